@@ -1,0 +1,1 @@
+"""The service: radiographs in over DICOM, tags and priorities out. Imports no torch."""

@@ -1,0 +1,201 @@
+"""PURE: what the images of one study say together, as a tag and a priority."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+
+from triage.reasons import LISTED_NOT_COUNTED, Reason
+
+
+class Tag(StrEnum):
+    """What we say of an image or a study. NORMAL is said only on positive evidence."""
+
+    ABNORMAL = "ABNORMAL"
+    NORMAL = "NORMAL"
+    NOT_ASSESSED = "NOT_ASSESSED"
+
+
+class Priority(StrEnum):
+    """Scheduled Procedure Step Priority (0074,1200): the three values of the Unified Procedure Step."""
+
+    HIGH = "HIGH"
+    MEDIUM = "MEDIUM"
+    LOW = "LOW"
+
+
+READING_RANK = {Priority.HIGH: 0, Priority.MEDIUM: 1, Priority.LOW: 2}
+
+REQUESTED_PROCEDURE_PRIORITY = {
+    "STAT": Priority.HIGH,
+    "HIGH": Priority.HIGH,
+    "ROUTINE": Priority.MEDIUM,
+    "MEDIUM": Priority.MEDIUM,
+    "LOW": Priority.LOW,
+}
+"""Requested Procedure Priority (0040,1003) to UPS priority."""
+
+
+@dataclass(frozen=True)
+class ImageAssessment:
+    """What was found about one received object; written beside it in the spool.
+
+    ``probability`` is the model's plain score in 0..1, kept whenever the model ran, whatever the tag. Times are POSIX
+    seconds. ``stages`` maps a stage's name to its duration in seconds. ``order_priority`` is the raw Requested
+    Procedure Priority (0040,1003), empty where the object has none.
+    """
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    content_digest: str
+    sop_class_uid: str
+    accession_number: str
+    modality: str
+    view: str
+    calling_ae_title: str
+    received_at: float
+    assessed_at: float
+    tag: Tag
+    probability: float | None
+    reasons: tuple[Reason, ...]
+    model_id: str | None
+    model_digest: str | None = None
+    operating_point: float | None = None
+    distance: float | None = None
+    distance_limit: float | None = None
+    age_years: float | None = None
+    order_priority: str = ""
+    shadow: bool = False
+    detail: str = ""
+    stages: dict[str, float] | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether the study's tag has to take this image into account."""
+        return not LISTED_NOT_COUNTED.intersection(self.reasons)
+
+
+@dataclass(frozen=True)
+class PriorityPolicy:
+    """How a site turns a tag into a priority.
+
+    ``baseline`` is the priority of an order that carries none; ``lower_normal`` lets NORMAL go to LOW.
+    """
+
+    baseline: Priority = Priority.MEDIUM
+    lower_normal: bool = False
+
+
+@dataclass(frozen=True)
+class TriageDecision:
+    """The one current result of a study. ``evidence`` are the SOP Instance UIDs that made the tag."""
+
+    study_instance_uid: str
+    accession_number: str
+    tag: Tag
+    probability: float | None
+    priority: Priority
+    reasons: tuple[Reason, ...]
+    model_id: str | None
+    evidence: tuple[str, ...]
+    received_at: float
+    tagged_at: float
+    revision: str
+
+
+def decide(assessments: Sequence[ImageAssessment], policy: PriorityPolicy, now: float) -> TriageDecision:
+    """The study's decision from all its assessments (at least one), in any order.
+
+    ABNORMAL if any image is; else NOT_ASSESSED if an image that should have been scored was not; else NORMAL if at
+    least one frontal was normal; else NOT_ASSESSED. ``now`` becomes ``tagged_at``, in POSIX seconds.
+    """
+    current = current_assessments(assessments)
+    in_service = [image for image in current if image.counts and not image.shadow]
+    shadowed = [image for image in current if image.counts and image.shadow]
+    tag, evidence, reasons = _tag(in_service, bool(shadowed))
+    first = min(assessments, key=lambda image: image.received_at)
+    scores = [image for image in evidence if image.probability is not None]
+    highest = max(scores, key=lambda image: image.probability or 0.0, default=None)
+    return TriageDecision(
+        study_instance_uid=first.study_instance_uid,
+        accession_number=next((image.accession_number for image in current if image.accession_number), ""),
+        tag=tag,
+        probability=highest.probability if highest else None,
+        priority=priority_of(tag, order_priority(current, policy.baseline), policy),
+        reasons=reasons,
+        model_id=highest.model_id if highest else next((i.model_id for i in evidence if i.model_id), None),
+        evidence=tuple(sorted({image.sop_instance_uid for image in evidence})),
+        received_at=first.received_at,
+        tagged_at=now,
+        revision=revision(current, policy),
+    )
+
+
+def current_assessments(assessments: Iterable[ImageAssessment]) -> list[ImageAssessment]:
+    """Of several contents under one SOP Instance UID the last received, and every earlier one that was abnormal.
+
+    A corrected image replaces a broken one, but different pixels under a known UID never lower a study silently.
+    """
+    last: dict[str, ImageAssessment] = {}
+    ordered = sorted(assessments, key=lambda image: (image.received_at, image.content_digest))
+    for image in ordered:
+        last[image.sop_instance_uid] = image
+    return [i for i in ordered if last[i.sop_instance_uid] is i or (i.tag is Tag.ABNORMAL and not i.shadow)]
+
+
+def _tag(
+    in_service: Sequence[ImageAssessment], any_shadowed: bool
+) -> tuple[Tag, Sequence[ImageAssessment], tuple[Reason, ...]]:
+    for tag in (Tag.ABNORMAL, Tag.NOT_ASSESSED):
+        having = [image for image in in_service if image.tag is tag]
+        if having:
+            return tag, having, _reasons(having)
+    if any_shadowed:
+        return Tag.NOT_ASSESSED, (), (Reason.MODEL_SHADOW,)
+    if in_service:
+        return Tag.NORMAL, in_service, ()
+    return Tag.NOT_ASSESSED, (), (Reason.NO_FRONTAL_IMAGE,)
+
+
+def _reasons(images: Iterable[ImageAssessment]) -> tuple[Reason, ...]:
+    return tuple(sorted({reason for image in images for reason in image.reasons}))
+
+
+def order_priority(assessments: Iterable[ImageAssessment], baseline: Priority) -> Priority:
+    """The order's own priority: the highest that its images carry in (0040,1003), else ``baseline``."""
+    known = [
+        REQUESTED_PROCEDURE_PRIORITY[image.order_priority]
+        for image in assessments
+        if image.order_priority in REQUESTED_PROCEDURE_PRIORITY
+    ]
+    return min(known, key=READING_RANK.__getitem__, default=baseline)
+
+
+def priority_of(tag: Tag, order: Priority, policy: PriorityPolicy) -> Priority:
+    """ABNORMAL raises to HIGH; NORMAL may go to LOW where the site says so; everything else keeps the order's."""
+    if tag is Tag.ABNORMAL:
+        return Priority.HIGH
+    if tag is Tag.NORMAL and policy.lower_normal and order is not Priority.HIGH:
+        return Priority.LOW
+    return order
+
+
+def revision(assessments: Iterable[ImageAssessment], policy: PriorityPolicy) -> str:
+    """A digest of what the decision rests on; the same inputs give the same revision."""
+    parts = sorted(
+        "|".join(
+            (
+                image.sop_instance_uid,
+                image.content_digest,
+                image.model_digest or "",
+                repr(image.operating_point),
+                str(image.shadow),
+                image.tag,
+            )
+        )
+        for image in assessments
+    )
+    return sha256("\n".join([*parts, policy.baseline, str(policy.lower_normal)]).encode()).hexdigest()

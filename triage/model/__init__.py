@@ -1,0 +1,1 @@
+"""Model folders: card, ONNX Runtime session, and which model is for which patient."""

@@ -1,0 +1,280 @@
+"""One validated settings object, from a TOML file and TRIAGE_... variables. Unknown keys are errors.
+
+Sections are TOML tables. The variable of a setting is TRIAGE_<SECTION>_<KEY>, and wins over the file. Only ``cli.py``
+reads the environment; everything else is handed the values it needs.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, model_validator
+
+from triage.decision import Priority
+
+PREFIX = "TRIAGE_"
+NOT_SETTINGS = frozenset({"TRIAGE_DATA", "TRIAGE_CONFIG"})
+"""Variables with our prefix that are read elsewhere: sample and test data, and the path of the settings file."""
+
+AETitle = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=r"^[^\\\x00-\x1f]*[^\\\x00-\x20]$")]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the message names every wrong key."""
+
+
+class Section(BaseModel):
+    """A TOML table: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SpoolSettings(Section):
+    """Where everything durable lies."""
+
+    path: Path = Field(Path("var/spool"), description="Folder of the spool; created with mode 0700.")
+    high_water: float = Field(
+        0.95,
+        gt=0,
+        le=1,
+        description="Fraction of the file system (bytes or inodes, the fuller) above which C-STORE gets 0xA700.",
+    )
+    min_free_bytes: int = Field(
+        512 * 1024**2,
+        ge=0,
+        description="C-STORE is refused (0xA700) while fewer bytes are free, whatever the fraction.",
+    )
+    retention_days: float = Field(
+        30.0, ge=0, description="Days after tagging until a finished study is removed; 0 keeps everything."
+    )
+
+
+class ListenerSettings(Section):
+    """The DICOM side: C-ECHO and C-STORE."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all IPv4 interfaces.")
+    port: Port = Field(11112, description="DICOM port.")
+    ae_title: AETitle = Field("CXR_TRIAGE", description="Our AE title.")
+    require_called_ae_title: bool = Field(
+        False, description="Reject associations that call another AE title than ours."
+    )
+    calling_ae_titles: tuple[AETitle, ...] = Field(
+        (), description="AE titles that may connect, and the only ones that metrics name; empty lets all in."
+    )
+    source_addresses: tuple[str, ...] = Field(
+        (), description="Addresses or networks (CIDR) that may connect; empty lets all in."
+    )
+    processes: int = Field(1, ge=1, le=64, description="Listener processes that share the port.")
+    max_associations: int = Field(50, ge=1, description="Associations at once in one process; more are rejected.")
+    max_pdu_bytes: int = Field(
+        131072, ge=4096, le=1048576, description="Maximum PDU length that we offer to receive, in bytes."
+    )
+    network_timeout_s: float = Field(
+        60.0, gt=0, description="Seconds of silence in an association until it is aborted."
+    )
+    shutdown_grace_s: float = Field(
+        30.0, gt=0, description="Seconds that open associations get to finish after SIGTERM."
+    )
+    metrics_port: Port = Field(
+        9110, description="HTTP port of the first process; each further one takes the next. 0: any."
+    )
+
+
+class RedisSettings(Section):
+    """The queue. It holds nothing that the spool does not have."""
+
+    url: SecretStr = Field(
+        SecretStr(""),
+        description="redis:// , rediss:// or unix:// address; empty starts an embedded Redis (triage up only).",
+    )
+    socket_path: Path = Field(
+        Path("var/redis/redis.sock"), description="Unix socket of the embedded Redis; its data lie beside it."
+    )
+    timeout_s: float = Field(5.0, gt=0, description="Seconds until a silent Redis counts as failed.")
+
+
+class WorkerSettings(Section):
+    """What scores."""
+
+    processes: int = Field(1, ge=1, le=64, description="Worker processes of triage up and triage work.")
+    decode_processes: int = Field(0, ge=0, description="Child processes that decode, per worker; 0 is one per core.")
+    batch_size: int = Field(16, ge=1, le=256, description="Images that are scored at once at most.")
+    threads: int = Field(0, ge=0, description="Threads of ONNX Runtime in one worker; 0 is one per core.")
+    provider: Literal["cpu", "cuda"] = Field(
+        "cpu", description="Where ONNX Runtime computes; cuda fails at start if CUDA is not the first provider."
+    )
+    decode_timeout_s: float = Field(
+        60.0, gt=0, description="Seconds until the decoding of one object counts as failed."
+    )
+    tries: int = Field(3, ge=1, le=20, description="Attempts at one object until it becomes a dead letter.")
+    metrics_port: Port = Field(
+        9130, description="HTTP port of the first worker; each further one takes the next. 0: any."
+    )
+
+
+class ModelSettings(Section):
+    """Which models score, and how."""
+
+    path: Path = Field(Path("models"), description="Folder of the model folders.")
+    names: tuple[str, ...] = Field((), description="Model folders to load; empty loads all of them.")
+    shadow: tuple[str, ...] = Field((), description="Models that score and record, and change nothing.")
+    operating_point: float = Field(0.5, gt=0, lt=1, description="Probability from which an image is ABNORMAL.")
+    adult_when_age_unknown: bool = Field(
+        False, description="Let the adult model score patients of unknown age; otherwise they are not assessed."
+    )
+    allow_demo: bool = Field(False, description="Load models marked as demo. Never in clinical use.")
+
+
+class EligibilitySettings(Section):
+    """What a site knows about its images."""
+
+    frontal_descriptions: tuple[str, ...] = Field(
+        (),
+        description="Regular expressions; an image whose series, protocol or study description matches one, and whose "
+        "view no attribute states, is a frontal.",
+    )
+    frontal_ae_titles: tuple[AETitle, ...] = Field(
+        (), description="Calling AE titles that send frontals only, where no attribute states the view."
+    )
+
+
+class DecisionSettings(Section):
+    """From tag to priority."""
+
+    baseline_priority: Priority = Field(Priority.MEDIUM, description="Priority of an order that carries none.")
+    lower_normal: bool = Field(False, description="Let NORMAL lower the priority to LOW; needs worklist.waiting_cap_s.")
+
+
+class WorklistSettings(Section):
+    """Reading order."""
+
+    waiting_cap_s: float = Field(
+        0.0, ge=0, description="Seconds of waiting after which a study comes before all others; 0 is no cap."
+    )
+
+
+class WebSettings(Section):
+    """The HTTP side."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; there is no sign-in yet, so keep it on loopback.")
+    port: Port = Field(8080, description="HTTP port of the worklist API, health and metrics.")
+
+
+class SweepSettings(Section):
+    """Reconciling files and queue."""
+
+    interval_s: float = Field(30.0, gt=0, description="Seconds between two sweeps.")
+    metrics_port: Port = Field(9150, description="HTTP port of the sweep's metrics and health. 0: any.")
+
+
+class LogSettings(Section):
+    """Logging to standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severity that is logged.")
+
+
+class Settings(Section):
+    """Every setting there is."""
+
+    spool: SpoolSettings = SpoolSettings()
+    listener: ListenerSettings = ListenerSettings()
+    redis: RedisSettings = RedisSettings()
+    worker: WorkerSettings = WorkerSettings()
+    models: ModelSettings = ModelSettings()
+    eligibility: EligibilitySettings = EligibilitySettings()
+    decision: DecisionSettings = DecisionSettings()
+    worklist: WorklistSettings = WorklistSettings()
+    web: WebSettings = WebSettings()
+    sweep: SweepSettings = SweepSettings()
+    log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _lowering_needs_a_cap(self) -> Self:
+        if self.decision.lower_normal and not self.worklist.waiting_cap_s:
+            raise ValueError(
+                "decision.lower_normal needs worklist.waiting_cap_s: without a cap a LOW study may wait forever"
+            )
+        return self
+
+
+def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
+    """Settings from a TOML file (or none) and the environment's TRIAGE_ variables, which win.
+
+    Raises SettingsError that names each unknown or wrong key.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text())
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"settings file {path}: {error}") from error
+    for name, (section, key) in _named_in(environment).items():
+        table = values.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise SettingsError(f"settings file {path}: {section} must be a table")
+        table[key] = _parsed(environment[name], section, key)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_readable(problem) for problem in error.errors())) from error
+
+
+def variables() -> dict[str, tuple[str, str]]:
+    """Every environment variable that is a setting, with its section and key."""
+    return {
+        f"{PREFIX}{section}_{key}".upper(): (section, key)
+        for section, field in Settings.model_fields.items()
+        for key in _section_type(field.annotation).model_fields
+    }
+
+
+def dump(settings: Settings) -> str:
+    """The settings as TOML, secrets masked."""
+    tables = []
+    for section, values in settings.model_dump(mode="json").items():
+        lines = [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables) + "\n"
+
+
+def reference() -> str:
+    """The settings as a Markdown table, generated from their descriptions."""
+    rows = ["| setting | variable | default | meaning |", "|---|---|---|---|"]
+    defaults = Settings().model_dump(mode="json")
+    for name, (section, key) in variables().items():
+        field = _section_type(Settings.model_fields[section].annotation).model_fields[key]
+        default = json.dumps(defaults[section][key])
+        rows.append(f"| `{section}.{key}` | `{name}` | `{default}` | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def _named_in(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    known = variables()
+    ours = {name for name in environment if name.startswith(PREFIX)} - NOT_SETTINGS
+    if unknown := sorted(ours - known.keys()):
+        raise SettingsError(f"unknown environment variables: {', '.join(unknown)}")
+    return {name: known[name] for name in sorted(ours)}
+
+
+def _parsed(text: str, section: str, key: str) -> Any:
+    """Lists are separated by commas, everything else is left for the model to read."""
+    default = getattr(getattr(Settings(), section), key)
+    if isinstance(default, tuple):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text
+
+
+def _section_type(annotation: Any) -> type[Section]:
+    assert isinstance(annotation, type)
+    assert issubclass(annotation, Section)
+    return annotation
+
+
+def _readable(problem: Any) -> str:
+    place = ".".join(str(part) for part in problem["loc"])
+    return f"{place}: {problem['msg']}" if place else str(problem["msg"])

@@ -1,0 +1,396 @@
+"""The spool: the durable truth about every object we were given and every result we made.
+
+The only module that renames and fsyncs. Layout, version 1:
+
+    VERSION                                        "1"
+    incoming/   <random>.part                      being received; worthless after a crash
+    inbox/      <study>+<sop>+<digest>.dcm         acknowledged and not yet tagged: the list of work
+    dead/       <study>+<sop>+<digest>.dcm|.json   given up after the last try; a person can requeue
+    quarantine/ <random>.dcm                       refused as unparsable, kept to be looked at
+    studies/<hh>/<study>/                          hh: two hex digits of a hash, to keep folders small
+                  <sop>+<digest>.dcm               a tagged object, byte for byte as received
+                  <sop>+<digest>.json              its assessment
+                  decision.json                    the study's one current result
+                  history.jsonl                    every result the study ever had
+    control/disabled-models/<name>                 kill switches
+    locks/                                         one file per live worker, held by flock
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+from uuid import uuid4
+
+logger = logging.getLogger(__name__)
+
+VERSION = "1"
+DECISION = "decision.json"
+HISTORY = "history.jsonl"
+_FOLDERS = ("incoming", "inbox", "dead", "quarantine", "studies", "control/disabled-models", "locks")
+_UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class SpoolError(Exception):
+    """The spool cannot be used as it is; the message says what to do."""
+
+
+class InvalidUIDError(ValueError):
+    """A UID that must not touch a path."""
+
+
+def valid_uid(uid: str) -> str:
+    """``uid`` itself if it is digits and single dots, at most 64 characters (PS3.5 9.1); else InvalidUIDError.
+
+    Leading zeros in a component are tolerated: real modalities send them and they are harmless in a path.
+    """
+    if len(uid) > 64 or not _UID.fullmatch(uid):
+        raise InvalidUIDError(f"not a DICOM UID: {uid[:80]!r}")
+    return uid
+
+
+@dataclass(frozen=True, order=True)
+class ReceivedInstance:
+    """One received content: which object of which study, and the SHA-256 of its data set as lower-case hex."""
+
+    study_instance_uid: str
+    sop_instance_uid: str
+    content_digest: str
+
+    def __post_init__(self) -> None:
+        valid_uid(self.study_instance_uid)
+        valid_uid(self.sop_instance_uid)
+        if not _DIGEST.fullmatch(self.content_digest):
+            raise ValueError(f"not a SHA-256 in lower-case hex: {self.content_digest[:80]!r}")
+
+    @property
+    def key(self) -> str:
+        """The name of this content in the spool, in the queue and in what people type."""
+        return f"{self.study_instance_uid}+{self.sop_instance_uid}+{self.content_digest}"
+
+    @property
+    def filed_name(self) -> str:
+        """The stem of its files inside the study's folder."""
+        return f"{self.sop_instance_uid}+{self.content_digest}"
+
+    @classmethod
+    def from_key(cls, key: str) -> Self:
+        """The instance that ``key`` names; ValueError if it is not a key."""
+        parts = key.split("+")
+        if len(parts) != 3:
+            raise ValueError(f"not a spool key: {key[:200]!r}")
+        return cls(*parts)
+
+
+@dataclass(frozen=True)
+class SpoolUsage:
+    """Bytes and inodes of the file system under the spool."""
+
+    total_bytes: int
+    free_bytes: int
+    total_inodes: int
+    free_inodes: int
+
+    @property
+    def used_fraction(self) -> float:
+        """The fuller of bytes and inodes, 0..1."""
+        bytes_used = 1 - self.free_bytes / max(self.total_bytes, 1)
+        inodes_used = 1 - self.free_inodes / self.total_inodes if self.total_inodes else 0.0
+        return max(bytes_used, inodes_used)
+
+
+class Spool:
+    """All reading and writing of the spool. Safe to share between threads; made once per process."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.incoming = root / "incoming"
+        self.inbox = root / "inbox"
+        self.dead = root / "dead"
+        self.quarantined = root / "quarantine"
+        self.studies = root / "studies"
+        self._locks = root / "locks"
+        self._disabled = root / "control" / "disabled-models"
+
+    @classmethod
+    def open(cls, root: Path) -> Self:
+        """Open the spool at ``root``, creating it (mode 0700) if it is not there.
+
+        Raises SpoolError for a folder that is not ours or of another version.
+        """
+        spool = cls(root.absolute())
+        version = spool.root / "VERSION"
+        if not version.exists():
+            spool._create(version)
+        found = version.read_text().strip()
+        if found != VERSION:
+            raise SpoolError(
+                f"spool {root} has version {found}, this program writes version {VERSION}: "
+                "run the release that wrote it, or move it away and start with an empty folder"
+            )
+        if spool.root.stat().st_mode & 0o077:
+            raise SpoolError(f"spool {root} can be read by others: chmod 0700 {root}")
+        return spool
+
+    def _create(self, version: Path) -> None:
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(entry.name not in _top_level() for entry in self.root.iterdir()):
+            raise SpoolError(f"{self.root} is neither empty nor a spool: choose another folder")
+        self.root.chmod(0o700)
+        for folder in _FOLDERS:
+            (self.root / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Last, so that a spool with a VERSION is a whole one; two processes may both come here.
+        self._write(version, VERSION + "\n")
+        _fsync_folder(self.root.parent)
+
+    # Receiving.
+
+    def new_part(self) -> Path:
+        """A path in incoming/ for an object that is being received; on the spool's own file system."""
+        return self.incoming / f"{uuid4().hex}.part"
+
+    def clear_parts(self) -> int:
+        """Remove what half-received objects a crash left behind; only while no listener runs on this spool."""
+        parts = list(self.incoming.iterdir())
+        for part in parts:
+            part.unlink(missing_ok=True)
+        return len(parts)
+
+    def receive(self, part: Path, file_descriptor: int, instance: ReceivedInstance) -> bool:
+        """Make a complete object durable; only after this may a sender hear 0x0000.
+
+        ``file_descriptor`` is the open, fully written ``part``. Returns False for a content that we have already, whose
+        part is dropped. Raises OSError with nothing half-written in the inbox; the caller removes the part.
+        """
+        if self.find(instance) is not None:
+            part.unlink()
+            return False
+        os.fsync(file_descriptor)
+        self._rename(part, self.inbox / f"{instance.key}.dcm")
+        return True
+
+    def quarantine(self, part: Path, why: str) -> Path:
+        """Keep an unparsable object for a person, with a note of why beside it. Returns where it went."""
+        kept = self.quarantined / f"{part.stem}.dcm"
+        self._rename(part, kept)
+        self._write(kept.with_suffix(".json"), json.dumps({"why": why}))
+        return kept
+
+    # Work.
+
+    def waiting(self) -> Iterator[ReceivedInstance]:
+        """What is acknowledged and not tagged, in no particular order."""
+        return _instances(self.inbox)
+
+    def inbox_path(self, instance: ReceivedInstance) -> Path:
+        """Where the object lies while it is untagged."""
+        return self.inbox / f"{instance.key}.dcm"
+
+    def filed_path(self, instance: ReceivedInstance) -> Path:
+        """Where the object lies once it is tagged."""
+        return self.study_folder(instance.study_instance_uid) / f"{instance.filed_name}.dcm"
+
+    def find(self, instance: ReceivedInstance) -> Path | None:
+        """The object's file, wherever it is; None if the spool does not have it."""
+        places = (self.inbox_path(instance), self.filed_path(instance), self.dead / f"{instance.key}.dcm")
+        return next((path for path in places if path.exists()), None)
+
+    def write_assessment(self, instance: ReceivedInstance, assessment: dict[str, Any]) -> None:
+        """Write what was found about one object, durably, replacing what was there."""
+        folder = self._make_study_folder(instance.study_instance_uid)
+        self._write(folder / f"{instance.filed_name}.json", json.dumps(assessment, indent=1))
+
+    def assessments(self, study_instance_uid: str) -> list[dict[str, Any]]:
+        """All assessments of a study, ordered by name; empty for a study we do not have."""
+        folder = self.study_folder(study_instance_uid)
+        return [json.loads(path.read_bytes()) for path in sorted(folder.glob("*+*.json"))]
+
+    def write_decision(self, study_instance_uid: str, decision: dict[str, Any]) -> None:
+        """Make ``decision`` the study's current one and append it to its history. Hold ``study_lock``."""
+        folder = self._make_study_folder(study_instance_uid)
+        # History first: a crash in between repeats a line at worst, and never loses one.
+        with (folder / HISTORY).open("a") as history:
+            history.write(json.dumps(decision) + "\n")
+        self._write(folder / DECISION, json.dumps(decision, indent=1))
+
+    def decision(self, study_instance_uid: str) -> dict[str, Any] | None:
+        """The study's current decision; None before the first."""
+        try:
+            content = (self.study_folder(study_instance_uid) / DECISION).read_bytes()
+        except FileNotFoundError:
+            return None
+        decision: dict[str, Any] = json.loads(content)
+        return decision
+
+    def history(self, study_instance_uid: str) -> list[dict[str, Any]]:
+        """Every decision that the study had, oldest first."""
+        path = self.study_folder(study_instance_uid) / HISTORY
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
+    def decisions(self) -> Iterator[dict[str, Any]]:
+        """The current decision of every study, in no particular order. Reads the whole spool: for rebuilding."""
+        for path in self.studies.glob(f"*/*/{DECISION}"):
+            try:
+                yield json.loads(path.read_bytes())
+            except FileNotFoundError:  # retention removed the study meanwhile
+                continue
+
+    def file(self, instance: ReceivedInstance) -> None:
+        """Move a tagged object from the inbox to its study: the last step, after which it is no longer work."""
+        self._make_study_folder(instance.study_instance_uid)
+        try:
+            self._rename(self.inbox_path(instance), self.filed_path(instance), durable=False)
+        except FileNotFoundError:
+            if not self.filed_path(instance).exists():
+                raise
+
+    @contextmanager
+    def study_lock(self, study_instance_uid: str) -> Iterator[None]:
+        """Hold the study alone among all processes; released by the kernel if the process dies."""
+        folder = self._make_study_folder(study_instance_uid)
+        with _flock(folder / ".lock", blocking=True):
+            yield
+
+    # Dead letters.
+
+    def bury(self, instance: ReceivedInstance, note: dict[str, Any]) -> None:
+        """Move an object from the inbox to the dead letters, with a note of what failed."""
+        self._write(self.dead / f"{instance.key}.json", json.dumps(note, indent=1))
+        self._rename(self.inbox_path(instance), self.dead / f"{instance.key}.dcm")
+
+    def dead_letters(self) -> Iterator[tuple[ReceivedInstance, dict[str, Any]]]:
+        """What was given up, each with its note."""
+        for instance in _instances(self.dead):
+            note = self.dead / f"{instance.key}.json"
+            yield instance, json.loads(note.read_bytes()) if note.exists() else {}
+
+    def requeue(self, instance: ReceivedInstance) -> None:
+        """Move a dead letter back to the inbox; FileNotFoundError if it is none."""
+        self._rename(self.dead / f"{instance.key}.dcm", self.inbox_path(instance))
+        (self.dead / f"{instance.key}.json").unlink(missing_ok=True)
+
+    # Studies and retention.
+
+    def study_folder(self, study_instance_uid: str) -> Path:
+        """The study's folder, whether or not it exists."""
+        uid = valid_uid(study_instance_uid)
+        return self.studies / sha256(uid.encode()).hexdigest()[:2] / uid
+
+    def study_uids(self) -> Iterator[str]:
+        """Every study that has a folder."""
+        for shard in self.studies.iterdir():
+            yield from (entry.name for entry in shard.iterdir())
+
+    def remove_study(self, study_instance_uid: str) -> None:
+        """Forget a study. The caller has made sure that nothing of it waits, is dead or is undelivered."""
+        shutil.rmtree(self.study_folder(study_instance_uid))
+
+    def usage(self) -> SpoolUsage:
+        """How full the file system under the spool is."""
+        stat = os.statvfs(self.root)
+        return SpoolUsage(
+            total_bytes=stat.f_blocks * stat.f_frsize,
+            free_bytes=stat.f_bavail * stat.f_frsize,
+            total_inodes=stat.f_files,
+            free_inodes=stat.f_favail,
+        )
+
+    # Switches and locks.
+
+    def disabled_models(self) -> frozenset[str]:
+        """Names of the models that a person has switched off."""
+        return frozenset(path.name for path in self._disabled.iterdir())
+
+    def set_model_disabled(self, name: str, disabled: bool) -> None:
+        """Switch a model off or on again, for every process at once and across restarts."""
+        if not _MODEL_NAME.fullmatch(name):
+            raise ValueError(f"not a model name: {name[:80]!r}")
+        if disabled:
+            self._write(self._disabled / name, "")
+        else:
+            (self._disabled / name).unlink(missing_ok=True)
+            _fsync_folder(self._disabled)
+
+    @contextmanager
+    def worker_lock(self, worker_name: str) -> Iterator[None]:
+        """Held by a worker for its life; BlockingIOError if another process holds it."""
+        path = self._locks / worker_name
+        with _flock(path, blocking=False):
+            yield
+        path.unlink(missing_ok=True)
+
+    def worker_alive(self, worker_name: str) -> bool:
+        """Whether some process holds the worker's lock: true exactly while the process lives."""
+        path = self._locks / worker_name
+        if not path.exists():
+            return False
+        try:
+            with _flock(path, blocking=False):
+                return False
+        except BlockingIOError:
+            return True
+
+    # Files.
+
+    def _make_study_folder(self, study_instance_uid: str) -> Path:
+        folder = self.study_folder(study_instance_uid)
+        if not folder.exists():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _fsync_folder(folder.parent)
+            _fsync_folder(self.studies)
+        return folder
+
+    def _write(self, path: Path, content: str) -> None:
+        temporary = self.incoming / f"{uuid4().hex}.part"
+        with temporary.open("w") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        self._rename(temporary, path)
+
+    def _rename(self, source: Path, target: Path, *, durable: bool = True) -> None:
+        source.rename(target)
+        if durable:
+            _fsync_folder(target.parent)
+
+
+def _top_level() -> set[str]:
+    return {folder.split("/")[0] for folder in _FOLDERS} | {"VERSION"}
+
+
+def _instances(folder: Path) -> Iterator[ReceivedInstance]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".dcm"):
+                yield ReceivedInstance.from_key(entry.name.removesuffix(".dcm"))
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _flock(path: Path, *, blocking: bool) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if blocking else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""The HTTP side: worklist API, health and metrics."""
