@@ -1,0 +1,1 @@
+"""Tests: one file per module, plus e2e/ against real peers."""

@@ -1,0 +1,1 @@
+"""Tests that run whole processes against real peers."""

@@ -1,0 +1,37 @@
+"""Assessments and decisions as the JSON objects that lie in the spool and in the index."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import Any
+
+from triage.decision import ImageAssessment, Priority, Tag, TriageDecision
+from triage.reasons import Reason
+
+
+def to_record(value: ImageAssessment | TriageDecision) -> dict[str, Any]:
+    """A JSON object with the fields of ``value``."""
+    return asdict(value)
+
+
+def assessment_from(record: dict[str, Any]) -> ImageAssessment:
+    """The assessment in ``record``. Fields that a later release added are passed over."""
+    known = _known(ImageAssessment, record)
+    known["tag"] = Tag(known["tag"])
+    known["reasons"] = tuple(Reason(reason) for reason in known["reasons"])
+    return ImageAssessment(**known)
+
+
+def decision_from(record: dict[str, Any]) -> TriageDecision:
+    """The decision in ``record``. Fields that a later release added are passed over."""
+    known = _known(TriageDecision, record)
+    known["tag"] = Tag(known["tag"])
+    known["priority"] = Priority(known["priority"])
+    known["reasons"] = tuple(Reason(reason) for reason in known["reasons"])
+    known["evidence"] = tuple(known["evidence"])
+    return TriageDecision(**known)
+
+
+def _known(kind: type[ImageAssessment | TriageDecision], record: dict[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in record.items() if name in names}
