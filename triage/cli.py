@@ -1,0 +1,300 @@
+"""The commands. The only place that reads the environment."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from triage.errors import EXIT_CANNOT_START, StartError
+from triage.settings import Settings, SettingsError, dump, load, reference
+
+if TYPE_CHECKING:
+    from triage.spool import Spool
+
+
+# Commands import what they need when they run: `triage worklist` should not wait for ONNX Runtime.
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="Settings file (TOML).")
+@click.pass_context
+def triage(context: click.Context, config: Path | None) -> None:
+    """Reads every chest radiograph as it arrives and puts the suspicious ones on top of the worklist.
+
+    Research use; not a medical device.
+    """
+    context.ensure_object(dict)
+    chosen = config or (Path(os.environ["TRIAGE_CONFIG"]) if os.environ.get("TRIAGE_CONFIG") else None)
+    context.obj["config"] = chosen
+
+
+def _settings(context: click.Context) -> Settings:
+    try:
+        settings = load(context.obj["config"], os.environ)
+    except SettingsError as error:
+        raise _CannotStart(str(error)) from error
+    logging.basicConfig(
+        level=settings.log.level,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    return settings
+
+
+def _spool(settings: Settings) -> Spool:
+    from triage.spool import Spool, SpoolError
+
+    try:
+        return Spool.open(settings.spool.path)
+    except (SpoolError, OSError) as error:
+        raise _CannotStart(str(error)) from error
+
+
+class _CannotStart(click.ClickException):
+    exit_code = EXIT_CANNOT_START
+
+
+@contextmanager
+def _start_errors() -> Iterator[None]:
+    """Errors that a person has to act on before the process can start, as one line instead of a traceback."""
+    try:
+        yield
+    except StartError as error:
+        raise _CannotStart(str(error)) from error
+
+
+def _redis_url(settings: Settings) -> str:
+    from triage.embedded_redis import embedded_url
+
+    return settings.redis.url.get_secret_value() or embedded_url(settings.redis.socket_path)
+
+
+index_option = click.option("--index", default=0, hidden=True, help="Which of several processes of its kind this is.")
+
+
+@triage.command()
+@click.option("--print-config", is_flag=True, help="Print the settings in force, secrets masked, and end.")
+@click.option("--reference", "print_reference", is_flag=True, help="Print every setting as a table, and end.")
+@click.pass_context
+def up(context: click.Context, print_config: bool, print_reference: bool) -> None:
+    """Run everything on this machine until Ctrl-C."""
+    settings = _settings(context)
+    if print_config or print_reference:
+        click.echo(dump(settings) if print_config else reference(), nl=False)
+        return
+    from triage.up import serve
+
+    _spool(settings)
+    with _start_errors():
+        serve(settings, context.obj["config"], os.environ)
+
+
+@triage.command()
+@index_option
+@click.pass_context
+def listen(context: click.Context, index: int) -> None:
+    """Receive radiographs over DICOM (C-ECHO, C-STORE)."""
+    settings = _settings(context)
+    from triage.roles import listen as run
+
+    with _start_errors():
+        run(settings, _spool(settings), _redis_url(settings), index)
+
+
+@triage.command()
+@index_option
+@click.pass_context
+def work(context: click.Context, index: int) -> None:
+    """Score what was received, and tag its studies."""
+    settings = _settings(context)
+    from triage.roles import work as run
+
+    with _start_errors():
+        run(settings, _spool(settings), _redis_url(settings), index)
+
+
+@triage.command()
+@index_option
+@click.pass_context
+def web(context: click.Context, index: int) -> None:
+    """Serve the worklist over HTTP."""
+    settings = _settings(context)
+    from triage.roles import web as run
+
+    with _start_errors():
+        run(settings, _spool(settings), _redis_url(settings))
+
+
+@triage.command()
+@click.option("--once", is_flag=True, help="Sweep once and end.")
+@index_option
+@click.pass_context
+def sweep(context: click.Context, once: bool, index: int) -> None:
+    """Reconcile the spool with the queue, retry, and remove what is past its retention."""
+    settings = _settings(context)
+    from triage.roles import sweep as run
+
+    with _start_errors():
+        run(settings, _spool(settings), _redis_url(settings), once)
+
+
+@triage.command()
+@click.option("--limit", default=50, show_default=True, help="How many studies, from the top.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_context
+def worklist(context: click.Context, limit: int, as_json: bool) -> None:
+    """Print the worklist in reading order."""
+    settings = _settings(context)
+    from triage.show import print_worklist
+
+    with _redis_errors():
+        print_worklist(_redis_url(settings), settings.redis.timeout_s, settings.worklist.waiting_cap_s, limit, as_json)
+
+
+@triage.command()
+@click.argument("study")
+@click.pass_context
+def explain(context: click.Context, study: str) -> None:
+    """Show every step, object, score, reason and time of one STUDY (a Study Instance UID)."""
+    settings = _settings(context)
+    from triage.show import print_explanation
+    from triage.spool import InvalidUIDError
+
+    try:
+        print_explanation(study, _spool(settings), _redis_url(settings), settings.redis.timeout_s)
+    except (InvalidUIDError, LookupError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@triage.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--to", "address", default=None, help="HOST:PORT of the receiver; default: the listener of the settings.")
+@click.option("--called-ae", default=None, help="AE title of the receiver; default: that of the settings.")
+@click.option("--calling-ae", default="TRIAGE_SEND", show_default=True, help="AE title to call ourselves.")
+@click.option("--view", type=click.Choice(["PA", "AP"]), default=None, help="View of pictures, if you know it.")
+@click.option("--age", type=click.IntRange(0, 130), default=None, help="Age in years of pictures, if you know it.")
+@click.pass_context
+def send(
+    context: click.Context,
+    paths: tuple[Path, ...],
+    address: str | None,
+    called_ae: str | None,
+    calling_ae: str,
+    view: str | None,
+    age: int | None,
+) -> None:
+    """Send DICOM, PNG or JPEG files or folders to a DICOM destination."""
+    settings = _settings(context)
+    from triage.show import send_with_progress
+
+    host, _, port = (address or f"{settings.listener.host}:{settings.listener.port}").rpartition(":")
+    if not host or not port.isdigit():
+        raise click.BadParameter("use HOST:PORT", param_hint="--to")
+    destination = (host, int(port), called_ae or settings.listener.ae_title, calling_ae)
+    if not send_with_progress(list(paths), destination, view, age):
+        sys.exit(1)
+
+
+@triage.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", type=click.Path(path_type=Path), default=None, help="Model folder; overrides choice by age.")
+@click.pass_context
+def predict(context: click.Context, files: tuple[Path, ...], model: Path | None) -> None:
+    """Score FILES (DICOM, PNG, JPEG) without any service; one JSON object a line, in the order given."""
+    settings = _settings(context)
+    from triage.roles import predictions
+
+    with _start_errors():
+        for line in predictions(settings, list(files), model):
+            click.echo(json.dumps(line))
+
+
+@triage.command("dead-letters")
+@click.option("--requeue", "keys", multiple=True, metavar="KEY", help="Try this one again (several allowed).")
+@click.option("--requeue-all", is_flag=True, help="Try all of them again.")
+@click.pass_context
+def dead_letters(context: click.Context, keys: tuple[str, ...], requeue_all: bool) -> None:
+    """List what was given up after the last try, and requeue it."""
+    settings = _settings(context)
+    from triage.show import requeue, show_dead_letters
+
+    spool = _spool(settings)
+    if not (keys or requeue_all):
+        show_dead_letters(spool)
+        return
+    try:
+        requeue(spool, _redis_url(settings), settings.redis.timeout_s, None if requeue_all else list(keys))
+    except (FileNotFoundError, ValueError) as error:
+        raise click.ClickException(f"no such dead letter: {error}") from error
+
+
+@triage.command()
+@click.argument("name", required=False)
+@click.option("--disable", "action", flag_value="disable", help="Kill switch: the model scores nothing from now on.")
+@click.option("--enable", "action", flag_value="enable", help="Switch it on again.")
+@click.pass_context
+def model(context: click.Context, name: str | None, action: str | None) -> None:
+    """List the models, or switch model NAME off or on."""
+    settings = _settings(context)
+    from triage.show import show_models
+
+    spool = _spool(settings)
+    if name and action:
+        try:
+            spool.set_model_disabled(name, action == "disable")
+        except ValueError as error:
+            raise click.ClickException(str(error)) from error
+    show_models(settings.models, spool.disabled_models())
+
+
+@triage.command()
+@click.option("--url", default=None, help="Address to ask; default: the web process of the settings.")
+@click.pass_context
+def healthcheck(context: click.Context, url: str | None) -> None:
+    """End with status 0 if a process is ready (used by containers)."""
+    settings = _settings(context)
+    from triage.show import is_ready
+
+    ready, answer = is_ready(url or f"http://{settings.web.host}:{settings.web.port}/readyz")
+    click.echo(answer)
+    sys.exit(0 if ready else 1)
+
+
+@triage.command()
+@click.option("--exit", "ends", is_flag=True, help="End once every sample is tagged; status 1 if any is lost.")
+@click.pass_context
+def demo(context: click.Context, ends: bool) -> None:
+    """Run everything, send sample studies to our own DICOM port and print the worklist as tags land."""
+    settings = _settings(context)
+    from triage.demo import run
+
+    _spool(settings)
+    with _start_errors():
+        sys.exit(run(settings, context.obj["config"], os.environ, ends))
+
+
+@contextmanager
+def _redis_errors() -> Iterator[None]:
+    from redis.exceptions import RedisError
+
+    try:
+        yield
+    except RedisError as error:
+        raise click.ClickException(f"Redis does not answer ({error}): is the service running?") from error
+
+
+def main() -> None:
+    """Entry point of the ``triage`` script."""
+    triage()
+
+
+if __name__ == "__main__":
+    main()
