@@ -222,7 +222,8 @@ class Spool:
         folder = self._make_study_folder(study_instance_uid)
         # History first: a crash in between repeats a line at worst, and never loses one.
         with (folder / HISTORY).open("a") as history:
-            history.write(json.dumps(decision) + "\n")
+            # The line break comes first, so that a line that a crash cut does not spoil the next one.
+            history.write("\n" + json.dumps(decision))
         self._write(folder / DECISION, json.dumps(decision, indent=1))
 
     def decision(self, study_instance_uid: str) -> dict[str, Any] | None:
@@ -238,7 +239,7 @@ class Spool:
         """Every decision that the study had, oldest first."""
         path = self.study_folder(study_instance_uid) / HISTORY
         lines = path.read_text().splitlines() if path.exists() else []
-        return [json.loads(line) for line in lines if line.endswith("}")]
+        return [json.loads(line) for line in lines if line.endswith("}")]  # a crash may have cut a line
 
     def decisions(self) -> Iterator[dict[str, Any]]:
         """The current decision of every study, in no particular order. Reads the whole spool: for rebuilding."""
