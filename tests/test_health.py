@@ -1,0 +1,89 @@
+"""The health server over real sockets."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+
+from triage.errors import StartError
+from triage.health import HealthServer
+from triage.metrics import create
+
+
+def ready() -> tuple[bool, str]:
+    return True, "ready"
+
+
+def get(server: HealthServer, path: str) -> httpx.Response:
+    return httpx.get(f"http://127.0.0.1:{server.port}{path}", trust_env=False)
+
+
+def test_metrics_are_those_of_the_registry():
+    registry = CollectorRegistry()
+    create(registry).associations_open.set(3)
+
+    with HealthServer(registry, ready, port=0) as server:
+        answer = get(server, "/metrics")
+
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    assert "cxr_triage_associations_open 3.0" in answer.text
+
+
+def test_alive_is_not_ready():
+    state = (False, "loading models")
+
+    with HealthServer(CollectorRegistry(), lambda: state, port=0) as server:
+        assert get(server, "/healthz").status_code == 200
+        assert (get(server, "/readyz").status_code, get(server, "/readyz").text) == (503, "loading models\n")
+        state = (True, "ready")
+        assert (get(server, "/readyz").status_code, get(server, "/readyz").text) == (200, "ready\n")
+
+
+def test_a_failing_check_is_not_ready_and_in_the_log(caplog: pytest.LogCaptureFixture):
+    def broken() -> tuple[bool, str]:
+        raise OSError("no such disk")
+
+    with HealthServer(CollectorRegistry(), broken, port=0) as server:
+        answer = get(server, "/readyz")
+
+    assert answer.status_code == 503
+    assert "no such disk" in caplog.text
+    assert "no such disk" not in answer.text
+
+
+def test_anything_else_is_not_there():
+    with HealthServer(CollectorRegistry(), ready, port=0) as server:
+        assert get(server, "/../etc/passwd").status_code == 404
+        assert httpx.post(f"http://127.0.0.1:{server.port}/metrics", trust_env=False).status_code == 501
+
+
+def test_it_listens_on_loopback_and_stops_at_the_end():
+    with HealthServer(CollectorRegistry(), ready, port=0) as server:
+        assert server._server.server_address[0] == "127.0.0.1"
+        port = server.port
+
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    assert "health" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_silent_client_delays_neither_others_nor_the_end():
+    with (
+        HealthServer(CollectorRegistry(), ready, port=0) as server,
+        socket.create_connection(("127.0.0.1", server.port)) as silent,
+    ):
+        silent.sendall(b"GET /met")
+        assert get(server, "/healthz").status_code == 200
+
+
+def test_a_port_in_use_says_what_to_do():
+    with (
+        HealthServer(CollectorRegistry(), ready, port=0) as first,
+        pytest.raises(StartError, match=rf"{first.port}.*metrics_port"),
+    ):
+        HealthServer(CollectorRegistry(), ready, port=first.port)

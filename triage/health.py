@@ -1,0 +1,98 @@
+"""A small HTTP server beside each process's work: /metrics, /healthz, /readyz."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from triage.errors import StartError
+
+logger = logging.getLogger(__name__)
+
+Readiness = Callable[[], tuple[bool, str]]
+"""Says whether the process can do its work now, and in words why not. Called on each /readyz, from any thread."""
+
+_TEXT = "text/plain; charset=utf-8"
+_SILENT_CLIENT_S = 10.0
+
+
+class HealthServer:
+    """Serves ``registry`` and ``ready`` from threads of its own, from ``with`` to its end.
+
+    ``port`` 0 takes any free one; the attribute ``port`` is the one in use. Raises StartError if it cannot listen.
+    """
+
+    def __init__(self, registry: CollectorRegistry, ready: Readiness, port: int, host: str = "127.0.0.1") -> None:
+        try:
+            self._server = _Server((host, port), partial(_Handler, registry, ready))
+        except OSError as error:
+            raise StartError(
+                f"health and metrics: cannot listen on {host}:{port} ({error.strerror}): "
+                "end what listens there, or set another metrics_port"
+            ) from error
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="health", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True  # a scraper that hangs must not keep a process alive
+    request_queue_size = 32
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A scraper that hung up is no news; anything else is logged, not printed."""
+        logger.debug("health: a request from %s failed", client_address, exc_info=True)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = _SILENT_CLIENT_S
+
+    def __init__(self, registry: CollectorRegistry, ready: Readiness, *args: Any) -> None:
+        self._registry = registry
+        self._ready = ready
+        super().__init__(*args)
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path == "/metrics":
+            self._answer(200, CONTENT_TYPE_LATEST, generate_latest(self._registry))
+        elif path == "/healthz":
+            self._answer(200, _TEXT, b"alive\n")
+        elif path == "/readyz":
+            ready, reason = check(self._ready)
+            self._answer(200 if ready else 503, _TEXT, f"{reason}\n".encode())
+        else:
+            self._answer(404, _TEXT, b"there is /metrics, /healthz and /readyz\n")
+
+    def _answer(self, status: int, content_type: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Scrapes come every few seconds: they are not worth a line."""
+
+
+def check(ready: Readiness) -> tuple[bool, str]:
+    """What ``ready`` says; a check that fails is a process that is not ready."""
+    try:
+        return ready()
+    except Exception:  # the edge: whatever is wrong, the answer is 503 and the cause is in the log
+        logger.exception("readiness check failed")
+        return False, "the readiness check itself failed: see the log"
