@@ -1,0 +1,190 @@
+"""card.json: what a model is, what it is for, how it did, and where it ends. A card that does not hold is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from triage.errors import StartError
+from triage.radiograph.preprocess import PreprocessSpec
+
+CARD = "card.json"
+WEIGHTS = "model.onnx"
+SCHEMA = 1
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class ModelRefusedError(StartError):
+    """A model folder that must not be used; the message says which and why."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Interval(_Part):
+    """A figure with its interval; ``method`` says what the interval covers."""
+
+    value: float
+    low: float
+    high: float
+    method: str
+    n: int
+
+
+class Preprocessing(_Part):
+    """PreprocessSpec as JSON; see triage/radiograph/preprocess.py."""
+
+    size: int
+    fit: Literal["stretch"]
+    low_percentile: float
+    high_percentile: float
+    mean: float
+    deviation: float
+
+    @model_validator(mode="after")
+    def _is_a_spec(self) -> Self:
+        self.spec()
+        return self
+
+    def spec(self) -> PreprocessSpec:
+        """The spec that the service computes with."""
+        return PreprocessSpec.from_record(self.model_dump())
+
+
+class Target(_Part):
+    """What a high score means, and what a low one does."""
+
+    finding: str
+    positive_class: str
+    negative_class: str
+    negative_is_normal: bool = Field(description="Whether a negative means 'no abnormality'.")
+
+
+class IntendedUse(_Part):
+    """Whom and what the model is for; ages in years, ``age_below`` exclusive and absent for no limit."""
+
+    modalities: tuple[str, ...]
+    views: tuple[str, ...]
+    age_from: float
+    age_below: float | None
+
+
+class OperatingPoint(_Part):
+    """A threshold of the probability, and how it was chosen."""
+
+    name: str
+    threshold: Fraction
+    chosen: str
+    sensitivity: Interval | None = None
+    specificity: Interval | None = None
+
+
+class Distribution(_Part):
+    """What the training images look like to the graph's ``distance``, and beyond what it refuses."""
+
+    measure: str
+    limit: float
+    chosen: str
+    refusals: dict[str, Interval]
+
+
+class Training(_Part):
+    """What it was trained on. ``patients_file`` lists public patient identifiers, one a line."""
+
+    data: tuple[str, ...]
+    images: int
+    recipe: str
+    patients_file: str | None = None
+    patients_sha256: str | None = None
+
+
+class Performance(_Part):
+    """One measurement on held-out images."""
+
+    cohort: str
+    reference: str
+    held_out_how: str
+    figures: dict[str, Interval]
+
+
+class ModelCard(_Part):
+    """card.json, whole."""
+
+    card_schema: Literal[1]
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    version: str = Field(pattern=r"^[0-9A-Za-z._-]{1,32}$")
+    model_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    demo: bool
+    architecture: str
+    preprocessing: Preprocessing
+    target: Target
+    intended_use: IntendedUse
+    operating_points: tuple[OperatingPoint, ...]
+    calibration: str
+    distribution: Distribution
+    training: Training
+    performance: tuple[Performance, ...]
+    limits: tuple[str, ...]
+
+    @property
+    def model_id(self) -> str:
+        """Name and version, as results carry it."""
+        return f"{self.name} {self.version}"
+
+    def covers_age(self, age_years: float) -> bool:
+        """Whether a patient of this age is one the model is for."""
+        below = self.intended_use.age_below
+        return self.intended_use.age_from <= age_years and (below is None or age_years < below)
+
+
+def load_card(folder: Path) -> ModelCard:
+    """The card of a model folder, checked against the files beside it. Raises ModelRefusedError."""
+    try:
+        record: dict[str, Any] = json.loads((folder / CARD).read_bytes())
+    except (OSError, ValueError) as error:
+        raise ModelRefusedError(f"model folder {folder}: {CARD} cannot be read: {error}") from error
+    try:
+        card = ModelCard.model_validate(record)
+    except ValidationError as error:
+        raise ModelRefusedError(f"model folder {folder}: {CARD} does not hold: {_first(error)}") from error
+    if card.name != folder.name:
+        raise ModelRefusedError(
+            f"model folder {folder}: its card is of {card.name!r}; a folder is named like its model"
+        )
+    _check_digest(folder / WEIGHTS, card.model_sha256)
+    if card.training.patients_file:
+        if not re.fullmatch(r"[A-Za-z0-9._-]+", card.training.patients_file):
+            raise ModelRefusedError(f"model folder {folder}: patients_file must be a plain file name")
+        _check_digest(folder / card.training.patients_file, card.training.patients_sha256 or "")
+    return card
+
+
+def load_cards(models: Path, names: tuple[str, ...] = ()) -> dict[str, ModelCard]:
+    """The cards of the named folders below ``models``, or of all of them, by name. Raises ModelRefusedError."""
+    if not models.is_dir():
+        raise ModelRefusedError(f"there is no model folder {models}: set models.path")
+    chosen = names or tuple(sorted(path.parent.name for path in models.glob(f"*/{CARD}")))
+    if not chosen:
+        raise ModelRefusedError(f"{models} holds no model: each is a folder with {CARD} and {WEIGHTS}")
+    return {name: load_card(models / name) for name in chosen}
+
+
+def _check_digest(path: Path, expected: str) -> None:
+    try:
+        found = sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelRefusedError(f"{path} cannot be read: {error}") from error
+    if found != expected:
+        raise ModelRefusedError(f"{path} is not the file that the card describes: sha256 {found}, card {expected}")
+
+
+def _first(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    return f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"

@@ -1,0 +1,80 @@
+"""A model loaded on ONNX Runtime: batches of inputs in, probabilities and distances out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from triage.errors import StartError
+from triage.model.card import WEIGHTS, ModelCard
+
+FloatArray = npt.NDArray[np.float32]
+BATCH_SIZES = (1, 4, 16)
+"""Sizes that are run; a batch is padded to the next one, so that every shape is warm and its kernels chosen."""
+
+_PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
+
+
+class ProviderError(StartError):
+    """The execution provider that was asked for is not the one that would run."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Per image, float32 (n,): the probability, and the distance from the training images (in units of the card)."""
+
+    probability: FloatArray
+    distance: FloatArray
+
+
+class Session:
+    """One model. Keep it: loading and warming cost seconds."""
+
+    def __init__(
+        self, folder: Path, card: ModelCard, *, provider: Literal["cpu", "cuda"] = "cpu", threads: int = 0
+    ) -> None:
+        """Load ``folder``'s weights; ``threads`` 0 is one per core. Raises ProviderError."""
+        self.card = card
+        self._size = card.preprocessing.size
+        self._session = _open(folder / WEIGHTS, provider, threads)
+        self.provider: str = self._session.get_providers()[0]
+        if self.provider != _PROVIDERS[provider][0]:
+            raise ProviderError(
+                f"worker.provider is {provider}, but {card.name} would run on {self.provider}: install onnxruntime-gpu "
+                "with its CUDA libraries (pip install 'cxr-triage[gpu]') and a driver that fits, or set provider = cpu"
+            )
+
+    def score(self, batch: FloatArray) -> Scores:
+        """Score inputs of shape (n, 1, size, size), n at least 1, in pieces of at most 16."""
+        if batch.ndim != 4 or batch.shape[1:] != (1, self._size, self._size):
+            raise ValueError(f"{self.card.name} takes (n, 1, {self._size}, {self._size}), not {batch.shape}")
+        largest = BATCH_SIZES[-1]
+        pieces = [self._run(batch[start : start + largest]) for start in range(0, len(batch), largest)]
+        return Scores(*(np.concatenate(outputs) for outputs in zip(*pieces, strict=True)))
+
+    def warm(self) -> None:
+        """Run every batch size once, so that the first study does not wait."""
+        for size in BATCH_SIZES:
+            self.score(np.zeros((size, 1, self._size, self._size), dtype=np.float32))
+
+    def _run(self, piece: FloatArray) -> tuple[FloatArray, FloatArray]:
+        count = len(piece)
+        padded = np.zeros((next(s for s in BATCH_SIZES if s >= count), *piece.shape[1:]), dtype=np.float32)
+        padded[:count] = piece
+        probability, distance = self._session.run(["probability", "distance"], {"image": padded})
+        return probability[:count], distance[:count]
+
+
+def _open(weights: Path, provider: Literal["cpu", "cuda"], threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Threads that spin while there is no work would make an idle service busy.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(str(weights), options, providers=_PROVIDERS[provider])

@@ -1,0 +1,119 @@
+"""PURE: the grey scale: stored value → Modality LUT → VOI LUT → one inversion, as a table over all stored values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+
+Values = npt.NDArray[np.float64]
+
+
+def grey_table(
+    dataset: Dataset, stored: npt.NDArray[Any], valid: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.float32], int]:
+    """Grey between 0 (black) and 1 (white) for each stored value, and the stored value of the table's first entry.
+
+    ``stored`` (rows, columns) and ``valid`` are needed for the range of an image that states no window. ValueError for
+    attributes that contradict themselves.
+    """
+    bits, signed = int(dataset.BitsStored), bool(dataset.PixelRepresentation)
+    lowest = -(1 << (bits - 1)) if signed else 0
+    domain = np.arange(lowest, lowest + (1 << bits), dtype=np.float64)
+    values = _modality(dataset, domain)
+    grey = _voi(dataset, values, _range_of(values, stored, valid, lowest))
+    if is_inverse(dataset):
+        grey = 1.0 - grey
+    return grey.astype(np.float32), lowest
+
+
+def is_inverse(dataset: Dataset) -> bool:
+    """Whether the lowest value is to be shown white: said by either of two attributes, applied once (C.11.6.1.2)."""
+    photometric, shape = (str(dataset.get(name)) for name in ("PhotometricInterpretation", "PresentationLUTShape"))
+    return photometric == "MONOCHROME1" or shape == "INVERSE"
+
+
+def _range_of(
+    values: Values, stored: npt.NDArray[Any], valid: npt.NDArray[np.bool_], lowest: int
+) -> tuple[float, float]:
+    shown = stored[valid] if valid.any() else stored
+    ends = values[[int(shown.min()) - lowest, int(shown.max()) - lowest]]
+    return float(ends.min()), float(ends.max())
+
+
+def _modality(dataset: Dataset, domain: Values) -> Values:
+    """Modality LUT Sequence, else rescale slope and intercept (PS3.3 C.11.1)."""
+    if dataset.get("ModalityLUTSequence"):
+        entries, first, _ = _lut(dataset.ModalityLUTSequence[0], negative=bool(dataset.PixelRepresentation))
+        mapped: Values = entries[np.clip(domain - first, 0, len(entries) - 1).astype(np.int64)]
+        return mapped
+    slope = dataset.get("RescaleSlope")
+    intercept = dataset.get("RescaleIntercept")
+    if slope is None or intercept is None or float(slope) == 0.0:
+        return domain
+    return domain * float(slope) + float(intercept)
+
+
+def _voi(dataset: Dataset, values: Values, shown: tuple[float, float]) -> Values:
+    """The first VOI LUT, else the first window, else the range that the image has (PS3.3 C.11.2)."""
+    if dataset.get("VOILUTSequence"):
+        entries, first, bits = _lut(dataset.VOILUTSequence[0], negative=bool(values.min() < 0))
+        index = np.clip(np.floor(values) - first, 0, len(entries) - 1).astype(np.int64)
+        grey: Values = np.clip(entries[index] / float((1 << bits) - 1), 0.0, 1.0)
+        return grey
+    window = _first_window(dataset)
+    if window:
+        return _windowed(values, *window, str(dataset.get("VOILUTFunction") or "LINEAR"))
+    low, high = shown
+    return np.clip((values - low) / (high - low), 0.0, 1.0) if high > low else np.zeros_like(values)
+
+
+def _first_window(dataset: Dataset) -> tuple[float, float] | None:
+    center, width = (_first(dataset.get(name)) for name in ("WindowCenter", "WindowWidth"))
+    if center is None or width is None or not np.isfinite([center, width]).all() or width <= 0:
+        return None
+    return center, width
+
+
+def _first(value: Any) -> float | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, (str, float, int)):
+        return float(value)
+    return float(value[0]) if len(value) else None
+
+
+def _windowed(values: Values, center: float, width: float, function: str) -> Values:
+    """PS3.3 C.11.2.1.2 and C.11.2.1.3, with an output range of 0 to 1."""
+    if function == "SIGMOID":
+        return 1.0 / (1.0 + np.exp(np.clip(-4.0 * (values - center) / width, -700.0, 700.0)))
+    if function == "LINEAR_EXACT":
+        return np.clip((values - center) / width + 0.5, 0.0, 1.0)
+    if width <= 1.0:
+        return (values > center - 0.5).astype(np.float64)
+    return np.clip((values - (center - 0.5)) / (width - 1.0) + 0.5, 0.0, 1.0)
+
+
+def _lut(item: Dataset, *, negative: bool) -> tuple[Values, int, int]:
+    """Entries, first mapped value and bits per entry of a LUT (PS3.3 C.11.1.1 and C.11.2.1.1)."""
+    count, first, bits = (int(number) for number in item.LUTDescriptor)
+    count &= 0xFFFF  # some writers encode these as signed
+    first &= 0xFFFF
+    if negative and first > 0x7FFF:
+        first -= 0x10000
+    entries = _entries(item.LUTData, count or 0x10000)
+    if not 8 <= bits <= 16 or len(entries) == 0:
+        raise ValueError("a lookup table without entries or with an impossible depth")
+    return entries, first, bits
+
+
+def _entries(data: Any, count: int) -> Values:
+    if isinstance(data, bytes):
+        wide = len(data) >= 2 * count
+        return np.frombuffer(data, dtype="<u2" if wide else np.uint8)[:count].astype(np.float64)
+    numbers = np.atleast_1d(np.asarray(data, dtype=np.int64)) & 0xFFFF
+    if len(numbers) * 2 == count:  # eight-bit entries, two to a word
+        return numbers.astype("<u2").view(np.uint8).astype(np.float64)
+    return numbers[:count].astype(np.float64)

@@ -1,0 +1,96 @@
+"""PURE: from a radiograph's pixels to what a model sees. Training, export, validation and the service call this one.
+
+The parameters travel in the model card. OpenCV's area filter on float32 is deterministic, so that with the same wheels
+on the same architecture the result is bit-identical everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+FloatImage = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+_FEWEST_VALID_PIXELS = 16
+
+
+@dataclass(frozen=True)
+class PreprocessSpec:
+    """How a model wants its images.
+
+    ``size``: rows and columns of the model input. ``fit``: ``stretch`` maps the whole image to the square and gives up
+    its aspect ratio, as the public copies that the models were trained on have done. ``low_percentile`` and
+    ``high_percentile`` of the valid pixels, after resizing, become 0 and 1. The input is then
+    ``(pixels - mean) / deviation``.
+    """
+
+    size: int
+    fit: Literal["stretch"] = "stretch"
+    low_percentile: float = 1.0
+    high_percentile: float = 99.0
+    mean: float = 0.5
+    deviation: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not 16 <= self.size <= 2048:
+            raise ValueError(f"size must be 16 to 2048, not {self.size}")
+        if self.fit != "stretch":
+            raise ValueError(f"fit must be stretch, not {self.fit!r}")
+        if not 0 <= self.low_percentile < self.high_percentile <= 100:
+            raise ValueError("percentiles must be 0 <= low < high <= 100")
+        if self.deviation <= 0:
+            raise ValueError(f"deviation must be positive, not {self.deviation}")
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The spec in a card; TypeError or ValueError for unknown or wrong keys."""
+        return cls(**record)
+
+    def to_record(self) -> dict[str, Any]:
+        """The spec as JSON."""
+        return asdict(self)
+
+
+def preprocess(pixels: FloatImage, valid: Mask, spec: PreprocessSpec) -> FloatImage:
+    """The model input of one radiograph, float32 of shape (1, size, size).
+
+    ``pixels`` is float32 (rows, columns) with dense tissue bright; ``valid`` (rows, columns) is False where there is no
+    image (padding, outside the shutter), which counts in no statistic and becomes the darkest value. An image without
+    contrast becomes a constant.
+    """
+    levels = normalise(pixels, valid, spec)
+    model_input: FloatImage = ((levels - np.float32(spec.mean)) / np.float32(spec.deviation))[np.newaxis]
+    return model_input
+
+
+def normalise(pixels: FloatImage, valid: Mask, spec: PreprocessSpec) -> FloatImage:
+    """``pixels`` resized and between 0 and 1, float32 (size, size); what training caches and augments."""
+    whole = bool(valid.all())
+    image = _resized(pixels if whole else np.where(valid, pixels, np.float32(0)), spec.size)
+    if whole:
+        inside = np.ones(image.shape, dtype=bool)
+    else:
+        # The share of each output pixel that is image; dividing by it keeps the border from darkening.
+        share = _resized(valid.astype(np.float32), spec.size)
+        inside = share > 0.5
+        image = np.divide(image, share, out=np.zeros_like(image), where=share > 0)
+    if np.count_nonzero(inside) < _FEWEST_VALID_PIXELS:
+        return np.zeros_like(image)
+    low, high = np.percentile(image[inside], [spec.low_percentile, spec.high_percentile]).astype(np.float32)
+    if not high > low:
+        return np.zeros_like(image)
+    levels: FloatImage = np.clip((image - low) / (high - low), np.float32(0), np.float32(1))
+    levels[~inside] = 0
+    return levels
+
+
+def _resized(image: FloatImage, size: int) -> FloatImage:
+    """Area filter when shrinking, linear when an axis grows."""
+    shrinking = image.shape[0] >= size and image.shape[1] >= size
+    flags = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(np.ascontiguousarray(image), (size, size), interpolation=flags), dtype=np.float32)

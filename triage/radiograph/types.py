@@ -1,0 +1,79 @@
+"""What a received object is, in DICOM's words, without who the patient is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from triage.reasons import Reason
+
+FloatImage = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+
+class View(StrEnum):
+    """The projection that the attributes state."""
+
+    PA = "PA"
+    AP = "AP"
+    FRONTAL = "FRONTAL"  # PA or AP, which of them is not said
+    LATERAL = "LATERAL"
+    OTHER = "OTHER"  # oblique, decubitus, ...
+    UNKNOWN = "UNKNOWN"  # nothing said, or a contradiction
+
+    @property
+    def is_frontal(self) -> bool:
+        """Whether a frontal model may call it normal."""
+        return self in (View.PA, View.AP, View.FRONTAL)
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """What the tags of one object say; empty where they say nothing. No name, no patient ID.
+
+    ``age_years`` is Patient's Age, else study date minus birth date. ``order_priority`` is Requested Procedure Priority
+    (0040,1003). ``descriptions`` are those of protocol, series and study, ``view_codes`` and ``anatomy_codes`` code
+    values.
+    """
+
+    study_instance_uid: str = ""
+    series_instance_uid: str = ""
+    sop_instance_uid: str = ""
+    sop_class_uid: str = ""
+    transfer_syntax_uid: str = ""
+    modality: str = ""
+    accession_number: str = ""
+    order_priority: str = ""
+    body_part_examined: str = ""
+    anatomy_codes: tuple[str, ...] = ()
+    view_position: str = ""
+    view_codes: tuple[str, ...] = ()
+    patient_orientation: tuple[str, ...] = ()
+    descriptions: tuple[str, ...] = ()
+    image_type: tuple[str, ...] = ()
+    presentation_intent_type: str = ""
+    number_of_frames: int = 1
+    age_years: float | None = None
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """Why an object is not scored. ``detail`` is for people and names no patient."""
+
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Radiograph:
+    """One image as a correct display shows it.
+
+    ``pixels``: float32 (rows, columns), 0 black to 1 white, dense tissue bright. ``valid``: bool (rows, columns), False
+    at pixel padding and outside the shutter, where ``pixels`` mean nothing.
+    """
+
+    pixels: FloatImage
+    valid: Mask
