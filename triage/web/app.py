@@ -1,0 +1,146 @@
+"""The web process: the worklist over HTTP, with health and metrics on the same port."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.retry import Retry
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from triage.errors import StartError
+from triage.metrics import create
+from triage.settings import WebSettings
+from triage.spool import Spool
+from triage.web import api, pages
+from triage.web.middleware import LOOPBACK, SECURITY_HEADERS, KnownHosts, Measured, SecurityHeaders
+from triage.worklist import Worklist
+
+logger = logging.getLogger(__name__)
+
+_GRACE_S = 10
+_CONNECTIONS = 500
+
+
+def run(settings: WebSettings, *, waiting_cap_s: float, spool: Spool, redis_url: str, redis_timeout_s: float) -> None:
+    """Serve until SIGTERM or SIGINT. Raises StartError if the port cannot be had."""
+    listening = listen(settings.host, settings.port)
+    with client(redis_url, redis_timeout_s) as redis, listening:
+        sources = api.Sources(spool, redis, Worklist(redis), waiting_cap_s, time.time)
+        server = uvicorn.Server(configuration(create_app(sources, hosts=known_hosts(settings.host))))
+        logger.info("web: http://%s:%d", settings.host, listening.getsockname()[1])
+        with _ends_quietly(server):
+            server.run(sockets=[listening])
+        logger.info("web: stopped")
+
+
+def create_app(sources: api.Sources, hosts: frozenset[str]) -> Starlette:
+    """The application; ``hosts`` are the names it may be called by, empty for any."""
+    registry = CollectorRegistry()
+    metrics = create(registry)
+    return Starlette(
+        routes=[*pages.routes(), *api.routes(sources), *_monitoring(registry, sources.redis)],
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(Measured, metrics=metrics),
+            Middleware(KnownHosts, hosts=hosts),
+        ],
+        exception_handlers={HTTPException: _http_error, Exception: _internal_error},
+    )
+
+
+def configuration(app: Starlette) -> uvicorn.Config:
+    """How uvicorn serves ``app``: our logging, no access log (its addresses are UIDs), no Server header."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        ws="none",
+        limit_concurrency=_CONNECTIONS,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; StartError that says what to do if the address cannot be had."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        raise StartError(
+            f"web: cannot listen on {host}:{port} ({error.strerror}): end what listens there, or set TRIAGE_WEB_PORT"
+        ) from error
+
+
+def client(redis_url: str, timeout_s: float) -> Redis:
+    """A Redis client for people who wait: one new try on a broken connection, none on a silent server."""
+    retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+    return Redis.from_url(redis_url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=retry)
+
+
+def known_hosts(host: str) -> frozenset[str]:
+    """The names a server on ``host`` may be called by: the loopback ones, or any if others can reach it."""
+    return LOOPBACK if host in LOOPBACK else frozenset()
+
+
+def _monitoring(registry: CollectorRegistry, redis: Redis) -> list[Route]:
+    async def alive(request: Request) -> Response:
+        return PlainTextResponse("alive\n")
+
+    def ready(request: Request) -> Response:
+        if api.redis_answers(redis):
+            return PlainTextResponse("ready\n")
+        return PlainTextResponse("Redis does not answer\n", status_code=503)
+
+    async def metrics(request: Request) -> Response:
+        return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    handlers: dict[str, Callable[..., object]] = {"/healthz": alive, "/readyz": ready, "/metrics": metrics}
+    return [Route(path, handler) for path, handler in handlers.items()]
+
+
+def _http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    answer = api.problem(error.status_code, error.detail)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def _internal_error(request: Request, error: Exception) -> JSONResponse:
+    # Starlette raises the error again behind this answer, and uvicorn logs it.
+    # That is outside our middleware, so the headers are put on here.
+    answer = api.problem(500, "internal error: see the log of the web process")
+    answer.headers.update(SECURITY_HEADERS)
+    return answer
+
+
+@contextmanager
+def _ends_quietly(server: uvicorn.Server) -> Iterator[None]:
+    """uvicorn raises the signal that stopped it once more; without a handler the process would die of it."""
+
+    def stop(number: int, frame: object) -> None:
+        server.should_exit = True
+
+    handled = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, stop) for number in handled}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,94 @@
+"""Around every request: who may ask, what the answer's headers forbid, and how long it took."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from triage.metrics import Metrics
+from triage.web.api import problem
+
+SECURITY_HEADERS = {
+    # Nothing is loaded from anywhere, nothing runs, nobody frames it.
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    # Accession numbers belong in no cache.
+    "Cache-Control": "no-store",
+}
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True)
+class SecurityHeaders:
+    """Puts ``SECURITY_HEADERS`` on every answer."""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(SECURITY_HEADERS)
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+
+@dataclass(frozen=True)
+class KnownHosts:
+    """Answers only requests for the names in ``hosts`` (empty: for all).
+
+    On loopback there is no sign-in: without this, a web page on the reader's own machine could have its name resolve to
+    127.0.0.1 and read the worklist (DNS rebinding).
+    """
+
+    app: ASGIApp
+    hosts: frozenset[str]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self.hosts and host_name(Headers(scope=scope).get("host", "")) not in self.hosts:
+            answer = problem(421, f"ask for one of {', '.join(sorted(self.hosts))}: this service is on loopback only")
+            await answer(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Counts and times requests by the pattern of their route, never by the path that was asked."""
+
+    app: ASGIApp
+    metrics: Metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 500
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_note)
+        finally:
+            route = getattr(scope.get("route"), "path", "unmatched")
+            self.metrics.http_requests.labels(route, str(status)).inc()
+            self.metrics.http_duration.labels(route).observe(time.perf_counter() - started)
+
+
+def host_name(host: str) -> str:
+    """The name in a Host header, lower-case, without port and without the brackets of an IPv6 address."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower()
