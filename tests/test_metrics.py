@@ -64,12 +64,19 @@ def test_an_assessment_is_counted_once_in_every_way():
     )
 
     value = registry.get_sample_value
-    assert value("cxr_triage_images_total", {"tag": "NOT_ASSESSED"}) == 1
+    assert value("cxr_triage_images_total", {"tag": "NOT_ASSESSED", "counted": "true"}) == 1
     assert value("cxr_triage_image_reasons_total", {"reason": "out_of_distribution"}) == 1
     assert value("cxr_triage_score_bucket", {"model": "nih-adult", "le": "0.9"}) == 0
     assert value("cxr_triage_score_bucket", {"model": "nih-adult", "le": "0.95"}) == 1
     assert value("cxr_triage_distance_ratio_sum", {"model": "nih-adult"}) == 1.5
     assert value("cxr_triage_stage_duration_seconds_count", {"stage": "decode"}) == 1
+
+
+def test_what_is_only_listed_is_not_counted_among_images_for_us():
+    registry = CollectorRegistry()
+    create(registry).count_assessment(an_assessment(tag=Tag.NOT_ASSESSED, reasons=(Reason.NOT_FRONTAL,)))
+
+    assert registry.get_sample_value("cxr_triage_images_total", {"tag": "NOT_ASSESSED", "counted": "false"}) == 1
 
 
 def test_an_image_that_no_model_saw_has_no_score():

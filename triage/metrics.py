@@ -89,7 +89,7 @@ class Metrics:
     stage_duration: Histogram  # {stage}: names chosen by the code, never by data
     time_to_tag: Histogram
     batch_size: Histogram
-    images: Counter  # {tag}
+    images: Counter  # {tag, counted}: whether the study's tag takes it into account, true or false
     image_reasons: Counter  # {reason}
     study_decisions: Counter  # {tag}
     study_reasons: Counter  # {reason}
@@ -111,7 +111,7 @@ class Metrics:
 
     def count_assessment(self, assessment: ImageAssessment) -> None:
         """Count one image's tag, reasons, score and distance, and time its stages."""
-        self.images.labels(assessment.tag).inc()
+        self.images.labels(assessment.tag, "true" if assessment.counts else "false").inc()
         for reason in assessment.reasons:
             self.image_reasons.labels(reason).inc()
         for stage, seconds in (assessment.stages or {}).items():
@@ -236,7 +236,9 @@ def _worker(make: _Maker) -> Mapping[str, Any]:
             "time_to_tag_seconds", "From an object's receipt to its study's decision.", _WAITING_SECONDS
         ),
         "batch_size": make.histogram("batch_size", "Images scored at once.", _BATCH_SIZES),
-        "images": make.counter("images_total", "Images assessed, by tag.", "tag"),
+        "images": make.counter(
+            "images_total", "Images assessed, by tag, and whether a study's tag counts them.", "tag", "counted"
+        ),
         "image_reasons": make.counter("image_reasons_total", "Reasons beside the tags of images.", "reason"),
         "study_decisions": make.counter("study_decisions_total", "Decisions of studies, by tag.", "tag"),
         "study_reasons": make.counter("study_reasons_total", "Reasons beside the tags of studies.", "reason"),

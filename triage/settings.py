@@ -80,6 +80,9 @@ class ListenerSettings(Section):
     shutdown_grace_s: float = Field(
         30.0, gt=0, description="Seconds that open associations get to finish after SIGTERM."
     )
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address of the metrics and health port; 0.0.0.0 where Prometheus runs elsewhere."
+    )
     metrics_port: Port = Field(
         9110, description="HTTP port of the first process; each further one takes the next. 0: any."
     )
@@ -112,6 +115,9 @@ class WorkerSettings(Section):
         60.0, gt=0, description="Seconds until the decoding of one object counts as failed."
     )
     tries: int = Field(3, ge=1, le=20, description="Attempts at one object until it becomes a dead letter.")
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address of the metrics and health port; 0.0.0.0 where Prometheus runs elsewhere."
+    )
     metrics_port: Port = Field(
         9130, description="HTTP port of the first worker; each further one takes the next. 0: any."
     )
@@ -169,6 +175,9 @@ class SweepSettings(Section):
     """Reconciling files and queue."""
 
     interval_s: float = Field(30.0, gt=0, description="Seconds between two sweeps.")
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address of the metrics and health port; 0.0.0.0 where Prometheus runs elsewhere."
+    )
     metrics_port: Port = Field(9150, description="HTTP port of the sweep's metrics and health. 0: any.")
 
 
