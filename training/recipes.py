@@ -20,8 +20,8 @@ from training.trainer import Floats, Task, fit, predict
 
 VALIDATION_PARTS = 10  # every tenth person validates
 
-# The outputs of the pre-training and their shares of the loss. Sex, projection, age and text-mined findings are there to
-# make the network learn what chests look like; none of them is shipped.
+# The outputs of the pre-training and their shares of the loss. Sex, projection, age and text-mined findings are there
+# to make the network learn what chests look like; none of them is shipped.
 AUXILIARY = {"bacterial": 0.3, "male": 0.3, "ap": 0.3, "age": 0.5, "text_abnormal": 0.5}
 FINDINGS_SHARE = 1.5
 FINDING_POSITIVE = 3.0  # text-mined findings are rare
@@ -79,9 +79,7 @@ def expert_folds(config: Config, data: Path, run: Path) -> None:
         torch.manual_seed(config.schedule.seed + fold)
         model = _from_pretrained(config, Path(config.initialise))
         trained = fit(model, task, config.schedule.schedule(seed=fold), config.size, run / f"fold{fold}")
-        scores[outside] = (
-            predict([trained], exact[outside], 0) + predict([trained], exact[outside, :, ::-1].copy(), 0)
-        ) / 2
+        scores[outside] = predict([trained], exact[outside], 0)
     rows = [
         {"image": sample.path.name, "patient": sample.patient, "fold": int(fold), "view": sample.view}
         | {"sex": sample.sex, "age_years": sample.age_years, "label": float(label), "logit": float(score)}
@@ -106,9 +104,7 @@ def _text_part(samples: Sequence[Sample], left_out: frozenset[str]) -> list[Samp
 def _pretraining_task(samples: Sequence[Sample], outputs: list[str], config: Config, run: Path) -> Task:
     targets = _targets(samples, outputs)
     findings = sum(name.startswith("finding:") for name in outputs)
-    shares = [
-        AUXILIARY.get(name, FINDINGS_SHARE / findings if name.startswith("finding:") else 1.0) for name in outputs
-    ]
+    shares = [1.0 if name == "pneumonia" else AUXILIARY.get(name, FINDINGS_SHARE / findings) for name in outputs]
     weights = np.tile(np.array(shares, dtype=np.float32), (len(samples), 1))
     pneumonia = np.nanmean(targets[:, 0])
     weights[:, 0] *= np.where(targets[:, 0] > 0.5, 0.5 / pneumonia, 0.5 / (1 - pneumonia))

@@ -153,11 +153,12 @@ def _average(averaged: nn.Module, model: nn.Module, keep: float) -> None:
 
 @torch.no_grad()
 def predict(models: Sequence[nn.Module], stored: Bytes, output: int, batch_size: int = 64) -> Floats:
-    """Mean logit over ``models`` of one output, (n,); the images are of the model's size already."""
+    """Mean logit over ``models``, and over image and mirror image, of one output, (n,); images of the model's size."""
     for model in models:
         model.eval()
     pieces = []
     for start in range(0, len(stored), batch_size):
         batch = standardise(images.to_levels(stored[start : start + batch_size]))
-        pieces.append(torch.stack([model(batch)[:, output] for model in models]).mean(0))
+        views = (batch, batch.flip(3))
+        pieces.append(torch.stack([model(view)[:, output] for model in models for view in views]).mean(0))
     return np.asarray(torch.cat(pieces).numpy())
