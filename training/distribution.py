@@ -1,0 +1,91 @@
+"""What chests look like: a low-pass subspace of the training images, and how far an image may lie from it.
+
+Every image becomes a thumbnail of 32 x 32 area means, centred and scaled to unit deviation. Training thumbnails span a
+subspace (their first principal components). The distance of an image is the largest of three ratios, about 1 for an
+average training image: the squared Mahalanobis length inside the subspace, the squared length outside it, and the squared
+deviation of the log contrast. An inverted chest has the negated thumbnail and lies far outside; noise, blanks and other
+body parts do too. The limit is the 99th percentile of out-of-fold distances of the training images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Bytes = npt.NDArray[np.uint8]
+
+THUMBNAIL = 32
+COMPONENTS = 32
+LEAST_CONTRAST = 1e-4
+LIMIT_PERCENTILE = 99.0
+# The square of one number has a heavier tail than a sum over many; so scaled, only gross changes of contrast count.
+CONTRAST_SCALE = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class Subspace:
+    """``mean`` (p,), ``components`` (k, p), ``variances`` (k,); means of the three terms, and of the log contrast."""
+
+    mean: Floats
+    components: Floats
+    variances: Floats
+    inside: float
+    outside: float
+    contrast_mean: float
+    contrast_variance: float
+
+
+def thumbnails(images: Bytes) -> tuple[Floats, Floats]:
+    """Normalised images (n, s, s) to standardised thumbnails (n, 1024) and log contrasts (n,); s a multiple of 32."""
+    step = images.shape[1] // THUMBNAIL
+    if images.shape[1] != step * THUMBNAIL or images.shape[2] != images.shape[1]:
+        raise ValueError(f"images must be square with a side that is a multiple of {THUMBNAIL}, not {images.shape[1:]}")
+    blocks = images.reshape(len(images), THUMBNAIL, step, THUMBNAIL, step)
+    means = blocks.mean((2, 4), dtype=np.float64).reshape(len(images), -1) / 255
+    centred = means - means.mean(1, keepdims=True)
+    contrast = np.maximum(np.sqrt((centred**2).mean(1)), LEAST_CONTRAST)
+    return centred / contrast[:, None], np.log(contrast)
+
+
+def fit(images: Bytes) -> Subspace:
+    """The subspace of training images (n, s, s), n greater than the number of components."""
+    points, contrasts = thumbnails(images)
+    mean = points.mean(0)
+    _, singular, directions = np.linalg.svd(points - mean, full_matrices=False)
+    components, variances = directions[:COMPONENTS], singular[:COMPONENTS] ** 2 / (len(points) - 1)
+    inside, outside = _terms(points - mean, components, variances)
+    return Subspace(
+        mean, components, variances, inside.mean(), outside.mean(), float(contrasts.mean()), float(contrasts.var())
+    )
+
+
+def distances(subspace: Subspace, images: Bytes) -> Floats:
+    """Distance of each image (n, s, s); the graph that export writes computes the same."""
+    points, contrasts = thumbnails(images)
+    inside, outside = _terms(points - subspace.mean, subspace.components, subspace.variances)
+    contrast = (contrasts - subspace.contrast_mean) ** 2 / subspace.contrast_variance
+    ratios = [inside / subspace.inside, outside / subspace.outside, contrast / CONTRAST_SCALE]
+    return np.asarray(np.max(ratios, axis=0))
+
+
+def out_of_fold(images: Bytes, patients: Sequence[str], folds: int = 5, seed: int = 0) -> Floats:
+    """Each image's distance from the subspace of the other folds' images; folds are of whole patients."""
+    names = np.asarray(patients)
+    unique = np.unique(names)
+    fold_of = dict(zip(unique, np.random.default_rng(seed).permutation(len(unique)) % folds, strict=True))
+    fold = np.array([fold_of[name] for name in names])
+    result = np.zeros(len(images))
+    for number in range(folds):
+        result[fold == number] = distances(fit(images[fold != number]), images[fold == number])
+    return result
+
+
+def _terms(centred: Floats, components: Floats, variances: Floats) -> tuple[Floats, Floats]:
+    coordinates = centred @ components.T
+    inside = (coordinates**2 / variances).sum(1)
+    outside = (centred**2).sum(1) - (coordinates**2).sum(1)
+    return inside, np.maximum(outside, 0)
