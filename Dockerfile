@@ -1,0 +1,47 @@
+# docker build --target cpu -t cxr-triage:cpu .    or --target gpu. The models in models/ are part of the image.
+
+FROM python:3.11-slim AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PATH=/opt/triage/bin:$PATH
+RUN python -m venv /opt/triage
+
+FROM build AS wheel
+COPY LICENSE README.md pyproject.toml /build/
+COPY triage /build/triage
+RUN pip wheel --no-deps --wheel-dir /wheels /build
+
+# The pins before our wheel: a change of our code leaves their layer as it is.
+FROM build AS build-cpu
+COPY requirements/serve-cpu.txt /build/requirements.txt
+RUN pip install --require-hashes --only-binary=:all: -r /build/requirements.txt
+COPY --from=wheel /wheels /wheels
+RUN pip install --no-deps /wheels/*.whl && pip uninstall --yes pip
+
+# CUDA and cuDNN come as wheels; the host gives the driver alone (NVIDIA Container Toolkit).
+FROM build AS build-gpu
+COPY requirements/serve-gpu.txt /build/requirements.txt
+RUN pip install --require-hashes --only-binary=:all: -r /build/requirements.txt
+COPY --from=wheel /wheels /wheels
+RUN pip install --no-deps /wheels/*.whl && pip uninstall --yes pip
+
+FROM python:3.11-slim AS base
+ENV PATH=/opt/triage/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin triage \
+    && install -d -o triage -g triage -m 0700 /var/lib/triage
+WORKDIR /srv/triage
+COPY models /srv/triage/models
+ENV TRIAGE_SPOOL_PATH=/var/lib/triage/spool TRIAGE_REDIS_SOCKET_PATH=/var/lib/triage/redis/redis.sock \
+    TRIAGE_MODELS_PATH=/srv/triage/models
+VOLUME /var/lib/triage
+USER triage
+# Asks the web process; a container that runs another process asks that one (see deploy/compose.yaml).
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["triage", "healthcheck"]
+ENTRYPOINT ["triage"]
+CMD ["up"]
+
+FROM base AS gpu
+COPY --from=build-gpu /opt/triage /opt/triage
+ENV TRIAGE_WORKER_PROVIDER=cuda NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+
+# Last, so that a build without --target makes this one.
+FROM base AS cpu
+COPY --from=build-cpu /opt/triage /opt/triage
