@@ -271,6 +271,13 @@ def test_the_status_counts_what_waits(redis_server: RedisServer, spool: Spool):
     assert status["spool_free_bytes"] > 0
 
 
+def test_an_answer_does_not_wait_for_the_acknowledgement_of_its_headers():
+    with closing(listen("127.0.0.1", 0)) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_port_in_use_says_what_to_do(spool: Spool):
     with closing(listen("127.0.0.1", 0)) as first:
         port = first.getsockname()[1]

@@ -60,6 +60,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     timeout = _SILENT_CLIENT_S
+    disable_nagle_algorithm = True  # headers and body are two writes
 
     def __init__(self, registry: CollectorRegistry, ready: Readiness, *args: Any) -> None:
         self._registry = registry
