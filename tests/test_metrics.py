@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from dataclasses import fields
 
 import pytest
@@ -30,6 +32,21 @@ def test_every_name_has_our_prefix_and_a_unit_that_prometheus_expects():
     assert all(name.startswith("cxr_triage_") for name in ours)
     assert not [name for name in ours if "milli" in name or name.endswith("_ms")]
     assert all(name.endswith(("_seconds", "_size", "_ratio", "_score")) for name in ours if ours[name] == "histogram")
+
+
+def test_prometheus_finds_nothing_to_object_to():
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool: sudo apt-get install prometheus")
+    registry = CollectorRegistry()
+    create_state(registry)
+    metrics = create(registry)
+    metrics.count_assessment(an_assessment(distance=1.0, distance_limit=2.0, stages={"decode": 0.1}))
+    metrics.count_decision(a_decision())
+
+    lint = subprocess.run([promtool, "check", "metrics"], input=generate_latest(registry), capture_output=True)
+
+    assert (lint.returncode, lint.stdout + lint.stderr) == (0, b"")
 
 
 def test_shared_state_is_exported_by_its_one_writer_only():
