@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
 from redis.exceptions import RedisError
 
 from triage.decision import ImageAssessment, TriageDecision
+from triage.part10 import Receipt, read_receipt
 from triage.records import assessment_from, decision_from
 from triage.spool import ReceivedInstance, Spool, valid_uid
 
@@ -21,17 +19,6 @@ logger = logging.getLogger(__name__)
 
 JobState = Callable[[ReceivedInstance], str]
 """Says in words what the queue knows of an instance's job; may raise RedisError."""
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """What the listener noted in the File Meta Information when the object came; ``received_at`` in POSIX seconds."""
-
-    received_at: float | None = None
-    calling_ae_title: str = ""
-    called_ae_title: str = ""
-    peer: str = ""
-    transfer_syntax_uid: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,23 +69,6 @@ def gather(study_instance_uid: str, spool: Spool, job_state: JobState | None = N
         objects=tuple(sorted(objects, key=lambda each: (each.receipt.received_at or 0.0, each.instance))),
         disabled_models=spool.disabled_models(),
     )
-
-
-def read_receipt(path: Path) -> Receipt:
-    """The receipt in a Part 10 file's File Meta Information (PS3.10 7.1); an empty one where it has none."""
-    try:
-        meta = read_file_meta_info(path)
-        noted = json.loads(meta.get("PrivateInformation", b"{}").rstrip(b"\0 "))
-        return Receipt(
-            received_at=noted.get("received_at"),
-            calling_ae_title=str(noted.get("calling_ae_title") or meta.get("SourceApplicationEntityTitle", "")),
-            called_ae_title=str(noted.get("called_ae_title", "")),
-            peer=str(noted.get("peer", "")),
-            transfer_syntax_uid=str(meta.get("TransferSyntaxUID", "")),
-        )
-    except (OSError, InvalidDicomError, ValueError, AttributeError) as error:
-        logger.warning("%s: no receipt can be read from it: %s", path.name, error)
-        return Receipt()
 
 
 def _assessments(spool: Spool, uid: str) -> Iterator[ImageAssessment]:

@@ -1,0 +1,215 @@
+"""The DICOM listener: accepts connections, one thread for each, until it is told to stop."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from triage.association import Association, Node
+from triage.errors import StartError
+from triage.metrics import Metrics, Rejection
+from triage.negotiation import AdmissionPolicy, supported_contexts
+from triage.radiograph.decode import TRANSFER_SYNTAXES
+from triage.receive import HighWater
+from triage.settings import ListenerSettings
+from triage.spool import ReceivedInstance, Spool
+from triage.upper_layer import Connection
+
+logger = logging.getLogger(__name__)
+
+_BACKLOG = 512
+_REQUEST_TIMEOUT_S = 15.0  # from connecting to a whole A-ASSOCIATE-RQ (ARTIM)
+_UNSENT_AT_MOST = 100_000  # beyond this, new objects wait for the sweep
+
+
+def run(
+    settings: ListenerSettings,
+    spool: Spool,
+    high_water: HighWater,
+    metrics: Metrics,
+    enqueue: Callable[[ReceivedInstance], None],
+    stopping: Callable[[], bool],
+    listening: Callable[[int], None] = lambda port: None,
+) -> None:
+    """Serve until ``stopping()``. ``listening`` is told the port as soon as connections are accepted."""
+    announcer = Announcer(enqueue, metrics)
+    with open_port(settings.host, settings.port) as port:
+        server = Server(settings, spool, high_water, metrics, announcer.put)
+        listening(port.getsockname()[1])
+        logger.info("listening as %s on %s:%d", settings.ae_title, *port.getsockname()[:2])
+        while not stopping():
+            server.accept(port)
+        server.accept_waiting(port)
+    server.finish(settings.shutdown_grace_s)
+    announcer.close()
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """A listening socket that other processes of ours may share. Raises StartError."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listening.bind((host, port))
+        listening.listen(_BACKLOG)
+        listening.settimeout(0.5)
+    except OSError as error:
+        raise StartError(f"cannot listen on {host}:{port}: {error.strerror or error}; see listener.port") from error
+    return listening
+
+
+class Server:
+    """The open associations of one process."""
+
+    def __init__(
+        self,
+        settings: ListenerSettings,
+        spool: Spool,
+        high_water: HighWater,
+        metrics: Metrics,
+        on_received: Callable[[ReceivedInstance], None],
+    ) -> None:
+        self._settings = settings
+        self._peers: dict[threading.Thread, _Peer] = {}
+        self._lock = threading.Lock()
+        self._stopping = False
+        self._metrics = metrics
+        self._node = Node(
+            spool=spool,
+            admission=admission_policy(settings),
+            supported=supported_contexts(TRANSFER_SYNTAXES),
+            high_water=high_water,
+            max_pdu=settings.max_pdu_bytes,
+            timeout_s=settings.network_timeout_s,
+            metrics=metrics,
+            on_received=on_received,
+            refuse_more=self._refuse_more,
+        )
+
+    def accept(self, port: socket.socket) -> bool:
+        """Take one connection, if one comes within the socket's timeout."""
+        try:
+            sock, address = port.accept()
+        except (TimeoutError, BlockingIOError):
+            return False
+        except OSError as error:  # out of file descriptors, or the peer is gone already
+            logger.warning("accept: %s", error)
+            time.sleep(0.05)
+            return False
+        self._make_room()
+        connection = Connection(sock, self._settings.max_pdu_bytes, _REQUEST_TIMEOUT_S)
+        peer = _Peer(connection, Association(connection, address[0], self._node))
+        thread = threading.Thread(target=self._serve, args=(peer,), name=f"association {address[0]}", daemon=True)
+        with self._lock:
+            self._peers[thread] = peer
+        thread.start()
+        return True
+
+    def accept_waiting(self, port: socket.socket) -> None:
+        """Take every connection that the kernel has accepted for us, so that closing the port resets nobody."""
+        port.setblocking(False)
+        while self.accept(port):
+            continue
+
+    def finish(self, grace_s: float) -> None:
+        """Let associations finish for ``grace_s`` seconds, then end them between two messages, then in any case."""
+        self._stopping = True
+        self._join(time.monotonic() + grace_s)
+        for peer in self._open():
+            peer.association.finishing = True
+        self._join(time.monotonic() + 1.0)
+        for peer in self._open():
+            peer.connection.break_off()
+        self._join(time.monotonic() + 5.0)
+
+    def _serve(self, peer: _Peer) -> None:
+        try:
+            peer.association.serve()
+        finally:
+            with self._lock:
+                self._peers.pop(threading.current_thread(), None)
+
+    def _refuse_more(self) -> Rejection | None:
+        """Asked when a request is complete: from now on the read timeout is that of the association."""
+        peer = self._peers[threading.current_thread()]
+        peer.connection.set_timeout(self._settings.network_timeout_s)
+        if self._stopping:
+            return Rejection.SHUTTING_DOWN
+        if sum(each.association.established for each in self._open()) >= self._settings.max_associations:
+            return Rejection.TOO_MANY
+        return None
+
+    def _make_room(self) -> None:
+        """Connections that never ask for an association must not keep real senders out: the oldest of them goes."""
+        waiting = [peer for peer in self._open() if not peer.association.established]
+        if len(waiting) > self._settings.max_associations:
+            waiting[0].connection.break_off()
+
+    def _open(self) -> list[_Peer]:
+        with self._lock:
+            return list(self._peers.values())
+
+    def _join(self, deadline: float) -> None:
+        while self._open() and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
+@dataclass(frozen=True, eq=False)
+class _Peer:
+    connection: Connection
+    association: Association
+
+
+@dataclass
+class Announcer:
+    """Tells the queue of new objects, from a thread of its own: no trouble there reaches a sender.
+
+    What cannot be told is found by the sweep, because it lies in the inbox.
+    """
+
+    enqueue: Callable[[ReceivedInstance], None]
+    metrics: Metrics
+    _waiting: queue.SimpleQueue[ReceivedInstance | None] = field(default_factory=queue.SimpleQueue)
+
+    def __post_init__(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="enqueue", daemon=True)
+        self._thread.start()
+
+    def put(self, instance: ReceivedInstance) -> None:
+        """Tell of ``instance`` soon; returns at once."""
+        if self._waiting.qsize() < _UNSENT_AT_MOST:
+            self._waiting.put(instance)
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Tell of what is left, and end."""
+        self._waiting.put(None)
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while (instance := self._waiting.get()) is not None:
+            try:
+                self.enqueue(instance)
+            except Exception as error:  # the edge: whatever is wrong with the queue, the sweep recovers it
+                self.metrics.enqueue_failures.inc()
+                logger.warning("%s is not queued (%s); the sweep will find it", instance.sop_instance_uid, error)
+
+
+def admission_policy(settings: ListenerSettings) -> AdmissionPolicy:
+    """Who may connect, from the settings. Raises StartError for an address that is none."""
+    try:
+        networks = tuple(ipaddress.ip_network(text, strict=False) for text in settings.source_addresses)
+    except ValueError as error:
+        raise StartError(f"listener.source_addresses: {error}") from error
+    return AdmissionPolicy(
+        ae_title=settings.ae_title,
+        require_called_ae_title=settings.require_called_ae_title,
+        calling_ae_titles=frozenset(settings.calling_ae_titles),
+        networks=networks,
+    )

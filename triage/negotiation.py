@@ -1,0 +1,128 @@
+"""Association negotiation as acceptor, with pynetdicom's PDUs: who may connect, with which presentation contexts."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydicom.uid import UID
+from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
+from pynetdicom.pdu_primitives import (
+    A_ASSOCIATE,
+    ImplementationClassUIDNotification,
+    ImplementationVersionNameNotification,
+    MaximumLengthNotification,
+    SCP_SCU_RoleSelectionNegotiation,
+)
+from pynetdicom.presentation import AllStoragePresentationContexts, build_context, negotiate_as_acceptor
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+from triage.metrics import Rejection
+from triage.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# Result, source and reason of an A-ASSOCIATE-RJ, PS3.8 9.3.4.
+REJECTIONS = {
+    Rejection.CALLED_AE_TITLE: (1, 1, 7),
+    Rejection.CALLING_AE_TITLE: (1, 1, 3),
+    Rejection.SOURCE_ADDRESS: (1, 1, 1),
+    Rejection.TOO_MANY: (2, 3, 2),
+    Rejection.SHUTTING_DOWN: (2, 3, 1),
+    Rejection.OTHER: (1, 1, 1),
+}
+_UNCOMPRESSED = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2")
+
+
+@dataclass(frozen=True)
+class AdmissionPolicy:
+    """Who may connect. Empty collections let everybody in."""
+
+    ae_title: str
+    require_called_ae_title: bool = False
+    calling_ae_titles: frozenset[str] = frozenset()
+    networks: tuple[Network, ...] = ()
+
+    def refusal(self, calling_ae_title: str, called_ae_title: str, peer: str) -> Rejection | None:
+        """Why this peer may not associate; None if it may."""
+        address = ipaddress.ip_address(peer.split("%")[0])
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        if self.networks and not any(address in network for network in self.networks):
+            return Rejection.SOURCE_ADDRESS
+        if self.require_called_ae_title and called_ae_title != self.ae_title:
+            return Rejection.CALLED_AE_TITLE
+        if self.calling_ae_titles and calling_ae_title not in self.calling_ae_titles:
+            return Rejection.CALLING_AE_TITLE
+        return None
+
+
+@dataclass(frozen=True)
+class Request:
+    """An A-ASSOCIATE-RQ."""
+
+    calling_ae_title: str
+    called_ae_title: str
+    primitive: Any = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Context:
+    """An accepted presentation context."""
+
+    abstract_syntax: str
+    transfer_syntax: str
+
+
+def supported_contexts(transfer_syntaxes: Sequence[str]) -> list[Any]:
+    """Verification, and every standard Storage SOP class in each of ``transfer_syntaxes``, ours in order of preference.
+
+    All storage classes, because refusing the context of a structured report can fail a sender's whole study.
+    """
+    storage = [build_context(str(cx.abstract_syntax), list(transfer_syntaxes)) for cx in AllStoragePresentationContexts]
+    return [build_context(Verification, list(_UNCOMPRESSED)), *storage]
+
+
+def read_request(header_and_body: bytes) -> Request:
+    """Decode an A-ASSOCIATE-RQ PDU; ValueError or alike for one that cannot be."""
+    pdu = A_ASSOCIATE_RQ()
+    pdu.decode(header_and_body)
+    primitive = pdu.to_primitive()
+    return Request(primitive.calling_ae_title.strip(), primitive.called_ae_title.strip(), primitive)
+
+
+def accept(request: Request, supported: list[Any], max_pdu: int) -> tuple[bytes, dict[int, Context]]:
+    """The A-ASSOCIATE-AC to send, and the accepted contexts by ID."""
+    asked = request.primitive
+    roles = {
+        UID(str(item.sop_class_uid)): (item.scu_role, item.scp_role)
+        for item in asked.user_information
+        if isinstance(item, SCP_SCU_RoleSelectionNegotiation)
+    }
+    contexts, role_items = negotiate_as_acceptor(asked.presentation_context_definition_list, supported, roles)
+    answer = A_ASSOCIATE()
+    answer.application_context_name = asked.application_context_name
+    answer.calling_ae_title = asked.calling_ae_title
+    answer.called_ae_title = asked.called_ae_title
+    answer.result, answer.result_source = 0x00, 0x01
+    answer.presentation_context_definition_results_list = contexts
+    answer.user_information = [*_about_us(max_pdu), *role_items]
+    pdu = A_ASSOCIATE_AC()
+    pdu.from_primitive(answer)
+    accepted = {
+        int(cx.context_id or 0): Context(str(cx.abstract_syntax), str(cx.transfer_syntax[0]))
+        for cx in contexts
+        if cx.result == 0
+    }
+    return pdu.encode(), accepted
+
+
+def _about_us(max_pdu: int) -> list[Any]:
+    length, implementation = MaximumLengthNotification(), ImplementationClassUIDNotification()
+    length.maximum_length_received = max_pdu
+    implementation.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    version = ImplementationVersionNameNotification()
+    version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    return [length, implementation, version]
