@@ -39,7 +39,7 @@ def run(
 ) -> None:
     """Serve until ``stopping()``. ``listening`` is told the port as soon as connections are accepted."""
     announcer = Announcer(enqueue, metrics)
-    with open_port(settings.host, settings.port) as port:
+    with open_port(settings.host, settings.port, shared=settings.processes > 1) as port:
         server = Server(settings, spool, high_water, metrics, announcer.put)
         listening(port.getsockname()[1])
         logger.info("listening as %s on %s:%d", settings.ae_title, *port.getsockname()[:2])
@@ -50,13 +50,16 @@ def run(
     announcer.close()
 
 
-def open_port(host: str, port: int) -> socket.socket:
-    """A listening socket that other processes of ours may share. Raises StartError."""
+def open_port(host: str, port: int, shared: bool) -> socket.socket:
+    """A listening socket, which other processes may share only if ``shared``: else a second service would not notice.
+
+    Raises StartError.
+    """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
         listening.bind((host, port))
         listening.listen(_BACKLOG)
         listening.settimeout(0.5)
@@ -90,7 +93,7 @@ class Server:
             timeout_s=settings.network_timeout_s,
             metrics=metrics,
             on_received=on_received,
-            refuse_more=self._refuse_more,
+            take_seat=self._take_seat,
         )
 
     def accept(self, port: socket.socket) -> bool:
@@ -109,7 +112,12 @@ class Server:
         thread = threading.Thread(target=self._serve, args=(peer,), name=f"association {address[0]}", daemon=True)
         with self._lock:
             self._peers[thread] = peer
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system lets us have no more threads: this peer has to try again
+            logger.error("connection of %s closed: %s", address[0], error)
+            self._peers.pop(thread)
+            sock.close()
         return True
 
     def accept_waiting(self, port: socket.socket) -> None:
@@ -119,7 +127,7 @@ class Server:
             continue
 
     def finish(self, grace_s: float) -> None:
-        """Let associations finish for ``grace_s`` seconds, then end them between two messages, then in any case."""
+        """Let associations finish for ``grace_s`` seconds, then abort them: between two messages if that comes soon."""
         self._stopping = True
         self._join(time.monotonic() + grace_s)
         for peer in self._open():
@@ -136,14 +144,14 @@ class Server:
             with self._lock:
                 self._peers.pop(threading.current_thread(), None)
 
-    def _refuse_more(self) -> Rejection | None:
-        """Asked when a request is complete: from now on the read timeout is that of the association."""
-        peer = self._peers[threading.current_thread()]
-        peer.connection.set_timeout(self._settings.network_timeout_s)
+    def _take_seat(self) -> Rejection | None:
+        """Asked by an association's thread before it accepts; None makes it count as established."""
         if self._stopping:
             return Rejection.SHUTTING_DOWN
-        if sum(each.association.established for each in self._open()) >= self._settings.max_associations:
-            return Rejection.TOO_MANY
+        with self._lock:
+            if sum(each.association.established for each in self._peers.values()) >= self._settings.max_associations:
+                return Rejection.TOO_MANY
+            self._peers[threading.current_thread()].association.established = True
         return None
 
     def _make_room(self) -> None:

@@ -16,7 +16,12 @@ from pynetdicom.pdu_primitives import (
     MaximumLengthNotification,
     SCP_SCU_RoleSelectionNegotiation,
 )
-from pynetdicom.presentation import AllStoragePresentationContexts, build_context, negotiate_as_acceptor
+from pynetdicom.presentation import (
+    AllStoragePresentationContexts,
+    PresentationContext,
+    build_context,
+    negotiate_as_acceptor,
+)
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from triage.metrics import Rejection
@@ -31,8 +36,11 @@ REJECTIONS = {
     Rejection.SOURCE_ADDRESS: (1, 1, 1),
     Rejection.TOO_MANY: (2, 3, 2),
     Rejection.SHUTTING_DOWN: (2, 3, 1),
-    Rejection.OTHER: (1, 1, 1),
+    Rejection.OTHER: (1, 1, 2),  # another application context
 }
+APPLICATION_CONTEXT_NAME = "1.2.840.10008.3.1.1.1"
+_DICOM_ROOT = "1.2.840.10008."
+_STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."
 _UNCOMPRESSED = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2")
 
 
@@ -45,26 +53,30 @@ class AdmissionPolicy:
     calling_ae_titles: frozenset[str] = frozenset()
     networks: tuple[Network, ...] = ()
 
-    def refusal(self, calling_ae_title: str, called_ae_title: str, peer: str) -> Rejection | None:
-        """Why this peer may not associate; None if it may."""
+    def refusal(self, request: Request, peer: str) -> Rejection | None:
+        """Why the peer at address ``peer`` may not associate; None if it may."""
+        if not request.is_dicom:
+            return Rejection.OTHER
         address = ipaddress.ip_address(peer.split("%")[0])
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
             address = address.ipv4_mapped
         if self.networks and not any(address in network for network in self.networks):
             return Rejection.SOURCE_ADDRESS
-        if self.require_called_ae_title and called_ae_title != self.ae_title:
+        if self.require_called_ae_title and request.called_ae_title != self.ae_title:
             return Rejection.CALLED_AE_TITLE
-        if self.calling_ae_titles and calling_ae_title not in self.calling_ae_titles:
+        if self.calling_ae_titles and request.calling_ae_title not in self.calling_ae_titles:
             return Rejection.CALLING_AE_TITLE
         return None
 
 
 @dataclass(frozen=True)
 class Request:
-    """An A-ASSOCIATE-RQ."""
+    """An A-ASSOCIATE-RQ. ``max_pdu`` is the largest PDU that the peer takes, 0 for any."""
 
     calling_ae_title: str
     called_ae_title: str
+    max_pdu: int
+    is_dicom: bool
     primitive: Any = field(repr=False)
 
 
@@ -76,13 +88,35 @@ class Context:
     transfer_syntax: str
 
 
-def supported_contexts(transfer_syntaxes: Sequence[str]) -> list[Any]:
+def supported_contexts(transfer_syntaxes: Sequence[str]) -> list[PresentationContext]:
     """Verification, and every standard Storage SOP class in each of ``transfer_syntaxes``, ours in order of preference.
 
     All storage classes, because refusing the context of a structured report can fail a sender's whole study.
     """
-    storage = [build_context(str(cx.abstract_syntax), list(transfer_syntaxes)) for cx in AllStoragePresentationContexts]
-    return [build_context(Verification, list(_UNCOMPRESSED)), *storage]
+    storage = [_context(str(cx.abstract_syntax), transfer_syntaxes) for cx in AllStoragePresentationContexts]
+    return [_context(Verification, _UNCOMPRESSED), *storage]
+
+
+def _further_storage(
+    asked: Sequence[PresentationContext], supported: Sequence[PresentationContext]
+) -> list[PresentationContext]:
+    """Storage classes that pynetdicom does not know, retired ones and newer ones, and private classes, for that reason.
+
+    Of a private class we cannot know that it is storage; what is not C-STORE is answered 0x0211.
+    """
+    known = {cx.abstract_syntax for cx in supported}
+    syntaxes = supported[-1].transfer_syntax
+    unknown = {str(cx.abstract_syntax) for cx in asked if cx.abstract_syntax not in known}
+    return [
+        _context(uid, syntaxes) for uid in unknown if uid.startswith(_STORAGE_ROOT) or not uid.startswith(_DICOM_ROOT)
+    ]
+
+
+def _context(abstract_syntax: str, transfer_syntaxes: Sequence[str]) -> PresentationContext:
+    context = build_context(abstract_syntax, list(transfer_syntaxes))
+    # We are an SCP and no SCU: a role that a peer asks for is answered so (PS3.7 D.3.3.4).
+    context.scu_role, context.scp_role = True, False
+    return context
 
 
 def read_request(header_and_body: bytes) -> Request:
@@ -90,10 +124,16 @@ def read_request(header_and_body: bytes) -> Request:
     pdu = A_ASSOCIATE_RQ()
     pdu.decode(header_and_body)
     primitive = pdu.to_primitive()
-    return Request(primitive.calling_ae_title.strip(), primitive.called_ae_title.strip(), primitive)
+    return Request(
+        calling_ae_title=primitive.calling_ae_title.strip(),
+        called_ae_title=primitive.called_ae_title.strip(),
+        max_pdu=primitive.maximum_length_received or 0,
+        is_dicom=primitive.application_context_name == APPLICATION_CONTEXT_NAME,
+        primitive=primitive,
+    )
 
 
-def accept(request: Request, supported: list[Any], max_pdu: int) -> tuple[bytes, dict[int, Context]]:
+def accept(request: Request, supported: list[PresentationContext], max_pdu: int) -> tuple[bytes, dict[int, Context]]:
     """The A-ASSOCIATE-AC to send, and the accepted contexts by ID."""
     asked = request.primitive
     roles = {
@@ -101,7 +141,9 @@ def accept(request: Request, supported: list[Any], max_pdu: int) -> tuple[bytes,
         for item in asked.user_information
         if isinstance(item, SCP_SCU_RoleSelectionNegotiation)
     }
-    contexts, role_items = negotiate_as_acceptor(asked.presentation_context_definition_list, supported, roles)
+    proposed = asked.presentation_context_definition_list
+    offered = [*supported, *_further_storage(proposed, supported)]
+    contexts, role_items = negotiate_as_acceptor(proposed, offered, roles)
     answer = A_ASSOCIATE()
     answer.application_context_name = asked.application_context_name
     answer.calling_ae_title = asked.calling_ae_title

@@ -3,47 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import time
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path
 
-from pydicom.filereader import read_dataset
-from pydicom.tag import BaseTag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
-
+from triage.commands import CANNOT_UNDERSTAND, DATA_SET_MISMATCH, OUT_OF_RESOURCES, SUCCESS, Command
+from triage.identity import read_identity
 from triage.metrics import Outcome
 from triage.part10 import Receipt, header
-from triage.spool import InvalidUIDError, ReceivedInstance, Spool, valid_uid
+from triage.spool import ReceivedInstance, Spool, valid_uid
 
-logger = logging.getLogger(__name__)
-
-SUCCESS = 0x0000
-OUT_OF_RESOURCES = 0xA700
-DATA_SET_MISMATCH = 0xA900
-CANNOT_UNDERSTAND = 0xC000
-
-_STUDY_INSTANCE_UID = 0x0020000D
-_INFLATED_AT_MOST = 64 << 20  # of a deflated data set, only the beginning is needed
-
-
-@dataclass(frozen=True)
-class Announced:
-    """What the C-STORE-RQ and its presentation context say of the object."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: str
+ABOVE_HIGH_WATER = "the spool is above its high-water mark"
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What became of an object: the status to answer, and the instance if it is new work."""
+    """What became of an object: the status to answer and what to say with it, and the instance if it is stored."""
 
     status: int
     outcome: Outcome
@@ -65,21 +42,25 @@ class HighWater:
 
 
 class IncomingObject:
-    """An object that is being received. ``write`` each fragment, then ``finish``, or ``discard``."""
+    """An object that is being received. ``write`` each fragment, then ``finish``, or ``discard``; none of them raises.
 
-    def __init__(self, spool: Spool, announced: Announced, receipt: Receipt, high_water: HighWater) -> None:
+    ``command`` is its C-STORE-RQ, ``receipt`` has the transfer syntax of its presentation context.
+    """
+
+    def __init__(self, spool: Spool, command: Command, receipt: Receipt, high_water: HighWater) -> None:
         self._spool = spool
-        self._announced = announced
+        self._command = command
+        self._syntax = receipt.transfer_syntax_uid
         self._part = spool.new_part()
         self._descriptor = -1
+        self._data_set_at = 0
         self._digest = hashlib.sha256()
         self._refusal: Stored | None = None
-        self._offset = 0
         self.size = 0
-        if high_water.reached(spool):
-            self._refuse("the spool is above its high-water mark")
-            return
-        self._try(lambda: self._open(header_of(announced, receipt)))
+        if not command.has_data_set:
+            self._refusal = Stored(CANNOT_UNDERSTAND, Outcome.QUARANTINED, "a C-STORE without a data set")
+        else:
+            self._try(lambda: self._open(receipt, high_water))
 
     def write(self, fragment: memoryview) -> None:
         """Take a fragment of the data set. After a failure the rest is swallowed: the peer sends it all the same."""
@@ -90,113 +71,73 @@ class IncomingObject:
 
     def finish(self) -> Stored:
         """Make the object durable and say what to answer."""
-        try:
-            return self._refusal or self._settle()
-        except OSError as error:
-            return _out_of_resources(str(error))
-        finally:
-            self.discard()
+        if self._refusal is None:
+            try:
+                return self._settle()
+            except OSError as error:
+                self._refuse(_words(error))
+            finally:
+                self.discard()
+        assert self._refusal is not None
+        return self._refusal
 
     def discard(self) -> None:
         """Forget what was received; nothing half-written stays."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-        with suppress(OSError):
-            self._part.unlink(missing_ok=True)
+            with suppress(OSError):  # gone if it was stored; otherwise what cannot be removed is worthless, not harmful
+                self._part.unlink(missing_ok=True)
 
-    def _open(self, head: bytes) -> None:
+    def _open(self, receipt: Receipt, high_water: HighWater) -> None:
+        if high_water.reached(self._spool):
+            self._refuse(ABOVE_HIGH_WATER)
+            return
         self._descriptor = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        head = header(self._command.sop_class_uid, self._command.sop_instance_uid, self._syntax, receipt)
+        self._data_set_at = len(head)
         _write_all(self._descriptor, memoryview(head))
-        self._offset = len(head)
 
     def _settle(self) -> Stored:
         try:
-            identity = read_identity(self._part, self._offset, self._announced.transfer_syntax_uid)
+            # A descriptor has no Path.
+            with open(self._descriptor, "rb", closefd=False) as file:  # noqa: PTH123
+                file.seek(self._data_set_at)
+                identity = read_identity(file, self._syntax)
+            valid_uid(identity.sop_instance_uid)
             valid_uid(identity.study_instance_uid)
-        except OSError:
-            raise
-        except Exception as error:  # pydicom raises many kinds for bytes that are no data set
-            return self._quarantined(error)
-        if (identity.sop_class_uid, identity.sop_instance_uid) != (
-            self._announced.sop_class_uid,
-            self._announced.sop_instance_uid,
-        ):
-            return Stored(DATA_SET_MISMATCH, Outcome.MISMATCH, "data set and command disagree on class or UID")
-        try:
-            instance = ReceivedInstance(
-                identity.study_instance_uid, identity.sop_instance_uid, self._digest.hexdigest()
-            )
-        except InvalidUIDError as error:
-            return self._quarantined(error)
+        except ValueError:
+            return self._quarantine("no data set, or one without a valid Study or SOP Instance UID")
+        announced = (self._command.sop_class_uid, self._command.sop_instance_uid)
+        if (identity.sop_class_uid, identity.sop_instance_uid) != announced:
+            return Stored(DATA_SET_MISMATCH, Outcome.MISMATCH, "data set and command differ in class or UID")
+        instance = ReceivedInstance(identity.study_instance_uid, identity.sop_instance_uid, self._digest.hexdigest())
         new = self._spool.receive(self._part, self._descriptor, instance)
         return Stored(SUCCESS, Outcome.STORED if new else Outcome.DUPLICATE, instance=instance)
 
-    def _quarantined(self, error: Exception) -> Stored:
-        why = f"no valid header ({type(error).__name__})"
-        kept = self._spool.quarantine(self._part, why)
-        logger.error("an object is unparsable, %s: kept as quarantine/%s", why, kept.name)
-        return Stored(CANNOT_UNDERSTAND, Outcome.QUARANTINED, "the data set cannot be parsed")
+    def _quarantine(self, why: str) -> Stored:
+        self._spool.quarantine(self._part, why)
+        return Stored(CANNOT_UNDERSTAND, Outcome.QUARANTINED, why)
 
     def _try(self, step: Callable[[], None]) -> None:
         try:
             step()
         except OSError as error:
-            self._refuse(str(error))
+            self._refuse(_words(error))
 
     def _refuse(self, why: str) -> None:
-        self._refusal = _out_of_resources(why)
+        self._refusal = Stored(OUT_OF_RESOURCES, Outcome.REFUSED, why)
         self.discard()
 
 
-@dataclass(frozen=True)
-class Identity:
-    """The UIDs in a data set."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-    study_instance_uid: str
-
-
-def header_of(announced: Announced, receipt: Receipt) -> bytes:
-    """The Part 10 header of an announced object."""
-    return header(announced.sop_class_uid, announced.sop_instance_uid, announced.transfer_syntax_uid, receipt)
-
-
-def read_identity(path: Path, offset: int, transfer_syntax_uid: str) -> Identity:
-    """The UIDs of the data set at ``offset``, read up to Study Instance UID. Raises for bytes that are no data set."""
-    syntax = UID(transfer_syntax_uid)
-    with path.open("rb") as file:
-        file.seek(offset)
-        source = file
-        if syntax == DeflatedExplicitVRLittleEndian:
-            inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(), _INFLATED_AT_MOST)
-            source = BytesIO(inflated)  # type: ignore[assignment]
-        dataset = read_dataset(
-            source,
-            is_implicit_VR=syntax.is_implicit_VR,
-            is_little_endian=syntax.is_little_endian,
-            stop_when=_past_study_instance_uid,
-        )
-        return Identity(
-            str(dataset.SOPClassUID).rstrip("\0 "),
-            str(dataset.SOPInstanceUID).rstrip("\0 "),
-            str(dataset.StudyInstanceUID).rstrip("\0 "),
-        )
-
-
-def now_receipt(calling_ae_title: str, called_ae_title: str, peer: str) -> Receipt:
+def receipt_now(calling_ae_title: str, called_ae_title: str, peer: str, transfer_syntax_uid: str) -> Receipt:
     """A receipt of this moment."""
-    return Receipt(time.time(), calling_ae_title, called_ae_title, peer)
+    return Receipt(time.time(), calling_ae_title, called_ae_title, peer, transfer_syntax_uid)
 
 
-def _past_study_instance_uid(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return int(tag) > _STUDY_INSTANCE_UID
-
-
-def _out_of_resources(why: str) -> Stored:
-    logger.error("refused an object (0xA700): %s", why)
-    return Stored(OUT_OF_RESOURCES, Outcome.REFUSED, why[:64])
+def _words(error: OSError) -> str:
+    # Without the path: the sender sees this too, and our folders are none of its business.
+    return error.strerror or type(error).__name__
 
 
 def _write_all(descriptor: int, data: memoryview) -> None:

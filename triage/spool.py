@@ -174,8 +174,9 @@ class Spool:
         ``file_descriptor`` is the open, fully written ``part``. Returns False for a content that we have already, whose
         part is dropped. Raises OSError with nothing half-written in the inbox; the caller removes the part.
         """
-        if self.find(instance) is not None:
+        if (found := self.find(instance)) is not None:
             part.unlink()
+            _fsync_folder(found.parent)  # another sender's copy of it may have been renamed this very moment
             return False
         os.fsync(file_descriptor)
         self._rename(part, self.inbox / f"{instance.key}.dcm")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 A_ASSOCIATE_RQ, A_ASSOCIATE_AC, A_ASSOCIATE_RJ = 0x01, 0x02, 0x03
@@ -16,7 +18,7 @@ UNRECOGNIZED_PDU, UNEXPECTED_PDU, INVALID_PARAMETER = 0x01, 0x02, 0x06
 _HEADER = struct.Struct(">BxI")
 _PDV = struct.Struct(">IBB")
 _LARGEST_ASSOCIATE = 1 << 20  # 128 presentation contexts with many syntaxes take some tens of KiB
-_RECEIVE_BUFFER = 4 << 20  # lets a sender run ahead while an object is being made durable
+_FORGIVEN = 1024  # some peers take the maximum length without the headers of their PDVs
 
 
 class ConnectionLostError(Exception):
@@ -25,6 +27,10 @@ class ConnectionLostError(Exception):
 
 class TimedOutError(Exception):
     """The peer was silent, or did not finish what it began, for too long."""
+
+
+class BrokenOffError(Exception):
+    """We ended the connection ourselves, from another thread."""
 
 
 class ProtocolError(Exception):
@@ -50,22 +56,22 @@ class Connection:
 
     def __init__(self, sock: socket.socket, max_pdu: int, timeout_s: float) -> None:
         self._socket = sock
-        self._max_pdu = max_pdu
-        self._buffer = bytearray(max_pdu)
+        self._broken_off = False
+        self._header = memoryview(bytearray(_HEADER.size))
+        self._buffer = memoryview(bytearray(max_pdu + _FORGIVEN))
         sock.setblocking(True)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         self.set_timeout(timeout_s)
 
     def set_timeout(self, seconds: float) -> None:
         """Bound each later read and write. By the kernel's own timer, which costs no system call for each read."""
-        timeval = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
+        timeval = struct.pack("ll", *divmod(max(int(seconds * 1e6), 1), 1_000_000))  # zero would be no bound
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
 
     def read_header(self) -> tuple[int, int]:
         """Type and length of the next PDU."""
-        kind, length = _HEADER.unpack(self._read(memoryview(bytearray(_HEADER.size))))
+        kind, length = _HEADER.unpack(self._read(self._header))
         return kind, length
 
     def read_associate(self, length: int) -> bytes:
@@ -82,9 +88,9 @@ class Connection:
 
     def read_data(self, length: int) -> Iterator[Fragment]:
         """The fragments of a P-DATA-TF of ``length`` bytes."""
-        if not _PDV.size <= length <= self._max_pdu:
-            raise ProtocolError(f"a P-DATA-TF of {length} bytes; {self._max_pdu} were agreed", INVALID_PARAMETER)
-        body = self._read(memoryview(self._buffer)[:length])
+        if not _PDV.size <= length <= len(self._buffer):
+            raise ProtocolError(f"a P-DATA-TF of {length} bytes; more than agreed", INVALID_PARAMETER)
+        body = self._read(self._buffer[:length])
         position = 0
         while position < length:
             if length - position < _PDV.size:
@@ -105,9 +111,15 @@ class Connection:
         except OSError as error:
             raise ConnectionLostError(str(error)) from error
 
-    def send_command(self, context_id: int, command: bytes) -> None:
-        """Send a command set, which is short, as one P-DATA-TF."""
-        self.send(_HEADER.pack(P_DATA_TF, len(command) + 6) + _PDV.pack(len(command) + 2, context_id, 3) + command)
+    def send_command(self, context_id: int, command: bytes, peer_max_pdu: int) -> None:
+        """Send a command set in P-DATA-TF PDUs of at most ``peer_max_pdu`` bytes; 0 is no limit (PS3.8 D.1)."""
+        size = max(peer_max_pdu - _PDV.size, 1) if peer_max_pdu else len(command)
+        for start in range(0, len(command), size):
+            piece = command[start : start + size]
+            control = 0b11 if start + size >= len(command) else 0b01
+            self.send(
+                _HEADER.pack(P_DATA_TF, len(piece) + _PDV.size) + _PDV.pack(len(piece) + 2, context_id, control) + piece
+            )
 
     def send_release_reply(self) -> None:
         """Send an A-RELEASE-RP."""
@@ -117,28 +129,37 @@ class Connection:
         """Send an A-ASSOCIATE-RJ, PS3.8 9.3.4."""
         self.send(_HEADER.pack(A_ASSOCIATE_RJ, 4) + bytes([0, result, source, reason]))
 
-    def send_abort(self, reason: int) -> None:
-        """Send an A-ABORT of the service provider; a peer that is gone already is no error."""
-        try:
-            self.send(_HEADER.pack(A_ABORT, 4) + bytes([0, 0, 2, reason]))
-        except (ConnectionLostError, TimedOutError):
-            return
+    def send_abort(self, reason: int | None) -> None:
+        """Send an A-ABORT, of the service provider for ``reason`` or of the service user; the peer may be gone."""
+        source = (0, 0) if reason is None else (2, reason)
+        with suppress(ConnectionLostError, TimedOutError):
+            self.send(_HEADER.pack(A_ABORT, 4) + bytes([0, 0, *source]))
 
     def break_off(self) -> None:
-        """End every read at once; from any thread."""
-        try:
-            self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return
+        """End every read at once with BrokenOffError; from any thread. What is being sent may be sent."""
+        self._broken_off = True
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RD)
 
-    def close(self) -> None:
-        """Close the socket."""
+    def see_off(self, seconds: float) -> None:
+        """Wait until the peer closes, ``seconds`` at most (PS3.8 9.1.5, ARTIM), then close.
+
+        Closing a socket with something unread in it resets the connection, and the peer may lose what we sent last.
+        """
+        deadline = time.monotonic() + seconds
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+            self.set_timeout(seconds)
+            while time.monotonic() < deadline and not self._broken_off and self._socket.recv_into(self._buffer):
+                continue
         self._socket.close()
 
     def _read(self, into: memoryview) -> memoryview:
         """Fill ``into``. The kernel's timer bounds the whole read, however the peer drips."""
         if not into:
             return into
+        if self._broken_off:
+            raise BrokenOffError
         try:
             count = self._socket.recv_into(into, len(into), socket.MSG_WAITALL)
         except BlockingIOError as error:
@@ -147,6 +168,8 @@ class Connection:
             raise ConnectionLostError(str(error)) from error
         if count == len(into):
             return into
+        if self._broken_off:
+            raise BrokenOffError
         if count and not self._at_end():
             raise TimedOutError("the peer did not finish a PDU")
         raise ConnectionLostError("the peer closed the connection")
