@@ -1,0 +1,98 @@
+"""Model folders for tests: a graph of a few nodes and a card that holds."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import TensorProto, helper
+
+from triage.model.card import CARD, WEIGHTS, ModelCard, load_card
+
+SIZE = 64
+FARTHEST = 3.0
+"""The cards' distance limit: an image without contrast lies at 4, a chest at about 1."""
+
+
+def write_model(
+    models: Path,
+    name: str = "tiny-adult",
+    *,
+    age_from: float = 18.0,
+    age_below: float | None = None,
+    bias: float = 0.0,
+    negative_is_normal: bool = True,
+    size: int = SIZE,
+    **changes: Any,
+) -> ModelCard:
+    """Write the model folder ``models/name``; its card. ``changes`` replace top-level values of the card.
+
+    The logit is the mean of the model input plus ``bias``: 10 makes everything positive, -10 negative. The distance is
+    the input's mean square.
+    """
+    folder = models / name
+    folder.mkdir(parents=True)
+    onnx.save_model(_graph(size, bias), str(folder / WEIGHTS))
+    record = _card(name, size, age_from, age_below, negative_is_normal)
+    record["model_sha256"] = sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    (folder / CARD).write_text(json.dumps({**record, **changes}))
+    return load_card(folder)
+
+
+def _graph(size: int, bias: float) -> onnx.ModelProto:
+    nodes = [
+        helper.make_node("ReduceMean", ["image", "axes"], ["mean"], keepdims=0),
+        helper.make_node("Add", ["mean", "bias"], ["logit"]),
+        helper.make_node("Sigmoid", ["logit"], ["probability"]),
+        helper.make_node("Mul", ["image", "image"], ["square"]),
+        helper.make_node("ReduceMean", ["square", "axes"], ["distance"], keepdims=0),
+    ]
+    constants = [
+        helper.make_tensor("axes", TensorProto.INT64, [3], [1, 2, 3]),
+        helper.make_tensor("bias", TensorProto.FLOAT, [1], [bias]),
+    ]
+    inputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 1, size, size])]
+    outputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in ("logit", "probability", "distance")
+    ]
+    graph = helper.make_graph(nodes, "tiny", inputs, outputs, constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def _card(name: str, size: int, age_from: float, age_below: float | None, negative_is_normal: bool) -> dict[str, Any]:
+    return {
+        "card_schema": 1,
+        "name": name,
+        "version": "1",
+        "demo": False,
+        "architecture": "mean of the image",
+        "preprocessing": {
+            "size": size,
+            "fit": "stretch",
+            "low_percentile": 1.0,
+            "high_percentile": 99.0,
+            "mean": 0.5,
+            "deviation": 0.25,
+        },
+        "target": {
+            "finding": "brightness",
+            "positive_class": "bright",
+            "negative_class": "dark",
+            "negative_is_normal": negative_is_normal,
+        },
+        "intended_use": {
+            "modalities": ["CR", "DX"],
+            "views": ["PA", "AP"],
+            "age_from": age_from,
+            "age_below": age_below,
+        },
+        "operating_points": [],
+        "calibration": "none",
+        "distribution": {"measure": "mean square", "limit": FARTHEST, "chosen": "for tests", "refusals": {}},
+        "training": {"data": [], "images": 0, "recipe": "none"},
+        "performance": [],
+        "limits": ["for tests"],
+    }
