@@ -14,10 +14,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from tests.builders import a_decision, an_assessment, an_instance
 from triage.decision import Tag
 from triage.explain import MEANINGS, explanation
+from triage.part10 import read_receipt
 from triage.reasons import Reason
 from triage.records import to_record
 from triage.spool import InvalidUIDError, ReceivedInstance, Spool
-from triage.trace import gather, read_receipt
+from triage.trace import gather
 
 RECEIPT = {"received_at": 1000.0, "calling_ae_title": "PACS", "called_ae_title": "CXR_TRIAGE", "peer": "10.0.0.7"}
 
