@@ -33,7 +33,7 @@ def run(
     spool: Spool,
     high_water: HighWater,
     metrics: Metrics,
-    enqueue: Callable[[ReceivedInstance], None],
+    enqueue: Callable[[ReceivedInstance], object],
     stopping: Callable[[], bool],
     listening: Callable[[int], None] = lambda port: None,
 ) -> None:
@@ -182,7 +182,7 @@ class Announcer:
     What cannot be told is found by the sweep, because it lies in the inbox.
     """
 
-    enqueue: Callable[[ReceivedInstance], None]
+    enqueue: Callable[[ReceivedInstance], object]
     metrics: Metrics
     _waiting: queue.SimpleQueue[ReceivedInstance | None] = field(default_factory=queue.SimpleQueue)
 

@@ -18,14 +18,16 @@ The only module that renames and fsyncs. Layout, version 1:
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import json
 import logging
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -161,12 +163,12 @@ class Spool:
         """A path in incoming/ for an object that is being received; on the spool's own file system."""
         return self.incoming / f"{uuid4().hex}.part"
 
-    def clear_parts(self) -> int:
-        """Remove what half-received objects a crash left behind; only while no listener runs on this spool."""
-        parts = list(self.incoming.iterdir())
-        for part in parts:
-            part.unlink(missing_ok=True)
-        return len(parts)
+    def remove_old_parts(self, before: float) -> None:
+        """Remove what a crash left half-received, if it was last written to before ``before`` (POSIX seconds)."""
+        for part in self.incoming.iterdir():
+            with suppress(FileNotFoundError):  # finished meanwhile
+                if part.stat().st_mtime < before:
+                    part.unlink()
 
     def receive(self, part: Path, file_descriptor: int, instance: ReceivedInstance) -> bool:
         """Make a complete object durable; only after this may a sender hear 0x0000.
@@ -209,23 +211,41 @@ class Spool:
         return next((path for path in places if path.exists()), None)
 
     def write_assessment(self, instance: ReceivedInstance, assessment: dict[str, Any]) -> None:
-        """Write what was found about one object, durably, replacing what was there."""
+        """Write what was found about one object, replacing what was there. Durable after ``sync``."""
         folder = self._make_study_folder(instance.study_instance_uid)
-        self._write(folder / f"{instance.filed_name}.json", json.dumps(assessment, indent=1))
+        self._write(folder / f"{instance.filed_name}.json", json.dumps(assessment, indent=1), durable=False)
 
     def assessments(self, study_instance_uid: str) -> list[dict[str, Any]]:
         """All assessments of a study, ordered by name; empty for a study we do not have."""
         folder = self.study_folder(study_instance_uid)
-        return [json.loads(path.read_bytes()) for path in sorted(folder.glob("*+*.json"))]
+        found = (_object(path.read_bytes()) for path in sorted(folder.glob("*+*.json")))
+        return [assessment for assessment in found if assessment is not None]
 
     def write_decision(self, study_instance_uid: str, decision: dict[str, Any]) -> None:
-        """Make ``decision`` the study's current one and append it to its history. Hold ``study_lock``."""
+        """Make ``decision`` the study's current one and append it to its history. Hold ``study_lock``.
+
+        Durable after ``sync``.
+        """
         folder = self._make_study_folder(study_instance_uid)
         # History first: a crash in between repeats a line at worst, and never loses one.
         with (folder / HISTORY).open("a") as history:
             # The line break comes first, so that a line that a crash cut does not spoil the next one.
             history.write("\n" + json.dumps(decision))
-        self._write(folder / DECISION, json.dumps(decision, indent=1))
+        self._write(folder / DECISION, json.dumps(decision, indent=1), durable=False)
+
+    def sync(self) -> None:
+        """Make everything written so far durable: once for a batch, before its objects leave the inbox.
+
+        One syncfs instead of four fsyncs for each object, which is most of the cost of a tag on ordinary disks. Until
+        then the inbox still has the objects, so that a power failure repeats their work and loses nothing.
+        """
+        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number), str(self.root))
+        finally:
+            os.close(descriptor)
 
     def decision(self, study_instance_uid: str) -> dict[str, Any] | None:
         """The study's current decision; None before the first."""
@@ -233,8 +253,7 @@ class Spool:
             content = (self.study_folder(study_instance_uid) / DECISION).read_bytes()
         except FileNotFoundError:
             return None
-        decision: dict[str, Any] = json.loads(content)
-        return decision
+        return _object(content)
 
     def history(self, study_instance_uid: str) -> list[dict[str, Any]]:
         """Every decision that the study had, oldest first."""
@@ -246,12 +265,14 @@ class Spool:
         """The current decision of every study, in no particular order. Reads the whole spool: for rebuilding."""
         for path in self.studies.glob(f"*/*/{DECISION}"):
             try:
-                yield json.loads(path.read_bytes())
+                decision = _object(path.read_bytes())
             except FileNotFoundError:  # retention removed the study meanwhile
                 continue
+            if decision is not None:
+                yield decision
 
     def file(self, instance: ReceivedInstance) -> None:
-        """Move a tagged object from the inbox to its study: the last step, after which it is no longer work."""
+        """Move a tagged object from the inbox to its study: the last step, after ``sync``; it is work no longer."""
         self._make_study_folder(instance.study_instance_uid)
         try:
             self._rename(self.inbox_path(instance), self.filed_path(instance), durable=False)
@@ -295,6 +316,13 @@ class Spool:
         """Every study that has a folder."""
         for shard in self.studies.iterdir():
             yield from (entry.name for entry in shard.iterdir())
+
+    def touched(self, study_instance_uid: str) -> float:
+        """When something last happened to the study's folder, in POSIX seconds; a cheap lower bound of its age."""
+        try:
+            return self.study_folder(study_instance_uid).stat().st_mtime
+        except FileNotFoundError:
+            return time.time()
 
     def remove_study(self, study_instance_uid: str) -> None:
         """Forget a study. The caller has made sure that nothing of it waits, is dead or is undelivered."""
@@ -351,22 +379,31 @@ class Spool:
         folder = self.study_folder(study_instance_uid)
         if not folder.exists():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _fsync_folder(folder.parent)
-            _fsync_folder(self.studies)
         return folder
 
-    def _write(self, path: Path, content: str) -> None:
+    def _write(self, path: Path, content: str, *, durable: bool = True) -> None:
         temporary = self.incoming / f"{uuid4().hex}.part"
         with temporary.open("w") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
-        self._rename(temporary, path)
+            if durable:
+                os.fsync(file.fileno())
+        self._rename(temporary, path, durable=durable)
 
     def _rename(self, source: Path, target: Path, *, durable: bool = True) -> None:
         source.rename(target)
         if durable:
             _fsync_folder(target.parent)
+
+
+def _object(content: bytes) -> dict[str, Any] | None:
+    """A JSON object; None for one that a power failure cut, whose work is still in the inbox."""
+    try:
+        value: dict[str, Any] = json.loads(content)
+    except ValueError:
+        logger.warning("a record in the spool is cut short; its object is done again")
+        return None
+    return value
 
 
 def _top_level() -> set[str]:

@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from triage import embedded_redis
 from triage.errors import EXIT_CANNOT_START, StartError
 from triage.settings import Settings
+from triage.signals import StopSignal
 from triage.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -133,7 +134,7 @@ def serve(settings: Settings, config: Path | None, environment: Mapping[str, str
             logger.info("up: DICOM port %d, HTTP port %d", settings.listener.port, settings.web.port)
             while not stopping.received:
                 service.watch()
-                time.sleep(0.5)
+                stopping.wait(0.5)
         finally:
             service.stop()
 
@@ -158,19 +159,6 @@ def build(settings: Settings, config: Path | None, environment: Mapping[str, str
         redis_url=url,
         grace_s=settings.listener.shutdown_grace_s + 30.0,
     )
-
-
-class StopSignal:
-    """Whether SIGTERM or SIGINT came since it was made."""
-
-    def __init__(self) -> None:
-        self.received = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._note)
-
-    def _note(self, number: int, _frame: object) -> None:
-        logger.info("%s: stopping", signal.Signals(number).name)
-        self.received = True
 
 
 @contextmanager

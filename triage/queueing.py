@@ -1,0 +1,124 @@
+"""The queue's names and the little that is done with it: everything else about RQ is in ``worker``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from redis import Redis
+from redis.client import Pipeline
+from rq import Queue
+from rq.exceptions import DuplicateJobError
+from rq.registry import FailedJobRegistry
+from rq.serializers import JSONSerializer
+
+from triage.errors import StartError
+from triage.spool import ReceivedInstance
+
+QUEUE = "score"
+SCORE = "triage.jobs.score"
+FUNCTIONS = frozenset({SCORE})
+"""The closed list of job functions. Callbacks are not on it: rq would import them by name."""
+
+JOB_TIMEOUT_S = 3600
+OLDEST_REDIS = (6, 2)  # before, rq takes jobs in a way that loses them in a crash
+_FAILURE_TTL_S = 30 * 24 * 3600
+
+
+def connect(url: str, timeout_s: float) -> Redis:
+    """A client with a connection pool of its own: a worker changes the time limits of its pool."""
+    return Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
+
+
+def check_server(client: Redis) -> str:
+    """Refuse a Redis that would lose work. Returns a warning for one that may, else an empty text."""
+    version = str(client.info("server")["redis_version"])
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
+        raise StartError(f"Redis {version} is too old: 6.2 or later, or Valkey, is needed")
+    policy = client.info("memory").get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        return f"Redis may evict jobs (maxmemory-policy {policy}): set it to noeviction"
+    return ""
+
+
+def job_id(instance: ReceivedInstance) -> str:
+    """A job ID that names the object: rq allows letters, digits, _ and - only, and UIDs have dots."""
+    digest = sha256(instance.key.encode()).hexdigest()[:32]
+    return f"score_{instance.sop_instance_uid.replace('.', '-')}_{digest}"
+
+
+class ScoreQueue:
+    """The queue of objects to score."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self._queue = Queue(QUEUE, connection=client, serializer=JSONSerializer)
+
+    def enqueue(self, instance: ReceivedInstance) -> bool:
+        """Queue an object; False if a job of it exists already. RedisError leaves it to the sweep."""
+        try:
+            self._queue.enqueue_call(
+                SCORE,
+                args=[instance.key],
+                job_id=job_id(instance),
+                description=instance.sop_instance_uid,
+                timeout=JOB_TIMEOUT_S,
+                result_ttl=0,
+                failure_ttl=_FAILURE_TTL_S,
+                unique=True,
+            )
+        except DuplicateJobError:
+            return False
+        return True
+
+    def again(self, instance: ReceivedInstance) -> None:
+        """Queue an object anew, whatever became of its job."""
+        self.forget(instance)
+        self.enqueue(instance)
+
+    def forget(self, instance: ReceivedInstance) -> None:
+        """Remove an object's job, if there is one, wherever it lies."""
+        name = job_id(instance)
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.delete(f"rq:job:{name}")
+        pipeline.lrem(self._queue.key, 0, name)
+        pipeline.lrem(self._queue.intermediate_queue_key, 0, name)
+        pipeline.zrem(FailedJobRegistry(queue=self._queue).key, name)
+        pipeline.execute()
+
+    def delete(self, instances: Sequence[ReceivedInstance], pipeline: Pipeline) -> None:
+        """Remove the jobs of objects that are done with, in ``pipeline``."""
+        pipeline.delete(*(f"rq:job:{job_id(instance)}" for instance in instances))
+
+    def state(self, instance: ReceivedInstance) -> tuple[str, str]:
+        """Status of an object's job and the worker that started it; empty texts for no job."""
+        status, worker = self._client.hmget(f"rq:job:{job_id(instance)}", ["status", "worker_name"])
+        return _text(status), _text(worker)
+
+    def states(self, instances: list[ReceivedInstance]) -> list[tuple[str, str]]:
+        """``state`` of many objects in one round trip."""
+        pipeline = self._client.pipeline(transaction=False)
+        for instance in instances:
+            pipeline.hmget(f"rq:job:{job_id(instance)}", ["status", "worker_name"])
+        return [(_text(status), _text(worker)) for status, worker in pipeline.execute()]
+
+    def waiting_ids(self) -> set[str]:
+        """IDs of the jobs that lie in the queue.
+
+        Not those between the queue and a worker: a worker that died just then left its jobs there. Should one be alive
+        after all, its object is scored twice, to one result.
+        """
+        return {_text(each) for each in self._client.lrange(self._queue.key, 0, -1)}
+
+    def depth(self) -> int:
+        """Jobs that wait."""
+        return int(self._client.llen(self._queue.key))
+
+    def describe(self, instance: ReceivedInstance) -> str:
+        """The state of an object's job in words."""
+        status, worker = self.state(instance)
+        return f"{status} by {worker}" if worker and status == "started" else status or "not queued"
+
+
+def _text(value: bytes | str | None) -> str:
+    return value.decode() if isinstance(value, bytes) else value or ""

@@ -1,0 +1,242 @@
+"""Each process of the service: from the settings to the values that its parts need, startup → loop → shutdown."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from triage import metrics as metric_names
+from triage.assess import Policy
+from triage.decision import PriorityPolicy
+from triage.errors import StartError
+from triage.health import HealthServer
+from triage.metrics import Metrics, ModelState
+from triage.queueing import QUEUE, ScoreQueue, check_server, connect
+from triage.radiograph.eligibility import EligibilityPolicy
+from triage.settings import ModelSettings, Settings
+from triage.signals import StopSignal
+from triage.spool import Spool
+from triage.sweep import sweep as sweep_once
+from triage.worklist import Worklist
+
+logger = logging.getLogger(__name__)
+
+
+def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
+    """Receive objects until SIGTERM."""
+    from triage import listener
+    from triage.receive import HighWater
+
+    stopping = StopSignal()
+    registry = CollectorRegistry()
+    metrics = metric_names.create(registry)
+    high_water = HighWater(settings.spool.high_water, settings.spool.min_free_bytes)
+    ports: list[int] = []
+
+    def ready() -> tuple[bool, str]:
+        if high_water.reached(spool):
+            return False, "the spool is above its high-water mark: C-STORE is answered 0xA700"
+        return bool(ports), f"listening on {ports[0]}" if ports else "not listening yet"
+
+    with (
+        connect(redis_url, settings.redis.timeout_s) as client,
+        HealthServer(registry, ready, _port(settings.listener.metrics_port, index), settings.listener.metrics_host),
+    ):
+        jobs = ScoreQueue(client)
+        listener.run(
+            settings.listener, spool, high_water, metrics, jobs.enqueue, lambda: stopping.received, ports.append
+        )
+
+
+def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
+    """Score until SIGTERM."""
+    from triage import worker
+    from triage.decoding import DecodePool
+    from triage.scoring import Scorer
+
+    stopping = StopSignal()
+    registry = CollectorRegistry()
+    metrics = metric_names.create(registry)
+    pool = DecodePool(settings.worker.decode_processes, settings.worker.decode_timeout_s)
+    pool.warm()  # before this process has threads, models and their memory
+    sessions = load_sessions(settings)
+    policy = _policy(settings)
+    is_ready: list[float] = []
+    with (
+        connect(redis_url, settings.redis.timeout_s) as client,
+        HealthServer(
+            registry,
+            partial(_ready_after, is_ready, "working"),
+            _port(settings.worker.metrics_port, index),
+            settings.worker.metrics_host,
+        ),
+    ):
+        if warning := _when_reachable(lambda: check_server(client), stopping):
+            logger.warning(warning)
+        scorer = Scorer(spool, sessions, pool, policy, priority_policy(settings), metrics, Worklist(client).put_all)
+        _describe_models(metrics, settings, sessions, spool)
+        is_ready.append(time.time())
+        reconcile = partial(_sweep, settings, spool, redis_url, metrics)
+        worker.run(
+            spool,
+            scorer,
+            lambda: connect(redis_url, settings.redis.timeout_s),
+            reconcile,
+            stopping,
+            batch_size=settings.worker.batch_size,
+            tries=settings.worker.tries,
+            metrics=metrics,
+        )
+    pool.close()
+
+
+def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> None:
+    """Reconcile now, and then regularly until SIGTERM."""
+    from redis.exceptions import RedisError
+
+    from triage.state import export_state, read_state
+
+    stopping = StopSignal()
+    registry = CollectorRegistry()
+    metrics, state = metric_names.create(registry), metric_names.create_state(registry)
+    if once:
+        _sweep(settings, spool, redis_url, metrics)
+        return
+    swept: list[float] = []
+    ready = partial(_ready_after, swept, "sweeping")
+    with HealthServer(registry, ready, settings.sweep.metrics_port, settings.sweep.metrics_host):
+        while not stopping.received:
+            try:
+                _sweep(settings, spool, redis_url, metrics)
+                metrics.sweep_runs.labels("ok").inc()
+                state.redis_up.set(1)
+                state.queue_depth.labels(QUEUE).set(_queue_depth(redis_url, settings.redis.timeout_s))
+            except RedisError as error:
+                logger.error("sweep: Redis does not answer (%s); trying again", error)
+                metrics.sweep_runs.labels("failed").inc()
+                state.redis_up.set(0)
+            export_state(read_state(spool), state)
+            swept.append(time.time())
+            state.last_sweep.set(time.time())
+            stopping.wait(settings.sweep.interval_s)
+
+
+def web(settings: Settings, spool: Spool, redis_url: str) -> None:
+    """Serve the worklist until SIGTERM."""
+    from triage.web.app import run
+
+    run(
+        settings.web,
+        waiting_cap_s=settings.worklist.waiting_cap_s,
+        spool=spool,
+        redis_url=redis_url,
+        redis_timeout_s=settings.redis.timeout_s,
+    )
+
+
+def load_sessions(settings: Settings) -> dict[str, Any]:
+    """The models of the settings, loaded and warm. Raises StartError for one that must not be used."""
+    from triage.model.card import load_cards
+    from triage.model.registry import usable
+    from triage.model.session import Session
+
+    cards = usable(load_cards(settings.models.path, settings.models.names), registry_policy(settings.models))
+    if not cards:
+        raise StartError("every model is a demo: set models.allow_demo for a demonstration, or install another model")
+    sessions = {
+        name: Session(
+            settings.models.path / name, card, provider=settings.worker.provider, threads=settings.worker.threads
+        )
+        for name, card in cards.items()
+    }
+    for session in sessions.values():
+        session.warm()
+    return sessions
+
+
+def registry_policy(settings: ModelSettings) -> Any:
+    """What the site decided about its models; the kill switches come from the spool."""
+    from triage.model.registry import RegistryPolicy
+
+    return RegistryPolicy(
+        shadow=frozenset(settings.shadow),
+        adult_when_age_unknown=settings.adult_when_age_unknown,
+        allow_demo=settings.allow_demo,
+    )
+
+
+def priority_policy(settings: Settings) -> PriorityPolicy:
+    """How the site turns a tag into a priority."""
+    return PriorityPolicy(settings.decision.baseline_priority, settings.decision.lower_normal)
+
+
+def predictions(settings: Settings, files: list[Path], model: Path | None) -> Iterator[dict[str, Any]]:
+    """One JSON object for each file, in order, as the service would judge it."""
+    from triage.predict import Compute, Models, predict
+
+    models = Models.only(model) if model else Models.installed(settings.models.path, settings.models.names)
+    compute = Compute(settings.worker.provider, settings.worker.threads, settings.worker.decode_processes)
+    return predict(files, models, _policy(settings), compute)
+
+
+def _sweep(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics) -> None:
+    with connect(redis_url, settings.redis.timeout_s) as client:
+        sweep_once(
+            spool,
+            ScoreQueue(client),
+            Worklist(client),
+            metrics,
+            retention_days=settings.spool.retention_days,
+            now=time.time(),
+        )
+
+
+def _queue_depth(redis_url: str, timeout_s: float) -> int:
+    with connect(redis_url, timeout_s) as client:
+        return ScoreQueue(client).depth()
+
+
+def _when_reachable(check: Any, stopping: StopSignal) -> str:
+    """``check()`` as soon as Redis answers: a worker that starts before its Redis waits for it."""
+    from redis.exceptions import RedisError
+
+    while not stopping.received:
+        try:
+            return str(check())
+        except RedisError as error:
+            logger.error("Redis does not answer (%s); waiting for it", error)
+            stopping.wait(2.0)
+    return ""
+
+
+def _describe_models(metrics: Metrics, settings: Settings, sessions: dict[str, Any], spool: Spool) -> None:
+    disabled = spool.disabled_models()
+    for name, session in sessions.items():
+        card = session.card
+        metrics.model_info.labels(
+            name, card.version, card.model_sha256, session.provider, settings.worker.provider
+        ).set(1)
+        shadow = ModelState.SHADOW if name in settings.models.shadow else ModelState.ENABLED
+        metrics.set_model_state(name, ModelState.DISABLED if name in disabled else shadow)
+
+
+def _policy(settings: Settings) -> Policy:
+    return Policy(
+        EligibilityPolicy(frozenset(settings.eligibility.frontal_ae_titles), settings.eligibility.frontal_descriptions),
+        registry_policy(settings.models),
+        settings.models.operating_point,
+    )
+
+
+def _ready_after(moments: list[float], doing: str) -> tuple[bool, str]:
+    return bool(moments), doing if moments else "starting"
+
+
+def _port(first: int, index: int) -> int:
+    return first + index if first else 0

@@ -1,0 +1,227 @@
+"""A batch of received objects, from their files to their studies' decisions. The worker's work, without the queue."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from triage.assess import Conclusion, Policy, Prepared, conclude, prepare
+from triage.decision import ImageAssessment, PriorityPolicy, Tag, TriageDecision, decide
+from triage.decoding import DecodePool, Decoding
+from triage.metrics import Metrics
+from triage.model.card import ModelCard
+from triage.model.session import Scores, Session
+from triage.part10 import Receipt, read_receipt
+from triage.radiograph.types import Attributes, FloatImage, Rejected, View
+from triage.reasons import Reason
+from triage.records import assessment_from, to_record
+from triage.spool import ReceivedInstance, Spool
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What the decode process made of one file. Small: the pixels stay behind, the model input comes along."""
+
+    prepared: Prepared
+    receipt: Receipt
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An object that could not be worked on now; ``error`` names no patient."""
+
+    instance: ReceivedInstance
+    error: str
+
+
+def open_file(path: Path, cards: Mapping[str, ModelCard], policy: Policy) -> Opened:
+    """Read and prepare one stored object; runs in a decode process."""
+    receipt = read_receipt(path)
+    prepared = prepare(path.read_bytes(), cards, policy, calling_ae_title=receipt.calling_ae_title)
+    return Opened(prepared, receipt)
+
+
+class Scorer:
+    """Sessions that stay loaded, a pool that decodes, and the way of a batch through both."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        sessions: Mapping[str, Session],
+        pool: DecodePool,
+        policy: Policy,
+        priorities: PriorityPolicy,
+        metrics: Metrics,
+        index: Callable[[Sequence[TriageDecision]], None],
+    ) -> None:
+        self._spool = spool
+        self._sessions = sessions
+        self._cards = {name: session.card for name, session in sessions.items()}
+        self._pool = pool
+        self._policy = policy
+        self._priorities = priorities
+        self._metrics = metrics
+        self._index = index
+
+    def start(self, instances: Iterable[ReceivedInstance]) -> list[tuple[ReceivedInstance, Decoding[Opened]]]:
+        """Begin to decode; returns at once. Objects that are no longer in the inbox are done, and left out."""
+        policy = self._policy_now()
+        waiting = [instance for instance in instances if self._spool.inbox_path(instance).exists()]
+        return [
+            (each, self._pool.submit(open_file, self._spool.inbox_path(each), self._cards, policy)) for each in waiting
+        ]
+
+    def finish(self, started: Sequence[tuple[ReceivedInstance, Decoding[Opened]]]) -> list[Failed]:
+        """Score what was started, write and index it, and take it out of the inbox. Returns what failed.
+
+        Raises what the index raises (Redis), after everything is on the disk; the objects then stay in the inbox.
+        """
+        opened: list[tuple[ReceivedInstance, Opened]] = []
+        failed: list[Failed] = []
+        for instance, decoding in started:
+            try:
+                opened.append((instance, decoding.result()))
+            except Exception as error:  # the edge: a decoder that dies, hangs or raises fails its own object only
+                failed.append(Failed(instance, f"{type(error).__name__}: {error}"))
+        assessments = self._assess(opened, failed)
+        self._settle(assessments, failed)
+        return failed
+
+    def give_up(self, instance: ReceivedInstance, error: str, tries: int) -> None:
+        """Make an object a dead letter: its study is visibly not assessed, and a person can requeue the object."""
+        receipt = read_receipt(self._spool.inbox_path(instance))
+        rejected = Rejected(Reason.WORKER_FAILURE, error)
+        known = Prepared(Attributes(), View.UNKNOWN, rejected=rejected)
+        self._write(instance, self._rejected(instance, Opened(known, receipt)))
+        self._index([self._decide(instance.study_instance_uid)])
+        self._spool.sync()
+        self._spool.bury(instance, {"error": error, "tries": tries, "buried_at": time.time()})
+        self._metrics.buried.inc()
+        logger.error("%s is a dead letter after %d tries: %s", instance.key, tries, error)
+
+    def _policy_now(self) -> Policy:
+        disabled = self._spool.disabled_models()
+        return replace(self._policy, registry=replace(self._policy.registry, disabled=disabled))
+
+    def _assess(
+        self, opened: Sequence[tuple[ReceivedInstance, Opened]], failed: list[Failed]
+    ) -> list[tuple[ReceivedInstance, ImageAssessment]]:
+        done = [(i, self._rejected(i, each)) for i, each in opened if each.prepared.rejected is not None]
+        for name, session in self._sessions.items():
+            batch = [(i, each) for i, each in opened if each.prepared.model_name == name]
+            if batch:
+                done += self._score(session, batch, failed)
+        return done
+
+    def _score(
+        self, session: Session, batch: Sequence[tuple[ReceivedInstance, Opened]], failed: list[Failed]
+    ) -> list[tuple[ReceivedInstance, ImageAssessment]]:
+        started = time.perf_counter()
+        try:
+            scores = session.score(np.stack([_input(each) for _, each in batch]))
+        except Exception as error:  # the edge: a batch that fails is tried again one by one
+            if len(batch) == 1:
+                failed.append(Failed(batch[0][0], f"{type(error).__name__}: {error}"))
+                return []
+            return [one for each in batch for one in self._score(session, [each], failed)]
+        seconds = (time.perf_counter() - started) / len(batch)
+        self._metrics.batch_size.observe(len(batch))
+        return [
+            (instance, self._scored(instance, each, session.card, _at(scores, position), seconds))
+            for position, (instance, each) in enumerate(batch)
+        ]
+
+    def _scored(
+        self, instance: ReceivedInstance, opened: Opened, card: ModelCard, score: tuple[float, float], seconds: float
+    ) -> ImageAssessment:
+        probability, distance = score
+        conclusion = conclude(opened.prepared, card, probability, distance, self._policy)
+        assessment = _assessment(instance, opened, conclusion)
+        return replace(
+            assessment,
+            model_id=card.model_id,
+            model_digest=card.model_sha256,
+            operating_point=self._policy.operating_point,
+            distance=distance,
+            distance_limit=card.distribution.limit,
+            stages={**(assessment.stages or {}), "infer": seconds},
+        )
+
+    def _rejected(self, instance: ReceivedInstance, opened: Opened) -> ImageAssessment:
+        rejected = opened.prepared.rejected
+        assert rejected is not None
+        conclusion = Conclusion(Tag.NOT_ASSESSED, None, (rejected.reason,))
+        return replace(_assessment(instance, opened, conclusion), detail=rejected.detail)
+
+    def _settle(self, assessments: Sequence[tuple[ReceivedInstance, ImageAssessment]], failed: list[Failed]) -> None:
+        """The order is what makes a crash harmless: assessment, decision, index, and only then out of the inbox."""
+        if not assessments:
+            return
+        written: list[ReceivedInstance] = []
+        for instance, assessment in assessments:
+            try:
+                self._write(instance, assessment)
+                written.append(instance)
+            except OSError as error:
+                failed.append(Failed(instance, str(error)))
+        decisions = [self._decide(uid) for uid in sorted({each.study_instance_uid for each in written})]
+        self._spool.sync()
+        self._index(decisions)
+        for instance in written:
+            self._spool.file(instance)
+        for decision in decisions:
+            self._metrics.count_decision(decision)
+        for _, assessment in assessments:
+            self._metrics.count_assessment(assessment)
+            self._metrics.time_to_tag.observe(max(time.time() - assessment.received_at, 0.0))
+
+    def _write(self, instance: ReceivedInstance, assessment: ImageAssessment) -> None:
+        self._spool.write_assessment(instance, to_record(assessment))
+
+    def _decide(self, study_instance_uid: str) -> TriageDecision:
+        with self._spool.study_lock(study_instance_uid):
+            images = [assessment_from(record) for record in self._spool.assessments(study_instance_uid)]
+            decision = decide(images, self._priorities, time.time())
+            self._spool.write_decision(study_instance_uid, to_record(decision))
+        return decision
+
+
+def _assessment(instance: ReceivedInstance, opened: Opened, conclusion: Conclusion) -> ImageAssessment:
+    attributes, now = opened.prepared.attributes, time.time()
+    return ImageAssessment(
+        study_instance_uid=instance.study_instance_uid,
+        series_instance_uid=attributes.series_instance_uid,
+        sop_instance_uid=instance.sop_instance_uid,
+        content_digest=instance.content_digest,
+        sop_class_uid=attributes.sop_class_uid,
+        accession_number=attributes.accession_number,
+        modality=attributes.modality,
+        view=opened.prepared.view,
+        calling_ae_title=opened.receipt.calling_ae_title,
+        received_at=opened.receipt.received_at or now,
+        assessed_at=now,
+        tag=conclusion.tag,
+        probability=conclusion.probability,
+        reasons=conclusion.reasons,
+        model_id=None,
+        age_years=attributes.age_years,
+        order_priority=attributes.order_priority,
+        shadow=conclusion.shadow,
+        stages=dict(opened.prepared.stages),
+    )
+
+
+def _input(opened: Opened) -> FloatImage:
+    assert opened.prepared.model_input is not None
+    return opened.prepared.model_input
+
+
+def _at(scores: Scores, position: int) -> tuple[float, float]:
+    return float(scores.probability[position]), float(scores.distance[position])

@@ -1,0 +1,114 @@
+"""The sweep: what should be in work is queued, what was lost is rebuilt, what is past its retention goes.
+
+Files are the truth and the queue is a hint, so the sweep can run at any time, anywhere, several at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+
+from triage.metrics import Metrics
+from triage.queueing import ScoreQueue, job_id
+from triage.records import decision_from
+from triage.spool import ReceivedInstance, Spool
+from triage.worklist import Worklist
+
+logger = logging.getLogger(__name__)
+
+_AT_ONCE = 500
+_OLD_PART_S = 24 * 3600.0
+_DAY_S = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep found to do."""
+
+    requeued: int
+    rebuilt: bool
+    removed: int
+
+
+def sweep(
+    spool: Spool, jobs: ScoreQueue, index: Worklist, metrics: Metrics, *, retention_days: float, now: float
+) -> Swept:
+    """Reconcile once. Raises RedisError if Redis does not answer; nothing is half-done then."""
+    started = time.perf_counter()
+    rebuilt = rebuild(spool, index, metrics)
+    requeued = requeue_lost(spool, jobs, metrics)
+    removed = remove_old(spool, index, retention_days, now) if retention_days else 0
+    spool.remove_old_parts(now - _OLD_PART_S)
+    metrics.studies_removed.inc(removed)
+    metrics.sweep_duration.observe(time.perf_counter() - started)
+    if requeued or rebuilt or removed:
+        logger.info("sweep: %d objects queued again, %d studies removed, index rebuilt: %s", requeued, removed, rebuilt)
+    return Swept(requeued, rebuilt, removed)
+
+
+def requeue_lost(spool: Spool, jobs: ScoreQueue, metrics: Metrics) -> int:
+    """Queue what lies in the inbox and has no job, or one whose worker is dead."""
+    waiting = list(spool.waiting())
+    if not waiting:
+        return 0
+    really_queued = jobs.waiting_ids()
+    alive: dict[str, bool] = {}
+    count = 0
+    for start in range(0, len(waiting), _AT_ONCE):
+        some = waiting[start : start + _AT_ONCE]
+        for instance, (status, worker) in zip(some, jobs.states(some), strict=True):
+            why = _why_lost(instance, status, worker, really_queued, lambda name: _alive(spool, alive, name))
+            if why and spool.inbox_path(instance).exists():
+                jobs.again(instance)
+                metrics.sweep_requeued.labels(why).inc()
+                count += 1
+    return count
+
+
+def _why_lost(
+    instance: ReceivedInstance, status: str, worker: str, really_queued: set[str], alive: Callable[[str], bool]
+) -> str:
+    if status == "started" and worker:
+        return "" if alive(worker) else "dead_worker"
+    return "" if status == "queued" and job_id(instance) in really_queued else "lost_job"
+
+
+def _alive(spool: Spool, known: dict[str, bool], worker: str) -> bool:
+    if worker not in known:
+        known[worker] = spool.worker_alive(worker)
+    return known[worker]
+
+
+def rebuild(spool: Spool, index: Worklist, metrics: Metrics) -> bool:
+    """Fill the index from the studies' decisions if Redis lost it."""
+    if index.is_built():
+        return False
+    decisions = (decision_from(record) for record in spool.decisions())
+    while some := list(islice(decisions, _AT_ONCE)):
+        index.put_all(some)
+    index.mark_built()
+    metrics.index_rebuilds.inc()
+    return True
+
+
+def remove_old(spool: Spool, index: Worklist, retention_days: float, now: float) -> int:
+    """Remove studies that were tagged longer ago than the retention and of which nothing waits or is dead."""
+    before = now - retention_days * _DAY_S
+    old = [uid for uid in spool.study_uids() if spool.touched(uid) < before]
+    if not old:
+        return 0
+    unfinished = {each.study_instance_uid for each in spool.waiting()}
+    unfinished |= {instance.study_instance_uid for instance, _ in spool.dead_letters()}
+    count = 0
+    for uid in old:
+        with spool.study_lock(uid):
+            decision = spool.decision(uid)
+            if uid in unfinished or decision is None or decision["tagged_at"] >= before:
+                continue
+            spool.remove_study(uid)
+            index.remove(uid)
+            count += 1
+    return count
