@@ -15,6 +15,7 @@ from triage.metrics import Outcome
 from triage.part10 import Receipt, header
 from triage.spool import ReceivedInstance, Spool, valid_uid
 
+_AT_ONCE = 1 << 20  # bytes that are hashed and written at once
 ABOVE_HIGH_WATER = "the spool is above its high-water mark"
 
 
@@ -55,6 +56,7 @@ class IncomingObject:
         self._descriptor = -1
         self._data_set_at = 0
         self._digest = hashlib.sha256()
+        self._pending = bytearray()
         self._refusal: Stored | None = None
         self.size = 0
         if not command.has_data_set:
@@ -66,8 +68,9 @@ class IncomingObject:
         """Take a fragment of the data set. After a failure the rest is swallowed: the peer sends it all the same."""
         self.size += len(fragment)
         if self._refusal is None:
-            self._digest.update(fragment)
-            self._try(lambda: _write_all(self._descriptor, fragment))
+            self._pending += fragment
+            if len(self._pending) >= _AT_ONCE:
+                self._try(self._flush)
 
     def finish(self) -> Stored:
         """Make the object durable and say what to answer."""
@@ -98,10 +101,17 @@ class IncomingObject:
         self._data_set_at = len(head)
         _write_all(self._descriptor, memoryview(head))
 
+    def _flush(self) -> None:
+        # Few large steps: each gives up the interpreter's lock and has to get it back from the other associations.
+        _write_all(self._descriptor, memoryview(self._pending))
+        self._digest.update(self._pending)
+        self._pending.clear()
+
     def _settle(self) -> Stored:
+        self._flush()
         try:
             # A descriptor has no Path.
-            with open(self._descriptor, "rb", closefd=False) as file:  # noqa: PTH123
+            with open(self._descriptor, "rb", closefd=False) as file:
                 file.seek(self._data_set_at)
                 identity = read_identity(file, self._syntax)
             valid_uid(identity.sop_instance_uid)

@@ -19,6 +19,7 @@ _HEADER = struct.Struct(">BxI")
 _PDV = struct.Struct(">IBB")
 _LARGEST_ASSOCIATE = 1 << 20  # 128 presentation contexts with many syntaxes take some tens of KiB
 _FORGIVEN = 1024  # some peers take the maximum length without the headers of their PDVs
+_READ_AHEAD = 1 << 20  # what has come is taken at once: each system call costs a turn for the interpreter's lock
 
 
 class ConnectionLostError(Exception):
@@ -57,8 +58,9 @@ class Connection:
     def __init__(self, sock: socket.socket, max_pdu: int, timeout_s: float) -> None:
         self._socket = sock
         self._broken_off = False
-        self._header = memoryview(bytearray(_HEADER.size))
-        self._buffer = memoryview(bytearray(max_pdu + _FORGIVEN))
+        self._largest = max_pdu + _FORGIVEN
+        self._buffer = memoryview(bytearray(max(_READ_AHEAD, self._largest)))
+        self._start = self._end = 0  # of what was read and not yet taken
         sock.setblocking(True)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.set_timeout(timeout_s)
@@ -66,31 +68,32 @@ class Connection:
     def set_timeout(self, seconds: float) -> None:
         """Bound each later read and write. By the kernel's own timer, which costs no system call for each read."""
         timeval = struct.pack("ll", *divmod(max(int(seconds * 1e6), 1), 1_000_000))  # zero would be no bound
+        self._timeout_s = seconds
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
 
     def read_header(self) -> tuple[int, int]:
         """Type and length of the next PDU."""
-        kind, length = _HEADER.unpack(self._read(self._header))
+        kind, length = _HEADER.unpack(self._take(_HEADER.size))
         return kind, length
 
     def read_associate(self, length: int) -> bytes:
         """The body of an A-ASSOCIATE-RQ."""
         if length > _LARGEST_ASSOCIATE:
             raise ProtocolError(f"an A-ASSOCIATE-RQ of {length} bytes", INVALID_PARAMETER)
-        return bytes(self._read(memoryview(bytearray(length))))
+        return bytes(self._take(length))
 
     def read_short(self, length: int) -> None:
         """Skip the body of a release or an abort."""
         if length > 64:
             raise ProtocolError(f"a release or abort of {length} bytes", INVALID_PARAMETER)
-        self._read(memoryview(bytearray(length)))
+        self._take(length)
 
     def read_data(self, length: int) -> Iterator[Fragment]:
         """The fragments of a P-DATA-TF of ``length`` bytes."""
-        if not _PDV.size <= length <= len(self._buffer):
+        if not _PDV.size <= length <= self._largest:
             raise ProtocolError(f"a P-DATA-TF of {length} bytes; more than agreed", INVALID_PARAMETER)
-        body = self._read(self._buffer[:length])
+        body = self._take(length)
         position = 0
         while position < length:
             if length - position < _PDV.size:
@@ -154,30 +157,33 @@ class Connection:
                 continue
         self._socket.close()
 
-    def _read(self, into: memoryview) -> memoryview:
-        """Fill ``into``. The kernel's timer bounds the whole read, however the peer drips."""
-        if not into:
-            return into
+    def _take(self, count: int) -> memoryview:
+        """The next ``count`` bytes, valid until the next call. The whole wait is bounded, however the peer drips."""
+        if self._end - self._start < count:
+            self._make_room(count)
+            deadline = time.monotonic() + self._timeout_s
+            while self._end - self._start < count:
+                self._read_more()
+                if time.monotonic() > deadline and self._end - self._start < count:
+                    raise TimedOutError("the peer did not finish a PDU")
+        self._start += count
+        return self._buffer[self._start - count : self._start]
+
+    def _make_room(self, count: int) -> None:
+        waiting = self._end - self._start
+        if self._start + count > len(self._buffer) or not waiting:
+            self._buffer[:waiting] = self._buffer[self._start : self._end]
+            self._start, self._end = 0, waiting
+
+    def _read_more(self) -> None:
         if self._broken_off:
             raise BrokenOffError
         try:
-            count = self._socket.recv_into(into, len(into), socket.MSG_WAITALL)
+            count = self._socket.recv_into(self._buffer[self._end :])
         except BlockingIOError as error:
             raise TimedOutError("the peer is silent") from error
         except OSError as error:
             raise ConnectionLostError(str(error)) from error
-        if count == len(into):
-            return into
-        if self._broken_off:
-            raise BrokenOffError
-        if count and not self._at_end():
-            raise TimedOutError("the peer did not finish a PDU")
-        raise ConnectionLostError("the peer closed the connection")
-
-    def _at_end(self) -> bool:
-        try:
-            return self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
+        if not count:
+            raise BrokenOffError if self._broken_off else ConnectionLostError("closed by the peer")
+        self._end += count
