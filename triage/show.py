@@ -7,16 +7,26 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from redis import Redis
+from redis.exceptions import RedisError
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from triage.decision import Tag, TriageDecision
+from triage.explain import explanation
+from triage.queueing import ScoreQueue, connect
 from triage.records import to_record
-from triage.spool import Spool
+from triage.spool import ReceivedInstance, Spool
+from triage.trace import gather
 from triage.worklist import Worklist
+
+if TYPE_CHECKING:
+    from triage.settings import ModelSettings
 
 _STYLES = {Tag.ABNORMAL: "bold red", Tag.NORMAL: "green", Tag.NOT_ASSESSED: "yellow"}
 _WIDE = 200  # where the output is no terminal, nothing is cut
@@ -85,6 +95,91 @@ def show_dead_letters(spool: Spool) -> None:
         table.add_row(when, str(note.get("tries", "")), str(note.get("error", "")), instance.key)
     console = console_for_people()
     console.print(table if count else "no dead letters")
+
+
+def requeue(spool: Spool, redis_url: str, timeout_s: float, keys: Sequence[str] | None) -> None:
+    """Take dead letters (all for None) back into the inbox and queue them.
+
+    Raises FileNotFoundError for a key of no dead letter and ValueError for what is no key.
+    """
+    if keys is None:
+        chosen = [instance for instance, _ in spool.dead_letters()]
+    else:
+        chosen = [ReceivedInstance.from_key(key) for key in keys]
+    for instance in chosen:
+        spool.requeue(instance)
+    try:
+        with connect(redis_url, timeout_s) as client:
+            jobs = ScoreQueue(client)
+            for instance in chosen:
+                jobs.again(instance)
+        told = "queued again"
+    except RedisError as error:
+        told = f"back in the inbox; Redis does not answer ({type(error).__name__}), the next sweep queues them"
+    sys.stdout.write(f"{len(chosen)} {told}\n")
+
+
+def print_explanation(study: str, spool: Spool, redis_url: str, timeout_s: float) -> None:
+    """Print all that is known of a study. Raises InvalidUIDError, and LookupError for a study that is not known."""
+    with connect(redis_url, timeout_s) as client:
+        trace = gather(study, spool, ScoreQueue(client).describe)
+    sys.stdout.write(explanation(trace, time.time()))
+
+
+def send_with_progress(
+    paths: Sequence[Path], destination: tuple[str, int, str, str], view: str | None, age: int | None
+) -> bool:
+    """Send files and folders to ``(host, port, called AE title, calling AE title)``; whether all were stored.
+
+    The bar goes to standard error, so that the list of failures can be piped.
+    """
+    from triage.send import Destination, find_files, send
+
+    files = find_files(paths)
+    failed = 0
+    with _progress() as progress:
+        task = progress.add_task("sending", total=len(files))
+        for outcome in send(files, Destination(*destination), view, age):
+            progress.advance(task)
+            if outcome.error:
+                failed += 1
+                progress.console.print(f"{outcome.path}: {outcome.error}", markup=False, soft_wrap=True)
+    sys.stdout.write(f"{len(files) - failed} of {len(files)} files stored\n")
+    return bool(files) and not failed
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True))
+
+
+def show_models(models: ModelSettings, disabled: frozenset[str]) -> None:
+    """Print the model folders, whom each is for, and whether it scores."""
+    from triage.model.card import CARD, ModelRefusedError, load_card
+
+    names = models.names or tuple(sorted(path.parent.name for path in models.path.glob(f"*/{CARD}")))
+    table = Table(box=None, pad_edge=False)
+    for heading in ("model", "version", "finding", "ages", "state"):
+        table.add_column(heading, overflow="fold")
+    for name in names:
+        try:
+            card = load_card(models.path / name)
+        except ModelRefusedError as error:
+            table.add_row(name, "", "", "", f"refused: {error}")
+            continue
+        use = card.intended_use
+        ages = f"from {use.age_from:g}" + ("" if use.age_below is None else f" to below {use.age_below:g}")
+        state = _state(name, models, disabled, demo=card.demo)
+        table.add_row(name, card.version, card.target.finding, ages, state)
+    console_for_people().print(table if names else f"no model in {models.path}")
+
+
+def _state(name: str, models: ModelSettings, disabled: frozenset[str], *, demo: bool) -> str:
+    if name in disabled:
+        return "switched off"
+    if demo and not models.allow_demo:
+        return "demonstration, not used (models.allow_demo)"
+    return "in shadow" if name in models.shadow else "in service"
 
 
 def is_ready(url: str) -> tuple[bool, str]:
