@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 
 import psutil
-from service import Service, table
+from service import Service, load, table
 
 SETTLE_S = 15.0
 CPU_BAR = 0.03  # of one core
@@ -72,7 +72,7 @@ def main() -> None:
     rows.append(
         ("ratio to the bar", f"{sum(cores.values()) / CPU_BAR:.2f}", f"{sum(memory.values()) / MEMORY_BAR:.2f}")
     )
-    print(f"idle for {took:.0f} s")
+    print(f"idle for {took:.0f} s{load()}")
     print(table(("processes", "of one core", "PSS"), rows))
 
 

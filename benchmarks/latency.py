@@ -12,16 +12,18 @@ import argparse
 import http.client
 import json
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, evt
-from service import Service, percentile, table
+from service import Service, load, percentile, table
 
 ROWS, COLUMNS = 3056, 2544
 MEDIAN_BAR_S, P99_BAR_S = 0.4, 1.0
@@ -135,12 +137,27 @@ def measure(service: Service, studies: int) -> Times:
     return times
 
 
+def stages(metrics_port: int) -> dict[str, float]:
+    """Mean seconds of each stage, and from receipt to tag, as the worker's metrics have it."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=10) as answer:
+        families = list(text_string_to_metric_families(answer.read().decode()))
+    names = {"cxr_triage_stage_duration_seconds": "", "cxr_triage_time_to_tag_seconds": "receipt to tag"}
+    sums: dict[tuple[str, str], float] = {
+        (sample.name.rpartition("_")[2], sample.labels.get("stage", names[family.name])): sample.value
+        for family in families
+        if family.name in names
+        for sample in family.samples
+    }
+    return {stage: total / sums["count", stage] for (kind, stage), total in sums.items() if kind == "sum"}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--studies", type=int, default=100, help="at most 450: the worklist is looked at as one page")
     studies = min(parser.parse_args().studies, 450)
     with Service() as service:
         times = measure(service, studies)
+        means = stages(service.ports.worker_metrics)
     store = median(times.store)
     rows = [
         _row("C-STORE answered", times.store, store),
@@ -149,8 +166,9 @@ def main() -> None:
         _row("one request to the API", times.request, store),
         ("the bar", f"{MEDIAN_BAR_S * 1e3:.0f} ms", f"{P99_BAR_S * 1e3:.0f} ms", "", ""),
     ]
-    print(f"{studies} studies of {ROWS * COLUMNS * 2 / 1e6:.1f} MB, one at a time, from the last byte on")
+    print(f"{studies} studies of {ROWS * COLUMNS * 2 / 1e6:.1f} MB, one at a time, from the last byte on{load()}")
     print(table(("until", "median", "99th percentile", "longest", "ratio to C-STORE"), rows))
+    print("means in the worker: " + ", ".join(f"{stage} {mean * 1e3:.0f} ms" for stage, mean in means.items()))
     print("tags: " + ", ".join(f"{tag} {count}" for tag, count in sorted(times.tags.items())))
 
 

@@ -62,7 +62,12 @@ class Service:
             sys.stderr.write(f"the service's log is in {self.folder}/log\n")
 
     def _environment(self) -> dict[str, str]:
-        without_ours = {name: value for name, value in os.environ.items() if not name.startswith("TRIAGE_")}
+        # Of our settings only the models are taken from outside: everything else is the default or the benchmark's.
+        without_ours = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("TRIAGE_") or name.startswith("TRIAGE_MODELS_")
+        }
         return without_ours | {
             "TRIAGE_SPOOL_PATH": str(self.folder / "spool"),
             "TRIAGE_REDIS_SOCKET_PATH": str(self.folder / "redis.sock"),
@@ -108,6 +113,11 @@ def percentile(values: list[float], fraction: float) -> float:
     """The smallest of ``values`` that at least ``fraction`` of them do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, max(0, -int(-fraction * len(ordered) // 1) - 1))]
+
+
+def load() -> str:
+    """What a reader has to know of the machine: its cores and its load average of the last minute."""
+    return f"; {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}"
 
 
 def free_ports(count: int) -> list[int]:
