@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from triage.model.card import ModelRefusedError
 from triage.model.registry import RegistryPolicy
 from triage.model.session import Session
 from triage.phantom import Subject, as_dicom, draw
-from triage.predict import Compute, Models, predict
+from triage.predict import Compute, Decoder, Models, predict
+from triage.radiograph.types import Attributes, View
+from triage.reasons import Reason
 
 QUICK = Compute(threads=1, decode_processes=1)
 
@@ -132,3 +135,23 @@ def test_a_named_model_may_be_given_by_a_relative_path(
     monkeypatch.chdir(models / "tiny-adult")
     (record,) = scored([picture], Models.only(Path(os.curdir)))
     assert record["model_id"] == "tiny-adult 1"
+
+
+@dataclass(frozen=True)
+class Crashing:
+    """Stands for a decoder that takes its process with it."""
+
+    def __call__(self, path: Path) -> Prepared:
+        if path.name == "crash":
+            os._exit(1)
+        return Prepared(Attributes(), View.PA)
+
+
+def test_a_file_that_ends_its_process_costs_the_others_nothing() -> None:
+    paths = [Path(name) for name in ("a", "crash", "b")]
+    with Decoder(Crashing(), 1) as decoder:
+        found = decoder.finish(decoder.start(paths))
+        assert [path for path, _ in found] == paths
+        refused = [prepared.rejected and prepared.rejected.reason for _, prepared in found]
+        assert refused == [None, Reason.WORKER_FAILURE, None]
+        assert [prepared.rejected for _, prepared in decoder.finish(decoder.start([Path("c")]))] == [None]

@@ -6,7 +6,7 @@ import logging
 import math
 import multiprocessing
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -72,7 +72,7 @@ def predict(
     compute = compute or Compute()
     scorer = _Scorer(models, policy, compute)
     processes = min(compute.decode_processes or os.cpu_count() or 1, len(files), _CHUNK)
-    with _Decoder(_Decoding(models.cards, policy, models.forced), max(processes, 1)) as decoder:
+    with Decoder(_Decoding(models.cards, policy, models.forced), max(processes, 1)) as decoder:
         coming = decoder.start(files[:_CHUNK])
         for begin in range(0, len(files), _CHUNK):
             following = decoder.start(files[begin + _CHUNK : begin + 2 * _CHUNK])
@@ -100,24 +100,26 @@ class _Decoding:
         return found
 
 
-class _Decoder:
+class Decoder:
     """Decodes in child processes, so that bytes which crash a decoder cost one file its score and nothing else."""
 
-    def __init__(self, decoding: _Decoding, processes: int) -> None:
+    def __init__(self, decoding: Callable[[Path], Prepared], processes: int) -> None:
         self._decoding = decoding
         self._processes = processes
         self._pool = _pool(processes)
 
-    def __enter__(self) -> _Decoder:
+    def __enter__(self) -> Decoder:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
     def start(self, paths: Sequence[Path]) -> list[tuple[Path, Future[Prepared]]]:
+        """Begin; ``decoding`` must pickle."""
         return [(path, self._submitted(path)) for path in paths]
 
     def finish(self, started: Iterable[tuple[Path, Future[Prepared]]]) -> list[tuple[Path, Prepared]]:
+        """What was begun, in its order."""
         return [(path, self._result(path, future)) for path, future in started]
 
     def _submitted(self, path: Path) -> Future[Prepared]:
@@ -197,16 +199,20 @@ def _record(
     return {
         "file": str(path),
         "tag": str(conclusion.tag),
-        "probability": conclusion.probability,
+        "probability": _finite(conclusion.probability),
         "reasons": [str(reason) for reason in conclusion.reasons],
         "model_id": model_id,
         "shadow": conclusion.shadow,
         "view": str(prepared.view),
         "age_years": prepared.attributes.age_years,
-        # Infinity and NaN have no JSON; a distance that is neither near nor far is refused all the same.
-        "distance": distance if distance is not None and math.isfinite(distance) else None,
+        "distance": _finite(distance),
         "detail": detail,
     }
+
+
+def _finite(number: float | None) -> float | None:
+    """Infinity and NaN have no JSON."""
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _rejected(reason: Reason, detail: str) -> Prepared:
