@@ -11,11 +11,9 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import shutil
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -181,7 +179,8 @@ def send(images: list[Path], associations: int, port: int) -> float:
         )
         for number in range(associations)
     ]
-    if any([sender.wait() for sender in senders]):
+    statuses = [sender.wait() for sender in senders]  # all of them, before one is judged
+    if any(statuses):
         raise SystemExit("dcmsend failed")
     return time.perf_counter() - began
 
@@ -224,9 +223,8 @@ def main() -> None:
         memory = peak_memory(images)
     print(table(["receiver", "associations", "images/s", "of storescp +B", "bar"], rows(rates)))
     verdict = "met" if memory < MEMORY_BAR else "MISSED"
-    print(
-        f"\nlistener with {MANY} associations at once: at most {memory / 1024**2:.0f} MB resident (bar: 300 MB, {verdict})"
-    )
+    megabytes = memory / 1024**2
+    print(f"\nlistener with {MANY} associations at once: at most {megabytes:.0f} MB resident (bar: 300 MB, {verdict})")
 
 
 def rows(rates: dict[tuple[str, int], list[float]]) -> list[list[str]]:

@@ -158,10 +158,10 @@ def store(port: int, *datasets: Dataset, **names: Any) -> list[int]:
     """The statuses that C-STOREs of ``datasets`` over one association get; -1 for none."""
     with association(port, **names) as made:
         assert made.is_established
-        return [made.send_c_store(_with_meta(dataset)).get("Status", -1) for dataset in datasets]
+        return [made.send_c_store(with_meta(dataset)).get("Status", -1) for dataset in datasets]
 
 
-def _with_meta(dataset: Dataset) -> Dataset:
+def with_meta(dataset: Dataset) -> Dataset:
     if not hasattr(dataset, "file_meta"):
         dataset.file_meta = FileMetaDataset()
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

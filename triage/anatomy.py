@@ -25,10 +25,11 @@ def _outline(text: str) -> tuple[Point, ...]:
     return tuple((float(x), float(y)) for x, y in points)
 
 
-# x from the middle line in _BODY, _LUNG and _SHOULDER_BLADE, which have two sides.
+# x from the middle line in what has two sides.
 _BODY = _outline(
     "0 -.02, .11 -.02, .12 .05, .17 .09, .30 .13, .44 .19, .50 .27, .52 .40, .50 .60, .46 .75, .45 1.30, 0 1.30"
 )
+_CHILD_BODY = _outline("0 -.02, .20 -.02, .24 .05, .34 .09, .40 .16, .42 .30, .42 .60, .40 1.30, 0 1.30")
 _LUNG = _outline(
     ".09 .15, .14 .13, .20 .17, .25 .26, .29 .40, .315 .57, .325 .78, .30 .76, .24 .715, .17 .70, .10 .72, .05 .74,"
     ".05 .50, .06 .25"
@@ -46,13 +47,15 @@ _LATERAL_LUNG = _outline(".40 .14, .58 .14, .72 .3, .78 .55, .78 .82, .6 .68, .4
 class Build:
     """What differs between chests: ``middle`` and ``width`` across, ``depth`` stretches downwards, ``heart`` its width.
 
-    ``opacity`` is the density of a consolidation in the lung on the picture's left; 0 for none.
+    ``child`` has the trunk of a small child: straight, without the shoulders. ``opacity`` is the density of a
+    consolidation in the lung on the picture's left; 0 for none.
     """
 
     middle: float = 0.5
     width: float = 1.0
     depth: float = 1.0
     heart: float = 1.0
+    child: bool = False
     opacity: float = 0.0
 
     def place(self, points: Iterable[Point], side: float = 1.0) -> list[Point]:
@@ -63,9 +66,9 @@ class Build:
 def frontal(build: Build) -> Grey:
     """A frontal chest, float32 (CANVAS, CANVAS)."""
     lungs = _sides(build, _LUNG, 0.010)
-    body = np.clip(_sides(build, _BODY, 0.015), 0, 1)
+    body = np.clip(_sides(build, _CHILD_BODY if build.child else _BODY, 0.015), 0, 1)
     heart = _polygon(build.place(((x * build.heart, y) for x, y in _MEDIASTINUM)), 0.012)
-    image = body * (0.52 + 0.10 * _ramp(0.25, 0.75)) + 0.06 * _sides(build, _SHOULDER_BLADE, 0.008)
+    image = body * (0.52 + 0.10 * _ramp(0.25, 0.75)) + 0.06 * body * _sides(build, _SHOULDER_BLADE, 0.008)
     clear = np.clip(lungs - heart, 0, 1)
     image -= 0.36 * clear * (1.1 - 0.35 * _ramp(0.45, 0.8))
     image += 0.24 * heart + 0.08 * _spine(build)

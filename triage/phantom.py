@@ -50,8 +50,9 @@ def draw(seed: int, *, rows: int = 1024, columns: int = 1024, opacity: bool = Fa
     build = Build(
         middle=float(middle),
         width=float(width) * (1.1 if child else 1.0),
-        depth=float(depth) * (0.95 if child else 1.0),
-        heart=1.25 if child else 1.0,
+        depth=float(depth) * (1.1 if child else 1.0),
+        heart=1.2 if child else 1.0,
+        child=child,
         opacity=0.3 if opacity else 0.0,
     )
     return _exposed(frontal(build), rows, columns, rng)
