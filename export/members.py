@@ -50,7 +50,7 @@ class Scored:
     def where(self, keep: Sequence[bool]) -> Scored:
         """Those images for which ``keep`` is true."""
         chosen = np.flatnonzero(np.asarray(keep))
-        return Scored([self.samples[i] for i in chosen], self.labels[chosen], self.probabilities[chosen])
+        return Scored([self.samples[int(i)] for i in chosen], self.labels[chosen], self.probabilities[chosen])
 
 
 def open_run(folder: Path) -> Run:

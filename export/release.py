@@ -28,6 +28,7 @@ from triage.model.card import (
     Distribution,
     ModelCard,
     OperatingPoint,
+    Performance,
     Preprocessing,
     Training,
     load_card,
@@ -145,9 +146,7 @@ def _performances(
     if part.get("by_view"):
         alone = held.view_alone(chosen.samples, chosen.labels)
         text = "the projection alone, for comparison: what reading AP or PA as the label would reach"
-        yield held.Performance(
-            cohort=part["validation"], reference=reference, held_out_how=text, figures={"auc": alone}
-        )
+        yield Performance(cohort=part["validation"], reference=reference, held_out_how=text, figures={"auc": alone})
     if look_at_test:
         test = [sample for sample in samples if sample.part == "test"]
         scored = held.held_out(run, networks, test, part["target"])
@@ -171,7 +170,8 @@ def _distribution(known: Sequence[Sample], distances: Any, limit: float, target:
         measure=f"largest of three ratios in a subspace of {COMPONENTS} components of 32 x 32 thumbnails: "
         "inside, outside, contrast (training/distribution.py)",
         limit=limit,
-        chosen=f"{LIMIT_PERCENTILE:g}th percentile of the out-of-fold distances of {len(known)} chests, five folds by patient",
+        chosen=f"{LIMIT_PERCENTILE:g}th percentile of the out-of-fold distances of {len(known)} chests, "
+        "five folds by patient",
         refusals={name: held.share(refused[np.array(keep)]) for name, keep in groups.items() if any(keep)},
     )
 

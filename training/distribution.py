@@ -2,9 +2,9 @@
 
 Every image becomes a thumbnail of 32 x 32 area means, centred and scaled to unit deviation. Training thumbnails span a
 subspace (their first principal components). The distance of an image is the largest of three ratios, about 1 for an
-average training image: the squared Mahalanobis length inside the subspace, the squared length outside it, and the squared
-deviation of the log contrast. An inverted chest has the negated thumbnail and lies far outside; noise, blanks and other
-body parts do too. The limit is the 99th percentile of out-of-fold distances of the training images.
+average training image: the squared Mahalanobis length inside the subspace, the squared length outside it, and the
+squared deviation of the log contrast. An inverted chest has the negated thumbnail and lies far outside; noise, blanks
+and other body parts do too. The limit is the 99th percentile of out-of-fold distances of the training images.
 """
 
 from __future__ import annotations
