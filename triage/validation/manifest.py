@@ -1,0 +1,138 @@
+"""The one manifest format of cohorts: a CSV file with a row for each image. Training writes it, validation reads it.
+
+Columns: ``image`` (path, absolute or relative to the manifest's folder), ``label`` (0 or 1), ``patient``, ``split``,
+``fold`` (empty or a whole number), ``view`` (PA, AP, ... or empty), ``age`` (years or empty), ``sex`` (M, F or empty),
+``source``; every further column is free and kept as text.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from triage.errors import StartError
+
+COLUMNS = ("image", "label", "patient", "split", "fold", "view", "age", "sex", "source")
+REQUIRED = ("image", "label", "patient")
+
+
+class ManifestError(StartError):
+    """A manifest that cannot be used; the message names the file and the line."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image of a cohort. ``line`` is its line in the file, ``columns`` are the free columns."""
+
+    image: Path
+    label: int
+    patient: str
+    split: str = ""
+    fold: int | None = None
+    view: str = ""
+    age: float | None = None
+    sex: str = ""
+    source: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    line: int = 0
+
+
+def read_manifest(path: Path) -> list[Row]:
+    """Every row, checked: labels 0 or 1, each image once, its file there, each patient in one split only.
+
+    Raises ManifestError for the first thing that is wrong, before any image is opened.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
+            if missing:
+                raise ManifestError(f"{path}: no column {', '.join(missing)}")
+            rows = [_row(path, reader.line_num, record) for record in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(f"{path} cannot be read: {error}") from error
+    if not rows:
+        raise ManifestError(f"{path} has no rows")
+    _check_images(path, rows)
+    check_splits(path, rows)
+    return rows
+
+
+def write_manifest(path: Path, rows: Sequence[Row]) -> None:
+    """Write ``rows``; images below or beside the manifest's folder are named relative to it."""
+    free = sorted({name for row in rows for name in row.columns})
+    folder = path.parent.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*COLUMNS, *free])
+        for row in rows:
+            named = os.path.relpath(row.image.resolve(), folder)
+            known = (named, row.label, row.patient, row.split, _text(row.fold), row.view, _text(row.age), row.sex)
+            writer.writerow([*known, row.source, *(row.columns.get(name, "") for name in free)])
+
+
+def check_splits(path: Path, rows: Iterable[Row]) -> None:
+    """ManifestError if a patient is in two splits: then nothing measured on one is independent of the other."""
+    split_of: dict[str, Row] = {}
+    for row in rows:
+        first = split_of.setdefault(row.patient, row)
+        if first.split != row.split:
+            raise ManifestError(
+                f"{path}, line {row.line}: the patient of this row is in split {row.split!r} here and in "
+                f"{first.split!r} in line {first.line}; splits must be by patient"
+            )
+
+
+def _check_images(path: Path, rows: Iterable[Row]) -> None:
+    seen: dict[Path, int] = {}
+    for row in rows:
+        if not row.image.is_file():
+            raise ManifestError(f"{path}, line {row.line}: no file {row.image}")
+        key = row.image.resolve()
+        if key in seen:
+            raise ManifestError(f"{path}, line {row.line}: {row.image} is in line {seen[key]} already")
+        seen[key] = row.line
+
+
+def _row(path: Path, line: int, record: Mapping[str | None, str | None]) -> Row:
+    text = {
+        name: (value or "").strip() for name, value in record.items() if name is not None and isinstance(value, str)
+    }
+
+    def wrong(column: str, needed: str) -> ManifestError:
+        return ManifestError(f"{path}, line {line}: {column} {text.get(column, '')!r} is not {needed}")
+
+    for column in ("image", "patient"):
+        if not text.get(column):
+            raise wrong(column, "given")
+    if text.get("label") not in ("0", "1", "0.0", "1.0"):
+        raise wrong("label", "0 or 1")
+    try:
+        fold = int(float(text["fold"])) if text.get("fold") else None
+    except ValueError:
+        raise wrong("fold", "a whole number") from None
+    try:
+        age = float(text["age"]) if text.get("age") else None
+    except ValueError:
+        raise wrong("age", "a number of years") from None
+    return Row(
+        image=path.parent / text["image"],
+        label=int(float(text["label"])),
+        patient=text["patient"],
+        split=text.get("split", ""),
+        fold=fold,
+        view=text.get("view", ""),
+        age=age,
+        sex=text.get("sex", ""),
+        source=text.get("source", ""),
+        columns={name: value for name, value in text.items() if name not in COLUMNS},
+        line=line,
+    )
+
+
+def _text(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
