@@ -1,4 +1,4 @@
-"""One picture in every transfer syntax that DCMTK, pydicom and imagecodecs can write, as MONOCHROME1 and MONOCHROME2."""
+"""One picture in every transfer syntax that DCMTK, pydicom and imagecodecs write, as MONOCHROME1 and 2."""
 
 from __future__ import annotations
 
