@@ -81,7 +81,8 @@ class Scorer:
     def finish(self, started: Sequence[tuple[ReceivedInstance, Decoding[Opened]]]) -> list[Failed]:
         """Score what was started, write and index it, and take it out of the inbox. Returns what failed.
 
-        Raises what the index raises (Redis), after everything is on the disk; the objects then stay in the inbox.
+        Raises what the index raises (Redis), after everything is on the disk, and OSError where the spool cannot be
+        written; the objects then stay in the inbox.
         """
         opened: list[tuple[ReceivedInstance, Opened]] = []
         failed: list[Failed] = []
@@ -91,7 +92,7 @@ class Scorer:
             except Exception as error:  # the edge: a decoder that dies, hangs or raises fails its own object only
                 failed.append(Failed(instance, f"{type(error).__name__}: {error}"))
         assessments = self._assess(opened, failed)
-        self._settle(assessments, failed)
+        self._settle(assessments)
         return failed
 
     def give_up(self, instance: ReceivedInstance, error: str, tries: int) -> None:
@@ -160,21 +161,16 @@ class Scorer:
         conclusion = Conclusion(Tag.NOT_ASSESSED, None, (rejected.reason,))
         return replace(_assessment(instance, opened, conclusion), detail=rejected.detail)
 
-    def _settle(self, assessments: Sequence[tuple[ReceivedInstance, ImageAssessment]], failed: list[Failed]) -> None:
+    def _settle(self, assessments: Sequence[tuple[ReceivedInstance, ImageAssessment]]) -> None:
         """The order is what makes a crash harmless: assessment, decision, index, and only then out of the inbox."""
         if not assessments:
             return
-        written: list[ReceivedInstance] = []
         for instance, assessment in assessments:
-            try:
-                self._write(instance, assessment)
-                written.append(instance)
-            except OSError as error:
-                failed.append(Failed(instance, str(error)))
-        decisions = [self._decide(uid) for uid in sorted({each.study_instance_uid for each in written})]
+            self._write(instance, assessment)
+        decisions = [self._decide(uid) for uid in sorted({each.study_instance_uid for each, _ in assessments})]
         self._spool.sync()
         self._index(decisions)
-        for instance in written:
+        for instance, _ in assessments:
             self._spool.file(instance)
         for decision in decisions:
             self._metrics.count_decision(decision)

@@ -30,6 +30,7 @@ STARTS_AT_MOST = 20
 
 _ATTEMPTS = "cxr-triage:attempts"
 _PAUSE_S = 1.0
+_DISK_PAUSE_S = 5.0
 
 Started = list[tuple[ReceivedInstance, Decoding[Opened]]]
 
@@ -134,7 +135,11 @@ class BatchWorker(SimpleWorker):
             return None
 
     def _finish(self, started: Started) -> None:
-        failed = {each.instance: each for each in self._scorer.finish(started)}
+        try:
+            failed = {each.instance: each for each in self._scorer.finish(started)}
+        except OSError as error:
+            self._again_later([instance for instance, _ in started], error)
+            return
         self._end([instance for instance, _ in started if instance not in failed])
         for each in failed.values():
             self._metrics.retries.inc()
@@ -146,8 +151,20 @@ class BatchWorker(SimpleWorker):
                 self._bury(each, count)
 
     def _bury(self, failed: Failed, tries: int) -> None:
-        self._scorer.give_up(failed.instance, failed.error, tries)
+        try:
+            self._scorer.give_up(failed.instance, failed.error, tries)
+        except OSError as error:
+            self._again_later([failed.instance], error)
+            return
         self._end([failed.instance])
+
+    def _again_later(self, instances: Sequence[ReceivedInstance], error: OSError) -> None:
+        """The spool cannot be written: no object's fault, so that it costs none of them a try."""
+        logger.error("the spool cannot be written (%s): trying again every %.0f s", error.strerror, _DISK_PAUSE_S)
+        for instance in instances:
+            self._jobs.again(instance)
+            self.connection.hincrby(_ATTEMPTS, f"starts {instance.key}", -1)
+        self._stop.wait(_DISK_PAUSE_S)
 
     def _end(self, instances: Sequence[ReceivedInstance]) -> None:
         """Forget the jobs and attempts of objects that are done with."""
