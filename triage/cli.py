@@ -46,6 +46,7 @@ def _settings(context: click.Context) -> Settings:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    logging.getLogger("pydicom").setLevel("CRITICAL")  # it quotes the values that it finds odd
     if settings.log.level == "INFO":  # what a sender does, step by step, would bury a progress bar
         logging.getLogger("pynetdicom").setLevel("WARNING")
     return settings
