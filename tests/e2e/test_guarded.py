@@ -77,6 +77,9 @@ def test_only_those_who_may_connect_do(guarded: Service, named: Sent) -> None:
     assert elsewhere.is_rejected
     assert rejected(guarded, "source_address") == 1
 
+    told = guarded.run("send", named.path, check=False)
+    assert told.returncode == 1
+    assert "does not know our (calling) AE title" in told.stderr
     said = storescu(guarded.dicom_port, named.path, calling="SOMEBODY")
     assert "Received Store Response" not in said
     assert "Received Store Response (Success)" in storescu(guarded.dicom_port, named.path, calling="CR1")
