@@ -46,6 +46,8 @@ def _settings(context: click.Context) -> Settings:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    if settings.log.level == "INFO":  # what a sender does, step by step, would bury a progress bar
+        logging.getLogger("pynetdicom").setLevel("WARNING")
     return settings
 
 
@@ -244,10 +246,13 @@ def dead_letters(context: click.Context, keys: tuple[str, ...], requeue_all: boo
 def model(context: click.Context, name: str | None, action: str | None) -> None:
     """List the models, or switch model NAME off or on."""
     settings = _settings(context)
+    from triage.model.card import CARD
     from triage.show import show_models
 
     spool = _spool(settings)
     if name and action:
+        if name not in spool.disabled_models() and not (settings.models.path / name / CARD).is_file():
+            raise click.ClickException(f"no model {name} in {settings.models.path}: `triage model` lists them")
         try:
             spool.set_model_disabled(name, action == "disable")
         except ValueError as error:

@@ -35,9 +35,10 @@ class DecodePool:
         return Decoding(self, function, arguments)
 
     def warm(self) -> None:
-        """Start the children, so that the first object does not wait for them."""
-        for decoding in [self.submit(_nothing) for _ in range(self._processes)]:
-            decoding.result()
+        """Start the children, so that the first object does not wait for them. Takes as long as it takes."""
+        pool = self._running()
+        for child in [pool.submit(_nothing) for _ in range(self._processes)]:
+            child.result()
 
     def close(self) -> None:
         """End the children."""

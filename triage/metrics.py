@@ -10,7 +10,7 @@ Labels are bounded and never identify a patient, a study or an unknown peer: wha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -128,10 +128,10 @@ class Metrics:
         for reason in decision.reasons:
             self.study_reasons.labels(reason).inc()
 
-    def set_model_state(self, model: str, state: ModelState) -> None:
-        """Export ``state`` as the one that holds for ``model`` (a name, without version)."""
+    def watch_model_state(self, model: str, state: Callable[[], ModelState]) -> None:
+        """Export what ``state`` says at each scrape as what holds for ``model`` (a name, without version)."""
         for each in ModelState:
-            self.model_state.labels(model, each).set(each is state)
+            self.model_state.labels(model, each).set_function(lambda each=each: float(state() is each))  # type: ignore[misc]
 
 
 @dataclass(frozen=True)

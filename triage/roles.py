@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -182,7 +183,11 @@ def predictions(settings: Settings, files: list[Path], model: Path | None) -> It
 
     models = Models.only(model) if model else Models.installed(settings.models.path, settings.models.names)
     compute = Compute(settings.worker.provider, settings.worker.threads, settings.worker.decode_processes)
-    return predict(files, models, _policy(settings), compute)
+    policy = _policy(settings)
+    spool = Spool(settings.spool.path)
+    if spool.exists():  # a model that a person has switched off scores nothing here either
+        policy = replace(policy, registry=replace(policy.registry, disabled=spool.disabled_models()))
+    return predict(files, models, policy, compute)
 
 
 def _sweep(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics) -> None:
@@ -216,14 +221,18 @@ def _when_reachable(check: Any, stopping: StopSignal) -> str:
 
 
 def _describe_models(metrics: Metrics, settings: Settings, sessions: dict[str, Any], spool: Spool) -> None:
-    disabled = spool.disabled_models()
     for name, session in sessions.items():
         card = session.card
         metrics.model_info.labels(
             name, card.version, card.model_sha256, session.provider, settings.worker.provider
         ).set(1)
-        shadow = ModelState.SHADOW if name in settings.models.shadow else ModelState.ENABLED
-        metrics.set_model_state(name, ModelState.DISABLED if name in disabled else shadow)
+        metrics.watch_model_state(name, partial(_model_state, name, settings.models, spool))
+
+
+def _model_state(name: str, models: ModelSettings, spool: Spool) -> ModelState:
+    if name in spool.disabled_models():
+        return ModelState.DISABLED
+    return ModelState.SHADOW if name in models.shadow else ModelState.ENABLED
 
 
 def _policy(settings: Settings) -> Policy:

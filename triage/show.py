@@ -84,17 +84,16 @@ def _duration(seconds: float) -> str:
 
 
 def show_dead_letters(spool: Spool) -> None:
-    """Print what was given up: key, when, after how many tries, and why."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("when", "tries", "why", "key"):
-        table.add_column(heading, overflow="fold")
-    count = 0
+    """Print what was given up: when, after how many tries, why, and the whole line that tries it again."""
+    none = True
     for instance, note in spool.dead_letters():
-        count += 1
+        none = False
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(note.get("buried_at", 0)))
-        table.add_row(when, str(note.get("tries", "")), str(note.get("error", "")), instance.key)
-    console = console_for_people()
-    console.print(table if count else "no dead letters")
+        sys.stdout.write(f"{when}  after {note.get('tries', '?')} tries: {note.get('error', 'not noted')}\n")
+        # A line of its own, never folded: keys are copied.
+        sys.stdout.write(f"  triage dead-letters --requeue {instance.key}\n")
+    if none:
+        sys.stdout.write("no dead letters\n")
 
 
 def requeue(spool: Spool, redis_url: str, timeout_s: float, keys: Sequence[str] | None) -> None:

@@ -146,6 +146,10 @@ class Spool:
             raise SpoolError(f"spool {root} can be read by others: chmod 0700 {root}")
         return spool
 
+    def exists(self) -> bool:
+        """Whether there is a spool at ``root`` that we may look into."""
+        return os.access(self.root / "VERSION", os.R_OK) and os.access(self._disabled, os.R_OK | os.X_OK)
+
     def _create(self, version: Path) -> None:
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(entry.name not in _top_level() for entry in self.root.iterdir()):

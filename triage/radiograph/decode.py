@@ -90,7 +90,7 @@ def open_dicom(data: bytes) -> tuple[FileDataset, Attributes] | Rejected:
                 dataset = dcmread(BytesIO(data))
             except InvalidDicomError:
                 dataset = dcmread(BytesIO(data), force=True)  # a bare data set without preamble
-            if not len(dataset):
+            if "SOPClassUID" not in dataset:  # whatever bytes are, reading them by force finds elements in them
                 return Rejected(Reason.UNDECODABLE, "not a DICOM object")
             syntax = dataset.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)
             return dataset, read_attributes(dataset, str(syntax))
