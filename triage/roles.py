@@ -16,7 +16,7 @@ from triage.assess import Policy
 from triage.decision import PriorityPolicy
 from triage.errors import StartError
 from triage.health import HealthServer
-from triage.metrics import Metrics, ModelState
+from triage.metrics import Metrics
 from triage.queueing import QUEUE, ScoreQueue, check_server, connect
 from triage.radiograph.eligibility import EligibilityPolicy
 from triage.settings import ModelSettings, Settings
@@ -121,6 +121,9 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> None:
                 logger.error("sweep: Redis does not answer (%s); trying again", error)
                 metrics.sweep_runs.labels("failed").inc()
                 state.redis_up.set(0)
+            except OSError as error:
+                logger.error("sweep: spool: %s; trying again", error)
+                metrics.sweep_runs.labels("failed").inc()
             export_state(read_state(spool), state)
             swept.append(time.time())
             state.last_sweep.set(time.time())
@@ -216,14 +219,12 @@ def _when_reachable(check: Any, stopping: StopSignal) -> str:
 
 
 def _describe_models(metrics: Metrics, settings: Settings, sessions: dict[str, Any], spool: Spool) -> None:
-    disabled = spool.disabled_models()
+    metrics.set_model_states(sessions, settings.models.shadow, spool.disabled_models())
     for name, session in sessions.items():
         card = session.card
         metrics.model_info.labels(
             name, card.version, card.model_sha256, session.provider, settings.worker.provider
         ).set(1)
-        shadow = ModelState.SHADOW if name in settings.models.shadow else ModelState.ENABLED
-        metrics.set_model_state(name, ModelState.DISABLED if name in disabled else shadow)
 
 
 def _policy(settings: Settings) -> Policy:
