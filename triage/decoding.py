@@ -6,12 +6,11 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Generic, TypeVar
-
-from triage.signals import end_with_parent
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -114,9 +113,15 @@ def _kill(pool: ProcessPoolExecutor) -> None:
 def _set_up_child() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # a worker that is told to stop finishes what it has begun
         signal.signal(number, signal.SIG_IGN)
-    # Our parent is the fork server, which ends with the worker. Nobody else would end us: we hold both ends of the
-    # queue that we wait on.
-    end_with_parent(os.getppid(), signal.SIGKILL)
+    threading.Thread(target=_end_with_worker, daemon=True).start()
+
+
+def _end_with_worker() -> None:
+    """Nothing else would end us when the worker is killed: we hold both ends of the queue that we wait on."""
+    worker = multiprocessing.parent_process()
+    assert worker is not None
+    worker.join()
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _nothing() -> None:

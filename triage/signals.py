@@ -1,17 +1,13 @@
-"""Being told to stop, and ending with one's parent."""
+"""Being told to stop."""
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import os
 import signal
 import threading
 from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
-
-_PR_SET_PDEATHSIG = 1
 
 
 class StopSignal:
@@ -44,10 +40,3 @@ class StopSignal:
         self._event.set()
         if self._interrupt is not None:
             self._interrupt()
-
-
-def end_with_parent(parent: int, with_signal: signal.Signals = signal.SIGTERM) -> None:
-    """Have the kernel send us ``with_signal`` when our parent, whose process id is ``parent``, dies."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, with_signal)
-    if os.getppid() != parent:  # it died before prctl
-        os.kill(os.getpid(), with_signal)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,11 +21,12 @@ from redis.exceptions import RedisError
 from triage import embedded_redis
 from triage.errors import EXIT_CANNOT_START, StartError
 from triage.settings import Settings
-from triage.signals import StopSignal, end_with_parent
+from triage.signals import StopSignal
 from triage.spool import Spool
 
 logger = logging.getLogger(__name__)
 
+_PR_SET_PDEATHSIG = 1
 _LONGEST_DELAY_S = 30.0
 _CALM_S = 60.0  # a process that ran this long starts again without delay
 _REDIS_START_S = 60.0
@@ -49,7 +52,7 @@ class Child:
             env=self.environment,
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C reaches us alone: we choose the order in which things stop
-            preexec_fn=partial(end_with_parent, os.getpid()),
+            preexec_fn=partial(_end_with_parent, os.getpid()),
         )
         self.started_at = time.monotonic()
 
@@ -203,3 +206,9 @@ def _wait_for_redis(url: str, child: Child) -> None:
             if time.monotonic() > deadline:
                 raise StartError(f"the embedded Redis does not answer on its socket: {error}") from error
             time.sleep(0.05)
+
+
+def _end_with_parent(parent: int) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before prctl
+        os.kill(os.getpid(), signal.SIGTERM)
