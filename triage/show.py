@@ -84,17 +84,15 @@ def _duration(seconds: float) -> str:
 
 
 def show_dead_letters(spool: Spool) -> None:
-    """Print what was given up: key, when, after how many tries, and why."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("when", "tries", "why", "key"):
-        table.add_column(heading, overflow="fold")
+    """Print what was given up: when, after how many tries and why, and on a line of its own the key."""
     count = 0
     for instance, note in spool.dead_letters():
         count += 1
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(note.get("buried_at", 0)))
-        table.add_row(when, str(note.get("tries", "")), str(note.get("error", "")), instance.key)
-    console = console_for_people()
-    console.print(table if count else "no dead letters")
+        sys.stdout.write(f"{when}  after {note.get('tries', '?')} tries: {note.get('error', '')}\n")
+        sys.stdout.write(f"  {instance.key}\n")
+    if not count:
+        sys.stdout.write("no dead letters\n")
 
 
 def requeue(spool: Spool, redis_url: str, timeout_s: float, keys: Sequence[str] | None) -> None:
