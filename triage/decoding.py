@@ -6,9 +6,11 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -40,10 +42,8 @@ class DecodePool:
             decoding.result()
 
     def close(self) -> None:
-        """End the children."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None
+        """End the children at once: one that hangs would keep this process from ending."""
+        self._break()
 
     def _start(self, function: Callable[..., T], arguments: tuple[Any, ...]) -> Future[T]:
         try:
@@ -54,7 +54,7 @@ class DecodePool:
 
     def _running(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(self._processes, self._context, initializer=_ignore_interrupts)
+            self._pool = ProcessPoolExecutor(self._processes, self._context, initializer=_live_as_long_as_the_parent)
         return self._pool
 
     def _break(self) -> None:
@@ -75,26 +75,40 @@ class Decoding(Generic[T]):
         self._future = pool._start(function, arguments)
 
     def result(self) -> T:
-        """The function's result. DecoderDiedError if its child died or hung, alone in the pool.
+        """The function's result, or what it raised. DecoderDiedError if its child died or hung, alone in the pool.
 
         When a child dies, every object that was in work fails with it; each is then tried once more by itself, so that
         only the one that kills its child is blamed.
         """
         try:
-            return self._future.result(self._pool._timeout_s)
-        except (BrokenProcessPool, TimeoutError, OSError):
-            self._pool._break()
-        future = self._pool._start(*self._call)
+            return self._outcome()
+        except DecoderDiedError:
+            function, arguments = self._call
+            self._future = self._pool._start(function, arguments)
+        return self._outcome()
+
+    def _outcome(self) -> T:
         try:
-            return future.result(self._pool._timeout_s)
-        except (BrokenProcessPool, TimeoutError) as error:
+            return self._future.result(self._pool._timeout_s)
+        except (BrokenProcessPool, CancelledError, TimeoutError) as error:
+            if isinstance(error, TimeoutError) and self._future.done():
+                raise  # the function's own
             self._pool._break()
             raise DecoderDiedError("the decoder died or did not end in time") from error
 
 
-def _ignore_interrupts() -> None:
+def _live_as_long_as_the_parent() -> None:
+    """Signals are the parent's business, and whoever kills it has nobody left to end its children."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_after(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
 
 
 def _nothing() -> None:
