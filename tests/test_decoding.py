@@ -48,7 +48,7 @@ def fail(error: Exception) -> None:
     raise error
 
 
-class Unreturnable(Exception):
+class UnreturnableError(Exception):
     """Cannot be unpickled: its arguments are not those that it is made from."""
 
     def __init__(self, one: str, other: str) -> None:
@@ -56,7 +56,7 @@ class Unreturnable(Exception):
 
 
 def unreturnable() -> None:
-    raise Unreturnable("a", "b")
+    raise UnreturnableError("a", "b")
 
 
 def children() -> set[int]:
