@@ -51,9 +51,9 @@ def ineligible(attributes: Attributes, policy: EligibilityPolicy, calling_ae_tit
 def view_of(attributes: Attributes, policy: EligibilityPolicy, calling_ae_title: str = "") -> View:
     """The view that the attributes give; UNKNOWN for none and where two kinds of evidence contradict each other.
 
-    All kinds are heard: View Code Sequence, View Position, Patient Orientation, the descriptions of protocol and series,
-    or else of the study. Only where all are silent a rule of the site counts. So nothing that anything says is a
-    lateral can be a frontal.
+    All kinds are heard: View Code Sequence, View Position, Patient Orientation, the descriptions of protocol and
+    series or else of the study. Only where all are silent a rule of the site counts. So nothing that anything says is
+    a lateral can be a frontal.
     """
     stated = [view for view in _evidence(attributes) if view is not None]
     if stated:

@@ -25,7 +25,7 @@ def grey_table(
     domain = np.arange(lowest, lowest + (1 << bits), dtype=np.float64)
     values = _modality(dataset, domain)
     grey = _voi(dataset, values, lambda: _range_of(values, stored, valid, lowest))
-    if not np.isfinite(grey).all():
+    if not (np.isfinite(values).all() and np.isfinite(grey).all()):
         raise ValueError("a grey scale with values that are no numbers")
     if is_inverse(dataset):
         grey = 1.0 - grey
