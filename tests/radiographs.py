@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 from io import BytesIO
 from typing import Any
 
@@ -66,7 +67,9 @@ def a_dataset(pixels: Pixels | None = None, bits: int | None = None, **changes: 
         if value is None:
             delattr(dataset, name)
         else:
-            setattr(dataset, name, value)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of values that the standard does not allow
+                setattr(dataset, name, value)
     return dataset
 
 

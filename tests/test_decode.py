@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import struct
 import subprocess
+import sys
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -272,6 +273,18 @@ def test_a_jpeg_is_shown_as_it_is_and_a_cut_one_is_not() -> None:
     assert np.abs(found.pixels * 255 - picture).max() <= 16
     for broken in (data[: len(data) // 2], b"\xff\xd8\xff" + b"\0" * 99 + b"\xff\xd9", b"GIF89a"):
         assert isinstance(decode_picture(broken), Rejected)
+
+
+def test_no_value_of_an_attribute_reaches_the_log(tmp_path: Path) -> None:
+    name = "SECRET" * 20  # longer than the standard allows, which pydicom warns of
+    path = tmp_path / "file.dcm"
+    path.write_bytes(as_file(a_dataset(PatientID=name, StudyInstanceUID="1.2.SECRET", PatientAge="SECRET")))
+    program = "import logging, pathlib, sys; logging.basicConfig(); from triage.radiograph.decode import open_dicom; from triage.part10 import *;"
+    program += (
+        "path = pathlib.Path(sys.argv[1]); ds = open_dicom(path.read_bytes())[0]; ds.PatientID; read_receipt(path)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, timeout=120, check=True)
+    assert "SECRET" not in ran.stderr + ran.stdout
 
 
 # The real files.

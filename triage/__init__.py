@@ -2,5 +2,6 @@
 
 import logging
 
-# Its messages quote the values of attributes, and those may be a patient's.
-logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+# pydicom's messages quote the values of attributes, and those may be a patient's: they go nowhere.
+logging.getLogger("pydicom").addHandler(logging.NullHandler())
+logging.getLogger("pydicom").propagate = False
