@@ -1,4 +1,4 @@
-"""The pool that decodes, with children that really die and hang."""
+"""Child processes that decode: one that crashes, hangs or raises costs its own object and no other."""
 
 from __future__ import annotations
 
@@ -6,109 +6,155 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from tests.waiting import wait_for
-from triage.decoding import DecodePool, DecoderDiedError
+from triage.decoding import DecodePool, DecoderDiedError, Decoding
+
+PATIENT_S = 120.0  # nothing here takes that long unless it hangs
+
+
+@pytest.fixture
+def pool() -> Iterator[DecodePool]:
+    pool = DecodePool(2, PATIENT_S)
+    yield pool
+    pool.close()
 
 
 def double(number: int) -> int:
     return 2 * number
 
 
-def die(_number: int) -> int:
+def exit_at_once() -> None:
+    os._exit(3)
+
+
+def be_killed() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
-    return 0
 
 
-def hang(_number: int) -> int:
-    signal.pause()
-    return 0
+def hang() -> None:
+    while True:  # as a decoder does: no signal that can be ignored ends it
+        time.sleep(1)
 
 
-def complain(number: int) -> int:
-    raise ValueError(number)
+def fail(error: Exception) -> None:
+    raise error
 
 
-@pytest.fixture
-def pool() -> Iterator[DecodePool]:
-    pool = DecodePool(2, 60.0)
-    yield pool
+class UnreturnableError(Exception):
+    """Cannot be unpickled: its arguments are not those that it is made from."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} {other}")
+
+
+def unreturnable() -> None:
+    raise UnreturnableError("a", "b")
+
+
+def children() -> set[int]:
+    return {child.pid for child in psutil.Process().children(recursive=True) if is_decoder(child)}
+
+
+def is_decoder(process: psutil.Process) -> bool:
+    parent = process.parent()
+    return parent is not None and "forkserver" in " ".join(parent.cmdline())
+
+
+def outcomes(decodings: list[Decoding[Any]]) -> list[int | str]:
+    found: list[int | str] = []
+    for decoding in decodings:
+        try:
+            found.append(decoding.result())
+        except Exception as error:
+            found.append(type(error).__name__)
+    return found
+
+
+@pytest.mark.parametrize("deadly", [exit_at_once, be_killed, unreturnable])
+def test_only_the_object_that_ends_its_decoder_fails(pool: DecodePool, deadly: Callable[[], None]) -> None:
+    decodings = [pool.submit(double, number) for number in range(8)]
+    decodings.insert(3, pool.submit(deadly))
+    decodings.append(pool.submit(double, 8))
+    assert outcomes(decodings) == [0, 2, 4, "DecoderDiedError", 6, 8, 10, 12, 14, 16]
+    assert pool.submit(double, 21).result() == 42
+
+
+def test_two_deadly_objects_are_both_blamed_and_what_was_begun_after_them_is_not(pool: DecodePool) -> None:
+    first = [pool.submit(exit_at_once), pool.submit(double, 1), pool.submit(be_killed)]
+    second = [pool.submit(double, 2), pool.submit(double, 3)]  # the worker's next batch, decoded meanwhile
+    assert outcomes([*first, *second]) == ["DecoderDiedError", 2, "DecoderDiedError", 4, 6]
+
+
+def test_only_the_object_that_hangs_fails_and_its_decoder_is_ended() -> None:
+    pool = DecodePool(2, timeout_s=3.0)
+    pool.warm()
+    hung = pool.submit(hang)
+    others = [pool.submit(double, number) for number in range(6)]
+    stuck = children()
+    with pytest.raises(DecoderDiedError):
+        hung.result()
+    assert outcomes(others) == [0, 2, 4, 6, 8, 10]
+    wait_for(lambda: not stuck & children(), "the hung decoder to be ended")
     pool.close()
 
 
-def test_what_a_function_raises_is_raised(pool: DecodePool) -> None:
-    with pytest.raises(ValueError, match="7"):
-        pool.submit(complain, 7).result()
-
-
-def test_only_the_object_that_kills_its_child_is_blamed(pool: DecodePool) -> None:
-    deadly = {3, 11}
-    batch = [pool.submit(die if number in deadly else double, number) for number in range(16)]
-    upcoming = [pool.submit(double, number) for number in range(16)]  # in the same children, and lost with them
-    for number, decoding in enumerate(batch):
-        if number in deadly:
-            with pytest.raises(DecoderDiedError):
-                decoding.result()
-        else:
-            assert decoding.result() == 2 * number
-    assert [decoding.result() for decoding in upcoming] == [2 * number for number in range(16)]
-
-
 def test_what_starts_after_a_death_is_not_harmed_by_what_was_lost(pool: DecodePool) -> None:
-    lost = [pool.submit(die, 0)] + [pool.submit(double, number) for number in range(4)]
+    lost = [pool.submit(be_killed), *(pool.submit(double, number) for number in range(4))]
     with pytest.raises(DecoderDiedError):
         lost[0].result()
     later = [pool.submit(double, number) for number in range(4)]
-    children = set(pool._many._processes) if pool._many and pool._many._processes else set()
-    assert [decoding.result() for decoding in lost[1:]] == [0, 2, 4, 6]
-    assert [decoding.result() for decoding in later] == [0, 2, 4, 6]
-    assert pool._many is not None
-    assert children <= set(pool._many._processes or {})
+    running = children()
+    assert outcomes(lost[1:]) == [0, 2, 4, 6]
+    assert outcomes(later) == [0, 2, 4, 6]
+    assert running <= children()
 
 
-def test_a_decoder_that_hangs_fails_alone() -> None:
-    pool = DecodePool(1, 3.0)
-    try:
-        hung, waiting = pool.submit(hang, 0), pool.submit(double, 4)
-        with pytest.raises(DecoderDiedError):
-            hung.result()
-        assert waiting.result() == 8
-    finally:
-        pool.close()
+@pytest.mark.parametrize("error", [ValueError("no image"), FileNotFoundError("gone"), TimeoutError("its own")])
+def test_an_error_is_the_object_s_own_and_disturbs_no_decoder(pool: DecodePool, error: Exception) -> None:
+    pool.warm()
+    running = children()
+    decodings = [pool.submit(double, 1), pool.submit(fail, error), pool.submit(double, 2)]
+    assert decodings[0].result() == 2
+    with pytest.raises(type(error), match=str(error)):
+        decodings[1].result()
+    assert decodings[2].result() == 4
+    assert running and running <= children()
 
 
-OWNER = """
-import signal
+def test_closing_ends_a_decoder_that_hangs() -> None:
+    pool = DecodePool(1, PATIENT_S)
+    pool.warm()
+    hanging = children()
+    pool.submit(hang)
+    pool.close()
+    wait_for(lambda: not hanging & children(), "the children to end")
+
+
+def test_no_decoder_outlives_a_parent_that_is_killed() -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", _PARENT], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]
+    )
+    assert parent.stdout is not None
+    with parent.stdout as output:
+        decoder = psutil.Process(int(output.readline()))
+        assert decoder.is_running()
+        parent.kill()
+        parent.wait()
+        wait_for(lambda: not decoder.is_running() or decoder.status() == psutil.STATUS_ZOMBIE, "the decoder to end")
+
+
+_PARENT = """
+import os, time
 from triage.decoding import DecodePool
-pool = DecodePool(2, 60.0)
-pool.warm()
-print("warm", flush=True)
-signal.pause()
+pool = DecodePool(1, 60.0)
+print(pool.submit(os.getpid).result(), flush=True)
+time.sleep(600)
 """
-
-
-def test_children_end_with_a_worker_that_is_killed(tmp_path: Path) -> None:
-    owner = subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE)
-    try:
-        assert owner.stdout
-        assert owner.stdout.readline() == b"warm\n"
-        family = psutil.Process(owner.pid).children(recursive=True)
-        assert len(family) >= 3  # the fork server and its two children
-    finally:
-        owner.kill()
-        owner.wait()
-        assert owner.stdout
-        owner.stdout.close()
-    wait_for(lambda: not [each for each in family if _runs(each)], "the children to end")
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False

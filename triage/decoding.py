@@ -45,15 +45,16 @@ class DecodePool:
 
     def warm(self) -> None:
         """Start the children, so that the first object does not wait for them. Takes as long as it takes."""
-        pool = self._running()
-        for child in [pool.submit(_nothing) for _ in range(self._processes)]:
+        if self._many is None:
+            self._many = self._made(self._processes)
+        for child in [self._many.submit(_nothing) for _ in range(self._processes)]:
             child.result()
 
     def close(self) -> None:
-        """End the children."""
+        """End the children at once: one that hangs would keep this process from ending."""
         for pool in (self._many, self._one):
             if pool is not None:
-                pool.shutdown(wait=False, cancel_futures=True)
+                _kill(pool)
         self._many = self._one = None
 
     def _start(self, function: Callable[..., T], arguments: tuple[Any, ...]) -> tuple[ProcessPoolExecutor, Future[T]]:
@@ -69,12 +70,18 @@ class DecodePool:
         self._break(lost_with)
         if self._one is None:
             self._one = self._made(1)
+        future = self._one.submit(function, *arguments)
         try:
-            return self._one.submit(function, *arguments).result(self._timeout_s)
+            return self._wait(future)
         except _LOST as error:
+            if future.done() and isinstance(error, TimeoutError):
+                raise
             _kill(self._one)
             self._one = None
             raise DecoderDiedError("the decoder died or did not end in time") from error
+
+    def _wait(self, future: Future[T]) -> T:
+        return future.result(self._timeout_s)
 
     def _break(self, pool: ProcessPoolExecutor) -> None:
         """End every child of ``pool`` at once, unless it was replaced already: its successor does other work."""
@@ -100,9 +107,11 @@ class Decoding(Generic[T]):
         When a child dies, every object that was in work is lost with it; each is then tried once more by itself.
         """
         try:
-            return self._future.result(self._pool._timeout_s)
-        except _LOST:
-            return self._pool._again(self._executor, *self._call)
+            return self._pool._wait(self._future)
+        except _LOST as error:
+            if self._future.done() and isinstance(error, TimeoutError):
+                raise  # the function's own
+        return self._pool._again(self._executor, *self._call)
 
 
 def _kill(pool: ProcessPoolExecutor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -173,7 +174,7 @@ class Scorer:
             model_id=card.model_id,
             model_digest=card.model_sha256,
             operating_point=self._policy.operating_point,
-            distance=distance,
+            distance=distance if math.isfinite(distance) else None,  # JSON has no infinity
             distance_limit=card.distribution.limit,
             stages={**(assessment.stages or {}), "infer": seconds},
         )

@@ -6,6 +6,7 @@ on the same architecture the result is bit-identical everywhere.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
@@ -43,8 +44,8 @@ class PreprocessSpec:
             raise ValueError(f"fit must be stretch, not {self.fit!r}")
         if not 0 <= self.low_percentile < self.high_percentile <= 100:
             raise ValueError("percentiles must be 0 <= low < high <= 100")
-        if self.deviation <= 0:
-            raise ValueError(f"deviation must be positive, not {self.deviation}")
+        if not 0 < self.deviation < math.inf or not math.isfinite(self.mean):
+            raise ValueError(f"mean must be finite and deviation positive, not {self.mean} and {self.deviation}")
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Self:
