@@ -23,6 +23,7 @@ from triage.radiograph.eligibility import EligibilityPolicy
 from triage.settings import ModelSettings, Settings
 from triage.signals import StopSignal
 from triage.spool import Spool
+from triage.sweep import Swept
 from triage.sweep import sweep as sweep_once
 from triage.worklist import Worklist
 
@@ -97,8 +98,8 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     pool.close()
 
 
-def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> None:
-    """Reconcile now, and then regularly until SIGTERM."""
+def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept | None:
+    """Reconcile now, and then regularly until SIGTERM; with ``once`` only now, raising RedisError if Redis is away."""
     from redis.exceptions import RedisError
 
     from triage.state import export_state, read_state
@@ -107,8 +108,7 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> None:
     registry = CollectorRegistry()
     metrics, state = metric_names.create(registry), metric_names.create_state(registry)
     if once:
-        _sweep(settings, spool, redis_url, metrics)
-        return
+        return _sweep(settings, spool, redis_url, metrics)
     swept: list[float] = []
     ready = partial(_ready_after, swept, "sweeping")
     with HealthServer(registry, ready, settings.sweep.metrics_port, settings.sweep.metrics_host):
@@ -129,6 +129,7 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> None:
             swept.append(time.time())
             state.last_sweep.set(time.time())
             stopping.wait(settings.sweep.interval_s)
+    return None
 
 
 def web(settings: Settings, spool: Spool, redis_url: str) -> None:
@@ -193,9 +194,9 @@ def predictions(settings: Settings, files: list[Path], model: Path | None) -> It
     return predict(files, models, policy, compute)
 
 
-def _sweep(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics) -> None:
+def _sweep(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics) -> Swept:
     with connect(redis_url, settings.redis.timeout_s) as client:
-        sweep_once(
+        return sweep_once(
             spool,
             ScoreQueue(client),
             Worklist(client),

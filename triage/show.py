@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from triage.settings import ModelSettings
 
 _STYLES = {Tag.ABNORMAL: "bold red", Tag.NORMAL: "green", Tag.NOT_ASSESSED: "yellow"}
-_WIDE = 200  # where the output is no terminal, nothing is cut
+_WIDE = 200  # nothing is cut or folded: a terminal wraps by itself, and a UID that is copied from it stays whole
 
 
 def print_worklist(redis_url: str, timeout_s: float, waiting_cap_s: float, limit: int, as_json: bool) -> None:
@@ -49,8 +49,8 @@ def print_worklist(redis_url: str, timeout_s: float, waiting_cap_s: float, limit
 
 
 def console_for_people() -> Console:
-    """A console as wide as the terminal, or wide enough that nothing is cut where there is none."""
-    return Console() if sys.stdout.isatty() else Console(width=_WIDE)
+    """A console that is wide enough for our tables, whatever the terminal."""
+    return Console(width=max(_WIDE, Console().width))
 
 
 def worklist_table(decisions: Iterable[TriageDecision], now: float) -> Table:

@@ -404,12 +404,16 @@ class Spool:
 
     def _write(self, path: Path, content: str, *, durable: bool = True) -> None:
         temporary = self.incoming / f"{uuid4().hex}.part"
-        with temporary.open("w") as file:
-            file.write(content)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        self._rename(temporary, path, durable=durable)
+        try:
+            with temporary.open("w") as file:
+                file.write(content)
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+            self._rename(temporary, path, durable=durable)
+        except OSError:
+            temporary.unlink(missing_ok=True)  # on a full disk, every try would leave one
+            raise
 
     def _rename(self, source: Path, target: Path, *, durable: bool = True) -> None:
         source.rename(target)

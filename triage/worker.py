@@ -218,7 +218,7 @@ def run(
     spool: Spool,
     scorer: Scorer,
     connect: Callable[[], Redis],
-    sweep: Callable[[], None],
+    sweep: Callable[[], object],
     stop: StopSignal,
     *,
     batch_size: int,

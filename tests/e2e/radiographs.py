@@ -63,11 +63,11 @@ def fresh(source: Path, folder: Path, **changes: Any) -> Sent:
 
 def written(dataset: FileDataset, path: Path, **changes: Any) -> Sent:
     """``dataset`` with ``changes`` as the file ``path``."""
-    for keyword, value in changes.items():
-        setattr(dataset, keyword, value)
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # real files hold values that pydicom finds odd
+        for keyword, value in changes.items():
+            setattr(dataset, keyword, value)
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
         dataset.save_as(path, enforce_file_format=True)
     return Sent(path, str(dataset.StudyInstanceUID), str(dataset.SOPInstanceUID))
 

@@ -111,6 +111,7 @@ def test_the_command_and_the_api_show_one_list(service: Service, filled: list[Se
         arrivals = [each["received_at"] for each, its in zip(listed, ranks, strict=True) if its == rank]
         assert arrivals == sorted(arrivals)
 
+    assert service.run("worklist", "--limit", "0", check=False).returncode == 2
     table = service.run("worklist", "--limit", "3").stdout
     assert [each["study_instance_uid"] in table for each in shown[:4]] == [True, True, True, False]
 
@@ -157,6 +158,21 @@ def test_status_and_healthcheck(service: Service, filled: list[Sent]) -> None:
     assert state["worklist_studies"] == len(service.worklist())
     assert service.run("healthcheck").returncode == 0
     assert service.run("healthcheck", "--url", f"http://127.0.0.1:{free_ports(1)}/", check=False).returncode == 1
+
+
+def test_sweep_once_says_what_it_did(service: Service, filled: list[Sent]) -> None:
+    assert service.run("sweep", "--once").stdout == "0 objects queued again, 0 studies removed, the index whole\n"
+
+
+def test_without_its_redis_each_command_says_so(tmp_path: Path, models: Path) -> None:
+    stopped = Service(tmp_path / "stopped", models)
+    for arguments in (["worklist"], ["sweep", "--once"]):
+        done = stopped.run(*arguments, check=False)
+        assert done.returncode == 1
+        assert done.stderr.startswith("Error: Redis does not answer")
+        assert "Traceback" not in done.stderr
+    assert stopped.run("dead-letters").stdout == "no dead letters\n"
+    stopped.__exit__()
 
 
 def test_there_is_one_service_a_spool(service: Service) -> None:
@@ -229,4 +245,5 @@ def test_the_kill_switch_of_a_model(own: Service, tmp_path: Path) -> None:
     own.run("send", third)
     entries = wait_for(lambda: len(found := own.worklist()) == 3 and found, "the third study")
     assert [entry["model_id"] is None for entry in entries.values()].count(True) == 1
-    assert own.run("model", "no-such-model", "--disable", check=False).returncode == 1
+    for wrong in (["no-such-model", "--disable"], ["--disable"]):
+        assert own.run("model", *wrong, check=False).returncode != 0
