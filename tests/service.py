@@ -92,7 +92,7 @@ class Roles:
 
     def start(self, *arguments: str, command: Sequence[str] = ROLE) -> Role:
         """Start a role; its log lies beside the spool."""
-        log = self.folder / f"{len(self.started)}-{arguments[-1]}.log"
+        log = self.folder / f"{len(self.started)}-{arguments[0]}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [*command, *arguments], env=self.environment(), stdout=output, stderr=subprocess.STDOUT, cwd=REPOSITORY
