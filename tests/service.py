@@ -24,7 +24,7 @@ from triage.receive import HighWater, IncomingObject, receipt_now
 from triage.spool import ReceivedInstance, Spool
 from triage.worklist import Worklist
 
-QUIET = {"TRIAGE_LOG_LEVEL": "INFO"}
+REPOSITORY = Path(__file__).parents[1]
 NO_LIMIT = HighWater(1.0, 0)
 ROLE = [sys.executable, "-m", "triage.cli"]
 
@@ -76,7 +76,6 @@ class Roles:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TRIAGE_")}
         return {
             **inherited,
-            **QUIET,
             "TRIAGE_SPOOL_PATH": str(self.folder / "spool"),
             "TRIAGE_SPOOL_MIN_FREE_BYTES": "0",
             "TRIAGE_SPOOL_HIGH_WATER": "1",
@@ -93,10 +92,10 @@ class Roles:
 
     def start(self, *arguments: str, command: Sequence[str] = ROLE) -> Role:
         """Start a role; its log lies beside the spool."""
-        log = self.folder / f"{len(self.started)}-{arguments[-1]}.log"
+        log = self.folder / f"{len(self.started)}-{arguments[0]}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [*command, *arguments], env=self.environment(), stdout=output, stderr=subprocess.STDOUT
+                [*command, *arguments], env=self.environment(), stdout=output, stderr=subprocess.STDOUT, cwd=REPOSITORY
             )
         role = Role(process, log)
         self.started.append(role)

@@ -11,29 +11,24 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from prometheus_client import CollectorRegistry
 from rq import Callback, Queue
 from rq.job import Job
 from rq.registry import FailedJobRegistry, StartedJobRegistry
-from rq.serializers import DefaultSerializer, JSONSerializer
+from rq.serializers import DefaultSerializer
 
 from tests.model_folders import write_model
 from tests.redis_server import RedisServer
-from tests.service import a_chest, is_done, receive
-from triage.assess import Policy
+from tests.service import a_chest, is_done
+from tests.workplace import Workplace
 from triage.cli import triage
-from triage.decision import PriorityPolicy, Tag
+from triage.decision import Tag
 from triage.decoding import DecodePool
-from triage.metrics import create
 from triage.model.session import Session
-from triage.queueing import QUEUE, SCORE, ScoreQueue, connect, job_id
+from triage.queueing import QUEUE, SCORE, job_id
 from triage.reasons import Reason
-from triage.scoring import Scorer, open_file
-from triage.signals import StopSignal
-from triage.spool import ReceivedInstance, Spool
-from triage.sweep import sweep
-from triage.worker import DEATHS_AT_MOST, BatchWorker
-from triage.worklist import Worklist
+from triage.scoring import open_file
+from triage.spool import Spool
+from triage.worker import DEATHS_AT_MOST
 
 DEADLY = b"DEADLY"
 RAN: list[Any] = []
@@ -74,51 +69,12 @@ def signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-class Place:
-    """A spool, a queue and a worker of this process."""
-
-    def __init__(self, spool: Spool, server: RedisServer, sessions: dict[str, Session], pool: DecodePool) -> None:
-        self.spool = spool
-        self.client = connect(server.url, 5.0)
-        self.jobs = ScoreQueue(self.client)
-        self.queue = Queue(QUEUE, connection=self.client, serializer=JSONSerializer)
-        self.index = Worklist(self.client)
-        self.registry = CollectorRegistry()
-        self.metrics = create(self.registry)
-        self.stop = StopSignal()
-        self.scorer = Scorer(
-            spool, sessions, pool, Policy(), PriorityPolicy(), self.metrics, lambda all_of: self.index.put_all(all_of)
-        )
-
-    def queued(self, *files: bytes) -> list[ReceivedInstance]:
-        instances = [receive(self.spool, file) for file in files]
-        for instance in instances:
-            self.jobs.enqueue(instance)
-        return instances
-
-    def work(self, batch_size: int = 16, tries: int = 3, name: str = "w") -> None:
-        """Work until the queue is empty, in a life of a worker of its own."""
-        with self.spool.worker_lock(name):
-            worker = BatchWorker(name, self.client, self.scorer, batch_size, tries, self.metrics, self.stop)
-            worker.work(burst=True, logging_level="WARNING")
-
-    def sweep(self) -> None:
-        sweep(self.spool, self.jobs, self.index, self.metrics, retention_days=0, now=1e9)
-
-    def counted(self, name: str) -> float:
-        return self.registry.get_sample_value(f"cxr_triage_{name}") or 0.0
-
-    def tags(self) -> dict[str, tuple[Tag, tuple[Reason, ...]]]:
-        entries = self.index.page(None, 1000, 2e9).entries
-        return {entry.study_instance_uid: (entry.tag, entry.reasons) for entry in entries}
-
-
 @pytest.fixture
-def place(spool: Spool, redis_server: RedisServer, sessions: dict[str, Session], pool: DecodePool) -> Place:
-    return Place(spool, redis_server, sessions, pool)
+def place(spool: Spool, redis_server: RedisServer, sessions: dict[str, Session], pool: DecodePool) -> Workplace:
+    return Workplace(spool, redis_server, sessions, pool)
 
 
-def test_jobs_are_scored_in_batches_and_leave_nothing_behind(place: Place) -> None:
+def test_jobs_are_scored_in_batches_and_leave_nothing_behind(place: Workplace) -> None:
     instances = place.queued(*(a_chest(number) for number in range(20)))
     place.jobs.enqueue(instances[0])
     place.work()
@@ -130,7 +86,7 @@ def test_jobs_are_scored_in_batches_and_leave_nothing_behind(place: Place) -> No
     assert not list(place.client.scan_iter("cxr-triage:failures"))
 
 
-def test_a_job_whose_object_is_done_is_dropped(place: Place) -> None:
+def test_a_job_whose_object_is_done_is_dropped(place: Workplace) -> None:
     (instance,) = place.queued(a_chest())
     place.work()
     place.jobs.enqueue(instance)
@@ -164,7 +120,7 @@ class Bomb:
 
 
 def test_nothing_that_is_not_on_the_closed_list_runs_and_it_is_visible(
-    place: Place, caplog: pytest.LogCaptureFixture
+    place: Workplace, caplog: pytest.LogCaptureFixture
 ) -> None:
     (instance,) = place.queued(a_chest())
     refused = foreign_jobs(place.queue, instance.key)
@@ -178,7 +134,7 @@ def test_nothing_that_is_not_on_the_closed_list_runs_and_it_is_visible(
     assert b"closed list" in place.client.hget("rq:job:system", "exc_info")
 
 
-def test_rq_s_maintenance_runs_no_callback_of_an_abandoned_job(place: Place) -> None:
+def test_rq_s_maintenance_runs_no_callback_of_an_abandoned_job(place: Workplace) -> None:
     """rq calls the failure callback of a job that stands in its registry of started jobs for too long."""
     job = place.queue.enqueue_call(SCORE, ["x"], job_id="abandoned", on_failure=Callback("tests.test_worker.never"))
     place.client.delete(place.queue.key)
@@ -189,7 +145,7 @@ def test_rq_s_maintenance_runs_no_callback_of_an_abandoned_job(place: Place) -> 
 
 
 def test_an_object_that_kills_its_decoder_becomes_a_dead_letter_and_its_batch_is_scored(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("triage.scoring.open_file", open_or_die)
     poison = a_chest(3).replace(b"PHANTOM^CHEST", b"DEADLY^CHEST_")
@@ -209,7 +165,7 @@ def test_an_object_that_kills_its_decoder_becomes_a_dead_letter_and_its_batch_is
 
 
 def test_a_person_sees_dead_letters_and_requeues_them(
-    place: Place, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    place: Workplace, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment = {"TRIAGE_SPOOL_PATH": str(place.spool.root), "TRIAGE_REDIS_URL": redis_server.url}
     with monkeypatch.context() as failing:
@@ -230,7 +186,7 @@ def test_a_person_sees_dead_letters_and_requeues_them(
     assert len(place.spool.assessments(instance.study_instance_uid)) == 1
 
 
-def test_what_was_in_work_when_a_worker_died_is_worked_on_alone(place: Place) -> None:
+def test_what_was_in_work_when_a_worker_died_is_worked_on_alone(place: Workplace) -> None:
     instances = place.queued(*(a_chest(number) for number in range(4)))
     for instance in instances[:2]:
         place.jobs.count_death(instance)
@@ -241,7 +197,7 @@ def test_what_was_in_work_when_a_worker_died_is_worked_on_alone(place: Place) ->
     assert not list(place.client.scan_iter("cxr-triage:deaths"))
 
 
-def test_an_object_with_which_every_worker_dies_is_given_up(place: Place) -> None:
+def test_an_object_with_which_every_worker_dies_is_given_up(place: Workplace) -> None:
     deadly, innocent = place.queued(a_chest(0), a_chest(1))
     for _ in range(DEATHS_AT_MOST):
         place.jobs.count_death(deadly)
@@ -253,7 +209,7 @@ def test_an_object_with_which_every_worker_dies_is_given_up(place: Place) -> Non
     assert [instance for instance, _ in place.spool.dead_letters()] == [deadly]
 
 
-def test_trouble_with_the_disk_is_nobody_s_death(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trouble_with_the_disk_is_nobody_s_death(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     (instance,) = place.queued(a_chest())
 
     def no_space(*_: Any, **__: Any) -> None:
@@ -270,7 +226,7 @@ def test_trouble_with_the_disk_is_nobody_s_death(place: Place, monkeypatch: pyte
     assert place.tags() == {instance.study_instance_uid: (Tag.NORMAL, ())}
 
 
-def test_a_stop_in_a_batch_ends_it_in_order_and_takes_no_more(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_in_a_batch_ends_it_in_order(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     place.queued(*(a_chest(number) for number in range(6)))
     write = Spool.write_decision
 

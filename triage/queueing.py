@@ -24,7 +24,7 @@ FUNCTIONS = frozenset({SCORE})
 """The closed list of job functions. Callbacks are not on it: rq would import them by name."""
 
 JOB_TIMEOUT_S = 3600
-_WAITING_TTL_S = 7 * 24 * 3600  # then the sweep queues the object anew; jobs of objects that are gone do not pile up
+_WAITING_TTL_S = 7 * 24 * 3600  # then the sweep queues it anew; jobs of objects that are gone do not pile up
 OLDEST_REDIS = (6, 2)  # before, rq takes jobs in a way that loses them in a crash
 _FAILURE_TTL_S = 30 * 24 * 3600
 
@@ -129,11 +129,17 @@ class ScoreQueue:
 
     def count_failure(self, instance: ReceivedInstance) -> int:
         """Count one more attempt at an object that failed; how many there were."""
-        return int(self._client.hincrby(_FAILURES, instance.key, 1))
+        return self._count(_FAILURES, instance)
 
     def count_death(self, instance: ReceivedInstance) -> None:
         """Count one more worker that died while it had the object in work."""
-        self._client.hincrby(_DEATHS, instance.key, 1)
+        self._count(_DEATHS, instance)
+
+    def _count(self, name: str, instance: ReceivedInstance) -> int:
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.hincrby(name, instance.key, 1)
+        pipeline.expire(name, _WAITING_TTL_S)  # what a crash keeps `end` from removing goes by itself
+        return int(pipeline.execute()[0])
 
     def deaths(self, instances: Sequence[ReceivedInstance]) -> list[int]:
         """How many workers died while they had each of the objects in work."""
