@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import resource
 import signal
 import threading
 from collections.abc import Callable
@@ -14,6 +15,10 @@ from multiprocessing.connection import wait
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+
+MOST_MEMORY = 4 << 30
+"""Bytes that one child may use. A small file can unfold into many gigabytes: then its object fails alone, and the
+machine does not run out of memory. 90 megapixels of JPEG-LS need 1.4 GB."""
 logger = logging.getLogger(__name__)
 
 
@@ -54,7 +59,7 @@ class DecodePool:
 
     def _running(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(self._processes, self._context, initializer=_live_as_long_as_the_parent)
+            self._pool = ProcessPoolExecutor(self._processes, self._context, initializer=_begin)
         return self._pool
 
     def _break(self) -> None:
@@ -97,8 +102,11 @@ class Decoding(Generic[T]):
             raise DecoderDiedError("the decoder died or did not end in time") from error
 
 
-def _live_as_long_as_the_parent() -> None:
+def _begin() -> None:
     """Signals are the parent's business, and whoever kills it has nobody left to end its children."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    most = MOST_MEMORY if hard == resource.RLIM_INFINITY else min(MOST_MEMORY, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
