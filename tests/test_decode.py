@@ -229,7 +229,7 @@ def test_a_bare_data_set_without_file_meta_information_is_read(implicit: bool) -
     assert np.array_equal(decoded(buffer.getvalue()).pixels, decoded(a_dataset()).pixels)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_no_damage_to_a_file_raises(data: st.DataObject) -> None:
     syntax = data.draw(st.sampled_from(TRANSFER_SYNTAXES))

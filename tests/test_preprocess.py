@@ -85,7 +85,7 @@ def test_a_small_image_grows() -> None:
     assert levels.shape == (32, 32) and (np.diff(levels[16]) >= 0).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0.1, 10), st.floats(-5, 5), st.integers(0, 99))
 def test_brightness_and_contrast_change_nothing(gain: float, offset: float, seed: int) -> None:
     image = np.random.default_rng(seed).random((48, 40), dtype=np.float32)
@@ -93,7 +93,7 @@ def test_brightness_and_contrast_change_nothing(gain: float, offset: float, seed
     assert np.allclose(normalise(image, everything(image), SPEC), normalise(other, everything(image), SPEC), atol=1e-3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 99), st.floats(0, 0.9), st.integers(1, 150), st.integers(1, 150))
 def test_an_input_is_always_finite_and_between_0_and_1(seed: int, hidden: float, rows: int, columns: int) -> None:
     random = np.random.default_rng(seed)
