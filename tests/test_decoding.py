@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.waiting import wait_for
-from triage.decoding import DecodePool, DecoderDiedError, Decoding
+from triage.decoding import MOST_MEMORY, DecodePool, DecoderDiedError, Decoding
 
 PATIENT_S = 120.0  # nothing here takes that long unless it hangs
 
@@ -118,15 +118,21 @@ def test_what_starts_after_a_death_is_not_harmed_by_what_was_lost(pool: DecodePo
 
 
 @pytest.mark.parametrize("error", [ValueError("no image"), FileNotFoundError("gone"), TimeoutError("its own")])
-def test_an_error_is_the_object_s_own_and_disturbs_no_decoder(pool: DecodePool, error: Exception) -> None:
-    pool.warm()
-    running = children()
-    decodings = [pool.submit(double, 1), pool.submit(fail, error), pool.submit(double, 2)]
-    assert decodings[0].result() == 2
+def test_an_error_is_the_object_s_own_and_disturbs_no_decoder(error: Exception) -> None:
+    pool = DecodePool(1, PATIENT_S)
+    before = pool.submit(os.getpid).result()
+    failing, after = pool.submit(fail, error), pool.submit(os.getpid)
     with pytest.raises(type(error), match=str(error)):
-        decodings[1].result()
-    assert decodings[2].result() == 4
-    assert running and running <= children()
+        failing.result()
+    assert after.result() == pool.submit(os.getpid).result() == before
+    pool.close()
+
+
+def test_an_object_that_claims_all_memory_fails_alone(pool: DecodePool) -> None:
+    greedy = pool.submit(bytearray, MOST_MEMORY)
+    assert pool.submit(double, 4).result() == 8
+    with pytest.raises(MemoryError):
+        greedy.result()
 
 
 def test_closing_ends_a_decoder_that_hangs() -> None:

@@ -111,7 +111,7 @@ FUNCTIONS: dict[str, Callable[[float, float, float], float]] = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(sorted(FUNCTIONS)),
     st.integers(-1000, 5000),

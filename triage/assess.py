@@ -96,15 +96,15 @@ def prepare(
 def conclude(prepared: Prepared, card: ModelCard, probability: float, distance: float, policy: Policy) -> Conclusion:
     """The tag of a scored image. ``distance`` is in the units of the card's limit.
 
-    What looks like nothing the model was trained on, and what is not known to be a frontal, is not assessed, however it
-    scored. NaN and infinity count as far; a probability that is no number is a failure and no probability.
+    What looks like nothing the model was trained on, and what is not known to be a view that it is for, is not
+    assessed, however it scored. NaN and infinity count as far; a probability that is no number is a failure.
     """
     shadow = card.name in policy.registry.shadow
     if not 0 <= probability <= 1:
         return Conclusion(Tag.NOT_ASSESSED, None, (Reason.WORKER_FAILURE,), shadow)
     if not (math.isfinite(distance) and distance <= card.distribution.limit):
         return Conclusion(Tag.NOT_ASSESSED, probability, (Reason.OUT_OF_DISTRIBUTION,), shadow)
-    if not prepared.view.is_frontal:
+    if not card.covers_view(prepared.view):
         return Conclusion(Tag.NOT_ASSESSED, probability, (Reason.VIEW_UNVERIFIED,), shadow)
     if probability >= policy.operating_point:
         return Conclusion(Tag.ABNORMAL, probability, (), shadow)

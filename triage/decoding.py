@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import resource
 import signal
 import threading
 from collections.abc import Callable
@@ -14,6 +15,10 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
+
+MOST_MEMORY = 4 << 30
+"""Bytes that one child may use. A small file can unfold into many gigabytes: then its object fails alone, and the
+machine does not run out of memory. 90 megapixels of JPEG-LS need 1.4 GB."""
 
 _LOST = (BrokenProcessPool, CancelledError, TimeoutError)
 """What a future says when its child died or hung, or when the pool was ended because another one did."""
@@ -121,6 +126,9 @@ def _kill(pool: ProcessPoolExecutor) -> None:
 
 
 def _set_up_child() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    most = MOST_MEMORY if hard == resource.RLIM_INFINITY else min(MOST_MEMORY, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
     for number in (signal.SIGINT, signal.SIGTERM):  # a worker that is told to stop finishes what it has begun
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_worker, daemon=True).start()

@@ -74,6 +74,8 @@ MOST_PIXELS = 100_000_000
 
 Array = npt.NDArray[Any]
 
+_AS_SHOWN = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
+
 _J2K = frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K})
 _MAY_BE_LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K})
 _END_OF_CODESTREAM = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
@@ -116,17 +118,17 @@ def decode_pixels(dataset: FileDataset, attributes: Attributes) -> Radiograph | 
 
 
 def decode_picture(data: bytes) -> Radiograph | Rejected:
-    """A PNG or JPEG, 8 or 16 bits, grey or colour, taken as a display would show it; no mask."""
+    """A PNG or JPEG, 8 or 16 bits, grey or colour, as a display would show it (turned as its EXIF says); no mask."""
     if not _whole_picture(data):
         return Rejected(Reason.UNDECODABLE, "neither a whole PNG nor a whole JPEG")
     try:
-        image: Array | None = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+        image: Array | None = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), _AS_SHOWN)
     except cv2.error:
         image = None
     if image is None or image.dtype not in (np.uint8, np.uint16) or image.size == 0:
         return Rejected(Reason.UNDECODABLE, "the picture cannot be decoded")
     if image.ndim == 3:
-        image = image[:, :, 0] if image.shape[2] < 3 else cv2.cvtColor(image[:, :, :3], cv2.COLOR_BGR2GRAY)
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     highest = np.float32(255 if image.dtype == np.uint8 else 65535)
     pixels: FloatImage = image.astype(np.float32) / highest
     return Radiograph(pixels, np.ones(pixels.shape, dtype=bool))
@@ -198,7 +200,7 @@ def _jpeg(dataset: FileDataset) -> Array:
 def _check_codestream(pixel_data: bytes) -> None:
     """Decoders fill the rest of a cut image with grey and report success; a whole codestream ends in its end marker."""
     frame = next(generate_frames(pixel_data, number_of_frames=1))
-    if _END_OF_CODESTREAM not in frame[-16:]:
+    if _END_OF_CODESTREAM not in frame.rstrip(b"\0")[-16:]:  # some writers pad with more than the one byte
         raise _UndecodableError("the compressed image is cut short")
 
 

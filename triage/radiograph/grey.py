@@ -42,10 +42,14 @@ def _range_of(
     values: Values, stored: npt.NDArray[Any], valid: npt.NDArray[np.bool_], lowest: int
 ) -> tuple[float, float]:
     """Least and greatest value in the image; a Modality LUT need not keep the order of stored values."""
+    shown = stored if valid.all() else stored[valid]
+    span = values[int(shown.min()) - lowest : int(shown.max()) - lowest + 1]
+    steps = np.diff(span)
+    if (steps >= 0).all() or (steps <= 0).all():
+        return float(min(span[0], span[-1])), float(max(span[0], span[-1]))
     present = np.zeros(len(values), dtype=bool)
-    present[stored[valid].astype(np.int64) - lowest] = True
-    shown = values[present]
-    return float(shown.min()), float(shown.max())
+    present[shown.astype(np.int64) - lowest] = True
+    return float(values[present].min()), float(values[present].max())
 
 
 def _modality(dataset: Dataset, domain: Values) -> Values:

@@ -18,6 +18,7 @@ FloatImage = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 _FEWEST_VALID_PIXELS = 16
+_LEAST_CONTRAST = 1e-5  # below one step of 16 bits: what resizing rounds, not image
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def normalise(pixels: FloatImage, valid: Mask, spec: PreprocessSpec) -> FloatIma
     if np.count_nonzero(inside) < _FEWEST_VALID_PIXELS:
         return np.zeros_like(image)
     low, high = np.percentile(image[inside], [spec.low_percentile, spec.high_percentile]).astype(np.float32)
-    if not high > low:
+    if not high - low > _LEAST_CONTRAST:
         return np.zeros_like(image)
     levels: FloatImage = np.clip((image - low) / (high - low), np.float32(0), np.float32(1))
     levels[~inside] = 0
