@@ -97,6 +97,7 @@ class Metrics:
     distance_ratio: Histogram  # {model}
     retries: Counter
     buried: Counter
+    jobs_refused: Counter
     model_info: Gauge  # {model, version, digest, provider, configured_provider}, always 1
     model_state: Gauge  # {model, state}: ModelState, 1 for the one that holds
     # Sweep, which every worker runs once at its start too.
@@ -248,6 +249,9 @@ def _worker(make: _Maker) -> Mapping[str, Any]:
         ),
         "retries": make.counter("retries_total", "Attempts that failed and are tried again."),
         "buried": make.counter("buried_total", "Objects that were given up after the last try."),
+        "jobs_refused": make.counter(
+            "jobs_refused_total", "Jobs in the queue that were none of ours, and were not run."
+        ),
         "model_info": make.gauge(
             "model_info",
             "A loaded model; the value is 1.",

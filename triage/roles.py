@@ -123,6 +123,9 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept
                 logger.error("sweep: Redis does not answer (%s); trying again", error)
                 metrics.sweep_runs.labels("failed").inc()
                 state.redis_up.set(0)
+            except OSError as error:
+                logger.error("sweep: spool: %s; trying again", error)
+                metrics.sweep_runs.labels("failed").inc()
             export_state(read_state(spool), state)
             swept.append(time.time())
             state.last_sweep.set(time.time())
