@@ -9,6 +9,7 @@ import click
 
 from training.cohorts import CohortError
 from training.config import load_config
+from training.labeller.command import label_reports
 from training.prepare.command import join, prepare
 from training.recipes import RECIPES
 
@@ -20,6 +21,7 @@ def main() -> None:
 
 main.add_command(prepare)
 main.add_command(join)
+main.add_command(label_reports)
 
 
 @main.command()

@@ -28,6 +28,7 @@ NAMES = tuple(field.name for field in fields(Answer))
 def write_answers(path: Path, answers: Iterable[Answer]) -> None:
     """Write a table that a person opens in a spreadsheet and whose column ``corrected`` is read back."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)  # it quotes reports
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(NAMES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import tarfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from xml.etree import ElementTree
 
 from triage.errors import StartError
 
+ARCHIVE = "NLMCXR_reports.tgz"
 SECTIONS = ("FINDINGS", "IMPRESSION")
 """What the radiologist saw. The indication names what was suspected and the comparison what was there before."""
 
@@ -35,9 +37,10 @@ class Report:
 
 
 def read_reports(source: Path) -> list[Report]:
-    """Every report of a folder or a .tgz, in the order of their numbers. Raises ReportError."""
+    """Every report of a .tgz, or a folder of them or with it, in the order of their numbers. Raises ReportError."""
     reports: dict[str, Report] = {}
-    for name, data in _files(source):
+    archive = source / ARCHIVE
+    for name, data in _files(archive if archive.is_file() else source):
         report = parse_report(name, data)
         if report.identifier in reports:
             raise ReportError(f"{name}: report {report.identifier} is there twice")
@@ -45,6 +48,26 @@ def read_reports(source: Path) -> list[Report]:
     if not reports:
         raise ReportError(f"{source} holds no report: give the folder or the .tgz of Open-i's NLMCXR_reports")
     return sorted(reports.values(), key=lambda report: (len(report.identifier), report.identifier))
+
+
+def read_report_table(path: Path) -> list[Report]:
+    """Reports of a CSV file with columns ``report`` (an identifier) and ``text``. Raises ReportError naming the row."""
+    reports: dict[str, Report] = {}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            if not {"report", "text"} <= set(reader.fieldnames or ()):
+                raise ReportError(f"{path} has no columns report and text")
+            for row in reader:
+                identifier = (row["report"] or "").strip()
+                if not identifier or identifier in reports:
+                    raise ReportError(
+                        f"{path}, line {reader.line_num}: report {identifier!r} is empty or there already"
+                    )
+                reports[identifier] = Report(identifier, findings=row["text"] or "", impression="")
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ReportError(f"{path} cannot be read: {error}") from error
+    return list(reports.values())
 
 
 def parse_report(name: str, data: bytes) -> Report:

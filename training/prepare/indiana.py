@@ -10,7 +10,7 @@ from pathlib import Path
 
 from training.labeller import mesh
 from training.labeller.answers import read_answers
-from training.labeller.reports import Report, read_reports
+from training.labeller.reports import ARCHIVE, Report, read_reports
 from training.prepare import options, splits
 from training.prepare.cohort import Cohort, Prepared, PrepareError, count
 from training.prepare.files import digest_of, find_file, index_images, locate, read_table, stem
@@ -88,10 +88,10 @@ def image_key(name: str) -> str:
 
 
 def _find_reports(source: Path) -> Path:
-    for name in ("NLMCXR_reports.tgz", "NLMCXR_reports", "ecgen-radiology"):
+    for name in (ARCHIVE, "NLMCXR_reports", "ecgen-radiology"):
         if (source / name).exists():
             return source / name
-    raise PrepareError(f"{source} holds no NLMCXR_reports.tgz and no ecgen-radiology: give the reports with --reports")
+    raise PrepareError(f"{source} holds no {ARCHIVE} and no ecgen-radiology: give the reports with --reports")
 
 
 def _read_images(source: Path) -> list[_Image]:
