@@ -165,3 +165,33 @@ def test_the_sample_is_not_prepared_without_the_lists(tmp_path: Path) -> None:
 def test_lists_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(PrepareError, match=r"holds no train\.txt"):
         tang.read_lists(tmp_path)
+
+
+def _official_lists(source: Path) -> None:
+    names = [f"0000000{patient}_00{number}.png" for patient, number in ((1, 0), (1, 1), (2, 0), (3, 0), (4, 0), (4, 1))]
+    (source / "train_val_list.txt").write_text("\n".join(names[:4]))
+    (source / "test_list.txt").write_text("\n".join(names[4:]))
+
+
+def test_all_of_nih_keeps_nihs_split_and_leaves_out_the_papers_test_patients(source: Path, tmp_path: Path) -> None:
+    _official_lists(source)
+    arguments = ("--source", source, "--allow-partial", "--validation", 0)
+    run("prepare", "nih-all", "--out", tmp_path / "kept.csv", *arguments, "--keep-paper-test")
+    kept = read_manifest(tmp_path / "kept.csv")
+    assert [(row.image.name, row.split, row.label) for row in kept] == [
+        ("00000001_000.png", "train", 1),
+        ("00000001_001.png", "train", 0),
+        ("00000002_000.png", "train", 1),
+        ("00000003_000.png", "train", 0),
+        ("00000004_000.png", "test", 1),
+        ("00000004_001.png", "test", 0),
+    ]
+    run("prepare", "nih-all", "--out", tmp_path / "left.csv", *arguments)
+    assert {row.patient for row in read_manifest(tmp_path / "left.csv")} == {"nih:1", "nih:2"}
+
+
+def test_all_of_nih_names_an_image_in_neither_list(source: Path, tmp_path: Path) -> None:
+    _official_lists(source)
+    (source / "test_list.txt").write_text("00000004_000.png")
+    result = run("prepare", "nih-all", "--source", source, "--out", tmp_path / "o.csv", "--allow-partial")
+    assert "00000004_001.png and 0 more of NIH's table are in neither of its lists" in result.output

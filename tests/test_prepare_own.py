@@ -98,6 +98,7 @@ def test_a_table_is_mapped_by_its_columns(source: Path, tmp_path: Path) -> None:
         ({1: "perhaps"}, "line 3: Finding 'perhaps' is none of none, some"),
         ({2: ""}, "line 3: PID is empty"),
         ({3: "later"}, "line 3: Part 'later' is none of"),
+        ({0: "clear/p0_1.png"}, "line 3: clear/p0_1.png is in"),
         ({2: "A"}, "the patient of this row is in split 'test' here and in 'train' in line 2"),
         ({0: "clear/absent.png"}, "1 files are missing or empty: clear/absent.png. Say with --images"),
     ],

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cohort_trees import RSNA_KINDS, read, rsna, run, table
+from tests.cohort_trees import RSNA_KINDS, read, rsna, rsna_image, run, table
 from training.prepare import splits
 from training.prepare.rsna import COUNTS, TEST
 from triage.validation.manifest import Row, read_manifest
@@ -76,6 +76,19 @@ def test_rsnas_own_mapping_is_read(source: Path, tmp_path: Path) -> None:
     _prepare(source, tmp_path / "json.csv", "--crosswalk", source / "mapping.json")
     _prepare(source, tmp_path / "csv.csv", "--crosswalk", source / "crosswalk.csv")
     assert read(tmp_path / "json.csv") == read(tmp_path / "csv.csv")
+
+
+def test_stage_1_has_its_own_tables_and_may_lie_beside_stage_2(source: Path, tmp_path: Path) -> None:
+    for name in ("detailed_class_info", "train_labels"):
+        lines = (source / f"stage_2_{name}.csv").read_text().splitlines(keepends=True)
+        (source / f"stage_1_{name}.csv").write_text("".join(line for line in lines if not line.startswith("id-05")))
+    output = _prepare(source, tmp_path / "r.csv", "--each-image-a-patient", "--stage", "1")
+    assert len(read(tmp_path / "r.csv")) == 50
+    assert "1,000 more" not in output
+    (source / "stage_1_train_images").mkdir()
+    rsna_image(source / "stage_1_train_images" / "id-000.dcm", "id-000")
+    _prepare(source, tmp_path / "r.csv", "--each-image-a-patient", "--stage", "1")
+    assert len(read(tmp_path / "r.csv")) == 1
 
 
 def test_an_image_that_the_crosswalk_lacks_is_named(source: Path, tmp_path: Path) -> None:

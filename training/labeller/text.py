@@ -12,6 +12,7 @@ from training.labeller.rules import Finding, Rules, rules
 
 # A point ends a sentence unless it stands in a number or after a list's numeral; de-identified words are XXXX.
 _SENTENCE_ENDS = re.compile(r"(?<!\d)\.(?!\d)|(?<=\d)\.(?=\s+[A-Z])|(?<=[a-z]\d)\.|[;!?\n]|\.\s*$")
+_LETTER = re.compile("[A-Za-z]")
 _REACH = 6
 """Words between a finding and a negation after it."""
 _NUMERAL = re.compile(r"^\s*\d+\s*[.)]\s*")
@@ -47,7 +48,7 @@ def sentences(text: str) -> Iterator[str]:
     """The sentences of a section, without the numerals of lists."""
     for part in _SENTENCE_ENDS.split(text):
         sentence = _NUMERAL.sub("", part).strip()
-        if sentence:
+        if _LETTER.search(sentence):
             yield " ".join(sentence.split())
 
 

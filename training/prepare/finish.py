@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from training.prepare.cohort import About, Prepared, PrepareError
-from triage.validation.manifest import Row, check_splits, public_patients, write_manifest
+from triage.validation.manifest import Row, check_images, check_splits, public_patients, write_manifest
 from triage.validation.provenance import Provenance, manifest_digest, provenance_path, write_provenance
 
 SHOWN = 10
@@ -29,7 +29,7 @@ def finish(
     """Write the manifest ``out`` and the JSON file beside it, and return what the latter says.
 
     Raises PrepareError where a check fails or files are missing, unless ``allow_partial``; ManifestError where a
-    patient is in two splits, always.
+    patient is in two splits or an image in two rows, always.
     """
     problems = _problems(prepared)
     if problems and not allow_partial:
@@ -37,6 +37,7 @@ def finish(
     if not prepared.rows:
         raise PrepareError("\n".join([f"no image of {about.name} is below {source}", *problems]))
     rows = [replace(row, line=line) for line, row in enumerate(prepared.rows, start=2)]
+    check_images(out, rows)
     check_splits(out, rows)
     write_manifest(out, rows)
     provenance = Provenance(

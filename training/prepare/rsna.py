@@ -74,7 +74,7 @@ def prepare(
     rows = [replace(row, label=TASKS[task][_kind(row)]) for row in rows if _kind(row) in TASKS[task]]
     rows = splits.carve(rows, validation, seed, stratum=_kind)
     rows = splits.assign_folds(rows, folds, seed, stratum=_kind)
-    present, missing = locate(rows, index_images(source))
+    present, missing = locate(rows, index_images(_image_folder(source, stage)))
     return Prepared(
         rows=tuple(_with_header(row) for row in present),
         checks=(*_class_checks(known, stage), *_test_checks(rows, task)),
@@ -114,6 +114,12 @@ def _target(record: Record) -> int:
     if record["Target"] not in ("0", "1"):
         raise PrepareError(f"{record.where}: Target {record['Target']!r} is not 0 or 1")
     return int(record["Target"])
+
+
+def _image_folder(source: Path, stage: str) -> Path:
+    """The stage's own images where it has a folder of them, so that both stages may lie side by side."""
+    own = [source / f"stage_{number}_train_images" for number in (stage, "2")]
+    return next((folder for folder in own if folder.is_dir()), source)
 
 
 def _row(image: _Image, patients: Mapping[str, str]) -> Row:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +62,7 @@ def prepare(
     labels = dict.fromkeys(normal, 0) | dict.fromkeys(abnormal, 1)
     folder = images or source.parent
     records = read_table(source, columns.given())
+    _check_images(records, columns.image)
     there = [record for record in records if (folder / record[columns.image]).is_file()]
     rows = [_row(record, folder, columns, labels, own.checked_name(name)) for record in there]
     return Prepared(
@@ -93,6 +94,14 @@ def _row(record: Record, folder: Path, columns: _Columns, labels: Mapping[str, i
         source=name,
         columns={_free(column): value for column, value in record.values.items() if column not in named},
     )
+
+
+def _check_images(records: Iterable[Record], column: str) -> None:
+    first: dict[str, str] = {}
+    for record in records:
+        where = first.setdefault(record[column], record.where)
+        if where != record.where:
+            raise PrepareError(f"{record.where}: {record[column]} is in {where} already")
 
 
 def _split(record: Record, column: str | None) -> str:

@@ -62,7 +62,7 @@ def read_manifest(path: Path) -> list[Row]:
         raise ManifestError(f"{path} cannot be read: {error}") from error
     if not rows:
         raise ManifestError(f"{path} has no rows")
-    _check_images(path, rows)
+    check_images(path, rows)
     check_splits(path, rows)
     return rows
 
@@ -127,7 +127,8 @@ def public_patients(rows: Iterable[Row]) -> tuple[str, ...]:
     return tuple(sorted(patient for patient in found if patient.partition(":")[0] in PUBLIC_COHORTS))
 
 
-def _check_images(path: Path, rows: Iterable[Row]) -> None:
+def check_images(path: Path, rows: Iterable[Row]) -> None:
+    """ManifestError if an image's file is not there, or an image is in two rows."""
     seen: dict[Path, int] = {}
     for row in rows:
         if not row.image.is_file():
