@@ -62,10 +62,19 @@ def test_the_view_of_every_image_for_the_view_classifier(source: Path, tmp_path:
     }
 
 
-def test_a_report_without_codes_gets_the_label_a_person_corrected(source: Path, tmp_path: Path) -> None:
-    labels = table(tmp_path / "labels.csv", ("report", "label", "corrected"), [(4, 0, 1), (1, 1, "")])
+@pytest.mark.parametrize(("corrected", "label"), [("", 0), (1, 1)])
+def test_a_report_without_codes_gets_the_rules_label_and_a_persons_before_it(
+    source: Path, tmp_path: Path, corrected: object, label: int
+) -> None:
+    labels = table(tmp_path / "labels.csv", ("report", "label", "corrected"), [(4, 0, corrected)])
     _prepare(source, tmp_path / "s.csv", "--report-labels", labels)
-    assert _labels(tmp_path / "s.csv") == {"indiana:1": 0, "indiana:2": 1, "indiana:3": 1, "indiana:4": 1}
+    assert _labels(tmp_path / "s.csv") == {"indiana:1": 0, "indiana:2": 1, "indiana:3": 1, "indiana:4": label}
+
+
+def test_a_persons_label_goes_before_the_codes_and_the_rules_does_not(source: Path, tmp_path: Path) -> None:
+    labels = table(tmp_path / "labels.csv", ("report", "label", "corrected"), [(1, 1, ""), (2, 1, 0)])
+    _prepare(source, tmp_path / "s.csv", "--report-labels", labels)
+    assert _labels(tmp_path / "s.csv") == {"indiana:1": 0, "indiana:2": 0, "indiana:3": 1}
 
 
 def test_a_projection_that_is_none_is_named(source: Path, tmp_path: Path) -> None:

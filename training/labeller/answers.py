@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 
 from training.labeller.reports import ReportError
@@ -35,45 +35,52 @@ def write_answers(path: Path, answers: Iterable[Answer]) -> None:
         writer.writerows(astuple(answer) for answer in answers)
 
 
-def read_answers(path: Path) -> dict[str, int]:
-    """0 or 1 by report: ``corrected`` where a person filled it in, else ``label``; reports with neither are left out.
+@dataclass(frozen=True)
+class Answers:
+    """0 or 1 by report, as read back: what the rules said, and what a person corrected."""
 
-    A file with columns report and corrected is enough. Raises ReportError naming the row.
-    """
-    answers: dict[str, int] = {}
+    labels: Mapping[str, int] = field(default_factory=dict)
+    corrected: Mapping[str, int] = field(default_factory=dict)
+
+    def before(self, report: str, other: int | None) -> int | None:
+        """A person's label goes before every other one; the rules' only fills in where there is none."""
+        return self.corrected.get(report, self.labels.get(report) if other is None else other)
+
+
+def read_answers(path: Path) -> Answers:
+    """A table of write_answers, or one with columns report and corrected. Raises ReportError naming the row."""
+    labels: dict[str, int] = {}
+    corrected: dict[str, int] = {}
+    seen: set[str] = set()
+    for where, row in _rows(path):
+        report = row["report"]
+        if not report or report in seen:
+            raise ReportError(f"{where}: report {report!r} is empty or there already")
+        seen.add(report)
+        for column, found in (("label", labels), ("corrected", corrected)):
+            value = _value(where, column, row.get(column, ""))
+            if value is not None:
+                found[report] = value
+    return Answers(labels, corrected)
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             if not {"report", "corrected"} <= set(reader.fieldnames or ()):
                 raise ReportError(f"{path} has no columns report and corrected")
             for row in reader:
-                where = f"{path}, line {reader.line_num}"
-                report, value = (row["report"] or "").strip(), _value(where, row)
-                if report in answers:
-                    raise ReportError(f"{where}: report {report} is in the table already")
-                if value is not None:
-                    answers[report] = value
+                texts = {name: (value or "").strip() for name, value in row.items() if name}
+                yield f"{path}, line {reader.line_num}", texts
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ReportError(f"{path} cannot be read: {error}") from error
-    return answers
 
 
-def read_corrections(path: Path) -> dict[str, int]:
-    """As read_answers, of the rows alone whose ``corrected`` a person filled in."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        corrected = {
-            (row["report"] or "").strip() for row in csv.DictReader(file) if (row.get("corrected") or "").strip()
-        }
-    return {report: value for report, value in read_answers(path).items() if report in corrected}
-
-
-def _value(where: str, row: dict[str, str]) -> int | None:
-    for column in ("corrected", "label"):
-        text = (row.get(column) or "").strip().lower()
-        if text in ("0", "normal"):
-            return 0
-        if text in ("1", "abnormal"):
-            return 1
-        if text:
-            raise ReportError(f"{where}: {column} {text!r} is neither 0 nor 1")
-    return None
+def _value(where: str, column: str, text: str) -> int | None:
+    if not text:
+        return None
+    for value, words in enumerate((("0", "normal"), ("1", "abnormal"))):
+        if text.lower() in words:
+            return value
+    raise ReportError(f"{where}: {column} {text!r} is neither 0 nor 1")

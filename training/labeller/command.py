@@ -10,7 +10,7 @@ import click
 
 from training.labeller import mesh
 from training.labeller.agreement import Agreement
-from training.labeller.answers import read_corrections, write_answers
+from training.labeller.answers import read_answers, write_answers
 from training.labeller.reports import Report, read_report_table, read_reports
 from training.labeller.rules import Rules
 from training.labeller.score import DEFAULT_SEED, HALVES, Judged, choose_half, disagreements, judge_all, score
@@ -52,7 +52,7 @@ def label_reports(
     try:
         reports = choose_half(_read(source), half, seed)
         judged = judge_all(reports, definition, Rules.load(rules) if rules else None)
-        corrected = read_corrections(corrections) if corrections else {}
+        corrected = read_answers(corrections).corrected if corrections else {}
         if out:
             write_answers(out, (each.answer(corrected.get(each.report)) for each in judged))
         if disagreeing:

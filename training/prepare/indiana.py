@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.labeller import mesh
-from training.labeller.answers import read_answers
+from training.labeller.answers import Answers, read_answers
 from training.labeller.reports import ARCHIVE, Report, read_reports
 from training.prepare import options, splits
 from training.prepare.cohort import Cohort, Prepared, PrepareError, count
@@ -65,9 +65,9 @@ def prepare(
     """Frontal rows (all rows for ``view``) labelled from the reports' MeSH codes, the test set drawn by report."""
     known = {report.identifier: report for report in read_reports(reports or _find_reports(source))}
     images = _read_images(source)
-    answers = read_answers(report_labels) if report_labels else {}
+    answers = read_answers(report_labels) if report_labels else Answers()
     label_of = _view_labels(images) if labels == VIEW else _report_labels(images, known, labels, answers)
-    published = seed == options.DEFAULT_SEED and not answers
+    published = seed == options.DEFAULT_SEED and report_labels is None
     rows: Sequence[Row] = [_row(image, label_of[image.name], known) for image in images if image.name in label_of]
     rows = rows if labels == VIEW else splits.hold_out(rows, TEST, seed, "test")
     rows = splits.assign_folds(splits.carve(rows, validation, seed), folds, seed)
@@ -110,15 +110,14 @@ def _read_images(source: Path) -> list[_Image]:
 
 
 def _report_labels(
-    images: list[_Image], reports: Mapping[str, Report], definition: str, answers: Mapping[str, int]
+    images: list[_Image], reports: Mapping[str, Report], definition: str, answers: Answers
 ) -> dict[str, int]:
-    """Labels of the frontal images. Where MeSH gives none, what ``answers`` gives; where neither does, no label."""
+    """Labels of the frontal images: a person's, else MeSH's, else the rules'; without any of them no label."""
     found = {}
     for image in images:
         if image.report not in reports:
             raise PrepareError(f"{image.where}: report {image.report} is not among the reports")
-        label = mesh.label(reports[image.report].mesh, definition)
-        label = answers.get(image.report) if label is None else label
+        label = answers.before(image.report, mesh.label(reports[image.report].mesh, definition))
         if image.projection == "Frontal" and label is not None:
             found[image.name] = label
     return found

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ COLUMNS = (
     "image", "patient", "age", "sex", "view", "findings", "split", "text_label", "rsna_class", "rsna_label",
     "expert_fold",
 )  # fmt: skip
+KEPT_COLUMNS = ("findings", "text_label", "rsna_class", "rsna_label")
 LABEL = {"text": "text_label", "expert": "rsna_label"}
 COUNTS = {"text": 942, "expert": 298}
 
@@ -35,9 +37,16 @@ KEPT = (
 
 
 def prepare(
-    source: Path, part: str, lists: Path | None, keep_paper_test: bool, validation: float, folds: int, seed: int
+    source: Path,
+    part: str,
+    expert: str,
+    lists: Path | None,
+    keep_paper_test: bool,
+    validation: float,
+    folds: int,
+    seed: int,
 ) -> Prepared:
-    """Rows of one part or both. ``text`` is split into train and val by patient; ``expert`` keeps its folds."""
+    """Rows of one part or both. ``text`` is split into train and val by patient; ``expert`` is test or has folds."""
     records = read_table(find_file(source, "manifest.csv", why="it names the sample's images"), COLUMNS)
     parts = tuple(LABEL) if part == "both" else (part,)
     chosen = [record for record in records if record["split"] in parts]
@@ -47,7 +56,7 @@ def prepare(
     rows = [_row(record, source / record["image"]) for record in there]
     left_out = len({record["patient"] for record in chosen if record["patient"] in held_back})
     return Prepared(
-        rows=_split(rows, part, validation, folds, seed),
+        rows=_split(rows, expert, validation, folds, seed),
         checks=tuple(count(f"images of part {each}", _number(chosen, each), COUNTS[each]) for each in parts),
         missing=tuple(record["image"] for record in kept if record not in there),
         advice="Copy the folder again",
@@ -82,23 +91,23 @@ def _row(record: Record, image: Path) -> Row:
         image=image,
         label=int(label),
         patient=f"nih:{record['patient']}",
-        split=part,
         fold=int(float(fold)) if fold else None,
         view=record["view"],
         age=years(record["age"]),
         sex=sex(record["sex"]),
         source="nih-chestxray14",
-        columns={name: record[name] for name in ("findings", "text_label", "rsna_class", "rsna_label")},
+        columns={"part": part} | {name: record[name] for name in KEPT_COLUMNS},
     )
 
 
-def _split(rows: list[Row], part: str, validation: float, folds: int, seed: int) -> tuple[Row, ...]:
-    """Part text alone becomes train and val; beside expert, and expert itself, keep their part as split."""
-    if part != "text":
-        return tuple(rows)
-    train = [replace(row, split="train") for row in rows]
-    carved = splits.carve(train, validation, seed, stratum=splits.by_label_and_view)
-    return splits.assign_folds(carved, folds, seed)
+def _split(rows: Sequence[Row], expert: str, validation: float, folds: int, seed: int) -> tuple[Row, ...]:
+    """Part text becomes train and val; part expert becomes the test, or train in its own folds."""
+    text = [replace(row, split="train") for row in rows if row.columns["part"] == "text"]
+    carved = splits.carve(text, validation, seed, stratum=splits.by_label_and_view)
+    experts = [row for row in rows if row.columns["part"] == "expert"]
+    if expert == "test":
+        experts = [replace(row, split="test", fold=None) for row in experts]
+    return (*splits.assign_folds(carved, folds, seed), *(replace(row, split=row.split or "train") for row in experts))
 
 
 def _is_there(path: Path) -> bool:
@@ -115,7 +124,8 @@ COHORT = Cohort(
     terms=TERMS,
     prepare=prepare,
     options=(
-        options.choice("--part", ("text", "expert", "both"), "expert", "Which part; both keeps them apart as splits."),
+        options.choice("--part", ("text", "expert", "both"), "expert", "Which part, or both."),
+        options.choice("--expert", ("test", "folds"), "test", "Part expert is the test, or trains in its five folds."),
         options.folder("--lists", "Folder of the paper's lists. Default: nih-tang-splits beside the source folder."),
         options.flag("--keep-paper-test", "Keep patients of the paper's test list; a warning stays with the manifest."),
         *options.drawn(),
