@@ -77,6 +77,17 @@ def test_a_persons_label_goes_before_the_codes_and_the_rules_does_not(source: Pa
     assert _labels(tmp_path / "s.csv") == {"indiana:1": 0, "indiana:2": 0, "indiana:3": 1}
 
 
+def test_labels_of_another_definition_are_refused(source: Path, tmp_path: Path) -> None:
+    run("label-reports", source / "ecgen-radiology", "--out", tmp_path / "labels.csv")
+    arguments = ("--report-labels", tmp_path / "labels.csv", "--labels")
+    assert "line 2: the labels are by the definition strict, and cardiopulmonary is asked for" in _prepare(
+        source, tmp_path / "s.csv", *arguments, "cardiopulmonary"
+    )
+    assert "the view comes from the table of projections" in _prepare(source, tmp_path / "s.csv", *arguments, "view")
+    _prepare(source, tmp_path / "s.csv", *arguments, "strict")
+    assert _labels(tmp_path / "s.csv") == {"indiana:1": 0, "indiana:2": 1, "indiana:3": 1}
+
+
 def test_a_projection_that_is_none_is_named(source: Path, tmp_path: Path) -> None:
     path = source / "indiana_projections.csv"
     path.write_text(path.read_text().replace("Lateral", "Oblique", 1))

@@ -12,13 +12,17 @@ from training.labeller.reports import ReportError
 
 @dataclass(frozen=True)
 class Answer:
-    """One report's row. ``label`` and ``mesh`` are 0, 1 or empty; ``corrected`` is for a person to fill in."""
+    """One report's row. ``label`` and ``mesh`` are 0, 1 or empty; ``corrected`` is for a person to fill in.
+
+    ``definition`` says what 1 means.
+    """
 
     report: str
     label: str
     mesh: str
     sentence: str
     why: str
+    definition: str
     corrected: str = ""
 
 
@@ -47,8 +51,11 @@ class Answers:
         return self.corrected.get(report, self.labels.get(report) if other is None else other)
 
 
-def read_answers(path: Path) -> Answers:
-    """A table of write_answers, or one with columns report and corrected. Raises ReportError naming the row."""
+def read_answers(path: Path, definition: str) -> Answers:
+    """A table of write_answers, or one with columns report and corrected.
+
+    Raises ReportError naming the row, and where the table's labels mean something else than ``definition``.
+    """
     labels: dict[str, int] = {}
     corrected: dict[str, int] = {}
     seen: set[str] = set()
@@ -57,6 +64,9 @@ def read_answers(path: Path) -> Answers:
         if not report or report in seen:
             raise ReportError(f"{where}: report {report!r} is empty or there already")
         seen.add(report)
+        stated = row.get("definition") or definition
+        if stated != definition:
+            raise ReportError(f"{where}: the labels are by the definition {stated}, and {definition} is asked for")
         for column, found in (("label", labels), ("corrected", corrected)):
             value = _value(where, column, row.get(column, ""))
             if value is not None:

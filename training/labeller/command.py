@@ -52,7 +52,7 @@ def label_reports(
     try:
         reports = choose_half(_read(source), half, seed)
         judged = judge_all(reports, definition, Rules.load(rules) if rules else None)
-        corrected = read_answers(corrections).corrected if corrections else {}
+        corrected = read_answers(corrections, definition).corrected if corrections else {}
         if out:
             write_answers(out, (each.answer(corrected.get(each.report)) for each in judged))
         if disagreeing:

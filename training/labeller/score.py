@@ -24,12 +24,19 @@ class Judged:
     report: str
     verdict: Verdict
     mesh: int | None
+    definition: str
 
     def answer(self, corrected: int | None = None) -> Answer:
         """The row of a table of labels; a person's correction stands in its own column."""
         verdict = self.verdict
         return Answer(
-            self.report, _text(verdict.label), _text(self.mesh), verdict.sentence, verdict.why, _text(corrected)
+            report=self.report,
+            label=_text(verdict.label),
+            mesh=_text(self.mesh),
+            sentence=verdict.sentence,
+            why=verdict.why,
+            definition=self.definition,
+            corrected=_text(corrected),
         )
 
 
@@ -42,7 +49,7 @@ def choose_half(reports: Iterable[Report], half: str, seed: int) -> list[Report]
 def judge_all(reports: Iterable[Report], definition: str, rules: Rules | None = None) -> list[Judged]:
     """The rules' and MeSH's labels of every report."""
     return [
-        Judged(report.identifier, judge(report, definition, rules), mesh.label(report.mesh, definition))
+        Judged(report.identifier, judge(report, definition, rules), mesh.label(report.mesh, definition), definition)
         for report in reports
     ]
 

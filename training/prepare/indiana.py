@@ -65,7 +65,9 @@ def prepare(
     """Frontal rows (all rows for ``view``) labelled from the reports' MeSH codes, the test set drawn by report."""
     known = {report.identifier: report for report in read_reports(reports or _find_reports(source))}
     images = _read_images(source)
-    answers = read_answers(report_labels) if report_labels else Answers()
+    if report_labels and labels == VIEW:
+        raise PrepareError("--report-labels are of reports; the view comes from the table of projections")
+    answers = read_answers(report_labels, labels) if report_labels else Answers()
     label_of = _view_labels(images) if labels == VIEW else _report_labels(images, known, labels, answers)
     published = seed == options.DEFAULT_SEED and report_labels is None
     rows: Sequence[Row] = [_row(image, label_of[image.name], known) for image in images if image.name in label_of]
