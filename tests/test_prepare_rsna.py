@@ -123,6 +123,18 @@ def test_a_file_that_is_no_dicom_is_named(source: Path, tmp_path: Path) -> None:
     assert "id-004.dcm is not a DICOM file" in _prepare(source, tmp_path / "r.csv", "--each-image-a-patient")
 
 
+def test_view_age_and_sex_are_read_from_a_real_file(source: Path, tmp_path: Path, triage_data: Path) -> None:
+    patient = "16d7f894-55d7-4d95-8957-d18987f0e981"
+    for name in ("detailed_class_info", "train_labels"):
+        path = source / f"stage_2_{name}.csv"
+        path.write_text(path.read_text().replace("id-001", patient))
+    real = triage_data / "dicom" / "cr-dx-chest" / "rsna_sample.dcm"
+    (source / "stage_2_train_images" / f"{patient}.dcm").symlink_to(real)
+    _prepare(source, tmp_path / "r.csv", "--each-image-a-patient")
+    (row,) = (row for row in read_manifest(tmp_path / "r.csv") if row.patient == f"rsna:{patient}")
+    assert (row.view, row.age, row.sex, row.label) == ("PA", 62.0, "M", 1)
+
+
 def test_the_papers_sizes_come_out_exactly_of_patients_with_several_images() -> None:
     random = np.random.default_rng(7)
     kinds = random.permutation([str(kind) for kind, number in COUNTS["1"].items() for _ in range(number)])
