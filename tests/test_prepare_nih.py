@@ -147,15 +147,15 @@ def test_the_sample_leaves_out_the_papers_test_patients(triage_data: Path, tmp_p
 def test_the_samples_expert_part_keeps_its_folds_and_says_when_it_keeps_test_patients(
     triage_data: Path, tmp_path: Path
 ) -> None:
-    output = _sample(triage_data, tmp_path / "expert.csv", "--part", "expert", "--expert", "folds", "--keep-paper-test")
+    output = _sample(triage_data, tmp_path / "expert.csv", "--part", "expert", "--keep-paper-test")
     rows = read_manifest(tmp_path / "expert.csv")
     assert (len(rows), sum(row.label for row in rows)) == (298, 201)
-    assert {row.fold for row in rows} == {0, 1, 2, 3, 4}
+    assert {(row.split, row.fold) for row in rows} == {("expert", fold) for fold in range(5)}
     assert "nothing that was trained on this may be compared" in output
 
 
 def test_both_parts_of_the_sample_train_on_text_and_test_on_expert(triage_data: Path, tmp_path: Path) -> None:
-    _sample(triage_data, tmp_path / "both.csv", "--part", "both", "--validation", "0")
+    _sample(triage_data, tmp_path / "both.csv", "--part", "both", "--expert", "test", "--validation", "0")
     rows = read_manifest(tmp_path / "both.csv")
     assert {(row.columns["part"], row.split, row.fold) for row in rows} == {
         ("text", "train", None),

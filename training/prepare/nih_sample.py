@@ -101,13 +101,15 @@ def _row(record: Record, image: Path) -> Row:
 
 
 def _split(rows: Sequence[Row], expert: str, validation: float, folds: int, seed: int) -> tuple[Row, ...]:
-    """Part text becomes train and val; part expert becomes the test, or train in its own folds."""
+    """Part text becomes train and val; part expert becomes the test, or a split of its own with its folds."""
     text = [replace(row, split="train") for row in rows if row.columns["part"] == "text"]
     carved = splits.carve(text, validation, seed, stratum=splits.by_label_and_view)
     experts = [row for row in rows if row.columns["part"] == "expert"]
     if expert == "test":
         experts = [replace(row, split="test", fold=None) for row in experts]
-    return (*splits.assign_folds(carved, folds, seed), *(replace(row, split=row.split or "train") for row in experts))
+    else:
+        experts = [replace(row, split="expert") for row in experts]
+    return (*splits.assign_folds(carved, folds, seed), *experts)
 
 
 def _is_there(path: Path) -> bool:
@@ -125,7 +127,7 @@ COHORT = Cohort(
     prepare=prepare,
     options=(
         options.choice("--part", ("text", "expert", "both"), "expert", "Which part, or both."),
-        options.choice("--expert", ("test", "folds"), "test", "Part expert is the test, or trains in its five folds."),
+        options.choice("--expert", ("folds", "test"), "folds", "Part expert as split expert with folds, or as test."),
         options.folder("--lists", "Folder of the paper's lists. Default: nih-tang-splits beside the source folder."),
         options.flag("--keep-paper-test", "Keep patients of the paper's test list; a warning stays with the manifest."),
         *options.drawn(),
