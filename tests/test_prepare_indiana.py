@@ -14,6 +14,7 @@ from training.labeller import mesh
 from training.labeller.reports import read_reports
 from training.prepare.indiana import image_key
 from triage.validation.manifest import read_manifest
+from triage.validation.provenance import read_provenance
 
 MESH = {
     1: ["normal"],
@@ -143,19 +144,41 @@ def test_the_two_definitions(majors: list[str], strict: int | None, cardiopulmon
     assert mesh.label(majors, mesh.CARDIOPULMONARY) == cardiopulmonary
 
 
-def test_the_real_tables_give_the_published_draw(triage_data: Path, tmp_path: Path) -> None:
-    """Pictures of all 3,720 labelled images would be slow: two are there, and the draw is over all of the table."""
-    images = tmp_path / "indiana"
-    images.mkdir()
+@pytest.fixture(scope="module")
+def whole(triage_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real tables, and a byte for each frontal image: preparing looks at names and sizes."""
+    root = tmp_path_factory.mktemp("indiana")
     for name in ("indiana_projections.csv", "NLMCXR_reports.tgz"):
-        (images / name).symlink_to(triage_data / "indiana" / name)
-    picture(images / "1_IM-0001-4001.dcm.png")
-    picture(images / "2_IM-0652-1001.dcm.png")
-    for labels in mesh.DEFINITIONS:
-        output = _prepare(images, tmp_path / f"{labels}.csv", "--labels", labels)
-        assert "NOT AS PUBLISHED" not in output
-        assert "test images labelled 0: 216 (as published)" in output
-        assert _labels(tmp_path / f"{labels}.csv") == {"indiana:1": 0, "indiana:2": 1}
+        (root / name).symlink_to(triage_data / "indiana" / name)
+    for row in read(root / "indiana_projections.csv"):
+        if row["projection"] == "Frontal":
+            (root / row["filename"]).write_bytes(b"x")
+    return root
+
+
+@pytest.mark.parametrize("labels", mesh.DEFINITIONS)
+def test_the_whole_cohort_is_prepared_in_the_published_draw(whole: Path, tmp_path: Path, labels: str) -> None:
+    out = tmp_path / "i.csv"
+    result = run("prepare", "indiana", "--source", whole, "--out", out, "--labels", labels)
+    assert result.exit_code == 0, result.output
+    provenance = read_provenance(out)
+    assert provenance is not None
+    assert not provenance.partial
+    assert provenance.counts["test"] == {"normal": 216, "abnormal": 216}
+    assert sum(sum(numbers.values()) for numbers in provenance.counts.values()) == 3720
+    assert provenance.notes["frontal images left out, report without a label"] == 98
+
+
+def test_the_draw_does_not_depend_on_which_files_are_there(triage_data: Path, tmp_path: Path) -> None:
+    some = tmp_path / "some"
+    some.mkdir()
+    for name in ("indiana_projections.csv", "NLMCXR_reports.tgz"):
+        (some / name).symlink_to(triage_data / "indiana" / name)
+    (some / "1_IM-0001-4001.dcm.png").write_bytes(b"x")
+    output = _prepare(some, tmp_path / "s.csv")
+    assert "NOT AS PUBLISHED" not in output
+    assert "test images labelled 0: 216 (as published)" in output
+    assert _labels(tmp_path / "s.csv") == {"indiana:1": 0}
 
 
 def test_the_real_reports_labels(triage_data: Path) -> None:

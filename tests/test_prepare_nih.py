@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,31 @@ def test_the_published_lists_join_nihs_table(triage_data: Path) -> None:
     assert [len(patients[split]) for split in ("train", "val", "test")] == [6151, 1146, 895]
     assert not patients["train"] & patients["test"]
     assert not patients["val"] & (patients["train"] | patients["test"])
+
+
+def test_the_whole_cohort_is_prepared_without_a_complaint(triage_data: Path, tmp_path: Path) -> None:
+    """Preparing looks at names and sizes, so a byte stands for each of the 11,624 images."""
+    source = tmp_path / "nih"
+    (source / "images_001" / "images").mkdir(parents=True)
+    table = "Data_Entry_2017_v2020.csv.gz"
+    (source / table).symlink_to(triage_data / "nih-chestxray14" / table)
+    lists = triage_data / "nih-tang-splits"
+    for name in tang.read_lists(lists).split_of():
+        (source / "images_001" / "images" / name).write_bytes(b"x")
+    result = run("prepare", "nih", "--source", source, "--lists", lists, "--out", tmp_path / "n.csv", "--folds", 7)
+    assert result.exit_code == 0, result.output
+    provenance = read_provenance(tmp_path / "n.csv")
+    assert provenance is not None
+    assert not provenance.partial
+    assert provenance.counts == {
+        "train": {"normal": 4261, "abnormal": 4313},
+        "val": {"normal": 849, "abnormal": 857},
+        "test": {"normal": 691, "abnormal": 653},
+    }
+    rows = [row for row in read_manifest(tmp_path / "n.csv") if row.split != "test"]
+    sizes = Counter(row.fold for row in rows)
+    assert set(sizes) == set(range(7))
+    assert max(sizes.values()) - min(sizes.values()) < 20
 
 
 def _sample(triage_data: Path, out: Path, *arguments: str) -> str:
