@@ -84,6 +84,7 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
         scorer = Scorer(spool, sessions, pool, policy, priority_policy(settings), metrics, Worklist(client).put_all)
         _describe_models(metrics, settings, sessions, spool)
         is_ready.append(time.time())
+        logger.info("working with %s", ", ".join(session.card.model_id for session in sessions.values()))
         reconcile = partial(_sweep, settings, spool, redis_url, metrics)
         worker.run(
             spool,

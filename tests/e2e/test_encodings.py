@@ -88,6 +88,17 @@ def test_every_option_of_storescu_is_taken(service: Service, picture: np.ndarray
     assert len({entry["probability"] for entry in entries.values()}) == 1
 
 
+def test_what_we_cannot_decode_is_not_negotiated(
+    service: Service, picture: np.ndarray[Any, Any], tmp_path: Path
+) -> None:
+    before = set(service.worklist())
+    sent = encode(picture, 8, next(encodings(8)), tmp_path)
+    for option in ("-xm", "-xh", "-xn", "-xl", "-x2", "-x3", "-xo", "-x4", "-x5"):  # video
+        said = storescu(service.dicom_port, option, sent.path)
+        assert "No Acceptable Presentation Contexts" in said, (option, said)
+    assert set(service.worklist()) == before
+
+
 def _folder(parent: Path, number: int) -> Path:
     folder = parent / str(number)
     folder.mkdir()
