@@ -317,5 +317,5 @@ def test_the_documentation_shows_what_the_example_gives():
     assert example.read_text() == EXAMPLE
     table = as_text(simulate(read_scenario(example, {}))).partition("\nMinutes until the reading begins")[0]
     shown = (folder / "simulation.md").read_text()
-    # Word by word: another version of NumPy may not move a digit, and the widths of columns are not the point.
+    # Word by word, for the widths of columns are not the point. Should NumPy draw otherwise one day: paste it anew.
     assert " ".join(table.split()) in " ".join(shown.split())

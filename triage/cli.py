@@ -248,6 +248,42 @@ def simulate(
         click.echo(simulated(scenario, metrics, point, options, out), nl=False)
 
 
+@triage.group()
+def readers() -> None:
+    """Have local readers read one's own cases, blinded, and make labels of their answers."""
+
+
+@readers.command("serve")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--cases", type=click.Path(exists=True, path_type=Path), help="Folder of images, or a manifest (CSV).")
+@click.option("--reader", "names", multiple=True, metavar="NAME", help="Who reads (several allowed).")
+@click.option("--port", type=click.IntRange(0, 65535), default=8090, show_default=True, help="Port on loopback.")
+@click.option(
+    "--idle-seconds",
+    type=click.FloatRange(1),
+    default=60.0,
+    show_default=True,
+    help="How long a pause without input counts as reading.",
+)
+def readers_serve(folder: Path, cases: Path | None, names: tuple[str, ...], port: int, idle_seconds: float) -> None:
+    """Begin the study in FOLDER or go on with it, and serve its page on loopback until Ctrl-C."""
+    logging.basicConfig(level="WARNING", stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    from triage.readers.serve import serve
+
+    with _start_errors():
+        serve(folder, cases, names, port, idle_seconds)
+
+
+@readers.command("labels")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def readers_labels(folder: Path) -> None:
+    """Write the labels of the study in FOLDER: one file for each reader, one with the majority of all."""
+    from triage.readers.serve import labels
+
+    with _start_errors():
+        click.echo(labels(folder), nl=False)
+
+
 @triage.command("dead-letters")
 @click.option("--requeue", "keys", multiple=True, metavar="KEY", help="Try this one again (several allowed).")
 @click.option("--requeue-all", is_flag=True, help="Try all of them again.")

@@ -7,6 +7,7 @@ is exact and costs one pass over the image.
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -42,7 +43,7 @@ from pydicom.uid import (
 from triage.radiograph.attributes import read_attributes
 from triage.radiograph.grey import grey_table
 from triage.radiograph.mask import valid_pixels
-from triage.radiograph.types import Attributes, FloatImage, Radiograph, Rejected
+from triage.radiograph.types import Attributes, FloatImage, Mask, Radiograph, Rejected
 from triage.reasons import Reason
 
 # One decoder for each syntax, so that every installation computes the same pixels. libjpeg-turbo (in imagecodecs),
@@ -75,6 +76,18 @@ MOST_PIXELS = 100_000_000
 Array = npt.NDArray[Any]
 
 _END_OF_CODESTREAM = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
+
+
+@dataclass(frozen=True, eq=False)
+class TabledRadiograph(Radiograph):
+    """A radiograph that still knows its stored values: ``pixels`` is ``table[index]``.
+
+    ``index``: whole numbers (rows, columns), stored values counted from the lowest possible one; ``table``: float32,
+    the grey of each.
+    """
+
+    index: Array
+    table: FloatImage
 
 
 class _UndecodableError(Exception):
@@ -151,7 +164,11 @@ def _decoded(dataset: FileDataset, syntax: UID) -> Radiograph:
         return _from_colour(stored, dataset)
     valid = valid_pixels(dataset, stored)
     table, lowest = grey_table(dataset, stored, valid)
-    return Radiograph(table[stored.astype(np.int32) - lowest if lowest else stored], valid)
+    return _looked_up(table, stored.astype(np.int32) - lowest if lowest else stored, valid)
+
+
+def _looked_up(table: FloatImage, index: Array, valid: Mask) -> Radiograph:
+    return TabledRadiograph(table[index], valid, index, table)
 
 
 def _stored_values(dataset: FileDataset, syntax: UID) -> Array:
