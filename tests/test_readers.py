@@ -380,3 +380,17 @@ def test_labels_are_written_at_any_time(tmp_path: Path):
     assert "anna answered 1" in done.output
     assert "2 without, not read by all" in done.output
     assert CliRunner().invoke(triage, ["readers", "labels", str(tmp_path)]).exit_code == 78
+
+
+def test_the_documentation_names_every_option_key_and_file():
+    shown = (Path(__file__).parents[1] / "docs" / "reader-study.md").read_text()
+    options = CliRunner().invoke(triage, ["readers", "serve", "--help"]).output
+    for option in set(re.findall(r"--[a-z-]+", options)) - {"--help"}:
+        assert option in shown, option
+    page = (Path(__file__).parents[1] / "triage" / "readers" / "page" / "page.js").read_text()
+    keys = re.findall(r"^  (\w|\?): ", page.partition("const KEYS = {")[2].partition("};")[0], re.MULTILINE)
+    assert len(keys) > 6
+    for key in set(keys) - {"h"}:  # the same as ?
+        assert f"`{key.upper()}`" in shown, key
+    for name in ("labels.csv", "unresolved.csv", "study.json", "not read by all", "not readable for the majority"):
+        assert name in shown

@@ -226,6 +226,28 @@ def test_an_operating_point_is_read_from_what_validate_wrote(tmp_path: Path, met
         read_operating_point(path, "other")
 
 
+def test_of_a_validation_the_figures_per_study_are_read_and_each_class_has_its_own_coverage(tmp_path: Path):
+    def unit(positives: int, tp: int, fn: int) -> dict[str, object]:
+        figures = {
+            "sensitivity": {"value": tp / (tp + fn), "n": tp + fn, "intervals": {}},
+            "specificity": {"value": 0.75},
+        }
+        assessed = {"confusion": {"tp": tp, "fn": fn, "fp": 20, "tn": 60}, "figures": figures}
+        worst = {"confusion": {}, "figures": {"sensitivity": {"value": 0.1}, "specificity": {"value": 0.1}}}
+        point = {"name": "site", "threshold": 0.4, "assessed": assessed, "worst_case": worst}
+        return {"positives": positives, "negatives": 100, "coverage": {"value": 0.5}, "points": [point]}
+
+    path = tmp_path / "metrics.json"
+    path.write_text(json.dumps({"image": unit(50, 10, 10), "study": unit(40, 18, 2)}))
+    assert read_operating_point(path, "site") == {
+        "sensitivity": 0.9,
+        "specificity": 0.75,
+        "not_assessed": 0.2,
+        "not_assessed_abnormal": 0.5,
+        "source": "metrics.json, operating point site",
+    }
+
+
 def test_which_of_several_operating_points_must_be_said(tmp_path: Path):
     path = tmp_path / "metrics.json"
     point = {"sensitivity": {"value": 0.9, "lower": 0.8}, "specificity": {"value": 0.7}, "coverage": 0.5}
@@ -236,7 +258,7 @@ def test_which_of_several_operating_points_must_be_said(tmp_path: Path):
     with pytest.raises(ScenarioError, match="no specificity"):
         read_operating_point(path, "card")
     path.write_text("[]")
-    with pytest.raises(ScenarioError, match="no operating_points"):
+    with pytest.raises(ScenarioError, match="no operating points"):
         read_operating_point(path, None)
 
 

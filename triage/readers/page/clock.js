@@ -43,12 +43,10 @@ export class Clock {
     return this.#running && (this.#hidden || this.#now() - this.#last > this.#idleMs);
   }
 
-  /** Milliseconds since the last `take` or `drop`, as the server wants them. */
+  /** Milliseconds since the last `drop`, as the server wants them. */
   peek() {
-    const now = this.#now();
-    const gap = this.#running ? now - this.#last : 0;
-    const counted = this.#hidden ? 0 : Math.min(gap, this.#idleMs);
-    return { active_ms: Math.round(this.#active + counted), elapsed_ms: Math.round(this.#elapsed + gap) };
+    const { active, elapsed } = this.#counted();
+    return { active_ms: Math.round(active), elapsed_ms: Math.round(elapsed) };
   }
 
   /** Begin again at nothing; what was counted is saved, or of no interest. */
@@ -59,17 +57,15 @@ export class Clock {
   }
 
   #settle() {
-    const { active_ms, elapsed_ms } = this.#exact();
-    this.#active = active_ms;
-    this.#elapsed = elapsed_ms;
+    const { active, elapsed } = this.#counted();
+    this.#active = active;
+    this.#elapsed = elapsed;
     this.#last = this.#now();
   }
 
-  #exact() {
+  #counted() {
     const gap = this.#running ? this.#now() - this.#last : 0;
-    return {
-      active_ms: this.#active + (this.#hidden ? 0 : Math.min(gap, this.#idleMs)),
-      elapsed_ms: this.#elapsed + gap,
-    };
+    const reading = this.#hidden ? 0 : Math.min(gap, this.#idleMs);
+    return { active: this.#active + reading, elapsed: this.#elapsed + gap };
   }
 }
