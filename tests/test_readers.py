@@ -114,6 +114,8 @@ def test_a_study_is_refused_with_what_to_do(tmp_path: Path):
         begin_or_resume(tmp_path / "new", None, ["anna"])
     with pytest.raises(StudyError, match="no study"):
         open_study(tmp_path / "new")
+    with pytest.raises(StudyError, match="neither empty"):
+        begin_or_resume(tmp_path, tmp_path / "images", ["anna"])
     (study.folder / "study.json").write_text('{"version": 9}')
     with pytest.raises(StudyError, match="version 9"):
         open_study(study.folder)

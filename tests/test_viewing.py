@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -122,3 +123,17 @@ def test_what_cannot_be_decoded_is_a_reason():
 
 def test_a_scale_of_one_grey_has_no_ends():
     assert linear_ends(np.full(100, 0.5, dtype=np.float32)) is None
+
+
+def test_real_files_open_as_the_service_sees_them(triage_data: Path):
+    compared = 0
+    for path in sorted((triage_data / "dicom").glob("cr-dx-*/*.dcm")):
+        data = path.read_bytes()
+        opened = open_dicom(data)
+        expected = opened if isinstance(opened, Rejected) else decode_pixels(*opened)
+        found = view(data)
+        assert type(found) is (Viewed if isinstance(expected, Radiograph) else Rejected), path.name
+        if isinstance(found, Viewed) and isinstance(expected, Radiograph):
+            assert np.abs(shown(found) - expected.pixels)[expected.valid].max(initial=0) < 2e-4, path.name
+            compared += 1
+    assert compared > 10

@@ -38,21 +38,35 @@ class Pictures:
     def __init__(self) -> None:
         self._pool = DecodePool(1, _DECODE_TIMEOUT_S)
         self._decoding = threading.Lock()
+        self._keeping = threading.Lock()
         self._kept: OrderedDict[Path, Picture | str] = OrderedDict()
 
     def get(self, image: Path) -> Picture | str:
         """The picture, or why it cannot be shown."""
-        with self._decoding:  # one at a time: the next reader's image is perhaps the same
-            if image not in self._kept:
-                self._kept[image] = self._decode(image)
-                while len(self._kept) > _KEPT:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(image)
-            return self._kept[image]
+        if (kept := self._found(image)) is not None:
+            return kept
+        with self._decoding:  # one at a time, and who waited for the same image finds it
+            if (kept := self._found(image)) is not None:
+                return kept
+            decoded = self._decode(image)
+            self._keep(image, decoded)
+            return decoded
 
     def close(self) -> None:
         """End the child process."""
         self._pool.close()
+
+    def _found(self, image: Path) -> Picture | str | None:
+        with self._keeping:
+            if image in self._kept:
+                self._kept.move_to_end(image)
+            return self._kept.get(image)
+
+    def _keep(self, image: Path, decoded: Picture | str) -> None:
+        with self._keeping:
+            self._kept[image] = decoded
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
 
     def _decode(self, image: Path) -> Picture | str:
         try:

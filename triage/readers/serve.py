@@ -13,7 +13,7 @@ import uvicorn
 from triage.readers.app import Desk, create_app, desks
 from triage.readers.images import Pictures
 from triage.readers.labels import Summary, write_labels
-from triage.readers.study import Study, StudyError, begin_or_resume, open_study
+from triage.readers.study import LOCK, Study, StudyError, begin_or_resume, open_study
 from triage.spool import held_alone
 from triage.web.app import configuration, ends_quietly, listen
 
@@ -22,12 +22,15 @@ logger = logging.getLogger(__name__)
 
 def serve(folder: Path, cases: Path | None, readers: Sequence[str], port: int, idle_seconds: float) -> None:
     """Serve the study in ``folder`` until SIGINT or SIGTERM, then write its labels. Raises StartError."""
-    study = begin_or_resume(folder, cases, readers)
+    if cases is None:
+        open_study(folder)  # before a folder is made that nobody wanted
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        with held_alone(folder / ".lock"):
+        with held_alone(folder / LOCK):
+            study = begin_or_resume(folder, cases, readers)
             _serve(study, port, idle_seconds)
     except BlockingIOError:
-        raise StudyError(f"{folder} is being served already") from None
+        raise StudyError(f"{folder} is being served already: end that first") from None
     sys.stdout.write(told(folder, write_labels(study)))
 
 

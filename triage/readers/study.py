@@ -22,6 +22,7 @@ from triage.spool import write_durably
 
 _VERSION = 1
 _FILE = "study.json"
+LOCK = ".lock"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 
 
@@ -88,6 +89,8 @@ def begin_or_resume(folder: Path, source: Path | None, readers: Iterable[str]) -
             )
     elif source is None:
         raise StudyError(f"{folder} has no study yet: give its images with --cases")
+    elif folder.exists() and any(entry.name != LOCK for entry in folder.iterdir()):
+        raise StudyError(f"{folder} is neither empty nor a study: choose another folder")
     else:
         salt = secrets.token_hex(16)
         study = Study(folder, salt, find_cases(source, salt), {})
@@ -111,6 +114,7 @@ def _with_readers(study: Study, readers: Iterable[str]) -> Study:
 
 def _save(study: Study) -> None:
     study.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    study.folder.chmod(0o700)  # one reader is not to read the labels of another
     (study.folder / "answers").mkdir(mode=0o700, exist_ok=True)
     record = {
         "version": _VERSION,

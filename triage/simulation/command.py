@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 
+from triage.errors import StartError
 from triage.simulation.compare import Comparison, simulate
 from triage.simulation.operating_point import read_operating_point
 from triage.simulation.report import as_record, as_text
@@ -21,6 +23,9 @@ def run(scenario: Path, metrics: Path | None, point: str | None, options: dict[s
 
     ``options`` are keys of the scenario's ``run`` that win over the file. Raises StartError.
     """
+    missing = [name for name in ("scipy", "matplotlib") if find_spec(name) is None]
+    if missing:
+        raise StartError(f"triage simulate needs {' and '.join(missing)}: pip install 'cxr-triage[validate]'")
     changes: dict[str, dict[str, Any]] = {"run": options} if options else {}
     if metrics is not None:
         changes["model"] = read_operating_point(metrics, point)

@@ -6,7 +6,6 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from triage.errors import StartError
 from triage.simulation.compare import Comparison
 from triage.simulation.outcome import CURVE_EDGES, GROUPS, Values
 from triage.simulation.policies import FIFO
@@ -22,11 +21,7 @@ _FIRST_MINUTES, _LAST_SHARE = 1.0, 0.9999
 
 
 def write_plots(comparison: Comparison, folder: Path) -> list[Path]:
-    """Write ``turnaround`` and ``versus-fifo`` into ``folder``. Raises StartError without matplotlib."""
-    try:
-        import matplotlib as _  # noqa: F401
-    except ImportError as error:
-        raise StartError("plots need matplotlib: pip install 'cxr-triage[validate]'") from error
+    """Write ``turnaround`` and ``versus-fifo`` into ``folder``."""
     figures = {"turnaround": _turnaround(comparison), "versus-fifo": _versus_fifo(comparison)}
     written = []
     for name, figure in figures.items():

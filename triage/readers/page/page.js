@@ -291,6 +291,7 @@ addEventListener("pagehide", () => {
   if (!shown || answer !== null || number >= total) return;
   const times = clock.peek();
   if (times.elapsed_ms > 0) server.looked({ number, ...times });
+  clock.drop();
 });
 
 run(begin);
