@@ -46,6 +46,9 @@ def _settings(context: click.Context) -> Settings:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    logging.getLogger("pydicom").setLevel("CRITICAL")  # it quotes the values that it finds odd
+    if settings.log.level == "INFO":  # what a sender does, step by step, would bury a progress bar
+        logging.getLogger("pynetdicom").setLevel("WARNING")
     return settings
 
 
@@ -142,12 +145,14 @@ def sweep(context: click.Context, once: bool, index: int) -> None:
     settings = _settings(context)
     from triage.roles import sweep as run
 
-    with _start_errors():
-        run(settings, _spool(settings), _redis_url(settings), once)
+    with _start_errors(), _redis_errors():
+        if swept := run(settings, _spool(settings), _redis_url(settings), once):
+            built = "rebuilt" if swept.rebuilt else "whole"
+            click.echo(f"{swept.requeued} objects queued again, {swept.removed} studies removed, the index {built}")
 
 
 @triage.command()
-@click.option("--limit", default=50, show_default=True, help="How many studies, from the top.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many studies, from the top.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_context
 def worklist(context: click.Context, limit: int, as_json: bool) -> None:
@@ -311,10 +316,15 @@ def dead_letters(context: click.Context, keys: tuple[str, ...], requeue_all: boo
 def model(context: click.Context, name: str | None, action: str | None) -> None:
     """List the models, or switch model NAME off or on."""
     settings = _settings(context)
+    from triage.model.card import CARD
     from triage.show import show_models
 
+    if action and not name:
+        raise click.UsageError(f"which model is to be {action}d? `triage model` lists them")
     spool = _spool(settings)
     if name and action:
+        if name not in spool.disabled_models() and not (settings.models.path / name / CARD).is_file():
+            raise click.ClickException(f"no model {name} in {settings.models.path}: `triage model` lists them")
         try:
             spool.set_model_disabled(name, action == "disable")
         except ValueError as error:
