@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.builders import an_instance
-from triage.spool import InvalidUIDError, ReceivedInstance, Spool, SpoolError, valid_uid
+from triage.spool import (
+    InvalidUIDError,
+    ReceivedInstance,
+    Spool,
+    SpoolError,
+    append_durably,
+    held_alone,
+    valid_uid,
+    write_durably,
+)
 
 
 def receive(spool: Spool, instance: ReceivedInstance, content: bytes = b"object") -> bool:
@@ -234,3 +243,21 @@ def test_usage_is_that_of_the_file_system(spool: Spool) -> None:
     usage = spool.usage()
     assert 0 < usage.free_bytes < usage.total_bytes
     assert 0 <= usage.used_fraction <= 1
+
+
+def test_what_is_written_durably_outside_the_spool_is_whole_and_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    write_durably(path, "first\n")
+    write_durably(path, "second\n")
+    append_durably(tmp_path / "lines", "one\n")
+    append_durably(tmp_path / "lines", "two\n")
+    assert (path.read_text(), (tmp_path / "lines").read_text()) == ("second\n", "one\ntwo\n")
+    assert path.stat().st_mode & 0o077 == 0
+    assert {entry.name for entry in tmp_path.iterdir()} == {"record.json", "lines"}
+
+
+def test_a_file_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    with held_alone(tmp_path / ".lock"), pytest.raises(BlockingIOError), held_alone(tmp_path / ".lock"):
+        pass
+    with held_alone(tmp_path / ".lock"):
+        pass
