@@ -116,7 +116,17 @@ class BatchWorker(SimpleWorker):
     # The work.
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Work until the queue is empty or we are told to stop, beginning with ``job``."""
+        """Work until the queue is empty or we are told to stop, beginning with ``job``.
+
+        A spool that cannot be written ends this worker, in one line instead of rq's traceback each second; see ``run``.
+        """
+        try:
+            self._work_from(job)
+        except OSError as error:
+            logger.error("the spool cannot be written (%s); trying again", error.strerror or error)
+            raise StopRequested from error
+
+    def _work_from(self, job: Job) -> None:
         self.set_state(WorkerStatus.BUSY)
         current = self._start([job, *self._take(self._batch_size - 1)])
         while current:
