@@ -218,25 +218,28 @@ def slowly(
     left, begun, reported = list(times), [-1.0] * len(arrived), [-1.0] * len(arrived)
     read: list[int] = []
     now = 0
-    while min(reported) < 0:
-        for study in [each for each in read if left[each] == 0]:
-            reported[study] = now
-            read.remove(study)
-        for study in range(len(arrived)):
-            if arrived[study] == now and discipline.preemptive and len(read) == readers:
-                _interrupt_for(study, read, arrived, priority, discipline, now)
+
+    def take_from_those_who_came_by(minute: int) -> None:
         while len(read) < readers:
-            waiting = [
-                study
-                for study in range(len(arrived))
-                if arrived[study] <= now and reported[study] < 0 and study not in read
-            ]
+            unread = [study for study in range(len(arrived)) if reported[study] < 0 and study not in read]
+            waiting = [study for study in unread if arrived[study] <= minute]
             if not waiting:
-                break
+                return
             overdue = [study for study in waiting if now - arrived[study] >= discipline.cap]
             study = min(overdue) if overdue else min(waiting, key=lambda each: (priority[each], each))
             begun[study] = now if begun[study] < 0 else begun[study]
             read.append(study)
+
+    while min(reported) < 0:
+        for study in [each for each in read if left[each] == 0]:
+            reported[study] = now
+            read.remove(study)
+        if discipline.preemptive:
+            # Who becomes free takes one that waits, before one comes that might interrupt him.
+            take_from_those_who_came_by(now - 1)
+            if now in arrived and len(read) == readers:
+                _interrupt_for(arrived.index(now), read, arrived, priority, discipline, now)
+        take_from_those_who_came_by(now)
         for study in read:
             left[study] -= 1
         now += 1

@@ -43,7 +43,7 @@ from pydicom.uid import (
 from triage.radiograph.attributes import read_attributes
 from triage.radiograph.grey import grey_table
 from triage.radiograph.mask import valid_pixels
-from triage.radiograph.types import Attributes, FloatImage, Mask, Radiograph, Rejected
+from triage.radiograph.types import Attributes, FloatImage, Radiograph, Rejected
 from triage.reasons import Reason
 
 # One decoder for each syntax, so that every installation computes the same pixels. libjpeg-turbo (in imagecodecs),
@@ -176,10 +176,7 @@ def _decoded(dataset: FileDataset, syntax: UID) -> Radiograph:
     if not valid.any():
         raise _UndecodableError("padding and shutter leave nothing of the image")
     table, lowest = grey_table(dataset, stored, valid)
-    return _looked_up(table, stored.astype(np.int32) - lowest if lowest else stored, valid)
-
-
-def _looked_up(table: FloatImage, index: Array, valid: Mask) -> Radiograph:
+    index = stored.astype(np.int32) - lowest if lowest else stored
     return TabledRadiograph(table[index], valid, index, table)
 
 

@@ -48,9 +48,9 @@ class Case:
 def find_cases(source: Path, salt: str) -> tuple[Case, ...]:
     """The cases of a manifest (CSV with a column ``image``), or every DICOM, PNG and JPEG file below a folder.
 
-    A manifest's ``label``, if it has one, becomes the free column ``reference``. Without a column ``patient`` the
-    patient is a digest of the Patient ID (0010,0020), with ``salt`` so that nobody can find the ID by trying, and of
-    the file's name where there is none. Raises CasesError.
+    A manifest's ``label``, if it has one, becomes the free column ``reference``. Without columns ``patient`` and
+    ``study`` these are digests of the Patient ID (0010,0020) and the Study Instance UID, with ``salt`` so that nobody
+    can find those by trying; without a Patient ID, the patient is one of the file's name. Raises CasesError.
     """
     cases = _listed(source, salt) if source.is_file() else _below(source, salt)
     if not cases:
@@ -87,11 +87,14 @@ def _row(manifest: Path, line: int, record: dict[str, str], salt: str) -> Case:
     columns = {name: text[name] for name in text if name in _ON_THE_WAY or name not in COLUMNS}
     if text.get("label"):
         columns["reference"] = text["label"]
-    return Case(image, text.get("patient") or _patient(image, salt), columns)
+    said = _said(image, salt)
+    if "study" not in columns:
+        columns |= said.columns
+    return Case(image, text.get("patient") or said.patient, columns)
 
 
 def _below(folder: Path, salt: str) -> list[Case]:
-    return [Case(path.resolve(), _patient(path, salt)) for path in sorted(_files(folder))]
+    return [_said(path.resolve(), salt) for path in sorted(_files(folder))]
 
 
 def _files(folder: Path) -> Iterable[Path]:
@@ -103,12 +106,19 @@ def _files(folder: Path) -> Iterable[Path]:
                 yield path
 
 
-def _patient(image: Path, salt: str) -> str:
+def _said(image: Path, salt: str) -> Case:
+    """What an image says of itself, as digests."""
     try:
-        identifier = str(dcmread(image, specific_tags=["PatientID"], stop_before_pixels=True).get("PatientID") or "")
+        said = dcmread(image, specific_tags=["PatientID", "StudyInstanceUID"], stop_before_pixels=True)
+        patient, study = str(said.get("PatientID") or ""), str(said.get("StudyInstanceUID") or "")
     except (OSError, InvalidDicomError, ValueError, EOFError):
-        identifier = ""
-    return "local:" + sha256(f"{salt}/{identifier or image.name}".encode()).hexdigest()[:16]
+        patient, study = "", ""
+    columns = {"study": _digest(salt, "study", study)} if study else {}
+    return Case(image, "local:" + _digest(salt, "patient", patient or image.name), columns)
+
+
+def _digest(*parts: str) -> str:
+    return sha256("/".join(parts).encode()).hexdigest()[:16]
 
 
 def _is_number(text: str) -> bool:
