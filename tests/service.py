@@ -13,8 +13,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from redis import Redis
-
 from tests.dicom_peer import data_set_of
 from tests.waiting import wait_for
 from triage.commands import C_STORE_RQ, Command
@@ -177,8 +175,3 @@ def assert_one_result_each(spool: Spool, redis_url: str, instances: Sequence[Rec
             assert current["revision"] == entry.revision
         assert set(listed) == {instance.study_instance_uid for instance in instances}
     assert is_done(spool)
-
-
-def queue_keys(client: Redis) -> set[str]:
-    """What is left of jobs in Redis."""
-    return {key.decode() for key in client.scan_iter("rq:job:*")}

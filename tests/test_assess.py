@@ -75,6 +75,7 @@ def test_an_adult_s_frontal_is_scored(folder: Path, cards: dict[str, ModelCard])
         ("001Y", (Tag.NOT_ASSESSED, (Reason.FINDING_NOT_COVERED,))),
         ("011M", (Tag.ABNORMAL, ())),
         ("003D", (Tag.ABNORMAL, ())),
+        ("000D", (Tag.ABNORMAL, ())),
         ("", Reason.AGE_UNKNOWN),
     ],
 )

@@ -148,6 +148,9 @@ def test_signed_pixels_keep_their_sign(syntax: str, bits: int) -> None:
 def test_an_overlay_in_the_unused_bits_is_not_image() -> None:
     overlaid = a_picture(12) | np.uint16(0x8000)
     assert np.array_equal(decoded(a_dataset(overlaid, 12)).pixels, decoded(a_dataset()).pixels)
+    codestream = imagecodecs.jpeg8_encode(overlaid, lossless=True, predictor=1, bitspersample=16)
+    compressed = as_file(a_dataset(overlaid, 12, PixelData=encapsulate([bytes(codestream)])), JPEGLosslessSV1)
+    assert np.array_equal(decoded(compressed).pixels, decoded(a_dataset()).pixels)
 
 
 def test_a_lossy_codec_that_overshoots_white_does_not_come_round_to_black() -> None:

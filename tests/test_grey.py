@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -101,7 +102,7 @@ def linear_exact(x: float, c: float, w: float) -> float:
 
 
 def sigmoid(x: float, c: float, w: float) -> float:
-    return float(1 / (1 + np.exp(-4 * (np.longdouble(x) - c) / w)))
+    return 0.5 + 0.5 * math.tanh(2 * (x - c) / w)  # the same, where exp would overflow
 
 
 FUNCTIONS: dict[str, Callable[[float, float, float], float]] = {

@@ -131,6 +131,18 @@ def test_an_emptied_index_is_rebuilt_from_the_files(broom: Broom) -> None:
     assert sorted(broom.index.study_uids()) == [f"1.2.{number}" for number in range(5)]
 
 
+def test_a_decision_that_cannot_be_read_hides_no_other(broom: Broom, caplog: pytest.LogCaptureFixture) -> None:
+    tagged(broom.spool, "1.2.1", NOW)
+    tagged(broom.spool, "1.2.2", NOW)
+    broom.spool.write_decision("1.2.2", {**to_record(a_decision("1.2.2")), "reasons": ["of_a_later_release"]})
+    tagged(broom.spool, "1.2.3", NOW)
+    broom.spool.write_decision("1.2.3", {})
+    os.utime(broom.spool.study_folder("1.2.3"), (1.0, 1.0))
+    assert broom.sweep(retention_days=30, now=NOW) == Swept(requeued=0, rebuilt=True, removed=0)
+    assert list(broom.index.study_uids()) == ["1.2.1"]
+    assert "study 1.2.2 cannot be read" in caplog.text
+
+
 def test_a_redis_that_came_back_with_old_contents_is_put_right(broom: Broom, redis_server: RedisServer) -> None:
     tagged(broom.spool, "1.2.1", NOW)
     tagged(broom.spool, "1.2.2", NOW)

@@ -222,6 +222,73 @@ def predict(context: click.Context, files: tuple[Path, ...], model: Path | None)
             click.echo(json.dumps(line))
 
 
+@triage.command()
+@click.argument("scenario", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--example", is_flag=True, help="Print a scenario to start from, and end.")
+@click.option("--metrics", type=click.Path(dir_okay=False, path_type=Path), help="metrics.json of triage validate.")
+@click.option("--point", default=None, help="Which operating point of it; needed if it has several.")
+@click.option("--replications", type=click.IntRange(2), default=None, help="Overrides that of the scenario.")
+@click.option("--weeks", type=click.IntRange(1), default=None, help="Overrides that of the scenario.")
+@click.option("--seed", type=click.IntRange(0), default=None, help="Overrides that of the scenario.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for tables, JSON and figures.")
+def simulate(
+    scenario: Path | None,
+    example: bool,
+    metrics: Path | None,
+    point: str | None,
+    out: Path | None,
+    **run: int | None,
+) -> None:
+    """Estimate what triage changes for waiting patients, in the reading room of SCENARIO (TOML)."""
+    from triage.simulation.command import run as simulated
+    from triage.simulation.scenario import EXAMPLE
+
+    if example:
+        click.echo(EXAMPLE, nl=False)
+        return
+    if scenario is None:
+        raise click.UsageError("name a scenario; triage simulate --example prints one to start from")
+    with _start_errors():
+        options = {name: value for name, value in run.items() if value is not None}
+        click.echo(simulated(scenario, metrics, point, options, out), nl=False)
+
+
+@triage.group()
+def readers() -> None:
+    """Have local readers read one's own cases, blinded, and make labels of their answers."""
+
+
+@readers.command("serve")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--cases", type=click.Path(exists=True, path_type=Path), help="Folder of images, or a manifest (CSV).")
+@click.option("--reader", "names", multiple=True, metavar="NAME", help="Who reads (several allowed).")
+@click.option("--port", type=click.IntRange(0, 65535), default=8090, show_default=True, help="Port on loopback.")
+@click.option(
+    "--idle-seconds",
+    type=click.FloatRange(1),
+    default=60.0,
+    show_default=True,
+    help="How long a pause without input counts as reading.",
+)
+def readers_serve(folder: Path, cases: Path | None, names: tuple[str, ...], port: int, idle_seconds: float) -> None:
+    """Begin the study in FOLDER or go on with it, and serve its page on loopback until Ctrl-C."""
+    logging.basicConfig(level="WARNING", stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    from triage.readers.serve import serve
+
+    with _start_errors():
+        serve(folder, cases, names, port, idle_seconds)
+
+
+@readers.command("labels")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def readers_labels(folder: Path) -> None:
+    """Write the labels of the study in FOLDER: one file for each reader, one with the majority of all."""
+    from triage.readers.serve import labels
+
+    with _start_errors():
+        click.echo(labels(folder), nl=False)
+
+
 @triage.command("dead-letters")
 @click.option("--requeue", "keys", multiple=True, metavar="KEY", help="Try this one again (several allowed).")
 @click.option("--requeue-all", is_flag=True, help="Try all of them again.")

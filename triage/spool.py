@@ -454,6 +454,17 @@ def _fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def append_durably(path: Path, text: str) -> None:
+    """Append ``text`` to a file outside the spool and wait until it is on the disk."""
+    new = not path.exists()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    if new:
+        _fsync_folder(path.parent)
+
+
 @contextmanager
 def _flock(path: Path, *, blocking: bool) -> Iterator[None]:
     descriptor = _locked(path, blocking)
@@ -492,3 +503,22 @@ def _is_held(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Replace a file outside the spool, whole and on the disk; only its owner can read it."""
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    temporary.touch(mode=0o600, exist_ok=False)
+    with temporary.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    _fsync_folder(path.parent)
+
+
+@contextmanager
+def held_alone(path: Path) -> Iterator[None]:
+    """Hold a file outside the spool alone among all processes; BlockingIOError if another has it."""
+    with _flock(path, blocking=False):
+        yield

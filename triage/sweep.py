@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
+from triage.decision import TriageDecision
 from triage.metrics import Metrics
 from triage.queueing import ScoreQueue, job_id
 from triage.records import decision_from
@@ -92,7 +94,7 @@ def rebuild(spool: Spool, index: Worklist, metrics: Metrics) -> bool:
     if index.is_built():
         return False
     token = index.begin_building()
-    decisions = (decision_from(record) for record in spool.decisions())
+    decisions = _readable(spool.decisions())
     while some := list(islice(decisions, _AT_ONCE)):
         index.put_all(some)
     for uid in index.study_uids():
@@ -100,6 +102,15 @@ def rebuild(spool: Spool, index: Worklist, metrics: Metrics) -> bool:
             index.remove(uid)
     metrics.index_rebuilds.inc()
     return index.end_building(token)
+
+
+def _readable(records: Iterable[dict[str, Any]]) -> Iterator[TriageDecision]:
+    for record in records:
+        try:
+            yield decision_from(record)
+        except (ValueError, KeyError, TypeError) as error:  # of another release; it must not hide the others
+            uid = record.get("study_instance_uid")
+            logger.error("the decision of study %s cannot be read (%s): send it again", uid, type(error).__name__)
 
 
 def remove_old(spool: Spool, index: Worklist, retention_days: float, now: float) -> int:
@@ -119,4 +130,8 @@ def remove_old(spool: Spool, index: Worklist, retention_days: float, now: float)
 
 def _is_finished(spool: Spool, study_instance_uid: str, before: float) -> bool:
     decision = spool.decision(study_instance_uid)
-    return decision is not None and decision["tagged_at"] < before and not spool.is_unfinished(study_instance_uid)
+    return (
+        decision is not None
+        and decision.get("tagged_at", before) < before
+        and not spool.is_unfinished(study_instance_uid)
+    )

@@ -18,7 +18,7 @@ from triage.listener import open_port
 from triage.spool import ReceivedInstance, Spool
 
 SEED = 20261125
-KILLING_S = 30.0
+KILLING_S = 25.0
 STUDIES = 60
 SLOTS = ("listen 0", "listen 1", "work 0", "work 1", "sweep 0")
 

@@ -91,6 +91,24 @@ class OperatingPoint(_Part):
     chosen: str
     sensitivity: Interval | None = None
     specificity: Interval | None = None
+    approximate: bool = Field(False, description="Not measured on exactly the score that ships, on unseen patients.")
+
+
+class CalibrationFit(_Part):
+    """``calibrated_probability`` is the logistic function of slope times logit plus intercept.
+
+    ``approximate``: not fitted on exactly the score that ships, on patients that no member saw. Brier scores are of the
+    images it was fitted on, before and after.
+    """
+
+    method: Literal["platt", "temperature"]
+    slope: float = Field(gt=0)
+    intercept: float
+    fitted_on: str
+    images: int
+    approximate: bool
+    brier_before: float
+    brier_after: float
 
 
 class Distribution(_Part):
@@ -135,6 +153,9 @@ class ModelCard(_Part):
     intended_use: IntendedUse
     operating_points: tuple[OperatingPoint, ...]
     calibration: str
+    calibration_fit: CalibrationFit | None = None
+    activation_map: str = ""
+    variant: Literal["fp32", "fp16", "int8"] = "fp32"
     distribution: Distribution
     training: Training
     performance: tuple[Performance, ...]

@@ -7,6 +7,7 @@ is exact and costs one pass over the image.
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -79,6 +80,18 @@ _AS_SHOWN = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
 _J2K = frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K})
 _MAY_BE_LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K})
 _END_OF_CODESTREAM = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
+
+
+@dataclass(frozen=True, eq=False)
+class TabledRadiograph(Radiograph):
+    """A radiograph that still knows its stored values: ``pixels`` is ``table[index]``.
+
+    ``index``: whole numbers (rows, columns), stored values counted from the lowest possible one; ``table``: float32,
+    the grey of each.
+    """
+
+    index: Array
+    table: FloatImage
 
 
 class _UndecodableError(Exception):
@@ -163,7 +176,8 @@ def _decoded(dataset: FileDataset, syntax: UID) -> Radiograph:
     if not valid.any():
         raise _UndecodableError("padding and shutter leave nothing of the image")
     table, lowest = grey_table(dataset, stored, valid)
-    return Radiograph(table[stored.astype(np.int32) - lowest if lowest else stored], valid)
+    index = stored.astype(np.int32) - lowest if lowest else stored
+    return TabledRadiograph(table[index], valid, index, table)
 
 
 def _stored_values(dataset: FileDataset, syntax: UID) -> Array:

@@ -79,7 +79,7 @@ def _one_of(views: Iterable[View | None]) -> View | None:
 
 def _agreed(stated: list[View]) -> View:
     """The view that all speak of. UNKNOWN if they speak of several planes, FRONTAL if one says PA and another AP."""
-    if View.UNKNOWN in stated or len({_plane(view) for view in stated}) > 1:
+    if len({_plane(view) for view in stated}) > 1:
         return View.UNKNOWN
     directions = {view for view in stated if view is not View.FRONTAL}
     return directions.pop() if len(directions) == 1 else View.FRONTAL
