@@ -16,6 +16,7 @@ from training.errors import TrainingError
 from training.looks import look
 from training.run import Run
 from training.scores import Scored, summary
+from training.study_commands import COMMANDS
 from training.train import train
 from triage.errors import StartError
 
@@ -97,6 +98,10 @@ def score_command(run: Path, manifest: Path, splits: tuple[str, ...], look_at_te
         scored = look(Run.open(run), manifest, splits, here, allowed=look_at_test)
         if here.writes:
             _show(scored)
+
+
+for _command in COMMANDS:
+    main.add_command(_command)
 
 
 def _show(scored: Scored) -> None:
