@@ -7,25 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
-from training.cohorts import read_cases
-from training.commands import FILE, FOLDER, cache_of, device_option, run_options, source_of
+from training.commands import FILE, cache_of, device_option, run_options, source_of
 from training.config import load_config
 from training.crossval import cross_validate
 from training.devices import process
 from training.errors import TrainingError
-from training.images import load
 from training.labeller.command import label_reports
 from training.looks import look
 from training.prepare.command import join, prepare
 from training.run import Run
 from training.scores import Scored, summary
-from training.shortcuts import each_alone, look_score, looks, matched
-from training.statistics import auc
+from training.shortcuts_command import shortcuts
+from training.study_commands import COMMANDS
 from training.train import train
 from triage.errors import StartError
-from triage.radiograph.preprocess import PreprocessSpec
 
 
 class _Group(click.Group):
@@ -107,38 +103,8 @@ def score_command(run: Path, manifest: Path, splits: tuple[str, ...], look_at_te
             _show(scored)
 
 
-@main.command("shortcuts")
-@click.option("--manifest", "manifests", required=True, multiple=True, type=FILE, help="Rows; may be repeated.")
-@click.option("--split", "splits", multiple=True, default=("train", "val", ""), show_default=True)
-@click.option("--predictions", type=FILE, help="A run's predictions.csv: how it does where the look says nothing.")
-@click.option("--size", default=160, show_default=True, help="Pixels at which images are looked at.")
-@click.option("--cache", type=FOLDER, default=Path("runs/cache"), show_default=True, help="Decoded images.")
-def shortcuts_command(
-    manifests: tuple[Path, ...], splits: tuple[str, ...], predictions: Path | None, size: int, cache: Path
-) -> None:
-    """Say what sharpness, exposure and borders alone tell about the label, so that no network learns them instead."""
-    cases = [case for case in read_cases(manifests) if case.split in splits]
-    images = load(cases, PreprocessSpec(size=size), cache)
-    labels = np.array([float(case.label) for case in cases])
-    statistics = looks(images)
-    for name, value in each_alone(statistics, labels).items():
-        click.echo(f"{name:<26} AUC {value:.3f}")
-    look = look_score(statistics, labels, [case.patient for case in cases])
-    click.echo(f"{'all of them, out of fold':<26} AUC {auc(labels, look):.3f} ({len(cases)} images)")
-    if predictions:
-        _show_matched(Scored.read(predictions), dict(zip((str(case.image) for case in cases), look, strict=True)))
-
-
-def _show_matched(scored: Scored, look: dict[str, float]) -> None:
-    known = scored.where([image in look for image in scored.images])
-    found = matched(known.labels, known.probabilities, np.array([look[image] for image in known.images]))
-    click.echo(f"the run, {len(known.labels)} images: AUC {auc(known.labels, known.logits):.3f}")
-    click.echo(f"the same where the look is alike: AUC {found.auc:.3f}")
-    click.echo(f"specificity of {found.lookalikes} negatives that look positive: {found.lookalike_specificity:.3f}")
-
-
-for command in (prepare, join, label_reports):
-    main.add_command(command)
+for _command in (prepare, join, label_reports, shortcuts, *COMMANDS):
+    main.add_command(_command)
 
 
 def _show(scored: Scored) -> None:
