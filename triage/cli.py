@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from triage.errors import EXIT_CANNOT_START, StartError
+from triage.quiet import silence_libraries
 from triage.settings import Settings, SettingsError, dump, load, reference
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def _settings(context: click.Context) -> Settings:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    silence_libraries()
     return settings
 
 
@@ -131,6 +133,18 @@ def web(context: click.Context, index: int) -> None:
 
     with _start_errors():
         run(settings, _spool(settings), _redis_url(settings))
+
+
+@triage.command()
+@index_option
+@click.pass_context
+def deliver(context: click.Context, index: int) -> None:
+    """Hand results over to the destinations of the settings."""
+    settings = _settings(context)
+    from triage.roles import deliver as run
+
+    with _start_errors():
+        run(settings, _spool(settings))
 
 
 @triage.command()

@@ -11,6 +11,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Generic, TypeVar
 
+from triage.quiet import silence_libraries
+
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ class DecodePool:
 
     def _running(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(self._processes, self._context, initializer=_ignore_interrupts)
+            self._pool = ProcessPoolExecutor(self._processes, self._context, initializer=_start_child)
         return self._pool
 
     def _break(self) -> None:
@@ -92,7 +94,8 @@ class Decoding(Generic[T]):
             raise DecoderDiedError("the decoder died or did not end in time") from error
 
 
-def _ignore_interrupts() -> None:
+def _start_child() -> None:
+    silence_libraries()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 

@@ -12,7 +12,11 @@ The only module that renames and fsyncs. Layout, version 1:
                   <sop>+<digest>.json              its assessment
                   decision.json                    the study's one current result
                   history.jsonl                    every result the study ever had
+                  deliveries/                      what was built of it, see triage/outbox.py
+    marks/ outbox/ undeliverable/                  what is to be delivered, see triage/outbox.py
     control/disabled-models/<name>                 kill switches
+    control/disabled-channels/<name>
+    control/destinations/<name>.json               why nothing is sent there now, and when it is tried again
     locks/                                         one file per live worker, held by flock
 """
 
@@ -39,7 +43,20 @@ logger = logging.getLogger(__name__)
 VERSION = "1"
 DECISION = "decision.json"
 HISTORY = "history.jsonl"
-_FOLDERS = ("incoming", "inbox", "dead", "quarantine", "studies", "control/disabled-models", "locks")
+_FOLDERS = (
+    "incoming",
+    "inbox",
+    "dead",
+    "quarantine",
+    "studies",
+    "marks",
+    "outbox",
+    "undeliverable",
+    "control/disabled-models",
+    "control/disabled-channels",
+    "control/destinations",
+    "locks",
+)
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -144,6 +161,8 @@ class Spool:
             )
         if spool.root.stat().st_mode & 0o077:
             raise SpoolError(f"spool {root} can be read by others: chmod 0700 {root}")
+        for folder in _FOLDERS:  # an earlier release may have made fewer
+            (spool.root / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         return spool
 
     def _create(self, version: Path) -> None:
@@ -375,16 +394,32 @@ class Spool:
 
     # Files.
 
+    def write(self, path: Path, content: str | bytes) -> None:
+        """Replace the file at ``path``, durably and whole: nobody ever sees a part of it."""
+        self._write(path, content)
+
+    def make_folder(self, folder: Path) -> None:
+        """Make a folder in an existing one, durably, unless it is there."""
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, exist_ok=True)
+            _fsync_folder(folder.parent)
+
+    def move(self, source: Path, target: Path) -> None:
+        """Rename, durably in both folders. FileNotFoundError if ``source`` is gone."""
+        self._rename(source, target)
+        if source.parent != target.parent:
+            _fsync_folder(source.parent)
+
     def _make_study_folder(self, study_instance_uid: str) -> Path:
         folder = self.study_folder(study_instance_uid)
         if not folder.exists():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
-    def _write(self, path: Path, content: str, *, durable: bool = True) -> None:
+    def _write(self, path: Path, content: str | bytes, *, durable: bool = True) -> None:
         temporary = self.incoming / f"{uuid4().hex}.part"
-        with temporary.open("w") as file:
-            file.write(content)
+        with temporary.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             if durable:
                 os.fsync(file.fileno())

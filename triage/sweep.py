@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from triage.metrics import Metrics
+from triage.outbox import Outbox
 from triage.queueing import ScoreQueue, job_id
 from triage.records import decision_from
 from triage.spool import ReceivedInstance, Spool
@@ -95,13 +96,14 @@ def rebuild(spool: Spool, index: Worklist, metrics: Metrics) -> bool:
 
 
 def remove_old(spool: Spool, index: Worklist, retention_days: float, now: float) -> int:
-    """Remove studies that were tagged longer ago than the retention and of which nothing waits or is dead."""
+    """Remove studies tagged longer ago than the retention, of which nothing waits, is dead or is undelivered."""
     before = now - retention_days * _DAY_S
     old = [uid for uid in spool.study_uids() if spool.touched(uid) < before]
     if not old:
         return 0
     unfinished = {each.study_instance_uid for each in spool.waiting()}
     unfinished |= {instance.study_instance_uid for instance, _ in spool.dead_letters()}
+    unfinished |= Outbox(spool).undelivered()
     count = 0
     for uid in old:
         with spool.study_lock(uid):

@@ -36,7 +36,7 @@ class Attributes:
 
     ``age_years`` is Patient's Age, else study date minus birth date. ``order_priority`` is Requested Procedure Priority
     (0040,1003). ``descriptions`` are those of protocol, series and study, ``view_codes`` and ``anatomy_codes`` code
-    values.
+    values. ``acquisition_date`` is YYYYMMDD.
     """
 
     study_instance_uid: str = ""
@@ -57,6 +57,7 @@ class Attributes:
     presentation_intent_type: str = ""
     number_of_frames: int = 1
     age_years: float | None = None
+    acquisition_date: str = ""
 
 
 @dataclass(frozen=True)

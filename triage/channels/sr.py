@@ -1,0 +1,323 @@
+"""DICOM structured reports: TID 1500 Measurement Report, in the original study, made with highdicom."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from importlib.metadata import version
+from io import BytesIO
+from typing import Any
+
+from highdicom import sr
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
+from pydicom.dataset import Dataset
+from pydicom.filewriter import dcmwrite
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
+from pydicom.valuerep import DA, DT, TM
+
+from triage.channels import dicom_store
+from triage.channels.base import Built, Image, Send, Study, result
+from triage.decision import Tag
+from triage.dx import uid_of
+from triage.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from triage.reasons import Reason
+
+ENCODER_VERSION = "1"
+_SOFTWARE_VERSION = version("cxr-triage")
+SCHEME = "99CXRTRIAGE"
+"""Designator of our private coding scheme; docs/channels.md lists its codes."""
+
+DOCUMENTS: dict[str, type[Any]] = {
+    "comprehensive_3d": sr.Comprehensive3DSR,
+    "comprehensive": sr.ComprehensiveSR,
+    "enhanced": sr.EnhancedSR,
+}
+SOP_CLASSES = (str(Comprehensive3DSRStorage), str(ComprehensiveSRStorage), str(EnhancedSRStorage))
+
+_NORMALITY = Code("121402", "DCM", "Normality")
+_TAGS = {
+    Tag.ABNORMAL: Code("263654008", "SCT", "Abnormal"),
+    Tag.NORMAL: Code("17621005", "SCT", "Normal"),
+    Tag.NOT_ASSESSED: Code("371934000", "SCT", "Normality Undetermined"),
+}
+_QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
+_REASON = Code("reason", SCHEME, "Reason")
+_PROBABILITY = Code("probability", SCHEME, "Probability of abnormality")
+_CHEST_RADIOGRAPHY = Code("399208008", "SCT", "Plain X-ray of chest")
+_ROOT_TITLE = Code("126000", "DCM", "Imaging Measurement Report")
+_SERIES_NUMBER = 9101
+_COPIED = (  # Type 2 of modules Patient and General Study (PS3.3 C.7.1.1, C.7.2.1), and what tells patients apart
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "OtherPatientIDsSequence",
+    "PatientBirthDate",
+    "PatientSex",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "StudyInstanceUID",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "StudyDescription",
+    "AccessionNumber",
+    "IssuerOfAccessionNumberSequence",
+    "ReferringPhysicianName",
+)
+_TYPE_2 = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+
+
+@dataclass(frozen=True)
+class SRChannel:
+    """Structured reports to one PACS. ``document`` is a key of DOCUMENTS."""
+
+    peer: dicom_store.Peer
+    document: str = "comprehensive_3d"
+
+    @property
+    def encoder(self) -> str:
+        return f"sr {ENCODER_VERSION} {self.document}"
+
+    def wants(self, study: Study) -> bool:
+        return not study.shadow_only
+
+    def says(self, study: Study) -> list[Any]:
+        scores = sorted(
+            [each.assessment.sop_instance_uid, each.assessment.content_digest, each.assessment.probability]
+            for each in study.scored
+        )
+        return [*result(study), scores]
+
+    def build(self, study: Study) -> Built:
+        with warnings.catch_warnings():  # what is odd about the patient's attributes was odd when they came
+            warnings.simplefilter("ignore")
+            document = report(study, self.document)
+            identity = {"sop_class_uid": document.SOPClassUID, "sop_instance_uid": document.SOPInstanceUID}
+            return Built(_encoded(document), {name: str(uid) for name, uid in identity.items()})
+
+    def connect(self) -> AbstractContextManager[Send]:
+        return dicom_store.connect(self.peer, SOP_CLASSES)
+
+    def check(self) -> list[str]:
+        lines = dicom_store.check(self.peer, SOP_CLASSES)
+        wanted = UID(SOP_CLASSES[list(DOCUMENTS).index(self.document)]).name
+        return [*lines, f"This destination is set to {wanted} (document = {self.document})."]
+
+
+def report(study: Study, document: str) -> Dataset:
+    """The structured report of a study. Same facts, same bytes: its times are those of the assessment."""
+    images = _evidence(study)
+    made_at = datetime.fromtimestamp(max(each.assessment.assessed_at for each in study.images), UTC).astimezone()
+    made: Dataset = DOCUMENTS[document](
+        evidence=[_reference(image, study) for image in images],
+        content=_content(study),
+        series_instance_uid=series_instance_uid(study),
+        series_number=_SERIES_NUMBER,
+        sop_instance_uid=sop_instance_uid(study.revision),
+        instance_number=study.number,
+        manufacturer="cxr-triage",
+        manufacturer_model_name="cxr-triage",
+        software_versions=_SOFTWARE_VERSION,
+        device_serial_number="1",
+        series_description="Chest radiograph triage",
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        previous_versions=_previous(study),
+        coding_schemes=[
+            CodingSchemeIdentificationItem(SCHEME, name="cxr-triage", responsible_organization="cxr-triage")
+        ],
+        specific_character_set=None,
+    )
+    _keep_character_set(made, images[0].header)
+    _date_everything(made, made_at)
+    return made
+
+
+def _date_everything(made: Dataset, at: datetime) -> None:
+    """highdicom writes the time of the call, which would make other bytes of the same facts."""
+    for keyword in ("ContentDate", "InstanceCreationDate", "SeriesDate"):
+        setattr(made, keyword, DA(at.date()))
+    for keyword in ("ContentTime", "InstanceCreationTime", "SeriesTime"):
+        setattr(made, keyword, TM(at.time().replace(microsecond=0)))
+    for equipment in made.get("ContributingEquipmentSequence", []):
+        equipment.ContributionDateTime = DT(at.replace(microsecond=0))
+    made.TimezoneOffsetFromUTC = at.strftime("%z")
+
+
+def series_instance_uid(study: Study) -> str:
+    """One series of ours in each study, for all its reports."""
+    return uid_of("sr series", study.decision.study_instance_uid)
+
+
+def sop_instance_uid(revision: str) -> str:
+    """The UID of the report of a revision."""
+    return uid_of("sr", revision)
+
+
+def _content(study: Study) -> sr.ContentSequence:
+    """TID 1500 Measurement Report. Its root is put together here: highdicom's own needs a measurement, and a study that
+    is not assessed may have none."""
+    root = sr.ContainerContentItem(name=_ROOT_TITLE, template_id="1500")
+    root.ContentSequence = sr.ContentSequence()
+    root.ContentSequence.extend(sr.LanguageOfContentItemAndDescendants(sr.CodedConcept("en", "RFC5646", "English")))
+    root.ContentSequence.extend(_observer())
+    root.ContentSequence.append(
+        sr.CodeContentItem(codes.DCM.ProcedureReported, _CHEST_RADIOGRAPHY, sr.RelationshipTypeValues.HAS_CONCEPT_MOD)
+    )
+    if study.scored:
+        measurements = sr.ContainerContentItem(
+            codes.DCM.ImagingMeasurements, relationship_type=sr.RelationshipTypeValues.CONTAINS
+        )
+        measurements.ContentSequence = sr.ContentSequence()
+        for number, image in enumerate(study.scored, 1):
+            measurements.ContentSequence.extend(_group(image, number))
+        root.ContentSequence.append(measurements)
+    root.ContentSequence.append(_evaluations(study.decision.tag, study.decision.reasons))
+    return sr.ContentSequence([root], is_root=True)
+
+
+def _observer() -> sr.ObservationContext:
+    """TID 1001 with TID 1004: the observer is a device, this program."""
+    device = sr.DeviceObserverIdentifyingAttributes(
+        uid=uid_of("device", _SOFTWARE_VERSION),
+        name="cxr-triage",
+        manufacturer_name="cxr-triage",
+        model_name="cxr-triage",
+        serial_number="1",
+    )
+    return sr.ObservationContext(observer_device_context=sr.ObserverContext(codes.DCM.Device, device))
+
+
+def _group(image: Image, number: int) -> sr.MeasurementsAndQualitativeEvaluations:
+    """TID 1501 for one scored image."""
+    assessment = image.assessment
+    assert assessment.probability is not None
+    name, _, version = (assessment.model_id or "unknown").partition(" ")
+    algorithm = sr.AlgorithmIdentification(
+        name,
+        version or "unknown",
+        parameters=[f"model sha256 {assessment.model_digest}", f"operating point {assessment.operating_point}"],
+    )
+    return sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(
+            uid_of("tracking", assessment.sop_instance_uid, assessment.content_digest), f"image {number}"
+        ),
+        source_images=[sr.SourceImageForMeasurementGroup(assessment.sop_class_uid, assessment.sop_instance_uid)],
+        measurements=[
+            sr.Measurement(
+                name=_PROBABILITY,
+                value=round(assessment.probability, 6),
+                unit=codes.UCUM.NoUnits,
+                algorithm_id=algorithm,
+            )
+        ],
+        qualitative_evaluations=[
+            sr.QualitativeEvaluation(_NORMALITY, _TAGS[assessment.tag]),
+            *(sr.QualitativeEvaluation(_REASON, _reason(reason)) for reason in assessment.reasons),
+        ],
+    )
+
+
+def _evaluations(tag: Tag, reasons: tuple[Reason, ...]) -> sr.ContainerContentItem:
+    """The study's tag and reasons."""
+    container = sr.ContainerContentItem(_QUALITATIVE_EVALUATIONS, relationship_type=sr.RelationshipTypeValues.CONTAINS)
+    container.ContentSequence = sr.ContentSequence()
+    container.ContentSequence.extend(sr.QualitativeEvaluation(_NORMALITY, _TAGS[tag]))
+    for reason in reasons:
+        container.ContentSequence.extend(sr.QualitativeEvaluation(_REASON, _reason(reason)))
+    return container
+
+
+def _reason(reason: Reason) -> Code:
+    return Code(reason, SCHEME, reason.replace("_", " ").capitalize())
+
+
+def _evidence(study: Study) -> list[Image]:
+    """The images that the report rests on; patient and study are taken from the first.
+
+    Every content under one SOP Instance UID is one reference. A study of which nothing was for us refers to all it has.
+    """
+    counted = [image for image in study.images if image.assessment.counts] or list(study.images)
+    return list({image.assessment.sop_instance_uid: image for image in counted}.values())
+
+
+def _reference(image: Image, study: Study) -> Dataset:
+    """What highdicom needs of an image, each value one that it can take: an odd one is left empty."""
+    header = image.header
+    made = Dataset()
+    for keyword in _TYPE_2:
+        setattr(made, keyword, None)
+    for keyword in _COPIED:
+        if keyword in header:
+            made[keyword] = header[keyword]
+    made.StudyInstanceUID = study.decision.study_instance_uid
+    if made.PatientSex not in ("M", "F", "O"):
+        made.PatientSex = None
+    for keyword in ("PatientBirthDate", "StudyDate"):
+        setattr(made, keyword, _date(getattr(made, keyword)))
+    made.StudyTime = _time(made.StudyTime)
+    made.SOPClassUID = image.assessment.sop_class_uid
+    made.SOPInstanceUID = image.assessment.sop_instance_uid
+    made.SeriesInstanceUID = image.assessment.series_instance_uid or uid_of("series", made.SOPInstanceUID)
+    return made
+
+
+def _date(value: Any) -> str | None:
+    text = str(value or "").strip()
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return None
+    return text if len(text) == 8 else None
+
+
+def _time(value: Any) -> str | None:
+    text = str(value or "").strip()
+    try:
+        TM(text)
+    except ValueError:
+        return None
+    return text or None
+
+
+def _previous(study: Study) -> list[Dataset] | None:
+    """The report that this one takes the place of (Predecessor Documents Sequence)."""
+    if study.before is None:
+        return None
+    previous = Dataset()
+    previous.StudyInstanceUID = study.decision.study_instance_uid
+    previous.SeriesInstanceUID = series_instance_uid(study)
+    previous.SOPClassUID = study.before.identity["sop_class_uid"]
+    previous.SOPInstanceUID = study.before.identity["sop_instance_uid"]
+    return [previous]
+
+
+def _keep_character_set(made: Dataset, header: Dataset) -> None:
+    """Names go out in the characters in which they came; all that is ours is ASCII."""
+    character_set = header.get("SpecificCharacterSet")
+    if character_set:
+        made.SpecificCharacterSet = character_set
+
+
+def _encoded(document: Dataset) -> bytes:
+    document.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    document.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    buffer = BytesIO()
+    dcmwrite(buffer, document, enforce_file_format=True)
+    return buffer.getvalue()
