@@ -124,20 +124,21 @@ class Deliverer:
         fate = outcome.fate
         if fate is Fate.RETRY and item.tries + 1 >= (outcome.tries or self.destination.tries):
             fate = Fate.DEAD
+        noted = f"{outcome.detail}: {outcome.told}" if outcome.told else outcome.detail
         where = f"{self.name}: study {item.study_instance_uid} (revision {item.revision[:8]})"
         if fate is Fate.DELIVERED:
-            self._delivered(item, outcome.detail, where, now)
+            self._delivered(item, outcome.detail, noted, where, now)
         elif fate is Fate.DEAD:
-            self.outbox.bury(item, outcome.detail, now)
+            self.outbox.bury(item, noted, now)
             logger.error("%s is a dead letter after attempt %d: %s", where, item.tries + 1, outcome.detail)
         else:
             wait_s = self._interval(item.tries)
-            self.outbox.postpone(item, outcome.detail, now, wait_s)
+            self.outbox.postpone(item, noted, now, wait_s)
             logger.warning("%s, attempt %d: %s; again in %.0f s", where, item.tries + 1, outcome.detail, wait_s)
         self.metrics.attempts.labels(self.name, fate).inc()
 
-    def _delivered(self, item: Outgoing, detail: str, where: str, now: float) -> None:
-        decided_at = self.outbox.delivered(item, detail, now)
+    def _delivered(self, item: Outgoing, detail: str, noted: str, where: str, now: float) -> None:
+        decided_at = self.outbox.delivered(item, noted, now)
         self.metrics.time_to_delivery.labels(self.name).observe(max(now - decided_at, 0.0))
         if detail.startswith("warning"):
             self.metrics.warnings.labels(self.name).inc()

@@ -25,6 +25,7 @@ class Fate(StrEnum):
 class Outcome:
     """What came of sending. ``detail`` is for people and names no patient.
 
+    ``told`` is what the peer said, which may: it is kept with the study and not logged.
     ``lost``: the connection cannot be used for another message. ``tries`` bounds the attempts at what is answered so,
     where that differs from the destination's.
     """
@@ -33,6 +34,7 @@ class Outcome:
     detail: str
     lost: bool = False
     tries: int | None = None
+    told: str = ""
 
 
 class UnreachableError(Exception):

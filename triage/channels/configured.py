@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from triage.channels.base import Channel
-from triage.channels.settings import Destination, SRDestination
+from triage.channels.settings import Destination, HL7Destination, SRDestination
 
 
 def channel_of(destination: Destination) -> Channel:
     """The channel of a destination. What a kind needs is imported only where one is configured."""
     if isinstance(destination, SRDestination):
         return _sr(destination)
+    if isinstance(destination, HL7Destination):
+        return _hl7(destination)
     raise TypeError(f"no channel for {type(destination).__name__}")
 
 
@@ -25,3 +27,32 @@ def _sr(destination: SRDestination) -> Channel:
         destination.timeout_s,
     )
     return SRChannel(peer, destination.document)
+
+
+def _hl7(destination: HL7Destination) -> Channel:
+    from triage.channels.hl7 import HL7Channel, Receiver
+    from triage.channels.hl7_message import Profile
+    from triage.channels.hl7_text import named
+
+    receiver = Receiver(
+        destination.host,
+        destination.port,
+        destination.timeout_s,
+        destination.tls,
+        destination.tls_ca_file,
+        destination.delivered,
+        destination.retried,
+        destination.error_tries,
+    )
+    profile = Profile(
+        message=destination.message,
+        sending=(destination.sending_application, destination.sending_facility),
+        receiving=(destination.receiving_application, destination.receiving_facility),
+        character_set=named(destination.character_set) if destination.character_set else None,
+        result_status=destination.result_status,
+        accession_in=destination.accession_in,
+        priority_in=destination.priority_in,
+        priority_code=destination.priority_code,
+        priority_segment=destination.priority_segment,
+    )
+    return HL7Channel(destination.name, receiver, profile)

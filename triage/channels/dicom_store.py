@@ -108,20 +108,24 @@ def of_status(status: int, comment: str = "") -> Outcome:
     Stored, also with a warning: delivered. Out of resources, and what the standard leaves open: again. The class is
     not supported, the data set does not match or cannot be understood: never.
     """
-    said = f"0x{status:04X}" + (f" ({comment})" if comment and comment.isascii() else "")
+    fate, meaning = _meaning(status)
+    return Outcome(fate, f"{meaning}, 0x{status:04X}", told=comment)
+
+
+def _meaning(status: int) -> tuple[Fate, str]:
     if status in _STORED:
-        return Outcome(Fate.DELIVERED, f"{_STORED[status]}, {said}")
+        return Fate.DELIVERED, _STORED[status]
     if status in _WARNINGS:
-        return Outcome(Fate.DELIVERED, f"warning: {_WARNINGS[status]}, {said}")
+        return Fate.DELIVERED, f"warning: {_WARNINGS[status]}"
     if status >> 8 == 0xA7:
-        return Outcome(Fate.RETRY, f"refused, out of resources: {said}")
+        return Fate.RETRY, "refused, out of resources"
     if status >> 8 == 0xA9:
-        return Outcome(Fate.DEAD, f"refused, the data set does not match its SOP class: {said}")
+        return Fate.DEAD, "refused, the data set does not match its SOP class"
     if status >> 12 == 0xC:
-        return Outcome(Fate.DEAD, f"refused, the peer cannot understand the object: {said}")
+        return Fate.DEAD, "refused, the peer cannot understand the object"
     if status == 0x0122:
-        return Outcome(Fate.DEAD, f"refused, the SOP class is not supported: {said}")
-    return Outcome(Fate.RETRY, f"not stored: {said}")
+        return Fate.DEAD, "refused, the SOP class is not supported"
+    return Fate.RETRY, "not stored"
 
 
 def check(peer: Peer, sop_classes: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, StringConstraints, model_validator
 
+from triage.channels.hl7_text import SEGMENT_NAMES, fill_segment, named
 from triage.setting_types import AETitle, Port, Section
 
 DestinationName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
@@ -77,6 +78,7 @@ class HL7Destination(Destination):
     priority_code: _HeaderText = Field("S", description="What is said there (table 0485): S, A, R, ...")
     priority_segment: str = Field(
         "",
+        pattern=r"^(Z[A-Z0-9]{2}\|[^\x00-\x1f]*)?$",
         description="With priority_in = segment: the segment, e.g. ZPR|{priority}|{accession_number}.",
     )
     delivered: tuple[Acknowledgement, ...] = Field(("AA", "CA"), description="Answers that mean: delivered.")
@@ -89,6 +91,10 @@ class HL7Destination(Destination):
     def _is_whole(self) -> Self:
         if (self.priority_in == "segment") != bool(self.priority_segment):
             raise ValueError("priority_in = segment and priority_segment need each other")
+        if self.priority_segment:
+            fill_segment(self.priority_segment, dict.fromkeys(SEGMENT_NAMES, ""))
+        if self.character_set:
+            named(self.character_set)
         if both := set(self.delivered) & set(self.retried):
             raise ValueError(f"{', '.join(sorted(both))} cannot be both delivered and retried")
         return self
