@@ -22,6 +22,9 @@ from triage.telling import Telling, tell
 
 logger = logging.getLogger(__name__)
 
+UNREACHABLE = "unreachable"
+"""The outcome of an attempt at a destination that nobody answers at; the others are those of a message, ``Fate``."""
+
 _ROUND_S = 10.0  # after sending for so long, look for new results
 _GAUGES_S = 5.0
 _GRACE_S = 20.0
@@ -39,6 +42,13 @@ class Deliverer:
     stopping: Callable[[], bool] = lambda: False
     now: Callable[[], float] = time.time
     _counted_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        # From the start, so that the first event of each is an increase that an alert can see.
+        for counter in (self.metrics.built, self.metrics.warnings, self.metrics.build_failures, self.metrics.held):
+            counter.labels(self.name)
+        for outcome in (*Fate, UNREACHABLE):
+            self.metrics.attempts.labels(self.name, outcome)
 
     @property
     def name(self) -> str:
@@ -88,7 +98,7 @@ class Deliverer:
                 self._send_all(send, due, failures)
         except UnreachableError as error:
             self.metrics.up.labels(self.name).set(0)
-            self.metrics.attempts.labels(self.name, "unreachable").inc()
+            self.metrics.attempts.labels(self.name, UNREACHABLE).inc()
             self._pause(failures + 1, str(error))
 
     def _due(self, now: float) -> list[Outgoing]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from redis import Redis
 from redis.exceptions import RedisError
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -83,8 +84,8 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
-def show_dead_letters(spool: Spool) -> None:
-    """Print what was given up: key, when, after how many tries, and why."""
+def show_dead_letters(spool: Spool, deliveries: Sequence[tuple[str, int, str, str]] = ()) -> None:
+    """Print what was given up: when, after how many tries, why, and the key; ``deliveries`` likewise."""
     table = Table(box=None, pad_edge=False)
     for heading in ("when", "tries", "why", "key"):
         table.add_column(heading, overflow="fold")
@@ -93,6 +94,9 @@ def show_dead_letters(spool: Spool) -> None:
         count += 1
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(note.get("buried_at", 0)))
         table.add_row(when, str(note.get("tries", "")), str(note.get("error", "")), instance.key)
+    for when, tries, why, key in deliveries:
+        count += 1
+        table.add_row(when, str(tries), escape(why), key)
     console = console_for_people()
     console.print(table if count else "no dead letters")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydicom.dataset import Dataset
 
+from tests.channels.examples import example
 from tests.channels.mllp_listener import (
     Answer,
     Listener,
@@ -402,3 +404,21 @@ def test_a_test_of_a_silent_receiver_says_so(spool: Spool):
 
     assert any("no answer in time" in line for line in lines)
     assert time.monotonic() - started < 60.0
+
+
+@pytest.fixture
+def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(("name", "shown"), [("TQ1", ""), ("ORM", ""), ("OBR-27", "OBR|"), ("Z", "ZPR|")])
+@pytest.mark.usefixtures("in_utc")
+def test_the_worked_examples_in_the_documentation_are_what_is_sent(name: str, shown: str):
+    document = (Path(__file__).parents[2] / "docs" / "channels.md").read_text()
+    lines = [line for line in example(name).splitlines() if line.startswith(shown)]
+
+    assert "```hl7\n" + "\n".join(lines) + "\n```" in document

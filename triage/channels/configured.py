@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from triage.channels.base import Channel
-from triage.channels.settings import Destination, HL7Destination, SRDestination
+from triage.channels.settings import Destination, HL7Destination, SRDestination, WebhookDestination
 
 
 def channel_of(destination: Destination) -> Channel:
@@ -12,6 +12,10 @@ def channel_of(destination: Destination) -> Channel:
         return _sr(destination)
     if isinstance(destination, HL7Destination):
         return _hl7(destination)
+    if isinstance(destination, WebhookDestination):
+        from triage.channels.webhook import WebhookChannel
+
+        return WebhookChannel(destination.url, destination.secret.get_secret_value().encode(), destination.timeout_s)
     raise TypeError(f"no channel for {type(destination).__name__}")
 
 

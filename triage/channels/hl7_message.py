@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from triage.channels.base import Image, Study
 from triage.channels.hl7_text import CharacterSet, encode, escape, extended_person_name, fill_segment, of_dicom
-from triage.decision import Tag
+from triage.decision import Tag, TriageDecision
 
 SCHEME = "99CXRTRIAGE"
 SERVICE = f"CXRTRIAGE^Chest radiograph triage^{SCHEME}"
@@ -51,6 +52,17 @@ class Order:
     def known(self) -> bool:
         """Whether a RIS can find it."""
         return bool(self.accession_number or self.placer or self.filler)
+
+
+@dataclass(frozen=True)
+class _Observation:
+    """One OBX: what is said of the study."""
+
+    kind: str
+    identifier: str
+    value: str
+    flag: str = ""
+    sub_id: str = ""
 
 
 @dataclass
@@ -151,26 +163,34 @@ def _result(study: Study, order: Order, profile: Profile) -> list[hl7.Segment]:
     if study.raised and profile.priority_in == "TQ1-9":
         timing = _Fields("TQ1", {1: "1", 9: _priority(profile.priority_code)})
         segments.append(timing.segment())
-    tag = f"{decision.tag}^{decision.tag.replace('_', ' ').capitalize()}^{SCHEME}"
-    said = [("CWE", f"tag^Triage tag^{SCHEME}", tag, _ABNORMAL_FLAGS[decision.tag])]
+    observations = enumerate(_observations(study.decision), 1)
+    return segments + [_obx(number, each, decision.tagged_at, profile) for number, each in observations]
+
+
+def _observations(decision: TriageDecision) -> Iterator[_Observation]:
+    yield _Observation("CWE", _ours("tag", "Triage tag"), _coded(decision.tag), flag=_ABNORMAL_FLAGS[decision.tag])
     if decision.probability is not None:
-        said.append(("NM", f"probability^Probability of abnormality^{SCHEME}", f"{decision.probability:.6g}", ""))
-    said += [
-        ("CWE", f"reason^Reason^{SCHEME}", f"{reason}^{reason.replace('_', ' ').capitalize()}^{SCHEME}", "")
-        for reason in decision.reasons
-    ]
+        yield _Observation("NM", _ours("probability", "Probability of abnormality"), f"{decision.probability:.6g}")
+    for number, reason in enumerate(decision.reasons, 1):
+        yield _Observation("CWE", _ours("reason", "Reason"), _coded(reason), sub_id=str(number))
     if decision.model_id:
-        said.append(("ST", f"model^Model^{SCHEME}", escape(decision.model_id), ""))
-    said.append(("ST", "110180^Study Instance UID^DCM", decision.study_instance_uid, ""))
-    return segments + [_obx(number, each, decision.tagged_at, profile) for number, each in enumerate(said, 1)]
+        yield _Observation("ST", _ours("model", "Model"), escape(decision.model_id))
+    yield _Observation("ST", "110180^Study Instance UID^DCM", decision.study_instance_uid)
 
 
-def _obx(number: int, said: tuple[str, str, str, str], at: float, profile: Profile) -> hl7.Segment:
-    kind, identifier, value, flag = said
+def _obx(number: int, said: _Observation, at: float, profile: Profile) -> hl7.Segment:
     fields = _Fields("OBX")
-    fields.values = {1: str(number), 2: kind, 3: identifier, 5: value, 8: flag}
+    fields.values = {1: str(number), 2: said.kind, 3: said.identifier, 4: said.sub_id, 5: said.value, 8: said.flag}
     fields.values |= {11: profile.result_status, 14: _moment(at)}
     return fields.segment()
+
+
+def _ours(code: str, meaning: str) -> str:
+    return f"{code}^{meaning}^{SCHEME}"
+
+
+def _coded(value: str) -> str:
+    return _ours(value, value.replace("_", " ").capitalize())
 
 
 def _order_change(study: Study, order: Order, profile: Profile) -> list[hl7.Segment]:
@@ -187,7 +207,8 @@ def _order_change(study: Study, order: Order, profile: Profile) -> list[hl7.Segm
 
 def _obr(study: Study, order: Order, profile: Profile, service: str) -> _Fields:
     fields = _Fields("OBR", {1: "1", 2: order.placer, 3: order.filler, 4: service, 7: _acquired(study)})
-    fields.values[int(profile.accession_in.partition("-")[2])] = order.accession_number
+    if order.accession_number:
+        fields.values[int(profile.accession_in.partition("-")[2])] = order.accession_number
     if study.raised and profile.priority_in == "OBR-27":
         fields.values[27] = f"^^^^^{profile.priority_code}"
     return fields

@@ -22,7 +22,7 @@ class Destination(Section):
     name: DestinationName = Field(description="Its name in commands, logs and metrics; letters, digits, _ and -.")
     enabled: bool = Field(True, description="False: as if it were not written here; nothing is built for it.")
     tries: int = Field(
-        12, ge=1, le=100, description="Attempts at one message that reached the peer, until it is a dead letter."
+        30, ge=1, le=100, description="Attempts at one message that reached the peer, until it is a dead letter."
     )
     first_interval_s: float = Field(
         5.0, gt=0, description="Seconds until the second attempt; doubled for each further."
