@@ -197,9 +197,11 @@ def priority_of(tag: Tag, order: Priority, policy: PriorityPolicy) -> Priority:
 def is_prior(assessments: Sequence[ImageAssessment], after_days: float) -> bool:
     """Whether every image was taken more than ``after_days`` before it came. An image without a date was not.
 
+    What is only listed does not count: our own report comes back with the date of its making.
     A day is granted for time zones: dates in DICOM are the modality's local ones.
     """
-    return bool(after_days and assessments) and all(_was_old(image, after_days) for image in assessments)
+    images = [image for image in assessments if image.counts]
+    return bool(after_days and images) and all(_was_old(image, after_days) for image in images)
 
 
 def _was_old(image: ImageAssessment, after_days: float) -> bool:

@@ -154,7 +154,7 @@ class DecisionSettings(Section):
         30.0,
         ge=0,
         description="Days between acquisition and receipt from which a study is a prior: tagged, but it raises nothing "
-        "and no HL7 is sent. 0: none is.",
+        "and no HL7 is sent. 0: none is. Samples of make run never are.",
     )
 
 

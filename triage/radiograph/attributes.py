@@ -84,15 +84,17 @@ def _computed_age(birth_date: str, study_date: str) -> float | None:
 
 
 def _acquisition_date(dataset: Dataset) -> str:
-    """The first date that says when the image was taken; modalities fill different ones."""
-    for name in ("AcquisitionDateTime", "AcquisitionDate", "ContentDate", "SeriesDate", "StudyDate"):
-        text = _text(dataset, name)[:8]
-        try:
-            date.fromisoformat(text)
-        except ValueError:
-            continue
-        return text
-    return ""
+    """The latest date that says when the image was taken: one wrong clock makes nothing older than it is."""
+    names = ("AcquisitionDateTime", "AcquisitionDate", "ContentDate", "SeriesDate", "StudyDate")
+    return max((text for name in names if _is_date(text := _text(dataset, name)[:8])), default="")
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return len(text) == 8 and text.isdigit()
 
 
 def _value(dataset: Dataset, name: str) -> Any:
