@@ -208,9 +208,9 @@ def run(
 def warn_of_strangers(outbox: Outbox, names: Sequence[str]) -> None:
     """Say what waits for destinations that the settings no longer have: it holds up retention."""
     for name in sorted(outbox.known() - set(names)):
-        if count := len(outbox.waiting(name)) + len(list(outbox.dead_letters(name))):
+        if count := len(outbox.marked(name)) + len(outbox.waiting(name)) + len(list(outbox.dead_letters(name))):
             logger.warning(
-                "%d messages wait for %s, which is not switched on in the settings; `triage channel %s --drop` "
+                "%d results wait for %s, which is not switched on in the settings; `triage channel %s --drop` "
                 "forgets them",
                 count,
                 name,

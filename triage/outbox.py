@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -122,7 +121,7 @@ class Outbox:
 
     def known(self) -> frozenset[str]:
         """Every destination that has or had a folder, in the settings or not."""
-        return frozenset(entry.name for entry in self._outbox.iterdir())
+        return frozenset(entry.name for top in (self._marks, self._outbox, self._dead) for entry in top.iterdir())
 
     # Marks. Written and removed under the study's lock, so that no decision falls between.
 
@@ -132,6 +131,7 @@ class Outbox:
         The time of the first mark stands, so that a study whose images keep coming is not put off for ever.
         """
         path = self._marks / destination / valid_uid(study_instance_uid)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         if not path.exists():
             path.touch(0o600)
 
@@ -139,14 +139,13 @@ class Outbox:
         """Studies with a mark, each with the POSIX time of it, oldest first."""
         return sorted((_written(path), path.name) for path in _entries(self._marks / destination))
 
+    def to_be_told(self, study_instance_uid: str) -> tuple[str, ...]:
+        """The destinations that have a mark of the study."""
+        return tuple(sorted(path.parent.name for path in self._marks.glob(f"*/{valid_uid(study_instance_uid)}")))
+
     def unmark(self, study_instance_uid: str, destination: str) -> None:
         """The destination has been told, or need not be."""
         (self._marks / destination / study_instance_uid).unlink(missing_ok=True)
-
-    def forget_marks(self, destinations: Iterable[str]) -> None:
-        """Remove the marks of all destinations but these: nobody would ever act on them."""
-        for name in self.known() - set(destinations):
-            shutil.rmtree(self._marks / name, ignore_errors=True)
 
     # Building.
 
@@ -166,7 +165,7 @@ class Outbox:
 
     def waiting(self, destination: str) -> list[Outgoing]:
         """What waits for a destination, first due first."""
-        return sorted(_named(destination, path.name) for path in _entries(self._outbox / destination))
+        return sorted(filter(None, (_read(destination, path.name) for path in _entries(self._outbox / destination))))
 
     def payload(self, item: Outgoing) -> bytes:
         """The bytes to send."""
@@ -191,7 +190,7 @@ class Outbox:
         A crash before the receipt sends the same bytes again, which receivers know by their identity.
         """
         record = self._settle(item, State.DELIVERED, "delivered", detail, at)
-        self._spool.move(self._path(item), self._sent(item))
+        self._spool.move(self._path(item), self._sent(item), durable=False)  # the receipt says it; ``tidy`` repeats it
         return record.decided_at
 
     def postpone(self, item: Outgoing, detail: str, at: float, wait_s: float) -> Outgoing:
@@ -333,6 +332,14 @@ class Outbox:
 def _new(study_instance_uid: str, record: Record) -> Outgoing:
     due = milliseconds(record.built_at)
     return Outgoing(due, 0, record.number, study_instance_uid, record.revision, record.destination)
+
+
+def _read(destination: str, name: str) -> Outgoing | None:
+    try:
+        return _named(destination, name)
+    except ValueError:
+        logger.warning("%r in the outbox of %s is no file of ours", name[:80], destination)
+        return None
 
 
 def _named(destination: str, name: str) -> Outgoing:

@@ -111,10 +111,11 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> None:
     """Reconcile now, and then regularly until SIGTERM."""
     from redis.exceptions import RedisError
 
+    from triage.deliver import warn_of_strangers
     from triage.state import export_state, read_state
 
     stopping = StopSignal()
-    Outbox(spool).forget_marks(_destinations(settings, spool))
+    warn_of_strangers(Outbox(spool), _destinations(settings, spool))
     registry = CollectorRegistry()
     metrics, state = metric_names.create(registry), metric_names.create_state(registry)
     if once:

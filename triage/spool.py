@@ -404,10 +404,10 @@ class Spool:
             folder.mkdir(mode=0o700, exist_ok=True)
             _fsync_folder(folder.parent)
 
-    def move(self, source: Path, target: Path) -> None:
-        """Rename, durably in both folders. FileNotFoundError if ``source`` is gone."""
-        self._rename(source, target)
-        if source.parent != target.parent:
+    def move(self, source: Path, target: Path, *, durable: bool = True) -> None:
+        """Rename, durably in both folders unless it can be done again. FileNotFoundError if ``source`` is gone."""
+        self._rename(source, target, durable=durable)
+        if durable and source.parent != target.parent:
             _fsync_folder(source.parent)
 
     def _make_study_folder(self, study_instance_uid: str) -> Path:

@@ -80,6 +80,18 @@ def test_dead_letters_of_deliveries_are_shown_and_requeued(spool: Spool):
     assert "no dead letters" in run(spool, "", "dead-letters").output
 
 
+def test_a_study_s_deliveries_are_explained(spool: Spool):
+    study = a_study(spool, "pacs")
+    with store_scp(0xC000) as scp:
+        a_deliverer(spool, scp.port).round()
+    Outbox(spool).mark(study, "pacs")
+    page = run(spool, "", "explain", study).output
+
+    assert "pacs 1: ABNORMAL, dead" in page
+    assert "0xC000" in page
+    assert "pacs: the present result is still to be looked at" in page
+
+
 def test_a_pacs_is_tried_and_explained(spool: Spool):
     with store_scp() as scp:
         result = run(spool, SR.format(port=scp.port), "test-destination", "pacs")

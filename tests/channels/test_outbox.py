@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from tests.builders import a_decision
+from tests.redis_server import RedisServer
 from triage.outbox import Outbox, Outgoing, Record, State
+from triage.records import to_record
 from triage.spool import Spool
+from triage.sweep import remove_old
+from triage.worklist import Worklist
 
 STUDY, REVISION = "1.2.3", "a" * 32
 
@@ -140,13 +147,30 @@ def test_a_pause_is_remembered_until_it_is_taken_back(outbox: Outbox, spool: Spo
     assert outbox.pause("pacs") == (0, 0.0, "")
 
 
-def test_marks_of_destinations_that_are_gone_are_forgotten(outbox: Outbox):
-    outbox.prepare(["old"])
-    outbox.mark(STUDY, "old")
-    outbox.mark(STUDY, "pacs")
-    outbox.forget_marks(["pacs"])
+def test_what_is_no_file_of_ours_is_passed_over(outbox: Outbox, spool: Spool, caplog: pytest.LogCaptureFixture):
+    (spool.root / "outbox" / "pacs" / "notes.txt").touch()
+    item = put(outbox)
 
-    assert (outbox.marked("old"), len(outbox.marked("pacs"))) == ([], 1)
+    assert outbox.waiting("pacs") == [item]
+    assert "notes.txt" in caplog.text
+
+
+def test_a_mark_needs_no_preparation(outbox: Outbox):
+    outbox.mark(STUDY, "new")
+
+    assert [uid for _, uid in outbox.marked("new")] == [STUDY]
+
+
+def test_retention_spares_what_a_destination_has_not_heard(outbox: Outbox, spool: Spool, redis_server: RedisServer):
+    spool.write_decision(STUDY, to_record(a_decision(STUDY, tagged_at=1.0)))
+    item = put(outbox)
+    os.utime(spool.study_folder(STUDY), (1.0, 1.0))
+    with redis_server.client() as client:
+        assert remove_old(spool, Worklist(client), 1.0, 1e9) == 0
+        outbox.delivered(item, "0x0000", 2.0)
+        os.utime(spool.study_folder(STUDY), (1.0, 1.0))
+        assert remove_old(spool, Worklist(client), 1.0, 1e9) == 1
+    assert spool.decision(STUDY) is None
 
 
 def test_a_spool_of_an_earlier_release_gets_what_it_lacks(spool: Spool):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,13 +68,19 @@ def associated(peer: Peer, sop_classes: Sequence[str]) -> Iterator[Association]:
     entity = AE(peer.calling_ae_title)
     entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = peer.timeout_s
     entity.network_timeout = peer.timeout_s * 2
-    connected: list[object] = []
+    connected: list[bool] = []
+
+    def on_connected(event: Any) -> None:
+        connected.append(True)
+        # Command and data set are two small writes, and the second would wait for the peer's delayed acknowledgement.
+        event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
     association = entity.associate(
         peer.host,
         peer.port,
         contexts=_contexts(sop_classes),
         ae_title=peer.called_ae_title,
-        evt_handlers=[(evt.EVT_CONN_OPEN, connected.append)],
+        evt_handlers=[(evt.EVT_CONN_OPEN, on_connected)],
     )
     try:
         if not association.is_established and not _took_nothing(association):

@@ -125,7 +125,7 @@ def report(study: Study, document: str) -> Dataset:
     made_at = datetime.fromtimestamp(max(each.assessment.assessed_at for each in study.images), UTC).astimezone()
     made: Dataset = DOCUMENTS[document](
         evidence=[_reference(image, study) for image in images],
-        content=_content(study),
+        content=_root(),
         series_instance_uid=series_instance_uid(study),
         series_number=_SERIES_NUMBER,
         sop_instance_uid=sop_instance_uid(study.revision),
@@ -144,6 +144,8 @@ def report(study: Study, document: str) -> Dataset:
         ],
         specific_character_set=None,
     )
+    # Put in afterwards: highdicom copies and searches what it is given several times, which takes longer than the rest.
+    made.ContentSequence = _content(study)
     _keep_character_set(made, images[0].header)
     _date_everything(made, made_at)
     return made
@@ -170,14 +172,20 @@ def sop_instance_uid(revision: str) -> str:
     return uid_of("sr", revision)
 
 
-def _content(study: Study) -> sr.ContentSequence:
-    """TID 1500 Measurement Report. Its root is put together here: highdicom's own needs a measurement, and a study that
-    is not assessed may have none."""
+def _root() -> sr.ContentSequence:
+    """The root of TID 1500 Measurement Report, empty. Put together here: highdicom's own needs a measurement, and a
+    study that is not assessed may have none."""
     root = sr.ContainerContentItem(name=_ROOT_TITLE, template_id="1500")
     root.ContentSequence = sr.ContentSequence()
-    root.ContentSequence.extend(sr.LanguageOfContentItemAndDescendants(sr.CodedConcept("en", "RFC5646", "English")))
-    root.ContentSequence.extend(_observer())
-    root.ContentSequence.append(
+    return sr.ContentSequence([root], is_root=True)
+
+
+def _content(study: Study) -> sr.ContentSequence:
+    """What the root of TID 1500 contains."""
+    content = sr.ContentSequence()
+    content.extend(sr.LanguageOfContentItemAndDescendants(sr.CodedConcept("en", "RFC5646", "English")))
+    content.extend(_observer())
+    content.append(
         sr.CodeContentItem(codes.DCM.ProcedureReported, _CHEST_RADIOGRAPHY, sr.RelationshipTypeValues.HAS_CONCEPT_MOD)
     )
     if study.scored:
@@ -187,9 +195,9 @@ def _content(study: Study) -> sr.ContentSequence:
         measurements.ContentSequence = sr.ContentSequence()
         for number, image in enumerate(study.scored, 1):
             measurements.ContentSequence.extend(_group(image, number))
-        root.ContentSequence.append(measurements)
-    root.ContentSequence.append(_evaluations(study.decision.tag, study.decision.reasons))
-    return sr.ContentSequence([root], is_root=True)
+        content.append(measurements)
+    content.append(_evaluations(study.decision.tag, study.decision.reasons))
+    return content
 
 
 def _observer() -> sr.ObservationContext:
