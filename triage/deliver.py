@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 UNREACHABLE = "unreachable"
 """The outcome of an attempt at a destination that nobody answers at; the others are those of a message, ``Fate``."""
 
-_ROUND_S = 10.0  # after sending for so long, look for new results
+_ROUND_S = 10.0  # after building for so long, send; after sending for so long, look for new results
 _GAUGES_S = 5.0
 _GRACE_S = 20.0
 
@@ -68,8 +68,9 @@ class Deliverer:
         if not marked:
             return
         waiting = self.outbox.waiting(self.name)
+        until = self.now() + _ROUND_S
         for uid in marked:
-            if self.stopping():
+            if self.stopping() or self.now() > until:
                 return
             try:
                 told = tell(self.spool, self.outbox, self.name, self.channel, uid, waiting, self.now())
@@ -149,6 +150,7 @@ class Deliverer:
 
     def _delivered(self, item: Outgoing, detail: str, noted: str, where: str, now: float) -> None:
         decided_at = self.outbox.delivered(item, noted, now)
+        self.outbox.supersede_dead(item, now)
         self.metrics.time_to_delivery.labels(self.name).observe(max(now - decided_at, 0.0))
         if detail.startswith("warning"):
             self.metrics.warnings.labels(self.name).inc()

@@ -193,6 +193,15 @@ class Outbox:
         self._spool.move(self._path(item), self._sent(item), durable=False)  # the receipt says it; ``tidy`` repeats it
         return record.decided_at
 
+    def supersede_dead(self, newer: Outgoing, at: float) -> None:
+        """Take away earlier dead letters of a study of which ``newer`` was delivered: nobody has to requeue them."""
+        for number in range(1, newer.number):
+            record = self._record(newer.study_instance_uid, newer.destination, number)
+            if record.state is State.DEAD:
+                older = replace(newer, number=number, revision=record.revision)
+                self._settle(older, State.SUPERSEDED, State.SUPERSEDED, "a newer result was delivered", at)
+                (self._dead / older.key).unlink(missing_ok=True)
+
     def postpone(self, item: Outgoing, detail: str, at: float, wait_s: float) -> Outgoing:
         """Try it again in ``wait_s`` seconds."""
         later = replace(item, due=milliseconds(at + wait_s), tries=item.tries + 1)

@@ -95,7 +95,8 @@ def _build(
     records: list[Record],
     reached: list[Record],
 ) -> None:
-    before = Told(reached[-1].revision, reached[-1].tag, reached[-1].identity) if reached else None
+    there = [each for each in reached if each.state is not State.DEAD]  # what the receiver has, or gets before this
+    before = Told(there[-1].revision, there[-1].tag, there[-1].identity) if there else None
     named = replace(
         study,
         number=records[-1].number + 1 if records else 1,

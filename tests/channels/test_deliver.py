@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.channels.peers import free_port, orthanc, silent_port, store_scp
 from tests.channels.studies import a_radiograph, a_study, add_image, settle
 from tests.dicom_peer import data_set_of
 from tests.waiting import wait_for
+from triage import deliver
 from triage.channels.configured import channel_of
 from triage.channels.settings import SRDestination
 from triage.decision import Tag
@@ -425,6 +427,73 @@ def test_a_report_is_stored_in_and_read_back_from_orthanc_once_after_an_outage(s
     report = dcmread(DicomBytesIO(kept))
     assert report == dcmread(DicomBytesIO(sent(spool, study)))
     assert report.PatientID == "P-1"
+
+
+def test_an_update_takes_the_place_of_a_dead_letter(spool: Spool):
+    with store_scp(0xC000, 0x0000) as scp:
+        deliverer = a_deliverer(spool, scp.port)
+        study = an_update(spool, deliverer)
+
+    assert states(deliverer, study) == [State.SUPERSEDED, State.DELIVERED]
+    assert not list(deliverer.outbox.dead_letters("pacs"))
+    assert "PredecessorDocumentsSequence" not in dcmread(DicomBytesIO(sent(spool, study, 2)))
+
+
+def test_a_destination_that_hangs_holds_up_no_other(spool: Spool):
+    study = a_study(spool, "hangs", "pacs")
+    stop = threading.Event()
+    with silent_port() as port, store_scp() as scp:
+        metrics, outbox = create_delivery(CollectorRegistry()), Outbox(spool)
+        deliverers = [
+            replace(a_deliverer(spool, to, time.time, name=name, timeout_s=20.0), metrics=metrics)
+            for name, to in (("hangs", port), ("pacs", scp.port))
+        ]
+        thread = threading.Thread(target=deliver.run, args=(deliverers, outbox, stop.is_set, stop.wait, 0.05))
+        thread.start()
+        try:
+            wait_for(lambda: [each.state for each in outbox.records(study, "pacs")] == [State.DELIVERED], "the other")
+            assert [each.state for each in outbox.records(study, "hangs")] == [State.WAITING]
+        finally:
+            stop.set()
+            thread.join()
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+class CrashingSpool(Spool):
+    """Dies instead of the ``left``-th step that changes a file."""
+
+    left = 0
+
+    def _rename(self, source: Path, target: Path, *, durable: bool = True) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Crash
+        super()._rename(source, target, durable=durable)
+
+
+def test_wherever_it_dies_the_study_is_delivered_in_the_end_as_one_object(spool: Spool):
+    crashed_at = []
+    for step in range(20):
+        study = a_study(spool, "pacs")
+        with store_scp() as scp:
+            dying = CrashingSpool.open(spool.root)
+            dying.left = step
+            try:
+                a_deliverer(dying, scp.port).round()
+            except Crash:
+                crashed_at.append(step)
+            deliverer = a_deliverer(spool, scp.port)
+            deliverer.round()
+            deliverer.round()
+        assert states(deliverer, study) == [State.DELIVERED], step
+        assert len(set(scp.received)) == 1, step
+        assert deliverer.outbox.undelivered() == set(), step
+        if step not in crashed_at:
+            break
+    assert len(crashed_at) == step >= 4  # every step was died at, and then there was none left
 
 
 KILLED = """
