@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,16 @@ def test_nothing_is_said_of_a_study_that_only_a_shadow_model_saw(spool: Spool):
     study = a_study(spool, tag=Tag.ABNORMAL, shadow=True)
 
     assert not CHANNEL.wants(facts(spool, study))
+
+
+@pytest.mark.parametrize(("offset", "content"), [("+0530", ("20260301", "063000")), ("-0800", ("20260228", "170000"))])
+def test_its_times_are_in_the_images_time_zone(spool: Spool, offset: str, content: tuple[str, str]):
+    moment = datetime(2026, 3, 1, 1, 0, tzinfo=UTC).timestamp()
+    report = built(spool, a_study(spool, attributes={"TimezoneOffsetFromUTC": offset}, assessed_at=moment))
+
+    assert report.TimezoneOffsetFromUTC == offset
+    assert (report.ContentDate, report.ContentTime) == content
+    assert "TimezoneOffsetFromUTC" not in built(spool, a_study(spool))
 
 
 def test_the_same_facts_make_the_same_bytes(spool: Spool):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from importlib.metadata import version
 from io import BytesIO
 from typing import Any
@@ -122,7 +123,7 @@ class SRChannel:
 def report(study: Study, document: str) -> Dataset:
     """The structured report of a study. Same facts, same bytes: its times are those of the assessment."""
     images = _evidence(study)
-    made_at = datetime.fromtimestamp(max(each.assessment.assessed_at for each in study.images), UTC).astimezone()
+    made_at = datetime.fromtimestamp(max(each.assessment.assessed_at for each in study.images), UTC)
     made: Dataset = DOCUMENTS[document](
         evidence=[_reference(image, study) for image in images],
         content=_root(),
@@ -147,19 +148,28 @@ def report(study: Study, document: str) -> Dataset:
     # Put in afterwards: highdicom copies and searches what it is given several times, which takes longer than the rest.
     made.ContentSequence = _content(study)
     _keep_character_set(made, images[0].header)
-    _date_everything(made, made_at)
+    _date_everything(made, made_at, str(images[0].header.get("TimezoneOffsetFromUTC") or ""))
     return made
 
 
-def _date_everything(made: Dataset, at: datetime) -> None:
-    """highdicom writes the time of the call, which would make other bytes of the same facts."""
+def _date_everything(made: Dataset, moment: datetime, offset: str) -> None:
+    """highdicom writes the time of the call, which would make other bytes of the same facts.
+
+    Timezone Offset From UTC (0008,0201) holds for every time in the object, those of the study too: so it is that of
+    the images, or absent as it is there, and then our times are this machine's.
+    """
+    stated = re.fullmatch(r"([+-])(\d\d)(\d\d)", offset)
+    at = moment.astimezone()
+    if stated:
+        minutes = int(stated[2]) * 60 + int(stated[3])
+        at = moment.astimezone(timezone(timedelta(minutes=-minutes if stated[1] == "-" else minutes)))
+        made.TimezoneOffsetFromUTC = offset
     for keyword in ("ContentDate", "InstanceCreationDate", "SeriesDate"):
         setattr(made, keyword, DA(at.date()))
     for keyword in ("ContentTime", "InstanceCreationTime", "SeriesTime"):
         setattr(made, keyword, TM(at.time().replace(microsecond=0)))
     for equipment in made.get("ContributingEquipmentSequence", []):
         equipment.ContributionDateTime = DT(at.replace(microsecond=0))
-    made.TimezoneOffsetFromUTC = at.strftime("%z")
 
 
 def series_instance_uid(study: Study) -> str:
