@@ -181,7 +181,7 @@ class Deliverer:
         self._counted_at = now
         self.metrics.waiting.labels(self.name).set(len(self.outbox.waiting(self.name)))
         self.metrics.oldest.labels(self.name).set(self.outbox.oldest(self.name))
-        self.metrics.dead.labels(self.name).set(len(list(self.outbox.dead_letters(self.name))))
+        self.metrics.dead.labels(self.name).set(self.outbox.dead_count(self.name))
         self.metrics.switched_off.labels(self.name).set(self.outbox.disabled(self.name))
 
 
@@ -210,7 +210,7 @@ def run(
 def warn_of_strangers(outbox: Outbox, names: Sequence[str]) -> None:
     """Say what waits for destinations that the settings no longer have: it holds up retention."""
     for name in sorted(outbox.known() - set(names)):
-        if count := len(outbox.marked(name)) + len(outbox.waiting(name)) + len(list(outbox.dead_letters(name))):
+        if count := len(outbox.marked(name)) + len(outbox.waiting(name)) + outbox.dead_count(name):
             logger.warning(
                 "%d results wait for %s, which is not switched on in the settings; `triage channel %s --drop` "
                 "forgets them",

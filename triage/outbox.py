@@ -238,6 +238,10 @@ class Outbox:
             attempts = sum(each["outcome"] in ("retry", "dead") for each in tries)
             yield f"{destination}/{path.name}", tries[-1]["at"], attempts, tries[-1]["detail"]
 
+    def dead_count(self, destination: str) -> int:
+        """How many dead letters there are."""
+        return len(_entries(self._dead / destination))
+
     def requeue(self, key: str, at: float) -> None:
         """Try a dead letter again. FileNotFoundError if there is none; ValueError if a newer result took its place."""
         destination, item = self._dead_item(key)

@@ -97,7 +97,7 @@ def test_destination(channels: ChannelsSettings, name: str) -> bool:
 
 
 def _counts(outbox: Outbox, name: str) -> tuple[int, int, int]:
-    return len(outbox.marked(name)), len(outbox.waiting(name)), len(list(outbox.dead_letters(name)))
+    return len(outbox.marked(name)), len(outbox.waiting(name)), outbox.dead_count(name)
 
 
 def _state(outbox: Outbox, name: str, enabled: bool, now: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.channels.studies import a_study
 from tests.channels.test_deliver import a_deliverer, states
 from triage.cli import triage
 from triage.outbox import Outbox, State
-from triage.settings import channels_reference
+from triage.settings import Settings, channels_reference
 from triage.spool import Spool
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
@@ -114,6 +115,17 @@ def test_a_ris_is_tried_and_explained(spool: Spool):
         result = run(spool, HL7.format(port=listener.port), "test-destination", "ris")
 
     assert (result.exit_code, "AA (accepted)" in result.output) == (0, True)
+
+
+def test_the_settings_in_force_are_printed_with_secrets_masked(spool: Spool):
+    webhook = '[[channels.webhook]]\nname = "hook"\nurl = "https://example.org/"\nsecret = "sixteen characters"\n'
+    printed = run(spool, SR.format(port=1) + HL7.format(port=2) + webhook, "up", "--print-config").output
+    channels = tomllib.loads(printed)["channels"]
+
+    assert "sixteen characters" not in printed
+    channels["webhook"][0]["secret"] *= 2  # masked shorter than a secret may be
+    assert [kind[0]["name"] for kind in channels.values()] == ["pacs", "ris", "hook"]
+    assert Settings.model_validate({"channels": channels}).channels.hl7[0].port == 2
 
 
 @pytest.mark.parametrize(
