@@ -31,7 +31,8 @@ from triage.channels.configured import channel_of
 from triage.channels.settings import SRDestination
 from triage.deliver import Deliverer
 from triage.metrics import create_delivery
-from triage.outbox import Outbox, State
+from triage.outbox import Outbox
+from triage.outgoing import State
 from triage.spool import Spool
 
 ROUNDS = 5

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from triage.channels.base import Channel, Fate, Outcome, Send, UnreachableError
 from triage.channels.settings import Destination
 from triage.metrics import DeliveryMetrics
-from triage.outbox import Outbox, Outgoing, State, milliseconds
+from triage.outbox import Outbox
+from triage.outgoing import Outgoing, State, milliseconds
 from triage.spool import Spool
 from triage.telling import Telling, tell
 

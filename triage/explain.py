@@ -9,7 +9,7 @@ from itertools import pairwise
 from pydicom.uid import UID
 
 from triage.decision import ImageAssessment, Tag, TriageDecision
-from triage.outbox import State
+from triage.outgoing import State
 from triage.reasons import Reason
 from triage.trace import ObjectTrace, StudyTrace
 

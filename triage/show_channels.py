@@ -12,7 +12,8 @@ from triage.channels.base import UnreachableError
 from triage.channels.configured import channel_of
 from triage.channels.settings import ChannelsSettings
 from triage.errors import StartError
-from triage.outbox import Outbox, State
+from triage.outbox import Outbox
+from triage.outgoing import State
 from triage.show import console_for_people
 
 

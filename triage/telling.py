@@ -10,7 +10,8 @@ from enum import StrEnum
 from triage.channels.base import Channel, Study, Told
 from triage.channels.facts import read_study, revision
 from triage.decision import Tag
-from triage.outbox import Outbox, Outgoing, Record, State
+from triage.outbox import Outbox
+from triage.outgoing import Outgoing, Record, State
 from triage.spool import Spool
 
 logger = logging.getLogger(__name__)

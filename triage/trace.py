@@ -11,7 +11,8 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from triage.decision import ImageAssessment, TriageDecision
-from triage.outbox import Outbox, Record
+from triage.outbox import Outbox
+from triage.outgoing import Record
 from triage.part10 import Receipt, read_receipt
 from triage.records import assessment_from, decision_from
 from triage.spool import ReceivedInstance, Spool, valid_uid

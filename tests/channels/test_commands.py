@@ -13,9 +13,11 @@ from tests.channels.peers import free_port, store_scp
 from tests.channels.studies import a_study
 from tests.channels.test_deliver import a_deliverer, states
 from triage.cli import triage
-from triage.outbox import Outbox, State
+from triage.outbox import Outbox
+from triage.outgoing import State
 from triage.settings import Settings, channels_reference
 from triage.spool import Spool
+from triage.up import build
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -42,6 +44,13 @@ def test_destinations_are_listed_with_what_they_have(spool: Spool):
 
     assert "nobody answers" in row
     assert row.split()[1] == "sr"
+
+
+def test_the_process_that_delivers_is_started_only_where_there_is_something_to_deliver_to():
+    destination = {"name": "pacs", "host": "127.0.0.1", "port": 104, "called_ae_title": "PACS"}
+    for destinations, started in (([], False), ([destination], True), ([{**destination, "enabled": False}], False)):
+        settings = Settings.model_validate({"channels": {"sr": destinations}})
+        assert ("deliver 0" in [child.name for child in build(settings, None, {}).children]) is started
 
 
 def test_the_kill_switch_is_thrown_and_taken_back(spool: Spool):

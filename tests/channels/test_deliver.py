@@ -30,7 +30,8 @@ from triage.channels.settings import SRDestination
 from triage.decision import Tag
 from triage.deliver import Deliverer
 from triage.metrics import create_delivery
-from triage.outbox import Outbox, State
+from triage.outbox import Outbox
+from triage.outgoing import State
 from triage.quiet import silence_libraries
 from triage.spool import Spool
 
@@ -445,7 +446,7 @@ def test_a_destination_that_hangs_holds_up_no_other(spool: Spool):
     with silent_port() as port, store_scp() as scp:
         metrics, outbox = create_delivery(CollectorRegistry()), Outbox(spool)
         deliverers = [
-            replace(a_deliverer(spool, to, time.time, name=name, timeout_s=20.0), metrics=metrics)
+            replace(a_deliverer(spool, to, time.time, name=name, timeout_s=3.0), metrics=metrics)
             for name, to in (("hangs", port), ("pacs", scp.port))
         ]
         thread = threading.Thread(target=deliver.run, args=(deliverers, outbox, stop.is_set, stop.wait, 0.05))

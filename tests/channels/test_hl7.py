@@ -34,7 +34,8 @@ from triage.channels.settings import HL7Destination
 from triage.decision import Tag
 from triage.deliver import Deliverer
 from triage.metrics import create_delivery
-from triage.outbox import Outbox, State
+from triage.outbox import Outbox
+from triage.outgoing import State
 from triage.reasons import Reason
 from triage.spool import Spool
 

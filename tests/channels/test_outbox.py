@@ -8,7 +8,8 @@ import pytest
 
 from tests.builders import a_decision
 from tests.redis_server import RedisServer
-from triage.outbox import Outbox, Outgoing, Record, State
+from triage.outbox import Outbox
+from triage.outgoing import Outgoing, Record, State
 from triage.records import to_record
 from triage.spool import Spool
 from triage.sweep import remove_old

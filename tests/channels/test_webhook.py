@@ -22,7 +22,8 @@ from triage.channels.settings import WebhookDestination
 from triage.channels.webhook import SIGNATURE
 from triage.deliver import Deliverer
 from triage.metrics import create_delivery
-from triage.outbox import Outbox, State
+from triage.outbox import Outbox
+from triage.outgoing import State
 from triage.spool import Spool
 
 SECRET = "sixteen characters"

@@ -7,7 +7,6 @@ import warnings
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
-from importlib.metadata import version
 from io import BytesIO
 from typing import Any
 
@@ -15,22 +14,16 @@ from highdicom import sr
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
-from pydicom.sr.codedict import codes
-from pydicom.sr.coding import Code
 from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 from pydicom.valuerep import DA, DT, TM
 
 from triage.channels import dicom_store
 from triage.channels.base import Built, Image, Send, Study, result
-from triage.decision import Tag
+from triage.channels.sr_content import SCHEME, SOFTWARE_VERSION, content, root
 from triage.dx import uid_of
 from triage.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from triage.reasons import Reason
 
 ENCODER_VERSION = "1"
-_SOFTWARE_VERSION = version("cxr-triage")
-SCHEME = "99CXRTRIAGE"
-"""Designator of our private coding scheme; docs/channels.md lists its codes."""
 
 DOCUMENTS: dict[str, type[Any]] = {
     "comprehensive_3d": sr.Comprehensive3DSR,
@@ -39,17 +32,6 @@ DOCUMENTS: dict[str, type[Any]] = {
 }
 SOP_CLASSES = (str(Comprehensive3DSRStorage), str(ComprehensiveSRStorage), str(EnhancedSRStorage))
 
-_NORMALITY = Code("121402", "DCM", "Normality")
-_TAGS = {
-    Tag.ABNORMAL: Code("263654008", "SCT", "Abnormal"),
-    Tag.NORMAL: Code("17621005", "SCT", "Normal"),
-    Tag.NOT_ASSESSED: Code("371934000", "SCT", "Normality Undetermined"),
-}
-_QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
-_REASON = Code("reason", SCHEME, "Reason")
-_PROBABILITY = Code("probability", SCHEME, "Probability of abnormality")
-_CHEST_RADIOGRAPHY = Code("399208008", "SCT", "Plain X-ray of chest")
-_ROOT_TITLE = Code("126000", "DCM", "Imaging Measurement Report")
 _SERIES_NUMBER = 9101
 _COPIED = (  # Type 2 of modules Patient and General Study (PS3.3 C.7.1.1, C.7.2.1), and what tells patients apart
     "PatientName",
@@ -126,14 +108,14 @@ def report(study: Study, document: str) -> Dataset:
     made_at = datetime.fromtimestamp(max(each.assessment.assessed_at for each in study.images), UTC)
     made: Dataset = DOCUMENTS[document](
         evidence=[_reference(image, study) for image in images],
-        content=_root(),
+        content=root(),
         series_instance_uid=series_instance_uid(study),
         series_number=_SERIES_NUMBER,
         sop_instance_uid=sop_instance_uid(study.revision),
         instance_number=study.number,
         manufacturer="cxr-triage",
         manufacturer_model_name="cxr-triage",
-        software_versions=_SOFTWARE_VERSION,
+        software_versions=SOFTWARE_VERSION,
         device_serial_number="1",
         series_description="Chest radiograph triage",
         is_complete=True,
@@ -146,7 +128,7 @@ def report(study: Study, document: str) -> Dataset:
         specific_character_set=None,
     )
     # Put in afterwards: highdicom copies and searches what it is given several times, which takes longer than the rest.
-    made.ContentSequence = _content(study)
+    made.ContentSequence = content(study)
     _keep_character_set(made, images[0].header)
     _date_everything(made, made_at, str(images[0].header.get("TimezoneOffsetFromUTC") or ""))
     return made
@@ -180,90 +162,6 @@ def series_instance_uid(study: Study) -> str:
 def sop_instance_uid(revision: str) -> str:
     """The UID of the report of a revision."""
     return uid_of("sr", revision)
-
-
-def _root() -> sr.ContentSequence:
-    """The root of TID 1500 Measurement Report, empty. Put together here: highdicom's own needs a measurement, and a
-    study that is not assessed may have none."""
-    root = sr.ContainerContentItem(name=_ROOT_TITLE, template_id="1500")
-    root.ContentSequence = sr.ContentSequence()
-    return sr.ContentSequence([root], is_root=True)
-
-
-def _content(study: Study) -> sr.ContentSequence:
-    """What the root of TID 1500 contains."""
-    content = sr.ContentSequence()
-    content.extend(sr.LanguageOfContentItemAndDescendants(sr.CodedConcept("en", "RFC5646", "English")))
-    content.extend(_observer())
-    content.append(
-        sr.CodeContentItem(codes.DCM.ProcedureReported, _CHEST_RADIOGRAPHY, sr.RelationshipTypeValues.HAS_CONCEPT_MOD)
-    )
-    if study.scored:
-        measurements = sr.ContainerContentItem(
-            codes.DCM.ImagingMeasurements, relationship_type=sr.RelationshipTypeValues.CONTAINS
-        )
-        measurements.ContentSequence = sr.ContentSequence()
-        for number, image in enumerate(study.scored, 1):
-            measurements.ContentSequence.extend(_group(image, number))
-        content.append(measurements)
-    content.append(_evaluations(study.decision.tag, study.decision.reasons))
-    return content
-
-
-def _observer() -> sr.ObservationContext:
-    """TID 1001 with TID 1004: the observer is a device, this program."""
-    device = sr.DeviceObserverIdentifyingAttributes(
-        uid=uid_of("device", _SOFTWARE_VERSION),
-        name="cxr-triage",
-        manufacturer_name="cxr-triage",
-        model_name="cxr-triage",
-        serial_number="1",
-    )
-    return sr.ObservationContext(observer_device_context=sr.ObserverContext(codes.DCM.Device, device))
-
-
-def _group(image: Image, number: int) -> sr.MeasurementsAndQualitativeEvaluations:
-    """TID 1501 for one scored image."""
-    assessment = image.assessment
-    assert assessment.probability is not None
-    name, _, version = (assessment.model_id or "unknown").partition(" ")
-    algorithm = sr.AlgorithmIdentification(
-        name,
-        version or "unknown",
-        parameters=[f"model sha256 {assessment.model_digest}", f"operating point {assessment.operating_point}"],
-    )
-    return sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(
-            uid_of("tracking", assessment.sop_instance_uid, assessment.content_digest), f"image {number}"
-        ),
-        source_images=[sr.SourceImageForMeasurementGroup(assessment.sop_class_uid, assessment.sop_instance_uid)],
-        measurements=[
-            sr.Measurement(
-                name=_PROBABILITY,
-                value=round(assessment.probability, 6),
-                unit=codes.UCUM.NoUnits,
-                algorithm_id=algorithm,
-            )
-        ],
-        qualitative_evaluations=[
-            sr.QualitativeEvaluation(_NORMALITY, _TAGS[assessment.tag]),
-            *(sr.QualitativeEvaluation(_REASON, _reason(reason)) for reason in assessment.reasons),
-        ],
-    )
-
-
-def _evaluations(tag: Tag, reasons: tuple[Reason, ...]) -> sr.ContainerContentItem:
-    """The study's tag and reasons."""
-    container = sr.ContainerContentItem(_QUALITATIVE_EVALUATIONS, relationship_type=sr.RelationshipTypeValues.CONTAINS)
-    container.ContentSequence = sr.ContentSequence()
-    container.ContentSequence.extend(sr.QualitativeEvaluation(_NORMALITY, _TAGS[tag]))
-    for reason in reasons:
-        container.ContentSequence.extend(sr.QualitativeEvaluation(_REASON, _reason(reason)))
-    return container
-
-
-def _reason(reason: Reason) -> Code:
-    return Code(reason, SCHEME, reason.replace("_", " ").capitalize())
 
 
 def _evidence(study: Study) -> list[Image]:
