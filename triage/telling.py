@@ -59,7 +59,8 @@ def _tell(outbox: Outbox, destination: str, channel: Channel, study: Study, wait
         each for each in outbox.records(uid, destination) if each.state is not State.WAITING or each.number in unsent
     ]
     said = channel.says(study)
-    if records and records[-1].said == said:
+    heard = [each for each in records if each.state is not State.SUPERSEDED]
+    if heard and heard[-1].said == said:
         return Telling.NOTHING
     reached = [each for each in records if each.state in _REACHED]
     if reached and reached[-1].tag == Tag.ABNORMAL and study.decision.tag is not Tag.ABNORMAL:

@@ -114,7 +114,7 @@ def orthanc(folder: Path, **settings: Any) -> Iterator[Orthanc]:
     log = (folder / "log").open("ab")
     running.process = subprocess.Popen([ORTHANC, str(configuration)], stdout=log, stderr=log)
     try:
-        wait_for(lambda: _answers(running.http_port) and _answers(running.dicom_port), "Orthanc")
+        wait_for(lambda: listens(running.http_port) and listens(running.dicom_port), "Orthanc")
         yield running
     finally:
         running.process.terminate()
@@ -148,7 +148,7 @@ def _take(listening: socket.socket, taken: list[socket.socket], stop: threading.
             continue
 
 
-def _answers(port: int) -> bool:
+def listens(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:

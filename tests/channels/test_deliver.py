@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian
 from pynetdicom.presentation import build_context
 
-from tests.channels.peers import free_port, orthanc, silent_port, store_scp
+from tests.channels.peers import free_port, listens, orthanc, silent_port, store_scp
 from tests.channels.studies import a_radiograph, a_study, add_image, settle
 from tests.dicom_peer import data_set_of
 from tests.waiting import wait_for
@@ -37,6 +38,9 @@ from triage.spool import Spool
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+STORESCP = "/usr/bin/storescp"
 
 
 class Clock:
@@ -80,6 +84,36 @@ def test_what_is_built_is_what_the_peer_gets_byte_for_byte(spool: Spool):
 
     assert states(deliverer, study) == [State.DELIVERED]
     assert scp.received == [data_set_of(sent(spool, study))]
+
+
+def test_dcmtk_gets_it_bit_for_bit(spool: Spool, tmp_path: Path):
+    if shutil.which(STORESCP) is None:
+        pytest.skip(f"{STORESCP}: sudo apt-get install dcmtk")
+    study, port = a_study(spool, "pacs"), free_port()
+    command = [STORESCP, "--bit-preserving", "--output-directory", str(tmp_path), "--aetitle", "PACS", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: listens(port), "storescp")
+        deliverer = a_deliverer(spool, port)
+        deliverer.round()
+    finally:
+        process.terminate()
+        process.wait(60)
+
+    assert states(deliverer, study) == [State.DELIVERED]
+    (stored,) = (path for path in tmp_path.iterdir() if path.is_file())
+    assert data_set_of(stored.read_bytes()) == data_set_of(sent(spool, study))
+
+
+def test_two_pacs_get_the_same_object(spool: Spool):
+    study = a_study(spool, "pacs", "archive")
+    with store_scp() as first, store_scp() as second:
+        for scp, name in ((first, "pacs"), (second, "archive")):
+            a_deliverer(spool, scp.port, name=name).round()
+
+    assert first.received == second.received
+    assert len(first.received) == 1
+    assert {each.state for each in Outbox(spool).records(study)} == {State.DELIVERED}
 
 
 def test_a_peer_that_takes_only_implicit_vr_gets_it(spool: Spool):
