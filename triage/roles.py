@@ -149,10 +149,10 @@ def deliver(settings: Settings, spool: Spool) -> None:
     registry = CollectorRegistry()
     metric_names.create(registry)
     metrics = metric_names.create_delivery(registry)
-    outbox = Outbox(spool)
+    outbox, device_uid = Outbox(spool), spool.installation_uid()
     _destinations(settings, spool)
     deliverers = [
-        delivery.Deliverer(spool, outbox, each, channel_of(each), metrics, lambda: stopping.received)
+        delivery.Deliverer(spool, outbox, each, channel_of(each, device_uid), metrics, lambda: stopping.received)
         for each in settings.channels.enabled()
     ]
     named = ", ".join(each.name for each in deliverers) or "nowhere: no destination is switched on"

@@ -3,6 +3,7 @@
 The only module that renames and fsyncs. Layout, version 1:
 
     VERSION                                        "1"
+    INSTALLATION                                   a UID of this installation, made when first needed
     incoming/   <random>.part                      being received; worthless after a crash
     inbox/      <study>+<sop>+<digest>.dcm         acknowledged and not yet tagged: the list of work
     dead/       <study>+<sop>+<digest>.dcm|.json   given up after the last try; a person can requeue
@@ -175,6 +176,13 @@ class Spool:
         # Last, so that a spool with a VERSION is a whole one; two processes may both come here.
         self._write(version, VERSION + "\n")
         _fsync_folder(self.root.parent)
+
+    def installation_uid(self) -> str:
+        """The UID of this installation alone: what its reports name as the device that made them."""
+        path = self.root / "INSTALLATION"
+        if not path.exists():
+            self._write(path, f"2.25.{uuid4().int}")
+        return path.read_text()
 
     # Receiving.
 
@@ -442,7 +450,7 @@ def _object(content: bytes) -> dict[str, Any] | None:
 
 
 def _top_level() -> set[str]:
-    return {folder.split("/")[0] for folder in _FOLDERS} | {"VERSION"}
+    return {folder.split("/")[0] for folder in _FOLDERS} | {"VERSION", "INSTALLATION"}
 
 
 def _instances(folder: Path) -> Iterator[ReceivedInstance]:

@@ -121,6 +121,15 @@ def test_its_times_are_in_the_images_time_zone(spool: Spool, offset: str, conten
     assert "TimezoneOffsetFromUTC" not in built(spool, a_study(spool))
 
 
+def test_it_names_the_installation_that_made_it(spool: Spool, tmp_path: Path):
+    uid = spool.installation_uid()
+    report = built(spool, a_study(spool), SRChannel(CHANNEL.peer, device_uid=uid))
+
+    assert [item.UID for item in items(report, "Device Observer UID")] == [uid]
+    assert Spool.open(spool.root).installation_uid() == uid
+    assert Spool.open(tmp_path / "another").installation_uid() != uid
+
+
 def test_the_same_facts_make_the_same_bytes(spool: Spool):
     study = a_study(spool)
 

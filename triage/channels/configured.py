@@ -5,11 +5,17 @@ from __future__ import annotations
 from triage.channels.base import Channel
 from triage.channels.settings import Destination, HL7Destination, SRDestination, WebhookDestination
 
+NOBODY = "2.25.0"
+"""The device UID where nothing is delivered: to try a destination."""
 
-def channel_of(destination: Destination) -> Channel:
-    """The channel of a destination. What a kind needs is imported only where one is configured."""
+
+def channel_of(destination: Destination, device_uid: str = NOBODY) -> Channel:
+    """The channel of a destination. What a kind needs is imported only where one is configured.
+
+    ``device_uid`` is that of this installation, which reports name as their maker.
+    """
     if isinstance(destination, SRDestination):
-        return _sr(destination)
+        return _sr(destination, device_uid)
     if isinstance(destination, HL7Destination):
         return _hl7(destination)
     if isinstance(destination, WebhookDestination):
@@ -19,7 +25,7 @@ def channel_of(destination: Destination) -> Channel:
     raise TypeError(f"no channel for {type(destination).__name__}")
 
 
-def _sr(destination: SRDestination) -> Channel:
+def _sr(destination: SRDestination, device_uid: str) -> Channel:
     from triage.channels.dicom_store import Peer
     from triage.channels.sr import SRChannel
 
@@ -30,7 +36,7 @@ def _sr(destination: SRDestination) -> Channel:
         destination.calling_ae_title,
         destination.timeout_s,
     )
-    return SRChannel(peer, destination.document)
+    return SRChannel(peer, destination.document, device_uid)
 
 
 def _hl7(destination: HL7Destination) -> Channel:

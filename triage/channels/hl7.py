@@ -109,7 +109,7 @@ def exchange(connection: Connection, payload: bytes, receiver: Receiver) -> Outc
     try:
         return _exchange(connection, payload, receiver)
     except NoAnswerError as error:
-        if not used or "closed" not in str(error):
+        if not (used and error.hung_up):
             return Outcome(Fate.RETRY, str(error), lost=True)
     try:  # a receiver that closes after each answer: the same bytes, over a new connection
         return _exchange(connection, payload, receiver)

@@ -18,7 +18,14 @@ _AT_ONCE = 1 << 16
 
 
 class NoAnswerError(Exception):
-    """The message went out and no whole answer came; whether it arrived nobody knows."""
+    """The message went out and no whole answer came; whether it arrived nobody knows.
+
+    ``hung_up``: because the peer closed the connection.
+    """
+
+    def __init__(self, why: str, hung_up: bool = False) -> None:
+        super().__init__(why)
+        self.hung_up = hung_up
 
 
 class Connection:
@@ -54,7 +61,7 @@ class Connection:
             self._connected().sendall(_START + message + _END)
         except OSError as error:
             self.close()
-            raise NoAnswerError(f"the connection broke while sending ({_words(error)})") from error
+            raise NoAnswerError(f"the connection broke while sending ({_words(error)})", hung_up=True) from error
 
     def answer(self, deadline: float) -> bytes:
         """The next message of the peer. Raises NoAnswerError at ``deadline`` (time.monotonic()), or if it hangs up."""
@@ -107,14 +114,14 @@ class Connection:
         except TimeoutError as error:
             raise self._nothing("no answer in time") from error
         except OSError as error:
-            raise self._nothing(f"the connection broke ({_words(error)})") from error
+            raise self._nothing(f"the connection broke ({_words(error)})", hung_up=True) from error
         if not data:
-            raise self._nothing("the receiver closed the connection without an answer")
+            raise self._nothing("the receiver closed the connection without an answer", hung_up=True)
         self._buffer += data
 
-    def _nothing(self, why: str) -> NoAnswerError:
+    def _nothing(self, why: str, hung_up: bool = False) -> NoAnswerError:
         self.close()  # an answer that comes too late must not pass for that of the next message
-        return NoAnswerError(why)
+        return NoAnswerError(why, hung_up)
 
     def _closed_by_peer(self) -> bool:
         if self._socket is None:

@@ -67,10 +67,11 @@ _TYPE_2 = (
 
 @dataclass(frozen=True)
 class SRChannel:
-    """Structured reports to one PACS. ``document`` is a key of DOCUMENTS."""
+    """Structured reports to one PACS. ``document`` is a key of DOCUMENTS, ``device_uid`` that of this installation."""
 
     peer: dicom_store.Peer
     document: str = "comprehensive_3d"
+    device_uid: str = "2.25.0"
 
     @property
     def encoder(self) -> str:
@@ -89,7 +90,7 @@ class SRChannel:
     def build(self, study: Study) -> Built:
         with warnings.catch_warnings():  # what is odd about the patient's attributes was odd when they came
             warnings.simplefilter("ignore")
-            document = report(study, self.document)
+            document = report(study, self.document, self.device_uid)
             identity = {"sop_class_uid": document.SOPClassUID, "sop_instance_uid": document.SOPInstanceUID}
             return Built(_encoded(document), {name: str(uid) for name, uid in identity.items()})
 
@@ -102,7 +103,7 @@ class SRChannel:
         return [*lines, f"This destination is set to {wanted} (document = {self.document})."]
 
 
-def report(study: Study, document: str) -> Dataset:
+def report(study: Study, document: str, device_uid: str) -> Dataset:
     """The structured report of a study. Same facts, same bytes: its times are those of the assessment."""
     images = _evidence(study)
     made_at = datetime.fromtimestamp(max(each.assessment.assessed_at for each in study.images), UTC)
@@ -128,7 +129,7 @@ def report(study: Study, document: str) -> Dataset:
         specific_character_set=None,
     )
     # Put in afterwards: highdicom copies and searches what it is given several times, which takes longer than the rest.
-    made.ContentSequence = content(study)
+    made.ContentSequence = content(study, device_uid)
     _keep_character_set(made, images[0].header)
     _date_everything(made, made_at, str(images[0].header.get("TimezoneOffsetFromUTC") or ""))
     return made

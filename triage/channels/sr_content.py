@@ -39,11 +39,11 @@ def root() -> sr.ContentSequence:
     return sr.ContentSequence([root], is_root=True)
 
 
-def content(study: Study) -> sr.ContentSequence:
+def content(study: Study, device_uid: str) -> sr.ContentSequence:
     """What the root of TID 1500 contains."""
     made = sr.ContentSequence()
     made.extend(sr.LanguageOfContentItemAndDescendants(sr.CodedConcept("en", "RFC5646", "English")))
-    made.extend(_observer())
+    made.extend(_observer(device_uid))
     made.append(
         sr.CodeContentItem(codes.DCM.ProcedureReported, _CHEST_RADIOGRAPHY, sr.RelationshipTypeValues.HAS_CONCEPT_MOD)
     )
@@ -59,10 +59,10 @@ def content(study: Study) -> sr.ContentSequence:
     return made
 
 
-def _observer() -> sr.ObservationContext:
+def _observer(device_uid: str) -> sr.ObservationContext:
     """TID 1001 with TID 1004: the observer is a device, this program."""
     device = sr.DeviceObserverIdentifyingAttributes(
-        uid=uid_of("device", SOFTWARE_VERSION),
+        uid=device_uid,
         name="cxr-triage",
         manufacturer_name="cxr-triage",
         model_name="cxr-triage",
