@@ -149,8 +149,9 @@ def _scorer(
 
 
 def score_cases(run: Run, members: Sequence[Path], cases: Sequence[Case], process: Process) -> Scored:
-    """Rows scored by the mean logit of ``members``, with the truth of the run's first target."""
+    """Rows scored by the mean logit of ``members``; the truth is the first target's column, of whatever source."""
     images = load(cases, run.config.input.spec(), run.cache)
     networks = [runs.load_network(member).to(process.device) for member in members]
     logits = predict(networks, images, run.config.input, process)[:, 0]
-    return Scored.of(cases, target_matrix(cases, run.config.targets)[:, 0], logits)
+    first = next(iter(run.config.targets.values())).model_copy(update={"source": ""})
+    return Scored.of(cases, target_matrix(cases, {"first": first})[:, 0], logits)
