@@ -13,7 +13,7 @@ from torch import nn
 from training import run as runs
 from training.cohorts import Case, check_patients_apart, limited, split_cases
 from training.config import Config
-from training.devices import Process, check_memory
+from training.devices import Process, check_memory, check_precision
 from training.errors import DivergedError, TrainingError
 from training.files import write_json
 from training.images import Bytes, load
@@ -111,6 +111,7 @@ def _trained(
 def _check_runs(network: nn.Module, config: Config, process: Process) -> None:
     """Before the first epoch: the network takes images of this size, and a step fits into memory."""
     view, batch = config.input, config.schedule.batch_size
+    check_precision(config.runtime.precision, process)
     try:
         check_memory(network, view.size, view.resize, batch, process)
     except RuntimeError as error:
