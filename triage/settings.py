@@ -7,17 +7,16 @@ reads the environment; everything else is handed the values it needs.
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, SecretStr, StringConstraints, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from triage.channels.settings import ChannelsSettings, Destination
 from triage.decision import Priority
-from triage.setting_types import AETitle, Port, Section
+from triage.setting_types import AETitle, Pattern, Port, Section
 
 PREFIX = "TRIAGE_"
 NOT_SETTINGS = frozenset({"TRIAGE_DATA", "TRIAGE_CONFIG"})
@@ -25,17 +24,6 @@ NOT_SETTINGS = frozenset({"TRIAGE_DATA", "TRIAGE_CONFIG"})
 
 
 _IN_THE_FILE_ONLY = "channels"  # lists of tables: no variable could name one
-
-
-def _regular_expression(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"{text!r} is no regular expression: {error}") from error
-    return text
-
-
-Pattern = Annotated[str, StringConstraints(min_length=1), AfterValidator(_regular_expression)]
 
 
 class SettingsError(Exception):

@@ -86,9 +86,9 @@ def _duration(seconds: float) -> str:
 def show_dead_letters(spool: Spool, deliveries: Sequence[tuple[str, int, str, str]] = ()) -> None:
     """Print what was given up: when, after how many tries, why, and the whole line that tries it again.
 
-    ``deliveries`` are those that no destination took: when, tries, why and key of each.
+    ``deliveries`` are those of the ways out: when, tries, why, key.
     """
-    objects = [
+    letters = [
         (
             time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(note.get("buried_at", 0))),
             note.get("tries", "?"),
@@ -97,11 +97,11 @@ def show_dead_letters(spool: Spool, deliveries: Sequence[tuple[str, int, str, st
         )
         for instance, note in spool.dead_letters()
     ]
-    for when, tries, why, key in [*objects, *deliveries]:
+    for when, tries, why, key in [*letters, *deliveries]:
         sys.stdout.write(f"{when}  after {tries} tries: {why}\n")
         # A line of its own, never folded: keys are copied.
         sys.stdout.write(f"  triage dead-letters --requeue {key}\n")
-    if not (objects or deliveries):
+    if not (letters or deliveries):
         sys.stdout.write("no dead letters\n")
 
 
