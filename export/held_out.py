@@ -84,6 +84,24 @@ def judge(run: Run, members: Members, process: Process, apart: Path | None, spli
     return Judged(scored, cases, "patients that the network did not see", _why_not_exact(run.config))
 
 
+def judge_by(run: Run, folds: Run) -> Judged:
+    """Out-of-fold scores of ``folds``, for a ``run`` that trained by the same recipe on all its patients.
+
+    What the cross-validation measured is the recipe; nobody is left to judge the one network that ships. Raises
+    TrainingError where the two runs are not of one recipe and one set of patients.
+    """
+    if folds.kind != "cross-validate":
+        raise TrainingError(f"{folds.folder} is no cross-validation: --judge-by is the one of the same recipe")
+    if folds.config.changed({"data.carve": run.config.data.carve}) != run.config:
+        raise TrainingError(f"{folds.folder} and {run.folder} are of different configurations")
+    if set(run.training_patients) != set(folds.training_patients):
+        raise TrainingError(f"{folds.folder} and {run.folder} were not trained on the same patients")
+    scored = Scored.read(folds.folder / PREDICTIONS)
+    how = "each image scored by a network of the same recipe that did not see its patient"
+    approximate = "what ships is one network that was trained on all of these patients, which nobody here can judge"
+    return Judged(scored, _cases_of(scored, folds.source.cases()), how, approximate)
+
+
 def _cases_of(scored: Scored, cases: Sequence[Case]) -> list[Case]:
     """The rows of scored images, in their order."""
     by_image = {case.image.resolve(): case for case in cases}
