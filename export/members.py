@@ -18,9 +18,9 @@ from training.architectures import build
 from training.cohorts import Sample
 from training.config import Config
 from training.images import load
-from training.statistics import auc, exact_interval, patient_bootstrap
 from training.trainer import predict
 from triage.model.card import Interval, Performance
+from triage.validation.statistics import auc, exact_interval, patient_bootstrap
 
 Floats = npt.NDArray[np.floating[Any]]
 BOOTSTRAP = "95 %, patient-clustered bootstrap, 2,000 rounds; covers the drawing of patients, not the training"

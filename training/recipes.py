@@ -15,8 +15,8 @@ from training.architectures import build
 from training.cohorts import Sample, by_person, check_patients_apart
 from training.config import Config
 from training.images import load
-from training.statistics import auc
 from training.trainer import Floats, Task, fit, predict
+from triage.validation.statistics import auc
 
 VALIDATION_PARTS = 10  # every tenth person validates
 
