@@ -15,6 +15,7 @@ import click
 
 from triage.errors import EXIT_CANNOT_START, StartError
 from triage.settings import Settings, SettingsError, dump, load, reference
+from triage.validation.commands import validate
 
 if TYPE_CHECKING:
     from triage.spool import Spool
@@ -34,6 +35,7 @@ def triage(context: click.Context, config: Path | None) -> None:
     context.ensure_object(dict)
     chosen = config or (Path(os.environ["TRIAGE_CONFIG"]) if os.environ.get("TRIAGE_CONFIG") else None)
     context.obj["config"] = chosen
+    context.obj["settings"] = lambda: _settings(context)
 
 
 def _settings(context: click.Context) -> Settings:
@@ -279,6 +281,9 @@ def demo(context: click.Context, ends: bool) -> None:
     _spool(settings)
     with _start_errors():
         sys.exit(run(settings, context.obj["config"], os.environ, ends))
+
+
+triage.add_command(validate)
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     pool = DecodePool(settings.worker.decode_processes, settings.worker.decode_timeout_s)
     pool.warm()  # before this process has threads, models and their memory
     sessions = load_sessions(settings)
-    policy = _policy(settings)
+    policy = policy_of(settings)
     is_ready: list[float] = []
     with (
         connect(redis_url, settings.redis.timeout_s) as client,
@@ -182,7 +182,7 @@ def predictions(settings: Settings, files: list[Path], model: Path | None) -> It
 
     models = Models.only(model) if model else Models.installed(settings.models.path, settings.models.names)
     compute = Compute(settings.worker.provider, settings.worker.threads, settings.worker.decode_processes)
-    return predict(files, models, _policy(settings), compute)
+    return predict(files, models, policy_of(settings), compute)
 
 
 def _sweep(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics) -> None:
@@ -226,7 +226,8 @@ def _describe_models(metrics: Metrics, settings: Settings, sessions: dict[str, A
         metrics.set_model_state(name, ModelState.DISABLED if name in disabled else shadow)
 
 
-def _policy(settings: Settings) -> Policy:
+def policy_of(settings: Settings) -> Policy:
+    """What the settings say about images, models and the operating point."""
     return Policy(
         EligibilityPolicy(frozenset(settings.eligibility.frontal_ae_titles), settings.eligibility.frontal_descriptions),
         registry_policy(settings.models),

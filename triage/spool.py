@@ -425,6 +425,17 @@ def _fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def append_durably(path: Path, text: str) -> None:
+    """Append ``text`` to a file outside the spool and wait until it is on the disk."""
+    new = not path.exists()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    if new:
+        _fsync_folder(path.parent)
+
+
 @contextmanager
 def _flock(path: Path, *, blocking: bool) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -9,14 +9,26 @@ from typing import Any
 import numpy as np
 
 from triage.validation.scored import Flags, Scored
-from triage.validation.statistics import Bounds, Doubles, Resampling, auc, delong, exact_interval, percentile_interval
-from triage.validation.statistics import weighted_auc as _weighted_auc
+from triage.validation.statistics import (
+    NO_BOUNDS,
+    Bounds,
+    Doubles,
+    Resampling,
+    auc,
+    delong,
+    exact_interval,
+    percentile_interval,
+    weighted_auc,
+)
 
 METHODS = {
     "bootstrap": "95 %, patient-clustered bootstrap, percentile, seeded; covers the drawing of patients, neither the "
     "repetition of training nor the choice of the hospital. The main interval.",
     "delong": "95 %, DeLong et al. 1988 on the logit scale; covers the drawing of images, taken as independent.",
-    "exact": "95 %, exact binomial (Clopper-Pearson); covers the drawing of images, taken as independent.",
+    "exact": "95 %, exact binomial (Clopper-Pearson); covers the drawing of images, taken as independent. Of PPV and "
+    "NPV at the site's prevalence: from the exact bounds of sensitivity and specificity at 97.5 % each.",
+    "pairs": "95 %, exact binomial over disjoint pairs of a positive and a negative patient; for an AUC of 1 or 0, of "
+    "which the other methods know no spread.",
     "folds": "mean and standard deviation over folds, as the paper has it; covers neither the drawing of patients nor "
     "anything beyond these folds.",
 }
@@ -60,12 +72,24 @@ def auc_figure(scored: Scored, resampling: Callable[[Scored], Resampling]) -> Fi
     """AUC with the bootstrap's and DeLong's intervals."""
     if not scored.both_classes:
         return Figure(float("nan"), len(scored), {})
-    figures = _weighted_auc(scored.labels, scored.scores)
+    figures = weighted_auc(scored.labels, scored.scores)
     rounds = resampling(scored).over(lambda weights: figures(weights)[:, np.newaxis])[:, 0]
     intervals = {"bootstrap": percentile_interval(rounds)}
     if min(int(scored.positive.sum()), int((~scored.positive).sum())) > 1:
         intervals["delong"] = delong(scored.labels, scored.scores).interval()
-    return Figure(auc(scored.labels, scored.scores), len(scored), intervals)
+    value = auc(scored.labels, scored.scores)
+    if value in (0.0, 1.0):
+        pairs = _disjoint_pairs(scored)
+        intervals["pairs"] = exact_interval(pairs if value else 0, pairs)
+    return Figure(value, len(scored), intervals)
+
+
+def _disjoint_pairs(scored: Scored) -> int:
+    """How many pairs of a positive and a negative patient there are of whom no two share a patient."""
+    names = np.asarray(scored.patients)
+    ill = set(names[scored.positive].tolist())
+    well = set(names[~scored.positive].tolist())
+    return max(min(len(ill - well), len(well - ill)), 1)
 
 
 def share_figure(events: Flags, scored: Scored, resampling: Callable[[Scored], Resampling]) -> Figure:
@@ -121,8 +145,29 @@ def confusion_figures(
         right, of = _proportion(counts, name)
         if name in PROPORTIONS and of:
             intervals["exact"] = exact_interval(right, of)
+        if name.endswith("_at_prevalence") and prevalence is not None and len(scored):
+            intervals["exact"] = _exact_at_prevalence(counts, name, prevalence)
         found[name] = Figure(float(values[0]), of, intervals)
     return counts, found
+
+
+def _exact_at_prevalence(counts: Confusion, name: str, prevalence: float) -> Bounds:
+    """The figure's range over the exact bounds of sensitivity and specificity, at 97.5 % each."""
+    sides = [_proportion(counts, each) for each in ("sensitivity", "specificity")]
+    if not all(of for _, of in sides):
+        return NO_BOUNDS
+    bounds = [exact_interval(right, of, 0.975) for right, of in sides]
+    low, high = (_predictive(name, bounds[0][end], bounds[1][end], prevalence) for end in (0, 1))
+    return low, high
+
+
+def _predictive(name: str, sensitivity: float, specificity: float, prevalence: float) -> float:
+    """PPV or NPV; both grow with both."""
+    ill, well = prevalence, 1 - prevalence
+    right, wrong = sensitivity * ill, (1 - specificity) * well
+    if name.startswith("npv"):
+        right, wrong = specificity * well, (1 - sensitivity) * ill
+    return right / (right + wrong) if right + wrong else float("nan")
 
 
 def _ratios(counts: Doubles, prevalence: float | None) -> dict[str, Doubles]:
@@ -140,8 +185,7 @@ def _ratios(counts: Doubles, prevalence: float | None) -> dict[str, Doubles]:
         if prevalence is not None:
             ill, well = prevalence, 1 - prevalence
             sensitivity, specificity = found["sensitivity"], found["specificity"]
-            raised_ill, raised_well = sensitivity * ill, (1 - specificity) * well
-            found["ppv_at_prevalence"] = raised_ill / (raised_ill + raised_well)
+            found["ppv_at_prevalence"] = sensitivity * ill / (sensitivity * ill + (1 - specificity) * well)
             found["npv_at_prevalence"] = specificity * well / (specificity * well + (1 - sensitivity) * ill)
     return found
 

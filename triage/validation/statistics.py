@@ -5,7 +5,8 @@ What SciPy and statsmodels have is taken from them; DeLong's variance and weight
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,28 +113,40 @@ def delong(labels: Floats, *scores: Floats) -> DeLong:
     return DeLong(of_positives.mean(1), np.asarray(covariance, dtype=np.float64))
 
 
-@dataclass(frozen=True)
 class Resampling:
     """Patients drawn with replacement, ``rounds`` times, the same draws for every figure: seeded, so that it repeats.
 
-    An image's weight in a round is how often its patient was drawn.
+    An image's weight in a round is how often its patient was drawn. The draws are kept, a byte for each.
     """
 
-    patients: Sequence[str]
-    rounds: int = 2000
-    seed: int = 0
+    def __init__(self, patients: Sequence[str], rounds: int = 2000, seed: int = 0) -> None:
+        _, member_of = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
+        self._member_of = member_of
+        count = int(member_of.max()) + 1
+        rng = np.random.default_rng(seed)
+        self._drawn = np.concatenate(
+            [_counts(rng.integers(0, count, (end - start, count)), count) for start, end in _blocks(rounds)]
+        )
 
     def over(self, figures: Callable[[Doubles], Doubles]) -> Doubles:
-        """``figures`` (b, n) -> (b, k) of every round, (rounds, k)."""
-        return np.concatenate([figures(block) for block in self._blocks(100)])
+        """``figures``, a function from weights (b, n) to (b, k), over all rounds: (rounds, k)."""
+        return np.concatenate(
+            [
+                figures(self._drawn[start:end][:, self._member_of].astype(np.float64))
+                for start, end in _blocks(len(self._drawn))
+            ]
+        )
 
-    def _blocks(self, block: int) -> Iterator[Doubles]:
-        _, member_of = np.unique(np.asarray(self.patients, dtype=str), return_inverse=True)
-        count = int(member_of.max()) + 1
-        rng = np.random.default_rng(self.seed)
-        for start in range(0, self.rounds, block):
-            drawn = rng.multinomial(count, np.full(count, 1 / count), min(block, self.rounds - start))
-            yield drawn[:, member_of].astype(np.float64)
+
+def _blocks(rounds: int) -> list[tuple[int, int]]:
+    return [(start, min(start + 100, rounds)) for start in range(0, rounds, 100)]
+
+
+def _counts(drawn: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.uint8]:
+    """How often each of ``count`` patients is in each row of ``drawn``."""
+    offset = np.arange(len(drawn))[:, np.newaxis] * count
+    counted = np.bincount((drawn + offset).ravel(), minlength=drawn.shape[0] * count)
+    return np.minimum(counted, 255).astype(np.uint8).reshape(len(drawn), count)
 
 
 def percentile_interval(values: Doubles) -> Bounds:
@@ -175,11 +188,15 @@ def mcnemar(first_right: npt.NDArray[np.bool_], second_right: npt.NDArray[np.boo
 def t_test(first: Sequence[float], second: Sequence[float]) -> float:
     """The paper's test: two-sided p value of ``ttest_ind`` over a figure's replicates of two models.
 
-    It covers the repetition of training, not the drawing of the test images.
+    It covers the repetition of training, not the drawing of the test images. NaN if neither varies.
     """
     if min(len(first), len(second)) < 2:
         raise ValueError("a t-test needs two replicates of each")
-    return float(ttest_ind(first, second).pvalue)
+    if len(set(first)) == len(set(second)) == 1:
+        return float("nan")  # replicates that do not vary say nothing of what varying them does
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of one set that does not vary
+        return float(ttest_ind(first, second).pvalue)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,108 @@
+"""A manifest made ready to be scored: what can be wrong with it is found before the first image is opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+from triage.model.card import ModelCard
+from triage.validation.manifest import ManifestError, Row, read_manifest
+
+
+@dataclass(frozen=True)
+class Member:
+    """One image: its name (path relative to the manifest), its row, and the SHA-256 of its bytes."""
+
+    name: str
+    row: Row
+    digest: str
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The images that are validated on. ``duplicates`` counts those whose bytes an earlier one has too."""
+
+    manifest: Path
+    sha256: str
+    split: str
+    members: tuple[Member, ...]
+    duplicates: int
+    left_out: int = 0
+
+
+def open_cohort(
+    manifest: Path,
+    *,
+    split: str = "",
+    allow_duplicates: bool = False,
+    progress: Callable[[int, int], None] = lambda _, __: None,
+) -> Cohort:
+    """The rows of ``manifest``, or those of one ``split``. Raises ManifestError that names what is wrong.
+
+    Beside what ``read_manifest`` checks: both classes are there, and no two files hold the same bytes (unless allowed,
+    for published cohorts that do; never with contradicting labels).
+    """
+    rows = [row for row in read_manifest(manifest) if not split or row.split == split]
+    if not rows:
+        raise ManifestError(f"{manifest} has no row of split {split!r}")
+    classes = {row.label for row in rows}
+    if len(classes) == 1:
+        raise ManifestError(f"{manifest}: every label is {classes.pop()}; measuring needs both classes")
+    members = []
+    for row in rows:
+        members.append(Member(_name(row, manifest), row, _digest(row, manifest)))
+        progress(1, len(rows))
+    duplicates = _duplicates(manifest, members, allow_duplicates)
+    return Cohort(manifest, sha256(manifest.read_bytes()).hexdigest(), split, tuple(members), duplicates)
+
+
+def training_patients(folder: Path, card: ModelCard) -> frozenset[str] | None:
+    """The public identifiers of the patients that trained the model; None if its card does not list them."""
+    if card.training.patients_file is None:
+        return None
+    lines = (folder / card.training.patients_file).read_text(encoding="utf-8").splitlines()
+    return frozenset(line.strip() for line in lines if line.strip())
+
+
+def without(cohort: Cohort, patients: frozenset[str]) -> Cohort:
+    """The cohort without these patients. Raises ManifestError if one class or nothing is left."""
+    kept = tuple(member for member in cohort.members if member.row.patient not in patients)
+    if len({member.row.label for member in kept}) < 2:
+        raise ManifestError(f"{cohort.manifest}: without the model's training patients no two classes are left")
+    return replace(cohort, members=kept, left_out=len(cohort.members) - len(kept))
+
+
+def _name(row: Row, manifest: Path) -> str:
+    return Path(os.path.relpath(row.image, manifest.parent)).as_posix()
+
+
+def _digest(row: Row, manifest: Path) -> str:
+    try:
+        with row.image.open("rb") as file:
+            digest = sha256()
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    except OSError as error:
+        raise ManifestError(f"{manifest}, line {row.line}: {row.image} cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def _duplicates(manifest: Path, members: Sequence[Member], allowed: bool) -> int:
+    first: dict[str, Member] = {}
+    count = 0
+    for member in members:
+        earlier = first.setdefault(member.digest, member)
+        if earlier is member:
+            continue
+        where = (
+            f"{manifest}, line {member.row.line}: {member.row.image} holds the same bytes as line {earlier.row.line}"
+        )
+        if earlier.row.label != member.row.label:
+            raise ManifestError(f"{where} and another label")
+        if not allowed:
+            raise ManifestError(f"{where}; --allow-duplicates lets a published cohort that has them through")
+        count += 1
+    return count
