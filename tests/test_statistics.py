@@ -190,6 +190,7 @@ def test_kappa_is_scikit_learn_s_and_its_interval_holds_it() -> None:
     assert found.kappa_bounds[0] < found.kappa < found.kappa_bounds[1]
     assert agreement(first, first).kappa == 1
     assert math.isnan(agreement(np.ones(5), np.ones(5)).kappa)
+    assert agreement(np.ones(4), np.array([1.0, 0.0, 1.0, 0.0])).kappa == 0
 
 
 def test_confusion_figures_are_scikit_learn_s() -> None:

@@ -15,7 +15,7 @@ import click
 
 from triage.errors import EXIT_CANNOT_START, StartError
 from triage.settings import Settings, SettingsError, dump, load, reference
-from triage.validation.commands import validate
+from triage.validation import commands as validation
 
 if TYPE_CHECKING:
     from triage.spool import Spool
@@ -36,6 +36,7 @@ def triage(context: click.Context, config: Path | None) -> None:
     chosen = config or (Path(os.environ["TRIAGE_CONFIG"]) if os.environ.get("TRIAGE_CONFIG") else None)
     context.obj["config"] = chosen
     context.obj["settings"] = lambda: _settings(context)
+    context.obj["data"] = Path(os.environ["TRIAGE_DATA"]) if os.environ.get("TRIAGE_DATA") else None
 
 
 def _settings(context: click.Context) -> Settings:
@@ -283,7 +284,8 @@ def demo(context: click.Context, ends: bool) -> None:
         sys.exit(run(settings, context.obj["config"], os.environ, ends))
 
 
-triage.add_command(validate)
+for command in (validation.validate, validation.agreement, validation.card):
+    triage.add_command(command)
 
 
 @contextmanager

@@ -53,5 +53,50 @@ def validate(context: click.Context, /, **options: Any) -> None:
     sys.exit(0 if passed else NOT_PASSED)
 
 
+@click.command()
+@click.option("--data", type=_FOLDER, help="Folder of the lists; default: TRIAGE_DATA.")
+@click.option("--readers", type=_FILE, help="Readers' calls beside them: image, reader, label.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the page there instead of printing."
+)
+@click.pass_context
+def agreement(context: click.Context, data: Path | None, readers: Path | None, out: Path | None) -> None:
+    """Recompute from the published lists what Tang et al. report of their labels and readers."""
+    from triage.validation.agreement_page import page
+
+    folder = data or context.obj["data"]
+    if folder is None:
+        raise _CannotStart("give --data, or set TRIAGE_DATA to the folder that holds nih-tang-splits")
+    try:
+        _deliver(page(folder, readers), out)
+    except StartError as error:
+        raise _CannotStart(str(error)) from error
+
+
+@click.command()
+@click.argument("folder", type=_FOLDER)
+@click.option("--metrics", multiple=True, type=_FILE, help="A metrics.json of this model (several allowed).")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the page there instead of printing."
+)
+def card(folder: Path, metrics: tuple[Path, ...], out: Path | None) -> None:
+    """Write the card of the model in FOLDER as a page, after CLAIM 2024 and TRIPOD+AI."""
+    from triage.model.card import load_card
+    from triage.validation.card_page import card_page, read_metrics
+
+    try:
+        _deliver(card_page(load_card(folder.resolve()), [read_metrics(file) for file in metrics]), out)
+    except StartError as error:
+        raise _CannotStart(str(error)) from error
+
+
+def _deliver(text: str, out: Path | None) -> None:
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+
+
 class _CannotStart(click.ClickException):
     exit_code = EXIT_CANNOT_START

@@ -222,6 +222,7 @@ def agreement(first: Floats, second: Floats) -> Agreement:
     n, agreed = int(table.sum()), int(table[0, 0] + table[1, 1])
     if len(set(one)) == len(set(two)) == 1:  # no chance-corrected agreement of readers who say the same of every image
         return Agreement(n, agreed, exact_interval(agreed, n), float("nan"), NO_BOUNDS)
-    found = cohens_kappa(table)
+    with np.errstate(invalid="ignore", divide="ignore"):  # its z value, of a reader who says the same of every image
+        found = cohens_kappa(table)
     bounds = (max(float(found.kappa_low), -1.0), min(float(found.kappa_upp), 1.0))
     return Agreement(n, agreed, exact_interval(agreed, n), float(found.kappa), bounds)
