@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -266,8 +267,6 @@ def test_a_bar_that_cannot_be_held_ends_the_command(tmp_path: Path, models: Path
 
 
 def test_training_patients_are_counted_or_left_out(tmp_path: Path, images: Path, manifest: Path) -> None:
-    from hashlib import sha256
-
     listed = b"p0\np1\n"
     training = {"data": [], "images": 2, "recipe": "none", "patients_file": "patients.txt"}
     (tmp_path / "known").mkdir()
@@ -311,6 +310,24 @@ def test_two_models_readers_and_replicates_side_by_side(
     majority = next(each for each in found["readers"] if each["name"] == "majority of readers")
     assert majority["accuracy"]["value"] == 1
     assert found["replicates"]["first"]["n"] == 2
+
+
+def test_a_manifest_with_readers_columns_and_notes(tmp_path: Path, models: Path, images: Path) -> None:
+    """As ``triage readers labels`` and ``training prepare`` write them."""
+    told = [replace(row, columns={**row.columns, "reader_B": str(row.label), "readers": "1"}) for row in rows(images)]
+    path = tmp_path / "cohort.csv"
+    write_manifest(path, told)
+    note = "patient independence is not proven"
+    record = {"manifest_sha256": sha256(path.read_bytes()).hexdigest(), "warnings": [note]}
+    (tmp_path / "cohort.csv.json").write_text(json.dumps(record))
+    assert run(models / "tiny-adult", path, tmp_path / "out").exit_code == 0
+    found = metrics_in(tmp_path / "out")
+    assert [(each["name"], each["sensitivity"]["value"]) for each in found["readers"]] == [("B", 1)]
+    assert not [name for name in found["subgroups"] if name.startswith("reader")]
+    assert note in found["warnings"]
+    path.write_text(path.read_text() + "\n")
+    done = run(models / "tiny-adult", path, tmp_path / "out")
+    assert done.exit_code == 78 and "another state" in done.output
 
 
 def test_scores_out_of_fold_are_measured_instead_and_said_to_be(tmp_path: Path, models: Path, images: Path) -> None:
@@ -380,3 +397,15 @@ def test_the_page_needs_nothing_but_the_record(tmp_path: Path, models: Path, man
     card = json.loads((models / "tiny-adult" / "card.json").read_text())
     page = render(metrics_in(tmp_path / "out"), card)
     assert page == (tmp_path / "out" / "report.html").read_text()
+
+
+def test_the_paper_s_verdict_decides_the_status_too(tmp_path: Path, models: Path, manifest: Path) -> None:
+    done = run(models / "tiny-adult", manifest, tmp_path / "out", "--paper", "wcmc", "--require", "auc_lower>=0.01")
+    assert done.exit_code == 1
+    found = metrics_in(tmp_path / "out")
+    assert found["bars"][0]["holds"] is True
+    assert found["paper"]["verdict"] == "cannot be compared"
+    assert "12 negative, 12 positive; the paper has 234 and 390" in " ".join(found["paper"]["obstacles"])
+    assert "0.9851" in (tmp_path / "out" / "report.html").read_text()
+    done = run(models / "tiny-adult", manifest, tmp_path / "other", "--paper", "chexpert")
+    assert done.exit_code == 78 and "nih-consensus" in done.output

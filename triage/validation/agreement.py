@@ -19,7 +19,7 @@ from triage.validation.external import Scores
 from triage.validation.measure import Draws
 from triage.validation.measures import Figure, auc_figure, confusion_figures
 from triage.validation.scored import Scored
-from triage.validation.statistics import Agreement, Doubles, agreement
+from triage.validation.statistics import Agreement, Doubles, agreement, mean_and_sd
 
 ATTENDING, CONSENSUS = "test_attending_rad.txt", "test_rad_consensus_voted3.txt"
 TRAIN, VALIDATION = "train.txt", "val.txt"
@@ -108,13 +108,9 @@ def over_pairs(readers: Mapping[str, Scores]) -> Pairs:
     found = [between(readers[one], readers[two]) for one, two in combinations(sorted(readers), 2)]
     return Pairs(
         len(found),
-        _mean_and_deviation([each.agreement for each in found]),
-        _mean_and_deviation([each.kappa for each in found]),
+        mean_and_sd([each.agreement for each in found]),
+        mean_and_sd([each.kappa for each in found]),
     )
-
-
-def _mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
 def _values(calls: Calls, names: Sequence[str]) -> Doubles:

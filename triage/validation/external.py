@@ -14,6 +14,9 @@ from triage.reasons import Reason
 from triage.validation.cohort import Member
 from triage.validation.predictions import Prediction, PredictionsError
 
+READER = "reader_"
+"""Prefix of a column that holds a reader's calls."""
+
 _VALUES = ("probability", "logit", "label")
 Scores = Mapping[str, float | None]
 
@@ -29,17 +32,27 @@ def read_scores(file: Path) -> dict[str, float | None]:
 def read_readers(file: Path) -> dict[str, dict[str, float | None]]:
     """Calls of several readers, by reader and image: CSV with ``image``, ``reader`` and ``label``, a row for each call.
 
-    A file without ``reader`` is of one reader, named like the file. Raises PredictionsError.
+    Or a column ``reader_NAME`` for each, as ``triage readers`` writes them; a file with neither is of one reader, named
+    like the file. Raises PredictionsError.
     """
     readers: dict[str, dict[str, float | None]] = {}
     for record in _records(file):
-        value = _value_of({"label": record.get("label")}, file)
-        if value not in (None, 0.0, 1.0):
-            raise PredictionsError(f"{file}: label {value:g} of {record.get('image')} is neither 0 nor 1")
-        readers.setdefault(record.get("reader") or file.stem, {})[_image_of(record, file)] = value
+        for name, value in _calls_of(record, file).items():
+            readers.setdefault(name, {})[_image_of(record, file)] = value
     if not readers:
         raise PredictionsError(f"{file} has no rows")
     return readers
+
+
+def manifest_readers(members: Sequence[Member], manifest: Path) -> dict[str, dict[str, float | None]]:
+    """Calls in the manifest's own columns ``reader_NAME``. Raises PredictionsError."""
+    names = sorted({name for member in members for name in member.row.columns if name.startswith(READER)})
+    return {
+        name.removeprefix(READER): {
+            member.name: _call_of(member.row.columns.get(name, ""), name, manifest) for member in members
+        }
+        for name in names
+    }
 
 
 def aligned(scores: Scores, members: Sequence[Member], file: Path) -> list[float | None]:
@@ -96,6 +109,20 @@ def _of(member: Member, scores: Scores, by_file: Scores, repeated: set[str]) -> 
         return scores[member.name]
     bare = Path(member.name).stem
     return None if bare in repeated else by_file.get(bare)
+
+
+def _calls_of(record: Mapping[str, Any], file: Path) -> dict[str, float | None]:
+    wide = [name for name in record if name and name.startswith(READER)]
+    if wide:
+        return {name.removeprefix(READER): _call_of(record[name], name, file) for name in wide}
+    return {record.get("reader") or file.stem: _call_of(record.get("label"), "label", file)}
+
+
+def _call_of(text: str | None, column: str, file: Path) -> float | None:
+    value = _value_of({"label": text}, file)
+    if value not in (None, 0.0, 1.0):
+        raise PredictionsError(f"{file}: {column} {value:g} is neither 0 nor 1")
+    return value
 
 
 def _records(file: Path) -> list[dict[str, Any]]:

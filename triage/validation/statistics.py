@@ -19,6 +19,8 @@ Floats = npt.NDArray[np.floating]
 Doubles = npt.NDArray[np.float64]
 Bounds = tuple[float, float]
 
+ROUNDS = 2000
+"""Rounds of the bootstrap."""
 NO_BOUNDS: Bounds = (float("nan"), float("nan"))
 
 
@@ -33,24 +35,33 @@ def auc(labels: Floats, scores: Floats) -> float:
 
 
 def patient_bootstrap(
-    figure: Callable[[npt.NDArray[np.int64]], float], patients: Sequence[str], *, rounds: int = 2000, seed: int = 0
+    figure: Callable[[npt.NDArray[np.int64]], float], patients: Sequence[str], *, rounds: int = ROUNDS, seed: int = 0
 ) -> Bounds:
     """95 % percentile interval of ``figure(indices)`` when whole patients are drawn with replacement.
 
-    Rounds in which the figure is not defined (one class only) are drawn again.
+    Rounds in which the figure is not defined (one class only) are drawn again; ValueError if that never ends.
     """
+    low, high = np.percentile(bootstrap_values(figure, patients, rounds=rounds, seed=seed), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def bootstrap_values(
+    figure: Callable[[npt.NDArray[np.int64]], float], patients: Sequence[str], *, rounds: int = ROUNDS, seed: int = 0
+) -> list[float]:
+    """``figure(indices)`` of each round of a patient-clustered bootstrap."""
     names = np.asarray(patients)
     groups = [np.flatnonzero(names == name) for name in np.unique(names)]
     rng = np.random.default_rng(seed)
     values: list[float] = []
-    while len(values) < rounds:
+    for _ in range(20 * rounds):
         drawn = rng.integers(0, len(groups), len(groups))
         try:
             values.append(figure(np.concatenate([groups[index] for index in drawn])))
         except ValueError:
             continue
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
+        if len(values) == rounds:
+            return values
+    raise ValueError("the figure is hardly ever defined when patients are drawn anew")
 
 
 def exact_interval(successes: int, trials: int, confidence: float = 0.95) -> Bounds:
@@ -119,7 +130,7 @@ class Resampling:
     An image's weight in a round is how often its patient was drawn. The draws are kept, a byte for each.
     """
 
-    def __init__(self, patients: Sequence[str], rounds: int = 2000, seed: int = 0) -> None:
+    def __init__(self, patients: Sequence[str], rounds: int = ROUNDS, seed: int = 0) -> None:
         _, member_of = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
         self._member_of = member_of
         count = int(member_of.max()) + 1
@@ -175,6 +186,11 @@ def weighted_auc(labels: Floats, scores: Floats) -> Callable[[Doubles], Doubles]
             return np.asarray((high * below).sum(1) / pairs, dtype=np.float64)
 
     return figures
+
+
+def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and sample standard deviation, 0 for a single value."""
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
 def mcnemar(first_right: npt.NDArray[np.bool_], second_right: npt.NDArray[np.bool_]) -> tuple[int, int, float]:

@@ -66,7 +66,8 @@ def columns_of(members: Sequence[Member], predictions: Sequence[Prediction]) -> 
         "age": [_age_band(each.age_years) for each in predictions],
         "source": [member.row.source for member in members],
     }
-    free = sorted({name for member in members for name in member.row.columns} - _OWN)
+    named = {name for member in members for name in member.row.columns} - _OWN
+    free = sorted(name for name in named if not name.startswith("reader"))  # what readers said is no fact of the image
     known |= {name: [member.row.columns.get(name, "") for member in members] for name in free}
     columns, too_many = [], []
     for name, values in known.items():

@@ -180,7 +180,7 @@ def _compared(run: Run, policy: Policy, compute: Compute, progress: Progress) ->
     labels = [member.row.label for member in run.cohort.members]
     patients = [member.row.patient for member in run.cohort.members]
     others = {_label(path): _other_scores(path, run, policy, compute, progress) for path in run.request.versus}
-    readers: dict[str, external.Scores] = {}
+    readers: dict[str, external.Scores] = dict(external.manifest_readers(run.cohort.members, run.cohort.manifest))
     for file in run.request.readers:
         readers |= external.read_readers(file)
     if len(readers) > 2:
@@ -288,6 +288,7 @@ def _cohort(opened: Cohort, overlap: int | None) -> dict[str, Any]:
         "manifest_sha256": opened.sha256,
         "split": opened.split or None,
         "images_sha256": paper.digest_of((member.name, member.row.label) for member in opened.members),
+        "notes": list(opened.notes),
         "files_with_the_bytes_of_another": opened.duplicates,
         "images_of_training_patients": overlap,
         "images_of_training_patients_left_out": opened.left_out,

@@ -42,6 +42,7 @@ def _of_cohort(metrics: Mapping[str, Any]) -> Iterator[str]:
         )
     if image["patients"] < _FEW_PATIENTS:
         yield f"Only {image['patients']} patients: the bootstrap's intervals are too narrow; look at the exact ones."
+    yield from cohort["notes"]
     if cohort["files_with_the_bytes_of_another"]:
         yield f"{cohort['files_with_the_bytes_of_another']} files hold the bytes of another file of this cohort."
     if metrics["settings"]["any_age"]:
