@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,14 @@ def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None
     ):
         jobs = ScoreQueue(client)
         listener.run(
-            settings.listener, spool, high_water, metrics, jobs.enqueue, lambda: stopping.received, ports.append
+            settings.listener,
+            spool,
+            high_water,
+            metrics,
+            jobs.enqueue,
+            lambda: stopping.received,
+            ports.append,
+            _validation_namespace(settings, spool),
         )
 
 
@@ -83,16 +91,17 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
         _describe_models(metrics, settings, sessions, spool)
         is_ready.append(time.time())
         reconcile = partial(_sweep, settings, spool, redis_url, metrics)
-        worker.run(
-            spool,
-            scorer,
-            lambda: connect(redis_url, settings.redis.timeout_s),
-            reconcile,
-            stopping,
-            batch_size=settings.worker.batch_size,
-            tries=settings.worker.tries,
-            metrics=metrics,
-        )
+        with _validation_scored(settings, spool, sessions, policy):
+            worker.run(
+                spool,
+                scorer,
+                lambda: connect(redis_url, settings.redis.timeout_s),
+                reconcile,
+                stopping,
+                batch_size=settings.worker.batch_size,
+                tries=settings.worker.tries,
+                metrics=metrics,
+            )
     pool.close()
 
 
@@ -138,6 +147,27 @@ def web(settings: Settings, spool: Spool, redis_url: str) -> None:
         redis_url=redis_url,
         redis_timeout_s=settings.redis.timeout_s,
     )
+
+
+def _validation_namespace(settings: Settings, spool: Spool) -> Spool | None:
+    """Where what the validation AE title sends lies apart from patients; None where there is no such title."""
+    from triage.validation.namespace import open_namespace
+
+    return open_namespace(spool) if settings.listener.validation_ae_title else None
+
+
+def _validation_scored(
+    settings: Settings, spool: Spool, sessions: dict[str, Any], policy: Policy
+) -> AbstractContextManager[None]:
+    from triage.decoding import DecodePool
+    from triage.validation.namespace import scored_aside
+
+    namespace = _validation_namespace(settings, spool)
+    if namespace is None:
+        return nullcontext()
+    worker = settings.worker
+    make_pool = partial(DecodePool, worker.decode_processes, worker.decode_timeout_s)
+    return scored_aside(namespace, sessions, make_pool, policy, worker.batch_size)
 
 
 def load_sessions(settings: Settings) -> dict[str, Any]:

@@ -34,6 +34,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--exclude-training-patients", is_flag=True, help="Leave out patients whom the card names.")
 @click.option("--any-age", is_flag=True, help="Score patients of ages that the card does not cover.")
 @click.option("--allow-duplicates", is_flag=True, help="Let files of the same bytes through.")
+@click.option("--dicom", is_flag=True, help="Send the images through the running service of the settings.")
 @click.option("--rounds", default=2000, show_default=True, help="Rounds of the bootstrap.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
 @click.pass_context

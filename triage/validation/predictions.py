@@ -15,6 +15,7 @@ from triage.assess import Policy
 from triage.decision import Tag
 from triage.errors import StartError
 from triage.model.card import ModelCard
+from triage.model.registry import ADULT_FROM_YEARS
 from triage.predict import Compute, Models, predict
 from triage.radiograph.types import View
 from triage.reasons import LISTED_NOT_COUNTED, Reason
@@ -60,33 +61,53 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Scoring:
-    """How a cohort is scored. ``any_age`` lets the model score patients whom its card does not cover."""
+    """How a cohort is scored. ``any_age`` lets the model score patients whom its card does not cover.
+
+    ``way`` is ``files``, or ``dicom`` for what a running service scored.
+    """
 
     folder: Path
     card: ModelCard
     policy: Policy
     compute: Compute
     any_age: bool = False
+    way: str = "files"
 
     @property
     def key(self) -> str:
         """A digest of everything beside the image that a prediction rests on."""
-        parts = (self.card.model_sha256, self.card.model_dump_json(), repr(self.policy), str(self.any_age))
-        return sha256("\n".join((*parts, self.compute.provider)).encode()).hexdigest()[:16]
+        policy, compute = self.policy, self.compute
+        parts = (
+            self.card.model_dump_json(),
+            repr(policy.eligibility.frontal_descriptions),
+            repr((policy.operating_point, policy.registry.adult_when_age_unknown, self.any_age)),
+            compute.provider,
+            self.way,
+        )
+        return sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+Scorer = Callable[[Sequence[Member], Scoring], Iterator[Prediction]]
+"""Scores members in their order, lazily."""
 
 
 def score(
-    members: Sequence[Member], scoring: Scoring, file: Path, progress: Callable[[int], None] = lambda _: None
+    members: Sequence[Member],
+    scoring: Scoring,
+    file: Path,
+    progress: Callable[[int], None] = lambda _: None,
+    scorer: Scorer | None = None,
 ) -> list[Prediction]:
     """The prediction of every member, in their order; what ``file`` has already is not scored again.
 
     New ones are appended to ``file`` in pieces, each on the disk before the next is begun. Images are in memory a batch
-    at a time. Raises PredictionsError if ``file`` is of another model or other settings.
+    at a time. ``scorer`` is ``from_files`` unless given. Raises PredictionsError if ``file`` is of another model or
+    other settings.
     """
     known = _resumed(file, scoring.key)
     missing = [member for member in members if _identity(member) not in known]
     progress(len(members) - len(missing))
-    coming = _scored(missing, scoring)
+    coming = (scorer or from_files)(missing, scoring)
     while piece := list(islice(coming, _CHUNK)):
         append_durably(file, _lines(piece, header=not file.exists()))
         known.update({(each.image, each.digest, each.label): each for each in piece})
@@ -111,7 +132,7 @@ def read_predictions(file: Path) -> Iterator[Prediction]:
         raise PredictionsError(f"{file} was not written by this version of triage validate: choose another --out")
     try:
         for record in reader:
-            yield _prediction(record)
+            yield _read(record)
     except (KeyError, TypeError, ValueError) as error:
         raise PredictionsError(f"{file}, line {reader.line_num}: not a prediction: {error}") from error
 
@@ -124,7 +145,8 @@ def images(predictions: Sequence[Prediction], members: Sequence[Member]) -> list
     ]
 
 
-def _scored(members: Sequence[Member], scoring: Scoring) -> Iterator[Prediction]:
+def from_files(members: Sequence[Member], scoring: Scoring) -> Iterator[Prediction]:
+    """Each member scored by the path of ``triage predict``, in this process and its children."""
     models = Models({scoring.card.name: scoring.folder}, {scoring.card.name: scoring.card}, forced=scoring.card.name)
     # Validation is no clinical use: it is how one learns whether a model is more than a demonstration.
     policy = replace(scoring.policy, registry=replace(scoring.policy.registry, allow_demo=True, disabled=frozenset()))
@@ -136,14 +158,35 @@ def _scored(members: Sequence[Member], scoring: Scoring) -> Iterator[Prediction]
 
 
 def _as_for_a_patient(member: Member, record: Mapping[str, Any], scoring: Scoring) -> Prediction:
-    """A named model scores whatever the age, and a picture has no tags: what the manifest knows decides both."""
-    age = record["age_years"] if record["age_years"] is not None else member.row.age
-    view = record["view"] if record["view"] not in (View.FRONTAL, View.UNKNOWN) else member.row.view or record["view"]
+    """What a named model does not look at: the age; and of a picture, which has no tags, what the manifest says."""
+    is_dicom = record["study_instance_uid"] is not None
+    age = record["age_years"] if is_dicom else member.row.age
+    view = record["view"] if is_dicom or record["view"] != View.FRONTAL else member.row.view or record["view"]
     refusal = None
-    if member.row.view.upper() in _LATERAL and record["view"] == View.FRONTAL:
+    if not is_dicom and member.row.view.upper() in _LATERAL:
         refusal = Reason.NOT_FRONTAL
-    elif age is not None and not scoring.any_age and not scoring.card.covers_age(age):
-        refusal = Reason.AGE_NOT_COVERED
+    elif not scoring.any_age and _age_would_matter(record, is_dicom=is_dicom):
+        refusal = _age_refusal(age, scoring, is_dicom=is_dicom)
+    return prediction(member, scoring, record, view=str(view), age=age, refusal=refusal)
+
+
+def _age_would_matter(record: Mapping[str, Any], *, is_dicom: bool) -> bool:
+    """The service looks at the age of an eligible object, before it decodes the pixels."""
+    return record["probability"] is not None or (is_dicom and record["reasons"] == [Reason.UNDECODABLE])
+
+
+def _age_refusal(age: float | None, scoring: Scoring, *, is_dicom: bool) -> Reason | None:
+    """As the registry would choose; a picture of unknown age is taken to be of one that the model is for."""
+    if age is None and is_dicom and not scoring.policy.registry.adult_when_age_unknown:
+        return Reason.AGE_UNKNOWN
+    known = ADULT_FROM_YEARS if age is None and is_dicom else age
+    return None if known is None or scoring.card.covers_age(known) else Reason.AGE_NOT_COVERED
+
+
+def prediction(
+    member: Member, scoring: Scoring, record: Mapping[str, Any], *, view: str, age: float | None, refusal: Reason | None
+) -> Prediction:
+    """A record of the service's, of this member; with a ``refusal`` its score does not stand."""
     return Prediction(
         image=member.name,
         digest=member.digest,
@@ -153,16 +196,16 @@ def _as_for_a_patient(member: Member, record: Mapping[str, Any], scoring: Scorin
         tag=str(Tag.NOT_ASSESSED if refusal else record["tag"]),
         probability=None if refusal else record["probability"],
         reasons=(str(refusal),) if refusal else tuple(record["reasons"]),
-        view=str(view),
+        view=view,
         age_years=age,
         distance=record["distance"],
     )
 
 
-def _of_member(prediction: Prediction, member: Member) -> Prediction:
+def _of_member(found: Prediction, member: Member) -> Prediction:
     """The study that the manifest names goes before the one in the image; an image without either is a study."""
-    study = member.row.columns.get("study") or prediction.study or member.name
-    return replace(prediction, study=study)
+    study = member.row.columns.get("study") or found.study or member.name
+    return replace(found, study=study)
 
 
 def _identity(member: Member) -> tuple[str, str, int]:
@@ -200,7 +243,7 @@ def _lines(predictions: Sequence[Prediction], *, header: bool) -> str:
     return text.getvalue()
 
 
-def _prediction(record: Mapping[str, str]) -> Prediction:
+def _read(record: Mapping[str, str]) -> Prediction:
     def number(name: str) -> float | None:
         return float(record[name]) if record[name] else None
 

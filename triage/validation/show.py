@@ -12,8 +12,12 @@ from rich.table import Table
 from triage.errors import StartError
 from triage.predict import Compute
 from triage.roles import policy_of
+from triage.send import Destination
 from triage.settings import Settings
+from triage.spool import Spool, SpoolError
 from triage.validation import paper
+from triage.validation.namespace import open_namespace
+from triage.validation.over_dicom import Service
 from triage.validation.validate import METRICS, REPORT, Request, validate
 
 
@@ -22,6 +26,7 @@ def run_validation(settings: Settings, options: Mapping[str, Any]) -> bool:
     request = Request(**options)
     if request.paper is not None and request.paper not in paper.names():
         raise StartError(f"--paper {request.paper}: there are {', '.join(paper.names())}")
+    service = _service(settings, request) if request.dicom else None
     worker = settings.worker
     compute = Compute(worker.provider, worker.threads, worker.decode_processes)
     with _progress() as bar:
@@ -32,10 +37,26 @@ def run_validation(settings: Settings, options: Mapping[str, Any]) -> bool:
                 tasks[what] = bar.add_task(what, total=total or None)
             bar.advance(tasks[what], more)
 
-        outcome = validate(request, policy_of(settings), compute, progress)
+        outcome = validate(request, policy_of(settings), compute, progress, service)
     _print(outcome.metrics)
     Console().print(f"{request.out / REPORT}  {request.out / METRICS}", highlight=False)
     return outcome.passed
+
+
+def _service(settings: Settings, request: Request) -> Service:
+    """The running service of these settings, with the spool that lies on this machine. Raises StartError."""
+    listener = settings.listener
+    if not listener.validation_ae_title:
+        raise StartError("--dicom needs listener.validation_ae_title in the settings of service and command")
+    if request.any_age or request.scores:
+        raise StartError("--dicom measures the service as it is: --any-age and --scores do not go with it")
+    try:
+        namespace = open_namespace(Spool.open(settings.spool.path))
+    except (SpoolError, OSError) as error:
+        raise StartError(f"--dicom reads the results in the service's spool on this machine: {error}") from error
+    host = "127.0.0.1" if listener.host == "0.0.0.0" else listener.host
+    destination = Destination(host, listener.port, listener.ae_title, listener.validation_ae_title)
+    return Service(destination, namespace)
 
 
 def _print(metrics: Mapping[str, Any]) -> None:
@@ -52,6 +73,10 @@ def _print(metrics: Mapping[str, Any]) -> None:
     for each in metrics["bars"]:
         mark = "[green]holds[/]" if each["holds"] else "[bold red]fails[/]"
         console.print(f"{mark}  {each['bar']}  (found {_number(each['bound'])})", highlight=False)
+    if metrics["dicom"]:
+        wrong, count = len(metrics["dicom"]["disagreements"]), metrics["dicom"]["images"]
+        told = f"[bold red]{wrong} of {count} images[/] differ" if wrong else f"[green]all {count} images agree[/]"
+        console.print(f"service and files: {told}")
     if metrics["paper"]:
         console.print(f"against {metrics['paper']['cohort']['title']}: [bold]{metrics['paper']['verdict']}[/]")
         for obstacle in metrics["paper"]["obstacles"]:

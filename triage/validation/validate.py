@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,10 +14,11 @@ from typing import Any
 from triage.assess import Policy
 from triage.model.card import CARD, ModelCard, load_card
 from triage.predict import Compute
-from triage.validation import bars, cohort, external, maps, paper, predictions
+from triage.validation import bars, cohort, external, maps, over_dicom, paper, predictions
 from triage.validation.cohort import Cohort
 from triage.validation.measure import Draws, Options, Point, coverage_reasons, measured, over_folds, points_of
 from triage.validation.measures import METHODS
+from triage.validation.over_dicom import Service
 from triage.validation.predictions import Prediction, Scoring
 from triage.validation.scored import Image, Scored, per_image
 from triage.validation.statistics import auc
@@ -27,6 +28,8 @@ from triage.validation.warn import warnings_of
 
 SCHEMA = 1
 METRICS, REPORT, PREDICTIONS = "metrics.json", "report.html", "predictions.csv"
+FILES_ALONE = "predictions-of-the-files.csv"
+"""Beside the service's predictions, where both ways are taken."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many more are done, and of how many."""
@@ -53,6 +56,7 @@ class Request:
     exclude_training_patients: bool = False
     any_age: bool = False
     allow_duplicates: bool = False
+    dicom: bool = False
     rounds: int = 2000
     seed: int = 0
 
@@ -79,8 +83,13 @@ class Run:
     draws: Draws
 
 
-def validate(request: Request, policy: Policy, compute: Compute, progress: Progress) -> Outcome:
+def validate(
+    request: Request, policy: Policy, compute: Compute, progress: Progress, service: Service | None = None
+) -> Outcome:
     """Validate, and write what came out below ``request.out``.
+
+    With ``request.dicom`` the images go through the DICOM port of ``service``, and beside it through the files alone:
+    passing needs both to agree on every image.
 
     Raises StartError (of model, manifest, bars, files of scores) before anything is scored, with what to put right.
     """
@@ -99,15 +108,24 @@ def validate(request: Request, policy: Policy, compute: Compute, progress: Progr
     trained = cohort.training_patients(folder, card)
     if request.exclude_training_patients:
         opened = cohort.without(opened, trained or frozenset())
+    if service:
+        over_dicom.check_sendable(opened.members)
     request.out.mkdir(parents=True, exist_ok=True)
-    found = _predictions(request, folder, card, opened, policy, compute, progress)
+    scoring = Scoring(folder, card, policy, compute, request.any_age)
+    found = _predictions(request, opened, scoring, progress)
+    both_ways = None
+    if service:
+        alone, found = found, _through_service(request, opened, scoring, service, progress)
+        both_ways = {"images": len(found), "disagreements": over_dicom.disagreements(found, alone)}
     run = _run(request, card, opened, found, policy.operating_point)
     metrics = _metrics(run, trained, _compared(run, policy, compute, progress))
+    metrics["dicom"] = both_ways
     metrics["pointing_game"] = _pointing_game(run, folder, compute)
     held = [bars.hold(bar, metrics) for bar in wanted]
     metrics["bars"] = [{"bar": each.bar.text, "bound": each.bound, "holds": each.holds} for each in held]
     metrics["warnings"] = warnings_of(metrics, card)
     passed = all(each.holds for each in held) and (request.paper is None or metrics["paper"]["passes"])
+    passed = passed and not (both_ways and both_ways["disagreements"])
     metrics["passed"] = passed
     (request.out / METRICS).write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     write_report(run, metrics, request.out / REPORT, maps.Maps(folder, card, compute.threads))
@@ -125,24 +143,25 @@ def _look_at_files(request: Request) -> None:
         maps.read_boxes(request.boxes)
 
 
-def _predictions(
-    request: Request,
-    folder: Path,
-    card: ModelCard,
-    opened: Cohort,
-    policy: Policy,
-    compute: Compute,
-    progress: Progress,
-) -> list[Prediction]:
+def _predictions(request: Request, opened: Cohort, scoring: Scoring, progress: Progress) -> list[Prediction]:
     if request.scores:
         values = external.aligned(external.read_scores(request.scores), opened.members, request.scores)
-        found = external.as_predictions(values, opened.members, policy.operating_point)
+        found = external.as_predictions(values, opened.members, scoring.policy.operating_point)
         predictions.write(found, request.out / PREDICTIONS)
         return found
-    scoring = Scoring(folder, card, policy, compute, request.any_age)
-    return predictions.score(
-        opened.members, scoring, request.out / PREDICTIONS, _adding(progress, "scoring", len(opened.members))
-    )
+    file = request.out / (FILES_ALONE if request.dicom else PREDICTIONS)
+    return predictions.score(opened.members, scoring, file, _adding(progress, "scoring", len(opened.members)))
+
+
+def _through_service(
+    request: Request, opened: Cohort, scoring: Scoring, service: Service, progress: Progress
+) -> list[Prediction]:
+    counting = _adding(progress, "through the service", len(opened.members))
+    by_dicom = replace(scoring, way="dicom")
+    with over_dicom.alone(service):
+        return predictions.score(
+            opened.members, by_dicom, request.out / PREDICTIONS, counting, over_dicom.through(service)
+        )
 
 
 def _run(request: Request, card: ModelCard, opened: Cohort, found: Sequence[Prediction], operating_point: float) -> Run:
