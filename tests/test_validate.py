@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -409,3 +411,12 @@ def test_the_paper_s_verdict_decides_the_status_too(tmp_path: Path, models: Path
     assert "0.9851" in (tmp_path / "out" / "report.html").read_text()
     done = run(models / "tiny-adult", manifest, tmp_path / "other", "--paper", "chexpert")
     assert done.exit_code == 78 and "nih-consensus" in done.output
+
+
+def test_the_service_starts_without_what_only_validation_needs() -> None:
+    code = (
+        "import sys, triage.roles, triage.listener, triage.worker, triage.validation.aside, triage.cli;"
+        "print([name for name in ('scipy', 'sklearn', 'statsmodels', 'matplotlib', 'jinja2', 'torch') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -29,8 +29,9 @@ from triage.send import Destination
 from triage.settings import ListenerSettings, Settings
 from triage.spool import Spool
 from triage.validation import over_dicom
+from triage.validation.aside import scored_aside
 from triage.validation.manifest import Row, write_manifest
-from triage.validation.namespace import forget, open_namespace, scored_aside
+from triage.validation.namespace import forget, open_namespace
 from triage.validation.over_dicom import Service, ServiceError
 from triage.validation.predictions import read_predictions
 from triage.validation.validate import FILES_ALONE, Outcome, Request, validate

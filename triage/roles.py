@@ -160,7 +160,7 @@ def _validation_scored(
     settings: Settings, spool: Spool, sessions: dict[str, Any], policy: Policy
 ) -> AbstractContextManager[None]:
     from triage.decoding import DecodePool
-    from triage.validation.namespace import scored_aside
+    from triage.validation.aside import scored_aside
 
     namespace = _validation_namespace(settings, spool)
     if namespace is None:

@@ -44,11 +44,13 @@ def validate(context: click.Context, /, **options: Any) -> None:
     Writes metrics.json, report.html and predictions.csv; an ended run goes on where it was. Status 0 only if every bar
     that was asked for holds, in the worst case and on interval bounds.
     """
-    from triage.validation.show import run_validation
-
     settings = context.obj["settings"]()
     try:
+        from triage.validation.show import run_validation
+
         passed = run_validation(settings, options)
+    except ModuleNotFoundError as error:
+        raise _CannotStart(f"{error.name} is not installed: pip install 'cxr-triage[validate]'") from error
     except StartError as error:
         raise _CannotStart(str(error)) from error
     sys.exit(0 if passed else NOT_PASSED)
