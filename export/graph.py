@@ -1,49 +1,95 @@
-"""The network that ships: the members and their mirror images averaged, and the distance from the training images."""
+"""The network that ships: members and their mirror images averaged, and the distance from the training images."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from training.distribution import CONTRAST_SCALE, LEAST_CONTRAST, THUMBNAIL, Subspace
-from triage.radiograph.preprocess import PreprocessSpec
+from training.architectures import Network
+from training.config import InputConfig
+from training.distribution import CONTRAST_SCALE, LEAST_CONTRAST, Subspace, averaging
+from training.errors import TrainingError
+from training.predict import centre
 
 OPSET = 18
 
 
-class Shipped(nn.Module):
-    """``image`` (n, 1, s, s) as ``preprocess`` makes it, to ``logit``, ``probability`` and ``distance``, each (n,).
+@dataclass(frozen=True)
+class Curve:
+    """Calibration: the logistic function of ``slope`` times logit plus ``intercept``."""
 
-    The logit is the mean over the members and over the image and its mirror image.
+    slope: float
+    intercept: float
+
+
+class Shipped(nn.Module):
+    """``image`` (n, 1, s, s) as ``preprocess`` makes it, to the outputs that ``names`` lists.
+
+    ``logit``, ``probability`` and ``distance`` are (n,). The logit is the mean over the members and, where the run
+    scores so, over the image and its mirror image. ``cam`` (n, h, w), where every member has one, is their mean class
+    activation map: its mean plus ``bias`` is the logit. ``calibrated_probability`` (n,) is there where calibrated.
     """
 
-    def __init__(self, members: Sequence[nn.Module], output: int, subspace: Subspace, spec: PreprocessSpec) -> None:
+    def __init__(
+        self, members: Sequence[Network], output: int, subspace: Subspace, view: InputConfig, curve: Curve | None = None
+    ) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
-        self.output = output
+        self.networks = list(members)
+        self.output, self.view, self.curve = output, view, curve
+        spec = view.spec()
         self.deviation, self.mean_level = spec.deviation, spec.mean
-        self.step = spec.size // THUMBNAIL
-        self.centre, self.components, self.variances = (
+        self.has_map = has_map(members, view)
+        self.averaging, self.centre, self.components, self.variances = (
             nn.Parameter(torch.from_numpy(array.astype(np.float32)), requires_grad=False)
-            for array in (subspace.mean, subspace.components, subspace.variances)
+            for array in (averaging(spec.size), subspace.mean, subspace.components, subspace.variances)
         )
         self.scales = (subspace.inside, subspace.outside, subspace.contrast_variance * CONTRAST_SCALE)
         self.contrast_mean = subspace.contrast_mean
 
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    @property
+    def names(self) -> list[str]:
+        """Of the outputs, in their order."""
+        optional = (("cam", self.has_map), ("calibrated_probability", self.curve is not None))
+        return ["logit", "probability", "distance", *(name for name, there in optional if there)]
+
+    @property
+    def bias(self) -> float:
+        """What the mean of ``cam`` lacks to the logit."""
+        return float(np.mean([network.bias(self.output) for network in self.networks]))
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """See the class."""
-        both = (image, image.flip(3))
-        logits = [member(view)[:, self.output] for member in self.members for view in both]
+        logit, maps = self._scores(centre(image, self.view.size))
+        outputs = [logit, torch.sigmoid(logit), self._distance(image * self.deviation + self.mean_level)]
+        if self.has_map:
+            outputs.append(maps)
+        if self.curve is not None:
+            outputs.append(torch.sigmoid(logit * self.curve.slope + self.curve.intercept))
+        return tuple(outputs)
+
+    def _scores(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        logits, maps = [], []
+        for member in self.networks:
+            for mirrored in (False, True)[: 1 + self.view.flips]:
+                shown = image.flip(3) if mirrored else image
+                if not self.has_map:
+                    logits.append(member(shown)[:, self.output])
+                    continue
+                logit, found = member.with_map(shown, self.output)
+                logits.append(logit)
+                maps.append(found.flip(2) if mirrored else found)
         logit = torch.stack(logits).mean(0)
-        return logit, torch.sigmoid(logit), self._distance(image * self.deviation + self.mean_level)
+        return logit, torch.stack(maps).mean(0) if maps else logit
 
     def _distance(self, levels: torch.Tensor) -> torch.Tensor:
-        thumbnail = nn.functional.avg_pool2d(levels, self.step).flatten(1)
+        thumbnail = torch.matmul(torch.matmul(self.averaging, levels[:, 0]), self.averaging.T).flatten(1)
         centred = thumbnail - thumbnail.mean(1, keepdim=True)
         contrast = (centred * centred).mean(1, keepdim=True).sqrt().clamp(min=LEAST_CONTRAST)
         offset = centred / contrast - self.centre
@@ -55,17 +101,39 @@ class Shipped(nn.Module):
         return torch.stack([term / scale for term, scale in zip(terms, self.scales, strict=True)]).amax(0)
 
 
-def write(module: Shipped, size: int, path: Path) -> None:
-    """Write the graph as ONNX with a dynamic batch."""
+def has_map(members: Sequence[Network], view: InputConfig) -> bool:
+    """Whether there is a class activation map of the whole image: linear heads on means, and no crop."""
+    return all(member.pooled for member in members) and view.evaluation == "whole"
+
+
+def about_map(members: Sequence[Network], view: InputConfig) -> str:
+    """What the card says of the map."""
+    if has_map(members, view):
+        return (
+            "output cam: class activation map of the whole image, mean over members and mirror images; "
+            "its mean plus the head's bias is the logit (Zhou et al. 2016)"
+        )
+    if not all(member.pooled for member in members):
+        return "none: the head is not a linear layer on pooled features"
+    return "none: the network sees the image's centre only"
+
+
+def write(module: Shipped, path: Path) -> None:
+    """Write the graph as ONNX with a dynamic batch. TrainingError for a network that ONNX cannot hold."""
+    size = module.view.spec().size
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
-        torch.onnx.export(
-            module.eval(),
-            (torch.zeros(2, 1, size, size),),
-            str(path),
-            input_names=["image"],
-            output_names=["logit", "probability", "distance"],
-            dynamic_axes={name: {0: "n"} for name in ("image", "logit", "probability", "distance")},
-            opset_version=OPSET,
-            dynamo=False,
-        )
+        try:
+            torch.onnx.export(
+                module.eval(),
+                (torch.zeros(2, 1, size, size),),
+                str(path),
+                input_names=["image"],
+                output_names=module.names,
+                dynamic_axes={name: {0: "n"} for name in ("image", *module.names)},
+                opset_version=OPSET,
+                dynamo=False,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            detail = str(error).strip().splitlines()[0]
+            raise TrainingError(f"this network cannot be written as ONNX at {size} px: {detail}") from error

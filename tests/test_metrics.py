@@ -114,14 +114,16 @@ def test_a_decision_counts_its_tag_and_reasons():
 def test_a_model_is_in_one_state():
     registry = CollectorRegistry()
     metrics = create(registry)
-    metrics.set_model_state("nih-adult", ModelState.ENABLED)
-    metrics.set_model_state("nih-adult", ModelState.SHADOW)
+    states = [ModelState.ENABLED]
+    metrics.watch_model_state("nih-adult", lambda: states[-1])
 
-    states = {
-        state: registry.get_sample_value("cxr_triage_model_state", {"model": "nih-adult", "state": state})
-        for state in ModelState
-    }
-    assert states == {ModelState.ENABLED: 0, ModelState.SHADOW: 1, ModelState.DISABLED: 0}
+    for state in (ModelState.ENABLED, ModelState.SHADOW, ModelState.DISABLED):
+        states.append(state)
+        shown = {
+            each: registry.get_sample_value("cxr_triage_model_state", {"model": "nih-adult", "state": each})
+            for each in ModelState
+        }
+        assert shown == {each: each is state for each in ModelState}
 
 
 @pytest.mark.parametrize(("title", "label"), [("PACS", "PACS"), ("SCANNER^ZHANG", "other"), ("", "other")])

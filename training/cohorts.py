@@ -1,115 +1,109 @@
-"""Labelled radiographs: who, which image, what is known of it, and which part of its cohort it belongs to."""
+"""Labelled radiographs from manifests: who, which image, what is known of it, and on which side of the split it is."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-
-class CohortError(Exception):
-    """A cohort that cannot be trained on; the message names the row."""
+from training.config import DataConfig
+from training.errors import TrainingError
+from triage.validation.manifest import COLUMNS, ManifestError, Row, read_manifest
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One image. ``targets`` are what is known of it, by the name of an output; what is absent is unknown.
+class Case:
+    """One row of a manifest. ``patient`` is unique over cohorts; ``columns`` has every column as text.
 
-    ``patient`` is unique over cohorts. ``part`` is the cohort's own split, ``fold`` its own fold where it has folds.
+    ``origin`` names the row for a person: file and line.
     """
 
-    path: Path
+    image: Path
+    label: int
     patient: str
-    part: str
-    targets: Mapping[str, float]
-    view: str = ""
-    sex: str = ""
-    age_years: float | None = None
-    fold: int | None = None
+    split: str
+    fold: int | None
+    view: str
+    source: str
+    columns: Mapping[str, str]
+    origin: str
 
 
-def wcmc(data: Path) -> list[Sample]:
-    """The WCMC/Guangzhou pediatric cohort (Kermany et al. 2018): ``pneumonia``, and ``bacterial`` where known."""
-    folder = data / "wcmc-pediatric"
-    return [_wcmc_sample(folder, row) for row in _rows(folder / "manifest.csv")]
+def read_cases(manifests: Sequence[Path], *, without: frozenset[str] = frozenset()) -> list[Case]:
+    """The rows of all ``manifests``, without the patients ``without``. TrainingError that names a wrong row.
 
-
-def _wcmc_sample(folder: Path, row: Mapping[str, str]) -> Sample:
-    targets = {"pneumonia": _binary(row["label"], row["image"])}
-    if row["subtype"]:
-        targets["bacterial"] = float(row["subtype"] == "bacteria")
-    # The children of the official train and validation parts are one set; validation is carved from it by person.
-    part = "test" if row["split"] == "test" else "train"
-    return Sample(folder / row["image"], f"wcmc:{row['person']}", part, targets)
-
-
-def nih(data: Path) -> list[Sample]:
-    """NIH ChestX-ray14 images (Wang et al. 2017). Parts: ``text`` (text-mined) and ``expert`` (RSNA's radiologists).
-
-    ``abnormal`` is the radiologists' class, in ``expert`` only; ``text_abnormal`` and the findings are text-mined.
+    A patient's name that does not say its cohort (``nih:1335``) is unique within its source: ``source:patient``.
     """
-    folder = data / "nih-chestxray14"
-    rows = list(_rows(folder / "manifest.csv"))
-    findings = sorted({finding for row in rows for finding in row["findings"].split("|")} - {"No Finding"})
-    return [_nih_sample(folder, row, findings) for row in rows]
+    cases = []
+    for manifest in manifests:
+        try:
+            rows = read_manifest(manifest)
+        except ManifestError as error:
+            raise TrainingError(str(error)) from error
+        cases += [_case(row, manifest) for row in rows]
+    kept = [case for case in cases if case.patient not in without and case.patient.partition(":")[2] not in without]
+    images: dict[Path, Case] = {}
+    for case in kept:
+        first = images.setdefault(case.image.resolve(), case)
+        if first is not case:
+            raise TrainingError(f"{case.origin}: the image is in {first.origin} already")
+    return kept
 
 
-def _nih_sample(folder: Path, row: Mapping[str, str], findings: Iterable[str]) -> Sample:
-    present = set(row["findings"].split("|"))
-    age = float(row["age"])
-    targets = {f"finding:{finding}": float(finding in present) for finding in findings}
-    targets |= {"male": float(row["sex"] == "M"), "ap": float(row["view"] == "AP"), "age": (age - 50) / 20}
-    targets["text_abnormal"] = _binary(row["text_label"], row["image"])
-    if row["rsna_label"]:
-        targets["abnormal"] = _binary(row["rsna_label"], row["image"])
-    return Sample(
-        path=folder / row["image"],
-        patient=f"nih:{row['patient']}",
-        part=row["split"],
-        targets=targets,
-        view=row["view"],
-        sex=row["sex"],
-        age_years=age,
-        fold=int(float(row["expert_fold"])) if row["expert_fold"] else None,
+def _case(row: Row, manifest: Path) -> Case:
+    source = row.source or manifest.stem
+    columns = {
+        "label": str(row.label),
+        "view": row.view,
+        "age": "" if row.age is None else f"{row.age:g}",
+        "sex": row.sex,
+        "source": source,
+        **{name: value for name, value in row.columns.items() if name not in COLUMNS},
+    }
+    return Case(
+        image=row.image,
+        label=row.label,
+        patient=row.patient if ":" in row.patient else f"{source}:{row.patient}",
+        split=row.split,
+        fold=row.fold,
+        view=row.view,
+        source=source,
+        columns=columns,
+        origin=f"{manifest}, line {row.line}",
     )
 
 
-def tang_test_patients(data: Path) -> frozenset[str]:
-    """Patients of the paper's own NIH test list: left out of all training, so that comparing stays possible."""
-    names = [
-        line.split()[0]
-        for path in sorted((data / "nih-tang-splits").glob("test_*.txt"))
-        for line in path.read_text().splitlines()
-        if line.strip()
-    ]
-    if not names:
-        raise CohortError(f"{data / 'nih-tang-splits'} holds no test list")
-    return frozenset(f"nih:{int(name.split('_')[0])}" for name in names)
+def split_cases(cases: Sequence[Case], data: DataConfig) -> tuple[list[Case], list[Case]]:
+    """Training and validation rows; those of any other split are left out. TrainingError for a patient in both."""
+    training = [case for case in cases if case.split in data.train]
+    validation = [case for case in cases if case.split in data.validation]
+    if not training:
+        found = ", ".join(sorted({repr(case.split) for case in cases}))
+        raise TrainingError(f"no row is in a split of {list(data.train)}; there are {found}: set data.train")
+    if not validation and data.carve:
+        validation = [case for case in training if part_of_patient(case.patient, data.carve) == 0]
+        training = [case for case in training if part_of_patient(case.patient, data.carve) != 0]
+    check_patients_apart(training, validation)
+    return training, validation
 
 
-def by_person(sample: Sample, parts: int) -> int:
-    """A fold from 0 to ``parts`` - 1 that depends on the patient alone."""
-    return int(sha256(sample.patient.encode()).hexdigest(), 16) % parts
+def part_of_patient(patient: str, parts: int) -> int:
+    """A part from 0 to ``parts`` - 1 that depends on the patient alone."""
+    return int(sha256(patient.encode()).hexdigest(), 16) % parts
 
 
-def check_patients_apart(first: Iterable[Sample], second: Iterable[Sample]) -> None:
-    """CohortError if a patient is in both."""
-    both = {sample.patient for sample in first} & {sample.patient for sample in second}
-    if both:
-        raise CohortError(f"{len(both)} patients are on both sides of a split, {min(both)} among them")
+def check_patients_apart(first: Iterable[Case], second: Iterable[Case]) -> None:
+    """TrainingError if a patient is on both sides."""
+    origins = {case.patient: case.origin for case in first}
+    for case in second:
+        if case.patient in origins:
+            raise TrainingError(f"{case.origin}: its patient is in training too ({origins[case.patient]})")
 
 
-def _rows(manifest: Path) -> Iterable[dict[str, str]]:
+def read_patients(path: Path) -> frozenset[str]:
+    """Patient names, one a line."""
     try:
-        with manifest.open(newline="") as file:
-            yield from csv.DictReader(file)
-    except FileNotFoundError as error:
-        raise CohortError(f"{manifest} is not there: set TRIAGE_DATA to the folder of the cohorts") from error
-
-
-def _binary(text: str, row: str) -> float:
-    if text.strip() not in ("0", "1", "0.0", "1.0"):
-        raise CohortError(f"{row}: label {text!r} is neither 0 nor 1")
-    return float(text)
+        return frozenset(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be read: {error}") from error

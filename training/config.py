@@ -3,59 +3,265 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from training.cohorts import CohortError
-from training.trainer import Schedule
+from training.errors import TrainingError
 from triage.radiograph.preprocess import PreprocessSpec
+
+BUILT_IN = Path(__file__).parent / "configs"
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ScheduleConfig(_Part):
-    """See trainer.Schedule."""
+class ModelConfig(_Part):
+    """``weights``: ``scratch``, ``imagenet``, ``file:PATH`` (ImageNet's, local) or ``run:FOLDER`` (an earlier run).
 
-    epochs: int
-    batch_size: int = 32
-    learning_rate: float
-    weight_decay: float = 0.02
-    label_smoothing: float = 0.05
-    averaging: float = 0.998
-    seed: int = 0
+    ``head``: ``pool`` replaces the fully connected heads of AlexNet and VGG.
+    """
 
-    def schedule(self, seed: int = 0) -> Schedule:
-        """The schedule, its seed moved by ``seed``."""
-        return Schedule(**{**self.model_dump(), "seed": self.seed + seed})
-
-
-class Config(_Part):
-    """One run. ``cached_size`` is that of the cached images, a little larger than ``size``, to cut crops from."""
-
-    recipe: Literal["pretrain", "expert_folds"]
     architecture: str
-    size: int
-    cached_size: int
-    schedule: ScheduleConfig
-    initialise: str = ""
+    weights: str = "scratch"
+    head: Literal["own", "pool"] = "own"
+
+
+class InputConfig(_Part):
+    """Images are cached at ``resize`` pixels; the network sees ``size``.
+
+    ``evaluation``: ``whole`` scores the whole image at ``size``; ``centre-crop`` cuts ``size`` from the middle of
+    ``resize``, as the paper. ``flips``: the score is the mean over the image and its mirror image.
+    """
+
+    resize: int = Field(ge=16, le=2048)
+    size: int = Field(ge=16, le=2048)
+    evaluation: Literal["whole", "centre-crop"] = "whole"
+    flips: bool = False
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> InputConfig:
+        if self.size > self.resize:
+            raise ValueError(f"a crop of {self.size} does not fit into {self.resize}")
+        return self
+
+    def cached_spec(self) -> PreprocessSpec:
+        """How the images are cached that training cuts its crops from."""
+        return PreprocessSpec(size=self.resize)
 
     def spec(self) -> PreprocessSpec:
         """What the service does before this model."""
-        return PreprocessSpec(size=self.size)
-
-    def cached_spec(self) -> PreprocessSpec:
-        """The same at the cached size."""
-        return PreprocessSpec(size=self.cached_size)
+        return PreprocessSpec(size=self.resize if self.evaluation == "centre-crop" else self.size)
 
 
-def load_config(path: Path) -> Config:
-    """The configuration in a TOML file; CohortError that names a wrong or unknown key."""
+class LossConfig(_Part):
+    """``bce``; ``gce`` (generalised cross-entropy, Zhang and Sabuncu 2018, exponent ``q``) and ``bootstrap`` (soft
+    bootstrapping, Reed et al. 2015, share ``beta`` of the label) forgive wrong labels. ``smoothing`` of 0.1 trains
+    towards 0.05 and 0.95.
+    """
+
+    kind: Literal["bce", "gce", "bootstrap"] = "bce"
+    smoothing: float = Field(0.0, ge=0, lt=1)
+    q: float = Field(0.7, gt=0, le=1)
+    beta: float = Field(0.9, gt=0, le=1)
+
+
+class TargetConfig(_Part):
+    """One output, from one column of the manifest; where the column is empty the truth is unknown.
+
+    A class: the column's 0 or 1, or whether it ``equals`` one of the texts, or its ``|``-separated list ``contains``
+    one. A ``number``: ``(value - mean) / deviation``. ``source`` limits it to rows of that source. ``share`` is its
+    share of the loss, ``positive`` the weight of its positives.
+    """
+
+    column: str = "label"
+    kind: Literal["class", "number"] = "class"
+    source: str = ""
+    equals: tuple[str, ...] = ()
+    contains: str = ""
+    mean: float = 0.0
+    deviation: float = Field(1.0, gt=0)
+    share: float = Field(1.0, gt=0)
+    positive: float = Field(1.0, gt=0)
+    loss: LossConfig | None = None
+
+
+class DataConfig(_Part):
+    """Which rows train: ``train`` and ``validation`` are values of the column ``split``; no other row is opened.
+
+    If no row is in a validation split, every ``carve``-th patient of ``train`` validates; with ``carve`` 0 none does,
+    and the last weights are kept. ``folds`` is the number of cross-validation's, where the manifest has none of its
+    own. ``repeat`` shows the rows of a source more than once in an epoch.
+    """
+
+    train: tuple[str, ...] = ("train", "")
+    validation: tuple[str, ...] = ("val", "validation")
+    carve: int = Field(10, ge=0)
+    folds: int = Field(7, ge=2)
+    repeat: dict[str, int] = {}
+
+
+class OptimizerConfig(_Part):
+    """``clip`` is the largest norm of a step's gradient, 0 for no limit."""
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: float = Field(gt=0)
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    clip: float = 0.0
+
+
+class ScheduleConfig(_Part):
+    """``shape`` of the learning rate after a linear ``warmup`` (share of all steps).
+
+    ``plateau`` multiplies it by ``factor`` when the validation loss has not improved for ``patience`` epochs.
+    ``stop_after`` epochs without improvement training stops, 0 for never. ``choose``: the weights of the ``best``
+    validation loss, or the ``last``. ``averaging`` is the decay of an exponential moving average of the weights, 0 for
+    none.
+    """
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    shape: Literal["constant", "cosine", "plateau"] = "constant"
+    warmup: float = Field(0.0, ge=0, lt=1)
+    factor: float = Field(0.1, gt=0, lt=1)
+    patience: int = Field(5, ge=1)
+    stop_after: int = Field(0, ge=0)
+    choose: Literal["best", "last"] = "best"
+    averaging: float = Field(0.0, ge=0, lt=1)
+
+
+class AugmentationConfig(_Part):
+    """Largest changes; see training/augmentation.py. All zero: the whole image, as it is."""
+
+    mirror: bool = False
+    crop: Literal["whole", "centre", "random"] = "whole"
+    rotation: float = 0.0
+    scale: float = 0.0
+    aspect: float = 0.0
+    shift: float = 0.0
+    gamma: float = 0.0
+    contrast: float = 0.0
+    brightness: float = 0.0
+    exposure: float = 0.0
+    sharpness: float = 0.0
+    tone: float = 0.0
+    shading: float = 0.0
+    blur: float = 0.0
+    noise: float = 0.0
+    erase: float = 0.0
+
+
+class BalanceConfig(_Part):
+    """Give positives and negatives the same weight, of all images or within each view."""
+
+    labels: bool = False
+    views: bool = False
+
+
+class RuntimeConfig(_Part):
+    """``precision``: ``bf16`` and ``fp16`` are mixed with fp32. A checkpoint every ``checkpoint_steps`` steps."""
+
+    seed: int = 0
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    checkpoint_steps: int = Field(200, ge=1)
+
+
+class Config(_Part):
+    """One run. ``grid`` and ``ablate`` are read by the commands of these names: dotted keys and their values."""
+
+    about: str = ""
+    model: ModelConfig
+    input: InputConfig
+    targets: dict[str, TargetConfig] = {"abnormal": TargetConfig()}
+    data: DataConfig = DataConfig()
+    optimizer: OptimizerConfig
+    schedule: ScheduleConfig
+    loss: LossConfig = LossConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    balance: BalanceConfig = BalanceConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+    grid: dict[str, tuple[Any, ...]] = {}
+    ablate: dict[str, dict[str, Any]] = {}
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the network's outputs; the first is the one that is measured."""
+        return tuple(self.targets)
+
+    def changed(self, changes: Mapping[str, Any]) -> Config:
+        """The same with other values at dotted keys. TrainingError for a key that is not there."""
+        return _validated(_merged(self.model_dump(), _nested(changes)), "the change " + ", ".join(changes))
+
+
+def load_config(name: str, changes: Sequence[str] = ()) -> Config:
+    """The configuration ``name``: a TOML file, or one of training/configs by name.
+
+    ``extends`` in it names the one it changes. ``changes`` are ``dotted.key=value``, the value as TOML or plain text.
+    Raises TrainingError that names a wrong or unknown key.
+    """
+    record = _read(_find(name, BUILT_IN))
+    return _validated(_merged(record, _nested(dict(_change(text) for text in changes))), name)
+
+
+def _find(name: str, beside: Path) -> Path:
+    for path in (Path(name), beside / name, beside / f"{name}.toml", BUILT_IN / f"{name}.toml"):
+        if path.is_file():
+            return path
+    known = ", ".join(sorted(path.stem for path in BUILT_IN.glob("*.toml")))
+    raise TrainingError(f"no configuration {name!r}: give a TOML file or one of {known}")
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        return Config.model_validate(tomllib.loads(path.read_text()))
+        record = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        detail = error.errors()[0] if isinstance(error, ValidationError) else error
-        raise CohortError(f"{path}: {detail}") from error
+        raise TrainingError(f"{path}: {error}") from error
+    base = record.pop("extends", None)
+    if base is None:
+        return record
+    if "targets" in record:
+        # Outputs are replaced as a whole: those of the base belong to its own cohort.
+        return _merged({**_read(_find(base, path.parent)), "targets": {}}, record)
+    return _merged(_read(_find(base, path.parent)), record)
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in changes.items():
+        inner = result.get(key)
+        result[key] = _merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return result
+
+
+def _nested(changes: Mapping[str, Any]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for dotted, value in changes.items():
+        *parents, last = dotted.split(".")
+        inner: dict[str, Any] = {last: value}
+        for parent in reversed(parents):
+            inner = {parent: inner}
+        result = _merged(result, inner)
+    return result
+
+
+def _change(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise TrainingError(f"{text!r} is not dotted.key=value")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def _validated(record: Mapping[str, Any], name: str) -> Config:
+    try:
+        return Config.model_validate(record)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise TrainingError(f"{name}: {where}: {problem['msg']}") from error

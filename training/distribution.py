@@ -39,13 +39,19 @@ class Subspace:
     contrast_variance: float
 
 
+def averaging(size: int) -> Floats:
+    """(32, size): each row the weights of one area mean along an axis; a pixel on a border is shared."""
+    if size < THUMBNAIL:
+        raise ValueError(f"images must have at least {THUMBNAIL} rows, not {size}")
+    edges = np.arange(THUMBNAIL + 1)[:, None] * size / THUMBNAIL
+    covered = np.clip(edges - np.arange(size), 0, 1)  # of each pixel, the part before an edge
+    return np.asarray(np.diff(covered, axis=0) * THUMBNAIL / size)
+
+
 def thumbnails(images: Bytes) -> tuple[Floats, Floats]:
-    """Normalised images (n, s, s) to standardised thumbnails (n, 1024) and log contrasts (n,); s a multiple of 32."""
-    step = images.shape[1] // THUMBNAIL
-    if images.shape[1] != step * THUMBNAIL or images.shape[2] != images.shape[1]:
-        raise ValueError(f"images must be square with a side that is a multiple of {THUMBNAIL}, not {images.shape[1:]}")
-    blocks = images.reshape(len(images), THUMBNAIL, step, THUMBNAIL, step)
-    means = blocks.mean((2, 4), dtype=np.float64).reshape(len(images), -1) / 255
+    """Normalised images (n, s, s) to standardised thumbnails (n, 1024) and log contrasts (n,)."""
+    weights = averaging(images.shape[1])
+    means = np.array([weights @ image @ weights.T for image in images]).reshape(len(images), -1) / 255
     centred = means - means.mean(1, keepdims=True)
     contrast = np.maximum(np.sqrt((centred**2).mean(1)), LEAST_CONTRAST)
     return centred / contrast[:, None], np.log(contrast)

@@ -1,100 +1,116 @@
-"""Images as the service would see them, normalised and cached as bytes; and how they are varied in training."""
+"""Images as the service would see them: decoded, normalised, resized and cached as bytes in a memory-mapped file."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import torch
-from torch.nn import functional
 from tqdm import tqdm
 
-from training.cohorts import CohortError, Sample
-from triage.radiograph.decode import decode_picture
+from training.cohorts import Case
+from training.errors import TrainingError
+from training.files import part_of, publish
+from triage.radiograph.decode import decode_picture, decode_pixels, is_picture, open_dicom
 from triage.radiograph.preprocess import PreprocessSpec, normalise
-from triage.radiograph.types import Rejected
+from triage.radiograph.types import Radiograph, Rejected
 
 Bytes = npt.NDArray[np.uint8]
-Uniform = Callable[..., torch.Tensor]
+
+_SPARE_BYTES = 64 << 20
+_DECODED_BYTES = 200 << 20  # one large radiograph, as float32 with its copies
 
 
-def load(samples: Sequence[Sample], spec: PreprocessSpec, cache: Path) -> Bytes:
-    """All images as uint8 (n, size, size), normalised by the service's own code; kept in ``cache`` for the next run."""
-    names = "\n".join([repr(spec), *(str(sample.path) for sample in samples)])
-    file = cache / f"{sha256(names.encode()).hexdigest()[:24]}.npy"
-    if file.exists():
-        return np.asarray(np.load(file))
-    images = np.stack([_read(sample, spec) for sample in tqdm(samples, desc="decode", unit="image")])
+def load(cases: Sequence[Case], spec: PreprocessSpec, cache: Path) -> Bytes:
+    """All images as uint8 (n, size, size), read-only and mapped from a file below ``cache``.
+
+    The file's name is a digest of ``spec`` and of each image's path, size and time of change: what has changed is
+    decoded anew, and a file is there whole or not at all. Raises TrainingError that names the row of an image that
+    cannot be read, or says how much disk is missing.
+    """
+    file = cache / f"{_key(cases, spec)}.npy"
+    if not file.exists():
+        _check_room(cache, len(cases) * spec.size**2)
+        _decode_all(cases, spec, file)
+    return np.asarray(np.load(file, mmap_mode="r")) if len(cases) else np.zeros((0, spec.size, spec.size), np.uint8)
+
+
+def _key(cases: Sequence[Case], spec: PreprocessSpec) -> str:
+    digest = sha256(repr(spec).encode())
+    for case in cases:
+        try:
+            status = case.image.stat()
+        except OSError as error:
+            raise TrainingError(f"{case.origin}: {case.image} cannot be read: {error.strerror}") from error
+        digest.update(f"{case.image.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:32]
+
+
+def _check_room(cache: Path, needed: int) -> None:
     cache.mkdir(parents=True, exist_ok=True)
-    np.save(file, images)
-    return images
+    free = shutil.disk_usage(cache).free
+    if free < needed + _SPARE_BYTES:
+        raise TrainingError(
+            f"{cache}: the decoded images need {needed / 1e9:.2f} GB of disk, {free / 1e9:.2f} GB are free: "
+            "give --cache a folder with more room, or a smaller input.resize"
+        )
 
 
-def _read(sample: Sample, spec: PreprocessSpec) -> Bytes:
+def _decode_all(cases: Sequence[Case], spec: PreprocessSpec, file: Path) -> None:
+    temporary = part_of(file)
+    shape = (len(cases), spec.size, spec.size)
     try:
-        radiograph = decode_picture(sample.path.read_bytes())
+        stored = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+        for place, image in enumerate(tqdm(_decoded(cases, spec), desc="decode", unit="image", total=len(cases))):
+            stored[place] = image
+        stored.flush()
+        del stored
+        publish(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _decoded(cases: Sequence[Case], spec: PreprocessSpec) -> Iterable[Bytes]:
+    """Decoders let other threads run. No more are at work than memory has room for."""
+    room = max(1, psutil.virtual_memory().available // _DECODED_BYTES)
+    workers = min(psutil.cpu_count() or 1, room)
+    with ThreadPoolExecutor(workers) as pool:
+        for start in range(0, len(cases), 16 * workers):
+            yield from pool.map(lambda case: read_image(case, spec), cases[start : start + 16 * workers])
+
+
+def read_image(case: Case, spec: PreprocessSpec) -> Bytes:
+    """One image, uint8 (size, size). TrainingError that names its row."""
+    try:
+        data = case.image.read_bytes()
     except OSError as error:
-        raise CohortError(f"{sample.path} cannot be read: {error}") from error
+        raise TrainingError(f"{case.origin}: {case.image} cannot be read: {error.strerror}") from error
+    radiograph = _radiograph(data)
     if isinstance(radiograph, Rejected):
-        raise CohortError(f"{sample.path}: {radiograph.detail}")
-    return np.asarray(np.rint(normalise(radiograph.pixels, radiograph.valid, spec) * 255), dtype=np.uint8)
+        raise TrainingError(f"{case.origin}: {case.image}: {radiograph.detail}")
+    levels = normalise(radiograph.pixels, radiograph.valid, spec)
+    return np.asarray(np.rint(levels * 255), dtype=np.uint8)
+
+
+def _radiograph(data: bytes) -> Radiograph | Rejected:
+    if is_picture(data):
+        return decode_picture(data)
+    opened = open_dicom(data)
+    return opened if isinstance(opened, Rejected) else decode_pixels(*opened)
 
 
 def to_levels(images: Bytes) -> torch.Tensor:
     """uint8 (n, s, s) to float32 (n, 1, s, s) between 0 and 1."""
-    return torch.from_numpy(images)[:, None].float() / 255
+    own = images if images.flags.writeable else images.copy()  # torch has no read-only tensors
+    return torch.from_numpy(own)[:, None].float() / 255
 
 
-def vary(levels: torch.Tensor, size: int, generator: torch.Generator) -> torch.Tensor:
-    """Images (n, 1, s, s) as another machine, another positioning or another exposure would have made them.
-
-    Rotation to 10 degrees, scale to 15 %, aspect to 8 %, shift to 5 %, mirroring; gamma, contrast and brightness; blur,
-    noise, and an erased box, so that neither a marker nor a texture alone decides. Returns (n, 1, size, size).
-    """
-    count = len(levels)
-
-    def uniform(*shape: int) -> torch.Tensor:
-        return torch.rand(shape, generator=generator) * 2 - 1
-
-    moved = functional.grid_sample(
-        levels,
-        functional.affine_grid(_affine(uniform, count), [count, 1, size, size], align_corners=False),
-        align_corners=False,
-    )
-    exposed = moved.clamp(0, 1) ** torch.exp(uniform(count, 1, 1, 1) * 0.5)
-    exposed = (exposed - 0.5) * (1 + uniform(count, 1, 1, 1) * 0.3) + 0.5 + uniform(count, 1, 1, 1) * 0.12
-    blurred = functional.avg_pool2d(functional.pad(exposed, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    sharpness = (torch.rand((count, 1, 1, 1), generator=generator) * 2).clamp(max=1)
-    mixed = blurred + (exposed - blurred) * sharpness
-    noise = torch.randn(mixed.shape, generator=generator) * 0.03 * uniform(count, 1, 1, 1).clamp(min=0)
-    return _erase(mixed + noise, generator)
-
-
-def _affine(uniform: Uniform, count: int) -> torch.Tensor:
-    angle = uniform(count) * math.radians(10)
-    scale = 1 + uniform(count) * 0.15
-    wide = scale * (1 + uniform(count) * 0.08)
-    mirror = torch.where(uniform(count) < 0, -1.0, 1.0)
-    shift = uniform(count, 2) * 0.1  # in half image widths
-    cosine, sine = angle.cos(), angle.sin()
-    rows = [
-        torch.stack([mirror * cosine * wide, -sine * scale, shift[:, 0]], 1),
-        torch.stack([mirror * sine * wide, cosine * scale, shift[:, 1]], 1),
-    ]
-    return torch.stack(rows, 1)
-
-
-def _erase(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """In three of ten images, a box of a tenth to three tenths of the side becomes one grey."""
-    size = images.shape[-1]
-    for image in images:
-        draw = torch.rand(6, generator=generator)
-        if draw[0] < 0.3:
-            height, width = (int(size * (0.1 + 0.2 * float(share))) for share in draw[1:3])
-            top, left = int(draw[3] * (size - height)), int(draw[4] * (size - width))
-            image[:, top : top + height, left : left + width] = draw[5]
-    return images
+def standardise(levels: torch.Tensor, spec: PreprocessSpec) -> torch.Tensor:
+    """Levels between 0 and 1 to the model input, as ``preprocess`` does."""
+    return ((levels - spec.mean) / spec.deviation).contiguous(memory_format=torch.channels_last)

@@ -1,164 +1,195 @@
-"""One training run: epochs of varied batches, an averaged copy of the weights, and a checkpoint after every epoch."""
+"""One training run: epochs of varied batches, with a checkpoint often enough that a kill costs little.
+
+All chance of a step is drawn from (seed, epoch, step), so that a run that was killed and goes on ends with the same
+weights as one that was not, bit for bit on the same machine.
+"""
 
 from __future__ import annotations
 
-import copy
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from training import images
-from training.images import Bytes
+from training.augmentation import vary
+from training.config import Config, LossConfig
+from training.devices import Process
+from training.errors import TrainingError
+from training.files import save_tensors, write_text
+from training.images import Bytes, standardise, to_levels
+from training.losses import batch_loss
+from training.pace import rate_factor
+from training.state import State, move_average
+
+LOG = "log.jsonl"
+BEST = "best.pt"
 
 Floats = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast. ``weights`` are the outputs' shares of the loss, ``positive`` those of their positives."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float = 0.02
-    label_smoothing: float = 0.05
-    averaging: float = 0.998
-    seed: int = 0
+Places = npt.NDArray[np.int64]
+_PRECISION = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What to learn: images (n, s, s), targets (n, outputs) with NaN for unknown, and weights of the same shape.
-
-    ``regression`` marks outputs that are numbers and not classes.
+    """What to learn: cached ``images`` (m, r, r); and for each of n examples its place among them, its targets
+    (n, outputs) with NaN for unknown, and their weights (n, outputs).
     """
 
     images: Bytes
+    places: Places
     targets: Floats
     weights: Floats
-    regression: npt.NDArray[np.bool_]
 
 
 def fit(
-    model: nn.Module,
+    network: nn.Module,
     task: Task,
-    schedule: Schedule,
-    size: int,
-    run: Path,
-    report: Callable[[nn.Module], dict[str, float]] | None = None,
+    config: Config,
+    folder: Path,
+    process: Process,
+    validate: Callable[[nn.Module], dict[str, float]] | None = None,
 ) -> nn.Module:
-    """Train ``model`` and return its averaged copy. Resumes from ``run`` after a kill, at the last whole epoch.
+    """Train ``network`` and return it with the chosen weights. Goes on where ``folder`` was left by a kill.
 
-    ``size`` is that of the model input. ``report`` measures the averaged model after each epoch; what it returns is
-    logged to ``run/log.jsonl``.
+    ``validate`` measures after each epoch; its ``validation_loss`` drives the plateau, early stopping and the choice of
+    the best weights. Without it the last weights are kept.
     """
-    run.mkdir(parents=True, exist_ok=True)
-    fast = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
-    state = _State(fast, schedule, len(task.images) // schedule.batch_size)
-    state.resume(run / "last.pt")
-    while state.epoch < schedule.epochs:
-        loss = _epoch(state, task, schedule, size)
-        state.epoch += 1
-        state.save(run / "last.pt")
-        line = {"epoch": state.epoch, "loss": loss, **(report(state.averaged) if report else {})}
-        with (run / "log.jsonl").open("a") as log:
-            log.write(json.dumps(line) + "\n")
-    return state.averaged
+    schedule = config.schedule
+    state = State(network, config, process.device)
+    state.resume(folder, process.device)
+    while state.epoch < schedule.epochs and not state.progress.should_stop(schedule):
+        _epoch(state, task, config, folder, process)
+        _finish_epoch(state, task, config, folder, process, validate)
+    chosen = state.scoring
+    process.wait()
+    if validate and schedule.choose == "best":
+        chosen.load_state_dict(torch.load(folder / BEST, weights_only=True, map_location=process.device))
+    return chosen
 
 
-class _State:
-    """Everything that a resumed run needs."""
-
-    def __init__(self, model: nn.Module, schedule: Schedule, batches: int) -> None:
-        if batches == 0:
-            raise ValueError("fewer images than one batch")
-        self.model = model
-        self.averaged = copy.deepcopy(model)
-        self.optimizer = torch.optim.AdamW(model.parameters(), weight_decay=schedule.weight_decay)
-        self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, schedule.learning_rate, total_steps=schedule.epochs * batches, pct_start=0.15
+def steps_per_epoch(examples: int, batch_size: int) -> int:
+    """Whole batches of one epoch; TrainingError if there is none."""
+    if examples < batch_size:
+        raise TrainingError(
+            f"{examples} training images are fewer than a batch: lower schedule.batch_size ({batch_size})"
         )
-        self.epoch = 0
-        self.step = 0
-
-    def resume(self, file: Path) -> None:
-        if not file.exists():
-            return
-        saved = torch.load(file, weights_only=True)
-        for name in ("model", "averaged", "optimizer", "scheduler"):
-            getattr(self, name).load_state_dict(saved[name])
-        self.epoch, self.step = saved["epoch"], saved["step"]
-
-    def save(self, file: Path) -> None:
-        parts = {n: getattr(self, n).state_dict() for n in ("model", "averaged", "optimizer", "scheduler")}
-        temporary = file.with_suffix(".part")
-        torch.save({**parts, "epoch": self.epoch, "step": self.step}, temporary)
-        temporary.replace(file)
+    return examples // batch_size
 
 
-def _epoch(state: _State, task: Task, schedule: Schedule, size: int) -> float:
-    # Seeded by the epoch, so that a resumed run sees what an unbroken one would have seen.
-    generator = torch.Generator().manual_seed(schedule.seed * 10_007 + state.epoch)
-    order = torch.randperm(len(task.images), generator=generator).numpy()
-    batches = len(order) // schedule.batch_size
-    state.model.train()
-    total = 0.0
-    for start in tqdm(range(0, batches * schedule.batch_size, schedule.batch_size), desc=f"epoch {state.epoch + 1}"):
-        chosen = order[start : start + schedule.batch_size]
-        varied = images.vary(images.to_levels(task.images[chosen]), size, generator)
-        loss = _loss(state.model(standardise(varied)), task, chosen, schedule.label_smoothing)
-        state.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(state.model.parameters(), 5.0)
-        state.optimizer.step()
-        state.scheduler.step()
-        state.step += 1
-        _average(state.averaged, state.model, min(schedule.averaging, state.step / (state.step + 20)))
-        total += loss.item()
-    return total / batches
+def _epoch(state: State, task: Task, config: Config, folder: Path, process: Process) -> None:
+    runtime, schedule = config.runtime, config.schedule
+    steps = steps_per_epoch(len(task.places), schedule.batch_size)
+    order = torch.randperm(len(task.places), generator=_generator(runtime.seed, state.epoch, 0)).numpy()
+    batches = [
+        order[step * schedule.batch_size : (step + 1) * schedule.batch_size][process.rank :: process.world]
+        for step in range(steps)
+    ]
+    trained = _wrapped(state.network, process)
+    trained.train()
+    bar = tqdm(
+        desc=f"epoch {state.epoch + 1}", total=steps, initial=state.step, unit="batch", disable=not process.writes
+    )
+    with bar:
+        for chosen, stored in _ahead(task, batches[state.step :]):
+            _step(state, trained, task, chosen, stored, config, process)
+            bar.update()
+            if process.writes and state.step < steps and state.step % runtime.checkpoint_steps == 0:
+                state.save(folder)
 
 
-def standardise(levels: torch.Tensor) -> torch.Tensor:
-    """Levels between 0 and 1 to the model input, with PreprocessSpec's default mean and deviation."""
-    return ((levels - 0.5) / 0.25).contiguous(memory_format=torch.channels_last)
+def _ahead(task: Task, batches: list[Places]) -> Iterator[tuple[Places, Bytes]]:
+    """Each batch with its images, read while the one before is computed."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = [reader.submit(lambda chosen: task.images[task.places[chosen]], batch) for batch in batches[:1]]
+        for number, chosen in enumerate(batches):
+            stored = coming.pop().result()
+            for following in batches[number + 1 : number + 2]:
+                coming.append(reader.submit(lambda chosen: task.images[task.places[chosen]], following))
+            yield chosen, stored
 
 
-def _loss(logits: torch.Tensor, task: Task, chosen: npt.NDArray[np.int64], smoothing: float) -> torch.Tensor:
-    target = torch.from_numpy(task.targets[chosen])
-    known = ~target.isnan()
-    target = target.nan_to_num()
-    smooth = target.clamp(0, 1) * (1 - smoothing) + smoothing / 2
-    classes = functional.binary_cross_entropy_with_logits(logits, smooth, reduction="none")
-    each = torch.where(torch.from_numpy(task.regression), (logits - target) ** 2, classes)
-    weighted = each * torch.from_numpy(task.weights[chosen]) * known
-    return (weighted.sum(0) / known.sum(0).clamp(min=1)).sum()
+def _step(
+    state: State, trained: nn.Module, task: Task, chosen: Places, stored: Bytes, config: Config, process: Process
+) -> None:
+    schedule, device = config.schedule, process.device
+    steps = steps_per_epoch(len(task.places), schedule.batch_size)
+    done = state.epoch * steps + state.step
+    for group in state.optimizer.param_groups:
+        group["lr"] = (
+            config.optimizer.learning_rate
+            * state.progress.factor
+            * rate_factor(schedule, done, schedule.epochs * steps)
+        )
+    generator = _generator(config.runtime.seed, state.epoch, 1 + state.step * process.world + process.rank)
+    torch.manual_seed(int(torch.randint(1 << 62, (1,), generator=generator)))  # for dropout
+    varied = vary(to_levels(stored).to(device), config.input.size, config.augmentation, generator)
+    targets, weights = (torch.from_numpy(part[chosen]).to(device) for part in (task.targets, task.weights))
+    precision = _PRECISION.get(config.runtime.precision)
+    with torch.autocast(device.type, precision, enabled=precision is not None):
+        logits = trained(standardise(varied, config.input.spec()))
+    loss = batch_loss(logits.float(), targets, weights, losses(config))
+    state.optimizer.zero_grad(set_to_none=True)
+    state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    if config.optimizer.clip:
+        state.scaler.unscale_(state.optimizer)
+        nn.utils.clip_grad_norm_(state.network.parameters(), config.optimizer.clip)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.step += 1
+    state.loss_sum += loss.item()
+    if state.averaged:
+        move_average(state.averaged, state.network, min(schedule.averaging, (done + 1) / (done + 21)))
 
 
-def _average(averaged: nn.Module, model: nn.Module, keep: float) -> None:
-    with torch.no_grad():
-        for old, new in zip(averaged.state_dict().values(), model.state_dict().values(), strict=True):
-            if old.dtype.is_floating_point:
-                old.lerp_(new, 1 - keep)
-            else:
-                old.copy_(new)
+def _finish_epoch(
+    state: State,
+    task: Task,
+    config: Config,
+    folder: Path,
+    process: Process,
+    validate: Callable[[nn.Module], dict[str, float]] | None,
+) -> None:
+    """Measure, keep the best weights, log, and only then move on: a kill in between repeats the measuring."""
+    measured = validate(state.scoring) if validate else {}
+    loss = state.loss_sum / steps_per_epoch(len(task.places), config.schedule.batch_size)
+    if not np.isfinite(loss):
+        raise TrainingError(f"{folder}: the loss of epoch {state.epoch + 1} is {loss}: lower optimizer.learning_rate")
+    if validate:
+        improved = measured["validation_loss"] < state.progress.best
+        state.progress = state.progress.after(measured["validation_loss"], config.schedule)
+        if improved and process.writes:
+            save_tensors(folder / BEST, state.scoring.state_dict())
+    state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
+    rate = state.optimizer.param_groups[0]["lr"]
+    state.history.append({"epoch": state.epoch, "loss": loss, "learning_rate": rate, **measured})
+    if process.writes:
+        state.save(folder)
+        _write_log(folder, state.history)
 
 
-@torch.no_grad()
-def predict(models: Sequence[nn.Module], stored: Bytes, output: int, batch_size: int = 64) -> Floats:
-    """Mean logit over ``models``, and over image and mirror image, of one output, (n,); images of the model's size."""
-    for model in models:
-        model.eval()
-    pieces = []
-    for start in range(0, len(stored), batch_size):
-        batch = standardise(images.to_levels(stored[start : start + batch_size]))
-        views = (batch, batch.flip(3))
-        pieces.append(torch.stack([model(view)[:, output] for model in models for view in views]).mean(0))
-    return np.asarray(torch.cat(pieces).numpy())
+def _write_log(folder: Path, history: list[dict[str, Any]]) -> None:
+    write_text(folder / LOG, "".join(json.dumps(line) + "\n" for line in history))
+
+
+def _wrapped(network: nn.Module, process: Process) -> nn.Module:
+    if process.world == 1:
+        return network
+    return DistributedDataParallel(network, device_ids=[process.device] if process.device.type == "cuda" else None)
+
+
+def losses(config: Config) -> tuple[LossConfig | None, ...]:
+    """Of each output; None for a number."""
+    return tuple(None if t.kind == "number" else t.loss or config.loss for t in config.targets.values())
+
+
+def _generator(seed: int, epoch: int, draw: int) -> torch.Generator:
+    return torch.Generator().manual_seed((seed * 1_000_003 + epoch) * 1_000_003 + draw)

@@ -49,6 +49,9 @@ def _settings(context: click.Context) -> Settings:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    logging.getLogger("pydicom").setLevel("CRITICAL")  # it quotes the values that it finds odd
+    if settings.log.level == "INFO":  # what a sender does, step by step, would bury a progress bar
+        logging.getLogger("pynetdicom").setLevel("WARNING")
     return settings
 
 
@@ -145,12 +148,14 @@ def sweep(context: click.Context, once: bool, index: int) -> None:
     settings = _settings(context)
     from triage.roles import sweep as run
 
-    with _start_errors():
-        run(settings, _spool(settings), _redis_url(settings), once)
+    with _start_errors(), _redis_errors():
+        if swept := run(settings, _spool(settings), _redis_url(settings), once):
+            built = "rebuilt" if swept.rebuilt else "whole"
+            click.echo(f"{swept.requeued} objects queued again, {swept.removed} studies removed, the index {built}")
 
 
 @triage.command()
-@click.option("--limit", default=50, show_default=True, help="How many studies, from the top.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many studies, from the top.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_context
 def worklist(context: click.Context, limit: int, as_json: bool) -> None:
@@ -220,6 +225,73 @@ def predict(context: click.Context, files: tuple[Path, ...], model: Path | None)
             click.echo(json.dumps(line))
 
 
+@triage.command()
+@click.argument("scenario", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--example", is_flag=True, help="Print a scenario to start from, and end.")
+@click.option("--metrics", type=click.Path(dir_okay=False, path_type=Path), help="metrics.json of triage validate.")
+@click.option("--point", default=None, help="Which operating point of it; needed if it has several.")
+@click.option("--replications", type=click.IntRange(2), default=None, help="Overrides that of the scenario.")
+@click.option("--weeks", type=click.IntRange(1), default=None, help="Overrides that of the scenario.")
+@click.option("--seed", type=click.IntRange(0), default=None, help="Overrides that of the scenario.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for tables, JSON and figures.")
+def simulate(
+    scenario: Path | None,
+    example: bool,
+    metrics: Path | None,
+    point: str | None,
+    out: Path | None,
+    **run: int | None,
+) -> None:
+    """Estimate what triage changes for waiting patients, in the reading room of SCENARIO (TOML)."""
+    from triage.simulation.command import run as simulated
+    from triage.simulation.scenario import EXAMPLE
+
+    if example:
+        click.echo(EXAMPLE, nl=False)
+        return
+    if scenario is None:
+        raise click.UsageError("name a scenario; triage simulate --example prints one to start from")
+    with _start_errors():
+        options = {name: value for name, value in run.items() if value is not None}
+        click.echo(simulated(scenario, metrics, point, options, out), nl=False)
+
+
+@triage.group()
+def readers() -> None:
+    """Have local readers read one's own cases, blinded, and make labels of their answers."""
+
+
+@readers.command("serve")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--cases", type=click.Path(exists=True, path_type=Path), help="Folder of images, or a manifest (CSV).")
+@click.option("--reader", "names", multiple=True, metavar="NAME", help="Who reads (several allowed).")
+@click.option("--port", type=click.IntRange(0, 65535), default=8090, show_default=True, help="Port on loopback.")
+@click.option(
+    "--idle-seconds",
+    type=click.FloatRange(1),
+    default=60.0,
+    show_default=True,
+    help="How long a pause without input counts as reading.",
+)
+def readers_serve(folder: Path, cases: Path | None, names: tuple[str, ...], port: int, idle_seconds: float) -> None:
+    """Begin the study in FOLDER or go on with it, and serve its page on loopback until Ctrl-C."""
+    logging.basicConfig(level="WARNING", stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    from triage.readers.serve import serve
+
+    with _start_errors():
+        serve(folder, cases, names, port, idle_seconds)
+
+
+@readers.command("labels")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def readers_labels(folder: Path) -> None:
+    """Write the labels of the study in FOLDER: one file for each reader, one with the majority of all."""
+    from triage.readers.serve import labels
+
+    with _start_errors():
+        click.echo(labels(folder), nl=False)
+
+
 @triage.command("dead-letters")
 @click.option("--requeue", "keys", multiple=True, metavar="KEY", help="Try this one again (several allowed).")
 @click.option("--requeue-all", is_flag=True, help="Try all of them again.")
@@ -247,10 +319,15 @@ def dead_letters(context: click.Context, keys: tuple[str, ...], requeue_all: boo
 def model(context: click.Context, name: str | None, action: str | None) -> None:
     """List the models, or switch model NAME off or on."""
     settings = _settings(context)
+    from triage.model.card import CARD
     from triage.show import show_models
 
+    if action and not name:
+        raise click.UsageError(f"which model is to be {action}d? `triage model` lists them")
     spool = _spool(settings)
     if name and action:
+        if name not in spool.disabled_models() and not (settings.models.path / name / CARD).is_file():
+            raise click.ClickException(f"no model {name} in {settings.models.path}: `triage model` lists them")
         try:
             spool.set_model_disabled(name, action == "disable")
         except ValueError as error:

@@ -10,7 +10,7 @@ Labels are bounded and never identify a patient, a study or an unknown peer: wha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -97,6 +97,7 @@ class Metrics:
     distance_ratio: Histogram  # {model}
     retries: Counter
     buried: Counter
+    jobs_refused: Counter
     model_info: Gauge  # {model, version, digest, provider, configured_provider}, always 1
     model_state: Gauge  # {model, state}: ModelState, 1 for the one that holds
     # Sweep, which every worker runs once at its start too.
@@ -128,10 +129,10 @@ class Metrics:
         for reason in decision.reasons:
             self.study_reasons.labels(reason).inc()
 
-    def set_model_state(self, model: str, state: ModelState) -> None:
-        """Export ``state`` as the one that holds for ``model`` (a name, without version)."""
+    def watch_model_state(self, model: str, state: Callable[[], ModelState]) -> None:
+        """Export what ``state`` says at each scrape as what holds for ``model`` (a name, without version)."""
         for each in ModelState:
-            self.model_state.labels(model, each).set(each is state)
+            self.model_state.labels(model, each).set_function(lambda each=each: float(state() is each))  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
@@ -248,6 +249,9 @@ def _worker(make: _Maker) -> Mapping[str, Any]:
         ),
         "retries": make.counter("retries_total", "Attempts that failed and are tried again."),
         "buried": make.counter("buried_total", "Objects that were given up after the last try."),
+        "jobs_refused": make.counter(
+            "jobs_refused_total", "Jobs in the queue that were none of ours, and were not run."
+        ),
         "model_info": make.gauge(
             "model_info",
             "A loaded model; the value is 1.",

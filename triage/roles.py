@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from triage.radiograph.eligibility import EligibilityPolicy
 from triage.settings import ModelSettings, Settings
 from triage.signals import StopSignal
 from triage.spool import Spool
+from triage.sweep import Swept
 from triage.sweep import sweep as sweep_once
 from triage.worklist import Worklist
 
@@ -90,6 +92,7 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
         scorer = Scorer(spool, sessions, pool, policy, priority_policy(settings), metrics, Worklist(client).put_all)
         _describe_models(metrics, settings, sessions, spool)
         is_ready.append(time.time())
+        logger.info("working with %s", ", ".join(session.card.model_id for session in sessions.values()))
         reconcile = partial(_sweep, settings, spool, redis_url, metrics)
         with _validation_scored(settings, spool, sessions, policy):
             worker.run(
@@ -105,8 +108,8 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     pool.close()
 
 
-def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> None:
-    """Reconcile now, and then regularly until SIGTERM."""
+def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept | None:
+    """Reconcile now, and then regularly until SIGTERM; with ``once`` only now, raising RedisError if Redis is away."""
     from redis.exceptions import RedisError
 
     from triage.state import export_state, read_state
@@ -115,8 +118,7 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> None:
     registry = CollectorRegistry()
     metrics, state = metric_names.create(registry), metric_names.create_state(registry)
     if once:
-        _sweep(settings, spool, redis_url, metrics)
-        return
+        return _sweep(settings, spool, redis_url, metrics)
     swept: list[float] = []
     ready = partial(_ready_after, swept, "sweeping")
     with HealthServer(registry, ready, settings.sweep.metrics_port, settings.sweep.metrics_host):
@@ -130,10 +132,14 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> None:
                 logger.error("sweep: Redis does not answer (%s); trying again", error)
                 metrics.sweep_runs.labels("failed").inc()
                 state.redis_up.set(0)
+            except OSError as error:
+                logger.error("sweep: spool: %s; trying again", error)
+                metrics.sweep_runs.labels("failed").inc()
             export_state(read_state(spool), state)
             swept.append(time.time())
             state.last_sweep.set(time.time())
             stopping.wait(settings.sweep.interval_s)
+    return None
 
 
 def web(settings: Settings, spool: Spool, redis_url: str) -> None:
@@ -212,12 +218,16 @@ def predictions(settings: Settings, files: list[Path], model: Path | None) -> It
 
     models = Models.only(model) if model else Models.installed(settings.models.path, settings.models.names)
     compute = Compute(settings.worker.provider, settings.worker.threads, settings.worker.decode_processes)
-    return predict(files, models, policy_of(settings), compute)
+    policy = policy_of(settings)
+    spool = Spool(settings.spool.path)
+    if spool.exists():  # a model that a person has switched off scores nothing here either
+        policy = replace(policy, registry=replace(policy.registry, disabled=spool.disabled_models()))
+    return predict(files, models, policy, compute)
 
 
-def _sweep(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics) -> None:
+def _sweep(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics) -> Swept:
     with connect(redis_url, settings.redis.timeout_s) as client:
-        sweep_once(
+        return sweep_once(
             spool,
             ScoreQueue(client),
             Worklist(client),
@@ -246,14 +256,18 @@ def _when_reachable(check: Any, stopping: StopSignal) -> str:
 
 
 def _describe_models(metrics: Metrics, settings: Settings, sessions: dict[str, Any], spool: Spool) -> None:
-    disabled = spool.disabled_models()
     for name, session in sessions.items():
         card = session.card
         metrics.model_info.labels(
             name, card.version, card.model_sha256, session.provider, settings.worker.provider
         ).set(1)
-        shadow = ModelState.SHADOW if name in settings.models.shadow else ModelState.ENABLED
-        metrics.set_model_state(name, ModelState.DISABLED if name in disabled else shadow)
+        metrics.watch_model_state(name, partial(_model_state, name, settings.models, spool))
+
+
+def _model_state(name: str, models: ModelSettings, spool: Spool) -> ModelState:
+    if name in spool.disabled_models():
+        return ModelState.DISABLED
+    return ModelState.SHADOW if name in models.shadow else ModelState.ENABLED
 
 
 def policy_of(settings: Settings) -> Policy:

@@ -7,12 +7,22 @@ reads the environment; everything else is handed the values it needs.
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from triage.decision import Priority
 
@@ -20,7 +30,17 @@ PREFIX = "TRIAGE_"
 NOT_SETTINGS = frozenset({"TRIAGE_DATA", "TRIAGE_CONFIG"})
 """Variables with our prefix that are read elsewhere: sample and test data, and the path of the settings file."""
 
+
+def _regular_expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"{text!r} is no regular expression: {error}") from error
+    return text
+
+
 AETitle = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=r"^[^\\\x00-\x1f]*[^\\\x00-\x20]$")]
+Pattern = Annotated[str, StringConstraints(min_length=1), AfterValidator(_regular_expression)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -150,7 +170,7 @@ class ModelSettings(Section):
 class EligibilitySettings(Section):
     """What a site knows about its images."""
 
-    frontal_descriptions: tuple[str, ...] = Field(
+    frontal_descriptions: tuple[Pattern, ...] = Field(
         (),
         description="Regular expressions; an image whose series, protocol or study description matches one, and whose "
         "view no attribute states, is a frontal.",

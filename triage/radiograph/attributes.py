@@ -34,9 +34,9 @@ def read_attributes(dataset: Dataset, transfer_syntax_uid: str = "") -> Attribut
         view_position=_text(dataset, "ViewPosition").upper(),
         view_codes=_codes(dataset, "ViewCodeSequence"),
         patient_orientation=_texts(dataset, "PatientOrientation"),
-        descriptions=tuple(
-            text for name in ("ProtocolName", "SeriesDescription", "StudyDescription") if (text := _text(dataset, name))
-        ),
+        protocol_name=_text(dataset, "ProtocolName"),
+        series_description=_text(dataset, "SeriesDescription"),
+        study_description=_text(dataset, "StudyDescription"),
         image_type=_texts(dataset, "ImageType"),
         presentation_intent_type=_text(dataset, "PresentationIntentType").upper(),
         number_of_frames=_frames(dataset),
@@ -91,7 +91,7 @@ def _value(dataset: Dataset, name: str) -> Any:
 
 def _text(dataset: Dataset, name: str) -> str:
     value = _value(dataset, name)
-    return "" if value is None else str(value).strip().strip("\0")
+    return "" if value is None else str(value).strip(" \0\t\r\n")
 
 
 def _texts(dataset: Dataset, name: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The worker's thread that scores the images of `triage validate --dicom`, with the worker's own sessions and policy."""
+"""The worker's thread that scores the images of `triage validate --dicom`, with the worker's sessions and policy."""
 
 from __future__ import annotations
 

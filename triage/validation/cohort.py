@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from triage.model.card import ModelCard
 from triage.validation.manifest import ManifestError, Row, read_manifest
+from triage.validation.provenance import read_provenance
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,20 @@ def open_cohort(
     classes = {row.label for row in rows}
     if len(classes) == 1:
         raise ManifestError(f"{manifest}: every label is {classes.pop()}; measuring needs both classes")
-    notes = _notes(manifest)
+    provenance = read_provenance(manifest)
     members = []
     for row in rows:
         members.append(Member(_name(row, manifest), row, _digest(row, manifest)))
         progress(1, len(rows))
     duplicates = _duplicates(manifest, members, allow_duplicates)
-    return Cohort(manifest, sha256(manifest.read_bytes()).hexdigest(), split, tuple(members), duplicates, notes)
+    return Cohort(
+        manifest,
+        sha256(manifest.read_bytes()).hexdigest(),
+        split,
+        tuple(members),
+        duplicates,
+        provenance.warnings if provenance else (),
+    )
 
 
 def training_patients(folder: Path, card: ModelCard) -> frozenset[str] | None:
@@ -79,23 +86,6 @@ def without(cohort: Cohort, patients: frozenset[str]) -> Cohort:
     if len({member.row.label for member in kept}) < 2:
         raise ManifestError(f"{cohort.manifest}: without the model's training patients no two classes are left")
     return replace(cohort, members=kept, left_out=len(cohort.members) - len(kept))
-
-
-def _notes(manifest: Path) -> tuple[str, ...]:
-    """The warnings that ``training prepare`` writes beside a manifest; ManifestError if they are of another."""
-    beside = manifest.with_name(manifest.name + ".json")
-    if not beside.exists():
-        return ()
-    try:
-        record = json.loads(beside.read_bytes())
-        made_of, notes = str(record["manifest_sha256"]), tuple(str(note) for note in record["warnings"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ManifestError(f"{beside} cannot be read: {error!r}") from error
-    if made_of != sha256(manifest.read_bytes()).hexdigest():
-        raise ManifestError(
-            f"{beside} describes another state of {manifest.name}: prepare it again, or delete the file"
-        )
-    return notes
 
 
 def _name(row: Row, manifest: Path) -> str:

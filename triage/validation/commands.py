@@ -11,24 +11,22 @@ import click
 from triage.errors import EXIT_CANNOT_START, StartError
 
 NOT_PASSED = 1
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_PATH = click.Path(exists=True, path_type=Path)
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_PATH = click.Path(path_type=Path)  # what is not there is found by whoever reads it, who can say what it is for
 
 
 @click.command()
-@click.option("--model", required=True, type=_FOLDER, help="Model folder.")
-@click.option("--cohort", "manifest", required=True, type=_FILE, help="Manifest (CSV): image, label, patient, ...")
+@click.option("--model", required=True, type=_PATH, help="Model folder.")
+@click.option("--cohort", "manifest", required=True, type=_PATH, help="Manifest (CSV): image, label, patient, ...")
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the result.")
 @click.option("--split", default="", help="Only this split of the manifest.")
 @click.option("--require", multiple=True, metavar="BAR", help="A bar, as auc_lower>=0.95 (several allowed).")
 @click.option("--prevalence", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Share of positives.")
 @click.option("--versus", multiple=True, type=_PATH, help="Another model folder or file of scores (several allowed).")
-@click.option("--readers", multiple=True, type=_FILE, help="Readers' calls: image, reader, label (several allowed).")
-@click.option("--replicate", "replicates", multiple=True, type=_FILE, help="Scores of a retraining of this model.")
-@click.option("--versus-replicate", "versus_replicates", multiple=True, type=_FILE, help="Scores of another's.")
-@click.option("--scores", type=_FILE, help="Measure these scores (out of fold: oof.json) instead of the model's.")
-@click.option("--boxes", type=_FILE, help="NIH's BBox_List_2017.csv, for the pointing game.")
+@click.option("--readers", multiple=True, type=_PATH, help="Readers' calls: image, reader, label (several allowed).")
+@click.option("--replicate", "replicates", multiple=True, type=_PATH, help="Scores of a retraining of this model.")
+@click.option("--versus-replicate", "versus_replicates", multiple=True, type=_PATH, help="Scores of another's.")
+@click.option("--scores", type=_PATH, help="Measure these scores (out of fold: oof.json) instead of the model's.")
+@click.option("--boxes", type=_PATH, help="NIH's BBox_List_2017.csv, for the pointing game.")
 @click.option("--paper", default=None, help="Compare with a cohort of Tang et al. 2020: its name.")
 @click.option("--images/--no-images", default=True, help="Radiographs in the report.  [default: with images]")
 @click.option("--exclude-training-patients", is_flag=True, help="Leave out patients whom the card names.")
@@ -57,8 +55,8 @@ def validate(context: click.Context, /, **options: Any) -> None:
 
 
 @click.command()
-@click.option("--data", type=_FOLDER, help="Folder of the lists; default: TRIAGE_DATA.")
-@click.option("--readers", type=_FILE, help="Readers' calls beside them: image, reader, label.")
+@click.option("--data", type=_PATH, help="Folder of the lists; default: TRIAGE_DATA.")
+@click.option("--readers", type=_PATH, help="Readers' calls beside them: image, reader, label.")
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the page there instead of printing."
 )
@@ -77,8 +75,8 @@ def agreement(context: click.Context, data: Path | None, readers: Path | None, o
 
 
 @click.command()
-@click.argument("folder", type=_FOLDER)
-@click.option("--metrics", multiple=True, type=_FILE, help="A metrics.json of this model (several allowed).")
+@click.argument("folder", type=_PATH)
+@click.option("--metrics", multiple=True, type=_PATH, help="A metrics.json of this model (several allowed).")
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the page there instead of printing."
 )

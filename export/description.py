@@ -1,0 +1,71 @@
+"""What no measurement can say of a model: whom it is for and where it ends. A TOML file that a person writes."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from training.errors import TrainingError
+from triage.model.card import IntendedUse, Target
+
+FOLDER = Path(__file__).parent / "cards"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataDescription(_Part):
+    """What it was trained on, in words, and by which configuration."""
+
+    data: tuple[str, ...]
+    recipe: str
+
+
+class ExportDescription(_Part):
+    """``target`` is the run's first output, for a check. The rest names cohorts and their reference in the card."""
+
+    target: str = ""
+    target_sensitivity: float = Field(0.95, gt=0, lt=1)
+    validation: str
+    reference: str
+    how: str = ""
+    test: str = ""
+
+
+class Description(_Part):
+    """The file, whole."""
+
+    version: str
+    limits: tuple[str, ...]
+    target: Target
+    intended_use: IntendedUse
+    training: DataDescription
+    export: ExportDescription
+
+    @property
+    def for_adults(self) -> bool:
+        """Whether an adult may be scored."""
+        below = self.intended_use.age_below
+        return below is None or below > 18
+
+
+def read_description(path: Path | None, name: str) -> Description:
+    """The file at ``path``, or export/cards/NAME.toml. TrainingError that names a wrong key."""
+    file = path or FOLDER / f"{name}.toml"
+    try:
+        record: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+        return Description.model_validate(record)
+    except OSError as error:
+        raise TrainingError(
+            f"{file} cannot be read: say with --card what a model is for, as {FOLDER / 'nih-adult.toml'} does"
+        ) from error
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise TrainingError(f"{file}: {where}: {problem['msg']}") from error
+    except ValueError as error:
+        raise TrainingError(f"{file}: {error}") from error

@@ -1,0 +1,138 @@
+"""Which networks of a run ship, and on whom their score may be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from training.cohorts import Case, check_patients_apart
+from training.config import Config
+from training.devices import Process
+from training.distribution import COMPONENTS
+from training.errors import TrainingError
+from training.images import Bytes, load
+from training.run import Run, Source
+from training.scores import Scored, figures
+from training.targets import target_matrix
+from training.train import PREDICTIONS, score_cases
+
+BEST = "best"
+
+Floats = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Scores of images whose patients were not trained on, and the rows of the same images.
+
+    ``approximate`` says why they are not exactly what ships on patients that no member saw; empty where they are.
+    """
+
+    scored: Scored
+    cases: list[Case]
+    how: str
+    approximate: str = ""
+
+
+@dataclass(frozen=True)
+class Members:
+    """The folders of the networks that ship, and how they were chosen."""
+
+    folders: tuple[Path, ...]
+    chosen: str
+
+
+def choose_members(run: Run, wanted: str | None) -> Members:
+    """All networks of a run, or one fold's: ``wanted`` is its number, or ``best``.
+
+    The best fold has the lowest cross-entropy on the patients it did not see; no test set is looked at.
+    """
+    if wanted is None:
+        count = len(run.members)
+        return Members(tuple(run.members), "the run's only network" if count == 1 else f"all {count} folds, averaged")
+    if run.kind != "cross-validate":
+        raise TrainingError(f"{run.folder} has one network only: --member is for cross-validation")
+    if wanted == BEST:
+        losses = {folder: figures(Scored.read(folder / PREDICTIONS))["loss"] for folder in run.members}
+        best = min(losses, key=lambda folder: losses[folder])
+        return Members((best,), f"{best.name}: the lowest cross-entropy out of fold among {len(losses)}; no test set")
+    folder = run.folder / f"fold{wanted}"
+    if folder not in run.members:
+        raise TrainingError(f"{run.folder} has no finished fold {wanted!r}")
+    return Members((folder,), f"{folder.name}, as asked")
+
+
+def judge(run: Run, members: Members, process: Process, apart: Path | None, splits: Sequence[str]) -> Judged:
+    """The scores that thresholds, calibration and figures are taken from.
+
+    ``apart`` is a manifest of patients that the run has not seen; without it, what the run held out itself.
+    """
+    if apart is not None:
+        cases = apart_cases(run, apart, splits)
+        scored = score_cases(run, members.folders, cases, process)
+        return Judged(scored, _cases_of(scored, cases), "patients of a set apart")
+    scored = Scored.read(run.folder / PREDICTIONS) if len(members.folders) > 1 else _of_one(members.folders[0])
+    cases = _cases_of(scored, run.source.cases())
+    if len(members.folders) > 1:
+        how = "each image scored by the one network that did not see its patient"
+        return Judged(scored, cases, how, "what ships is the mean of all networks, which no patient here can judge")
+    return Judged(scored, cases, "patients that the network did not see", _why_not_exact(run.config))
+
+
+def _cases_of(scored: Scored, cases: Sequence[Case]) -> list[Case]:
+    """The rows of scored images, in their order."""
+    by_image = {str(case.image): case for case in cases}
+    return [by_image[image] for image in scored.images]
+
+
+def _of_one(folder: Path) -> Scored:
+    path = folder / PREDICTIONS
+    if not path.exists():
+        raise TrainingError(f"{folder} held nobody out: give patients that it has not seen with --calibrate-on")
+    return Scored.read(path)
+
+
+def _why_not_exact(config: Config) -> str:
+    schedule = config.schedule
+    if schedule.choose == "best" or schedule.stop_after or schedule.shape == "plateau":
+        return "the same patients chose the weights or the learning rate"
+    return ""
+
+
+def apart_cases(run: Run, manifest: Path, splits: Sequence[str]) -> list[Case]:
+    """Rows of a manifest; TrainingError for a patient that the run has seen."""
+    cases = [case for case in Source((manifest,)).cases() if not splits or case.split in splits]
+    if not cases:
+        raise TrainingError(f"{manifest} has no row in {list(splits)}")
+    seen = {*run.training_patients, *run.validation_patients}
+    known = [case for case in run.source.cases() if case.patient in seen]
+    check_patients_apart(known, cases)
+    return cases
+
+
+@dataclass(frozen=True, eq=False)
+class Chests:
+    """The images by which the graph knows what a chest looks like: rows and cached images (n, s, s)."""
+
+    cases: list[Case]
+    images: Bytes
+    labels: Floats
+
+
+def chests_of(run: Run, more: Sequence[Path]) -> Chests:
+    """The rows that the run knows the first target of, and all of ``more``, which may be unlabelled for it."""
+    seen = {*run.training_patients, *run.validation_patients}
+    cases = [case for case in run.source.cases() if case.patient in seen]
+    labels = target_matrix(cases, run.config.targets)[:, 0]
+    known = [case for case, label in zip(cases, labels, strict=True) if not np.isnan(label)]
+    images = {case.image.resolve() for case in known}
+    known += [case for case in Source(tuple(more)).cases() if case.image.resolve() not in images] if more else []
+    if len(known) * 4 // 5 <= COMPONENTS:
+        raise TrainingError(f"{len(known)} images are too few to know what a chest looks like: give more with --chests")
+    stored = load(known, run.config.input.spec(), run.cache)
+    return Chests(known, stored, target_matrix(known, run.config.targets)[:, 0])

@@ -1,0 +1,128 @@
+"""The gate: a graph that does not do what was measured is not written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+
+from export.graph import Shipped
+from training.images import Bytes, standardise, to_levels
+from training.predict import centre
+from triage.radiograph.preprocess import PreprocessSpec
+from triage.validation.statistics import auc, patient_bootstrap
+
+PARITY = 1e-4
+MOST_FLIPPED = 0.01
+AUC_MARGIN = 0.005
+BATCH = 16
+
+Floats = npt.NDArray[np.floating[Any]]
+
+
+class ParityError(Exception):
+    """The graph differs from what was measured: nothing was written."""
+
+
+def run_graph(weights: Path, images: Bytes, spec: PreprocessSpec, output: str) -> Floats:
+    """One output of an ONNX file for cached images (n, s, s), on the CPU."""
+    session = onnxruntime.InferenceSession(str(weights), providers=["CPUExecutionProvider"])
+    return np.concatenate([session.run([output], {"image": batch.numpy()})[0] for batch in batches(images, spec)])
+
+
+def batches(images: Bytes, spec: PreprocessSpec) -> Iterator[torch.Tensor]:
+    """Model inputs (n, 1, s, s) of cached images."""
+    for start in range(0, len(images), BATCH):
+        yield standardise(to_levels(images[start : start + BATCH]), spec).contiguous()
+
+
+def check_parity(shipped: Shipped, weights: Path, images: Bytes, thresholds: Sequence[float]) -> float:
+    """Largest difference of probabilities between PyTorch and ONNX Runtime on real images (n, s, s).
+
+    ParityError beyond 1e-4, for a tag at one of ``thresholds`` that differs farther from it than that, for a distance
+    that differs, and for a map whose mean is not the logit.
+    """
+    session = onnxruntime.InferenceSession(str(weights), providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for batch in batches(images, shipped.view.spec()):
+        with torch.no_grad():
+            expected = dict(zip(shipped.names, (part.numpy() for part in shipped(batch)), strict=True))
+        found = dict(zip(shipped.names, session.run(shipped.names, {"image": batch.numpy()}), strict=True))
+        worst = max(worst, _difference(expected["probability"], found["probability"], thresholds))
+        if "calibrated_probability" in found:
+            _difference(expected["calibrated_probability"], found["calibrated_probability"], ())
+        if not np.allclose(expected["distance"], found["distance"], rtol=1e-3, atol=1e-3):
+            raise ParityError("distances of graph and network differ by more than 1e-3")
+        if shipped.has_map:
+            _check_map(found, shipped.bias)
+    _check_members(shipped, images)
+    return worst
+
+
+def _difference(expected: Floats, found: Floats, thresholds: Sequence[float]) -> float:
+    worst = float(np.abs(expected - found).max())
+    if not worst <= PARITY:
+        raise ParityError(f"probabilities of graph and network differ by {worst:.2e}, more than {PARITY:.0e}")
+    for threshold in thresholds:
+        flipped = (expected >= threshold) != (found >= threshold)
+        if np.any(np.abs(expected[flipped] - threshold) > PARITY):
+            raise ParityError(f"tags of graph and network differ at the threshold {threshold}")
+    return worst
+
+
+def _check_map(found: dict[str, Floats], bias: float) -> None:
+    from_map = found["cam"].mean((1, 2)) + bias
+    if not np.allclose(from_map, found["logit"], rtol=1e-3, atol=1e-3):
+        raise ParityError("the mean of the activation map plus the bias is not the logit")
+
+
+def _check_members(shipped: Shipped, images: Bytes) -> None:
+    """Of each member, on raw logits: the map's mean plus its bias."""
+    if not shipped.has_map:
+        return
+    levels = to_levels(images[:BATCH])
+    batch = centre(standardise(levels, shipped.view.spec()), shipped.view.size)
+    for number, member in enumerate(shipped.networks):
+        with torch.no_grad():
+            logits, maps = member.with_map(batch, shipped.output)
+            raw = member(batch)[:, shipped.output]
+        from_map = maps.mean((1, 2)) + member.bias(shipped.output)
+        if not (
+            torch.allclose(from_map, raw, rtol=1e-3, atol=1e-3) and torch.allclose(logits, raw, rtol=1e-4, atol=1e-4)
+        ):
+            raise ParityError(f"member {number}: the mean of its activation map plus its bias is not its logit")
+
+
+def check_refusals(reference: Floats, found: Floats, limit: float) -> None:
+    """ParityError if by its distances (n,) a variant refuses more than 1 % other images than the fp32 graph does."""
+    changed = float(((reference > limit) != (found > limit)).mean())
+    if not changed <= MOST_FLIPPED:
+        raise ParityError(f"the variant refuses {changed:.1%} other images, more than {MOST_FLIPPED:.0%}")
+
+
+def check_variant(
+    reference: Floats, found: Floats, labels: Floats, patients: Sequence[str], thresholds: Sequence[float]
+) -> str:
+    """What a variant changes, in words. ParityError if it flips more than 1 % of the tags at a threshold, or if the
+    patient-clustered 95 % interval of the AUC difference leaves 0.005 on either side.
+
+    ``reference`` and ``found`` are probabilities (n,) of the fp32 graph and of the variant.
+    """
+    flipped = {threshold: float(((reference >= threshold) != (found >= threshold)).mean()) for threshold in thresholds}
+    threshold, share = max(flipped.items(), key=lambda item: item[1])
+    if not share <= MOST_FLIPPED:
+        raise ParityError(f"the variant flips {share:.1%} of the tags at {threshold}, more than {MOST_FLIPPED:.0%}")
+    low, high = patient_bootstrap(
+        lambda chosen: auc(labels[chosen], found[chosen]) - auc(labels[chosen], reference[chosen]), patients
+    )
+    if not (low >= -AUC_MARGIN and high <= AUC_MARGIN):
+        raise ParityError(
+            f"the AUC of the variant differs by {low:+.4f} to {high:+.4f}, which is not within {AUC_MARGIN}"
+        )
+    flips = f"{share:.2%} of the tags flipped"
+    return f"against fp32 on {len(found)} images: {flips}, AUC difference {low:+.4f} to {high:+.4f}"

@@ -1,0 +1,81 @@
+"""Cross-validation: each patient is scored by the one network that never saw them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training import run as runs
+from training.cohorts import Case, split_cases
+from training.config import Config
+from training.devices import Process
+from training.errors import TrainingError
+from training.files import write_json
+from training.folds import assign_folds
+from training.run import Source
+from training.scores import Scored, figures, joined, summary
+from training.train import METRICS, PREDICTIONS, decode, train_part
+from triage.validation.statistics import mean_and_sd
+
+
+def cross_validate(
+    config: Config,
+    source: Source,
+    folder: Path,
+    cache: Path,
+    process: Process,
+    only: Sequence[int] = (),
+) -> Scored:
+    """Train one network for each fold left out, into ``folder/foldN``; all rows scored out of fold.
+
+    Finished folds are not trained again. ``only`` some folds are run, for a comparison. Rows of other splits take no
+    part.
+    """
+    training, validation = split_cases(source.cases(), config.data.model_copy(update={"carve": 0}))
+    cases = [*training, *validation]
+    folds = assign_folds(cases, config.data.folds, config.runtime.seed)
+    numbers = _chosen(sorted(set(folds.tolist())), only)
+    if process.writes:
+        runs.describe(folder, "cross-validate", config, source, cache, training=cases, validation=[])
+    pool = decode(cases, config, cache, process)
+    parts = []
+    for number in numbers:
+        inside, outside = (_where(cases, folds, number, same=same) for same in (False, True))
+        seeded = config.changed({"runtime.seed": config.runtime.seed + number})
+        scored = train_part(seeded, pool, inside, outside, folder / f"fold{number}", process, number)
+        if scored is None:
+            raise TrainingError(f"the first target is known for no row of fold {number}")
+        parts.append(scored)
+    whole = joined(parts)
+    if process.writes:
+        whole.write(folder / PREDICTIONS)
+        write_json(folder / METRICS, {**summary(whole), "folds": over_folds(parts)})
+    return whole
+
+
+def over_folds(parts: Sequence[Scored]) -> dict[str, Any]:
+    """Mean and standard deviation over folds of each figure, as the paper reports them, beside each fold's own."""
+    each = [figures(part) for part in parts]
+    names = [name for name in each[0] if all(name in one for one in each) and name != "images"]
+    means = {name: mean_and_sd([one[name] for one in each]) for name in names}
+    return {
+        "mean": {name: mean for name, (mean, _) in means.items()},
+        "sd": {name: sd for name, (_, sd) in means.items()},
+        "each": each,
+    }
+
+
+def _chosen(numbers: list[int], only: Sequence[int]) -> list[int]:
+    if len(numbers) < 2:
+        raise TrainingError(f"one fold, {numbers}, is no cross-validation")
+    unknown = sorted(set(only) - set(numbers))
+    if unknown:
+        raise TrainingError(f"there is no fold {unknown[0]}; there are {numbers}")
+    return sorted(set(only)) or numbers
+
+
+def _where(cases: Sequence[Case], folds: np.ndarray[Any, np.dtype[np.int64]], number: int, *, same: bool) -> list[Case]:
+    return [case for case, fold in zip(cases, folds, strict=True) if (fold == number) == same]

@@ -1,0 +1,97 @@
+"""Where training runs: the CPU, one GPU, or one process for each of several GPUs, started by torchrun."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psutil
+import torch
+from torch import distributed
+
+from training.errors import TrainingError
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Process:
+    """This process among ``world``; ``rank`` 0 writes the files."""
+
+    device: torch.device
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def writes(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.world > 1:
+            distributed.barrier()
+
+
+@contextmanager
+def process(wanted: str = "auto") -> Iterator[Process]:
+    """The device ``wanted`` (``auto``, ``cpu``, ``cuda``), or this process's own GPU under torchrun.
+
+    Convolutions are set to be deterministic. TrainingError where CUDA was asked for and is not there.
+    """
+    cuda = torch.cuda.is_available()
+    if wanted == "cuda" and not cuda:
+        raise TrainingError("--device cuda: this torch sees no GPU")
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    kind = "cuda" if cuda and wanted != "cpu" else "cpu"
+    if not distributed.is_torchelastic_launched():
+        yield Process(torch.device(kind))
+        return
+    distributed.init_process_group("nccl" if kind == "cuda" else "gloo")
+    try:
+        device = torch.device(kind, distributed.get_node_local_rank()) if kind == "cuda" else torch.device(kind)
+        if kind == "cuda":
+            torch.cuda.set_device(device)
+        yield Process(device, distributed.get_rank(), distributed.get_world_size())
+    finally:
+        distributed.destroy_process_group()
+
+
+def check_memory(network: torch.nn.Module, size: int, resize: int, batch_size: int, process: Process) -> None:
+    """TrainingError if a step would not fit, by what one image's activations take; before the first epoch."""
+    needed = _step_bytes(network, size, resize, -(-batch_size // process.world))
+    free = (
+        torch.cuda.mem_get_info(process.device)[0]
+        if process.device.type == "cuda"
+        else psutil.virtual_memory().available
+    )
+    if needed > free:
+        raise TrainingError(
+            f"a step of {batch_size} images at {size} px needs about {needed / GIB:.1f} GiB of memory, "
+            f"{free / GIB:.1f} are free: lower schedule.batch_size or input.size"
+        )
+
+
+def _step_bytes(network: torch.nn.Module, size: int, resize: int, images: int) -> int:
+    """Activations are kept for the backward pass; weights come with gradient, two moments and their average."""
+    outputs: list[int] = []
+
+    def count(module: torch.nn.Module, inputs: object, output: object) -> None:
+        if isinstance(output, torch.Tensor):
+            outputs.append(output.numel())
+
+    leaves = [module for module in network.modules() if not list(module.children())]
+    hooks = [module.register_forward_hook(count) for module in leaves]
+    training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            network(torch.zeros(1, 1, size, size, device=next(network.parameters()).device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+        network.train(training)
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    return 4 * (5 * weights + images * (sum(outputs) + 8 * resize * resize))

@@ -1,0 +1,7 @@
+"""What a person has to put right before training can start or go on."""
+
+from __future__ import annotations
+
+
+class TrainingError(Exception):
+    """The message says what is wrong and where: the row, the key or the file."""

@@ -1,0 +1,41 @@
+"""How fast to learn at each step, and when to stop."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from training.config import ScheduleConfig
+
+
+def rate_factor(schedule: ScheduleConfig, step: int, steps: int) -> float:
+    """Share of the learning rate at ``step`` (from 0) of ``steps``: linear warm-up, then constant or half a cosine."""
+    warm = schedule.warmup * steps
+    if step < warm:
+        return (step + 1) / (warm + 1)
+    if schedule.shape != "cosine":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(steps - warm, 1)))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the validation losses so far mean. ``factor`` is the plateau schedule's share of the learning rate."""
+
+    best: float = math.inf
+    since_best: int = 0
+    since_cut: int = 0
+    factor: float = 1.0
+
+    def after(self, loss: float, schedule: ScheduleConfig) -> Progress:
+        """One epoch on. As torch's ReduceLROnPlateau: cut when more than ``patience`` epochs brought nothing."""
+        if loss < self.best:
+            return replace(self, best=loss, since_best=0, since_cut=0)
+        waited = replace(self, since_best=self.since_best + 1, since_cut=self.since_cut + 1)
+        if schedule.shape == "plateau" and waited.since_cut > schedule.patience:
+            return replace(waited, factor=self.factor * schedule.factor, since_cut=0)
+        return waited
+
+    def should_stop(self, schedule: ScheduleConfig) -> bool:
+        """Early stopping."""
+        return bool(schedule.stop_after) and self.since_best >= schedule.stop_after
