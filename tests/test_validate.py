@@ -27,6 +27,7 @@ from triage.predict import Compute, Models, predict
 from triage.validation import bars, predictions
 from triage.validation.manifest import Row, write_manifest
 from triage.validation.predictions import PredictionsError, read_predictions
+from triage.validation.provenance import Provenance, manifest_digest, write_provenance
 from triage.validation.report import render
 
 PATIENTS = 12
@@ -320,8 +321,24 @@ def test_a_manifest_with_readers_columns_and_notes(tmp_path: Path, models: Path,
     path = tmp_path / "cohort.csv"
     write_manifest(path, told)
     note = "patient independence is not proven"
-    record = {"manifest_sha256": sha256(path.read_bytes()).hexdigest(), "warnings": [note]}
-    (tmp_path / "cohort.csv.json").write_text(json.dumps(record))
+    described = Provenance(
+        cohort="own",
+        title="ours",
+        terms="none",
+        source="none",
+        options={},
+        counts={},
+        patients=PATIENTS,
+        public_patients=0,
+        checked=(),
+        partial=False,
+        missing=0,
+        missing_first=(),
+        warnings=(note,),
+        notes={},
+        manifest_sha256=manifest_digest(path),
+    )
+    write_provenance(path, described)
     assert run(models / "tiny-adult", path, tmp_path / "out").exit_code == 0
     found = metrics_in(tmp_path / "out")
     assert [(each["name"], each["sensitivity"]["value"]) for each in found["readers"]] == [("B", 1)]
