@@ -281,6 +281,14 @@ def test_training_patients_are_counted_or_left_out(tmp_path: Path, images: Path,
     assert run(folder / "known", manifest, tmp_path / "with").exit_code == 0
     assert metrics_in(tmp_path / "with")["cohort"]["images_of_training_patients"] == 4
     assert "flatter the model" in " ".join(metrics_in(tmp_path / "with")["warnings"])
+    other = tmp_path / "other-form.csv"
+    other.write_text(re.sub(r",p([0-9])", r",patient-\1", manifest.read_text()))
+    done = run(folder / "known", other, tmp_path / "unknown")
+    assert done.exit_code == 0, done.output
+    assert metrics_in(tmp_path / "unknown")["cohort"]["images_of_training_patients"] is None
+    assert "in another form" in " ".join(metrics_in(tmp_path / "unknown")["warnings"])
+    done = run(folder / "known", other, tmp_path / "refused", "--exclude-training-patients")
+    assert done.exit_code == 78 and "cannot be left out" in done.output
     assert run(folder / "known", manifest, tmp_path / "without", "--exclude-training-patients").exit_code == 0
     found = metrics_in(tmp_path / "without")
     assert (found["image"]["n"], found["cohort"]["images_of_training_patients_left_out"]) == (2 * PATIENTS - 4, 4)

@@ -109,13 +109,14 @@ def compare(
     *,
     trained_on: int | None,
     left_out: int,
+    why: str = "",
 ) -> Comparison:
     """Compare ``measured`` (per image) with the paper.
 
-    ``images`` are names and labels; ``trained_on`` how many of them are of patients who trained the model, None if the
-    card does not say; ``left_out`` how many were excluded before.
+    ``images`` are names and labels; ``trained_on`` how many of them are of patients who trained the model, None if that
+    is not known, for the reason ``why``; ``left_out`` how many were excluded before.
     """
-    obstacles = list(_obstacles(cohort, images, trained_on, left_out))
+    obstacles = list(_obstacles(cohort, images, trained_on, left_out, why))
     compared = tuple(_figure(cohort, name, measured) for name in cohort.figures)
     if obstacles:
         return Comparison(cohort, Verdict.CANNOT_BE_COMPARED, tuple(obstacles), compared)
@@ -142,7 +143,7 @@ def overall(verdicts: Sequence[Verdict]) -> Verdict:
 
 
 def _obstacles(
-    cohort: PaperCohort, images: Sequence[tuple[str, int]], trained_on: int | None, left_out: int
+    cohort: PaperCohort, images: Sequence[tuple[str, int]], trained_on: int | None, left_out: int, why: str
 ) -> Iterable[str]:
     positives = sum(label for _, label in images)
     expected, found = (cohort.negatives, cohort.positives), (len(images) - positives, positives)
@@ -155,7 +156,7 @@ def _obstacles(
     elif digest_of(images) != cohort.images_sha256:
         yield "other images or other labels than those published, though as many"
     if trained_on is None:
-        yield "the model's card does not list the patients it was trained on"
+        yield why or "whether its patients trained the model is not known"
     elif trained_on:
         yield f"{trained_on} images are of patients whose identifiers are among those that the model was trained on"
     if not cohort.figures:

@@ -15,7 +15,7 @@ from triage.assess import Policy
 from triage.model.card import CARD, ModelCard, load_card
 from triage.predict import Compute
 from triage.validation import bars, cohort, external, maps, over_dicom, paper, predictions
-from triage.validation.cohort import Cohort
+from triage.validation.cohort import Cohort, Overlap
 from triage.validation.measure import Draws, Options, Point, coverage_reasons, measured, over_folds, points_of
 from triage.validation.measures import METHODS
 from triage.validation.over_dicom import Service
@@ -107,7 +107,7 @@ def validate(
     )
     trained = cohort.training_patients(folder, card)
     if request.exclude_training_patients:
-        opened = cohort.without(opened, trained or frozenset())
+        opened = cohort.without(opened, trained)
     if service:
         over_dicom.check_sendable(opened.members)
     request.out.mkdir(parents=True, exist_ok=True)
@@ -174,7 +174,7 @@ def _metrics(run: Run, trained: frozenset[str] | None, compared: Mapping[str, An
     request, members = run.request, run.cohort.members
     options = Options(run.points, request.prevalence, request.rounds, request.seed)
     columns, too_many = columns_of(members, run.predictions)
-    overlap = None if trained is None else sum(member.row.patient in trained for member in members)
+    overlap = cohort.overlap(members, trained)
     measurements = measured(run.images, options, run.draws)
     return {
         "metrics_schema": SCHEMA,
@@ -249,12 +249,17 @@ def _with(images: Sequence[Image], values: Sequence[float | None]) -> list[Image
     ]
 
 
-def _paper(run: Run, image: Mapping[str, Any], overlap: int | None) -> dict[str, Any] | None:
+def _paper(run: Run, image: Mapping[str, Any], overlap: Overlap) -> dict[str, Any] | None:
     if run.request.paper is None:
         return None
     images = [(member.name, member.row.label) for member in run.cohort.members]
     found = paper.compare(
-        paper.paper_cohort(run.request.paper), images, image, trained_on=overlap, left_out=run.cohort.left_out
+        paper.paper_cohort(run.request.paper),
+        images,
+        image,
+        trained_on=overlap.images,
+        why=overlap.why,
+        left_out=run.cohort.left_out,
     )
     return {**found.record(), "passes": found.verdict.passes}
 
@@ -301,15 +306,17 @@ def _model(card: ModelCard, request: Request) -> dict[str, Any]:
     }
 
 
-def _cohort(opened: Cohort, overlap: int | None) -> dict[str, Any]:
+def _cohort(opened: Cohort, overlap: Overlap) -> dict[str, Any]:
     return {
         "manifest": opened.manifest.name,
         "manifest_sha256": opened.sha256,
         "split": opened.split or None,
         "images_sha256": paper.digest_of((member.name, member.row.label) for member in opened.members),
+        "title": opened.title or None,
         "notes": list(opened.notes),
         "files_with_the_bytes_of_another": opened.duplicates,
-        "images_of_training_patients": overlap,
+        "images_of_training_patients": overlap.images,
+        "why_not_known": overlap.why or None,
         "images_of_training_patients_left_out": opened.left_out,
     }
 

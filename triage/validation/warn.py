@@ -34,7 +34,7 @@ def _of_cohort(metrics: Mapping[str, Any]) -> Iterator[str]:
     cohort, image = metrics["cohort"], metrics["image"]
     overlap = cohort["images_of_training_patients"]
     if overlap is None:
-        yield "The card does not list the patients of training: that none of them is in this cohort is not shown."
+        yield f"That none of these patients trained the model is not shown: {cohort['why_not_known']}."
     elif overlap and not metrics["model"]["scores_given_by"]:
         yield (
             f"{overlap} of {image['n']} images are of patients whose identifiers are among those of training: the "
