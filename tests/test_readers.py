@@ -341,17 +341,14 @@ def test_a_disk_that_is_full_is_said_and_nothing_is_counted(tmp_path: Path, monk
 
 @contextmanager
 def command(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """`triage readers serve`, and the readers' links that it printed."""
+    """`triage readers serve` with three cases and one reader, and the link that it printed."""
     line = [sys.executable, "-m", "triage.cli", "readers", "serve", *(str(each) for each in arguments), "--port", "0"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TRIAGE_")}
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout is not None
-            head = process.stdout.readline()
-            count = len(re.findall("reader", " ".join(map(str, arguments)))) or 1
-            links = dict(re.findall(r"(\w+): (http\S+)", "".join(process.stdout.readline() for _ in range(count))))
-            assert "cases" in head
-            yield process, links
+            assert "3 cases" in process.stdout.readline()
+            yield process, dict(re.findall(r"(\w+): (http\S+)", process.stdout.readline()))
         finally:
             process.kill()
 

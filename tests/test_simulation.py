@@ -20,6 +20,7 @@ from triage.simulation.policies import TagCode
 from triage.simulation.reading import ReadingTime
 from triage.simulation.report import as_record, as_text
 from triage.simulation.scenario import EXAMPLE, Scenario, ScenarioError, read_scenario
+from triage.simulation.student import central_limit
 
 EXPONENTIAL = {"distribution": "exponential", "mean_minutes": 6.0}
 
@@ -106,6 +107,14 @@ def test_intervals_cover_what_is_known():
     assert estimate([1.0, float("nan"), 3.0]).value == 2.0
     assert np.isnan(estimate([1.0, float("nan")]).lower)
     assert np.isnan(estimate([float("nan")]).value)
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 3, 4, 7, 19, 100, 999])
+def test_the_limits_of_intervals_are_students(degrees: int):
+    from scipy.stats import t
+
+    assert central_limit(0.95, degrees) == pytest.approx(t.ppf(0.975, degrees), rel=1e-9)
+    assert central_limit(0.5, degrees) == pytest.approx(t.ppf(0.75, degrees), rel=1e-9)
 
 
 def test_rates_are_those_of_the_hours_of_the_week():

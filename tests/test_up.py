@@ -97,7 +97,14 @@ def test_a_child_that_is_killed_is_started_again_and_the_service_goes_on(running
 
     family = psutil.Process(up.pid).children(recursive=True)
     assert up.terminate() == 0
-    assert not [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    wait_for(lambda: not any(map(_runs, family)), "the decode processes, which end after their worker")
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _stores(port: int) -> bool:
@@ -129,7 +136,7 @@ def test_the_embedded_redis_is_private_and_ends_with_a_supervisor_that_is_killed
 
     family = psutil.Process(up.pid).children(recursive=True)
     up.kill()
-    wait_for(lambda: not [each for each in family if each.is_running()], "all processes to end")
+    wait_for(lambda: not any(map(_runs, family)), "all processes to end")
 
 
 def test_a_folder_that_others_can_enter_is_no_place_for_the_socket(socket_path: Path) -> None:

@@ -18,6 +18,8 @@ from training.looks import look
 from training.prepare.command import join, prepare
 from training.run import Run
 from training.scores import Scored, summary
+from training.shortcuts_command import shortcuts
+from training.study_commands import COMMANDS
 from training.train import train
 from triage.errors import StartError
 
@@ -101,8 +103,8 @@ def score_command(run: Path, manifest: Path, splits: tuple[str, ...], look_at_te
             _show(scored)
 
 
-for command in (prepare, join, label_reports):
-    main.add_command(command)
+for _command in (prepare, join, label_reports, shortcuts, *COMMANDS):
+    main.add_command(_command)
 
 
 def _show(scored: Scored) -> None:

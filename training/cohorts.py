@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
+
 from training.config import DataConfig
 from training.errors import TrainingError
 from triage.validation.manifest import COLUMNS, ManifestError, Row, read_manifest
@@ -86,6 +88,17 @@ def split_cases(cases: Sequence[Case], data: DataConfig) -> tuple[list[Case], li
         training = [case for case in training if part_of_patient(case.patient, data.carve) != 0]
     check_patients_apart(training, validation)
     return training, validation
+
+
+def limited(cases: Sequence[Case], limit: int, seed: int) -> list[Case]:
+    """At most ``limit`` rows (0: all), of patients in an order that ``seed`` draws; smaller limits lie in larger."""
+    if not limit or len(cases) <= limit:
+        return list(cases)
+    patients = sorted({case.patient for case in cases})
+    order = np.random.default_rng(seed).permutation(len(patients))
+    rank = {patients[place]: number for number, place in enumerate(order)}
+    kept = {case.image for case in sorted(cases, key=lambda case: rank[case.patient])[:limit]}
+    return [case for case in cases if case.image in kept]
 
 
 def part_of_patient(patient: str, parts: int) -> int:

@@ -94,7 +94,8 @@ class DataConfig(_Part):
 
     If no row is in a validation split, every ``carve``-th patient of ``train`` validates; with ``carve`` 0 none does,
     and the last weights are kept. ``folds`` is the number of cross-validation's, where the manifest has none of its
-    own. ``repeat`` shows the rows of a source more than once in an epoch.
+    own. ``repeat`` shows the rows of a source more than once in an epoch. With ``limit``, training sees that many
+    images at most, of patients drawn by the seed; those of a smaller limit are among those of a larger one.
     """
 
     train: tuple[str, ...] = ("train", "")
@@ -102,6 +103,7 @@ class DataConfig(_Part):
     carve: int = Field(10, ge=0)
     folds: int = Field(7, ge=2)
     repeat: dict[str, int] = {}
+    limit: int = Field(0, ge=0)
 
 
 class OptimizerConfig(_Part):

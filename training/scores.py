@@ -82,9 +82,12 @@ class Scored:
 
     def where(self, keep: Sequence[bool] | npt.NDArray[np.bool_]) -> Scored:
         """Those images for which ``keep`` is true."""
-        chosen = [int(place) for place in np.flatnonzero(np.asarray(keep, dtype=bool))]
+        return self.take([int(place) for place in np.flatnonzero(np.asarray(keep, dtype=bool))])
+
+    def take(self, chosen: Sequence[int]) -> Scored:
+        """The images at these places, in this order."""
         texts: dict[str, Any] = {name: tuple(getattr(self, name)[place] for place in chosen) for name in _TEXTS}
-        return Scored(**texts, labels=self.labels[chosen], logits=self.logits[chosen])
+        return Scored(**texts, labels=self.labels[list(chosen)], logits=self.logits[list(chosen)])
 
     def write(self, path: Path) -> None:
         """As CSV. Logits to nine digits, so that float32 comes back as it was."""

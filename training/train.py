@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from training import run as runs
-from training.cohorts import Case, check_patients_apart, split_cases
+from training.cohorts import Case, check_patients_apart, limited, split_cases
 from training.config import Config
 from training.devices import Process, check_memory
-from training.errors import TrainingError
+from training.errors import DivergedError, TrainingError
 from training.files import write_json
 from training.images import Bytes, load
 from training.predict import predict
@@ -71,6 +71,7 @@ def train_part(
 ) -> Scored | None:
     """Train on some rows of ``pool`` and score others, for the first target. None if nothing validates."""
     check_patients_apart(training, validation)
+    training = limited(training, config.data.limit, config.runtime.seed)
     score = _scorer(config, pool, validation, process, fold)
     if not (folder / runs.WEIGHTS).exists():
         network = _trained(config, pool, training, folder, process, score)
@@ -137,7 +138,14 @@ def _scorer(
         return None
     images = pool.exact[pool.places(known)]
     truth = labels[~np.isnan(labels)]
-    return lambda network: Scored.of(known, truth, predict([network], images, config.input, process)[:, 0], fold)
+
+    def score(network: nn.Module) -> Scored:
+        logits = predict([network], images, config.input, process)[:, 0]
+        if not np.isfinite(logits).all():
+            raise DivergedError("the network's scores are no numbers any more: lower optimizer.learning_rate")
+        return Scored.of(known, truth, logits, fold)
+
+    return score
 
 
 def score_cases(run: Run, members: Sequence[Path], cases: Sequence[Case], process: Process) -> Scored:

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from training.augmentation import vary
 from training.config import Config, LossConfig
 from training.devices import Process
-from training.errors import TrainingError
+from training.errors import DivergedError, TrainingError
 from training.files import save_tensors, write_text
 from training.images import Bytes, standardise, to_levels
 from training.losses import batch_loss
@@ -159,10 +159,10 @@ def _finish_epoch(
     validate: Callable[[nn.Module], dict[str, float]] | None,
 ) -> None:
     """Measure, keep the best weights, log, and only then move on: a kill in between repeats the measuring."""
-    measured = validate(state.scoring) if validate else {}
     loss = state.loss_sum / steps_per_epoch(len(task.places), config.schedule.batch_size)
     if not np.isfinite(loss):
-        raise TrainingError(f"{folder}: the loss of epoch {state.epoch + 1} is {loss}: lower optimizer.learning_rate")
+        raise DivergedError(f"{folder}: the loss of epoch {state.epoch + 1} is {loss}: lower optimizer.learning_rate")
+    measured = validate(state.scoring) if validate else {}
     if validate:
         improved = measured["validation_loss"] < state.progress.best
         state.progress = state.progress.after(measured["validation_loss"], config.schedule)

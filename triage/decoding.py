@@ -59,7 +59,7 @@ class DecodePool:
         """End the children at once: one that hangs would keep this process from ending."""
         for pool in (self._many, self._one):
             if pool is not None:
-                _kill(pool)
+                _kill(pool, wait=True)  # its thread must not close its pipe while the interpreter ends and writes to it
         self._many = self._one = None
 
     def _start(self, function: Callable[..., T], arguments: tuple[Any, ...]) -> tuple[ProcessPoolExecutor, Future[T]]:
@@ -119,10 +119,10 @@ class Decoding(Generic[T]):
         return self._pool._again(self._executor, *self._call)
 
 
-def _kill(pool: ProcessPoolExecutor) -> None:
+def _kill(pool: ProcessPoolExecutor, *, wait: bool = False) -> None:
     for process in list((pool._processes or {}).values()):  # there is no public way to end a hung child
         process.kill()
-    pool.shutdown(wait=False, cancel_futures=True)
+    pool.shutdown(wait=wait, cancel_futures=True)
 
 
 def _set_up_child() -> None:

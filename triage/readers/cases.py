@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import warnings
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
 
 from triage.errors import StartError
 from triage.validation.manifest import COLUMNS
@@ -109,9 +109,11 @@ def _files(folder: Path) -> Iterable[Path]:
 def _said(image: Path, salt: str) -> Case:
     """What an image says of itself, as digests."""
     try:
-        said = dcmread(image, specific_tags=["PatientID", "StudyInstanceUID"], stop_before_pixels=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            said = dcmread(image, specific_tags=["PatientID", "StudyInstanceUID"], stop_before_pixels=True)
         patient, study = str(said.get("PatientID") or ""), str(said.get("StudyInstanceUID") or "")
-    except (OSError, InvalidDicomError, ValueError, EOFError):
+    except Exception:  # pydicom raises many kinds for broken bytes and for what is not DICOM; the page will say so
         patient, study = "", ""
     columns = {"study": _digest(salt, "study", study)} if study else {}
     return Case(image, "local:" + _digest(salt, "patient", patient or image.name), columns)

@@ -23,9 +23,8 @@ def run(scenario: Path, metrics: Path | None, point: str | None, options: dict[s
 
     ``options`` are keys of the scenario's ``run`` that win over the file. Raises StartError.
     """
-    missing = [name for name in ("scipy", "matplotlib") if find_spec(name) is None]
-    if missing:
-        raise StartError(f"triage simulate needs {' and '.join(missing)}: pip install 'cxr-triage[validate]'")
+    if out is not None and find_spec("matplotlib") is None:
+        raise StartError("the figures of --out need matplotlib: pip install 'cxr-triage[validate]'")
     changes: dict[str, dict[str, Any]] = {"run": options} if options else {}
     if metrics is not None:
         changes["model"] = read_operating_point(metrics, point)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from triage.simulation.cases import Cases
 from triage.simulation.policies import TagCode
 from triage.simulation.queues import Timeline
+from triage.simulation.student import central_limit
 
 Values = npt.NDArray[np.float64]
 
@@ -64,15 +65,13 @@ def outcome(cases: Cases, timeline: Timeline) -> Outcome:
 
 def estimate(values: Sequence[float] | Values) -> Estimate:
     """The mean of independent replications and its 95 % interval; replications without the group (NaN) do not count."""
-    from scipy.stats import t
-
     known = np.asarray([value for value in values if isfinite(value)])
     if not len(known):
         return Estimate(nan, nan, nan)
     mean = float(known.mean())
     if len(known) == 1:
         return Estimate(mean, nan, nan)
-    half = float(t.ppf(0.975, len(known) - 1)) * float(known.std(ddof=1)) / sqrt(len(known))
+    half = central_limit(0.95, len(known) - 1) * float(known.std(ddof=1)) / sqrt(len(known))
     return Estimate(mean, mean - half, mean + half)
 
 

@@ -37,7 +37,7 @@ export function looked(body) {
 
 async function asked(path, options = {}) {
   const answer = await fetch(path, options).catch(() => {
-    throw new Refused(0, "The server does not answer. Nothing that was saved is lost.");
+    throw new Refused(0, "The server does not answer, and this step is not saved. What was saved before is not lost.");
   });
   if (answer.ok) return answer;
   const said = await answer.json().catch(() => ({}));

@@ -1,0 +1,104 @@
+"""Whether one model is better than another: over replicates as the paper, and on the same images."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import ttest_ind
+
+from training.errors import TrainingError
+from training.scores import Scored, figures
+from training.statistics import auc, bootstrap_values
+from training.train import PREDICTIONS
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """The paper's test: AUCs of several trainings of either model, two-sided t-test of their means (``ttest_ind``).
+
+    It covers how training varies and not which patients were drawn.
+    """
+
+    first: tuple[float, ...]
+    second: tuple[float, ...]
+    difference: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Paired:
+    """AUC of the second minus the first on the same images, with a patient-clustered bootstrap.
+
+    ``p_value`` is two-sided: twice the smaller share of rounds on one side of zero. It covers which patients were drawn
+    and not how training varies.
+    """
+
+    images: int
+    first: float
+    second: float
+    difference: float
+    ci95: tuple[float, float]
+    p_value: float
+
+
+def predictions_of(path: Path) -> Scored:
+    """The scores of a run's folder, or of a table. Raises TrainingError."""
+    return Scored.read(path / PREDICTIONS if path.is_dir() else path)
+
+
+def replicates(first: Sequence[Scored], second: Sequence[Scored]) -> Replicates:
+    """``ttest_ind`` over AUCs; TrainingError with fewer than two trainings of either."""
+    one, two = (tuple(figures(scored)["auc"] for scored in group) for group in (first, second))
+    if min(len(one), len(two)) < 2:
+        raise TrainingError("a t-test needs two trainings of either model at least")
+    difference = float(np.mean(two) - np.mean(one))
+    if float(np.ptp(one)) == float(np.ptp(two)) == 0:  # no spread to test against
+        return Replicates(one, two, difference, 0.0 if difference else 1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of one model whose trainings all came out alike
+        return Replicates(one, two, difference, float(ttest_ind(one, two).pvalue))
+
+
+def folds_of(scored: Scored) -> list[Scored]:
+    """A cross-validation as replicates: one for each fold."""
+    return [scored.where([fold == number for fold in scored.folds]) for number in sorted(set(scored.folds))]
+
+
+def paired(first: Scored, second: Scored) -> Paired:
+    """On the images that both scored; TrainingError where there are none, or their labels differ."""
+    one, two = _aligned(first, second)
+    labels = one.labels
+    if not 0 < (labels > 0.5).sum() < len(labels):
+        raise TrainingError("the images that both scored are all of one class")
+
+    def difference(chosen: Any) -> float:
+        return auc(labels[chosen], two.logits[chosen]) - auc(labels[chosen], one.logits[chosen])
+
+    values = np.array(bootstrap_values(difference, one.patients))
+    low, high = np.percentile(values, [2.5, 97.5])
+    tail = min(float((values <= 0).mean()), float((values >= 0).mean()))
+    return Paired(
+        images=len(labels),
+        first=auc(labels, one.logits),
+        second=auc(labels, two.logits),
+        difference=difference(np.arange(len(labels))),
+        ci95=(float(low), float(high)),
+        p_value=min(1.0, 2 * max(tail, 1 / len(values))),
+    )
+
+
+def _aligned(first: Scored, second: Scored) -> tuple[Scored, Scored]:
+    """Both, reduced to the images that both scored, in one order."""
+    place = {image: number for number, image in enumerate(second.images)}
+    one = first.where([image in place for image in first.images])
+    if not one.images:
+        raise TrainingError("no image was scored by both")
+    two = second.take([place[image] for image in one.images])
+    if not np.array_equal(one.labels, two.labels):
+        raise TrainingError("the two have other labels for the same images")
+    return one, two
