@@ -88,12 +88,15 @@ def metrics_in(out: Path) -> dict[str, Any]:
     return found
 
 
-def test_what_is_measured_is_what_the_service_scores(tmp_path: Path, models: Path, manifest: Path) -> None:
+def test_what_is_measured_is_what_the_service_scores(
+    tmp_path: Path, models: Path, manifest: Path, images: Path
+) -> None:
     out = tmp_path / "out"
     done = run(models / "tiny-adult", manifest, out, "--prevalence", "0.1", "--require", "coverage_lower>=0.8")
     assert done.exit_code == 0, done.output
     metrics, found = metrics_in(out), list(read_predictions(out / "predictions.csv"))
-    files = [manifest.parent / each.image for each in found]
+    assert [each.image for each in found] == [f"{number}.png" for number in range(2 * PATIENTS)]
+    files = [images / each.image for each in found]
     alone = list(predict(files, Models.only(models / "tiny-adult"), Policy(), Compute(threads=1, decode_processes=1)))
     np.testing.assert_allclose(
         [each.probability or -1 for each in found], [record["probability"] for record in alone], atol=1e-6
