@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from training.cohorts import Case, check_patients_apart
+from training.cohorts import Case
 from training.config import Config
 from training.devices import Process
 from training.distribution import COMPONENTS
@@ -86,8 +86,8 @@ def judge(run: Run, members: Members, process: Process, apart: Path | None, spli
 
 def _cases_of(scored: Scored, cases: Sequence[Case]) -> list[Case]:
     """The rows of scored images, in their order."""
-    by_image = {str(case.image): case for case in cases}
-    return [by_image[image] for image in scored.images]
+    by_image = {case.image.resolve(): case for case in cases}
+    return [by_image[Path(image).resolve()] for image in scored.images]
 
 
 def _of_one(folder: Path) -> Scored:
@@ -109,9 +109,9 @@ def apart_cases(run: Run, manifest: Path, splits: Sequence[str]) -> list[Case]:
     cases = [case for case in Source((manifest,)).cases() if not splits or case.split in splits]
     if not cases:
         raise TrainingError(f"{manifest} has no row in {list(splits)}")
-    seen = {*run.training_patients, *run.validation_patients}
-    known = [case for case in run.source.cases() if case.patient in seen]
-    check_patients_apart(known, cases)
+    for case in cases:
+        if case.patient in run.seen:
+            raise TrainingError(f"{case.origin}: its patient is in training too, and can calibrate nothing")
     return cases
 
 

@@ -79,7 +79,7 @@ def release(run: Run, about: Description, folder: Path, options: Options, proces
         if options.variant != "fp32":
             notes.append(_make_variant(staging / WEIGHTS, options, run, chests, judged, points, distribution.limit))
         tested = _tested(run, members, about, points, options, process)
-        patients = "".join(f"{patient}\n" for patient in measured.public_patients(run.training_patients))
+        patients = "".join(f"{patient}\n" for patient in measured.public_patients(run.learnt_from))
         (staging / PATIENTS).write_text(patients, encoding="utf-8")
         card = ModelCard(
             card_schema=SCHEMA,

@@ -75,7 +75,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("export")
     cohort = write_cohort(folder, 64, name="nih")
-    config = Config.model_validate({**TINY, "schedule": {**TINY["schedule"], "choose": "last", "epochs": 2}})
+    config = Config.model_validate({**TINY, "schedule": {**TINY["schedule"], "choose": "last", "epochs": 6}})
     train(config, Source((cohort,)), folder / "run", folder / "cache", CPU)
     flips = config.changed({"input.flips": True, "data.folds": 2, "schedule.epochs": 1})
     cross_validate(flips, Source((cohort,)), folder / "cv", folder / "cache", CPU)
@@ -177,11 +177,8 @@ def test_a_test_set_is_scored_only_when_asked_and_every_look_counts(trained: Tra
 @pytest.mark.parametrize("variant", ["fp16", "int8"])
 def test_variants_pass_their_gate_and_the_service_loads_them(trained: Trained, variant: str) -> None:
     result = export(trained, "run", variant, "--variant", variant)
+    assert result.exit_code == 0, result.output
     folder = trained.folder / "models" / variant
-    if result.exit_code:  # a network of four channels may be too small for eight bits: then nothing is written
-        assert "the variant" in result.output
-        assert not folder.exists()
-        return
     card = load_card(folder)
     assert card.variant == variant
     assert any(limit.startswith(f"{variant} against fp32") for limit in card.limits)

@@ -83,6 +83,7 @@ def test_an_entry_has_what_the_interface_promises(redis_server: RedisServer, spo
         "received_at": "1970-01-01T00:16:40.000Z",
         "tagged_at": "1970-01-01T00:16:41.000Z",
         "revision": "c" * 64,
+        "prior": False,
     }
 
 

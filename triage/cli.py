@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING
 import click
 
 from triage.errors import EXIT_CANNOT_START, StartError
-from triage.settings import Settings, SettingsError, dump, load, reference
+from triage.quiet import silence_libraries
+from triage.settings import Settings, SettingsError, channels_reference, dump, load, reference
 from triage.validation import commands as validation
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def _settings(context: click.Context) -> Settings:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    logging.getLogger("pydicom").setLevel("CRITICAL")  # it quotes the values that it finds odd
+    silence_libraries()
     if settings.log.level == "INFO":  # what a sender does, step by step, would bury a progress bar
         logging.getLogger("pynetdicom").setLevel("WARNING")
     return settings
@@ -137,6 +139,18 @@ def web(context: click.Context, index: int) -> None:
 
     with _start_errors():
         run(settings, _spool(settings), _redis_url(settings))
+
+
+@triage.command()
+@index_option
+@click.pass_context
+def deliver(context: click.Context, index: int) -> None:
+    """Hand results over to the destinations of the settings."""
+    settings = _settings(context)
+    from triage.roles import deliver as run
+
+    with _start_errors():
+        run(settings, _spool(settings))
 
 
 @triage.command()
@@ -297,16 +311,25 @@ def readers_labels(folder: Path) -> None:
 @click.option("--requeue-all", is_flag=True, help="Try all of them again.")
 @click.pass_context
 def dead_letters(context: click.Context, keys: tuple[str, ...], requeue_all: bool) -> None:
-    """List what was given up after the last try, and requeue it."""
+    """List what was given up after the last try, objects and deliveries, and requeue it."""
     settings = _settings(context)
+    from triage.outbox import Outbox
     from triage.show import requeue, show_dead_letters
+    from triage.show_channels import dead_letter_rows, requeue_deliveries
 
     spool = _spool(settings)
+    outbox = Outbox(spool)
     if not (keys or requeue_all):
-        show_dead_letters(spool)
+        show_dead_letters(spool, dead_letter_rows(outbox))
         return
+    # The key of a delivery begins with its destination and a slash; that of an object has none.
+    deliveries = None if requeue_all else [key for key in keys if "/" in key]
+    objects = None if requeue_all else [key for key in keys if "/" not in key]
     try:
-        requeue(spool, _redis_url(settings), settings.redis.timeout_s, None if requeue_all else list(keys))
+        if objects is None or objects:
+            requeue(spool, _redis_url(settings), settings.redis.timeout_s, objects)
+        if deliveries is None or deliveries:
+            click.echo(f"{requeue_deliveries(outbox, deliveries, time.time())} deliveries are tried again")
     except (FileNotFoundError, ValueError) as error:
         raise click.ClickException(f"no such dead letter: {error}") from error
 
@@ -333,6 +356,44 @@ def model(context: click.Context, name: str | None, action: str | None) -> None:
         except ValueError as error:
             raise click.ClickException(str(error)) from error
     show_models(settings.models, spool.disabled_models())
+
+
+@triage.command()
+@click.argument("name", required=False)
+@click.option("--disable", "action", flag_value="disable", help="Kill switch: nothing is sent there from now on.")
+@click.option("--enable", "action", flag_value="enable", help="Switch it on again; what waited is sent.")
+@click.option("--drop", "action", flag_value="drop", help="Forget all that waits or is dead for it.")
+@click.option("--reference", "print_reference", is_flag=True, help="Print the settings of destinations, and end.")
+@click.pass_context
+def channel(context: click.Context, name: str | None, action: str | None, print_reference: bool) -> None:
+    """List the destinations of results, or switch destination NAME off or on."""
+    if print_reference:
+        click.echo(channels_reference(), nl=False)
+        return
+    settings = _settings(context)
+    from triage.outbox import Outbox
+    from triage.show_channels import drop, show_channels
+
+    outbox = Outbox(_spool(settings))
+    if name and name not in outbox.known() | {each.name for each in settings.channels.all()}:
+        raise click.ClickException(f"no destination is called {name!r}")
+    if name and action == "drop":
+        click.echo(f"{drop(outbox, name, time.time())} forgotten")
+    elif name and action:
+        outbox.set_disabled(name, action == "disable")
+    show_channels(settings.channels, outbox, time.time())
+
+
+@triage.command("test-destination")
+@click.argument("name")
+@click.pass_context
+def test_destination(context: click.Context, name: str) -> None:
+    """Try destination NAME without any patient's data, and say in words what was found."""
+    settings = _settings(context)
+    from triage.show_channels import test_destination as try_it
+
+    with _start_errors():
+        sys.exit(0 if try_it(settings.channels, name) else 1)
 
 
 @triage.command()

@@ -13,6 +13,8 @@ from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Generic, TypeVar
 
+from triage.quiet import silence_libraries
+
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
@@ -126,6 +128,7 @@ def _kill(pool: ProcessPoolExecutor, *, wait: bool = False) -> None:
 
 
 def _set_up_child() -> None:
+    silence_libraries()
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     most = MOST_MEMORY if hard == resource.RLIM_INFINITY else min(MOST_MEMORY, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, hard))

@@ -42,7 +42,8 @@ def run(settings: Settings, config: Path | None, environment: Mapping[str, str],
             "see spool.min_free_bytes and spool.high_water"
         )
     with only_one(spool):
-        service = build(settings, config, environment)
+        # The samples are as old as they are: here they count as if they had been taken today.
+        service = build(settings, config, {"TRIAGE_DECISION_PRIOR_AFTER_DAYS": "0", **environment})
         try:
             service.start()
             _wait_until_ready(settings, service, stopping)

@@ -153,6 +153,23 @@ class StateMetrics:
     last_sweep: Gauge
 
 
+@dataclass(frozen=True)
+class DeliveryMetrics:
+    """What the one delivering process does and sees. {destination}: names from the settings only."""
+
+    built: Counter  # {destination}
+    attempts: Counter  # {destination, outcome}: delivered, retry, dead, unreachable
+    warnings: Counter  # {destination}: delivered, and the receiver warned
+    build_failures: Counter  # {destination}
+    held: Counter  # {destination}: would have lowered what was delivered as raised
+    time_to_delivery: Histogram  # {destination}
+    waiting: Gauge  # {destination}
+    oldest: Gauge  # {destination}: 0 while nothing waits
+    dead: Gauge  # {destination}
+    up: Gauge  # {destination}: 1 if the last attempt reached it
+    switched_off: Gauge  # {destination}: 1 while its kill switch is on
+
+
 def bounded(value: str, allowed: Collection[str]) -> str:
     """``value`` as a label if it is on the closed list ``allowed``, else ``other``."""
     return value if value in allowed else OTHER
@@ -184,6 +201,32 @@ def create_state(registry: CollectorRegistry) -> StateMetrics:
         quarantined=gauge("quarantined_objects", "Unparsable objects that were kept."),
         redis_up=gauge("redis_up", "Whether Redis answered the last sweep."),
         last_sweep=gauge("sweep_last_run_timestamp_seconds", "When the last sweep ended."),
+    )
+
+
+def create_delivery(registry: CollectorRegistry) -> DeliveryMetrics:
+    """Register what is counted about destinations. For the delivering process alone."""
+    make = _Maker(registry)
+    return DeliveryMetrics(
+        built=make.counter("deliveries_built_total", "Messages built.", "destination"),
+        attempts=make.counter("delivery_attempts_total", "Attempts to deliver a message.", "destination", "outcome"),
+        warnings=make.counter("delivery_warnings_total", "Messages that were delivered with a warning.", "destination"),
+        build_failures=make.counter("delivery_build_failures_total", "Messages that cannot be built.", "destination"),
+        held=make.counter(
+            "deliveries_held_total", "Results not sent because they would lower a raised study.", "destination"
+        ),
+        time_to_delivery=make.histogram(
+            "time_to_delivery_seconds", "From a study's decision to the receipt.", _WAITING_SECONDS, "destination"
+        ),
+        waiting=make.gauge("deliveries_waiting", "Messages that are built and not acknowledged.", "destination"),
+        oldest=make.gauge(
+            "oldest_undelivered_timestamp_seconds",
+            "Since when the oldest result waits for its delivery; 0 while none waits.",
+            "destination",
+        ),
+        dead=make.gauge("delivery_dead_letters", "Messages that were given up and wait for a person.", "destination"),
+        up=make.gauge("destination_up", "Whether the last attempt reached the destination.", "destination"),
+        switched_off=make.gauge("destination_switched_off", "Whether a person has switched it off.", "destination"),
     )
 
 

@@ -71,6 +71,7 @@ class Scorer:
         priorities: PriorityPolicy,
         metrics: Metrics,
         index: Callable[[Sequence[TriageDecision]], None],
+        mark: Callable[[str], None] = lambda study_instance_uid: None,
     ) -> None:
         self._spool = spool
         self._sessions = sessions
@@ -80,6 +81,7 @@ class Scorer:
         self._priorities = priorities
         self._metrics = metrics
         self._index = index
+        self._mark = mark
 
     def start(self, instances: Iterable[ReceivedInstance]) -> list[tuple[ReceivedInstance, Decoding[Opened]]]:
         """Begin to decode; returns at once. Objects that are no longer in the inbox are done, and left out."""
@@ -223,6 +225,7 @@ class Scorer:
             images = [assessment_from(record) for record in self._spool.assessments(study_instance_uid)]
             decision = decide(images, self._priorities, time.time())
             self._spool.write_decision(study_instance_uid, to_record(decision))
+            self._mark(study_instance_uid)
         return decision
 
 
@@ -248,6 +251,7 @@ def _assessment(instance: ReceivedInstance, opened: Opened, conclusion: Conclusi
         order_priority=attributes.order_priority,
         shadow=conclusion.shadow,
         stages=dict(opened.prepared.stages),
+        acquisition_date=attributes.acquisition_date,
     )
 
 

@@ -83,16 +83,25 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
-def show_dead_letters(spool: Spool) -> None:
-    """Print what was given up: when, after how many tries, why, and the whole line that tries it again."""
-    none = True
-    for instance, note in spool.dead_letters():
-        none = False
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(note.get("buried_at", 0)))
-        sys.stdout.write(f"{when}  after {note.get('tries', '?')} tries: {note.get('error', 'not noted')}\n")
+def show_dead_letters(spool: Spool, deliveries: Sequence[tuple[str, int, str, str]] = ()) -> None:
+    """Print what was given up: when, after how many tries, why, and the whole line that tries it again.
+
+    ``deliveries`` are those of the ways out: when, tries, why, key.
+    """
+    letters = [
+        (
+            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(note.get("buried_at", 0))),
+            note.get("tries", "?"),
+            note.get("error", "not noted"),
+            instance.key,
+        )
+        for instance, note in spool.dead_letters()
+    ]
+    for when, tries, why, key in [*letters, *deliveries]:
+        sys.stdout.write(f"{when}  after {tries} tries: {why}\n")
         # A line of its own, never folded: keys are copied.
-        sys.stdout.write(f"  triage dead-letters --requeue {instance.key}\n")
-    if none:
+        sys.stdout.write(f"  triage dead-letters --requeue {key}\n")
+    if not (letters or deliveries):
         sys.stdout.write("no dead letters\n")
 
 

@@ -3,6 +3,7 @@
 The only module that renames and fsyncs. Layout, version 1:
 
     VERSION                                        "1"
+    INSTALLATION                                   a UID of this installation, made when first needed
     incoming/   <random>.part                      being received; worthless after a crash
     inbox/      <study>+<sop>+<digest>.dcm         acknowledged and not yet tagged: the list of work
     dead/       <study>+<sop>+<digest>.dcm|.json   given up after the last try; a person can requeue
@@ -12,7 +13,11 @@ The only module that renames and fsyncs. Layout, version 1:
                   <sop>+<digest>.json              its assessment
                   decision.json                    the study's one current result
                   history.jsonl                    every result the study ever had
+                  deliveries/                      what was built of it, see triage/outbox.py
+    marks/ outbox/ undeliverable/                  what is to be delivered, see triage/outbox.py
     control/disabled-models/<name>                 kill switches
+    control/disabled-channels/<name>
+    control/destinations/<name>.json               why nothing is sent there now, and when it is tried again
     locks/                                         one file per live worker, held by flock
 """
 
@@ -39,7 +44,20 @@ logger = logging.getLogger(__name__)
 VERSION = "1"
 DECISION = "decision.json"
 HISTORY = "history.jsonl"
-_FOLDERS = ("incoming", "inbox", "dead", "quarantine", "studies", "control/disabled-models", "locks")
+_FOLDERS = (
+    "incoming",
+    "inbox",
+    "dead",
+    "quarantine",
+    "studies",
+    "marks",
+    "outbox",
+    "undeliverable",
+    "control/disabled-models",
+    "control/disabled-channels",
+    "control/destinations",
+    "locks",
+)
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -144,6 +162,8 @@ class Spool:
             )
         if spool.root.stat().st_mode & 0o077:
             raise SpoolError(f"spool {root} can be read by others: chmod 0700 {root}")
+        for folder in _FOLDERS:  # an earlier release may have made fewer
+            (spool.root / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         return spool
 
     def exists(self) -> bool:
@@ -160,6 +180,13 @@ class Spool:
         # Last, so that a spool with a VERSION is a whole one; two processes may both come here.
         self._write(version, VERSION + "\n")
         _fsync_folder(self.root.parent)
+
+    def installation_uid(self) -> str:
+        """The UID of this installation alone: what its reports name as the device that made them."""
+        path = self.root / "INSTALLATION"
+        if not path.exists():
+            self._write(path, f"2.25.{uuid4().int}")
+        return path.read_text()
 
     # Receiving.
 
@@ -396,17 +423,33 @@ class Spool:
 
     # Files.
 
+    def write(self, path: Path, content: str | bytes) -> None:
+        """Replace the file at ``path``, durably and whole: nobody ever sees a part of it."""
+        self._write(path, content)
+
+    def make_folder(self, folder: Path) -> None:
+        """Make a folder in an existing one, durably, unless it is there."""
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, exist_ok=True)
+            _fsync_folder(folder.parent)
+
+    def move(self, source: Path, target: Path, *, durable: bool = True) -> None:
+        """Rename, durably in both folders unless it can be done again. FileNotFoundError if ``source`` is gone."""
+        self._rename(source, target, durable=durable)
+        if durable and source.parent != target.parent:
+            _fsync_folder(source.parent)
+
     def _make_study_folder(self, study_instance_uid: str) -> Path:
         folder = self.study_folder(study_instance_uid)
         if not folder.exists():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
-    def _write(self, path: Path, content: str, *, durable: bool = True) -> None:
+    def _write(self, path: Path, content: str | bytes, *, durable: bool = True) -> None:
         temporary = self.incoming / f"{uuid4().hex}.part"
         try:
-            with temporary.open("w") as file:
-                file.write(content)
+            with temporary.open("wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 if durable:
                     os.fsync(file.fileno())
@@ -432,7 +475,7 @@ def _object(content: bytes) -> dict[str, Any] | None:
 
 
 def _top_level() -> set[str]:
-    return {folder.split("/")[0] for folder in _FOLDERS} | {"VERSION"}
+    return {folder.split("/")[0] for folder in _FOLDERS} | {"VERSION", "INSTALLATION"}
 
 
 def _instances(folder: Path) -> Iterator[ReceivedInstance]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from triage.decision import TriageDecision
 from triage.metrics import Metrics
+from triage.outbox import Outbox
 from triage.queueing import ScoreQueue, job_id
 from triage.records import decision_from
 from triage.spool import ReceivedInstance, Spool
@@ -114,11 +115,14 @@ def _readable(records: Iterable[dict[str, Any]]) -> Iterator[TriageDecision]:
 
 
 def remove_old(spool: Spool, index: Worklist, retention_days: float, now: float) -> int:
-    """Remove studies that were tagged longer ago than the retention and of which nothing waits or is dead."""
+    """Remove studies tagged longer ago than the retention, of which nothing waits, is dead or is undelivered."""
     before = now - retention_days * _DAY_S
     old = [uid for uid in spool.study_uids() if spool.touched(uid) < before]
+    if not old:
+        return 0
+    undelivered = Outbox(spool).undelivered()  # whatever joins them later has a new decision, and is not old
     count = 0
-    for uid in old:
+    for uid in (uid for uid in old if uid not in undelivered):
         with spool.study_lock(uid):
             # Only now: what came since the list was made must not go with the old.
             if _is_finished(spool, uid, before):

@@ -161,7 +161,13 @@ def build(settings: Settings, config: Path | None, environment: Mapping[str, str
     embedded = not url
     url = url or embedded_redis.embedded_url(settings.redis.socket_path)
     child_environment = {**environment, "TRIAGE_REDIS_URL": url}
-    counts = {"work": settings.worker.processes, "sweep": 1, "web": 1, "listen": settings.listener.processes}
+    counts = {
+        "work": settings.worker.processes,
+        "sweep": 1,
+        "web": 1,
+        "deliver": int(bool(settings.channels.enabled())),
+        "listen": settings.listener.processes,
+    }
     children = [
         Child(f"{name} {index}", _command(name, index, config), child_environment)
         for name, count in counts.items()

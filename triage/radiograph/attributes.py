@@ -43,6 +43,7 @@ def read_attributes(dataset: Dataset, transfer_syntax_uid: str = "") -> Attribut
         age_years=age_in_years(
             _text(dataset, "PatientAge"), _text(dataset, "PatientBirthDate"), _text(dataset, "StudyDate")
         ),
+        acquisition_date=_acquisition_date(dataset),
     )
 
 
@@ -80,6 +81,20 @@ def _computed_age(birth_date: str, study_date: str) -> float | None:
         return float(years) if years <= _OLDEST_YEARS else None
     days = (studied - born).days
     return days / _DAYS_PER_YEAR if days >= 0 else None
+
+
+def _acquisition_date(dataset: Dataset) -> str:
+    """The latest date that says when the image was taken: one wrong clock makes nothing older than it is."""
+    names = ("AcquisitionDateTime", "AcquisitionDate", "ContentDate", "SeriesDate", "StudyDate")
+    return max((text for name in names if _is_date(text := _text(dataset, name)[:8])), default="")
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return len(text) == 8 and text.isdigit()
 
 
 def _value(dataset: Dataset, name: str) -> Any:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from triage.decision import Tag
-from triage.settings import Section
+from triage.setting_types import Section
 from triage.simulation.queues import Discipline
 
 Codes = npt.NDArray[np.int8]

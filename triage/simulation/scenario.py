@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from triage.errors import StartError
-from triage.settings import Section
+from triage.setting_types import Section
 from triage.simulation.duty import Duty, by_hour_of_week
 from triage.simulation.policies import FIFO, Policy
 from triage.simulation.reading import ReadingTime
