@@ -14,7 +14,7 @@ import numpy.typing as npt
 from training.cohorts import Case
 from training.errors import TrainingError
 from training.files import write_csv
-from training.statistics import auc, patient_bootstrap
+from triage.validation.statistics import auc, patient_bootstrap
 
 COLUMNS = ("image", "patient", "source", "fold", "view", "age", "sex", "label", "logit", "probability")
 THRESHOLD = 0.5

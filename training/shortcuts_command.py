@@ -12,8 +12,8 @@ from training.commands import FILE, FOLDER
 from training.images import load
 from training.scores import Scored
 from training.shortcuts import each_alone, look_score, looks, matched
-from training.statistics import auc
 from triage.radiograph.preprocess import PreprocessSpec
+from triage.validation.statistics import auc
 
 
 @click.command("shortcuts")
