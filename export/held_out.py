@@ -86,8 +86,8 @@ def judge(run: Run, members: Members, process: Process, apart: Path | None, spli
 
 def _cases_of(scored: Scored, cases: Sequence[Case]) -> list[Case]:
     """The rows of scored images, in their order."""
-    by_image = {str(case.image): case for case in cases}
-    return [by_image[image] for image in scored.images]
+    by_image = {case.image.resolve(): case for case in cases}
+    return [by_image[Path(image).resolve()] for image in scored.images]
 
 
 def _of_one(folder: Path) -> Scored:

@@ -1,11 +1,14 @@
 """A study's tag and priority, from its images."""
 
 import random
+from datetime import UTC, datetime
 
 import pytest
+from pydicom.dataset import Dataset
 
 from tests.builders import an_assessment
 from triage.decision import ImageAssessment, Priority, PriorityPolicy, Tag, decide, revision
+from triage.radiograph.attributes import read_attributes
 from triage.reasons import LISTED_NOT_COUNTED, Reason
 
 POLICY = PriorityPolicy()
@@ -107,3 +110,37 @@ def test_the_revision_changes_with_content_model_and_settings_only() -> None:
     digests = {revision([image], POLICY) for image in [base, *others]}
     digests.add(revision([base], PriorityPolicy(baseline=Priority.LOW)))
     assert len(digests) == 5
+
+
+@pytest.mark.parametrize(
+    ("days", "dates", "prior"),
+    [
+        (30.0, ["20200101"], True),
+        (30.0, ["20200101", "20200102"], True),
+        (30.0, ["20200101", ""], False),
+        (30.0, ["20200101", "20230610"], False),
+        (30.0, ["not a date"], False),
+        (0.0, ["20200101"], False),
+    ],
+)
+def test_a_prior_is_tagged_and_raises_nothing(days: float, dates: list[str], prior: bool) -> None:
+    received_at = datetime(2023, 6, 15, tzinfo=UTC).timestamp()
+    images = [
+        an_assessment(tag=Tag.ABNORMAL, sop_instance_uid=f"1.2.{i}", acquisition_date=date, received_at=received_at)
+        for i, date in enumerate(dates)
+    ]
+    decision = decide(images, PriorityPolicy(prior_after_days=days), received_at)
+    assert (decision.tag, decision.prior) == (Tag.ABNORMAL, prior)
+    assert decision.priority is (Priority.MEDIUM if prior else Priority.HIGH)
+    report = image("9", Tag.NOT_ASSESSED, Reason.NOT_A_RADIOGRAPH, acquisition_date="20230615", received_at=received_at)
+    assert decide([*images, report], PriorityPolicy(prior_after_days=days), received_at).prior is prior
+
+
+def test_the_latest_date_of_an_image_counts() -> None:
+    dataset = Dataset()
+    dataset.AcquisitionDate, dataset.StudyDate = "19970101", "20260301"
+    assert read_attributes(dataset).acquisition_date == "20260301"
+    dataset.StudyDate = ""
+    dataset.AcquisitionDateTime = "20260302101500.0+0100"
+    assert read_attributes(dataset).acquisition_date == "20260302"
+    assert read_attributes(Dataset()).acquisition_date == ""

@@ -15,8 +15,10 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from triage.channels.base import Fate
 from triage.cli import triage as cli
-from triage.metrics import Ending, ModelState, Outcome, Rejection, create, create_state
+from triage.deliver import UNREACHABLE
+from triage.metrics import Ending, ModelState, Outcome, Rejection, create, create_delivery, create_state
 from triage.reasons import LISTED_NOT_COUNTED, Reason
 from triage.settings import NOT_SETTINGS, Settings, variables
 
@@ -41,6 +43,7 @@ def exported() -> set[str]:
     registry = CollectorRegistry()
     create(registry)
     create_state(registry)
+    create_delivery(registry)
     suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}
     families = text_string_to_metric_families(generate_latest(registry).decode())
     return {family.name + suffix for family in families for suffix in suffixes.get(family.type, [""])}
@@ -101,7 +104,7 @@ def test_every_figure_that_is_asked_for_exists():
 def test_every_label_value_that_is_asked_for_can_occur():
     closed = {
         "reason": {*Reason, *Rejection},
-        "outcome": {*Outcome},
+        "outcome": {*Outcome, *Fate, UNREACHABLE},
         "how": {*Ending},
         "state": {*ModelState},
         "process": set(OURS),
@@ -129,6 +132,7 @@ def test_every_process_is_scraped_at_its_port():
         "listen": [f"listen:{settings.listener.metrics_port}"],
         "work": [f"work:{settings.worker.metrics_port}"],
         "sweep": [f"sweep:{settings.sweep.metrics_port}"],
+        "deliver": [f"deliver:{settings.deliver.metrics_port}"],
         "web": [f"web:{settings.web.port}"],
     }
 
@@ -202,7 +206,7 @@ def test_every_command_is_one_of_ours():
     commands += re.findall(r'HEALTHCHECK .* CMD \["triage", "([a-z]+)"\]', DOCKERFILE)
 
     assert json.loads(instructions("ENTRYPOINT")[0]) == ["triage"]
-    assert set(commands) == {"up", "listen", "work", "sweep", "web", "healthcheck"}
+    assert set(commands) == {"up", "listen", "work", "sweep", "deliver", "web", "healthcheck"}
     assert set(commands) <= set(cli.commands)
 
 
@@ -224,6 +228,7 @@ def test_every_process_has_a_container_that_asks_its_own_port():
         "listen": settings.listener.metrics_port,
         "work": settings.worker.metrics_port,
         "sweep": settings.sweep.metrics_port,
+        "deliver": settings.deliver.metrics_port,
         "web": settings.web.port,
     }
 

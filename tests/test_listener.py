@@ -222,6 +222,8 @@ def test_a_port_is_not_shared_by_accident():
         open_port("127.0.0.1", taken.getsockname()[1], shared=False)
 
 
+# pynetdicom leaves a socket open when it is refused, as the last sender here is.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 def test_sigterm_under_load_loses_nothing_that_was_acknowledged(spool: Spool):
     process, port = start_process(spool.root)
     acknowledged: list[str] = []

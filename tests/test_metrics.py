@@ -12,7 +12,16 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.builders import a_decision, an_assessment
 from triage.decision import Tag
-from triage.metrics import Metrics, ModelState, StateMetrics, bounded, create, create_state
+from triage.metrics import (
+    DeliveryMetrics,
+    Metrics,
+    ModelState,
+    StateMetrics,
+    bounded,
+    create,
+    create_delivery,
+    create_state,
+)
 from triage.reasons import Reason
 
 
@@ -26,9 +35,10 @@ def test_every_name_has_our_prefix_and_a_unit_that_prometheus_expects():
     registry = CollectorRegistry()
     create(registry)
     create_state(registry)
+    create_delivery(registry)
     ours = {name: kind for name, kind in families(registry).items() if not name.startswith(("process_", "python_"))}
 
-    assert len(ours) == len(fields(Metrics)) + len(fields(StateMetrics))
+    assert len(ours) == len(fields(Metrics)) + len(fields(StateMetrics)) + len(fields(DeliveryMetrics))
     assert all(name.startswith("cxr_triage_") for name in ours)
     assert not [name for name in ours if "milli" in name or name.endswith("_ms")]
     assert all(name.endswith(("_seconds", "_size", "_ratio", "_score")) for name in ours if ours[name] == "histogram")
@@ -40,6 +50,9 @@ def test_prometheus_finds_nothing_to_object_to():
         pytest.skip("promtool: sudo apt-get install prometheus")
     registry = CollectorRegistry()
     create_state(registry)
+    delivery = create_delivery(registry)
+    delivery.attempts.labels("pacs", "delivered").inc()
+    delivery.time_to_delivery.labels("pacs").observe(1.0)
     metrics = create(registry)
     metrics.count_assessment(an_assessment(distance=1.0, distance_limit=2.0, stages={"decode": 0.1}))
     metrics.count_decision(a_decision())
@@ -114,14 +127,16 @@ def test_a_decision_counts_its_tag_and_reasons():
 def test_a_model_is_in_one_state():
     registry = CollectorRegistry()
     metrics = create(registry)
-    metrics.set_model_state("nih-adult", ModelState.ENABLED)
-    metrics.set_model_state("nih-adult", ModelState.SHADOW)
+    states = [ModelState.ENABLED]
+    metrics.watch_model_state("nih-adult", lambda: states[-1])
 
-    states = {
-        state: registry.get_sample_value("cxr_triage_model_state", {"model": "nih-adult", "state": state})
-        for state in ModelState
-    }
-    assert states == {ModelState.ENABLED: 0, ModelState.SHADOW: 1, ModelState.DISABLED: 0}
+    for state in (ModelState.ENABLED, ModelState.SHADOW, ModelState.DISABLED):
+        states.append(state)
+        shown = {
+            each: registry.get_sample_value("cxr_triage_model_state", {"model": "nih-adult", "state": each})
+            for each in ModelState
+        }
+        assert shown == {each: each is state for each in ModelState}
 
 
 @pytest.mark.parametrize(("title", "label"), [("PACS", "PACS"), ("SCANNER^ZHANG", "other"), ("", "other")])

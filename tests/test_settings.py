@@ -48,6 +48,11 @@ def test_lists_enums_and_booleans_from_the_environment() -> None:
         ('[listener]\nae_title = "MUCH TOO LONG A TITLE"\n', "listener.ae_title"),
         ("listener = 1\n", "listener"),
         ("[spool]\nhigh_water = 1.5\n", "spool.high_water"),
+        (
+            '[eligibility]\nfrontal_descriptions = ["chest (pa"]\n',
+            "eligibility.frontal_descriptions.*regular expression",
+        ),
+        ('[eligibility]\nfrontal_descriptions = [""]\n', "eligibility.frontal_descriptions"),
         ("[decision]\nlower_normal = true\n", "waiting_cap_s"),
         ("not toml", "triage.toml"),
     ],

@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.builders import an_instance
-from triage.spool import InvalidUIDError, ReceivedInstance, Spool, SpoolError, valid_uid
+from triage.spool import (
+    InvalidUIDError,
+    ReceivedInstance,
+    Spool,
+    SpoolError,
+    append_durably,
+    held_alone,
+    valid_uid,
+    write_durably,
+)
 
 
 def receive(spool: Spool, instance: ReceivedInstance, content: bytes = b"object") -> bool:
@@ -175,6 +184,43 @@ def test_a_worker_is_alive_exactly_while_it_holds_its_lock(spool: Spool) -> None
     assert not spool.worker_alive("w")
 
 
+def test_a_worker_that_ends_in_trouble_leaves_no_lock_and_one_that_is_killed_does(spool: Spool) -> None:
+    with pytest.raises(RuntimeError), spool.worker_lock("w"):
+        assert not spool.worker_died("w")
+        raise RuntimeError
+    assert not spool.worker_died("w")
+    (spool.root / "locks" / "killed").touch()
+    assert spool.worker_died("killed")
+    assert not spool.worker_alive("killed")
+    with spool.worker_lock("killed"):
+        assert not spool.worker_died("killed")
+
+
+def test_a_study_that_is_removed_while_others_wait_for_its_lock_stays_locked_for_one_at_a_time(spool: Spool) -> None:
+    spool.write_decision("1.2.3", {"tag": "a"})
+    inside: list[int] = []
+    most: list[int] = []
+
+    def hold() -> None:
+        with spool.study_lock("1.2.3"):
+            inside.append(1)
+            most.append(len(inside))
+            spool.write_decision("1.2.3", {"tag": "b"})
+            inside.pop()
+
+    waiting = [threading.Thread(target=hold) for _ in range(8)]
+    with spool.study_lock("1.2.3"):
+        for thread in waiting[:4]:
+            thread.start()
+        spool.remove_study("1.2.3")
+        for thread in waiting[4:]:  # they make the folder and its lock anew
+            thread.start()
+    for thread in waiting:
+        thread.join(30)
+    assert most == [1] * 8
+    assert len(spool.history("1.2.3")) == 8
+
+
 def test_the_kill_switch_is_a_file(spool: Spool) -> None:
     spool.set_model_disabled("nih-adult", True)
     assert Spool.open(spool.root).disabled_models() == {"nih-adult"}
@@ -197,3 +243,21 @@ def test_usage_is_that_of_the_file_system(spool: Spool) -> None:
     usage = spool.usage()
     assert 0 < usage.free_bytes < usage.total_bytes
     assert 0 <= usage.used_fraction <= 1
+
+
+def test_what_is_written_durably_outside_the_spool_is_whole_and_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    write_durably(path, "first\n")
+    write_durably(path, "second\n")
+    append_durably(tmp_path / "lines", "one\n")
+    append_durably(tmp_path / "lines", "two\n")
+    assert (path.read_text(), (tmp_path / "lines").read_text()) == ("second\n", "one\ntwo\n")
+    assert path.stat().st_mode & 0o077 == 0
+    assert {entry.name for entry in tmp_path.iterdir()} == {"record.json", "lines"}
+
+
+def test_a_file_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    with held_alone(tmp_path / ".lock"), pytest.raises(BlockingIOError), held_alone(tmp_path / ".lock"):
+        pass
+    with held_alone(tmp_path / ".lock"):
+        pass

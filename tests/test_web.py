@@ -83,6 +83,7 @@ def test_an_entry_has_what_the_interface_promises(redis_server: RedisServer, spo
         "received_at": "1970-01-01T00:16:40.000Z",
         "tagged_at": "1970-01-01T00:16:41.000Z",
         "revision": "c" * 64,
+        "prior": False,
     }
 
 
@@ -212,14 +213,14 @@ def test_an_internal_error_tells_the_log_and_not_the_client(
 ):
     folder = spool.study_folder("1.2.3")
     folder.mkdir(parents=True)
-    (folder / "decision.json").write_text("{ torn")
+    (folder / "decision.json").mkdir()  # a disk that lies
 
     with web(redis_server, spool) as ask:
         answer = ask.get("/api/worklist/1.2.3")
 
     assert (answer.status_code, answer.json()) == (500, {"error": "internal error: see the log of the web process"})
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert "JSONDecodeError" in caplog.text
+    assert "IsADirectoryError" in caplog.text
 
 
 def test_another_name_than_ours_is_not_answered(redis_server: RedisServer, spool: Spool):

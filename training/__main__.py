@@ -13,9 +13,12 @@ from training.config import load_config
 from training.crossval import cross_validate
 from training.devices import process
 from training.errors import TrainingError
+from training.labeller.command import label_reports
 from training.looks import look
+from training.prepare.command import join, prepare
 from training.run import Run
 from training.scores import Scored, summary
+from training.shortcuts_command import shortcuts
 from training.study_commands import COMMANDS
 from training.train import train
 from triage.errors import StartError
@@ -100,7 +103,7 @@ def score_command(run: Path, manifest: Path, splits: tuple[str, ...], look_at_te
             _show(scored)
 
 
-for _command in COMMANDS:
+for _command in (prepare, join, label_reports, shortcuts, *COMMANDS):
     main.add_command(_command)
 
 

@@ -17,13 +17,14 @@ def vary(levels: torch.Tensor, size: int, how: AugmentationConfig, generator: to
     resampling: mirroring, ``rotation`` (degrees), ``scale``, ``aspect`` and ``shift`` (shares). Then ``gamma``
     (exponent e^u), ``contrast`` and ``brightness`` (factors, as torchvision's ColorJitter), ``exposure`` (added),
     ``blur`` (largest share of a 3 x 3 mean), ``noise`` (deviation) and ``erase`` (probability of a grey box).
+    ``sharpness``, ``tone`` and ``shading`` are what another detector and another processing change: see ``_style``.
     What is drawn depends on ``generator`` (on the CPU) and not on the device.
     """
     count = len(levels)
     affine = _affine(count, size / levels.shape[-1], how, generator).to(levels.device)
     grid = functional.affine_grid(affine, [count, 1, size, size], align_corners=False)
     moved = functional.grid_sample(levels, grid, align_corners=False).clamp(0, 1)
-    exposed = _expose(moved, how, generator)
+    exposed = _expose(_style(moved, how, generator), how, generator)
     blurred = _blur(exposed, how, generator)
     noisy = _noise(blurred, how, generator)
     return _erase(noisy, how.erase, generator) if how.erase else noisy
@@ -64,6 +65,29 @@ def _expose(images: torch.Tensor, how: AugmentationConfig, generator: torch.Gene
     if how.exposure:
         images = images + _draw(generator, count, images) * how.exposure
     return images
+
+
+def _style(images: torch.Tensor, how: AugmentationConfig, generator: torch.Generator) -> torch.Tensor:
+    """Another detector and processing: ``sharpness``, ``tone`` and ``shading``, each a largest change.
+
+    Sharpness: detail finer than a random width (of a 3 to 9 pixel mean) is weighted by a factor between
+    1 - ``sharpness`` and 1 + ``sharpness``, so that how sharp an image is tells nothing. Tone: an S-shaped curve or its
+    inverse. Shading: a smooth field added to the image.
+    """
+    count, size = len(images), images.shape[-1]
+    if how.sharpness:
+        reach = int(torch.randint(1, 5, (1,), generator=generator))
+        padded = functional.pad(images, (reach,) * 4, mode="replicate")
+        coarse = functional.avg_pool2d(padded, 2 * reach + 1, stride=1)
+        images = coarse + (images - coarse) * (1 + _draw(generator, count, images) * how.sharpness)
+    if how.tone:
+        images = images.clamp(0, 1)
+        images = images + _draw(generator, count, images) * how.tone * torch.sin(2 * math.pi * images)
+    if how.shading:
+        field = torch.rand((count, 1, 3, 3), generator=generator).to(images.device) * 2 - 1
+        smooth = functional.interpolate(field, size=(size, size), mode="bicubic", align_corners=True)
+        images = images + smooth * how.shading
+    return images.clamp(0, 1)
 
 
 def _blur(images: torch.Tensor, how: AugmentationConfig, generator: torch.Generator) -> torch.Tensor:

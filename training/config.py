@@ -151,6 +151,9 @@ class AugmentationConfig(_Part):
     contrast: float = 0.0
     brightness: float = 0.0
     exposure: float = 0.0
+    sharpness: float = 0.0
+    tone: float = 0.0
+    shading: float = 0.0
     blur: float = 0.0
     noise: float = 0.0
     erase: float = 0.0

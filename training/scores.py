@@ -43,7 +43,7 @@ class Scored:
         known = [int(place) for place in np.flatnonzero(~np.isnan(labels))]
         kept = [cases[place] for place in known]
         return cls(
-            tuple(str(case.image) for case in kept),
+            tuple(str(case.image.resolve()) for case in kept),
             tuple(case.patient for case in kept),
             tuple(case.source for case in kept),
             (fold,) * len(kept),

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -95,15 +96,17 @@ def prepare(
 def conclude(prepared: Prepared, card: ModelCard, probability: float, distance: float, policy: Policy) -> Conclusion:
     """The tag of a scored image. ``distance`` is in the units of the card's limit.
 
-    What looks like nothing the model was trained on, and what is not known to be a frontal, is not assessed, however it
-    scored. NaN counts as far.
+    What looks like nothing the model was trained on, and what is not known to be a view that it is for, is not
+    assessed, however it scored. NaN and infinity count as far; a probability that is no number is a failure.
     """
     shadow = card.name in policy.registry.shadow
-    if not distance <= card.distribution.limit:
+    if not 0 <= probability <= 1:
+        return Conclusion(Tag.NOT_ASSESSED, None, (Reason.WORKER_FAILURE,), shadow)
+    if not (math.isfinite(distance) and distance <= card.distribution.limit):
         return Conclusion(Tag.NOT_ASSESSED, probability, (Reason.OUT_OF_DISTRIBUTION,), shadow)
-    if not prepared.view.is_frontal:
+    if not card.covers_view(prepared.view):
         return Conclusion(Tag.NOT_ASSESSED, probability, (Reason.VIEW_UNVERIFIED,), shadow)
-    if not probability < policy.operating_point:
+    if probability >= policy.operating_point:
         return Conclusion(Tag.ABNORMAL, probability, (), shadow)
     if not card.target.negative_is_normal:
         return Conclusion(Tag.NOT_ASSESSED, probability, (Reason.FINDING_NOT_COVERED,), shadow)

@@ -23,7 +23,7 @@ from triage.commands import (
 from triage.metrics import OTHER, Ending, Metrics, Outcome, Rejection, bounded
 from triage.negotiation import REJECTIONS, AdmissionPolicy, Context, Request, accept, read_request
 from triage.receive import ABOVE_HIGH_WATER, HighWater, IncomingObject, Stored, receipt_now
-from triage.spool import ReceivedInstance, Spool
+from triage.spool import InvalidUIDError, ReceivedInstance, Spool, valid_uid
 from triage.upper_layer import (
     A_ABORT,
     A_ASSOCIATE_RQ,
@@ -218,7 +218,7 @@ class Association:
             raise
         self._count(stored, message, incoming.size)
         if stored.status:
-            uid, who = _printable(message.command.sop_instance_uid), self._who()
+            uid, who = _uid_or_none(message.command.sop_instance_uid), self._who()
             logger.warning("C-STORE of %s from %s: 0x%04X, %s", uid, who, stored.status, stored.comment)
         try:
             self._answer(message, stored.status, stored.comment)
@@ -260,6 +260,14 @@ def _misplaced(kind: int) -> ProtocolError:
     return ProtocolError(f"a PDU of type {kind:#04x}", reason)
 
 
+def _uid_or_none(text: str) -> str:
+    """The UID that a peer sent, safe in a log: what is none may be anything, a patient's name too."""
+    try:
+        return valid_uid(text)
+    except InvalidUIDError:
+        return "something that is no UID"
+
+
 def _printable(text: str) -> str:
-    """An AE title or a UID that a peer sent, safe in a log: cut, without control characters, and nobody's name."""
+    """An AE title that a peer sent, safe in a log: cut, and without control characters."""
     return "".join(character if character.isascii() and character.isprintable() else "?" for character in text[:64])

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING
 import click
 
 from triage.errors import EXIT_CANNOT_START, StartError
-from triage.settings import Settings, SettingsError, dump, load, reference
+from triage.quiet import silence_libraries
+from triage.settings import Settings, SettingsError, channels_reference, dump, load, reference
 
 if TYPE_CHECKING:
     from triage.spool import Spool
@@ -46,6 +48,9 @@ def _settings(context: click.Context) -> Settings:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    silence_libraries()
+    if settings.log.level == "INFO":  # what a sender does, step by step, would bury a progress bar
+        logging.getLogger("pynetdicom").setLevel("WARNING")
     return settings
 
 
@@ -134,6 +139,18 @@ def web(context: click.Context, index: int) -> None:
 
 
 @triage.command()
+@index_option
+@click.pass_context
+def deliver(context: click.Context, index: int) -> None:
+    """Hand results over to the destinations of the settings."""
+    settings = _settings(context)
+    from triage.roles import deliver as run
+
+    with _start_errors():
+        run(settings, _spool(settings))
+
+
+@triage.command()
 @click.option("--once", is_flag=True, help="Sweep once and end.")
 @index_option
 @click.pass_context
@@ -142,12 +159,14 @@ def sweep(context: click.Context, once: bool, index: int) -> None:
     settings = _settings(context)
     from triage.roles import sweep as run
 
-    with _start_errors():
-        run(settings, _spool(settings), _redis_url(settings), once)
+    with _start_errors(), _redis_errors():
+        if swept := run(settings, _spool(settings), _redis_url(settings), once):
+            built = "rebuilt" if swept.rebuilt else "whole"
+            click.echo(f"{swept.requeued} objects queued again, {swept.removed} studies removed, the index {built}")
 
 
 @triage.command()
-@click.option("--limit", default=50, show_default=True, help="How many studies, from the top.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many studies, from the top.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_context
 def worklist(context: click.Context, limit: int, as_json: bool) -> None:
@@ -217,21 +236,97 @@ def predict(context: click.Context, files: tuple[Path, ...], model: Path | None)
             click.echo(json.dumps(line))
 
 
+@triage.command()
+@click.argument("scenario", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--example", is_flag=True, help="Print a scenario to start from, and end.")
+@click.option("--metrics", type=click.Path(dir_okay=False, path_type=Path), help="metrics.json of triage validate.")
+@click.option("--point", default=None, help="Which operating point of it; needed if it has several.")
+@click.option("--replications", type=click.IntRange(2), default=None, help="Overrides that of the scenario.")
+@click.option("--weeks", type=click.IntRange(1), default=None, help="Overrides that of the scenario.")
+@click.option("--seed", type=click.IntRange(0), default=None, help="Overrides that of the scenario.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for tables, JSON and figures.")
+def simulate(
+    scenario: Path | None,
+    example: bool,
+    metrics: Path | None,
+    point: str | None,
+    out: Path | None,
+    **run: int | None,
+) -> None:
+    """Estimate what triage changes for waiting patients, in the reading room of SCENARIO (TOML)."""
+    from triage.simulation.command import run as simulated
+    from triage.simulation.scenario import EXAMPLE
+
+    if example:
+        click.echo(EXAMPLE, nl=False)
+        return
+    if scenario is None:
+        raise click.UsageError("name a scenario; triage simulate --example prints one to start from")
+    with _start_errors():
+        options = {name: value for name, value in run.items() if value is not None}
+        click.echo(simulated(scenario, metrics, point, options, out), nl=False)
+
+
+@triage.group()
+def readers() -> None:
+    """Have local readers read one's own cases, blinded, and make labels of their answers."""
+
+
+@readers.command("serve")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--cases", type=click.Path(exists=True, path_type=Path), help="Folder of images, or a manifest (CSV).")
+@click.option("--reader", "names", multiple=True, metavar="NAME", help="Who reads (several allowed).")
+@click.option("--port", type=click.IntRange(0, 65535), default=8090, show_default=True, help="Port on loopback.")
+@click.option(
+    "--idle-seconds",
+    type=click.FloatRange(1),
+    default=60.0,
+    show_default=True,
+    help="How long a pause without input counts as reading.",
+)
+def readers_serve(folder: Path, cases: Path | None, names: tuple[str, ...], port: int, idle_seconds: float) -> None:
+    """Begin the study in FOLDER or go on with it, and serve its page on loopback until Ctrl-C."""
+    logging.basicConfig(level="WARNING", stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    from triage.readers.serve import serve
+
+    with _start_errors():
+        serve(folder, cases, names, port, idle_seconds)
+
+
+@readers.command("labels")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def readers_labels(folder: Path) -> None:
+    """Write the labels of the study in FOLDER: one file for each reader, one with the majority of all."""
+    from triage.readers.serve import labels
+
+    with _start_errors():
+        click.echo(labels(folder), nl=False)
+
+
 @triage.command("dead-letters")
 @click.option("--requeue", "keys", multiple=True, metavar="KEY", help="Try this one again (several allowed).")
 @click.option("--requeue-all", is_flag=True, help="Try all of them again.")
 @click.pass_context
 def dead_letters(context: click.Context, keys: tuple[str, ...], requeue_all: bool) -> None:
-    """List what was given up after the last try, and requeue it."""
+    """List what was given up after the last try, objects and deliveries, and requeue it."""
     settings = _settings(context)
+    from triage.outbox import Outbox
     from triage.show import requeue, show_dead_letters
+    from triage.show_channels import dead_letter_rows, requeue_deliveries
 
     spool = _spool(settings)
+    outbox = Outbox(spool)
     if not (keys or requeue_all):
-        show_dead_letters(spool)
+        show_dead_letters(spool, dead_letter_rows(outbox))
         return
+    # The key of a delivery begins with its destination and a slash; that of an object has none.
+    deliveries = None if requeue_all else [key for key in keys if "/" in key]
+    objects = None if requeue_all else [key for key in keys if "/" not in key]
     try:
-        requeue(spool, _redis_url(settings), settings.redis.timeout_s, None if requeue_all else list(keys))
+        if objects is None or objects:
+            requeue(spool, _redis_url(settings), settings.redis.timeout_s, objects)
+        if deliveries is None or deliveries:
+            click.echo(f"{requeue_deliveries(outbox, deliveries, time.time())} deliveries are tried again")
     except (FileNotFoundError, ValueError) as error:
         raise click.ClickException(f"no such dead letter: {error}") from error
 
@@ -244,15 +339,58 @@ def dead_letters(context: click.Context, keys: tuple[str, ...], requeue_all: boo
 def model(context: click.Context, name: str | None, action: str | None) -> None:
     """List the models, or switch model NAME off or on."""
     settings = _settings(context)
+    from triage.model.card import CARD
     from triage.show import show_models
 
+    if action and not name:
+        raise click.UsageError(f"which model is to be {action}d? `triage model` lists them")
     spool = _spool(settings)
     if name and action:
+        if name not in spool.disabled_models() and not (settings.models.path / name / CARD).is_file():
+            raise click.ClickException(f"no model {name} in {settings.models.path}: `triage model` lists them")
         try:
             spool.set_model_disabled(name, action == "disable")
         except ValueError as error:
             raise click.ClickException(str(error)) from error
     show_models(settings.models, spool.disabled_models())
+
+
+@triage.command()
+@click.argument("name", required=False)
+@click.option("--disable", "action", flag_value="disable", help="Kill switch: nothing is sent there from now on.")
+@click.option("--enable", "action", flag_value="enable", help="Switch it on again; what waited is sent.")
+@click.option("--drop", "action", flag_value="drop", help="Forget all that waits or is dead for it.")
+@click.option("--reference", "print_reference", is_flag=True, help="Print the settings of destinations, and end.")
+@click.pass_context
+def channel(context: click.Context, name: str | None, action: str | None, print_reference: bool) -> None:
+    """List the destinations of results, or switch destination NAME off or on."""
+    if print_reference:
+        click.echo(channels_reference(), nl=False)
+        return
+    settings = _settings(context)
+    from triage.outbox import Outbox
+    from triage.show_channels import drop, show_channels
+
+    outbox = Outbox(_spool(settings))
+    if name and name not in outbox.known() | {each.name for each in settings.channels.all()}:
+        raise click.ClickException(f"no destination is called {name!r}")
+    if name and action == "drop":
+        click.echo(f"{drop(outbox, name, time.time())} forgotten")
+    elif name and action:
+        outbox.set_disabled(name, action == "disable")
+    show_channels(settings.channels, outbox, time.time())
+
+
+@triage.command("test-destination")
+@click.argument("name")
+@click.pass_context
+def test_destination(context: click.Context, name: str) -> None:
+    """Try destination NAME without any patient's data, and say in words what was found."""
+    settings = _settings(context)
+    from triage.show_channels import test_destination as try_it
+
+    with _start_errors():
+        sys.exit(0 if try_it(settings.channels, name) else 1)
 
 
 @triage.command()

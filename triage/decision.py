@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 
@@ -44,7 +45,7 @@ class ImageAssessment:
 
     ``probability`` is the model's plain score in 0..1, kept whenever the model ran, whatever the tag. Times are POSIX
     seconds. ``stages`` maps a stage's name to its duration in seconds. ``order_priority`` is the raw Requested
-    Procedure Priority (0040,1003), empty where the object has none.
+    Procedure Priority (0040,1003), empty where the object has none. ``acquisition_date`` is YYYYMMDD, or empty.
     """
 
     study_instance_uid: str
@@ -71,6 +72,7 @@ class ImageAssessment:
     shadow: bool = False
     detail: str = ""
     stages: dict[str, float] | None = None
+    acquisition_date: str = ""
 
     @property
     def counts(self) -> bool:
@@ -82,16 +84,21 @@ class ImageAssessment:
 class PriorityPolicy:
     """How a site turns a tag into a priority.
 
-    ``baseline`` is the priority of an order that carries none; ``lower_normal`` lets NORMAL go to LOW.
+    ``baseline`` is the priority of an order that carries none; ``lower_normal`` lets NORMAL go to LOW. A study whose
+    images were all taken more than ``prior_after_days`` before they came is a prior, and raises nothing; 0: none is.
     """
 
     baseline: Priority = Priority.MEDIUM
     lower_normal: bool = False
+    prior_after_days: float = 0.0
 
 
 @dataclass(frozen=True)
 class TriageDecision:
-    """The one current result of a study. ``evidence`` are the SOP Instance UIDs that made the tag."""
+    """The one current result of a study. ``evidence`` are the SOP Instance UIDs that made the tag.
+
+    ``prior``: taken long before it came, so that nobody waits for it and it raises nothing.
+    """
 
     study_instance_uid: str
     accession_number: str
@@ -104,6 +111,7 @@ class TriageDecision:
     received_at: float
     tagged_at: float
     revision: str
+    prior: bool = False
 
 
 def decide(assessments: Sequence[ImageAssessment], policy: PriorityPolicy, now: float) -> TriageDecision:
@@ -119,18 +127,21 @@ def decide(assessments: Sequence[ImageAssessment], policy: PriorityPolicy, now: 
     first = min(assessments, key=lambda image: image.received_at)
     scores = [image for image in evidence if image.probability is not None]
     highest = max(scores, key=lambda image: image.probability or 0.0, default=None)
+    prior = is_prior(current, policy.prior_after_days)
+    order = order_priority(current, policy.baseline)
     return TriageDecision(
         study_instance_uid=first.study_instance_uid,
         accession_number=next((image.accession_number for image in current if image.accession_number), ""),
         tag=tag,
         probability=highest.probability if highest else None,
-        priority=priority_of(tag, order_priority(current, policy.baseline), policy),
+        priority=order if prior else priority_of(tag, order, policy),
         reasons=reasons,
         model_id=highest.model_id if highest else next((i.model_id for i in evidence if i.model_id), None),
         evidence=tuple(sorted({image.sop_instance_uid for image in evidence})),
         received_at=first.received_at,
         tagged_at=now,
         revision=revision(current, policy),
+        prior=prior,
     )
 
 
@@ -183,6 +194,24 @@ def priority_of(tag: Tag, order: Priority, policy: PriorityPolicy) -> Priority:
     return order
 
 
+def is_prior(assessments: Sequence[ImageAssessment], after_days: float) -> bool:
+    """Whether every image was taken more than ``after_days`` before it came. An image without a date was not.
+
+    What is only listed does not count: our own report comes back with the date of its making.
+    A day is granted for time zones: dates in DICOM are the modality's local ones.
+    """
+    images = [image for image in assessments if image.counts]
+    return bool(after_days and images) and all(_was_old(image, after_days) for image in images)
+
+
+def _was_old(image: ImageAssessment, after_days: float) -> bool:
+    try:
+        taken = datetime.strptime(image.acquisition_date, "%Y%m%d").replace(tzinfo=UTC)
+    except ValueError:
+        return False
+    return datetime.fromtimestamp(image.received_at, UTC) - taken > timedelta(days=after_days + 1)
+
+
 def revision(assessments: Iterable[ImageAssessment], policy: PriorityPolicy) -> str:
     """A digest of what the decision rests on; the same inputs give the same revision."""
     parts = sorted(
@@ -198,4 +227,5 @@ def revision(assessments: Iterable[ImageAssessment], policy: PriorityPolicy) -> 
         )
         for image in assessments
     )
-    return sha256("\n".join([*parts, policy.baseline, str(policy.lower_normal)]).encode()).hexdigest()
+    settings = (policy.baseline, str(policy.lower_normal), repr(policy.prior_after_days))
+    return sha256("\n".join([*parts, *settings]).encode()).hexdigest()

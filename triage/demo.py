@@ -13,6 +13,7 @@ from rich.console import Console
 from triage.decision import TriageDecision
 from triage.errors import StartError
 from triage.queueing import connect
+from triage.receive import HighWater
 from triage.samples import SampleFile, real_radiographs, write_phantoms
 from triage.send import Destination, Outcome, send
 from triage.settings import Settings
@@ -35,8 +36,14 @@ def run(settings: Settings, config: Path | None, environment: Mapping[str, str],
     stopping = StopSignal()
     console = console_for_people()
     spool = Spool.open(settings.spool.path)
+    if HighWater(settings.spool.high_water, settings.spool.min_free_bytes).reached(spool):
+        raise StartError(
+            f"{spool.root} is above its high-water mark, so that no sample would be stored: free some space there, or "
+            "see spool.min_free_bytes and spool.high_water"
+        )
     with only_one(spool):
-        service = build(settings, config, environment)
+        # The samples are as old as they are: here they count as if they had been taken today.
+        service = build(settings, config, {"TRIAGE_DECISION_PRIOR_AFTER_DAYS": "0", **environment})
         try:
             service.start()
             _wait_until_ready(settings, service, stopping)

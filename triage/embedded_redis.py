@@ -24,9 +24,14 @@ def embedded_url(socket_path: Path) -> str:
 
 
 def command(socket_path: Path) -> list[str]:
-    """The command that runs it; makes its folder (mode 0700), where its data go too."""
+    """The command that runs it; makes its folder (mode 0700), where its data go too.
+
+    Raises StartError for a folder that others can enter: whoever reaches the socket may do anything to the queue.
+    """
     folder = socket_path.absolute().parent
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_mode & 0o077:
+        raise StartError(f"{folder} can be entered by others: chmod 0700 it, or set TRIAGE_REDIS_SOCKET_PATH elsewhere")
     options = {
         "port": "0",
         "unixsocket": str(socket_path.absolute()),

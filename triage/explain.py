@@ -9,6 +9,7 @@ from itertools import pairwise
 from pydicom.uid import UID
 
 from triage.decision import ImageAssessment, Tag, TriageDecision
+from triage.outgoing import State
 from triage.reasons import Reason
 from triage.trace import ObjectTrace, StudyTrace
 
@@ -57,6 +58,7 @@ def explanation(trace: StudyTrace, now: float, zone: tzinfo | None = None) -> st
         "",
         *_current(trace, now, zone),
         *_titled("What it means", _meanings(trace)),
+        *_titled("Deliveries", _deliveries(trace, zone)),
         *_titled("Waiting", _waiting(trace, now)),
         *_titled("Dead letters", _dead_letters(trace, zone)),
         *_titled(f"Objects ({len(trace.objects)})", _objects(trace, zone)),
@@ -94,7 +96,26 @@ def _meanings(trace: StudyTrace) -> Iterator[str]:
     for reason in dict.fromkeys([*of_study, *of_objects]):
         yield from _wrapped(f"{reason}: {MEANINGS[reason]}")
     if trace.decision and trace.decision.tag is Tag.ABNORMAL:
-        yield from _wrapped("ABNORMAL: at least one image scored at or above the operating point. Priority HIGH.")
+        yield from _wrapped("ABNORMAL: at least one image scored at or above the operating point.")
+    if trace.decision and trace.decision.prior:
+        yield from _wrapped(
+            "Prior: its images were taken long before they came (decision.prior_after_days), so nobody waits for it: "
+            "it raises nothing, and no HL7 is sent."
+        )
+
+
+def _deliveries(trace: StudyTrace, zone: tzinfo | None) -> Iterator[str]:
+    """What each destination was told, and what became of it."""
+    for record in trace.deliveries:
+        identity = ", ".join(f"{name} {value}" for name, value in record.identity.items() if "class" not in name)
+        built = _moment(record.built_at, zone)
+        yield f"{record.destination} {record.number}: {record.tag}, {record.state}, built {built}; {identity}"
+        for attempt in record.tries:
+            yield f"  {_moment(attempt['at'], zone)}  {attempt['outcome']}  {attempt['detail']}".rstrip()
+    for name in trace.to_be_told:
+        yield f"{name}: the present result is still to be looked at"
+    if any(record.state is State.DEAD for record in trace.deliveries):
+        yield "`triage dead-letters` has what was given up, and its keys."
 
 
 def _waiting(trace: StudyTrace, now: float) -> Iterator[str]:

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from triage.association import Association, Node
@@ -57,12 +58,14 @@ def open_port(host: str, port: int, shared: bool) -> socket.socket:
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
-        listening.bind((host, port))
-        listening.listen(_BACKLOG)
-        listening.settimeout(0.5)
+        with ExitStack() as undo:
+            listening = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
+            listening.bind((host, port))
+            listening.listen(_BACKLOG)
+            listening.settimeout(0.5)
+            undo.pop_all()
     except OSError as error:
         raise StartError(f"cannot listen on {host}:{port}: {error.strerror or error}; see listener.port") from error
     return listening

@@ -10,7 +10,7 @@ Labels are bounded and never identify a patient, a study or an unknown peer: wha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -97,6 +97,7 @@ class Metrics:
     distance_ratio: Histogram  # {model}
     retries: Counter
     buried: Counter
+    jobs_refused: Counter
     model_info: Gauge  # {model, version, digest, provider, configured_provider}, always 1
     model_state: Gauge  # {model, state}: ModelState, 1 for the one that holds
     # Sweep, which every worker runs once at its start too.
@@ -128,10 +129,10 @@ class Metrics:
         for reason in decision.reasons:
             self.study_reasons.labels(reason).inc()
 
-    def set_model_state(self, model: str, state: ModelState) -> None:
-        """Export ``state`` as the one that holds for ``model`` (a name, without version)."""
+    def watch_model_state(self, model: str, state: Callable[[], ModelState]) -> None:
+        """Export what ``state`` says at each scrape as what holds for ``model`` (a name, without version)."""
         for each in ModelState:
-            self.model_state.labels(model, each).set(each is state)
+            self.model_state.labels(model, each).set_function(lambda each=each: float(state() is each))  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,23 @@ class StateMetrics:
     quarantined: Gauge
     redis_up: Gauge
     last_sweep: Gauge
+
+
+@dataclass(frozen=True)
+class DeliveryMetrics:
+    """What the one delivering process does and sees. {destination}: names from the settings only."""
+
+    built: Counter  # {destination}
+    attempts: Counter  # {destination, outcome}: delivered, retry, dead, unreachable
+    warnings: Counter  # {destination}: delivered, and the receiver warned
+    build_failures: Counter  # {destination}
+    held: Counter  # {destination}: would have lowered what was delivered as raised
+    time_to_delivery: Histogram  # {destination}
+    waiting: Gauge  # {destination}
+    oldest: Gauge  # {destination}: 0 while nothing waits
+    dead: Gauge  # {destination}
+    up: Gauge  # {destination}: 1 if the last attempt reached it
+    switched_off: Gauge  # {destination}: 1 while its kill switch is on
 
 
 def bounded(value: str, allowed: Collection[str]) -> str:
@@ -183,6 +201,32 @@ def create_state(registry: CollectorRegistry) -> StateMetrics:
         quarantined=gauge("quarantined_objects", "Unparsable objects that were kept."),
         redis_up=gauge("redis_up", "Whether Redis answered the last sweep."),
         last_sweep=gauge("sweep_last_run_timestamp_seconds", "When the last sweep ended."),
+    )
+
+
+def create_delivery(registry: CollectorRegistry) -> DeliveryMetrics:
+    """Register what is counted about destinations. For the delivering process alone."""
+    make = _Maker(registry)
+    return DeliveryMetrics(
+        built=make.counter("deliveries_built_total", "Messages built.", "destination"),
+        attempts=make.counter("delivery_attempts_total", "Attempts to deliver a message.", "destination", "outcome"),
+        warnings=make.counter("delivery_warnings_total", "Messages that were delivered with a warning.", "destination"),
+        build_failures=make.counter("delivery_build_failures_total", "Messages that cannot be built.", "destination"),
+        held=make.counter(
+            "deliveries_held_total", "Results not sent because they would lower a raised study.", "destination"
+        ),
+        time_to_delivery=make.histogram(
+            "time_to_delivery_seconds", "From a study's decision to the receipt.", _WAITING_SECONDS, "destination"
+        ),
+        waiting=make.gauge("deliveries_waiting", "Messages that are built and not acknowledged.", "destination"),
+        oldest=make.gauge(
+            "oldest_undelivered_timestamp_seconds",
+            "Since when the oldest result waits for its delivery; 0 while none waits.",
+            "destination",
+        ),
+        dead=make.gauge("delivery_dead_letters", "Messages that were given up and wait for a person.", "destination"),
+        up=make.gauge("destination_up", "Whether the last attempt reached the destination.", "destination"),
+        switched_off=make.gauge("destination_switched_off", "Whether a person has switched it off.", "destination"),
     )
 
 
@@ -248,6 +292,9 @@ def _worker(make: _Maker) -> Mapping[str, Any]:
         ),
         "retries": make.counter("retries_total", "Attempts that failed and are tried again."),
         "buried": make.counter("buried_total", "Objects that were given up after the last try."),
+        "jobs_refused": make.counter(
+            "jobs_refused_total", "Jobs in the queue that were none of ours, and were not run."
+        ),
         "model_info": make.gauge(
             "model_info",
             "A loaded model; the value is 1.",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import Any
 
 from redis import Redis
 from redis.client import Pipeline
 from rq import Queue
 from rq.exceptions import DuplicateJobError
+from rq.job import Job
 from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
@@ -21,8 +24,12 @@ FUNCTIONS = frozenset({SCORE})
 """The closed list of job functions. Callbacks are not on it: rq would import them by name."""
 
 JOB_TIMEOUT_S = 3600
+_WAITING_TTL_S = 7 * 24 * 3600  # then the sweep queues it anew; jobs of objects that are gone do not pile up
 OLDEST_REDIS = (6, 2)  # before, rq takes jobs in a way that loses them in a crash
 _FAILURE_TTL_S = 30 * 24 * 3600
+
+_FAILURES = "cxr-triage:failures"
+_DEATHS = "cxr-triage:deaths"
 
 
 def connect(url: str, timeout_s: float) -> Redis:
@@ -41,6 +48,20 @@ def check_server(client: Redis) -> str:
     return ""
 
 
+class ScoreJob(Job):
+    """A job as it is read from Redis, whatever somebody wrote there: what cannot be read is refused later.
+
+    Where reading raises, rq ends the worker's loop, and leaves the jobs that were taken with it to the sweep.
+    """
+
+    def restore(self, raw_data: Any) -> None:
+        """Take over the fields of a job's hash."""
+        try:
+            super().restore(raw_data)
+        except Exception:  # the edge: any field may hold anything
+            self.data = b""
+
+
 def job_id(instance: ReceivedInstance) -> str:
     """A job ID that names the object: rq allows letters, digits, _ and - only, and UIDs have dots."""
     digest = sha256(instance.key.encode()).hexdigest()[:32]
@@ -52,7 +73,7 @@ class ScoreQueue:
 
     def __init__(self, client: Redis) -> None:
         self._client = client
-        self._queue = Queue(QUEUE, connection=client, serializer=JSONSerializer)
+        self._queue = Queue(QUEUE, connection=client, serializer=JSONSerializer, job_class=ScoreJob)
 
     def enqueue(self, instance: ReceivedInstance) -> bool:
         """Queue an object; False if a job of it exists already. RedisError leaves it to the sweep."""
@@ -63,6 +84,7 @@ class ScoreQueue:
                 job_id=job_id(instance),
                 description=instance.sop_instance_uid,
                 timeout=JOB_TIMEOUT_S,
+                ttl=_WAITING_TTL_S,
                 result_ttl=0,
                 failure_ttl=_FAILURE_TTL_S,
                 unique=True,
@@ -80,26 +102,69 @@ class ScoreQueue:
         """Remove an object's job, if there is one, wherever it lies."""
         name = job_id(instance)
         pipeline = self._client.pipeline(transaction=False)
-        pipeline.delete(f"rq:job:{name}")
+        pipeline.delete(_key(name))
         pipeline.lrem(self._queue.key, 0, name)
-        pipeline.lrem(self._queue.intermediate_queue_key, 0, name)
         pipeline.zrem(FailedJobRegistry(queue=self._queue).key, name)
         pipeline.execute()
 
-    def delete(self, instances: Sequence[ReceivedInstance], pipeline: Pipeline) -> None:
-        """Remove the jobs of objects that are done with, in ``pipeline``."""
-        pipeline.delete(*(f"rq:job:{job_id(instance)}" for instance in instances))
+    def end(self, instances: Sequence[ReceivedInstance]) -> None:
+        """Remove what is kept of objects that are done with: their jobs, and what went wrong before."""
+        if not instances:
+            return
+        keys = [instance.key for instance in instances]
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.delete(*(_key(job_id(instance)) for instance in instances))
+        pipeline.hdel(_FAILURES, *keys)
+        pipeline.hdel(_DEATHS, *keys)
+        pipeline.execute()
+
+    def refuse(self, job: Job, why: str) -> None:
+        """Put a job that must not run among rq's failed jobs, where `rq info` and dashboards show it."""
+        registry = FailedJobRegistry(queue=self._queue)
+        pipeline: Pipeline = self._client.pipeline(transaction=False)
+        pipeline.hset(job.key, mapping={"status": "failed", "exc_info": why})
+        pipeline.expire(job.key, _FAILURE_TTL_S)
+        pipeline.zadd(registry.key, {job.id: int(time.time()) + _FAILURE_TTL_S})
+        pipeline.execute()
+
+    def count_failure(self, instance: ReceivedInstance) -> int:
+        """Count one more attempt at an object that failed; how many there were."""
+        return self._count(_FAILURES, instance)
+
+    def count_death(self, instance: ReceivedInstance) -> None:
+        """Count one more worker that died while it had the object in work."""
+        self._count(_DEATHS, instance)
+
+    def _count(self, name: str, instance: ReceivedInstance) -> int:
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.hincrby(name, instance.key, 1)
+        pipeline.expire(name, _WAITING_TTL_S)  # what a crash keeps `end` from removing goes by itself
+        return int(pipeline.execute()[0])
+
+    def deaths(self, instances: Sequence[ReceivedInstance]) -> list[int]:
+        """How many workers died while they had each of the objects in work."""
+        if not instances:
+            return []
+        return [int(each or 0) for each in self._client.hmget(_DEATHS, [instance.key for instance in instances])]
+
+    def tidy(self) -> None:
+        """Empty the list that jobs pass through on their way to a worker, and forget failed jobs whose time is over.
+
+        rq would take up from that list what a dead worker left there. Here the inbox says what is to be done.
+        """
+        self._client.delete(self._queue.intermediate_queue_key)
+        FailedJobRegistry(queue=self._queue).cleanup()
 
     def state(self, instance: ReceivedInstance) -> tuple[str, str]:
         """Status of an object's job and the worker that started it; empty texts for no job."""
-        status, worker = self._client.hmget(f"rq:job:{job_id(instance)}", ["status", "worker_name"])
+        status, worker = self._client.hmget(_key(job_id(instance)), ["status", "worker_name"])
         return _text(status), _text(worker)
 
     def states(self, instances: list[ReceivedInstance]) -> list[tuple[str, str]]:
         """``state`` of many objects in one round trip."""
         pipeline = self._client.pipeline(transaction=False)
         for instance in instances:
-            pipeline.hmget(f"rq:job:{job_id(instance)}", ["status", "worker_name"])
+            pipeline.hmget(_key(job_id(instance)), ["status", "worker_name"])
         return [(_text(status), _text(worker)) for status, worker in pipeline.execute()]
 
     def waiting_ids(self) -> set[str]:
@@ -118,6 +183,10 @@ class ScoreQueue:
         """The state of an object's job in words."""
         status, worker = self.state(instance)
         return f"{status} by {worker}" if worker and status == "started" else status or "not queued"
+
+
+def _key(name: str) -> str:
+    return f"{Job.redis_job_namespace_prefix}{name}"
 
 
 def _text(value: bytes | str | None) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,13 @@ from triage.decision import PriorityPolicy
 from triage.errors import StartError
 from triage.health import HealthServer
 from triage.metrics import Metrics, ModelState
+from triage.outbox import Outbox
 from triage.queueing import QUEUE, ScoreQueue, check_server, connect
 from triage.radiograph.eligibility import EligibilityPolicy
 from triage.settings import ModelSettings, Settings
 from triage.signals import StopSignal
 from triage.spool import Spool
+from triage.sweep import Swept
 from triage.sweep import sweep as sweep_once
 from triage.worklist import Worklist
 
@@ -79,9 +83,19 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     ):
         if warning := _when_reachable(lambda: check_server(client), stopping):
             logger.warning(warning)
-        scorer = Scorer(spool, sessions, pool, policy, priority_policy(settings), metrics, Worklist(client).put_all)
+        scorer = Scorer(
+            spool,
+            sessions,
+            pool,
+            policy,
+            priority_policy(settings),
+            metrics,
+            Worklist(client).put_all,
+            partial(_mark_all, Outbox(spool), _destinations(settings, spool)),
+        )
         _describe_models(metrics, settings, sessions, spool)
         is_ready.append(time.time())
+        logger.info("working with %s", ", ".join(session.card.model_id for session in sessions.values()))
         reconcile = partial(_sweep, settings, spool, redis_url, metrics)
         worker.run(
             spool,
@@ -96,18 +110,19 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     pool.close()
 
 
-def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> None:
-    """Reconcile now, and then regularly until SIGTERM."""
+def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept | None:
+    """Reconcile now, and then regularly until SIGTERM; with ``once`` only now, raising RedisError if Redis is away."""
     from redis.exceptions import RedisError
 
+    from triage.deliver import warn_of_strangers
     from triage.state import export_state, read_state
 
     stopping = StopSignal()
+    warn_of_strangers(Outbox(spool), _destinations(settings, spool))
     registry = CollectorRegistry()
     metrics, state = metric_names.create(registry), metric_names.create_state(registry)
     if once:
-        _sweep(settings, spool, redis_url, metrics)
-        return
+        return _sweep(settings, spool, redis_url, metrics)
     swept: list[float] = []
     ready = partial(_ready_after, swept, "sweeping")
     with HealthServer(registry, ready, settings.sweep.metrics_port, settings.sweep.metrics_host):
@@ -121,10 +136,41 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> None:
                 logger.error("sweep: Redis does not answer (%s); trying again", error)
                 metrics.sweep_runs.labels("failed").inc()
                 state.redis_up.set(0)
+            except OSError as error:
+                logger.error("sweep: spool: %s; trying again", error)
+                metrics.sweep_runs.labels("failed").inc()
             export_state(read_state(spool), state)
             swept.append(time.time())
             state.last_sweep.set(time.time())
             stopping.wait(settings.sweep.interval_s)
+    return None
+
+
+def deliver(settings: Settings, spool: Spool) -> None:
+    """Hand results over until SIGTERM."""
+    from triage import deliver as delivery
+    from triage.channels.configured import channel_of
+
+    stopping = StopSignal()
+    registry = CollectorRegistry()
+    metric_names.create(registry)
+    metrics = metric_names.create_delivery(registry)
+    outbox, device_uid = Outbox(spool), spool.installation_uid()
+    _destinations(settings, spool)
+    deliverers = [
+        delivery.Deliverer(spool, outbox, each, channel_of(each, device_uid), metrics, lambda: stopping.received)
+        for each in settings.channels.enabled()
+    ]
+    named = ", ".join(each.name for each in deliverers) or "nowhere: no destination is switched on"
+    started: list[float] = []
+    ready = partial(_ready_after, started, f"delivering to {named}")
+    with (
+        _only_one_deliverer(spool),
+        HealthServer(registry, ready, settings.deliver.metrics_port, settings.deliver.metrics_host),
+    ):
+        logger.info("delivering to %s", named)
+        started.append(time.time())
+        delivery.run(deliverers, outbox, lambda: stopping.received, stopping.wait, settings.deliver.interval_s)
 
 
 def web(settings: Settings, spool: Spool, redis_url: str) -> None:
@@ -173,7 +219,8 @@ def registry_policy(settings: ModelSettings) -> Any:
 
 def priority_policy(settings: Settings) -> PriorityPolicy:
     """How the site turns a tag into a priority."""
-    return PriorityPolicy(settings.decision.baseline_priority, settings.decision.lower_normal)
+    decision = settings.decision
+    return PriorityPolicy(decision.baseline_priority, decision.lower_normal, decision.prior_after_days)
 
 
 def predictions(settings: Settings, files: list[Path], model: Path | None) -> Iterator[dict[str, Any]]:
@@ -182,12 +229,16 @@ def predictions(settings: Settings, files: list[Path], model: Path | None) -> It
 
     models = Models.only(model) if model else Models.installed(settings.models.path, settings.models.names)
     compute = Compute(settings.worker.provider, settings.worker.threads, settings.worker.decode_processes)
-    return predict(files, models, _policy(settings), compute)
+    policy = _policy(settings)
+    spool = Spool(settings.spool.path)
+    if spool.exists():  # a model that a person has switched off scores nothing here either
+        policy = replace(policy, registry=replace(policy.registry, disabled=spool.disabled_models()))
+    return predict(files, models, policy, compute)
 
 
-def _sweep(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics) -> None:
+def _sweep(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics) -> Swept:
     with connect(redis_url, settings.redis.timeout_s) as client:
-        sweep_once(
+        return sweep_once(
             spool,
             ScoreQueue(client),
             Worklist(client),
@@ -195,6 +246,28 @@ def _sweep(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics) -
             retention_days=settings.spool.retention_days,
             now=time.time(),
         )
+
+
+def _destinations(settings: Settings, spool: Spool) -> tuple[str, ...]:
+    """The names of the destinations that are switched on; their folders are there."""
+    names = tuple(each.name for each in settings.channels.enabled())
+    Outbox(spool).prepare(names)
+    return names
+
+
+def _mark_all(outbox: Outbox, destinations: tuple[str, ...], study_instance_uid: str) -> None:
+    for name in destinations:
+        outbox.mark(study_instance_uid, name)
+
+
+@contextmanager
+def _only_one_deliverer(spool: Spool) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(spool.worker_lock("deliver"))
+        except BlockingIOError as error:
+            raise StartError(f"another `triage deliver` runs on the spool {spool.root}: stop it first") from error
+        yield
 
 
 def _queue_depth(redis_url: str, timeout_s: float) -> int:
@@ -216,14 +289,18 @@ def _when_reachable(check: Any, stopping: StopSignal) -> str:
 
 
 def _describe_models(metrics: Metrics, settings: Settings, sessions: dict[str, Any], spool: Spool) -> None:
-    disabled = spool.disabled_models()
     for name, session in sessions.items():
         card = session.card
         metrics.model_info.labels(
             name, card.version, card.model_sha256, session.provider, settings.worker.provider
         ).set(1)
-        shadow = ModelState.SHADOW if name in settings.models.shadow else ModelState.ENABLED
-        metrics.set_model_state(name, ModelState.DISABLED if name in disabled else shadow)
+        metrics.watch_model_state(name, partial(_model_state, name, settings.models, spool))
+
+
+def _model_state(name: str, models: ModelSettings, spool: Spool) -> ModelState:
+    if name in spool.disabled_models():
+        return ModelState.DISABLED
+    return ModelState.SHADOW if name in models.shadow else ModelState.ENABLED
 
 
 def _policy(settings: Settings) -> Policy:

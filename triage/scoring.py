@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,10 +43,19 @@ class Failed:
     error: str
 
 
+class OpenError(Exception):
+    """An object that could not be opened; the message says what was raised and where, without the object's values."""
+
+
 def open_file(path: Path, cards: Mapping[str, ModelCard], policy: Policy) -> Opened:
-    """Read and prepare one stored object; runs in a decode process."""
-    receipt = read_receipt(path)
-    prepared = prepare(path.read_bytes(), cards, policy, calling_ae_title=receipt.calling_ae_title)
+    """Read and prepare one stored object; runs in a decode process. Raises FileNotFoundError and OpenError."""
+    try:
+        receipt = read_receipt(path)
+        prepared = prepare(path.read_bytes(), cards, policy, calling_ae_title=receipt.calling_ae_title)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # the edge: what a library says of a data set may quote the patient
+        raise OpenError(_where(error)) from None
     return Opened(prepared, receipt)
 
 
@@ -60,6 +71,7 @@ class Scorer:
         priorities: PriorityPolicy,
         metrics: Metrics,
         index: Callable[[Sequence[TriageDecision]], None],
+        mark: Callable[[str], None] = lambda study_instance_uid: None,
     ) -> None:
         self._spool = spool
         self._sessions = sessions
@@ -69,6 +81,7 @@ class Scorer:
         self._priorities = priorities
         self._metrics = metrics
         self._index = index
+        self._mark = mark
 
     def start(self, instances: Iterable[ReceivedInstance]) -> list[tuple[ReceivedInstance, Decoding[Opened]]]:
         """Begin to decode; returns at once. Objects that are no longer in the inbox are done, and left out."""
@@ -81,13 +94,19 @@ class Scorer:
     def finish(self, started: Sequence[tuple[ReceivedInstance, Decoding[Opened]]]) -> list[Failed]:
         """Score what was started, write and index it, and take it out of the inbox. Returns what failed.
 
-        Raises what the index raises (Redis), after everything is on the disk; the objects then stay in the inbox.
+        Raises what the index raises (Redis), after everything is on the disk, and OSError if the spool cannot be
+        written: neither is an object's fault, and all of them stay in the inbox.
         """
         opened: list[tuple[ReceivedInstance, Opened]] = []
         failed: list[Failed] = []
         for instance, decoding in started:
             try:
                 opened.append((instance, decoding.result()))
+            except FileNotFoundError as error:
+                if self._spool.inbox_path(instance).exists():
+                    failed.append(Failed(instance, str(error)))
+                else:
+                    logger.info("%s was done by another worker meanwhile", instance.key)
             except Exception as error:  # the edge: a decoder that dies, hangs or raises fails its own object only
                 failed.append(Failed(instance, f"{type(error).__name__}: {error}"))
         assessments = self._assess(opened, failed)
@@ -96,12 +115,18 @@ class Scorer:
 
     def give_up(self, instance: ReceivedInstance, error: str, tries: int) -> None:
         """Make an object a dead letter: its study is visibly not assessed, and a person can requeue the object."""
+        if not self._spool.inbox_path(instance).exists():
+            return  # another worker has done it meanwhile
         receipt = read_receipt(self._spool.inbox_path(instance))
         rejected = Rejected(Reason.WORKER_FAILURE, error)
         known = Prepared(Attributes(), View.UNKNOWN, rejected=rejected)
         self._write(instance, self._rejected(instance, Opened(known, receipt)))
-        self._index([self._decide(instance.study_instance_uid)])
-        self._spool.sync()
+        try:
+            decision = self._decide(instance.study_instance_uid)
+            self._spool.sync()
+            self._index([decision])
+        except (ValueError, KeyError, TypeError) as records:  # the study's, not this object's
+            logger.error("%s: the study cannot be decided: %s", instance.study_instance_uid, _where(records))
         self._spool.bury(instance, {"error": error, "tries": tries, "buried_at": time.time()})
         self._metrics.buried.inc()
         logger.error("%s is a dead letter after %d tries: %s", instance.key, tries, error)
@@ -113,6 +138,8 @@ class Scorer:
     def _assess(
         self, opened: Sequence[tuple[ReceivedInstance, Opened]], failed: list[Failed]
     ) -> list[tuple[ReceivedInstance, ImageAssessment]]:
+        disabled = self._spool.disabled_models()
+        opened = [(instance, _unless_disabled(each, disabled)) for instance, each in opened]
         done = [(i, self._rejected(i, each)) for i, each in opened if each.prepared.rejected is not None]
         for name, session in self._sessions.items():
             batch = [(i, each) for i, each in opened if each.prepared.model_name == name]
@@ -149,7 +176,7 @@ class Scorer:
             model_id=card.model_id,
             model_digest=card.model_sha256,
             operating_point=self._policy.operating_point,
-            distance=distance,
+            distance=distance if math.isfinite(distance) else None,  # JSON has no infinity
             distance_limit=card.distribution.limit,
             stages={**(assessment.stages or {}), "infer": seconds},
         )
@@ -164,23 +191,31 @@ class Scorer:
         """The order is what makes a crash harmless: assessment, decision, index, and only then out of the inbox."""
         if not assessments:
             return
-        written: list[ReceivedInstance] = []
         for instance, assessment in assessments:
-            try:
-                self._write(instance, assessment)
-                written.append(instance)
-            except OSError as error:
-                failed.append(Failed(instance, str(error)))
-        decisions = [self._decide(uid) for uid in sorted({each.study_instance_uid for each in written})]
+            self._write(instance, assessment)
+        decisions, undecided = self._decide_all({instance.study_instance_uid for instance, _ in assessments})
         self._spool.sync()
-        self._index(decisions)
-        for instance in written:
+        self._index(list(decisions.values()))
+        for instance, assessment in assessments:
+            if (why := undecided.get(instance.study_instance_uid)) is not None:
+                failed.append(Failed(instance, why))
+                continue
             self._spool.file(instance)
-        for decision in decisions:
-            self._metrics.count_decision(decision)
-        for _, assessment in assessments:
             self._metrics.count_assessment(assessment)
             self._metrics.time_to_tag.observe(max(time.time() - assessment.received_at, 0.0))
+        for decision in decisions.values():
+            self._metrics.count_decision(decision)
+
+    def _decide_all(self, studies: Iterable[str]) -> tuple[dict[str, TriageDecision], dict[str, str]]:
+        """Decisions, and why there is none, by study: records that cannot be read cost their own study only."""
+        decisions: dict[str, TriageDecision] = {}
+        undecided: dict[str, str] = {}
+        for uid in sorted(studies):
+            try:
+                decisions[uid] = self._decide(uid)
+            except (ValueError, KeyError, TypeError) as error:
+                undecided[uid] = f"the study's records cannot be read: {_where(error)}"
+        return decisions, undecided
 
     def _write(self, instance: ReceivedInstance, assessment: ImageAssessment) -> None:
         self._spool.write_assessment(instance, to_record(assessment))
@@ -190,6 +225,7 @@ class Scorer:
             images = [assessment_from(record) for record in self._spool.assessments(study_instance_uid)]
             decision = decide(images, self._priorities, time.time())
             self._spool.write_decision(study_instance_uid, to_record(decision))
+            self._mark(study_instance_uid)
         return decision
 
 
@@ -215,7 +251,23 @@ def _assessment(instance: ReceivedInstance, opened: Opened, conclusion: Conclusi
         order_priority=attributes.order_priority,
         shadow=conclusion.shadow,
         stages=dict(opened.prepared.stages),
+        acquisition_date=attributes.acquisition_date,
     )
+
+
+def _unless_disabled(opened: Opened, disabled: frozenset[str]) -> Opened:
+    """The kill switch may have been used since the object was prepared."""
+    prepared = opened.prepared
+    if prepared.model_name not in disabled:
+        return opened
+    rejected = Rejected(Reason.MODEL_DISABLED, f"{prepared.model_name} is switched off")
+    return replace(opened, prepared=replace(prepared, model_name="", model_input=None, rejected=rejected))
+
+
+def _where(error: Exception) -> str:
+    """What was raised and where, without its message."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"
 
 
 def _input(opened: Opened) -> FloatImage:

@@ -28,6 +28,13 @@ logger = logging.getLogger(__name__)
 
 _STORED = frozenset({0x0000, 0xB000, 0xB006, 0xB007})  # success, and the warnings of PS3.4 table B.2-1
 _MEANINGS = {0xA7: "out of resources", 0xA9: "data set does not match SOP class", 0xC0: "cannot understand"}
+_REJECTIONS: dict[object, str] = {  # result, source and reason, PS3.8 9.3.4
+    (1, 1, 1): ": it gives no reason; it may not know our address",
+    (1, 1, 3): ": it does not know our (calling) AE title",
+    (1, 1, 7): ": that (called) AE title is not its own",
+    (2, 3, 1): ": it has no time now",
+    (2, 3, 2): ": it has too many associations now",
+}
 _MOST_CONTEXTS = 128  # their identifiers are the odd numbers of a byte (PS3.8 section 9.3.2.2)
 _DIRECTORY = "1.2.840.10008.1.3.10"  # Media Storage Directory: a DICOMDIR is no object to store
 _ANSWER_S = 120.0
@@ -184,7 +191,9 @@ def _associated(destination: Destination, pairs: Iterable[Pair]) -> Iterator[Ass
 def _why_not(association: Association, destination: Destination) -> str:
     where = f"{destination.called_ae_title} at {destination.host}:{destination.port}"
     if association.is_rejected:
-        return f"{where} rejected the association"
+        answer = association.acceptor.primitive
+        given = (answer.result, answer.result_source, answer.diagnostic) if answer else None
+        return f"{where} rejected the association{_REJECTIONS.get(given, '')}"
     return f"no association with {where}: nobody answers there, or it takes no such objects"
 
 

@@ -10,28 +10,24 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 
+from triage.channels.settings import ChannelsSettings, Destination
 from triage.decision import Priority
+from triage.setting_types import AETitle, Pattern, Port, Section
 
 PREFIX = "TRIAGE_"
 NOT_SETTINGS = frozenset({"TRIAGE_DATA", "TRIAGE_CONFIG"})
 """Variables with our prefix that are read elsewhere: sample and test data, and the path of the settings file."""
 
-AETitle = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=r"^[^\\\x00-\x1f]*[^\\\x00-\x20]$")]
-Port = Annotated[int, Field(ge=0, le=65535)]
+
+_IN_THE_FILE_ONLY = "channels"  # lists of tables: no variable could name one
 
 
 class SettingsError(Exception):
     """The settings cannot be used; the message names every wrong key."""
-
-
-class Section(BaseModel):
-    """A TOML table: frozen, and closed to unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class SpoolSettings(Section):
@@ -139,7 +135,7 @@ class ModelSettings(Section):
 class EligibilitySettings(Section):
     """What a site knows about its images."""
 
-    frontal_descriptions: tuple[str, ...] = Field(
+    frontal_descriptions: tuple[Pattern, ...] = Field(
         (),
         description="Regular expressions; an image whose series, protocol or study description matches one, and whose "
         "view no attribute states, is a frontal.",
@@ -154,6 +150,12 @@ class DecisionSettings(Section):
 
     baseline_priority: Priority = Field(Priority.MEDIUM, description="Priority of an order that carries none.")
     lower_normal: bool = Field(False, description="Let NORMAL lower the priority to LOW; needs worklist.waiting_cap_s.")
+    prior_after_days: float = Field(
+        30.0,
+        ge=0,
+        description="Days between acquisition and receipt from which a study is a prior: tagged, but it raises nothing "
+        "and no HL7 is sent. 0: none is. Samples of make run never are.",
+    )
 
 
 class WorklistSettings(Section):
@@ -181,6 +183,16 @@ class SweepSettings(Section):
     metrics_port: Port = Field(9150, description="HTTP port of the sweep's metrics and health. 0: any.")
 
 
+class DeliverSettings(Section):
+    """Handing results over; where to is in the channels."""
+
+    interval_s: float = Field(1.0, gt=0, description="Seconds between two looks for what is to be delivered.")
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address of the metrics and health port; 0.0.0.0 where Prometheus runs elsewhere."
+    )
+    metrics_port: Port = Field(9170, description="HTTP port of the delivery's metrics and health. 0: any.")
+
+
 class LogSettings(Section):
     """Logging to standard error."""
 
@@ -200,6 +212,8 @@ class Settings(Section):
     worklist: WorklistSettings = WorklistSettings()
     web: WebSettings = WebSettings()
     sweep: SweepSettings = SweepSettings()
+    deliver: DeliverSettings = DeliverSettings()
+    channels: ChannelsSettings = ChannelsSettings()
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")
@@ -238,6 +252,7 @@ def variables() -> dict[str, tuple[str, str]]:
     return {
         f"{PREFIX}{section}_{key}".upper(): (section, key)
         for section, field in Settings.model_fields.items()
+        if section != _IN_THE_FILE_ONLY
         for key in _section_type(field.annotation).model_fields
     }
 
@@ -246,8 +261,10 @@ def dump(settings: Settings) -> str:
     """The settings as TOML, secrets masked."""
     tables = []
     for section, values in settings.model_dump(mode="json").items():
-        lines = [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
-        tables.append("\n".join(lines))
+        if section == _IN_THE_FILE_ONLY:
+            tables += [_table(f"[[{section}.{kind}]]", each) for kind, many in values.items() for each in many]
+        else:
+            tables.append(_table(f"[{section}]", values))
     return "\n\n".join(tables) + "\n"
 
 
@@ -260,6 +277,28 @@ def reference() -> str:
         default = json.dumps(defaults[section][key])
         rows.append(f"| `{section}.{key}` | `{name}` | `{default}` | {field.description} |")
     return "\n".join(rows) + "\n"
+
+
+def channels_reference() -> str:
+    """The settings of destinations as Markdown tables, one for each kind, generated from their descriptions."""
+    return "\n".join(_kind_reference(kind) for kind in ChannelsSettings.model_fields)
+
+
+def _kind_reference(kind: str) -> str:
+    rows = [f"### `[[{_IN_THE_FILE_ONLY}.{kind}]]`", "", "| setting | default | meaning |", "|---|---|---|"]
+    for key, field in _destination_type(kind).model_fields.items():
+        default = "required" if field.is_required() else f"`{json.dumps(field.default)}`"
+        rows.append(f"| `{key}` | {default} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def _destination_type(kind: str) -> type[Destination]:
+    found: type[Destination] = get_args(ChannelsSettings.model_fields[kind].annotation)[0]
+    return found
+
+
+def _table(heading: str, values: Mapping[str, Any]) -> str:
+    return "\n".join([heading, *(f"{key} = {json.dumps(value)}" for key, value in values.items() if value is not None)])
 
 
 def _named_in(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:

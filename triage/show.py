@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from triage.settings import ModelSettings
 
 _STYLES = {Tag.ABNORMAL: "bold red", Tag.NORMAL: "green", Tag.NOT_ASSESSED: "yellow"}
-_WIDE = 200  # where the output is no terminal, nothing is cut
+_WIDE = 200  # nothing is cut or folded: a terminal wraps by itself, and a UID that is copied from it stays whole
 
 
 def print_worklist(redis_url: str, timeout_s: float, waiting_cap_s: float, limit: int, as_json: bool) -> None:
@@ -49,8 +49,8 @@ def print_worklist(redis_url: str, timeout_s: float, waiting_cap_s: float, limit
 
 
 def console_for_people() -> Console:
-    """A console as wide as the terminal, or wide enough that nothing is cut where there is none."""
-    return Console() if sys.stdout.isatty() else Console(width=_WIDE)
+    """A console that is wide enough for our tables, whatever the terminal."""
+    return Console(width=max(_WIDE, Console().width))
 
 
 def worklist_table(decisions: Iterable[TriageDecision], now: float) -> Table:
@@ -83,18 +83,26 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
-def show_dead_letters(spool: Spool) -> None:
-    """Print what was given up: key, when, after how many tries, and why."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("when", "tries", "why", "key"):
-        table.add_column(heading, overflow="fold")
-    count = 0
-    for instance, note in spool.dead_letters():
-        count += 1
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(note.get("buried_at", 0)))
-        table.add_row(when, str(note.get("tries", "")), str(note.get("error", "")), instance.key)
-    console = console_for_people()
-    console.print(table if count else "no dead letters")
+def show_dead_letters(spool: Spool, deliveries: Sequence[tuple[str, int, str, str]] = ()) -> None:
+    """Print what was given up: when, after how many tries, why, and the whole line that tries it again.
+
+    ``deliveries`` are those of the ways out: when, tries, why, key.
+    """
+    letters = [
+        (
+            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(note.get("buried_at", 0))),
+            note.get("tries", "?"),
+            note.get("error", "not noted"),
+            instance.key,
+        )
+        for instance, note in spool.dead_letters()
+    ]
+    for when, tries, why, key in [*letters, *deliveries]:
+        sys.stdout.write(f"{when}  after {tries} tries: {why}\n")
+        # A line of its own, never folded: keys are copied.
+        sys.stdout.write(f"  triage dead-letters --requeue {key}\n")
+    if not (letters or deliveries):
+        sys.stdout.write("no dead letters\n")
 
 
 def requeue(spool: Spool, redis_url: str, timeout_s: float, keys: Sequence[str] | None) -> None:

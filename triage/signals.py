@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
@@ -14,8 +15,9 @@ class StopSignal:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._interrupt: Callable[[], None] | None = None
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self.note)
+            signal.signal(number, self._note)
 
     @property
     def received(self) -> bool:
@@ -26,7 +28,15 @@ class StopSignal:
         """Sleep, but no longer than until it comes."""
         self._event.wait(seconds)
 
-    def note(self, number: int, _frame: object) -> None:
-        """Take note of a signal; public for a library that insists on a handler of its own."""
+    def interrupt_with(self, interrupt: Callable[[], None] | None) -> None:
+        """Have ``interrupt`` called when it comes, in the main thread, between any two of its steps.
+
+        It may raise, to end a wait that nothing else ends.
+        """
+        self._interrupt = interrupt
+
+    def _note(self, number: int, _frame: object) -> None:
         logger.info("%s: stopping", signal.Signals(number).name)
         self._event.set()
+        if self._interrupt is not None:
+            self._interrupt()

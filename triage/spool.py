@@ -3,6 +3,7 @@
 The only module that renames and fsyncs. Layout, version 1:
 
     VERSION                                        "1"
+    INSTALLATION                                   a UID of this installation, made when first needed
     incoming/   <random>.part                      being received; worthless after a crash
     inbox/      <study>+<sop>+<digest>.dcm         acknowledged and not yet tagged: the list of work
     dead/       <study>+<sop>+<digest>.dcm|.json   given up after the last try; a person can requeue
@@ -12,7 +13,11 @@ The only module that renames and fsyncs. Layout, version 1:
                   <sop>+<digest>.json              its assessment
                   decision.json                    the study's one current result
                   history.jsonl                    every result the study ever had
+                  deliveries/                      what was built of it, see triage/outbox.py
+    marks/ outbox/ undeliverable/                  what is to be delivered, see triage/outbox.py
     control/disabled-models/<name>                 kill switches
+    control/disabled-channels/<name>
+    control/destinations/<name>.json               why nothing is sent there now, and when it is tried again
     locks/                                         one file per live worker, held by flock
 """
 
@@ -39,7 +44,20 @@ logger = logging.getLogger(__name__)
 VERSION = "1"
 DECISION = "decision.json"
 HISTORY = "history.jsonl"
-_FOLDERS = ("incoming", "inbox", "dead", "quarantine", "studies", "control/disabled-models", "locks")
+_FOLDERS = (
+    "incoming",
+    "inbox",
+    "dead",
+    "quarantine",
+    "studies",
+    "marks",
+    "outbox",
+    "undeliverable",
+    "control/disabled-models",
+    "control/disabled-channels",
+    "control/destinations",
+    "locks",
+)
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -144,7 +162,13 @@ class Spool:
             )
         if spool.root.stat().st_mode & 0o077:
             raise SpoolError(f"spool {root} can be read by others: chmod 0700 {root}")
+        for folder in _FOLDERS:  # an earlier release may have made fewer
+            (spool.root / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         return spool
+
+    def exists(self) -> bool:
+        """Whether there is a spool at ``root`` that we may look into."""
+        return os.access(self.root / "VERSION", os.R_OK) and os.access(self._disabled, os.R_OK | os.X_OK)
 
     def _create(self, version: Path) -> None:
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -157,6 +181,13 @@ class Spool:
         self._write(version, VERSION + "\n")
         _fsync_folder(self.root.parent)
 
+    def installation_uid(self) -> str:
+        """The UID of this installation alone: what its reports name as the device that made them."""
+        path = self.root / "INSTALLATION"
+        if not path.exists():
+            self._write(path, f"2.25.{uuid4().int}")
+        return path.read_text()
+
     # Receiving.
 
     def new_part(self) -> Path:
@@ -164,11 +195,11 @@ class Spool:
         return self.incoming / f"{uuid4().hex}.part"
 
     def remove_old_parts(self, before: float) -> None:
-        """Remove what a crash left half-received, if it was last written to before ``before`` (POSIX seconds)."""
+        """Remove what a crash left half-received or half-removed, if last written to before ``before`` (POSIX s)."""
         for part in self.incoming.iterdir():
             with suppress(FileNotFoundError):  # finished meanwhile
                 if part.stat().st_mtime < before:
-                    part.unlink()
+                    shutil.rmtree(part) if part.is_dir() else part.unlink()
 
     def receive(self, part: Path, file_descriptor: int, instance: ReceivedInstance) -> bool:
         """Make a complete object durable; only after this may a sender hear 0x0000.
@@ -314,8 +345,14 @@ class Spool:
 
     def study_uids(self) -> Iterator[str]:
         """Every study that has a folder."""
-        for shard in self.studies.iterdir():
-            yield from (entry.name for entry in shard.iterdir())
+        for folder in self.studies.glob("*/*/"):
+            with suppress(InvalidUIDError):  # not ours
+                yield valid_uid(folder.name)
+
+    def is_unfinished(self, study_instance_uid: str) -> bool:
+        """Whether an object of the study waits or is dead. Looks through both folders."""
+        pattern = f"{valid_uid(study_instance_uid)}+*.dcm"
+        return any(any(folder.glob(pattern)) for folder in (self.inbox, self.dead))
 
     def touched(self, study_instance_uid: str) -> float:
         """When something last happened to the study's folder, in POSIX seconds; a cheap lower bound of its age."""
@@ -325,8 +362,11 @@ class Spool:
             return time.time()
 
     def remove_study(self, study_instance_uid: str) -> None:
-        """Forget a study. The caller has made sure that nothing of it waits, is dead or is undelivered."""
-        shutil.rmtree(self.study_folder(study_instance_uid))
+        """Forget a study. The caller holds its lock and knows that nothing of it waits, is dead or is undelivered."""
+        # Out of the way in one step, so that a crash in the midst of it leaves no half study behind.
+        removed = self.new_part()
+        self._rename(self.study_folder(study_instance_uid), removed)
+        shutil.rmtree(removed)
 
     def usage(self) -> SpoolUsage:
         """How full the file system under the spool is."""
@@ -359,21 +399,45 @@ class Spool:
         """Held by a worker for its life; BlockingIOError if another process holds it."""
         path = self._locks / worker_name
         with _flock(path, blocking=False):
-            yield
-        path.unlink(missing_ok=True)
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)  # while we hold it: nobody can have taken it meanwhile
 
     def worker_alive(self, worker_name: str) -> bool:
         """Whether some process holds the worker's lock: true exactly while the process lives."""
+        return _is_held(self._locks / worker_name)
+
+    def worker_died(self, worker_name: str) -> bool:
+        """Whether the worker's process ended without giving its lock back: killed, or crashed."""
         path = self._locks / worker_name
-        if not path.exists():
-            return False
-        try:
-            with _flock(path, blocking=False):
-                return False
-        except BlockingIOError:
-            return True
+        return path.exists() and not _is_held(path)
+
+    def remove_old_locks(self, before: float) -> None:
+        """Remove the locks of workers that started before ``before`` (POSIX seconds) and died."""
+        for path in self._locks.iterdir():
+            with suppress(FileNotFoundError, BlockingIOError):
+                if path.stat().st_mtime < before:
+                    with _flock(path, blocking=False):
+                        path.unlink()
 
     # Files.
+
+    def write(self, path: Path, content: str | bytes) -> None:
+        """Replace the file at ``path``, durably and whole: nobody ever sees a part of it."""
+        self._write(path, content)
+
+    def make_folder(self, folder: Path) -> None:
+        """Make a folder in an existing one, durably, unless it is there."""
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, exist_ok=True)
+            _fsync_folder(folder.parent)
+
+    def move(self, source: Path, target: Path, *, durable: bool = True) -> None:
+        """Rename, durably in both folders unless it can be done again. FileNotFoundError if ``source`` is gone."""
+        self._rename(source, target, durable=durable)
+        if durable and source.parent != target.parent:
+            _fsync_folder(source.parent)
 
     def _make_study_folder(self, study_instance_uid: str) -> Path:
         folder = self.study_folder(study_instance_uid)
@@ -381,14 +445,18 @@ class Spool:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
-    def _write(self, path: Path, content: str, *, durable: bool = True) -> None:
+    def _write(self, path: Path, content: str | bytes, *, durable: bool = True) -> None:
         temporary = self.incoming / f"{uuid4().hex}.part"
-        with temporary.open("w") as file:
-            file.write(content)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        self._rename(temporary, path, durable=durable)
+        try:
+            with temporary.open("wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+            self._rename(temporary, path, durable=durable)
+        except OSError:
+            temporary.unlink(missing_ok=True)  # on a full disk, every try would leave one
+            raise
 
     def _rename(self, source: Path, target: Path, *, durable: bool = True) -> None:
         source.rename(target)
@@ -407,14 +475,18 @@ def _object(content: bytes) -> dict[str, Any] | None:
 
 
 def _top_level() -> set[str]:
-    return {folder.split("/")[0] for folder in _FOLDERS} | {"VERSION"}
+    return {folder.split("/")[0] for folder in _FOLDERS} | {"VERSION", "INSTALLATION"}
 
 
 def _instances(folder: Path) -> Iterator[ReceivedInstance]:
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.endswith(".dcm"):
+            if not entry.name.endswith(".dcm"):
+                continue
+            try:
                 yield ReceivedInstance.from_key(entry.name.removesuffix(".dcm"))
+            except ValueError:  # somebody else put it there; it must not stop the work on what is ours
+                logger.warning("%s holds a file that is not ours; it is passed over", folder)
 
 
 def _fsync_folder(folder: Path) -> None:
@@ -425,11 +497,71 @@ def _fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def append_durably(path: Path, text: str) -> None:
+    """Append ``text`` to a file outside the spool and wait until it is on the disk."""
+    new = not path.exists()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    if new:
+        _fsync_folder(path.parent)
+
+
 @contextmanager
 def _flock(path: Path, *, blocking: bool) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = _locked(path, blocking)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if blocking else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
         os.close(descriptor)
+
+
+def _locked(path: Path, blocking: bool) -> int:
+    """A descriptor that holds the lock of the file that ``path`` names now, made if it is not there."""
+    while True:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX if blocking else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # While we waited, its last holder may have removed the file: then what we hold protects nothing.
+            with suppress(FileNotFoundError):
+                if path.stat().st_ino == os.fstat(descriptor).st_ino:
+                    return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who ask do not see each other
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Replace a file outside the spool, whole and on the disk; only its owner can read it."""
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    temporary.touch(mode=0o600, exist_ok=False)
+    with temporary.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    _fsync_folder(path.parent)
+
+
+@contextmanager
+def held_alone(path: Path) -> Iterator[None]:
+    """Hold a file outside the spool alone among all processes; BlockingIOError if another has it."""
+    with _flock(path, blocking=False):
+        yield

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
+from triage.decision import TriageDecision
 from triage.metrics import Metrics
+from triage.outbox import Outbox
 from triage.queueing import ScoreQueue, job_id
 from triage.records import decision_from
 from triage.spool import ReceivedInstance, Spool
@@ -20,8 +23,9 @@ from triage.worklist import Worklist
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 500
-_OLD_PART_S = 24 * 3600.0
 _DAY_S = 24 * 3600.0
+_OLD_PART_S = 3600.0  # no association lives that long without a word
+_OLD_LOCK_S = 7 * _DAY_S
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ def sweep(
     requeued = requeue_lost(spool, jobs, metrics)
     removed = remove_old(spool, index, retention_days, now) if retention_days else 0
     spool.remove_old_parts(now - _OLD_PART_S)
+    spool.remove_old_locks(now - _OLD_LOCK_S)
     metrics.studies_removed.inc(removed)
     metrics.sweep_duration.observe(time.perf_counter() - started)
     if requeued or rebuilt or removed:
@@ -51,6 +56,7 @@ def sweep(
 
 def requeue_lost(spool: Spool, jobs: ScoreQueue, metrics: Metrics) -> int:
     """Queue what lies in the inbox and has no job, or one whose worker is dead."""
+    jobs.tidy()
     waiting = list(spool.waiting())
     if not waiting:
         return 0
@@ -62,6 +68,8 @@ def requeue_lost(spool: Spool, jobs: ScoreQueue, metrics: Metrics) -> int:
         for instance, (status, worker) in zip(some, jobs.states(some), strict=True):
             why = _why_lost(instance, status, worker, really_queued, lambda name: _alive(spool, alive, name))
             if why and spool.inbox_path(instance).exists():
+                if why == "dead_worker" and spool.worker_died(worker):
+                    jobs.count_death(instance)
                 jobs.again(instance)
                 metrics.sweep_requeued.labels(why).inc()
                 count += 1
@@ -83,32 +91,51 @@ def _alive(spool: Spool, known: dict[str, bool], worker: str) -> bool:
 
 
 def rebuild(spool: Spool, index: Worklist, metrics: Metrics) -> bool:
-    """Fill the index from the studies' decisions if Redis lost it."""
+    """Fill the index from the studies' decisions if Redis lost it, or may have lost a part of it."""
     if index.is_built():
         return False
-    decisions = (decision_from(record) for record in spool.decisions())
+    token = index.begin_building()
+    decisions = _readable(spool.decisions())
     while some := list(islice(decisions, _AT_ONCE)):
         index.put_all(some)
-    index.mark_built()
+    for uid in index.study_uids():
+        if spool.decision(uid) is None:
+            index.remove(uid)
     metrics.index_rebuilds.inc()
-    return True
+    return index.end_building(token)
+
+
+def _readable(records: Iterable[dict[str, Any]]) -> Iterator[TriageDecision]:
+    for record in records:
+        try:
+            yield decision_from(record)
+        except (ValueError, KeyError, TypeError) as error:  # of another release; it must not hide the others
+            uid = record.get("study_instance_uid")
+            logger.error("the decision of study %s cannot be read (%s): send it again", uid, type(error).__name__)
 
 
 def remove_old(spool: Spool, index: Worklist, retention_days: float, now: float) -> int:
-    """Remove studies that were tagged longer ago than the retention and of which nothing waits or is dead."""
+    """Remove studies tagged longer ago than the retention, of which nothing waits, is dead or is undelivered."""
     before = now - retention_days * _DAY_S
     old = [uid for uid in spool.study_uids() if spool.touched(uid) < before]
     if not old:
         return 0
-    unfinished = {each.study_instance_uid for each in spool.waiting()}
-    unfinished |= {instance.study_instance_uid for instance, _ in spool.dead_letters()}
+    undelivered = Outbox(spool).undelivered()  # whatever joins them later has a new decision, and is not old
     count = 0
-    for uid in old:
+    for uid in (uid for uid in old if uid not in undelivered):
         with spool.study_lock(uid):
-            decision = spool.decision(uid)
-            if uid in unfinished or decision is None or decision["tagged_at"] >= before:
-                continue
-            spool.remove_study(uid)
-            index.remove(uid)
-            count += 1
+            # Only now: what came since the list was made must not go with the old.
+            if _is_finished(spool, uid, before):
+                index.remove(uid)
+                spool.remove_study(uid)
+                count += 1
     return count
+
+
+def _is_finished(spool: Spool, study_instance_uid: str, before: float) -> bool:
+    decision = spool.decision(study_instance_uid)
+    return (
+        decision is not None
+        and decision.get("tagged_at", before) < before
+        and not spool.is_unfinished(study_instance_uid)
+    )

@@ -11,6 +11,8 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from triage.decision import ImageAssessment, TriageDecision
+from triage.outbox import Outbox
+from triage.outgoing import Record
 from triage.part10 import Receipt, read_receipt
 from triage.records import assessment_from, decision_from
 from triage.spool import ReceivedInstance, Spool, valid_uid
@@ -37,13 +39,18 @@ class ObjectTrace:
 
 @dataclass(frozen=True)
 class StudyTrace:
-    """One study: its current decision, every earlier one (oldest first), and every object."""
+    """One study: its current decision, every earlier one (oldest first), every object, and every delivery.
+
+    ``to_be_told`` are destinations for which its present result is still to be looked at.
+    """
 
     study_instance_uid: str
     decision: TriageDecision | None
     history: tuple[TriageDecision, ...]
     objects: tuple[ObjectTrace, ...]
     disabled_models: frozenset[str] = frozenset()
+    deliveries: tuple[Record, ...] = ()
+    to_be_told: tuple[str, ...] = ()
 
 
 def gather(study_instance_uid: str, spool: Spool, job_state: JobState | None = None) -> StudyTrace:
@@ -58,6 +65,7 @@ def gather(study_instance_uid: str, spool: Spool, job_state: JobState | None = N
     instances = {*_stored(spool, uid), *(ReceivedInstance(uid, *key) for key in assessments)}
     if decision is None and not instances:
         raise LookupError(f"nothing is known of study {uid}: it never came, or was removed after its retention")
+    outbox = Outbox(spool)
     objects = [
         _object(spool, each, assessments.get((each.sop_instance_uid, each.content_digest)), notes.get(each), job_state)
         for each in instances
@@ -68,6 +76,8 @@ def gather(study_instance_uid: str, spool: Spool, job_state: JobState | None = N
         history=tuple(decision_from(each) for each in spool.history(uid)),
         objects=tuple(sorted(objects, key=lambda each: (each.receipt.received_at or 0.0, each.instance))),
         disabled_models=spool.disabled_models(),
+        deliveries=tuple(outbox.records(uid)),
+        to_be_told=outbox.to_be_told(uid),
     )
 
 

@@ -43,6 +43,7 @@ class Child:
     started_at: float = 0.0
     start_at: float = 0.0
     delay_s: float = 1.0
+    ran_before: bool = False
 
     def start(self) -> None:
         """Start it; it gets SIGTERM from the kernel should we die without a chance to stop it."""
@@ -56,27 +57,43 @@ class Child:
         self.started_at = time.monotonic()
 
     def watch(self) -> None:
-        """Start it when it is due; note its end. Raises StartError if it says that it cannot start."""
-        now = time.monotonic()
+        """Start it when it is due; note its end. Raises StartError if it says at its first start that it cannot."""
         if self.process is None:
-            if now >= self.start_at:
-                self.start()
+            self._start_if_due()
             return
         status = self.process.poll()
         if status is None:
             return
         self.process = None
-        if status == EXIT_CANNOT_START:
+        if status == EXIT_CANNOT_START and not self.ran_before:
             raise StartError(f"{self.name} cannot start: see its message above")
+        # Later, whatever keeps it from starting, the others go on: above all, the listener goes on to receive.
+        self._start_later(f"ended with status {status}")
+
+    def _start_if_due(self) -> None:
+        if time.monotonic() < self.start_at:
+            return
+        try:
+            self.start()
+        except OSError as error:  # the system is out of memory or processes
+            self._start_later(f"could not be started: {error}")
+
+    def _start_later(self, why: str) -> None:
+        now = time.monotonic()
+        self.ran_before = True
         self.delay_s = 1.0 if now - self.started_at > _CALM_S else min(self.delay_s * 2, _LONGEST_DELAY_S)
         self.start_at = now + self.delay_s
-        logger.error("%s ended with status %s; starting it again in %.0f s", self.name, status, self.delay_s)
+        logger.error("%s %s; starting it again in %.0f s", self.name, why, self.delay_s)
 
-    def stop(self, grace_s: float) -> None:
-        """SIGTERM, and SIGKILL after ``grace_s`` seconds."""
+    def terminate(self) -> None:
+        """SIGTERM, once: a second one might mean something else."""
+        if self.process is not None:
+            self.process.terminate()
+
+    def wait(self, grace_s: float) -> None:
+        """Wait for its end; SIGKILL after ``grace_s`` seconds."""
         if self.process is None:
             return
-        self.process.terminate()
         try:
             self.process.wait(grace_s)
         except subprocess.TimeoutExpired:
@@ -117,10 +134,9 @@ class Service:
         """Listeners first, so that what they acknowledge last is still queued; Redis last."""
         for group in (self.listeners, self.workers, [self.redis] if self.redis else []):
             for child in group:
-                if child.process is not None:
-                    child.process.terminate()
+                child.terminate()
             for child in group:
-                child.stop(self.grace_s)
+                child.wait(self.grace_s)
 
 
 def serve(settings: Settings, config: Path | None, environment: Mapping[str, str]) -> None:
@@ -145,7 +161,13 @@ def build(settings: Settings, config: Path | None, environment: Mapping[str, str
     embedded = not url
     url = url or embedded_redis.embedded_url(settings.redis.socket_path)
     child_environment = {**environment, "TRIAGE_REDIS_URL": url}
-    counts = {"work": settings.worker.processes, "sweep": 1, "web": 1, "listen": settings.listener.processes}
+    counts = {
+        "work": settings.worker.processes,
+        "sweep": 1,
+        "web": 1,
+        "deliver": int(bool(settings.channels.enabled())),
+        "listen": settings.listener.processes,
+    }
     children = [
         Child(f"{name} {index}", _command(name, index, config), child_environment)
         for name, count in counts.items()

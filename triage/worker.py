@@ -5,40 +5,44 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from uuid import uuid4
 
 from redis import Redis
 from redis.exceptions import RedisError
-from rq import Queue, SimpleWorker
+from rq import Queue, SimpleWorker, worker_registration
+from rq.exceptions import StopRequested
 from rq.job import Job, JobStatus
-from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
+from rq.utils import now
 from rq.worker import WorkerStatus
 
 from triage.decoding import Decoding
 from triage.metrics import Metrics
-from triage.queueing import FUNCTIONS, QUEUE, ScoreQueue
+from triage.queueing import FUNCTIONS, QUEUE, ScoreJob, ScoreQueue
 from triage.scoring import Failed, Opened, Scorer
 from triage.signals import StopSignal
 from triage.spool import ReceivedInstance, Spool
 
 logger = logging.getLogger(__name__)
 
-STARTS_AT_MOST = 20
-"""Starts of one object without an end: each is a worker that died with it, and at last it is the object's fault."""
+DEATHS_AT_MOST = 10
+"""Workers that died with one object in work, until it is given up. From the first on, it is worked on alone."""
 
-_ATTEMPTS = "cxr-triage:attempts"
 _PAUSE_S = 1.0
+_WORKER_TTL_S = 45
+"""For rq: an idle worker asks again every 30 s, and a Redis that is silent for 40 s counts as lost."""
 
+Taken = list[tuple[Job, ReceivedInstance]]
 Started = list[tuple[ReceivedInstance, Decoding[Opened]]]
 
 
 class BatchWorker(SimpleWorker):
     """An rq worker that works on many jobs at once, in this process.
 
-    While the decode processes open one batch, the batch before it is scored here. rq gives the blocking wait, the job
-    hashes, heartbeats and signals; see docs/adr/0002 for why the rest is ours.
+    While the decode processes open one batch, the batch before it is scored here. rq gives the blocking wait, the
+    registration and its heartbeat; see docs/adr/0002 for why the rest is ours.
     """
 
     max_connection_wait_time = 2.0
@@ -53,8 +57,15 @@ class BatchWorker(SimpleWorker):
         metrics: Metrics,
         stop: StopSignal,
     ) -> None:
-        queue = Queue(QUEUE, connection=client, serializer=JSONSerializer)
-        super().__init__([queue], name=name, connection=client, serializer=JSONSerializer)
+        queue = Queue(QUEUE, connection=client, serializer=JSONSerializer, job_class=ScoreJob)
+        super().__init__(
+            [queue],
+            name=name,
+            connection=client,
+            serializer=JSONSerializer,
+            job_class=ScoreJob,
+            worker_ttl=_WORKER_TTL_S,
+        )
         self._score_queue = queue
         self._jobs = ScoreQueue(client)
         self._scorer = scorer
@@ -62,11 +73,12 @@ class BatchWorker(SimpleWorker):
         self._tries = tries
         self._metrics = metrics
         self._stop = stop
+        self._suspects: Taken = []
 
-    def request_stop(self, signum: int, frame: object) -> None:
-        """rq installs this as signal handler: an idle worker ends at once, a busy one after what it has begun."""
-        self._stop.note(signum, frame)
-        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
+    # What rq would do, and we must not let it.
+
+    def _install_signal_handlers(self) -> None:
+        """Not rq's: they ask Redis in mid-signal, and end a batch half-way when told to stop twice."""
 
     def subscribe(self) -> None:
         """No remote commands through Redis: a worker is told to stop by a signal."""
@@ -74,90 +86,137 @@ class BatchWorker(SimpleWorker):
     def unsubscribe(self) -> None:
         """See subscribe."""
 
+    def run_maintenance_tasks(self) -> None:
+        """rq's would import and call the callbacks that abandoned jobs name. Our sweep takes up what was lost."""
+        worker_registration.clean_worker_registry(self._score_queue)
+        self.last_cleaned_at = now()  # type: ignore[assignment]
+
+    def dequeue_job_and_maintain_ttl(
+        self, timeout: int | None, max_idle_time: int | None = None
+    ) -> tuple[Job, Queue] | None:
+        """Wait for a job. Being told to stop ends the wait at once, and nothing but the wait."""
+        with self._interruptible():
+            return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+
+    def check_for_suspension(self, burst: bool) -> None:
+        """`rq suspend` halts us like any worker; being told to stop ends that too."""
+        with self._interruptible():
+            super().check_for_suspension(burst)
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        self._stop.interrupt_with(_stop_waiting)
+        try:
+            if self._stop.received:
+                _stop_waiting()
+            yield
+        finally:
+            self._stop.interrupt_with(None)
+
+    # The work.
+
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Work until the queue is empty or we are told to stop, beginning with ``job``."""
+        """Work until the queue is empty or we are told to stop, beginning with ``job``.
+
+        A spool that cannot be written ends this worker, in one line instead of rq's traceback each second; see ``run``.
+        """
+        try:
+            self._work_from(job)
+        except OSError as error:
+            logger.error("the spool cannot be written (%s); trying again", error.strerror or error)
+            raise StopRequested from error
+
+    def _work_from(self, job: Job) -> None:
         self.set_state(WorkerStatus.BUSY)
         current = self._start([job, *self._take(self._batch_size - 1)])
         while current:
-            upcoming = [] if self._stop_requested else self._start(self._take(self._batch_size))
+            upcoming = self._next()
             self._finish(current)
             self.heartbeat()
             current = upcoming
+        while self._suspects and not self._stop.received:
+            self._finish(self._begin([self._suspects.pop()]))
+            self.heartbeat()
         self.set_state(WorkerStatus.IDLE)
 
+    def _next(self) -> Started:
+        """The next batch; none while a suspect waits, so that nothing else is in work when its turn comes."""
+        if self._stop.received or self._suspects:
+            return []
+        return self._start(self._take(self._batch_size))
+
     def _take(self, count: int) -> list[Job]:
-        """Up to ``count`` more jobs, without waiting: moved to where rq looks for jobs whose worker died."""
+        """Up to ``count`` more jobs, without waiting."""
         if count < 1:
             return []
         pipeline = self.connection.pipeline(transaction=False)
         for _ in range(count):
             pipeline.lmove(self._score_queue.key, self._score_queue.intermediate_queue_key, "LEFT", "RIGHT")
         ids = [each.decode() for each in pipeline.execute() if each is not None]
-        jobs = Job.fetch_many(ids, connection=self.connection, serializer=self.serializer)
-        gone = [job_id for job_id, job in zip(ids, jobs, strict=True) if job is None]
-        for job_id in gone:
-            self.connection.lrem(self._score_queue.intermediate_queue_key, 1, job_id)
+        jobs = ScoreJob.fetch_many(ids, connection=self.connection, serializer=self.serializer)
         return [job for job in jobs if job is not None]
 
     def _start(self, jobs: Sequence[Job]) -> Started:
-        named = [(job, instance) for job in jobs if (instance := self._instance_of(job)) is not None]
+        """Begin with ``jobs``, but for those that were in work when a worker died: each of them comes later, alone."""
+        taken = [(job, instance) for job in jobs if (instance := self._instance_of(job)) is not None]
+        deaths = self._jobs.deaths([instance for _, instance in taken])
+        fresh: Taken = []
+        for (job, instance), count in zip(taken, deaths, strict=True):
+            if count >= DEATHS_AT_MOST:
+                self._bury(Failed(instance, "every worker that had it in work died"), count)
+            elif count:
+                self._suspects.append((job, instance))
+            else:
+                fresh.append((job, instance))
+        return self._begin(fresh)
+
+    def _begin(self, taken: Taken) -> Started:
+        """Say in Redis whose they are, and start to decode."""
         pipeline = self.connection.pipeline(transaction=False)
-        for job in jobs:
-            pipeline.lrem(self._score_queue.intermediate_queue_key, 1, job.id)
-        for job, _ in named:
+        for job, _ in taken:
             pipeline.hset(job.key, mapping={"status": JobStatus.STARTED.value, "worker_name": self.name})
-        for _, instance in named:
-            pipeline.hincrby(_ATTEMPTS, f"starts {instance.key}", 1)
-        starts = pipeline.execute()[len(jobs) + len(named) :]
-        worn = {instance for (_, instance), count in zip(named, starts, strict=True) if count > STARTS_AT_MOST}
-        for instance in worn:
-            self._bury(Failed(instance, "every worker that took it up died"), STARTS_AT_MOST)
-        instances = [instance for _, instance in named if instance not in worn]
+        pipeline.execute()
+        instances = [instance for _, instance in taken]
         started = self._scorer.start(instances)
         begun = {instance for instance, _ in started}
-        self._end([instance for instance in instances if instance not in begun])
+        self._jobs.end([instance for instance in instances if instance not in begun])
         return started
 
     def _instance_of(self, job: Job) -> ReceivedInstance | None:
         """The object that a job names. A job of anything else is refused: nothing that it names is imported."""
         try:
             callbacks = (job._success_callback_name, job._failure_callback_name, job._stopped_callback_name)
-            if job.func_name not in FUNCTIONS or any(callbacks):
-                raise ValueError(f"{job.func_name!r} is not on the closed list of job functions")
+            if job.func_name not in FUNCTIONS:
+                raise ValueError(f"{str(job.func_name)[:200]!r} is not on the closed list of job functions")
+            if any(callbacks) or job.webhooks:
+                raise ValueError("a job of ours has no callbacks")
             return ReceivedInstance.from_key(job.args[0])
         except Exception as error:  # the edge: whatever somebody wrote into the queue
-            logger.error("refused a job: %s", error)
-            job.set_status(JobStatus.FAILED)
-            FailedJobRegistry(QUEUE, connection=self.connection, serializer=self.serializer).add(
-                job, exc_string=str(error)
-            )
+            why = f"{type(error).__name__}: {error}"
+            logger.error("refused job %s: %s", job.id, why)
+            self._jobs.refuse(job, why)
+            self._metrics.jobs_refused.inc()
             return None
 
     def _finish(self, started: Started) -> None:
         failed = {each.instance: each for each in self._scorer.finish(started)}
-        self._end([instance for instance, _ in started if instance not in failed])
+        self._jobs.end([instance for instance, _ in started if instance not in failed])
         for each in failed.values():
-            self._metrics.retries.inc()
-            count = int(self.connection.hincrby(_ATTEMPTS, f"failures {each.instance.key}", 1))
+            count = self._jobs.count_failure(each.instance)
             logger.error("%s failed, attempt %d of %d: %s", each.instance.key, count, self._tries, each.error)
             if count < self._tries:
+                self._metrics.retries.inc()
                 self._jobs.again(each.instance)
             else:
                 self._bury(each, count)
 
     def _bury(self, failed: Failed, tries: int) -> None:
         self._scorer.give_up(failed.instance, failed.error, tries)
-        self._end([failed.instance])
+        self._jobs.end([failed.instance])
 
-    def _end(self, instances: Sequence[ReceivedInstance]) -> None:
-        """Forget the jobs and attempts of objects that are done with."""
-        if not instances:
-            return
-        pipeline = self.connection.pipeline(transaction=False)
-        self._jobs.delete(instances, pipeline)
-        names = [f"{kind} {instance.key}" for instance in instances for kind in ("starts", "failures")]
-        pipeline.hdel(_ATTEMPTS, *names)
-        pipeline.execute()
+
+def _stop_waiting() -> None:
+    raise StopRequested
 
 
 def worker_name() -> str:
@@ -169,14 +228,14 @@ def run(
     spool: Spool,
     scorer: Scorer,
     connect: Callable[[], Redis],
-    sweep: Callable[[], None],
+    sweep: Callable[[], object],
     stop: StopSignal,
     *,
     batch_size: int,
     tries: int,
     metrics: Metrics,
 ) -> None:
-    """Work until ``stop`` is received. The loop is begun anew after any trouble with Redis; the models stay loaded."""
+    """Work until ``stop`` is received. After trouble with Redis or the disk the loop begins anew, the models loaded."""
     while not stop.received:
         name = worker_name()
         try:
@@ -186,4 +245,6 @@ def run(
                 worker.work(logging_level="WARNING")
         except RedisError as error:
             logger.error("Redis: %s; trying again", error)
+        except OSError as error:
+            logger.error("spool: %s; trying again", error)
         stop.wait(_PAUSE_S)

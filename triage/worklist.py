@@ -11,10 +11,11 @@ import base64
 import binascii
 import heapq
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import cast
+from uuid import uuid4
 
 from redis import Redis
 
@@ -52,6 +53,12 @@ redis.call('HDEL', KEYS[5], ARGV[1])
 return 1
 """
 
+_FINISH = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+"""
+
 _KEYS = [*_LISTS.values(), _ENTRIES, _PLACES]
 
 
@@ -86,6 +93,7 @@ class Worklist:
         self._client = client
         self._put = client.register_script(_PUT)
         self._remove = client.register_script(_REMOVE)
+        self._finish = client.register_script(_FINISH)
 
     def put(self, decision: TriageDecision) -> None:
         """Index a study's decision, or move it to its new place."""
@@ -133,12 +141,33 @@ class Worklist:
         return sum(int(self._client.zcard(name)) for name in _LISTS.values())
 
     def is_built(self) -> bool:
-        """Whether the index stands since it was last built: false after Redis lost it."""
-        return bool(self._client.exists(_BUILT))
+        """Whether the index holds every decision: false after Redis lost it, and after Redis was started anew.
+
+        A Redis that comes back from its files, and a replica that took over, may have forgotten the last decisions.
+        """
+        return self._client.get(_BUILT) == self._run_id()
+
+    def begin_building(self) -> bytes:
+        """Say that every decision of the spool is about to be put; give the token to ``end_building``."""
+        token = uuid4().hex.encode()
+        self._client.set(_BUILT, token)
+        return token
+
+    def end_building(self, token: bytes) -> bool:
+        """Say that every decision has been put. False if Redis lost them meanwhile, or another build began."""
+        return bool(self._finish(keys=[_BUILT], args=[token, self._run_id()]))
 
     def mark_built(self) -> None:
-        """Say that every decision of the spool has been put."""
-        self._client.set(_BUILT, 1)
+        """Say that there was nothing to put, or that all of it was."""
+        self.end_building(self.begin_building())
+
+    def study_uids(self) -> Iterator[str]:
+        """Every study that is listed, in no particular order."""
+        for uid, _ in self._client.hscan_iter(_PLACES):
+            yield uid.decode()
+
+    def _run_id(self) -> bytes:
+        return str(self._client.info("server")["run_id"]).encode()
 
     def clear(self) -> None:
         """Empty the index."""

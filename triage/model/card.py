@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from triage.errors import StartError
 from triage.radiograph.preprocess import PreprocessSpec
+from triage.radiograph.types import View
 
 CARD = "card.json"
 WEIGHTS = "model.onnx"
@@ -25,7 +26,7 @@ class ModelRefusedError(StartError):
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Interval(_Part):
@@ -71,9 +72,15 @@ class IntendedUse(_Part):
     """Whom and what the model is for; ages in years, ``age_below`` exclusive and absent for no limit."""
 
     modalities: tuple[str, ...]
-    views: tuple[str, ...]
-    age_from: float
+    views: tuple[Literal["PA", "AP"], ...]
+    age_from: float = Field(ge=0)
     age_below: float | None
+
+    @model_validator(mode="after")
+    def _has_ages(self) -> Self:
+        if self.age_below is not None and self.age_below <= self.age_from:
+            raise ValueError("age_below must be above age_from")
+        return self
 
 
 class OperatingPoint(_Part):
@@ -163,6 +170,11 @@ class ModelCard(_Part):
         """Whether a patient of this age is one the model is for."""
         below = self.intended_use.age_below
         return self.intended_use.age_from <= age_years and (below is None or age_years < below)
+
+    def covers_view(self, view: View) -> bool:
+        """Whether the model is for this view. A frontal of unknown direction needs a model for both."""
+        views = {str(view)} if view is not View.FRONTAL else {str(View.PA), str(View.AP)}
+        return views <= set(self.intended_use.views)
 
 
 def load_card(folder: Path) -> ModelCard:

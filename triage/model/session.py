@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -77,4 +78,8 @@ def _open(weights: Path, provider: Literal["cpu", "cuda"], threads: int) -> Any:
     options.log_severity_level = 3
     # Threads that spin while there is no work would make an idle service busy.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(str(weights), options, providers=_PROVIDERS[provider])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a provider that is not there: the caller looks itself
+        session = onnxruntime.InferenceSession(str(weights), options, providers=_PROVIDERS[provider])
+    session.disable_fallback()  # an error of the GPU is an error: it must not go on silently on the CPU
+    return session

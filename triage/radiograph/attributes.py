@@ -34,15 +34,16 @@ def read_attributes(dataset: Dataset, transfer_syntax_uid: str = "") -> Attribut
         view_position=_text(dataset, "ViewPosition").upper(),
         view_codes=_codes(dataset, "ViewCodeSequence"),
         patient_orientation=_texts(dataset, "PatientOrientation"),
-        descriptions=tuple(
-            text for name in ("ProtocolName", "SeriesDescription", "StudyDescription") if (text := _text(dataset, name))
-        ),
+        protocol_name=_text(dataset, "ProtocolName"),
+        series_description=_text(dataset, "SeriesDescription"),
+        study_description=_text(dataset, "StudyDescription"),
         image_type=_texts(dataset, "ImageType"),
         presentation_intent_type=_text(dataset, "PresentationIntentType").upper(),
         number_of_frames=_frames(dataset),
         age_years=age_in_years(
             _text(dataset, "PatientAge"), _text(dataset, "PatientBirthDate"), _text(dataset, "StudyDate")
         ),
+        acquisition_date=_acquisition_date(dataset),
     )
 
 
@@ -82,6 +83,20 @@ def _computed_age(birth_date: str, study_date: str) -> float | None:
     return days / _DAYS_PER_YEAR if days >= 0 else None
 
 
+def _acquisition_date(dataset: Dataset) -> str:
+    """The latest date that says when the image was taken: one wrong clock makes nothing older than it is."""
+    names = ("AcquisitionDateTime", "AcquisitionDate", "ContentDate", "SeriesDate", "StudyDate")
+    return max((text for name in names if _is_date(text := _text(dataset, name)[:8])), default="")
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return len(text) == 8 and text.isdigit()
+
+
 def _value(dataset: Dataset, name: str) -> Any:
     try:
         return dataset.get(name)
@@ -91,7 +106,7 @@ def _value(dataset: Dataset, name: str) -> Any:
 
 def _text(dataset: Dataset, name: str) -> str:
     value = _value(dataset, name)
-    return "" if value is None else str(value).strip().strip("\0")
+    return "" if value is None else str(value).strip(" \0\t\r\n")
 
 
 def _texts(dataset: Dataset, name: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ is exact and costs one pass over the image.
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -74,7 +75,23 @@ MOST_PIXELS = 100_000_000
 
 Array = npt.NDArray[Any]
 
+_AS_SHOWN = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
+
+_J2K = frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K})
+_MAY_BE_LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K})
 _END_OF_CODESTREAM = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
+
+
+@dataclass(frozen=True, eq=False)
+class TabledRadiograph(Radiograph):
+    """A radiograph that still knows its stored values: ``pixels`` is ``table[index]``.
+
+    ``index``: whole numbers (rows, columns), stored values counted from the lowest possible one; ``table``: float32,
+    the grey of each.
+    """
+
+    index: Array
+    table: FloatImage
 
 
 class _UndecodableError(Exception):
@@ -90,10 +107,13 @@ def open_dicom(data: bytes) -> tuple[FileDataset, Attributes] | Rejected:
                 dataset = dcmread(BytesIO(data))
             except InvalidDicomError:
                 dataset = dcmread(BytesIO(data), force=True)  # a bare data set without preamble
-            if not len(dataset):
+            if "SOPClassUID" not in dataset:  # whatever bytes are, reading them by force finds elements in them
                 return Rejected(Reason.UNDECODABLE, "not a DICOM object")
             syntax = dataset.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)
-            return dataset, read_attributes(dataset, str(syntax))
+            attributes = read_attributes(dataset, str(syntax))
+            if not attributes.sop_class_uid:  # bytes of anything can be read as some elements
+                return Rejected(Reason.UNDECODABLE, "not a DICOM object: no SOP Class UID")
+            return dataset, attributes
     except Exception as error:  # pydicom raises many kinds for broken bytes; all of them mean the same here
         return Rejected(Reason.UNDECODABLE, f"not readable as DICOM ({type(error).__name__})")
 
@@ -111,17 +131,17 @@ def decode_pixels(dataset: FileDataset, attributes: Attributes) -> Radiograph | 
 
 
 def decode_picture(data: bytes) -> Radiograph | Rejected:
-    """A PNG or JPEG, 8 or 16 bits, grey or colour, taken as a display would show it; no mask."""
+    """A PNG or JPEG, 8 or 16 bits, grey or colour, as a display would show it (turned as its EXIF says); no mask."""
     if not _whole_picture(data):
         return Rejected(Reason.UNDECODABLE, "neither a whole PNG nor a whole JPEG")
     try:
-        image: Array | None = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+        image: Array | None = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), _AS_SHOWN)
     except cv2.error:
         image = None
     if image is None or image.dtype not in (np.uint8, np.uint16) or image.size == 0:
         return Rejected(Reason.UNDECODABLE, "the picture cannot be decoded")
     if image.ndim == 3:
-        image = image[:, :, 0] if image.shape[2] < 3 else cv2.cvtColor(image[:, :, :3], cv2.COLOR_BGR2GRAY)
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     highest = np.float32(255 if image.dtype == np.uint8 else 65535)
     pixels: FloatImage = image.astype(np.float32) / highest
     return Radiograph(pixels, np.ones(pixels.shape, dtype=bool))
@@ -147,17 +167,25 @@ def _decoded(dataset: FileDataset, syntax: UID) -> Radiograph:
     if syntax not in _PLUGINS:
         raise _UndecodableError(f"transfer syntax {syntax.name} is not supported")
     stored = _stored_values(dataset, syntax)
+    photometric = str(dataset.PhotometricInterpretation)
     if stored.ndim == 3:
-        return _from_colour(stored, dataset)
+        return _from_colour(stored, dataset, photometric)
+    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        raise _UndecodableError(f"{photometric} with one sample per pixel is not supported")
     valid = valid_pixels(dataset, stored)
+    if not valid.any():
+        raise _UndecodableError("padding and shutter leave nothing of the image")
     table, lowest = grey_table(dataset, stored, valid)
-    return Radiograph(table[stored.astype(np.int32) - lowest if lowest else stored], valid)
+    index = stored.astype(np.int32) - lowest if lowest else stored
+    return TabledRadiograph(table[index], valid, index, table)
 
 
 def _stored_values(dataset: FileDataset, syntax: UID) -> Array:
     """Stored pixel values (rows, columns), unused bits cleared, or RGB (rows, columns, 3)."""
     if not 1 < int(dataset.BitsStored) <= int(dataset.BitsAllocated) <= 16:
         raise _UndecodableError(f"{dataset.BitsStored} bits stored in {dataset.BitsAllocated} allocated")
+    if dataset.get("HighBit") not in (None, dataset.BitsStored - 1):  # as PS3.3 C.7.6.3.1 has it
+        raise _UndecodableError(f"High Bit is {dataset.HighBit} with {dataset.BitsStored} bits stored")
     if syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian and syntax != RLELossless:
         _check_codestream(dataset.PixelData)
     if _PLUGINS[syntax] == _TURBO:
@@ -168,7 +196,10 @@ def _stored_values(dataset: FileDataset, syntax: UID) -> Array:
         raise _UndecodableError(f"the codestream is {array.shape[:2]}, Rows and Columns say otherwise")
     if array.ndim == 3:
         return array
-    return _without_unused_bits(array, int(dataset.BitsStored), bool(dataset.PixelRepresentation))
+    bits, signed = int(dataset.BitsStored), bool(dataset.PixelRepresentation)
+    if syntax in _MAY_BE_LOSSY and (syntax in _J2K or not signed):
+        return _limited(array, bits, signed)
+    return _without_unused_bits(array, bits, signed)
 
 
 def _jpeg(dataset: FileDataset) -> Array:
@@ -183,8 +214,14 @@ def _jpeg(dataset: FileDataset) -> Array:
 def _check_codestream(pixel_data: bytes) -> None:
     """Decoders fill the rest of a cut image with grey and report success; a whole codestream ends in its end marker."""
     frame = next(generate_frames(pixel_data, number_of_frames=1))
-    if _END_OF_CODESTREAM not in frame[-16:]:
+    if _END_OF_CODESTREAM not in frame.rstrip(b"\0")[-16:]:  # some writers pad with more than the one byte
         raise _UndecodableError("the compressed image is cut short")
+
+
+def _limited(array: Array, bits: int, signed: bool) -> Array:
+    """Lossy codecs overshoot: what is beyond white is white, and must not come round to black."""
+    lowest = -(1 << (bits - 1)) if signed else 0
+    return np.clip(array, lowest, lowest + (1 << bits) - 1) if bits < array.dtype.itemsize * 8 else array
 
 
 def _without_unused_bits(array: Array, bits: int, signed: bool) -> Array:
@@ -196,10 +233,10 @@ def _without_unused_bits(array: Array, bits: int, signed: bool) -> Array:
     return extended
 
 
-def _from_colour(stored: Array, dataset: FileDataset) -> Radiograph:
+def _from_colour(stored: Array, dataset: FileDataset, photometric: str) -> Radiograph:
     """A grey picture that was stored in colour: its luminance."""
-    if dataset.PhotometricInterpretation == "PALETTE COLOR" or stored.dtype != np.uint8 or stored.shape[2] != 3:
-        raise _UndecodableError(f"{dataset.PhotometricInterpretation} is not supported")
+    if not photometric.startswith(("RGB", "YBR")) or stored.dtype != np.uint8 or stored.shape[2] != 3:
+        raise _UndecodableError(f"{photometric} with {stored.shape[2]} samples per pixel is not supported")
     grey = cv2.cvtColor(stored, cv2.COLOR_RGB2GRAY)
     pixels: FloatImage = grey.astype(np.float32) / np.float32(255)
     return Radiograph(pixels, valid_pixels(dataset, grey, padding=False))

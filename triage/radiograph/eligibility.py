@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from triage.radiograph.terms import CHEST, CHEST_CODES, DESCRIBED, NO_PART, VIEW_OF_CODE, VIEW_POSITIONS
 from triage.radiograph.types import Attributes, Rejected, View
 from triage.reasons import Reason
 
@@ -14,46 +15,6 @@ _READ = {
     "1.2.840.10008.5.1.4.1.1.1.1": "DX",  # Digital X-Ray Image Storage - For Presentation
 }
 _FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"  # Digital X-Ray Image Storage - For Processing
-
-# CID 4010, SNOMED CT, and the SNOMED RT values that older systems still send.
-_VIEW_CODES = {
-    "399033003": View.FRONTAL,
-    "272479007": View.PA,
-    "399348003": View.AP,
-    "R-10206": View.AP,
-    "R-10214": View.PA,
-    "399067008": View.LATERAL,
-    "399173006": View.LATERAL,
-    "399198007": View.LATERAL,
-    "R-10228": View.LATERAL,
-    "R-10232": View.LATERAL,
-    "R-10236": View.LATERAL,
-}
-_VIEW_POSITIONS = {
-    "PA": View.PA,
-    "AP": View.AP,
-    "LL": View.LATERAL,
-    "RL": View.LATERAL,
-    "LAT": View.LATERAL,
-    "LATERAL": View.LATERAL,
-    "LLD": View.OTHER,  # left lateral decubitus
-    "RLD": View.OTHER,
-    "LLO": View.OTHER,
-    "RLO": View.OTHER,
-    "RAO": View.OTHER,
-    "LAO": View.OTHER,
-    "RPO": View.OTHER,
-    "LPO": View.OTHER,
-}
-_DESCRIBED = (
-    (View.OTHER, re.compile(r"\b(?:oblique|obl|decub\w*|lordotic|rao|lao|rpo|lpo)\b", re.IGNORECASE)),
-    (View.LATERAL, re.compile(r"\b(?:lateral\w*|lat|ll|rl)\b", re.IGNORECASE)),
-    (View.PA, re.compile(r"\b(?:pa|p\.a\.)(?!\w)", re.IGNORECASE)),
-    (View.AP, re.compile(r"\b(?:ap|a\.p\.)(?!\w)", re.IGNORECASE)),
-    (View.FRONTAL, re.compile(r"\bfrontal\b", re.IGNORECASE)),
-)
-_CHEST_PARTS = frozenset({"CHEST", "THORAX", "LUNG", "LUNGS", "RIB", "RIBS", "CHESTABDOMEN", "HEART"})
-_CHEST_CODES = frozenset({"51185008", "T-D3000", "39607008", "T-28000", "113197003", "T-11300", "80891009", "T-32000"})
 
 
 @dataclass(frozen=True)
@@ -71,7 +32,7 @@ def ineligible(attributes: Attributes, policy: EligibilityPolicy, calling_ae_tit
     """
     if attributes.sop_class_uid == _FOR_PROCESSING or attributes.presentation_intent_type == "FOR PROCESSING":
         return Rejected(Reason.FOR_PROCESSING, "an image for processing; its For Presentation twin is read")
-    if attributes.sop_class_uid not in _READ or attributes.modality not in ("CR", "DX"):
+    if attributes.sop_class_uid not in _READ or attributes.modality not in ("CR", "DX", ""):
         what = f"modality {attributes.modality or 'empty'}, SOP class {attributes.sop_class_uid}"
         return Rejected(Reason.NOT_A_RADIOGRAPH, f"neither CR nor DX: {what}")
     if "LOCALIZER" in attributes.image_type:
@@ -88,73 +49,85 @@ def ineligible(attributes: Attributes, policy: EligibilityPolicy, calling_ae_tit
 
 
 def view_of(attributes: Attributes, policy: EligibilityPolicy, calling_ae_title: str = "") -> View:
-    """The view, by the first kind of evidence that there is; UNKNOWN for none and where two kinds contradict.
+    """The view that the attributes give; UNKNOWN for none and where two kinds of evidence contradict each other.
 
-    In this order: View Code Sequence, View Position, Patient Orientation, descriptions; then the site's rules. An
-    explicit lateral in any of them excludes a frontal.
+    All kinds are heard: View Code Sequence, View Position, Patient Orientation, the descriptions of protocol and
+    series or else of the study. Only where all are silent a rule of the site counts. So nothing that anything says is
+    a lateral can be a frontal.
     """
     stated = [view for view in _evidence(attributes) if view is not None]
     if stated:
         return _agreed(stated)
-    if calling_ae_title in policy.frontal_ae_titles or _matches(policy.frontal_descriptions, attributes.descriptions):
+    descriptions = (attributes.protocol_name, attributes.series_description, attributes.study_description)
+    if calling_ae_title in policy.frontal_ae_titles or _matches(policy.frontal_descriptions, descriptions):
         return View.FRONTAL
     return View.UNKNOWN
 
 
 def _evidence(attributes: Attributes) -> Iterable[View | None]:
-    yield _one_of(_VIEW_CODES.get(code) for code in attributes.view_codes)
-    yield _VIEW_POSITIONS.get(attributes.view_position)
+    yield _one_of(VIEW_OF_CODE.get(code) for code in attributes.view_codes)
+    yield VIEW_POSITIONS.get(attributes.view_position) or _described(attributes.view_position)
     yield _oriented(attributes.patient_orientation)
-    yield _described(attributes.descriptions)
-
-
-def _agreed(stated: list[View]) -> View:
-    """The first view, unless another kind of evidence speaks of another plane or of the opposite direction."""
-    first = stated[0]
-    planes = {View.FRONTAL if view.is_frontal else view for view in stated if view is not View.UNKNOWN}
-    if len(planes) > 1 or View.UNKNOWN in stated:
-        return View.UNKNOWN
-    if first is View.FRONTAL:
-        return next((view for view in stated if view is not View.FRONTAL), first)
-    return first
+    nearest = _one_of(_described(text) for text in (attributes.protocol_name, attributes.series_description))
+    yield nearest or _described(attributes.study_description)
 
 
 def _one_of(views: Iterable[View | None]) -> View | None:
-    """The view that several codes agree on; UNKNOWN if they contradict each other."""
-    known = {view for view in views if view is not None}
-    if len(known) > 1:
+    stated = [view for view in views if view is not None]
+    return _agreed(stated) if stated else None
+
+
+def _agreed(stated: list[View]) -> View:
+    """The view that all speak of. UNKNOWN if they speak of several planes, FRONTAL if one says PA and another AP."""
+    if len({_plane(view) for view in stated}) > 1:
         return View.UNKNOWN
-    return next(iter(known), None)
+    directions = {view for view in stated if view is not View.FRONTAL}
+    return directions.pop() if len(directions) == 1 else View.FRONTAL
+
+
+def _plane(view: View) -> View:
+    return View.FRONTAL if view.is_frontal else view
+
+
+_AXES = {"L": "across", "R": "across", "A": "depth", "P": "depth", "H": "along", "F": "along"}
 
 
 def _oriented(orientation: tuple[str, ...]) -> View | None:
-    """Patient Orientation (0020,0020): directions of the row and of the column, PS3.3 C.7.6.1.1.1."""
-    if len(orientation) != 2 or not all(orientation):
+    """Patient Orientation (0020,0020): directions of the row and of the column, PS3.3 C.7.6.1.1.1.
+
+    A plane between the axes is oblique. A frontal that does not stand upright in the pixels is nothing that a model
+    knows: UNKNOWN. Left and right may be exchanged.
+    """
+    if len(orientation) != 2 or not all(orientation) or not set("".join(orientation)) <= _AXES.keys():
         return None
-    row, column = (direction[0] for direction in orientation)
-    if column not in "FH":
-        return None
-    return {"L": View.FRONTAL, "R": View.FRONTAL, "A": View.LATERAL, "P": View.LATERAL}.get(row)
+    axes = {_AXES[letter] for letter in "".join(orientation)}
+    if axes == {"along", "depth"}:
+        return View.LATERAL
+    if axes == {"along", "across"}:
+        row, column = (direction[0] for direction in orientation)
+        return View.FRONTAL if row in "LR" and column == "F" else View.UNKNOWN
+    return View.OTHER if len(axes) > 1 else None
 
 
-def _described(descriptions: tuple[str, ...]) -> View | None:
-    """The view in the first description that names one. One that names several ("PA and lateral") is of the study."""
-    for text in descriptions:
-        named = [view for view, pattern in _DESCRIBED if pattern.search(text)]
-        planes = {View.FRONTAL if view.is_frontal else view for view in named}
-        if View.OTHER in planes:
-            return View.OTHER if planes == {View.OTHER} or planes == {View.OTHER, View.LATERAL} else None
-        if len(planes) == 1:
-            return named[0] if len(named) == 1 else View.FRONTAL
-    return None
+def _described(text: str) -> View | None:
+    """The view that a text names.
+
+    "PA and lateral" is of several images and says nothing of one. "AP decubitus" may be one or several: UNKNOWN.
+    """
+    named = [view for view, pattern in DESCRIBED if pattern.search(text)]
+    planes = {_plane(view) for view in named}
+    if View.OTHER in planes:  # a lateral decubitus is no lateral
+        return View.UNKNOWN if View.FRONTAL in planes else View.OTHER
+    return _agreed(named) if len(planes) == 1 else None
 
 
 def _may_be_chest(attributes: Attributes) -> bool:
     """Whether the attributes name the chest, or nothing: then the pixels decide."""
-    if attributes.body_part_examined:
-        return attributes.body_part_examined in _CHEST_PARTS
-    return not attributes.anatomy_codes or bool(_CHEST_CODES.intersection(attributes.anatomy_codes))
+    part, codes = attributes.body_part_examined, attributes.anatomy_codes
+    if CHEST.search(part) or CHEST_CODES.intersection(codes):
+        return True
+    return re.sub(r"\W", "", part) in NO_PART and not codes
 
 
-def _matches(patterns: tuple[str, ...], texts: tuple[str, ...]) -> bool:
-    return any(re.search(pattern, text, re.IGNORECASE) for pattern in patterns for text in texts)
+def _matches(patterns: tuple[str, ...], texts: Iterable[str]) -> bool:
+    return any(text and re.search(pattern, text, re.IGNORECASE) for text in texts for pattern in patterns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,9 @@ def grey_table(
     lowest = -(1 << (bits - 1)) if signed else 0
     domain = np.arange(lowest, lowest + (1 << bits), dtype=np.float64)
     values = _modality(dataset, domain)
-    grey = _voi(dataset, values, _range_of(values, stored, valid, lowest))
+    grey = _voi(dataset, values, lambda: _range_of(values, stored, valid, lowest))
+    if not (np.isfinite(values).all() and np.isfinite(grey).all()):
+        raise ValueError("a grey scale with values that are no numbers")
     if is_inverse(dataset):
         grey = 1.0 - grey
     return grey.astype(np.float32), lowest
@@ -38,9 +41,15 @@ def is_inverse(dataset: Dataset) -> bool:
 def _range_of(
     values: Values, stored: npt.NDArray[Any], valid: npt.NDArray[np.bool_], lowest: int
 ) -> tuple[float, float]:
-    shown = stored[valid] if valid.any() else stored
-    ends = values[[int(shown.min()) - lowest, int(shown.max()) - lowest]]
-    return float(ends.min()), float(ends.max())
+    """Least and greatest value in the image; a Modality LUT need not keep the order of stored values."""
+    shown = stored if valid.all() else stored[valid]
+    span = values[int(shown.min()) - lowest : int(shown.max()) - lowest + 1]
+    steps = np.diff(span)
+    if (steps >= 0).all() or (steps <= 0).all():
+        return float(min(span[0], span[-1])), float(max(span[0], span[-1]))
+    present = np.zeros(len(values), dtype=bool)
+    present[shown.astype(np.int64) - lowest] = True
+    return float(values[present].min()), float(values[present].max())
 
 
 def _modality(dataset: Dataset, domain: Values) -> Values:
@@ -56,7 +65,7 @@ def _modality(dataset: Dataset, domain: Values) -> Values:
     return domain * float(slope) + float(intercept)
 
 
-def _voi(dataset: Dataset, values: Values, shown: tuple[float, float]) -> Values:
+def _voi(dataset: Dataset, values: Values, shown: Callable[[], tuple[float, float]]) -> Values:
     """The first VOI LUT, else the first window, else the range that the image has (PS3.3 C.11.2)."""
     if dataset.get("VOILUTSequence"):
         entries, first, bits = _lut(dataset.VOILUTSequence[0], negative=bool(values.min() < 0))
@@ -66,7 +75,7 @@ def _voi(dataset: Dataset, values: Values, shown: tuple[float, float]) -> Values
     window = _first_window(dataset)
     if window:
         return _windowed(values, *window, str(dataset.get("VOILUTFunction") or "LINEAR"))
-    low, high = shown
+    low, high = shown()
     return np.clip((values - low) / (high - low), 0.0, 1.0) if high > low else np.zeros_like(values)
 
 
@@ -103,17 +112,21 @@ def _lut(item: Dataset, *, negative: bool) -> tuple[Values, int, int]:
     first &= 0xFFFF
     if negative and first > 0x7FFF:
         first -= 0x10000
-    entries = _entries(item.LUTData, count or 0x10000)
-    if not 8 <= bits <= 16 or len(entries) == 0:
-        raise ValueError("a lookup table without entries or with an impossible depth")
+    count = count or 0x10000
+    entries = _entries(item, count, packed=bits == 8)
+    if not 8 <= bits <= 16 or len(entries) < count:
+        raise ValueError("a lookup table with fewer entries than it says, or with an impossible depth")
     return entries, first, bits
 
 
-def _entries(data: Any, count: int) -> Values:
+def _entries(item: Dataset, count: int, *, packed: bool) -> Values:
+    """LUT Data: bytes (OW) or numbers (US); those of eight bits may be ``packed`` two to a word, the first one low."""
+    data = item.LUTData
     if isinstance(data, bytes):
-        wide = len(data) >= 2 * count
-        return np.frombuffer(data, dtype="<u2" if wide else np.uint8)[:count].astype(np.float64)
-    numbers = np.atleast_1d(np.asarray(data, dtype=np.int64)) & 0xFFFF
-    if len(numbers) * 2 == count:  # eight-bit entries, two to a word
-        return numbers.astype("<u2").view(np.uint8).astype(np.float64)
-    return numbers[:count].astype(np.float64)
+        little = item.original_encoding[1] is not False
+        words = np.frombuffer(data[: len(data) // 2 * 2], dtype="<u2" if little else ">u2")
+    else:
+        words = np.atleast_1d(np.asarray(data, dtype=np.int64) & 0xFFFF)
+    if packed and len(words) == (count + 1) // 2:
+        words = words.astype("<u2").view(np.uint8)
+    return words[:count].astype(np.float64)

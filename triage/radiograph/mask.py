@@ -26,12 +26,13 @@ def valid_pixels(dataset: Dataset, stored: npt.NDArray[Any], *, padding: bool = 
 
 
 def _padding(dataset: Dataset) -> tuple[int, int] | None:
-    value = dataset.get("PixelPaddingValue")
-    if value is None or value == "":
+    """Lowest and highest padding value. Some writers give these the VR of the other sign."""
+    values = [dataset.get(name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    ends = [int(value) & 0xFFFF for value in values if value is not None and value != ""]
+    if not ends or values[0] in (None, ""):
         return None
-    ends = [int(value), int(dataset.get("PixelPaddingRangeLimit") or value)]
-    if dataset.get("PixelRepresentation") == 0:
-        ends = [end & 0xFFFF for end in ends]  # read as signed by some writers
+    if dataset.PixelRepresentation:
+        ends = [end - 0x10000 if end > 0x7FFF else end for end in ends]
     return min(ends), max(ends)
 
 

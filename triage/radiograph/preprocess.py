@@ -6,6 +6,7 @@ on the same architecture the result is bit-identical everywhere.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
@@ -17,6 +18,7 @@ FloatImage = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 _FEWEST_VALID_PIXELS = 16
+_LEAST_CONTRAST = 1e-5  # below one step of 16 bits: what resizing rounds, not image
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class PreprocessSpec:
             raise ValueError(f"fit must be stretch, not {self.fit!r}")
         if not 0 <= self.low_percentile < self.high_percentile <= 100:
             raise ValueError("percentiles must be 0 <= low < high <= 100")
-        if self.deviation <= 0:
-            raise ValueError(f"deviation must be positive, not {self.deviation}")
+        if not 0 < self.deviation < math.inf or not math.isfinite(self.mean):
+            raise ValueError(f"mean must be finite and deviation positive, not {self.mean} and {self.deviation}")
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Self:
@@ -82,7 +84,7 @@ def normalise(pixels: FloatImage, valid: Mask, spec: PreprocessSpec) -> FloatIma
     if np.count_nonzero(inside) < _FEWEST_VALID_PIXELS:
         return np.zeros_like(image)
     low, high = np.percentile(image[inside], [spec.low_percentile, spec.high_percentile]).astype(np.float32)
-    if not high > low:
+    if not high - low > _LEAST_CONTRAST:
         return np.zeros_like(image)
     levels: FloatImage = np.clip((image - low) / (high - low), np.float32(0), np.float32(1))
     levels[~inside] = 0

@@ -35,8 +35,7 @@ class Attributes:
     """What the tags of one object say; empty where they say nothing. No name, no patient ID.
 
     ``age_years`` is Patient's Age, else study date minus birth date. ``order_priority`` is Requested Procedure Priority
-    (0040,1003). ``descriptions`` are those of protocol, series and study, ``view_codes`` and ``anatomy_codes`` code
-    values.
+    (0040,1003). ``view_codes`` and ``anatomy_codes`` are code values. ``acquisition_date`` is YYYYMMDD.
     """
 
     study_instance_uid: str = ""
@@ -52,11 +51,14 @@ class Attributes:
     view_position: str = ""
     view_codes: tuple[str, ...] = ()
     patient_orientation: tuple[str, ...] = ()
-    descriptions: tuple[str, ...] = ()
+    protocol_name: str = ""
+    series_description: str = ""
+    study_description: str = ""
     image_type: tuple[str, ...] = ()
     presentation_intent_type: str = ""
     number_of_frames: int = 1
     age_years: float | None = None
+    acquisition_date: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,11 @@
 
 Columns: ``image`` (path, absolute or relative to the manifest's folder), ``label`` (0 or 1), ``patient``, ``split``,
 ``fold`` (empty or a whole number), ``view`` (PA, AP, ... or empty), ``age`` (years or empty), ``sex`` (M, F or empty),
-``source``; every further column is free and kept as text.
+``source``; every further column is free and kept as text. What a manifest was made from, and what to mind when
+reading its figures, stands in a JSON file beside it (provenance.py).
+
+``patient`` is unique over cohorts: ``COHORT:IDENTIFIER``. Identifiers of the public cohorts are public and may be
+listed in a model's folder; every other one stays in the manifest.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from triage.errors import StartError
 
 COLUMNS = ("image", "label", "patient", "split", "fold", "view", "age", "sex", "source")
 REQUIRED = ("image", "label", "patient")
+PUBLIC_COHORTS = ("nih", "rsna", "indiana", "wcmc")
+"""Cohorts whose owners publish the patients' identifiers."""
 
 
 class ManifestError(StartError):
@@ -41,7 +47,7 @@ class Row:
 
 
 def read_manifest(path: Path) -> list[Row]:
-    """Every row, checked: labels 0 or 1, each image once, its file there, each patient in one split only.
+    """Every row, checked: labels 0 or 1, each image once, its file there, each patient in one split and fold only.
 
     Raises ManifestError for the first thing that is wrong, before any image is opened.
     """
@@ -56,7 +62,7 @@ def read_manifest(path: Path) -> list[Row]:
         raise ManifestError(f"{path} cannot be read: {error}") from error
     if not rows:
         raise ManifestError(f"{path} has no rows")
-    _check_images(path, rows)
+    check_images(path, rows)
     check_splits(path, rows)
     return rows
 
@@ -75,19 +81,54 @@ def write_manifest(path: Path, rows: Sequence[Row]) -> None:
             writer.writerow([*known, row.source, *(row.columns.get(name, "") for name in free)])
 
 
-def check_splits(path: Path, rows: Iterable[Row]) -> None:
-    """ManifestError if a patient is in two splits: then nothing measured on one is independent of the other."""
-    split_of: dict[str, Row] = {}
-    for row in rows:
-        first = split_of.setdefault(row.patient, row)
-        if first.split != row.split:
-            raise ManifestError(
-                f"{path}, line {row.line}: the patient of this row is in split {row.split!r} here and in "
-                f"{first.split!r} in line {first.line}; splits must be by patient"
-            )
+def check_splits(path: Path, rows: Sequence[Row]) -> None:
+    """ManifestError if a patient is in two splits or two folds: then what is measured on one is not independent."""
+    leak = find_leak(rows)
+    if leak is not None:
+        first, again = rows[leak.first], rows[leak.again]
+        raise ManifestError(leak.message(f"{path}, line {again.line}", f"line {first.line}"))
 
 
-def _check_images(path: Path, rows: Iterable[Row]) -> None:
+@dataclass(frozen=True)
+class Leak:
+    """A patient on two sides: ``part`` is split or fold, ``first`` and ``again`` the positions of two of its rows."""
+
+    part: str
+    sides: tuple[object, object]
+    first: int
+    again: int
+
+    def message(self, again: str, first: str) -> str:
+        """For the person who has to put it right, with the places of both rows. The patient is not named."""
+        return (
+            f"{again}: the patient of this row is in {self.part} {self.sides[1]!r} here and in {self.sides[0]!r} in "
+            f"{first}; {self.part}s must be by patient"
+        )
+
+
+def find_leak(rows: Sequence[Row]) -> Leak | None:
+    """The first patient that is in two splits or two folds, None if every one is on one side."""
+    split_of: dict[str, int] = {}
+    fold_of: dict[str, int] = {}
+    for number, row in enumerate(rows):
+        first = split_of.setdefault(row.patient, number)
+        if rows[first].split != row.split:
+            return Leak("split", (rows[first].split, row.split), first, number)
+        if row.fold is not None:
+            first = fold_of.setdefault(row.patient, number)
+            if rows[first].fold != row.fold:
+                return Leak("fold", (rows[first].fold, row.fold), first, number)
+    return None
+
+
+def public_patients(rows: Iterable[Row]) -> tuple[str, ...]:
+    """The patients of ``rows`` whose identifiers are public, each once, sorted: what a model's folder may list."""
+    found = {row.patient for row in rows}
+    return tuple(sorted(patient for patient in found if patient.partition(":")[0] in PUBLIC_COHORTS))
+
+
+def check_images(path: Path, rows: Iterable[Row]) -> None:
+    """ManifestError if an image's file is not there, or an image is in two rows."""
     seen: dict[Path, int] = {}
     for row in rows:
         if not row.image.is_file():

@@ -43,7 +43,7 @@ def run(settings: WebSettings, *, waiting_cap_s: float, spool: Spool, redis_url:
         sources = api.Sources(spool, redis, Worklist(redis), waiting_cap_s, time.time)
         server = uvicorn.Server(configuration(create_app(sources, hosts=known_hosts(settings.host))))
         logger.info("web: http://%s:%d", settings.host, listening.getsockname()[1])
-        with _ends_quietly(server):
+        with ends_quietly(server):
             server.run(sockets=[listening])
         logger.info("web: stopped")
 
@@ -77,14 +77,14 @@ def configuration(app: Starlette) -> uvicorn.Config:
     )
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, remedy: str = "set TRIAGE_WEB_PORT") -> socket.socket:
     """A listening socket; StartError that says what to do if the address cannot be had."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         raise StartError(
-            f"web: cannot listen on {host}:{port} ({error.strerror}): end what listens there, or set TRIAGE_WEB_PORT"
+            f"web: cannot listen on {host}:{port} ({error.strerror}): end what listens there, or {remedy}"
         ) from error
     # Connections inherit it. asyncio does not set it on a socket that it did not make itself, and then an answer's body
     # waits 40 ms for the client to acknowledge its headers.
@@ -135,7 +135,7 @@ def _internal_error(request: Request, error: Exception) -> JSONResponse:
 
 
 @contextmanager
-def _ends_quietly(server: uvicorn.Server) -> Iterator[None]:
+def ends_quietly(server: uvicorn.Server) -> Iterator[None]:
     """uvicorn raises the signal that stopped it once more; without a handler the process would die of it."""
 
     def stop(number: int, frame: object) -> None:

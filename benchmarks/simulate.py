@@ -1,0 +1,84 @@
+"""A million studies in one thread: each policy beside FIFO, and the whole of `triage simulate`. Usage: simulate.py
+
+Processor time, not the clock: what else the machine does is left out. The bar is a minute for a million studies under
+every policy of the example together, drawing, reading and counting included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+from math import inf
+
+import numpy as np
+from service import load, table
+
+from triage.simulation.arrivals import draw_arrivals
+from triage.simulation.compare import simulate
+from triage.simulation.duty import HOURS, Duty
+from triage.simulation.queues import Discipline, run_queue
+from triage.simulation.scenario import STANDARD_POLICIES, Scenario
+
+BAR_S = 60.0
+READERS = 2
+PER_HOUR = 18.0
+
+SCENARIO = {
+    "prevalence": 0.3,
+    "arrivals": {"per_hour": PER_HOUR},
+    "readers": {"count": READERS},
+    "reading": {"normal": {"mean_minutes": 5.5, "sd_minutes": 4.0}},
+    "model": {"sensitivity": 0.9, "specificity": 0.8, "not_assessed": 0.03},
+}
+
+
+def scenario(studies: int) -> Scenario:
+    """About so many studies, in ten replications."""
+    weeks = max(round(studies / 10 / (PER_HOUR * HOURS)), 1)
+    return Scenario.model_validate({**SCENARIO, "run": {"replications": 10, "weeks": weeks}})
+
+
+def by_discipline(studies: int) -> list[tuple[str, ...]]:
+    """The queue alone, for each kind of order."""
+    rng = np.random.default_rng(1)
+    arrived = draw_arrivals([PER_HOUR] * HOURS, max(round(studies / (PER_HOUR * HOURS)), 1), rng).tolist()
+    reading = rng.exponential(5.5, len(arrived)).tolist()
+    priority = rng.integers(0, 3, len(arrived)).tolist()
+    plain = Discipline(levels=3)
+    orders = {
+        "FIFO": (Discipline(), [0] * len(arrived)),
+        "three priorities": (plain, priority),
+        "three priorities, capped": (replace(plain, cap=60.0), priority),
+        "three priorities, preemptive": (replace(plain, preemptive=True), priority),
+        "three priorities, preemptive, capped": (replace(plain, preemptive=True, cap=60.0), priority),
+    }
+    took = {}
+    for name, (discipline, levels) in orders.items():
+        assert discipline.cap == inf or discipline.levels == 3
+        started = time.process_time()
+        run_queue(arrived, reading, levels, Duty.constant(READERS), discipline)
+        took[name] = (time.process_time() - started) / len(arrived)
+    return [(name, f"{each * 1e6:.2f} µs", f"{each / took['FIFO']:.2f}") for name, each in took.items()]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--studies", type=int, default=1_000_000)
+    studies = parser.parse_args().studies
+    rows = by_discipline(studies)
+    started = time.process_time()
+    found = simulate(scenario(studies))
+    took = time.process_time() - started
+    print(f"{studies:,} studies, {READERS} readers, {found.utilisation:.0%} busy{load()}")
+    print(table(("the queue alone", "a study", "ratio to FIFO"), rows))
+    count, policies = found.counts["all"], 1 + len(STANDARD_POLICIES)
+    for_a_million = took * 1e6 / count
+    print(f"all of it: {count:,} studies under {policies} policies in {took:.1f} s of processor time")
+    print(
+        f"for a million: {for_a_million:.1f} s; the bar is {BAR_S:.0f} s; ratio to the bar {for_a_million / BAR_S:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Ways out against real peers."""

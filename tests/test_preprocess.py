@@ -1,0 +1,194 @@
+"""The model input: bit for bit what it was, whatever the image."""
+
+from __future__ import annotations
+
+import platform
+from hashlib import sha256
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from triage.radiograph.decode import decode_picture
+from triage.radiograph.preprocess import PreprocessSpec, normalise, preprocess
+from triage.radiograph.types import Radiograph
+
+SPEC = PreprocessSpec(size=32, mean=0.4, deviation=0.2)
+
+Image = npt.NDArray[np.float32]
+
+
+def an_image(rows: int, columns: int) -> Image:
+    """Edges, ramps and fine texture, from integers alone: the same everywhere."""
+    y, x = np.mgrid[0:rows, 0:columns]
+    stored = (y * y // 7 + x * 13 + y * x // 5) % 4096
+    return (stored.astype(np.float32) / np.float32(4095)).astype(np.float32)
+
+
+def everything(image: Image) -> npt.NDArray[np.bool_]:
+    return np.ones(image.shape, dtype=bool)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the digests are of x86-64")
+@pytest.mark.parametrize(
+    ("masked", "digest"),
+    [
+        (False, "191ea5647bda63da"),
+        (True, "d8c67ccd86b34c4c"),
+    ],
+)
+def test_the_model_input_of_a_known_image_is_what_it_always_was(masked: bool, digest: str) -> None:
+    """A change here changes what every released model sees: then its card and its figures no longer hold."""
+    image = an_image(701, 577)
+    valid = everything(image)
+    if masked:
+        valid[:40], valid[:, 500:] = False, False
+    model_input = preprocess(image, valid, PreprocessSpec(size=224))
+    assert (model_input.shape, model_input.dtype) == ((1, 224, 224), np.float32)
+    assert sha256(model_input.tobytes()).hexdigest()[:16] == digest
+
+
+def test_the_input_is_levels_minus_mean_over_deviation() -> None:
+    image = an_image(64, 64)
+    levels = normalise(image, everything(image), SPEC)
+    found = preprocess(image, everything(image), SPEC)
+    assert np.array_equal(found[0], (levels - np.float32(0.4)) / np.float32(0.2))
+
+
+def test_halving_is_the_mean_of_four_pixels_between_its_percentiles() -> None:
+    image = an_image(64, 64)
+    means = image.reshape(32, 2, 32, 2).mean(axis=(1, 3), dtype=np.float64)
+    low, high = np.percentile(means, [1, 99])
+    expected = np.clip((means - low) / (high - low), 0, 1)
+    assert np.allclose(normalise(image, everything(image), SPEC), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(320, 64), (64, 320), (96, 96)])
+def test_the_whole_image_is_stretched_to_the_square(rows: int, columns: int) -> None:
+    image = np.zeros((rows, columns), dtype=np.float32)
+    image[: rows // 2] = 1
+    image[:, columns // 2 :] += 2
+    levels = normalise(image, everything(image), SPEC)
+    quarters = [levels[:16, :16], levels[16:, :16], levels[:16, 16:], levels[16:, 16:]]
+    assert [float(np.median(quarter)) for quarter in quarters] == pytest.approx([1 / 3, 0, 1, 2 / 3], abs=1e-6)
+
+
+def test_a_small_image_grows() -> None:
+    image = np.tile(np.linspace(0, 1, 8, dtype=np.float32), (8, 1))
+    levels = normalise(image, everything(image), SPEC)
+    assert levels.shape == (32, 32) and (np.diff(levels[16]) >= 0).all()
+
+
+@settings(max_examples=30)
+@given(st.floats(0.1, 10), st.floats(-5, 5), st.integers(0, 99))
+def test_brightness_and_contrast_change_nothing(gain: float, offset: float, seed: int) -> None:
+    image = np.random.default_rng(seed).random((48, 40), dtype=np.float32)
+    other = (image * np.float32(gain) + np.float32(offset)).astype(np.float32)
+    assert np.allclose(normalise(image, everything(image), SPEC), normalise(other, everything(image), SPEC), atol=1e-3)
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 99), st.floats(0, 0.9), st.integers(1, 150), st.integers(1, 150))
+def test_an_input_is_always_finite_and_between_0_and_1(seed: int, hidden: float, rows: int, columns: int) -> None:
+    random = np.random.default_rng(seed)
+    image = random.random((rows, columns), dtype=np.float32)
+    levels = normalise(image, random.random((rows, columns)) >= hidden, SPEC)
+    assert levels.shape == (32, 32) and np.isfinite(levels).all()
+    assert levels.min() >= 0 and levels.max() <= 1
+
+
+def test_what_is_masked_changes_nothing_and_becomes_the_darkest() -> None:
+    image = an_image(96, 96)
+    valid = everything(image)
+    valid[:30] = False
+    levels = normalise(image, valid, SPEC)
+    for garbage in (np.float32(0), np.float32(1), np.float32(1e6)):
+        assert np.array_equal(normalise(np.where(valid, image, garbage), valid, SPEC), levels)
+    assert (levels[:10] == 0).all()
+    alone = normalise(image[30:], valid[30:], PreprocessSpec(size=22))  # 3 rows and columns to one, as above
+    assert np.allclose(np.percentile(levels[10:], [5, 50, 95]), np.percentile(alone, [5, 50, 95]), atol=0.05)
+
+
+def test_a_mask_s_edge_is_not_darkened() -> None:
+    image, valid = np.full((96, 96), 0.75, dtype=np.float32), np.ones((96, 96), dtype=bool)
+    image[48:] = 0.25
+    valid[:, :31] = False  # not a multiple of 3: the border goes through output pixels
+    levels = normalise(image, valid, SPEC)
+    assert (levels[:15, 11:] == 1).all() and (levels[17:, 11:] == 0).all()
+
+
+@pytest.mark.parametrize("grey", [0.0, 0.3, 1.0])
+def test_an_image_without_contrast_is_a_constant(grey: float) -> None:
+    image = np.full((50, 50), grey, dtype=np.float32)
+    assert (normalise(image, everything(image), SPEC) == 0).all()
+    assert (preprocess(image, everything(image), SPEC) == np.float32(-0.4) / np.float32(0.2)).all()
+
+
+def test_one_bright_pixel_is_no_contrast() -> None:
+    image = np.zeros((32, 32), dtype=np.float32)
+    image[3, 3] = 1
+    assert (normalise(image, everything(image), SPEC) == 0).all()
+
+
+def test_a_handful_of_pixels_is_no_image() -> None:
+    image = an_image(32, 32)
+    valid = np.zeros(image.shape, dtype=bool)
+    assert (normalise(image, valid, SPEC) == 0).all()
+    valid[0, :15] = True
+    assert (normalise(image, valid, SPEC) == 0).all()
+    valid[1, 0] = True
+    assert normalise(image, valid, SPEC).max() == 1
+
+
+def test_percentiles_of_0_and_100_are_the_range() -> None:
+    image = an_image(32, 32)
+    levels = normalise(image, everything(image), PreprocessSpec(size=32, low_percentile=0, high_percentile=100))
+    expected = (image - image.min()) / (image.max() - image.min())
+    assert np.allclose(levels, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"size": 8},
+        {"size": 4096},
+        {"fit": "crop"},
+        {"low_percentile": 50, "high_percentile": 50},
+        {"high_percentile": 101},
+        {"low_percentile": float("nan")},
+        {"deviation": 0},
+        {"deviation": float("nan")},
+        {"deviation": float("inf")},
+        {"mean": float("nan")},
+    ],
+)
+def test_a_spec_that_makes_no_sense_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(changes)).split("_")[-1]):
+        PreprocessSpec(**{"size": 32, **changes})
+
+
+def test_a_spec_travels_as_json() -> None:
+    assert PreprocessSpec.from_record(SPEC.to_record()) == SPEC
+    with pytest.raises(TypeError):
+        PreprocessSpec.from_record({**SPEC.to_record(), "crop": True})
+
+
+def test_what_training_caches_is_this_rounded_to_256_levels(tmp_path: Path) -> None:
+    """Training keeps bytes: it may differ by half a step of 255, which is 1 / 510 / deviation in the input."""
+    images = pytest.importorskip("training.images")
+    image = an_image(80, 60)
+    path = tmp_path / "image.png"
+    assert cv2.imwrite(str(path), np.rint(image * 65535).astype(np.uint16))
+    spec = PreprocessSpec(size=32)
+    radiograph = decode_picture(path.read_bytes())
+    assert isinstance(radiograph, Radiograph)
+    cached = images.load([SimpleNamespace(path=path)], spec, tmp_path / "cache")
+    levels = images.to_levels(cached).numpy()[0]
+    served = preprocess(radiograph.pixels, radiograph.valid, spec)
+    assert np.abs((levels - spec.mean) / spec.deviation - served).max() <= 1 / 510 / spec.deviation + 1e-6

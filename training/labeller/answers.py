@@ -1,0 +1,96 @@
+"""Labels of reports as a table: what the rules say, and what a person who read the report corrected."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import astuple, dataclass, field, fields
+from pathlib import Path
+
+from training.labeller.reports import ReportError
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One report's row. ``label`` and ``mesh`` are 0, 1 or empty; ``corrected`` is for a person to fill in.
+
+    ``definition`` says what 1 means.
+    """
+
+    report: str
+    label: str
+    mesh: str
+    sentence: str
+    why: str
+    definition: str
+    corrected: str = ""
+
+
+NAMES = tuple(field.name for field in fields(Answer))
+
+
+def write_answers(path: Path, answers: Iterable[Answer]) -> None:
+    """Write a table that a person opens in a spreadsheet and whose column ``corrected`` is read back."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)  # it quotes reports
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(NAMES)
+        writer.writerows(astuple(answer) for answer in answers)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """0 or 1 by report, as read back: what the rules said, and what a person corrected."""
+
+    labels: Mapping[str, int] = field(default_factory=dict)
+    corrected: Mapping[str, int] = field(default_factory=dict)
+
+    def before(self, report: str, other: int | None) -> int | None:
+        """A person's label goes before every other one; the rules' only fills in where there is none."""
+        return self.corrected.get(report, self.labels.get(report) if other is None else other)
+
+
+def read_answers(path: Path, definition: str) -> Answers:
+    """A table of write_answers, or one with columns report and corrected.
+
+    Raises ReportError naming the row, and where the table's labels mean something else than ``definition``.
+    """
+    labels: dict[str, int] = {}
+    corrected: dict[str, int] = {}
+    seen: set[str] = set()
+    for where, row in _rows(path):
+        report = row["report"]
+        if not report or report in seen:
+            raise ReportError(f"{where}: report {report!r} is empty or there already")
+        seen.add(report)
+        stated = row.get("definition") or definition
+        if stated != definition:
+            raise ReportError(f"{where}: the labels are by the definition {stated}, and {definition} is asked for")
+        for column, found in (("label", labels), ("corrected", corrected)):
+            value = _value(where, column, row.get(column, ""))
+            if value is not None:
+                found[report] = value
+    return Answers(labels, corrected)
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            if not {"report", "corrected"} <= set(reader.fieldnames or ()):
+                raise ReportError(f"{path} has no columns report and corrected")
+            for row in reader:
+                texts = {name: (value or "").strip() for name, value in row.items() if name}
+                yield f"{path}, line {reader.line_num}", texts
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ReportError(f"{path} cannot be read: {error}") from error
+
+
+def _value(where: str, column: str, text: str) -> int | None:
+    if not text:
+        return None
+    for value, words in enumerate((("0", "normal"), ("1", "abnormal"))):
+        if text.lower() in words:
+            return value
+    raise ReportError(f"{where}: {column} {text!r} is neither 0 nor 1")

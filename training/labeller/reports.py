@@ -1,0 +1,105 @@
+"""The Open-i collection's reports (Demner-Fushman et al. 2016): one XML file each, in a folder or a tar archive."""
+
+from __future__ import annotations
+
+import csv
+import re
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from triage.errors import StartError
+
+ARCHIVE = "NLMCXR_reports.tgz"
+SECTIONS = ("FINDINGS", "IMPRESSION")
+"""What the radiologist saw. The indication names what was suspected and the comparison what was there before."""
+
+
+class ReportError(StartError):
+    """A report that cannot be read; the message names the file."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """One report. ``mesh`` are the indexers' findings with their qualifiers, ``text`` by section."""
+
+    identifier: str
+    findings: str
+    impression: str
+    mesh: tuple[str, ...] = ()
+
+    @property
+    def sections(self) -> tuple[tuple[str, str], ...]:
+        """Name and text of the sections that say what was seen."""
+        return tuple(zip(SECTIONS, (self.findings, self.impression), strict=True))
+
+
+def read_reports(source: Path) -> list[Report]:
+    """Every report of a .tgz, or a folder of them or with it, in the order of their numbers. Raises ReportError."""
+    reports: dict[str, Report] = {}
+    archive = source / ARCHIVE
+    for name, data in _files(archive if archive.is_file() else source):
+        report = parse_report(name, data)
+        if report.identifier in reports:
+            raise ReportError(f"{name}: report {report.identifier} is there twice")
+        reports[report.identifier] = report
+    if not reports:
+        raise ReportError(f"{source} holds no report: give the folder or the .tgz of Open-i's NLMCXR_reports")
+    return sorted(reports.values(), key=lambda report: (len(report.identifier), report.identifier))
+
+
+def read_report_table(path: Path) -> list[Report]:
+    """Reports of a CSV file with columns ``report`` (an identifier) and ``text``. Raises ReportError naming the row."""
+    reports: dict[str, Report] = {}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            if not {"report", "text"} <= set(reader.fieldnames or ()):
+                raise ReportError(f"{path} has no columns report and text")
+            for row in reader:
+                identifier = (row["report"] or "").strip()
+                if not identifier or identifier in reports:
+                    raise ReportError(
+                        f"{path}, line {reader.line_num}: report {identifier!r} is empty or there already"
+                    )
+                reports[identifier] = Report(identifier, findings=row["text"] or "", impression="")
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ReportError(f"{path} cannot be read: {error}") from error
+    return list(reports.values())
+
+
+def parse_report(name: str, data: bytes) -> Report:
+    """One XML file."""
+    try:
+        root = ElementTree.fromstring(data)
+    except ElementTree.ParseError as error:
+        raise ReportError(f"{name} is not XML: {error}") from error
+    identifier = re.fullmatch(r"CXR(\d+)", _attribute(root, "uId", "id"))
+    if identifier is None:
+        raise ReportError(f"{name} has no uId of the form CXR1")
+    sections = {element.get("Label", ""): element.text or "" for element in root.iter("AbstractText")}
+    mesh = tuple(text for element in root.iter("major") if (text := (element.text or "").strip()))
+    findings, impression = (sections.get(section, "").strip() for section in SECTIONS)
+    return Report(identifier[1], findings, impression, mesh)
+
+
+def _attribute(root: ElementTree.Element, tag: str, name: str) -> str:
+    element = root.find(tag)
+    return "" if element is None else element.get(name, "")
+
+
+def _files(source: Path) -> Iterator[tuple[str, bytes]]:
+    if source.is_dir():
+        for path in sorted(source.rglob("*.xml")):
+            yield path.name, path.read_bytes()
+        return
+    try:
+        with tarfile.open(source) as archive:
+            for member in archive:
+                file = archive.extractfile(member) if member.isfile() else None
+                if file is not None and member.name.endswith(".xml"):
+                    yield member.name, file.read()
+    except (OSError, EOFError, tarfile.TarError) as error:
+        raise ReportError(f"{source} cannot be read as an archive of reports: {error}") from error

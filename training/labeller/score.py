@@ -1,0 +1,83 @@
+"""The text labeller against labels from elsewhere: MeSH codes, or a person who read the reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from training.labeller import mesh
+from training.labeller.agreement import Agreement, agreement
+from training.labeller.answers import Answer
+from training.labeller.reports import Report
+from training.labeller.rules import Rules
+from training.labeller.text import Verdict, judge
+
+HALVES = ("all", "develop", "held-out")
+DEFAULT_SEED = 2020
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A report with both labels: the rules' verdict and MeSH's, either of which may be None."""
+
+    report: str
+    verdict: Verdict
+    mesh: int | None
+    definition: str
+
+    def answer(self, corrected: int | None = None) -> Answer:
+        """The row of a table of labels; a person's correction stands in its own column."""
+        verdict = self.verdict
+        return Answer(
+            report=self.report,
+            label=_text(verdict.label),
+            mesh=_text(self.mesh),
+            sentence=verdict.sentence,
+            why=verdict.why,
+            definition=self.definition,
+            corrected=_text(corrected),
+        )
+
+
+def choose_half(reports: Iterable[Report], half: str, seed: int) -> list[Report]:
+    """Every report, or one of two halves drawn by digest: rules are made on ``develop`` and scored on ``held-out``."""
+    wanted = {"all": (0, 1), "develop": (0,), "held-out": (1,)}[half]
+    return [report for report in reports if _side(report.identifier, seed) in wanted]
+
+
+def judge_all(reports: Iterable[Report], definition: str, rules: Rules | None = None) -> list[Judged]:
+    """The rules' and MeSH's labels of every report."""
+    return [
+        Judged(report.identifier, judge(report, definition, rules), mesh.label(report.mesh, definition), definition)
+        for report in reports
+    ]
+
+
+def disagreements(judged: Iterable[Judged]) -> list[Judged]:
+    """Reports that both label and label differently, and reports that MeSH labels and the rules do not."""
+    return [each for each in judged if each.mesh is not None and each.verdict.label != each.mesh]
+
+
+def score(judged: Sequence[Judged], corrections: Mapping[str, int]) -> Agreement | None:
+    """Agreement of the rules (first) with MeSH (second), which a person's correction goes before.
+
+    None where no report has both labels, or all have one and the same.
+    """
+    pairs = [
+        (each.verdict.label, reference)
+        for each in judged
+        if each.verdict.label is not None and (reference := corrections.get(each.report, each.mesh)) is not None
+    ]
+    try:
+        return agreement([first for first, _ in pairs], [second for _, second in pairs])
+    except ValueError:
+        return None
+
+
+def _side(identifier: str, seed: int) -> int:
+    return int(sha256(f"{seed}:{identifier}".encode()).hexdigest(), 16) % 2
+
+
+def _text(label: int | None) -> str:
+    return "" if label is None else str(label)

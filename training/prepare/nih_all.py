@@ -1,0 +1,89 @@
+"""All of NIH ChestX-ray14 with its text-mined labels, in NIH's own split: much to train on, and noisy."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from training.prepare import nih_table, options, splits, tang
+from training.prepare.cohort import Cohort, Prepared, PrepareError, count
+from training.prepare.files import find_file, index_images, locate, read_text, stem
+from training.prepare.nih import ADVICE
+from training.prepare.nih_table import Entry
+from triage.validation.manifest import Row
+
+LISTS = {"train": ("train_val_list.txt", 86_524), "test": ("test_list.txt", 25_596)}
+NOISY = (
+    "labels are text-mined: 1 is any of fourteen findings. Against RSNA's radiologists such labels reach kappa about "
+    "0.11 on the sample at hand, because they call most of what radiologists read as normal abnormal"
+)
+KEPT = "patients of the paper's own test list are in here: compare nothing that was trained on this with the paper"
+
+
+def prepare(
+    source: Path, lists: Path | None, keep_paper_test: bool, validation: float, folds: int, seed: int
+) -> Prepared:
+    """Every image of NIH's table, less the patients of the paper's test list, in NIH's split; val carved of train."""
+    entries = nih_table.read_entries(source)
+    split_of = _read_splits(source)
+    unlisted = entries.keys() - split_of.keys()
+    if unlisted:
+        raise PrepareError(f"{min(unlisted)} and {len(unlisted) - 1} more of NIH's table are in neither of its lists")
+    held_back = frozenset() if keep_paper_test else tang.read_lists(lists or source).test_patients()
+    kept = [entry for entry in entries.values() if tang.patient_number(entry.name) not in held_back]
+    rows: Sequence[Row] = [_row(entry, split_of[entry.name]) for entry in kept]
+    rows = splits.carve(rows, validation, seed, stratum=splits.by_label_and_view)
+    present, missing = locate(splits.assign_folds(rows, folds, seed), index_images(source))
+    found = Counter(split_of.values())
+    return Prepared(
+        rows=tuple(present),
+        checks=(
+            *nih_table.checks(entries),
+            *(count(f"images in {name}", found[split], number) for split, (name, number) in LISTS.items()),
+        ),
+        missing=tuple(f"{name}.png" for name in missing),
+        advice=ADVICE,
+        warnings=(NOISY, *((KEPT,) if keep_paper_test else ())),
+        notes={
+            "labels": f"1: any text-mined finding, 0: {nih_table.NO_FINDING}",
+            "images left out, of patients of the paper's test list": len(entries) - len(kept),
+        },
+    )
+
+
+def _read_splits(source: Path) -> dict[str, str]:
+    split_of: dict[str, str] = {}
+    for split, (name, _) in LISTS.items():
+        path = find_file(source, name, why="NIH publishes it beside the images")
+        for line, image in enumerate(read_text(path).split(), start=1):
+            if split_of.setdefault(image, split) != split:
+                raise PrepareError(f"{path}, line {line}: {image} is in the other list too")
+    return split_of
+
+
+def _row(entry: Entry, split: str) -> Row:
+    return Row(
+        image=Path(stem(entry.name)),
+        label=entry.text_label,
+        patient=entry.patient,
+        split=split,
+        view=entry.view,
+        age=entry.age,
+        sex=entry.sex,
+        source="nih-chestxray14",
+        columns={"findings": entry.findings},
+    )
+
+
+COHORT = Cohort(
+    name="nih-all",
+    title="NIH ChestX-ray14, all 112,120 images with text-mined labels, NIH's own split",
+    terms=nih_table.TERMS,
+    prepare=prepare,
+    options=(
+        options.folder("--lists", "Folder of the paper's lists. Default: the source folder."),
+        options.flag("--keep-paper-test", "Keep patients of the paper's test list; a warning stays with the manifest."),
+        *options.drawn(),
+    ),
+)

@@ -1,0 +1,135 @@
+"""The sample of NIH ChestX-ray14 that lies with this project's data: parts ``text`` and ``expert``.
+
+``text`` has text-mined labels, ``expert`` the class of RSNA's radiologists and five folds grouped by patient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from training.prepare import options, splits, tang
+from training.prepare.cohort import Cohort, Prepared, PrepareError, count
+from training.prepare.files import Record, find_file, read_table, sex, years
+from training.prepare.nih_table import TERMS
+from triage.validation.manifest import Row
+
+COLUMNS = (
+    "image", "patient", "age", "sex", "view", "findings", "split", "text_label", "rsna_class", "rsna_label",
+    "expert_fold",
+)  # fmt: skip
+KEPT_COLUMNS = ("findings", "text_label", "rsna_class", "rsna_label")
+LABEL = {"text": "text_label", "expert": "rsna_label"}
+COUNTS = {"text": 942, "expert": 298}
+
+NOT_THE_TEST = "these are not the paper's test images and must never be reported as them"
+DISAGREE = (
+    "text-mined labels and the radiologists' classes disagree often (kappa about 0.11 on part expert): the truth here "
+    "is rsna_label"
+)
+VIEW = "view is a confounder that turns round between the parts: report PA and AP apart, beside the AUC of view alone"
+PURE = "part expert is either a test set or, by its folds, a training set with figures out of fold: never both"
+KEPT = (
+    "patients of the paper's own test list are in here: nothing that was trained on this may be compared with the "
+    "paper's test figures"
+)
+
+
+def prepare(
+    source: Path,
+    part: str,
+    expert: str,
+    lists: Path | None,
+    keep_paper_test: bool,
+    validation: float,
+    folds: int,
+    seed: int,
+) -> Prepared:
+    """Rows of one part or both. ``text`` is split into train and val by patient; ``expert`` is test or has folds."""
+    records = read_table(find_file(source, "manifest.csv", why="it names the sample's images"), COLUMNS)
+    parts = tuple(LABEL) if part == "both" else (part,)
+    chosen = [record for record in records if record["split"] in parts]
+    held_back = _test_patients(source, lists, keep_paper_test)
+    kept = [record for record in chosen if record["patient"] not in held_back]
+    there = [record for record in kept if _is_there(source / record["image"])]
+    rows = [_row(record, source / record["image"]) for record in there]
+    left_out = len({record["patient"] for record in chosen if record["patient"] in held_back})
+    return Prepared(
+        rows=_split(rows, expert, validation, folds, seed),
+        checks=tuple(count(f"images of part {each}", _number(chosen, each), COUNTS[each]) for each in parts),
+        missing=tuple(record["image"] for record in kept if record not in there),
+        advice="Copy the folder again",
+        warnings=(NOT_THE_TEST, DISAGREE, VIEW, PURE, *((KEPT,) if keep_paper_test else ())),
+        notes={
+            "labels": ", ".join(f"{each}: {LABEL[each]}" for each in parts),
+            "patients of the paper's test list left out": left_out,
+            "images of them left out": len(chosen) - len(kept),
+        },
+    )
+
+
+def _test_patients(source: Path, lists: Path | None, keep: bool) -> frozenset[str]:
+    if keep:
+        return frozenset()
+    folder = lists or source.resolve().parent / "nih-tang-splits"
+    if not folder.is_dir():
+        raise PrepareError(
+            f"{folder} is not there, so the patients of the paper's test cannot be left out: {tang.WHERE}, or keep "
+            "them with --keep-paper-test and compare nothing with the paper"
+        )
+    return tang.read_lists(folder).test_patients()
+
+
+def _row(record: Record, image: Path) -> Row:
+    part = record["split"]
+    label = record[LABEL[part]]
+    if label not in ("0", "1"):
+        raise PrepareError(f"{record.where}: {LABEL[part]} {label!r} is not 0 or 1")
+    fold = record["expert_fold"]
+    return Row(
+        image=image,
+        label=int(label),
+        patient=f"nih:{record['patient']}",
+        fold=int(float(fold)) if fold else None,
+        view=record["view"],
+        age=years(record["age"]),
+        sex=sex(record["sex"]),
+        source="nih-chestxray14",
+        columns={"part": part} | {name: record[name] for name in KEPT_COLUMNS},
+    )
+
+
+def _split(rows: Sequence[Row], expert: str, validation: float, folds: int, seed: int) -> tuple[Row, ...]:
+    """Part text becomes train and val; part expert becomes the test, or a split of its own with its folds."""
+    text = [replace(row, split="train") for row in rows if row.columns["part"] == "text"]
+    carved = splits.carve(text, validation, seed, stratum=splits.by_label_and_view)
+    experts = [row for row in rows if row.columns["part"] == "expert"]
+    if expert == "test":
+        experts = [replace(row, split="test", fold=None) for row in experts]
+    else:
+        experts = [replace(row, split="expert") for row in experts]
+    return (*splits.assign_folds(carved, folds, seed), *experts)
+
+
+def _is_there(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
+
+
+def _number(records: list[Record], part: str) -> int:
+    return sum(record["split"] == part for record in records)
+
+
+COHORT = Cohort(
+    name="nih-sample",
+    title="A sample of NIH ChestX-ray14 with text-mined labels and RSNA's radiologists' classes",
+    terms=TERMS,
+    prepare=prepare,
+    options=(
+        options.choice("--part", ("text", "expert", "both"), "expert", "Which part, or both."),
+        options.choice("--expert", ("folds", "test"), "folds", "Part expert as split expert with folds, or as test."),
+        options.folder("--lists", "Folder of the paper's lists. Default: nih-tang-splits beside the source folder."),
+        options.flag("--keep-paper-test", "Keep patients of the paper's test list; a warning stays with the manifest."),
+        *options.drawn(),
+    ),
+)

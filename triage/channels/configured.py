@@ -1,0 +1,68 @@
+"""From the settings of a destination to its channel."""
+
+from __future__ import annotations
+
+from triage.channels.base import Channel
+from triage.channels.settings import Destination, HL7Destination, SRDestination, WebhookDestination
+
+NOBODY = "2.25.0"
+"""The device UID where nothing is delivered: to try a destination."""
+
+
+def channel_of(destination: Destination, device_uid: str = NOBODY) -> Channel:
+    """The channel of a destination. What a kind needs is imported only where one is configured.
+
+    ``device_uid`` is that of this installation, which reports name as their maker.
+    """
+    if isinstance(destination, SRDestination):
+        return _sr(destination, device_uid)
+    if isinstance(destination, HL7Destination):
+        return _hl7(destination)
+    if isinstance(destination, WebhookDestination):
+        from triage.channels.webhook import WebhookChannel
+
+        return WebhookChannel(destination.url, destination.secret.get_secret_value().encode(), destination.timeout_s)
+    raise TypeError(f"no channel for {type(destination).__name__}")
+
+
+def _sr(destination: SRDestination, device_uid: str) -> Channel:
+    from triage.channels.dicom_store import Peer
+    from triage.channels.sr import SRChannel
+
+    peer = Peer(
+        destination.host,
+        destination.port,
+        destination.called_ae_title,
+        destination.calling_ae_title,
+        destination.timeout_s,
+    )
+    return SRChannel(peer, destination.document, device_uid)
+
+
+def _hl7(destination: HL7Destination) -> Channel:
+    from triage.channels.hl7 import HL7Channel, Receiver
+    from triage.channels.hl7_message import Profile
+    from triage.channels.hl7_text import named
+
+    receiver = Receiver(
+        destination.host,
+        destination.port,
+        destination.timeout_s,
+        destination.tls,
+        destination.tls_ca_file,
+        destination.delivered,
+        destination.retried,
+        destination.error_tries,
+    )
+    profile = Profile(
+        message=destination.message,
+        sending=(destination.sending_application, destination.sending_facility),
+        receiving=(destination.receiving_application, destination.receiving_facility),
+        character_set=named(destination.character_set) if destination.character_set else None,
+        result_status=destination.result_status,
+        accession_in=destination.accession_in,
+        priority_in=destination.priority_in,
+        priority_code=destination.priority_code,
+        priority_segment=destination.priority_segment,
+    )
+    return HL7Channel(destination.name, receiver, profile)

@@ -1,0 +1,119 @@
+"""A webhook: the result as signed JSON, by HTTP POST."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import http.client
+import json
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from triage.channels.base import Built, Fate, Outcome, Send, Study, UnreachableError, result
+
+ENCODER_VERSION = "1"
+SIGNATURE = "X-CXR-Triage-Signature"
+_REFUSED_FOR_EVER = (400, 409, 410, 413, 415, 422)  # about this message; 401, 403, 404 are about the address or the key
+
+
+@dataclass(frozen=True)
+class WebhookChannel:
+    """POSTs to ``url``, signed with ``secret``."""
+
+    url: str
+    secret: bytes
+    timeout_s: float
+
+    @property
+    def encoder(self) -> str:
+        return f"webhook {ENCODER_VERSION} {self.url}"
+
+    def wants(self, study: Study) -> bool:
+        return not study.shadow_only
+
+    def says(self, study: Study) -> list[Any]:
+        return [*result(study), study.decision.priority]
+
+    def build(self, study: Study) -> Built:
+        decision = study.decision
+        content = {
+            "id": study.revision,
+            "number": study.number,
+            "replaces": study.before.revision if study.before else None,
+            "study_instance_uid": decision.study_instance_uid,
+            "accession_number": decision.accession_number,
+            "tag": decision.tag,
+            "probability": decision.probability,
+            "priority": decision.priority,
+            "raised": study.raised,
+            "prior": decision.prior,
+            "reasons": list(decision.reasons),
+            "model": decision.model_id,
+            "tagged_at": decision.tagged_at,
+        }
+        return Built(json.dumps(content).encode(), {"id": study.revision})
+
+    @contextmanager
+    def connect(self) -> Iterator[Send]:
+        connection = self._connection()
+        try:
+            connection.connect()
+        except (OSError, http.client.HTTPException) as error:
+            raise UnreachableError(f"{self._host} cannot be reached ({type(error).__name__})") from error
+        try:
+            yield lambda payload: self._post(connection, payload)
+        finally:
+            connection.close()
+
+    def check(self) -> list[str]:
+        """POST a message of nobody's, signed, with ``test`` true."""
+        payload = json.dumps({"test": True, "id": f"test-{int(time.time())}"}).encode()
+        with self.connect() as send:
+            outcome = send(payload)
+        return [f"Connected to {self._host}.", f"Answer to a signed test message: {outcome.detail}."]
+
+    @property
+    def _host(self) -> str:
+        return urlsplit(self.url).netloc.rpartition("@")[2]
+
+    def _connection(self) -> http.client.HTTPConnection:
+        parts = urlsplit(self.url)
+        if parts.scheme == "https":
+            return http.client.HTTPSConnection(
+                parts.hostname or "", parts.port, timeout=self.timeout_s, context=ssl.create_default_context()
+            )
+        return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=self.timeout_s)
+
+    def _post(self, connection: http.client.HTTPConnection, payload: bytes) -> Outcome:
+        parts = urlsplit(self.url)
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        headers = {"Content-Type": "application/json", SIGNATURE: sign(self.secret, payload, int(time.time()))}
+        try:
+            connection.request("POST", path, payload, headers)
+            answer = connection.getresponse()
+            answer.read(1 << 16)
+        except (OSError, http.client.HTTPException) as error:
+            return Outcome(Fate.RETRY, f"no answer ({type(error).__name__})", lost=True)
+        return of_status(answer.status)
+
+
+def sign(secret: bytes, payload: bytes, at: int) -> str:
+    """The header that proves the sender: ``t=<POSIX seconds>,v1=<HMAC-SHA256 of "t.payload" as hex>``.
+
+    The time is that of the attempt, so that a receiver may refuse old ones; the payload is the same each time.
+    """
+    digest = hmac.new(secret, f"{at}.".encode() + payload, hashlib.sha256).hexdigest()
+    return f"t={at},v1={digest}"
+
+
+def of_status(status: int) -> Outcome:
+    """What an HTTP status means for the message. Redirects are not followed: the address is the site's to correct."""
+    detail = f"HTTP {status}"
+    if 200 <= status < 300:
+        return Outcome(Fate.DELIVERED, detail)
+    return Outcome(Fate.DEAD if status in _REFUSED_FOR_EVER else Fate.RETRY, detail)

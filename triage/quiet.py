@@ -1,0 +1,14 @@
+"""Libraries whose warnings quote values, and so patients, are kept out of the log and of standard error."""
+
+from __future__ import annotations
+
+import logging
+
+_TALKATIVE = ("pydicom", "highdicom", "py.warnings")
+
+
+def silence_libraries() -> None:
+    """Called once in every process, before it reads anything of a patient's."""
+    logging.captureWarnings(True)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.CRITICAL)

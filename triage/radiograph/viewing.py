@@ -1,0 +1,66 @@
+"""PURE: a radiograph for a person who looks at it on a page: its values in full depth, and the window it opens with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from triage.radiograph.decode import TabledRadiograph, decode_picture, decode_pixels, is_picture, open_dicom
+from triage.radiograph.types import FloatImage, Mask, Radiograph, Rejected
+
+_STRAIGHT = 1e-4  # how far a grey scale may be from a straight line between two ends and still be one
+
+
+@dataclass(frozen=True, eq=False)
+class Viewed:
+    """What a page needs to show one image and to window it.
+
+    ``values``: uint16 (rows, columns). A value of ``black`` is shown black and one of ``white`` white, linearly in
+    between; ``white`` may be the lower one. ``valid``: bool (rows, columns), False where there is nothing to see.
+    """
+
+    values: npt.NDArray[np.uint16]
+    valid: Mask
+    black: float
+    white: float
+
+
+def view(data: bytes) -> Viewed | Rejected:
+    """The image in a DICOM, PNG or JPEG file, decoded as the service decodes it. Never raises for bad bytes.
+
+    It opens as the service sees it. Where that is a linear window, a reader may widen it to all that was stored; a VOI
+    LUT or a sigmoid is applied first, and the window acts on what comes out of it.
+    """
+    radiograph = _decoded(data)
+    if isinstance(radiograph, Rejected):
+        return radiograph
+    if isinstance(radiograph, TabledRadiograph) and (ends := linear_ends(radiograph.table)):
+        return Viewed(radiograph.index.astype(np.uint16), radiograph.valid, *ends)
+    return Viewed(np.rint(radiograph.pixels * 65535).astype(np.uint16), radiograph.valid, 0.0, 65535.0)
+
+
+def linear_ends(table: FloatImage) -> tuple[float, float] | None:
+    """Where a grey scale that is a straight line reaches black and white, as positions in ``table``; None if it is not.
+
+    The line may go up or down, and end outside the table.
+    """
+    between = np.flatnonzero((table > 0) & (table < 1))
+    if len(between) < 2:
+        return None
+    first, last = int(between[0]), int(between[-1])
+    slope = (float(table[last]) - float(table[first])) / (last - first)
+    if slope == 0:
+        return None
+    black = first - float(table[first]) / slope
+    white = black + 1 / slope
+    line = np.clip((np.arange(len(table)) - black) / (white - black), 0, 1)
+    return (black, white) if float(np.abs(line - table).max()) <= _STRAIGHT else None
+
+
+def _decoded(data: bytes) -> Radiograph | Rejected:
+    if is_picture(data):
+        return decode_picture(data)
+    opened = open_dicom(data)
+    return opened if isinstance(opened, Rejected) else decode_pixels(*opened)

@@ -1,0 +1,1 @@
+"""What triage changes for the waiting patient: a simulation of the reading room. No service, no queue, no model."""

@@ -1,0 +1,105 @@
+"""Runs every policy on the same studies, replication by replication, and compares each with FIFO."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from triage.simulation.arrivals import Log, read_log
+from triage.simulation.cases import Cases, draw_cases
+from triage.simulation.outcome import GROUPS, MEASURES, STATISTICS, Estimate, Outcome, Values, estimate, outcome
+from triage.simulation.policies import FIFO, Policy
+from triage.simulation.queues import run_queue
+from triage.simulation.scenario import Scenario, ScenarioError
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """All replications of a scenario.
+
+    ``statistics[policy]`` has the axes replication, measure, group, statistic, in minutes; ``curves[policy][group]`` is
+    the share of studies reported within each of ``CURVE_EDGES``, all replications together; ``counts`` are studies by
+    group over all replications; ``utilisation`` is offered reading time over time on duty.
+    """
+
+    scenario: Scenario
+    utilisation: float
+    counts: Mapping[str, int]
+    statistics: Mapping[str, Values]
+    curves: Mapping[str, Mapping[str, Values]]
+
+    def estimate(self, policy: str, measure: str, group: str, statistic: str) -> Estimate:
+        """Minutes, with a 95 % interval over replications."""
+        return estimate(self._values(policy, measure, group, statistic))
+
+    def versus(self, reference: str, policy: str, measure: str, group: str, statistic: str) -> Estimate:
+        """Minutes more (less: negative) than the policy ``reference``, paired: both read the same studies."""
+        own = self._values(policy, measure, group, statistic)
+        return estimate(own - self._values(reference, measure, group, statistic))
+
+    def versus_fifo(self, policy: str, measure: str, group: str, statistic: str) -> Estimate:
+        """Minutes more (less: negative) than FIFO, paired."""
+        return self.versus(FIFO.name, policy, measure, group, statistic)
+
+    def _values(self, policy: str, measure: str, group: str, statistic: str) -> Values:
+        place = MEASURES.index(measure), GROUPS.index(group), STATISTICS.index(statistic)
+        return self.statistics[policy][:, *place]
+
+
+def simulate(scenario: Scenario, advance: Callable[[], None] = lambda: None) -> Comparison:
+    """Simulate the scenario; the same scenario gives the same figures. ``advance`` is called after each replication.
+
+    Raises ScenarioError where readers cannot keep up with the rates (no queue is then in balance), and LogError.
+    """
+    log = None if scenario.arrivals.log is None else read_log(scenario.arrivals.log)
+    utilisation = _utilisation(scenario, log)
+    if log is None and utilisation >= 1:
+        raise ScenarioError(
+            f"more is to be read than readers can read ({utilisation:.0%} of their time): the queue would grow without "
+            "end; give more readers, shorter reading times or fewer arrivals"
+        )
+    policies = (FIFO, *scenario.policy)
+    found: dict[str, list[Outcome]] = {policy.name: [] for policy in policies}
+    for seed in np.random.SeedSequence(scenario.run.seed).spawn(scenario.run.replications):
+        cases = draw_cases(scenario, log, np.random.default_rng(seed))
+        if not cases.measured.any():
+            raise ScenarioError("no study is left to measure: simulate more weeks, or shorten run.warm_up_days")
+        for policy in policies:
+            found[policy.name].append(read(cases, scenario, policy))
+        advance()
+    return Comparison(
+        scenario,
+        utilisation,
+        {group: sum(one.counts[group] for one in found[FIFO.name]) for group in GROUPS},
+        {name: np.stack([one.statistics for one in outcomes]) for name, outcomes in found.items()},
+        {name: {group: _curve(outcomes, group) for group in GROUPS} for name, outcomes in found.items()},
+    )
+
+
+def read(cases: Cases, scenario: Scenario, policy: Policy) -> Outcome:
+    """What one policy does for the studies of one replication."""
+    # Lists: the queue takes one element at a time, which is slow on arrays.
+    timeline = run_queue(
+        cases.arrived.tolist(),
+        cases.reading.tolist(),
+        policy.levels_of(cases.tag).tolist(),
+        scenario.readers.duty(),
+        policy.discipline,
+    )
+    return outcome(cases, timeline)
+
+
+def _utilisation(scenario: Scenario, log: Log | None) -> float:
+    """Minutes of reading that arrive in a minute, over readers on duty."""
+    per_minute = np.mean(scenario.arrivals.by_hour) / 60 if log is None else len(log.arrived) / (log.weeks * 7 * 1440)
+    known = np.empty(0) if log is None else log.abnormal[log.abnormal >= 0]
+    abnormal = float(known.mean()) if len(known) else scenario.prevalence
+    reading = abnormal * scenario.reading.of(True).mean + (1 - abnormal) * scenario.reading.of(False).mean
+    return float(per_minute) * reading / scenario.readers.duty().mean
+
+
+def _curve(outcomes: list[Outcome], group: str) -> Values:
+    within = np.sum([one.curves[group] for one in outcomes], axis=0)
+    return np.asarray(within / max(sum(one.counts[group] for one in outcomes), 1), dtype=np.float64)

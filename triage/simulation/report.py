@@ -1,0 +1,108 @@
+"""What a simulation found, as text for people and as JSON."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from triage.simulation.compare import Comparison
+from triage.simulation.outcome import GROUPS, MEASURES, STATISTICS, Estimate
+from triage.simulation.policies import FIFO
+
+SCHEMA = "cxr-triage simulation 1"
+_HEADINGS = {"wait": "Minutes until the reading begins", "report": "Minutes until the report is there"}
+_COLUMNS = {"mean": "mean", "median": "median", "p95": "95th percentile", "maximum": "maximum"}
+
+
+def as_record(comparison: Comparison) -> dict[str, Any]:
+    """Everything as JSON: ``policies`` → group → measure → statistic, in minutes, each with its 95 % interval."""
+    return {
+        "schema": SCHEMA,
+        "unit": "minutes",
+        "interval": "95 % confidence interval of the mean over replications (Student's t); differences are paired",
+        "scenario": comparison.scenario.model_dump(mode="json"),
+        "utilisation": comparison.utilisation,
+        "studies": dict(comparison.counts),
+        "policies": {
+            policy: {
+                group: {
+                    measure: {each: _statistic(comparison, policy, measure, group, each) for each in STATISTICS}
+                    for measure in MEASURES
+                }
+                for group in GROUPS
+            }
+            for policy in comparison.statistics
+        },
+    }
+
+
+def as_text(comparison: Comparison) -> str:
+    """The tables for people."""
+    console = Console(width=200, no_color=True, color_system=None)
+    with console.capture() as capture:
+        console.print(_preamble(comparison), highlight=False, markup=False)
+        for measure in reversed(MEASURES):
+            console.print()
+            console.print(_table(comparison, measure))
+        console.print(_NOTE, highlight=False, markup=False)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+
+
+_NOTE = """
+Means over replications, ± half their 95 % interval; below each policy its difference to FIFO on the same studies.
+"maximum" is the longest in one replication, averaged over replications: it grows with how much is simulated.
+"missed abnormal" are abnormal studies that the model tagged NORMAL; they are among the abnormal ones, too."""
+
+
+def _preamble(comparison: Comparison) -> str:
+    scenario, model = comparison.scenario, comparison.scenario.model
+    source = f" ({model.source})" if model.source else ""
+    when = f"{scenario.run.weeks} weeks" if scenario.arrivals.log is None else "the log"
+    return (
+        f"{comparison.counts['all']:,} studies: {scenario.run.replications} replications of {when}; "
+        f"readers busy {comparison.utilisation:.0%} of their time\n"
+        f"model: sensitivity {model.sensitivity:g}, specificity {model.specificity:g}, "
+        f"not assessed {model.unassessed[0]:g}{source}; prevalence {scenario.prevalence:g}"
+    )
+
+
+def _table(comparison: Comparison, measure: str) -> Table:
+    table = Table(box=None, pad_edge=False, title=_HEADINGS[measure], title_justify="left", title_style="")
+    table.add_column("studies")
+    table.add_column("policy")
+    for heading in _COLUMNS.values():
+        table.add_column(heading, justify="right")
+    for group in GROUPS:
+        named = f"{group} ({comparison.counts[group]:,})"
+        for policy in comparison.statistics:
+            found = [comparison.estimate(policy, measure, group, each) for each in STATISTICS]
+            table.add_row(named, policy, *(_cell(each) for each in found))
+            named = ""
+            if policy != FIFO.name:
+                differences = [comparison.versus_fifo(policy, measure, group, each) for each in STATISTICS]
+                table.add_row("", "", *(_cell(each, "+") for each in differences))
+        table.add_row()
+    return table
+
+
+def _cell(found: Estimate, sign: str = "") -> str:
+    if not isfinite(found.value):
+        return "no study"
+    digits = 0 if abs(found.value) >= 1000 else 1
+    half = found.upper - found.value
+    return f"{found.value:{sign}.{digits}f}" + (f" ±{half:<5.{digits}f}" if isfinite(half) else "")
+
+
+def _statistic(comparison: Comparison, policy: str, measure: str, group: str, statistic: str) -> dict[str, Any]:
+    record: dict[str, Any] = _record(comparison.estimate(policy, measure, group, statistic))
+    if policy != FIFO.name:
+        record["versus_fifo"] = _record(comparison.versus_fifo(policy, measure, group, statistic))
+    return record
+
+
+def _record(found: Estimate) -> dict[str, float | None]:
+    values = {"value": found.value, "lower": found.lower, "upper": found.upper}
+    return {key: value if isfinite(value) else None for key, value in values.items()}

@@ -1,0 +1,195 @@
+"""The reading room to simulate, from a TOML file: arrivals, readers, reading times, case mix, model and policies.
+
+Unknown keys are errors, as in the settings.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from triage.errors import StartError
+from triage.setting_types import Section
+from triage.simulation.duty import Duty, by_hour_of_week
+from triage.simulation.policies import FIFO, Policy
+from triage.simulation.reading import ReadingTime
+
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=1000)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class ScenarioError(StartError):
+    """A scenario that cannot be simulated; the message says what to change."""
+
+
+class Arrivals(Section):
+    """``per_hour``: 1, 24 or 168 rates; or ``log``: a CSV of real arrivals, relative to the scenario's folder."""
+
+    per_hour: Rate | tuple[Rate, ...] = ()
+    log: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if (self.log is None) == (self.per_hour == ()):
+            raise ValueError("give per_hour or log, and not both")
+        if self.log is None and not sum(self.by_hour) > 0:
+            raise ValueError("per_hour is 0 throughout: nothing arrives")
+        return self
+
+    @property
+    def by_hour(self) -> list[float]:
+        """The rate in each hour of the week; ValueError for a wrong count."""
+        return by_hour_of_week(self.per_hour)
+
+
+class Readers(Section):
+    """``count``: 1, 24 or 168 numbers of readers on duty."""
+
+    count: Count | tuple[Count, ...] = 1
+
+    @model_validator(mode="after")
+    def _somebody(self) -> Self:
+        self.duty()
+        return self
+
+    def duty(self) -> Duty:
+        """Who is on duty when."""
+        return Duty([int(count) for count in by_hour_of_week(self.count)])
+
+
+class Reading(Section):
+    """Reading times of normal and of abnormal studies; ``abnormal`` left out is like ``normal``."""
+
+    normal: ReadingTime
+    abnormal: ReadingTime | None = None
+
+    def of(self, abnormal: bool) -> ReadingTime:
+        """The reading time of such a study."""
+        return self.abnormal if abnormal and self.abnormal is not None else self.normal
+
+
+class Model(Section):
+    """The operating point among assessed studies, and the share of studies that are not assessed.
+
+    ``not_assessed_abnormal`` is that share among abnormal studies, where it differs.
+    """
+
+    sensitivity: Share
+    specificity: Share
+    not_assessed: Share = 0.0
+    not_assessed_abnormal: Share | None = None
+    source: str = ""
+
+    @property
+    def unassessed(self) -> tuple[float, float]:
+        """The share that is not assessed among normal and among abnormal studies."""
+        other = self.not_assessed_abnormal
+        return self.not_assessed, self.not_assessed if other is None else other
+
+
+class Run(Section):
+    """How much is simulated. ``warm_up_days`` before (and, with rates, after) the weeks that count are left out."""
+
+    weeks: int = Field(8, ge=1, le=10_000)
+    replications: int = Field(20, ge=2, le=10_000)
+    warm_up_days: float | None = Field(None, ge=0)
+    seed: int = Field(1, ge=0)
+
+
+STANDARD_POLICIES = (
+    Policy(name="priority"),
+    Policy(name="priority, preemptive", preemptive=True),
+    Policy(name="normals last", order="normals last"),
+    Policy(name="normals last, capped", order="normals last", cap_minutes=240.0),
+)
+"""What is compared with FIFO unless the scenario says otherwise; its cap is four hours."""
+
+
+class Scenario(Section):
+    """All that a simulation depends on."""
+
+    arrivals: Arrivals
+    readers: Readers = Readers()
+    reading: Reading
+    prevalence: Share
+    model: Model
+    run: Run = Run()
+    policy: tuple[Policy, ...] = STANDARD_POLICIES
+
+    @field_validator("policy")
+    @classmethod
+    def _distinct(cls, policies: tuple[Policy, ...]) -> tuple[Policy, ...]:
+        names = [FIFO.name, *(policy.name for policy in policies)]
+        if len(set(names)) < len(names):
+            raise ValueError(f"policies need names of their own, and {FIFO.name} is always there")
+        return policies
+
+
+def read_scenario(path: Path, changes: dict[str, dict[str, Any]]) -> Scenario:
+    """The scenario in a TOML file; ``changes`` (key by section) win over it. Raises ScenarioError."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ScenarioError(f"{path} cannot be read: {error}") from error
+    for section, keys in changes.items():
+        values[section] = {**values.get(section, {}), **keys}
+    try:
+        scenario = Scenario.model_validate(values)
+    except ValidationError as error:
+        raise ScenarioError(f"{path} cannot be simulated:\n{_problems(error)}") from error
+    if scenario.arrivals.log is None:
+        return scenario
+    log = path.parent / scenario.arrivals.log
+    return scenario.model_copy(update={"arrivals": Arrivals(log=log)})
+
+
+def _problems(error: ValidationError) -> str:
+    lines = (
+        f"  {'.'.join(str(part) for part in problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}"
+        for problem in error.errors()
+    )
+    return "\n".join(lines)
+
+
+EXAMPLE = """\
+# A reading room to simulate: triage simulate FILE. Times are local; the week begins on Monday at 00:00.
+
+prevalence = 0.30                       # share of studies that are abnormal
+
+[arrivals]                              # studies an hour: 1 number, 24 (hours of a day) or 168 (hours of the week)
+per_hour = [2, 2, 2, 2, 2, 3, 6, 10, 14, 16, 16, 15, 13, 14, 15, 14, 12, 9, 7, 5, 4, 3, 3, 2]
+# log = "arrivals.csv"                  # instead: real arrivals; column arrived (ISO 8601), and label (0, 1) if known
+
+[readers]                               # readers on duty: 1, 24 or 168 numbers
+count = [0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0]
+
+[reading.normal]                        # lognormal, gamma (mean and sd), exponential, constant (mean),
+distribution = "lognormal"              # or measured, with measured_minutes = [...]
+mean_minutes = 4.5
+sd_minutes = 3.0
+
+[reading.abnormal]                      # left out: like the normal ones
+mean_minutes = 7.5
+sd_minutes = 5.0
+
+[model]                                 # or leave these out and give: --metrics metrics.json
+sensitivity = 0.90
+specificity = 0.80
+not_assessed = 0.03
+
+[run]
+weeks = 8                               # in each replication
+replications = 20                       # independent ones: the intervals come from them
+seed = 1
+
+# Policies that are compared with FIFO; without any, the four of the documentation.
+# [[policy]]
+# name = "normals last, capped"
+# order = "normals last"                # fifo, priority (abnormal first) or "normals last"
+# preemptive = false                    # a study that arrives interrupts one of lower priority
+# cap_minutes = 240                     # who has waited so long is next, whatever the priority
+"""
