@@ -162,10 +162,10 @@ class DecisionSettings(Section):
     baseline_priority: Priority = Field(Priority.MEDIUM, description="Priority of an order that carries none.")
     lower_normal: bool = Field(False, description="Let NORMAL lower the priority to LOW; needs worklist.waiting_cap_s.")
     prior_after_days: float = Field(
-        30.0,
+        0.0,
         ge=0,
         description="Days between acquisition and receipt from which a study is a prior: tagged, but it raises nothing "
-        "and no HL7 is sent. 0: none is. Samples of make run never are.",
+        "and no HL7 is sent. 0: none is. Set it before priors are fetched or an archive is migrated.",
     )
 
 
