@@ -191,6 +191,7 @@ def web(settings: Settings, spool: Spool, redis_url: str) -> None:
         spool=spool,
         redis_url=redis_url,
         redis_timeout_s=settings.redis.timeout_s,
+        low=settings.decision.lower_normal,
     )
 
 

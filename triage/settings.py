@@ -182,6 +182,13 @@ class WebSettings(Section):
 
     host: str = Field("127.0.0.1", description="Address to listen on; there is no sign-in yet, so keep it on loopback.")
     port: Port = Field(8080, description="HTTP port of the worklist API, health and metrics.")
+    ups: bool = Field(
+        False,
+        description="Serve the worklist as UPS-RS workitems at /workitems; names patients, and lets clients write.",
+    )
+    ups_worklist_label: str = Field(
+        "CXR triage", min_length=1, max_length=64, pattern=r"^[ -\[\]-~]+$", description="Worklist Label (0074,1202)."
+    )
 
 
 class SweepSettings(Section):

@@ -13,6 +13,7 @@ The only module that renames and fsyncs. Layout, version 1:
                   <sop>+<digest>.json              its assessment
                   decision.json                    the study's one current result
                   history.jsonl                    every result the study ever had
+                  workitem.json                    what others made of its workitem, see triage/workitems.py
                   deliveries/                      what was built of it, see triage/outbox.py
     marks/ outbox/ undeliverable/                  what is to be delivered, see triage/outbox.py
     control/disabled-models/<name>                 kill switches

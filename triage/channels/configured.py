@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from triage.channels.base import Channel
-from triage.channels.settings import Destination, HL7Destination, SRDestination, WebhookDestination
+from triage.channels.settings import Destination, HL7Destination, SRDestination, UPSDestination, WebhookDestination
+
+if TYPE_CHECKING:
+    from triage.channels.dicom_store import Peer
 
 NOBODY = "2.25.0"
 """The device UID where nothing is delivered: to try a destination."""
@@ -22,21 +27,33 @@ def channel_of(destination: Destination, device_uid: str = NOBODY) -> Channel:
         from triage.channels.webhook import WebhookChannel
 
         return WebhookChannel(destination.url, destination.secret.get_secret_value().encode(), destination.timeout_s)
+    if isinstance(destination, UPSDestination):
+        return _ups(destination)
     raise TypeError(f"no channel for {type(destination).__name__}")
 
 
-def _sr(destination: SRDestination, device_uid: str) -> Channel:
-    from triage.channels.dicom_store import Peer
-    from triage.channels.sr import SRChannel
+def _ups(destination: UPSDestination) -> Channel:
+    from triage.channels.ups import UPSChannel
 
-    peer = Peer(
+    return UPSChannel(_peer(destination), destination.worklist_label, destination.low, destination.retrieve_ae_title)
+
+
+def _peer(destination: SRDestination | UPSDestination) -> Peer:
+    from triage.channels.dicom_store import Peer
+
+    return Peer(
         destination.host,
         destination.port,
         destination.called_ae_title,
         destination.calling_ae_title,
         destination.timeout_s,
     )
-    return SRChannel(peer, destination.document, device_uid)
+
+
+def _sr(destination: SRDestination, device_uid: str) -> Channel:
+    from triage.channels.sr import SRChannel
+
+    return SRChannel(_peer(destination), destination.document, device_uid)
 
 
 def _hl7(destination: HL7Destination) -> Channel:

@@ -107,12 +107,31 @@ class WebhookDestination(Destination):
     secret: SecretStr = Field(min_length=16, description="Key of the HMAC-SHA256 signature; 16 characters or more.")
 
 
+class UPSDestination(Destination):
+    """A UPS manager that takes workitems by DIMSE."""
+
+    host: str = Field(description="Address of the UPS manager.")
+    port: Port = Field(description="DICOM port of the UPS manager.")
+    called_ae_title: AETitle = Field(description="AE title of the UPS manager.")
+    calling_ae_title: AETitle = Field("CXR_TRIAGE", description="AE title that we call ourselves.")
+    worklist_label: str = Field(
+        "CXR triage", min_length=1, max_length=64, pattern=r"^[ -\[\]-~]+$", description="Worklist Label (0074,1202)."
+    )
+    low: bool = Field(
+        False, description="Say LOW where decision.lower_normal or the order made it so; otherwise MEDIUM."
+    )
+    retrieve_ae_title: AETitle | Literal[""] = Field(
+        "", description="Where readers retrieve the images (0008,0054); empty: the AE title that sent them."
+    )
+
+
 class ChannelsSettings(Section):
     """Ways out. Each is a list of destinations, in the settings file only."""
 
     sr: tuple[SRDestination, ...] = Field((), description="DICOM structured reports.")
     hl7: tuple[HL7Destination, ...] = Field((), description="HL7 v2 messages over MLLP.")
     webhook: tuple[WebhookDestination, ...] = Field((), description="Signed JSON over HTTP.")
+    ups: tuple[UPSDestination, ...] = Field((), description="Workitems for a UPS manager.")
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -123,7 +142,7 @@ class ChannelsSettings(Section):
 
     def all(self) -> tuple[Destination, ...]:
         """Every destination of every kind, switched on or not."""
-        return (*self.sr, *self.hl7, *self.webhook)
+        return (*self.sr, *self.hl7, *self.webhook, *self.ups)
 
     def enabled(self) -> tuple[Destination, ...]:
         """The destinations that exist for the service."""

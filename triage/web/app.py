@@ -6,7 +6,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import uvicorn
@@ -26,8 +26,9 @@ from triage.errors import StartError
 from triage.metrics import create
 from triage.settings import WebSettings
 from triage.spool import Spool
-from triage.web import api, pages
+from triage.web import api, pages, ups
 from triage.web.middleware import LOOPBACK, SECURITY_HEADERS, KnownHosts, Measured, SecurityHeaders
+from triage.workitems import Workitems
 from triage.worklist import Worklist
 
 logger = logging.getLogger(__name__)
@@ -36,24 +37,33 @@ _GRACE_S = 10
 _CONNECTIONS = 500
 
 
-def run(settings: WebSettings, *, waiting_cap_s: float, spool: Spool, redis_url: str, redis_timeout_s: float) -> None:
-    """Serve until SIGTERM or SIGINT. Raises StartError if the port cannot be had."""
+def run(
+    settings: WebSettings,
+    *,
+    waiting_cap_s: float,
+    spool: Spool,
+    redis_url: str,
+    redis_timeout_s: float,
+    low: bool = False,
+) -> None:
+    """Serve until SIGTERM or SIGINT. ``low``: workitems may say LOW. Raises StartError if the port cannot be had."""
     listening = listen(settings.host, settings.port)
     with client(redis_url, redis_timeout_s) as redis, listening:
         sources = api.Sources(spool, redis, Worklist(redis), waiting_cap_s, time.time)
-        server = uvicorn.Server(configuration(create_app(sources, hosts=known_hosts(settings.host))))
+        more = ups.routes(sources, Workitems(spool, settings.ups_worklist_label, low)) if settings.ups else []
+        server = uvicorn.Server(configuration(create_app(sources, known_hosts(settings.host), more)))
         logger.info("web: http://%s:%d", settings.host, listening.getsockname()[1])
         with ends_quietly(server):
             server.run(sockets=[listening])
         logger.info("web: stopped")
 
 
-def create_app(sources: api.Sources, hosts: frozenset[str]) -> Starlette:
-    """The application; ``hosts`` are the names it may be called by, empty for any."""
+def create_app(sources: api.Sources, hosts: frozenset[str], more: Sequence[Route] = ()) -> Starlette:
+    """The application; ``hosts`` are the names it may be called by, empty for any; ``more``: optional routes."""
     registry = CollectorRegistry()
     metrics = create(registry)
     return Starlette(
-        routes=[*pages.routes(), *api.routes(sources), *_monitoring(registry, sources.redis)],
+        routes=[*pages.routes(), *api.routes(sources), *_monitoring(registry, sources.redis), *more],
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(Measured, metrics=metrics),

@@ -1,0 +1,298 @@
+"""Workitems for a UPS manager, over real associations: created, changed, recorded, replaced, refused."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from tests.channels.peers import silent_port
+from tests.channels.studies import a_radiograph, a_study, add_image, settle
+from tests.channels.test_deliver import Clock
+from tests.channels.ups_manager import PULL, PUSH, Manager, ups_manager
+from triage.channels.configured import channel_of
+from triage.channels.settings import UPSDestination
+from triage.decision import PriorityPolicy, Tag
+from triage.deliver import Deliverer
+from triage.metrics import create_delivery
+from triage.outbox import Outbox
+from triage.outgoing import State
+from triage.spool import Spool
+
+# pynetdicom leaves the socket of a refused connection to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+# Type 1 and 2 for the SCU of N-CREATE in PS3.4 Table CC.2.5-3.
+FILLED = (
+    "ScheduledProcedureStepPriority",
+    "ProcedureStepLabel",
+    "WorklistLabel",
+    "ScheduledProcedureStepStartDateTime",
+    "InputReadinessState",
+    "ProcedureStepState",
+)
+THERE = (
+    "TransactionUID",
+    "ScheduledProcessingParametersSequence",
+    "ScheduledStationNameCodeSequence",
+    "ScheduledStationClassCodeSequence",
+    "ScheduledStationGeographicLocationCodeSequence",
+    "ScheduledWorkitemCodeSequence",
+    "CommentsOnTheScheduledProcedureStep",
+    "InputInformationSequence",
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "AdmissionID",
+    "IssuerOfAdmissionIDSequence",
+    "AdmittingDiagnosesDescription",
+    "AdmittingDiagnosesCodeSequence",
+    "ReferencedRequestSequence",
+    "ProcedureStepProgressInformationSequence",
+    "UnifiedProcedureStepPerformedProcedureSequence",
+)
+
+
+def a_deliverer(spool: Spool, port: int, **settings: Any) -> Deliverer:
+    values = {"name": "ups", "host": "127.0.0.1", "port": port, "called_ae_title": "MANAGER", "timeout_s": 5.0}
+    destination = UPSDestination(**{**values, **settings})
+    outbox = Outbox(spool)
+    outbox.prepare([destination.name])
+    metrics = create_delivery(CollectorRegistry())
+    return Deliverer(spool, outbox, destination, channel_of(destination), metrics, now=Clock())
+
+
+def states(deliverer: Deliverer, study: str) -> list[State]:
+    return [each.state for each in deliverer.outbox.records(study)]
+
+
+def said(deliverer: Deliverer, study: str) -> str:
+    return str(deliverer.outbox.records(study)[-1].tries[-1]["detail"])
+
+
+def only(manager: Manager) -> Dataset:
+    (workitem,) = manager.workitems.values()
+    return workitem
+
+
+def raise_it(spool: Spool, study: str) -> None:
+    """A late image that is abnormal."""
+    add_image(spool, a_radiograph(study), tag=Tag.ABNORMAL, probability=0.9)
+    settle(spool, study, "ups")
+
+
+def test_a_workitem_has_what_the_standard_asks(spool: Spool):
+    study = a_study(spool, "ups", attributes={"SpecificCharacterSet": "ISO_IR 192", "PatientName": "Müller^Eva"})
+    with ups_manager() as manager:
+        deliverer = a_deliverer(spool, manager.port, retrieve_ae_title="ARCHIVE")
+        deliverer.round()
+        deliverer.round()
+
+    assert (states(deliverer, study), manager.asked, manager.contexts) == ([State.DELIVERED], ["create"], [PUSH])
+    workitem = only(manager)
+    assert [keyword for keyword in FILLED if not workitem.get(keyword)] == []
+    assert [keyword for keyword in THERE if keyword not in workitem] == []
+    assert "SOPClassUID" not in workitem and "SOPInstanceUID" not in workitem
+    assert (workitem.ScheduledProcedureStepPriority, workitem.ProcedureStepState) == ("HIGH", "SCHEDULED")
+    assert workitem.PatientName == "Müller^Eva"
+    (code,) = workitem.ScheduledWorkitemCodeSequence
+    assert (code.CodeValue, code.CodingSchemeDesignator) == ("110005", "DCM")
+    (request,) = workitem.ReferencedRequestSequence
+    assert (request.StudyInstanceUID, request.AccessionNumber) == (study, "ACC-1")
+    (series,) = workitem.InputInformationSequence
+    assert (series.StudyInstanceUID, series.DICOMRetrievalSequence[0].RetrieveAETitle) == (study, "ARCHIVE")
+    stored = spool.assessments(study)[0]
+    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == stored["sop_instance_uid"]
+
+
+@pytest.mark.parametrize(("low", "priority"), [(False, "MEDIUM"), (True, "LOW")])
+def test_low_is_said_only_where_it_is_switched_on(spool: Spool, low: bool, priority: str):
+    study = a_study(spool, tag=Tag.NORMAL)
+    settle(spool, study, "ups", policy=PriorityPolicy(lower_normal=True))
+    with ups_manager() as manager:
+        a_deliverer(spool, manager.port, low=low).round()
+
+    assert only(manager).ScheduledProcedureStepPriority == priority
+
+
+def test_priors_make_no_workitem(spool: Spool):
+    study = a_study(spool, "ups", attributes={"AcquisitionDate": "20150101"})
+    with ups_manager() as manager:
+        deliverer = a_deliverer(spool, manager.port)
+        deliverer.round()
+
+    assert (states(deliverer, study), manager.asked) == ([], [])
+
+
+def test_a_raise_changes_the_workitem_that_waits(spool: Spool):
+    study = a_study(spool, "ups", tag=Tag.NORMAL)
+    with ups_manager() as manager:
+        deliverer = a_deliverer(spool, manager.port)
+        deliverer.round()
+        assert only(manager).ScheduledProcedureStepPriority == "MEDIUM"
+        raise_it(spool, study)
+        deliverer.round()
+
+    assert (manager.asked, manager.contexts) == (["create", "set"], [PUSH, PULL])
+    workitem = only(manager)
+    assert workitem.ScheduledProcedureStepPriority == "HIGH"
+    assert sum(len(series.ReferencedSOPSequence) for series in workitem.InputInformationSequence) == 2
+    assert states(deliverer, study) == [State.DELIVERED, State.DELIVERED]
+
+
+def test_a_raise_of_what_is_being_read_is_recorded_and_changes_nothing(spool: Spool):
+    study = a_study(spool, "ups", tag=Tag.NORMAL)
+    with ups_manager() as manager:
+        deliverer = a_deliverer(spool, manager.port)
+        deliverer.round()
+        only(manager).ProcedureStepState = "IN PROGRESS"
+        raise_it(spool, study)
+        deliverer.round()
+
+    assert only(manager).ScheduledProcedureStepPriority == "MEDIUM"
+    assert states(deliverer, study) == [State.DELIVERED, State.DELIVERED]
+    assert "in progress" in said(deliverer, study)
+    assert deliverer.metrics.warnings.labels("ups")._value.get() == 1
+
+
+@pytest.mark.parametrize("final", ["COMPLETED", "CANCELED"])
+def test_a_raise_of_what_is_finished_is_a_new_workitem(spool: Spool, final: str):
+    study = a_study(spool, "ups", tag=Tag.NORMAL)
+    with ups_manager() as manager:
+        deliverer = a_deliverer(spool, manager.port)
+        deliverer.round()
+        (first,) = manager.workitems
+        manager.workitems[first].ProcedureStepState = final
+        raise_it(spool, study)
+        deliverer.round()
+        add_image(spool, a_radiograph(study), tag=Tag.NORMAL)  # and the next change finds the new one
+        settle(spool, study, "ups")
+        deliverer.round()
+
+    assert manager.asked == ["create", "set", "create", "set"]
+    second = next(uid for uid in manager.workitems if uid != first)
+    assert manager.workitems[second].ScheduledProcedureStepPriority == "HIGH"
+    assert len(manager.workitems) == 2
+    assert manager.workitems[first].ScheduledProcedureStepPriority == "MEDIUM"
+    replaced = manager.workitems[second].ReplacedProcedureStepSequence
+    assert [item.ReferencedSOPInstanceUID for item in replaced] == [first]
+
+
+def test_after_a_change_the_next_one_finds_the_first_workitem(spool: Spool):
+    study = a_study(spool, "ups", tag=Tag.NORMAL)
+    with ups_manager() as manager:
+        deliverer = a_deliverer(spool, manager.port)
+        for _ in range(3):
+            deliverer.round()
+            raise_it(spool, study)
+        deliverer.round()
+
+    assert manager.asked.count("create") == 1
+    assert len(only(manager).InputInformationSequence) == 4
+
+
+def test_an_answer_that_is_lost_makes_no_second_workitem(spool: Spool):
+    study = a_study(spool, "ups")
+    with ups_manager(abort=True) as manager:
+        deliverer = a_deliverer(spool, manager.port)
+        deliverer.round()
+        assert states(deliverer, study) == [State.WAITING]
+        manager.abort = False
+        deliverer.now.at += 3600  # type: ignore[attr-defined]
+        deliverer.round()
+
+    assert manager.asked == ["create", "create", "get"]
+    assert states(deliverer, study) == [State.DELIVERED]
+    assert said(deliverer, study) == "it has the workitem already, the same, 0x0111"
+
+
+def test_a_duplicate_that_differs_is_delivered_and_said(spool: Spool):
+    study = a_study(spool, "ups")
+    with ups_manager(abort=True) as manager:
+        deliverer = a_deliverer(spool, manager.port)
+        deliverer.round()
+        manager.abort = False
+        only(manager).ScheduledProcedureStepPriority = "LOW"
+        deliverer.now.at += 3600  # type: ignore[attr-defined]
+        deliverer.round()
+
+    assert states(deliverer, study) == [State.DELIVERED]
+    assert "another ScheduledProcedureStepPriority" in said(deliverer, study)
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        (0x0106, State.DEAD),
+        (0xC309, State.DEAD),
+        (0x0122, State.DEAD),
+        (0x0110, State.WAITING),
+        (0xB300, State.DELIVERED),
+    ],
+)
+def test_what_a_status_means(spool: Spool, status: int, state: State):
+    study = a_study(spool, "ups")
+    with ups_manager(create_status=status) as manager:
+        deliverer = a_deliverer(spool, manager.port)
+        deliverer.round()
+
+    assert states(deliverer, study) == [state]
+    assert f"0x{status:04X}" in said(deliverer, study)
+
+
+def test_a_manager_without_the_pull_class_gets_no_raise_and_that_is_visible(spool: Spool):
+    study = a_study(spool, "ups", tag=Tag.NORMAL)
+    with ups_manager([PUSH]) as manager:
+        deliverer = a_deliverer(spool, manager.port)
+        deliverer.round()
+        raise_it(spool, study)
+        deliverer.round()
+
+    assert states(deliverer, study) == [State.DELIVERED, State.DEAD]
+    assert "takes no Unified Procedure Step - Pull" in said(deliverer, study)
+
+
+def test_a_manager_that_takes_nothing_of_ours(spool: Spool):
+    study = a_study(spool, "ups")
+    with ups_manager([]) as manager:
+        deliverer = a_deliverer(spool, manager.port)
+        deliverer.round()
+
+    assert states(deliverer, study) == [State.DEAD]
+
+
+def test_a_silent_manager_is_left_alone_and_everything_is_kept(spool: Spool):
+    study = a_study(spool, "ups")
+    with silent_port() as port:
+        deliverer = a_deliverer(spool, port, timeout_s=1.0)
+        deliverer.round()
+
+    assert states(deliverer, study) == [State.WAITING]
+    assert deliverer.outbox.pause("ups")[0] == 1
+
+
+def test_trying_a_manager_says_what_it_takes():
+    with ups_manager([PUSH]) as manager:
+        values = {"name": "ups", "host": "127.0.0.1", "port": manager.port, "called_ae_title": "MANAGER"}
+        lines = channel_of(UPSDestination(**values)).check()
+
+    assert any("Push" in line and "accepted" in line for line in lines)
+    assert any("Pull" in line and "REJECTED" in line for line in lines)
+    assert manager.asked == []
+
+
+def test_the_bytes_in_the_outbox_are_a_dicom_file(spool: Spool):
+    study = a_study(spool, "ups")
+    deliverer = a_deliverer(spool, 1)
+    deliverer.build()
+    (item,) = deliverer.outbox.waiting("ups")
+
+    dataset = dcmread(BytesIO(deliverer.outbox.payload(item)))
+
+    assert (dataset.SOPClassUID, dataset.StudyInstanceUID) == (PUSH, study)
+    assert dataset.SOPInstanceUID == deliverer.outbox.records(study)[0].identity["workitems"]

@@ -1,0 +1,295 @@
+"""UPS-RS over real sockets: what a worklist client finds, claims, completes, cancels, and what it is refused."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
+
+from tests.channels.studies import a_radiograph, a_study, add_image, settle
+from tests.redis_server import RedisServer
+from tests.waiting import wait_for
+from triage.channels.ups_workitem import code
+from triage.decision import Tag
+from triage.records import decision_from
+from triage.spool import Spool
+from triage.web import api, ups
+from triage.web.app import client, configuration, create_app, known_hosts, listen
+from triage.workitems import Workitems, read_state, workitem_uid
+from triage.worklist import Worklist
+
+JSON = "application/dicom+json"
+
+
+@contextmanager
+def service(redis: RedisServer, spool: Spool) -> Iterator[httpx.Client]:
+    """The service, with all studies of the spool on the worklist, and a client."""
+    listening = listen("127.0.0.1", 0)
+    with listening, client(redis.url, 5.0) as connection:
+        worklist = Worklist(connection)
+        worklist.put_all(decision_from(each) for each in spool.decisions())
+        worklist.mark_built()
+        sources = api.Sources(spool, connection, worklist, 0.0, time.time)
+        routes = ups.routes(sources, Workitems(spool, "CXR triage", low=False))
+        server = uvicorn.Server(configuration(create_app(sources, known_hosts("127.0.0.1"), routes)))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            wait_for(lambda: server.started, "the web server")
+            address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+            with httpx.Client(base_url=address, trust_env=False, timeout=30, headers={"Accept": JSON}) as asking:
+                yield asking
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def data_sets(answer: httpx.Response) -> list[Dataset]:
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].startswith(JSON)
+    return [Dataset.from_json(each) for each in answer.json()]
+
+
+def studies(answer: httpx.Response) -> list[str]:
+    return [each.StudyInstanceUID for each in data_sets(answer)]
+
+
+def retrieve(ask: httpx.Client, uid: str) -> Dataset:
+    (found,) = data_sets(ask.get(f"/workitems/{uid}"))
+    return found
+
+
+def state(ask: httpx.Client, uid: str, wanted: str | None, transaction: str | None) -> httpx.Response:
+    content: dict[str, Any] = {}
+    if wanted:
+        content["00741000"] = {"vr": "CS", "Value": [wanted]}
+    if transaction:
+        content["00081195"] = {"vr": "UI", "Value": [transaction]}
+    return ask.put(f"/workitems/{uid}/state", json=content, headers={"Content-Type": JSON})
+
+
+def update(ask: httpx.Client, uid: str, content: Dataset) -> httpx.Response:
+    return ask.post(f"/workitems/{uid}", json=[content.to_json_dict()], headers={"Content-Type": JSON})
+
+
+def cancel(ask: httpx.Client, uid: str) -> httpx.Response:
+    return ask.post(f"/workitems/{uid}/cancelrequest", headers={"Content-Type": JSON})
+
+
+def performed(transaction: str) -> Dataset:
+    """What a reader's system sets before it completes a workitem."""
+    item = Dataset()
+    item.PerformedStationNameCodeSequence = [code("ROOM1", "L", "Reading room 1")]
+    item.PerformedWorkitemCodeSequence = [code("110005", "DCM", "Interpretation")]
+    item.PerformedProcedureStepStartDateTime = "20260301081500+0000"
+    item.PerformedProcedureStepEndDateTime = "20260301081700+0000"
+    item.OutputInformationSequence = []
+    content = Dataset()
+    content.UnifiedProcedureStepPerformedProcedureSequence = [item]
+    content.TransactionUID = transaction
+    return content
+
+
+def warned(answer: httpx.Response, text: str) -> bool:
+    return answer.headers.get("warning") == f"299 cxr-triage: {text}"
+
+
+def test_a_search_returns_the_reading_order_in_pages(redis_server: RedisServer, spool: Spool):
+    normal, abnormal, later = (a_study(spool, tag=tag) for tag in (Tag.NORMAL, Tag.ABNORMAL, Tag.NORMAL))
+    with service(redis_server, spool) as ask:
+        assert studies(ask.get("/workitems")) == [abnormal, normal, later]
+        first = ask.get("/workitems", params={"limit": 2})
+        assert studies(first) == [abnormal, normal]
+        assert "Additional results can be requested" in first.headers["warning"]
+        assert studies(ask.get("/workitems", params={"limit": 2, "offset": 2})) == [later]
+        assert ask.get("/workitems", params={"offset": 3}).status_code == 204
+        top = data_sets(ask.get("/workitems", params={"limit": 1}))[0]
+
+    assert (top.ScheduledProcedureStepPriority, top.ProcedureStepState) == ("HIGH", "SCHEDULED")
+    assert (top.WorklistLabel, top.SOPClassUID) == ("CXR triage", "1.2.840.10008.5.1.4.34.6.1")
+    assert top.InputInformationSequence[0].StudyInstanceUID == abnormal
+    assert top.ScheduledWorkitemCodeSequence[0].CodeValue == "110005"
+
+
+def test_a_search_matches_the_usual_keys(redis_server: RedisServer, spool: Spool):
+    one = a_study(spool, attributes={"PatientName": "ROE^[R.]", "PatientID": "P-2", "AccessionNumber": "ACC-2"})
+    other = a_study(spool, tag=Tag.NORMAL)
+    with service(redis_server, spool) as ask:
+        for key, value in {
+            "ScheduledProcedureStepPriority": "HIGH",
+            "00741200": "HIGH",
+            "PatientID": "P-2",
+            "PatientName": "roe^[*",
+            "StudyInstanceUID": one,
+            "ReferencedRequestSequence.AccessionNumber": "ACC-2",
+            "0040A370.00080050": "A?C*2",
+            "SOPInstanceUID": workitem_uid(one, 1),
+        }.items():
+            assert studies(ask.get("/workitems", params={key: value})) == [one], key
+        assert studies(ask.get("/workitems", params={"PatientName": "DOE*"})) == [other]
+        assert studies(ask.get("/workitems", params={"ProcedureStepState": "SCHEDULED", "offset": 1})) == [other]
+        assert ask.get("/workitems", params={"PatientID": "nobody"}).status_code == 204
+        assert studies(ask.get("/workitems", params={"ScheduledProcedureStepStartDateTime": "20200101-"})) == [
+            one,
+            other,
+        ]
+        assert ask.get("/workitems", params={"ScheduledProcedureStepStartDateTime": "-20200101"}).status_code == 204
+        for nonsense in ({"Colour": "red"}, {"limit": "0"}, {"offset": "-1"}, {"00101010": "050Y"}):
+            assert ask.get("/workitems", params=nonsense).status_code == 400
+        assert ask.get("/workitems", headers={"Accept": "multipart/related"}).status_code == 406
+
+
+def test_a_workitem_is_claimed_performed_and_completed(redis_server: RedisServer, spool: Spool):
+    study = a_study(spool)
+    uid, transaction = workitem_uid(study, 1), str(generate_uid())
+    with service(redis_server, spool) as ask:
+        assert state(ask, uid, "IN PROGRESS", transaction).status_code == 200
+        claimed = retrieve(ask, uid)
+        refused = state(ask, uid, "COMPLETED", transaction)
+        assert refused.status_code == 409, "the final state requirements are not met"
+        assert update(ask, uid, performed(transaction)).status_code == 200
+        assert state(ask, uid, "COMPLETED", transaction).status_code == 200
+        again = state(ask, uid, "COMPLETED", transaction)
+        found = studies(ask.get("/workitems", params={"ProcedureStepState": "COMPLETED"}))
+    with service(redis_server, spool) as ask:  # started anew
+        completed = retrieve(ask, uid)
+
+    assert claimed.ProcedureStepState == "IN PROGRESS"
+    assert "TransactionUID" not in claimed
+    assert (again.status_code, warned(again, "The UPS is already in the requested state of COMPLETED.")) == (200, True)
+    assert (found, completed.ProcedureStepState) == ([study], "COMPLETED")
+    assert len(completed.UnifiedProcedureStepPerformedProcedureSequence) == 1
+
+
+def test_what_a_change_of_state_is_refused_with(redis_server: RedisServer, spool: Spool):
+    uid, mine, other = workitem_uid(a_study(spool), 1), str(generate_uid()), str(generate_uid())
+    inconsistent = "The submitted request is inconsistent with the state of the UPS Instance."
+    with service(redis_server, spool) as ask:
+
+        def refused(wanted: str | None, transaction: str | None, status: int, text: str) -> None:
+            answer = state(ask, uid, wanted, transaction)
+            assert (answer.status_code, warned(answer, text)) == (status, True), (wanted, answer.text)
+
+        refused("IN PROGRESS", None, 400, "The Transaction UID is missing.")
+        refused("SCHEDULED", mine, 400, inconsistent)
+        refused(None, mine, 400, inconsistent)
+        refused("COMPLETED", mine, 409, inconsistent)
+        refused("CANCELED", mine, 409, inconsistent)
+        assert state(ask, uid, "IN PROGRESS", mine).status_code == 200
+        refused("IN PROGRESS", other, 409, inconsistent)
+        refused("COMPLETED", other, 400, "The Transaction UID is incorrect.")
+        refused("CANCELED", other, 400, "The Transaction UID is incorrect.")
+        assert state(ask, uid, "CANCELED", mine).status_code == 200
+        refused("IN PROGRESS", mine, 409, inconsistent)
+        refused("COMPLETED", mine, 409, inconsistent)
+        again = state(ask, uid, "CANCELED", mine)
+        assert warned(again, "The UPS is already in the requested state of CANCELED.")
+        assert state(ask, "1.2.3", "IN PROGRESS", mine).status_code == 404
+        assert ask.get("/workitems/1.2.3").status_code == 404
+        (progress,) = retrieve(ask, uid).ProcedureStepProgressInformationSequence
+
+    assert progress.ProcedureStepCancellationDateTime
+    assert progress.ProcedureStepDiscontinuationReasonCodeSequence[0].CodeValue == "110513"
+
+
+def test_of_two_who_claim_at_once_one_gets_it(redis_server: RedisServer, spool: Spool):
+    study = a_study(spool)
+    uid = workitem_uid(study, 1)
+    answers: dict[str, int] = {}
+    with service(redis_server, spool) as ask:
+
+        def claim(transaction: str) -> None:
+            answers[transaction] = state(ask, uid, "IN PROGRESS", transaction).status_code
+
+        threads = [threading.Thread(target=claim, args=(f"1.2.{number}",)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert sorted(answers.values()) == [200, *[409] * 7]
+    assert answers[read_state(spool, study).transaction_uid] == 200
+
+
+def test_an_update_needs_the_owner_and_changes_only_what_is_theirs(redis_server: RedisServer, spool: Spool):
+    uid, mine = workitem_uid(a_study(spool), 1), str(generate_uid())
+    priority, progress = Dataset(), Dataset()
+    priority.ScheduledProcedureStepPriority = "LOW"
+    progress.ExpectedCompletionDateTime = "20260301090000+0000"
+    with service(redis_server, spool) as ask:
+        answer = update(ask, uid, priority)
+        assert (answer.status_code, warned(answer, "Requested optional Attributes are not supported.")) == (200, True)
+        assert update(ask, uid, progress).status_code == 200
+        assert update(ask, uid, performed(mine)).status_code == 409
+        state(ask, uid, "IN PROGRESS", mine)
+        assert warned(update(ask, uid, progress), "The Transaction UID is missing.")
+        assert warned(update(ask, uid, performed("1.2.3")), "The Transaction UID is incorrect.")
+        in_address = ask.post(f"/workitems/{uid}?{mine}", json=progress.to_json_dict(), headers={"Content-Type": JSON})
+        assert in_address.status_code == 200
+        with_state = performed(mine)
+        with_state.ProcedureStepState = "COMPLETED"
+        assert update(ask, uid, with_state).status_code == 400
+        state(ask, uid, "CANCELED", mine)
+        assert update(ask, uid, performed(mine)).status_code == 400
+        found = retrieve(ask, uid)
+
+    assert found.ScheduledProcedureStepPriority == "HIGH"
+    assert found.ExpectedCompletionDateTime == "20260301090000+0000"
+
+
+def test_a_request_to_cancel(redis_server: RedisServer, spool: Spool):
+    waiting, claimed = workitem_uid(a_study(spool), 1), workitem_uid(a_study(spool), 1)
+    with service(redis_server, spool) as ask:
+        assert cancel(ask, waiting).status_code == 202
+        assert retrieve(ask, waiting).ProcedureStepState == "CANCELED"
+        again = cancel(ask, waiting)
+        assert (again.status_code, warned(again, "The UPS is already in the requested state of CANCELED.")) == (
+            202,
+            True,
+        )
+        state(ask, claimed, "IN PROGRESS", "1.2.3")
+        refused = cancel(ask, claimed)
+        assert (refused.status_code, warned(refused, "The performer cannot be contacted.")) == (409, True)
+        update(ask, claimed, performed("1.2.3"))
+        state(ask, claimed, "COMPLETED", "1.2.3")
+        assert cancel(ask, claimed).status_code == 409
+        assert cancel(ask, "1.2.3").status_code == 404
+
+
+def test_a_raise_after_the_end_is_a_new_workitem_and_the_old_one_stays(redis_server: RedisServer, spool: Spool):
+    study = a_study(spool, tag=Tag.NORMAL)
+    first, second = workitem_uid(study, 1), workitem_uid(study, 2)
+    with service(redis_server, spool) as ask:
+        cancel(ask, first)
+        assert ask.get(f"/workitems/{second}").status_code == 404
+        add_image(spool, a_radiograph(study), tag=Tag.ABNORMAL, probability=0.9)
+        settle(spool, study)
+        (found,) = data_sets(ask.get("/workitems"))
+        assert (found.SOPInstanceUID, found.ProcedureStepState) == (second, "SCHEDULED")
+        assert found.ScheduledProcedureStepPriority == "HIGH"
+        assert state(ask, second, "IN PROGRESS", "1.2.3").status_code == 200
+        assert state(ask, first, "IN PROGRESS", "1.2.3").status_code == 409
+        assert retrieve(ask, first).ProcedureStepState == "CANCELED"
+        assert retrieve(ask, second).ProcedureStepState == "IN PROGRESS"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"nonsense", b"[]", b"[{}, {}]", b"7", b'{"00741000": 1}', b'{"x": {}}', b"[" * 9000]
+)
+def test_nonsense_is_a_bad_request(redis_server: RedisServer, spool: Spool, body: bytes):
+    study = a_study(spool)
+    with service(redis_server, spool) as ask:
+        path = f"/workitems/{workitem_uid(study, 1)}"
+        assert ask.put(f"{path}/state", content=body, headers={"Content-Type": JSON}).status_code == 400
+        assert ask.put(f"{path}/state", content=body, headers={"Content-Type": "text/plain"}).status_code == 415
+        assert ask.post(path, content=b" " * 1100000, headers={"Content-Type": JSON}).status_code == 413
+
+    assert read_state(spool, study).state == "SCHEDULED"

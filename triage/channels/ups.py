@@ -1,0 +1,213 @@
+"""Workitems for a foreign UPS manager: N-CREATE under UPS Push, changes by N-SET under UPS Pull (PS3.4 annex CC)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+from pydicom import dcmread
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filewriter import dcmwrite
+from pydicom.tag import Tag
+from pydicom.uid import UID, ExplicitVRLittleEndian
+from pynetdicom.association import Association
+
+from triage.channels import dicom_store
+from triage.channels.base import Built, Fate, Outcome, Send, Study
+from triage.channels.ups_workitem import UPS_PUSH, priority_of, reference, workitem
+from triage.dx import uid_of
+from triage.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+ENCODER_VERSION = "1"
+UPS_PULL = "1.2.840.10008.5.1.4.34.6.3"
+_CHANGED = (  # what we tell of a workitem that is there; all may be set while it is SCHEDULED (Table CC.2.5-3)
+    "SpecificCharacterSet",
+    "ScheduledProcedureStepPriority",
+    "CommentsOnTheScheduledProcedureStep",
+    "InputInformationSequence",
+)
+_IN_THE_COMMAND = ("SOPClassUID", "SOPInstanceUID")
+_COMPARED = ("ScheduledProcedureStepPriority", "StudyInstanceUID", "PatientID")
+_WRITTEN = {0x0000: "", 0x0001: "warning: ", 0xB300: "warning: ", 0xB305: "warning: ", 0x0107: "warning: "}
+_DUPLICATE = 0x0111
+_UNKNOWN = (0xC307, 0x0112)
+_FINAL = 0xC300
+_OWNED = 0xC301
+_LATER = (0x0110, 0x0213, 0xA700)  # processing failure, resource limitation, out of resources
+_MEANINGS = {
+    0x0105: "it knows no such attribute",
+    0x0106: "an attribute's value is not valid",
+    0x0120: "it misses an attribute",
+    0x0121: "it misses an attribute's value",
+    0x0122: "it does not support the SOP class",
+    0x0124: "it does not let us",
+    0xC302: "the workitem is already in progress",
+    0xC309: "a workitem has to be created as SCHEDULED",
+}
+
+
+@dataclass(frozen=True)
+class UPSChannel:
+    """Workitems for one UPS manager."""
+
+    peer: dicom_store.Peer
+    worklist_label: str
+    low: bool = False
+    retrieve_ae_title: str = ""
+
+    @property
+    def encoder(self) -> str:
+        return f"ups {ENCODER_VERSION} {self.worklist_label} {self.low} {self.retrieve_ae_title}"
+
+    def wants(self, study: Study) -> bool:
+        return not study.shadow_only and not study.decision.prior
+
+    def says(self, study: Study) -> list[Any]:
+        inputs = sorted({image.assessment.sop_instance_uid for image in study.images})
+        return [priority_of(study.decision.priority, self.low), study.decision.tag, inputs]
+
+    def build(self, study: Study) -> Built:
+        """A workitem to create. An update names those that may stand for the study, newest first, as replaced.
+
+        Which of them the manager has is known only when it is sent: an update changes the one that is there, and
+        becomes a workitem of its own where that one is finished.
+        """
+        made = workitem(study, self.worklist_label, low=self.low, retrieve_ae_title=self.retrieve_ae_title)
+        made.SOPClassUID = UPS_PUSH
+        made.SOPInstanceUID = uid_of("ups", study.revision)
+        earlier = study.before.identity["workitems"].split() if study.before else []
+        if earlier:
+            made.ReplacedProcedureStepSequence = [reference(UPS_PUSH, uid) for uid in earlier]
+        return Built(_encoded(made), {"workitems": " ".join([str(made.SOPInstanceUID), *earlier])})
+
+    @contextmanager
+    def connect(self) -> Iterator[Send]:
+        with dicom_store.associated(self.peer, (UPS_PUSH, UPS_PULL)) as association:
+            yield lambda payload: send(association, payload)
+
+    def check(self) -> list[str]:
+        lines = dicom_store.check(self.peer, (UPS_PUSH, UPS_PULL))
+        return [
+            *lines,
+            "New workitems need the Push class, changes of one that is there (a late raise) the Pull class.",
+        ]
+
+
+def send(association: Association, payload: bytes) -> Outcome:
+    """Create the workitem in ``payload``, or change the earlier one that the manager has; what came of it."""
+    dataset = dcmread(BytesIO(payload))
+    try:
+        for earlier in dataset.get("ReplacedProcedureStepSequence", []):
+            outcome = _change(association, dataset, str(earlier.ReferencedSOPInstanceUID))
+            if outcome is not None:
+                return outcome
+        return _create(association, dataset)
+    except _LostError as error:
+        if association.is_established:
+            association.abort()
+        return Outcome(Fate.RETRY, str(error), lost=True)
+    except _RejectedError as error:
+        return Outcome(Fate.DEAD, str(error))
+
+
+class _LostError(Exception):
+    """The association is gone, or nobody answers on it."""
+
+
+class _RejectedError(Exception):
+    """The manager did not take the presentation context that this needs."""
+
+
+def _create(association: Association, dataset: Dataset) -> Outcome:
+    uid = UID(str(dataset.SOPInstanceUID))
+    content = Dataset({element.tag: element for element in dataset if element.keyword not in _IN_THE_COMMAND})
+    status = _asked(association, UPS_PUSH, lambda: association.send_n_create(content, UID(UPS_PUSH), uid))[0]
+    if status == _DUPLICATE:
+        return _compare(association, dataset, uid)
+    return _of_status(status, "created")
+
+
+def _compare(association: Association, dataset: Dataset, uid: UID) -> Outcome:
+    """It has a workitem of that UID, which only we can have made: from an attempt whose answer was lost."""
+    status, there = _get(association, UPS_PUSH, uid, list(_COMPARED))
+    if status != 0x0000 or there is None:
+        return Outcome(Fate.DELIVERED, "warning: it has the workitem already, and does not show it, 0x0111")
+    differing = [keyword for keyword in _COMPARED if str(there.get(keyword, "")) != str(dataset.get(keyword) or "")]
+    if differing:
+        return Outcome(Fate.DELIVERED, f"warning: it has the workitem already, with another {', '.join(differing)}")
+    return Outcome(Fate.DELIVERED, "it has the workitem already, the same, 0x0111")
+
+
+def _change(association: Association, dataset: Dataset, earlier: str) -> Outcome | None:
+    """Change a workitem that is there and SCHEDULED, so without Transaction UID (PS3.4 CC.2.6.2).
+
+    None if a new one has to be made: the manager does not have it, or it is final.
+    """
+    uid = UID(earlier)
+    changes = Dataset({dataset[keyword].tag: dataset[keyword] for keyword in _CHANGED if keyword in dataset})
+    status = _asked(
+        association,
+        UPS_PULL,
+        lambda: association.send_n_set(changes, UID(UPS_PUSH), uid, meta_uid=UID(UPS_PULL)),
+    )[0]
+    if status in _UNKNOWN or status == _FINAL:
+        return None
+    if status == _OWNED:
+        return _owned(association, uid)
+    return _of_status(status, "changed")
+
+
+def _owned(association: Association, uid: UID) -> Outcome | None:
+    """Someone has claimed it: the radiologist has the study before them. None if it has been finished meanwhile."""
+    status, there = _get(association, UPS_PULL, uid, ["ProcedureStepState"])
+    if status == 0x0000 and there is not None and there.get("ProcedureStepState") in ("COMPLETED", "CANCELED"):
+        return None
+    return Outcome(
+        Fate.DELIVERED, "warning: it is in progress, so the change is recorded here and was not sent, 0xC301"
+    )
+
+
+def _get(association: Association, under: str, uid: UID, keywords: list[str]) -> tuple[int, Dataset | None]:
+    tags = [Tag(tag) for keyword in keywords if (tag := tag_for_keyword(keyword)) is not None]
+    return _asked(association, under, lambda: association.send_n_get(tags, UID(UPS_PUSH), uid, meta_uid=UID(under)))
+
+
+def _asked(association: Association, under: str, ask: Callable[[], Any]) -> tuple[int, Dataset | None]:
+    """The status and data set of an answer."""
+    if not association.is_established:
+        if association.rejected_contexts and not association.accepted_contexts:
+            raise _RejectedError(f"the manager takes no {UID(under).name}: it rejected the presentation context")
+        raise _LostError("the association was lost")
+    if not any(context.abstract_syntax == under for context in association.accepted_contexts):
+        raise _RejectedError(f"the manager takes no {UID(under).name}: it rejected the presentation context")
+    try:
+        status, dataset = ask()
+    except (RuntimeError, OSError) as error:
+        raise _LostError(f"the association was lost ({type(error).__name__})") from error
+    if "Status" not in status:
+        raise _LostError("no answer: the association was lost or the time is up")
+    return int(status.Status), dataset
+
+
+def _of_status(status: int, done: str) -> Outcome:
+    """What a status of N-CREATE or N-SET means (PS3.4 Tables CC.2.5-2 and CC.2.6-1, PS3.7 annex C)."""
+    if status in _WRITTEN:
+        return Outcome(Fate.DELIVERED, f"{_WRITTEN[status]}{done}, 0x{status:04X}")
+    fate = Fate.RETRY if status in _LATER or status not in _MEANINGS else Fate.DEAD
+    return Outcome(fate, f"refused, {_MEANINGS.get(status, 'no reason that we know')}, 0x{status:04X}")
+
+
+def _encoded(made: Dataset) -> bytes:
+    made.file_meta = FileMetaDataset()
+    made.file_meta.MediaStorageSOPClassUID = UID(UPS_PUSH)
+    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    made.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    buffer = BytesIO()
+    dcmwrite(buffer, made, enforce_file_format=True)
+    return buffer.getvalue()
