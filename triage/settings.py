@@ -164,6 +164,12 @@ class WorklistSettings(Section):
     waiting_cap_s: float = Field(
         0.0, ge=0, description="Seconds of waiting after which a study comes before all others; 0 is no cap."
     )
+    expire_after_days: float = Field(
+        0.0,
+        ge=0,
+        description="Days after receipt from which a study is listed no longer, read or not; 0: only what was read "
+        "leaves the list.",
+    )
 
 
 class WebSettings(Section):

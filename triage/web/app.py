@@ -26,8 +26,9 @@ from triage.errors import StartError
 from triage.metrics import create
 from triage.settings import WebSettings
 from triage.spool import Spool
-from triage.web import api, pages
-from triage.web.middleware import LOOPBACK, SECURITY_HEADERS, KnownHosts, Measured, SecurityHeaders
+from triage.web import api, changes, operations, pages, session, static, studies
+from triage.web.access import LOCAL
+from triage.web.middleware import LOOPBACK, Identified, KnownHosts, Measured, SameOrigin, SecurityHeaders
 from triage.worklist import Worklist
 
 logger = logging.getLogger(__name__)
@@ -36,15 +37,28 @@ _GRACE_S = 10
 _CONNECTIONS = 500
 
 
-def run(settings: WebSettings, *, waiting_cap_s: float, spool: Spool, redis_url: str, redis_timeout_s: float) -> None:
+def run(
+    settings: WebSettings,
+    *,
+    waiting_cap_s: float,
+    spool: Spool,
+    redis_url: str,
+    redis_timeout_s: float,
+    expire_after_s: float = 0.0,
+) -> None:
     """Serve until SIGTERM or SIGINT. Raises StartError if the port cannot be had."""
     listening = listen(settings.host, settings.port)
     with client(redis_url, redis_timeout_s) as redis, listening:
-        sources = api.Sources(spool, redis, Worklist(redis), waiting_cap_s, time.time)
-        server = uvicorn.Server(configuration(create_app(sources, hosts=known_hosts(settings.host))))
+        sources = api.Sources(spool, redis, Worklist(redis), waiting_cap_s, time.time, expire_after_s)
+        app = create_app(sources, hosts=known_hosts(settings.host))
+        server = uvicorn.Server(configuration(app))
+        app.state.ending = lambda: server.should_exit  # what streams ends with it, instead of holding it up
         logger.info("web: http://%s:%d", settings.host, listening.getsockname()[1])
-        with ends_quietly(server):
-            server.run(sockets=[listening])
+        try:
+            with ends_quietly(server):
+                server.run(sockets=[listening])
+        finally:
+            sources.pictures.close()
         logger.info("web: stopped")
 
 
@@ -53,11 +67,21 @@ def create_app(sources: api.Sources, hosts: frozenset[str]) -> Starlette:
     registry = CollectorRegistry()
     metrics = create(registry)
     return Starlette(
-        routes=[*pages.routes(), *api.routes(sources), *_monitoring(registry, sources.redis)],
+        routes=[
+            *pages.routes(),
+            *api.routes(sources),
+            *studies.routes(sources, lambda *_: None),
+            *operations.routes(sources),
+            *session.routes("off"),
+            changes.route(changes.Changes(sources.worklist)),
+            *_monitoring(registry, sources.redis),
+        ],
         middleware=[
-            Middleware(SecurityHeaders),
+            Middleware(SecurityHeaders, headers=static.PAGE_HEADERS),
             Middleware(Measured, metrics=metrics),
             Middleware(KnownHosts, hosts=hosts),
+            Middleware(SameOrigin),
+            Middleware(Identified, identify=lambda scope: LOCAL),
         ],
         exception_handlers={HTTPException: _http_error, Exception: _internal_error},
     )
@@ -130,7 +154,7 @@ def _internal_error(request: Request, error: Exception) -> JSONResponse:
     # Starlette raises the error again behind this answer, and uvicorn logs it.
     # That is outside our middleware, so the headers are put on here.
     answer = api.problem(500, "internal error: see the log of the web process")
-    answer.headers.update(SECURITY_HEADERS)
+    answer.headers.update(static.PAGE_HEADERS)
     return answer
 
 
