@@ -19,17 +19,18 @@ from triage.reasons import Reason
 from triage.records import to_record
 from triage.spool import Spool
 from triage.web import api
-from triage.web.app import client, configuration, create_app, known_hosts, listen
+from triage.web.app import client, configuration, create_app, listen
+from triage.web.middleware import LOOPBACK
 from triage.worklist import Worklist
 
 
 @contextmanager
-def served(redis: RedisServer, spool: Spool) -> Iterator[tuple[str, api.Sources]]:
+def served(redis: RedisServer, spool: Spool, hosts: frozenset[str] = LOOPBACK) -> Iterator[tuple[str, api.Sources]]:
     """The address of the page, and what it answers from."""
     listening = listen("127.0.0.1", 0)
     with listening, client(redis.url, 5.0) as connection:
         sources = api.Sources(spool, connection, Worklist(connection), 0.0, time.time)
-        app = create_app(sources, known_hosts("127.0.0.1"))
+        app = create_app(sources, hosts)
         server = uvicorn.Server(configuration(app))
         app.state.ending = lambda: server.should_exit
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -175,8 +175,12 @@ class WorklistSettings(Section):
 class WebSettings(Section):
     """The HTTP side."""
 
-    host: str = Field("127.0.0.1", description="Address to listen on; there is no sign-in yet, so keep it on loopback.")
-    port: Port = Field(8080, description="HTTP port of the worklist API, health and metrics.")
+    host: str = Field(
+        "127.0.0.1",
+        description="Address to listen on. There is no sign-in yet, so keep it on loopback: on any other address the "
+        "list is shown, and no patient's data, and nothing can be changed.",
+    )
+    port: Port = Field(8080, description="HTTP port of the worklist page, its API, health and metrics.")
 
 
 class SweepSettings(Section):

@@ -24,15 +24,19 @@ class User:
     role: Role
 
 
+NOBODY = (
+    "patients' data are shown, and anything is changed, on loopback only, because there is no sign-in yet: set "
+    "web.host to 127.0.0.1 and use the page on this machine or through a tunnel"
+)
 LOCAL = User("local", Role.ADMIN)
-"""Whoever sits at this machine, where there is no sign-in."""
+"""Whoever sits at this machine."""
 
 
 def user_of(request: Request) -> User:
-    """Who asks; HTTPException 401 if nobody has signed in."""
+    """Who asks; HTTPException 403 where that is not known: off loopback, as there is no sign-in yet."""
     user = request.scope.get("triage.user")
     if user is None:
-        raise HTTPException(401, "sign in first")
+        raise HTTPException(403, NOBODY)
     assert isinstance(user, User)
     return user
 

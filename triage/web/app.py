@@ -26,7 +26,7 @@ from triage.errors import StartError
 from triage.metrics import create
 from triage.settings import WebSettings
 from triage.spool import Spool
-from triage.web import api, changes, operations, pages, session, static, studies
+from triage.web import api, changes, operations, pages, static, studies
 from triage.web.access import LOCAL
 from triage.web.middleware import LOOPBACK, Identified, KnownHosts, Measured, SameOrigin, SecurityHeaders
 from triage.worklist import Worklist
@@ -70,9 +70,8 @@ def create_app(sources: api.Sources, hosts: frozenset[str]) -> Starlette:
         routes=[
             *pages.routes(),
             *api.routes(sources),
-            *studies.routes(sources, lambda *_: None),
+            *studies.routes(sources),
             *operations.routes(sources),
-            *session.routes("off"),
             changes.route(changes.Changes(sources.worklist)),
             *_monitoring(registry, sources.redis),
         ],
@@ -81,7 +80,7 @@ def create_app(sources: api.Sources, hosts: frozenset[str]) -> Starlette:
             Middleware(Measured, metrics=metrics),
             Middleware(KnownHosts, hosts=hosts),
             Middleware(SameOrigin),
-            Middleware(Identified, identify=lambda scope: LOCAL),
+            Middleware(Identified, identify=lambda scope: LOCAL if hosts == LOOPBACK else None),
         ],
         exception_handlers={HTTPException: _http_error, Exception: _internal_error},
     )

@@ -17,7 +17,6 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from triage.web.access import user_of
 from triage.web.middleware import STREAM
 from triage.worklist import Worklist
 
@@ -53,7 +52,6 @@ def route(changes: Changes) -> Route:
     """The stream's address."""
 
     async def stream(request: Request) -> Response:
-        user_of(request)
         ending: Callable[[], bool] = getattr(request.app.state, "ending", lambda: False)
         return StreamingResponse(_events(changes, ending), media_type="text/event-stream")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -28,9 +27,6 @@ from triage.trace import ObjectTrace, StudyTrace, gather
 from triage.web.access import require_admin, user_of
 from triage.web.api import Sources, entry, iso_utc
 from triage.web.pictures import as_answer
-
-Audited = Callable[[Request, str, str, str], None]
-"""Notes a look at a study: the request, the Study Instance UID, the Patient ID and what was looked at."""
 
 _LARGEST_BODY = 4096
 Model = TypeVar("Model", bound=BaseModel)
@@ -60,12 +56,12 @@ class Key(BaseModel):
     key: str
 
 
-def routes(sources: Sources, audited: Audited) -> list[Route]:
+def routes(sources: Sources) -> list[Route]:
     """The addresses of single studies."""
     study = "/api/studies/{study_instance_uid}"
     return [
-        Route(study, partial(_detail, sources, audited)),
-        Route(f"{study}/images/{{name}}", partial(_image, sources, audited)),
+        Route(study, partial(_detail, sources)),
+        Route(f"{study}/images/{{name}}", partial(_image, sources)),
         Route(f"{study}/reading", partial(_mark_read, sources), methods=["POST"]),
         Route(f"{study}/label", partial(_label, sources), methods=["POST"]),
         Route("/api/requeue", partial(_requeue, sources), methods=["POST"]),
@@ -88,7 +84,7 @@ async def body(request: Request, model: type[Model]) -> Model:
         raise HTTPException(400, f"not what is expected here: {wrong}") from error
 
 
-def _detail(sources: Sources, audited: Audited, request: Request) -> Response:
+def _detail(sources: Sources, request: Request) -> Response:
     user = user_of(request)
     uid = request.path_params["study_instance_uid"]
     try:
@@ -98,7 +94,6 @@ def _detail(sources: Sources, audited: Audited, request: Request) -> Response:
     except LookupError as error:
         raise HTTPException(404, str(error)) from error
     header = _header(sources.spool, trace)
-    audited(request, uid, _text(header, "PatientID"), "study")
     acts = reading.steps(sources.spool, uid)
     return JSONResponse(described(trace, header, acts, user.name))
 
@@ -178,7 +173,7 @@ def _step(step: Step) -> dict[str, Any]:
     return {"act": step.act, "at": iso_utc(step.at), "who": step.who, "through": step.through, "label": step.label}
 
 
-async def _image(sources: Sources, audited: Audited, request: Request) -> Response:
+async def _image(sources: Sources, request: Request) -> Response:
     user_of(request)
     uid = request.path_params["study_instance_uid"]
     try:
@@ -188,8 +183,6 @@ async def _image(sources: Sources, audited: Audited, request: Request) -> Respon
     path = await run_in_threadpool(sources.spool.find, instance)
     if path is None:
         raise HTTPException(404, "this object is no longer kept")
-    # The look at the study was noted with the Patient ID; this one names the object.
-    await run_in_threadpool(audited, request, uid, "", instance.sop_instance_uid)
     return as_answer(await run_in_threadpool(sources.pictures.get, path))
 
 

@@ -20,7 +20,6 @@ async function run(doing) {
     await doing();
   } catch (error) {
     if (!(error instanceof server.Refused)) throw error;
-    if (error.status === 401) return; // the sign-in is on the screen
     again = () => run(doing);
     at("trouble-text").textContent = error.message;
     at("trouble").hidden = false;
@@ -227,44 +226,5 @@ function changed() {
 
 setInterval(() => shown === "operations" && !document.hidden && run(() => operations.refresh(run)), 5000);
 
-// Who asks.
-
-server.session.onMissing = () => {
-  source?.close();
-  if (!at("sign-in").open) at("sign-in").showModal();
-};
-
-at("sign-in").addEventListener("cancel", (event) => event.preventDefault());
-at("sign-in-form").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  at("sign-in-trouble").textContent = "";
-  try {
-    await server.post("/api/sign-in", { name: at("name").value, password: at("password").value });
-  } catch (error) {
-    if (!(error instanceof server.Refused)) throw error;
-    at("sign-in-trouble").textContent = error.message;
-    return;
-  } finally {
-    at("password").value = "";
-  }
-  at("sign-in").close();
-  begin();
-});
-at("leave").addEventListener("click", () =>
-  run(async () => {
-    await server.post("/api/sign-out", {});
-    location.assign("/"); // nothing of a patient stays on the screen
-  }),
-);
-
-async function begin() {
-  await run(async () => {
-    const me = await server.get("/api/me");
-    at("who").textContent = me.sign_in === "off" ? "" : `${me.name} (${me.role})`;
-    at("leave").hidden = me.sign_in !== "users";
-    watch();
-    await show();
-  });
-}
-
-begin();
+watch();
+show();

@@ -7,9 +7,6 @@ export class Refused extends Error {
   }
 }
 
-/** Called when the server wants to know who asks. */
-export const session = { onMissing: () => {} };
-
 export async function get(path) {
   return (await asked(path)).json();
 }
@@ -38,6 +35,5 @@ async function asked(path, options = {}) {
   });
   if (answer.ok) return answer;
   const said = await answer.json().catch(() => ({}));
-  if (answer.status === 401) session.onMissing();
   throw new Refused(answer.status, said.error || `The server answered ${answer.status}.`);
 }
