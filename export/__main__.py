@@ -23,6 +23,11 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The model folder, models/NAME.")
 @click.option("--card", type=FILE, help="What no measurement says. [default: export/cards/NAME.toml]")
 @click.option("--member", help="Ship one fold of a cross-validation: its number, or best (out of fold).")
+@click.option(
+    "--judge-by",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="RUN trained on everybody: the cross-validation of the same recipe, which says how good it is.",
+)
 @click.option("--calibrate-on", type=FILE, help="Patients that the run has not seen. [default: what it held out]")
 @click.option("--calibrate-split", "calibrate_splits", multiple=True, help="Only rows of this split of --calibrate-on.")
 @click.option("--calibration", type=click.Choice(["platt", "temperature", "none"]), default="platt", show_default=True)

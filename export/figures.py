@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from training.scores import Scored
-from training.statistics import auc, exact_interval, patient_bootstrap
 from triage.model.card import Interval, Performance
+from triage.validation.statistics import auc, exact_interval, patient_bootstrap
 
 BOOTSTRAP = "95 %, patient-clustered bootstrap, 2,000 rounds; covers the drawing of patients, not the training"
 EXACT = "95 %, exact binomial, images taken as independent"

@@ -75,18 +75,25 @@ class Shipped(nn.Module):
         return tuple(outputs)
 
     def _scores(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean logit (n,) and map (n, h, w); image and mirror image are one batch."""
+        shown = torch.cat([image, image.flip(3)]) if self.view.flips else image
         logits, maps = [], []
-        for member in self.networks:
-            for mirrored in (False, True)[: 1 + self.view.flips]:
-                shown = image.flip(3) if mirrored else image
-                if not self.has_map:
-                    logits.append(member(shown)[:, self.output])
-                    continue
-                logit, found = member.with_map(shown, self.output)
-                logits.append(logit)
-                maps.append(found.flip(2) if mirrored else found)
+        for network in self.networks:
+            if self.has_map:
+                logit, found = network.with_map(shown, self.output)
+                maps.append(self._unmirrored(found))
+            else:
+                logit = network(shown)[:, self.output]
+            logits.append(logit.reshape(1 + self.view.flips, -1).mean(0))
         logit = torch.stack(logits).mean(0)
         return logit, torch.stack(maps).mean(0) if maps else logit
+
+    def _unmirrored(self, maps: torch.Tensor) -> torch.Tensor:
+        if not self.view.flips:
+            return maps
+        plain, mirrored = maps.reshape(2, -1, *maps.shape[1:])
+        mean: torch.Tensor = (plain + mirrored.flip(2)) / 2
+        return mean
 
     def _distance(self, levels: torch.Tensor) -> torch.Tensor:
         thumbnail = torch.matmul(torch.matmul(self.averaging, levels[:, 0]), self.averaging.T).flatten(1)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from training.cohorts import Case, check_patients_apart
+from training.cohorts import Case
 from training.config import Config
 from training.devices import Process
 from training.distribution import COMPONENTS
@@ -84,10 +84,28 @@ def judge(run: Run, members: Members, process: Process, apart: Path | None, spli
     return Judged(scored, cases, "patients that the network did not see", _why_not_exact(run.config))
 
 
+def judge_by(run: Run, folds: Run) -> Judged:
+    """Out-of-fold scores of ``folds``, for a ``run`` that trained by the same recipe on all its patients.
+
+    What the cross-validation measured is the recipe; nobody is left to judge the one network that ships. Raises
+    TrainingError where the two runs are not of one recipe and one set of patients.
+    """
+    if folds.kind != "cross-validate":
+        raise TrainingError(f"{folds.folder} is no cross-validation: --judge-by is the one of the same recipe")
+    if folds.config.changed({"data.carve": run.config.data.carve}) != run.config:
+        raise TrainingError(f"{folds.folder} and {run.folder} are of different configurations")
+    if set(run.training_patients) != set(folds.training_patients):
+        raise TrainingError(f"{folds.folder} and {run.folder} were not trained on the same patients")
+    scored = Scored.read(folds.folder / PREDICTIONS)
+    how = "each image scored by a network of the same recipe that did not see its patient"
+    approximate = "what ships is one network that was trained on all of these patients, which nobody here can judge"
+    return Judged(scored, _cases_of(scored, folds.source.cases()), how, approximate)
+
+
 def _cases_of(scored: Scored, cases: Sequence[Case]) -> list[Case]:
     """The rows of scored images, in their order."""
-    by_image = {str(case.image): case for case in cases}
-    return [by_image[image] for image in scored.images]
+    by_image = {case.image.resolve(): case for case in cases}
+    return [by_image[Path(image).resolve()] for image in scored.images]
 
 
 def _of_one(folder: Path) -> Scored:
@@ -109,9 +127,9 @@ def apart_cases(run: Run, manifest: Path, splits: Sequence[str]) -> list[Case]:
     cases = [case for case in Source((manifest,)).cases() if not splits or case.split in splits]
     if not cases:
         raise TrainingError(f"{manifest} has no row in {list(splits)}")
-    seen = {*run.training_patients, *run.validation_patients}
-    known = [case for case in run.source.cases() if case.patient in seen]
-    check_patients_apart(known, cases)
+    for case in cases:
+        if case.patient in run.seen:
+            raise TrainingError(f"{case.origin}: its patient is in training too, and can calibrate nothing")
     return cases
 
 

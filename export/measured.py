@@ -14,9 +14,7 @@ from training.distribution import COMPONENTS, LIMIT_PERCENTILE, out_of_fold
 from training.run import Run
 from training.scores import Scored
 from triage.model.card import CalibrationFit, Distribution, OperatingPoint, Performance
-
-PUBLIC_COHORTS = ("nih", "rsna", "indiana", "wcmc")
-"""Cohorts whose owners publish the patients' identifiers: only these may be listed in a model folder."""
+from triage.validation.manifest import PUBLIC_COHORTS
 
 
 def operating_points(judged: Judged, about: Description) -> tuple[OperatingPoint, ...]:

@@ -14,8 +14,8 @@ import torch
 from export.graph import Shipped
 from training.images import Bytes, standardise, to_levels
 from training.predict import centre
-from training.statistics import auc, patient_bootstrap
 from triage.radiograph.preprocess import PreprocessSpec
+from triage.validation.statistics import auc, patient_bootstrap
 
 PARITY = 1e-4
 MOST_FLIPPED = 0.01

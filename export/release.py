@@ -13,7 +13,7 @@ from pathlib import Path
 from export import calibrate, figures, measured
 from export.description import Description
 from export.graph import Shipped, about_map, write
-from export.held_out import Chests, Judged, Members, chests_of, choose_members, judge
+from export.held_out import Chests, Judged, Members, chests_of, choose_members, judge, judge_by
 from export.parity import check_parity, check_refusals, check_variant, run_graph
 from export.variants import Variant, write_variant
 from training.devices import Process
@@ -45,6 +45,7 @@ class Options:
     """What the command line says. See ``python -m export --help``."""
 
     member: str | None = None
+    judge_by: Path | None = None
     calibrate_on: Path | None = None
     calibrate_splits: tuple[str, ...] = ()
     calibration: calibrate.Method = "platt"
@@ -63,7 +64,10 @@ def release(run: Run, about: Description, folder: Path, options: Options, proces
     target = _target(run, about)
     members = choose_members(run, options.member)
     networks = [load_network(member) for member in members.folders]
-    judged = judge(run, members, process, options.calibrate_on, options.calibrate_splits)
+    if options.judge_by is not None:
+        judged = judge_by(run, Run.open(options.judge_by))
+    else:
+        judged = judge(run, members, process, options.calibrate_on, options.calibrate_splits)
     if not figures.has_both_classes(judged.scored):
         raise TrainingError(f"{run.folder}: the held-out patients are all of one class, which measures nothing")
     chests = chests_of(run, options.chests)
@@ -79,7 +83,7 @@ def release(run: Run, about: Description, folder: Path, options: Options, proces
         if options.variant != "fp32":
             notes.append(_make_variant(staging / WEIGHTS, options, run, chests, judged, points, distribution.limit))
         tested = _tested(run, members, about, points, options, process)
-        patients = "".join(f"{patient}\n" for patient in measured.public_patients(run.training_patients))
+        patients = "".join(f"{patient}\n" for patient in measured.public_patients(run.learnt_from))
         (staging / PATIENTS).write_text(patients, encoding="utf-8")
         card = ModelCard(
             card_schema=SCHEMA,

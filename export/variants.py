@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from export.parity import batches
@@ -25,24 +26,25 @@ def write_variant(weights: Path, variant: Variant, images: Bytes, spec: Preproce
 
     ``images`` are training images (n, s, s), by which int8 learns the ranges of its activations.
     """
-    kept = _only_for_distance(onnx.load(weights))
     if variant == "fp16":
+        kept = _only_for_distance(onnx.load(weights))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of weights that round to the smallest half
             half = convert_float_to_float16(onnx.load(weights), keep_io_types=True, node_block_list=kept)
         onnx.save(half, weights)
         return
     with tempfile.TemporaryDirectory(dir=weights.parent) as folder:
-        quantised = Path(folder) / "int8.onnx"
+        prepared, quantised = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
+        quant_pre_process(str(weights), str(prepared), skip_symbolic_shape=True)
         quantize_static(
-            str(weights),
+            str(prepared),
             str(quantised),
             _Images(images, spec),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=kept,
+            nodes_to_exclude=_only_for_distance(onnx.load(prepared)),
         )
         quantised.replace(weights)
 

@@ -65,7 +65,11 @@ class Running:
 
 @contextmanager
 def running_listener(
-    spool: Spool, enqueue: Any = None, high_water: HighWater | None = None, **settings: Any
+    spool: Spool,
+    enqueue: Any = None,
+    high_water: HighWater | None = None,
+    validation: Spool | None = None,
+    **settings: Any,
 ) -> Iterator[Running]:
     """A listener on a free port of 127.0.0.1, stopped at the end."""
     registry = CollectorRegistry()
@@ -78,6 +82,7 @@ def running_listener(
         enqueue or run.enqueued.append,
         run.stop.is_set,
         run.ports.append,
+        validation,
     )
     thread = threading.Thread(target=listener.run, args=arguments)
     thread.start()

@@ -26,23 +26,24 @@ def write_model(
     bias: float = 0.0,
     negative_is_normal: bool = True,
     size: int = SIZE,
+    cam: bool = False,
     **changes: Any,
 ) -> ModelCard:
     """Write the model folder ``models/name``; its card. ``changes`` replace top-level values of the card.
 
     The logit is the mean of the model input plus ``bias``: 10 makes everything positive, -10 negative. The distance is
-    the input's mean square.
+    the input's mean square. ``cam`` adds an activation map: the input averaged over 8 x 8 cells.
     """
     folder = models / name
     folder.mkdir(parents=True)
-    onnx.save_model(_graph(size, bias), str(folder / WEIGHTS))
+    onnx.save_model(_graph(size, bias, cam), str(folder / WEIGHTS))
     record = _card(name, size, age_from, age_below, negative_is_normal)
     record["model_sha256"] = sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     (folder / CARD).write_text(json.dumps({**record, **changes}))
     return load_card(folder)
 
 
-def _graph(size: int, bias: float) -> onnx.ModelProto:
+def _graph(size: int, bias: float, cam: bool) -> onnx.ModelProto:
     nodes = [
         helper.make_node("ReduceMean", ["image", "axes"], ["mean"], keepdims=0),
         helper.make_node("Add", ["mean", "bias"], ["logit"]),
@@ -58,6 +59,10 @@ def _graph(size: int, bias: float) -> onnx.ModelProto:
     outputs = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in ("logit", "probability", "distance")
     ]
+    if cam:
+        cell = [size // 8, size // 8]
+        nodes.append(helper.make_node("AveragePool", ["image"], ["cam"], kernel_shape=cell, strides=cell))
+        outputs.append(helper.make_tensor_value_info("cam", TensorProto.FLOAT, ["n", 1, 8, 8]))
     graph = helper.make_graph(nodes, "tiny", inputs, outputs, constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
 

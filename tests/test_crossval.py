@@ -86,6 +86,27 @@ def test_patients_of_the_training_are_no_test(tmp_path: Path) -> None:
     assert looks_at(tmp_path / "cv") == []
 
 
+def test_patients_of_the_run_that_it_started_from_are_neither_test_nor_held_out(tmp_path: Path) -> None:
+    manifest, other = write_cohort(tmp_path, 48), write_cohort(tmp_path, 48, name="other")
+    run_folds(tmp_path, manifest, (0,))
+    earlier = f"run:{tmp_path / 'cv' / 'fold0'}"
+    later = QUICK.changed({"model.weights": earlier})
+    with pytest.raises(TrainingError, match="its patient was trained on in run:"):
+        cross_validate(later, Source((manifest,)), tmp_path / "same", tmp_path / "cache", CPU, (0,))
+    cross_validate(later, Source((other,)), tmp_path / "later", tmp_path / "cache", CPU, (0,))
+    run = Run.open(tmp_path / "later")
+    assert {patient.partition(":")[0] for patient in run.learnt_from} == {"cohort", "other"}
+    with pytest.raises(TrainingError, match="its patient was trained on"):
+        look(run, manifest, (), CPU, allowed=True)
+
+
+def test_another_cohorts_label_is_the_truth_of_a_test(tmp_path: Path) -> None:
+    manifest, other = write_cohort(tmp_path, 48), write_cohort(tmp_path, 8, name="other")
+    config = QUICK.changed({"targets": {"abnormal": {"source": "cohort"}}})
+    cross_validate(config, Source((manifest,)), tmp_path / "cv", tmp_path / "cache", CPU, (0,))
+    assert len(look(Run.open(tmp_path / "cv"), other, (), CPU, allowed=True).images) == 8
+
+
 def test_a_manifest_that_changed_is_noticed(tmp_path: Path) -> None:
     manifest = write_cohort(tmp_path, 48)
     run_folds(tmp_path, manifest, (0,))

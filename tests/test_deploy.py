@@ -90,7 +90,7 @@ def test_every_alert_is_tested_and_says_what_it_means_and_what_to_do():
             continue
         assert rule["alert"] in tested
         assert rule["labels"]["severity"] in {"page", "ticket"}
-        assert rule["annotations"].keys() == {"summary", "action"}
+        assert rule["annotations"].keys() == {"summary", "action", "runbook"}
 
 
 def test_every_figure_that_is_asked_for_exists():

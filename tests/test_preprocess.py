@@ -188,7 +188,7 @@ def test_what_training_caches_is_this_rounded_to_256_levels(tmp_path: Path) -> N
     spec = PreprocessSpec(size=32)
     radiograph = decode_picture(path.read_bytes())
     assert isinstance(radiograph, Radiograph)
-    cached = images.load([SimpleNamespace(path=path)], spec, tmp_path / "cache")
+    cached = images.load([SimpleNamespace(image=path, origin="the row")], spec, tmp_path / "cache")
     levels = images.to_levels(cached).numpy()[0]
     served = preprocess(radiograph.pixels, radiograph.valid, spec)
     assert np.abs((levels - spec.mean) / spec.deviation - served).max() <= 1 / 510 / spec.deviation + 1e-6

@@ -22,8 +22,8 @@ from training.devices import Process
 from training.errors import TrainingError
 from training.run import WEIGHTS, Source
 from training.scores import Scored, figures
-from training.statistics import auc
 from training.study import ablations_of, grid_of, run_study, sizes_of
+from triage.validation.statistics import auc
 
 CPU = Process(torch.device("cpu"))
 QUICK = Config.model_validate(

@@ -138,6 +138,12 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_pat
     assert (killed / LOG).read_text() == (whole / LOG).read_text()
 
 
+def test_mixed_precision_trains(tmp_path: Path) -> None:
+    source = Source((write_cohort(tmp_path, 32),))
+    train(tiny(schedule__epochs=1, runtime__precision="bf16"), source, tmp_path / "run", tmp_path / "cache", CPU)
+    assert all(torch.isfinite(weight).all() for weight in weights(tmp_path / "run").values())
+
+
 def test_a_folder_of_another_run_is_not_continued(tmp_path: Path) -> None:
     source = Source((write_cohort(tmp_path, 32),))
     train(tiny(schedule__epochs=1), source, tmp_path / "run", tmp_path / "cache", CPU)
@@ -194,6 +200,7 @@ def test_several_outputs_train_together_and_unknown_targets_count_nothing(tmp_pa
         (("--set", "model.architecture=alexnet"), "alexnet does not take 32 px"),
         (("--set", "optimizer.rate=1"), "optimizer.rate: Extra inputs"),
         (("--device", "cuda"), "sees no GPU"),
+        (("--set", "runtime.precision=fp16", "--device", "cpu"), "fp16 needs a GPU"),
     ],
 )
 def test_the_command_says_what_keeps_it_from_training(tmp_path: Path, options: tuple[str, ...], message: str) -> None:

@@ -124,11 +124,13 @@ def test_targets_come_from_columns(tmp_path: Path) -> None:
         "male": TargetConfig(column="sex", equals=("M",)),
         "age": TargetConfig(column="age", kind="number", mean=20, deviation=2),
         "absent": TargetConfig(column="nothing"),
+        "partly": TargetConfig(column="sex", equals=("M",), unknown=("F",)),
     }
     found = target_matrix(cases, targets)
     assert found[:, 0].tolist()[:4] == [0, 0, 1, 1] and np.isnan(found[4:, 0]).all()
     assert found[:4, 1].tolist() == [0, 0, 1, 1]
     assert found[:2, 2].tolist() == [0, 1]
+    assert np.isnan(found[0, 5]) and found[1, 5] == 1
     assert found[:3, 3].tolist() == [0, 0.5, 1]
     with pytest.raises(TrainingError, match="the target absent is known for none of 6"):
         check_learnable(cases, found, targets)

@@ -13,8 +13,8 @@ from scipy.stats import ttest_ind
 
 from training.errors import TrainingError
 from training.scores import Scored, figures
-from training.statistics import auc, bootstrap_values
 from training.train import PREDICTIONS
+from triage.validation.statistics import auc, bootstrap_values
 
 
 @dataclass(frozen=True)

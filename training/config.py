@@ -73,8 +73,9 @@ class TargetConfig(_Part):
     """One output, from one column of the manifest; where the column is empty the truth is unknown.
 
     A class: the column's 0 or 1, or whether it ``equals`` one of the texts, or its ``|``-separated list ``contains``
-    one. A ``number``: ``(value - mean) / deviation``. ``source`` limits it to rows of that source. ``share`` is its
-    share of the loss, ``positive`` the weight of its positives.
+    one; nothing is known where it is empty or one of ``unknown``. A ``number``: ``(value - mean) / deviation``.
+    ``source`` limits it to rows of that source. ``share`` is its share of the loss, ``positive`` the weight of its
+    positives.
     """
 
     column: str = "label"
@@ -82,6 +83,7 @@ class TargetConfig(_Part):
     source: str = ""
     equals: tuple[str, ...] = ()
     contains: str = ""
+    unknown: tuple[str, ...] = ()
     mean: float = 0.0
     deviation: float = Field(1.0, gt=0)
     share: float = Field(1.0, gt=0)

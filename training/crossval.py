@@ -17,8 +17,8 @@ from training.files import write_json
 from training.folds import assign_folds
 from training.run import Source
 from training.scores import Scored, figures, joined, summary
-from training.statistics import mean_and_sd
 from training.train import METRICS, PREDICTIONS, decode, train_part
+from triage.validation.statistics import mean_and_sd
 
 
 def cross_validate(

@@ -59,6 +59,12 @@ def process(wanted: str = "auto") -> Iterator[Process]:
         distributed.destroy_process_group()
 
 
+def check_precision(precision: str, process: Process) -> None:
+    """TrainingError for half precision where it is no faster and loses small gradients."""
+    if precision == "fp16" and process.device.type != "cuda":
+        raise TrainingError("runtime.precision fp16 needs a GPU: say bf16 or fp32")
+
+
 def check_memory(network: torch.nn.Module, size: int, resize: int, batch_size: int, process: Process) -> None:
     """TrainingError if a step would not fit, by what one image's activations take; before the first epoch."""
     needed = _step_bytes(network, size, resize, -(-batch_size // process.world))

@@ -17,7 +17,7 @@ from training.errors import TrainingError
 from training.files import part_of, publish
 from training.run import Run
 from training.scores import Scored, figures
-from training.statistics import auc, mean_and_sd, patient_bootstrap
+from triage.validation.statistics import auc, mean_and_sd, patient_bootstrap
 
 Floats = npt.NDArray[np.floating[Any]]
 

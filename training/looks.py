@@ -61,8 +61,7 @@ def _test_cases(run: Run, manifest: Path, splits: Sequence[str]) -> list[Case]:
     cases = [case for case in Source((manifest,)).cases() if not splits or case.split in splits]
     if not cases:
         raise TrainingError(f"{manifest} has no row in {list(splits)}")
-    seen = {*run.training_patients, *run.validation_patients}
     for case in cases:
-        if case.patient in seen:
+        if case.patient in run.seen:
             raise TrainingError(f"{case.origin}: its patient was trained on in {run.folder}")
     return cases

@@ -22,6 +22,7 @@ from training.files import save_tensors, write_json
 
 RECORD = "run.json"
 WEIGHTS = "model.pt"
+EARLIER = "run:"
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "scipy", "scikit-learn")
 
 
@@ -46,7 +47,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder, read. ``members`` are the folders of its networks: its own, or one for each fold."""
+    """A run's folder, read. ``pretraining_patients`` are those of the runs that it started from."""
 
     folder: Path
     kind: str
@@ -54,11 +55,12 @@ class Run:
     source: Source
     training_patients: tuple[str, ...]
     validation_patients: tuple[str, ...]
+    pretraining_patients: tuple[str, ...]
     training_images: int
     cache: Path
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
+    def open(cls, folder: Path, *, check_manifests: bool = True) -> Self:
         """Raises TrainingError for a folder that is no run, and for manifests that have changed since."""
         try:
             record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
@@ -66,7 +68,7 @@ class Run:
             raise TrainingError(f"{folder} is not the folder of a run: {error}") from error
         manifests = tuple(Path(one["path"]) for one in record["source"]["manifests"])
         for path, one in zip(manifests, record["source"]["manifests"], strict=True):
-            if digest(path) != one["sha256"]:
+            if check_manifests and digest(path) != one["sha256"]:
                 raise TrainingError(f"{path} has changed since the run {folder}")
         return cls(
             folder=folder,
@@ -75,13 +77,24 @@ class Run:
             source=Source(manifests, frozenset(record["source"]["without"])),
             training_patients=tuple(record["training_patients"]),
             validation_patients=tuple(record["validation_patients"]),
+            pretraining_patients=tuple(record["pretraining_patients"]),
             training_images=record["training_images"],
             cache=Path(record["cache"]),
         )
 
     @property
+    def seen(self) -> frozenset[str]:
+        """Patients who took any part."""
+        return frozenset((*self.training_patients, *self.validation_patients, *self.pretraining_patients))
+
+    @property
+    def learnt_from(self) -> list[str]:
+        """Patients whose images made the weights, those of earlier runs included."""
+        return sorted({*self.training_patients, *self.pretraining_patients})
+
+    @property
     def members(self) -> list[Path]:
-        """Folders with a finished network."""
+        """Folders with a finished network: the run's own, or one for each fold."""
         found = sorted(path.parent for path in self.folder.glob(f"fold*/{WEIGHTS}"))
         return found or [self.folder]
 
@@ -96,7 +109,14 @@ def describe(
     training: Sequence[Case],
     validation: Sequence[Case],
 ) -> None:
-    """Write run.json; TrainingError if the folder is that of another run."""
+    """Write run.json; TrainingError if the folder is that of another run.
+
+    And for a row that would be scored by a network that started from a run which trained on its patient.
+    """
+    earlier = pretrained_on(config)
+    for case in validation or training:
+        if case.patient in earlier:
+            raise TrainingError(f"{case.origin}: its patient was trained on in {config.model.weights}")
     record = {
         "kind": kind,
         "config": config.model_dump(mode="json"),
@@ -105,6 +125,7 @@ def describe(
         "training_images": len(training),
         "training_patients": sorted({case.patient for case in training}),
         "validation_patients": sorted({case.patient for case in validation}),
+        "pretraining_patients": sorted(earlier),
     }
     path = folder / RECORD
     if path.exists():
@@ -114,6 +135,15 @@ def describe(
             raise TrainingError(f"{folder} holds a run with another {', '.join(changed)}: give --out another folder")
         return
     write_json(path, {**record, "environment": environment()})
+
+
+def pretrained_on(config: Config) -> frozenset[str]:
+    """Patients of the run that the configuration starts from, and of those that came before it."""
+    if not config.model.weights.startswith(EARLIER):
+        return frozenset()
+    folder = Path(config.model.weights.removeprefix(EARLIER))
+    home = folder if (folder / RECORD).exists() else folder.parent  # of a fold, the cross-validation
+    return frozenset(Run.open(home, check_manifests=False).learnt_from)
 
 
 def environment() -> dict[str, str]:
@@ -170,9 +200,9 @@ def start_network(config: Config) -> Network:
     same.
     """
     model = config.model
-    if not model.weights.startswith("run:"):
+    if not model.weights.startswith(EARLIER):
         return build(model.architecture, len(config.outputs), weights=model.weights, head=model.head)
-    folder = Path(model.weights.removeprefix("run:"))
+    folder = Path(model.weights.removeprefix(EARLIER))
     saved = _saved(folder)
     if (saved["architecture"], saved["head"]) != (model.architecture, model.head):
         raise TrainingError(f"{folder} is a run of {saved['architecture']}, not of {model.architecture}")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from training.cohorts import Case
 from training.errors import TrainingError
 from training.files import write_csv
-from training.statistics import auc, patient_bootstrap
+from triage.validation.statistics import auc, patient_bootstrap
 
 COLUMNS = ("image", "patient", "source", "fold", "view", "age", "sex", "label", "logit", "probability")
 THRESHOLD = 0.5
@@ -43,7 +43,7 @@ class Scored:
         known = [int(place) for place in np.flatnonzero(~np.isnan(labels))]
         kept = [cases[place] for place in known]
         return cls(
-            tuple(str(case.image) for case in kept),
+            tuple(str(case.image.resolve()) for case in kept),
             tuple(case.patient for case in kept),
             tuple(case.source for case in kept),
             (fold,) * len(kept),

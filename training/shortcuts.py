@@ -18,7 +18,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
-from training.statistics import auc
+from triage.validation.statistics import auc
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating[Any]]
@@ -43,8 +43,8 @@ class Matched:
     """How a model does where the look says nothing.
 
     ``auc`` weights each image by the chance that the look gives to the other class (overlap weights, Li et al. 2018),
-    so that in both classes the look is alike. ``lookalikes`` are the negatives that look more like positives than half
-    of the positives do.
+    so that in both classes the look is alike. ``lookalikes`` are the negatives that look more like positives than a
+    quarter of the positives do.
     """
 
     auc: float
@@ -94,7 +94,7 @@ def matched(labels: Floats, probabilities: Floats, look: Floats, threshold: floa
     """See Matched. ``look`` is that of ``look_score``."""
     positive = np.asarray(labels) > 0.5
     weights = np.where(positive, 1 - look, look)
-    alike = ~positive & (look > np.median(look[positive]) if positive.any() else ~positive)
+    alike = ~positive & (look > np.percentile(look[positive], 25) if positive.any() else ~positive)
     specificity = float((probabilities[alike] < threshold).mean()) if alike.any() else float("nan")
     weighted = float(roc_auc_score(positive, probabilities, sample_weight=weights))
     return Matched(weighted, int(alike.sum()), specificity)

@@ -12,8 +12,8 @@ from training.commands import FILE, FOLDER
 from training.images import load
 from training.scores import Scored
 from training.shortcuts import each_alone, look_score, looks, matched
-from training.statistics import auc
 from triage.radiograph.preprocess import PreprocessSpec
+from triage.validation.statistics import auc
 
 
 @click.command("shortcuts")
@@ -35,12 +35,16 @@ def shortcuts(
     look = look_score(statistics, labels, [case.patient for case in cases])
     click.echo(f"{'all of them, out of fold':<26} AUC {auc(labels, look):.3f} ({len(cases)} images)")
     if predictions:
-        _show_matched(Scored.read(predictions), dict(zip((str(case.image) for case in cases), look, strict=True)))
+        _show_matched(
+            Scored.read(predictions), dict(zip((str(case.image.resolve()) for case in cases), look, strict=True))
+        )
 
 
 def _show_matched(scored: Scored, look: dict[str, float]) -> None:
-    known = scored.where([image in look for image in scored.images])
-    found = matched(known.labels, known.probabilities, np.array([look[image] for image in known.images]))
+    known = scored.where([str(Path(image).resolve()) in look for image in scored.images])
+    found = matched(
+        known.labels, known.probabilities, np.array([look[str(Path(image).resolve())] for image in known.images])
+    )
     click.echo(f"the run, {len(known.labels)} images: AUC {auc(known.labels, known.logits):.3f}")
     click.echo(f"the same where the look is alike: AUC {found.auc:.3f}")
     click.echo(f"specificity of {found.lookalikes} negatives that look positive: {found.lookalike_specificity:.3f}")

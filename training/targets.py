@@ -28,7 +28,7 @@ def _value(case: Case, name: str, target: TargetConfig) -> float:
             raise TrainingError(f"{case.origin}: no column {target.column!r} for the target {name}")
         return float("nan")
     text = case.columns[target.column]
-    if not text:
+    if not text or text in target.unknown:
         return float("nan")
     if target.equals:
         return float(text in target.equals)

@@ -13,7 +13,7 @@ from torch import nn
 from training import run as runs
 from training.cohorts import Case, check_patients_apart, limited, split_cases
 from training.config import Config
-from training.devices import Process, check_memory
+from training.devices import Process, check_memory, check_precision
 from training.errors import DivergedError, TrainingError
 from training.files import write_json
 from training.images import Bytes, load
@@ -111,6 +111,7 @@ def _trained(
 def _check_runs(network: nn.Module, config: Config, process: Process) -> None:
     """Before the first epoch: the network takes images of this size, and a step fits into memory."""
     view, batch = config.input, config.schedule.batch_size
+    check_precision(config.runtime.precision, process)
     try:
         check_memory(network, view.size, view.resize, batch, process)
     except RuntimeError as error:
@@ -149,8 +150,9 @@ def _scorer(
 
 
 def score_cases(run: Run, members: Sequence[Path], cases: Sequence[Case], process: Process) -> Scored:
-    """Rows scored by the mean logit of ``members``, with the truth of the run's first target."""
+    """Rows scored by the mean logit of ``members``; the truth is the first target's column, of whatever source."""
     images = load(cases, run.config.input.spec(), run.cache)
     networks = [runs.load_network(member).to(process.device) for member in members]
     logits = predict(networks, images, run.config.input, process)[:, 0]
-    return Scored.of(cases, target_matrix(cases, run.config.targets)[:, 0], logits)
+    first = next(iter(run.config.targets.values())).model_copy(update={"source": ""})
+    return Scored.of(cases, target_matrix(cases, {"first": first})[:, 0], logits)

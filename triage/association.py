@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from pynetdicom.presentation import PresentationContext
 
@@ -59,6 +59,8 @@ class Node:
     metrics: Metrics
     on_received: Callable[[ReceivedInstance], None]
     take_seat: Callable[[], Rejection | None]
+    aside: Mapping[str, Node] = field(default_factory=dict)
+    """By calling AE title: where the objects of these senders go instead, and are counted."""
 
 
 @dataclass
@@ -78,6 +80,7 @@ class Association:
         self._connection = connection
         self._peer = peer
         self._node = node
+        self._keeper = node
         self._request: Request | None = None
         self._contexts: dict[int, Context] = {}
         self._command = bytearray()
@@ -158,6 +161,7 @@ class Association:
         self._node.metrics.associations_accepted.labels(
             bounded(request.calling_ae_title, self._node.admission.calling_ae_titles)
         ).inc()
+        self._keeper = self._node.aside.get(request.calling_ae_title, self._node)
         self._connection.set_timeout(self._node.timeout_s)
         answer, self._contexts = accept(request, self._node.supported, self._node.max_pdu)
         self._connection.send(answer)
@@ -198,7 +202,7 @@ class Association:
         assert self._request is not None
         titles = (self._request.calling_ae_title, self._request.called_ae_title)
         receipt = receipt_now(*titles, self._peer, self._contexts[context_id].transfer_syntax)
-        return IncomingObject(self._node.spool, command, receipt, self._node.high_water)
+        return IncomingObject(self._keeper.spool, command, receipt, self._keeper.high_water)
 
     def _finish(self) -> None:
         """The message is complete: do what it asks for, and answer."""
@@ -225,10 +229,10 @@ class Association:
         finally:
             # Durable is durable, whether or not the peer was there to hear of it.
             if stored.outcome is Outcome.STORED and stored.instance:
-                self._node.on_received(stored.instance)
+                self._keeper.on_received(stored.instance)
 
     def _count(self, stored: Stored, message: _Message, size: int) -> None:
-        metrics = self._node.metrics
+        metrics = self._keeper.metrics
         syntax = self._contexts[message.context_id].transfer_syntax
         metrics.objects_received.labels(syntax, stored.outcome).inc()
         metrics.received_bytes.inc(size)
@@ -248,7 +252,7 @@ class Association:
         if self._message and self._message.incoming:
             self._message.incoming.discard()
             syntax = self._contexts[self._message.context_id].transfer_syntax
-            self._node.metrics.objects_received.labels(syntax, Outcome.INCOMPLETE).inc()
+            self._keeper.metrics.objects_received.labels(syntax, Outcome.INCOMPLETE).inc()
         self._message = None
 
     def _who(self) -> str:

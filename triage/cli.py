@@ -17,6 +17,7 @@ import click
 from triage.errors import EXIT_CANNOT_START, StartError
 from triage.quiet import silence_libraries
 from triage.settings import Settings, SettingsError, channels_reference, dump, load, reference
+from triage.validation import commands as validation
 
 if TYPE_CHECKING:
     from triage.spool import Spool
@@ -36,6 +37,8 @@ def triage(context: click.Context, config: Path | None) -> None:
     context.ensure_object(dict)
     chosen = config or (Path(os.environ["TRIAGE_CONFIG"]) if os.environ.get("TRIAGE_CONFIG") else None)
     context.obj["config"] = chosen
+    context.obj["settings"] = lambda: _settings(context)
+    context.obj["data"] = Path(os.environ["TRIAGE_DATA"]) if os.environ.get("TRIAGE_DATA") else None
 
 
 def _settings(context: click.Context) -> Settings:
@@ -432,6 +435,10 @@ def demo(context: click.Context, ends: bool) -> None:
     _spool(settings)
     with _start_errors():
         sys.exit(run(settings, context.obj["config"], os.environ, ends))
+
+
+for command in (validation.validate, validation.agreement, validation.card):
+    triage.add_command(command)
 
 
 @contextmanager

@@ -10,8 +10,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from prometheus_client import CollectorRegistry
+
+from triage import metrics as metric_names
 from triage.association import Association, Node
 from triage.errors import StartError
 from triage.metrics import Metrics, Rejection
@@ -37,11 +40,15 @@ def run(
     enqueue: Callable[[ReceivedInstance], object],
     stopping: Callable[[], bool],
     listening: Callable[[int], None] = lambda port: None,
+    validation: Spool | None = None,
 ) -> None:
-    """Serve until ``stopping()``. ``listening`` is told the port as soon as connections are accepted."""
+    """Serve until ``stopping()``. ``listening`` is told the port as soon as connections are accepted.
+
+    What the validation AE title of the settings sends goes into the spool ``validation``.
+    """
     announcer = Announcer(enqueue, metrics)
     with open_port(settings.host, settings.port, shared=settings.processes > 1) as port:
-        server = Server(settings, spool, high_water, metrics, announcer.put)
+        server = Server(settings, spool, high_water, metrics, announcer.put, validation)
         listening(port.getsockname()[1])
         logger.info("listening as %s on %s:%d", settings.ae_title, *port.getsockname()[:2])
         while not stopping():
@@ -81,13 +88,14 @@ class Server:
         high_water: HighWater,
         metrics: Metrics,
         on_received: Callable[[ReceivedInstance], None],
+        validation: Spool | None = None,
     ) -> None:
         self._settings = settings
         self._peers: dict[threading.Thread, _Peer] = {}
         self._lock = threading.Lock()
         self._stopping = False
         self._metrics = metrics
-        self._node = Node(
+        node = Node(
             spool=spool,
             admission=admission_policy(settings),
             supported=supported_contexts(TRANSFER_SYNTAXES),
@@ -98,6 +106,7 @@ class Server:
             on_received=on_received,
             take_seat=self._take_seat,
         )
+        self._node = node if validation is None else _with_validation(node, settings.validation_ae_title, validation)
 
     def accept(self, port: socket.socket) -> bool:
         """Take one connection, if one comes within the socket's timeout."""
@@ -172,6 +181,13 @@ class Server:
             time.sleep(0.02)
 
 
+def _with_validation(node: Node, ae_title: str, spool: Spool) -> Node:
+    """Objects of the validation's sender lie apart and are counted nowhere; nobody is told of them."""
+    uncounted = metric_names.create(CollectorRegistry())
+    aside = replace(node, spool=spool, metrics=uncounted, on_received=lambda instance: None)
+    return replace(node, aside={ae_title: aside})
+
+
 @dataclass(frozen=True, eq=False)
 class _Peer:
     connection: Connection
@@ -218,9 +234,12 @@ def admission_policy(settings: ListenerSettings) -> AdmissionPolicy:
         networks = tuple(ipaddress.ip_network(text, strict=False) for text in settings.source_addresses)
     except ValueError as error:
         raise StartError(f"listener.source_addresses: {error}") from error
+    validation = frozenset({settings.validation_ae_title} - {""})
     return AdmissionPolicy(
         ae_title=settings.ae_title,
         require_called_ae_title=settings.require_called_ae_title,
-        calling_ae_titles=frozenset(settings.calling_ae_titles),
+        calling_ae_titles=frozenset(settings.calling_ae_titles) | validation
+        if settings.calling_ae_titles
+        else frozenset(),
         networks=networks,
     )

@@ -96,7 +96,10 @@ class Outbox:
 
     def state(self, item: Outgoing) -> State:
         """What its record says. Anything but WAITING: a crash came between the record and the file's move."""
-        return self._record(item.study_instance_uid, item.destination, item.number).state
+        try:
+            return self._record(item.study_instance_uid, item.destination, item.number).state
+        except FileNotFoundError:  # so long before that retention has removed the study since
+            return State.DROPPED
 
     def tidy(self, item: Outgoing, state: State) -> None:
         """Finish what a crash interrupted."""
@@ -188,10 +191,12 @@ class Outbox:
         self._settle(item, State.DROPPED, "dropped", "", at)
         (self._dead / item.key).unlink()
 
-    def undelivered(self) -> set[str]:
-        """Studies that a destination still has to hear of: retention spares them."""
-        names = (path.name for top in (self._marks, self._outbox, self._dead) for path in top.glob("*/*"))
-        return {name.split("+")[-2] if "+" in name else name for name in names}
+    def is_undelivered(self, study_instance_uid: str) -> bool:
+        """Whether a destination still has to hear of the study: retention spares it. Hold its lock."""
+        uid = valid_uid(study_instance_uid)
+        if any(path.exists() for top in (self._marks, self._dead) for path in top.glob(f"*/{uid}")):
+            return True
+        return any(each.state in (State.WAITING, State.DEAD) for each in self.records(uid))
 
     # Destinations.
 

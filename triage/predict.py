@@ -207,6 +207,7 @@ def _record(
         "age_years": prepared.attributes.age_years,
         "distance": _finite(distance),
         "detail": detail,
+        "study_instance_uid": prepared.attributes.study_instance_uid or None,
     }
 
 

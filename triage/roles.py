@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -54,7 +54,14 @@ def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None
     ):
         jobs = ScoreQueue(client)
         listener.run(
-            settings.listener, spool, high_water, metrics, jobs.enqueue, lambda: stopping.received, ports.append
+            settings.listener,
+            spool,
+            high_water,
+            metrics,
+            jobs.enqueue,
+            lambda: stopping.received,
+            ports.append,
+            _validation_namespace(settings, spool),
         )
 
 
@@ -70,7 +77,7 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     pool = DecodePool(settings.worker.decode_processes, settings.worker.decode_timeout_s)
     pool.warm()  # before this process has threads, models and their memory
     sessions = load_sessions(settings)
-    policy = _policy(settings)
+    policy = policy_of(settings)
     is_ready: list[float] = []
     with (
         connect(redis_url, settings.redis.timeout_s) as client,
@@ -97,16 +104,17 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
         is_ready.append(time.time())
         logger.info("working with %s", ", ".join(session.card.model_id for session in sessions.values()))
         reconcile = partial(_sweep, settings, spool, redis_url, metrics)
-        worker.run(
-            spool,
-            scorer,
-            lambda: connect(redis_url, settings.redis.timeout_s),
-            reconcile,
-            stopping,
-            batch_size=settings.worker.batch_size,
-            tries=settings.worker.tries,
-            metrics=metrics,
-        )
+        with _validation_scored(settings, spool, sessions, policy):
+            worker.run(
+                spool,
+                scorer,
+                lambda: connect(redis_url, settings.redis.timeout_s),
+                reconcile,
+                stopping,
+                batch_size=settings.worker.batch_size,
+                tries=settings.worker.tries,
+                metrics=metrics,
+            )
     pool.close()
 
 
@@ -187,6 +195,27 @@ def web(settings: Settings, spool: Spool, redis_url: str) -> None:
     )
 
 
+def _validation_namespace(settings: Settings, spool: Spool) -> Spool | None:
+    """Where what the validation AE title sends lies apart from patients; None where there is no such title."""
+    from triage.validation.namespace import open_namespace
+
+    return open_namespace(spool) if settings.listener.validation_ae_title else None
+
+
+def _validation_scored(
+    settings: Settings, spool: Spool, sessions: dict[str, Any], policy: Policy
+) -> AbstractContextManager[None]:
+    from triage.decoding import DecodePool
+    from triage.validation.aside import scored_aside
+
+    namespace = _validation_namespace(settings, spool)
+    if namespace is None:
+        return nullcontext()
+    worker = settings.worker
+    make_pool = partial(DecodePool, worker.decode_processes, worker.decode_timeout_s)
+    return scored_aside(namespace, sessions, make_pool, policy, worker.batch_size)
+
+
 def load_sessions(settings: Settings) -> dict[str, Any]:
     """The models of the settings, loaded and warm. Raises StartError for one that must not be used."""
     from triage.model.card import load_cards
@@ -230,7 +259,7 @@ def predictions(settings: Settings, files: list[Path], model: Path | None) -> It
 
     models = Models.only(model) if model else Models.installed(settings.models.path, settings.models.names)
     compute = Compute(settings.worker.provider, settings.worker.threads, settings.worker.decode_processes)
-    policy = _policy(settings)
+    policy = policy_of(settings)
     spool = Spool(settings.spool.path)
     if spool.exists():  # a model that a person has switched off scores nothing here either
         policy = replace(policy, registry=replace(policy.registry, disabled=spool.disabled_models()))
@@ -304,7 +333,8 @@ def _model_state(name: str, models: ModelSettings, spool: Spool) -> ModelState:
     return ModelState.SHADOW if name in models.shadow else ModelState.ENABLED
 
 
-def _policy(settings: Settings) -> Policy:
+def policy_of(settings: Settings) -> Policy:
+    """What the settings say about images, models and the operating point."""
     return Policy(
         EligibilityPolicy(frozenset(settings.eligibility.frontal_ae_titles), settings.eligibility.frontal_descriptions),
         registry_policy(settings.models),

@@ -62,6 +62,11 @@ class ListenerSettings(Section):
     calling_ae_titles: tuple[AETitle, ...] = Field(
         (), description="AE titles that may connect, and the only ones that metrics name; empty lets all in."
     )
+    validation_ae_title: AETitle | Literal[""] = Field(
+        "",
+        description="Calling AE title of `triage validate --dicom`: what it sends is scored, and never listed, "
+        "delivered or counted. Never one that sends patients; empty switches it off.",
+    )
     source_addresses: tuple[str, ...] = Field(
         (), description="Addresses or networks (CIDR) that may connect; empty lets all in."
     )
@@ -82,6 +87,12 @@ class ListenerSettings(Section):
     metrics_port: Port = Field(
         9110, description="HTTP port of the first process; each further one takes the next. 0: any."
     )
+
+    @model_validator(mode="after")
+    def _validation_is_nobody_s_pacs(self) -> Self:
+        if self.validation_ae_title in self.calling_ae_titles:
+            raise ValueError("validation_ae_title must not be one of calling_ae_titles: its images are never listed")
+        return self
 
 
 class RedisSettings(Section):
@@ -151,10 +162,10 @@ class DecisionSettings(Section):
     baseline_priority: Priority = Field(Priority.MEDIUM, description="Priority of an order that carries none.")
     lower_normal: bool = Field(False, description="Let NORMAL lower the priority to LOW; needs worklist.waiting_cap_s.")
     prior_after_days: float = Field(
-        30.0,
+        0.0,
         ge=0,
         description="Days between acquisition and receipt from which a study is a prior: tagged, but it raises nothing "
-        "and no HL7 is sent. 0: none is. Samples of make run never are.",
+        "and no HL7 is sent. 0: none is. Set it before priors are fetched or an archive is migrated.",
     )
 
 

@@ -121,11 +121,8 @@ def remove_old(spool: Spool, index: Worklist, retention_days: float, now: float)
     """Remove studies tagged longer ago than the retention, of which nothing waits, is dead or is undelivered."""
     before = now - retention_days * _DAY_S
     old = [uid for uid in spool.study_uids() if spool.touched(uid) < before]
-    if not old:
-        return 0
-    undelivered = Outbox(spool).undelivered()  # whatever joins them later has a new decision, and is not old
     count = 0
-    for uid in (uid for uid in old if uid not in undelivered):
+    for uid in old:
         with spool.study_lock(uid):
             # Only now: what came since the list was made must not go with the old.
             if _is_finished(spool, uid, before):
@@ -141,4 +138,5 @@ def _is_finished(spool: Spool, study_instance_uid: str, before: float) -> bool:
         decision is not None
         and decision.get("tagged_at", before) < before
         and not spool.is_unfinished(study_instance_uid)
+        and not Outbox(spool).is_undelivered(study_instance_uid)
     )

@@ -72,7 +72,7 @@ def test_what_is_delivered_leaves_the_outbox_and_is_kept_with_its_receipt(outbox
     assert outbox.waiting("pacs") == []
     assert outbox.records(STUDY)[0].state is State.DELIVERED
     assert (spool.study_folder(STUDY) / "deliveries" / "pacs+0001.sent").read_bytes() == b"bytes"
-    assert outbox.undelivered() == set()
+    assert not outbox.is_undelivered(STUDY)
 
 
 def test_a_dead_letter_is_listed_requeued_and_dropped(outbox: Outbox):
@@ -80,7 +80,7 @@ def test_a_dead_letter_is_listed_requeued_and_dropped(outbox: Outbox):
     ((key, at, tries, why),) = outbox.dead_letters("pacs")
 
     assert (at, tries, why) == (400.0, 1, "never")
-    assert outbox.undelivered() == {STUDY}
+    assert outbox.is_undelivered(STUDY)
     outbox.requeue(key, 500.0)
     (item,) = outbox.waiting("pacs")
     assert (item.due, item.tries) == (500_000, 0)
@@ -89,7 +89,7 @@ def test_a_dead_letter_is_listed_requeued_and_dropped(outbox: Outbox):
     outbox.drop(key, 700.0)
     assert not list(outbox.dead_letters("pacs"))
     assert outbox.records(STUDY)[0].state is State.DROPPED
-    assert outbox.undelivered() == set()
+    assert not outbox.is_undelivered(STUDY)
     with pytest.raises(FileNotFoundError):
         outbox.requeue(key, 800.0)
 
@@ -126,7 +126,7 @@ def test_the_first_mark_counts(outbox: Outbox):
     outbox.mark(STUDY, "pacs")
 
     assert outbox.marked("pacs") == first
-    assert outbox.undelivered() == {STUDY}
+    assert outbox.is_undelivered(STUDY)
 
 
 @pytest.mark.parametrize("state", [State.DELIVERED, State.DEAD, State.SUPERSEDED])

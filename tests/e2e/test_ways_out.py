@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,11 +24,13 @@ from tests.model_folders import write_model
 from tests.waiting import wait_for
 from triage.dx import part10
 
-ROUTE = """
-function OnStoredInstance(id, tags, metadata)
-  if tags['Modality'] == 'DX' then SendToModality(id, 'triage') end
-end
-"""
+PAGE = (Path(__file__).parents[2] / "docs" / "connect-your-pacs.md").read_text()
+
+
+def shown(language: str) -> str:
+    """What docs/connect-your-pacs.md tells people to give Orthanc."""
+    (block,) = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+    return str(block)
 
 
 @contextmanager
@@ -67,9 +71,11 @@ def reports(pacs: Orthanc, study: str) -> list[str]:
 def test_a_study_goes_round_and_an_outage_of_the_pacs_loses_and_doubles_nothing(tmp_path: Path):
     write_model(tmp_path / "models", bias=10.0)  # everything is abnormal
     script = tmp_path / "route.lua"
-    script.write_text(ROUTE)
+    script.write_text(shown("lua"))
     dicom_port, port = free_port(), free_port()
-    settings = {"DicomModalities": {"triage": ["CXR_TRIAGE", "127.0.0.1", port]}, "LuaScripts": [str(script)]}
+    settings = {**json.loads(shown("json")), "LuaScripts": [str(script)]}
+    settings["DicomPort"] = dicom_port
+    settings["DicomModalities"]["triage"][1:] = ["127.0.0.1", port]
     with mllp_listener(acknowledging("AA")) as ris:
         channels = (
             f'[[channels.sr]]\nname = "pacs"\nhost = "127.0.0.1"\nport = {dicom_port}\ncalled_ae_title = "PACS"\n'

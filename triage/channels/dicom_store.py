@@ -78,7 +78,7 @@ def associated(peer: Peer, sop_classes: Sequence[str]) -> Iterator[Association]:
     association = entity.associate(
         peer.host,
         peer.port,
-        contexts=_contexts(sop_classes),
+        contexts=proposed_contexts(sop_classes),
         ae_title=peer.called_ae_title,
         evt_handlers=[(evt.EVT_CONN_OPEN, on_connected)],
     )
@@ -150,7 +150,7 @@ def check(peer: Peer, sop_classes: Sequence[str]) -> list[str]:
     return lines
 
 
-def _contexts(sop_classes: Sequence[str]) -> list[PresentationContext]:
+def proposed_contexts(sop_classes: Sequence[str]) -> list[PresentationContext]:
     """One for each syntax, so that the bytes go unchanged wherever the peer takes Explicit VR Little Endian."""
     syntaxes = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
     storage = [build_context(sop_class, syntax) for sop_class in sop_classes for syntax in syntaxes]

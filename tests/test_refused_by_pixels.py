@@ -1,0 +1,116 @@
+"""What the released models refuse by its pixels, although its attributes say chest, PA and a fitting age."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import FileDataset
+from pydicom.filewriter import dcmwrite
+from pydicom.uid import DigitalXRayImageStorageForPresentation
+
+from tests.radiographs import a_dataset, as_file
+from triage.assess import Policy, conclude, prepare
+from triage.decision import Tag
+from triage.model.card import load_cards
+from triage.model.session import Session
+from triage.reasons import Reason
+
+MODELS = Path(__file__).parents[1] / "models"
+AGES = {"nih-adult": "050Y", "wcmc-pediatric": "003Y"}
+CONTRADICTING = (
+    "PatientAge",
+    "PatientBirthDate",
+    "PresentationIntentType",
+    "ImageType",
+    "ViewCodeSequence",
+    "AnatomicRegionSequence",
+    "PatientOrientation",
+    "ProtocolName",
+    "SeriesDescription",
+    "StudyDescription",
+    "NumberOfFrames",
+)
+NO_CHESTS = ("cr-dx-other", "xray-other")  # hips, tibias; breasts, angiograms
+
+
+@pytest.fixture(scope="module")
+def sessions() -> dict[str, Session]:
+    cards = load_cards(MODELS, ())
+    assert set(cards) == set(AGES)
+    return {name: Session(MODELS / name, card) for name, card in cards.items()}
+
+
+def said_to_be_a_chest(dataset: FileDataset, age: str) -> bytes:
+    """The same pixels, and attributes as if it were a frontal chest of that age."""
+    for keyword in CONTRADICTING:
+        if keyword in dataset:
+            delattr(dataset, keyword)
+    dataset.SOPClassUID = DigitalXRayImageStorageForPresentation
+    dataset.file_meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
+    dataset.Modality, dataset.BodyPartExamined, dataset.ViewPosition = "DX", "CHEST", "PA"
+    dataset.PatientAge = age
+    buffer = BytesIO()
+    dcmwrite(buffer, dataset)
+    return buffer.getvalue()
+
+
+def judged(data: bytes, sessions: dict[str, Session]) -> tuple[Tag, tuple[Reason, ...], float | None]:
+    """As the service would."""
+    cards = {name: session.card for name, session in sessions.items()}
+    prepared = prepare(data, cards, Policy())
+    if prepared.rejected is not None or prepared.model_input is None:
+        return Tag.NOT_ASSESSED, (prepared.rejected.reason,) if prepared.rejected else (), None
+    session = sessions[prepared.model_name]
+    scores = session.score(prepared.model_input[np.newaxis])
+    found = conclude(prepared, session.card, float(scores.probability[0]), float(scores.distance[0]), Policy())
+    return found.tag, found.reasons, found.probability
+
+
+def files_of(triage_data: Path, folders: tuple[str, ...]) -> Iterator[Path]:
+    with (triage_data / "dicom" / "manifest.csv").open() as table:
+        for row in csv.DictReader(table):
+            if row["file"].split("/")[0] in folders:
+                yield triage_data / "dicom" / row["file"]
+
+
+@pytest.mark.parametrize("model", AGES)
+def test_other_body_parts_are_refused(triage_data: Path, sessions: dict[str, Session], model: str) -> None:
+    seen = 0
+    for path in files_of(triage_data, NO_CHESTS):
+        found = judged(said_to_be_a_chest(dcmread(path), AGES[model]), sessions)
+        assert found[:2] == (Tag.NOT_ASSESSED, (Reason.OUT_OF_DISTRIBUTION,)), path.name
+        seen += 1
+    assert seen > 20
+
+
+def test_a_chest_with_a_falsified_polarity_is_refused_and_the_true_one_is_not(
+    triage_data: Path, sessions: dict[str, Session]
+) -> None:
+    folder = triage_data / "dicom" / "cr-dx-chest"
+    true, false = (
+        judged(said_to_be_a_chest(dcmread(folder / name), "050Y"), sessions)
+        for name in ("rsna_sample.dcm", "rsna_sample_relabelled_monochrome1.dcm")
+    )
+    assert true[0] in (Tag.NORMAL, Tag.ABNORMAL)
+    assert true[1] == ()
+    assert false[:2] == (Tag.NOT_ASSESSED, (Reason.OUT_OF_DISTRIBUTION,))
+
+
+@pytest.mark.parametrize("age", AGES.values())
+@pytest.mark.parametrize("kind", ["black", "grey", "white", "noise", "wedge"])
+def test_what_is_no_picture_is_refused(sessions: dict[str, Session], kind: str, age: str) -> None:
+    pixels = {
+        "black": np.zeros((512, 512)),
+        "grey": np.full((512, 512), 2000),
+        "white": np.full((512, 512), 4095),
+        "noise": np.random.default_rng(0).integers(0, 4096, (512, 512)),
+        "wedge": np.tile(np.linspace(0, 4095, 512), (512, 1)),
+    }[kind].astype(np.uint16)
+    dataset = a_dataset(pixels, PatientAge=age, BodyPartExamined="CHEST", ViewPosition="PA")
+    assert judged(as_file(dataset), sessions)[:2] == (Tag.NOT_ASSESSED, (Reason.OUT_OF_DISTRIBUTION,))

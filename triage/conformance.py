@@ -1,0 +1,232 @@
+"""The tables of docs/conformance.md, made from what the code negotiates, answers and writes.
+
+python -m triage.conformance                        prints them
+python -m triage.conformance docs/conformance.md    puts them into the page, between their marks
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydicom.datadict import dictionary_description, dictionary_VR, keyword_dict
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+from pydicom.uid import UID
+
+from triage import commands
+from triage.channels.dicom_store import of_status, proposed_contexts
+from triage.channels.hl7 import Receiver, of_acknowledgement
+from triage.channels.hl7_text import of_dicom
+from triage.channels.sr import DOCUMENTS, SOP_CLASSES
+from triage.channels.sr_content import SOFTWARE_VERSION
+from triage.metrics import Rejection
+from triage.negotiation import APPLICATION_CONTEXT_NAME, REJECTIONS, supported_contexts
+from triage.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from triage.radiograph.attributes import read_attributes
+from triage.radiograph.decode import TRANSFER_SYNTAXES
+from triage.radiograph.eligibility import EligibilityPolicy, ineligible
+from triage.radiograph.types import Attributes
+from triage.settings import Settings
+
+Row = tuple[str, ...]
+Table = tuple[Row, Sequence[Row]]
+"""Headings and rows."""
+
+_MARKED = re.compile(r"(<!-- table: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+_STORE_STATUSES = {
+    commands.SUCCESS: "the object is durable in the spool (fsync), or was there before: duplicates and objects that "
+    "cannot be decoded are taken too",
+    commands.OUT_OF_RESOURCES: "the spool is above its high-water mark, or could not be written: nothing was kept; "
+    "send it again",
+    commands.DATA_SET_MISMATCH: "data set and command differ in SOP Class or SOP Instance UID: nothing was kept",
+    commands.CANNOT_UNDERSTAND: "no data set, or one without a valid Study or SOP Instance UID: kept in quarantine "
+    "where there is anything to keep",
+    commands.UNRECOGNIZED_OPERATION: "not C-STORE and not C-ECHO",
+}
+_REJECTED = {
+    Rejection.CALLED_AE_TITLE: "another AE title than ours is called (`listener.require_called_ae_title`)",
+    Rejection.CALLING_AE_TITLE: "not one of `listener.calling_ae_titles`",
+    Rejection.SOURCE_ADDRESS: "not from one of `listener.source_addresses`",
+    Rejection.TOO_MANY: "`listener.max_associations` are open",
+    Rejection.SHUTTING_DOWN: "the listener is being stopped",
+    Rejection.OTHER: "another application context than DICOM's",
+}
+_ANSWERS = (0x0000, 0x0111, 0xB000, 0xB006, 0xB007, 0xA700, 0xA900, 0xC000, 0x0122, 0x0110)
+_FAMILIES = {0xA700: "0xA7xx", 0xA900: "0xA9xx", 0xC000: "0xCxxx", 0x0110: "0x0110, any other"}
+_DEFINED_TERMS = (
+    *("", "ISO_IR 100", "ISO_IR 101", "ISO_IR 109", "ISO_IR 110", "ISO_IR 144", "ISO_IR 127", "ISO_IR 126"),
+    *("ISO_IR 138", "ISO_IR 148", "ISO_IR 203", "ISO_IR 13", "ISO 2022 IR 87", "ISO 2022 IR 149", "ISO_IR 192"),
+    *("GB18030", "GBK"),
+)
+
+
+def tables() -> dict[str, str]:
+    """Every table by its name, as Markdown."""
+    return {name: _markdown(*table()) for name, table in _TABLES.items()}
+
+
+def renewed(page: str) -> str:
+    """``page`` with each marked table as the code has it now. Raises KeyError for a table that there is not."""
+    made = tables()
+    return _MARKED.sub(lambda found: f"{found[1]}{made[found[2]]}{found[3]}", page)
+
+
+def _markdown(headings: Row, rows: Iterable[Row]) -> str:
+    lines = [headings, tuple("---" for _ in headings), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _implementation() -> Table:
+    listener = Settings().listener
+    return ("what", "value"), [
+        ("Application Context Name", APPLICATION_CONTEXT_NAME),
+        ("Implementation Class UID", IMPLEMENTATION_CLASS_UID),
+        ("Implementation Version Name", IMPLEMENTATION_VERSION_NAME),
+        ("Software version", SOFTWARE_VERSION),
+        ("AE title, by default", listener.ae_title),
+        ("Port, by default", str(listener.port)),
+        ("Maximum PDU length received, by default", f"{listener.max_pdu_bytes} bytes"),
+        ("Associations at once, by default", f"{listener.max_associations} for each of {listener.processes} process"),
+        ("Silence until an association is aborted, by default", f"{listener.network_timeout_s:g} s"),
+    ]
+
+
+def _syntaxes() -> Table:
+    rows = [(str(number), UID(uid).name, uid) for number, uid in enumerate(TRANSFER_SYNTAXES, 1)]
+    return ("preference", "transfer syntax", "UID"), rows
+
+
+def _verification() -> Table:
+    context = supported_contexts(TRANSFER_SYNTAXES)[0]
+    return _contexts([context], "SCP")
+
+
+def _storage() -> Table:
+    uids = [str(context.abstract_syntax) for context in supported_contexts(TRANSFER_SYNTAXES)[1:]]
+    rows = [(_known(uid), uid, _use(uid)) for uid in sorted(uids, key=lambda uid: (_use(uid) != "scored", uid))]
+    return ("SOP class", "UID", "what becomes of its objects"), rows
+
+
+def _known(uid: str) -> str:
+    name = UID(uid).name
+    return name if name != uid else "(newer than pydicom's dictionary)"
+
+
+def _use(sop_class_uid: str) -> str:
+    """What becomes of a frontal chest radiograph in this class: scored, or the reason why it is listed only."""
+    attributes = Attributes(sop_class_uid=sop_class_uid, body_part_examined="CHEST", view_position="PA")
+    refused = ineligible(attributes, EligibilityPolicy())
+    return f"listed: `{refused.reason}`" if refused else "scored"
+
+
+def _rejections() -> Table:
+    rows = [tuple(map(str, (*REJECTIONS[each], f"`{each}`", _REJECTED[each]))) for each in Rejection]
+    return ("result", "source", "reason", "in metrics and logs", "when"), rows
+
+
+def _store_statuses() -> Table:
+    return ("status", "when"), [(f"0x{status:04X}", when) for status, when in _STORE_STATUSES.items()]
+
+
+def _proposed() -> Table:
+    return _contexts(proposed_contexts(SOP_CLASSES), "SCU")
+
+
+def _contexts(contexts: Iterable[Any], role: str) -> Table:
+    rows = [
+        (UID(context.abstract_syntax).name, str(context.abstract_syntax), _names(context.transfer_syntax), role)
+        for context in contexts
+    ]
+    return ("abstract syntax", "UID", "transfer syntaxes", "role"), rows
+
+
+def _names(syntaxes: Iterable[Any]) -> str:
+    return ", ".join(f"{UID(uid).name} ({uid})" for uid in syntaxes)
+
+
+def _documents() -> Table:
+    rows = [(f"`{name}`", UID(uid).name, uid) for name, uid in zip(DOCUMENTS, SOP_CLASSES, strict=True)]
+    return ("`document`", "SOP class", "UID"), rows
+
+
+def _answers() -> Table:
+    outcomes = ((_FAMILIES.get(status, f"0x{status:04X}"), of_status(status)) for status in _ANSWERS)
+    rows = [(status, each.detail.rpartition(",")[0], str(each.fate)) for status, each in outcomes]
+    return ("status", "what we read", "what we do"), rows
+
+
+def _attributes() -> Table:
+    asked = _Asked()
+    read_attributes(asked)
+    tags = sorted(Tag(keyword_dict[keyword]) for keyword in asked.keywords)
+    rows = [(dictionary_description(tag), f"({tag.group:04X},{tag.element:04X})", dictionary_VR(tag)) for tag in tags]
+    return ("attribute", "tag", "VR"), rows
+
+
+class _Asked(Dataset):
+    """An empty data set that notes which attributes it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.__dict__["keywords"] = set()
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        self.keywords.add(key)
+        return default
+
+
+def _acknowledgements() -> Table:
+    receiver = Receiver("", 0, 0.0)
+    outcomes = [(code, of_acknowledgement(code, "", receiver)) for code in ("AA", "CA", "AR", "CR", "AE", "CE")]
+    rows = [
+        (
+            code,
+            each.detail.partition("(")[2].rstrip(")"),
+            f"{each.fate}, at most {each.tries} times" if each.tries else str(each.fate),
+        )
+        for code, each in outcomes
+    ]
+    return ("MSA-1", "meaning", "what we do"), rows
+
+
+def _character_sets() -> Table:
+    rows = []
+    for term in _DEFINED_TERMS:
+        chosen = of_dicom([term] if term else [])
+        rows.append((term or "(none)", chosen.name or "(empty)", chosen.scheme or "(empty)"))
+    return ("Specific Character Set (0008,0005)", "MSH-18", "MSH-20"), rows
+
+
+_TABLES: dict[str, Callable[[], Table]] = {
+    "implementation": _implementation,
+    "verification": _verification,
+    "transfer-syntaxes": _syntaxes,
+    "rejections": _rejections,
+    "store-statuses": _store_statuses,
+    "attributes": _attributes,
+    "proposed-contexts": _proposed,
+    "documents": _documents,
+    "store-answers": _answers,
+    "acknowledgements": _acknowledgements,
+    "character-sets": _character_sets,
+    "storage-classes": _storage,
+}
+
+
+def main(arguments: list[str]) -> None:
+    """Print the tables, or renew the pages that are named."""
+    if not arguments:
+        sys.stdout.write("\n".join(f"<!-- table: {name} -->\n{table}<!-- end -->" for name, table in tables().items()))
+        sys.stdout.write("\n")
+    for name in arguments:
+        page = Path(name)
+        page.write_text(renewed(page.read_text()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

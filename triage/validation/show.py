@@ -1,0 +1,97 @@
+"""What the commands of validation print, and how they get from settings to values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from triage.errors import StartError
+from triage.predict import Compute
+from triage.roles import policy_of
+from triage.send import Destination
+from triage.settings import Settings
+from triage.spool import Spool, SpoolError
+from triage.validation import paper
+from triage.validation.namespace import open_namespace
+from triage.validation.over_dicom import Service
+from triage.validation.validate import METRICS, REPORT, Request, validate
+
+
+def run_validation(settings: Settings, options: Mapping[str, Any]) -> bool:
+    """Validate with a progress bar, print what came out; whether it passed. Raises StartError."""
+    request = Request(**options)
+    if request.paper is not None and request.paper not in paper.names():
+        raise StartError(f"--paper {request.paper}: there are {', '.join(paper.names())}")
+    service = _service(settings, request) if request.dicom else None
+    worker = settings.worker
+    compute = Compute(worker.provider, worker.threads, worker.decode_processes)
+    with _progress() as bar:
+        tasks: dict[str, Any] = {}
+
+        def progress(what: str, more: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total or None)
+            bar.advance(tasks[what], more)
+
+        outcome = validate(request, policy_of(settings), compute, progress, service)
+    _print(outcome.metrics)
+    Console().print(f"{request.out / REPORT}  {request.out / METRICS}", highlight=False)
+    return outcome.passed
+
+
+def _service(settings: Settings, request: Request) -> Service:
+    """The running service of these settings, with the spool that lies on this machine. Raises StartError."""
+    listener = settings.listener
+    if not listener.validation_ae_title:
+        raise StartError("--dicom needs listener.validation_ae_title in the settings of service and command")
+    if request.any_age or request.scores:
+        raise StartError("--dicom measures the service as it is: --any-age and --scores do not go with it")
+    try:
+        namespace = open_namespace(Spool.open(settings.spool.path))
+    except (SpoolError, OSError) as error:
+        raise StartError(f"--dicom reads the results in the service's spool on this machine: {error}") from error
+    host = "127.0.0.1" if listener.host == "0.0.0.0" else listener.host
+    destination = Destination(host, listener.port, listener.ae_title, listener.validation_ae_title)
+    return Service(destination, namespace)
+
+
+def _print(metrics: Mapping[str, Any]) -> None:
+    console = Console()
+    image, point = metrics["image"], metrics["image"]["points"][0]
+    table = Table("per image, worst case", "value", "95 %, bootstrap", title=None)
+    figures = {"coverage": image["coverage"], "AUC": image["auc"]["worst_case"]}
+    figures |= {f"{name} at {point['name']}": figure for name, figure in point["worst_case"]["figures"].items()}
+    for name, figure in figures.items():
+        table.add_row(name, _number(figure["value"]), _bounds(figure))
+    console.print(table)
+    for each in metrics["warnings"]:
+        console.print(f"[yellow]![/] {each}", highlight=False)
+    for each in metrics["bars"]:
+        mark = "[green]holds[/]" if each["holds"] else "[bold red]fails[/]"
+        console.print(f"{mark}  {each['bar']}  (found {_number(each['bound'])})", highlight=False)
+    if metrics["dicom"]:
+        wrong, count = len(metrics["dicom"]["disagreements"]), metrics["dicom"]["images"]
+        told = f"[bold red]{wrong} of {count} images[/] differ" if wrong else f"[green]all {count} images agree[/]"
+        console.print(f"service and files: {told}")
+    if metrics["paper"]:
+        console.print(f"against {metrics['paper']['cohort']['title']}: [bold]{metrics['paper']['verdict']}[/]")
+        for obstacle in metrics["paper"]["obstacles"]:
+            console.print(f"  {obstacle}", highlight=False)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _bounds(figure: Mapping[str, Any]) -> str:
+    low, high = figure["intervals"].get("bootstrap", (None, None))
+    return "" if low is None else f"{low:.4f} to {high:.4f}"
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True))

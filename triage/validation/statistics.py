@@ -1,0 +1,244 @@
+"""Figures of two-class reading with intervals, each of which says what it covers. Float64 throughout.
+
+What SciPy and statsmodels have is taken from them; DeLong's variance and weighted AUCs, which they lack, are here.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import beta, norm, rankdata, ttest_ind
+from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
+from statsmodels.stats.inter_rater import cohens_kappa
+
+Floats = npt.NDArray[np.floating]
+Doubles = npt.NDArray[np.float64]
+Bounds = tuple[float, float]
+
+ROUNDS = 2000
+"""Rounds of the bootstrap."""
+NO_BOUNDS: Bounds = (float("nan"), float("nan"))
+
+
+def auc(labels: Floats, scores: Floats) -> float:
+    """Area under the ROC curve: the probability that a positive scores higher than a negative, ties counting half."""
+    positive = np.asarray(labels) > 0.5
+    count = int(positive.sum())
+    if count in (0, len(positive)):
+        raise ValueError("an AUC needs both classes")
+    ranks = rankdata(scores)
+    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(positive) - count)))
+
+
+def patient_bootstrap(
+    figure: Callable[[npt.NDArray[np.int64]], float], patients: Sequence[str], *, rounds: int = ROUNDS, seed: int = 0
+) -> Bounds:
+    """95 % percentile interval of ``figure(indices)`` when whole patients are drawn with replacement.
+
+    Rounds in which the figure is not defined (one class only) are drawn again; ValueError if that never ends.
+    """
+    low, high = np.percentile(bootstrap_values(figure, patients, rounds=rounds, seed=seed), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def bootstrap_values(
+    figure: Callable[[npt.NDArray[np.int64]], float], patients: Sequence[str], *, rounds: int = ROUNDS, seed: int = 0
+) -> list[float]:
+    """``figure(indices)`` of each round of a patient-clustered bootstrap."""
+    names = np.asarray(patients)
+    groups = [np.flatnonzero(names == name) for name in np.unique(names)]
+    rng = np.random.default_rng(seed)
+    values: list[float] = []
+    for _ in range(20 * rounds):
+        drawn = rng.integers(0, len(groups), len(groups))
+        try:
+            values.append(figure(np.concatenate([groups[index] for index in drawn])))
+        except ValueError:
+            continue
+        if len(values) == rounds:
+            return values
+    raise ValueError("the figure is hardly ever defined when patients are drawn anew")
+
+
+def exact_interval(successes: int, trials: int, confidence: float = 0.95) -> Bounds:
+    """Clopper-Pearson interval of a proportion."""
+    if not 0 <= successes <= trials or trials == 0:
+        raise ValueError(f"{successes} of {trials} is no proportion")
+    tail = (1 - confidence) / 2
+    low = float(beta.ppf(tail, successes, trials - successes + 1)) if successes else 0.0
+    high = float(beta.ppf(1 - tail, successes + 1, trials - successes)) if successes < trials else 1.0
+    return low, high
+
+
+@dataclass(frozen=True)
+class DeLong:
+    """AUCs of k scores of the same images, and the covariance (k, k) of their errors."""
+
+    aucs: Doubles
+    covariance: Doubles
+
+    def interval(self, position: int = 0) -> Bounds:
+        """95 % interval of one AUC, normal on the logit scale, so that it stays within 0 and 1 (Pepe 2003, 5.2.5).
+
+        A perfect or a perfectly wrong separation has no variance to go by, and no interval.
+        """
+        value, variance = float(self.aucs[position]), float(self.covariance[position, position])
+        if not 0 < value < 1 or not variance > 0:
+            return NO_BOUNDS
+        spread = norm.ppf(0.975) * np.sqrt(variance) / (value * (1 - value))
+        low, high = (1 / (1 + np.exp(-(np.log(value / (1 - value)) + sign * spread))) for sign in (-1, 1))
+        return float(low), float(high)
+
+    def difference(self) -> tuple[float, Bounds, float]:
+        """First AUC minus second, its 95 % interval, and the two-sided p value that they are equal."""
+        found = float(self.aucs[0] - self.aucs[1])
+        variance = float(self.covariance[0, 0] + self.covariance[1, 1] - 2 * self.covariance[0, 1])
+        if not variance > 0:
+            return found, ((found, found) if found == 0 else NO_BOUNDS), (1.0 if found == 0 else float("nan"))
+        error = np.sqrt(variance)
+        reach = norm.ppf(0.975) * error
+        return found, (float(found - reach), float(found + reach)), float(2 * norm.sf(abs(found) / error))
+
+
+def delong(labels: Floats, *scores: Floats) -> DeLong:
+    """AUCs and their covariance after DeLong et al. 1988, by mid-ranks as Sun and Xu 2014; O(n log n).
+
+    ``labels`` and each of ``scores`` have shape (n,). Images count as independent. ValueError with fewer than two
+    images of a class: there is no variance of one.
+    """
+    positive = np.asarray(labels) > 0.5
+    many, others = int(positive.sum()), int((~positive).sum())
+    if min(many, others) < 2:
+        raise ValueError("DeLong's variance needs two images of each class")
+    of_positives, of_negatives = np.empty((len(scores), many)), np.empty((len(scores), others))
+    for row, each in enumerate(scores):
+        values = np.asarray(each, dtype=np.float64)
+        ranks = rankdata(values)
+        of_positives[row] = (ranks[positive] - rankdata(values[positive])) / others
+        of_negatives[row] = 1 - (ranks[~positive] - rankdata(values[~positive])) / many
+    covariance = np.atleast_2d(np.cov(of_positives)) / many + np.atleast_2d(np.cov(of_negatives)) / others
+    return DeLong(of_positives.mean(1), np.asarray(covariance, dtype=np.float64))
+
+
+class Resampling:
+    """Patients drawn with replacement, ``rounds`` times, the same draws for every figure: seeded, so that it repeats.
+
+    An image's weight in a round is how often its patient was drawn. The draws are kept, a byte for each.
+    """
+
+    def __init__(self, patients: Sequence[str], rounds: int = ROUNDS, seed: int = 0) -> None:
+        _, member_of = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
+        self._member_of = member_of
+        count = int(member_of.max()) + 1
+        rng = np.random.default_rng(seed)
+        self._drawn = np.concatenate(
+            [_counts(rng.integers(0, count, (end - start, count)), count) for start, end in _blocks(rounds)]
+        )
+
+    def over(self, figures: Callable[[Doubles], Doubles]) -> Doubles:
+        """``figures``, a function from weights (b, n) to (b, k), over all rounds: (rounds, k)."""
+        return np.concatenate(
+            [
+                figures(self._drawn[start:end][:, self._member_of].astype(np.float64))
+                for start, end in _blocks(len(self._drawn))
+            ]
+        )
+
+
+def _blocks(rounds: int) -> list[tuple[int, int]]:
+    return [(start, min(start + 100, rounds)) for start in range(0, rounds, 100)]
+
+
+def _counts(drawn: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.uint8]:
+    """How often each of ``count`` patients is in each row of ``drawn``."""
+    offset = np.arange(len(drawn))[:, np.newaxis] * count
+    counted = np.bincount((drawn + offset).ravel(), minlength=drawn.shape[0] * count)
+    return np.minimum(counted, 255).astype(np.uint8).reshape(len(drawn), count)
+
+
+def percentile_interval(values: Doubles) -> Bounds:
+    """95 % percentile interval of a figure over rounds; none if more than half of the rounds did not define it."""
+    defined = values[np.isfinite(values)]
+    if len(defined) * 2 < len(values) or not len(defined):
+        return NO_BOUNDS
+    low, high = np.percentile(defined, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def weighted_auc(labels: Floats, scores: Floats) -> Callable[[Doubles], Doubles]:
+    """A function from weights (b, n) to AUCs (b,), NaN where a class has no weight; sorts once."""
+    order = np.argsort(scores, kind="stable")
+    ranked = np.asarray(scores, dtype=np.float64)[order]
+    starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
+    positive = (np.asarray(labels) > 0.5)[order].astype(np.float64)
+
+    def figures(weights: Doubles) -> Doubles:
+        sorted_weights = weights[:, order]
+        high = np.add.reduceat(sorted_weights * positive, starts, axis=1)
+        low = np.add.reduceat(sorted_weights * (1 - positive), starts, axis=1)
+        below = np.cumsum(low, axis=1) - low / 2
+        pairs = high.sum(1) * low.sum(1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray((high * below).sum(1) / pairs, dtype=np.float64)
+
+    return figures
+
+
+def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and sample standard deviation, 0 for a single value."""
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def mcnemar(first_right: npt.NDArray[np.bool_], second_right: npt.NDArray[np.bool_]) -> tuple[int, int, float]:
+    """Images only the first and only the second got right, and the exact two-sided p value (McNemar 1947)."""
+    first, second = np.asarray(first_right, dtype=bool), np.asarray(second_right, dtype=bool)
+    table = [[int((a & b).sum()) for b in (second, ~second)] for a in (first, ~first)]
+    p_value = float(_mcnemar(table, exact=True).pvalue)
+    return table[0][1], table[1][0], min(p_value, 1.0)
+
+
+def t_test(first: Sequence[float], second: Sequence[float]) -> float:
+    """The paper's test: two-sided p value of ``ttest_ind`` over a figure's replicates of two models.
+
+    It covers the repetition of training, not the drawing of the test images. NaN if neither varies.
+    """
+    if min(len(first), len(second)) < 2:
+        raise ValueError("a t-test needs two replicates of each")
+    if len(set(first)) == len(set(second)) == 1:
+        return float("nan")  # replicates that do not vary say nothing of what varying them does
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of one set that does not vary
+        return float(ttest_ind(first, second).pvalue)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement of two readers on n images: percent with its exact interval, Cohen's kappa with its normal one."""
+
+    n: int
+    agreed: int
+    agreement_bounds: Bounds
+    kappa: float
+    kappa_bounds: Bounds
+
+    @property
+    def agreement(self) -> float:
+        """Share of images with the same call."""
+        return self.agreed / self.n
+
+
+def agreement(first: Floats, second: Floats) -> Agreement:
+    """Percent agreement and Cohen's kappa (Cohen 1960, standard error of Fleiss, Cohen and Everitt 1969)."""
+    one, two = np.asarray(first) > 0.5, np.asarray(second) > 0.5
+    table = np.array([[(one & two).sum(), (one & ~two).sum()], [(~one & two).sum(), (~one & ~two).sum()]], dtype=float)
+    n, agreed = int(table.sum()), int(table[0, 0] + table[1, 1])
+    if len(set(one)) == len(set(two)) == 1:  # no chance-corrected agreement of readers who say the same of every image
+        return Agreement(n, agreed, exact_interval(agreed, n), float("nan"), NO_BOUNDS)
+    with np.errstate(invalid="ignore", divide="ignore"):  # its z value, of a reader who says the same of every image
+        found = cohens_kappa(table)
+    bounds = (max(float(found.kappa_low), -1.0), min(float(found.kappa_upp), 1.0))
+    return Agreement(n, agreed, exact_interval(agreed, n), float(found.kappa), bounds)

@@ -1,0 +1,329 @@
+"""One validation from manifest and model folder to metrics.json, report.html and a yes or no."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from triage.assess import Policy
+from triage.model.card import CARD, ModelCard, load_card
+from triage.predict import Compute
+from triage.validation import bars, cohort, external, maps, over_dicom, paper, predictions
+from triage.validation.cohort import Cohort, Overlap
+from triage.validation.measure import Draws, Options, Point, coverage_reasons, measured, over_folds, points_of
+from triage.validation.measures import METHODS
+from triage.validation.over_dicom import Service
+from triage.validation.predictions import Prediction, Scoring
+from triage.validation.scored import Image, Scored, per_image
+from triage.validation.statistics import auc
+from triage.validation.subgroups import columns_of, shortcuts, subgroups
+from triage.validation.versus import reader_point, replicates, versus
+from triage.validation.warn import warnings_of
+
+SCHEMA = 1
+METRICS, REPORT, PREDICTIONS = "metrics.json", "report.html", "predictions.csv"
+FILES_ALONE = "predictions-of-the-files.csv"
+"""Beside the service's predictions, where both ways are taken."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many more are done, and of how many."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be validated, on what, and how; see ``triage validate --help``."""
+
+    model: Path
+    manifest: Path
+    out: Path
+    split: str = ""
+    require: tuple[str, ...] = ()
+    prevalence: float | None = None
+    versus: tuple[Path, ...] = ()
+    readers: tuple[Path, ...] = ()
+    replicates: tuple[Path, ...] = ()
+    versus_replicates: tuple[Path, ...] = ()
+    scores: Path | None = None
+    boxes: Path | None = None
+    paper: str | None = None
+    images: bool = True
+    exclude_training_patients: bool = False
+    any_age: bool = False
+    allow_duplicates: bool = False
+    dicom: bool = False
+    rounds: int = 2000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out: the record of metrics.json, and whether everything that was asked for holds."""
+
+    metrics: Mapping[str, Any]
+    passed: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Everything that the parts of a validation look at."""
+
+    request: Request
+    card: ModelCard
+    cohort: Cohort
+    predictions: Sequence[Prediction]
+    images: Sequence[Image]
+    scored: Scored
+    points: tuple[Point, ...]
+    draws: Draws
+
+
+def validate(
+    request: Request, policy: Policy, compute: Compute, progress: Progress, service: Service | None = None
+) -> Outcome:
+    """Validate, and write what came out below ``request.out``.
+
+    With ``request.dicom`` the images go through the DICOM port of ``service``, and beside it through the files alone:
+    passing needs both to agree on every image.
+
+    Raises StartError (of model, manifest, bars, files of scores) before anything is scored, with what to put right.
+    """
+    from triage.validation.report import write_report
+
+    wanted = [bars.parse(text) for text in request.require]
+    _look_at_files(request)
+    folder = request.model.resolve()
+    card = load_card(folder)
+    opened = cohort.open_cohort(
+        request.manifest,
+        split=request.split,
+        allow_duplicates=request.allow_duplicates,
+        progress=lambda more, total: progress("reading", more, total),
+    )
+    trained = cohort.training_patients(folder, card)
+    if request.exclude_training_patients:
+        opened = cohort.without(opened, trained)
+    if service:
+        over_dicom.check_sendable(opened.members)
+    request.out.mkdir(parents=True, exist_ok=True)
+    scoring = Scoring(folder, card, policy, compute, request.any_age)
+    found = _predictions(request, opened, scoring, progress)
+    both_ways = None
+    if service:
+        alone, found = found, _through_service(request, opened, scoring, service, progress)
+        both_ways = {"images": len(found), "disagreements": over_dicom.disagreements(found, alone)}
+    run = _run(request, card, opened, found, policy.operating_point)
+    metrics = _metrics(run, trained, _compared(run, policy, compute, progress))
+    metrics["dicom"] = both_ways
+    metrics["pointing_game"] = _pointing_game(run, folder, compute)
+    held = [bars.hold(bar, metrics) for bar in wanted]
+    metrics["bars"] = [{"bar": each.bar.text, "bound": each.bound, "holds": each.holds} for each in held]
+    metrics["warnings"] = warnings_of(metrics, card)
+    passed = all(each.holds for each in held) and (request.paper is None or metrics["paper"]["passes"])
+    passed = passed and not (both_ways and both_ways["disagreements"])
+    metrics["passed"] = passed
+    (request.out / METRICS).write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_report(run, metrics, request.out / REPORT, maps.Maps(folder, card, compute.threads))
+    return Outcome(metrics, passed)
+
+
+def _look_at_files(request: Request) -> None:
+    """Raise for a file that cannot be used now, and not after an hour of scoring."""
+    given = (request.scores,) if request.scores else ()
+    for path in (*given, *request.versus, *request.replicates, *request.versus_replicates):
+        load_card(path.resolve()) if (path / CARD).is_file() else external.read_scores(path)
+    for path in request.readers:
+        external.read_readers(path)
+    if request.boxes:
+        maps.read_boxes(request.boxes)
+
+
+def _predictions(request: Request, opened: Cohort, scoring: Scoring, progress: Progress) -> list[Prediction]:
+    if request.scores:
+        values = external.aligned(external.read_scores(request.scores), opened.members, request.scores)
+        found = external.as_predictions(values, opened.members, scoring.policy.operating_point)
+        predictions.write(found, request.out / PREDICTIONS)
+        return found
+    file = request.out / (FILES_ALONE if request.dicom else PREDICTIONS)
+    return predictions.score(opened.members, scoring, file, _adding(progress, "scoring", len(opened.members)))
+
+
+def _through_service(
+    request: Request, opened: Cohort, scoring: Scoring, service: Service, progress: Progress
+) -> list[Prediction]:
+    counting = _adding(progress, "through the service", len(opened.members))
+    by_dicom = replace(scoring, way="dicom")
+    with over_dicom.alone(service):
+        return predictions.score(
+            opened.members, by_dicom, request.out / PREDICTIONS, counting, over_dicom.through(service)
+        )
+
+
+def _run(request: Request, card: ModelCard, opened: Cohort, found: Sequence[Prediction], operating_point: float) -> Run:
+    images = predictions.images(found, opened.members)
+    points = points_of(card, operating_point)
+    return Run(request, card, opened, found, images, per_image(images), points, Draws(request.rounds, request.seed))
+
+
+def _metrics(run: Run, trained: frozenset[str] | None, compared: Mapping[str, Any]) -> dict[str, Any]:
+    request, members = run.request, run.cohort.members
+    options = Options(run.points, request.prevalence, request.rounds, request.seed)
+    columns, too_many = columns_of(members, run.predictions)
+    overlap = cohort.overlap(members, trained)
+    measurements = measured(run.images, options, run.draws)
+    return {
+        "metrics_schema": SCHEMA,
+        "made": _made(),
+        "model": _model(run.card, request),
+        "cohort": _cohort(run.cohort, overlap),
+        "settings": {"prevalence": request.prevalence, "bootstrap_rounds": request.rounds, "seed": request.seed}
+        | {"any_age": request.any_age, "points": [asdict(point) for point in run.points]},
+        "interval_methods": METHODS,
+        **measurements,
+        "not_assessed": coverage_reasons(run.predictions),
+        "folds": over_folds(run.images, [member.row.fold for member in members], run.points[0].threshold),
+        "subgroups": subgroups(run.scored, columns, options, run.draws),
+        "columns_of_too_many_values": too_many,
+        "shortcuts": shortcuts(run.scored, columns, run.draws),
+        **compared,
+        "paper": _paper(run, measurements["image"], overlap),
+    }
+
+
+def _compared(run: Run, policy: Policy, compute: Compute, progress: Progress) -> dict[str, Any]:
+    labels = [member.row.label for member in run.cohort.members]
+    patients = [member.row.patient for member in run.cohort.members]
+    others = {_label(path): _other_scores(path, run, policy, compute, progress) for path in run.request.versus}
+    readers: dict[str, external.Scores] = dict(external.manifest_readers(run.cohort.members, run.cohort.manifest))
+    for file in run.request.readers:
+        readers |= external.read_readers(file)
+    if len(readers) > 2:
+        readers["majority of readers"] = external.majority(readers)
+    calls = {name: external.aligned(each, run.cohort.members, Path(name)) for name, each in readers.items()}
+    return {
+        "versus": [versus(name, run.scored, each, run.points, run.draws) for name, each in (others | calls).items()],
+        "readers": [{"name": name, **reader_point(each, labels, patients, run.draws)} for name, each in calls.items()],
+        "replicates": _replicates(run) if run.request.replicates else None,
+    }
+
+
+def _other_scores(path: Path, run: Run, policy: Policy, compute: Compute, progress: Progress) -> list[float | None]:
+    if not (path / CARD).is_file():
+        return external.aligned(external.read_scores(path), run.cohort.members, path)
+    folder = path.resolve()
+    card = load_card(folder)
+    out = run.request.out / f"versus-{card.name}"
+    out.mkdir(exist_ok=True)
+    members = run.cohort.members
+    scoring = Scoring(folder, card, policy, compute, run.request.any_age)
+    found = predictions.score(
+        members, scoring, out / PREDICTIONS, _adding(progress, f"scoring with {card.name}", len(members))
+    )
+    return [each.probability if each.assessed else None for each in found]
+
+
+def _replicates(run: Run) -> dict[str, Any]:
+    """AUCs of retrained models on the same images, and the paper's t-test between two sets of them."""
+
+    def aucs(files: Sequence[Path]) -> list[float]:
+        found = []
+        for file in files:
+            values = external.aligned(external.read_scores(file), run.cohort.members, file)
+            if None in values:
+                raise predictions.PredictionsError(f"{file} does not score every image of the cohort")
+            found.append(auc(run.scored.labels, per_image(_with(run.images, values)).scores))
+        return found
+
+    return replicates(aucs(run.request.replicates), aucs(run.request.versus_replicates))
+
+
+def _with(images: Sequence[Image], values: Sequence[float | None]) -> list[Image]:
+    return [
+        Image(each.name, each.label, each.patient, each.study, value, value is not None, True)
+        for each, value in zip(images, values, strict=True)
+    ]
+
+
+def _paper(run: Run, image: Mapping[str, Any], overlap: Overlap) -> dict[str, Any] | None:
+    if run.request.paper is None:
+        return None
+    images = [(member.name, member.row.label) for member in run.cohort.members]
+    found = paper.compare(
+        paper.paper_cohort(run.request.paper),
+        images,
+        image,
+        trained_on=overlap.images,
+        why=overlap.why,
+        left_out=run.cohort.left_out,
+    )
+    return {**found.record(), "passes": found.verdict.passes}
+
+
+def _pointing_game(run: Run, folder: Path, compute: Compute) -> dict[str, Any] | None:
+    """None without boxes; an explanation where the graph has no map."""
+    if run.request.boxes is None:
+        return None
+    boxes = maps.read_boxes(run.request.boxes)
+    model_maps = maps.Maps(folder, run.card, compute.threads)
+    if not model_maps.there:
+        return {"findings": [], "why_not": f"the graph of {run.card.model_id} has no output {maps.OUTPUT}"}
+    found = maps.pointing_game(model_maps, run.cohort.members, boxes)
+    return found or {"findings": [], "why_not": "no image of the cohort has a box"}
+
+
+def _made() -> dict[str, Any]:
+    packages = ("cxr-triage", "numpy", "onnxruntime", "opencv-python-headless", "pydicom", "scikit-learn", "scipy")
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "packages": {name: _version(name) for name in packages},
+    }
+
+
+def _version(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError
+
+    try:
+        return version(package)
+    except PackageNotFoundError:  # onnxruntime-gpu is another distribution
+        return None
+
+
+def _model(card: ModelCard, request: Request) -> dict[str, Any]:
+    return {
+        "name": card.name,
+        "version": card.version,
+        "sha256": card.model_sha256,
+        "demo": card.demo,
+        "target": card.target.model_dump(),
+        "scores_given_by": request.scores.name if request.scores else None,
+    }
+
+
+def _cohort(opened: Cohort, overlap: Overlap) -> dict[str, Any]:
+    return {
+        "manifest": opened.manifest.name,
+        "manifest_sha256": opened.sha256,
+        "split": opened.split or None,
+        "images_sha256": paper.digest_of((member.name, member.row.label) for member in opened.members),
+        "title": opened.title or None,
+        "notes": list(opened.notes),
+        "files_with_the_bytes_of_another": opened.duplicates,
+        "images_of_training_patients": overlap.images,
+        "why_not_known": overlap.why or None,
+        "images_of_training_patients_left_out": opened.left_out,
+    }
+
+
+def _label(path: Path) -> str:
+    return path.resolve().name if (path / CARD).is_file() else path.stem
+
+
+def _adding(progress: Progress, what: str, total: int) -> Callable[[int], None]:
+    return lambda more: progress(what, more, total)

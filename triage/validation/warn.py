@@ -1,0 +1,77 @@
+"""What a reader of a validation has to know before believing it, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from triage.model.card import ModelCard
+
+_FEW_PATIENTS = 30
+
+
+def warnings_of(metrics: Mapping[str, Any], card: ModelCard) -> list[str]:
+    """Sentences, the gravest first."""
+    return [*_of_model(metrics, card), *_of_cohort(metrics), *_of_coverage(metrics), *_of_columns(metrics)]
+
+
+def _of_model(metrics: Mapping[str, Any], card: ModelCard) -> Iterator[str]:
+    if card.demo:
+        yield "The model is marked as a demonstration: the service refuses it outside demonstrations."
+    if metrics["model"]["scores_given_by"]:
+        yield (
+            f"The scores were read from {metrics['model']['scores_given_by']} and not made with the model file: "
+            "measured is what made them (out of fold: networks that never saw the patient), not the file that ships."
+        )
+    if not card.target.negative_is_normal:
+        yield (
+            f"A negative of this model does not mean a normal radiograph ({card.target.negative_class}); the service "
+            "tags its negatives NOT ASSESSED."
+        )
+
+
+def _of_cohort(metrics: Mapping[str, Any]) -> Iterator[str]:
+    cohort, image = metrics["cohort"], metrics["image"]
+    overlap = cohort["images_of_training_patients"]
+    if overlap is None:
+        yield f"That none of these patients trained the model is not shown: {cohort['why_not_known']}."
+    elif overlap and not metrics["model"]["scores_given_by"]:
+        yield (
+            f"{overlap} of {image['n']} images are of patients whose identifiers are among those of training: the "
+            "figures flatter the model (--exclude-training-patients leaves them out)."
+        )
+    if image["patients"] < _FEW_PATIENTS:
+        yield f"Only {image['patients']} patients: the bootstrap's intervals are too narrow; look at the exact ones."
+    yield from cohort["notes"]
+    if cohort["files_with_the_bytes_of_another"]:
+        yield f"{cohort['files_with_the_bytes_of_another']} files hold the bytes of another file of this cohort."
+    if metrics["settings"]["any_age"]:
+        yield "Patients of ages that the card does not cover were scored too (--any-age); the service assesses none."
+
+
+def _of_coverage(metrics: Mapping[str, Any]) -> Iterator[str]:
+    image = metrics["image"]
+    missing = image["n"] - round((image["coverage"]["value"] or 0) * image["n"])
+    if not missing:
+        return
+    yield (
+        f"{missing} of {image['n']} images were not assessed. Figures 'in the worst case' count each of them as wrong; "
+        "bars are held against those."
+    )
+    reasons = metrics["not_assessed"]
+    ill, well = (sum(each[name] for each in reasons) for name in ("positives", "negatives"))
+    rates = (ill / max(image["positives"], 1), well / max(image["negatives"], 1))
+    if max(rates) > 2 * min(rates) and ill + well >= 10:
+        yield f"The classes are refused unequally: {rates[0]:.1%} of the positives, {rates[1]:.1%} of the negatives."
+
+
+def _of_columns(metrics: Mapping[str, Any]) -> Iterator[str]:
+    for each in metrics["shortcuts"]:
+        if each["suspicious"]:
+            value = each["auc"]["value"]
+            nearly = "is the label, or was made from it" if value > 0.95 else "may be a shortcut for the model"
+            yield f"Column {each['column']} alone separates the labels with an AUC of {value:.2f}: it {nearly}."
+    for each in metrics["subgroups"].get("view", ()):
+        intervals = [bounds for bounds in each["worst_case"]["auc"]["intervals"].values() if None not in bounds]
+        if intervals and min(low for low, _ in intervals) <= 0.5:
+            yield f"Within view {each['group']} the lower bound of the AUC does not clear 0.5: it may be chance."
