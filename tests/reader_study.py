@@ -13,9 +13,9 @@ import uvicorn
 from tests.waiting import wait_for
 from triage.phantom import Subject, as_dicom, draw
 from triage.readers.app import create_app, desks
-from triage.readers.images import Pictures
 from triage.readers.study import Study, begin_or_resume
 from triage.web.app import configuration, listen
+from triage.web.pictures import Pictures
 
 
 def write_cases(folder: Path, count: int, rows: int = 96, columns: int = 80) -> Path:

@@ -23,12 +23,12 @@ from triage.cli import triage
 from triage.errors import StartError
 from triage.phantom import Subject, as_dicom, draw
 from triage.readers.answers import AnswerBook, read_progress, read_records
-from triage.readers.app import HEADERS
 from triage.readers.cases import CasesError, find_cases
 from triage.readers.labels import consensus, write_labels
 from triage.readers.progress import Answer, OutOfTurnError, replay
 from triage.readers.study import StudyError, begin_or_resume, open_study
 from triage.validation.manifest import read_manifest
+from triage.web.static import PAGE_HEADERS
 
 TIMES = {"active_ms": 1500, "elapsed_ms": 2000}
 
@@ -305,8 +305,8 @@ def test_every_answer_has_the_headers_that_forbid_what_is_not_ours(tmp_path: Pat
     with served(study) as address, asking(study, address, "anna") as anna:
         for path in ("", "state", "cases/0", "cases/9", "/page/page.js", "/page/page.css", "/page/../study.py", "/"):
             answer = anna.get(path if not path.startswith("/") else address + path)
-            assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
-    assert "unsafe" not in HEADERS["Content-Security-Policy"]
+            assert {name: answer.headers.get(name) for name in PAGE_HEADERS} == PAGE_HEADERS
+    assert "unsafe" not in PAGE_HEADERS["Content-Security-Policy"]
 
 
 def test_an_image_that_cannot_be_shown_can_be_passed_and_has_no_label(tmp_path: Path):

@@ -19,10 +19,12 @@ from tests.redis_server import RedisServer
 from tests.waiting import wait_for
 from triage.channels.ups_workitem import code
 from triage.decision import Tag
+from triage.errors import StartError
 from triage.records import decision_from
+from triage.settings import WebSettings
 from triage.spool import Spool
 from triage.web import api, ups
-from triage.web.app import client, configuration, create_app, known_hosts, listen
+from triage.web.app import client, configuration, create_app, known_hosts, listen, run
 from triage.workitems import Workitems, read_state, workitem_uid
 from triage.worklist import Worklist
 
@@ -293,3 +295,9 @@ def test_nonsense_is_a_bad_request(redis_server: RedisServer, spool: Spool, body
         assert ask.post(path, content=b" " * 1100000, headers={"Content-Type": JSON}).status_code == 413
 
     assert read_state(spool, study).state == "SCHEDULED"
+
+
+def test_workitems_are_not_served_where_anybody_could_ask_for_them(spool: Spool) -> None:
+    settings = WebSettings(host="0.0.0.0", port=0, ups=True)
+    with pytest.raises(StartError, match=r"web\.ups"):
+        run(settings, waiting_cap_s=0.0, spool=spool, redis_url="unix:///nowhere", redis_timeout_s=1.0)

@@ -306,6 +306,21 @@ def readers_labels(folder: Path) -> None:
         click.echo(labels(folder), nl=False)
 
 
+@triage.command()
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Manifest (CSV) to write.")
+@click.pass_context
+def feedback(context: click.Context, out: Path) -> None:
+    """Write what radiologists said on the page as labels for `triage validate`."""
+    settings = _settings(context)
+    from triage.feedback import export
+
+    done = export(_spool(settings), out)
+    click.echo(f"{done.images} image{'' if done.images == 1 else 's'} with a label: {out}")
+    click.echo(
+        f"left out: {done.contradicted} studies with contradicting readers, {done.without_image} without a score"
+    )
+
+
 @triage.command("dead-letters")
 @click.option("--requeue", "keys", multiple=True, metavar="KEY", help="Try this one again (several allowed).")
 @click.option("--requeue-all", is_flag=True, help="Try all of them again.")

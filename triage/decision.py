@@ -97,7 +97,8 @@ class PriorityPolicy:
 class TriageDecision:
     """The one current result of a study. ``evidence`` are the SOP Instance UIDs that made the tag.
 
-    ``prior``: taken long before it came, so that nobody waits for it and it raises nothing.
+    ``prior``: taken long before it came, so that nobody waits for it and it raises nothing. ``calling_ae_title`` is who
+    sent the first of its images.
     """
 
     study_instance_uid: str
@@ -112,6 +113,7 @@ class TriageDecision:
     tagged_at: float
     revision: str
     prior: bool = False
+    calling_ae_title: str = ""
 
 
 def decide(assessments: Sequence[ImageAssessment], policy: PriorityPolicy, now: float) -> TriageDecision:
@@ -142,6 +144,7 @@ def decide(assessments: Sequence[ImageAssessment], policy: PriorityPolicy, now: 
         tagged_at=now,
         revision=revision(current, policy),
         prior=prior,
+        calling_ae_title=first.calling_ae_title,
     )
 
 

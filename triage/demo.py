@@ -53,7 +53,7 @@ def run(settings: Settings, config: Path | None, environment: Mapping[str, str],
                 return LOST if lost else 0
             console.print(
                 f"Serving: DICOM {settings.listener.host}:{settings.listener.port} ({settings.listener.ae_title}), "
-                f"http://{settings.web.host}:{settings.web.port}/api/worklist. Ctrl-C ends it."
+                f"worklist http://{settings.web.host}:{settings.web.port}/. Ctrl-C ends it."
             )
             while not stopping.received:
                 service.watch()

@@ -188,6 +188,7 @@ def web(settings: Settings, spool: Spool, redis_url: str) -> None:
     run(
         settings.web,
         waiting_cap_s=settings.worklist.waiting_cap_s,
+        expire_after_s=settings.worklist.expire_after_days * 24 * 3600,
         spool=spool,
         redis_url=redis_url,
         redis_timeout_s=settings.redis.timeout_s,

@@ -175,16 +175,27 @@ class WorklistSettings(Section):
     waiting_cap_s: float = Field(
         0.0, ge=0, description="Seconds of waiting after which a study comes before all others; 0 is no cap."
     )
+    expire_after_days: float = Field(
+        0.0,
+        ge=0,
+        description="Days after receipt from which a study is listed no longer, read or not; 0: only what was read "
+        "leaves the list.",
+    )
 
 
 class WebSettings(Section):
     """The HTTP side."""
 
-    host: str = Field("127.0.0.1", description="Address to listen on; there is no sign-in yet, so keep it on loopback.")
-    port: Port = Field(8080, description="HTTP port of the worklist API, health and metrics.")
+    host: str = Field(
+        "127.0.0.1",
+        description="Address to listen on. There is no sign-in yet, so keep it on loopback: on any other address the "
+        "list is shown, and no patient's data, and nothing can be changed.",
+    )
+    port: Port = Field(8080, description="HTTP port of the worklist page, its API, health and metrics.")
     ups: bool = Field(
         False,
-        description="Serve the worklist as UPS-RS workitems at /workitems; names patients, and lets clients write.",
+        description="Serve the worklist as UPS-RS workitems at /workitems, on loopback only: it names patients, and "
+        "lets clients write.",
     )
     ups_worklist_label: str = Field(
         "CXR triage", min_length=1, max_length=64, pattern=r"^[ -\[\]-~]+$", description="Worklist Label (0074,1202)."

@@ -14,6 +14,7 @@ The only module that renames and fsyncs. Layout, version 1:
                   decision.json                    the study's one current result
                   history.jsonl                    every result the study ever had
                   workitem.json                    what others made of its workitem, see triage/workitems.py
+                  reading.jsonl                    what readers did with it, see triage/reading.py
                   deliveries/                      what was built of it, see triage/outbox.py
     marks/ outbox/ undeliverable/                  what is to be delivered, see triage/outbox.py
     control/disabled-models/<name>                 kill switches
@@ -59,6 +60,7 @@ _FOLDERS = (
     "control/destinations",
     "locks",
 )
+_ONE_OF_A_KIND = ("up", "deliver")  # locks of processes that are no workers
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -413,6 +415,12 @@ class Spool:
         """Whether the worker's process ended without giving its lock back: killed, or crashed."""
         path = self._locks / worker_name
         return path.exists() and not _is_held(path)
+
+    def workers(self) -> tuple[int, int]:
+        """How many workers live, and how many died and have not been forgotten."""
+        names = [path.name for path in self._locks.iterdir() if path.name not in _ONE_OF_A_KIND]
+        held = [name for name in names if self.worker_alive(name)]
+        return len(held), len(names) - len(held)
 
     def remove_old_locks(self, before: float) -> None:
         """Remove the locks of workers that started before ``before`` (POSIX seconds) and died."""

@@ -16,6 +16,7 @@ from triage.decision import TriageDecision
 from triage.metrics import Metrics
 from triage.outbox import Outbox
 from triage.queueing import ScoreQueue, job_id
+from triage.reading import restore
 from triage.records import decision_from
 from triage.spool import ReceivedInstance, Spool
 from triage.worklist import Worklist
@@ -97,6 +98,8 @@ def rebuild(spool: Spool, index: Worklist, metrics: Metrics) -> bool:
     token = index.begin_building()
     decisions = _readable(spool.decisions())
     while some := list(islice(decisions, _AT_ONCE)):
+        for decision in some:  # first, so that what was read is not listed for a moment
+            restore(spool, index, decision.study_instance_uid)
         index.put_all(some)
     for uid in index.study_uids():
         if spool.decision(uid) is None:

@@ -3,6 +3,9 @@
 Reading order: past the waiting cap by arrival, then HIGH, MEDIUM, LOW, each by arrival; never by probability, which is
 not severity. Each priority is a sorted set whose members start with the arrival in microseconds at fixed width, so that
 a page is a range by name: its cost does not grow with the depth of the page or the length of the list.
+
+A study that was read is not listed, until something is known of it that was not known when it was read. A counter of
+changes tells those who watch that there is something to look at.
 """
 
 from __future__ import annotations
@@ -19,47 +22,23 @@ from uuid import uuid4
 
 from redis import Redis
 
+from triage import worklist_scripts as scripts
 from triage.decision import Priority, TriageDecision
 from triage.records import decision_from, to_record
+from triage.worklist_search import Search
 
 _LISTS = {priority: f"cxr-triage:worklist:{priority}" for priority in Priority}
 _ENTRIES = "cxr-triage:worklist:entries"
 _PLACES = "cxr-triage:worklist:places"
 _BUILT = "cxr-triage:worklist:built"
+_READ = "cxr-triage:worklist:read"  # study: the revision that was read
+_READ_AT = "cxr-triage:worklist:read-at"  # study, by when it was read
+_TAGGED = "cxr-triage:worklist:tagged"  # study, by when it was tagged: of the last hour
+_CHANGES = "cxr-triage:worklist:changes"
 _READING_ORDER = (Priority.HIGH, Priority.MEDIUM, Priority.LOW)
 
-# Moves a study to its place in one step. A decision older than the one indexed changes nothing, so that a rebuild
-# may run beside the workers.
-_PUT = """
-local place = redis.call('HGET', KEYS[5], ARGV[1])
-if place then
-  local tagged_at, list, member = place:match('^(%S+) (%S+) (%S+)$')
-  if tonumber(tagged_at) > tonumber(ARGV[2]) then return 0 end
-  redis.call('ZREM', list, member)
-end
-redis.call('ZADD', ARGV[3], 0, ARGV[4])
-redis.call('HSET', KEYS[4], ARGV[1], ARGV[5])
-redis.call('HSET', KEYS[5], ARGV[1], ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
-return 1
-"""
-
-_REMOVE = """
-local place = redis.call('HGET', KEYS[5], ARGV[1])
-if not place then return 0 end
-local tagged_at, list, member = place:match('^(%S+) (%S+) (%S+)$')
-redis.call('ZREM', list, member)
-redis.call('HDEL', KEYS[4], ARGV[1])
-redis.call('HDEL', KEYS[5], ARGV[1])
-return 1
-"""
-
-_FINISH = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2])
-return 1
-"""
-
-_KEYS = [*_LISTS.values(), _ENTRIES, _PLACES]
+_KEYS = [*_LISTS.values(), _ENTRIES, _PLACES, _READ, _READ_AT, _CHANGES, _TAGGED]
+_SCANNED_AT_ONCE = 1000
 
 
 class BadCursorError(ValueError):
@@ -91,9 +70,11 @@ class Worklist:
 
     def __init__(self, client: Redis) -> None:
         self._client = client
-        self._put = client.register_script(_PUT)
-        self._remove = client.register_script(_REMOVE)
-        self._finish = client.register_script(_FINISH)
+        self._put = client.register_script(scripts.PUT)
+        self._remove = client.register_script(scripts.REMOVE)
+        self._read = client.register_script(scripts.READ)
+        self._unread = client.register_script(scripts.UNREAD)
+        self._finish = client.register_script(scripts.FINISH)
 
     def put(self, decision: TriageDecision) -> None:
         """Index a study's decision, or move it to its new place."""
@@ -115,26 +96,58 @@ class Worklist:
         entry = cast("bytes | None", self._client.hget(_ENTRIES, study_instance_uid))
         return None if entry is None else _decision(entry)
 
-    def page(self, cursor: str | None, limit: int, now: float, waiting_cap_s: float = 0.0) -> Page:
+    def read(self, study_instance_uid: str, revision: str, at: float) -> None:
+        """Take a study off the list that was read as ``revision`` of its decision; another revision lists it again."""
+        self._read(keys=_KEYS, args=[study_instance_uid, revision, repr(at)])
+
+    def unread(self, study_instance_uid: str) -> None:
+        """List a study again, at its place."""
+        self._unread(keys=_KEYS, args=[study_instance_uid])
+
+    def last_read(self, limit: int) -> tuple[TriageDecision, ...]:
+        """The studies that were read last, the last one first."""
+        found = cast("list[bytes]", self._client.zrevrange(_READ_AT, 0, limit - 1))
+        return tuple(_decision(entry) for entry in self._entries([uid.decode() for uid in found]) if entry is not None)
+
+    def page(
+        self,
+        cursor: str | None,
+        limit: int,
+        now: float,
+        waiting_cap_s: float = 0.0,
+        *,
+        expire_after_s: float = 0.0,
+        search: Search | None = None,
+    ) -> Page:
         """At most ``limit`` entries from ``cursor`` on (None: from the top).
 
-        ``now`` in POSIX seconds; a ``waiting_cap_s`` of 0 is no cap. The list is live: a study that is raised behind
-        the cursor appears when one starts over. Raises BadCursorError.
+        ``now`` in POSIX seconds; a ``waiting_cap_s`` of 0 is no cap, and an ``expire_after_s`` of 0 lets no study
+        leave the list by age. With a ``search`` only what it matches, found by looking through the list. The list is
+        live: a study that is raised behind the cursor appears when one starts over. Raises BadCursorError.
         """
         position = _read_cursor(cursor) if cursor else _Position(_microseconds(now), 0, "")
-        found: list[tuple[int, str]] = []
-        segment, after = position.segment, position.member
-        cutoff = position.as_of_us - _microseconds(waiting_cap_s) if waiting_cap_s else 0
-        while segment <= len(_READING_ORDER) and len(found) <= limit:
-            members = self._segment(segment, after, cutoff, limit + 1 - len(found))
-            found += [(segment, member) for member in members]
-            segment, after = segment + 1, ""
+        at_once = limit + 1 if search is None else _SCANNED_AT_ONCE
+        found: list[tuple[_Position, TriageDecision]] = []
+        while len(found) <= limit:
+            places = self._places(position, at_once, waiting_cap_s, expire_after_s)
+            entries = self._entries([place.member.split("|")[1] for place in places])
+            found += _matching(zip(places, entries, strict=True), search)
+            if len(places) < at_once:
+                break
+            position = places[-1]
         shown = found[:limit]
-        more = len(found) > limit
         return Page(
-            entries=self._entries([member for _, member in shown]),
-            next_cursor=_write_cursor(_Position(position.as_of_us, *shown[-1])) if more else None,
+            entries=tuple(decision for _, decision in shown),
+            next_cursor=_write_cursor(shown[-1][0]) if len(found) > limit else None,
         )
+
+    def changes(self) -> int:
+        """A number that is another one after each change."""
+        return int(self._client.get(_CHANGES) or 0)
+
+    def tagged_since(self, moment: float) -> int:
+        """How many studies were tagged since ``moment`` (POSIX seconds), which is at most an hour ago."""
+        return int(self._client.zcount(_TAGGED, moment, "+inf"))
 
     def count(self) -> int:
         """How many studies are listed."""
@@ -148,8 +161,9 @@ class Worklist:
         return self._client.get(_BUILT) == self._run_id()
 
     def begin_building(self) -> bytes:
-        """Say that every decision of the spool is about to be put; give the token to ``end_building``."""
+        """Say that every decision of the spool is about to be put, and what was read of them; for ``end_building``."""
         token = uuid4().hex.encode()
+        self._client.delete(_READ, _READ_AT)
         self._client.set(_BUILT, token)
         return token
 
@@ -173,26 +187,48 @@ class Worklist:
         """Empty the index."""
         self._client.delete(*_KEYS, _BUILT)
 
-    def _segment(self, segment: int, after: str, cutoff: int, limit: int) -> list[str]:
-        lowest = f"({after}" if after else "-"
+    def _places(self, position: _Position, limit: int, waiting_cap_s: float, expire_after_s: float) -> list[_Position]:
+        """At most ``limit`` places behind ``position``, in reading order."""
+        as_of = position.as_of_us
+        cutoff = as_of - _microseconds(waiting_cap_s) if waiting_cap_s else 0
+        oldest = max(as_of - _microseconds(expire_after_s), 0) if expire_after_s else 0
+        found: list[_Position] = []
+        segment, after = position.segment, position.member
+        while segment <= len(_READING_ORDER) and len(found) < limit:
+            members = self._segment(segment, after, cutoff, oldest, limit - len(found))
+            found += [_Position(as_of, segment, member) for member in members]
+            segment, after = segment + 1, ""
+        return found
+
+    def _segment(self, segment: int, after: str, cutoff: int, oldest: int, limit: int) -> list[str]:
         if segment == 0:
             if not cutoff:
                 return []
+            lowest = f"({after}" if after else f"[{oldest:016d}"
             ranges = [self._range(name, lowest, f"({cutoff:016d}", limit) for name in _LISTS.values()]
             return list(islice(heapq.merge(*ranges), limit))
-        if not after:
-            lowest = f"[{cutoff:016d}"
+        lowest = f"({after}" if after else f"[{max(cutoff, oldest):016d}"
         return self._range(_LISTS[_READING_ORDER[segment - 1]], lowest, "+", limit)
 
     def _range(self, name: str, lowest: str, highest: str, limit: int) -> list[str]:
         found = self._client.zrange(name, lowest, highest, bylex=True, offset=0, num=limit)
         return [member.decode() for member in cast("list[bytes]", found)]
 
-    def _entries(self, members: list[str]) -> tuple[TriageDecision, ...]:
-        if not members:
-            return ()
-        found = self._client.hmget(_ENTRIES, [member.split("|")[1] for member in members])
-        return tuple(_decision(entry) for entry in cast("list[bytes | None]", found) if entry is not None)
+    def _entries(self, study_instance_uids: list[str]) -> list[bytes | None]:
+        if not study_instance_uids:
+            return []
+        return cast("list[bytes | None]", self._client.hmget(_ENTRIES, study_instance_uids))
+
+
+def _matching(
+    found: Iterable[tuple[_Position, bytes | None]], search: Search | None
+) -> Iterator[tuple[_Position, TriageDecision]]:
+    for place, entry in found:
+        if entry is None or (search and not search.may_match(entry)):
+            continue
+        decision = _decision(entry)
+        if search is None or search.matches(decision):
+            yield place, decision
 
 
 def _arguments(decision: TriageDecision) -> list[str]:
@@ -202,6 +238,7 @@ def _arguments(decision: TriageDecision) -> list[str]:
         _LISTS[decision.priority],
         f"{_microseconds(decision.received_at):016d}|{decision.study_instance_uid}",
         json.dumps(to_record(decision)),
+        decision.revision,
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -19,23 +18,16 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from triage.readers.answers import AnswerBook
-from triage.readers.images import Picture, Pictures
 from triage.readers.progress import Answer, OutOfTurnError, Progress
 from triage.readers.study import Study
-from triage.web.middleware import LOOPBACK, SECURITY_HEADERS, KnownHosts, SecurityHeaders
+from triage.web import static
+from triage.web.middleware import LOOPBACK, KnownHosts, SecurityHeaders
+from triage.web.pictures import Pictures, as_answer
+from triage.web.static import PAGE_HEADERS
 
 _PAGE = Path(__file__).parent / "page"
 _LARGEST_BODY = 4096
 _A_DAY_MS = 86_400_000
-
-HEADERS = {
-    **SECURITY_HEADERS,
-    # Its own scripts, styles and data; nothing from elsewhere, nothing inline.
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -82,13 +74,13 @@ def create_app(by_token: Mapping[str, Desk], pictures: Pictures, idle_seconds: f
         routes=[
             Route("/", _greet),
             Route("/favicon.ico", _no_icon),
-            Route("/page/{name}", _file),
+            static.files(_PAGE, static.VIEWER),
             Route("/r/{token}/", at_desk(_page)),
             Route("/r/{token}/state", at_desk(partial(_state, idle_seconds))),
             Route("/r/{token}/cases/{number:int}", at_desk(partial(_image, pictures))),
             Route("/r/{token}/{kind}", at_desk(partial(_step, pictures)), methods=["POST"]),
         ],
-        middleware=[Middleware(SecurityHeaders, headers=HEADERS), Middleware(KnownHosts, hosts=LOOPBACK)],
+        middleware=[Middleware(SecurityHeaders, headers=PAGE_HEADERS), Middleware(KnownHosts, hosts=LOOPBACK)],
         exception_handlers={HTTPException: _http_error, Exception: _internal_error},
     )
 
@@ -114,18 +106,8 @@ async def _no_icon(request: Request) -> Response:
     return Response(status_code=204)  # browsers ask, and would log an error
 
 
-async def _file(request: Request) -> Response:
-    # A closed list: what lies in the folder, by name.
-    name = request.path_params["name"]
-    files = {path.name: path for path in _PAGE.iterdir() if path.suffix in (".js", ".css")}
-    if name not in files:
-        raise HTTPException(404, "no such file")
-    kind = "text/css" if name.endswith(".css") else "text/javascript"
-    return Response(files[name].read_bytes(), media_type=kind)
-
-
 async def _page(desk: Desk, request: Request) -> Response:
-    return Response((_PAGE / "page.html").read_bytes(), media_type="text/html")
+    return static.html(_PAGE / "page.html")
 
 
 async def _state(idle_seconds: float, desk: Desk, request: Request) -> Response:
@@ -137,14 +119,7 @@ async def _image(pictures: Pictures, desk: Desk, request: Request) -> Response:
     if not desk.book.progress.may_see(number):
         raise HTTPException(403, "this case is not yet to be read")
     found = await run_in_threadpool(pictures.get, desk.images[number])
-    if isinstance(found, str):
-        return JSONResponse({"error": found}, status_code=422)
-    return Response(found.content, media_type="application/octet-stream", headers={"X-Picture": _described(found)})
-
-
-def _described(picture: Picture) -> str:
-    names = ("rows", "columns", "black", "white", "masked")
-    return json.dumps({name: getattr(picture, name) for name in names})
+    return as_answer(found)
 
 
 async def _step(pictures: Pictures, desk: Desk, request: Request) -> Response:
@@ -199,4 +174,5 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 def _internal_error(request: Request, error: Exception) -> Response:
     # That is outside our middleware, so the headers are put on here.
-    return JSONResponse({"error": "internal error: see the log of triage readers"}, status_code=500, headers=HEADERS)
+    error_text = "internal error: see the log of triage readers"
+    return JSONResponse({"error": error_text}, status_code=500, headers=PAGE_HEADERS)

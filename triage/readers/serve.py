@@ -11,11 +11,11 @@ from pathlib import Path
 import uvicorn
 
 from triage.readers.app import Desk, create_app, desks
-from triage.readers.images import Pictures
 from triage.readers.labels import Summary, write_labels
 from triage.readers.study import LOCK, Study, StudyError, begin_or_resume, open_study
 from triage.spool import held_alone
 from triage.web.app import configuration, ends_quietly, listen
+from triage.web.pictures import Pictures
 
 logger = logging.getLogger(__name__)
 

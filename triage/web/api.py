@@ -6,7 +6,7 @@ An error is ``{"error": what is wrong and what to do}`` with a fitting status, n
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -17,25 +17,32 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from triage.decision import TriageDecision
+from triage.decision import Tag, TriageDecision
 from triage.records import decision_from, to_record
 from triage.spool import InvalidUIDError, Spool
 from triage.state import read_state
+from triage.web.pictures import Pictures
 from triage.worklist import BadCursorError, Worklist
+from triage.worklist_search import Search
 
 DEFAULT_LIMIT = 100
 LARGEST_LIMIT = 500
+LONGEST_TEXT = 64
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where answers come from. ``now`` gives POSIX seconds; a ``waiting_cap_s`` of 0 is no cap."""
+    """Where answers come from. ``now`` gives POSIX seconds; a ``waiting_cap_s`` of 0 is no cap, and an
+    ``expire_after_s`` of 0 lets no study leave the list by age.
+    """
 
     spool: Spool
     redis: Redis
     worklist: Worklist
     waiting_cap_s: float
     now: Callable[[], float]
+    expire_after_s: float = 0.0
+    pictures: Pictures = field(default_factory=Pictures)
 
 
 class BadRequestError(ValueError):
@@ -43,8 +50,9 @@ class BadRequestError(ValueError):
 
 
 def routes(sources: Sources) -> list[Route]:
-    """The API's addresses, all of them read-only."""
+    """The API's addresses for looking at the list."""
     return [
+        Route("/api/read", partial(_read, sources)),
         Route("/api/worklist", partial(_page, sources)),
         Route("/api/worklist/{study_instance_uid}", partial(_study, sources)),
         Route("/api/status", partial(_status, sources)),
@@ -82,16 +90,19 @@ def _page(sources: Sources, request: Request) -> JSONResponse:
     try:
         limit = _limit(request.query_params.get("limit"))
         cursor = request.query_params.get("cursor")
-        page = sources.worklist.page(cursor, limit, sources.now(), sources.waiting_cap_s)
+        page = sources.worklist.page(
+            cursor,
+            limit,
+            sources.now(),
+            sources.waiting_cap_s,
+            expire_after_s=sources.expire_after_s,
+            search=_search(request),
+        )
         complete = sources.worklist.is_built()
     except (BadRequestError, BadCursorError) as error:
         return problem(400, str(error))
     except RedisError as error:
-        return problem(
-            503,
-            f"the worklist is not available because Redis does not answer ({type(error).__name__}); nothing is lost, "
-            "and single studies can still be asked for: try again, and see that Redis runs",
-        )
+        return without_redis(error)
     return JSONResponse(
         {
             "entries": [entry(decision) for decision in page.entries],
@@ -99,6 +110,17 @@ def _page(sources: Sources, request: Request) -> JSONResponse:
             "complete": complete,
         }
     )
+
+
+def _read(sources: Sources, request: Request) -> JSONResponse:
+    try:
+        limit = _limit(request.query_params.get("limit"))
+        found = sources.worklist.last_read(limit)
+    except BadRequestError as error:
+        return problem(400, str(error))
+    except RedisError as error:
+        return without_redis(error)
+    return JSONResponse({"entries": [entry(decision) for decision in found]})
 
 
 def _study(sources: Sources, request: Request) -> JSONResponse:
@@ -133,6 +155,24 @@ def _status(sources: Sources, request: Request) -> JSONResponse:
             "disabled_models": sorted(sources.spool.disabled_models()),
         }
     )
+
+
+def without_redis(error: RedisError) -> JSONResponse:
+    """The answer while Redis is away."""
+    return problem(
+        503,
+        f"the worklist is not available because Redis does not answer ({type(error).__name__}); nothing is lost, "
+        "and single studies can still be asked for: try again, and see that Redis runs",
+    )
+
+
+def _search(request: Request) -> Search | None:
+    text, tag = request.query_params.get("q", "").strip(), request.query_params.get("tag", "")
+    if tag and tag not in set(Tag):
+        raise BadRequestError(f"tag must be one of {', '.join(Tag)}")
+    if len(text) > LONGEST_TEXT:
+        raise BadRequestError(f"q must be no longer than {LONGEST_TEXT} characters")
+    return Search(Tag(tag) if tag else None, text) if tag or text else None
 
 
 def _limit(text: str | None) -> int:

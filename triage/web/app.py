@@ -26,8 +26,9 @@ from triage.errors import StartError
 from triage.metrics import create
 from triage.settings import WebSettings
 from triage.spool import Spool
-from triage.web import api, pages, ups
-from triage.web.middleware import LOOPBACK, SECURITY_HEADERS, KnownHosts, Measured, SecurityHeaders
+from triage.web import api, changes, operations, pages, static, studies, ups
+from triage.web.access import LOCAL
+from triage.web.middleware import LOOPBACK, Identified, KnownHosts, Measured, SameOrigin, SecurityHeaders
 from triage.workitems import Workitems
 from triage.worklist import Worklist
 
@@ -45,16 +46,29 @@ def run(
     redis_url: str,
     redis_timeout_s: float,
     low: bool = False,
+    expire_after_s: float = 0.0,
 ) -> None:
-    """Serve until SIGTERM or SIGINT. ``low``: workitems may say LOW. Raises StartError if the port cannot be had."""
+    """Serve until SIGTERM or SIGINT. ``low``: workitems may say LOW.
+
+    Raises StartError if the port cannot be had, and for workitems where anybody could ask for them.
+    """
+    if settings.ups and settings.host not in LOOPBACK:
+        raise StartError(
+            f"web.ups names patients, and there is no sign-in yet: set web.host to 127.0.0.1, not {settings.host}"
+        )
     listening = listen(settings.host, settings.port)
     with client(redis_url, redis_timeout_s) as redis, listening:
-        sources = api.Sources(spool, redis, Worklist(redis), waiting_cap_s, time.time)
+        sources = api.Sources(spool, redis, Worklist(redis), waiting_cap_s, time.time, expire_after_s)
         more = ups.routes(sources, Workitems(spool, settings.ups_worklist_label, low)) if settings.ups else []
-        server = uvicorn.Server(configuration(create_app(sources, known_hosts(settings.host), more)))
+        app = create_app(sources, known_hosts(settings.host), more)
+        server = uvicorn.Server(configuration(app))
+        app.state.ending = lambda: server.should_exit  # what streams ends with it, instead of holding it up
         logger.info("web: http://%s:%d", settings.host, listening.getsockname()[1])
-        with ends_quietly(server):
-            server.run(sockets=[listening])
+        try:
+            with ends_quietly(server):
+                server.run(sockets=[listening])
+        finally:
+            sources.pictures.close()
         logger.info("web: stopped")
 
 
@@ -63,11 +77,21 @@ def create_app(sources: api.Sources, hosts: frozenset[str], more: Sequence[Route
     registry = CollectorRegistry()
     metrics = create(registry)
     return Starlette(
-        routes=[*pages.routes(), *api.routes(sources), *_monitoring(registry, sources.redis), *more],
+        routes=[
+            *pages.routes(),
+            *api.routes(sources),
+            *studies.routes(sources),
+            *operations.routes(sources),
+            changes.route(changes.Changes(sources.worklist)),
+            *_monitoring(registry, sources.redis),
+            *more,
+        ],
         middleware=[
-            Middleware(SecurityHeaders),
+            Middleware(SecurityHeaders, headers=static.PAGE_HEADERS),
             Middleware(Measured, metrics=metrics),
             Middleware(KnownHosts, hosts=hosts),
+            Middleware(SameOrigin),
+            Middleware(Identified, identify=lambda scope: LOCAL if hosts == LOOPBACK else None),
         ],
         exception_handlers={HTTPException: _http_error, Exception: _internal_error},
     )
@@ -140,7 +164,7 @@ def _internal_error(request: Request, error: Exception) -> JSONResponse:
     # Starlette raises the error again behind this answer, and uvicorn logs it.
     # That is outside our middleware, so the headers are put on here.
     answer = api.problem(500, "internal error: see the log of the web process")
-    answer.headers.update(SECURITY_HEADERS)
+    answer.headers.update(static.PAGE_HEADERS)
     return answer
 
 

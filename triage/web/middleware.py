@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from triage.metrics import Metrics
+from triage.web.access import User
 from triage.web.api import problem
 
 SECURITY_HEADERS = {
@@ -23,6 +24,7 @@ SECURITY_HEADERS = {
     # Accession numbers belong in no cache.
     "Cache-Control": "no-store",
 }
+STREAM = "/api/changes"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -62,6 +64,44 @@ class KnownHosts:
 
 
 @dataclass(frozen=True)
+class Identified:
+    """Puts who asks on each request, as ``identify`` finds it: a ``User``, or None for nobody."""
+
+    app: ASGIApp
+    identify: Callable[[Scope], User | None]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["triage.user"] = self.identify(scope)
+        await self.app(scope, receive, send)
+
+
+@dataclass(frozen=True)
+class SameOrigin:
+    """Refuses requests that change something and come from another site's page (CSRF).
+
+    Browsers say where such a request comes from: in Sec-Fetch-Site, and where that is not sent (plain HTTP) in Origin.
+    Programs send neither, and no browser gives them its cookies.
+    """
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS") and _is_foreign(scope):
+            await problem(403, "this came from another site's page and is refused")(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+
+def _is_foreign(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
+    if site := headers.get("sec-fetch-site"):
+        return site not in ("same-origin", "none")
+    origin = headers.get("origin")
+    return origin is not None and origin.partition("://")[2] != headers.get("host", "")
+
+
+@dataclass(frozen=True)
 class Measured:
     """Counts and times requests by the pattern of their route, never by the path that was asked."""
 
@@ -86,7 +126,8 @@ class Measured:
         finally:
             route = getattr(scope.get("route"), "path", "unmatched")
             self.metrics.http_requests.labels(route, str(status)).inc()
-            self.metrics.http_duration.labels(route).observe(time.perf_counter() - started)
+            if route != STREAM:  # that takes as long as somebody watches
+                self.metrics.http_duration.labels(route).observe(time.perf_counter() - started)
 
 
 def host_name(host: str) -> str:

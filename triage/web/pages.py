@@ -1,42 +1,32 @@
-"""What a browser sees. The worklist page is yet to come; this says so and shows the way to the API."""
+"""What a browser sees: one page, that shows the list, a study or the state of the service by its address."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
-_INDEX = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="dark light">
-<title>cxr-triage</title>
-</head>
-<body>
-<h1>cxr-triage</h1>
-<p>Reads chest radiographs as they arrive and puts the suspicious ones on top of the worklist.
-<strong>Research use; not a medical device.</strong></p>
-<p>There is no worklist page yet. What there is:</p>
-<ul>
-<li><a href="/api/worklist">/api/worklist</a>: the studies in reading order, as JSON
-(<code>?limit=</code>1 to 500, <code>?cursor=</code> of the page before)</li>
-<li><code>/api/worklist/</code><var>Study Instance UID</var>: one study</li>
-<li><a href="/api/status">/api/status</a>: what waits, what was given up, how full the disk is</li>
-<li><a href="/readyz">/readyz</a>, <a href="/healthz">/healthz</a>, <a href="/metrics">/metrics</a>:
-for monitoring</li>
-</ul>
-<p>In a terminal: <code>triage worklist</code>, <code>triage explain</code> <var>Study Instance UID</var>.</p>
-</body>
-</html>
-"""
+from triage.web import static
+
+_PAGE = Path(__file__).parent / "page"
 
 
 def routes() -> list[Route]:
-    """The pages' addresses."""
-    return [Route("/", _index)]
+    """The page's addresses. They hold no data: that comes from the API, to who may see it."""
+    return [
+        Route("/", _page),
+        Route("/studies/{study_instance_uid}", _page),
+        Route("/operations", _page),
+        Route("/favicon.ico", _no_icon),
+        static.files(_PAGE, static.VIEWER),
+    ]
 
 
-async def _index(request: Request) -> HTMLResponse:
-    return HTMLResponse(_INDEX)
+async def _page(request: Request) -> Response:
+    return static.html(_PAGE / "page.html")
+
+
+async def _no_icon(request: Request) -> Response:
+    return Response(status_code=204)  # browsers ask, and would log an error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from starlette.responses import JSONResponse, Response
 
 from triage.decoding import DecodePool, DecoderDiedError
 from triage.radiograph.types import Rejected
@@ -90,3 +92,12 @@ def picture(image: Path) -> Picture | str:
         content += viewed.valid.astype(np.uint8).tobytes()
     rows, columns = viewed.values.shape
     return Picture(content, rows, columns, viewed.black, viewed.white, masked)
+
+
+def as_answer(found: Picture | str) -> Response:
+    """What a page is answered that asks for the picture: its values, and what to know of them in ``X-Picture``."""
+    if isinstance(found, str):
+        return JSONResponse({"error": found}, status_code=422)
+    about = {name: getattr(found, name) for name in ("rows", "columns", "black", "white", "masked")}
+    headers = {"X-Picture": json.dumps(about)}
+    return Response(found.content, media_type="application/octet-stream", headers=headers)

@@ -1,0 +1,234 @@
+"""The worklist page in a real browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.redis_server import RedisServer
+from tests.waiting import wait_for
+from tests.worklist_page import served, tagged
+from triage import reading
+from triage.decision import Tag
+from triage.reasons import Reason
+from triage.spool import Spool
+from triage.web import api
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--headless",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+PATIENCE_MS = 60_000
+BRIGHT = """() => {
+  const canvas = document.getElementById("image");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  return data.some((value, index) => index % 4 < 3 && value > 100);
+}"""
+
+expect.set_options(timeout=PATIENCE_MS)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        pytest.skip("a browser: sudo apt-get install chromium")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page whose every script error fails the test."""
+    errors: list[str] = []
+    context = browser.new_context(viewport={"width": 1400, "height": 850})
+    opened = context.new_page()
+    opened.set_default_timeout(PATIENCE_MS)
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.on("console", lambda message: errors.append(message.text) if "Policy" in message.text else None)
+    yield opened
+    context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def place(redis_server: RedisServer, spool: Spool) -> Iterator[tuple[str, api.Sources]]:
+    with served(redis_server, spool) as (address, sources):
+        sources.worklist.mark_built()
+        yield address, sources
+
+
+def test_studies_come_live_in_reading_order_and_leave_when_read(page: Page, place: tuple[str, api.Sources]):
+    address, sources = place
+    spool, index = sources.spool, sources.worklist
+    tagged(spool, index, 1, Tag.NORMAL, age_s=900)
+    tagged(spool, index, 2, Tag.NOT_ASSESSED, age_s=600, reasons=(Reason.AGE_UNKNOWN,))
+    page.goto(address)
+    rows = page.locator("#rows tr")
+    expect(rows).to_have_count(2)
+
+    abnormal = tagged(spool, index, 3, Tag.ABNORMAL, age_s=120)
+    expect(rows).to_have_count(3)  # nobody loaded anything anew
+    expect(rows.nth(0)).to_contain_text("ACC-0003")
+    expect(rows.nth(0)).to_contain_text("Abnormal")
+    expect(rows.nth(0)).to_contain_text("2 min")
+    expect(rows.nth(2)).to_contain_text("age unknown")
+
+    page.keyboard.press("k")  # what was selected before it came is still selected
+    expect(rows.nth(0)).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("r")
+    expect(rows).to_have_count(2)
+    uid = abnormal.study_instance_uid
+    (step,) = reading.steps(spool, uid)
+    assert (step.act, step.who, step.through, step.revision) == ("read", "local", "page", abnormal.revision)
+
+    page.locator("#which").select_option("READ")
+    expect(rows).to_have_count(1)
+    page.keyboard.press("Escape")
+    page.keyboard.press("r")
+    expect(rows).to_have_count(0)
+    assert reading.read_step(reading.steps(spool, uid)) is None
+
+
+def test_it_is_searched_and_filtered(page: Page, place: tuple[str, api.Sources]):
+    address, sources = place
+    for number, tag in enumerate([Tag.NORMAL, Tag.ABNORMAL, Tag.NORMAL, Tag.NORMAL]):
+        tagged(sources.spool, sources.worklist, number, tag)
+    page.goto(address)
+    rows = page.locator("#rows tr")
+    expect(rows).to_have_count(4)
+    page.keyboard.press("/")
+    page.keyboard.type("acc-0002")
+    expect(rows).to_have_count(1)
+    page.locator("#search").fill("modality0")
+    expect(rows).to_have_count(2)
+    page.locator("#search").fill("")
+    page.locator("#which").select_option("ABNORMAL")
+    expect(rows).to_have_count(1)
+    page.locator("#search").fill("nothing like it")
+    expect(page.locator("#empty")).to_have_text("Nothing matches.")
+
+
+def test_a_study_is_opened_windowed_disagreed_with_and_read_by_keys_alone(page: Page, place: tuple[str, api.Sources]):
+    address, sources = place
+    first = tagged(sources.spool, sources.worklist, 1, Tag.ABNORMAL, age_s=500)
+    second = tagged(sources.spool, sources.worklist, 2, Tag.ABNORMAL, age_s=400)
+    page.goto(address)
+    expect(page.locator("#rows tr")).to_have_count(2)
+    page.keyboard.press("Enter")
+    expect(page.locator("#patient")).to_have_text("PHANTOM, CHEST")
+    expect(page.locator("#image")).to_have_attribute("aria-label", "Radiograph, 96 by 96 pixels")
+    before = json.loads(page.locator("#image").get_attribute("data-state") or "{}")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("+")
+    after = wait_for(
+        lambda: (
+            (now := json.loads(page.locator("#image").get_attribute("data-state") or "{}"))["zoom"] > before["zoom"]
+            and now
+        ),
+        "the zoom",
+    )
+    assert after["width"] > before["width"]
+    # The canvas shows the phantom and not a black screen.
+    assert page.evaluate(BRIGHT)
+
+    page.keyboard.press("d")
+    page.keyboard.press("n")
+    expect(page.locator("#disagree")).to_have_attribute("aria-pressed", "true")
+    labels = reading.labels(reading.steps(sources.spool, first.study_instance_uid))
+    assert {who: step.label for who, step in labels.items()} == {"local": 0}
+
+    page.keyboard.press("r")  # and the next one opens
+    page.wait_for_url(f"**/studies/{second.study_instance_uid}")
+    page.keyboard.press("Escape")
+    expect(page.locator("#rows tr")).to_have_count(1)
+    page.keyboard.press("?")
+    expect(page.locator("#help")).to_be_visible()
+
+
+def test_operations_show_a_dead_letter_that_is_requeued(page: Page, place: tuple[str, api.Sources]):
+    from tests.service import a_chest, receive
+
+    address, sources = place
+    instance = receive(sources.spool, a_chest(7))
+    sources.spool.bury(instance, {"error": "ValueError in scoring.py, line 1", "tries": 3, "buried_at": 1e9})
+    page.goto(f"{address}/operations")
+    expect(page.get_by_role("region", name="Dead letters").locator(".value")).to_have_text("1")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("region", name="Untagged").locator(".value")).to_have_text("1")
+    assert list(sources.spool.waiting()) == [instance]
+
+
+def test_nonsense_and_other_sites_are_refused(place: tuple[str, api.Sources]):
+    address, sources = place
+    uid = tagged(sources.spool, sources.worklist, 1).study_instance_uid
+    with httpx.Client(base_url=address, trust_env=False, timeout=60) as ask:
+        target = f"/api/studies/{uid}/reading"
+        assert ask.post(target, json={"read": True}, headers={"Origin": "http://evil.example"}).status_code == 403
+        assert ask.post(target, json={"read": True}, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+        assert ask.post(target, data={"read": "true"}).status_code == 415
+        assert ask.post(target, json={"read": "perhaps"}).status_code == 400
+        assert ask.post(target, json={"read": True, "more": 1}).status_code == 400
+        assert ask.post(target, content=b"x" * 9000).status_code == 413
+        assert ask.post("/api/studies/1.2.999/reading", json={"read": True}).status_code == 404
+        assert ask.post("/api/studies/1.2;x/reading", json={"read": True}).status_code == 400
+        assert ask.post("/api/requeue", json={"key": "../../VERSION"}).status_code in (400, 404)
+        assert ask.get(f"/api/studies/{uid}/images/..%2fdecision.json").status_code in (400, 404)
+        assert ask.get("/api/worklist", params={"tag": "BAD"}).status_code == 400
+        assert ask.get("/api/worklist", params={"q": "x" * 65}).status_code == 400
+        assert reading.steps(sources.spool, uid) == []
+        assert ask.post(target, json={"read": True}).status_code == 200
+        assert ask.get("/api/worklist").json()["entries"] == []
+
+
+def test_a_read_study_comes_back_when_an_image_changes_it_and_after_redis_was_lost(
+    redis_server: RedisServer, spool: Spool, place: tuple[str, api.Sources]
+):
+    from dataclasses import replace
+
+    from prometheus_client import CollectorRegistry
+
+    from triage.metrics import create
+    from triage.sweep import rebuild
+
+    index = place[1].worklist
+    read, changed = (tagged(spool, index, number) for number in (1, 2))
+    for each in (read, changed):
+        reading.mark(spool, index, each.study_instance_uid, reading.Act.READ, who="a", through="api", now=2e9)
+    assert index.page(None, 10, 2e9).entries == ()
+    later = replace(changed, revision="d" * 64, tagged_at=changed.tagged_at + 1)
+    index.put(later)
+    assert index.page(None, 10, 2e9).entries == (later,)
+    redis_server.client().flushall()
+    rebuild(spool, index, create(CollectorRegistry()))
+    assert index.page(None, 10, 2e9).entries == ()  # as the spool has it
+    assert {each.study_instance_uid for each in index.last_read(9)} == {
+        read.study_instance_uid,
+        changed.study_instance_uid,
+    }
+
+
+def test_off_loopback_no_patient_is_shown_and_nothing_changed(redis_server: RedisServer, spool: Spool):
+    with served(redis_server, spool, hosts=frozenset()) as (address, sources):
+        uid = tagged(spool, sources.worklist, 1).study_instance_uid
+        with httpx.Client(base_url=address, trust_env=False, timeout=60) as ask:
+            assert len(ask.get("/api/worklist").json()["entries"]) == 1
+            assert ask.get(f"/api/studies/{uid}").status_code == 403
+            assert ask.get(f"/api/studies/{uid}/images/1.2+{'a' * 64}").status_code == 403
+            assert ask.get("/api/operations").status_code == 403
+            refused = ask.post(f"/api/studies/{uid}/reading", json={"read": True})
+            assert (refused.status_code, "sign-in" in refused.json()["error"]) == (403, True)
+            assert ask.post("/api/requeue", json={"key": "a/b"}).status_code == 403
+        assert reading.steps(spool, uid) == []

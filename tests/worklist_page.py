@@ -1,0 +1,83 @@
+"""The web process in a thread, on a real Redis and a spool with phantoms that were received and tagged."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from tests.builders import an_assessment
+from tests.redis_server import RedisServer
+from tests.service import receive
+from tests.waiting import wait_for
+from triage.decision import PriorityPolicy, Tag, TriageDecision, decide
+from triage.phantom import Subject, as_dicom, draw
+from triage.reasons import Reason
+from triage.records import to_record
+from triage.spool import Spool
+from triage.web import api
+from triage.web.app import client, configuration, create_app, listen
+from triage.web.middleware import LOOPBACK
+from triage.worklist import Worklist
+
+
+@contextmanager
+def served(redis: RedisServer, spool: Spool, hosts: frozenset[str] = LOOPBACK) -> Iterator[tuple[str, api.Sources]]:
+    """The address of the page, and what it answers from."""
+    listening = listen("127.0.0.1", 0)
+    with listening, client(redis.url, 5.0) as connection:
+        sources = api.Sources(spool, connection, Worklist(connection), 0.0, time.time)
+        app = create_app(sources, hosts)
+        server = uvicorn.Server(configuration(app))
+        app.state.ending = lambda: server.should_exit
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            wait_for(lambda: server.started, "the web server")
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}", sources
+        finally:
+            server.should_exit = True
+            thread.join()
+            sources.pictures.close()
+
+
+def tagged(
+    spool: Spool,
+    index: Worklist,
+    number: int,
+    tag: Tag = Tag.NORMAL,
+    *,
+    size: int = 96,
+    age_s: float = 600.0,
+    reasons: tuple[Reason, ...] = (),
+) -> TriageDecision:
+    """A phantom's study that was received ``age_s`` seconds ago, tagged and listed."""
+    subject = Subject(study=f"study {number}", accession=f"ACC-{number:04d}")
+    file = as_dicom(draw(number, rows=size, columns=size, opacity=tag is Tag.ABNORMAL), subject)
+    received_at = time.time() - age_s
+    instance = receive(spool, file, received_at)
+    uid = instance.study_instance_uid
+    assessment = an_assessment(
+        study_instance_uid=uid,
+        series_instance_uid=f"{uid}.1",
+        sop_instance_uid=instance.sop_instance_uid,
+        content_digest=instance.content_digest,
+        accession_number=subject.accession,
+        calling_ae_title=f"MODALITY{number % 3}",
+        received_at=received_at,
+        assessed_at=received_at + 0.7,
+        tag=tag,
+        probability={Tag.ABNORMAL: 0.91, Tag.NORMAL: 0.08}.get(tag),
+        reasons=reasons,
+        age_years=50.0,
+    )
+    spool.write_assessment(instance, to_record(assessment))
+    decision = decide([assessment], PriorityPolicy(), received_at + 0.7)
+    with spool.study_lock(uid):
+        spool.write_decision(uid, to_record(decision))
+    spool.file(instance)
+    index.put(decision)
+    return decision

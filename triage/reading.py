@@ -1,0 +1,118 @@
+"""What readers do with a study: read it, and say what it is. A file in the study's folder; the index follows it.
+
+``reading.jsonl`` in the study's folder has a line for each act: when, who, through what, and
+
+    read      the study as ``revision`` of its decision has been read: it leaves the list, until a new image changes it
+    unread    it is listed again
+    label     what the reader says it is, 1 abnormal or 0 normal, beside the ``tag`` that we gave; None takes it back
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from triage.spool import Spool, append_durably
+from triage.worklist import Worklist
+
+FILE = "reading.jsonl"
+
+
+class Act(StrEnum):
+    """What a reader did."""
+
+    READ = "read"
+    UNREAD = "unread"
+    LABEL = "label"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One act. ``at`` in POSIX seconds; ``through`` is what told us: page, api, ups, hl7."""
+
+    act: Act
+    at: float
+    who: str
+    through: str
+    revision: str
+    tag: str
+    label: int | None = None
+
+
+class NotTaggedError(LookupError):
+    """There is no such study, or it has no tag yet."""
+
+
+def steps(spool: Spool, study_instance_uid: str) -> list[Step]:
+    """Every act of every reader, oldest first."""
+    try:
+        lines = _file(spool, study_instance_uid).read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    return [_step(json.loads(line)) for line in lines if line.endswith("}")]  # a crash may have cut a line
+
+
+def read_step(acts: list[Step]) -> Step | None:
+    """The act by which the study counts as read; None if it does not. Only of the revision that it names."""
+    last = next((each for each in reversed(acts) if each.act in (Act.READ, Act.UNREAD)), None)
+    return last if last and last.act is Act.READ else None
+
+
+def labels(acts: list[Step]) -> dict[str, Step]:
+    """What each reader says of the study, by name."""
+    last = {each.who: each for each in acts if each.act is Act.LABEL}
+    return {who: each for who, each in last.items() if each.label is not None}
+
+
+def mark(
+    spool: Spool, index: Worklist, study_instance_uid: str, act: Act, *, who: str, through: str, now: float,
+    label: int | None = None,
+) -> Step:  # fmt: skip
+    """Note an act durably, then take the study off the list or put it back. Raises NotTaggedError, InvalidUIDError.
+
+    RedisError says that it is noted and the list did not follow: do it again, or wait until the sweep builds it anew.
+    """
+    if spool.decision(study_instance_uid) is None:  # before a folder is made for its lock
+        raise NotTaggedError(f"no tagged study has the Study Instance UID {study_instance_uid}")
+    with spool.study_lock(study_instance_uid):
+        decision = spool.decision(study_instance_uid)
+        if decision is None:
+            raise NotTaggedError(f"no tagged study has the Study Instance UID {study_instance_uid}")
+        step = Step(act, now, who, through, decision["revision"], decision["tag"], label)
+        # The line break comes first, so that a line that a crash cut does not spoil the next one.
+        append_durably(_file(spool, study_instance_uid), "\n" + json.dumps(asdict(step)))
+        follow(index, study_instance_uid, step)
+    return step
+
+
+def follow(index: Worklist, study_instance_uid: str, step: Step) -> None:
+    """Have the index say what was done."""
+    if step.act is Act.READ:
+        index.read(study_instance_uid, step.revision, step.at)
+    elif step.act is Act.UNREAD:
+        index.unread(study_instance_uid)
+
+
+def restore(spool: Spool, index: Worklist, study_instance_uid: str) -> None:
+    """Tell an index that was lost whether the study was read."""
+    if step := read_step(steps(spool, study_instance_uid)):
+        follow(index, study_instance_uid, step)
+
+
+def all_labels(spool: Spool) -> Iterator[tuple[str, Step]]:
+    """What readers said of studies: the study, and the last label of each reader. Looks through the whole spool."""
+    for path in sorted(spool.studies.glob(f"*/*/{FILE}")):
+        for step in labels(steps(spool, path.parent.name)).values():
+            yield path.parent.name, step
+
+
+def _file(spool: Spool, study_instance_uid: str) -> Path:
+    return spool.study_folder(study_instance_uid) / FILE
+
+
+def _step(record: dict[str, Any]) -> Step:
+    return Step(**{**record, "act": Act(record["act"])})

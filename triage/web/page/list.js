@@ -1,0 +1,146 @@
+// The list in reading order. It follows the server; what is selected stays selected wherever it moves.
+
+import * as server from "./server.js";
+import { at, counted, duration, element, percent, plain, tag } from "./words.js";
+
+const AT_ONCE = 100;
+
+export class List {
+  #entries = [];
+  #cursor = null;
+  #selected = null; // a Study Instance UID
+  #wanted = AT_ONCE;
+  #asking = 0; // only the last answer counts
+
+  /** `open` shows a study. */
+  constructor(open) {
+    this.open = open;
+    at("rows").addEventListener("click", (event) => {
+      const row = event.target.closest("tr");
+      if (row) this.#choose(row.dataset.uid, true);
+    });
+    at("more").addEventListener("click", () => this.more());
+    // Times go on while nothing else happens.
+    setInterval(() => this.#tick(), 5000);
+  }
+
+  get selected() {
+    return this.#selected;
+  }
+
+  /** Fetch what is shown anew. */
+  async refresh() {
+    const asking = ++this.#asking;
+    const found = await this.#fetched(this.#wanted);
+    if (asking !== this.#asking) return;
+    [this.#entries, this.#cursor] = [found.entries, found.next_cursor];
+    if (!this.#entries.some((each) => each.study_instance_uid === this.#selected)) this.#fall();
+    this.#render(found);
+  }
+
+  /** Other things are looked for: from the top. */
+  restart() {
+    this.#wanted = AT_ONCE;
+    return this.refresh();
+  }
+
+  more() {
+    if (!this.#cursor) return;
+    this.#wanted += AT_ONCE;
+    return this.refresh();
+  }
+
+  /** Select the next (1) or the one before (-1); whether there is one. */
+  move(by) {
+    const uids = this.#entries.map((each) => each.study_instance_uid);
+    const to = uids.indexOf(this.#selected) + by;
+    if (to < 0 || to >= uids.length) return false;
+    this.#choose(uids[to], false);
+    if (to > uids.length - 10) this.more();
+    return true;
+  }
+
+  /** The study that comes after `uid` in reading order, or null. */
+  after(uid) {
+    const place = this.#entries.findIndex((each) => each.study_instance_uid === uid);
+    return this.#entries[place + 1]?.study_instance_uid ?? null;
+  }
+
+  select(uid) {
+    this.#selected = uid;
+  }
+
+  entry(uid) {
+    return this.#entries.find((each) => each.study_instance_uid === uid);
+  }
+
+  async #fetched(wanted) {
+    if (at("which").value === "READ") return { ...(await server.get("/api/read?limit=200")), next_cursor: null };
+    const query = new URLSearchParams();
+    if (at("which").value) query.set("tag", at("which").value);
+    if (at("search").value.trim()) query.set("q", at("search").value.trim());
+    const all = { entries: [], next_cursor: null, complete: true };
+    do {
+      query.set("limit", Math.min(wanted - all.entries.length, 500));
+      if (all.next_cursor) query.set("cursor", all.next_cursor);
+      const page = await server.get(`/api/worklist?${query}`);
+      all.entries.push(...page.entries);
+      [all.next_cursor, all.complete] = [page.next_cursor, page.complete];
+    } while (all.next_cursor && all.entries.length < wanted);
+    return all;
+  }
+
+  #choose(uid, openIt) {
+    this.#selected = uid;
+    for (const row of at("rows").rows) this.#mark(row);
+    at("rows").querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" });
+    if (openIt) this.open(uid);
+  }
+
+  /** What was selected is gone: to what came after it, which is now where it was. */
+  #fall() {
+    const rows = [...at("rows").rows].map((row) => row.dataset.uid);
+    const there = new Set(this.#entries.map((each) => each.study_instance_uid));
+    const later = rows.slice(rows.indexOf(this.#selected) + 1).find((uid) => there.has(uid));
+    this.#selected = later ?? this.#entries[0]?.study_instance_uid ?? null;
+  }
+
+  #render(found) {
+    at("rows").replaceChildren(...this.#entries.map((each) => this.#row(each)));
+    at("more").hidden = !this.#cursor;
+    at("building").hidden = found.complete !== false;
+    const searching = at("which").value || at("search").value.trim();
+    at("empty").hidden = this.#entries.length > 0;
+    at("empty").textContent = searching ? "Nothing matches." : "Nothing to read. New studies appear here by themselves.";
+    at("found").textContent = searching
+      ? `${counted(this.#entries.length, "study", "studies")}${this.#cursor ? " and more" : ""}`
+      : "";
+    this.#tick();
+  }
+
+  #row(each) {
+    const cells = [
+      element("td", { className: "priority" }, element("span", { className: each.priority }, each.priority)),
+      element("td", {}, tag(each.tag)),
+      element("td", { className: "number" }, percent(each.probability)),
+      element("td", { className: "number waiting", dataset: { since: each.received_at } }),
+      element("td", { className: "name" }, each.accession_number || "(none)"),
+      element("td", { className: "name" }, each.calling_ae_title || ""),
+      element("td", { className: "reasons" }, [...(each.prior ? ["prior"] : []), ...each.reasons].map(plain).join(", ")),
+    ];
+    const row = element("tr", { dataset: { uid: each.study_instance_uid } }, ...cells);
+    return this.#mark(row);
+  }
+
+  #mark(row) {
+    row.setAttribute("aria-selected", String(row.dataset.uid === this.#selected));
+    return row;
+  }
+
+  #tick() {
+    const now = Date.now();
+    for (const cell of at("rows").querySelectorAll(".waiting")) {
+      cell.textContent = duration((now - Date.parse(cell.dataset.since)) / 1000);
+    }
+  }
+}

@@ -1,0 +1,230 @@
+// What is on the screen by the address: the list, a study or the operations. And all keys.
+
+import { attach } from "./gestures.js";
+import { List } from "./list.js";
+import * as operations from "./operations.js";
+import * as server from "./server.js";
+import { Study } from "./study.js";
+import { at } from "./words.js";
+
+const list = new List((uid) => go(`/studies/${uid}`));
+const study = new Study(run);
+let shown = ""; // list, study or operations
+let again = null;
+
+// Doing: what fails is told, and can be tried again.
+
+async function run(doing) {
+  at("trouble").hidden = true;
+  try {
+    await doing();
+  } catch (error) {
+    if (!(error instanceof server.Refused)) throw error;
+    again = () => run(doing);
+    at("trouble-text").textContent = error.message;
+    at("trouble").hidden = false;
+  }
+}
+
+function toast(text) {
+  at("toast").textContent = text;
+  at("toast").hidden = false;
+  clearTimeout(toast.timer);
+  toast.timer = setTimeout(() => (at("toast").hidden = true), 6000);
+}
+
+// Where one is.
+
+function go(path) {
+  if (location.pathname !== path) history.pushState(null, "", path);
+  return show();
+}
+
+async function show() {
+  const uid = location.pathname.match(/^\/studies\/([0-9.]+)$/)?.[1];
+  shown = uid ? "study" : location.pathname === "/operations" ? "operations" : "list";
+  for (const view of ["list", "study", "operations"]) at(`${view}-view`).hidden = view !== shown;
+  for (const view of ["list", "operations"]) at(`to-${view}`).setAttribute("aria-current", view === shown ? "page" : "false");
+  document.title = { list: "Worklist", study: "Study", operations: "Operations" }[shown] + " · cxr-triage";
+  if (!uid) study.close();
+  if (uid) list.select(uid);
+  await run(() => (uid ? opened(uid) : shown === "list" ? list.refresh() : operations.refresh(run)));
+}
+
+async function opened(uid) {
+  at("image").focus({ preventScroll: true });
+  await Promise.all([study.open(uid), list.refresh().then(() => list.select(uid))]);
+}
+
+// Acts.
+
+async function markRead() {
+  if (shown === "study") {
+    if (!study.tagged) return;
+    const [uid, wasRead, next] = [study.uid, study.isRead, list.after(study.uid)];
+    await study.markRead(!wasRead);
+    toast(wasRead ? "Back on the list." : "Marked as read.");
+    if (wasRead) return study.refresh();
+    return next ? go(`/studies/${next}`) : uid === study.uid && go("/");
+  }
+  const uid = list.selected;
+  if (!uid) return;
+  const read = at("which").value !== "READ";
+  await server.post(`/api/studies/${uid}/reading`, { read });
+  toast(read ? "Marked as read. It is under “Read, last first”." : "Back on the list.");
+  await list.refresh();
+}
+
+function disagree() {
+  if (shown !== "study" || !study.tagged) return;
+  const { label, decision } = study.found;
+  at("say-abnormal").setAttribute("aria-pressed", String(label === 1));
+  at("say-normal").setAttribute("aria-pressed", String(label === 0));
+  at("say-nothing").hidden = label === null;
+  at("labelling").showModal();
+  at(decision.tag === "ABNORMAL" ? "say-normal" : "say-abnormal").focus();
+}
+
+function say(label) {
+  at("labelling").close();
+  run(async () => {
+    await study.say(label);
+    toast(label === null ? "Taken back." : `Noted: ${label ? "abnormal" : "normal"}.`);
+  });
+}
+
+function move(by) {
+  if (!list.move(by) || shown !== "study") return;
+  go(`/studies/${list.selected}`);
+}
+
+function search() {
+  go("/");
+  at("search").focus();
+  at("search").select();
+}
+
+// Keys.
+
+const KEYS = {
+  j: () => move(1),
+  k: () => move(-1),
+  Enter: () => shown === "list" && list.selected && go(`/studies/${list.selected}`),
+  Escape: () => go("/"),
+  r: () => run(markRead),
+  d: disagree,
+  "/": search,
+  "?": () => at("help").showModal(),
+  g: () => go("/"),
+  o: () => go("/operations"),
+};
+const ON_LIST = { ArrowDown: KEYS.j, ArrowUp: KEYS.k };
+const ON_IMAGE = {
+  n: () => study.nextImage(),
+  "+": () => study.view.zoomIn(),
+  "=": () => study.view.zoomIn(),
+  "-": () => study.view.zoomOut(),
+  f: () => study.view.fit(),
+  0: () => study.view.reset(),
+  1: () => study.view.actual(),
+  i: () => study.view.invert(),
+  ArrowLeft: () => study.view.pan(60, 0),
+  ArrowRight: () => study.view.pan(-60, 0),
+  ArrowUp: () => study.view.pan(0, 60),
+  ArrowDown: () => study.view.pan(0, -60),
+};
+const SHIFTED = {
+  ArrowUp: () => study.view.rewindow(-0.05, 0),
+  ArrowDown: () => study.view.rewindow(0.05, 0),
+  ArrowLeft: () => study.view.rewindow(0, -0.05),
+  ArrowRight: () => study.view.rewindow(0, 0.05),
+};
+const SAYING = { a: () => say(true), n: () => say(false), u: () => !at("say-nothing").hidden && say(null) };
+
+function doing(event) {
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (at("labelling").open) return SAYING[key];
+  if (document.querySelector("dialog[open]")) return null;
+  if (event.target.matches("input, select")) {
+    return key === "Escape" || (key === "Enter" && event.target === at("search")) ? () => at("list-view").focus() : null;
+  }
+  if (event.target.matches("button, a") && (key === "Enter" || key === " ")) return null; // that presses it
+  if (shown === "study") return (event.shiftKey && SHIFTED[key]) || ON_IMAGE[key] || KEYS[key];
+  return (shown === "list" && ON_LIST[key]) || KEYS[key];
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const act = doing(event);
+  if (!act || (event.repeat && !/^(Arrow|[-+=jk]$)/.test(event.key))) return;
+  event.preventDefault();
+  act();
+});
+
+// Buttons and links.
+
+for (const id of ["to-list", "to-operations"]) {
+  at(id).addEventListener("click", (event) => {
+    event.preventDefault();
+    go(new URL(event.currentTarget.href).pathname);
+  });
+}
+at("back").addEventListener("click", () => go("/"));
+at("read").addEventListener("click", () => run(markRead));
+at("disagree").addEventListener("click", disagree);
+at("say-abnormal").addEventListener("click", () => say(true));
+at("say-normal").addEventListener("click", () => say(false));
+at("say-nothing").addEventListener("click", () => say(null));
+at("say-cancel").addEventListener("click", () => at("labelling").close());
+at("keys").addEventListener("click", () => at("help").showModal());
+at("help-close").addEventListener("click", () => at("help").close());
+at("again").addEventListener("click", () => again?.());
+at("which").addEventListener("change", () => run(() => list.restart()));
+at("looking").addEventListener("submit", (event) => event.preventDefault());
+at("search").addEventListener("input", () => {
+  clearTimeout(search.timer);
+  search.timer = setTimeout(() => run(() => list.restart()), 250);
+});
+for (const button of document.querySelectorAll("[data-do]")) {
+  button.addEventListener("click", () => study.view[button.dataset.do]());
+}
+attach(at("image"), study.view);
+addEventListener("popstate", show);
+
+// The server tells what has changed.
+
+let source = null;
+let lastAt = 0;
+let due = null;
+
+function watch() {
+  source?.close();
+  source = new EventSource("/api/changes");
+  source.addEventListener("list", (event) => {
+    const state = JSON.parse(event.data);
+    live(state.redis ? "Redis is down: the list does not change" : "");
+    at("listed").textContent = state.redis ? "" : state.listed.toLocaleString();
+    // Many changes at once are one look a second.
+    due ??= setTimeout(changed, Math.max(0, lastAt + 1000 - Date.now()));
+  });
+  source.onopen = () => live("");
+  source.onerror = () => live("Not connected: the list may be old");
+}
+
+function live(trouble) {
+  at("live").textContent = trouble || "Live";
+  at("live").classList.toggle("warning", Boolean(trouble));
+}
+
+function changed() {
+  due = null;
+  lastAt = Date.now();
+  // Whoever reads a study is not disturbed: what is new of it comes with the next look.
+  if (shown === "list") run(() => list.refresh());
+  if (shown === "operations") run(() => operations.refresh(run));
+}
+
+setInterval(() => shown === "operations" && !document.hidden && run(() => operations.refresh(run)), 5000);
+
+watch();
+show();

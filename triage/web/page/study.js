@@ -1,0 +1,261 @@
+// One study: its image, what is known of it, and what the reader does with it.
+
+import * as server from "./server.js";
+import { View } from "./view.js";
+import { at, duration, element, moment, percent, plain, tag } from "./words.js";
+
+export class Study {
+  #view = new View(at("image"));
+  #found = null;
+  #shown = null; // the name of the object on the screen
+  #asking = 0;
+
+  /** `run` does something that may fail, and tells. */
+  constructor(run) {
+    this.run = run;
+    this.#view.onDraw = () => {
+      at("view").textContent = this.#view.text;
+      at("image").dataset.state = JSON.stringify(this.#view.state);
+    };
+  }
+
+  get view() {
+    return this.#view;
+  }
+
+  get uid() {
+    return this.#found?.study_instance_uid ?? null;
+  }
+
+  get isRead() {
+    return Boolean(this.#found?.read);
+  }
+
+  get tagged() {
+    return Boolean(this.#found?.decision);
+  }
+
+  get found() {
+    return this.#found;
+  }
+
+  /** Show a study from its beginning. */
+  async open(uid) {
+    this.close();
+    await this.refresh(uid);
+    const first = this.#found && this.#ordered()[0];
+    if (first) await this.showImage(first.name);
+  }
+
+  close() {
+    this.#asking++;
+    this.#found = null;
+    this.#shown = null;
+    this.#view.show(null);
+    at("about").replaceChildren();
+    at("images").replaceChildren();
+    at("broken").hidden = true;
+    at("image").setAttribute("aria-label", "Radiograph");
+  }
+
+  /** Fetch what is known anew; the image stays. */
+  async refresh(uid = this.uid) {
+    const asking = ++this.#asking;
+    const found = await server.get(`/api/studies/${uid}`);
+    if (asking !== this.#asking) return;
+    this.#found = found;
+    this.#render();
+  }
+
+  nextImage() {
+    const names = this.#ordered().map((each) => each.name);
+    if (names.length > 1) this.run(() => this.showImage(names[(names.indexOf(this.#shown) + 1) % names.length]));
+  }
+
+  async showImage(name) {
+    this.#shown = name;
+    this.#renderImages();
+    this.#view.show(null);
+    at("broken").hidden = true;
+    at("waiting").hidden = false;
+    const uid = this.uid;
+    try {
+      const image = await server.image(`/api/studies/${uid}/images/${name}`);
+      if (this.uid === uid && this.#shown === name) {
+        this.#view.show(image);
+        at("image").setAttribute("aria-label", `Radiograph, ${image.columns} by ${image.rows} pixels`);
+      }
+    } catch (error) {
+      if (error.status !== 422 && error.status !== 404) throw error;
+      if (this.uid === uid && this.#shown === name) {
+        at("broken").textContent = `This object cannot be shown: ${error.message}`;
+        at("broken").hidden = false;
+      }
+    } finally {
+      if (this.uid === uid && this.#shown === name) at("waiting").hidden = true;
+    }
+  }
+
+  async markRead(read) {
+    await server.post(`/api/studies/${this.uid}/reading`, { read });
+  }
+
+  async say(label) {
+    await server.post(`/api/studies/${this.uid}/label`, { label });
+    await this.refresh();
+  }
+
+  /** What carries the tag first, then what counts, then the rest; each by arrival. */
+  #ordered() {
+    const evidence = new Set(this.#found.decision?.evidence ?? []);
+    const rank = (each) => (evidence.has(each.sop_instance_uid) ? 0 : each.assessment?.counts ? 1 : 2);
+    return [...this.#found.objects].filter((each) => each.kept).sort((a, b) => rank(a) - rank(b));
+  }
+
+  #renderImages() {
+    const objects = this.#ordered();
+    at("images").replaceChildren(
+      ...objects.map((each, index) => {
+        const name = [each.assessment?.modality, each.assessment?.view].filter((word) => word && word !== "UNKNOWN").join(" ");
+        const button = element("button", { type: "button", "aria-pressed": String(each.name === this.#shown) }, name || `Object ${index + 1}`);
+        button.addEventListener("click", () => this.run(() => this.showImage(each.name)));
+        return button;
+      }),
+    );
+    at("images").hidden = objects.length < 2;
+  }
+
+  #render() {
+    const { decision, read, label } = this.#found;
+    at("read").setAttribute("aria-pressed", String(Boolean(read)));
+    at("read-text").textContent = read ? "Put back" : "Read";
+    at("read").disabled = at("disagree").disabled = !decision;
+    at("disagree").setAttribute("aria-pressed", String(label !== null));
+    at("about").replaceChildren(
+      this.#head(),
+      ...section("What it means", this.#meanings()),
+      ...section("Objects", this.#found.objects.map((each) => this.#object(each))),
+      ...section("Deliveries", this.#deliveries()),
+      ...section("Results, newest first", this.#found.history.map(result)),
+      ...section("Readers", this.#found.acts.map(act)),
+    );
+    this.#renderImages();
+  }
+
+  #head() {
+    const { decision, patient, study_instance_uid: uid, read } = this.#found;
+    const name = plainName(patient.PatientName) || "Patient unknown";
+    const born = patient.PatientBirthDate && `born ${date(patient.PatientBirthDate)}`;
+    const facts = [patient.PatientID && `ID ${patient.PatientID}`, born, patient.PatientSex].filter(Boolean).join(", ");
+    return element(
+      "div",
+      { className: "head" },
+      element("h2", { id: "patient" }, name),
+      element("p", { className: "quiet" }, facts),
+      decision ? this.#result(decision) : element("p", { className: "result" }, "Not tagged yet"),
+      read ? element("p", { className: "done" }, `Read by ${read.who}, ${moment(read.at)}`) : null,
+      element(
+        "dl",
+        { className: "facts" },
+        ...fact("Accession", decision?.accession_number || "(none)"),
+        ...fact("Study", [patient.StudyDescription, date(patient.StudyDate)].filter(Boolean).join(", ")),
+        ...fact("Received", decision && `${moment(decision.received_at)}, ${since(decision.received_at)} ago`),
+        ...fact("UID", uid),
+      ),
+    );
+  }
+
+  #result(decision) {
+    const image = this.#found.objects.find((each) => decision.evidence.includes(each.sop_instance_uid))?.assessment;
+    const point = image?.operating_point ?? null;
+    return element(
+      "div",
+      { className: "result" },
+      tag(decision.tag),
+      element("span", { className: `priority ${decision.priority}` }, decision.priority),
+      decision.probability === null ? null : meter(decision, point),
+      element("p", { className: "quiet" }, decision.model_id ? `Model ${decision.model_id}` : "Not scored"),
+    );
+  }
+
+  #meanings() {
+    const { decision, meanings } = this.#found;
+    const prior = decision?.prior
+      ? [element("p", {}, element("b", {}, "prior: "), "Its images were taken long before they came; it raises nothing.")]
+      : [];
+    return [...prior, ...Object.entries(meanings).map(([reason, text]) => element("p", {}, element("b", {}, `${plain(reason)}: `), text))];
+  }
+
+  #object(each) {
+    const image = each.assessment;
+    const view = image && [image.modality, image.view, image.age_years === null ? null : `${Math.round(image.age_years)} years`];
+    const score = image?.probability ?? null;
+    const parts = [
+      image ? plain(image.tag).toLowerCase() + (image.shadow ? " (shadow: changes nothing)" : "") : "no result yet",
+      score === null ? "" : `probability ${score.toFixed(3)}, abnormal from ${image.operating_point?.toFixed(3)}`,
+      image?.detail,
+      each.waiting ? `waits; its job: ${each.job}` : "",
+      each.kept ? "" : "no longer kept",
+    ];
+    return element(
+      "div",
+      { className: "item" },
+      element("p", {}, (view ?? ["Object"]).filter(Boolean).join(", ")),
+      element("p", { className: "quiet" }, parts.filter(Boolean).join("; ")),
+      element("p", { className: "quiet" }, `from ${each.calling_ae_title || "unknown"}, ${moment(each.received_at)}`),
+      each.dead_letter ? this.#dead(each.dead_letter.key, `Given up: ${each.dead_letter.error}`) : null,
+    );
+  }
+
+  #deliveries() {
+    const told = this.#found.deliveries.map((each) => {
+      const last = each.tries.at(-1);
+      return element(
+        "div",
+        { className: `item ${each.state}` },
+        element("p", {}, `${each.destination} ${each.number}: ${each.state}`),
+        last ? element("p", { className: "quiet" }, `${moment(last.at)}: ${[last.outcome, last.detail].filter(Boolean).join(", ")}`) : null,
+        each.dead_letter ? this.#dead(each.dead_letter, "") : null,
+      );
+    });
+    return [...told, ...this.#found.to_be_told.map((name) => element("p", {}, `${name}: waits to be told`))];
+  }
+
+  #dead(key, text) {
+    const button = element("button", { type: "button", className: "requeue" }, "Try again");
+    button.addEventListener("click", () =>
+      this.run(async () => {
+        await server.post("/api/requeue", { key });
+        await this.refresh();
+      }),
+    );
+    return element("p", { className: "dead" }, text ? `${text} ` : "", button);
+  }
+}
+
+function meter(decision, point) {
+  const box = element("div", { className: "meter" });
+  const bar = element("meter", { min: 0, max: 1, value: decision.probability, "aria-label": "Probability" });
+  const text = point === null ? percent(decision.probability) : `${percent(decision.probability)} (abnormal from ${percent(point)})`;
+  box.append(bar, element("span", {}, text));
+  return box;
+}
+
+function result(each) {
+  const score = each.probability === null ? "not scored" : each.probability.toFixed(3);
+  const words = [plain(each.tag).toLowerCase(), each.priority, score, ...each.reasons.map(plain)];
+  return element("p", {}, element("span", { className: "quiet" }, `${moment(each.tagged_at)}  `), words.join(", "));
+}
+
+const ACTS = { read: "read", unread: "put back on the list" };
+
+function act(each) {
+  const said = each.act === "label" ? (each.label === null ? "took the label back" : `says ${each.label ? "abnormal" : "normal"}`) : ACTS[each.act];
+  return element("p", {}, element("span", { className: "quiet" }, `${moment(each.at)}  `), `${each.who}: ${said}`);
+}
+
+const section = (title, lines) => (lines.length ? [element("section", {}, element("h3", {}, title), ...lines)] : []);
+const fact = (name, value) => (value ? [element("dt", {}, name), element("dd", {}, value)] : []);
+const date = (text) => (/^\d{8}$/.test(text) ? `${text.slice(0, 4)}-${text.slice(4, 6)}-${text.slice(6)}` : text);
+const plainName = (name) => name.split("=")[0].split("^").filter(Boolean).join(", ");
+const since = (iso) => duration((Date.now() - Date.parse(iso)) / 1000);
