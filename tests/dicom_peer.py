@@ -185,11 +185,12 @@ class RawPeer:
     def __exit__(self, *_: object) -> None:
         self.socket.close()
 
-    def associate(self, transfer_syntax: str = ExplicitVRLittleEndian, calling: str = "RAW") -> tuple[int, bytes]:
+    def associate(
+        self, transfer_syntax: str = ExplicitVRLittleEndian, calling: str = "RAW", called: str = AE_TITLE
+    ) -> tuple[int, bytes]:
         """Ask for DX in context 1 and Verification in context 3; the answer's PDU type and body."""
-        self.send_pdu(
-            0x01, associate_rq([(1, DX, [transfer_syntax]), (3, "1.2.840.10008.1.1", ["1.2.840.10008.1.2"])], calling)
-        )
+        contexts = [(1, DX, [transfer_syntax]), (3, "1.2.840.10008.1.1", ["1.2.840.10008.1.2"])]
+        self.send_pdu(0x01, associate_rq(contexts, calling, called))
         return self.receive()
 
     def send_pdu(self, kind: int, body: bytes) -> None:

@@ -38,11 +38,8 @@ def test_who_may_not_connect_hears_why(
     spool: Spool, settings: dict[str, object], names: dict[str, str], answer: tuple[int, int, int], reason: Rejection
 ):
     with running_listener(spool, **settings) as ours:
-        with association(ours.port, **names) as made:
-            assert made.is_rejected
-            assert made.acceptor.primitive is not None
-            heard = made.acceptor.primitive
-            assert (heard.result, heard.result_source, heard.diagnostic) == answer
+        with RawPeer(ours.port) as peer:
+            assert peer.associate(**names) == (REJECT, bytes((0, *answer)))
         assert ours.counted("associations_rejected_total", reason=reason) == 1
 
 

@@ -38,6 +38,7 @@ _REJECTIONS: dict[object, str] = {  # result, source and reason, PS3.8 9.3.4
 _MOST_CONTEXTS = 128  # their identifiers are the odd numbers of a byte (PS3.8 section 9.3.2.2)
 _DIRECTORY = "1.2.840.10008.1.3.10"  # Media Storage Directory: a DICOMDIR is no object to store
 _ANSWER_S = 120.0
+_NOTED_S = 5.0
 _LOST = "the association was lost before the answer"
 
 Pair = tuple[str, str]  # SOP class and transfer syntax
@@ -189,6 +190,7 @@ def _associated(destination: Destination, pairs: Iterable[Pair]) -> Iterator[Ass
 
 
 def _why_not(association: Association, destination: Destination) -> str:
+    association.join(_NOTED_S)  # pynetdicom may return before its thread has noted the peer's answer
     where = f"{destination.called_ae_title} at {destination.host}:{destination.port}"
     if association.is_rejected:
         answer = association.acceptor.primitive

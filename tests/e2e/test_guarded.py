@@ -74,7 +74,7 @@ def test_only_those_who_may_connect_do(guarded: Service, named: Sent) -> None:
     entity = AE("MY_PACS")
     entity.add_requested_context("1.2.840.10008.1.1")
     elsewhere = entity.associate("127.0.0.1", guarded.dicom_port, ae_title=AE_TITLE, bind_address=("127.0.0.2", 0))
-    assert elsewhere.is_rejected
+    assert not elsewhere.is_established
     assert rejected(guarded, "source_address") == 1
 
     told = guarded.run("send", named.path, check=False)

@@ -21,6 +21,7 @@ from triage.channels.base import Fate, Outcome, Send, UnreachableError
 
 logger = logging.getLogger(__name__)
 
+_NOTED_S = 5.0
 _STORED = {0x0000: "stored", 0x0111: "it has the object already"}
 _WARNINGS = {
     0xB000: "stored, with elements coerced",
@@ -82,6 +83,8 @@ def associated(peer: Peer, sop_classes: Sequence[str]) -> Iterator[Association]:
         ae_title=peer.called_ae_title,
         evt_handlers=[(evt.EVT_CONN_OPEN, on_connected)],
     )
+    if not association.is_established:
+        association.join(_NOTED_S)  # pynetdicom may return before its thread has noted the peer's answer
     try:
         if not association.is_established and not _took_nothing(association):
             raise UnreachableError(_why_not(association, peer) if connected else f"nobody answers at {peer}")
