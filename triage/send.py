@@ -190,7 +190,8 @@ def _associated(destination: Destination, pairs: Iterable[Pair]) -> Iterator[Ass
 
 
 def _why_not(association: Association, destination: Destination) -> str:
-    association.join(_NOTED_S)  # pynetdicom may return before its thread has noted the peer's answer
+    if association.is_alive():  # pynetdicom may return before its thread has noted the peer's answer
+        association.join(_NOTED_S)
     where = f"{destination.called_ae_title} at {destination.host}:{destination.port}"
     if association.is_rejected:
         answer = association.acceptor.primitive

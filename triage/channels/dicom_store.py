@@ -83,7 +83,7 @@ def associated(peer: Peer, sop_classes: Sequence[str]) -> Iterator[Association]:
         ae_title=peer.called_ae_title,
         evt_handlers=[(evt.EVT_CONN_OPEN, on_connected)],
     )
-    if not association.is_established:
+    if not association.is_established and association.is_alive():
         association.join(_NOTED_S)  # pynetdicom may return before its thread has noted the peer's answer
     try:
         if not association.is_established and not _took_nothing(association):
