@@ -64,8 +64,11 @@ def children() -> set[int]:
 
 
 def is_decoder(process: psutil.Process) -> bool:
-    parent = process.parent()
-    return parent is not None and "forkserver" in " ".join(parent.cmdline())
+    try:
+        parent = process.parent()
+        return parent is not None and "forkserver" in " ".join(parent.cmdline())
+    except psutil.NoSuchProcess:  # ended while we looked
+        return False
 
 
 def outcomes(decodings: list[Decoding[Any]]) -> list[int | str]:
