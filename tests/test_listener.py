@@ -16,6 +16,7 @@ import pytest
 from pynetdicom import AE
 
 from tests.dicom_peer import DX, RawPeer, a_data_set, association, command, encoded, running_listener, store, with_meta
+from tests.small_disk import mounted
 from tests.waiting import wait_for
 from triage.errors import StartError
 from triage.listener import admission_policy, open_port
@@ -105,15 +106,8 @@ def test_a_failing_and_a_stalled_queue_change_no_status(spool: Spool, caplog: py
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("a full disk: mounting a small tmpfs needs root")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder], capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"a full disk: no tmpfs can be mounted here ({mounted.stderr.strip()})")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    with mounted(tmp_path, megabytes=3) as folder:
+        yield folder
 
 
 def test_a_full_disk_refuses_and_recovers(small_disk: Path):

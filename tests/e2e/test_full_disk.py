@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from redis import Redis
 from tests.dicom_peer import store
 from tests.e2e.radiographs import Sent, adults, fresh, read, wrapped
 from tests.e2e.service import Service
+from tests.small_disk import mounted
 from tests.waiting import wait_for
 from triage.queueing import ScoreQueue
 
@@ -21,15 +21,8 @@ _PAGE = 4096
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("a full disk: mounting a small tmpfs needs root")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"a full disk: no tmpfs can be mounted here ({mounted.stderr.strip()})")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    with mounted(tmp_path, megabytes=8) as folder:
+        yield folder
 
 
 @pytest.fixture
