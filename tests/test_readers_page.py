@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.browser import chromium, watched
 from tests.reader_study import a_study, served, write_cases
 from tests.waiting import wait_for
 from triage.phantom import Subject, as_dicom, draw
@@ -20,43 +21,18 @@ from triage.readers.labels import write_labels
 from triage.readers.progress import Answer
 from triage.readers.study import Study, begin_or_resume
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--headless",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-PATIENCE_MS = 60_000
-
-expect.set_options(timeout=PATIENCE_MS)
-
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip("a browser: sudo apt-get install chromium")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+    with chromium() as launched:
         yield launched
-        launched.close()
 
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page whose every script error fails the test."""
-    errors: list[str] = []
-    context = browser.new_context(viewport={"width": 1000, "height": 700})
-    opened = context.new_page()
-    opened.set_default_timeout(PATIENCE_MS)
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("console", lambda message: errors.append(message.text) if "Policy" in message.text else None)
-    yield opened
-    context.close()
-    assert errors == []
+    with watched(browser, width=1000, height=700) as opened:
+        yield opened
 
 
 def link(study: Study, address: str, reader: str = "anna") -> str:
