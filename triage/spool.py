@@ -507,7 +507,7 @@ def _fsync_folder(folder: Path) -> None:
 
 
 def append_durably(path: Path, text: str) -> None:
-    """Append ``text`` to a file outside the spool and wait until it is on the disk."""
+    """Append ``text`` to a file and wait until it is on the disk."""
     new = not path.exists()
     with path.open("a", encoding="utf-8", newline="") as file:
         file.write(text)
