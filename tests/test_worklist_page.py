@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -97,6 +98,12 @@ def test_it_is_searched_and_filtered(page: Page, place: tuple[str, api.Sources])
     expect(page.locator("#empty")).to_have_text("Nothing matches.")
 
 
+def view_state(page: Page) -> dict[str, Any]:
+    """How the image is shown; empty while it is not."""
+    found: dict[str, Any] = json.loads(page.locator("#image").get_attribute("data-state") or "{}")
+    return found
+
+
 def test_a_study_is_opened_windowed_disagreed_with_and_read_by_keys_alone(page: Page, place: tuple[str, api.Sources]):
     address, sources = place
     first = tagged(sources.spool, sources.worklist, 1, Tag.ABNORMAL, age_s=500)
@@ -106,16 +113,10 @@ def test_a_study_is_opened_windowed_disagreed_with_and_read_by_keys_alone(page: 
     page.keyboard.press("Enter")
     expect(page.locator("#patient")).to_have_text("PHANTOM, CHEST")
     expect(page.locator("#image")).to_have_attribute("aria-label", "Radiograph, 96 by 96 pixels")
-    before = json.loads(page.locator("#image").get_attribute("data-state") or "{}")
+    before = wait_for(lambda: view_state(page), "the image to be drawn")
     page.keyboard.press("Shift+ArrowRight")
     page.keyboard.press("+")
-    after = wait_for(
-        lambda: (
-            (now := json.loads(page.locator("#image").get_attribute("data-state") or "{}"))["zoom"] > before["zoom"]
-            and now
-        ),
-        "the zoom",
-    )
+    after = wait_for(lambda: (now := view_state(page))["zoom"] > before["zoom"] and now, "the zoom")
     assert after["width"] > before["width"]
     # The canvas shows the phantom and not a black screen.
     assert page.evaluate(BRIGHT)

@@ -111,8 +111,9 @@ export class View {
     this.#draw();
   }
 
-  /** What is shown, for the reader and for tests. */
+  /** How the image is shown, for the reader and for tests; empty while there is none. */
   get state() {
+    if (!this.#image) return {};
     return {
       zoom: this.#zoom,
       fitted: this.#fitted,
