@@ -135,7 +135,7 @@ class ModelSettings(Section):
 
     path: Path = Field(Path("models"), description="Folder of the model folders.")
     names: tuple[str, ...] = Field((), description="Model folders to load; empty loads all of them.")
-    shadow: tuple[str, ...] = Field((), description="Models that score and record, and change nothing.")
+    shadow: tuple[str, ...] = Field((), description="Models that score beside those in service, and change nothing.")
     operating_point: float = Field(0.5, gt=0, lt=1, description="Probability from which an image is ABNORMAL.")
     adult_when_age_unknown: bool = Field(
         False, description="Let the adult model score patients of unknown age; otherwise they are not assessed."
