@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
@@ -502,3 +503,36 @@ def test_the_service_starts_without_what_only_validation_needs() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_memory_does_not_grow_with_the_cohort_and_a_broken_image_ends_nothing(tmp_path: Path) -> None:
+    """Kept model inputs would be 150 MB more for the larger one; a broken image lies in the middle of both."""
+    write_model(tmp_path, "large", size=384)
+    few, many = (peak_of_validating(tmp_path, count) for count in (20, 270))
+    assert many - few < 70e6, f"{few / 1e6:.0f} MB for 20 images, {many / 1e6:.0f} MB for 270"
+
+
+def peak_of_validating(folder: Path, count: int) -> float:
+    """Bytes that the command had at most, in a process of its own."""
+    place = folder / str(count)
+    place.mkdir()
+    chests = [cv2.imencode(".png", (draw(n, rows=96, columns=96) / 16).astype(np.uint8))[1].tobytes() for n in (1, 2)]
+    cohort = []
+    for number in range(count):
+        image = place / f"{number}.png"
+        image.write_bytes(chests[number % 2] + str(number).encode())  # behind its end a picture may hold anything
+        cohort.append(Row(image, number % 2, f"p{number}", view="PA", age=40.0))
+    cohort[count // 2].image.write_bytes(chests[0][:500])
+    write_manifest(place / "cohort.csv", cohort)
+    command = [sys.executable, "-m", "triage.cli", "validate", "--model", str(folder / "large"), "--no-images"]
+    command += ["--cohort", str(place / "cohort.csv"), "--out", str(place / "out"), "--rounds", "100"]
+    limits = {"TRIAGE_WORKER_DECODE_PROCESSES": "1", "TRIAGE_WORKER_THREADS": "1"}
+    process = subprocess.Popen(command, env={**os.environ, **limits}, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    found = list(read_predictions(place / "out" / "predictions.csv"))
+    assert len(found) == count
+    assert [each.image for each in found if not each.assessed] == [f"{count // 2}.png"]
+    assert found[count // 2].reasons == ("undecodable",)
+    return usage.ru_maxrss * 1024.0
