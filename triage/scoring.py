@@ -72,6 +72,7 @@ class Scorer:
         metrics: Metrics,
         index: Callable[[Sequence[TriageDecision]], None],
         mark: Callable[[str], None] = lambda study_instance_uid: None,
+        disabled: Callable[[], frozenset[str]] | None = None,
     ) -> None:
         self._spool = spool
         self._sessions = sessions
@@ -82,6 +83,7 @@ class Scorer:
         self._metrics = metrics
         self._index = index
         self._mark = mark
+        self._disabled = disabled or spool.disabled_models
 
     def start(self, instances: Iterable[ReceivedInstance]) -> list[tuple[ReceivedInstance, Decoding[Opened]]]:
         """Begin to decode; returns at once. Objects that are no longer in the inbox are done, and left out."""
@@ -132,13 +134,13 @@ class Scorer:
         logger.error("%s is a dead letter after %d tries: %s", instance.key, tries, error)
 
     def _policy_now(self) -> Policy:
-        disabled = self._spool.disabled_models()
+        disabled = self._disabled()
         return replace(self._policy, registry=replace(self._policy.registry, disabled=disabled))
 
     def _assess(
         self, opened: Sequence[tuple[ReceivedInstance, Opened]], failed: list[Failed]
     ) -> list[tuple[ReceivedInstance, ImageAssessment]]:
-        disabled = self._spool.disabled_models()
+        disabled = self._disabled()
         opened = [(instance, _unless_disabled(each, disabled)) for instance, each in opened]
         done = [(i, self._rejected(i, each)) for i, each in opened if each.prepared.rejected is not None]
         for name, session in self._sessions.items():

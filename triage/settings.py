@@ -113,7 +113,7 @@ class WorkerSettings(Section):
 
     processes: int = Field(1, ge=1, le=64, description="Worker processes of triage up and triage work.")
     decode_processes: int = Field(0, ge=0, description="Child processes that decode, per worker; 0 is one per core.")
-    batch_size: int = Field(16, ge=1, le=256, description="Images that are scored at once at most.")
+    batch_size: int = Field(16, ge=1, le=256, description="Objects that are taken from the queue at once at most.")
     threads: int = Field(0, ge=0, description="Threads of ONNX Runtime in one worker; 0 is one per core.")
     provider: Literal["cpu", "cuda"] = Field(
         "cpu", description="Where ONNX Runtime computes; cuda fails at start if CUDA is not the first provider."
