@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -59,6 +60,19 @@ def open_file(path: Path, cards: Mapping[str, ModelCard], policy: Policy) -> Ope
     return Opened(prepared, receipt)
 
 
+class Scoring(Protocol):
+    """What a worker does with a batch; see ``Scorer``."""
+
+    def start(self, instances: Iterable[ReceivedInstance]) -> list[tuple[ReceivedInstance, Decoding[Opened]]]:
+        """Begin to decode; returns at once."""
+
+    def finish(self, started: Sequence[tuple[ReceivedInstance, Decoding[Opened]]]) -> list[Failed]:
+        """Score what was started, and take it out of the inbox. Returns what failed."""
+
+    def give_up(self, instance: ReceivedInstance, error: str, tries: int) -> None:
+        """Make an object a dead letter."""
+
+
 class Scorer:
     """Sessions that stay loaded, a pool that decodes, and the way of a batch through both."""
 
@@ -72,6 +86,7 @@ class Scorer:
         metrics: Metrics,
         index: Callable[[Sequence[TriageDecision]], None],
         mark: Callable[[str], None] = lambda study_instance_uid: None,
+        disabled_models: Callable[[], frozenset[str]] | None = None,
     ) -> None:
         self._spool = spool
         self._sessions = sessions
@@ -82,6 +97,7 @@ class Scorer:
         self._metrics = metrics
         self._index = index
         self._mark = mark
+        self._disabled_models = disabled_models or spool.disabled_models
 
     def start(self, instances: Iterable[ReceivedInstance]) -> list[tuple[ReceivedInstance, Decoding[Opened]]]:
         """Begin to decode; returns at once. Objects that are no longer in the inbox are done, and left out."""
@@ -132,13 +148,13 @@ class Scorer:
         logger.error("%s is a dead letter after %d tries: %s", instance.key, tries, error)
 
     def _policy_now(self) -> Policy:
-        disabled = self._spool.disabled_models()
+        disabled = self._disabled_models()
         return replace(self._policy, registry=replace(self._policy.registry, disabled=disabled))
 
     def _assess(
         self, opened: Sequence[tuple[ReceivedInstance, Opened]], failed: list[Failed]
     ) -> list[tuple[ReceivedInstance, ImageAssessment]]:
-        disabled = self._spool.disabled_models()
+        disabled = self._disabled_models()
         opened = [(instance, _unless_disabled(each, disabled)) for instance, each in opened]
         done = [(i, self._rejected(i, each)) for i, each in opened if each.prepared.rejected is not None]
         for name, session in self._sessions.items():

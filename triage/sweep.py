@@ -55,8 +55,12 @@ def sweep(
     return Swept(requeued, rebuilt, removed)
 
 
-def requeue_lost(spool: Spool, jobs: ScoreQueue, metrics: Metrics) -> int:
-    """Queue what lies in the inbox and has no job, or one whose worker is dead."""
+def requeue_lost(spool: Spool, jobs: ScoreQueue, metrics: Metrics, workplace: Spool | None = None) -> int:
+    """Queue what lies in the inbox and has no job, or one whose worker is dead.
+
+    ``workplace`` is the spool that the workers hold their locks in, where it is another one.
+    """
+    workplace = workplace or spool
     jobs.tidy()
     waiting = list(spool.waiting())
     if not waiting:
@@ -67,9 +71,9 @@ def requeue_lost(spool: Spool, jobs: ScoreQueue, metrics: Metrics) -> int:
     for start in range(0, len(waiting), _AT_ONCE):
         some = waiting[start : start + _AT_ONCE]
         for instance, (status, worker) in zip(some, jobs.states(some), strict=True):
-            why = _why_lost(instance, status, worker, really_queued, lambda name: _alive(spool, alive, name))
+            why = _why_lost(instance, status, worker, really_queued, lambda name: _alive(workplace, alive, name))
             if why and spool.inbox_path(instance).exists():
-                if why == "dead_worker" and spool.worker_died(worker):
+                if why == "dead_worker" and workplace.worker_died(worker):
                     jobs.count_death(instance)
                 jobs.again(instance)
                 metrics.sweep_requeued.labels(why).inc()

@@ -21,7 +21,7 @@ from rq.worker import WorkerStatus
 from triage.decoding import Decoding
 from triage.metrics import Metrics
 from triage.queueing import FUNCTIONS, QUEUE, ScoreJob, ScoreQueue
-from triage.scoring import Failed, Opened, Scorer
+from triage.scoring import Failed, Opened, Scoring
 from triage.signals import StopSignal
 from triage.spool import ReceivedInstance, Spool
 
@@ -51,7 +51,7 @@ class BatchWorker(SimpleWorker):
         self,
         name: str,
         client: Redis,
-        scorer: Scorer,
+        scorer: Scoring,
         batch_size: int,
         tries: int,
         metrics: Metrics,
@@ -226,7 +226,7 @@ def worker_name() -> str:
 
 def run(
     spool: Spool,
-    scorer: Scorer,
+    scorer: Scoring,
     connect: Callable[[], Redis],
     sweep: Callable[[], object],
     stop: StopSignal,
