@@ -66,9 +66,7 @@ class AdmissionPolicy:
         address = ipaddress.ip_address(peer.split("%")[0])
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
             address = address.ipv4_mapped
-        own = request.calling_ae_title == self.own_ae_title and (
-            address.is_loopback or str(address) == self.own_address
-        )
+        own = self._is_ourselves(request, address)
         if self.networks and not own and not any(address in network for network in self.networks):
             return Rejection.SOURCE_ADDRESS
         if self.require_called_ae_title and request.called_ae_title != self.ae_title:
@@ -76,6 +74,11 @@ class AdmissionPolicy:
         if self.calling_ae_titles and not own and request.calling_ae_title not in self.calling_ae_titles:
             return Rejection.CALLING_AE_TITLE
         return None
+
+    def _is_ourselves(self, request: Request, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+        if not self.own_ae_title or request.calling_ae_title != self.own_ae_title:
+            return False
+        return address.is_loopback or str(address) == self.own_address
 
 
 @dataclass(frozen=True)
