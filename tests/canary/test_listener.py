@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -93,6 +96,14 @@ def test_two_canaries_are_two_contents_and_their_uids_are_valid() -> None:
     first, second = (a_canary("2.25." + "9" * 39, at).instance for at in (1.8e9, 1.8e9 + 1e-3))
     assert first.content_digest != second.content_digest
     assert first.study_instance_uid != second.study_instance_uid
+
+
+@pytest.mark.skipif(not shutil.which("dciodvfy"), reason="dciodvfy: sudo apt-get install dicom3tools")
+def test_it_is_a_valid_image(tmp_path: Path) -> None:
+    file = tmp_path / "canary.dcm"
+    file.write_bytes(a_canary("2.25.1", time.time()).file)
+    checked = subprocess.run(["/usr/bin/dciodvfy", str(file)], capture_output=True, text=True)
+    assert not [line for line in checked.stderr.splitlines() if line.startswith("Error")], checked.stderr
 
 
 def request(calling: str, called: str = "CXR_TRIAGE") -> Request:

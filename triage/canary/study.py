@@ -14,6 +14,7 @@ from triage.spool import ReceivedInstance
 PATIENT_NAME = "CANARY^TRIAGE"
 PATIENT_ID = "CXR-TRIAGE-CANARY"
 _SIZE = 256  # as small as an image can be that a model takes for a chest
+_HEIGHT_MM = 400.0
 _SEED = 0
 
 
@@ -46,6 +47,7 @@ def a_canary(installation_uid: str, now: float) -> Canary:
         acquired=(time.strftime("%Y%m%d", local), time.strftime("%H%M%S", local)),
     )
     dataset = dx_image(draw(_SEED, rows=_SIZE, columns=_SIZE), BITS, description)
+    dataset.ImagerPixelSpacing = [_HEIGHT_MM / _SIZE] * 2
     dataset.QualityControlSubject = "YES"  # PS3.3 C.7.1.1
     dataset.QualityControlImage = "YES"  # PS3.3 C.7.6.1
     dataset.PatientComments = "TEST: drawn by code, no patient"
