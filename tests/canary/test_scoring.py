@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import a_decision
 from tests.dicom_peer import data_set_of
 from tests.model_folders import write_model
 from tests.redis_server import RedisServer
@@ -19,12 +20,14 @@ from triage.canary.namespace import clean, expects, open_namespace, register
 from triage.canary.service import at_worker
 from triage.canary.study import a_canary
 from triage.commands import C_STORE_RQ, Command
-from triage.decision import PriorityPolicy, Tag
+from triage.decision import Priority, PriorityPolicy, Tag
 from triage.decoding import DecodePool
 from triage.model.session import Session
+from triage.queueing import connect
 from triage.receive import IncomingObject, receipt_now
 from triage.scoring import Scorer
 from triage.spool import ReceivedInstance, Spool
+from triage.worklist import Worklist
 
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -131,3 +134,21 @@ def test_a_worklist_that_does_not_work_keeps_it_from_coming_out(place: Workplace
     assert place.scorer.finish(place.scorer.start([canary])) == []
     assert namespace.filed_path(canary).exists()
     assert place.tags() == {}
+
+
+def test_a_rehearsal_leaves_the_index_as_it_was(redis_server: RedisServer) -> None:
+    with connect(redis_server.url, 5.0) as client:
+        index = Worklist(client)
+        index.put(a_decision("1.2.3", tagged_at=2000.0))
+        index.put(a_decision("1.2.4", tagged_at=2001.0, priority=Priority.LOW))
+        index.read("1.2.4", "c" * 64, 2002.0)
+
+        def content() -> dict[bytes, bytes]:
+            names = [name for name in client.keys("*") if not name.endswith(b"changes")]
+            return {name: client.dump(name) for name in names}
+
+        before, changes = content(), index.changes()
+        index.rehearse(a_decision("1.2.5", tagged_at=2003.0, priority=Priority.LOW))
+        assert content() == before
+        assert index.changes() > changes
+        assert index.get("1.2.5") is None

@@ -105,11 +105,12 @@ def delivered(facts: Facts, destination: Destination, switches: Outbox) -> str:
     records = outbox.records(facts.study, name)
     if not records:
         return _not_wanted(facts, destination)
-    if records[-1].state is not State.DELIVERED:
-        tries = records[-1].tries
-        why = tries[-1]["detail"] if tries else outbox.pause(name)[2] or switches.pause(name)[2]
-        raise NotYet(why or "its message waits to be sent")
-    return str(records[-1].tries[-1]["detail"])
+    tried = records[-1].tries[-1]["detail"] if records[-1].tries else ""
+    if records[-1].state is State.WAITING:
+        raise NotYet(tried or outbox.pause(name)[2] or switches.pause(name)[2] or "its message waits to be sent")
+    if records[-1].state is State.DEAD:
+        raise Stuck(tried or "given up")
+    return str(tried or records[-1].state)
 
 
 def _not_wanted(facts: Facts, destination: Destination) -> str:
