@@ -23,6 +23,7 @@ from pynetdicom.association import Association
 
 from tests.waiting import wait_for
 from triage import listener
+from triage.association import Canary
 from triage.metrics import create
 from triage.receive import HighWater
 from triage.settings import ListenerSettings
@@ -69,6 +70,7 @@ def running_listener(
     enqueue: Any = None,
     high_water: HighWater | None = None,
     validation: Spool | None = None,
+    canary: Canary | None = None,
     **settings: Any,
 ) -> Iterator[Running]:
     """A listener on a free port of 127.0.0.1, stopped at the end."""
@@ -83,6 +85,7 @@ def running_listener(
         run.stop.is_set,
         run.ports.append,
         validation,
+        canary,
     )
     thread = threading.Thread(target=listener.run, args=arguments)
     thread.start()

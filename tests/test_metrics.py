@@ -13,12 +13,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.builders import a_decision, an_assessment
 from triage.decision import Tag
 from triage.metrics import (
+    CanaryMetrics,
     DeliveryMetrics,
     Metrics,
     ModelState,
     StateMetrics,
     bounded,
     create,
+    create_canary,
     create_delivery,
     create_state,
 )
@@ -36,9 +38,11 @@ def test_every_name_has_our_prefix_and_a_unit_that_prometheus_expects():
     create(registry)
     create_state(registry)
     create_delivery(registry)
+    create_canary(registry)
     ours = {name: kind for name, kind in families(registry).items() if not name.startswith(("process_", "python_"))}
 
-    assert len(ours) == len(fields(Metrics)) + len(fields(StateMetrics)) + len(fields(DeliveryMetrics))
+    kinds = (Metrics, StateMetrics, DeliveryMetrics, CanaryMetrics)
+    assert len(ours) == sum(len(fields(kind)) for kind in kinds)
     assert all(name.startswith("cxr_triage_") for name in ours)
     assert not [name for name in ours if "milli" in name or name.endswith("_ms")]
     assert all(name.endswith(("_seconds", "_size", "_ratio", "_score")) for name in ours if ours[name] == "histogram")
@@ -53,6 +57,7 @@ def test_prometheus_finds_nothing_to_object_to():
     delivery = create_delivery(registry)
     delivery.attempts.labels("pacs", "delivered").inc()
     delivery.time_to_delivery.labels("pacs").observe(1.0)
+    create_canary(registry).failures.labels("delivered:pacs").inc()
     metrics = create(registry)
     metrics.count_assessment(an_assessment(distance=1.0, distance_limit=2.0, stages={"decode": 0.1}))
     metrics.count_decision(a_decision())

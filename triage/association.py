@@ -47,6 +47,23 @@ _SEE_OFF_S = 5.0
 
 
 @dataclass(frozen=True)
+class Canary:
+    """The objects that we send to ourselves, as ``ae_title``: where those lie that are ``expected``, and are counted.
+
+    What is not expected is a patient's, whoever sent it.
+    """
+
+    ae_title: str
+    spool: Spool
+    metrics: Metrics
+    expected: Callable[[ReceivedInstance], bool]
+
+    def place_of(self, instance: ReceivedInstance) -> Spool | None:
+        """The spool of an object that is expected."""
+        return self.spool if self.expected(instance) else None
+
+
+@dataclass(frozen=True)
 class Node:
     """What all associations of a listener share."""
 
@@ -61,6 +78,7 @@ class Node:
     take_seat: Callable[[], Rejection | None]
     aside: Mapping[str, Node] = field(default_factory=dict)
     """By calling AE title: where the objects of these senders go instead, and are counted."""
+    canary: Canary | None = None
 
 
 @dataclass
@@ -202,7 +220,10 @@ class Association:
         assert self._request is not None
         titles = (self._request.calling_ae_title, self._request.called_ae_title)
         receipt = receipt_now(*titles, self._peer, self._contexts[context_id].transfer_syntax)
-        return IncomingObject(self._keeper.spool, command, receipt, self._keeper.high_water)
+        canary = self._node.canary
+        if canary is None or self._request.calling_ae_title != canary.ae_title:
+            return IncomingObject(self._keeper.spool, command, receipt, self._keeper.high_water)
+        return IncomingObject(self._keeper.spool, command, receipt, self._keeper.high_water, canary.place_of)
 
     def _finish(self) -> None:
         """The message is complete: do what it asks for, and answer."""
@@ -232,7 +253,7 @@ class Association:
                 self._keeper.on_received(stored.instance)
 
     def _count(self, stored: Stored, message: _Message, size: int) -> None:
-        metrics = self._keeper.metrics
+        metrics = self._node.canary.metrics if stored.aside and self._node.canary else self._keeper.metrics
         syntax = self._contexts[message.context_id].transfer_syntax
         metrics.objects_received.labels(syntax, stored.outcome).inc()
         metrics.received_bytes.inc(size)

@@ -428,6 +428,16 @@ def test_destination(context: click.Context, name: str) -> None:
 
 
 @triage.command()
+@click.pass_context
+def canary(context: click.Context) -> None:
+    """Send a canary now, say how far it comes, and remove it; status 0 if it came out everywhere."""
+    settings = _settings(context)
+    from triage.show_canary import fly_and_show
+
+    sys.exit(0 if fly_and_show(settings, _spool(settings), _redis_url(settings)) else 1)
+
+
+@triage.command()
 @click.option("--url", default=None, help="Address to ask; default: the web process of the settings.")
 @click.pass_context
 def healthcheck(context: click.Context, url: str | None) -> None:

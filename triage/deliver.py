@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from triage.channels.base import Channel, Fate, Outcome, Send, UnreachableError
 from triage.channels.settings import Destination
@@ -31,9 +32,23 @@ _GAUGES_S = 5.0
 _GRACE_S = 20.0
 
 
+class Deliveries(Protocol):
+    """What one destination's thread does, round after round."""
+
+    @property
+    def name(self) -> str:
+        """The destination's name."""
+
+    def round(self) -> None:
+        """Build what is to be built, and send what is due."""
+
+
 @dataclass
 class Deliverer:
-    """What one destination's thread does. ``now`` is the clock, in POSIX seconds."""
+    """What one destination's thread does. ``now`` is the clock, in POSIX seconds.
+
+    ``test``: what it delivers is no patient's.
+    """
 
     spool: Spool
     outbox: Outbox
@@ -42,6 +57,7 @@ class Deliverer:
     metrics: DeliveryMetrics
     stopping: Callable[[], bool] = lambda: False
     now: Callable[[], float] = time.time
+    test: bool = False
     _counted_at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -74,7 +90,7 @@ class Deliverer:
             if self.stopping() or self.now() > until:
                 return
             try:
-                told = tell(self.spool, self.outbox, self.name, self.channel, uid, waiting, self.now())
+                told = tell(self.spool, self.outbox, self.name, self.channel, uid, waiting, self.now(), test=self.test)
             except OSError:
                 raise
             except Exception as error:  # the edge: whatever one study does to an encoder
@@ -187,7 +203,7 @@ class Deliverer:
 
 
 def run(
-    deliverers: Sequence[Deliverer],
+    deliverers: Sequence[Deliveries],
     outbox: Outbox,
     stopping: Callable[[], bool],
     wait: Callable[[float], None],
@@ -221,7 +237,9 @@ def warn_of_strangers(outbox: Outbox, names: Sequence[str]) -> None:
             )
 
 
-def _loop(deliverer: Deliverer, stopping: Callable[[], bool], wait: Callable[[float], None], interval_s: float) -> None:
+def _loop(
+    deliverer: Deliveries, stopping: Callable[[], bool], wait: Callable[[float], None], interval_s: float
+) -> None:
     while not stopping():
         try:
             deliverer.round()

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from prometheus_client import CollectorRegistry
 
 from triage import metrics as metric_names
-from triage.association import Association, Node
+from triage.association import Association, Canary, Node
 from triage.errors import StartError
 from triage.metrics import Metrics, Rejection
 from triage.negotiation import AdmissionPolicy, supported_contexts
@@ -43,14 +43,16 @@ def run(
     stopping: Callable[[], bool],
     listening: Callable[[int], None] = lambda port: None,
     validation: Spool | None = None,
+    canary: Canary | None = None,
 ) -> None:
     """Serve until ``stopping()``. ``listening`` is told the port as soon as connections are accepted.
 
-    What the validation AE title of the settings sends goes into the spool ``validation``.
+    What the validation AE title of the settings sends goes into the spool ``validation``, what is the canary to
+    ``canary``.
     """
     announcer = Announcer(enqueue, metrics)
     with open_port(settings.host, settings.port, shared=settings.processes > 1) as port:
-        server = Server(settings, spool, high_water, metrics, announcer.put, validation)
+        server = Server(settings, spool, high_water, metrics, announcer.put, validation, canary)
         listening(port.getsockname()[1])
         logger.info("listening as %s on %s:%d", settings.ae_title, *port.getsockname()[:2])
         while not stopping():
@@ -91,6 +93,7 @@ class Server:
         metrics: Metrics,
         on_received: Callable[[Queued], None],
         validation: Spool | None = None,
+        canary: Canary | None = None,
     ) -> None:
         self._settings = settings
         self._peers: dict[threading.Thread, _Peer] = {}
@@ -99,7 +102,7 @@ class Server:
         self._metrics = metrics
         node = Node(
             spool=spool,
-            admission=admission_policy(settings),
+            admission=admission_policy(settings, canary.ae_title if canary else ""),
             supported=supported_contexts(TRANSFER_SYNTAXES),
             high_water=high_water,
             max_pdu=settings.max_pdu_bytes,
@@ -107,6 +110,7 @@ class Server:
             metrics=metrics,
             on_received=on_received,
             take_seat=self._take_seat,
+            canary=canary,
         )
         self._node = (
             node
@@ -236,8 +240,8 @@ class Announcer:
                 logger.warning("%s is not queued (%s); the sweep will find it", instance.sop_instance_uid, error)
 
 
-def admission_policy(settings: ListenerSettings) -> AdmissionPolicy:
-    """Who may connect, from the settings. Raises StartError for an address that is none."""
+def admission_policy(settings: ListenerSettings, own_ae_title: str = "") -> AdmissionPolicy:
+    """Who may connect, from the settings, and we ourselves. Raises StartError for an address that is none."""
     try:
         networks = tuple(ipaddress.ip_network(text, strict=False) for text in settings.source_addresses)
     except ValueError as error:
@@ -250,4 +254,6 @@ def admission_policy(settings: ListenerSettings) -> AdmissionPolicy:
         if settings.calling_ae_titles
         else frozenset(),
         networks=networks,
+        own_ae_title=own_ae_title,
+        own_address=settings.host,
     )

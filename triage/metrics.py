@@ -175,6 +175,16 @@ class DeliveryMetrics:
     switched_off: Gauge  # {destination}: 1 while its kill switch is on
 
 
+@dataclass(frozen=True)
+class CanaryMetrics:
+    """What the one process that sends canaries sees of them; they are counted nowhere else."""
+
+    last_success: Gauge  # 0 if none ever came out
+    interval: Gauge
+    duration: Histogram
+    failures: Counter  # {stage}: stored, queued, scored, decided, delivered:DESTINATION
+
+
 def bounded(value: str, allowed: Collection[str]) -> str:
     """``value`` as a label if it is on the closed list ``allowed``, else ``other``."""
     return value if value in allowed else OTHER
@@ -232,6 +242,21 @@ def create_delivery(registry: CollectorRegistry) -> DeliveryMetrics:
         dead=make.gauge("delivery_dead_letters", "Messages that were given up and wait for a person.", "destination"),
         up=make.gauge("destination_up", "Whether the last attempt reached the destination.", "destination"),
         switched_off=make.gauge("destination_switched_off", "Whether a person has switched it off.", "destination"),
+    )
+
+
+def create_canary(registry: CollectorRegistry) -> CanaryMetrics:
+    """Register what is known of canaries. For the process that sends them alone, and only where it does."""
+    make = _Maker(registry)
+    return CanaryMetrics(
+        last_success=make.gauge(
+            "canary_last_success_timestamp_seconds", "When a canary came out last; 0 if none ever did."
+        ),
+        interval=make.gauge("canary_interval_seconds", "Time between two canaries."),
+        duration=make.histogram(
+            "canary_duration_seconds", "From sending a canary to its last receipt.", _WAITING_SECONDS
+        ),
+        failures=make.counter("canary_failures_total", "Canaries that did not come out, by where they stuck.", "stage"),
     )
 
 

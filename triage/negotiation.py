@@ -46,12 +46,18 @@ _UNCOMPRESSED = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.
 
 @dataclass(frozen=True)
 class AdmissionPolicy:
-    """Who may connect. Empty collections let everybody in."""
+    """Who may connect. Empty collections let everybody in.
+
+    What calls itself ``own_ae_title`` and comes from this machine is ourselves: from loopback, or from ``own_address``,
+    the one that we listen on.
+    """
 
     ae_title: str
     require_called_ae_title: bool = False
     calling_ae_titles: frozenset[str] = frozenset()
     networks: tuple[Network, ...] = ()
+    own_ae_title: str = ""
+    own_address: str = ""
 
     def refusal(self, request: Request, peer: str) -> Rejection | None:
         """Why the peer at address ``peer`` may not associate; None if it may."""
@@ -60,13 +66,19 @@ class AdmissionPolicy:
         address = ipaddress.ip_address(peer.split("%")[0])
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
             address = address.ipv4_mapped
-        if self.networks and not any(address in network for network in self.networks):
+        own = self._is_ourselves(request, address)
+        if self.networks and not own and not any(address in network for network in self.networks):
             return Rejection.SOURCE_ADDRESS
         if self.require_called_ae_title and request.called_ae_title != self.ae_title:
             return Rejection.CALLED_AE_TITLE
-        if self.calling_ae_titles and request.calling_ae_title not in self.calling_ae_titles:
+        if self.calling_ae_titles and not own and request.calling_ae_title not in self.calling_ae_titles:
             return Rejection.CALLING_AE_TITLE
         return None
+
+    def _is_ourselves(self, request: Request, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+        if not self.own_ae_title or request.calling_ae_title != self.own_ae_title:
+            return False
+        return address.is_loopback or str(address) == self.own_address
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,16 @@ ABOVE_HIGH_WATER = "the spool is above its high-water mark"
 
 @dataclass(frozen=True)
 class Stored:
-    """What became of an object: the status to answer and what to say with it, and the instance if it is stored."""
+    """What became of an object: the status to answer and what to say with it, and the instance if it is stored.
+
+    ``aside``: it lies apart from what senders gave us.
+    """
 
     status: int
     outcome: Outcome
     comment: str = ""
     instance: ReceivedInstance | None = None
+    aside: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,21 @@ class HighWater:
 class IncomingObject:
     """An object that is being received. ``write`` each fragment, then ``finish``, or ``discard``; none of them raises.
 
-    ``command`` is its C-STORE-RQ, ``receipt`` has the transfer syntax of its presentation context.
+    ``command`` is its C-STORE-RQ, ``receipt`` has the transfer syntax of its presentation context. ``place_of`` may
+    name another spool, on the same file system, for a content.
     """
 
-    def __init__(self, spool: Spool, command: Command, receipt: Receipt, high_water: HighWater) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        command: Command,
+        receipt: Receipt,
+        high_water: HighWater,
+        place_of: Callable[[ReceivedInstance], Spool | None] = lambda instance: None,
+    ) -> None:
         self._spool = spool
         self._command = command
+        self._place_of = place_of
         self._syntax = receipt.transfer_syntax_uid
         self._part = spool.new_part()
         self._descriptor = -1
@@ -122,8 +135,10 @@ class IncomingObject:
         if (identity.sop_class_uid, identity.sop_instance_uid) != announced:
             return Stored(DATA_SET_MISMATCH, Outcome.MISMATCH, "data set and command differ in class or UID")
         instance = ReceivedInstance(identity.study_instance_uid, identity.sop_instance_uid, self._digest.hexdigest())
-        new = self._spool.receive(self._part, self._descriptor, instance)
-        return Stored(SUCCESS, Outcome.STORED if new else Outcome.DUPLICATE, instance=instance)
+        aside = self._place_of(instance)
+        new = (aside or self._spool).receive(self._part, self._descriptor, instance)
+        outcome = Outcome.STORED if new else Outcome.DUPLICATE
+        return Stored(SUCCESS, outcome, instance=instance, aside=aside is not None)
 
     def _quarantine(self, why: str) -> Stored:
         self._spool.quarantine(self._part, why)

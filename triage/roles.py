@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     """Receive objects until SIGTERM."""
     from triage import listener
+    from triage.canary.service import at_listener
     from triage.receive import HighWater
 
     stopping = StopSignal()
@@ -63,12 +64,14 @@ def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None
             lambda: stopping.received,
             ports.append,
             _beside(settings, spool).get(PLACE),
+            at_listener(settings.canary.ae_title, spool),
         )
 
 
 def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     """Score until SIGTERM."""
     from triage import worker
+    from triage.canary.service import at_worker
     from triage.decoding import DecodePool
     from triage.scoring import Scorer
 
@@ -91,16 +94,14 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     ):
         if warning := _when_reachable(lambda: check_server(client), stopping):
             logger.warning(warning)
-        scorer = Scorer(
-            spool,
-            sessions,
-            pool,
-            policy,
-            priority_policy(settings),
-            metrics,
-            Worklist(client).put_all,
-            partial(_mark_all, Outbox(spool), _destinations(settings, spool)),
-        )
+
+        def scorer_of(place: Spool, *rest: Any) -> Scorer:
+            return Scorer(place, sessions, pool, policy, priority_policy(settings), *rest)
+
+        mark = partial(_mark_all, Outbox(spool), _destinations(settings, spool))
+        patients = scorer_of(spool, metrics, Worklist(client).put_all, mark)
+        canary_destinations = tuple(each.name for each in settings.channels.with_canary())
+        scorer = at_worker(patients, scorer_of, spool, client, canary_destinations)
         _describe_models(metrics, settings, sessions, spool)
         is_ready.append(time.time())
         logger.info("working with %s", ", ".join(session.card.model_id for session in sessions.values()))
@@ -135,6 +136,7 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept
     """Reconcile now, and then regularly until SIGTERM; with ``once`` only now, raising RedisError if Redis is away."""
     from redis.exceptions import RedisError
 
+    from triage.canary.service import schedule
     from triage.deliver import warn_of_strangers
     from triage.state import export_state, read_state
 
@@ -146,7 +148,10 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept
         return _sweep(settings, spool, redis_url, metrics)
     swept: list[float] = []
     ready = partial(_ready_after, swept, "sweeping")
-    with HealthServer(registry, ready, settings.sweep.metrics_port, settings.sweep.metrics_host):
+    with ExitStack() as running:
+        if settings.canary.interval_minutes:
+            running.enter_context(schedule(settings, spool, redis_url, registry))
+        running.enter_context(HealthServer(registry, ready, settings.sweep.metrics_port, settings.sweep.metrics_host))
         while not stopping.received:
             try:
                 _sweep(settings, spool, redis_url, metrics)
@@ -170,6 +175,7 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept
 def deliver(settings: Settings, spool: Spool) -> None:
     """Hand results over until SIGTERM."""
     from triage import deliver as delivery
+    from triage.canary.service import at_deliverer
     from triage.channels.configured import channel_of
 
     stopping = StopSignal()
@@ -178,10 +184,11 @@ def deliver(settings: Settings, spool: Spool) -> None:
     metrics = metric_names.create_delivery(registry)
     outbox, device_uid = Outbox(spool), spool.installation_uid()
     _destinations(settings, spool)
-    deliverers = [
-        delivery.Deliverer(spool, outbox, each, channel_of(each, device_uid), metrics, lambda: stopping.received)
-        for each in settings.channels.enabled()
-    ]
+    deliverers: list[delivery.Deliveries] = []
+    for each in settings.channels.enabled():
+        channel = channel_of(each, device_uid)
+        patients = delivery.Deliverer(spool, outbox, each, channel, metrics, lambda: stopping.received)
+        deliverers.append(at_deliverer(patients) if each.canary else patients)
     named = ", ".join(each.name for each in deliverers) or "nowhere: no destination is switched on"
     started: list[float] = []
     ready = partial(_ready_after, started, f"delivering to {named}")
@@ -265,12 +272,15 @@ def predictions(settings: Settings, files: list[Path], model: Path | None) -> It
 
 
 def _sweep(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics) -> Swept:
+    from triage.canary.service import requeue_lost
+
     beside = _beside(settings, spool)
     for namespace in beside.values():
         forget(namespace, time.time() - FORGET_AFTER_S)
     if not beside:
         close_namespace(spool)
     with connect(redis_url, settings.redis.timeout_s) as client:
+        requeue_lost(spool, ScoreQueue(client))
         return sweep_once(
             spool,
             ScoreQueue(client),

@@ -202,6 +202,22 @@ class WebSettings(Section):
     )
 
 
+class CanarySettings(Section):
+    """The generated study that goes the whole way."""
+
+    interval_minutes: float = Field(
+        0.0,
+        ge=0,
+        description="Minutes between two canaries: a generated study, sent to our own DICOM port and delivered to "
+        "every destination with canary = true, listed and counted nowhere. 0: only when `triage canary` is called.",
+    )
+    timeout_s: float = Field(120.0, gt=0, le=3600, description="Seconds in which it has to come out everywhere.")
+    ae_title: AETitle = Field(
+        "CXR_CANARY", description="AE title that it calls itself; from this machine it is always let in."
+    )
+    host: str = Field("", description="Where it finds the listener; empty: listener.host, or loopback for 0.0.0.0.")
+
+
 class SweepSettings(Section):
     """Reconciling files and queue."""
 
@@ -240,6 +256,7 @@ class Settings(Section):
     decision: DecisionSettings = DecisionSettings()
     worklist: WorklistSettings = WorklistSettings()
     web: WebSettings = WebSettings()
+    canary: CanarySettings = CanarySettings()
     sweep: SweepSettings = SweepSettings()
     deliver: DeliverSettings = DeliverSettings()
     channels: ChannelsSettings = ChannelsSettings()
@@ -251,6 +268,12 @@ class Settings(Section):
             raise ValueError(
                 "decision.lower_normal needs worklist.waiting_cap_s: without a cap a LOW study may wait forever"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _the_canary_is_no_validation(self) -> Self:
+        if self.canary.ae_title == self.listener.validation_ae_title:
+            raise ValueError("canary.ae_title and listener.validation_ae_title must differ")
         return self
 
 

@@ -72,6 +72,15 @@ def sweep(
     return Swept(requeued, rebuilt, removed)
 
 
+def requeue_lost(spool: Spool, jobs: ScoreQueue, workers: Spool) -> int:
+    """Queue what lies in the inbox of ``spool`` and has no job, or one whose worker is dead; how many.
+
+    The locks of workers are in the spool ``workers``.
+    """
+    jobs.tidy()
+    return sum(1 for _ in _lost(spool, jobs, "", workers))
+
+
 def _lost(spool: Spool, jobs: ScoreQueue, place: str, workers: Spool) -> Iterator[str]:
     """Queue what lies in the inbox and has no job, or one whose worker is dead; say why of each.
 

@@ -35,8 +35,12 @@ def tell(
     study_instance_uid: str,
     waiting: Collection[Outgoing],
     now: float,
+    *,
+    test: bool = False,
 ) -> Telling:
     """Build what ``destination`` has not heard of the study, and take away the mark. ``waiting`` is what waits for it.
+
+    ``test``: the study is no patient's.
 
     Raises OSError, and whatever a message that cannot be built raises; the mark then stays.
     """
@@ -44,7 +48,7 @@ def tell(
         known = read_study(spool, study_instance_uid)
         told = Telling.NOTHING
         if known is not None and known[1]:
-            study = Study(*known, now=now)
+            study = Study(*known, now=now, test=test)
             if channel.wants(study):
                 told = _tell(outbox, destination, channel, study, waiting)
         outbox.unmark(study_instance_uid, destination)

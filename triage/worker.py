@@ -21,7 +21,7 @@ from rq.worker import WorkerStatus
 from triage.decoding import Decoding
 from triage.metrics import Metrics
 from triage.queueing import FUNCTIONS, QUEUE, ScoreJob, ScoreQueue, Work
-from triage.scoring import Failed, Opened, Scorer
+from triage.scoring import Failed, Opened, Scoring
 from triage.signals import StopSignal
 from triage.spool import Spool
 
@@ -51,12 +51,12 @@ class BatchWorker(SimpleWorker):
         self,
         name: str,
         client: Redis,
-        scorer: Scorer,
+        scorer: Scoring,
         batch_size: int,
         tries: int,
         metrics: Metrics,
         stop: StopSignal,
-        beside: Mapping[str, Scorer] | None = None,
+        beside: Mapping[str, Scoring] | None = None,
     ) -> None:
         queue = Queue(QUEUE, connection=client, serializer=JSONSerializer, job_class=ScoreJob)
         super().__init__(
@@ -239,7 +239,7 @@ def worker_name() -> str:
 
 def run(
     spool: Spool,
-    scorer: Scorer,
+    scorer: Scoring,
     connect: Callable[[], Redis],
     sweep: Callable[[], object],
     stop: StopSignal,
@@ -247,7 +247,7 @@ def run(
     batch_size: int,
     tries: int,
     metrics: Metrics,
-    beside: Mapping[str, Scorer] | None = None,
+    beside: Mapping[str, Scoring] | None = None,
 ) -> None:
     """Work until ``stop`` is received. After trouble with Redis or the disk the loop begins anew, the models loaded.
 

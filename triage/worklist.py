@@ -87,6 +87,21 @@ class Worklist:
             self._put(keys=_KEYS, args=_arguments(decision), client=pipeline)
         pipeline.execute()
 
+    def rehearse(self, decision: TriageDecision) -> None:
+        """List a decision and take it off again, in one step that no reader sees: all that listing needs has to work.
+
+        Raises RuntimeError if it was not at its place in between.
+        """
+        arguments = _arguments(decision)
+        transaction = self._client.pipeline(transaction=True)
+        self._put(keys=_KEYS, args=arguments, client=transaction)
+        transaction.zscore(arguments[2], arguments[3])
+        transaction.hget(_ENTRIES, decision.study_instance_uid)
+        self._remove(keys=_KEYS, args=[decision.study_instance_uid], client=transaction)
+        _, place, entry, _ = transaction.execute()
+        if place is None or entry is None or _decision(entry) != decision:
+            raise RuntimeError("the worklist did not list what was put into it")
+
     def remove(self, study_instance_uid: str) -> None:
         """Forget a study, if it is there."""
         self._remove(keys=_KEYS, args=[study_instance_uid])

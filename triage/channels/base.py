@@ -12,6 +12,9 @@ from pydicom.dataset import Dataset
 
 from triage.decision import ImageAssessment, Tag, TriageDecision
 
+TEST = "TEST: "
+"""What the words of a message about no patient begin with."""
+
 
 class Fate(StrEnum):
     """What an attempt came to."""
@@ -63,7 +66,8 @@ class Study:
     """The facts of one study that a message is built from; at least one image.
 
     ``number`` counts what this destination is told of the study, from 1. ``revision``: 32 hex digits of the digest of
-    all that the message rests on. ``before`` is what it was told last. ``now`` in POSIX seconds.
+    all that the message rests on. ``before`` is what it was told last. ``now`` in POSIX seconds. ``test``: it is no
+    patient's, and the message has to say so.
     """
 
     decision: TriageDecision
@@ -72,6 +76,7 @@ class Study:
     number: int = 1
     revision: str = ""
     before: Told | None = None
+    test: bool = False
 
     @property
     def scored(self) -> tuple[Image, ...]:

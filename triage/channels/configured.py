@@ -82,4 +82,4 @@ def _hl7(destination: HL7Destination) -> Channel:
         priority_code=destination.priority_code,
         priority_segment=destination.priority_segment,
     )
-    return HL7Channel(destination.name, receiver, profile)
+    return HL7Channel(destination.name, receiver, profile, destination.canary_processing_id)

@@ -54,11 +54,15 @@ class Receiver:
 
 @dataclass(frozen=True)
 class HL7Channel:
-    """Messages of ``profile`` to ``receiver``. ``name`` is the destination's: two get no message of one control ID."""
+    """Messages of ``profile`` to ``receiver``. ``name`` is the destination's: two get no message of one control ID.
+
+    ``test_processing_id``: MSH-11 of a study that is no patient's.
+    """
 
     name: str
     receiver: Receiver
     profile: Profile
+    test_processing_id: str = "T"
 
     @property
     def encoder(self) -> str:
@@ -76,7 +80,8 @@ class HL7Channel:
         with warnings.catch_warnings():  # what is odd about the patient's attributes was odd when they came
             warnings.simplefilter("ignore")
             identifier = control_id(study.revision)
-            return Built(message(study, self.profile, identifier), {"message_control_id": identifier})
+            processing_id = self.test_processing_id if study.test else "P"
+            return Built(message(study, self.profile, identifier, processing_id), {"message_control_id": identifier})
 
     @contextmanager
     def connect(self) -> Iterator[Send]:

@@ -30,6 +30,9 @@ class Destination(Section):
     longest_interval_s: float = Field(900.0, gt=0, description="Longest time between two attempts, in seconds.")
     timeout_s: float = Field(30.0, gt=0, le=600, description="Seconds of silence until an attempt counts as failed.")
     delay_s: float = Field(0.0, ge=0, description="Seconds from a study's decision until its message is built.")
+    canary: bool = Field(
+        False, description="Deliver the canary here too, marked as a test: the receiver has to know what it is."
+    )
 
 
 class SRDestination(Destination):
@@ -87,8 +90,15 @@ class HL7Destination(Destination):
         3, ge=1, le=100, description="Attempts that may be answered otherwise (AE, CE) until it is a dead letter."
     )
 
+    canary_processing_id: Literal["T", "D", "P"] = Field(
+        "T",
+        description="MSH-11 of the canary (table 0103): T training, D debugging; P for a receiver that takes no other.",
+    )
+
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
+        if self.canary and self.message == "ORM^O01":
+            raise ValueError("canary = true needs message = ORU^R01: no RIS has an order of the canary's to change")
         if (self.priority_in == "segment") != bool(self.priority_segment):
             raise ValueError("priority_in = segment and priority_segment need each other")
         if self.priority_segment:
@@ -147,3 +157,7 @@ class ChannelsSettings(Section):
     def enabled(self) -> tuple[Destination, ...]:
         """The destinations that exist for the service."""
         return tuple(each for each in self.all() if each.enabled)
+
+    def with_canary(self) -> tuple[Destination, ...]:
+        """Those that the canary is delivered to."""
+        return tuple(each for each in self.enabled() if each.canary)

@@ -18,7 +18,7 @@ from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage, E
 from pydicom.valuerep import DA, DT, TM
 
 from triage.channels import dicom_store
-from triage.channels.base import Built, Image, Send, Study, result
+from triage.channels.base import TEST, Built, Image, Send, Study, result
 from triage.channels.sr_content import SCHEME, SOFTWARE_VERSION, content, root
 from triage.dx import uid_of
 from triage.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -38,6 +38,7 @@ _COPIED = (  # Type 2 of modules Patient and General Study (PS3.3 C.7.1.1, C.7.2
     "PatientID",
     "IssuerOfPatientID",
     "OtherPatientIDsSequence",
+    "QualityControlSubject",
     "PatientBirthDate",
     "PatientSex",
     "PatientAge",
@@ -118,7 +119,7 @@ def report(study: Study, document: str, device_uid: str) -> Dataset:
         manufacturer_model_name="cxr-triage",
         software_versions=SOFTWARE_VERSION,
         device_serial_number="1",
-        series_description="Chest radiograph triage",
+        series_description=f"{TEST}chest radiograph triage" if study.test else "Chest radiograph triage",
         is_complete=True,
         is_final=False,
         is_verified=False,

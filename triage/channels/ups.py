@@ -17,12 +17,13 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from pynetdicom.association import Association
 
 from triage.channels import dicom_store
-from triage.channels.base import Built, Fate, Outcome, Send, Study
+from triage.channels.base import TEST, Built, Fate, Outcome, Send, Study
 from triage.channels.ups_workitem import UPS_PUSH, priority_of, reference, workitem
 from triage.dx import uid_of
 from triage.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 ENCODER_VERSION = "1"
+TEST_LABEL = "TEST"
 UPS_PULL = "1.2.840.10008.5.1.4.34.6.3"
 _CHANGED = (  # what we tell of a workitem that is there; all may be set while it is SCHEDULED (Table CC.2.5-3)
     "SpecificCharacterSet",
@@ -76,7 +77,10 @@ class UPSChannel:
         Which of them the manager has is known only when it is sent: an update changes the one that is there, and
         becomes a workitem of its own where that one is finished.
         """
-        made = workitem(study, self.worklist_label, low=self.low, retrieve_ae_title=self.retrieve_ae_title)
+        label = TEST_LABEL if study.test else self.worklist_label  # readers take what has their own label
+        made = workitem(study, label, low=self.low, retrieve_ae_title=self.retrieve_ae_title)
+        if study.test:
+            made.ProcedureStepLabel = TEST + made.ProcedureStepLabel
         made.SOPClassUID = UPS_PUSH
         made.SOPInstanceUID = uid_of("ups", study.revision)
         earlier = study.before.identity["workitems"].split() if study.before else []

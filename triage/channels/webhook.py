@@ -56,6 +56,8 @@ class WebhookChannel:
             "model": decision.model_id,
             "tagged_at": decision.tagged_at,
         }
+        if study.test:
+            content["test"] = True
         return Built(json.dumps(content).encode(), {"id": study.revision})
 
     @contextmanager

@@ -1,0 +1,148 @@
+"""Delivering a canary beside patients' results: marked as a test, and never at a patient's cost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from pydicom import dcmread
+
+from tests.channels.mllp_listener import acknowledging, mllp_listener
+from tests.channels.peers import store_scp
+from tests.channels.studies import a_study
+from tests.channels.test_deliver import Clock
+from tests.channels.test_webhook import SECRET, web_server
+from tests.channels.ups_manager import ups_manager
+from triage.canary.delivery import WithCanary
+from triage.canary.namespace import clean, open_namespace
+from triage.canary.service import at_deliverer
+from triage.channels.configured import channel_of
+from triage.channels.settings import (
+    Destination,
+    HL7Destination,
+    SRDestination,
+    UPSDestination,
+    WebhookDestination,
+)
+from triage.deliver import Deliverer
+from triage.metrics import create_delivery
+from triage.outbox import Outbox
+from triage.outgoing import State
+from triage.spool import Spool
+
+
+def ways(spool: Spool, destination: Destination) -> WithCanary:
+    outbox = Outbox(spool)
+    outbox.prepare([destination.name])
+    metrics = create_delivery(CollectorRegistry())
+    patients = Deliverer(spool, outbox, destination, channel_of(destination), metrics, now=Clock())
+    made = at_deliverer(patients)
+    assert isinstance(made, WithCanary)
+    return made
+
+
+def states(of: Deliverer, study: str) -> list[State]:
+    return [each.state for each in of.outbox.records(study)]
+
+
+def one_of_each(spool: Spool, name: str) -> tuple[str, str]:
+    """A patient's study and a canary's, both decided and marked."""
+    return a_study(spool, name), a_study(open_namespace(spool), name, attributes={"QualityControlSubject": "YES"})
+
+
+@pytest.mark.parametrize("processing_id", ["T", "D", "P"])
+def test_hl7_says_it_in_the_processing_id(spool: Spool, processing_id: str) -> None:
+    with mllp_listener(acknowledging("AA")) as ris:
+        destination = HL7Destination(
+            name="ris", host="127.0.0.1", port=ris.port, canary=True, canary_processing_id=processing_id
+        )
+        patient, canary = one_of_each(spool, "ris")
+        ways(spool, destination).round()
+        sent = {next(uid for uid in (patient, canary) if uid.encode() in each): each for each in ris.received}
+    ids = {uid: each.split(b"\r")[0].split(b"|")[10].decode() for uid, each in sent.items()}
+    assert ids == {patient: "P", canary: processing_id}
+
+
+@pytest.mark.skipif(not shutil.which("dciodvfy"), reason="dciodvfy: sudo apt-get install dicom3tools")
+def test_a_report_says_it_in_series_and_subject_and_is_valid(spool: Spool, tmp_path: Path) -> None:
+    with store_scp() as pacs:
+        destination = SRDestination(name="pacs", host="127.0.0.1", port=pacs.port, called_ae_title="PACS", delay_s=0)
+        one_of_each(spool, "pacs")
+        made = ways(spool, destination)
+        made.round()
+    reports = [dcmread(BytesIO(each), force=True) for each in pacs.received]
+    said = [(each.SeriesDescription, each.get("QualityControlSubject")) for each in reports]
+    assert said == [("Chest radiograph triage", None), ("TEST: chest radiograph triage", "YES")]
+    (sent,) = open_namespace(spool).root.glob("studies/*/*/deliveries/*.sent")
+    checked = subprocess.run(["/usr/bin/dciodvfy", str(sent)], capture_output=True, text=True)
+    assert not [line for line in checked.stderr.splitlines() if line.startswith("Error")], checked.stderr
+
+
+def test_a_webhook_says_it(spool: Spool) -> None:
+    with web_server(200) as server:
+        destination = WebhookDestination(name="hook", url=f"http://127.0.0.1:{server.server_port}/", secret=SECRET)
+        one_of_each(spool, "hook")
+        ways(spool, destination).round()
+    assert [json.loads(body).get("test") for _, _, body in server.received] == [None, True]
+
+
+def test_a_workitem_has_a_label_of_its_own(spool: Spool) -> None:
+    with ups_manager() as manager:
+        destination = UPSDestination(name="ups", host="127.0.0.1", port=manager.port, called_ae_title="MANAGER")
+        patient, canary = one_of_each(spool, "ups")
+        ways(spool, destination).round()
+    labels = {
+        each.StudyInstanceUID: (each.WorklistLabel, each.ProcedureStepLabel) for each in manager.workitems.values()
+    }
+    assert labels[patient] == ("CXR triage", "Chest radiograph interpretation")
+    assert labels[canary] == ("TEST", "TEST: Chest radiograph interpretation")
+
+
+@contextmanager
+def nobody() -> Iterator[int]:
+    """A port at which nobody answers."""
+    with store_scp() as scp:
+        port = scp.port
+    yield port
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_switches_and_pauses_are_the_patients_and_the_canary_s_own_hold_up_nobody(spool: Spool) -> None:
+    with nobody() as port:
+        destination = SRDestination(name="pacs", host="127.0.0.1", port=port, called_ae_title="PACS", timeout_s=5.0)
+        canary = a_study(open_namespace(spool), "pacs")
+        made = ways(spool, destination)
+        made.round()
+    assert made.canary.outbox.pause("pacs")[0] == 1
+    assert made.patients.outbox.pause("pacs") == (0, 0.0, "")
+
+    made.patients.outbox.set_pause("pacs", 3, 9e9, "nobody answers")
+    assert made.canary.outbox.pause("pacs") == (3, 9e9, "nobody answers")
+    made.patients.outbox.set_pause("pacs", 0, 0.0, "")
+    made.patients.outbox.set_disabled("pacs", True)
+    assert made.canary.outbox.disabled("pacs")
+    assert states(made.canary, canary) == [State.WAITING]
+
+
+def test_one_that_is_removed_while_it_is_sent_is_nobody_s_trouble(spool: Spool) -> None:
+    namespace = open_namespace(spool)
+
+    def remove(event: object) -> None:
+        clean(namespace, 0.0)
+
+    with store_scp(before_answer=remove) as pacs:
+        destination = SRDestination(name="pacs", host="127.0.0.1", port=pacs.port, called_ae_title="PACS", delay_s=0)
+        canary = a_study(namespace, "pacs")
+        made = ways(spool, destination)
+        made.round()
+        assert len(pacs.received) == 1
+        made.round()
+        assert len(pacs.received) == 1
+    assert states(made.canary, canary) == []

@@ -1,0 +1,158 @@
+"""What killed processes leave of a canary: taken up while it flies, removed by the next one, whatever its state."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from tests.canary.test_scoring import stored
+from tests.channels.studies import a_study
+from tests.redis_server import RedisServer
+from triage.canary.flight import Route, fly
+from triage.canary.namespace import came_out, clean, last_came_out, open_namespace
+from triage.canary.service import requeue_lost
+from triage.canary.stages import Facts, NotYet, Stuck, decided, delivered, scored
+from triage.channels.configured import channel_of
+from triage.channels.settings import SRDestination, WebhookDestination
+from triage.deliver import Deliverer
+from triage.metrics import create_delivery
+from triage.outbox import Outbox
+from triage.queueing import ScoreQueue, connect, job_id
+from triage.send import Destination
+from triage.spool import ReceivedInstance, Spool
+
+PACS = SRDestination(name="pacs", host="127.0.0.1", port=1, called_ae_title="PACS", delay_s=0, canary=True)
+
+
+def only(spool: Spool, study: str) -> ReceivedInstance:
+    (found,) = spool.assessments(study)
+    return ReceivedInstance(study, found["sop_instance_uid"], found["content_digest"])
+
+
+def facts_of(spool: Spool, instance: ReceivedInstance) -> Facts:
+    return Facts(spool, instance, lambda _: "queued")
+
+
+def built(namespace: Spool, study: str) -> Outbox:
+    """Have the message of a study built, and not sent."""
+    outbox = Outbox(namespace)
+    metrics = create_delivery(CollectorRegistry())
+    Deliverer(namespace, outbox, PACS, channel_of(PACS), metrics).build()
+    assert outbox.to_be_told(study) == ()
+    return outbox
+
+
+def everything_that_can_be_left(spool: Spool) -> Spool:
+    """Canaries that were killed in every state."""
+    namespace = open_namespace(spool)
+    stored(spool, time.time())  # stored
+    buried = stored(spool, time.time() + 1)
+    namespace.bury(buried, {"error": "broken"})  # given up
+    built(namespace, a_study(namespace, "pacs"))  # built, not sent
+    dead = built(namespace, a_study(namespace, "pacs"))
+    dead.bury(dead.waiting("pacs")[0], "refused", time.time())  # refused for good
+    dead.bury_mark(a_study(namespace, "pacs"), "pacs", "cannot be built")
+    a_study(namespace, "pacs")  # decided, not built
+    dead.set_pause("pacs", 3, 9e9, "nobody answers")
+    namespace.new_part().write_bytes(b"half")
+    return namespace
+
+
+def left(namespace: Spool) -> list[Path]:
+    kept = ("registered", "locks", "VERSION", "last.json")
+    files = [path.relative_to(namespace.root) for path in namespace.root.rglob("*") if path.is_file()]
+    return [path for path in files if path.parts[0] not in kept]
+
+
+def test_every_state_is_cleaned_and_no_patient_is_touched(spool: Spool) -> None:
+    patient = a_study(spool, "pacs")
+    namespace = everything_that_can_be_left(spool)
+    came_out(namespace, 1234.5, 1.0)
+    assert {path.parts[0] for path in left(namespace)} == {
+        *("inbox", "dead", "studies", "outbox", "undeliverable", "marks", "control", "incoming")
+    }
+    assert len(clean(namespace, time.time() + 2 * 3600)) == 2
+    assert left(namespace) == []
+    assert list(namespace.study_uids()) == []
+    assert list(spool.study_uids()) == [patient]
+    assert Outbox(spool).to_be_told(patient) == ("pacs",)
+    assert last_came_out(namespace) == 1234.5
+    assert clean(namespace, time.time() + 25 * 3600) == []
+    assert list((namespace.root / "registered").iterdir()) == []
+
+
+# pynetdicom leaves the socket of a refused connection to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_next_flight_forgets_the_jobs_of_those_before(spool: Spool) -> None:
+    namespace = everything_that_can_be_left(spool)
+    waiting = {*namespace.waiting(), *(instance for instance, _ in namespace.dead_letters())}
+    forgotten: list[ReceivedInstance] = []
+    nowhere = Destination("127.0.0.1", 1, "CXR_TRIAGE", "CXR_CANARY")
+    route = Route(spool, namespace, nowhere, (), 1.0, lambda _: "", forgotten.extend)
+    outcome = fly(route, lambda *_: None)
+    assert outcome is not None
+    assert list(outcome.stuck) == ["stored"]
+    assert waiting < set(forgotten)
+    assert list(namespace.study_uids()) == []
+
+
+def test_the_sweep_queues_again_what_a_dead_worker_or_redis_lost(spool: Spool, redis_server: RedisServer) -> None:
+    canary = stored(spool, time.time())
+    with connect(redis_server.url, 5.0) as client:
+        jobs = ScoreQueue(client)
+        requeue_lost(spool, jobs)  # Redis never heard of it
+        assert jobs.depth() == 1
+        client.hset(f"rq:job:{job_id(canary)}", mapping={"status": "started", "worker_name": "w"})
+        client.delete("rq:queue:score")
+        with spool.worker_lock("w"):  # the lock is in the patients' spool: there is one worker for all
+            requeue_lost(spool, jobs)
+            assert jobs.depth() == 0
+        requeue_lost(spool, jobs)
+        assert jobs.depth() == 1
+
+
+def test_what_the_worker_did_not_mark_did_not_come_out(spool: Spool) -> None:
+    """A worker that was started before a destination got its canary = true marks nothing, and that is no success."""
+    namespace = open_namespace(spool)
+    facts = facts_of(namespace, only(namespace, a_study(namespace)))
+    with pytest.raises(Stuck, match="start work again"):
+        delivered(facts, PACS, Outbox(spool))
+    shadow = facts_of(namespace, only(namespace, a_study(namespace, shadow=True)))
+    assert delivered(shadow, PACS, Outbox(spool)) == "nothing to say there"
+
+
+def test_each_state_of_a_delivery_is_told_from_the_others(spool: Spool) -> None:
+    namespace, switches = open_namespace(spool), Outbox(spool)
+    study = a_study(namespace, "pacs")
+    facts = facts_of(namespace, only(namespace, study))
+    with pytest.raises(NotYet, match="does deliver run"):
+        delivered(facts, PACS, switches)
+    outbox = built(namespace, study)
+    with pytest.raises(NotYet, match="waits to be sent"):
+        delivered(facts, PACS, switches)
+    switches.set_pause("pacs", 2, 9e9, "nobody answers at PACS")
+    with pytest.raises(NotYet, match="nobody answers at PACS"):
+        delivered(facts, PACS, switches)
+    again = outbox.postpone(outbox.waiting("pacs")[0], "refused, 0xA700", time.time(), 5.0)
+    with pytest.raises(NotYet, match="0xA700"):
+        delivered(facts, PACS, switches)
+    outbox.delivered(again, "stored, 0x0000", time.time())
+    assert delivered(facts, PACS, switches) == "stored, 0x0000"
+    hook = WebhookDestination(name="hook", url="http://127.0.0.1:1/", secret="sixteen characters")
+    outbox.prepare(["hook"])
+    outbox.mark(study, "hook")
+    outbox.bury_mark(study, "hook", "cannot be built: KeyError")
+    with pytest.raises(Stuck, match="KeyError"):
+        delivered(facts, hook, switches)
+
+
+def test_a_worker_s_failure_is_no_answer(spool: Spool) -> None:
+    canary, namespace = stored(spool, time.time()), open_namespace(spool)
+    facts = facts_of(namespace, canary)
+    namespace.bury(canary, {"error": "every worker that had it in work died"})
+    for stage in (scored, decided):
+        with pytest.raises(Stuck, match="every worker that had it in work died"):
+            stage(facts)

@@ -1,0 +1,134 @@
+"""Canaries again and again: what metrics say of those that came out, and of those that did not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from prometheus_client import CollectorRegistry
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from tests.channels.peers import free_port
+from tests.dicom_peer import Running, running_listener
+from tests.waiting import wait_for
+from triage.association import Canary
+from triage.canary.flight import Outcome, Route, UnderWayError, fly
+from triage.canary.namespace import came_out, expects, last_came_out, open_namespace
+from triage.canary.schedule import scheduled
+from triage.canary.stages import EXPECTED
+from triage.channels.settings import SRDestination
+from triage.metrics import create, create_canary
+from triage.reasons import Reason
+from triage.send import Destination
+from triage.spool import ReceivedInstance, Spool
+
+# pynetdicom leaves the socket of a refused connection to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def a_route(spool: Spool, port: int, timeout_s: float = 0.5) -> Route:
+    destination = SRDestination(name="pacs", host="127.0.0.1", port=1, called_ae_title="PACS")
+    return Route(
+        spool=spool,
+        namespace=open_namespace(spool),
+        address=Destination("127.0.0.1", port, "CXR_TRIAGE", "CXR_CANARY"),
+        destinations=(destination,),
+        timeout_s=timeout_s,
+        state=lambda instance: "queued",
+        forget=lambda instances: None,
+    )
+
+
+@contextmanager
+def listening(spool: Spool, *, knows: bool = True) -> Iterator[Running]:
+    namespace = open_namespace(spool)
+    canary = Canary("CXR_CANARY", namespace, create(CollectorRegistry()), lambda each: expects(namespace, each))
+    with running_listener(spool, canary=canary if knows else None) as running:
+        yield running
+
+
+def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
+    return registry.get_sample_value(f"cxr_triage_canary_{name}", labels)
+
+
+def nothing(*_: object) -> None:
+    """Said of a stage."""
+
+
+def test_failures_are_counted_by_stage_and_go_on(spool: Spool) -> None:
+    registry = CollectorRegistry()
+    with scheduled(a_route(spool, free_port()), 0.05, create_canary(registry)):
+        assert [value(registry, "failures_total", stage=each) for each in ("queued", "delivered:pacs")] == [0, 0]
+        wait_for(lambda: (value(registry, "failures_total", stage="stored") or 0) > 0, "a failure")
+        assert value(registry, "last_success_timestamp_seconds") == 0
+        assert value(registry, "interval_seconds") == 0.05
+        came_out(open_namespace(spool), 1234.5, 2.0)  # by hand
+        assert value(registry, "last_success_timestamp_seconds") == 1234.5
+
+
+def test_a_listener_that_takes_it_for_a_patient_gets_no_second_one(
+    spool: Spool, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry = CollectorRegistry()
+    with listening(spool, knows=False) as running:
+        with scheduled(a_route(spool, running.port), 0.05, create_canary(registry)):
+            wait_for(lambda: "no further canary is sent" in caplog.text, "the end of it")
+            wait_for(lambda: not any(each.name == "canary" for each in threading.enumerate()), "its thread to end")
+        assert len(running.inbox) == 1
+    assert value(registry, "failures_total", stage="stored") == 1
+    assert "same canary.ae_title" in caplog.text
+
+
+def test_one_at_a_time_and_none_is_left_when_it_is_told_to_stop(spool: Spool) -> None:
+    flown: list[Outcome | None] = []
+    with listening(spool) as running:
+        route, stop = a_route(spool, running.port, timeout_s=600.0), threading.Event()
+        thread = threading.Thread(target=lambda: flown.append(fly(route, nothing, stop.is_set)))
+        thread.start()
+        wait_for(lambda: any(route.namespace.waiting()), "it to be stored")
+        with pytest.raises(UnderWayError):
+            fly(route, nothing)
+        stop.set()
+        thread.join()
+        assert flown == [None]
+        assert list(route.namespace.waiting()) == []
+        assert last_came_out(route.namespace) == 0
+
+
+def test_each_stage_says_what_is_waited_for(spool: Spool) -> None:
+    def away(instance: ReceivedInstance) -> str:
+        raise RedisConnectionError("refused")
+
+    with listening(spool) as running:
+        route = a_route(spool, running.port)
+        outcomes = [
+            fly(replace(route, state=away), nothing),
+            fly(replace(route, state=lambda instance: ""), nothing),
+            fly(route, nothing),
+        ]
+    assert [list(each.stuck) for each in outcomes if each] == [["queued"], ["queued"], ["scored"]]
+    said = [next(iter(each.stuck.values())) for each in outcomes if each]
+    assert "Redis does not answer" in said[0]
+    assert "its job is not in the queue" in said[1]
+    assert "no worker has scored it; its job is queued" in said[2]
+
+
+def test_a_disk_that_is_full_is_a_failure_and_no_end(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    registry = CollectorRegistry()
+    route = a_route(spool, free_port())
+    spool.installation_uid()
+    monkeypatch.setattr(Spool, "write", full)
+    with scheduled(route, 0.05, create_canary(registry)):
+        wait_for(lambda: (value(registry, "failures_total", stage="stored") or 0) > 1, "a second failure")
+
+
+def test_what_a_site_or_a_model_chose_is_expected_and_what_the_service_broke_is_not() -> None:
+    broken = {Reason.UNDECODABLE, Reason.WORKER_FAILURE, Reason.VIEW_UNVERIFIED, Reason.AGE_UNKNOWN}
+    assert Reason.OUT_OF_DISTRIBUTION in EXPECTED
+    assert not EXPECTED & broken

@@ -1,0 +1,154 @@
+"""A worker's batch that holds patients' objects and a canary: trouble with the one costs the others nothing."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.builders import a_decision
+from tests.dicom_peer import data_set_of
+from tests.model_folders import write_model
+from tests.redis_server import RedisServer
+from tests.service import NO_LIMIT, a_chest
+from tests.workplace import Workplace
+from triage.assess import Policy
+from triage.canary.namespace import clean, expects, open_namespace, register
+from triage.canary.service import at_worker
+from triage.canary.study import a_canary
+from triage.commands import C_STORE_RQ, Command
+from triage.decision import Priority, PriorityPolicy, Tag
+from triage.decoding import DecodePool
+from triage.model.session import Session
+from triage.queueing import connect
+from triage.receive import IncomingObject, receipt_now
+from triage.scoring import Scorer
+from triage.spool import ReceivedInstance, Spool
+from triage.worklist import Worklist
+
+DX = "1.2.840.10008.5.1.4.1.1.1.1"
+EXPLICIT = "1.2.840.10008.1.2.1"
+
+
+@pytest.fixture(scope="module")
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Session]:
+    folder = tmp_path_factory.mktemp("models")
+    card = write_model(folder, "tiny-adult", bias=-10)
+    return {card.name: Session(folder / card.name, card, threads=1)}
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[DecodePool]:
+    pool = DecodePool(1, 60.0)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def place(spool: Spool, redis_server: RedisServer, sessions: dict[str, Session], pool: DecodePool) -> Workplace:
+    """A worker that knows the canary."""
+    made = Workplace(spool, redis_server, sessions, pool)
+
+    def scorer_of(where: Spool, *rest: object) -> Scorer:
+        return Scorer(where, sessions, pool, Policy(), PriorityPolicy(), *rest)  # type: ignore[arg-type]
+
+    made.scorer = at_worker(made.scorer, scorer_of, spool, made.client, ["pacs"])  # type: ignore[assignment]
+    return made
+
+
+def stored(spool: Spool, now: float) -> ReceivedInstance:
+    """A canary that has been received."""
+    namespace, canary = open_namespace(spool), a_canary(spool.installation_uid(), now)
+    register(namespace, canary.instance)
+    command = Command(C_STORE_RQ, 1, True, DX, canary.instance.sop_instance_uid)
+    receipt = receipt_now("CXR_CANARY", "CXR_TRIAGE", "127.0.0.1", EXPLICIT)
+    incoming = IncomingObject(
+        spool, command, receipt, NO_LIMIT, lambda instance: namespace if expects(namespace, instance) else None
+    )
+    incoming.write(memoryview(data_set_of(canary.file)))
+    done = incoming.finish()
+    assert (done.aside, done.instance) == (True, canary.instance)
+    return canary.instance
+
+
+def test_patients_and_a_canary_in_one_batch(place: Workplace) -> None:
+    namespace, canary = open_namespace(place.spool), stored(place.spool, time.time())
+    patients = place.queued(a_chest(1), a_chest(2))
+    place.jobs.enqueue(canary)
+    place.work()
+    assert {uid: tag for uid, (tag, _) in place.tags().items()} == {
+        each.study_instance_uid: Tag.NORMAL for each in patients
+    }
+    assert place.counted("time_to_tag_seconds_count") == 2
+    decision = namespace.decision(canary.study_instance_uid)
+    assert decision is not None
+    assert (decision["tag"], decision["accession_number"][:6]) == ("NORMAL", "CANARY")
+    assert namespace.filed_path(canary).exists()
+    assert [path.name for path in (namespace.root / "marks" / "pacs").iterdir()] == [canary.study_instance_uid]
+    assert (place.jobs.depth(), place.client.keys("rq:job:*")) == (0, [])
+
+
+def test_one_that_is_removed_in_mid_work_is_nobody_s_trouble(place: Workplace, spool: Spool) -> None:
+    namespace, canary = open_namespace(spool), stored(spool, time.time())
+    patient = place.queued(a_chest(1))[0]
+    started = place.scorer.start([canary, patient])
+    assert len(started) == 2
+    [decoding.result() for _, decoding in started]
+    clean(namespace, time.time() + 25 * 3600)  # it is not even remembered any longer
+    failed = place.scorer.finish(started)
+    assert [each.instance for each in failed] == [canary]
+    assert place.tags().keys() == {patient.study_instance_uid}
+    assert spool.find(canary) is None
+    assert list(spool.study_uids()) == [patient.study_instance_uid]
+    place.scorer.give_up(canary, "gone", 3)
+    assert list(spool.dead_letters()) == []
+
+
+def test_one_that_cannot_be_scored_is_a_dead_letter_of_its_own(place: Workplace, spool: Spool) -> None:
+    namespace, canary = open_namespace(spool), stored(spool, time.time())
+    patient = place.queued(a_chest(1))[0]
+    path = namespace.inbox_path(canary)
+    path.unlink()
+    path.mkdir()  # a file that nobody can read
+    place.jobs.enqueue(canary)
+    place.work()
+    place.work()
+    assert place.tags().keys() == {patient.study_instance_uid}
+    assert place.counted("buried_total") == 0
+    assert list(spool.dead_letters()) == []
+    assert [instance for instance, _ in namespace.dead_letters()] == [canary]
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def test_a_worklist_that_does_not_work_keeps_it_from_coming_out(place: Workplace, spool: Spool, tmp_path: Path) -> None:
+    """Something else lies where the list should: listing fails, for patients and the canary alike."""
+    namespace, canary = open_namespace(spool), stored(spool, time.time())
+    place.client.set("cxr-triage:worklist:LOW", "no list")
+    (failed,) = place.scorer.finish(place.scorer.start([canary]))
+    assert failed.instance == canary
+    assert not namespace.filed_path(canary).exists()
+    place.client.delete("cxr-triage:worklist:LOW")
+    assert place.scorer.finish(place.scorer.start([canary])) == []
+    assert namespace.filed_path(canary).exists()
+    assert place.tags() == {}
+
+
+def test_a_rehearsal_leaves_the_index_as_it_was(redis_server: RedisServer) -> None:
+    with connect(redis_server.url, 5.0) as client:
+        index = Worklist(client)
+        index.put(a_decision("1.2.3", tagged_at=2000.0))
+        index.put(a_decision("1.2.4", tagged_at=2001.0, priority=Priority.LOW))
+        index.read("1.2.4", "c" * 64, 2002.0)
+
+        def content() -> dict[bytes, bytes]:
+            names = [name for name in client.keys("*") if not name.endswith(b"changes")]
+            return {name: client.dump(name) for name in names}
+
+        before, changes = content(), index.changes()
+        index.rehearse(a_decision("1.2.5", tagged_at=2003.0, priority=Priority.LOW))
+        assert content() == before
+        assert index.changes() > changes
+        assert index.get("1.2.5") is None

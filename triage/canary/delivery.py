@@ -1,0 +1,45 @@
+"""Delivering canaries: in the destination's own thread, after what is patients', from an outbox of its own."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from triage.deliver import Deliverer
+from triage.outbox import Outbox
+from triage.spool import Spool
+
+
+class CanaryOutbox(Outbox):
+    """The canary's outbox. A destination that is switched off or left alone is so for it too, not conversely."""
+
+    def __init__(self, namespace: Spool, patients: Outbox) -> None:
+        super().__init__(namespace)
+        self._patients = patients
+
+    def disabled(self, destination: str) -> bool:
+        """Whether a person has switched the destination off."""
+        return self._patients.disabled(destination)
+
+    def pause(self, destination: str) -> tuple[int, float, str]:
+        """The later of the canary's own pause and the patients'."""
+        return max(super().pause(destination), self._patients.pause(destination), key=lambda pause: pause[1])
+
+
+@dataclass
+class WithCanary:
+    """What the thread of a destination with ``canary = true`` does."""
+
+    patients: Deliverer
+    canary: Deliverer
+
+    @property
+    def name(self) -> str:
+        """The destination's name."""
+        return self.patients.name
+
+    def round(self) -> None:
+        """Deliver what is patients', then the canary if there is one."""
+        self.patients.round()
+        with suppress(FileNotFoundError):  # it was given up meanwhile
+            self.canary.round()

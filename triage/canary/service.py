@@ -1,0 +1,131 @@
+"""The canary in each process of the service. What a process needs of it is imported only there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+from redis import Redis
+from redis.exceptions import RedisError
+
+from triage import metrics as metric_names
+from triage.canary.namespace import expects, open_namespace
+from triage.outbox import Outbox
+from triage.queueing import ScoreQueue, connect
+from triage.settings import Settings
+from triage.spool import ReceivedInstance, Spool
+
+if TYPE_CHECKING:
+    from triage.association import Canary
+    from triage.canary.flight import Route
+    from triage.decision import TriageDecision
+    from triage.deliver import Deliverer, Deliveries
+    from triage.metrics import Metrics
+    from triage.scoring import Scorer, Scoring
+
+
+def uncounted() -> Metrics:
+    """Metrics that nobody reads."""
+    return metric_names.create(CollectorRegistry())
+
+
+def at_listener(ae_title: str, spool: Spool) -> Canary:
+    """What the listener has to know."""
+    from triage.association import Canary
+
+    namespace = open_namespace(spool)
+    return Canary(ae_title, namespace, uncounted(), partial(expects, namespace))
+
+
+def at_worker(
+    patients: Scorer, scorer_of: Callable[..., Scorer], spool: Spool, client: Redis, destinations: Sequence[str]
+) -> Scoring:
+    """What scores, the canary too. ``scorer_of`` makes a scorer of a spool, its metrics, its index and its marks."""
+    from triage.canary.scoring import WithCanary
+    from triage.worklist import Worklist
+
+    namespace, index = open_namespace(spool), Worklist(client)
+    outbox = Outbox(namespace)
+    outbox.prepare(destinations)
+
+    def rehearse(decisions: Sequence[TriageDecision]) -> None:
+        for decision in decisions:
+            index.rehearse(decision)
+
+    def mark(study_instance_uid: str) -> None:
+        for name in destinations:
+            outbox.mark(study_instance_uid, name)
+
+    # The kill switches of models are the patients'.
+    canary = scorer_of(namespace, uncounted(), rehearse, mark, spool.disabled_models)
+    return WithCanary(patients, canary, namespace)
+
+
+def at_deliverer(patients: Deliverer) -> Deliveries:
+    """What one destination's thread does, the canary too."""
+    from triage.canary.delivery import CanaryOutbox, WithCanary
+    from triage.deliver import Deliverer
+
+    namespace = open_namespace(patients.spool)
+    outbox = CanaryOutbox(namespace, patients.outbox)
+    outbox.prepare([patients.name])
+    at_once = patients.destination.model_copy(update={"delay_s": 0.0})  # no further image comes
+    metrics = metric_names.create_delivery(CollectorRegistry())
+    canary = Deliverer(
+        namespace, outbox, at_once, patients.channel, metrics, patients.stopping, patients.now, test=True
+    )
+    return WithCanary(patients, canary)
+
+
+def requeue_lost(spool: Spool, jobs: ScoreQueue) -> None:
+    """What the sweep does for a canary: as for a patient's object, queue it if its job was lost."""
+    from triage.sweep import requeue_lost as requeue
+
+    namespace = open_namespace(spool)
+    if any(namespace.waiting()):
+        requeue(namespace, jobs, spool)
+
+
+def route_of(settings: Settings, spool: Spool, redis_url: str) -> Route:
+    """Where a canary goes."""
+    from triage.canary.flight import Route
+    from triage.send import Destination
+
+    canary, listener = settings.canary, settings.listener
+    host = canary.host or {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listener.host, listener.host)
+    timeout_s = settings.redis.timeout_s
+    return Route(
+        spool=spool,
+        namespace=open_namespace(spool),
+        address=Destination(host, listener.port, listener.ae_title, canary.ae_title),
+        destinations=settings.channels.with_canary(),
+        timeout_s=canary.timeout_s,
+        state=partial(_state, redis_url, timeout_s),
+        forget=partial(_forget, redis_url, timeout_s),
+    )
+
+
+def schedule(
+    settings: Settings, spool: Spool, redis_url: str, registry: CollectorRegistry
+) -> AbstractContextManager[None]:
+    """Canaries as often as the settings say, while this is open."""
+    from triage.canary.schedule import scheduled
+
+    route = route_of(settings, spool, redis_url)
+    return scheduled(route, settings.canary.interval_minutes * 60, metric_names.create_canary(registry))
+
+
+def _state(redis_url: str, timeout_s: float, instance: ReceivedInstance) -> str:
+    with connect(redis_url, timeout_s) as client:
+        return ScoreQueue(client).state(instance)[0]
+
+
+def _forget(redis_url: str, timeout_s: float, instances: Sequence[ReceivedInstance]) -> None:
+    if not instances:
+        return
+    with suppress(RedisError), connect(redis_url, timeout_s) as client:  # a worker drops the job of what is gone
+        for instance in instances:
+            ScoreQueue(client).forget(instance)
