@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
 import pytest
+from click.testing import CliRunner, Result
 
 from tests import audit_schema as schema
 from tests.door import ADMIN, READER, House, house, quick_passwords, write_users
@@ -19,6 +17,7 @@ from tests.worklist_page import tagged
 from triage import reading
 from triage.audit import Trail, trail
 from triage.audit_message import SCHEME, Outcome, Subject, Who
+from triage.cli import triage as cli
 from triage.spool import Spool
 from triage.web.audited import Openings
 from triage.web.rules import RULES
@@ -203,24 +202,23 @@ def test_an_opening_lasts_five_minutes() -> None:
     assert not openings.is_open("a")
 
 
-def run(folder: Path, spool: Spool, *arguments: str, typed: str = "", **settings: str) -> subprocess.CompletedProcess:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("TRIAGE_")} | {
+def run(folder: Path, spool: Spool, *arguments: str, typed: str = "") -> Result:
+    """A command with the settings of the service that ``house`` starts in that folder."""
+    settings = {
         "TRIAGE_SPOOL_PATH": str(spool.root),
         "TRIAGE_REDIS_URL": "unix:///nowhere",
         "TRIAGE_SIGN_IN_METHOD": "users",
         "TRIAGE_SIGN_IN_USERS_FILE": str(folder / "users.json"),
         "TRIAGE_AUDIT_PATH": str(folder / "audit" / "audit.xml"),
-        **settings,
     }
-    command = [sys.executable, "-m", "triage.cli", *arguments]
-    return subprocess.run(command, env=environment, input=typed, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    return CliRunner().invoke(cli, arguments, input=typed, env=settings)
 
 
 def test_users_are_made_and_changed_by_command_and_each_change_is_written(spool: Spool, tmp_path: Path) -> None:
     secret, other = "a password of some words", "and another of some words"
     assert run(tmp_path, spool, "user", "list").stdout == ""
     added = run(tmp_path, spool, "user", "add", "ann", "--role", "reader", typed=f"{secret}\n")
-    assert (added.returncode, added.stdout) == (0, "ann may sign in as reader\n")
+    assert (added.exit_code, added.stdout) == (0, "ann may sign in as reader\n")
     file = tmp_path / "users.json"
     assert file.stat().st_mode & 0o777 == 0o600
     assert secret not in file.read_text()
@@ -233,11 +231,11 @@ def test_users_are_made_and_changed_by_command_and_each_change_is_written(spool:
         (("remove", "carol"), "", "no user"),
     ):
         refused = run(tmp_path, spool, "user", *arguments, typed=typed)
-        assert (refused.returncode, wrong in refused.stderr) == (1, True), arguments
-    assert run(tmp_path, spool, "user", "password", "ann", typed=other).returncode == 0
-    assert run(tmp_path, spool, "user", "role", "ann", "admin").returncode == 0
+        assert (refused.exit_code, wrong in refused.stderr) == (1, True), arguments
+    assert run(tmp_path, spool, "user", "password", "ann", typed=other).exit_code == 0
+    assert run(tmp_path, spool, "user", "role", "ann", "admin").exit_code == 0
     assert run(tmp_path, spool, "user", "list").stdout == "admin   ann\n"
-    assert run(tmp_path, spool, "user", "remove", "ann").returncode == 0
+    assert run(tmp_path, spool, "user", "remove", "ann").exit_code == 0
     written = schema.messages(tmp_path / "audit" / "audit.xml")
     assert [(schema.event(each), schema.kind(each)) for each in written] == [((ALERT, "E", "0"), "110137")] * 4
     assert secret not in (tmp_path / "audit" / "audit.xml").read_text()
@@ -252,19 +250,19 @@ def test_exported_labels_and_requeues_by_command_are_written(
         uid = tagged(spool, home.sources.worklist, 1).study_instance_uid
         assert ann.post(f"/api/studies/{uid}/label", json={"label": True}).status_code == 200
         done = run(tmp_path, spool, "feedback", "--out", str(out))
-        assert (done.returncode, out.exists()) == (0, True), done.stderr
+        assert (done.exit_code, out.exists()) == (0, True), done.stderr
         (message,) = of(home, EXPORT)
         assert schema.objects(message)["110180"] == uid
         assert out.as_uri() in home.audit.read_text()
         dead = receive(spool, a_chest(7))
         spool.bury(dead, {"error": "x", "tries": 3, "buried_at": 1e9})
-        assert run(tmp_path, spool, "dead-letters", "--requeue-all").returncode == 0
+        assert run(tmp_path, spool, "dead-letters", "--requeue-all").exit_code == 0
         assert schema.kind(of(home, ACCESSED)[-1]) == "REQUEUE"
         assert schema.objects(of(home, ACCESSED)[-1])["110180"] == dead.study_instance_uid
         home.audit.unlink()
         home.audit.mkdir()
         refused = run(tmp_path, spool, "feedback", "--out", str(out))
-        assert (refused.returncode, out.exists()) == (1, False)
+        assert (refused.exit_code, out.exists()) == (1, False)
         assert "not done" in refused.stderr
 
 

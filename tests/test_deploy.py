@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from triage.channels.base import Fate
 from triage.cli import triage as cli
 from triage.deliver import UNREACHABLE
-from triage.metrics import Ending, ModelState, Outcome, Rejection, create, create_delivery, create_state
+from triage.metrics import Ending, ModelState, Outcome, Rejection, SignInOutcome, create, create_delivery, create_state
 from triage.reasons import LISTED_NOT_COUNTED, Reason
 from triage.settings import NOT_SETTINGS, Settings, variables
 
@@ -104,7 +104,7 @@ def test_every_figure_that_is_asked_for_exists():
 def test_every_label_value_that_is_asked_for_can_occur():
     closed = {
         "reason": {*Reason, *Rejection},
-        "outcome": {*Outcome, *Fate, UNREACHABLE},
+        "outcome": {*Outcome, *Fate, UNREACHABLE, *SignInOutcome, "written", "failed"},
         "how": {*Ending},
         "state": {*ModelState},
         "process": set(OURS),

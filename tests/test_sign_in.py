@@ -416,5 +416,5 @@ def test_off_loopback_with_sign_in_it_starts_and_the_names_of_the_proxy_are_ours
     from triage.web.app import known_hosts
 
     assert known_hosts("127.0.0.1", ["Triage.Hospital.example"]) >= {"triage.hospital.example", "localhost"}
-    assert known_hosts("0.0.0.0", ["a.example"]) >= {"a.example", "127.0.0.1"}
+    assert known_hosts("0.0.0.0", ["a.example"]) >= {"a.example", "127.0.0.1", "0.0.0.0"}
     assert known_hosts("0.0.0.0") == frozenset()

@@ -159,10 +159,10 @@ def client(redis_url: str, timeout_s: float) -> Redis:
 
 
 def known_hosts(host: str, names: Sequence[str] = ()) -> frozenset[str]:
-    """The names a server on ``host`` may be called by: the loopback ones and ``names``; any if others can reach it and
-    no names are given.
+    """The names a server on ``host`` may be called by: ``host``, the loopback ones and ``names``; any if others can
+    reach it and no names are given.
     """
-    return LOOPBACK | {each.lower() for each in names} if names or host in LOOPBACK else frozenset()
+    return LOOPBACK | {each.lower() for each in (host, *names)} if names or host in LOOPBACK else frozenset()
 
 
 def _monitoring(registry: CollectorRegistry, redis: Redis) -> list[Route]:

@@ -233,6 +233,7 @@ setInterval(() => shown === "operations" && !document.hidden && run(() => operat
 
 async function session() {
   const found = await server.get("/api/session");
+  document.body.dataset.role = found.role;
   at("who").hidden = found.local;
   at("user").textContent = found.role === "admin" ? `${found.user} (admin)` : found.user;
   at("sign-out").hidden = !found.sign_out;
