@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -16,13 +17,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tests import audit_schema as schema
 from tests.door import ADMIN, COOKIE, READER, House, house, quick_passwords, write_users
 from tests.redis_server import RedisServer
+from tests.service import roles
 from tests.waiting import wait_for
 from tests.worklist_page import tagged
 from triage import passwords
 from triage.access_settings import SignInSettings
-from triage.errors import StartError
+from triage.errors import EXIT_CANNOT_START, StartError
 from triage.passwords import COST, Cost, Hashed
 from triage.settings import WebSettings
 from triage.spool import Spool
@@ -418,3 +421,36 @@ def test_off_loopback_with_sign_in_it_starts_and_the_names_of_the_proxy_are_ours
     assert known_hosts("127.0.0.1", ["Triage.Hospital.example"]) >= {"triage.hospital.example", "localhost"}
     assert known_hosts("0.0.0.0", ["a.example"]) >= {"a.example", "127.0.0.1", "0.0.0.0"}
     assert known_hosts("0.0.0.0") == frozenset()
+
+
+def test_the_command_refuses_to_serve_others_without_sign_in_and_says_what_to_set(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    with roles(tmp_path, redis_server.url, tmp_path, web_host="0.0.0.0", web_port="0") as running:
+        refused = running.start("web")
+        assert refused.wait() == EXIT_CANNOT_START
+        assert refused.said("set sign_in.method")
+
+
+def test_the_command_serves_with_sign_in_and_notes_its_start_and_end(redis_server: RedisServer, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    audit = tmp_path / "audit" / "audit.xml"
+    settings = {"sign_in_method": "users", "sign_in_users_file": str(write_users(tmp_path)), "audit_path": str(audit)}
+    with roles(tmp_path, redis_server.url, tmp_path, web_port=port, **settings) as running:
+        served = running.start("web")
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as ask:
+
+            def ready() -> bool:
+                try:
+                    return ask.get("/readyz").status_code == 200
+                except httpx.TransportError:
+                    return False
+
+            wait_for(ready, "the web process")
+            assert ask.get("/api/worklist").status_code == 401
+            assert ask.get("/api/worklist", auth=READER).status_code == 200
+        assert served.terminate() == 0
+    told = [(schema.event(each)[0], schema.kind(each)) for each in schema.messages(audit)]
+    assert told == [("110100", "110120"), ("110114", "110122"), ("110100", "110121")]

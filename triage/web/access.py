@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from triage.users import Role
 
-__all__ = ["LOCAL", "Caller", "Role", "User", "concerns", "require_admin", "study_of", "user_of"]
+__all__ = ["LOCAL", "Caller", "Role", "User", "admit", "caller_of", "concerns", "study_of", "user_of"]
 
 _CALLER, _STUDY = "triage.caller", "triage.study"
 
@@ -58,14 +58,6 @@ def caller_of(request: Request) -> Caller:
 def user_of(request: Request) -> User:
     """Who asks; HTTPException 401 where that is not known."""
     return caller_of(request).user
-
-
-def require_admin(request: Request) -> User:
-    """Who asks, if that is an admin; HTTPException 403 otherwise."""
-    user = user_of(request)
-    if user.role is not Role.ADMIN:
-        raise HTTPException(403, "this needs the role admin")
-    return user
 
 
 def concerns(request: Request, study_instance_uid: str) -> None:

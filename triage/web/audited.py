@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from triage.audit import AuditError, Trail, subject_of
-from triage.audit_message import AUTHENTICATION, LOGIN, LOGOUT, RESTRICTED, Code, Outcome, Who
+from triage.audit_message import LOGIN, LOGOUT, RESTRICTED, Code, Outcome, Who
 from triage.metrics import SignInOutcome
 from triage.spool import InvalidUIDError, Spool, valid_uid
 from triage.web.access import Caller
@@ -105,7 +105,6 @@ def note_sign_out(trail: Trail | None, name: str, address: str) -> None:
 
 
 def _write(trail: Trail, name: str, address: str, what: Code, outcome: Outcome) -> None:
-    assert what in (LOGIN, LOGOUT), AUTHENTICATION
     try:
         trail.write(trail.reporter.authentication(trail.now(), Who(name, address), what, outcome))
     except AuditError:

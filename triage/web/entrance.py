@@ -11,7 +11,7 @@ from triage.errors import StartError
 from triage.metrics import Metrics, SignInOutcome
 from triage.spool import Spool
 from triage.users import Users
-from triage.web.audited import Auditor, note_attempt
+from triage.web.audited import Auditor, Openings, note_attempt
 from triage.web.guard import Entrance
 from triage.web.middleware import LOOPBACK
 from triage.web.peers import Peers
@@ -31,7 +31,7 @@ def entrance(host: str, sign_in: SignInSettings, audit: AuditSettings, spool: Sp
     written = _trail(audit, metrics) if sign_in.method or audit.always else None
     if written is not None:
         written.begin()
-    note = partial(_noted, written, metrics)
+    note = partial(_noted, written, metrics, Openings())
     auditor = Auditor(written, spool) if written is not None else None
     return Entrance(_sign_in(host, sign_in, note), auditor, audit.required)
 
@@ -81,8 +81,18 @@ def _trail(settings: AuditSettings, metrics: Metrics) -> Trail:
     )
 
 
-def _noted(written: Trail | None, metrics: Metrics, name: str, address: str, became: SignInOutcome) -> None:
+_CHEAP = (SignInOutcome.THROTTLED, SignInOutcome.UNTRUSTED)
+"""Attempts that cost whoever makes them nothing: written down once in a while, or they would fill the disk."""
+
+
+def _noted(
+    written: Trail | None, metrics: Metrics, told: Openings, name: str, address: str, became: SignInOutcome
+) -> None:
     metrics.sign_ins.labels(became).inc()
+    if became in _CHEAP:
+        if told.is_open((address, became)):
+            return
+        told.opened((address, became))
     if became is not SignInOutcome.ACCEPTED:
         logger.warning("sign-in: an attempt from %s was %s", address or "an unknown address", became)
     note_attempt(written, name, address, became)
