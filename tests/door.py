@@ -88,14 +88,20 @@ def write_users(folder: Path, cost: Cost | None = None) -> Path:
 
 @contextmanager
 def house(
-    redis: RedisServer, spool: Spool, folder: Path, *, audit: dict[str, Any] | None = None, **sign_in: Any
-) -> Iterator[House]:
-    """The service with the settings of ``sign_in``; by default with the users of ``write_users``."""
+    redis: RedisServer, spool: Spool, folder: Path, *, audit: dict[str, Any] | None = None, called: str = "",
+    **sign_in: Any,
+) -> Iterator[House]:  # fmt: skip
+    """The service with the settings of ``sign_in``; by default with the users of ``write_users``. ``called``: a name
+    that it has beside those of loopback.
+    """
     registry = CollectorRegistry()
     given = {"method": "users", "users_file": write_users(folder), **sign_in}
     path = folder / "audit" / "audit.xml"
     settings = AuditSettings(**{"path": path, **(audit or {})})
     door = entrance("127.0.0.1", SignInSettings(**given), settings, spool, create(registry))
-    with served(redis, spool, known_hosts("127.0.0.1"), door, ups=True) as (address, sources):
+    with served(redis, spool, known_hosts("127.0.0.1", [called] if called else []), door, ups=True) as (
+        address,
+        sources,
+    ):
         sources.worklist.mark_built()
         yield House(address, sources, registry, folder)

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures(quick_passwords.__name__)
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with chromium() as launched:
+    with chromium("--host-resolver-rules=MAP triage.test 127.0.0.1") as launched:
         yield launched
 
 
@@ -131,3 +131,21 @@ def test_behind_a_proxy_its_user_is_shown(
         page.get_by_role("button", name="Sign out").click()
         page.wait_for_url("**/oauth2/sign_out")
         assert "error" in json.loads(page.locator("body").inner_text())
+
+
+def test_over_plain_http_a_browser_says_less_and_signs_in_all_the_same(
+    browser: Browser, redis_server: RedisServer, spool: Spool, tmp_path: Path
+) -> None:
+    # By a name that is not loopback's a browser sends no Sec-Fetch-Site, and keeps no Secure cookie.
+    with house(redis_server, spool, tmp_path, plain_http=True, called="triage.test") as home:
+        page = browser.new_page()
+        page.goto(home.address.replace("127.0.0.1", "triage.test"))
+        page.wait_for_url("http://triage.test*/sign-in**")
+        sign_in(page, *READER)
+        expect(page.locator("#user")).to_have_text("ann")
+        (cookie,) = page.context.cookies()
+        assert (cookie["name"], cookie["secure"], cookie["httpOnly"]) == ("triage", False, True)
+        page.get_by_role("button", name="Sign out").click()
+        page.wait_for_url("**/sign-in**")
+        assert home.sessions == []
+        page.close()
