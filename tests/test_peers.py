@@ -41,7 +41,9 @@ def test_the_address_is_the_last_that_is_no_proxy_s(peer: str | None, forwarded:
     ("peer", "proto", "private"),
     [
         ("10.0.0.5", "https", True),
+        ("10.0.0.5", "https, HTTPS", True),
         ("10.0.0.5", "https,http", False),
+        ("10.0.0.5", "http,https", False),
         ("10.0.0.5", "http", False),
         ("10.0.0.5", "", False),
         ("203.0.113.9", "https", False),

@@ -50,9 +50,9 @@ class Peers:
         peer = _peer(scope)
         if peer is None:
             return False
-        said = Headers(scope=scope).get("x-forwarded-proto", "").split(",")[-1].strip().lower()
+        said = Headers(scope=scope).get("x-forwarded-proto", "")
         if said and self._trusts(peer):
-            return said == "https"
+            return all(each.strip().lower() == "https" for each in said.split(","))
         return scope.get("scheme") == "https" or peer.is_loopback
 
     def _trusts(self, address: Address) -> bool:
