@@ -12,11 +12,12 @@ from triage.metrics import Metrics, SignInOutcome
 from triage.spool import Spool
 from triage.users import Users
 from triage.web.audited import Auditor, Openings, note_attempt
+from triage.web.compare import Note
 from triage.web.guard import Entrance
 from triage.web.middleware import LOOPBACK
 from triage.web.peers import Peers
 from triage.web.sessions import Sessions
-from triage.web.sign_in import LocalUsers, Loopback, Note, Proxy, SignIn
+from triage.web.sign_in import LocalUsers, Loopback, Proxy, SignIn
 
 logger = logging.getLogger(__name__)
 
