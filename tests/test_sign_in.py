@@ -183,7 +183,9 @@ def test_nonsense_at_the_door_is_refused(home: House) -> None:
         for value in ("Basic", "Basic !!!", "Basic YQ==", "Bearer abc", "Basic " + "A" * 5000):
             assert ask.get("/api/session", headers={"Authorization": value}).status_code == 401
         program = ask.get("/api/session").headers["www-authenticate"]
-        browser = ask.get("/api/session", headers={"Sec-Fetch-Mode": "cors"}).headers["www-authenticate"]
+        browser = ask.get("/api/session", headers={"User-Agent": "Mozilla/5.0 (X11; Linux)"}).headers[
+            "www-authenticate"
+        ]
     assert (program.split()[0], browser.split()[0]) == ("Basic", "Form")
 
 

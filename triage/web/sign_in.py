@@ -172,7 +172,7 @@ class LocalUsers:
 
 def challenge(scope: Scope, page: str) -> dict[str, str]:
     """What a 401 asks for: of a browser, whose own dialogue nobody can sign out of, a look at the page; else Basic."""
-    if any(name.startswith("sec-fetch-") or name == "x-triage-page" for name in Headers(scope=scope)):
+    if Headers(scope=scope).get("user-agent", "").startswith("Mozilla/"):  # every browser says so, and few programs
         return {"WWW-Authenticate": f'Form realm="cxr-triage", page="{page}"'}
     return {"WWW-Authenticate": 'Basic realm="cxr-triage", charset="UTF-8"'}
 
