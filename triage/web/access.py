@@ -14,7 +14,7 @@ from triage.users import Role
 
 __all__ = ["LOCAL", "Caller", "Role", "User", "admit", "caller_of", "concerns", "study_of", "user_of"]
 
-_CALLER, _STUDY = "triage.caller", "triage.study"
+_CALLER, _USER, _STUDY = "triage.caller", "triage.user", "triage.study"
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Caller:
 def admit(scope: Scope, caller: Caller) -> None:
     """Put on a request who asks."""
     scope[_CALLER] = caller
+    scope[_USER] = caller.user
 
 
 def caller_of(request: Request) -> Caller:
