@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("intake", "latency", "backlog", "idle", "page")
+NAMES = ("intake", "latency", "backlog", "idle", "page", "validate")
 
 
 def main() -> int:

@@ -18,6 +18,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from bare_session import bare_loop
 from latency import study
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
@@ -28,7 +29,6 @@ from triage import phantom
 from triage.assess import Policy, prepare
 from triage.model.card import ModelCard, load_cards
 from triage.model.registry import RegistryPolicy, choose
-from triage.model.session import BATCH_SIZES, Session
 from triage.part10 import Receipt, header
 from triage.radiograph.types import FloatImage
 from triage.spool import ReceivedInstance, Spool
@@ -79,16 +79,11 @@ def tags(service: Service, spool: Spool, studies: int) -> float:
     return took
 
 
-def bare_session(folder: Path, card: ModelCard, model_input: FloatImage, studies: int) -> float:
-    """Seconds of ONNX Runtime alone on so many inputs, in the largest batch."""
-    session = Session(folder, card)
-    session.warm()
-    size = BATCH_SIZES[-1]
-    batch = np.repeat(model_input[np.newaxis], size, axis=0)
-    began = time.perf_counter()
-    for _ in range(0, studies, size):
-        session.score(batch)
-    return time.perf_counter() - began
+def bare_session(folder: Path, model_input: FloatImage, studies: int) -> float:
+    """Seconds of ONNX Runtime alone on so many inputs."""
+    some = min(studies, 256)
+    took, _ = bare_loop(folder, np.repeat(model_input[np.newaxis], some, axis=0))
+    return took * studies / some
 
 
 def bare_decoding(data: bytes, cards: dict[str, ModelCard], studies: int) -> float:
@@ -126,7 +121,7 @@ def main() -> None:
     assert isinstance(card, ModelCard)
     prepared = prepare(BytesIO(one).getvalue(), cards, Policy(registry=policy))
     assert prepared.model_input is not None
-    alone = bare_session(arguments.models / card.name, card, prepared.model_input, studies)
+    alone = bare_session(arguments.models / card.name, prepared.model_input, studies)
     decoding = bare_decoding(one, cards, studies)
     whole = took * studies / max(studies - already, 1)
     rows = [

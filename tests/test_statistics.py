@@ -19,7 +19,7 @@ from triage.validation.calibration import (
     decision_curve,
     reliability,
 )
-from triage.validation.measures import auc_figure, confusion_figures
+from triage.validation.measures import auc_figure, confusion_figures, main_bounds, share_figure
 from triage.validation.samplesize import allowed_misses, fewest_for, most_certifiable, positives_needed
 from triage.validation.scored import Image, Scored, per_image, per_study
 from triage.validation.statistics import (
@@ -238,6 +238,28 @@ def test_a_model_that_refuses_everything_is_wrong_about_everything() -> None:
     assert figures["sensitivity"].upper < 0.5 and figures["specificity"].value == 0
     _, figures = confusion_figures(scored, 0.5, every, worst=False)
     assert math.isnan(figures["sensitivity"].value) and math.isnan(figures["sensitivity"].lower)
+
+
+def test_the_auc_of_a_single_negative_is_hardly_known() -> None:
+    """However many positives: drawing patients anew repeats the one negative, or leaves it out."""
+    every = lambda s: Resampling(s.patients, 400)  # noqa: E731
+    one = per_image(images((0, 0.3, "n"), *[(1, 0.1 if n < 2 else 0.9, f"p{n}") for n in range(16)]))
+    figure = auc_figure(one, every)
+    assert figure.value == pytest.approx(14 / 16)
+    low, high = figure.intervals["bootstrap"]
+    assert low > 0.5 and high == 1  # what would be believed without
+    assert figure.intervals["pairs"] == (0.0, 1.0) == (figure.lower, figure.upper)
+    assert main_bounds(figure.record()) == (0.0, 1.0)
+    five = per_image(images(*[(label, 0.2 * n + 0.3 * label, f"{label}{n}") for n in range(5) for label in (0, 1)]))
+    assert "pairs" not in auc_figure(five, every).intervals
+
+
+def test_a_share_of_all_is_not_certain() -> None:
+    scored = per_image(images(*[(n % 2, 0.5, str(n)) for n in range(20)]))
+    figure = share_figure(scored.assessed, scored, lambda s: Resampling(s.patients, 200))
+    assert figure.intervals["bootstrap"] == (1.0, 1.0)
+    assert main_bounds(figure.record()) == pytest.approx((0.025 ** (1 / 20), 1.0))
+    assert main_bounds({"value": None, "n": 0, "intervals": {}}) is None
 
 
 def test_a_study_is_raised_by_one_image_and_known_only_if_all_are() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -24,7 +26,7 @@ from triage.assess import Policy
 from triage.cli import triage
 from triage.phantom import Subject, as_dicom, draw
 from triage.predict import Compute, Models, predict
-from triage.validation import bars, predictions
+from triage.validation import bars, plots, predictions
 from triage.validation.manifest import Row, write_manifest
 from triage.validation.predictions import PredictionsError, read_predictions
 from triage.validation.provenance import Provenance, manifest_digest, write_provenance
@@ -324,6 +326,50 @@ def test_two_models_readers_and_replicates_side_by_side(
     majority = next(each for each in found["readers"] if each["name"] == "majority of readers")
     assert majority["accuracy"]["value"] == 1
     assert found["replicates"]["first"]["n"] == 2
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "True and false positive rates of readers" in page
+
+
+def test_sizes_and_architectures_are_drawn_beside_each_other(tmp_path: Path, models: Path, manifest: Path) -> None:
+    """Models by their cards, runs of training by their configuration; scores of nobody knows what have no place."""
+    assert run(models / "other-adult", manifest, tmp_path / "other").exit_code == 0
+    scores = (tmp_path / "other" / "predictions.csv").read_text()
+    for name, architecture, size in (("small", "alexnet", 96), ("large", "resnet18-w32", 448)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "predictions.csv").write_text(scores)
+        config = {"model": {"architecture": architecture}, "input": {"size": size}}
+        (tmp_path / name / "run.json").write_text(json.dumps({"config": config}))
+    (tmp_path / "unknown.csv").write_text(scores)
+    given = [tmp_path / "small", tmp_path / "large" / "predictions.csv", tmp_path / "unknown.csv"]
+    options = [each for path in given for each in ("--versus", str(path))]
+    done = run(models / "tiny-adult", manifest, tmp_path / "out", *options, "--no-images")
+    assert done.exit_code == 0, done.output
+    found = metrics_in(tmp_path / "out")
+    assert [(each["name"], each["architecture"], each["size"]) for each in found["versus"]] == [
+        ("small", "alexnet", 96),
+        ("large", "resnet18-w32", 448),
+        ("unknown", None, None),
+    ]
+    assert (found["model"]["architecture"], found["model"]["size"]) == ("mean of the image", 64)
+    low, high = found["versus"][0]["auc_alone"]["intervals"]["bootstrap"]
+    assert low <= found["versus"][0]["auc"]["second"] <= high
+    drawn = svg(plots.designs(found))
+    for text in ("alexnet", "resnet18-w32", "mean of the image", "64 px", "96 px", "448 px", "AUC"):
+        assert f">{text}<" in drawn
+    assert "unknown" not in drawn
+    assert re.search(r">large: AUC \d\.\d{3} \(\d\.\d{3} to \d\.\d{3}\)<", svg(plots.roc(found)))
+    assert "AUC by architecture and image size" in (tmp_path / "out" / "report.html").read_text()
+    again = run(models / "tiny-adult", manifest, tmp_path / "twice", *options[:2], "--versus", options[1])
+    assert again.exit_code == 78 and "names small twice" in again.output
+    (tmp_path / "small" / "run.json").write_text("{}")
+    broken = run(models / "tiny-adult", manifest, tmp_path / "broken", *options[:2])
+    assert broken.exit_code == 78 and "not the run.json of a training" in broken.output
+    assert not (tmp_path / "broken").exists()
+
+
+def svg(source: str) -> str:
+    """The drawing in a data URI."""
+    return b64decode(source.partition("base64,")[2]).decode()
 
 
 def test_a_manifest_with_readers_columns_and_notes(tmp_path: Path, models: Path, images: Path) -> None:
@@ -386,6 +432,14 @@ def test_a_file_of_another_cohort_is_refused_before_any_scoring(tmp_path: Path, 
     (tmp_path / "scores.csv").write_text("image,probability\n0.png,1.5\n")
     done = run(models / "tiny-adult", manifest, tmp_path / "out", "--versus", str(tmp_path / "scores.csv"))
     assert done.exit_code == 78 and "not between 0 and 1" in done.output
+    (tmp_path / "scores.csv").write_text("image,probability\nelsewhere.png,0.5\n")
+    for option in ("--versus", "--replicate"):
+        done = run(models / "tiny-adult", manifest, tmp_path / "out", option, str(tmp_path / "scores.csv"))
+        assert done.exit_code == 78 and "scores none of the cohort's images" in done.output
+    (tmp_path / "calls.csv").write_text("image,reader,label\nelsewhere.png,R1,1\n")
+    done = run(models / "tiny-adult", manifest, tmp_path / "out", "--readers", str(tmp_path / "calls.csv"))
+    assert done.exit_code == 78 and "reader R1 scores none" in done.output
+    assert not (tmp_path / "out").exists()
 
 
 def test_boxes_are_pointed_at_more_or_less_than_by_chance(tmp_path: Path, models: Path, manifest: Path) -> None:
@@ -449,3 +503,36 @@ def test_the_service_starts_without_what_only_validation_needs() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_memory_does_not_grow_with_the_cohort_and_a_broken_image_ends_nothing(tmp_path: Path) -> None:
+    """Kept model inputs would be 150 MB more for the larger one; a broken image lies in the middle of both."""
+    write_model(tmp_path, "large", size=384)
+    few, many = (peak_of_validating(tmp_path, count) for count in (20, 270))
+    assert many - few < 70e6, f"{few / 1e6:.0f} MB for 20 images, {many / 1e6:.0f} MB for 270"
+
+
+def peak_of_validating(folder: Path, count: int) -> float:
+    """Bytes that the command had at most, in a process of its own."""
+    place = folder / str(count)
+    place.mkdir()
+    chests = [cv2.imencode(".png", (draw(n, rows=96, columns=96) / 16).astype(np.uint8))[1].tobytes() for n in (1, 2)]
+    cohort = []
+    for number in range(count):
+        image = place / f"{number}.png"
+        image.write_bytes(chests[number % 2] + str(number).encode())  # behind its end a picture may hold anything
+        cohort.append(Row(image, number % 2, f"p{number}", view="PA", age=40.0))
+    cohort[count // 2].image.write_bytes(chests[0][:500])
+    write_manifest(place / "cohort.csv", cohort)
+    command = [sys.executable, "-m", "triage.cli", "validate", "--model", str(folder / "large"), "--no-images"]
+    command += ["--cohort", str(place / "cohort.csv"), "--out", str(place / "out"), "--rounds", "100"]
+    limits = {"TRIAGE_WORKER_DECODE_PROCESSES": "1", "TRIAGE_WORKER_THREADS": "1"}
+    process = subprocess.Popen(command, env={**os.environ, **limits}, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    found = list(read_predictions(place / "out" / "predictions.csv"))
+    assert len(found) == count
+    assert [each.image for each in found if not each.assessed] == [f"{count // 2}.png"]
+    assert found[count // 2].reasons == ("undecodable",)
+    return usage.ru_maxrss * 1024.0

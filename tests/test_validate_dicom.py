@@ -1,52 +1,91 @@
-"""Validation through a running service's DICOM port: real associations, a namespace that patients' lists never see."""
+"""Validation through a running service: its port, processes, queue and worker; a place apart from patients."""
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
 import cv2
+import httpx
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from pydantic import ValidationError
 from pydicom import dcmread
 
-from tests.dicom_peer import Running, running_listener, store
+from tests.channels.peers import free_port
+from tests.dicom_peer import running_listener, store
 from tests.model_folders import write_model
+from tests.redis_server import RedisServer
+from tests.service import Roles, a_chest, is_done, receive, roles
 from tests.waiting import wait_for
 from triage.assess import Policy
-from triage.decoding import DecodePool
+from triage.cli import triage
 from triage.listener import admission_policy
-from triage.model.card import load_card
-from triage.model.session import Session
 from triage.phantom import Subject, as_dicom, draw
 from triage.predict import Compute
+from triage.queueing import ScoreQueue, Work, connect
 from triage.send import Destination
 from triage.settings import ListenerSettings, Settings
-from triage.spool import Spool
+from triage.spool import ReceivedInstance, Spool
 from triage.validation import over_dicom
-from triage.validation.aside import scored_aside
 from triage.validation.manifest import Row, write_manifest
-from triage.validation.namespace import forget, open_namespace
+from triage.validation.namespace import PLACE, close_namespace, forget, open_namespace
 from triage.validation.over_dicom import Service, ServiceError
 from triage.validation.predictions import read_predictions
 from triage.validation.validate import FILES_ALONE, Outcome, Request, validate
+from triage.worklist import Worklist
 
 VALIDATION = "VALIDATION"
 QUICK = Compute(threads=1, decode_processes=1)
+DAY = 24 * 3600.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class Installation:
-    """A listener and a scorer on one spool."""
+    """A service of three processes on a Redis of its own."""
 
-    listener: Running
-    spool: Spool
-    service: Service
+    roles: Roles
+    redis: RedisServer
+    port: int
+    metrics_ports: tuple[int, int, int]
+
+    @property
+    def spool(self) -> Spool:
+        return self.roles.spool
+
+    @property
+    def service(self) -> Service:
+        return Service(Destination("127.0.0.1", self.port, "CXR_TRIAGE", VALIDATION), open_namespace(self.spool))
+
+    def counters(self) -> dict[str, float]:
+        """What every process counted of objects, by process and name; not connections and the sweep's runs."""
+        found = {}
+        for port in self.metrics_ports:
+            page = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+            for line in page.splitlines():
+                name = line.rpartition(" ")[0]
+                if ("_total" in name or "_count" in name) and name.startswith("cxr_triage"):
+                    found[f"{port} {name}"] = float(line.rpartition(" ")[2])
+        others = ("sweep_runs", "sweep_duration", "associations")
+        return {name: value for name, value in found.items() if not any(each in name for each in others)}
+
+    def left(self) -> list[object]:
+        """What is among patients, in the place apart, and in Redis."""
+        found: list[object] = []
+        for spool in (self.spool, open_namespace(self.spool)):
+            found += [*spool.waiting(), *spool.study_uids(), *spool.dead_letters()]
+        with connect(self.redis.url, 5.0) as client:
+            return [*found, *client.scan_iter("rq:job:*"), *Worklist(client).study_uids()]
+
+    def nothing_is_left(self) -> bool:
+        """Whether the service is as if nobody had sent anything."""
+        return not self.left()
 
 
 @pytest.fixture(scope="module")
@@ -54,21 +93,35 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     write_model(folder, "tiny-adult")
     write_model(folder, "tiny-child", age_from=1, age_below=6, bias=0.5)
-    write_model(folder, "unused-adult", bias=0.1)
     return folder
 
 
-@contextmanager
-def installed(
-    spool: Spool, models: Path, names: tuple[str, ...] = ("tiny-adult", "tiny-child")
-) -> Iterator[Installation]:
-    namespace = open_namespace(spool)
-    sessions = {name: Session(models / name, load_card(models / name), threads=1) for name in names}
-    with ExitStack() as stack:
-        running = stack.enter_context(running_listener(spool, validation=namespace, validation_ae_title=VALIDATION))
-        stack.enter_context(scored_aside(namespace, sessions, lambda: DecodePool(1, 60.0), Policy(), 16))
-        destination = Destination("127.0.0.1", running.port, "CXR_TRIAGE", VALIDATION)
-        yield Installation(running, spool, Service(destination, namespace))
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Installation]:
+    port, *metrics_ports = (free_port() for _ in range(4))
+    settings = {
+        "listener_port": str(port),
+        "listener_validation_ae_title": VALIDATION,
+        "listener_metrics_port": str(metrics_ports[0]),
+        "worker_metrics_port": str(metrics_ports[1]),
+        "sweep_metrics_port": str(metrics_ports[2]),
+    }
+    folder = tmp_path_factory.mktemp("installation")
+    with RedisServer() as redis, roles(folder, redis.url, models, **settings) as running:
+        for name, says in (("listen", "listening as"), ("work", "working with")):
+            role = running.start(name)
+            wait_for(lambda role=role, says=says: role.said(says), name)  # type: ignore[misc]
+        running.start("sweep")
+        ours = Installation(running, redis, port, (metrics_ports[0], metrics_ports[1], metrics_ports[2]))
+        wait_for(lambda: _answers(ours), "the sweep's metrics")
+        yield ours
+
+
+def _answers(ours: Installation) -> bool:
+    try:
+        return bool(ours.counters())
+    except httpx.TransportError:
+        return False
 
 
 def cohort(folder: Path) -> Path:
@@ -94,86 +147,137 @@ def cohort(folder: Path) -> Path:
     return folder / "cohort.csv"
 
 
-def received_bytes(listener: Running) -> float:
-    """Data sets that were counted."""
-    found = [each for family in listener.registry.collect() for each in family.samples if "received_bytes" in each.name]
-    return max(each.value for each in found if each.name.endswith("_total"))
+def validated(request: Request, service: Service, policy: Policy | None = None) -> Outcome:
+    return validate(request, policy or Policy(), QUICK, lambda what, more, total: None, service)
 
 
-def validated(request: Request, service: Service) -> Outcome:
-    return validate(request, Policy(), QUICK, lambda what, more, total: None, service)
-
-
-def test_both_ways_agree_and_nothing_is_left(spool: Spool, models: Path, tmp_path: Path) -> None:
+def test_both_ways_agree_exactly_and_nothing_is_left_nor_counted(
+    installed: Installation, models: Path, tmp_path: Path
+) -> None:
+    before = installed.counters()
     request = Request(models / "tiny-adult", cohort(tmp_path), tmp_path / "out", dicom=True, images=False, rounds=100)
-    with installed(spool, models) as ours:
-        outcome = validated(request, ours.service)
-        assert received_bytes(ours.listener) == 0
-        assert ours.listener.enqueued == []
+    outcome = validated(request, installed.service)
     assert outcome.metrics["dicom"] == {"images": 13, "disagreements": []}
     assert outcome.passed
     through, alone = (list(read_predictions(tmp_path / "out" / name)) for name in ("predictions.csv", FILES_ALONE))
-    assert [(each.tag, each.reasons) for each in through] == [(each.tag, each.reasons) for each in alone]
-    assert [each.probability for each in through] == pytest.approx([each.probability for each in alone], abs=1e-6)
+    assert [replace(each, key="") for each in through] == [replace(each, key="") for each in alone]
     reasons = [each.reasons for each in through][6:]
     expected = ["", "age_not_covered", "not_frontal", "view_unverified", "age_unknown", "undecodable", "undecodable"]
     assert ["".join(each) for each in reasons] == expected
     assert sum(each.assessed for each in through) == 7
-    assert list(spool.waiting()) == list(spool.study_uids()) == list(spool.dead_letters()) == []
-    namespace = open_namespace(spool)
-    assert list(namespace.study_uids()) == list(namespace.waiting()) == list(namespace.dead_letters()) == []
+    wait_for(installed.nothing_is_left, f"an end of {installed.left()}")
+    assert installed.counters() == before
 
 
-def test_an_installation_that_scores_otherwise_is_found_out(spool: Spool, models: Path, tmp_path: Path) -> None:
+def test_an_installation_that_scores_otherwise_is_found_out(
+    installed: Installation, models: Path, tmp_path: Path
+) -> None:
     """Another operating point in the service than in the command: the tags differ, and the validation fails."""
     request = Request(models / "tiny-adult", cohort(tmp_path), tmp_path / "out", dicom=True, images=False, rounds=100)
-    namespace = open_namespace(spool)
-    session = Session(models / "tiny-adult", load_card(models / "tiny-adult"), threads=1)
-    with (
-        running_listener(spool, validation=namespace, validation_ae_title=VALIDATION) as running,
-        scored_aside(
-            namespace, {"tiny-adult": session}, lambda: DecodePool(1, 60.0), Policy(operating_point=0.999), 16
-        ),
-    ):
-        service = Service(Destination("127.0.0.1", running.port, "CXR_TRIAGE", VALIDATION), namespace)
-        outcome = validated(request, service)
+    outcome = validated(request, installed.service, Policy(operating_point=0.999))
     assert outcome.metrics["dicom"]["disagreements"]
     assert not outcome.passed
 
 
-def test_the_model_given_must_be_the_one_that_runs(spool: Spool, models: Path, tmp_path: Path) -> None:
-    request = Request(models / "unused-adult", cohort(tmp_path), tmp_path / "out", dicom=True, images=False)
-    with installed(spool, models) as ours, pytest.raises(ServiceError, match="with tiny-adult 1, and not with unused"):
-        validated(request, ours.service)
+def test_a_model_that_a_person_switched_off_is_found_out(installed: Installation, models: Path, tmp_path: Path) -> None:
+    request = Request(models / "tiny-adult", cohort(tmp_path), tmp_path / "out", dicom=True, images=False, rounds=100)
+    installed.spool.set_model_disabled("tiny-adult", True)
+    try:
+        outcome = validated(request, installed.service)
+    finally:
+        installed.spool.set_model_disabled("tiny-adult", False)
+    assert {each["ways"][0]["reasons"][0] for each in outcome.metrics["dicom"]["disagreements"]} == {"model_disabled"}
+    assert not outcome.passed
+
+
+def test_the_command_validates_the_service_of_its_settings(
+    installed: Installation, models: Path, tmp_path: Path
+) -> None:
+    command = ["validate", "--model", str(models / "tiny-adult"), "--cohort", str(cohort(tmp_path)), "--no-images"]
+    command += ["--rounds", "100", "--out", str(tmp_path / "out"), "--dicom", "--require", "coverage_lower>=0.2"]
+    environment = {name: value for name, value in installed.roles.environment().items() if name.startswith("TRIAGE_")}
+    done = CliRunner().invoke(triage, command, env=environment, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "all 13 images agree" in done.output
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["dicom"]["images"] == 13
+    assert "exactly those of the model file alone" in (tmp_path / "out" / "report.html").read_text()
+    unnamed = {**environment, "TRIAGE_LISTENER_VALIDATION_AE_TITLE": ""}
+    done = CliRunner().invoke(triage, command, env=unnamed)
+    assert done.exit_code == 78 and "needs listener.validation_ae_title" in done.output
+
+
+def test_the_model_given_must_be_the_one_that_runs(installed: Installation, tmp_path: Path) -> None:
+    write_model(tmp_path, "unused-adult", bias=0.1)
+    request = Request(tmp_path / "unused-adult", cohort(tmp_path), tmp_path / "out", dicom=True, images=False)
+    with pytest.raises(ServiceError, match="with tiny-adult 1, and not with unused"):
+        validated(request, installed.service)
+    forget_all(installed)
 
 
 def test_pictures_that_say_too_little_are_refused_before_anything_is_sent(
-    spool: Spool, models: Path, tmp_path: Path
+    installed: Installation, models: Path, tmp_path: Path
 ) -> None:
     path = cohort(tmp_path)
     path.write_text(path.read_text().replace(",PA,", ",,"))
     request = Request(models / "tiny-adult", path, tmp_path / "out", dicom=True, images=False)
-    with installed(spool, models) as ours, pytest.raises(ServiceError, match="line 2: a picture has no tags"):
-        validated(request, ours.service)
+    with pytest.raises(ServiceError, match="line 2: a picture has no tags"):
+        validated(request, installed.service)
     assert not (tmp_path / "out").exists()
 
 
-def test_patients_go_their_way_beside_it(spool: Spool, models: Path, tmp_path: Path) -> None:
-    picture = as_dicom(draw(1, rows=96, columns=96), Subject())
-    dataset = dcmread(BytesIO(picture))
-    with installed(spool, models) as ours:
-        assert store(ours.listener.port, dataset, calling="MY_PACS") == [0x0000]
-        wait_for(lambda: len(ours.listener.enqueued) == 1, "the patient's object to be announced")
-        assert store(ours.listener.port, dataset, calling=VALIDATION) == [0x0000]
-        namespace = ours.service.namespace
-        wait_for(lambda: list(namespace.assessments(dataset.StudyInstanceUID)), "the validation's to be scored")
-        assert [each.sop_instance_uid for each in spool.waiting()] == [dataset.SOPInstanceUID]
-        assert len(picture) / 2 < received_bytes(ours.listener) < len(picture) * 1.5  # one of the two
-    assert spool.assessments(dataset.StudyInstanceUID) == []
-    forget(open_namespace(spool), time.time() - 3600)
-    assert list(open_namespace(spool).study_uids()) == [dataset.StudyInstanceUID]  # of a run that may go on
-    forget(open_namespace(spool), time.time() + 1)
-    assert list(open_namespace(spool).study_uids()) == []
+def test_what_the_queue_lost_is_scored_all_the_same(installed: Installation) -> None:
+    """Files are the truth there too: an object that came while Redis was emptied is found by the sweep."""
+    namespace = open_namespace(installed.spool)
+    before = installed.counters()
+    (instance,) = [receive(namespace, a_chest(number)) for number in (77,)]
+    wait_for(lambda: is_done(namespace) and list(namespace.assessments(instance.study_instance_uid)), "its score")
+    assert installed.counters() == before
+    forget_all(installed)
+
+
+def test_patients_go_their_way_beside_it(installed: Installation) -> None:
+    dataset = dcmread(BytesIO(as_dicom(draw(1, rows=96, columns=96), Subject())))
+    uid, namespace = str(dataset.StudyInstanceUID), open_namespace(installed.spool)
+    assert store(installed.port, dataset, calling="MY_PACS") == [0x0000]
+    assert store(installed.port, dataset, calling=VALIDATION) == [0x0000]
+    wait_for(lambda: is_done(installed.spool) and is_done(namespace), "both to be scored")
+    ours, theirs = (spool.assessments(uid)[0] for spool in (installed.spool, namespace))
+    assert (ours["probability"], ours["tag"]) == (theirs["probability"], theirs["tag"])
+    with connect(installed.redis.url, 5.0) as client:
+        assert [each.study_instance_uid for each in Worklist(client).page(None, 10, 2e9).entries] == [uid]
+        Worklist(client).remove(uid)
+    installed.spool.remove_study(uid)
+    forget(namespace, time.time() - 3600)
+    assert list(namespace.study_uids()) == [uid]  # of a run that may go on
+    os.utime(namespace.study_folder(uid), (time.time() - 2 * DAY,) * 2)
+    wait_for(lambda: not list(namespace.study_uids()), "the sweep to remove what a killed command left")
+
+
+def test_a_place_that_no_setting_names_is_removed(spool: Spool) -> None:
+    receive(open_namespace(spool), a_chest())
+    patient = receive(spool, a_chest(1))
+    close_namespace(spool)
+    assert not (spool.root / PLACE).exists()
+    assert list(spool.waiting()) == [patient]
+    close_namespace(spool)
+
+
+def test_a_job_of_a_place_that_the_worker_does_not_have_is_refused(installed: Installation) -> None:
+    with connect(installed.redis.url, 5.0) as client:
+        jobs = ScoreQueue(client)
+        for place in ("elsewhere", "../spool", f"{PLACE}/{PLACE}"):
+            work = Work(place, ReceivedInstance("1.2", "1.2.3", "0" * 64))
+            assert Work.from_key(work.key) == work
+            jobs.enqueue(work)
+            wait_for(lambda work=work: jobs.state(work)[0] == "failed", place)  # type: ignore[misc]
+            jobs.forget(work)
+
+
+def forget_all(installed: Installation) -> None:
+    wait_for(lambda: is_done(open_namespace(installed.spool)), "what was sent to be scored")
+    with over_dicom.alone(installed.service):
+        pass
+    wait_for(installed.nothing_is_left, f"an end of {installed.left()}")
 
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
@@ -189,6 +293,7 @@ def test_two_commands_at_once_and_a_service_that_does_not_answer(spool: Spool, m
         with pytest.raises(ServiceError, match="does a worker run"):
             validated(request, service)
         port = running.port
+        assert {each.place for each in running.enqueued} == {PLACE}  # type: ignore[attr-defined]
     gone = replace(service, destination=replace(service.destination, port=port))
     with pytest.raises(ServiceError, match="nobody answers"):
         validated(request, gone)

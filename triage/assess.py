@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from triage.decision import Tag
 from triage.model.card import ModelCard
-from triage.model.registry import RegistryPolicy, choose
+from triage.model.registry import RegistryPolicy, beside, choose
 from triage.radiograph.decode import decode_picture, decode_pixels, is_picture, open_dicom
 from triage.radiograph.eligibility import EligibilityPolicy, ineligible, view_of
 from triage.radiograph.preprocess import preprocess
@@ -35,7 +35,8 @@ class Policy:
 class Prepared:
     """What is known of an object before it is scored, and its model input unless it is ``rejected``.
 
-    ``model_input`` is float32 (1, size, size) for the model ``model_name``. ``stages`` are durations in seconds.
+    ``model_input`` is float32 (1, size, size) for the model ``model_name``; ``beside`` are those of the models in
+    shadow that score the same image, by name. ``stages`` are durations in seconds.
     """
 
     attributes: Attributes
@@ -43,6 +44,7 @@ class Prepared:
     rejected: Rejected | None = None
     model_name: str = ""
     model_input: FloatImage | None = None
+    beside: dict[str, FloatImage] = field(default_factory=dict)
     stages: dict[str, float] = field(default_factory=dict)
 
 
@@ -127,7 +129,12 @@ def _for_model(
         return replace(known, rejected=chosen)
     with _timed(known.stages, "preprocess"):
         model_input = preprocess(radiograph.pixels, radiograph.valid, chosen.preprocessing.spec())
-    return replace(known, model_name=chosen.name, model_input=model_input)
+    known = replace(known, model_name=chosen.name, model_input=model_input)
+    if model_name:
+        return known
+    others = beside(cards, known.attributes.age_years, policy.registry, chosen)
+    inputs = {each.name: preprocess(radiograph.pixels, radiograph.valid, each.preprocessing.spec()) for each in others}
+    return replace(known, beside=inputs)
 
 
 @contextmanager

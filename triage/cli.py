@@ -404,6 +404,22 @@ def model(context: click.Context, name: str | None, action: str | None) -> None:
 
 
 @triage.command()
+@click.option("--csv", type=click.Path(dir_okay=False, path_type=Path), help="Write a row for each image.")
+@click.pass_context
+def shadow(context: click.Context, csv: Path | None) -> None:
+    """Compare the models in shadow with those in service, on the images that both scored."""
+    settings = _settings(context)
+    from triage.shadow import compare, pairs, write
+    from triage.show import show_shadow
+
+    found = pairs(_spool(settings))
+    try:
+        show_shadow(compare(found if csv is None else write(found, csv)))
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@triage.command()
 @click.argument("name", required=False)
 @click.option("--disable", "action", flag_value="disable", help="Kill switch: nothing is sent there from now on.")
 @click.option("--enable", "action", flag_value="enable", help="Switch it on again; what waited is sent.")

@@ -40,6 +40,23 @@ REQUESTED_PROCEDURE_PRIORITY = {
 
 
 @dataclass(frozen=True)
+class ShadowScore:
+    """What a model in shadow made of an image that another one scored: recorded, and looked at by nothing that decides.
+
+    ``probability`` is None if it failed. ``seconds`` is how long it took.
+    """
+
+    model_id: str
+    model_digest: str
+    tag: Tag
+    probability: float | None
+    reasons: tuple[Reason, ...]
+    distance: float | None
+    distance_limit: float
+    seconds: float
+
+
+@dataclass(frozen=True)
 class ImageAssessment:
     """What was found about one received object; written beside it in the spool.
 
@@ -73,6 +90,7 @@ class ImageAssessment:
     detail: str = ""
     stages: dict[str, float] | None = None
     acquisition_date: str = ""
+    beside: tuple[ShadowScore, ...] = ()
 
     @property
     def counts(self) -> bool:

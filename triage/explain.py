@@ -189,6 +189,10 @@ def _assessed(image: ImageAssessment) -> Iterator[tuple[str, str]]:
         )
     if image.model_id:
         yield "model", image.model_id + (f", digest {image.model_digest[:16]}" if image.model_digest else "")
+    for beside in image.beside:
+        reasons = f", {', '.join(beside.reasons)}" if beside.reasons else ""
+        score = "" if beside.probability is None else f" {beside.probability:.4f}"
+        yield "in shadow", f"{beside.model_id}: {beside.tag.replace('_', ' ')}{score}{reasons} (changes nothing)"
     steps = ", ".join(f"{name} {_duration(seconds)}" for name, seconds in (image.stages or {}).items())
     yield "time", f"{_duration(image.assessed_at - image.received_at)} from receipt" + (f": {steps}" if steps else "")
 

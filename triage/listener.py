@@ -19,11 +19,13 @@ from triage.association import Association, Node
 from triage.errors import StartError
 from triage.metrics import Metrics, Rejection
 from triage.negotiation import AdmissionPolicy, supported_contexts
+from triage.queueing import Queued, Work
 from triage.radiograph.decode import TRANSFER_SYNTAXES
 from triage.receive import HighWater
 from triage.settings import ListenerSettings
-from triage.spool import ReceivedInstance, Spool
+from triage.spool import Spool
 from triage.upper_layer import Connection
+from triage.validation.namespace import PLACE
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ def run(
     spool: Spool,
     high_water: HighWater,
     metrics: Metrics,
-    enqueue: Callable[[ReceivedInstance], object],
+    enqueue: Callable[[Queued], object],
     stopping: Callable[[], bool],
     listening: Callable[[int], None] = lambda port: None,
     validation: Spool | None = None,
@@ -87,7 +89,7 @@ class Server:
         spool: Spool,
         high_water: HighWater,
         metrics: Metrics,
-        on_received: Callable[[ReceivedInstance], None],
+        on_received: Callable[[Queued], None],
         validation: Spool | None = None,
     ) -> None:
         self._settings = settings
@@ -106,7 +108,11 @@ class Server:
             on_received=on_received,
             take_seat=self._take_seat,
         )
-        self._node = node if validation is None else _with_validation(node, settings.validation_ae_title, validation)
+        self._node = (
+            node
+            if validation is None
+            else _with_validation(node, settings.validation_ae_title, validation, on_received)
+        )
 
     def accept(self, port: socket.socket) -> bool:
         """Take one connection, if one comes within the socket's timeout."""
@@ -181,10 +187,12 @@ class Server:
             time.sleep(0.02)
 
 
-def _with_validation(node: Node, ae_title: str, spool: Spool) -> Node:
-    """Objects of the validation's sender lie apart and are counted nowhere; nobody is told of them."""
+def _with_validation(node: Node, ae_title: str, spool: Spool, on_received: Callable[[Queued], None]) -> Node:
+    """Objects of the validation's sender lie apart and are counted nowhere; the queue is told where they lie."""
     uncounted = metric_names.create(CollectorRegistry())
-    aside = replace(node, spool=spool, metrics=uncounted, on_received=lambda instance: None)
+    aside = replace(
+        node, spool=spool, metrics=uncounted, on_received=lambda instance: on_received(Work(PLACE, instance))
+    )
     return replace(node, aside={ae_title: aside})
 
 
@@ -201,15 +209,15 @@ class Announcer:
     What cannot be told is found by the sweep, because it lies in the inbox.
     """
 
-    enqueue: Callable[[ReceivedInstance], object]
+    enqueue: Callable[[Queued], object]
     metrics: Metrics
-    _waiting: queue.SimpleQueue[ReceivedInstance | None] = field(default_factory=queue.SimpleQueue)
+    _waiting: queue.SimpleQueue[Queued | None] = field(default_factory=queue.SimpleQueue)
 
     def __post_init__(self) -> None:
         self._thread = threading.Thread(target=self._run, name="enqueue", daemon=True)
         self._thread.start()
 
-    def put(self, instance: ReceivedInstance) -> None:
+    def put(self, instance: Queued) -> None:
         """Tell of ``instance`` soon; returns at once."""
         if self._waiting.qsize() < _UNSENT_AT_MOST:
             self._waiting.put(instance)

@@ -17,7 +17,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
-from triage.decision import ImageAssessment, TriageDecision
+from triage.decision import ImageAssessment, ShadowScore, TriageDecision
 
 PREFIX = "cxr_triage"
 OTHER = "other"
@@ -128,11 +128,16 @@ class Metrics:
             self.image_reasons.labels(reason).inc()
         for stage, seconds in (assessment.stages or {}).items():
             self.stage_duration.labels(stage).observe(seconds)
-        model = (assessment.model_id or OTHER).split()[0]
-        if assessment.probability is not None:
-            self.score.labels(model).observe(assessment.probability)
-        if assessment.distance is not None and assessment.distance_limit:
-            self.distance_ratio.labels(model).observe(assessment.distance / assessment.distance_limit)
+        self._count_score(assessment)
+        for shadow in assessment.beside:
+            self._count_score(shadow)
+
+    def _count_score(self, scored: ImageAssessment | ShadowScore) -> None:
+        model = (scored.model_id or OTHER).split()[0]
+        if scored.probability is not None:
+            self.score.labels(model).observe(scored.probability)
+        if scored.distance is not None and scored.distance_limit:
+            self.distance_ratio.labels(model).observe(scored.distance / scored.distance_limit)
 
     def count_decision(self, decision: TriageDecision) -> None:
         """Count one decision of a study; each image that arrives later makes another."""

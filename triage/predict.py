@@ -19,13 +19,13 @@ from triage.assess import Conclusion, Policy, Prepared, conclude, prepare
 from triage.decision import Tag
 from triage.model.card import ModelCard, ModelRefusedError, load_card, load_cards
 from triage.model.registry import usable
-from triage.model.session import BATCH_SIZES, Session
+from triage.model.session import AT_ONCE, Session
 from triage.radiograph.types import Attributes, Rejected, View
 from triage.reasons import Reason
 
 logger = logging.getLogger(__name__)
 
-_CHUNK = BATCH_SIZES[-1]  # inputs in memory: one chunk is scored while the next is decoded
+_CHUNK = AT_ONCE  # inputs in memory: one chunk is scored while the next is decoded
 
 
 @dataclass(frozen=True)

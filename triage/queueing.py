@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol, Self
 
 from redis import Redis
 from redis.client import Pipeline
@@ -48,6 +49,42 @@ def check_server(client: Redis) -> str:
     return ""
 
 
+class Queued(Protocol):
+    """What has a job: an object of the patients' spool, or one that is told apart."""
+
+    @property
+    def key(self) -> str:
+        """Names it in the queue."""
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """Its SOP Instance UID."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """An object and the place where it lies: a spool beside the patients' by its name, or empty for theirs."""
+
+    place: str
+    instance: ReceivedInstance
+
+    @property
+    def key(self) -> str:
+        """The object's key, behind ``PLACE/`` if it lies beside."""
+        return f"{self.place}/{self.instance.key}" if self.place else self.instance.key
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """That of the object."""
+        return self.instance.sop_instance_uid
+
+    @classmethod
+    def from_key(cls, key: str) -> Self:
+        """The work that ``key`` names; ValueError if it is not a key."""
+        place, _, rest = key.rpartition("/")
+        return cls(place, ReceivedInstance.from_key(rest))
+
+
 class ScoreJob(Job):
     """A job as it is read from Redis, whatever somebody wrote there: what cannot be read is refused later.
 
@@ -62,7 +99,7 @@ class ScoreJob(Job):
             self.data = b""
 
 
-def job_id(instance: ReceivedInstance) -> str:
+def job_id(instance: Queued) -> str:
     """A job ID that names the object: rq allows letters, digits, _ and - only, and UIDs have dots."""
     digest = sha256(instance.key.encode()).hexdigest()[:32]
     return f"score_{instance.sop_instance_uid.replace('.', '-')}_{digest}"
@@ -75,7 +112,7 @@ class ScoreQueue:
         self._client = client
         self._queue = Queue(QUEUE, connection=client, serializer=JSONSerializer, job_class=ScoreJob)
 
-    def enqueue(self, instance: ReceivedInstance) -> bool:
+    def enqueue(self, instance: Queued) -> bool:
         """Queue an object; False if a job of it exists already. RedisError leaves it to the sweep."""
         try:
             self._queue.enqueue_call(
@@ -93,12 +130,12 @@ class ScoreQueue:
             return False
         return True
 
-    def again(self, instance: ReceivedInstance) -> None:
+    def again(self, instance: Queued) -> None:
         """Queue an object anew, whatever became of its job."""
         self.forget(instance)
         self.enqueue(instance)
 
-    def forget(self, instance: ReceivedInstance) -> None:
+    def forget(self, instance: Queued) -> None:
         """Remove an object's job, if there is one, wherever it lies."""
         name = job_id(instance)
         pipeline = self._client.pipeline(transaction=False)
@@ -107,7 +144,7 @@ class ScoreQueue:
         pipeline.zrem(FailedJobRegistry(queue=self._queue).key, name)
         pipeline.execute()
 
-    def end(self, instances: Sequence[ReceivedInstance]) -> None:
+    def end(self, instances: Sequence[Queued]) -> None:
         """Remove what is kept of objects that are done with: their jobs, and what went wrong before."""
         if not instances:
             return
@@ -127,21 +164,21 @@ class ScoreQueue:
         pipeline.zadd(registry.key, {job.id: int(time.time()) + _FAILURE_TTL_S})
         pipeline.execute()
 
-    def count_failure(self, instance: ReceivedInstance) -> int:
+    def count_failure(self, instance: Queued) -> int:
         """Count one more attempt at an object that failed; how many there were."""
         return self._count(_FAILURES, instance)
 
-    def count_death(self, instance: ReceivedInstance) -> None:
+    def count_death(self, instance: Queued) -> None:
         """Count one more worker that died while it had the object in work."""
         self._count(_DEATHS, instance)
 
-    def _count(self, name: str, instance: ReceivedInstance) -> int:
+    def _count(self, name: str, instance: Queued) -> int:
         pipeline = self._client.pipeline(transaction=False)
         pipeline.hincrby(name, instance.key, 1)
         pipeline.expire(name, _WAITING_TTL_S)  # what a crash keeps `end` from removing goes by itself
         return int(pipeline.execute()[0])
 
-    def deaths(self, instances: Sequence[ReceivedInstance]) -> list[int]:
+    def deaths(self, instances: Sequence[Queued]) -> list[int]:
         """How many workers died while they had each of the objects in work."""
         if not instances:
             return []
@@ -155,12 +192,12 @@ class ScoreQueue:
         self._client.delete(self._queue.intermediate_queue_key)
         FailedJobRegistry(queue=self._queue).cleanup()
 
-    def state(self, instance: ReceivedInstance) -> tuple[str, str]:
+    def state(self, instance: Queued) -> tuple[str, str]:
         """Status of an object's job and the worker that started it; empty texts for no job."""
         status, worker = self._client.hmget(_key(job_id(instance)), ["status", "worker_name"])
         return _text(status), _text(worker)
 
-    def states(self, instances: list[ReceivedInstance]) -> list[tuple[str, str]]:
+    def states(self, instances: Sequence[Queued]) -> list[tuple[str, str]]:
         """``state`` of many objects in one round trip."""
         pipeline = self._client.pipeline(transaction=False)
         for instance in instances:
@@ -179,7 +216,7 @@ class ScoreQueue:
         """Jobs that wait."""
         return int(self._client.llen(self._queue.key))
 
-    def describe(self, instance: ReceivedInstance) -> str:
+    def describe(self, instance: Queued) -> str:
         """The state of an object's job in words."""
         status, worker = self.state(instance)
         return f"{status} by {worker}" if worker and status == "started" else status or "not queued"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import Any
 
-from triage.decision import ImageAssessment, Priority, Tag, TriageDecision
+from triage.decision import ImageAssessment, Priority, ShadowScore, Tag, TriageDecision
 from triage.reasons import Reason
 
 
@@ -19,7 +19,15 @@ def assessment_from(record: dict[str, Any]) -> ImageAssessment:
     known = _known(ImageAssessment, record)
     known["tag"] = Tag(known["tag"])
     known["reasons"] = tuple(Reason(reason) for reason in known["reasons"])
+    known["beside"] = tuple(_shadow_score_from(each) for each in known.get("beside", ()))
     return ImageAssessment(**known)
+
+
+def _shadow_score_from(record: dict[str, Any]) -> ShadowScore:
+    known = _known(ShadowScore, record)
+    known["tag"] = Tag(known["tag"])
+    known["reasons"] = tuple(Reason(reason) for reason in known["reasons"])
+    return ShadowScore(**known)
 
 
 def decision_from(record: dict[str, Any]) -> TriageDecision:
@@ -32,6 +40,6 @@ def decision_from(record: dict[str, Any]) -> TriageDecision:
     return TriageDecision(**known)
 
 
-def _known(kind: type[ImageAssessment | TriageDecision], record: dict[str, Any]) -> dict[str, Any]:
+def _known(kind: type[ImageAssessment | ShadowScore | TriageDecision], record: dict[str, Any]) -> dict[str, Any]:
     names = {field.name for field in fields(kind)}
     return {name: value for name, value in record.items() if name in names}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from triage.signals import StopSignal
 from triage.spool import Spool
 from triage.sweep import Swept
 from triage.sweep import sweep as sweep_once
+from triage.validation.namespace import FORGET_AFTER_S, PLACE, close_namespace, forget, open_namespace
 from triage.worklist import Worklist
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None
             jobs.enqueue,
             lambda: stopping.received,
             ports.append,
-            _validation_namespace(settings, spool),
+            _beside(settings, spool).get(PLACE),
         )
 
 
@@ -104,17 +105,29 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
         is_ready.append(time.time())
         logger.info("working with %s", ", ".join(session.card.model_id for session in sessions.values()))
         reconcile = partial(_sweep, settings, spool, redis_url, metrics)
-        with _validation_scored(settings, spool, sessions, policy):
-            worker.run(
-                spool,
-                scorer,
-                lambda: connect(redis_url, settings.redis.timeout_s),
-                reconcile,
-                stopping,
-                batch_size=settings.worker.batch_size,
-                tries=settings.worker.tries,
-                metrics=metrics,
-            )
+        worker.run(
+            spool,
+            scorer,
+            lambda: connect(redis_url, settings.redis.timeout_s),
+            reconcile,
+            stopping,
+            batch_size=settings.worker.batch_size,
+            tries=settings.worker.tries,
+            metrics=metrics,
+            beside={
+                place: Scorer(
+                    beside,
+                    sessions,
+                    pool,
+                    policy,
+                    priority_policy(settings),
+                    metric_names.create(CollectorRegistry()),  # shown nowhere
+                    lambda decisions: None,
+                    disabled=spool.disabled_models,
+                )
+                for place, beside in _beside(settings, spool).items()
+            },
+        )
     pool.close()
 
 
@@ -198,25 +211,9 @@ def web(settings: Settings, spool: Spool, redis_url: str) -> None:
     )
 
 
-def _validation_namespace(settings: Settings, spool: Spool) -> Spool | None:
-    """Where what the validation AE title sends lies apart from patients; None where there is no such title."""
-    from triage.validation.namespace import open_namespace
-
-    return open_namespace(spool) if settings.listener.validation_ae_title else None
-
-
-def _validation_scored(
-    settings: Settings, spool: Spool, sessions: dict[str, Any], policy: Policy
-) -> AbstractContextManager[None]:
-    from triage.decoding import DecodePool
-    from triage.validation.aside import scored_aside
-
-    namespace = _validation_namespace(settings, spool)
-    if namespace is None:
-        return nullcontext()
-    worker = settings.worker
-    make_pool = partial(DecodePool, worker.decode_processes, worker.decode_timeout_s)
-    return scored_aside(namespace, sessions, make_pool, policy, worker.batch_size)
+def _beside(settings: Settings, spool: Spool) -> dict[str, Spool]:
+    """Where what the validation AE title sends lies apart from patients, by its name; nothing without such a title."""
+    return {PLACE: open_namespace(spool)} if settings.listener.validation_ae_title else {}
 
 
 def load_sessions(settings: Settings) -> dict[str, Any]:
@@ -270,6 +267,11 @@ def predictions(settings: Settings, files: list[Path], model: Path | None) -> It
 
 
 def _sweep(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics) -> Swept:
+    beside = _beside(settings, spool)
+    for namespace in beside.values():
+        forget(namespace, time.time() - FORGET_AFTER_S)
+    if not beside:
+        close_namespace(spool)
     with connect(redis_url, settings.redis.timeout_s) as client:
         return sweep_once(
             spool,
@@ -278,6 +280,7 @@ def _sweep(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics) -
             metrics,
             retention_days=settings.spool.retention_days,
             now=time.time(),
+            beside=beside,
         )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from triage.assess import Conclusion, Policy, Prepared, conclude, prepare
-from triage.decision import ImageAssessment, PriorityPolicy, Tag, TriageDecision, decide
+from triage.decision import ImageAssessment, PriorityPolicy, ShadowScore, Tag, TriageDecision, decide
 from triage.decoding import DecodePool, Decoding
 from triage.metrics import Metrics
 from triage.model.card import ModelCard
@@ -72,6 +72,7 @@ class Scorer:
         metrics: Metrics,
         index: Callable[[Sequence[TriageDecision]], None],
         mark: Callable[[str], None] = lambda study_instance_uid: None,
+        disabled: Callable[[], frozenset[str]] | None = None,
     ) -> None:
         self._spool = spool
         self._sessions = sessions
@@ -82,6 +83,7 @@ class Scorer:
         self._metrics = metrics
         self._index = index
         self._mark = mark
+        self._disabled = disabled or spool.disabled_models
 
     def start(self, instances: Iterable[ReceivedInstance]) -> list[tuple[ReceivedInstance, Decoding[Opened]]]:
         """Begin to decode; returns at once. Objects that are no longer in the inbox are done, and left out."""
@@ -132,13 +134,13 @@ class Scorer:
         logger.error("%s is a dead letter after %d tries: %s", instance.key, tries, error)
 
     def _policy_now(self) -> Policy:
-        disabled = self._spool.disabled_models()
+        disabled = self._disabled()
         return replace(self._policy, registry=replace(self._policy.registry, disabled=disabled))
 
     def _assess(
         self, opened: Sequence[tuple[ReceivedInstance, Opened]], failed: list[Failed]
     ) -> list[tuple[ReceivedInstance, ImageAssessment]]:
-        disabled = self._spool.disabled_models()
+        disabled = self._disabled()
         opened = [(instance, _unless_disabled(each, disabled)) for instance, each in opened]
         done = [(i, self._rejected(i, each)) for i, each in opened if each.prepared.rejected is not None]
         for name, session in self._sessions.items():
@@ -178,7 +180,28 @@ class Scorer:
             operating_point=self._policy.operating_point,
             distance=distance if math.isfinite(distance) else None,  # JSON has no infinity
             distance_limit=card.distribution.limit,
+            beside=tuple(self._in_shadow(opened.prepared, name) for name in sorted(opened.prepared.beside)),
             stages={**(assessment.stages or {}), "infer": seconds},
+        )
+
+    def _in_shadow(self, prepared: Prepared, name: str) -> ShadowScore:
+        """What the model ``name`` makes of an image that counts by another one's score; its failure costs nobody."""
+        session, started = self._sessions[name], time.perf_counter()
+        try:
+            probability, distance = _at(session.score(prepared.beside[name][np.newaxis]), 0)
+        except Exception as error:  # the edge: a model on trial
+            logger.error("the model %s, in shadow, failed on an image: %s", name, _where(error))
+            probability = distance = math.nan
+        conclusion = conclude(prepared, session.card, probability, distance, self._policy)
+        return ShadowScore(
+            model_id=session.card.model_id,
+            model_digest=session.card.model_sha256,
+            tag=conclusion.tag,
+            probability=conclusion.probability,
+            reasons=conclusion.reasons,
+            distance=distance if math.isfinite(distance) else None,
+            distance_limit=session.card.distribution.limit,
+            seconds=time.perf_counter() - started,
         )
 
     def _rejected(self, instance: ReceivedInstance, opened: Opened) -> ImageAssessment:
@@ -259,9 +282,10 @@ def _unless_disabled(opened: Opened, disabled: frozenset[str]) -> Opened:
     """The kill switch may have been used since the object was prepared."""
     prepared = opened.prepared
     if prepared.model_name not in disabled:
-        return opened
+        beside = {name: values for name, values in prepared.beside.items() if name not in disabled}
+        return replace(opened, prepared=replace(prepared, beside=beside))
     rejected = Rejected(Reason.MODEL_DISABLED, f"{prepared.model_name} is switched off")
-    return replace(opened, prepared=replace(prepared, model_name="", model_input=None, rejected=rejected))
+    return replace(opened, prepared=replace(prepared, model_name="", model_input=None, beside={}, rejected=rejected))
 
 
 def _where(error: Exception) -> str:

@@ -114,7 +114,7 @@ class WorkerSettings(Section):
 
     processes: int = Field(1, ge=1, le=64, description="Worker processes of triage up and triage work.")
     decode_processes: int = Field(0, ge=0, description="Child processes that decode, per worker; 0 is one per core.")
-    batch_size: int = Field(16, ge=1, le=256, description="Images that are scored at once at most.")
+    batch_size: int = Field(16, ge=1, le=256, description="Objects that are taken from the queue at once at most.")
     threads: int = Field(0, ge=0, description="Threads of ONNX Runtime in one worker; 0 is one per core.")
     provider: Literal["cpu", "cuda"] = Field(
         "cpu", description="Where ONNX Runtime computes; cuda fails at start if CUDA is not the first provider."
@@ -136,7 +136,7 @@ class ModelSettings(Section):
 
     path: Path = Field(Path("models"), description="Folder of the model folders.")
     names: tuple[str, ...] = Field((), description="Model folders to load; empty loads all of them.")
-    shadow: tuple[str, ...] = Field((), description="Models that score and record, and change nothing.")
+    shadow: tuple[str, ...] = Field((), description="Models that score beside those in service, and change nothing.")
     operating_point: float = Field(0.5, gt=0, lt=1, description="Probability from which an image is ABNORMAL.")
     adult_when_age_unknown: bool = Field(
         False, description="Let the adult model score patients of unknown age; otherwise they are not assessed."

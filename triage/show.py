@@ -27,6 +27,7 @@ from triage.worklist import Worklist
 
 if TYPE_CHECKING:
     from triage.settings import ModelSettings
+    from triage.shadow import Comparison
 
 _STYLES = {Tag.ABNORMAL: "bold red", Tag.NORMAL: "green", Tag.NOT_ASSESSED: "yellow"}
 _WIDE = 200  # nothing is cut or folded: a terminal wraps by itself, and a UID that is copied from it stays whole
@@ -188,6 +189,21 @@ def _state(name: str, models: ModelSettings, disabled: frozenset[str], *, demo: 
     if demo and not models.allow_demo:
         return "demonstration, not used (models.allow_demo)"
     return "in shadow" if name in models.shadow else "in service"
+
+
+def show_shadow(comparisons: Sequence[Comparison]) -> None:
+    """Print how often the models in shadow gave another tag than those in service."""
+    table = Table(box=None, pad_edge=False)
+    shown = {Tag.ABNORMAL: "abnormal", Tag.NORMAL: "normal", Tag.NOT_ASSESSED: "not assessed"}
+    table.add_column("in service")
+    table.add_column("in shadow")
+    for heading in ("images", "same tag", *(f"{shown[a]} → {shown[b]}" for a in shown for b in shown if a != b)):
+        table.add_column(heading, justify="right")
+    for each in comparisons:
+        changes = (str(each.counts.get((a, b), 0)) for a in shown for b in shown if a != b)
+        same = f"{each.agreed} ({each.agreed / each.images:.1%})"
+        table.add_row(each.model, each.shadow, str(each.images), same, *changes)
+    console_for_people().print(table if comparisons else "no image was scored by a model in shadow beside another one")
 
 
 def is_ready(url: str) -> tuple[bool, str]:

@@ -21,6 +21,7 @@ The only module that renames and fsyncs. Layout, version 1:
     control/disabled-channels/<name>
     control/destinations/<name>.json               why nothing is sent there now, and when it is tried again
     locks/                                         one file per live worker, held by flock
+    validation/                                    a spool apart, see triage/validation/namespace.py
 """
 
 from __future__ import annotations

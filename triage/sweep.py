@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -15,10 +15,10 @@ from typing import Any
 from triage.decision import TriageDecision
 from triage.metrics import Metrics
 from triage.outbox import Outbox
-from triage.queueing import ScoreQueue, job_id
+from triage.queueing import Queued, ScoreQueue, Work, job_id
 from triage.reading import restore
 from triage.records import decision_from
-from triage.spool import ReceivedInstance, Spool
+from triage.spool import Spool
 from triage.worklist import Worklist
 
 logger = logging.getLogger(__name__)
@@ -39,12 +39,29 @@ class Swept:
 
 
 def sweep(
-    spool: Spool, jobs: ScoreQueue, index: Worklist, metrics: Metrics, *, retention_days: float, now: float
+    spool: Spool,
+    jobs: ScoreQueue,
+    index: Worklist,
+    metrics: Metrics,
+    *,
+    retention_days: float,
+    now: float,
+    beside: Mapping[str, Spool] | None = None,
 ) -> Swept:
-    """Reconcile once. Raises RedisError if Redis does not answer; nothing is half-done then."""
+    """Reconcile once. Raises RedisError if Redis does not answer; nothing is half-done then.
+
+    What waits in spools ``beside`` the patients' is queued too, by their names, and counted nowhere.
+    """
     started = time.perf_counter()
     rebuilt = rebuild(spool, index, metrics)
-    requeued = requeue_lost(spool, jobs, metrics)
+    jobs.tidy()
+    lost = list(_lost(spool, jobs, "", spool))
+    for why in lost:
+        metrics.sweep_requeued.labels(why).inc()
+    requeued = len(lost)
+    for place, other in (beside or {}).items():
+        for _ in _lost(other, jobs, place, spool):
+            logger.info("sweep: an object in %s is queued again", place)
     removed = remove_old(spool, index, retention_days, now) if retention_days else 0
     spool.remove_old_parts(now - _OLD_PART_S)
     spool.remove_old_locks(now - _OLD_LOCK_S)
@@ -55,34 +72,31 @@ def sweep(
     return Swept(requeued, rebuilt, removed)
 
 
-def requeue_lost(spool: Spool, jobs: ScoreQueue, metrics: Metrics) -> int:
-    """Queue what lies in the inbox and has no job, or one whose worker is dead."""
-    jobs.tidy()
-    waiting = list(spool.waiting())
+def _lost(spool: Spool, jobs: ScoreQueue, place: str, workers: Spool) -> Iterator[str]:
+    """Queue what lies in the inbox and has no job, or one whose worker is dead; say why of each.
+
+    The locks of workers are in the spool ``workers``.
+    """
+    waiting = [Work(place, instance) for instance in spool.waiting()]
     if not waiting:
-        return 0
+        return
     really_queued = jobs.waiting_ids()
     alive: dict[str, bool] = {}
-    count = 0
     for start in range(0, len(waiting), _AT_ONCE):
         some = waiting[start : start + _AT_ONCE]
-        for instance, (status, worker) in zip(some, jobs.states(some), strict=True):
-            why = _why_lost(instance, status, worker, really_queued, lambda name: _alive(spool, alive, name))
-            if why and spool.inbox_path(instance).exists():
-                if why == "dead_worker" and spool.worker_died(worker):
-                    jobs.count_death(instance)
-                jobs.again(instance)
-                metrics.sweep_requeued.labels(why).inc()
-                count += 1
-    return count
+        for work, (status, worker) in zip(some, jobs.states(some), strict=True):
+            why = _why_lost(work, status, worker, really_queued, lambda name: _alive(workers, alive, name))
+            if why and spool.inbox_path(work.instance).exists():
+                if why == "dead_worker" and workers.worker_died(worker):
+                    jobs.count_death(work)
+                jobs.again(work)
+                yield why
 
 
-def _why_lost(
-    instance: ReceivedInstance, status: str, worker: str, really_queued: set[str], alive: Callable[[str], bool]
-) -> str:
+def _why_lost(work: Queued, status: str, worker: str, really_queued: set[str], alive: Callable[[str], bool]) -> str:
     if status == "started" and worker:
         return "" if alive(worker) else "dead_worker"
-    return "" if status == "queued" and job_id(instance) in really_queued else "lost_job"
+    return "" if status == "queued" and job_id(work) in really_queued else "lost_job"
 
 
 def _alive(spool: Spool, known: dict[str, bool], worker: str) -> bool:

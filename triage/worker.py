@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from uuid import uuid4
 
@@ -20,10 +20,10 @@ from rq.worker import WorkerStatus
 
 from triage.decoding import Decoding
 from triage.metrics import Metrics
-from triage.queueing import FUNCTIONS, QUEUE, ScoreJob, ScoreQueue
+from triage.queueing import FUNCTIONS, QUEUE, ScoreJob, ScoreQueue, Work
 from triage.scoring import Failed, Opened, Scorer
 from triage.signals import StopSignal
-from triage.spool import ReceivedInstance, Spool
+from triage.spool import Spool
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ _PAUSE_S = 1.0
 _WORKER_TTL_S = 45
 """For rq: an idle worker asks again every 30 s, and a Redis that is silent for 40 s counts as lost."""
 
-Taken = list[tuple[Job, ReceivedInstance]]
-Started = list[tuple[ReceivedInstance, Decoding[Opened]]]
+Taken = list[tuple[Job, Work]]
+Started = list[tuple[Work, Decoding[Opened]]]
 
 
 class BatchWorker(SimpleWorker):
@@ -56,6 +56,7 @@ class BatchWorker(SimpleWorker):
         tries: int,
         metrics: Metrics,
         stop: StopSignal,
+        beside: Mapping[str, Scorer] | None = None,
     ) -> None:
         queue = Queue(QUEUE, connection=client, serializer=JSONSerializer, job_class=ScoreJob)
         super().__init__(
@@ -68,7 +69,7 @@ class BatchWorker(SimpleWorker):
         )
         self._score_queue = queue
         self._jobs = ScoreQueue(client)
-        self._scorer = scorer
+        self._scorers = {"": scorer, **(beside or {})}
         self._batch_size = batch_size
         self._tries = tries
         self._metrics = metrics
@@ -158,16 +159,16 @@ class BatchWorker(SimpleWorker):
 
     def _start(self, jobs: Sequence[Job]) -> Started:
         """Begin with ``jobs``, but for those that were in work when a worker died: each of them comes later, alone."""
-        taken = [(job, instance) for job in jobs if (instance := self._instance_of(job)) is not None]
-        deaths = self._jobs.deaths([instance for _, instance in taken])
+        taken = [(job, work) for job in jobs if (work := self._work_of(job)) is not None]
+        deaths = self._jobs.deaths([work for _, work in taken])
         fresh: Taken = []
-        for (job, instance), count in zip(taken, deaths, strict=True):
+        for (job, work), count in zip(taken, deaths, strict=True):
             if count >= DEATHS_AT_MOST:
-                self._bury(Failed(instance, "every worker that had it in work died"), count)
+                self._bury(work, "every worker that had it in work died", count)
             elif count:
-                self._suspects.append((job, instance))
+                self._suspects.append((job, work))
             else:
-                fresh.append((job, instance))
+                fresh.append((job, work))
         return self._begin(fresh)
 
     def _begin(self, taken: Taken) -> Started:
@@ -176,13 +177,15 @@ class BatchWorker(SimpleWorker):
         for job, _ in taken:
             pipeline.hset(job.key, mapping={"status": JobStatus.STARTED.value, "worker_name": self.name})
         pipeline.execute()
-        instances = [instance for _, instance in taken]
-        started = self._scorer.start(instances)
-        begun = {instance for instance, _ in started}
-        self._jobs.end([instance for instance in instances if instance not in begun])
+        started: Started = []
+        for place, scorer in self._scorers.items():
+            own = [work.instance for _, work in taken if work.place == place]
+            started += [(Work(place, instance), decoding) for instance, decoding in scorer.start(own)]
+        begun = {work for work, _ in started}
+        self._jobs.end([work for _, work in taken if work not in begun])
         return started
 
-    def _instance_of(self, job: Job) -> ReceivedInstance | None:
+    def _work_of(self, job: Job) -> Work | None:
         """The object that a job names. A job of anything else is refused: nothing that it names is imported."""
         try:
             callbacks = (job._success_callback_name, job._failure_callback_name, job._stopped_callback_name)
@@ -190,7 +193,10 @@ class BatchWorker(SimpleWorker):
                 raise ValueError(f"{str(job.func_name)[:200]!r} is not on the closed list of job functions")
             if any(callbacks) or job.webhooks:
                 raise ValueError("a job of ours has no callbacks")
-            return ReceivedInstance.from_key(job.args[0])
+            work = Work.from_key(job.args[0])
+            if work.place not in self._scorers:
+                raise ValueError(f"nothing is scored in {work.place[:80]!r} here")
+            return work
         except Exception as error:  # the edge: whatever somebody wrote into the queue
             why = f"{type(error).__name__}: {error}"
             logger.error("refused job %s: %s", job.id, why)
@@ -199,20 +205,27 @@ class BatchWorker(SimpleWorker):
             return None
 
     def _finish(self, started: Started) -> None:
-        failed = {each.instance: each for each in self._scorer.finish(started)}
-        self._jobs.end([instance for instance, _ in started if instance not in failed])
-        for each in failed.values():
-            count = self._jobs.count_failure(each.instance)
-            logger.error("%s failed, attempt %d of %d: %s", each.instance.key, count, self._tries, each.error)
-            if count < self._tries:
-                self._metrics.retries.inc()
-                self._jobs.again(each.instance)
-            else:
-                self._bury(each, count)
+        for place, scorer in self._scorers.items():
+            own = [(work.instance, decoding) for work, decoding in started if work.place == place]
+            if own:
+                failed = {Work(place, each.instance): each for each in scorer.finish(own)}
+                self._jobs.end([work for work, _ in started if work.place == place and work not in failed])
+                for work, each in failed.items():
+                    self._again(work, each)
 
-    def _bury(self, failed: Failed, tries: int) -> None:
-        self._scorer.give_up(failed.instance, failed.error, tries)
-        self._jobs.end([failed.instance])
+    def _again(self, work: Work, failed: Failed) -> None:
+        count = self._jobs.count_failure(work)
+        logger.error("%s failed, attempt %d of %d: %s", work.key, count, self._tries, failed.error)
+        if count >= self._tries:
+            self._bury(work, failed.error, count)
+            return
+        if not work.place:
+            self._metrics.retries.inc()
+        self._jobs.again(work)
+
+    def _bury(self, work: Work, error: str, tries: int) -> None:
+        self._scorers[work.place].give_up(work.instance, error, tries)
+        self._jobs.end([work])
 
 
 def _stop_waiting() -> None:
@@ -234,14 +247,18 @@ def run(
     batch_size: int,
     tries: int,
     metrics: Metrics,
+    beside: Mapping[str, Scorer] | None = None,
 ) -> None:
-    """Work until ``stop`` is received. After trouble with Redis or the disk the loop begins anew, the models loaded."""
+    """Work until ``stop`` is received. After trouble with Redis or the disk the loop begins anew, the models loaded.
+
+    ``beside`` scores what lies in spools beside the patients', by their name in the queue.
+    """
     while not stop.received:
         name = worker_name()
         try:
             with spool.worker_lock(name), connect() as client:
                 sweep()  # what a dead worker left is taken up before anything new
-                worker = BatchWorker(name, client, scorer, batch_size, tries, metrics, stop)
+                worker = BatchWorker(name, client, scorer, batch_size, tries, metrics, stop, beside)
                 worker.work(logging_level="WARNING")
         except RedisError as error:
             logger.error("Redis: %s; trying again", error)

@@ -44,3 +44,15 @@ def choose(cards: Mapping[str, ModelCard], age_years: float | None, policy: Regi
     if not enabled:
         return Rejected(Reason.MODEL_DISABLED, f"{fitting[0].name} is switched off")
     return min(enabled, key=lambda card: (card.name in policy.shadow, card.name))
+
+
+def beside(
+    cards: Mapping[str, ModelCard], age_years: float | None, policy: RegistryPolicy, chosen: ModelCard
+) -> list[ModelCard]:
+    """The models in shadow that score the same patient beside the ``chosen`` one, by name."""
+    age = ADULT_FROM_YEARS if age_years is None else age_years
+    return [
+        card
+        for name, card in sorted(usable(cards, policy).items())
+        if name in policy.shadow - policy.disabled and card != chosen and card.covers_age(age)
+    ]

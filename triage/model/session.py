@@ -1,4 +1,4 @@
-"""A model loaded on ONNX Runtime: batches of inputs in, probabilities and distances out."""
+"""A model loaded on ONNX Runtime: inputs in, probabilities and distances out; an input's scores are always the same."""
 
 from __future__ import annotations
 
@@ -15,10 +15,18 @@ from triage.errors import StartError
 from triage.model.card import WEIGHTS, ModelCard
 
 FloatArray = npt.NDArray[np.float32]
-BATCH_SIZES = (1, 4, 16)
-"""Sizes that are run; a batch is padded to the next one, so that every shape is warm and its kernels chosen."""
+AT_ONCE = 16
+"""Images that are worth having together: what callers collect before they score."""
 
-_PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
+IMAGES_IN_A_RUN = {"CPUExecutionProvider": 1, "CUDAExecutionProvider": AT_ONCE}
+"""One shape for each provider: kernels are chosen by shape and add in another order, and what an image scores must not
+depend on how many came with it (docs/adr/0017)."""
+
+_Provider = tuple[str, dict[str, str]]
+_CPU: _Provider = ("CPUExecutionProvider", {})
+# Convolutions are chosen by rule and not by a race that each process runs anew; products are not rounded to 10 bits.
+_CUDA: _Provider = ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"})
+_PROVIDERS: dict[str, list[_Provider]] = {"cpu": [_CPU], "cuda": [_CUDA, _CPU]}
 
 
 class ProviderError(StartError):
@@ -44,28 +52,28 @@ class Session:
         self._size = card.preprocessing.size
         self._session = _open(folder / WEIGHTS, provider, threads)
         self.provider: str = self._session.get_providers()[0]
-        if self.provider != _PROVIDERS[provider][0]:
+        if self.provider != _PROVIDERS[provider][0][0]:
             raise ProviderError(
                 f"worker.provider is {provider}, but {card.name} would run on {self.provider}: install onnxruntime-gpu "
                 "with its CUDA libraries (pip install 'cxr-triage[gpu]') and a driver that fits, or set provider = cpu"
             )
+        self._at_once = IMAGES_IN_A_RUN[self.provider]
+        self._at_once = IMAGES_IN_A_RUN[self.provider]
 
     def score(self, batch: FloatArray) -> Scores:
-        """Score inputs of shape (n, 1, size, size), n at least 1, in pieces of at most 16."""
+        """Score inputs of shape (n, 1, size, size), n at least 1. An input's scores are its own, to the last bit."""
         if batch.ndim != 4 or batch.shape[1:] != (1, self._size, self._size):
             raise ValueError(f"{self.card.name} takes (n, 1, {self._size}, {self._size}), not {batch.shape}")
-        largest = BATCH_SIZES[-1]
-        pieces = [self._run(batch[start : start + largest]) for start in range(0, len(batch), largest)]
+        pieces = [self._run(batch[start : start + self._at_once]) for start in range(0, len(batch), self._at_once)]
         return Scores(*(np.concatenate(outputs) for outputs in zip(*pieces, strict=True)))
 
     def warm(self) -> None:
-        """Run every batch size once, so that the first study does not wait."""
-        for size in BATCH_SIZES:
-            self.score(np.zeros((size, 1, self._size, self._size), dtype=np.float32))
+        """Run once, so that the first study does not wait."""
+        self.score(np.zeros((1, 1, self._size, self._size), dtype=np.float32))
 
     def _run(self, piece: FloatArray) -> tuple[FloatArray, FloatArray]:
         count = len(piece)
-        padded = np.zeros((next(s for s in BATCH_SIZES if s >= count), *piece.shape[1:]), dtype=np.float32)
+        padded = np.zeros((self._at_once, *piece.shape[1:]), dtype=np.float32)
         padded[:count] = piece
         probability, distance = self._session.run(["probability", "distance"], {"image": padded})
         return probability[:count], distance[:count]

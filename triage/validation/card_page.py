@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from triage.model.card import Interval, ModelCard
+from triage.validation.measures import main_bounds
 from triage.validation.predictions import PredictionsError
 
 UNKNOWN = "**not known**"
@@ -192,7 +193,11 @@ def _validated(validations: Sequence[Mapping[str, Any]]) -> list[str]:
             before = " | ".join(_measured(each) for each in cells)
             after = " | ".join(_measured(figures[name]) for name in ("sensitivity", "specificity"))
             rows.append(f"| {_cohort(metrics)} | {image['n']} | {before} | {point['threshold']:g} | {after} |")
-    return [*rows, "", "Unassessed images count as wrong. Interval: patient-clustered bootstrap, 95 %."]
+    return [
+        *rows,
+        "",
+        "Unassessed images count as wrong. Interval: patient-clustered bootstrap, 95 %; exact where nothing varies.",
+    ]
 
 
 def _groups(validations: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -238,8 +243,8 @@ def _cohort(metrics: Mapping[str, Any]) -> str:
 def _measured(figure: Mapping[str, Any]) -> str:
     if figure["value"] is None:
         return "–"
-    low, high = figure["intervals"].get("bootstrap", (None, None))
-    return f"{figure['value']:.3f}" + (f" ({low:.3f} to {high:.3f})" if low is not None and high is not None else "")
+    bounds = main_bounds(figure)
+    return f"{figure['value']:.3f}" + (f" ({bounds[0]:.3f} to {bounds[1]:.3f})" if bounds else "")
 
 
 def _interval(figure: Interval | None) -> str:

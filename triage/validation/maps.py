@@ -14,7 +14,6 @@ import onnxruntime
 
 from triage.assess import Policy, prepare
 from triage.model.card import WEIGHTS, ModelCard
-from triage.model.session import BATCH_SIZES
 from triage.radiograph.types import FloatImage
 from triage.validation.cohort import Member
 from triage.validation.predictions import PredictionsError
@@ -53,7 +52,6 @@ class Maps:
         return grey, self._map(found.model_input) if self.there else None
 
     def _map(self, model_input: FloatImage) -> Map:
-        assert BATCH_SIZES[0] == 1
         (found,) = self._session.run([OUTPUT], {"image": model_input[np.newaxis]})
         return np.asarray(found, dtype=np.float32).reshape(found.shape[-2:])
 

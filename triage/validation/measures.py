@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
@@ -23,15 +24,18 @@ from triage.validation.statistics import (
 
 METHODS = {
     "bootstrap": "95 %, patient-clustered bootstrap, percentile, seeded; covers the drawing of patients, neither the "
-    "repetition of training nor the choice of the hospital. The main interval.",
+    "repetition of training nor the choice of the hospital. The main interval; where it knows no spread (all right, "
+    "or none), the exact one stands in its place.",
     "delong": "95 %, DeLong et al. 1988 on the logit scale; covers the drawing of images, taken as independent.",
     "exact": "95 %, exact binomial (Clopper-Pearson); covers the drawing of images, taken as independent. Of PPV and "
     "NPV at the site's prevalence: from the exact bounds of sensitivity and specificity at 97.5 % each.",
     "pairs": "95 %, exact binomial over disjoint pairs of a positive and a negative patient; for an AUC of 1 or 0, of "
-    "which the other methods know no spread.",
+    "which the other methods know no spread, and where a class has fewer than five patients, too few to know it by.",
     "folds": "mean and standard deviation over folds, as the paper has it; covers neither the drawing of patients nor "
     "anything beyond these folds.",
 }
+FEW_PATIENTS = 5
+"""Of a class: with fewer, drawing them anew says next to nothing of how others would score."""
 PROPORTIONS = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
 
 
@@ -63,6 +67,15 @@ class Figure:
         return {"value": number(self.value), "n": self.n, "intervals": intervals}
 
 
+def main_bounds(figure: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Of a figure's record the interval to show: the bootstrap's, or that which stands in for it; None without one."""
+    intervals = {name: bounds for name, bounds in figure["intervals"].items() if None not in bounds}
+    found = intervals.get("pairs") or intervals.get("bootstrap")
+    if found and found[0] == found[1]:
+        found = intervals.get("exact", found)
+    return (found[0], found[1]) if found else None
+
+
 def number(value: float) -> float | None:
     """NaN and infinity have no JSON."""
     return float(value) if np.isfinite(value) else None
@@ -78,9 +91,10 @@ def auc_figure(scored: Scored, resampling: Callable[[Scored], Resampling]) -> Fi
     if min(int(scored.positive.sum()), int((~scored.positive).sum())) > 1:
         intervals["delong"] = delong(scored.labels, scored.scores).interval()
     value = auc(scored.labels, scored.scores)
-    if value in (0.0, 1.0):
-        pairs = _disjoint_pairs(scored)
-        intervals["pairs"] = exact_interval(pairs if value else 0, pairs)
+    pairs = _disjoint_pairs(scored)
+    if value in (0.0, 1.0) or pairs < FEW_PATIENTS:
+        right = value * pairs  # where it is no whole number, the bound of the next one on either side
+        intervals["pairs"] = (exact_interval(floor(right), pairs)[0], exact_interval(ceil(right), pairs)[1])
     return Figure(value, len(scored), intervals)
 
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from triage.decision import Tag
 from triage.errors import StartError
 from triage.radiograph.decode import is_picture
+from triage.radiograph.types import View
 from triage.reasons import Reason
 from triage.send import Destination, Outcome, send
 from triage.spool import Spool
@@ -19,15 +21,10 @@ from triage.validation.cohort import Member
 from triage.validation.namespace import forget
 from triage.validation.predictions import Prediction, Scorer, Scoring, prediction
 
-AGREEMENT = 1e-5
-"""Probabilities of one image in batches of different sizes differ by less (DESIGN: one preprocessing)."""
-
 _AT_ONCE = 64
 _PATIENCE_S = 120.0
 _LOCK = "validation-command"
 _CANNOT_UNDERSTAND = 0xC0
-_UNREADABLE = {"tag": "NOT_ASSESSED", "probability": None, "reasons": [Reason.UNDECODABLE], "view": "UNKNOWN"}
-"""Of a file that cannot be sent, or that the listener cannot understand."""
 
 
 class ServiceError(StartError):
@@ -49,8 +46,10 @@ def alone(service: Service) -> Iterator[None]:
     try:
         with service.namespace.worker_lock(_LOCK):
             forget(service.namespace, math.inf)
-            yield
-            forget(service.namespace, math.inf)
+            try:
+                yield
+            finally:
+                forget(service.namespace, math.inf)
     except BlockingIOError as error:
         raise ServiceError("another triage validate --dicom is running on this service") from error
 
@@ -59,9 +58,7 @@ def check_sendable(members: Sequence[Member]) -> None:
     """ServiceError for pictures whose row does not say what a DICOM object has to: PA or AP, and the age."""
     for member in members:
         row = member.row
-        with row.image.open("rb") as file:
-            picture = is_picture(file.read(132))
-        if picture and (row.view not in ("PA", "AP") or row.age is None):
+        if _is_a_picture(member) and (row.view not in ("PA", "AP") or row.age is None):
             raise ServiceError(
                 f"line {row.line}: a picture has no tags, and its row does not say view (PA or AP) and age: the "
                 "service would not assess it, whatever the model; validate such a cohort without --dicom"
@@ -79,11 +76,11 @@ def through(service: Service) -> Scorer:
 
 
 def disagreements(first: Sequence[Prediction], second: Sequence[Prediction]) -> list[dict[str, Any]]:
-    """Images on which two ways differ in tag, reasons, or probability by more than 1e-5."""
+    """Images on which two ways differ in anything that is said of them: exactly, for a score is always the same."""
     return [
         {"image": one.image, "ways": [_told(one), _told(two)]}
         for one, two in zip(first, second, strict=True)
-        if (one.tag, one.reasons) != (two.tag, two.reasons) or not _close(one.probability, two.probability)
+        if _told(one) != _told(two)
     ]
 
 
@@ -92,11 +89,22 @@ def _chunk(service: Service, members: Sequence[Member], scoring: Scoring) -> Ite
     _check_uids(members, sent)
     for member in members:
         outcome = sent[member.name]
-        record = _UNREADABLE if outcome.error else _assessed(service, outcome)
+        record = _unreadable(member) if outcome.error else _assessed(service, outcome)
         yield _prediction(member, record, outcome, scoring)
     for uid in {outcome.study_instance_uid for outcome in sent.values() if not outcome.error}:
         _wait(service, lambda uid=uid: not _waits(service.namespace, uid))  # type: ignore[misc]
         service.namespace.remove_study(uid)
+
+
+def _unreadable(member: Member) -> Mapping[str, Any]:
+    """Of a file that cannot be sent, or that the listener cannot understand: what its row says stands."""
+    known = {"view": member.row.view if _is_a_picture(member) else View.UNKNOWN, "age_years": member.row.age}
+    return {"tag": Tag.NOT_ASSESSED, "probability": None, "reasons": [Reason.UNDECODABLE], **known}
+
+
+def _is_a_picture(member: Member) -> bool:
+    with member.row.image.open("rb") as file:
+        return is_picture(file.read(132))
 
 
 def _check_uids(members: Sequence[Member], sent: Mapping[str, Outcome]) -> None:
@@ -167,15 +175,16 @@ def _prediction(member: Member, record: Mapping[str, Any], outcome: Outcome, sco
             ours = f"{scoring.card.model_id} as it is in the folder given"
             raise ServiceError(f"the service scores such patients with {record['model_id']}, and not with {ours}")
         refusal = Reason.AGE_NOT_COVERED  # another model is for this patient
-    told = {"distance": None, **record, "study_instance_uid": outcome.study_instance_uid}
+    known = not (outcome.error or _is_a_picture(member))  # a picture is of no study: that of its wrapping says nothing
+    told = {"distance": None, **record, "study_instance_uid": outcome.study_instance_uid if known else ""}
     return prediction(member, scoring, told, view=str(record["view"]), age=age, refusal=refusal)
 
 
-def _close(first: float | None, second: float | None) -> bool:
-    if first is None or second is None:
-        return first is second
-    return abs(first - second) <= AGREEMENT
-
-
 def _told(each: Prediction) -> dict[str, Any]:
-    return {"tag": each.tag, "probability": each.probability, "reasons": list(each.reasons)}
+    return {
+        "tag": each.tag,
+        "probability": each.probability,
+        "distance": each.distance,
+        "reasons": list(each.reasons),
+        "view": each.view,
+    }

@@ -13,9 +13,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from triage.validation.measures import main_bounds
+
 matplotlib.use("Agg")
 
 ILL, WELL, LINE, GREY = "#c8553d", "#3d7ea6", "#1b3a4b", "#8a8f94"
+_OTHERS = (WELL, "#7a9e3f", "#8d5a97", "#b98a2f", "#4c8c8a", "#a34a6b")
 _STYLE: Any = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -36,10 +39,12 @@ def roc(metrics: Mapping[str, Any]) -> str:
 
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
-        axes.plot(*_rates(metrics["roc"]), color=LINE, linewidth=1.6, label="model, images assessed")
+        name = _with_auc(metrics["model"]["name"], metrics["image"]["auc"]["assessed"])
+        axes.plot(*_rates(metrics["roc"]), color=LINE, linewidth=1.6, label=name)
         others = [each for each in metrics["versus"] if each.get("roc")]
-        for other, style in zip(others, cycle(("--", "-.", (0, (1, 1)))), strict=False):
-            axes.plot(*_rates(other["roc"]), color=WELL, linewidth=1, linestyle=style, label=other["name"])
+        for other, style, colour in zip(others, cycle(("--", "-.", (0, (1, 1)))), cycle(_OTHERS), strict=False):
+            name = _with_auc(other["name"], other["auc_alone"])
+            axes.plot(*_rates(other["roc"]), color=colour, linewidth=1.1, linestyle=style, label=name)
         for point, mark in zip(metrics["image"]["points"], "osD^v", strict=False):
             figures = point["assessed"]["figures"]
             x, y = figures["specificity"]["value"], figures["sensitivity"]["value"]
@@ -51,9 +56,79 @@ def roc(metrics: Mapping[str, Any]) -> str:
             if x is not None and y is not None:
                 axes.plot(1 - x, y, mark, color=WELL, markersize=7, label=reader["name"], clip_on=False)
         _labelled(axes, "1 - specificity", "sensitivity", square=True)
-        axes.legend(loc="lower right", fontsize=8)
+        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.14), fontsize=8)
 
-    return _svg(draw, 3.9, 3.9) if metrics["roc"] else ""
+    entries = 1 + len(metrics["versus"]) + len(metrics["image"]["points"]) + len(metrics["readers"])
+    return _svg(draw, 4.2, 4.2 + 0.17 * entries) if metrics["roc"] else ""
+
+
+def _with_auc(name: str, figure: Mapping[str, Any]) -> str:
+    bounds = main_bounds(figure)
+    return f"{name}: AUC {figure['value']:.3f}" + (f" ({bounds[0]:.3f} to {bounds[1]:.3f})" if bounds else "")
+
+
+def designs(metrics: Mapping[str, Any]) -> str:
+    """AUC by architecture and image size (the paper's Fig. 2a, with intervals instead of the folds' deviations)."""
+    own = {**metrics["model"], "auc_alone": metrics["image"]["auc"]["assessed"]}
+    known = [
+        each
+        for each in (own, *metrics["versus"])
+        if each.get("architecture") and each.get("size") and each.get("auc_alone", {}).get("value") is not None
+    ]
+    architectures = sorted({each["architecture"] for each in known})
+    sizes = sorted({each["size"] for each in known})
+
+    def draw(axes: Axes) -> None:
+        for number, (size, colour) in enumerate(zip(sizes, cycle((LINE, *_OTHERS)), strict=False)):
+            shift = (number - (len(sizes) - 1) / 2) * 0.5 / len(sizes)
+            for each in (one for one in known if one["size"] == size):
+                place, figure = architectures.index(each["architecture"]) + shift, each["auc_alone"]
+                low, high = main_bounds(figure) or (figure["value"], figure["value"])
+                axes.errorbar(
+                    place,
+                    figure["value"],
+                    [[figure["value"] - low], [high - figure["value"]]],
+                    fmt="o",
+                    color=colour,
+                    capsize=3,
+                    label=f"{size} px" if f"{size} px" not in axes.get_legend_handles_labels()[1] else None,
+                )
+        axes.set_xticks(range(len(architectures)), architectures)
+        axes.set_xlim(-0.6, len(architectures) - 0.4)
+        axes.set_ylabel("AUC")
+        axes.legend(title="image size", loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
+
+    return _svg(draw, min(3.2 + 1.1 * len(architectures), 7.5), 3.0) if len(known) > 1 else ""
+
+
+def readers(metrics: Mapping[str, Any]) -> str:
+    """True and false positive rates of the readers and of the model at its points (the paper's Fig. 2b)."""
+    rows = [(f"{metrics['model']['name']} at {each['name']}", each["assessed"]["figures"]) for each in _points(metrics)]
+    rows += [(each["name"], each) for each in metrics["readers"]]
+
+    def draw(axes: Axes) -> None:
+        for position, (_, figures) in enumerate(reversed(rows)):
+            for name, colour, turned in (("sensitivity", LINE, False), ("specificity", ILL, True)):
+                value, bounds = figures[name]["value"], main_bounds(figures[name])
+                if value is None or bounds is None:
+                    continue
+                low, high = (1 - bounds[1], 1 - bounds[0]) if turned else bounds
+                height = position + (-0.12 if turned else 0.12)
+                axes.plot([low, high], [height, height], color=colour, linewidth=1.4)
+                axes.plot(1 - value if turned else value, height, "o", color=colour, markersize=4)
+        axes.plot([], [], "o-", color=LINE, markersize=4, label="true positive rate (sensitivity)")
+        axes.plot([], [], "o-", color=ILL, markersize=4, label="false positive rate (1 - specificity)")
+        axes.set_yticks(range(len(rows)), [name for name, _ in reversed(rows)])
+        axes.set_xlim(-0.01, 1.01)
+        axes.set_xlabel("share of the images of the class")
+        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.3 / (0.3 + 0.12 * len(rows))), fontsize=8)
+
+    return _svg(draw, 6.4, 1.5 + 0.3 * len(rows)) if metrics["readers"] else ""
+
+
+def _points(metrics: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    points: Sequence[Mapping[str, Any]] = metrics["image"]["points"]
+    return points
 
 
 def _rates(curve: Sequence[Mapping[str, float]]) -> tuple[list[float], list[float]]:
@@ -75,7 +150,7 @@ def histogram(metrics: Mapping[str, Any]) -> str:
         axes.set_xlim(0, 1)
         axes.set_xlabel("probability (dashed: operating points)")
         axes.set_ylabel("images")
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
 
     return _svg(draw, 4.4, 3.0)
 
@@ -129,7 +204,7 @@ def forest(metrics: Mapping[str, Any]) -> str:
 
 
 def models(metrics: Mapping[str, Any]) -> str:
-    """AUC of this model and of those it is compared with (the paper's Fig. 2a, intervals instead of folds)."""
+    """Differences of AUC between this model and those it is compared with."""
     rows = [
         (each["name"], {"value": each["auc"]["difference"], "intervals": each["auc"]["intervals"]})
         for each in metrics["versus"]
@@ -147,7 +222,7 @@ def confusion(table: Mapping[str, int]) -> str:
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.3)
         for (row, column), count in np.ndenumerate(cells):
             text = f"{int(count)}\n{shares[row, column]:.1%}"
-            axes.text(column, row, text, ha="center", va="center", color=LINE)
+            axes.text(column, row, text, ha="center", va="center", color="white" if shares[row, column] > 0.6 else LINE)
         axes.set_xticks([0, 1], ["not raised", "raised"])
         axes.set_yticks([0, 1], ["negative", "positive"])
         axes.spines[:].set_visible(False)
@@ -159,11 +234,11 @@ def confusion(table: Mapping[str, int]) -> str:
 def _intervals(rows: Sequence[tuple[str, Mapping[str, Any]]], label: str, *, zero: bool = False) -> str:
     def draw(axes: Axes) -> None:
         for position, (_, figure) in enumerate(reversed(rows)):
-            low, high = figure["intervals"].get("pairs") or figure["intervals"].get("bootstrap", (None, None))
-            if low is not None and high is not None:
-                axes.plot([low, high], [position, position], color=LINE, linewidth=1.4)
+            if bounds := main_bounds(figure):
+                axes.plot(bounds, [position, position], color=LINE, linewidth=1.4)
             axes.plot(figure["value"], position, "o", color=ILL, markersize=4)
         axes.set_yticks(range(len(rows)), [name for name, _ in reversed(rows)])
+        axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.axvline(0 if zero else rows[0][1]["value"], color=GREY, linewidth=0.8, linestyle=":")
         axes.set_xlabel(label)
 

@@ -198,7 +198,7 @@ def prediction(
         reasons=(str(refusal),) if refusal else tuple(record["reasons"]),
         view=view,
         age_years=age,
-        distance=record["distance"],
+        distance=None if refusal else record["distance"],
     )
 
 

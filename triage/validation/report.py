@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined
 from triage.validation import plots
 from triage.validation.gallery import gallery
 from triage.validation.maps import Maps
+from triage.validation.measures import main_bounds
 
 if TYPE_CHECKING:
     from triage.validation.validate import Run
@@ -56,6 +57,8 @@ def render(metrics: Mapping[str, Any], card: Mapping[str, Any], shown: Any = ())
         "decision": plots.decision(metrics),
         "forest": plots.forest(metrics),
         "models": plots.models(metrics),
+        "designs": plots.designs(metrics),
+        "readers": plots.readers(metrics),
         "confusion": [plots.confusion(each["worst_case"]["confusion"]) for each in metrics["image"]["points"]],
     }
     return environment.from_string(template).render(
@@ -74,13 +77,8 @@ def decimal(value: float | None, digits: int = 3) -> str:
 
 
 def interval(figure: Mapping[str, Any], method: str = "bootstrap", digits: int = 3) -> str:
-    """The interval of one method in brackets, empty where there is none.
-
-    A perfect AUC has no spread in the bootstrap: then the one of disjoint pairs.
-    """
-    bounds = figure["intervals"].get(method)
-    if method == "bootstrap" and bounds and bounds[0] == bounds[1]:
-        bounds = figure["intervals"].get("pairs", bounds)
+    """The interval of a method in brackets, empty where there is none; for the bootstrap what may stand in for it."""
+    bounds = main_bounds(figure) if method == "bootstrap" else figure["intervals"].get(method)
     if bounds is None or None in bounds:
         return ""
     return f"({bounds[0]:.{digits}f} to {bounds[1]:.{digits}f})"

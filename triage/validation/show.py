@@ -16,6 +16,7 @@ from triage.send import Destination
 from triage.settings import Settings
 from triage.spool import Spool, SpoolError
 from triage.validation import paper
+from triage.validation.measures import main_bounds
 from triage.validation.namespace import open_namespace
 from triage.validation.over_dicom import Service
 from triage.validation.validate import METRICS, REPORT, Request, validate
@@ -62,7 +63,7 @@ def _service(settings: Settings, request: Request) -> Service:
 def _print(metrics: Mapping[str, Any]) -> None:
     console = Console()
     image, point = metrics["image"], metrics["image"]["points"][0]
-    table = Table("per image, worst case", "value", "95 %, bootstrap", title=None)
+    table = Table("per image, worst case", "value", "95 %", title=None)
     figures = {"coverage": image["coverage"], "AUC": image["auc"]["worst_case"]}
     figures |= {f"{name} at {point['name']}": figure for name, figure in point["worst_case"]["figures"].items()}
     for name, figure in figures.items():
@@ -88,8 +89,8 @@ def _number(value: float | None) -> str:
 
 
 def _bounds(figure: Mapping[str, Any]) -> str:
-    low, high = figure["intervals"].get("bootstrap", (None, None))
-    return "" if low is None else f"{low:.4f} to {high:.4f}"
+    bounds = main_bounds(figure)
+    return f"{bounds[0]:.4f} to {bounds[1]:.4f}" if bounds else ""
 
 
 def _progress() -> Progress:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from triage.assess import Policy
-from triage.model.card import CARD, ModelCard, load_card
+from triage.model.card import ModelCard, load_card
 from triage.predict import Compute
-from triage.validation import bars, cohort, external, maps, over_dicom, paper, predictions
+from triage.validation import bars, cohort, external, maps, others, over_dicom, paper, predictions
 from triage.validation.cohort import Cohort, Overlap
 from triage.validation.measure import Draws, Options, Point, coverage_reasons, measured, over_folds, points_of
 from triage.validation.measures import METHODS
@@ -108,6 +108,7 @@ def validate(
     trained = cohort.training_patients(folder, card)
     if request.exclude_training_patients:
         opened = cohort.without(opened, trained)
+    _check_others(request, opened)
     if service:
         over_dicom.check_sendable(opened.members)
     request.out.mkdir(parents=True, exist_ok=True)
@@ -135,17 +136,32 @@ def validate(
 def _look_at_files(request: Request) -> None:
     """Raise for a file that cannot be used now, and not after an hour of scoring."""
     given = (request.scores,) if request.scores else ()
-    for path in (*given, *request.versus, *request.replicates, *request.versus_replicates):
-        load_card(path.resolve()) if (path / CARD).is_file() else external.read_scores(path)
+    for path in (*given, *request.replicates, *request.versus_replicates):
+        external.read_scores(others.scores_file(path))
+    for path in request.versus:
+        others.check(path)
+        others.design_of(path)
+    _check_names([others.name_of(path) for path in request.versus])
     for path in request.readers:
         external.read_readers(path)
     if request.boxes:
         maps.read_boxes(request.boxes)
 
 
+def _check_others(request: Request, opened: Cohort) -> None:
+    """Raise for a file of scores or calls that is of another cohort."""
+    files = [path for path in request.versus if not others.is_model(path)]
+    given = (request.scores,) if request.scores else ()
+    for path in (*given, *files, *request.replicates, *request.versus_replicates):
+        external.aligned(_read(path), opened.members, path)
+    for path in request.readers:
+        for name, calls in external.read_readers(path).items():
+            external.aligned(calls, opened.members, path.with_name(f"{path.name}, reader {name}"))
+
+
 def _predictions(request: Request, opened: Cohort, scoring: Scoring, progress: Progress) -> list[Prediction]:
     if request.scores:
-        values = external.aligned(external.read_scores(request.scores), opened.members, request.scores)
+        values = external.aligned(_read(request.scores), opened.members, request.scores)
         found = external.as_predictions(values, opened.members, scoring.policy.operating_point)
         predictions.write(found, request.out / PREDICTIONS)
         return found
@@ -198,26 +214,30 @@ def _metrics(run: Run, trained: frozenset[str] | None, compared: Mapping[str, An
 def _compared(run: Run, policy: Policy, compute: Compute, progress: Progress) -> dict[str, Any]:
     labels = [member.row.label for member in run.cohort.members]
     patients = [member.row.patient for member in run.cohort.members]
-    others = {_label(path): _other_scores(path, run, policy, compute, progress) for path in run.request.versus}
+    models = {path: _other_scores(path, run, policy, compute, progress) for path in run.request.versus}
     readers: dict[str, external.Scores] = dict(external.manifest_readers(run.cohort.members, run.cohort.manifest))
     for file in run.request.readers:
         readers |= external.read_readers(file)
     if len(readers) > 2:
         readers["majority of readers"] = external.majority(readers)
     calls = {name: external.aligned(each, run.cohort.members, Path(name)) for name, each in readers.items()}
+    beside = [
+        versus(others.name_of(path), run.scored, each, run.points, run.draws) | asdict(others.design_of(path))
+        for path, each in models.items()
+    ]
     return {
-        "versus": [versus(name, run.scored, each, run.points, run.draws) for name, each in (others | calls).items()],
+        "versus": beside + [versus(name, run.scored, each, run.points, run.draws) for name, each in calls.items()],
         "readers": [{"name": name, **reader_point(each, labels, patients, run.draws)} for name, each in calls.items()],
         "replicates": _replicates(run) if run.request.replicates else None,
     }
 
 
 def _other_scores(path: Path, run: Run, policy: Policy, compute: Compute, progress: Progress) -> list[float | None]:
-    if not (path / CARD).is_file():
-        return external.aligned(external.read_scores(path), run.cohort.members, path)
+    if not others.is_model(path):
+        return external.aligned(_read(path), run.cohort.members, path)
     folder = path.resolve()
     card = load_card(folder)
-    out = run.request.out / f"versus-{card.name}"
+    out = run.request.out / f"versus-{others.name_of(path)}"
     out.mkdir(exist_ok=True)
     members = run.cohort.members
     scoring = Scoring(folder, card, policy, compute, run.request.any_age)
@@ -233,7 +253,7 @@ def _replicates(run: Run) -> dict[str, Any]:
     def aucs(files: Sequence[Path]) -> list[float]:
         found = []
         for file in files:
-            values = external.aligned(external.read_scores(file), run.cohort.members, file)
+            values = external.aligned(_read(file), run.cohort.members, file)
             if None in values:
                 raise predictions.PredictionsError(f"{file} does not score every image of the cohort")
             found.append(auc(run.scored.labels, per_image(_with(run.images, values)).scores))
@@ -303,6 +323,7 @@ def _model(card: ModelCard, request: Request) -> dict[str, Any]:
         "demo": card.demo,
         "target": card.target.model_dump(),
         "scores_given_by": request.scores.name if request.scores else None,
+        **asdict(others.design_of(request.scores) if request.scores else others.design_in(card)),
     }
 
 
@@ -321,8 +342,14 @@ def _cohort(opened: Cohort, overlap: Overlap) -> dict[str, Any]:
     }
 
 
-def _label(path: Path) -> str:
-    return path.resolve().name if (path / CARD).is_file() else path.stem
+def _read(path: Path) -> external.Scores:
+    return external.read_scores(others.scores_file(path))
+
+
+def _check_names(names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise predictions.PredictionsError(f"--versus names {', '.join(twice)} twice: nobody could tell them apart")
 
 
 def _adding(progress: Progress, what: str, total: int) -> Callable[[int], None]:

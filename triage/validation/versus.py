@@ -40,7 +40,12 @@ def versus(name: str, scored: Scored, others: Values, points: Sequence[Point], d
             "difference_to_model": _auc_difference(both_read, first, draws),
         }
         return record
-    return {**record, "auc": _auc_difference(first, second, draws), "roc": roc_of(second)}
+    return {
+        **record,
+        "auc": _auc_difference(first, second, draws),
+        "auc_alone": auc_figure(second, draws).record(),
+        "roc": roc_of(second),
+    }
 
 
 def replicates(first: Sequence[float], second: Sequence[float]) -> dict[str, Any]:

@@ -23,11 +23,21 @@ def _of_model(metrics: Mapping[str, Any], card: ModelCard) -> Iterator[str]:
             f"The scores were read from {metrics['model']['scores_given_by']} and not made with the model file: "
             "measured is what made them (out of fold: networks that never saw the patient), not the file that ships."
         )
+    overlap = metrics["cohort"]["images_of_training_patients"]
+    if overlap and (metrics["pointing_game"] or {}).get("findings"):
+        yield (
+            f"The activation maps are of the model file, which was trained on patients of {overlap} of these images: "
+            "the pointing game flatters it."
+        )
     if not card.target.negative_is_normal:
         yield (
             f"A negative of this model does not mean a normal radiograph ({card.target.negative_class}); the service "
             "tags its negatives NOT ASSESSED."
         )
+
+
+def _sentence(note: str) -> str:
+    return note[:1].upper() + note[1:] + ("" if note.endswith((".", "!", "?")) else ".")
 
 
 def _of_cohort(metrics: Mapping[str, Any]) -> Iterator[str]:
@@ -42,7 +52,7 @@ def _of_cohort(metrics: Mapping[str, Any]) -> Iterator[str]:
         )
     if image["patients"] < _FEW_PATIENTS:
         yield f"Only {image['patients']} patients: the bootstrap's intervals are too narrow; look at the exact ones."
-    yield from cohort["notes"]
+    yield from (_sentence(note) for note in cohort["notes"])
     if cohort["files_with_the_bytes_of_another"]:
         yield f"{cohort['files_with_the_bytes_of_another']} files hold the bytes of another file of this cohort."
     if metrics["settings"]["any_age"]:
