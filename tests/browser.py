@@ -25,12 +25,12 @@ expect.set_options(timeout=PATIENCE_MS)
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """A browser; skips the test where there is none."""
+def chromium(*arguments: str) -> Iterator[Browser]:
+    """A browser, started with more ``arguments``; skips the test where there is none."""
     if not _CHROMIUM.exists():
         pytest.skip("a browser: sudo apt-get install chromium")
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=str(_CHROMIUM), args=_ARGUMENTS)
+        launched = playwright.chromium.launch(executable_path=str(_CHROMIUM), args=[*_ARGUMENTS, *arguments])
         yield launched
         launched.close()
 

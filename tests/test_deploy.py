@@ -23,6 +23,7 @@ from triage.metrics import (
     ModelState,
     Outcome,
     Rejection,
+    SignInOutcome,
     create,
     create_canary,
     create_delivery,
@@ -114,7 +115,7 @@ def test_every_figure_that_is_asked_for_exists():
 def test_every_label_value_that_is_asked_for_can_occur():
     closed = {
         "reason": {*Reason, *Rejection},
-        "outcome": {*Outcome, *Fate, UNREACHABLE},
+        "outcome": {*Outcome, *Fate, UNREACHABLE, *SignInOutcome, "written", "failed"},
         "how": {*Ending},
         "state": {*ModelState},
         "process": set(OURS),

@@ -299,5 +299,5 @@ def test_nonsense_is_a_bad_request(redis_server: RedisServer, spool: Spool, body
 
 def test_workitems_are_not_served_where_anybody_could_ask_for_them(spool: Spool) -> None:
     settings = WebSettings(host="0.0.0.0", port=0, ups=True)
-    with pytest.raises(StartError, match=r"web\.ups"):
+    with pytest.raises(StartError, match=r"sign_in\.method"):
         run(settings, waiting_cap_s=0.0, spool=spool, redis_url="unix:///nowhere", redis_timeout_s=1.0)

@@ -195,17 +195,3 @@ def test_a_read_study_comes_back_when_an_image_changes_it_and_after_redis_was_lo
         read.study_instance_uid,
         changed.study_instance_uid,
     }
-
-
-def test_off_loopback_no_patient_is_shown_and_nothing_changed(redis_server: RedisServer, spool: Spool):
-    with served(redis_server, spool, hosts=frozenset()) as (address, sources):
-        uid = tagged(spool, sources.worklist, 1).study_instance_uid
-        with httpx.Client(base_url=address, trust_env=False, timeout=60) as ask:
-            assert len(ask.get("/api/worklist").json()["entries"]) == 1
-            assert ask.get(f"/api/studies/{uid}").status_code == 403
-            assert ask.get(f"/api/studies/{uid}/images/1.2+{'a' * 64}").status_code == 403
-            assert ask.get("/api/operations").status_code == 403
-            refused = ask.post(f"/api/studies/{uid}/reading", json={"read": True})
-            assert (refused.status_code, "sign-in" in refused.json()["error"]) == (403, True)
-            assert ask.post("/api/requeue", json={"key": "a/b"}).status_code == 403
-        assert reading.steps(spool, uid) == []

@@ -20,17 +20,24 @@ from triage.records import to_record
 from triage.spool import Spool
 from triage.web import api
 from triage.web.app import client, configuration, create_app, listen
+from triage.web.guard import Entrance
 from triage.web.middleware import LOOPBACK
+from triage.web.sign_in import Loopback
+from triage.web.ups import routes as workitem_routes
+from triage.workitems import Workitems
 from triage.worklist import Worklist
 
 
 @contextmanager
-def served(redis: RedisServer, spool: Spool, hosts: frozenset[str] = LOOPBACK) -> Iterator[tuple[str, api.Sources]]:
-    """The address of the page, and what it answers from."""
+def served(
+    redis: RedisServer, spool: Spool, hosts: frozenset[str] = LOOPBACK, door: Entrance | None = None, ups: bool = False
+) -> Iterator[tuple[str, api.Sources]]:
+    """The address of the page, and what it answers from; ``door``: how people come in, ``ups``: with workitems."""
     listening = listen("127.0.0.1", 0)
     with listening, client(redis.url, 5.0) as connection:
         sources = api.Sources(spool, connection, Worklist(connection), 0.0, time.time)
-        app = create_app(sources, hosts)
+        more = workitem_routes(sources, Workitems(spool, "CXR triage", low=False)) if ups else []
+        app = create_app(sources, hosts, more, door=door or Entrance(Loopback()))
         server = uvicorn.Server(configuration(app))
         app.state.ending = lambda: server.should_exit
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

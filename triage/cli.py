@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,9 +17,11 @@ import click
 from triage.errors import EXIT_CANNOT_START, StartError
 from triage.quiet import silence_libraries
 from triage.settings import Settings, SettingsError, channels_reference, dump, load, reference
+from triage.user_commands import user
 from triage.validation import commands as validation
 
 if TYPE_CHECKING:
+    from triage.audit import Trail
     from triage.spool import Spool
 
 
@@ -77,6 +79,22 @@ def _start_errors() -> Iterator[None]:
         yield
     except StartError as error:
         raise _CannotStart(str(error)) from error
+
+
+@contextmanager
+def _audited(settings: Settings, process: str, undo: Callable[[], object] | None = None) -> Iterator[Trail | None]:
+    """The audit trail, if there is one; if it cannot be written, what was done is undone or the person told."""
+    from triage.audit import AuditError, command_trail
+
+    audit = settings.audit
+    try:
+        on = settings.sign_in.method or audit.always
+        yield command_trail(audit.path, audit.rotate_at_bytes, audit.source, process) if on else None
+    except AuditError as error:
+        if undo is not None:
+            undo()
+        done = "it is not done, because it" if undo else "it is done, but"
+        raise click.ClickException(f"{done} could not be written to the audit trail {audit.path}: {error}") from error
 
 
 def _redis_url(settings: Settings) -> str:
@@ -312,9 +330,14 @@ def readers_labels(folder: Path) -> None:
 def feedback(context: click.Context, out: Path) -> None:
     """Write what radiologists said on the page as labels for `triage validate`."""
     settings = _settings(context)
+    from triage.audit import note_export
     from triage.feedback import export
 
-    done = export(_spool(settings), out)
+    spool = _spool(settings)
+    done = export(spool, out)
+    with _audited(settings, "triage feedback", undo=out.unlink) as trail:
+        if trail and done.studies:
+            note_export(trail, out, spool, done.studies)
     click.echo(f"{done.images} image{'' if done.images == 1 else 's'} with a label: {out}")
     click.echo(
         f"left out: {done.contradicted} studies with contradicting readers, {done.without_image} without a score"
@@ -328,15 +351,19 @@ def feedback(context: click.Context, out: Path) -> None:
 def dead_letters(context: click.Context, keys: tuple[str, ...], requeue_all: bool) -> None:
     """List what was given up after the last try, objects and deliveries, and requeue it."""
     settings = _settings(context)
+    from triage.audit import note_requeue
     from triage.outbox import Outbox
+    from triage.outgoing import study_of_key
     from triage.show import requeue, show_dead_letters
     from triage.show_channels import dead_letter_rows, requeue_deliveries
 
     spool = _spool(settings)
     outbox = Outbox(spool)
+    rows = dead_letter_rows(outbox)
     if not (keys or requeue_all):
-        show_dead_letters(spool, dead_letter_rows(outbox))
+        show_dead_letters(spool, rows)
         return
+    every = [*(instance.key for instance, _ in spool.dead_letters()), *(key for *_, key in rows)]
     # The key of a delivery begins with its destination and a slash; that of an object has none.
     deliveries = None if requeue_all else [key for key in keys if "/" in key]
     objects = None if requeue_all else [key for key in keys if "/" not in key]
@@ -347,6 +374,9 @@ def dead_letters(context: click.Context, keys: tuple[str, ...], requeue_all: boo
             click.echo(f"{requeue_deliveries(outbox, deliveries, time.time())} deliveries are tried again")
     except (FileNotFoundError, ValueError) as error:
         raise click.ClickException(f"no such dead letter: {error}") from error
+    with _audited(settings, "triage dead-letters") as trail:
+        if trail:
+            note_requeue(trail, spool, map(study_of_key, every if requeue_all else keys))
 
 
 @triage.command()
@@ -463,7 +493,7 @@ def demo(context: click.Context, ends: bool) -> None:
         sys.exit(run(settings, context.obj["config"], os.environ, ends))
 
 
-for command in (validation.validate, validation.agreement, validation.card):
+for command in (validation.validate, validation.agreement, validation.card, user):
     triage.add_command(command)
 
 

@@ -18,11 +18,15 @@ from triage.validation.manifest import Row, write_manifest
 
 @dataclass(frozen=True)
 class Exported:
-    """How many images were written, how many studies had readers who contradict each other, or no image to label."""
+    """How many images were written, how many studies had readers who contradict each other, or no image to label.
+
+    ``studies`` are those of which images were written.
+    """
 
     images: int
     contradicted: int
     without_image: int
+    studies: tuple[str, ...] = ()
 
 
 def export(spool: Spool, out: Path) -> Exported:
@@ -40,6 +44,7 @@ def export(spool: Spool, out: Path) -> Exported:
         images=sum(map(len, rows.values())),
         contradicted=len(by_study) - len(agreed),
         without_image=sum(not some for some in rows.values()),
+        studies=tuple(study for study, some in rows.items() if some),
     )
 
 

@@ -55,6 +55,15 @@ class Outcome(StrEnum):
     INCOMPLETE = "incomplete"  # the association ended in mid-object: no answer
 
 
+class SignInOutcome(StrEnum):
+    """What became of an attempt to come in."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"  # wrong password or no such user
+    THROTTLED = "throttled"  # too many wrong ones before
+    UNTRUSTED = "untrusted"  # a proxy's header from somebody who is none
+
+
 class ModelState(StrEnum):
     """Whether a model's scores count."""
 
@@ -109,6 +118,8 @@ class Metrics:
     # Web.
     http_requests: Counter  # {route, status}: the route's pattern, never the path that was asked
     http_duration: Histogram  # {route}
+    sign_ins: Counter  # {outcome}: SignInOutcome
+    audit_messages: Counter  # {outcome}: written, failed
 
     def count_assessment(self, assessment: ImageAssessment) -> None:
         """Count one image's tag, reasons, score and distance, and time its stages."""
@@ -348,4 +359,6 @@ def _web(make: _Maker) -> Mapping[str, Any]:
     return {
         "http_requests": make.counter("http_requests_total", "HTTP requests answered.", "route", "status"),
         "http_duration": make.histogram("http_request_duration_seconds", "One HTTP request.", _FAST_SECONDS, "route"),
+        "sign_ins": make.counter("sign_ins_total", "Attempts to sign in.", "outcome"),
+        "audit_messages": make.counter("audit_messages_total", "Audit messages.", "outcome"),
     }

@@ -86,6 +86,14 @@ class Record:
         return replace(self, tries=(*self.tries, attempt)[-_TRIES_KEPT:])
 
 
+def study_of_key(key: str) -> str:
+    """The study of a dead letter's key, an object's or a delivery's (those have a slash); nonsense for nonsense."""
+    if "/" not in key:
+        return key.partition("+")[0]
+    parts = key.partition("/")[2].split("+")
+    return parts[1] if len(parts) == 3 else parts[0]
+
+
 def milliseconds(seconds: float) -> int:
     """POSIX seconds as the outbox's names have them."""
     return int(seconds * 1000)

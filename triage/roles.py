@@ -213,6 +213,8 @@ def web(settings: Settings, spool: Spool, redis_url: str) -> None:
         redis_url=redis_url,
         redis_timeout_s=settings.redis.timeout_s,
         low=settings.decision.lower_normal,
+        sign_in=settings.sign_in,
+        audit=settings.audit,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
+from triage.access_settings import AuditSettings, SignInSettings
 from triage.channels.settings import ChannelsSettings, Destination
 from triage.decision import Priority
 from triage.setting_types import AETitle, Pattern, Port, Section
@@ -188,14 +189,18 @@ class WebSettings(Section):
 
     host: str = Field(
         "127.0.0.1",
-        description="Address to listen on. There is no sign-in yet, so keep it on loopback: on any other address the "
-        "list is shown, and no patient's data, and nothing can be changed.",
+        description="Address to listen on. Anywhere but on loopback people must sign in (sign_in.method), or the "
+        "service does not start.",
+    )
+    names: tuple[str, ...] = Field(
+        (),
+        description="Names by which a reverse proxy asks for us (the Host header), beside loopback's. Empty: "
+        "loopback's only on loopback, and any elsewhere.",
     )
     port: Port = Field(8080, description="HTTP port of the worklist page, its API, health and metrics.")
     ups: bool = Field(
         False,
-        description="Serve the worklist as UPS-RS workitems at /workitems, on loopback only: it names patients, and "
-        "lets clients write.",
+        description="Serve the worklist as UPS-RS workitems at /workitems: it names patients, and lets clients write.",
     )
     ups_worklist_label: str = Field(
         "CXR triage", min_length=1, max_length=64, pattern=r"^[ -\[\]-~]+$", description="Worklist Label (0074,1202)."
@@ -257,6 +262,8 @@ class Settings(Section):
     worklist: WorklistSettings = WorklistSettings()
     web: WebSettings = WebSettings()
     canary: CanarySettings = CanarySettings()
+    sign_in: SignInSettings = SignInSettings()
+    audit: AuditSettings = AuditSettings()
     sweep: SweepSettings = SweepSettings()
     deliver: DeliverSettings = DeliverSettings()
     channels: ChannelsSettings = ChannelsSettings()

@@ -27,6 +27,7 @@ The only module that renames and fsyncs. Layout, version 1:
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import json
 import logging
@@ -575,3 +576,44 @@ def held_alone(path: Path) -> Iterator[None]:
     """Hold a file outside the spool alone among all processes; BlockingIOError if another has it."""
     with _flock(path, blocking=False):
         yield
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a file outside the spool alone among all processes, after waiting for who has it."""
+    with _flock(path, blocking=True):
+        yield
+
+
+def append_line(path: Path, line: str, rotate_at_bytes: int, moved_to: Path) -> None:
+    """Append a line to a file outside the spool that only its owner can read; it is on the disk, or not in the file.
+
+    A file of ``rotate_at_bytes`` is first moved to ``moved_to``. Raises OSError.
+    """
+    with _flock(path.with_name(f".{path.name}.lock"), blocking=True):
+        new = not path.exists()
+        if not new and path.stat().st_size >= rotate_at_bytes and not moved_to.exists():
+            path.rename(moved_to)
+            new = True
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            _append_whole(descriptor, line.encode() + b"\n")
+        finally:
+            os.close(descriptor)
+        if new:
+            _fsync_folder(path.parent)
+
+
+def _append_whole(descriptor: int, content: bytes) -> None:
+    """All of it or, on a full disk, nothing."""
+    end = os.fstat(descriptor).st_size
+    if end and os.pread(descriptor, 1, end - 1) != b"\n":
+        content = b"\n" + content  # a power failure has cut the line before
+    try:
+        written = os.write(descriptor, content)
+        if written < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, end)
+        raise

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.types import Scope
 
+from triage.users import Role
 
-class Role(StrEnum):
-    """What somebody may do."""
+__all__ = ["LOCAL", "Caller", "Role", "User", "admit", "caller_of", "concerns", "study_of", "user_of"]
 
-    READER = "reader"  # look at studies, mark them as read, say what they are
-    ADMIN = "admin"  # and requeue what was given up
+_CALLER, _USER, _STUDY = "triage.caller", "triage.user", "triage.study"
 
 
 @dataclass(frozen=True)
@@ -24,26 +25,47 @@ class User:
     role: Role
 
 
-NOBODY = (
-    "patients' data are shown, and anything is changed, on loopback only, because there is no sign-in yet: set "
-    "web.host to 127.0.0.1 and use the page on this machine or through a tunnel"
-)
 LOCAL = User("local", Role.ADMIN)
 """Whoever sits at this machine."""
 
 
+@dataclass(frozen=True)
+class Caller:
+    """Who asks, and from where. ``still`` is asked while an answer goes on: whether it may. Such an answer ends after
+    ``stream_s`` seconds in any case, and is asked for again.
+    """
+
+    user: User
+    address: str
+    still: Callable[[], bool] = lambda: True
+    stream_s: float = math.inf
+
+
+def admit(scope: Scope, caller: Caller) -> None:
+    """Put on a request who asks."""
+    scope[_CALLER] = caller
+    scope[_USER] = caller.user
+
+
+def caller_of(request: Request) -> Caller:
+    """Who asks; HTTPException 401 where nobody was admitted: the route has no rule that asks who."""
+    caller = request.scope.get(_CALLER)
+    if caller is None:
+        raise HTTPException(401, "sign in first")
+    assert isinstance(caller, Caller)
+    return caller
+
+
 def user_of(request: Request) -> User:
-    """Who asks; HTTPException 403 where that is not known: off loopback, as there is no sign-in yet."""
-    user = request.scope.get("triage.user")
-    if user is None:
-        raise HTTPException(403, NOBODY)
-    assert isinstance(user, User)
-    return user
+    """Who asks; HTTPException 401 where that is not known."""
+    return caller_of(request).user
 
 
-def require_admin(request: Request) -> User:
-    """Who asks, if that is an admin; HTTPException 403 otherwise."""
-    user = user_of(request)
-    if user.role is not Role.ADMIN:
-        raise HTTPException(403, "this needs the role admin")
-    return user
+def concerns(request: Request, study_instance_uid: str) -> None:
+    """Say which study a request is about, for the audit trail, where the address does not."""
+    request.scope[_STUDY] = study_instance_uid
+
+
+def study_of(scope: Scope) -> str:
+    """Which study a request is about; empty for none."""
+    return str(scope.get(_STUDY) or scope.get("path_params", {}).get("study_instance_uid", ""))

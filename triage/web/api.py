@@ -22,6 +22,7 @@ from triage.records import decision_from, to_record
 from triage.spool import InvalidUIDError, Spool
 from triage.state import read_state
 from triage.web.pictures import Pictures
+from triage.web.problem import problem
 from triage.worklist import BadCursorError, Worklist
 from triage.worklist_search import Search
 
@@ -76,11 +77,6 @@ def entry(decision: TriageDecision) -> dict[str, Any]:
 def iso_utc(seconds: float) -> str:
     """POSIX seconds as ISO 8601 in UTC, to the millisecond."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def problem(status: int, error: str) -> JSONResponse:
-    """An error as the API says it."""
-    return JSONResponse({"error": error}, status_code=status)
 
 
 # The handlers are plain functions: Starlette runs each in a thread, where Redis and the disk may be waited for.

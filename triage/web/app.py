@@ -22,13 +22,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from triage.access_settings import AuditSettings, SignInSettings
 from triage.errors import StartError
-from triage.metrics import create
+from triage.metrics import Metrics, create
 from triage.settings import WebSettings
 from triage.spool import Spool
-from triage.web import api, changes, operations, pages, static, studies, ups
-from triage.web.access import LOCAL
-from triage.web.middleware import LOOPBACK, Identified, KnownHosts, Measured, SameOrigin, SecurityHeaders
+from triage.web import api, changes, operations, pages, sign_in_page, static, studies, ups
+from triage.web.entrance import entrance
+from triage.web.guard import Entrance, guarded
+from triage.web.middleware import LOOPBACK, KnownHosts, Measured, SameOrigin, SecurityHeaders
+from triage.web.problem import problem
+from triage.web.rules import RULES
+from triage.web.sign_in import Loopback
 from triage.workitems import Workitems
 from triage.worklist import Worklist
 
@@ -36,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 _GRACE_S = 10
 _CONNECTIONS = 500
+_NO_SIGN_IN, _NO_AUDIT = SignInSettings(), AuditSettings()
+_EVERYBODY = Entrance(Loopback())
 
 
 def run(
@@ -47,20 +54,22 @@ def run(
     redis_timeout_s: float,
     low: bool = False,
     expire_after_s: float = 0.0,
+    sign_in: SignInSettings = _NO_SIGN_IN,
+    audit: AuditSettings = _NO_AUDIT,
 ) -> None:
     """Serve until SIGTERM or SIGINT. ``low``: workitems may say LOW.
 
-    Raises StartError if the port cannot be had, and for workitems where anybody could ask for them.
+    Raises StartError if the port cannot be had, or anybody could come in.
     """
-    if settings.ups and settings.host not in LOOPBACK:
-        raise StartError(
-            f"web.ups names patients, and there is no sign-in yet: set web.host to 127.0.0.1, not {settings.host}"
-        )
+    registry = CollectorRegistry()
+    metrics = create(registry)
+    door = entrance(settings.host, sign_in, audit, spool, metrics)
     listening = listen(settings.host, settings.port)
     with client(redis_url, redis_timeout_s) as redis, listening:
         sources = api.Sources(spool, redis, Worklist(redis), waiting_cap_s, time.time, expire_after_s)
         more = ups.routes(sources, Workitems(spool, settings.ups_worklist_label, low)) if settings.ups else []
-        app = create_app(sources, known_hosts(settings.host), more)
+        hosts = known_hosts(settings.host, settings.names)
+        app = create_app(sources, hosts, more, door=door, registry=registry, metrics=metrics)
         server = uvicorn.Server(configuration(app))
         app.state.ending = lambda: server.should_exit  # what streams ends with it, instead of holding it up
         logger.info("web: http://%s:%d", settings.host, listening.getsockname()[1])
@@ -69,29 +78,45 @@ def run(
                 server.run(sockets=[listening])
         finally:
             sources.pictures.close()
+            if door.auditor is not None:
+                door.auditor.trail.end()
         logger.info("web: stopped")
 
 
-def create_app(sources: api.Sources, hosts: frozenset[str], more: Sequence[Route] = ()) -> Starlette:
-    """The application; ``hosts`` are the names it may be called by, empty for any; ``more``: optional routes."""
-    registry = CollectorRegistry()
-    metrics = create(registry)
+def create_app(
+    sources: api.Sources,
+    hosts: frozenset[str],
+    more: Sequence[Route] = (),
+    *,
+    door: Entrance = _EVERYBODY,
+    registry: CollectorRegistry | None = None,
+    metrics: Metrics | None = None,
+) -> Starlette:
+    """The application; ``hosts`` are the names it may be called by, empty for any; ``more``: optional routes.
+
+    ``door``: how people come in; by default everybody does, so serve that on loopback only. ``metrics`` are those of
+    ``registry``; both are made if they are not given. Raises NoRuleError for a route that has none.
+    """
+    registry = registry or CollectorRegistry()
+    metrics = metrics or create(registry)
+    trail = door.auditor.trail if door.auditor is not None else None
+    routes = [
+        *pages.routes(),
+        *api.routes(sources),
+        *studies.routes(sources),
+        *operations.routes(sources),
+        changes.route(changes.Changes(sources.worklist)),
+        *sign_in_page.routes(door.sign_in, trail),
+        *_monitoring(registry, sources.redis),
+        *more,
+    ]
     return Starlette(
-        routes=[
-            *pages.routes(),
-            *api.routes(sources),
-            *studies.routes(sources),
-            *operations.routes(sources),
-            changes.route(changes.Changes(sources.worklist)),
-            *_monitoring(registry, sources.redis),
-            *more,
-        ],
+        routes=guarded(routes, RULES, door),
         middleware=[
             Middleware(SecurityHeaders, headers=static.PAGE_HEADERS),
             Middleware(Measured, metrics=metrics),
             Middleware(KnownHosts, hosts=hosts),
             Middleware(SameOrigin),
-            Middleware(Identified, identify=lambda scope: LOCAL if hosts == LOOPBACK else None),
         ],
         exception_handlers={HTTPException: _http_error, Exception: _internal_error},
     )
@@ -103,6 +128,7 @@ def configuration(app: Starlette) -> uvicorn.Config:
         app,
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # whose word is believed is ours to say: triage/web/peers.py
         server_header=False,
         lifespan="off",
         ws="none",
@@ -132,9 +158,11 @@ def client(redis_url: str, timeout_s: float) -> Redis:
     return Redis.from_url(redis_url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=retry)
 
 
-def known_hosts(host: str) -> frozenset[str]:
-    """The names a server on ``host`` may be called by: the loopback ones, or any if others can reach it."""
-    return LOOPBACK if host in LOOPBACK else frozenset()
+def known_hosts(host: str, names: Sequence[str] = ()) -> frozenset[str]:
+    """The names a server on ``host`` may be called by: ``host``, the loopback ones and ``names``; any if others can
+    reach it and no names are given.
+    """
+    return LOOPBACK | {each.lower() for each in (host, *names)} if names or host in LOOPBACK else frozenset()
 
 
 def _monitoring(registry: CollectorRegistry, redis: Redis) -> list[Route]:
@@ -155,7 +183,7 @@ def _monitoring(registry: CollectorRegistry, redis: Redis) -> list[Route]:
 
 def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    answer = api.problem(error.status_code, error.detail)
+    answer = problem(error.status_code, error.detail)
     answer.headers.update(error.headers or {})
     return answer
 
@@ -163,7 +191,7 @@ def _http_error(request: Request, error: Exception) -> JSONResponse:
 def _internal_error(request: Request, error: Exception) -> JSONResponse:
     # Starlette raises the error again behind this answer, and uvicorn logs it.
     # That is outside our middleware, so the headers are put on here.
-    answer = api.problem(500, "internal error: see the log of the web process")
+    answer = problem(500, "internal error: see the log of the web process")
     answer.headers.update(static.PAGE_HEADERS)
     return answer
 

@@ -13,15 +13,18 @@ from collections.abc import AsyncIterator, Callable
 
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from triage.web.access import Caller, caller_of
 from triage.web.middleware import STREAM
 from triage.worklist import Worklist
 
 _LOOK_S = 0.5
 _HEARTBEAT_S = 15.0
+_WHO_S = 2.0
 
 
 class Changes:
@@ -53,16 +56,24 @@ def route(changes: Changes) -> Route:
 
     async def stream(request: Request) -> Response:
         ending: Callable[[], bool] = getattr(request.app.state, "ending", lambda: False)
-        return StreamingResponse(_events(changes, ending), media_type="text/event-stream")
+        return StreamingResponse(_events(changes, ending, caller_of(request)), media_type="text/event-stream")
 
     return Route(STREAM, stream)
 
 
-async def _events(changes: Changes, ending: Callable[[], bool]) -> AsyncIterator[str]:
-    """An event at once and after each change; in between a sign of life. Ends with the server, or the reader."""
+async def _events(changes: Changes, ending: Callable[[], bool], caller: Caller) -> AsyncIterator[str]:
+    """An event at once and after each change; in between a sign of life. Ends with the server, the reader, or the
+    reader's session, within two seconds of it.
+    """
     said: tuple[int, int] | str | None = "nothing yet"
     said_at = 0.0
-    while not ending():
+    began = asked_at = time.monotonic()
+    while not ending() and time.monotonic() - began < caller.stream_s:
+        if time.monotonic() - asked_at > _WHO_S:
+            if not await run_in_threadpool(_may_go_on, caller):
+                yield "event: signed-out\ndata: {}\n\n"
+                return
+            asked_at = time.monotonic()
         state = await changes.state()
         if state != said:
             yield f"event: list\ndata: {_data(state)}\n\n"
@@ -71,6 +82,13 @@ async def _events(changes: Changes, ending: Callable[[], bool]) -> AsyncIterator
             yield ": alive\n\n"
             said_at = time.monotonic()
         await asyncio.sleep(_LOOK_S)
+
+
+def _may_go_on(caller: Caller) -> bool:
+    try:
+        return caller.still()
+    except HTTPException:  # it cannot be known
+        return False
 
 
 def _data(state: tuple[int, int] | None) -> str:

@@ -1,17 +1,18 @@
-"""Around every request: who may ask, what the answer's headers forbid, and how long it took."""
+"""Around every request: by what name and from what page it may come, what its answer's headers forbid, and how long it
+took.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from triage.metrics import Metrics
-from triage.web.access import User
-from triage.web.api import problem
+from triage.web.problem import problem
 
 SECURITY_HEADERS = {
     # Nothing is loaded from anywhere, nothing runs, nobody frames it.
@@ -30,7 +31,7 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 @dataclass(frozen=True)
 class SecurityHeaders:
-    """Puts ``headers`` on every answer; an application with pages of its own brings its own."""
+    """Puts ``headers`` on every answer that does not bring its own; so does an application with pages of its own."""
 
     app: ASGIApp
     headers: Mapping[str, str] = field(default_factory=lambda: SECURITY_HEADERS)
@@ -38,7 +39,9 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(self.headers)
+                found = MutableHeaders(scope=message)
+                for name, value in self.headers.items():
+                    found.setdefault(name, value)
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
@@ -48,8 +51,8 @@ class SecurityHeaders:
 class KnownHosts:
     """Answers only requests for the names in ``hosts`` (empty: for all).
 
-    On loopback there is no sign-in: without this, a web page on the reader's own machine could have its name resolve to
-    127.0.0.1 and read the worklist (DNS rebinding).
+    On loopback nobody has to sign in: without this, a web page on the reader's own machine could have its name resolve
+    to 127.0.0.1 and read the worklist (DNS rebinding).
     """
 
     app: ASGIApp
@@ -57,22 +60,9 @@ class KnownHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self.hosts and host_name(Headers(scope=scope).get("host", "")) not in self.hosts:
-            answer = problem(421, f"ask for one of {', '.join(sorted(self.hosts))}: this service is on loopback only")
+            answer = problem(421, f"ask for one of {', '.join(sorted(self.hosts))}, or add the name to web.names")
             await answer(scope, receive, send)
             return
-        await self.app(scope, receive, send)
-
-
-@dataclass(frozen=True)
-class Identified:
-    """Puts who asks on each request, as ``identify`` finds it: a ``User``, or None for nobody."""
-
-    app: ASGIApp
-    identify: Callable[[Scope], User | None]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            scope["triage.user"] = self.identify(scope)
         await self.app(scope, receive, send)
 
 

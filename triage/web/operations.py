@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from triage.outbox import Outbox
+from triage.outgoing import study_of_key
 from triage.queueing import ScoreQueue
 from triage.spool import Spool
 from triage.state import read_state
@@ -85,7 +86,7 @@ def _dead_letters(spool: Spool, outbox: Outbox) -> list[dict[str, Any]]:
         found.append(_dead("", instance.key, at, note.get("error", ""), instance.study_instance_uid))
     for name in sorted(outbox.known()):
         for key, at, _, why in islice(outbox.dead_letters(name), _DEAD_LETTERS_SHOWN):
-            found.append(_dead(name, key, at, why, key.partition("/")[2].split("+")[-2 if "+" in key else 0]))
+            found.append(_dead(name, key, at, why, study_of_key(key)))
     return found
 
 

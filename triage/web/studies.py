@@ -19,12 +19,12 @@ from triage.channels.facts import read_header
 from triage.decision import ImageAssessment
 from triage.explain import MEANINGS
 from triage.outbox import Outbox
-from triage.outgoing import Outgoing, Record, State
+from triage.outgoing import Outgoing, Record, State, study_of_key
 from triage.queueing import ScoreQueue
 from triage.reading import Act, NotTaggedError, Step
 from triage.spool import InvalidUIDError, ReceivedInstance, Spool
 from triage.trace import ObjectTrace, StudyTrace, gather
-from triage.web.access import require_admin, user_of
+from triage.web.access import concerns, user_of
 from triage.web.api import Sources, entry, iso_utc
 from triage.web.pictures import as_answer
 
@@ -174,7 +174,6 @@ def _step(step: Step) -> dict[str, Any]:
 
 
 async def _image(sources: Sources, request: Request) -> Response:
-    user_of(request)
     uid = request.path_params["study_instance_uid"]
     try:
         instance = ReceivedInstance.from_key(f"{uid}+{request.path_params['name']}")
@@ -215,8 +214,8 @@ def _act(sources: Sources, request: Request, act: Act, label: int | None) -> Res
 
 
 async def _requeue(sources: Sources, request: Request) -> Response:
-    require_admin(request)
     key = (await body(request, Key)).key
+    concerns(request, study_of_key(key))
     try:
         await run_in_threadpool(requeue, sources, key)
     except FileNotFoundError as error:

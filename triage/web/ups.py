@@ -16,7 +16,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from triage import workitem_state
-from triage.web.api import BadRequestError, Sources, problem
+from triage.web.access import concerns
+from triage.web.api import BadRequestError, Sources
+from triage.web.problem import problem
 from triage.web.ups_search import Query, search
 from triage.workitem_state import RefusedError, WorkitemState
 from triage.workitems import Workitems
@@ -54,7 +56,7 @@ def _search(sources: Sources, workitems: Workitems, request: Request) -> Respons
 def _retrieve(workitems: Workitems, request: Request) -> Response:
     if not _accepts(request):
         return _not_acceptable()
-    found = workitems.get(request.path_params["workitem"])
+    found = workitems.get(_asked(workitems, request))
     return _unknown() if found is None else _answer([found], {})
 
 
@@ -70,7 +72,7 @@ def _update(sources: Sources, workitems: Workitems, request: Request, content: d
     attributes = taken.to_json_dict()
     left = [e.keyword for e in given if e.keyword not in (*workitem_state.UPDATED, *_BESIDE)]
     done = workitems.change(
-        request.path_params["workitem"],
+        _asked(workitems, request),
         lambda state, raised: workitem_state.update(state, attributes, transaction_uid, sources.now()),
     )
     if done is None:
@@ -85,7 +87,7 @@ def _change(sources: Sources, workitems: Workitems, request: Request, content: d
     given = Dataset.from_json(content)
     wanted, transaction_uid = str(given.get("ProcedureStepState") or ""), str(given.get("TransactionUID") or "")
     done = workitems.change(
-        request.path_params["workitem"],
+        _asked(workitems, request),
         lambda state, raised: workitem_state.change(state, wanted, transaction_uid, sources.now(), raised),
     )
     return _unknown() if done is None else Response(headers=_already(*done))
@@ -93,10 +95,18 @@ def _change(sources: Sources, workitems: Workitems, request: Request, content: d
 
 def _cancel(sources: Sources, workitems: Workitems, request: Request, content: dict[str, Any]) -> Response:
     done = workitems.change(
-        request.path_params["workitem"],
+        _asked(workitems, request),
         lambda state, raised: workitem_state.cancel(state, sources.now(), raised),
     )
     return _unknown() if done is None else Response(status_code=202, headers=_already(*done))
+
+
+def _asked(workitems: Workitems, request: Request) -> str:
+    """The UID of the workitem that is asked for; its study is what the audit trail is told."""
+    uid: str = request.path_params["workitem"]
+    if place := workitems.find(uid):
+        concerns(request, place[0])
+    return uid
 
 
 def _already(before: WorkitemState, after: WorkitemState) -> dict[str, str]:

@@ -207,8 +207,13 @@ function watch() {
     // Many changes at once are one look a second.
     due ??= setTimeout(changed, Math.max(0, lastAt + 1000 - Date.now()));
   });
+  source.addEventListener("signed-out", () => server.signIn());
   source.onopen = () => live("");
-  source.onerror = () => live("Not connected: the list may be old");
+  source.onerror = () => {
+    live("Not connected: the list may be old");
+    // A stream that is refused is not tried again by itself; this asks who we are, and leads to the sign-in if need be.
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => run(session).then(watch), 5000);
+  };
 }
 
 function live(trouble) {
@@ -226,5 +231,22 @@ function changed() {
 
 setInterval(() => shown === "operations" && !document.hidden && run(() => operations.refresh(run)), 5000);
 
+async function session() {
+  const found = await server.get("/api/session");
+  document.body.dataset.role = found.role;
+  at("who").hidden = found.local;
+  at("user").textContent = found.role === "admin" ? `${found.user} (admin)` : found.user;
+  at("sign-out").hidden = !found.sign_out;
+  at("sign-out").onclick = () => run(() => signOut(found.sign_out));
+}
+
+async function signOut(address) {
+  if (!address.startsWith("/api/")) return location.assign(address); // the reverse proxy's
+  source.close();
+  const { page } = await server.post(address, {});
+  await server.signIn(page);
+}
+
+run(session);
 watch();
 show();

@@ -1,0 +1,122 @@
+"""``triage user``: the local users who may sign in. Each change is in the audit trail."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from triage.passwords import WeakPasswordError
+from triage.users import Role, UserError, Users
+
+if TYPE_CHECKING:
+    from triage.settings import Settings
+
+ROLES = click.Choice([str(each) for each in Role])
+
+
+@click.group()
+def user() -> None:
+    """Who may sign in over HTTP (sign_in.method = users)."""
+
+
+@user.command("add")
+@click.argument("name")
+@click.option("--role", type=ROLES, required=True, help="reader looks, marks and labels; admin also requeues.")
+@click.pass_context
+def add(context: click.Context, name: str, role: str) -> None:
+    """Add user NAME; the password is asked for, or read as the first line of standard input."""
+    settings, users = _opened(context)
+    with _told():
+        if users.find(name):
+            raise UserError(f"there is a user {name} already: `triage user password` changes the password")
+        users.add(name, Role(role), _password())
+    _noted(settings, name, f"added as {role}")
+    click.echo(f"{name} may sign in as {role}")
+
+
+@user.command("password")
+@click.argument("name")
+@click.pass_context
+def password(context: click.Context, name: str) -> None:
+    """Give user NAME another password; ends his or her sessions."""
+    settings, users = _opened(context)
+    _change(settings, users, name, "password changed", lambda: users.change_password(name, _password()))
+
+
+@user.command("role")
+@click.argument("name")
+@click.argument("role", type=ROLES)
+@click.pass_context
+def role(context: click.Context, name: str, role: str) -> None:
+    """Give user NAME the ROLE; ends his or her sessions."""
+    settings, users = _opened(context)
+    _change(settings, users, name, f"role changed to {role}", lambda: users.change_role(name, Role(role)))
+
+
+@user.command("remove")
+@click.argument("name")
+@click.pass_context
+def remove(context: click.Context, name: str) -> None:
+    """Remove user NAME; ends his or her sessions."""
+    settings, users = _opened(context)
+    _change(settings, users, name, "removed", lambda: users.remove(name))
+
+
+@user.command("list")
+@click.pass_context
+def list_users(context: click.Context) -> None:
+    """List the users and their roles."""
+    _, users = _opened(context)
+    with _told():
+        known = users.all()
+    for each in known:
+        click.echo(f"{each.role:<7} {each.name}")
+    if not known:
+        click.echo("there is no user: `triage user add NAME --role admin` makes one", err=True)
+
+
+def _opened(context: click.Context) -> tuple[Settings, Users]:
+    settings: Settings = context.obj["settings"]()
+    return settings, Users(settings.sign_in.users_file)
+
+
+def _change(settings: Settings, users: Users, name: str, done: str, change: Callable[[], object]) -> None:
+    with _told():
+        if users.find(name) is None:  # before a password is asked for in vain
+            raise UserError(f"there is no user {name!r}: `triage user list` names them")
+        change()
+    _noted(settings, name, done)
+    click.echo(f"{name}: {done}; sessions are ended")
+
+
+def _password() -> str:
+    """Never an argument: those are in the shell's history and in the list of processes."""
+    if sys.stdin.isatty():
+        asked: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+        return asked
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+def _noted(settings: Settings, name: str, description: str) -> None:
+    from triage.audit import AuditError, command_trail, note_user
+
+    audit = settings.audit
+    try:
+        written = command_trail(audit.path, audit.rotate_at_bytes, audit.source, "triage user")
+        note_user(written, settings.sign_in.users_file, name, description)
+    except AuditError as error:
+        raise click.ClickException(
+            f"it is done, but could not be written to the audit trail {audit.path}: {error}"
+        ) from error
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except (UserError, WeakPasswordError, OSError) as error:
+        raise click.ClickException(str(error)) from error
