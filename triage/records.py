@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import Any
 
-from triage.decision import ImageAssessment, Priority, Tag, TriageDecision
+from triage.decision import ActivationMap, ImageAssessment, Priority, Tag, TriageDecision
 from triage.reasons import Reason
 
 
@@ -19,6 +19,8 @@ def assessment_from(record: dict[str, Any]) -> ImageAssessment:
     known = _known(ImageAssessment, record)
     known["tag"] = Tag(known["tag"])
     known["reasons"] = tuple(Reason(reason) for reason in known["reasons"])
+    if (kept := known.get("activation_map")) is not None:
+        known["activation_map"] = ActivationMap(**_known(ActivationMap, kept))
     return ImageAssessment(**known)
 
 
@@ -32,6 +34,6 @@ def decision_from(record: dict[str, Any]) -> TriageDecision:
     return TriageDecision(**known)
 
 
-def _known(kind: type[ImageAssessment | TriageDecision], record: dict[str, Any]) -> dict[str, Any]:
+def _known(kind: type[ActivationMap | ImageAssessment | TriageDecision], record: dict[str, Any]) -> dict[str, Any]:
     names = {field.name for field in fields(kind)}
     return {name: value for name, value in record.items() if name in names}
