@@ -21,8 +21,8 @@ from triage import commands
 from triage.channels.dicom_store import of_status, proposed_contexts
 from triage.channels.hl7 import Receiver, of_acknowledgement
 from triage.channels.hl7_text import of_dicom
+from triage.channels.inherited import SOFTWARE_VERSION
 from triage.channels.sr import DOCUMENTS, SOP_CLASSES
-from triage.channels.sr_content import SOFTWARE_VERSION
 from triage.metrics import Rejection
 from triage.negotiation import APPLICATION_CONTEXT_NAME, REJECTIONS, supported_contexts
 from triage.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME

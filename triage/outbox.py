@@ -84,6 +84,10 @@ class Outbox:
         self._write_record(study_instance_uid, record)
         self._spool.write(self._outbox / record.destination / _new(study_instance_uid, record).name, payload)
 
+    def skip(self, study_instance_uid: str, record: Record) -> None:
+        """Take over that there is nothing to send of a result."""
+        self._write_record(study_instance_uid, record)
+
     # Sending.
 
     def waiting(self, destination: str) -> list[Outgoing]:

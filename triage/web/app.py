@@ -26,7 +26,7 @@ from triage.errors import StartError
 from triage.metrics import create
 from triage.settings import WebSettings
 from triage.spool import Spool
-from triage.web import api, changes, operations, pages, static, studies, ups
+from triage.web import api, changes, maps, operations, pages, static, studies, ups
 from triage.web.access import LOCAL
 from triage.web.middleware import LOOPBACK, Identified, KnownHosts, Measured, SameOrigin, SecurityHeaders
 from triage.workitems import Workitems
@@ -47,8 +47,9 @@ def run(
     redis_timeout_s: float,
     low: bool = False,
     expire_after_s: float = 0.0,
+    maps: bool = False,
 ) -> None:
-    """Serve until SIGTERM or SIGINT. ``low``: workitems may say LOW.
+    """Serve until SIGTERM or SIGINT. ``low``: workitems may say LOW. ``maps``: show activation maps.
 
     Raises StartError if the port cannot be had, and for workitems where anybody could ask for them.
     """
@@ -58,7 +59,7 @@ def run(
         )
     listening = listen(settings.host, settings.port)
     with client(redis_url, redis_timeout_s) as redis, listening:
-        sources = api.Sources(spool, redis, Worklist(redis), waiting_cap_s, time.time, expire_after_s)
+        sources = api.Sources(spool, redis, Worklist(redis), waiting_cap_s, time.time, expire_after_s, maps)
         more = ups.routes(sources, Workitems(spool, settings.ups_worklist_label, low)) if settings.ups else []
         app = create_app(sources, known_hosts(settings.host), more)
         server = uvicorn.Server(configuration(app))
@@ -81,6 +82,7 @@ def create_app(sources: api.Sources, hosts: frozenset[str], more: Sequence[Route
             *pages.routes(),
             *api.routes(sources),
             *studies.routes(sources),
+            maps.route(sources),
             *operations.routes(sources),
             changes.route(changes.Changes(sources.worklist)),
             *_monitoring(registry, sources.redis),
