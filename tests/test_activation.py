@@ -33,8 +33,11 @@ from triage.phantom import Subject, as_dicom
 from triage.radiograph.preprocess import PreprocessSpec
 from triage.radiograph.viewing import greys
 from triage.records import assessment_from, to_record
+from triage.roles import load_sessions
+from triage.settings import Settings
 
 SPEC = PreprocessSpec(64)
+PACS = {"name": "pacs", "host": "127.0.0.1", "port": 104, "called_ae_title": "PACS"}
 CELLS = 8  # of the tiny model's map, each way
 
 
@@ -220,3 +223,19 @@ def test_a_session_gives_maps_only_where_asked_and_the_graph_has_them(tmp_path: 
         assert asked.probability == pytest.approx(unasked.probability)
         if asked.maps is not None:
             assert asked.maps == pytest.approx(image.reshape(3, 8, 8, 8, 8).mean((2, 4)), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept_"),
+    [
+        ({}, False),
+        ({"web": {"activation_map": True}}, True),
+        ({"channels": {"secondary_capture": [PACS]}}, True),
+        ({"channels": {"secondary_capture": [{**PACS, "enabled": False}]}}, False),
+    ],
+)
+def test_workers_keep_maps_where_something_shows_them(tmp_path: Path, changes: dict[str, Any], kept_: bool):
+    write_model(tmp_path, "tiny", cam=True)
+    settings = Settings.model_validate({"models": {"path": tmp_path}, "worker": {"threads": 1}, **changes})
+
+    assert load_sessions(settings)["tiny"].keeps_maps is kept_
