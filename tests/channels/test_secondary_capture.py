@@ -297,6 +297,22 @@ def test_a_late_image_that_changes_the_result_makes_an_update_and_nothing_lowers
     assert len(scp.received) == 3  # the normal one, and in the update both
 
 
+def test_a_dead_letter_is_not_tried_again_once_there_is_nothing_to_send(spool: Spool):
+    study = mapped(spool, "pacs", tag=Tag.NORMAL)
+    clock = Clock()
+    with store_scp(0xC000) as scp:
+        deliverer = a_deliverer(spool, scp.port, clock)
+        deliverer.round()
+        add_image(spool, a_radiograph(study), tag=Tag.NOT_ASSESSED, probability=None, reasons=(Reason.UNDECODABLE,))
+        settle(spool, study, "pacs")
+        clock.at += 600
+        deliverer.round()
+    assert states(deliverer, study) == [State.DEAD, State.SKIPPED]
+    ((key, *_),) = deliverer.outbox.dead_letters("pacs")
+    with pytest.raises(ValueError, match="drop it"):
+        deliverer.outbox.requeue(key, clock.at)
+
+
 def test_an_image_that_cannot_be_drawn_is_a_dead_letter_and_holds_up_no_other(spool: Spool):
     broken, whole = mapped(spool, "pacs"), mapped(spool, "pacs")
     (path,) = spool.study_folder(broken).glob("*.dcm")
