@@ -220,7 +220,7 @@ def test_a_session_gives_maps_only_where_asked_and_the_graph_has_them(tmp_path: 
         unasked = Session(tmp_path / name, card, threads=1).score(image)
         assert unasked.maps is None
         assert (asked.maps is None) is not cam
-        assert asked.probability == pytest.approx(unasked.probability)
+        assert (asked.probability == unasked.probability).all()  # whoever asks for maps gets no other scores
         if asked.maps is not None:
             assert asked.maps == pytest.approx(image.reshape(3, 8, 8, 8, 8).mean((2, 4)), abs=1e-5)
 
