@@ -13,6 +13,7 @@ from pathlib import Path
 from export import calibrate, figures, measured
 from export.description import Description
 from export.graph import Shipped, about_map, write
+from export.grid import activation_grid
 from export.held_out import Chests, Judged, Members, chests_of, choose_members, judge, judge_by
 from export.parity import check_parity, check_refusals, check_variant, run_graph
 from export.variants import Variant, write_variant
@@ -79,6 +80,7 @@ def release(run: Run, about: Description, folder: Path, options: Options, proces
         write(shipped, staging / WEIGHTS)
         few = chests.images[:: max(len(chests.images) // PARITY_IMAGES, 1)]
         parity = check_parity(shipped, staging / WEIGHTS, few, [point.threshold for point in points])
+        grid = activation_grid(staging / WEIGHTS, run.config.input.spec().size, flips=run.config.input.flips)
         notes = [f"graph and network agree within {parity:.1e} on {len(few)} images"]
         if options.variant != "fp32":
             notes.append(_make_variant(staging / WEIGHTS, options, run, chests, judged, points, distribution.limit))
@@ -99,6 +101,7 @@ def release(run: Run, about: Description, folder: Path, options: Options, proces
             calibration=measured.about_calibration(curve, options.calibration),
             calibration_fit=measured.calibration_fit(curve, options.calibration, judged, about),
             activation_map=about_map(networks, run.config.input),
+            activation_grid=grid,
             variant=options.variant,
             distribution=distribution,
             training=_training(run, about, _digest(staging / PATIENTS)),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from hashlib import sha256
 from typing import Any
 
-from triage.decision import ImageAssessment, Priority, Tag, TriageDecision
+import numpy as np
+
+from triage.decision import ActivationMap, ImageAssessment, Priority, Tag, TriageDecision
 from triage.spool import ReceivedInstance
 
 
@@ -35,6 +38,13 @@ def an_assessment(**changes: Any) -> ImageAssessment:
         "operating_point": 0.5,
     }
     return ImageAssessment(**{**values, **changes})
+
+
+def a_map(rows: int = 5, columns: int = 5, hot: tuple[int, int] = (0, 0), **edges: float) -> ActivationMap:
+    """An activation map of which one cell alone draws the score."""
+    cells = np.full((rows, columns), -2.0, dtype="<f4")
+    cells[hot] = 12.0
+    return ActivationMap(rows, columns, b64encode(cells.tobytes()).decode(), **edges)
 
 
 def a_decision(study: str = "1.2.3", **changes: Any) -> TriageDecision:

@@ -110,6 +110,9 @@ def test_one_network_ships_with_a_map_whose_mean_plus_bias_is_the_logit(trained:
     assert np.allclose(found["cam"].mean((1, 2)) + bias, found["logit"], atol=1e-4)
     assert np.allclose(1 / (1 + np.exp(-found["logit"])), found["probability"], atol=1e-6)
     assert "class activation map" in card.activation_map
+    grid = card.activation_grid
+    assert grid is not None
+    assert grid.first_row == grid.first_column < grid.step / 2  # strides look at pixel 0 first, and not into the middle
     assert not card.operating_points[0].approximate
     assert card.operating_points[0].threshold == 0.5
 
@@ -136,6 +139,9 @@ def test_averaged_folds_ship_in_one_graph_and_their_thresholds_are_approximate(t
     mirrored = outputs(folder, np.ascontiguousarray(images(2)[..., ::-1]))
     assert np.allclose(found["logit"], mirrored["logit"], atol=1e-4)  # image and mirror image are averaged
     assert np.allclose(found["cam"], mirrored["cam"][..., ::-1], atol=1e-4)
+    grid, columns = card.activation_grid, found["cam"].shape[-1]
+    assert grid is not None
+    assert grid.first_column + (columns - 1) * grid.step / 2 == card.preprocessing.size / 2  # as much left as right
 
 
 def test_the_best_fold_is_chosen_out_of_fold_and_is_judged_exactly(trained: Trained) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from tests.model_folders import write_model
 from tests.service import a_chest, receive
+from triage.activation import cells_of
 from triage.assess import Policy
 from triage.decision import Priority, PriorityPolicy, Tag, TriageDecision
 from triage.decoding import DecodePool
@@ -19,6 +21,7 @@ from triage.metrics import create
 from triage.model.registry import RegistryPolicy
 from triage.model.session import Scores, Session
 from triage.reasons import Reason
+from triage.records import assessment_from
 from triage.scoring import Failed, Scorer, open_file
 from triage.spool import ReceivedInstance, Spool
 
@@ -168,6 +171,7 @@ class Touchy:
 
     def __init__(self, session: Session, limit: float) -> None:
         self.card = session.card
+        self.keeps_maps = session.keeps_maps
         self._session = session
         self._limit = limit
 
@@ -248,3 +252,32 @@ def test_giving_up_what_another_worker_has_done_changes_nothing(bench: Bench) ->
     bench.scorer.give_up(instance, "it died", 3)
     assert bench.only().tag is Tag.NORMAL
     assert not list(bench.spool.dead_letters())
+
+
+def test_the_map_of_the_very_run_is_kept_beside_its_score(spool: Spool, pool: DecodePool, tmp_path: Path) -> None:
+    with_map = write_model(tmp_path, "tiny-adult", bias=-1.0, cam=True)
+    without = write_model(tmp_path, "tiny-child", age_from=1, age_below=6)
+    sessions = {each.name: Session(tmp_path / each.name, each, threads=1, maps=True) for each in (with_map, without)}
+    files = [a_chest(0), a_chest(1), a_chest(2, age="003Y"), a_chest(3, view="LL")]
+    assert Bench(spool, sessions, pool).score(*files) == []
+
+    adults = 0
+    for record in (each for uid in spool.study_uids() for each in spool.assessments(uid)):
+        assessment = assessment_from(record)
+        if assessment.activation_map is None:
+            expected = "tiny-child 1 has no activation map" if assessment.probability is not None else ""
+            assert assessment.no_map == expected
+            continue
+        adults += 1
+        logit = float(cells_of(assessment.activation_map).mean()) - 1.0
+        assert assessment.model_digest == with_map.model_sha256
+        assert assessment.probability == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-6)
+    assert adults == 2
+
+
+def test_where_nobody_shows_maps_none_is_kept(bench: Bench) -> None:
+    bench.score(a_chest(0))
+    (record,) = bench.spool.assessments(bench.only().study_instance_uid)
+
+    assert record["probability"] is not None
+    assert (record["activation_map"], record["no_map"]) == (None, "")

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 
@@ -30,12 +31,18 @@ from triage.worklist import Worklist
 
 @contextmanager
 def served(
-    redis: RedisServer, spool: Spool, hosts: frozenset[str] = LOOPBACK, door: Entrance | None = None, ups: bool = False
+    redis: RedisServer,
+    spool: Spool,
+    hosts: frozenset[str] = LOOPBACK,
+    door: Entrance | None = None,
+    ups: bool = False,
+    *,
+    maps: bool = False,
 ) -> Iterator[tuple[str, api.Sources]]:
     """The address of the page, and what it answers from; ``door``: how people come in, ``ups``: with workitems."""
     listening = listen("127.0.0.1", 0)
     with listening, client(redis.url, 5.0) as connection:
-        sources = api.Sources(spool, connection, Worklist(connection), 0.0, time.time)
+        sources = api.Sources(spool, connection, Worklist(connection), 0.0, time.time, maps=maps)
         more = workitem_routes(sources, Workitems(spool, "CXR triage", low=False)) if ups else []
         app = create_app(sources, hosts, more, door=door or Entrance(Loopback()))
         server = uvicorn.Server(configuration(app))
@@ -58,12 +65,15 @@ def tagged(
     tag: Tag = Tag.NORMAL,
     *,
     size: int = 96,
+    columns: int = 0,
     age_s: float = 600.0,
     reasons: tuple[Reason, ...] = (),
+    **found: Any,
 ) -> TriageDecision:
-    """A phantom's study that was received ``age_s`` seconds ago, tagged and listed."""
+    """A phantom's study that was received ``age_s`` seconds ago, tagged and listed. ``found``: of its assessment."""
     subject = Subject(study=f"study {number}", accession=f"ACC-{number:04d}")
-    file = as_dicom(draw(number, rows=size, columns=size, opacity=tag is Tag.ABNORMAL), subject)
+    pixels = draw(number, rows=size, columns=columns or size, opacity=tag is Tag.ABNORMAL)
+    file = as_dicom(pixels, subject)
     received_at = time.time() - age_s
     instance = receive(spool, file, received_at)
     uid = instance.study_instance_uid
@@ -80,6 +90,7 @@ def tagged(
         probability={Tag.ABNORMAL: 0.91, Tag.NORMAL: 0.08}.get(tag),
         reasons=reasons,
         age_years=50.0,
+        **found,
     )
     spool.write_assessment(instance, to_record(assessment))
     decision = decide([assessment], PriorityPolicy(), received_at + 0.7)

@@ -21,8 +21,9 @@ from triage import commands
 from triage.channels.dicom_store import of_status, proposed_contexts
 from triage.channels.hl7 import Receiver, of_acknowledgement
 from triage.channels.hl7_text import of_dicom
+from triage.channels.inherited import SOFTWARE_VERSION
+from triage.channels.secondary_capture import SOP_CLASSES as MAP_SOP_CLASSES
 from triage.channels.sr import DOCUMENTS, SOP_CLASSES
-from triage.channels.sr_content import SOFTWARE_VERSION
 from triage.metrics import Rejection
 from triage.negotiation import APPLICATION_CONTEXT_NAME, REJECTIONS, supported_contexts
 from triage.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -137,6 +138,10 @@ def _proposed() -> Table:
     return _contexts(proposed_contexts(SOP_CLASSES), "SCU")
 
 
+def _proposed_for_maps() -> Table:
+    return _contexts(proposed_contexts(MAP_SOP_CLASSES), "SCU")
+
+
 def _contexts(contexts: Iterable[Any], role: str) -> Table:
     rows = [
         (UID(context.abstract_syntax).name, str(context.abstract_syntax), _names(context.transfer_syntax), role)
@@ -210,6 +215,7 @@ _TABLES: dict[str, Callable[[], Table]] = {
     "store-statuses": _store_statuses,
     "attributes": _attributes,
     "proposed-contexts": _proposed,
+    "proposed-map-contexts": _proposed_for_maps,
     "documents": _documents,
     "store-answers": _answers,
     "acknowledgements": _acknowledgements,

@@ -57,12 +57,31 @@ class ShadowScore:
 
 
 @dataclass(frozen=True)
+class ActivationMap:
+    """What drew a score to where it is, cell by cell (Zhou et al. 2016): the mean of the values is the logit, but for a
+    constant of the model's. It came out of the very run that gave the probability beside it.
+
+    ``values``: float32 little-endian, ``rows`` x ``columns``, in base64. The edges say what the cells cover of the
+    image as it was received, as fractions of its rows and columns; half a cell may be outside.
+    """
+
+    rows: int
+    columns: int
+    values: str
+    top: float = 0.0
+    left: float = 0.0
+    bottom: float = 1.0
+    right: float = 1.0
+
+
+@dataclass(frozen=True)
 class ImageAssessment:
     """What was found about one received object; written beside it in the spool.
 
     ``probability`` is the model's plain score in 0..1, kept whenever the model ran, whatever the tag. Times are POSIX
     seconds. ``stages`` maps a stage's name to its duration in seconds. ``order_priority`` is the raw Requested
     Procedure Priority (0040,1003), empty where the object has none. ``acquisition_date`` is YYYYMMDD, or empty.
+    ``activation_map`` is there where the site keeps maps; where it cannot be, ``no_map`` says why.
     """
 
     study_instance_uid: str
@@ -91,6 +110,8 @@ class ImageAssessment:
     stages: dict[str, float] | None = None
     acquisition_date: str = ""
     beside: tuple[ShadowScore, ...] = ()
+    activation_map: ActivationMap | None = None
+    no_map: str = ""
 
     @property
     def counts(self) -> bool:

@@ -62,7 +62,8 @@ class Deliverer:
 
     def __post_init__(self) -> None:
         # From the start, so that the first event of each is an increase that an alert can see.
-        for counter in (self.metrics.built, self.metrics.warnings, self.metrics.build_failures, self.metrics.held):
+        metrics = self.metrics
+        for counter in (metrics.built, metrics.skipped, metrics.warnings, metrics.build_failures, metrics.held):
             counter.labels(self.name)
         for outcome in (*Fate, UNREACHABLE):
             self.metrics.attempts.labels(self.name, outcome)
@@ -98,6 +99,8 @@ class Deliverer:
                 continue
             if told is Telling.BUILT:
                 self.metrics.built.labels(self.name).inc()
+            elif told is Telling.SKIPPED:
+                self.metrics.skipped.labels(self.name).inc()
             elif told is Telling.HELD:
                 self.metrics.held.labels(self.name).inc()
 

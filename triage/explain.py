@@ -109,7 +109,9 @@ def _deliveries(trace: StudyTrace, zone: tzinfo | None) -> Iterator[str]:
     for record in trace.deliveries:
         identity = ", ".join(f"{name} {value}" for name, value in record.identity.items() if "class" not in name)
         built = _moment(record.built_at, zone)
-        yield f"{record.destination} {record.number}: {record.tag}, {record.state}, built {built}; {identity}"
+        yield f"{record.destination} {record.number}: {record.tag}, {record.state}, built {built}; {identity}".rstrip(
+            "; "
+        )
         for attempt in record.tries:
             yield f"  {_moment(attempt['at'], zone)}  {attempt['outcome']}  {attempt['detail']}".rstrip()
     for name in trace.to_be_told:

@@ -174,6 +174,7 @@ class DeliveryMetrics:
     """What the one delivering process does and sees. {destination}: names from the settings only."""
 
     built: Counter  # {destination}
+    skipped: Counter  # {destination}: nothing to send of a result, e.g. no activation map
     attempts: Counter  # {destination, outcome}: delivered, retry, dead, unreachable
     warnings: Counter  # {destination}: delivered, and the receiver warned
     build_failures: Counter  # {destination}
@@ -235,6 +236,7 @@ def create_delivery(registry: CollectorRegistry) -> DeliveryMetrics:
     make = _Maker(registry)
     return DeliveryMetrics(
         built=make.counter("deliveries_built_total", "Messages built.", "destination"),
+        skipped=make.counter("deliveries_skipped_total", "Results of which there is nothing to send.", "destination"),
         attempts=make.counter("delivery_attempts_total", "Attempts to deliver a message.", "destination", "outcome"),
         warnings=make.counter("delivery_warnings_total", "Messages that were delivered with a warning.", "destination"),
         build_failures=make.counter("delivery_build_failures_total", "Messages that cannot be built.", "destination"),

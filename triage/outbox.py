@@ -84,6 +84,10 @@ class Outbox:
         self._write_record(study_instance_uid, record)
         self._spool.write(self._outbox / record.destination / _new(study_instance_uid, record).name, payload)
 
+    def skip(self, study_instance_uid: str, record: Record) -> None:
+        """Take over that there is nothing to send of a result."""
+        self._write_record(study_instance_uid, record)
+
     # Sending.
 
     def waiting(self, destination: str) -> list[Outgoing]:
@@ -177,8 +181,8 @@ class Outbox:
             (self._dead / destination / study).unlink()
             return
         last = self.records(item.study_instance_uid, destination)[-1]
-        if last.number != item.number and last.state is State.DELIVERED:
-            raise ValueError(f"{key}: a newer result of this study is delivered already; drop it")
+        if last.number != item.number and last.state in (State.DELIVERED, State.SKIPPED):
+            raise ValueError(f"{key}: a newer result of this study is delivered already, or needs no sending; drop it")
         self._settle(item, State.WAITING, "requeued", "", at)
         self._spool.move(self._dead / item.key, self._path(replace(item, due=milliseconds(at), tries=0)))
 

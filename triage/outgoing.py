@@ -19,6 +19,7 @@ class State(StrEnum):
     DELIVERED = "delivered"
     DEAD = "dead"  # given up after the last try; a person can requeue it
     SUPERSEDED = "superseded"  # never sent: a newer result took its place
+    SKIPPED = "skipped"  # there was nothing to send of it; the record says why
     DROPPED = "dropped"  # a person said so
 
 

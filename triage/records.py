@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import Any
 
-from triage.decision import ImageAssessment, Priority, ShadowScore, Tag, TriageDecision
+from triage.decision import ActivationMap, ImageAssessment, Priority, ShadowScore, Tag, TriageDecision
 from triage.reasons import Reason
 
 
@@ -20,6 +20,8 @@ def assessment_from(record: dict[str, Any]) -> ImageAssessment:
     known["tag"] = Tag(known["tag"])
     known["reasons"] = tuple(Reason(reason) for reason in known["reasons"])
     known["beside"] = tuple(_shadow_score_from(each) for each in known.get("beside", ()))
+    if (kept := known.get("activation_map")) is not None:
+        known["activation_map"] = ActivationMap(**_known(ActivationMap, kept))
     return ImageAssessment(**known)
 
 
@@ -40,6 +42,8 @@ def decision_from(record: dict[str, Any]) -> TriageDecision:
     return TriageDecision(**known)
 
 
-def _known(kind: type[ImageAssessment | ShadowScore | TriageDecision], record: dict[str, Any]) -> dict[str, Any]:
+def _known(
+    kind: type[ActivationMap | ImageAssessment | ShadowScore | TriageDecision], record: dict[str, Any]
+) -> dict[str, Any]:
     names = {field.name for field in fields(kind)}
     return {name: value for name, value in record.items() if name in names}

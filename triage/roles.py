@@ -184,15 +184,17 @@ def deliver(settings: Settings, spool: Spool) -> None:
     metrics = metric_names.create_delivery(registry)
     outbox, device_uid = Outbox(spool), spool.installation_uid()
     _destinations(settings, spool)
+    closing = ExitStack()
     deliverers: list[delivery.Deliveries] = []
     for each in settings.channels.enabled():
-        channel = channel_of(each, device_uid)
+        channel = channel_of(each, device_uid, closing.callback)
         patients = delivery.Deliverer(spool, outbox, each, channel, metrics, lambda: stopping.received)
         deliverers.append(at_deliverer(patients) if each.canary else patients)
     named = ", ".join(each.name for each in deliverers) or "nowhere: no destination is switched on"
     started: list[float] = []
     ready = partial(_ready_after, started, f"delivering to {named}")
     with (
+        closing,
         _only_one_deliverer(spool),
         HealthServer(registry, ready, settings.deliver.metrics_port, settings.deliver.metrics_host),
     ):
@@ -215,6 +217,7 @@ def web(settings: Settings, spool: Spool, redis_url: str) -> None:
         low=settings.decision.lower_normal,
         sign_in=settings.sign_in,
         audit=settings.audit,
+        show_maps=settings.web.activation_map,
     )
 
 
@@ -234,7 +237,11 @@ def load_sessions(settings: Settings) -> dict[str, Any]:
         raise StartError("every model is a demo: set models.allow_demo for a demonstration, or install another model")
     sessions = {
         name: Session(
-            settings.models.path / name, card, provider=settings.worker.provider, threads=settings.worker.threads
+            settings.models.path / name,
+            card,
+            provider=settings.worker.provider,
+            threads=settings.worker.threads,
+            maps=settings.keeps_activation_maps,
         )
         for name, card in cards.items()
     }

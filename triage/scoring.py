@@ -9,10 +9,11 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from triage.activation import kept
 from triage.assess import Conclusion, Policy, Prepared, conclude, prepare
 from triage.decision import ImageAssessment, PriorityPolicy, ShadowScore, Tag, TriageDecision, decide
 from triage.decoding import DecodePool, Decoding
@@ -177,8 +178,8 @@ class Scorer:
         seconds = (time.perf_counter() - started) / len(batch)
         self._metrics.batch_size.observe(len(batch))
         return [
-            (instance, self._scored(instance, each, session.card, _at(scores, position), seconds))
-            for position, (instance, each) in enumerate(batch)
+            (instance, replace(self._scored(instance, each, session.card, _at(scores, position), seconds), **found))
+            for position, ((instance, each), found) in enumerate(zip(batch, _maps(session, scores), strict=True))
         ]
 
     def _scored(
@@ -311,6 +312,20 @@ def _where(error: Exception) -> str:
 def _input(opened: Opened) -> FloatImage:
     assert opened.prepared.model_input is not None
     return opened.prepared.model_input
+
+
+def _maps(session: Session, scores: Scores) -> list[dict[str, Any]]:
+    """What is kept of each image's activation map: of this very run, so that it is the map of the score beside it."""
+    count = len(scores.probability)
+    if not session.keeps_maps:
+        return [{}] * count
+    if scores.maps is None:
+        return [{"no_map": f"{session.card.model_id} has no activation map"}] * count
+    card = session.card
+    found = [kept(cells, card.preprocessing.spec(), card.activation_grid) for cells in scores.maps]
+    return [
+        {"activation_map": each} if each else {"no_map": "the map had values that are no numbers"} for each in found
+    ]
 
 
 def _at(scores: Scores, position: int) -> tuple[float, float]:

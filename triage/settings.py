@@ -198,6 +198,12 @@ class WebSettings(Section):
         "loopback's only on loopback, and any elsewhere.",
     )
     port: Port = Field(8080, description="HTTP port of the worklist page, its API, health and metrics.")
+    activation_map: bool = Field(
+        False,
+        description="Keep the activation map of each score from now on, and offer it over the image on the page. It "
+        "shows what drew the score and outlines no finding; where localisation is regulated apart from triage, leave "
+        "it off.",
+    )
     ups: bool = Field(
         False,
         description="Serve the worklist as UPS-RS workitems at /workitems: it names patients, and lets clients write.",
@@ -268,6 +274,11 @@ class Settings(Section):
     deliver: DeliverSettings = DeliverSettings()
     channels: ChannelsSettings = ChannelsSettings()
     log: LogSettings = LogSettings()
+
+    @property
+    def keeps_activation_maps(self) -> bool:
+        """Whether something shows activation maps, so that workers have to keep them."""
+        return self.web.activation_map or any(each.enabled for each in self.channels.secondary_capture)
 
     @model_validator(mode="after")
     def _lowering_needs_a_cap(self) -> Self:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from enum import StrEnum
 
-from triage.channels.base import Channel, Study, Told
+from triage.channels.base import Channel, Skipped, Study, Told
 from triage.channels.facts import read_study, revision
 from triage.decision import Tag
 from triage.outbox import Outbox
@@ -24,6 +24,7 @@ class Telling(StrEnum):
 
     BUILT = "built"
     NOTHING = "nothing"  # not wanted there, or nothing new
+    SKIPPED = "skipped"  # wanted there, and nothing can be made of it: recorded with the reason
     HELD = "held"  # it would lower what was raised
 
 
@@ -71,8 +72,7 @@ def _tell(outbox: Outbox, destination: str, channel: Channel, study: Study, wait
         logger.warning("%s: study %s was delivered as abnormal and is not lowered", destination, uid)
         return Telling.HELD
     reached = _supersede(outbox, reached, unsent, study.now)
-    _build(outbox, destination, channel, study, said, records, reached)
-    return Telling.BUILT
+    return _build(outbox, destination, channel, study, said, records, reached)
 
 
 def _supersede(outbox: Outbox, reached: list[Record], unsent: dict[int, Outgoing], now: float) -> list[Record]:
@@ -100,7 +100,7 @@ def _build(
     said: list[object],
     records: list[Record],
     reached: list[Record],
-) -> None:
+) -> Telling:
     there = [each for each in reached if each.state is not State.DEAD]  # what the receiver has, or gets before this
     before = Told(there[-1].revision, there[-1].tag, there[-1].identity) if there else None
     named = replace(
@@ -117,8 +117,13 @@ def _build(
         state=State.WAITING,
         tag=study.decision.tag,
         said=said,
-        identity=built.identity,
+        identity={},
         built_at=study.now,
         decided_at=study.decision.tagged_at,
     )
-    outbox.put(study.decision.study_instance_uid, record, built.payload)
+    uid = study.decision.study_instance_uid
+    if isinstance(built, Skipped):
+        outbox.skip(uid, replace(record, state=State.SKIPPED).tried(State.SKIPPED, built.why, study.now))
+        return Telling.SKIPPED
+    outbox.put(uid, replace(record, identity=built.identity), built.payload)
+    return Telling.BUILT

@@ -63,13 +63,21 @@ def ready(port: int) -> bool:
 
 
 def reports(pacs: Orthanc, study: str) -> list[str]:
-    found = pacs.find("Series", StudyInstanceUID=study, Modality="SR")
+    return made(pacs, study, "SR")
+
+
+def maps(pacs: Orthanc, study: str) -> list[str]:
+    return made(pacs, study, "OT")
+
+
+def made(pacs: Orthanc, study: str, modality: str) -> list[str]:
+    found = pacs.find("Series", StudyInstanceUID=study, Modality=modality)
     return [instance for series in found for instance in series["Instances"]]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_study_goes_round_and_an_outage_of_the_pacs_loses_and_doubles_nothing(tmp_path: Path):
-    write_model(tmp_path / "models", bias=10.0)  # everything is abnormal
+    write_model(tmp_path / "models", bias=10.0, cam=True)  # everything is abnormal
     script = tmp_path / "route.lua"
     script.write_text(shown("lua"))
     dicom_port, port = free_port(), free_port()
@@ -80,6 +88,8 @@ def test_a_study_goes_round_and_an_outage_of_the_pacs_loses_and_doubles_nothing(
         channels = (
             f'[[channels.sr]]\nname = "pacs"\nhost = "127.0.0.1"\nport = {dicom_port}\ncalled_ae_title = "PACS"\n'
             f"delay_s = 0.0\nfirst_interval_s = 0.2\nlongest_interval_s = 1.0\n"
+            f'[[channels.secondary_capture]]\nname = "maps"\nhost = "127.0.0.1"\nport = {dicom_port}\n'
+            f'called_ae_title = "PACS"\ndelay_s = 0.0\nfirst_interval_s = 0.2\nlongest_interval_s = 1.0\n'
             f'[[channels.hl7]]\nname = "ris"\nhost = "127.0.0.1"\nport = {ris.port}\n'
         )
         with the_service(tmp_path, port, channels):
@@ -89,6 +99,9 @@ def test_a_study_goes_round_and_an_outage_of_the_pacs_loses_and_doubles_nothing(
                 (report,) = wait_for(lambda: reports(pacs, first.StudyInstanceUID), "the report", timeout_s=120)
                 stored = dcmread(BytesIO(pacs.get(f"/instances/{report}/file")))
                 assert stored.AccessionNumber == first.AccessionNumber
+                (taken,) = wait_for(lambda: maps(pacs, first.StudyInstanceUID), "the activation map", timeout_s=120)
+                picture = dcmread(BytesIO(pacs.get(f"/instances/{taken}/file")))
+                assert picture.SourceImageSequence[0].ReferencedSOPInstanceUID == first.SOPInstanceUID
                 wait_for(lambda: ris.received, "the ORU")
                 assert ris.fields("OBX|1|")[5].startswith("ABNORMAL")
                 assert ris.fields("TQ1")[9].startswith("S")
@@ -98,6 +111,8 @@ def test_a_study_goes_round_and_an_outage_of_the_pacs_loses_and_doubles_nothing(
                 wait_for(lambda: reports(pacs, second.StudyInstanceUID), "the report after the outage")
                 assert len(reports(pacs, second.StudyInstanceUID)) == 1
                 assert len(reports(pacs, first.StudyInstanceUID)) == 1
+                wait_for(lambda: maps(pacs, second.StudyInstanceUID), "the map after the outage")
+                assert len(maps(pacs, first.StudyInstanceUID)) == 1
         assert len(ris.received) == 2
 
 

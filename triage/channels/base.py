@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol
 
 from pydicom.dataset import Dataset
@@ -46,10 +47,11 @@ class UnreachableError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """One object of a study: what was found, and its attributes without pixels."""
+    """One object of a study: what was found, its attributes without pixels, and where the spool has it."""
 
     assessment: ImageAssessment
     header: Dataset
+    path: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,13 @@ class Built:
     identity: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """There is nothing to send of this result; ``why`` is recorded with the study, and names no patient."""
+
+    why: str
+
+
 Send = Callable[[bytes], Outcome]
 
 
@@ -123,7 +132,7 @@ class Channel(Protocol):
     def says(self, study: Study) -> list[Any]:
         """What the receiver learns, as JSON: the same again is not sent again."""
 
-    def build(self, study: Study) -> Built:
+    def build(self, study: Study) -> Built | Skipped:
         """The message. Called once for a revision; what it returns is what is sent, however often."""
 
     def connect(self) -> AbstractContextManager[Send]:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from triage.channels.base import Channel
-from triage.channels.settings import Destination, HL7Destination, SRDestination, UPSDestination, WebhookDestination
+from triage.channels.settings import (
+    Destination,
+    HL7Destination,
+    SecondaryCaptureDestination,
+    SRDestination,
+    UPSDestination,
+    WebhookDestination,
+)
 
 if TYPE_CHECKING:
     from triage.channels.dicom_store import Peer
@@ -14,13 +22,24 @@ NOBODY = "2.25.0"
 """The device UID where nothing is delivered: to try a destination."""
 
 
-def channel_of(destination: Destination, device_uid: str = NOBODY) -> Channel:
+def channel_of(
+    destination: Destination,
+    device_uid: str = NOBODY,
+    at_end: Callable[[Callable[[], None]], object] = lambda close: None,
+) -> Channel:
     """The channel of a destination. What a kind needs is imported only where one is configured.
 
-    ``device_uid`` is that of this installation, which reports name as their maker.
+    ``device_uid`` is that of this installation, which reports name as their maker. ``at_end`` takes what is to be
+    called when the channel is no longer used.
     """
     if isinstance(destination, SRDestination):
         return _sr(destination, device_uid)
+    if isinstance(destination, SecondaryCaptureDestination):
+        from triage.channels.secondary_capture import SecondaryCaptureChannel
+
+        maps = SecondaryCaptureChannel(_peer(destination), destination.abnormal_only, device_uid)
+        at_end(maps.pool.close)
+        return maps
     if isinstance(destination, HL7Destination):
         return _hl7(destination)
     if isinstance(destination, WebhookDestination):
@@ -38,7 +57,7 @@ def _ups(destination: UPSDestination) -> Channel:
     return UPSChannel(_peer(destination), destination.worklist_label, destination.low, destination.retrieve_ae_title)
 
 
-def _peer(destination: SRDestination | UPSDestination) -> Peer:
+def _peer(destination: SRDestination | SecondaryCaptureDestination | UPSDestination) -> Peer:
     from triage.channels.dicom_store import Peer
 
     return Peer(

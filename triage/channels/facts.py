@@ -27,12 +27,20 @@ def read_study(spool: Spool, study_instance_uid: str) -> tuple[TriageDecision, t
         return None
     assessments = [assessment_from(each) for each in spool.assessments(study_instance_uid)]
     current = current_assessments(assessments)
-    return decision_from(record), tuple(Image(each, read_header(spool, each)) for each in current)
+    return decision_from(record), tuple(_image(spool, each) for each in current)
+
+
+def _image(spool: Spool, assessment: ImageAssessment) -> Image:
+    return Image(assessment, read_header(spool, assessment), spool.find(_instance(assessment)))
+
+
+def _instance(assessment: ImageAssessment) -> ReceivedInstance:
+    return ReceivedInstance(assessment.study_instance_uid, assessment.sop_instance_uid, assessment.content_digest)
 
 
 def read_header(spool: Spool, assessment: ImageAssessment) -> Dataset:
     """The object's attributes, without pixels."""
-    instance = ReceivedInstance(assessment.study_instance_uid, assessment.sop_instance_uid, assessment.content_digest)
+    instance = _instance(assessment)
     for _ in range(2):  # it may be filed between the look and the reading
         path = spool.find(instance)
         try:

@@ -50,6 +50,21 @@ class SRDestination(Destination):
     )
 
 
+class SecondaryCaptureDestination(Destination):
+    """A PACS that takes the activation map as a picture, by C-STORE."""
+
+    host: str = Field(description="Address of the PACS.")
+    port: Port = Field(description="DICOM port of the PACS.")
+    called_ae_title: AETitle = Field(description="AE title of the PACS.")
+    calling_ae_title: AETitle = Field("CXR_TRIAGE", description="AE title that we call ourselves.")
+    abnormal_only: bool = Field(
+        False, description="Send the maps of abnormal images only; otherwise of normal ones too."
+    )
+    delay_s: float = Field(
+        60.0, ge=0, description="Seconds from a study's first decision until its maps are built, so that they go once."
+    )
+
+
 class HL7Destination(Destination):
     """A RIS or an interface engine that takes HL7 v2.5.1 over MLLP."""
 
@@ -139,6 +154,9 @@ class ChannelsSettings(Section):
     """Ways out. Each is a list of destinations, in the settings file only."""
 
     sr: tuple[SRDestination, ...] = Field((), description="DICOM structured reports.")
+    secondary_capture: tuple[SecondaryCaptureDestination, ...] = Field(
+        (), description="Activation maps as Secondary Capture images."
+    )
     hl7: tuple[HL7Destination, ...] = Field((), description="HL7 v2 messages over MLLP.")
     webhook: tuple[WebhookDestination, ...] = Field((), description="Signed JSON over HTTP.")
     ups: tuple[UPSDestination, ...] = Field((), description="Workitems for a UPS manager.")
@@ -152,7 +170,7 @@ class ChannelsSettings(Section):
 
     def all(self) -> tuple[Destination, ...]:
         """Every destination of every kind, switched on or not."""
-        return (*self.sr, *self.hl7, *self.webhook, *self.ups)
+        return (*self.sr, *self.secondary_capture, *self.hl7, *self.webhook, *self.ups)
 
     def enabled(self) -> tuple[Destination, ...]:
         """The destinations that exist for the service."""

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, timezone
-from io import BytesIO
 from typing import Any
 
 from highdicom import sr
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.dataset import Dataset
-from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 from pydicom.valuerep import DA, DT, TM
 
 from triage.channels import dicom_store
 from triage.channels.base import TEST, Built, Image, Send, Study, result
-from triage.channels.sr_content import SCHEME, SOFTWARE_VERSION, content, root
+from triage.channels.inherited import SOFTWARE_VERSION, encoded, keep_character_set, local_time, of_patient_and_study
+from triage.channels.sr_content import SCHEME, content, root
 from triage.dx import uid_of
-from triage.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 ENCODER_VERSION = "1"
 
@@ -33,37 +29,6 @@ DOCUMENTS: dict[str, type[Any]] = {
 SOP_CLASSES = (str(Comprehensive3DSRStorage), str(ComprehensiveSRStorage), str(EnhancedSRStorage))
 
 _SERIES_NUMBER = 9101
-_COPIED = (  # Type 2 of modules Patient and General Study (PS3.3 C.7.1.1, C.7.2.1), and what tells patients apart
-    "PatientName",
-    "PatientID",
-    "IssuerOfPatientID",
-    "OtherPatientIDsSequence",
-    "QualityControlSubject",
-    "PatientBirthDate",
-    "PatientSex",
-    "PatientAge",
-    "PatientSize",
-    "PatientWeight",
-    "StudyInstanceUID",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-    "StudyDescription",
-    "AccessionNumber",
-    "IssuerOfAccessionNumberSequence",
-    "ReferringPhysicianName",
-)
-_TYPE_2 = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-)
 
 
 @dataclass(frozen=True)
@@ -93,7 +58,7 @@ class SRChannel:
             warnings.simplefilter("ignore")
             document = report(study, self.document, self.device_uid)
             identity = {"sop_class_uid": document.SOPClassUID, "sop_instance_uid": document.SOPInstanceUID}
-            return Built(_encoded(document), {name: str(uid) for name, uid in identity.items()})
+            return Built(encoded(document), {name: str(uid) for name, uid in identity.items()})
 
     def connect(self) -> AbstractContextManager[Send]:
         return dicom_store.connect(self.peer, SOP_CLASSES)
@@ -107,7 +72,7 @@ class SRChannel:
 def report(study: Study, document: str, device_uid: str) -> Dataset:
     """The structured report of a study. Same facts, same bytes: its times are those of the assessment."""
     images = _evidence(study)
-    made_at = datetime.fromtimestamp(max(each.assessment.assessed_at for each in study.images), UTC)
+    assessed_at = max(each.assessment.assessed_at for each in study.images)
     made: Dataset = DOCUMENTS[document](
         evidence=[_reference(image, study) for image in images],
         content=root(),
@@ -131,23 +96,14 @@ def report(study: Study, document: str, device_uid: str) -> Dataset:
     )
     # Put in afterwards: highdicom copies and searches what it is given several times, which takes longer than the rest.
     made.ContentSequence = content(study, device_uid)
-    _keep_character_set(made, images[0].header)
-    _date_everything(made, made_at, str(images[0].header.get("TimezoneOffsetFromUTC") or ""))
+    keep_character_set(made, images[0].header)
+    _date_everything(made, assessed_at, images[0].header)
     return made
 
 
-def _date_everything(made: Dataset, moment: datetime, offset: str) -> None:
-    """highdicom writes the time of the call, which would make other bytes of the same facts.
-
-    Timezone Offset From UTC (0008,0201) holds for every time in the object, those of the study too: so it is that of
-    the images, or absent as it is there, and then our times are this machine's.
-    """
-    stated = re.fullmatch(r"([+-])(\d\d)(\d\d)", offset)
-    at = moment.astimezone()
-    if stated:
-        minutes = int(stated[2]) * 60 + int(stated[3])
-        at = moment.astimezone(timezone(timedelta(minutes=-minutes if stated[1] == "-" else minutes)))
-        made.TimezoneOffsetFromUTC = offset
+def _date_everything(made: Dataset, assessed_at: float, header: Dataset) -> None:
+    """highdicom writes the time of the call, which would make other bytes of the same facts."""
+    at = local_time(made, assessed_at, header)
     for keyword in ("ContentDate", "InstanceCreationDate", "SeriesDate"):
         setattr(made, keyword, DA(at.date()))
     for keyword in ("ContentTime", "InstanceCreationTime", "SeriesTime"):
@@ -176,42 +132,12 @@ def _evidence(study: Study) -> list[Image]:
 
 
 def _reference(image: Image, study: Study) -> Dataset:
-    """What highdicom needs of an image, each value one that it can take: an odd one is left empty."""
-    header = image.header
-    made = Dataset()
-    for keyword in _TYPE_2:
-        setattr(made, keyword, None)
-    for keyword in _COPIED:
-        if keyword in header:
-            made[keyword] = header[keyword]
-    made.StudyInstanceUID = study.decision.study_instance_uid
-    if made.PatientSex not in ("M", "F", "O"):
-        made.PatientSex = None
-    for keyword in ("PatientBirthDate", "StudyDate"):
-        setattr(made, keyword, _date(getattr(made, keyword)))
-    made.StudyTime = _time(made.StudyTime)
+    """What highdicom needs of an image."""
+    made = of_patient_and_study(image.header, study.decision.study_instance_uid)
     made.SOPClassUID = image.assessment.sop_class_uid
     made.SOPInstanceUID = image.assessment.sop_instance_uid
     made.SeriesInstanceUID = image.assessment.series_instance_uid or uid_of("series", made.SOPInstanceUID)
     return made
-
-
-def _date(value: Any) -> str | None:
-    text = str(value or "").strip()
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return None
-    return text if len(text) == 8 else None
-
-
-def _time(value: Any) -> str | None:
-    text = str(value or "").strip()
-    try:
-        TM(text)
-    except ValueError:
-        return None
-    return text or None
 
 
 def _previous(study: Study) -> list[Dataset] | None:
@@ -224,18 +150,3 @@ def _previous(study: Study) -> list[Dataset] | None:
     previous.SOPClassUID = study.before.identity["sop_class_uid"]
     previous.SOPInstanceUID = study.before.identity["sop_instance_uid"]
     return [previous]
-
-
-def _keep_character_set(made: Dataset, header: Dataset) -> None:
-    """Names go out in the characters in which they came; all that is ours is ASCII."""
-    character_set = header.get("SpecificCharacterSet")
-    if character_set:
-        made.SpecificCharacterSet = character_set
-
-
-def _encoded(document: Dataset) -> bytes:
-    document.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    document.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    buffer = BytesIO()
-    dcmwrite(buffer, document, enforce_file_format=True)
-    return buffer.getvalue()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 from highdicom import sr
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
@@ -13,7 +11,6 @@ from triage.decision import Tag
 from triage.dx import uid_of
 from triage.reasons import Reason
 
-SOFTWARE_VERSION = version("cxr-triage")
 SCHEME = "99CXRTRIAGE"
 """Designator of our private coding scheme; docs/channels.md lists its codes."""
 

@@ -111,6 +111,18 @@ class CalibrationFit(_Part):
     brier_after: float
 
 
+class ActivationGrid(_Part):
+    """Where the cells of the output ``cam`` lie on the model input: where the middles of the first row and of the first
+    column are, and how far it is to the next, in pixels from the input's upper left corner.
+
+    A strided convolution with symmetric padding looks at 0, 32, 64, ..., and not at the middles of equal tiles.
+    """
+
+    first_row: float
+    first_column: float
+    step: float = Field(gt=0)
+
+
 class Distribution(_Part):
     """What the training images look like to the graph's ``distance``, and beyond what it refuses."""
 
@@ -155,6 +167,7 @@ class ModelCard(_Part):
     calibration: str
     calibration_fit: CalibrationFit | None = None
     activation_map: str = ""
+    activation_grid: ActivationGrid | None = Field(None, description="Absent: the cells are equal tiles of the input.")
     variant: Literal["fp32", "fp16", "int8"] = "fp32"
     distribution: Distribution
     training: Training

@@ -17,6 +17,8 @@ from triage.model.card import WEIGHTS, ModelCard
 FloatArray = npt.NDArray[np.float32]
 AT_ONCE = 16
 """Images that are worth having together: what callers collect before they score."""
+MAP = "cam"
+"""The output with the activation maps, (n, h, w) or (n, 1, h, w), of a graph that has one."""
 
 IMAGES_IN_A_RUN = {"CPUExecutionProvider": 1, "CUDAExecutionProvider": AT_ONCE}
 """One shape for each provider: kernels are chosen by shape and add in another order, and what an image scores must not
@@ -35,29 +37,42 @@ class ProviderError(StartError):
 
 @dataclass(frozen=True)
 class Scores:
-    """Per image, float32 (n,): the probability, and the distance from the training images (in units of the card)."""
+    """Per image, float32 (n,): the probability, and the distance from the training images (in units of the card).
+
+    ``maps`` (n, h, w): the activation maps of the same run; None for a model without, and where none are asked for.
+    """
 
     probability: FloatArray
     distance: FloatArray
+    maps: FloatArray | None = None
 
 
 class Session:
     """One model. Keep it: loading and warming cost seconds."""
 
     def __init__(
-        self, folder: Path, card: ModelCard, *, provider: Literal["cpu", "cuda"] = "cpu", threads: int = 0
+        self,
+        folder: Path,
+        card: ModelCard,
+        *,
+        provider: Literal["cpu", "cuda"] = "cpu",
+        threads: int = 0,
+        maps: bool = False,
     ) -> None:
-        """Load ``folder``'s weights; ``threads`` 0 is one per core. Raises ProviderError."""
+        """Load ``folder``'s weights; ``threads`` 0 is one per core; ``maps``: activation maps too. Raises
+        ProviderError."""
         self.card = card
         self._size = card.preprocessing.size
         self._session = _open(folder / WEIGHTS, provider, threads)
         self.provider: str = self._session.get_providers()[0]
+        self.keeps_maps = maps
+        has_map = MAP in [output.name for output in self._session.get_outputs()]
+        self._outputs = ["probability", "distance", *([MAP] if maps and has_map else [])]
         if self.provider != _PROVIDERS[provider][0][0]:
             raise ProviderError(
                 f"worker.provider is {provider}, but {card.name} would run on {self.provider}: install onnxruntime-gpu "
                 "with its CUDA libraries (pip install 'cxr-triage[gpu]') and a driver that fits, or set provider = cpu"
             )
-        self._at_once = IMAGES_IN_A_RUN[self.provider]
         self._at_once = IMAGES_IN_A_RUN[self.provider]
 
     def score(self, batch: FloatArray) -> Scores:
@@ -65,18 +80,19 @@ class Session:
         if batch.ndim != 4 or batch.shape[1:] != (1, self._size, self._size):
             raise ValueError(f"{self.card.name} takes (n, 1, {self._size}, {self._size}), not {batch.shape}")
         pieces = [self._run(batch[start : start + self._at_once]) for start in range(0, len(batch), self._at_once)]
-        return Scores(*(np.concatenate(outputs) for outputs in zip(*pieces, strict=True)))
+        probability, distance, *maps = (np.concatenate(outputs) for outputs in zip(*pieces, strict=True))
+        return Scores(probability, distance, maps[0].reshape(len(batch), *maps[0].shape[-2:]) if maps else None)
 
     def warm(self) -> None:
         """Run once, so that the first study does not wait."""
         self.score(np.zeros((1, 1, self._size, self._size), dtype=np.float32))
 
-    def _run(self, piece: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _run(self, piece: FloatArray) -> list[FloatArray]:
         count = len(piece)
         padded = np.zeros((self._at_once, *piece.shape[1:]), dtype=np.float32)
         padded[:count] = piece
-        probability, distance = self._session.run(["probability", "distance"], {"image": padded})
-        return probability[:count], distance[:count]
+        found = self._session.run(self._outputs, {"image": padded})
+        return [np.asarray(output[:count], dtype=np.float32) for output in found]
 
 
 def _open(weights: Path, provider: Literal["cpu", "cuda"], threads: int) -> Any:

@@ -91,6 +91,16 @@ def normalise(pixels: FloatImage, valid: Mask, spec: PreprocessSpec) -> FloatIma
     return levels
 
 
+def shown_part(spec: PreprocessSpec) -> tuple[float, float, float, float]:
+    """Which part of the image the model input shows: top, left, bottom, right, as fractions of its rows and columns.
+
+    The way back of ``normalise``, for what is found in the input and is to be drawn over the image. ``stretch`` shows
+    all of it: padding and shutter blacken pixels and cut nothing off.
+    """
+    assert spec.fit == "stretch"
+    return 0.0, 0.0, 1.0, 1.0
+
+
 def _resized(image: FloatImage, size: int) -> FloatImage:
     """Area filter when shrinking, linear when an axis grows."""
     shrinking = image.shape[0] >= size and image.shape[1] >= size

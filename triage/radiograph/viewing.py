@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -39,6 +40,18 @@ def view(data: bytes) -> Viewed | Rejected:
     if isinstance(radiograph, TabledRadiograph) and (ends := linear_ends(radiograph.table)):
         return Viewed(radiograph.index.astype(np.uint16), radiograph.valid, *ends)
     return Viewed(np.rint(radiograph.pixels * 65535).astype(np.uint16), radiograph.valid, 0.0, 65535.0)
+
+
+def greys(data: bytes, longest: int) -> npt.NDArray[np.uint8] | Rejected:
+    """The image as it opens, in 8 bits, ``longest`` pixels on its longer side; black where there is no image."""
+    radiograph = _decoded(data)
+    if isinstance(radiograph, Rejected):
+        return radiograph
+    shown = np.where(radiograph.valid, radiograph.pixels, np.float32(0))
+    scale = longest / max(shown.shape)
+    rows, columns = (max(round(side * scale), 1) for side in shown.shape)
+    drawn = cv2.resize(shown, (columns, rows), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    return np.rint(np.clip(drawn, 0, 1) * 255).astype(np.uint8)
 
 
 def linear_ends(table: FloatImage) -> tuple[float, float] | None:

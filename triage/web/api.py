@@ -34,7 +34,7 @@ LONGEST_TEXT = 64
 @dataclass(frozen=True)
 class Sources:
     """Where answers come from. ``now`` gives POSIX seconds; a ``waiting_cap_s`` of 0 is no cap, and an
-    ``expire_after_s`` of 0 lets no study leave the list by age.
+    ``expire_after_s`` of 0 lets no study leave the list by age. ``maps``: the site shows activation maps.
     """
 
     spool: Spool
@@ -43,6 +43,7 @@ class Sources:
     waiting_cap_s: float
     now: Callable[[], float]
     expire_after_s: float = 0.0
+    maps: bool = False
     pictures: Pictures = field(default_factory=Pictures)
 
 

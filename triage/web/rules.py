@@ -63,6 +63,7 @@ RULES = {
     "GET /api/operations": READ,
     "GET /api/studies/{study_instance_uid}": LOOK,
     "GET /api/studies/{study_instance_uid}/images/{name}": LOOK,
+    "GET /api/studies/{study_instance_uid}/images/{name}/map": LOOK,
     "POST /api/studies/{study_instance_uid}/reading": act(Role.READER, "READING", "Marked as read, or as not read"),
     "POST /api/studies/{study_instance_uid}/label": act(Role.READER, "LABEL", "What a reader says the study is"),
     "POST /api/requeue": Rule(Role.ADMIN, act=REQUEUED),

@@ -24,6 +24,7 @@ from triage.queueing import ScoreQueue
 from triage.reading import Act, NotTaggedError, Step
 from triage.spool import InvalidUIDError, ReceivedInstance, Spool
 from triage.trace import ObjectTrace, StudyTrace, gather
+from triage.web import maps
 from triage.web.access import concerns, user_of
 from triage.web.api import Sources, entry, iso_utc
 from triage.web.pictures import as_answer
@@ -95,7 +96,7 @@ def _detail(sources: Sources, request: Request) -> Response:
         raise HTTPException(404, str(error)) from error
     header = _header(sources.spool, trace)
     acts = reading.steps(sources.spool, uid)
-    return JSONResponse(described(trace, header, acts, user.name))
+    return JSONResponse({**described(trace, header, acts, user.name), "maps": maps.offered(sources, trace)})
 
 
 def described(trace: StudyTrace, header: Dataset | None, acts: list[Step], who: str) -> dict[str, Any]:

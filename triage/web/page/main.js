@@ -93,6 +93,13 @@ function say(label) {
   });
 }
 
+function toggleMap() {
+  const missing = study.mapMissing;
+  if (missing === undefined) return;
+  if (missing) toast(`No activation map: ${missing}.`);
+  else run(() => study.toggleMap());
+}
+
 function move(by) {
   if (!list.move(by) || shown !== "study") return;
   go(`/studies/${list.selected}`);
@@ -128,6 +135,9 @@ const ON_IMAGE = {
   0: () => study.view.reset(),
   1: () => study.view.actual(),
   i: () => study.view.invert(),
+  m: toggleMap,
+  ",": () => study.fadeMap(-1),
+  ".": () => study.fadeMap(1),
   ArrowLeft: () => study.view.pan(60, 0),
   ArrowRight: () => study.view.pan(-60, 0),
   ArrowUp: () => study.view.pan(0, 60),
@@ -145,7 +155,8 @@ function doing(event) {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (at("labelling").open) return SAYING[key];
   if (document.querySelector("dialog[open]")) return null;
-  if (event.target.matches("input, select")) {
+  if (event.target === at("opacity") && /^(Arrow|Home|End|Page)/.test(key)) return null; // that moves it
+  if (event.target !== at("opacity") && event.target.matches("input, select")) {
     return key === "Escape" || (key === "Enter" && event.target === at("search")) ? () => at("list-view").focus() : null;
   }
   if (event.target.matches("button, a") && (key === "Enter" || key === " ")) return null; // that presses it
@@ -156,7 +167,7 @@ function doing(event) {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const act = doing(event);
-  if (!act || (event.repeat && !/^(Arrow|[-+=jk]$)/.test(event.key))) return;
+  if (!act || (event.repeat && !/^(Arrow|[-+=jk,.]$)/.test(event.key))) return;
   event.preventDefault();
   act();
 });
@@ -188,6 +199,7 @@ at("search").addEventListener("input", () => {
 for (const button of document.querySelectorAll("[data-do]")) {
   button.addEventListener("click", () => study.view[button.dataset.do]());
 }
+at("map").addEventListener("click", toggleMap);
 attach(at("image"), study.view);
 addEventListener("popstate", show);
 

@@ -1,11 +1,13 @@
 // One study: its image, what is known of it, and what the reader does with it.
 
+import { ActivationMap } from "./map.js";
 import * as server from "./server.js";
 import { View } from "./view.js";
 import { at, duration, element, moment, percent, plain, tag } from "./words.js";
 
 export class Study {
   #view = new View(at("image"));
+  #map = new ActivationMap(this.#view);
   #found = null;
   #shown = null; // the name of the object on the screen
   #asking = 0;
@@ -51,6 +53,7 @@ export class Study {
     this.#asking++;
     this.#found = null;
     this.#shown = null;
+    this.#map.switchOff();
     this.#view.show(null);
     at("about").replaceChildren();
     at("images").replaceChildren();
@@ -75,15 +78,18 @@ export class Study {
   async showImage(name) {
     this.#shown = name;
     this.#renderImages();
+    this.#map.leave();
     this.#view.show(null);
     at("broken").hidden = true;
     at("waiting").hidden = false;
     const uid = this.uid;
+    let drawn = false;
     try {
       const image = await server.image(`/api/studies/${uid}/images/${name}`);
       if (this.uid === uid && this.#shown === name) {
         this.#view.show(image);
         at("image").setAttribute("aria-label", `Radiograph, ${image.columns} by ${image.rows} pixels`);
+        drawn = true;
       }
     } catch (error) {
       if (error.status !== 422 && error.status !== 404) throw error;
@@ -94,6 +100,34 @@ export class Study {
     } finally {
       if (this.uid === uid && this.#shown === name) at("waiting").hidden = true;
     }
+    if (drawn) await this.#withMap(uid, name);
+  }
+
+  async #withMap(uid, name) {
+    if (this.mapMissing) this.#map.switchOff();
+    await this.#checked(this.#map.shown(uid, name, this.#score()));
+  }
+
+  /** Why the image on the screen has no activation map; empty if it has one, undefined where the site shows none. */
+  get mapMissing() {
+    return this.#found?.maps?.[this.#shown];
+  }
+
+  async toggleMap() {
+    await this.#checked(this.#map.toggle(this.#score()));
+  }
+
+  fadeMap(by) {
+    this.#map.fade(by);
+  }
+
+  #score() {
+    return this.#found.objects.find((each) => each.name === this.#shown)?.assessment;
+  }
+
+  /** A map of another score than the page says: it was made anew meanwhile, and the page says it anew. */
+  async #checked(laid) {
+    if (!(await laid)) await this.refresh();
   }
 
   async markRead(read) {
@@ -123,6 +157,7 @@ export class Study {
       }),
     );
     at("images").hidden = objects.length < 2;
+    this.#map.offer(this.mapMissing);
   }
 
   #render() {

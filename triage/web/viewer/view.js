@@ -18,6 +18,7 @@ export class View {
   #window = { level: 0.5, width: 1, rising: true };
   #zoom = 1; // screen pixels for one of the image
   #centre = { x: 0, y: 0 }; // of the screen, in image pixels
+  #overlay = null; // { picture, opacity }
   #fitted = true;
   #stale = true; // the table is of another window
   #awaited = false;
@@ -32,7 +33,14 @@ export class View {
   show(image) {
     this.#image = image;
     this.#pyramid = image && new Pyramid(image);
+    this.#overlay = null;
     this.reset();
+    this.#draw();
+  }
+
+  /** Lay a picture of the whole image over it, whatever size it has; null takes it away. */
+  lay(picture, opacity = 1) {
+    this.#overlay = picture && { picture, opacity };
     this.#draw();
   }
 
@@ -121,6 +129,7 @@ export class View {
       width: this.#window.width,
       rising: this.#window.rising,
       centre: { ...this.#centre },
+      overlay: this.#overlay?.opacity ?? null,
     };
   }
 
@@ -167,6 +176,16 @@ export class View {
     if (scale === 1) [x, y] = [Math.round(x), Math.round(y)]; // pixel on pixel, nothing in between
     this.#context.imageSmoothingQuality = "high";
     this.#context.drawImage(this.#greys, 0, 0, columns, rows, x, y, columns * scale, rows * scale);
+    if (this.#overlay) this.#paintOverlay(this.#overlay);
+  }
+
+  #paintOverlay({ picture, opacity }) {
+    const { columns, rows } = this.#image;
+    const left = this.#canvas.width / 2 - this.#centre.x * this.#zoom;
+    const top = this.#canvas.height / 2 - this.#centre.y * this.#zoom;
+    this.#context.globalAlpha = opacity;
+    this.#context.drawImage(picture, left, top, columns * this.#zoom, rows * this.#zoom);
+    this.#context.globalAlpha = 1;
   }
 
   /** Greys of the part that is seen, on a canvas of their own. */

@@ -1,0 +1,88 @@
+"""Where the cells of an activation map look at the model input, from the strides and paddings on the way to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from training.errors import TrainingError
+from triage.model.card import ActivationGrid
+from triage.model.session import MAP
+
+_WINDOWS = ("Conv", "MaxPool", "AveragePool")
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Along one axis: the pixel that the first value looks at, counted from the middle of pixel 0, and to the next."""
+
+    first: float = 0.0
+    step: float = 1.0
+
+    def after(self, kernel: int, stride: int, padding: int) -> _Axis:
+        """Behind a sliding window (Araujo et al. 2019, Computing Receptive Fields of Convolutional Neural Networks)."""
+        return _Axis(self.first + ((kernel - 1) / 2 - padding) * self.step, self.step * stride)
+
+
+_Axes = tuple[_Axis, _Axis]
+
+
+def activation_grid(weights: Path, size: int, *, flips: bool) -> ActivationGrid | None:
+    """The grid of the graph's output ``cam`` for inputs of ``size``; None for a graph without.
+
+    ``flips``: the map is the mean with that of the mirror image, mirrored back: its columns look at the mean of both.
+    Raises TrainingError for a network whose branches come together at different strides.
+    """
+    down, across = _walked(onnx.load(str(weights), load_external_data=False).graph).get(MAP, (None, None))
+    if down is None or across is None:
+        return None
+    if down.step != across.step:
+        raise TrainingError("the activation map has other strides down than across")
+    first_column = across.first
+    if flips:
+        columns = _columns(weights, size)
+        last_mirrored = size - 1 - (across.first + (columns - 1) * across.step)
+        first_column = (across.first + last_mirrored) / 2
+    return ActivationGrid(first_row=down.first + 0.5, first_column=first_column + 0.5, step=down.step)
+
+
+def _walked(graph: onnx.GraphProto) -> dict[str, _Axes]:
+    """Where the first value of each tensor looks. What has no windows looks where its inputs do."""
+    found: dict[str, _Axes] = {"image": (_Axis(), _Axis())}
+    for node in graph.node:
+        inputs = [found[name] for name in node.input if name in found]
+        if not inputs:
+            continue
+        axes = (_met([down for down, _ in inputs]), _met([across for _, across in inputs]))
+        if node.op_type in _WINDOWS:
+            axes = _behind(node, axes)
+        found.update(dict.fromkeys(node.output, axes))
+    return found
+
+
+def _met(axes: list[_Axis]) -> _Axis:
+    """Branches that come together: pooled and convolved ones may look half a pixel apart, and the mean is taken."""
+    if len({axis.step for axis in axes}) > 1:
+        raise TrainingError("branches of the network come together at different strides")
+    return _Axis(float(np.mean([axis.first for axis in axes])), axes[0].step)
+
+
+def _behind(node: onnx.NodeProto, axes: _Axes) -> _Axes:
+    attributes = {each.name: list(each.ints) for each in node.attribute}
+    kernel = attributes.get("kernel_shape") or [1, 1]
+    strides, pads = attributes.get("strides") or [1, 1], attributes.get("pads") or [0, 0, 0, 0]
+    dilations = attributes.get("dilations") or [1, 1]
+    down, across = (
+        axis.after((kernel[at] - 1) * dilations[at] + 1, strides[at], pads[at]) for at, axis in enumerate(axes)
+    )
+    return down, across
+
+
+def _columns(weights: Path, size: int) -> int:
+    session = onnxruntime.InferenceSession(str(weights), providers=["CPUExecutionProvider"])
+    (cells,) = session.run([MAP], {"image": np.zeros((1, 1, size, size), dtype=np.float32)})
+    return int(np.asarray(cells).shape[-1])

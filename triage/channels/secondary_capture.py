@@ -1,0 +1,135 @@
+"""The activation map over the radiograph as Secondary Capture images in the original study. Off unless configured."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydicom.uid import SecondaryCaptureImageStorage
+
+from triage.activation import Picture, why_none
+from triage.channels import dicom_store
+from triage.channels.base import Built, Fate, Image, Outcome, Send, Skipped, Study, result
+from triage.channels.secondary_capture_image import LONGEST, secondary_capture
+from triage.decision import Tag
+from triage.decoding import DecodePool
+from triage.radiograph.types import Rejected
+from triage.radiograph.viewing import greys
+
+ENCODER_VERSION = "1"
+SOP_CLASSES = (str(SecondaryCaptureImageStorage),)
+
+DECODE_TIMEOUT_S = 60.0
+_LENGTH_BYTES = 8
+
+
+@dataclass(frozen=True)
+class SecondaryCaptureChannel:
+    """Maps to one PACS: an image for each scored one. ``device_uid`` is that of this installation.
+
+    ``pool`` decodes the radiographs, as the worker does, in a child process; its maker closes it.
+    """
+
+    peer: dicom_store.Peer
+    abnormal_only: bool = False
+    device_uid: str = "2.25.0"
+    pool: DecodePool = field(default_factory=lambda: DecodePool(1, DECODE_TIMEOUT_S), compare=False, repr=False)
+
+    @property
+    def encoder(self) -> str:
+        return f"secondary_capture {ENCODER_VERSION} {self.abnormal_only}"
+
+    def wants(self, study: Study) -> bool:
+        return not study.shadow_only
+
+    def says(self, study: Study) -> list[Any]:
+        images = sorted(
+            [each.sop_instance_uid, each.content_digest, each.probability, each.tag, why_none(each)]
+            for each in (image.assessment for image in study.scored)
+        )
+        return [*result(study), images]
+
+    def build(self, study: Study) -> Built | Skipped:
+        """The images, one after the other. Raises ValueError and DecoderDiedError for one that cannot be drawn."""
+        images = self._mapped(study)
+        if not images:
+            return Skipped(self._why_none(study))
+        greys_of = [_grey(image, self.pool) for image in images]
+        with warnings.catch_warnings():  # what is odd about the patient's attributes was odd when they came
+            warnings.simplefilter("ignore")
+            made = [
+                secondary_capture(study, image, grey, number, self.device_uid)
+                for number, (image, grey) in enumerate(zip(images, greys_of, strict=True), 1)
+            ]
+        uids = {"sop_class_uid": SOP_CLASSES[0], "sop_instance_uid": " ".join(uid for uid, _ in made)}
+        return Built(packed([content for _, content in made]), uids)
+
+    @contextmanager
+    def connect(self) -> Iterator[Send]:
+        with self._store() as send:
+            yield lambda payload: send_all(send, payload)
+
+    def check(self) -> list[str]:
+        return dicom_store.check(self.peer, SOP_CLASSES)
+
+    def _store(self) -> AbstractContextManager[Send]:
+        return dicom_store.connect(self.peer, SOP_CLASSES)
+
+    def _mapped(self, study: Study) -> list[Image]:
+        """The images whose maps go out: assessed ones that have one."""
+        tags = {Tag.ABNORMAL} if self.abnormal_only else {Tag.ABNORMAL, Tag.NORMAL}
+        if study.decision.tag not in tags:
+            return []
+        return [each for each in study.scored if each.assessment.tag in tags and not why_none(each.assessment)]
+
+    def _why_none(self, study: Study) -> str:
+        if study.decision.tag is Tag.NOT_ASSESSED:
+            return "no activation map is sent of a study that is not assessed"
+        if self.abnormal_only and study.decision.tag is not Tag.ABNORMAL:
+            return "no activation map is sent of a study that is not abnormal (abnormal_only)"
+        whys = {why_none(each.assessment) for each in study.scored} - {""}
+        return f"there is no activation map: {'; '.join(sorted(whys)) or 'no image was scored'}"
+
+
+def packed(objects: list[bytes]) -> bytes:
+    """Several files as one payload: each behind its length. Together they are one result, delivered or not."""
+    return b"".join(len(each).to_bytes(_LENGTH_BYTES, "big") + each for each in objects)
+
+
+def unpacked(payload: bytes) -> Iterator[bytes]:
+    """The files in a payload."""
+    at = 0
+    while at < len(payload):
+        start = at + _LENGTH_BYTES
+        at = start + int.from_bytes(payload[at:start], "big")
+        yield payload[start:at]
+
+
+def send_all(send: Send, payload: bytes) -> Outcome:
+    """Send every file; the first that is not taken decides. Sent again, those that were are known by their UIDs."""
+    outcomes: list[Outcome] = []
+    for each in unpacked(payload):
+        outcome = send(each)
+        if outcome.fate is not Fate.DELIVERED:
+            return outcome
+        outcomes.append(outcome)
+    warned = (each for each in outcomes if each.detail.startswith("warning"))
+    return next(warned, outcomes[0])
+
+
+def grey_of(path: Path) -> Picture | Rejected:
+    """A stored radiograph as it opens; runs in a decode process."""
+    return greys(path.read_bytes(), LONGEST)
+
+
+def _grey(image: Image, pool: DecodePool) -> Picture:
+    if image.path is None:
+        raise ValueError("the image is no longer kept")
+    found = pool.submit(grey_of, image.path).result()
+    if isinstance(found, Rejected):
+        raise ValueError(found.detail)
+    return found
