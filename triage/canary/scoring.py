@@ -40,8 +40,9 @@ class WithCanary:
     def finish(self, started: _Started) -> list[Failed]:
         """Score what was started, patients first."""
         canaries = [each for each in started if each[0] in self._flying]
-        failed = self.patients.finish([each for each in started if each[0] not in self._flying])
+        patients = [each for each in started if each[0] not in self._flying]
         self._flying.difference_update(instance for instance, _ in canaries)
+        failed = self.patients.finish(patients)
         return [*failed, *self._finish(canaries)] if canaries else failed
 
     def give_up(self, instance: ReceivedInstance, error: str, tries: int) -> None:

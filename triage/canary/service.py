@@ -96,15 +96,15 @@ def route_of(settings: Settings, spool: Spool, redis_url: str) -> Route:
 
     canary, listener = settings.canary, settings.listener
     host = canary.host or {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listener.host, listener.host)
-    timeout_s = settings.redis.timeout_s
+    jobs = ScoreQueue(connect(redis_url, settings.redis.timeout_s))
     return Route(
         spool=spool,
         namespace=open_namespace(spool),
         address=Destination(host, listener.port, listener.ae_title, canary.ae_title),
         destinations=settings.channels.with_canary(),
         timeout_s=canary.timeout_s,
-        state=partial(_state, redis_url, timeout_s),
-        forget=partial(_forget, redis_url, timeout_s),
+        state=lambda instance: jobs.state(instance)[0],
+        forget=partial(_forget, jobs),
     )
 
 
@@ -118,14 +118,7 @@ def schedule(
     return scheduled(route, settings.canary.interval_minutes * 60, metric_names.create_canary(registry))
 
 
-def _state(redis_url: str, timeout_s: float, instance: ReceivedInstance) -> str:
-    with connect(redis_url, timeout_s) as client:
-        return ScoreQueue(client).state(instance)[0]
-
-
-def _forget(redis_url: str, timeout_s: float, instances: Sequence[ReceivedInstance]) -> None:
-    if not instances:
-        return
-    with suppress(RedisError), connect(redis_url, timeout_s) as client:  # a worker drops the job of what is gone
+def _forget(jobs: ScoreQueue, instances: Sequence[ReceivedInstance]) -> None:
+    with suppress(RedisError):  # a worker drops the job of what is gone
         for instance in instances:
-            ScoreQueue(client).forget(instance)
+            jobs.forget(instance)
