@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from triage.channels.base import Fate
 from triage.cli import triage as cli
 from triage.deliver import UNREACHABLE
-from triage.metrics import Ending, ModelState, Outcome, Rejection, create, create_delivery, create_state
+from triage.metrics import Ending, ModelState, Outcome, Rejection, create, create_delivery, create_reports, create_state
 from triage.reasons import LISTED_NOT_COUNTED, Reason
 from triage.settings import NOT_SETTINGS, Settings, variables
 
@@ -44,6 +44,7 @@ def exported() -> set[str]:
     create(registry)
     create_state(registry)
     create_delivery(registry)
+    create_reports(registry)
     suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}
     families = text_string_to_metric_families(generate_latest(registry).decode())
     return {family.name + suffix for family in families for suffix in suffixes.get(family.type, [""])}

@@ -106,6 +106,7 @@ class Metrics:
     sweep_requeued: Counter  # {why}: lost_job, dead_worker
     index_rebuilds: Counter
     studies_removed: Counter
+    studies_expired: Counter
     # Web.
     http_requests: Counter  # {route, status}: the route's pattern, never the path that was asked
     http_duration: Histogram  # {route}
@@ -170,6 +171,34 @@ class DeliveryMetrics:
     switched_off: Gauge  # {destination}: 1 while its kill switch is on
 
 
+REPORT_OUTCOMES = (
+    "read",  # a study left the list
+    "repeated",  # the same message again
+    "outdated",  # an image came after the report: the study stays
+    "unmatched",  # of no study of ours
+    "other_status",  # it does not say that there is a report
+    "own",  # a triage result that came back
+    "test",  # not of production
+    "ambiguous",
+    "other_patient",
+    "contradictory",
+    "malformed",
+    "refused",  # its sender or kind is not taken here
+    "failed",  # Redis or the disk: the sender has to send it again
+)
+"""What came of a report message, for each order that it speaks of."""
+
+
+@dataclass(frozen=True)
+class ReportMetrics:
+    """What the one process sees that hears of reports. {destination}: names from the settings only."""
+
+    reports: Counter  # {outcome}: REPORT_OUTCOMES
+    report_connections: Gauge
+    workitems_completed: Counter  # {destination}
+    workitem_looks: Counter  # {destination, outcome}: ok, failed
+
+
 def bounded(value: str, allowed: Collection[str]) -> str:
     """``value`` as a label if it is on the closed list ``allowed``, else ``other``."""
     return value if value in allowed else OTHER
@@ -228,6 +257,24 @@ def create_delivery(registry: CollectorRegistry) -> DeliveryMetrics:
         up=make.gauge("destination_up", "Whether the last attempt reached the destination.", "destination"),
         switched_off=make.gauge("destination_switched_off", "Whether a person has switched it off.", "destination"),
     )
+
+
+def create_reports(registry: CollectorRegistry) -> ReportMetrics:
+    """Register what is counted about reports. For the process alone that hears of them."""
+    make = _Maker(registry)
+    metrics = ReportMetrics(
+        reports=make.counter("reports_total", "Orders in report messages, by what came of them.", "outcome"),
+        report_connections=make.gauge("report_connections", "Connections of senders of reports that are open now."),
+        workitems_completed=make.counter(
+            "workitems_completed_total", "Workitems of ours that a UPS manager calls completed.", "destination"
+        ),
+        workitem_looks=make.counter(
+            "workitem_looks_total", "Looks at a UPS manager for what was completed.", "destination", "outcome"
+        ),
+    )
+    for outcome in REPORT_OUTCOMES:  # from the start, so that the first of each is an increase that an alert can see
+        metrics.reports.labels(outcome)
+    return metrics
 
 
 @dataclass(frozen=True)
@@ -311,6 +358,7 @@ def _sweep(make: _Maker) -> Mapping[str, Any]:
         "sweep_requeued": make.counter("sweep_requeued_total", "Objects that a sweep enqueued again.", "why"),
         "index_rebuilds": make.counter("index_rebuilds_total", "Rebuilds of a lost worklist index."),
         "studies_removed": make.counter("studies_removed_total", "Studies removed after their retention."),
+        "studies_expired": make.counter("studies_expired_total", "Studies that left the list by age."),
     }
 
 

@@ -181,6 +181,38 @@ def deliver(settings: Settings, spool: Spool) -> None:
         delivery.run(deliverers, outbox, lambda: stopping.received, stopping.wait, settings.deliver.interval_s)
 
 
+def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
+    """Hear which studies were reported until SIGTERM: messages over MLLP, workitems that were completed."""
+    from triage.reports.completed import watchers_of
+    from triage.reports.hearing import Hearer
+    from triage.reports.served import policy_of, run
+
+    stopping = StopSignal()
+    registry = CollectorRegistry()
+    metrics = metric_names.create_reports(registry)
+    own = frozenset((each.sending_application, each.sending_facility) for each in settings.channels.hl7)
+    started: list[float] = []
+    ready = partial(_ready_after, started, "hearing of reports")
+    with (
+        connect(redis_url, settings.redis.timeout_s) as client,
+        HealthServer(registry, ready, settings.reports.metrics_port, settings.reports.metrics_host),
+    ):
+        index = Worklist(client)
+        watchers = watchers_of(settings.channels.ups, spool, index, metrics, lambda: stopping.received, stopping.wait)
+        if not (settings.reports.port or watchers):
+            raise StartError("nothing to hear of reports from: set reports.port, or look_s of a UPS destination")
+        hearer = Hearer(spool, index, policy_of(settings.reports, own), metrics)
+        run(
+            settings.reports,
+            hearer,
+            metrics,
+            watchers,
+            lambda: stopping.received,
+            stopping.wait,
+            lambda: started.append(time.time()),
+        )
+
+
 def web(settings: Settings, spool: Spool, redis_url: str) -> None:
     """Serve the worklist until SIGTERM."""
     from triage.web.app import run
@@ -188,7 +220,6 @@ def web(settings: Settings, spool: Spool, redis_url: str) -> None:
     run(
         settings.web,
         waiting_cap_s=settings.worklist.waiting_cap_s,
-        expire_after_s=settings.worklist.expire_after_days * 24 * 3600,
         spool=spool,
         redis_url=redis_url,
         redis_timeout_s=settings.redis.timeout_s,
@@ -275,6 +306,7 @@ def _sweep(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics) -
             Worklist(client),
             metrics,
             retention_days=settings.spool.retention_days,
+            expire_after_days=settings.worklist.expire_after_days,
             now=time.time(),
         )
 

@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from triage.channels.settings import ChannelsSettings, Destination
 from triage.decision import Priority
+from triage.reports.settings import ReportsSettings
 from triage.setting_types import AETitle, Pattern, Port, Section
 
 PREFIX = "TRIAGE_"
@@ -178,8 +179,8 @@ class WorklistSettings(Section):
     expire_after_days: float = Field(
         0.0,
         ge=0,
-        description="Days after receipt from which a study is listed no longer, read or not; 0: only what was read "
-        "leaves the list.",
+        description="Days after its last result from which a study is listed no longer, read or not; 0: only what was "
+        "read leaves the list.",
     )
 
 
@@ -242,6 +243,7 @@ class Settings(Section):
     web: WebSettings = WebSettings()
     sweep: SweepSettings = SweepSettings()
     deliver: DeliverSettings = DeliverSettings()
+    reports: ReportsSettings = ReportsSettings()
     channels: ChannelsSettings = ChannelsSettings()
     log: LogSettings = LogSettings()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -16,7 +17,7 @@ from triage.decision import TriageDecision
 from triage.metrics import Metrics
 from triage.outbox import Outbox
 from triage.queueing import ScoreQueue, job_id
-from triage.reading import restore
+from triage.reading import NotTaggedError, expire, restore
 from triage.records import decision_from
 from triage.spool import ReceivedInstance, Spool
 from triage.worklist import Worklist
@@ -24,6 +25,7 @@ from triage.worklist import Worklist
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 500
+_EXPIRED_AT_ONCE = 200
 _DAY_S = 24 * 3600.0
 _OLD_PART_S = 3600.0  # no association lives that long without a word
 _OLD_LOCK_S = 7 * _DAY_S
@@ -36,23 +38,35 @@ class Swept:
     requeued: int
     rebuilt: bool
     removed: int
+    expired: int = 0
 
 
 def sweep(
-    spool: Spool, jobs: ScoreQueue, index: Worklist, metrics: Metrics, *, retention_days: float, now: float
+    spool: Spool,
+    jobs: ScoreQueue,
+    index: Worklist,
+    metrics: Metrics,
+    *,
+    retention_days: float,
+    now: float,
+    expire_after_days: float = 0.0,
 ) -> Swept:
     """Reconcile once. Raises RedisError if Redis does not answer; nothing is half-done then."""
     started = time.perf_counter()
     rebuilt = rebuild(spool, index, metrics)
     requeued = requeue_lost(spool, jobs, metrics)
     removed = remove_old(spool, index, retention_days, now) if retention_days else 0
+    expired = expire_old(spool, index, expire_after_days, now) if expire_after_days else 0
     spool.remove_old_parts(now - _OLD_PART_S)
     spool.remove_old_locks(now - _OLD_LOCK_S)
     metrics.studies_removed.inc(removed)
+    metrics.studies_expired.inc(expired)
     metrics.sweep_duration.observe(time.perf_counter() - started)
     if requeued or rebuilt or removed:
         logger.info("sweep: %d objects queued again, %d studies removed, index rebuilt: %s", requeued, removed, rebuilt)
-    return Swept(requeued, rebuilt, removed)
+    if expired:
+        logger.info("sweep: %d studies left the list by age", expired)
+    return Swept(requeued, rebuilt, removed, expired)
 
 
 def requeue_lost(spool: Spool, jobs: ScoreQueue, metrics: Metrics) -> int:
@@ -129,6 +143,18 @@ def remove_old(spool: Spool, index: Worklist, retention_days: float, now: float)
                 index.remove(uid)
                 spool.remove_study(uid)
                 count += 1
+    return count
+
+
+def expire_old(spool: Spool, index: Worklist, expire_after_days: float, now: float) -> int:
+    """Take off the list what was tagged last longer ago: a late image gives a study its time anew. Some at once."""
+    before = now - expire_after_days * _DAY_S
+    count = 0
+    for uid in index.arrived_before(before):
+        with suppress(NotTaggedError):  # retention removed it meanwhile
+            count += expire(spool, index, uid, before, now)
+        if count >= _EXPIRED_AT_ONCE:  # the next sweep goes on: what waits for work must not wait for this
+            break
     return count
 
 

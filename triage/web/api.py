@@ -32,16 +32,13 @@ LONGEST_TEXT = 64
 
 @dataclass(frozen=True)
 class Sources:
-    """Where answers come from. ``now`` gives POSIX seconds; a ``waiting_cap_s`` of 0 is no cap, and an
-    ``expire_after_s`` of 0 lets no study leave the list by age.
-    """
+    """Where answers come from. ``now`` gives POSIX seconds; a ``waiting_cap_s`` of 0 is no cap."""
 
     spool: Spool
     redis: Redis
     worklist: Worklist
     waiting_cap_s: float
     now: Callable[[], float]
-    expire_after_s: float = 0.0
     pictures: Pictures = field(default_factory=Pictures)
 
 
@@ -95,7 +92,6 @@ def _page(sources: Sources, request: Request) -> JSONResponse:
             limit,
             sources.now(),
             sources.waiting_cap_s,
-            expire_after_s=sources.expire_after_s,
             search=_search(request),
         )
         complete = sources.worklist.is_built()

@@ -46,7 +46,6 @@ def run(
     redis_url: str,
     redis_timeout_s: float,
     low: bool = False,
-    expire_after_s: float = 0.0,
 ) -> None:
     """Serve until SIGTERM or SIGINT. ``low``: workitems may say LOW.
 
@@ -58,7 +57,7 @@ def run(
         )
     listening = listen(settings.host, settings.port)
     with client(redis_url, redis_timeout_s) as redis, listening:
-        sources = api.Sources(spool, redis, Worklist(redis), waiting_cap_s, time.time, expire_after_s)
+        sources = api.Sources(spool, redis, Worklist(redis), waiting_cap_s, time.time)
         more = ups.routes(sources, Workitems(spool, settings.ups_worklist_label, low)) if settings.ups else []
         app = create_app(sources, known_hosts(settings.host), more)
         server = uvicorn.Server(configuration(app))
