@@ -98,6 +98,7 @@ class Metrics:
     retries: Counter
     buried: Counter
     jobs_refused: Counter
+    jobs_taken: Counter  # {queue}: score, score-priors
     model_info: Gauge  # {model, version, digest, provider, configured_provider}, always 1
     model_state: Gauge  # {model, state}: ModelState, 1 for the one that holds
     # Sweep, which every worker runs once at its start too.
@@ -342,6 +343,7 @@ def _worker(make: _Maker) -> Mapping[str, Any]:
         "jobs_refused": make.counter(
             "jobs_refused_total", "Jobs in the queue that were none of ours, and were not run."
         ),
+        "jobs_taken": make.counter("jobs_taken_total", "Jobs that workers began with, by their queue.", "queue"),
         "model_info": make.gauge(
             "model_info",
             "A loaded model; the value is 1.",

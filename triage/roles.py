@@ -18,13 +18,15 @@ from triage.assess import Policy
 from triage.decision import PriorityPolicy
 from triage.errors import StartError
 from triage.health import HealthServer
-from triage.metrics import Metrics, ModelState
+from triage.metrics import Metrics, ModelState, StateMetrics
 from triage.outbox import Outbox
-from triage.queueing import QUEUE, ScoreQueue, check_server, connect
+from triage.queueing import ScoreQueue, check_server, connect
 from triage.radiograph.eligibility import EligibilityPolicy
+from triage.rank import is_prior
 from triage.settings import ModelSettings, Settings
 from triage.signals import StopSignal
 from triage.spool import Spool
+from triage.state import oldest_awaited
 from triage.sweep import Swept
 from triage.sweep import sweep as sweep_once
 from triage.worklist import Worklist
@@ -53,12 +55,13 @@ def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None
         HealthServer(registry, ready, _port(settings.listener.metrics_port, index), settings.listener.metrics_host),
     ):
         jobs = ScoreQueue(client)
+        prior = partial(is_prior, spool, after_days=settings.decision.prior_after_days)
         listener.run(
             settings.listener,
             spool,
             high_water,
             metrics,
-            jobs.enqueue,
+            lambda instance: jobs.enqueue(instance, prior(instance)),
             lambda: stopping.received,
             ports.append,
             _validation_namespace(settings, spool),
@@ -135,11 +138,12 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept
     ready = partial(_ready_after, swept, "sweeping")
     with HealthServer(registry, ready, settings.sweep.metrics_port, settings.sweep.metrics_host):
         while not stopping.received:
+            oldest: float | None = None
             try:
                 _sweep(settings, spool, redis_url, metrics)
                 metrics.sweep_runs.labels("ok").inc()
                 state.redis_up.set(1)
-                state.queue_depth.labels(QUEUE).set(_queue_depth(redis_url, settings.redis.timeout_s))
+                oldest = _oldest_awaited(settings, spool, redis_url, state)
             except RedisError as error:
                 logger.error("sweep: Redis does not answer (%s); trying again", error)
                 metrics.sweep_runs.labels("failed").inc()
@@ -147,7 +151,7 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept
             except OSError as error:
                 logger.error("sweep: spool: %s; trying again", error)
                 metrics.sweep_runs.labels("failed").inc()
-            export_state(read_state(spool), state)
+            export_state(read_state(spool), state, oldest)
             swept.append(time.time())
             state.last_sweep.set(time.time())
             stopping.wait(settings.sweep.interval_s)
@@ -308,6 +312,7 @@ def _sweep(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics) -
             retention_days=settings.spool.retention_days,
             expire_after_days=settings.worklist.expire_after_days,
             now=time.time(),
+            prior=partial(is_prior, spool, after_days=settings.decision.prior_after_days),
         )
 
 
@@ -333,9 +338,16 @@ def _only_one_deliverer(spool: Spool) -> Iterator[None]:
         yield
 
 
-def _queue_depth(redis_url: str, timeout_s: float) -> int:
-    with connect(redis_url, timeout_s) as client:
-        return ScoreQueue(client).depth()
+def _oldest_awaited(settings: Settings, spool: Spool, redis_url: str, state: StateMetrics) -> float | None:
+    """Note how much waits in each queue; when the oldest object came that is no prior, 0 if none waits.
+
+    None where every object is awaited: no study is a prior there.
+    """
+    with connect(redis_url, settings.redis.timeout_s) as client:
+        jobs = ScoreQueue(client)
+        for queue, depth in jobs.depths().items():
+            state.queue_depth.labels(queue).set(depth)
+        return oldest_awaited(spool, jobs.is_of_priors) if settings.decision.prior_after_days else None
 
 
 def _when_reachable(check: Any, stopping: StopSignal) -> str:

@@ -165,8 +165,9 @@ class DecisionSettings(Section):
     prior_after_days: float = Field(
         0.0,
         ge=0,
-        description="Days between acquisition and receipt from which a study is a prior: tagged, but it raises nothing "
-        "and no HL7 is sent. 0: none is. Set it before priors are fetched or an archive is migrated.",
+        description="Days between acquisition and receipt from which a study is a prior: tagged, but it raises "
+        "nothing, is scored behind all others, and no HL7 is sent. 0: none is. Set it before priors are fetched or an "
+        "archive is migrated.",
     )
 
 

@@ -50,11 +50,15 @@ def sweep(
     retention_days: float,
     now: float,
     expire_after_days: float = 0.0,
+    prior: Callable[[ReceivedInstance], bool] = lambda instance: False,
 ) -> Swept:
-    """Reconcile once. Raises RedisError if Redis does not answer; nothing is half-done then."""
+    """Reconcile once. Raises RedisError if Redis does not answer; nothing is half-done then.
+
+    ``prior`` says of an object whose job was lost whether it may wait.
+    """
     started = time.perf_counter()
     rebuilt = rebuild(spool, index, metrics)
-    requeued = requeue_lost(spool, jobs, metrics)
+    requeued = requeue_lost(spool, jobs, metrics, prior)
     removed = remove_old(spool, index, retention_days, now) if retention_days else 0
     expired = expire_old(spool, index, expire_after_days, now) if expire_after_days else 0
     spool.remove_old_parts(now - _OLD_PART_S)
@@ -69,7 +73,12 @@ def sweep(
     return Swept(requeued, rebuilt, removed, expired)
 
 
-def requeue_lost(spool: Spool, jobs: ScoreQueue, metrics: Metrics) -> int:
+def requeue_lost(
+    spool: Spool,
+    jobs: ScoreQueue,
+    metrics: Metrics,
+    prior: Callable[[ReceivedInstance], bool] = lambda instance: False,
+) -> int:
     """Queue what lies in the inbox and has no job, or one whose worker is dead."""
     jobs.tidy()
     waiting = list(spool.waiting())
@@ -85,9 +94,10 @@ def requeue_lost(spool: Spool, jobs: ScoreQueue, metrics: Metrics) -> int:
             if why and spool.inbox_path(instance).exists():
                 if why == "dead_worker" and spool.worker_died(worker):
                     jobs.count_death(instance)
-                jobs.again(instance)
+                jobs.again(instance, prior(instance))
                 metrics.sweep_requeued.labels(why).inc()
                 count += 1
+    jobs.wake()
     return count
 
 
