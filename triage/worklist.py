@@ -238,7 +238,7 @@ def _matching(
     found: Iterable[tuple[_Position, bytes | None]], search: Search | None
 ) -> Iterator[tuple[_Position, TriageDecision]]:
     for place, entry in found:
-        if entry is None or (search and not search.may_match(entry)):
+        if entry is None or (search and not search.may_match(place.member.split("|")[1], entry)):
             continue
         decision = _decision(entry)
         if search is None or search.matches(decision):

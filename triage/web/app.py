@@ -26,7 +26,7 @@ from triage.errors import StartError
 from triage.metrics import create
 from triage.settings import WebSettings
 from triage.spool import Spool
-from triage.web import api, changes, operations, pages, static, studies, ups
+from triage.web import api, changes, operations, pages, patients, static, studies, ups
 from triage.web.access import LOCAL
 from triage.web.middleware import LOOPBACK, Identified, KnownHosts, Measured, SameOrigin, SecurityHeaders
 from triage.workitems import Workitems
@@ -80,6 +80,7 @@ def create_app(sources: api.Sources, hosts: frozenset[str], more: Sequence[Route
             *pages.routes(),
             *api.routes(sources),
             *studies.routes(sources),
+            *patients.routes(sources),
             *operations.routes(sources),
             changes.route(changes.Changes(sources.worklist)),
             *_monitoring(registry, sources.redis),
