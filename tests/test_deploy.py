@@ -27,6 +27,7 @@ from triage.metrics import (
     create,
     create_canary,
     create_delivery,
+    create_reports,
     create_state,
 )
 from triage.reasons import LISTED_NOT_COUNTED, Reason
@@ -55,6 +56,7 @@ def exported() -> set[str]:
     create_state(registry)
     create_delivery(registry)
     create_canary(registry)
+    create_reports(registry)
     suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}
     families = text_string_to_metric_families(generate_latest(registry).decode())
     return {family.name + suffix for family in families for suffix in suffixes.get(family.type, [""])}

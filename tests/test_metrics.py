@@ -17,11 +17,13 @@ from triage.metrics import (
     DeliveryMetrics,
     Metrics,
     ModelState,
+    ReportMetrics,
     StateMetrics,
     bounded,
     create,
     create_canary,
     create_delivery,
+    create_reports,
     create_state,
 )
 from triage.reasons import Reason
@@ -39,10 +41,11 @@ def test_every_name_has_our_prefix_and_a_unit_that_prometheus_expects():
     create_state(registry)
     create_delivery(registry)
     create_canary(registry)
+    create_reports(registry)
     ours = {name: kind for name, kind in families(registry).items() if not name.startswith(("process_", "python_"))}
 
-    kinds = (Metrics, StateMetrics, DeliveryMetrics, CanaryMetrics)
-    assert len(ours) == sum(len(fields(kind)) for kind in kinds)
+    kinds = (Metrics, StateMetrics, DeliveryMetrics, CanaryMetrics, ReportMetrics)
+    assert len(ours) == sum(len(fields(each)) for each in kinds)
     assert all(name.startswith("cxr_triage_") for name in ours)
     assert not [name for name in ours if "milli" in name or name.endswith("_ms")]
     assert all(name.endswith(("_seconds", "_size", "_ratio", "_score")) for name in ours if ours[name] == "histogram")

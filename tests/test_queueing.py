@@ -15,7 +15,7 @@ from tests.builders import an_instance
 from tests.redis_server import RedisServer
 from tests.service import a_chest, receive
 from triage.errors import StartError
-from triage.queueing import QUEUE, SCORE, ScoreJob, ScoreQueue, check_server, connect, job_id
+from triage.queueing import PRIORS, QUEUE, SCORE, ScoreJob, ScoreQueue, check_server, connect, job_id
 from triage.spool import Spool
 
 
@@ -109,3 +109,27 @@ def test_rq_itself_reads_our_jobs(client: Redis) -> None:
     ScoreQueue(client).enqueue(an_instance())
     (job,) = Queue(QUEUE, connection=client, serializer=JSONSerializer).jobs
     assert (job.func_name, job.description) == (SCORE, an_instance().sop_instance_uid)
+
+
+def test_a_prior_goes_behind_all_others_and_wakes_a_worker_where_nothing_waits(redis_server: RedisServer) -> None:
+    with redis_server.client() as client:
+        jobs = ScoreQueue(client)
+        instances = [an_instance(content=bytes([number])) for number in range(4)]
+        for instance in instances[:3]:
+            assert jobs.enqueue(instance, prior=True)
+        assert jobs.depths() == {QUEUE: 1, PRIORS: 2}
+        assert not jobs.enqueue(instances[1]), "of each object one job, in whichever queue"
+        assert jobs.enqueue(instances[3])
+        assert (jobs.depths(), jobs.depth()) == ({QUEUE: 2, PRIORS: 2}, 4)
+        assert jobs.waiting_ids() == {job_id(each) for each in instances}
+        assert jobs.is_of_priors(instances) == [False, True, True, False]
+
+        jobs.again(instances[2])
+        assert jobs.depths() == {QUEUE: 2, PRIORS: 2}
+        jobs.again(instances[2], prior=False)
+        assert jobs.depths() == {QUEUE: 3, PRIORS: 1}
+        jobs.wake()
+        assert jobs.depths() == {QUEUE: 3, PRIORS: 1}
+        client.delete(f"rq:queue:{QUEUE}")
+        jobs.wake()
+        assert jobs.depths() == {QUEUE: 1, PRIORS: 0}

@@ -13,6 +13,7 @@ from tests.builders import a_decision, an_instance
 from tests.redis_server import RedisServer
 from triage.metrics import create
 from triage.queueing import QUEUE, ScoreQueue, job_id
+from triage.reading import Act, steps
 from triage.records import to_record
 from triage.spool import ReceivedInstance, Spool
 from triage.sweep import Swept, sweep
@@ -31,8 +32,12 @@ class Broom:
         self.registry = CollectorRegistry()
         self._metrics = create(self.registry)
 
-    def sweep(self, retention_days: float = 0, now: float = NOW) -> Swept:
-        return sweep(self.spool, self.jobs, self.index, self._metrics, retention_days=retention_days, now=now)
+    def sweep(self, retention_days: float = 0, now: float = NOW, expire_after_days: float = 0) -> Swept:
+        days = {"retention_days": retention_days, "expire_after_days": expire_after_days}
+        return sweep(self.spool, self.jobs, self.index, self._metrics, now=now, **days)
+
+    def listed(self) -> list[str]:
+        return [each.study_instance_uid for each in self.index.page(None, 100, NOW).entries]
 
     def requeued(self, why: str) -> float:
         return self.registry.get_sample_value("cxr_triage_sweep_requeued_total", {"why": why}) or 0.0
@@ -226,3 +231,24 @@ def test_what_a_crash_left_half_done_is_removed_and_what_is_in_work_is_not(broom
         broom.sweep(now=now)
         assert set(broom.spool.incoming.iterdir()) == {fresh}
         assert [path.name for path in Path(broom.spool.root / "locks").iterdir()] == ["held"]
+
+
+def test_a_study_leaves_the_list_by_age_and_comes_back_with_a_late_image(broom: Broom) -> None:
+    tagged(broom.spool, "1.1", NOW - 8 * DAY)
+    tagged(broom.spool, "1.2", NOW - 6 * DAY)
+    assert broom.sweep().expired == 0
+    assert broom.sweep(expire_after_days=7).expired == 1
+    assert broom.sweep(expire_after_days=7).expired == 0
+    assert (broom.listed(), broom.index.count()) == (["1.2"], 1)
+    (step,) = steps(broom.spool, "1.1")
+    assert (step.act, step.through) == (Act.EXPIRED, "expiry")
+    assert broom.registry.get_sample_value("cxr_triage_studies_expired_total") == 1
+    broom.index.clear()
+    broom.sweep(expire_after_days=7)
+    assert broom.listed() == ["1.2"]
+
+    late = a_decision("1.1", tagged_at=NOW - DAY, revision="d" * 64)
+    broom.spool.write_decision("1.1", to_record(late))
+    broom.index.put(late)
+    assert broom.sweep(expire_after_days=7).expired == 0
+    assert set(broom.listed()) == {"1.1", "1.2"}

@@ -20,6 +20,7 @@ from tests.waiting import wait_for
 from triage.channels.ups_workitem import code
 from triage.decision import Tag
 from triage.errors import StartError
+from triage.reading import Act, steps
 from triage.records import decision_from
 from triage.settings import WebSettings
 from triage.spool import Spool
@@ -169,6 +170,57 @@ def test_a_workitem_is_claimed_performed_and_completed(redis_server: RedisServer
     assert (again.status_code, warned(again, "The UPS is already in the requested state of COMPLETED.")) == (200, True)
     assert (found, completed.ProcedureStepState) == ([study], "COMPLETED")
     assert len(completed.UnifiedProcedureStepPerformedProcedureSequence) == 1
+
+
+def listed(ask: httpx.Client) -> list[str]:
+    return [each["study_instance_uid"] for each in ask.get("/api/worklist").json()["entries"]]
+
+
+def complete(ask: httpx.Client, uid: str, transaction: str, name: str = "") -> httpx.Response:
+    content = performed(transaction)
+    if name:
+        person = Dataset()
+        person.HumanPerformerCodeSequence = []
+        person.HumanPerformerName = name
+        content.UnifiedProcedureStepPerformedProcedureSequence[0].ActualHumanPerformersSequence = [person]
+    assert state(ask, uid, "IN PROGRESS", transaction).status_code == 200
+    assert update(ask, uid, content).status_code == 200
+    return state(ask, uid, "COMPLETED", transaction)
+
+
+def test_a_study_leaves_the_list_when_its_workitem_is_completed_and_not_when_it_is_canceled(
+    redis_server: RedisServer, spool: Spool
+):
+    study, canceled, dropped = (a_study(spool, tag=Tag.NORMAL) for _ in range(3))
+    uid, transaction = workitem_uid(study, 1), str(generate_uid())
+    with service(redis_server, spool) as ask:
+        assert cancel(ask, workitem_uid(canceled, 1)).status_code == 202
+        state(ask, workitem_uid(dropped, 1), "IN PROGRESS", transaction)
+        state(ask, workitem_uid(dropped, 1), "CANCELED", transaction)
+        assert complete(ask, uid, transaction, "Lee^Ann").status_code == 200
+        assert listed(ask) == [canceled, dropped]
+        assert state(ask, uid, "COMPLETED", transaction).status_code == 200
+        found = studies(ask.get("/workitems", params={"ProcedureStepState": "COMPLETED"}))
+        assert (found, studies(ask.get("/workitems"))) == ([study], [canceled, dropped])
+
+    (step,) = steps(spool, study)
+    assert (step.act, step.who, step.through, step.source) == (Act.READ, "Lee Ann", "ups", uid)
+    assert steps(spool, canceled) == steps(spool, dropped) == []
+
+
+def test_a_raise_after_the_end_lists_the_study_again(redis_server: RedisServer, spool: Spool):
+    study, transaction = a_study(spool, tag=Tag.NORMAL), str(generate_uid())
+    with service(redis_server, spool) as ask:
+        complete(ask, workitem_uid(study, 1), transaction)
+        assert listed(ask) == []
+    add_image(spool, a_radiograph(study), tag=Tag.ABNORMAL, probability=0.9)
+    settle(spool, study)
+    with service(redis_server, spool) as ask:
+        assert listed(ask) == [study]
+        assert state(ask, workitem_uid(study, 1), "COMPLETED", transaction).status_code == 200
+        assert listed(ask) == [study]
+        assert complete(ask, workitem_uid(study, 2), str(generate_uid())).status_code == 200
+        assert listed(ask) == []
 
 
 def test_what_a_change_of_state_is_refused_with(redis_server: RedisServer, spool: Spool):

@@ -39,10 +39,10 @@ class Workplace:
             spool, sessions, pool, Policy(), PriorityPolicy(), self.metrics, lambda all_of: self.index.put_all(all_of)
         )
 
-    def queued(self, *files: bytes) -> list[ReceivedInstance]:
+    def queued(self, *files: bytes, prior: bool = False) -> list[ReceivedInstance]:
         instances = [receive(self.spool, file) for file in files]
         for instance in instances:
-            self.jobs.enqueue(instance)
+            self.jobs.enqueue(instance, prior)
         return instances
 
     def work(self, batch_size: int = 16, tries: int = 3, name: str = "w") -> None:

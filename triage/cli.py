@@ -172,6 +172,18 @@ def deliver(context: click.Context, index: int) -> None:
 
 
 @triage.command()
+@index_option
+@click.pass_context
+def reports(context: click.Context, index: int) -> None:
+    """Hear which studies were reported, so that they leave the list (HL7 over MLLP, UPS)."""
+    settings = _settings(context)
+    from triage.roles import reports as run
+
+    with _start_errors():
+        run(settings, _spool(settings), _redis_url(settings))
+
+
+@triage.command()
 @click.option("--once", is_flag=True, help="Sweep once and end.")
 @index_option
 @click.pass_context

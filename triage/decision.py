@@ -243,15 +243,18 @@ def is_prior(assessments: Sequence[ImageAssessment], after_days: float) -> bool:
     A day is granted for time zones: dates in DICOM are the modality's local ones.
     """
     images = [image for image in assessments if image.counts]
-    return bool(after_days and images) and all(_was_old(image, after_days) for image in images)
+    return bool(after_days and images) and all(
+        is_old(image.acquisition_date, image.received_at, after_days) for image in images
+    )
 
 
-def _was_old(image: ImageAssessment, after_days: float) -> bool:
+def is_old(acquisition_date: str, received_at: float, after_days: float) -> bool:
+    """Whether what was taken on a date (YYYYMMDD) came (POSIX seconds) more than ``after_days`` later."""
     try:
-        taken = datetime.strptime(image.acquisition_date, "%Y%m%d").replace(tzinfo=UTC)
+        taken = datetime.strptime(acquisition_date, "%Y%m%d").replace(tzinfo=UTC)
     except ValueError:
         return False
-    return datetime.fromtimestamp(image.received_at, UTC) - taken > timedelta(days=after_days + 1)
+    return datetime.fromtimestamp(received_at, UTC) - taken > timedelta(days=after_days + 1)
 
 
 def revision(assessments: Iterable[ImageAssessment], policy: PriorityPolicy) -> str:

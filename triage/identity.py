@@ -1,4 +1,4 @@
-"""Which object a data set is: the three UIDs in its head, read without reading its pixels.
+"""Which object a data set is: the three UIDs and the dates in its head, read without reading its pixels.
 
 A walk over the elements in constant memory. pydicom would decode as it reads (and warn, which is not thread-safe),
 would inflate a deflated data set whole, and would hold whatever a sequence holds.
@@ -15,6 +15,8 @@ from typing import BinaryIO, Protocol
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 _WANTED = {0x00080016: "sop_class_uid", 0x00080018: "sop_instance_uid", 0x0020000D: "study_instance_uid"}
+_DATES = (0x00080020, 0x00080021, 0x00080022, 0x00080023, 0x0008002A)
+"""Those of ``attributes.ACQUISITION_DATES``: study, series, acquisition and content date, acquisition date and time."""
 _LAST = 0x0020000D
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _UNDEFINED = 0xFFFFFFFF
@@ -30,6 +32,7 @@ class Identity:
     study_instance_uid: str = ""
     sop_instance_uid: str = ""
     sop_class_uid: str = ""
+    dates: tuple[str, ...] = ()
 
 
 def read_identity(data_set: BinaryIO, transfer_syntax_uid: str) -> Identity:
@@ -43,17 +46,20 @@ def read_identity(data_set: BinaryIO, transfer_syntax_uid: str) -> Identity:
         byte_order=">" if transfer_syntax_uid == ExplicitVRBigEndian else "<",
     )
     found: dict[str, str] = {}
+    dates: list[str] = []
     try:
         walk.begin(transfer_syntax_uid == ImplicitVRLittleEndian)
         while (element := walk.next_element()) and element[0] <= _LAST:
             tag, length = element
             if tag in _WANTED and length <= 1024:
                 found[_WANTED[tag]] = walk.take(length).decode("latin-1").strip("\0 ")
+            elif tag in _DATES and length <= 64:
+                dates.append(walk.take(length).decode("latin-1").strip("\0 "))
             else:
                 walk.skip_value(length)
     except (StructError, zlib.error) as error:
         raise ValueError(f"the data set cannot be read: {error}") from error
-    return Identity(**found)
+    return Identity(**found, dates=tuple(dates))
 
 
 class _Source(Protocol):

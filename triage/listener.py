@@ -62,10 +62,10 @@ def run(
     announcer.close()
 
 
-def open_port(host: str, port: int, shared: bool) -> socket.socket:
+def open_port(host: str, port: int, shared: bool, setting: str = "listener.port") -> socket.socket:
     """A listening socket, which other processes may share only if ``shared``: else a second service would not notice.
 
-    Raises StartError.
+    Raises StartError that names the ``setting``.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -78,7 +78,7 @@ def open_port(host: str, port: int, shared: bool) -> socket.socket:
             listening.settimeout(0.5)
             undo.pop_all()
     except OSError as error:
-        raise StartError(f"cannot listen on {host}:{port}: {error.strerror or error}; see listener.port") from error
+        raise StartError(f"cannot listen on {host}:{port}: {error.strerror or error}; see {setting}") from error
     return listening
 
 

@@ -107,6 +107,7 @@ class Metrics:
     retries: Counter
     buried: Counter
     jobs_refused: Counter
+    jobs_taken: Counter  # {queue}: score, score-priors
     model_info: Gauge  # {model, version, digest, provider, configured_provider}, always 1
     model_state: Gauge  # {model, state}: ModelState, 1 for the one that holds
     # Sweep, which every worker runs once at its start too.
@@ -115,6 +116,7 @@ class Metrics:
     sweep_requeued: Counter  # {why}: lost_job, dead_worker
     index_rebuilds: Counter
     studies_removed: Counter
+    studies_expired: Counter
     # Web.
     http_requests: Counter  # {route, status}: the route's pattern, never the path that was asked
     http_duration: Histogram  # {route}
@@ -197,6 +199,34 @@ class CanaryMetrics:
     failures: Counter  # {stage}: stored, queued, scored, decided, delivered:DESTINATION
 
 
+REPORT_OUTCOMES = (
+    "read",  # a study left the list
+    "repeated",  # the same message again
+    "outdated",  # an image came after the report: the study stays
+    "unmatched",  # of no study of ours
+    "other_status",  # it does not say that there is a report
+    "own",  # a triage result that came back
+    "test",  # not of production
+    "ambiguous",
+    "other_patient",
+    "contradictory",
+    "malformed",
+    "refused",  # its sender or kind is not taken here
+    "failed",  # Redis or the disk: the sender has to send it again
+)
+"""What came of a report message, for each order that it speaks of."""
+
+
+@dataclass(frozen=True)
+class ReportMetrics:
+    """What the one process sees that hears of reports. {destination}: names from the settings only."""
+
+    reports: Counter  # {outcome}: REPORT_OUTCOMES
+    report_connections: Gauge
+    workitems_completed: Counter  # {destination}
+    workitem_looks: Counter  # {destination, outcome}: ok, failed
+
+
 def bounded(value: str, allowed: Collection[str]) -> str:
     """``value`` as a label if it is on the closed list ``allowed``, else ``other``."""
     return value if value in allowed else OTHER
@@ -273,6 +303,24 @@ def create_canary(registry: CollectorRegistry) -> CanaryMetrics:
     )
 
 
+def create_reports(registry: CollectorRegistry) -> ReportMetrics:
+    """Register what is counted about reports. For the process alone that hears of them."""
+    make = _Maker(registry)
+    metrics = ReportMetrics(
+        reports=make.counter("reports_total", "Orders in report messages, by what came of them.", "outcome"),
+        report_connections=make.gauge("report_connections", "Connections of senders of reports that are open now."),
+        workitems_completed=make.counter(
+            "workitems_completed_total", "Workitems of ours that a UPS manager calls completed.", "destination"
+        ),
+        workitem_looks=make.counter(
+            "workitem_looks_total", "Looks at a UPS manager for what was completed.", "destination", "outcome"
+        ),
+    )
+    for outcome in REPORT_OUTCOMES:  # from the start, so that the first of each is an increase that an alert can see
+        metrics.reports.labels(outcome)
+    return metrics
+
+
 @dataclass(frozen=True)
 class _Maker:
     """Metrics of one registry, with our prefix."""
@@ -338,6 +386,7 @@ def _worker(make: _Maker) -> Mapping[str, Any]:
         "jobs_refused": make.counter(
             "jobs_refused_total", "Jobs in the queue that were none of ours, and were not run."
         ),
+        "jobs_taken": make.counter("jobs_taken_total", "Jobs that workers began with, by their queue.", "queue"),
         "model_info": make.gauge(
             "model_info",
             "A loaded model; the value is 1.",
@@ -354,6 +403,7 @@ def _sweep(make: _Maker) -> Mapping[str, Any]:
         "sweep_requeued": make.counter("sweep_requeued_total", "Objects that a sweep enqueued again.", "why"),
         "index_rebuilds": make.counter("index_rebuilds_total", "Rebuilds of a lost worklist index."),
         "studies_removed": make.counter("studies_removed_total", "Studies removed after their retention."),
+        "studies_expired": make.counter("studies_expired_total", "Studies that left the list by age."),
     }
 
 

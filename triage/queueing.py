@@ -20,6 +20,9 @@ from triage.errors import StartError
 from triage.spool import ReceivedInstance
 
 QUEUE = "score"
+PRIORS = "score-priors"
+"""What nobody waits for: workers take it when the other queue is empty, and now and then all the same."""
+
 SCORE = "triage.jobs.score"
 FUNCTIONS = frozenset({SCORE})
 """The closed list of job functions. Callbacks are not on it: rq would import them by name."""
@@ -105,17 +108,28 @@ def job_id(instance: Queued) -> str:
     return f"score_{instance.sop_instance_uid.replace('.', '-')}_{digest}"
 
 
+def queue_of(name: str, client: Redis) -> Queue:
+    """A queue of ours."""
+    return Queue(name, connection=client, serializer=JSONSerializer, job_class=ScoreJob)
+
+
 class ScoreQueue:
     """The queue of objects to score."""
 
     def __init__(self, client: Redis) -> None:
         self._client = client
-        self._queue = Queue(QUEUE, connection=client, serializer=JSONSerializer, job_class=ScoreJob)
+        self._queue = queue_of(QUEUE, client)
+        self._priors = queue_of(PRIORS, client)
 
-    def enqueue(self, instance: Queued) -> bool:
-        """Queue an object; False if a job of it exists already. RedisError leaves it to the sweep."""
+    def enqueue(self, instance: Queued, prior: bool = False) -> bool:
+        """Queue an object; False if a job of it exists already. RedisError leaves it to the sweep.
+
+        A prior goes behind all others. A worker waits for the first queue alone, and looks into the second before it
+        waits: so where both are empty, a prior goes into the first, and wakes it.
+        """
+        queue = self._priors if prior and any(self.depths().values()) else self._queue
         try:
-            self._queue.enqueue_call(
+            queue.enqueue_call(
                 SCORE,
                 args=[instance.key],
                 job_id=job_id(instance),
@@ -130,10 +144,11 @@ class ScoreQueue:
             return False
         return True
 
-    def again(self, instance: Queued) -> None:
-        """Queue an object anew, whatever became of its job."""
+    def again(self, instance: Queued, prior: bool | None = None) -> None:
+        """Queue an object anew, whatever became of its job. ``prior``: as its job says, where that is None."""
+        known = self.is_of_priors([instance])[0] if prior is None else prior
         self.forget(instance)
-        self.enqueue(instance)
+        self.enqueue(instance, known)
 
     def forget(self, instance: Queued) -> None:
         """Remove an object's job, if there is one, wherever it lies."""
@@ -141,6 +156,7 @@ class ScoreQueue:
         pipeline = self._client.pipeline(transaction=False)
         pipeline.delete(_key(name))
         pipeline.lrem(self._queue.key, 0, name)
+        pipeline.lrem(self._priors.key, 0, name)
         pipeline.zrem(FailedJobRegistry(queue=self._queue).key, name)
         pipeline.execute()
 
@@ -185,12 +201,24 @@ class ScoreQueue:
         return [int(each or 0) for each in self._client.hmget(_DEATHS, [instance.key for instance in instances])]
 
     def tidy(self) -> None:
-        """Empty the list that jobs pass through on their way to a worker, and forget failed jobs whose time is over.
+        """Empty the lists that jobs pass through on their way to a worker, and forget failed jobs whose time is over.
 
-        rq would take up from that list what a dead worker left there. Here the inbox says what is to be done.
+        rq would take up from them what a dead worker left there. Here the inbox says what is to be done.
         """
-        self._client.delete(self._queue.intermediate_queue_key)
+        self._client.delete(self._queue.intermediate_queue_key, self._priors.intermediate_queue_key)
         FailedJobRegistry(queue=self._queue).cleanup()
+
+    def wake(self) -> None:
+        """Have a worker that waits see the priors, should it have gone to wait while there were some."""
+        if not self._client.llen(self._queue.key):
+            self._client.lmove(self._priors.key, self._queue.key, "LEFT", "RIGHT")
+
+    def is_of_priors(self, instances: Sequence[Queued]) -> list[bool]:
+        """Whether each object's job is one of the priors', in the queue or in work."""
+        pipeline = self._client.pipeline(transaction=False)
+        for instance in instances:
+            pipeline.hget(_key(job_id(instance)), "origin")
+        return [_text(origin) == PRIORS for origin in pipeline.execute()]
 
     def state(self, instance: Queued) -> tuple[str, str]:
         """Status of an object's job and the worker that started it; empty texts for no job."""
@@ -205,16 +233,24 @@ class ScoreQueue:
         return [(_text(status), _text(worker)) for status, worker in pipeline.execute()]
 
     def waiting_ids(self) -> set[str]:
-        """IDs of the jobs that lie in the queue.
+        """IDs of the jobs that lie in the queues.
 
         Not those between the queue and a worker: a worker that died just then left its jobs there. Should one be alive
         after all, its object is scored twice, to one result.
         """
-        return {_text(each) for each in self._client.lrange(self._queue.key, 0, -1)}
+        keys = (self._queue.key, self._priors.key)
+        return {_text(each) for key in keys for each in self._client.lrange(key, 0, -1)}
 
     def depth(self) -> int:
-        """Jobs that wait."""
-        return int(self._client.llen(self._queue.key))
+        """Jobs that wait, priors too."""
+        return sum(self.depths().values())
+
+    def depths(self) -> dict[str, int]:
+        """Jobs that wait, by queue."""
+        pipeline = self._client.pipeline(transaction=False)
+        for queue in (self._queue, self._priors):
+            pipeline.llen(queue.key)
+        return {name: int(depth) for name, depth in zip((QUEUE, PRIORS), pipeline.execute(), strict=True)}
 
     def describe(self, instance: Queued) -> str:
         """The state of an object's job in words."""

@@ -18,13 +18,15 @@ from triage.assess import Policy
 from triage.decision import PriorityPolicy
 from triage.errors import StartError
 from triage.health import HealthServer
-from triage.metrics import Metrics, ModelState
+from triage.metrics import Metrics, ModelState, StateMetrics
 from triage.outbox import Outbox
-from triage.queueing import QUEUE, ScoreQueue, check_server, connect
+from triage.queueing import ScoreQueue, check_server, connect
 from triage.radiograph.eligibility import EligibilityPolicy
+from triage.rank import is_prior
 from triage.settings import ModelSettings, Settings
 from triage.signals import StopSignal
-from triage.spool import Spool
+from triage.spool import ReceivedInstance, Spool
+from triage.state import oldest_awaited
 from triage.sweep import Swept
 from triage.sweep import sweep as sweep_once
 from triage.validation.namespace import FORGET_AFTER_S, PLACE, close_namespace, forget, open_namespace
@@ -55,12 +57,13 @@ def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None
         HealthServer(registry, ready, _port(settings.listener.metrics_port, index), settings.listener.metrics_host),
     ):
         jobs = ScoreQueue(client)
+        prior = partial(is_prior, spool, after_days=settings.decision.prior_after_days)
         listener.run(
             settings.listener,
             spool,
             high_water,
             metrics,
-            jobs.enqueue,
+            lambda each: jobs.enqueue(each, isinstance(each, ReceivedInstance) and prior(each)),
             lambda: stopping.received,
             ports.append,
             _beside(settings, spool).get(PLACE),
@@ -153,11 +156,12 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept
             running.enter_context(schedule(settings, spool, redis_url, registry))
         running.enter_context(HealthServer(registry, ready, settings.sweep.metrics_port, settings.sweep.metrics_host))
         while not stopping.received:
+            oldest: float | None = None
             try:
                 _sweep(settings, spool, redis_url, metrics)
                 metrics.sweep_runs.labels("ok").inc()
                 state.redis_up.set(1)
-                state.queue_depth.labels(QUEUE).set(_queue_depth(redis_url, settings.redis.timeout_s))
+                oldest = _oldest_awaited(settings, spool, redis_url, state)
             except RedisError as error:
                 logger.error("sweep: Redis does not answer (%s); trying again", error)
                 metrics.sweep_runs.labels("failed").inc()
@@ -165,7 +169,7 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept
             except OSError as error:
                 logger.error("sweep: spool: %s; trying again", error)
                 metrics.sweep_runs.labels("failed").inc()
-            export_state(read_state(spool), state)
+            export_state(read_state(spool), state, oldest)
             swept.append(time.time())
             state.last_sweep.set(time.time())
             stopping.wait(settings.sweep.interval_s)
@@ -203,6 +207,38 @@ def deliver(settings: Settings, spool: Spool) -> None:
         delivery.run(deliverers, outbox, lambda: stopping.received, stopping.wait, settings.deliver.interval_s)
 
 
+def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
+    """Hear which studies were reported until SIGTERM: messages over MLLP, workitems that were completed."""
+    from triage.reports.completed import watchers_of
+    from triage.reports.hearing import Hearer
+    from triage.reports.served import policy_of, run
+
+    stopping = StopSignal()
+    registry = CollectorRegistry()
+    metrics = metric_names.create_reports(registry)
+    own = frozenset((each.sending_application, each.sending_facility) for each in settings.channels.hl7)
+    started: list[float] = []
+    ready = partial(_ready_after, started, "hearing of reports")
+    with (
+        connect(redis_url, settings.redis.timeout_s) as client,
+        HealthServer(registry, ready, settings.reports.metrics_port, settings.reports.metrics_host),
+    ):
+        index = Worklist(client)
+        watchers = watchers_of(settings.channels.ups, spool, index, metrics, lambda: stopping.received, stopping.wait)
+        if not (settings.reports.port or watchers):
+            raise StartError("nothing to hear of reports from: set reports.port, or look_s of a UPS destination")
+        hearer = Hearer(spool, index, policy_of(settings.reports, own), metrics)
+        run(
+            settings.reports,
+            hearer,
+            metrics,
+            watchers,
+            lambda: stopping.received,
+            stopping.wait,
+            lambda: started.append(time.time()),
+        )
+
+
 def web(settings: Settings, spool: Spool, redis_url: str) -> None:
     """Serve the worklist until SIGTERM."""
     from triage.web.app import run
@@ -210,7 +246,6 @@ def web(settings: Settings, spool: Spool, redis_url: str) -> None:
     run(
         settings.web,
         waiting_cap_s=settings.worklist.waiting_cap_s,
-        expire_after_s=settings.worklist.expire_after_days * 24 * 3600,
         spool=spool,
         redis_url=redis_url,
         redis_timeout_s=settings.redis.timeout_s,
@@ -296,8 +331,10 @@ def _sweep(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics) -
             Worklist(client),
             metrics,
             retention_days=settings.spool.retention_days,
+            expire_after_days=settings.worklist.expire_after_days,
             now=time.time(),
             beside=beside,
+            prior=partial(is_prior, spool, after_days=settings.decision.prior_after_days),
         )
 
 
@@ -323,9 +360,16 @@ def _only_one_deliverer(spool: Spool) -> Iterator[None]:
         yield
 
 
-def _queue_depth(redis_url: str, timeout_s: float) -> int:
-    with connect(redis_url, timeout_s) as client:
-        return ScoreQueue(client).depth()
+def _oldest_awaited(settings: Settings, spool: Spool, redis_url: str, state: StateMetrics) -> float | None:
+    """Note how much waits in each queue; when the oldest object came that is no prior, 0 if none waits.
+
+    None where every object is awaited: no study is a prior there.
+    """
+    with connect(redis_url, settings.redis.timeout_s) as client:
+        jobs = ScoreQueue(client)
+        for queue, depth in jobs.depths().items():
+            state.queue_depth.labels(queue).set(depth)
+        return oldest_awaited(spool, jobs.is_of_priors) if settings.decision.prior_after_days else None
 
 
 def _when_reachable(check: Any, stopping: StopSignal) -> str:

@@ -17,6 +17,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from triage.access_settings import AuditSettings, SignInSettings
 from triage.channels.settings import ChannelsSettings, Destination
 from triage.decision import Priority
+from triage.reports.settings import ReportsSettings
 from triage.setting_types import AETitle, Pattern, Port, Section
 
 PREFIX = "TRIAGE_"
@@ -165,8 +166,9 @@ class DecisionSettings(Section):
     prior_after_days: float = Field(
         0.0,
         ge=0,
-        description="Days between acquisition and receipt from which a study is a prior: tagged, but it raises nothing "
-        "and no HL7 is sent. 0: none is. Set it before priors are fetched or an archive is migrated.",
+        description="Days between acquisition and receipt from which a study is a prior: tagged, but it raises "
+        "nothing, is scored behind all others, and no HL7 is sent. 0: none is. Set it before priors are fetched or an "
+        "archive is migrated.",
     )
 
 
@@ -179,8 +181,8 @@ class WorklistSettings(Section):
     expire_after_days: float = Field(
         0.0,
         ge=0,
-        description="Days after receipt from which a study is listed no longer, read or not; 0: only what was read "
-        "leaves the list.",
+        description="Days after its last result from which a study is listed no longer, read or not; 0: only what was "
+        "read leaves the list.",
     )
 
 
@@ -272,6 +274,7 @@ class Settings(Section):
     audit: AuditSettings = AuditSettings()
     sweep: SweepSettings = SweepSettings()
     deliver: DeliverSettings = DeliverSettings()
+    reports: ReportsSettings = ReportsSettings()
     channels: ChannelsSettings = ChannelsSettings()
     log: LogSettings = LogSettings()
 

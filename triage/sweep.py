@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -16,14 +17,15 @@ from triage.decision import TriageDecision
 from triage.metrics import Metrics
 from triage.outbox import Outbox
 from triage.queueing import Queued, ScoreQueue, Work, job_id
-from triage.reading import restore
+from triage.reading import NotTaggedError, expire, restore
 from triage.records import decision_from
-from triage.spool import Spool
+from triage.spool import ReceivedInstance, Spool
 from triage.worklist import Worklist
 
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 500
+_EXPIRED_AT_ONCE = 200
 _DAY_S = 24 * 3600.0
 _OLD_PART_S = 3600.0  # no association lives that long without a word
 _OLD_LOCK_S = 7 * _DAY_S
@@ -36,6 +38,7 @@ class Swept:
     requeued: int
     rebuilt: bool
     removed: int
+    expired: int = 0
 
 
 def sweep(
@@ -47,29 +50,37 @@ def sweep(
     retention_days: float,
     now: float,
     beside: Mapping[str, Spool] | None = None,
+    expire_after_days: float = 0.0,
+    prior: Callable[[ReceivedInstance], bool] = lambda instance: False,
 ) -> Swept:
     """Reconcile once. Raises RedisError if Redis does not answer; nothing is half-done then.
 
-    What waits in spools ``beside`` the patients' is queued too, by their names, and counted nowhere.
+    What waits in spools ``beside`` the patients' is queued too, by their names, and counted nowhere. ``prior`` says of
+    an object whose job was lost whether it may wait.
     """
     started = time.perf_counter()
     rebuilt = rebuild(spool, index, metrics)
     jobs.tidy()
-    lost = list(_lost(spool, jobs, "", spool))
+    lost = list(_lost(spool, jobs, "", spool, prior))
     for why in lost:
         metrics.sweep_requeued.labels(why).inc()
     requeued = len(lost)
     for place, other in (beside or {}).items():
         for _ in _lost(other, jobs, place, spool):
             logger.info("sweep: an object in %s is queued again", place)
+    jobs.wake()
     removed = remove_old(spool, index, retention_days, now) if retention_days else 0
+    expired = expire_old(spool, index, expire_after_days, now) if expire_after_days else 0
     spool.remove_old_parts(now - _OLD_PART_S)
     spool.remove_old_locks(now - _OLD_LOCK_S)
     metrics.studies_removed.inc(removed)
+    metrics.studies_expired.inc(expired)
     metrics.sweep_duration.observe(time.perf_counter() - started)
     if requeued or rebuilt or removed:
         logger.info("sweep: %d objects queued again, %d studies removed, index rebuilt: %s", requeued, removed, rebuilt)
-    return Swept(requeued, rebuilt, removed)
+    if expired:
+        logger.info("sweep: %d studies left the list by age", expired)
+    return Swept(requeued, rebuilt, removed, expired)
 
 
 def requeue_lost(spool: Spool, jobs: ScoreQueue, workers: Spool) -> int:
@@ -81,7 +92,13 @@ def requeue_lost(spool: Spool, jobs: ScoreQueue, workers: Spool) -> int:
     return sum(1 for _ in _lost(spool, jobs, "", workers))
 
 
-def _lost(spool: Spool, jobs: ScoreQueue, place: str, workers: Spool) -> Iterator[str]:
+def _lost(
+    spool: Spool,
+    jobs: ScoreQueue,
+    place: str,
+    workers: Spool,
+    prior: Callable[[ReceivedInstance], bool] = lambda instance: False,
+) -> Iterator[str]:
     """Queue what lies in the inbox and has no job, or one whose worker is dead; say why of each.
 
     The locks of workers are in the spool ``workers``.
@@ -98,7 +115,7 @@ def _lost(spool: Spool, jobs: ScoreQueue, place: str, workers: Spool) -> Iterato
             if why and spool.inbox_path(work.instance).exists():
                 if why == "dead_worker" and workers.worker_died(worker):
                     jobs.count_death(work)
-                jobs.again(work)
+                jobs.again(work, prior(work.instance))
                 yield why
 
 
@@ -152,6 +169,18 @@ def remove_old(spool: Spool, index: Worklist, retention_days: float, now: float)
                 index.remove(uid)
                 spool.remove_study(uid)
                 count += 1
+    return count
+
+
+def expire_old(spool: Spool, index: Worklist, expire_after_days: float, now: float) -> int:
+    """Take off the list what was tagged last longer ago: a late image gives a study its time anew. Some at once."""
+    before = now - expire_after_days * _DAY_S
+    count = 0
+    for uid in index.arrived_before(before):
+        with suppress(NotTaggedError):  # retention removed it meanwhile
+            count += expire(spool, index, uid, before, now)
+        if count >= _EXPIRED_AT_ONCE:  # the next sweep goes on: what waits for work must not wait for this
+            break
     return count
 
 

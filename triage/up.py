@@ -166,6 +166,9 @@ def build(settings: Settings, config: Path | None, environment: Mapping[str, str
         "sweep": 1,
         "web": 1,
         "deliver": int(bool(settings.channels.enabled())),
+        "reports": int(
+            bool(settings.reports.port or any(each.look_s for each in settings.channels.ups if each.enabled))
+        ),
         "listen": settings.listener.processes,
     }
     children = [

@@ -20,7 +20,7 @@ from rq.worker import WorkerStatus
 
 from triage.decoding import Decoding
 from triage.metrics import Metrics
-from triage.queueing import FUNCTIONS, QUEUE, ScoreJob, ScoreQueue, Work
+from triage.queueing import FUNCTIONS, PRIORS, QUEUE, ScoreJob, ScoreQueue, Work, queue_of
 from triage.scoring import Failed, Opened, Scoring
 from triage.signals import StopSignal
 from triage.spool import Spool
@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 DEATHS_AT_MOST = 10
 """Workers that died with one object in work, until it is given up. From the first on, it is worked on alone."""
+
+BATCHES_BEFORE_PRIORS = 20
+"""Batches of others, until one of priors has its turn: they wait long, and not for ever."""
 
 _PAUSE_S = 1.0
 _WORKER_TTL_S = 45
@@ -58,7 +61,7 @@ class BatchWorker(SimpleWorker):
         stop: StopSignal,
         beside: Mapping[str, Scoring] | None = None,
     ) -> None:
-        queue = Queue(QUEUE, connection=client, serializer=JSONSerializer, job_class=ScoreJob)
+        queue = queue_of(QUEUE, client)
         super().__init__(
             [queue],
             name=name,
@@ -68,6 +71,8 @@ class BatchWorker(SimpleWorker):
             worker_ttl=_WORKER_TTL_S,
         )
         self._score_queue = queue
+        self._priors = queue_of(PRIORS, client)
+        self._since_priors = 0
         self._jobs = ScoreQueue(client)
         self._scorers = {"": scorer, **(beside or {})}
         self._batch_size = batch_size
@@ -129,30 +134,53 @@ class BatchWorker(SimpleWorker):
 
     def _work_from(self, job: Job) -> None:
         self.set_state(WorkerStatus.BUSY)
-        current = self._start([job, *self._take(self._batch_size - 1)])
-        while current:
-            upcoming = self._next()
-            self._finish(current)
+        current = self._start([job, *self._take(self._score_queue, self._batch_size - 1)]) or self._next()
+        while current or (self._suspects and not self._stop.received):
+            upcoming = self._ahead()
+            self._finish(current or self._begin([self._suspects.pop()]))
             self.heartbeat()
-            current = upcoming
-        while self._suspects and not self._stop.received:
-            self._finish(self._begin([self._suspects.pop()]))
-            self.heartbeat()
+            current = upcoming or self._next()
         self.set_state(WorkerStatus.IDLE)
 
-    def _next(self) -> Started:
-        """The next batch; none while a suspect waits, so that nothing else is in work when its turn comes."""
-        if self._stop.received or self._suspects:
-            return []
-        return self._start(self._take(self._batch_size))
+    def _ahead(self) -> Started:
+        """The batch to open while another is in work. None of priors: what is not one never waits for two batches.
 
-    def _take(self, count: int) -> list[Job]:
+        None either while a suspect waits, so that nothing else is in work when its turn comes.
+        """
+        if self._stop.received or self._suspects or self._since_priors >= BATCHES_BEFORE_PRIORS:
+            return []
+        return self._first_of(self._score_queue)
+
+    def _next(self) -> Started:
+        """The batch to begin with nothing else in work: priors when nothing else waits, or when it is their turn."""
+        queues = [self._score_queue, self._priors]
+        if self._since_priors >= BATCHES_BEFORE_PRIORS:
+            queues.reverse()
+        for queue in queues:
+            if self._stop.received or self._suspects:
+                return []
+            if queue is self._priors:
+                self._since_priors = 0
+            if started := self._first_of(queue):
+                return started
+        return []
+
+    def _first_of(self, queue: Queue) -> Started:
+        """A batch of a queue; jobs of which nothing is left to do are passed over."""
+        while jobs := self._take(queue, self._batch_size):
+            started = self._start(jobs)
+            if started or self._suspects:
+                self._since_priors += queue is self._score_queue
+                return started
+        return []
+
+    def _take(self, queue: Queue, count: int) -> list[Job]:
         """Up to ``count`` more jobs, without waiting."""
         if count < 1:
             return []
         pipeline = self.connection.pipeline(transaction=False)
         for _ in range(count):
-            pipeline.lmove(self._score_queue.key, self._score_queue.intermediate_queue_key, "LEFT", "RIGHT")
+            pipeline.lmove(queue.key, queue.intermediate_queue_key, "LEFT", "RIGHT")
         ids = [each.decode() for each in pipeline.execute() if each is not None]
         jobs = ScoreJob.fetch_many(ids, connection=self.connection, serializer=self.serializer)
         return [job for job in jobs if job is not None]
@@ -176,6 +204,7 @@ class BatchWorker(SimpleWorker):
         pipeline = self.connection.pipeline(transaction=False)
         for job, _ in taken:
             pipeline.hset(job.key, mapping={"status": JobStatus.STARTED.value, "worker_name": self.name})
+            self._metrics.jobs_taken.labels(PRIORS if job.origin == PRIORS else QUEUE).inc()
         pipeline.execute()
         started: Started = []
         for place, scorer in self._scorers.items():

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from triage.channels.ups_workitem import code, date_time
 
 SCHEDULED, IN_PROGRESS, COMPLETED, CANCELED = "SCHEDULED", "IN PROGRESS", "COMPLETED", "CANCELED"
-FINAL = (COMPLETED, CANCELED)
+OPEN, FINAL = (SCHEDULED, IN_PROGRESS), (COMPLETED, CANCELED)
 UPDATED = (  # what a reader's system may set; all else is the study's, and its priority is ours
     "ScheduledStationNameCodeSequence",
     "ScheduledHumanPerformersSequence",

@@ -35,10 +35,12 @@ _READ = "cxr-triage:worklist:read"  # study: the revision that was read
 _READ_AT = "cxr-triage:worklist:read-at"  # study, by when it was read
 _TAGGED = "cxr-triage:worklist:tagged"  # study, by when it was tagged: of the last hour
 _CHANGES = "cxr-triage:worklist:changes"
+_ACCESSIONS = "cxr-triage:worklist:accessions"  # accession number, line break, study
 _READING_ORDER = (Priority.HIGH, Priority.MEDIUM, Priority.LOW)
 
-_KEYS = [*_LISTS.values(), _ENTRIES, _PLACES, _READ, _READ_AT, _CHANGES, _TAGGED]
+_KEYS = [*_LISTS.values(), _ENTRIES, _PLACES, _READ, _READ_AT, _CHANGES, _TAGGED, _ACCESSIONS]
 _SCANNED_AT_ONCE = 1000
+_VERSION = 2  # of what the index holds: one that an earlier release built is built anew
 
 
 class BadCursorError(ValueError):
@@ -111,6 +113,20 @@ class Worklist:
         entry = cast("bytes | None", self._client.hget(_ENTRIES, study_instance_uid))
         return None if entry is None else _decision(entry)
 
+    def with_accession_number(self, accession_number: str) -> tuple[str, ...]:
+        """The studies with exactly this accession number, read or not."""
+        if not accession_number or "\n" in accession_number:
+            return ()
+        start = accession_number.encode("utf-8", "replace") + b"\n"
+        found = cast("list[bytes]", self._client.zrange(_ACCESSIONS, b"[" + start, b"[" + start + b"\xff", bylex=True))
+        return tuple(member[len(start) :].decode() for member in found)
+
+    def arrived_before(self, moment: float) -> Iterator[str]:
+        """The listed studies whose first object came before ``moment`` (POSIX seconds), of each priority by arrival."""
+        for name in _LISTS.values():
+            for member in self._range(name, "-", f"({_microseconds(moment):016d}", -1):
+                yield member.split("|")[1]
+
     def read(self, study_instance_uid: str, revision: str, at: float) -> None:
         """Take a study off the list that was read as ``revision`` of its decision; another revision lists it again."""
         self._read(keys=_KEYS, args=[study_instance_uid, revision, repr(at)])
@@ -131,20 +147,19 @@ class Worklist:
         now: float,
         waiting_cap_s: float = 0.0,
         *,
-        expire_after_s: float = 0.0,
         search: Search | None = None,
     ) -> Page:
         """At most ``limit`` entries from ``cursor`` on (None: from the top).
 
-        ``now`` in POSIX seconds; a ``waiting_cap_s`` of 0 is no cap, and an ``expire_after_s`` of 0 lets no study
-        leave the list by age. With a ``search`` only what it matches, found by looking through the list. The list is
-        live: a study that is raised behind the cursor appears when one starts over. Raises BadCursorError.
+        ``now`` in POSIX seconds; a ``waiting_cap_s`` of 0 is no cap. With a ``search`` only what it matches, found by
+        looking through the list. The list is live: a study that is raised behind the cursor appears when one starts
+        over. Raises BadCursorError.
         """
         position = _read_cursor(cursor) if cursor else _Position(_microseconds(now), 0, "")
         at_once = limit + 1 if search is None else _SCANNED_AT_ONCE
         found: list[tuple[_Position, TriageDecision]] = []
         while len(found) <= limit:
-            places = self._places(position, at_once, waiting_cap_s, expire_after_s)
+            places = self._places(position, at_once, waiting_cap_s)
             entries = self._entries([place.member.split("|")[1] for place in places])
             found += _matching(zip(places, entries, strict=True), search)
             if len(places) < at_once:
@@ -196,33 +211,32 @@ class Worklist:
             yield uid.decode()
 
     def _run_id(self) -> bytes:
-        return str(self._client.info("server")["run_id"]).encode()
+        return f"{self._client.info('server')['run_id']} {_VERSION}".encode()
 
     def clear(self) -> None:
         """Empty the index."""
         self._client.delete(*_KEYS, _BUILT)
 
-    def _places(self, position: _Position, limit: int, waiting_cap_s: float, expire_after_s: float) -> list[_Position]:
+    def _places(self, position: _Position, limit: int, waiting_cap_s: float) -> list[_Position]:
         """At most ``limit`` places behind ``position``, in reading order."""
         as_of = position.as_of_us
         cutoff = as_of - _microseconds(waiting_cap_s) if waiting_cap_s else 0
-        oldest = max(as_of - _microseconds(expire_after_s), 0) if expire_after_s else 0
         found: list[_Position] = []
         segment, after = position.segment, position.member
         while segment <= len(_READING_ORDER) and len(found) < limit:
-            members = self._segment(segment, after, cutoff, oldest, limit - len(found))
+            members = self._segment(segment, after, cutoff, limit - len(found))
             found += [_Position(as_of, segment, member) for member in members]
             segment, after = segment + 1, ""
         return found
 
-    def _segment(self, segment: int, after: str, cutoff: int, oldest: int, limit: int) -> list[str]:
+    def _segment(self, segment: int, after: str, cutoff: int, limit: int) -> list[str]:
         if segment == 0:
             if not cutoff:
                 return []
-            lowest = f"({after}" if after else f"[{oldest:016d}"
+            lowest = f"({after}" if after else "-"
             ranges = [self._range(name, lowest, f"({cutoff:016d}", limit) for name in _LISTS.values()]
             return list(islice(heapq.merge(*ranges), limit))
-        lowest = f"({after}" if after else f"[{max(cutoff, oldest):016d}"
+        lowest = f"({after}" if after else f"[{cutoff:016d}"
         return self._range(_LISTS[_READING_ORDER[segment - 1]], lowest, "+", limit)
 
     def _range(self, name: str, lowest: str, highest: str, limit: int) -> list[str]:
@@ -239,7 +253,7 @@ def _matching(
     found: Iterable[tuple[_Position, bytes | None]], search: Search | None
 ) -> Iterator[tuple[_Position, TriageDecision]]:
     for place, entry in found:
-        if entry is None or (search and not search.may_match(entry)):
+        if entry is None or (search and not search.may_match(place.member.split("|")[1], entry)):
             continue
         decision = _decision(entry)
         if search is None or search.matches(decision):
@@ -254,6 +268,7 @@ def _arguments(decision: TriageDecision) -> list[str]:
         f"{_microseconds(decision.received_at):016d}|{decision.study_instance_uid}",
         json.dumps(to_record(decision)),
         decision.revision,
+        decision.accession_number,
     ]
 
 

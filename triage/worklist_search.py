@@ -10,13 +10,19 @@ from triage.decision import Tag, TriageDecision
 
 @dataclass(frozen=True)
 class Search:
-    """Studies with ``tag`` (None: any) in which ``text`` occurs, in any case: accession number, AE title or UID."""
+    """Studies with ``tag`` (None: any) in which ``text`` occurs, in any case: accession number, AE title or UID.
+
+    ``studies``: only those; None for any.
+    """
 
     tag: Tag | None = None
     text: str = ""
+    studies: frozenset[str] | None = None
 
-    def may_match(self, entry: bytes) -> bool:
+    def may_match(self, study_instance_uid: str, entry: bytes) -> bool:
         """Whether an entry's JSON is worth reading: a look at the bytes costs a tenth of it."""
+        if self.studies is not None and study_instance_uid not in self.studies:
+            return False
         if self.tag and f'"{self.tag}"'.encode() not in entry:
             return False
         return not self.text or json.dumps(self.text.lower())[1:-1].encode() in entry.lower()

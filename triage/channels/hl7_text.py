@@ -34,6 +34,13 @@ _BY_HL7_NAME = {
         CharacterSet("GB 18030-2000", "gb18030"),
     )
 }
+_ALSO_CALLED = {
+    "UTF-8": "UNICODE UTF-8",
+    "UNICODE": "UNICODE UTF-8",
+    "ISO IR87": _JAPANESE.name,
+    "~ISO IR87": _JAPANESE.name,
+}
+"""Names that senders use beside those of table 0211."""
 _BY_DICOM_NUMBER = {
     "6": _ASCII,
     "100": _BY_HL7_NAME["8859/1"],
@@ -107,3 +114,26 @@ def extended_person_name(person_name: str) -> str:
 def _name(group: str, representation: str) -> str:
     family, given, middle, prefix, suffix = [*(escape(part.strip()) for part in group.split("^")), *[""] * 5][:5]
     return "^".join([family, given, middle, suffix, prefix, "", "L", representation]).rstrip("^")
+
+
+def decode(content: bytes, name: str) -> str:
+    """A received message as text, by its MSH-18. Without one, UTF-8 or else Latin-1: both keep the delimiters.
+
+    Raises ValueError for bytes beyond ASCII in a set that we do not know: a part of a character could look like a
+    delimiter, and move what stands behind it.
+    """
+    if not name:
+        return _guessed(content)
+    known = _BY_HL7_NAME.get(name) or _BY_HL7_NAME.get(_ALSO_CALLED.get(name.upper(), ""))
+    if known is not None:
+        return content.decode(known.codec, "replace")
+    if content.isascii():
+        return content.decode("ascii")
+    raise ValueError("the character set of MSH-18 is not one that we know, and the message is not ASCII")
+
+
+def _guessed(content: bytes) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")

@@ -12,7 +12,7 @@ from typing import Self
 
 from triage.channels.base import UnreachableError
 
-_START, _END = b"\x0b", b"\x1c\r"
+START, END = b"\x0b", b"\x1c\r"
 _LONGEST_ANSWER = 1 << 20
 _AT_ONCE = 1 << 16
 
@@ -58,7 +58,7 @@ class Connection:
         if self._closed_by_peer():
             self._open()
         try:
-            self._connected().sendall(_START + message + _END)
+            self._connected().sendall(START + message + END)
         except OSError as error:
             self.close()
             raise NoAnswerError(f"the connection broke while sending ({_words(error)})", hung_up=True) from error
@@ -66,11 +66,11 @@ class Connection:
     def answer(self, deadline: float) -> bytes:
         """The next message of the peer. Raises NoAnswerError at ``deadline`` (time.monotonic()), or if it hangs up."""
         while True:
-            frame, end, rest = self._buffer.partition(_END)
+            frame, end, rest = self._buffer.partition(END)
             if end:
                 self._buffer = rest
                 self._answers += 1
-                return frame.lstrip(b"\r\n").removeprefix(_START)
+                return frame.lstrip(b"\r\n").removeprefix(START)
             self._receive(deadline)
 
     @property

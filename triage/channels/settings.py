@@ -145,6 +145,12 @@ class UPSDestination(Destination):
     low: bool = Field(
         False, description="Say LOW where decision.lower_normal or the order made it so; otherwise MEDIUM."
     )
+    look_s: float = Field(
+        0.0,
+        ge=0,
+        description="Seconds between two looks at the manager for workitems of ours that were completed (N-GET, UPS "
+        "Pull): their studies leave the list. 0: never.",
+    )
     retrieve_ae_title: AETitle | Literal[""] = Field(
         "", description="Where readers retrieve the images (0008,0054); empty: the AE title that sent them."
     )

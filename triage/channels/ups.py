@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -17,7 +17,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from pynetdicom.association import Association
 
 from triage.channels import dicom_store
-from triage.channels.base import TEST, Built, Fate, Outcome, Send, Study
+from triage.channels.base import TEST, Built, Fate, Outcome, Send, Study, UnreachableError
 from triage.channels.ups_workitem import UPS_PUSH, priority_of, reference, workitem
 from triage.dx import uid_of
 from triage.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -116,6 +116,15 @@ def send(association: Association, payload: bytes) -> Outcome:
         return Outcome(Fate.RETRY, str(error), lost=True)
     except _RejectedError as error:
         return Outcome(Fate.DEAD, str(error))
+
+
+def look(association: Association, uid: str, keywords: Sequence[str]) -> Dataset | None:
+    """A workitem's attributes under UPS Pull; None if the manager shows none. Raises UnreachableError."""
+    try:
+        status, found = _get(association, UPS_PULL, UID(uid), list(keywords))
+    except (_LostError, _RejectedError) as error:
+        raise UnreachableError(str(error)) from error
+    return found if status in _WRITTEN else None
 
 
 class _LostError(Exception):

@@ -84,9 +84,18 @@ def _computed_age(birth_date: str, study_date: str) -> float | None:
 
 
 def _acquisition_date(dataset: Dataset) -> str:
-    """The latest date that says when the image was taken: one wrong clock makes nothing older than it is."""
-    names = ("AcquisitionDateTime", "AcquisitionDate", "ContentDate", "SeriesDate", "StudyDate")
-    return max((text for name in names if _is_date(text := _text(dataset, name)[:8])), default="")
+    return latest_date(_text(dataset, name) for name in ACQUISITION_DATES)
+
+
+ACQUISITION_DATES = ("AcquisitionDateTime", "AcquisitionDate", "ContentDate", "SeriesDate", "StudyDate")
+
+
+def latest_date(texts: Iterable[str]) -> str:
+    """The latest date that says when an image was taken: one wrong clock makes nothing older than it is.
+
+    As YYYYMMDD; empty if none of them, DA or DT, is a date.
+    """
+    return max((date for text in texts if _is_date(date := text[:8])), default="")
 
 
 def _is_date(text: str) -> bool:

@@ -12,9 +12,21 @@ from starlette.types import Scope
 
 from triage.users import Role
 
-__all__ = ["LOCAL", "Caller", "Role", "User", "admit", "caller_of", "concerns", "study_of", "user_of"]
+__all__ = [
+    "LOCAL",
+    "Caller",
+    "Role",
+    "User",
+    "admit",
+    "caller_of",
+    "concerns",
+    "looks_for",
+    "query_of",
+    "study_of",
+    "user_of",
+]
 
-_CALLER, _USER, _STUDY = "triage.caller", "triage.user", "triage.study"
+_CALLER, _USER, _STUDY, _QUERY = "triage.caller", "triage.user", "triage.study", "triage.query"
 
 
 @dataclass(frozen=True)
@@ -64,6 +76,16 @@ def user_of(request: Request) -> User:
 def concerns(request: Request, study_instance_uid: str) -> None:
     """Say which study a request is about, for the audit trail, where the address does not."""
     request.scope[_STUDY] = study_instance_uid
+
+
+def looks_for(request: Request, query: str) -> None:
+    """Say what a request searches for, for the audit trail, where the address does not."""
+    request.scope[_QUERY] = query
+
+
+def query_of(scope: Scope) -> str:
+    """What a request that says so searches for; else empty."""
+    return str(scope.get(_QUERY, ""))
 
 
 def study_of(scope: Scope) -> str:

@@ -33,16 +33,13 @@ LONGEST_TEXT = 64
 
 @dataclass(frozen=True)
 class Sources:
-    """Where answers come from. ``now`` gives POSIX seconds; a ``waiting_cap_s`` of 0 is no cap, and an
-    ``expire_after_s`` of 0 lets no study leave the list by age. ``maps``: the site shows activation maps.
-    """
+    """Where answers come from. ``now`` gives POSIX seconds; a ``waiting_cap_s`` of 0 is no cap; ``maps``: show them."""
 
     spool: Spool
     redis: Redis
     worklist: Worklist
     waiting_cap_s: float
     now: Callable[[], float]
-    expire_after_s: float = 0.0
     maps: bool = False
     pictures: Pictures = field(default_factory=Pictures)
 
@@ -92,7 +89,6 @@ def _page(sources: Sources, request: Request) -> JSONResponse:
             limit,
             sources.now(),
             sources.waiting_cap_s,
-            expire_after_s=sources.expire_after_s,
             search=_search(request),
         )
         complete = sources.worklist.is_built()

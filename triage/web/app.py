@@ -27,7 +27,7 @@ from triage.errors import StartError
 from triage.metrics import Metrics, create
 from triage.settings import WebSettings
 from triage.spool import Spool
-from triage.web import api, changes, maps, operations, pages, sign_in_page, static, studies, ups
+from triage.web import api, changes, maps, operations, pages, patients, sign_in_page, static, studies, ups
 from triage.web.entrance import entrance
 from triage.web.guard import Entrance, guarded
 from triage.web.middleware import LOOPBACK, KnownHosts, Measured, SameOrigin, SecurityHeaders
@@ -53,7 +53,6 @@ def run(
     redis_url: str,
     redis_timeout_s: float,
     low: bool = False,
-    expire_after_s: float = 0.0,
     sign_in: SignInSettings = _NO_SIGN_IN,
     audit: AuditSettings = _NO_AUDIT,
     show_maps: bool = False,
@@ -67,7 +66,7 @@ def run(
     door = entrance(settings.host, sign_in, audit, spool, metrics)
     listening = listen(settings.host, settings.port)
     with client(redis_url, redis_timeout_s) as redis, listening:
-        sources = api.Sources(spool, redis, Worklist(redis), waiting_cap_s, time.time, expire_after_s, show_maps)
+        sources = api.Sources(spool, redis, Worklist(redis), waiting_cap_s, time.time, show_maps)
         more = ups.routes(sources, Workitems(spool, settings.ups_worklist_label, low)) if settings.ups else []
         hosts = known_hosts(settings.host, settings.names)
         app = create_app(sources, hosts, more, door=door, registry=registry, metrics=metrics)
@@ -106,6 +105,7 @@ def create_app(
         *api.routes(sources),
         *studies.routes(sources),
         maps.route(sources),
+        *patients.routes(sources),
         *operations.routes(sources),
         changes.route(changes.Changes(sources.worklist)),
         *sign_in_page.routes(door.sign_in, trail),

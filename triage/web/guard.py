@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from triage.audit import AuditError
 from triage.audit_message import Outcome
-from triage.web.access import Caller, admit, study_of
+from triage.web.access import Caller, admit, query_of, study_of
 from triage.web.audited import Auditor
 from triage.web.problem import problem
 from triage.web.rules import PARTS, Rule, Trace
@@ -114,13 +114,13 @@ class Told:
 
     def _tell(self, status: int) -> None:
         outcome = Outcome.SUCCESS if status < 400 else Outcome.MINOR_FAILURE
-        query = self.scope["query_string"].decode("latin-1")
+        asked, address = query_of(self.scope), self.scope["query_string"].decode("latin-1")
         if self.rule.act is not None:
             self.auditor.act(self.caller, study_of(self.scope), self.rule.act, outcome)
         elif self.rule.trace is Trace.LOOK:
             self.auditor.look(self.caller, study_of(self.scope), outcome)
-        elif any(value for name, value in parse_qsl(query) if name not in PARTS):
-            self.auditor.search(self.caller, self.scope["path"], query, outcome)
+        elif asked or any(value for name, value in parse_qsl(address) if name not in PARTS):
+            self.auditor.search(self.caller, self.scope["path"], asked or address, outcome)
 
     async def _instead(self, error: AuditError) -> None:
         what = (

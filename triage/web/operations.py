@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from triage.outbox import Outbox
 from triage.outgoing import study_of_key
-from triage.queueing import ScoreQueue
+from triage.queueing import PRIORS, ScoreQueue
 from triage.spool import Spool
 from triage.state import read_state
 from triage.web.access import Role, user_of
@@ -56,16 +56,18 @@ def _from_redis(sources: Sources) -> dict[str, Any]:
     """What only Redis knows; None for each while it is away."""
     index, now = sources.worklist, sources.now()
     try:
+        depths = ScoreQueue(sources.redis).depths()
         return {
-            "queue_depth": ScoreQueue(sources.redis).depth(),
+            "queue_depth": sum(depths.values()),
+            "queue_priors": depths[PRIORS],
             "tagged_last_5_min": index.tagged_since(now - 300),
             "tagged_last_hour": index.tagged_since(now - 3600),
             "worklist_studies": index.count(),
             "worklist_complete": index.is_built(),
         }
     except RedisError:
-        names = ("queue_depth", "tagged_last_5_min", "tagged_last_hour", "worklist_studies", "worklist_complete")
-        return dict.fromkeys(names)
+        names = ("queue_depth", "queue_priors", "tagged_last_5_min", "tagged_last_hour", "worklist_studies")
+        return dict.fromkeys([*names, "worklist_complete"])
 
 
 def _destination(outbox: Outbox, name: str) -> dict[str, Any]:

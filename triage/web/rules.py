@@ -56,6 +56,7 @@ RULES = {
     "GET /readyz": OPEN,
     "GET /metrics": OPEN,
     "GET /api/worklist": SEARCH,
+    "POST /api/search": SEARCH,
     "GET /api/read": READ,
     "GET /api/worklist/{study_instance_uid}": LOOK,
     "GET /api/changes": READ,

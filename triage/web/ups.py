@@ -4,6 +4,7 @@ here and there are no subscriptions."""
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -16,12 +17,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from triage import workitem_state
-from triage.web.access import concerns
+from triage.reading import Notice, NotTaggedError, notice
+from triage.reports.performed import performer
+from triage.web.access import User, concerns
 from triage.web.api import BadRequestError, Sources
 from triage.web.problem import problem
 from triage.web.ups_search import Query, search
 from triage.workitem_state import RefusedError, WorkitemState
 from triage.workitems import Workitems
+
+logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/dicom+json"
 _LARGEST_BODY = 1 << 20
@@ -90,7 +95,27 @@ def _change(sources: Sources, workitems: Workitems, request: Request, content: d
         _asked(workitems, request),
         lambda state, raised: workitem_state.change(state, wanted, transaction_uid, sources.now(), raised),
     )
-    return _unknown() if done is None else Response(headers=_already(*done))
+    if done is None:
+        return _unknown()
+    if done[1].state == workitem_state.COMPLETED:
+        _has_been_read(sources, workitems, request, done[1])
+    return Response(headers=_already(*done))
+
+
+def _has_been_read(sources: Sources, workitems: Workitems, request: Request, state: WorkitemState) -> None:
+    """The workitem is completed, durably: its study leaves the list. Asked again, this is done again."""
+    uid = request.path_params["workitem"]
+    place = workitems.find(uid)
+    if place is None:  # it is there: we have just changed it
+        return
+    user = request.scope.get("triage.user")
+    who = performer(Dataset.from_json(state.attributes)) or (user.name if isinstance(user, User) else "") or "UPS"
+    try:
+        notice(sources.spool, sources.worklist, place[0], Notice(state.changed_at, who, "ups", uid))
+    except NotTaggedError:  # retention removed it meanwhile
+        return
+    except RedisError:
+        logger.warning("study %s was completed as a workitem, and the list did not follow: Redis is away", place[0])
 
 
 def _cancel(sources: Sources, workitems: Workitems, request: Request, content: dict[str, Any]) -> Response:

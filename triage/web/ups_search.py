@@ -10,6 +10,7 @@ from typing import Any
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 
+from triage import workitem_state
 from triage.decision import TriageDecision
 from triage.web.api import DEFAULT_LIMIT, LARGEST_LIMIT, BadRequestError, Sources
 from triage.workitems import Workitems
@@ -115,7 +116,10 @@ def _value(workitem: Dataset, key: str) -> str:
 
 
 def _candidates(sources: Sources, workitems: Workitems, query: Query) -> Iterator[str]:
-    """Studies that may match, in reading order: looked up where a UID is asked for, else from the worklist."""
+    """Studies that may match, in reading order: looked up where a UID is asked for, else from the worklist.
+
+    After those that are listed those that were read, the last first, where the query has keys that may want them.
+    """
     if "SOPInstanceUID" in query.keys:
         places = (workitems.find(uid) for uid in query.keys["SOPInstanceUID"].replace("\\", ",").split(",")[:100])
         yield from dict.fromkeys(place[0] for place in places if place is not None)
@@ -126,7 +130,11 @@ def _candidates(sources: Sources, workitems: Workitems, query: Query) -> Iterato
         yield from (each.study_instance_uid for each in page.entries if _may_match(each, query.keys))
         cursor = page.next_cursor
         if cursor is None:
-            return
+            break
+    # Completed, they have left the list. Who asks for what is to be done, or for no more than the list, needs none.
+    if query.keys and query.keys.get("ProcedureStepState") not in workitem_state.OPEN:
+        read = sources.worklist.last_read(_EXAMINED)
+        yield from (each.study_instance_uid for each in read if _may_match(each, query.keys))
 
 
 def _may_match(decision: TriageDecision, keys: dict[str, str]) -> bool:

@@ -18,7 +18,7 @@ function tiles(found) {
     element(
       "div",
       { className: "tiles" },
-      tile("Queue", found.queue_depth ?? "?", found.queue_depth === null ? "Redis is down" : "jobs that wait", found.queue_depth === null),
+      tile("Queue", found.queue_depth ?? "?", found.queue_depth === null ? "Redis is down" : `jobs that wait${found.queue_priors ? `, ${found.queue_priors} of priors` : ""}`, found.queue_depth === null),
       tile("Untagged", found.inbox_objects, oldest ? `oldest for ${waits}` : waits, found.inbox_objects > 0 && Date.now() - Date.parse(oldest) > 60000),
       tile("Workers", found.workers, found.workers_died ? `${found.workers_died} died` : "alive", found.workers === 0),
       tile("Throughput", found.tagged_last_5_min ?? "?", `studies in 5 min; ${found.tagged_last_hour ?? "?"} in the last hour`),

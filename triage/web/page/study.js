@@ -188,7 +188,7 @@ export class Study {
       element("h2", { id: "patient" }, name),
       element("p", { className: "quiet" }, facts),
       decision ? this.#result(decision) : element("p", { className: "result" }, "Not tagged yet"),
-      read ? element("p", { className: "done" }, `Read by ${read.who}, ${moment(read.at)}`) : null,
+      read ? element("p", { className: "done" }, `${read.act === "expired" ? "Left the list by age" : `Read by ${read.who}`}, ${moment(read.at)}`) : null,
       element(
         "dl",
         { className: "facts" },
@@ -282,11 +282,18 @@ function result(each) {
   return element("p", {}, element("span", { className: "quiet" }, `${moment(each.tagged_at)}  `), words.join(", "));
 }
 
-const ACTS = { read: "read", unread: "put back on the list" };
+const ACTS = {
+  read: "read",
+  unread: "put back on the list",
+  expired: "left the list by age",
+  outdated: "reported before the newest image came: stays on the list",
+};
+const THROUGH = { report: "report message", ups: "UPS workitem", api: "API" };
 
 function act(each) {
   const said = each.act === "label" ? (each.label === null ? "took the label back" : `says ${each.label ? "abnormal" : "normal"}`) : ACTS[each.act];
-  return element("p", {}, element("span", { className: "quiet" }, `${moment(each.at)}  `), `${each.who}: ${said}`);
+  const who = [each.who, THROUGH[each.through] && `(${THROUGH[each.through]})`].filter(Boolean).join(" ");
+  return element("p", {}, element("span", { className: "quiet" }, `${moment(each.at)}  `), who ? `${who}: ${said}` : said);
 }
 
 const section = (title, lines) => (lines.length ? [element("section", {}, element("h3", {}, title), ...lines)] : []);

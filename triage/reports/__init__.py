@@ -1,0 +1,1 @@
+"""What other systems say of studies that were read: report messages over MLLP, workitems that were completed."""
