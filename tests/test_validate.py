@@ -377,7 +377,7 @@ def test_a_manifest_with_readers_columns_and_notes(tmp_path: Path, models: Path,
     told = [replace(row, columns={**row.columns, "reader_B": str(row.label), "readers": "1"}) for row in rows(images)]
     path = tmp_path / "cohort.csv"
     write_manifest(path, told)
-    note = "patient independence is not proven"
+    note = "Patient independence is not proven."
     described = Provenance(
         cohort="own",
         title="ours",
@@ -497,7 +497,7 @@ def test_the_paper_s_verdict_decides_the_status_too(tmp_path: Path, models: Path
 
 def test_the_service_starts_without_what_only_validation_needs() -> None:
     code = (
-        "import sys, triage.roles, triage.listener, triage.worker, triage.validation.aside, triage.cli;"
+        "import sys, triage.roles, triage.listener, triage.worker, triage.validation.namespace, triage.cli;"
         "unwanted = {'scipy', 'sklearn', 'statsmodels', 'matplotlib', 'jinja2', 'torch'};"
         "print(sorted(unwanted & set(sys.modules)))"
     )

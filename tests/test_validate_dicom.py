@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
 from pydicom import dcmread
+from pydicom.uid import ComputedRadiographyImageStorage
 
 from tests.channels.peers import free_port
 from tests.dicom_peer import running_listener, store
@@ -187,6 +188,21 @@ def test_a_model_that_a_person_switched_off_is_found_out(installed: Installation
     finally:
         installed.spool.set_model_disabled("tiny-adult", False)
     assert {each["ways"][0]["reasons"][0] for each in outcome.metrics["dicom"]["disagreements"]} == {"model_disabled"}
+    assert not outcome.passed
+
+
+def test_an_object_that_the_listener_refuses_is_not_assessed_and_ends_nothing(
+    installed: Installation, models: Path, tmp_path: Path
+) -> None:
+    """Its file says another class than its data set, 0xA900: the file alone can be scored, the service takes none."""
+    path = cohort(tmp_path)
+    contradicts = dcmread(tmp_path / "0.dcm")
+    contradicts.file_meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
+    contradicts.save_as(tmp_path / "0.dcm", enforce_file_format=False)
+    request = Request(models / "tiny-adult", path, tmp_path / "out", dicom=True, images=False, rounds=100)
+    outcome = validated(request, installed.service)
+    (found,) = outcome.metrics["dicom"]["disagreements"]
+    assert (found["image"], found["ways"][0]["reasons"]) == ("0.dcm", ["undecodable"])
     assert not outcome.passed
 
 

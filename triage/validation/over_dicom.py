@@ -24,7 +24,8 @@ from triage.validation.predictions import Prediction, Scorer, Scoring, predictio
 _AT_ONCE = 64
 _PATIENCE_S = 120.0
 _LOCK = "validation-command"
-_CANNOT_UNDERSTAND = 0xC0
+_OF_THE_OBJECT = (0xA9, 0xC0)
+"""First bytes of the statuses that blame the object: its data set contradicts its command, or cannot be understood."""
 
 
 class ServiceError(StartError):
@@ -97,7 +98,7 @@ def _chunk(service: Service, members: Sequence[Member], scoring: Scoring) -> Ite
 
 
 def _unreadable(member: Member) -> Mapping[str, Any]:
-    """Of a file that cannot be sent, or that the listener cannot understand: what its row says stands."""
+    """Of a file that cannot be sent, or that the listener does not take: what its row says stands."""
     known = {"view": member.row.view if _is_a_picture(member) else View.UNKNOWN, "age_years": member.row.age}
     return {"tag": Tag.NOT_ASSESSED, "probability": None, "reasons": [Reason.UNDECODABLE], **known}
 
@@ -132,8 +133,8 @@ def _sent(destination: Destination, members: Sequence[Member]) -> dict[str, Outc
 
 
 def _check_taken(outcome: Outcome) -> None:
-    """ServiceError unless the object was stored, or is of a kind that no service could understand."""
-    if not outcome.error or (outcome.status is not None and outcome.status >> 8 == _CANNOT_UNDERSTAND):
+    """ServiceError unless the object was stored, or was refused for what it is: that ends no others' validation."""
+    if not outcome.error or (outcome.status is not None and outcome.status >> 8 in _OF_THE_OBJECT):
         return
     if outcome.status is not None:
         raise ServiceError(f"the service does not take the cohort: {outcome.error}")
