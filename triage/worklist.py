@@ -207,7 +207,7 @@ class Worklist:
 
     def study_uids(self) -> Iterator[str]:
         """Every study that is listed, in no particular order."""
-        for uid, _ in self._client.hscan_iter(_PLACES):
+        for uid, _ in self._client.hscan_iter(_PLACES, count=1000):
             yield uid.decode()
 
     def _run_id(self) -> bytes:

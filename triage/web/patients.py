@@ -54,6 +54,7 @@ class Patients:
         self._index = index
         self._clock = clock
         self._known: dict[str, tuple[float, str]] = {}
+        self._caught_up_at: int | None = None  # the index's number of changes
         self._reading = threading.Lock()
 
     def find(self, text: str) -> tuple[frozenset[str], bool]:
@@ -66,6 +67,9 @@ class Patients:
             return frozenset(uid for uid, (_, who) in self._known.items() if names(who, looked_for)), complete
 
     def _catch_up(self) -> bool:
+        changes = self._index.changes()
+        if changes == self._caught_up_at:
+            return True
         until = self._clock() + _AT_MOST_S
         there = set(self._index.study_uids())
         for uid in self._known.keys() - there:
@@ -78,6 +82,7 @@ class Patients:
                 return False
             patient = patient_of(self._spool, uid)
             self._known[uid] = (touched, searchable(patient.patient_id, patient.name))
+        self._caught_up_at = changes
         return True
 
 
