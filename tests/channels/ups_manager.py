@@ -22,13 +22,15 @@ PUSH, PULL = UnifiedProcedureStepPush, UnifiedProcedureStepPull
 
 @dataclass
 class Manager:
-    """Its workitems by UID, and what it was asked. ``create_status``: its answer to N-CREATE if that is to fail.
+    """Its workitems by UID, and what it was asked. ``create_status``, ``set_status``: its answer to N-CREATE and N-SET
+    if that is to be one of its own.
 
     ``abort``: it aborts instead of answering an N-CREATE, once it has kept the workitem if ``keep``.
     """
 
     port: int
     create_status: int = 0x0000
+    set_status: int = 0x0000
     abort: bool = False
     keep: bool = True
     shows: bool = True
@@ -52,6 +54,8 @@ class Manager:
     def set(self, event: Any) -> tuple[int, Dataset | None]:
         uid = str(event.request.RequestedSOPInstanceUID)
         self._note(event, "set")
+        if self.set_status:
+            return self.set_status, None
         if uid not in self.workitems:
             return 0xC307, None
         there = self.workitems[uid]
