@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from triage import metrics as metric_names
 from triage.assess import Policy
+from triage.channels.settings import Destination, DICOMDestination
 from triage.decision import PriorityPolicy
 from triage.errors import StartError
 from triage.health import HealthServer
@@ -161,8 +162,8 @@ def deliver(settings: Settings, spool: Spool) -> None:
 
     stopping = StopSignal()
     registry = CollectorRegistry()
-    metric_names.create(registry)
-    metrics = metric_names.create_delivery(registry)
+    general, metrics = metric_names.create(registry), metric_names.create_delivery(registry)
+    _watch_certificates(general, settings.channels.enabled())
     outbox, device_uid = Outbox(spool), spool.installation_uid()
     _destinations(settings, spool)
     deliverers = [
@@ -179,6 +180,16 @@ def deliver(settings: Settings, spool: Spool) -> None:
         logger.info("delivering to %s", named)
         started.append(time.time())
         delivery.run(deliverers, outbox, lambda: stopping.received, stopping.wait, settings.deliver.interval_s)
+
+
+def _watch_certificates(metrics: Metrics, destinations: Iterable[Destination]) -> None:
+    """Export when the certificates expire that we show to destinations."""
+    from triage.tls import not_after_or_zero
+
+    for each in destinations:
+        if isinstance(each, DICOMDestination) and each.tls_certificate:
+            watched = partial(not_after_or_zero, each.tls_certificate)
+            metrics.certificate_not_after.labels(each.name).set_function(watched)
 
 
 def web(settings: Settings, spool: Spool, redis_url: str) -> None:

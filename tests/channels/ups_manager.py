@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -83,14 +84,17 @@ class Manager:
 
 
 @contextmanager
-def ups_manager(sop_classes: Sequence[str] = (PUSH, PULL), **options: Any) -> Iterator[Manager]:
-    """A running manager that takes ``sop_classes``."""
+def ups_manager(
+    sop_classes: Sequence[str] = (PUSH, PULL), tls: ssl.SSLContext | None = None, **options: Any
+) -> Iterator[Manager]:
+    """A running manager that takes ``sop_classes``, over TLS if it has a context."""
     manager = Manager(free_port(), **options)
     entity = AE("MANAGER")
     for sop_class in (*sop_classes, Verification):
         entity.add_supported_context(sop_class)
     handlers = [(evt.EVT_N_CREATE, manager.create), (evt.EVT_N_SET, manager.set), (evt.EVT_N_GET, manager.get)]
-    server = entity.start_server(("127.0.0.1", manager.port), block=False, evt_handlers=handlers)
+    address = ("127.0.0.1", manager.port)
+    server = entity.start_server(address, block=False, evt_handlers=handlers, ssl_context=tls)
     try:
         yield manager
     finally:

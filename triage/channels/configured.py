@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from triage.channels.base import Channel
-from triage.channels.settings import Destination, HL7Destination, SRDestination, UPSDestination, WebhookDestination
+from triage.channels.settings import (
+    Destination,
+    DICOMDestination,
+    HL7Destination,
+    SRDestination,
+    UPSDestination,
+    WebhookDestination,
+)
 
 if TYPE_CHECKING:
     from triage.channels.dicom_store import Peer
+    from triage.tls import ClientTLS
 
 NOBODY = "2.25.0"
 """The device UID where nothing is delivered: to try a destination."""
@@ -47,7 +55,17 @@ def _peer(destination: SRDestination | UPSDestination) -> Peer:
         destination.called_ae_title,
         destination.calling_ae_title,
         destination.timeout_s,
+        _tls(destination, destination.host),
     )
+
+
+def _tls(destination: DICOMDestination, host: str) -> ClientTLS | None:
+    from triage.tls import ClientTLS
+
+    if not destination.tls:
+        return None
+    name = destination.tls_server_name or host
+    return ClientTLS(name, destination.tls_ca_file, destination.tls_certificate, destination.tls_key)
 
 
 def _sr(destination: SRDestination, device_uid: str) -> Channel:
