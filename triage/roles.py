@@ -270,7 +270,8 @@ def predictions(settings: Settings, files: list[Path], model: Path | None) -> It
     from triage.predict import Compute, Models, predict
 
     models = Models.only(model) if model else Models.installed(settings.models.path, settings.models.names)
-    compute = Compute(settings.worker.provider, settings.worker.threads, settings.worker.decode_processes)
+    worker = settings.worker
+    compute = Compute(worker.provider, worker.threads, worker.decode_processes, worker.decode_timeout_s)
     policy = policy_of(settings)
     spool = Spool(settings.spool.path)
     if spool.exists():  # a model that a person has switched off scores nothing here either
