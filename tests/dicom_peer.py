@@ -90,7 +90,8 @@ def running_listener(
     thread = threading.Thread(target=listener.run, args=arguments)
     thread.start()
     try:
-        wait_for(lambda: run.ports or not thread.is_alive(), "the listener")
+        expected = 1 + (settings.get("tls_port") is not None and not settings.get("tls_only"))
+        wait_for(lambda: len(run.ports) == expected or not thread.is_alive(), "the listener")
         yield run
     finally:
         run.stop.set()

@@ -217,9 +217,77 @@ def test_evidence_agrees_or_the_view_is_unknown(changes: dict[str, Any], expecte
     assert view(**changes) is expected
 
 
+def modified(view_code: str, *modifiers: str) -> Sequence:
+    """View Code Sequence of one code with modifiers."""
+    made = codes(view_code)
+    made[0].ViewModifierCodeSequence = codes(*modifiers)
+    return made
+
+
+def positioned(*modifiers: str) -> Sequence:
+    """Patient Orientation Code Sequence: recumbent, with modifiers."""
+    made = codes("102538003")
+    made[0].PatientOrientationModifierCodeSequence = codes(*modifiers)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        # Modifiers of the view code.
+        ({"ViewCodeSequence": modified("399348003")}, View.AP),
+        ({"ViewCodeSequence": modified("399348003", "102538003")}, View.AP),  # recumbent
+        ({"ViewCodeSequence": modified("272479007", "C86043")}, View.PA),  # erect
+        ({"ViewCodeSequence": modified("399348003", "399196006")}, View.OTHER),  # cephalad: lordotic
+        ({"ViewCodeSequence": modified("399348003", "111069")}, View.OTHER),  # crosstable
+        ({"ViewCodeSequence": modified("399348003", "102536004")}, View.OTHER),  # left lateral decubitus
+        ({"ViewCodeSequence": modified("R-10206", "F-10318")}, View.OTHER),
+        ({"ViewCodeSequence": modified("399348003", "399182000")}, View.OTHER),  # oblique
+        ({"ViewCodeSequence": modified("399348003", "C86043", "399162004")}, View.OTHER),
+        ({"ViewCodeSequence": modified("399173006", "111069")}, View.LATERAL),
+        ({"ViewCodeSequence": modified("399173006", "PRIVATE1")}, View.LATERAL),
+        ({"ViewCodeSequence": modified("399348003", "PRIVATE1")}, View.UNKNOWN),
+        ({"ViewCodeSequence": modified("399348003", "102536004"), "ViewPosition": "LLD"}, View.OTHER),
+        ({"ViewCodeSequence": modified("399348003", "102536004"), "ViewPosition": "AP"}, View.UNKNOWN),
+        # How the patient lies.
+        ({"PatientPosition": "HFDL"}, View.OTHER),
+        ({"PatientPosition": "FFDR"}, View.OTHER),
+        ({"PatientPosition": "HFS"}, View.UNKNOWN),
+        ({"PatientPosition": "HFS", "ViewPosition": "AP"}, View.AP),
+        ({"PatientPosition": "HFDL", "ViewPosition": "LLD"}, View.OTHER),
+        ({"PatientPosition": "HFDL", "ViewPosition": "AP"}, View.UNKNOWN),
+        ({"PatientPosition": "hfdr", "ViewPosition": "PA"}, View.UNKNOWN),
+        ({"PatientOrientationCodeSequence": positioned("102535000")}, View.OTHER),
+        ({"PatientOrientationCodeSequence": positioned("40199007"), "ViewPosition": "AP"}, View.AP),  # supine
+        ({"PatientOrientationCodeSequence": positioned("F-10319"), "ViewPosition": "AP"}, View.UNKNOWN),
+        ({"PatientOrientationCodeSequence": positioned("260450008"), "ViewPosition": "AP"}, View.UNKNOWN),  # lordotic
+    ],
+)
+def test_angles_and_patients_on_their_side_are_no_frontals(changes: dict[str, Any], expected: View) -> None:
+    assert view(**changes) is expected
+
+
+@pytest.mark.parametrize("cid", [4011, 19, 20])
+def test_every_modifier_of_the_standard_is_known(cid: int) -> None:
+    standard = {
+        code: name
+        for scheme, names in cid_concepts[cid].items()
+        for name in names
+        for code, (_, cids) in concepts[scheme][name].items()
+        if cid in cids
+    }
+    found = {name: view(ViewCodeSequence=modified("399348003", code)) for code, name in standard.items()}
+    never = {"MouthClosed", "Frog", "Lithotomy", "Kneeling", "Trendelenburg", "InverseTrendelenburg"}  # no chest
+    assert {name for name, what in found.items() if what is View.UNKNOWN} <= never
+    assert {name for name, what in found.items() if "Decubitus" in name or cid == 4011} - never <= {
+        name for name, what in found.items() if what is View.OTHER
+    }
+
+
 EVIDENCE = {
     "ViewCodeSequence": {View.PA: codes("272479007"), View.LATERAL: codes("399173006"), View.OTHER: codes("399182000")},
     "ViewPosition": {View.PA: "PA", View.LATERAL: "LL", View.OTHER: "RLD"},
+    "PatientPosition": {View.OTHER: "HFDR"},
     "PatientOrientation": {View.PA: ["L", "F"], View.LATERAL: ["P", "F"], View.OTHER: ["LA", "F"]},
     "SeriesDescription": {View.PA: "Chest PA", View.LATERAL: "Chest lat", View.OTHER: "Chest oblique"},
 }
@@ -282,6 +350,8 @@ def test_a_rule_of_the_site_counts_where_no_attribute_speaks(
         ({"ViewPosition": "LL"}, Reason.NOT_FRONTAL),
         ({"ViewPosition": "RLD"}, Reason.NOT_FRONTAL),
         ({"ViewCodeSequence": codes("399135007")}, Reason.NOT_FRONTAL),
+        ({"PatientPosition": "HFDL"}, Reason.NOT_FRONTAL),
+        ({"PatientPosition": "HFDL", "ViewPosition": "AP"}, None),  # a contradiction: scored, view_unverified
         ({"NumberOfFrames": 2}, Reason.MULTI_FRAME),
         ({"NumberOfFrames": 1}, None),
     ],

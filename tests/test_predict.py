@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from tests.model_folders import write_model
 from triage.assess import Policy, Prepared, conclude, prepare
+from triage.decoding import MOST_MEMORY
 from triage.model.card import ModelRefusedError
 from triage.model.registry import RegistryPolicy
 from triage.model.session import Session
@@ -138,18 +140,23 @@ def test_a_named_model_may_be_given_by_a_relative_path(
 
 
 @dataclass(frozen=True)
-class Crashing:
-    """Stands for a decoder that takes its process with it."""
+class Odd:
+    """Stands for a decoder with which files do what they are called."""
 
     def __call__(self, path: Path) -> Prepared:
         if path.name == "crash":
             os._exit(1)
+        if path.name == "hang":
+            threading.Event().wait()
+        if path.name == "unfold":
+            bytearray(MOST_MEMORY)
         return Prepared(Attributes(), View.PA)
 
 
-def test_a_file_that_ends_its_process_costs_the_others_nothing() -> None:
-    paths = [Path(name) for name in ("a", "crash", "b")]
-    with Decoder(Crashing(), 1) as decoder:
+@pytest.mark.parametrize("odd", ["crash", "hang", "unfold"])
+def test_a_file_that_ends_keeps_or_fills_its_process_costs_the_others_nothing(odd: str) -> None:
+    paths = [Path(name) for name in ("a", odd, "b")]
+    with Decoder(Odd(), 1, 5.0 if odd == "hang" else 300.0) as decoder:
         found = decoder.finish(decoder.start(paths))
         assert [path for path, _ in found] == paths
         refused = [prepared.rejected and prepared.rejected.reason for _, prepared in found]

@@ -87,7 +87,7 @@ def test_every_variable_sets_the_setting_it_is_listed_for() -> None:
     defaults = json.loads(Settings().model_dump_json())
     for name, (section, key) in variables().items():
         value = defaults[section][key]
-        text = ",".join(value) if isinstance(value, list) else str(value)
+        text = ",".join(value) if isinstance(value, list) else "" if value is None else str(value)
         if key != "lower_normal":
             assert load(None, {name: text}) == Settings(), name
 

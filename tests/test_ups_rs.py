@@ -30,6 +30,8 @@ from triage.workitems import Workitems, read_state, workitem_uid
 from triage.worklist import Worklist
 
 JSON = "application/dicom+json"
+MODIFIED = "The Workitem was updated with modifications."
+INCONSISTENT = "The submitted request is inconsistent with the state of the UPS Instance."
 
 
 @contextmanager
@@ -83,8 +85,9 @@ def update(ask: httpx.Client, uid: str, content: Dataset) -> httpx.Response:
     return ask.post(f"/workitems/{uid}", json=[content.to_json_dict()], headers={"Content-Type": JSON})
 
 
-def cancel(ask: httpx.Client, uid: str) -> httpx.Response:
-    return ask.post(f"/workitems/{uid}/cancelrequest", headers={"Content-Type": JSON})
+def cancel(ask: httpx.Client, uid: str, request: Dataset | None = None) -> httpx.Response:
+    body = None if request is None else [request.to_json_dict()]
+    return ask.post(f"/workitems/{uid}/cancelrequest", json=body, headers={"Content-Type": JSON})
 
 
 def performed(transaction: str) -> Dataset:
@@ -94,9 +97,20 @@ def performed(transaction: str) -> Dataset:
     item.PerformedWorkitemCodeSequence = [code("110005", "DCM", "Interpretation")]
     item.PerformedProcedureStepStartDateTime = "20260301081500+0000"
     item.PerformedProcedureStepEndDateTime = "20260301081700+0000"
-    item.OutputInformationSequence = []
     content = Dataset()
     content.UnifiedProcedureStepPerformedProcedureSequence = [item]
+    content.TransactionUID = transaction
+    return content
+
+
+def discontinued(transaction: str) -> Dataset:
+    """What a reader's system sets before it cancels a workitem."""
+    progress = Dataset()
+    progress.ProcedureStepDiscontinuationReasonCodeSequence = [
+        code("110514", "DCM", "Incorrect worklist entry selected")
+    ]
+    content = Dataset()
+    content.ProcedureStepProgressInformationSequence = [progress]
     content.TransactionUID = transaction
     return content
 
@@ -158,7 +172,8 @@ def test_a_workitem_is_claimed_performed_and_completed(redis_server: RedisServer
         claimed = retrieve(ask, uid)
         refused = state(ask, uid, "COMPLETED", transaction)
         assert refused.status_code == 409, "the final state requirements are not met"
-        assert update(ask, uid, performed(transaction)).status_code == 200
+        updated = update(ask, uid, performed(transaction))
+        assert (updated.status_code, warned(updated, MODIFIED)) == (200, True), "it said nothing of output"
         assert state(ask, uid, "COMPLETED", transaction).status_code == 200
         again = state(ask, uid, "COMPLETED", transaction)
         found = studies(ask.get("/workitems", params={"ProcedureStepState": "COMPLETED"}))
@@ -169,7 +184,8 @@ def test_a_workitem_is_claimed_performed_and_completed(redis_server: RedisServer
     assert "TransactionUID" not in claimed
     assert (again.status_code, warned(again, "The UPS is already in the requested state of COMPLETED.")) == (200, True)
     assert (found, completed.ProcedureStepState) == ([study], "COMPLETED")
-    assert len(completed.UnifiedProcedureStepPerformedProcedureSequence) == 1
+    (item,) = completed.UnifiedProcedureStepPerformedProcedureSequence
+    assert len(item.OutputInformationSequence) == 0
 
 
 def listed(ask: httpx.Client) -> list[str]:
@@ -224,8 +240,9 @@ def test_a_raise_after_the_end_lists_the_study_again(redis_server: RedisServer, 
 
 
 def test_what_a_change_of_state_is_refused_with(redis_server: RedisServer, spool: Spool):
+    """PS3.4 Table CC.1.1-2, row by row, in the words of PS3.18 11.7.3."""
     uid, mine, other = workitem_uid(a_study(spool), 1), str(generate_uid()), str(generate_uid())
-    inconsistent = "The submitted request is inconsistent with the state of the UPS Instance."
+    incorrect = "The Transaction UID is incorrect."
     with service(redis_server, spool) as ask:
 
         def refused(wanted: str | None, transaction: str | None, status: int, text: str) -> None:
@@ -233,25 +250,56 @@ def test_what_a_change_of_state_is_refused_with(redis_server: RedisServer, spool
             assert (answer.status_code, warned(answer, text)) == (status, True), (wanted, answer.text)
 
         refused("IN PROGRESS", None, 400, "The Transaction UID is missing.")
-        refused("SCHEDULED", mine, 400, inconsistent)
-        refused(None, mine, 400, inconsistent)
-        refused("COMPLETED", mine, 409, inconsistent)
-        refused("CANCELED", mine, 409, inconsistent)
+        refused("SCHEDULED", mine, 409, INCONSISTENT)
+        refused("PAUSED", mine, 400, INCONSISTENT)
+        refused(None, mine, 400, INCONSISTENT)
+        refused("COMPLETED", mine, 409, INCONSISTENT)
+        refused("CANCELED", mine, 409, INCONSISTENT)
         assert state(ask, uid, "IN PROGRESS", mine).status_code == 200
-        refused("IN PROGRESS", other, 409, inconsistent)
-        refused("COMPLETED", other, 400, "The Transaction UID is incorrect.")
-        refused("CANCELED", other, 400, "The Transaction UID is incorrect.")
+        refused("IN PROGRESS", other, 400, incorrect)
+        refused("IN PROGRESS", mine, 409, INCONSISTENT)
+        refused("COMPLETED", other, 400, incorrect)
+        refused("CANCELED", other, 400, incorrect)
+        refused("CANCELED", mine, 409, INCONSISTENT)
+        assert update(ask, uid, discontinued(mine)).status_code == 200
         assert state(ask, uid, "CANCELED", mine).status_code == 200
-        refused("IN PROGRESS", mine, 409, inconsistent)
-        refused("COMPLETED", mine, 409, inconsistent)
+        refused("IN PROGRESS", mine, 409, INCONSISTENT)
+        refused("COMPLETED", mine, 409, INCONSISTENT)
+        refused("IN PROGRESS", other, 400, incorrect)
         again = state(ask, uid, "CANCELED", mine)
         assert warned(again, "The UPS is already in the requested state of CANCELED.")
         assert state(ask, "1.2.3", "IN PROGRESS", mine).status_code == 404
         assert ask.get("/workitems/1.2.3").status_code == 404
         (progress,) = retrieve(ask, uid).ProcedureStepProgressInformationSequence
 
-    assert progress.ProcedureStepCancellationDateTime
-    assert progress.ProcedureStepDiscontinuationReasonCodeSequence[0].CodeValue == "110513"
+    assert progress.ProcedureStepCancellationDateTime, "the manager fills it"
+    assert progress.ProcedureStepDiscontinuationReasonCodeSequence[0].CodeValue == "110514"
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "PerformedStationNameCodeSequence",
+        "PerformedWorkitemCodeSequence",
+        "PerformedProcedureStepStartDateTime",
+        "PerformedProcedureStepEndDateTime",
+    ],
+)
+def test_what_was_performed_has_to_be_said_before_completed(redis_server: RedisServer, spool: Spool, missing: str):
+    uid = workitem_uid(a_study(spool), 1)
+    with service(redis_server, spool) as ask:
+        state(ask, uid, "IN PROGRESS", "1.2.3")
+        lacking, empty = performed("1.2.3"), performed("1.2.3")
+        del lacking.UnifiedProcedureStepPerformedProcedureSequence[0][missing]
+        assert update(ask, uid, lacking).status_code == 200
+        assert warned(state(ask, uid, "COMPLETED", "1.2.3"), INCONSISTENT)
+        item = empty.UnifiedProcedureStepPerformedProcedureSequence[0]
+        item[missing].value = [Dataset()] if missing.endswith("Sequence") else None  # an item without a code
+        assert update(ask, uid, empty).status_code == 200
+        assert warned(state(ask, uid, "COMPLETED", "1.2.3"), INCONSISTENT)
+        assert retrieve(ask, uid).ProcedureStepState == "IN PROGRESS"
+        update(ask, uid, performed("1.2.3"))
+        assert state(ask, uid, "COMPLETED", "1.2.3").status_code == 200
 
 
 def test_of_two_who_claim_at_once_one_gets_it(redis_server: RedisServer, spool: Spool):
@@ -269,17 +317,20 @@ def test_of_two_who_claim_at_once_one_gets_it(redis_server: RedisServer, spool: 
         for thread in threads:
             thread.join()
 
-    assert sorted(answers.values()) == [200, *[409] * 7]
+    assert sorted(answers.values()) == [200, *[400] * 7]
     assert answers[read_state(spool, study).transaction_uid] == 200
 
 
 def test_an_update_needs_the_owner_and_changes_only_what_is_theirs(redis_server: RedisServer, spool: Spool):
     uid, mine = workitem_uid(a_study(spool), 1), str(generate_uid())
-    priority, progress = Dataset(), Dataset()
+    priority, progress, optional = Dataset(), Dataset(), Dataset()
+    optional.MedicalAlerts = ["latex"]
     priority.ScheduledProcedureStepPriority = "LOW"
     progress.ExpectedCompletionDateTime = "20260301090000+0000"
     with service(redis_server, spool) as ask:
         answer = update(ask, uid, priority)
+        assert (answer.status_code, warned(answer, MODIFIED)) == (200, True)
+        answer = update(ask, uid, optional)
         assert (answer.status_code, warned(answer, "Requested optional Attributes are not supported.")) == (200, True)
         assert update(ask, uid, progress).status_code == 200
         assert update(ask, uid, performed(mine)).status_code == 409
@@ -291,12 +342,69 @@ def test_an_update_needs_the_owner_and_changes_only_what_is_theirs(redis_server:
         with_state = performed(mine)
         with_state.ProcedureStepState = "COMPLETED"
         assert update(ask, uid, with_state).status_code == 400
-        state(ask, uid, "CANCELED", mine)
+        update(ask, uid, discontinued(mine))
+        assert state(ask, uid, "CANCELED", mine).status_code == 200
         assert update(ask, uid, performed(mine)).status_code == 400
         found = retrieve(ask, uid)
 
     assert found.ScheduledProcedureStepPriority == "HIGH"
     assert found.ExpectedCompletionDateTime == "20260301090000+0000"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "ROE^JANE"}]}},
+        {"0040A370": {"vr": "SQ", "Value": [{"00080050": {"vr": "SH", "Value": ["OTHER"]}}]}},
+        {"00404025": {"vr": "LO", "Value": ["a station"]}},
+        {"00741216": {"vr": "SQ", "Value": [{}, {}]}},
+        {"00741002": {"vr": "SQ", "Value": [{}, {}]}},
+    ],
+)
+def test_what_may_not_be_set_is_refused_and_changes_nothing(
+    redis_server: RedisServer, spool: Spool, content: dict[str, Any]
+):
+    study = a_study(spool)
+    with service(redis_server, spool) as ask:
+        answer = update(ask, workitem_uid(study, 1), Dataset.from_json(content))
+
+    assert answer.status_code == 400
+    assert read_state(spool, study).attributes == {}
+
+
+def test_a_request_to_cancel_says_why(redis_server: RedisServer, spool: Spool):
+    with_reason, without = workitem_uid(a_study(spool), 1), workitem_uid(a_study(spool), 1)
+    request = Dataset()
+    request.ReasonForCancellation = "read elsewhere"
+    request.ProcedureStepDiscontinuationReasonCodeSequence = [
+        code("110514", "DCM", "Incorrect worklist entry selected")
+    ]
+    request.ContactURI, request.ContactDisplayName = "tel:+123", "the desk"
+    with service(redis_server, spool) as ask:
+        assert cancel(ask, with_reason, request).status_code == 202
+        assert cancel(ask, without).status_code == 202
+        (said,) = retrieve(ask, with_reason).ProcedureStepProgressInformationSequence
+        (unsaid,) = retrieve(ask, without).ProcedureStepProgressInformationSequence
+
+    assert said.ReasonForCancellation == "read elsewhere"
+    assert said.ProcedureStepDiscontinuationReasonCodeSequence[0].CodeValue == "110514"
+    assert said.ProcedureStepCommunicationsURISequence[0].ContactURI == "tel:+123"
+    assert unsaid.ProcedureStepCancellationDateTime
+    assert unsaid.ProcedureStepDiscontinuationReasonCodeSequence[0].CodeValue == "110513"
+
+
+def test_subscribing_is_refused_because_there_are_no_event_reports(redis_server: RedisServer, spool: Spool):
+    uid = workitem_uid(a_study(spool), 1)
+    with service(redis_server, spool) as ask:
+        for path in (
+            f"/workitems/{uid}/subscribers/READER",
+            "/workitems/1.2.840.10008.5.1.4.34.5/subscribers/R/suspend",
+        ):
+            answer = ask.post(path, headers={"Content-Type": JSON})
+            assert (answer.status_code, warned(answer, "The origin server does not support event reports.")) == (
+                403,
+                True,
+            )
 
 
 def test_a_request_to_cancel(redis_server: RedisServer, spool: Spool):
@@ -330,7 +438,7 @@ def test_a_raise_after_the_end_is_a_new_workitem_and_the_old_one_stays(redis_ser
         assert (found.SOPInstanceUID, found.ProcedureStepState) == (second, "SCHEDULED")
         assert found.ScheduledProcedureStepPriority == "HIGH"
         assert state(ask, second, "IN PROGRESS", "1.2.3").status_code == 200
-        assert state(ask, first, "IN PROGRESS", "1.2.3").status_code == 409
+        assert state(ask, first, "IN PROGRESS", "1.2.3").status_code == 400, "nobody owns it"
         assert retrieve(ask, first).ProcedureStepState == "CANCELED"
         assert retrieve(ask, second).ProcedureStepState == "IN PROGRESS"
 

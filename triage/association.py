@@ -23,6 +23,7 @@ from triage.commands import (
 from triage.metrics import OTHER, Ending, Metrics, Outcome, Rejection, bounded
 from triage.negotiation import REJECTIONS, AdmissionPolicy, Context, Request, accept, read_request
 from triage.receive import ABOVE_HIGH_WATER, HighWater, IncomingObject, Stored, receipt_now
+from triage.secure_layer import NoTLSError
 from triage.spool import InvalidUIDError, ReceivedInstance, Spool, valid_uid
 from triage.upper_layer import (
     A_ABORT,
@@ -125,6 +126,9 @@ class Association:
     def _serve_guarded(self) -> tuple[Ending, str]:
         try:
             return self._serve(), ""
+        except NoTLSError as error:
+            self._node.metrics.tls_failures.labels(error.failure).inc()
+            return Ending.CONNECTION_LOST, f" ({error})"
         except ConnectionLostError as error:
             return Ending.CONNECTION_LOST, f" ({error})"
         except BrokenOffError:
@@ -142,6 +146,7 @@ class Association:
             return Ending.ABORTED_BY_US, " (a defect of ours, see above)"
 
     def _serve(self) -> Ending:
+        self._connection.open()
         if not self._negotiate():
             return Ending.RELEASED
         while not (self.finishing and self._message is None and not self._command):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ipaddress
 import logging
 import queue
+import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 from prometheus_client import CollectorRegistry
 
@@ -22,8 +24,10 @@ from triage.negotiation import AdmissionPolicy, supported_contexts
 from triage.queueing import Queued, Work
 from triage.radiograph.decode import TRANSFER_SYNTAXES
 from triage.receive import HighWater
+from triage.secure_layer import SecureConnection
 from triage.settings import ListenerSettings
 from triage.spool import Spool
+from triage.tls import ServerTLS
 from triage.upper_layer import Connection
 from triage.validation.namespace import PLACE
 
@@ -51,15 +55,62 @@ def run(
     ``canary``.
     """
     announcer = Announcer(enqueue, metrics)
-    with open_port(settings.host, settings.port, shared=settings.processes > 1) as port:
+    with ExitStack() as stack:
+        doors = open_doors(settings, stack, metrics)
         server = Server(settings, spool, high_water, metrics, announcer.put, validation, canary)
-        listening(port.getsockname()[1])
-        logger.info("listening as %s on %s:%d", settings.ae_title, *port.getsockname()[:2])
-        while not stopping():
-            server.accept(port)
-        server.accept_waiting(port)
+        for door in doors:
+            host, port = door.port.getsockname()[:2]
+            listening(port)
+            logger.info("listening as %s on %s:%d%s", settings.ae_title, host, port, " (TLS)" if door.tls else "")
+        with Waiting(doors) as waiting:
+            while not stopping():
+                for door in waiting.next(0.5):
+                    server.accept(door)
+        for door in doors:
+            server.accept_waiting(door)
     server.finish(settings.shutdown_grace_s)
     announcer.close()
+
+
+@dataclass(frozen=True)
+class Door:
+    """A port on which we listen; ``tls`` is None where nothing is encrypted."""
+
+    port: socket.socket
+    tls: ServerTLS | None = None
+
+
+def open_doors(settings: ListenerSettings, stack: ExitStack, metrics: Metrics) -> list[Door]:
+    """The ports of the settings, the plain one first; closed with ``stack``. Raises StartError."""
+    shared = settings.processes > 1
+    doors = []
+    if not settings.tls_only:
+        doors.append(Door(stack.enter_context(open_port(settings.host, settings.port, shared))))
+    if settings.tls_port is not None:
+        assert settings.tls_certificate is not None and settings.tls_key is not None
+        tls = ServerTLS(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+        metrics.certificate_not_after.labels("listener").set_function(tls.not_after)
+        doors.append(Door(stack.enter_context(open_port(settings.host, settings.tls_port, shared)), tls))
+    return doors
+
+
+class Waiting:
+    """Waits for connections at several ports."""
+
+    def __init__(self, doors: Sequence[Door]) -> None:
+        self._selector = selectors.DefaultSelector()
+        for door in doors:
+            self._selector.register(door.port, selectors.EVENT_READ, door)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._selector.close()
+
+    def next(self, seconds: float) -> list[Door]:
+        """The ports at which somebody waits; none after ``seconds``."""
+        return [key.data for key, _ in self._selector.select(seconds)]
 
 
 def open_port(host: str, port: int, shared: bool, setting: str = "listener.port") -> socket.socket:
@@ -75,7 +126,7 @@ def open_port(host: str, port: int, shared: bool, setting: str = "listener.port"
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
             listening.bind((host, port))
             listening.listen(_BACKLOG)
-            listening.settimeout(0.5)
+            listening.setblocking(False)  # another process may take what we saw waiting
             undo.pop_all()
     except OSError as error:
         raise StartError(f"cannot listen on {host}:{port}: {error.strerror or error}; see {setting}") from error
@@ -118,18 +169,18 @@ class Server:
             else _with_validation(node, settings.validation_ae_title, validation, on_received)
         )
 
-    def accept(self, port: socket.socket) -> bool:
-        """Take one connection, if one comes within the socket's timeout."""
+    def accept(self, door: Door) -> bool:
+        """Take one connection, if one waits."""
         try:
-            sock, address = port.accept()
-        except (TimeoutError, BlockingIOError):
+            sock, address = door.port.accept()
+        except BlockingIOError:
             return False
         except OSError as error:  # out of file descriptors, or the peer is gone already
             logger.warning("accept: %s", error)
             time.sleep(0.05)
             return False
         self._make_room()
-        connection = Connection(sock, self._settings.max_pdu_bytes, _REQUEST_TIMEOUT_S)
+        connection = self._connection(sock, door.tls)
         peer = _Peer(connection, Association(connection, address[0], self._node))
         thread = threading.Thread(target=self._serve, args=(peer,), name=f"association {address[0]}", daemon=True)
         with self._lock:
@@ -142,10 +193,9 @@ class Server:
             sock.close()
         return True
 
-    def accept_waiting(self, port: socket.socket) -> None:
+    def accept_waiting(self, door: Door) -> None:
         """Take every connection that the kernel has accepted for us, so that closing the port resets nobody."""
-        port.setblocking(False)
-        while self.accept(port):
+        while self.accept(door):
             continue
 
     def finish(self, grace_s: float) -> None:
@@ -158,6 +208,12 @@ class Server:
         for peer in self._open():
             peer.connection.break_off()
         self._join(time.monotonic() + 5.0)
+
+    def _connection(self, sock: socket.socket, tls: ServerTLS | None) -> Connection:
+        """The handshake of TLS comes later, in the association's thread: a peer that does none keeps nobody waiting."""
+        if tls is None:
+            return Connection(sock, self._settings.max_pdu_bytes, _REQUEST_TIMEOUT_S)
+        return SecureConnection(sock, self._settings.max_pdu_bytes, _REQUEST_TIMEOUT_S, tls.context)
 
     def _serve(self, peer: _Peer) -> None:
         try:

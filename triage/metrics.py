@@ -94,6 +94,8 @@ class Metrics:
     last_object: Gauge
     enqueue_failures: Counter
     high_water_refusals: Counter
+    tls_failures: Counter  # {reason}: triage.tls.Failure
+    certificate_not_after: Gauge  # {use}: listener, or the destination that we show it to
     # Worker.
     stage_duration: Histogram  # {stage}: names chosen by the code, never by data
     time_to_tag: Histogram
@@ -360,6 +362,10 @@ def _listener(make: _Maker) -> Mapping[str, Any]:
         ),
         "high_water_refusals": make.counter(
             "high_water_refusals_total", "C-STORE requests answered 0xA700 because the spool is too full."
+        ),
+        "tls_failures": make.counter("tls_failures_total", "Connections that came to no TLS.", "reason"),
+        "certificate_not_after": make.gauge(
+            "tls_certificate_not_after_timestamp_seconds", "When a certificate of ours expires.", "use"
         ),
     }
 

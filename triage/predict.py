@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +14,7 @@ import numpy as np
 
 from triage.assess import Conclusion, Policy, Prepared, conclude, prepare
 from triage.decision import Tag
+from triage.decoding import DecodePool, DecoderDiedError, Decoding
 from triage.model.card import ModelCard, ModelRefusedError, load_card, load_cards
 from triage.model.registry import usable
 from triage.model.session import AT_ONCE, Session
@@ -51,11 +49,12 @@ class Models:
 
 @dataclass(frozen=True)
 class Compute:
-    """What to compute with; 0 is one per core."""
+    """What to compute with; 0 is one per core. A file whose decoding takes longer than ``decode_timeout_s`` fails."""
 
     provider: Literal["cpu", "cuda"] = "cpu"
     threads: int = 0
     decode_processes: int = 0
+    decode_timeout_s: float = 60.0
 
 
 def predict(
@@ -72,7 +71,8 @@ def predict(
     compute = compute or Compute()
     scorer = _Scorer(models, policy, compute)
     processes = min(compute.decode_processes or os.cpu_count() or 1, len(files), _CHUNK)
-    with Decoder(_Decoding(models.cards, policy, models.forced), max(processes, 1)) as decoder:
+    decoding = _Decoding(models.cards, policy, models.forced)
+    with Decoder(decoding, max(processes, 1), compute.decode_timeout_s) as decoder:
         coming = decoder.start(files[:_CHUNK])
         for begin in range(0, len(files), _CHUNK):
             following = decoder.start(files[begin + _CHUNK : begin + 2 * _CHUNK])
@@ -101,52 +101,38 @@ class _Decoding:
 
 
 class Decoder:
-    """Decodes in child processes, so that bytes which crash a decoder cost one file its score and nothing else."""
+    """Decodes as a worker does, in child processes whose time and memory are bounded.
 
-    def __init__(self, decoding: Callable[[Path], Prepared], processes: int) -> None:
+    Bytes that crash a decoder, or keep it for ever, cost one file its score and nothing else.
+    """
+
+    def __init__(self, decoding: Callable[[Path], Prepared], processes: int, timeout_s: float) -> None:
         self._decoding = decoding
-        self._processes = processes
-        self._pool = _pool(processes)
+        self._pool = DecodePool(processes, timeout_s)
 
     def __enter__(self) -> Decoder:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.close()
 
-    def start(self, paths: Sequence[Path]) -> list[tuple[Path, Future[Prepared]]]:
+    def start(self, paths: Sequence[Path]) -> list[tuple[Path, Decoding[Prepared]]]:
         """Begin; ``decoding`` must pickle."""
-        return [(path, self._submitted(path)) for path in paths]
+        return [(path, self._pool.submit(self._decoding, path)) for path in paths]
 
-    def finish(self, started: Iterable[tuple[Path, Future[Prepared]]]) -> list[tuple[Path, Prepared]]:
+    def finish(self, started: Iterable[tuple[Path, Decoding[Prepared]]]) -> list[tuple[Path, Prepared]]:
         """What was begun, in its order."""
-        return [(path, self._result(path, future)) for path, future in started]
-
-    def _submitted(self, path: Path) -> Future[Prepared]:
-        try:
-            return self._pool.submit(self._decoding, path)
-        except BrokenProcessPool:
-            self._pool = _pool(self._processes)
-            return self._pool.submit(self._decoding, path)
-
-    def _result(self, path: Path, future: Future[Prepared]) -> Prepared:
-        try:
-            return future.result()
-        except BrokenProcessPool:  # by this file or by another that was decoded at the same time
-            return self._alone(path)
-
-    def _alone(self, path: Path) -> Prepared:
-        try:
-            with _pool(1) as pool:
-                return pool.submit(self._decoding, path).result()
-        except BrokenProcessPool:
-            logger.warning("decoding a file ended the process that did it")
-            return _rejected(Reason.WORKER_FAILURE, "decoding it ended the process that did it")
+        return [(path, _result(decoding)) for path, decoding in started]
 
 
-def _pool(processes: int) -> ProcessPoolExecutor:
-    # Not forked: ONNX Runtime's threads would not be there in the child, but their locks would.
-    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+def _result(decoding: Decoding[Prepared]) -> Prepared:
+    try:
+        return decoding.result()
+    except DecoderDiedError as error:
+        logger.warning("a file is not decoded: %s", error)
+        return _rejected(Reason.WORKER_FAILURE, str(error))
+    except MemoryError:
+        return _rejected(Reason.WORKER_FAILURE, "decoding it needs more memory than one file may use")
 
 
 class _Scorer:

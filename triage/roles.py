@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from triage import metrics as metric_names
 from triage.assess import Policy
+from triage.channels.settings import Destination, DICOMDestination
 from triage.decision import PriorityPolicy
 from triage.errors import StartError
 from triage.health import HealthServer
@@ -184,8 +185,8 @@ def deliver(settings: Settings, spool: Spool) -> None:
 
     stopping = StopSignal()
     registry = CollectorRegistry()
-    metric_names.create(registry)
-    metrics = metric_names.create_delivery(registry)
+    general, metrics = metric_names.create(registry), metric_names.create_delivery(registry)
+    _watch_certificates(general, settings.channels.enabled())
     outbox, device_uid = Outbox(spool), spool.installation_uid()
     _destinations(settings, spool)
     closing = ExitStack()
@@ -237,6 +238,16 @@ def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
             stopping.wait,
             lambda: started.append(time.time()),
         )
+
+
+def _watch_certificates(metrics: Metrics, destinations: Iterable[Destination]) -> None:
+    """Export when the certificates expire that we show to destinations."""
+    from triage.tls import not_after_or_zero
+
+    for each in destinations:
+        if isinstance(each, DICOMDestination) and each.tls_certificate:
+            watched = partial(not_after_or_zero, each.tls_certificate)
+            metrics.certificate_not_after.labels(each.name).set_function(watched)
 
 
 def web(settings: Settings, spool: Spool, redis_url: str) -> None:
@@ -307,7 +318,8 @@ def predictions(settings: Settings, files: list[Path], model: Path | None) -> It
     from triage.predict import Compute, Models, predict
 
     models = Models.only(model) if model else Models.installed(settings.models.path, settings.models.names)
-    compute = Compute(settings.worker.provider, settings.worker.threads, settings.worker.decode_processes)
+    worker = settings.worker
+    compute = Compute(worker.provider, worker.threads, worker.decode_processes, worker.decode_timeout_s)
     policy = policy_of(settings)
     spool = Spool(settings.spool.path)
     if spool.exists():  # a model that a person has switched off scores nothing here either

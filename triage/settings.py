@@ -57,6 +57,20 @@ class ListenerSettings(Section):
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all IPv4 interfaces.")
     port: Port = Field(11112, description="DICOM port.")
+    tls_port: Port | None = Field(
+        None, description="A second DICOM port, for TLS; 2762 is the usual one. Empty: there is none."
+    )
+    tls_only: bool = Field(False, description="Open the port for TLS only, and not `listener.port`.")
+    tls_certificate: Path | None = Field(
+        None,
+        description="Our certificate, and those between it and its authority (PEM). A renewed one is used from the "
+        "next connection on.",
+    )
+    tls_key: Path | None = Field(None, description="Its private key, without a password (PEM).")
+    tls_client_ca: Path | None = Field(
+        None,
+        description="Authorities of the clients that may connect over TLS (PEM); empty: a client needs no certificate.",
+    )
     ae_title: AETitle = Field("CXR_TRIAGE", description="Our AE title.")
     require_called_ae_title: bool = Field(
         False, description="Reject associations that call another AE title than ours."
@@ -94,6 +108,14 @@ class ListenerSettings(Section):
     def _validation_is_nobody_s_pacs(self) -> Self:
         if self.validation_ae_title in self.calling_ae_titles:
             raise ValueError("validation_ae_title must not be one of calling_ae_titles: its images are never listed")
+        return self
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if self.tls_port is not None and not (self.tls_certificate and self.tls_key):
+            raise ValueError("tls_port needs tls_certificate and tls_key")
+        if self.tls_port is None and (self.tls_only or self.tls_certificate or self.tls_key or self.tls_client_ca):
+            raise ValueError("tls_only, tls_certificate, tls_key and tls_client_ca need tls_port")
         return self
 
 
@@ -297,6 +319,12 @@ class Settings(Section):
             raise ValueError("canary.ae_title and listener.validation_ae_title must differ")
         return self
 
+    @model_validator(mode="after")
+    def _the_canary_is_heard(self) -> Self:
+        if self.canary.interval_minutes and self.listener.tls_only:
+            raise ValueError("canary.interval_minutes needs the port without TLS (listener.tls_only = false)")
+        return self
+
 
 def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
     """Settings from a TOML file (or none) and the environment's TRIAGE_ variables, which win.
@@ -383,8 +411,10 @@ def _named_in(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
 
 
 def _parsed(text: str, section: str, key: str) -> Any:
-    """Lists are separated by commas, everything else is left for the model to read."""
+    """Lists are separated by commas, what may be unset is by an empty text, and all else is the model's to read."""
     default = getattr(getattr(Settings(), section), key)
+    if default is None:
+        return text or None
     if isinstance(default, tuple):
         return [part.strip() for part in text.split(",") if part.strip()]
     return text

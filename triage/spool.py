@@ -35,9 +35,10 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
@@ -458,21 +459,10 @@ class Spool:
 
     def _write(self, path: Path, content: str | bytes, *, durable: bool = True) -> None:
         temporary = self.incoming / f"{uuid4().hex}.part"
-        try:
-            with temporary.open("wb") as file:
-                file.write(content.encode() if isinstance(content, str) else content)
-                file.flush()
-                if durable:
-                    os.fsync(file.fileno())
-            self._rename(temporary, path, durable=durable)
-        except OSError:
-            temporary.unlink(missing_ok=True)  # on a full disk, every try would leave one
-            raise
+        _replace(path, content, temporary, partial(self._rename, durable=durable), durable=durable)
 
     def _rename(self, source: Path, target: Path, *, durable: bool = True) -> None:
-        source.rename(target)
-        if durable:
-            _fsync_folder(target.parent)
+        _rename(source, target, durable=durable)
 
 
 def _object(content: bytes) -> dict[str, Any] | None:
@@ -561,14 +551,38 @@ def _is_held(path: Path) -> bool:
 
 def write_durably(path: Path, text: str) -> None:
     """Replace a file outside the spool, whole and on the disk; only its owner can read it."""
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
-    temporary.touch(mode=0o600, exist_ok=False)
-    with temporary.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
-    _fsync_folder(path.parent)
+    _replace(path, text, path.with_name(f".{path.name}.{uuid4().hex}.part"), _rename)
+
+
+def _replace(
+    path: Path,
+    content: str | bytes,
+    temporary: Path,
+    rename: Callable[[Path, Path], None],
+    *,
+    durable: bool = True,
+) -> None:
+    """Write ``content`` into ``temporary``, a new file that only its owner can read, and ``rename`` it to ``path``.
+
+    Not ``durable``: whole for whoever reads it, and gone or cut after a power failure.
+    """
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        rename(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # on a full disk, every try would leave one
+        raise
+
+
+def _rename(source: Path, target: Path, *, durable: bool = True) -> None:
+    source.rename(target)
+    if durable:
+        _fsync_folder(target.parent)
 
 
 @contextmanager

@@ -65,6 +65,9 @@ class Connection:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.set_timeout(timeout_s)
 
+    def open(self) -> None:
+        """Whatever has to come before the first PDU: nothing, on a plain socket."""
+
     def set_timeout(self, seconds: float) -> None:
         """Bound each later read and write. By the kernel's own timer, which costs no system call for each read."""
         timeval = struct.pack("ll", *divmod(max(int(seconds * 1e6), 1), 1_000_000))  # zero would be no bound
@@ -108,7 +111,7 @@ class Connection:
     def send(self, pdu: bytes) -> None:
         """Send a whole PDU."""
         try:
-            self._socket.sendall(pdu)
+            self._transmit(pdu)
         except BlockingIOError as error:
             raise TimedOutError("the peer does not read") from error
         except OSError as error:
@@ -142,7 +145,7 @@ class Connection:
         """End every read at once with BrokenOffError; from any thread. What is being sent may be sent."""
         self._broken_off = True
         with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RD)
+            self._shut(socket.SHUT_RD)
 
     def see_off(self, seconds: float) -> None:
         """Wait until the peer closes, ``seconds`` at most (PS3.8 9.1.5, ARTIM), then close.
@@ -150,10 +153,10 @@ class Connection:
         Closing a socket with something unread in it resets the connection, and the peer may lose what we sent last.
         """
         deadline = time.monotonic() + seconds
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
+        with suppress(OSError, TimedOutError):
+            self._shut(socket.SHUT_WR)
             self.set_timeout(seconds)
-            while time.monotonic() < deadline and not self._broken_off and self._socket.recv_into(self._buffer):
+            while time.monotonic() < deadline and not self._broken_off and self._receive(self._buffer):
                 continue
         self._socket.close()
 
@@ -179,7 +182,7 @@ class Connection:
         if self._broken_off:
             raise BrokenOffError
         try:
-            count = self._socket.recv_into(self._buffer[self._end :])
+            count = self._receive(self._buffer[self._end :])
         except BlockingIOError as error:
             raise TimedOutError("the peer is silent") from error
         except OSError as error:
@@ -187,3 +190,12 @@ class Connection:
         if not count:
             raise BrokenOffError if self._broken_off else ConnectionLostError("closed by the peer")
         self._end += count
+
+    def _receive(self, buffer: memoryview) -> int:
+        return self._socket.recv_into(buffer)
+
+    def _transmit(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def _shut(self, how: int) -> None:
+        self._socket.shutdown(how)

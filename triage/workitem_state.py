@@ -7,27 +7,15 @@ from typing import Any, Self
 
 from pydicom.dataset import Dataset
 
-from triage.channels.ups_workitem import code, date_time
+from triage.workitem_content import canceled, canceled_with, completed_with, with_output
 
 SCHEDULED, IN_PROGRESS, COMPLETED, CANCELED = "SCHEDULED", "IN PROGRESS", "COMPLETED", "CANCELED"
 OPEN, FINAL = (SCHEDULED, IN_PROGRESS), (COMPLETED, CANCELED)
-UPDATED = (  # what a reader's system may set; all else is the study's, and its priority is ours
-    "ScheduledStationNameCodeSequence",
-    "ScheduledHumanPerformersSequence",
-    "ExpectedCompletionDateTime",
-    "ProcedureStepProgressInformationSequence",
-    "UnifiedProcedureStepPerformedProcedureSequence",
-)
 _MISSING = "The Transaction UID is missing."
 _INCORRECT = "The Transaction UID is incorrect."
 _INCONSISTENT = "The submitted request is inconsistent with the state of the UPS Instance."
+_INCONSISTENT_WORKITEM = "The submitted request is inconsistent with the current state of the Workitem."
 _UNCLAIMED = "The target URI did not reference a claimed Workitem."
-_PERFORMED = (  # needed for COMPLETED
-    "PerformedStationNameCodeSequence",
-    "PerformedWorkitemCodeSequence",
-    "PerformedProcedureStepStartDateTime",
-    "PerformedProcedureStepEndDateTime",
-)
 
 
 @dataclass(frozen=True)
@@ -79,43 +67,46 @@ def current(state: WorkitemState, raised: bool) -> WorkitemState:
 
 
 def change(state: WorkitemState, wanted: str, transaction_uid: str, now: float, raised: bool) -> WorkitemState:
-    """The workitem in the state ``wanted``. The same object if it is final and in that state already."""
+    """The workitem in the state ``wanted`` (PS3.4 Table CC.1.1-2). The same object if it is final and in it already.
+
+    What that table answers is said as PS3.18 11.7.3 has it: C301 is 400 with the Warning on the Transaction UID, C300,
+    C302, C303, C304 and C310 are 409, B304 and B306 are the same object.
+    """
     if not transaction_uid:
         raise RefusedError(400, _MISSING)
-    if wanted not in (IN_PROGRESS, *FINAL):
+    if wanted not in (SCHEDULED, IN_PROGRESS, *FINAL):
         raise RefusedError(400, _INCONSISTENT)
+    if wanted == SCHEDULED:
+        raise RefusedError(409, _INCONSISTENT)
     if state.state == SCHEDULED:
         if wanted != IN_PROGRESS:
             raise RefusedError(409, _INCONSISTENT)
         return replace(state, state=IN_PROGRESS, transaction_uid=transaction_uid, changed_at=now)
-    if wanted == IN_PROGRESS:
-        raise RefusedError(409, _INCONSISTENT)
     if transaction_uid != state.transaction_uid:
         raise RefusedError(400, _INCORRECT)
-    if state.state in FINAL:
-        if state.state != wanted:
-            raise RefusedError(409, _INCONSISTENT)
+    if state.state == wanted and wanted in FINAL:
         return state
-    if wanted == COMPLETED and not _is_performed(state.attributes):
+    if state.state in FINAL or wanted == IN_PROGRESS:
         raise RefusedError(409, _INCONSISTENT)
-    return _ended(state, wanted, now, raised)
+    return _ended_by_owner(state, wanted, now, raised)
 
 
 def update(state: WorkitemState, attributes: dict[str, Any], transaction_uid: str, now: float) -> WorkitemState:
-    """The workitem with ``attributes`` (DICOM JSON) in the place of what it had of them."""
+    """The workitem with ``attributes`` (DICOM JSON) in the place of what it had of them (PS3.4 CC.2.6, PS3.18 11.6)."""
     if state.state in FINAL:
-        raise RefusedError(400, "The submitted request is inconsistent with the current state of the Workitem.")
+        raise RefusedError(400, _INCONSISTENT_WORKITEM)
     if state.state == SCHEDULED and transaction_uid:
         raise RefusedError(409, _UNCLAIMED)
     if state.state == IN_PROGRESS and transaction_uid != state.transaction_uid:
         raise RefusedError(400, _INCORRECT if transaction_uid else _MISSING)
-    return replace(state, attributes={**state.attributes, **attributes}, changed_at=now)
+    kept = with_output(Dataset.from_json({**state.attributes, **attributes}))
+    return replace(state, attributes=kept.to_json_dict(), changed_at=now)
 
 
-def cancel(state: WorkitemState, now: float, raised: bool) -> WorkitemState:
-    """The workitem after a request of someone who does not own it. The same object if it is CANCELED already.
+def cancel(state: WorkitemState, request: Dataset, now: float, raised: bool) -> WorkitemState:
+    """The workitem after a request of someone who does not own it (PS3.4 CC.2.2.3), with the reasons in ``request``.
 
-    One that is IN PROGRESS is refused: we have no way to tell its owner.
+    The same object if it is CANCELED already. One that is IN PROGRESS is refused: we have no way to tell its owner.
     """
     if state.state == CANCELED:
         return state
@@ -123,28 +114,18 @@ def cancel(state: WorkitemState, now: float, raised: bool) -> WorkitemState:
         raise RefusedError(409, "The UPS is already COMPLETED.")
     if state.state == IN_PROGRESS:
         raise RefusedError(409, "The performer cannot be contacted.")
-    return _ended(state, CANCELED, now, raised)
+    return _ended(state, CANCELED, canceled(Dataset.from_json(state.attributes), now, request), now, raised)
 
 
-def _ended(state: WorkitemState, final: str, now: float, raised: bool) -> WorkitemState:
-    attributes = state.attributes if final == COMPLETED else _canceled(state.attributes, now)
-    return replace(state, state=final, attributes=attributes, changed_at=now, raised=raised)
+def _ended_by_owner(state: WorkitemState, final: str, now: float, raised: bool) -> WorkitemState:
+    """Refused where the final state requirements are not met (PS3.4 CC.2.5.1.1: C304)."""
+    attributes = Dataset.from_json(state.attributes)
+    if final == COMPLETED and not completed_with(attributes):
+        raise RefusedError(409, _INCONSISTENT)
+    if final == CANCELED and not canceled_with(attributes):
+        raise RefusedError(409, _INCONSISTENT)
+    return _ended(state, final, attributes if final == COMPLETED else canceled(attributes, now), now, raised)
 
 
-def _is_performed(attributes: dict[str, Any]) -> bool:
-    performed = Dataset.from_json(attributes).get("UnifiedProcedureStepPerformedProcedureSequence") or []
-    return bool(performed) and all(item.get(keyword) for item in performed for keyword in _PERFORMED)
-
-
-def _canceled(attributes: dict[str, Any], now: float) -> dict[str, Any]:
-    """With the time and the reason that a CANCELED workitem has to have, where its owner gave none."""
-    made = Dataset.from_json(attributes)
-    if not made.get("ProcedureStepProgressInformationSequence"):
-        made.ProcedureStepProgressInformationSequence = [Dataset()]
-    progress = made.ProcedureStepProgressInformationSequence[0]
-    if not progress.get("ProcedureStepCancellationDateTime"):
-        progress.ProcedureStepCancellationDateTime = date_time(now)
-    if not progress.get("ProcedureStepDiscontinuationReasonCodeSequence"):
-        reason = code("110513", "DCM", "Discontinued for unspecified reason")
-        progress.ProcedureStepDiscontinuationReasonCodeSequence = [reason]
-    return made.to_json_dict()
+def _ended(state: WorkitemState, final: str, attributes: Dataset, now: float, raised: bool) -> WorkitemState:
+    return replace(state, state=final, attributes=attributes.to_json_dict(), changed_at=now, raised=raised)

@@ -26,8 +26,8 @@ from triage.spool import Spool
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-# Type 1 and 2 for the SCU of N-CREATE in PS3.4 Table CC.2.5-3.
-FILLED = (
+# Types for the SCU of N-CREATE in PS3.4 Table CC.2.5-3 and its macros CC.2.5-2a, 2c and 2e.
+TYPE_1 = (
     "ScheduledProcedureStepPriority",
     "ProcedureStepLabel",
     "WorklistLabel",
@@ -35,8 +35,7 @@ FILLED = (
     "InputReadinessState",
     "ProcedureStepState",
 )
-THERE = (
-    "TransactionUID",
+TYPE_2 = (
     "ScheduledProcessingParametersSequence",
     "ScheduledStationNameCodeSequence",
     "ScheduledStationClassCodeSequence",
@@ -46,6 +45,9 @@ THERE = (
     "InputInformationSequence",
     "PatientName",
     "PatientID",
+    "IssuerOfPatientID",
+    "IssuerOfPatientIDQualifiersSequence",
+    "OtherPatientIDsSequence",
     "PatientBirthDate",
     "PatientSex",
     "AdmissionID",
@@ -53,9 +55,24 @@ THERE = (
     "AdmittingDiagnosesDescription",
     "AdmittingDiagnosesCodeSequence",
     "ReferencedRequestSequence",
+)
+EMPTY = (
+    "TransactionUID",
     "ProcedureStepProgressInformationSequence",
     "UnifiedProcedureStepPerformedProcedureSequence",
 )
+NOT_ALLOWED = ("SOPClassUID", "SOPInstanceUID", "ScheduledProcedureStepModificationDateTime")
+REQUEST_TYPE_2 = (
+    "AccessionNumber",
+    "IssuerOfAccessionNumberSequence",
+    "OrderPlacerIdentifierSequence",
+    "OrderFillerIdentifierSequence",
+    "RequestedProcedureID",
+    "RequestedProcedureDescription",
+    "RequestedProcedureCodeSequence",
+)
+INPUT_TYPE_1 = ("TypeOfInstances", "StudyInstanceUID", "SeriesInstanceUID", "ReferencedSOPSequence")
+CODE_TYPE_1 = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
 
 
 def a_deliverer(spool: Spool, port: int, **settings: Any) -> Deliverer:
@@ -95,19 +112,41 @@ def test_a_workitem_has_what_the_standard_asks(spool: Spool):
 
     assert (states(deliverer, study), manager.asked, manager.contexts) == ([State.DELIVERED], ["create"], [PUSH])
     workitem = only(manager)
-    assert [keyword for keyword in FILLED if not workitem.get(keyword)] == []
-    assert [keyword for keyword in THERE if keyword not in workitem] == []
-    assert "SOPClassUID" not in workitem and "SOPInstanceUID" not in workitem
+    assert [keyword for keyword in TYPE_1 if not workitem.get(keyword)] == []
+    assert [keyword for keyword in (*TYPE_2, *EMPTY) if keyword not in workitem] == []
+    assert [keyword for keyword in EMPTY if workitem.get(keyword)] == []
+    assert [keyword for keyword in NOT_ALLOWED if keyword in workitem] == []
     assert (workitem.ScheduledProcedureStepPriority, workitem.ProcedureStepState) == ("HIGH", "SCHEDULED")
     assert workitem.PatientName == "Müller^Eva"
     (code,) = workitem.ScheduledWorkitemCodeSequence
+    assert [keyword for keyword in CODE_TYPE_1 if not code.get(keyword)] == []
     assert (code.CodeValue, code.CodingSchemeDesignator) == ("110005", "DCM")
     (request,) = workitem.ReferencedRequestSequence
     assert (request.StudyInstanceUID, request.AccessionNumber) == (study, "ACC-1")
+    assert [keyword for keyword in REQUEST_TYPE_2 if keyword not in request] == []
+    assert [
+        element.keyword for element in request if element.keyword not in (*REQUEST_TYPE_2, "StudyInstanceUID")
+    ] == []
     (series,) = workitem.InputInformationSequence
+    assert [keyword for keyword in INPUT_TYPE_1 if not series.get(keyword)] == []
     assert (series.StudyInstanceUID, series.DICOMRetrievalSequence[0].RetrieveAETitle) == (study, "ARCHIVE")
     stored = spool.assessments(study)[0]
     assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == stored["sop_instance_uid"]
+
+
+def test_what_the_images_say_of_the_order_and_the_patient_is_in_the_workitem(spool: Spool):
+    a_study(
+        spool,
+        "ups",
+        attributes={"PlacerOrderNumberImagingServiceRequest": "P-7", "IssuerOfPatientID": "HOSPITAL"},
+    )
+    with ups_manager() as manager:
+        a_deliverer(spool, manager.port).round()
+
+    (request,) = only(manager).ReferencedRequestSequence
+    assert request.PlacerOrderNumberImagingServiceRequest == "P-7"
+    assert "FillerOrderNumberImagingServiceRequest" not in request
+    assert only(manager).IssuerOfPatientID == "HOSPITAL"
 
 
 @pytest.mark.parametrize(("low", "priority"), [(False, "MEDIUM"), (True, "LOW")])
@@ -233,6 +272,8 @@ def test_a_duplicate_that_differs_is_delivered_and_said(spool: Spool):
         (0x0122, State.DEAD),
         (0x0110, State.WAITING),
         (0xB300, State.DELIVERED),
+        (0xB3FF, State.DELIVERED),
+        (0x0116, State.DELIVERED),
     ],
 )
 def test_what_a_status_means(spool: Spool, status: int, state: State):
@@ -243,6 +284,34 @@ def test_what_a_status_means(spool: Spool, status: int, state: State):
 
     assert states(deliverer, study) == [state]
     assert f"0x{status:04X}" in said(deliverer, study)
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [(0xC310, State.DEAD), (0xC314, State.DEAD), (0xB305, State.DELIVERED), (0x0001, State.DELIVERED)],
+)
+def test_what_a_status_of_a_change_means(spool: Spool, status: int, state: State):
+    study = a_study(spool, "ups", tag=Tag.NORMAL)
+    with ups_manager(set_status=status) as manager:
+        deliverer = a_deliverer(spool, manager.port)
+        deliverer.round()
+        raise_it(spool, study)
+        deliverer.round()
+
+    assert (manager.asked, states(deliverer, study)) == (["create", "set"], [State.DELIVERED, state])
+    assert f"0x{status:04X}" in said(deliverer, study)
+
+
+def test_a_change_tells_the_manager_that_the_input_is_ready(spool: Spool):
+    study = a_study(spool, "ups", tag=Tag.NORMAL)
+    with ups_manager() as manager:
+        deliverer = a_deliverer(spool, manager.port)
+        deliverer.round()
+        only(manager).InputReadinessState = "INCOMPLETE"  # as someone may have said meanwhile
+        raise_it(spool, study)
+        deliverer.round()
+
+    assert only(manager).InputReadinessState == "READY"
 
 
 def test_a_manager_without_the_pull_class_gets_no_raise_and_that_is_visible(spool: Spool):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,13 +23,15 @@ PUSH, PULL = UnifiedProcedureStepPush, UnifiedProcedureStepPull
 
 @dataclass
 class Manager:
-    """Its workitems by UID, and what it was asked. ``create_status``: its answer to N-CREATE if that is to fail.
+    """Its workitems by UID, and what it was asked. ``create_status``, ``set_status``: its answer to N-CREATE and N-SET
+    if that is to be one of its own.
 
     ``abort``: it aborts instead of answering an N-CREATE, once it has kept the workitem if ``keep``.
     """
 
     port: int
     create_status: int = 0x0000
+    set_status: int = 0x0000
     abort: bool = False
     keep: bool = True
     shows: bool = True
@@ -52,6 +55,8 @@ class Manager:
     def set(self, event: Any) -> tuple[int, Dataset | None]:
         uid = str(event.request.RequestedSOPInstanceUID)
         self._note(event, "set")
+        if self.set_status:
+            return self.set_status, None
         if uid not in self.workitems:
             return 0xC307, None
         there = self.workitems[uid]
@@ -79,14 +84,17 @@ class Manager:
 
 
 @contextmanager
-def ups_manager(sop_classes: Sequence[str] = (PUSH, PULL), **options: Any) -> Iterator[Manager]:
-    """A running manager that takes ``sop_classes``."""
+def ups_manager(
+    sop_classes: Sequence[str] = (PUSH, PULL), tls: ssl.SSLContext | None = None, **options: Any
+) -> Iterator[Manager]:
+    """A running manager that takes ``sop_classes``, over TLS if it has a context."""
     manager = Manager(free_port(), **options)
     entity = AE("MANAGER")
     for sop_class in (*sop_classes, Verification):
         entity.add_supported_context(sop_class)
     handlers = [(evt.EVT_N_CREATE, manager.create), (evt.EVT_N_SET, manager.set), (evt.EVT_N_GET, manager.get)]
-    server = entity.start_server(("127.0.0.1", manager.port), block=False, evt_handlers=handlers)
+    address = ("127.0.0.1", manager.port)
+    server = entity.start_server(address, block=False, evt_handlers=handlers, ssl_context=tls)
     try:
         yield manager
     finally:

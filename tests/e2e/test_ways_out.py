@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,16 +14,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import dcmread
 
+from tests.certificates import authority
 from tests.channels.mllp_listener import acknowledging, mllp_listener
 from tests.channels.peers import Orthanc, free_port, orthanc
 from tests.channels.studies import a_radiograph
+from tests.dicom_peer import running_listener
 from tests.model_folders import write_model
 from tests.waiting import wait_for
+from triage.channels.configured import channel_of
+from triage.channels.settings import SRDestination
 from triage.dx import part10
+from triage.spool import Spool
 
 PAGE = (Path(__file__).parents[2] / "docs" / "connect-your-pacs.md").read_text()
 
@@ -31,6 +38,34 @@ def shown(language: str) -> str:
     """What docs/connect-your-pacs.md tells people to give Orthanc."""
     (block,) = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
     return str(block)
+
+
+def command(containing: str) -> str:
+    """A command line that the page gives people, the one with ``containing``."""
+    (found,) = (each for each in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) if containing in each)
+    return str(found)
+
+
+def routing(folder: Path, port: int) -> dict[str, Any]:
+    """Orthanc's configuration as the page has it, with our port and the script in a file."""
+    script = folder / "route.lua"
+    script.write_text(shown("lua"))
+    settings: dict[str, Any] = {**json.loads(shown("json")), "LuaScripts": [str(script)]}
+    del settings["DicomPort"]
+    settings["DicomModalities"]["triage"][1:] = ["127.0.0.1", port]
+    return settings
+
+
+def run_at(pacs: Orthanc, line: str) -> None:
+    """Run a command line of the page on the machine of the PACS."""
+    here = line.replace("localhost:8042", f"127.0.0.1:{pacs.http_port}")
+    done = subprocess.run(["sh", "-e", "-c", here], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def failures(pacs: Orthanc) -> list[dict[str, Any]]:
+    jobs = [pacs.get(f"/jobs/{each}") for each in pacs.get("/jobs")]
+    return [each for each in jobs if each["State"] == "Failure"]
 
 
 @contextmanager
@@ -78,12 +113,8 @@ def made(pacs: Orthanc, study: str, modality: str) -> list[str]:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_study_goes_round_and_an_outage_of_the_pacs_loses_and_doubles_nothing(tmp_path: Path):
     write_model(tmp_path / "models", bias=10.0, cam=True)  # everything is abnormal
-    script = tmp_path / "route.lua"
-    script.write_text(shown("lua"))
     dicom_port, port = free_port(), free_port()
-    settings = {**json.loads(shown("json")), "LuaScripts": [str(script)]}
-    settings["DicomPort"] = dicom_port
-    settings["DicomModalities"]["triage"][1:] = ["127.0.0.1", port]
+    settings = routing(tmp_path, port)
     with mllp_listener(acknowledging("AA")) as ris:
         channels = (
             f'[[channels.sr]]\nname = "pacs"\nhost = "127.0.0.1"\nport = {dicom_port}\ncalled_ae_title = "PACS"\n'
@@ -114,6 +145,57 @@ def test_a_study_goes_round_and_an_outage_of_the_pacs_loses_and_doubles_nothing(
                 wait_for(lambda: maps(pacs, second.StudyInstanceUID), "the map after the outage")
                 assert len(maps(pacs, first.StudyInstanceUID)) == 1
         assert len(ris.received) == 2
+
+
+@pytest.mark.parametrize("containing", ["/resubmit", "/tools/find"])
+def test_what_orthanc_could_not_send_is_sent_after_an_outage_of_ours(spool: Spool, tmp_path: Path, containing: str):
+    """By each of the two ways that the page has, after a restart of Orthanc too."""
+    if shutil.which("jq") is None:
+        pytest.skip("jq: sudo apt-get install jq")
+    port = free_port()
+    settings = routing(tmp_path, port)
+    with orthanc(tmp_path / "pacs", **settings) as pacs:
+        for number in (1, 2):
+            pacs.post("/instances", part10(a_radiograph(f"1.2.826.0.1.3680043.8.498.{number}", StudyDate="20260302")))
+        wait_for(lambda: len(failures(pacs)) == 2, "what Orthanc could not send")
+    with orthanc(tmp_path / "pacs", **settings) as pacs, running_listener(spool, port=port) as ours:
+        assert pacs.post("/modalities/triage/echo", b"{}") == {}
+        run_at(pacs, command(containing))
+        wait_for(lambda: len(ours.inbox) == 2, "what was kept")
+        if containing == "/resubmit":
+            wait_for(lambda: not failures(pacs), "the jobs to be done")
+
+
+def test_orthanc_and_we_speak_tls_with_certificates_on_both_sides(spool: Spool, tmp_path: Path):
+    ca = authority(tmp_path)
+    mine, theirs = ca.certificate("listener"), ca.certificate("pacs")
+    encrypted = {
+        "DicomTlsEnabled": True,
+        "DicomTlsCertificate": str(theirs.path),
+        "DicomTlsPrivateKey": str(theirs.key),
+        "DicomTlsTrustedCertificates": str(ca.path),
+    }
+    assert all(name in PAGE for name in encrypted)
+    tls = {"tls_port": 0, "tls_only": True, "tls_certificate": mine.path, "tls_key": mine.key, "tls_client_ca": ca.path}
+    with running_listener(spool, **tls) as ours:
+        settings = {**routing(tmp_path, 0), **encrypted}
+        settings["DicomModalities"] = {
+            "triage": {"AET": "CXR_TRIAGE", "Host": "127.0.0.1", "Port": ours.port, "UseDicomTls": True}
+        }
+        with orthanc(tmp_path / "pacs", **settings) as pacs:
+            pacs.post("/instances", part10(a_radiograph("1.2.826.0.1.3680043.8.498.1")))
+            wait_for(lambda: len(ours.inbox) == 1, "the radiograph")
+            destination = SRDestination(
+                name="pacs",
+                host="127.0.0.1",
+                port=pacs.dicom_port,
+                called_ae_title="PACS",
+                tls=True,
+                tls_ca_file=ca.path,
+                tls_certificate=mine.path,
+                tls_key=mine.key,
+            )
+            assert "C-ECHO: succeeded." in channel_of(destination).check()
 
 
 def send(path: Path, port: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from triage.channels.base import Channel
 from triage.channels.settings import (
     Destination,
+    DICOMDestination,
     HL7Destination,
     SecondaryCaptureDestination,
     SRDestination,
@@ -17,6 +18,7 @@ from triage.channels.settings import (
 
 if TYPE_CHECKING:
     from triage.channels.dicom_store import Peer
+    from triage.tls import ClientTLS
 
 NOBODY = "2.25.0"
 """The device UID where nothing is delivered: to try a destination."""
@@ -66,7 +68,17 @@ def _peer(destination: SRDestination | SecondaryCaptureDestination | UPSDestinat
         destination.called_ae_title,
         destination.calling_ae_title,
         destination.timeout_s,
+        _tls(destination, destination.host),
     )
+
+
+def _tls(destination: DICOMDestination, host: str) -> ClientTLS | None:
+    from triage.tls import ClientTLS
+
+    if not destination.tls:
+        return None
+    name = destination.tls_server_name or host
+    return ClientTLS(name, destination.tls_ca_file, destination.tls_certificate, destination.tls_key)
 
 
 def _sr(destination: SRDestination, device_uid: str) -> Channel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from triage.channels.base import Fate, Outcome, Send, UnreachableError
+from triage.tls import ClientTLS
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +42,14 @@ _REJECTIONS = {  # source and reason of an A-ASSOCIATE-RJ, PS3.8 table 9-21
 
 @dataclass(frozen=True)
 class Peer:
-    """A DICOM destination; ``timeout_s`` bounds each wait for an answer."""
+    """A DICOM destination; ``timeout_s`` bounds each wait for an answer. ``tls`` None: unencrypted."""
 
     host: str
     port: int
     called_ae_title: str
     calling_ae_title: str
     timeout_s: float
+    tls: ClientTLS | None = None
 
     def __str__(self) -> str:
         return f"{self.called_ae_title} at {self.host}:{self.port}"
@@ -82,12 +85,13 @@ def associated(peer: Peer, sop_classes: Sequence[str]) -> Iterator[Association]:
         contexts=proposed_contexts(sop_classes),
         ae_title=peer.called_ae_title,
         evt_handlers=[(evt.EVT_CONN_OPEN, on_connected)],
+        tls_args=_tls_args(peer),
     )
     if not association.is_established and association.is_alive():
         association.join(_NOTED_S)  # pynetdicom may return before its thread has noted the peer's answer
     try:
         if not association.is_established and not _took_nothing(association):
-            raise UnreachableError(_why_not(association, peer) if connected else f"nobody answers at {peer}")
+            raise UnreachableError(_why_not(association, peer, bool(connected)))
         yield association
     finally:
         if association.is_established:
@@ -141,7 +145,7 @@ def _meaning(status: int) -> tuple[Fate, str]:
 def check(peer: Peer, sop_classes: Sequence[str]) -> list[str]:
     """C-ECHO, and which of ``sop_classes`` the peer takes. Raises UnreachableError."""
     with associated(peer, sop_classes) as association:
-        lines = [f"{peer} accepted the association."]
+        lines = [f"{peer} accepted the association{_over(association)}."]
         taken = {str(context.abstract_syntax) for context in association.accepted_contexts}
         if Verification in taken:
             status = association.send_c_echo().get("Status")
@@ -151,6 +155,11 @@ def check(peer: Peer, sop_classes: Sequence[str]) -> list[str]:
         for sop_class in sop_classes:
             lines.append(f"{UID(sop_class).name}: {'accepted' if sop_class in taken else 'REJECTED'}.")
     return lines
+
+
+def _over(association: Association) -> str:
+    connected = association.dul.socket.socket if association.dul.socket else None
+    return f" over {connected.version()}, {connected.cipher()[0]}" if isinstance(connected, ssl.SSLSocket) else ""  # type: ignore[index]
 
 
 def proposed_contexts(sop_classes: Sequence[str]) -> list[PresentationContext]:
@@ -164,9 +173,24 @@ def _took_nothing(association: Association) -> bool:
     return bool(association.rejected_contexts) and not association.accepted_contexts
 
 
-def _why_not(association: Association, peer: Peer) -> str:
+def _tls_args(peer: Peer) -> tuple[ssl.SSLContext, str] | None:
+    """What pynetdicom wants for TLS. Raises UnreachableError for files that cannot be used."""
+    if peer.tls is None:
+        return None
+    try:
+        return peer.tls.context(), peer.tls.server_name
+    except (OSError, ValueError) as error:
+        raise UnreachableError(f"our files for TLS cannot be used, see tls_ca_file and tls_key: {error}") from error
+
+
+def _why_not(association: Association, peer: Peer, connected: bool) -> str:
     answer: Any = association.acceptor.primitive
     if association.is_rejected and answer is not None:
         why = _REJECTIONS.get((answer.result_source, answer.diagnostic), "no reason given")
         return f"{peer} rejected the association: {why}"
+    # pynetdicom does not tell, and in TLS 1.3 a certificate of ours is refused only after the handshake.
+    if peer.tls and (why := peer.tls.why_not(peer.host, peer.port, peer.timeout_s)):
+        return f"no TLS with {peer}: {why}"
+    if not connected:
+        return f"nobody answers at {peer}"
     return f"{peer} took the connection, and then gave no answer or aborted"

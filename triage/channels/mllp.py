@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from triage.channels.base import UnreachableError
+from triage.tls import explained
 
 START, END = b"\x0b", b"\x1c\r"
 _LONGEST_ANSWER = 1 << 20
@@ -97,7 +98,7 @@ class Connection:
                 connected.close()
                 raise
         except ssl.SSLError as error:
-            raise UnreachableError(f"no TLS with {host}:{port}: {error.reason or error}") from error
+            raise UnreachableError(f"no TLS with {host}:{port}: {explained(error)}") from error
         except OSError as error:
             raise UnreachableError(f"nobody answers at {host}:{port} ({_words(error)})") from error
 

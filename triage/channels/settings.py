@@ -35,7 +35,31 @@ class Destination(Section):
     )
 
 
-class SRDestination(Destination):
+class DICOMDestination(Destination):
+    """A destination by DIMSE, with TLS where it is wanted."""
+
+    tls: bool = Field(False, description="Speak TLS 1.2 or later; the peer's certificate is checked.")
+    tls_ca_file: Path | None = Field(
+        None, description="Authorities that the peer's certificate is checked against (PEM); empty: the system's."
+    )
+    tls_server_name: str = Field(
+        "", description="Name that the peer's certificate is made out to; empty: what `host` says."
+    )
+    tls_certificate: Path | None = Field(
+        None, description="Our certificate, where the peer asks for one (PEM); read anew for each connection."
+    )
+    tls_key: Path | None = Field(None, description="Its private key, without a password (PEM).")
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("tls_certificate and tls_key need each other")
+        if not self.tls and (self.tls_ca_file or self.tls_server_name or self.tls_certificate):
+            raise ValueError("tls_ca_file, tls_server_name and tls_certificate need tls = true")
+        return self
+
+
+class SRDestination(DICOMDestination):
     """A PACS that takes DICOM structured reports by C-STORE."""
 
     host: str = Field(description="Address of the PACS.")
@@ -50,7 +74,7 @@ class SRDestination(Destination):
     )
 
 
-class SecondaryCaptureDestination(Destination):
+class SecondaryCaptureDestination(DICOMDestination):
     """A PACS that takes the activation map as a picture, by C-STORE."""
 
     host: str = Field(description="Address of the PACS.")
@@ -132,7 +156,7 @@ class WebhookDestination(Destination):
     secret: SecretStr = Field(min_length=16, description="Key of the HMAC-SHA256 signature; 16 characters or more.")
 
 
-class UPSDestination(Destination):
+class UPSDestination(DICOMDestination):
     """A UPS manager that takes workitems by DIMSE."""
 
     host: str = Field(description="Address of the UPS manager.")

@@ -22,32 +22,59 @@ from triage.channels.ups_workitem import UPS_PUSH, priority_of, reference, worki
 from triage.dx import uid_of
 from triage.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
-ENCODER_VERSION = "1"
+ENCODER_VERSION = "2"
 TEST_LABEL = "TEST"
 UPS_PULL = "1.2.840.10008.5.1.4.34.6.3"
 _CHANGED = (  # what we tell of a workitem that is there; all may be set while it is SCHEDULED (Table CC.2.5-3)
     "SpecificCharacterSet",
     "ScheduledProcedureStepPriority",
     "CommentsOnTheScheduledProcedureStep",
+    "InputReadinessState",
     "InputInformationSequence",
 )
 _IN_THE_COMMAND = ("SOPClassUID", "SOPInstanceUID")
 _COMPARED = ("ScheduledProcedureStepPriority", "StudyInstanceUID", "PatientID")
-_WRITTEN = {0x0000: "", 0x0001: "warning: ", 0xB300: "warning: ", 0xB305: "warning: ", 0x0107: "warning: "}
+_SHOWN = (0x0000, 0x0001, 0x0107)  # without warning, and with those of N-GET: what it has of it is there
 _DUPLICATE = 0x0111
 _UNKNOWN = (0xC307, 0x0112)
 _FINAL = 0xC300
 _OWNED = 0xC301
 _LATER = (0x0110, 0x0213, 0xA700)  # processing failure, resource limitation, out of resources
-_MEANINGS = {
+_MEANINGS = {  # PS3.7 annex C and the tables of status values in PS3.4 annex CC
     0x0105: "it knows no such attribute",
     0x0106: "an attribute's value is not valid",
+    0x0110: "it could not process it",
+    0x0117: "it takes no such SOP Instance UID",
+    0x0118: "it does not support the SOP class",
+    0x0119: "class and instance do not fit",
     0x0120: "it misses an attribute",
     0x0121: "it misses an attribute's value",
     0x0122: "it does not support the SOP class",
     0x0124: "it does not let us",
+    0x0211: "it does not know the operation",
+    0x0212: "it does not understand an argument",
+    0x0213: "it has no resources",
+    0xA700: "it is out of resources",
+    0xC300: "the workitem may no longer be updated",
     0xC302: "the workitem is already in progress",
+    0xC303: "a workitem becomes SCHEDULED by N-CREATE only",
+    0xC304: "the final state requirements are not met",
+    0xC307: "it has no such workitem",
+    0xC308: "it does not know the receiving AE title",
     0xC309: "a workitem has to be created as SCHEDULED",
+    0xC310: "it changes workitems that are in progress only",
+    0xC311: "the workitem is already COMPLETED",
+    0xC312: "the performer cannot be contacted",
+    0xC313: "the performer chooses not to cancel",
+    0xC314: "the action does not fit the workitem",
+    0xC315: "it does not support event reports",
+}
+_WARNINGS = {
+    0x0001: "it does not support optional attributes",
+    0x0107: "an attribute is not in its list",
+    0x0116: "a value is out of its range",
+    0xB300: "it made the workitem with modifications",
+    0xB305: "it changed values that are not valid",
 }
 
 
@@ -124,7 +151,7 @@ def look(association: Association, uid: str, keywords: Sequence[str]) -> Dataset
         status, found = _get(association, UPS_PULL, UID(uid), list(keywords))
     except (_LostError, _RejectedError) as error:
         raise UnreachableError(str(error)) from error
-    return found if status in _WRITTEN else None
+    return found if status in _SHOWN else None
 
 
 class _LostError(Exception):
@@ -207,9 +234,11 @@ def _asked(association: Association, under: str, ask: Callable[[], Any]) -> tupl
 
 
 def _of_status(status: int, done: str) -> Outcome:
-    """What a status of N-CREATE or N-SET means (PS3.4 Tables CC.2.5-2 and CC.2.6-1, PS3.7 annex C)."""
-    if status in _WRITTEN:
-        return Outcome(Fate.DELIVERED, f"{_WRITTEN[status]}{done}, 0x{status:04X}")
+    """What a status of N-CREATE or N-SET means (PS3.4 Tables CC.2.5-4 and CC.2.6-1, PS3.7 annex C)."""
+    if status == 0x0000:
+        return Outcome(Fate.DELIVERED, f"{done}, 0x0000")
+    if status in _WARNINGS or status >> 12 == 0xB:
+        return Outcome(Fate.DELIVERED, f"warning: {done}, {_WARNINGS.get(status, 'with a warning')}, 0x{status:04X}")
     fate = Fate.RETRY if status in _LATER or status not in _MEANINGS else Fate.DEAD
     return Outcome(fate, f"refused, {_MEANINGS.get(status, 'no reason that we know')}, 0x{status:04X}")
 

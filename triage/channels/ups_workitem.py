@@ -21,8 +21,8 @@ _WORDS = {
     Tag.NORMAL: "Triage: normal",
     Tag.NOT_ASSESSED: "Triage: not assessed",
 }
-_PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")  # type 2
-_PATIENT_IF_THERE = ("IssuerOfPatientID", "SpecificCharacterSet")
+_PATIENT = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")  # type 2
+_ORDER_NUMBERS = ("PlacerOrderNumberImagingServiceRequest", "FillerOrderNumberImagingServiceRequest")  # type 3
 _EMPTY = (  # type 2 that we know nothing of
     "TransactionUID",
     "AdmissionID",
@@ -33,6 +33,7 @@ _EMPTY_SEQUENCES = (
     "ScheduledStationNameCodeSequence",
     "ScheduledStationClassCodeSequence",
     "ScheduledStationGeographicLocationCodeSequence",
+    "IssuerOfPatientIDQualifiersSequence",
     "OtherPatientIDsSequence",
     "IssuerOfAdmissionIDSequence",
     "AdmittingDiagnosesCodeSequence",
@@ -43,6 +44,9 @@ _EMPTY_SEQUENCES = (
 
 def workitem(study: Study, worklist_label: str, *, low: bool, retrieve_ae_title: str = "") -> Dataset:
     """The SCHEDULED workitem of a study, without SOP Class and Instance UID. Same facts, same values.
+
+    All attributes that the SCU of N-CREATE has to give (PS3.4 Table CC.2.5-3): type 1 with a value, type 2 empty where
+    nothing is known, no attribute of type 3 without a value. What the manager fills (modification time) is not here.
 
     ``low``: say LOW where that is the priority; else MEDIUM. ``retrieve_ae_title``: where the images can be had; empty:
     where they came from.
@@ -97,7 +101,7 @@ def reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
 def _describe_patient(made: Dataset, header: Dataset) -> None:
     for keyword in _PATIENT:
         setattr(made, keyword, None)
-    for keyword in (*_PATIENT, *_PATIENT_IF_THERE):
+    for keyword in (*_PATIENT, "SpecificCharacterSet"):
         if header.get(keyword):
             made[keyword] = header[keyword]
     birth = str(made.PatientBirthDate or "")
@@ -131,28 +135,18 @@ def _input(images: Sequence[Image], retrieve_ae_title: str) -> Dataset:
 
 
 def _request(study: Study) -> Dataset:
-    """The order, as far as the images name it (Referenced Request Sequence)."""
+    """The order, as far as the images name it (Referenced Request Sequence): type 2 in any case, type 3 where known."""
     header = study.images[0].header
     item = Dataset()
     item.StudyInstanceUID = study.decision.study_instance_uid
     item.AccessionNumber = study.decision.accession_number[:16]
     item.IssuerOfAccessionNumberSequence = []
-    item.PlacerOrderNumberImagingServiceRequest = header.get("PlacerOrderNumberImagingServiceRequest")
+    for keyword in _ORDER_NUMBERS:
+        if header.get(keyword):
+            item[keyword] = header[keyword]
     item.OrderPlacerIdentifierSequence = []
-    item.FillerOrderNumberImagingServiceRequest = header.get("FillerOrderNumberImagingServiceRequest")
     item.OrderFillerIdentifierSequence = []
     item.RequestedProcedureID = None
     item.RequestedProcedureDescription = None
     item.RequestedProcedureCodeSequence = []
-    item.ReasonForTheRequestedProcedure = None
-    item.ReasonForRequestedProcedureCodeSequence = []
-    item.RequestedProcedureComments = None
-    item.ConfidentialityCode = None
-    item.NamesOfIntendedRecipientsOfResults = None
-    item.ImagingServiceRequestComments = None
-    item.RequestingPhysician = None
-    item.RequestingService = None
-    item.IssueDateOfImagingServiceRequest = None
-    item.IssueTimeOfImagingServiceRequest = None
-    item.ReferringPhysicianName = None
     return item

@@ -33,6 +33,11 @@ def read_attributes(dataset: Dataset, transfer_syntax_uid: str = "") -> Attribut
         anatomy_codes=_codes(dataset, "AnatomicRegionSequence"),
         view_position=_text(dataset, "ViewPosition").upper(),
         view_codes=_codes(dataset, "ViewCodeSequence"),
+        view_modifiers=_inner_codes(dataset, "ViewCodeSequence", "ViewModifierCodeSequence"),
+        patient_position=_text(dataset, "PatientPosition").upper(),
+        position_modifiers=_inner_codes(
+            dataset, "PatientOrientationCodeSequence", "PatientOrientationModifierCodeSequence"
+        ),
         patient_orientation=_texts(dataset, "PatientOrientation"),
         protocol_name=_text(dataset, "ProtocolName"),
         series_description=_text(dataset, "SeriesDescription"),
@@ -126,11 +131,20 @@ def _texts(dataset: Dataset, name: str) -> tuple[str, ...]:
 
 
 def _codes(dataset: Dataset, name: str) -> tuple[str, ...]:
-    items = _value(dataset, name)
-    if not isinstance(items, Iterable) or isinstance(items, str):
-        return ()
-    codes = (_text(item, "CodeValue") for item in items if isinstance(item, Dataset))
+    codes = (_text(item, "CodeValue") for item in _items(dataset, name))
     return tuple(code for code in codes if code)
+
+
+def _inner_codes(dataset: Dataset, name: str, inner: str) -> tuple[str, ...]:
+    """The codes of a sequence within each item of another."""
+    return tuple(code for item in _items(dataset, name) for code in _codes(item, inner))
+
+
+def _items(dataset: Dataset, name: str) -> list[Dataset]:
+    value = _value(dataset, name)
+    if not isinstance(value, Iterable) or isinstance(value, str):
+        return []
+    return [item for item in value if isinstance(item, Dataset)]
 
 
 def _frames(dataset: Dataset) -> int:

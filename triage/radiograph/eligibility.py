@@ -6,7 +6,16 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from triage.radiograph.terms import CHEST, CHEST_CODES, DESCRIBED, NO_PART, VIEW_OF_CODE, VIEW_POSITIONS
+from triage.radiograph.terms import (
+    CHEST,
+    CHEST_CODES,
+    DESCRIBED,
+    NO_PART,
+    NO_PLAIN_FRONTAL,
+    PLAIN,
+    VIEW_OF_CODE,
+    VIEW_POSITIONS,
+)
 from triage.radiograph.types import Attributes, Rejected, View
 from triage.reasons import Reason
 
@@ -51,9 +60,9 @@ def ineligible(attributes: Attributes, policy: EligibilityPolicy, calling_ae_tit
 def view_of(attributes: Attributes, policy: EligibilityPolicy, calling_ae_title: str = "") -> View:
     """The view that the attributes give; UNKNOWN for none and where two kinds of evidence contradict each other.
 
-    All kinds are heard: View Code Sequence, View Position, Patient Orientation, the descriptions of protocol and
-    series or else of the study. Only where all are silent a rule of the site counts. So nothing that anything says is
-    a lateral can be a frontal.
+    All kinds are heard: View Code Sequence with its modifiers, View Position, Patient Orientation, how the patient was
+    positioned, the descriptions of protocol and series or else of the study. Only where all are silent a rule of the
+    site counts. So nothing that anything says is a lateral can be a frontal.
     """
     stated = [view for view in _evidence(attributes) if view is not None]
     if stated:
@@ -65,11 +74,34 @@ def view_of(attributes: Attributes, policy: EligibilityPolicy, calling_ae_title:
 
 
 def _evidence(attributes: Attributes) -> Iterable[View | None]:
-    yield _one_of(VIEW_OF_CODE.get(code) for code in attributes.view_codes)
+    yield _coded(attributes)
     yield VIEW_POSITIONS.get(attributes.view_position) or _described(attributes.view_position)
     yield _oriented(attributes.patient_orientation)
+    yield _positioned(attributes)
     nearest = _one_of(_described(text) for text in (attributes.protocol_name, attributes.series_description))
     yield nearest or _described(attributes.study_description)
+
+
+def _coded(attributes: Attributes) -> View | None:
+    """What View Code Sequence says, with its modifiers (PS3.3 C.8.11.5, CID 4010 and 4011).
+
+    A frontal that is angled or taken of a patient on their side is none. A modifier that we do not know may say just
+    that: UNKNOWN.
+    """
+    view = _one_of(VIEW_OF_CODE.get(code) for code in attributes.view_codes)
+    if NO_PLAIN_FRONTAL.intersection(attributes.view_modifiers):
+        return View.OTHER if view is None or view.is_frontal else view
+    unknown = set(attributes.view_modifiers) - PLAIN
+    return View.UNKNOWN if unknown and view is not None and view.is_frontal else view
+
+
+def _positioned(attributes: Attributes) -> View | None:
+    """OTHER where the patient lies on their side or leans back: no frontal that a model knows. Else nothing is said.
+
+    Patient Position (0018,5100), PS3.3 C.7.3.1.1.2, ends in DR or DL for decubitus right and left.
+    """
+    on_their_side = attributes.patient_position.endswith(("DR", "DL"))
+    return View.OTHER if on_their_side or NO_PLAIN_FRONTAL.intersection(attributes.position_modifiers) else None
 
 
 def _one_of(views: Iterable[View | None]) -> View | None:

@@ -20,6 +20,29 @@ _VIEW_CODES = {
     "R-10226 R-10244 R-40985 R-10218 R-10208 R-10238 R-102C1 R-40782 R-10252 R-10254 R-10204 R-10246 R-10212",
 }
 VIEW_OF_CODE = {code: view for view, codes in _VIEW_CODES.items() for code in codes.split()}
+# What a frontal code can be qualified with: SNOMED CT, DCM and the SNOMED RT that older systems still send.
+# CID 4011 "DX View Modifier" (cephalad, caudad, transthoracic, -foramenal, -oral, -orbital, crosstable), and of CID 20
+# "Patient Orientation Modifier" what makes the picture another than that of a patient who faces the detector: lateral,
+# right and left lateral decubitus, lordotic, semi-prone, knee-chest, stooped-over, curled-up.
+NO_PLAIN_FRONTAL = frozenset(
+    code
+    for codes in (
+        "399196006 399162004 272476000 272466003 118438002 278318001 111069",
+        "32185000 102535000 102536004 260450008 34026001 23242002 87068006 34108001",
+        "F-10318 F-10317 F-10319 R-40799 F-10316 F-10336 F-10390 F-10410",
+        _VIEW_CODES[View.OTHER],
+    )
+    for code in codes.split()
+)
+# CID 19 and the rest of CID 20: erect, recumbent, semi-erect, standing, sitting, supine, prone, anatomical.
+PLAIN = frozenset(
+    code
+    for codes in (
+        "C86043 102538003 102539006 10904000 33586001 40199007 1240000 51845000",
+        "F-10440 F-10450 F-10460 F-10320 F-103A0 F-10340 F-10310 F-10326",
+    )
+    for code in codes.split()
+)
 VIEW_POSITIONS = {
     "PA": View.PA,
     "AP": View.AP,

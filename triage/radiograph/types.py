@@ -35,7 +35,8 @@ class Attributes:
     """What the tags of one object say; empty where they say nothing. No name, no patient ID.
 
     ``age_years`` is Patient's Age, else study date minus birth date. ``order_priority`` is Requested Procedure Priority
-    (0040,1003). ``view_codes`` and ``anatomy_codes`` are code values. ``acquisition_date`` is YYYYMMDD.
+    (0040,1003). ``view_codes``, ``anatomy_codes``, ``view_modifiers`` (of the view codes) and ``position_modifiers``
+    (how the patient lies or stands) are code values. ``acquisition_date`` is YYYYMMDD.
     """
 
     study_instance_uid: str = ""
@@ -50,6 +51,9 @@ class Attributes:
     anatomy_codes: tuple[str, ...] = ()
     view_position: str = ""
     view_codes: tuple[str, ...] = ()
+    view_modifiers: tuple[str, ...] = ()
+    patient_position: str = ""
+    position_modifiers: tuple[str, ...] = ()
     patient_orientation: tuple[str, ...] = ()
     protocol_name: str = ""
     series_description: str = ""

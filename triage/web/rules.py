@@ -71,6 +71,8 @@ RULES = {
     "GET /workitems": SEARCH,
     "GET /workitems/{workitem}": LOOK,
     "POST /workitems/{workitem}": act(Role.READER, "WORKITEM", "A workitem was updated"),
+    "POST /workitems/{workitem}/subscribers/{subscriber:path}": READ,
+    "DELETE /workitems/{workitem}/subscribers/{subscriber:path}": READ,
     "PUT /workitems/{workitem}/state": act(Role.READER, "WORKITEM-STATE", "A workitem changed its state"),
     "POST /workitems/{workitem}/cancelrequest": act(Role.READER, "WORKITEM-CANCEL", "A workitem was cancelled"),
 }

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from triage import workitem_state
+from triage import workitem_content, workitem_state
 from triage.reading import Notice, NotTaggedError, notice
 from triage.reports.performed import performer
 from triage.web.access import User, concerns
@@ -41,6 +41,7 @@ def routes(sources: Sources, workitems: Workitems) -> list[Route]:
         Route(one, _writing(partial(_update, sources, workitems)), methods=["POST"]),
         Route(f"{one}/state", _writing(partial(_change, sources, workitems)), methods=["PUT"]),
         Route(f"{one}/cancelrequest", _writing(partial(_cancel, sources, workitems), empty=True), methods=["POST"]),
+        Route(f"{one}/subscribers/{{subscriber:path}}", _no_events, methods=["POST", "DELETE"]),
     ]
 
 
@@ -67,25 +68,33 @@ def _retrieve(workitems: Workitems, request: Request) -> Response:
 
 def _update(sources: Sources, workitems: Workitems, request: Request, content: dict[str, Any]) -> Response:
     given = Dataset.from_json(content)
-    if "ProcedureStepState" in given:
+    if not workitem_content.conforms(given):
         return _refusal(400, "The submitted request is inconsistent with the current state of the Workitem.")
     transaction_uid = str(given.get("TransactionUID") or "") or _in_the_address(request)
     taken = Dataset()
-    for keyword in workitem_state.UPDATED:
+    for keyword in workitem_content.UPDATED:
         if keyword in given:
             taken[keyword] = given[keyword]
     attributes = taken.to_json_dict()
-    left = [e.keyword for e in given if e.keyword not in (*workitem_state.UPDATED, *_BESIDE)]
     done = workitems.change(
         _asked(workitems, request),
         lambda state, raised: workitem_state.update(state, attributes, transaction_uid, sources.now()),
     )
-    if done is None:
-        return _unknown()
-    return Response(headers={"Warning": _warning("Requested optional Attributes are not supported.")} if left else {})
+    return _unknown() if done is None else Response(headers=_left(given, attributes, done[1]))
 
 
-_BESIDE = ("TransactionUID", "SpecificCharacterSet")
+_BESIDE = ("TransactionUID", "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID")
+
+
+def _left(given: Dataset, wanted: dict[str, Any], after: WorkitemState) -> dict[str, str]:
+    """The Warning where not all was done as asked (PS3.18 11.6.3.2)."""
+    keywords = {element.keyword for element in given}
+    coerced = any(after.attributes[tag] != value for tag, value in wanted.items())
+    if coerced or keywords & set(workitem_content.KEPT):
+        return {"Warning": _warning("The Workitem was updated with modifications.")}
+    if keywords - {*workitem_content.UPDATED, *_BESIDE}:
+        return {"Warning": _warning("Requested optional Attributes are not supported.")}
+    return {}
 
 
 def _change(sources: Sources, workitems: Workitems, request: Request, content: dict[str, Any]) -> Response:
@@ -119,9 +128,10 @@ def _has_been_read(sources: Sources, workitems: Workitems, request: Request, sta
 
 
 def _cancel(sources: Sources, workitems: Workitems, request: Request, content: dict[str, Any]) -> Response:
+    given = Dataset.from_json(content)
     done = workitems.change(
         _asked(workitems, request),
-        lambda state, raised: workitem_state.cancel(state, sources.now(), raised),
+        lambda state, raised: workitem_state.cancel(state, given, sources.now(), raised),
     )
     return _unknown() if done is None else Response(status_code=202, headers=_already(*done))
 
@@ -132,6 +142,11 @@ def _asked(workitems: Workitems, request: Request) -> str:
     if place := workitems.find(uid):
         concerns(request, place[0])
     return uid
+
+
+def _no_events(request: Request) -> Response:
+    """Subscribing is refused: there is no channel for event reports (PS3.4 CC.2.3.3: C315)."""
+    return _refusal(403, "The origin server does not support event reports.")
 
 
 def _already(before: WorkitemState, after: WorkitemState) -> dict[str, str]:
