@@ -160,6 +160,15 @@ def test_early_stopping_ends_a_run_that_does_not_improve(tmp_path: Path) -> None
     assert (tmp_path / "run" / BEST).exists()
 
 
+def test_few_images_are_shown_until_there_are_enough_steps(tmp_path: Path) -> None:
+    """38 images in batches of 8 are 4 steps; three epochs of 12 make 36, the first multiple above 30."""
+    source = Source((write_cohort(tmp_path, 48),))
+    train(tiny(schedule__least_steps=30), source, tmp_path / "run", tmp_path / "cache", CPU)
+    saved = torch.load(tmp_path / "run" / LAST, weights_only=True)
+    assert saved["network"]["trunk.1.num_batches_tracked"] == 36
+    assert len((tmp_path / "run" / LOG).read_text().splitlines()) == 3
+
+
 def test_an_earlier_run_is_where_another_starts(tmp_path: Path) -> None:
     source = Source((write_cohort(tmp_path, 32),))
     train(tiny(schedule__epochs=1), source, tmp_path / "adult", tmp_path / "cache", CPU)

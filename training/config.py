@@ -124,10 +124,11 @@ class ScheduleConfig(_Part):
     ``plateau`` multiplies it by ``factor`` when the validation loss has not improved for ``patience`` epochs.
     ``stop_after`` epochs without improvement training stops, 0 for never. ``choose``: the weights of the ``best``
     validation loss, or the ``last``. ``averaging`` is the decay of an exponential moving average of the weights, 0 for
-    none.
+    none. ``least_steps``: few images are shown several times in an epoch, so that all epochs have that many steps.
     """
 
     epochs: int = Field(ge=1)
+    least_steps: int = Field(0, ge=0)
     batch_size: int = Field(ge=1)
     shape: Literal["constant", "cosine", "plateau"] = "constant"
     warmup: float = Field(0.0, ge=0, lt=1)

@@ -125,7 +125,7 @@ def _task(config: Config, pool: Pool, training: Sequence[Case]) -> Task:
     repeated = [case for case in training for _ in range(config.data.repeat.get(case.source, 1))]
     targets = target_matrix(repeated, config.targets)
     check_learnable(repeated, targets, config.targets)
-    steps_per_epoch(len(repeated), config.schedule.batch_size)
+    steps_per_epoch(len(repeated), config.schedule)
     weights = weight_matrix(repeated, targets, config.targets, config.balance)
     return Task(pool.large, np.array(pool.places(repeated)), targets, weights)
 
