@@ -140,8 +140,13 @@ class ScheduleConfig(_Part):
 
 
 class AugmentationConfig(_Part):
-    """Largest changes; see training/augmentation.py. All zero: the whole image, as it is."""
+    """Largest changes; see training/augmentation.py. All zero: the whole image, as it is.
 
+    Over the last ``fade`` (share of all steps) they shrink to none, so that the network ends on images as the service
+    shows them, and 0.5 means there what it meant in training.
+    """
+
+    fade: float = Field(0.0, ge=0, le=1)
     mirror: bool = False
     crop: Literal["whole", "centre", "random"] = "whole"
     rotation: float = 0.0
@@ -158,6 +163,15 @@ class AugmentationConfig(_Part):
     blur: float = 0.0
     noise: float = 0.0
     erase: float = 0.0
+
+    def at(self, done: float) -> AugmentationConfig:
+        """When this share of the steps is done."""
+        left = min(1.0, (1 - done) / self.fade) if self.fade else 1.0
+        return self.model_copy(update={name: getattr(self, name) * left for name in MAGNITUDES}) if left < 1 else self
+
+
+MAGNITUDES = tuple(name for name in AugmentationConfig.model_fields if name not in ("fade", "mirror", "crop"))
+"""Of the changes that shrink."""
 
 
 class BalanceConfig(_Part):

@@ -72,6 +72,13 @@ class State:
         self.loss_sum, self.history = saved["loss_sum"], saved["history"]
 
 
+def checkpoint_bytes(network: nn.Module) -> int:
+    """Of a run's files at their largest: a checkpoint and the one that replaces it, each with weights, their average
+    and two moments; the best weights and their successor, and those that ship.
+    """
+    return 4 * (2 * 4 + 3) * sum(weight.numel() for weight in network.parameters())
+
+
 def make_optimizer(network: nn.Module, how: OptimizerConfig) -> torch.optim.Optimizer:
     """SGD with momentum, or AdamW; fused, which takes half the time of torch's loop over the weights."""
     parameters, rate, decay = network.parameters(), how.learning_rate, how.weight_decay

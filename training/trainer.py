@@ -67,6 +67,8 @@ def fit(
     schedule = config.schedule
     state = State(network, config, process.device)
     state.resume(folder, process.device)
+    if state.history and process.writes:
+        _write_log(folder, state.history)  # a kill may have come between the checkpoint and the log
     while state.epoch < schedule.epochs and not state.progress.should_stop(schedule):
         _epoch(state, task, config, folder, process)
         _finish_epoch(state, task, config, folder, process, validate)
@@ -144,7 +146,8 @@ def _step(
         )
     generator = _generator(config.runtime.seed, state.epoch, 1 + state.step * process.world + process.rank)
     torch.manual_seed(int(torch.randint(1 << 62, (1,), generator=generator)))  # for dropout
-    varied = vary(to_levels(stored).to(device), config.input.size, config.augmentation, generator)
+    changes = config.augmentation.at(done / (schedule.epochs * steps))
+    varied = vary(to_levels(stored).to(device), config.input.size, changes, generator)
     targets, weights = (torch.from_numpy(part[chosen]).to(device) for part in (task.targets, task.weights))
     precision = _PRECISION.get(config.runtime.precision)
     with torch.autocast(device.type, precision, enabled=precision is not None):
