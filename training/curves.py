@@ -167,7 +167,7 @@ def _row(point: Point, reference: Point | None, look: Look | None) -> dict[str, 
     weightings = {"AUC": equal_weights} | ({"AUC, look alike": overlap_weights(look)} if look else {})
     for name, weights_of in weightings.items():
         own = spread(point, weights_of)
-        row[name] = f"{own.mean:.4f} ± {own.sd:.4f}"
+        row[name] = f"{own.mean:.4f}" + (f" ± {own.sd:.4f}" if len(own.each) > 1 else "")
         if reference not in (None, point):
             row[f"{name}: difference"] = _text(difference(reference, point, weights_of))
     return row | {"sensitivity at 0.5": f"{sensitivity:.3f}", "specificity at 0.5": f"{specificity:.3f}"}
@@ -175,4 +175,5 @@ def _row(point: Point, reference: Point | None, look: Look | None) -> dict[str, 
 
 def _text(found: Difference) -> str:
     low, high = found.ci95
-    return f"{found.value:+.4f} ({low:+.4f} to {high:+.4f}), t-test p = {found.p_replicates:.2g}"
+    by_patient = f"{found.value:+.4f} ({low:+.4f} to {high:+.4f})"
+    return by_patient if np.isnan(found.p_replicates) else f"{by_patient}, t-test p = {found.p_replicates:.2g}"
