@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from tests.cohort_images import TINY, write_cohort
 from tests.waiting import wait_for
-from training import files
+from training import files, trainer
 from training.__main__ import main
 from training.augmentation import vary
 from training.config import AugmentationConfig, Config, LossConfig, ScheduleConfig
@@ -312,6 +312,20 @@ def test_without_changes_the_image_stays_and_a_centre_crop_is_its_middle() -> No
     assert torch.allclose(vary(levels, 40, AugmentationConfig(), draw), levels, atol=1e-5)
     middle = vary(levels, 32, AugmentationConfig(crop="centre"), draw)
     assert torch.allclose(middle, levels[..., 4:36, 4:36], atol=1e-4)
+
+
+@pytest.mark.parametrize("largest", [0.5, 1e6])
+def test_gradients_are_clipped_as_torch_does(largest: float) -> None:
+    ours, theirs = (torch.nn.Linear(3, 2) for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    images = torch.rand(4, 3)
+    for network in (ours, theirs):
+        (network(images) ** 2).sum().backward()
+    trainer._clip(ours, largest)
+    torch.nn.utils.clip_grad_norm_(theirs.parameters(), largest)
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert one.grad is not None and other.grad is not None
+        assert torch.allclose(one.grad, other.grad)
 
 
 def test_variation_fades_to_none() -> None:

@@ -157,13 +157,21 @@ def _step(
     state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     if config.optimizer.clip:
         state.scaler.unscale_(state.optimizer)
-        nn.utils.clip_grad_norm_(state.network.parameters(), config.optimizer.clip)
+        _clip(state.network, config.optimizer.clip)
     state.scaler.step(state.optimizer)
     state.scaler.update()
     state.step += 1
     state.loss_sum += loss.item()
     if state.averaged:
         move_average(state.averaged, state.network, min(schedule.averaging, (done + 1) / (done + 21)))
+
+
+def _clip(network: nn.Module, largest: float) -> None:
+    """As torch's ``clip_grad_norm_``, which passes over all gradients once more where there is nothing to clip."""
+    weights = [weight for weight in network.parameters() if weight.grad is not None]
+    norm = nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+    if norm > largest:
+        nn.utils.clip_grads_with_norm_(weights, largest, norm)
 
 
 def _finish_epoch(
