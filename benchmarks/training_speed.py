@@ -89,7 +89,7 @@ def throughput(name: str, arguments: argparse.Namespace, device: torch.device) -
             "model.architecture": arguments.architecture,
             "model.weights": "scratch",
             "input": {"size": arguments.size, "resize": arguments.size + arguments.size // 8},
-            "schedule": {"epochs": 1, "batch_size": arguments.batch},
+            "schedule": {"epochs": 1, "batch_size": arguments.batch, "least_steps": 0},
         }
     )
     plain, trained = [], []

@@ -114,14 +114,22 @@ def release(run: Run, about: Description, folder: Path, options: Options, proces
 
 @contextmanager
 def _staged(folder: Path) -> Iterator[Path]:
-    """A folder beside ``folder`` that takes its place when all went well, and is removed when not."""
-    staging = folder.with_name(folder.name + ".part")
+    """A folder beside ``folder`` that takes its place when all went well, and is removed when not.
+
+    TrainingError for a folder that holds something else than a model: ``-o models`` would take all of them away.
+    """
+    if folder.exists() and not (folder / CARD).exists() and any(folder.iterdir()):
+        raise TrainingError(f"{folder} is there and is no model folder: name a new one, as {folder / 'NAME'}")
+    staging, before = (folder.with_name(folder.name + end) for end in (".part", ".before"))
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     try:
         yield staging
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(before, ignore_errors=True)
+            folder.rename(before)
         staging.rename(folder)
+        shutil.rmtree(before, ignore_errors=True)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

@@ -29,6 +29,7 @@ from training.distribution import fit
 from training.looks import looks_at
 from training.run import Source
 from training.train import train
+from triage.model.card import CARD as CARD_FILE
 from triage.model.card import WEIGHTS, load_card
 from triage.model.session import Session
 from triage.radiograph.preprocess import PreprocessSpec
@@ -115,6 +116,18 @@ def test_one_network_ships_with_a_map_whose_mean_plus_bias_is_the_logit(trained:
     assert grid.first_row == grid.first_column < grid.step / 2  # strides look at pixel 0 first, and not into the middle
     assert not card.operating_points[0].approximate
     assert card.operating_points[0].threshold == 0.5
+
+
+def test_a_folder_of_something_else_is_not_replaced_and_an_earlier_model_is(trained: Trained) -> None:
+    assert export(trained, "run", "again").exit_code == 0
+    models = trained.folder / "models"
+    refused = export(trained, "run", "../models")
+    assert refused.exit_code == 1
+    assert "is no model folder: name a new one" in refused.output
+    kept = (models / "again" / CARD_FILE).stat().st_mtime_ns
+    assert export(trained, "run", "again").exit_code == 0
+    assert (models / "again" / CARD_FILE).stat().st_mtime_ns > kept
+    assert not list(models.glob("again.*"))
 
 
 def test_the_calibrated_probability_stands_beside_the_plain_one(trained: Trained) -> None:

@@ -104,6 +104,8 @@ def test_a_learning_curve_is_over_nested_sets_of_patients(tmp_path: Path) -> Non
     assert list(variants) == ["images=16", "images=all"]
     outcomes = run_study(QUICK, variants, Source((manifest,)), tmp_path / "curve", tmp_path / "cache", CPU)
     assert [len(outcome.scored.images) for outcome in outcomes if outcome.scored] == [48, 48]
+    run_study(QUICK, sizes_of([8]), Source((manifest,)), tmp_path / "curve", tmp_path / "cache", CPU)
+    assert {row["variant"] for row in table(tmp_path / "curve" / "results.csv")} == {"images=8", *variants}
     plot = tmp_path / "curve.svg"
     runs = [str(tmp_path / "curve" / name) for name in variants]
     assert CliRunner().invoke(main, ["figures", "learning-curve", *runs, "-o", str(plot)]).exit_code == 0

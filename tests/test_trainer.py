@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 
 from tests.cohort_images import TINY, write_cohort
 from tests.waiting import wait_for
+from training import files, trainer
 from training.__main__ import main
 from training.augmentation import vary
 from training.config import AugmentationConfig, Config, LossConfig, ScheduleConfig
@@ -26,8 +28,8 @@ from training.losses import batch_loss, class_loss
 from training.pace import Progress, rate_factor
 from training.run import RECORD, WEIGHTS, Run, Source, load_network, start_network
 from training.scores import Scored, figures
-from training.state import LAST, move_average
-from training.train import train
+from training.state import LAST, checkpoint_bytes, move_average
+from training.train import decode, train
 from training.trainer import BEST, LOG
 
 CPU = Process(torch.device("cpu"))
@@ -138,6 +140,31 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_pat
     assert (killed / LOG).read_text() == (whole / LOG).read_text()
 
 
+def test_a_kill_between_the_last_checkpoint_and_the_log_costs_no_line(tmp_path: Path) -> None:
+    source, folder = Source((write_cohort(tmp_path, 32),)), tmp_path / "run"
+    train(tiny(), source, folder, tmp_path / "cache", CPU)
+    whole = (folder / LOG).read_text()
+    (folder / WEIGHTS).unlink()
+    (folder / LOG).write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    train(tiny(), source, folder, tmp_path / "cache", CPU)
+    assert (folder / LOG).read_text() == whole
+
+
+def test_too_little_disk_for_checkpoints_is_an_error_before_the_first_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, folder = Source((write_cohort(tmp_path, 32),)), tmp_path / "run"
+    config = tiny(schedule__epochs=1)
+    decode(source.cases(), config, tmp_path / "cache", CPU)
+    free = SimpleNamespace(free=checkpoint_bytes(start_network(config)) + (63 << 20))
+    monkeypatch.setattr(
+        files.shutil, "disk_usage", lambda path: free if path == folder else SimpleNamespace(free=1 << 40)
+    )
+    with pytest.raises(TrainingError, match=r"run: checkpoints and weights need .* give --out a folder with more room"):
+        train(config, source, folder, tmp_path / "cache", CPU)
+    assert not (folder / LOG).exists()
+
+
 def test_mixed_precision_trains(tmp_path: Path) -> None:
     source = Source((write_cohort(tmp_path, 32),))
     train(tiny(schedule__epochs=1, runtime__precision="bf16"), source, tmp_path / "run", tmp_path / "cache", CPU)
@@ -158,6 +185,24 @@ def test_early_stopping_ends_a_run_that_does_not_improve(tmp_path: Path) -> None
     lines = (tmp_path / "run" / LOG).read_text().splitlines()
     assert 2 <= len(lines) < 40
     assert (tmp_path / "run" / BEST).exists()
+
+
+def test_few_images_are_shown_until_there_are_enough_steps(tmp_path: Path) -> None:
+    """38 images in batches of 8 are 4 steps; three epochs of 12 make 36, the first multiple above 30."""
+    source = Source((write_cohort(tmp_path, 48),))
+    train(tiny(schedule__least_steps=30), source, tmp_path / "run", tmp_path / "cache", CPU)
+    saved = torch.load(tmp_path / "run" / LAST, weights_only=True)
+    assert saved["network"]["trunk.1.num_batches_tracked"] == 36
+    assert len((tmp_path / "run" / LOG).read_text().splitlines()) == 3
+
+
+def test_a_run_of_before_a_key_was_there_goes_on(tmp_path: Path) -> None:
+    source = Source((write_cohort(tmp_path, 32),))
+    train(tiny(schedule__epochs=1), source, tmp_path / "run", tmp_path / "cache", CPU)
+    record = json.loads((tmp_path / "run" / RECORD).read_text())
+    del record["config"]["schedule"]["least_steps"]
+    (tmp_path / "run" / RECORD).write_text(json.dumps(record))
+    assert train(tiny(schedule__epochs=1), source, tmp_path / "run", tmp_path / "cache", CPU) is not None
 
 
 def test_an_earlier_run_is_where_another_starts(tmp_path: Path) -> None:
@@ -267,6 +312,29 @@ def test_without_changes_the_image_stays_and_a_centre_crop_is_its_middle() -> No
     assert torch.allclose(vary(levels, 40, AugmentationConfig(), draw), levels, atol=1e-5)
     middle = vary(levels, 32, AugmentationConfig(crop="centre"), draw)
     assert torch.allclose(middle, levels[..., 4:36, 4:36], atol=1e-4)
+
+
+@pytest.mark.parametrize("largest", [0.5, 1e6])
+def test_gradients_are_clipped_as_torch_does(largest: float) -> None:
+    ours, theirs = (torch.nn.Linear(3, 2) for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    images = torch.rand(4, 3)
+    for network in (ours, theirs):
+        (network(images) ** 2).sum().backward()
+    trainer._clip(ours, largest)
+    torch.nn.utils.clip_grad_norm_(theirs.parameters(), largest)
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert one.grad is not None and other.grad is not None
+        assert torch.allclose(one.grad, other.grad)
+
+
+def test_variation_fades_to_none() -> None:
+    how = AugmentationConfig(mirror=True, crop="random", rotation=10, noise=0.4, fade=0.5)
+    assert how.at(0.5) == how
+    half = how.at(0.75)
+    assert (half.rotation, half.noise, half.mirror, half.crop) == (5, 0.2, True, "random")
+    assert how.at(1.0).rotation == 0
+    assert AugmentationConfig(rotation=10).at(1.0).rotation == 10
 
 
 def test_the_average_moves_towards_the_weights() -> None:

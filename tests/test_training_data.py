@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 import torch
 
 from tests.cohort_images import write_cohort
-from training import devices, images
+from training import devices, files
 from training.architectures import build
 from training.cohorts import read_cases, split_cases
 from training.config import BalanceConfig, DataConfig, TargetConfig
@@ -88,9 +90,20 @@ def test_a_dicom_file_is_decoded_as_the_service_does(tmp_path: Path) -> None:
 
 def test_too_little_disk_is_an_error_before_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(images.shutil, "disk_usage", lambda folder: usage(1, 1, 0))
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: usage(1, 1, 0))
     with pytest.raises(TrainingError, match="GB of disk"):
         load(read_cases([write_cohort(tmp_path, 4)]), SPEC, tmp_path / "cache")
+
+
+def test_what_a_killed_process_left_half_written_is_removed_and_nobody_elses(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    abandoned, other, own = (tmp_path / name for name in (f"a.npy.{gone.pid}.part", "person.part", "kept.npy"))
+    for path in (abandoned, other, own, files.part_of(tmp_path / "b.npy")):
+        path.write_bytes(b"half")
+    load(read_cases([write_cohort(tmp_path / "cohort", 4)]), SPEC, tmp_path)
+    assert not abandoned.exists()
+    assert other.exists() and own.exists() and files.part_of(tmp_path / "b.npy").exists()
 
 
 def test_too_little_memory_is_an_error_before_the_first_epoch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,11 +21,11 @@ PREPARATION = ("prepare", "join", "label-reports")
 def shell_lines(program: str) -> list[list[str]]:
     """The words after ``program`` of each command in the page, loops and variables filled in."""
     joined = TEXT.replace("\\\n", " ")
-    variables = dict(re.findall(r'^(\w+)="(.*)"$', joined, re.M))
+    variables = dict(re.findall(r'^(\w+)="([^"]*)"$', joined, re.M))
     found = []
     for line in re.findall(rf"^\s*python -m {program} (.*)$", joined, re.M):
         for _ in range(2):
-            line = re.sub(r"\$(small|recipe)\b", lambda match: variables[match[1]], line)
+            line = re.sub(r"\$(small|recipe|curve)\b", lambda match: variables[match[1]], line)
         found.append(shlex.split(line.replace("$net", "resnet18")))
     return found
 

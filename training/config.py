@@ -124,10 +124,11 @@ class ScheduleConfig(_Part):
     ``plateau`` multiplies it by ``factor`` when the validation loss has not improved for ``patience`` epochs.
     ``stop_after`` epochs without improvement training stops, 0 for never. ``choose``: the weights of the ``best``
     validation loss, or the ``last``. ``averaging`` is the decay of an exponential moving average of the weights, 0 for
-    none.
+    none. ``least_steps``: few images are shown several times in an epoch, so that all epochs have that many steps.
     """
 
     epochs: int = Field(ge=1)
+    least_steps: int = Field(0, ge=0)
     batch_size: int = Field(ge=1)
     shape: Literal["constant", "cosine", "plateau"] = "constant"
     warmup: float = Field(0.0, ge=0, lt=1)
@@ -139,8 +140,13 @@ class ScheduleConfig(_Part):
 
 
 class AugmentationConfig(_Part):
-    """Largest changes; see training/augmentation.py. All zero: the whole image, as it is."""
+    """Largest changes; see training/augmentation.py. All zero: the whole image, as it is.
 
+    Over the last ``fade`` (share of all steps) they shrink to none, so that the network ends on images as the service
+    shows them, and 0.5 means there what it meant in training.
+    """
+
+    fade: float = Field(0.0, ge=0, le=1)
     mirror: bool = False
     crop: Literal["whole", "centre", "random"] = "whole"
     rotation: float = 0.0
@@ -157,6 +163,15 @@ class AugmentationConfig(_Part):
     blur: float = 0.0
     noise: float = 0.0
     erase: float = 0.0
+
+    def at(self, done: float) -> AugmentationConfig:
+        """When this share of the steps is done."""
+        left = min(1.0, (1 - done) / self.fade) if self.fade else 1.0
+        return self.model_copy(update={name: getattr(self, name) * left for name in MAGNITUDES}) if left < 1 else self
+
+
+MAGNITUDES = tuple(name for name in AugmentationConfig.model_fields if name not in ("fade", "mirror", "crop"))
+"""Of the changes that shrink."""
 
 
 class BalanceConfig(_Part):

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from training.compare import folds_of, predictions_of
+from training.curves import Look, Point, equal_weights, overlap_weights, spread
 from training.errors import TrainingError
 from training.files import part_of, publish
 from training.run import Run
@@ -85,6 +86,27 @@ def learning_curve(points: Sequence[tuple[int, Scored]]) -> Figure:
     axes.errorbar(counts, [mean for mean, _ in each], yerr=[sd for _, sd in each], fmt="o-", capsize=3)
     axes.set_xscale("log")
     axes.set(xlabel="training images of the target domain", ylabel="AUC, mean and SD over folds")
+    return figure
+
+
+def curves(points: Sequence[Point], look: Look | None) -> Figure:
+    """AUC of several recipes over the number of training images, plainly and where the look is alike."""
+    panels = {"AUC": equal_weights} | ({"AUC where the look is alike": overlap_weights(look)} if look else {})
+    figure = Figure(figsize=(4.8 * len(panels), 4), layout="constrained")
+    for axes, (title, weights_of) in zip(np.ravel(figure.subplots(1, len(panels))), panels.items(), strict=True):
+        for name in dict.fromkeys(point.recipe for point in points):
+            own = [point for point in points if point.recipe == name and point.images]
+            spreads = [spread(point, weights_of) for point in own]
+            reach = np.transpose([(one.mean - one.ci95[0], one.ci95[1] - one.mean) for one in spreads])
+            axes.errorbar(
+                [point.images for point in own], [one.mean for one in spreads], reach, fmt="o-", capsize=3, label=name
+            )
+        counts = sorted({point.images for point in points if point.images})
+        axes.set_xscale("log")
+        axes.set_xticks(counts, [str(count) for count in counts])
+        axes.minorticks_off()
+        axes.set(title=title, xlabel="training images", ylabel="mean of the networks (95 % by patient)")
+        axes.legend(loc="lower right", fontsize="small")
     return figure
 
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
+
+from training.errors import TrainingError
+
+_SPARE_BYTES = 64 << 20
 
 
 def publish(temporary: Path, path: Path) -> None:
@@ -27,6 +33,24 @@ def part_of(path: Path) -> Path:
     """Where to write ``path`` until it is whole; one for each process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f"{path.name}.{os.getpid()}.part")
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what processes that were killed left half written in ``folder``."""
+    for part in folder.glob("*.part"):
+        writer = part.suffixes[-2].removeprefix(".") if len(part.suffixes) > 1 else ""
+        if writer.isdigit() and not psutil.pid_exists(int(writer)):
+            part.unlink(missing_ok=True)
+
+
+def check_room(folder: Path, needed: int, what: str, remedy: str) -> None:
+    """TrainingError unless ``folder``, which is made, has room for ``needed`` bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < needed + _SPARE_BYTES:
+        raise TrainingError(
+            f"{folder}: {what} need {needed / 1e9:.2f} GB of disk, {free / 1e9:.2f} GB are free: {remedy}"
+        )
 
 
 def write_text(path: Path, text: str) -> None:

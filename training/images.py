@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -16,14 +15,13 @@ from tqdm import tqdm
 
 from training.cohorts import Case
 from training.errors import TrainingError
-from training.files import part_of, publish
+from training.files import check_room, part_of, publish, remove_abandoned
 from triage.radiograph.decode import decode_picture, decode_pixels, is_picture, open_dicom
 from triage.radiograph.preprocess import PreprocessSpec, normalise
 from triage.radiograph.types import Radiograph, Rejected
 
 Bytes = npt.NDArray[np.uint8]
 
-_SPARE_BYTES = 64 << 20
 _DECODED_BYTES = 200 << 20  # one large radiograph, as float32 with its copies
 
 
@@ -36,7 +34,9 @@ def load(cases: Sequence[Case], spec: PreprocessSpec, cache: Path) -> Bytes:
     """
     file = cache / f"{_key(cases, spec)}.npy"
     if not file.exists():
-        _check_room(cache, len(cases) * spec.size**2)
+        remedy = "give --cache a folder with more room, or a smaller input.resize"
+        check_room(cache, len(cases) * spec.size**2, "the decoded images", remedy)
+        remove_abandoned(cache)
         _decode_all(cases, spec, file)
     return np.asarray(np.load(file, mmap_mode="r")) if len(cases) else np.zeros((0, spec.size, spec.size), np.uint8)
 
@@ -50,16 +50,6 @@ def _key(cases: Sequence[Case], spec: PreprocessSpec) -> str:
             raise TrainingError(f"{case.origin}: {case.image} cannot be read: {error.strerror}") from error
         digest.update(f"{case.image.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:32]
-
-
-def _check_room(cache: Path, needed: int) -> None:
-    cache.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(cache).free
-    if free < needed + _SPARE_BYTES:
-        raise TrainingError(
-            f"{cache}: the decoded images need {needed / 1e9:.2f} GB of disk, {free / 1e9:.2f} GB are free: "
-            "give --cache a folder with more room, or a smaller input.resize"
-        )
 
 
 def _decode_all(cases: Sequence[Case], spec: PreprocessSpec, file: Path) -> None:

@@ -130,11 +130,17 @@ def describe(
     path = folder / RECORD
     if path.exists():
         found = json.loads(path.read_text(encoding="utf-8"))
-        changed = [key for key in ("kind", "config", "source") if found.get(key) != json.loads(json.dumps(record[key]))]
+        changed = _changed(found, record)
         if changed:
             raise TrainingError(f"{folder} holds a run with another {', '.join(changed)}: give --out another folder")
         return
     write_json(path, {**record, "environment": environment()})
+
+
+def _changed(found: dict[str, Any], record: dict[str, Any]) -> list[str]:
+    """What says that a folder is another run's. A key that the configuration did not have yet has its default."""
+    known = {**found, "config": Config.model_validate(found["config"]).model_dump(mode="json")}
+    return [key for key in ("kind", "config", "source") if known.get(key) != json.loads(json.dumps(record[key]))]
 
 
 def pretrained_on(config: Config) -> frozenset[str]:

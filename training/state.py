@@ -72,12 +72,19 @@ class State:
         self.loss_sum, self.history = saved["loss_sum"], saved["history"]
 
 
+def checkpoint_bytes(network: nn.Module) -> int:
+    """Of a run's files at their largest: a checkpoint and the one that replaces it, each with weights, their average
+    and two moments; the best weights and their successor, and those that ship.
+    """
+    return 4 * (2 * 4 + 3) * sum(weight.numel() for weight in network.parameters())
+
+
 def make_optimizer(network: nn.Module, how: OptimizerConfig) -> torch.optim.Optimizer:
-    """SGD with momentum, or AdamW."""
-    parameters = network.parameters()
+    """SGD with momentum, or AdamW; fused, which takes half the time of torch's loop over the weights."""
+    parameters, rate, decay = network.parameters(), how.learning_rate, how.weight_decay
     if how.name == "adamw":
-        return torch.optim.AdamW(parameters, lr=how.learning_rate, weight_decay=how.weight_decay)
-    return torch.optim.SGD(parameters, lr=how.learning_rate, momentum=how.momentum, weight_decay=how.weight_decay)
+        return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
+    return torch.optim.SGD(parameters, lr=rate, momentum=how.momentum, weight_decay=decay, fused=True)
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -63,13 +64,24 @@ def run_study(
 
 
 def write_results(path: Path, outcomes: Iterable[Outcome]) -> None:
-    """One line for each variant, the lowest cross-entropy first, what diverged last."""
+    """One line for each variant, the lowest cross-entropy first, what diverged last.
+
+    Variants that an earlier command wrote there, with other numbers of images or other ablations, stay.
+    """
     rows = [_row(outcome) for outcome in outcomes]
-    rows.sort(key=lambda row: float(row.get("loss", "inf")))
+    rows += _earlier(path, {row["variant"] for row in rows})
+    rows.sort(key=lambda row: float(row.get("loss") or "inf"))
     columns = ["variant", "changes", "images"]
     for name in FIGURES:
         columns += [name, f"{name}_mean", f"{name}_sd"]
     write_csv(path, columns, rows)
+
+
+def _earlier(path: Path, but: set[str]) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [dict(row) for row in csv.DictReader(file) if row["variant"] not in but]
 
 
 def _row(outcome: Outcome) -> dict[str, Any]:

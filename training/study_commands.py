@@ -13,6 +13,7 @@ from training import figures as plots
 from training.commands import cache_of, run_options, source_of
 from training.compare import folds_of, paired, predictions_of, replicates
 from training.config import Config, load_config
+from training.curves_command import compare_curves
 from training.devices import process
 from training.scores import Scored
 from training.study import TABLE, Changes, ablations_of, grid_of, run_study, sizes_of
@@ -121,4 +122,4 @@ def curve(runs: tuple[Path, ...], out: Path) -> None:
     plots.save(plots.learning_curve([plots.limited_run(run) for run in runs]), out)
 
 
-COMMANDS: tuple[click.Command, ...] = (grid, ablate, learning_curve, compare, figures)
+COMMANDS: tuple[click.Command, ...] = (grid, ablate, learning_curve, compare, compare_curves, figures)

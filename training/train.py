@@ -15,11 +15,12 @@ from training.cohorts import Case, check_patients_apart, limited, split_cases
 from training.config import Config
 from training.devices import Process, check_memory, check_precision
 from training.errors import DivergedError, TrainingError
-from training.files import write_json
+from training.files import check_room, remove_abandoned, write_json
 from training.images import Bytes, load
 from training.predict import predict
 from training.run import Run, Source
 from training.scores import Scored, figures, summary
+from training.state import checkpoint_bytes
 from training.targets import check_learnable, target_matrix, weight_matrix
 from training.trainer import Task, fit, steps_per_epoch
 
@@ -100,6 +101,9 @@ def _trained(
     torch.manual_seed(config.runtime.seed)
     network = runs.start_network(config).to(process.device)
     _check_runs(network, config, process)
+    if process.writes:
+        remove_abandoned(folder)
+        check_room(folder, checkpoint_bytes(network), "checkpoints and weights", "give --out a folder with more room")
 
     def validate(candidate: nn.Module) -> dict[str, float]:
         assert score is not None
@@ -125,7 +129,7 @@ def _task(config: Config, pool: Pool, training: Sequence[Case]) -> Task:
     repeated = [case for case in training for _ in range(config.data.repeat.get(case.source, 1))]
     targets = target_matrix(repeated, config.targets)
     check_learnable(repeated, targets, config.targets)
-    steps_per_epoch(len(repeated), config.schedule.batch_size)
+    steps_per_epoch(len(repeated), config.schedule)
     weights = weight_matrix(repeated, targets, config.targets, config.balance)
     return Task(pool.large, np.array(pool.places(repeated)), targets, weights)
 

@@ -7,6 +7,7 @@ weights as one that was not, bit for bit on the same machine.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from training.augmentation import vary
-from training.config import Config, LossConfig
+from training.config import Config, LossConfig, ScheduleConfig
 from training.devices import Process
 from training.errors import DivergedError, TrainingError
 from training.files import save_tensors, write_text
@@ -66,6 +67,8 @@ def fit(
     schedule = config.schedule
     state = State(network, config, process.device)
     state.resume(folder, process.device)
+    if state.history and process.writes:
+        _write_log(folder, state.history)  # a kill may have come between the checkpoint and the log
     while state.epoch < schedule.epochs and not state.progress.should_stop(schedule):
         _epoch(state, task, config, folder, process)
         _finish_epoch(state, task, config, folder, process, validate)
@@ -76,23 +79,35 @@ def fit(
     return chosen
 
 
-def steps_per_epoch(examples: int, batch_size: int) -> int:
+def steps_per_epoch(examples: int, schedule: ScheduleConfig) -> int:
     """Whole batches of one epoch; TrainingError if there is none."""
-    if examples < batch_size:
+    return _batches_per_pass(examples, schedule) * _passes(examples, schedule)
+
+
+def _batches_per_pass(examples: int, schedule: ScheduleConfig) -> int:
+    if examples < schedule.batch_size:
         raise TrainingError(
-            f"{examples} training images are fewer than a batch: lower schedule.batch_size ({batch_size})"
+            f"{examples} training images are fewer than a batch: lower schedule.batch_size ({schedule.batch_size})"
         )
-    return examples // batch_size
+    return examples // schedule.batch_size
+
+
+def _passes(examples: int, schedule: ScheduleConfig) -> int:
+    """How often an epoch shows each image."""
+    return max(1, math.ceil(schedule.least_steps / (schedule.epochs * _batches_per_pass(examples, schedule))))
+
+
+def _batches(examples: int, schedule: ScheduleConfig, generator: torch.Generator) -> list[Places]:
+    """The examples of each step of an epoch."""
+    whole = _batches_per_pass(examples, schedule) * schedule.batch_size
+    orders = [torch.randperm(examples, generator=generator)[:whole] for _ in range(_passes(examples, schedule))]
+    return list(torch.cat(orders).view(-1, schedule.batch_size).numpy())
 
 
 def _epoch(state: State, task: Task, config: Config, folder: Path, process: Process) -> None:
     runtime, schedule = config.runtime, config.schedule
-    steps = steps_per_epoch(len(task.places), schedule.batch_size)
-    order = torch.randperm(len(task.places), generator=_generator(runtime.seed, state.epoch, 0)).numpy()
-    batches = [
-        order[step * schedule.batch_size : (step + 1) * schedule.batch_size][process.rank :: process.world]
-        for step in range(steps)
-    ]
+    drawn = _batches(len(task.places), schedule, _generator(runtime.seed, state.epoch, 0))
+    batches, steps = [batch[process.rank :: process.world] for batch in drawn], len(drawn)
     trained = _wrapped(state.network, process)
     trained.train()
     bar = tqdm(
@@ -121,7 +136,7 @@ def _step(
     state: State, trained: nn.Module, task: Task, chosen: Places, stored: Bytes, config: Config, process: Process
 ) -> None:
     schedule, device = config.schedule, process.device
-    steps = steps_per_epoch(len(task.places), schedule.batch_size)
+    steps = steps_per_epoch(len(task.places), schedule)
     done = state.epoch * steps + state.step
     for group in state.optimizer.param_groups:
         group["lr"] = (
@@ -131,7 +146,8 @@ def _step(
         )
     generator = _generator(config.runtime.seed, state.epoch, 1 + state.step * process.world + process.rank)
     torch.manual_seed(int(torch.randint(1 << 62, (1,), generator=generator)))  # for dropout
-    varied = vary(to_levels(stored).to(device), config.input.size, config.augmentation, generator)
+    changes = config.augmentation.at(done / (schedule.epochs * steps))
+    varied = vary(to_levels(stored).to(device), config.input.size, changes, generator)
     targets, weights = (torch.from_numpy(part[chosen]).to(device) for part in (task.targets, task.weights))
     precision = _PRECISION.get(config.runtime.precision)
     with torch.autocast(device.type, precision, enabled=precision is not None):
@@ -141,13 +157,21 @@ def _step(
     state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     if config.optimizer.clip:
         state.scaler.unscale_(state.optimizer)
-        nn.utils.clip_grad_norm_(state.network.parameters(), config.optimizer.clip)
+        _clip(state.network, config.optimizer.clip)
     state.scaler.step(state.optimizer)
     state.scaler.update()
     state.step += 1
     state.loss_sum += loss.item()
     if state.averaged:
         move_average(state.averaged, state.network, min(schedule.averaging, (done + 1) / (done + 21)))
+
+
+def _clip(network: nn.Module, largest: float) -> None:
+    """As torch's ``clip_grad_norm_``, which passes over all gradients once more where there is nothing to clip."""
+    weights = [weight for weight in network.parameters() if weight.grad is not None]
+    norm = nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+    if norm > largest:
+        nn.utils.clip_grads_with_norm_(weights, largest, norm)
 
 
 def _finish_epoch(
@@ -159,7 +183,7 @@ def _finish_epoch(
     validate: Callable[[nn.Module], dict[str, float]] | None,
 ) -> None:
     """Measure, keep the best weights, log, and only then move on: a kill in between repeats the measuring."""
-    loss = state.loss_sum / steps_per_epoch(len(task.places), config.schedule.batch_size)
+    loss = state.loss_sum / steps_per_epoch(len(task.places), config.schedule)
     if not np.isfinite(loss):
         raise DivergedError(f"{folder}: the loss of epoch {state.epoch + 1} is {loss}: lower optimizer.learning_rate")
     measured = validate(state.scoring) if validate else {}
