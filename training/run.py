@@ -108,13 +108,14 @@ def describe(
     *,
     training: Sequence[Case],
     validation: Sequence[Case],
+    scored: Sequence[Case],
 ) -> None:
     """Write run.json; TrainingError if the folder is that of another run.
 
-    And for a row that would be scored by a network that started from a run which trained on its patient.
+    And for one of ``scored`` that would be scored by a network that started from a run which trained on its patient.
     """
     earlier = pretrained_on(config)
-    for case in validation or training:
+    for case in scored:
         if case.patient in earlier:
             raise TrainingError(f"{case.origin}: its patient was trained on in {config.model.weights}")
     record = {
@@ -130,6 +131,7 @@ def describe(
     path = folder / RECORD
     if path.exists():
         found = json.loads(path.read_text(encoding="utf-8"))
+        found["config"] = Config.model_validate(found["config"]).model_dump(mode="json")  # keys that came since
         changed = [key for key in ("kind", "config", "source") if found.get(key) != json.loads(json.dumps(record[key]))]
         if changed:
             raise TrainingError(f"{folder} holds a run with another {', '.join(changed)}: give --out another folder")

@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from training.agreement import disagreement
 from training.augmentation import vary
 from training.config import Config, LossConfig
 from training.devices import Process
@@ -131,12 +132,13 @@ def _step(
         )
     generator = _generator(config.runtime.seed, state.epoch, 1 + state.step * process.world + process.rank)
     torch.manual_seed(int(torch.randint(1 << 62, (1,), generator=generator)))  # for dropout
-    varied = vary(to_levels(stored).to(device), config.input.size, config.augmentation, generator)
+    levels = to_levels(stored).to(device)
+    shown = [vary(levels, config.input.size, config.augmentation, generator) for _ in range(variations(config))]
     targets, weights = (torch.from_numpy(part[chosen]).to(device) for part in (task.targets, task.weights))
     precision = _PRECISION.get(config.runtime.precision)
     with torch.autocast(device.type, precision, enabled=precision is not None):
-        logits = trained(standardise(varied, config.input.spec()))
-    loss = batch_loss(logits.float(), targets, weights, losses(config))
+        outputs = trained(standardise(torch.cat(shown), config.input.spec()))
+    loss = _loss(outputs, targets, weights, config)
     state.optimizer.zero_grad(set_to_none=True)
     state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     if config.optimizer.clip:
@@ -148,6 +150,26 @@ def _step(
     state.loss_sum += loss.item()
     if state.averaged:
         move_average(state.averaged, state.network, min(schedule.averaging, (done + 1) / (done + 21)))
+
+
+def variations(config: Config) -> int:
+    """In how many variations a step shows each image."""
+    return 2 if config.agreement.share else 1
+
+
+def _loss(
+    outputs: torch.Tensor | tuple[torch.Tensor, torch.Tensor],
+    targets: torch.Tensor,
+    weights: torch.Tensor,
+    config: Config,
+) -> torch.Tensor:
+    if isinstance(outputs, torch.Tensor):
+        return batch_loss(outputs.float(), targets, weights, losses(config))
+    logits, projections = outputs
+    unlike = config.agreement.share * disagreement(projections, config.agreement)
+    if not config.agreement.labels:
+        return unlike + 0 * logits.float().sum()  # DistributedDataParallel wants a gradient of the head too
+    return unlike + batch_loss(logits.float(), targets.repeat(2, 1), weights.repeat(2, 1), losses(config))
 
 
 def _finish_epoch(
