@@ -131,12 +131,20 @@ def describe(
     path = folder / RECORD
     if path.exists():
         found = json.loads(path.read_text(encoding="utf-8"))
-        found["config"] = Config.model_validate(found["config"]).model_dump(mode="json")  # keys that came since
+        found["config"] = _with_newer_keys(found["config"])
         changed = [key for key in ("kind", "config", "source") if found.get(key) != json.loads(json.dumps(record[key]))]
         if changed:
             raise TrainingError(f"{folder} holds a run with another {', '.join(changed)}: give --out another folder")
         return
     write_json(path, {**record, "environment": environment()})
+
+
+def _with_newer_keys(config: dict[str, Any]) -> dict[str, Any]:
+    """A recorded configuration with the defaults of keys that came since, so that an earlier run can go on."""
+    try:
+        return Config.model_validate(config).model_dump(mode="json")
+    except ValueError:  # a key that is gone: another configuration
+        return config
 
 
 def pretrained_on(config: Config) -> frozenset[str]:
