@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from training.average import averaged_seeds
 from training.cohorts import Case
 from training.config import Config
 from training.devices import Process
@@ -17,9 +18,9 @@ from training.distribution import COMPONENTS
 from training.errors import TrainingError
 from training.images import Bytes, load
 from training.run import Run, Source
-from training.scores import Scored, figures
+from training.scores import PREDICTIONS, Scored, figures
 from training.targets import target_matrix
-from training.train import PREDICTIONS, score_cases
+from training.train import score_cases
 
 BEST = "best"
 
@@ -96,6 +97,8 @@ def judge_by(run: Run, folds: Run) -> Judged:
         raise TrainingError(f"{folds.folder} and {run.folder} are of different configurations")
     if set(run.training_patients) != set(folds.training_patients):
         raise TrainingError(f"{folds.folder} and {run.folder} were not trained on the same patients")
+    if averaged_seeds(run) != averaged_seeds(folds):
+        raise TrainingError(f"{folds.folder} and {run.folder} are not means over the same seeds")
     scored = Scored.read(folds.folder / PREDICTIONS)
     how = "each image scored by a network of the same recipe that did not see its patient"
     approximate = "what ships is one network that was trained on all of these patients, which nobody here can judge"

@@ -18,8 +18,7 @@ from training.devices import Process
 from training.errors import TrainingError
 from training.looks import look, looks_at
 from training.run import RECORD, WEIGHTS, Run, Source, load_network
-from training.scores import Scored, figures
-from training.train import PREDICTIONS
+from training.scores import PREDICTIONS, Scored, figures
 
 CPU = Process(torch.device("cpu"))
 QUICK = Config.model_validate(TINY).changed({"schedule.epochs": 1})

@@ -132,12 +132,12 @@ def test_a_paired_bootstrap_sees_what_is_there_and_nothing_where_there_is_nothin
     labels = rng.integers(0, 2, 200).tolist()
     weak = [label + rng.normal(0, 2) for label in labels]
     strong = [3 * label + rng.normal(0, 1) for label in labels]
-    better = paired(scored(labels, weak), scored(labels, strong))
+    better = paired([scored(labels, weak)], [scored(labels, strong)])
     assert better.ci95[0] > 0 and better.p_value < 0.01
-    none = paired(scored(labels, weak), scored(labels, weak))
+    none = paired([scored(labels, weak)], [scored(labels, weak)])
     assert (none.difference, none.p_value) == (0, 1)
     with pytest.raises(TrainingError, match="other labels"):
-        paired(scored(labels, weak), scored([1 - label for label in labels], weak))
+        paired([scored(labels, weak)], [scored([1 - label for label in labels], weak)])
 
 
 def test_the_command_compares_folds(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_the_command_compares_folds(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["compare", *files])
     assert result.exit_code == 0, result.output
     record = json.loads(result.output)
-    assert record["paired"]["difference"] > 0
+    assert record["paired"]["all"]["difference"] > 0
     assert len(record["replicates"]["first"]) == 3
     assert CliRunner().invoke(main, ["figures", "roc", *files, "-o", str(tmp_path / "roc.pdf")]).exit_code == 0
     assert (tmp_path / "roc.pdf").read_bytes()[:4] == b"%PDF"

@@ -171,6 +171,18 @@ def test_mixed_precision_trains(tmp_path: Path) -> None:
     assert all(torch.isfinite(weight).all() for weight in weights(tmp_path / "run").values())
 
 
+def test_a_run_recorded_before_a_key_was_there_goes_on(tmp_path: Path) -> None:
+    source, record = Source((write_cohort(tmp_path, 32),)), tmp_path / "run" / RECORD
+    train(tiny(schedule__epochs=1), source, tmp_path / "run", tmp_path / "cache", CPU)
+    written = json.loads(record.read_text())
+    del written["config"]["agreement"]
+    record.write_text(json.dumps(written))
+    assert train(tiny(schedule__epochs=1), source, tmp_path / "run", tmp_path / "cache", CPU) is not None
+    record.write_text(json.dumps({**written, "config": {**written["config"], "gone": 1}}))
+    with pytest.raises(TrainingError, match="holds a run with another config"):
+        train(tiny(schedule__epochs=1), source, tmp_path / "run", tmp_path / "cache", CPU)
+
+
 def test_a_folder_of_another_run_is_not_continued(tmp_path: Path) -> None:
     source = Source((write_cohort(tmp_path, 32),))
     train(tiny(schedule__epochs=1), source, tmp_path / "run", tmp_path / "cache", CPU)

@@ -90,6 +90,13 @@ def split_cases(cases: Sequence[Case], data: DataConfig) -> tuple[list[Case], li
     return training, validation
 
 
+def beside_cases(cases: Sequence[Case], data: DataConfig) -> list[Case]:
+    """Rows that only ever train. TrainingError where they share a patient with rows that may be held out."""
+    found = [case for case in cases if case.split in data.beside]
+    check_patients_apart(found, [case for case in cases if case.split in (*data.train, *data.validation)])
+    return found
+
+
 def limited(cases: Sequence[Case], limit: int, seed: int) -> list[Case]:
     """At most ``limit`` rows (0: all), of patients in an order that ``seed`` draws; smaller limits lie in larger."""
     if not limit or len(cases) <= limit:

@@ -12,8 +12,7 @@ import numpy as np
 from scipy.stats import ttest_ind
 
 from training.errors import TrainingError
-from training.scores import Scored, figures
-from training.train import PREDICTIONS
+from training.scores import PREDICTIONS, Scored, figures
 from triage.validation.statistics import auc, bootstrap_values
 
 
@@ -34,8 +33,9 @@ class Replicates:
 class Paired:
     """AUC of the second minus the first on the same images, with a patient-clustered bootstrap.
 
-    ``p_value`` is two-sided: twice the smaller share of rounds on one side of zero. It covers which patients were drawn
-    and not how training varies.
+    Of several trainings of a model, ``first`` and ``second`` are the mean of their AUCs. ``p_value`` is two-sided:
+    twice the smaller share of rounds on one side of zero. It covers which patients were drawn and not how training
+    varies.
     """
 
     images: int
@@ -69,36 +69,53 @@ def folds_of(scored: Scored) -> list[Scored]:
     return [scored.where([fold == number for fold in scored.folds]) for number in sorted(set(scored.folds))]
 
 
-def paired(first: Scored, second: Scored) -> Paired:
-    """On the images that both scored; TrainingError where there are none, or their labels differ."""
-    one, two = _aligned(first, second)
-    labels = one.labels
+def paired(first: Sequence[Scored], second: Sequence[Scored]) -> Paired:
+    """On the images that all trainings of both scored; TrainingError where there are none, or their labels differ."""
+    aligned = _aligned([*first, *second])
+    one, two = ([scored.logits for scored in part] for part in (aligned[: len(first)], aligned[len(first) :]))
+    labels = aligned[0].labels
     if not 0 < (labels > 0.5).sum() < len(labels):
         raise TrainingError("the images that both scored are all of one class")
 
-    def difference(chosen: Any) -> float:
-        return auc(labels[chosen], two.logits[chosen]) - auc(labels[chosen], one.logits[chosen])
+    def mean_auc(trainings: Sequence[Any], chosen: Any) -> float:
+        return float(np.mean([auc(labels[chosen], logits[chosen]) for logits in trainings]))
 
-    values = np.array(bootstrap_values(difference, one.patients))
+    def difference(chosen: Any) -> float:
+        return mean_auc(two, chosen) - mean_auc(one, chosen)
+
+    everybody = np.arange(len(labels))
+    values = np.array(bootstrap_values(difference, aligned[0].patients))
     low, high = np.percentile(values, [2.5, 97.5])
     tail = min(float((values <= 0).mean()), float((values >= 0).mean()))
     return Paired(
         images=len(labels),
-        first=auc(labels, one.logits),
-        second=auc(labels, two.logits),
-        difference=difference(np.arange(len(labels))),
+        first=mean_auc(one, everybody),
+        second=mean_auc(two, everybody),
+        difference=difference(everybody),
         ci95=(float(low), float(high)),
         p_value=min(1.0, 2 * max(tail, 1 / len(values))),
     )
 
 
-def _aligned(first: Scored, second: Scored) -> tuple[Scored, Scored]:
-    """Both, reduced to the images that both scored, in one order."""
-    place = {image: number for number, image in enumerate(second.images)}
-    one = first.where([image in place for image in first.images])
-    if not one.images:
+def paired_by_view(first: Sequence[Scored], second: Sequence[Scored]) -> dict[str, Paired]:
+    """``all`` images, and those of each view that has both classes, where there is more than one view."""
+    found = {"all": paired(first, second)}
+    views = sorted(set(first[0].views) - {""})
+    for view in views if len(views) > 1 else ():
+        parts = [[one.where([seen == view for seen in one.views]) for one in group] for group in (first, second)]
+        if len(set(parts[0][0].labels.tolist())) > 1:
+            found[view] = paired(*parts)
+    return found
+
+
+def _aligned(trainings: Sequence[Scored]) -> list[Scored]:
+    """All, reduced to the images that every one scored, in one order."""
+    common = set.intersection(*(set(scored.images) for scored in trainings))
+    order = [image for image in trainings[0].images if image in common]
+    if not order:
         raise TrainingError("no image was scored by both")
-    two = second.take([place[image] for image in one.images])
-    if not np.array_equal(one.labels, two.labels):
+    places = [{image: number for number, image in enumerate(scored.images)} for scored in trainings]
+    found = [scored.take([place[image] for image in order]) for scored, place in zip(trainings, places, strict=True)]
+    if any(not np.array_equal(found[0].labels, scored.labels) for scored in found):
         raise TrainingError("the two have other labels for the same images")
-    return one, two
+    return found

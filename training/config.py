@@ -74,13 +74,15 @@ class TargetConfig(_Part):
 
     A class: the column's 0 or 1, or whether it ``equals`` one of the texts, or its ``|``-separated list ``contains``
     one; nothing is known where it is empty or one of ``unknown``. A ``number``: ``(value - mean) / deviation``.
-    ``source`` limits it to rows of that source. ``share`` is its share of the loss, ``positive`` the weight of its
+    ``source`` limits it to rows of that source. ``teacher`` (``run:FOLDER``) scores the rows of which nothing is known,
+    see training/teacher.py. ``share`` is its share of the loss, ``positive`` the weight of its
     positives.
     """
 
     column: str = "label"
     kind: Literal["class", "number"] = "class"
     source: str = ""
+    teacher: str = ""
     equals: tuple[str, ...] = ()
     contains: str = ""
     unknown: tuple[str, ...] = ()
@@ -94,6 +96,7 @@ class TargetConfig(_Part):
 class DataConfig(_Part):
     """Which rows train: ``train`` and ``validation`` are values of the column ``split``; no other row is opened.
 
+    Rows of a split in ``beside`` train too, in every fold of a cross-validation, and are never held out.
     If no row is in a validation split, every ``carve``-th patient of ``train`` validates; with ``carve`` 0 none does,
     and the last weights are kept. ``folds`` is the number of cross-validation's, where the manifest has none of its
     own. ``repeat`` shows the rows of a source more than once in an epoch. With ``limit``, training sees that many
@@ -101,6 +104,7 @@ class DataConfig(_Part):
     """
 
     train: tuple[str, ...] = ("train", "")
+    beside: tuple[str, ...] = ()
     validation: tuple[str, ...] = ("val", "validation")
     carve: int = Field(10, ge=0)
     folds: int = Field(7, ge=2)
@@ -174,6 +178,25 @@ MAGNITUDES = tuple(name for name in AugmentationConfig.model_fields if name not 
 """Of the changes that shrink."""
 
 
+class AgreementConfig(_Part):
+    """Self-supervision, see training/agreement.py; ``share`` 0 is none. Each image is shown in two variations.
+
+    ``width`` numbers of a projection are compared. Without ``labels`` no target is learnt and nobody validates: the run
+    is there to start others from.
+    """
+
+    share: float = Field(0.0, ge=0)
+    width: int = Field(256, ge=2)
+    redundancy: float = Field(0.01, ge=0)
+    labels: bool = True
+
+    @model_validator(mode="after")
+    def _learns(self) -> AgreementConfig:
+        if not self.labels and not self.share:
+            raise ValueError("without labels and with a share of 0 there is nothing to learn")
+        return self
+
+
 class BalanceConfig(_Part):
     """Give positives and negatives the same weight, of all images or within each view."""
 
@@ -201,6 +224,7 @@ class Config(_Part):
     schedule: ScheduleConfig
     loss: LossConfig = LossConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
+    agreement: AgreementConfig = AgreementConfig()
     balance: BalanceConfig = BalanceConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     grid: dict[str, tuple[Any, ...]] = {}

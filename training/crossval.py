@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from training import run as runs
-from training.cohorts import Case, split_cases
+from training.cohorts import Case, beside_cases, split_cases
 from training.config import Config
 from training.devices import Process
 from training.errors import TrainingError
 from training.files import write_json
 from training.folds import assign_folds
 from training.run import Source
-from training.scores import Scored, figures, joined, summary
-from training.train import METRICS, PREDICTIONS, decode, train_part
+from training.scores import PREDICTIONS, Scored, figures, joined, summary
+from training.train import METRICS, decode, train_part
 from triage.validation.statistics import mean_and_sd
 
 
@@ -34,18 +34,21 @@ def cross_validate(
     Finished folds are not trained again. ``only`` some folds are run, for a comparison. Rows of other splits take no
     part.
     """
-    training, validation = split_cases(source.cases(), config.data.model_copy(update={"carve": 0}))
-    cases = [*training, *validation]
+    rows = source.cases()
+    training, validation = split_cases(rows, config.data.model_copy(update={"carve": 0}))
+    cases, beside = [*training, *validation], beside_cases(rows, config.data)
     folds = assign_folds(cases, config.data.folds, config.runtime.seed)
     numbers = _chosen(sorted(set(folds.tolist())), only)
     if process.writes:
-        runs.describe(folder, "cross-validate", config, source, cache, training=cases, validation=[])
-    pool = decode(cases, config, cache, process)
+        runs.describe(
+            folder, "cross-validate", config, source, cache, training=[*cases, *beside], validation=[], scored=cases
+        )
+    pool = decode([*cases, *beside], config, cache, process)
     parts = []
     for number in numbers:
         inside, outside = (_where(cases, folds, number, same=same) for same in (False, True))
         seeded = config.changed({"runtime.seed": config.runtime.seed + number})
-        scored = train_part(seeded, pool, inside, outside, folder / f"fold{number}", process, number)
+        scored = train_part(seeded, pool, [*inside, *beside], outside, folder / f"fold{number}", process, number)
         if scored is None:
             raise TrainingError(f"the first target is known for no row of fold {number}")
         parts.append(scored)

@@ -108,13 +108,14 @@ def describe(
     *,
     training: Sequence[Case],
     validation: Sequence[Case],
+    scored: Sequence[Case],
 ) -> None:
     """Write run.json; TrainingError if the folder is that of another run.
 
-    And for a row that would be scored by a network that started from a run which trained on its patient.
+    And for one of ``scored`` that would be scored by a network that started from a run which trained on its patient.
     """
     earlier = pretrained_on(config)
-    for case in validation or training:
+    for case in scored:
         if case.patient in earlier:
             raise TrainingError(f"{case.origin}: its patient was trained on in {config.model.weights}")
     record = {
@@ -130,17 +131,20 @@ def describe(
     path = folder / RECORD
     if path.exists():
         found = json.loads(path.read_text(encoding="utf-8"))
-        changed = _changed(found, record)
+        found["config"] = _with_newer_keys(found["config"])
+        changed = [key for key in ("kind", "config", "source") if found.get(key) != json.loads(json.dumps(record[key]))]
         if changed:
             raise TrainingError(f"{folder} holds a run with another {', '.join(changed)}: give --out another folder")
         return
     write_json(path, {**record, "environment": environment()})
 
 
-def _changed(found: dict[str, Any], record: dict[str, Any]) -> list[str]:
-    """What says that a folder is another run's. A key that the configuration did not have yet has its default."""
-    known = {**found, "config": Config.model_validate(found["config"]).model_dump(mode="json")}
-    return [key for key in ("kind", "config", "source") if known.get(key) != json.loads(json.dumps(record[key]))]
+def _with_newer_keys(config: dict[str, Any]) -> dict[str, Any]:
+    """A recorded configuration with the defaults of keys that came since, so that an earlier run can go on."""
+    try:
+        return Config.model_validate(config).model_dump(mode="json")
+    except ValueError:  # a key that is gone: another configuration
+        return config
 
 
 def pretrained_on(config: Config) -> frozenset[str]:

@@ -18,6 +18,7 @@ from triage.validation.statistics import auc, patient_bootstrap
 
 COLUMNS = ("image", "patient", "source", "fold", "view", "age", "sex", "label", "logit", "probability")
 THRESHOLD = 0.5
+PREDICTIONS = "predictions.csv"
 _TEXTS = ("images", "patients", "sources", "folds", "views", "ages", "sexes")
 
 Floats = npt.NDArray[np.floating[Any]]

@@ -10,12 +10,14 @@ from typing import Any
 import click
 
 from training import figures as plots
-from training.commands import cache_of, run_options, source_of
-from training.compare import folds_of, paired, predictions_of, replicates
+from training.average import average
+from training.commands import cache_of, device_option, run_options, source_of
+from training.compare import folds_of, paired_by_view, predictions_of, replicates
 from training.config import Config, load_config
 from training.curves_command import compare_curves
 from training.devices import process
-from training.scores import Scored
+from training.run import Run
+from training.scores import Scored, summary
 from training.study import TABLE, Changes, ablations_of, grid_of, run_study, sizes_of
 
 RUN = click.Path(exists=True, path_type=Path)
@@ -71,14 +73,15 @@ def learning_curve(
 @click.option("--first-too", type=RUN, multiple=True, help="Another training of the first model; may be repeated.")
 @click.option("--second-too", type=RUN, multiple=True, help="Another training of the second model; may be repeated.")
 def compare(first: Path, second: Path, first_too: tuple[Path, ...], second_too: tuple[Path, ...]) -> None:
-    """Compare two runs (or tables of predictions): paired bootstrap by patient, and the paper's t-test over replicates.
+    """Compare two runs (or tables of predictions): paired bootstrap by patient, over all and within each view, and the
+    paper's t-test over replicates. Of several trainings of a model the mean of the AUCs is compared.
 
     The replicates are the trainings that are named; of a cross-validation alone, its folds.
     """
     groups = [
         [predictions_of(path) for path in (one, *more)] for one, more in ((first, first_too), (second, second_too))
     ]
-    record = {"paired": asdict(paired(groups[0][0], groups[1][0]))}
+    record: dict[str, Any] = {"paired": {name: asdict(one) for name, one in paired_by_view(*groups).items()}}
     each = [_replicates(group) for group in groups]
     if min(len(group) for group in each) > 1:
         record["replicates"] = asdict(replicates(*each))
@@ -87,6 +90,18 @@ def compare(first: Path, second: Path, first_too: tuple[Path, ...], second_too: 
 
 def _replicates(group: list[Scored]) -> list[Scored]:
     return group if len(group) > 1 else folds_of(group[0])
+
+
+@click.command("average")
+@click.argument("runs", type=click.Path(exists=True, file_okay=False, path_type=Path), nargs=-1, required=True)
+@click.option("-o", "--out", required=True, type=click.Path(file_okay=False, path_type=Path))
+@device_option
+def average_command(runs: tuple[Path, ...], out: Path, device: str) -> None:
+    """Make one run of RUNS that differ in runtime.seed only: the mean of their weights, scored out of fold."""
+    with process(device) as here:
+        scored = average([Run.open(run) for run in runs], out, here)
+        if scored is not None:
+            click.echo(json.dumps(summary(scored), indent=1))
 
 
 @click.group("figures")
@@ -122,4 +137,4 @@ def curve(runs: tuple[Path, ...], out: Path) -> None:
     plots.save(plots.learning_curve([plots.limited_run(run) for run in runs]), out)
 
 
-COMMANDS: tuple[click.Command, ...] = (grid, ablate, learning_curve, compare, compare_curves, figures)
+COMMANDS: tuple[click.Command, ...] = (grid, ablate, learning_curve, compare, compare_curves, average_command, figures)

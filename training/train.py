@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from training import run as runs
-from training.cohorts import Case, check_patients_apart, limited, split_cases
+from training.agreement import Twins
+from training.cohorts import Case, beside_cases, check_patients_apart, limited, split_cases
 from training.config import Config
 from training.devices import Process, check_memory, check_precision
 from training.errors import DivergedError, TrainingError
@@ -19,12 +20,12 @@ from training.files import check_room, remove_abandoned, write_json
 from training.images import Bytes, load
 from training.predict import predict
 from training.run import Run, Source
-from training.scores import Scored, figures, summary
+from training.scores import PREDICTIONS, Scored, figures, summary
 from training.state import checkpoint_bytes
 from training.targets import check_learnable, target_matrix, weight_matrix
-from training.trainer import Task, fit, steps_per_epoch
+from training.teacher import filled
+from training.trainer import Task, fit, steps_per_epoch, variations
 
-PREDICTIONS = "predictions.csv"
 METRICS = "metrics.json"
 
 
@@ -45,9 +46,14 @@ class Pool:
 def train(config: Config, source: Source, folder: Path, cache: Path, process: Process) -> Scored | None:
     """Train what ``config`` says into ``folder``; what validates, scored. A killed run goes on where it was."""
     cases = source.cases()
-    training, validation = split_cases(cases, config.data)
+    labels = config.agreement.labels
+    training, validation = split_cases(cases, config.data if labels else config.data.model_copy(update={"carve": 0}))
+    validation = validation if labels else []
+    training += beside_cases(cases, config.data)
     if process.writes:
-        runs.describe(folder, "train", config, source, cache, training=training, validation=validation)
+        runs.describe(
+            folder, "train", config, source, cache, training=training, validation=validation, scored=validation
+        )
     pool = decode([*training, *validation], config, cache, process)
     return train_part(config, pool, training, validation, folder, process)
 
@@ -75,7 +81,8 @@ def train_part(
     training = limited(training, config.data.limit, config.runtime.seed)
     score = _scorer(config, pool, validation, process, fold)
     if not (folder / runs.WEIGHTS).exists():
-        network = _trained(config, pool, training, folder, process, score)
+        task = _task(config, pool, training, validation, fold, process)
+        network = _trained(config, task, folder, process, score)
         if process.writes:
             runs.save_network(folder, network, config)
         process.wait()
@@ -89,14 +96,8 @@ def train_part(
 
 
 def _trained(
-    config: Config,
-    pool: Pool,
-    training: Sequence[Case],
-    folder: Path,
-    process: Process,
-    score: Callable[[nn.Module], Scored] | None,
+    config: Config, task: Task, folder: Path, process: Process, score: Callable[[nn.Module], Scored] | None
 ) -> nn.Module:
-    task = _task(config, pool, training)
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.runtime.seed)
     network = runs.start_network(config).to(process.device)
@@ -109,15 +110,18 @@ def _trained(
         assert score is not None
         return {f"validation_{name}": value for name, value in figures(score(candidate)).items()}
 
-    return fit(network, task, config, folder, process, validate if score else None)
+    learner: nn.Module = Twins(network, config.agreement.width) if config.agreement.share else network
+    fitted = fit(learner, task, config, folder, process, validate if score else None)
+    return fitted.network if isinstance(fitted, Twins) else fitted
 
 
 def _check_runs(network: nn.Module, config: Config, process: Process) -> None:
     """Before the first epoch: the network takes images of this size, and a step fits into memory."""
     view, batch = config.input, config.schedule.batch_size
+    shown = batch * variations(config)
     check_precision(config.runtime.precision, process)
     try:
-        check_memory(network, view.size, view.resize, batch, process)
+        check_memory(network, view.size, view.resize, shown, process)
     except RuntimeError as error:
         detail = str(error).splitlines()[0]
         raise TrainingError(f"{config.model.architecture} does not take {view.size} px: {detail}") from error
@@ -125,13 +129,17 @@ def _check_runs(network: nn.Module, config: Config, process: Process) -> None:
         raise TrainingError(f"schedule.batch_size {batch} cannot be shared by {process.world} processes")
 
 
-def _task(config: Config, pool: Pool, training: Sequence[Case]) -> Task:
+def _task(
+    config: Config, pool: Pool, training: Sequence[Case], validation: Sequence[Case], fold: int, process: Process
+) -> Task:
     repeated = [case for case in training for _ in range(config.data.repeat.get(case.source, 1))]
-    targets = target_matrix(repeated, config.targets)
+    places = np.array(pool.places(repeated))
+    known = target_matrix(repeated, config.targets)
+    targets = filled(known, pool.exact[places], config, validation, fold, process)
     check_learnable(repeated, targets, config.targets)
     steps_per_epoch(len(repeated), config.schedule)
     weights = weight_matrix(repeated, targets, config.targets, config.balance)
-    return Task(pool.large, np.array(pool.places(repeated)), targets, weights)
+    return Task(pool.large, places, targets, weights)
 
 
 def _scorer(

@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from training.agreement import disagreement
 from training.augmentation import vary
 from training.config import Config, LossConfig, ScheduleConfig
 from training.devices import Process
@@ -147,12 +148,13 @@ def _step(
     generator = _generator(config.runtime.seed, state.epoch, 1 + state.step * process.world + process.rank)
     torch.manual_seed(int(torch.randint(1 << 62, (1,), generator=generator)))  # for dropout
     changes = config.augmentation.at(done / (schedule.epochs * steps))
-    varied = vary(to_levels(stored).to(device), config.input.size, changes, generator)
+    levels = to_levels(stored).to(device)
+    shown = [vary(levels, config.input.size, changes, generator) for _ in range(variations(config))]
     targets, weights = (torch.from_numpy(part[chosen]).to(device) for part in (task.targets, task.weights))
     precision = _PRECISION.get(config.runtime.precision)
     with torch.autocast(device.type, precision, enabled=precision is not None):
-        logits = trained(standardise(varied, config.input.spec()))
-    loss = batch_loss(logits.float(), targets, weights, losses(config))
+        outputs = trained(standardise(torch.cat(shown), config.input.spec()))
+    loss = _loss(outputs, targets, weights, config)
     state.optimizer.zero_grad(set_to_none=True)
     state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     if config.optimizer.clip:
@@ -172,6 +174,26 @@ def _clip(network: nn.Module, largest: float) -> None:
     norm = nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
     if norm > largest:
         nn.utils.clip_grads_with_norm_(weights, largest, norm)
+
+
+def variations(config: Config) -> int:
+    """In how many variations a step shows each image."""
+    return 2 if config.agreement.share else 1
+
+
+def _loss(
+    outputs: torch.Tensor | tuple[torch.Tensor, torch.Tensor],
+    targets: torch.Tensor,
+    weights: torch.Tensor,
+    config: Config,
+) -> torch.Tensor:
+    if isinstance(outputs, torch.Tensor):
+        return batch_loss(outputs.float(), targets, weights, losses(config))
+    logits, projections = outputs
+    unlike = config.agreement.share * disagreement(projections, config.agreement)
+    if not config.agreement.labels:
+        return unlike + 0 * logits.float().sum()  # DistributedDataParallel wants a gradient of the head too
+    return unlike + batch_loss(logits.float(), targets.repeat(2, 1), weights.repeat(2, 1), losses(config))
 
 
 def _finish_epoch(
