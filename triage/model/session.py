@@ -22,7 +22,7 @@ MAP = "cam"
 
 IMAGES_IN_A_RUN = {"CPUExecutionProvider": 1, "CUDAExecutionProvider": AT_ONCE}
 """One shape for each provider: kernels are chosen by shape and add in another order, and what an image scores must not
-depend on how many came with it (docs/adr/0017)."""
+depend on how many came with it (docs/adr/0023)."""
 
 _Provider = tuple[str, dict[str, str]]
 _CPU: _Provider = ("CPUExecutionProvider", {})
