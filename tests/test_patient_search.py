@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
-from tests.channels.studies import a_study
+from tests.channels.studies import a_radiograph, a_study, add_image, settle
 from tests.redis_server import RedisServer
 from tests.test_ups_rs import service
 from triage.decision import Tag
 from triage.patient_names import names, searchable, words
 from triage.queueing import connect
 from triage.spool import Spool
-from triage.web.patients import Patients
+from triage.web.patient_index import PatientIndex
 from triage.worklist import Worklist
 
 YAMADA = "YAMADA^TAROU=\u5c71\u7530^\u592a\u90ce=\u3084\u307e\u3060^\u305f\u308d\u3046"
@@ -62,12 +64,18 @@ def test_studies_are_found_in_reading_order_and_the_patient_is_nowhere_else(
         assert found(patient="doe") == [other]
         assert found(patient="roe", q="no such accession number") == []
         assert found(patient="nobody") == []
+        assert found(text="roe jane") == [abnormal, normal]
+        assert found(text=other) == [other]
+        assert found(text="roe", tag="NORMAL") == [normal]
+        assert found(text="nobody") == []
         for wrong in (
             {},
             {"patient": " "},
             {"patient": "x" * 65},
             {"patient": "x", "limit": 0},
             {"patient": "x", "y": 1},
+            {"patient": "x", "text": "x"},
+            {"text": "x", "q": "x"},
         ):
             assert ask.post("/api/search", json=wrong).status_code == 400
         assert ask.post("/api/search", json={"patient": "x", "cursor": "y"}).status_code == 400
@@ -84,8 +92,34 @@ def test_studies_are_found_in_reading_order_and_the_patient_is_nowhere_else(
 def test_what_cannot_be_read_in_time_is_said_and_read_the_next_time(redis_server: RedisServer, spool: Spool) -> None:
     studies = [a_study(spool) for _ in range(3)]
     with service(redis_server, spool), connect(redis_server.url, 5.0) as client:
-        moments = iter([0.0, 0.0, 9.0, 0.0, 0.0, 0.0])
-        patients = Patients(spool, Worklist(client), lambda: next(moments))
+        moments = iter([0.0, 0.0, 9.0, *[10.0] * 4])
+        patients = PatientIndex(spool, Worklist(client), lambda: next(moments))
         some, complete = patients.find("doe")
         assert (len(some), complete) == (1, False)
         assert patients.find("doe") == (frozenset(studies), True)
+
+
+def test_all_names_are_read_ahead_in_steps(redis_server: RedisServer, spool: Spool) -> None:
+    studies = [a_study(spool) for _ in range(5)]
+    with service(redis_server, spool), connect(redis_server.url, 5.0) as client:
+        moments = iter(range(1000))  # there is never time for more than a few
+        patients = PatientIndex(spool, Worklist(client), lambda: next(moments) / 20)
+        patients.fill(threading.Event())
+        assert patients.find("doe", 0.0) == (frozenset(studies), True)
+
+
+def test_a_study_whose_patient_comes_late_is_read_again_after_a_minute(redis_server: RedisServer, spool: Spool) -> None:
+    clock = [0.0]
+    with service(redis_server, spool), connect(redis_server.url, 5.0) as client:
+        index = Worklist(client)
+        patients = PatientIndex(spool, index, lambda: clock[0])
+        study = a_study(spool, attributes={"PatientName": "", "PatientID": ""})
+        index.put(settle(spool, study))
+        assert patients.find("smith") == (frozenset(), True)
+        new = a_study(spool, attributes={"PatientName": "SMITH^ANN"})
+        add_image(spool, a_radiograph(study, PatientName="SMITH^JOHN"))
+        index.put(settle(spool, new))
+        index.put(settle(spool, study))
+        assert patients.find("smith") == (frozenset({new}), True)
+        clock[0] = 61.0
+        assert patients.find("smith") == (frozenset({new, study}), True)

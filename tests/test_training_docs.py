@@ -21,7 +21,7 @@ PREPARATION = ("prepare", "join", "label-reports")
 def shell_lines(program: str) -> list[list[str]]:
     """The words after ``program`` of each command in the page, loops and variables filled in."""
     joined = TEXT.replace("\\\n", " ")
-    variables = dict(re.findall(r'^(\w+)="([^"]*)"$', joined, re.M))
+    variables = dict(re.findall(r'^(\w+)="((?:[^"\\]|\\.)*)"$', joined, re.M))
     found = []
     for line in re.findall(rf"^\s*python -m {program} (.*)$", joined, re.M):
         for _ in range(2):

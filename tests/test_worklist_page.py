@@ -96,6 +96,14 @@ def test_it_is_searched_and_filtered(page: Page, place: tuple[str, api.Sources])
     expect(rows).to_have_count(1)
     page.locator("#search").fill("nothing like it")
     expect(page.locator("#empty")).to_have_text("Nothing matches.")
+    page.locator("#which").select_option("")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(f"{request.method} {request.url}"))
+    page.locator("#search").fill("chest pHant")
+    expect(rows).to_have_count(4)
+    expect(page.locator("#found")).to_have_text("4 studies")
+    assert f"POST {address}/api/search" in asked
+    assert not [each for each in asked if "hant" in each]  # a patient's name stands in no address
 
 
 def view_state(page: Page) -> dict[str, Any]:

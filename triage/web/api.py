@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from redis import Redis
@@ -21,6 +21,7 @@ from triage.decision import Tag, TriageDecision
 from triage.records import decision_from, to_record
 from triage.spool import InvalidUIDError, Spool
 from triage.state import read_state
+from triage.web.patient_index import PatientIndex
 from triage.web.pictures import Pictures
 from triage.web.problem import problem
 from triage.worklist import BadCursorError, Worklist
@@ -42,6 +43,11 @@ class Sources:
     now: Callable[[], float]
     maps: bool = False
     pictures: Pictures = field(default_factory=Pictures)
+
+    @cached_property
+    def patients(self) -> PatientIndex:
+        """Who the listed studies are of."""
+        return PatientIndex(self.spool, self.worklist)
 
 
 class BadRequestError(ValueError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -73,10 +74,13 @@ def run(
         server = uvicorn.Server(configuration(app))
         app.state.ending = lambda: server.should_exit  # what streams ends with it, instead of holding it up
         logger.info("web: http://%s:%d", settings.host, listening.getsockname()[1])
+        ending = threading.Event()
+        threading.Thread(target=sources.patients.fill, args=(ending,), name="patients", daemon=True).start()
         try:
             with ends_quietly(server):
                 server.run(sockets=[listening])
         finally:
+            ending.set()
             sources.pictures.close()
             if door.auditor is not None:
                 door.auditor.trail.end()

@@ -36,7 +36,11 @@ export class List {
     [this.#entries, this.#cursor] = [found.entries, found.next_cursor];
     if (!this.#entries.some((each) => each.study_instance_uid === this.#selected)) this.#fall();
     this.#render(found);
+    if (found.complete === false) setTimeout(() => asking === this.#asking && this.again(), 2000);
   }
+
+  /** Called when it is worth asking again, because not all could be searched yet. */
+  again = () => {};
 
   /** Other things are looked for: from the top. */
   restart() {
@@ -76,14 +80,16 @@ export class List {
 
   async #fetched(wanted) {
     if (at("which").value === "READ") return { ...(await server.get("/api/read?limit=200")), next_cursor: null };
-    const query = new URLSearchParams();
-    if (at("which").value) query.set("tag", at("which").value);
-    if (at("search").value.trim()) query.set("q", at("search").value.trim());
+    const query = at("which").value ? { tag: at("which").value } : {};
+    const text = at("search").value.trim();
     const all = { entries: [], next_cursor: null, complete: true };
     do {
-      query.set("limit", Math.min(wanted - all.entries.length, 500));
-      if (all.next_cursor) query.set("cursor", all.next_cursor);
-      const page = await server.get(`/api/worklist?${query}`);
+      query.limit = Math.min(wanted - all.entries.length, 500);
+      if (all.next_cursor) query.cursor = all.next_cursor;
+      // What is searched for may be a patient's name: it stands in no address.
+      const page = text
+        ? await server.post("/api/search", { ...query, text })
+        : await server.get(`/api/worklist?${new URLSearchParams(query)}`);
       all.entries.push(...page.entries);
       [all.next_cursor, all.complete] = [page.next_cursor, page.complete];
     } while (all.next_cursor && all.entries.length < wanted);
@@ -109,6 +115,9 @@ export class List {
     at("rows").replaceChildren(...this.#entries.map((each) => this.#row(each)));
     at("more").hidden = !this.#cursor;
     at("building").hidden = found.complete !== false;
+    at("building").textContent = at("search").value.trim()
+      ? "Names are still being read: not all studies are searched yet."
+      : "The list is being rebuilt and may not be whole yet.";
     const searching = at("which").value || at("search").value.trim();
     at("empty").hidden = this.#entries.length > 0;
     at("empty").textContent = searching ? "Nothing matches." : "Nothing to read. New studies appear here by themselves.";

@@ -8,6 +8,7 @@ import { Study } from "./study.js";
 import { at } from "./words.js";
 
 const list = new List((uid) => go(`/studies/${uid}`));
+list.again = () => run(() => list.refresh());
 const study = new Study(run);
 let shown = ""; // list, study or operations
 let again = null;
