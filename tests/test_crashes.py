@@ -15,6 +15,7 @@ from tests.redis_server import RedisServer
 from tests.service import ROLE, Roles, a_chest, assert_one_result_each, is_done, read_bytes, roles
 from tests.waiting import wait_for
 from tests.workplace import Workplace
+from triage.canary.namespace import open_namespace
 from triage.decoding import DecodePool
 from triage.listener import open_port
 from triage.model.session import Session
@@ -61,6 +62,7 @@ def pool() -> Iterator[DecodePool]:
 @pytest.fixture
 def running(tmp_path: Path, redis_server: RedisServer, models: Path) -> Iterator[Roles]:
     with roles(tmp_path, redis_server.url, models, worker_batch_size="2") as running:
+        open_namespace(running.spool)  # made at the first start: the points are to be met in the work itself
         yield running
 
 
