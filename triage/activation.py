@@ -88,10 +88,23 @@ def strength(found: ActivationMap, probability: float, operating_point: float, r
     speaks strongly: images can be compared, and one in which nothing was found does not glow.
     """
     above = excess(found, probability, operating_point)
+    drawn = placed(found, above, rows, columns) / np.float32(max(FULL, float(above.max())))
+    return np.asarray(np.clip(drawn, 0, 1), dtype=np.float32)
+
+
+def placed(found: ActivationMap, values: FloatImage, rows: int, columns: int) -> FloatImage:
+    """``values`` of the map's cells at each pixel of the whole image drawn in ``rows`` x ``columns``: float32."""
     down = _weights(found.rows, found.top, found.bottom, rows)
     across = _weights(found.columns, found.left, found.right, columns)
-    drawn = (down @ above @ across.T) / np.float32(max(FULL, float(above.max())))
-    return np.asarray(np.clip(drawn, 0, 1), dtype=np.float32)
+    return np.asarray(down @ values @ across.T, dtype=np.float32)
+
+
+def peak(found: ActivationMap) -> tuple[float, float]:
+    """Where the map is highest, as fractions (x, y) of the image: the middle of its cell, or the nearest edge."""
+    row, column = np.unravel_index(int(np.argmax(cells_of(found))), (found.rows, found.columns))
+    x = found.left + (float(column) + 0.5) / found.columns * (found.right - found.left)
+    y = found.top + (float(row) + 0.5) / found.rows * (found.bottom - found.top)
+    return min(max(x, 0.0), 1.0), min(max(y, 0.0), 1.0)
 
 
 def coloured(strengths: FloatImage) -> Picture:

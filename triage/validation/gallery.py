@@ -10,8 +10,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from triage.activation import cells_of, placed
+from triage.decision import ActivationMap
 from triage.validation.cohort import Member
-from triage.validation.maps import Map, Maps
+from triage.validation.maps import Maps
 from triage.validation.scored import Scored
 
 Picture = npt.NDArray[np.uint8]
@@ -69,11 +71,10 @@ def _shown(member: Member, score: float, maps: Maps) -> Shown | None:
     return Shown(member.row.image.name, score, _jpeg(small), overlay)
 
 
-def _overlaid(grey: Picture, activation: Map) -> Picture:
+def _overlaid(grey: Picture, activation: ActivationMap) -> Picture:
     """The map in colour over the radiograph, only where it speaks for the positive class."""
-    heat = np.clip(activation, 0, None)
-    heat = heat / heat.max() if heat.max() > 0 else heat
-    heat = cv2.resize(heat, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    cells = np.clip(cells_of(activation), 0, None)
+    heat = placed(activation, cells / cells.max() if cells.max() > 0 else cells, _SIDE, _SIDE).clip(0, 1)
     colour = cv2.applyColorMap(np.rint(heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO).astype(np.float32)
     base = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR).astype(np.float32)
     share = (0.65 * heat)[:, :, np.newaxis]

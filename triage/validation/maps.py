@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
 
+from triage.activation import kept, peak
 from triage.assess import Policy, prepare
+from triage.decision import ActivationMap
 from triage.model.card import WEIGHTS, ModelCard
 from triage.radiograph.types import FloatImage
 from triage.validation.cohort import Member
@@ -22,8 +23,6 @@ from triage.validation.statistics import exact_interval
 OUTPUT = "cam"
 NIH_SIDE = 1024.0
 """NIH's boxes are in pixels of the released 1024 x 1024 images."""
-
-Map = npt.NDArray[np.float32]
 
 
 class Maps:
@@ -37,10 +36,10 @@ class Maps:
         self._card = card
         self.there = OUTPUT in [output.name for output in self._session.get_outputs()]
 
-    def of(self, image: Path) -> tuple[FloatImage, Map | None] | None:
-        """The model input (size, size) of a file as grey from 0 to 1, and its map (h, w); None if there is no input.
+    def of(self, image: Path) -> tuple[FloatImage, ActivationMap | None] | None:
+        """The model input (size, size) of a file as grey from 0 to 1, and its map; None if there is no input.
 
-        The map covers the whole image, whatever its own size; a high value speaks for the positive class.
+        The map lies where the service would show it; a high value speaks for the positive class.
         """
         found = prepare(
             image.read_bytes(), {self._card.name: self._card}, Policy(), model_name=self._card.name, pictures=True
@@ -51,9 +50,10 @@ class Maps:
         grey = np.clip(found.model_input[0] * spec.deviation + spec.mean, 0, 1).astype(np.float32)
         return grey, self._map(found.model_input) if self.there else None
 
-    def _map(self, model_input: FloatImage) -> Map:
+    def _map(self, model_input: FloatImage) -> ActivationMap | None:
         (found,) = self._session.run([OUTPUT], {"image": model_input[np.newaxis]})
-        return np.asarray(found, dtype=np.float32).reshape(found.shape[-2:])
+        cells = np.asarray(found, dtype=np.float32).reshape(found.shape[-2:])
+        return kept(cells, self._card.preprocessing.spec(), self._card.activation_grid)
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,6 @@ def read_boxes(file: Path) -> dict[str, list[Box]]:
     except (OSError, ValueError, IndexError, csv.Error) as error:
         raise PredictionsError(f"{file} is no list of boxes like NIH's BBox_List_2017.csv: {error}") from error
     return boxes
-
-
-def peak(activation: Map) -> tuple[float, float]:
-    """Where the map is highest, as fractions (x, y): the middle of its cell."""
-    row, column = np.unravel_index(int(np.argmax(activation)), activation.shape)
-    return (float(column) + 0.5) / activation.shape[1], (float(row) + 0.5) / activation.shape[0]
 
 
 def pointing_game(maps: Maps, members: Sequence[Member], boxes: Mapping[str, Sequence[Box]]) -> dict[str, Any] | None:
