@@ -76,6 +76,15 @@ def test_a_search_is_written_and_the_list_as_it_stands_is_not(home: House) -> No
     assert (schema.objects(second), schema.query(second)) == ({"10": "/workitems"}, "PatientID=4711&limit=2")
 
 
+def test_a_search_for_a_patient_is_written_though_no_address_says_it(home: House) -> None:
+    with home.ask(READER) as ann:
+        assert ann.post("/api/search", json={"text": "no such patient"}).status_code == 200
+        assert ann.post("/api/search", json={"patient": "roe", "tag": "NORMAL"}).status_code == 200
+    first, second = of(home, QUERY)
+    assert (schema.objects(first), schema.query(first)) == ({"10": "/api/search"}, "text=no+such+patient")
+    assert schema.query(second) == "patient=roe&tag=NORMAL"
+
+
 def test_sign_ins_and_outs_are_written_those_that_fail_too(home: House) -> None:
     cookie = home.cookie()
     with home.ask(Cookie=cookie) as ask:

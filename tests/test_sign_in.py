@@ -105,7 +105,10 @@ def test_every_route_but_the_open_ones_asks_who_it_is_and_refuses_the_wrong_role
 def test_everything_that_changes_or_shows_a_study_has_a_rule_that_says_so() -> None:
     for name, rule in RULES.items():
         method, path = name.split(" ")
-        if path in ("/sign-in", "/api/sign-out"):
+        if path in ("/sign-in", "/api/sign-out") or path.startswith("/workitems/{workitem}/subscribers"):
+            continue  # of no study, and what is refused to everybody
+        if name == "POST /api/search":  # changes nothing: what is looked for stands in the body
+            assert (rule.needs, rule.trace) == (Role.READER, Trace.SEARCH)
             continue
         assert method == "GET" or (rule.needs is not None and rule.act is not None), name
         if re.search(r"\{(study_instance_uid|workitem)\}", path) and path != "/studies/{study_instance_uid}":

@@ -202,8 +202,10 @@ class BatchWorker(SimpleWorker):
     def _begin(self, taken: Taken) -> Started:
         """Say in Redis whose they are, and start to decode."""
         pipeline = self.connection.pipeline(transaction=False)
-        for job, _ in taken:
+        for job, work in taken:
             pipeline.hset(job.key, mapping={"status": JobStatus.STARTED.value, "worker_name": self.name})
+            if work.place:  # counted nowhere
+                continue
             self._metrics.jobs_taken.labels(PRIORS if job.origin == PRIORS else QUEUE).inc()
         pipeline.execute()
         started: Started = []
