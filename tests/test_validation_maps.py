@@ -12,7 +12,7 @@ from tests.model_folders import SIZE, write_model
 from triage.activation import kept, peak
 from triage.model.card import ActivationGrid
 from triage.validation.gallery import _overlaid
-from triage.validation.maps import Maps
+from triage.validation.maps import Box, Maps
 
 STEP = SIZE / 8
 
@@ -55,3 +55,18 @@ def test_a_cell_that_looks_beyond_the_edge_points_at_the_edge(tmp_path: Path) ->
     found = kept(cells, card.preprocessing.spec(), grid)
     assert found is not None
     assert peak(found) == (0.0, 0.0)
+
+
+def test_a_spot_in_its_box_is_a_hit_by_the_grid_and_none_as_tiles(tmp_path: Path) -> None:
+    image = a_spot(tmp_path, row=0, column=0)
+    box = Box("Mass", 0.0, 0.0, 0.05, 0.05)
+    hits = []
+    for name, grid in (
+        ("tiles", {}),
+        ("grid", {"activation_grid": {"first_row": 0.0, "first_column": 0.0, "step": STEP}}),
+    ):
+        card = write_model(tmp_path / name, cam=True, **grid)
+        found = Maps(tmp_path / name / card.name, card, threads=1).of(image)
+        assert found is not None and found[1] is not None
+        hits.append(box.holds(*peak(found[1])))
+    assert hits == [False, True]
