@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -37,7 +38,9 @@ def a_spot(folder: Path, row: int, column: int) -> Path:
 def test_a_map_points_where_the_card_says_that_its_cells_look(
     tmp_path: Path, first: float | None, expected: tuple[float, float]
 ) -> None:
-    grid = {} if first is None else {"activation_grid": {"first_row": first, "first_column": first, "step": STEP}}
+    grid: dict[str, Any] = (
+        {} if first is None else {"activation_grid": {"first_row": first, "first_column": first, "step": STEP}}
+    )
     card = write_model(tmp_path / "models", cam=True, **grid)
     found = Maps(tmp_path / "models" / card.name, card, threads=1).of(a_spot(tmp_path, row=5, column=2))
     assert found is not None and found[1] is not None
@@ -61,10 +64,11 @@ def test_a_spot_in_its_box_is_a_hit_by_the_grid_and_none_as_tiles(tmp_path: Path
     image = a_spot(tmp_path, row=0, column=0)
     box = Box("Mass", 0.0, 0.0, 0.05, 0.05)
     hits = []
-    for name, grid in (
-        ("tiles", {}),
-        ("grid", {"activation_grid": {"first_row": 0.0, "first_column": 0.0, "step": STEP}}),
-    ):
+    grids: dict[str, dict[str, Any]] = {
+        "tiles": {},
+        "grid": {"activation_grid": {"first_row": 0.0, "first_column": 0.0, "step": STEP}},
+    }
+    for name, grid in grids.items():
         card = write_model(tmp_path / name, cam=True, **grid)
         found = Maps(tmp_path / name / card.name, card, threads=1).of(image)
         assert found is not None and found[1] is not None
