@@ -10,17 +10,16 @@ from typing import Any
 
 from pydicom import dcmread
 from pydicom.datadict import tag_for_keyword
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filewriter import dcmwrite
+from pydicom.dataset import Dataset
 from pydicom.tag import Tag
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import UID
 from pynetdicom.association import Association
 
 from triage.channels import dicom_store
 from triage.channels.base import TEST, Built, Fate, Outcome, Send, Study, UnreachableError
+from triage.channels.inherited import encoded
 from triage.channels.ups_workitem import UPS_PUSH, priority_of, reference, workitem
 from triage.dx import uid_of
-from triage.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 ENCODER_VERSION = "2"
 TEST_LABEL = "TEST"
@@ -113,7 +112,7 @@ class UPSChannel:
         earlier = study.before.identity["workitems"].split() if study.before else []
         if earlier:
             made.ReplacedProcedureStepSequence = [reference(UPS_PUSH, uid) for uid in earlier]
-        return Built(_encoded(made), {"workitems": " ".join([str(made.SOPInstanceUID), *earlier])})
+        return Built(encoded(made), {"workitems": " ".join([str(made.SOPInstanceUID), *earlier])})
 
     @contextmanager
     def connect(self) -> Iterator[Send]:
@@ -241,15 +240,3 @@ def _of_status(status: int, done: str) -> Outcome:
         return Outcome(Fate.DELIVERED, f"warning: {done}, {_WARNINGS.get(status, 'with a warning')}, 0x{status:04X}")
     fate = Fate.RETRY if status in _LATER or status not in _MEANINGS else Fate.DEAD
     return Outcome(fate, f"refused, {_MEANINGS.get(status, 'no reason that we know')}, 0x{status:04X}")
-
-
-def _encoded(made: Dataset) -> bytes:
-    made.file_meta = FileMetaDataset()
-    made.file_meta.MediaStorageSOPClassUID = UID(UPS_PUSH)
-    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
-    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    made.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    made.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    buffer = BytesIO()
-    dcmwrite(buffer, made, enforce_file_format=True)
-    return buffer.getvalue()
