@@ -59,7 +59,7 @@ def _ups(destination: UPSDestination) -> Channel:
     return UPSChannel(_peer(destination), destination.worklist_label, destination.low, destination.retrieve_ae_title)
 
 
-def _peer(destination: SRDestination | SecondaryCaptureDestination | UPSDestination) -> Peer:
+def _peer(destination: DICOMDestination) -> Peer:
     from triage.channels.dicom_store import Peer
 
     return Peer(

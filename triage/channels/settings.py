@@ -38,6 +38,10 @@ class Destination(Section):
 class DICOMDestination(Destination):
     """A destination by DIMSE, with TLS where it is wanted."""
 
+    host: str = Field(description="Address of the PACS or UPS manager.")
+    port: Port = Field(description="DICOM port of the PACS or UPS manager.")
+    called_ae_title: AETitle = Field(description="AE title of the PACS or UPS manager.")
+    calling_ae_title: AETitle = Field("CXR_TRIAGE", description="AE title that we call ourselves.")
     tls: bool = Field(False, description="Speak TLS 1.2 or later; the peer's certificate is checked.")
     tls_ca_file: Path | None = Field(
         None, description="Authorities that the peer's certificate is checked against (PEM); empty: the system's."
@@ -62,10 +66,6 @@ class DICOMDestination(Destination):
 class SRDestination(DICOMDestination):
     """A PACS that takes DICOM structured reports by C-STORE."""
 
-    host: str = Field(description="Address of the PACS.")
-    port: Port = Field(description="DICOM port of the PACS.")
-    called_ae_title: AETitle = Field(description="AE title of the PACS.")
-    calling_ae_title: AETitle = Field("CXR_TRIAGE", description="AE title that we call ourselves.")
     document: Literal["comprehensive_3d", "comprehensive", "enhanced"] = Field(
         "comprehensive_3d", description="SR storage class; some PACS take only comprehensive or enhanced."
     )
@@ -77,10 +77,6 @@ class SRDestination(DICOMDestination):
 class SecondaryCaptureDestination(DICOMDestination):
     """A PACS that takes the activation map as a picture, by C-STORE."""
 
-    host: str = Field(description="Address of the PACS.")
-    port: Port = Field(description="DICOM port of the PACS.")
-    called_ae_title: AETitle = Field(description="AE title of the PACS.")
-    calling_ae_title: AETitle = Field("CXR_TRIAGE", description="AE title that we call ourselves.")
     abnormal_only: bool = Field(
         False, description="Send the maps of abnormal images only; otherwise of normal ones too."
     )
@@ -159,10 +155,6 @@ class WebhookDestination(Destination):
 class UPSDestination(DICOMDestination):
     """A UPS manager that takes workitems by DIMSE."""
 
-    host: str = Field(description="Address of the UPS manager.")
-    port: Port = Field(description="DICOM port of the UPS manager.")
-    called_ae_title: AETitle = Field(description="AE title of the UPS manager.")
-    calling_ae_title: AETitle = Field("CXR_TRIAGE", description="AE title that we call ourselves.")
     worklist_label: str = Field(
         "CXR triage", min_length=1, max_length=64, pattern=r"^[ -\[\]-~]+$", description="Worklist Label (0074,1202)."
     )
