@@ -75,7 +75,7 @@ def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None
 def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     """Score until SIGTERM."""
     from triage import worker
-    from triage.canary.service import at_worker
+    from triage.canary.service import at_worker, uncounted
     from triage.decoding import DecodePool
     from triage.scoring import Scorer
 
@@ -120,16 +120,7 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
             tries=settings.worker.tries,
             metrics=metrics,
             beside={
-                place: Scorer(
-                    beside,
-                    sessions,
-                    pool,
-                    policy,
-                    priority_policy(settings),
-                    metric_names.create(CollectorRegistry()),  # shown nowhere
-                    lambda decisions: None,
-                    disabled=spool.disabled_models,
-                )
+                place: scorer_of(beside, uncounted(), lambda decisions: None, lambda study: None, spool.disabled_models)
                 for place, beside in _beside(settings, spool).items()
             },
         )

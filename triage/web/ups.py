@@ -19,7 +19,7 @@ from starlette.routing import Route
 from triage import workitem_content, workitem_state
 from triage.reading import Notice, NotTaggedError, notice
 from triage.reports.performed import performer
-from triage.web.access import User, concerns
+from triage.web.access import concerns, user_of
 from triage.web.api import BadRequestError, Sources
 from triage.web.problem import problem
 from triage.web.ups_search import Query, search
@@ -117,8 +117,7 @@ def _has_been_read(sources: Sources, workitems: Workitems, request: Request, sta
     place = workitems.find(uid)
     if place is None:  # it is there: we have just changed it
         return
-    user = request.scope.get("triage.user")
-    who = performer(Dataset.from_json(state.attributes)) or (user.name if isinstance(user, User) else "") or "UPS"
+    who = performer(Dataset.from_json(state.attributes)) or user_of(request).name
     try:
         notice(sources.spool, sources.worklist, place[0], Notice(state.changed_at, who, "ups", uid))
     except NotTaggedError:  # retention removed it meanwhile
