@@ -8,8 +8,11 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from playwright.sync_api import Browser
 
+from tests.browser import chromium
 from tests.redis_server import RedisServer
+from triage.decoding import DecodePool
 from triage.spool import Spool
 
 # No example is too slow: the machine may be busy with something else.
@@ -26,6 +29,20 @@ def redis_server() -> Iterator[RedisServer]:
 @pytest.fixture
 def spool(tmp_path: Path) -> Spool:
     return Spool.open(tmp_path / "spool")
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[DecodePool]:
+    """One process that decodes."""
+    pool = DecodePool(1, 60.0)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as launched:
+        yield launched
 
 
 @pytest.fixture(scope="session")

@@ -52,13 +52,6 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Session]:
     return {card.name: Session(folder / card.name, card, threads=1)}
 
 
-@pytest.fixture(scope="module")
-def pool() -> Iterator[DecodePool]:
-    pool = DecodePool(1, 60.0)
-    yield pool
-    pool.close()
-
-
 @pytest.fixture
 def running(tmp_path: Path, redis_server: RedisServer, models: Path) -> Iterator[Roles]:
     with roles(tmp_path, redis_server.url, models, worker_batch_size="2") as running:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import chromium, watched
+from tests.browser import watched
 from tests.builders import a_map
 from tests.redis_server import RedisServer
 from tests.waiting import wait_for
@@ -46,12 +46,6 @@ COLOURED = """(state) => {
   }
   return box;
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
 
 
 @pytest.fixture

@@ -53,13 +53,6 @@ def old(number: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def pool() -> Iterator[DecodePool]:
-    pool = DecodePool(1, 60.0)
-    yield pool
-    pool.close()
-
-
-@pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     write_model(folder, "tiny-adult", bias=-10)

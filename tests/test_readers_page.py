@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import chromium, watched
+from tests.browser import watched
 from tests.reader_study import a_study, served, write_cases
 from tests.waiting import wait_for
 from triage.phantom import Subject, as_dicom, draw
@@ -21,12 +21,6 @@ from triage.readers.answers import read_progress, read_records
 from triage.readers.labels import write_labels
 from triage.readers.progress import Answer
 from triage.readers.study import Study, begin_or_resume
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -24,13 +24,6 @@ from triage.reasons import Reason
 from triage.records import assessment_from
 from triage.scoring import Failed, Scorer, open_file
 from triage.spool import ReceivedInstance, Spool
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[DecodePool]:
-    pool = DecodePool(1, 60.0)
-    yield pool
-    pool.close()
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
@@ -29,13 +29,6 @@ from triage.records import assessment_from
 from triage.scoring import Scorer
 from triage.spool import Spool
 from triage.trace import gather
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[DecodePool]:
-    pool = DecodePool(1, 60.0)
-    yield pool
-    pool.close()
 
 
 @pytest.fixture(scope="module")

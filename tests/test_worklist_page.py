@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import chromium, watched
+from tests.browser import watched
 from tests.redis_server import RedisServer
 from tests.waiting import wait_for
 from tests.worklist_page import served, tagged
@@ -25,12 +25,6 @@ BRIGHT = """() => {
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   return data.some((value, index) => index % 4 < 3 && value > 100);
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,13 +37,6 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Session]:
     folder = tmp_path_factory.mktemp("models")
     card = write_model(folder, "tiny-adult", bias=-10)
     return {card.name: Session(folder / card.name, card, threads=1)}
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[DecodePool]:
-    pool = DecodePool(1, 60.0)
-    yield pool
-    pool.close()
 
 
 @pytest.fixture
