@@ -18,7 +18,7 @@ from training.looks import look
 from training.prepare.command import join, prepare
 from training.run import Run
 from training.scores import Scored, summary
-from training.shortcuts_command import shortcuts
+from training.shortcuts_command import shortcuts, split_by_look_command
 from training.study_commands import COMMANDS
 from training.train import train
 from triage.errors import StartError
@@ -103,7 +103,7 @@ def score_command(run: Path, manifest: Path, splits: tuple[str, ...], look_at_te
             _show(scored)
 
 
-for _command in (prepare, join, label_reports, shortcuts, *COMMANDS):
+for _command in (prepare, join, label_reports, shortcuts, split_by_look_command, *COMMANDS):
     main.add_command(_command)
 
 

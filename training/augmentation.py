@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional
 
 from training.config import AugmentationConfig
+from training.exchange import exchange_looks
 
 
 def vary(levels: torch.Tensor, size: int, how: AugmentationConfig, generator: torch.Generator) -> torch.Tensor:
@@ -17,6 +18,7 @@ def vary(levels: torch.Tensor, size: int, how: AugmentationConfig, generator: to
     resampling: mirroring, ``rotation`` (degrees), ``scale``, ``aspect`` and ``shift`` (shares). Then ``gamma``
     (exponent e^u), ``contrast`` and ``brightness`` (factors, as torchvision's ColorJitter), ``exposure`` (added),
     ``blur`` (largest share of a 3 x 3 mean), ``noise`` (deviation) and ``erase`` (probability of a grey box).
+    ``exchange`` (probability) gives an image the look of another one of the batch: see training/exchange.py.
     ``sharpness``, ``tone`` and ``shading`` are what another detector and another processing change: see ``_style``.
     What is drawn depends on ``generator`` (on the CPU) and not on the device.
     """
@@ -24,7 +26,8 @@ def vary(levels: torch.Tensor, size: int, how: AugmentationConfig, generator: to
     affine = _affine(count, size / levels.shape[-1], how, generator).to(levels.device)
     grid = functional.affine_grid(affine, [count, 1, size, size], align_corners=False)
     moved = functional.grid_sample(levels, grid, align_corners=False).clamp(0, 1)
-    exposed = _expose(_style(moved, how, generator), how, generator)
+    exchanged = exchange_looks(moved, how.exchange, generator) if how.exchange else moved
+    exposed = _expose(_style(exchanged, how, generator), how, generator)
     blurred = _blur(exposed, how, generator)
     noisy = _noise(blurred, how, generator)
     return _erase(noisy, how.erase, generator) if how.erase else noisy

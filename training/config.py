@@ -161,6 +161,7 @@ class AugmentationConfig(_Part):
     contrast: float = 0.0
     brightness: float = 0.0
     exposure: float = 0.0
+    exchange: float = 0.0
     sharpness: float = 0.0
     tone: float = 0.0
     shading: float = 0.0

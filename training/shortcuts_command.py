@@ -1,4 +1,4 @@
-"""The command ``shortcuts``."""
+"""The commands ``shortcuts`` and ``split-by-look``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import numpy as np
 from training.cohorts import read_cases
 from training.commands import FILE, FOLDER
 from training.images import load
+from training.look_split import split_by_look
+from training.prepare.splits import by_person
 from training.scores import Scored
 from training.shortcuts import each_alone, look_score, looks, matched
 from triage.radiograph.preprocess import PreprocessSpec
+from triage.validation.manifest import read_manifest, write_manifest
 from triage.validation.statistics import auc
 
 
@@ -37,6 +40,36 @@ def shortcuts(
     if predictions:
         _show_matched(
             Scored.read(predictions), dict(zip((str(case.image.resolve()) for case in cases), look, strict=True))
+        )
+
+
+@click.command("split-by-look")
+@click.option("--manifest", required=True, type=FILE)
+@click.option("-o", "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The new manifest.")
+@click.option(
+    "--split", "splits", multiple=True, default=("train", "val", ""), show_default=True, help="Rows to split."
+)
+@click.option("--share", default=0.1, show_default=True, type=click.FloatRange(0, 1, min_open=True, max_open=True))
+@click.option("--size", default=160, show_default=True, help="Pixels at which images are looked at.")
+@click.option("--cache", type=FOLDER, default=Path("runs/cache"), show_default=True, help="Decoded images.")
+def split_by_look_command(
+    manifest: Path, out: Path, splits: tuple[str, ...], share: float, size: int, cache: Path
+) -> None:
+    """Write a manifest whose validation part holds those whose look is most that of the other class.
+
+    For comparing recipes where the look misleads. Rows of other splits, as a test's, are neither opened nor written.
+    """
+    rows = [row for row in read_manifest(manifest) if row.split in splits]
+    cases = [case for case in read_cases([manifest]) if case.split in splits]
+    labels = np.array([float(row.label) for row in rows])
+    look = look_score(looks(load(cases, PreprocessSpec(size=size), cache)), labels, [by_person(row) for row in rows])
+    found = split_by_look(rows, look, share)
+    write_manifest(out, found)
+    for split in ("train", "val"):
+        there = np.array([row.split == split for row in found])
+        click.echo(
+            f"{split}: {int((labels[there] < 0.5).sum())} of label 0, {int((labels[there] > 0.5).sum())} of label 1; "
+            f"AUC of the look {auc(labels[there], look[there]):.3f}"
         )
 
 
