@@ -7,6 +7,8 @@ goes with one class in the cohort is seen with both.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch.nn import functional
 
@@ -23,13 +25,14 @@ def exchange_looks(images: torch.Tensor, share: float, generator: torch.Generato
     ring = torch.randperm(count, generator=generator)
     others = torch.empty_like(ring).scatter(0, ring, ring.roll(1)).to(images.device)  # nobody is their own other
     chosen = (torch.rand(count, generator=generator) < share).to(images.device).view(-1, 1, 1, 1)
-    looked = _with_levels(images, images[others])
-    return torch.where(chosen, _with_detail(looked, images[others]), images)
+    deviations = [_deviation(band)[others] for band in _bands(images)]
+    return torch.where(chosen, _with_detail(_with_levels(images, others), deviations), images)
 
 
 def _with_levels(images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-    """``images`` with the distributions of grey levels of ``others``: each level to that of the same rank."""
-    shares, wanted = _below(images), _below(others)
+    """Each of ``images`` with the distribution of grey levels of its other: each level to that of the same rank."""
+    shares = _below(images)
+    wanted = shares[others]
     places = torch.searchsorted(wanted, shares).clamp(1, LEVELS)
     low, high = wanted.gather(1, places - 1), wanted.gather(1, places)
     curve = (places - 1 + (shares - low) / (high - low).clamp(min=1e-6)).clamp(0, LEVELS) / LEVELS
@@ -48,11 +51,10 @@ def _below(images: torch.Tensor) -> torch.Tensor:
     return functional.pad(found.cumsum(1), (1, 0)).float() / pixels
 
 
-def _with_detail(images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-    """``images`` whose bands of detail are as strong as those of ``others``."""
-    bands = zip(_bands(images), _bands(others), strict=True)
-    for band, other in bands:
-        strength = _deviation(other) / _deviation(band).clamp(min=1e-4)
+def _with_detail(images: torch.Tensor, deviations: Sequence[torch.Tensor]) -> torch.Tensor:
+    """``images`` whose bands of detail have these ``deviations``, as far as a band may be amplified or damped."""
+    for band, deviation in zip(_bands(images), deviations, strict=True):
+        strength = deviation / _deviation(band).clamp(min=1e-4)
         images = images + band * (strength.clamp(1 / _STRONGEST, _STRONGEST) - 1)
     return images.clamp(0, 1)
 
@@ -63,8 +65,11 @@ def _bands(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _mean(images: torch.Tensor, reach: int) -> torch.Tensor:
-    padded = functional.pad(images, (reach,) * 4, mode="replicate")
-    return functional.avg_pool2d(padded, 2 * reach + 1, stride=1)
+    """Of the square that reaches so far, by rows and then by columns: avg_pool2d in two dimensions takes longer."""
+    padded, width = functional.pad(images, (reach,) * 4, mode="replicate"), 2 * reach + 1
+    high, wide = images.shape[2:]
+    rows = sum(padded[..., place : place + high, :] for place in range(1, width)) + padded[..., :high, :]
+    return (sum(rows[..., place : place + wide] for place in range(1, width)) + rows[..., :wide]) / width**2
 
 
 def _deviation(band: torch.Tensor) -> torch.Tensor:
