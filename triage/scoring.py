@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -59,19 +59,6 @@ def open_file(path: Path, cards: Mapping[str, ModelCard], policy: Policy) -> Ope
     except Exception as error:  # the edge: what a library says of a data set may quote the patient
         raise OpenError(_where(error)) from None
     return Opened(prepared, receipt)
-
-
-class Scoring(Protocol):
-    """What a worker does with a batch; see ``Scorer``."""
-
-    def start(self, instances: Iterable[ReceivedInstance]) -> list[tuple[ReceivedInstance, Decoding[Opened]]]:
-        """Begin to decode; returns at once."""
-
-    def finish(self, started: Sequence[tuple[ReceivedInstance, Decoding[Opened]]]) -> list[Failed]:
-        """Score what was started, and take it out of the inbox. Returns what failed."""
-
-    def give_up(self, instance: ReceivedInstance, error: str, tries: int) -> None:
-        """Make an object a dead letter."""
 
 
 class Scorer:

@@ -172,6 +172,17 @@ class Spool:
             (spool.root / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         return spool
 
+    def beside(self, name: str) -> Self:
+        """The spool ``name`` in this one's folder, for what is no patient's; made if it is not there.
+
+        Never raises: trouble with it is its own, and is met when it is used.
+        """
+        try:
+            return self.open(self.root / name)
+        except (OSError, SpoolError) as error:
+            logger.error("the folder %s of the spool cannot be used, what belongs there fails: %s", name, error)
+            return type(self)(self.root / name)
+
     def exists(self) -> bool:
         """Whether there is a spool at ``root`` that we may look into."""
         return os.access(self.root / "VERSION", os.R_OK) and os.access(self._disabled, os.R_OK | os.X_OK)

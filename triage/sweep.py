@@ -66,8 +66,7 @@ def sweep(
         metrics.sweep_requeued.labels(why).inc()
     requeued = len(lost)
     for place, other in (beside or {}).items():
-        for _ in _lost(other, jobs, place, spool):
-            logger.info("sweep: an object in %s is queued again", place)
+        _requeue_beside(place, other, jobs, spool)
     jobs.wake()
     removed = remove_old(spool, index, retention_days, now) if retention_days else 0
     expired = expire_old(spool, index, expire_after_days, now) if expire_after_days else 0
@@ -83,13 +82,13 @@ def sweep(
     return Swept(requeued, rebuilt, removed, expired)
 
 
-def requeue_lost(spool: Spool, jobs: ScoreQueue, workers: Spool) -> int:
-    """Queue what lies in the inbox of ``spool`` and has no job, or one whose worker is dead; how many.
-
-    The locks of workers are in the spool ``workers``.
-    """
-    jobs.tidy()
-    return sum(1 for _ in _lost(spool, jobs, "", workers))
+def _requeue_beside(place: str, other: Spool, jobs: ScoreQueue, workers: Spool) -> None:
+    """What waits in a place beside the patients' is queued again; trouble there keeps nothing else from it."""
+    try:
+        for _ in _lost(other, jobs, place, workers):
+            logger.info("sweep: an object in %s is queued again", place)
+    except OSError as error:
+        logger.error("sweep: %s cannot be looked through: %s", place, error.strerror or type(error).__name__)
 
 
 def _lost(

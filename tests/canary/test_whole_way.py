@@ -31,6 +31,7 @@ COUNTED = {
         "cxr_triage_last_object_timestamp_seconds",
     ),
     WORK: (
+        "cxr_triage_jobs_taken_total",
         "cxr_triage_images_total",
         "cxr_triage_study_decisions_total",
         "cxr_triage_time_to_tag_seconds_count",

@@ -16,14 +16,15 @@ from pathlib import Path
 
 from triage.spool import ReceivedInstance, Spool
 
-FOLDER = "canary"
+PLACE = "canary"
+"""Its folder in the spool, and its name in the queue."""
 _REMEMBERED_S = 24 * 3600.0  # a canary that was given up may still arrive, and must not be taken for a patient then
 _OLD_PART_S = 3600.0
 
 
 def open_namespace(spool: Spool) -> Spool:
-    """The namespace beside the patients of ``spool``. Raises SpoolError."""
-    namespace = Spool.open(spool.root / FOLDER)
+    """The namespace beside the patients of ``spool``, made if it is not there. Raises OSError and SpoolError."""
+    namespace = Spool.open(spool.root / PLACE)
     namespace.make_folder(namespace.root / "registered")
     return namespace
 
@@ -52,9 +53,10 @@ def last_came_out(namespace: Spool) -> float:
 
 
 def clean(namespace: Spool, now: float) -> list[ReceivedInstance]:
-    """Remove every canary, wherever it is. Returns those of which a job may still be queued. Hold ``canary_lock``.
+    """Remove every canary, wherever it is. Returns those of which a job may still be queued.
 
-    Who works on one just then finds it gone, or leaves something that the next cleaning removes.
+    Have the namespace alone, see ``flight``. Who works on one just then finds it gone, or leaves something that the
+    next cleaning removes.
     """
     root = namespace.root
     # What begins new work goes first.
