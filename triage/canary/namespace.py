@@ -1,9 +1,10 @@
 """Where a canary lies on its way: a spool of its own beside the patients', which no list and no count of theirs sees.
 
-It is the folder ``canary`` of the spool, with two things more:
+It is the folder ``canary`` of the spool, with three things more:
 
     registered/<key>    the canaries of the last day, each written before it was sent
     last.json           when one came out last, and how long it took
+    scores.json         the score that each model gave the phantom first, by the digest of the model
 
 Only a registered content is put here, and the key has the SHA-256 of the content: whatever a peer calls itself, and
 whatever UIDs it uses, nothing but our own phantom can go this way. All else is a patient's.
@@ -50,6 +51,18 @@ def last_came_out(namespace: Spool) -> float:
         return float(json.loads((namespace.root / "last.json").read_bytes())["at"])
     except (FileNotFoundError, ValueError, KeyError):
         return 0.0
+
+
+def first_score(namespace: Spool, model_digest: str, probability: float) -> float:
+    """What the model gave the phantom when it scored it first, which is now if it never did; remembered for good."""
+    path = namespace.root / "scores.json"
+    try:
+        scores = dict(json.loads(path.read_bytes()))
+    except (FileNotFoundError, ValueError):
+        scores = {}
+    if model_digest not in scores:
+        namespace.write(path, json.dumps({**scores, model_digest: probability}))
+    return float(scores.get(model_digest, probability))
 
 
 def clean(namespace: Spool, now: float) -> list[ReceivedInstance]:
