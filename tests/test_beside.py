@@ -27,6 +27,7 @@ from triage.validation.namespace import PLACE as VALIDATION
 
 DYING = [sys.executable, "-m", "tests.dying"]
 BESIDE = (CANARY, VALIDATION)
+PATIENCE_S = 180.0  # a worker's start is the most of it
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ class Mixed:
         self.patients.append(instance)
 
     def assert_patients_are_done(self) -> None:
-        wait_for(lambda: is_done(self.roles.spool), "the patients")
+        wait_for(lambda: is_done(self.roles.spool), "the patients", PATIENCE_S)
         assert_one_result_each(self.roles.spool, self.roles.redis_url, self.patients)
         assert not list(self.roles.spool.dead_letters())
 
@@ -115,7 +116,7 @@ def test_a_worker_that_is_killed_loses_neither_patients_nor_what_is_beside_them(
     assert mixed.out() == []
     mixed.roles.start("work")
     mixed.assert_patients_are_done()
-    wait_for(lambda: len(mixed.out()) == 2, "what is beside them")
+    wait_for(lambda: len(mixed.out()) == 2, "what is beside them", PATIENCE_S)
     wait_for(mixed.no_job_is_left, "the last job to be ended")
     assert not [each for name in BESIDE for each in mixed.place(name).dead_letters()]
 
@@ -145,7 +146,7 @@ def test_trouble_beside_patients_fails_what_lies_there_and_the_worker_goes_on(mi
     mixed.roles.settings["TEST_DEED"] = f"cd {mixed.roles.spool.root} && {deed}"
     worker = mixed.roles.start(*point, "work", command=DYING)
     mixed.assert_patients_are_done()
-    wait_for(lambda: len(re.findall(said, worker.log.read_text())) == 2, f"{said!r} of both")
+    wait_for(lambda: len(re.findall(said, worker.log.read_text())) == 2, f"{said!r} of both", PATIENCE_S)
     mixed.another_patient()
     mixed.assert_patients_are_done()
     wait_for(mixed.no_job_is_left, "the last job to be ended")
@@ -171,7 +172,7 @@ def test_a_disk_that_is_full_there_keeps_nobody_else_and_is_got_over(running: Ro
         worker = running.start("work")
         made.assert_patients_are_done()
         cannot = "cannot be given up: OSError: No space left on device"
-        wait_for(lambda: worker.log.read_text().count(cannot) == 2, "both to be given up in vain")
+        wait_for(lambda: worker.log.read_text().count(cannot) == 2, "both to be given up in vain", PATIENCE_S)
         made.another_patient()
         made.assert_patients_are_done()
         assert made.out() == []
@@ -179,7 +180,7 @@ def test_a_disk_that_is_full_there_keeps_nobody_else_and_is_got_over(running: Ro
 
         filler.unlink()
         running.start("sweep")
-        wait_for(lambda: len(made.out()) == 2, "what waited for room")
+        wait_for(lambda: len(made.out()) == 2, "what waited for room", PATIENCE_S)
         _assert_it_never_stopped(worker)
         running.end()
 
@@ -192,7 +193,7 @@ def test_places_that_cannot_be_used_keep_no_worker_from_starting(running: Roles)
     broken.inbox.rmdir()
     broken.inbox.touch()
     worker = running.start("work")
-    wait_for(lambda: is_done(running.spool), "the patient")
+    wait_for(lambda: is_done(running.spool), "the patient", PATIENCE_S)
     assert_one_result_each(running.spool, running.redis_url, patients)
     assert worker.said("version 99")
     assert worker.said("sweep: validation cannot be")
