@@ -16,6 +16,7 @@ from triage.canary.namespace import PLACE, came_out, clean, last_came_out, open_
 from triage.canary.stages import Facts, NotYet, Stuck, decided, delivered, scored
 from triage.channels.configured import channel_of
 from triage.channels.settings import SRDestination, WebhookDestination
+from triage.decision import Tag
 from triage.deliver import Deliverer
 from triage.metrics import create, create_delivery
 from triage.outbox import Outbox
@@ -154,6 +155,23 @@ def test_each_state_of_a_delivery_is_told_from_the_others(spool: Spool) -> None:
     outbox.bury_mark(study, "hook", "cannot be built: KeyError")
     with pytest.raises(Stuck, match="KeyError"):
         delivered(facts, hook, switches)
+
+
+def test_a_score_that_changed_is_no_answer(spool: Spool) -> None:
+    namespace = open_namespace(spool)
+
+    def seen(probability: float, model_digest: str = "b" * 64) -> str:
+        study = a_study(namespace, tag=Tag.NORMAL, probability=probability, model_digest=model_digest)
+        return scored(facts_of(namespace, only(namespace, study)))
+
+    assert seen(0.08) == "NORMAL 0.080 by nih-adult 1"
+    assert seen(0.08001)  # by another processor
+    assert seen(0.3, "c" * 64)  # by another model
+    with pytest.raises(Stuck, match=r"nih-adult 1 scores otherwise than before: 0\.0900, and 0\.0800 first"):
+        seen(0.09)
+    clean(namespace, time.time())
+    with pytest.raises(Stuck, match="otherwise than before"):
+        seen(0.09)
 
 
 def test_a_worker_s_failure_is_no_answer(spool: Spool) -> None:
