@@ -25,6 +25,7 @@ from tests.waiting import wait_for
 from triage import listener
 from triage.association import Canary
 from triage.metrics import create
+from triage.queueing import Queued
 from triage.receive import HighWater
 from triage.settings import ListenerSettings
 from triage.spool import ReceivedInstance, Spool
@@ -40,7 +41,7 @@ class Running:
     spool: Spool
     registry: CollectorRegistry
     stop: threading.Event = field(default_factory=threading.Event)
-    enqueued: list[ReceivedInstance] = field(default_factory=list)
+    enqueued: list[Queued] = field(default_factory=list)
     ports: list[int] = field(default_factory=list)
 
     @property

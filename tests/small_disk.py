@@ -22,5 +22,7 @@ def mounted(parent: Path, megabytes: int) -> Iterator[Path]:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"a full disk: no tmpfs can be mounted here ({done.stderr.strip()})")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)  # where a test fails, a process may still write there

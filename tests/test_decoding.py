@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,19 @@ def be_killed() -> None:
 def hang() -> None:
     while True:  # as a decoder does: no signal that can be ignored ends it
         time.sleep(1)
+
+
+def hang_once(begun: Path) -> int:
+    if not begun.exists():
+        begun.touch()
+        hang()
+    return 42
+
+
+def be_killed_when(begun: Path) -> None:
+    while not begun.exists():
+        time.sleep(0.01)
+    be_killed()
 
 
 def fail(error: Exception) -> None:
@@ -119,6 +133,18 @@ def test_what_starts_after_a_death_is_not_harmed_by_what_was_lost(pool: DecodePo
     assert outcomes(lost[1:]) == [0, 2, 4, 6]
     assert outcomes(later) == [0, 2, 4, 6]
     assert running <= children()
+
+
+def test_a_spare_decoder_that_died_with_nothing_to_do_blames_nobody(pool: DecodePool, tmp_path: Path) -> None:
+    others = children()
+    assert outcomes([pool.submit(be_killed), pool.submit(double, 1)]) == ["DecoderDiedError", 2]
+    for spare in children() - others:  # the memory killer takes what it likes
+        with suppress(ProcessLookupError):
+            os.kill(spare, signal.SIGKILL)
+    wait_for(lambda: children() <= others, "its end")
+    begun = tmp_path / "begun"
+    innocent, deadly = pool.submit(hang_once, begun), pool.submit(be_killed_when, begun)
+    assert outcomes([innocent, deadly]) == [42, "DecoderDiedError"]
 
 
 @pytest.mark.parametrize("error", [ValueError("no image"), FileNotFoundError("gone"), TimeoutError("its own")])

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from tests.builders import a_decision, an_instance
 from tests.redis_server import RedisServer
+from tests.small_disk import mounted
 from triage.metrics import create
 from triage.queueing import QUEUE, ScoreQueue, job_id
 from triage.reading import Act, steps
@@ -146,6 +147,38 @@ def test_a_decision_that_cannot_be_read_hides_no_other(broom: Broom, caplog: pyt
     assert broom.sweep(retention_days=30, now=NOW) == Swept(requeued=0, rebuilt=True, removed=0)
     assert list(broom.index.study_uids()) == ["1.2.1"]
     assert "study 1.2.2 cannot be read" in caplog.text
+
+
+def test_who_read_a_study_hides_no_other_when_it_cannot_be_read(broom: Broom, caplog: pytest.LogCaptureFixture) -> None:
+    """A worker and the sweep start with this: what raised here would keep every one of them from starting."""
+    for number in range(3):
+        tagged(broom.spool, f"1.2.{number}", NOW)
+    (broom.spool.study_folder("1.2.0") / "reading.jsonl").write_text('{"act": "of a later release"}\n')
+    (broom.spool.study_folder("1.2.1") / "decision.json").unlink()
+    (broom.spool.study_folder("1.2.1") / "decision.json").mkdir()
+    assert broom.sweep(retention_days=30).rebuilt
+    assert sorted(broom.index.study_uids()) == ["1.2.0", "1.2.2"]
+    assert "who read study 1.2.0 cannot be read" in caplog.text
+    assert "cannot be read (Is a directory): 1.2.1" in caplog.text
+
+
+def test_a_study_that_cannot_be_removed_keeps_no_other(broom: Broom, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(3):
+        tagged(broom.spool, f"1.2.{number}", NOW - 31 * DAY)
+    waiting = arrived(broom.spool, an_instance("1.3", "1.3.1"))
+    half = broom.spool.new_part()
+    half.mkdir()
+    lock = broom.spool.study_folder("1.2.1") / ".lock"
+    lock.unlink()
+    lock.mkdir()
+    with mounted(half, megabytes=1):
+        for path in (half, broom.spool.study_folder("1.2.1")):
+            os.utime(path, (1.0, 1.0))
+        assert broom.sweep(retention_days=30).removed == 2
+        assert broom.jobs.waiting_ids() == {job_id(waiting)}
+        assert list(broom.index.study_uids()) == ["1.2.1"]
+        assert "sweep: study 1.2.1: Is a directory" in caplog.text
+        assert f"{half.name} in the spool's incoming cannot be removed" in caplog.text
 
 
 def test_a_redis_that_came_back_with_old_contents_is_put_right(broom: Broom, redis_server: RedisServer) -> None:

@@ -226,6 +226,43 @@ def test_trouble_with_the_disk_is_nobody_s_death(place: Workplace, monkeypatch: 
     assert place.tags() == {instance.study_instance_uid: (Tag.NORMAL, ())}
 
 
+def test_a_study_that_cannot_be_written_is_given_up_and_keeps_no_other(
+    place: Workplace, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else it would end every batch that it is in: for ever, as the sweep queues all of them again."""
+    instances = place.queued(*(a_chest(number) for number in range(3)))
+    folder = place.spool.study_folder(instances[1].study_instance_uid)
+    folder.parent.mkdir(exist_ok=True)
+    folder.touch()
+    place.work()
+    assert place.tags().keys() == {instances[0].study_instance_uid, instances[2].study_instance_uid}
+    assert [instance for instance, _ in place.spool.dead_letters()] == [instances[1]]
+    assert (place.counted("retries_total"), place.counted("buried_total")) == (2, 1)
+    assert "trying again" not in caplog.text
+    assert is_done(place.spool)
+    assert len(list(place.spool.study_uids())) == 2
+
+    folder.unlink()
+    place.spool.requeue(instances[1])
+    place.jobs.enqueue(instances[1])
+    place.work()
+    assert len(place.tags()) == 3
+
+
+def test_a_spool_that_takes_no_study_gives_up_none(place: Workplace) -> None:
+    instances = place.queued(*(a_chest(number) for number in range(2)))
+    place.spool.studies.rmdir()
+    place.spool.studies.touch()
+    for number in range(4):
+        place.work(tries=2, name=f"w{number}")
+        place.sweep()
+    assert set(place.spool.waiting()) == set(instances)
+    place.spool.studies.unlink()
+    place.spool.studies.mkdir()
+    place.work(name="last")
+    assert len(place.tags()) == 2
+
+
 def test_a_stop_in_a_batch_ends_it_in_order(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     place.queued(*(a_chest(number) for number in range(6)))
     write = Spool.write_decision

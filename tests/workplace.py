@@ -13,6 +13,7 @@ from triage.decision import PriorityPolicy, Tag
 from triage.decoding import DecodePool
 from triage.metrics import create
 from triage.model.session import Session
+from triage.places import Places
 from triage.queueing import QUEUE, ScoreQueue, connect
 from triage.reasons import Reason
 from triage.scoring import Scorer
@@ -38,6 +39,7 @@ class Workplace:
         self.scorer = Scorer(
             spool, sessions, pool, Policy(), PriorityPolicy(), self.metrics, lambda all_of: self.index.put_all(all_of)
         )
+        self.places = Places(self.scorer)
 
     def queued(self, *files: bytes, prior: bool = False) -> list[ReceivedInstance]:
         instances = [receive(self.spool, file) for file in files]
@@ -48,7 +50,7 @@ class Workplace:
     def work(self, batch_size: int = 16, tries: int = 3, name: str = "w") -> None:
         """Work until the queue is empty, in a life of a worker of its own."""
         with self.spool.worker_lock(name):
-            worker = BatchWorker(name, self.client, self.scorer, batch_size, tries, self.metrics, self.stop)
+            worker = BatchWorker(name, self.client, self.places, batch_size, tries, self.metrics, self.stop)
             worker.work(burst=True, logging_level="WARNING")
 
     def sweep(self) -> None:

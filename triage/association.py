@@ -22,6 +22,7 @@ from triage.commands import (
 )
 from triage.metrics import OTHER, Ending, Metrics, Outcome, Rejection, bounded
 from triage.negotiation import REJECTIONS, AdmissionPolicy, Context, Request, accept, read_request
+from triage.queueing import Queued, Work
 from triage.receive import ABOVE_HIGH_WATER, HighWater, IncomingObject, Stored, receipt_now
 from triage.secure_layer import NoTLSError
 from triage.spool import InvalidUIDError, ReceivedInstance, Spool, valid_uid
@@ -51,10 +52,11 @@ _SEE_OFF_S = 5.0
 class Canary:
     """The objects that we send to ourselves, as ``ae_title``: where those lie that are ``expected``, and are counted.
 
-    What is not expected is a patient's, whoever sent it.
+    ``place`` is the name of ``spool`` in the queue. What is not expected is a patient's, whoever sent it.
     """
 
     ae_title: str
+    place: str
     spool: Spool
     metrics: Metrics
     expected: Callable[[ReceivedInstance], bool]
@@ -75,10 +77,12 @@ class Node:
     max_pdu: int
     timeout_s: float
     metrics: Metrics
-    on_received: Callable[[ReceivedInstance], None]
+    on_received: Callable[[Queued], None]
     take_seat: Callable[[], Rejection | None]
     aside: Mapping[str, Node] = field(default_factory=dict)
     """By calling AE title: where the objects of these senders go instead, and are counted."""
+    place: str = ""
+    """The name of ``spool`` in the queue; empty for the patients'."""
     canary: Canary | None = None
 
 
@@ -255,7 +259,8 @@ class Association:
         finally:
             # Durable is durable, whether or not the peer was there to hear of it.
             if stored.outcome is Outcome.STORED and stored.instance:
-                self._keeper.on_received(stored.instance)
+                place = self._node.canary.place if stored.aside and self._node.canary else self._keeper.place
+                self._keeper.on_received(Work(place, stored.instance) if place else stored.instance)
 
     def _count(self, stored: Stored, message: _Message, size: int) -> None:
         metrics = self._node.canary.metrics if stored.aside and self._node.canary else self._keeper.metrics

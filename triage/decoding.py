@@ -75,13 +75,23 @@ class DecodePool:
 
     def _again(self, lost_with: ProcessPoolExecutor, function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
         self._break(lost_with)
+        fresh = self._one is None
+        try:
+            return self._alone(function, arguments)
+        except DecoderDiedError as error:
+            if fresh or not isinstance(error.__cause__, BrokenProcessPool):
+                raise
+        return self._alone(function, arguments)  # the spare child may have died long before, and of nothing of this
+
+    def _alone(self, function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
         if self._one is None:
             self._one = self._made(1)
-        future = self._one.submit(function, *arguments)
+        future: Future[T] | None = None
         try:
+            future = self._one.submit(function, *arguments)
             return self._wait(future)
         except _LOST as error:
-            if future.done() and isinstance(error, TimeoutError):
+            if future is not None and future.done() and isinstance(error, TimeoutError):
                 raise
             _kill(self._one)
             self._one = None

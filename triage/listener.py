@@ -21,7 +21,7 @@ from triage.association import Association, Canary, Node
 from triage.errors import StartError
 from triage.metrics import Metrics, Rejection
 from triage.negotiation import AdmissionPolicy, supported_contexts
-from triage.queueing import Queued, Work
+from triage.queueing import Queued
 from triage.radiograph.decode import TRANSFER_SYNTAXES
 from triage.receive import HighWater
 from triage.secure_layer import SecureConnection
@@ -163,11 +163,7 @@ class Server:
             take_seat=self._take_seat,
             canary=canary,
         )
-        self._node = (
-            node
-            if validation is None
-            else _with_validation(node, settings.validation_ae_title, validation, on_received)
-        )
+        self._node = node if validation is None else _with_validation(node, settings.validation_ae_title, validation)
 
     def accept(self, door: Door) -> bool:
         """Take one connection, if one waits."""
@@ -247,12 +243,9 @@ class Server:
             time.sleep(0.02)
 
 
-def _with_validation(node: Node, ae_title: str, spool: Spool, on_received: Callable[[Queued], None]) -> Node:
+def _with_validation(node: Node, ae_title: str, spool: Spool) -> Node:
     """Objects of the validation's sender lie apart and are counted nowhere; the queue is told where they lie."""
-    uncounted = metric_names.create(CollectorRegistry())
-    aside = replace(
-        node, spool=spool, metrics=uncounted, on_received=lambda instance: on_received(Work(PLACE, instance))
-    )
+    aside = replace(node, spool=spool, metrics=metric_names.create(CollectorRegistry()), place=PLACE)
     return replace(node, aside={ae_title: aside})
 
 

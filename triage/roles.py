@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
 
 from triage import metrics as metric_names
 from triage.assess import Policy
+from triage.canary.namespace import PLACE as CANARY
 from triage.channels.settings import Destination, DICOMDestination
 from triage.decision import PriorityPolicy
 from triage.errors import StartError
@@ -30,8 +31,12 @@ from triage.spool import ReceivedInstance, Spool
 from triage.state import oldest_awaited
 from triage.sweep import Swept
 from triage.sweep import sweep as sweep_once
-from triage.validation.namespace import FORGET_AFTER_S, PLACE, close_namespace, forget, open_namespace
+from triage.validation.namespace import FORGET_AFTER_S, close_namespace, forget
+from triage.validation.namespace import PLACE as VALIDATION
 from triage.worklist import Worklist
+
+if TYPE_CHECKING:
+    from triage.scoring import Scorer
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +72,7 @@ def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None
             lambda each: jobs.enqueue(each, isinstance(each, ReceivedInstance) and prior(each)),
             lambda: stopping.received,
             ports.append,
-            _beside(settings, spool).get(PLACE),
+            _beside(settings, spool).get(VALIDATION),
             at_listener(settings.canary.ae_title, spool),
         )
 
@@ -75,8 +80,9 @@ def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None
 def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     """Score until SIGTERM."""
     from triage import worker
-    from triage.canary.service import at_worker, uncounted
+    from triage.canary.service import at_worker
     from triage.decoding import DecodePool
+    from triage.places import Places
     from triage.scoring import Scorer
 
     stopping = StopSignal()
@@ -105,26 +111,33 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
         mark = partial(_mark_all, Outbox(spool), _destinations(settings, spool))
         patients = scorer_of(spool, metrics, Worklist(client).put_all, mark)
         canary_destinations = tuple(each.name for each in settings.channels.with_canary())
-        scorer = at_worker(patients, scorer_of, spool, client, canary_destinations)
+        canary = at_worker(scorer_of, spool, client, canary_destinations)
+        places = Places(patients, {**canary, **_validation(settings, scorer_of, spool)})
         _describe_models(metrics, settings, sessions, spool)
         is_ready.append(time.time())
         logger.info("working with %s", ", ".join(session.card.model_id for session in sessions.values()))
         reconcile = partial(_sweep, settings, spool, redis_url, metrics)
         worker.run(
             spool,
-            scorer,
+            places,
             lambda: connect(redis_url, settings.redis.timeout_s),
             reconcile,
             stopping,
             batch_size=settings.worker.batch_size,
             tries=settings.worker.tries,
             metrics=metrics,
-            beside={
-                place: scorer_of(beside, uncounted(), lambda decisions: None, lambda study: None, spool.disabled_models)
-                for place, beside in _beside(settings, spool).items()
-            },
         )
     pool.close()
+
+
+def _validation(settings: Settings, scorer_of: Callable[..., Scorer], spool: Spool) -> dict[str, Scorer]:
+    """What scores what the validation AE title sends, by its place: told nobody, and counted nowhere."""
+    from triage.canary.service import uncounted
+
+    if not settings.listener.validation_ae_title:
+        return {}
+    index, mark = lambda decisions: None, lambda study: None
+    return {VALIDATION: scorer_of(spool.beside(VALIDATION), uncounted(), index, mark, spool.disabled_models)}
 
 
 def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept | None:
@@ -259,8 +272,9 @@ def web(settings: Settings, spool: Spool, redis_url: str) -> None:
 
 
 def _beside(settings: Settings, spool: Spool) -> dict[str, Spool]:
-    """Where what the validation AE title sends lies apart from patients, by its name; nothing without such a title."""
-    return {PLACE: open_namespace(spool)} if settings.listener.validation_ae_title else {}
+    """The places beside the patients', by their names in the queue: of the canary, and of what is sent to validate."""
+    names = (CANARY, VALIDATION) if settings.listener.validation_ae_title else (CANARY,)
+    return {name: spool.beside(name) for name in names}
 
 
 def load_sessions(settings: Settings) -> dict[str, Any]:
@@ -319,15 +333,9 @@ def predictions(settings: Settings, files: list[Path], model: Path | None) -> It
 
 
 def _sweep(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics) -> Swept:
-    from triage.canary.service import requeue_lost
-
     beside = _beside(settings, spool)
-    for namespace in beside.values():
-        forget(namespace, time.time() - FORGET_AFTER_S)
-    if not beside:
-        close_namespace(spool)
+    _forget_validations(spool, beside)
     with connect(redis_url, settings.redis.timeout_s) as client:
-        requeue_lost(spool, ScoreQueue(client))
         return sweep_once(
             spool,
             ScoreQueue(client),
@@ -339,6 +347,17 @@ def _sweep(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics) -
             beside=beside,
             prior=partial(is_prior, spool, after_days=settings.decision.prior_after_days),
         )
+
+
+def _forget_validations(spool: Spool, beside: Mapping[str, Spool]) -> None:
+    """Remove what a command left there that was killed; all of it where no setting names a validation's sender."""
+    if VALIDATION not in beside:
+        close_namespace(spool)
+        return
+    try:
+        forget(beside[VALIDATION], time.time() - FORGET_AFTER_S)
+    except OSError as error:
+        logger.error("sweep: %s cannot be cleaned: %s", VALIDATION, error.strerror or type(error).__name__)
 
 
 def _destinations(settings: Settings, spool: Spool) -> tuple[str, ...]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +29,9 @@ from triage.records import assessment_from, to_record
 from triage.spool import ReceivedInstance, Spool
 
 logger = logging.getLogger(__name__)
+
+_OF_THE_SPOOL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Trouble with a disk that is everybody's, whichever study meets it."""
 
 
 @dataclass(frozen=True)
@@ -61,19 +66,6 @@ def open_file(path: Path, cards: Mapping[str, ModelCard], policy: Policy) -> Ope
     return Opened(prepared, receipt)
 
 
-class Scoring(Protocol):
-    """What a worker does with a batch; see ``Scorer``."""
-
-    def start(self, instances: Iterable[ReceivedInstance]) -> list[tuple[ReceivedInstance, Decoding[Opened]]]:
-        """Begin to decode; returns at once."""
-
-    def finish(self, started: Sequence[tuple[ReceivedInstance, Decoding[Opened]]]) -> list[Failed]:
-        """Score what was started, and take it out of the inbox. Returns what failed."""
-
-    def give_up(self, instance: ReceivedInstance, error: str, tries: int) -> None:
-        """Make an object a dead letter."""
-
-
 class Scorer:
     """Sessions that stay loaded, a pool that decodes, and the way of a batch through both."""
 
@@ -103,7 +95,7 @@ class Scorer:
     def start(self, instances: Iterable[ReceivedInstance]) -> list[tuple[ReceivedInstance, Decoding[Opened]]]:
         """Begin to decode; returns at once. Objects that are no longer in the inbox are done, and left out."""
         policy = self._policy_now()
-        waiting = [instance for instance in instances if self._spool.inbox_path(instance).exists()]
+        waiting = [instance for instance in instances if self._spool.waits(instance)]
         return [
             (each, self._pool.submit(open_file, self._spool.inbox_path(each), self._cards, policy)) for each in waiting
         ]
@@ -120,7 +112,7 @@ class Scorer:
             try:
                 opened.append((instance, decoding.result()))
             except FileNotFoundError as error:
-                if self._spool.inbox_path(instance).exists():
+                if self._spool.waits(instance):
                     failed.append(Failed(instance, str(error)))
                 else:
                     logger.info("%s was done by another worker meanwhile", instance.key)
@@ -132,18 +124,20 @@ class Scorer:
 
     def give_up(self, instance: ReceivedInstance, error: str, tries: int) -> None:
         """Make an object a dead letter: its study is visibly not assessed, and a person can requeue the object."""
-        if not self._spool.inbox_path(instance).exists():
+        if not self._spool.waits(instance):
             return  # another worker has done it meanwhile
         receipt = read_receipt(self._spool.inbox_path(instance))
         rejected = Rejected(Reason.WORKER_FAILURE, error)
         known = Prepared(Attributes(), View.UNKNOWN, rejected=rejected)
-        self._write(instance, self._rejected(instance, Opened(known, receipt)))
-        try:
-            decision = self._decide(instance.study_instance_uid)
+        undecided: dict[str, str] = {}
+        with self._one_study(instance.study_instance_uid, undecided):
+            self._write(instance, self._rejected(instance, Opened(known, receipt)))
+        decisions = self._decide_all({instance.study_instance_uid} - undecided.keys(), undecided)
+        if decisions:
             self._spool.sync()
-            self._index([decision])
-        except (ValueError, KeyError, TypeError) as records:  # the study's, not this object's
-            logger.error("%s: the study cannot be decided: %s", instance.study_instance_uid, _where(records))
+            self._index(list(decisions.values()))
+        for why in undecided.values():  # the study's trouble, not this object's
+            logger.error("%s: the study cannot be decided: %s", instance.study_instance_uid, why)
         self._spool.bury(instance, {"error": error, "tries": tries, "buried_at": time.time()})
         self._metrics.buried.inc()
         logger.error("%s is a dead letter after %d tries: %s", instance.key, tries, error)
@@ -229,31 +223,46 @@ class Scorer:
         """The order is what makes a crash harmless: assessment, decision, index, and only then out of the inbox."""
         if not assessments:
             return
+        undecided: dict[str, str] = {}
         for instance, assessment in assessments:
-            self._write(instance, assessment)
-        decisions, undecided = self._decide_all({instance.study_instance_uid for instance, _ in assessments})
+            with self._one_study(instance.study_instance_uid, undecided):
+                self._write(instance, assessment)
+        studies = {instance.study_instance_uid for instance, _ in assessments} - undecided.keys()
+        decisions = self._decide_all(studies, undecided)
         self._spool.sync()
         self._index(list(decisions.values()))
         for instance, assessment in assessments:
+            with self._one_study(instance.study_instance_uid, undecided):
+                if instance.study_instance_uid not in undecided:
+                    self._spool.file(instance)
             if (why := undecided.get(instance.study_instance_uid)) is not None:
                 failed.append(Failed(instance, why))
                 continue
-            self._spool.file(instance)
             self._metrics.count_assessment(assessment)
             self._metrics.time_to_tag.observe(max(time.time() - assessment.received_at, 0.0))
         for decision in decisions.values():
             self._metrics.count_decision(decision)
 
-    def _decide_all(self, studies: Iterable[str]) -> tuple[dict[str, TriageDecision], dict[str, str]]:
-        """Decisions, and why there is none, by study: records that cannot be read cost their own study only."""
+    def _decide_all(self, studies: Iterable[str], undecided: dict[str, str]) -> dict[str, TriageDecision]:
+        """Decisions by study, and in ``undecided`` why there is none: a study's records cost that study only."""
         decisions: dict[str, TriageDecision] = {}
-        undecided: dict[str, str] = {}
         for uid in sorted(studies):
-            try:
-                decisions[uid] = self._decide(uid)
-            except (ValueError, KeyError, TypeError) as error:
-                undecided[uid] = f"the study's records cannot be read: {_where(error)}"
-        return decisions, undecided
+            with self._one_study(uid, undecided):
+                try:
+                    decisions[uid] = self._decide(uid)
+                except (ValueError, KeyError, TypeError) as error:
+                    undecided[uid] = f"the study's records cannot be read: {_where(error)}"
+        return decisions
+
+    @contextmanager
+    def _one_study(self, study_instance_uid: str, undecided: dict[str, str]) -> Iterator[None]:
+        """Note in ``undecided`` what the disk has against one study; what it has against all of them is raised."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in _OF_THE_SPOOL or not self._spool.takes_studies():
+                raise
+            undecided[study_instance_uid] = f"the study cannot be written: {error.strerror or type(error).__name__}"
 
     def _write(self, instance: ReceivedInstance, assessment: ImageAssessment) -> None:
         self._spool.write_assessment(instance, to_record(assessment))

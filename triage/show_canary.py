@@ -7,7 +7,7 @@ import click
 from triage.canary.flight import UnderWayError, fly
 from triage.canary.service import route_of
 from triage.settings import Settings
-from triage.spool import Spool
+from triage.spool import Spool, SpoolError
 
 _ROW = "{:<28}{:>7}  {}"
 
@@ -24,6 +24,8 @@ def fly_and_show(settings: Settings, spool: Spool, redis_url: str) -> bool:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(f"the spool cannot be written: {error.strerror or error}") from error
+    except SpoolError as error:
+        raise click.ClickException(str(error)) from error
     assert outcome is not None
     for stage, why in outcome.stuck.items():
         click.echo(_ROW.format(stage, "NOT", why))

@@ -172,6 +172,17 @@ class Spool:
             (spool.root / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         return spool
 
+    def beside(self, name: str) -> Self:
+        """The spool ``name`` in this one's folder, for what is no patient's; made if it is not there.
+
+        Never raises: trouble with it is its own, and is met when it is used.
+        """
+        try:
+            return self.open(self.root / name)
+        except (OSError, SpoolError) as error:
+            logger.error("the folder %s of the spool cannot be used, what belongs there fails: %s", name, error)
+            return type(self)(self.root / name)
+
     def exists(self) -> bool:
         """Whether there is a spool at ``root`` that we may look into."""
         return os.access(self.root / "VERSION", os.R_OK) and os.access(self._disabled, os.R_OK | os.X_OK)
@@ -203,9 +214,13 @@ class Spool:
     def remove_old_parts(self, before: float) -> None:
         """Remove what a crash left half-received or half-removed, if last written to before ``before`` (POSIX s)."""
         for part in self.incoming.iterdir():
-            with suppress(FileNotFoundError):  # finished meanwhile
+            try:
                 if part.stat().st_mtime < before:
                     shutil.rmtree(part) if part.is_dir() else part.unlink()
+            except FileNotFoundError:  # finished meanwhile
+                continue
+            except OSError as error:  # worthless, and no reason to leave anything else undone
+                logger.error("%s in the spool's incoming cannot be removed: %s", part.name, error.strerror)
 
     def receive(self, part: Path, file_descriptor: int, instance: ReceivedInstance) -> bool:
         """Make a complete object durable; only after this may a sender hear 0x0000.
@@ -237,6 +252,13 @@ class Spool:
     def inbox_path(self, instance: ReceivedInstance) -> Path:
         """Where the object lies while it is untagged."""
         return self.inbox / f"{instance.key}.dcm"
+
+    def waits(self, instance: ReceivedInstance) -> bool:
+        """Whether the object is still in the inbox. One that cannot be looked at is: reading it says what is wrong."""
+        try:
+            return self.inbox_path(instance).exists()
+        except OSError:
+            return True
 
     def filed_path(self, instance: ReceivedInstance) -> Path:
         """Where the object lies once it is tagged."""
@@ -304,6 +326,9 @@ class Spool:
             try:
                 decision = _object(path.read_bytes())
             except FileNotFoundError:  # retention removed the study meanwhile
+                continue
+            except OSError as error:  # it must not hide the others
+                logger.error("a decision in the spool cannot be read (%s): %s", error.strerror, path.parent.name)
                 continue
             if decision is not None:
                 yield decision
@@ -373,6 +398,16 @@ class Spool:
         removed = self.new_part()
         self._rename(self.study_folder(study_instance_uid), removed)
         shutil.rmtree(removed)
+
+    def takes_studies(self) -> bool:
+        """Whether a study that is not there yet could be written. Tries it, and leaves nothing."""
+        probe = f"2.25.{uuid4().int}"
+        try:
+            self._write(self._make_study_folder(probe) / DECISION, "{}", durable=False)
+            self.remove_study(probe)
+        except OSError:
+            return False
+        return True
 
     def usage(self) -> SpoolUsage:
         """How full the file system under the spool is."""

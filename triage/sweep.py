@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -66,8 +66,7 @@ def sweep(
         metrics.sweep_requeued.labels(why).inc()
     requeued = len(lost)
     for place, other in (beside or {}).items():
-        for _ in _lost(other, jobs, place, spool):
-            logger.info("sweep: an object in %s is queued again", place)
+        _requeue_beside(place, other, jobs, spool)
     jobs.wake()
     removed = remove_old(spool, index, retention_days, now) if retention_days else 0
     expired = expire_old(spool, index, expire_after_days, now) if expire_after_days else 0
@@ -83,13 +82,13 @@ def sweep(
     return Swept(requeued, rebuilt, removed, expired)
 
 
-def requeue_lost(spool: Spool, jobs: ScoreQueue, workers: Spool) -> int:
-    """Queue what lies in the inbox of ``spool`` and has no job, or one whose worker is dead; how many.
-
-    The locks of workers are in the spool ``workers``.
-    """
-    jobs.tidy()
-    return sum(1 for _ in _lost(spool, jobs, "", workers))
+def _requeue_beside(place: str, other: Spool, jobs: ScoreQueue, workers: Spool) -> None:
+    """What waits in a place beside the patients' is queued again; trouble there keeps nothing else from it."""
+    try:
+        for _ in _lost(other, jobs, place, workers):
+            logger.info("sweep: an object in %s is queued again", place)
+    except OSError as error:
+        logger.error("sweep: %s cannot be looked through: %s", place, error.strerror or type(error).__name__)
 
 
 def _lost(
@@ -112,7 +111,7 @@ def _lost(
         some = waiting[start : start + _AT_ONCE]
         for work, (status, worker) in zip(some, jobs.states(some), strict=True):
             why = _why_lost(work, status, worker, really_queued, lambda name: _alive(workers, alive, name))
-            if why and spool.inbox_path(work.instance).exists():
+            if why and spool.waits(work.instance):
                 if why == "dead_worker" and workers.worker_died(worker):
                     jobs.count_death(work)
                 jobs.again(work, prior(work.instance))
@@ -139,13 +138,21 @@ def rebuild(spool: Spool, index: Worklist, metrics: Metrics) -> bool:
     decisions = _readable(spool.decisions())
     while some := list(islice(decisions, _AT_ONCE)):
         for decision in some:  # first, so that what was read is not listed for a moment
-            restore(spool, index, decision.study_instance_uid)
+            _restore(spool, index, decision.study_instance_uid)
         index.put_all(some)
     for uid in index.study_uids():
-        if spool.decision(uid) is None:
-            index.remove(uid)
+        with _one_study(uid):
+            if spool.decision(uid) is None:
+                index.remove(uid)
     metrics.index_rebuilds.inc()
     return index.end_building(token)
+
+
+def _restore(spool: Spool, index: Worklist, uid: str) -> None:
+    try:
+        restore(spool, index, uid)
+    except (OSError, ValueError, KeyError, TypeError) as error:  # broken, or of another release; it hides no other
+        logger.error("who read study %s cannot be read (%s): it is listed", uid, type(error).__name__)
 
 
 def _readable(records: Iterable[dict[str, Any]]) -> Iterator[TriageDecision]:
@@ -163,7 +170,7 @@ def remove_old(spool: Spool, index: Worklist, retention_days: float, now: float)
     old = [uid for uid in spool.study_uids() if spool.touched(uid) < before]
     count = 0
     for uid in old:
-        with spool.study_lock(uid):
+        with _one_study(uid), spool.study_lock(uid):
             # Only now: what came since the list was made must not go with the old.
             if _is_finished(spool, uid, before):
                 index.remove(uid)
@@ -172,12 +179,21 @@ def remove_old(spool: Spool, index: Worklist, retention_days: float, now: float)
     return count
 
 
+@contextmanager
+def _one_study(uid: str) -> Iterator[None]:
+    """Trouble with the files of one study ends nobody else's sweep: a worker cannot start before it."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError) as error:  # its disk, or records of another release
+        logger.error("sweep: study %s: %s", uid, getattr(error, "strerror", None) or type(error).__name__)
+
+
 def expire_old(spool: Spool, index: Worklist, expire_after_days: float, now: float) -> int:
     """Take off the list what was tagged last longer ago: a late image gives a study its time anew. Some at once."""
     before = now - expire_after_days * _DAY_S
     count = 0
     for uid in index.arrived_before(before):
-        with suppress(NotTaggedError):  # retention removed it meanwhile
+        with _one_study(uid), suppress(NotTaggedError):  # retention removed it meanwhile
             count += expire(spool, index, uid, before, now)
         if count >= _EXPIRED_AT_ONCE:  # the next sweep goes on: what waits for work must not wait for this
             break

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from uuid import uuid4
 
@@ -18,10 +18,9 @@ from rq.serializers import JSONSerializer
 from rq.utils import now
 from rq.worker import WorkerStatus
 
-from triage.decoding import Decoding
 from triage.metrics import Metrics
+from triage.places import Places, Started
 from triage.queueing import FUNCTIONS, PRIORS, QUEUE, ScoreJob, ScoreQueue, Work, queue_of
-from triage.scoring import Failed, Opened, Scoring
 from triage.signals import StopSignal
 from triage.spool import Spool
 
@@ -38,7 +37,6 @@ _WORKER_TTL_S = 45
 """For rq: an idle worker asks again every 30 s, and a Redis that is silent for 40 s counts as lost."""
 
 Taken = list[tuple[Job, Work]]
-Started = list[tuple[Work, Decoding[Opened]]]
 
 
 class BatchWorker(SimpleWorker):
@@ -54,12 +52,11 @@ class BatchWorker(SimpleWorker):
         self,
         name: str,
         client: Redis,
-        scorer: Scoring,
+        places: Places,
         batch_size: int,
         tries: int,
         metrics: Metrics,
         stop: StopSignal,
-        beside: Mapping[str, Scoring] | None = None,
     ) -> None:
         queue = queue_of(QUEUE, client)
         super().__init__(
@@ -74,7 +71,7 @@ class BatchWorker(SimpleWorker):
         self._priors = queue_of(PRIORS, client)
         self._since_priors = 0
         self._jobs = ScoreQueue(client)
-        self._scorers = {"": scorer, **(beside or {})}
+        self._places = places
         self._batch_size = batch_size
         self._tries = tries
         self._metrics = metrics
@@ -208,12 +205,12 @@ class BatchWorker(SimpleWorker):
                 continue
             self._metrics.jobs_taken.labels(PRIORS if job.origin == PRIORS else QUEUE).inc()
         pipeline.execute()
-        started: Started = []
-        for place, scorer in self._scorers.items():
-            own = [work.instance for _, work in taken if work.place == place]
-            started += [(Work(place, instance), decoding) for instance, decoding in scorer.start(own)]
-        begun = {work for work, _ in started}
-        self._jobs.end([work for _, work in taken if work not in begun])
+        started, failed = self._places.start([work for _, work in taken])
+        unfinished = {work for work, _ in started} | failed.keys()
+        if done := [work for _, work in taken if work not in unfinished]:
+            self._jobs.end(done)
+        for work, why in failed.items():
+            self._again(work, why)
         return started
 
     def _work_of(self, job: Job) -> Work | None:
@@ -225,7 +222,7 @@ class BatchWorker(SimpleWorker):
             if any(callbacks) or job.webhooks:
                 raise ValueError("a job of ours has no callbacks")
             work = Work.from_key(job.args[0])
-            if work.place not in self._scorers:
+            if not self._places.know(work):
                 raise ValueError(f"nothing is scored in {work.place[:80]!r} here")
             return work
         except Exception as error:  # the edge: whatever somebody wrote into the queue
@@ -236,26 +233,23 @@ class BatchWorker(SimpleWorker):
             return None
 
     def _finish(self, started: Started) -> None:
-        for place, scorer in self._scorers.items():
-            own = [(work.instance, decoding) for work, decoding in started if work.place == place]
-            if own:
-                failed = {Work(place, each.instance): each for each in scorer.finish(own)}
-                self._jobs.end([work for work, _ in started if work.place == place and work not in failed])
-                for work, each in failed.items():
-                    self._again(work, each)
+        for works, failed in self._places.finish(started):
+            self._jobs.end([work for work in works if work not in failed])
+            for work, why in failed.items():
+                self._again(work, why)
 
-    def _again(self, work: Work, failed: Failed) -> None:
+    def _again(self, work: Work, why: str) -> None:
         count = self._jobs.count_failure(work)
-        logger.error("%s failed, attempt %d of %d: %s", work.key, count, self._tries, failed.error)
+        logger.error("%s failed, attempt %d of %d: %s", work.key, count, self._tries, why)
         if count >= self._tries:
-            self._bury(work, failed.error, count)
+            self._bury(work, why, count)
             return
         if not work.place:
             self._metrics.retries.inc()
         self._jobs.again(work)
 
     def _bury(self, work: Work, error: str, tries: int) -> None:
-        self._scorers[work.place].give_up(work.instance, error, tries)
+        self._places.give_up(work, error, tries)
         self._jobs.end([work])
 
 
@@ -270,7 +264,7 @@ def worker_name() -> str:
 
 def run(
     spool: Spool,
-    scorer: Scoring,
+    places: Places,
     connect: Callable[[], Redis],
     sweep: Callable[[], object],
     stop: StopSignal,
@@ -278,18 +272,14 @@ def run(
     batch_size: int,
     tries: int,
     metrics: Metrics,
-    beside: Mapping[str, Scoring] | None = None,
 ) -> None:
-    """Work until ``stop`` is received. After trouble with Redis or the disk the loop begins anew, the models loaded.
-
-    ``beside`` scores what lies in spools beside the patients', by their name in the queue.
-    """
+    """Work until ``stop`` is received. After trouble with Redis or the disk the loop begins anew, the models loaded."""
     while not stop.received:
         name = worker_name()
         try:
             with spool.worker_lock(name), connect() as client:
                 sweep()  # what a dead worker left is taken up before anything new
-                worker = BatchWorker(name, client, scorer, batch_size, tries, metrics, stop, beside)
+                worker = BatchWorker(name, client, places, batch_size, tries, metrics, stop)
                 worker.work(logging_level="WARNING")
         except RedisError as error:
             logger.error("Redis: %s; trying again", error)

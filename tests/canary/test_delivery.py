@@ -131,6 +131,20 @@ def test_switches_and_pauses_are_the_patients_and_the_canary_s_own_hold_up_nobod
     assert states(made.canary, canary) == [State.WAITING]
 
 
+def test_trouble_in_its_place_holds_up_no_patient_s_result(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
+    with store_scp() as pacs:
+        destination = SRDestination(name="pacs", host="127.0.0.1", port=pacs.port, called_ae_title="PACS", delay_s=0)
+        one_of_each(spool, "pacs")
+        shutil.rmtree(spool.root / "canary" / "outbox")
+        (spool.root / "canary" / "outbox").touch()
+        made = ways(spool, destination)
+        made.round()
+        a_study(spool, "pacs")
+        made.round()
+    assert len(pacs.received) == 2
+    assert caplog.text.count("the canary cannot be delivered: NotADirectoryError") == 1
+
+
 def test_one_that_is_removed_while_it_is_sent_is_nobody_s_trouble(spool: Spool) -> None:
     namespace = open_namespace(spool)
 

@@ -12,17 +12,19 @@ from tests.canary.test_scoring import stored
 from tests.channels.studies import a_study
 from tests.redis_server import RedisServer
 from triage.canary.flight import Route, fly
-from triage.canary.namespace import came_out, clean, last_came_out, open_namespace
-from triage.canary.service import requeue_lost
+from triage.canary.namespace import PLACE, came_out, clean, last_came_out, open_namespace
 from triage.canary.stages import Facts, NotYet, Stuck, decided, delivered, scored
 from triage.channels.configured import channel_of
 from triage.channels.settings import SRDestination, WebhookDestination
+from triage.decision import Tag
 from triage.deliver import Deliverer
-from triage.metrics import create_delivery
+from triage.metrics import create, create_delivery
 from triage.outbox import Outbox
-from triage.queueing import ScoreQueue, connect, job_id
+from triage.queueing import ScoreQueue, Work, connect, job_id
 from triage.send import Destination
 from triage.spool import ReceivedInstance, Spool
+from triage.sweep import sweep
+from triage.worklist import Worklist
 
 PACS = SRDestination(name="pacs", host="127.0.0.1", port=1, called_ae_title="PACS", delay_s=0, canary=True)
 
@@ -102,16 +104,22 @@ def test_the_next_flight_forgets_the_jobs_of_those_before(spool: Spool) -> None:
 def test_the_sweep_queues_again_what_a_dead_worker_or_redis_lost(spool: Spool, redis_server: RedisServer) -> None:
     canary = stored(spool, time.time())
     with connect(redis_server.url, 5.0) as client:
-        jobs = ScoreQueue(client)
-        requeue_lost(spool, jobs)  # Redis never heard of it
-        assert jobs.depth() == 1
-        client.hset(f"rq:job:{job_id(canary)}", mapping={"status": "started", "worker_name": "w"})
+        jobs, metrics = ScoreQueue(client), create(CollectorRegistry())
+        places = {PLACE: open_namespace(spool)}
+
+        def swept() -> int:
+            done = sweep(spool, jobs, Worklist(client), metrics, retention_days=0, now=1e9, beside=places)
+            assert done.requeued == 0  # that counts patients'
+            return jobs.depth()
+
+        assert swept() == 1  # Redis never heard of it
+        job = job_id(Work(PLACE, canary))
+        assert jobs.waiting_ids() == {job}
+        client.hset(f"rq:job:{job}", mapping={"status": "started", "worker_name": "w"})
         client.delete("rq:queue:score")
         with spool.worker_lock("w"):  # the lock is in the patients' spool: there is one worker for all
-            requeue_lost(spool, jobs)
-            assert jobs.depth() == 0
-        requeue_lost(spool, jobs)
-        assert jobs.depth() == 1
+            assert swept() == 0
+        assert swept() == 1
 
 
 def test_what_the_worker_did_not_mark_did_not_come_out(spool: Spool) -> None:
@@ -147,6 +155,23 @@ def test_each_state_of_a_delivery_is_told_from_the_others(spool: Spool) -> None:
     outbox.bury_mark(study, "hook", "cannot be built: KeyError")
     with pytest.raises(Stuck, match="KeyError"):
         delivered(facts, hook, switches)
+
+
+def test_a_score_that_changed_is_no_answer(spool: Spool) -> None:
+    namespace = open_namespace(spool)
+
+    def seen(probability: float, model_digest: str = "b" * 64) -> str:
+        study = a_study(namespace, tag=Tag.NORMAL, probability=probability, model_digest=model_digest)
+        return scored(facts_of(namespace, only(namespace, study)))
+
+    assert seen(0.08) == "NORMAL 0.080 by nih-adult 1"
+    assert seen(0.08001)  # by another processor
+    assert seen(0.3, "c" * 64)  # by another model
+    with pytest.raises(Stuck, match=r"nih-adult 1 scores otherwise than before: 0\.0900, and 0\.0800 first"):
+        seen(0.09)
+    clean(namespace, time.time())
+    with pytest.raises(Stuck, match="otherwise than before"):
+        seen(0.09)
 
 
 def test_a_worker_s_failure_is_no_answer(spool: Spool) -> None:

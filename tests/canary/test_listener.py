@@ -20,11 +20,12 @@ from pydicom.dataset import Dataset
 from tests.dicom_peer import Running, running_listener, store
 from tests.waiting import wait_for
 from triage.association import Canary
-from triage.canary.namespace import clean, expects, open_namespace, register
+from triage.canary.namespace import PLACE, clean, expects, open_namespace, register
 from triage.canary.study import a_canary
 from triage.listener import admission_policy
 from triage.metrics import Rejection, create
 from triage.negotiation import Request
+from triage.queueing import Work
 from triage.settings import ListenerSettings, Settings
 from triage.spool import Spool
 
@@ -34,7 +35,7 @@ OURS = "CXR_CANARY"
 @contextmanager
 def listening(spool: Spool, **settings: object) -> Iterator[Running]:
     namespace = open_namespace(spool)
-    canary = Canary(OURS, namespace, create(CollectorRegistry()), lambda instance: expects(namespace, instance))
+    canary = Canary(OURS, PLACE, namespace, create(CollectorRegistry()), lambda instance: expects(namespace, instance))
     with running_listener(spool, canary=canary, **settings) as running:
         yield running
 
@@ -60,6 +61,7 @@ def test_only_a_registered_content_from_our_own_title_is_a_canary(spool: Spool) 
         assert store(running.port, dataset, calling=OURS) == [0x0000]
         assert (running.inbox, list(namespace.waiting())) == ([], [canary.instance])
         wait_for(lambda: len(running.enqueued) == 3, "all to be announced")
+        assert running.enqueued == [canary.instance, canary.instance, Work(PLACE, canary.instance)]
         assert running.counted("received_bytes_total") == counted
 
 

@@ -16,7 +16,7 @@ from tests.dicom_peer import Running, running_listener
 from tests.waiting import wait_for
 from triage.association import Canary
 from triage.canary.flight import Outcome, Route, UnderWayError, fly
-from triage.canary.namespace import came_out, expects, last_came_out, open_namespace
+from triage.canary.namespace import PLACE, came_out, expects, last_came_out, open_namespace
 from triage.canary.schedule import scheduled
 from triage.canary.stages import EXPECTED
 from triage.channels.settings import SRDestination
@@ -45,7 +45,7 @@ def a_route(spool: Spool, port: int, timeout_s: float = 0.5) -> Route:
 @contextmanager
 def listening(spool: Spool, *, knows: bool = True) -> Iterator[Running]:
     namespace = open_namespace(spool)
-    canary = Canary("CXR_CANARY", namespace, create(CollectorRegistry()), lambda each: expects(namespace, each))
+    canary = Canary("CXR_CANARY", PLACE, namespace, create(CollectorRegistry()), lambda each: expects(namespace, each))
     with running_listener(spool, canary=canary if knows else None) as running:
         yield running
 

@@ -15,14 +15,15 @@ from tests.redis_server import RedisServer
 from tests.service import NO_LIMIT, a_chest
 from tests.workplace import Workplace
 from triage.assess import Policy
-from triage.canary.namespace import clean, expects, open_namespace, register
+from triage.canary.namespace import PLACE, clean, expects, open_namespace, register
 from triage.canary.service import at_worker
 from triage.canary.study import a_canary
 from triage.commands import C_STORE_RQ, Command
 from triage.decision import Priority, PriorityPolicy, Tag
 from triage.decoding import DecodePool
 from triage.model.session import Session
-from triage.queueing import connect
+from triage.places import Places
+from triage.queueing import Work, connect
 from triage.receive import IncomingObject, receipt_now
 from triage.scoring import Scorer
 from triage.spool import ReceivedInstance, Spool
@@ -47,7 +48,7 @@ def place(spool: Spool, redis_server: RedisServer, sessions: dict[str, Session],
     def scorer_of(where: Spool, *rest: object) -> Scorer:
         return Scorer(where, sessions, pool, Policy(), PriorityPolicy(), *rest)  # type: ignore[arg-type]
 
-    made.scorer = at_worker(made.scorer, scorer_of, spool, made.client, ["pacs"])  # type: ignore[assignment]
+    made.places = Places(made.scorer, at_worker(scorer_of, spool, made.client, ["pacs"]))
     return made
 
 
@@ -66,10 +67,17 @@ def stored(spool: Spool, now: float) -> ReceivedInstance:
     return canary.instance
 
 
+def finished(place: Workplace, canary: ReceivedInstance) -> list[Work]:
+    """What fails of the canary, worked on by itself."""
+    ((works, failed),) = place.places.finish(place.places.start([Work(PLACE, canary)])[0])
+    assert works == [Work(PLACE, canary)]
+    return list(failed)
+
+
 def test_patients_and_a_canary_in_one_batch(place: Workplace) -> None:
     namespace, canary = open_namespace(place.spool), stored(place.spool, time.time())
     patients = place.queued(a_chest(1), a_chest(2))
-    place.jobs.enqueue(canary)
+    place.jobs.enqueue(Work(PLACE, canary))
     place.work()
     assert {uid: tag for uid, (tag, _) in place.tags().items()} == {
         each.study_instance_uid: Tag.NORMAL for each in patients
@@ -86,16 +94,19 @@ def test_patients_and_a_canary_in_one_batch(place: Workplace) -> None:
 def test_one_that_is_removed_in_mid_work_is_nobody_s_trouble(place: Workplace, spool: Spool) -> None:
     namespace, canary = open_namespace(spool), stored(spool, time.time())
     patient = place.queued(a_chest(1))[0]
-    started = place.scorer.start([canary, patient])
-    assert len(started) == 2
+    started, failed = place.places.start([Work(PLACE, canary), Work("", patient)])
+    assert (len(started), failed) == (2, {})
     [decoding.result() for _, decoding in started]
     clean(namespace, time.time() + 25 * 3600)  # it is not even remembered any longer
-    failed = place.scorer.finish(started)
-    assert [each.instance for each in failed] == [canary]
+    finished = list(place.places.finish(started))
+    assert [(works, list(failed)) for works, failed in finished] == [
+        ([Work("", patient)], []),
+        ([Work(PLACE, canary)], [Work(PLACE, canary)]),
+    ]
     assert place.tags().keys() == {patient.study_instance_uid}
     assert spool.find(canary) is None
     assert list(spool.study_uids()) == [patient.study_instance_uid]
-    place.scorer.give_up(canary, "gone", 3)
+    place.places.give_up(Work(PLACE, canary), "gone", 3)
     assert list(spool.dead_letters()) == []
 
 
@@ -105,7 +116,7 @@ def test_one_that_cannot_be_scored_is_a_dead_letter_of_its_own(place: Workplace,
     path = namespace.inbox_path(canary)
     path.unlink()
     path.mkdir()  # a file that nobody can read
-    place.jobs.enqueue(canary)
+    place.jobs.enqueue(Work(PLACE, canary))
     place.work()
     place.work()
     assert place.tags().keys() == {patient.study_instance_uid}
@@ -119,11 +130,10 @@ def test_a_worklist_that_does_not_work_keeps_it_from_coming_out(place: Workplace
     """Something else lies where the list should: listing fails, for patients and the canary alike."""
     namespace, canary = open_namespace(spool), stored(spool, time.time())
     place.client.set("cxr-triage:worklist:LOW", "no list")
-    (failed,) = place.scorer.finish(place.scorer.start([canary]))
-    assert failed.instance == canary
+    assert finished(place, canary) == [Work(PLACE, canary)]
     assert not namespace.filed_path(canary).exists()
     place.client.delete("cxr-triage:worklist:LOW")
-    assert place.scorer.finish(place.scorer.start([canary])) == []
+    assert finished(place, canary) == []
     assert namespace.filed_path(canary).exists()
     assert place.tags() == {}
 

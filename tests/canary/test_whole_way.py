@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from io import BytesIO
 
@@ -31,6 +32,7 @@ COUNTED = {
         "cxr_triage_last_object_timestamp_seconds",
     ),
     WORK: (
+        "cxr_triage_jobs_taken_total",
         "cxr_triage_images_total",
         "cxr_triage_study_decisions_total",
         "cxr_triage_time_to_tag_seconds_count",
@@ -144,3 +146,16 @@ def test_receivers_that_refuse_it_are_named_and_no_patient_s_result_is_held_up(o
     outbox = Outbox(ours.spool)
     assert [(outbox.dead_count(name), outbox.pause(name)[0]) for name in ("pacs", "ris")] == [(0, 0), (0, 0)]
     assert set(passed(ours.fly())) == ALL
+
+
+def test_another_score_of_the_same_model_is_a_failure(ours: Site) -> None:
+    assert set(passed(ours.fly())) == ALL
+    scores, before = ours.namespace.root / "scores.json", last_came_out(ours.namespace)
+    ((digest, first),) = json.loads(scores.read_text()).items()
+    scores.write_text(json.dumps({digest: first + 0.01}))
+    failed = stuck(ours.fly())
+    assert failed == {"scored": "tiny-adult 1 scores otherwise than before: 0.0000, and 0.0100 first"}
+    assert last_came_out(ours.namespace) == before  # and by its age the alert goes off
+    scores.write_text(json.dumps({"of another model": 0.5}))
+    assert set(passed(ours.fly())) == ALL
+    assert json.loads(scores.read_text()) == {"of another model": 0.5, digest: first}

@@ -17,7 +17,7 @@ from tests.waiting import wait_for
 from triage.canary.namespace import open_namespace
 from triage.spool import Spool
 
-_KEPT = ("registered", "locks", "control", "VERSION", "last.json")
+_KEPT = ("registered", "locks", "control", "VERSION", "last.json", "scores.json")
 
 
 @dataclass

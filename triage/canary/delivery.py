@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import logging
+import time
 from dataclasses import dataclass
 
 from triage.deliver import Deliverer
 from triage.outbox import Outbox
 from triage.spool import Spool
+
+logger = logging.getLogger(__name__)
+
+_LEFT_ALONE_S = 10.0
 
 
 class CanaryOutbox(Outbox):
@@ -32,6 +37,7 @@ class WithCanary:
 
     patients: Deliverer
     canary: Deliverer
+    _left_alone_until: float = 0.0
 
     @property
     def name(self) -> str:
@@ -41,5 +47,12 @@ class WithCanary:
     def round(self) -> None:
         """Deliver what is patients', then the canary if there is one."""
         self.patients.round()
-        with suppress(FileNotFoundError):  # it was given up meanwhile
+        if time.monotonic() < self._left_alone_until:
+            return
+        try:
             self.canary.round()
+        except FileNotFoundError:  # it was given up meanwhile
+            return
+        except Exception as error:  # the edge: its place may be full or broken, and patients' results are due
+            self._left_alone_until = time.monotonic() + _LEFT_ALONE_S
+            logger.error("%s: the canary cannot be delivered: %s", self.name, type(error).__name__)

@@ -83,8 +83,9 @@ Stages = dict[str, Callable[[], str]]
 def fly(route: Route, passed: Passed, stopping: Callable[[], bool] = lambda: False) -> Outcome | None:
     """Send a canary and watch it come out; None if ``stopping()`` came first. Nothing of it is left afterwards.
 
-    Raises UnderWayError, and OSError if the spool cannot be written.
+    Raises UnderWayError, and OSError or SpoolError if its place cannot be used.
     """
+    lying.open_namespace(route.spool)  # somebody may have removed it
     with _alone(route.namespace):
         route.forget(lying.clean(route.namespace, time.time()))  # of a flight that was killed
         canary = a_canary(route.spool.installation_uid(), time.time())

@@ -1,9 +1,10 @@
 """Where a canary lies on its way: a spool of its own beside the patients', which no list and no count of theirs sees.
 
-It is the folder ``canary`` of the spool, with two things more:
+It is the folder ``canary`` of the spool, with three things more:
 
     registered/<key>    the canaries of the last day, each written before it was sent
     last.json           when one came out last, and how long it took
+    scores.json         the score that each model gave the phantom first, by the digest of the model
 
 Only a registered content is put here, and the key has the SHA-256 of the content: whatever a peer calls itself, and
 whatever UIDs it uses, nothing but our own phantom can go this way. All else is a patient's.
@@ -16,14 +17,15 @@ from pathlib import Path
 
 from triage.spool import ReceivedInstance, Spool
 
-FOLDER = "canary"
+PLACE = "canary"
+"""Its folder in the spool, and its name in the queue."""
 _REMEMBERED_S = 24 * 3600.0  # a canary that was given up may still arrive, and must not be taken for a patient then
 _OLD_PART_S = 3600.0
 
 
 def open_namespace(spool: Spool) -> Spool:
-    """The namespace beside the patients of ``spool``. Raises SpoolError."""
-    namespace = Spool.open(spool.root / FOLDER)
+    """The namespace beside the patients of ``spool``, made if it is not there. Raises OSError and SpoolError."""
+    namespace = Spool.open(spool.root / PLACE)
     namespace.make_folder(namespace.root / "registered")
     return namespace
 
@@ -51,10 +53,23 @@ def last_came_out(namespace: Spool) -> float:
         return 0.0
 
 
-def clean(namespace: Spool, now: float) -> list[ReceivedInstance]:
-    """Remove every canary, wherever it is. Returns those of which a job may still be queued. Hold ``canary_lock``.
+def first_score(namespace: Spool, model_digest: str, probability: float) -> float:
+    """What the model gave the phantom when it scored it first, which is now if it never did; remembered for good."""
+    path = namespace.root / "scores.json"
+    try:
+        scores = dict(json.loads(path.read_bytes()))
+    except (FileNotFoundError, ValueError):
+        scores = {}
+    if model_digest not in scores:
+        namespace.write(path, json.dumps({**scores, model_digest: probability}))
+    return float(scores.get(model_digest, probability))
 
-    Who works on one just then finds it gone, or leaves something that the next cleaning removes.
+
+def clean(namespace: Spool, now: float) -> list[ReceivedInstance]:
+    """Remove every canary, wherever it is. Returns those of which a job may still be queued.
+
+    Have the namespace alone, see ``flight``. Who works on one just then finds it gone, or leaves something that the
+    next cleaning removes.
     """
     root = namespace.root
     # What begins new work goes first.

@@ -12,9 +12,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from triage import metrics as metric_names
-from triage.canary.namespace import expects, open_namespace
+from triage.canary.namespace import PLACE, expects
 from triage.outbox import Outbox
-from triage.queueing import ScoreQueue, connect
+from triage.queueing import ScoreQueue, Work, connect
 from triage.settings import Settings
 from triage.spool import ReceivedInstance, Spool
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from triage.decision import TriageDecision
     from triage.deliver import Deliverer, Deliveries
     from triage.metrics import Metrics
-    from triage.scoring import Scorer, Scoring
+    from triage.scoring import Scorer
 
 
 def uncounted() -> Metrics:
@@ -36,32 +36,30 @@ def at_listener(ae_title: str, spool: Spool) -> Canary:
     """What the listener has to know."""
     from triage.association import Canary
 
-    namespace = open_namespace(spool)
-    return Canary(ae_title, namespace, uncounted(), partial(expects, namespace))
+    namespace = spool.beside(PLACE)
+    return Canary(ae_title, PLACE, namespace, uncounted(), partial(expects, namespace))
 
 
 def at_worker(
-    patients: Scorer, scorer_of: Callable[..., Scorer], spool: Spool, client: Redis, destinations: Sequence[str]
-) -> Scoring:
-    """What scores, the canary too. ``scorer_of`` makes a scorer of a spool, its metrics, its index and its marks."""
-    from triage.canary.scoring import WithCanary
+    scorer_of: Callable[..., Scorer], spool: Spool, client: Redis, destinations: Sequence[str]
+) -> dict[str, Scorer]:
+    """What scores a canary, by its place. ``scorer_of`` makes a scorer of a spool, its metrics, index and marks."""
     from triage.worklist import Worklist
 
-    namespace, index = open_namespace(spool), Worklist(client)
+    namespace, index = spool.beside(PLACE), Worklist(client)
     outbox = Outbox(namespace)
-    outbox.prepare(destinations)
 
     def rehearse(decisions: Sequence[TriageDecision]) -> None:
         for decision in decisions:
             index.rehearse(decision)
 
     def mark(study_instance_uid: str) -> None:
+        outbox.prepare(destinations)  # now, and not at the start: its folder may be removed and made anew
         for name in destinations:
             outbox.mark(study_instance_uid, name)
 
     # The kill switches of models are the patients'.
-    canary = scorer_of(namespace, uncounted(), rehearse, mark, spool.disabled_models)
-    return WithCanary(patients, canary, namespace)
+    return {PLACE: scorer_of(namespace, uncounted(), rehearse, mark, spool.disabled_models)}
 
 
 def at_deliverer(patients: Deliverer) -> Deliveries:
@@ -69,24 +67,14 @@ def at_deliverer(patients: Deliverer) -> Deliveries:
     from triage.canary.delivery import CanaryOutbox, WithCanary
     from triage.deliver import Deliverer
 
-    namespace = open_namespace(patients.spool)
-    outbox = CanaryOutbox(namespace, patients.outbox)
-    outbox.prepare([patients.name])
+    namespace = patients.spool.beside(PLACE)
+    outbox = CanaryOutbox(namespace, patients.outbox)  # the worker makes its folders, with its first mark
     at_once = patients.destination.model_copy(update={"delay_s": 0.0})  # no further image comes
     metrics = metric_names.create_delivery(CollectorRegistry())
     canary = Deliverer(
         namespace, outbox, at_once, patients.channel, metrics, patients.stopping, patients.now, test=True
     )
     return WithCanary(patients, canary)
-
-
-def requeue_lost(spool: Spool, jobs: ScoreQueue) -> None:
-    """What the sweep does for a canary: as for a patient's object, queue it if its job was lost."""
-    from triage.sweep import requeue_lost as requeue
-
-    namespace = open_namespace(spool)
-    if any(namespace.waiting()):
-        requeue(namespace, jobs, spool)
 
 
 def route_of(settings: Settings, spool: Spool, redis_url: str) -> Route:
@@ -99,11 +87,11 @@ def route_of(settings: Settings, spool: Spool, redis_url: str) -> Route:
     jobs = ScoreQueue(connect(redis_url, settings.redis.timeout_s))
     return Route(
         spool=spool,
-        namespace=open_namespace(spool),
+        namespace=spool.beside(PLACE),
         address=Destination(host, listener.port, listener.ae_title, canary.ae_title),
         destinations=settings.channels.with_canary(),
         timeout_s=canary.timeout_s,
-        state=lambda instance: jobs.state(instance)[0],
+        state=lambda instance: jobs.state(Work(PLACE, instance))[0],
         forget=partial(_forget, jobs),
     )
 
@@ -121,4 +109,4 @@ def schedule(
 def _forget(jobs: ScoreQueue, instances: Sequence[ReceivedInstance]) -> None:
     with suppress(RedisError):  # a worker drops the job of what is gone
         for instance in instances:
-            jobs.forget(instance)
+            jobs.forget(Work(PLACE, instance))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
+from triage.canary.namespace import first_score
 from triage.channels.base import Study
 from triage.channels.configured import channel_of
 from triage.channels.facts import read_study
@@ -32,6 +33,9 @@ EXPECTED = frozenset(
     }
 )
 """Reasons why a canary is not assessed that are what the site or its model chose, and no failure of the service's."""
+
+_SAME = 1e-3
+"""Another processor or provider gives scores that differ by 1e-5 (docs/adr/0023). The phantom's pixels never change."""
 
 
 class NotYet(Exception):  # noqa: N818
@@ -80,7 +84,12 @@ def scored(facts: Facts) -> str:
     if wrong := [reason for reason in assessment["reasons"] if reason not in EXPECTED]:
         raise Stuck(f"not assessed: {', '.join(wrong)} {assessment['detail']}".rstrip())
     probability = assessment["probability"]
-    figures = "" if probability is None else f" {probability:.3f} by {assessment['model_id']}"
+    if probability is None:
+        return f"{assessment['tag']} {', '.join(assessment['reasons'])}".rstrip()
+    figures = f" {probability:.3f} by {assessment['model_id']}"
+    first = first_score(facts.namespace, str(assessment["model_digest"]), probability)
+    if abs(probability - first) > _SAME:
+        raise Stuck(f"{assessment['model_id']} scores otherwise than before: {probability:.4f}, and {first:.4f} first")
     return f"{assessment['tag']}{figures} {', '.join(assessment['reasons'])}".rstrip()
 
 
