@@ -134,11 +134,14 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept
     from triage.canary.service import schedule
     from triage.deliver import warn_of_strangers
     from triage.state import export_state, read_state
+    from triage.tls import not_after_or_zero
 
     stopping = StopSignal()
     warn_of_strangers(Outbox(spool), _destinations(settings, spool))
     registry = CollectorRegistry()
     metrics, state = metric_names.create(registry), metric_names.create_state(registry)
+    if certificate := settings.client.tls_certificate:
+        metrics.certificate_not_after.labels("client").set_function(partial(not_after_or_zero, certificate))
     if once:
         return _sweep(settings, spool, redis_url, metrics)
     swept: list[float] = []

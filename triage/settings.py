@@ -119,6 +119,23 @@ class ListenerSettings(Section):
         return self
 
 
+class ClientSettings(Section):
+    """What we show who asks for a certificate, where no destination's settings say so."""
+
+    tls_certificate: Path | None = Field(
+        None,
+        description="Certificate (PEM) of the canary, `triage send` and `triage validate --dicom`, for a listener that "
+        "asks for one (`listener.tls_client_ca`). Empty: that of the DICOM destinations, if they all show the same.",
+    )
+    tls_key: Path | None = Field(None, description="Its private key, without a password (PEM).")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("tls_certificate and tls_key need each other")
+        return self
+
+
 class RedisSettings(Section):
     """The queue. It holds nothing that the spool does not have."""
 
@@ -284,6 +301,7 @@ class Settings(Section):
 
     spool: SpoolSettings = SpoolSettings()
     listener: ListenerSettings = ListenerSettings()
+    client: ClientSettings = ClientSettings()
     redis: RedisSettings = RedisSettings()
     worker: WorkerSettings = WorkerSettings()
     models: ModelSettings = ModelSettings()
@@ -305,6 +323,14 @@ class Settings(Section):
         """Whether something shows activation maps, so that workers have to keep them."""
         return self.web.activation_map or any(each.enabled for each in self.channels.secondary_capture)
 
+    @property
+    def client_certificate(self) -> tuple[Path, Path] | None:
+        """Our certificate and its key, for who asks for one and is no destination; None if there is none."""
+        if self.client.tls_certificate and self.client.tls_key:
+            return self.client.tls_certificate, self.client.tls_key
+        shown = self.channels.certificates()
+        return shown[0] if len(shown) == 1 else None
+
     @model_validator(mode="after")
     def _lowering_needs_a_cap(self) -> Self:
         if self.decision.lower_normal and not self.worklist.waiting_cap_s:
@@ -321,8 +347,12 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _the_canary_is_heard(self) -> Self:
-        if self.canary.interval_minutes and self.listener.tls_only:
-            raise ValueError("canary.interval_minutes needs the port without TLS (listener.tls_only = false)")
+        asked = self.listener.tls_only and self.listener.tls_client_ca
+        if self.canary.interval_minutes and asked and self.client_certificate is None:
+            raise ValueError(
+                "canary.interval_minutes: the listener takes only clients with a certificate (listener.tls_client_ca); "
+                "set client.tls_certificate and client.tls_key to one of those authorities"
+            )
         return self
 
 

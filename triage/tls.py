@@ -146,6 +146,9 @@ class ClientTLS:
     """Our side as a client. The peer's certificate has to be made out to ``server_name``.
 
     ``ca_file``: authorities of the peer, the system's if None. ``certificate``, ``key``: ours, where the peer asks.
+    ``pinned``: the peer has to show the first certificate of this file, whoever signed it and whatever its name (or,
+    if that is an authority's, one signed with it).
+    ``advice``: what to do about a failure, for the person who reads of it.
 
     The files are read for each connection, so that renewed ones are used without a restart.
     """
@@ -154,10 +157,14 @@ class ClientTLS:
     ca_file: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+    pinned: Path | None = None
+    advice: str = ""
 
     def context(self) -> ssl.SSLContext:
-        """Raises OSError for files that cannot be used."""
-        context = _strict(ssl.create_default_context(cafile=self.ca_file))
+        """Raises OSError, ValueError for files that cannot be used."""
+        for path in filter(None, (self.ca_file, self.certificate, self.key, self.pinned)):
+            path.stat()  # OpenSSL would not say which one is missing
+        context = _strict(_pinning(self.pinned) if self.pinned else ssl.create_default_context(cafile=self.ca_file))
         if self.certificate:
             context.load_cert_chain(self.certificate, self.key, password=_no_password)
         return context
@@ -172,19 +179,24 @@ class ClientTLS:
             try:
                 with self.context().wrap_socket(connected, server_hostname=self.server_name) as secure:
                     _await_alert(secure)
-            except OSError as error:
-                return explained(error)
+            except (OSError, ValueError) as error:
+                return explained(error) if isinstance(error, OSError) else str(error)
         return ""
 
 
 def not_after(certificate: Path) -> float:
     """When the first certificate in a PEM file expires, in POSIX seconds. Raises OSError, ValueError."""
+    return expiry(_first(certificate))
+
+
+def _first(certificate: Path) -> bytes:
+    """The first certificate in a PEM file, in DER. Raises OSError, ValueError."""
     text = certificate.read_text(encoding="ascii", errors="replace")
     begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
     if begin not in text or end not in text:
         raise ValueError(f"{certificate} has no certificate in PEM")
     first = begin + text.split(begin, 1)[1].split(end, 1)[0] + end
-    return expiry(ssl.PEM_cert_to_DER_cert(first))
+    return ssl.PEM_cert_to_DER_cert(first)
 
 
 def not_after_or_zero(certificate: Path) -> float:
@@ -230,6 +242,15 @@ def _await_alert(secure: ssl.SSLSocket) -> None:
     secure.settimeout(_ALERT_S)
     with suppress(TimeoutError):
         secure.recv(1)
+
+
+def _pinning(certificate: Path) -> ssl.SSLContext:
+    """Trusts one certificate, and none that it was signed with: its name says nothing more then."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(cadata=_first(certificate))
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
 
 
 def _strict(context: ssl.SSLContext) -> ssl.SSLContext:

@@ -20,8 +20,8 @@ from triage.channels.settings import SRDestination, WebhookDestination
 from triage.deliver import Deliverer
 from triage.metrics import create_delivery
 from triage.outbox import Outbox
+from triage.peer import Peer
 from triage.queueing import ScoreQueue, connect, job_id
-from triage.send import Destination
 from triage.spool import ReceivedInstance, Spool
 
 PACS = SRDestination(name="pacs", host="127.0.0.1", port=1, called_ae_title="PACS", delay_s=0, canary=True)
@@ -90,7 +90,7 @@ def test_the_next_flight_forgets_the_jobs_of_those_before(spool: Spool) -> None:
     namespace = everything_that_can_be_left(spool)
     waiting = {*namespace.waiting(), *(instance for instance, _ in namespace.dead_letters())}
     forgotten: list[ReceivedInstance] = []
-    nowhere = Destination("127.0.0.1", 1, "CXR_TRIAGE", "CXR_CANARY")
+    nowhere = Peer("127.0.0.1", 1, "CXR_TRIAGE", "CXR_CANARY")
     route = Route(spool, namespace, nowhere, (), 1.0, lambda _: "", forgotten.extend)
     outcome = fly(route, lambda *_: None)
     assert outcome is not None

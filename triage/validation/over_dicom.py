@@ -12,10 +12,11 @@ from typing import Any
 
 from triage.decision import Tag
 from triage.errors import StartError
+from triage.peer import Peer
 from triage.radiograph.decode import is_picture
 from triage.radiograph.types import View
 from triage.reasons import Reason
-from triage.send import Destination, Outcome, send
+from triage.send import Outcome, send
 from triage.spool import Spool
 from triage.validation.cohort import Member
 from triage.validation.namespace import forget
@@ -36,7 +37,7 @@ class ServiceError(StartError):
 class Service:
     """Where to send, and the namespace in which the service keeps what it scored. ``patience_s`` without any result."""
 
-    destination: Destination
+    destination: Peer
     namespace: Spool
     patience_s: float = _PATIENCE_S
 
@@ -117,7 +118,7 @@ def _check_uids(members: Sequence[Member], sent: Mapping[str, Outcome]) -> None:
             raise ServiceError(f"line {member.row.line}: another image of the cohort has the same SOP Instance UID")
 
 
-def _sent(destination: Destination, members: Sequence[Member]) -> dict[str, Outcome]:
+def _sent(destination: Peer, members: Sequence[Member]) -> dict[str, Outcome]:
     """What became of each, by name. Rows of the same view and age share an association."""
 
     def said(member: Member) -> tuple[str, int]:
@@ -138,7 +139,7 @@ def _check_taken(outcome: Outcome) -> None:
         return
     if outcome.status is not None:
         raise ServiceError(f"the service does not take the cohort: {outcome.error}")
-    if any(trouble in outcome.error for trouble in ("no association", "rejected", "lost")):
+    if not outcome.reached:
         raise ServiceError(f"the cohort cannot be sent: {outcome.error}")
 
 
