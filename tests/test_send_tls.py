@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,13 @@ from triage.spool import Spool
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def _left_by_pynetdicom() -> Iterator[None]:
+    """Collected while the filter above holds, and not in another test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

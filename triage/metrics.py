@@ -95,7 +95,8 @@ class Metrics:
     enqueue_failures: Counter
     high_water_refusals: Counter
     tls_failures: Counter  # {reason}: triage.tls.Failure
-    certificate_not_after: Gauge  # {use}: listener, or the destination that we show it to
+    certificate_not_after: Gauge  # {use}: listener, client, or the destination that we show it to
+    crl_next_update: Gauge  # {use}: listener
     # Worker.
     stage_duration: Histogram  # {stage}: names chosen by the code, never by data
     time_to_tag: Histogram
@@ -366,6 +367,9 @@ def _listener(make: _Maker) -> Mapping[str, Any]:
         "tls_failures": make.counter("tls_failures_total", "Connections that came to no TLS.", "reason"),
         "certificate_not_after": make.gauge(
             "tls_certificate_not_after_timestamp_seconds", "When a certificate of ours expires.", "use"
+        ),
+        "crl_next_update": make.gauge(
+            "tls_crl_next_update_timestamp_seconds", "When a list of revoked certificates expires.", "use"
         ),
     }
 

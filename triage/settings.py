@@ -71,6 +71,11 @@ class ListenerSettings(Section):
         None,
         description="Authorities of the clients that may connect over TLS (PEM); empty: a client needs no certificate.",
     )
+    tls_client_crl: Path | None = Field(
+        None,
+        description="Lists of revoked certificates (CRL, PEM), one of each authority that signs clients' certificates: "
+        "revoked ones are refused, and all are when it has expired. A renewed one is used from the next connection on.",
+    )
     ae_title: AETitle = Field("CXR_TRIAGE", description="Our AE title.")
     require_called_ae_title: bool = Field(
         False, description="Reject associations that call another AE title than ours."
@@ -116,6 +121,8 @@ class ListenerSettings(Section):
             raise ValueError("tls_port needs tls_certificate and tls_key")
         if self.tls_port is None and (self.tls_only or self.tls_certificate or self.tls_key or self.tls_client_ca):
             raise ValueError("tls_only, tls_certificate, tls_key and tls_client_ca need tls_port")
+        if self.tls_client_crl and not self.tls_client_ca:
+            raise ValueError("tls_client_crl needs tls_client_ca: without it no client is asked for a certificate")
         return self
 
 
