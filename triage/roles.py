@@ -206,7 +206,7 @@ def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
     """Hear which studies were reported until SIGTERM: messages over MLLP, workitems that were completed."""
     from triage.reports.completed import watchers_of
     from triage.reports.hearing import Hearer
-    from triage.reports.served import policy_of, run
+    from triage.reports.served import memory_of, policy_of, run
 
     stopping = StopSignal()
     registry = CollectorRegistry()
@@ -222,7 +222,10 @@ def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
         watchers = watchers_of(settings.channels.ups, spool, index, metrics, lambda: stopping.received, stopping.wait)
         if not (settings.reports.port or watchers):
             raise StartError("nothing to hear of reports from: set reports.port, or look_s of a UPS destination")
-        hearer = Hearer(spool, index, policy_of(settings.reports, own), metrics)
+        memory = memory_of(settings.reports, spool, index, metrics)
+        if memory:
+            watchers.append(partial(memory.watch, lambda: stopping.received, stopping.wait))
+        hearer = Hearer(spool, index, policy_of(settings.reports, own), metrics, memory=memory)
         run(
             settings.reports,
             hearer,
