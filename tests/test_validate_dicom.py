@@ -257,6 +257,21 @@ def test_pictures_that_say_too_little_are_refused_before_anything_is_sent(
     assert not (tmp_path / "out").exists()
 
 
+def test_two_files_of_one_sop_instance_uid_are_refused_before_anything_is_sent(
+    spool: Spool, models: Path, tmp_path: Path
+) -> None:
+    """Whatever lies between them: the service's results are found by that UID."""
+    path = cohort(tmp_path)
+    other = dcmread(tmp_path / "4.dcm")
+    other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = dcmread(tmp_path / "0.dcm").SOPInstanceUID
+    other.save_as(tmp_path / "4.dcm")
+    request = Request(models / "tiny-adult", path, tmp_path / "out", dicom=True, images=False)
+    nowhere = Service(Peer("127.0.0.1", 1, "CXR_TRIAGE", VALIDATION), open_namespace(spool))
+    with pytest.raises(ServiceError, match=r"lines 8 and 12: 0\.dcm and 4\.dcm have one SOP Instance UID"):
+        validated(request, nowhere)
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_the_queue_lost_is_scored_all_the_same(installed: Installation) -> None:
     """Files are the truth there too: an object that came while Redis was emptied is found by the sweep."""
     namespace = open_namespace(installed.spool)

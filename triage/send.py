@@ -202,6 +202,11 @@ def _send_unchanged(association: Association, path: Path, message_id: int) -> Da
         _config.STORE_SEND_CHUNKED_DATASET = before
 
 
+def sop_instance_uid(path: Path) -> str:
+    """That of a DICOM file, without reading its pixels; empty if it cannot be read."""
+    return str(_uids_in(path).get("SOPInstanceUID", ""))
+
+
 def _uids_in(path: Path) -> Dataset:
     try:
         with warnings.catch_warnings():
