@@ -47,6 +47,21 @@ class Authority:
         )
         return made
 
+    def revocation_list(self, *revoked: Certificate, expired: bool = False) -> Path:
+        """A list (CRL) of what was revoked, in a file of its own for each authority; the same call again renews it."""
+        index, made = self.folder / f"{self.path.stem}.index", self.folder / f"{self.path.stem}.crl"
+        config = self.folder / f"{self.path.stem}.cnf"
+        config.write_text(f"[ca]\ndefault_ca = ours\n[ours]\ndatabase = {index}\ndefault_md = sha256\n")
+        index.write_text("")
+        ours = ("ca", "-config", config, "-keyfile", self.key, "-cert", self.path)
+        for each in revoked:
+            _openssl(*ours, "-revoke", each.path)
+        past = ("-crl_lastupdate", "20200101000000Z", "-crl_nextupdate", "20200102000000Z")
+        renewed = made.with_suffix(".new")
+        _openssl(*ours, "-gencrl", *(past if expired else ("-crldays", "7")), "-out", renewed)
+        renewed.rename(made)
+        return made
+
 
 def authority(folder: Path, name: str = "ca") -> Authority:
     """A new authority, its files in ``folder``."""

@@ -21,12 +21,13 @@ from pynetdicom.sop_class import DigitalXRayImageStorageForPresentation
 from tests.waiting import wait_for
 from triage.assess import Policy, prepare
 from triage.dx import part10
+from triage.peer import Peer
 from triage.phantom import Subject, as_dicom, draw
 from triage.radiograph.decode import TRANSFER_SYNTAXES, decode_picture, decode_pixels, open_dicom
 from triage.radiograph.eligibility import EligibilityPolicy, view_of
 from triage.radiograph.types import Radiograph, Rejected, View
 from triage.reasons import Reason
-from triage.send import Destination, find_files, send
+from triage.send import find_files, send
 from triage.show import send_with_progress
 from triage.wrap import PictureError, wrap
 
@@ -73,8 +74,8 @@ def receiver() -> Iterator[Receiver]:
     peer.close()
 
 
-def to(peer: Receiver) -> Destination:
-    return Destination("127.0.0.1", peer.port, "RECEIVER", "SENDER")
+def to(peer: Receiver) -> Peer:
+    return Peer("127.0.0.1", peer.port, "RECEIVER", "SENDER")
 
 
 def a_phantom(folder: Path, seed: int = 1, **subject: Any) -> Path:
@@ -183,7 +184,7 @@ def test_nobody_at_the_other_end(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    outcomes = list(send([a_phantom(tmp_path), a_picture(tmp_path)], Destination("127.0.0.1", port, "A", "B")))
+    outcomes = list(send([a_phantom(tmp_path), a_picture(tmp_path)], Peer("127.0.0.1", port, "A", "B")))
     assert all("nobody answers" in outcome.error for outcome in outcomes)
     assert len(outcomes) == 2
 
@@ -260,8 +261,8 @@ def test_dcmtk_receives_everything(tmp_path: Path, capsys: pytest.CaptureFixture
     (outbox := tmp_path / "outbox").mkdir()
     phantom, _ = a_phantom(outbox), a_picture(outbox)
     with storescp(inbox) as port:
-        assert send_with_progress([outbox], ("127.0.0.1", port, "STORESCP", "SENDER"), "PA", 50)
-        assert not send_with_progress([tmp_path / "missing"], ("127.0.0.1", port, "STORESCP", "SENDER"), None, None)
+        assert send_with_progress([outbox], Peer("127.0.0.1", port, "STORESCP", "SENDER"), "PA", 50)
+        assert not send_with_progress([tmp_path / "missing"], Peer("127.0.0.1", port, "STORESCP", "SENDER"), None, None)
     assert "2 of 2 files stored" in capsys.readouterr().out
     arrived = [dcmread(path) for path in inbox.iterdir()]
     assert {each.SOPInstanceUID for each in arrived} >= {dcmread(phantom).SOPInstanceUID}

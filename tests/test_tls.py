@@ -17,9 +17,10 @@ from tests.certificates import Authority, Certificate, authority, client_context
 from tests.dicom_peer import DX, RawPeer, a_data_set, as_file, association, running_listener, store, with_meta
 from tests.waiting import wait_for
 from triage.errors import StartError
-from triage.settings import SettingsError, load
+from triage.settings import ListenerSettings, SettingsError, load
 from triage.spool import Spool
-from triage.tls import Failure, ServerTLS, expiry, not_after
+from triage.tls import Failure, ServerTLS
+from triage.x509 import expiry, next_update, not_after
 
 STORESCU, ECHOSCU = "/usr/bin/storescu", "/usr/bin/echoscu"
 
@@ -188,6 +189,63 @@ def test_a_renewed_certificate_serves_without_a_restart(
     assert later == pytest.approx(time.time() + 90 * 86400, abs=3600)
 
 
+def let_in(port: int, ca: Authority, client: Certificate) -> bool:
+    """Whether a client with this certificate comes to an answered C-ECHO."""
+    return dcmtk(ECHOSCU, port, "+tls", client.key, client.path, "+cf", ca.path).returncode == 0
+
+
+def test_a_revoked_certificate_is_refused_and_a_good_one_is_not(
+    spool: Spool, tmp_path: Path, ca: Authority, ours: Certificate, caplog: pytest.LogCaptureFixture
+):
+    good, lost = ca.certificate("good"), ca.certificate("lost")
+    crl = ca.revocation_list()
+    with running_listener(spool, **settings(ours, tls_client_ca=ca.path, tls_client_crl=crl)) as listener:
+        port = listener.ports[1]
+        assert [let_in(port, ca, each) for each in (good, lost)] == [True, True]
+        ca.revocation_list(lost)  # and no restart
+        assert [let_in(port, ca, each) for each in (good, lost)] == [True, False]
+        wait_for(lambda: listener.counted("tls_failures_total", reason="revoked") == 1, "the count")
+        assert "its authority has revoked its certificate" in caplog.text
+        until = listener.counted("tls_crl_next_update_timestamp_seconds", use="listener")
+        assert until == pytest.approx(time.time() + 7 * 86400, abs=3600)
+
+        crl.write_text("half of a")
+        assert [let_in(port, ca, each) for each in (good, lost)] == [True, False], "the former list holds"
+        assert "has no certificate revocation list in PEM): the former one serves on" in caplog.text
+
+
+def test_a_list_that_has_expired_or_is_another_s_lets_nobody_in_and_says_why(
+    spool: Spool, tmp_path: Path, ca: Authority, ours: Certificate, caplog: pytest.LogCaptureFixture
+):
+    good, crl = ca.certificate("good"), ca.revocation_list(expired=True)
+    with running_listener(spool, **settings(ours, tls_client_ca=ca.path, tls_client_crl=crl)) as listener:
+        port = listener.ports[1]
+        assert "ca.crl has expired: no client is let in over TLS until it is renewed" in caplog.text
+        assert not let_in(port, ca, good)
+        wait_for(lambda: listener.counted("tls_failures_total", reason="crl_expired") == 1, "the count")
+        assert "renew listener.tls_client_crl" in caplog.text
+        assert listener.counted("tls_crl_next_update_timestamp_seconds", use="listener") < time.time()
+        assert store(listener.port, a_data_set()) == [0x0000], "the plain port goes on"
+
+        crl.write_bytes(authority(tmp_path, "stranger").revocation_list().read_bytes())
+        assert not let_in(port, ca, good)
+        wait_for(lambda: listener.counted("tls_failures_total", reason="no_crl") == 1, "the count")
+        ca.revocation_list()
+        assert let_in(port, ca, good)
+
+
+def test_the_end_of_a_list_is_read_as_openssl_reads_it(ca: Authority):
+    for expired in (False, True):
+        crl = ca.revocation_list(ca.certificate("lost"), expired=expired)
+        command = ["openssl", "crl", "-in", str(crl), "-noout", "-nextupdate"]
+        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        assert next_update(crl) == ssl.cert_time_to_seconds(text.strip().removeprefix("nextUpdate="))
+    ahead = ca.revocation_list()
+    behind = ahead.read_text() + ca.revocation_list(expired=True).read_text()
+    ahead.write_text(behind)
+    assert next_update(ahead) < time.time(), "the first of several that expires"
+
+
 def test_the_expiry_is_read_as_openssl_reads_it(tmp_path: Path, ca: Authority):
     for days in (2, 20000):  # UTCTime until 2049, GeneralizedTime from 2050 on
         path = ca.certificate(f"days{days}", days=days).path
@@ -211,6 +269,10 @@ def test_files_that_cannot_be_used_stop_the_start_and_say_why(tmp_path: Path, ca
     ):
         with pytest.raises(StartError, match=words):
             ServerTLS(certificate, key)
+    with pytest.raises(StartError, match="has no certificate revocation list in PEM"):
+        ServerTLS(ours.path, ours.key, ca.path, ca.path)
+    with pytest.raises(ValueError, match="tls_client_crl needs tls_client_ca"):
+        ListenerSettings(tls_port=1, tls_certificate=ours.path, tls_key=ours.key, tls_client_crl=ca.path)
 
 
 def test_settings_for_half_of_tls_are_refused(tmp_path: Path):

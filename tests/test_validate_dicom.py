@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from pydicom import dcmread
 from pydicom.uid import ComputedRadiographyImageStorage
 
+from tests.certificates import authority
 from tests.channels.peers import free_port
 from tests.dicom_peer import running_listener, store
 from tests.model_folders import write_model
@@ -28,10 +29,10 @@ from tests.waiting import wait_for
 from triage.assess import Policy
 from triage.cli import triage
 from triage.listener import admission_policy
+from triage.peer import Peer
 from triage.phantom import Subject, as_dicom, draw
 from triage.predict import Compute
 from triage.queueing import ScoreQueue, Work, connect
-from triage.send import Destination
 from triage.settings import ListenerSettings, Settings
 from triage.spool import ReceivedInstance, Spool
 from triage.validation import over_dicom
@@ -44,6 +45,7 @@ from triage.worklist import Worklist
 
 VALIDATION = "VALIDATION"
 QUICK = Compute(threads=1, decode_processes=1)
+CLIENT = ("TRIAGE_CLIENT_TLS_CERTIFICATE", "TRIAGE_CLIENT_TLS_KEY")
 DAY = 24 * 3600.0
 
 
@@ -62,7 +64,7 @@ class Installation:
 
     @property
     def service(self) -> Service:
-        return Service(Destination("127.0.0.1", self.port, "CXR_TRIAGE", VALIDATION), open_namespace(self.spool))
+        return Service(Peer("127.0.0.1", self.port, "CXR_TRIAGE", VALIDATION), open_namespace(self.spool))
 
     def counters(self) -> dict[str, float]:
         """What every process counted of objects, by process and name; not connections and the sweep's runs."""
@@ -99,15 +101,21 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Installation]:
-    port, *metrics_ports = (free_port() for _ in range(4))
+    port, tls_port, *metrics_ports = (free_port() for _ in range(5))
+    folder = tmp_path_factory.mktemp("installation")
+    ca = authority(folder)
+    certificate = ca.certificate("listener", host="DNS:triage.hospital.example")
     settings = {
+        "listener_tls_port": str(tls_port),
+        "listener_tls_certificate": str(certificate.path),
+        "listener_tls_key": str(certificate.key),
+        "listener_tls_client_ca": str(ca.path),
         "listener_port": str(port),
         "listener_validation_ae_title": VALIDATION,
         "listener_metrics_port": str(metrics_ports[0]),
         "worker_metrics_port": str(metrics_ports[1]),
         "sweep_metrics_port": str(metrics_ports[2]),
     }
-    folder = tmp_path_factory.mktemp("installation")
     with RedisServer() as redis, roles(folder, redis.url, models, **settings) as running:
         for name, says in (("listen", "listening as"), ("work", "working with")):
             role = running.start(name)
@@ -206,12 +214,17 @@ def test_an_object_that_the_listener_refuses_is_not_assessed_and_ends_nothing(
     assert not outcome.passed
 
 
+@pytest.mark.parametrize("encrypted", [False, True])
 def test_the_command_validates_the_service_of_its_settings(
-    installed: Installation, models: Path, tmp_path: Path
+    installed: Installation, models: Path, tmp_path: Path, encrypted: bool
 ) -> None:
     command = ["validate", "--model", str(models / "tiny-adult"), "--cohort", str(cohort(tmp_path)), "--no-images"]
     command += ["--rounds", "100", "--out", str(tmp_path / "out"), "--dicom", "--require", "coverage_lower>=0.2"]
     environment = {name: value for name, value in installed.roles.environment().items() if name.startswith("TRIAGE_")}
+    if encrypted:
+        environment["TRIAGE_LISTENER_TLS_ONLY"] = "true"
+        environment["TRIAGE_CLIENT_TLS_CERTIFICATE"] = environment["TRIAGE_LISTENER_TLS_CERTIFICATE"]
+        environment["TRIAGE_CLIENT_TLS_KEY"] = environment["TRIAGE_LISTENER_TLS_KEY"]
     done = CliRunner().invoke(triage, command, env=environment, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert "all 13 images agree" in done.output
@@ -220,6 +233,9 @@ def test_the_command_validates_the_service_of_its_settings(
     unnamed = {**environment, "TRIAGE_LISTENER_VALIDATION_AE_TITLE": ""}
     done = CliRunner().invoke(triage, command, env=unnamed)
     assert done.exit_code == 78 and "needs listener.validation_ae_title" in done.output
+    if encrypted:
+        done = CliRunner().invoke(triage, command, env={**environment, **dict.fromkeys(CLIENT, "")})
+        assert done.exit_code == 78 and "set client.tls_certificate" in done.output
 
 
 def test_the_model_given_must_be_the_one_that_runs(installed: Installation, tmp_path: Path) -> None:
@@ -238,6 +254,21 @@ def test_pictures_that_say_too_little_are_refused_before_anything_is_sent(
     request = Request(models / "tiny-adult", path, tmp_path / "out", dicom=True, images=False)
     with pytest.raises(ServiceError, match="line 2: a picture has no tags"):
         validated(request, installed.service)
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_files_of_one_sop_instance_uid_are_refused_before_anything_is_sent(
+    spool: Spool, models: Path, tmp_path: Path
+) -> None:
+    """Whatever lies between them: the service's results are found by that UID."""
+    path = cohort(tmp_path)
+    other = dcmread(tmp_path / "4.dcm")
+    other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = dcmread(tmp_path / "0.dcm").SOPInstanceUID
+    other.save_as(tmp_path / "4.dcm")
+    request = Request(models / "tiny-adult", path, tmp_path / "out", dicom=True, images=False)
+    nowhere = Service(Peer("127.0.0.1", 1, "CXR_TRIAGE", VALIDATION), open_namespace(spool))
+    with pytest.raises(ServiceError, match=r"lines 8 and 12: 0\.dcm and 4\.dcm have one SOP Instance UID"):
+        validated(request, nowhere)
     assert not (tmp_path / "out").exists()
 
 
@@ -303,7 +334,7 @@ def test_two_commands_at_once_and_a_service_that_does_not_answer(spool: Spool, m
     request = Request(models / "tiny-adult", path, tmp_path / "out", dicom=True, images=False)
     namespace = open_namespace(spool)
     with running_listener(spool, validation=namespace, validation_ae_title=VALIDATION) as running:
-        service = Service(Destination("127.0.0.1", running.port, "CXR_TRIAGE", VALIDATION), namespace, patience_s=0.5)
+        service = Service(Peer("127.0.0.1", running.port, "CXR_TRIAGE", VALIDATION), namespace, patience_s=0.5)
         with over_dicom.alone(service), pytest.raises(ServiceError, match="another triage validate"):
             validated(request, service)
         with pytest.raises(ServiceError, match="does a worker run"):

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from triage.audit import Trail
     from triage.spool import Spool
 
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 # Commands import what they need when they run: `triage worklist` should not wait for ONNX Runtime.
 
@@ -233,25 +235,31 @@ def explain(context: click.Context, study: str) -> None:
 @click.option("--calling-ae", default="TRIAGE_SEND", show_default=True, help="AE title to call ourselves.")
 @click.option("--view", type=click.Choice(["PA", "AP"]), default=None, help="View of pictures, if you know it.")
 @click.option("--age", type=click.IntRange(0, 130), default=None, help="Age in years of pictures, if you know it.")
+@click.option("--tls", is_flag=True, help="Speak TLS. To the listener of the settings only where it has both ports.")
+@click.option("--tls-ca-file", type=_FILE, help="With --to: authorities of the receiver (PEM); default: the system's.")
+@click.option("--tls-server-name", help="With --to: the name in its certificate; default: that of --to.")
+@click.option("--tls-certificate", type=_FILE, help="Ours, if it asks (PEM); default: client.tls_certificate.")
+@click.option("--tls-key", type=_FILE, help="Its key (PEM).")
 @click.pass_context
 def send(
     context: click.Context,
+    /,
     paths: tuple[Path, ...],
     address: str | None,
     called_ae: str | None,
     calling_ae: str,
     view: str | None,
     age: int | None,
+    **tls: Any,
 ) -> None:
     """Send DICOM, PNG or JPEG files or folders to a DICOM destination."""
     settings = _settings(context)
+    from triage.send_to import receiver
     from triage.show import send_with_progress
 
-    host, _, port = (address or f"{settings.listener.host}:{settings.listener.port}").rpartition(":")
-    if not host or not port.isdigit():
-        raise click.BadParameter("use HOST:PORT", param_hint="--to")
-    destination = (host, int(port), called_ae or settings.listener.ae_title, calling_ae)
-    if not send_with_progress(list(paths), destination, view, age):
+    with _start_errors():
+        peer = receiver(settings, address, called_ae, calling_ae, **tls)
+    if not send_with_progress(list(paths), peer, view, age):
         sys.exit(1)
 
 
@@ -476,7 +484,8 @@ def canary(context: click.Context) -> None:
     settings = _settings(context)
     from triage.show_canary import fly_and_show
 
-    sys.exit(0 if fly_and_show(settings, _spool(settings), _redis_url(settings)) else 1)
+    with _start_errors():
+        sys.exit(0 if fly_and_show(settings, _spool(settings), _redis_url(settings)) else 1)
 
 
 @triage.command()

@@ -12,10 +12,11 @@ from rich.console import Console
 
 from triage.decision import TriageDecision
 from triage.errors import StartError
+from triage.own_listener import own_listener
 from triage.queueing import connect
 from triage.receive import HighWater
 from triage.samples import SampleFile, real_radiographs, write_phantoms
-from triage.send import Destination, Outcome, send
+from triage.send import Outcome, send
 from triage.settings import Settings
 from triage.show import console_for_people, is_ready
 from triage.signals import StopSignal
@@ -116,8 +117,7 @@ def _send_and_show(
 
 def _send(samples: list[SampleFile], settings: Settings) -> tuple[list[str], list[Outcome]]:
     """Study UIDs of what was stored, in order, and what was not."""
-    listener = settings.listener
-    destination = Destination(listener.host, listener.port, listener.ae_title, "TRIAGE_DEMO")
+    destination = own_listener(settings.listener, settings.client_certificate, "TRIAGE_DEMO")
     studies: dict[str, None] = {}
     failed: list[Outcome] = []
     for known, group in groupby(samples, key=lambda each: (each.view, each.age)):

@@ -88,8 +88,10 @@ def open_doors(settings: ListenerSettings, stack: ExitStack, metrics: Metrics) -
         doors.append(Door(stack.enter_context(open_port(settings.host, settings.port, shared))))
     if settings.tls_port is not None:
         assert settings.tls_certificate is not None and settings.tls_key is not None
-        tls = ServerTLS(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+        tls = ServerTLS(settings.tls_certificate, settings.tls_key, settings.tls_client_ca, settings.tls_client_crl)
         metrics.certificate_not_after.labels("listener").set_function(tls.not_after)
+        if settings.tls_client_crl:
+            metrics.crl_next_update.labels("listener").set_function(tls.next_update)
         doors.append(Door(stack.enter_context(open_port(settings.host, settings.tls_port, shared)), tls))
     return doors
 

@@ -95,7 +95,8 @@ class Metrics:
     enqueue_failures: Counter
     high_water_refusals: Counter
     tls_failures: Counter  # {reason}: triage.tls.Failure
-    certificate_not_after: Gauge  # {use}: listener, or the destination that we show it to
+    certificate_not_after: Gauge  # {use}: listener, client, or the destination that we show it to
+    crl_next_update: Gauge  # {use}: listener
     # Worker.
     stage_duration: Histogram  # {stage}: names chosen by the code, never by data
     time_to_tag: Histogram
@@ -206,6 +207,8 @@ REPORT_OUTCOMES = (
     "repeated",  # the same message again
     "outdated",  # an image came after the report: the study stays
     "unmatched",  # of no study of ours
+    "remembered",  # of no study of ours yet
+    "early",  # a study came that a remembered report is of: it left the list
     "other_status",  # it does not say that there is a report
     "own",  # a triage result that came back
     "test",  # not of production
@@ -224,6 +227,7 @@ class ReportMetrics:
     """What the one process sees that hears of reports. {destination}: names from the settings only."""
 
     reports: Counter  # {outcome}: REPORT_OUTCOMES
+    reports_remembered: Gauge
     report_connections: Gauge
     workitems_completed: Counter  # {destination}
     workitem_looks: Counter  # {destination, outcome}: ok, failed
@@ -310,6 +314,7 @@ def create_reports(registry: CollectorRegistry) -> ReportMetrics:
     make = _Maker(registry)
     metrics = ReportMetrics(
         reports=make.counter("reports_total", "Orders in report messages, by what came of them.", "outcome"),
+        reports_remembered=make.gauge("reports_remembered", "Reports that are remembered for studies that may come."),
         report_connections=make.gauge("report_connections", "Connections of senders of reports that are open now."),
         workitems_completed=make.counter(
             "workitems_completed_total", "Workitems of ours that a UPS manager calls completed.", "destination"
@@ -366,6 +371,9 @@ def _listener(make: _Maker) -> Mapping[str, Any]:
         "tls_failures": make.counter("tls_failures_total", "Connections that came to no TLS.", "reason"),
         "certificate_not_after": make.gauge(
             "tls_certificate_not_after_timestamp_seconds", "When a certificate of ours expires.", "use"
+        ),
+        "crl_next_update": make.gauge(
+            "tls_crl_next_update_timestamp_seconds", "When a list of revoked certificates expires.", "use"
         ),
     }
 

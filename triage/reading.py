@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -37,13 +37,16 @@ class Act(StrEnum):
     OUTDATED = "outdated"
 
 
+EARLY_REPORT = "early report"
+"""Through what: a report message that came before the images."""
+
 LEAVING = (Act.READ, Act.EXPIRED)
 """Acts that take a study off the list."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One act. ``at`` in POSIX seconds; ``through`` is what told us: page, api, ups, report, expiry.
+    """One act. ``at`` in POSIX seconds; ``through`` is what told us: page, api, ups, report, early report, expiry.
 
     ``source`` names the message or the workitem that said so, so that it is taken once.
     """
@@ -115,7 +118,7 @@ def notice(spool: Spool, index: Worklist, study_instance_uid: str, said: Notice)
     """
     with _tagged(spool, study_instance_uid) as decision:
         for known in steps(spool, study_instance_uid):
-            if (known.through, known.source) == (said.through, said.source):
+            if (_told(known.through), known.source) == (said.through, said.source):
                 if read_step(steps(spool, study_instance_uid)) == known:  # the list may not have followed
                     follow(index, study_instance_uid, known)
                 return known, False
@@ -125,6 +128,31 @@ def notice(spool: Spool, index: Worklist, study_instance_uid: str, said: Notice)
         )  # fmt: skip
         _note(spool, index, study_instance_uid, step)
     return step, True
+
+
+def notice_early(
+    spool: Spool, index: Worklist, study_instance_uid: str, said: Notice, covers: Callable[[], bool]
+) -> Step | None:
+    """Note durably that another system called the study read before it came here, and take it off the list.
+
+    None, and nothing of it, if ``covers()`` is not so of the study as it is now, which is asked under the study's lock;
+    if a reader has put the study back on the list; or if it is noted of this revision of the decision already. A late
+    image that the report covers too makes it noted anew. Raises what ``mark`` raises; after RedisError, say it again.
+    """
+    with _tagged(spool, study_instance_uid) as decision:
+        acts = steps(spool, study_instance_uid)
+        for known in acts:
+            if known.act is Act.READ and (known.source, known.revision) == (said.source, decision["revision"]):
+                if read_step(acts) == known:  # the list may not have followed
+                    follow(index, study_instance_uid, known)
+                return None
+        if any(each.act is Act.UNREAD for each in acts) or not covers():
+            return None
+        step = Step(
+            Act.READ, said.at, said.who, said.through, decision["revision"], decision["tag"], source=said.source
+        )  # fmt: skip
+        _note(spool, index, study_instance_uid, step)
+    return step
 
 
 def expire(spool: Spool, index: Worklist, study_instance_uid: str, before: float, now: float) -> bool:
@@ -139,6 +167,11 @@ def expire(spool: Spool, index: Worklist, study_instance_uid: str, before: float
         step = Step(Act.EXPIRED, now, "", "expiry", decision["revision"], decision["tag"])
         _note(spool, index, study_instance_uid, step)
     return True
+
+
+def _told(through: str) -> str:
+    """One message is one report, whether the study was here when it came or not."""
+    return "report" if through == EARLY_REPORT else through
 
 
 @contextmanager

@@ -147,11 +147,14 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept
     from triage.canary.service import schedule
     from triage.deliver import warn_of_strangers
     from triage.state import export_state, read_state
+    from triage.tls import not_after_or_zero
 
     stopping = StopSignal()
     warn_of_strangers(Outbox(spool), _destinations(settings, spool))
     registry = CollectorRegistry()
     metrics, state = metric_names.create(registry), metric_names.create_state(registry)
+    if certificate := settings.client.tls_certificate:
+        metrics.certificate_not_after.labels("client").set_function(partial(not_after_or_zero, certificate))
     if once:
         return _sweep(settings, spool, redis_url, metrics)
     swept: list[float] = []
@@ -216,7 +219,7 @@ def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
     """Hear which studies were reported until SIGTERM: messages over MLLP, workitems that were completed."""
     from triage.reports.completed import watchers_of
     from triage.reports.hearing import Hearer
-    from triage.reports.served import policy_of, run
+    from triage.reports.served import memory_of, policy_of, run
 
     stopping = StopSignal()
     registry = CollectorRegistry()
@@ -232,7 +235,10 @@ def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
         watchers = watchers_of(settings.channels.ups, spool, index, metrics, lambda: stopping.received, stopping.wait)
         if not (settings.reports.port or watchers):
             raise StartError("nothing to hear of reports from: set reports.port, or look_s of a UPS destination")
-        hearer = Hearer(spool, index, policy_of(settings.reports, own), metrics)
+        memory = memory_of(settings.reports, spool, index, metrics)
+        if memory:
+            watchers.append(partial(memory.watch, lambda: stopping.received, stopping.wait))
+        hearer = Hearer(spool, index, policy_of(settings.reports, own), metrics, memory=memory)
         run(
             settings.reports,
             hearer,

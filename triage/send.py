@@ -6,7 +6,6 @@ import logging
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -16,11 +15,12 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
-from pynetdicom import AE, _config
+from pynetdicom import _config
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
 from triage.dx import part10
+from triage.peer import NoAssociationError, Peer, associated, took_nothing
 from triage.radiograph.decode import is_picture
 from triage.wrap import PictureError, wrap
 
@@ -28,37 +28,19 @@ logger = logging.getLogger(__name__)
 
 _STORED = frozenset({0x0000, 0xB000, 0xB006, 0xB007})  # success, and the warnings of PS3.4 table B.2-1
 _MEANINGS = {0xA7: "out of resources", 0xA9: "data set does not match SOP class", 0xC0: "cannot understand"}
-_REJECTIONS: dict[object, str] = {  # result, source and reason, PS3.8 9.3.4
-    (1, 1, 1): ": it gives no reason; it may not know our address",
-    (1, 1, 3): ": it does not know our (calling) AE title",
-    (1, 1, 7): ": that (called) AE title is not its own",
-    (2, 3, 1): ": it has no time now",
-    (2, 3, 2): ": it has too many associations now",
-}
 _MOST_CONTEXTS = 128  # their identifiers are the odd numbers of a byte (PS3.8 section 9.3.2.2)
 _DIRECTORY = "1.2.840.10008.1.3.10"  # Media Storage Directory: a DICOMDIR is no object to store
-_ANSWER_S = 120.0
-_NOTED_S = 5.0
 _LOST = "the association was lost before the answer"
 
 Pair = tuple[str, str]  # SOP class and transfer syntax
 
 
 @dataclass(frozen=True)
-class Destination:
-    """Where to send."""
-
-    host: str
-    port: int
-    called_ae_title: str
-    calling_ae_title: str
-
-
-@dataclass(frozen=True)
 class Outcome:
     """What became of one file. ``status`` is the answer to C-STORE, None where there was none.
 
-    ``error`` is empty if, and only if, the destination says that it stored the object.
+    ``error`` is empty if, and only if, the destination says that it stored the object. ``reached`` is False where there
+    was no association with it, or where it was lost.
     """
 
     path: Path
@@ -66,6 +48,7 @@ class Outcome:
     sop_instance_uid: str = ""
     status: int | None = None
     error: str = ""
+    reached: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,7 +76,7 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
 
 
 def send(
-    files: Sequence[Path], destination: Destination, view: str | None = None, age: int | None = None
+    files: Sequence[Path], destination: Peer, view: str | None = None, age: int | None = None
 ) -> Iterator[Outcome]:
     """Send ``files``; one outcome each as it is known, files that cannot be sent first. No failure ends the others.
 
@@ -155,49 +138,38 @@ def _groups(outgoing: Iterable[_Outgoing]) -> Iterator[list[_Outgoing]]:
         yield group
 
 
-def _send_group(
-    pending: deque[_Outgoing], destination: Destination, view: str | None, age: int | None
-) -> Iterator[Outcome]:
+def _send_group(pending: deque[_Outgoing], destination: Peer, view: str | None, age: int | None) -> Iterator[Outcome]:
     while pending:
-        with _associated(destination, {each.pair for each in pending}) as association:
-            if not association.is_established:
-                yield from (Outcome(each.path, error=_why_not(association, destination)) for each in pending)
-                return
-            message_id = 0
-            while pending and association.is_established:
-                message_id = message_id % 0xFFFF + 1
-                outcome = _send_one(association, pending.popleft(), message_id, view, age)
-                yield outcome
-                if outcome.error == _LOST:  # pynetdicom notices a little later than we do
-                    association.abort()
-                    break
+        contexts = [build_context(sop_class, [syntax]) for sop_class, syntax in sorted({each.pair for each in pending})]
+        try:
+            with associated(destination, contexts) as association:
+                yield from _send_over(association, pending, view, age)
+                if took_nothing(association):
+                    why = f"{destination} takes no such objects: it rejected every presentation context"
+                    yield from _unsent(pending, why)
+                    return
+        except NoAssociationError as error:
+            yield from _unsent(pending, str(error))
+            return
 
 
-@contextmanager
-def _associated(destination: Destination, pairs: Iterable[Pair]) -> Iterator[Association]:
-    entity = AE(destination.calling_ae_title)
-    entity.dimse_timeout = _ANSWER_S
-    entity.network_timeout = _ANSWER_S
-    contexts = [build_context(sop_class, [syntax]) for sop_class, syntax in sorted(pairs)]
-    association = entity.associate(
-        destination.host, destination.port, contexts=contexts, ae_title=destination.called_ae_title
-    )
-    try:
-        yield association
-    finally:
-        if association.is_established:
-            association.release()
+def _unsent(pending: Iterable[_Outgoing], why: str) -> Iterator[Outcome]:
+    for each in pending:
+        yield Outcome(each.path, error=why, reached=False)
 
 
-def _why_not(association: Association, destination: Destination) -> str:
-    if association.is_alive():  # pynetdicom may return before its thread has noted the peer's answer
-        association.join(_NOTED_S)
-    where = f"{destination.called_ae_title} at {destination.host}:{destination.port}"
-    if association.is_rejected:
-        answer = association.acceptor.primitive
-        given = (answer.result, answer.result_source, answer.diagnostic) if answer else None
-        return f"{where} rejected the association{_REJECTIONS.get(given, '')}"
-    return f"no association with {where}: nobody answers there, or it takes no such objects"
+def _send_over(
+    association: Association, pending: deque[_Outgoing], view: str | None, age: int | None
+) -> Iterator[Outcome]:
+    """Send what is pending, until the association is lost."""
+    message_id = 0
+    while pending and association.is_established:
+        message_id = message_id % 0xFFFF + 1
+        outcome = _send_one(association, pending.popleft(), message_id, view, age)
+        yield outcome
+        if not outcome.reached:  # pynetdicom notices a little later than we do
+            association.abort()
+            return
 
 
 def _send_one(
@@ -215,7 +187,7 @@ def _send_one(
     except (OSError, PictureError, ValueError, RuntimeError, AttributeError) as error:
         return replace(outcome, error=_words(error))
     if "Status" not in answer:
-        return replace(outcome, error=_LOST)
+        return replace(outcome, error=_LOST, reached=False)
     status = int(answer.Status)
     return replace(outcome, status=status, error="" if status in _STORED else _refusal(status))
 
@@ -228,6 +200,11 @@ def _send_unchanged(association: Association, path: Path, message_id: int) -> Da
         return association.send_c_store(path, message_id)
     finally:
         _config.STORE_SEND_CHUNKED_DATASET = before
+
+
+def sop_instance_uid(path: Path) -> str:
+    """That of a DICOM file, without reading its pixels; empty if it cannot be read."""
+    return str(_uids_in(path).get("SOPInstanceUID", ""))
 
 
 def _uids_in(path: Path) -> Dataset:

@@ -71,6 +71,11 @@ class ListenerSettings(Section):
         None,
         description="Authorities of the clients that may connect over TLS (PEM); empty: a client needs no certificate.",
     )
+    tls_client_crl: Path | None = Field(
+        None,
+        description="Lists of revoked certificates (CRL, PEM), one of each authority that signs clients' certificates: "
+        "revoked ones are refused, and all are when it has expired. A renewed one is used from the next connection on.",
+    )
     ae_title: AETitle = Field("CXR_TRIAGE", description="Our AE title.")
     require_called_ae_title: bool = Field(
         False, description="Reject associations that call another AE title than ours."
@@ -116,6 +121,25 @@ class ListenerSettings(Section):
             raise ValueError("tls_port needs tls_certificate and tls_key")
         if self.tls_port is None and (self.tls_only or self.tls_certificate or self.tls_key or self.tls_client_ca):
             raise ValueError("tls_only, tls_certificate, tls_key and tls_client_ca need tls_port")
+        if self.tls_client_crl and not self.tls_client_ca:
+            raise ValueError("tls_client_crl needs tls_client_ca: without it no client is asked for a certificate")
+        return self
+
+
+class ClientSettings(Section):
+    """What we show who asks for a certificate, where no destination's settings say so."""
+
+    tls_certificate: Path | None = Field(
+        None,
+        description="Certificate (PEM) of the canary, `triage send` and `triage validate --dicom`, for a listener that "
+        "asks for one (`listener.tls_client_ca`). Empty: that of the DICOM destinations, if they all show the same.",
+    )
+    tls_key: Path | None = Field(None, description="Its private key, without a password (PEM).")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("tls_certificate and tls_key need each other")
         return self
 
 
@@ -284,6 +308,7 @@ class Settings(Section):
 
     spool: SpoolSettings = SpoolSettings()
     listener: ListenerSettings = ListenerSettings()
+    client: ClientSettings = ClientSettings()
     redis: RedisSettings = RedisSettings()
     worker: WorkerSettings = WorkerSettings()
     models: ModelSettings = ModelSettings()
@@ -305,6 +330,14 @@ class Settings(Section):
         """Whether something shows activation maps, so that workers have to keep them."""
         return self.web.activation_map or any(each.enabled for each in self.channels.secondary_capture)
 
+    @property
+    def client_certificate(self) -> tuple[Path, Path] | None:
+        """Our certificate and its key, for who asks for one and is no destination; None if there is none."""
+        if self.client.tls_certificate and self.client.tls_key:
+            return self.client.tls_certificate, self.client.tls_key
+        shown = self.channels.certificates()
+        return shown[0] if len(shown) == 1 else None
+
     @model_validator(mode="after")
     def _lowering_needs_a_cap(self) -> Self:
         if self.decision.lower_normal and not self.worklist.waiting_cap_s:
@@ -321,8 +354,12 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _the_canary_is_heard(self) -> Self:
-        if self.canary.interval_minutes and self.listener.tls_only:
-            raise ValueError("canary.interval_minutes needs the port without TLS (listener.tls_only = false)")
+        asked = self.listener.tls_only and self.listener.tls_client_ca
+        if self.canary.interval_minutes and asked and self.client_certificate is None:
+            raise ValueError(
+                "canary.interval_minutes: the listener takes only clients with a certificate (listener.tls_client_ca); "
+                "set client.tls_certificate and client.tls_key to one of those authorities"
+            )
         return self
 
 

@@ -26,6 +26,7 @@ from triage.trace import gather
 from triage.worklist import Worklist
 
 if TYPE_CHECKING:
+    from triage.peer import Peer
     from triage.settings import ModelSettings
     from triage.shadow import Comparison
 
@@ -135,20 +136,18 @@ def print_explanation(study: str, spool: Spool, redis_url: str, timeout_s: float
     sys.stdout.write(explanation(trace, time.time()))
 
 
-def send_with_progress(
-    paths: Sequence[Path], destination: tuple[str, int, str, str], view: str | None, age: int | None
-) -> bool:
-    """Send files and folders to ``(host, port, called AE title, calling AE title)``; whether all were stored.
+def send_with_progress(paths: Sequence[Path], destination: Peer, view: str | None, age: int | None) -> bool:
+    """Send files and folders; whether all were stored.
 
     The bar goes to standard error, so that the list of failures can be piped.
     """
-    from triage.send import Destination, find_files, send
+    from triage.send import find_files, send
 
     files = find_files(paths)
     failed = 0
     with _progress() as progress:
         task = progress.add_task("sending", total=len(files))
-        for outcome in send(files, Destination(*destination), view, age):
+        for outcome in send(files, destination, view, age):
             progress.advance(task)
             if outcome.error:
                 failed += 1

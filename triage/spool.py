@@ -17,6 +17,7 @@ The only module that renames and fsyncs. Layout, version 1:
                   reading.jsonl                    what readers did with it, see triage/reading.py
                   deliveries/                      what was built of it, see triage/outbox.py
     marks/ outbox/ undeliverable/                  what is to be delivered, see triage/outbox.py
+    reports/    <time>-<hash>.json                 reports that came before their study, see triage/reports/memory.py
     control/disabled-models/<name>                 kill switches
     control/disabled-channels/<name>
     control/destinations/<name>.json               why nothing is sent there now, and when it is tried again

@@ -14,7 +14,7 @@ import base64
 import binascii
 import heapq
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import cast
@@ -120,6 +120,27 @@ class Worklist:
         start = accession_number.encode("utf-8", "replace") + b"\n"
         found = cast("list[bytes]", self._client.zrange(_ACCESSIONS, b"[" + start, b"[" + start + b"\xff", bylex=True))
         return tuple(member[len(start) :].decode() for member in found)
+
+    def listed(
+        self, study_instance_uids: Collection[str], accession_numbers: Collection[str]
+    ) -> tuple[TriageDecision, ...]:
+        """The listed studies among those of these UIDs and those with these accession numbers, in three round trips."""
+        pipeline = self._client.pipeline(transaction=False)
+        starts = [f"{each}\n".encode("utf-8", "replace") for each in accession_numbers if each and "\n" not in each]
+        for start in starts:
+            pipeline.zrange(_ACCESSIONS, b"[" + start, b"[" + start + b"\xff", bylex=True)
+        found = zip(starts, pipeline.execute(), strict=True) if starts else ()
+        wanted = {member[len(start) :].decode() for start, members in found for member in members}
+        uids = sorted(wanted.union(study_instance_uids))
+        if not uids:
+            return ()
+        read = cast("list[bytes | None]", self._client.hmget(_READ, uids))
+        entries = [_decision(entry) if entry else None for entry in self._entries(uids)]
+        return tuple(
+            decision
+            for decision, revision in zip(entries, read, strict=True)
+            if decision is not None and (revision is None or revision.decode() != decision.revision)
+        )
 
     def arrived_before(self, moment: float) -> Iterator[str]:
         """The listed studies whose first object came before ``moment`` (POSIX seconds), of each priority by arrival."""

@@ -20,8 +20,8 @@ from triage.decision import Tag
 from triage.deliver import Deliverer
 from triage.metrics import create, create_delivery
 from triage.outbox import Outbox
+from triage.peer import Peer
 from triage.queueing import ScoreQueue, Work, connect, job_id
-from triage.send import Destination
 from triage.spool import ReceivedInstance, Spool
 from triage.sweep import sweep
 from triage.worklist import Worklist
@@ -92,7 +92,7 @@ def test_the_next_flight_forgets_the_jobs_of_those_before(spool: Spool) -> None:
     namespace = everything_that_can_be_left(spool)
     waiting = {*namespace.waiting(), *(instance for instance, _ in namespace.dead_letters())}
     forgotten: list[ReceivedInstance] = []
-    nowhere = Destination("127.0.0.1", 1, "CXR_TRIAGE", "CXR_CANARY")
+    nowhere = Peer("127.0.0.1", 1, "CXR_TRIAGE", "CXR_CANARY")
     route = Route(spool, namespace, nowhere, (), 1.0, lambda _: "", forgotten.extend)
     outcome = fly(route, lambda *_: None)
     assert outcome is not None

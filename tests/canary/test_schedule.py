@@ -21,8 +21,8 @@ from triage.canary.schedule import scheduled
 from triage.canary.stages import EXPECTED
 from triage.channels.settings import SRDestination
 from triage.metrics import create, create_canary
+from triage.peer import Peer
 from triage.reasons import Reason
-from triage.send import Destination
 from triage.spool import ReceivedInstance, Spool
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
@@ -34,7 +34,7 @@ def a_route(spool: Spool, port: int, timeout_s: float = 0.5) -> Route:
     return Route(
         spool=spool,
         namespace=open_namespace(spool),
-        address=Destination("127.0.0.1", port, "CXR_TRIAGE", "CXR_CANARY"),
+        address=Peer("127.0.0.1", port, "CXR_TRIAGE", "CXR_CANARY"),
         destinations=(destination,),
         timeout_s=timeout_s,
         state=lambda instance: "queued",

@@ -80,8 +80,9 @@ def site(folder: Path, redis_url: str, **settings: str) -> Iterator[Site]:
     """A PACS and a RIS that know the canary, and an archive that does not. Nothing runs yet. All studies are normal."""
     folder.mkdir(exist_ok=True)
     write_model(folder / "models", bias=-10.0)
-    port, config = free_port(), folder / "triage.toml"
-    variables = {"config": str(config), "listener_port": str(port), "deliver_metrics_port": "0", **settings}
+    plain, config = free_port(), folder / "triage.toml"
+    port = int(settings.get("listener_tls_port", plain))
+    variables = {"config": str(config), "listener_port": str(plain), "deliver_metrics_port": "0", **settings}
     with store_scp() as pacs, store_scp() as archive, roles(folder, redis_url, folder / "models", **variables) as ours:
         made = Site(ours, port, pacs, archive)
         with mllp_listener(lambda message: made.answer[-1](message)) as made.ris:

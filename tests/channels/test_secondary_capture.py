@@ -26,7 +26,6 @@ from tests.channels.test_deliver import Clock, attempts, states
 from tests.channels.test_sr import NAMES, facts
 from triage.channels.base import Skipped, Study
 from triage.channels.configured import channel_of
-from triage.channels.dicom_store import Peer
 from triage.channels.secondary_capture import SecondaryCaptureChannel, packed, unpacked
 from triage.channels.secondary_capture_image import BAND, LONGEST, WARNING
 from triage.channels.settings import SecondaryCaptureDestination
@@ -36,6 +35,7 @@ from triage.deliver import Deliverer
 from triage.metrics import create_delivery
 from triage.outbox import Outbox
 from triage.outgoing import State
+from triage.peer import Peer
 from triage.reasons import Reason
 from triage.spool import Spool
 

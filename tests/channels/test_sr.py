@@ -15,10 +15,10 @@ from pydicom.dataset import Dataset
 
 from tests.channels.studies import a_radiograph, a_study, add_image, settle
 from triage.channels.base import Built, Study, Told
-from triage.channels.dicom_store import Peer
 from triage.channels.facts import read_study, revision
 from triage.channels.sr import DOCUMENTS, SOP_CLASSES, SRChannel
 from triage.decision import Tag
+from triage.peer import Peer
 from triage.reasons import Reason
 from triage.spool import Spool
 

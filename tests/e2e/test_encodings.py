@@ -13,8 +13,9 @@ from tests.e2e.encodings import Encoding, encode, encodings
 from tests.e2e.peers import PROPOSE, dcmsend, storescu
 from tests.e2e.radiographs import Sent, adults
 from tests.e2e.service import Service
+from triage.peer import Peer
 from triage.radiograph.decode import TRANSFER_SYNTAXES
-from triage.send import Destination, send
+from triage.send import send
 
 LOSSLESS_BOUND = 1e-5
 """MONOCHROME1 and MONOCHROME2 round differently in the last bit of a grey value."""
@@ -68,7 +69,7 @@ def _delivered(service: Service, sent: dict[Encoding, Sent]) -> dict[Encoding, d
             said = storescu(service.dicom_port, PROPOSE[encoding.syntax], each.path)
             assert "Received Store Response (Success)" in said, said
         else:
-            (outcome,) = send([each.path], Destination("127.0.0.1", service.dicom_port, "CXR_TRIAGE", "E2E"))
+            (outcome,) = send([each.path], Peer("127.0.0.1", service.dicom_port, "CXR_TRIAGE", "E2E"))
             assert not outcome.error
     entries = service.tagged(*(each.study for each in sent.values()))
     return {encoding: entries[each.study] for encoding, each in sent.items()}

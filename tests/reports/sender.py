@@ -19,7 +19,8 @@ from triage.metrics import create_reports
 from triage.queueing import connect
 from triage.records import decision_from
 from triage.reports.hearing import Hearer
-from triage.reports.served import policy_of, run
+from triage.reports.memory import Memory
+from triage.reports.served import memory_of, policy_of, run
 from triage.reports.settings import ReportsSettings
 from triage.spool import Spool
 from triage.worklist import Worklist
@@ -33,6 +34,12 @@ class Station:
     spool: Spool
     index: Worklist
     registry: CollectorRegistry
+    memory: Memory | None
+
+    def look(self) -> int:
+        """What the process does every few seconds: how many studies left the list by remembered reports."""
+        assert self.memory is not None
+        return self.memory.look()
 
     def listed(self) -> set[str]:
         return {each.study_instance_uid for each in self.index.page(None, 1000, 4e9).entries}
@@ -81,7 +88,8 @@ def station(redis: RedisServer, spool: Spool, own: Any = frozenset(), **settings
         index = Worklist(client)
         index.put_all(decision_from(each) for each in spool.decisions())
         index.mark_built()
-        hearer = Hearer(spool, index, policy_of(chosen, own), metrics)
+        memory = memory_of(chosen, spool, index, metrics)
+        hearer = Hearer(spool, index, policy_of(chosen, own), metrics, memory=memory)
         thread = threading.Thread(
             target=run,
             args=(chosen, hearer, metrics, [], stop.is_set, lambda seconds: stop.wait(seconds)),
@@ -90,7 +98,7 @@ def station(redis: RedisServer, spool: Spool, own: Any = frozenset(), **settings
         thread.start()
         try:
             wait_for(lambda: ports, "the listener")
-            yield Station(ports[0], spool, index, registry)
+            yield Station(ports[0], spool, index, registry, memory)
         finally:
             stop.set()
             thread.join()

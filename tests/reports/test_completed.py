@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 from pydicom.dataset import Dataset
 
+from tests.certificates import authority, server_context
 from tests.channels.peers import free_port
 from tests.channels.studies import a_radiograph, a_study, add_image, settle
 from tests.channels.test_ups import a_deliverer
 from tests.channels.ups_manager import PUSH, Manager, ups_manager
 from tests.redis_server import RedisServer
 from triage.channels.base import UnreachableError
-from triage.channels.dicom_store import Peer
+from triage.channels.settings import UPSDestination
 from triage.decision import Tag
 from triage.metrics import create_reports
+from triage.peer import Peer
 from triage.queueing import connect
 from triage.reading import Act, steps
 from triage.records import decision_from
-from triage.reports.completed import Watcher
+from triage.reports.completed import Watcher, watchers_of
 from triage.spool import Spool
 from triage.worklist import Worklist
 
@@ -74,6 +77,22 @@ def test_what_the_manager_completed_leaves_the_list_and_what_it_canceled_does_no
     assert (step.act, step.who, step.through) == (Act.READ, "Lee Ann", "ups")
     assert step.source in manager.workitems
     assert watcher.metrics.workitems_completed.labels("ups")._value.get() == 1
+
+
+def test_a_manager_that_speaks_tls_is_looked_at_over_tls(spool: Spool, index: Worklist, tmp_path: Path) -> None:
+    ca, study, looked = authority(tmp_path), a_study(spool, "ups", tag=Tag.NORMAL), list[float]()
+    index.put_all(decision_from(each) for each in spool.decisions())
+    with ups_manager(tls=server_context(ca.certificate("manager"))) as manager:
+        deliverer = a_deliverer(spool, manager.port, tls=True, tls_ca_file=ca.path, look_s=1.0)
+        deliverer.round()
+        finish(manager, study)
+        assert isinstance(deliverer.destination, UPSDestination)
+        metrics, stopping = create_reports(CollectorRegistry()), lambda: bool(looked)
+        (watch,) = watchers_of([deliverer.destination], spool, index, metrics, stopping, looked.append)
+        watch()
+
+    assert metrics.workitem_looks.labels("ups", "ok")._value.get() == 1
+    assert listed(index) == []
 
 
 def test_a_workitem_that_was_finished_before_the_newest_image_leaves_the_study_listed(

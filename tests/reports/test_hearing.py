@@ -69,7 +69,7 @@ def test_what_says_nothing_of_a_read_study_changes_nothing(
     redis_server: RedisServer, spool: Spool, outcome: str
 ) -> None:
     study = a_study(spool)
-    with station(redis_server, spool, frozenset({("CXR_TRIAGE", "")})) as place:
+    with station(redis_server, spool, frozenset({("CXR_TRIAGE", "")}), remember_hours=0) as place:
         for message in NOTHING[outcome]:
             assert place.send(message).code == "AA"
         assert (place.listed(), place.counted(outcome)) == ({study}, len(NOTHING[outcome]))

@@ -26,7 +26,7 @@ from triage.canary.stages import (
 from triage.canary.study import Canary, a_canary
 from triage.channels.settings import Destination
 from triage.outbox import Outbox
-from triage.send import Destination as Address
+from triage.peer import Peer
 from triage.send import send
 from triage.spool import ReceivedInstance, Spool
 
@@ -66,7 +66,7 @@ class Route:
 
     spool: Spool
     namespace: Spool
-    address: Address
+    address: Peer
     destinations: Sequence[Destination]
     timeout_s: float
     state: Callable[[ReceivedInstance], str]

@@ -80,15 +80,14 @@ def at_deliverer(patients: Deliverer) -> Deliveries:
 def route_of(settings: Settings, spool: Spool, redis_url: str) -> Route:
     """Where a canary goes."""
     from triage.canary.flight import Route
-    from triage.send import Destination
+    from triage.own_listener import own_listener
 
-    canary, listener = settings.canary, settings.listener
-    host = canary.host or {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listener.host, listener.host)
+    canary = settings.canary
     jobs = ScoreQueue(connect(redis_url, settings.redis.timeout_s))
     return Route(
         spool=spool,
         namespace=spool.beside(PLACE),
-        address=Destination(host, listener.port, listener.ae_title, canary.ae_title),
+        address=own_listener(settings.listener, settings.client_certificate, canary.ae_title, host=canary.host),
         destinations=settings.channels.with_canary(),
         timeout_s=canary.timeout_s,
         state=lambda instance: jobs.state(Work(PLACE, instance))[0],

@@ -17,7 +17,7 @@ from triage.channels.settings import (
 )
 
 if TYPE_CHECKING:
-    from triage.channels.dicom_store import Peer
+    from triage.peer import Peer
     from triage.tls import ClientTLS
 
 NOBODY = "2.25.0"
@@ -39,7 +39,7 @@ def channel_of(
     if isinstance(destination, SecondaryCaptureDestination):
         from triage.channels.secondary_capture import SecondaryCaptureChannel
 
-        maps = SecondaryCaptureChannel(_peer(destination), destination.abnormal_only, device_uid)
+        maps = SecondaryCaptureChannel(peer_of(destination), destination.abnormal_only, device_uid)
         at_end(maps.pool.close)
         return maps
     if isinstance(destination, HL7Destination):
@@ -56,11 +56,12 @@ def channel_of(
 def _ups(destination: UPSDestination) -> Channel:
     from triage.channels.ups import UPSChannel
 
-    return UPSChannel(_peer(destination), destination.worklist_label, destination.low, destination.retrieve_ae_title)
+    return UPSChannel(peer_of(destination), destination.worklist_label, destination.low, destination.retrieve_ae_title)
 
 
-def _peer(destination: DICOMDestination) -> Peer:
-    from triage.channels.dicom_store import Peer
+def peer_of(destination: DICOMDestination) -> Peer:
+    """Where a destination is, and how it is reached."""
+    from triage.peer import Peer
 
     return Peer(
         destination.host,
@@ -84,7 +85,7 @@ def _tls(destination: DICOMDestination, host: str) -> ClientTLS | None:
 def _sr(destination: SRDestination, device_uid: str) -> Channel:
     from triage.channels.sr import SRChannel
 
-    return SRChannel(_peer(destination), destination.document, device_uid)
+    return SRChannel(peer_of(destination), destination.document, device_uid)
 
 
 def _hl7(destination: HL7Destination) -> Channel:

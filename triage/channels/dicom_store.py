@@ -3,56 +3,29 @@
 from __future__ import annotations
 
 import logging
-import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
 
 from pydicom import dcmread
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from triage.channels.base import Fate, Outcome, Send, UnreachableError
-from triage.tls import ClientTLS
+from triage.peer import NoAssociationError, Peer, took_nothing
+from triage.peer import associated as associated_with
 
 logger = logging.getLogger(__name__)
 
-_NOTED_S = 5.0
 _STORED = {0x0000: "stored", 0x0111: "it has the object already"}
 _WARNINGS = {
     0xB000: "stored, with elements coerced",
     0xB006: "stored, with elements discarded",
     0xB007: "stored, although the data set does not match its class",
 }
-_REJECTIONS = {  # source and reason of an A-ASSOCIATE-RJ, PS3.8 table 9-21
-    (1, 1): "no reason given",
-    (1, 2): "it does not speak this application context",
-    (1, 3): "it does not know our AE title",
-    (1, 7): "it does not know the AE title that we call",
-    (3, 1): "it is too busy",
-    (3, 2): "it has too many associations",
-}
-
-
-@dataclass(frozen=True)
-class Peer:
-    """A DICOM destination; ``timeout_s`` bounds each wait for an answer. ``tls`` None: unencrypted."""
-
-    host: str
-    port: int
-    called_ae_title: str
-    calling_ae_title: str
-    timeout_s: float
-    tls: ClientTLS | None = None
-
-    def __str__(self) -> str:
-        return f"{self.called_ae_title} at {self.host}:{self.port}"
 
 
 @contextmanager
@@ -69,33 +42,11 @@ def associated(peer: Peer, sop_classes: Sequence[str]) -> Iterator[Association]:
 
     One that stands although the peer took no context is yielded too: each object's answer says so.
     """
-    entity = AE(peer.calling_ae_title)
-    entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = peer.timeout_s
-    entity.network_timeout = peer.timeout_s * 2
-    connected: list[bool] = []
-
-    def on_connected(event: Any) -> None:
-        connected.append(True)
-        # Command and data set are two small writes, and the second would wait for the peer's delayed acknowledgement.
-        event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    association = entity.associate(
-        peer.host,
-        peer.port,
-        contexts=proposed_contexts(sop_classes),
-        ae_title=peer.called_ae_title,
-        evt_handlers=[(evt.EVT_CONN_OPEN, on_connected)],
-        tls_args=_tls_args(peer),
-    )
-    if not association.is_established and association.is_alive():
-        association.join(_NOTED_S)  # pynetdicom may return before its thread has noted the peer's answer
     try:
-        if not association.is_established and not _took_nothing(association):
-            raise UnreachableError(_why_not(association, peer, bool(connected)))
-        yield association
-    finally:
-        if association.is_established:
-            association.release()
+        with associated_with(peer, proposed_contexts(sop_classes)) as association:
+            yield association
+    except NoAssociationError as error:
+        raise UnreachableError(str(error)) from error
 
 
 def store(association: Association, payload: bytes, message_id: int) -> Outcome:
@@ -103,7 +54,7 @@ def store(association: Association, payload: bytes, message_id: int) -> Outcome:
     dataset = dcmread(BytesIO(payload))
     sop_class = UID(dataset.SOPClassUID)
     if not any(context.abstract_syntax == sop_class for context in association.accepted_contexts):
-        if not association.is_established and not _took_nothing(association):
+        if not association.is_established and not took_nothing(association):
             return Outcome(Fate.RETRY, "the association was lost", lost=True)
         return Outcome(Fate.DEAD, f"the peer takes no {sop_class.name}: it rejected the presentation context")
     try:
@@ -167,30 +118,3 @@ def proposed_contexts(sop_classes: Sequence[str]) -> list[PresentationContext]:
     syntaxes = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
     storage = [build_context(sop_class, syntax) for sop_class in sop_classes for syntax in syntaxes]
     return [build_context(Verification, ImplicitVRLittleEndian), *storage]
-
-
-def _took_nothing(association: Association) -> bool:
-    return bool(association.rejected_contexts) and not association.accepted_contexts
-
-
-def _tls_args(peer: Peer) -> tuple[ssl.SSLContext, str] | None:
-    """What pynetdicom wants for TLS. Raises UnreachableError for files that cannot be used."""
-    if peer.tls is None:
-        return None
-    try:
-        return peer.tls.context(), peer.tls.server_name
-    except (OSError, ValueError) as error:
-        raise UnreachableError(f"our files for TLS cannot be used, see tls_ca_file and tls_key: {error}") from error
-
-
-def _why_not(association: Association, peer: Peer, connected: bool) -> str:
-    answer: Any = association.acceptor.primitive
-    if association.is_rejected and answer is not None:
-        why = _REJECTIONS.get((answer.result_source, answer.diagnostic), "no reason given")
-        return f"{peer} rejected the association: {why}"
-    # pynetdicom does not tell, and in TLS 1.3 a certificate of ours is refused only after the handshake.
-    if peer.tls and (why := peer.tls.why_not(peer.host, peer.port, peer.timeout_s)):
-        return f"no TLS with {peer}: {why}"
-    if not connected:
-        return f"nobody answers at {peer}"
-    return f"{peer} took the connection, and then gave no answer or aborted"

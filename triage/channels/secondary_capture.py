@@ -17,6 +17,7 @@ from triage.channels.base import Built, Fate, Image, Outcome, Send, Skipped, Stu
 from triage.channels.secondary_capture_image import LONGEST, secondary_capture
 from triage.decision import Tag
 from triage.decoding import DecodePool
+from triage.peer import Peer
 from triage.radiograph.types import Rejected
 from triage.radiograph.viewing import greys
 
@@ -34,7 +35,7 @@ class SecondaryCaptureChannel:
     ``pool`` decodes the radiographs, as the worker does, in a child process; its maker closes it.
     """
 
-    peer: dicom_store.Peer
+    peer: Peer
     abnormal_only: bool = False
     device_uid: str = "2.25.0"
     pool: DecodePool = field(default_factory=lambda: DecodePool(1, DECODE_TIMEOUT_S), compare=False, repr=False)

@@ -198,6 +198,11 @@ class ChannelsSettings(Section):
         """The destinations that exist for the service."""
         return tuple(each for each in self.all() if each.enabled)
 
+    def certificates(self) -> tuple[tuple[Path, Path], ...]:
+        """The different certificates, with their keys, that destinations are shown."""
+        dicom = [each for each in self.enabled() if isinstance(each, DICOMDestination)]
+        return tuple(dict.fromkeys((d.tls_certificate, d.tls_key) for d in dicom if d.tls_certificate and d.tls_key))
+
     def with_canary(self) -> tuple[Destination, ...]:
         """Those that the canary is delivered to."""
         return tuple(each for each in self.enabled() if each.canary)

@@ -18,6 +18,7 @@ from triage.channels.base import TEST, Built, Image, Send, Study, result
 from triage.channels.inherited import SOFTWARE_VERSION, encoded, keep_character_set, local_time, of_patient_and_study
 from triage.channels.sr_content import SCHEME, content, root
 from triage.dx import uid_of
+from triage.peer import Peer
 
 ENCODER_VERSION = "1"
 
@@ -35,7 +36,7 @@ _SERIES_NUMBER = 9101
 class SRChannel:
     """Structured reports to one PACS. ``document`` is a key of DOCUMENTS, ``device_uid`` that of this installation."""
 
-    peer: dicom_store.Peer
+    peer: Peer
     document: str = "comprehensive_3d"
     device_uid: str = "2.25.0"
 

@@ -20,6 +20,7 @@ from triage.channels.base import TEST, Built, Fate, Outcome, Send, Study, Unreac
 from triage.channels.inherited import encoded
 from triage.channels.ups_workitem import UPS_PUSH, priority_of, reference, workitem
 from triage.dx import uid_of
+from triage.peer import Peer
 
 ENCODER_VERSION = "2"
 TEST_LABEL = "TEST"
@@ -81,7 +82,7 @@ _WARNINGS = {
 class UPSChannel:
     """Workitems for one UPS manager."""
 
-    peer: dicom_store.Peer
+    peer: Peer
     worklist_label: str
     low: bool = False
     retrieve_ae_title: str = ""

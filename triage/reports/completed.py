@@ -16,11 +16,13 @@ from redis.exceptions import RedisError
 from triage import reading
 from triage.channels import dicom_store
 from triage.channels.base import UnreachableError
+from triage.channels.configured import peer_of
 from triage.channels.settings import UPSDestination
 from triage.channels.ups import UPS_PULL, look
 from triage.metrics import ReportMetrics
 from triage.outbox import Outbox
 from triage.outgoing import State
+from triage.peer import Peer
 from triage.reading import Act, Notice, NotTaggedError
 from triage.reports.performed import PERFORMED, ended_at, performer
 from triage.spool import Spool
@@ -38,7 +40,7 @@ class Watcher:
     """Looks at one manager. ``now`` is the clock, in POSIX seconds."""
 
     name: str
-    peer: dicom_store.Peer
+    peer: Peer
     spool: Spool
     index: Worklist
     metrics: ReportMetrics
@@ -121,15 +123,8 @@ def _watching(
     stopping: Callable[[], bool],
     wait: Callable[[float], None],
 ) -> Callable[[], None]:
-    peer = dicom_store.Peer(
-        destination.host,
-        destination.port,
-        destination.called_ae_title,
-        destination.calling_ae_title,
-        destination.timeout_s,
-    )
     metrics.workitems_completed.labels(destination.name)
     for outcome in ("ok", "failed"):
         metrics.workitem_looks.labels(destination.name, outcome)
-    watcher = Watcher(destination.name, peer, spool, index, metrics, stopping)
+    watcher = Watcher(destination.name, peer_of(destination), spool, index, metrics, stopping)
     return lambda: watcher.run(wait, destination.look_s)

@@ -16,7 +16,9 @@ from triage.metrics import ReportMetrics
 from triage.patients import Patient, patient_of
 from triage.reading import Act, Notice
 from triage.reports.answer import Code, acknowledgement
+from triage.reports.early import can_be_remembered
 from triage.reports.matching import DoubtError, Match, match
+from triage.reports.memory import Memory
 from triage.reports.message import KINDS, Header, MalformedError, Order, header_of, moment, orders_of
 from triage.spool import InvalidUIDError, Spool
 from triage.worklist import Worklist
@@ -64,7 +66,9 @@ class Hearer:
         policy: Policy,
         metrics: ReportMetrics,
         now: Callable[[], float] = time.time,
+        memory: Memory | None = None,
     ) -> None:
+        self._memory = memory
         self._spool = spool
         self._index = index
         self._policy = policy
@@ -122,7 +126,7 @@ class Hearer:
         orders = orders_of(content, header.kind, policy.character_set or header.character_set)
         # All of them are matched before anything is changed: a message is taken whole or not at all.
         matched = [(order, *self._look(order, header.kind)) for order in orders]
-        done = [(found, outcome or self._mark(header, order, found)) for order, found, outcome in matched]
+        done = [(found, self._done(header, order, found, outcome)) for order, found, outcome in matched]
         return _Heard(Code.ACCEPTED, "; ".join(_in_words(*each) for each in done), tuple(each for _, each in done))
 
     def _look(self, order: Order, kind: str) -> tuple[Match, str]:
@@ -135,13 +139,29 @@ class Hearer:
         found = match(order, _Studies(self._spool, self._index), self._policy.accession_in)
         return found, "" if found.studies else "unmatched"
 
-    def _mark(self, header: Header, order: Order, found: Match) -> str:
-        said = Notice(
+    def _done(self, header: Header, order: Order, found: Match, outcome: str) -> str:
+        if outcome == "unmatched":
+            return self._remember(header, order)
+        return outcome or self._mark(header, order, found)
+
+    def _remember(self, header: Header, order: Order) -> str:
+        numbers = [order.identifiers[place] for place in self._policy.accession_in if place in order.identifiers]
+        if self._memory is None or not can_be_remembered(order, numbers):
+            return "unmatched"
+        said = self._said(header, order)
+        self._memory.remember(order.study_instance_uid, dict.fromkeys(numbers), order.patient_ids, said)
+        return "remembered"
+
+    def _said(self, header: Header, order: Order) -> Notice:
+        return Notice(
             at=self._said_at(header, order),
             who=order.reporter or " ".join(filter(None, header.sending)) or "report",
             through="report",
             source="|".join((*header.sending, header.control_id)),
         )
+
+    def _mark(self, header: Header, order: Order, found: Match) -> str:
+        said = self._said(header, order)
         acts = [reading.notice(self._spool, self._index, uid, said) for uid in found.studies]
         if not any(new for _, new in acts):
             return "repeated"
@@ -189,6 +209,7 @@ _WORDS = {
     "own": "a triage result, no report: nothing was changed",
     "other_status": "its status does not say that it was reported: nothing was changed",
     "unmatched": "of no study that is here: nothing was changed",
+    "remembered": "of no study that is here yet: remembered, in case it comes",
     "repeated": "noted before",
     "outdated": "noted, but an image came after the report, so it stays listed",
     "read": "read",

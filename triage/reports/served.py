@@ -11,8 +11,12 @@ from triage.errors import StartError
 from triage.listener import open_port
 from triage.metrics import ReportMetrics
 from triage.reports.hearing import Hearer, Policy
-from triage.reports.listener import Bounds, Server, tls_context
+from triage.reports.listener import Bounds as ConnectionBounds
+from triage.reports.listener import Server, tls_context
+from triage.reports.memory import Bounds, Memory
 from triage.reports.settings import ReportsSettings
+from triage.spool import Spool
+from triage.worklist import Worklist
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +64,13 @@ def policy_of(settings: ReportsSettings, own: frozenset[tuple[str, str]]) -> Pol
     )
 
 
+def memory_of(settings: ReportsSettings, spool: Spool, index: Worklist, metrics: ReportMetrics) -> Memory | None:
+    """What remembers reports that come before their study; None where none come, or none is to be remembered."""
+    if not (settings.port and settings.remember_hours):
+        return None
+    return Memory(spool, index, Bounds(settings.remember_hours * 3600.0, settings.remember_at_most), metrics)
+
+
 def _listen(
     settings: ReportsSettings,
     hearer: Hearer,
@@ -68,7 +79,7 @@ def _listen(
     started: Callable[[], None],
     listening: Callable[[int], None],
 ) -> None:
-    bounds = Bounds(
+    bounds = ConnectionBounds(
         settings.max_connections, settings.max_message_bytes, settings.idle_timeout_s, settings.message_timeout_s
     )
     try:

@@ -57,6 +57,15 @@ class ReportsSettings(Section):
         description="When the report was made: an image that came later keeps the study on the list. none, or no time "
         "there: when the message came.",
     )
+    remember_hours: float = Field(
+        24.0,
+        ge=0,
+        le=720,
+        description="Hours for which a report of no study of ours is remembered, for one that may come. 0: none is.",
+    )
+    remember_at_most: int = Field(
+        5000, ge=1, le=50_000, description="Reports that are remembered at once; beyond, the oldest is forgotten."
+    )
     character_set: str = Field("", description="Character set of all messages (HL7 table 0211); empty: that of MSH-18.")
     max_connections: int = Field(
         20, ge=1, le=500, description="Connections at once; beyond, the one that was silent longest is closed."

@@ -12,10 +12,11 @@ from typing import Any
 
 from triage.decision import Tag
 from triage.errors import StartError
+from triage.peer import Peer
 from triage.radiograph.decode import is_picture
 from triage.radiograph.types import View
 from triage.reasons import Reason
-from triage.send import Destination, Outcome, send
+from triage.send import Outcome, send, sop_instance_uid
 from triage.spool import Spool
 from triage.validation.cohort import Member
 from triage.validation.namespace import forget
@@ -36,7 +37,7 @@ class ServiceError(StartError):
 class Service:
     """Where to send, and the namespace in which the service keeps what it scored. ``patience_s`` without any result."""
 
-    destination: Destination
+    destination: Peer
     namespace: Spool
     patience_s: float = _PATIENCE_S
 
@@ -56,7 +57,11 @@ def alone(service: Service) -> Iterator[None]:
 
 
 def check_sendable(members: Sequence[Member]) -> None:
-    """ServiceError for pictures whose row does not say what a DICOM object has to: PA or AP, and the age."""
+    """ServiceError for what could not be told apart, or would not be assessed, whatever the model.
+
+    That is two DICOM files with one SOP Instance UID and different bytes, and pictures whose row does not say what a
+    DICOM object has to: PA or AP, and the age.
+    """
     for member in members:
         row = member.row
         if _is_a_picture(member) and (row.view not in ("PA", "AP") or row.age is None):
@@ -64,6 +69,7 @@ def check_sendable(members: Sequence[Member]) -> None:
                 f"line {row.line}: a picture has no tags, and its row does not say view (PA or AP) and age: the "
                 "service would not assess it, whatever the model; validate such a cohort without --dicom"
             )
+    _check_uids(members)
 
 
 def through(service: Service) -> Scorer:
@@ -87,7 +93,6 @@ def disagreements(first: Sequence[Prediction], second: Sequence[Prediction]) -> 
 
 def _chunk(service: Service, members: Sequence[Member], scoring: Scoring) -> Iterator[Prediction]:
     sent = _sent(service.destination, members)
-    _check_uids(members, sent)
     for member in members:
         outcome = sent[member.name]
         record = _unreadable(member) if outcome.error else _assessed(service, outcome)
@@ -108,16 +113,23 @@ def _is_a_picture(member: Member) -> bool:
         return is_picture(file.read(132))
 
 
-def _check_uids(members: Sequence[Member], sent: Mapping[str, Outcome]) -> None:
+def _check_uids(members: Sequence[Member]) -> None:
     """The service's results are found by SOP Instance UID; files of the same bytes have the same result."""
-    digests: dict[str, str] = {}
+    known: dict[str, Member] = {}
     for member in members:
-        uid = sent[member.name].sop_instance_uid
-        if uid and digests.setdefault(uid, member.digest) != member.digest:
-            raise ServiceError(f"line {member.row.line}: another image of the cohort has the same SOP Instance UID")
+        if _is_a_picture(member):  # its UID will be made of its bytes
+            continue
+        uid = sop_instance_uid(member.row.image)
+        first = known.setdefault(uid, member) if uid else member
+        if first.digest != member.digest:
+            raise ServiceError(
+                f"lines {first.row.line} and {member.row.line}: {first.name} and {member.name} have one SOP Instance "
+                "UID and different bytes, so that nobody could say which of them a result is of: take one of them out, "
+                "or validate without --dicom"
+            )
 
 
-def _sent(destination: Destination, members: Sequence[Member]) -> dict[str, Outcome]:
+def _sent(destination: Peer, members: Sequence[Member]) -> dict[str, Outcome]:
     """What became of each, by name. Rows of the same view and age share an association."""
 
     def said(member: Member) -> tuple[str, int]:
@@ -138,7 +150,7 @@ def _check_taken(outcome: Outcome) -> None:
         return
     if outcome.status is not None:
         raise ServiceError(f"the service does not take the cohort: {outcome.error}")
-    if any(trouble in outcome.error for trouble in ("no association", "rejected", "lost")):
+    if not outcome.reached:
         raise ServiceError(f"the cohort cannot be sent: {outcome.error}")
 
 

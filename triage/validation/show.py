@@ -10,9 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from triage.errors import StartError
+from triage.own_listener import own_listener
 from triage.predict import Compute
 from triage.roles import policy_of
-from triage.send import Destination
 from triage.settings import Settings
 from triage.spool import Spool, SpoolError
 from triage.validation import paper
@@ -55,9 +55,7 @@ def _service(settings: Settings, request: Request) -> Service:
         namespace = open_namespace(Spool.open(settings.spool.path))
     except (SpoolError, OSError) as error:
         raise StartError(f"--dicom reads the results in the service's spool on this machine: {error}") from error
-    host = "127.0.0.1" if listener.host == "0.0.0.0" else listener.host
-    destination = Destination(host, listener.port, listener.ae_title, listener.validation_ae_title)
-    return Service(destination, namespace)
+    return Service(own_listener(listener, settings.client_certificate, listener.validation_ae_title), namespace)
 
 
 def _print(metrics: Mapping[str, Any]) -> None:

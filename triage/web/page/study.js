@@ -288,7 +288,7 @@ const ACTS = {
   expired: "left the list by age",
   outdated: "reported before the newest image came: stays on the list",
 };
-const THROUGH = { report: "report message", ups: "UPS workitem", api: "API" };
+const THROUGH = { report: "report message", "early report": "report message that came before the images", ups: "UPS workitem", api: "API" };
 
 function act(each) {
   const said = each.act === "label" ? (each.label === null ? "took the label back" : `says ${each.label ? "abnormal" : "normal"}`) : ACTS[each.act];
