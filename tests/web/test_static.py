@@ -15,7 +15,7 @@ from tests.redis_server import RedisServer
 from triage.spool import Spool
 from triage.web.static import PAGE_HEADERS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NAMED = re.compile(r'(?:"/page/|from "\./)([\w.-]+)"')
 
 
