@@ -1,1 +1,1 @@
-"""Tests: one file per module, plus e2e/ against real peers."""
+"""Tests lie as the code does: of triage/web/ in web/, of triage/spool.py in test_spool.py; e2e/ has all of it."""

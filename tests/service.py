@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.dicom_peer import data_set_of
 from tests.waiting import wait_for
-from triage.commands import C_STORE_RQ, Command
+from triage.command_set import C_STORE_RQ, Command
 from triage.phantom import Subject, as_dicom, draw, draw_lateral
 from triage.queueing import connect
 from triage.receive import HighWater, IncomingObject, receipt_now

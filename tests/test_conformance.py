@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from tests.builders import a_decision, an_assessment
 from tests.channels.examples import EXAMPLES, example
-from triage import commands
+from triage import command_set
 from triage.channels.base import Image, Study
 from triage.channels.hl7_message import control_id, message
 from triage.conformance import renewed, tables
@@ -79,7 +79,9 @@ def test_a_page_of_another_day_is_renewed(tmp_path: Path) -> None:
 def test_the_tables_cover_everything_that_is_negotiated_and_answered() -> None:
     assert [row[2] for row in rows("transfer-syntaxes")] == list(TRANSFER_SYNTAXES)
     assert {tuple(map(int, row[:3])) for row in rows("rejections")} == set(REJECTIONS.values())
-    statuses = {name: value for name, value in vars(commands).items() if re.fullmatch(r"(?!C_)[A-Z]+(_[A-Z]+)*", name)}
+    statuses = {
+        name: value for name, value in vars(command_set).items() if re.fullmatch(r"(?!C_)[A-Z]+(_[A-Z]+)*", name)
+    }
     del statuses["RESPONSE"]  # a bit of the command field
     assert {int(row[0], 16) for row in rows("store-statuses")} == set(statuses.values())
 

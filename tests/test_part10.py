@@ -22,7 +22,7 @@ from pydicom.uid import (
 )
 
 from tests.dicom_peer import DX, a_data_set, command, encoded, response_status
-from triage.commands import CANNOT_UNDERSTAND, decode, response
+from triage.command_set import CANNOT_UNDERSTAND, decode, response
 from triage.identity import Identity, read_identity
 from triage.part10 import Receipt, header, read_receipt
 

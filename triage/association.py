@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from pynetdicom.presentation import PresentationContext
 
-from triage.commands import (
+from triage.command_set import (
     C_CANCEL_RQ,
     C_ECHO_RQ,
     C_STORE_RQ,

@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
-from triage import commands
+from triage import command_set
 from triage.channels.dicom_store import of_status, proposed_contexts
 from triage.channels.hl7 import Receiver, of_acknowledgement
 from triage.channels.hl7_text import of_dicom
@@ -40,14 +40,14 @@ Table = tuple[Row, Sequence[Row]]
 _MARKED = re.compile(r"(<!-- table: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 _STORE_STATUSES = {
-    commands.SUCCESS: "the object is durable in the spool (fsync), or was there before: duplicates and objects that "
+    command_set.SUCCESS: "the object is durable in the spool (fsync), or was there before: duplicates and objects that "
     "cannot be decoded are taken too",
-    commands.OUT_OF_RESOURCES: "the spool is above its high-water mark, or could not be written: nothing was kept; "
+    command_set.OUT_OF_RESOURCES: "the spool is above its high-water mark, or could not be written: nothing was kept; "
     "send it again",
-    commands.DATA_SET_MISMATCH: "data set and command differ in SOP Class or SOP Instance UID: nothing was kept",
-    commands.CANNOT_UNDERSTAND: "no data set, or one without a valid Study or SOP Instance UID: kept in quarantine "
+    command_set.DATA_SET_MISMATCH: "data set and command differ in SOP Class or SOP Instance UID: nothing was kept",
+    command_set.CANNOT_UNDERSTAND: "no data set, or one without a valid Study or SOP Instance UID: kept in quarantine "
     "where there is anything to keep",
-    commands.UNRECOGNIZED_OPERATION: "not C-STORE and not C-ECHO",
+    command_set.UNRECOGNIZED_OPERATION: "not C-STORE and not C-ECHO",
 }
 _REJECTED = {
     Rejection.CALLED_AE_TITLE: "another AE title than ours is called (`listener.require_called_ae_title`)",

@@ -12,7 +12,6 @@ import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +19,11 @@ from triage import passwords
 from triage.errors import StartError
 from triage.passwords import Hashed
 from triage.spool import held, write_durably
+from triage.user_role import Role
 
 VERSION = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _TAKEN = ("local",)  # whoever works on loopback without sign-in
-
-
-class Role(StrEnum):
-    """What somebody may do."""
-
-    READER = "reader"  # look at studies, mark them as read, say what they are
-    ADMIN = "admin"  # and requeue what was given up
-
-    def may(self, needed: Role) -> bool:
-        """Whether this role covers another."""
-        return self is Role.ADMIN or needed is Role.READER
 
 
 class UserError(Exception):

@@ -18,7 +18,7 @@ from triage.assess import Policy
 from triage.canary.namespace import PLACE, clean, expects, open_namespace, register
 from triage.canary.service import at_worker
 from triage.canary.study import a_canary
-from triage.commands import C_STORE_RQ, Command
+from triage.command_set import C_STORE_RQ, Command
 from triage.decision import Priority, PriorityPolicy, Tag
 from triage.decoding import DecodePool
 from triage.model.session import Session

@@ -74,7 +74,7 @@ def create_app(by_token: Mapping[str, Desk], pictures: Pictures, idle_seconds: f
         routes=[
             Route("/", _greet),
             Route("/favicon.ico", _no_icon),
-            static.files(_PAGE, static.VIEWER),
+            static.files(_PAGE, static.SHARED),
             Route("/r/{token}/", at_desk(_page)),
             Route("/r/{token}/state", at_desk(partial(_state, idle_seconds))),
             Route("/r/{token}/cases/{number:int}", at_desk(partial(_image, pictures))),

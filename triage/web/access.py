@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Scope
 
-from triage.users import Role
+from triage.user_role import Role
 
 __all__ = [
     "LOCAL",

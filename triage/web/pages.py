@@ -20,7 +20,7 @@ def routes() -> list[Route]:
         Route("/studies/{study_instance_uid}", _page),
         Route("/operations", _page),
         Route("/favicon.ico", _no_icon),
-        static.files(_PAGE, static.VIEWER),
+        static.files(_PAGE, static.SHARED),
     ]
 
 

@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 from triage.audit import REQUEUED
 from triage.audit_message import SCHEME, Code
-from triage.users import Role
+from triage.user_role import Role
 
 
 class Trace(Enum):

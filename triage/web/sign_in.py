@@ -14,7 +14,8 @@ from starlette.requests import cookie_parser
 from starlette.types import Scope
 
 from triage.metrics import SignInOutcome
-from triage.users import Account, Role, Users
+from triage.user_role import Role
+from triage.users import Account, Users
 from triage.web.access import LOCAL, Caller, User
 from triage.web.compare import Comparer, Note, found
 from triage.web.peers import Peers

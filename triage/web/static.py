@@ -12,8 +12,8 @@ from starlette.routing import Route
 
 from triage.web.middleware import SECURITY_HEADERS
 
-VIEWER = Path(__file__).parent / "viewer"
-"""The image on a canvas, which pages share."""
+SHARED = Path(__file__).parent / "shared"
+"""What pages share: their look, the image on a canvas, what they ask of a server."""
 
 PAGE_HEADERS = {
     **SECURITY_HEADERS,

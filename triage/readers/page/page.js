@@ -1,11 +1,12 @@
 // A reader's way through the cases. What is on the screen is `number`; `answer` is what was said of it and is saved.
 
 import { Clock } from "./clock.js";
+import { at, element } from "./elements.js";
 import { attach } from "./gestures.js";
+import { attachButtons, keyOf, moving, windowing } from "./keys.js";
 import * as server from "./server.js";
 import { View } from "./view.js";
 
-const at = (id) => document.getElementById(id);
 const view = new View(at("image"));
 
 let clock;
@@ -173,9 +174,7 @@ view.onDraw = () => {
 
 function cover(title, lines, button, keys = true) {
   at("cover-title").textContent = title;
-  at("cover-text").replaceChildren(
-    ...lines.map((line) => Object.assign(document.createElement("p"), { textContent: line })),
-  );
+  at("cover-text").replaceChildren(...lines.map((line) => element("p", {}, line)));
   at("cover-keys").hidden = !keys;
   at("go").textContent = button;
   if (!at("cover").open) at("cover").showModal();
@@ -231,30 +230,19 @@ const KEYS = {
   p: pause,
   "?": pause,
   h: pause,
-  "+": () => view.zoomIn(),
-  "=": () => view.zoomIn(),
-  "-": () => view.zoomOut(),
+  ...moving(view),
   0: () => view.fit(),
   1: () => view.actual(),
   i: () => view.invert(),
   r: () => view.reset(),
-  ArrowLeft: () => view.pan(60, 0),
-  ArrowRight: () => view.pan(-60, 0),
-  ArrowUp: () => view.pan(0, 60),
-  ArrowDown: () => view.pan(0, -60),
 };
-const SHIFTED = {
-  ArrowUp: () => view.rewindow(-0.05, 0),
-  ArrowDown: () => view.rewindow(0.05, 0),
-  ArrowLeft: () => view.rewindow(0, -0.05),
-  ArrowRight: () => view.rewindow(0, 0.05),
-};
+const SHIFTED = windowing(view);
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || at("cover").open) return;
   const onButton = event.target instanceof HTMLButtonElement;
   if (onButton && (event.key === "Enter" || event.key === " ")) return; // that presses the button
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const key = keyOf(event);
   const doing = (event.shiftKey && SHIFTED[key]) || KEYS[key];
   if (!doing || (event.repeat && !key.startsWith("Arrow") && !"+=-".includes(key))) return;
   event.preventDefault();
@@ -273,9 +261,7 @@ at("next").addEventListener("click", KEYS.Enter);
 at("pause").addEventListener("click", pause);
 at("keys").addEventListener("click", pause);
 at("again").addEventListener("click", () => again?.());
-for (const button of document.querySelectorAll("[data-do]")) {
-  button.addEventListener("click", () => view[button.dataset.do]());
-}
+attachButtons(view);
 attach(at("image"), view);
 
 // Time.

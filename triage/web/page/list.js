@@ -1,7 +1,8 @@
 // The list in reading order. It follows the server; what is selected stays selected wherever it moves.
 
+import { at, element } from "./elements.js";
 import * as server from "./server.js";
-import { at, counted, duration, element, percent, plain, tag } from "./words.js";
+import { counted, duration, percent, plain, tag } from "./words.js";
 
 const AT_ONCE = 100;
 

@@ -1,11 +1,12 @@
 // What is on the screen by the address: the list, a study or the operations. And all keys.
 
+import { at } from "./elements.js";
 import { attach } from "./gestures.js";
+import { attachButtons, keyOf, moving, windowing } from "./keys.js";
 import { List } from "./list.js";
 import * as operations from "./operations.js";
 import * as server from "./server.js";
 import { Study } from "./study.js";
-import { at } from "./words.js";
 
 const list = new List((uid) => go(`/studies/${uid}`));
 list.again = () => run(() => list.refresh());
@@ -129,9 +130,7 @@ const KEYS = {
 const ON_LIST = { ArrowDown: KEYS.j, ArrowUp: KEYS.k };
 const ON_IMAGE = {
   n: () => study.nextImage(),
-  "+": () => study.view.zoomIn(),
-  "=": () => study.view.zoomIn(),
-  "-": () => study.view.zoomOut(),
+  ...moving(study.view),
   f: () => study.view.fit(),
   0: () => study.view.reset(),
   1: () => study.view.actual(),
@@ -139,21 +138,12 @@ const ON_IMAGE = {
   m: toggleMap,
   ",": () => study.fadeMap(-1),
   ".": () => study.fadeMap(1),
-  ArrowLeft: () => study.view.pan(60, 0),
-  ArrowRight: () => study.view.pan(-60, 0),
-  ArrowUp: () => study.view.pan(0, 60),
-  ArrowDown: () => study.view.pan(0, -60),
 };
-const SHIFTED = {
-  ArrowUp: () => study.view.rewindow(-0.05, 0),
-  ArrowDown: () => study.view.rewindow(0.05, 0),
-  ArrowLeft: () => study.view.rewindow(0, -0.05),
-  ArrowRight: () => study.view.rewindow(0, 0.05),
-};
+const SHIFTED = windowing(study.view);
 const SAYING = { a: () => say(true), n: () => say(false), u: () => !at("say-nothing").hidden && say(null) };
 
 function doing(event) {
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const key = keyOf(event);
   if (at("labelling").open) return SAYING[key];
   if (document.querySelector("dialog[open]")) return null;
   if (event.target === at("opacity") && /^(Arrow|Home|End|Page)/.test(key)) return null; // that moves it
@@ -197,9 +187,7 @@ at("search").addEventListener("input", () => {
   clearTimeout(search.timer);
   search.timer = setTimeout(() => run(() => list.restart()), 250);
 });
-for (const button of document.querySelectorAll("[data-do]")) {
-  button.addEventListener("click", () => study.view[button.dataset.do]());
-}
+attachButtons(study.view);
 at("map").addEventListener("click", toggleMap);
 attach(at("image"), study.view);
 addEventListener("popstate", show);

@@ -1,8 +1,8 @@
 // The activation map over the image: asked for when it is first wanted. It is off whenever a study is opened, so that
 // the image is looked at first.
 
+import { at } from "./elements.js";
 import * as server from "./server.js";
-import { at } from "./words.js";
 
 const STEP = 0.1;
 

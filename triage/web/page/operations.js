@@ -1,7 +1,8 @@
 // What waits, what works and what was given up.
 
+import { at, element } from "./elements.js";
 import * as server from "./server.js";
-import { at, duration, element, moment } from "./words.js";
+import { duration, moment } from "./words.js";
 
 export async function refresh(run) {
   const found = await server.get("/api/operations");

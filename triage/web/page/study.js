@@ -1,9 +1,10 @@
 // One study: its image, what is known of it, and what the reader does with it.
 
+import { at, element } from "./elements.js";
 import { ActivationMap } from "./map.js";
 import * as server from "./server.js";
 import { View } from "./view.js";
-import { at, duration, element, moment, percent, plain, tag } from "./words.js";
+import { duration, moment, percent, plain, tag } from "./words.js";
 
 export class Study {
   #view = new View(at("image"));

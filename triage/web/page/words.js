@@ -1,18 +1,6 @@
-// Elements and words that all views share.
+// Words that all views share, and the tag.
 
-export const at = (id) => document.getElementById(id);
-
-/** An element with properties and children; null children are left out. */
-export function element(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name.includes("-")) made.setAttribute(name, value);
-    else if (name === "dataset") Object.assign(made.dataset, value);
-    else made[name] = value;
-  }
-  made.append(...children.filter((child) => child !== null && child !== undefined));
-  return made;
-}
+import { element } from "./elements.js";
 
 export const TAGS = {
   ABNORMAL: { text: "Abnormal", sign: "▲" },

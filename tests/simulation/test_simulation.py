@@ -343,7 +343,7 @@ def test_the_command_says_what_is_wrong_in_a_line(tmp_path: Path):
 
 
 def test_the_documentation_shows_what_the_example_gives():
-    folder = Path(__file__).parents[1] / "docs"
+    folder = Path(__file__).parents[2] / "docs"
     example = folder / "simulation" / "example.toml"
     assert example.read_text() == EXAMPLE
     table = as_text(simulate(read_scenario(example, {}))).partition("\nMinutes until the reading begins")[0]

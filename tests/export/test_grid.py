@@ -19,7 +19,7 @@ from triage.model.card import ActivationGrid, load_card
 from triage.model.session import Session
 from triage.phantom import draw
 
-MODELS = Path(__file__).parents[1] / "models"
+MODELS = Path(__file__).parents[2] / "models"
 PLACES = (48, 80, 112)
 
 

@@ -21,7 +21,7 @@ from triage.model.card import load_cards
 from triage.model.session import Session
 from triage.reasons import Reason
 
-MODELS = Path(__file__).parents[1] / "models"
+MODELS = Path(__file__).parents[2] / "models"
 AGES = {"nih-adult": "050Y", "wcmc-pediatric": "003Y"}
 CONTRADICTING = (
     "PatientAge",

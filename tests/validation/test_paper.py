@@ -22,7 +22,7 @@ from triage.validation.measure import Draws
 from triage.validation.paper import PaperCohort, Verdict
 from triage.validation.predictions import PredictionsError
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def measured(auc: tuple[float, float], sensitivity: tuple[float, float], specificity: tuple[float, float]) -> Any:

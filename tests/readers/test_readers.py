@@ -385,11 +385,11 @@ def test_labels_are_written_at_any_time(tmp_path: Path):
 
 
 def test_the_documentation_names_every_option_key_and_file():
-    shown = (Path(__file__).parents[1] / "docs" / "reader-study.md").read_text()
+    shown = (Path(__file__).parents[2] / "docs" / "reader-study.md").read_text()
     options = CliRunner().invoke(triage, ["readers", "serve", "--help"]).output
     for option in set(re.findall(r"--[a-z-]+", options)) - {"--help"}:
         assert option in shown, option
-    page = (Path(__file__).parents[1] / "triage" / "readers" / "page" / "page.js").read_text()
+    page = (Path(__file__).parents[2] / "triage" / "readers" / "page" / "page.js").read_text()
     keys = re.findall(r"^  (\w|\?): ", page.partition("const KEYS = {")[2].partition("};")[0], re.MULTILINE)
     assert len(keys) > 6
     for key in set(keys) - {"h"}:  # the same as ?

@@ -334,4 +334,4 @@ def _answers(port: int) -> bool:
 
 
 def _root() -> Path:
-    return Path(__file__).parent.parent
+    return Path(__file__).parents[2]

@@ -8,7 +8,7 @@ import pytest
 
 from tests.channels.studies import a_radiograph, a_study, add_image, settle
 from tests.redis_server import RedisServer
-from tests.test_ups_rs import service
+from tests.web.test_ups import service
 from triage.decision import Tag
 from triage.patient_names import names, searchable, words
 from triage.queueing import connect

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from triage.passwords import WeakPasswordError
-from triage.users import Role, UserError, Users
+from triage.commands.base import Invocation, given
+from triage.user_role import Role
 
 if TYPE_CHECKING:
     from triage.settings import Settings
+    from triage.users import Users
 
 ROLES = click.Choice([str(each) for each in Role])
 
@@ -26,10 +27,12 @@ def user() -> None:
 @user.command("add")
 @click.argument("name")
 @click.option("--role", type=ROLES, required=True, help="reader looks, marks and labels; admin also requeues.")
-@click.pass_context
-def add(context: click.Context, name: str, role: str) -> None:
+@given
+def add(invocation: Invocation, name: str, role: str) -> None:
     """Add user NAME; the password is asked for, or read as the first line of standard input."""
-    settings, users = _opened(context)
+    from triage.users import UserError
+
+    settings, users = _opened(invocation)
     with _told():
         if users.find(name):
             raise UserError(f"there is a user {name} already: `triage user password` changes the password")
@@ -40,37 +43,37 @@ def add(context: click.Context, name: str, role: str) -> None:
 
 @user.command("password")
 @click.argument("name")
-@click.pass_context
-def password(context: click.Context, name: str) -> None:
+@given
+def password(invocation: Invocation, name: str) -> None:
     """Give user NAME another password; ends his or her sessions."""
-    settings, users = _opened(context)
+    settings, users = _opened(invocation)
     _change(settings, users, name, "password changed", lambda: users.change_password(name, _password()))
 
 
 @user.command("role")
 @click.argument("name")
 @click.argument("role", type=ROLES)
-@click.pass_context
-def role(context: click.Context, name: str, role: str) -> None:
+@given
+def role(invocation: Invocation, name: str, role: str) -> None:
     """Give user NAME the ROLE; ends his or her sessions."""
-    settings, users = _opened(context)
+    settings, users = _opened(invocation)
     _change(settings, users, name, f"role changed to {role}", lambda: users.change_role(name, Role(role)))
 
 
 @user.command("remove")
 @click.argument("name")
-@click.pass_context
-def remove(context: click.Context, name: str) -> None:
+@given
+def remove(invocation: Invocation, name: str) -> None:
     """Remove user NAME; ends his or her sessions."""
-    settings, users = _opened(context)
+    settings, users = _opened(invocation)
     _change(settings, users, name, "removed", lambda: users.remove(name))
 
 
 @user.command("list")
-@click.pass_context
-def list_users(context: click.Context) -> None:
+@given
+def list_users(invocation: Invocation) -> None:
     """List the users and their roles."""
-    _, users = _opened(context)
+    _, users = _opened(invocation)
     with _told():
         known = users.all()
     for each in known:
@@ -79,12 +82,16 @@ def list_users(context: click.Context) -> None:
         click.echo("there is no user: `triage user add NAME --role admin` makes one", err=True)
 
 
-def _opened(context: click.Context) -> tuple[Settings, Users]:
-    settings: Settings = context.obj["settings"]()
+def _opened(invocation: Invocation) -> tuple[Settings, Users]:
+    from triage.users import Users
+
+    settings = invocation.settings()
     return settings, Users(settings.sign_in.users_file)
 
 
 def _change(settings: Settings, users: Users, name: str, done: str, change: Callable[[], object]) -> None:
+    from triage.users import UserError
+
     with _told():
         if users.find(name) is None:  # before a password is asked for in vain
             raise UserError(f"there is no user {name!r}: `triage user list` names them")
@@ -116,6 +123,9 @@ def _noted(settings: Settings, name: str, description: str) -> None:
 
 @contextmanager
 def _told() -> Iterator[None]:
+    from triage.passwords import WeakPasswordError
+    from triage.users import UserError
+
     try:
         yield
     except (UserError, WeakPasswordError, OSError) as error:

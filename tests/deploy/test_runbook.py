@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = "docs/runbook.md"
 TEXT = (ROOT / PAGE).read_text()
 ALERTS: list[dict[str, Any]] = [

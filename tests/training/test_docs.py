@@ -14,7 +14,7 @@ from export.__main__ import main as export
 from training.__main__ import main
 from training.config import BUILT_IN, load_config
 
-TEXT = (Path(__file__).parent.parent / "docs" / "training.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
 PREPARATION = ("prepare", "join", "label-reports")
 
 

@@ -33,7 +33,7 @@ from triage.metrics import (
 from triage.reasons import LISTED_NOT_COUNTED, Reason
 from triage.settings import NOT_SETTINGS, Settings, variables
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 DASHBOARD = ROOT / "deploy" / "grafana" / "cxr-triage.json"
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

@@ -1,0 +1,1 @@
+"""Tests of the labels that reports give."""

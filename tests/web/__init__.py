@@ -1,0 +1,1 @@
+"""Tests of the web process: pages, API, sign-in, UPS-RS."""

@@ -1,0 +1,123 @@
+"""What commands share: what they are given, and the errors that end them with a line instead of a traceback."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from triage.errors import EXIT_CANNOT_START, StartError
+from triage.quiet import silence_libraries
+from triage.settings import Settings, SettingsError, load
+
+if TYPE_CHECKING:
+    from triage.audit import Trail
+    from triage.spool import Spool
+
+
+class CannotStart(click.ClickException):
+    """What a person has to put right before the process can start."""
+
+    exit_code = EXIT_CANNOT_START
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """How ``triage`` was called: the settings file, the folder of data, and the environment that both may come from."""
+
+    config: Path | None
+    data: Path | None
+    environment: Mapping[str, str]
+
+    def settings(self) -> Settings:
+        """The settings in force. Sets up logging by them; raises CannotStart if they are wrong."""
+        try:
+            settings = load(self.config, self.environment)
+        except SettingsError as error:
+            raise CannotStart(str(error)) from error
+        _log(settings.log.level)
+        return settings
+
+
+PATH = click.Path(path_type=Path)
+"""Of an option whose file is looked for by whoever reads it, who can say what it is for."""
+
+given = click.make_pass_decorator(Invocation)
+"""Passes the Invocation to a command as its first argument."""
+
+index_option = click.option("--index", default=0, hidden=True, help="Which of several processes of its kind this is.")
+
+
+def _log(level: str) -> None:
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    silence_libraries()
+    if level == "INFO":  # what a sender does, step by step, would bury a progress bar
+        logging.getLogger("pynetdicom").setLevel("WARNING")
+
+
+def open_spool(settings: Settings) -> Spool:
+    """The spool of the settings, made if it is not there; CannotStart if it cannot be."""
+    from triage.spool import Spool, SpoolError
+
+    try:
+        return Spool.open(settings.spool.path)
+    except (SpoolError, OSError) as error:
+        raise CannotStart(str(error)) from error
+
+
+def redis_url(settings: Settings) -> str:
+    """Where Redis is: the one of the settings, else the embedded one of `triage up`."""
+    from triage.embedded_redis import embedded_url
+
+    return settings.redis.url.get_secret_value() or embedded_url(settings.redis.socket_path)
+
+
+@contextmanager
+def start_errors() -> Iterator[None]:
+    """Errors that a person has to act on before the process can start, as one line instead of a traceback."""
+    try:
+        yield
+    except StartError as error:
+        raise CannotStart(str(error)) from error
+
+
+@contextmanager
+def redis_errors() -> Iterator[None]:
+    """A Redis that does not answer, as one line."""
+    from redis.exceptions import RedisError
+
+    try:
+        yield
+    except RedisError as error:
+        raise click.ClickException(f"Redis does not answer ({error}): is the service running?") from error
+
+
+@contextmanager
+def audited(settings: Settings, process: str, undo: Callable[[], object] | None = None) -> Iterator[Trail | None]:
+    """The audit trail, if there is one; if it cannot be written, what was done is undone or the person told."""
+    from triage.audit import AuditError, command_trail
+
+    audit = settings.audit
+    try:
+        on = settings.sign_in.method or audit.always
+        yield command_trail(audit.path, audit.rotate_at_bytes, audit.source, process) if on else None
+    except AuditError as error:
+        if undo is not None:
+            undo()
+        done = "it is not done, because it" if undo else "it is done, but"
+        raise click.ClickException(f"{done} could not be written to the audit trail {audit.path}: {error}") from error
+
+
+def write_or_print(text: str, out: Path | None) -> None:
+    """A page into the file ``out``, in folders made for it, or on standard output."""
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")

@@ -1,0 +1,44 @@
+"""``triage dead-letters``: what was given up, and another try."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from triage.commands.base import Invocation, audited, given, open_spool, redis_url
+
+
+@click.command("dead-letters")
+@click.option("--requeue", "keys", multiple=True, metavar="KEY", help="Try this one again (several allowed).")
+@click.option("--requeue-all", is_flag=True, help="Try all of them again.")
+@given
+def dead_letters(invocation: Invocation, keys: tuple[str, ...], requeue_all: bool) -> None:
+    """List what was given up after the last try, objects and deliveries, and requeue it."""
+    settings = invocation.settings()
+    from triage.audit import note_requeue
+    from triage.outbox import Outbox
+    from triage.outgoing import study_of_key
+    from triage.show import requeue, show_dead_letters
+    from triage.show_channels import dead_letter_rows, requeue_deliveries
+
+    spool = open_spool(settings)
+    outbox = Outbox(spool)
+    rows = dead_letter_rows(outbox)
+    if not (keys or requeue_all):
+        show_dead_letters(spool, rows)
+        return
+    every = [*(instance.key for instance, _ in spool.dead_letters()), *(key for *_, key in rows)]
+    # The key of a delivery begins with its destination and a slash; that of an object has none.
+    deliveries = None if requeue_all else [key for key in keys if "/" in key]
+    objects = None if requeue_all else [key for key in keys if "/" not in key]
+    try:
+        if objects is None or objects:
+            requeue(spool, redis_url(settings), settings.redis.timeout_s, objects)
+        if deliveries is None or deliveries:
+            click.echo(f"{requeue_deliveries(outbox, deliveries, time.time())} deliveries are tried again")
+    except (FileNotFoundError, ValueError) as error:
+        raise click.ClickException(f"no such dead letter: {error}") from error
+    with audited(settings, "triage dead-letters") as trail:
+        if trail:
+            note_requeue(trail, spool, map(study_of_key, every if requeue_all else keys))

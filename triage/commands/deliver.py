@@ -1,0 +1,19 @@
+"""``triage deliver``: the process that hands results over, ``triage.roles.deliver``."""
+
+from __future__ import annotations
+
+import click
+
+from triage.commands.base import Invocation, given, index_option, open_spool, start_errors
+
+
+@click.command()
+@index_option
+@given
+def deliver(invocation: Invocation, index: int) -> None:
+    """Hand results over to the destinations of the settings."""
+    settings = invocation.settings()
+    from triage.roles import deliver as run
+
+    with start_errors():
+        run(settings, open_spool(settings))

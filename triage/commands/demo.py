@@ -1,0 +1,22 @@
+"""``triage demo``: everything, with sample studies."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from triage.commands.base import Invocation, given, open_spool, start_errors
+
+
+@click.command()
+@click.option("--exit", "ends", is_flag=True, help="End once every sample is tagged; status 1 if any is lost.")
+@given
+def demo(invocation: Invocation, ends: bool) -> None:
+    """Run everything, send sample studies to our own DICOM port and print the worklist as tags land."""
+    settings = invocation.settings()
+    from triage.demo import run
+
+    open_spool(settings)
+    with start_errors():
+        sys.exit(run(settings, invocation.config, invocation.environment, ends))

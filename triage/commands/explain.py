@@ -1,0 +1,22 @@
+"""``triage explain``: all that is known of one study."""
+
+from __future__ import annotations
+
+import click
+
+from triage.commands.base import Invocation, given, open_spool, redis_url
+
+
+@click.command()
+@click.argument("study")
+@given
+def explain(invocation: Invocation, study: str) -> None:
+    """Show every step, object, score, reason and time of one STUDY (a Study Instance UID)."""
+    settings = invocation.settings()
+    from triage.show import print_explanation
+    from triage.spool import InvalidUIDError
+
+    try:
+        print_explanation(study, open_spool(settings), redis_url(settings), settings.redis.timeout_s)
+    except (InvalidUIDError, LookupError) as error:
+        raise click.ClickException(str(error)) from error

@@ -1,0 +1,29 @@
+"""``triage feedback``: what radiologists said, as labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from triage.commands.base import Invocation, audited, given, open_spool
+
+
+@click.command()
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Manifest (CSV) to write.")
+@given
+def feedback(invocation: Invocation, out: Path) -> None:
+    """Write what radiologists said on the page as labels for `triage validate`."""
+    settings = invocation.settings()
+    from triage.audit import note_export
+    from triage.feedback import export
+
+    spool = open_spool(settings)
+    done = export(spool, out)
+    with audited(settings, "triage feedback", undo=out.unlink) as trail:
+        if trail and done.studies:
+            note_export(trail, out, spool, done.studies)
+    click.echo(f"{done.images} image{'' if done.images == 1 else 's'} with a label: {out}")
+    click.echo(
+        f"left out: {done.contradicted} studies with contradicting readers, {done.without_image} without a score"
+    )

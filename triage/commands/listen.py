@@ -1,0 +1,19 @@
+"""``triage listen``: the process that receives, ``triage.roles.listen``."""
+
+from __future__ import annotations
+
+import click
+
+from triage.commands.base import Invocation, given, index_option, open_spool, redis_url, start_errors
+
+
+@click.command()
+@index_option
+@given
+def listen(invocation: Invocation, index: int) -> None:
+    """Receive radiographs over DICOM (C-ECHO, C-STORE)."""
+    settings = invocation.settings()
+    from triage.roles import listen as run
+
+    with start_errors():
+        run(settings, open_spool(settings), redis_url(settings), index)

@@ -1,0 +1,31 @@
+"""``triage model``: the models, and the kill switch of each."""
+
+from __future__ import annotations
+
+import click
+
+from triage.commands.base import Invocation, given, open_spool
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--disable", "action", flag_value="disable", help="Kill switch: the model scores nothing from now on.")
+@click.option("--enable", "action", flag_value="enable", help="Switch it on again.")
+@given
+def model(invocation: Invocation, name: str | None, action: str | None) -> None:
+    """List the models, or switch model NAME off or on."""
+    settings = invocation.settings()
+    from triage.model.card import CARD
+    from triage.show import show_models
+
+    if action and not name:
+        raise click.UsageError(f"which model is to be {action}d? `triage model` lists them")
+    spool = open_spool(settings)
+    if name and action:
+        if name not in spool.disabled_models() and not (settings.models.path / name / CARD).is_file():
+            raise click.ClickException(f"no model {name} in {settings.models.path}: `triage model` lists them")
+        try:
+            spool.set_model_disabled(name, action == "disable")
+        except ValueError as error:
+            raise click.ClickException(str(error)) from error
+    show_models(settings.models, spool.disabled_models())

@@ -1,0 +1,24 @@
+"""``triage predict``: files scored without any service."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from triage.commands.base import Invocation, given, start_errors
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", type=click.Path(path_type=Path), default=None, help="Model folder; overrides choice by age.")
+@given
+def predict(invocation: Invocation, files: tuple[Path, ...], model: Path | None) -> None:
+    """Score FILES (DICOM, PNG, JPEG) without any service; one JSON object a line, in the order given."""
+    settings = invocation.settings()
+    from triage.roles import predictions
+
+    with start_errors():
+        for line in predictions(settings, list(files), model):
+            click.echo(json.dumps(line))

@@ -1,0 +1,48 @@
+"""``triage send``: files to a DICOM destination."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from triage.commands.base import Invocation, given, start_errors
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--to", "address", default=None, help="HOST:PORT of the receiver; default: the listener of the settings.")
+@click.option("--called-ae", default=None, help="AE title of the receiver; default: that of the settings.")
+@click.option("--calling-ae", default="TRIAGE_SEND", show_default=True, help="AE title to call ourselves.")
+@click.option("--view", type=click.Choice(["PA", "AP"]), default=None, help="View of pictures, if you know it.")
+@click.option("--age", type=click.IntRange(0, 130), default=None, help="Age in years of pictures, if you know it.")
+@click.option("--tls", is_flag=True, help="Speak TLS. To the listener of the settings only where it has both ports.")
+@click.option("--tls-ca-file", type=_FILE, help="With --to: authorities of the receiver (PEM); default: the system's.")
+@click.option("--tls-server-name", help="With --to: the name in its certificate; default: that of --to.")
+@click.option("--tls-certificate", type=_FILE, help="Ours, if it asks (PEM); default: client.tls_certificate.")
+@click.option("--tls-key", type=_FILE, help="Its key (PEM).")
+@given
+def send(
+    invocation: Invocation,
+    /,
+    paths: tuple[Path, ...],
+    address: str | None,
+    called_ae: str | None,
+    calling_ae: str,
+    view: str | None,
+    age: int | None,
+    **tls: Any,
+) -> None:
+    """Send DICOM, PNG or JPEG files or folders to a DICOM destination."""
+    settings = invocation.settings()
+    from triage.send_to import receiver
+    from triage.show import send_with_progress
+
+    with start_errors():
+        peer = receiver(settings, address, called_ae, calling_ae, **tls)
+    if not send_with_progress(list(paths), peer, view, age):
+        sys.exit(1)

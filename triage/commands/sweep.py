@@ -1,0 +1,22 @@
+"""``triage sweep``: the process that reconciles, ``triage.roles.sweep``, or one sweep."""
+
+from __future__ import annotations
+
+import click
+
+from triage.commands.base import Invocation, given, index_option, open_spool, redis_errors, redis_url, start_errors
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Sweep once and end.")
+@index_option
+@given
+def sweep(invocation: Invocation, once: bool, index: int) -> None:
+    """Reconcile the spool with the queue, retry, and remove what is past its retention."""
+    settings = invocation.settings()
+    from triage.roles import sweep as run
+
+    with start_errors(), redis_errors():
+        if swept := run(settings, open_spool(settings), redis_url(settings), once):
+            built = "rebuilt" if swept.rebuilt else "whole"
+            click.echo(f"{swept.requeued} objects queued again, {swept.removed} studies removed, the index {built}")

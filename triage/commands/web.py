@@ -1,0 +1,19 @@
+"""``triage web``: the process that serves the worklist, ``triage.roles.web``."""
+
+from __future__ import annotations
+
+import click
+
+from triage.commands.base import Invocation, given, index_option, open_spool, redis_url, start_errors
+
+
+@click.command()
+@index_option
+@given
+def web(invocation: Invocation, index: int) -> None:
+    """Serve the worklist over HTTP."""
+    settings = invocation.settings()
+    from triage.roles import web as run
+
+    with start_errors():
+        run(settings, open_spool(settings), redis_url(settings))

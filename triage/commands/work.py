@@ -1,0 +1,19 @@
+"""``triage work``: a process that scores, ``triage.roles.work``."""
+
+from __future__ import annotations
+
+import click
+
+from triage.commands.base import Invocation, given, index_option, open_spool, redis_url, start_errors
+
+
+@click.command()
+@index_option
+@given
+def work(invocation: Invocation, index: int) -> None:
+    """Score what was received, and tag its studies."""
+    settings = invocation.settings()
+    from triage.roles import work as run
+
+    with start_errors():
+        run(settings, open_spool(settings), redis_url(settings), index)
