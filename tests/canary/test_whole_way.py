@@ -154,7 +154,7 @@ def test_another_score_of_the_same_model_is_a_failure(ours: Site) -> None:
     ((digest, first),) = json.loads(scores.read_text()).items()
     scores.write_text(json.dumps({digest: first + 0.01}))
     failed = stuck(ours.fly())
-    assert failed == {"scored": "tiny-adult 1 scores otherwise than before: 0.0000, and 0.0100 first"}
+    assert failed == {"scored": f"tiny-adult 1 scores otherwise than before: {first:.4f}, and {first + 0.01:.4f} first"}
     assert last_came_out(ours.namespace) == before  # and by its age the alert goes off
     scores.write_text(json.dumps({"of another model": 0.5}))
     assert set(passed(ours.fly())) == ALL

@@ -1,0 +1,139 @@
+"""The search by patient with few and with many studies listed. Usage: patient_search.py [--studies N] [--folder F]
+
+What is measured is the index of the web process (`triage/web/patient_index.py`) over a real spool and Redis: the
+first reading, a search when nothing is new, one after a new study, and the one each minute that looks at every study's
+folder. --folder should be in memory (/dev/shm): the studies are made with all their fsyncs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from page import redis
+from redis import Redis
+from service import table
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.channels.studies import a_study
+from triage.records import decision_from
+from triage.spool import Spool
+from triage.web.patient_index import PatientIndex
+from triage.worklist import Worklist
+
+FEW = 1000
+ROUNDS = 15
+_MINUTE_S = 61.0
+_NAMES = ("SMITH^JOHN", "GARCIA^MARIA", "MUELLER^JOERG", "YAMADA^TAROU", "NGUYEN^LAN", "OKAFOR^ADA", "SILVA^ANA")
+
+
+class Clock:
+    """Of the index, so that a minute need not pass."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A worklist, its spool, and the index of its patients."""
+
+    spool: Spool
+    worklist: Worklist
+    clock: Clock
+    index: PatientIndex
+
+    def add(self, number: int) -> None:
+        """A study more, of one of few names and a patient ID of its own."""
+        who = {"PatientName": f"{_NAMES[number % len(_NAMES)]}{number // 100}", "PatientID": f"P{number:07d}"}
+        record = self.spool.decision(a_study(self.spool, attributes=who))
+        assert record is not None
+        self.worklist.put(decision_from(record))
+
+    def first_reading(self) -> float:
+        """Seconds until all is known."""
+        started = time.perf_counter()
+        while not self.index.find("")[1]:
+            pass
+        return time.perf_counter() - started
+
+    def search(self, number: int) -> float:
+        """Seconds of a search that finds one study."""
+        started = time.perf_counter()
+        found, complete = self.index.find(f"p{number:07d}")
+        took = time.perf_counter() - started
+        assert complete and len(found) == 1, (complete, len(found))
+        return took
+
+
+@contextmanager
+def listed(folder: Path, studies: int) -> Iterator[Listed]:
+    """So many studies in a spool and a Redis of their own."""
+    spool, clock = Spool.open(folder / "spool"), Clock()
+    with redis(folder / "redis") as url, Redis.from_url(url) as client:
+        worklist = Worklist(client)
+        there = Listed(spool, worklist, clock, PatientIndex(spool, worklist, clock))
+        for number in range(studies):
+            there.add(number)
+        worklist.mark_built()
+        yield there
+
+
+def measure(there: Listed, studies: int) -> dict[str, float]:
+    """Seconds of each kind of search, by its name."""
+    first = there.first_reading()
+    unchanged = [there.search(number) for number in range(ROUNDS)]
+
+    def after(prepare: Callable[[int], object]) -> float:
+        times = []
+        for number in range(studies, studies + ROUNDS):
+            prepare(number)
+            times.append(there.search(number))
+        return median(times)
+
+    def minute_later(number: int) -> None:
+        there.add(number + ROUNDS)
+        there.clock.ahead += _MINUTE_S
+
+    return {
+        "first reading, a study": first / studies,
+        "search, nothing new": median(unchanged),
+        "search, one study new": after(there.add),
+        "search, a minute later": after(minute_later),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--studies", type=int, default=50_000)
+    parser.add_argument("--folder", type=Path)
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="cxr-bench-", dir=options.folder))
+    try:
+        with listed(folder / "few", FEW) as few:
+            reference = measure(few, FEW)
+        with listed(folder / "many", options.studies) as many:
+            found = measure(many, options.studies)
+    finally:
+        shutil.rmtree(folder)
+    rows = [
+        (name, f"{reference[name] * 1e3:.2f} ms", f"{took * 1e3:.2f} ms", f"{took / reference[name]:.1f}")
+        for name, took in found.items()
+    ]
+    print(table(("", f"{FEW:,} studies", f"{options.studies:,} studies", "ratio"), rows))
+
+
+if __name__ == "__main__":
+    main()
