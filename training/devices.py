@@ -28,6 +28,14 @@ class Process:
         """Whether this is the process that writes."""
         return self.rank == 0
 
+    def mean(self, here: torch.Tensor) -> torch.Tensor:
+        """The mean over all processes of what each has."""
+        if self.world == 1:
+            return here
+        total = here.clone()
+        distributed.all_reduce(total)
+        return total / self.world
+
     def wait(self) -> None:
         """Until every process is here."""
         if self.world > 1:

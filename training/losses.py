@@ -22,12 +22,23 @@ def class_loss(logits: torch.Tensor, labels: torch.Tensor, how: LossConfig) -> t
     return smooth * positive + (1 - smooth) * negative
 
 
+def known_targets(targets: torch.Tensor) -> torch.Tensor:
+    """Of how many images each target is known: (n, outputs), NaN where unknown, to (outputs,)."""
+    return (~targets.isnan()).sum(0)
+
+
 def batch_loss(
-    logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, losses: tuple[LossConfig | None, ...]
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    weights: torch.Tensor,
+    losses: tuple[LossConfig | None, ...],
+    count: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Sum over outputs of the weighted mean over the images whose target is known.
 
     All are (n, outputs), ``targets`` NaN where unknown; an output whose loss is None is a number, with squared error.
+    ``count`` (outputs,) is what the sums are divided by, ``known_targets`` of these images if it is not given: where a
+    batch is shared by processes whose gradients are averaged, the mean of theirs.
     """
     known = ~targets.isnan()
     filled = targets.nan_to_num()
@@ -38,4 +49,5 @@ def batch_loss(
         for place, how in enumerate(losses)
     ]
     weighted = torch.stack(each, 1) * weights * known
-    return (weighted.sum(0) / known.sum(0).clamp(min=1)).sum()
+    divided = known.sum(0) if count is None else count
+    return (weighted.sum(0) / divided.where(divided > 0, 1)).sum()

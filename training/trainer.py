@@ -28,7 +28,7 @@ from training.devices import Process
 from training.errors import DivergedError, TrainingError
 from training.files import save_tensors, write_text
 from training.images import Bytes, standardise, to_levels
-from training.losses import batch_loss
+from training.losses import batch_loss, known_targets
 from training.pace import rate_factor
 from training.state import State, move_average
 
@@ -154,7 +154,7 @@ def _step(
     precision = _PRECISION.get(config.runtime.precision)
     with torch.autocast(device.type, precision, enabled=precision is not None):
         outputs = trained(standardise(torch.cat(shown), config.input.spec()))
-    loss = _loss(outputs, targets, weights, config)
+    loss = _loss(outputs, targets, weights, process.mean(known_targets(targets)), config)
     state.optimizer.zero_grad(set_to_none=True)
     state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     if config.optimizer.clip:
@@ -185,15 +185,16 @@ def _loss(
     outputs: torch.Tensor | tuple[torch.Tensor, torch.Tensor],
     targets: torch.Tensor,
     weights: torch.Tensor,
+    count: torch.Tensor,
     config: Config,
 ) -> torch.Tensor:
     if isinstance(outputs, torch.Tensor):
-        return batch_loss(outputs.float(), targets, weights, losses(config))
+        return batch_loss(outputs.float(), targets, weights, losses(config), count)
     logits, projections = outputs
     unlike = config.agreement.share * disagreement(projections, config.agreement)
     if not config.agreement.labels:
         return unlike + 0 * logits.float().sum()  # DistributedDataParallel wants a gradient of the head too
-    return unlike + batch_loss(logits.float(), targets.repeat(2, 1), weights.repeat(2, 1), losses(config))
+    return unlike + batch_loss(logits.float(), targets.repeat(2, 1), weights.repeat(2, 1), losses(config), 2 * count)
 
 
 def _finish_epoch(

@@ -68,6 +68,33 @@ def test_two_processes_train_one_network_and_share_the_scoring(tmp_path: Path) -
     assert len(steps) == 3
 
 
+def test_processes_agree_on_their_mean(tmp_path: Path) -> None:
+    script = tmp_path / "mean.py"
+    script.write_text(
+        "import torch\n"
+        "from training.devices import process\n"
+        "with process('cpu') as here:\n"
+        "    found = here.mean(torch.tensor([here.rank, 3 * here.rank + 1]))\n"
+        "    print(f'rank {here.rank} has {found.tolist()}', flush=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)],
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "GLOO_SOCKET_IFNAME": "lo",
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        },
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "rank 0 has [0.5, 2.5]" in done.stdout
+    assert "rank 1 has [0.5, 2.5]" in done.stdout
+
+
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
     config = Config.model_validate(TINY).changed({"schedule.batch_size": 7})
     with pytest.raises(TrainingError, match="batch_size 7 cannot be shared by 2 processes"):

@@ -24,7 +24,7 @@ from training.augmentation import vary
 from training.config import AugmentationConfig, Config, LossConfig, ScheduleConfig
 from training.devices import Process
 from training.errors import TrainingError
-from training.losses import batch_loss, class_loss
+from training.losses import batch_loss, class_loss, known_targets
 from training.pace import Progress, rate_factor
 from training.run import RECORD, WEIGHTS, Run, Source, load_network, start_network
 from training.scores import Scored, figures
@@ -305,6 +305,22 @@ def test_unknown_targets_bring_no_gradient() -> None:
     batch_loss(logits, targets, torch.ones(3, 2), (LossConfig(), None)).backward()
     assert logits.grad is not None
     assert (logits.grad == 0).tolist() == [[False, True], [False, True], [True, False]]
+
+
+def test_processes_that_share_a_batch_learn_what_one_learns_of_all_of_it() -> None:
+    drawn = torch.Generator().manual_seed(0)
+    logits, weights = torch.randn(8, 2, generator=drawn), torch.rand(8, 2, generator=drawn)
+    targets = torch.randint(0, 2, (8, 2), generator=drawn).float()
+    targets[[0, 1, 5], 0] = float("nan")
+    targets[4:, 1] = float("nan")  # the second knows none of it
+    losses = (LossConfig(), LossConfig())
+    whole = batch_loss(logits, targets, weights, losses)
+
+    shares = [slice(0, 8, 2), slice(1, 8, 2)], [slice(0, 4), slice(4, 8)]
+    for parts in shares:
+        mean = sum(known_targets(targets[part]) for part in parts) / 2
+        each = [batch_loss(logits[part], targets[part], weights[part], losses, mean) for part in parts]
+        assert float(sum(each) / 2) == pytest.approx(float(whole), abs=1e-6)
 
 
 def test_images_vary_by_the_generator_only() -> None:
