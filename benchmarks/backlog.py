@@ -25,13 +25,13 @@ from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian
 from service import Service, load, table
 
-from triage import phantom
-from triage.assess import Policy, prepare
+from triage.dicom.part10 import Receipt, header
 from triage.model.card import ModelCard, load_cards
 from triage.model.registry import RegistryPolicy, choose
-from triage.part10 import Receipt, header
+from triage.phantom import chest as phantom
 from triage.radiograph.types import FloatImage
-from triage.spool import ReceivedInstance, Spool
+from triage.scoring.assess import Policy, prepare
+from triage.spool.spool import ReceivedInstance, Spool
 
 SIDE = 1024
 BAR_S, AIM_S = 50.0, 25.0

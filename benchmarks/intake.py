@@ -29,11 +29,11 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from service import table
 
-from triage import listener
-from triage.metrics import create
-from triage.receive import HighWater
-from triage.settings import ListenerSettings
-from triage.spool import Spool
+from triage.listener import server as listener
+from triage.listener.c_store_scp import HighWater
+from triage.metrics.process import create
+from triage.settings.load import ListenerSettings
+from triage.spool.spool import Spool
 
 ROWS, COLUMNS = 3056, 2544
 PDU = 131072

@@ -24,12 +24,12 @@ from redis import Redis
 from redis.exceptions import RedisError
 from service import free_ports, percentile, table
 
-from triage import embedded_redis
-from triage.decision import Priority, Tag, TriageDecision
-from triage.settings import WebSettings
-from triage.spool import Spool
+from triage.decision.decide import Priority, Tag, TriageDecision
+from triage.service import embedded_redis
+from triage.settings.load import WebSettings
+from triage.spool.spool import Spool
 from triage.web.app import run
-from triage.worklist import Worklist
+from triage.worklist.index import Worklist
 
 PAGE = 10
 ROUNDS = 400

@@ -1,6 +1,6 @@
 """The search by patient with few and with many studies listed. Usage: patient_search.py [--studies N] [--folder F]
 
-What is measured is the index of the web process (`triage/web/patient_index.py`) over a real spool and Redis: the
+What is measured is the index of the web process (`triage/web/api/patient_index.py`) over a real spool and Redis: the
 first reading, a search when nothing is new, one after a new study, and the one each minute that looks at every study's
 folder. --folder should be in memory (/dev/shm): the studies are made with all their fsyncs.
 """
@@ -25,10 +25,10 @@ from service import table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.channels.studies import a_study
-from triage.records import decision_from
-from triage.spool import Spool
-from triage.web.patient_index import PatientIndex
-from triage.worklist import Worklist
+from triage.decision.records import decision_from
+from triage.spool.spool import Spool
+from triage.web.api.patient_index import PatientIndex
+from triage.worklist.index import Worklist
 
 FEW = 1000
 ROUNDS = 15

@@ -16,8 +16,8 @@ from service import load, table
 
 from triage.simulation.arrivals import draw_arrivals
 from triage.simulation.compare import simulate
-from triage.simulation.duty import HOURS, Duty
 from triage.simulation.queues import Discipline, run_queue
+from triage.simulation.readers_on_duty import HOURS, Duty
 from triage.simulation.scenario import STANDARD_POLICIES, Scenario
 
 BAR_S = 60.0

@@ -27,13 +27,13 @@ from service import free_ports, table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.channels.studies import a_study
-from triage.channels.configured import channel_of
-from triage.channels.settings import SRDestination
-from triage.deliver import Deliverer
-from triage.metrics import create_delivery
-from triage.outbox import Outbox
-from triage.outgoing import State
-from triage.spool import Spool
+from triage.channels.factory import channel_of
+from triage.delivery.deliverer import Deliverer
+from triage.delivery.outbox import Outbox
+from triage.delivery.record import State
+from triage.metrics.process import create_delivery
+from triage.settings.destinations import SRDestination
+from triage.spool.spool import Spool
 
 ROUNDS = 5
 

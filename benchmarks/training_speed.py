@@ -21,13 +21,13 @@ from torch import nn
 
 from export.graph import Shipped, write
 from export.parity import check_parity
-from training.architectures import build
 from training.config import Config, load_config
-from training.devices import Process
-from training.distribution import fit as fit_distribution
-from training.losses import batch_loss
-from training.state import make_optimizer
-from training.trainer import Task, fit, losses
+from training.networks.architectures import build
+from training.networks.losses import batch_loss
+from training.runs.checkpoint import make_optimizer
+from training.runs.devices import Process
+from training.runs.loop import Task, fit, losses
+from triage.model.distribution import fit as fit_distribution
 
 RATIO_BAR = 0.9
 EXPORT_BAR_S = 120.0

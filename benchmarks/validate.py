@@ -19,14 +19,14 @@ import cv2
 import numpy as np
 from bare_session import bare_loop
 
-from triage.assess import Policy, prepare
 from triage.model.card import ModelCard, load_card
 from triage.model.session import AT_ONCE
-from triage.phantom import draw
-from triage.predict import Compute
-from triage.validation.cohort import open_cohort
-from triage.validation.manifest import Row, write_manifest
-from triage.validation.predictions import Scoring, score
+from triage.phantom.chest import draw
+from triage.scoring.assess import Policy, prepare
+from triage.scoring.predict import Compute
+from triage.validation.cohort.manifest import Row, write_manifest
+from triage.validation.cohort.members import open_cohort
+from triage.validation.scores.predictions import Scoring, score
 
 BAR = 0.7
 _BATCH = AT_ONCE

@@ -10,9 +10,9 @@ import click
 from export.description import read_description
 from export.parity import ParityError
 from export.release import Options, release
-from training.devices import process
 from training.errors import TrainingError
-from training.run import Run
+from training.runs.devices import process
+from training.runs.run import Run
 from triage.errors import StartError
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 from export.graph import Curve
-from triage.validation.statistics import exact_interval
+from triage.statistics.intervals import exact_interval
 
 Floats = npt.NDArray[np.floating[Any]]
 Method = Literal["platt", "temperature", "none"]

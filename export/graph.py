@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from training.architectures import Network
 from training.config import InputConfig
-from training.distribution import CONTRAST_SCALE, LEAST_CONTRAST, Subspace, averaging
 from training.errors import TrainingError
-from training.predict import centre
+from training.networks.architectures import Network
+from training.runs.predict import centre
+from triage.model.distribution import CONTRAST_SCALE, LEAST_CONTRAST, Subspace, averaging
 
 OPSET = 18
 

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from training.average import averaged_seeds
-from training.cohorts import Case
 from training.config import Config
-from training.devices import Process
-from training.distribution import COMPONENTS
+from training.data.cases import Case
+from training.data.images import Bytes, load
+from training.data.targets import target_matrix
 from training.errors import TrainingError
-from training.images import Bytes, load
-from training.run import Run, Source
-from training.scores import PREDICTIONS, Scored, figures
-from training.targets import target_matrix
-from training.train import score_cases
+from training.runs.devices import Process
+from training.runs.run import Run, Source
+from training.runs.scores import PREDICTIONS, Scored, figures
+from training.runs.train import score_cases
+from training.runs.weight_averaging import averaged_seeds
+from triage.model.distribution import COMPONENTS
 
 BEST = "best"
 

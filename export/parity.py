@@ -12,10 +12,10 @@ import onnxruntime
 import torch
 
 from export.graph import Shipped
-from training.images import Bytes, standardise, to_levels
-from training.predict import centre
+from training.data.images import Bytes, standardise, to_levels
+from training.runs.predict import centre
 from triage.radiograph.preprocess import PreprocessSpec
-from triage.validation.statistics import auc, patient_bootstrap
+from triage.statistics.intervals import auc, patient_bootstrap
 
 PARITY = 1e-4
 MOST_FLIPPED = 0.01

@@ -10,20 +10,21 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from export import calibrate, figures, measured
+from export import calibrate
+from export import card_fields as measured
+from export import performance as figures
+from export.activation_grid import activation_grid
 from export.description import Description
 from export.graph import Shipped, about_map, write
-from export.grid import activation_grid
 from export.held_out import Chests, Judged, Members, chests_of, choose_members, judge, judge_by
 from export.parity import check_parity, check_refusals, check_variant, run_graph
 from export.variants import Variant, write_variant
-from training.devices import Process
-from training.distribution import fit
+from training.data.images import load
+from training.data.targets import target_matrix
 from training.errors import TrainingError
-from training.images import load
-from training.looks import look, looks_at
-from training.run import Run, load_network
-from training.targets import target_matrix
+from training.runs.devices import Process
+from training.runs.run import Run, load_network
+from training.runs.test_set_looks import look, looks_at
 from triage.model.card import (
     CARD,
     SCHEMA,
@@ -35,6 +36,7 @@ from triage.model.card import (
     Training,
     load_card,
 )
+from triage.model.distribution import fit
 
 PATIENTS = "training_patients.txt"
 PARITY_IMAGES = 200

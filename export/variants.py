@@ -14,7 +14,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from export.parity import batches
-from training.images import Bytes
+from training.data.images import Bytes
 from triage.radiograph.preprocess import PreprocessSpec
 
 Variant = Literal["fp32", "fp16", "int8"]

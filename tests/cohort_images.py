@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from triage.validation.manifest import Row, write_manifest
+from triage.validation.cohort.manifest import Row, write_manifest
 
 SIZE = 48
 

@@ -12,8 +12,8 @@ from playwright.sync_api import Browser
 
 from tests.browser import chromium
 from tests.redis_server import RedisServer
-from triage.decoding import DecodePool
-from triage.spool import Spool
+from triage.runtime.child_pool import DecodePool
+from triage.spool.spool import Spool
 
 # No example is too slow: the machine may be busy with something else.
 hypothesis.settings.register_profile("patient", deadline=None)

@@ -22,13 +22,13 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 
 from tests.waiting import wait_for
-from triage import listener
-from triage.association import Canary
-from triage.metrics import create
-from triage.queueing import Queued
-from triage.receive import HighWater
-from triage.settings import ListenerSettings
-from triage.spool import ReceivedInstance, Spool
+from triage.listener import server as listener
+from triage.listener.association import Canary
+from triage.listener.c_store_scp import HighWater
+from triage.metrics.process import create
+from triage.queue.score_queue import Queued
+from triage.settings.load import ListenerSettings
+from triage.spool.spool import ReceivedInstance, Spool
 
 DX = DigitalXRayImageStorageForPresentation
 AE_TITLE = "CXR_TRIAGE"

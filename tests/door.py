@@ -16,14 +16,14 @@ from prometheus_client import CollectorRegistry
 
 from tests.redis_server import RedisServer
 from tests.worklist_page import served
-from triage import passwords
-from triage.access_settings import AuditSettings, SignInSettings
-from triage.metrics import create
-from triage.passwords import Cost, hashed
-from triage.spool import Spool
-from triage.web import api
+from triage.metrics.process import create
+from triage.security import passwords
+from triage.security.passwords import Cost, hashed
+from triage.settings.access import AuditSettings, SignInSettings
+from triage.spool.spool import Spool
+from triage.web.api import worklist as api
 from triage.web.app import known_hosts
-from triage.web.entrance import entrance
+from triage.web.auth.setup import entrance
 
 READER, ADMIN = ("ann", "twelve little radiologists"), ("bob", "one administrator at 3 a.m.")
 COOKIE = "__Host-triage"

@@ -11,11 +11,11 @@ import httpx
 import uvicorn
 
 from tests.waiting import wait_for
-from triage.phantom import Subject, as_dicom, draw
-from triage.readers.app import create_app, desks
-from triage.readers.study import Study, begin_or_resume
+from triage.phantom.chest import Subject, as_dicom, draw
+from triage.reader_study.app import create_app, desks
+from triage.reader_study.study import Study, begin_or_resume
+from triage.web.api.images import Pictures
 from triage.web.app import configuration, listen
-from triage.web.pictures import Pictures
 
 
 def write_cases(folder: Path, count: int, rows: int = 96, columns: int = 80) -> Path:

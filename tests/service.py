@@ -15,12 +15,12 @@ from typing import Any
 
 from tests.dicom_peer import data_set_of
 from tests.waiting import wait_for
-from triage.command_set import C_STORE_RQ, Command
-from triage.phantom import Subject, as_dicom, draw, draw_lateral
-from triage.queueing import connect
-from triage.receive import HighWater, IncomingObject, receipt_now
-from triage.spool import ReceivedInstance, Spool
-from triage.worklist import Worklist
+from triage.dicom.command_set import C_STORE_RQ, Command
+from triage.listener.c_store_scp import HighWater, IncomingObject, receipt_now
+from triage.phantom.chest import Subject, as_dicom, draw, draw_lateral
+from triage.queue.score_queue import connect
+from triage.spool.spool import ReceivedInstance, Spool
+from triage.worklist.index import Worklist
 
 REPOSITORY = Path(__file__).parents[1]
 NO_LIMIT = HighWater(1.0, 0)

@@ -13,28 +13,18 @@ from pydicom import dcmread
 
 from tests.builders import a_map, an_assessment
 from tests.model_folders import write_model
-from triage.activation import (
-    MOST_CELLS,
-    as_png,
-    cells_of,
-    coloured,
-    excess,
-    kept,
-    mixed,
-    strength,
-    why_none,
-)
-from triage.assess import Policy, prepare
 from triage.channels.secondary_capture_image import BAND, drawn, left_of
-from triage.decision import ActivationMap
+from triage.decision.decide import ActivationMap
+from triage.decision.records import assessment_from, to_record
+from triage.model.activation_map import MOST_CELLS, as_png, cells_of, coloured, excess, kept, mixed, strength, why_none
 from triage.model.card import ActivationGrid
 from triage.model.session import Session
-from triage.phantom import Subject, as_dicom
+from triage.phantom.chest import Subject, as_dicom
+from triage.radiograph.display import greys
 from triage.radiograph.preprocess import PreprocessSpec
-from triage.radiograph.viewing import greys
-from triage.records import assessment_from, to_record
-from triage.roles import load_sessions
-from triage.settings import Settings
+from triage.scoring.assess import Policy, prepare
+from triage.service.models import load_sessions
+from triage.settings.load import Settings
 
 SPEC = PreprocessSpec(64)
 PACS = {"name": "pacs", "host": "127.0.0.1", "port": 104, "called_ae_title": "PACS"}

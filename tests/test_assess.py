@@ -13,15 +13,15 @@ import pytest
 
 from tests.model_folders import FARTHEST, write_model
 from tests.radiographs import a_dataset, a_picture, as_file
-from triage.assess import Conclusion, Policy, Prepared, conclude, prepare
-from triage.decision import Tag
+from triage.decision.decide import Tag
+from triage.decision.reasons import Reason
 from triage.model.card import ModelCard
 from triage.model.registry import RegistryPolicy, choose, usable
 from triage.model.session import Session
 from triage.radiograph.eligibility import EligibilityPolicy
 from triage.radiograph.preprocess import preprocess
 from triage.radiograph.types import Attributes, Rejected, View
-from triage.reasons import Reason
+from triage.scoring.assess import Conclusion, Policy, Prepared, conclude, prepare
 
 
 @pytest.fixture(scope="module")

@@ -26,11 +26,11 @@ from pynetdicom.presentation import build_context
 
 from tests.dicom_peer import DX, RawPeer, a_data_set, association, command, encoded, running_listener, store
 from tests.waiting import wait_for
-from triage.metrics import Ending, Outcome
-from triage.part10 import read_receipt
+from triage.dicom.part10 import read_receipt
+from triage.listener.c_store_scp import HighWater
+from triage.metrics.process import Ending, Outcome
 from triage.radiograph.decode import TRANSFER_SYNTAXES
-from triage.receive import HighWater
-from triage.spool import Spool
+from triage.spool.spool import Spool
 
 VERIFICATION = "1.2.840.10008.1.1"
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"

@@ -14,14 +14,14 @@ from tests.door import ADMIN, READER, House, house, quick_passwords, write_users
 from tests.redis_server import RedisServer
 from tests.service import a_chest, receive
 from tests.worklist_page import tagged
-from triage import reading
-from triage.audit import Trail, trail
-from triage.audit_message import SCHEME, Outcome, Subject, Who
 from triage.cli import triage as cli
-from triage.spool import Spool
-from triage.web.audited import Openings
-from triage.web.rules import RULES
-from triage.workitems import workitem_uid
+from triage.security.audit_message import SCHEME, Outcome, Subject, Who
+from triage.security.audit_trail import Trail, trail
+from triage.spool.spool import Spool
+from triage.web.auth.audit import Openings
+from triage.web.auth.route_rules import RULES
+from triage.worklist import reader_acts as reading
+from triage.worklist.workitem_store import workitem_uid
 
 pytestmark = pytest.mark.usefixtures(quick_passwords.__name__)
 ROOT = Path(__file__).parents[1]

@@ -19,11 +19,11 @@ from tests.redis_server import RedisServer
 from tests.service import Role, Roles, a_chest, assert_one_result_each, is_done, receive, roles
 from tests.small_disk import mounted
 from tests.waiting import wait_for
-from triage.canary.namespace import PLACE as CANARY
+from triage.canary.partition import PLACE as CANARY
 from triage.canary.study import a_canary
-from triage.queueing import ScoreQueue, Work, connect
-from triage.spool import ReceivedInstance, Spool
-from triage.validation.namespace import PLACE as VALIDATION
+from triage.queue.score_queue import ScoreQueue, Work, connect
+from triage.spool.partitions import PLACE as VALIDATION
+from triage.spool.spool import ReceivedInstance, Spool
 
 DYING = [sys.executable, "-m", "tests.dying"]
 BESIDE = (CANARY, VALIDATION)
@@ -103,10 +103,10 @@ def mixed(running: Roles) -> Mixed:
 
 
 KILLED_AT = {
-    "taken from the queue": ("before", "triage.worker:BatchWorker.execute_job"),
-    "patients are done, the others are not": ("after", "triage.queueing:ScoreQueue.end"),
-    "the canary is decided, and not listed": ("before", "triage.worklist:Worklist.rehearse"),
-    "the canary is listed, and in its inbox": ("after", "triage.worklist:Worklist.rehearse"),
+    "taken from the queue": ("before", "triage.scoring.worker:BatchWorker.execute_job"),
+    "patients are done, the others are not": ("after", "triage.queue.score_queue:ScoreQueue.end"),
+    "the canary is decided, and not listed": ("before", "triage.worklist.index:Worklist.rehearse"),
+    "the canary is listed, and in its inbox": ("after", "triage.worklist.index:Worklist.rehearse"),
 }
 
 
@@ -123,17 +123,17 @@ def test_a_worker_that_is_killed_loses_neither_patients_nor_what_is_beside_them(
 
 TROUBLE = {
     "removed before they are scored": (
-        ("before", "triage.scoring:Scorer.finish"),
+        ("before", "triage.scoring.batch:Scorer.finish"),
         "rm -r canary validation",
         "done by another worker meanwhile|attempt 1 of 3: FileNotFoundError",
     ),
     "in the way of what is written": (
-        ("before", "triage.worklist:Worklist.rehearse"),
+        ("before", "triage.worklist.index:Worklist.rehearse"),
         "rm -r canary validation && touch canary validation",
         "attempt 1 of 3: (NotADirectoryError|OpenError)",
     ),
     "unreadable": (
-        ("before", "triage.worker:BatchWorker.execute_job"),
+        ("before", "triage.scoring.worker:BatchWorker.execute_job"),
         "for each in canary/inbox/*.dcm validation/inbox/*.dcm; do rm $each; mkdir $each; done",
         "is a dead letter after 3 tries",
     ),

@@ -10,7 +10,7 @@ import pytest
 
 from triage.cli import triage
 
-HEAVY = {"numpy", "onnxruntime", "pydicom", "pynetdicom", "redis", "starlette", "triage.spool"}
+HEAVY = {"numpy", "onnxruntime", "pydicom", "pynetdicom", "redis", "starlette", "triage.spool.spool"}
 
 
 @pytest.mark.parametrize("name", sorted(triage.commands))

@@ -11,14 +11,14 @@ from pydicom.dataset import Dataset
 
 from tests.builders import a_decision, an_assessment
 from tests.channels.examples import EXAMPLES, example
-from triage import command_set
 from triage.channels.base import Image, Study
 from triage.channels.hl7_message import control_id, message
 from triage.conformance import renewed, tables
-from triage.decision import Tag
-from triage.negotiation import REJECTIONS
+from triage.decision.decide import Tag
+from triage.decision.reasons import Reason
+from triage.dicom import command_set
+from triage.listener.negotiation import REJECTIONS
 from triage.radiograph.decode import TRANSFER_SYNTAXES
-from triage.reasons import Reason
 
 PAGE = Path(__file__).parents[1] / "docs" / "conformance.md"
 TEXT = PAGE.read_text()

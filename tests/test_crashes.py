@@ -15,26 +15,26 @@ from tests.redis_server import RedisServer
 from tests.service import ROLE, Roles, a_chest, assert_one_result_each, is_done, read_bytes, roles
 from tests.waiting import wait_for
 from tests.workplace import Workplace
-from triage.canary.namespace import open_namespace
-from triage.decoding import DecodePool
-from triage.listener import open_port
+from triage.canary.partition import open_namespace
+from triage.listener.server import open_port
 from triage.model.session import Session
-from triage.sweep import sweep
+from triage.operations.reconcile import sweep
+from triage.runtime.child_pool import DecodePool
 
 DYING = [sys.executable, "-m", "tests.dying"]
 KILLED = -signal.SIGKILL
 
 IN_THE_WORKER = {
-    "taken from the queue": ("before", "triage.worker:BatchWorker.execute_job"),
-    "being decoded": ("before", "triage.scoring:Scorer.finish"),
-    "scored, and nothing written": ("before", "triage.spool:Spool.write_assessment"),
-    "one assessment of the batch written": ("after", "triage.spool:Spool.write_assessment"),
-    "assessments written, no decision": ("before", "triage.spool:Spool.write_decision"),
-    "one decision of the batch written": ("after", "triage.spool:Spool.write_decision"),
-    "decisions written, not in the index": ("before", "triage.worklist:Worklist.put_all"),
-    "in the index, still in the inbox": ("before", "triage.spool:Spool.file"),
-    "one object of the batch filed": ("after", "triage.spool:Spool.file"),
-    "filed, its job not ended": ("before", "triage.queueing:ScoreQueue.end"),
+    "taken from the queue": ("before", "triage.scoring.worker:BatchWorker.execute_job"),
+    "being decoded": ("before", "triage.scoring.batch:Scorer.finish"),
+    "scored, and nothing written": ("before", "triage.spool.spool:Spool.write_assessment"),
+    "one assessment of the batch written": ("after", "triage.spool.spool:Spool.write_assessment"),
+    "assessments written, no decision": ("before", "triage.spool.spool:Spool.write_decision"),
+    "one decision of the batch written": ("after", "triage.spool.spool:Spool.write_decision"),
+    "decisions written, not in the index": ("before", "triage.worklist.index:Worklist.put_all"),
+    "in the index, still in the inbox": ("before", "triage.spool.spool:Spool.file"),
+    "one object of the batch filed": ("after", "triage.spool.spool:Spool.file"),
+    "filed, its job not ended": ("before", "triage.queue.score_queue:ScoreQueue.end"),
 }
 
 
@@ -82,7 +82,7 @@ def test_a_worker_that_is_killed_loses_nothing(running: Roles, healthy: Workplac
 
 def test_a_worker_process_takes_up_at_once_what_a_killed_one_left(running: Roles, healthy: Workplace) -> None:
     instances = healthy.queued(a_chest(1), a_chest(2), a_chest(3))
-    assert running.start("before", "triage.spool:Spool.sync", "work", command=DYING).wait() == KILLED
+    assert running.start("before", "triage.spool.spool:Spool.sync", "work", command=DYING).wait() == KILLED
     running.start("work", command=ROLE)
     wait_for(lambda: is_done(running.spool), "the next worker")
     assert_one_result_each(running.spool, running.redis_url, instances)
@@ -111,7 +111,7 @@ def answer(port: int, file: bytes) -> int | None:
 def test_a_listener_that_is_killed_before_the_rename_has_acknowledged_nothing(
     running: Roles, healthy: Workplace, port: int
 ) -> None:
-    dying = running.start("before", "triage.spool:Spool._rename", "listen", command=DYING)
+    dying = running.start("before", "triage.spool.spool:Spool._rename", "listen", command=DYING)
     wait_for(lambda: dying.said("listening as"), "the listener")
     assert answer(port, a_chest(1)) is None
     assert dying.wait() == KILLED
@@ -132,7 +132,7 @@ def test_a_listener_that_is_killed_before_the_rename_has_acknowledged_nothing(
 
 @pytest.mark.parametrize(
     "point",
-    [("after", "triage.spool:Spool._rename"), ("before", "triage.queueing:ScoreQueue.enqueue")],
+    [("after", "triage.spool.spool:Spool._rename"), ("before", "triage.queue.score_queue:ScoreQueue.enqueue")],
     ids=["before the answer", "before the queue is told"],
 )
 def test_a_listener_that_is_killed_after_the_rename_loses_nothing(

@@ -7,9 +7,9 @@ import pytest
 from pydicom.dataset import Dataset
 
 from tests.builders import an_assessment
-from triage.decision import ImageAssessment, Priority, PriorityPolicy, Tag, decide, revision
+from triage.decision.decide import ImageAssessment, Priority, PriorityPolicy, Tag, decide, revision
+from triage.decision.reasons import LISTED_NOT_COUNTED, Reason
 from triage.radiograph.attributes import read_attributes
-from triage.reasons import LISTED_NOT_COUNTED, Reason
 
 POLICY = PriorityPolicy()
 

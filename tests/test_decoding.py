@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests.waiting import wait_for
-from triage.decoding import MOST_MEMORY, DecodePool, DecoderDiedError, Decoding
+from triage.runtime.child_pool import MOST_MEMORY, DecodePool, DecoderDiedError, Decoding
 
 PATIENT_S = 120.0  # nothing here takes that long unless it hangs
 

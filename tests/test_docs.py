@@ -10,7 +10,7 @@ import click
 import pytest
 
 from triage.cli import triage as cli
-from triage.settings import NOT_SETTINGS, Settings, load, variables
+from triage.settings.load import NOT_SETTINGS, Settings, load, variables
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "deploy/README.md"]

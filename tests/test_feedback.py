@@ -8,12 +8,12 @@ from click.testing import CliRunner
 
 from tests.redis_server import RedisServer
 from tests.worklist_page import tagged
-from triage import reading
 from triage.cli import triage as cli
-from triage.decision import Tag
-from triage.spool import Spool
-from triage.validation.manifest import read_manifest
-from triage.worklist import Worklist
+from triage.decision.decide import Tag
+from triage.spool.spool import Spool
+from triage.validation.cohort.manifest import read_manifest
+from triage.worklist import reader_acts as reading
+from triage.worklist.index import Worklist
 
 
 def test_labels_on_which_all_readers_agree_are_written_as_a_manifest(

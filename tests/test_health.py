@@ -10,8 +10,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from triage.errors import StartError
-from triage.health import HealthServer
-from triage.metrics import create
+from triage.metrics.process import create
+from triage.runtime.health import HealthServer
 
 
 def ready() -> tuple[bool, str]:

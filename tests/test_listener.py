@@ -19,10 +19,10 @@ from tests.dicom_peer import DX, RawPeer, a_data_set, association, command, enco
 from tests.small_disk import mounted
 from tests.waiting import wait_for
 from triage.errors import StartError
-from triage.listener import admission_policy, open_port
-from triage.metrics import Ending, Rejection
-from triage.settings import ListenerSettings
-from triage.spool import ReceivedInstance, Spool
+from triage.listener.server import admission_policy, open_port
+from triage.metrics.process import Ending, Rejection
+from triage.settings.load import ListenerSettings
+from triage.spool.spool import ReceivedInstance, Spool
 
 ABORT, REJECT, ACCEPT = 0x07, 0x03, 0x02
 
@@ -84,7 +84,7 @@ def test_half_open_connections_keep_nobody_out(spool: Spool):
 
 
 def test_a_silent_client_is_dropped(spool: Spool, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("triage.listener._REQUEST_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("triage.listener.server._REQUEST_TIMEOUT_S", 0.3)
     with running_listener(spool) as ours, RawPeer(ours.port) as silent:
         assert silent.receive()[0] == ABORT
         assert silent.receive()[0] == 0

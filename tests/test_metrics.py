@@ -11,8 +11,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.builders import a_decision, an_assessment
-from triage.decision import Tag
-from triage.metrics import (
+from triage.decision.decide import Tag
+from triage.decision.reasons import Reason
+from triage.metrics.process import (
     CanaryMetrics,
     DeliveryMetrics,
     Metrics,
@@ -26,7 +27,6 @@ from triage.metrics import (
     create_reports,
     create_state,
 )
-from triage.reasons import Reason
 
 
 def families(registry: CollectorRegistry) -> dict[str, str]:

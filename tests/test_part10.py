@@ -22,9 +22,9 @@ from pydicom.uid import (
 )
 
 from tests.dicom_peer import DX, a_data_set, command, encoded, response_status
-from triage.command_set import CANNOT_UNDERSTAND, decode, response
-from triage.identity import Identity, read_identity
-from triage.part10 import Receipt, header, read_receipt
+from triage.dicom.command_set import CANNOT_UNDERSTAND, decode, response
+from triage.dicom.header_scan import Identity, read_identity
+from triage.dicom.part10 import Receipt, header, read_receipt
 
 RECEIPT = Receipt(1700000000.25, "MY_PACS", "CXR_TRIAGE", "10.1.2.3", ExplicitVRLittleEndian)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from triage.phantom import Subject, as_dicom, draw, draw_lateral, samples
+from triage.phantom.chest import Subject, as_dicom, draw, draw_lateral, samples
 from triage.radiograph.decode import decode_pixels, open_dicom
 from triage.radiograph.eligibility import EligibilityPolicy, ineligible, view_of
 from triage.radiograph.types import Radiograph, Rejected, View

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 
 from tests.model_folders import write_model
-from triage.assess import Policy, Prepared, conclude, prepare
-from triage.decoding import MOST_MEMORY
+from triage.decision.reasons import Reason
 from triage.model.card import ModelRefusedError
 from triage.model.registry import RegistryPolicy
 from triage.model.session import Session
-from triage.phantom import Subject, as_dicom, draw
-from triage.predict import Compute, Decoder, Models, predict
+from triage.phantom.chest import Subject, as_dicom, draw
 from triage.radiograph.types import Attributes, View
-from triage.reasons import Reason
+from triage.runtime.child_pool import MOST_MEMORY
+from triage.scoring.assess import Policy, Prepared, conclude, prepare
+from triage.scoring.predict import Compute, Decoder, Models, predict
 
 QUICK = Compute(threads=1, decode_processes=1)
 

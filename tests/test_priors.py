@@ -17,15 +17,15 @@ from tests.service import ROLE, Roles, a_chest, assert_one_result_each, is_done,
 from tests.test_crashes import DYING, KILLED
 from tests.waiting import wait_for
 from tests.workplace import Workplace
-from triage.decoding import DecodePool
-from triage.listener import open_port
+from triage.listener.server import open_port
 from triage.model.session import Session
-from triage.queueing import PRIORS, QUEUE
-from triage.rank import is_prior
-from triage.spool import ReceivedInstance, Spool
-from triage.state import oldest_awaited
-from triage.sweep import sweep
-from triage.worker import BATCHES_BEFORE_PRIORS
+from triage.operations.reconcile import sweep
+from triage.queue.priors import is_prior
+from triage.queue.score_queue import PRIORS, QUEUE
+from triage.runtime.child_pool import DecodePool
+from triage.scoring.worker import BATCHES_BEFORE_PRIORS
+from triage.spool.spool import ReceivedInstance, Spool
+from triage.spool.usage import oldest_awaited
 
 
 def with_dates(file: bytes, date: str) -> bytes:
@@ -133,7 +133,7 @@ def test_a_prior_that_fails_is_tried_again_as_a_prior_and_given_up_like_any(
     def broken(path: Path, *arguments: Any) -> Any:
         raise OSError
 
-    monkeypatch.setattr("triage.scoring.open_file", broken)
+    monkeypatch.setattr("triage.scoring.batch.open_file", broken)
     place.work(tries=2)
     assert {instance for instance, _ in place.spool.dead_letters()} >= set(priors)
     # The last one goes into the first queue, because nothing else waits.
@@ -189,7 +189,7 @@ def running(tmp_path: Path, redis_server: RedisServer, models: Path) -> Iterator
         yield running
 
 
-@pytest.mark.parametrize("point", ["triage.scoring:Scorer.finish", "triage.spool:Spool.sync"])
+@pytest.mark.parametrize("point", ["triage.scoring.batch:Scorer.finish", "triage.spool.spool:Spool.sync"])
 def test_a_worker_that_is_killed_with_priors_loses_none(
     running: Roles, redis_server: RedisServer, sessions: dict[str, Session], pool: DecodePool, point: str
 ) -> None:

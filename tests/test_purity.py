@@ -41,7 +41,7 @@ def loaded_by(paths: list[Path]) -> set[str]:
     return set(ran.stdout.split())
 
 
-PURE = modules("triage/radiograph", "triage/decision.py", "triage/reasons.py")
+PURE = modules("triage/radiograph", "triage/decision/decide.py", "triage/decision/reasons.py")
 SERVICE = modules("triage")
 VALIDATION = modules("triage/validation")  # has an extra of its own, with SciPy and scikit-learn
 
@@ -64,7 +64,7 @@ def test_a_file_imports_nothing_from_beyond_its_wall(paths: list[Path], forbidde
 
 def test_the_pure_core_imports_only_itself() -> None:
     ours = {name for path in PURE for name in imported(path) if name.startswith("triage")}
-    assert all(name.startswith(("triage.radiograph", "triage.reasons")) for name in ours), ours
+    assert all(name.startswith(("triage.radiograph", "triage.decision.reasons")) for name in ours), ours
 
 
 def test_only_the_command_line_reads_the_environment() -> None:
@@ -80,5 +80,5 @@ def test_nothing_that_is_loaded_with_the_pure_core_does_io() -> None:
 
 def test_nothing_that_is_loaded_with_the_service_is_torch() -> None:
     loaded = loaded_by([path for path in SERVICE if path.name != "__main__.py"])
-    assert {"triage.cli", "triage.worker", "triage.model.session"} <= loaded
+    assert {"triage.cli", "triage.scoring.worker", "triage.model.session"} <= loaded
     assert not {name.split(".")[0] for name in loaded} & {"torch", "torchvision", "training", "export"}

@@ -15,8 +15,8 @@ from tests.builders import an_instance
 from tests.redis_server import RedisServer
 from tests.service import a_chest, receive
 from triage.errors import StartError
-from triage.queueing import PRIORS, QUEUE, SCORE, ScoreJob, ScoreQueue, check_server, connect, job_id
-from triage.spool import Spool
+from triage.queue.score_queue import PRIORS, QUEUE, SCORE, ScoreJob, ScoreQueue, check_server, connect, job_id
+from triage.spool.spool import Spool
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 import json
 
 from tests.builders import a_decision, an_assessment
-from triage.reasons import Reason
-from triage.records import assessment_from, decision_from, to_record
+from triage.decision.reasons import Reason
+from triage.decision.records import assessment_from, decision_from, to_record
 
 
 def test_an_assessment_survives_json() -> None:

@@ -13,8 +13,8 @@ from tests.model_folders import write_model
 from tests.redis_server import RedisServer
 from tests.service import Role, Roles, a_chest, assert_one_result_each, is_done, read_bytes, receive, roles
 from tests.waiting import wait_for
-from triage.listener import open_port
-from triage.queueing import ScoreQueue, connect
+from triage.listener.server import open_port
+from triage.queue.score_queue import ScoreQueue, connect
 
 STALL_S = 6.0  # longer than a client of Redis waits for an answer
 

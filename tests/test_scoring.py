@@ -13,17 +13,17 @@ from prometheus_client import CollectorRegistry
 
 from tests.model_folders import write_model
 from tests.service import a_chest, receive
-from triage.activation import cells_of
-from triage.assess import Policy
-from triage.decision import Priority, PriorityPolicy, Tag, TriageDecision
-from triage.decoding import DecodePool
-from triage.metrics import create
+from triage.decision.decide import Priority, PriorityPolicy, Tag, TriageDecision
+from triage.decision.reasons import Reason
+from triage.decision.records import assessment_from
+from triage.metrics.process import create
+from triage.model.activation_map import cells_of
 from triage.model.registry import RegistryPolicy
 from triage.model.session import Scores, Session
-from triage.reasons import Reason
-from triage.records import assessment_from
-from triage.scoring import Failed, Scorer, open_file
-from triage.spool import ReceivedInstance, Spool
+from triage.runtime.child_pool import DecodePool
+from triage.scoring.assess import Policy
+from triage.scoring.batch import Failed, Scorer, open_file
+from triage.spool.spool import ReceivedInstance, Spool
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ def test_what_a_library_says_of_a_patient_is_not_passed_on(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     instance = receive(bench.spool, a_chest())
-    monkeypatch.setattr("triage.scoring.open_file", quote_the_patient)
+    monkeypatch.setattr("triage.scoring.batch.open_file", quote_the_patient)
     (failed,) = bench.work([instance])
     assert "ValueError" in failed.error
     assert "PHANTOM" not in failed.error
@@ -207,7 +207,7 @@ def quote_the_patient(path: Path, *arguments: Any) -> Any:
     def prepare(*_: Any, **__: Any) -> Any:
         raise ValueError("PHANTOM^CHEST is no pixel")
 
-    with patch("triage.scoring.prepare", prepare):
+    with patch("triage.scoring.batch.prepare", prepare):
         return open_file(path, *arguments)
 
 

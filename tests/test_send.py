@@ -19,17 +19,17 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import DigitalXRayImageStorageForPresentation
 
 from tests.waiting import wait_for
-from triage.assess import Policy, prepare
-from triage.dx import part10
-from triage.peer import Peer
-from triage.phantom import Subject, as_dicom, draw
+from triage.commands.output.console import send_with_progress
+from triage.decision.reasons import Reason
+from triage.dicom.dx_image import part10
+from triage.dicom.requestor import Peer
+from triage.phantom.chest import Subject, as_dicom, draw
 from triage.radiograph.decode import TRANSFER_SYNTAXES, decode_picture, decode_pixels, open_dicom
 from triage.radiograph.eligibility import EligibilityPolicy, view_of
 from triage.radiograph.types import Radiograph, Rejected, View
-from triage.reasons import Reason
-from triage.send import find_files, send
-from triage.show import send_with_progress
-from triage.wrap import PictureError, wrap
+from triage.scoring.assess import Policy, prepare
+from triage.sender.picture import PictureError, wrap
+from triage.sender.send import find_files, send
 
 STORESCP = Path("/usr/bin/storescp")
 DCIODVFY = Path("/usr/bin/dciodvfy")

@@ -16,11 +16,11 @@ from tests.channels.test_tls import dcmtk_scp
 from tests.dicom_peer import running_listener
 from triage.cli import triage
 from triage.errors import StartError
-from triage.own_listener import own_listener
-from triage.phantom import Subject, as_dicom, draw
-from triage.send import send
-from triage.settings import ListenerSettings
-from triage.spool import Spool
+from triage.phantom.chest import Subject, as_dicom, draw
+from triage.sender.own_listener import own_listener
+from triage.sender.send import send
+from triage.settings.load import ListenerSettings
+from triage.spool.spool import Spool
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

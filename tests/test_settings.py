@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from triage.decision import Priority
-from triage.settings import Settings, SettingsError, dump, load, reference, variables
+from triage.decision.decide import Priority
+from triage.settings.load import Settings, SettingsError, dump, load, reference, variables
 
 ROOT = Path(__file__).parents[1]
 

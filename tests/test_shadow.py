@@ -15,20 +15,20 @@ from prometheus_client import CollectorRegistry
 
 from tests.model_folders import write_model
 from tests.service import a_chest, receive
-from triage import shadow
-from triage.assess import Policy
 from triage.cli import triage
-from triage.decision import PriorityPolicy, Tag, TriageDecision
-from triage.decoding import DecodePool
-from triage.explain import explanation
-from triage.metrics import create
+from triage.decision.decide import PriorityPolicy, Tag, TriageDecision
+from triage.decision.reasons import Reason
+from triage.decision.records import assessment_from
+from triage.metrics.process import create
 from triage.model.registry import RegistryPolicy, beside
 from triage.model.session import Session
-from triage.reasons import Reason
-from triage.records import assessment_from
-from triage.scoring import Scorer
-from triage.spool import Spool
-from triage.trace import gather
+from triage.operations import shadow
+from triage.operations.explain import explanation
+from triage.operations.trace import gather
+from triage.runtime.child_pool import DecodePool
+from triage.scoring.assess import Policy
+from triage.scoring.batch import Scorer
+from triage.spool.spool import Spool
 
 
 @pytest.fixture(scope="module")

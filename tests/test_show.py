@@ -9,11 +9,11 @@ import pytest
 from tests.builders import a_decision, an_instance
 from tests.model_folders import write_model
 from tests.redis_server import RedisServer
-from triage.queueing import ScoreQueue
-from triage.records import to_record
-from triage.settings import ModelSettings
-from triage.show import print_explanation, requeue, show_models
-from triage.spool import ReceivedInstance, Spool
+from triage.commands.output.console import print_explanation, requeue, show_models
+from triage.decision.records import to_record
+from triage.queue.score_queue import ScoreQueue
+from triage.settings.load import ModelSettings
+from triage.spool.spool import ReceivedInstance, Spool
 
 TIMEOUT_S = 5.0
 

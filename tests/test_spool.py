@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import an_instance
-from triage.spool import (
+from triage.spool.spool import (
     InvalidUIDError,
     ReceivedInstance,
     Spool,

@@ -7,9 +7,9 @@ import os
 from prometheus_client import CollectorRegistry
 
 from tests.builders import an_instance
-from triage.metrics import create_state
-from triage.spool import ReceivedInstance, Spool
-from triage.state import export_state, read_state
+from triage.metrics.process import create_state
+from triage.spool.spool import ReceivedInstance, Spool
+from triage.spool.usage import export_state, read_state
 
 
 def receive(spool: Spool, instance: ReceivedInstance, content: bytes = b"12345") -> None:

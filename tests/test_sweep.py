@@ -12,13 +12,13 @@ from prometheus_client import CollectorRegistry
 from tests.builders import a_decision, an_instance
 from tests.redis_server import RedisServer
 from tests.small_disk import mounted
-from triage.metrics import create
-from triage.queueing import QUEUE, ScoreQueue, job_id
-from triage.reading import Act, steps
-from triage.records import to_record
-from triage.spool import ReceivedInstance, Spool
-from triage.sweep import Swept, sweep
-from triage.worklist import Worklist
+from triage.decision.records import to_record
+from triage.metrics.process import create
+from triage.operations.reconcile import Swept, sweep
+from triage.queue.score_queue import QUEUE, ScoreQueue, job_id
+from triage.spool.spool import ReceivedInstance, Spool
+from triage.worklist.index import Worklist
+from triage.worklist.reader_acts import Act, steps
 
 DAY = 24 * 3600.0
 NOW = 1_000 * DAY

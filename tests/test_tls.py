@@ -16,11 +16,11 @@ from pynetdicom import AE
 from tests.certificates import Authority, Certificate, authority, client_context
 from tests.dicom_peer import DX, RawPeer, a_data_set, as_file, association, running_listener, store, with_meta
 from tests.waiting import wait_for
+from triage.dicom.certificates import expiry, next_update, not_after
+from triage.dicom.tls import Failure, ServerTLS
 from triage.errors import StartError
-from triage.settings import ListenerSettings, SettingsError, load
-from triage.spool import Spool
-from triage.tls import Failure, ServerTLS
-from triage.x509 import expiry, next_update, not_after
+from triage.settings.load import ListenerSettings, SettingsError, load
+from triage.spool.spool import Spool
 
 STORESCU, ECHOSCU = "/usr/bin/storescu", "/usr/bin/echoscu"
 
@@ -123,7 +123,7 @@ def test_peers_that_say_nothing_keep_nobody_out(
     spool: Spool, ca: Authority, ours: Certificate, monkeypatch: pytest.MonkeyPatch
 ):
     """Connections without a handshake, and some that stop in the middle of one: all wait in threads of their own."""
-    monkeypatch.setattr("triage.listener._REQUEST_TIMEOUT_S", 3600.0)
+    monkeypatch.setattr("triage.listener.server._REQUEST_TIMEOUT_S", 3600.0)
     with running_listener(spool, max_associations=4, **settings(ours)) as listener, ExitStack() as stack:
         for _ in range(40):
             silent = stack.enter_context(socket.create_connection(("127.0.0.1", listener.ports[1])))
@@ -133,7 +133,7 @@ def test_peers_that_say_nothing_keep_nobody_out(
 
 
 def test_a_silent_peer_is_dropped(spool: Spool, ours: Certificate, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("triage.listener._REQUEST_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("triage.listener.server._REQUEST_TIMEOUT_S", 0.2)
     with running_listener(spool, **settings(ours)) as listener, RawPeer(listener.ports[1]) as silent:
         assert silent.receive() == (0, b"")
         wait_for(lambda: listener.counted("tls_failures_total", reason=Failure.SILENT) == 1, "the count")

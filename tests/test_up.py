@@ -20,11 +20,11 @@ from tests.dicom_peer import store
 from tests.model_folders import write_model
 from tests.service import Role, Roles, a_chest, assert_one_result_each, is_done, read_bytes, receive, roles
 from tests.waiting import wait_for
-from triage.embedded_redis import command, embedded_url
 from triage.errors import EXIT_CANNOT_START, StartError
-from triage.listener import open_port
-from triage.spool import Spool
-from triage.up import Child, only_one
+from triage.listener.server import open_port
+from triage.service.embedded_redis import command, embedded_url
+from triage.service.supervisor import Child, only_one
+from triage.spool.spool import Spool
 
 
 @pytest.fixture(scope="module")

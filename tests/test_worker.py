@@ -21,14 +21,14 @@ from tests.redis_server import RedisServer
 from tests.service import a_chest, is_done
 from tests.workplace import Workplace
 from triage.cli import triage
-from triage.decision import Tag
-from triage.decoding import DecodePool
+from triage.decision.decide import Tag
+from triage.decision.reasons import Reason
 from triage.model.session import Session
-from triage.queueing import QUEUE, SCORE, job_id
-from triage.reasons import Reason
-from triage.scoring import open_file
-from triage.spool import Spool
-from triage.worker import DEATHS_AT_MOST
+from triage.queue.score_queue import QUEUE, SCORE, job_id
+from triage.runtime.child_pool import DecodePool
+from triage.scoring.batch import open_file
+from triage.scoring.worker import DEATHS_AT_MOST
+from triage.spool.spool import Spool
 
 DEADLY = b"DEADLY"
 RAN: list[Any] = []
@@ -147,7 +147,7 @@ def test_rq_s_maintenance_runs_no_callback_of_an_abandoned_job(place: Workplace)
 def test_an_object_that_kills_its_decoder_becomes_a_dead_letter_and_its_batch_is_scored(
     place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triage.scoring.open_file", open_or_die)
+    monkeypatch.setattr("triage.scoring.batch.open_file", open_or_die)
     poison = a_chest(3).replace(b"PHANTOM^CHEST", b"DEADLY^CHEST_")
     files = [poison if number == 3 else a_chest(number) for number in range(6)]
     instances = place.queued(*files)
@@ -169,7 +169,7 @@ def test_a_person_sees_dead_letters_and_requeues_them(
 ) -> None:
     environment = {"TRIAGE_SPOOL_PATH": str(place.spool.root), "TRIAGE_REDIS_URL": redis_server.url}
     with monkeypatch.context() as failing:
-        failing.setattr("triage.scoring.open_file", open_or_die)
+        failing.setattr("triage.scoring.batch.open_file", open_or_die)
         (instance,) = place.queued(a_chest().replace(b"PHANTOM^CHEST", b"DEADLY^CHEST_"))
         place.work(tries=2)
     told = CliRunner().invoke(triage, ["dead-letters"], env=environment)

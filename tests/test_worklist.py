@@ -8,8 +8,8 @@ import pytest
 
 from tests.builders import a_decision
 from tests.redis_server import RedisServer
-from triage.decision import Priority, TriageDecision
-from triage.worklist import BadCursorError, Worklist
+from triage.decision.decide import Priority, TriageDecision
+from triage.worklist.index import BadCursorError, Worklist
 
 
 @pytest.fixture

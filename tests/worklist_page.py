@@ -14,19 +14,19 @@ from tests.builders import an_assessment
 from tests.redis_server import RedisServer
 from tests.service import receive
 from tests.waiting import wait_for
-from triage.decision import PriorityPolicy, Tag, TriageDecision, decide
-from triage.phantom import Subject, as_dicom, draw
-from triage.reasons import Reason
-from triage.records import to_record
-from triage.spool import Spool
-from triage.web import api
+from triage.decision.decide import PriorityPolicy, Tag, TriageDecision, decide
+from triage.decision.reasons import Reason
+from triage.decision.records import to_record
+from triage.phantom.chest import Subject, as_dicom, draw
+from triage.spool.spool import Spool
+from triage.web.api import worklist as api
+from triage.web.api.ups_rs import routes as workitem_routes
 from triage.web.app import client, configuration, create_app, listen
-from triage.web.guard import Entrance
-from triage.web.middleware import LOOPBACK
-from triage.web.sign_in import Loopback
-from triage.web.ups import routes as workitem_routes
-from triage.workitems import Workitems
-from triage.worklist import Worklist
+from triage.web.auth.guard import Entrance
+from triage.web.auth.sign_in import Loopback
+from triage.web.http.middleware import LOOPBACK
+from triage.worklist.index import Worklist
+from triage.worklist.workitem_store import Workitems
 
 
 @contextmanager

@@ -8,20 +8,20 @@ from rq.serializers import JSONSerializer
 
 from tests.redis_server import RedisServer
 from tests.service import receive
-from triage.assess import Policy
-from triage.decision import PriorityPolicy, Tag
-from triage.decoding import DecodePool
-from triage.metrics import create
+from triage.decision.decide import PriorityPolicy, Tag
+from triage.decision.reasons import Reason
+from triage.metrics.process import create
 from triage.model.session import Session
-from triage.places import Places
-from triage.queueing import QUEUE, ScoreQueue, connect
-from triage.reasons import Reason
-from triage.scoring import Scorer
-from triage.signals import StopSignal
-from triage.spool import ReceivedInstance, Spool
-from triage.sweep import sweep
-from triage.worker import BatchWorker
-from triage.worklist import Worklist
+from triage.operations.reconcile import sweep
+from triage.queue.score_queue import QUEUE, ScoreQueue, connect
+from triage.runtime.child_pool import DecodePool
+from triage.runtime.stop_signal import StopSignal
+from triage.scoring.assess import Policy
+from triage.scoring.batch import Scorer
+from triage.scoring.partitioned import Places
+from triage.scoring.worker import BatchWorker
+from triage.spool.spool import ReceivedInstance, Spool
+from triage.worklist.index import Worklist
 
 
 class Workplace:

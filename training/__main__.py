@@ -8,19 +8,19 @@ from typing import Any
 
 import click
 
-from training.commands import FILE, cache_of, device_option, run_options, source_of
+from training.commands.label_reports import label_reports
+from training.commands.options import FILE, cache_of, device_option, run_options, source_of
+from training.commands.prepare import join, prepare
+from training.commands.shortcuts import shortcuts, split_by_look_command
+from training.commands.studies import COMMANDS
 from training.config import load_config
-from training.crossval import cross_validate
-from training.devices import process
 from training.errors import TrainingError
-from training.labeller.command import label_reports
-from training.looks import look
-from training.prepare.command import join, prepare
-from training.run import Run
-from training.scores import Scored, summary
-from training.shortcuts_command import shortcuts, split_by_look_command
-from training.study_commands import COMMANDS
-from training.train import train
+from training.runs.cross_validation import cross_validate
+from training.runs.devices import process
+from training.runs.run import Run
+from training.runs.scores import Scored, summary
+from training.runs.test_set_looks import look
+from training.runs.train import train
 from triage.errors import StartError
 
 

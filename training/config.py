@@ -75,7 +75,7 @@ class TargetConfig(_Part):
     A class: the column's 0 or 1, or whether it ``equals`` one of the texts, or its ``|``-separated list ``contains``
     one; nothing is known where it is empty or one of ``unknown``. A ``number``: ``(value - mean) / deviation``.
     ``source`` limits it to rows of that source. ``teacher`` (``run:FOLDER``) scores the rows of which nothing is known,
-    see training/teacher.py. ``share`` is its share of the loss, ``positive`` the weight of its
+    see training/runs/self_training.py. ``share`` is its share of the loss, ``positive`` the weight of its
     positives.
     """
 
@@ -144,7 +144,7 @@ class ScheduleConfig(_Part):
 
 
 class AugmentationConfig(_Part):
-    """Largest changes; see training/augmentation.py. All zero: the whole image, as it is.
+    """Largest changes; see training/data/augmentation.py. All zero: the whole image, as it is.
 
     Over the last ``fade`` (share of all steps) they shrink to none, so that the network ends on images as the service
     shows them, and 0.5 means there what it meant in training.
@@ -180,7 +180,8 @@ MAGNITUDES = tuple(name for name in AugmentationConfig.model_fields if name not 
 
 
 class AgreementConfig(_Part):
-    """Self-supervision, see training/agreement.py; ``share`` 0 is none. Each image is shown in two variations.
+    """Self-supervision, see training/networks/self_supervision.py; ``share`` 0 is none. Each image is shown in two
+    variations.
 
     ``width`` numbers of a projection are compared. Without ``labels`` no target is learnt and nobody validates: the run
     is there to start others from.

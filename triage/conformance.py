@@ -17,21 +17,21 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
-from triage import command_set
-from triage.channels.dicom_store import of_status, proposed_contexts
+from triage.channels.c_store_scu import of_status, proposed_contexts
 from triage.channels.hl7 import Receiver, of_acknowledgement
-from triage.channels.hl7_text import of_dicom
-from triage.channels.inherited import SOFTWARE_VERSION
+from triage.channels.patient_study import SOFTWARE_VERSION
 from triage.channels.secondary_capture import SOP_CLASSES as MAP_SOP_CLASSES
 from triage.channels.sr import DOCUMENTS, SOP_CLASSES
-from triage.metrics import Rejection
-from triage.negotiation import APPLICATION_CONTEXT_NAME, REJECTIONS, supported_contexts
-from triage.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from triage.dicom import command_set
+from triage.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from triage.hl7.text import of_dicom
+from triage.listener.negotiation import APPLICATION_CONTEXT_NAME, REJECTIONS, supported_contexts
+from triage.metrics.process import Rejection
 from triage.radiograph.attributes import read_attributes
 from triage.radiograph.decode import TRANSFER_SYNTAXES
 from triage.radiograph.eligibility import EligibilityPolicy, ineligible
 from triage.radiograph.types import Attributes
-from triage.settings import Settings
+from triage.settings.load import Settings
 
 Row = tuple[str, ...]
 Table = tuple[Row, Sequence[Row]]

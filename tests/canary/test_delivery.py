@@ -21,21 +21,15 @@ from tests.channels.test_deliver import Clock
 from tests.channels.test_webhook import SECRET, web_server
 from tests.channels.ups_manager import ups_manager
 from triage.canary.delivery import WithCanary
-from triage.canary.namespace import clean, open_namespace
-from triage.canary.service import at_deliverer
-from triage.channels.configured import channel_of
-from triage.channels.settings import (
-    Destination,
-    HL7Destination,
-    SRDestination,
-    UPSDestination,
-    WebhookDestination,
-)
-from triage.deliver import Deliverer
-from triage.metrics import create_delivery
-from triage.outbox import Outbox
-from triage.outgoing import State
-from triage.spool import Spool
+from triage.canary.partition import clean, open_namespace
+from triage.canary.wiring import at_deliverer
+from triage.channels.factory import channel_of
+from triage.delivery.deliverer import Deliverer
+from triage.delivery.outbox import Outbox
+from triage.delivery.record import State
+from triage.metrics.process import create_delivery
+from triage.settings.destinations import Destination, HL7Destination, SRDestination, UPSDestination, WebhookDestination
+from triage.spool.spool import Spool
 
 
 def ways(spool: Spool, destination: Destination) -> WithCanary:

@@ -11,20 +11,20 @@ from prometheus_client import CollectorRegistry
 from tests.canary.test_scoring import stored
 from tests.channels.studies import a_study
 from tests.redis_server import RedisServer
-from triage.canary.flight import Route, fly
-from triage.canary.namespace import PLACE, came_out, clean, last_came_out, open_namespace
+from triage.canary.partition import PLACE, came_out, clean, last_came_out, open_namespace
+from triage.canary.run import Route, fly
 from triage.canary.stages import Facts, NotYet, Stuck, decided, delivered, scored
-from triage.channels.configured import channel_of
-from triage.channels.settings import SRDestination, WebhookDestination
-from triage.decision import Tag
-from triage.deliver import Deliverer
-from triage.metrics import create, create_delivery
-from triage.outbox import Outbox
-from triage.peer import Peer
-from triage.queueing import ScoreQueue, Work, connect, job_id
-from triage.spool import ReceivedInstance, Spool
-from triage.sweep import sweep
-from triage.worklist import Worklist
+from triage.channels.factory import channel_of
+from triage.decision.decide import Tag
+from triage.delivery.deliverer import Deliverer
+from triage.delivery.outbox import Outbox
+from triage.dicom.requestor import Peer
+from triage.metrics.process import create, create_delivery
+from triage.operations.reconcile import sweep
+from triage.queue.score_queue import ScoreQueue, Work, connect, job_id
+from triage.settings.destinations import SRDestination, WebhookDestination
+from triage.spool.spool import ReceivedInstance, Spool
+from triage.worklist.index import Worklist
 
 PACS = SRDestination(name="pacs", host="127.0.0.1", port=1, called_ae_title="PACS", delay_s=0, canary=True)
 

@@ -19,15 +19,15 @@ from pydicom.dataset import Dataset
 
 from tests.dicom_peer import Running, running_listener, store
 from tests.waiting import wait_for
-from triage.association import Canary
-from triage.canary.namespace import PLACE, clean, expects, open_namespace, register
+from triage.canary.partition import PLACE, clean, expects, open_namespace, register
 from triage.canary.study import a_canary
-from triage.listener import admission_policy
-from triage.metrics import Rejection, create
-from triage.negotiation import Request
-from triage.queueing import Work
-from triage.settings import ListenerSettings, Settings
-from triage.spool import Spool
+from triage.listener.association import Canary
+from triage.listener.negotiation import Request
+from triage.listener.server import admission_policy
+from triage.metrics.process import Rejection, create
+from triage.queue.score_queue import Work
+from triage.settings.load import ListenerSettings, Settings
+from triage.spool.spool import Spool
 
 OURS = "CXR_CANARY"
 

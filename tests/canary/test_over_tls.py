@@ -10,7 +10,7 @@ from tests.canary.ways import Site, passed, site, stuck
 from tests.certificates import Authority, Certificate, authority
 from tests.channels.peers import free_port
 from tests.redis_server import RedisServer
-from triage.settings import Settings, SettingsError, load
+from triage.settings.load import Settings, SettingsError, load
 
 ALL = {"stored", "queued", "scored", "decided", "delivered:pacs", "delivered:ris"}
 

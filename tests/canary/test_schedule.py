@@ -14,16 +14,16 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from tests.channels.peers import free_port
 from tests.dicom_peer import Running, running_listener
 from tests.waiting import wait_for
-from triage.association import Canary
-from triage.canary.flight import Outcome, Route, UnderWayError, fly
-from triage.canary.namespace import PLACE, came_out, expects, last_came_out, open_namespace
+from triage.canary.partition import PLACE, came_out, expects, last_came_out, open_namespace
+from triage.canary.run import Outcome, Route, UnderWayError, fly
 from triage.canary.schedule import scheduled
 from triage.canary.stages import EXPECTED
-from triage.channels.settings import SRDestination
-from triage.metrics import create, create_canary
-from triage.peer import Peer
-from triage.reasons import Reason
-from triage.spool import ReceivedInstance, Spool
+from triage.decision.reasons import Reason
+from triage.dicom.requestor import Peer
+from triage.listener.association import Canary
+from triage.metrics.process import create, create_canary
+from triage.settings.destinations import SRDestination
+from triage.spool.spool import ReceivedInstance, Spool
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -14,20 +14,20 @@ from tests.model_folders import write_model
 from tests.redis_server import RedisServer
 from tests.service import NO_LIMIT, a_chest
 from tests.workplace import Workplace
-from triage.assess import Policy
-from triage.canary.namespace import PLACE, clean, expects, open_namespace, register
-from triage.canary.service import at_worker
+from triage.canary.partition import PLACE, clean, expects, open_namespace, register
 from triage.canary.study import a_canary
-from triage.command_set import C_STORE_RQ, Command
-from triage.decision import Priority, PriorityPolicy, Tag
-from triage.decoding import DecodePool
+from triage.canary.wiring import at_worker
+from triage.decision.decide import Priority, PriorityPolicy, Tag
+from triage.dicom.command_set import C_STORE_RQ, Command
+from triage.listener.c_store_scp import IncomingObject, receipt_now
 from triage.model.session import Session
-from triage.places import Places
-from triage.queueing import Work, connect
-from triage.receive import IncomingObject, receipt_now
-from triage.scoring import Scorer
-from triage.spool import ReceivedInstance, Spool
-from triage.worklist import Worklist
+from triage.queue.score_queue import Work, connect
+from triage.runtime.child_pool import DecodePool
+from triage.scoring.assess import Policy
+from triage.scoring.batch import Scorer
+from triage.scoring.partitioned import Places
+from triage.spool.spool import ReceivedInstance, Spool
+from triage.worklist.index import Worklist
 
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
 EXPLICIT = "1.2.840.10008.1.2.1"

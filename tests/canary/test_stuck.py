@@ -11,8 +11,8 @@ from tests.dicom_peer import store
 from tests.redis_server import RedisServer
 from tests.service import REPOSITORY, ROLE
 from tests.waiting import wait_for
-from triage.canary.namespace import last_came_out
-from triage.queueing import ScoreQueue, connect
+from triage.canary.partition import last_came_out
+from triage.queue.score_queue import ScoreQueue, connect
 
 ALL = {"stored", "queued", "scored", "decided", "delivered:pacs", "delivered:ris"}
 

@@ -17,10 +17,10 @@ from tests.dicom_peer import store
 from tests.e2e.service import fetch
 from tests.redis_server import RedisServer
 from tests.waiting import wait_for
-from triage.canary.namespace import last_came_out
-from triage.outbox import Outbox
-from triage.queueing import ScoreQueue, connect
-from triage.worklist import Worklist
+from triage.canary.partition import last_came_out
+from triage.delivery.outbox import Outbox
+from triage.queue.score_queue import ScoreQueue, connect
+from triage.worklist.index import Worklist
 
 LISTEN, WORK, DELIVER = free_port(), free_port(), free_port()
 ALL = {"stored", "queued", "scored", "decided", "delivered:pacs", "delivered:ris"}

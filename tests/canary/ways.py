@@ -14,8 +14,8 @@ from tests.channels.peers import StoreSCP, free_port, listens, store_scp
 from tests.model_folders import write_model
 from tests.service import REPOSITORY, ROLE, Role, Roles, roles
 from tests.waiting import wait_for
-from triage.canary.namespace import open_namespace
-from triage.spool import Spool
+from triage.canary.partition import open_namespace
+from triage.spool.spool import Spool
 
 _KEPT = ("registered", "locks", "control", "VERSION", "last.json", "scores.json")
 

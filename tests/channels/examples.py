@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 from tests.builders import a_decision, an_assessment
 from triage.channels.base import Image, Study
 from triage.channels.hl7_message import ORM, Profile, control_id, message
-from triage.decision import Priority, Tag
+from triage.decision.decide import Priority, Tag
 
 EXAMPLES = {
     "TQ1": Profile(receiving=("RIS", "HOSPITAL")),

@@ -11,11 +11,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from tests.builders import an_assessment
-from triage.decision import ImageAssessment, PriorityPolicy, Tag, TriageDecision, decide
-from triage.dx import Description, dx_image, part10
-from triage.outbox import Outbox
-from triage.records import assessment_from, to_record
-from triage.spool import ReceivedInstance, Spool
+from triage.decision.decide import ImageAssessment, PriorityPolicy, Tag, TriageDecision, decide
+from triage.decision.records import assessment_from, to_record
+from triage.delivery.outbox import Outbox
+from triage.dicom.dx_image import Description, dx_image, part10
+from triage.spool.spool import ReceivedInstance, Spool
 
 POLICY = PriorityPolicy(prior_after_days=30.0)
 

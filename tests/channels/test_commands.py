@@ -13,11 +13,11 @@ from tests.channels.peers import free_port, store_scp
 from tests.channels.studies import a_study
 from tests.channels.test_deliver import a_deliverer, states
 from triage.cli import triage
-from triage.outbox import Outbox
-from triage.outgoing import State
-from triage.settings import Settings, channels_reference
-from triage.spool import Spool
-from triage.up import build
+from triage.delivery.outbox import Outbox
+from triage.delivery.record import State
+from triage.service.supervisor import build
+from triage.settings.load import Settings, channels_reference
+from triage.spool.spool import Spool
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -25,16 +25,16 @@ from tests.channels.peers import free_port, listens, orthanc, silent_port, store
 from tests.channels.studies import a_radiograph, a_study, add_image, settle
 from tests.dicom_peer import data_set_of
 from tests.waiting import wait_for
-from triage import deliver
-from triage.channels.configured import channel_of
-from triage.channels.settings import SRDestination
-from triage.decision import Tag
-from triage.deliver import Deliverer
-from triage.metrics import create_delivery
-from triage.outbox import Outbox
-from triage.outgoing import State
-from triage.quiet import silence_libraries
-from triage.spool import Spool
+from triage.channels.factory import channel_of
+from triage.decision.decide import Tag
+from triage.delivery import deliverer as deliver
+from triage.delivery.deliverer import Deliverer
+from triage.delivery.outbox import Outbox
+from triage.delivery.record import State
+from triage.metrics.process import create_delivery
+from triage.runtime.library_logs import silence_libraries
+from triage.settings.destinations import SRDestination
+from triage.spool.spool import Spool
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -28,16 +28,16 @@ from tests.channels.mllp_listener import (
 from tests.channels.peers import free_port, silent_port
 from tests.channels.studies import a_radiograph, a_study, add_image, settle
 from tests.channels.test_deliver import Clock, states
-from triage.channels.configured import channel_of
-from triage.channels.hl7_text import escape, extended_person_name, of_dicom
-from triage.channels.settings import HL7Destination
-from triage.decision import Tag
-from triage.deliver import Deliverer
-from triage.metrics import create_delivery
-from triage.outbox import Outbox
-from triage.outgoing import State
-from triage.reasons import Reason
-from triage.spool import Spool
+from triage.channels.factory import channel_of
+from triage.decision.decide import Tag
+from triage.decision.reasons import Reason
+from triage.delivery.deliverer import Deliverer
+from triage.delivery.outbox import Outbox
+from triage.delivery.record import State
+from triage.hl7.text import escape, extended_person_name, of_dicom
+from triage.metrics.process import create_delivery
+from triage.settings.destinations import HL7Destination
+from triage.spool.spool import Spool
 
 
 def a_deliverer(spool: Spool, port: int, clock: Any = None, **settings: Any) -> Deliverer:

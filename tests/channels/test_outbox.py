@@ -8,12 +8,12 @@ import pytest
 
 from tests.builders import a_decision
 from tests.redis_server import RedisServer
-from triage.outbox import Outbox
-from triage.outgoing import Outgoing, Record, State
-from triage.records import to_record
-from triage.spool import Spool
-from triage.sweep import remove_old
-from triage.worklist import Worklist
+from triage.decision.records import to_record
+from triage.delivery.outbox import Outbox
+from triage.delivery.record import Outgoing, Record, State
+from triage.operations.reconcile import remove_old
+from triage.spool.spool import Spool
+from triage.worklist.index import Worklist
 
 STUDY, REVISION = "1.2.3", "a" * 32
 

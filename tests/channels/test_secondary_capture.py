@@ -25,19 +25,19 @@ from tests.channels.studies import a_radiograph, a_study, add_image, settle
 from tests.channels.test_deliver import Clock, attempts, states
 from tests.channels.test_sr import NAMES, facts
 from triage.channels.base import Skipped, Study
-from triage.channels.configured import channel_of
+from triage.channels.factory import channel_of
 from triage.channels.secondary_capture import SecondaryCaptureChannel, packed, unpacked
 from triage.channels.secondary_capture_image import BAND, LONGEST, WARNING
-from triage.channels.settings import SecondaryCaptureDestination
 from triage.cli import triage
-from triage.decision import Tag
-from triage.deliver import Deliverer
-from triage.metrics import create_delivery
-from triage.outbox import Outbox
-from triage.outgoing import State
-from triage.peer import Peer
-from triage.reasons import Reason
-from triage.spool import Spool
+from triage.decision.decide import Tag
+from triage.decision.reasons import Reason
+from triage.delivery.deliverer import Deliverer
+from triage.delivery.outbox import Outbox
+from triage.delivery.record import State
+from triage.dicom.requestor import Peer
+from triage.metrics.process import create_delivery
+from triage.settings.destinations import SecondaryCaptureDestination
+from triage.spool.spool import Spool
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -15,12 +15,12 @@ from pydicom.dataset import Dataset
 
 from tests.channels.studies import a_radiograph, a_study, add_image, settle
 from triage.channels.base import Built, Study, Told
-from triage.channels.facts import read_study, revision
 from triage.channels.sr import DOCUMENTS, SOP_CLASSES, SRChannel
-from triage.decision import Tag
-from triage.peer import Peer
-from triage.reasons import Reason
-from triage.spool import Spool
+from triage.decision.decide import Tag
+from triage.decision.reasons import Reason
+from triage.dicom.requestor import Peer
+from triage.spool.spool import Spool
+from triage.spool.study import read_study, revision
 
 CHANNEL = SRChannel(Peer("127.0.0.1", 1, "PACS", "US", 1.0))
 NAMES = {

@@ -23,13 +23,13 @@ from tests.channels.test_ups import only, states
 from tests.channels.ups_manager import ups_manager
 from tests.waiting import wait_for
 from triage.channels.base import UnreachableError
-from triage.channels.configured import channel_of
-from triage.channels.settings import SRDestination
-from triage.deliver import Deliverer
-from triage.metrics import create_delivery
-from triage.outbox import Outbox
-from triage.outgoing import State
-from triage.spool import Spool
+from triage.channels.factory import channel_of
+from triage.delivery.deliverer import Deliverer
+from triage.delivery.outbox import Outbox
+from triage.delivery.record import State
+from triage.metrics.process import create_delivery
+from triage.settings.destinations import SRDestination
+from triage.spool.spool import Spool
 
 STORESCP = "/usr/bin/storescp"
 

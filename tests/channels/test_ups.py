@@ -14,14 +14,14 @@ from tests.channels.peers import silent_port
 from tests.channels.studies import a_radiograph, a_study, add_image, settle
 from tests.channels.test_deliver import Clock
 from tests.channels.ups_manager import PULL, PUSH, Manager, ups_manager
-from triage.channels.configured import channel_of
-from triage.channels.settings import UPSDestination
-from triage.decision import PriorityPolicy, Tag
-from triage.deliver import Deliverer
-from triage.metrics import create_delivery
-from triage.outbox import Outbox
-from triage.outgoing import State
-from triage.spool import Spool
+from triage.channels.factory import channel_of
+from triage.decision.decide import PriorityPolicy, Tag
+from triage.delivery.deliverer import Deliverer
+from triage.delivery.outbox import Outbox
+from triage.delivery.record import State
+from triage.metrics.process import create_delivery
+from triage.settings.destinations import UPSDestination
+from triage.spool.spool import Spool
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -17,14 +17,14 @@ from prometheus_client import CollectorRegistry
 from tests.channels.peers import free_port, silent_port
 from tests.channels.studies import a_study
 from tests.channels.test_deliver import Clock, states
-from triage.channels.configured import channel_of
-from triage.channels.settings import WebhookDestination
+from triage.channels.factory import channel_of
 from triage.channels.webhook import SIGNATURE
-from triage.deliver import Deliverer
-from triage.metrics import create_delivery
-from triage.outbox import Outbox
-from triage.outgoing import State
-from triage.spool import Spool
+from triage.delivery.deliverer import Deliverer
+from triage.delivery.outbox import Outbox
+from triage.delivery.record import State
+from triage.metrics.process import create_delivery
+from triage.settings.destinations import WebhookDestination
+from triage.spool.spool import Spool
 
 SECRET = "sixteen characters"
 

@@ -17,8 +17,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from triage.channels.base import Fate
 from triage.cli import triage as cli
-from triage.deliver import UNREACHABLE
-from triage.metrics import (
+from triage.decision.reasons import LISTED_NOT_COUNTED, Reason
+from triage.delivery.deliverer import UNREACHABLE
+from triage.metrics.process import (
     Ending,
     ModelState,
     Outcome,
@@ -30,8 +31,7 @@ from triage.metrics import (
     create_reports,
     create_state,
 )
-from triage.reasons import LISTED_NOT_COUNTED, Reason
-from triage.settings import NOT_SETTINGS, Settings, variables
+from triage.settings.load import NOT_SETTINGS, Settings, variables
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"

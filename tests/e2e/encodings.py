@@ -34,7 +34,7 @@ from pydicom.uid import (
 
 from tests.e2e.peers import run
 from tests.e2e.radiographs import Sent, read, written
-from triage.dx import Description, dx_image, part10
+from triage.dicom.dx_image import Description, dx_image, part10
 
 LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K})
 

@@ -13,8 +13,8 @@ from pydicom import dcmread
 from pydicom.dataset import FileDataset
 from pydicom.uid import generate_uid
 
-from triage.dx import part10
-from triage.wrap import wrap
+from triage.dicom.dx_image import part10
+from triage.sender.picture import wrap
 
 ADULTS, CHILDREN = 8, 2
 

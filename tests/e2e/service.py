@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.waiting import wait_for
-from triage.spool import Spool
+from triage.spool.spool import Spool
 
 TRIAGE = Path(sys.executable).parent / "triage"
 AE_TITLE = "CXR_TRIAGE"

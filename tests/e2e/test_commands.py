@@ -14,7 +14,7 @@ from tests.e2e.peers import dcmsend
 from tests.e2e.radiographs import Sent, adults, real_chests, wrapped
 from tests.e2e.service import Service, free_ports
 from tests.waiting import wait_for
-from triage.samples import write_phantoms
+from triage.phantom.samples import write_phantoms
 
 
 @pytest.fixture(scope="module")

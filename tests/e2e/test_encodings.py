@@ -13,9 +13,9 @@ from tests.e2e.encodings import Encoding, encode, encodings
 from tests.e2e.peers import PROPOSE, dcmsend, storescu
 from tests.e2e.radiographs import Sent, adults
 from tests.e2e.service import Service
-from triage.peer import Peer
+from triage.dicom.requestor import Peer
 from triage.radiograph.decode import TRANSFER_SYNTAXES
-from triage.send import send
+from triage.sender.send import send
 
 LOSSLESS_BOUND = 1e-5
 """MONOCHROME1 and MONOCHROME2 round differently in the last bit of a grey value."""

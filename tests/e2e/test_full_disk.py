@@ -14,7 +14,7 @@ from tests.e2e.radiographs import Sent, adults, fresh, read, wrapped
 from tests.e2e.service import Service
 from tests.small_disk import mounted
 from tests.waiting import wait_for
-from triage.queueing import ScoreQueue
+from triage.queue.score_queue import ScoreQueue
 
 _PAGE = 4096
 

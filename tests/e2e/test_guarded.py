@@ -17,7 +17,7 @@ from tests.dicom_peer import RawPeer, command, encoded
 from tests.e2e.peers import run, storescu
 from tests.e2e.radiographs import Sent, adults, fresh, read, wrapped, written
 from tests.e2e.service import AE_TITLE, Service, fetch, status_of
-from triage.metrics import PREFIX
+from triage.metrics.process import PREFIX
 
 NAME, PATIENT_ID, BORN, OTHER_ID, DOCTOR = "ZZUNIQUE^PATIENTA", "QX77PID88", "19560213", "QX99OTHER", "ZZDOCTOR^HOUSE"
 SECRETS = ("ZZUNIQUE", "PATIENTA", PATIENT_ID, BORN, OTHER_ID, "ZZDOCTOR")

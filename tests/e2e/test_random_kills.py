@@ -14,8 +14,8 @@ from tests.model_folders import write_model
 from tests.redis_server import RedisServer
 from tests.service import Role, Roles, a_chest, assert_one_result_each, is_done, read_bytes, roles
 from tests.waiting import wait_for
-from triage.listener import open_port
-from triage.spool import ReceivedInstance, Spool
+from triage.listener.server import open_port
+from triage.spool.spool import ReceivedInstance, Spool
 
 SEED = 20261125
 KILLING_S = 25.0

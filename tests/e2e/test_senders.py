@@ -15,7 +15,7 @@ from tests.e2e.peers import PROPOSE, Orthanc, dcmsend, storescu
 from tests.e2e.radiographs import Sent, fresh, read, real_chests, written
 from tests.e2e.service import Service
 from tests.waiting import wait_for
-from triage.reasons import LISTED_NOT_COUNTED
+from triage.decision.reasons import LISTED_NOT_COUNTED
 
 SAME = ("tag", "probability", "reasons", "model_id")
 

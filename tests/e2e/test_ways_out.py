@@ -26,10 +26,10 @@ from tests.channels.studies import a_radiograph
 from tests.dicom_peer import running_listener
 from tests.model_folders import write_model
 from tests.waiting import wait_for
-from triage.channels.configured import channel_of
-from triage.channels.settings import SRDestination
-from triage.dx import part10
-from triage.spool import Spool
+from triage.channels.factory import channel_of
+from triage.dicom.dx_image import part10
+from triage.settings.destinations import SRDestination
+from triage.spool.spool import Spool
 
 PAGE = (Path(__file__).parents[2] / "docs" / "connect-your-pacs.md").read_text()
 

@@ -17,20 +17,20 @@ from click.testing import CliRunner
 
 from export.__main__ import main
 from export.calibrate import apply, brier, fit_curve, threshold_for
+from export.card_fields import public_patients
 from export.graph import Shipped
-from export.measured import public_patients
 from export.parity import ParityError, check_parity, check_variant
 from tests.cohort_images import TINY, write_cohort
-from training.architectures import build
 from training.config import Config, InputConfig
-from training.crossval import cross_validate
-from training.devices import Process
-from training.distribution import fit
-from training.looks import looks_at
-from training.run import Source
-from training.train import train
+from training.networks.architectures import build
+from training.runs.cross_validation import cross_validate
+from training.runs.devices import Process
+from training.runs.run import Source
+from training.runs.test_set_looks import looks_at
+from training.runs.train import train
 from triage.model.card import CARD as CARD_FILE
 from triage.model.card import WEIGHTS, load_card
+from triage.model.distribution import fit
 from triage.model.session import Session
 from triage.radiograph.preprocess import PreprocessSpec
 

@@ -11,13 +11,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from export.grid import activation_grid
+from export.activation_grid import activation_grid
 from training.errors import TrainingError
-from triage.activation import cells_of, kept
-from triage.decision import ActivationMap
+from triage.decision.decide import ActivationMap
+from triage.model.activation_map import cells_of, kept
 from triage.model.card import ActivationGrid, load_card
 from triage.model.session import Session
-from triage.phantom import draw
+from triage.phantom.chest import draw
 
 MODELS = Path(__file__).parents[2] / "models"
 PLACES = (48, 80, 112)

@@ -11,8 +11,8 @@ import pytest
 from tests.model_folders import write_model
 from triage.errors import StartError
 from triage.model.card import CARD, WEIGHTS, ModelRefusedError, load_card, load_cards
-from triage.roles import load_sessions
-from triage.settings import load
+from triage.service.models import load_sessions
+from triage.settings.load import load
 
 
 @pytest.fixture

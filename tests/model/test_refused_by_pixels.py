@@ -15,11 +15,11 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import DigitalXRayImageStorageForPresentation
 
 from tests.radiographs import a_dataset, as_file
-from triage.assess import Policy, conclude, prepare
-from triage.decision import Tag
+from triage.decision.decide import Tag
+from triage.decision.reasons import Reason
 from triage.model.card import load_cards
 from triage.model.session import Session
-from triage.reasons import Reason
+from triage.scoring.assess import Policy, conclude, prepare
 
 MODELS = Path(__file__).parents[2] / "models"
 AGES = {"nih-adult": "050Y", "wcmc-pediatric": "003Y"}

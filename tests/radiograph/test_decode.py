@@ -39,11 +39,11 @@ from pydicom.uid import (
 )
 
 from tests.radiographs import LOSSLESS, a_dataset, a_picture, as_file, attempted, decoded, encoded, opened, sof_of
+from triage.decision.reasons import Reason
 from triage.radiograph.decode import TRANSFER_SYNTAXES, decode_picture, decode_pixels, open_dicom
 from triage.radiograph.eligibility import EligibilityPolicy, ineligible
 from triage.radiograph.preprocess import PreprocessSpec, preprocess
 from triage.radiograph.types import Radiograph, Rejected
-from triage.reasons import Reason
 
 SPEC = PreprocessSpec(size=64)
 FARTHEST = {

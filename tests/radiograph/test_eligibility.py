@@ -26,10 +26,10 @@ from pydicom.uid import (
 )
 
 from tests.radiographs import a_dataset, as_file, opened
+from triage.decision.reasons import Reason
 from triage.radiograph.attributes import age_in_years, read_attributes
 from triage.radiograph.eligibility import EligibilityPolicy, ineligible, view_of
 from triage.radiograph.types import Attributes, View
-from triage.reasons import Reason
 
 SITE = EligibilityPolicy(frozenset({"CHESTROOM"}), (r"thorax\s+stehend",))
 

@@ -19,9 +19,9 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from tests.radiographs import a_dataset, a_picture, as_file, attempted, decoded, encoded
+from triage.decision.reasons import Reason
 from triage.radiograph.preprocess import PreprocessSpec, normalise
 from triage.radiograph.types import Radiograph, Rejected
-from triage.reasons import Reason
 
 SPEC = PreprocessSpec(size=48)
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)

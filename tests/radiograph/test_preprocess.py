@@ -181,7 +181,7 @@ def test_a_spec_travels_as_json() -> None:
 
 def test_what_training_caches_is_this_rounded_to_256_levels(tmp_path: Path) -> None:
     """Training keeps bytes: it may differ by half a step of 255, which is 1 / 510 / deviation in the input."""
-    images = pytest.importorskip("training.images")
+    images = pytest.importorskip("training.data.images")
     image = an_image(80, 60)
     path = tmp_path / "image.png"
     assert cv2.imwrite(str(path), np.rint(image * 65535).astype(np.uint16))

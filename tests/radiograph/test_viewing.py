@@ -12,11 +12,11 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from triage.phantom import Subject, as_dicom, draw
+from triage.decision.reasons import Reason
+from triage.phantom.chest import Subject, as_dicom, draw
 from triage.radiograph.decode import decode_picture, decode_pixels, open_dicom
+from triage.radiograph.display import Viewed, linear_ends, view
 from triage.radiograph.types import Radiograph, Rejected
-from triage.radiograph.viewing import Viewed, linear_ends, view
-from triage.reasons import Reason
 
 PIXELS = draw(1, rows=64, columns=48)
 

@@ -15,11 +15,11 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser import watched
 from tests.reader_study import a_study, served, write_cases
 from tests.waiting import wait_for
-from triage.phantom import Subject, as_dicom, draw
-from triage.readers.answers import read_progress, read_records
-from triage.readers.labels import write_labels
-from triage.readers.progress import Answer
-from triage.readers.study import Study, begin_or_resume
+from triage.phantom.chest import Subject, as_dicom, draw
+from triage.reader_study.answers import read_progress, read_records
+from triage.reader_study.labels import write_labels
+from triage.reader_study.progress import Answer
+from triage.reader_study.study import Study, begin_or_resume
 
 
 @pytest.fixture

@@ -21,14 +21,14 @@ from click.testing import CliRunner
 from tests.reader_study import a_study, asking, served, step, write_cases
 from triage.cli import triage
 from triage.errors import StartError
-from triage.phantom import Subject, as_dicom, draw
-from triage.readers.answers import AnswerBook, read_progress, read_records
-from triage.readers.cases import CasesError, find_cases
-from triage.readers.labels import consensus, write_labels
-from triage.readers.progress import Answer, OutOfTurnError, replay
-from triage.readers.study import StudyError, begin_or_resume, open_study
-from triage.validation.manifest import read_manifest
-from triage.web.static import PAGE_HEADERS
+from triage.phantom.chest import Subject, as_dicom, draw
+from triage.reader_study.answers import AnswerBook, read_progress, read_records
+from triage.reader_study.cases import CasesError, find_cases
+from triage.reader_study.labels import consensus, write_labels
+from triage.reader_study.progress import Answer, OutOfTurnError, replay
+from triage.reader_study.study import StudyError, begin_or_resume, open_study
+from triage.validation.cohort.manifest import read_manifest
+from triage.web.http.static import PAGE_HEADERS
 
 TIMES = {"active_ms": 1500, "elapsed_ms": 2000}
 
@@ -329,7 +329,7 @@ def test_a_disk_that_is_full_is_said_and_nothing_is_counted(tmp_path: Path, monk
     study = a_study(tmp_path, cases=1)
     with served(study) as address, asking(study, address, "anna") as anna:
         with monkeypatch.context() as patched:
-            patched.setattr("triage.readers.answers.append_durably", full)
+            patched.setattr("triage.reader_study.answers.append_durably", full)
             answer = step(anna, "answer", 0, answer="normal")
             assert (answer.status_code, "No space" in answer.json()["error"]) == (507, True)
         assert anna.get("state").json()["position"] == 0
@@ -389,7 +389,7 @@ def test_the_documentation_names_every_option_key_and_file():
     options = CliRunner().invoke(triage, ["readers", "serve", "--help"]).output
     for option in set(re.findall(r"--[a-z-]+", options)) - {"--help"}:
         assert option in shown, option
-    page = (Path(__file__).parents[2] / "triage" / "readers" / "page" / "page.js").read_text()
+    page = (Path(__file__).parents[2] / "triage" / "reader_study" / "page" / "page.js").read_text()
     keys = re.findall(r"^  (\w|\?): ", page.partition("const KEYS = {")[2].partition("};")[0], re.MULTILINE)
     assert len(keys) > 6
     for key in set(keys) - {"h"}:  # the same as ?

@@ -15,15 +15,15 @@ from prometheus_client import CollectorRegistry
 from tests.channels.peers import free_port
 from tests.redis_server import RedisServer
 from tests.waiting import wait_for
-from triage.metrics import create_reports
-from triage.queueing import connect
-from triage.records import decision_from
-from triage.reports.hearing import Hearer
-from triage.reports.memory import Memory
-from triage.reports.served import memory_of, policy_of, run
-from triage.reports.settings import ReportsSettings
-from triage.spool import Spool
-from triage.worklist import Worklist
+from triage.decision.records import decision_from
+from triage.inbound_reports.early_store import Memory
+from triage.inbound_reports.receiver import Hearer
+from triage.inbound_reports.serve import memory_of, policy_of, run
+from triage.metrics.process import create_reports
+from triage.queue.score_queue import connect
+from triage.settings.reports import ReportsSettings
+from triage.spool.spool import Spool
+from triage.worklist.index import Worklist
 
 
 @dataclass

@@ -17,16 +17,16 @@ from tests.channels.test_ups import a_deliverer
 from tests.channels.ups_manager import PUSH, Manager, ups_manager
 from tests.redis_server import RedisServer
 from triage.channels.base import UnreachableError
-from triage.channels.settings import UPSDestination
-from triage.decision import Tag
-from triage.metrics import create_reports
-from triage.peer import Peer
-from triage.queueing import connect
-from triage.reading import Act, steps
-from triage.records import decision_from
-from triage.reports.completed import Watcher, watchers_of
-from triage.spool import Spool
-from triage.worklist import Worklist
+from triage.decision.decide import Tag
+from triage.decision.records import decision_from
+from triage.dicom.requestor import Peer
+from triage.inbound_reports.ups_watcher import Watcher, watchers_of
+from triage.metrics.process import create_reports
+from triage.queue.score_queue import connect
+from triage.settings.destinations import UPSDestination
+from triage.spool.spool import Spool
+from triage.worklist.index import Worklist
+from triage.worklist.reader_acts import Act, steps
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -14,11 +14,11 @@ from pydicom.uid import generate_uid
 from tests.channels.studies import a_radiograph, add_image, settle
 from tests.redis_server import RedisServer
 from tests.reports.sender import Station, report, station
-from triage.decision import Tag
-from triage.reading import EARLY_REPORT, Act, mark, steps
-from triage.reports.early import Arrived, Early, acquired_at, covers, digest
-from triage.reports.memory import FOLDER
-from triage.spool import Spool
+from triage.decision.decide import Tag
+from triage.inbound_reports.early_report import Arrived, Early, acquired_at, covers, digest
+from triage.inbound_reports.early_store import FOLDER
+from triage.spool.spool import Spool
+from triage.worklist.reader_acts import EARLY_REPORT, Act, mark, steps
 
 HOUR = 3600.0
 REPORT = Early("", ("ACC-1",), (digest("P-1", "x"),), at=1000.0, heard_at=1001.0, who="Lee", source="RIS|H|1")

@@ -12,9 +12,9 @@ from tests.channels.studies import a_radiograph, a_study, add_image, settle
 from tests.redis_server import RedisServer
 from tests.reports.sender import Answer, order, report, station
 from triage.channels.hl7_message import SERVICE
-from triage.decision import Tag
-from triage.reading import Act, steps
-from triage.spool import Spool
+from triage.decision.decide import Tag
+from triage.spool.spool import Spool
+from triage.worklist.reader_acts import Act, steps
 
 
 def of(patient: str, accession: str = "ACC-1", **more: Any) -> dict[str, Any]:

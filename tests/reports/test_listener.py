@@ -15,11 +15,11 @@ from tests.redis_server import RedisServer
 from tests.reports.sender import Answer, plain, report, station
 from tests.waiting import wait_for
 from triage.errors import StartError
-from triage.reports.frames import Frames, TooLongError
-from triage.reports.listener import tls_context
-from triage.reports.settings import ReportsSettings
-from triage.settings import SettingsError, load
-from triage.spool import Spool
+from triage.hl7.mllp_frames import Frames, TooLongError
+from triage.inbound_reports.mllp_server import tls_context
+from triage.settings.load import SettingsError, load
+from triage.settings.reports import ReportsSettings
+from triage.spool.spool import Spool
 
 
 def framed(message: str) -> bytes:

@@ -13,13 +13,13 @@ from tests.redis_server import RedisServer
 from tests.reports.sender import Answer, report
 from tests.service import roles
 from tests.waiting import wait_for
+from triage.decision.records import decision_from
 from triage.errors import EXIT_CANNOT_START
-from triage.queueing import connect
-from triage.reading import Act, steps
-from triage.records import decision_from
-from triage.settings import load
-from triage.up import build
-from triage.worklist import Worklist
+from triage.queue.score_queue import connect
+from triage.service.supervisor import build
+from triage.settings.load import load
+from triage.worklist.index import Worklist
+from triage.worklist.reader_acts import Act, steps
 
 
 def test_what_was_acknowledged_is_on_the_disk_whatever_is_killed_then(

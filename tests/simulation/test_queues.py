@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from triage.simulation.duty import HOURS, Duty, by_hour_of_week
 from triage.simulation.queues import Discipline, Timeline, run_queue
+from triage.simulation.readers_on_duty import HOURS, Duty, by_hour_of_week
 
 REPLICATIONS, STUDIES, WARM_UP = 12, 20_000, 2_000
 STANDARD_ERRORS = 4.5

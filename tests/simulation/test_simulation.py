@@ -13,14 +13,14 @@ from triage.cli import triage
 from triage.simulation.arrivals import LogError, draw_arrivals, read_log
 from triage.simulation.cases import draw_cases
 from triage.simulation.compare import Comparison, simulate
-from triage.simulation.duty import HOURS
 from triage.simulation.operating_point import read_operating_point
 from triage.simulation.outcome import CURVE_EDGES, GROUPS, MEASURES, STATISTICS, estimate
 from triage.simulation.policies import TagCode
-from triage.simulation.reading import ReadingTime
+from triage.simulation.readers_on_duty import HOURS
+from triage.simulation.reading_time import ReadingTime
 from triage.simulation.report import as_record, as_text
 from triage.simulation.scenario import EXAMPLE, Scenario, ScenarioError, read_scenario
-from triage.simulation.student import central_limit
+from triage.simulation.student_t import central_limit
 
 EXPONENTIAL = {"distribution": "exponential", "mean_minutes": 6.0}
 

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from tests.cohort_images import TINY, write_cohort
-from training.agreement import Twins, disagreement
-from training.architectures import build
 from training.config import AgreementConfig, Config
-from training.devices import Process
 from training.errors import TrainingError
-from training.run import WEIGHTS, Run, Source, load_network, start_network
-from training.scores import figures
-from training.train import train
+from training.networks.architectures import build
+from training.networks.self_supervision import Twins, disagreement
+from training.runs.devices import Process
+from training.runs.run import WEIGHTS, Run, Source, load_network, start_network
+from training.runs.scores import figures
+from training.runs.train import train
 
 CPU = Process(torch.device("cpu"))
 HOW = AgreementConfig(share=1, width=8, redundancy=0.5)

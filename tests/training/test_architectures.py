@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.architectures import TORCHVISION, build
 from training.errors import TrainingError
-from training.torchvision_ops import models
+from training.networks.architectures import TORCHVISION, build
+from training.networks.torchvision_ops import models
 
 POOLED = ("inception_v3", "resnet18", "resnet50", "densenet121", "resnet18-w4", "timm:resnet10t")
 

@@ -12,14 +12,14 @@ from click.testing import CliRunner
 from export.held_out import judge_by
 from tests.cohort_images import TINY, write_cohort
 from training.__main__ import main
-from training.average import AVERAGE, MEAN_OF_SCORES, average
 from training.config import Config
-from training.crossval import cross_validate
-from training.devices import Process
 from training.errors import TrainingError
-from training.run import WEIGHTS, Run, Source
-from training.scores import PREDICTIONS, Scored
-from training.train import train
+from training.runs.cross_validation import cross_validate
+from training.runs.devices import Process
+from training.runs.run import WEIGHTS, Run, Source
+from training.runs.scores import PREDICTIONS, Scored
+from training.runs.train import train
+from training.runs.weight_averaging import AVERAGE, MEAN_OF_SCORES, average
 
 CPU = Process(torch.device("cpu"))
 QUICK = Config.model_validate(TINY).changed({"schedule.epochs": 1, "data.folds": 2})

@@ -13,12 +13,12 @@ from click.testing import CliRunner
 from tests.cohort_images import TINY, write_cohort
 from training.__main__ import main
 from training.config import Config
-from training.crossval import cross_validate
-from training.devices import Process
 from training.errors import TrainingError
-from training.looks import look, looks_at
-from training.run import RECORD, WEIGHTS, Run, Source, load_network
-from training.scores import PREDICTIONS, Scored, figures
+from training.runs.cross_validation import cross_validate
+from training.runs.devices import Process
+from training.runs.run import RECORD, WEIGHTS, Run, Source, load_network
+from training.runs.scores import PREDICTIONS, Scored, figures
+from training.runs.test_set_looks import look, looks_at
 
 CPU = Process(torch.device("cpu"))
 QUICK = Config.model_validate(TINY).changed({"schedule.epochs": 1})

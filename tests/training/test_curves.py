@@ -14,14 +14,14 @@ from scipy.stats import ttest_ind
 from tests.cohort_images import TINY, write_cohort
 from training.__main__ import main
 from training.config import Config
-from training.curves import Point, difference, overlap_weights, points_of, spread
-from training.devices import Process
 from training.errors import TrainingError
-from training.run import Source
-from training.scores import Scored, figures
-from training.shortcuts import matched
-from training.study import run_study, sizes_of
-from triage.validation.statistics import auc
+from training.runs.devices import Process
+from training.runs.run import Source
+from training.runs.scores import Scored, figures
+from training.studies.experiments import run_study, sizes_of
+from training.studies.learning_curves import Point, difference, overlap_weights, points_of, spread
+from training.studies.shortcuts import matched
+from triage.statistics.intervals import auc
 
 CPU = Process(torch.device("cpu"))
 QUICK = Config.model_validate(

@@ -15,16 +15,17 @@ import pytest
 import torch
 
 from tests.cohort_images import write_cohort
-from training import devices, files
-from training.architectures import build
-from training.cohorts import read_cases, split_cases
+from training import files
 from training.config import BalanceConfig, DataConfig, TargetConfig
-from training.devices import Process, check_memory
+from training.data.cases import read_cases, split_cases
+from training.data.folds import assign_folds
+from training.data.images import load, read_image
+from training.data.targets import balanced, check_learnable, target_matrix, weight_matrix
 from training.errors import TrainingError
-from training.folds import assign_folds
-from training.images import load, read_image
-from training.targets import balanced, check_learnable, target_matrix, weight_matrix
-from triage.phantom import Subject, as_dicom, draw
+from training.networks.architectures import build
+from training.runs import devices
+from training.runs.devices import Process, check_memory
+from triage.phantom.chest import Subject, as_dicom, draw
 from triage.radiograph.decode import decode_picture
 from triage.radiograph.preprocess import PreprocessSpec, preprocess
 from triage.radiograph.types import Radiograph

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from training.augmentation import vary
 from training.config import AugmentationConfig
-from training.exchange import exchange_looks
-from training.shortcuts import each_alone, looks
+from training.data.appearance_exchange import exchange_looks
+from training.data.augmentation import vary
+from training.studies.shortcuts import each_alone, looks
 
 
 def smooth(count: int, size: int = 64, seed: int = 0) -> torch.Tensor:

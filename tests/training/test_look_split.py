@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from tests.cohort_images import SIZE, write_cohort
 from training.__main__ import main
 from training.errors import TrainingError
-from training.look_split import split_by_look
-from triage.validation.manifest import Row, read_manifest, write_manifest
+from training.studies.shortcut_split import split_by_look
+from triage.validation.cohort.manifest import Row, read_manifest, write_manifest
 
 
 def rows(labels: list[int], persons: list[str] | None = None) -> list[Row]:

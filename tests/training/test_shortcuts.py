@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 from tests.cohort_images import write_cohort
 from training.__main__ import main
-from training.augmentation import vary
 from training.config import AugmentationConfig
-from training.shortcuts import STATISTICS, each_alone, look_score, looks, matched
+from training.data.augmentation import vary
+from training.studies.shortcuts import STATISTICS, each_alone, look_score, looks, matched
 
 LABELS = np.arange(120) % 2
 PATIENTS = [f"patient {number // 2}" for number in range(120)]

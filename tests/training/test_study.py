@@ -13,17 +13,17 @@ from click.testing import CliRunner
 from scipy.stats import ttest_ind
 
 from tests.cohort_images import TINY, write_cohort
-from training import figures as plots
 from training.__main__ import main
-from training.cohorts import limited, read_cases
-from training.compare import paired, replicates
 from training.config import Config
-from training.devices import Process
+from training.data.cases import limited, read_cases
 from training.errors import TrainingError
-from training.run import WEIGHTS, Source
-from training.scores import Scored, figures
-from training.study import ablations_of, grid_of, run_study, sizes_of
-from triage.validation.statistics import auc
+from training.runs.devices import Process
+from training.runs.run import WEIGHTS, Source
+from training.runs.scores import Scored, figures
+from training.studies import plots
+from training.studies.compare import paired, replicates
+from training.studies.experiments import ablations_of, grid_of, run_study, sizes_of
+from triage.statistics.intervals import auc
 
 CPU = Process(torch.device("cpu"))
 QUICK = Config.model_validate(

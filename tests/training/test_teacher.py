@@ -9,16 +9,16 @@ import pytest
 import torch
 
 from tests.cohort_images import TINY, write_cohort
-from training.cohorts import read_cases
 from training.config import Config
-from training.crossval import cross_validate
-from training.devices import Process
+from training.data.cases import read_cases
+from training.data.images import load
+from training.data.targets import target_matrix
 from training.errors import TrainingError
-from training.images import load
-from training.predict import predict
-from training.run import Run, Source, load_network
-from training.targets import target_matrix
-from training.teacher import filled
+from training.runs.cross_validation import cross_validate
+from training.runs.devices import Process
+from training.runs.predict import predict
+from training.runs.run import Run, Source, load_network
+from training.runs.self_training import filled
 
 CPU = Process(torch.device("cpu"))
 QUICK = Config.model_validate(TINY).changed({"schedule.epochs": 1, "data.folds": 2})

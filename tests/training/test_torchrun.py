@@ -14,13 +14,13 @@ import torch
 
 from tests.cohort_images import TINY, write_cohort
 from training.config import Config
-from training.devices import Process
+from training.data.images import load
 from training.errors import TrainingError
-from training.images import load
-from training.predict import predict
-from training.run import Run, Source, load_network
-from training.scores import Scored
-from training.train import train
+from training.runs.devices import Process
+from training.runs.predict import predict
+from training.runs.run import Run, Source, load_network
+from training.runs.scores import Scored
+from training.runs.train import train
 
 
 def test_two_processes_train_one_network_and_share_the_scoring(tmp_path: Path) -> None:

@@ -18,19 +18,20 @@ from click.testing import CliRunner
 
 from tests.cohort_images import TINY, write_cohort
 from tests.waiting import wait_for
-from training import files, trainer
+from training import files
 from training.__main__ import main
-from training.augmentation import vary
 from training.config import AugmentationConfig, Config, LossConfig, ScheduleConfig
-from training.devices import Process
+from training.data.augmentation import vary
 from training.errors import TrainingError
-from training.losses import batch_loss, class_loss, known_targets
-from training.pace import Progress, rate_factor
-from training.run import RECORD, WEIGHTS, Run, Source, load_network, start_network
-from training.scores import Scored, figures
-from training.state import LAST, checkpoint_bytes, move_average
-from training.train import decode, train
-from training.trainer import BEST, LOG
+from training.networks.losses import batch_loss, class_loss, known_targets
+from training.runs import loop as trainer
+from training.runs.checkpoint import LAST, checkpoint_bytes, move_average
+from training.runs.devices import Process
+from training.runs.learning_rate import Progress, rate_factor
+from training.runs.loop import BEST, LOG
+from training.runs.run import RECORD, WEIGHTS, Run, Source, load_network, start_network
+from training.runs.scores import Scored, figures
+from training.runs.train import decode, train
 
 CPU = Process(torch.device("cpu"))
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from training.config import load_config
-from training.devices import Process
-from training.run import Source
-from training.scores import figures
-from training.train import train
-from triage.phantom import draw, draw_lateral
-from triage.validation.manifest import Row, write_manifest
+from training.runs.devices import Process
+from training.runs.run import Source
+from training.runs.scores import figures
+from training.runs.train import train
+from triage.phantom.chest import draw, draw_lateral
+from triage.validation.cohort.manifest import Row, write_manifest
 
 PATIENTS = 24
 

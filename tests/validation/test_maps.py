@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from tests.model_folders import SIZE, write_model
-from triage.activation import kept, peak
+from triage.model.activation_map import kept, peak
 from triage.model.card import ActivationGrid
-from triage.validation.gallery import _overlaid
-from triage.validation.maps import Box, Maps
+from triage.validation.report.gallery import _overlaid
+from triage.validation.scores.activation_maps import Box, Maps
 
 STEP = SIZE / 8
 

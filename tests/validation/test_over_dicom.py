@@ -26,22 +26,22 @@ from tests.model_folders import write_model
 from tests.redis_server import RedisServer
 from tests.service import Roles, a_chest, is_done, receive, roles
 from tests.waiting import wait_for
-from triage.assess import Policy
 from triage.cli import triage
-from triage.listener import admission_policy
-from triage.peer import Peer
-from triage.phantom import Subject, as_dicom, draw
-from triage.predict import Compute
-from triage.queueing import ScoreQueue, Work, connect
-from triage.settings import ListenerSettings, Settings
-from triage.spool import ReceivedInstance, Spool
-from triage.validation import over_dicom
-from triage.validation.manifest import Row, write_manifest
-from triage.validation.namespace import PLACE, close_namespace, forget, open_namespace
-from triage.validation.over_dicom import Service, ServiceError
-from triage.validation.predictions import read_predictions
+from triage.dicom.requestor import Peer
+from triage.listener.server import admission_policy
+from triage.phantom.chest import Subject, as_dicom, draw
+from triage.queue.score_queue import ScoreQueue, Work, connect
+from triage.scoring.assess import Policy
+from triage.scoring.predict import Compute
+from triage.settings.load import ListenerSettings, Settings
+from triage.spool.partitions import PLACE, close_namespace, forget, open_namespace
+from triage.spool.spool import ReceivedInstance, Spool
+from triage.validation.cohort.manifest import Row, write_manifest
+from triage.validation.scores import over_dicom
+from triage.validation.scores.over_dicom import Service, ServiceError
+from triage.validation.scores.predictions import read_predictions
 from triage.validation.validate import FILES_ALONE, Outcome, Request, validate
-from triage.worklist import Worklist
+from triage.worklist.index import Worklist
 
 VALIDATION = "VALIDATION"
 QUICK = Compute(threads=1, decode_processes=1)

@@ -15,12 +15,12 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from tests.model_folders import write_model
 from triage.cli import triage
-from triage.validation import agreement, paper
-from triage.validation.card_page import card_page
-from triage.validation.external import majority
-from triage.validation.measure import Draws
-from triage.validation.paper import PaperCohort, Verdict
-from triage.validation.predictions import PredictionsError
+from triage.validation.measures import agreement, paper
+from triage.validation.measures.cohort_record import Draws
+from triage.validation.measures.paper import PaperCohort, Verdict
+from triage.validation.report.card_page import card_page
+from triage.validation.scores.external import majority
+from triage.validation.scores.predictions import PredictionsError
 
 ROOT = Path(__file__).parents[2]
 

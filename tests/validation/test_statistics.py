@@ -12,17 +12,8 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import binomtest
 from sklearn.metrics import brier_score_loss, cohen_kappa_score, confusion_matrix, f1_score, roc_auc_score
 
-from triage.validation.calibration import (
-    brier,
-    brier_and_error_bounds,
-    calibration_error,
-    decision_curve,
-    reliability,
-)
-from triage.validation.measures import auc_figure, confusion_figures, main_bounds, share_figure
-from triage.validation.samplesize import allowed_misses, fewest_for, most_certifiable, positives_needed
-from triage.validation.scored import Image, Scored, per_image, per_study
-from triage.validation.statistics import (
+from triage.statistics.calibration import brier, brier_and_error_bounds, calibration_error, decision_curve, reliability
+from triage.statistics.intervals import (
     Resampling,
     agreement,
     auc,
@@ -34,6 +25,9 @@ from triage.validation.statistics import (
     t_test,
     weighted_auc,
 )
+from triage.statistics.sample_size import allowed_misses, fewest_for, most_certifiable, positives_needed
+from triage.validation.measures.figures import auc_figure, confusion_figures, main_bounds, share_figure
+from triage.validation.scores.scored import Image, Scored, per_image, per_study
 
 
 def fixed(seed: int = 1, n: int = 300, ties: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

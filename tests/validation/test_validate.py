@@ -22,15 +22,17 @@ from click.testing import CliRunner, Result
 from sklearn.metrics import roc_auc_score
 
 from tests.model_folders import write_model
-from triage.assess import Policy
 from triage.cli import triage
-from triage.phantom import Subject, as_dicom, draw
-from triage.predict import Compute, Models, predict
-from triage.validation import bars, plots, predictions
-from triage.validation.manifest import Row, write_manifest
-from triage.validation.predictions import PredictionsError, read_predictions
-from triage.validation.provenance import Provenance, manifest_digest, write_provenance
-from triage.validation.report import render
+from triage.phantom.chest import Subject, as_dicom, draw
+from triage.scoring.assess import Policy
+from triage.scoring.predict import Compute, Models, predict
+from triage.validation.cohort.manifest import Row, write_manifest
+from triage.validation.cohort.provenance import Provenance, manifest_digest, write_provenance
+from triage.validation.measures import bars
+from triage.validation.report import plots
+from triage.validation.report.report import render
+from triage.validation.scores import predictions
+from triage.validation.scores.predictions import PredictionsError, read_predictions
 
 PATIENTS = 12
 

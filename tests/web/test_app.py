@@ -21,16 +21,16 @@ import uvicorn
 from tests.builders import a_decision
 from tests.redis_server import RedisServer
 from tests.waiting import wait_for
-from triage.decision import Priority, Tag
+from triage.decision.decide import Priority, Tag
+from triage.decision.reasons import Reason
+from triage.decision.records import to_record
 from triage.errors import StartError
-from triage.reasons import Reason
-from triage.records import to_record
-from triage.settings import WebSettings
-from triage.spool import Spool
-from triage.web import api
+from triage.settings.load import WebSettings
+from triage.spool.spool import Spool
+from triage.web.api import worklist as api
 from triage.web.app import client, configuration, create_app, known_hosts, listen, run
-from triage.web.static import PAGE_HEADERS
-from triage.worklist import Worklist
+from triage.web.http.static import PAGE_HEADERS
+from triage.worklist.index import Worklist
 
 
 @contextmanager

@@ -17,12 +17,12 @@ from tests.builders import a_map
 from tests.redis_server import RedisServer
 from tests.waiting import wait_for
 from tests.worklist_page import served, tagged
-from triage.decision import Tag, TriageDecision
-from triage.reasons import Reason
-from triage.records import assessment_from, to_record
-from triage.spool import ReceivedInstance, Spool
-from triage.web import api
-from triage.web.rules import RULES
+from triage.decision.decide import Tag, TriageDecision
+from triage.decision.reasons import Reason
+from triage.decision.records import assessment_from, to_record
+from triage.spool.spool import ReceivedInstance, Spool
+from triage.web.api import worklist as api
+from triage.web.auth.route_rules import RULES
 
 ROWS, COLUMNS = 120, 60
 MAP = a_map(hot=(4, 0))  # lower left: a fifth of the rows and of the columns

@@ -9,12 +9,12 @@ import pytest
 from tests.channels.studies import a_radiograph, a_study, add_image, settle
 from tests.redis_server import RedisServer
 from tests.web.test_ups import service
-from triage.decision import Tag
-from triage.patient_names import names, searchable, words
-from triage.queueing import connect
-from triage.spool import Spool
-from triage.web.patient_index import PatientIndex
-from triage.worklist import Worklist
+from triage.decision.decide import Tag
+from triage.queue.score_queue import connect
+from triage.spool.spool import Spool
+from triage.web.api.patient_index import PatientIndex
+from triage.web.api.patient_match import names, searchable, words
+from triage.worklist.index import Worklist
 
 YAMADA = "YAMADA^TAROU=\u5c71\u7530^\u592a\u90ce=\u3084\u307e\u3060^\u305f\u308d\u3046"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from triage.web.peers import Peers
-from triage.web.throttle import Throttle
+from triage.web.auth.proxies import Peers
+from triage.web.auth.throttle import Throttle
 
 PEERS = Peers.of(["10.0.0.5", "192.168.7.0/24", "2001:db8::5"])
 

@@ -23,16 +23,16 @@ from tests.redis_server import RedisServer
 from tests.service import roles
 from tests.waiting import wait_for
 from tests.worklist_page import tagged
-from triage import passwords
-from triage.access_settings import SignInSettings
 from triage.errors import EXIT_CANNOT_START, StartError
-from triage.passwords import COST, Cost, Hashed
-from triage.settings import WebSettings
-from triage.spool import Spool
-from triage.users import Role, Users
+from triage.security import passwords
+from triage.security.passwords import COST, Cost, Hashed
+from triage.security.users import Role, Users
+from triage.settings.access import SignInSettings
+from triage.settings.load import WebSettings
+from triage.spool.spool import Spool
 from triage.web.app import create_app, run
-from triage.web.guard import NoRuleError
-from triage.web.rules import RULES, Trace
+from triage.web.auth.guard import NoRuleError
+from triage.web.auth.route_rules import RULES, Trace
 
 pytestmark = pytest.mark.usefixtures(quick_passwords.__name__)
 ANY = {"{study_instance_uid}": "1.2.3", "{name}": "1.2+" + "a" * 64, "{workitem}": "1.2.3"}

@@ -18,9 +18,9 @@ from tests.door import ADMIN, READER, House, house, quick_passwords
 from tests.redis_server import RedisServer
 from tests.waiting import wait_for
 from tests.worklist_page import tagged
-from triage.decision import Tag
-from triage.spool import Spool
-from triage.users import Users
+from triage.decision.decide import Tag
+from triage.security.users import Users
+from triage.spool.spool import Spool
 
 pytestmark = pytest.mark.usefixtures(quick_passwords.__name__)
 

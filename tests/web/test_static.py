@@ -12,8 +12,8 @@ import pytest
 
 from tests import reader_study, worklist_page
 from tests.redis_server import RedisServer
-from triage.spool import Spool
-from triage.web.static import PAGE_HEADERS
+from triage.spool.spool import Spool
+from triage.web.http.static import PAGE_HEADERS
 
 ROOT = Path(__file__).parents[2]
 NAMED = re.compile(r'(?:"/page/|from "\./)([\w.-]+)"')

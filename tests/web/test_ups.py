@@ -17,17 +17,18 @@ from pydicom.uid import generate_uid
 from tests.channels.studies import a_radiograph, a_study, add_image, settle
 from tests.redis_server import RedisServer
 from tests.waiting import wait_for
-from triage.channels.ups_workitem import code
-from triage.decision import Tag
+from triage.decision.decide import Tag
+from triage.decision.records import decision_from
 from triage.errors import StartError
-from triage.reading import Act, steps
-from triage.records import decision_from
-from triage.settings import WebSettings
-from triage.spool import Spool
-from triage.web import api, ups
+from triage.settings.load import WebSettings
+from triage.spool.spool import Spool
+from triage.web.api import ups_rs as ups
+from triage.web.api import worklist as api
 from triage.web.app import client, configuration, create_app, known_hosts, listen, run
-from triage.workitems import Workitems, read_state, workitem_uid
-from triage.worklist import Worklist
+from triage.worklist.index import Worklist
+from triage.worklist.reader_acts import Act, steps
+from triage.worklist.workitem import code
+from triage.worklist.workitem_store import Workitems, read_state, workitem_uid
 
 JSON = "application/dicom+json"
 MODIFIED = "The Workitem was updated with modifications."

@@ -14,11 +14,11 @@ from tests.browser import watched
 from tests.redis_server import RedisServer
 from tests.waiting import wait_for
 from tests.worklist_page import served, tagged
-from triage import reading
-from triage.decision import Tag
-from triage.reasons import Reason
-from triage.spool import Spool
-from triage.web import api
+from triage.decision.decide import Tag
+from triage.decision.reasons import Reason
+from triage.spool.spool import Spool
+from triage.web.api import worklist as api
+from triage.worklist import reader_acts as reading
 
 BRIGHT = """() => {
   const canvas = document.getElementById("image");
@@ -179,8 +179,8 @@ def test_a_read_study_comes_back_when_an_image_changes_it_and_after_redis_was_lo
 
     from prometheus_client import CollectorRegistry
 
-    from triage.metrics import create
-    from triage.sweep import rebuild
+    from triage.metrics.process import create
+    from triage.operations.reconcile import rebuild
 
     index = place[1].worklist
     read, changed = (tagged(spool, index, number) for number in (1, 2))

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from triage.errors import StartError
-from triage.validation.manifest import Row
-from triage.validation.provenance import Check
+from triage.validation.cohort.manifest import Row
+from triage.validation.cohort.provenance import Check
 
 
 class PrepareError(StartError):

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from training.prepare.cohort import PrepareError
-from triage.validation.manifest import Row
+from triage.validation.cohort.manifest import Row
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm")
 """Lower case; where an image is there in several forms the first of these is taken."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from training.prepare import options, own
+from training.prepare import options
+from training.prepare import own_cohort as own
 from training.prepare.cohort import Cohort, Prepared, PrepareError
 from training.prepare.files import image_files
-from triage.validation.manifest import Row
+from triage.validation.cohort.manifest import Row
 
 SPLITS = ("train", "val", "test")
 

@@ -14,8 +14,8 @@ from training.labeller.reports import ARCHIVE, Report, read_reports
 from training.prepare import options, splits
 from training.prepare.cohort import Cohort, Prepared, PrepareError, count
 from training.prepare.files import digest_of, find_file, index_images, locate, read_table, stem
-from triage.validation.manifest import Row
-from triage.validation.provenance import Check
+from triage.validation.cohort.manifest import Row
+from triage.validation.cohort.provenance import Check
 
 REPORTS, IMAGES, FRONTAL = 3955, 7466, 3818
 TEST: dict[Hashable, int] = {0: 216, 1: 216}

@@ -9,8 +9,8 @@ from pathlib import Path
 from training.prepare.cohort import PrepareError
 from training.prepare.crosswalk import WHERE, translate
 from training.prepare.splits import assign_folds, by_person
-from triage.validation.manifest import Row, find_leak, read_manifest
-from triage.validation.provenance import read_provenance
+from triage.validation.cohort.manifest import Row, find_leak, read_manifest
+from triage.validation.cohort.provenance import read_provenance
 
 PRECEDENCE = ("test", "val", "train")
 """Where a patient is in several splits and may be dropped, the rows of the first of these stay."""

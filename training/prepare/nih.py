@@ -8,7 +8,7 @@ from training.prepare import nih_table, options, splits, tang
 from training.prepare.cohort import Cohort, Prepared, PrepareError
 from training.prepare.files import index_images, stem
 from training.prepare.nih_table import Entry
-from triage.validation.manifest import Row
+from triage.validation.cohort.manifest import Row
 
 ADVICE = (
     "Unpack all twelve images_*.tar.gz of nihcc.app.box.com/v/ChestXray-NIHCC below the source folder; names are "

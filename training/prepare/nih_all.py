@@ -11,7 +11,7 @@ from training.prepare.cohort import Cohort, Prepared, PrepareError, count
 from training.prepare.files import find_file, index_images, locate, read_text, stem
 from training.prepare.nih import ADVICE
 from training.prepare.nih_table import Entry
-from triage.validation.manifest import Row
+from triage.validation.cohort.manifest import Row
 
 LISTS = {"train": ("train_val_list.txt", 86_524), "test": ("test_list.txt", 25_596)}
 NOISY = (

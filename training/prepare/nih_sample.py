@@ -13,7 +13,7 @@ from training.prepare import options, splits, tang
 from training.prepare.cohort import Cohort, Prepared, PrepareError, count
 from training.prepare.files import Record, find_file, read_table, sex, years
 from training.prepare.nih_table import TERMS
-from triage.validation.manifest import Row
+from triage.validation.cohort.manifest import Row
 
 COLUMNS = (
     "image", "patient", "age", "sex", "view", "findings", "split", "text_label", "rsna_class", "rsna_label",

@@ -9,7 +9,7 @@ from pathlib import Path
 from training.prepare.cohort import PrepareError, count
 from training.prepare.files import digest_of, find_file, read_table, sex, years
 from training.prepare.tang import patient_number
-from triage.validation.provenance import Check
+from triage.validation.cohort.provenance import Check
 
 NAMES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 COLUMNS = ("Image Index", "Finding Labels", "Patient ID", "Patient Age", "Patient Gender", "View Position")

@@ -19,8 +19,8 @@ from training.prepare import options, splits
 from training.prepare.cohort import Cohort, Prepared, PrepareError, count
 from training.prepare.crosswalk import WHERE, read_crosswalk, translate
 from training.prepare.files import Record, digest_of, find_file, index_images, locate, read_table, sex, years
-from triage.validation.manifest import Row
-from triage.validation.provenance import Check
+from triage.validation.cohort.manifest import Row
+from triage.validation.cohort.provenance import Check
 
 NORMAL, OPACITY, OTHER = "Normal", "Lung Opacity", "No Lung Opacity / Not Normal"
 COUNTS: dict[str, dict[Hashable, int]] = {

@@ -8,7 +8,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from training.prepare.cohort import PrepareError
-from triage.validation.manifest import Row
+from triage.validation.cohort.manifest import Row
 
 Group = Callable[[Row], str]
 Stratum = Callable[[Row], Hashable]

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 
-from training.prepare import options, own
+from training.prepare import options
+from training.prepare import own_cohort as own
 from training.prepare.cohort import Cohort, Prepared, PrepareError
 from training.prepare.files import Record, read_table, sex, years
-from triage.validation.manifest import COLUMNS, Row
+from triage.validation.cohort.manifest import COLUMNS, Row
 
 SPLIT_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from training.prepare.cohort import PrepareError, count
 from training.prepare.files import digest_of, find_file, read_text
-from triage.validation.provenance import Check
+from triage.validation.cohort.provenance import Check
 
 TRAIN, VAL = "train.txt", "val.txt"
 ATTENDING, CONSENSUS = "test_attending_rad.txt", "test_rad_consensus_voted3.txt"

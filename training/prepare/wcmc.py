@@ -12,8 +12,8 @@ import cv2
 from training.prepare import options, splits
 from training.prepare.cohort import Cohort, Prepared, PrepareError, count
 from training.prepare.files import digest_of, image_files
-from triage.validation.manifest import Row
-from triage.validation.provenance import Check
+from triage.validation.cohort.manifest import Row
+from triage.validation.cohort.provenance import Check
 
 LABELS = {"NORMAL": 0, "PNEUMONIA": 1}
 COUNTS = {

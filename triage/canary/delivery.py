@@ -6,9 +6,9 @@ import logging
 import time
 from dataclasses import dataclass
 
-from triage.deliver import Deliverer
-from triage.outbox import Outbox
-from triage.spool import Spool
+from triage.delivery.deliverer import Deliverer
+from triage.delivery.outbox import Outbox
+from triage.spool.spool import Spool
 
 logger = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from triage.canary.flight import Outcome, Route, UnderWayError, fly
-from triage.canary.namespace import last_came_out
+from triage.canary.partition import last_came_out
+from triage.canary.run import Outcome, Route, UnderWayError, fly
 from triage.canary.stages import DELIVERED, STAGES, STORED
-from triage.metrics import CanaryMetrics
+from triage.metrics.process import CanaryMetrics
 
 logger = logging.getLogger(__name__)
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
-from triage.canary.namespace import first_score
+from triage.canary.partition import first_score
 from triage.channels.base import Study
-from triage.channels.configured import channel_of
-from triage.channels.facts import read_study
-from triage.channels.settings import Destination
-from triage.outbox import Outbox
-from triage.outgoing import State
-from triage.reasons import Reason
-from triage.spool import ReceivedInstance, Spool
+from triage.channels.factory import channel_of
+from triage.decision.reasons import Reason
+from triage.delivery.outbox import Outbox
+from triage.delivery.record import State
+from triage.settings.destinations import Destination
+from triage.spool.spool import ReceivedInstance, Spool
+from triage.spool.study import read_study
 
 STORED, QUEUED, SCORED, DECIDED, DELIVERED = "stored", "queued", "scored", "decided", "delivered"
 STAGES = (STORED, QUEUED, SCORED, DECIDED)

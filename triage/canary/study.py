@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from struct import unpack
 
-from triage.dx import Description, dx_image, part10
-from triage.phantom import BITS, draw
-from triage.spool import ReceivedInstance
+from triage.dicom.dx_image import Description, dx_image, part10
+from triage.phantom.chest import BITS, draw
+from triage.spool.spool import ReceivedInstance
 
 PATIENT_NAME = "CANARY^TRIAGE"
 PATIENT_ID = "CXR-TRIAGE-CANARY"

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from pydicom.dataset import Dataset
 
-from triage.decision import ImageAssessment, Tag, TriageDecision
+from triage.decision.decide import ImageAssessment, Tag, TriageDecision
 
 TEST = "TEST: "
 """What the words of a message about no patient begin with."""

@@ -15,9 +15,9 @@ from pydicom.dataset import Dataset
 
 from triage.channels.base import Built, Fate, Image, Outcome, Send, Study, result
 from triage.channels.hl7_message import ORM, Profile, control_id, message, order_of
-from triage.channels.mllp import Connection, NoAnswerError
-from triage.decision import ImageAssessment, Priority, Tag, TriageDecision
-from triage.dx import uid_of
+from triage.decision.decide import ImageAssessment, Priority, Tag, TriageDecision
+from triage.dicom.dx_image import uid_of
+from triage.hl7.mllp import Connection, NoAnswerError
 
 ENCODER_VERSION = "1"
 

@@ -11,8 +11,8 @@ import hl7
 from pydicom.dataset import Dataset
 
 from triage.channels.base import Image, Study
-from triage.channels.hl7_text import CharacterSet, encode, escape, extended_person_name, fill_segment, of_dicom
-from triage.decision import Tag, TriageDecision
+from triage.decision.decide import Tag, TriageDecision
+from triage.hl7.text import CharacterSet, encode, escape, extended_person_name, fill_segment, of_dicom
 
 SCHEME = "99CXRTRIAGE"
 SERVICE = f"CXRTRIAGE^Chest radiograph triage^{SCHEME}"

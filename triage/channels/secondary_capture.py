@@ -11,15 +11,15 @@ from typing import Any
 
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from triage.activation import Picture, why_none
-from triage.channels import dicom_store
+from triage.channels import c_store_scu as dicom_store
 from triage.channels.base import Built, Fate, Image, Outcome, Send, Skipped, Study, result
 from triage.channels.secondary_capture_image import LONGEST, secondary_capture
-from triage.decision import Tag
-from triage.decoding import DecodePool
-from triage.peer import Peer
+from triage.decision.decide import Tag
+from triage.dicom.requestor import Peer
+from triage.model.activation_map import Picture, why_none
+from triage.radiograph.display import greys
 from triage.radiograph.types import Rejected
-from triage.radiograph.viewing import greys
+from triage.runtime.child_pool import DecodePool
 
 ENCODER_VERSION = "1"
 SOP_CLASSES = (str(SecondaryCaptureImageStorage),)

@@ -8,11 +8,17 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, SecondaryCaptureImageStorage
 from pydicom.valuerep import DA, TM
 
-from triage.activation import Picture, coloured, mixed, strength
 from triage.channels.base import TEST, Image, Study
-from triage.channels.inherited import SOFTWARE_VERSION, encoded, keep_character_set, local_time, of_patient_and_study
-from triage.decision import ImageAssessment
-from triage.dx import uid_of
+from triage.channels.patient_study import (
+    SOFTWARE_VERSION,
+    encoded,
+    keep_character_set,
+    local_time,
+    of_patient_and_study,
+)
+from triage.decision.decide import ImageAssessment
+from triage.dicom.dx_image import uid_of
+from triage.model.activation_map import Picture, coloured, mixed, strength
 
 WARNING = "AI activation map, not for diagnosis"
 LONGEST = 1024

@@ -13,12 +13,18 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 from pydicom.valuerep import DA, DT, TM
 
-from triage.channels import dicom_store
+from triage.channels import c_store_scu as dicom_store
 from triage.channels.base import TEST, Built, Image, Send, Study, result
-from triage.channels.inherited import SOFTWARE_VERSION, encoded, keep_character_set, local_time, of_patient_and_study
+from triage.channels.patient_study import (
+    SOFTWARE_VERSION,
+    encoded,
+    keep_character_set,
+    local_time,
+    of_patient_and_study,
+)
 from triage.channels.sr_content import SCHEME, content, root
-from triage.dx import uid_of
-from triage.peer import Peer
+from triage.dicom.dx_image import uid_of
+from triage.dicom.requestor import Peer
 
 ENCODER_VERSION = "1"
 

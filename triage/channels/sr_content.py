@@ -7,9 +7,9 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from triage.channels.base import Image, Study
-from triage.decision import Tag
-from triage.dx import uid_of
-from triage.reasons import Reason
+from triage.decision.decide import Tag
+from triage.decision.reasons import Reason
+from triage.dicom.dx_image import uid_of
 
 SCHEME = "99CXRTRIAGE"
 """Designator of our private coding scheme; docs/channels.md lists its codes."""

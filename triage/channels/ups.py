@@ -15,12 +15,12 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 from pynetdicom.association import Association
 
-from triage.channels import dicom_store
+from triage.channels import c_store_scu as dicom_store
 from triage.channels.base import TEST, Built, Fate, Outcome, Send, Study, UnreachableError
-from triage.channels.inherited import encoded
-from triage.channels.ups_workitem import UPS_PUSH, priority_of, reference, workitem
-from triage.dx import uid_of
-from triage.peer import Peer
+from triage.channels.patient_study import encoded
+from triage.dicom.dx_image import uid_of
+from triage.dicom.requestor import Peer
+from triage.worklist.workitem import UPS_PUSH, priority_of, reference, workitem
 
 ENCODER_VERSION = "2"
 TEST_LABEL = "TEST"

@@ -18,7 +18,7 @@ from triage.commands.base import PATH, CannotStart, Invocation, given, start_err
 @given
 def agreement(invocation: Invocation, data: Path | None, readers: Path | None, out: Path | None) -> None:
     """Recompute from the published lists what Tang et al. report of their labels and readers."""
-    from triage.validation.agreement_page import page
+    from triage.validation.report.agreement_page import page
 
     folder = data or invocation.data
     if folder is None:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import click
 
 from triage.errors import EXIT_CANNOT_START, StartError
-from triage.quiet import silence_libraries
-from triage.settings import Settings, SettingsError, load
+from triage.runtime.library_logs import silence_libraries
+from triage.settings.load import Settings, SettingsError, load
 
 if TYPE_CHECKING:
-    from triage.audit import Trail
-    from triage.spool import Spool
+    from triage.security.audit_trail import Trail
+    from triage.spool.spool import Spool
 
 
 class CannotStart(click.ClickException):
@@ -63,7 +63,7 @@ def _log(level: str) -> None:
 
 def open_spool(settings: Settings) -> Spool:
     """The spool of the settings, made if it is not there; CannotStart if it cannot be."""
-    from triage.spool import Spool, SpoolError
+    from triage.spool.spool import Spool, SpoolError
 
     try:
         return Spool.open(settings.spool.path)
@@ -73,7 +73,7 @@ def open_spool(settings: Settings) -> Spool:
 
 def redis_url(settings: Settings) -> str:
     """Where Redis is: the one of the settings, else the embedded one of `triage up`."""
-    from triage.embedded_redis import embedded_url
+    from triage.service.embedded_redis import embedded_url
 
     return settings.redis.url.get_secret_value() or embedded_url(settings.redis.socket_path)
 
@@ -101,7 +101,7 @@ def redis_errors() -> Iterator[None]:
 @contextmanager
 def audited(settings: Settings, process: str, undo: Callable[[], object] | None = None) -> Iterator[Trail | None]:
     """The audit trail, if there is one; if it cannot be written, what was done is undone or the person told."""
-    from triage.audit import AuditError, command_trail
+    from triage.security.audit_trail import AuditError, command_trail
 
     audit = settings.audit
     try:

@@ -14,7 +14,7 @@ from triage.commands.base import Invocation, given, open_spool, redis_url, start
 def canary(invocation: Invocation) -> None:
     """Send a canary now, say how far it comes, and remove it; status 0 if it came out everywhere."""
     settings = invocation.settings()
-    from triage.show_canary import fly_and_show
+    from triage.commands.output.canary import fly_and_show
 
     with start_errors():
         sys.exit(0 if fly_and_show(settings, open_spool(settings), redis_url(settings)) else 1)

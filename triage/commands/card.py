@@ -18,7 +18,7 @@ from triage.commands.base import PATH, start_errors, write_or_print
 def card(folder: Path, metrics: tuple[Path, ...], out: Path | None) -> None:
     """Write the card of the model in FOLDER as a page, after CLAIM 2024 and TRIPOD+AI."""
     from triage.model.card import load_card
-    from triage.validation.card_page import card_page, read_metrics
+    from triage.validation.report.card_page import card_page, read_metrics
 
     with start_errors():
         write_or_print(card_page(load_card(folder.resolve()), [read_metrics(file) for file in metrics]), out)

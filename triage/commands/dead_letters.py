@@ -16,11 +16,11 @@ from triage.commands.base import Invocation, audited, given, open_spool, redis_u
 def dead_letters(invocation: Invocation, keys: tuple[str, ...], requeue_all: bool) -> None:
     """List what was given up after the last try, objects and deliveries, and requeue it."""
     settings = invocation.settings()
-    from triage.audit import note_requeue
-    from triage.outbox import Outbox
-    from triage.outgoing import study_of_key
-    from triage.show import requeue, show_dead_letters
-    from triage.show_channels import dead_letter_rows, requeue_deliveries
+    from triage.commands.output.channels import dead_letter_rows, requeue_deliveries
+    from triage.commands.output.console import requeue, show_dead_letters
+    from triage.delivery.outbox import Outbox
+    from triage.delivery.record import study_of_key
+    from triage.security.audit_trail import note_requeue
 
     spool = open_spool(settings)
     outbox = Outbox(spool)

@@ -15,7 +15,7 @@ from triage.commands.base import Invocation, given, open_spool, start_errors
 def demo(invocation: Invocation, ends: bool) -> None:
     """Run everything, send sample studies to our own DICOM port and print the worklist as tags land."""
     settings = invocation.settings()
-    from triage.demo import run
+    from triage.commands.output.demo import run
 
     open_spool(settings)
     with start_errors():

@@ -15,8 +15,8 @@ from triage.commands.base import Invocation, audited, given, open_spool
 def feedback(invocation: Invocation, out: Path) -> None:
     """Write what radiologists said on the page as labels for `triage validate`."""
     settings = invocation.settings()
-    from triage.audit import note_export
-    from triage.feedback import export
+    from triage.security.audit_trail import note_export
+    from triage.validation.cohort.feedback import export
 
     spool = open_spool(settings)
     done = export(spool, out)

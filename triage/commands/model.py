@@ -15,8 +15,8 @@ from triage.commands.base import Invocation, given, open_spool
 def model(invocation: Invocation, name: str | None, action: str | None) -> None:
     """List the models, or switch model NAME off or on."""
     settings = invocation.settings()
+    from triage.commands.output.console import show_models
     from triage.model.card import CARD
-    from triage.show import show_models
 
     if action and not name:
         raise click.UsageError(f"which model is to be {action}d? `triage model` lists them")

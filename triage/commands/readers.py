@@ -31,7 +31,7 @@ def readers() -> None:
 def readers_serve(folder: Path, cases: Path | None, names: tuple[str, ...], port: int, idle_seconds: float) -> None:
     """Begin the study in FOLDER or go on with it, and serve its page on loopback until Ctrl-C."""
     logging.basicConfig(level="WARNING", stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    from triage.readers.serve import serve
+    from triage.commands.output.readers import serve
 
     with start_errors():
         serve(folder, cases, names, port, idle_seconds)
@@ -41,7 +41,7 @@ def readers_serve(folder: Path, cases: Path | None, names: tuple[str, ...], port
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def readers_labels(folder: Path) -> None:
     """Write the labels of the study in FOLDER: one file for each reader, one with the majority of all."""
-    from triage.readers.serve import labels
+    from triage.commands.output.readers import labels
 
     with start_errors():
         click.echo(labels(folder), nl=False)

@@ -39,8 +39,8 @@ def send(
 ) -> None:
     """Send DICOM, PNG or JPEG files or folders to a DICOM destination."""
     settings = invocation.settings()
-    from triage.send_to import receiver
-    from triage.show import send_with_progress
+    from triage.commands.output.console import send_with_progress
+    from triage.sender.target import receiver
 
     with start_errors():
         peer = receiver(settings, address, called_ae, calling_ae, **tls)

@@ -27,7 +27,7 @@ def simulate(
     **run: int | None,
 ) -> None:
     """Estimate what triage changes for waiting patients, in the reading room of SCENARIO (TOML)."""
-    from triage.simulation.command import run as simulated
+    from triage.commands.output.simulate import run as simulated
     from triage.simulation.scenario import EXAMPLE
 
     if example:

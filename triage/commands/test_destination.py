@@ -15,7 +15,7 @@ from triage.commands.base import Invocation, given, start_errors
 def test_destination(invocation: Invocation, name: str) -> None:
     """Try destination NAME without any patient's data, and say in words what was found."""
     settings = invocation.settings()
-    from triage.show_channels import test_destination as try_it
+    from triage.commands.output.channels import test_destination as try_it
 
     with start_errors():
         sys.exit(0 if try_it(settings.channels, name) else 1)

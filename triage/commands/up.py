@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from triage.commands.base import Invocation, given, open_spool, start_errors
-from triage.settings import dump, reference
+from triage.settings.load import dump, reference
 
 
 @click.command()
@@ -18,7 +18,7 @@ def up(invocation: Invocation, print_config: bool, print_reference: bool) -> Non
     if print_config or print_reference:
         click.echo(dump(settings) if print_config else reference(), nl=False)
         return
-    from triage.up import serve
+    from triage.service.supervisor import serve
 
     open_spool(settings)
     with start_errors():

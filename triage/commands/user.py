@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from triage.commands.base import Invocation, given
-from triage.user_role import Role
+from triage.security.roles import Role
 
 if TYPE_CHECKING:
-    from triage.settings import Settings
-    from triage.users import Users
+    from triage.security.users import Users
+    from triage.settings.load import Settings
 
 ROLES = click.Choice([str(each) for each in Role])
 
@@ -30,7 +30,7 @@ def user() -> None:
 @given
 def add(invocation: Invocation, name: str, role: str) -> None:
     """Add user NAME; the password is asked for, or read as the first line of standard input."""
-    from triage.users import UserError
+    from triage.security.users import UserError
 
     settings, users = _opened(invocation)
     with _told():
@@ -83,14 +83,14 @@ def list_users(invocation: Invocation) -> None:
 
 
 def _opened(invocation: Invocation) -> tuple[Settings, Users]:
-    from triage.users import Users
+    from triage.security.users import Users
 
     settings = invocation.settings()
     return settings, Users(settings.sign_in.users_file)
 
 
 def _change(settings: Settings, users: Users, name: str, done: str, change: Callable[[], object]) -> None:
-    from triage.users import UserError
+    from triage.security.users import UserError
 
     with _told():
         if users.find(name) is None:  # before a password is asked for in vain
@@ -109,7 +109,7 @@ def _password() -> str:
 
 
 def _noted(settings: Settings, name: str, description: str) -> None:
-    from triage.audit import AuditError, command_trail, note_user
+    from triage.security.audit_trail import AuditError, command_trail, note_user
 
     audit = settings.audit
     try:
@@ -123,8 +123,8 @@ def _noted(settings: Settings, name: str, description: str) -> None:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    from triage.passwords import WeakPasswordError
-    from triage.users import UserError
+    from triage.security.passwords import WeakPasswordError
+    from triage.security.users import UserError
 
     try:
         yield

@@ -43,7 +43,7 @@ def validate(invocation: Invocation, /, **options: Any) -> None:
     """
     settings = invocation.settings()
     try:
-        from triage.validation.show import run_validation
+        from triage.commands.output.validate import run_validation
 
         with start_errors():
             passed = run_validation(settings, options)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from triage.decision.reasons import Reason
 from triage.model.card import ModelCard
 from triage.radiograph.types import Rejected
-from triage.reasons import Reason
 
 ADULT_FROM_YEARS = 18.0
 

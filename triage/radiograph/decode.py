@@ -40,11 +40,11 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from triage.decision.reasons import Reason
 from triage.radiograph.attributes import read_attributes
-from triage.radiograph.grey import grey_table
+from triage.radiograph.grayscale import grey_table
 from triage.radiograph.mask import valid_pixels
 from triage.radiograph.types import Attributes, FloatImage, Radiograph, Rejected
-from triage.reasons import Reason
 
 # One decoder for each syntax, so that every installation computes the same pixels. libjpeg-turbo (in imagecodecs),
 # CharLS and OpenJPEG are BSD or alike; pydicom's other plugins do not decode 12-bit JPEG, or are GPL.

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from triage.radiograph.terms import (
+from triage.decision.reasons import Reason
+from triage.radiograph.types import Attributes, Rejected, View
+from triage.radiograph.view_codes import (
     CHEST,
     CHEST_CODES,
     DESCRIBED,
@@ -16,8 +18,6 @@ from triage.radiograph.terms import (
     VIEW_OF_CODE,
     VIEW_POSITIONS,
 )
-from triage.radiograph.types import Attributes, Rejected, View
-from triage.reasons import Reason
 
 _READ = {
     "1.2.840.10008.5.1.4.1.1.1": "CR",  # Computed Radiography Image Storage

@@ -8,7 +8,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from triage.reasons import Reason
+from triage.decision.reasons import Reason
 
 FloatImage = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from triage.errors import StartError
-from triage.simulation.duty import HOUR, HOURS
+from triage.simulation.readers_on_duty import HOUR, HOURS
 
 Minutes = npt.NDArray[np.float64]
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from triage.simulation.cases import Cases
 from triage.simulation.policies import TagCode
 from triage.simulation.queues import Timeline
-from triage.simulation.student import central_limit
+from triage.simulation.student_t import central_limit
 
 Values = npt.NDArray[np.float64]
 

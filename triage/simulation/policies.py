@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from triage.decision import Tag
-from triage.setting_types import Section
+from triage.decision.decide import Tag
+from triage.settings.types import Section
 from triage.simulation.queues import Discipline
 
 Codes = npt.NDArray[np.int8]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush, heapreplace
 from math import inf
 
-from triage.simulation.duty import Duty
+from triage.simulation.readers_on_duty import Duty
 
 Lines = Sequence[deque[int]]
 

@@ -12,10 +12,10 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from triage.errors import StartError
-from triage.setting_types import Section
-from triage.simulation.duty import Duty, by_hour_of_week
+from triage.settings.types import Section
 from triage.simulation.policies import FIFO, Policy
-from triage.simulation.reading import ReadingTime
+from triage.simulation.readers_on_duty import Duty, by_hour_of_week
+from triage.simulation.reading_time import ReadingTime
 
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=1000)]

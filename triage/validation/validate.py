@@ -11,20 +11,32 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from triage.assess import Policy
 from triage.model.card import ModelCard, load_card
-from triage.predict import Compute
-from triage.validation import bars, cohort, external, maps, others, over_dicom, paper, predictions
-from triage.validation.cohort import Cohort, Overlap
-from triage.validation.measure import Draws, Options, Point, coverage_reasons, measured, over_folds, points_of
-from triage.validation.measures import METHODS
-from triage.validation.over_dicom import Service
-from triage.validation.predictions import Prediction, Scoring
-from triage.validation.scored import Image, Scored, per_image
-from triage.validation.statistics import auc
-from triage.validation.subgroups import columns_of, shortcuts, subgroups
-from triage.validation.versus import reader_point, replicates, versus
-from triage.validation.warn import warnings_of
+from triage.scoring.assess import Policy
+from triage.scoring.predict import Compute
+from triage.statistics.intervals import auc
+from triage.validation.cohort import members as cohort
+from triage.validation.cohort.members import Cohort, Overlap
+from triage.validation.measures import bars, paper
+from triage.validation.measures.cohort_record import (
+    Draws,
+    Options,
+    Point,
+    coverage_reasons,
+    measured,
+    over_folds,
+    points_of,
+)
+from triage.validation.measures.figures import METHODS
+from triage.validation.measures.subgroups import columns_of, shortcuts, subgroups
+from triage.validation.measures.versus import reader_point, replicates, versus
+from triage.validation.report.cautions import warnings_of
+from triage.validation.scores import activation_maps as maps
+from triage.validation.scores import external, over_dicom, predictions
+from triage.validation.scores import other_models as others
+from triage.validation.scores.over_dicom import Service
+from triage.validation.scores.predictions import Prediction, Scoring
+from triage.validation.scores.scored import Image, Scored, per_image
 
 SCHEMA = 1
 METRICS, REPORT, PREDICTIONS = "metrics.json", "report.html", "predictions.csv"
@@ -93,7 +105,7 @@ def validate(
 
     Raises StartError (of model, manifest, bars, files of scores) before anything is scored, with what to put right.
     """
-    from triage.validation.report import write_report
+    from triage.validation.report.report import write_report
 
     wanted = [bars.parse(text) for text in request.require]
     _look_at_files(request)

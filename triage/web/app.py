@@ -23,20 +23,29 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from triage.access_settings import AuditSettings, SignInSettings
 from triage.errors import StartError
-from triage.metrics import Metrics, create
-from triage.settings import WebSettings
-from triage.spool import Spool
-from triage.web import api, changes, maps, operations, pages, patients, sign_in_page, static, studies, ups
-from triage.web.entrance import entrance
-from triage.web.guard import Entrance, guarded
-from triage.web.middleware import LOOPBACK, KnownHosts, Measured, SameOrigin, SecurityHeaders
-from triage.web.problem import problem
-from triage.web.rules import RULES
-from triage.web.sign_in import Loopback
-from triage.workitems import Workitems
-from triage.worklist import Worklist
+from triage.metrics.process import Metrics, create
+from triage.settings.access import AuditSettings, SignInSettings
+from triage.settings.load import WebSettings
+from triage.spool.spool import Spool
+from triage.web import pages
+from triage.web.api import activation_map as maps
+from triage.web.api import events as changes
+from triage.web.api import patient_search as patients
+from triage.web.api import status as operations
+from triage.web.api import study as studies
+from triage.web.api import ups_rs as ups
+from triage.web.api import worklist as api
+from triage.web.auth import sign_in_page
+from triage.web.auth.guard import Entrance, guarded
+from triage.web.auth.route_rules import RULES
+from triage.web.auth.setup import entrance
+from triage.web.auth.sign_in import Loopback
+from triage.web.http import static
+from triage.web.http.middleware import LOOPBACK, KnownHosts, Measured, SameOrigin, SecurityHeaders
+from triage.web.http.problem import problem
+from triage.worklist.index import Worklist
+from triage.worklist.workitem_store import Workitems
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +143,7 @@ def configuration(app: Starlette) -> uvicorn.Config:
         app,
         log_config=None,
         access_log=False,
-        proxy_headers=False,  # whose word is believed is ours to say: triage/web/peers.py
+        proxy_headers=False,  # whose word is believed is ours to say: triage/web/auth/proxies.py
         server_header=False,
         lifespan="off",
         ws="none",

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from triage.web import static
+from triage.web.http import static
 
 _PAGE = Path(__file__).parent / "page"
 

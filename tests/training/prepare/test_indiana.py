@@ -13,8 +13,8 @@ from tests.cohort_trees import picture, read, report, run, table
 from training.labeller import mesh
 from training.labeller.reports import read_reports
 from training.prepare.indiana import image_key
-from triage.validation.manifest import read_manifest
-from triage.validation.provenance import read_provenance
+from triage.validation.cohort.manifest import read_manifest
+from triage.validation.cohort.provenance import read_provenance
 
 MESH = {
     1: ["normal"],

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.cohort_trees import picture, run, table
-from triage.validation.manifest import ManifestError, Row, public_patients, read_manifest, write_manifest
-from triage.validation.provenance import read_provenance
+from triage.validation.cohort.manifest import ManifestError, Row, public_patients, read_manifest, write_manifest
+from triage.validation.cohort.provenance import read_provenance
 
 
 def _manifest(path: Path, *rows: tuple[str, str, str]) -> Path:

@@ -12,8 +12,8 @@ import pytest
 from tests.cohort_trees import nih, picture, read, run
 from training.prepare import nih_table, tang
 from training.prepare.cohort import PrepareError
-from triage.validation.manifest import read_manifest
-from triage.validation.provenance import read_provenance
+from triage.validation.cohort.manifest import read_manifest
+from triage.validation.cohort.provenance import read_provenance
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cohort_trees import picture, read, run, table
-from triage.validation.manifest import public_patients, read_manifest
+from triage.validation.cohort.manifest import public_patients, read_manifest
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from tests.cohort_trees import RSNA_KINDS, read, rsna, rsna_image, run, table
 from training.prepare import splits
 from training.prepare.rsna import COUNTS, TEST
-from triage.validation.manifest import Row, read_manifest
+from triage.validation.cohort.manifest import Row, read_manifest
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from training.prepare.cohort import PrepareError
 from training.prepare.splits import assign_folds, by_label_and_view, carve
-from triage.validation.manifest import Row, find_leak
+from triage.validation.cohort.manifest import Row, find_leak
 
 
 def _rows(images: int = 3000, seed: int = 3) -> list[Row]:

@@ -10,8 +10,8 @@ import pytest
 
 from tests.cohort_trees import picture, run
 from training.prepare.wcmc import parse_name
-from triage.validation.manifest import read_manifest
-from triage.validation.provenance import read_provenance
+from triage.validation.cohort.manifest import read_manifest
+from triage.validation.cohort.provenance import read_provenance
 
 
 @pytest.fixture

@@ -1,0 +1,148 @@
+"""The parts of a card that are measured: thresholds, calibration, figures, and what the training images look like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from export import calibrate
+from export import performance as figures
+from export.description import Description
+from export.graph import Curve
+from export.held_out import Chests, Judged, Members
+from training.runs.run import Run
+from training.runs.scores import Scored
+from triage.model.card import CalibrationFit, Distribution, OperatingPoint, Performance
+from triage.model.distribution import COMPONENTS, LIMIT_PERCENTILE, out_of_fold
+from triage.validation.cohort.manifest import PUBLIC_COHORTS
+
+
+def operating_points(judged: Judged, about: Description) -> tuple[OperatingPoint, ...]:
+    """0.5, and the threshold for the target sensitivity where there are positives enough to certify one."""
+    scored, wanted = judged.scored, about.export.target_sensitivity
+    chosen = [("default", 0.5, "fixed in advance, as Tang et al. 2020")]
+    threshold = calibrate.threshold_for(scored.labels, scored.probabilities, wanted)
+    if threshold is not None:
+        how = (
+            f"highest threshold with an exact 95 % lower bound of sensitivity of {wanted} on {about.export.validation}"
+        )
+        chosen.append((f"sensitivity {wanted}", threshold, _with_reason(how, judged)))
+    return tuple(
+        OperatingPoint(
+            name=name,
+            threshold=value,
+            chosen=why,
+            sensitivity=figures.sensitivity(scored, value),
+            specificity=figures.specificity(scored, value),
+            approximate=bool(judged.approximate),
+        )
+        for name, value, why in chosen
+    )
+
+
+def _with_reason(how: str, judged: Judged) -> str:
+    return f"{how}; approximate: {judged.approximate}" if judged.approximate else how
+
+
+def few_positives(points: Sequence[OperatingPoint], about: Description) -> list[str]:
+    """The limit to state where no threshold could be certified."""
+    if len(points) > 1:
+        return []
+    return [f"Too few positives to certify a threshold for a sensitivity of {about.export.target_sensitivity}."]
+
+
+def about_calibration(curve: Curve | None, method: str) -> str:
+    """What the card says of the calibration."""
+    if curve is None:
+        return "none: the probability is the network's plain score"
+    return f"{method} scaling, output calibrated_probability; probability is the network's plain score"
+
+
+def calibration_fit(
+    curve: Curve | None, method: calibrate.Method, judged: Judged, about: Description
+) -> CalibrationFit | None:
+    """The calibration and what it was fitted on."""
+    if curve is None:
+        return None
+    scored = judged.scored
+    return CalibrationFit(
+        method="platt" if method == "platt" else "temperature",
+        slope=curve.slope,
+        intercept=curve.intercept,
+        fitted_on=_with_reason(f"{about.export.validation}: {judged.how}", judged),
+        images=len(scored.labels),
+        approximate=bool(judged.approximate),
+        brier_before=round(calibrate.brier(scored.labels, scored.probabilities), 4),
+        brier_after=round(calibrate.brier(scored.labels, calibrate.apply(curve, scored.logits)), 4),
+    )
+
+
+def named(points: Sequence[OperatingPoint]) -> dict[str, float]:
+    """Thresholds by what the figures call them."""
+    return {f"{point.threshold:g}": point.threshold for point in points}
+
+
+def is_demo(scored: Scored, about: Description) -> bool:
+    """Whether the AUC may be chance: for adults within PA or within AP, or not measured there; else over all."""
+    parts = [scored]
+    if about.for_adults:
+        parts += [scored.where([found == view for found in scored.views]) for view in ("PA", "AP")]
+    return any(not figures.has_both_classes(part) or figures.auc_interval(part).low <= 0.5 for part in parts)
+
+
+def performances(
+    judged: Judged,
+    about: Description,
+    points: Sequence[OperatingPoint],
+) -> Iterator[Performance]:
+    """On held-out patients: over all and within each view, beside the AUC of the projection alone."""
+    part, scored = about.export, judged.scored
+    thresholds = named(points)
+    how = "; ".join(text for text in (judged.how, judged.approximate, part.how) if text)
+    yield figures.performance(scored, part.validation, part.reference, how, thresholds)
+    views = sorted(set(scored.views) - {""})
+    for view in views if len(views) > 1 else ():
+        shown = scored.where([found == view for found in scored.views])
+        if figures.has_both_classes(shown):
+            yield figures.performance(shown, f"{part.validation}, {view} only", part.reference, how, thresholds)
+    if {"AP", "PA"} <= set(views):
+        alone = figures.view_alone(scored)
+        text = "the projection alone, for comparison: what reading AP or PA as the label would reach"
+        yield Performance(cohort=part.validation, reference=part.reference, held_out_how=text, figures={"auc": alone})
+
+
+def distribution(chests: Chests) -> Distribution:
+    """How far the training images lie, each from the images of other patients, and the limit that follows."""
+    distances = out_of_fold(chests.images, [case.patient for case in chests.cases])
+    limit = round(float(np.percentile(distances, LIMIT_PERCENTILE)), 4)
+    groups = {"all": np.ones(len(chests.cases), dtype=bool)}
+    groups |= {"positive": chests.labels > 0.5, "negative": chests.labels < 0.5}
+    for view in sorted({case.view for case in chests.cases} - {""}):
+        groups[view] = np.array([case.view == view for case in chests.cases])
+    refused = distances > limit
+    return Distribution(
+        measure=f"largest of three ratios in a subspace of {COMPONENTS} components of 32 x 32 thumbnails: "
+        "inside, outside, contrast (triage/model/distribution.py)",
+        limit=limit,
+        chosen=f"{LIMIT_PERCENTILE:g}th percentile of the out-of-fold distances of {len(chests.cases)} chests, "
+        "five folds by patient",
+        refusals={name: figures.share(refused[keep]) for name, keep in groups.items() if keep.any()},
+    )
+
+
+def public_patients(patients: Sequence[str]) -> list[str]:
+    """Those whose identifiers are public; what a hospital calls its patients stays in its manifest."""
+    return [patient for patient in patients if patient.partition(":")[0] in PUBLIC_COHORTS]
+
+
+def architecture(run: Run, members: Members) -> str:
+    """What computes, and how it was chosen."""
+    count, view = len(members.folders), run.config.input
+    parts = [f"{run.config.model.architecture} at {view.size} px"]
+    parts.append("one network" if count == 1 else f"{count} networks averaged")
+    if view.evaluation == "centre-crop":
+        parts.append(f"the middle of {view.resize} px")
+    if view.flips:
+        parts.append("image and mirror image averaged")
+    return ", ".join(parts) + f"; {members.chosen}"

@@ -1,0 +1,67 @@
+"""Measured figures as the card has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from training.runs.scores import Scored
+from triage.model.card import Interval, Performance
+from triage.statistics.intervals import auc, exact_interval, patient_bootstrap
+
+BOOTSTRAP = "95 %, patient-clustered bootstrap, 2,000 rounds; covers the drawing of patients, not the training"
+EXACT = "95 %, exact binomial, images taken as independent"
+
+Floats = npt.NDArray[np.floating[Any]]
+
+
+def performance(scored: Scored, cohort: str, reference: str, how: str, thresholds: Mapping[str, float]) -> Performance:
+    """AUC, and sensitivity and specificity at each named threshold, with intervals; both classes must be there."""
+    figures = {"auc": auc_interval(scored)}
+    for name, threshold in thresholds.items():
+        figures[f"sensitivity at {name}"] = sensitivity(scored, threshold)
+        figures[f"specificity at {name}"] = specificity(scored, threshold)
+    return Performance(cohort=cohort, reference=reference, held_out_how=how, figures=figures)
+
+
+def has_both_classes(scored: Scored) -> bool:
+    """Whether an AUC is defined."""
+    return bool(0 < (scored.labels > 0.5).sum() < len(scored.labels))
+
+
+def auc_interval(scored: Scored) -> Interval:
+    """AUC with its patient-clustered bootstrap interval."""
+    return _auc_of(scored, scored.logits)
+
+
+def view_alone(scored: Scored) -> Interval:
+    """AUC of "AP" as the only predictor: what a model could reach by reading the projection."""
+    return _auc_of(scored, np.array([float(view == "AP") for view in scored.views]))
+
+
+def _auc_of(scored: Scored, scores: Floats) -> Interval:
+    low, high = patient_bootstrap(lambda chosen: auc(scored.labels[chosen], scores[chosen]), scored.patients)
+    return _interval(auc(scored.labels, scores), low, high, BOOTSTRAP, len(scores))
+
+
+def sensitivity(scored: Scored, threshold: float) -> Interval:
+    """Share of positives at or above the threshold."""
+    return share(scored.probabilities[scored.labels > 0.5] >= threshold)
+
+
+def specificity(scored: Scored, threshold: float) -> Interval:
+    """Share of negatives below the threshold."""
+    return share(scored.probabilities[scored.labels < 0.5] < threshold)
+
+
+def share(events: npt.NDArray[np.bool_]) -> Interval:
+    """A proportion with its exact interval."""
+    low, high = exact_interval(int(events.sum()), len(events))
+    return _interval(float(events.mean()), low, high, EXACT, len(events))
+
+
+def _interval(value: float, low: float, high: float, method: str, count: int) -> Interval:
+    return Interval(value=round(value, 4), low=round(low, 4), high=round(high, 4), method=method, n=count)

@@ -1,0 +1,1 @@
+"""Training data: cases, folds, targets, cached images and their augmentation."""

@@ -1,0 +1,129 @@
+"""Labelled radiographs from manifests: who, which image, what is known of it, and on which side of the split it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from training.config import DataConfig
+from training.errors import TrainingError
+from triage.validation.cohort.manifest import COLUMNS, ManifestError, Row, read_manifest
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of a manifest. ``patient`` is unique over cohorts; ``columns`` has every column as text.
+
+    ``origin`` names the row for a person: file and line.
+    """
+
+    image: Path
+    label: int
+    patient: str
+    split: str
+    fold: int | None
+    view: str
+    source: str
+    columns: Mapping[str, str]
+    origin: str
+
+
+def read_cases(manifests: Sequence[Path], *, without: frozenset[str] = frozenset()) -> list[Case]:
+    """The rows of all ``manifests``, without the patients ``without``. TrainingError that names a wrong row.
+
+    A patient's name that does not say its cohort (``nih:1335``) is unique within its source: ``source:patient``.
+    """
+    cases = []
+    for manifest in manifests:
+        try:
+            rows = read_manifest(manifest)
+        except ManifestError as error:
+            raise TrainingError(str(error)) from error
+        cases += [_case(row, manifest) for row in rows]
+    kept = [case for case in cases if case.patient not in without and case.patient.partition(":")[2] not in without]
+    images: dict[Path, Case] = {}
+    for case in kept:
+        first = images.setdefault(case.image.resolve(), case)
+        if first is not case:
+            raise TrainingError(f"{case.origin}: the image is in {first.origin} already")
+    return kept
+
+
+def _case(row: Row, manifest: Path) -> Case:
+    source = row.source or manifest.stem
+    columns = {
+        "label": str(row.label),
+        "view": row.view,
+        "age": "" if row.age is None else f"{row.age:g}",
+        "sex": row.sex,
+        "source": source,
+        **{name: value for name, value in row.columns.items() if name not in COLUMNS},
+    }
+    return Case(
+        image=row.image,
+        label=row.label,
+        patient=row.patient if ":" in row.patient else f"{source}:{row.patient}",
+        split=row.split,
+        fold=row.fold,
+        view=row.view,
+        source=source,
+        columns=columns,
+        origin=f"{manifest}, line {row.line}",
+    )
+
+
+def split_cases(cases: Sequence[Case], data: DataConfig) -> tuple[list[Case], list[Case]]:
+    """Training and validation rows; those of any other split are left out. TrainingError for a patient in both."""
+    training = [case for case in cases if case.split in data.train]
+    validation = [case for case in cases if case.split in data.validation]
+    if not training:
+        found = ", ".join(sorted({repr(case.split) for case in cases}))
+        raise TrainingError(f"no row is in a split of {list(data.train)}; there are {found}: set data.train")
+    if not validation and data.carve:
+        validation = [case for case in training if part_of_patient(case.patient, data.carve) == 0]
+        training = [case for case in training if part_of_patient(case.patient, data.carve) != 0]
+    check_patients_apart(training, validation)
+    return training, validation
+
+
+def beside_cases(cases: Sequence[Case], data: DataConfig) -> list[Case]:
+    """Rows that only ever train. TrainingError where they share a patient with rows that may be held out."""
+    found = [case for case in cases if case.split in data.beside]
+    check_patients_apart(found, [case for case in cases if case.split in (*data.train, *data.validation)])
+    return found
+
+
+def limited(cases: Sequence[Case], limit: int, seed: int) -> list[Case]:
+    """At most ``limit`` rows (0: all), of patients in an order that ``seed`` draws; smaller limits lie in larger."""
+    if not limit or len(cases) <= limit:
+        return list(cases)
+    patients = sorted({case.patient for case in cases})
+    order = np.random.default_rng(seed).permutation(len(patients))
+    rank = {patients[place]: number for number, place in enumerate(order)}
+    kept = {case.image for case in sorted(cases, key=lambda case: rank[case.patient])[:limit]}
+    return [case for case in cases if case.image in kept]
+
+
+def part_of_patient(patient: str, parts: int) -> int:
+    """A part from 0 to ``parts`` - 1 that depends on the patient alone."""
+    return int(sha256(patient.encode()).hexdigest(), 16) % parts
+
+
+def check_patients_apart(first: Iterable[Case], second: Iterable[Case]) -> None:
+    """TrainingError if a patient is on both sides."""
+    origins = {case.patient: case.origin for case in first}
+    for case in second:
+        if case.patient in origins:
+            raise TrainingError(f"{case.origin}: its patient is in training too ({origins[case.patient]})")
+
+
+def read_patients(path: Path) -> frozenset[str]:
+    """Patient names, one a line."""
+    try:
+        return frozenset(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be read: {error}") from error

@@ -1,0 +1,106 @@
+"""Images as the service would see them: decoded, normalised, resized and cached as bytes in a memory-mapped file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+import torch
+from tqdm import tqdm
+
+from training.data.cases import Case
+from training.errors import TrainingError
+from training.files import check_room, part_of, publish, remove_abandoned
+from triage.radiograph.decode import decode_picture, decode_pixels, is_picture, open_dicom
+from triage.radiograph.preprocess import PreprocessSpec, normalise
+from triage.radiograph.types import Radiograph, Rejected
+
+Bytes = npt.NDArray[np.uint8]
+
+_DECODED_BYTES = 200 << 20  # one large radiograph, as float32 with its copies
+
+
+def load(cases: Sequence[Case], spec: PreprocessSpec, cache: Path) -> Bytes:
+    """All images as uint8 (n, size, size), read-only and mapped from a file below ``cache``.
+
+    The file's name is a digest of ``spec`` and of each image's path, size and time of change: what has changed is
+    decoded anew, and a file is there whole or not at all. Raises TrainingError that names the row of an image that
+    cannot be read, or says how much disk is missing.
+    """
+    file = cache / f"{_key(cases, spec)}.npy"
+    if not file.exists():
+        remedy = "give --cache a folder with more room, or a smaller input.resize"
+        check_room(cache, len(cases) * spec.size**2, "the decoded images", remedy)
+        remove_abandoned(cache)
+        _decode_all(cases, spec, file)
+    return np.asarray(np.load(file, mmap_mode="r")) if len(cases) else np.zeros((0, spec.size, spec.size), np.uint8)
+
+
+def _key(cases: Sequence[Case], spec: PreprocessSpec) -> str:
+    digest = sha256(repr(spec).encode())
+    for case in cases:
+        try:
+            status = case.image.stat()
+        except OSError as error:
+            raise TrainingError(f"{case.origin}: {case.image} cannot be read: {error.strerror}") from error
+        digest.update(f"{case.image.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:32]
+
+
+def _decode_all(cases: Sequence[Case], spec: PreprocessSpec, file: Path) -> None:
+    temporary = part_of(file)
+    shape = (len(cases), spec.size, spec.size)
+    try:
+        stored = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+        for place, image in enumerate(tqdm(_decoded(cases, spec), desc="decode", unit="image", total=len(cases))):
+            stored[place] = image
+        stored.flush()
+        del stored
+        publish(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _decoded(cases: Sequence[Case], spec: PreprocessSpec) -> Iterable[Bytes]:
+    """Decoders let other threads run. No more are at work than memory has room for."""
+    room = max(1, psutil.virtual_memory().available // _DECODED_BYTES)
+    workers = min(psutil.cpu_count() or 1, room)
+    with ThreadPoolExecutor(workers) as pool:
+        for start in range(0, len(cases), 16 * workers):
+            yield from pool.map(lambda case: read_image(case, spec), cases[start : start + 16 * workers])
+
+
+def read_image(case: Case, spec: PreprocessSpec) -> Bytes:
+    """One image, uint8 (size, size). TrainingError that names its row."""
+    try:
+        data = case.image.read_bytes()
+    except OSError as error:
+        raise TrainingError(f"{case.origin}: {case.image} cannot be read: {error.strerror}") from error
+    radiograph = _radiograph(data)
+    if isinstance(radiograph, Rejected):
+        raise TrainingError(f"{case.origin}: {case.image}: {radiograph.detail}")
+    levels = normalise(radiograph.pixels, radiograph.valid, spec)
+    return np.asarray(np.rint(levels * 255), dtype=np.uint8)
+
+
+def _radiograph(data: bytes) -> Radiograph | Rejected:
+    if is_picture(data):
+        return decode_picture(data)
+    opened = open_dicom(data)
+    return opened if isinstance(opened, Rejected) else decode_pixels(*opened)
+
+
+def to_levels(images: Bytes) -> torch.Tensor:
+    """uint8 (n, s, s) to float32 (n, 1, s, s) between 0 and 1."""
+    own = images if images.flags.writeable else images.copy()  # torch has no read-only tensors
+    return torch.from_numpy(own)[:, None].float() / 255
+
+
+def standardise(levels: torch.Tensor, spec: PreprocessSpec) -> torch.Tensor:
+    """Levels between 0 and 1 to the model input, as ``preprocess`` does."""
+    return ((levels - spec.mean) / spec.deviation).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,88 @@
+"""What the network is to say of each image, as numbers; and how much each answer counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from training.config import BalanceConfig, TargetConfig
+from training.data.cases import Case
+from training.errors import TrainingError
+
+Floats = npt.NDArray[np.float32]
+
+
+def target_matrix(cases: Sequence[Case], targets: Mapping[str, TargetConfig]) -> Floats:
+    """(n, outputs), NaN where nothing is known. TrainingError that names a row whose value fits no target."""
+    rows = [[_value(case, name, target) for name, target in targets.items()] for case in cases]
+    return np.array(rows, dtype=np.float32).reshape(len(cases), len(targets))
+
+
+def _value(case: Case, name: str, target: TargetConfig) -> float:
+    if target.source and case.source != target.source:
+        return float("nan")
+    if target.column not in case.columns:
+        if target.source:
+            raise TrainingError(f"{case.origin}: no column {target.column!r} for the target {name}")
+        return float("nan")
+    text = case.columns[target.column]
+    if not text or text in target.unknown:
+        return float("nan")
+    if target.equals:
+        return float(text in target.equals)
+    if target.contains:
+        return float(target.contains in text.split("|"))
+    try:
+        value = float(text)
+    except ValueError:
+        raise TrainingError(f"{case.origin}: {target.column} {text!r} is no number for the target {name}") from None
+    if target.kind == "number":
+        return (value - target.mean) / target.deviation
+    if value not in (0.0, 1.0):
+        raise TrainingError(f"{case.origin}: {target.column} {text!r} is neither 0 nor 1 for the target {name}")
+    return value
+
+
+def check_learnable(cases: Sequence[Case], matrix: Floats, targets: Mapping[str, TargetConfig]) -> None:
+    """TrainingError for a class of which only one side occurs, and for a number that is never known."""
+    for column, (name, target) in enumerate(targets.items()):
+        known = matrix[~np.isnan(matrix[:, column]), column]
+        if len(known) == 0:
+            raise TrainingError(f"the target {name} is known for none of {len(cases)} training rows")
+        if target.kind == "class" and len(set(known.tolist())) < 2:
+            raise TrainingError(f"the target {name} is {known[0]:g} in all of {len(known)} training rows")
+
+
+def weight_matrix(
+    cases: Sequence[Case], matrix: Floats, targets: Mapping[str, TargetConfig], balance: BalanceConfig
+) -> Floats:
+    """(n, outputs): each output's share of the loss, its positives' weight, and the balance of the first output."""
+    shares = np.array([target.share for target in targets.values()], dtype=np.float32)
+    weights = np.tile(shares, (len(cases), 1))
+    for column, target in enumerate(targets.values()):
+        weights[matrix[:, column] > 0.5, column] *= target.positive if target.kind == "class" else 1.0
+    if balance.labels or balance.views:
+        weights[:, 0] *= balanced(matrix[:, 0], [case.view if balance.views else "" for case in cases])
+    return weights
+
+
+def balanced(labels: Floats, views: Sequence[str]) -> Floats:
+    """Weights (n,) of mean 1 over the known labels that give each view the same mass of either label.
+
+    So the view is no shortcut to the label. A view with one label only keeps weight 1.
+    """
+    known = [None if np.isnan(label) else (view, label > 0.5) for view, label in zip(views, labels, strict=True)]
+    counts = {cell: known.count(cell) for cell in set(known) if cell is not None}
+    raw = np.array([_cell_weight(cell, counts) for cell in known], dtype=np.float32)
+    inside = np.array([cell is not None for cell in known])
+    return np.asarray(raw / raw[inside].mean() if inside.any() else raw, dtype=np.float32)
+
+
+def _cell_weight(cell: tuple[str, bool] | None, counts: Mapping[tuple[str, bool], int]) -> float:
+    if cell is None:
+        return 1.0
+    view, label = cell
+    other = counts.get((view, not label), 0)
+    return (counts[cell] + other) / 2 / counts[cell] if other else 1.0

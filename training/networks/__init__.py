@@ -1,0 +1,1 @@
+"""Networks and what they are trained towards: architectures, pre-trained weights, losses."""

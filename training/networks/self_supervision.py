@@ -1,0 +1,53 @@
+"""Self-supervision: two variations of one image are to be described alike, and different images differently.
+
+Barlow Twins (Zbontar et al. 2021): it needs neither pairs of other images nor a second network, so it works with the
+small batches of a small machine.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from training.config import AgreementConfig
+from training.errors import TrainingError
+from training.networks.architectures import Network
+
+
+class Twins(nn.Module):
+    """``network`` with a projection beside its head while it trains; evaluated, it is the network alone."""
+
+    def __init__(self, network: Network, width: int) -> None:
+        super().__init__()
+        if not network.pooled:
+            raise TrainingError("agreement needs a network that pools before a linear head")
+        self.network = network
+        channels = network.head.get_parameter("weight").shape[1]
+        self.projection = nn.Sequential(
+            nn.Linear(channels, width, bias=False), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, width)
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        """(n, 1, s, s) to logits (n, outputs); in training with the projections (n, width) beside them."""
+        if not self.training:
+            logits: torch.Tensor = self.network(images)
+            return logits
+        features = self.network.trunk(images).mean((2, 3))
+        return self.network.head(self.network.dropout(features)), self.projection(features)
+
+
+def disagreement(projections: torch.Tensor, how: AgreementConfig) -> torch.Tensor:
+    """Of projections (2n, width), where n rows of first variations come before n of the second.
+
+    The correlation, over the batch, of each number with itself in the other variation should be 1, and with every other
+    number 0. The mean over numbers of the squared distance from that, ``redundancy`` weighing the second.
+    """
+    first, second = (_standardised(part) for part in projections.float().chunk(2))
+    correlation = first.T @ second / len(first)
+    same = correlation.diagonal()
+    others = correlation.square().sum() - same.square().sum()
+    return ((1 - same).square().sum() + how.redundancy * others) / len(correlation)
+
+
+def _standardised(part: torch.Tensor) -> torch.Tensor:
+    return (part - part.mean(0)) / (part.std(0, unbiased=False) + 1e-4)

@@ -1,0 +1,241 @@
+"""A run's folder: what was configured, on what and with what it ran, and its networks."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+from training.config import Config
+from training.data.cases import Case, read_cases
+from training.errors import TrainingError
+from training.files import save_tensors, write_json
+from training.networks.architectures import Network, build
+
+RECORD = "run.json"
+WEIGHTS = "model.pt"
+EARLIER = "run:"
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "scipy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Source:
+    """The manifests of a run and what must not be in it."""
+
+    manifests: tuple[Path, ...]
+    without: frozenset[str] = frozenset()
+
+    def cases(self) -> list[Case]:
+        """Every row. Raises TrainingError."""
+        return read_cases(self.manifests, without=self.without)
+
+    def record(self) -> dict[str, Any]:
+        """As JSON, with digests."""
+        return {
+            "manifests": [{"path": str(path.resolve()), "sha256": digest(path)} for path in self.manifests],
+            "without": sorted(self.without),
+        }
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, read. ``pretraining_patients`` are those of the runs that it started from."""
+
+    folder: Path
+    kind: str
+    config: Config
+    source: Source
+    training_patients: tuple[str, ...]
+    validation_patients: tuple[str, ...]
+    pretraining_patients: tuple[str, ...]
+    training_images: int
+    cache: Path
+
+    @classmethod
+    def open(cls, folder: Path, *, check_manifests: bool = True) -> Self:
+        """Raises TrainingError for a folder that is no run, and for manifests that have changed since."""
+        try:
+            record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise TrainingError(f"{folder} is not the folder of a run: {error}") from error
+        manifests = tuple(Path(one["path"]) for one in record["source"]["manifests"])
+        for path, one in zip(manifests, record["source"]["manifests"], strict=True):
+            if check_manifests and digest(path) != one["sha256"]:
+                raise TrainingError(f"{path} has changed since the run {folder}")
+        return cls(
+            folder=folder,
+            kind=record["kind"],
+            config=Config.model_validate(record["config"]),
+            source=Source(manifests, frozenset(record["source"]["without"])),
+            training_patients=tuple(record["training_patients"]),
+            validation_patients=tuple(record["validation_patients"]),
+            pretraining_patients=tuple(record["pretraining_patients"]),
+            training_images=record["training_images"],
+            cache=Path(record["cache"]),
+        )
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """Patients who took any part."""
+        return frozenset((*self.training_patients, *self.validation_patients, *self.pretraining_patients))
+
+    @property
+    def learnt_from(self) -> list[str]:
+        """Patients whose images made the weights, those of earlier runs included."""
+        return sorted({*self.training_patients, *self.pretraining_patients})
+
+    @property
+    def members(self) -> list[Path]:
+        """Folders with a finished network: the run's own, or one for each fold."""
+        found = sorted(path.parent for path in self.folder.glob(f"fold*/{WEIGHTS}"))
+        return found or [self.folder]
+
+
+def describe(
+    folder: Path,
+    kind: str,
+    config: Config,
+    source: Source,
+    cache: Path,
+    *,
+    training: Sequence[Case],
+    validation: Sequence[Case],
+    scored: Sequence[Case],
+) -> None:
+    """Write run.json; TrainingError if the folder is that of another run.
+
+    And for one of ``scored`` that would be scored by a network that started from a run which trained on its patient.
+    """
+    earlier = pretrained_on(config)
+    for case in scored:
+        if case.patient in earlier:
+            raise TrainingError(f"{case.origin}: its patient was trained on in {config.model.weights}")
+    record = {
+        "kind": kind,
+        "config": config.model_dump(mode="json"),
+        "source": source.record(),
+        "cache": str(cache.resolve()),
+        "training_images": len(training),
+        "training_patients": sorted({case.patient for case in training}),
+        "validation_patients": sorted({case.patient for case in validation}),
+        "pretraining_patients": sorted(earlier),
+    }
+    path = folder / RECORD
+    if path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        found["config"] = _with_newer_keys(found["config"])
+        changed = [key for key in ("kind", "config", "source") if found.get(key) != json.loads(json.dumps(record[key]))]
+        if changed:
+            raise TrainingError(f"{folder} holds a run with another {', '.join(changed)}: give --out another folder")
+        return
+    write_json(path, {**record, "environment": environment()})
+
+
+def _with_newer_keys(config: dict[str, Any]) -> dict[str, Any]:
+    """A recorded configuration with the defaults of keys that came since, so that an earlier run can go on."""
+    try:
+        return Config.model_validate(config).model_dump(mode="json")
+    except ValueError:  # a key that is gone: another configuration
+        return config
+
+
+def pretrained_on(config: Config) -> frozenset[str]:
+    """Patients of the run that the configuration starts from, and of those that came before it."""
+    if not config.model.weights.startswith(EARLIER):
+        return frozenset()
+    folder = Path(config.model.weights.removeprefix(EARLIER))
+    home = folder if (folder / RECORD).exists() else folder.parent  # of a fold, the cross-validation
+    return frozenset(Run.open(home, check_manifests=False).learnt_from)
+
+
+def environment() -> dict[str, str]:
+    """Versions of what computes."""
+    found = {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "threads": str(torch.get_num_threads()),
+    }
+    if torch.cuda.is_available():
+        found["gpu"] = torch.cuda.get_device_name()
+    return found | {name: _version(name) for name in PACKAGES}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file. Raises TrainingError."""
+    try:
+        return sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def save_network(folder: Path, network: nn.Module, config: Config) -> None:
+    """Write the finished network: its presence says that the run is finished."""
+    record = {
+        "architecture": config.model.architecture,
+        "head": config.model.head,
+        "outputs": list(config.outputs),
+        "state": network.state_dict(),
+    }
+    save_tensors(folder / WEIGHTS, record)
+
+
+def load_network(folder: Path) -> Network:
+    """The finished network in ``folder``, to be scored with. Raises TrainingError."""
+    saved = _saved(folder)
+    network = build(saved["architecture"], len(saved["outputs"]), head=saved["head"])
+    network.load_state_dict(saved["state"])
+    network.eval()
+    return network
+
+
+def start_network(config: Config) -> Network:
+    """A network as the configuration has it start.
+
+    From an earlier run (``run:FOLDER``) everything but the head is taken, and the head too where the outputs are the
+    same.
+    """
+    model = config.model
+    if not model.weights.startswith(EARLIER):
+        return build(model.architecture, len(config.outputs), weights=model.weights, head=model.head)
+    folder = Path(model.weights.removeprefix(EARLIER))
+    saved = _saved(folder)
+    if (saved["architecture"], saved["head"]) != (model.architecture, model.head):
+        raise TrainingError(f"{folder} is a run of {saved['architecture']}, not of {model.architecture}")
+    network = build(model.architecture, len(config.outputs), head=model.head)
+    state, own = saved["state"], network.state_dict()
+    if saved["outputs"] != list(config.outputs):
+        state = {name: own[name] if _is_last_layer(name, network) else value for name, value in state.items()}
+    network.load_state_dict(state)
+    return network
+
+
+def _is_last_layer(name: str, network: Network) -> bool:
+    """Whether a weight belongs to the last linear layer, the one that names the outputs."""
+    last = [key for key, module in network.head.named_modules() if isinstance(module, nn.Linear)][-1]
+    return name in {f"head.{last}.weight".replace("..", "."), f"head.{last}.bias".replace("..", ".")}
+
+
+def _saved(folder: Path) -> dict[str, Any]:
+    path = folder / WEIGHTS
+    try:
+        saved: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    except FileNotFoundError as error:
+        folds = sorted(path.name for path in folder.glob("fold*"))
+        hint = f"; name one of its folds, {', '.join(folds)}" if folds else ": the run is not finished"
+        raise TrainingError(f"there is no {path}{hint}") from error
+    return saved

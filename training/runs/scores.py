@@ -1,0 +1,155 @@
+"""Scored images of known truth: as a table, and what they say of a model."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from training.data.cases import Case
+from training.errors import TrainingError
+from training.files import write_csv
+from triage.statistics.intervals import auc, patient_bootstrap
+
+COLUMNS = ("image", "patient", "source", "fold", "view", "age", "sex", "label", "logit", "probability")
+THRESHOLD = 0.5
+PREDICTIONS = "predictions.csv"
+_TEXTS = ("images", "patients", "sources", "folds", "views", "ages", "sexes")
+
+Floats = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """One entry for each image; ``folds`` is the fold whose network scored it, -1 for none in particular."""
+
+    images: tuple[str, ...]
+    patients: tuple[str, ...]
+    sources: tuple[str, ...]
+    folds: tuple[int, ...]
+    views: tuple[str, ...]
+    ages: tuple[str, ...]
+    sexes: tuple[str, ...]
+    labels: Floats
+    logits: Floats
+
+    @classmethod
+    def of(cls, cases: Sequence[Case], labels: Floats, logits: Floats, fold: int = -1) -> Self:
+        """The images whose label is known."""
+        known = [int(place) for place in np.flatnonzero(~np.isnan(labels))]
+        kept = [cases[place] for place in known]
+        return cls(
+            tuple(str(case.image.resolve()) for case in kept),
+            tuple(case.patient for case in kept),
+            tuple(case.source for case in kept),
+            (fold,) * len(kept),
+            tuple(case.view for case in kept),
+            tuple(case.columns.get("age", "") for case in kept),
+            tuple(case.columns.get("sex", "") for case in kept),
+            np.asarray(labels, dtype=np.float64)[known],
+            np.asarray(logits, dtype=np.float64)[known],
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """A table that ``write`` wrote. Raises TrainingError."""
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            texts = {name: tuple(row[name] for row in rows) for name in COLUMNS}
+            return cls(
+                texts["image"],
+                texts["patient"],
+                texts["source"],
+                tuple(int(fold) for fold in texts["fold"]),
+                texts["view"],
+                texts["age"],
+                texts["sex"],
+                np.array([float(label) for label in texts["label"]]),
+                np.array([float(logit) for logit in texts["logit"]]),
+            )
+        except (OSError, KeyError, ValueError) as error:
+            raise TrainingError(f"{path} is no table of predictions: {error}") from error
+
+    @property
+    def probabilities(self) -> Floats:
+        """Of the positive class."""
+        return np.asarray(1 / (1 + np.exp(-np.clip(self.logits, -500, 500))))
+
+    def where(self, keep: Sequence[bool] | npt.NDArray[np.bool_]) -> Scored:
+        """Those images for which ``keep`` is true."""
+        return self.take([int(place) for place in np.flatnonzero(np.asarray(keep, dtype=bool))])
+
+    def take(self, chosen: Sequence[int]) -> Scored:
+        """The images at these places, in this order."""
+        texts: dict[str, Any] = {name: tuple(getattr(self, name)[place] for place in chosen) for name in _TEXTS}
+        return Scored(**texts, labels=self.labels[list(chosen)], logits=self.logits[list(chosen)])
+
+    def write(self, path: Path) -> None:
+        """As CSV. Logits to nine digits, so that float32 comes back as it was."""
+        columns = [getattr(self, name) for name in _TEXTS]
+        numbers = zip(self.labels.tolist(), self.logits.tolist(), self.probabilities.tolist(), strict=True)
+        rows = [
+            dict(zip(COLUMNS, (*texts, f"{label:g}", f"{logit:.9g}", f"{probability:.6f}"), strict=True))
+            for texts, (label, logit, probability) in zip(zip(*columns, strict=True), numbers, strict=True)
+        ]
+        write_csv(path, COLUMNS, rows)
+
+
+def joined(parts: Sequence[Scored]) -> Scored:
+    """All images of ``parts``."""
+    texts: dict[str, Any] = {name: tuple(value for part in parts for value in getattr(part, name)) for name in _TEXTS}
+    labels, logits = (np.concatenate([getattr(part, name) for part in parts]) for name in ("labels", "logits"))
+    return Scored(**texts, labels=labels, logits=logits)
+
+
+def figures(scored: Scored, threshold: float = THRESHOLD) -> dict[str, float]:
+    """AUC, cross-entropy, and the paper's proportions at ``threshold``; what is not defined is left out."""
+    positive = scored.labels > 0.5
+    called = scored.probabilities >= threshold
+    margin = np.where(positive, scored.logits, -scored.logits)
+    found = {
+        "images": float(len(positive)),
+        "loss": float(np.logaddexp(0, -margin).mean()),
+        "accuracy": float((called == positive).mean()),
+    }
+    if 0 < positive.sum() < len(positive):
+        found["auc"] = auc(scored.labels, scored.logits)
+    shares = {
+        "sensitivity": (called & positive, positive),
+        "specificity": (~called & ~positive, ~positive),
+        "ppv": (called & positive, called),
+        "npv": (~called & ~positive, ~called),
+    }
+    found |= {name: float(part.sum() / whole.sum()) for name, (part, whole) in shares.items() if whole.any()}
+    if positive.any() or called.any():
+        found["f1"] = float(2 * (called & positive).sum() / (called.sum() + positive.sum()))
+    return found
+
+
+def summary(scored: Scored) -> dict[str, Any]:
+    """Figures of all images and of each view, AUC with its patient-clustered interval, beside the AUC of AP alone."""
+    result: dict[str, Any] = {"all": _with_interval(scored)}
+    views = sorted(set(scored.views) - {""})
+    for view in views if len(views) > 1 else ():
+        result[view] = _with_interval(scored.where([found == view for found in scored.views]))
+    if "AP" in views and len(views) > 1 and 0 < (scored.labels > 0.5).sum() < len(scored.labels):
+        result["auc_of_ap_alone"] = auc(scored.labels, np.array([float(view == "AP") for view in scored.views]))
+    return result
+
+
+def _with_interval(scored: Scored) -> dict[str, Any]:
+    found: dict[str, Any] = figures(scored)
+    if "auc" in found:
+        try:
+            found["auc_ci95"] = patient_bootstrap(
+                lambda chosen: auc(scored.labels[chosen], scored.logits[chosen]), scored.patients
+            )
+        except ValueError:
+            return found
+    return found

@@ -1,0 +1,57 @@
+"""Self-training: what nobody knows of an image is taken from an earlier run's network, as a score between 0 and 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from training.config import Config
+from training.data.cases import Case
+from training.data.images import Bytes
+from training.errors import TrainingError
+from training.runs.devices import Process
+from training.runs.predict import predict
+from training.runs.run import EARLIER, Run, load_network
+from training.runs.scores import PREDICTIONS, Scored
+
+Floats = npt.NDArray[np.float32]
+
+
+def filled(
+    targets: Floats,
+    images: Bytes,
+    config: Config,
+    held_out: Sequence[Case],
+    fold: int,
+    process: Process,
+) -> Floats:
+    """``targets`` (n, outputs) of ``images`` (n, s, s); where a target with a teacher is unknown, the teacher's score.
+
+    In fold ``fold`` of a cross-validation the teacher is that fold's network of its own cross-validation. TrainingError
+    where it saw a patient of ``held_out``: then its scores would tell of those by whom this network is judged.
+    """
+    result = targets.copy()
+    for column, target in enumerate(config.targets.values()):
+        unknown = np.flatnonzero(np.isnan(targets[:, column]))
+        if target.teacher and len(unknown):
+            folder = _network_of(target.teacher, fold, held_out)
+            logits = predict([load_network(folder).to(process.device)], images[unknown], config.input, process)[:, 0]
+            result[unknown, column] = 1 / (1 + np.exp(-logits))
+    return result
+
+
+def _network_of(teacher: str, fold: int, held_out: Sequence[Case]) -> Path:
+    home = Path(teacher.removeprefix(EARLIER))
+    run = Run.open(home, check_manifests=False)
+    folder, seen = home, run.seen
+    if run.kind == "cross-validate" and fold >= 0:
+        folder = home / f"fold{fold}"
+        left_out = frozenset(Scored.read(folder / PREDICTIONS).patients)
+        seen = frozenset(run.pretraining_patients) | (frozenset(run.training_patients) - left_out)
+    for case in held_out:
+        if case.patient in seen:
+            raise TrainingError(f"{case.origin}: its patient was trained on by the teacher {folder}")
+    return folder

@@ -1,0 +1,170 @@
+"""Train one network, on one split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from training.config import Config
+from training.data.cases import Case, beside_cases, check_patients_apart, limited, split_cases
+from training.data.images import Bytes, load
+from training.data.targets import check_learnable, target_matrix, weight_matrix
+from training.errors import DivergedError, TrainingError
+from training.files import check_room, remove_abandoned, write_json
+from training.networks.self_supervision import Twins
+from training.runs import run as runs
+from training.runs.checkpoint import checkpoint_bytes
+from training.runs.devices import Process, check_memory, check_precision
+from training.runs.loop import Task, fit, steps_per_epoch, variations
+from training.runs.predict import predict
+from training.runs.run import Run, Source
+from training.runs.scores import PREDICTIONS, Scored, figures, summary
+from training.runs.self_training import filled
+
+METRICS = "metrics.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Decoded rows: ``large`` to cut training's crops from, ``exact`` as the service would show them to the network."""
+
+    cases: tuple[Case, ...]
+    large: Bytes
+    exact: Bytes
+
+    def places(self, cases: Sequence[Case]) -> list[int]:
+        """Where these rows are."""
+        where = {case.image: place for place, case in enumerate(self.cases)}
+        return [where[case.image] for case in cases]
+
+
+def train(config: Config, source: Source, folder: Path, cache: Path, process: Process) -> Scored | None:
+    """Train what ``config`` says into ``folder``; what validates, scored. A killed run goes on where it was."""
+    cases = source.cases()
+    labels = config.agreement.labels
+    training, validation = split_cases(cases, config.data if labels else config.data.model_copy(update={"carve": 0}))
+    validation = validation if labels else []
+    training += beside_cases(cases, config.data)
+    if process.writes:
+        runs.describe(
+            folder, "train", config, source, cache, training=training, validation=validation, scored=validation
+        )
+    pool = decode([*training, *validation], config, cache, process)
+    return train_part(config, pool, training, validation, folder, process)
+
+
+def decode(cases: Sequence[Case], config: Config, cache: Path, process: Process) -> Pool:
+    """Decode every row, or find it decoded; so bad images are found before the first epoch."""
+    for turn in (process.writes, not process.writes):
+        if turn:
+            large, exact = (load(cases, spec, cache) for spec in (config.input.cached_spec(), config.input.spec()))
+        process.wait()
+    return Pool(tuple(cases), large, exact)
+
+
+def train_part(
+    config: Config,
+    pool: Pool,
+    training: Sequence[Case],
+    validation: Sequence[Case],
+    folder: Path,
+    process: Process,
+    fold: int = -1,
+) -> Scored | None:
+    """Train on some rows of ``pool`` and score others, for the first target. None if nothing validates."""
+    check_patients_apart(training, validation)
+    training = limited(training, config.data.limit, config.runtime.seed)
+    score = _scorer(config, pool, validation, process, fold)
+    if not (folder / runs.WEIGHTS).exists():
+        task = _task(config, pool, training, validation, fold, process)
+        network = _trained(config, task, folder, process, score)
+        if process.writes:
+            runs.save_network(folder, network, config)
+        process.wait()
+    if score is None:
+        return None
+    scored = score(runs.load_network(folder).to(process.device))
+    if process.writes:
+        scored.write(folder / PREDICTIONS)
+        write_json(folder / METRICS, summary(scored))
+    return scored
+
+
+def _trained(
+    config: Config, task: Task, folder: Path, process: Process, score: Callable[[nn.Module], Scored] | None
+) -> nn.Module:
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(config.runtime.seed)
+    network = runs.start_network(config).to(process.device)
+    _check_runs(network, config, process)
+    if process.writes:
+        remove_abandoned(folder)
+        check_room(folder, checkpoint_bytes(network), "checkpoints and weights", "give --out a folder with more room")
+
+    def validate(candidate: nn.Module) -> dict[str, float]:
+        assert score is not None
+        return {f"validation_{name}": value for name, value in figures(score(candidate)).items()}
+
+    learner: nn.Module = Twins(network, config.agreement.width) if config.agreement.share else network
+    fitted = fit(learner, task, config, folder, process, validate if score else None)
+    return fitted.network if isinstance(fitted, Twins) else fitted
+
+
+def _check_runs(network: nn.Module, config: Config, process: Process) -> None:
+    """Before the first epoch: the network takes images of this size, and a step fits into memory."""
+    view, batch = config.input, config.schedule.batch_size
+    shown = batch * variations(config)
+    check_precision(config.runtime.precision, process)
+    try:
+        check_memory(network, view.size, view.resize, shown, process)
+    except RuntimeError as error:
+        detail = str(error).splitlines()[0]
+        raise TrainingError(f"{config.model.architecture} does not take {view.size} px: {detail}") from error
+    if batch % process.world:
+        raise TrainingError(f"schedule.batch_size {batch} cannot be shared by {process.world} processes")
+
+
+def _task(
+    config: Config, pool: Pool, training: Sequence[Case], validation: Sequence[Case], fold: int, process: Process
+) -> Task:
+    repeated = [case for case in training for _ in range(config.data.repeat.get(case.source, 1))]
+    places = np.array(pool.places(repeated))
+    known = target_matrix(repeated, config.targets)
+    targets = filled(known, pool.exact[places], config, validation, fold, process)
+    check_learnable(repeated, targets, config.targets)
+    steps_per_epoch(len(repeated), config.schedule)
+    weights = weight_matrix(repeated, targets, config.targets, config.balance)
+    return Task(pool.large, places, targets, weights)
+
+
+def _scorer(
+    config: Config, pool: Pool, cases: Sequence[Case], process: Process, fold: int
+) -> Callable[[nn.Module], Scored] | None:
+    labels = target_matrix(cases, config.targets)[:, 0]
+    known = [case for case, label in zip(cases, labels, strict=True) if not np.isnan(label)]
+    if not known:
+        return None
+    images = pool.exact[pool.places(known)]
+    truth = labels[~np.isnan(labels)]
+
+    def score(network: nn.Module) -> Scored:
+        logits = predict([network], images, config.input, process)[:, 0]
+        if not np.isfinite(logits).all():
+            raise DivergedError("the network's scores are no numbers any more: lower optimizer.learning_rate")
+        return Scored.of(known, truth, logits, fold)
+
+    return score
+
+
+def score_cases(run: Run, members: Sequence[Path], cases: Sequence[Case], process: Process) -> Scored:
+    """Rows scored by the mean logit of ``members``; the truth is the first target's column, of whatever source."""
+    images = load(cases, run.config.input.spec(), run.cache)
+    networks = [runs.load_network(member).to(process.device) for member in members]
+    logits = predict(networks, images, run.config.input, process)[:, 0]
+    first = next(iter(run.config.targets.values())).model_copy(update={"source": ""})
+    return Scored.of(cases, target_matrix(cases, {"first": first})[:, 0], logits)

@@ -1,0 +1,104 @@
+"""Several trainings that differ in their seed only, made into one network by the mean of their weights.
+
+Networks that were fine-tuned from one start lie in one basin, so that the mean of their weights comes near to the mean
+of their scores at the cost of one (Wortsman et al. 2022, model soups).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from training.errors import TrainingError
+from training.files import write_json
+from training.networks.architectures import Network
+from training.runs.cross_validation import cross_validate
+from training.runs.devices import Process
+from training.runs.run import EARLIER, RECORD, WEIGHTS, Run, load_network, save_network
+from training.runs.scores import PREDICTIONS, Scored
+from training.runs.train import train
+
+AVERAGE = "average.json"
+MEAN_OF_SCORES = "mean-of-scores.csv"
+
+
+def average(runs: Sequence[Run], folder: Path, process: Process) -> Scored | None:
+    """A run of the same kind in ``folder``, of the mean networks of ``runs``; its held-out rows, scored.
+
+    Fold by fold in a cross-validation, so that each fold's mean saw nobody of it. ``mean-of-scores.csv`` beside has the
+    mean of the trainings' own logits, for comparison. Raises TrainingError for runs that differ in more than the seed,
+    and for those that did not start from one earlier run: the mean of their weights would be no network of any use.
+    """
+    first = runs[0]
+    seeds = _check_alike(runs)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / RECORD).exists():
+        shutil.copy(first.folder / RECORD, folder / RECORD)
+    write_json(folder / AVERAGE, {"seeds": seeds})
+    for member in first.members:
+        place = member.relative_to(first.folder)
+        networks = [load_network(run.folder / place) for run in runs]
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        save_network(folder / place, mean_of(networks), first.config)
+    if first.kind == "train":
+        return train(first.config, first.source, folder, first.cache, process)
+    scored = cross_validate(first.config, first.source, folder, first.cache, process, _folds(first))
+    _mean_of_scores(runs).write(folder / MEAN_OF_SCORES)
+    return scored
+
+
+def mean_of(networks: Sequence[Network]) -> Network:
+    """The first, with the mean of every weight and of every running statistic."""
+    states = [network.state_dict() for network in networks]
+    mean = {
+        name: torch.stack([state[name] for state in states]).mean(0) if value.dtype.is_floating_point else value
+        for name, value in states[0].items()
+    }
+    networks[0].load_state_dict(mean)
+    return networks[0]
+
+
+def averaged_seeds(run: Run) -> str:
+    """What ``average`` noted in the run's folder; empty for a run that is no average."""
+    path = run.folder / AVERAGE
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _check_alike(runs: Sequence[Run]) -> list[int]:
+    """The seeds of the runs."""
+    first = runs[0]
+    seeds = [run.config.runtime.seed for run in runs]
+    if len(set(seeds)) < len(seeds) or len(seeds) < 2:
+        raise TrainingError(f"an average needs two runs at least, each with its own runtime.seed, not {seeds}")
+    if not first.config.model.weights.startswith(EARLIER):
+        raise TrainingError(f"{first.folder} did not start from an earlier run: means of such weights are no network")
+    for run in runs:
+        if _but_for_the_seed(run) != _but_for_the_seed(first):
+            raise TrainingError(f"{run.folder} and {first.folder} differ in more than the seed")
+        missing = [
+            one.name for one in first.members if not (run.folder / one.relative_to(first.folder) / WEIGHTS).exists()
+        ]
+        if missing:
+            raise TrainingError(f"{run.folder} is not finished: {missing[0]} has no network")
+    return seeds
+
+
+def _but_for_the_seed(run: Run) -> tuple[Any, ...]:
+    return run.kind, run.config.changed({"runtime.seed": 0}), run.source, run.training_patients, len(run.members)
+
+
+def _folds(run: Run) -> list[int]:
+    return [int(member.name.removeprefix("fold")) for member in run.members]
+
+
+def _mean_of_scores(runs: Sequence[Run]) -> Scored:
+    tables = [Scored.read(run.folder / PREDICTIONS) for run in runs]
+    if any(table.images != tables[0].images for table in tables):
+        raise TrainingError("the runs did not score the same images")
+    columns = {name: getattr(tables[0], name) for name in Scored.__dataclass_fields__}
+    return Scored(**{**columns, "logits": np.mean([table.logits for table in tables], axis=0)})

@@ -1,0 +1,1 @@
+"""Studies over several runs: grids, ablations, learning curves, comparisons, shortcuts, and their plots."""

@@ -1,0 +1,121 @@
+"""Whether one model is better than another: over replicates as the paper, and on the same images."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import ttest_ind
+
+from training.errors import TrainingError
+from training.runs.scores import PREDICTIONS, Scored, figures
+from triage.statistics.intervals import auc, bootstrap_values
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """The paper's test: AUCs of several trainings of either model, two-sided t-test of their means (``ttest_ind``).
+
+    It covers how training varies and not which patients were drawn.
+    """
+
+    first: tuple[float, ...]
+    second: tuple[float, ...]
+    difference: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Paired:
+    """AUC of the second minus the first on the same images, with a patient-clustered bootstrap.
+
+    Of several trainings of a model, ``first`` and ``second`` are the mean of their AUCs. ``p_value`` is two-sided:
+    twice the smaller share of rounds on one side of zero. It covers which patients were drawn and not how training
+    varies.
+    """
+
+    images: int
+    first: float
+    second: float
+    difference: float
+    ci95: tuple[float, float]
+    p_value: float
+
+
+def predictions_of(path: Path) -> Scored:
+    """The scores of a run's folder, or of a table. Raises TrainingError."""
+    return Scored.read(path / PREDICTIONS if path.is_dir() else path)
+
+
+def replicates(first: Sequence[Scored], second: Sequence[Scored]) -> Replicates:
+    """``ttest_ind`` over AUCs; TrainingError with fewer than two trainings of either."""
+    one, two = (tuple(figures(scored)["auc"] for scored in group) for group in (first, second))
+    if min(len(one), len(two)) < 2:
+        raise TrainingError("a t-test needs two trainings of either model at least")
+    difference = float(np.mean(two) - np.mean(one))
+    if float(np.ptp(one)) == float(np.ptp(two)) == 0:  # no spread to test against
+        return Replicates(one, two, difference, 0.0 if difference else 1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of one model whose trainings all came out alike
+        return Replicates(one, two, difference, float(ttest_ind(one, two).pvalue))
+
+
+def folds_of(scored: Scored) -> list[Scored]:
+    """A cross-validation as replicates: one for each fold."""
+    return [scored.where([fold == number for fold in scored.folds]) for number in sorted(set(scored.folds))]
+
+
+def paired(first: Sequence[Scored], second: Sequence[Scored]) -> Paired:
+    """On the images that all trainings of both scored; TrainingError where there are none, or their labels differ."""
+    aligned = _aligned([*first, *second])
+    one, two = ([scored.logits for scored in part] for part in (aligned[: len(first)], aligned[len(first) :]))
+    labels = aligned[0].labels
+    if not 0 < (labels > 0.5).sum() < len(labels):
+        raise TrainingError("the images that both scored are all of one class")
+
+    def mean_auc(trainings: Sequence[Any], chosen: Any) -> float:
+        return float(np.mean([auc(labels[chosen], logits[chosen]) for logits in trainings]))
+
+    def difference(chosen: Any) -> float:
+        return mean_auc(two, chosen) - mean_auc(one, chosen)
+
+    everybody = np.arange(len(labels))
+    values = np.array(bootstrap_values(difference, aligned[0].patients))
+    low, high = np.percentile(values, [2.5, 97.5])
+    tail = min(float((values <= 0).mean()), float((values >= 0).mean()))
+    return Paired(
+        images=len(labels),
+        first=mean_auc(one, everybody),
+        second=mean_auc(two, everybody),
+        difference=difference(everybody),
+        ci95=(float(low), float(high)),
+        p_value=min(1.0, 2 * max(tail, 1 / len(values))),
+    )
+
+
+def paired_by_view(first: Sequence[Scored], second: Sequence[Scored]) -> dict[str, Paired]:
+    """``all`` images, and those of each view that has both classes, where there is more than one view."""
+    found = {"all": paired(first, second)}
+    views = sorted(set(first[0].views) - {""})
+    for view in views if len(views) > 1 else ():
+        parts = [[one.where([seen == view for seen in one.views]) for one in group] for group in (first, second)]
+        if len(set(parts[0][0].labels.tolist())) > 1:
+            found[view] = paired(*parts)
+    return found
+
+
+def _aligned(trainings: Sequence[Scored]) -> list[Scored]:
+    """All, reduced to the images that every one scored, in one order."""
+    common = set.intersection(*(set(scored.images) for scored in trainings))
+    order = [image for image in trainings[0].images if image in common]
+    if not order:
+        raise TrainingError("no image was scored by both")
+    places = [{image: number for number, image in enumerate(scored.images)} for scored in trainings]
+    found = [scored.take([place[image] for image in order]) for scored, place in zip(trainings, places, strict=True)]
+    if any(not np.array_equal(found[0].labels, scored.labels) for scored in found):
+        raise TrainingError("the two have other labels for the same images")
+    return found

@@ -1,0 +1,179 @@
+"""Learning curves beside each other: which recipe makes more of the same few images, and does it read the look?
+
+Each network of a study (one for each fold and number of images) saw other patients, so each is measured by its own
+ranking, and the figure of a recipe is the mean over its networks: scores of two networks are never ranked together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from training.errors import TrainingError
+from training.runs.run import Run
+from training.runs.scores import Scored, figures, joined
+from training.studies.compare import folds_of, predictions_of
+from triage.statistics.intervals import Resampling, mean_and_sd, percentile_interval, t_test, weighted_auc
+
+Doubles = npt.NDArray[np.float64]
+Look = Mapping[str, float]
+"""Of each image, the probability of the positive class that its look alone gives (training/studies/shortcuts.py)."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure of each network, their mean and standard deviation, and the mean's 95 % interval by patient."""
+
+    each: tuple[float, ...]
+    ci95: tuple[float, float]
+
+    @property
+    def mean(self) -> float:
+        """Over the networks."""
+        return mean_and_sd(self.each)[0]
+
+    @property
+    def sd(self) -> float:
+        """Over the networks."""
+        return mean_and_sd(self.each)[1]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean AUC of the second recipe minus the first's on the same images.
+
+    ``ci95`` and ``p_patients`` (twice the smaller share of rounds on one side of zero) are of the patient-clustered
+    bootstrap: which patients were drawn. ``p_replicates`` is the paper's t-test over the networks: how training varies.
+    """
+
+    value: float
+    ci95: tuple[float, float]
+    p_patients: float
+    p_replicates: float
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """The networks of one recipe that were trained on ``images`` images, each with what it did not see, scored."""
+
+    recipe: str
+    images: int
+    networks: tuple[Scored, ...]
+
+    @cached_property
+    def together(self) -> Scored:
+        """All that was scored, an image once for each network that scored it."""
+        return joined(self.networks)
+
+    @property
+    def at_half(self) -> tuple[float, float]:
+        """Sensitivity and specificity at 0.5, means over the networks."""
+        each = [figures(scored) for scored in self.networks]
+        sensitivity, specificity = (
+            float(np.mean([one[name] for one in each])) for name in ("sensitivity", "specificity")
+        )
+        return sensitivity, specificity
+
+
+def points_of(recipe: str, studies: Sequence[Path]) -> list[Point]:
+    """What the command learning-curve made in ``studies``, fewest images first; several studies are more networks.
+
+    TrainingError for a folder without finished runs.
+    """
+    found: dict[int, list[Scored]] = {}
+    for study in studies:
+        runs = sorted(path.parent for path in study.glob("images=*/predictions.csv"))
+        if not runs:
+            raise TrainingError(f"{study} holds no finished run of learning-curve")
+        for folder in runs:
+            run, networks = Run.open(folder, check_manifests=False), folds_of(predictions_of(folder))
+            found.setdefault(run.config.data.limit, []).extend(networks)
+    ordered = sorted(found.items(), key=lambda item: item[0] or np.inf)
+    return [Point(recipe, images, tuple(networks)) for images, networks in ordered]
+
+
+def mean_auc(point: Point, weights_of: Callable[[Scored], Doubles]) -> Callable[[Doubles], Doubles]:
+    """A function from weights (b, n) of ``point.together`` to the mean AUC (b,) of the networks."""
+    ends = np.cumsum([len(scored.images) for scored in point.networks])
+    parts = [
+        (slice(end - len(scored.images), end), weighted_auc(scored.labels, scored.logits), weights_of(scored))
+        for end, scored in zip(ends, point.networks, strict=True)
+    ]
+
+    def figure(weights: Doubles) -> Doubles:
+        return np.asarray(np.mean([auc(weights[:, part] * own) for part, auc, own in parts], axis=0))
+
+    return figure
+
+
+def equal_weights(scored: Scored) -> Doubles:
+    """Every image counts as one."""
+    return np.ones(len(scored.images))
+
+
+def overlap_weights(look: Look) -> Callable[[Scored], Doubles]:
+    """Each image counts by the chance that its look gives to the other class. TrainingError for an unknown image."""
+
+    def weights(scored: Scored) -> Doubles:
+        try:
+            chance = np.array([look[image] for image in scored.images])
+        except KeyError as error:
+            raise TrainingError(f"{error.args[0]} was scored and is in no manifest that was given") from error
+        return np.where(scored.labels > 0.5, 1 - chance, chance)
+
+    return weights
+
+
+def spread(point: Point, weights_of: Callable[[Scored], Doubles] = equal_weights) -> Spread:
+    """AUC of the networks of ``point``."""
+    each = [weighted_auc(one.labels, one.logits)(weights_of(one)[np.newaxis]) for one in point.networks]
+    over = Resampling(point.together.patients).over(mean_auc(point, weights_of))
+    return Spread(tuple(float(value[0]) for value in each), percentile_interval(over))
+
+
+def difference(first: Point, second: Point, weights_of: Callable[[Scored], Doubles] = equal_weights) -> Difference:
+    """Of ``second`` to ``first``; TrainingError unless both have networks of the same folds and images."""
+    one, two = first.together, second.together
+    if (one.images, one.folds) != (two.images, two.folds):
+        raise TrainingError(f"{first.recipe} and {second.recipe} at {first.images} images: not of the same folds")
+    figures_of = [mean_auc(point, weights_of) for point in (first, second)]
+    everyone = np.ones((1, len(one.images)))
+    value = float((figures_of[1](everyone) - figures_of[0](everyone))[0])
+    over = Resampling(one.patients).over(lambda weights: figures_of[1](weights) - figures_of[0](weights))
+    tail = min(float((over <= 0).mean()), float((over >= 0).mean()))
+    aucs = [spread(point, weights_of).each for point in (first, second)]
+    replicates = t_test(*aucs) if min(len(group) for group in aucs) > 1 else float("nan")
+    return Difference(value, percentile_interval(over), min(1.0, 2 * max(tail, 1 / len(over))), replicates)
+
+
+def table(points: Sequence[Point], look: Look | None) -> list[dict[str, Any]]:
+    """A row for each point: the recipes in their order at each number of images, the first one as the reference."""
+    order = list(dict.fromkeys(point.recipe for point in points))
+    ordered = sorted(points, key=lambda point: (point.images or np.inf, order.index(point.recipe)))
+    references = {point.images: point for point in ordered if point.recipe == order[0]}
+    return [_row(point, references.get(point.images), look) for point in ordered]
+
+
+def _row(point: Point, reference: Point | None, look: Look | None) -> dict[str, Any]:
+    sensitivity, specificity = point.at_half
+    row: dict[str, Any] = {"training images": point.images or "all", "recipe": point.recipe}
+    row |= {"networks": len(point.networks)}
+    weightings = {"AUC": equal_weights} | ({"AUC, look alike": overlap_weights(look)} if look else {})
+    for name, weights_of in weightings.items():
+        own = spread(point, weights_of)
+        row[name] = f"{own.mean:.4f}" + (f" ± {own.sd:.4f}" if len(own.each) > 1 else "")
+        if reference not in (None, point):
+            row[f"{name}: difference"] = _text(difference(reference, point, weights_of))
+    return row | {"sensitivity at 0.5": f"{sensitivity:.3f}", "specificity at 0.5": f"{specificity:.3f}"}
+
+
+def _text(found: Difference) -> str:
+    low, high = found.ci95
+    by_patient = f"{found.value:+.4f} ({low:+.4f} to {high:+.4f})"
+    return by_patient if np.isnan(found.p_replicates) else f"{by_patient}, t-test p = {found.p_replicates:.2g}"

@@ -1,0 +1,111 @@
+"""The canary in each process of the service. What a process needs of it is imported only there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+from redis import Redis
+from redis.exceptions import RedisError
+
+from triage.canary.partition import PLACE, expects
+from triage.delivery.outbox import Outbox
+from triage.metrics import process as metric_names
+from triage.queue.score_queue import ScoreQueue, Work, connect
+from triage.settings.load import Settings
+from triage.spool.spool import ReceivedInstance, Spool
+
+if TYPE_CHECKING:
+    from triage.canary.run import Route
+    from triage.decision.decide import TriageDecision
+    from triage.delivery.deliverer import Deliverer, Deliveries
+    from triage.listener.association import Canary
+    from triage.metrics.process import Metrics
+    from triage.scoring.batch import Scorer
+
+
+def uncounted() -> Metrics:
+    """Metrics that nobody reads."""
+    return metric_names.create(CollectorRegistry())
+
+
+def at_listener(ae_title: str, spool: Spool) -> Canary:
+    """What the listener has to know."""
+    from triage.listener.association import Canary
+
+    namespace = spool.beside(PLACE)
+    return Canary(ae_title, PLACE, namespace, uncounted(), partial(expects, namespace))
+
+
+def at_worker(
+    scorer_of: Callable[..., Scorer], spool: Spool, client: Redis, destinations: Sequence[str]
+) -> dict[str, Scorer]:
+    """What scores a canary, by its place. ``scorer_of`` makes a scorer of a spool, its metrics, index and marks."""
+    from triage.worklist.index import Worklist
+
+    namespace, index = spool.beside(PLACE), Worklist(client)
+    outbox = Outbox(namespace)
+
+    def rehearse(decisions: Sequence[TriageDecision]) -> None:
+        for decision in decisions:
+            index.rehearse(decision)
+
+    def mark(study_instance_uid: str) -> None:
+        outbox.prepare(destinations)  # now, and not at the start: its folder may be removed and made anew
+        for name in destinations:
+            outbox.mark(study_instance_uid, name)
+
+    # The kill switches of models are the patients'.
+    return {PLACE: scorer_of(namespace, uncounted(), rehearse, mark, spool.disabled_models)}
+
+
+def at_deliverer(patients: Deliverer) -> Deliveries:
+    """What one destination's thread does, the canary too."""
+    from triage.canary.delivery import CanaryOutbox, WithCanary
+    from triage.delivery.deliverer import Deliverer
+
+    namespace = patients.spool.beside(PLACE)
+    outbox = CanaryOutbox(namespace, patients.outbox)  # the worker makes its folders, with its first mark
+    at_once = patients.destination.model_copy(update={"delay_s": 0.0})  # no further image comes
+    metrics = metric_names.create_delivery(CollectorRegistry())
+    canary = Deliverer(
+        namespace, outbox, at_once, patients.channel, metrics, patients.stopping, patients.now, test=True
+    )
+    return WithCanary(patients, canary)
+
+
+def route_of(settings: Settings, spool: Spool, redis_url: str) -> Route:
+    """Where a canary goes."""
+    from triage.canary.run import Route
+    from triage.sender.own_listener import own_listener
+
+    canary = settings.canary
+    jobs = ScoreQueue(connect(redis_url, settings.redis.timeout_s))
+    return Route(
+        spool=spool,
+        namespace=spool.beside(PLACE),
+        address=own_listener(settings.listener, settings.client_certificate, canary.ae_title, host=canary.host),
+        destinations=settings.channels.with_canary(),
+        timeout_s=canary.timeout_s,
+        state=lambda instance: jobs.state(Work(PLACE, instance))[0],
+        forget=partial(_forget, jobs),
+    )
+
+
+def schedule(
+    settings: Settings, spool: Spool, redis_url: str, registry: CollectorRegistry
+) -> AbstractContextManager[None]:
+    """Canaries as often as the settings say, while this is open."""
+    from triage.canary.schedule import scheduled
+
+    route = route_of(settings, spool, redis_url)
+    return scheduled(route, settings.canary.interval_minutes * 60, metric_names.create_canary(registry))
+
+
+def _forget(jobs: ScoreQueue, instances: Sequence[ReceivedInstance]) -> None:
+    with suppress(RedisError):  # a worker drops the job of what is gone
+        for instance in instances:
+            jobs.forget(Work(PLACE, instance))

@@ -1,0 +1,120 @@
+"""C-STORE of objects that lie built in the outbox (PS3.4 annex B), over one association for many."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+
+from pydicom import dcmread
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+from triage.channels.base import Fate, Outcome, Send, UnreachableError
+from triage.dicom.requestor import NoAssociationError, Peer, took_nothing
+from triage.dicom.requestor import associated as associated_with
+
+logger = logging.getLogger(__name__)
+
+_STORED = {0x0000: "stored", 0x0111: "it has the object already"}
+_WARNINGS = {
+    0xB000: "stored, with elements coerced",
+    0xB006: "stored, with elements discarded",
+    0xB007: "stored, although the data set does not match its class",
+}
+
+
+@contextmanager
+def connect(peer: Peer, sop_classes: Sequence[str]) -> Iterator[Send]:
+    """An association for objects of ``sop_classes``. Raises UnreachableError."""
+    with associated(peer, sop_classes) as association:
+        numbers = iter(range(1, 0x10000))
+        yield lambda payload: store(association, payload, next(numbers, 1))
+
+
+@contextmanager
+def associated(peer: Peer, sop_classes: Sequence[str]) -> Iterator[Association]:
+    """An association with Verification and ``sop_classes``, released at the end. Raises UnreachableError.
+
+    One that stands although the peer took no context is yielded too: each object's answer says so.
+    """
+    try:
+        with associated_with(peer, proposed_contexts(sop_classes)) as association:
+            yield association
+    except NoAssociationError as error:
+        raise UnreachableError(str(error)) from error
+
+
+def store(association: Association, payload: bytes, message_id: int) -> Outcome:
+    """Send one DICOM file; what came of it."""
+    dataset = dcmread(BytesIO(payload))
+    sop_class = UID(dataset.SOPClassUID)
+    if not any(context.abstract_syntax == sop_class for context in association.accepted_contexts):
+        if not association.is_established and not took_nothing(association):
+            return Outcome(Fate.RETRY, "the association was lost", lost=True)
+        return Outcome(Fate.DEAD, f"the peer takes no {sop_class.name}: it rejected the presentation context")
+    try:
+        answer = association.send_c_store(dataset, message_id)
+    except (RuntimeError, OSError) as error:
+        return Outcome(Fate.RETRY, f"the association was lost ({type(error).__name__})", lost=True)
+    if "Status" not in answer:
+        association.abort()
+        return Outcome(Fate.RETRY, "no answer: the association was lost or the time is up", lost=True)
+    return of_status(int(answer.Status), str(answer.get("ErrorComment", "")))
+
+
+def of_status(status: int, comment: str = "") -> Outcome:
+    """What a C-STORE status means for the object (PS3.4 table B.2-1, PS3.7 annex C).
+
+    Stored, also with a warning: delivered. Out of resources, and what the standard leaves open: again. The class is
+    not supported, the data set does not match or cannot be understood: never.
+    """
+    fate, meaning = _meaning(status)
+    return Outcome(fate, f"{meaning}, 0x{status:04X}", told=comment)
+
+
+def _meaning(status: int) -> tuple[Fate, str]:
+    if status in _STORED:
+        return Fate.DELIVERED, _STORED[status]
+    if status in _WARNINGS:
+        return Fate.DELIVERED, f"warning: {_WARNINGS[status]}"
+    if status >> 8 == 0xA7:
+        return Fate.RETRY, "refused, out of resources"
+    if status >> 8 == 0xA9:
+        return Fate.DEAD, "refused, the data set does not match its SOP class"
+    if status >> 12 == 0xC:
+        return Fate.DEAD, "refused, the peer cannot understand the object"
+    if status == 0x0122:
+        return Fate.DEAD, "refused, the SOP class is not supported"
+    return Fate.RETRY, "not stored"
+
+
+def check(peer: Peer, sop_classes: Sequence[str]) -> list[str]:
+    """C-ECHO, and which of ``sop_classes`` the peer takes. Raises UnreachableError."""
+    with associated(peer, sop_classes) as association:
+        lines = [f"{peer} accepted the association{_over(association)}."]
+        taken = {str(context.abstract_syntax) for context in association.accepted_contexts}
+        if Verification in taken:
+            status = association.send_c_echo().get("Status")
+            lines.append("C-ECHO: " + ("succeeded." if status == 0x0000 else f"failed, status {status}."))
+        else:
+            lines.append("C-ECHO: it takes no Verification; that does no harm.")
+        for sop_class in sop_classes:
+            lines.append(f"{UID(sop_class).name}: {'accepted' if sop_class in taken else 'REJECTED'}.")
+    return lines
+
+
+def _over(association: Association) -> str:
+    connected = association.dul.socket.socket if association.dul.socket else None
+    return f" over {connected.version()}, {connected.cipher()[0]}" if isinstance(connected, ssl.SSLSocket) else ""  # type: ignore[index]
+
+
+def proposed_contexts(sop_classes: Sequence[str]) -> list[PresentationContext]:
+    """One for each syntax, so that the bytes go unchanged wherever the peer takes Explicit VR Little Endian."""
+    syntaxes = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+    storage = [build_context(sop_class, syntax) for sop_class in sop_classes for syntax in syntaxes]
+    return [build_context(Verification, ImplicitVRLittleEndian), *storage]

@@ -1,0 +1,72 @@
+"""What ``triage readers`` does: serve a study on loopback, and write its labels."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uvicorn
+
+from triage.reader_study.app import Desk, create_app, desks
+from triage.reader_study.labels import Summary, write_labels
+from triage.reader_study.study import LOCK, Study, StudyError, begin_or_resume, open_study
+from triage.spool.spool import held_alone
+from triage.web.api.images import Pictures
+from triage.web.app import configuration, ends_quietly, listen
+
+logger = logging.getLogger(__name__)
+
+
+def serve(folder: Path, cases: Path | None, readers: Sequence[str], port: int, idle_seconds: float) -> None:
+    """Serve the study in ``folder`` until SIGINT or SIGTERM, then write its labels. Raises StartError."""
+    if cases is None:
+        open_study(folder)  # before a folder is made that nobody wanted
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with held_alone(folder / LOCK):
+            study = begin_or_resume(folder, cases, readers)
+            _serve(study, port, idle_seconds)
+    except BlockingIOError:
+        raise StudyError(f"{folder} is being served already: end that first") from None
+    sys.stdout.write(told(folder, write_labels(study)))
+
+
+def labels(folder: Path) -> str:
+    """Write the labels of the study in ``folder``, served or not; what was written, for people. Raises StartError."""
+    return told(folder, write_labels(open_study(folder)))
+
+
+def told(folder: Path, summary: Summary) -> str:
+    """What was written, for people."""
+    lines = [f"{reader} answered {count}" for reader, count in summary.answered.items()]
+    lines.append(f"{summary.labelled} with a majority: {folder / 'labels.csv'}")
+    for why, count in summary.unresolved.items():
+        lines.append(f"{count} without, {why}: {folder / 'unresolved.csv'}")
+    return "\n".join(lines) + "\n"
+
+
+def _serve(study: Study, port: int, idle_seconds: float) -> None:
+    by_token = desks(study, lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+    pictures = Pictures()
+    with listen("127.0.0.1", port, "choose another --port") as listening:
+        server = uvicorn.Server(configuration(create_app(by_token, pictures, idle_seconds)))
+        sys.stdout.write(_links(study, by_token, listening.getsockname()[1]))
+        sys.stdout.flush()
+        try:
+            with ends_quietly(server):
+                server.run(sockets=[listening])
+        finally:
+            pictures.close()
+
+
+def _links(study: Study, by_token: dict[str, Desk], port: int) -> str:
+    lines = [
+        f"{len(study.cases)} cases in {study.folder}; each reader's own link (Ctrl-C ends, and writes the labels):"
+    ]
+    for token, desk in by_token.items():
+        read = desk.book.progress.position
+        lines.append(f"  {desk.reader}: http://127.0.0.1:{port}/r/{token}/  ({read} of {len(study.cases)} read)")
+    return "\n".join(lines) + "\n"

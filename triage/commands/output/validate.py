@@ -1,0 +1,96 @@
+"""What the commands of validation print, and how they get from settings to values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from triage.errors import StartError
+from triage.scoring.predict import Compute
+from triage.sender.own_listener import own_listener
+from triage.service.models import policy_of
+from triage.settings.load import Settings
+from triage.spool.partitions import open_namespace
+from triage.spool.spool import Spool, SpoolError
+from triage.validation.measures import paper
+from triage.validation.measures.figures import main_bounds
+from triage.validation.scores.over_dicom import Service
+from triage.validation.validate import METRICS, REPORT, Request, validate
+
+
+def run_validation(settings: Settings, options: Mapping[str, Any]) -> bool:
+    """Validate with a progress bar, print what came out; whether it passed. Raises StartError."""
+    request = Request(**options)
+    if request.paper is not None and request.paper not in paper.names():
+        raise StartError(f"--paper {request.paper}: there are {', '.join(paper.names())}")
+    service = _service(settings, request) if request.dicom else None
+    worker = settings.worker
+    compute = Compute(worker.provider, worker.threads, worker.decode_processes, worker.decode_timeout_s)
+    with _progress() as bar:
+        tasks: dict[str, Any] = {}
+
+        def progress(what: str, more: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total or None)
+            bar.advance(tasks[what], more)
+
+        outcome = validate(request, policy_of(settings), compute, progress, service)
+    _print(outcome.metrics)
+    Console().print(f"{request.out / REPORT}  {request.out / METRICS}", highlight=False)
+    return outcome.passed
+
+
+def _service(settings: Settings, request: Request) -> Service:
+    """The running service of these settings, with the spool that lies on this machine. Raises StartError."""
+    listener = settings.listener
+    if not listener.validation_ae_title:
+        raise StartError("--dicom needs listener.validation_ae_title in the settings of service and command")
+    if request.any_age or request.scores:
+        raise StartError("--dicom measures the service as it is: --any-age and --scores do not go with it")
+    try:
+        namespace = open_namespace(Spool.open(settings.spool.path))
+    except (SpoolError, OSError) as error:
+        raise StartError(f"--dicom reads the results in the service's spool on this machine: {error}") from error
+    return Service(own_listener(listener, settings.client_certificate, listener.validation_ae_title), namespace)
+
+
+def _print(metrics: Mapping[str, Any]) -> None:
+    console = Console()
+    image, point = metrics["image"], metrics["image"]["points"][0]
+    table = Table("per image, worst case", "value", "95 %", title=None)
+    figures = {"coverage": image["coverage"], "AUC": image["auc"]["worst_case"]}
+    figures |= {f"{name} at {point['name']}": figure for name, figure in point["worst_case"]["figures"].items()}
+    for name, figure in figures.items():
+        table.add_row(name, _number(figure["value"]), _bounds(figure))
+    console.print(table)
+    for each in metrics["warnings"]:
+        console.print(f"[yellow]![/] {each}", highlight=False)
+    for each in metrics["bars"]:
+        mark = "[green]holds[/]" if each["holds"] else "[bold red]fails[/]"
+        console.print(f"{mark}  {each['bar']}  (found {_number(each['bound'])})", highlight=False)
+    if metrics["dicom"]:
+        wrong, count = len(metrics["dicom"]["disagreements"]), metrics["dicom"]["images"]
+        told = f"[bold red]{wrong} of {count} images[/] differ" if wrong else f"[green]all {count} images agree[/]"
+        console.print(f"service and files: {told}")
+    if metrics["paper"]:
+        console.print(f"against {metrics['paper']['cohort']['title']}: [bold]{metrics['paper']['verdict']}[/]")
+        for obstacle in metrics["paper"]["obstacles"]:
+            console.print(f"  {obstacle}", highlight=False)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _bounds(figure: Mapping[str, Any]) -> str:
+    bounds = main_bounds(figure)
+    return f"{bounds[0]:.4f} to {bounds[1]:.4f}" if bounds else ""
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True))

@@ -1,0 +1,1 @@
+"""Delivery of results: built once, kept in the outbox, sent until the receiver acknowledged."""

@@ -1,0 +1,129 @@
+"""What a destination is to be told of a study, if anything: decided and built from the study's files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from dataclasses import replace
+from enum import StrEnum
+
+from triage.channels.base import Channel, Skipped, Study, Told
+from triage.decision.decide import Tag
+from triage.delivery.outbox import Outbox
+from triage.delivery.record import Outgoing, Record, State
+from triage.spool.spool import Spool
+from triage.spool.study import read_study, revision
+
+logger = logging.getLogger(__name__)
+
+_REACHED = (State.DELIVERED, State.WAITING, State.DEAD)  # of DEAD nobody knows: a peer that is silent may have it
+
+
+class Telling(StrEnum):
+    """What came of looking at a study for a destination."""
+
+    BUILT = "built"
+    NOTHING = "nothing"  # not wanted there, or nothing new
+    SKIPPED = "skipped"  # wanted there, and nothing can be made of it: recorded with the reason
+    HELD = "held"  # it would lower what was raised
+
+
+def tell(
+    spool: Spool,
+    outbox: Outbox,
+    destination: str,
+    channel: Channel,
+    study_instance_uid: str,
+    waiting: Collection[Outgoing],
+    now: float,
+    *,
+    test: bool = False,
+) -> Telling:
+    """Build what ``destination`` has not heard of the study, and take away the mark. ``waiting`` is what waits for it.
+
+    ``test``: the study is no patient's.
+
+    Raises OSError, and whatever a message that cannot be built raises; the mark then stays.
+    """
+    with spool.study_lock(study_instance_uid):
+        known = read_study(spool, study_instance_uid)
+        told = Telling.NOTHING
+        if known is not None and known[1]:
+            study = Study(*known, now=now, test=test)
+            if channel.wants(study):
+                told = _tell(outbox, destination, channel, study, waiting)
+        outbox.unmark(study_instance_uid, destination)
+        return told
+
+
+def _tell(outbox: Outbox, destination: str, channel: Channel, study: Study, waiting: Collection[Outgoing]) -> Telling:
+    uid = study.decision.study_instance_uid
+    unsent = {each.number: each for each in waiting if each.study_instance_uid == uid}
+    # A waiting record whose payload is not there: a crash came between them. It was never sent, and is built again.
+    records = [
+        each for each in outbox.records(uid, destination) if each.state is not State.WAITING or each.number in unsent
+    ]
+    said = channel.says(study)
+    heard = [each for each in records if each.state is not State.SUPERSEDED]
+    if heard and heard[-1].said == said:
+        return Telling.NOTHING
+    reached = [each for each in records if each.state in _REACHED]
+    if reached and reached[-1].tag == Tag.ABNORMAL and study.decision.tag is not Tag.ABNORMAL:
+        logger.warning("%s: study %s was delivered as abnormal and is not lowered", destination, uid)
+        return Telling.HELD
+    reached = _supersede(outbox, reached, unsent, study.now)
+    return _build(outbox, destination, channel, study, said, records, reached)
+
+
+def _supersede(outbox: Outbox, reached: list[Record], unsent: dict[int, Outgoing], now: float) -> list[Record]:
+    """Take out what waits and never left: the new result says all that it would have. Returns the others."""
+    kept = []
+    for record in reached:
+        item = unsent.get(record.number)
+        if record.state is State.WAITING and item is not None and not _left(record):
+            outbox.remove(item, State.SUPERSEDED, "a newer result took its place", now)
+        else:
+            kept.append(record)
+    return kept
+
+
+def _left(record: Record) -> bool:
+    """Whether it may have reached the peer: any attempt may have, even one that had no answer."""
+    return any(each["outcome"] == "retry" for each in record.tries)
+
+
+def _build(
+    outbox: Outbox,
+    destination: str,
+    channel: Channel,
+    study: Study,
+    said: list[object],
+    records: list[Record],
+    reached: list[Record],
+) -> Telling:
+    there = [each for each in reached if each.state is not State.DEAD]  # what the receiver has, or gets before this
+    before = Told(there[-1].revision, there[-1].tag, there[-1].identity) if there else None
+    named = replace(
+        study,
+        number=records[-1].number + 1 if records else 1,
+        revision=revision(study.decision, study.images, channel.encoder, before.revision if before else ""),
+        before=before,
+    )
+    built = channel.build(named)
+    record = Record(
+        destination=destination,
+        number=named.number,
+        revision=named.revision,
+        state=State.WAITING,
+        tag=study.decision.tag,
+        said=said,
+        identity={},
+        built_at=study.now,
+        decided_at=study.decision.tagged_at,
+    )
+    uid = study.decision.study_instance_uid
+    if isinstance(built, Skipped):
+        outbox.skip(uid, replace(record, state=State.SKIPPED).tried(State.SKIPPED, built.why, study.now))
+        return Telling.SKIPPED
+    outbox.put(uid, replace(record, identity=built.identity), built.payload)
+    return Telling.BUILT

@@ -1,0 +1,259 @@
+"""Delivering: one thread for each destination builds what it has not heard and sends what is due.
+
+A destination that hangs holds up nobody else. Everything that has to survive is in the outbox's files.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from triage.channels.base import Channel, Fate, Outcome, Send, UnreachableError
+from triage.delivery.build import Telling, tell
+from triage.delivery.outbox import Outbox
+from triage.delivery.record import Outgoing, State, milliseconds
+from triage.metrics.process import DeliveryMetrics
+from triage.settings.destinations import Destination
+from triage.spool.spool import Spool
+
+logger = logging.getLogger(__name__)
+
+UNREACHABLE = "unreachable"
+"""The outcome of an attempt at a destination that nobody answers at; the others are those of a message, ``Fate``."""
+
+_ROUND_S = 10.0  # after building for so long, send; after sending for so long, look for new results
+_GAUGES_S = 5.0
+_GRACE_S = 20.0
+
+
+class Deliveries(Protocol):
+    """What one destination's thread does, round after round."""
+
+    @property
+    def name(self) -> str:
+        """The destination's name."""
+
+    def round(self) -> None:
+        """Build what is to be built, and send what is due."""
+
+
+@dataclass
+class Deliverer:
+    """What one destination's thread does. ``now`` is the clock, in POSIX seconds.
+
+    ``test``: what it delivers is no patient's.
+    """
+
+    spool: Spool
+    outbox: Outbox
+    destination: Destination
+    channel: Channel
+    metrics: DeliveryMetrics
+    stopping: Callable[[], bool] = lambda: False
+    now: Callable[[], float] = time.time
+    test: bool = False
+    _counted_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        # From the start, so that the first event of each is an increase that an alert can see.
+        metrics = self.metrics
+        for counter in (metrics.built, metrics.skipped, metrics.warnings, metrics.build_failures, metrics.held):
+            counter.labels(self.name)
+        for outcome in (*Fate, UNREACHABLE):
+            self.metrics.attempts.labels(self.name, outcome)
+
+    @property
+    def name(self) -> str:
+        """The destination's name."""
+        return self.destination.name
+
+    def round(self) -> None:
+        """Build what is marked, send what is due, count what is left."""
+        self.build()
+        self.send()
+        self._count()
+
+    def build(self) -> None:
+        """Build for every study whose mark is old enough. A study that cannot be built holds up no other."""
+        due = self.now() - self.destination.delay_s
+        marked = [uid for since, uid in self.outbox.marked(self.name) if since <= due]
+        if not marked:
+            return
+        waiting = self.outbox.waiting(self.name)
+        until = self.now() + _ROUND_S
+        for uid in marked:
+            if self.stopping() or self.now() > until:
+                return
+            try:
+                told = tell(self.spool, self.outbox, self.name, self.channel, uid, waiting, self.now(), test=self.test)
+            except OSError:
+                raise
+            except Exception as error:  # the edge: whatever one study does to an encoder
+                self._cannot_build(uid, error)
+                continue
+            if told is Telling.BUILT:
+                self.metrics.built.labels(self.name).inc()
+            elif told is Telling.SKIPPED:
+                self.metrics.skipped.labels(self.name).inc()
+            elif told is Telling.HELD:
+                self.metrics.held.labels(self.name).inc()
+
+    def send(self) -> None:
+        """Send what is due, over one connection, unless the destination is switched off or being left alone."""
+        failures, next_try, _ = self.outbox.pause(self.name)
+        now = self.now()
+        if now < next_try or self.outbox.disabled(self.name):
+            return
+        due = self._due(now)
+        if not due:
+            return
+        try:
+            with self.channel.connect() as send:
+                self.metrics.up.labels(self.name).set(1)
+                self._send_all(send, due, failures)
+        except UnreachableError as error:
+            self.metrics.up.labels(self.name).set(0)
+            self.metrics.attempts.labels(self.name, UNREACHABLE).inc()
+            self._pause(failures + 1, str(error))
+
+    def _due(self, now: float) -> list[Outgoing]:
+        """What is due; of each study only what comes first, so that an older result never follows a newer one."""
+        waiting = self.outbox.waiting(self.name)
+        first: dict[str, int] = {}
+        for item in waiting:
+            first[item.study_instance_uid] = min(item.number, first.get(item.study_instance_uid, item.number))
+        return [
+            each for each in waiting if each.due <= milliseconds(now) and each.number == first[each.study_instance_uid]
+        ]
+
+    def _send_all(self, send: Send, due: Sequence[Outgoing], failures: int) -> None:
+        until = self.now() + _ROUND_S
+        for item in due:
+            if self.stopping() or self.now() > until or self.outbox.disabled(self.name):
+                return
+            state = self.outbox.state(item)
+            if state is not State.WAITING:
+                self.outbox.tidy(item, state)
+                continue
+            outcome = send(self.outbox.payload(item))
+            self._settle(item, outcome)
+            if outcome.lost:
+                self._pause(failures + 1, outcome.detail)
+                return
+            if failures:
+                failures = 0
+                self.outbox.set_pause(self.name, 0, 0.0, "")
+
+    def _settle(self, item: Outgoing, outcome: Outcome) -> None:
+        now = self.now()
+        fate = outcome.fate
+        if fate is Fate.RETRY and item.tries + 1 >= (outcome.tries or self.destination.tries):
+            fate = Fate.DEAD
+        noted = f"{outcome.detail}: {outcome.told}" if outcome.told else outcome.detail
+        where = f"{self.name}: study {item.study_instance_uid} (revision {item.revision[:8]})"
+        if fate is Fate.DELIVERED:
+            self._delivered(item, outcome.detail, noted, where, now)
+        elif fate is Fate.DEAD:
+            self.outbox.bury(item, noted, now)
+            logger.error("%s is a dead letter after attempt %d: %s", where, item.tries + 1, outcome.detail)
+        else:
+            wait_s = self._interval(item.tries)
+            self.outbox.postpone(item, noted, now, wait_s)
+            logger.warning("%s, attempt %d: %s; again in %.0f s", where, item.tries + 1, outcome.detail, wait_s)
+        self.metrics.attempts.labels(self.name, fate).inc()
+
+    def _delivered(self, item: Outgoing, detail: str, noted: str, where: str, now: float) -> None:
+        decided_at = self.outbox.delivered(item, noted, now)
+        self.outbox.supersede_dead(item, now)
+        self.metrics.time_to_delivery.labels(self.name).observe(max(now - decided_at, 0.0))
+        if detail.startswith("warning"):
+            self.metrics.warnings.labels(self.name).inc()
+            logger.warning("%s was delivered, %s", where, detail)
+        else:
+            logger.info("%s was delivered: %s", where, detail)
+
+    def _pause(self, failures: int, why: str) -> None:
+        wait_s = self._interval(failures - 1)
+        self.outbox.set_pause(self.name, failures, self.now() + wait_s, why)
+        logger.warning("%s: %s; nothing is sent there for %.0f s", self.name, why, wait_s)
+
+    def _interval(self, before: int) -> float:
+        return float(min(self.destination.first_interval_s * 2 ** min(before, 30), self.destination.longest_interval_s))
+
+    def _cannot_build(self, uid: str, error: Exception) -> None:
+        """The message of an encoder's error may quote a patient's name, so only its kind and place are kept."""
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        why = f"{type(error).__name__} in {place.name}, line {place.lineno} of {place.filename.rpartition('/')[2]}"
+        self.outbox.bury_mark(uid, self.name, f"cannot be built: {why}")
+        self.metrics.build_failures.labels(self.name).inc()
+        logger.error("%s: the message of study %s cannot be built: %s", self.name, uid, why)
+
+    def _count(self) -> None:
+        now = self.now()
+        if now - self._counted_at < _GAUGES_S:
+            return
+        self._counted_at = now
+        self.metrics.waiting.labels(self.name).set(len(self.outbox.waiting(self.name)))
+        self.metrics.oldest.labels(self.name).set(self.outbox.oldest(self.name))
+        self.metrics.dead.labels(self.name).set(self.outbox.dead_count(self.name))
+        self.metrics.switched_off.labels(self.name).set(self.outbox.disabled(self.name))
+
+
+def run(
+    deliverers: Sequence[Deliveries],
+    outbox: Outbox,
+    stopping: Callable[[], bool],
+    wait: Callable[[float], None],
+    interval_s: float,
+) -> None:
+    """Deliver until ``stopping()``. What is being sent then gets a little time; what is cut off is sent again."""
+    warn_of_strangers(outbox, [each.name for each in deliverers])
+    threads = [
+        threading.Thread(target=_loop, args=(each, stopping, wait, interval_s), name=each.name, daemon=True)
+        for each in deliverers
+    ]
+    for thread in threads:
+        thread.start()
+    while not stopping():
+        wait(interval_s)
+    deadline = time.monotonic() + _GRACE_S
+    for thread in threads:
+        thread.join(max(deadline - time.monotonic(), 0.0))
+
+
+def warn_of_strangers(outbox: Outbox, names: Sequence[str]) -> None:
+    """Say what waits for destinations that the settings no longer have: it holds up retention."""
+    for name in sorted(outbox.known() - set(names)):
+        if count := len(outbox.marked(name)) + len(outbox.waiting(name)) + outbox.dead_count(name):
+            logger.warning(
+                "%d results wait for %s, which is not switched on in the settings; `triage channel %s --drop` "
+                "forgets them",
+                count,
+                name,
+                name,
+            )
+
+
+def _loop(
+    deliverer: Deliveries, stopping: Callable[[], bool], wait: Callable[[float], None], interval_s: float
+) -> None:
+    while not stopping():
+        try:
+            deliverer.round()
+        except Exception as error:  # the edge: a full disk, or a fault of ours; the other destinations go on
+            logger.error("%s: %s; trying again", deliverer.name, _in_words(error))
+            wait(interval_s * 5)
+        wait(interval_s)
+
+
+def _in_words(error: Exception) -> str:
+    with suppress(AttributeError):
+        return f"{type(error).__name__}: {error.strerror}"  # type: ignore[attr-defined]
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {place.name}, line {place.lineno} of {place.filename.rpartition('/')[2]}"

@@ -1,0 +1,302 @@
+"""What is to be delivered, as files: no memory of any process is needed to go on. Written through the spool only.
+
+    marks/<destination>/<study>           the study has a decision that this destination has not been told of
+    outbox/<destination>/<due>+<tries>+<number>+<study>+<revision>
+                                          the bytes to send, built once; the name says when it is next tried
+    undeliverable/<destination>/<study>+<revision>    given up; a person can requeue it
+    undeliverable/<destination>/<study>               a result that could not be built, with the error
+    studies/<hh>/<study>/deliveries/<destination>+<number>.json    the record: what was said, and what became of it
+    studies/<hh>/<study>/deliveries/<destination>+<number>.sent    the bytes, once they are acknowledged
+
+A listing of ``outbox/<destination>`` says what is due: no file is opened to find out that nothing is.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from triage.delivery.record import Outgoing, Record, State, milliseconds
+from triage.spool.spool import Spool, valid_uid
+
+logger = logging.getLogger(__name__)
+
+
+class Outbox:
+    """All reading and writing of what is to be delivered."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._marks = spool.root / "marks"
+        self._outbox = spool.root / "outbox"
+        self._dead = spool.root / "undeliverable"
+        self._disabled = spool.root / "control" / "disabled-channels"
+        self._destinations = spool.root / "control" / "destinations"
+
+    def prepare(self, destinations: Iterable[str]) -> None:
+        """Make the folders of these destinations."""
+        for name in destinations:
+            for parent in (self._marks, self._outbox, self._dead):
+                (parent / name).mkdir(mode=0o700, exist_ok=True)
+
+    def known(self) -> frozenset[str]:
+        """Every destination that has or had a folder, in the settings or not."""
+        return frozenset(entry.name for top in (self._marks, self._outbox, self._dead) for entry in top.iterdir())
+
+    # Marks. Written and removed under the study's lock, so that no decision falls between.
+
+    def mark(self, study_instance_uid: str, destination: str) -> None:
+        """Note that the study has a decision to be told of, unless that is noted. Durable after ``Spool.sync``.
+
+        The time of the first mark stands, so that a study whose images keep coming is not put off for ever.
+        """
+        path = self._marks / destination / valid_uid(study_instance_uid)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        if not path.exists():
+            path.touch(0o600)
+
+    def marked(self, destination: str) -> list[tuple[float, str]]:
+        """Studies with a mark, each with the POSIX time of it, oldest first."""
+        return sorted((_written(path), path.name) for path in _entries(self._marks / destination))
+
+    def to_be_told(self, study_instance_uid: str) -> tuple[str, ...]:
+        """The destinations that have a mark of the study."""
+        return tuple(sorted(path.parent.name for path in self._marks.glob(f"*/{valid_uid(study_instance_uid)}")))
+
+    def unmark(self, study_instance_uid: str, destination: str) -> None:
+        """The destination has been told, or need not be."""
+        (self._marks / destination / study_instance_uid).unlink(missing_ok=True)
+
+    # Building.
+
+    def records(self, study_instance_uid: str, destination: str | None = None) -> list[Record]:
+        """What was built of a study, for one destination or all, in the order of building."""
+        folder = self._records(study_instance_uid)
+        pattern = f"{destination}+*.json" if destination else "*+*.json"
+        found = [Record.from_json(path.read_bytes()) for path in folder.glob(pattern)]
+        return sorted(found, key=lambda each: (each.destination, each.number))
+
+    def put(self, study_instance_uid: str, record: Record, payload: bytes) -> None:
+        """Take over what was built. The record first: one without payload was never sent, and is built again."""
+        self._write_record(study_instance_uid, record)
+        self._spool.write(self._outbox / record.destination / _new(study_instance_uid, record).name, payload)
+
+    def skip(self, study_instance_uid: str, record: Record) -> None:
+        """Take over that there is nothing to send of a result."""
+        self._write_record(study_instance_uid, record)
+
+    # Sending.
+
+    def waiting(self, destination: str) -> list[Outgoing]:
+        """What waits for a destination, first due first."""
+        return sorted(filter(None, (_read(destination, path.name) for path in _entries(self._outbox / destination))))
+
+    def payload(self, item: Outgoing) -> bytes:
+        """The bytes to send."""
+        return self._path(item).read_bytes()
+
+    def state(self, item: Outgoing) -> State:
+        """What its record says. Anything but WAITING: a crash came between the record and the file's move."""
+        try:
+            return self._record(item.study_instance_uid, item.destination, item.number).state
+        except FileNotFoundError:  # so long before that retention has removed the study since
+            return State.DROPPED
+
+    def tidy(self, item: Outgoing, state: State) -> None:
+        """Finish what a crash interrupted."""
+        if state is State.DELIVERED:
+            self._spool.move(self._path(item), self._sent(item))
+        elif state is State.DEAD:
+            self._spool.move(self._path(item), self._dead / item.key)
+        else:
+            self._path(item).unlink(missing_ok=True)
+
+    def delivered(self, item: Outgoing, detail: str, at: float) -> float:
+        """The peer has acknowledged it: the receipt first, then out of the outbox. When the study was decided.
+
+        A crash before the receipt sends the same bytes again, which receivers know by their identity.
+        """
+        record = self._settle(item, State.DELIVERED, "delivered", detail, at)
+        self._spool.move(self._path(item), self._sent(item), durable=False)  # the receipt says it; ``tidy`` repeats it
+        return record.decided_at
+
+    def supersede_dead(self, newer: Outgoing, at: float) -> None:
+        """Take away earlier dead letters of a study of which ``newer`` was delivered: nobody has to requeue them."""
+        for number in range(1, newer.number):
+            record = self._record(newer.study_instance_uid, newer.destination, number)
+            if record.state is State.DEAD:
+                older = replace(newer, number=number, revision=record.revision)
+                self._settle(older, State.SUPERSEDED, State.SUPERSEDED, "a newer result was delivered", at)
+                (self._dead / older.key).unlink(missing_ok=True)
+
+    def postpone(self, item: Outgoing, detail: str, at: float, wait_s: float) -> Outgoing:
+        """Try it again in ``wait_s`` seconds."""
+        later = replace(item, due=milliseconds(at + wait_s), tries=item.tries + 1)
+        self._settle(item, State.WAITING, "retry", detail, at)
+        self._spool.move(self._path(item), self._path(later))
+        return later
+
+    def bury(self, item: Outgoing, detail: str, at: float) -> None:
+        """Give it up; visible until a person requeues or drops it."""
+        self._settle(item, State.DEAD, "dead", detail, at)
+        self._spool.move(self._path(item), self._dead / item.key)
+
+    def remove(self, item: Outgoing, state: State, why: str, at: float) -> None:
+        """Take what waits out unsent, as superseded or dropped."""
+        self._settle(item, state, state, why, at)
+        self._path(item).unlink(missing_ok=True)
+
+    def bury_mark(self, study_instance_uid: str, destination: str, error: str) -> None:
+        """Give up to build a study's result."""
+        self._spool.write(self._dead / destination / study_instance_uid, json.dumps({"error": error[:500]}))
+        self.unmark(study_instance_uid, destination)
+
+    # Dead letters.
+
+    def dead_letters(self, destination: str) -> Iterator[tuple[str, float, int, str]]:
+        """What was given up: key, POSIX time, tries, why."""
+        for path in _entries(self._dead / destination):
+            number, _, rest = path.name.partition("+")
+            if not rest:
+                yield f"{destination}/{path.name}", path.stat().st_mtime, 0, json.loads(path.read_bytes())["error"]
+                continue
+            study = rest.partition("+")[0]
+            tries = self._record(study, destination, int(number)).tries
+            attempts = sum(each["outcome"] in ("retry", "dead") for each in tries)
+            yield f"{destination}/{path.name}", tries[-1]["at"], attempts, tries[-1]["detail"]
+
+    def dead_count(self, destination: str) -> int:
+        """How many dead letters there are."""
+        return len(_entries(self._dead / destination))
+
+    def requeue(self, key: str, at: float) -> None:
+        """Try a dead letter again. FileNotFoundError if there is none; ValueError if a newer result took its place."""
+        destination, item = self._dead_item(key)
+        if item is None:
+            study = valid_uid(key.partition("/")[2])
+            (self._marks / destination / study).touch(0o600)
+            (self._dead / destination / study).unlink()
+            return
+        last = self.records(item.study_instance_uid, destination)[-1]
+        if last.number != item.number and last.state in (State.DELIVERED, State.SKIPPED):
+            raise ValueError(f"{key}: a newer result of this study is delivered already, or needs no sending; drop it")
+        self._settle(item, State.WAITING, "requeued", "", at)
+        self._spool.move(self._dead / item.key, self._path(replace(item, due=milliseconds(at), tries=0)))
+
+    def drop(self, key: str, at: float) -> None:
+        """Forget a dead letter. FileNotFoundError if there is none."""
+        destination, item = self._dead_item(key)
+        if item is None:
+            (self._dead / destination / valid_uid(key.partition("/")[2])).unlink()
+            return
+        self._settle(item, State.DROPPED, "dropped", "", at)
+        (self._dead / item.key).unlink()
+
+    def is_undelivered(self, study_instance_uid: str) -> bool:
+        """Whether a destination still has to hear of the study: retention spares it. Hold its lock."""
+        uid = valid_uid(study_instance_uid)
+        if any(path.exists() for top in (self._marks, self._dead) for path in top.glob(f"*/{uid}")):
+            return True
+        return any(each.state in (State.WAITING, State.DEAD) for each in self.records(uid))
+
+    # Destinations.
+
+    def disabled(self, destination: str) -> bool:
+        """Whether a person has switched the destination off."""
+        return (self._disabled / destination).exists()
+
+    def set_disabled(self, destination: str, disabled: bool) -> None:
+        """Switch a destination off or on again, at once and across restarts. What waits is kept."""
+        if disabled:
+            self._spool.write(self._disabled / destination, "")
+        else:
+            (self._disabled / destination).unlink(missing_ok=True)
+
+    def pause(self, destination: str) -> tuple[int, float, str]:
+        """How often in a row the destination failed, the POSIX time from which it is tried again, and why."""
+        try:
+            noted = json.loads((self._destinations / f"{destination}.json").read_bytes())
+        except FileNotFoundError:
+            return 0, 0.0, ""
+        return int(noted["failures"]), float(noted["next_try"]), str(noted["why"])
+
+    def set_pause(self, destination: str, failures: int, next_try: float, why: str) -> None:
+        """Try nothing there until ``next_try``; 0 failures: go on."""
+        path = self._destinations / f"{destination}.json"
+        if failures:
+            self._spool.write(path, json.dumps({"failures": failures, "next_try": next_try, "why": why[:500]}))
+        else:
+            path.unlink(missing_ok=True)
+
+    def oldest(self, destination: str) -> float:
+        """The POSIX time of the oldest thing that the destination has to hear of; 0 if there is none."""
+        paths = [*_entries(self._marks / destination), *_entries(self._outbox / destination)]
+        return min((seconds for path in paths if (seconds := _written(path))), default=0.0)
+
+    # Files.
+
+    def _settle(self, item: Outgoing, state: State, outcome: str, detail: str, at: float) -> Record:
+        record = self._record(item.study_instance_uid, item.destination, item.number)
+        self._write_record(item.study_instance_uid, replace(record.tried(outcome, detail, at), state=state))
+        return record
+
+    def _dead_item(self, key: str) -> tuple[str, Outgoing | None]:
+        destination, _, name = key.partition("/")
+        if destination not in self.known() or "/" in name:
+            raise FileNotFoundError(key)
+        if "+" not in name:
+            return destination, None
+        item = _named(destination, f"0+0+{name}")
+        if not (self._dead / item.key).exists():
+            raise FileNotFoundError(key)
+        return destination, item
+
+    def _record(self, study_instance_uid: str, destination: str, number: int) -> Record:
+        path = self._records(study_instance_uid) / f"{destination}+{number:04d}.json"
+        return Record.from_json(path.read_bytes())
+
+    def _write_record(self, study_instance_uid: str, record: Record) -> None:
+        folder = self._records(study_instance_uid)
+        self._spool.make_folder(folder)
+        path = folder / f"{record.destination}+{record.number:04d}.json"
+        self._spool.write(path, json.dumps(record.__dict__, indent=1))
+
+    def _records(self, study_instance_uid: str) -> Path:
+        return self._spool.study_folder(study_instance_uid) / "deliveries"
+
+    def _sent(self, item: Outgoing) -> Path:
+        return self._records(item.study_instance_uid) / f"{item.destination}+{item.number:04d}.sent"
+
+    def _path(self, item: Outgoing) -> Path:
+        return self._outbox / item.destination / item.name
+
+
+def _new(study_instance_uid: str, record: Record) -> Outgoing:
+    due = milliseconds(record.built_at)
+    return Outgoing(due, 0, record.number, study_instance_uid, record.revision, record.destination)
+
+
+def _read(destination: str, name: str) -> Outgoing | None:
+    try:
+        return _named(destination, name)
+    except ValueError:
+        logger.warning("%r in the outbox of %s is no file of ours", name[:80], destination)
+        return None
+
+
+def _named(destination: str, name: str) -> Outgoing:
+    return Outgoing.from_name(destination, name)
+
+
+def _entries(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _written(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # delivered meanwhile
+        return 0.0

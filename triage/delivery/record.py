@@ -1,0 +1,100 @@
+"""What is on its way to a destination: what it is called, and what is noted of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Self
+
+from triage.spool.spool import valid_uid
+
+_TRIES_KEPT = 20
+
+
+class State(StrEnum):
+    """What became of something that was built."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    DEAD = "dead"  # given up after the last try; a person can requeue it
+    SUPERSEDED = "superseded"  # never sent: a newer result took its place
+    SKIPPED = "skipped"  # there was nothing to send of it; the record says why
+    DROPPED = "dropped"  # a person said so
+
+
+@dataclass(frozen=True, order=True)
+class Outgoing:
+    """Something built for a destination. ``due`` in POSIX milliseconds; ``number`` counts what the study was told."""
+
+    due: int
+    tries: int
+    number: int
+    study_instance_uid: str
+    revision: str
+    destination: str
+
+    def __post_init__(self) -> None:
+        valid_uid(self.study_instance_uid)
+        if not (len(self.revision) == 32 and self.revision.isalnum()):
+            raise ValueError(f"not a revision: {self.revision[:80]!r}")
+
+    @property
+    def name(self) -> str:
+        """Its file in the outbox."""
+        return f"{self.due:015d}+{self.tries:03d}+{self.number:04d}+{self.study_instance_uid}+{self.revision}"
+
+    @property
+    def key(self) -> str:
+        """What people type, and its file among the undeliverable."""
+        return f"{self.destination}/{self.number:04d}+{self.study_instance_uid}+{self.revision}"
+
+    @classmethod
+    def from_name(cls, destination: str, name: str) -> Self:
+        """The thing that a file's name stands for. ValueError if it is none of ours."""
+        due, tries, number, study, revision = name.split("+")
+        return cls(int(due), int(tries), int(number), study, revision, destination)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One thing that a destination is told of a study. ``said`` is what a receiver learns from it, for comparison.
+
+    ``identity`` is what the receiver knows it by: SOP Instance UID, message control ID. Times are POSIX seconds.
+    ``tries`` are the last attempts: when, outcome, detail.
+    """
+
+    destination: str
+    number: int
+    revision: str
+    state: State
+    tag: str
+    said: list[Any]
+    identity: dict[str, str]
+    built_at: float
+    decided_at: float
+    tries: tuple[dict[str, Any], ...] = ()
+
+    @classmethod
+    def from_json(cls, content: bytes) -> Self:
+        """The record in ``content``."""
+        values = json.loads(content)
+        return cls(**{**values, "state": State(values["state"]), "tries": tuple(values["tries"])})
+
+    def tried(self, outcome: str, detail: str, at: float) -> Self:
+        """The record with one more attempt."""
+        attempt = {"at": at, "outcome": outcome, "detail": detail[:500]}
+        return replace(self, tries=(*self.tries, attempt)[-_TRIES_KEPT:])
+
+
+def study_of_key(key: str) -> str:
+    """The study of a dead letter's key, an object's or a delivery's (those have a slash); nonsense for nonsense."""
+    if "/" not in key:
+        return key.partition("+")[0]
+    parts = key.partition("/")[2].split("+")
+    return parts[1] if len(parts) == 3 else parts[0]
+
+
+def milliseconds(seconds: float) -> int:
+    """POSIX seconds as the outbox's names have them."""
+    return int(seconds * 1000)

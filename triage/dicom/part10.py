@@ -1,0 +1,93 @@
+"""The DICOM file around a received data set: preamble, File Meta Information and our receipt (PS3.10 section 7.1).
+
+The data set's own bytes follow as they were received, whatever their transfer syntax.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from struct import pack
+
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+
+from triage.spool.spool import InvalidUIDError, valid_uid
+
+logger = logging.getLogger(__name__)
+
+IMPLEMENTATION_CLASS_UID = "2.25.233871496107349253487155913902563840772"
+IMPLEMENTATION_VERSION_NAME = "CXR_TRIAGE"
+
+_META_GROUP = 0x0002
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the listener noted in the File Meta Information when the object came; ``received_at`` in POSIX seconds."""
+
+    received_at: float | None = None
+    calling_ae_title: str = ""
+    called_ae_title: str = ""
+    peer: str = ""
+    transfer_syntax_uid: str = ""
+
+
+def header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, receipt: Receipt) -> bytes:
+    """All that stands before the data set: 128 zero bytes, DICM, and group 0002 in Explicit VR Little Endian.
+
+    The receipt goes into Private Information (0002,0102) as JSON. What is no UID is left out.
+    """
+    noted = {
+        "received_at": receipt.received_at,
+        "calling_ae_title": receipt.calling_ae_title,
+        "called_ae_title": receipt.called_ae_title,
+        "peer": receipt.peer,
+    }
+    elements = b"".join(
+        (
+            _element(0x0001, "OB", b"\x00\x01"),
+            _element(0x0002, "UI", _uid(sop_class_uid)),
+            _element(0x0003, "UI", _uid(sop_instance_uid)),
+            _element(0x0010, "UI", _uid(transfer_syntax_uid)),
+            _element(0x0012, "UI", _uid(IMPLEMENTATION_CLASS_UID)),
+            _element(0x0013, "SH", IMPLEMENTATION_VERSION_NAME.encode("ascii")),
+            _element(0x0016, "AE", receipt.calling_ae_title.encode("ascii", "replace")[:16]),
+            _element(0x0100, "UI", _uid(IMPLEMENTATION_CLASS_UID)),
+            _element(0x0102, "OB", json.dumps(noted).encode("ascii")),
+        )
+    )
+    return bytes(128) + b"DICM" + _element(0x0000, "UL", pack("<L", len(elements))) + elements
+
+
+def read_receipt(path: Path) -> Receipt:
+    """The receipt in a Part 10 file's File Meta Information; an empty one where it has none."""
+    try:
+        meta = read_file_meta_info(path)
+        noted = json.loads(meta.get("PrivateInformation", b"{}").rstrip(b"\0 "))
+        return Receipt(
+            received_at=noted.get("received_at"),
+            calling_ae_title=str(noted.get("calling_ae_title") or meta.get("SourceApplicationEntityTitle", "")),
+            called_ae_title=str(noted.get("called_ae_title", "")),
+            peer=str(noted.get("peer", "")),
+            transfer_syntax_uid=str(meta.get("TransferSyntaxUID", "")),
+        )
+    except (OSError, InvalidDicomError, ValueError, AttributeError) as error:
+        logger.warning("%s: no receipt can be read from it: %s", path.name, error)
+        return Receipt()
+
+
+def _element(number: int, vr: str, value: bytes) -> bytes:
+    if len(value) % 2:
+        value += b"\0" if vr == "UI" else b" "
+    length = pack("<xxL", len(value)) if vr == "OB" else pack("<H", len(value))
+    return pack("<HH", _META_GROUP, number) + vr.encode("ascii") + length + value
+
+
+def _uid(uid: str) -> bytes:
+    try:
+        return valid_uid(uid).encode("ascii")
+    except InvalidUIDError:
+        return b""

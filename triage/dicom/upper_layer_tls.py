@@ -1,0 +1,71 @@
+"""The DICOM Upper Layer over TLS: the handshake in the association's own thread, bounded like every read."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+
+from triage.dicom.tls import MEANINGS, failure_of
+from triage.dicom.tls import Failure as Failure  # what NoTLSError has
+from triage.dicom.upper_layer import BrokenOffError, Connection, ConnectionLostError, TimedOutError
+
+
+class NoTLSError(ConnectionLostError):
+    """The handshake failed."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"no TLS: {MEANINGS[failure]}")
+        self.failure = failure
+
+
+class SecureConnection(Connection):
+    """One socket with TLS. ``context`` says with which, when the handshake begins."""
+
+    def __init__(
+        self, sock: socket.socket, max_pdu: int, timeout_s: float, context: Callable[[], ssl.SSLContext]
+    ) -> None:
+        self._context = context
+        super().__init__(sock, max_pdu, timeout_s)
+
+    def set_timeout(self, seconds: float) -> None:
+        """Bound each later read and write. Not by the kernel's timer: Python's TLS would begin again when it fires."""
+        self._timeout_s = seconds
+        self._socket.settimeout(seconds)
+
+    def open(self) -> None:
+        """The handshake, within the timeout as a whole. Raises NoTLSError."""
+        try:
+            secure = self._context().wrap_socket(self._socket, server_side=True, do_handshake_on_connect=False)
+            self._socket = secure
+            secure.settimeout(self._timeout_s)
+            if not self._broken_off:
+                secure.do_handshake()
+        except (OSError, ValueError) as error:
+            if self._broken_off:
+                raise BrokenOffError from error
+            raise NoTLSError(failure_of(error) if isinstance(error, OSError) else Failure.OTHER) from error
+
+    def see_off(self, seconds: float) -> None:
+        """Say goodbye as TLS asks (close_notify), so that the peer knows that nothing was cut off, and close."""
+        with suppress(OSError, ValueError):
+            self.set_timeout(seconds)
+            if isinstance(self._socket, ssl.SSLSocket) and not self._broken_off:
+                self._socket.unwrap()
+        super().see_off(seconds)
+
+    def _receive(self, buffer: memoryview) -> int:
+        try:
+            return super()._receive(buffer)
+        except TimeoutError as error:
+            raise TimedOutError("the peer is silent") from error
+
+    def _transmit(self, data: bytes) -> None:
+        try:
+            super()._transmit(data)
+        except TimeoutError as error:
+            raise TimedOutError("the peer does not read") from error
+
+    def _shut(self, how: int) -> None:
+        socket.socket.shutdown(self._socket, how)  # SSLSocket's would have what follows go out unencrypted

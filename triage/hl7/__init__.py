@@ -1,0 +1,1 @@
+"""HL7 v2 building blocks: text, message types, timestamps, MLLP frames."""

@@ -1,0 +1,145 @@
+"""MLLP, the Minimal Lower Layer Protocol (HL7 v2.5.1 appendix C), as initiator: a message out, its answer in."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from triage.channels.base import UnreachableError
+from triage.dicom.tls import explained
+
+START, END = b"\x0b", b"\x1c\r"
+_LONGEST_ANSWER = 1 << 20
+_AT_ONCE = 1 << 16
+
+
+class NoAnswerError(Exception):
+    """The message went out and no whole answer came; whether it arrived nobody knows.
+
+    ``hung_up``: because the peer closed the connection.
+    """
+
+    def __init__(self, why: str, hung_up: bool = False) -> None:
+        super().__init__(why)
+        self.hung_up = hung_up
+
+
+class Connection:
+    """A connection to one receiver, from ``with`` to its end; ``timeout_s`` bounds connecting and each answer.
+
+    ``ca_file`` has the certificates that the receiver's is checked against; the system's if None. Entering raises
+    UnreachableError.
+    """
+
+    def __init__(self, host: str, port: int, timeout_s: float, tls: bool = False, ca_file: Path | None = None) -> None:
+        self._address = (host, port)
+        self._timeout_s = timeout_s
+        self._context = ssl.create_default_context(cafile=ca_file) if tls else None
+        self._socket: socket.socket | None = None
+        self._buffer = b""
+        self._answers = 0
+
+    def __enter__(self) -> Self:
+        self._open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def ask(self, message: bytes) -> None:
+        """Send a message. Some receivers close after each answer: then over a new connection.
+
+        Raises NoAnswerError, and UnreachableError if no new connection can be made.
+        """
+        if self._closed_by_peer():
+            self._open()
+        try:
+            self._connected().sendall(START + message + END)
+        except OSError as error:
+            self.close()
+            raise NoAnswerError(f"the connection broke while sending ({_words(error)})", hung_up=True) from error
+
+    def answer(self, deadline: float) -> bytes:
+        """The next message of the peer. Raises NoAnswerError at ``deadline`` (time.monotonic()), or if it hangs up."""
+        while True:
+            frame, end, rest = self._buffer.partition(END)
+            if end:
+                self._buffer = rest
+                self._answers += 1
+                return frame.lstrip(b"\r\n").removeprefix(START)
+            self._receive(deadline)
+
+    @property
+    def answers(self) -> int:
+        """How many answers came over the present connection."""
+        return self._answers
+
+    def close(self) -> None:
+        """End the connection; ``ask`` opens another."""
+        if self._socket is not None:
+            self._socket.close()
+        self._socket, self._buffer, self._answers = None, b"", 0
+
+    def _open(self) -> None:
+        self.close()
+        host, port = self._address
+        try:
+            connected = socket.create_connection(self._address, timeout=self._timeout_s)
+            try:
+                self._socket = (
+                    self._context.wrap_socket(connected, server_hostname=host) if self._context else connected
+                )
+            except BaseException:
+                connected.close()
+                raise
+        except ssl.SSLError as error:
+            raise UnreachableError(f"no TLS with {host}:{port}: {explained(error)}") from error
+        except OSError as error:
+            raise UnreachableError(f"nobody answers at {host}:{port} ({_words(error)})") from error
+
+    def _receive(self, deadline: float) -> None:
+        if len(self._buffer) > _LONGEST_ANSWER:
+            raise self._nothing("the answer does not end")
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise self._nothing("no answer in time")
+        connected = self._connected()
+        connected.settimeout(left)
+        try:
+            data = connected.recv(_AT_ONCE)
+        except TimeoutError as error:
+            raise self._nothing("no answer in time") from error
+        except OSError as error:
+            raise self._nothing(f"the connection broke ({_words(error)})", hung_up=True) from error
+        if not data:
+            raise self._nothing("the receiver closed the connection without an answer", hung_up=True)
+        self._buffer += data
+
+    def _nothing(self, why: str, hung_up: bool = False) -> NoAnswerError:
+        self.close()  # an answer that comes too late must not pass for that of the next message
+        return NoAnswerError(why, hung_up)
+
+    def _closed_by_peer(self) -> bool:
+        if self._socket is None:
+            return True
+        readable, _, _ = select.select([self._socket], [], [], 0)
+        if not readable or self._context:  # TLS may have records of its own to read
+            return False
+        try:
+            return not self._socket.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return True
+
+    def _connected(self) -> socket.socket:
+        if self._socket is None:
+            raise NoAnswerError("not connected")
+        return self._socket
+
+
+def _words(error: OSError) -> str:
+    return error.strerror or type(error).__name__

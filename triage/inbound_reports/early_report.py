@@ -1,0 +1,111 @@
+"""PURE: a report that came before its study, and of which study it is. Where there is any doubt it is of none.
+
+Only what the images themselves say about when they were taken shows that the report is of them: they came after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+
+from pydicom.dataset import Dataset
+
+from triage.inbound_reports.message import Order, moment
+
+_ACQUIRED = (("AcquisitionDate", "AcquisitionTime"), ("ContentDate", "ContentTime"))
+
+
+@dataclass(frozen=True)
+class Early:
+    """What is remembered of a report. ``at`` is when it was made, ``heard_at`` when it came, both in POSIX seconds.
+
+    ``patients`` are digests of the patient IDs that it named; nobody's name is in it but ``who``'s, who reported.
+    ``source`` is the message.
+    """
+
+    study_instance_uid: str
+    accession_numbers: tuple[str, ...]
+    patients: tuple[str, ...]
+    at: float
+    heard_at: float
+    who: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A study that is listed. ``patient`` is the digest of its patient ID, empty if it has none; ``acquired`` when each
+    of its images was taken, in POSIX seconds; None where an image does not say."""
+
+    study_instance_uid: str
+    accession_number: str
+    patient: str
+    acquired: tuple[float | None, ...]
+
+
+def can_be_remembered(order: Order, accession_numbers: Collection[str]) -> bool:
+    """Whether a report says enough to be known again: a Study Instance UID, or accession number and patient ID."""
+    return bool(order.study_instance_uid or (accession_numbers and order.patient_ids))
+
+
+def digest(patient_id: str, installation: str) -> str:
+    """A patient ID as it is remembered: most reports of a hospital are of patients who never come here."""
+    return sha256(f"{installation}\n{patient_id.casefold()}".encode()).hexdigest() if patient_id else ""
+
+
+def covers(report: Early, study: Arrived) -> bool:
+    """Whether a report is of a study, as it is now.
+
+    By Study Instance UID, if the report names one, and then by nothing else; the accession numbers and the patient IDs
+    must agree where both sides have them. Else by accession number and patient ID, both of which must be there and
+    agree. Every image must say when it was taken, and none may have been taken after the report was made: the report
+    of an older study with the same accession number says nothing of a new one.
+    """
+    taken = [moment for moment in study.acquired if moment is not None and moment <= report.at]
+    if not study.acquired or len(taken) < len(study.acquired):
+        return False
+    if report.study_instance_uid:
+        return (
+            report.study_instance_uid == study.study_instance_uid
+            and _agree(study.accession_number, report.accession_numbers)
+            and _agree(study.patient, report.patients)
+        )
+    return study.accession_number in report.accession_numbers and study.patient in report.patients
+
+
+def acquired_at(header: Dataset) -> float | None:
+    """When an image was taken, in POSIX seconds: the latest that it says, so that a wrong clock makes nothing older.
+
+    From Acquisition DateTime (0008,002A), Acquisition Date and Time (0008,0022), (0008,0032), and Content Date and Time
+    (0008,0023), (0008,0033), with Timezone Offset From UTC (0008,0201), else in this machine's time zone. None if none
+    of them says at least the minute.
+    """
+    zone = _text(header, "TimezoneOffsetFromUTC")
+    texts = [_text(header, "AcquisitionDateTime"), *(_both(header, *names) for names in _ACQUIRED)]
+    return max(_moments(texts, zone), default=None)
+
+
+def _moments(texts: Iterable[str], zone: str) -> Iterable[float]:
+    for text in texts:
+        has_zone = len(text) > 5 and text[-5] in "+-"
+        if (found := moment(text if has_zone else text + zone)) is not None:
+            yield found
+
+
+def _both(header: Dataset, date: str, time: str) -> str:
+    """DA and TM as DT; a time without a date, or a date without one, says nothing."""
+    day, clock = _text(header, date), _text(header, time)
+    return day + clock if len(day) == 8 and len(clock) >= 4 else ""
+
+
+def _text(header: Dataset, keyword: str) -> str:
+    try:
+        value = header.get(keyword)
+    except Exception:  # pydicom raises many kinds for a value that does not fit its VR: it counts as none
+        return ""
+    return "" if value is None else str(value).strip(" \0")
+
+
+def _agree(value: str, said: Collection[str]) -> bool:
+    return not value or not said or value in said

@@ -1,0 +1,169 @@
+"""Reports that came before their study: remembered on the disk for a bounded time and number, until it is listed.
+
+``reports/`` in the spool has a file for each, named by when it came and by the message. The process that hears of
+reports is the only one that touches it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from triage.decision.decide import TriageDecision
+from triage.inbound_reports.early_report import Arrived, Early, acquired_at, covers, digest
+from triage.metrics.process import ReportMetrics
+from triage.spool.patient import patient_in
+from triage.spool.spool import Spool
+from triage.spool.study import read_study
+from triage.worklist import reader_acts as reading
+from triage.worklist.index import Worklist
+from triage.worklist.reader_acts import Notice, NotTaggedError
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "reports"
+_LOOK_S = 5.0
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """For how long a report is remembered, in seconds, and how many are at most: the oldest goes first."""
+
+    seconds: float
+    at_most: int
+
+
+class Memory:
+    """What is remembered. Safe to call from several threads. ``now`` is the clock, in POSIX seconds."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        index: Worklist,
+        bounds: Bounds,
+        metrics: ReportMetrics,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._spool, self._index, self._bounds, self._metrics, self._now = spool, index, bounds, metrics, now
+        self._installation = spool.installation_uid()
+        self._folder = spool.root / FOLDER
+        spool.make_folder(self._folder)
+        self._lock = threading.Lock()
+        self._known = {path: early for path in sorted(self._folder.iterdir()) if (early := _read(path))}
+        self._looked_at = -1  # the worklist's number of changes; another one, or a new report, asks for a look
+        self._not_of: set[tuple[Path, str, str]] = set()  # a study as a revision that a report is not of
+        self._count()
+
+    def remember(self, study: str, accession_numbers: Iterable[str], patient_ids: Iterable[str], said: Notice) -> None:
+        """Keep a report durably. The same message again is one report. Raises OSError."""
+        patients = tuple(digest(each, self._installation) for each in patient_ids)
+        early = Early(study, tuple(accession_numbers), patients, said.at, self._now(), said.who, said.source)
+        same = sha256("\n".join((said.source, study, *early.accession_numbers)).encode()).hexdigest()[:32]
+        with self._lock:
+            if any(path.stem.endswith(same) for path in self._known):
+                return
+            path = self._folder / f"{round(early.heard_at * 1e6):016d}-{same}.json"
+            self._spool.write(path, json.dumps(asdict(early)))
+            self._known[path] = early
+            self._looked_at = -1
+            self._forget()
+
+    def look(self) -> int:
+        """Take off the list what a remembered report is of: how many studies. Raises RedisError, OSError."""
+        changes = self._index.changes()
+        with self._lock:
+            self._forget()
+            if changes == self._looked_at or not self._known or not self._index.is_built():
+                return 0
+            known, self._looked_at = dict(self._known), changes
+        wanted = known.values()
+        uids = {each.study_instance_uid for each in wanted} - {""}
+        numbers = {number for each in wanted for number in each.accession_numbers}
+        try:
+            return sum(self._apply(study, known) for study in self._index.listed(uids, numbers))
+        except BaseException:
+            self._looked_at = -1
+            raise
+
+    def watch(self, stopping: Callable[[], bool], wait: Callable[[float], None]) -> None:
+        """Look every few seconds until told to stop."""
+        while not stopping():
+            try:
+                self.look()
+            except RedisError as error:
+                logger.error("Redis: %s; trying again", error)
+            except Exception as error:  # the edge: a full disk, or a fault of ours; the next look comes
+                logger.error("remembered reports: %s; trying again", type(error).__name__)
+            wait(_LOOK_S)
+
+    def _apply(self, study: TriageDecision, known: dict[Path, Early]) -> int:
+        uid, revision = study.study_instance_uid, study.revision
+        candidates = {
+            path: each
+            for path, each in known.items()
+            if (each.study_instance_uid == uid or study.accession_number in each.accession_numbers)
+            and (path, uid, revision) not in self._not_of
+        }
+        for path, report in sorted(candidates.items(), reverse=True):  # the newest first: a correction
+            said = Notice(report.at, report.who, reading.EARLY_REPORT, report.source)
+            try:
+                step = reading.notice_early(self._spool, self._index, uid, said, lambda: self._covers(report, uid))  # noqa: B023
+            except NotTaggedError:  # retention removed it meanwhile
+                return 0
+            if step is not None:
+                self._metrics.reports.labels("early").inc()
+                logger.info("study %s was reported before it came here, by message %s", uid, report.source)
+                return 1
+            self._not_of.add((path, uid, revision))
+        return 0
+
+    def _covers(self, report: Early, study_instance_uid: str) -> bool:
+        found = read_study(self._spool, study_instance_uid)
+        return found is not None and covers(report, self._arrived(*found))
+
+    def _arrived(self, decision: TriageDecision, images: Iterable[Any]) -> Arrived:
+        images = list(images)
+        patients = [patient_in(image.header).patient_id for image in images]
+        counting = [image for image in images if image.assessment.counts]
+        return Arrived(
+            decision.study_instance_uid,
+            decision.accession_number,
+            digest(next(filter(None, patients), ""), self._installation),
+            tuple(acquired_at(image.header) for image in counting),
+        )
+
+    def _forget(self) -> None:
+        """Drop what is too old, and the oldest of too many. Hold the lock."""
+        before, surplus = self._now() - self._bounds.seconds, len(self._known) - self._bounds.at_most
+        by_age = enumerate(sorted(self._known.items()))
+        gone = [path for n, (path, each) in by_age if n < surplus or each.heard_at < before]
+        if surplus > 0:
+            logger.warning("more than %d reports without their study: the oldest go", self._bounds.at_most)
+        for path in gone:
+            path.unlink(missing_ok=True)
+            del self._known[path]
+        if gone:
+            self._not_of = {each for each in self._not_of if each[0] in self._known}
+        self._count()
+
+    def _count(self) -> None:
+        self._metrics.reports_remembered.set(len(self._known))
+
+
+def _read(path: Path) -> Early | None:
+    try:
+        values = json.loads(path.read_text())
+        lists = {name: tuple(values[name]) for name in ("accession_numbers", "patients")}
+        return Early(**{**values, **lists})
+    except (ValueError, TypeError, KeyError):  # of another release
+        logger.warning("%s is no report that was remembered: it is left alone", path.name)
+        return None

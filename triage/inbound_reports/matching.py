@@ -1,0 +1,82 @@
+"""Which of our studies a report is of. Where there is any doubt it is of none: a study must not vanish unread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from triage.inbound_reports.message import Order
+from triage.spool.patient import Patient
+
+
+class DoubtError(Exception):
+    """It cannot be said which study a report is of; ``outcome`` names why in metrics, the text says it to people."""
+
+    def __init__(self, outcome: str, why: str) -> None:
+        super().__init__(why)
+        self.outcome = outcome
+
+
+class Known(Protocol):
+    """What is known of our studies."""
+
+    def is_tagged(self, study_instance_uid: str) -> bool:
+        """Whether there is a study of this UID with a decision."""
+
+    def accession_number(self, study_instance_uid: str) -> str:
+        """That of a tagged study; empty if it has none."""
+
+    def with_accession_number(self, accession_number: str) -> Sequence[str]:
+        """The tagged studies that have it."""
+
+    def patient(self, study_instance_uid: str) -> Patient:
+        """Whom a study is of."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """The studies that a report is of; none if we have none. ``by`` is the place of what matched."""
+
+    studies: tuple[str, ...] = ()
+    by: str = ""
+
+
+def match(order: Order, known: Known, accession_in: Sequence[str]) -> Match:
+    """The studies of ``order``: by Study Instance UID, else by the first place that has an accession number of ours.
+
+    The patient's ID must agree wherever both sides have one. Raises DoubtError for another patient, for accession
+    number and UID that contradict each other, and for an accession number of several patients.
+    """
+    uid = order.study_instance_uid
+    if uid and known.is_tagged(uid):
+        _same_order(order, known.accession_number(uid), accession_in)
+        return Match(_of_patient(order, [uid], known), "Study Instance UID")
+    for place in accession_in:
+        found = known.with_accession_number(order.identifiers.get(place, ""))
+        if found:
+            return Match(_of_patient(order, found, known), place)
+    return Match()
+
+
+def _same_order(order: Order, accession_number: str, accession_in: Sequence[str]) -> None:
+    """A Study Instance UID that stands beside a wholly other accession number was put there by mistake."""
+    said = [order.identifiers[place] for place in accession_in if place in order.identifiers]
+    if accession_number and said and accession_number not in said:
+        raise DoubtError("contradictory", "the Study Instance UID is of a study with another accession number")
+
+
+def _of_patient(order: Order, studies: Sequence[str], known: Known) -> tuple[str, ...]:
+    patients = {uid: known.patient(uid) for uid in studies}
+    agreeing = {uid: patient for uid, patient in patients.items() if _agrees(order, patient)}
+    if not agreeing:
+        raise DoubtError("other_patient", "the study that it names is of another patient ID than that of PID-3")
+    if len({(patient.patient_id, patient.issuer) for patient in agreeing.values()}) > 1:
+        raise DoubtError("ambiguous", "several patients have studies with this accession number")
+    return tuple(agreeing)
+
+
+def _agrees(order: Order, patient: Patient) -> bool:
+    if not (order.patient_ids and patient.patient_id):
+        return True
+    return patient.patient_id.casefold() in {each.casefold() for each in order.patient_ids}

@@ -1,0 +1,226 @@
+"""PURE: what an HL7 v2 message says of orders that were reported: ORU^R01 and ORM^O01.
+
+Only the segments that are needed are parsed, each of them bounded: a message may carry a report of many pages, a
+document, or nonsense.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import warnings
+from calendar import timegm
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import hl7
+
+from triage.channels.hl7_message import ORM, ORU, SCHEME
+from triage.hl7.text import decode
+
+KINDS = (ORU, ORM)
+_LONGEST_SEGMENT = 16_384
+_MOST_SEGMENTS = 2_000
+_STUDY_INSTANCE_UID = "110180"  # DCM, as our own results have it in OBX-3
+_ORDER_STATUS_CHANGED = ("SC", "RE")  # ORC-1 (table 0119): status changed, observations follow
+_MOMENT = re.compile(r"(\d{12}(?:\d\d)?)(?:\.\d{1,6})?([+-]\d{4})?")
+
+
+class MalformedError(ValueError):
+    """Not a message that can be understood; the text names no value of it."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """MSH: who says it, and how it wants to be answered. ``commit_only``: it asks for no more than CA, CE or CR."""
+
+    control_id: str = ""
+    sending: tuple[str, str] = ("", "")
+    receiving: tuple[str, str] = ("", "")
+    kind: str = ""
+    processing_id: str = "P"
+    version: str = ""
+    character_set: str = ""
+    sent_at: str = ""
+    commit_only: bool = False
+
+
+@dataclass(frozen=True)
+class Order:
+    """One order that a message speaks of: its identifiers by their place, and its status (OBR-25, or ORC-5).
+
+    ``reported_at`` is OBR-22 as it was written; ``reporter`` OBR-32, who interpreted the images. ``ours``: it is a
+    result of a triage service, and no report.
+    """
+
+    status: str = ""
+    identifiers: dict[str, str] = field(default_factory=dict)
+    study_instance_uid: str = ""
+    patient_ids: tuple[str, ...] = ()
+    reported_at: str = ""
+    reporter: str = ""
+    ours: bool = False
+
+
+def header_of(content: bytes) -> Header:
+    """The header of a message, which is ASCII whatever the rest is. Raises MalformedError."""
+    first = content.split(b"\r", 1)[0].strip(b"\n")
+    if not first.startswith(b"MSH") or len(first) > _LONGEST_SEGMENT:
+        raise MalformedError("no MSH segment at the start")
+    msh = _parsed(first.decode("ascii", "replace")).segments("MSH")[0]
+    accept, application = _value(msh, 15), _value(msh, 16)
+    return Header(
+        control_id=_value(msh, 10),
+        sending=(_value(msh, 3), _value(msh, 4)),
+        receiving=(_value(msh, 5), _value(msh, 6)),
+        kind=f"{_value(msh, 9)}^{_value(msh, 9, 2)}",
+        processing_id=_value(msh, 11) or "P",
+        version=_value(msh, 12),
+        character_set=str(msh[18]) if len(msh) > 18 else "",
+        sent_at=_value(msh, 7),
+        commit_only=accept not in ("", "NE") and application in ("", "NE"),
+    )
+
+
+def orders_of(content: bytes, kind: str, character_set: str) -> list[Order]:
+    """The orders of a message of ``kind``, in its order. Raises MalformedError."""
+    try:
+        text = decode(content, character_set)
+    except ValueError as error:
+        raise MalformedError(str(error)) from error
+    message = _parsed("\r".join(_needed(text)))
+    if len(message.segments("MSH")) > 1:
+        raise MalformedError("several MSH segments in one message")
+    return _of_results(message) if kind == ORU else _of_orders(message)
+
+
+def moment(text: str) -> float | None:
+    """HL7's TS, or DICOM's DT, in POSIX seconds; in this machine's time zone where it has none.
+
+    None for what is no time, or says less than minutes.
+    """
+    match = _MOMENT.fullmatch(text.strip())
+    if not match:
+        return None
+    digits, zone = match[1].ljust(14, "0"), match[2]
+    try:
+        parts = time.strptime(digits, "%Y%m%d%H%M%S")
+        if zone is None:
+            return time.mktime(parts)
+        seconds = (int(zone[1:3]) * 60 + int(zone[3:])) * 60
+        return float(timegm(parts) - (seconds if zone[0] == "+" else -seconds))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _needed(text: str) -> Iterator[str]:
+    count = 0
+    for line in re.split(r"[\r\n]+", text):
+        name = line[:3]
+        wanted = name in ("MSH", "PID", "ORC", "OBR", "ZDS") or (name == "OBX" and _STUDY_INSTANCE_UID in line[:200])
+        if not wanted:
+            continue
+        count += 1
+        if len(line) > _LONGEST_SEGMENT or count > _MOST_SEGMENTS:
+            raise MalformedError(f"a segment {name} that is too long, or too many segments")
+        yield line
+
+
+def _parsed(text: str) -> hl7.Message:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return hl7.parse(text)
+    except Exception as error:  # the edge: whatever the peer wrote, and the library raises many kinds
+        raise MalformedError("it cannot be parsed") from error
+
+
+def _of_results(message: hl7.Message) -> list[Order]:
+    """Of ORU^R01: each OBR is a report, of the order of the ORC before it, of the patient of the PID before that."""
+    orders: list[Order] = []
+    patient: tuple[str, ...] = ()
+    identifiers: dict[str, str] = {}
+    for segment in message:
+        name = str(segment[0])
+        if name == "PID":
+            patient, identifiers = _patient_ids(segment), {}
+        elif name == "ORC":
+            identifiers = _of_orc(segment)
+        elif name == "OBR":
+            orders.append(_result(segment, identifiers, patient))
+            identifiers = {}
+        elif name in ("OBX", "ZDS") and orders and (uid := _study_uid(segment)):
+            orders[-1] = replace(orders[-1], study_instance_uid=uid)
+    if not orders:
+        raise MalformedError("an ORU^R01 without OBR")
+    return orders
+
+
+def _of_orders(message: hl7.Message) -> list[Order]:
+    """Of ORM^O01: each ORC is a change of an order; its status counts if ORC-1 says that the status changed."""
+    orders: list[Order] = []
+    patient: tuple[str, ...] = ()
+    for segment in message:
+        name = str(segment[0])
+        if name == "PID":
+            patient = _patient_ids(segment)
+        elif name == "ORC":
+            status = _value(segment, 5) if _value(segment, 1) in _ORDER_STATUS_CHANGED else ""
+            orders.append(Order(status, _of_orc(segment), patient_ids=patient))
+        elif name == "OBR" and orders:
+            result = _result(segment, orders[-1].identifiers, patient)
+            orders[-1] = replace(result, status=orders[-1].status)
+        elif name == "ZDS" and orders and (uid := _study_uid(segment)):
+            orders[-1] = replace(orders[-1], study_instance_uid=uid)
+    if not orders:
+        raise MalformedError("an ORM^O01 without ORC")
+    return orders
+
+
+def _of_orc(segment: hl7.Segment) -> dict[str, str]:
+    return _filled({"ORC-2": _value(segment, 2), "ORC-3": _value(segment, 3)})
+
+
+def _result(segment: hl7.Segment, of_orc: dict[str, str], patient: tuple[str, ...]) -> Order:
+    places = {f"OBR-{number}": _value(segment, number) for number in (2, 3, 18, 19, 20)}
+    schemes = (_value(segment, 4, 3), _value(segment, 4, 6))
+    return Order(
+        status=_value(segment, 25),
+        identifiers={**of_orc, **_filled(places)},
+        patient_ids=patient,
+        reported_at=_value(segment, 22),
+        reporter=_reporter(segment),
+        ours=SCHEME in schemes,
+    )
+
+
+def _reporter(segment: hl7.Segment) -> str:
+    """OBR-32 (NDL): the name as CNN in its subcomponents; some senders write XCN in its components."""
+    in_subcomponents = [_value(segment, 32, 1, part) for part in (1, 2, 3)]
+    in_components = [_value(segment, 32, part) for part in (1, 2, 3)]
+    number, family, given = in_subcomponents if in_subcomponents[1] else in_components
+    return " ".join(filter(None, (given, family))) or number
+
+
+def _study_uid(segment: hl7.Segment) -> str:
+    if str(segment[0]) == "ZDS":  # IHE RAD TF-2 4.4: UID^Application^DICOM
+        return _value(segment, 1)
+    return _value(segment, 5) if _value(segment, 3) == _STUDY_INSTANCE_UID else ""
+
+
+def _patient_ids(segment: hl7.Segment) -> tuple[str, ...]:
+    count = len(segment[3]) if len(segment) > 3 else 0
+    return tuple(filter(None, (_value(segment, 3, repetition=number + 1) for number in range(count))))
+
+
+def _filled(values: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value}
+
+
+def _value(segment: hl7.Segment, number: int, component: int = 1, part: int = 1, *, repetition: int = 1) -> str:
+    """A value with its escapes undone; empty where there is none."""
+    try:
+        found = segment.extract_field(1, number, repetition, component, part)
+    except (IndexError, KeyError, ValueError):
+        return ""
+    return str(found).strip()

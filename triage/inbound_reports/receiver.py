@@ -1,0 +1,231 @@
+"""From a message to what it does: the studies that it reports leave the list, and then it is acknowledged."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+from redis.exceptions import RedisError
+
+from triage.channels.hl7_message import ORM
+from triage.inbound_reports.acknowledgement import Code, acknowledgement
+from triage.inbound_reports.early_report import can_be_remembered
+from triage.inbound_reports.early_store import Memory
+from triage.inbound_reports.matching import DoubtError, Match, match
+from triage.inbound_reports.message import KINDS, Header, MalformedError, Order, header_of, moment, orders_of
+from triage.metrics.process import ReportMetrics
+from triage.spool.patient import Patient, patient_of
+from triage.spool.spool import InvalidUIDError, Spool
+from triage.worklist import reader_acts as reading
+from triage.worklist.index import Worklist
+from triage.worklist.reader_acts import Act, Notice
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the site says of report messages; see the settings of ``reports``.
+
+    ``own`` are the sending application and facility of our own messages.
+    """
+
+    result_statuses: tuple[str, ...] = ("F", "C")
+    order_statuses: tuple[str, ...] = ()
+    accession_in: tuple[str, ...] = ("OBR-18", "OBR-3", "ORC-3")
+    sending_applications: tuple[str, ...] = ()
+    sending_facilities: tuple[str, ...] = ()
+    own: frozenset[tuple[str, str]] = frozenset()
+    time_in: str = "OBR-22"
+    character_set: str = ""
+
+
+class NotNowError(Exception):
+    """It cannot be said or done now; the sender should send it again."""
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """What came of a message: the answer, and an outcome for each order that it speaks of, or one for all of it."""
+
+    code: Code
+    text: str
+    outcomes: tuple[str, ...]
+
+
+class Hearer:
+    """Takes messages. Safe to call from several threads. ``now`` is the clock, in POSIX seconds."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        index: Worklist,
+        policy: Policy,
+        metrics: ReportMetrics,
+        now: Callable[[], float] = time.time,
+        memory: Memory | None = None,
+    ) -> None:
+        self._memory = memory
+        self._spool = spool
+        self._index = index
+        self._policy = policy
+        self._metrics = metrics
+        self._now = now
+
+    def hear(self, content: bytes) -> bytes:
+        """Do what a message says, and then its acknowledgement. Never raises: whatever is wrong is answered."""
+        header = Header()
+        try:
+            header = header_of(content)
+            heard = self._take(header, content)
+        except MalformedError as error:
+            heard = _Heard(Code.ERROR, f"not understood: {error}", ("malformed",))
+        except DoubtError as error:
+            heard = _Heard(Code.ERROR, f"nothing was changed: {error}", (error.outcome,))
+        except NotNowError as error:
+            heard = _Heard(Code.REJECTED, str(error), ("failed",))
+        except RedisError:
+            heard = _Heard(Code.REJECTED, "the worklist does not answer: send it again", ("failed",))
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            heard = _Heard(Code.REJECTED, f"it could not be written ({why}): send it again", ("failed",))
+        except Exception as error:  # the edge: a fault of ours must not end the connection without an answer
+            logger.error("report message %s: %s", _shown(header), type(error).__name__)
+            heard = _Heard(Code.REJECTED, "an error of the receiver: see its log", ("failed",))
+        for outcome in heard.outcomes:
+            self._metrics.reports.labels(outcome).inc()
+        level = logging.INFO if heard.code is Code.ACCEPTED else logging.WARNING
+        logger.log(level, "report message %s: %s, %s", _shown(header), heard.code, heard.text)
+        return acknowledgement(header, heard.code, heard.text, uuid4().hex[:20], self._now())
+
+    def refuse(self, content: bytes, why: str) -> bytes:
+        """The answer to a message that is not read to its end."""
+        try:
+            header = header_of(content)
+        except MalformedError:
+            header = Header()
+        self._metrics.reports.labels("malformed").inc()
+        logger.warning("report message %s: %s, %s", _shown(header), Code.ERROR, why)
+        return acknowledgement(header, Code.ERROR, why, uuid4().hex[:20], self._now())
+
+    def _take(self, header: Header, content: bytes) -> _Heard:
+        policy = self._policy
+        if not _is_allowed(header.sending, policy):
+            return _Heard(Code.REJECTED, "this sending application or facility is not allowed here", ("refused",))
+        if header.kind not in KINDS:
+            return _Heard(Code.REJECTED, f"only {' and '.join(KINDS)} are taken", ("refused",))
+        if not header.control_id:
+            raise MalformedError("no message control ID in MSH-10")
+        if header.processing_id != "P":
+            return _Heard(Code.ACCEPTED, "not of production (MSH-11): nothing was changed", ("test",))
+        if header.sending in policy.own:
+            return _Heard(Code.ACCEPTED, "our own message: nothing was changed", ("own",))
+        orders = orders_of(content, header.kind, policy.character_set or header.character_set)
+        # All of them are matched before anything is changed: a message is taken whole or not at all.
+        matched = [(order, *self._look(order, header.kind)) for order in orders]
+        done = [(found, self._done(header, order, found, outcome)) for order, found, outcome in matched]
+        return _Heard(Code.ACCEPTED, "; ".join(_in_words(*each) for each in done), tuple(each for _, each in done))
+
+    def _look(self, order: Order, kind: str) -> tuple[Match, str]:
+        """The studies of an order, and why nothing comes of it; empty if they are to be marked."""
+        statuses = self._policy.order_statuses if kind == ORM else self._policy.result_statuses
+        if order.ours:
+            return Match(), "own"
+        if order.status not in statuses:
+            return Match(), "other_status"
+        found = match(order, _Studies(self._spool, self._index), self._policy.accession_in)
+        return found, "" if found.studies else "unmatched"
+
+    def _done(self, header: Header, order: Order, found: Match, outcome: str) -> str:
+        if outcome == "unmatched":
+            return self._remember(header, order)
+        return outcome or self._mark(header, order, found)
+
+    def _remember(self, header: Header, order: Order) -> str:
+        numbers = [order.identifiers[place] for place in self._policy.accession_in if place in order.identifiers]
+        if self._memory is None or not can_be_remembered(order, numbers):
+            return "unmatched"
+        said = self._said(header, order)
+        self._memory.remember(order.study_instance_uid, dict.fromkeys(numbers), order.patient_ids, said)
+        return "remembered"
+
+    def _said(self, header: Header, order: Order) -> Notice:
+        return Notice(
+            at=self._said_at(header, order),
+            who=order.reporter or " ".join(filter(None, header.sending)) or "report",
+            through="report",
+            source="|".join((*header.sending, header.control_id)),
+        )
+
+    def _mark(self, header: Header, order: Order, found: Match) -> str:
+        said = self._said(header, order)
+        acts = [reading.notice(self._spool, self._index, uid, said) for uid in found.studies]
+        if not any(new for _, new in acts):
+            return "repeated"
+        return "outdated" if any(step.act is Act.OUTDATED for step, _ in acts) else "read"
+
+    def _said_at(self, header: Header, order: Order) -> float:
+        """When the report was made, as far as it says: never later than now."""
+        times = {"OBR-22": order.reported_at, "MSH-7": header.sent_at}
+        said = moment(times.get(self._policy.time_in, ""))
+        return min(said, self._now()) if said is not None else self._now()
+
+
+@dataclass(frozen=True)
+class _Studies:
+    """Our studies, as ``matching.Known``. Raises NotNowError where nobody can say now, and RedisError."""
+
+    spool: Spool
+    index: Worklist
+
+    def is_tagged(self, study_instance_uid: str) -> bool:
+        try:
+            if self.spool.decision(study_instance_uid) is not None:
+                return True
+            waits = self.spool.is_unfinished(study_instance_uid)
+        except InvalidUIDError:
+            return False
+        if waits:
+            raise NotNowError("the study is here and not tagged yet: send it again")
+        return False
+
+    def accession_number(self, study_instance_uid: str) -> str:
+        return str((self.spool.decision(study_instance_uid) or {}).get("accession_number", ""))
+
+    def with_accession_number(self, accession_number: str) -> Sequence[str]:
+        if not self.index.is_built():
+            raise NotNowError("the worklist is being built: send it again")
+        found = self.index.with_accession_number(accession_number)
+        return [uid for uid in found if self.spool.decision(uid) is not None]
+
+    def patient(self, study_instance_uid: str) -> Patient:
+        return patient_of(self.spool, study_instance_uid)
+
+
+_WORDS = {
+    "own": "a triage result, no report: nothing was changed",
+    "other_status": "its status does not say that it was reported: nothing was changed",
+    "unmatched": "of no study that is here: nothing was changed",
+    "remembered": "of no study that is here yet: remembered, in case it comes",
+    "repeated": "noted before",
+    "outdated": "noted, but an image came after the report, so it stays listed",
+    "read": "read",
+}
+
+
+def _in_words(found: Match, outcome: str) -> str:
+    return f"{', '.join(found.studies)} {_WORDS[outcome]}" if found.studies else _WORDS[outcome]
+
+
+def _is_allowed(sending: tuple[str, str], policy: Policy) -> bool:
+    lists = (policy.sending_applications, policy.sending_facilities)
+    return all(not allowed or value in allowed for value, allowed in zip(sending, lists, strict=True))
+
+
+def _shown(header: Header) -> str:
+    """A message in a log: whose, and its control ID, nothing that could break a line."""
+    text = " ".join(filter(None, (*header.sending, header.control_id)))
+    return "".join(each for each in text if each.isprintable())[:120] or "(no header)"

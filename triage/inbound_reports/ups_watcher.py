@@ -1,0 +1,130 @@
+"""Workitems of ours at a foreign UPS manager: which of them were completed, asked for by N-GET under UPS Pull.
+
+What is asked about is read from the receipts of the studies that are listed: nothing is remembered between two looks.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+from redis.exceptions import RedisError
+
+from triage.channels import c_store_scu as dicom_store
+from triage.channels.base import UnreachableError
+from triage.channels.factory import peer_of
+from triage.channels.ups import UPS_PULL, look
+from triage.delivery.outbox import Outbox
+from triage.delivery.record import State
+from triage.dicom.requestor import Peer
+from triage.metrics.process import ReportMetrics
+from triage.settings.destinations import UPSDestination
+from triage.spool.spool import Spool
+from triage.worklist import reader_acts as reading
+from triage.worklist.index import Worklist
+from triage.worklist.reader_acts import Act, Notice, NotTaggedError
+from triage.worklist.workitem_performer import PERFORMED, ended_at, performer
+from triage.worklist.workitem_state import COMPLETED
+
+logger = logging.getLogger(__name__)
+
+_ASKED_FOR = ("ProcedureStepState", PERFORMED)
+_AHEAD_S = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Looks at one manager. ``now`` is the clock, in POSIX seconds."""
+
+    name: str
+    peer: Peer
+    spool: Spool
+    index: Worklist
+    metrics: ReportMetrics
+    stopping: Callable[[], bool] = lambda: False
+    now: Callable[[], float] = time.time
+
+    def look(self) -> int:
+        """Take off the list what the manager calls completed: how many studies. Raises UnreachableError, RedisError."""
+        open_now = list(self._open())
+        if not open_now or Outbox(self.spool).disabled(self.name):
+            return 0
+        count = 0
+        with dicom_store.associated(self.peer, (UPS_PULL,)) as association:
+            for study, workitem in open_now:
+                if self.stopping():
+                    break
+                found = look(association, workitem, _ASKED_FOR)
+                if found is not None and found.get("ProcedureStepState") == COMPLETED:
+                    count += self._completed(study, workitem, found)
+        return count
+
+    def run(self, wait: Callable[[float], None], interval_s: float) -> None:
+        """Look every ``interval_s`` seconds until told to stop."""
+        while not self.stopping():
+            outcome = "failed"
+            try:
+                self.look()
+                outcome = "ok"
+            except UnreachableError as error:
+                logger.warning("%s was not asked for completed workitems: %s", self.name, error)
+            except RedisError as error:
+                logger.error("Redis: %s; trying again", error)
+            except Exception as error:  # the edge: a full disk, or a fault of ours; the next look comes
+                logger.error("%s: %s; trying again", self.name, type(error).__name__)
+            self.metrics.workitem_looks.labels(self.name, outcome).inc()
+            wait(interval_s)
+
+    def _open(self) -> Iterator[tuple[str, str]]:
+        """Workitems that were delivered for studies that are listed, and were not taken for completed before."""
+        outbox = Outbox(self.spool)
+        for study in self.index.arrived_before(self.now() + _AHEAD_S):
+            delivered = [each for each in outbox.records(study, self.name) if each.state is State.DELIVERED]
+            if delivered:
+                noted = {step.source for step in reading.steps(self.spool, study)}
+                for workitem in delivered[-1].identity["workitems"].split():
+                    if workitem not in noted:
+                        yield study, workitem
+
+    def _completed(self, study: str, workitem: str, found: Dataset) -> bool:
+        at = min(ended_at(found) or self.now(), self.now())
+        said = Notice(at, performer(found) or self.name, "ups", workitem)
+        try:
+            step, new = reading.notice(self.spool, self.index, study, said)
+        except NotTaggedError:  # retention removed it meanwhile
+            return False
+        if new:
+            self.metrics.workitems_completed.labels(self.name).inc()
+            logger.info("%s: the workitem of study %s was completed: %s", self.name, study, step.act)
+        return new and step.act is Act.READ
+
+
+def watchers_of(
+    destinations: Sequence[UPSDestination],
+    spool: Spool,
+    index: Worklist,
+    metrics: ReportMetrics,
+    stopping: Callable[[], bool],
+    wait: Callable[[float], None],
+) -> list[Callable[[], None]]:
+    """What to run for each manager that the settings have looked at."""
+    watched = [each for each in destinations if each.enabled and each.look_s]
+    return [_watching(each, spool, index, metrics, stopping, wait) for each in watched]
+
+
+def _watching(
+    destination: UPSDestination,
+    spool: Spool,
+    index: Worklist,
+    metrics: ReportMetrics,
+    stopping: Callable[[], bool],
+    wait: Callable[[float], None],
+) -> Callable[[], None]:
+    metrics.workitems_completed.labels(destination.name)
+    for outcome in ("ok", "failed"):
+        metrics.workitem_looks.labels(destination.name, outcome)
+    watcher = Watcher(destination.name, peer_of(destination), spool, index, metrics, stopping)
+    return lambda: watcher.run(wait, destination.look_s)

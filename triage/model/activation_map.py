@@ -1,0 +1,158 @@
+"""PURE: a class activation map (Zhou et al. 2016): what is kept of it, and how it is shown over the radiograph.
+
+It shows what drew the score, and is no outline of a finding.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from math import log
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from triage.decision.decide import ActivationMap, ImageAssessment
+from triage.model.card import ActivationGrid
+from triage.radiograph.preprocess import PreprocessSpec, shown_part
+from triage.radiograph.types import FloatImage
+
+Picture = npt.NDArray[np.uint8]
+
+MOST_CELLS = 64
+"""Rows and columns of a map that is kept; a finer one is averaged."""
+OPACITY = 0.5
+"""How much of the colour is mixed in where it is strongest, as a picture opens and as it is sent."""
+FULL = 2.0
+"""Logits above the operating point from which a place may have the strongest colour: odds of 7 to 1."""
+
+_SIDE = 256
+_SUREST = 1e-6
+_AT = (0.0, 0.5, 1.0)  # pink, orange, yellow: none of them a grey, and lighter the stronger
+_COLOURS = ((204.0, 71.0, 120.0), (248.0, 149.0, 64.0), (240.0, 249.0, 33.0))
+
+
+def _tabled() -> Picture:
+    """The colour of each of 256 strengths, RGBA; the square root makes a weak one seen."""
+    levels = np.arange(256) / 255
+    colours = [np.interp(levels, _AT, [colour[channel] for colour in _COLOURS]) for channel in range(3)]
+    return np.asarray(np.rint(np.stack([*colours, 255 * np.sqrt(levels)], axis=-1)), dtype=np.uint8)
+
+
+_TABLE = _tabled()
+
+
+def kept(cells: FloatImage, spec: PreprocessSpec, grid: ActivationGrid | None) -> ActivationMap | None:
+    """What is kept of a map (h, w) that a model of ``spec`` gave; None if a value is no number.
+
+    ``grid`` says where its cells lie on the model input, absent: in equal tiles. From there it goes back to where the
+    input came from.
+    """
+    if not np.isfinite(cells).all():
+        return None
+    rows, columns = cells.shape
+    inner = (0.0, 0.0, 1.0, 1.0) if grid is None else _edges(grid, rows, columns, spec.size)
+    top, left, bottom, right = shown_part(spec)
+    small = _small(cells)
+    return ActivationMap(
+        rows=small.shape[0],
+        columns=small.shape[1],
+        values=b64encode(small.astype("<f4").tobytes()).decode(),
+        top=top + inner[0] * (bottom - top),
+        left=left + inner[1] * (right - left),
+        bottom=top + inner[2] * (bottom - top),
+        right=left + inner[3] * (right - left),
+    )
+
+
+def cells_of(found: ActivationMap) -> FloatImage:
+    """The values of a map that was kept, float32 (rows, columns)."""
+    cells = np.frombuffer(b64decode(found.values), dtype="<f4").reshape(found.rows, found.columns)
+    return np.asarray(cells, dtype=np.float32)
+
+
+def excess(found: ActivationMap, probability: float, operating_point: float) -> FloatImage:
+    """For each cell how far, in logits, it draws the score above the operating point (below: negative).
+
+    Its mean is how far the image's own score lies above it: a model's constant, which the map lacks, is put in.
+    """
+    cells = cells_of(found)
+    above = cells - cells.mean() + np.float32(_logit(probability) - _logit(operating_point))
+    return np.asarray(above, dtype=np.float32)
+
+
+def strength(found: ActivationMap, probability: float, operating_point: float, rows: int, columns: int) -> FloatImage:
+    """How strong the colour is at each pixel of the whole image drawn in ``rows`` x ``columns``: float32, 0 to 1.
+
+    None where a place by itself would not reach the operating point. The strongest place has 1, or less where no place
+    speaks strongly: images can be compared, and one in which nothing was found does not glow.
+    """
+    above = excess(found, probability, operating_point)
+    drawn = placed(found, above, rows, columns) / np.float32(max(FULL, float(above.max())))
+    return np.asarray(np.clip(drawn, 0, 1), dtype=np.float32)
+
+
+def placed(found: ActivationMap, values: FloatImage, rows: int, columns: int) -> FloatImage:
+    """``values`` of the map's cells at each pixel of the whole image drawn in ``rows`` x ``columns``: float32."""
+    down = _weights(found.rows, found.top, found.bottom, rows)
+    across = _weights(found.columns, found.left, found.right, columns)
+    return np.asarray(down @ values @ across.T, dtype=np.float32)
+
+
+def peak(found: ActivationMap) -> tuple[float, float]:
+    """Where the map is highest, as fractions (x, y) of the image: the middle of its cell, or the nearest edge."""
+    row, column = np.unravel_index(int(np.argmax(cells_of(found))), (found.rows, found.columns))
+    x = found.left + (float(column) + 0.5) / found.columns * (found.right - found.left)
+    y = found.top + (float(row) + 0.5) / found.rows * (found.bottom - found.top)
+    return min(max(x, 0.0), 1.0), min(max(y, 0.0), 1.0)
+
+
+def coloured(strengths: FloatImage) -> Picture:
+    """RGBA, uint8 (rows, columns, 4), to be mixed into the image: pink, orange, yellow; transparent at 0."""
+    return _TABLE[np.rint(strengths * 255).astype(np.uint8)]
+
+
+def mixed(grey: Picture, colour: Picture, opacity: float = OPACITY) -> Picture:
+    """RGB, uint8 (rows, columns, 3), of a grey image (rows, columns) under ``colour``, RGBA of the same size."""
+    share = colour[..., 3:].astype(np.float32) * np.float32(opacity / 255)
+    below = grey[..., np.newaxis].astype(np.float32)
+    return np.asarray(below + (colour[..., :3] - below) * share + np.float32(0.5), dtype=np.uint8)
+
+
+def as_png(found: ActivationMap, probability: float, operating_point: float) -> bytes:
+    """A small square PNG, RGBA, to be stretched over the whole image."""
+    drawn = coloured(strength(found, probability, operating_point, _SIDE, _SIDE))
+    return bytes(cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGBA2BGRA))[1].tobytes())
+
+
+def why_none(assessment: ImageAssessment) -> str:
+    """Why there is no map of this score; empty if there is one."""
+    if assessment.activation_map is not None and assessment.probability is not None:
+        return ""
+    if assessment.probability is None:
+        return "the image was not scored"
+    return assessment.no_map or "the image was scored while maps were switched off"
+
+
+def _edges(grid: ActivationGrid, rows: int, columns: int, size: int) -> tuple[float, float, float, float]:
+    top, left = (first - grid.step / 2 for first in (grid.first_row, grid.first_column))
+    return top / size, left / size, (top + rows * grid.step) / size, (left + columns * grid.step) / size
+
+
+def _small(cells: FloatImage) -> FloatImage:
+    rows, columns = (min(count, MOST_CELLS) for count in cells.shape)
+    if (rows, columns) == cells.shape:
+        return cells
+    return np.asarray(cv2.resize(cells, (columns, rows), interpolation=cv2.INTER_AREA), dtype=np.float32)
+
+
+def _weights(count: int, first: float, last: float, pixels: int) -> FloatImage:
+    """What each of ``count`` cells between ``first`` and ``last`` gives to each pixel: linear between their middles."""
+    middles = (np.arange(pixels) + 0.5) / pixels
+    at = np.clip((middles - first) / (last - first) * count - 0.5, 0, count - 1)
+    return np.asarray(np.maximum(0, 1 - np.abs(at[:, np.newaxis] - np.arange(count))), dtype=np.float32)
+
+
+def _logit(probability: float) -> float:
+    sure = min(max(probability, _SUREST), 1 - _SUREST)
+    return log(sure / (1 - sure))

@@ -1,0 +1,1 @@
+"""Operations: the sweep that reconciles spool and queue, dead letters, explanations, shadow comparison."""

@@ -1,0 +1,250 @@
+"""PURE: what is known of one study as a page of text, for a PACS administrator at three in the morning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, tzinfo
+from itertools import pairwise
+
+from pydicom.uid import UID
+
+from triage.decision.decide import ImageAssessment, Tag, TriageDecision
+from triage.decision.reasons import Reason
+from triage.delivery.record import State
+from triage.operations.trace import ObjectTrace, StudyTrace
+
+MEANINGS = {
+    Reason.NOT_A_RADIOGRAPH: "It is not a CR or DX image (a report, a secondary capture, another modality). It is kept "
+    "and listed with the study and changes nothing. Nothing to do.",
+    Reason.FOR_PROCESSING: "It is the raw image before the vendor's processing (Presentation Intent Type FOR "
+    "PROCESSING). Its FOR PRESENTATION twin is the one that is scored: see that the modality sends that one too.",
+    Reason.NOT_CHEST: "Its attributes say another body part than the chest. Nothing to do, unless the modality's "
+    "protocol is set to the wrong body part.",
+    Reason.NOT_FRONTAL: "Its attributes say lateral, oblique or decubitus. Only frontal images are scored. Nothing to "
+    "do.",
+    Reason.LOCALIZER: "It is a localizer, not a diagnostic image. Nothing to do.",
+    Reason.UNDECODABLE: "Its pixels could not be decoded. See the detail beside it; have the object sent again in "
+    "another transfer syntax, and keep this one for a bug report.",
+    Reason.MULTI_FRAME: "It has several frames; the models read single images. It has to be read without us.",
+    Reason.VIEW_UNVERIFIED: "Nothing says that it is a frontal view, or two attributes contradict each other. If this "
+    "modality sends frontals only, say so in eligibility.frontal_ae_titles or eligibility.frontal_descriptions.",
+    Reason.AGE_UNKNOWN: "It has neither Patient's Age nor a birth date with a study date, and each model is for an age "
+    "range. Have the modality send one, or let the adult model take such patients (models.adult_when_age_unknown).",
+    Reason.AGE_NOT_COVERED: "No installed model is for a patient of this age. It has to be read without us.",
+    Reason.OUT_OF_DISTRIBUTION: "Its pixels do not look like the images the model was trained on, so the score is not "
+    "used. Look at the image: another body part, an inverted or blank image, or an unusual detector? If good chest "
+    "images of one modality are refused regularly, have the model validated on that modality.",
+    Reason.MODEL_DISABLED: "The model for this patient is switched off. `triage model NAME --enable` switches it on "
+    "for what comes from then on; this image has to be read without us.",
+    Reason.MODEL_SHADOW: "The model for this patient runs in shadow: it scores and records, and changes nothing. Take "
+    "it out of models.shadow when the site has accepted it.",
+    Reason.NO_MODEL: "No usable model is installed. See models.path, and `triage model` for what was found there.",
+    Reason.WORKER_FAILURE: "Scoring failed in every try and the object is a dead letter. See the error below and the "
+    "log of `triage work`; after the cause is gone: `triage dead-letters --requeue KEY`.",
+    Reason.FINDING_NOT_COVERED: "The model found nothing of what it looks for, but it does not look for everything: "
+    "that is not the same as normal. Nothing to do.",
+    Reason.NO_FRONTAL_IMAGE: "The study has no image for us to score (yet). If it should have a frontal chest image, "
+    "see that the PACS sends it.",
+}
+"""What each reason means and what to do."""
+
+_WIDTH = 100
+
+
+def explanation(trace: StudyTrace, now: float, zone: tzinfo | None = None) -> str:
+    """The page. ``now`` in POSIX seconds; times are shown in ``zone`` (None: this machine's)."""
+    lines = [
+        f"Study {trace.study_instance_uid}",
+        "",
+        *_current(trace, now, zone),
+        *_titled("What it means", _meanings(trace)),
+        *_titled("Deliveries", _deliveries(trace, zone)),
+        *_titled("Waiting", _waiting(trace, now)),
+        *_titled("Dead letters", _dead_letters(trace, zone)),
+        *_titled(f"Objects ({len(trace.objects)})", _objects(trace, zone)),
+        *_titled("History, newest first", _history(trace, zone)),
+        *_titled("Models switched off", sorted(trace.disabled_models)),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _titled(title: str, lines: Iterable[str]) -> list[str]:
+    content = [f"  {line}" if line else "" for line in lines]
+    return ["", title.upper(), *content] if content else []
+
+
+def _current(trace: StudyTrace, now: float, zone: tzinfo | None) -> Iterator[str]:
+    decision = trace.decision
+    if decision is None:
+        yield "Not tagged yet."
+        return
+    yield f"Tag        {decision.tag.replace('_', ' ')}"
+    yield f"Priority   {decision.priority}"
+    yield f"Score      {_score(decision.probability)}" + (f" by {decision.model_id}" if decision.model_id else "")
+    yield f"Accession  {decision.accession_number or '(none)'}"
+    yield f"Received   {_moment(decision.received_at, zone)}, {_duration(now - decision.received_at)} ago"
+    yield f"Tagged     {_moment(decision.tagged_at, zone)}"
+    yield f"Because of {', '.join(decision.evidence) or 'no image'}"
+    yield f"Reasons    {', '.join(decision.reasons) or 'none'}"
+    yield f"Revision   {decision.revision[:16]}"
+
+
+def _meanings(trace: StudyTrace) -> Iterator[str]:
+    """Each reason that occurs, the study's own first."""
+    of_study = trace.decision.reasons if trace.decision else ()
+    of_objects = [reason for each in trace.objects if each.assessment for reason in each.assessment.reasons]
+    for reason in dict.fromkeys([*of_study, *of_objects]):
+        yield from _wrapped(f"{reason}: {MEANINGS[reason]}")
+    if trace.decision and trace.decision.tag is Tag.ABNORMAL:
+        yield from _wrapped("ABNORMAL: at least one image scored at or above the operating point.")
+    if trace.decision and trace.decision.prior:
+        yield from _wrapped(
+            "Prior: its images were taken long before they came (decision.prior_after_days), so nobody waits for it: "
+            "it raises nothing, and no HL7 is sent."
+        )
+
+
+def _deliveries(trace: StudyTrace, zone: tzinfo | None) -> Iterator[str]:
+    """What each destination was told, and what became of it."""
+    for record in trace.deliveries:
+        identity = ", ".join(f"{name} {value}" for name, value in record.identity.items() if "class" not in name)
+        built = _moment(record.built_at, zone)
+        yield f"{record.destination} {record.number}: {record.tag}, {record.state}, built {built}; {identity}".rstrip(
+            "; "
+        )
+        for attempt in record.tries:
+            yield f"  {_moment(attempt['at'], zone)}  {attempt['outcome']}  {attempt['detail']}".rstrip()
+    for name in trace.to_be_told:
+        yield f"{name}: the present result is still to be looked at"
+    if any(record.state is State.DEAD for record in trace.deliveries):
+        yield "`triage dead-letters` has what was given up, and its keys."
+
+
+def _waiting(trace: StudyTrace, now: float) -> Iterator[str]:
+    waiting = [each for each in trace.objects if each.waiting]
+    for each in waiting:
+        since = each.receipt.received_at
+        age = f"for {_duration(now - since)}" if since else "since an unknown time"
+        yield f"{each.instance.sop_instance_uid}  {age}; its job: {each.job}"
+    if waiting:
+        yield from _wrapped(
+            "These objects are safe in the spool. If they wait longer than a minute: does `triage work` run, and is "
+            "Redis up? The sweep enqueues anew what the queue has lost."
+        )
+
+
+def _dead_letters(trace: StudyTrace, zone: tzinfo | None) -> Iterator[str]:
+    for each in trace.objects:
+        if each.note is None:
+            continue
+        buried_at = each.note.get("buried_at")
+        when = _moment(buried_at, zone) if buried_at else "at an unknown time"
+        yield f"{each.instance.sop_instance_uid}  given up {when} after {each.note.get('tries', '?')} tries"
+        yield f"  error:  {each.note.get('error', 'not noted')}"
+        yield f"  again:  triage dead-letters --requeue {each.instance.key}"
+
+
+def _objects(trace: StudyTrace, zone: tzinfo | None) -> Iterator[str]:
+    for number, each in enumerate(trace.objects, 1):
+        if number > 1:
+            yield ""
+        yield f"{number}. {each.instance.sop_instance_uid}"
+        yield from (f"   {name:<10}{value}" for name, value in _facts(each, zone))
+
+
+def _facts(each: ObjectTrace, zone: tzinfo | None) -> Iterator[tuple[str, str]]:
+    yield "received", _received(each, zone)
+    if each.receipt.transfer_syntax_uid:
+        yield "encoded", f"{UID(each.receipt.transfer_syntax_uid).name} ({each.receipt.transfer_syntax_uid})"
+    yield "content", f"SHA-256 {each.instance.content_digest}"
+    yield "lies in", f"{each.path} ({_size(each.size_bytes)})" if each.path else "no longer kept"
+    if each.assessment is None:
+        yield "result", "none yet"
+        return
+    yield from _assessed(each.assessment)
+
+
+def _received(each: ObjectTrace, zone: tzinfo | None) -> str:
+    receipt = each.receipt
+    when = _moment(receipt.received_at, zone) if receipt.received_at else "at an unknown time"
+    peer = f" ({receipt.peer})" if receipt.peer else ""
+    called = f", calling us {receipt.called_ae_title}" if receipt.called_ae_title else ""
+    return f"{when} from {receipt.calling_ae_title or 'an unknown AE'}{peer}{called}"
+
+
+def _assessed(image: ImageAssessment) -> Iterator[tuple[str, str]]:
+    shadow = " (shadow: changes nothing)" if image.shadow else ""
+    yield "image", f"{image.modality or 'modality unknown'}, view {image.view or 'UNKNOWN'}, age {_age(image)}"
+    if image.order_priority:
+        yield "order", f"Requested Procedure Priority {image.order_priority}"
+    yield "result", f"{image.tag.replace('_', ' ')}{shadow}"
+    if image.reasons:
+        yield "reasons", ", ".join(image.reasons) + (f": {image.detail}" if image.detail else "")
+    if image.probability is not None:
+        limit = "" if image.operating_point is None else f"; ABNORMAL from {image.operating_point:.3f}"
+        yield "score", f"{image.probability:.4f}{limit}"
+    if image.distance is not None and image.distance_limit is not None:
+        verdict = "within" if image.distance <= image.distance_limit else "BEYOND"
+        yield (
+            "distance",
+            f"{image.distance:.4g} from the training images, {verdict} the limit {image.distance_limit:.4g}",
+        )
+    if image.model_id:
+        yield "model", image.model_id + (f", digest {image.model_digest[:16]}" if image.model_digest else "")
+    for beside in image.beside:
+        reasons = f", {', '.join(beside.reasons)}" if beside.reasons else ""
+        score = "" if beside.probability is None else f" {beside.probability:.4f}"
+        yield "in shadow", f"{beside.model_id}: {beside.tag.replace('_', ' ')}{score}{reasons} (changes nothing)"
+    steps = ", ".join(f"{name} {_duration(seconds)}" for name, seconds in (image.stages or {}).items())
+    yield "time", f"{_duration(image.assessed_at - image.received_at)} from receipt" + (f": {steps}" if steps else "")
+
+
+def _history(trace: StudyTrace, zone: tzinfo | None) -> Iterator[str]:
+    """One line a decision, with what changed since the one before."""
+    for earlier, later in reversed(list(pairwise([None, *trace.history]))):
+        assert later is not None
+        line = f"{_moment(later.tagged_at, zone)}  {later.tag}, priority {later.priority}, {_score(later.probability)}"
+        reasons = f", {', '.join(later.reasons)}" if later.reasons else ""
+        yield line + reasons + _change(earlier, later)
+
+
+def _change(earlier: TriageDecision | None, later: TriageDecision) -> str:
+    if earlier is None:
+        return "  (first)"
+    return "  (same inputs again)" if earlier.revision == later.revision else ""
+
+
+def _score(probability: float | None) -> str:
+    return "not scored" if probability is None else f"{probability:.4f}"
+
+
+def _age(image: ImageAssessment) -> str:
+    return "unknown" if image.age_years is None else f"{image.age_years:.0f} years"
+
+
+def _moment(seconds: float, zone: tzinfo | None) -> str:
+    return datetime.fromtimestamp(seconds, zone).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 100_000 else f"{size_bytes / 1e3:.1f} kB"
+
+
+def _wrapped(text: str) -> list[str]:
+    """``text`` in lines for a terminal, all but the first indented."""
+    lines: list[str] = [""]
+    for word in text.split():
+        if len(lines[-1]) + len(word) >= _WIDTH:
+            lines.append(" ")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return lines

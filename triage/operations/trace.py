@@ -1,0 +1,145 @@
+"""Everything that is known of one study, gathered from the spool and the queue for ``triage explain``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from triage.decision.decide import ImageAssessment, TriageDecision
+from triage.decision.records import assessment_from, decision_from
+from triage.delivery.outbox import Outbox
+from triage.delivery.record import Record
+from triage.dicom.part10 import Receipt, read_receipt
+from triage.spool.spool import ReceivedInstance, Spool, valid_uid
+
+logger = logging.getLogger(__name__)
+
+JobState = Callable[[ReceivedInstance], str]
+"""Says in words what the queue knows of an instance's job; may raise RedisError."""
+
+
+@dataclass(frozen=True)
+class ObjectTrace:
+    """One received content. ``path`` is where it lies (None: removed), ``note`` that of a dead letter."""
+
+    instance: ReceivedInstance
+    path: Path | None
+    size_bytes: int
+    receipt: Receipt
+    assessment: ImageAssessment | None
+    note: dict[str, Any] | None
+    waiting: bool
+    job: str
+
+
+@dataclass(frozen=True)
+class StudyTrace:
+    """One study: its current decision, every earlier one (oldest first), every object, and every delivery.
+
+    ``to_be_told`` are destinations for which its present result is still to be looked at.
+    """
+
+    study_instance_uid: str
+    decision: TriageDecision | None
+    history: tuple[TriageDecision, ...]
+    objects: tuple[ObjectTrace, ...]
+    disabled_models: frozenset[str] = frozenset()
+    deliveries: tuple[Record, ...] = ()
+    to_be_told: tuple[str, ...] = ()
+
+
+def gather(study_instance_uid: str, spool: Spool, job_state: JobState | None = None) -> StudyTrace:
+    """All that the spool and the queue know of a study.
+
+    Raises InvalidUIDError for what is no UID and LookupError for a study that nothing is known of.
+    """
+    uid = valid_uid(study_instance_uid)
+    decision = spool.decision(uid)
+    assessments = {(each.sop_instance_uid, each.content_digest): each for each in _assessments(spool, uid)}
+    notes = {instance: note for instance, note in spool.dead_letters() if instance.study_instance_uid == uid}
+    instances = {*_stored(spool, uid), *(ReceivedInstance(uid, *key) for key in assessments)}
+    if decision is None and not instances:
+        raise LookupError(f"nothing is known of study {uid}: it never came, or was removed after its retention")
+    outbox = Outbox(spool)
+    objects = [
+        _object(spool, each, assessments.get((each.sop_instance_uid, each.content_digest)), notes.get(each), job_state)
+        for each in instances
+    ]
+    return StudyTrace(
+        study_instance_uid=uid,
+        decision=None if decision is None else decision_from(decision),
+        history=tuple(decision_from(each) for each in spool.history(uid)),
+        objects=tuple(sorted(objects, key=lambda each: (each.receipt.received_at or 0.0, each.instance))),
+        disabled_models=spool.disabled_models(),
+        deliveries=tuple(outbox.records(uid)),
+        to_be_told=outbox.to_be_told(uid),
+    )
+
+
+def _assessments(spool: Spool, uid: str) -> Iterator[ImageAssessment]:
+    for record in spool.assessments(uid):
+        yield assessment_from(record)
+
+
+def _stored(spool: Spool, uid: str) -> Iterator[ReceivedInstance]:
+    """The study's objects in the inbox, among the dead letters and in its folder. A valid UID has no wildcard."""
+    for folder in (spool.inbox, spool.dead):
+        for path in folder.glob(f"{uid}+*.dcm"):
+            yield ReceivedInstance.from_key(path.name.removesuffix(".dcm"))
+    for path in spool.study_folder(uid).glob("*+*.dcm"):
+        try:
+            yield ReceivedInstance.from_key(f"{uid}+{path.name.removesuffix('.dcm')}")
+        except ValueError:
+            logger.warning("%s is no file of ours", path)
+
+
+def _object(
+    spool: Spool,
+    instance: ReceivedInstance,
+    assessment: ImageAssessment | None,
+    note: dict[str, Any] | None,
+    job_state: JobState | None,
+) -> ObjectTrace:
+    path = spool.find(instance)
+    waiting = path is not None and path.parent == spool.inbox
+    receipt = Receipt() if path is None else read_receipt(path)
+    return ObjectTrace(
+        instance=instance,
+        path=path,
+        size_bytes=0 if path is None else _size(path),
+        receipt=receipt if receipt.received_at or assessment is None else _receipt_of(assessment, receipt),
+        assessment=assessment,
+        note=note,
+        waiting=waiting,
+        job=_job(instance, job_state) if waiting else "",
+    )
+
+
+def _receipt_of(assessment: ImageAssessment, receipt: Receipt) -> Receipt:
+    """What the assessment kept of the receipt, for an object whose file is gone or has none."""
+    return Receipt(
+        received_at=assessment.received_at,
+        calling_ae_title=receipt.calling_ae_title or assessment.calling_ae_title,
+        transfer_syntax_uid=receipt.transfer_syntax_uid,
+    )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # it was tagged or removed this moment
+        return 0
+
+
+def _job(instance: ReceivedInstance, job_state: JobState | None) -> str:
+    if job_state is None:
+        return "not asked"
+    try:
+        return job_state(instance)
+    except RedisError as error:
+        return f"unknown, Redis does not answer ({type(error).__name__})"

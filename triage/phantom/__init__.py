@@ -1,0 +1,1 @@
+"""Chest phantoms drawn by code, for samples, the canary and tests."""

@@ -1,0 +1,1 @@
+"""The queue of scoring jobs on Redis and RQ."""

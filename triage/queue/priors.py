@@ -1,0 +1,36 @@
+"""Which received objects somebody waits for, told by the date in their head before they are scored.
+
+A prior may wait; should its date mislead us here, it is scored later than it might be, and its study is decided on all
+the same by ``decision.is_prior``.
+"""
+
+from __future__ import annotations
+
+from struct import unpack
+
+from triage.decision.decide import is_old
+from triage.dicom.header_scan import read_identity
+from triage.dicom.part10 import read_receipt
+from triage.radiograph.attributes import latest_date
+from triage.spool.spool import ReceivedInstance, Spool
+
+_META_AT, _AFTER_GROUP_LENGTH = 132, 144
+
+
+def is_prior(spool: Spool, instance: ReceivedInstance, after_days: float) -> bool:
+    """Whether an object in the inbox was taken more than ``after_days`` before it came; 0: none was.
+
+    False for one that cannot be read, and for one without a date.
+    """
+    if not after_days:
+        return False
+    path = spool.inbox_path(instance)
+    try:
+        receipt = read_receipt(path)
+        with path.open("rb") as file:
+            head = file.read(_AFTER_GROUP_LENGTH)
+            file.seek(_AFTER_GROUP_LENGTH + unpack("<L", head[-4:])[0])
+            dates = read_identity(file, receipt.transfer_syntax_uid).dates
+        return is_old(latest_date(dates), receipt.received_at or path.stat().st_mtime, after_days)
+    except Exception:  # the edge: whatever the file holds; it is scored in its turn
+        return False

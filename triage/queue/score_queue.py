@@ -1,0 +1,267 @@
+"""The queue's names and the little that is done with it: everything else about RQ is in ``worker``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Protocol, Self
+
+from redis import Redis
+from redis.client import Pipeline
+from rq import Queue
+from rq.exceptions import DuplicateJobError
+from rq.job import Job
+from rq.registry import FailedJobRegistry
+from rq.serializers import JSONSerializer
+
+from triage.errors import StartError
+from triage.spool.spool import ReceivedInstance
+
+QUEUE = "score"
+PRIORS = "score-priors"
+"""What nobody waits for: workers take it when the other queue is empty, and now and then all the same."""
+
+# In Redis, where jobs of an older release may lie: the text stays whatever the module is called.
+SCORE = "triage.jobs.score"
+FUNCTIONS = frozenset({SCORE})
+"""The closed list of job functions. Callbacks are not on it: rq would import them by name."""
+
+JOB_TIMEOUT_S = 3600
+_WAITING_TTL_S = 7 * 24 * 3600  # then the sweep queues it anew; jobs of objects that are gone do not pile up
+OLDEST_REDIS = (6, 2)  # before, rq takes jobs in a way that loses them in a crash
+_FAILURE_TTL_S = 30 * 24 * 3600
+
+_FAILURES = "cxr-triage:failures"
+_DEATHS = "cxr-triage:deaths"
+
+
+def connect(url: str, timeout_s: float) -> Redis:
+    """A client with a connection pool of its own: a worker changes the time limits of its pool."""
+    return Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
+
+
+def check_server(client: Redis) -> str:
+    """Refuse a Redis that would lose work. Returns a warning for one that may, else an empty text."""
+    version = str(client.info("server")["redis_version"])
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
+        raise StartError(f"Redis {version} is too old: 6.2 or later, or Valkey, is needed")
+    policy = client.info("memory").get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        return f"Redis may evict jobs (maxmemory-policy {policy}): set it to noeviction"
+    return ""
+
+
+class Queued(Protocol):
+    """What has a job: an object of the patients' spool, or one that is told apart."""
+
+    @property
+    def key(self) -> str:
+        """Names it in the queue."""
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """Its SOP Instance UID."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """An object and the place where it lies: a spool beside the patients' by its name, or empty for theirs."""
+
+    place: str
+    instance: ReceivedInstance
+
+    @property
+    def key(self) -> str:
+        """The object's key, behind ``PLACE/`` if it lies beside."""
+        return f"{self.place}/{self.instance.key}" if self.place else self.instance.key
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """That of the object."""
+        return self.instance.sop_instance_uid
+
+    @classmethod
+    def from_key(cls, key: str) -> Self:
+        """The work that ``key`` names; ValueError if it is not a key."""
+        place, _, rest = key.rpartition("/")
+        return cls(place, ReceivedInstance.from_key(rest))
+
+
+class ScoreJob(Job):
+    """A job as it is read from Redis, whatever somebody wrote there: what cannot be read is refused later.
+
+    Where reading raises, rq ends the worker's loop, and leaves the jobs that were taken with it to the sweep.
+    """
+
+    def restore(self, raw_data: Any) -> None:
+        """Take over the fields of a job's hash."""
+        try:
+            super().restore(raw_data)
+        except Exception:  # the edge: any field may hold anything
+            self.data = b""
+
+
+def job_id(instance: Queued) -> str:
+    """A job ID that names the object: rq allows letters, digits, _ and - only, and UIDs have dots."""
+    digest = sha256(instance.key.encode()).hexdigest()[:32]
+    return f"score_{instance.sop_instance_uid.replace('.', '-')}_{digest}"
+
+
+def queue_of(name: str, client: Redis) -> Queue:
+    """A queue of ours."""
+    return Queue(name, connection=client, serializer=JSONSerializer, job_class=ScoreJob)
+
+
+class ScoreQueue:
+    """The queue of objects to score."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self._queue = queue_of(QUEUE, client)
+        self._priors = queue_of(PRIORS, client)
+
+    def enqueue(self, instance: Queued, prior: bool = False) -> bool:
+        """Queue an object; False if a job of it exists already. RedisError leaves it to the sweep.
+
+        A prior goes behind all others. A worker waits for the first queue alone, and looks into the second before it
+        waits: so where both are empty, a prior goes into the first, and wakes it.
+        """
+        queue = self._priors if prior and any(self.depths().values()) else self._queue
+        try:
+            queue.enqueue_call(
+                SCORE,
+                args=[instance.key],
+                job_id=job_id(instance),
+                description=instance.sop_instance_uid,
+                timeout=JOB_TIMEOUT_S,
+                ttl=_WAITING_TTL_S,
+                result_ttl=0,
+                failure_ttl=_FAILURE_TTL_S,
+                unique=True,
+            )
+        except DuplicateJobError:
+            return False
+        return True
+
+    def again(self, instance: Queued, prior: bool | None = None) -> None:
+        """Queue an object anew, whatever became of its job. ``prior``: as its job says, where that is None."""
+        known = self.is_of_priors([instance])[0] if prior is None else prior
+        self.forget(instance)
+        self.enqueue(instance, known)
+
+    def forget(self, instance: Queued) -> None:
+        """Remove an object's job, if there is one, wherever it lies."""
+        name = job_id(instance)
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.delete(_key(name))
+        pipeline.lrem(self._queue.key, 0, name)
+        pipeline.lrem(self._priors.key, 0, name)
+        pipeline.zrem(FailedJobRegistry(queue=self._queue).key, name)
+        pipeline.execute()
+
+    def end(self, instances: Sequence[Queued]) -> None:
+        """Remove what is kept of objects that are done with: their jobs, and what went wrong before."""
+        if not instances:
+            return
+        keys = [instance.key for instance in instances]
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.delete(*(_key(job_id(instance)) for instance in instances))
+        pipeline.hdel(_FAILURES, *keys)
+        pipeline.hdel(_DEATHS, *keys)
+        pipeline.execute()
+
+    def refuse(self, job: Job, why: str) -> None:
+        """Put a job that must not run among rq's failed jobs, where `rq info` and dashboards show it."""
+        registry = FailedJobRegistry(queue=self._queue)
+        pipeline: Pipeline = self._client.pipeline(transaction=False)
+        pipeline.hset(job.key, mapping={"status": "failed", "exc_info": why})
+        pipeline.expire(job.key, _FAILURE_TTL_S)
+        pipeline.zadd(registry.key, {job.id: int(time.time()) + _FAILURE_TTL_S})
+        pipeline.execute()
+
+    def count_failure(self, instance: Queued) -> int:
+        """Count one more attempt at an object that failed; how many there were."""
+        return self._count(_FAILURES, instance)
+
+    def count_death(self, instance: Queued) -> None:
+        """Count one more worker that died while it had the object in work."""
+        self._count(_DEATHS, instance)
+
+    def _count(self, name: str, instance: Queued) -> int:
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.hincrby(name, instance.key, 1)
+        pipeline.expire(name, _WAITING_TTL_S)  # what a crash keeps `end` from removing goes by itself
+        return int(pipeline.execute()[0])
+
+    def deaths(self, instances: Sequence[Queued]) -> list[int]:
+        """How many workers died while they had each of the objects in work."""
+        if not instances:
+            return []
+        return [int(each or 0) for each in self._client.hmget(_DEATHS, [instance.key for instance in instances])]
+
+    def tidy(self) -> None:
+        """Empty the lists that jobs pass through on their way to a worker, and forget failed jobs whose time is over.
+
+        rq would take up from them what a dead worker left there. Here the inbox says what is to be done.
+        """
+        self._client.delete(self._queue.intermediate_queue_key, self._priors.intermediate_queue_key)
+        FailedJobRegistry(queue=self._queue).cleanup()
+
+    def wake(self) -> None:
+        """Have a worker that waits see the priors, should it have gone to wait while there were some."""
+        if not self._client.llen(self._queue.key):
+            self._client.lmove(self._priors.key, self._queue.key, "LEFT", "RIGHT")
+
+    def is_of_priors(self, instances: Sequence[Queued]) -> list[bool]:
+        """Whether each object's job is one of the priors', in the queue or in work."""
+        pipeline = self._client.pipeline(transaction=False)
+        for instance in instances:
+            pipeline.hget(_key(job_id(instance)), "origin")
+        return [_text(origin) == PRIORS for origin in pipeline.execute()]
+
+    def state(self, instance: Queued) -> tuple[str, str]:
+        """Status of an object's job and the worker that started it; empty texts for no job."""
+        status, worker = self._client.hmget(_key(job_id(instance)), ["status", "worker_name"])
+        return _text(status), _text(worker)
+
+    def states(self, instances: Sequence[Queued]) -> list[tuple[str, str]]:
+        """``state`` of many objects in one round trip."""
+        pipeline = self._client.pipeline(transaction=False)
+        for instance in instances:
+            pipeline.hmget(_key(job_id(instance)), ["status", "worker_name"])
+        return [(_text(status), _text(worker)) for status, worker in pipeline.execute()]
+
+    def waiting_ids(self) -> set[str]:
+        """IDs of the jobs that lie in the queues.
+
+        Not those between the queue and a worker: a worker that died just then left its jobs there. Should one be alive
+        after all, its object is scored twice, to one result.
+        """
+        keys = (self._queue.key, self._priors.key)
+        return {_text(each) for key in keys for each in self._client.lrange(key, 0, -1)}
+
+    def depth(self) -> int:
+        """Jobs that wait, priors too."""
+        return sum(self.depths().values())
+
+    def depths(self) -> dict[str, int]:
+        """Jobs that wait, by queue."""
+        pipeline = self._client.pipeline(transaction=False)
+        for queue in (self._queue, self._priors):
+            pipeline.llen(queue.key)
+        return {name: int(depth) for name, depth in zip((QUEUE, PRIORS), pipeline.execute(), strict=True)}
+
+    def describe(self, instance: Queued) -> str:
+        """The state of an object's job in words."""
+        status, worker = self.state(instance)
+        return f"{status} by {worker}" if worker and status == "started" else status or "not queued"
+
+
+def _key(name: str) -> str:
+    return f"{Job.redis_job_namespace_prefix}{name}"
+
+
+def _text(value: bytes | str | None) -> str:
+    return value.decode() if isinstance(value, bytes) else value or ""

@@ -1,0 +1,1 @@
+"""Blinded reading of local cases by local radiologists, and labels from their answers."""

@@ -1,0 +1,125 @@
+"""A study's folder: its cases, its readers and their links. Everything in it is for its owner only.
+
+study.json              cases, readers with the tokens of their links, and the salt of orders and patients
+answers/<reader>.jsonl  what the reader did, one line each, on the disk before the page says "saved"
+labels-<reader>.csv     made of the answers, as is labels.csv and what is unresolved
+.lock                   held while the study is served
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+from triage.errors import StartError
+from triage.reader_study.cases import Case, find_cases
+from triage.spool.spool import write_durably
+
+_VERSION = 1
+_FILE = "study.json"
+LOCK = ".lock"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+
+
+class StudyError(StartError):
+    """A study that cannot be used as it is; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """``tokens``: the secret part of each reader's link, by reader."""
+
+    folder: Path
+    salt: str
+    cases: tuple[Case, ...]
+    tokens: Mapping[str, str]
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """In the order in which they were named."""
+        return tuple(self.tokens)
+
+    def answers(self, reader: str) -> Path:
+        """Where the reader's answers lie."""
+        return self.folder / "answers" / f"{reader}.jsonl"
+
+    def order(self, reader: str) -> tuple[int, ...]:
+        """Positions in ``cases`` in the order in which the reader sees them: shuffled, always the same for one name."""
+        # By digest and not by a generator: the same on every machine and with every version of Python.
+        return tuple(
+            sorted(
+                range(len(self.cases)),
+                key=lambda case: sha256(f"{self.salt}/{reader}/{self.cases[case].image}".encode()).digest(),
+            )
+        )
+
+
+def open_study(folder: Path) -> Study:
+    """The study in ``folder``. Raises StudyError if there is none."""
+    try:
+        record = json.loads((folder / _FILE).read_bytes())
+    except FileNotFoundError:
+        raise StudyError(f"{folder} has no study: start one with triage readers serve --cases") from None
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{folder / _FILE} cannot be read: {error}") from error
+    if record.get("version") != _VERSION:
+        raise StudyError(f"{folder} is of version {record.get('version')}, this program reads version {_VERSION}")
+    cases = tuple(Case.from_record(case) for case in record["cases"])
+    return Study(folder, record["salt"], cases, dict(record["readers"]))
+
+
+def begin_or_resume(folder: Path, source: Path | None, readers: Iterable[str]) -> Study:
+    """The study in ``folder``, begun with the cases of ``source`` if there is none; ``readers`` are added to it.
+
+    Raises StudyError for other cases than those it was begun with, CasesError for cases that cannot be read.
+    """
+    if (folder / _FILE).exists():
+        study = open_study(folder)
+        if source is not None and [case.image for case in find_cases(source, study.salt)] != [
+            case.image for case in study.cases
+        ]:
+            raise StudyError(
+                f"{folder} was begun with other cases than {source} has: leave --cases out to go on, or choose another "
+                "folder for another study"
+            )
+    elif source is None:
+        raise StudyError(f"{folder} has no study yet: give its images with --cases")
+    elif folder.exists() and any(entry.name != LOCK for entry in folder.iterdir()):
+        raise StudyError(f"{folder} is neither empty nor a study: choose another folder")
+    else:
+        salt = secrets.token_hex(16)
+        study = Study(folder, salt, find_cases(source, salt), {})
+    with_all = _with_readers(study, readers)
+    if not with_all.tokens:
+        raise StudyError("nobody reads: name the readers with --reader")
+    _save(with_all)
+    return with_all
+
+
+def _with_readers(study: Study, readers: Iterable[str]) -> Study:
+    tokens = dict(study.tokens)
+    for reader in readers:
+        if not _NAME.fullmatch(reader):
+            raise StudyError(f"reader {reader!r}: use 1 to 32 letters, digits, dots, dashes and underscores")
+        if reader not in tokens and reader.lower() in {known.lower() for known in tokens}:
+            raise StudyError(f"reader {reader!r} differs from another one only in upper and lower case")
+        tokens.setdefault(reader, secrets.token_urlsafe(16))
+    return replace(study, tokens=tokens)
+
+
+def _save(study: Study) -> None:
+    study.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    study.folder.chmod(0o700)  # one reader is not to read the labels of another
+    (study.folder / "answers").mkdir(mode=0o700, exist_ok=True)
+    record = {
+        "version": _VERSION,
+        "salt": study.salt,
+        "readers": dict(study.tokens),
+        "cases": [case.to_record() for case in study.cases],
+    }
+    write_durably(study.folder / _FILE, json.dumps(record, indent=1) + "\n")

@@ -1,1 +1,0 @@
-"""What other systems say of studies that were read: report messages over MLLP, workitems that were completed."""

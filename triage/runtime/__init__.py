@@ -1,0 +1,1 @@
+"""Operating-system services for every process: durable files, sockets, child processes, stop signals, health."""

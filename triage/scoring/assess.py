@@ -1,0 +1,144 @@
+"""One object from bytes to a tag: the path that the service and ``triage predict`` share. No queue, no spool.
+
+``prepare`` runs where decoding is done (a child process of the worker); what it returns goes to a session in batches;
+``conclude`` makes the tag of the score.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from triage.decision.decide import Tag
+from triage.decision.reasons import Reason
+from triage.model.card import ModelCard
+from triage.model.registry import RegistryPolicy, beside, choose
+from triage.radiograph.decode import decode_picture, decode_pixels, is_picture, open_dicom
+from triage.radiograph.eligibility import EligibilityPolicy, ineligible, view_of
+from triage.radiograph.preprocess import preprocess
+from triage.radiograph.types import Attributes, FloatImage, Radiograph, Rejected, View
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the site decided: about images, about models, and the probability from which an image is abnormal."""
+
+    eligibility: EligibilityPolicy = field(default_factory=EligibilityPolicy)
+    registry: RegistryPolicy = field(default_factory=RegistryPolicy)
+    operating_point: float = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What is known of an object before it is scored, and its model input unless it is ``rejected``.
+
+    ``model_input`` is float32 (1, size, size) for the model ``model_name``; ``beside`` are those of the models in
+    shadow that score the same image, by name. ``stages`` are durations in seconds.
+    """
+
+    attributes: Attributes
+    view: View
+    rejected: Rejected | None = None
+    model_name: str = ""
+    model_input: FloatImage | None = None
+    beside: dict[str, FloatImage] = field(default_factory=dict)
+    stages: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """The tag of one image; ``probability`` None only if nothing was scored."""
+
+    tag: Tag
+    probability: float | None
+    reasons: tuple[Reason, ...]
+    shadow: bool = False
+
+
+def prepare(
+    data: bytes,
+    cards: Mapping[str, ModelCard],
+    policy: Policy,
+    *,
+    calling_ae_title: str = "",
+    model_name: str | None = None,
+    pictures: bool = False,
+) -> Prepared:
+    """Decode an object, decide which model is for it, and make its model input. Never raises for bad bytes.
+
+    ``model_name`` overrides the choice by age. ``pictures`` lets bare PNG and JPEG files in; the caller asserts
+    that they are frontals.
+    """
+    stages: dict[str, float] = {}
+    if pictures and is_picture(data):
+        with _timed(stages, "decode"):
+            radiograph = decode_picture(data)
+        return _for_model(radiograph, Prepared(Attributes(), View.FRONTAL, stages=stages), cards, policy, model_name)
+    with _timed(stages, "read"):
+        opened = open_dicom(data)
+    if isinstance(opened, Rejected):
+        return Prepared(Attributes(), View.UNKNOWN, rejected=opened, stages=stages)
+    dataset, attributes = opened
+    view = view_of(attributes, policy.eligibility, calling_ae_title)
+    known = Prepared(attributes, view, stages=stages)
+    refusal = ineligible(attributes, policy.eligibility, calling_ae_title)
+    if refusal is None and model_name is None:
+        chosen = choose(cards, attributes.age_years, policy.registry)
+        refusal = chosen if isinstance(chosen, Rejected) else None
+    if refusal is not None:
+        return replace(known, rejected=refusal)
+    with _timed(stages, "decode"):
+        radiograph = decode_pixels(dataset, attributes)
+    return _for_model(radiograph, known, cards, policy, model_name)
+
+
+def conclude(prepared: Prepared, card: ModelCard, probability: float, distance: float, policy: Policy) -> Conclusion:
+    """The tag of a scored image. ``distance`` is in the units of the card's limit.
+
+    What looks like nothing the model was trained on, and what is not known to be a view that it is for, is not
+    assessed, however it scored. NaN and infinity count as far; a probability that is no number is a failure.
+    """
+    shadow = card.name in policy.registry.shadow
+    if not 0 <= probability <= 1:
+        return Conclusion(Tag.NOT_ASSESSED, None, (Reason.WORKER_FAILURE,), shadow)
+    if not (math.isfinite(distance) and distance <= card.distribution.limit):
+        return Conclusion(Tag.NOT_ASSESSED, probability, (Reason.OUT_OF_DISTRIBUTION,), shadow)
+    if not card.covers_view(prepared.view):
+        return Conclusion(Tag.NOT_ASSESSED, probability, (Reason.VIEW_UNVERIFIED,), shadow)
+    if probability >= policy.operating_point:
+        return Conclusion(Tag.ABNORMAL, probability, (), shadow)
+    if not card.target.negative_is_normal:
+        return Conclusion(Tag.NOT_ASSESSED, probability, (Reason.FINDING_NOT_COVERED,), shadow)
+    return Conclusion(Tag.NORMAL, probability, (), shadow)
+
+
+def _for_model(
+    radiograph: Radiograph | Rejected,
+    known: Prepared,
+    cards: Mapping[str, ModelCard],
+    policy: Policy,
+    model_name: str | None,
+) -> Prepared:
+    if isinstance(radiograph, Rejected):
+        return replace(known, rejected=radiograph)
+    chosen = cards[model_name] if model_name else choose(cards, known.attributes.age_years, policy.registry)
+    if isinstance(chosen, Rejected):
+        return replace(known, rejected=chosen)
+    with _timed(known.stages, "preprocess"):
+        model_input = preprocess(radiograph.pixels, radiograph.valid, chosen.preprocessing.spec())
+    known = replace(known, model_name=chosen.name, model_input=model_input)
+    if model_name:
+        return known
+    others = beside(cards, known.attributes.age_years, policy.registry, chosen)
+    inputs = {each.name: preprocess(radiograph.pixels, radiograph.valid, each.preprocessing.spec()) for each in others}
+    return replace(known, beside=inputs)
+
+
+@contextmanager
+def _timed(stages: dict[str, float], name: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    stages[name] = time.perf_counter() - started

@@ -1,0 +1,288 @@
+"""The worker: takes jobs from the queue in batches and keeps its models loaded, whatever happens to Redis."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from uuid import uuid4
+
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Queue, SimpleWorker, worker_registration
+from rq.exceptions import StopRequested
+from rq.job import Job, JobStatus
+from rq.serializers import JSONSerializer
+from rq.utils import now
+from rq.worker import WorkerStatus
+
+from triage.metrics.process import Metrics
+from triage.queue.score_queue import FUNCTIONS, PRIORS, QUEUE, ScoreJob, ScoreQueue, Work, queue_of
+from triage.runtime.stop_signal import StopSignal
+from triage.scoring.partitioned import Places, Started
+from triage.spool.spool import Spool
+
+logger = logging.getLogger(__name__)
+
+DEATHS_AT_MOST = 10
+"""Workers that died with one object in work, until it is given up. From the first on, it is worked on alone."""
+
+BATCHES_BEFORE_PRIORS = 20
+"""Batches of others, until one of priors has its turn: they wait long, and not for ever."""
+
+_PAUSE_S = 1.0
+_WORKER_TTL_S = 45
+"""For rq: an idle worker asks again every 30 s, and a Redis that is silent for 40 s counts as lost."""
+
+Taken = list[tuple[Job, Work]]
+
+
+class BatchWorker(SimpleWorker):
+    """An rq worker that works on many jobs at once, in this process.
+
+    While the decode processes open one batch, the batch before it is scored here. rq gives the blocking wait, the
+    registration and its heartbeat; see docs/adr/0002 for why the rest is ours.
+    """
+
+    max_connection_wait_time = 2.0
+
+    def __init__(
+        self,
+        name: str,
+        client: Redis,
+        places: Places,
+        batch_size: int,
+        tries: int,
+        metrics: Metrics,
+        stop: StopSignal,
+    ) -> None:
+        queue = queue_of(QUEUE, client)
+        super().__init__(
+            [queue],
+            name=name,
+            connection=client,
+            serializer=JSONSerializer,
+            job_class=ScoreJob,
+            worker_ttl=_WORKER_TTL_S,
+        )
+        self._score_queue = queue
+        self._priors = queue_of(PRIORS, client)
+        self._since_priors = 0
+        self._jobs = ScoreQueue(client)
+        self._places = places
+        self._batch_size = batch_size
+        self._tries = tries
+        self._metrics = metrics
+        self._stop = stop
+        self._suspects: Taken = []
+
+    # What rq would do, and we must not let it.
+
+    def _install_signal_handlers(self) -> None:
+        """Not rq's: they ask Redis in mid-signal, and end a batch half-way when told to stop twice."""
+
+    def subscribe(self) -> None:
+        """No remote commands through Redis: a worker is told to stop by a signal."""
+
+    def unsubscribe(self) -> None:
+        """See subscribe."""
+
+    def run_maintenance_tasks(self) -> None:
+        """rq's would import and call the callbacks that abandoned jobs name. Our sweep takes up what was lost."""
+        worker_registration.clean_worker_registry(self._score_queue)
+        self.last_cleaned_at = now()  # type: ignore[assignment]
+
+    def dequeue_job_and_maintain_ttl(
+        self, timeout: int | None, max_idle_time: int | None = None
+    ) -> tuple[Job, Queue] | None:
+        """Wait for a job. Being told to stop ends the wait at once, and nothing but the wait."""
+        with self._interruptible():
+            return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+
+    def check_for_suspension(self, burst: bool) -> None:
+        """`rq suspend` halts us like any worker; being told to stop ends that too."""
+        with self._interruptible():
+            super().check_for_suspension(burst)
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        self._stop.interrupt_with(_stop_waiting)
+        try:
+            if self._stop.received:
+                _stop_waiting()
+            yield
+        finally:
+            self._stop.interrupt_with(None)
+
+    # The work.
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Work until the queue is empty or we are told to stop, beginning with ``job``.
+
+        A spool that cannot be written ends this worker, in one line instead of rq's traceback each second; see ``run``.
+        """
+        try:
+            self._work_from(job)
+        except OSError as error:
+            logger.error("the spool cannot be written (%s); trying again", error.strerror or error)
+            raise StopRequested from error
+
+    def _work_from(self, job: Job) -> None:
+        self.set_state(WorkerStatus.BUSY)
+        current = self._start([job, *self._take(self._score_queue, self._batch_size - 1)]) or self._next()
+        while current or (self._suspects and not self._stop.received):
+            upcoming = self._ahead()
+            self._finish(current or self._begin([self._suspects.pop()]))
+            self.heartbeat()
+            current = upcoming or self._next()
+        self.set_state(WorkerStatus.IDLE)
+
+    def _ahead(self) -> Started:
+        """The batch to open while another is in work. None of priors: what is not one never waits for two batches.
+
+        None either while a suspect waits, so that nothing else is in work when its turn comes.
+        """
+        if self._stop.received or self._suspects or self._since_priors >= BATCHES_BEFORE_PRIORS:
+            return []
+        return self._first_of(self._score_queue)
+
+    def _next(self) -> Started:
+        """The batch to begin with nothing else in work: priors when nothing else waits, or when it is their turn."""
+        queues = [self._score_queue, self._priors]
+        if self._since_priors >= BATCHES_BEFORE_PRIORS:
+            queues.reverse()
+        for queue in queues:
+            if self._stop.received or self._suspects:
+                return []
+            if queue is self._priors:
+                self._since_priors = 0
+            if started := self._first_of(queue):
+                return started
+        return []
+
+    def _first_of(self, queue: Queue) -> Started:
+        """A batch of a queue; jobs of which nothing is left to do are passed over."""
+        while jobs := self._take(queue, self._batch_size):
+            started = self._start(jobs)
+            if started or self._suspects:
+                self._since_priors += queue is self._score_queue
+                return started
+        return []
+
+    def _take(self, queue: Queue, count: int) -> list[Job]:
+        """Up to ``count`` more jobs, without waiting."""
+        if count < 1:
+            return []
+        pipeline = self.connection.pipeline(transaction=False)
+        for _ in range(count):
+            pipeline.lmove(queue.key, queue.intermediate_queue_key, "LEFT", "RIGHT")
+        ids = [each.decode() for each in pipeline.execute() if each is not None]
+        jobs = ScoreJob.fetch_many(ids, connection=self.connection, serializer=self.serializer)
+        return [job for job in jobs if job is not None]
+
+    def _start(self, jobs: Sequence[Job]) -> Started:
+        """Begin with ``jobs``, but for those that were in work when a worker died: each of them comes later, alone."""
+        taken = [(job, work) for job in jobs if (work := self._work_of(job)) is not None]
+        deaths = self._jobs.deaths([work for _, work in taken])
+        fresh: Taken = []
+        for (job, work), count in zip(taken, deaths, strict=True):
+            if count >= DEATHS_AT_MOST:
+                self._bury(work, "every worker that had it in work died", count)
+            elif count:
+                self._suspects.append((job, work))
+            else:
+                fresh.append((job, work))
+        return self._begin(fresh)
+
+    def _begin(self, taken: Taken) -> Started:
+        """Say in Redis whose they are, and start to decode."""
+        pipeline = self.connection.pipeline(transaction=False)
+        for job, work in taken:
+            pipeline.hset(job.key, mapping={"status": JobStatus.STARTED.value, "worker_name": self.name})
+            if work.place:  # counted nowhere
+                continue
+            self._metrics.jobs_taken.labels(PRIORS if job.origin == PRIORS else QUEUE).inc()
+        pipeline.execute()
+        started, failed = self._places.start([work for _, work in taken])
+        unfinished = {work for work, _ in started} | failed.keys()
+        if done := [work for _, work in taken if work not in unfinished]:
+            self._jobs.end(done)
+        for work, why in failed.items():
+            self._again(work, why)
+        return started
+
+    def _work_of(self, job: Job) -> Work | None:
+        """The object that a job names. A job of anything else is refused: nothing that it names is imported."""
+        try:
+            callbacks = (job._success_callback_name, job._failure_callback_name, job._stopped_callback_name)
+            if job.func_name not in FUNCTIONS:
+                raise ValueError(f"{str(job.func_name)[:200]!r} is not on the closed list of job functions")
+            if any(callbacks) or job.webhooks:
+                raise ValueError("a job of ours has no callbacks")
+            work = Work.from_key(job.args[0])
+            if not self._places.know(work):
+                raise ValueError(f"nothing is scored in {work.place[:80]!r} here")
+            return work
+        except Exception as error:  # the edge: whatever somebody wrote into the queue
+            why = f"{type(error).__name__}: {error}"
+            logger.error("refused job %s: %s", job.id, why)
+            self._jobs.refuse(job, why)
+            self._metrics.jobs_refused.inc()
+            return None
+
+    def _finish(self, started: Started) -> None:
+        for works, failed in self._places.finish(started):
+            self._jobs.end([work for work in works if work not in failed])
+            for work, why in failed.items():
+                self._again(work, why)
+
+    def _again(self, work: Work, why: str) -> None:
+        count = self._jobs.count_failure(work)
+        logger.error("%s failed, attempt %d of %d: %s", work.key, count, self._tries, why)
+        if count >= self._tries:
+            self._bury(work, why, count)
+            return
+        if not work.place:
+            self._metrics.retries.inc()
+        self._jobs.again(work)
+
+    def _bury(self, work: Work, error: str, tries: int) -> None:
+        self._places.give_up(work, error, tries)
+        self._jobs.end([work])
+
+
+def _stop_waiting() -> None:
+    raise StopRequested
+
+
+def worker_name() -> str:
+    """A name of this process alone; also that of its lock in the spool."""
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+
+
+def run(
+    spool: Spool,
+    places: Places,
+    connect: Callable[[], Redis],
+    sweep: Callable[[], object],
+    stop: StopSignal,
+    *,
+    batch_size: int,
+    tries: int,
+    metrics: Metrics,
+) -> None:
+    """Work until ``stop`` is received. After trouble with Redis or the disk the loop begins anew, the models loaded."""
+    while not stop.received:
+        name = worker_name()
+        try:
+            with spool.worker_lock(name), connect() as client:
+                sweep()  # what a dead worker left is taken up before anything new
+                worker = BatchWorker(name, client, places, batch_size, tries, metrics, stop)
+                worker.work(logging_level="WARNING")
+        except RedisError as error:
+            logger.error("Redis: %s; trying again", error)
+        except OSError as error:
+            logger.error("spool: %s; trying again", error)
+        stop.wait(_PAUSE_S)

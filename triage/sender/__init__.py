@@ -1,0 +1,1 @@
+"""A DICOM sender (C-STORE SCU) for files, folders and pictures."""

@@ -1,0 +1,231 @@
+"""Sends files to a DICOM destination: DICOM files as they are, pictures wrapped. What ``triage send`` does."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+from pynetdicom import _config
+from pynetdicom.association import Association
+from pynetdicom.presentation import build_context
+
+from triage.dicom.dx_image import part10
+from triage.dicom.requestor import NoAssociationError, Peer, associated, took_nothing
+from triage.radiograph.decode import is_picture
+from triage.sender.picture import PictureError, wrap
+
+logger = logging.getLogger(__name__)
+
+_STORED = frozenset({0x0000, 0xB000, 0xB006, 0xB007})  # success, and the warnings of PS3.4 table B.2-1
+_MEANINGS = {0xA7: "out of resources", 0xA9: "data set does not match SOP class", 0xC0: "cannot understand"}
+_MOST_CONTEXTS = 128  # their identifiers are the odd numbers of a byte (PS3.8 section 9.3.2.2)
+_DIRECTORY = "1.2.840.10008.1.3.10"  # Media Storage Directory: a DICOMDIR is no object to store
+_LOST = "the association was lost before the answer"
+
+Pair = tuple[str, str]  # SOP class and transfer syntax
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file. ``status`` is the answer to C-STORE, None where there was none.
+
+    ``error`` is empty if, and only if, the destination says that it stored the object. ``reached`` is False where there
+    was no association with it, or where it was lost.
+    """
+
+    path: Path
+    study_instance_uid: str = ""
+    sop_instance_uid: str = ""
+    status: int | None = None
+    error: str = ""
+    reached: bool = True
+
+
+@dataclass(frozen=True)
+class _Outgoing:
+    """A file that can be sent, and the presentation context that it needs."""
+
+    path: Path
+    pair: Pair
+    picture: bool
+
+
+class _NotSendableError(ValueError):
+    """A file that is neither DICOM nor a picture; the message says so."""
+
+
+def find_files(paths: Iterable[Path]) -> list[Path]:
+    """The files named, and every DICOM, PNG and JPEG file below the folders named, known by their content."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found.extend(file for file in sorted(path.rglob("*")) if file.is_file() and _sendable(file))
+        else:
+            found.append(path)
+    return found
+
+
+def send(
+    files: Sequence[Path], destination: Peer, view: str | None = None, age: int | None = None
+) -> Iterator[Outcome]:
+    """Send ``files``; one outcome each as it is known, files that cannot be sent first. No failure ends the others.
+
+    DICOM files go byte for byte, in their own transfer syntax. Pictures are wrapped (see ``wrap``) with ``view`` and
+    ``age`` (years) if given. An association that is lost is opened again for what is left.
+    """
+    outgoing: list[_Outgoing] = []
+    for path in files:
+        try:
+            outgoing.append(_look(path))
+        except (OSError, _NotSendableError) as error:
+            yield Outcome(path, error=_words(error))
+    for group in _groups(outgoing):
+        yield from _send_group(deque(group), destination, view, age)
+
+
+def _sendable(path: Path) -> bool:
+    try:
+        _look(path)
+    except (OSError, _NotSendableError):
+        return False
+    return True
+
+
+def _look(path: Path) -> _Outgoing:
+    with path.open("rb") as file:
+        start = file.read(132)
+    if is_picture(start):
+        return _Outgoing(path, (DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian), picture=True)
+    if start[128:] != b"DICM":
+        raise _NotSendableError("neither a DICOM file nor a PNG or JPEG picture")
+    meta = _file_meta(path)
+    pair = (str(meta.get("MediaStorageSOPClassUID", "")), str(meta.get("TransferSyntaxUID", "")))
+    if not all(pair) or pair[0] == _DIRECTORY:
+        raise _NotSendableError("a DICOM file whose File Meta Information names no object to store")
+    return _Outgoing(path, pair, picture=False)
+
+
+def _file_meta(path: Path) -> Dataset:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return read_file_meta_info(path)
+    except (InvalidDicomError, ValueError, AttributeError, KeyError, NotImplementedError) as error:
+        raise _NotSendableError(f"its File Meta Information cannot be read ({type(error).__name__})") from error
+
+
+def _groups(outgoing: Iterable[_Outgoing]) -> Iterator[list[_Outgoing]]:
+    """Files for one association each: as many as its presentation contexts suffice for."""
+    group: list[_Outgoing] = []
+    pairs: set[Pair] = set()
+    for each in outgoing:
+        if each.pair not in pairs and len(pairs) == _MOST_CONTEXTS:
+            yield group
+            group, pairs = [], set()
+        group.append(each)
+        pairs.add(each.pair)
+    if group:
+        yield group
+
+
+def _send_group(pending: deque[_Outgoing], destination: Peer, view: str | None, age: int | None) -> Iterator[Outcome]:
+    while pending:
+        contexts = [build_context(sop_class, [syntax]) for sop_class, syntax in sorted({each.pair for each in pending})]
+        try:
+            with associated(destination, contexts) as association:
+                yield from _send_over(association, pending, view, age)
+                if took_nothing(association):
+                    why = f"{destination} takes no such objects: it rejected every presentation context"
+                    yield from _unsent(pending, why)
+                    return
+        except NoAssociationError as error:
+            yield from _unsent(pending, str(error))
+            return
+
+
+def _unsent(pending: Iterable[_Outgoing], why: str) -> Iterator[Outcome]:
+    for each in pending:
+        yield Outcome(each.path, error=why, reached=False)
+
+
+def _send_over(
+    association: Association, pending: deque[_Outgoing], view: str | None, age: int | None
+) -> Iterator[Outcome]:
+    """Send what is pending, until the association is lost."""
+    message_id = 0
+    while pending and association.is_established:
+        message_id = message_id % 0xFFFF + 1
+        outcome = _send_one(association, pending.popleft(), message_id, view, age)
+        yield outcome
+        if not outcome.reached:  # pynetdicom notices a little later than we do
+            association.abort()
+            return
+
+
+def _send_one(
+    association: Association, outgoing: _Outgoing, message_id: int, view: str | None, age: int | None
+) -> Outcome:
+    outcome = Outcome(outgoing.path)
+    try:
+        if outgoing.picture:
+            wrapped = dcmread(BytesIO(part10(wrap(outgoing.path.read_bytes(), view, age))))
+            outcome = _named(outcome, wrapped)
+            answer = association.send_c_store(wrapped, message_id)
+        else:
+            outcome = _named(outcome, _uids_in(outgoing.path))
+            answer = _send_unchanged(association, outgoing.path, message_id)
+    except (OSError, PictureError, ValueError, RuntimeError, AttributeError) as error:
+        return replace(outcome, error=_words(error))
+    if "Status" not in answer:
+        return replace(outcome, error=_LOST, reached=False)
+    status = int(answer.Status)
+    return replace(outcome, status=status, error="" if status in _STORED else _refusal(status))
+
+
+def _send_unchanged(association: Association, path: Path, message_id: int) -> Dataset:
+    """The data set's bytes as they are in the file, without being parsed."""
+    before = _config.STORE_SEND_CHUNKED_DATASET
+    _config.STORE_SEND_CHUNKED_DATASET = True  # pynetdicom has no argument for it; it is read before the call returns
+    try:
+        return association.send_c_store(path, message_id)
+    finally:
+        _config.STORE_SEND_CHUNKED_DATASET = before
+
+
+def sop_instance_uid(path: Path) -> str:
+    """That of a DICOM file, without reading its pixels; empty if it cannot be read."""
+    return str(_uids_in(path).get("SOPInstanceUID", ""))
+
+
+def _uids_in(path: Path) -> Dataset:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return dcmread(path, stop_before_pixels=True, specific_tags=["StudyInstanceUID", "SOPInstanceUID"])
+    except Exception as error:  # pydicom raises many kinds; what we cannot read the destination may still take
+        logger.warning("%s: its UIDs cannot be read (%s)", path, type(error).__name__)
+        return Dataset()
+
+
+def _named(outcome: Outcome, dataset: Dataset) -> Outcome:
+    study, sop = (str(dataset.get(name, "")) for name in ("StudyInstanceUID", "SOPInstanceUID"))
+    return replace(outcome, study_instance_uid=study, sop_instance_uid=sop)
+
+
+def _refusal(status: int) -> str:
+    meaning = _MEANINGS.get(status >> 8, "refused")
+    return f"not stored: {meaning} (0x{status:04X})"
+
+
+def _words(error: Exception) -> str:
+    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)

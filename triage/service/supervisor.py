@@ -1,0 +1,223 @@
+"""``triage up``: every process of the service on one machine, watched and restarted."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from triage.errors import EXIT_CANNOT_START, StartError
+from triage.runtime.stop_signal import StopSignal
+from triage.service import embedded_redis
+from triage.settings.load import Settings
+from triage.spool.spool import Spool
+
+logger = logging.getLogger(__name__)
+
+_PR_SET_PDEATHSIG = 1
+_LONGEST_DELAY_S = 30.0
+_CALM_S = 60.0  # a process that ran this long starts again without delay
+_REDIS_START_S = 60.0
+
+
+@dataclass
+class Child:
+    """One supervised process and when to start it again."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    start_at: float = 0.0
+    delay_s: float = 1.0
+    ran_before: bool = False
+
+    def start(self) -> None:
+        """Start it; it gets SIGTERM from the kernel should we die without a chance to stop it."""
+        self.process = subprocess.Popen(
+            self.command,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C reaches us alone: we choose the order in which things stop
+            preexec_fn=partial(_end_with_parent, os.getpid()),
+        )
+        self.started_at = time.monotonic()
+
+    def watch(self) -> None:
+        """Start it when it is due; note its end. Raises StartError if it says at its first start that it cannot."""
+        if self.process is None:
+            self._start_if_due()
+            return
+        status = self.process.poll()
+        if status is None:
+            return
+        self.process = None
+        if status == EXIT_CANNOT_START and not self.ran_before:
+            raise StartError(f"{self.name} cannot start: see its message above")
+        # Later, whatever keeps it from starting, the others go on: above all, the listener goes on to receive.
+        self._start_later(f"ended with status {status}")
+
+    def _start_if_due(self) -> None:
+        if time.monotonic() < self.start_at:
+            return
+        try:
+            self.start()
+        except OSError as error:  # the system is out of memory or processes
+            self._start_later(f"could not be started: {error}")
+
+    def _start_later(self, why: str) -> None:
+        now = time.monotonic()
+        self.ran_before = True
+        self.delay_s = 1.0 if now - self.started_at > _CALM_S else min(self.delay_s * 2, _LONGEST_DELAY_S)
+        self.start_at = now + self.delay_s
+        logger.error("%s %s; starting it again in %.0f s", self.name, why, self.delay_s)
+
+    def terminate(self) -> None:
+        """SIGTERM, once: a second one might mean something else."""
+        if self.process is not None:
+            self.process.terminate()
+
+    def wait(self, grace_s: float) -> None:
+        """Wait for its end; SIGKILL after ``grace_s`` seconds."""
+        if self.process is None:
+            return
+        try:
+            self.process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            logger.error("%s did not end within %.0f s: killing it; its work is taken up again", self.name, grace_s)
+            self.process.kill()
+            self.process.wait()
+        self.process = None
+
+
+@dataclass
+class Service:
+    """All processes, in the order in which they start."""
+
+    redis: Child | None
+    workers: list[Child]
+    listeners: list[Child]
+    redis_url: str
+    grace_s: float
+    children: list[Child] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.children = [*([self.redis] if self.redis else []), *self.workers, *self.listeners]
+
+    def start(self) -> None:
+        """Redis first, and only when it answers the rest."""
+        if self.redis:
+            self.redis.start()
+            _wait_for_redis(self.redis_url, self.redis)
+        for child in [*self.workers, *self.listeners]:
+            child.start()
+
+    def watch(self) -> None:
+        """One look at every process."""
+        for child in self.children:
+            child.watch()
+
+    def stop(self) -> None:
+        """Listeners first, so that what they acknowledge last is still queued; Redis last."""
+        for group in (self.listeners, self.workers, [self.redis] if self.redis else []):
+            for child in group:
+                child.terminate()
+            for child in group:
+                child.wait(self.grace_s)
+
+
+def serve(settings: Settings, config: Path | None, environment: Mapping[str, str]) -> None:
+    """Run until SIGTERM or SIGINT. Raises StartError if a process cannot start."""
+    stopping = StopSignal()
+    spool = Spool.open(settings.spool.path)
+    with only_one(spool):
+        service = build(settings, config, environment)
+        try:
+            service.start()
+            logger.info("up: DICOM port %d, HTTP port %d", settings.listener.port, settings.web.port)
+            while not stopping.received:
+                service.watch()
+                stopping.wait(0.5)
+        finally:
+            service.stop()
+
+
+def build(settings: Settings, config: Path | None, environment: Mapping[str, str]) -> Service:
+    """The processes that the settings ask for, none of them started."""
+    url = settings.redis.url.get_secret_value()
+    embedded = not url
+    url = url or embedded_redis.embedded_url(settings.redis.socket_path)
+    child_environment = {**environment, "TRIAGE_REDIS_URL": url}
+    counts = {
+        "work": settings.worker.processes,
+        "sweep": 1,
+        "web": 1,
+        "deliver": int(bool(settings.channels.enabled())),
+        "reports": int(
+            bool(settings.reports.port or any(each.look_s for each in settings.channels.ups if each.enabled))
+        ),
+        "listen": settings.listener.processes,
+    }
+    children = [
+        Child(f"{name} {index}", _command(name, index, config), child_environment)
+        for name, count in counts.items()
+        for index in range(count)
+    ]
+    redis = Child("redis", embedded_redis.command(settings.redis.socket_path), dict(environment)) if embedded else None
+    return Service(
+        redis=redis,
+        workers=[child for child in children if not child.name.startswith("listen")],
+        listeners=[child for child in children if child.name.startswith("listen")],
+        redis_url=url,
+        grace_s=settings.listener.shutdown_grace_s + 30.0,
+    )
+
+
+@contextmanager
+def only_one(spool: Spool) -> Iterator[None]:
+    """Hold the spool as its only ``triage up``; StartError if another one has it."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(spool.worker_lock("up"))
+        except BlockingIOError as error:
+            raise StartError(f"another `triage up` runs on the spool {spool.root}: stop it first") from error
+        yield
+
+
+def _command(name: str, index: int, config: Path | None) -> list[str]:
+    options = ["--config", str(config)] if config else []
+    return [sys.executable, "-m", "triage.cli", *options, name, "--index", str(index)]
+
+
+def _wait_for_redis(url: str, child: Child) -> None:
+    deadline = time.monotonic() + _REDIS_START_S
+    while True:
+        try:
+            with Redis.from_url(url) as client:
+                client.ping()
+            return
+        except RedisError as error:
+            if child.process is not None and child.process.poll() is not None:
+                raise StartError("the embedded Redis ended at once: see its message above") from error
+            if time.monotonic() > deadline:
+                raise StartError(f"the embedded Redis does not answer on its socket: {error}") from error
+            time.sleep(0.05)
+
+
+def _end_with_parent(parent: int) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before prctl
+        os.kill(os.getpid(), signal.SIGTERM)

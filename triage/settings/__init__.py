@@ -1,0 +1,1 @@
+"""Settings: schema, loading, and the generated reference."""

@@ -1,0 +1,96 @@
+"""Settings of who comes in over HTTP, and of what is written down of it."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from triage.settings.types import Section
+
+
+def _network(text: str) -> str:
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is neither an address nor a network: {error}") from error
+    if network.prefixlen == 0:
+        raise ValueError(f"{text} is everybody: name the reverse proxy's own address")
+    return text
+
+
+def _sign_out_address(text: str) -> str:
+    if text and not (text.startswith(("https://", "http://")) or (text[0] == "/" and text[1:2] not in ("/", "\\"))):
+        raise ValueError(f"{text!r} is neither a path nor an http address")
+    return text
+
+
+Network = Annotated[str, AfterValidator(_network)]
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$")]
+
+
+class SignInSettings(Section):
+    """Who comes in over HTTP."""
+
+    method: Literal["", "users", "proxy"] = Field(
+        "",
+        description="How people sign in: users of our own (`triage user`), or a reverse proxy that names them in a "
+        "header. Empty: nobody has to, and web.host must be on loopback.",
+    )
+    users_file: Path = Field(
+        Path("var/users.json"), description="File of the local users, mode 0600; sessions lie beside it."
+    )
+    plain_http: bool = Field(
+        False,
+        description="Take passwords over plain HTTP from other machines too, and let cookies travel so. Anybody on "
+        "the network can read them then.",
+    )
+    idle_minutes: float = Field(30.0, gt=0, description="Minutes without a person's action until a session ends.")
+    longest_hours: float = Field(12.0, gt=0, description="Hours after which a session ends in any case.")
+    trusted_proxies: tuple[Network, ...] = Field(
+        (),
+        description="Addresses or networks (CIDR) of reverse proxies: what they say in user_header, role_header, "
+        "X-Forwarded-For and X-Forwarded-Proto is believed, and nobody else. They must set or remove each of them.",
+    )
+    user_header: HeaderName = Field("X-Remote-User", description="Header in which the proxy names the user.")
+    role_header: HeaderName | Literal[""] = Field(
+        "", description="Header in which the proxy gives roles or groups, separated by commas. Empty: see admins."
+    )
+    reader_roles: tuple[str, ...] = Field(("reader",), description="Values of role_header that make a reader.")
+    admin_roles: tuple[str, ...] = Field(("admin",), description="Values of role_header that make an admin.")
+    admins: tuple[str, ...] = Field(
+        (), description="Without role_header: who of the proxy's users are admins; all others are readers."
+    )
+    sign_out_address: Annotated[str, AfterValidator(_sign_out_address)] = Field(
+        "", description="Where the proxy ends a session; the page's button leads there. Empty: no button."
+    )
+
+    @model_validator(mode="after")
+    def _a_proxy_has_an_address(self) -> Self:
+        if self.method == "proxy" and not self.trusted_proxies:
+            raise ValueError("method = proxy needs trusted_proxies: nobody's header would be believed")
+        return self
+
+
+class AuditSettings(Section):
+    """The audit trail."""
+
+    always: bool = Field(
+        False, description="Write the audit trail where nobody has to sign in, too. With sign-in it is always written."
+    )
+    path: Path = Field(
+        Path("var/audit/audit.xml"),
+        description="File of the audit trail, mode 0600: DICOM audit messages (PS3.15 A.5), one a line. It holds "
+        "Patient IDs.",
+    )
+    rotate_at_bytes: int = Field(
+        100 * 1024**2, ge=4096, description="Bytes from which the file moves aside, under the time; none is removed."
+    )
+    required: bool = Field(
+        True,
+        description="Refuse to show a patient's study while the look cannot be written down; false shows it, and the "
+        "alert goes off all the same.",
+    )
+    source: str = Field("cxr-triage", min_length=1, max_length=64, description="Audit Source ID of this installation.")

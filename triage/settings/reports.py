@@ -1,0 +1,96 @@
+"""Where report messages come in, from whom, and what of them counts; nowhere by default."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from triage.hl7.text import named
+from triage.settings.types import Port, Section
+
+Where = Literal["OBR-18", "OBR-19", "OBR-20", "OBR-3", "OBR-2", "ORC-3", "ORC-2"]
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class ReportsSettings(Section):
+    """Hearing that a study was reported: then it leaves the list."""
+
+    port: Port = Field(0, description="MLLP port for report messages (HL7 v2 ORU^R01, ORM^O01); 0: none are taken.")
+    host: str = Field(
+        "127.0.0.1",
+        description="Address to listen on; off loopback, reports.source_addresses or reports.tls_client_ca is needed.",
+    )
+    source_addresses: tuple[str, ...] = Field(
+        (), description="Addresses or networks (CIDR) that may connect; empty lets all in."
+    )
+    sending_applications: tuple[str, ...] = Field(
+        (), description="MSH-3 of messages that are taken; empty takes all. Others are answered AR."
+    )
+    sending_facilities: tuple[str, ...] = Field(
+        (), description="MSH-4 of messages that are taken; empty takes all. Others are answered AR."
+    )
+    tls_certificate: str = Field("", description="Path of our certificate (PEM); with it only TLS is spoken.")
+    tls_key: str = Field("", description="Path of its key (PEM), if it is not in the same file.")
+    tls_client_ca: str = Field(
+        "",
+        description="Path of the certificates (PEM) that those of senders are checked against; empty: none is asked.",
+    )
+    result_statuses: tuple[Literal["P", "R", "F", "C", "A"], ...] = Field(
+        ("F", "C"),
+        min_length=1,
+        description="OBR-25 of an ORU^R01 that means: this study was read. P only where nobody needs the list for a "
+        "study with a preliminary report.",
+    )
+    order_statuses: tuple[Literal["CM", "A"], ...] = Field(
+        (),
+        description="ORC-5 of an ORM^O01 (ORC-1 SC or RE) that means: this study was read. In most RIS CM says that "
+        "the images were taken, so none does by default.",
+    )
+    accession_in: tuple[Where, ...] = Field(
+        ("OBR-18", "OBR-3", "ORC-3"),
+        min_length=1,
+        description="Where the accession number may be, in this order; a Study Instance UID in the message goes first.",
+    )
+    time_in: Literal["OBR-22", "MSH-7", "none"] = Field(
+        "OBR-22",
+        description="When the report was made: an image that came later keeps the study on the list. none, or no time "
+        "there: when the message came.",
+    )
+    remember_hours: float = Field(
+        24.0,
+        ge=0,
+        le=720,
+        description="Hours for which a report of no study of ours is remembered, for one that may come. 0: none is.",
+    )
+    remember_at_most: int = Field(
+        5000, ge=1, le=50_000, description="Reports that are remembered at once; beyond, the oldest is forgotten."
+    )
+    character_set: str = Field("", description="Character set of all messages (HL7 table 0211); empty: that of MSH-18.")
+    max_connections: int = Field(
+        20, ge=1, le=500, description="Connections at once; beyond, the one that was silent longest is closed."
+    )
+    max_message_bytes: int = Field(
+        16 * 1024**2, ge=4096, le=256 * 1024**2, description="Longest message in bytes; a longer one is answered AE."
+    )
+    idle_timeout_s: float = Field(3600.0, gt=0, description="Seconds of silence until a connection is closed.")
+    message_timeout_s: float = Field(
+        30.0, gt=0, description="Seconds from the start of a message, or of a TLS handshake, to its end."
+    )
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address of the metrics and health port; 0.0.0.0 where Prometheus runs elsewhere."
+    )
+    metrics_port: Port = Field(9190, description="HTTP port of the metrics and health. 0: any.")
+
+    @model_validator(mode="after")
+    def _is_not_open_to_all(self) -> Self:
+        if self.port and self.host not in _LOOPBACK and not (self.source_addresses or self.tls_client_ca):
+            raise ValueError(
+                "whoever can connect takes studies off the list: with a host other than loopback name "
+                "source_addresses, or tls_client_ca"
+            )
+        if self.tls_client_ca and not self.tls_certificate:
+            raise ValueError("tls_client_ca needs tls_certificate")
+        if self.character_set:
+            named(self.character_set)
+        return self

@@ -1,0 +1,1 @@
+"""The spool: received objects, results and locks as files. Files are the truth."""

@@ -1,0 +1,39 @@
+"""Who a study is of, from its files in the spool: the only place that has it. Nothing of it leaves the process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pydicom.dataset import Dataset
+
+from triage.spool.spool import Spool
+from triage.spool.study import read_study
+
+
+@dataclass(frozen=True)
+class Patient:
+    """Patient ID (0010,0020), Issuer of Patient ID (0010,0021) and Patient's Name (0010,0010); empty where unknown."""
+
+    patient_id: str = field(default="", repr=False)
+    issuer: str = field(default="", repr=False)
+    name: str = field(default="", repr=False)
+
+
+def patient_of(spool: Spool, study_instance_uid: str) -> Patient:
+    """The patient, from the first image that names one."""
+    known = read_study(spool, study_instance_uid)
+    found = [patient_in(image.header) for image in known[1]] if known else []
+    return next((each for each in found if each.patient_id or each.name), Patient())
+
+
+def patient_in(header: Dataset) -> Patient:
+    """The patient that an object names."""
+    return Patient(*(_text(header, keyword) for keyword in ("PatientID", "IssuerOfPatientID", "PatientName")))
+
+
+def _text(header: Dataset, keyword: str) -> str:
+    try:
+        value = header.get(keyword)
+    except Exception:  # pydicom raises many kinds for a value that does not fit its VR: it counts as empty
+        return ""
+    return "" if value is None else str(value).strip(" \0")

@@ -1,0 +1,80 @@
+"""The facts of a study, from its files."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from hashlib import sha256
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from triage.channels.base import Image
+from triage.decision.decide import ImageAssessment, TriageDecision, current_assessments
+from triage.decision.records import assessment_from, decision_from
+from triage.spool.spool import ReceivedInstance, Spool
+
+_LARGE = 4096  # bytes of a value that nobody needs here, left unread
+
+
+def read_study(spool: Spool, study_instance_uid: str) -> tuple[TriageDecision, tuple[Image, ...]] | None:
+    """The study's decision and its current objects with their attributes; None before the first decision.
+
+    Hold the study's lock. An object that cannot be read has the attributes that its assessment kept.
+    """
+    record = spool.decision(study_instance_uid)
+    if record is None:
+        return None
+    assessments = [assessment_from(each) for each in spool.assessments(study_instance_uid)]
+    current = current_assessments(assessments)
+    return decision_from(record), tuple(_image(spool, each) for each in current)
+
+
+def _image(spool: Spool, assessment: ImageAssessment) -> Image:
+    return Image(assessment, read_header(spool, assessment), spool.find(_instance(assessment)))
+
+
+def _instance(assessment: ImageAssessment) -> ReceivedInstance:
+    return ReceivedInstance(assessment.study_instance_uid, assessment.sop_instance_uid, assessment.content_digest)
+
+
+def read_header(spool: Spool, assessment: ImageAssessment) -> Dataset:
+    """The object's attributes, without pixels."""
+    instance = _instance(assessment)
+    for _ in range(2):  # it may be filed between the look and the reading
+        path = spool.find(instance)
+        try:
+            if path is not None:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    return dcmread(path, stop_before_pixels=True, defer_size=_LARGE)
+        except FileNotFoundError:
+            continue
+        except Exception:  # pydicom raises many kinds; the assessment says that it is undecodable
+            break
+    return _known(assessment)
+
+
+def _known(assessment: ImageAssessment) -> Dataset:
+    header = Dataset()
+    header.SOPClassUID = assessment.sop_class_uid
+    header.SOPInstanceUID = assessment.sop_instance_uid
+    header.StudyInstanceUID = assessment.study_instance_uid
+    header.SeriesInstanceUID = assessment.series_instance_uid
+    header.AccessionNumber = assessment.accession_number
+    header.Modality = assessment.modality
+    return header
+
+
+def revision(decision: TriageDecision, images: Sequence[Image], encoder: str, before: str) -> str:
+    """32 hex digits that name all that a message rests on.
+
+    The decision's own revision has its settings; ``encoder`` the kind and version of the message, ``before`` the
+    revision that it follows.
+    """
+    contents = sorted(
+        f"{each.sop_instance_uid} {each.content_digest} {each.model_digest or ''}"
+        for each in (image.assessment for image in images)
+    )
+    text = "\n".join([decision.study_instance_uid, decision.revision, encoder, before, *contents])
+    return sha256(text.encode()).hexdigest()[:32]

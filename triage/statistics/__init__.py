@@ -1,0 +1,1 @@
+"""Statistics of diagnostic tests: intervals, calibration, sample size."""

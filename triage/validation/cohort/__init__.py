@@ -1,0 +1,1 @@
+"""The cohort that is validated: manifest, provenance, members, feedback of readers."""

@@ -1,0 +1,1 @@
+"""Measures of a validated cohort: figures, subgroups, bars, comparisons."""

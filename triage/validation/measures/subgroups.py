@@ -1,0 +1,131 @@
+"""Groups of the cohort by what is known of its images, and what such a fact alone says about the label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from triage.validation.cohort.members import Member
+from triage.validation.measures.cohort_record import Draws, Options, counts
+from triage.validation.measures.figures import auc_figure, confusion_figures, share_figure
+from triage.validation.scores.predictions import Prediction
+from triage.validation.scores.scored import Scored
+
+MOST_VALUES = 12
+"""A free column with more distinct values is no grouping, but an identifier or a measurement."""
+MOST_FINDINGS = 40
+SUSPICIOUS_AUC = 0.6
+UNKNOWN = "not stated"
+
+_AGE_BANDS = (
+    (1, "under 1"),
+    (6, "1-5"),
+    (18, "6-17"),
+    (40, "18-39"),
+    (60, "40-59"),
+    (80, "60-79"),
+    (999, "80 and over"),
+)
+_OWN = frozenset({"study"})
+
+
+@dataclass(frozen=True)
+class Column:
+    """A fact about every image. Values joined by ``|`` (findings) put an image into several groups."""
+
+    name: str
+    values: tuple[str, ...]
+
+    @property
+    def several(self) -> bool:
+        """Whether an image can be in more than one group."""
+        return any("|" in value for value in self.values)
+
+    def groups(self) -> list[str]:
+        """The distinct values, those not stated last; age bands by age."""
+        found = {part for value in self.values for part in value.split("|")}
+        bands = [label for _, label in _AGE_BANDS]
+        return sorted(found, key=lambda each: (each == UNKNOWN, bands.index(each) if each in bands else -1, each))
+
+    def members(self, group: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Which images are in ``group``."""
+        return np.array([group in value.split("|") for value in self.values], dtype=bool)
+
+
+def columns_of(members: Sequence[Member], predictions: Sequence[Prediction]) -> tuple[list[Column], list[str]]:
+    """View, sex, age band, source and every free column with few values; and the names of those with too many.
+
+    A column that says the same of every image, or nothing, is left out.
+    """
+    known = {
+        "view": [each.view for each in predictions],
+        "sex": [member.row.sex for member in members],
+        "age": [_age_band(each.age_years) for each in predictions],
+        "source": [member.row.source for member in members],
+    }
+    named = {name for member in members for name in member.row.columns} - _OWN
+    free = sorted(name for name in named if not name.startswith("reader"))  # what readers said is no fact of the image
+    known |= {name: [member.row.columns.get(name, "") for member in members] for name in free}
+    columns, too_many = [], []
+    for name, values in known.items():
+        column = Column(name, tuple(value or UNKNOWN for value in values))
+        if len(column.groups()) < 2:
+            continue
+        if len(column.groups()) <= (MOST_FINDINGS if column.several else MOST_VALUES):
+            columns.append(column)
+        else:
+            too_many.append(name)
+    return columns, too_many
+
+
+def subgroups(scored: Scored, columns: Sequence[Column], options: Options, draws: Draws) -> dict[str, Any]:
+    """The figures of every group of every column at the first point, smallest groups with their intervals too."""
+    return {
+        column.name: [
+            {"group": group, **_figures(scored.where(column.members(group)), options, draws)}
+            for group in column.groups()
+        ]
+        for column in columns
+    }
+
+
+def shortcuts(scored: Scored, columns: Sequence[Column], draws: Draws) -> list[dict[str, Any]]:
+    """For every column the AUC that it reaches alone, its values ordered by how often they are positive.
+
+    That order is taken from the same images, so the AUC is never below 0.5 and flatters columns of many values.
+    """
+    found = []
+    for column in columns:
+        if column.several:
+            continue
+        alone = alone_as_score(column.values, scored)
+        figure = auc_figure(Scored(scored.labels, alone, np.ones(len(alone), dtype=bool), scored.patients), draws)
+        suspicious = figure.value >= SUSPICIOUS_AUC and not figure.lower <= 0.5
+        found.append({"column": column.name, "auc": figure.record(), "suspicious": bool(suspicious)})
+    return found
+
+
+def alone_as_score(values: Sequence[str], scored: Scored) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Each image's score is the share of positives among the images with its value."""
+    shares: Mapping[str, float] = {
+        value: float(scored.labels[np.array([each == value for each in values])].mean()) for value in set(values)
+    }
+    return np.array([shares[value] for value in values])
+
+
+def _figures(scored: Scored, options: Options, draws: Draws) -> dict[str, Any]:
+    point = options.points[0]
+    cases = {}
+    for case in ("assessed", "worst_case"):
+        _, figures = confusion_figures(scored, point.threshold, draws, worst=case == "worst_case")
+        kept = {name: figures[name].record() for name in ("sensitivity", "specificity")}
+        kept["auc"] = auc_figure(scored.only_assessed() if case == "assessed" else scored.worst_case(), draws).record()
+        cases[case] = kept
+    return {**counts(scored), "coverage": share_figure(scored.assessed, scored, draws).record(), **cases}
+
+
+def _age_band(age: float | None) -> str:
+    return "" if age is None else next(label for below, label in _AGE_BANDS if age < below)

@@ -1,0 +1,1 @@
+"""The validation report: page, plots, gallery, model card."""

@@ -1,0 +1,140 @@
+"""The page that ``triage agreement`` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import combinations
+from pathlib import Path
+
+from triage.statistics.intervals import Bounds
+from triage.validation.measures.agreement import Lists, as_reader, between, over_pairs, patients, read_lists, view_alone
+from triage.validation.measures.cohort_record import Draws
+from triage.validation.scores.external import Scores, majority, read_readers
+
+
+def page(data: Path, readers_file: Path | None = None, *, rounds: int = 2000, seed: int = 0) -> str:
+    """Everything as a page in Markdown. Raises ListsError and PredictionsError."""
+    lists, draws = read_lists(data), Draws(rounds, seed)
+    parts = [_HEAD, *_counts(lists), *_agreements(lists, draws), *_view(lists, draws)]
+    if readers_file is not None:
+        parts += _readers(read_readers(readers_file), lists)
+    return "\n".join(parts) + "\n"
+
+
+_HEAD = """# Agreement of the paper's labels, recomputed
+
+Made by `triage agreement` from the lists that Tang et al. published and NIH's own table; run it again to check.
+Intervals are 95 %: exact binomial for percent agreement, normal with the standard error of Fleiss, Cohen and Everitt
+(1969) for kappa, patient-clustered bootstrap elsewhere.
+"""
+
+
+def _counts(lists: Lists) -> list[str]:
+    named = {
+        "train": lists.train,
+        "validation": lists.validation,
+        "test, attending": lists.attending,
+        "test, consensus": lists.consensus,
+    }
+    rows = ["## Counts and patients", "", "| list | images | normal | abnormal | patients |", "|---|---|---|---|---|"]
+    for name, calls in named.items():
+        ill = sum(value == 1 for value in calls.values())
+        rows.append(f"| {name} | {len(calls)} | {len(calls) - ill} | {ill} | {len(patients(calls))} |")
+    total = len(lists.train) + len(lists.validation) + len(lists.consensus)
+    children = sum(lists.table[name].age < 18 for name in lists.consensus)
+    rows += [
+        "",
+        f"Together {total} images, where the text says 11,596 (10,252 + 1,344).",
+        _disjoint(lists),
+        f"{children} of the {len(lists.consensus)} test images are of patients younger than 18 years.",
+        "",
+    ]
+    return rows
+
+
+def _disjoint(lists: Lists) -> str:
+    parts = {"train": lists.train, "validation": lists.validation, "test": lists.consensus}
+    shared = {
+        f"{one} and {two}": len(patients(parts[one]) & patients(parts[two])) for one, two in combinations(parts, 2)
+    }
+    if not any(shared.values()):
+        return "No patient is in more than one of train, validation and test."
+    return "Patients in two lists: " + ", ".join(f"{count} in {pair}" for pair, count in shared.items()) + "."
+
+
+def _agreements(lists: Lists, draws: Draws) -> list[str]:
+    text = {name: float(lists.table[name].findings != "No Finding") for name in lists.consensus}
+    pairs = (
+        ("attending and consensus", lists.attending, lists.consensus, "98.36 %, 0.9673"),
+        ("NIH's text labels (table of 2020) and consensus", text, lists.consensus, "96.95 %, 0.9390 (another mining)"),
+        ("NIH's text labels (table of 2020) and attending", text, lists.attending, "98.07 % (another mining)"),
+    )
+    rows = ["## Agreement", "", "| of | agreement | Cohen's kappa | the paper |", "|---|---|---|---|"]
+    for name, first, second, stated in pairs:
+        found = between(first, second)
+        share = f"{found.agreed} of {found.n}, {_percent(found.agreement)} ({_range(found.agreement_bounds, _percent)})"
+        kappa = f"{found.kappa:.4f} ({_range(found.kappa_bounds, _four)})"
+        rows.append(f"| {name} | {share} | {kappa} | {stated} |")
+    rows += ["", "## The attending as a reader against the consensus", "", "| figure | value |", "|---|---|"]
+    for name, figure in as_reader(lists.attending, lists.consensus, draws).items():
+        rows.append(f"| {name} | {figure.value:.4f} ({_range(figure.intervals['bootstrap'], _four)}) |")
+    rows += [
+        "",
+        "The attending read the patient's history and priors, the consensus one image: who of them is right is open.",
+    ]
+    return [*rows, ""]
+
+
+def _view(lists: Lists, draws: Draws) -> list[str]:
+    rows = [
+        "## What the view alone reaches",
+        "",
+        "AUC of “the image is AP” as the only predictor of “abnormal”: what a model reaches has to be seen beside it.",
+        "",
+        "| labels | AP | AUC |",
+        "|---|---|---|",
+    ]
+    for name, calls in (
+        ("test, consensus", lists.consensus),
+        ("test, attending", lists.attending),
+        ("train", lists.train),
+    ):
+        known = {image: label for image, label in calls.items() if image in lists.table}
+        anterior = sum(lists.table[image].view == "AP" for image in known) / len(known)
+        found = view_alone(known, lists.table, draws)
+        bounds = _range(found.intervals["bootstrap"], _four)
+        rows.append(f"| {name} | {_percent(anterior)} | {found.value:.4f} ({bounds}) |")
+    return [*rows, ""]
+
+
+def _readers(readers: Mapping[str, Scores], lists: Lists) -> list[str]:
+    voted = majority(readers)
+    consensus = {Path(name).stem: value for name, value in lists.consensus.items()}
+    references: dict[str, Scores] = {"majority of readers": voted, "published consensus": consensus}
+    rows = ["## Readers", "", "| reader | against | agreement | Cohen's kappa |", "|---|---|---|---|"]
+    for name, calls in readers.items():
+        for title, reference in references.items():
+            stems = {Path(image).stem: value for image, value in calls.items()}
+            others = {Path(image).stem: value for image, value in reference.items()}
+            if not stems.keys() & others.keys():
+                continue
+            found = between(stems, others)
+            rows.append(f"| {name} | {title} | {_percent(found.agreement)} of {found.n} | {found.kappa:.4f} |")
+    if len(readers) > 2:
+        found_pairs = over_pairs(readers)
+        share = f"{_percent(found_pairs.agreement[0])} ± {_percent(found_pairs.agreement[1])}"
+        kappa = f"{found_pairs.kappa[0]:.4f} ± {found_pairs.kappa[1]:.4f}"
+        rows += ["", f"Over {found_pairs.pairs} pairs of readers: agreement {share}, kappa {kappa} (mean ± SD)."]
+    return [*rows, ""]
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f} %"
+
+
+def _four(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def _range(bounds: Bounds, text: Callable[[float], str]) -> str:
+    return " to ".join(text(bound) for bound in bounds)

@@ -1,0 +1,1 @@
+"""Scores of a cohort: predictions, other models, scoring through the DICOM port."""

@@ -1,0 +1,130 @@
+"""Activation maps of a graph that gives them, and whether they point at what radiologists have boxed."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from triage.decision.decide import ActivationMap
+from triage.model.activation_map import kept, peak
+from triage.model.card import WEIGHTS, ModelCard
+from triage.radiograph.types import FloatImage
+from triage.scoring.assess import Policy, prepare
+from triage.statistics.intervals import exact_interval
+from triage.validation.cohort.members import Member
+from triage.validation.scores.predictions import PredictionsError
+
+OUTPUT = "cam"
+NIH_SIDE = 1024.0
+"""NIH's boxes are in pixels of the released 1024 x 1024 images."""
+
+
+class Maps:
+    """A model's activation maps; ``there`` is False for a graph without the output ``cam``."""
+
+    def __init__(self, folder: Path, card: ModelCard, threads: int = 0) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(str(folder / WEIGHTS), options, providers=["CPUExecutionProvider"])
+        self._card = card
+        self.there = OUTPUT in [output.name for output in self._session.get_outputs()]
+
+    def of(self, image: Path) -> tuple[FloatImage, ActivationMap | None] | None:
+        """The model input (size, size) of a file as grey from 0 to 1, and its map; None if there is no input.
+
+        The map lies where the service would show it; a high value speaks for the positive class.
+        """
+        found = prepare(
+            image.read_bytes(), {self._card.name: self._card}, Policy(), model_name=self._card.name, pictures=True
+        )
+        if found.model_input is None:
+            return None
+        spec = self._card.preprocessing
+        grey = np.clip(found.model_input[0] * spec.deviation + spec.mean, 0, 1).astype(np.float32)
+        return grey, self._map(found.model_input) if self.there else None
+
+    def _map(self, model_input: FloatImage) -> ActivationMap | None:
+        (found,) = self._session.run([OUTPUT], {"image": model_input[np.newaxis]})
+        cells = np.asarray(found, dtype=np.float32).reshape(found.shape[-2:])
+        return kept(cells, self._card.preprocessing.spec(), self._card.activation_grid)
+
+
+@dataclass(frozen=True)
+class Box:
+    """What a radiologist marked, as fractions of the image's width and height."""
+
+    finding: str
+    left: float
+    top: float
+    width: float
+    height: float
+
+    def holds(self, x: float, y: float) -> bool:
+        """Whether the point lies in the box."""
+        return self.left <= x <= self.left + self.width and self.top <= y <= self.top + self.height
+
+
+def read_boxes(file: Path) -> dict[str, list[Box]]:
+    """NIH's ``BBox_List_2017.csv`` by image stem. Raises PredictionsError."""
+    boxes: dict[str, list[Box]] = {}
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            for record in list(csv.reader(stream))[1:]:
+                left, top, width, height = (float(each) / NIH_SIDE for each in record[2:6])
+                boxes.setdefault(Path(record[0]).stem, []).append(Box(record[1], left, top, width, height))
+    except (OSError, ValueError, IndexError, csv.Error) as error:
+        raise PredictionsError(f"{file} is no list of boxes like NIH's BBox_List_2017.csv: {error}") from error
+    return boxes
+
+
+def pointing_game(maps: Maps, members: Sequence[Member], boxes: Mapping[str, Sequence[Box]]) -> dict[str, Any] | None:
+    """Per finding how often the map's peak lies in a box of it (Zhang et al. 2016), and how often chance would.
+
+    Chance is the mean share of the image that the boxes cover: a point thrown anywhere. None if no image has a box.
+    """
+    hits: dict[str, list[bool]] = {}
+    areas: dict[str, list[float]] = {}
+    for member in members:
+        marked = boxes.get(Path(member.name).stem, ())
+        found = maps.of(member.row.image) if marked else None
+        if found is None or found[1] is None:
+            continue
+        x, y = peak(found[1])
+        for finding in sorted({box.finding for box in marked}):
+            own = [box for box in marked if box.finding == finding]
+            for name in (finding, "all"):
+                hits.setdefault(name, []).append(any(box.holds(x, y) for box in own))
+                areas.setdefault(name, []).append(covered(own))
+    if not hits:
+        return None
+    return {
+        "findings": [
+            {
+                "finding": name,
+                "n": len(found),
+                "hits": sum(found),
+                "share": sum(found) / len(found),
+                "interval": list(exact_interval(sum(found), len(found))),
+                "chance": float(np.mean(areas[name])),
+            }
+            for name, found in sorted(hits.items(), key=lambda each: (each[0] != "all", each[0]))
+        ]
+    }
+
+
+def covered(boxes: Sequence[Box]) -> float:
+    """Share of the image inside any of ``boxes``, on a grid of 256 x 256 points."""
+    points = (np.arange(256) + 0.5) / 256
+    inside = np.zeros((256, 256), dtype=bool)
+    for box in boxes:
+        across = (points >= box.left) & (points <= box.left + box.width)
+        down = (points >= box.top) & (points <= box.top + box.height)
+        inside |= down[:, np.newaxis] & across
+    return float(inside.mean())

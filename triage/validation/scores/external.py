@@ -1,0 +1,161 @@
+"""Scores and calls that others made: another model, readers, or networks that are scored out of fold."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from math import exp
+from pathlib import Path
+from typing import Any
+
+from triage.decision.decide import Tag
+from triage.decision.reasons import Reason
+from triage.validation.cohort.members import Member
+from triage.validation.scores.predictions import Prediction, PredictionsError
+
+READER = "reader_"
+"""Prefix of a column that holds a reader's calls."""
+
+_VALUES = ("probability", "logit", "label")
+Scores = Mapping[str, float | None]
+
+
+def read_scores(file: Path) -> dict[str, float | None]:
+    """Scores or calls by image name: CSV with ``image`` (or ``file``) and ``probability``, ``logit`` or ``label``.
+
+    JSON as training writes it (``oof.json``) is read too. An empty score is None. Raises PredictionsError.
+    """
+    return {_image_of(record, file): _value_of(record, file) for record in _records(file)}
+
+
+def read_readers(file: Path) -> dict[str, dict[str, float | None]]:
+    """Calls of several readers, by reader and image: CSV with ``image``, ``reader`` and ``label``, a row for each call.
+
+    Or a column ``reader_NAME`` for each, as ``triage readers`` writes them; a file with neither is of one reader, named
+    like the file. Raises PredictionsError.
+    """
+    readers: dict[str, dict[str, float | None]] = {}
+    for record in _records(file):
+        for name, value in _calls_of(record, file).items():
+            readers.setdefault(name, {})[_image_of(record, file)] = value
+    if not readers:
+        raise PredictionsError(f"{file} has no rows")
+    return readers
+
+
+def manifest_readers(members: Sequence[Member], manifest: Path) -> dict[str, dict[str, float | None]]:
+    """Calls in the manifest's own columns ``reader_NAME``. Raises PredictionsError."""
+    names = sorted({name for member in members for name in member.row.columns if name.startswith(READER)})
+    return {
+        name.removeprefix(READER): {
+            member.name: _call_of(member.row.columns.get(name, ""), name, manifest) for member in members
+        }
+        for name in names
+    }
+
+
+def aligned(scores: Scores, members: Sequence[Member], file: Path) -> list[float | None]:
+    """The score of every member, by its name or else its file name alone. Raises PredictionsError if none has one."""
+    by_file: dict[str, float | None] = {}
+    repeated = set()
+    for name, value in scores.items():
+        bare = Path(name).stem
+        repeated |= {bare} & by_file.keys()
+        by_file[bare] = value
+    found = [_of(member, scores, by_file, repeated) for member in members]
+    if all(value is None for value in found):
+        raise PredictionsError(f"{file} scores none of the cohort's images: is it of another cohort?")
+    return found
+
+
+def as_predictions(
+    values: Sequence[float | None], members: Sequence[Member], operating_point: float
+) -> list[Prediction]:
+    """Given probabilities in the form of our own; an image without one is not assessed."""
+    return [_prediction(value, member, operating_point) for value, member in zip(values, members, strict=True)]
+
+
+def majority(readers: Mapping[str, Scores]) -> dict[str, float | None]:
+    """The call of most readers of every image; None where as many say one as the other."""
+    images = sorted({image for calls in readers.values() for image in calls})
+    voted: dict[str, float | None] = {}
+    for image in images:
+        calls = [call for call in (each.get(image) for each in readers.values()) if call is not None]
+        share = sum(calls) / len(calls) if calls else 0.5
+        voted[image] = None if share == 0.5 else float(share > 0.5)
+    return voted
+
+
+def _prediction(value: float | None, member: Member, operating_point: float) -> Prediction:
+    tag = Tag.NOT_ASSESSED if value is None else Tag.ABNORMAL if value >= operating_point else Tag.NORMAL
+    return Prediction(
+        image=member.name,
+        digest=member.digest,
+        key="given",
+        label=member.row.label,
+        study=member.row.columns.get("study") or member.name,
+        tag=str(tag),
+        probability=value,
+        reasons=(str(Reason.NO_MODEL),) if value is None else (),
+        view=member.row.view,
+        age_years=member.row.age,
+        distance=None,
+    )
+
+
+def _of(member: Member, scores: Scores, by_file: Scores, repeated: set[str]) -> float | None:
+    if member.name in scores:
+        return scores[member.name]
+    bare = Path(member.name).stem
+    return None if bare in repeated else by_file.get(bare)
+
+
+def _calls_of(record: Mapping[str, Any], file: Path) -> dict[str, float | None]:
+    wide = [name for name in record if name and name.startswith(READER)]
+    if wide:
+        return {name.removeprefix(READER): _call_of(record[name], name, file) for name in wide}
+    return {record.get("reader") or file.stem: _call_of(record.get("label"), "label", file)}
+
+
+def _call_of(text: str | None, column: str, file: Path) -> float | None:
+    value = _value_of({"label": text}, file)
+    if value not in (None, 0.0, 1.0):
+        raise PredictionsError(f"{file}: {column} {value:g} is neither 0 nor 1")
+    return value
+
+
+def _records(file: Path) -> list[dict[str, Any]]:
+    try:
+        if file.suffix == ".json":
+            found = json.loads(file.read_text(encoding="utf-8"))
+            if isinstance(found, list) and all(isinstance(record, dict) for record in found):
+                return found
+            raise PredictionsError(f"{file} is no list of objects")
+        with file.open(newline="", encoding="utf-8") as stream:
+            return list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
+        raise PredictionsError(f"{file} cannot be read: {error}") from error
+
+
+def _image_of(record: Mapping[str, Any], file: Path) -> str:
+    name = record.get("image") or record.get("file")
+    if not name:
+        raise PredictionsError(f"{file} needs a column image")
+    return Path(str(name)).as_posix()
+
+
+def _value_of(record: Mapping[str, Any], file: Path) -> float | None:
+    name = next((name for name in _VALUES if record.get(name) is not None), None)
+    if name is None:
+        raise PredictionsError(f"{file} needs a column {', '.join(_VALUES[:-1])} or {_VALUES[-1]}")
+    if record[name] == "":
+        return None
+    try:
+        value = float(record[name])
+    except (TypeError, ValueError):
+        raise PredictionsError(f"{file}: {name} {record[name]!r} is no number") from None
+    value = 1 / (1 + exp(-value)) if name == "logit" else value
+    if not 0 <= value <= 1:
+        raise PredictionsError(f"{file}: {name} {value:g} is not between 0 and 1")
+    return value

@@ -1,0 +1,1 @@
+"""The JSON API and UPS-RS: one file for each resource."""

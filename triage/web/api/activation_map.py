@@ -1,0 +1,79 @@
+"""The activation map of one score for the page: what drew it, to be laid over the image."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from functools import partial
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from triage.decision.decide import ImageAssessment
+from triage.decision.records import assessment_from
+from triage.model.activation_map import as_png, cells_of, strength, why_none
+from triage.operations.trace import StudyTrace
+from triage.spool.spool import ReceivedInstance, Spool
+from triage.web.api.worklist import Sources
+from triage.web.auth.caller import user_of
+
+_LOOK = 64  # rows and columns in which the strongest colour is looked for
+OFF = "activation maps are switched off: web.activation_map in the settings"
+
+
+def route(sources: Sources) -> Route:
+    """The address of a map: below the image that it belongs to, and as open as that."""
+    return Route("/api/studies/{study_instance_uid}/images/{name}/map", partial(_map, sources))
+
+
+def offered(sources: Sources, trace: StudyTrace) -> dict[str, str] | None:
+    """By the name of each object why it has no map, empty if it has one; None where the site shows none."""
+    if not sources.maps:
+        return None
+    return {
+        each.instance.filed_name: why_none(each.assessment) if each.assessment else "the image was not scored"
+        for each in trace.objects
+    }
+
+
+def _map(sources: Sources, request: Request) -> JSONResponse:
+    user_of(request)
+    if not sources.maps:
+        raise HTTPException(404, OFF)
+    try:
+        instance = ReceivedInstance.from_key("{study_instance_uid}+{name}".format(**request.path_params))
+    except ValueError as error:
+        raise HTTPException(400, str(error)) from error
+    assessment = _assessment(sources.spool, instance)
+    if assessment is None:
+        raise HTTPException(404, "nothing is known of such an object")
+    if why := why_none(assessment):
+        raise HTTPException(404, f"there is no activation map: {why}")
+    return JSONResponse(described(assessment))
+
+
+def described(assessment: ImageAssessment) -> dict[str, Any]:
+    """A map with its score, its model and where it lies; ``picture`` is a PNG in base64 that covers the whole image."""
+    found, probability, point = assessment.activation_map, assessment.probability, assessment.operating_point
+    assert found is not None
+    assert probability is not None
+    assert point is not None
+    return {
+        "model_id": assessment.model_id,
+        "model_digest": assessment.model_digest,
+        "probability": probability,
+        "operating_point": point,
+        "strongest": float(strength(found, probability, point, _LOOK, _LOOK).max()),
+        "cells": cells_of(found).tolist(),
+        "cells_cover": {name: getattr(found, name) for name in ("top", "left", "bottom", "right")},
+        "picture": b64encode(as_png(found, probability, point)).decode(),
+    }
+
+
+def _assessment(spool: Spool, instance: ReceivedInstance) -> ImageAssessment | None:
+    wanted = (instance.sop_instance_uid, instance.content_digest)
+    records = spool.assessments(instance.study_instance_uid)
+    found = (each for each in records if (each.get("sop_instance_uid"), each.get("content_digest")) == wanted)
+    return next(map(assessment_from, found), None)

@@ -1,0 +1,239 @@
+"""One study for the page: what is known of it, its images, and what a reader does with it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydicom.dataset import Dataset
+from redis.exceptions import RedisError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from triage.decision.decide import ImageAssessment
+from triage.delivery.outbox import Outbox
+from triage.delivery.record import Outgoing, Record, State, study_of_key
+from triage.operations.explain import MEANINGS
+from triage.operations.trace import ObjectTrace, StudyTrace, gather
+from triage.queue.score_queue import ScoreQueue
+from triage.spool.spool import InvalidUIDError, ReceivedInstance, Spool
+from triage.spool.study import read_header
+from triage.web.api import activation_map as maps
+from triage.web.api.images import as_answer
+from triage.web.api.worklist import Sources, entry, iso_utc
+from triage.web.auth.caller import concerns, user_of
+from triage.worklist import reader_acts as reading
+from triage.worklist.reader_acts import Act, NotTaggedError, Step
+
+_LARGEST_BODY = 4096
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Reading(BaseModel):
+    """Whether the study has been read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    read: bool
+
+
+class Label(BaseModel):
+    """What the reader says the study is: 1 abnormal, 0 normal; None takes it back."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    label: bool | None
+
+
+class Key(BaseModel):
+    """A dead letter, as `triage dead-letters` names it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: str
+
+
+def routes(sources: Sources) -> list[Route]:
+    """The addresses of single studies."""
+    study = "/api/studies/{study_instance_uid}"
+    return [
+        Route(study, partial(_detail, sources)),
+        Route(f"{study}/images/{{name}}", partial(_image, sources)),
+        Route(f"{study}/reading", partial(_mark_read, sources), methods=["POST"]),
+        Route(f"{study}/label", partial(_label, sources), methods=["POST"]),
+        Route("/api/requeue", partial(_requeue, sources), methods=["POST"]),
+    ]
+
+
+async def body(request: Request, model: type[Model]) -> Model:
+    """What was sent, as JSON and nothing else: no form of another page can send that."""
+    content = b""
+    async for part in request.stream():
+        content += part
+        if len(content) > _LARGEST_BODY:
+            raise HTTPException(413, "too long")
+    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+        raise HTTPException(415, "send application/json")
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise HTTPException(400, f"not what is expected here: {wrong}") from error
+
+
+def _detail(sources: Sources, request: Request) -> Response:
+    user = user_of(request)
+    uid = request.path_params["study_instance_uid"]
+    try:
+        trace = gather(uid, sources.spool, ScoreQueue(sources.redis).describe)
+    except InvalidUIDError as error:
+        raise HTTPException(400, str(error)) from error
+    except LookupError as error:
+        raise HTTPException(404, str(error)) from error
+    header = _header(sources.spool, trace)
+    acts = reading.steps(sources.spool, uid)
+    return JSONResponse({**described(trace, header, acts, user.name), "maps": maps.offered(sources, trace)})
+
+
+def described(trace: StudyTrace, header: Dataset | None, acts: list[Step], who: str) -> dict[str, Any]:
+    """What the page shows of a study."""
+    read = reading.read_step(acts)
+    current = trace.decision is not None and read is not None and read.revision == trace.decision.revision
+    reasons = [*(trace.decision.reasons if trace.decision else ())]
+    reasons += [reason for each in trace.objects if each.assessment for reason in each.assessment.reasons]
+    mine = reading.labels(acts).get(who)
+    return {
+        "study_instance_uid": trace.study_instance_uid,
+        "patient": _patient(header),
+        "decision": entry(trace.decision) if trace.decision else None,
+        "meanings": {reason: MEANINGS[reason] for reason in dict.fromkeys(reasons)},
+        "objects": [_object(each) for each in trace.objects],
+        "history": [entry(each) for each in reversed(trace.history)],
+        "deliveries": [_delivery(trace.study_instance_uid, each) for each in trace.deliveries],
+        "to_be_told": list(trace.to_be_told),
+        "read": _step(read) if read and current else None,
+        "label": mine.label if mine else None,
+        "acts": [_step(each) for each in reversed(acts)],
+    }
+
+
+def _patient(header: Dataset | None) -> dict[str, str]:
+    names = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDescription", "StudyDate")
+    return {name: _text(header, name) for name in names}
+
+
+def _header(spool: Spool, trace: StudyTrace) -> Dataset | None:
+    """The attributes of the study's first image that has been assessed."""
+    assessed = [each.assessment for each in trace.objects if each.assessment]
+    return read_header(spool, assessed[0]) if assessed else None
+
+
+def _text(header: Dataset | None, name: str) -> str:
+    value = "" if header is None else header.get(name, "")
+    return "" if value is None else str(value)
+
+
+def _object(each: ObjectTrace) -> dict[str, Any]:
+    return {
+        "sop_instance_uid": each.instance.sop_instance_uid,
+        "name": each.instance.filed_name,
+        "kept": each.path is not None,
+        "received_at": iso_utc(each.receipt.received_at) if each.receipt.received_at else None,
+        "calling_ae_title": each.receipt.calling_ae_title,
+        "waiting": each.waiting,
+        "job": each.job,
+        "dead_letter": None if each.note is None else {"key": each.instance.key, "error": each.note.get("error", "")},
+        "assessment": _assessment(each.assessment) if each.assessment else None,
+    }
+
+
+def _assessment(image: ImageAssessment) -> dict[str, Any]:
+    names = ("modality", "view", "tag", "probability", "operating_point", "reasons", "detail", "model_id", "shadow")
+    more = {"seconds_to_tag": round(image.assessed_at - image.received_at, 3), "counts": image.counts}
+    return {name: getattr(image, name) for name in (*names, "age_years", "distance", "distance_limit")} | more
+
+
+def _delivery(study_instance_uid: str, record: Record) -> dict[str, Any]:
+    item = Outgoing(0, 0, record.number, study_instance_uid, record.revision, record.destination)
+    return {
+        "destination": record.destination,
+        "number": record.number,
+        "state": record.state,
+        "tag": record.tag,
+        "built_at": iso_utc(record.built_at),
+        "tries": [{**each, "at": iso_utc(each["at"])} for each in record.tries],
+        "dead_letter": item.key if record.state is State.DEAD else None,
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {"act": step.act, "at": iso_utc(step.at), "who": step.who, "through": step.through, "label": step.label}
+
+
+async def _image(sources: Sources, request: Request) -> Response:
+    uid = request.path_params["study_instance_uid"]
+    try:
+        instance = ReceivedInstance.from_key(f"{uid}+{request.path_params['name']}")
+    except ValueError as error:
+        raise HTTPException(400, str(error)) from error
+    path = await run_in_threadpool(sources.spool.find, instance)
+    if path is None:
+        raise HTTPException(404, "this object is no longer kept")
+    return as_answer(await run_in_threadpool(sources.pictures.get, path))
+
+
+async def _mark_read(sources: Sources, request: Request) -> Response:
+    act = Act.READ if (await body(request, Reading)).read else Act.UNREAD
+    return await run_in_threadpool(_act, sources, request, act, None)
+
+
+async def _label(sources: Sources, request: Request) -> Response:
+    said = (await body(request, Label)).label
+    return await run_in_threadpool(_act, sources, request, Act.LABEL, None if said is None else int(said))
+
+
+def _act(sources: Sources, request: Request, act: Act, label: int | None) -> Response:
+    who, uid = user_of(request).name, request.path_params["study_instance_uid"]
+    through = "page" if request.headers.get("x-triage-page") else "api"
+    try:
+        step = reading.mark(
+            sources.spool, sources.worklist, uid, act, who=who, through=through, now=sources.now(), label=label
+        )
+    except InvalidUIDError as error:
+        raise HTTPException(400, str(error)) from error
+    except NotTaggedError as error:
+        raise HTTPException(404, str(error)) from error
+    except RedisError as error:
+        raise HTTPException(503, "it is noted, but the list did not follow: Redis does not answer") from error
+    except OSError as error:
+        raise HTTPException(507, f"it could not be saved ({error.strerror}): tell the administrator") from error
+    return JSONResponse(_step(step))
+
+
+async def _requeue(sources: Sources, request: Request) -> Response:
+    key = (await body(request, Key)).key
+    concerns(request, study_of_key(key))
+    try:
+        await run_in_threadpool(requeue, sources, key)
+    except FileNotFoundError as error:
+        raise HTTPException(404, "there is no such dead letter: it may have been requeued already") from error
+    except ValueError as error:
+        raise HTTPException(400, str(error)) from error
+    return JSONResponse({"requeued": key})
+
+
+def requeue(sources: Sources, key: str) -> None:
+    """Try an object or a delivery again. A delivery's key has a slash. FileNotFoundError if it is no dead letter."""
+    if "/" in key:
+        Outbox(sources.spool).requeue(key, sources.now())
+        return
+    instance = ReceivedInstance.from_key(key)
+    sources.spool.requeue(instance)
+    try:
+        ScoreQueue(sources.redis).again(instance)
+    except RedisError:
+        return  # the sweep queues what lies in the inbox

@@ -1,0 +1,182 @@
+"""The JSON API: the worklist in reading order, one study, and the state of the service.
+
+An error is ``{"error": what is wrong and what to do}`` with a fitting status, never a page of HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from triage.decision.decide import Tag, TriageDecision
+from triage.decision.records import decision_from, to_record
+from triage.spool.spool import InvalidUIDError, Spool
+from triage.spool.usage import read_state
+from triage.web.api.images import Pictures
+from triage.web.api.patient_index import PatientIndex
+from triage.web.http.problem import problem
+from triage.worklist.index import BadCursorError, Worklist
+from triage.worklist.search import Search
+
+DEFAULT_LIMIT = 100
+LARGEST_LIMIT = 500
+LONGEST_TEXT = 64
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where answers come from. ``now`` gives POSIX seconds; a ``waiting_cap_s`` of 0 is no cap; ``maps``: show them."""
+
+    spool: Spool
+    redis: Redis
+    worklist: Worklist
+    waiting_cap_s: float
+    now: Callable[[], float]
+    maps: bool = False
+    pictures: Pictures = field(default_factory=Pictures)
+
+    @cached_property
+    def patients(self) -> PatientIndex:
+        """Who the listed studies are of."""
+        return PatientIndex(self.spool, self.worklist)
+
+
+class BadRequestError(ValueError):
+    """A request that a client has to change; the message says how."""
+
+
+def routes(sources: Sources) -> list[Route]:
+    """The API's addresses for looking at the list."""
+    return [
+        Route("/api/read", partial(_read, sources)),
+        Route("/api/worklist", partial(_page, sources)),
+        Route("/api/worklist/{study_instance_uid}", partial(_study, sources)),
+        Route("/api/status", partial(_status, sources)),
+    ]
+
+
+def redis_answers(redis: Redis) -> bool:
+    """Whether Redis answers now."""
+    try:
+        return bool(redis.ping())
+    except RedisError:
+        return False
+
+
+def entry(decision: TriageDecision) -> dict[str, Any]:
+    """A study as the API shows it: the decision's fields, times in ISO 8601 UTC."""
+    times = {"received_at": decision.received_at, "tagged_at": decision.tagged_at}
+    return {**to_record(decision), **{name: iso_utc(seconds) for name, seconds in times.items()}}
+
+
+def iso_utc(seconds: float) -> str:
+    """POSIX seconds as ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+# The handlers are plain functions: Starlette runs each in a thread, where Redis and the disk may be waited for.
+
+
+def _page(sources: Sources, request: Request) -> JSONResponse:
+    try:
+        limit = _limit(request.query_params.get("limit"))
+        cursor = request.query_params.get("cursor")
+        page = sources.worklist.page(
+            cursor,
+            limit,
+            sources.now(),
+            sources.waiting_cap_s,
+            search=_search(request),
+        )
+        complete = sources.worklist.is_built()
+    except (BadRequestError, BadCursorError) as error:
+        return problem(400, str(error))
+    except RedisError as error:
+        return without_redis(error)
+    return JSONResponse(
+        {
+            "entries": [entry(decision) for decision in page.entries],
+            "next_cursor": page.next_cursor,
+            "complete": complete,
+        }
+    )
+
+
+def _read(sources: Sources, request: Request) -> JSONResponse:
+    try:
+        limit = _limit(request.query_params.get("limit"))
+        found = sources.worklist.last_read(limit)
+    except BadRequestError as error:
+        return problem(400, str(error))
+    except RedisError as error:
+        return without_redis(error)
+    return JSONResponse({"entries": [entry(decision) for decision in found]})
+
+
+def _study(sources: Sources, request: Request) -> JSONResponse:
+    # From the spool and not from the index: the file is the truth, and is there when Redis is not.
+    uid = request.path_params["study_instance_uid"]
+    try:
+        decision = sources.spool.decision(uid)
+    except InvalidUIDError as error:
+        return problem(400, str(error))
+    if decision is None:
+        return problem(404, f"no tagged study has the Study Instance UID {uid}")
+    return JSONResponse(entry(decision_from(decision)))
+
+
+def _status(sources: Sources, request: Request) -> JSONResponse:
+    state = read_state(sources.spool)
+    try:
+        listed, complete = sources.worklist.count(), sources.worklist.is_built()
+    except RedisError:
+        listed, complete = None, None
+    return JSONResponse(
+        {
+            "redis": "down" if listed is None else "up",
+            "worklist_studies": listed,
+            "worklist_complete": complete,
+            "inbox_objects": state.inbox.objects,
+            "oldest_untagged_received_at": iso_utc(state.inbox.oldest) if state.inbox.oldest else None,
+            "dead_letters": state.dead.objects,
+            "quarantined_objects": state.quarantine.objects,
+            "spool_free_bytes": state.usage.free_bytes,
+            "spool_used_fraction": round(state.usage.used_fraction, 4),
+            "disabled_models": sorted(sources.spool.disabled_models()),
+        }
+    )
+
+
+def without_redis(error: RedisError) -> JSONResponse:
+    """The answer while Redis is away."""
+    return problem(
+        503,
+        f"the worklist is not available because Redis does not answer ({type(error).__name__}); nothing is lost, "
+        "and single studies can still be asked for: try again, and see that Redis runs",
+    )
+
+
+def _search(request: Request) -> Search | None:
+    text, tag = request.query_params.get("q", "").strip(), request.query_params.get("tag", "")
+    if tag and tag not in set(Tag):
+        raise BadRequestError(f"tag must be one of {', '.join(Tag)}")
+    if len(text) > LONGEST_TEXT:
+        raise BadRequestError(f"q must be no longer than {LONGEST_TEXT} characters")
+    return Search(Tag(tag) if tag else None, text) if tag or text else None
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_LIMIT
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= LARGEST_LIMIT):
+        raise BadRequestError(f"limit must be a whole number from 1 to {LARGEST_LIMIT}")
+    return int(text)

@@ -1,0 +1,1 @@
+"""Authentication, authorisation and audit of HTTP requests."""

@@ -1,0 +1,99 @@
+"""From the settings to the door: how people come in, and StartError where anybody could."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+from triage.errors import StartError
+from triage.metrics.process import Metrics, SignInOutcome
+from triage.security.audit_trail import Trail, trail
+from triage.security.users import Users
+from triage.settings.access import AuditSettings, SignInSettings
+from triage.spool.spool import Spool
+from triage.web.auth.audit import Auditor, Openings, note_attempt
+from triage.web.auth.guard import Entrance
+from triage.web.auth.password_check import Note
+from triage.web.auth.proxies import Peers
+from triage.web.auth.sessions import Sessions
+from triage.web.auth.sign_in import LocalUsers, Loopback, Proxy, SignIn
+from triage.web.http.middleware import LOOPBACK
+
+logger = logging.getLogger(__name__)
+
+
+def entrance(host: str, sign_in: SignInSettings, audit: AuditSettings, spool: Spool, metrics: Metrics) -> Entrance:
+    """How people come in to a service on ``host``. Raises StartError if anybody could, or nobody."""
+    if not sign_in.method and host not in LOOPBACK:
+        raise StartError(
+            f"web.host {host} lets others in, and nobody has to sign in: set sign_in.method to users (and make them "
+            "with `triage user add NAME --role reader`) or to proxy (docs/worklist-page.md), or web.host to 127.0.0.1"
+        )
+    written = _trail(audit, metrics) if sign_in.method or audit.always else None
+    if written is not None:
+        written.begin()
+    note = partial(_noted, written, metrics, Openings())
+    auditor = Auditor(written, spool) if written is not None else None
+    return Entrance(_sign_in(host, sign_in, note), auditor, audit.required)
+
+
+def _sign_in(host: str, settings: SignInSettings, note: Note) -> SignIn:
+    peers = Peers.of(settings.trusted_proxies)
+    if settings.method == "users":
+        return _local_users(host, settings, peers, note)
+    if settings.method == "proxy":
+        return Proxy(
+            peers,
+            settings.user_header,
+            settings.role_header,
+            frozenset(settings.reader_roles),
+            frozenset(settings.admin_roles),
+            frozenset(settings.admins),
+            note,
+            settings.sign_out_address,
+        )
+    return Loopback()
+
+
+def _local_users(host: str, settings: SignInSettings, peers: Peers, note: Note) -> LocalUsers:
+    if host not in LOOPBACK and not (settings.plain_http or settings.trusted_proxies):
+        raise StartError(
+            f"on web.host {host} passwords would cross the network for all to read: put a reverse proxy with TLS "
+            "before it and name its address in sign_in.trusted_proxies, or set sign_in.plain_http"
+        )
+    users = Users(settings.users_file)
+    users.check()
+    if not users.all():
+        logger.warning("sign-in: there is no user yet, so nobody can sign in: `triage user add NAME --role admin`")
+    folder = settings.users_file.absolute().with_name("sessions")
+    sessions = Sessions(folder, settings.idle_minutes * 60, settings.longest_hours * 3600)
+    return LocalUsers(users, sessions, peers, note, settings.plain_http)
+
+
+def _trail(settings: AuditSettings, metrics: Metrics) -> Trail:
+    for outcome in ("written", "failed"):
+        metrics.audit_messages.labels(outcome)  # an alert needs to see it at zero first
+    return trail(
+        settings.path.absolute(),
+        settings.rotate_at_bytes,
+        settings.source,
+        "triage web",
+        lambda done: metrics.audit_messages.labels("written" if done else "failed").inc(),
+    )
+
+
+_CHEAP = (SignInOutcome.THROTTLED, SignInOutcome.UNTRUSTED)
+"""Attempts that cost whoever makes them nothing: written down once in a while, or they would fill the disk."""
+
+
+def _noted(
+    written: Trail | None, metrics: Metrics, told: Openings, name: str, address: str, became: SignInOutcome
+) -> None:
+    metrics.sign_ins.labels(became).inc()
+    if became in _CHEAP:
+        if told.is_open((address, became)):
+            return
+        told.opened((address, became))
+    if became is not SignInOutcome.ACCEPTED:
+        logger.warning("sign-in: an attempt from %s was %s", address or "an unknown address", became)
+    note_attempt(written, name, address, became)

@@ -1,0 +1,1 @@
+"""HTTP building blocks: middleware, static files, problem responses."""

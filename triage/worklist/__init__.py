@@ -1,0 +1,1 @@
+"""The worklist: its index in Redis, search, acts of readers, and UPS workitems."""

@@ -1,0 +1,228 @@
+"""What readers do with a study: read it, and say what it is. A file in the study's folder; the index follows it.
+
+``reading.jsonl`` in the study's folder has a line for each act: when, who, through what, and
+
+    read      the study as ``revision`` of its decision has been read: it leaves the list, until a new image changes it
+    unread    it is listed again
+    label     what the reader says it is, 1 abnormal or 0 normal, beside the ``tag`` that we gave; None takes it back
+    expired   the study was listed for as long as the settings say, and leaves the list like one that was read
+    outdated  a report that came before the newest image: it is noted, and the study stays listed
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from triage.decision.decide import current_assessments
+from triage.decision.records import assessment_from
+from triage.spool.spool import Spool, append_durably
+from triage.worklist.index import Worklist
+
+FILE = "reading.jsonl"
+
+
+class Act(StrEnum):
+    """What a reader did."""
+
+    READ = "read"
+    UNREAD = "unread"
+    LABEL = "label"
+    EXPIRED = "expired"
+    OUTDATED = "outdated"
+
+
+EARLY_REPORT = "early report"
+"""Through what: a report message that came before the images."""
+
+LEAVING = (Act.READ, Act.EXPIRED)
+"""Acts that take a study off the list."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One act. ``at`` in POSIX seconds; ``through`` is what told us: page, api, ups, report, early report, expiry.
+
+    ``source`` names the message or the workitem that said so, so that it is taken once.
+    """
+
+    act: Act
+    at: float
+    who: str
+    through: str
+    revision: str
+    tag: str
+    label: int | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What another system says of a study: that it was read. ``at`` is when, in POSIX seconds; see ``Step``."""
+
+    at: float
+    who: str
+    through: str
+    source: str
+
+
+class NotTaggedError(LookupError):
+    """There is no such study, or it has no tag yet."""
+
+
+def steps(spool: Spool, study_instance_uid: str) -> list[Step]:
+    """Every act of every reader, oldest first."""
+    try:
+        lines = _file(spool, study_instance_uid).read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    return [_step(json.loads(line)) for line in lines if line.endswith("}")]  # a crash may have cut a line
+
+
+def read_step(acts: list[Step]) -> Step | None:
+    """The act by which the study left the list; None if it did not. Only of the revision that it names."""
+    last = next((each for each in reversed(acts) if each.act in (*LEAVING, Act.UNREAD)), None)
+    return last if last and last.act in LEAVING else None
+
+
+def labels(acts: list[Step]) -> dict[str, Step]:
+    """What each reader says of the study, by name."""
+    last = {each.who: each for each in acts if each.act is Act.LABEL}
+    return {who: each for who, each in last.items() if each.label is not None}
+
+
+def mark(
+    spool: Spool, index: Worklist, study_instance_uid: str, act: Act, *, who: str, through: str, now: float,
+    label: int | None = None,
+) -> Step:  # fmt: skip
+    """Note an act durably, then take the study off the list or put it back. Raises NotTaggedError, InvalidUIDError.
+
+    RedisError says that it is noted and the list did not follow: do it again, or wait until the sweep builds it anew.
+    """
+    with _tagged(spool, study_instance_uid) as decision:
+        step = Step(act, now, who, through, decision["revision"], decision["tag"], label)
+        _note(spool, index, study_instance_uid, step)
+    return step
+
+
+def notice(spool: Spool, index: Worklist, study_instance_uid: str, said: Notice) -> tuple[Step, bool]:
+    """Note durably that another system calls the study read, and take it off the list: the act, and whether it is new.
+
+    The same notice twice is one act. What was said before the newest image came takes nothing off the list: whoever
+    read the study had not seen it. Raises what ``mark`` raises; after RedisError, say it again.
+    """
+    with _tagged(spool, study_instance_uid) as decision:
+        for known in steps(spool, study_instance_uid):
+            if (_told(known.through), known.source) == (said.through, said.source):
+                if read_step(steps(spool, study_instance_uid)) == known:  # the list may not have followed
+                    follow(index, study_instance_uid, known)
+                return known, False
+        act = Act.READ if _newest_image(spool, study_instance_uid) <= said.at else Act.OUTDATED
+        step = Step(
+            act, said.at, said.who, said.through, decision["revision"], decision["tag"], source=said.source
+        )  # fmt: skip
+        _note(spool, index, study_instance_uid, step)
+    return step, True
+
+
+def notice_early(
+    spool: Spool, index: Worklist, study_instance_uid: str, said: Notice, covers: Callable[[], bool]
+) -> Step | None:
+    """Note durably that another system called the study read before it came here, and take it off the list.
+
+    None, and nothing of it, if ``covers()`` is not so of the study as it is now, which is asked under the study's lock;
+    if a reader has put the study back on the list; or if it is noted of this revision of the decision already. A late
+    image that the report covers too makes it noted anew. Raises what ``mark`` raises; after RedisError, say it again.
+    """
+    with _tagged(spool, study_instance_uid) as decision:
+        acts = steps(spool, study_instance_uid)
+        for known in acts:
+            if known.act is Act.READ and (known.source, known.revision) == (said.source, decision["revision"]):
+                if read_step(acts) == known:  # the list may not have followed
+                    follow(index, study_instance_uid, known)
+                return None
+        if any(each.act is Act.UNREAD for each in acts) or not covers():
+            return None
+        step = Step(
+            Act.READ, said.at, said.who, said.through, decision["revision"], decision["tag"], source=said.source
+        )  # fmt: skip
+        _note(spool, index, study_instance_uid, step)
+    return step
+
+
+def expire(spool: Spool, index: Worklist, study_instance_uid: str, before: float, now: float) -> bool:
+    """Take a study off the list that was tagged last before ``before``; whether it was. Raises what ``mark`` raises."""
+    with _tagged(spool, study_instance_uid) as decision:
+        if decision["tagged_at"] >= before:  # a late image: it is listed anew
+            return False
+        last = read_step(steps(spool, study_instance_uid))
+        if last and last.revision == decision["revision"]:
+            follow(index, study_instance_uid, last)
+            return False
+        step = Step(Act.EXPIRED, now, "", "expiry", decision["revision"], decision["tag"])
+        _note(spool, index, study_instance_uid, step)
+    return True
+
+
+def _told(through: str) -> str:
+    """One message is one report, whether the study was here when it came or not."""
+    return "report" if through == EARLY_REPORT else through
+
+
+@contextmanager
+def _tagged(spool: Spool, study_instance_uid: str) -> Iterator[dict[str, Any]]:
+    """The study's lock and decision. Raises NotTaggedError, InvalidUIDError."""
+    unknown = NotTaggedError(f"no tagged study has the Study Instance UID {study_instance_uid}")
+    if spool.decision(study_instance_uid) is None:  # before a folder is made for its lock
+        raise unknown
+    with spool.study_lock(study_instance_uid):
+        decision = spool.decision(study_instance_uid)
+        if decision is None:
+            raise unknown
+        yield decision
+
+
+def _note(spool: Spool, index: Worklist, study_instance_uid: str, step: Step) -> None:
+    # The line break comes first, so that a line that a crash cut does not spoil the next one.
+    append_durably(_file(spool, study_instance_uid), "\n" + json.dumps(asdict(step)))
+    follow(index, study_instance_uid, step)
+
+
+def _newest_image(spool: Spool, study_instance_uid: str) -> float:
+    """When the last image that counts came, in POSIX seconds; 0 if none does."""
+    images = current_assessments(assessment_from(each) for each in spool.assessments(study_instance_uid))
+    return max((image.received_at for image in images if image.counts), default=0.0)
+
+
+def follow(index: Worklist, study_instance_uid: str, step: Step) -> None:
+    """Have the index say what was done."""
+    if step.act in LEAVING:
+        index.read(study_instance_uid, step.revision, step.at)
+    elif step.act is Act.UNREAD:
+        index.unread(study_instance_uid)
+
+
+def restore(spool: Spool, index: Worklist, study_instance_uid: str) -> None:
+    """Tell an index that was lost whether the study was read."""
+    if step := read_step(steps(spool, study_instance_uid)):
+        follow(index, study_instance_uid, step)
+
+
+def all_labels(spool: Spool) -> Iterator[tuple[str, Step]]:
+    """What readers said of studies: the study, and the last label of each reader. Looks through the whole spool."""
+    for path in sorted(spool.studies.glob(f"*/*/{FILE}")):
+        for step in labels(steps(spool, path.parent.name)).values():
+            yield path.parent.name, step
+
+
+def _file(spool: Spool, study_instance_uid: str) -> Path:
+    return spool.study_folder(study_instance_uid) / FILE
+
+
+def _step(record: dict[str, Any]) -> Step:
+    return Step(**{**record, "act": Act(record["act"])})

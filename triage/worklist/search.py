@@ -1,0 +1,41 @@
+"""PURE: what of the worklist somebody looks for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from triage.decision.decide import Tag, TriageDecision
+
+
+@dataclass(frozen=True)
+class Search:
+    """Studies with ``tag`` (None: any) in which ``text`` occurs, in any case: accession number, AE title or UID.
+
+    ``studies``: only those; None for any. ``named``: those that ``text`` stands for whether or not it occurs in them.
+    """
+
+    tag: Tag | None = None
+    text: str = ""
+    studies: frozenset[str] | None = None
+    named: frozenset[str] = frozenset()
+
+    def may_match(self, study_instance_uid: str, entry: bytes) -> bool:
+        """Whether an entry's JSON is worth reading: a look at the bytes costs a tenth of it."""
+        if self.studies is not None and study_instance_uid not in self.studies:
+            return False
+        if self.tag and f'"{self.tag}"'.encode() not in entry:
+            return False
+        if study_instance_uid in self.named:
+            return True
+        return not self.text or json.dumps(self.text.lower())[1:-1].encode() in entry.lower()
+
+    def matches(self, decision: TriageDecision) -> bool:
+        """Whether it is one of those that are looked for."""
+        if self.tag and decision.tag is not self.tag:
+            return False
+        if decision.study_instance_uid in self.named:
+            return True
+        text = self.text.lower()
+        fields = (decision.accession_number, decision.calling_ae_title, decision.study_instance_uid)
+        return any(text in field.lower() for field in fields)

@@ -1,0 +1,152 @@
+"""PURE: a study's Interpretation workitem, a Unified Procedure Step with the attributes of PS3.4 Table CC.2.5-3."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from pydicom.dataset import Dataset
+
+from triage.channels.base import Image, Study
+from triage.decision.decide import Priority, Tag
+
+LABEL = "Chest radiograph interpretation"
+WORKLIST_LABEL = "CXR triage"
+UPS_PUSH = "1.2.840.10008.5.1.4.34.6.1"
+"""The SOP class of every workitem, whichever of the UPS classes it is spoken of under (PS3.4 CC.3.1)."""
+
+_WORDS = {
+    Tag.ABNORMAL: "Triage: abnormal",
+    Tag.NORMAL: "Triage: normal",
+    Tag.NOT_ASSESSED: "Triage: not assessed",
+}
+_PATIENT = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")  # type 2
+_ORDER_NUMBERS = ("PlacerOrderNumberImagingServiceRequest", "FillerOrderNumberImagingServiceRequest")  # type 3
+_EMPTY = (  # type 2 that we know nothing of
+    "TransactionUID",
+    "AdmissionID",
+    "AdmittingDiagnosesDescription",
+)
+_EMPTY_SEQUENCES = (
+    "ScheduledProcessingParametersSequence",
+    "ScheduledStationNameCodeSequence",
+    "ScheduledStationClassCodeSequence",
+    "ScheduledStationGeographicLocationCodeSequence",
+    "IssuerOfPatientIDQualifiersSequence",
+    "OtherPatientIDsSequence",
+    "IssuerOfAdmissionIDSequence",
+    "AdmittingDiagnosesCodeSequence",
+    "ProcedureStepProgressInformationSequence",
+    "UnifiedProcedureStepPerformedProcedureSequence",
+)
+
+
+def workitem(study: Study, worklist_label: str, *, low: bool, retrieve_ae_title: str = "") -> Dataset:
+    """The SCHEDULED workitem of a study, without SOP Class and Instance UID. Same facts, same values.
+
+    All attributes that the SCU of N-CREATE has to give (PS3.4 Table CC.2.5-3): type 1 with a value, type 2 empty where
+    nothing is known, no attribute of type 3 without a value. What the manager fills (modification time) is not here.
+
+    ``low``: say LOW where that is the priority; else MEDIUM. ``retrieve_ae_title``: where the images can be had; empty:
+    where they came from.
+    """
+    made = Dataset()
+    with warnings.catch_warnings():  # what is odd about the patient's attributes was odd when they came
+        warnings.simplefilter("ignore")
+        _describe_patient(made, study.images[0].header)
+    decision = study.decision
+    for keyword in _EMPTY:
+        setattr(made, keyword, None)
+    for keyword in _EMPTY_SEQUENCES:
+        setattr(made, keyword, [])
+    made.ProcedureStepState = "SCHEDULED"
+    made.ScheduledProcedureStepPriority = priority_of(decision.priority, low)
+    made.ProcedureStepLabel = LABEL
+    made.WorklistLabel = worklist_label
+    made.ScheduledProcedureStepStartDateTime = date_time(decision.received_at)
+    made.ScheduledWorkitemCodeSequence = [code("110005", "DCM", "Interpretation")]
+    made.CommentsOnTheScheduledProcedureStep = _WORDS[decision.tag]
+    made.InputReadinessState = "READY"
+    made.InputInformationSequence = _inputs(study.images, retrieve_ae_title)
+    made.StudyInstanceUID = decision.study_instance_uid
+    made.ReferencedRequestSequence = [_request(study)]
+    return made
+
+
+def priority_of(priority: Priority, low: bool) -> str:
+    """What a workitem says of a priority."""
+    return Priority.MEDIUM if priority is Priority.LOW and not low else priority
+
+
+def date_time(seconds: float) -> str:
+    """POSIX seconds as DICOM's DT, in UTC with its offset."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%d%H%M%S+0000")
+
+
+def code(value: str, scheme: str, meaning: str) -> Dataset:
+    """An item of a code sequence."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
+    return item
+
+
+def reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+    """An item of a sequence of references."""
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class_uid, sop_instance_uid
+    return item
+
+
+def _describe_patient(made: Dataset, header: Dataset) -> None:
+    for keyword in _PATIENT:
+        setattr(made, keyword, None)
+    for keyword in (*_PATIENT, "SpecificCharacterSet"):
+        if header.get(keyword):
+            made[keyword] = header[keyword]
+    birth = str(made.PatientBirthDate or "")
+    if not (len(birth) == 8 and birth.isdigit()):
+        made.PatientBirthDate = None
+    if made.PatientSex not in ("M", "F", "O"):
+        made.PatientSex = None
+
+
+def _inputs(images: Sequence[Image], retrieve_ae_title: str) -> list[Dataset]:
+    """One item for each series (PS3.3 Table 10-3a)."""
+    series: dict[str, dict[str, Image]] = {}
+    for image in images:
+        found = series.setdefault(image.assessment.series_instance_uid, {})
+        found[image.assessment.sop_instance_uid] = image
+    return [_input(list(found.values()), retrieve_ae_title) for found in series.values()]
+
+
+def _input(images: Sequence[Image], retrieve_ae_title: str) -> Dataset:
+    first = images[0].assessment
+    item = Dataset()
+    item.TypeOfInstances = "DICOM"
+    item.StudyInstanceUID = first.study_instance_uid
+    item.SeriesInstanceUID = first.series_instance_uid
+    item.ReferencedSOPSequence = [reference(i.assessment.sop_class_uid, i.assessment.sop_instance_uid) for i in images]
+    if where := retrieve_ae_title or first.calling_ae_title:
+        retrieval = Dataset()
+        retrieval.RetrieveAETitle = where
+        item.DICOMRetrievalSequence = [retrieval]
+    return item
+
+
+def _request(study: Study) -> Dataset:
+    """The order, as far as the images name it (Referenced Request Sequence): type 2 in any case, type 3 where known."""
+    header = study.images[0].header
+    item = Dataset()
+    item.StudyInstanceUID = study.decision.study_instance_uid
+    item.AccessionNumber = study.decision.accession_number[:16]
+    item.IssuerOfAccessionNumberSequence = []
+    for keyword in _ORDER_NUMBERS:
+        if header.get(keyword):
+            item[keyword] = header[keyword]
+    item.OrderPlacerIdentifierSequence = []
+    item.OrderFillerIdentifierSequence = []
+    item.RequestedProcedureID = None
+    item.RequestedProcedureDescription = None
+    item.RequestedProcedureCodeSequence = []
+    return item

@@ -1,0 +1,135 @@
+"""PURE: what others may write into a workitem, and what it has to hold before it may end (PS3.4 Table CC.2.5-3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pydicom.datadict import dictionary_VR
+from pydicom.dataset import Dataset
+
+from triage.worklist.workitem import code, date_time
+
+UPDATED = (  # what a reader's system may set; all else is the study's, and its priority is ours
+    "ScheduledStationNameCodeSequence",
+    "ScheduledHumanPerformersSequence",
+    "ExpectedCompletionDateTime",
+    "ProcedureStepProgressInformationSequence",
+    "UnifiedProcedureStepPerformedProcedureSequence",
+)
+KEPT = (  # N-SET 3/1 and 3/2: a manager could let others change it, and we keep ours
+    "ScheduledProcedureStepPriority",
+    "ProcedureStepLabel",
+    "WorklistLabel",
+    "ScheduledProcessingParametersSequence",
+    "ScheduledStationClassCodeSequence",
+    "ScheduledStationGeographicLocationCodeSequence",
+    "ScheduledProcedureStepStartDateTime",
+    "ScheduledWorkitemCodeSequence",
+    "CommentsOnTheScheduledProcedureStep",
+    "InputReadinessState",
+    "InputInformationSequence",
+    "StudyInstanceUID",
+)
+NOT_ALLOWED = (  # N-SET: not allowed
+    "ProcedureStepState",
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "IssuerOfPatientIDQualifiersSequence",
+    "PatientBirthDate",
+    "PatientSex",
+    "AdmissionID",
+    "IssuerOfAdmissionIDSequence",
+    "AdmittingDiagnosesDescription",
+    "AdmittingDiagnosesCodeSequence",
+    "ReferencedRequestSequence",
+    "ReplacedProcedureStepSequence",
+)
+_PERFORMED, _PROGRESS = "UnifiedProcedureStepPerformedProcedureSequence", "ProcedureStepProgressInformationSequence"
+_ONE_ITEM = (_PERFORMED, _PROGRESS)  # PS3.3 Tables C.30.1-1 and C.30.3-1
+_PERFORMED_CODES = ("PerformedStationNameCodeSequence", "PerformedWorkitemCodeSequence")  # final state P
+_PERFORMED_TIMES = ("PerformedProcedureStepStartDateTime", "PerformedProcedureStepEndDateTime")  # final state P
+_UNSPECIFIED = ("110513", "DCM", "Discontinued for unspecified reason")
+
+
+def conforms(given: Dataset) -> bool:
+    """Whether what somebody wants to set has only what may be set, in the form that the dictionary has."""
+    if any(keyword in given for keyword in NOT_ALLOWED):
+        return False
+    elements = [given[keyword] for keyword in UPDATED if keyword in given]
+    if any(dictionary_VR(element.tag) != element.VR for element in elements):
+        return False
+    return all(len(given[keyword].value or ()) <= 1 for keyword in _ONE_ITEM if keyword in given)
+
+
+def completed_with(attributes: Dataset) -> bool:
+    """Whether the attributes of code P have values, those that COMPLETED asks for."""
+    performed = attributes.get(_PERFORMED) or []
+    return bool(performed) and all(_is_performed(item) for item in performed)
+
+
+def canceled_with(attributes: Dataset) -> bool:
+    """Whether the attributes of code X have values, those that CANCELED asks for; the time is the manager's to add."""
+    progress = attributes.get(_PROGRESS) or []
+    return bool(progress) and _is_coded(progress[0].get("ProcedureStepDiscontinuationReasonCodeSequence"))
+
+
+def with_output(attributes: Dataset) -> Dataset:
+    """With an empty Output Information Sequence where what was performed says nothing of output.
+
+    The sequence is of type 2 in N-SET and of final state code P, "if there are no relevant output objects, then this
+    sequence may have no items". Readers' systems leave it out, and that a radiologist makes no object is the rule.
+    """
+    for item in attributes.get(_PERFORMED) or []:
+        if "OutputInformationSequence" not in item:
+            item.OutputInformationSequence = []
+    return attributes
+
+
+def canceled(attributes: Dataset, now: float, request: Dataset | None = None) -> Dataset:
+    """With the time of the cancellation where it has none, and of a ``request`` its reasons and contact.
+
+    A request without a reason gets "unspecified" (CID 9300), as PS3.4 CC.2.2.3 has the manager see to the final state.
+    """
+    if not attributes.get(_PROGRESS):
+        attributes.ProcedureStepProgressInformationSequence = [Dataset()]
+    progress = attributes.ProcedureStepProgressInformationSequence[0]
+    if request is not None:
+        _note_request(progress, request)
+    if not progress.get("ProcedureStepCancellationDateTime"):
+        progress.ProcedureStepCancellationDateTime = date_time(now)
+    return attributes
+
+
+def _note_request(progress: Dataset, request: Dataset) -> None:
+    """What somebody who asks for a cancellation says of it (PS3.4 Table CC.2.2-1)."""
+    if reason := request.get("ReasonForCancellation"):
+        progress.ReasonForCancellation = reason
+    codes = request.get("ProcedureStepDiscontinuationReasonCodeSequence")
+    progress.ProcedureStepDiscontinuationReasonCodeSequence = codes if _is_coded(codes) else [code(*_UNSPECIFIED)]
+    if where := request.get("ContactURI"):
+        contact = Dataset()
+        contact.ContactURI = where
+        if name := request.get("ContactDisplayName"):
+            contact.ContactDisplayName = name
+        progress.ProcedureStepCommunicationsURISequence = [contact]
+
+
+def _is_performed(item: Dataset) -> bool:
+    coded = all(_is_coded(item.get(keyword)) for keyword in _PERFORMED_CODES)
+    return coded and all(item.get(k) for k in _PERFORMED_TIMES) and "OutputInformationSequence" in item
+
+
+def _is_coded(sequence: object) -> bool:
+    """Whether it is a sequence of codes, each with a value and a meaning (PS3.4 Table CC.2.5-2a)."""
+    if not sequence or not isinstance(sequence, Iterable):
+        return False
+    return all(
+        isinstance(item, Dataset)
+        and bool(item.get("CodeMeaning"))
+        and bool(
+            (item.get("CodingSchemeDesignator") and (item.get("CodeValue") or item.get("LongCodeValue")))
+            or item.get("URNCodeValue")
+        )
+        for item in sequence
+    )

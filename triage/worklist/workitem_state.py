@@ -1,0 +1,131 @@
+"""PURE: what may become of a workitem, by whom, and what is refused (PS3.4 Table CC.1.1-2, PS3.18 11.6 to 11.8)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
+
+from pydicom.dataset import Dataset
+
+from triage.worklist.workitem_content import canceled, canceled_with, completed_with, with_output
+
+SCHEDULED, IN_PROGRESS, COMPLETED, CANCELED = "SCHEDULED", "IN PROGRESS", "COMPLETED", "CANCELED"
+OPEN, FINAL = (SCHEDULED, IN_PROGRESS), (COMPLETED, CANCELED)
+_MISSING = "The Transaction UID is missing."
+_INCORRECT = "The Transaction UID is incorrect."
+_INCONSISTENT = "The submitted request is inconsistent with the state of the UPS Instance."
+_INCONSISTENT_WORKITEM = "The submitted request is inconsistent with the current state of the Workitem."
+_UNCLAIMED = "The target URI did not reference a claimed Workitem."
+
+
+@dataclass(frozen=True)
+class WorkitemState:
+    """What others have made of a study's workitem. ``attributes``: what they set, as DICOM JSON (PS3.18 annex F).
+
+    ``generation`` counts the study's workitems, from 1; ``past`` are those before. ``raised``: whether the study stood
+    on top of the list when this one became final. ``changed_at`` in POSIX seconds.
+    """
+
+    generation: int = 1
+    state: str = SCHEDULED
+    transaction_uid: str = ""
+    attributes: dict[str, Any] = field(default_factory=dict)
+    raised: bool = False
+    changed_at: float = 0.0
+    past: tuple[dict[str, Any], ...] = ()
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The state in a JSON object."""
+        return cls(**{**record, "past": tuple(record["past"])})
+
+    def to_record(self) -> dict[str, Any]:
+        """The state as a JSON object."""
+        return asdict(self)
+
+    def of_generation(self, number: int) -> WorkitemState:
+        """This workitem, or an earlier one of the study."""
+        if number == self.generation:
+            return self
+        return WorkitemState.from_record(self.past[number - 1])
+
+
+class RefusedError(Exception):
+    """Refused: an HTTP ``status`` and the text of the Warning."""
+
+    def __init__(self, status: int, warning: str) -> None:
+        super().__init__(warning)
+        self.status = status
+        self.warning = warning
+
+
+def current(state: WorkitemState, raised: bool) -> WorkitemState:
+    """The study's workitem: a new one if the last is final and the study has been raised since."""
+    if state.state not in FINAL or state.raised or not raised:
+        return state
+    return WorkitemState(state.generation + 1, past=(*state.past, replace(state, past=()).to_record()))
+
+
+def change(state: WorkitemState, wanted: str, transaction_uid: str, now: float, raised: bool) -> WorkitemState:
+    """The workitem in the state ``wanted`` (PS3.4 Table CC.1.1-2). The same object if it is final and in it already.
+
+    What that table answers is said as PS3.18 11.7.3 has it: C301 is 400 with the Warning on the Transaction UID, C300,
+    C302, C303, C304 and C310 are 409, B304 and B306 are the same object.
+    """
+    if not transaction_uid:
+        raise RefusedError(400, _MISSING)
+    if wanted not in (SCHEDULED, IN_PROGRESS, *FINAL):
+        raise RefusedError(400, _INCONSISTENT)
+    if wanted == SCHEDULED:
+        raise RefusedError(409, _INCONSISTENT)
+    if state.state == SCHEDULED:
+        if wanted != IN_PROGRESS:
+            raise RefusedError(409, _INCONSISTENT)
+        return replace(state, state=IN_PROGRESS, transaction_uid=transaction_uid, changed_at=now)
+    if transaction_uid != state.transaction_uid:
+        raise RefusedError(400, _INCORRECT)
+    if state.state == wanted and wanted in FINAL:
+        return state
+    if state.state in FINAL or wanted == IN_PROGRESS:
+        raise RefusedError(409, _INCONSISTENT)
+    return _ended_by_owner(state, wanted, now, raised)
+
+
+def update(state: WorkitemState, attributes: dict[str, Any], transaction_uid: str, now: float) -> WorkitemState:
+    """The workitem with ``attributes`` (DICOM JSON) in the place of what it had of them (PS3.4 CC.2.6, PS3.18 11.6)."""
+    if state.state in FINAL:
+        raise RefusedError(400, _INCONSISTENT_WORKITEM)
+    if state.state == SCHEDULED and transaction_uid:
+        raise RefusedError(409, _UNCLAIMED)
+    if state.state == IN_PROGRESS and transaction_uid != state.transaction_uid:
+        raise RefusedError(400, _INCORRECT if transaction_uid else _MISSING)
+    kept = with_output(Dataset.from_json({**state.attributes, **attributes}))
+    return replace(state, attributes=kept.to_json_dict(), changed_at=now)
+
+
+def cancel(state: WorkitemState, request: Dataset, now: float, raised: bool) -> WorkitemState:
+    """The workitem after a request of someone who does not own it (PS3.4 CC.2.2.3), with the reasons in ``request``.
+
+    The same object if it is CANCELED already. One that is IN PROGRESS is refused: we have no way to tell its owner.
+    """
+    if state.state == CANCELED:
+        return state
+    if state.state == COMPLETED:
+        raise RefusedError(409, "The UPS is already COMPLETED.")
+    if state.state == IN_PROGRESS:
+        raise RefusedError(409, "The performer cannot be contacted.")
+    return _ended(state, CANCELED, canceled(Dataset.from_json(state.attributes), now, request), now, raised)
+
+
+def _ended_by_owner(state: WorkitemState, final: str, now: float, raised: bool) -> WorkitemState:
+    """Refused where the final state requirements are not met (PS3.4 CC.2.5.1.1: C304)."""
+    attributes = Dataset.from_json(state.attributes)
+    if final == COMPLETED and not completed_with(attributes):
+        raise RefusedError(409, _INCONSISTENT)
+    if final == CANCELED and not canceled_with(attributes):
+        raise RefusedError(409, _INCONSISTENT)
+    return _ended(state, final, attributes if final == COMPLETED else canceled(attributes, now), now, raised)
+
+
+def _ended(state: WorkitemState, final: str, attributes: Dataset, now: float, raised: bool) -> WorkitemState:
+    return replace(state, state=final, attributes=attributes.to_json_dict(), changed_at=now, raised=raised)
