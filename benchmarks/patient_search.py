@@ -24,7 +24,7 @@ from service import table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.channels.studies import a_study
+from tests.support.studies import a_study
 from triage.decision.records import decision_from
 from triage.spool.spool import Spool
 from triage.web.api.patient_index import PatientIndex

@@ -1,1 +1,1 @@
-"""Tests lie as the code does: of triage/web/ in web/, of triage/spool/spool.py in test_spool.py; e2e/ has all of it."""
+"""Tests mirror the code: those of triage/web/ lie in web/; e2e/ is the whole service, support/ are helpers."""

@@ -10,8 +10,8 @@ import hypothesis
 import pytest
 from playwright.sync_api import Browser
 
-from tests.browser import chromium
-from tests.redis_server import RedisServer
+from tests.support.browser import chromium
+from tests.support.redis_server import RedisServer
 from triage.runtime.child_pool import DecodePool
 from triage.spool.spool import Spool
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from tests.builders import a_decision, an_assessment
-from tests.channels.examples import EXAMPLES, example
+from tests.support.builders import a_decision, an_assessment
+from tests.support.hl7_examples import EXAMPLES, example
 from triage.channels.base import Image, Study
 from triage.channels.hl7_message import control_id, message
 from triage.conformance import renewed, tables

@@ -14,12 +14,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydicom import dcmread
 
-from tests.channels.mllp_listener import acknowledging, mllp_listener
-from tests.channels.peers import store_scp
-from tests.channels.studies import a_study
-from tests.channels.test_deliver import Clock
 from tests.channels.test_webhook import SECRET, web_server
-from tests.channels.ups_manager import ups_manager
+from tests.delivery.test_deliverer import Clock
+from tests.support.mllp_listener import acknowledging, mllp_listener
+from tests.support.receivers import store_scp
+from tests.support.studies import a_study
+from tests.support.ups_manager import ups_manager
 from triage.canary.delivery import WithCanary
 from triage.canary.partition import clean, open_namespace
 from triage.canary.wiring import at_deliverer

@@ -9,8 +9,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.canary.test_scoring import stored
-from tests.channels.studies import a_study
-from tests.redis_server import RedisServer
+from tests.support.redis_server import RedisServer
+from tests.support.studies import a_study
 from triage.canary.partition import PLACE, came_out, clean, last_came_out, open_namespace
 from triage.canary.run import Route, fly
 from triage.canary.stages import Facts, NotYet, Stuck, decided, delivered, scored

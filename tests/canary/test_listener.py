@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from tests.dicom_peer import Running, running_listener, store
-from tests.waiting import wait_for
+from tests.support.dicom_peer import Running, running_listener, store
+from tests.support.wait import wait_for
 from triage.canary.partition import PLACE, clean, expects, open_namespace, register
 from triage.canary.study import a_canary
 from triage.listener.association import Canary

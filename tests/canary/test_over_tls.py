@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.canary.ways import Site, passed, site, stuck
-from tests.certificates import Authority, Certificate, authority
-from tests.channels.peers import free_port
-from tests.redis_server import RedisServer
+from tests.support.canary_service import Site, passed, site, stuck
+from tests.support.certificates import Authority, Certificate, authority
+from tests.support.receivers import free_port
+from tests.support.redis_server import RedisServer
 from triage.settings.load import Settings, SettingsError, load
 
 ALL = {"stored", "queued", "scored", "decided", "delivered:pacs", "delivered:ris"}

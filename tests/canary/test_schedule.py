@@ -11,9 +11,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.channels.peers import free_port
-from tests.dicom_peer import Running, running_listener
-from tests.waiting import wait_for
+from tests.support.dicom_peer import Running, running_listener
+from tests.support.receivers import free_port
+from tests.support.wait import wait_for
 from triage.canary.partition import PLACE, came_out, expects, last_came_out, open_namespace
 from triage.canary.run import Outcome, Route, UnderWayError, fly
 from triage.canary.schedule import scheduled

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import a_decision
-from tests.dicom_peer import data_set_of
-from tests.model_folders import write_model
-from tests.redis_server import RedisServer
-from tests.service import NO_LIMIT, a_chest
-from tests.workplace import Workplace
+from tests.support.builders import a_decision
+from tests.support.dicom_peer import data_set_of
+from tests.support.in_process_worker import Workplace
+from tests.support.model_folders import write_model
+from tests.support.redis_server import RedisServer
+from tests.support.service import NO_LIMIT, a_chest
 from triage.canary.partition import PLACE, clean, expects, open_namespace, register
 from triage.canary.study import a_canary
 from triage.canary.wiring import at_worker

@@ -5,12 +5,12 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tests.canary.ways import passed, site, stuck
-from tests.channels.studies import a_radiograph
-from tests.dicom_peer import store
-from tests.redis_server import RedisServer
-from tests.service import REPOSITORY, ROLE
-from tests.waiting import wait_for
+from tests.support.canary_service import passed, site, stuck
+from tests.support.dicom_peer import store
+from tests.support.redis_server import RedisServer
+from tests.support.service import REPOSITORY, ROLE
+from tests.support.studies import a_radiograph
+from tests.support.wait import wait_for
 from triage.canary.partition import last_came_out
 from triage.queue.score_queue import ScoreQueue, connect
 

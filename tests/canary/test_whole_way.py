@@ -9,14 +9,14 @@ from io import BytesIO
 import pytest
 from pydicom import dcmread
 
-from tests.canary.ways import Site, passed, site, stuck
-from tests.channels.mllp_listener import acknowledging
-from tests.channels.peers import free_port
-from tests.channels.studies import a_radiograph
-from tests.dicom_peer import store
-from tests.e2e.service import fetch
-from tests.redis_server import RedisServer
-from tests.waiting import wait_for
+from tests.support.canary_service import Site, passed, site, stuck
+from tests.support.dicom_peer import store
+from tests.support.mllp_listener import acknowledging
+from tests.support.receivers import free_port
+from tests.support.redis_server import RedisServer
+from tests.support.studies import a_radiograph
+from tests.support.wait import wait_for
+from tests.support.whole_service import fetch
 from triage.canary.partition import last_came_out
 from triage.delivery.outbox import Outbox
 from triage.queue.score_queue import ScoreQueue, connect

@@ -14,8 +14,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydicom.dataset import Dataset
 
-from tests.channels.examples import example
-from tests.channels.mllp_listener import (
+from tests.delivery.test_deliverer import Clock, states
+from tests.support.hl7_examples import example
+from tests.support.mllp_listener import (
     Answer,
     Listener,
     acknowledgement,
@@ -25,9 +26,8 @@ from tests.channels.mllp_listener import (
     in_turn,
     mllp_listener,
 )
-from tests.channels.peers import free_port, silent_port
-from tests.channels.studies import a_radiograph, a_study, add_image, settle
-from tests.channels.test_deliver import Clock, states
+from tests.support.receivers import free_port, silent_port
+from tests.support.studies import a_radiograph, a_study, add_image, settle
 from triage.channels.factory import channel_of
 from triage.decision.decide import Tag
 from triage.decision.reasons import Reason

@@ -19,11 +19,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from pynetdicom.presentation import build_context
 
-from tests.builders import a_map
-from tests.channels.peers import orthanc, store_scp
-from tests.channels.studies import a_radiograph, a_study, add_image, settle
-from tests.channels.test_deliver import Clock, attempts, states
 from tests.channels.test_sr import NAMES, facts
+from tests.delivery.test_deliverer import Clock, attempts, states
+from tests.support.builders import a_map
+from tests.support.receivers import orthanc, store_scp
+from tests.support.studies import a_radiograph, a_study, add_image, settle
 from triage.channels.base import Skipped, Study
 from triage.channels.factory import channel_of
 from triage.channels.secondary_capture import SecondaryCaptureChannel, packed, unpacked

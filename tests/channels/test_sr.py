@@ -13,7 +13,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from tests.channels.studies import a_radiograph, a_study, add_image, settle
+from tests.support.studies import a_radiograph, a_study, add_image, settle
 from triage.channels.base import Built, Study, Told
 from triage.channels.sr import DOCUMENTS, SOP_CLASSES, SRChannel
 from triage.decision.decide import Tag

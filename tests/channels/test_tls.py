@@ -14,14 +14,14 @@ from prometheus_client import CollectorRegistry
 from pynetdicom import AE, AllStoragePresentationContexts
 from pynetdicom.sop_class import Verification
 
-from tests.certificates import Authority, Certificate, authority, server_context
-from tests.channels.peers import free_port, listens, silent_port, store_scp
-from tests.channels.studies import a_study
-from tests.channels.test_deliver import Clock
 from tests.channels.test_ups import a_deliverer as a_ups_deliverer
 from tests.channels.test_ups import only, states
-from tests.channels.ups_manager import ups_manager
-from tests.waiting import wait_for
+from tests.delivery.test_deliverer import Clock
+from tests.support.certificates import Authority, Certificate, authority, server_context
+from tests.support.receivers import free_port, listens, silent_port, store_scp
+from tests.support.studies import a_study
+from tests.support.ups_manager import ups_manager
+from tests.support.wait import wait_for
 from triage.channels.base import UnreachableError
 from triage.channels.factory import channel_of
 from triage.delivery.deliverer import Deliverer

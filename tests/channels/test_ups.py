@@ -10,10 +10,10 @@ from prometheus_client import CollectorRegistry
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from tests.channels.peers import silent_port
-from tests.channels.studies import a_radiograph, a_study, add_image, settle
-from tests.channels.test_deliver import Clock
-from tests.channels.ups_manager import PULL, PUSH, Manager, ups_manager
+from tests.delivery.test_deliverer import Clock
+from tests.support.receivers import silent_port
+from tests.support.studies import a_radiograph, a_study, add_image, settle
+from tests.support.ups_manager import PULL, PUSH, Manager, ups_manager
 from triage.channels.factory import channel_of
 from triage.decision.decide import PriorityPolicy, Tag
 from triage.delivery.deliverer import Deliverer

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from tests.channels.peers import free_port, silent_port
-from tests.channels.studies import a_study
-from tests.channels.test_deliver import Clock, states
+from tests.delivery.test_deliverer import Clock, states
+from tests.support.receivers import free_port, silent_port
+from tests.support.studies import a_study
 from triage.channels.factory import channel_of
 from triage.channels.webhook import SIGNATURE
 from triage.delivery.deliverer import Deliverer

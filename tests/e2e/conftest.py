@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.radiographs import Sent, real_chests
-from tests.e2e.service import Service
-from tests.model_folders import write_model
+from tests.support.model_folders import write_model
+from tests.support.real_radiographs import Sent, real_chests
+from tests.support.whole_service import Service
 from triage.model.card import CARD
 
 RELEASED = Path(__file__).parents[2] / "models"

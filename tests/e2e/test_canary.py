@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 
-from tests.channels.peers import Orthanc, free_port, orthanc
-from tests.e2e.service import fetch
-from tests.model_folders import write_model
-from tests.waiting import wait_for
+from tests.support.model_folders import write_model
+from tests.support.receivers import Orthanc, free_port, orthanc
+from tests.support.wait import wait_for
+from tests.support.whole_service import fetch
 from triage.canary.study import PATIENT_ID
 
 SWEEP, WEB = free_port(), free_port()

@@ -10,10 +10,10 @@ from pathlib import Path
 import cv2
 import pytest
 
-from tests.e2e.peers import dcmsend
-from tests.e2e.radiographs import Sent, adults, real_chests, wrapped
-from tests.e2e.service import Service, free_ports
-from tests.waiting import wait_for
+from tests.support.dicom_senders import dcmsend
+from tests.support.real_radiographs import Sent, adults, real_chests, wrapped
+from tests.support.wait import wait_for
+from tests.support.whole_service import Service, free_ports
 from triage.phantom.samples import write_phantoms
 
 

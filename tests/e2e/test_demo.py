@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.service import TRIAGE, Service, status_of
-from tests.waiting import wait_for
+from tests.support.wait import wait_for
+from tests.support.whole_service import TRIAGE, Service, status_of
 
 ROW = re.compile(r"^(HIGH|MEDIUM|LOW) +(ABNORMAL|NORMAL|NOT_ASSESSED) .* ([0-9.]+)$", re.MULTILINE)
 

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.e2e.encodings import Encoding, encode, encodings
-from tests.e2e.peers import PROPOSE, dcmsend, storescu
-from tests.e2e.radiographs import Sent, adults
-from tests.e2e.service import Service
+from tests.support.dicom_senders import PROPOSE, dcmsend, storescu
+from tests.support.encodings import Encoding, encode, encodings
+from tests.support.real_radiographs import Sent, adults
+from tests.support.whole_service import Service
 from triage.dicom.requestor import Peer
 from triage.radiograph.decode import TRANSFER_SYNTAXES
 from triage.sender.send import send

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.dicom_peer import store
-from tests.e2e.radiographs import Sent, adults, fresh, read, wrapped
-from tests.e2e.service import Service
-from tests.small_disk import mounted
-from tests.waiting import wait_for
+from tests.support.dicom_peer import store
+from tests.support.real_radiographs import Sent, adults, fresh, read, wrapped
+from tests.support.small_disk import mounted
+from tests.support.wait import wait_for
+from tests.support.whole_service import Service
 from triage.queue.score_queue import ScoreQueue
 
 _PAGE = 4096

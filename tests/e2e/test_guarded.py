@@ -13,10 +13,10 @@ from pydicom.uid import generate_uid
 from pynetdicom import AE
 from redis import Redis
 
-from tests.dicom_peer import RawPeer, command, encoded
-from tests.e2e.peers import run, storescu
-from tests.e2e.radiographs import Sent, adults, fresh, read, wrapped, written
-from tests.e2e.service import AE_TITLE, Service, fetch, status_of
+from tests.support.dicom_peer import RawPeer, command, encoded
+from tests.support.dicom_senders import run, storescu
+from tests.support.real_radiographs import Sent, adults, fresh, read, wrapped, written
+from tests.support.whole_service import AE_TITLE, Service, fetch, status_of
 from triage.metrics.process import PREFIX
 
 NAME, PATIENT_ID, BORN, OTHER_ID, DOCTOR = "ZZUNIQUE^PATIENTA", "QX77PID88", "19560213", "QX99OTHER", "ZZDOCTOR^HOUSE"

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from tests.dicom_peer import DX, RawPeer, data_set_of, response_status
-from tests.model_folders import write_model
-from tests.redis_server import RedisServer
-from tests.service import Role, Roles, a_chest, assert_one_result_each, is_done, read_bytes, roles
-from tests.waiting import wait_for
+from tests.support.dicom_peer import DX, RawPeer, data_set_of, response_status
+from tests.support.model_folders import write_model
+from tests.support.redis_server import RedisServer
+from tests.support.service import Role, Roles, a_chest, assert_one_result_each, is_done, read_bytes, roles
+from tests.support.wait import wait_for
 from triage.listener.server import open_port
 from triage.spool.spool import ReceivedInstance, Spool
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.e2e.peers import run, storescu
-from tests.e2e.radiographs import Sent
-from tests.e2e.service import AE_TITLE, Service
+from tests.support.dicom_senders import run, storescu
+from tests.support.real_radiographs import Sent
+from tests.support.whole_service import AE_TITLE, Service
 from tests.test_docs import TEXTS, blocks
 
 LEFT_TO_THE_FILE = ("SPOOL_PATH", "REDIS_SOCKET_PATH", "MODELS_PATH", "SPOOL_HIGH_WATER", "SPOOL_MIN_FREE_BYTES")

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from pydicom.uid import generate_uid
 
-from tests.dicom_peer import RawPeer, command, encoded, store
-from tests.e2e.peers import PROPOSE, Orthanc, dcmsend, storescu
-from tests.e2e.radiographs import Sent, fresh, read, real_chests, written
-from tests.e2e.service import Service
-from tests.waiting import wait_for
+from tests.support.dicom_peer import RawPeer, command, encoded, store
+from tests.support.dicom_senders import PROPOSE, Orthanc, dcmsend, storescu
+from tests.support.real_radiographs import Sent, fresh, read, real_chests, written
+from tests.support.wait import wait_for
+from tests.support.whole_service import Service
 from triage.decision.reasons import LISTED_NOT_COUNTED
 
 SAME = ("tag", "probability", "reasons", "model_id")

@@ -10,10 +10,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE
 
-from tests.dicom_peer import DX
-from tests.e2e.radiographs import adults, read, wrapped
-from tests.e2e.service import AE_TITLE, Service
-from tests.waiting import wait_for
+from tests.support.dicom_peer import DX
+from tests.support.real_radiographs import adults, read, wrapped
+from tests.support.wait import wait_for
+from tests.support.whole_service import AE_TITLE, Service
 
 
 class Sender(threading.Thread):

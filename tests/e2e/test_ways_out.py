@@ -19,13 +19,13 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 
-from tests.certificates import authority
-from tests.channels.mllp_listener import acknowledging, mllp_listener
-from tests.channels.peers import Orthanc, free_port, orthanc
-from tests.channels.studies import a_radiograph
-from tests.dicom_peer import running_listener
-from tests.model_folders import write_model
-from tests.waiting import wait_for
+from tests.support.certificates import authority
+from tests.support.dicom_peer import running_listener
+from tests.support.mllp_listener import acknowledging, mllp_listener
+from tests.support.model_folders import write_model
+from tests.support.receivers import Orthanc, free_port, orthanc
+from tests.support.studies import a_radiograph
+from tests.support.wait import wait_for
 from triage.channels.factory import channel_of
 from triage.dicom.dx_image import part10
 from triage.settings.destinations import SRDestination

@@ -20,7 +20,7 @@ from export.calibrate import apply, brier, fit_curve, threshold_for
 from export.card_fields import public_patients
 from export.graph import Shipped
 from export.parity import ParityError, check_parity, check_variant
-from tests.cohort_images import TINY, write_cohort
+from tests.support.cohort_images import TINY, write_cohort
 from training.config import Config, InputConfig
 from training.networks.architectures import build
 from training.runs.cross_validation import cross_validate

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.model_folders import write_model
+from tests.support.model_folders import write_model
 from triage.errors import StartError
 from triage.model.card import CARD, WEIGHTS, ModelRefusedError, load_card, load_cards
 from triage.service.models import load_sessions

@@ -14,7 +14,7 @@ from pydicom.dataset import FileDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import DigitalXRayImageStorageForPresentation
 
-from tests.radiographs import a_dataset, as_file
+from tests.support.radiographs import a_dataset, as_file
 from triage.decision.decide import Tag
 from triage.decision.reasons import Reason
 from triage.model.card import load_cards

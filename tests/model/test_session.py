@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from tests.model_folders import SIZE, write_model
+from tests.support.model_folders import SIZE, write_model
 from triage.errors import StartError
 from triage.model.card import WEIGHTS
 from triage.model.session import ProviderError, Session

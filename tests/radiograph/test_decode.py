@@ -38,7 +38,17 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from tests.radiographs import LOSSLESS, a_dataset, a_picture, as_file, attempted, decoded, encoded, opened, sof_of
+from tests.support.radiographs import (
+    LOSSLESS,
+    a_dataset,
+    a_picture,
+    as_file,
+    attempted,
+    decoded,
+    encoded,
+    opened,
+    sof_of,
+)
 from triage.decision.reasons import Reason
 from triage.radiograph.decode import TRANSFER_SYNTAXES, decode_picture, decode_pixels, open_dicom
 from triage.radiograph.eligibility import EligibilityPolicy, ineligible

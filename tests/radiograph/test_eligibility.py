@@ -25,7 +25,7 @@ from pydicom.uid import (
     XRayAngiographicImageStorage,
 )
 
-from tests.radiographs import a_dataset, as_file, opened
+from tests.support.radiographs import a_dataset, as_file, opened
 from triage.decision.reasons import Reason
 from triage.radiograph.attributes import age_in_years, read_attributes
 from triage.radiograph.eligibility import EligibilityPolicy, ineligible, view_of

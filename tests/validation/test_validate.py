@@ -21,7 +21,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sklearn.metrics import roc_auc_score
 
-from tests.model_folders import write_model
+from tests.support.model_folders import write_model
 from triage.cli import triage
 from triage.phantom.chest import Subject, as_dicom, draw
 from triage.scoring.assess import Policy

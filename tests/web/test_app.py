@@ -18,9 +18,9 @@ import httpx
 import pytest
 import uvicorn
 
-from tests.builders import a_decision
-from tests.redis_server import RedisServer
-from tests.waiting import wait_for
+from tests.support.builders import a_decision
+from tests.support.redis_server import RedisServer
+from tests.support.wait import wait_for
 from triage.decision.decide import Priority, Tag
 from triage.decision.reasons import Reason
 from triage.decision.records import to_record

@@ -10,10 +10,10 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import watched
-from tests.redis_server import RedisServer
-from tests.waiting import wait_for
-from tests.worklist_page import served, tagged
+from tests.support.browser import watched
+from tests.support.redis_server import RedisServer
+from tests.support.wait import wait_for
+from tests.support.worklist_page import served, tagged
 from triage.decision.decide import Tag
 from triage.decision.reasons import Reason
 from triage.spool.spool import Spool
@@ -138,7 +138,7 @@ def test_a_study_is_opened_windowed_disagreed_with_and_read_by_keys_alone(page: 
 
 
 def test_operations_show_a_dead_letter_that_is_requeued(page: Page, place: tuple[str, api.Sources]):
-    from tests.service import a_chest, receive
+    from tests.support.service import a_chest, receive
 
     address, sources = place
     instance = receive(sources.spool, a_chest(7))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cohort_trees import picture, read, report, run, table
+from tests.support.cohort_trees import picture, read, report, run, table
 from training.labeller import mesh
 from training.labeller.reports import read_reports
 from training.prepare.indiana import image_key

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cohort_trees import picture, run, table
+from tests.support.cohort_trees import picture, run, table
 from triage.validation.cohort.manifest import ManifestError, Row, public_patients, read_manifest, write_manifest
 from triage.validation.cohort.provenance import read_provenance
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cohort_trees import nih, picture, read, run
+from tests.support.cohort_trees import nih, picture, read, run
 from training.prepare import nih_table, tang
 from training.prepare.cohort import PrepareError
 from triage.validation.cohort.manifest import read_manifest

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cohort_trees import RSNA_KINDS, read, rsna, rsna_image, run, table
+from tests.support.cohort_trees import RSNA_KINDS, read, rsna, rsna_image, run, table
 from training.prepare import splits
 from training.prepare.rsna import COUNTS, TEST
 from triage.validation.cohort.manifest import Row, read_manifest

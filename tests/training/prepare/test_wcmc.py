@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cohort_trees import picture, run
+from tests.support.cohort_trees import picture, run
 from training.prepare.wcmc import parse_name
 from triage.validation.cohort.manifest import read_manifest
 from triage.validation.cohort.provenance import read_provenance

@@ -1,0 +1,190 @@
+"""Reports that come before their images: what they take off the list when the study comes, and above all what not."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
+
+from tests.support.redis_server import RedisServer
+from tests.support.report_sender import Station, report, station
+from tests.support.studies import a_radiograph, add_image, settle
+from triage.decision.decide import Tag
+from triage.inbound_reports.early_report import Arrived, Early, acquired_at, covers, digest
+from triage.inbound_reports.early_store import FOLDER
+from triage.spool.spool import Spool
+from triage.worklist.reader_acts import EARLY_REPORT, Act, mark, steps
+
+HOUR = 3600.0
+REPORT = Early("", ("ACC-1",), (digest("P-1", "x"),), at=1000.0, heard_at=1001.0, who="Lee", source="RIS|H|1")
+STUDY = Arrived("1.2.3", "ACC-1", digest("p-1", "x"), acquired=(900.0, 1000.0))
+
+
+def test_which_study_a_report_is_of_that_came_before_it() -> None:
+    by_uid = replace(REPORT, study_instance_uid="1.2.3", accession_numbers=(), patients=())
+    assert covers(REPORT, STUDY)
+    assert covers(by_uid, STUDY)
+    assert covers(by_uid, replace(STUDY, accession_number="", patient=""))
+    for doubtful in (
+        (REPORT, replace(STUDY, acquired=(900.0, 1001.0))),  # an image that the reporter cannot have seen
+        (REPORT, replace(STUDY, acquired=(900.0, None))),
+        (REPORT, replace(STUDY, acquired=())),
+        (REPORT, replace(STUDY, patient=digest("P-2", "x"))),
+        (REPORT, replace(STUDY, patient="")),
+        (REPORT, replace(STUDY, accession_number="ACC-2")),
+        (replace(REPORT, accession_numbers=("",)), replace(STUDY, accession_number="", patient="")),
+        (replace(REPORT, patients=()), STUDY),
+        (replace(REPORT, patients=("",)), STUDY),
+        (replace(REPORT, study_instance_uid="1.2.4"), STUDY),  # of another study of the same order
+        (replace(by_uid, accession_numbers=("ACC-2",)), STUDY),
+        (replace(by_uid, patients=(digest("P-2", "x"),)), STUDY),
+        (replace(by_uid, at=899.0), STUDY),
+    ):
+        assert not covers(*doubtful), doubtful
+
+
+def test_when_an_image_was_taken() -> None:
+    image = Dataset()
+    assert acquired_at(image) is None
+    image.StudyDate, image.StudyTime = "20260301", "101500"
+    image.AcquisitionDate = "20260301"
+    assert acquired_at(image) is None, "a day is not enough"
+    image.AcquisitionTime, image.TimezoneOffsetFromUTC = "101500.25", "+0100"
+    assert acquired_at(image) == 1772356500.0
+    image.ContentDate, image.ContentTime = "20260301", "1020"
+    assert acquired_at(image) == 1772356800.0, "the latest of them"
+    image.AcquisitionDateTime = "20260301101700-0500"
+    assert acquired_at(image) == 1772378220.0
+
+
+def taken(ago_s: float, **more: Any) -> dict[str, Any]:
+    """Attributes of an image that was taken so long ago."""
+    at = time.gmtime(time.time() - ago_s)
+    day, clock = time.strftime("%Y%m%d", at), time.strftime("%H%M%S", at)
+    said = {f"{name}Date": day for name in ("Acquisition", "Content")}
+    said |= {f"{name}Time": clock for name in ("Acquisition", "Content")}
+    return {**said, "AcquisitionDateTime": None, "TimezoneOffsetFromUTC": "+0000", **more}
+
+
+def arrive(place: Station, study: str = "", tag: Tag = Tag.NORMAL, **attributes: Any) -> str:
+    """An image of a study comes, and is tagged and listed."""
+    study = study or str(generate_uid())
+    add_image(place.spool, a_radiograph(study, **attributes), tag=tag, probability=0.1 if tag is Tag.NORMAL else 0.9)
+    settle(place.spool, study)
+    place.index_all()
+    return study
+
+
+def ago(seconds: float) -> str:
+    return time.strftime("%Y%m%d%H%M%S+0000", time.gmtime(time.time() - seconds))
+
+
+def test_a_study_that_was_reported_before_it_came_leaves_the_list(redis_server: RedisServer, spool: Spool) -> None:
+    with station(redis_server, spool) as place:
+        said = place.send(report("5", obr22=ago(HOUR), obr32="7&Lee&Ann", name="SECRET^JANE"))
+        assert (said.code, place.counted("remembered")) == ("AA", 1)
+        assert place.send(report("5", obr22=ago(HOUR))).code == "AA"  # again: one report
+        (kept,) = (spool.root / FOLDER).iterdir()
+        assert "SECRET" not in kept.read_text() and "P-1" not in kept.read_text()
+        assert place.look() == 0
+
+        study = arrive(place, **taken(2 * HOUR))
+        other = arrive(place, **taken(2 * HOUR, PatientID="P-2"))
+        assert place.look() == 1
+        assert (place.listed(), place.counted("early")) == ({other}, 1)
+        (step,) = steps(spool, study)
+        assert (step.act, step.who, step.through, step.source) == (Act.READ, "Ann Lee", EARLY_REPORT, "RIS|HOSPITAL|5")
+        place.index_all()
+        assert place.look() == 0
+
+        arrive(place, study, tag=Tag.ABNORMAL, **taken(1.5 * HOUR))  # the second image of two, reported with the first
+        assert study in place.listed()
+        assert place.look() == 1
+        assert place.listed() == {other}
+        arrive(place, study, tag=Tag.ABNORMAL, **taken(0.5 * HOUR))  # and one that nobody has seen
+        assert place.look() == 0
+        assert place.listed() == {other, study}
+        assert place.send(report("5", obr22=ago(HOUR))).code == "AA"
+        assert place.counted("repeated") == 1
+        assert place.listed() == {other, study}
+
+
+def test_the_report_of_an_older_study_hides_no_new_one(redis_server: RedisServer, spool: Spool) -> None:
+    """The same accession number and patient, and whatever else may be wrong: it stays on the list."""
+    with station(redis_server, spool) as place:
+        place.send(report("1", obr22=ago(2 * HOUR)))
+        older = str(generate_uid())
+        place.send(report("2", uid=older, accession="ACC-7", obr22=ago(60)))
+        studies = {
+            arrive(place, **taken(HOUR)),
+            arrive(place, **taken(HOUR, AccessionNumber="ACC-7")),
+            arrive(place, older, **taken(HOUR, AccessionNumber="ACC-8")),
+            arrive(place, **taken(3 * HOUR, PatientID="")),
+            arrive(place, **taken(3 * HOUR, AcquisitionTime=None, ContentTime=None)),
+        }
+        assert place.look() == 0
+        assert place.listed() == studies
+        assert all(steps(spool, study) == [] for study in studies)
+
+
+def test_a_study_instance_uid_is_enough_and_a_reader_has_the_last_word(redis_server: RedisServer, spool: Spool) -> None:
+    study = str(generate_uid())
+    with station(redis_server, spool) as place:
+        place.send(report("1", uid=study, accession="", patient=""))
+        arrive(place, study, **taken(60))
+        assert place.look() == 1
+        mark(spool, place.index, study, Act.UNREAD, who="Kim", through="page", now=time.time())
+        place.index_all()
+        assert place.look() == 0
+        arrive(place, study, tag=Tag.ABNORMAL, **taken(50))
+        assert place.look() == 0
+        assert place.listed() == {study}
+
+
+@pytest.mark.parametrize("nothing", [{"accession": "", "patient": "P-1"}, {"patient": ""}, {"status": "P"}])
+def test_what_says_too_little_is_not_remembered(
+    redis_server: RedisServer, spool: Spool, nothing: dict[str, str]
+) -> None:
+    with station(redis_server, spool) as place:
+        assert place.send(report(**nothing)).code == "AA"
+        assert place.counted("remembered") == 0
+        assert list((spool.root / FOLDER).iterdir()) == []
+
+
+def test_it_survives_a_restart_and_a_redis_that_is_away(redis_server: RedisServer, spool: Spool) -> None:
+    with station(redis_server, spool) as place:
+        place.send(report("1", obr22=ago(HOUR)))
+    (spool.root / FOLDER / "nonsense.json").write_text("{")
+    with station(redis_server, spool) as place:
+        study = arrive(place, **taken(2 * HOUR))
+        redis_server.kill()
+        with pytest.raises(Exception, match=r"[Cc]onnect"):
+            place.look()
+        redis_server.start()
+        assert place.look() == 0  # the index is not whole
+        place.index_all()
+        place.index.mark_built()
+        assert place.look() == 1
+        assert place.listed() == set()
+    assert [each.act for each in steps(spool, study)] == [Act.READ]
+
+
+def test_it_is_remembered_for_a_bounded_time_and_number(
+    redis_server: RedisServer, spool: Spool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with station(redis_server, spool, remember_at_most=2) as place:
+        for number in range(3):
+            place.send(report(str(number), accession=f"ACC-{number}"))
+        names = [json.loads(each.read_text())["accession_numbers"] for each in sorted((spool.root / FOLDER).iterdir())]
+        assert names == [["ACC-1"], ["ACC-2"]]
+        assert "the oldest go" in caplog.text
+    with station(redis_server, spool, remember_hours=1e-9) as place:
+        place.look()
+        assert list((spool.root / FOLDER).iterdir()) == []
+        arrive(place, **taken(HOUR, AccessionNumber="ACC-1"))
+        assert place.look() == 0

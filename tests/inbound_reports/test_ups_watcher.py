@@ -1,0 +1,129 @@
+"""Workitems that a foreign UPS manager calls completed, asked for over real associations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from pydicom.dataset import Dataset
+
+from tests.channels.test_ups import a_deliverer
+from tests.support.certificates import authority, server_context
+from tests.support.receivers import free_port
+from tests.support.redis_server import RedisServer
+from tests.support.studies import a_radiograph, a_study, add_image, settle
+from tests.support.ups_manager import PUSH, Manager, ups_manager
+from triage.channels.base import UnreachableError
+from triage.decision.decide import Tag
+from triage.decision.records import decision_from
+from triage.dicom.requestor import Peer
+from triage.inbound_reports.ups_watcher import Watcher, watchers_of
+from triage.metrics.process import create_reports
+from triage.queue.score_queue import connect
+from triage.settings.destinations import UPSDestination
+from triage.spool.spool import Spool
+from triage.worklist.index import Worklist
+from triage.worklist.reader_acts import Act, steps
+
+# pynetdicom leaves the socket of a refused connection to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture
+def index(redis_server: RedisServer) -> Iterator[Worklist]:
+    with connect(redis_server.url, 5.0) as client:
+        yield Worklist(client)
+
+
+def looking(spool: Spool, index: Worklist, port: int) -> Watcher:
+    index.put_all(decision_from(each) for each in spool.decisions())
+    peer = Peer("127.0.0.1", port, "MANAGER", "CXR_TRIAGE", 5.0)
+    return Watcher("ups", peer, spool, index, create_reports(CollectorRegistry()))
+
+
+def listed(index: Worklist) -> list[str]:
+    return [each.study_instance_uid for each in index.page(None, 100, 4e9).entries]
+
+
+def finish(manager: Manager, study: str, state: str = "COMPLETED", **step: Any) -> None:
+    (workitem,) = [each for each in manager.workitems.values() if each.StudyInstanceUID == study]
+    workitem.ProcedureStepState = state
+    item = Dataset()
+    for keyword, value in step.items():
+        setattr(item, keyword, value)
+    workitem.UnifiedProcedureStepPerformedProcedureSequence = [item] if step else []
+
+
+def test_what_the_manager_completed_leaves_the_list_and_what_it_canceled_does_not(
+    spool: Spool, index: Worklist
+) -> None:
+    read, canceled, waits = (a_study(spool, "ups", tag=Tag.NORMAL) for _ in range(3))
+    person = Dataset()
+    person.HumanPerformerName = "Lee^Ann"
+    with ups_manager() as manager:
+        a_deliverer(spool, manager.port).round()
+        watcher = looking(spool, index, manager.port)
+        assert watcher.look() == 0
+        finish(manager, read, ActualHumanPerformersSequence=[person])
+        finish(manager, canceled, "CANCELED")
+        assert watcher.look() == 1
+        assert watcher.look() == 0
+
+    assert listed(index) == [canceled, waits]
+    (step,) = steps(spool, read)
+    assert (step.act, step.who, step.through) == (Act.READ, "Lee Ann", "ups")
+    assert step.source in manager.workitems
+    assert watcher.metrics.workitems_completed.labels("ups")._value.get() == 1
+
+
+def test_a_manager_that_speaks_tls_is_looked_at_over_tls(spool: Spool, index: Worklist, tmp_path: Path) -> None:
+    ca, study, looked = authority(tmp_path), a_study(spool, "ups", tag=Tag.NORMAL), list[float]()
+    index.put_all(decision_from(each) for each in spool.decisions())
+    with ups_manager(tls=server_context(ca.certificate("manager"))) as manager:
+        deliverer = a_deliverer(spool, manager.port, tls=True, tls_ca_file=ca.path, look_s=1.0)
+        deliverer.round()
+        finish(manager, study)
+        assert isinstance(deliverer.destination, UPSDestination)
+        metrics, stopping = create_reports(CollectorRegistry()), lambda: bool(looked)
+        (watch,) = watchers_of([deliverer.destination], spool, index, metrics, stopping, looked.append)
+        watch()
+
+    assert metrics.workitem_looks.labels("ups", "ok")._value.get() == 1
+    assert listed(index) == []
+
+
+def test_a_workitem_that_was_finished_before_the_newest_image_leaves_the_study_listed(
+    spool: Spool, index: Worklist
+) -> None:
+    study = a_study(spool, "ups", tag=Tag.NORMAL)
+    with ups_manager() as manager:
+        deliverer = a_deliverer(spool, manager.port)
+        deliverer.round()
+        finish(manager, study, PerformedProcedureStepEndDateTime="20200101101500+0000")
+        add_image(spool, a_radiograph(study), tag=Tag.ABNORMAL, probability=0.9)
+        settle(spool, study, "ups")
+        deliverer.round()  # a final workitem: the raise makes another
+        watcher = looking(spool, index, manager.port)
+        assert watcher.look() == 0
+        assert listed(index) == [study]
+        (open_now,) = [each for each in manager.workitems.values() if each.ProcedureStepState == "SCHEDULED"]
+        open_now.ProcedureStepState = "COMPLETED"
+        assert watcher.look() == 1
+
+    assert listed(index) == []
+    assert [each.act for each in steps(spool, study)] == [Act.OUTDATED, Act.READ]
+
+
+def test_a_manager_that_is_away_or_takes_no_pull_takes_nothing_off_the_list(spool: Spool, index: Worklist) -> None:
+    study = a_study(spool, "ups")
+    with ups_manager((PUSH,)) as manager:
+        a_deliverer(spool, manager.port).round()
+        finish(manager, study)
+        with pytest.raises(UnreachableError):
+            looking(spool, index, manager.port).look()
+    with pytest.raises(UnreachableError):
+        looking(spool, index, free_port()).look()
+    assert listed(index) == [study]

@@ -1,0 +1,152 @@
+"""Metrics: names, bounded labels, one writer for shared state."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import fields
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.builders import a_decision, an_assessment
+from triage.decision.decide import Tag
+from triage.decision.reasons import Reason
+from triage.metrics.process import (
+    CanaryMetrics,
+    DeliveryMetrics,
+    Metrics,
+    ModelState,
+    ReportMetrics,
+    StateMetrics,
+    bounded,
+    create,
+    create_canary,
+    create_delivery,
+    create_reports,
+    create_state,
+)
+
+
+def families(registry: CollectorRegistry) -> dict[str, str]:
+    """Name to type of what a registry exports, without the client's own ``_created`` series."""
+    exported = text_string_to_metric_families(generate_latest(registry).decode())
+    return {family.name: family.type for family in exported if not family.name.endswith("_created")}
+
+
+def test_every_name_has_our_prefix_and_a_unit_that_prometheus_expects():
+    registry = CollectorRegistry()
+    create(registry)
+    create_state(registry)
+    create_delivery(registry)
+    create_canary(registry)
+    create_reports(registry)
+    ours = {name: kind for name, kind in families(registry).items() if not name.startswith(("process_", "python_"))}
+
+    kinds = (Metrics, StateMetrics, DeliveryMetrics, CanaryMetrics, ReportMetrics)
+    assert len(ours) == sum(len(fields(each)) for each in kinds)
+    assert all(name.startswith("cxr_triage_") for name in ours)
+    assert not [name for name in ours if "milli" in name or name.endswith("_ms")]
+    assert all(name.endswith(("_seconds", "_size", "_ratio", "_score")) for name in ours if ours[name] == "histogram")
+
+
+def test_prometheus_finds_nothing_to_object_to():
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool: sudo apt-get install prometheus")
+    registry = CollectorRegistry()
+    create_state(registry)
+    delivery = create_delivery(registry)
+    delivery.attempts.labels("pacs", "delivered").inc()
+    delivery.time_to_delivery.labels("pacs").observe(1.0)
+    create_canary(registry).failures.labels("delivered:pacs").inc()
+    metrics = create(registry)
+    metrics.count_assessment(an_assessment(distance=1.0, distance_limit=2.0, stages={"decode": 0.1}))
+    metrics.count_decision(a_decision())
+
+    lint = subprocess.run([promtool, "check", "metrics"], input=generate_latest(registry), capture_output=True)
+
+    assert (lint.returncode, lint.stdout + lint.stderr) == (0, b"")
+
+
+def test_shared_state_is_exported_by_its_one_writer_only():
+    everybody, sweep = CollectorRegistry(), CollectorRegistry()
+    create(everybody)
+    create_state(sweep)
+
+    assert not families(everybody).keys() & families(sweep).keys()
+    assert everybody.get_sample_value("cxr_triage_dead_letters") is None
+
+
+def test_a_process_says_when_it_started():
+    registry = CollectorRegistry()
+    create(registry)
+
+    assert registry.get_sample_value("process_start_time_seconds")
+
+
+def test_an_assessment_is_counted_once_in_every_way():
+    registry = CollectorRegistry()
+    metrics = create(registry)
+
+    metrics.count_assessment(
+        an_assessment(
+            tag=Tag.NOT_ASSESSED,
+            reasons=(Reason.OUT_OF_DISTRIBUTION,),
+            probability=0.93,
+            distance=3.0,
+            distance_limit=2.0,
+            stages={"decode": 0.02},
+        )
+    )
+
+    value = registry.get_sample_value
+    assert value("cxr_triage_images_total", {"tag": "NOT_ASSESSED", "counted": "true"}) == 1
+    assert value("cxr_triage_image_reasons_total", {"reason": "out_of_distribution"}) == 1
+    assert value("cxr_triage_score_bucket", {"model": "nih-adult", "le": "0.9"}) == 0
+    assert value("cxr_triage_score_bucket", {"model": "nih-adult", "le": "0.95"}) == 1
+    assert value("cxr_triage_distance_ratio_sum", {"model": "nih-adult"}) == 1.5
+    assert value("cxr_triage_stage_duration_seconds_count", {"stage": "decode"}) == 1
+
+
+def test_what_is_only_listed_is_not_counted_among_images_for_us():
+    registry = CollectorRegistry()
+    create(registry).count_assessment(an_assessment(tag=Tag.NOT_ASSESSED, reasons=(Reason.NOT_FRONTAL,)))
+
+    assert registry.get_sample_value("cxr_triage_images_total", {"tag": "NOT_ASSESSED", "counted": "false"}) == 1
+
+
+def test_an_image_that_no_model_saw_has_no_score():
+    registry = CollectorRegistry()
+    create(registry).count_assessment(an_assessment(probability=None, model_id=None))
+
+    assert "cxr_triage_score_count" not in generate_latest(registry).decode()
+
+
+def test_a_decision_counts_its_tag_and_reasons():
+    registry = CollectorRegistry()
+    create(registry).count_decision(a_decision(tag=Tag.NOT_ASSESSED, reasons=(Reason.NO_FRONTAL_IMAGE,)))
+
+    assert registry.get_sample_value("cxr_triage_study_decisions_total", {"tag": "NOT_ASSESSED"}) == 1
+    assert registry.get_sample_value("cxr_triage_study_reasons_total", {"reason": "no_frontal_image"}) == 1
+
+
+def test_a_model_is_in_one_state():
+    registry = CollectorRegistry()
+    metrics = create(registry)
+    states = [ModelState.ENABLED]
+    metrics.watch_model_state("nih-adult", lambda: states[-1])
+
+    for state in (ModelState.ENABLED, ModelState.SHADOW, ModelState.DISABLED):
+        states.append(state)
+        shown = {
+            each: registry.get_sample_value("cxr_triage_model_state", {"model": "nih-adult", "state": each})
+            for each in ModelState
+        }
+        assert shown == {each: each is state for each in ModelState}
+
+
+@pytest.mark.parametrize(("title", "label"), [("PACS", "PACS"), ("SCANNER^ZHANG", "other"), ("", "other")])
+def test_an_unknown_peer_gets_no_label_of_its_own(title: str, label: str):
+    assert bounded(title, ("PACS",)) == label

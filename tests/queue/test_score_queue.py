@@ -1,0 +1,135 @@
+"""The queue on a real Redis: names, payload, uniqueness, and which Redis is refused."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from typing import Any
+
+import pytest
+from redis import Redis
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from tests.support.builders import an_instance
+from tests.support.redis_server import RedisServer
+from tests.support.service import a_chest, receive
+from triage.errors import StartError
+from triage.queue.score_queue import PRIORS, QUEUE, SCORE, ScoreJob, ScoreQueue, check_server, connect, job_id
+from triage.spool.spool import Spool
+
+
+@pytest.fixture
+def client(redis_server: RedisServer) -> Redis:
+    return connect(redis_server.url, 5.0)
+
+
+def test_a_job_id_names_the_object_and_is_one_that_rq_allows() -> None:
+    name = job_id(an_instance(sop="1.2.840." + "9" * 56))
+    assert re.fullmatch(r"[A-Za-z0-9_-]+", name)
+    assert "1-2-840-" in name
+    assert job_id(an_instance(content=b"1")) != job_id(an_instance(content=b"2"))
+    assert job_id(an_instance(study="1.2")) != job_id(an_instance(study="1.20"))
+
+
+def test_a_job_is_json_and_says_nothing_of_the_patient(client: Redis, spool: Spool) -> None:
+    instance = receive(spool, a_chest(accession="ACCESSION-7"))
+    assert ScoreQueue(client).enqueue(instance)
+    record = client.hgetall(f"rq:job:{job_id(instance)}")
+    assert JSONSerializer.loads(zlib.decompress(record[b"data"])) == [SCORE, None, [instance.key], {}]
+    everything = b"\n".join(client.dump(key) or b"" for key in client.scan_iter("*")) + repr(record).encode()
+    for secret in (b"PHANTOM", b"CHEST", b"ACCESSION-7", b"050Y"):
+        assert secret not in everything
+    assert client.ttl(f"rq:job:{job_id(instance)}") > 0
+
+
+def test_an_object_is_queued_once(client: Redis) -> None:
+    jobs, instance = ScoreQueue(client), an_instance()
+    assert jobs.enqueue(instance)
+    assert not jobs.enqueue(instance)
+    assert jobs.depth() == 1
+    assert jobs.enqueue(an_instance(content=b"other"))
+    assert jobs.depth() == 2
+
+
+@pytest.mark.parametrize("status", ["started", "failed", "finished", "stopped"])
+def test_an_object_is_queued_again_whatever_became_of_its_job(client: Redis, status: str) -> None:
+    jobs, instance = ScoreQueue(client), an_instance()
+    jobs.enqueue(instance)
+    client.delete(f"rq:queue:{QUEUE}")
+    client.hset(f"rq:job:{job_id(instance)}", mapping={"status": status, "worker_name": "gone"})
+    assert jobs.describe(instance) == ("started by gone" if status == "started" else status)
+    for _ in range(2):
+        jobs.again(instance)
+    assert jobs.waiting_ids() == {job_id(instance)}
+    assert jobs.depth() == 1
+    assert jobs.state(instance) == ("queued", "")
+
+
+def test_what_is_done_leaves_nothing_in_redis(client: Redis) -> None:
+    jobs, instance = ScoreQueue(client), an_instance()
+    jobs.enqueue(instance)
+    assert jobs.count_failure(instance) == 1
+    assert jobs.count_failure(instance) == 2
+    jobs.count_death(instance)
+    assert jobs.deaths([an_instance(content=b"other"), instance]) == [0, 1]
+    client.lmove(f"rq:queue:{QUEUE}", f"rq:queue:{QUEUE}:intermediate")
+    jobs.end([instance])
+    jobs.tidy()
+    assert {key.decode() for key in client.scan_iter("*")} <= {"rq:queues"}
+
+
+def test_a_job_of_anything_is_read_without_raising(client: Redis) -> None:
+    for number, fields in enumerate(({}, {"data": b"\x80\x04."}, {"data": b"[]", "status": "nonsense"})):
+        client.hset(f"rq:job:j{number}", mapping={"created_at": "yesterday", **fields})
+    jobs = ScoreJob.fetch_many(["j0", "j1", "j2"], client, JSONSerializer)
+    assert [type(job) for job in jobs] == [ScoreJob] * 3
+
+
+def test_a_redis_that_may_evict_jobs_is_warned_of(client: Redis) -> None:
+    assert check_server(client) == ""
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    assert "allkeys-lru" in check_server(client)
+
+
+class Redis60(Redis):
+    """What an old server says of itself."""
+
+    def info(self, section: str | None = None, *_: Any, **__: Any) -> Any:
+        return {**super().info(section), "redis_version": "6.0.16"}
+
+
+def test_a_redis_that_loses_jobs_is_refused(redis_server: RedisServer) -> None:
+    with pytest.raises(StartError, match=r"6\.0\.16 is too old"):
+        check_server(Redis60.from_url(redis_server.url))
+
+
+def test_rq_itself_reads_our_jobs(client: Redis) -> None:
+    """What an operator's `rq info` and dashboards show."""
+    ScoreQueue(client).enqueue(an_instance())
+    (job,) = Queue(QUEUE, connection=client, serializer=JSONSerializer).jobs
+    assert (job.func_name, job.description) == (SCORE, an_instance().sop_instance_uid)
+
+
+def test_a_prior_goes_behind_all_others_and_wakes_a_worker_where_nothing_waits(redis_server: RedisServer) -> None:
+    with redis_server.client() as client:
+        jobs = ScoreQueue(client)
+        instances = [an_instance(content=bytes([number])) for number in range(4)]
+        for instance in instances[:3]:
+            assert jobs.enqueue(instance, prior=True)
+        assert jobs.depths() == {QUEUE: 1, PRIORS: 2}
+        assert not jobs.enqueue(instances[1]), "of each object one job, in whichever queue"
+        assert jobs.enqueue(instances[3])
+        assert (jobs.depths(), jobs.depth()) == ({QUEUE: 2, PRIORS: 2}, 4)
+        assert jobs.waiting_ids() == {job_id(each) for each in instances}
+        assert jobs.is_of_priors(instances) == [False, True, True, False]
+
+        jobs.again(instances[2])
+        assert jobs.depths() == {QUEUE: 2, PRIORS: 2}
+        jobs.again(instances[2], prior=False)
+        assert jobs.depths() == {QUEUE: 3, PRIORS: 1}
+        jobs.wake()
+        assert jobs.depths() == {QUEUE: 3, PRIORS: 1}
+        client.delete(f"rq:queue:{QUEUE}")
+        jobs.wake()
+        assert jobs.depths() == {QUEUE: 1, PRIORS: 0}

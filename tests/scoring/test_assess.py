@@ -1,0 +1,267 @@
+"""One object from bytes to a tag, through tiny models that really run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.support.model_folders import FARTHEST, write_model
+from tests.support.radiographs import a_dataset, a_picture, as_file
+from triage.decision.decide import Tag
+from triage.decision.reasons import Reason
+from triage.model.card import ModelCard
+from triage.model.registry import RegistryPolicy, choose, usable
+from triage.model.session import Session
+from triage.radiograph.eligibility import EligibilityPolicy
+from triage.radiograph.preprocess import preprocess
+from triage.radiograph.types import Attributes, Rejected, View
+from triage.scoring.assess import Conclusion, Policy, Prepared, conclude, prepare
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def cards(folder: Path) -> dict[str, ModelCard]:
+    """Everything is normal to the adult model, and nothing to the newborn's; the child's knows one finding only."""
+    return {
+        "adult": write_model(folder, "adult", bias=-10),
+        "child": write_model(folder, "child", age_from=1, age_below=6, bias=-10, negative_is_normal=False),
+        "newborn": write_model(folder, "newborn", age_from=0, age_below=1, bias=10),
+    }
+
+
+def assessed(
+    folder: Path, cards: Mapping[str, ModelCard], policy: Policy | None = None, *, sender: str = "", **changes: Any
+) -> Conclusion | Rejected:
+    """What becomes of a chest whose attributes are changed so: prepared, scored by its model, concluded."""
+    policy = policy or Policy()
+    prepared = prepare(as_file(a_dataset(**changes)), cards, policy, calling_ae_title=sender)
+    if prepared.rejected is not None:
+        assert prepared.model_input is None and prepared.model_name == ""
+        return prepared.rejected
+    assert prepared.model_input is not None
+    card = cards[prepared.model_name]
+    scores = Session(folder / card.name, card, threads=1).score(prepared.model_input[np.newaxis])
+    return conclude(prepared, card, float(scores.probability[0]), float(scores.distance[0]), policy)
+
+
+# The whole way.
+
+
+def test_an_adult_s_frontal_is_scored(folder: Path, cards: dict[str, ModelCard]) -> None:
+    found = assessed(folder, cards)
+    assert isinstance(found, Conclusion)
+    assert (found.tag, found.reasons, found.shadow) == (Tag.NORMAL, (), False)
+    assert found.probability is not None and 0 < found.probability < 0.01
+
+
+@pytest.mark.parametrize(
+    ("age", "outcome"),
+    [
+        ("018Y", (Tag.NORMAL, ())),
+        ("017Y", Reason.AGE_NOT_COVERED),
+        ("006Y", Reason.AGE_NOT_COVERED),
+        ("072M", Reason.AGE_NOT_COVERED),
+        ("071M", (Tag.NOT_ASSESSED, (Reason.FINDING_NOT_COVERED,))),
+        ("001Y", (Tag.NOT_ASSESSED, (Reason.FINDING_NOT_COVERED,))),
+        ("011M", (Tag.ABNORMAL, ())),
+        ("003D", (Tag.ABNORMAL, ())),
+        ("000D", (Tag.ABNORMAL, ())),
+        ("", Reason.AGE_UNKNOWN),
+    ],
+)
+def test_the_patient_s_age_chooses_the_model(
+    folder: Path, cards: dict[str, ModelCard], age: str, outcome: Reason | tuple[Tag, tuple[Reason, ...]]
+) -> None:
+    found = assessed(folder, cards, PatientAge=age)
+    if isinstance(outcome, Reason):
+        assert isinstance(found, Rejected) and found.reason is outcome
+    else:
+        assert isinstance(found, Conclusion) and (found.tag, found.reasons) == outcome
+
+
+def test_a_negative_of_one_finding_keeps_its_probability(folder: Path, cards: dict[str, ModelCard]) -> None:
+    found = assessed(folder, cards, PatientAge="003Y")
+    assert isinstance(found, Conclusion) and found.probability is not None
+
+
+def test_a_setting_lets_the_adult_model_take_unknown_ages(folder: Path, cards: dict[str, ModelCard]) -> None:
+    policy = Policy(registry=RegistryPolicy(adult_when_age_unknown=True))
+    found = assessed(folder, cards, policy, PatientAge="")
+    assert isinstance(found, Conclusion) and found.tag is Tag.NORMAL
+    children = {name: card for name, card in cards.items() if name != "adult"}
+    refused = assessed(folder, children, policy, PatientAge="")
+    assert isinstance(refused, Rejected) and refused.reason is Reason.AGE_NOT_COVERED
+
+
+@pytest.mark.parametrize("changes", [{"ViewPosition": None}, {"PatientOrientation": ["A", "F"]}])
+def test_an_unknown_view_is_scored_and_not_assessed(
+    folder: Path, cards: dict[str, ModelCard], changes: dict[str, Any]
+) -> None:
+    for age in ("050Y", "003D"):  # whatever the score is
+        found = assessed(folder, cards, PatientAge=age, **changes)
+        assert isinstance(found, Conclusion)
+        assert (found.tag, found.reasons) == (Tag.NOT_ASSESSED, (Reason.VIEW_UNVERIFIED,))
+        assert found.probability is not None
+
+
+def test_a_rule_of_the_site_makes_it_a_frontal(folder: Path, cards: dict[str, ModelCard]) -> None:
+    policy = Policy(EligibilityPolicy(frozenset({"CHESTROOM"})))
+    found = assessed(folder, cards, policy, sender="CHESTROOM", ViewPosition=None)
+    assert isinstance(found, Conclusion) and found.tag is Tag.NORMAL
+
+
+@pytest.mark.parametrize("blank", [0, 1000, 4095])
+def test_a_blank_image_is_out_of_distribution(folder: Path, cards: dict[str, ModelCard], blank: int) -> None:
+    pixels = np.full((96, 80), blank, dtype=np.uint16)
+    for changes in ({}, {"WindowCenter": 2048, "WindowWidth": 4096}):
+        found = assessed(folder, cards, pixels=pixels, **changes)
+        assert isinstance(found, Conclusion)
+        assert (found.tag, found.reasons) == (Tag.NOT_ASSESSED, (Reason.OUT_OF_DISTRIBUTION,))
+        assert found.probability is not None
+
+
+def test_a_shadow_model_scores_and_says_that_it_is_one(folder: Path, cards: dict[str, ModelCard]) -> None:
+    found = assessed(folder, cards, Policy(registry=RegistryPolicy(shadow=frozenset({"adult"}))))
+    assert isinstance(found, Conclusion) and found.shadow and found.tag is Tag.NORMAL
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"BodyPartExamined": "HIP"}, Reason.NOT_CHEST),
+        ({"ViewPosition": "LL"}, Reason.NOT_FRONTAL),
+        ({"NumberOfFrames": 3}, Reason.MULTI_FRAME),
+        ({"PixelData": b"\0\0"}, Reason.UNDECODABLE),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, Reason.UNDECODABLE),
+    ],
+)
+def test_what_is_rejected_is_never_scored(
+    folder: Path, cards: dict[str, ModelCard], changes: dict[str, Any], reason: Reason
+) -> None:
+    found = assessed(folder, cards, **changes)
+    assert isinstance(found, Rejected) and found.reason is reason
+
+
+def test_the_model_input_is_that_of_the_card_s_preprocessing(cards: dict[str, ModelCard]) -> None:
+    picture = a_picture()
+    prepared = prepare(as_file(a_dataset(picture)), cards, Policy())
+    pixels, valid = picture.astype(np.float32) / np.float32(4095), np.ones(picture.shape, dtype=bool)
+    expected = preprocess(pixels, valid, cards["adult"].preprocessing.spec())
+    assert prepared.model_input is not None and np.allclose(prepared.model_input, expected, atol=1e-5)
+    assert set(prepared.stages) == {"read", "decode", "preprocess"}
+
+
+def test_a_named_model_overrides_age_and_nothing_else(cards: dict[str, ModelCard]) -> None:
+    prepared = prepare(as_file(a_dataset(PatientAge="")), cards, Policy(), model_name="child")
+    assert (prepared.model_name, prepared.rejected) == ("child", None)
+    lateral = prepare(as_file(a_dataset(ViewPosition="LL")), cards, Policy(), model_name="child")
+    assert lateral.rejected is not None and lateral.rejected.reason is Reason.NOT_FRONTAL
+
+
+def test_bare_pictures_are_frontals_where_they_are_let_in(cards: dict[str, ModelCard]) -> None:
+    data = cv2.imencode(".png", a_picture(16))[1].tobytes()
+    prepared = prepare(data, cards, Policy(), model_name="adult", pictures=True)
+    assert (prepared.view, prepared.rejected, prepared.model_name) == (View.FRONTAL, None, "adult")
+    received = prepare(data, cards, Policy())
+    assert received.rejected is not None and received.rejected.reason is Reason.UNDECODABLE
+
+
+# Conclusions.
+
+FRONTAL = Prepared(Attributes(), View.PA)
+
+
+@pytest.mark.parametrize("distance", [math.nan, math.inf, -math.inf, FARTHEST + 1e-6])
+@pytest.mark.parametrize("probability", [0.0, 1.0])
+def test_what_is_far_is_refused_whatever_it_scored(
+    cards: dict[str, ModelCard], distance: float, probability: float
+) -> None:
+    found = conclude(FRONTAL, cards["adult"], probability, distance, Policy())
+    assert found == Conclusion(Tag.NOT_ASSESSED, probability, (Reason.OUT_OF_DISTRIBUTION,))
+
+
+def test_the_limit_itself_is_near(cards: dict[str, ModelCard]) -> None:
+    assert conclude(FRONTAL, cards["adult"], 0.1, FARTHEST, Policy()).tag is Tag.NORMAL
+
+
+@pytest.mark.parametrize("probability", [math.nan, math.inf, -0.1, 1.1])
+def test_a_probability_that_is_none_is_a_failure(cards: dict[str, ModelCard], probability: float) -> None:
+    found = conclude(FRONTAL, cards["adult"], probability, 1.0, Policy())
+    assert found == Conclusion(Tag.NOT_ASSESSED, None, (Reason.WORKER_FAILURE,))
+
+
+@pytest.mark.parametrize(
+    ("probability", "tag"),
+    [
+        (0.3, Tag.ABNORMAL),
+        (math.nextafter(0.3, 0), Tag.NORMAL),
+        (math.nextafter(0.3, 1), Tag.ABNORMAL),
+        (0.0, Tag.NORMAL),
+    ],
+)
+def test_the_operating_point_itself_is_abnormal(cards: dict[str, ModelCard], probability: float, tag: Tag) -> None:
+    found = conclude(FRONTAL, cards["adult"], probability, 1.0, Policy(operating_point=0.3))
+    assert (found.tag, found.probability) == (tag, probability)
+
+
+@pytest.mark.parametrize("view", list(View))
+def test_only_a_view_that_the_model_is_for_is_called_anything(
+    tmp_path: Path, cards: dict[str, ModelCard], view: View
+) -> None:
+    use = {"modalities": ["CR"], "views": ["PA"], "age_from": 18, "age_below": None}
+    pa_only = write_model(tmp_path, "pa-only", intended_use=use)
+    for card, views in ((cards["adult"], {View.PA, View.AP, View.FRONTAL}), (pa_only, {View.PA})):
+        for probability in (0.0, 1.0):
+            found = conclude(Prepared(Attributes(), view), card, probability, 1.0, Policy())
+            assert (found.tag is not Tag.NOT_ASSESSED) == (view in views)
+            assert found.probability == probability
+
+
+# The choice of a model.
+
+
+def test_a_model_in_service_goes_before_one_in_shadow(tmp_path: Path) -> None:
+    cards = {name: write_model(tmp_path, name) for name in ("a", "b", "c")}
+    chosen = choose(cards, 50.0, RegistryPolicy(shadow=frozenset({"a"})))
+    assert isinstance(chosen, ModelCard) and chosen.name == "b"
+    chosen = choose(cards, 50.0, RegistryPolicy(disabled=frozenset({"b", "c"}), shadow=frozenset({"a"})))
+    assert isinstance(chosen, ModelCard) and chosen.name == "a"
+
+
+@pytest.mark.parametrize(
+    ("age", "policy", "reason"),
+    [
+        (50.0, RegistryPolicy(disabled=frozenset({"adult"})), Reason.MODEL_DISABLED),
+        (17.99, RegistryPolicy(), Reason.AGE_NOT_COVERED),
+        (6.0, RegistryPolicy(), Reason.AGE_NOT_COVERED),
+        (None, RegistryPolicy(), Reason.AGE_UNKNOWN),
+    ],
+)
+def test_why_there_is_no_model(
+    cards: dict[str, ModelCard], age: float | None, policy: RegistryPolicy, reason: Reason
+) -> None:
+    refused = choose(cards, age, policy)
+    assert isinstance(refused, Rejected) and refused.reason is reason
+
+
+def test_without_any_model_the_reason_says_so() -> None:
+    refused = choose({}, 50.0, RegistryPolicy())
+    assert isinstance(refused, Rejected) and refused.reason is Reason.NO_MODEL
+
+
+def test_a_demonstration_scores_only_where_allowed(tmp_path: Path) -> None:
+    cards = {"demo": write_model(tmp_path, "demo", demo=True)}
+    assert usable(cards, RegistryPolicy()) == {}
+    refused = choose(cards, 50.0, RegistryPolicy())
+    assert isinstance(refused, Rejected) and refused.reason is Reason.NO_MODEL
+    assert choose(cards, 50.0, RegistryPolicy(allow_demo=True)) == cards["demo"]

@@ -1,0 +1,276 @@
+"""From received files to their studies' decisions, on real ONNX sessions and a real spool; without the queue."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from tests.support.model_folders import write_model
+from tests.support.service import a_chest, receive
+from triage.decision.decide import Priority, PriorityPolicy, Tag, TriageDecision
+from triage.decision.reasons import Reason
+from triage.decision.records import assessment_from
+from triage.metrics.process import create
+from triage.model.activation_map import cells_of
+from triage.model.registry import RegistryPolicy
+from triage.model.session import Scores, Session
+from triage.runtime.child_pool import DecodePool
+from triage.scoring.assess import Policy
+from triage.scoring.batch import Failed, Scorer, open_file
+from triage.spool.spool import ReceivedInstance, Spool
+
+
+@pytest.fixture(scope="module")
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Session]:
+    """Two models: everything of an adult is normal, everything of a child is abnormal."""
+    folder = tmp_path_factory.mktemp("models")
+    adult = write_model(folder, "tiny-adult", bias=-10)
+    child = write_model(folder, "tiny-child", age_from=1, age_below=6, bias=10)
+    return {card.name: Session(folder / card.name, card, threads=1) for card in (adult, child)}
+
+
+class Bench:
+    """A scorer and all that it wrote."""
+
+    def __init__(self, spool: Spool, sessions: dict[str, Session], pool: DecodePool, **policy: Any) -> None:
+        self.spool = spool
+        self.registry = CollectorRegistry()
+        self.indexed: dict[str, TriageDecision] = {}
+        self.scorer = Scorer(
+            spool,
+            sessions,
+            pool,
+            Policy(**policy),
+            PriorityPolicy(),
+            create(self.registry),
+            self._index,
+        )
+
+    def score(self, *files: bytes) -> list[Failed]:
+        return self.work([receive(self.spool, file) for file in files])
+
+    def work(self, instances: Sequence[ReceivedInstance]) -> list[Failed]:
+        return self.scorer.finish(self.scorer.start(instances))
+
+    def only(self) -> TriageDecision:
+        (decision,) = self.indexed.values()
+        return decision
+
+    def counted(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(f"cxr_triage_{name}", labels) or 0.0
+
+    def _index(self, decisions: Sequence[TriageDecision]) -> None:
+        self.indexed.update({each.study_instance_uid: each for each in decisions})
+
+
+@pytest.fixture
+def bench(spool: Spool, sessions: dict[str, Session], pool: DecodePool) -> Bench:
+    return Bench(spool, sessions, pool)
+
+
+def test_a_batch_of_studies_for_two_models(bench: Bench) -> None:
+    files = [a_chest(number, age="003Y" if number % 2 else "050Y") for number in range(4)]
+    assert bench.score(*files) == []
+    tags = {decision.accession_number: decision.tag for decision in bench.indexed.values()}
+    assert tags == {"A0": Tag.NORMAL, "A1": Tag.ABNORMAL, "A2": Tag.NORMAL, "A3": Tag.ABNORMAL}
+    assert not list(bench.spool.waiting())
+    assert bench.counted("batch_size_count") == 2
+
+
+def test_a_lateral_is_listed_and_does_not_count(bench: Bench) -> None:
+    assert bench.score(a_chest(), a_chest(view="LL")) == []
+    decision = bench.only()
+    assert decision.tag is Tag.NORMAL
+    assert len(decision.evidence) == 1
+    assert len(bench.spool.assessments(decision.study_instance_uid)) == 2
+
+
+def test_a_late_image_changes_the_decision(bench: Bench) -> None:
+    bench.score(a_chest(0, view="LL"))
+    assert (bench.only().tag, bench.only().reasons) == (Tag.NOT_ASSESSED, (Reason.NO_FRONTAL_IMAGE,))
+    bench.score(a_chest(0))
+    assert bench.only().tag is Tag.NORMAL
+    bench.score(a_chest(0, age="003Y"))
+    assert (bench.only().tag, bench.only().priority) == (Tag.ABNORMAL, Priority.HIGH)
+    assert [each["tag"] for each in bench.spool.history(bench.only().study_instance_uid)] == [
+        "NOT_ASSESSED",
+        "NORMAL",
+        "ABNORMAL",
+    ]
+
+
+def test_the_same_object_worked_on_twice_is_one_result(bench: Bench) -> None:
+    instance = receive(bench.spool, a_chest())
+    first, second = bench.scorer.start([instance]), bench.scorer.start([instance])
+    assert bench.scorer.finish(first) == []
+    before = bench.only()
+    assert bench.scorer.finish(second) == []
+    assert receive(bench.spool, a_chest()) == instance
+    assert bench.work([instance]) == []
+    assert len(bench.spool.assessments(instance.study_instance_uid)) == 1
+    assert bench.only().revision == before.revision
+    assert bench.spool.find(instance) == bench.spool.filed_path(instance)
+
+
+def test_other_bytes_under_one_uid_are_kept_beside_and_never_lower(bench: Bench) -> None:
+    sick = a_chest(0, age="003Y")
+    well = sick.replace(b"003Y", b"050Y")
+    assert bench.score(sick) == []
+    assert bench.only().tag is Tag.ABNORMAL
+    assert bench.score(well) == []
+    decision = bench.only()
+    assert decision.tag is Tag.ABNORMAL
+    folder = bench.spool.study_folder(decision.study_instance_uid)
+    assert len(list(folder.glob("*.dcm"))) == len(bench.spool.assessments(decision.study_instance_uid)) == 2
+    assert len({path.name.split("+")[0] for path in folder.glob("*.dcm")}) == 1
+
+
+def test_a_model_in_shadow_scores_and_changes_nothing(
+    spool: Spool, sessions: dict[str, Session], pool: DecodePool
+) -> None:
+    bench = Bench(spool, sessions, pool, registry=RegistryPolicy(shadow=frozenset({"tiny-child"})))
+    bench.score(a_chest(0, age="003Y"))
+    decision = bench.only()
+    assert (decision.tag, decision.priority) == (Tag.NOT_ASSESSED, Priority.MEDIUM)
+    assert decision.reasons == (Reason.MODEL_SHADOW,)
+    (assessment,) = spool.assessments(decision.study_instance_uid)
+    assert (assessment["tag"], assessment["shadow"]) == ("ABNORMAL", True)
+    assert assessment["probability"] > 0.99
+
+
+def test_the_kill_switch_holds_for_what_is_already_decoded(bench: Bench) -> None:
+    instance = receive(bench.spool, a_chest())
+    started = bench.scorer.start([instance])
+    started[0][1].result()
+    bench.spool.set_model_disabled("tiny-adult", True)
+    assert bench.scorer.finish(started) == []
+    assert (bench.only().tag, bench.only().reasons) == (Tag.NOT_ASSESSED, (Reason.MODEL_DISABLED,))
+    assert bench.only().probability is None
+
+    bench.score(a_chest(1))
+    bench.spool.set_model_disabled("tiny-adult", False)
+    bench.score(a_chest(2))
+    assert [each.tag for each in bench.indexed.values()].count(Tag.NORMAL) == 1
+
+
+class Touchy:
+    """A session that fails whenever an image as bright as ``limit`` is in the batch."""
+
+    def __init__(self, session: Session, limit: float) -> None:
+        self.card = session.card
+        self.keeps_maps = session.keeps_maps
+        self._session = session
+        self._limit = limit
+
+    def score(self, batch: Any) -> Scores:
+        if (batch.mean(axis=(1, 2, 3)) >= self._limit).any():
+            raise RuntimeError("the accelerator fell over")
+        return self._session.score(batch)
+
+
+def test_an_image_that_fails_in_the_session_fails_alone(bench: Bench, sessions: dict[str, Session]) -> None:
+    instances = [receive(bench.spool, a_chest(number)) for number in range(5)]
+    started = bench.scorer.start(instances)
+    means = [float(decoding.result().prepared.model_input.mean()) for _, decoding in started]
+    bench.scorer._sessions = {"tiny-adult": Touchy(sessions["tiny-adult"], max(means))}
+
+    (failed,) = bench.scorer.finish(started)
+    assert failed.instance == instances[means.index(max(means))]
+    assert "fell over" in failed.error
+    assert list(bench.spool.waiting()) == [failed.instance]
+    assert len(bench.indexed) == 4
+
+
+def test_what_a_library_says_of_a_patient_is_not_passed_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    instance = receive(bench.spool, a_chest())
+    monkeypatch.setattr("triage.scoring.batch.open_file", quote_the_patient)
+    (failed,) = bench.work([instance])
+    assert "ValueError" in failed.error
+    assert "PHANTOM" not in failed.error
+    bench.scorer.give_up(instance, failed.error, 3)
+    assert bench.only().reasons == (Reason.WORKER_FAILURE,)
+    note = (bench.spool.dead / f"{instance.key}.json").read_text()
+    assert "PHANTOM" not in note + caplog.text
+
+
+def quote_the_patient(path: Path, *arguments: Any) -> Any:
+    """What open_file does in its child process, with a decoder that quotes the data set."""
+
+    def prepare(*_: Any, **__: Any) -> Any:
+        raise ValueError("PHANTOM^CHEST is no pixel")
+
+    with patch("triage.scoring.batch.prepare", prepare):
+        return open_file(path, *arguments)
+
+
+def test_records_that_cannot_be_read_cost_their_own_study_only(bench: Bench) -> None:
+    bench.score(a_chest(0))
+    study = bench.only().study_instance_uid
+    (record,) = bench.spool.study_folder(study).glob("*+*.json")
+    record.write_text('{"tag": "SOMETHING_NEW"}')
+    late, other = receive(bench.spool, a_chest(0, view="LL")), receive(bench.spool, a_chest(1))
+    (failed,) = bench.work([late, other])
+    assert failed.instance == late
+    assert list(bench.spool.waiting()) == [late]
+    assert len(bench.indexed) == 2
+    bench.scorer.give_up(late, failed.error, 3)
+    assert [instance for instance, _ in bench.spool.dead_letters()] == [late]
+
+
+def test_a_full_disk_is_no_object_s_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    instance = receive(bench.spool, a_chest())
+
+    def no_space(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(Spool, "_write", no_space)
+        with pytest.raises(OSError, match="No space"):
+            bench.work([instance])
+    assert list(bench.spool.waiting()) == [instance]
+    assert bench.work([instance]) == []
+
+
+def test_giving_up_what_another_worker_has_done_changes_nothing(bench: Bench) -> None:
+    instance = receive(bench.spool, a_chest())
+    bench.work([instance])
+    bench.scorer.give_up(instance, "it died", 3)
+    assert bench.only().tag is Tag.NORMAL
+    assert not list(bench.spool.dead_letters())
+
+
+def test_the_map_of_the_very_run_is_kept_beside_its_score(spool: Spool, pool: DecodePool, tmp_path: Path) -> None:
+    with_map = write_model(tmp_path, "tiny-adult", bias=-1.0, cam=True)
+    without = write_model(tmp_path, "tiny-child", age_from=1, age_below=6)
+    sessions = {each.name: Session(tmp_path / each.name, each, threads=1, maps=True) for each in (with_map, without)}
+    files = [a_chest(0), a_chest(1), a_chest(2, age="003Y"), a_chest(3, view="LL")]
+    assert Bench(spool, sessions, pool).score(*files) == []
+
+    adults = 0
+    for record in (each for uid in spool.study_uids() for each in spool.assessments(uid)):
+        assessment = assessment_from(record)
+        if assessment.activation_map is None:
+            expected = "tiny-child 1 has no activation map" if assessment.probability is not None else ""
+            assert assessment.no_map == expected
+            continue
+        adults += 1
+        logit = float(cells_of(assessment.activation_map).mean()) - 1.0
+        assert assessment.model_digest == with_map.model_sha256
+        assert assessment.probability == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-6)
+    assert adults == 2
+
+
+def test_where_nobody_shows_maps_none_is_kept(bench: Bench) -> None:
+    bench.score(a_chest(0))
+    (record,) = bench.spool.assessments(bench.only().study_instance_uid)
+
+    assert record["probability"] is not None
+    assert (record["activation_map"], record["no_map"]) == (None, "")

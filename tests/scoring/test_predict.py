@@ -1,0 +1,164 @@
+"""Scoring files without a service."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.support.model_folders import write_model
+from triage.decision.reasons import Reason
+from triage.model.card import ModelRefusedError
+from triage.model.registry import RegistryPolicy
+from triage.model.session import Session
+from triage.phantom.chest import Subject, as_dicom, draw
+from triage.radiograph.types import Attributes, View
+from triage.runtime.child_pool import MOST_MEMORY
+from triage.scoring.assess import Policy, Prepared, conclude, prepare
+from triage.scoring.predict import Compute, Decoder, Models, predict
+
+QUICK = Compute(threads=1, decode_processes=1)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    write_model(folder, "tiny-adult")
+    write_model(folder, "tiny-child", age_from=1, age_below=6, bias=10, negative_is_normal=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chest() -> np.ndarray[Any, Any]:
+    return draw(1, rows=256, columns=240)
+
+
+def scored(files: list[Path], models: Models, policy: Policy | None = None) -> list[dict[str, Any]]:
+    records = list(predict(files, models, policy or Policy(), QUICK))
+    for record in records:
+        json.dumps(record, allow_nan=False)
+    return records
+
+
+def a_file(folder: Path, chest: np.ndarray[Any, Any], name: str = "chest.dcm", **subject: Any) -> Path:
+    path = folder / name
+    path.write_bytes(as_dicom(chest, Subject(**subject)))
+    return path
+
+
+def a_picture(folder: Path, chest: np.ndarray[Any, Any], name: str = "chest.png") -> Path:
+    path = folder / name
+    assert cv2.imwrite(str(path), chest << 4)
+    return path
+
+
+def test_one_record_a_file_in_the_order_given(tmp_path: Path, models: Path, chest: np.ndarray[Any, Any]) -> None:
+    adult = a_file(tmp_path, chest, "adult.dcm", age="050Y")
+    child = a_file(tmp_path, chest, "child.dcm", age="003Y")
+    broken = tmp_path / "broken.dcm"
+    broken.write_bytes(adult.read_bytes()[:900])
+    missing = tmp_path / "missing.png"
+    files = [child, missing, adult, broken, tmp_path, *[adult] * 20, child]
+    records = scored(files, Models.installed(models))
+    assert [record["file"] for record in records] == [str(path) for path in files]
+    assert [record["model_id"] for record in records[:5]] == ["tiny-child 1", None, "tiny-adult 1", None, None]
+    assert records[0]["tag"] == "ABNORMAL"
+    assert all(record["probability"] == records[2]["probability"] for record in records[5:25])
+    for record in (records[1], records[3], records[4]):
+        assert (record["tag"], record["probability"], record["reasons"]) == ("NOT_ASSESSED", None, ["undecodable"])
+        assert record["detail"]
+
+
+def test_a_score_is_the_service_s_to_the_bit(tmp_path: Path, models: Path, chest: np.ndarray[Any, Any]) -> None:
+    path = a_file(tmp_path, chest, age="050Y")
+    installed = Models.installed(models)
+    found: Prepared = prepare(path.read_bytes(), installed.cards, Policy())
+    assert found.model_input is not None
+    card = installed.cards[found.model_name]
+    scores = Session(models / card.name, card, threads=1).score(found.model_input[np.newaxis])
+    expected = conclude(found, card, float(scores.probability[0]), float(scores.distance[0]), Policy())
+    (record,) = scored([path], installed)
+    assert record["probability"] == expected.probability
+    assert record["tag"] == expected.tag
+
+
+def test_an_unknown_age_is_not_assessed_unless_a_model_is_named(
+    tmp_path: Path, models: Path, chest: np.ndarray[Any, Any]
+) -> None:
+    files = [a_file(tmp_path, chest, age=""), a_picture(tmp_path, chest)]
+    for record in scored(files, Models.installed(models)):
+        assert (record["tag"], record["probability"], record["reasons"]) == ("NOT_ASSESSED", None, ["age_unknown"])
+    for record in scored(files, Models.only(models / "tiny-child")):
+        assert (record["tag"], record["model_id"]) == ("ABNORMAL", "tiny-child 1")
+
+
+def test_a_named_model_overrides_no_other_check(tmp_path: Path, models: Path, chest: np.ndarray[Any, Any]) -> None:
+    lateral = a_file(tmp_path, chest, "lateral.dcm", view="LL")
+    unsaid = a_file(tmp_path, chest, "unsaid.dcm", view="")
+    blank = a_picture(tmp_path, np.full_like(chest, 2000), "blank.png")
+    records = scored([lateral, unsaid, blank], Models.only(models / "tiny-adult"))
+    assert [record["reasons"] for record in records] == [
+        ["not_frontal"],
+        ["view_unverified"],
+        ["out_of_distribution"],
+    ]
+    assert [record["probability"] is None for record in records] == [True, False, False]
+
+
+def test_a_model_that_is_switched_off_scores_nothing(tmp_path: Path, models: Path, chest: np.ndarray[Any, Any]) -> None:
+    path = a_file(tmp_path, chest, age="050Y")
+    policy = Policy(registry=RegistryPolicy(disabled=frozenset({"tiny-adult"})))
+    for which in (Models.installed(models), Models.only(models / "tiny-adult")):
+        (record,) = scored([path], which, policy)
+        assert (record["probability"], record["reasons"]) == (None, ["model_disabled"])
+
+
+def test_a_demonstration_scores_only_where_allowed(tmp_path: Path, chest: np.ndarray[Any, Any]) -> None:
+    write_model(tmp_path, "tiny-demo", demo=True)
+    picture = a_picture(tmp_path, chest)
+    demo = Models.only(tmp_path / "tiny-demo")
+    with pytest.raises(ModelRefusedError, match="demonstration"):
+        scored([picture], demo)
+    (record,) = scored([picture], demo, Policy(registry=RegistryPolicy(allow_demo=True)))
+    assert record["model_id"] == "tiny-demo 1"
+
+
+def test_a_named_model_may_be_given_by_a_relative_path(
+    tmp_path: Path, models: Path, chest: np.ndarray[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = a_picture(tmp_path, chest)
+    monkeypatch.chdir(models / "tiny-adult")
+    (record,) = scored([picture], Models.only(Path(os.curdir)))
+    assert record["model_id"] == "tiny-adult 1"
+
+
+@dataclass(frozen=True)
+class Odd:
+    """Stands for a decoder with which files do what they are called."""
+
+    def __call__(self, path: Path) -> Prepared:
+        if path.name == "crash":
+            os._exit(1)
+        if path.name == "hang":
+            threading.Event().wait()
+        if path.name == "unfold":
+            bytearray(MOST_MEMORY)
+        return Prepared(Attributes(), View.PA)
+
+
+@pytest.mark.parametrize("odd", ["crash", "hang", "unfold"])
+def test_a_file_that_ends_keeps_or_fills_its_process_costs_the_others_nothing(odd: str) -> None:
+    paths = [Path(name) for name in ("a", odd, "b")]
+    with Decoder(Odd(), 1, 5.0 if odd == "hang" else 300.0) as decoder:
+        found = decoder.finish(decoder.start(paths))
+        assert [path for path, _ in found] == paths
+        refused = [prepared.rejected and prepared.rejected.reason for _, prepared in found]
+        assert refused == [None, Reason.WORKER_FAILURE, None]
+        assert [prepared.rejected for _, prepared in decoder.finish(decoder.start([Path("c")]))] == [None]

@@ -1,0 +1,283 @@
+"""The worker's loop in this process, on a real Redis and real rq jobs: what it runs, refuses, retries and gives up."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from rq import Callback, Queue
+from rq.job import Job
+from rq.registry import FailedJobRegistry, StartedJobRegistry
+from rq.serializers import DefaultSerializer
+
+from tests.support.in_process_worker import Workplace
+from tests.support.model_folders import write_model
+from tests.support.redis_server import RedisServer
+from tests.support.service import a_chest, is_done
+from triage.cli import triage
+from triage.decision.decide import Tag
+from triage.decision.reasons import Reason
+from triage.model.session import Session
+from triage.queue.score_queue import QUEUE, SCORE, job_id
+from triage.runtime.child_pool import DecodePool
+from triage.scoring.batch import open_file
+from triage.scoring.worker import DEATHS_AT_MOST
+from triage.spool.spool import Spool
+
+DEADLY = b"DEADLY"
+RAN: list[Any] = []
+
+
+def never(*arguments: Any, **_: Any) -> None:
+    """What must not run, whoever names it."""
+    RAN.append(arguments)
+
+
+def open_or_die(path: Path, *arguments: Any) -> Any:
+    """open_file with a decoder that crashes on some objects."""
+    if DEADLY in path.read_bytes():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return open_file(path, *arguments)
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[DecodePool]:
+    pool = DecodePool(2, 60.0)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(scope="module")
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Session]:
+    folder = tmp_path_factory.mktemp("models")
+    card = write_model(folder, "tiny-adult", bias=-10)
+    return {card.name: Session(folder / card.name, card, threads=1)}
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    RAN.clear()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def place(spool: Spool, redis_server: RedisServer, sessions: dict[str, Session], pool: DecodePool) -> Workplace:
+    return Workplace(spool, redis_server, sessions, pool)
+
+
+def test_jobs_are_scored_in_batches_and_leave_nothing_behind(place: Workplace) -> None:
+    instances = place.queued(*(a_chest(number) for number in range(20)))
+    place.jobs.enqueue(instances[0])
+    place.work()
+    assert is_done(place.spool)
+    assert len(place.tags()) == 20
+    assert {tag for tag, _ in place.tags().values()} == {Tag.NORMAL}
+    assert (place.counted("batch_size_count"), place.counted("batch_size_sum")) == (2, 20)
+    assert not list(place.client.scan_iter("rq:job:*"))
+    assert not list(place.client.scan_iter("cxr-triage:failures"))
+
+
+def test_a_job_whose_object_is_done_is_dropped(place: Workplace) -> None:
+    (instance,) = place.queued(a_chest())
+    place.work()
+    place.jobs.enqueue(instance)
+    place.work()
+    assert len(place.spool.history(instance.study_instance_uid)) == 1
+    assert place.jobs.state(instance) == ("", "")
+
+
+def foreign_jobs(queue: Queue, key: str) -> list[Job]:
+    """What somebody who can write to Redis might put there."""
+    pickled = Queue(QUEUE, connection=queue.connection, serializer=DefaultSerializer)
+    refused = [
+        queue.enqueue_call("tests.scoring.test_worker.never", [key], job_id="other-function"),
+        queue.enqueue_call("os.system", ["true"], job_id="system"),
+        queue.enqueue_call(SCORE, [key], job_id="success", on_success=Callback("tests.scoring.test_worker.never")),
+        queue.enqueue_call(SCORE, [key], job_id="failure", on_failure=Callback("tests.scoring.test_worker.never")),
+        queue.enqueue_call(SCORE, [key], job_id="stopped", on_stopped=Callback("tests.scoring.test_worker.never")),
+        queue.enqueue_call(SCORE, ["../../etc/passwd"], job_id="path"),
+        queue.enqueue_call(SCORE, [7], job_id="number"),
+        pickled.enqueue_call(SCORE, [key], job_id="pickled"),
+    ]
+    bomb = pickle.dumps(Bomb())
+    queue.connection.hset("rq:job:pickled", "data", bomb)
+    queue.connection.hset("rq:job:number", "status", "nonsense")
+    return refused
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[str]]:
+        return never, ("unpickled",)
+
+
+def test_nothing_that_is_not_on_the_closed_list_runs_and_it_is_visible(
+    place: Workplace, caplog: pytest.LogCaptureFixture
+) -> None:
+    (instance,) = place.queued(a_chest())
+    refused = foreign_jobs(place.queue, instance.key)
+    place.work(batch_size=4)
+    assert RAN == []
+    assert is_done(place.spool)
+    assert place.counted("jobs_refused_total") == len(refused)
+    failed = FailedJobRegistry(queue=place.queue)
+    assert set(failed.get_job_ids()) == {job.id for job in refused}
+    assert caplog.text.count("refused job") == len(refused)
+    assert b"closed list" in place.client.hget("rq:job:system", "exc_info")
+
+
+def test_rq_s_maintenance_runs_no_callback_of_an_abandoned_job(place: Workplace) -> None:
+    """rq calls the failure callback of a job that stands in its registry of started jobs for too long."""
+    job = place.queue.enqueue_call(
+        SCORE, ["x"], job_id="abandoned", on_failure=Callback("tests.scoring.test_worker.never")
+    )
+    place.client.delete(place.queue.key)
+    place.client.hset(job.key, "status", "started")
+    place.client.zadd(StartedJobRegistry(queue=place.queue).key, {"abandoned:1": 1})
+    place.work()
+    assert RAN == []
+
+
+def test_an_object_that_kills_its_decoder_becomes_a_dead_letter_and_its_batch_is_scored(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triage.scoring.batch.open_file", open_or_die)
+    poison = a_chest(3).replace(b"PHANTOM^CHEST", b"DEADLY^CHEST_")
+    files = [poison if number == 3 else a_chest(number) for number in range(6)]
+    instances = place.queued(*files)
+    place.work()
+
+    tags = place.tags()
+    assert tags.pop(instances[3].study_instance_uid) == (Tag.NOT_ASSESSED, (Reason.WORKER_FAILURE,))
+    assert set(tags.values()) == {(Tag.NORMAL, ())}
+    ((buried, note),) = place.spool.dead_letters()
+    assert buried == instances[3]
+    assert note["tries"] == 3
+    assert place.counted("retries_total") == 2
+    assert place.counted("buried_total") == 1
+    assert not list(place.client.scan_iter("cxr-triage:failures"))
+
+
+def test_a_person_sees_dead_letters_and_requeues_them(
+    place: Workplace, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = {"TRIAGE_SPOOL_PATH": str(place.spool.root), "TRIAGE_REDIS_URL": redis_server.url}
+    with monkeypatch.context() as failing:
+        failing.setattr("triage.scoring.batch.open_file", open_or_die)
+        (instance,) = place.queued(a_chest().replace(b"PHANTOM^CHEST", b"DEADLY^CHEST_"))
+        place.work(tries=2)
+    told = CliRunner().invoke(triage, ["dead-letters"], env=environment)
+    assert instance.key in told.output.split()
+    assert "DecoderDiedError" in told.output
+
+    assert CliRunner().invoke(triage, ["dead-letters", "--requeue", instance.key], env=environment).exit_code == 0
+    assert list(place.spool.waiting()) == [instance]
+    place.work()
+    assert place.tags() == {instance.study_instance_uid: (Tag.NORMAL, ())}
+    assert not list(place.spool.dead_letters())
+    tags = [each["tag"] for each in place.spool.history(instance.study_instance_uid)]
+    assert tags == ["NOT_ASSESSED", "NORMAL"]
+    assert len(place.spool.assessments(instance.study_instance_uid)) == 1
+
+
+def test_what_was_in_work_when_a_worker_died_is_worked_on_alone(place: Workplace) -> None:
+    instances = place.queued(*(a_chest(number) for number in range(4)))
+    for instance in instances[:2]:
+        place.jobs.count_death(instance)
+    place.work()
+    assert is_done(place.spool)
+    assert len(place.tags()) == 4
+    assert (place.counted("batch_size_count"), place.counted("batch_size_sum")) == (3, 4)
+    assert not list(place.client.scan_iter("cxr-triage:deaths"))
+
+
+def test_an_object_with_which_every_worker_dies_is_given_up(place: Workplace) -> None:
+    deadly, innocent = place.queued(a_chest(0), a_chest(1))
+    for _ in range(DEATHS_AT_MOST):
+        place.jobs.count_death(deadly)
+    place.work()
+    assert place.tags() == {
+        deadly.study_instance_uid: (Tag.NOT_ASSESSED, (Reason.WORKER_FAILURE,)),
+        innocent.study_instance_uid: (Tag.NORMAL, ()),
+    }
+    assert [instance for instance, _ in place.spool.dead_letters()] == [deadly]
+
+
+def test_trouble_with_the_disk_is_nobody_s_death(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    (instance,) = place.queued(a_chest())
+
+    def no_space(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(Spool, "sync", no_space)
+        for number in range(3):
+            place.work(tries=1, name=f"w{number}")
+            place.sweep()
+    assert place.jobs.deaths([instance]) == [0]
+    assert not list(place.spool.dead_letters())
+    place.work()
+    assert place.tags() == {instance.study_instance_uid: (Tag.NORMAL, ())}
+
+
+def test_a_study_that_cannot_be_written_is_given_up_and_keeps_no_other(
+    place: Workplace, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else it would end every batch that it is in: for ever, as the sweep queues all of them again."""
+    instances = place.queued(*(a_chest(number) for number in range(3)))
+    folder = place.spool.study_folder(instances[1].study_instance_uid)
+    folder.parent.mkdir(exist_ok=True)
+    folder.touch()
+    place.work()
+    assert place.tags().keys() == {instances[0].study_instance_uid, instances[2].study_instance_uid}
+    assert [instance for instance, _ in place.spool.dead_letters()] == [instances[1]]
+    assert (place.counted("retries_total"), place.counted("buried_total")) == (2, 1)
+    assert "trying again" not in caplog.text
+    assert is_done(place.spool)
+    assert len(list(place.spool.study_uids())) == 2
+
+    folder.unlink()
+    place.spool.requeue(instances[1])
+    place.jobs.enqueue(instances[1])
+    place.work()
+    assert len(place.tags()) == 3
+
+
+def test_a_spool_that_takes_no_study_gives_up_none(place: Workplace) -> None:
+    instances = place.queued(*(a_chest(number) for number in range(2)))
+    place.spool.studies.rmdir()
+    place.spool.studies.touch()
+    for number in range(4):
+        place.work(tries=2, name=f"w{number}")
+        place.sweep()
+    assert set(place.spool.waiting()) == set(instances)
+    place.spool.studies.unlink()
+    place.spool.studies.mkdir()
+    place.work(name="last")
+    assert len(place.tags()) == 2
+
+
+def test_a_stop_in_a_batch_ends_it_in_order(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.queued(*(a_chest(number) for number in range(6)))
+    write = Spool.write_decision
+
+    def stop_meanwhile(*arguments: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)  # a second one is no reason for haste
+        write(*arguments)
+
+    monkeypatch.setattr(Spool, "write_decision", stop_meanwhile)
+    place.work(batch_size=2)
+    assert place.stop.received
+    waiting = set(place.spool.waiting())
+    assert len(waiting) == 2  # a batch was in work and the next one begun
+    assert place.jobs.waiting_ids() == {job_id(instance) for instance in waiting}
+    assert len(place.tags()) == 4

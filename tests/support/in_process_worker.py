@@ -1,0 +1,64 @@
+"""A spool, a queue and a worker of the test's own process, as ``triage work`` puts them together."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from tests.support.redis_server import RedisServer
+from tests.support.service import receive
+from triage.decision.decide import PriorityPolicy, Tag
+from triage.decision.reasons import Reason
+from triage.metrics.process import create
+from triage.model.session import Session
+from triage.operations.reconcile import sweep
+from triage.queue.score_queue import QUEUE, ScoreQueue, connect
+from triage.runtime.child_pool import DecodePool
+from triage.runtime.stop_signal import StopSignal
+from triage.scoring.assess import Policy
+from triage.scoring.batch import Scorer
+from triage.scoring.partitioned import Places
+from triage.scoring.worker import BatchWorker
+from triage.spool.spool import ReceivedInstance, Spool
+from triage.worklist.index import Worklist
+
+
+class Workplace:
+    """A spool, a queue and a worker of this process."""
+
+    def __init__(self, spool: Spool, server: RedisServer, sessions: dict[str, Session], pool: DecodePool) -> None:
+        self.spool = spool
+        self.client = connect(server.url, 5.0)
+        self.jobs = ScoreQueue(self.client)
+        self.queue = Queue(QUEUE, connection=self.client, serializer=JSONSerializer)
+        self.index = Worklist(self.client)
+        self.registry = CollectorRegistry()
+        self.metrics = create(self.registry)
+        self.stop = StopSignal()
+        self.scorer = Scorer(
+            spool, sessions, pool, Policy(), PriorityPolicy(), self.metrics, lambda all_of: self.index.put_all(all_of)
+        )
+        self.places = Places(self.scorer)
+
+    def queued(self, *files: bytes, prior: bool = False) -> list[ReceivedInstance]:
+        instances = [receive(self.spool, file) for file in files]
+        for instance in instances:
+            self.jobs.enqueue(instance, prior)
+        return instances
+
+    def work(self, batch_size: int = 16, tries: int = 3, name: str = "w") -> None:
+        """Work until the queue is empty, in a life of a worker of its own."""
+        with self.spool.worker_lock(name):
+            worker = BatchWorker(name, self.client, self.places, batch_size, tries, self.metrics, self.stop)
+            worker.work(burst=True, logging_level="WARNING")
+
+    def sweep(self) -> None:
+        sweep(self.spool, self.jobs, self.index, self.metrics, retention_days=0, now=1e9)
+
+    def counted(self, name: str) -> float:
+        return self.registry.get_sample_value(f"cxr_triage_{name}") or 0.0
+
+    def tags(self) -> dict[str, tuple[Tag, tuple[Reason, ...]]]:
+        entries = self.index.page(None, 1000, 2e9).entries
+        return {entry.study_instance_uid: (entry.tag, entry.reasons) for entry in entries}

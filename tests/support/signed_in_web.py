@@ -1,0 +1,107 @@
+"""The web process behind a door: users of its own or a reverse proxy, with an audit trail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+
+from tests.support.redis_server import RedisServer
+from tests.support.worklist_page import served
+from triage.metrics.process import create
+from triage.security import passwords
+from triage.security.passwords import Cost, hashed
+from triage.settings.access import AuditSettings, SignInSettings
+from triage.spool.spool import Spool
+from triage.web.api import worklist as api
+from triage.web.app import known_hosts
+from triage.web.auth.setup import entrance
+
+READER, ADMIN = ("ann", "twelve little radiologists"), ("bob", "one administrator at 3 a.m.")
+COOKIE = "__Host-triage"
+
+
+@dataclass(frozen=True)
+class House:
+    """What is served, and where things lie."""
+
+    address: str
+    sources: api.Sources
+    registry: CollectorRegistry
+    folder: Path
+
+    @property
+    def audit(self) -> Path:
+        return self.folder / "audit" / "audit.xml"
+
+    @property
+    def sessions(self) -> list[Path]:
+        return list((self.folder / "sessions").glob("*.json"))
+
+    def ask(self, credentials: tuple[str, str] | None = None, **headers: str) -> httpx.Client:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return httpx.Client(base_url=self.address, auth=credentials, headers=named, trust_env=False, timeout=60)
+
+    def cookie(self, name: str = READER[0], password: str = READER[1]) -> str:
+        """The cookie that a browser gets when somebody signs in."""
+        with self.ask() as ask:
+            answer = ask.post("/sign-in", data={"name": name, "password": password, "next": "/"})
+        assert answer.status_code == 303, answer.text
+        return answer.headers["set-cookie"].partition(";")[0]
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(f"cxr_triage_{name}_total", labels) or 0.0
+
+
+@pytest.fixture
+def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Today's parameters of scrypt, for the server in this process, are such that a comparison takes no time."""
+    quick = Cost(8, 8, 1)
+    monkeypatch.setattr(passwords, "COST", quick)
+    monkeypatch.setattr(passwords, "UNKNOWN", hashed("", quick))
+
+
+@lru_cache
+def _kept(password: str, cost: Cost) -> str:
+    return str(hashed(password, cost))
+
+
+def write_users(folder: Path, cost: Cost | None = None) -> Path:
+    """A file with a reader and an admin."""
+    path = folder / "users.json"
+    users = [
+        {"name": name, "role": role, "password": _kept(password, cost or passwords.COST), "stamp": f"{number}"}
+        for number, (role, (name, password)) in enumerate({"reader": READER, "admin": ADMIN}.items())
+    ]
+    path.write_text(json.dumps({"version": 1, "users": users}))
+    path.chmod(0o600)
+    return path
+
+
+@contextmanager
+def house(
+    redis: RedisServer, spool: Spool, folder: Path, *, audit: dict[str, Any] | None = None, called: str = "",
+    **sign_in: Any,
+) -> Iterator[House]:  # fmt: skip
+    """The service with the settings of ``sign_in``; by default with the users of ``write_users``. ``called``: a name
+    that it has beside those of loopback.
+    """
+    registry = CollectorRegistry()
+    given = {"method": "users", "users_file": write_users(folder), **sign_in}
+    path = folder / "audit" / "audit.xml"
+    settings = AuditSettings(**{"path": path, **(audit or {})})
+    door = entrance("127.0.0.1", SignInSettings(**given), settings, spool, create(registry))
+    with served(redis, spool, known_hosts("127.0.0.1", [called] if called else []), door, ups=True) as (
+        address,
+        sources,
+    ):
+        sources.worklist.mark_built()
+        yield House(address, sources, registry, folder)

@@ -1,0 +1,101 @@
+"""The web process in a thread, on a real Redis and a spool with phantoms that were received and tagged."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from tests.support.builders import an_assessment
+from tests.support.redis_server import RedisServer
+from tests.support.service import receive
+from tests.support.wait import wait_for
+from triage.decision.decide import PriorityPolicy, Tag, TriageDecision, decide
+from triage.decision.reasons import Reason
+from triage.decision.records import to_record
+from triage.phantom.chest import Subject, as_dicom, draw
+from triage.spool.spool import Spool
+from triage.web.api import worklist as api
+from triage.web.api.ups_rs import routes as workitem_routes
+from triage.web.app import client, configuration, create_app, listen
+from triage.web.auth.guard import Entrance
+from triage.web.auth.sign_in import Loopback
+from triage.web.http.middleware import LOOPBACK
+from triage.worklist.index import Worklist
+from triage.worklist.workitem_store import Workitems
+
+
+@contextmanager
+def served(
+    redis: RedisServer,
+    spool: Spool,
+    hosts: frozenset[str] = LOOPBACK,
+    door: Entrance | None = None,
+    ups: bool = False,
+    *,
+    maps: bool = False,
+) -> Iterator[tuple[str, api.Sources]]:
+    """The address of the page, and what it answers from; ``door``: how people come in, ``ups``: with workitems."""
+    listening = listen("127.0.0.1", 0)
+    with listening, client(redis.url, 5.0) as connection:
+        sources = api.Sources(spool, connection, Worklist(connection), 0.0, time.time, maps=maps)
+        more = workitem_routes(sources, Workitems(spool, "CXR triage", low=False)) if ups else []
+        app = create_app(sources, hosts, more, door=door or Entrance(Loopback()))
+        server = uvicorn.Server(configuration(app))
+        app.state.ending = lambda: server.should_exit
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            wait_for(lambda: server.started, "the web server")
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}", sources
+        finally:
+            server.should_exit = True
+            thread.join()
+            sources.pictures.close()
+
+
+def tagged(
+    spool: Spool,
+    index: Worklist,
+    number: int,
+    tag: Tag = Tag.NORMAL,
+    *,
+    size: int = 96,
+    columns: int = 0,
+    age_s: float = 600.0,
+    reasons: tuple[Reason, ...] = (),
+    **found: Any,
+) -> TriageDecision:
+    """A phantom's study that was received ``age_s`` seconds ago, tagged and listed. ``found``: of its assessment."""
+    subject = Subject(study=f"study {number}", accession=f"ACC-{number:04d}")
+    pixels = draw(number, rows=size, columns=columns or size, opacity=tag is Tag.ABNORMAL)
+    file = as_dicom(pixels, subject)
+    received_at = time.time() - age_s
+    instance = receive(spool, file, received_at)
+    uid = instance.study_instance_uid
+    assessment = an_assessment(
+        study_instance_uid=uid,
+        series_instance_uid=f"{uid}.1",
+        sop_instance_uid=instance.sop_instance_uid,
+        content_digest=instance.content_digest,
+        accession_number=subject.accession,
+        calling_ae_title=f"MODALITY{number % 3}",
+        received_at=received_at,
+        assessed_at=received_at + 0.7,
+        tag=tag,
+        probability={Tag.ABNORMAL: 0.91, Tag.NORMAL: 0.08}.get(tag),
+        reasons=reasons,
+        age_years=50.0,
+        **found,
+    )
+    spool.write_assessment(instance, to_record(assessment))
+    decision = decide([assessment], PriorityPolicy(), received_at + 0.7)
+    with spool.study_lock(uid):
+        spool.write_decision(uid, to_record(decision))
+    spool.file(instance)
+    index.put(decision)
+    return decision

@@ -1,0 +1,83 @@
+"""Rows beside the folds, and a teacher's scores: nothing of those who are held out comes in by them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.support.cohort_images import TINY, write_cohort
+from training.config import Config
+from training.data.cases import read_cases
+from training.data.images import load
+from training.data.targets import target_matrix
+from training.errors import TrainingError
+from training.runs.cross_validation import cross_validate
+from training.runs.devices import Process
+from training.runs.predict import predict
+from training.runs.run import Run, Source, load_network
+from training.runs.self_training import filled
+
+CPU = Process(torch.device("cpu"))
+QUICK = Config.model_validate(TINY).changed({"schedule.epochs": 1, "data.folds": 2})
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def test_rows_beside_train_in_every_fold_and_are_never_scored(tmp_path: Path) -> None:
+    manifest, more = write_cohort(tmp_path, 16), write_cohort(tmp_path, 16, name="more", split="extra")
+    config = QUICK.changed({"data.beside": ("extra",), "schedule.batch_size": 20})
+    scored = cross_validate(config, Source((manifest, more)), tmp_path / "cv", tmp_path / "cache", CPU)
+    assert {patient.partition(":")[0] for patient in scored.patients} == {"cohort"}
+    assert len(scored.images) == 16  # and a batch of 20 needs the 16 rows beside the 8 of a fold
+    assert {name.partition(":")[0] for name in Run.open(tmp_path / "cv").training_patients} == {"cohort", "more"}
+
+
+def test_a_patient_beside_who_could_be_held_out_is_an_error(tmp_path: Path) -> None:
+    manifest = write_cohort(tmp_path, 16)
+    more = write_cohort(tmp_path, 4, name="more", split="extra", patient="cohort:3")
+    config = QUICK.changed({"data.beside": ("extra",)})
+    with pytest.raises(TrainingError, match="its patient is in training too"):
+        cross_validate(config, Source((manifest, more)), tmp_path / "cv", tmp_path / "cache", CPU)
+
+
+def test_a_fold_is_taught_by_the_network_that_did_not_see_it(tmp_path: Path) -> None:
+    manifest, more = write_cohort(tmp_path, 32), write_cohort(tmp_path, 6, name="more", split="extra")
+    cross_validate(QUICK, Source((manifest,)), tmp_path / "cv", tmp_path / "cache", CPU)
+    taught = QUICK.changed({"targets.abnormal.source": "cohort", "targets.abnormal.teacher": f"run:{tmp_path / 'cv'}"})
+    cases = read_cases([more, manifest])
+    images = load(cases, taught.input.spec(), tmp_path / "cache")
+    known = target_matrix(cases, taught.targets)
+    found = [filled(known, images, taught, [], fold, CPU) for fold in (0, 1)]
+    for fold, one in enumerate(found):
+        logits = predict([load_network(tmp_path / "cv" / f"fold{fold}")], images[:6], taught.input, CPU)
+        assert np.allclose(one[:6], 1 / (1 + np.exp(-logits)), atol=1e-6)
+        assert np.array_equal(one[6:], known[6:])
+    assert not np.allclose(found[0][:6], found[1][:6])
+    left_out = [case for case in cases if case.patient in patients_of(tmp_path / "cv" / "fold0")]
+    filled(known, images, taught, left_out, 0, CPU)
+    with pytest.raises(TrainingError, match=r"its patient was trained on by the teacher .*fold1"):
+        filled(known, images, taught, left_out, 1, CPU)
+
+
+def test_a_cross_validation_is_taught_fold_by_fold(tmp_path: Path) -> None:
+    manifest, more = write_cohort(tmp_path, 32), write_cohort(tmp_path, 8, name="more", split="extra")
+    cross_validate(QUICK, Source((manifest,)), tmp_path / "cv", tmp_path / "cache", CPU)
+    changes = {"targets.abnormal.source": "cohort", "targets.abnormal.teacher": f"run:{tmp_path / 'cv'}"}
+    config = QUICK.changed({**changes, "data.beside": ("extra",)})
+    source = Source((manifest, more))
+    assert len(cross_validate(config, source, tmp_path / "taught", tmp_path / "cache", CPU).images) == 32
+    other_folds = config.changed({"runtime.seed": 99})
+    with pytest.raises(TrainingError, match="was trained on by the teacher"):
+        cross_validate(other_folds, source, tmp_path / "other", tmp_path / "cache", CPU)
+
+
+def patients_of(fold: Path) -> set[str]:
+    """Whom a fold held out."""
+    lines = (fold / "predictions.csv").read_text().splitlines()[1:]
+    return {line.split(",")[1] for line in lines}

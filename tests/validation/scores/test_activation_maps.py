@@ -1,0 +1,76 @@
+"""Where validation takes a map to point, and how it draws it: as the service does, by the grid on the card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.support.model_folders import SIZE, write_model
+from triage.model.activation_map import kept, peak
+from triage.model.card import ActivationGrid
+from triage.validation.report.gallery import _overlaid
+from triage.validation.scores.activation_maps import Box, Maps
+
+STEP = SIZE / 8
+
+
+def a_spot(folder: Path, row: int, column: int) -> Path:
+    """A picture that is bright in one of 8 x 8 cells."""
+    pixels = np.full((160, 160), 90, dtype=np.uint8)
+    pixels[row * 20 : row * 20 + 20, column * 20 : column * 20 + 20] = 250
+    path = folder / "spot.png"
+    cv2.imwrite(str(path), pixels)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [
+        (None, (2.5 / 8, 5.5 / 8)),  # equal tiles
+        (STEP / 2, (2.5 / 8, 5.5 / 8)),
+        (0.0, (2 / 8, 5 / 8)),  # a strided network's cells look half a cell higher and further left
+    ],
+)
+def test_a_map_points_where_the_card_says_that_its_cells_look(
+    tmp_path: Path, first: float | None, expected: tuple[float, float]
+) -> None:
+    grid: dict[str, Any] = (
+        {} if first is None else {"activation_grid": {"first_row": first, "first_column": first, "step": STEP}}
+    )
+    card = write_model(tmp_path / "models", cam=True, **grid)
+    found = Maps(tmp_path / "models" / card.name, card, threads=1).of(a_spot(tmp_path, row=5, column=2))
+    assert found is not None and found[1] is not None
+    assert peak(found[1]) == pytest.approx(expected)
+    level = cv2.cvtColor(_overlaid(np.zeros((224, 224), dtype=np.uint8), found[1]), cv2.COLOR_BGR2GRAY)
+    row, column = np.unravel_index(int(np.argmax(level)), level.shape)
+    assert (column / 224, row / 224) == pytest.approx(expected, abs=0.02)
+
+
+def test_a_cell_that_looks_beyond_the_edge_points_at_the_edge(tmp_path: Path) -> None:
+    card = write_model(tmp_path / "models", cam=True)
+    grid = ActivationGrid(first_row=-5.0, first_column=0.0, step=STEP)
+    cells = np.zeros((8, 8), dtype=np.float32)
+    cells[0, 0] = 1.0
+    found = kept(cells, card.preprocessing.spec(), grid)
+    assert found is not None
+    assert peak(found) == (0.0, 0.0)
+
+
+def test_a_spot_in_its_box_is_a_hit_by_the_grid_and_none_as_tiles(tmp_path: Path) -> None:
+    image = a_spot(tmp_path, row=0, column=0)
+    box = Box("Mass", 0.0, 0.0, 0.05, 0.05)
+    hits = []
+    grids: dict[str, dict[str, Any]] = {
+        "tiles": {},
+        "grid": {"activation_grid": {"first_row": 0.0, "first_column": 0.0, "step": STEP}},
+    }
+    for name, grid in grids.items():
+        card = write_model(tmp_path / name, cam=True, **grid)
+        found = Maps(tmp_path / name / card.name, card, threads=1).of(image)
+        assert found is not None and found[1] is not None
+        hits.append(box.holds(*peak(found[1])))
+    assert hits == [False, True]

@@ -1,0 +1,93 @@
+"""The index against a real Redis: order, pages, rebuilding."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.support.builders import a_decision
+from tests.support.redis_server import RedisServer
+from triage.decision.decide import Priority, TriageDecision
+from triage.worklist.index import BadCursorError, Worklist
+
+
+@pytest.fixture
+def index(redis_server: RedisServer) -> Worklist:
+    return Worklist(redis_server.client())
+
+
+def pages(index: Worklist, limit: int, now: float = 1e6, cap_s: float = 0.0) -> list[str]:
+    """Study UIDs of all pages."""
+    found: list[str] = []
+    cursor = None
+    while True:
+        page = index.page(cursor, limit, now, cap_s)
+        assert len(page.entries) <= limit
+        found += [entry.study_instance_uid for entry in page.entries]
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+
+
+def some(count: int) -> list[TriageDecision]:
+    rng = random.Random(3)
+    return [
+        a_decision(f"1.2.{n}", priority=rng.choice(list(Priority)), received_at=float(rng.randrange(count)))
+        for n in range(count)
+    ]
+
+
+def reading_order(decisions: list[TriageDecision], now: float, cap_s: float) -> list[str]:
+    """The order as the design words it, straightforwardly."""
+    rank = {Priority.HIGH: 1, Priority.MEDIUM: 2, Priority.LOW: 3}
+
+    def key(decision: TriageDecision) -> tuple[int, float, str]:
+        overdue = bool(cap_s) and now - decision.received_at > cap_s
+        return (0 if overdue else rank[decision.priority], decision.received_at, decision.study_instance_uid)
+
+    return [decision.study_instance_uid for decision in sorted(decisions, key=key)]
+
+
+@pytest.mark.parametrize("cap_s", [0.0, 40.0, 1e9])
+@pytest.mark.parametrize("limit", [1, 7, 500])
+def test_all_pages_together_are_the_reading_order(index: Worklist, limit: int, cap_s: float) -> None:
+    decisions = some(100)
+    index.put_all(decisions)
+    assert pages(index, limit, now=100.0, cap_s=cap_s) == reading_order(decisions, 100.0, cap_s)
+
+
+def test_a_raised_study_moves_and_is_listed_once(index: Worklist) -> None:
+    index.put_all([a_decision("1.1", received_at=1.0), a_decision("1.2", received_at=2.0)])
+    index.put(a_decision("1.2", received_at=2.0, priority=Priority.HIGH, tagged_at=2000.0))
+    assert pages(index, 10) == ["1.2", "1.1"]
+    assert index.count() == 2
+
+
+def test_an_older_decision_does_not_overwrite_a_newer_one(index: Worklist) -> None:
+    newer = a_decision(priority=Priority.HIGH, tagged_at=20.0)
+    index.put(newer)
+    index.put(a_decision(tagged_at=10.0))
+    assert index.get("1.2.3") == newer
+    assert index.count() == 1
+
+
+def test_removed_studies_are_gone(index: Worklist) -> None:
+    index.put(a_decision())
+    index.remove("1.2.3")
+    index.remove("9.9.9")
+    assert index.get("1.2.3") is None
+    assert pages(index, 10) == []
+
+
+def test_an_emptied_redis_is_noticed(redis_server: RedisServer, index: Worklist) -> None:
+    index.mark_built()
+    assert index.is_built()
+    redis_server.client().flushall()
+    assert not index.is_built()
+
+
+@pytest.mark.parametrize("cursor", ["x", "####", "MTIz", "MSw5LGE", "bnVsbA", "Ü"])
+def test_a_made_up_cursor_is_refused(index: Worklist, cursor: str) -> None:
+    with pytest.raises(BadCursorError):
+        index.page(cursor, 10, 0.0)
