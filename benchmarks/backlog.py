@@ -31,7 +31,8 @@ from triage.model.registry import RegistryPolicy, choose
 from triage.phantom import chest as phantom
 from triage.radiograph.types import FloatImage
 from triage.scoring.assess import Policy, prepare
-from triage.spool.spool import ReceivedInstance, Spool
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
 
 SIDE = 1024
 BAR_S, AIM_S = 50.0, 25.0

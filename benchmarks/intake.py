@@ -30,10 +30,10 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 from service import table
 
 from triage.listener import server as listener
-from triage.listener.c_store_scp import HighWater
 from triage.metrics.process import create
-from triage.settings.load import ListenerSettings
+from triage.settings.network import ListenerSettings
 from triage.spool.spool import Spool
+from triage.spool.usage import HighWater
 
 ROWS, COLUMNS = 3056, 2544
 PDU = 131072

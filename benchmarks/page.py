@@ -24,11 +24,11 @@ from redis import Redis
 from redis.exceptions import RedisError
 from service import free_ports, percentile, table
 
-from triage.decision.decide import Priority, Tag, TriageDecision
+from triage.decision.types import Priority, Tag, TriageDecision
 from triage.service import embedded_redis
-from triage.settings.load import WebSettings
+from triage.settings.network import WebSettings
 from triage.spool.spool import Spool
-from triage.web.app import run
+from triage.web.server import run
 from triage.worklist.index import Worklist
 
 PAGE = 10

@@ -11,14 +11,14 @@ from pydicom.dataset import Dataset
 
 from tests.support.builders import a_decision, an_assessment
 from tests.support.hl7_examples import EXAMPLES, example
-from triage.channels.base import Image, Study
 from triage.channels.hl7_message import control_id, message
 from triage.conformance import renewed, tables
-from triage.decision.decide import Tag
 from triage.decision.reasons import Reason
+from triage.decision.types import Tag
 from triage.dicom import command_set
 from triage.listener.negotiation import REJECTIONS
 from triage.radiograph.decode import TRANSFER_SYNTAXES
+from triage.spool.study import Image, Study
 
 PAGE = Path(__file__).parents[1] / "docs" / "conformance.md"
 TEXT = PAGE.read_text()

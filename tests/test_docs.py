@@ -10,7 +10,8 @@ import click
 import pytest
 
 from triage.cli import triage as cli
-from triage.settings.load import NOT_SETTINGS, Settings, load, variables
+from triage.settings.load import NOT_SETTINGS, load, variables
+from triage.settings.schema import Settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "deploy/README.md"]

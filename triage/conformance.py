@@ -26,12 +26,12 @@ from triage.dicom import command_set
 from triage.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from triage.hl7.text import of_dicom
 from triage.listener.negotiation import APPLICATION_CONTEXT_NAME, REJECTIONS, supported_contexts
-from triage.metrics.process import Rejection
+from triage.metrics.labels import Rejection
 from triage.radiograph.attributes import read_attributes
 from triage.radiograph.decode import TRANSFER_SYNTAXES
 from triage.radiograph.eligibility import EligibilityPolicy, ineligible
 from triage.radiograph.types import Attributes
-from triage.settings.load import Settings
+from triage.settings.schema import Settings
 
 Row = tuple[str, ...]
 Table = tuple[Row, Sequence[Row]]

@@ -27,7 +27,7 @@ from triage.channels.factory import channel_of
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import State
-from triage.metrics.process import create_delivery
+from triage.metrics.delivery import create_delivery
 from triage.settings.destinations import Destination, HL7Destination, SRDestination, UPSDestination, WebhookDestination
 from triage.spool.spool import Spool
 

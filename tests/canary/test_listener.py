@@ -21,12 +21,14 @@ from tests.support.dicom_peer import Running, running_listener, store
 from tests.support.wait import wait_for
 from triage.canary.partition import PLACE, clean, expects, open_namespace, register
 from triage.canary.study import a_canary
+from triage.listener.admission import admission_policy
 from triage.listener.association import Canary
 from triage.listener.negotiation import Request
-from triage.listener.server import admission_policy
-from triage.metrics.process import Rejection, create
+from triage.metrics.labels import Rejection
+from triage.metrics.process import create
 from triage.queue.score_queue import Work
-from triage.settings.load import ListenerSettings, Settings
+from triage.settings.network import ListenerSettings
+from triage.settings.schema import Settings
 from triage.spool.spool import Spool
 
 OURS = "CXR_CANARY"

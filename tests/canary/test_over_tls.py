@@ -10,7 +10,8 @@ from tests.support.canary_service import Site, passed, site, stuck
 from tests.support.certificates import Authority, Certificate, authority
 from tests.support.receivers import free_port
 from tests.support.redis_server import RedisServer
-from triage.settings.load import Settings, SettingsError, load
+from triage.settings.load import SettingsError, load
+from triage.settings.schema import Settings
 
 ALL = {"stored", "queued", "scored", "decided", "delivered:pacs", "delivered:ris"}
 

@@ -21,9 +21,11 @@ from triage.canary.stages import EXPECTED
 from triage.decision.reasons import Reason
 from triage.dicom.requestor import Peer
 from triage.listener.association import Canary
-from triage.metrics.process import create, create_canary
+from triage.metrics.canary import create_canary
+from triage.metrics.process import create
 from triage.settings.destinations import SRDestination
-from triage.spool.spool import ReceivedInstance, Spool
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -17,7 +17,7 @@ from tests.support.service import NO_LIMIT, a_chest
 from triage.canary.partition import PLACE, clean, expects, open_namespace, register
 from triage.canary.study import a_canary
 from triage.canary.wiring import at_worker
-from triage.decision.decide import Priority, PriorityPolicy, Tag
+from triage.decision.types import Priority, PriorityPolicy, Tag
 from triage.dicom.command_set import C_STORE_RQ, Command
 from triage.listener.c_store_scp import IncomingObject, receipt_now
 from triage.model.session import Session
@@ -26,7 +26,8 @@ from triage.runtime.child_pool import DecodePool
 from triage.scoring.assess import Policy
 from triage.scoring.batch import Scorer
 from triage.scoring.partitioned import Places
-from triage.spool.spool import ReceivedInstance, Spool
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
 
 DX = "1.2.840.10008.5.1.4.1.1.1.1"

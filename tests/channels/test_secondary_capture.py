@@ -24,20 +24,21 @@ from tests.delivery.test_deliverer import Clock, attempts, states
 from tests.support.builders import a_map
 from tests.support.receivers import orthanc, store_scp
 from tests.support.studies import a_radiograph, a_study, add_image, settle
-from triage.channels.base import Skipped, Study
+from triage.channels.base import Skipped
 from triage.channels.factory import channel_of
 from triage.channels.secondary_capture import SecondaryCaptureChannel, packed, unpacked
 from triage.channels.secondary_capture_image import BAND, LONGEST, WARNING
 from triage.cli import triage
-from triage.decision.decide import Tag
 from triage.decision.reasons import Reason
+from triage.decision.types import Tag
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import State
 from triage.dicom.requestor import Peer
-from triage.metrics.process import create_delivery
+from triage.metrics.delivery import create_delivery
 from triage.settings.destinations import SecondaryCaptureDestination
 from triage.spool.spool import Spool
+from triage.spool.study import Study
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

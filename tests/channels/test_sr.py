@@ -14,13 +14,13 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from tests.support.studies import a_radiograph, a_study, add_image, settle
-from triage.channels.base import Built, Study, Told
+from triage.channels.base import Built
 from triage.channels.sr import DOCUMENTS, SOP_CLASSES, SRChannel
-from triage.decision.decide import Tag
 from triage.decision.reasons import Reason
+from triage.decision.types import Tag
 from triage.dicom.requestor import Peer
 from triage.spool.spool import Spool
-from triage.spool.study import read_study, revision
+from triage.spool.study import Study, Told, read_study, revision
 
 CHANNEL = SRChannel(Peer("127.0.0.1", 1, "PACS", "US", 1.0))
 NAMES = {

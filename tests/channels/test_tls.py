@@ -22,12 +22,12 @@ from tests.support.receivers import free_port, listens, silent_port, store_scp
 from tests.support.studies import a_study
 from tests.support.ups_manager import ups_manager
 from tests.support.wait import wait_for
-from triage.channels.base import UnreachableError
 from triage.channels.factory import channel_of
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import State
-from triage.metrics.process import create_delivery
+from triage.errors import UnreachableError
+from triage.metrics.delivery import create_delivery
 from triage.settings.destinations import SRDestination
 from triage.spool.spool import Spool
 

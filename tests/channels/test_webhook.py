@@ -22,7 +22,7 @@ from triage.channels.webhook import SIGNATURE
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import State
-from triage.metrics.process import create_delivery
+from triage.metrics.delivery import create_delivery
 from triage.settings.destinations import WebhookDestination
 from triage.spool.spool import Spool
 

@@ -16,7 +16,8 @@ from triage.cli import triage
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import State
 from triage.service.supervisor import build
-from triage.settings.load import Settings, channels_reference
+from triage.settings.reference import channels_reference
+from triage.settings.schema import Settings
 from triage.spool.spool import Spool
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.

@@ -9,11 +9,14 @@ import pytest
 from tests.support.builders import a_decision, an_instance
 from tests.support.model_folders import write_model
 from tests.support.redis_server import RedisServer
-from triage.commands.output.console import print_explanation, requeue, show_models
+from triage.commands.output.explain import print_explanation
+from triage.commands.output.models import show_models
 from triage.decision.records import to_record
+from triage.operations.dead_letters import requeue
 from triage.queue.score_queue import ScoreQueue
-from triage.settings.load import ModelSettings
-from triage.spool.spool import ReceivedInstance, Spool
+from triage.settings.sections import ModelSettings
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
 
 TIMEOUT_S = 5.0
 

@@ -7,8 +7,9 @@ import pytest
 from pydicom.dataset import Dataset
 
 from tests.support.builders import an_assessment
-from triage.decision.decide import ImageAssessment, Priority, PriorityPolicy, Tag, decide, revision
+from triage.decision.decide import decide, revision
 from triage.decision.reasons import LISTED_NOT_COUNTED, Reason
+from triage.decision.types import ImageAssessment, Priority, PriorityPolicy, Tag
 from triage.radiograph.attributes import read_attributes
 
 POLICY = PriorityPolicy()

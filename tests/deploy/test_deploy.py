@@ -19,19 +19,14 @@ from triage.channels.base import Fate
 from triage.cli import triage as cli
 from triage.decision.reasons import LISTED_NOT_COUNTED, Reason
 from triage.delivery.deliverer import UNREACHABLE
-from triage.metrics.process import (
-    Ending,
-    ModelState,
-    Outcome,
-    Rejection,
-    SignInOutcome,
-    create,
-    create_canary,
-    create_delivery,
-    create_reports,
-    create_state,
-)
-from triage.settings.load import NOT_SETTINGS, Settings, variables
+from triage.metrics.canary import create_canary
+from triage.metrics.delivery import create_delivery
+from triage.metrics.labels import Ending, ModelState, Outcome, Rejection, SignInOutcome
+from triage.metrics.process import create
+from triage.metrics.reports import create_reports
+from triage.metrics.sweep import create_state
+from triage.settings.load import NOT_SETTINGS, variables
+from triage.settings.schema import Settings
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"

@@ -17,7 +17,7 @@ from tests.support.dicom_peer import RawPeer, command, encoded
 from tests.support.dicom_senders import run, storescu
 from tests.support.real_radiographs import Sent, adults, fresh, read, wrapped, written
 from tests.support.whole_service import AE_TITLE, Service, fetch, status_of
-from triage.metrics.process import PREFIX
+from triage.metrics.labels import PREFIX
 
 NAME, PATIENT_ID, BORN, OTHER_ID, DOCTOR = "ZZUNIQUE^PATIENTA", "QX77PID88", "19560213", "QX99OTHER", "ZZDOCTOR^HOUSE"
 SECRETS = ("ZZUNIQUE", "PATIENTA", PATIENT_ID, BORN, OTHER_ID, "ZZDOCTOR")

@@ -14,8 +14,9 @@ from tests.support.model_folders import write_model
 from tests.support.redis_server import RedisServer
 from tests.support.service import Role, Roles, a_chest, assert_one_result_each, is_done, read_bytes, roles
 from tests.support.wait import wait_for
-from triage.listener.server import open_port
-from triage.spool.spool import ReceivedInstance, Spool
+from triage.runtime.sockets import open_port
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
 
 SEED = 20261125
 KILLING_S = 25.0

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from export.activation_grid import activation_grid
 from training.errors import TrainingError
-from triage.decision.decide import ActivationMap
+from triage.decision.types import ActivationMap
 from triage.model.activation_map import cells_of, kept
 from triage.model.card import ActivationGrid, load_card
 from triage.model.session import Session

@@ -14,7 +14,7 @@ from pydicom.uid import generate_uid
 from tests.support.redis_server import RedisServer
 from tests.support.report_sender import Station, report, station
 from tests.support.studies import a_radiograph, add_image, settle
-from triage.decision.decide import Tag
+from triage.decision.types import Tag
 from triage.inbound_reports.early_report import Arrived, Early, acquired_at, covers, digest
 from triage.inbound_reports.early_store import FOLDER
 from triage.spool.spool import Spool

@@ -12,7 +12,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.report_sender import Answer, order, report, station
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from triage.channels.hl7_message import SERVICE
-from triage.decision.decide import Tag
+from triage.decision.types import Tag
 from triage.spool.spool import Spool
 from triage.worklist.reader_acts import Act, steps
 

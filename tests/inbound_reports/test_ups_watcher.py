@@ -16,12 +16,12 @@ from tests.support.receivers import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from tests.support.ups_manager import PUSH, Manager, ups_manager
-from triage.channels.base import UnreachableError
-from triage.decision.decide import Tag
 from triage.decision.records import decision_from
+from triage.decision.types import Tag
 from triage.dicom.requestor import Peer
+from triage.errors import UnreachableError
 from triage.inbound_reports.ups_watcher import Watcher, watchers_of
-from triage.metrics.process import create_reports
+from triage.metrics.reports import create_reports
 from triage.queue.score_queue import connect
 from triage.settings.destinations import UPSDestination
 from triage.spool.spool import Spool

@@ -27,10 +27,10 @@ from pynetdicom.presentation import build_context
 from tests.support.dicom_peer import DX, RawPeer, a_data_set, association, command, encoded, running_listener, store
 from tests.support.wait import wait_for
 from triage.dicom.part10 import read_receipt
-from triage.listener.c_store_scp import HighWater
-from triage.metrics.process import Ending, Outcome
+from triage.metrics.labels import Ending, Outcome
 from triage.radiograph.decode import TRANSFER_SYNTAXES
 from triage.spool.spool import Spool
+from triage.spool.usage import HighWater
 
 VERIFICATION = "1.2.840.10008.1.1"
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"

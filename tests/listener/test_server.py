@@ -29,10 +29,12 @@ from tests.support.dicom_peer import (
 from tests.support.small_disk import mounted
 from tests.support.wait import wait_for
 from triage.errors import StartError
-from triage.listener.server import admission_policy, open_port
-from triage.metrics.process import Ending, Rejection
-from triage.settings.load import ListenerSettings
-from triage.spool.spool import ReceivedInstance, Spool
+from triage.listener.admission import admission_policy
+from triage.metrics.labels import Ending, Rejection
+from triage.runtime.sockets import open_port
+from triage.settings.network import ListenerSettings
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
 
 ABORT, REJECT, ACCEPT = 0x07, 0x03, 0x02
 

@@ -11,22 +11,14 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.builders import a_decision, an_assessment
-from triage.decision.decide import Tag
 from triage.decision.reasons import Reason
-from triage.metrics.process import (
-    CanaryMetrics,
-    DeliveryMetrics,
-    Metrics,
-    ModelState,
-    ReportMetrics,
-    StateMetrics,
-    bounded,
-    create,
-    create_canary,
-    create_delivery,
-    create_reports,
-    create_state,
-)
+from triage.decision.types import Tag
+from triage.metrics.canary import CanaryMetrics, create_canary
+from triage.metrics.delivery import DeliveryMetrics, create_delivery
+from triage.metrics.labels import ModelState, bounded
+from triage.metrics.process import Metrics, create
+from triage.metrics.reports import ReportMetrics, create_reports
+from triage.metrics.sweep import StateMetrics, create_state
 
 
 def families(registry: CollectorRegistry) -> dict[str, str]:

@@ -14,8 +14,8 @@ from pydicom import dcmread
 from tests.support.builders import a_map, an_assessment
 from tests.support.model_folders import write_model
 from triage.channels.secondary_capture_image import BAND, drawn, left_of
-from triage.decision.decide import ActivationMap
 from triage.decision.records import assessment_from, to_record
+from triage.decision.types import ActivationMap
 from triage.model.activation_map import MOST_CELLS, as_png, cells_of, coloured, excess, kept, mixed, strength, why_none
 from triage.model.card import ActivationGrid
 from triage.model.session import Session
@@ -24,7 +24,7 @@ from triage.radiograph.display import greys
 from triage.radiograph.preprocess import PreprocessSpec
 from triage.scoring.assess import Policy, prepare
 from triage.service.models import load_sessions
-from triage.settings.load import Settings
+from triage.settings.schema import Settings
 
 SPEC = PreprocessSpec(64)
 PACS = {"name": "pacs", "host": "127.0.0.1", "port": 104, "called_ae_title": "PACS"}

@@ -15,8 +15,8 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import DigitalXRayImageStorageForPresentation
 
 from tests.support.radiographs import a_dataset, as_file
-from triage.decision.decide import Tag
 from triage.decision.reasons import Reason
+from triage.decision.types import Tag
 from triage.model.card import load_cards
 from triage.model.session import Session
 from triage.scoring.assess import Policy, conclude, prepare

@@ -12,13 +12,15 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ImplicitVRLittle
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.support.builders import a_decision, an_assessment, an_instance
-from triage.decision.decide import Tag
-from triage.decision.reasons import Reason
+from triage.decision.reasons import MEANINGS, Reason
 from triage.decision.records import to_record
+from triage.decision.types import Tag
 from triage.dicom.part10 import read_receipt
-from triage.operations.explain import MEANINGS, explanation
+from triage.dicom.uid import InvalidUIDError
+from triage.operations.explain import explanation
 from triage.operations.trace import gather
-from triage.spool.spool import InvalidUIDError, ReceivedInstance, Spool
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
 
 RECEIPT = {"received_at": 1000.0, "calling_ae_title": "PACS", "called_ae_title": "CXR_TRIAGE", "peer": "10.0.0.7"}
 

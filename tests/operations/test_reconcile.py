@@ -16,7 +16,8 @@ from triage.decision.records import to_record
 from triage.metrics.process import create
 from triage.operations.reconcile import Swept, sweep
 from triage.queue.score_queue import QUEUE, ScoreQueue, job_id
-from triage.spool.spool import ReceivedInstance, Spool
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
 from triage.worklist.reader_acts import Act, steps
 

@@ -16,9 +16,9 @@ from prometheus_client import CollectorRegistry
 from tests.support.model_folders import write_model
 from tests.support.service import a_chest, receive
 from triage.cli import triage
-from triage.decision.decide import PriorityPolicy, Tag, TriageDecision
 from triage.decision.reasons import Reason
 from triage.decision.records import assessment_from
+from triage.decision.types import PriorityPolicy, Tag, TriageDecision
 from triage.metrics.process import create
 from triage.model.registry import RegistryPolicy, beside
 from triage.model.session import Session

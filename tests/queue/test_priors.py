@@ -17,15 +17,15 @@ from tests.support.model_folders import write_model
 from tests.support.redis_server import RedisServer
 from tests.support.service import ROLE, Roles, a_chest, assert_one_result_each, is_done, read_bytes, receive, roles
 from tests.support.wait import wait_for
-from triage.listener.server import open_port
 from triage.model.session import Session
 from triage.operations.reconcile import sweep
-from triage.queue.priors import is_prior
+from triage.queue.priors import is_prior, oldest_awaited
 from triage.queue.score_queue import PRIORS, QUEUE
 from triage.runtime.child_pool import DecodePool
+from triage.runtime.sockets import open_port
 from triage.scoring.worker import BATCHES_BEFORE_PRIORS
-from triage.spool.spool import ReceivedInstance, Spool
-from triage.spool.usage import oldest_awaited
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
 
 
 def with_dates(file: bytes, date: str) -> bytes:

@@ -13,8 +13,8 @@ import pytest
 
 from tests.support.model_folders import FARTHEST, write_model
 from tests.support.radiographs import a_dataset, a_picture, as_file
-from triage.decision.decide import Tag
 from triage.decision.reasons import Reason
+from triage.decision.types import Tag
 from triage.model.card import ModelCard
 from triage.model.registry import RegistryPolicy, choose, usable
 from triage.model.session import Session

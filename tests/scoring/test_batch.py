@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry
 
 from tests.support.model_folders import write_model
 from tests.support.service import a_chest, receive
-from triage.decision.decide import Priority, PriorityPolicy, Tag, TriageDecision
 from triage.decision.reasons import Reason
 from triage.decision.records import assessment_from
+from triage.decision.types import Priority, PriorityPolicy, Tag, TriageDecision
 from triage.metrics.process import create
 from triage.model.activation_map import cells_of
 from triage.model.registry import RegistryPolicy
@@ -23,7 +23,8 @@ from triage.model.session import Scores, Session
 from triage.runtime.child_pool import DecodePool
 from triage.scoring.assess import Policy
 from triage.scoring.batch import Failed, Scorer, open_file
-from triage.spool.spool import ReceivedInstance, Spool
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,9 @@ from tests.support.wait import wait_for
 from triage.canary.partition import PLACE as CANARY
 from triage.canary.study import a_canary
 from triage.queue.score_queue import ScoreQueue, Work, connect
+from triage.spool.instance import ReceivedInstance
 from triage.spool.partitions import PLACE as VALIDATION
-from triage.spool.spool import ReceivedInstance, Spool
+from triage.spool.spool import Spool
 
 DYING = [sys.executable, "-m", "tests.support.kill_at"]
 BESIDE = (CANARY, VALIDATION)

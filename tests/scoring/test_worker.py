@@ -21,8 +21,8 @@ from tests.support.model_folders import write_model
 from tests.support.redis_server import RedisServer
 from tests.support.service import a_chest, is_done
 from triage.cli import triage
-from triage.decision.decide import Tag
 from triage.decision.reasons import Reason
+from triage.decision.types import Tag
 from triage.model.session import Session
 from triage.queue.score_queue import QUEUE, SCORE, job_id
 from triage.runtime.child_pool import DecodePool

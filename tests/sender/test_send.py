@@ -19,7 +19,7 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import DigitalXRayImageStorageForPresentation
 
 from tests.support.wait import wait_for
-from triage.commands.output.console import send_with_progress
+from triage.commands.output.send import send_with_progress
 from triage.decision.reasons import Reason
 from triage.dicom.dx_image import part10
 from triage.dicom.requestor import Peer

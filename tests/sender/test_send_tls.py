@@ -19,7 +19,7 @@ from triage.errors import StartError
 from triage.phantom.chest import Subject, as_dicom, draw
 from triage.sender.own_listener import own_listener
 from triage.sender.send import send
-from triage.settings.load import ListenerSettings
+from triage.settings.network import ListenerSettings
 from triage.spool.spool import Spool
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.

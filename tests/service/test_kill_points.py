@@ -16,10 +16,10 @@ from tests.support.redis_server import RedisServer
 from tests.support.service import ROLE, Roles, a_chest, assert_one_result_each, is_done, read_bytes, roles
 from tests.support.wait import wait_for
 from triage.canary.partition import open_namespace
-from triage.listener.server import open_port
 from triage.model.session import Session
 from triage.operations.reconcile import sweep
 from triage.runtime.child_pool import DecodePool
+from triage.runtime.sockets import open_port
 
 DYING = [sys.executable, "-m", "tests.support.kill_at"]
 KILLED = -signal.SIGKILL

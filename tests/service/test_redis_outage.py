@@ -13,8 +13,8 @@ from tests.support.model_folders import write_model
 from tests.support.redis_server import RedisServer
 from tests.support.service import Role, Roles, a_chest, assert_one_result_each, is_done, read_bytes, receive, roles
 from tests.support.wait import wait_for
-from triage.listener.server import open_port
 from triage.queue.score_queue import ScoreQueue, connect
+from triage.runtime.sockets import open_port
 
 STALL_S = 6.0  # longer than a client of Redis waits for an answer
 

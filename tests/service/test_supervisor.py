@@ -21,7 +21,7 @@ from tests.support.model_folders import write_model
 from tests.support.service import Role, Roles, a_chest, assert_one_result_each, is_done, read_bytes, receive, roles
 from tests.support.wait import wait_for
 from triage.errors import EXIT_CANNOT_START, StartError
-from triage.listener.server import open_port
+from triage.runtime.sockets import open_port
 from triage.service.embedded_redis import command, embedded_url
 from triage.service.supervisor import Child, only_one
 from triage.spool.spool import Spool

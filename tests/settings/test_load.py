@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from triage.decision.decide import Priority
-from triage.settings.load import Settings, SettingsError, dump, load, reference, variables
+from triage.decision.types import Priority
+from triage.settings.load import SettingsError, load, variables
+from triage.settings.reference import dump, reference
+from triage.settings.schema import Settings
 
 ROOT = Path(__file__).parents[2]
 

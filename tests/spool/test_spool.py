@@ -10,16 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.builders import an_instance
-from triage.spool.spool import (
-    InvalidUIDError,
-    ReceivedInstance,
-    Spool,
-    SpoolError,
-    append_durably,
-    held_alone,
-    valid_uid,
-    write_durably,
-)
+from triage.dicom.uid import InvalidUIDError, valid_uid
+from triage.runtime.durable import append_durably, held_alone, write_durably
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool, SpoolError
 
 
 def receive(spool: Spool, instance: ReceivedInstance, content: bytes = b"object") -> bool:

@@ -7,9 +7,11 @@ import os
 from prometheus_client import CollectorRegistry
 
 from tests.support.builders import an_instance
-from triage.metrics.process import create_state
-from triage.spool.spool import ReceivedInstance, Spool
-from triage.spool.usage import export_state, read_state
+from triage.metrics.sweep import create_state
+from triage.service.sweep import export_state
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
+from triage.spool.usage import read_state
 
 
 def receive(spool: Spool, instance: ReceivedInstance, content: bytes = b"12345") -> None:

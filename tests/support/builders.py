@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from triage.decision.decide import ActivationMap, ImageAssessment, Priority, Tag, TriageDecision
-from triage.spool.spool import ReceivedInstance
+from triage.decision.types import ActivationMap, ImageAssessment, Priority, Tag, TriageDecision
+from triage.spool.instance import ReceivedInstance
 
 
 def an_instance(study: str = "1.2.3", sop: str = "1.2.3.4", content: bytes = b"pixels") -> ReceivedInstance:

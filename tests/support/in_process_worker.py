@@ -8,8 +8,8 @@ from rq.serializers import JSONSerializer
 
 from tests.support.redis_server import RedisServer
 from tests.support.service import receive
-from triage.decision.decide import PriorityPolicy, Tag
 from triage.decision.reasons import Reason
+from triage.decision.types import PriorityPolicy, Tag
 from triage.metrics.process import create
 from triage.model.session import Session
 from triage.operations.reconcile import sweep
@@ -20,7 +20,8 @@ from triage.scoring.assess import Policy
 from triage.scoring.batch import Scorer
 from triage.scoring.partitioned import Places
 from triage.scoring.worker import BatchWorker
-from triage.spool.spool import ReceivedInstance, Spool
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
 
 

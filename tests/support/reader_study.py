@@ -14,8 +14,9 @@ from tests.support.wait import wait_for
 from triage.phantom.chest import Subject, as_dicom, draw
 from triage.reader_study.app import create_app, desks
 from triage.reader_study.study import Study, begin_or_resume
+from triage.runtime.sockets import listen
 from triage.web.api.images import Pictures
-from triage.web.app import configuration, listen
+from triage.web.server import configuration
 
 
 def write_cases(folder: Path, count: int, rows: int = 96, columns: int = 80) -> Path:

@@ -18,9 +18,10 @@ from tests.support.wait import wait_for
 from triage.decision.records import decision_from
 from triage.inbound_reports.early_store import Memory
 from triage.inbound_reports.receiver import Hearer
-from triage.inbound_reports.serve import memory_of, policy_of, run
-from triage.metrics.process import create_reports
+from triage.inbound_reports.serve import run
+from triage.metrics.reports import create_reports
 from triage.queue.score_queue import connect
+from triage.service.reports import memory_of, report_policy
 from triage.settings.reports import ReportsSettings
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
@@ -89,7 +90,7 @@ def station(redis: RedisServer, spool: Spool, own: Any = frozenset(), **settings
         index.put_all(decision_from(each) for each in spool.decisions())
         index.mark_built()
         memory = memory_of(chosen, spool, index, metrics)
-        hearer = Hearer(spool, index, policy_of(chosen, own), metrics, memory=memory)
+        hearer = Hearer(spool, index, report_policy(chosen, own), metrics, memory=memory)
         thread = threading.Thread(
             target=run,
             args=(chosen, hearer, metrics, [], stop.is_set, lambda seconds: stop.wait(seconds)),

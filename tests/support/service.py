@@ -16,10 +16,12 @@ from typing import Any
 from tests.support.dicom_peer import data_set_of
 from tests.support.wait import wait_for
 from triage.dicom.command_set import C_STORE_RQ, Command
-from triage.listener.c_store_scp import HighWater, IncomingObject, receipt_now
+from triage.listener.c_store_scp import IncomingObject, receipt_now
 from triage.phantom.chest import Subject, as_dicom, draw, draw_lateral
 from triage.queue.score_queue import connect
-from triage.spool.spool import ReceivedInstance, Spool
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
+from triage.spool.usage import HighWater
 from triage.worklist.index import Worklist
 
 REPOSITORY = Path(__file__).parents[2]

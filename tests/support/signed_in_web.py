@@ -21,7 +21,7 @@ from triage.security import passwords
 from triage.security.passwords import Cost, hashed
 from triage.settings.access import AuditSettings, SignInSettings
 from triage.spool.spool import Spool
-from triage.web.api import worklist as api
+from triage.web.api.sources import Sources
 from triage.web.app import known_hosts
 from triage.web.auth.setup import entrance
 
@@ -34,7 +34,7 @@ class House:
     """What is served, and where things lie."""
 
     address: str
-    sources: api.Sources
+    sources: Sources
     registry: CollectorRegistry
     folder: Path
 

@@ -11,11 +11,13 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from tests.support.builders import an_assessment
-from triage.decision.decide import ImageAssessment, PriorityPolicy, Tag, TriageDecision, decide
+from triage.decision.decide import decide
 from triage.decision.records import assessment_from, to_record
+from triage.decision.types import ImageAssessment, PriorityPolicy, Tag, TriageDecision
 from triage.delivery.outbox import Outbox
 from triage.dicom.dx_image import Description, dx_image, part10
-from triage.spool.spool import ReceivedInstance, Spool
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
 
 POLICY = PriorityPolicy(prior_after_days=30.0)
 

@@ -14,17 +14,20 @@ from tests.support.builders import an_assessment
 from tests.support.redis_server import RedisServer
 from tests.support.service import receive
 from tests.support.wait import wait_for
-from triage.decision.decide import PriorityPolicy, Tag, TriageDecision, decide
+from triage.decision.decide import decide
 from triage.decision.reasons import Reason
 from triage.decision.records import to_record
+from triage.decision.types import PriorityPolicy, Tag, TriageDecision
 from triage.phantom.chest import Subject, as_dicom, draw
+from triage.runtime.sockets import listen
 from triage.spool.spool import Spool
-from triage.web.api import worklist as api
+from triage.web.api.sources import Sources
 from triage.web.api.ups_rs import routes as workitem_routes
-from triage.web.app import client, configuration, create_app, listen
+from triage.web.app import client, create_app
 from triage.web.auth.guard import Entrance
 from triage.web.auth.sign_in import Loopback
 from triage.web.http.middleware import LOOPBACK
+from triage.web.server import configuration
 from triage.worklist.index import Worklist
 from triage.worklist.workitem_store import Workitems
 
@@ -38,11 +41,11 @@ def served(
     ups: bool = False,
     *,
     maps: bool = False,
-) -> Iterator[tuple[str, api.Sources]]:
+) -> Iterator[tuple[str, Sources]]:
     """The address of the page, and what it answers from; ``door``: how people come in, ``ups``: with workitems."""
     listening = listen("127.0.0.1", 0)
     with listening, client(redis.url, 5.0) as connection:
-        sources = api.Sources(spool, connection, Worklist(connection), 0.0, time.time, maps=maps)
+        sources = Sources(spool, connection, Worklist(connection), 0.0, time.time, maps=maps)
         more = workitem_routes(sources, Workitems(spool, "CXR triage", low=False)) if ups else []
         app = create_app(sources, hosts, more, door=door or Entrance(Loopback()))
         server = uvicorn.Server(configuration(app))

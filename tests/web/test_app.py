@@ -21,15 +21,17 @@ import uvicorn
 from tests.support.builders import a_decision
 from tests.support.redis_server import RedisServer
 from tests.support.wait import wait_for
-from triage.decision.decide import Priority, Tag
 from triage.decision.reasons import Reason
 from triage.decision.records import to_record
+from triage.decision.types import Priority, Tag
 from triage.errors import StartError
-from triage.settings.load import WebSettings
+from triage.runtime.sockets import listen
+from triage.settings.network import WebSettings
 from triage.spool.spool import Spool
-from triage.web.api import worklist as api
-from triage.web.app import client, configuration, create_app, known_hosts, listen, run
+from triage.web.api.sources import Sources
+from triage.web.app import client, create_app, known_hosts
 from triage.web.http.static import PAGE_HEADERS
+from triage.web.server import configuration, run
 from triage.worklist.index import Worklist
 
 
@@ -39,7 +41,7 @@ def web(redis: RedisServer, spool: Spool, waiting_cap_s: float = 0.0, timeout_s:
     listening = listen("127.0.0.1", 0)
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     with listening, client(redis.url, timeout_s) as connection:
-        sources = api.Sources(spool, connection, Worklist(connection), waiting_cap_s, time.time)
+        sources = Sources(spool, connection, Worklist(connection), waiting_cap_s, time.time)
         server = uvicorn.Server(configuration(create_app(sources, known_hosts("127.0.0.1"))))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

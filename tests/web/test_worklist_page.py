@@ -14,10 +14,10 @@ from tests.support.browser import watched
 from tests.support.redis_server import RedisServer
 from tests.support.wait import wait_for
 from tests.support.worklist_page import served, tagged
-from triage.decision.decide import Tag
 from triage.decision.reasons import Reason
+from triage.decision.types import Tag
 from triage.spool.spool import Spool
-from triage.web.api import worklist as api
+from triage.web.api.sources import Sources
 from triage.worklist import reader_acts as reading
 
 BRIGHT = """() => {
@@ -35,13 +35,13 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.fixture
-def place(redis_server: RedisServer, spool: Spool) -> Iterator[tuple[str, api.Sources]]:
+def place(redis_server: RedisServer, spool: Spool) -> Iterator[tuple[str, Sources]]:
     with served(redis_server, spool) as (address, sources):
         sources.worklist.mark_built()
         yield address, sources
 
 
-def test_studies_come_live_in_reading_order_and_leave_when_read(page: Page, place: tuple[str, api.Sources]):
+def test_studies_come_live_in_reading_order_and_leave_when_read(page: Page, place: tuple[str, Sources]):
     address, sources = place
     spool, index = sources.spool, sources.worklist
     tagged(spool, index, 1, Tag.NORMAL, age_s=900)
@@ -73,7 +73,7 @@ def test_studies_come_live_in_reading_order_and_leave_when_read(page: Page, plac
     assert reading.read_step(reading.steps(spool, uid)) is None
 
 
-def test_it_is_searched_and_filtered(page: Page, place: tuple[str, api.Sources]):
+def test_it_is_searched_and_filtered(page: Page, place: tuple[str, Sources]):
     address, sources = place
     for number, tag in enumerate([Tag.NORMAL, Tag.ABNORMAL, Tag.NORMAL, Tag.NORMAL]):
         tagged(sources.spool, sources.worklist, number, tag)
@@ -106,7 +106,7 @@ def view_state(page: Page) -> dict[str, Any]:
     return found
 
 
-def test_a_study_is_opened_windowed_disagreed_with_and_read_by_keys_alone(page: Page, place: tuple[str, api.Sources]):
+def test_a_study_is_opened_windowed_disagreed_with_and_read_by_keys_alone(page: Page, place: tuple[str, Sources]):
     address, sources = place
     first = tagged(sources.spool, sources.worklist, 1, Tag.ABNORMAL, age_s=500)
     second = tagged(sources.spool, sources.worklist, 2, Tag.ABNORMAL, age_s=400)
@@ -137,7 +137,7 @@ def test_a_study_is_opened_windowed_disagreed_with_and_read_by_keys_alone(page: 
     expect(page.locator("#help")).to_be_visible()
 
 
-def test_operations_show_a_dead_letter_that_is_requeued(page: Page, place: tuple[str, api.Sources]):
+def test_operations_show_a_dead_letter_that_is_requeued(page: Page, place: tuple[str, Sources]):
     from tests.support.service import a_chest, receive
 
     address, sources = place
@@ -150,7 +150,7 @@ def test_operations_show_a_dead_letter_that_is_requeued(page: Page, place: tuple
     assert list(sources.spool.waiting()) == [instance]
 
 
-def test_nonsense_and_other_sites_are_refused(place: tuple[str, api.Sources]):
+def test_nonsense_and_other_sites_are_refused(place: tuple[str, Sources]):
     address, sources = place
     uid = tagged(sources.spool, sources.worklist, 1).study_instance_uid
     with httpx.Client(base_url=address, trust_env=False, timeout=60) as ask:
@@ -173,7 +173,7 @@ def test_nonsense_and_other_sites_are_refused(place: tuple[str, api.Sources]):
 
 
 def test_a_read_study_comes_back_when_an_image_changes_it_and_after_redis_was_lost(
-    redis_server: RedisServer, spool: Spool, place: tuple[str, api.Sources]
+    redis_server: RedisServer, spool: Spool, place: tuple[str, Sources]
 ):
     from dataclasses import replace
 

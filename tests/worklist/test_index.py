@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.builders import a_decision
 from tests.support.redis_server import RedisServer
-from triage.decision.decide import Priority, TriageDecision
+from triage.decision.types import Priority, TriageDecision
 from triage.worklist.index import BadCursorError, Worklist
 
 

@@ -28,7 +28,8 @@ from triage.delivery.outbox import Outbox
 from triage.dicom.requestor import Peer
 from triage.sender.send import send
 from triage.settings.destinations import Destination
-from triage.spool.spool import ReceivedInstance, Spool
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
 
 _LOOK_S = 0.1
 _STRAYED = (

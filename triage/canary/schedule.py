@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from triage.canary.partition import last_came_out
 from triage.canary.run import Outcome, Route, UnderWayError, fly
 from triage.canary.stages import DELIVERED, STAGES, STORED
-from triage.metrics.process import CanaryMetrics
+from triage.metrics.canary import CanaryMetrics
 
 logger = logging.getLogger(__name__)
 

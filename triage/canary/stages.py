@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from redis.exceptions import RedisError
 
 from triage.canary.partition import first_score
-from triage.channels.base import Study
 from triage.channels.factory import channel_of
 from triage.decision.reasons import Reason
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import State
 from triage.settings.destinations import Destination
-from triage.spool.spool import ReceivedInstance, Spool
-from triage.spool.study import read_study
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
+from triage.spool.study import Study, read_study
 
 STORED, QUEUED, SCORED, DECIDED, DELIVERED = "stored", "queued", "scored", "decided", "delivered"
 STAGES = (STORED, QUEUED, SCORED, DECIDED)

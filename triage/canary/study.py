@@ -9,7 +9,7 @@ from struct import unpack
 
 from triage.dicom.dx_image import Description, dx_image, part10
 from triage.phantom.chest import BITS, draw
-from triage.spool.spool import ReceivedInstance
+from triage.spool.instance import ReceivedInstance
 
 PATIENT_NAME = "CANARY^TRIAGE"
 PATIENT_ID = "CXR-TRIAGE-CANARY"

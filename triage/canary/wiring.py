@@ -13,23 +13,20 @@ from redis.exceptions import RedisError
 
 from triage.canary.partition import PLACE, expects
 from triage.delivery.outbox import Outbox
-from triage.metrics import process as metric_names
+from triage.metrics.canary import create_canary
+from triage.metrics.delivery import create_delivery
+from triage.metrics.process import uncounted
 from triage.queue.score_queue import ScoreQueue, Work, connect
-from triage.settings.load import Settings
-from triage.spool.spool import ReceivedInstance, Spool
+from triage.settings.schema import Settings
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
 
 if TYPE_CHECKING:
     from triage.canary.run import Route
-    from triage.decision.decide import TriageDecision
+    from triage.decision.types import TriageDecision
     from triage.delivery.deliverer import Deliverer, Deliveries
     from triage.listener.association import Canary
-    from triage.metrics.process import Metrics
     from triage.scoring.batch import Scorer
-
-
-def uncounted() -> Metrics:
-    """Metrics that nobody reads."""
-    return metric_names.create(CollectorRegistry())
 
 
 def at_listener(ae_title: str, spool: Spool) -> Canary:
@@ -70,7 +67,7 @@ def at_deliverer(patients: Deliverer) -> Deliveries:
     namespace = patients.spool.beside(PLACE)
     outbox = CanaryOutbox(namespace, patients.outbox)  # the worker makes its folders, with its first mark
     at_once = patients.destination.model_copy(update={"delay_s": 0.0})  # no further image comes
-    metrics = metric_names.create_delivery(CollectorRegistry())
+    metrics = create_delivery(CollectorRegistry())
     canary = Deliverer(
         namespace, outbox, at_once, patients.channel, metrics, patients.stopping, patients.now, test=True
     )
@@ -102,7 +99,7 @@ def schedule(
     from triage.canary.schedule import scheduled
 
     route = route_of(settings, spool, redis_url)
-    return scheduled(route, settings.canary.interval_minutes * 60, metric_names.create_canary(registry))
+    return scheduled(route, settings.canary.interval_minutes * 60, create_canary(registry))
 
 
 def _forget(jobs: ScoreQueue, instances: Sequence[ReceivedInstance]) -> None:

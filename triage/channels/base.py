@@ -6,12 +6,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Protocol
 
-from pydicom.dataset import Dataset
-
-from triage.decision.decide import ImageAssessment, Tag, TriageDecision
+from triage.spool.study import Study
 
 TEST = "TEST: "
 """What the words of a message about no patient begin with."""
@@ -39,66 +36,6 @@ class Outcome:
     lost: bool = False
     tries: int | None = None
     told: str = ""
-
-
-class UnreachableError(Exception):
-    """The destination does not let us speak to it at all: no message's fault, and no message's attempt."""
-
-
-@dataclass(frozen=True, eq=False)
-class Image:
-    """One object of a study: what was found, its attributes without pixels, and where the spool has it."""
-
-    assessment: ImageAssessment
-    header: Dataset
-    path: Path | None = None
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a destination was told last of a study."""
-
-    revision: str
-    tag: str
-    identity: dict[str, str]
-
-
-@dataclass(frozen=True, eq=False)
-class Study:
-    """The facts of one study that a message is built from; at least one image.
-
-    ``number`` counts what this destination is told of the study, from 1. ``revision``: 32 hex digits of the digest of
-    all that the message rests on. ``before`` is what it was told last. ``now`` in POSIX seconds. ``test``: it is no
-    patient's, and the message has to say so.
-    """
-
-    decision: TriageDecision
-    images: tuple[Image, ...]
-    now: float
-    number: int = 1
-    revision: str = ""
-    before: Told | None = None
-    test: bool = False
-
-    @property
-    def scored(self) -> tuple[Image, ...]:
-        """The images whose probability counts, none of a shadow model."""
-        return tuple(
-            image
-            for image in self.images
-            if image.assessment.probability is not None and image.assessment.counts and not image.assessment.shadow
-        )
-
-    @property
-    def raised(self) -> bool:
-        """Whether it goes to the top of the list: abnormal, and someone waits for it."""
-        return self.decision.tag is Tag.ABNORMAL and not self.decision.prior
-
-    @property
-    def shadow_only(self) -> bool:
-        """Whether nothing but models in shadow saw it."""
-        counted = [image.assessment for image in self.images if image.assessment.counts]
-        return bool(counted) and all(assessment.shadow for assessment in counted)
 
 
 @dataclass(frozen=True)

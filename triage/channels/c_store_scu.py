@@ -14,9 +14,10 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from triage.channels.base import Fate, Outcome, Send, UnreachableError
+from triage.channels.base import Fate, Outcome, Send
 from triage.dicom.requestor import NoAssociationError, Peer, took_nothing
 from triage.dicom.requestor import associated as associated_with
+from triage.errors import UnreachableError
 
 logger = logging.getLogger(__name__)
 

@@ -13,11 +13,13 @@ from typing import Any
 import hl7
 from pydicom.dataset import Dataset
 
-from triage.channels.base import Built, Fate, Image, Outcome, Send, Study, result
-from triage.channels.hl7_message import ORM, Profile, control_id, message, order_of
-from triage.decision.decide import ImageAssessment, Priority, Tag, TriageDecision
-from triage.dicom.dx_image import uid_of
+from triage.channels.base import Built, Fate, Outcome, Send, result
+from triage.channels.hl7_message import Profile, control_id, message, order_of
+from triage.decision.types import ImageAssessment, Priority, Tag, TriageDecision
+from triage.dicom.uid import uid_of
+from triage.hl7.message_types import ORM
 from triage.hl7.mllp import Connection, NoAnswerError
+from triage.spool.study import Image, Study
 
 ENCODER_VERSION = "1"
 

@@ -10,15 +10,14 @@ from typing import Any
 import hl7
 from pydicom.dataset import Dataset
 
-from triage.channels.base import Image, Study
-from triage.decision.decide import Tag, TriageDecision
+from triage.decision.types import Tag, TriageDecision
+from triage.hl7.message_types import ORM, ORU, SCHEME
 from triage.hl7.text import CharacterSet, encode, escape, extended_person_name, fill_segment, of_dicom
+from triage.spool.study import Image, Study
 
-SCHEME = "99CXRTRIAGE"
 SERVICE = f"CXRTRIAGE^Chest radiograph triage^{SCHEME}"
 """OBR-4 of our results: our own code, so that no receiver takes them for the radiologist's."""
 
-ORU, ORM = "ORU^R01", "ORM^O01"
 _STRUCTURES = {ORU: "ORU^R01^ORU_R01", ORM: "ORM^O01^ORM_O01"}
 _ABNORMAL_FLAGS = {Tag.ABNORMAL: "A", Tag.NORMAL: "N", Tag.NOT_ASSESSED: ""}
 _PRIORITY_NAMES = {"S": "Stat", "A": "ASAP", "R": "Routine", "P": "Preop", "C": "Callback", "T": "Timing critical"}

@@ -12,14 +12,15 @@ from typing import Any
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from triage.channels import c_store_scu as dicom_store
-from triage.channels.base import Built, Fate, Image, Outcome, Send, Skipped, Study, result
+from triage.channels.base import Built, Fate, Outcome, Send, Skipped, result
 from triage.channels.secondary_capture_image import LONGEST, secondary_capture
-from triage.decision.decide import Tag
+from triage.decision.types import Tag
 from triage.dicom.requestor import Peer
 from triage.model.activation_map import Picture, why_none
 from triage.radiograph.display import greys
 from triage.radiograph.types import Rejected
 from triage.runtime.child_pool import DecodePool
+from triage.spool.study import Image, Study
 
 ENCODER_VERSION = "1"
 SOP_CLASSES = (str(SecondaryCaptureImageStorage),)

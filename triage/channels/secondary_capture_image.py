@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, SecondaryCaptureImageStorage
 from pydicom.valuerep import DA, TM
 
-from triage.channels.base import TEST, Image, Study
+from triage.channels.base import TEST
 from triage.channels.patient_study import (
     SOFTWARE_VERSION,
     encoded,
@@ -16,9 +16,10 @@ from triage.channels.patient_study import (
     local_time,
     of_patient_and_study,
 )
-from triage.decision.decide import ImageAssessment
-from triage.dicom.dx_image import uid_of
+from triage.decision.types import ImageAssessment
+from triage.dicom.uid import uid_of
 from triage.model.activation_map import Picture, coloured, mixed, strength
+from triage.spool.study import Image, Study
 
 WARNING = "AI activation map, not for diagnosis"
 LONGEST = 1024

@@ -14,7 +14,7 @@ from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage, E
 from pydicom.valuerep import DA, DT, TM
 
 from triage.channels import c_store_scu as dicom_store
-from triage.channels.base import TEST, Built, Image, Send, Study, result
+from triage.channels.base import TEST, Built, Send, result
 from triage.channels.patient_study import (
     SOFTWARE_VERSION,
     encoded,
@@ -23,8 +23,9 @@ from triage.channels.patient_study import (
     of_patient_and_study,
 )
 from triage.channels.sr_content import SCHEME, content, root
-from triage.dicom.dx_image import uid_of
 from triage.dicom.requestor import Peer
+from triage.dicom.uid import uid_of
+from triage.spool.study import Image, Study
 
 ENCODER_VERSION = "1"
 

@@ -6,10 +6,10 @@ from highdicom import sr
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from triage.channels.base import Image, Study
-from triage.decision.decide import Tag
 from triage.decision.reasons import Reason
-from triage.dicom.dx_image import uid_of
+from triage.decision.types import Tag
+from triage.dicom.uid import uid_of
+from triage.spool.study import Image, Study
 
 SCHEME = "99CXRTRIAGE"
 """Designator of our private coding scheme; docs/channels.md lists its codes."""

@@ -16,10 +16,12 @@ from pydicom.uid import UID
 from pynetdicom.association import Association
 
 from triage.channels import c_store_scu as dicom_store
-from triage.channels.base import TEST, Built, Fate, Outcome, Send, Study, UnreachableError
+from triage.channels.base import TEST, Built, Fate, Outcome, Send
 from triage.channels.patient_study import encoded
-from triage.dicom.dx_image import uid_of
 from triage.dicom.requestor import Peer
+from triage.dicom.uid import uid_of
+from triage.errors import UnreachableError
+from triage.spool.study import Study
 from triage.worklist.workitem import UPS_PUSH, priority_of, reference, workitem
 
 ENCODER_VERSION = "2"

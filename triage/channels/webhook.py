@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from triage.channels.base import Built, Fate, Outcome, Send, Study, UnreachableError, result
+from triage.channels.base import Built, Fate, Outcome, Send, result
+from triage.errors import UnreachableError
+from triage.spool.study import Study
 
 ENCODER_VERSION = "1"
 SIGNATURE = "X-CXR-Triage-Signature"

@@ -14,7 +14,8 @@ import click
 
 from triage.errors import EXIT_CANNOT_START, StartError
 from triage.runtime.library_logs import silence_libraries
-from triage.settings.load import Settings, SettingsError, load
+from triage.settings.load import SettingsError, load
+from triage.settings.schema import Settings
 
 if TYPE_CHECKING:
     from triage.security.audit_trail import Trail

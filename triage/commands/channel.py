@@ -7,7 +7,7 @@ import time
 import click
 
 from triage.commands.base import Invocation, given, open_spool
-from triage.settings.load import channels_reference
+from triage.settings.reference import channels_reference
 
 
 @click.command()
@@ -23,8 +23,9 @@ def channel(invocation: Invocation, name: str | None, action: str | None, print_
         click.echo(channels_reference(), nl=False)
         return
     settings = invocation.settings()
-    from triage.commands.output.channels import drop, show_channels
+    from triage.commands.output.channels import show_channels
     from triage.delivery.outbox import Outbox
+    from triage.operations.dead_letters import drop
 
     outbox = Outbox(open_spool(settings))
     if name and name not in outbox.known() | {each.name for each in settings.channels.all()}:

@@ -16,10 +16,10 @@ from triage.commands.base import Invocation, audited, given, open_spool, redis_u
 def dead_letters(invocation: Invocation, keys: tuple[str, ...], requeue_all: bool) -> None:
     """List what was given up after the last try, objects and deliveries, and requeue it."""
     settings = invocation.settings()
-    from triage.commands.output.channels import dead_letter_rows, requeue_deliveries
-    from triage.commands.output.console import requeue, show_dead_letters
+    from triage.commands.output.dead_letters import show_dead_letters
     from triage.delivery.outbox import Outbox
     from triage.delivery.record import study_of_key
+    from triage.operations.dead_letters import dead_letter_rows, requeue, requeue_deliveries
     from triage.security.audit_trail import note_requeue
 
     spool = open_spool(settings)

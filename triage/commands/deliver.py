@@ -13,7 +13,7 @@ from triage.commands.base import Invocation, given, index_option, open_spool, st
 def deliver(invocation: Invocation, index: int) -> None:
     """Hand results over to the destinations of the settings."""
     settings = invocation.settings()
-    from triage.service.models import deliver as run
+    from triage.service.deliver import deliver as run
 
     with start_errors():
         run(settings, open_spool(settings))

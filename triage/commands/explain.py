@@ -13,8 +13,8 @@ from triage.commands.base import Invocation, given, open_spool, redis_url
 def explain(invocation: Invocation, study: str) -> None:
     """Show every step, object, score, reason and time of one STUDY (a Study Instance UID)."""
     settings = invocation.settings()
-    from triage.commands.output.console import print_explanation
-    from triage.spool.spool import InvalidUIDError
+    from triage.commands.output.explain import print_explanation
+    from triage.dicom.uid import InvalidUIDError
 
     try:
         print_explanation(study, open_spool(settings), redis_url(settings), settings.redis.timeout_s)

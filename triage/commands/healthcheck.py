@@ -15,7 +15,7 @@ from triage.commands.base import Invocation, given
 def healthcheck(invocation: Invocation, url: str | None) -> None:
     """End with status 0 if a process is ready (used by containers)."""
     settings = invocation.settings()
-    from triage.commands.output.console import is_ready
+    from triage.runtime.health import is_ready
 
     ready, answer = is_ready(url or f"http://{settings.web.host}:{settings.web.port}/readyz")
     click.echo(answer)

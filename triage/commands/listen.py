@@ -13,7 +13,7 @@ from triage.commands.base import Invocation, given, index_option, open_spool, re
 def listen(invocation: Invocation, index: int) -> None:
     """Receive radiographs over DICOM (C-ECHO, C-STORE)."""
     settings = invocation.settings()
-    from triage.service.models import listen as run
+    from triage.service.listen import listen as run
 
     with start_errors():
         run(settings, open_spool(settings), redis_url(settings), index)

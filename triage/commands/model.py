@@ -15,7 +15,7 @@ from triage.commands.base import Invocation, given, open_spool
 def model(invocation: Invocation, name: str | None, action: str | None) -> None:
     """List the models, or switch model NAME off or on."""
     settings = invocation.settings()
-    from triage.commands.output.console import show_models
+    from triage.commands.output.models import show_models
     from triage.model.card import CARD
 
     if action and not name:

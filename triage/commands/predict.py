@@ -17,7 +17,7 @@ from triage.commands.base import Invocation, given, start_errors
 def predict(invocation: Invocation, files: tuple[Path, ...], model: Path | None) -> None:
     """Score FILES (DICOM, PNG, JPEG) without any service; one JSON object a line, in the order given."""
     settings = invocation.settings()
-    from triage.service.models import predictions
+    from triage.service.predict import predictions
 
     with start_errors():
         for line in predictions(settings, list(files), model):

@@ -13,7 +13,7 @@ from triage.commands.base import Invocation, given, index_option, open_spool, re
 def reports(invocation: Invocation, index: int) -> None:
     """Hear which studies were reported, so that they leave the list (HL7 over MLLP, UPS)."""
     settings = invocation.settings()
-    from triage.service.models import reports as run
+    from triage.service.reports import reports as run
 
     with start_errors():
         run(settings, open_spool(settings), redis_url(settings))

@@ -39,7 +39,7 @@ def send(
 ) -> None:
     """Send DICOM, PNG or JPEG files or folders to a DICOM destination."""
     settings = invocation.settings()
-    from triage.commands.output.console import send_with_progress
+    from triage.commands.output.send import send_with_progress
     from triage.sender.target import receiver
 
     with start_errors():

@@ -15,7 +15,7 @@ from triage.commands.base import Invocation, given, open_spool
 def shadow(invocation: Invocation, csv: Path | None) -> None:
     """Compare the models in shadow with those in service, on the images that both scored."""
     settings = invocation.settings()
-    from triage.commands.output.console import show_shadow
+    from triage.commands.output.models import show_shadow
     from triage.operations.shadow import compare, pairs, write
 
     found = pairs(open_spool(settings))

@@ -14,7 +14,7 @@ from triage.commands.base import Invocation, given, index_option, open_spool, re
 def sweep(invocation: Invocation, once: bool, index: int) -> None:
     """Reconcile the spool with the queue, retry, and remove what is past its retention."""
     settings = invocation.settings()
-    from triage.service.models import sweep as run
+    from triage.service.sweep import sweep as run
 
     with start_errors(), redis_errors():
         if swept := run(settings, open_spool(settings), redis_url(settings), once):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from triage.commands.base import Invocation, given, open_spool, start_errors
-from triage.settings.load import dump, reference
+from triage.settings.reference import dump, reference
 
 
 @click.command()

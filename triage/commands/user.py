@@ -14,7 +14,7 @@ from triage.security.roles import Role
 
 if TYPE_CHECKING:
     from triage.security.users import Users
-    from triage.settings.load import Settings
+    from triage.settings.schema import Settings
 
 ROLES = click.Choice([str(each) for each in Role])
 

@@ -13,7 +13,7 @@ from triage.commands.base import Invocation, given, index_option, open_spool, re
 def web(invocation: Invocation, index: int) -> None:
     """Serve the worklist over HTTP."""
     settings = invocation.settings()
-    from triage.service.models import web as run
+    from triage.service.web import web as run
 
     with start_errors():
         run(settings, open_spool(settings), redis_url(settings))

@@ -13,7 +13,7 @@ from triage.commands.base import Invocation, given, index_option, open_spool, re
 def work(invocation: Invocation, index: int) -> None:
     """Score what was received, and tag its studies."""
     settings = invocation.settings()
-    from triage.service.models import work as run
+    from triage.service.work import work as run
 
     with start_errors():
         run(settings, open_spool(settings), redis_url(settings), index)

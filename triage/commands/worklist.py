@@ -14,7 +14,7 @@ from triage.commands.base import Invocation, given, redis_errors, redis_url
 def worklist(invocation: Invocation, limit: int, as_json: bool) -> None:
     """Print the worklist in reading order."""
     settings = invocation.settings()
-    from triage.commands.output.console import print_worklist
+    from triage.commands.output.worklist import print_worklist
 
     with redis_errors():
         print_worklist(redis_url(settings), settings.redis.timeout_s, settings.worklist.waiting_cap_s, limit, as_json)

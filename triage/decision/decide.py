@@ -3,156 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from hashlib import sha256
 
-from triage.decision.reasons import LISTED_NOT_COUNTED, Reason
-
-
-class Tag(StrEnum):
-    """What we say of an image or a study. NORMAL is said only on positive evidence."""
-
-    ABNORMAL = "ABNORMAL"
-    NORMAL = "NORMAL"
-    NOT_ASSESSED = "NOT_ASSESSED"
-
-
-class Priority(StrEnum):
-    """Scheduled Procedure Step Priority (0074,1200): the three values of the Unified Procedure Step."""
-
-    HIGH = "HIGH"
-    MEDIUM = "MEDIUM"
-    LOW = "LOW"
-
-
-READING_RANK = {Priority.HIGH: 0, Priority.MEDIUM: 1, Priority.LOW: 2}
-
-REQUESTED_PROCEDURE_PRIORITY = {
-    "STAT": Priority.HIGH,
-    "HIGH": Priority.HIGH,
-    "ROUTINE": Priority.MEDIUM,
-    "MEDIUM": Priority.MEDIUM,
-    "LOW": Priority.LOW,
-}
-"""Requested Procedure Priority (0040,1003) to UPS priority."""
-
-
-@dataclass(frozen=True)
-class ShadowScore:
-    """What a model in shadow made of an image that another one scored: recorded, and looked at by nothing that decides.
-
-    ``probability`` is None if it failed. ``seconds`` is how long it took.
-    """
-
-    model_id: str
-    model_digest: str
-    tag: Tag
-    probability: float | None
-    reasons: tuple[Reason, ...]
-    distance: float | None
-    distance_limit: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class ActivationMap:
-    """What drew a score to where it is, cell by cell (Zhou et al. 2016): the mean of the values is the logit, but for a
-    constant of the model's. It came out of the very run that gave the probability beside it.
-
-    ``values``: float32 little-endian, ``rows`` x ``columns``, in base64. The edges say what the cells cover of the
-    image as it was received, as fractions of its rows and columns; half a cell may be outside.
-    """
-
-    rows: int
-    columns: int
-    values: str
-    top: float = 0.0
-    left: float = 0.0
-    bottom: float = 1.0
-    right: float = 1.0
-
-
-@dataclass(frozen=True)
-class ImageAssessment:
-    """What was found about one received object; written beside it in the spool.
-
-    ``probability`` is the model's plain score in 0..1, kept whenever the model ran, whatever the tag. Times are POSIX
-    seconds. ``stages`` maps a stage's name to its duration in seconds. ``order_priority`` is the raw Requested
-    Procedure Priority (0040,1003), empty where the object has none. ``acquisition_date`` is YYYYMMDD, or empty.
-    ``activation_map`` is there where the site keeps maps; where it cannot be, ``no_map`` says why.
-    """
-
-    study_instance_uid: str
-    series_instance_uid: str
-    sop_instance_uid: str
-    content_digest: str
-    sop_class_uid: str
-    accession_number: str
-    modality: str
-    view: str
-    calling_ae_title: str
-    received_at: float
-    assessed_at: float
-    tag: Tag
-    probability: float | None
-    reasons: tuple[Reason, ...]
-    model_id: str | None
-    model_digest: str | None = None
-    operating_point: float | None = None
-    distance: float | None = None
-    distance_limit: float | None = None
-    age_years: float | None = None
-    order_priority: str = ""
-    shadow: bool = False
-    detail: str = ""
-    stages: dict[str, float] | None = None
-    acquisition_date: str = ""
-    beside: tuple[ShadowScore, ...] = ()
-    activation_map: ActivationMap | None = None
-    no_map: str = ""
-
-    @property
-    def counts(self) -> bool:
-        """Whether the study's tag has to take this image into account."""
-        return not LISTED_NOT_COUNTED.intersection(self.reasons)
-
-
-@dataclass(frozen=True)
-class PriorityPolicy:
-    """How a site turns a tag into a priority.
-
-    ``baseline`` is the priority of an order that carries none; ``lower_normal`` lets NORMAL go to LOW. A study whose
-    images were all taken more than ``prior_after_days`` before they came is a prior, and raises nothing; 0: none is.
-    """
-
-    baseline: Priority = Priority.MEDIUM
-    lower_normal: bool = False
-    prior_after_days: float = 0.0
-
-
-@dataclass(frozen=True)
-class TriageDecision:
-    """The one current result of a study. ``evidence`` are the SOP Instance UIDs that made the tag.
-
-    ``prior``: taken long before it came, so that nobody waits for it and it raises nothing. ``calling_ae_title`` is who
-    sent the first of its images.
-    """
-
-    study_instance_uid: str
-    accession_number: str
-    tag: Tag
-    probability: float | None
-    priority: Priority
-    reasons: tuple[Reason, ...]
-    model_id: str | None
-    evidence: tuple[str, ...]
-    received_at: float
-    tagged_at: float
-    revision: str
-    prior: bool = False
-    calling_ae_title: str = ""
+from triage.decision.reasons import Reason
+from triage.decision.types import (
+    READING_RANK,
+    REQUESTED_PROCEDURE_PRIORITY,
+    ImageAssessment,
+    Priority,
+    PriorityPolicy,
+    Tag,
+    TriageDecision,
+)
 
 
 def decide(assessments: Sequence[ImageAssessment], policy: PriorityPolicy, now: float) -> TriageDecision:

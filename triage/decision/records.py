@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import Any
 
-from triage.decision.decide import ActivationMap, ImageAssessment, Priority, ShadowScore, Tag, TriageDecision
 from triage.decision.reasons import Reason
+from triage.decision.types import ActivationMap, ImageAssessment, Priority, ShadowScore, Tag, TriageDecision
 
 
 def to_record(value: ImageAssessment | TriageDecision) -> dict[str, Any]:

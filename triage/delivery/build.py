@@ -7,12 +7,12 @@ from collections.abc import Collection
 from dataclasses import replace
 from enum import StrEnum
 
-from triage.channels.base import Channel, Skipped, Study, Told
-from triage.decision.decide import Tag
+from triage.channels.base import Channel, Skipped
+from triage.decision.types import Tag
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import Outgoing, Record, State
 from triage.spool.spool import Spool
-from triage.spool.study import read_study, revision
+from triage.spool.study import Study, Told, read_study, revision
 
 logger = logging.getLogger(__name__)
 

@@ -14,11 +14,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from triage.channels.base import Channel, Fate, Outcome, Send, UnreachableError
+from triage.channels.base import Channel, Fate, Outcome, Send
 from triage.delivery.build import Telling, tell
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import Outgoing, State, milliseconds
-from triage.metrics.process import DeliveryMetrics
+from triage.errors import UnreachableError
+from triage.metrics.delivery import DeliveryMetrics
 from triage.settings.destinations import Destination
 from triage.spool.spool import Spool
 

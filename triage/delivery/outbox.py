@@ -20,7 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from triage.delivery.record import Outgoing, Record, State, milliseconds
-from triage.spool.spool import Spool, valid_uid
+from triage.dicom.uid import valid_uid
+from triage.spool.spool import Spool
 
 logger = logging.getLogger(__name__)
 

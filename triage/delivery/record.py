@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from triage.spool.spool import valid_uid
+from triage.dicom.uid import valid_uid
 
 _TRIES_KEPT = 20
 

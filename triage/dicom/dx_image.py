@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
-from hashlib import sha256
 from io import BytesIO
 from typing import Any
 
@@ -50,12 +48,6 @@ class Description:
     acquired: tuple[str, str] = ("", "")
     instance_number: int = 1
     for_processing: bool = False
-
-
-def uid_of(*parts: str | bytes) -> str:
-    """A UID that is the same for the same parts: a name-based UUID under 2.25 (PS3.5 B.2)."""
-    digest = sha256(b"\0".join(part.encode() if isinstance(part, str) else part for part in parts)).digest()
-    return f"2.25.{uuid.UUID(bytes=digest[:16], version=5).int}"
 
 
 def dx_image(stored: npt.NDArray[Any], bits: int, description: Description) -> Dataset:

@@ -14,7 +14,7 @@ from struct import pack
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 
-from triage.spool.spool import InvalidUIDError, valid_uid
+from triage.dicom.uid import InvalidUIDError, valid_uid
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from triage.channels.base import UnreachableError
 from triage.dicom.tls import explained
+from triage.errors import UnreachableError
 
 START, END = b"\x0b", b"\x1c\r"
 _LONGEST_ANSWER = 1 << 20

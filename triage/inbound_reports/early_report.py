@@ -11,7 +11,8 @@ from hashlib import sha256
 
 from pydicom.dataset import Dataset
 
-from triage.inbound_reports.message import Order, moment
+from triage.hl7.timestamps import moment
+from triage.inbound_reports.message import Order
 
 _ACQUIRED = (("AcquisitionDate", "AcquisitionTime"), ("ContentDate", "ContentTime"))
 

@@ -18,9 +18,9 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from triage.decision.decide import TriageDecision
+from triage.decision.types import TriageDecision
 from triage.inbound_reports.early_report import Arrived, Early, acquired_at, covers, digest
-from triage.metrics.process import ReportMetrics
+from triage.metrics.reports import ReportMetrics
 from triage.spool.patient import patient_in
 from triage.spool.spool import Spool
 from triage.spool.study import read_study

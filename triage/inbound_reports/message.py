@@ -7,15 +7,13 @@ document, or nonsense.
 from __future__ import annotations
 
 import re
-import time
 import warnings
-from calendar import timegm
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import hl7
 
-from triage.channels.hl7_message import ORM, ORU, SCHEME
+from triage.hl7.message_types import ORM, ORU, SCHEME
 from triage.hl7.text import decode
 
 KINDS = (ORU, ORM)
@@ -23,7 +21,6 @@ _LONGEST_SEGMENT = 16_384
 _MOST_SEGMENTS = 2_000
 _STUDY_INSTANCE_UID = "110180"  # DCM, as our own results have it in OBX-3
 _ORDER_STATUS_CHANGED = ("SC", "RE")  # ORC-1 (table 0119): status changed, observations follow
-_MOMENT = re.compile(r"(\d{12}(?:\d\d)?)(?:\.\d{1,6})?([+-]\d{4})?")
 
 
 class MalformedError(ValueError):
@@ -92,25 +89,6 @@ def orders_of(content: bytes, kind: str, character_set: str) -> list[Order]:
     if len(message.segments("MSH")) > 1:
         raise MalformedError("several MSH segments in one message")
     return _of_results(message) if kind == ORU else _of_orders(message)
-
-
-def moment(text: str) -> float | None:
-    """HL7's TS, or DICOM's DT, in POSIX seconds; in this machine's time zone where it has none.
-
-    None for what is no time, or says less than minutes.
-    """
-    match = _MOMENT.fullmatch(text.strip())
-    if not match:
-        return None
-    digits, zone = match[1].ljust(14, "0"), match[2]
-    try:
-        parts = time.strptime(digits, "%Y%m%d%H%M%S")
-        if zone is None:
-            return time.mktime(parts)
-        seconds = (int(zone[1:3]) * 60 + int(zone[3:])) * 60
-        return float(timegm(parts) - (seconds if zone[0] == "+" else -seconds))
-    except (ValueError, OverflowError):
-        return None
 
 
 def _needed(text: str) -> Iterator[str]:

@@ -10,15 +10,17 @@ from uuid import uuid4
 
 from redis.exceptions import RedisError
 
-from triage.channels.hl7_message import ORM
+from triage.dicom.uid import InvalidUIDError
+from triage.hl7.message_types import ORM
+from triage.hl7.timestamps import moment
 from triage.inbound_reports.acknowledgement import Code, acknowledgement
 from triage.inbound_reports.early_report import can_be_remembered
 from triage.inbound_reports.early_store import Memory
 from triage.inbound_reports.matching import DoubtError, Match, match
-from triage.inbound_reports.message import KINDS, Header, MalformedError, Order, header_of, moment, orders_of
-from triage.metrics.process import ReportMetrics
+from triage.inbound_reports.message import KINDS, Header, MalformedError, Order, header_of, orders_of
+from triage.metrics.reports import ReportMetrics
 from triage.spool.patient import Patient, patient_of
-from triage.spool.spool import InvalidUIDError, Spool
+from triage.spool.spool import Spool
 from triage.worklist import reader_acts as reading
 from triage.worklist.index import Worklist
 from triage.worklist.reader_acts import Act, Notice

@@ -8,15 +8,12 @@ import threading
 from collections.abc import Callable, Sequence
 
 from triage.errors import StartError
-from triage.inbound_reports.early_store import Bounds, Memory
 from triage.inbound_reports.mllp_server import Bounds as ConnectionBounds
 from triage.inbound_reports.mllp_server import Server, tls_context
-from triage.inbound_reports.receiver import Hearer, Policy
-from triage.listener.server import open_port
-from triage.metrics.process import ReportMetrics
+from triage.inbound_reports.receiver import Hearer
+from triage.metrics.reports import ReportMetrics
+from triage.runtime.sockets import open_port
 from triage.settings.reports import ReportsSettings
-from triage.spool.spool import Spool
-from triage.worklist.index import Worklist
 
 logger = logging.getLogger(__name__)
 
@@ -48,27 +45,6 @@ def run(
             wait(1.0)
     for thread in threads:
         thread.join(_GRACE_S)
-
-
-def policy_of(settings: ReportsSettings, own: frozenset[tuple[str, str]]) -> Policy:
-    """What the settings say; ``own`` are the sending application and facility of our own messages."""
-    return Policy(
-        result_statuses=settings.result_statuses,
-        order_statuses=settings.order_statuses,
-        accession_in=settings.accession_in,
-        sending_applications=settings.sending_applications,
-        sending_facilities=settings.sending_facilities,
-        own=own,
-        time_in=settings.time_in,
-        character_set=settings.character_set,
-    )
-
-
-def memory_of(settings: ReportsSettings, spool: Spool, index: Worklist, metrics: ReportMetrics) -> Memory | None:
-    """What remembers reports that come before their study; None where none come, or none is to be remembered."""
-    if not (settings.port and settings.remember_hours):
-        return None
-    return Memory(spool, index, Bounds(settings.remember_hours * 3600.0, settings.remember_at_most), metrics)
 
 
 def _listen(

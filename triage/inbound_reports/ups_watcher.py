@@ -14,13 +14,13 @@ from pydicom.dataset import Dataset
 from redis.exceptions import RedisError
 
 from triage.channels import c_store_scu as dicom_store
-from triage.channels.base import UnreachableError
 from triage.channels.factory import peer_of
 from triage.channels.ups import UPS_PULL, look
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import State
 from triage.dicom.requestor import Peer
-from triage.metrics.process import ReportMetrics
+from triage.errors import UnreachableError
+from triage.metrics.reports import ReportMetrics
 from triage.settings.destinations import UPSDestination
 from triage.spool.spool import Spool
 from triage.worklist import reader_acts as reading

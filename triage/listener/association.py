@@ -20,6 +20,7 @@ from triage.dicom.command_set import (
     decode,
     response,
 )
+from triage.dicom.uid import InvalidUIDError, valid_uid
 from triage.dicom.upper_layer import (
     A_ABORT,
     A_ASSOCIATE_RQ,
@@ -36,11 +37,15 @@ from triage.dicom.upper_layer import (
     TimedOutError,
 )
 from triage.dicom.upper_layer_tls import NoTLSError
-from triage.listener.c_store_scp import ABOVE_HIGH_WATER, HighWater, IncomingObject, Stored, receipt_now
-from triage.listener.negotiation import REJECTIONS, AdmissionPolicy, Context, Request, accept, read_request
-from triage.metrics.process import OTHER, Ending, Metrics, Outcome, Rejection, bounded
+from triage.listener.admission import AdmissionPolicy
+from triage.listener.c_store_scp import ABOVE_HIGH_WATER, IncomingObject, Stored, receipt_now
+from triage.listener.negotiation import REJECTIONS, Context, Request, accept, read_request
+from triage.metrics.labels import OTHER, Ending, Outcome, Rejection, bounded
+from triage.metrics.process import Metrics
 from triage.queue.score_queue import Queued, Work
-from triage.spool.spool import InvalidUIDError, ReceivedInstance, Spool, valid_uid
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
+from triage.spool.usage import HighWater
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from triage.dicom.command_set import CANNOT_UNDERSTAND, DATA_SET_MISMATCH, OUT_OF_RESOURCES, SUCCESS, Command
 from triage.dicom.header_scan import read_identity
 from triage.dicom.part10 import Receipt, header
-from triage.metrics.process import Outcome
-from triage.spool.spool import ReceivedInstance, Spool, valid_uid
+from triage.dicom.uid import valid_uid
+from triage.metrics.labels import Outcome
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
+from triage.spool.usage import HighWater
 
 _AT_ONCE = 1 << 20  # bytes that are hashed and written at once
 ABOVE_HIGH_WATER = "the spool is above its high-water mark"
@@ -31,19 +34,6 @@ class Stored:
     comment: str = ""
     instance: ReceivedInstance | None = None
     aside: bool = False
-
-
-@dataclass(frozen=True)
-class HighWater:
-    """When the spool is too full to take more; see the settings of the spool."""
-
-    fraction: float
-    min_free_bytes: int
-
-    def reached(self, spool: Spool) -> bool:
-        """Whether the file system under the spool is too full now."""
-        usage = spool.usage()
-        return usage.used_fraction > self.fraction or usage.free_bytes < self.min_free_bytes
 
 
 class IncomingObject:

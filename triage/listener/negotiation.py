@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,9 +24,7 @@ from pynetdicom.presentation import (
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from triage.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from triage.metrics.process import Rejection
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from triage.metrics.labels import Rejection
 
 # Result, source and reason of an A-ASSOCIATE-RJ, PS3.8 9.3.4.
 REJECTIONS = {
@@ -42,43 +39,6 @@ APPLICATION_CONTEXT_NAME = "1.2.840.10008.3.1.1.1"
 _DICOM_ROOT = "1.2.840.10008."
 _STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."
 _UNCOMPRESSED = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2")
-
-
-@dataclass(frozen=True)
-class AdmissionPolicy:
-    """Who may connect. Empty collections let everybody in.
-
-    What calls itself ``own_ae_title`` and comes from this machine is ourselves: from loopback, or from ``own_address``,
-    the one that we listen on.
-    """
-
-    ae_title: str
-    require_called_ae_title: bool = False
-    calling_ae_titles: frozenset[str] = frozenset()
-    networks: tuple[Network, ...] = ()
-    own_ae_title: str = ""
-    own_address: str = ""
-
-    def refusal(self, request: Request, peer: str) -> Rejection | None:
-        """Why the peer at address ``peer`` may not associate; None if it may."""
-        if not request.is_dicom:
-            return Rejection.OTHER
-        address = ipaddress.ip_address(peer.split("%")[0])
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-            address = address.ipv4_mapped
-        own = self._is_ourselves(request, address)
-        if self.networks and not own and not any(address in network for network in self.networks):
-            return Rejection.SOURCE_ADDRESS
-        if self.require_called_ae_title and request.called_ae_title != self.ae_title:
-            return Rejection.CALLED_AE_TITLE
-        if self.calling_ae_titles and not own and request.calling_ae_title not in self.calling_ae_titles:
-            return Rejection.CALLING_AE_TITLE
-        return None
-
-    def _is_ourselves(self, request: Request, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-        if not self.own_ae_title or request.calling_ae_title != self.own_ae_title:
-            return False
-        return address.is_loopback or str(address) == self.own_address
 
 
 @dataclass(frozen=True)

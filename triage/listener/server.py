@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-import queue
-import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from typing import Self
+from dataclasses import dataclass, replace
 
 from prometheus_client import CollectorRegistry
 
 from triage.dicom.tls import ServerTLS
 from triage.dicom.upper_layer import Connection
 from triage.dicom.upper_layer_tls import SecureConnection
-from triage.errors import StartError
+from triage.listener.admission import admission_policy
 from triage.listener.association import Association, Canary, Node
-from triage.listener.c_store_scp import HighWater
-from triage.listener.negotiation import AdmissionPolicy, supported_contexts
+from triage.listener.enqueuer import Announcer
+from triage.listener.negotiation import supported_contexts
+from triage.listener.ports import Door, Waiting, open_doors
 from triage.metrics import process as metric_names
-from triage.metrics.process import Metrics, Rejection
+from triage.metrics.labels import Rejection
+from triage.metrics.process import Metrics
 from triage.queue.score_queue import Queued
 from triage.radiograph.decode import TRANSFER_SYNTAXES
-from triage.settings.load import ListenerSettings
+from triage.settings.network import ListenerSettings
 from triage.spool.partitions import PLACE
 from triage.spool.spool import Spool
+from triage.spool.usage import HighWater
 
 logger = logging.getLogger(__name__)
 
-_BACKLOG = 512
 _REQUEST_TIMEOUT_S = 15.0  # from connecting to a whole A-ASSOCIATE-RQ (ARTIM)
-_UNSENT_AT_MOST = 100_000  # beyond this, new objects wait for the sweep
 
 
 def run(
@@ -70,69 +67,6 @@ def run(
             server.accept_waiting(door)
     server.finish(settings.shutdown_grace_s)
     announcer.close()
-
-
-@dataclass(frozen=True)
-class Door:
-    """A port on which we listen; ``tls`` is None where nothing is encrypted."""
-
-    port: socket.socket
-    tls: ServerTLS | None = None
-
-
-def open_doors(settings: ListenerSettings, stack: ExitStack, metrics: Metrics) -> list[Door]:
-    """The ports of the settings, the plain one first; closed with ``stack``. Raises StartError."""
-    shared = settings.processes > 1
-    doors = []
-    if not settings.tls_only:
-        doors.append(Door(stack.enter_context(open_port(settings.host, settings.port, shared))))
-    if settings.tls_port is not None:
-        assert settings.tls_certificate is not None and settings.tls_key is not None
-        tls = ServerTLS(settings.tls_certificate, settings.tls_key, settings.tls_client_ca, settings.tls_client_crl)
-        metrics.certificate_not_after.labels("listener").set_function(tls.not_after)
-        if settings.tls_client_crl:
-            metrics.crl_next_update.labels("listener").set_function(tls.next_update)
-        doors.append(Door(stack.enter_context(open_port(settings.host, settings.tls_port, shared)), tls))
-    return doors
-
-
-class Waiting:
-    """Waits for connections at several ports."""
-
-    def __init__(self, doors: Sequence[Door]) -> None:
-        self._selector = selectors.DefaultSelector()
-        for door in doors:
-            self._selector.register(door.port, selectors.EVENT_READ, door)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._selector.close()
-
-    def next(self, seconds: float) -> list[Door]:
-        """The ports at which somebody waits; none after ``seconds``."""
-        return [key.data for key, _ in self._selector.select(seconds)]
-
-
-def open_port(host: str, port: int, shared: bool, setting: str = "listener.port") -> socket.socket:
-    """A listening socket, which other processes may share only if ``shared``: else a second service would not notice.
-
-    Raises StartError that names the ``setting``.
-    """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        with ExitStack() as undo:
-            listening = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
-            listening.bind((host, port))
-            listening.listen(_BACKLOG)
-            listening.setblocking(False)  # another process may take what we saw waiting
-            undo.pop_all()
-    except OSError as error:
-        raise StartError(f"cannot listen on {host}:{port}: {error.strerror or error}; see {setting}") from error
-    return listening
 
 
 class Server:
@@ -255,56 +189,3 @@ def _with_validation(node: Node, ae_title: str, spool: Spool) -> Node:
 class _Peer:
     connection: Connection
     association: Association
-
-
-@dataclass
-class Announcer:
-    """Tells the queue of new objects, from a thread of its own: no trouble there reaches a sender.
-
-    What cannot be told is found by the sweep, because it lies in the inbox.
-    """
-
-    enqueue: Callable[[Queued], object]
-    metrics: Metrics
-    _waiting: queue.SimpleQueue[Queued | None] = field(default_factory=queue.SimpleQueue)
-
-    def __post_init__(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="enqueue", daemon=True)
-        self._thread.start()
-
-    def put(self, instance: Queued) -> None:
-        """Tell of ``instance`` soon; returns at once."""
-        if self._waiting.qsize() < _UNSENT_AT_MOST:
-            self._waiting.put(instance)
-
-    def close(self, timeout_s: float = 10.0) -> None:
-        """Tell of what is left, and end."""
-        self._waiting.put(None)
-        self._thread.join(timeout_s)
-
-    def _run(self) -> None:
-        while (instance := self._waiting.get()) is not None:
-            try:
-                self.enqueue(instance)
-            except Exception as error:  # the edge: whatever is wrong with the queue, the sweep recovers it
-                self.metrics.enqueue_failures.inc()
-                logger.warning("%s is not queued (%s); the sweep will find it", instance.sop_instance_uid, error)
-
-
-def admission_policy(settings: ListenerSettings, own_ae_title: str = "") -> AdmissionPolicy:
-    """Who may connect, from the settings, and we ourselves. Raises StartError for an address that is none."""
-    try:
-        networks = tuple(ipaddress.ip_network(text, strict=False) for text in settings.source_addresses)
-    except ValueError as error:
-        raise StartError(f"listener.source_addresses: {error}") from error
-    validation = frozenset({settings.validation_ae_title} - {""})
-    return AdmissionPolicy(
-        ae_title=settings.ae_title,
-        require_called_ae_title=settings.require_called_ae_title,
-        calling_ae_titles=frozenset(settings.calling_ae_titles) | validation
-        if settings.calling_ae_titles
-        else frozenset(),
-        networks=networks,
-        own_ae_title=own_ae_title,
-        own_address=settings.host,
-    )

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from triage.decision.decide import ActivationMap, ImageAssessment
+from triage.decision.types import ActivationMap, ImageAssessment
 from triage.model.card import ActivationGrid
 from triage.radiograph.preprocess import PreprocessSpec, shown_part
 from triage.radiograph.types import FloatImage

@@ -8,45 +8,10 @@ from itertools import pairwise
 
 from pydicom.uid import UID
 
-from triage.decision.decide import ImageAssessment, Tag, TriageDecision
-from triage.decision.reasons import Reason
+from triage.decision.reasons import MEANINGS
+from triage.decision.types import ImageAssessment, Tag, TriageDecision
 from triage.delivery.record import State
 from triage.operations.trace import ObjectTrace, StudyTrace
-
-MEANINGS = {
-    Reason.NOT_A_RADIOGRAPH: "It is not a CR or DX image (a report, a secondary capture, another modality). It is kept "
-    "and listed with the study and changes nothing. Nothing to do.",
-    Reason.FOR_PROCESSING: "It is the raw image before the vendor's processing (Presentation Intent Type FOR "
-    "PROCESSING). Its FOR PRESENTATION twin is the one that is scored: see that the modality sends that one too.",
-    Reason.NOT_CHEST: "Its attributes say another body part than the chest. Nothing to do, unless the modality's "
-    "protocol is set to the wrong body part.",
-    Reason.NOT_FRONTAL: "Its attributes say lateral, oblique or decubitus. Only frontal images are scored. Nothing to "
-    "do.",
-    Reason.LOCALIZER: "It is a localizer, not a diagnostic image. Nothing to do.",
-    Reason.UNDECODABLE: "Its pixels could not be decoded. See the detail beside it; have the object sent again in "
-    "another transfer syntax, and keep this one for a bug report.",
-    Reason.MULTI_FRAME: "It has several frames; the models read single images. It has to be read without us.",
-    Reason.VIEW_UNVERIFIED: "Nothing says that it is a frontal view, or two attributes contradict each other. If this "
-    "modality sends frontals only, say so in eligibility.frontal_ae_titles or eligibility.frontal_descriptions.",
-    Reason.AGE_UNKNOWN: "It has neither Patient's Age nor a birth date with a study date, and each model is for an age "
-    "range. Have the modality send one, or let the adult model take such patients (models.adult_when_age_unknown).",
-    Reason.AGE_NOT_COVERED: "No installed model is for a patient of this age. It has to be read without us.",
-    Reason.OUT_OF_DISTRIBUTION: "Its pixels do not look like the images the model was trained on, so the score is not "
-    "used. Look at the image: another body part, an inverted or blank image, or an unusual detector? If good chest "
-    "images of one modality are refused regularly, have the model validated on that modality.",
-    Reason.MODEL_DISABLED: "The model for this patient is switched off. `triage model NAME --enable` switches it on "
-    "for what comes from then on; this image has to be read without us.",
-    Reason.MODEL_SHADOW: "The model for this patient runs in shadow: it scores and records, and changes nothing. Take "
-    "it out of models.shadow when the site has accepted it.",
-    Reason.NO_MODEL: "No usable model is installed. See models.path, and `triage model` for what was found there.",
-    Reason.WORKER_FAILURE: "Scoring failed in every try and the object is a dead letter. See the error below and the "
-    "log of `triage work`; after the cause is gone: `triage dead-letters --requeue KEY`.",
-    Reason.FINDING_NOT_COVERED: "The model found nothing of what it looks for, but it does not look for everything: "
-    "that is not the same as normal. Nothing to do.",
-    Reason.NO_FRONTAL_IMAGE: "The study has no image for us to score (yet). If it should have a frontal chest image, "
-    "see that the PACS sends it.",
-}
-"""What each reason means and what to do."""
 
 _WIDTH = 100
 

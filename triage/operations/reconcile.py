@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from triage.decision.decide import TriageDecision
 from triage.decision.records import decision_from
+from triage.decision.types import TriageDecision
 from triage.delivery.outbox import Outbox
 from triage.metrics.process import Metrics
 from triage.queue.score_queue import Queued, ScoreQueue, Work, job_id
-from triage.spool.spool import ReceivedInstance, Spool
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
 from triage.worklist.reader_acts import NotTaggedError, expire, restore
 

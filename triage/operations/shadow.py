@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from triage.decision.decide import ImageAssessment, ShadowScore, Tag, current_assessments
+from triage.decision.decide import current_assessments
 from triage.decision.records import assessment_from
+from triage.decision.types import ImageAssessment, ShadowScore, Tag
 from triage.spool.spool import Spool
 
 COLUMNS = (

@@ -10,12 +10,14 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from triage.decision.decide import ImageAssessment, TriageDecision
 from triage.decision.records import assessment_from, decision_from
+from triage.decision.types import ImageAssessment, TriageDecision
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import Record
 from triage.dicom.part10 import Receipt, read_receipt
-from triage.spool.spool import ReceivedInstance, Spool, valid_uid
+from triage.dicom.uid import valid_uid
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from triage.dicom.dx_image import Description, dx_image, part10, uid_of
+from triage.dicom.dx_image import Description, dx_image, part10
+from triage.dicom.uid import uid_of
 from triage.phantom.anatomy import Build, Grey, frontal, lateral
 
 BITS = 12

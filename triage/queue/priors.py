@@ -6,13 +6,17 @@ the same by ``decision.is_prior``.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import islice
 from struct import unpack
 
 from triage.decision.decide import is_old
 from triage.dicom.header_scan import read_identity
 from triage.dicom.part10 import read_receipt
 from triage.radiograph.attributes import latest_date
-from triage.spool.spool import ReceivedInstance, Spool
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
 
 _META_AT, _AFTER_GROUP_LENGTH = 132, 144
 
@@ -34,3 +38,18 @@ def is_prior(spool: Spool, instance: ReceivedInstance, after_days: float) -> boo
         return is_old(latest_date(dates), receipt.received_at or path.stat().st_mtime, after_days)
     except Exception:  # the edge: whatever the file holds; it is scored in its turn
         return False
+
+
+def oldest_awaited(
+    spool: Spool, is_of_priors: Callable[[Sequence[ReceivedInstance]], list[bool]], at_once: int = 1000
+) -> float:
+    """When the oldest object came that waits and is no prior, in POSIX seconds; 0 if none waits."""
+    oldest = 0.0
+    waiting = spool.waiting()
+    while some := list(islice(waiting, at_once)):
+        for instance, prior in zip(some, is_of_priors(some), strict=True):
+            if not prior:
+                with suppress(FileNotFoundError):  # tagged meanwhile
+                    came = spool.inbox_path(instance).stat().st_mtime
+                    oldest = min(oldest or came, came)
+    return oldest

@@ -17,7 +17,7 @@ from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
 from triage.errors import StartError
-from triage.spool.spool import ReceivedInstance
+from triage.spool.instance import ReceivedInstance
 
 QUEUE = "score"
 PRIORS = "score-priors"

@@ -10,7 +10,7 @@ from typing import Any
 
 from triage.errors import StartError
 from triage.reader_study.progress import OutOfTurnError, Progress, replay
-from triage.spool.spool import append_durably
+from triage.runtime.durable import append_durably
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:

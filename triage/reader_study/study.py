@@ -18,7 +18,7 @@ from pathlib import Path
 
 from triage.errors import StartError
 from triage.reader_study.cases import Case, find_cases
-from triage.spool.spool import write_durably
+from triage.runtime.durable import write_durably
 
 _VERSION = 1
 _FILE = "study.json"

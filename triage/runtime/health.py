@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import urllib.request
 from collections.abc import Callable
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -97,3 +98,14 @@ def check(ready: Readiness) -> tuple[bool, str]:
     except Exception:  # the edge: whatever is wrong, the answer is 503 and the cause is in the log
         logger.exception("readiness check failed")
         return False, "the readiness check itself failed: see the log"
+
+
+def is_ready(url: str) -> tuple[bool, str]:
+    """Ask a process's /readyz; whether it is ready, and what it said."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return True, answer.read().decode(errors="replace").strip()
+    except urllib.error.HTTPError as error:
+        return False, error.read().decode(errors="replace").strip()
+    except OSError as error:
+        return False, f"{url} does not answer: {error}"

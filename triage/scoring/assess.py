@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from triage.decision.decide import Tag
 from triage.decision.reasons import Reason
+from triage.decision.types import Tag
 from triage.model.card import ModelCard
 from triage.model.registry import RegistryPolicy, beside, choose
 from triage.radiograph.decode import decode_picture, decode_pixels, is_picture, open_dicom

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from triage.decision.decide import ImageAssessment, PriorityPolicy, ShadowScore, Tag, TriageDecision, decide
+from triage.decision.decide import decide
 from triage.decision.reasons import Reason
 from triage.decision.records import assessment_from, to_record
+from triage.decision.types import ImageAssessment, PriorityPolicy, ShadowScore, Tag, TriageDecision
 from triage.dicom.part10 import Receipt, read_receipt
 from triage.metrics.process import Metrics
 from triage.model.activation_map import kept
@@ -26,7 +27,8 @@ from triage.model.session import Scores, Session
 from triage.radiograph.types import Attributes, FloatImage, Rejected, View
 from triage.runtime.child_pool import DecodePool, Decoding
 from triage.scoring.assess import Conclusion, Policy, Prepared, conclude, prepare
-from triage.spool.spool import ReceivedInstance, Spool
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
 
 logger = logging.getLogger(__name__)
 

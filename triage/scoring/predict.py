@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from triage.decision.decide import Tag
 from triage.decision.reasons import Reason
+from triage.decision.types import Tag
 from triage.model.card import ModelCard, ModelRefusedError, load_card, load_cards
 from triage.model.registry import usable
 from triage.model.session import AT_ONCE, Session

@@ -17,7 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from triage.decision.records import assessment_from
+from triage.dicom.uid import InvalidUIDError
 from triage.errors import StartError
+from triage.runtime.durable import append_line
 from triage.security.audit_message import (
     SCHEME,
     START,
@@ -30,7 +32,7 @@ from triage.security.audit_message import (
     Subject,
     Who,
 )
-from triage.spool.spool import InvalidUIDError, Spool, append_line
+from triage.spool.spool import Spool
 from triage.spool.study import read_header
 
 logger = logging.getLogger(__name__)

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from triage.errors import StartError
+from triage.runtime.durable import held, write_durably
 from triage.security import passwords
 from triage.security.passwords import Hashed
 from triage.security.roles import Role
-from triage.spool.spool import held, write_durably
 
 VERSION = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from triage.dicom.dx_image import Description, dx_image, uid_of
+from triage.dicom.dx_image import Description, dx_image
+from triage.dicom.uid import uid_of
 from triage.radiograph.decode import decode_picture
 from triage.radiograph.types import FloatImage, Rejected
 

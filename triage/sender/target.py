@@ -9,7 +9,7 @@ from triage.dicom.requestor import Peer
 from triage.dicom.tls import ClientTLS
 from triage.errors import StartError
 from triage.sender.own_listener import own_listener
-from triage.settings.load import Settings
+from triage.settings.schema import Settings
 
 _ADVICE = "see --tls-ca-file, --tls-server-name and --tls-certificate"
 

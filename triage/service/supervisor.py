@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from triage.errors import EXIT_CANNOT_START, StartError
 from triage.runtime.stop_signal import StopSignal
 from triage.service import embedded_redis
-from triage.settings.load import Settings
+from triage.settings.schema import Settings
 from triage.spool.spool import Spool
 
 logger = logging.getLogger(__name__)

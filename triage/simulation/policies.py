@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from triage.decision.decide import Tag
+from triage.decision.types import Tag
 from triage.settings.types import Section
 from triage.simulation.queues import Discipline
 

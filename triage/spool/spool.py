@@ -28,15 +28,13 @@ The only module that renames and fsyncs. Layout, version 1:
 from __future__ import annotations
 
 import ctypes
-import errno
-import fcntl
 import json
 import logging
 import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -44,6 +42,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
+
+from triage.dicom.uid import InvalidUIDError, valid_uid
+from triage.runtime.durable import file_lock, fsync_folder, is_held, rename_file, replace_file
+from triage.spool.instance import ReceivedInstance
 
 logger = logging.getLogger(__name__)
 
@@ -65,60 +67,11 @@ _FOLDERS = (
     "locks",
 )
 _ONE_OF_A_KIND = ("up", "deliver")  # locks of processes that are no workers
-_UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class SpoolError(Exception):
     """The spool cannot be used as it is; the message says what to do."""
-
-
-class InvalidUIDError(ValueError):
-    """A UID that must not touch a path."""
-
-
-def valid_uid(uid: str) -> str:
-    """``uid`` itself if it is digits and single dots, at most 64 characters (PS3.5 9.1); else InvalidUIDError.
-
-    Leading zeros in a component are tolerated: real modalities send them and they are harmless in a path.
-    """
-    if len(uid) > 64 or not _UID.fullmatch(uid):
-        raise InvalidUIDError(f"not a DICOM UID: {uid[:80]!r}")
-    return uid
-
-
-@dataclass(frozen=True, order=True)
-class ReceivedInstance:
-    """One received content: which object of which study, and the SHA-256 of its data set as lower-case hex."""
-
-    study_instance_uid: str
-    sop_instance_uid: str
-    content_digest: str
-
-    def __post_init__(self) -> None:
-        valid_uid(self.study_instance_uid)
-        valid_uid(self.sop_instance_uid)
-        if not _DIGEST.fullmatch(self.content_digest):
-            raise ValueError(f"not a SHA-256 in lower-case hex: {self.content_digest[:80]!r}")
-
-    @property
-    def key(self) -> str:
-        """The name of this content in the spool, in the queue and in what people type."""
-        return f"{self.study_instance_uid}+{self.sop_instance_uid}+{self.content_digest}"
-
-    @property
-    def filed_name(self) -> str:
-        """The stem of its files inside the study's folder."""
-        return f"{self.sop_instance_uid}+{self.content_digest}"
-
-    @classmethod
-    def from_key(cls, key: str) -> Self:
-        """The instance that ``key`` names; ValueError if it is not a key."""
-        parts = key.split("+")
-        if len(parts) != 3:
-            raise ValueError(f"not a spool key: {key[:200]!r}")
-        return cls(*parts)
 
 
 @dataclass(frozen=True)
@@ -197,7 +150,7 @@ class Spool:
             (self.root / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         # Last, so that a spool with a VERSION is a whole one; two processes may both come here.
         self._write(version, VERSION + "\n")
-        _fsync_folder(self.root.parent)
+        fsync_folder(self.root.parent)
 
     def installation_uid(self) -> str:
         """The UID of this installation alone: what its reports name as the device that made them."""
@@ -231,7 +184,7 @@ class Spool:
         """
         if (found := self.find(instance)) is not None:
             part.unlink()
-            _fsync_folder(found.parent)  # another sender's copy of it may have been renamed this very moment
+            fsync_folder(found.parent)  # another sender's copy of it may have been renamed this very moment
             return False
         os.fsync(file_descriptor)
         self._rename(part, self.inbox / f"{instance.key}.dcm")
@@ -347,7 +300,7 @@ class Spool:
     def study_lock(self, study_instance_uid: str) -> Iterator[None]:
         """Hold the study alone among all processes; released by the kernel if the process dies."""
         folder = self._make_study_folder(study_instance_uid)
-        with _flock(folder / ".lock", blocking=True):
+        with file_lock(folder / ".lock", blocking=True):
             yield
 
     # Dead letters.
@@ -434,13 +387,13 @@ class Spool:
             self._write(self._disabled / name, "")
         else:
             (self._disabled / name).unlink(missing_ok=True)
-            _fsync_folder(self._disabled)
+            fsync_folder(self._disabled)
 
     @contextmanager
     def worker_lock(self, worker_name: str) -> Iterator[None]:
         """Held by a worker for its life; BlockingIOError if another process holds it."""
         path = self._locks / worker_name
-        with _flock(path, blocking=False):
+        with file_lock(path, blocking=False):
             try:
                 yield
             finally:
@@ -448,12 +401,12 @@ class Spool:
 
     def worker_alive(self, worker_name: str) -> bool:
         """Whether some process holds the worker's lock: true exactly while the process lives."""
-        return _is_held(self._locks / worker_name)
+        return is_held(self._locks / worker_name)
 
     def worker_died(self, worker_name: str) -> bool:
         """Whether the worker's process ended without giving its lock back: killed, or crashed."""
         path = self._locks / worker_name
-        return path.exists() and not _is_held(path)
+        return path.exists() and not is_held(path)
 
     def workers(self) -> tuple[int, int]:
         """How many workers live, and how many died and have not been forgotten."""
@@ -466,7 +419,7 @@ class Spool:
         for path in self._locks.iterdir():
             with suppress(FileNotFoundError, BlockingIOError):
                 if path.stat().st_mtime < before:
-                    with _flock(path, blocking=False):
+                    with file_lock(path, blocking=False):
                         path.unlink()
 
     # Files.
@@ -479,13 +432,13 @@ class Spool:
         """Make a folder in an existing one, durably, unless it is there."""
         if not folder.is_dir():
             folder.mkdir(mode=0o700, exist_ok=True)
-            _fsync_folder(folder.parent)
+            fsync_folder(folder.parent)
 
     def move(self, source: Path, target: Path, *, durable: bool = True) -> None:
         """Rename, durably in both folders unless it can be done again. FileNotFoundError if ``source`` is gone."""
         self._rename(source, target, durable=durable)
         if durable and source.parent != target.parent:
-            _fsync_folder(source.parent)
+            fsync_folder(source.parent)
 
     def _make_study_folder(self, study_instance_uid: str) -> Path:
         folder = self.study_folder(study_instance_uid)
@@ -495,10 +448,10 @@ class Spool:
 
     def _write(self, path: Path, content: str | bytes, *, durable: bool = True) -> None:
         temporary = self.incoming / f"{uuid4().hex}.part"
-        _replace(path, content, temporary, partial(self._rename, durable=durable), durable=durable)
+        replace_file(path, content, temporary, partial(self._rename, durable=durable), durable=durable)
 
     def _rename(self, source: Path, target: Path, *, durable: bool = True) -> None:
-        _rename(source, target, durable=durable)
+        rename_file(source, target, durable=durable)
 
 
 def _object(content: bytes) -> dict[str, Any] | None:
@@ -524,146 +477,3 @@ def _instances(folder: Path) -> Iterator[ReceivedInstance]:
                 yield ReceivedInstance.from_key(entry.name.removesuffix(".dcm"))
             except ValueError:  # somebody else put it there; it must not stop the work on what is ours
                 logger.warning("%s holds a file that is not ours; it is passed over", folder)
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def append_durably(path: Path, text: str) -> None:
-    """Append ``text`` to a file and wait until it is on the disk."""
-    new = not path.exists()
-    with path.open("a", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    if new:
-        _fsync_folder(path.parent)
-
-
-@contextmanager
-def _flock(path: Path, *, blocking: bool) -> Iterator[None]:
-    descriptor = _locked(path, blocking)
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _locked(path: Path, blocking: bool) -> int:
-    """A descriptor that holds the lock of the file that ``path`` names now, made if it is not there."""
-    while True:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if blocking else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # While we waited, its last holder may have removed the file: then what we hold protects nothing.
-            with suppress(FileNotFoundError):
-                if path.stat().st_ino == os.fstat(descriptor).st_ino:
-                    return descriptor
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-
-
-def _is_held(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who ask do not see each other
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def write_durably(path: Path, text: str) -> None:
-    """Replace a file outside the spool, whole and on the disk; only its owner can read it."""
-    _replace(path, text, path.with_name(f".{path.name}.{uuid4().hex}.part"), _rename)
-
-
-def _replace(
-    path: Path,
-    content: str | bytes,
-    temporary: Path,
-    rename: Callable[[Path, Path], None],
-    *,
-    durable: bool = True,
-) -> None:
-    """Write ``content`` into ``temporary``, a new file that only its owner can read, and ``rename`` it to ``path``.
-
-    Not ``durable``: whole for whoever reads it, and gone or cut after a power failure.
-    """
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        rename(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)  # on a full disk, every try would leave one
-        raise
-
-
-def _rename(source: Path, target: Path, *, durable: bool = True) -> None:
-    source.rename(target)
-    if durable:
-        _fsync_folder(target.parent)
-
-
-@contextmanager
-def held_alone(path: Path) -> Iterator[None]:
-    """Hold a file outside the spool alone among all processes; BlockingIOError if another has it."""
-    with _flock(path, blocking=False):
-        yield
-
-
-@contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Hold a file outside the spool alone among all processes, after waiting for who has it."""
-    with _flock(path, blocking=True):
-        yield
-
-
-def append_line(path: Path, line: str, rotate_at_bytes: int, moved_to: Path) -> None:
-    """Append a line to a file outside the spool that only its owner can read; it is on the disk, or not in the file.
-
-    A file of ``rotate_at_bytes`` is first moved to ``moved_to``. Raises OSError.
-    """
-    with _flock(path.with_name(f".{path.name}.lock"), blocking=True):
-        new = not path.exists()
-        if not new and path.stat().st_size >= rotate_at_bytes and not moved_to.exists():
-            path.rename(moved_to)
-            new = True
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            _append_whole(descriptor, line.encode() + b"\n")
-        finally:
-            os.close(descriptor)
-        if new:
-            _fsync_folder(path.parent)
-
-
-def _append_whole(descriptor: int, content: bytes) -> None:
-    """All of it or, on a full disk, nothing."""
-    end = os.fstat(descriptor).st_size
-    if end and os.pread(descriptor, 1, end - 1) != b"\n":
-        content = b"\n" + content  # a power failure has cut the line before
-    try:
-        written = os.write(descriptor, content)
-        if written < len(content):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.fsync(descriptor)
-    except OSError:
-        os.ftruncate(descriptor, end)
-        raise

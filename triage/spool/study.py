@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from triage.channels.base import Image
-from triage.decision.decide import ImageAssessment, TriageDecision, current_assessments
+from triage.decision.decide import current_assessments
 from triage.decision.records import assessment_from, decision_from
-from triage.spool.spool import ReceivedInstance, Spool
+from triage.decision.types import ImageAssessment, Tag, TriageDecision
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
 
 _LARGE = 4096  # bytes of a value that nobody needs here, left unread
 
@@ -78,3 +81,59 @@ def revision(decision: TriageDecision, images: Sequence[Image], encoder: str, be
     )
     text = "\n".join([decision.study_instance_uid, decision.revision, encoder, before, *contents])
     return sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """One object of a study: what was found, its attributes without pixels, and where the spool has it."""
+
+    assessment: ImageAssessment
+    header: Dataset
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a destination was told last of a study."""
+
+    revision: str
+    tag: str
+    identity: dict[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """The facts of one study that a message is built from; at least one image.
+
+    ``number`` counts what this destination is told of the study, from 1. ``revision``: 32 hex digits of the digest of
+    all that the message rests on. ``before`` is what it was told last. ``now`` in POSIX seconds. ``test``: it is no
+    patient's, and the message has to say so.
+    """
+
+    decision: TriageDecision
+    images: tuple[Image, ...]
+    now: float
+    number: int = 1
+    revision: str = ""
+    before: Told | None = None
+    test: bool = False
+
+    @property
+    def scored(self) -> tuple[Image, ...]:
+        """The images whose probability counts, none of a shadow model."""
+        return tuple(
+            image
+            for image in self.images
+            if image.assessment.probability is not None and image.assessment.counts and not image.assessment.shadow
+        )
+
+    @property
+    def raised(self) -> bool:
+        """Whether it goes to the top of the list: abnormal, and someone waits for it."""
+        return self.decision.tag is Tag.ABNORMAL and not self.decision.prior
+
+    @property
+    def shadow_only(self) -> bool:
+        """Whether nothing but models in shadow saw it."""
+        counted = [image.assessment for image in self.images if image.assessment.counts]
+        return bool(counted) and all(assessment.shadow for assessment in counted)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
-from triage.metrics.process import StateMetrics
-from triage.spool.spool import ReceivedInstance, Spool, SpoolUsage
+from triage.spool.spool import Spool, SpoolUsage
 
 
 @dataclass(frozen=True)
@@ -39,36 +36,6 @@ def read_state(spool: Spool) -> SpoolState:
     )
 
 
-def oldest_awaited(
-    spool: Spool, is_of_priors: Callable[[Sequence[ReceivedInstance]], list[bool]], at_once: int = 1000
-) -> float:
-    """When the oldest object came that waits and is no prior, in POSIX seconds; 0 if none waits."""
-    oldest = 0.0
-    waiting = spool.waiting()
-    while some := list(islice(waiting, at_once)):
-        for instance, prior in zip(some, is_of_priors(some), strict=True):
-            if not prior:
-                with suppress(FileNotFoundError):  # tagged meanwhile
-                    came = spool.inbox_path(instance).stat().st_mtime
-                    oldest = min(oldest or came, came)
-    return oldest
-
-
-def export_state(state: SpoolState, metrics: StateMetrics, oldest_awaited_at: float | None = None) -> None:
-    """Set the gauges that describe the spool. ``oldest_awaited_at``: without priors; None: of all that waits."""
-    usage = state.usage
-    metrics.spool_total_bytes.set(usage.total_bytes)
-    metrics.spool_free_bytes.set(usage.free_bytes)
-    metrics.spool_total_inodes.set(usage.total_inodes)
-    metrics.spool_free_inodes.set(usage.free_inodes)
-    for name, folder in {"inbox": state.inbox, "dead": state.dead, "quarantine": state.quarantine}.items():
-        metrics.spool_bytes.labels(name).set(folder.size_bytes)
-    metrics.inbox_objects.set(state.inbox.objects)
-    metrics.oldest_untagged.set((state.inbox.oldest or 0) if oldest_awaited_at is None else oldest_awaited_at)
-    metrics.dead_letters.set(state.dead.objects)
-    metrics.quarantined.set(state.quarantine.objects)
-
-
 def _look(folder: Path) -> Folder:
     stats = list(_stats(folder))
     return Folder(
@@ -88,3 +55,16 @@ def _stats(folder: Path) -> Iterator[os.stat_result]:
                 yield entry.stat()
             except FileNotFoundError:  # tagged meanwhile
                 continue
+
+
+@dataclass(frozen=True)
+class HighWater:
+    """When the spool is too full to take more; see the settings of the spool."""
+
+    fraction: float
+    min_free_bytes: int
+
+    def reached(self, spool: Spool) -> bool:
+        """Whether the file system under the spool is too full now."""
+        usage = spool.usage()
+        return usage.used_fraction > self.fraction or usage.free_bytes < self.min_free_bytes

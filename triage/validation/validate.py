@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +21,6 @@ from triage.validation.measures import bars, paper
 from triage.validation.measures.cohort_record import (
     Draws,
     Options,
-    Point,
     coverage_reasons,
     measured,
     over_folds,
@@ -31,68 +30,13 @@ from triage.validation.measures.figures import METHODS
 from triage.validation.measures.subgroups import columns_of, shortcuts, subgroups
 from triage.validation.measures.versus import reader_point, replicates, versus
 from triage.validation.report.cautions import warnings_of
+from triage.validation.run import FILES_ALONE, METRICS, PREDICTIONS, REPORT, SCHEMA, Outcome, Progress, Request, Run
 from triage.validation.scores import activation_maps as maps
 from triage.validation.scores import external, over_dicom, predictions
 from triage.validation.scores import other_models as others
 from triage.validation.scores.over_dicom import Service
 from triage.validation.scores.predictions import Prediction, Scoring
-from triage.validation.scores.scored import Image, Scored, per_image
-
-SCHEMA = 1
-METRICS, REPORT, PREDICTIONS = "metrics.json", "report.html", "predictions.csv"
-FILES_ALONE = "predictions-of-the-files.csv"
-"""Beside the service's predictions, where both ways are taken."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many more are done, and of how many."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be validated, on what, and how; see ``triage validate --help``."""
-
-    model: Path
-    manifest: Path
-    out: Path
-    split: str = ""
-    require: tuple[str, ...] = ()
-    prevalence: float | None = None
-    versus: tuple[Path, ...] = ()
-    readers: tuple[Path, ...] = ()
-    replicates: tuple[Path, ...] = ()
-    versus_replicates: tuple[Path, ...] = ()
-    scores: Path | None = None
-    boxes: Path | None = None
-    paper: str | None = None
-    images: bool = True
-    exclude_training_patients: bool = False
-    any_age: bool = False
-    allow_duplicates: bool = False
-    dicom: bool = False
-    rounds: int = 2000
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came out: the record of metrics.json, and whether everything that was asked for holds."""
-
-    metrics: Mapping[str, Any]
-    passed: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """Everything that the parts of a validation look at."""
-
-    request: Request
-    card: ModelCard
-    cohort: Cohort
-    predictions: Sequence[Prediction]
-    images: Sequence[Image]
-    scored: Scored
-    points: tuple[Point, ...]
-    draws: Draws
+from triage.validation.scores.scored import Image, per_image
 
 
 def validate(

@@ -22,8 +22,8 @@ from uuid import uuid4
 
 from redis import Redis
 
-from triage.decision.decide import Priority, TriageDecision
 from triage.decision.records import decision_from, to_record
+from triage.decision.types import Priority, TriageDecision
 from triage.worklist import index_scripts as scripts
 from triage.worklist.search import Search
 

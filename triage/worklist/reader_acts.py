@@ -21,7 +21,8 @@ from typing import Any
 
 from triage.decision.decide import current_assessments
 from triage.decision.records import assessment_from
-from triage.spool.spool import Spool, append_durably
+from triage.runtime.durable import append_durably
+from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
 
 FILE = "reading.jsonl"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from triage.decision.decide import Tag, TriageDecision
+from triage.decision.types import Tag, TriageDecision
 
 
 @dataclass(frozen=True)

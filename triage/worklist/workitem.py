@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from pydicom.dataset import Dataset
 
-from triage.channels.base import Image, Study
-from triage.decision.decide import Priority, Tag
+from triage.decision.types import Priority, Tag
+from triage.spool.study import Image, Study
 
 LABEL = "Chest radiograph interpretation"
 WORKLIST_LABEL = "CXR triage"

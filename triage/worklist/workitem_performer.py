@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydicom.dataset import Dataset
 
-from triage.inbound_reports.message import moment
+from triage.hl7.timestamps import moment
 
 PERFORMED = "UnifiedProcedureStepPerformedProcedureSequence"
 

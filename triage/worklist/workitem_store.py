@@ -10,12 +10,11 @@ from dataclasses import replace
 
 from pydicom.dataset import Dataset
 
-from triage.channels.base import Study
-from triage.decision.decide import Tag, TriageDecision
 from triage.decision.records import decision_from
-from triage.dicom.dx_image import uid_of
+from triage.decision.types import Tag, TriageDecision
+from triage.dicom.uid import uid_of
 from triage.spool.spool import Spool
-from triage.spool.study import read_study
+from triage.spool.study import Study, read_study
 from triage.worklist import workitem_state
 from triage.worklist.workitem import UPS_PUSH, date_time, workitem
 from triage.worklist.workitem_state import WorkitemState

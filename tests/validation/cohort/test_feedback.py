@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from tests.support.redis_server import RedisServer
 from tests.support.worklist_page import tagged
 from triage.cli import triage as cli
-from triage.decision.decide import Tag
+from triage.decision.types import Tag
 from triage.spool.spool import Spool
 from triage.validation.cohort.manifest import read_manifest
 from triage.worklist import reader_acts as reading

@@ -28,19 +28,22 @@ from tests.support.service import Roles, a_chest, is_done, receive, roles
 from tests.support.wait import wait_for
 from triage.cli import triage
 from triage.dicom.requestor import Peer
-from triage.listener.server import admission_policy
+from triage.listener.admission import admission_policy
 from triage.phantom.chest import Subject, as_dicom, draw
 from triage.queue.score_queue import ScoreQueue, Work, connect
 from triage.scoring.assess import Policy
 from triage.scoring.predict import Compute
-from triage.settings.load import ListenerSettings, Settings
+from triage.settings.network import ListenerSettings
+from triage.settings.schema import Settings
+from triage.spool.instance import ReceivedInstance
 from triage.spool.partitions import PLACE, close_namespace, forget, open_namespace
-from triage.spool.spool import ReceivedInstance, Spool
+from triage.spool.spool import Spool
 from triage.validation.cohort.manifest import Row, write_manifest
+from triage.validation.run import FILES_ALONE, Outcome, Request
 from triage.validation.scores import over_dicom
 from triage.validation.scores.over_dicom import Service, ServiceError
 from triage.validation.scores.predictions import read_predictions
-from triage.validation.validate import FILES_ALONE, Outcome, Request, validate
+from triage.validation.validate import validate
 from triage.worklist.index import Worklist
 
 VALIDATION = "VALIDATION"

@@ -17,11 +17,12 @@ from tests.support.builders import a_map
 from tests.support.redis_server import RedisServer
 from tests.support.wait import wait_for
 from tests.support.worklist_page import served, tagged
-from triage.decision.decide import Tag, TriageDecision
 from triage.decision.reasons import Reason
 from triage.decision.records import assessment_from, to_record
-from triage.spool.spool import ReceivedInstance, Spool
-from triage.web.api import worklist as api
+from triage.decision.types import Tag, TriageDecision
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
+from triage.web.api.sources import Sources
 from triage.web.auth.route_rules import RULES
 
 ROWS, COLUMNS = 120, 60
@@ -55,13 +56,13 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.fixture
-def place(redis_server: RedisServer, spool: Spool) -> Iterator[tuple[str, api.Sources]]:
+def place(redis_server: RedisServer, spool: Spool) -> Iterator[tuple[str, Sources]]:
     with served(redis_server, spool, maps=True) as (address, sources):
         sources.worklist.mark_built()
         yield address, sources
 
 
-def mapped(sources: api.Sources, number: int = 1, **found: Any) -> TriageDecision:
+def mapped(sources: Sources, number: int = 1, **found: Any) -> TriageDecision:
     values = {"size": ROWS, "columns": COLUMNS, "activation_map": MAP, **found}
     return tagged(sources.spool, sources.worklist, number, Tag.ABNORMAL, **values)
 
@@ -90,7 +91,7 @@ def expect_in_the_hot_cell(page: Page, state: dict[str, Any]) -> None:
     assert top == pytest.approx(ROWS * 0.9, abs=ROWS / 40)
 
 
-def test_m_lays_the_map_where_it_belongs_and_it_follows_zoom_and_pan(page: Page, place: tuple[str, api.Sources]):
+def test_m_lays_the_map_where_it_belongs_and_it_follows_zoom_and_pan(page: Page, place: tuple[str, Sources]):
     address, sources = place
     state = opened(page, address, mapped(sources))
     assert state["overlay"] is None
@@ -122,7 +123,7 @@ def test_m_lays_the_map_where_it_belongs_and_it_follows_zoom_and_pan(page: Page,
     expect(page.locator("#map-legend")).to_be_hidden()
 
 
-def test_the_map_is_off_when_another_study_is_opened(page: Page, place: tuple[str, api.Sources]):
+def test_the_map_is_off_when_another_study_is_opened(page: Page, place: tuple[str, Sources]):
     address, sources = place
     first, second = mapped(sources, 1, age_s=500), mapped(sources, 2, age_s=400)
     opened(page, address, first)
@@ -135,7 +136,7 @@ def test_the_map_is_off_when_another_study_is_opened(page: Page, place: tuple[st
     expect(page.locator("#map")).to_have_attribute("aria-pressed", "false")
 
 
-def test_where_there_is_no_map_the_page_says_why(page: Page, place: tuple[str, api.Sources]):
+def test_where_there_is_no_map_the_page_says_why(page: Page, place: tuple[str, Sources]):
     address, sources = place
     none = mapped(sources, 1, activation_map=None, no_map="nih-adult 1 has no activation map")
     opened(page, address, none)
@@ -145,7 +146,7 @@ def test_where_there_is_no_map_the_page_says_why(page: Page, place: tuple[str, a
     expect(page.locator("#map")).to_have_attribute("title", "No activation map: nih-adult 1 has no activation map")
 
 
-def test_a_map_of_another_score_than_the_page_says_renews_what_it_says(page: Page, place: tuple[str, api.Sources]):
+def test_a_map_of_another_score_than_the_page_says_renews_what_it_says(page: Page, place: tuple[str, Sources]):
     address, sources = place
     decision = mapped(sources)
     opened(page, address, decision)
@@ -184,7 +185,7 @@ def path_of(address: str, spool: Spool, decision: TriageDecision) -> str:
     return f"{address}/api/studies/{decision.study_instance_uid}/images/{name}/map"
 
 
-def test_the_api_gives_the_map_with_its_score_its_model_and_its_place(place: tuple[str, api.Sources]):
+def test_the_api_gives_the_map_with_its_score_its_model_and_its_place(place: tuple[str, Sources]):
     address, sources = place
     decision = mapped(sources, activation_map=a_map(hot=(4, 0), top=-0.1, bottom=0.9))
     with httpx.Client(trust_env=False, timeout=60) as ask:

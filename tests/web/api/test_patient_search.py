@@ -9,7 +9,7 @@ import pytest
 from tests.support.redis_server import RedisServer
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from tests.web.api.test_ups_rs import service
-from triage.decision.decide import Tag
+from triage.decision.types import Tag
 from triage.queue.score_queue import connect
 from triage.spool.spool import Spool
 from triage.web.api.patient_index import PatientIndex

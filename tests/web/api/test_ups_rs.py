@@ -17,14 +17,16 @@ from pydicom.uid import generate_uid
 from tests.support.redis_server import RedisServer
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from tests.support.wait import wait_for
-from triage.decision.decide import Tag
 from triage.decision.records import decision_from
+from triage.decision.types import Tag
 from triage.errors import StartError
-from triage.settings.load import WebSettings
+from triage.runtime.sockets import listen
+from triage.settings.network import WebSettings
 from triage.spool.spool import Spool
 from triage.web.api import ups_rs as ups
-from triage.web.api import worklist as api
-from triage.web.app import client, configuration, create_app, known_hosts, listen, run
+from triage.web.api.sources import Sources
+from triage.web.app import client, create_app, known_hosts
+from triage.web.server import configuration, run
 from triage.worklist.index import Worklist
 from triage.worklist.reader_acts import Act, steps
 from triage.worklist.workitem import code
@@ -43,7 +45,7 @@ def service(redis: RedisServer, spool: Spool) -> Iterator[httpx.Client]:
         worklist = Worklist(connection)
         worklist.put_all(decision_from(each) for each in spool.decisions())
         worklist.mark_built()
-        sources = api.Sources(spool, connection, worklist, 0.0, time.time)
+        sources = Sources(spool, connection, worklist, 0.0, time.time)
         routes = ups.routes(sources, Workitems(spool, "CXR triage", low=False))
         server = uvicorn.Server(configuration(create_app(sources, known_hosts("127.0.0.1"), routes)))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -28,11 +28,12 @@ from triage.security import passwords
 from triage.security.passwords import COST, Cost, Hashed
 from triage.security.users import Role, Users
 from triage.settings.access import SignInSettings
-from triage.settings.load import WebSettings
+from triage.settings.network import WebSettings
 from triage.spool.spool import Spool
-from triage.web.app import create_app, run
+from triage.web.app import create_app
 from triage.web.auth.guard import NoRuleError
 from triage.web.auth.route_rules import RULES, Trace
+from triage.web.server import run
 
 pytestmark = pytest.mark.usefixtures(quick_passwords.__name__)
 ANY = {"{study_instance_uid}": "1.2.3", "{name}": "1.2+" + "a" * 64, "{workitem}": "1.2.3"}

@@ -18,7 +18,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.signed_in_web import ADMIN, READER, House, house, quick_passwords
 from tests.support.wait import wait_for
 from tests.support.worklist_page import tagged
-from triage.decision.decide import Tag
+from triage.decision.types import Tag
 from triage.security.users import Users
 from triage.spool.spool import Spool
 

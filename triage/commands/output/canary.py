@@ -6,7 +6,7 @@ import click
 
 from triage.canary.run import UnderWayError, fly
 from triage.canary.wiring import route_of
-from triage.settings.load import Settings
+from triage.settings.schema import Settings
 from triage.spool.spool import Spool, SpoolError
 
 _ROW = "{:<28}{:>7}  {}"

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Sequence
 
 from rich.table import Table
 
-from triage.channels.base import UnreachableError
 from triage.channels.factory import channel_of
 from triage.commands.output.console import console_for_people
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import State
-from triage.errors import StartError
+from triage.errors import StartError, UnreachableError
 from triage.settings.destinations import ChannelsSettings
 
 
@@ -35,49 +31,6 @@ def show_channels(channels: ChannelsSettings, outbox: Outbox, now: float) -> Non
             f"{(now - oldest) / 60:.0f} min" if oldest else "",
         )
     console_for_people().print(table if kinds or left else "no destination is configured: see docs/channels.md")
-
-
-def drop(outbox: Outbox, name: str, now: float) -> int:
-    """Forget everything that waits or is dead for a destination. Returns how much that was."""
-    items = outbox.waiting(name)
-    for item in items:
-        outbox.remove(item, State.DROPPED, "dropped by hand", now)
-    keys = [key for key, *_ in outbox.dead_letters(name)]
-    for key in keys:
-        outbox.drop(key, now)
-    marked = [uid for _, uid in outbox.marked(name)]
-    for uid in marked:
-        outbox.unmark(uid, name)
-    return len(items) + len(keys) + len(marked)
-
-
-def dead_letter_rows(outbox: Outbox) -> list[tuple[str, int, str, str]]:
-    """When, tries, why and key of everything that no destination took."""
-    return [
-        (time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at)), tries, why, key)
-        for name in sorted(outbox.known())
-        for key, at, tries, why in outbox.dead_letters(name)
-    ]
-
-
-def requeue_deliveries(outbox: Outbox, keys: Sequence[str] | None, now: float) -> int:
-    """Try dead letters (all for None) again, those of which a newer result was delivered left out.
-
-    Raises FileNotFoundError for a key of none, and ValueError for one that a newer result took the place of.
-    """
-    if keys is not None:
-        for key in keys:
-            outbox.requeue(key, now)
-        return len(keys)
-    count = 0
-    for *_, key in dead_letter_rows(outbox):
-        try:
-            outbox.requeue(key, now)
-        except ValueError as error:
-            sys.stdout.write(f"{error}\n")
-        else:
-            count += 1
-    return count
 
 
 def test_destination(channels: ChannelsSettings, name: str) -> bool:

@@ -10,18 +10,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from triage.commands.output.console import console_for_people, is_ready
-from triage.decision.decide import TriageDecision
+from triage.commands.output.console import console_for_people
+from triage.decision.types import TriageDecision
 from triage.errors import StartError
-from triage.listener.c_store_scp import HighWater
 from triage.phantom.samples import SampleFile, real_radiographs, write_phantoms
 from triage.queue.score_queue import connect
+from triage.runtime.health import is_ready
 from triage.runtime.stop_signal import StopSignal
 from triage.sender.own_listener import own_listener
 from triage.sender.send import Outcome, send
 from triage.service.supervisor import Service, build, only_one
-from triage.settings.load import Settings
+from triage.settings.schema import Settings
 from triage.spool.spool import Spool
+from triage.spool.usage import HighWater
 from triage.worklist.index import Worklist
 
 logger = logging.getLogger(__name__)

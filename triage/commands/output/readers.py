@@ -13,9 +13,10 @@ import uvicorn
 from triage.reader_study.app import Desk, create_app, desks
 from triage.reader_study.labels import Summary, write_labels
 from triage.reader_study.study import LOCK, Study, StudyError, begin_or_resume, open_study
-from triage.spool.spool import held_alone
+from triage.runtime.durable import held_alone
+from triage.runtime.sockets import listen
 from triage.web.api.images import Pictures
-from triage.web.app import configuration, ends_quietly, listen
+from triage.web.server import configuration, ends_quietly
 
 logger = logging.getLogger(__name__)
 

@@ -13,13 +13,14 @@ from triage.errors import StartError
 from triage.scoring.predict import Compute
 from triage.sender.own_listener import own_listener
 from triage.service.models import policy_of
-from triage.settings.load import Settings
+from triage.settings.schema import Settings
 from triage.spool.partitions import open_namespace
 from triage.spool.spool import Spool, SpoolError
 from triage.validation.measures import paper
 from triage.validation.measures.figures import main_bounds
+from triage.validation.run import METRICS, REPORT, Request
 from triage.validation.scores.over_dicom import Service
-from triage.validation.validate import METRICS, REPORT, Request, validate
+from triage.validation.validate import validate
 
 
 def run_validation(settings: Settings, options: Mapping[str, Any]) -> bool:

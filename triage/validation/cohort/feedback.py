@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from triage.decision.decide import ImageAssessment, current_assessments
+from triage.decision.decide import current_assessments
 from triage.decision.records import assessment_from
-from triage.spool.spool import ReceivedInstance, Spool
+from triage.decision.types import ImageAssessment
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
 from triage.spool.study import read_header
 from triage.validation.cohort.manifest import Row, write_manifest
 from triage.worklist.reader_acts import Step, all_labels

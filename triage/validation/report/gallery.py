@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from triage.decision.decide import ActivationMap
+from triage.decision.types import ActivationMap
 from triage.model.activation_map import cells_of, placed
 from triage.validation.cohort.members import Member
 from triage.validation.scores.activation_maps import Maps

@@ -15,7 +15,7 @@ from triage.validation.report.gallery import gallery
 from triage.validation.scores.activation_maps import Maps
 
 if TYPE_CHECKING:
-    from triage.validation.validate import Run
+    from triage.validation.run import Run
 
 FIGURES = {
     "sensitivity": "Sensitivity",

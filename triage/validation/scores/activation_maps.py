@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from triage.decision.decide import ActivationMap
+from triage.decision.types import ActivationMap
 from triage.model.activation_map import kept, peak
 from triage.model.card import WEIGHTS, ModelCard
 from triage.radiograph.types import FloatImage

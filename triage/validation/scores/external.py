@@ -9,8 +9,8 @@ from math import exp
 from pathlib import Path
 from typing import Any
 
-from triage.decision.decide import Tag
 from triage.decision.reasons import Reason
+from triage.decision.types import Tag
 from triage.validation.cohort.members import Member
 from triage.validation.scores.predictions import Prediction, PredictionsError
 

@@ -11,15 +11,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from triage.decision.decide import Tag
 from triage.decision.reasons import LISTED_NOT_COUNTED, Reason
+from triage.decision.types import Tag
 from triage.errors import StartError
 from triage.model.card import ModelCard
 from triage.model.registry import ADULT_FROM_YEARS
 from triage.radiograph.types import View
+from triage.runtime.durable import append_durably
 from triage.scoring.assess import Policy
 from triage.scoring.predict import Compute, Models, predict
-from triage.spool.spool import append_durably
 from triage.validation.cohort.members import Member
 from triage.validation.scores.scored import Image
 

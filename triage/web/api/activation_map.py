@@ -11,12 +11,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from triage.decision.decide import ImageAssessment
 from triage.decision.records import assessment_from
+from triage.decision.types import ImageAssessment
 from triage.model.activation_map import as_png, cells_of, strength, why_none
 from triage.operations.trace import StudyTrace
-from triage.spool.spool import ReceivedInstance, Spool
-from triage.web.api.worklist import Sources
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
+from triage.web.api.sources import Sources
 from triage.web.auth.caller import user_of
 
 _LOOK = 64  # rows and columns in which the strongest colour is looked for

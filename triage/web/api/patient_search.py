@@ -14,10 +14,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from triage.decision.decide import Tag
-from triage.web.api.study import body
-from triage.web.api.worklist import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_TEXT, Sources, entry, without_redis
+from triage.decision.types import Tag
+from triage.web.api.sources import Sources
+from triage.web.api.worklist import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_TEXT, entry, without_redis
 from triage.web.auth.caller import looks_for
+from triage.web.http.json_body import body
 from triage.worklist.index import BadCursorError
 from triage.worklist.search import Search
 

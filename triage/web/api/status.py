@@ -16,7 +16,8 @@ from triage.delivery.record import study_of_key
 from triage.queue.score_queue import PRIORS, ScoreQueue
 from triage.spool.spool import Spool
 from triage.spool.usage import read_state
-from triage.web.api.worklist import Sources, iso_utc
+from triage.web.api.sources import Sources
+from triage.web.api.worklist import iso_utc
 from triage.web.auth.caller import Role, user_of
 
 _DEAD_LETTERS_SHOWN = 100

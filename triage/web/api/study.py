@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from pydicom.dataset import Dataset
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
@@ -14,23 +14,24 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from triage.decision.decide import ImageAssessment
+from triage.decision.reasons import MEANINGS
+from triage.decision.types import ImageAssessment
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import Outgoing, Record, State, study_of_key
-from triage.operations.explain import MEANINGS
+from triage.dicom.uid import InvalidUIDError
 from triage.operations.trace import ObjectTrace, StudyTrace, gather
 from triage.queue.score_queue import ScoreQueue
-from triage.spool.spool import InvalidUIDError, ReceivedInstance, Spool
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
 from triage.spool.study import read_header
 from triage.web.api import activation_map as maps
 from triage.web.api.images import as_answer
-from triage.web.api.worklist import Sources, entry, iso_utc
+from triage.web.api.sources import Sources
+from triage.web.api.worklist import entry, iso_utc
 from triage.web.auth.caller import concerns, user_of
+from triage.web.http.json_body import body
 from triage.worklist import reader_acts as reading
 from triage.worklist.reader_acts import Act, NotTaggedError, Step
-
-_LARGEST_BODY = 4096
-Model = TypeVar("Model", bound=BaseModel)
 
 
 class Reading(BaseModel):
@@ -67,22 +68,6 @@ def routes(sources: Sources) -> list[Route]:
         Route(f"{study}/label", partial(_label, sources), methods=["POST"]),
         Route("/api/requeue", partial(_requeue, sources), methods=["POST"]),
     ]
-
-
-async def body(request: Request, model: type[Model]) -> Model:
-    """What was sent, as JSON and nothing else: no form of another page can send that."""
-    content = b""
-    async for part in request.stream():
-        content += part
-        if len(content) > _LARGEST_BODY:
-            raise HTTPException(413, "too long")
-    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
-        raise HTTPException(415, "send application/json")
-    try:
-        return model.model_validate_json(content)
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise HTTPException(400, f"not what is expected here: {wrong}") from error
 
 
 def _detail(sources: Sources, request: Request) -> Response:

@@ -16,8 +16,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from triage.web.api.sources import Sources
 from triage.web.api.ups_rs_search import Query, search
-from triage.web.api.worklist import BadRequestError, Sources
+from triage.web.api.worklist import BadRequestError
 from triage.web.auth.caller import concerns, user_of
 from triage.web.http.problem import problem
 from triage.worklist import workitem_content, workitem_state

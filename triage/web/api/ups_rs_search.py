@@ -10,8 +10,9 @@ from typing import Any
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 
-from triage.decision.decide import TriageDecision
-from triage.web.api.worklist import DEFAULT_LIMIT, LARGEST_LIMIT, BadRequestError, Sources
+from triage.decision.types import TriageDecision
+from triage.web.api.sources import Sources
+from triage.web.api.worklist import DEFAULT_LIMIT, LARGEST_LIMIT, BadRequestError
 from triage.worklist import workitem_state
 from triage.worklist.workitem_store import Workitems
 

@@ -5,10 +5,8 @@ An error is ``{"error": what is wrong and what to do}`` with a fitting status, n
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 from redis import Redis
@@ -17,37 +15,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from triage.decision.decide import Tag, TriageDecision
 from triage.decision.records import decision_from, to_record
-from triage.spool.spool import InvalidUIDError, Spool
+from triage.decision.types import Tag, TriageDecision
+from triage.dicom.uid import InvalidUIDError
 from triage.spool.usage import read_state
-from triage.web.api.images import Pictures
-from triage.web.api.patient_index import PatientIndex
+from triage.web.api.sources import Sources
 from triage.web.http.problem import problem
-from triage.worklist.index import BadCursorError, Worklist
+from triage.worklist.index import BadCursorError
 from triage.worklist.search import Search
 
 DEFAULT_LIMIT = 100
 LARGEST_LIMIT = 500
 LONGEST_TEXT = 64
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Where answers come from. ``now`` gives POSIX seconds; a ``waiting_cap_s`` of 0 is no cap; ``maps``: show them."""
-
-    spool: Spool
-    redis: Redis
-    worklist: Worklist
-    waiting_cap_s: float
-    now: Callable[[], float]
-    maps: bool = False
-    pictures: Pictures = field(default_factory=Pictures)
-
-    @cached_property
-    def patients(self) -> PatientIndex:
-        """Who the listed studies are of."""
-        return PatientIndex(self.spool, self.worklist)
 
 
 class BadRequestError(ValueError):

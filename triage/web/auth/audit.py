@@ -8,10 +8,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
-from triage.metrics.process import SignInOutcome
+from triage.dicom.uid import InvalidUIDError, valid_uid
+from triage.metrics.labels import SignInOutcome
 from triage.security.audit_message import LOGIN, LOGOUT, RESTRICTED, Code, Outcome, Who
 from triage.security.audit_trail import AuditError, Trail, subject_of
-from triage.spool.spool import InvalidUIDError, Spool, valid_uid
+from triage.spool.spool import Spool
 from triage.web.auth.caller import Caller
 
 _ONE_OPENING_S = 300.0

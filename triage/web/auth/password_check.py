@@ -14,7 +14,7 @@ from hashlib import sha256
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from triage.metrics.process import SignInOutcome
+from triage.metrics.labels import SignInOutcome
 from triage.security import passwords
 from triage.security.passwords import Hashed
 from triage.security.users import Account, UserError, Users

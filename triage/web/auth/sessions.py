@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from triage.spool.spool import write_durably
+from triage.runtime.durable import write_durably
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")  # 256 bits
 _SEEN_EVERY_S = 20.0

@@ -6,7 +6,8 @@ import logging
 from functools import partial
 
 from triage.errors import StartError
-from triage.metrics.process import Metrics, SignInOutcome
+from triage.metrics.labels import SignInOutcome
+from triage.metrics.process import Metrics
 from triage.security.audit_trail import Trail, trail
 from triage.security.users import Users
 from triage.settings.access import AuditSettings, SignInSettings

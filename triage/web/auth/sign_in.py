@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import cookie_parser
 from starlette.types import Scope
 
-from triage.metrics.process import SignInOutcome
+from triage.metrics.labels import SignInOutcome
 from triage.security.roles import Role
 from triage.security.users import Account, Users
 from triage.web.auth.caller import LOCAL, Caller, User

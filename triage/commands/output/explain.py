@@ -1,0 +1,18 @@
+"""One study explained: every object, step, score, reason and time."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from triage.operations.explain import explanation
+from triage.operations.trace import gather
+from triage.queue.score_queue import ScoreQueue, connect
+from triage.spool.spool import Spool
+
+
+def print_explanation(study: str, spool: Spool, redis_url: str, timeout_s: float) -> None:
+    """Print all that is known of a study. Raises InvalidUIDError, and LookupError for a study that is not known."""
+    with connect(redis_url, timeout_s) as client:
+        trace = gather(study, spool, ScoreQueue(client).describe)
+    sys.stdout.write(explanation(trace, time.time()))

@@ -1,0 +1,39 @@
+"""Sending with a progress bar."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from triage.dicom.requestor import Peer
+
+
+def send_with_progress(paths: Sequence[Path], destination: Peer, view: str | None, age: int | None) -> bool:
+    """Send files and folders; whether all were stored.
+
+    The bar goes to standard error, so that the list of failures can be piped.
+    """
+    from triage.sender.send import find_files, send
+
+    files = find_files(paths)
+    failed = 0
+    with _progress() as progress:
+        task = progress.add_task("sending", total=len(files))
+        for outcome in send(files, destination, view, age):
+            progress.advance(task)
+            if outcome.error:
+                failed += 1
+                progress.console.print(f"{outcome.path}: {outcome.error}", markup=False, soft_wrap=True)
+    sys.stdout.write(f"{len(files) - failed} of {len(files)} files stored\n")
+    return bool(files) and not failed
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True))

@@ -1,0 +1,64 @@
+"""The worklist as a table or as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable
+
+from redis import Redis
+from rich.table import Table
+
+from triage.commands.output.console import console_for_people
+from triage.decision.records import to_record
+from triage.decision.types import Tag, TriageDecision
+from triage.worklist.index import Worklist
+
+_STYLES = {Tag.ABNORMAL: "bold red", Tag.NORMAL: "green", Tag.NOT_ASSESSED: "yellow"}
+
+
+def print_worklist(redis_url: str, timeout_s: float, waiting_cap_s: float, limit: int, as_json: bool) -> None:
+    """Print the first ``limit`` studies in reading order, as a table or as JSON lines."""
+    with Redis.from_url(redis_url, socket_timeout=timeout_s) as client:
+        index = Worklist(client)
+        now = time.time()
+        page = index.page(None, limit, now, waiting_cap_s)
+        total = index.count()
+    if as_json:
+        for decision in page.entries:
+            sys.stdout.write(json.dumps(to_record(decision)) + "\n")
+        return
+    console = console_for_people()
+    console.print(worklist_table(page.entries, now))
+    console.print(f"{len(page.entries)} of {total} studies")
+
+
+def worklist_table(decisions: Iterable[TriageDecision], now: float) -> Table:
+    """Studies in the order given, one row each."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("priority", "tag", "probability", "waiting", "accession", "reasons", "study"):
+        table.add_column(heading, overflow="fold")
+    for decision in decisions:
+        table.add_row(*worklist_row(decision, now))
+    return table
+
+
+def worklist_row(decision: TriageDecision, now: float) -> list[str]:
+    """The cells of one study; ``now`` in POSIX seconds."""
+    style = _STYLES[decision.tag]
+    return [
+        decision.priority,
+        f"[{style}]{decision.tag}[/{style}]",
+        "" if decision.probability is None else f"{decision.probability:.3f}",
+        _duration(now - decision.received_at),
+        decision.accession_number,
+        ", ".join(decision.reasons),
+        decision.study_instance_uid,
+    ]
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(max(int(seconds), 0), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"

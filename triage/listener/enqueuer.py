@@ -1,0 +1,51 @@
+"""Enqueueing of stored objects, in a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from triage.metrics.process import Metrics
+from triage.queue.score_queue import Queued
+
+logger = logging.getLogger(__name__)
+
+
+_UNSENT_AT_MOST = 100_000  # beyond this, new objects wait for the sweep
+
+
+@dataclass
+class Announcer:
+    """Tells the queue of new objects, from a thread of its own: no trouble there reaches a sender.
+
+    What cannot be told is found by the sweep, because it lies in the inbox.
+    """
+
+    enqueue: Callable[[Queued], object]
+    metrics: Metrics
+    _waiting: queue.SimpleQueue[Queued | None] = field(default_factory=queue.SimpleQueue)
+
+    def __post_init__(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="enqueue", daemon=True)
+        self._thread.start()
+
+    def put(self, instance: Queued) -> None:
+        """Tell of ``instance`` soon; returns at once."""
+        if self._waiting.qsize() < _UNSENT_AT_MOST:
+            self._waiting.put(instance)
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Tell of what is left, and end."""
+        self._waiting.put(None)
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while (instance := self._waiting.get()) is not None:
+            try:
+                self.enqueue(instance)
+            except Exception as error:  # the edge: whatever is wrong with the queue, the sweep recovers it
+                self.metrics.enqueue_failures.inc()
+                logger.warning("%s is not queued (%s); the sweep will find it", instance.sop_instance_uid, error)

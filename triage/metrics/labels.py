@@ -1,0 +1,100 @@
+"""Label values and buckets of the metrics; every label is bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from enum import StrEnum
+
+PREFIX = "cxr_triage"
+
+
+OTHER = "other"
+
+
+class Rejection(StrEnum):
+    """Why an association was rejected."""
+
+    CALLED_AE_TITLE = "called_ae_title"
+    CALLING_AE_TITLE = "calling_ae_title"
+    SOURCE_ADDRESS = "source_address"
+    TOO_MANY = "too_many"
+    SHUTTING_DOWN = "shutting_down"
+    OTHER = OTHER
+
+
+class Ending(StrEnum):
+    """How an accepted association ended."""
+
+    RELEASED = "released"
+    ABORTED_BY_PEER = "aborted_by_peer"
+    ABORTED_BY_US = "aborted_by_us"
+    CONNECTION_LOST = "connection_lost"
+    TIMED_OUT = "timed_out"
+
+
+class Outcome(StrEnum):
+    """What became of an object that a peer sent, with the C-STORE status it was answered."""
+
+    STORED = "stored"  # 0x0000
+    DUPLICATE = "duplicate"  # 0x0000
+    REFUSED = "refused"  # 0xA700: high-water mark or OSError
+    MISMATCH = "mismatch"  # 0xA900
+    QUARANTINED = "quarantined"  # 0xC000
+    INCOMPLETE = "incomplete"  # the association ended in mid-object: no answer
+
+
+class SignInOutcome(StrEnum):
+    """What became of an attempt to come in."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"  # wrong password or no such user
+    THROTTLED = "throttled"  # too many wrong ones before
+    UNTRUSTED = "untrusted"  # a proxy's header from somebody who is none
+
+
+class ModelState(StrEnum):
+    """Whether a model's scores count."""
+
+    ENABLED = "enabled"
+    SHADOW = "shadow"
+    DISABLED = "disabled"
+
+
+FAST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+WAITING_SECONDS = (0.1, 0.2, 0.4, 0.7, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
+
+
+PROBABILITIES = tuple(step / 20 for step in range(1, 21))
+
+
+DISTANCE_RATIOS = (0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0)
+
+
+BATCH_SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
+
+
+REPORT_OUTCOMES = (
+    "read",  # a study left the list
+    "repeated",  # the same message again
+    "outdated",  # an image came after the report: the study stays
+    "unmatched",  # of no study of ours
+    "remembered",  # of no study of ours yet
+    "early",  # a study came that a remembered report is of: it left the list
+    "other_status",  # it does not say that there is a report
+    "own",  # a triage result that came back
+    "test",  # not of production
+    "ambiguous",
+    "other_patient",
+    "contradictory",
+    "malformed",
+    "refused",  # its sender or kind is not taken here
+    "failed",  # Redis or the disk: the sender has to send it again
+)
+"""What came of a report message, for each order that it speaks of."""
+
+
+def bounded(value: str, allowed: Collection[str]) -> str:
+    """``value`` as a label if it is on the closed list ``allowed``, else ``other``."""
+    return value if value in allowed else OTHER

@@ -1,0 +1,154 @@
+"""Durable files: fsync, rename, append, and locks between processes."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+
+def fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def append_durably(path: Path, text: str) -> None:
+    """Append ``text`` to a file and wait until it is on the disk."""
+    new = not path.exists()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    if new:
+        fsync_folder(path.parent)
+
+
+@contextmanager
+def file_lock(path: Path, *, blocking: bool) -> Iterator[None]:
+    descriptor = _locked(path, blocking)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(path: Path, blocking: bool) -> int:
+    """A descriptor that holds the lock of the file that ``path`` names now, made if it is not there."""
+    while True:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX if blocking else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # While we waited, its last holder may have removed the file: then what we hold protects nothing.
+            with suppress(FileNotFoundError):
+                if path.stat().st_ino == os.fstat(descriptor).st_ino:
+                    return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who ask do not see each other
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Replace a file outside the spool, whole and on the disk; only its owner can read it."""
+    replace_file(path, text, path.with_name(f".{path.name}.{uuid4().hex}.part"), rename_file)
+
+
+def replace_file(
+    path: Path,
+    content: str | bytes,
+    temporary: Path,
+    rename: Callable[[Path, Path], None],
+    *,
+    durable: bool = True,
+) -> None:
+    """Write ``content`` into ``temporary``, a new file that only its owner can read, and ``rename`` it to ``path``.
+
+    Not ``durable``: whole for whoever reads it, and gone or cut after a power failure.
+    """
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        rename(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # on a full disk, every try would leave one
+        raise
+
+
+def rename_file(source: Path, target: Path, *, durable: bool = True) -> None:
+    source.rename(target)
+    if durable:
+        fsync_folder(target.parent)
+
+
+@contextmanager
+def held_alone(path: Path) -> Iterator[None]:
+    """Hold a file outside the spool alone among all processes; BlockingIOError if another has it."""
+    with file_lock(path, blocking=False):
+        yield
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a file outside the spool alone among all processes, after waiting for who has it."""
+    with file_lock(path, blocking=True):
+        yield
+
+
+def append_line(path: Path, line: str, rotate_at_bytes: int, moved_to: Path) -> None:
+    """Append a line to a file outside the spool that only its owner can read; it is on the disk, or not in the file.
+
+    A file of ``rotate_at_bytes`` is first moved to ``moved_to``. Raises OSError.
+    """
+    with file_lock(path.with_name(f".{path.name}.lock"), blocking=True):
+        new = not path.exists()
+        if not new and path.stat().st_size >= rotate_at_bytes and not moved_to.exists():
+            path.rename(moved_to)
+            new = True
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            _append_whole(descriptor, line.encode() + b"\n")
+        finally:
+            os.close(descriptor)
+        if new:
+            fsync_folder(path.parent)
+
+
+def _append_whole(descriptor: int, content: bytes) -> None:
+    """All of it or, on a full disk, nothing."""
+    end = os.fstat(descriptor).st_size
+    if end and os.pread(descriptor, 1, end - 1) != b"\n":
+        content = b"\n" + content  # a power failure has cut the line before
+    try:
+        written = os.write(descriptor, content)
+        if written < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, end)
+        raise

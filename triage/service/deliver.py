@@ -1,0 +1,83 @@
+"""`triage deliver`: deliver results until SIGTERM."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+from prometheus_client import CollectorRegistry
+
+from triage.delivery.outbox import Outbox
+from triage.errors import StartError
+from triage.metrics import process as metric_names
+from triage.metrics.delivery import create_delivery
+from triage.metrics.process import Metrics
+from triage.runtime.health import HealthServer
+from triage.runtime.stop_signal import StopSignal
+from triage.service.readiness import ready_after
+from triage.settings.destinations import Destination, DICOMDestination
+from triage.settings.schema import Settings
+from triage.spool.spool import Spool
+
+logger = logging.getLogger(__name__)
+
+
+def deliver(settings: Settings, spool: Spool) -> None:
+    """Hand results over until SIGTERM."""
+    from triage.canary.wiring import at_deliverer
+    from triage.channels.factory import channel_of
+    from triage.delivery import deliverer as delivery
+
+    stopping = StopSignal()
+    registry = CollectorRegistry()
+    general, metrics = metric_names.create(registry), create_delivery(registry)
+    _watch_certificates(general, settings.channels.enabled())
+    outbox, device_uid = Outbox(spool), spool.installation_uid()
+    prepare_destinations(settings, spool)
+    closing = ExitStack()
+    deliverers: list[delivery.Deliveries] = []
+    for each in settings.channels.enabled():
+        channel = channel_of(each, device_uid, closing.callback)
+        patients = delivery.Deliverer(spool, outbox, each, channel, metrics, lambda: stopping.received)
+        deliverers.append(at_deliverer(patients) if each.canary else patients)
+    named = ", ".join(each.name for each in deliverers) or "nowhere: no destination is switched on"
+    started: list[float] = []
+    ready = partial(ready_after, started, f"delivering to {named}")
+    with (
+        closing,
+        _only_one_deliverer(spool),
+        HealthServer(registry, ready, settings.deliver.metrics_port, settings.deliver.metrics_host),
+    ):
+        logger.info("delivering to %s", named)
+        started.append(time.time())
+        delivery.run(deliverers, outbox, lambda: stopping.received, stopping.wait, settings.deliver.interval_s)
+
+
+def _watch_certificates(metrics: Metrics, destinations: Iterable[Destination]) -> None:
+    """Export when the certificates expire that we show to destinations."""
+    from triage.dicom.tls import not_after_or_zero
+
+    for each in destinations:
+        if isinstance(each, DICOMDestination) and each.tls_certificate:
+            watched = partial(not_after_or_zero, each.tls_certificate)
+            metrics.certificate_not_after.labels(each.name).set_function(watched)
+
+
+def prepare_destinations(settings: Settings, spool: Spool) -> tuple[str, ...]:
+    """The names of the destinations that are switched on; their folders are there."""
+    names = tuple(each.name for each in settings.channels.enabled())
+    Outbox(spool).prepare(names)
+    return names
+
+
+@contextmanager
+def _only_one_deliverer(spool: Spool) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(spool.worker_lock("deliver"))
+        except BlockingIOError as error:
+            raise StartError(f"another `triage deliver` runs on the spool {spool.root}: stop it first") from error
+        yield

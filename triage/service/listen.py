@@ -1,0 +1,55 @@
+"""`triage listen`: receive objects until SIGTERM."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from prometheus_client import CollectorRegistry
+
+from triage.metrics import process as metric_names
+from triage.queue.priors import is_prior
+from triage.queue.score_queue import ScoreQueue, connect
+from triage.runtime.health import HealthServer
+from triage.runtime.stop_signal import StopSignal
+from triage.service.readiness import nth_port
+from triage.service.sweep import partitions
+from triage.settings.schema import Settings
+from triage.spool.instance import ReceivedInstance
+from triage.spool.partitions import PLACE as VALIDATION
+from triage.spool.spool import Spool
+
+
+def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
+    """Receive objects until SIGTERM."""
+    from triage.canary.wiring import at_listener
+    from triage.listener import server as listener
+    from triage.spool.usage import HighWater
+
+    stopping = StopSignal()
+    registry = CollectorRegistry()
+    metrics = metric_names.create(registry)
+    high_water = HighWater(settings.spool.high_water, settings.spool.min_free_bytes)
+    ports: list[int] = []
+
+    def ready() -> tuple[bool, str]:
+        if high_water.reached(spool):
+            return False, "the spool is above its high-water mark: C-STORE is answered 0xA700"
+        return bool(ports), f"listening on {ports[0]}" if ports else "not listening yet"
+
+    with (
+        connect(redis_url, settings.redis.timeout_s) as client,
+        HealthServer(registry, ready, nth_port(settings.listener.metrics_port, index), settings.listener.metrics_host),
+    ):
+        jobs = ScoreQueue(client)
+        prior = partial(is_prior, spool, after_days=settings.decision.prior_after_days)
+        listener.run(
+            settings.listener,
+            spool,
+            high_water,
+            metrics,
+            lambda each: jobs.enqueue(each, isinstance(each, ReceivedInstance) and prior(each)),
+            lambda: stopping.received,
+            ports.append,
+            partitions(settings, spool).get(VALIDATION),
+            at_listener(settings.canary.ae_title, spool),
+        )

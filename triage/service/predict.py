@@ -1,0 +1,26 @@
+"""`triage predict`: score files as the service would, without it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from triage.service.models import policy_of
+from triage.settings.schema import Settings
+from triage.spool.spool import Spool
+
+
+def predictions(settings: Settings, files: list[Path], model: Path | None) -> Iterator[dict[str, Any]]:
+    """One JSON object for each file, in order, as the service would judge it."""
+    from triage.scoring.predict import Compute, Models, predict
+
+    models = Models.only(model) if model else Models.installed(settings.models.path, settings.models.names)
+    worker = settings.worker
+    compute = Compute(worker.provider, worker.threads, worker.decode_processes, worker.decode_timeout_s)
+    policy = policy_of(settings)
+    spool = Spool(settings.spool.path)
+    if spool.exists():  # a model that a person has switched off scores nothing here either
+        policy = replace(policy, registry=replace(policy.registry, disabled=spool.disabled_models()))
+    return predict(files, models, policy, compute)

@@ -1,0 +1,77 @@
+"""`triage reports`: take reports that arrive until SIGTERM."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from prometheus_client import CollectorRegistry
+
+from triage.errors import StartError
+from triage.inbound_reports.early_store import Bounds, Memory
+from triage.inbound_reports.receiver import Policy
+from triage.metrics.reports import ReportMetrics, create_reports
+from triage.queue.score_queue import connect
+from triage.runtime.health import HealthServer
+from triage.runtime.stop_signal import StopSignal
+from triage.service.readiness import ready_after
+from triage.settings.reports import ReportsSettings
+from triage.settings.schema import Settings
+from triage.spool.spool import Spool
+from triage.worklist.index import Worklist
+
+
+def report_policy(settings: ReportsSettings, own: frozenset[tuple[str, str]]) -> Policy:
+    """What the settings say; ``own`` are the sending application and facility of our own messages."""
+    return Policy(
+        result_statuses=settings.result_statuses,
+        order_statuses=settings.order_statuses,
+        accession_in=settings.accession_in,
+        sending_applications=settings.sending_applications,
+        sending_facilities=settings.sending_facilities,
+        own=own,
+        time_in=settings.time_in,
+        character_set=settings.character_set,
+    )
+
+
+def memory_of(settings: ReportsSettings, spool: Spool, index: Worklist, metrics: ReportMetrics) -> Memory | None:
+    """What remembers reports that come before their study; None where none come, or none is to be remembered."""
+    if not (settings.port and settings.remember_hours):
+        return None
+    return Memory(spool, index, Bounds(settings.remember_hours * 3600.0, settings.remember_at_most), metrics)
+
+
+def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
+    """Hear which studies were reported until SIGTERM: messages over MLLP, workitems that were completed."""
+    from triage.inbound_reports.receiver import Hearer
+    from triage.inbound_reports.serve import run
+    from triage.inbound_reports.ups_watcher import watchers_of
+
+    stopping = StopSignal()
+    registry = CollectorRegistry()
+    metrics = create_reports(registry)
+    own = frozenset((each.sending_application, each.sending_facility) for each in settings.channels.hl7)
+    started: list[float] = []
+    ready = partial(ready_after, started, "hearing of reports")
+    with (
+        connect(redis_url, settings.redis.timeout_s) as client,
+        HealthServer(registry, ready, settings.reports.metrics_port, settings.reports.metrics_host),
+    ):
+        index = Worklist(client)
+        watchers = watchers_of(settings.channels.ups, spool, index, metrics, lambda: stopping.received, stopping.wait)
+        if not (settings.reports.port or watchers):
+            raise StartError("nothing to hear of reports from: set reports.port, or look_s of a UPS destination")
+        memory = memory_of(settings.reports, spool, index, metrics)
+        if memory:
+            watchers.append(partial(memory.watch, lambda: stopping.received, stopping.wait))
+        hearer = Hearer(spool, index, report_policy(settings.reports, own), metrics, memory=memory)
+        run(
+            settings.reports,
+            hearer,
+            metrics,
+            watchers,
+            lambda: stopping.received,
+            stopping.wait,
+            lambda: started.append(time.time()),
+        )

@@ -1,0 +1,138 @@
+"""`triage sweep`: reconcile spool, queue and worklist, once or until SIGTERM."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import partial
+
+from prometheus_client import CollectorRegistry
+
+from triage.canary.partition import PLACE as CANARY
+from triage.delivery.outbox import Outbox
+from triage.metrics import process as metric_names
+from triage.metrics.process import Metrics
+from triage.metrics.sweep import StateMetrics, create_state
+from triage.operations.reconcile import Swept
+from triage.operations.reconcile import sweep as sweep_once
+from triage.queue.priors import is_prior, oldest_awaited
+from triage.queue.score_queue import ScoreQueue, connect
+from triage.runtime.health import HealthServer
+from triage.runtime.stop_signal import StopSignal
+from triage.service.deliver import prepare_destinations
+from triage.service.readiness import ready_after
+from triage.settings.schema import Settings
+from triage.spool.partitions import FORGET_AFTER_S, close_namespace, forget
+from triage.spool.partitions import PLACE as VALIDATION
+from triage.spool.spool import Spool
+from triage.spool.usage import SpoolState
+from triage.worklist.index import Worklist
+
+logger = logging.getLogger(__name__)
+
+
+def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept | None:
+    """Reconcile now, and then regularly until SIGTERM; with ``once`` only now, raising RedisError if Redis is away."""
+    from redis.exceptions import RedisError
+
+    from triage.canary.wiring import schedule
+    from triage.delivery.deliverer import warn_of_strangers
+    from triage.dicom.tls import not_after_or_zero
+    from triage.spool.usage import read_state
+
+    stopping = StopSignal()
+    warn_of_strangers(Outbox(spool), prepare_destinations(settings, spool))
+    registry = CollectorRegistry()
+    metrics, state = metric_names.create(registry), create_state(registry)
+    if certificate := settings.client.tls_certificate:
+        metrics.certificate_not_after.labels("client").set_function(partial(not_after_or_zero, certificate))
+    if once:
+        return reconcile(settings, spool, redis_url, metrics)
+    swept: list[float] = []
+    ready = partial(ready_after, swept, "sweeping")
+    with ExitStack() as running:
+        if settings.canary.interval_minutes:
+            running.enter_context(schedule(settings, spool, redis_url, registry))
+        running.enter_context(HealthServer(registry, ready, settings.sweep.metrics_port, settings.sweep.metrics_host))
+        while not stopping.received:
+            oldest: float | None = None
+            try:
+                reconcile(settings, spool, redis_url, metrics)
+                metrics.sweep_runs.labels("ok").inc()
+                state.redis_up.set(1)
+                oldest = _oldest_awaited(settings, spool, redis_url, state)
+            except RedisError as error:
+                logger.error("sweep: Redis does not answer (%s); trying again", error)
+                metrics.sweep_runs.labels("failed").inc()
+                state.redis_up.set(0)
+            except OSError as error:
+                logger.error("sweep: spool: %s; trying again", error)
+                metrics.sweep_runs.labels("failed").inc()
+            export_state(read_state(spool), state, oldest)
+            swept.append(time.time())
+            state.last_sweep.set(time.time())
+            stopping.wait(settings.sweep.interval_s)
+    return None
+
+
+def partitions(settings: Settings, spool: Spool) -> dict[str, Spool]:
+    """The places beside the patients', by their names in the queue: of the canary, and of what is sent to validate."""
+    names = (CANARY, VALIDATION) if settings.listener.validation_ae_title else (CANARY,)
+    return {name: spool.beside(name) for name in names}
+
+
+def reconcile(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics) -> Swept:
+    beside = partitions(settings, spool)
+    _forget_validations(spool, beside)
+    with connect(redis_url, settings.redis.timeout_s) as client:
+        return sweep_once(
+            spool,
+            ScoreQueue(client),
+            Worklist(client),
+            metrics,
+            retention_days=settings.spool.retention_days,
+            expire_after_days=settings.worklist.expire_after_days,
+            now=time.time(),
+            beside=beside,
+            prior=partial(is_prior, spool, after_days=settings.decision.prior_after_days),
+        )
+
+
+def _forget_validations(spool: Spool, beside: Mapping[str, Spool]) -> None:
+    """Remove what a command left there that was killed; all of it where no setting names a validation's sender."""
+    if VALIDATION not in beside:
+        close_namespace(spool)
+        return
+    try:
+        forget(beside[VALIDATION], time.time() - FORGET_AFTER_S)
+    except OSError as error:
+        logger.error("sweep: %s cannot be cleaned: %s", VALIDATION, error.strerror or type(error).__name__)
+
+
+def _oldest_awaited(settings: Settings, spool: Spool, redis_url: str, state: StateMetrics) -> float | None:
+    """Note how much waits in each queue; when the oldest object came that is no prior, 0 if none waits.
+
+    None where every object is awaited: no study is a prior there.
+    """
+    with connect(redis_url, settings.redis.timeout_s) as client:
+        jobs = ScoreQueue(client)
+        for queue, depth in jobs.depths().items():
+            state.queue_depth.labels(queue).set(depth)
+        return oldest_awaited(spool, jobs.is_of_priors) if settings.decision.prior_after_days else None
+
+
+def export_state(state: SpoolState, metrics: StateMetrics, oldest_awaited_at: float | None = None) -> None:
+    """Set the gauges that describe the spool. ``oldest_awaited_at``: without priors; None: of all that waits."""
+    usage = state.usage
+    metrics.spool_total_bytes.set(usage.total_bytes)
+    metrics.spool_free_bytes.set(usage.free_bytes)
+    metrics.spool_total_inodes.set(usage.total_inodes)
+    metrics.spool_free_inodes.set(usage.free_inodes)
+    for name, folder in {"inbox": state.inbox, "dead": state.dead, "quarantine": state.quarantine}.items():
+        metrics.spool_bytes.labels(name).set(folder.size_bytes)
+    metrics.inbox_objects.set(state.inbox.objects)
+    metrics.oldest_untagged.set((state.inbox.oldest or 0) if oldest_awaited_at is None else oldest_awaited_at)
+    metrics.dead_letters.set(state.dead.objects)
+    metrics.quarantined.set(state.quarantine.objects)

@@ -1,0 +1,122 @@
+"""`triage work`: score what is queued until SIGTERM."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry
+
+from triage.delivery.outbox import Outbox
+from triage.metrics import process as metric_names
+from triage.metrics.process import Metrics
+from triage.queue.score_queue import check_server, connect
+from triage.runtime.health import HealthServer
+from triage.runtime.stop_signal import StopSignal
+from triage.service.deliver import prepare_destinations
+from triage.service.models import load_sessions, model_state, policy_of, priority_policy
+from triage.service.readiness import nth_port, ready_after
+from triage.service.sweep import reconcile
+from triage.settings.schema import Settings
+from triage.spool.partitions import PLACE as VALIDATION
+from triage.spool.spool import Spool
+from triage.worklist.index import Worklist
+
+if TYPE_CHECKING:
+    from triage.scoring.batch import Scorer
+
+
+logger = logging.getLogger(__name__)
+
+
+def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
+    """Score until SIGTERM."""
+    from triage.canary.wiring import at_worker
+    from triage.runtime.child_pool import DecodePool
+    from triage.scoring import worker
+    from triage.scoring.batch import Scorer
+    from triage.scoring.partitioned import Places
+
+    stopping = StopSignal()
+    registry = CollectorRegistry()
+    metrics = metric_names.create(registry)
+    pool = DecodePool(settings.worker.decode_processes, settings.worker.decode_timeout_s)
+    pool.warm()  # before this process has threads, models and their memory
+    sessions = load_sessions(settings)
+    policy = policy_of(settings)
+    is_ready: list[float] = []
+    with (
+        connect(redis_url, settings.redis.timeout_s) as client,
+        HealthServer(
+            registry,
+            partial(ready_after, is_ready, "working"),
+            nth_port(settings.worker.metrics_port, index),
+            settings.worker.metrics_host,
+        ),
+    ):
+        if warning := _when_reachable(lambda: check_server(client), stopping):
+            logger.warning(warning)
+
+        def scorer_of(place: Spool, *rest: Any) -> Scorer:
+            return Scorer(place, sessions, pool, policy, priority_policy(settings), *rest)
+
+        mark = partial(_mark_all, Outbox(spool), prepare_destinations(settings, spool))
+        patients = scorer_of(spool, metrics, Worklist(client).put_all, mark)
+        canary_destinations = tuple(each.name for each in settings.channels.with_canary())
+        canary = at_worker(scorer_of, spool, client, canary_destinations)
+        places = Places(patients, {**canary, **_validation(settings, scorer_of, spool)})
+        _describe_models(metrics, settings, sessions, spool)
+        is_ready.append(time.time())
+        logger.info("working with %s", ", ".join(session.card.model_id for session in sessions.values()))
+        reconcile_once = partial(reconcile, settings, spool, redis_url, metrics)
+        worker.run(
+            spool,
+            places,
+            lambda: connect(redis_url, settings.redis.timeout_s),
+            reconcile_once,
+            stopping,
+            batch_size=settings.worker.batch_size,
+            tries=settings.worker.tries,
+            metrics=metrics,
+        )
+    pool.close()
+
+
+def _validation(settings: Settings, scorer_of: Callable[..., Scorer], spool: Spool) -> dict[str, Scorer]:
+    """What scores what the validation AE title sends, by its place: told nobody, and counted nowhere."""
+    from triage.metrics.process import uncounted
+
+    if not settings.listener.validation_ae_title:
+        return {}
+    index, mark = lambda decisions: None, lambda study: None
+    return {VALIDATION: scorer_of(spool.beside(VALIDATION), uncounted(), index, mark, spool.disabled_models)}
+
+
+def _mark_all(outbox: Outbox, destinations: tuple[str, ...], study_instance_uid: str) -> None:
+    for name in destinations:
+        outbox.mark(study_instance_uid, name)
+
+
+def _when_reachable(check: Any, stopping: StopSignal) -> str:
+    """``check()`` as soon as Redis answers: a worker that starts before its Redis waits for it."""
+    from redis.exceptions import RedisError
+
+    while not stopping.received:
+        try:
+            return str(check())
+        except RedisError as error:
+            logger.error("Redis does not answer (%s); waiting for it", error)
+            stopping.wait(2.0)
+    return ""
+
+
+def _describe_models(metrics: Metrics, settings: Settings, sessions: dict[str, Any], spool: Spool) -> None:
+    for name, session in sessions.items():
+        card = session.card
+        metrics.model_info.labels(
+            name, card.version, card.model_sha256, session.provider, settings.worker.provider
+        ).set(1)
+        metrics.watch_model_state(name, partial(model_state, name, settings.models, spool))

@@ -1,0 +1,55 @@
+"""The settings as a reference: `triage up --print-config` and docs/settings.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from triage.settings.destinations import ChannelsSettings, Destination
+from triage.settings.load import IN_THE_FILE_ONLY, section_type, variables
+from triage.settings.schema import Settings
+
+
+def dump(settings: Settings) -> str:
+    """The settings as TOML, secrets masked."""
+    tables = []
+    for section, values in settings.model_dump(mode="json").items():
+        if section == IN_THE_FILE_ONLY:
+            tables += [_table(f"[[{section}.{kind}]]", each) for kind, many in values.items() for each in many]
+        else:
+            tables.append(_table(f"[{section}]", values))
+    return "\n\n".join(tables) + "\n"
+
+
+def reference() -> str:
+    """The settings as a Markdown table, generated from their descriptions."""
+    rows = ["| setting | variable | default | meaning |", "|---|---|---|---|"]
+    defaults = Settings().model_dump(mode="json")
+    for name, (section, key) in variables().items():
+        field = section_type(Settings.model_fields[section].annotation).model_fields[key]
+        default = json.dumps(defaults[section][key])
+        rows.append(f"| `{section}.{key}` | `{name}` | `{default}` | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def channels_reference() -> str:
+    """The settings of destinations as Markdown tables, one for each kind, generated from their descriptions."""
+    return "\n".join(_kind_reference(kind) for kind in ChannelsSettings.model_fields)
+
+
+def _kind_reference(kind: str) -> str:
+    rows = [f"### `[[{IN_THE_FILE_ONLY}.{kind}]]`", "", "| setting | default | meaning |", "|---|---|---|"]
+    for key, field in _destination_type(kind).model_fields.items():
+        default = "required" if field.is_required() else f"`{json.dumps(field.default)}`"
+        rows.append(f"| `{key}` | {default} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def _destination_type(kind: str) -> type[Destination]:
+    found: type[Destination] = get_args(ChannelsSettings.model_fields[kind].annotation)[0]
+    return found
+
+
+def _table(heading: str, values: Mapping[str, Any]) -> str:
+    return "\n".join([heading, *(f"{key} = {json.dumps(value)}" for key, value in values.items() if value is not None)])

@@ -1,0 +1,162 @@
+"""The sections of the settings that need nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from triage.decision.types import Priority
+from triage.settings.types import AETitle, Pattern, Port, Section
+
+
+class SpoolSettings(Section):
+    """Where everything durable lies."""
+
+    path: Path = Field(Path("var/spool"), description="Folder of the spool; created with mode 0700.")
+    high_water: float = Field(
+        0.95,
+        gt=0,
+        le=1,
+        description="Fraction of the file system (bytes or inodes, the fuller) above which C-STORE gets 0xA700.",
+    )
+    min_free_bytes: int = Field(
+        512 * 1024**2,
+        ge=0,
+        description="C-STORE is refused (0xA700) while fewer bytes are free, whatever the fraction.",
+    )
+    retention_days: float = Field(
+        30.0, ge=0, description="Days after tagging until a finished study is removed; 0 keeps everything."
+    )
+
+
+class RedisSettings(Section):
+    """The queue. It holds nothing that the spool does not have."""
+
+    url: SecretStr = Field(
+        SecretStr(""),
+        description="redis:// , rediss:// or unix:// address; empty starts an embedded Redis (triage up only).",
+    )
+    socket_path: Path = Field(
+        Path("var/redis/redis.sock"), description="Unix socket of the embedded Redis; its data lie beside it."
+    )
+    timeout_s: float = Field(5.0, gt=0, description="Seconds until a silent Redis counts as failed.")
+
+
+class WorkerSettings(Section):
+    """What scores."""
+
+    processes: int = Field(1, ge=1, le=64, description="Worker processes of triage up and triage work.")
+    decode_processes: int = Field(0, ge=0, description="Child processes that decode, per worker; 0 is one per core.")
+    batch_size: int = Field(16, ge=1, le=256, description="Objects that are taken from the queue at once at most.")
+    threads: int = Field(0, ge=0, description="Threads of ONNX Runtime in one worker; 0 is one per core.")
+    provider: Literal["cpu", "cuda"] = Field(
+        "cpu", description="Where ONNX Runtime computes; cuda fails at start if CUDA is not the first provider."
+    )
+    decode_timeout_s: float = Field(
+        60.0, gt=0, description="Seconds until the decoding of one object counts as failed."
+    )
+    tries: int = Field(3, ge=1, le=20, description="Attempts at one object until it becomes a dead letter.")
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address of the metrics and health port; 0.0.0.0 where Prometheus runs elsewhere."
+    )
+    metrics_port: Port = Field(
+        9130, description="HTTP port of the first worker; each further one takes the next. 0: any."
+    )
+
+
+class ModelSettings(Section):
+    """Which models score, and how."""
+
+    path: Path = Field(Path("models"), description="Folder of the model folders.")
+    names: tuple[str, ...] = Field((), description="Model folders to load; empty loads all of them.")
+    shadow: tuple[str, ...] = Field((), description="Models that score beside those in service, and change nothing.")
+    operating_point: float = Field(0.5, gt=0, lt=1, description="Probability from which an image is ABNORMAL.")
+    adult_when_age_unknown: bool = Field(
+        False, description="Let the adult model score patients of unknown age; otherwise they are not assessed."
+    )
+    allow_demo: bool = Field(False, description="Load models marked as demo. Never in clinical use.")
+
+
+class EligibilitySettings(Section):
+    """What a site knows about its images."""
+
+    frontal_descriptions: tuple[Pattern, ...] = Field(
+        (),
+        description="Regular expressions; an image whose series, protocol or study description matches one, and whose "
+        "view no attribute states, is a frontal.",
+    )
+    frontal_ae_titles: tuple[AETitle, ...] = Field(
+        (), description="Calling AE titles that send frontals only, where no attribute states the view."
+    )
+
+
+class DecisionSettings(Section):
+    """From tag to priority."""
+
+    baseline_priority: Priority = Field(Priority.MEDIUM, description="Priority of an order that carries none.")
+    lower_normal: bool = Field(False, description="Let NORMAL lower the priority to LOW; needs worklist.waiting_cap_s.")
+    prior_after_days: float = Field(
+        0.0,
+        ge=0,
+        description="Days between acquisition and receipt from which a study is a prior: tagged, but it raises "
+        "nothing, is scored behind all others, and no HL7 is sent. 0: none is. Set it before priors are fetched or an "
+        "archive is migrated.",
+    )
+
+
+class WorklistSettings(Section):
+    """Reading order."""
+
+    waiting_cap_s: float = Field(
+        0.0, ge=0, description="Seconds of waiting after which a study comes before all others; 0 is no cap."
+    )
+    expire_after_days: float = Field(
+        0.0,
+        ge=0,
+        description="Days after its last result from which a study is listed no longer, read or not; 0: only what was "
+        "read leaves the list.",
+    )
+
+
+class CanarySettings(Section):
+    """The generated study that goes the whole way."""
+
+    interval_minutes: float = Field(
+        0.0,
+        ge=0,
+        description="Minutes between two canaries: a generated study, sent to our own DICOM port and delivered to "
+        "every destination with canary = true, listed and counted nowhere. 0: only when `triage canary` is called.",
+    )
+    timeout_s: float = Field(120.0, gt=0, le=3600, description="Seconds in which it has to come out everywhere.")
+    ae_title: AETitle = Field(
+        "CXR_CANARY", description="AE title that it calls itself; from this machine it is always let in."
+    )
+    host: str = Field("", description="Where it finds the listener; empty: listener.host, or loopback for 0.0.0.0.")
+
+
+class SweepSettings(Section):
+    """Reconciling files and queue."""
+
+    interval_s: float = Field(30.0, gt=0, description="Seconds between two sweeps.")
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address of the metrics and health port; 0.0.0.0 where Prometheus runs elsewhere."
+    )
+    metrics_port: Port = Field(9150, description="HTTP port of the sweep's metrics and health. 0: any.")
+
+
+class DeliverSettings(Section):
+    """Handing results over; where to is in the channels."""
+
+    interval_s: float = Field(1.0, gt=0, description="Seconds between two looks for what is to be delivered.")
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address of the metrics and health port; 0.0.0.0 where Prometheus runs elsewhere."
+    )
+    metrics_port: Port = Field(9170, description="HTTP port of the delivery's metrics and health. 0: any.")
+
+
+class LogSettings(Section):
+    """Logging to standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severity that is logged.")

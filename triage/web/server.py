@@ -1,0 +1,106 @@
+"""The HTTP server process of the worklist page."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+
+from triage.metrics.process import create
+from triage.runtime.sockets import listen
+from triage.settings.access import AuditSettings, SignInSettings
+from triage.settings.network import WebSettings
+from triage.spool.spool import Spool
+from triage.web.api import ups_rs as ups
+from triage.web.api.sources import Sources
+from triage.web.app import NO_AUDIT, NO_SIGN_IN, client, create_app, known_hosts
+from triage.web.auth.setup import entrance
+from triage.worklist.index import Worklist
+from triage.worklist.workitem_store import Workitems
+
+logger = logging.getLogger(__name__)
+
+
+_GRACE_S = 10
+
+
+_CONNECTIONS = 500
+
+
+def run(
+    settings: WebSettings,
+    *,
+    waiting_cap_s: float,
+    spool: Spool,
+    redis_url: str,
+    redis_timeout_s: float,
+    low: bool = False,
+    sign_in: SignInSettings = NO_SIGN_IN,
+    audit: AuditSettings = NO_AUDIT,
+    show_maps: bool = False,
+) -> None:
+    """Serve until SIGTERM or SIGINT. ``low``: workitems may say LOW. ``show_maps``: activation maps too.
+
+    Raises StartError if the port cannot be had, or anybody could come in.
+    """
+    registry = CollectorRegistry()
+    metrics = create(registry)
+    door = entrance(settings.host, sign_in, audit, spool, metrics)
+    listening = listen(settings.host, settings.port)
+    with client(redis_url, redis_timeout_s) as redis, listening:
+        sources = Sources(spool, redis, Worklist(redis), waiting_cap_s, time.time, show_maps)
+        more = ups.routes(sources, Workitems(spool, settings.ups_worklist_label, low)) if settings.ups else []
+        hosts = known_hosts(settings.host, settings.names)
+        app = create_app(sources, hosts, more, door=door, registry=registry, metrics=metrics)
+        server = uvicorn.Server(configuration(app))
+        app.state.ending = lambda: server.should_exit  # what streams ends with it, instead of holding it up
+        logger.info("web: http://%s:%d", settings.host, listening.getsockname()[1])
+        ending = threading.Event()
+        threading.Thread(target=sources.patients.fill, args=(ending,), name="patients", daemon=True).start()
+        try:
+            with ends_quietly(server):
+                server.run(sockets=[listening])
+        finally:
+            ending.set()
+            sources.pictures.close()
+            if door.auditor is not None:
+                door.auditor.trail.end()
+        logger.info("web: stopped")
+
+
+def configuration(app: Starlette) -> uvicorn.Config:
+    """How uvicorn serves ``app``: our logging, no access log (its addresses are UIDs), no Server header."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # whose word is believed is ours to say: triage/web/auth/proxies.py
+        server_header=False,
+        lifespan="off",
+        ws="none",
+        limit_concurrency=_CONNECTIONS,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+
+
+@contextmanager
+def ends_quietly(server: uvicorn.Server) -> Iterator[None]:
+    """uvicorn raises the signal that stopped it once more; without a handler the process would die of it."""
+
+    def stop(number: int, frame: object) -> None:
+        server.should_exit = True
+
+    handled = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, stop) for number in handled}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
