@@ -30,8 +30,8 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 from service import table
 
 from triage.listener import server as listener
+from triage.listener.settings import ListenerSettings
 from triage.metrics.process import create
-from triage.settings.network import ListenerSettings
 from triage.spool.spool import Spool
 from triage.spool.usage import HighWater
 

@@ -28,11 +28,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.support.studies import a_study
 from triage.channels.factory import channel_of
+from triage.channels.sr.settings import SRDestination
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import State
 from triage.metrics.delivery import create_delivery
-from triage.settings.destinations import SRDestination
 from triage.spool.spool import Spool
 
 ROUNDS = 5

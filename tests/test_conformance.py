@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from tests.support.builders import a_decision, an_assessment
 from tests.support.hl7_examples import EXAMPLES, example
-from triage.channels.hl7_message import control_id, message
+from triage.channels.hl7.message import control_id, message
 from triage.conformance import renewed, tables
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag

@@ -18,10 +18,10 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from triage.channels.c_store_scu import of_status, proposed_contexts
-from triage.channels.hl7 import Receiver, of_acknowledgement
+from triage.channels.hl7.channel import Receiver, of_acknowledgement
 from triage.channels.patient_study import SOFTWARE_VERSION
-from triage.channels.secondary_capture import SOP_CLASSES as MAP_SOP_CLASSES
-from triage.channels.sr import DOCUMENTS, SOP_CLASSES
+from triage.channels.secondary_capture.channel import SOP_CLASSES as MAP_SOP_CLASSES
+from triage.channels.sr.channel import DOCUMENTS, SOP_CLASSES
 from triage.dicom import command_set
 from triage.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from triage.hl7.text import of_dicom

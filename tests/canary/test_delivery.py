@@ -24,11 +24,15 @@ from triage.canary.delivery import WithCanary
 from triage.canary.partition import clean, open_namespace
 from triage.canary.wiring import at_deliverer
 from triage.channels.factory import channel_of
+from triage.channels.hl7.settings import HL7Destination
+from triage.channels.settings import Destination
+from triage.channels.sr.settings import SRDestination
+from triage.channels.ups.settings import UPSDestination
+from triage.channels.webhook.settings import WebhookDestination
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import State
 from triage.metrics.delivery import create_delivery
-from triage.settings.destinations import Destination, HL7Destination, SRDestination, UPSDestination, WebhookDestination
 from triage.spool.spool import Spool
 
 

@@ -15,6 +15,8 @@ from triage.canary.partition import PLACE, came_out, clean, last_came_out, open_
 from triage.canary.run import Route, fly
 from triage.canary.stages import Facts, NotYet, Stuck, decided, delivered, scored
 from triage.channels.factory import channel_of
+from triage.channels.sr.settings import SRDestination
+from triage.channels.webhook.settings import WebhookDestination
 from triage.decision.types import Tag
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
@@ -23,7 +25,6 @@ from triage.metrics.delivery import create_delivery
 from triage.metrics.process import create
 from triage.operations.reconcile import sweep
 from triage.queue.score_queue import ScoreQueue, Work, connect, job_id
-from triage.settings.destinations import SRDestination, WebhookDestination
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist

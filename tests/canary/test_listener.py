@@ -24,10 +24,10 @@ from triage.canary.study import a_canary
 from triage.listener.admission import admission_policy
 from triage.listener.association import Canary
 from triage.listener.negotiation import Request
+from triage.listener.settings import ListenerSettings
 from triage.metrics.labels import Rejection
 from triage.metrics.process import create
 from triage.queue.score_queue import Work
-from triage.settings.network import ListenerSettings
 from triage.settings.schema import Settings
 from triage.spool.spool import Spool
 

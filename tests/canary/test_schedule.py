@@ -18,12 +18,12 @@ from triage.canary.partition import PLACE, came_out, expects, last_came_out, ope
 from triage.canary.run import Outcome, Route, UnderWayError, fly
 from triage.canary.schedule import scheduled
 from triage.canary.stages import EXPECTED
+from triage.channels.sr.settings import SRDestination
 from triage.decision.reasons import Reason
 from triage.dicom.requestor import Peer
 from triage.listener.association import Canary
 from triage.metrics.canary import create_canary
 from triage.metrics.process import create
-from triage.settings.destinations import SRDestination
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 

@@ -29,6 +29,7 @@ from tests.support.mllp_listener import (
 from tests.support.receivers import free_port, silent_port
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from triage.channels.factory import channel_of
+from triage.channels.hl7.settings import HL7Destination
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.delivery.deliverer import Deliverer
@@ -36,7 +37,6 @@ from triage.delivery.outbox import Outbox
 from triage.delivery.record import State
 from triage.hl7.text import escape, extended_person_name, of_dicom
 from triage.metrics.delivery import create_delivery
-from triage.settings.destinations import HL7Destination
 from triage.spool.spool import Spool
 
 

@@ -26,8 +26,9 @@ from tests.support.receivers import orthanc, store_scp
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from triage.channels.base import Skipped
 from triage.channels.factory import channel_of
-from triage.channels.secondary_capture import SecondaryCaptureChannel, packed, unpacked
-from triage.channels.secondary_capture_image import BAND, LONGEST, WARNING
+from triage.channels.secondary_capture.channel import SecondaryCaptureChannel, packed, unpacked
+from triage.channels.secondary_capture.image import BAND, LONGEST, WARNING
+from triage.channels.secondary_capture.settings import SecondaryCaptureDestination
 from triage.cli import triage
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
@@ -36,7 +37,6 @@ from triage.delivery.outbox import Outbox
 from triage.delivery.record import State
 from triage.dicom.requestor import Peer
 from triage.metrics.delivery import create_delivery
-from triage.settings.destinations import SecondaryCaptureDestination
 from triage.spool.spool import Spool
 from triage.spool.study import Study
 

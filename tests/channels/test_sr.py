@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from triage.channels.base import Built
-from triage.channels.sr import DOCUMENTS, SOP_CLASSES, SRChannel
+from triage.channels.sr.channel import DOCUMENTS, SOP_CLASSES, SRChannel
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.dicom.requestor import Peer

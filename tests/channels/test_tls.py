@@ -23,12 +23,12 @@ from tests.support.studies import a_study
 from tests.support.ups_manager import ups_manager
 from tests.support.wait import wait_for
 from triage.channels.factory import channel_of
+from triage.channels.sr.settings import SRDestination
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import State
 from triage.errors import UnreachableError
 from triage.metrics.delivery import create_delivery
-from triage.settings.destinations import SRDestination
 from triage.spool.spool import Spool
 
 STORESCP = "/usr/bin/storescp"

@@ -15,12 +15,12 @@ from tests.support.receivers import silent_port
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from tests.support.ups_manager import PULL, PUSH, Manager, ups_manager
 from triage.channels.factory import channel_of
+from triage.channels.ups.settings import UPSDestination
 from triage.decision.types import PriorityPolicy, Tag
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import State
 from triage.metrics.delivery import create_delivery
-from triage.settings.destinations import UPSDestination
 from triage.spool.spool import Spool
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.

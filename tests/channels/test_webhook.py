@@ -18,12 +18,12 @@ from tests.delivery.test_deliverer import Clock, states
 from tests.support.receivers import free_port, silent_port
 from tests.support.studies import a_study
 from triage.channels.factory import channel_of
-from triage.channels.webhook import SIGNATURE
+from triage.channels.webhook.channel import SIGNATURE
+from triage.channels.webhook.settings import WebhookDestination
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import State
 from triage.metrics.delivery import create_delivery
-from triage.settings.destinations import WebhookDestination
 from triage.spool.spool import Spool
 
 SECRET = "sixteen characters"

@@ -26,6 +26,7 @@ from tests.support.receivers import free_port, listens, orthanc, silent_port, st
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from tests.support.wait import wait_for
 from triage.channels.factory import channel_of
+from triage.channels.sr.settings import SRDestination
 from triage.decision.types import Tag
 from triage.delivery import deliverer as deliver
 from triage.delivery.deliverer import Deliverer
@@ -33,7 +34,6 @@ from triage.delivery.outbox import Outbox
 from triage.delivery.record import State
 from triage.metrics.delivery import create_delivery
 from triage.runtime.library_logs import silence_libraries
-from triage.settings.destinations import SRDestination
 from triage.spool.spool import Spool
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.

@@ -19,8 +19,8 @@ from tests.support.wait import wait_for
 from triage.dicom.certificates import expiry, next_update, not_after
 from triage.dicom.tls import Failure, ServerTLS
 from triage.errors import StartError
+from triage.listener.settings import ListenerSettings
 from triage.settings.load import SettingsError, load
-from triage.settings.network import ListenerSettings
 from triage.spool.spool import Spool
 
 STORESCU, ECHOSCU = "/usr/bin/storescu", "/usr/bin/echoscu"

@@ -27,8 +27,8 @@ from tests.support.receivers import Orthanc, free_port, orthanc
 from tests.support.studies import a_radiograph
 from tests.support.wait import wait_for
 from triage.channels.factory import channel_of
+from triage.channels.sr.settings import SRDestination
 from triage.dicom.dx_image import part10
-from triage.settings.destinations import SRDestination
 from triage.spool.spool import Spool
 
 PAGE = (Path(__file__).parents[2] / "docs" / "connect-your-pacs.md").read_text()

@@ -11,7 +11,7 @@ from hl7.client import MLLPClient
 from tests.support.redis_server import RedisServer
 from tests.support.report_sender import Answer, order, report, station
 from tests.support.studies import a_radiograph, a_study, add_image, settle
-from triage.channels.hl7_message import SERVICE
+from triage.channels.hl7.message import SERVICE
 from triage.decision.types import Tag
 from triage.spool.spool import Spool
 from triage.worklist.reader_acts import Act, steps

@@ -16,6 +16,7 @@ from tests.support.receivers import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from tests.support.ups_manager import PUSH, Manager, ups_manager
+from triage.channels.ups.settings import UPSDestination
 from triage.decision.records import decision_from
 from triage.decision.types import Tag
 from triage.dicom.requestor import Peer
@@ -23,7 +24,6 @@ from triage.errors import UnreachableError
 from triage.inbound_reports.ups_watcher import Watcher, watchers_of
 from triage.metrics.reports import create_reports
 from triage.queue.score_queue import connect
-from triage.settings.destinations import UPSDestination
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
 from triage.worklist.reader_acts import Act, steps

@@ -30,9 +30,9 @@ from tests.support.small_disk import mounted
 from tests.support.wait import wait_for
 from triage.errors import StartError
 from triage.listener.admission import admission_policy
+from triage.listener.settings import ListenerSettings
 from triage.metrics.labels import Ending, Rejection
 from triage.runtime.sockets import open_port
-from triage.settings.network import ListenerSettings
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 

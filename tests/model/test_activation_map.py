@@ -13,7 +13,7 @@ from pydicom import dcmread
 
 from tests.support.builders import a_map, an_assessment
 from tests.support.model_folders import write_model
-from triage.channels.secondary_capture_image import BAND, drawn, left_of
+from triage.channels.secondary_capture.image import BAND, drawn, left_of
 from triage.decision.records import assessment_from, to_record
 from triage.decision.types import ActivationMap
 from triage.model.activation_map import MOST_CELLS, as_png, cells_of, coloured, excess, kept, mixed, strength, why_none

@@ -16,10 +16,10 @@ from tests.support.dicom_peer import running_listener
 from tests.support.receivers import free_port
 from triage.cli import triage
 from triage.errors import StartError
+from triage.listener.address import own_listener
+from triage.listener.settings import ListenerSettings
 from triage.phantom.chest import Subject, as_dicom, draw
-from triage.sender.own_listener import own_listener
 from triage.sender.send import send
-from triage.settings.network import ListenerSettings
 from triage.spool.spool import Spool
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.

@@ -24,9 +24,9 @@ from pynetdicom.association import Association
 from tests.support.wait import wait_for
 from triage.listener import server as listener
 from triage.listener.association import Canary
+from triage.listener.settings import ListenerSettings
 from triage.metrics.process import create
 from triage.queue.score_queue import Queued
-from triage.settings.network import ListenerSettings
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.spool.usage import HighWater

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydicom.dataset import Dataset
 
 from tests.support.builders import a_decision, an_assessment
-from triage.channels.hl7_message import Profile, control_id, message
+from triage.channels.hl7.message import Profile, control_id, message
 from triage.decision.types import Priority, Tag
 from triage.hl7.message_types import ORM
 from triage.spool.study import Image, Study

@@ -24,10 +24,10 @@ from triage.canary.stages import (
     scored,
 )
 from triage.canary.study import Canary, a_canary
+from triage.channels.settings import Destination
 from triage.delivery.outbox import Outbox
 from triage.dicom.requestor import Peer
 from triage.sender.send import send
-from triage.settings.destinations import Destination
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 

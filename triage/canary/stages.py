@@ -10,10 +10,10 @@ from redis.exceptions import RedisError
 
 from triage.canary.partition import first_score
 from triage.channels.factory import channel_of
+from triage.channels.settings import Destination
 from triage.decision.reasons import Reason
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import State
-from triage.settings.destinations import Destination
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.spool.study import Study, read_study

@@ -77,7 +77,7 @@ def at_deliverer(patients: Deliverer) -> Deliveries:
 def route_of(settings: Settings, spool: Spool, redis_url: str) -> Route:
     """Where a canary goes."""
     from triage.canary.run import Route
-    from triage.sender.own_listener import own_listener
+    from triage.listener.address import own_listener
 
     canary = settings.canary
     jobs = ScoreQueue(connect(redis_url, settings.redis.timeout_s))

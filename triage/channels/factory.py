@@ -6,15 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from triage.channels.base import Channel
-from triage.settings.destinations import (
-    Destination,
-    DICOMDestination,
-    HL7Destination,
-    SecondaryCaptureDestination,
-    SRDestination,
-    UPSDestination,
-    WebhookDestination,
-)
+from triage.channels.hl7.settings import HL7Destination
+from triage.channels.secondary_capture.settings import SecondaryCaptureDestination
+from triage.channels.settings import Destination, DICOMDestination
+from triage.channels.sr.settings import SRDestination
+from triage.channels.ups.settings import UPSDestination
+from triage.channels.webhook.settings import WebhookDestination
 
 if TYPE_CHECKING:
     from triage.dicom.requestor import Peer
@@ -37,7 +34,7 @@ def channel_of(
     if isinstance(destination, SRDestination):
         return _sr(destination, device_uid)
     if isinstance(destination, SecondaryCaptureDestination):
-        from triage.channels.secondary_capture import SecondaryCaptureChannel
+        from triage.channels.secondary_capture.channel import SecondaryCaptureChannel
 
         maps = SecondaryCaptureChannel(peer_of(destination), destination.abnormal_only, device_uid)
         at_end(maps.pool.close)
@@ -45,7 +42,7 @@ def channel_of(
     if isinstance(destination, HL7Destination):
         return _hl7(destination)
     if isinstance(destination, WebhookDestination):
-        from triage.channels.webhook import WebhookChannel
+        from triage.channels.webhook.channel import WebhookChannel
 
         return WebhookChannel(destination.url, destination.secret.get_secret_value().encode(), destination.timeout_s)
     if isinstance(destination, UPSDestination):
@@ -54,7 +51,7 @@ def channel_of(
 
 
 def _ups(destination: UPSDestination) -> Channel:
-    from triage.channels.ups import UPSChannel
+    from triage.channels.ups.channel import UPSChannel
 
     return UPSChannel(peer_of(destination), destination.worklist_label, destination.low, destination.retrieve_ae_title)
 
@@ -83,14 +80,14 @@ def _tls(destination: DICOMDestination, host: str) -> ClientTLS | None:
 
 
 def _sr(destination: SRDestination, device_uid: str) -> Channel:
-    from triage.channels.sr import SRChannel
+    from triage.channels.sr.channel import SRChannel
 
     return SRChannel(peer_of(destination), destination.document, device_uid)
 
 
 def _hl7(destination: HL7Destination) -> Channel:
-    from triage.channels.hl7 import HL7Channel, Receiver
-    from triage.channels.hl7_message import Profile
+    from triage.channels.hl7.channel import HL7Channel, Receiver
+    from triage.channels.hl7.message import Profile
     from triage.hl7.text import named
 
     receiver = Receiver(

@@ -40,7 +40,7 @@ def send(
     """Send DICOM, PNG or JPEG files or folders to a DICOM destination."""
     settings = invocation.settings()
     from triage.commands.output.send import send_with_progress
-    from triage.sender.target import receiver
+    from triage.service.send_target import receiver
 
     with start_errors():
         peer = receiver(settings, address, called_ae, calling_ae, **tls)

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from triage.channels.base import Channel, Fate, Outcome, Send
+from triage.channels.settings import Destination
 from triage.delivery.build import Telling, tell
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import Outgoing, State, milliseconds
 from triage.errors import UnreachableError
 from triage.metrics.delivery import DeliveryMetrics
-from triage.settings.destinations import Destination
 from triage.spool.spool import Spool
 
 logger = logging.getLogger(__name__)

@@ -15,13 +15,13 @@ from redis.exceptions import RedisError
 
 from triage.channels import c_store_scu as dicom_store
 from triage.channels.factory import peer_of
-from triage.channels.ups import UPS_PULL, look
+from triage.channels.ups.channel import UPS_PULL, look
+from triage.channels.ups.settings import UPSDestination
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import State
 from triage.dicom.requestor import Peer
 from triage.errors import UnreachableError
 from triage.metrics.reports import ReportMetrics
-from triage.settings.destinations import UPSDestination
 from triage.spool.spool import Spool
 from triage.worklist import reader_acts as reading
 from triage.worklist.index import Worklist

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from triage.errors import StartError
 from triage.listener.negotiation import Request
+from triage.listener.settings import ListenerSettings
 from triage.metrics.labels import Rejection
-from triage.settings.network import ListenerSettings
 
 
 def admission_policy(settings: ListenerSettings, own_ae_title: str = "") -> AdmissionPolicy:

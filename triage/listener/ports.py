@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from triage.dicom.tls import ServerTLS
+from triage.listener.settings import ListenerSettings
 from triage.metrics.process import Metrics
 from triage.runtime.sockets import open_port
-from triage.settings.network import ListenerSettings
 
 
 @dataclass(frozen=True)

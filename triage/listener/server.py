@@ -20,12 +20,12 @@ from triage.listener.association import Association, Canary, Node
 from triage.listener.enqueuer import Announcer
 from triage.listener.negotiation import supported_contexts
 from triage.listener.ports import Door, Waiting, open_doors
+from triage.listener.settings import ListenerSettings
 from triage.metrics import process as metric_names
 from triage.metrics.labels import Rejection
 from triage.metrics.process import Metrics
 from triage.queue.score_queue import Queued
 from triage.radiograph.decode import TRANSFER_SYNTAXES
-from triage.settings.network import ListenerSettings
 from triage.spool.partitions import PLACE
 from triage.spool.spool import Spool
 from triage.spool.usage import HighWater

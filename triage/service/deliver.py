@@ -10,6 +10,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
+from triage.channels.settings import Destination, DICOMDestination
 from triage.delivery.outbox import Outbox
 from triage.errors import StartError
 from triage.metrics import process as metric_names
@@ -18,7 +19,6 @@ from triage.metrics.process import Metrics
 from triage.runtime.health import HealthServer
 from triage.runtime.stop_signal import StopSignal
 from triage.service.readiness import ready_after
-from triage.settings.destinations import Destination, DICOMDestination
 from triage.settings.schema import Settings
 from triage.spool.spool import Spool
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from triage.settings.types import Section
+from triage.setting_types import Section
 
 
 def _network(text: str) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from triage.setting_types import Section
 from triage.settings.schema import Settings
-from triage.settings.types import Section
 
 PREFIX = "TRIAGE_"
 NOT_SETTINGS = frozenset({"TRIAGE_DATA", "TRIAGE_CONFIG"})

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from triage.settings.destinations import ChannelsSettings, Destination
+from triage.channels.settings import Destination
+from triage.settings.destinations import ChannelsSettings
 from triage.settings.load import IN_THE_FILE_ONLY, section_type, variables
 from triage.settings.schema import Settings
 

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from triage.hl7.text import named
-from triage.settings.types import Port, Section
+from triage.setting_types import Port, Section
 
 Where = Literal["OBR-18", "OBR-19", "OBR-20", "OBR-3", "OBR-2", "ORC-3", "ORC-2"]
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")

@@ -7,9 +7,11 @@ from typing import Self
 
 from pydantic import model_validator
 
+from triage.listener.settings import ListenerSettings
+from triage.setting_types import Section
 from triage.settings.access import AuditSettings, SignInSettings
 from triage.settings.destinations import ChannelsSettings
-from triage.settings.network import ClientSettings, ListenerSettings, WebSettings
+from triage.settings.network import ClientSettings, WebSettings
 from triage.settings.reports import ReportsSettings
 from triage.settings.sections import (
     CanarySettings,
@@ -24,7 +26,6 @@ from triage.settings.sections import (
     WorkerSettings,
     WorklistSettings,
 )
-from triage.settings.types import Section
 
 
 class Settings(Section):

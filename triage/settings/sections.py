@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from triage.decision.types import Priority
-from triage.settings.types import AETitle, Pattern, Port, Section
+from triage.setting_types import AETitle, Pattern, Port, Section
 
 
 class SpoolSettings(Section):

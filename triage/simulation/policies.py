@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from triage.decision.types import Tag
-from triage.settings.types import Section
+from triage.setting_types import Section
 from triage.simulation.queues import Discipline
 
 Codes = npt.NDArray[np.int8]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from triage.settings.types import Section
+from triage.setting_types import Section
 
 Minutes = npt.NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from triage.errors import StartError
-from triage.settings.types import Section
+from triage.setting_types import Section
 from triage.simulation.policies import FIFO, Policy
 from triage.simulation.readers_on_duty import Duty, by_hour_of_week
 from triage.simulation.reading_time import ReadingTime

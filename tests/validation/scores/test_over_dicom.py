@@ -29,11 +29,11 @@ from tests.support.wait import wait_for
 from triage.cli import triage
 from triage.dicom.requestor import Peer
 from triage.listener.admission import admission_policy
+from triage.listener.settings import ListenerSettings
 from triage.phantom.chest import Subject, as_dicom, draw
 from triage.queue.score_queue import ScoreQueue, Work, connect
 from triage.scoring.assess import Policy
 from triage.scoring.predict import Compute
-from triage.settings.network import ListenerSettings
 from triage.settings.schema import Settings
 from triage.spool.instance import ReceivedInstance
 from triage.spool.partitions import PLACE, close_namespace, forget, open_namespace

@@ -13,11 +13,11 @@ from rich.console import Console
 from triage.commands.output.console import console_for_people
 from triage.decision.types import TriageDecision
 from triage.errors import StartError
+from triage.listener.address import own_listener
 from triage.phantom.samples import SampleFile, real_radiographs, write_phantoms
 from triage.queue.score_queue import connect
 from triage.runtime.health import is_ready
 from triage.runtime.stop_signal import StopSignal
-from triage.sender.own_listener import own_listener
 from triage.sender.send import Outcome, send
 from triage.service.supervisor import Service, build, only_one
 from triage.settings.schema import Settings

@@ -10,8 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from triage.errors import StartError
+from triage.listener.address import own_listener
 from triage.scoring.predict import Compute
-from triage.sender.own_listener import own_listener
 from triage.service.models import policy_of
 from triage.settings.schema import Settings
 from triage.spool.partitions import open_namespace

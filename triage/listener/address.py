@@ -7,7 +7,7 @@ from pathlib import Path
 from triage.dicom.requestor import Peer
 from triage.dicom.tls import ClientTLS
 from triage.errors import StartError
-from triage.settings.network import ListenerSettings
+from triage.listener.settings import ListenerSettings
 
 _FROM_HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _ADVICE = (

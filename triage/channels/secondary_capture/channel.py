@@ -13,7 +13,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from triage.channels import c_store_scu as dicom_store
 from triage.channels.base import Built, Fate, Outcome, Send, Skipped, result
-from triage.channels.secondary_capture_image import LONGEST, secondary_capture
+from triage.channels.secondary_capture.image import LONGEST, secondary_capture
 from triage.decision.types import Tag
 from triage.dicom.requestor import Peer
 from triage.model.activation_map import Picture, why_none

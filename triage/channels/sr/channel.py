@@ -22,7 +22,7 @@ from triage.channels.patient_study import (
     local_time,
     of_patient_and_study,
 )
-from triage.channels.sr_content import SCHEME, content, root
+from triage.channels.sr.content import SCHEME, content, root
 from triage.dicom.requestor import Peer
 from triage.dicom.uid import uid_of
 from triage.spool.study import Image, Study

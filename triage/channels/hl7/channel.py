@@ -14,7 +14,7 @@ import hl7
 from pydicom.dataset import Dataset
 
 from triage.channels.base import Built, Fate, Outcome, Send, result
-from triage.channels.hl7_message import Profile, control_id, message, order_of
+from triage.channels.hl7.message import Profile, control_id, message, order_of
 from triage.decision.types import ImageAssessment, Priority, Tag, TriageDecision
 from triage.dicom.uid import uid_of
 from triage.hl7.message_types import ORM

@@ -8,7 +8,7 @@ from pathlib import Path
 from triage.dicom.requestor import Peer
 from triage.dicom.tls import ClientTLS
 from triage.errors import StartError
-from triage.sender.own_listener import own_listener
+from triage.listener.address import own_listener
 from triage.settings.schema import Settings
 
 _ADVICE = "see --tls-ca-file, --tls-server-name and --tls-certificate"

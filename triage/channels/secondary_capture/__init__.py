@@ -1,0 +1,1 @@
+"""Activation maps as Secondary Capture images."""

@@ -1,0 +1,1 @@
+"""DICOM structured reports (TID 1500)."""

@@ -1,0 +1,1 @@
+"""Workitems at a UPS manager, by DIMSE."""
