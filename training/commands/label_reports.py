@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
-from training.labeller import mesh
 from training.labeller.agreement import Agreement
 from training.labeller.answers import read_answers, write_answers
-from training.labeller.reports import Report, read_report_table, read_reports
-from training.labeller.rules import Rules
 from training.labeller.score import DEFAULT_SEED, HALVES, Judged, choose_half, disagreements, judge_all, score
 from triage.errors import StartError
+from triage.report_labeller import mesh
+from triage.report_labeller.reports import Report, read_report_table, read_reports
+from triage.report_labeller.rules import Rules
 
 EXISTING = click.Path(exists=True, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -34,7 +34,7 @@ OUT = click.Path(dir_okay=False, path_type=Path)
     "--disagreements", "disagreeing", type=OUT, help="CSV of the reports to read: column `corrected` is yours."
 )
 @click.option("--corrections", type=FILE, help="Such a CSV, with `corrected` filled in: 0 or 1 by who read the report.")
-@click.option("--rules", type=FILE, help="Rules of your own in the form of training/labeller/rules.toml.")
+@click.option("--rules", type=FILE, help="Rules of your own in the form of triage/report_labeller/rules.toml.")
 def label_reports(
     source: Path,
     out: Path | None,

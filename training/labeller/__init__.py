@@ -1,1 +1,1 @@
-"""Normal or abnormal from what was written of a radiograph: from the report's MeSH codes, or from its text by rules."""
+"""The text labeller measured: against MeSH codes, and against a person who read the reports."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 
-from training.labeller.reports import ReportError
+from triage.report_labeller.reports import ReportError
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from training.labeller import mesh
 from training.labeller.agreement import Agreement, agreement
 from training.labeller.answers import Answer
-from training.labeller.reports import Report
-from training.labeller.rules import Rules
-from training.labeller.text import Verdict, judge
+from triage.report_labeller import mesh
+from triage.report_labeller.reports import Report
+from triage.report_labeller.rules import Rules
+from triage.report_labeller.text import Verdict, judge
 
 HALVES = ("all", "develop", "held-out")
 DEFAULT_SEED = 2020

@@ -8,12 +8,12 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.labeller import mesh
 from training.labeller.answers import Answers, read_answers
-from training.labeller.reports import ARCHIVE, Report, read_reports
 from training.prepare import options, splits
 from training.prepare.cohort import Cohort, Prepared, PrepareError, count
 from training.prepare.files import digest_of, find_file, index_images, locate, read_table, stem
+from triage.report_labeller import mesh
+from triage.report_labeller.reports import ARCHIVE, Report, read_reports
 from triage.validation.cohort.manifest import Row
 from triage.validation.cohort.provenance import Check
 

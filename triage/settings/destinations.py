@@ -15,8 +15,6 @@ from triage.channels.ups.settings import UPSDestination
 from triage.channels.webhook.settings import WebhookDestination
 from triage.setting_types import Section
 
-# HL7 delimiters and control characters would break a message apart.
-
 
 class ChannelsSettings(Section):
     """Ways out. Each is a list of destinations, in the settings file only."""

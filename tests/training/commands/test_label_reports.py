@@ -101,7 +101,7 @@ def test_a_file_that_is_no_report_is_named(source: Path) -> None:
 def test_the_results_page_states_these_rules_and_the_develop_half(triage_data: Path) -> None:
     """The held-out half was looked at once, with the rules whose digest the page states; it is not looked at here."""
     page = Path("docs/results/labeller.md").read_text(encoding="utf-8")
-    assert sha256(Path("training/labeller/rules.toml").read_bytes()).hexdigest() in page
+    assert sha256(Path("triage/report_labeller/rules.toml").read_bytes()).hexdigest() in page
     output = _run(triage_data / "indiana", "--half", "develop")
     match = re.search(r"kappa (\S+) \((\S+)-(\S+)\) on (\d+)", output)
     assert match is not None

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.cohort_trees import picture, read, report, run, table
-from training.labeller import mesh
-from training.labeller.reports import read_reports
 from training.prepare.indiana import image_key
+from triage.report_labeller import mesh
+from triage.report_labeller.reports import read_reports
 from triage.validation.cohort.manifest import read_manifest
 from triage.validation.cohort.provenance import read_provenance
 

@@ -14,6 +14,7 @@ from triage.setting_types import Port
 Acknowledgement = Literal["AA", "AE", "AR", "CA", "CE", "CR"]
 
 
+# HL7 delimiters and control characters would break a message apart.
 _HeaderText = Annotated[str, StringConstraints(max_length=180, pattern=r"^[^|~\\&\x00-\x1f]*$")]
 
 

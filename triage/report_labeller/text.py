@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from training.labeller.mesh import STRICT
-from training.labeller.reports import Report
-from training.labeller.rules import Finding, Rules, rules
+from triage.report_labeller.mesh import STRICT
+from triage.report_labeller.reports import Report
+from triage.report_labeller.rules import Finding, Rules, rules
 
 # A point ends a sentence unless it stands in a number or after a list's numeral; de-identified words are XXXX.
 _SENTENCE_ENDS = re.compile(r"(?<!\d)\.(?!\d)|(?<=\d)\.(?=\s+[A-Z])|(?<=[a-z]\d)\.|[;!?\n]|\.\s*$")

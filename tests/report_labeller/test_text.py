@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from training.labeller.mesh import CARDIOPULMONARY, STRICT
-from training.labeller.reports import Report
-from training.labeller.rules import Rules, RulesError, rules
-from training.labeller.text import asserted, judge, sentences
+from triage.report_labeller.mesh import CARDIOPULMONARY, STRICT
+from triage.report_labeller.reports import Report
+from triage.report_labeller.rules import Rules, RulesError, rules
+from triage.report_labeller.text import asserted, judge, sentences
 
 
 def _label(text: str, definition: str = STRICT) -> int | None:
@@ -101,7 +101,7 @@ def test_the_longest_phrase_counts() -> None:
 
 def _plain_words() -> list[str]:
     """Phrases of the rules that are words and not patterns."""
-    table = tomllib.loads(Path("training/labeller/rules.toml").read_text(encoding="utf-8"))["finding"]
+    table = tomllib.loads(Path("triage/report_labeller/rules.toml").read_text(encoding="utf-8"))["finding"]
     phrases = [phrase for kind in table.values() for found in kind.values() for phrase in found]
     return sorted(phrase for phrase in phrases if re.fullmatch("[a-z -]+", phrase))
 
@@ -116,7 +116,7 @@ def test_every_plain_word_of_the_rules_is_found_and_taken_back() -> None:
 
 
 def test_rules_of_ones_own(tmp_path: Path) -> None:
-    shipped = Path("training/labeller/rules.toml").read_text(encoding="utf-8")
+    shipped = Path("triage/report_labeller/rules.toml").read_text(encoding="utf-8")
     own = tmp_path / "own.toml"
     own.write_text(shipped.replace("[finding.other]\n", "[finding.other]\nlocal = ['flurble']\n"))
     assert judge(Report("1", "A flurble is seen.", ""), STRICT, Rules.load(own)).why == "local"
@@ -132,6 +132,6 @@ def test_rules_of_ones_own(tmp_path: Path) -> None:
 )
 def test_rules_that_cannot_be_used_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
     path = tmp_path / "rules.toml"
-    path.write_text(Path("training/labeller/rules.toml").read_text(encoding="utf-8").replace(old, new))
+    path.write_text(Path("triage/report_labeller/rules.toml").read_text(encoding="utf-8").replace(old, new))
     with pytest.raises(RulesError, match=message):
         Rules.load(path)

@@ -1,0 +1,1 @@
+"""Normal or abnormal from a radiology report: from its MeSH codes, or from its text by rules."""
