@@ -17,9 +17,10 @@ test: $(VENV)/.dev lint types ## lint, types and every test
 	@tests/install_peers.sh
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(VENV)/.dev
+lint: $(VENV)/.dev ## style, formatting, and what may import what
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports .importlinter
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
