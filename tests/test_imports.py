@@ -62,7 +62,7 @@ def test_a_contract_breaks_where_a_wall_is_crossed(tmp_path: Path, file: str, li
     linted = subprocess.run(
         [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()", "--no-cache",
          str(ROOT / ".importlinter")],
-        cwd=tmp_path, capture_output=True, text=True, timeout=120, env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin"},
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, env={"PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
     assert linted.returncode == 1, linted.stderr
     broken_contracts = [text for text in linted.stdout.splitlines() if "BROKEN" in text]

@@ -120,7 +120,7 @@ def test_the_sweep_queues_again_what_a_dead_worker_or_redis_lost(spool: Spool, r
         assert jobs.waiting_ids() == {job}
         client.hset(f"rq:job:{job}", mapping={"status": "started", "worker_name": "w"})
         client.delete("rq:queue:score")
-        with spool.worker_lock("w"):  # the lock is in the patients' spool: there is one worker for all
+        with spool.workers.hold("w"):  # the lock is in the patients' spool: there is one worker for all
             assert swept() == 0
         assert swept() == 1
 

@@ -123,10 +123,10 @@ def test_a_patient_s_study_in_its_dress_goes_a_patient_s_way(ours: Site) -> None
 def test_what_a_person_switched_off_is_no_failure(ours: Site) -> None:
     switches, had = Outbox(ours.spool), len(ours.pacs.received)
     switches.set_disabled("pacs", True)
-    ours.spool.set_model_disabled("tiny-adult", True)
+    ours.spool.model_switches.set_disabled("tiny-adult", True)
     done = ours.fly()
     switches.set_disabled("pacs", False)
-    ours.spool.set_model_disabled("tiny-adult", False)
+    ours.spool.model_switches.set_disabled("tiny-adult", False)
     assert done.returncode == 0, done.stdout + done.stderr + ours.logs()
     assert "NOT_ASSESSED model_disabled" in done.stdout
     assert "switched off by hand" in done.stdout

@@ -200,7 +200,7 @@ def test_a_file_without_a_receipt_is_still_shown(spool: Spool, tmp_path: Path):
 
 def test_switched_off_models_are_named(spool: Spool):
     receive(spool, an_instance())
-    spool.set_model_disabled("nih-adult", True)
+    spool.model_switches.set_disabled("nih-adult", True)
 
     assert "MODELS SWITCHED OFF\n  nih-adult" in page(spool)
 

@@ -96,7 +96,7 @@ def test_a_job_that_lies_in_no_queue_is_queued_again(broom: Broom, status: str) 
 
 def test_what_a_living_worker_has_is_left_to_it(broom: Broom) -> None:
     in_work(broom, arrived(broom.spool, an_instance()), "w")
-    with broom.spool.worker_lock("w"):
+    with broom.spool.workers.hold("w"):
         assert broom.sweep().requeued == 0
     assert broom.sweep().requeued == 1
     assert broom.requeued("dead_worker") == 1
@@ -104,7 +104,7 @@ def test_what_a_living_worker_has_is_left_to_it(broom: Broom) -> None:
 
 def test_a_death_is_counted_only_of_a_worker_that_was_killed(broom: Broom) -> None:
     instance = arrived(broom.spool, an_instance())
-    with broom.spool.worker_lock("in-order"):
+    with broom.spool.workers.hold("in-order"):
         in_work(broom, instance, "in-order")
     broom.sweep()
     assert broom.jobs.deaths([instance]) == [0]
@@ -259,7 +259,7 @@ def test_what_a_crash_left_half_done_is_removed_and_what_is_in_work_is_not(broom
     (removed / "decision.json").touch()
     old_lock, held_lock = broom.spool.root / "locks" / "old", broom.spool.root / "locks" / "held"
     old_lock.touch()
-    with broom.spool.worker_lock("held"):
+    with broom.spool.workers.hold("held"):
         for path in (half, removed, old_lock, held_lock):
             os.utime(path, (now - 30 * DAY,) * 2)
         broom.sweep(now=now)

@@ -104,7 +104,7 @@ def test_it_is_for_its_own_ages(bench: Bench) -> None:
 
 def test_it_is_switched_off_at_once(bench: Bench) -> None:
     started = bench.scorer.start([receive(bench.spool, a_chest())])
-    bench.spool.set_model_disabled("trial", True)
+    bench.spool.model_switches.set_disabled("trial", True)
     assert bench.scorer.finish(started) == []
     (record,) = bench.spool.assessments(bench.decisions[0].study_instance_uid)
     assert (record["tag"], record["beside"]) == ("NORMAL", [])

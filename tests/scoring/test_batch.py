@@ -149,13 +149,13 @@ def test_the_kill_switch_holds_for_what_is_already_decoded(bench: Bench) -> None
     instance = receive(bench.spool, a_chest())
     started = bench.scorer.start([instance])
     started[0][1].result()
-    bench.spool.set_model_disabled("tiny-adult", True)
+    bench.spool.model_switches.set_disabled("tiny-adult", True)
     assert bench.scorer.finish(started) == []
     assert (bench.only().tag, bench.only().reasons) == (Tag.NOT_ASSESSED, (Reason.MODEL_DISABLED,))
     assert bench.only().probability is None
 
     bench.score(a_chest(1))
-    bench.spool.set_model_disabled("tiny-adult", False)
+    bench.spool.model_switches.set_disabled("tiny-adult", False)
     bench.score(a_chest(2))
     assert [each.tag for each in bench.indexed.values()].count(Tag.NORMAL) == 1
 

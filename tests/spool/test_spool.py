@@ -170,24 +170,24 @@ def test_a_study_is_locked_for_one_at_a_time(spool: Spool) -> None:
 
 
 def test_a_worker_is_alive_exactly_while_it_holds_its_lock(spool: Spool) -> None:
-    assert not spool.worker_alive("w")
-    with spool.worker_lock("w"):
-        assert spool.worker_alive("w")
-        with pytest.raises(BlockingIOError), spool.worker_lock("w"):
+    assert not spool.workers.is_alive("w")
+    with spool.workers.hold("w"):
+        assert spool.workers.is_alive("w")
+        with pytest.raises(BlockingIOError), spool.workers.hold("w"):
             pass
-    assert not spool.worker_alive("w")
+    assert not spool.workers.is_alive("w")
 
 
 def test_a_worker_that_ends_in_trouble_leaves_no_lock_and_one_that_is_killed_does(spool: Spool) -> None:
-    with pytest.raises(RuntimeError), spool.worker_lock("w"):
-        assert not spool.worker_died("w")
+    with pytest.raises(RuntimeError), spool.workers.hold("w"):
+        assert not spool.workers.has_died("w")
         raise RuntimeError
-    assert not spool.worker_died("w")
+    assert not spool.workers.has_died("w")
     (spool.root / "locks" / "killed").touch()
-    assert spool.worker_died("killed")
-    assert not spool.worker_alive("killed")
-    with spool.worker_lock("killed"):
-        assert not spool.worker_died("killed")
+    assert spool.workers.has_died("killed")
+    assert not spool.workers.is_alive("killed")
+    with spool.workers.hold("killed"):
+        assert not spool.workers.has_died("killed")
 
 
 def test_a_study_that_is_removed_while_others_wait_for_its_lock_stays_locked_for_one_at_a_time(spool: Spool) -> None:
@@ -216,13 +216,13 @@ def test_a_study_that_is_removed_while_others_wait_for_its_lock_stays_locked_for
 
 
 def test_the_kill_switch_is_a_file(spool: Spool) -> None:
-    spool.set_model_disabled("nih-adult", True)
-    assert Spool.open(spool.root).disabled_models() == {"nih-adult"}
-    spool.set_model_disabled("nih-adult", False)
-    spool.set_model_disabled("nih-adult", False)
-    assert spool.disabled_models() == frozenset()
-    with pytest.raises(ValueError, match="model name"):
-        spool.set_model_disabled("../x", True)
+    spool.model_switches.set_disabled("nih-adult", True)
+    assert Spool.open(spool.root).model_switches.disabled() == {"nih-adult"}
+    spool.model_switches.set_disabled("nih-adult", False)
+    spool.model_switches.set_disabled("nih-adult", False)
+    assert spool.model_switches.disabled() == frozenset()
+    with pytest.raises(ValueError, match="not a name"):
+        spool.model_switches.set_disabled("../x", True)
 
 
 def test_unparsable_objects_are_kept_with_the_reason(spool: Spool) -> None:

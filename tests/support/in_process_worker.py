@@ -50,7 +50,7 @@ class Workplace:
 
     def work(self, batch_size: int = 16, tries: int = 3, name: str = "w") -> None:
         """Work until the queue is empty, in a life of a worker of its own."""
-        with self.spool.worker_lock(name):
+        with self.spool.workers.hold(name):
             worker = BatchWorker(name, self.client, self.places, batch_size, tries, self.metrics, self.stop)
             worker.work(burst=True, logging_level="WARNING")
 

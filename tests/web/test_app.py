@@ -262,7 +262,7 @@ def test_the_page_loads_nothing_from_elsewhere(redis_server: RedisServer, spool:
 
 def test_the_status_counts_what_waits(redis_server: RedisServer, spool: Spool):
     index(redis_server, a_decision())
-    spool.set_model_disabled("nih-adult", True)
+    spool.model_switches.set_disabled("nih-adult", True)
 
     with web(redis_server, spool) as ask:
         status = ask.get("/api/status").json()

@@ -168,7 +168,7 @@ def _alone(namespace: Spool) -> Iterator[None]:
     """Have the namespace alone among all processes: the kernel gives it back if this one is killed."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(namespace.worker_lock("canary"))
+            stack.enter_context(namespace.workers.hold("canary"))
         except BlockingIOError as error:
             raise UnderWayError("another canary is on its way: try again when it has come out") from error
         yield

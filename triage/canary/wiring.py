@@ -56,7 +56,7 @@ def at_worker(
             outbox.mark(study_instance_uid, name)
 
     # The kill switches of models are the patients'.
-    return {PLACE: scorer_of(namespace, uncounted(), rehearse, mark, spool.disabled_models)}
+    return {PLACE: scorer_of(namespace, uncounted(), rehearse, mark, spool.model_switches.disabled)}
 
 
 def at_deliverer(patients: Deliverer) -> Deliveries:

@@ -22,10 +22,10 @@ def model(invocation: Invocation, name: str | None, action: str | None) -> None:
         raise click.UsageError(f"which model is to be {action}d? `triage model` lists them")
     spool = open_spool(settings)
     if name and action:
-        if name not in spool.disabled_models() and not (settings.models.path / name / CARD).is_file():
+        if name not in spool.model_switches.disabled() and not (settings.models.path / name / CARD).is_file():
             raise click.ClickException(f"no model {name} in {settings.models.path}: `triage model` lists them")
         try:
-            spool.set_model_disabled(name, action == "disable")
+            spool.model_switches.set_disabled(name, action == "disable")
         except ValueError as error:
             raise click.ClickException(str(error)) from error
-    show_models(settings.models, spool.disabled_models())
+    show_models(settings.models, spool.model_switches.disabled())

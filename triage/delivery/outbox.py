@@ -22,6 +22,7 @@ from pathlib import Path
 from triage.delivery.record import Outgoing, Record, State, milliseconds
 from triage.dicom.uid import valid_uid
 from triage.spool.spool import Spool
+from triage.spool.switches import Switches
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class Outbox:
         self._marks = spool.root / "marks"
         self._outbox = spool.root / "outbox"
         self._dead = spool.root / "undeliverable"
-        self._disabled = spool.root / "control" / "disabled-channels"
+        self._switches = Switches(spool.root / "control" / "disabled-channels", spool.write)
         self._destinations = spool.root / "control" / "destinations"
 
     def prepare(self, destinations: Iterable[str]) -> None:
@@ -207,14 +208,11 @@ class Outbox:
 
     def disabled(self, destination: str) -> bool:
         """Whether a person has switched the destination off."""
-        return (self._disabled / destination).exists()
+        return self._switches.is_disabled(destination)
 
     def set_disabled(self, destination: str, disabled: bool) -> None:
         """Switch a destination off or on again, at once and across restarts. What waits is kept."""
-        if disabled:
-            self._spool.write(self._disabled / destination, "")
-        else:
-            (self._disabled / destination).unlink(missing_ok=True)
+        self._switches.set_disabled(destination, disabled)
 
     def pause(self, destination: str) -> tuple[int, float, str]:
         """How often in a row the destination failed, the POSIX time from which it is tried again, and why."""

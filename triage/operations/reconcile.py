@@ -72,7 +72,7 @@ def sweep(
     removed = remove_old(spool, index, retention_days, now) if retention_days else 0
     expired = expire_old(spool, index, expire_after_days, now) if expire_after_days else 0
     spool.remove_old_parts(now - _OLD_PART_S)
-    spool.remove_old_locks(now - _OLD_LOCK_S)
+    spool.workers.remove_old(now - _OLD_LOCK_S)
     metrics.studies_removed.inc(removed)
     metrics.studies_expired.inc(expired)
     metrics.sweep_duration.observe(time.perf_counter() - started)
@@ -113,7 +113,7 @@ def _lost(
         for work, (status, worker) in zip(some, jobs.states(some), strict=True):
             why = _why_lost(work, status, worker, really_queued, lambda name: _alive(workers, alive, name))
             if why and spool.waits(work.instance):
-                if why == "dead_worker" and workers.worker_died(worker):
+                if why == "dead_worker" and workers.workers.has_died(worker):
                     jobs.count_death(work)
                 jobs.again(work, prior(work.instance))
                 yield why
@@ -127,7 +127,7 @@ def _why_lost(work: Queued, status: str, worker: str, really_queued: set[str], a
 
 def _alive(spool: Spool, known: dict[str, bool], worker: str) -> bool:
     if worker not in known:
-        known[worker] = spool.worker_alive(worker)
+        known[worker] = spool.workers.is_alive(worker)
     return known[worker]
 
 

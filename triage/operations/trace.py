@@ -77,7 +77,7 @@ def gather(study_instance_uid: str, spool: Spool, job_state: JobState | None = N
         decision=None if decision is None else decision_from(decision),
         history=tuple(decision_from(each) for each in spool.history(uid)),
         objects=tuple(sorted(objects, key=lambda each: (each.receipt.received_at or 0.0, each.instance))),
-        disabled_models=spool.disabled_models(),
+        disabled_models=spool.model_switches.disabled(),
         deliveries=tuple(outbox.records(uid)),
         to_be_told=outbox.to_be_told(uid),
     )

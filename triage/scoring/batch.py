@@ -92,7 +92,7 @@ class Scorer:
         self._metrics = metrics
         self._index = index
         self._mark = mark
-        self._disabled = disabled or spool.disabled_models
+        self._disabled = disabled or spool.model_switches.disabled
 
     def start(self, instances: Iterable[ReceivedInstance]) -> list[tuple[ReceivedInstance, Decoding[Opened]]]:
         """Begin to decode; returns at once. Objects that are no longer in the inbox are done, and left out."""

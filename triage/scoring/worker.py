@@ -277,7 +277,7 @@ def run(
     while not stop.received:
         name = worker_name()
         try:
-            with spool.worker_lock(name), connect() as client:
+            with spool.workers.hold(name), connect() as client:
                 sweep()  # what a dead worker left is taken up before anything new
                 worker = BatchWorker(name, client, places, batch_size, tries, metrics, stop)
                 worker.work(logging_level="WARNING")

@@ -77,7 +77,7 @@ def prepare_destinations(settings: Settings, spool: Spool) -> tuple[str, ...]:
 def _only_one_deliverer(spool: Spool) -> Iterator[None]:
     with ExitStack() as stack:
         try:
-            stack.enter_context(spool.worker_lock("deliver"))
+            stack.enter_context(spool.workers.hold("deliver"))
         except BlockingIOError as error:
             raise StartError(f"another `triage deliver` runs on the spool {spool.root}: stop it first") from error
         yield

@@ -62,7 +62,7 @@ def priority_policy(settings: Settings) -> PriorityPolicy:
 
 
 def model_state(name: str, models: ModelSettings, spool: Spool) -> ModelState:
-    if name in spool.disabled_models():
+    if name in spool.model_switches.disabled():
         return ModelState.DISABLED
     return ModelState.SHADOW if name in models.shadow else ModelState.ENABLED
 

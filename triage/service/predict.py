@@ -22,5 +22,5 @@ def predictions(settings: Settings, files: list[Path], model: Path | None) -> It
     policy = policy_of(settings)
     spool = Spool(settings.spool.path)
     if spool.exists():  # a model that a person has switched off scores nothing here either
-        policy = replace(policy, registry=replace(policy.registry, disabled=spool.disabled_models()))
+        policy = replace(policy, registry=replace(policy.registry, disabled=spool.model_switches.disabled()))
     return predict(files, models, policy, compute)

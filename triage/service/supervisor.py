@@ -191,7 +191,7 @@ def only_one(spool: Spool) -> Iterator[None]:
     """Hold the spool as its only ``triage up``; StartError if another one has it."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(spool.worker_lock("up"))
+            stack.enter_context(spool.workers.hold("up"))
         except BlockingIOError as error:
             raise StartError(f"another `triage up` runs on the spool {spool.root}: stop it first") from error
         yield

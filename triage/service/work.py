@@ -92,7 +92,7 @@ def _validation(settings: Settings, scorer_of: Callable[..., Scorer], spool: Spo
     if not settings.listener.validation_ae_title:
         return {}
     index, mark = lambda decisions: None, lambda study: None
-    return {VALIDATION: scorer_of(spool.beside(VALIDATION), uncounted(), index, mark, spool.disabled_models)}
+    return {VALIDATION: scorer_of(spool.beside(VALIDATION), uncounted(), index, mark, spool.model_switches.disabled)}
 
 
 def _mark_all(outbox: Outbox, destinations: tuple[str, ...], study_instance_uid: str) -> None:

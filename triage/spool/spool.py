@@ -31,7 +31,6 @@ import ctypes
 import json
 import logging
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -44,8 +43,10 @@ from typing import Any, Self
 from uuid import uuid4
 
 from triage.dicom.uid import InvalidUIDError, valid_uid
-from triage.runtime.durable import file_lock, fsync_folder, is_held, rename_file, replace_file
+from triage.runtime.durable import file_lock, fsync_folder, rename_file, replace_file
 from triage.spool.instance import ReceivedInstance
+from triage.spool.locks import WorkerLocks
+from triage.spool.switches import Switches
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +67,6 @@ _FOLDERS = (
     "control/destinations",
     "locks",
 )
-_ONE_OF_A_KIND = ("up", "deliver")  # locks of processes that are no workers
-_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class SpoolError(Exception):
@@ -101,8 +100,9 @@ class Spool:
         self.dead = root / "dead"
         self.quarantined = root / "quarantine"
         self.studies = root / "studies"
-        self._locks = root / "locks"
+        self.workers = WorkerLocks(root / "locks")
         self._disabled = root / "control" / "disabled-models"
+        self.model_switches = Switches(self._disabled, self.write)
 
     @classmethod
     def open(cls, root: Path) -> Self:
@@ -372,55 +372,6 @@ class Spool:
             total_inodes=stat.f_files,
             free_inodes=stat.f_favail,
         )
-
-    # Switches and locks.
-
-    def disabled_models(self) -> frozenset[str]:
-        """Names of the models that a person has switched off."""
-        return frozenset(path.name for path in self._disabled.iterdir())
-
-    def set_model_disabled(self, name: str, disabled: bool) -> None:
-        """Switch a model off or on again, for every process at once and across restarts."""
-        if not _MODEL_NAME.fullmatch(name):
-            raise ValueError(f"not a model name: {name[:80]!r}")
-        if disabled:
-            self._write(self._disabled / name, "")
-        else:
-            (self._disabled / name).unlink(missing_ok=True)
-            fsync_folder(self._disabled)
-
-    @contextmanager
-    def worker_lock(self, worker_name: str) -> Iterator[None]:
-        """Held by a worker for its life; BlockingIOError if another process holds it."""
-        path = self._locks / worker_name
-        with file_lock(path, blocking=False):
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)  # while we hold it: nobody can have taken it meanwhile
-
-    def worker_alive(self, worker_name: str) -> bool:
-        """Whether some process holds the worker's lock: true exactly while the process lives."""
-        return is_held(self._locks / worker_name)
-
-    def worker_died(self, worker_name: str) -> bool:
-        """Whether the worker's process ended without giving its lock back: killed, or crashed."""
-        path = self._locks / worker_name
-        return path.exists() and not is_held(path)
-
-    def workers(self) -> tuple[int, int]:
-        """How many workers live, and how many died and have not been forgotten."""
-        names = [path.name for path in self._locks.iterdir() if path.name not in _ONE_OF_A_KIND]
-        held = [name for name in names if self.worker_alive(name)]
-        return len(held), len(names) - len(held)
-
-    def remove_old_locks(self, before: float) -> None:
-        """Remove the locks of workers that started before ``before`` (POSIX seconds) and died."""
-        for path in self._locks.iterdir():
-            with suppress(FileNotFoundError, BlockingIOError):
-                if path.stat().st_mtime < before:
-                    with file_lock(path, blocking=False):
-                        path.unlink()
 
     # Files.
 

@@ -193,11 +193,11 @@ def test_an_installation_that_scores_otherwise_is_found_out(
 
 def test_a_model_that_a_person_switched_off_is_found_out(installed: Installation, models: Path, tmp_path: Path) -> None:
     request = Request(models / "tiny-adult", cohort(tmp_path), tmp_path / "out", dicom=True, images=False, rounds=100)
-    installed.spool.set_model_disabled("tiny-adult", True)
+    installed.spool.model_switches.set_disabled("tiny-adult", True)
     try:
         outcome = validated(request, installed.service)
     finally:
-        installed.spool.set_model_disabled("tiny-adult", False)
+        installed.spool.model_switches.set_disabled("tiny-adult", False)
     assert {each["ways"][0]["reasons"][0] for each in outcome.metrics["dicom"]["disagreements"]} == {"model_disabled"}
     assert not outcome.passed
 

@@ -46,7 +46,7 @@ class Service:
 def alone(service: Service) -> Iterator[None]:
     """Have the namespace for one command, empty before and after. Raises ServiceError if another one runs."""
     try:
-        with service.namespace.worker_lock(_LOCK):
+        with service.namespace.workers.hold(_LOCK):
             forget(service.namespace, math.inf)
             try:
                 yield

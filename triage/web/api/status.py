@@ -33,7 +33,7 @@ def _operations(sources: Sources, request: Request) -> JSONResponse:
     spool, outbox = sources.spool, Outbox(sources.spool)
     state = read_state(spool)
     destinations = [_destination(outbox, name) for name in sorted(outbox.known())]
-    alive, died = spool.workers()
+    alive, died = spool.workers.count()
     return JSONResponse(
         {
             **_from_redis(sources),
@@ -42,7 +42,7 @@ def _operations(sources: Sources, request: Request) -> JSONResponse:
             "quarantined_objects": state.quarantine.objects,
             "spool_free_bytes": state.usage.free_bytes,
             "spool_used_fraction": round(state.usage.used_fraction, 4),
-            "disabled_models": sorted(spool.disabled_models()),
+            "disabled_models": sorted(spool.model_switches.disabled()),
             "workers": alive,
             "workers_died": died,
             "destinations": destinations,

@@ -130,7 +130,7 @@ def _status(sources: Sources, request: Request) -> JSONResponse:
             "quarantined_objects": state.quarantine.objects,
             "spool_free_bytes": state.usage.free_bytes,
             "spool_used_fraction": round(state.usage.used_fraction, 4),
-            "disabled_models": sorted(sources.spool.disabled_models()),
+            "disabled_models": sorted(sources.spool.model_switches.disabled()),
         }
     )
 

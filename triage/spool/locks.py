@@ -1,0 +1,51 @@
+"""The locks of workers: one file for each live process, held by flock and so given back by the kernel if it dies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from triage.runtime.durable import file_lock, is_held
+
+_ONE_OF_A_KIND = ("up", "deliver")  # locks of processes that are no workers
+
+
+class WorkerLocks:
+    """The locks in one folder of the spool."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @contextmanager
+    def hold(self, worker_name: str) -> Iterator[None]:
+        """Held by a worker for its life; BlockingIOError if another process holds it."""
+        path = self._folder / worker_name
+        with file_lock(path, blocking=False):
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)  # while we hold it: nobody can have taken it meanwhile
+
+    def is_alive(self, worker_name: str) -> bool:
+        """Whether some process holds the worker's lock: true exactly while the process lives."""
+        return is_held(self._folder / worker_name)
+
+    def has_died(self, worker_name: str) -> bool:
+        """Whether the worker's process ended without giving its lock back: killed, or crashed."""
+        path = self._folder / worker_name
+        return path.exists() and not is_held(path)
+
+    def count(self) -> tuple[int, int]:
+        """How many workers live, and how many died and have not been forgotten."""
+        names = [path.name for path in self._folder.iterdir() if path.name not in _ONE_OF_A_KIND]
+        held = [name for name in names if self.is_alive(name)]
+        return len(held), len(names) - len(held)
+
+    def remove_old(self, before: float) -> None:
+        """Remove the locks of workers that started before ``before`` (POSIX seconds) and died."""
+        for path in self._folder.iterdir():
+            with suppress(FileNotFoundError, BlockingIOError):
+                if path.stat().st_mtime < before:
+                    with file_lock(path, blocking=False):
+                        path.unlink()
