@@ -135,3 +135,14 @@ def test_every_link_leads_somewhere() -> None:
         for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
             if "://" not in link:
                 assert ((ROOT / page).parent / link).exists(), (page, link)
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_every_file_of_ours_that_a_page_names_is_there(page: str) -> None:
+    named = re.findall(r"`((?:triage|training|export|tests|deploy|requirements)/[\w./-]+)`", TEXTS[page])
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_architecture_names_every_room() -> None:
+    rooms = {path.parent.name for path in (ROOT / "triage").glob("*/__init__.py")}
+    assert [room for room in sorted(rooms) if f"`{room}`" not in TEXTS["docs/architecture.md"]] == []
