@@ -547,9 +547,9 @@ def test_what_retention_took_is_forgotten_in_the_outbox_too(spool: Spool):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from tests.channels.test_deliver import a_deliverer
-from triage.outbox import Outbox
-from triage.spool import Spool
+from tests.delivery.test_deliverer import a_deliverer
+from triage.delivery.outbox import Outbox
+from triage.spool.spool import Spool
 
 Outbox.delivered = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # sent, acknowledged, and no receipt
 a_deliverer(Spool.open(Path(sys.argv[1])), int(sys.argv[2])).round()

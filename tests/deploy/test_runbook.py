@@ -49,7 +49,7 @@ def test_the_actions_name_commands_and_settings_to_compare() -> None:
 
 
 def test_every_metric_and_alert_that_is_named_exists() -> None:
-    source = (ROOT / "triage/metrics/process.py").read_text()
+    source = "".join(path.read_text() for path in sorted((ROOT / "triage/metrics").glob("*.py")))
     for name in re.findall(r"\bcxr_triage_([a-z_]+)\b", TEXT):
         assert f'"{name.removesuffix("_bucket")}"' in source, name
     assert set(re.findall(r"\bCxrTriage\w+", TEXT)) <= {alert["alert"] for alert in ALERTS}

@@ -178,12 +178,12 @@ LISTEN = """
 import sys, threading, logging
 from pathlib import Path
 from prometheus_client import CollectorRegistry
-from triage import listener
-from triage.metrics import create
-from triage.receive import HighWater
-from triage.settings import ListenerSettings
-from triage.signals import StopSignal
-from triage.spool import Spool
+from triage.listener import server as listener
+from triage.listener.settings import ListenerSettings
+from triage.metrics.process import create
+from triage.runtime.stop_signal import StopSignal
+from triage.spool.spool import Spool
+from triage.spool.usage import HighWater
 root, port, processes = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 stopping = StopSignal()
 listener.run(

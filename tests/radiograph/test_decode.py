@@ -318,7 +318,7 @@ def test_no_value_of_an_attribute_reaches_the_log(tmp_path: Path) -> None:
 
 _OPENING = """
 import logging, pathlib, sys
-from triage.part10 import read_receipt
+from triage.dicom.part10 import read_receipt
 from triage.radiograph.decode import open_dicom
 logging.basicConfig()
 path = pathlib.Path(sys.argv[1])

@@ -190,7 +190,7 @@ def test_no_decoder_outlives_a_parent_that_is_killed() -> None:
 
 _PARENT = """
 import os, time
-from triage.decoding import DecodePool
+from triage.runtime.child_pool import DecodePool
 pool = DecodePool(1, 60.0)
 print(pool.submit(os.getpid).result(), flush=True)
 time.sleep(600)

@@ -1,6 +1,6 @@
 """Runs a role in which something happens at a named point, when it comes there for the first time.
 
-    python -m tests.dying before|after MODULE:CLASS.METHOD ROLE...
+    python -m tests.support.kill_at before|after MODULE:CLASS.METHOD ROLE...
 
 kills the role (kill -9). With ``TEST_DEED`` a shell command is run instead, and the role goes on. The role's own
 code runs, whole and unchanged, up to the point; nothing of what Python would do at an exit is done.

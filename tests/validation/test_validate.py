@@ -499,7 +499,8 @@ def test_the_paper_s_verdict_decides_the_status_too(tmp_path: Path, models: Path
 
 def test_the_service_starts_without_what_only_validation_needs() -> None:
     code = (
-        "import sys, triage.roles, triage.listener, triage.worker, triage.validation.namespace, triage.cli;"
+        "import sys, triage.listener.server, triage.scoring.worker, triage.spool.partitions, triage.cli;"
+        "import triage.service.listen, triage.service.work, triage.service.sweep, triage.service.deliver;"
         "unwanted = {'scipy', 'sklearn', 'statsmodels', 'matplotlib', 'jinja2', 'torch'};"
         "print(sorted(unwanted & set(sys.modules)))"
     )

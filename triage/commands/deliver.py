@@ -1,4 +1,4 @@
-"""``triage deliver``: the process that hands results over, ``triage.roles.deliver``."""
+"""``triage deliver``: the process that hands results over, ``triage.service.deliver``."""
 
 from __future__ import annotations
 

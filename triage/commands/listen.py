@@ -1,4 +1,4 @@
-"""``triage listen``: the process that receives, ``triage.roles.listen``."""
+"""``triage listen``: the process that receives, ``triage.service.listen``."""
 
 from __future__ import annotations
 

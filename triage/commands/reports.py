@@ -1,4 +1,4 @@
-"""``triage reports``: the process that hears of reports, ``triage.roles.reports``."""
+"""``triage reports``: the process that hears of reports, ``triage.service.reports``."""
 
 from __future__ import annotations
 

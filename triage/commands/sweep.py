@@ -1,4 +1,4 @@
-"""``triage sweep``: the process that reconciles, ``triage.roles.sweep``, or one sweep."""
+"""``triage sweep``: the process that reconciles, ``triage.service.sweep``, or one sweep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``triage up``: every process of the service on this machine, ``triage.up``."""
+"""``triage up``: every process of the service on this machine, ``triage.service.supervisor``."""
 
 from __future__ import annotations
 

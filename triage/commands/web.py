@@ -1,4 +1,4 @@
-"""``triage web``: the process that serves the worklist, ``triage.roles.web``."""
+"""``triage web``: the process that serves the worklist, ``triage.service.web``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``triage work``: a process that scores, ``triage.roles.work``."""
+"""``triage work``: a process that scores, ``triage.service.work``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every metric name, with its labels and buckets.
+"""The metrics of one process: counters, timers, and the moments at which they are counted.
 
 Each process has a registry of its own and serves it on its own port; nothing is shared between processes. Counters and
 histograms say what *this* process did: sum them over processes. Gauges about what all processes share (spool, queue,
@@ -39,7 +39,7 @@ class Metrics:
     last_object: Gauge
     enqueue_failures: Counter
     high_water_refusals: Counter
-    tls_failures: Counter  # {reason}: triage.tls.Failure
+    tls_failures: Counter  # {reason}: triage.dicom.tls.Failure
     certificate_not_after: Gauge  # {use}: listener, client, or the destination that we show it to
     crl_next_update: Gauge  # {use}: listener
     # Worker.

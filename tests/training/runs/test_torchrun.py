@@ -72,7 +72,7 @@ def test_processes_agree_on_their_mean(tmp_path: Path) -> None:
     script = tmp_path / "mean.py"
     script.write_text(
         "import torch\n"
-        "from training.devices import process\n"
+        "from training.runs.devices import process\n"
         "with process('cpu') as here:\n"
         "    found = here.mean(torch.tensor([here.rank, 3 * here.rank + 1]))\n"
         "    print(f'rank {here.rank} has {found.tolist()}', flush=True)\n"
