@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from export.graph import Curve
+from triage.model.wrapping import Curve
 from triage.statistics.intervals import exact_interval
 
 Floats = npt.NDArray[np.floating[Any]]

@@ -9,12 +9,12 @@ import numpy as np
 from export import calibrate
 from export import performance as figures
 from export.description import Description
-from export.graph import Curve
 from export.held_out import Chests, Judged, Members
 from training.runs.run import Run
 from training.runs.scores import Scored
 from triage.model.card import CalibrationFit, Distribution, OperatingPoint, Performance
 from triage.model.distribution import COMPONENTS, LIMIT_PERCENTILE, out_of_fold
+from triage.model.wrapping import Curve
 from triage.validation.cohort.manifest import PUBLIC_COHORTS
 
 

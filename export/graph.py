@@ -1,13 +1,14 @@
-"""The network that ships: members and their mirror images averaged, and the distance from the training images."""
+"""What ships, in PyTorch: the reference that the written graph is held against, and the bare networks within it."""
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from torch import nn
 
@@ -15,17 +16,9 @@ from training.config import InputConfig
 from training.errors import TrainingError
 from training.networks.architectures import Network
 from training.runs.predict import centre
+from triage.model.card import WEIGHTS
 from triage.model.distribution import CONTRAST_SCALE, LEAST_CONTRAST, Subspace, averaging
-
-OPSET = 18
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Calibration: the logistic function of ``slope`` times logit plus ``intercept``."""
-
-    slope: float
-    intercept: float
+from triage.model.wrapping import OPSET, Curve, NetworkError, Wrapping, wrap
 
 
 class Shipped(nn.Module):
@@ -34,6 +27,8 @@ class Shipped(nn.Module):
     ``logit``, ``probability`` and ``distance`` are (n,). The logit is the mean over the members and, where the run
     scores so, over the image and its mirror image. ``cam`` (n, h, w), where every member has one, is their mean class
     activation map: its mean plus ``bias`` is the logit. ``calibrated_probability`` (n,) is there where calibrated.
+
+    Nothing of it is written: ``triage.model.wrapping`` builds the graph from the same parts, and parity compares both.
     """
 
     def __init__(
@@ -42,7 +37,7 @@ class Shipped(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(members)
         self.networks = list(members)
-        self.output, self.view, self.curve = output, view, curve
+        self.output, self.view, self.curve, self.subspace = output, view, curve, subspace
         spec = view.spec()
         self.deviation, self.mean_level = spec.deviation, spec.mean
         self.has_map = has_map(members, view)
@@ -125,22 +120,49 @@ def about_map(members: Sequence[Network], view: InputConfig) -> str:
     return "none: the network sees the image's centre only"
 
 
-def write(module: Shipped, path: Path) -> None:
+def write(shipped: Shipped, path: Path) -> None:
     """Write the graph as ONNX with a dynamic batch. TrainingError for a network that ONNX cannot hold."""
-    size = module.view.spec().size
+    view = shipped.view
+    wrapping = Wrapping(view.spec(), view.size, view.flips, shipped.subspace, shipped.curve)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        networks = [_as_onnx(_Bare(network, shipped), Path(folder) / WEIGHTS) for network in shipped.networks]
+    try:
+        onnx.save_model(wrap(networks, wrapping), path)
+    except NetworkError as error:
+        raise TrainingError(str(error)) from error
+
+
+class _Bare(nn.Module):
+    """One member alone: ``image`` (n, 1, size, size) to ``logit`` (n,) and, where the map ships, ``cam`` (n, h, w)."""
+
+    def __init__(self, network: Network, shipped: Shipped) -> None:
+        super().__init__()
+        self.network, self.output, self.size = network, shipped.output, shipped.view.size
+        self.names = ["logit", "cam"] if shipped.has_map else ["logit"]
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """See the class."""
+        if "cam" in self.names:
+            return self.network.with_map(image, self.output)
+        return (self.network(image)[:, self.output],)
+
+
+def _as_onnx(bare: _Bare, path: Path) -> onnx.ModelProto:
+    """TrainingError for what ONNX cannot hold. ``path`` is written on the way."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         try:
             torch.onnx.export(
-                module.eval(),
-                (torch.zeros(2, 1, size, size),),
+                bare.eval(),
+                (torch.zeros(2, 1, bare.size, bare.size),),
                 str(path),
                 input_names=["image"],
-                output_names=module.names,
-                dynamic_axes={name: {0: "n"} for name in ("image", *module.names)},
+                output_names=bare.names,
+                dynamic_axes={name: {0: "n"} for name in ("image", *bare.names)},
                 opset_version=OPSET,
                 dynamo=False,
             )
         except torch.onnx.errors.OnnxExporterError as error:
             detail = str(error).strip().splitlines()[0]
-            raise TrainingError(f"this network cannot be written as ONNX at {size} px: {detail}") from error
+            raise TrainingError(f"this network cannot be written as ONNX at {bare.size} px: {detail}") from error
+    return onnx.load(path)

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PURE = [*(ROOT / "triage/radiograph").rglob("*.py"), *(ROOT / "triage/decision").rglob("*.py")]
 SERVICE = [path for path in (ROOT / "triage").rglob("*.py") if path.name != "__main__.py"]
+WRAPPING = ROOT / "triage/model/wrapping.py"
 
 
 def loaded_by(paths: list[Path]) -> set[str]:
@@ -36,6 +37,11 @@ def test_nothing_that_is_loaded_with_the_service_is_torch() -> None:
     assert not {name.split(".")[0] for name in loaded} & {"torch", "torchvision", "training", "export"}
 
 
+def test_onnx_is_needed_by_the_wrapping_of_networks_alone() -> None:
+    assert "onnx" in loaded_by([WRAPPING])
+    assert "onnx" not in loaded_by([path for path in SERVICE if path != WRAPPING])
+
+
 def test_only_the_command_line_reads_the_environment() -> None:
     reading = {path.name for path in SERVICE if "os.environ" in path.read_text() or "getenv" in path.read_text()}
     assert reading == {"cli.py"}
@@ -50,8 +56,19 @@ def test_only_the_command_line_reads_the_environment() -> None:
         ("triage/web/app.py", "from rq import Queue", "know RQ"),
         ("triage/scoring/worker.py", "from triage.validation import validate", "knows no cohort"),
         ("training/config.py", "import export.release", "Training knows no export"),
+        ("triage/model/session.py", "import onnx", "statistics alone"),
+        ("triage/commands/model.py", "from triage.model.wrapping import wrap", "Only export wraps networks"),
     ],
-    ids=["a floor up", "a circle of types", "I/O in the core", "rq in the web", "validation in a worker", "export"],
+    ids=[
+        "a floor up",
+        "a circle of types",
+        "I/O in the core",
+        "rq in the web",
+        "validation in a worker",
+        "export",
+        "onnx in a session",
+        "wrapping in a command",
+    ],
 )
 def test_a_contract_breaks_where_a_wall_is_crossed(tmp_path: Path, file: str, line: str, broken: str) -> None:
     for package in ("triage", "training", "export"):

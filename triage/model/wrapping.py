@@ -1,0 +1,303 @@
+"""The graph that ships, built around bare networks: averaging, probability, calibration and distance, without torch.
+
+A bare network is an ONNX model: an image in, its logit out and, where it has one, its class activation map. This is the
+one module of the package that needs ``onnx`` (extra ``train``); no process of the service loads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, checker, compose, helper, numpy_helper, parser
+from onnx.shape_inference import InferenceError
+
+from triage.model.distribution import CONTRAST_SCALE, LEAST_CONTRAST, Subspace, averaging
+from triage.radiograph.preprocess import PreprocessSpec
+
+OPSET = 18
+IR_VERSION = 8
+"""The first that knows opset 18."""
+LARGEST = 2**31 - 1
+"""Bytes of one ONNX file. What is larger keeps its weights in files beside it, which no card's digest would cover."""
+
+_Constants = dict[str, npt.NDArray[Any]]
+
+_CROPPED = "middle = Slice(image, crop_start, crop_end, rows_and_columns)"
+_MIRRORED = """
+    mirror_image = Slice({image}, last, before_first, columns, backwards)
+    seen = Concat <axis = 0> ({image}, mirror_image)
+"""
+_UNMIRRORED = {
+    "logit": """
+    {source}_plain, {source}_mirrored = Split <axis = 0, num_outputs = 2> ({source})
+    {source}_sum = Add({source}_plain, {source}_mirrored)
+    {target} = Div({source}_sum, two)
+""",
+    "cam": """
+    {source}_plain, {source}_mirrored = Split <axis = 0, num_outputs = 2> ({source})
+    {source}_turned = Slice({source}_mirrored, last, before_first, map_columns, backwards)
+    {source}_sum = Add({source}_plain, {source}_turned)
+    {target} = Div({source}_sum, two)
+""",
+}
+_PROBABILITY = "probability = Sigmoid(logit)"
+_CALIBRATED = """
+    steepened = Mul(logit, slope)
+    calibrated_logit = Add(steepened, intercept)
+    calibrated_probability = Sigmoid(calibrated_logit)
+"""
+_DISTANCE = """
+    scaled = Mul(image, deviation)
+    levels = Add(scaled, mean_level)
+    plane = Squeeze(levels, axis_1)
+    rows_averaged = MatMul(averaging, plane)
+    areas = MatMul(rows_averaged, averaging_transposed)
+    thumbnail = Flatten(areas)
+    thumbnail_mean = ReduceMean(thumbnail, axis_1)
+    centred = Sub(thumbnail, thumbnail_mean)
+    centred_squared = Mul(centred, centred)
+    variance = ReduceMean(centred_squared, axis_1)
+    root = Sqrt(variance)
+    contrast = Clip(root, least_contrast)
+    standardised = Div(centred, contrast)
+    offset = Sub(standardised, subspace_mean)
+    coordinates = MatMul(offset, components_transposed)
+    coordinates_squared = Mul(coordinates, coordinates)
+    in_deviations = Div(coordinates_squared, variances)
+    inside = ReduceSum(in_deviations, axis_1)
+    offset_squared = Mul(offset, offset)
+    length = ReduceSum(offset_squared, axis_1)
+    length_inside = ReduceSum(coordinates_squared, axis_1)
+    outside = Sub(length, length_inside)
+    log_contrast = Log(contrast)
+    change = Sub(log_contrast, contrast_mean)
+    change_squared = Mul(change, change)
+    terms = Concat <axis = 1> (inside, outside, change_squared)
+    ratios = Div(terms, term_scales)
+    distance = ReduceMax <keepdims = 0> (ratios, axis_1)
+"""
+
+
+class NetworkError(ValueError):
+    """A network that cannot be wrapped; the message says why."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Calibration: the logistic function of ``slope`` times logit plus ``intercept``."""
+
+    slope: float
+    intercept: float
+
+
+@dataclass(frozen=True, eq=False)
+class Wrapping:
+    """What is put around the networks.
+
+    ``spec``: how the service prepares the image. The networks see its middle ``size`` pixels; with ``flips`` the mirror
+    image too, and the mean of both counts. ``subspace``: what the training images look like.
+    """
+
+    spec: PreprocessSpec
+    size: int
+    flips: bool
+    subspace: Subspace
+    curve: Curve | None = None
+
+    def __post_init__(self) -> None:
+        if self.size > self.spec.size:
+            raise ValueError(f"networks cannot see {self.size} pixels of {self.spec.size}")
+
+    @property
+    def cropped(self) -> bool:
+        """Whether the networks see less than the image."""
+        return self.size != self.spec.size
+
+
+def wrap(networks: Sequence[ModelProto], wrapping: Wrapping) -> ModelProto:
+    """The graph that ships, of opset 18: ``image`` (n, 1, s, s) float32, as ``preprocess`` makes it, to its outputs.
+
+    Each network has one input (n, 1, size, size) and the outputs ``logit`` (n,) and, where it has one, ``cam``
+    (n, h, w), all float32. The outputs that ship, in their order: ``logit`` (n,), the mean over networks and mirror
+    images; ``probability`` (n,), its logistic function; ``distance`` (n,), as ``distribution.distances`` gives it;
+    ``cam`` (n, h, w), the mean map, if every network has one and sees the whole image; ``calibrated_probability`` (n,),
+    if there is a curve. Raises NetworkError for networks of another form, and for more weights than one file holds.
+    """
+    for number, network in enumerate(networks):
+        _check(network, wrapping.size, f"network {number}")
+    _check_together(networks)
+    mapped = not wrapping.cropped and all("cam" in _names(network.graph.output) for network in networks)
+    graph = GraphProto(name="cxr-triage")
+    whole = "middle" if wrapping.cropped else "image"
+    _append(graph, _CROPPED if wrapping.cropped else "")
+    _append(graph, _MIRRORED.format(image=whole) if wrapping.flips else "")
+    for number, network in enumerate(networks):
+        _append_network(graph, network.graph, f"network{number}_", "seen" if wrapping.flips else whole)
+    for output in ("logit", "cam") if mapped else ("logit",):
+        _append(graph, _mean(output, len(networks), flips=wrapping.flips))
+    _append(graph, _PROBABILITY + _DISTANCE + (_CALIBRATED if wrapping.curve else ""))
+    graph.initializer.extend(_used(_constants(wrapping, len(networks)), graph))
+    graph.input.append(_floats("image", "n", 1, wrapping.spec.size, wrapping.spec.size))
+    graph.output.extend(_outputs(mapped=mapped, calibrated=wrapping.curve is not None))
+    return _model(graph, networks)
+
+
+def _check(network: ModelProto, size: int, name: str) -> None:
+    """NetworkError for a network that ``wrap`` does not take."""
+    opset = next((each.version for each in network.opset_import if each.domain in ("", "ai.onnx")), None)
+    if opset != OPSET:
+        raise NetworkError(f"{name} is of opset {opset}, not {OPSET}: onnx.version_converter can convert it")
+    if network.functions:
+        raise NetworkError(f"{name} has functions of its own: onnx.inliner.inline_local_functions resolves them")
+    weights = {weight.name for weight in network.graph.initializer}
+    inputs = [each for each in network.graph.input if each.name not in weights]
+    if len(inputs) != 1 or not _takes_images(inputs[0], size):
+        raise NetworkError(f"{name} must have one input, float32 of shape (n, 1, {size}, {size}) for any n")
+    outputs = _names(network.graph.output)
+    if sorted(outputs) not in (["logit"], ["cam", "logit"]):
+        raise NetworkError(f"{name} must have the outputs logit and, if it has a map, cam, not {', '.join(outputs)}")
+
+
+def _check_together(networks: Sequence[ModelProto]) -> None:
+    if not networks:
+        raise NetworkError("there is no network to wrap")
+    size = sum(weight.ByteSize() for network in networks for weight in network.graph.initializer)
+    if size > LARGEST:
+        raise NetworkError(f"the networks have {size / 2**30:.1f} GiB of weights, and one file holds 2: ship fewer")
+    opsets = {(each.domain, each.version) for network in networks for each in network.opset_import}
+    if len({domain for domain, _ in opsets}) < len(opsets):
+        raise NetworkError("the networks use different versions of the same set of operators")
+
+
+def _takes_images(declared: ValueInfoProto, size: int) -> bool:
+    tensor = declared.type.tensor_type
+    sides = [dimension.dim_value for dimension in tensor.shape.dim]  # 0: any
+    fits = len(sides) == 4 and all(side in (0, own) for side, own in zip(sides, (0, 1, size, size), strict=True))
+    return tensor.elem_type == TensorProto.FLOAT and fits
+
+
+def _names(declared: Iterable[ValueInfoProto]) -> list[str]:
+    return [each.name for each in declared]
+
+
+def _append(graph: GraphProto, nodes: str) -> None:
+    """Add nodes in ONNX's own notation."""
+    _extend(graph, parser.parse_graph(f"nodes () => () {{ {nodes} }}"))
+
+
+def _append_network(graph: GraphProto, network: GraphProto, prefix: str, image: str) -> None:
+    """Add a network whose input is the tensor ``image``; all other names get the prefix."""
+    weights = {weight.name for weight in network.initializer}
+    (source,) = (name for name in _names(network.input) if name not in weights)
+    _extend(graph, compose.add_prefix_graph(network, prefix, rename_inputs=False, name_map={source: image}))
+
+
+def _extend(graph: GraphProto, part: GraphProto) -> None:
+    """Add the nodes and weights of ``part``. A node without a name is called by its first output: variants choose by
+    name. Shapes of tensors in between stay behind: with mirror images, what a network calls n is twice the n of ours.
+    """
+    for node in part.node:
+        node.name = node.name or node.output[0]
+    graph.node.extend(part.node)
+    graph.initializer.extend(part.initializer)
+    graph.sparse_initializer.extend(part.sparse_initializer)
+
+
+def _mean(output: str, networks: int, *, flips: bool) -> str:
+    """Nodes of the mean of one output over networks and mirror images."""
+    source = f"network0_{output}"
+    nodes = ""
+    if networks > 1:
+        parts = ", ".join(f"network{number}_{output}" for number in range(networks))
+        source = f"mean_{output}"
+        nodes = f"sum_{output} = Sum({parts}) {source} = Div(sum_{output}, networks)"
+    last = _UNMIRRORED[output] if flips else "{target} = Identity({source})"
+    return nodes + last.format(source=source, target=output)
+
+
+def _constants(wrapping: Wrapping, networks: int) -> _Constants:
+    """All numbers that nodes of ours may name."""
+    return {**_places(wrapping), **_numbers(wrapping, networks), **_of_distance(wrapping)}
+
+
+def _places(wrapping: Wrapping) -> _Constants:
+    start = (wrapping.spec.size - wrapping.size) // 2
+    places = {
+        "crop_start": [start, start],
+        "crop_end": [start + wrapping.size, start + wrapping.size],
+        "rows_and_columns": [2, 3],
+        "columns": [3],
+        "map_columns": [2],
+        "last": [-1],
+        "before_first": [np.iinfo(np.int64).min],
+        "backwards": [-1],
+        "axis_1": [1],
+    }
+    return {name: np.array(place, dtype=np.int64) for name, place in places.items()}
+
+
+def _numbers(wrapping: Wrapping, networks: int) -> _Constants:
+    curve = wrapping.curve or Curve(1.0, 0.0)
+    numbers = {
+        "networks": networks,
+        "two": 2,
+        "slope": curve.slope,
+        "intercept": curve.intercept,
+        "deviation": wrapping.spec.deviation,
+        "mean_level": wrapping.spec.mean,
+        "least_contrast": LEAST_CONTRAST,
+        "contrast_mean": wrapping.subspace.contrast_mean,
+    }
+    return {name: np.array(number, dtype=np.float32) for name, number in numbers.items()}
+
+
+def _of_distance(wrapping: Wrapping) -> _Constants:
+    subspace, weights = wrapping.subspace, averaging(wrapping.spec.size)
+    arrays = {
+        "averaging": weights,
+        "averaging_transposed": weights.T,
+        "subspace_mean": subspace.mean,
+        "components_transposed": subspace.components.T,
+        "variances": subspace.variances,
+        "term_scales": np.array([subspace.inside, subspace.outside, subspace.contrast_variance * CONTRAST_SCALE]),
+    }
+    return {name: array.astype(np.float32) for name, array in arrays.items()}
+
+
+def _used(constants: _Constants, graph: GraphProto) -> Iterator[TensorProto]:
+    named = {name for node in graph.node for name in node.input}
+    for name, values in constants.items():
+        if name in named:
+            yield numpy_helper.from_array(values, name)
+
+
+def _outputs(*, mapped: bool, calibrated: bool) -> Iterator[ValueInfoProto]:
+    yield from (_floats(name, "n") for name in ("logit", "probability", "distance"))
+    if mapped:
+        yield _floats("cam", "n", "h", "w")
+    if calibrated:
+        yield _floats("calibrated_probability", "n")
+
+
+def _floats(name: str, *shape: int | str) -> ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+def _model(graph: GraphProto, networks: Sequence[ModelProto]) -> ModelProto:
+    """The checked model. NetworkError where the networks' outputs are not of the shapes that are promised."""
+    opsets = {each.domain: each for network in networks for each in network.opset_import}
+    model = helper.make_model(
+        graph,
+        producer_name="cxr-triage",
+        opset_imports=list(opsets.values()),
+        ir_version=max(IR_VERSION, *(network.ir_version for network in networks)),
+    )
+    try:
+        checker.check_model(model, full_check=True)
+    except (checker.ValidationError, InferenceError) as error:
+        raise NetworkError(f"the networks cannot be wrapped: {error}") from error
+    return model
