@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import math
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -12,6 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.support.model_folders import write_model
+from tests.support.redis_server import RedisServer
 from tests.support.service import a_chest, receive
 from triage.decision.reasons import Reason
 from triage.decision.records import assessment_from
@@ -20,11 +24,15 @@ from triage.metrics.process import create
 from triage.model.activation_map import cells_of
 from triage.model.registry import RegistryPolicy
 from triage.model.session import Scores, Session
+from triage.operations.reconcile import remove_old
 from triage.runtime.child_pool import DecodePool
 from triage.scoring.assess import Policy
 from triage.scoring.batch import Failed, Scorer, open_file
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
+from triage.worklist.index import Worklist
+
+DAY = 24 * 3600.0
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +112,48 @@ def test_a_late_image_changes_the_decision(bench: Bench) -> None:
         "NORMAL",
         "ABNORMAL",
     ]
+
+
+class Retention(Worklist):
+    """The index of a retention that meets what is new at its worst moment: it has found the study finished."""
+
+    def __init__(self, server: RedisServer, meanwhile: Callable[[], None]) -> None:
+        super().__init__(server.client())
+        self._meanwhile = meanwhile
+
+    def remove(self, study_instance_uid: str) -> None:
+        self._meanwhile()
+        super().remove(study_instance_uid)
+
+
+def test_what_comes_while_retention_removes_its_study_is_scored_and_counts(
+    bench: Bench, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.score(a_chest(0))
+    uid = bench.only().study_instance_uid
+    new = [a_chest(0, view="LL"), a_chest(0, age="003Y")]
+    failed: list[Failed] = []
+    working = threading.Thread(target=lambda: failed.extend(bench.score(*new)))
+    asked = threading.Event()
+    locked = fcntl.flock
+
+    def flock(descriptor: int, operation: int) -> None:
+        if threading.current_thread() is working:
+            asked.set()
+        locked(descriptor, operation)
+
+    def until_the_worker_needs_the_study() -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        working.start()
+        assert asked.wait(60)
+
+    retention = Retention(redis_server, until_the_worker_needs_the_study)
+    assert remove_old(bench.spool, retention, 1.0, time.time() + 10 * DAY) == 1
+    working.join(60)
+    assert failed == []
+    assert {each["age_years"] for each in bench.spool.assessments(uid)} == {50.0, 3.0}
+    assert bench.only().tag is Tag.ABNORMAL
+    assert not list(bench.spool.waiting())
 
 
 def test_the_same_object_worked_on_twice_is_one_result(bench: Bench) -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+import subprocess
+import sys
 import threading
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -213,6 +219,78 @@ def test_a_study_that_is_removed_while_others_wait_for_its_lock_stays_locked_for
         thread.join(30)
     assert most == [1] * 8
     assert len(spool.history("1.2.3")) == 8
+
+
+REMOVAL = """
+import sys
+from pathlib import Path
+
+from triage.spool.spool import Spool
+
+spool = Spool.open(Path(sys.argv[1]))
+with spool.study_lock("1.2.3"):
+    spool.remove_study("1.2.3")
+"""
+
+
+def removed_by_another_process(spool: Spool) -> None:
+    subprocess.run([sys.executable, "-c", REMOVAL, str(spool.root)], check=True, timeout=60)
+
+
+def at_a_call(
+    monkeypatch: pytest.MonkeyPatch, when: str, owner: Any, name: str, deed: Callable[[], None], times: int
+) -> None:
+    """Do ``deed`` right before or after each of the next ``times`` calls of a system call, whether it raises or not."""
+    original, left = getattr(owner, name), [None] * times
+
+    def meddled_with(*arguments: Any, **named: Any) -> Any:
+        due = bool(left and left.pop() is None)
+        if due and when == "before":
+            deed()
+        try:
+            return original(*arguments, **named)
+        finally:
+            if due and when == "after":
+                deed()
+
+    monkeypatch.setattr(owner, name, meddled_with)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize(
+    ("when", "owner", "name"),
+    [
+        ("before", os, "mkdir"),  # nothing has been looked at yet
+        ("after", os, "mkdir"),  # the folder was there, or is made, and is to be looked at or opened
+        ("before", os, "open"),  # nobody looks at it any more
+        ("after", os, "open"),  # the lock is a file without a name
+        ("before", fcntl, "flock"),
+    ],
+)
+@pytest.mark.parametrize("existed", [True, False])
+def test_a_study_that_is_removed_while_its_lock_is_taken_is_locked_all_the_same(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, when: str, owner: Any, name: str, times: int, existed: bool
+) -> None:
+    if existed:
+        spool.write_decision("1.2.3", {"tag": "a"})
+    with monkeypatch.context() as patching:
+        at_a_call(patching, when, owner, name, lambda: removed_by_another_process(spool), times)
+        stack = ExitStack()
+        stack.enter_context(spool.study_lock("1.2.3"))
+    with stack:
+        assert spool.decision("1.2.3") is None
+        with pytest.raises(BlockingIOError), held_alone(spool.study_folder("1.2.3") / ".lock"):
+            raise AssertionError("two have the study")
+        spool.write_decision("1.2.3", {"tag": "b"})
+    assert spool.decision("1.2.3") == {"tag": "b"}
+
+
+def test_a_lock_that_cannot_be_made_is_an_error_and_not_tried_for_ever(spool: Spool) -> None:
+    folder = spool.study_folder("1.2.3")
+    folder.parent.mkdir()
+    folder.symlink_to("nowhere")
+    with pytest.raises(FileExistsError), spool.study_lock("1.2.3"):
+        raise AssertionError("there is no folder")
 
 
 def test_the_kill_switch_is_a_file(spool: Spool) -> None:

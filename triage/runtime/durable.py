@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+_REMOVALS_AT_MOST = 100  # of one folder in a row; what still fails then is no removal: a link to nowhere, a file
+
 
 def fsync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -42,8 +44,7 @@ def file_lock(path: Path, *, blocking: bool) -> Iterator[None]:
 def _locked(path: Path, blocking: bool) -> int:
     """A descriptor that holds the lock of the file that ``path`` names now, made if it is not there."""
     while True:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = _made_and_opened(path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX if blocking else fcntl.LOCK_EX | fcntl.LOCK_NB)
             # While we waited, its last holder may have removed the file: then what we hold protects nothing.
@@ -54,6 +55,23 @@ def _locked(path: Path, blocking: bool) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)
+
+
+def _made_and_opened(path: Path) -> int:
+    """A descriptor of the file ``path``, made in a folder that is made if need be.
+
+    Who removes a study takes the folder away at any moment: after it was made or found there, and before the file is
+    opened in it. Then both are done again.
+    """
+    for _ in range(_REMOVALS_AT_MOST):
+        with suppress(FileNotFoundError, FileExistsError):  # the latter from mkdir: it was there, and is no more
+            return _open_in_its_folder(path)
+    return _open_in_its_folder(path)
+
+
+def _open_in_its_folder(path: Path) -> int:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def is_held(path: Path) -> bool:

@@ -267,7 +267,9 @@ class Scorer:
             undecided[study_instance_uid] = f"the study cannot be written: {error.strerror or type(error).__name__}"
 
     def _write(self, instance: ReceivedInstance, assessment: ImageAssessment) -> None:
-        self._spool.write_assessment(instance, to_record(assessment))
+        # Retention, which found the study finished before this object came, removes the folder with what is in it.
+        with self._spool.study_lock(instance.study_instance_uid):
+            self._spool.write_assessment(instance, to_record(assessment))
 
     def _decide(self, study_instance_uid: str) -> TriageDecision:
         with self._spool.study_lock(study_instance_uid):

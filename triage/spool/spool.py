@@ -298,9 +298,11 @@ class Spool:
 
     @contextmanager
     def study_lock(self, study_instance_uid: str) -> Iterator[None]:
-        """Hold the study alone among all processes; released by the kernel if the process dies."""
-        folder = self._make_study_folder(study_instance_uid)
-        with file_lock(folder / ".lock", blocking=True):
+        """Hold the study alone among all processes; released by the kernel if the process dies.
+
+        The study's folder is there while it is held, whoever removed the study until then.
+        """
+        with file_lock(self.study_folder(study_instance_uid) / ".lock", blocking=True):
             yield
 
     # Dead letters.
