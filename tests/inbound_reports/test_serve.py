@@ -38,6 +38,7 @@ def test_what_was_acknowledged_is_on_the_disk_whatever_is_killed_then(
             assert Answer.of(sender.send_message(report().encode())).code == "AA"
         counted = httpx.get(f"http://127.0.0.1:{metrics}/metrics", trust_env=False).text
         assert 'cxr_triage_reports_total{outcome="read"} 1.0' in counted
+        assert not role.said("accept:"), "waiting for a connection is no trouble to be logged"
         role.kill()
         assert [each.act for each in steps(running.spool, study)] == [Act.READ]
         assert index.page(None, 10, 4e9).entries == ()

@@ -17,6 +17,7 @@ from triage.settings.reports import ReportsSettings
 
 logger = logging.getLogger(__name__)
 
+_ACCEPT_S = 0.2  # until it is seen that the process is to end
 _GRACE_S = 10.0
 
 
@@ -64,6 +65,7 @@ def _listen(
         raise StartError(f"reports.source_addresses: {error}") from error
     context = tls_context(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
     with open_port(settings.host, settings.port, shared=False, setting="reports.port") as port:
+        port.settimeout(_ACCEPT_S)
         server = Server(hearer, bounds, networks, context, stopping, metrics.report_connections)
         listening(int(port.getsockname()[1]))
         started()
