@@ -55,6 +55,21 @@ def codes(node: Dataset, meaning: str) -> list[str]:
     return [item.ConceptCodeSequence[0].CodeValue for item in items(node, meaning)]
 
 
+def test_a_study_whose_object_no_worker_could_open_has_a_report_too(spool: Spool):
+    """Of a dead letter the assessment says next to nothing, see ``Scorer.give_up``."""
+    radiograph = a_radiograph("1.2.3")
+    nothing = {"sop_class_uid": "", "series_instance_uid": "", "modality": "", "accession_number": ""}
+    unopened = {"tag": Tag.NOT_ASSESSED, "probability": None, "reasons": (Reason.WORKER_FAILURE,), "model_id": None}
+    add_image(spool, radiograph, **nothing, **unopened)
+    settle(spool, "1.2.3")
+    report = built(spool, "1.2.3")
+    (evidence,) = report.CurrentRequestedProcedureEvidenceSequence
+    (series,) = evidence.ReferencedSeriesSequence
+    assert series.SeriesInstanceUID == radiograph.SeriesInstanceUID
+    assert [each.ReferencedSOPClassUID for each in series.ReferencedSOPSequence] == [radiograph.SOPClassUID]
+    assert report.PatientID == radiograph.PatientID
+
+
 def test_a_report_says_tag_probability_model_and_image(spool: Spool):
     study = a_study(spool, tag=Tag.ABNORMAL)
     report = built(spool, study)

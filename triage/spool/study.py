@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -34,7 +34,11 @@ def read_study(spool: Spool, study_instance_uid: str) -> tuple[TriageDecision, t
 
 
 def _image(spool: Spool, assessment: ImageAssessment) -> Image:
-    return Image(assessment, read_header(spool, assessment), spool.find(_instance(assessment)))
+    header = read_header(spool, assessment)
+    if not assessment.sop_class_uid:  # no worker could open the object: what it is, its own attributes say
+        known = [str(header.get(keyword, "")) for keyword in ("SOPClassUID", "SeriesInstanceUID")]
+        assessment = replace(assessment, sop_class_uid=known[0], series_instance_uid=known[1])
+    return Image(assessment, header, spool.find(_instance(assessment)))
 
 
 def _instance(assessment: ImageAssessment) -> ReceivedInstance:
