@@ -29,7 +29,8 @@ from triage.listener.negotiation import APPLICATION_CONTEXT_NAME, REJECTIONS, su
 from triage.metrics.labels import Rejection
 from triage.radiograph.attributes import read_attributes
 from triage.radiograph.decode import TRANSFER_SYNTAXES
-from triage.radiograph.eligibility import EligibilityPolicy, ineligible
+from triage.radiograph.eligibility import ineligible
+from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.types import Attributes
 from triage.settings.schema import Settings
 

@@ -16,8 +16,15 @@ def _regular_expression(text: str) -> str:
     return text
 
 
+def _word(text: str) -> str:
+    if not any(letter.isalpha() for letter in text):
+        raise ValueError(f"{text!r} has no letter: words are compared by their letters")
+    return text
+
+
 AETitle = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=r"^[^\\\x00-\x1f]*[^\\\x00-\x20]$")]
 Pattern = Annotated[str, StringConstraints(min_length=1), AfterValidator(_regular_expression)]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_word)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 

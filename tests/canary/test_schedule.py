@@ -132,5 +132,6 @@ def test_a_disk_that_is_full_is_a_failure_and_no_end(spool: Spool, monkeypatch: 
 
 def test_what_a_site_or_a_model_chose_is_expected_and_what_the_service_broke_is_not() -> None:
     broken = {Reason.UNDECODABLE, Reason.WORKER_FAILURE, Reason.VIEW_UNVERIFIED, Reason.AGE_UNKNOWN}
+    broken |= {Reason.BODY_PART_UNVERIFIED}
     assert Reason.OUT_OF_DISTRIBUTION in EXPECTED
     assert not EXPECTED & broken

@@ -14,7 +14,8 @@ from pydicom import dcmread
 
 from triage.phantom.chest import Subject, as_dicom, draw, draw_lateral, samples
 from triage.radiograph.decode import decode_pixels, open_dicom
-from triage.radiograph.eligibility import EligibilityPolicy, ineligible, view_of
+from triage.radiograph.eligibility import ineligible, view_of
+from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.types import Radiograph, Rejected, View
 
 DCIODVFY = Path("/usr/bin/dciodvfy")

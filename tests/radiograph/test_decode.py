@@ -51,7 +51,8 @@ from tests.support.radiographs import (
 )
 from triage.decision.reasons import Reason
 from triage.radiograph.decode import TRANSFER_SYNTAXES, decode_picture, decode_pixels, open_dicom
-from triage.radiograph.eligibility import EligibilityPolicy, ineligible
+from triage.radiograph.eligibility import ineligible
+from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.preprocess import PreprocessSpec, preprocess
 from triage.radiograph.types import Radiograph, Rejected
 

@@ -11,16 +11,19 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.support.builders import an_assessment
 from tests.support.model_folders import FARTHEST, write_model
 from tests.support.radiographs import a_dataset, a_picture, as_file
+from triage.decision.decide import decide
 from triage.decision.reasons import Reason
-from triage.decision.types import Tag
+from triage.decision.types import PriorityPolicy, Tag
 from triage.model.card import ModelCard
 from triage.model.registry import RegistryPolicy, choose, usable
 from triage.model.session import Session
-from triage.radiograph.eligibility import EligibilityPolicy
+from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.preprocess import preprocess
-from triage.radiograph.types import Attributes, Rejected, View
+from triage.radiograph.types import Attributes, Part, Rejected, View
+from triage.radiograph.vocabulary import SiteWords
 from triage.scoring.assess import Conclusion, Policy, Prepared, conclude, prepare
 
 
@@ -114,6 +117,83 @@ def test_an_unknown_view_is_scored_and_not_assessed(
         assert found.probability is not None
 
 
+UNKNOWN_PARTS: list[dict[str, Any]] = [
+    {"BodyPartExamined": ""},
+    {"BodyPartExamined": None},
+    {"BodyPartExamined": "NA"},
+    {"BodyPartExamined": "GENERAL"},
+    {"BodyPartExamined": "DR"},
+    {"BodyPartExamined": "RIB"},
+    {"BodyPartExamined": "CHESTABDOMEN"},
+    {"BodyPartExamined": "HIP", "ProtocolName": "Chest PA"},
+    {"ProtocolName": "Knee AP"},
+]
+
+
+@pytest.mark.parametrize("changes", UNKNOWN_PARTS)
+def test_an_unknown_part_may_be_abnormal_and_is_never_normal(
+    folder: Path, cards: dict[str, ModelCard], changes: dict[str, Any]
+) -> None:
+    negative = assessed(folder, cards, **changes)
+    positive = assessed(folder, cards, PatientAge="003D", **changes)
+    assert isinstance(negative, Conclusion) and isinstance(positive, Conclusion)
+    assert (negative.tag, negative.reasons) == (Tag.NOT_ASSESSED, (Reason.BODY_PART_UNVERIFIED,))
+    assert negative.probability is not None and negative.probability < 0.01
+    assert (positive.tag, positive.reasons) == (Tag.ABNORMAL, ())
+
+
+@pytest.mark.parametrize(
+    "part", ["CXR", "THX", "BRUST", "BORST", "TORAX", "NA", "GENERAL", "ROUTINE", "DR", "RG", "XRAY"]
+)
+@pytest.mark.parametrize(("age", "tag"), [("003D", Tag.ABNORMAL), ("050Y", Tag.NOT_ASSESSED)])
+def test_a_second_chest_is_not_left_out_in_silence(
+    folder: Path, cards: dict[str, ModelCard], part: str, age: str, tag: Tag
+) -> None:
+    """Beside a normal frontal an abnormal one raises the study, and an unknown part keeps it from being NORMAL."""
+    second = assessed(folder, cards, BodyPartExamined=part, PatientAge=age)
+    assert isinstance(second, Conclusion)
+    first = an_assessment(sop_instance_uid="1.2.3.4.1")
+    both = [first, an_assessment(sop_instance_uid="1.2.3.4.2", tag=second.tag, reasons=second.reasons)]
+    chest = part in ("CXR", "THX", "BRUST", "BORST", "TORAX")
+    assert decide(both, PriorityPolicy(), 5.0).tag is (Tag.NORMAL if chest and tag is Tag.NOT_ASSESSED else tag)
+
+
+@pytest.mark.parametrize(
+    ("site", "changes"),
+    [
+        (EligibilityPolicy(chest_ae_titles=frozenset({"CHESTROOM"})), {"BodyPartExamined": None}),
+        (EligibilityPolicy(words=SiteWords(chest=("general",))), {"BodyPartExamined": "GENERAL"}),
+        (EligibilityPolicy(), {"BodyPartExamined": "GENERAL", "ProtocolName": "W034 Thorax"}),
+        (EligibilityPolicy(), {"BodyPartExamined": None, "StudyDescription": "XR CHEST"}),
+    ],
+)
+def test_what_says_chest_makes_it_one(
+    folder: Path, cards: dict[str, ModelCard], site: EligibilityPolicy, changes: dict[str, Any]
+) -> None:
+    found = assessed(folder, cards, Policy(site), sender="CHESTROOM", **changes)
+    assert isinstance(found, Conclusion) and found.tag is Tag.NORMAL
+
+
+@pytest.mark.parametrize("adult_when_age_unknown", [False, True])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"PatientAge": "004Y", "PatientBirthDate": "19700101"},
+        {"PatientAge": "054Y", "PatientBirthDate": "20300101"},
+        {"PatientAge": "", "PatientBirthDate": "19000101"},
+        {"PatientAge": "000Y"},
+        {"PatientSpeciesDescription": "Canis familiaris"},
+    ],
+)
+def test_what_is_stated_and_is_no_age_is_scored_by_no_setting(
+    folder: Path, cards: dict[str, ModelCard], changes: dict[str, Any], adult_when_age_unknown: bool
+) -> None:
+    policy = Policy(registry=RegistryPolicy(adult_when_age_unknown=adult_when_age_unknown))
+    found = assessed(folder, cards, policy, **changes)
+    assert isinstance(found, Rejected) and found.reason is Reason.AGE_UNKNOWN
+    assert found.detail and not any(letter in found.detail for letter in "123456789")
+
+
 def test_a_rule_of_the_site_makes_it_a_frontal(folder: Path, cards: dict[str, ModelCard]) -> None:
     policy = Policy(EligibilityPolicy(frozenset({"CHESTROOM"})))
     found = assessed(folder, cards, policy, sender="CHESTROOM", ViewPosition=None)
@@ -139,6 +219,7 @@ def test_a_shadow_model_scores_and_says_that_it_is_one(folder: Path, cards: dict
     ("changes", "reason"),
     [
         ({"BodyPartExamined": "HIP"}, Reason.NOT_CHEST),
+        ({"BodyPartExamined": "Brustwirbelsäule", "SpecificCharacterSet": "ISO_IR 100"}, Reason.NOT_CHEST),
         ({"ViewPosition": "LL"}, Reason.NOT_FRONTAL),
         ({"NumberOfFrames": 3}, Reason.MULTI_FRAME),
         ({"PixelData": b"\0\0"}, Reason.UNDECODABLE),
@@ -178,7 +259,7 @@ def test_bare_pictures_are_frontals_where_they_are_let_in(cards: dict[str, Model
 
 # Conclusions.
 
-FRONTAL = Prepared(Attributes(), View.PA)
+FRONTAL = Prepared(Attributes(), View.PA, Part.CHEST)
 
 
 @pytest.mark.parametrize("distance", [math.nan, math.inf, -math.inf, FARTHEST + 1e-6])
@@ -222,7 +303,7 @@ def test_only_a_view_that_the_model_is_for_is_called_anything(
     pa_only = write_model(tmp_path, "pa-only", intended_use=use)
     for card, views in ((cards["adult"], {View.PA, View.AP, View.FRONTAL}), (pa_only, {View.PA})):
         for probability in (0.0, 1.0):
-            found = conclude(Prepared(Attributes(), view), card, probability, 1.0, Policy())
+            found = conclude(Prepared(Attributes(), view, Part.CHEST), card, probability, 1.0, Policy())
             assert (found.tag is not Tag.NOT_ASSESSED) == (view in views)
             assert found.probability == probability
 

@@ -19,7 +19,7 @@ from triage.model.card import ModelRefusedError
 from triage.model.registry import RegistryPolicy
 from triage.model.session import Session
 from triage.phantom.chest import Subject, as_dicom, draw
-from triage.radiograph.types import Attributes, View
+from triage.radiograph.types import Attributes, Part, View
 from triage.runtime.child_pool import MOST_MEMORY
 from triage.scoring.assess import Policy, Prepared, conclude, prepare
 from triage.scoring.predict import Compute, Decoder, Models, predict
@@ -150,7 +150,7 @@ class Odd:
             threading.Event().wait()
         if path.name == "unfold":
             bytearray(MOST_MEMORY)
-        return Prepared(Attributes(), View.PA)
+        return Prepared(Attributes(), View.PA, Part.CHEST)
 
 
 @pytest.mark.parametrize("odd", ["crash", "hang", "unfold"])

@@ -25,7 +25,8 @@ from triage.dicom.dx_image import part10
 from triage.dicom.requestor import Peer
 from triage.phantom.chest import Subject, as_dicom, draw
 from triage.radiograph.decode import TRANSFER_SYNTAXES, decode_picture, decode_pixels, open_dicom
-from triage.radiograph.eligibility import EligibilityPolicy, view_of
+from triage.radiograph.eligibility import view_of
+from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.types import Radiograph, Rejected, View
 from triage.scoring.assess import Policy, prepare
 from triage.sender.picture import PictureError, wrap

@@ -55,6 +55,8 @@ def test_lists_enums_and_booleans_from_the_environment() -> None:
             "eligibility.frontal_descriptions.*regular expression",
         ),
         ('[eligibility]\nfrontal_descriptions = [""]\n', "eligibility.frontal_descriptions"),
+        ('[eligibility]\nchest_words = ["12-3"]\n', "eligibility.chest_words.*has no letter"),
+        ('[eligibility]\nlateral_words = [""]\n', "eligibility.lateral_words"),
         ("[decision]\nlower_normal = true\n", "waiting_cap_s"),
         ("not toml", "triage.toml"),
     ],

@@ -9,7 +9,7 @@ class Reason(StrEnum):
     # Listed with the study, never counted: nobody expects a chest model to read these.
     NOT_A_RADIOGRAPH = "not_a_radiograph"  # not CR or DX: SC, SR, PR, KO, CT, ...
     FOR_PROCESSING = "for_processing"  # DX before the vendor's processing; its For Presentation twin is read
-    NOT_CHEST = "not_chest"  # Body Part Examined or the codes say another part
+    NOT_CHEST = "not_chest"  # Body Part Examined or the codes clearly say another part
     NOT_FRONTAL = "not_frontal"  # explicit lateral, oblique or decubitus
     LOCALIZER = "localizer"
 
@@ -17,6 +17,7 @@ class Reason(StrEnum):
     UNDECODABLE = "undecodable"
     MULTI_FRAME = "multi_frame"
     VIEW_UNVERIFIED = "view_unverified"
+    BODY_PART_UNVERIFIED = "body_part_unverified"  # a negative of what nothing says is a chest
     AGE_UNKNOWN = "age_unknown"
     AGE_NOT_COVERED = "age_not_covered"
     OUT_OF_DISTRIBUTION = "out_of_distribution"
@@ -43,18 +44,25 @@ MEANINGS = {
     "and listed with the study and changes nothing. Nothing to do.",
     Reason.FOR_PROCESSING: "It is the raw image before the vendor's processing (Presentation Intent Type FOR "
     "PROCESSING). Its FOR PRESENTATION twin is the one that is scored: see that the modality sends that one too.",
-    Reason.NOT_CHEST: "Its attributes say another body part than the chest. Nothing to do, unless the modality's "
-    "protocol is set to the wrong body part.",
+    Reason.NOT_CHEST: "Body Part Examined or Anatomic Region Sequence clearly say another part than the chest. Nothing "
+    "to do, unless the modality's protocol is set to the wrong body part.",
     Reason.NOT_FRONTAL: "Its attributes say lateral, oblique or decubitus. Only frontal images are scored. Nothing to "
     "do.",
     Reason.LOCALIZER: "It is a localizer, not a diagnostic image. Nothing to do.",
     Reason.UNDECODABLE: "Its pixels could not be decoded. See the detail beside it; have the object sent again in "
     "another transfer syntax, and keep this one for a bug report.",
     Reason.MULTI_FRAME: "It has several frames; the models read single images. It has to be read without us.",
-    Reason.VIEW_UNVERIFIED: "Nothing says that it is a frontal view, or two attributes contradict each other. If this "
-    "modality sends frontals only, say so in eligibility.frontal_ae_titles or eligibility.frontal_descriptions.",
-    Reason.AGE_UNKNOWN: "It has neither Patient's Age nor a birth date with a study date, and each model is for an age "
-    "range. Have the modality send one, or let the adult model take such patients (models.adult_when_age_unknown).",
+    Reason.VIEW_UNVERIFIED: "Nothing says that it is a plain frontal view, two attributes contradict each other, or it "
+    "is angled (axial, lordotic). If this modality sends frontals only, say so in eligibility.frontal_ae_titles or "
+    "eligibility.frontal_descriptions; if a word was taken for another view, in eligibility.ignored_words.",
+    Reason.BODY_PART_UNVERIFIED: "The model found nothing, but nothing says that it is a chest: Body Part Examined, "
+    "Anatomic Region Sequence and the descriptions are empty, contradict each other, name more than the chest, or use "
+    "words that we do not know. Correct the modality's protocol; or state what your site knows: "
+    "eligibility.chest_words, eligibility.chest_ae_titles. If it is another part, eligibility.other_part_words.",
+    Reason.AGE_UNKNOWN: "It has neither Patient's Age nor a birth date with a date of acquisition, or what it has "
+    "cannot be the age of a human patient (see the detail beside it), and each model is for an age range. Have the "
+    "modality send it; where none is stated, a setting lets the adult model take such patients "
+    "(models.adult_when_age_unknown).",
     Reason.AGE_NOT_COVERED: "No installed model is for a patient of this age. It has to be read without us.",
     Reason.OUT_OF_DISTRIBUTION: "Its pixels do not look like the images the model was trained on, so the score is not "
     "used. Look at the image: another body part, an inverted or blank image, or an unusual detector? If good chest "

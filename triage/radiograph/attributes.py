@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
+from pydicom.charset import convert_encodings
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
+from triage.radiograph.age import Age, age_at_acquisition
 from triage.radiograph.types import Attributes
 
-_DAYS_PER_YEAR = 365.25
-_AGE = re.compile(r"(\d{1,3})([DWMY])")
-_AGE_UNITS = {"D": 1 / _DAYS_PER_YEAR, "W": 7 / _DAYS_PER_YEAR, "M": 1 / 12, "Y": 1.0}
-_OLDEST_YEARS = 130.0
-_GREATEST_CONFLICT_YEARS = 2.0
+_ESCAPE = "\x1b"
 
 
 def read_attributes(dataset: Dataset, transfer_syntax_uid: str = "") -> Attributes:
     """The attributes of ``dataset``; never raises for odd values, which count as empty."""
+    age = _age(dataset)
     return Attributes(
         study_instance_uid=_text(dataset, "StudyInstanceUID"),
         series_instance_uid=_text(dataset, "SeriesInstanceUID"),
@@ -29,9 +28,9 @@ def read_attributes(dataset: Dataset, transfer_syntax_uid: str = "") -> Attribut
         modality=_text(dataset, "Modality").upper(),
         accession_number=_text(dataset, "AccessionNumber"),
         order_priority=_text(dataset, "RequestedProcedurePriority").upper(),
-        body_part_examined=_text(dataset, "BodyPartExamined").upper(),
+        body_part_examined=_in_declared_characters(dataset, "BodyPartExamined"),
         anatomy_codes=_codes(dataset, "AnatomicRegionSequence"),
-        view_position=_text(dataset, "ViewPosition").upper(),
+        view_position=_in_declared_characters(dataset, "ViewPosition"),
         view_codes=_codes(dataset, "ViewCodeSequence"),
         view_modifiers=_inner_codes(dataset, "ViewCodeSequence", "ViewModifierCodeSequence"),
         patient_position=_text(dataset, "PatientPosition").upper(),
@@ -41,51 +40,29 @@ def read_attributes(dataset: Dataset, transfer_syntax_uid: str = "") -> Attribut
         patient_orientation=_texts(dataset, "PatientOrientation"),
         protocol_name=_text(dataset, "ProtocolName"),
         series_description=_text(dataset, "SeriesDescription"),
+        processing_description=_text(dataset, "AcquisitionDeviceProcessingDescription"),
         study_description=_text(dataset, "StudyDescription"),
         image_type=_texts(dataset, "ImageType"),
         presentation_intent_type=_text(dataset, "PresentationIntentType").upper(),
         number_of_frames=_frames(dataset),
-        age_years=age_in_years(
-            _text(dataset, "PatientAge"), _text(dataset, "PatientBirthDate"), _text(dataset, "StudyDate")
-        ),
+        age_years=age.years,
+        age_doubt=age.doubt,
+        species=_described_or_coded(dataset, "PatientSpeciesDescription", "PatientSpeciesCodeSequence"),
+        breed=_described_or_coded(dataset, "PatientBreedDescription", "PatientBreedCodeSequence"),
         acquisition_date=_acquisition_date(dataset),
     )
 
 
-def age_in_years(patient_age: str, birth_date: str, study_date: str) -> float | None:
-    """Patient's Age (0010,1010), else study date minus birth date; None if neither is usable or they contradict.
-
-    Some systems write 000Y for "unknown" and a date of birth beside it, so a stated age that the dates contradict by
-    more than two years is no age at all.
-    """
-    stated = _stated_age(patient_age)
-    computed = _computed_age(birth_date, study_date)
-    if stated is None:
-        return computed
-    if computed is not None and abs(stated - computed) > _GREATEST_CONFLICT_YEARS:
-        return None
-    return stated
+def _age(dataset: Dataset) -> Age:
+    acquired = _text(dataset, "AcquisitionDate") or _text(dataset, "AcquisitionDateTime")[:8]
+    return age_at_acquisition(
+        _text(dataset, "PatientAge"), _text(dataset, "PatientBirthDate"), acquired, _text(dataset, "StudyDate")
+    )
 
 
-def _stated_age(text: str) -> float | None:
-    match = _AGE.fullmatch(text.strip().upper())
-    if not match:
-        return None
-    years = int(match[1]) * _AGE_UNITS[match[2]]
-    return years if years <= _OLDEST_YEARS else None
-
-
-def _computed_age(birth_date: str, study_date: str) -> float | None:
-    try:
-        born, studied = (date.fromisoformat(text.strip()) for text in (birth_date, study_date))
-    except ValueError:
-        return None
-    had_birthday = (studied.month, studied.day) >= (born.month, born.day)
-    years = studied.year - born.year - (not had_birthday)
-    if years >= 1:
-        return float(years) if years <= _OLDEST_YEARS else None
-    days = (studied - born).days
-    return days / _DAYS_PER_YEAR if days >= 0 else None
+def _described_or_coded(dataset: Dataset, description: str, sequence: str) -> tuple[str, ...]:
+    """A description and the code values beside it, without what is empty."""
+    return tuple(text for text in (_text(dataset, description), *_codes(dataset, sequence)) if text)
 
 
 def _acquisition_date(dataset: Dataset) -> str:
@@ -119,8 +96,27 @@ def _value(dataset: Dataset, name: str) -> Any:
 
 
 def _text(dataset: Dataset, name: str) -> str:
+    """The value as text; several values as DICOM writes them, with a backslash between them."""
     value = _value(dataset, name)
-    return "" if value is None else str(value).strip(" \0\t\r\n")
+    text = "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value)
+    return "" if value is None else text.strip(" \0\t\r\n")
+
+
+def _in_declared_characters(dataset: Dataset, name: str) -> str:
+    """A CS in the characters of Specific Character Set: systems write them there, where PS3.5 6.2 allows ASCII only.
+
+    pydicom has read its bytes as ISO 8859-1, from which they can be had back. As they are where they do not fit.
+    """
+    text = _text(dataset, name)
+    declared = _texts(dataset, "SpecificCharacterSet")
+    if not declared or (text.isascii() and _ESCAPE not in text):
+        return text
+    try:
+        encodings = convert_encodings(list(declared))
+        # What an escape sequence (ISO 2022) changes to is in the later ones.
+        return text.encode("latin-1").decode(encodings[-1 if _ESCAPE in text else 0]).strip(" \0\t\r\n")
+    except (ValueError, LookupError):
+        return text
 
 
 def _texts(dataset: Dataset, name: str) -> tuple[str, ...]:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from triage.decision.reasons import Reason
-from triage.radiograph.types import Attributes, Rejected, View
-from triage.radiograph.view_codes import (
-    CHEST,
-    CHEST_CODES,
-    DESCRIBED,
-    NO_PART,
-    NO_PLAIN_FRONTAL,
-    PLAIN,
-    VIEW_OF_CODE,
-    VIEW_POSITIONS,
-)
+from triage.radiograph.body_part import names_of_other_parts, part_of
+from triage.radiograph.modality import is_another_kind, named
+from triage.radiograph.policy import EligibilityPolicy
+from triage.radiograph.species import is_animal
+from triage.radiograph.types import Attributes, Part, Rejected, View
+from triage.radiograph.view_codes import ANGLED, NO_PLAIN_FRONTAL, PLAIN, VIEW_OF_CODE
+from triage.radiograph.vocabulary import Says, ViewWord, vocabulary
+from triage.radiograph.words import Lexicon
 
 _READ = {
     "1.2.840.10008.5.1.4.1.1.1": "CR",  # Computed Radiography Image Storage
@@ -26,34 +22,28 @@ _READ = {
 _FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"  # Digital X-Ray Image Storage - For Processing
 
 
-@dataclass(frozen=True)
-class EligibilityPolicy:
-    """What a site states about images whose view no attribute gives: senders and descriptions of frontals."""
-
-    frontal_ae_titles: frozenset[str] = frozenset()
-    frontal_descriptions: tuple[str, ...] = ()
-
-
 def ineligible(attributes: Attributes, policy: EligibilityPolicy, calling_ae_title: str = "") -> Rejected | None:
     """Why an object is not for a frontal chest model, before its pixels are looked at; None if it may be.
 
-    An unknown view is no reason here: the image is scored, and tagged as not assessed.
+    An unknown view or body part is no reason here: the image is scored. With an unknown view it is tagged as not
+    assessed, with an unknown body part it is never normal.
     """
     if attributes.sop_class_uid == _FOR_PROCESSING or attributes.presentation_intent_type == "FOR PROCESSING":
         return Rejected(Reason.FOR_PROCESSING, "an image for processing; its For Presentation twin is read")
-    if attributes.sop_class_uid not in _READ or attributes.modality not in ("CR", "DX", ""):
-        what = f"modality {attributes.modality or 'empty'}, SOP class {attributes.sop_class_uid}"
+    if attributes.sop_class_uid not in _READ or is_another_kind(attributes.modality):
+        what = f"modality {named(attributes.modality)}, SOP class {attributes.sop_class_uid}"
         return Rejected(Reason.NOT_A_RADIOGRAPH, f"neither CR nor DX: {what}")
     if "LOCALIZER" in attributes.image_type:
         return Rejected(Reason.LOCALIZER, "Image Type says localizer")
-    if not _may_be_chest(attributes):
-        part = attributes.body_part_examined or ", ".join(attributes.anatomy_codes)
-        return Rejected(Reason.NOT_CHEST, f"body part {part}")
+    if part_of(attributes, policy, calling_ae_title) is Part.OTHER:
+        return Rejected(Reason.NOT_CHEST, f"body part: {', '.join(names_of_other_parts(attributes, policy))}")
     view = view_of(attributes, policy, calling_ae_title)
     if view in (View.LATERAL, View.OTHER):
         return Rejected(Reason.NOT_FRONTAL, f"view {view}")
     if attributes.number_of_frames != 1:
         return Rejected(Reason.MULTI_FRAME, f"{attributes.number_of_frames} frames")
+    if is_animal(attributes.species, attributes.breed):
+        return Rejected(Reason.AGE_UNKNOWN, "the species is not human: an animal's age is none that a model is for")
     return None
 
 
@@ -61,47 +51,56 @@ def view_of(attributes: Attributes, policy: EligibilityPolicy, calling_ae_title:
     """The view that the attributes give; UNKNOWN for none and where two kinds of evidence contradict each other.
 
     All kinds are heard: View Code Sequence with its modifiers, View Position, Patient Orientation, how the patient was
-    positioned, the descriptions of protocol and series or else of the study. Only where all are silent a rule of the
-    site counts. So nothing that anything says is a lateral can be a frontal.
+    positioned, the descriptions of protocol, series and processing or else of the study. Only where all are silent a
+    rule of the site counts. So nothing that anything says is a lateral can be a frontal.
     """
-    stated = [view for view in _evidence(attributes) if view is not None]
+    words = vocabulary(policy.words).views
+    stated = [view for view in _evidence(attributes, words) if view is not None]
     if stated:
         return _agreed(stated)
-    descriptions = (attributes.protocol_name, attributes.series_description, attributes.study_description)
+    descriptions = (*attributes.descriptions, attributes.study_description)
     if calling_ae_title in policy.frontal_ae_titles or _matches(policy.frontal_descriptions, descriptions):
         return View.FRONTAL
     return View.UNKNOWN
 
 
-def _evidence(attributes: Attributes) -> Iterable[View | None]:
+def _evidence(attributes: Attributes, words: Lexicon[ViewWord]) -> Iterable[View | None]:
     yield _coded(attributes)
-    yield VIEW_POSITIONS.get(attributes.view_position) or _described(attributes.view_position)
+    yield _stated_position(attributes.view_position, words)
     yield _oriented(attributes.patient_orientation)
     yield _positioned(attributes)
-    nearest = _one_of(_described(text) for text in (attributes.protocol_name, attributes.series_description))
-    yield nearest or _described(attributes.study_description)
+    nearest = _one_of(_described(text, words) for text in attributes.descriptions)
+    yield nearest or _described(attributes.study_description, words)
 
 
 def _coded(attributes: Attributes) -> View | None:
     """What View Code Sequence says, with its modifiers (PS3.3 C.8.11.5, CID 4010 and 4011).
 
-    A frontal that is angled or taken of a patient on their side is none. A modifier that we do not know may say just
-    that: UNKNOWN.
+    A frontal taken of a patient on their side is none. Whether one that is angled shows what a model knows cannot be
+    said: UNKNOWN. A modifier that we do not know may say just that.
     """
     view = _one_of(VIEW_OF_CODE.get(code) for code in attributes.view_codes)
-    if NO_PLAIN_FRONTAL.intersection(attributes.view_modifiers):
-        return View.OTHER if view is None or view.is_frontal else view
+    if modified := _no_plain_frontal(attributes.view_modifiers):
+        return modified if view is None or view.is_frontal else view
     unknown = set(attributes.view_modifiers) - PLAIN
     return View.UNKNOWN if unknown and view is not None and view.is_frontal else view
 
 
 def _positioned(attributes: Attributes) -> View | None:
-    """OTHER where the patient lies on their side or leans back: no frontal that a model knows. Else nothing is said.
+    """OTHER where the patient lies on their side, UNKNOWN where they lean back. Else nothing is said.
 
     Patient Position (0018,5100), PS3.3 C.7.3.1.1.2, ends in DR or DL for decubitus right and left.
     """
     on_their_side = attributes.patient_position.endswith(("DR", "DL"))
-    return View.OTHER if on_their_side or NO_PLAIN_FRONTAL.intersection(attributes.position_modifiers) else None
+    return View.OTHER if on_their_side else _no_plain_frontal(attributes.position_modifiers)
+
+
+def _no_plain_frontal(modifiers: Iterable[str]) -> View | None:
+    """What modifiers make of a frontal: UNKNOWN if it is angled, OTHER if it is none, None if it stays one."""
+    no_plain = NO_PLAIN_FRONTAL.intersection(modifiers)
+    if not no_plain:
+        return None
+    return View.UNKNOWN if no_plain <= ANGLED else View.OTHER
 
 
 def _one_of(views: Iterable[View | None]) -> View | None:
@@ -141,24 +140,29 @@ def _oriented(orientation: tuple[str, ...]) -> View | None:
     return View.OTHER if len(axes) > 1 else None
 
 
-def _described(text: str) -> View | None:
+def _described(text: str, words: Lexicon[ViewWord]) -> View | None:
     """The view that a text names.
 
-    "PA and lateral" is of several images and says nothing of one. "AP decubitus" may be one or several: UNKNOWN.
+    "PA and lateral" is of several images and says nothing of one. "AP decubitus" may be one or several: UNKNOWN, as is
+    whatever is angled.
     """
-    named = [view for view, pattern in DESCRIBED if pattern.search(text)]
-    planes = {_plane(view) for view in named}
+    named, _ = words.read(text)
+    views = [word for word in named if isinstance(word, View)]
+    planes = {_plane(view) for view in views}
+    if View.UNKNOWN in planes or planes >= {View.OTHER, View.FRONTAL}:
+        return View.UNKNOWN
     if View.OTHER in planes:  # a lateral decubitus is no lateral
-        return View.UNKNOWN if View.FRONTAL in planes else View.OTHER
-    return _agreed(named) if len(planes) == 1 else None
+        return View.OTHER
+    return _agreed(views) if len(planes) == 1 and Says.SEVERAL not in named else None
 
 
-def _may_be_chest(attributes: Attributes) -> bool:
-    """Whether the attributes name the chest, or nothing: then the pixels decide."""
-    part, codes = attributes.body_part_examined, attributes.anatomy_codes
-    if CHEST.search(part) or CHEST_CODES.intersection(codes):
-        return True
-    return re.sub(r"\W", "", part) in NO_PART and not codes
+def _stated_position(text: str, words: Lexicon[ViewWord]) -> View | None:
+    """View Position (0018,5101), which is of this image: what it says has to be understood whole to be a frontal."""
+    named, unknown_words = words.read(text)
+    view = _described(text, words)
+    if view is not None:
+        return View.UNKNOWN if view.is_frontal and unknown_words else view
+    return View.UNKNOWN if unknown_words or any(isinstance(word, View) for word in named) else None
 
 
 def _matches(patterns: tuple[str, ...], texts: Iterable[str]) -> bool:

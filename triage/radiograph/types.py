@@ -30,13 +30,23 @@ class View(StrEnum):
         return self in (View.PA, View.AP, View.FRONTAL)
 
 
+class Part(StrEnum):
+    """The part of the body that the attributes state."""
+
+    CHEST = "CHEST"
+    OTHER = "OTHER"  # clearly another part
+    UNKNOWN = "UNKNOWN"  # nothing said, words that we do not know, more than the chest, or a contradiction
+
+
 @dataclass(frozen=True)
 class Attributes:
     """What the tags of one object say; empty where they say nothing. No name, no patient ID.
 
-    ``age_years`` is Patient's Age, else study date minus birth date. ``order_priority`` is Requested Procedure Priority
-    (0040,1003). ``view_codes``, ``anatomy_codes``, ``view_modifiers`` (of the view codes) and ``position_modifiers``
-    (how the patient lies or stands) are code values. ``acquisition_date`` is YYYYMMDD.
+    ``age_years`` is the age at acquisition; None where none is stated, or where ``age_doubt`` says why what is stated
+    is no age. ``order_priority`` is Requested Procedure Priority (0040,1003). ``view_codes``, ``anatomy_codes``,
+    ``view_modifiers`` (of the view codes) and ``position_modifiers`` (how the patient lies or stands) are code values.
+    ``acquisition_date`` is YYYYMMDD. ``species`` is what is said of the patient's species, in words and code values;
+    ``breed`` is what only animals have.
     """
 
     study_instance_uid: str = ""
@@ -57,12 +67,21 @@ class Attributes:
     patient_orientation: tuple[str, ...] = ()
     protocol_name: str = ""
     series_description: str = ""
+    processing_description: str = ""
     study_description: str = ""
     image_type: tuple[str, ...] = ()
     presentation_intent_type: str = ""
     number_of_frames: int = 1
     age_years: float | None = None
+    age_doubt: str = ""
+    species: tuple[str, ...] = ()
+    breed: tuple[str, ...] = ()
     acquisition_date: str = ""
+
+    @property
+    def descriptions(self) -> tuple[str, str, str]:
+        """What is written of the image, not of the study: protocol, series, and its processing (0018,1400)."""
+        return self.protocol_name, self.series_description, self.processing_description
 
 
 @dataclass(frozen=True)

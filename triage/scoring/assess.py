@@ -16,10 +16,12 @@ from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.model.card import ModelCard
 from triage.model.registry import RegistryPolicy, beside, choose
+from triage.radiograph.body_part import part_of
 from triage.radiograph.decode import decode_picture, decode_pixels, is_picture, open_dicom
-from triage.radiograph.eligibility import EligibilityPolicy, ineligible, view_of
+from triage.radiograph.eligibility import ineligible, view_of
+from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.preprocess import preprocess
-from triage.radiograph.types import Attributes, FloatImage, Radiograph, Rejected, View
+from triage.radiograph.types import Attributes, FloatImage, Part, Radiograph, Rejected, View
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Prepared:
 
     attributes: Attributes
     view: View
+    part: Part = Part.UNKNOWN
     rejected: Rejected | None = None
     model_name: str = ""
     model_input: FloatImage | None = None
@@ -70,24 +73,25 @@ def prepare(
     """Decode an object, decide which model is for it, and make its model input. Never raises for bad bytes.
 
     ``model_name`` overrides the choice by age. ``pictures`` lets bare PNG and JPEG files in; the caller asserts
-    that they are frontals.
+    that they are frontals of the chest.
     """
     stages: dict[str, float] = {}
     if pictures and is_picture(data):
         with _timed(stages, "decode"):
             radiograph = decode_picture(data)
-        return _for_model(radiograph, Prepared(Attributes(), View.FRONTAL, stages=stages), cards, policy, model_name)
+        known = Prepared(Attributes(), View.FRONTAL, Part.CHEST, stages=stages)
+        return _for_model(radiograph, known, cards, policy, model_name)
     with _timed(stages, "read"):
         opened = open_dicom(data)
     if isinstance(opened, Rejected):
         return Prepared(Attributes(), View.UNKNOWN, rejected=opened, stages=stages)
     dataset, attributes = opened
     view = view_of(attributes, policy.eligibility, calling_ae_title)
-    known = Prepared(attributes, view, stages=stages)
+    part = part_of(attributes, policy.eligibility, calling_ae_title)
+    known = Prepared(attributes, view, part, stages=stages)
     refusal = ineligible(attributes, policy.eligibility, calling_ae_title)
     if refusal is None and model_name is None:
-        chosen = choose(cards, attributes.age_years, policy.registry)
-        refusal = chosen if isinstance(chosen, Rejected) else None
+        refusal = _age_in_doubt(attributes) or _none_for(attributes, cards, policy)
     if refusal is not None:
         return replace(known, rejected=refusal)
     with _timed(stages, "decode"):
@@ -99,7 +103,8 @@ def conclude(prepared: Prepared, card: ModelCard, probability: float, distance: 
     """The tag of a scored image. ``distance`` is in the units of the card's limit.
 
     What looks like nothing the model was trained on, and what is not known to be a view that it is for, is not
-    assessed, however it scored. NaN and infinity count as far; a probability that is no number is a failure.
+    assessed, however it scored. What nothing says is a chest may be abnormal, and is never normal. NaN and infinity
+    count as far; a probability that is no number is a failure.
     """
     shadow = card.name in policy.registry.shadow
     if not 0 <= probability <= 1:
@@ -110,9 +115,21 @@ def conclude(prepared: Prepared, card: ModelCard, probability: float, distance: 
         return Conclusion(Tag.NOT_ASSESSED, probability, (Reason.VIEW_UNVERIFIED,), shadow)
     if probability >= policy.operating_point:
         return Conclusion(Tag.ABNORMAL, probability, (), shadow)
+    if prepared.part is not Part.CHEST:
+        return Conclusion(Tag.NOT_ASSESSED, probability, (Reason.BODY_PART_UNVERIFIED,), shadow)
     if not card.target.negative_is_normal:
         return Conclusion(Tag.NOT_ASSESSED, probability, (Reason.FINDING_NOT_COVERED,), shadow)
     return Conclusion(Tag.NORMAL, probability, (), shadow)
+
+
+def _age_in_doubt(attributes: Attributes) -> Rejected | None:
+    """What is stated and cannot be relied on is no unknown age that a setting gives to the adult model."""
+    return Rejected(Reason.AGE_UNKNOWN, attributes.age_doubt) if attributes.age_doubt else None
+
+
+def _none_for(attributes: Attributes, cards: Mapping[str, ModelCard], policy: Policy) -> Rejected | None:
+    chosen = choose(cards, attributes.age_years, policy.registry)
+    return chosen if isinstance(chosen, Rejected) else None
 
 
 def _for_model(

@@ -191,6 +191,7 @@ def _record(
         "shadow": conclusion.shadow,
         "view": str(prepared.view),
         "age_years": prepared.attributes.age_years,
+        "age_doubt": prepared.attributes.age_doubt,
         "distance": _finite(distance),
         "detail": detail,
         "study_instance_uid": prepared.attributes.study_instance_uid or None,

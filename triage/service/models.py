@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from triage.decision.types import PriorityPolicy
 from triage.errors import StartError
 from triage.metrics.labels import ModelState
-from triage.radiograph.eligibility import EligibilityPolicy
+from triage.radiograph.policy import EligibilityPolicy
+from triage.radiograph.vocabulary import SiteWords
 from triage.scoring.assess import Policy
 from triage.settings.schema import Settings
-from triage.settings.sections import ModelSettings
+from triage.settings.sections import EligibilitySettings, ModelSettings
 from triage.spool.spool import Spool
 
 if TYPE_CHECKING:
@@ -70,7 +71,21 @@ def model_state(name: str, models: ModelSettings, spool: Spool) -> ModelState:
 def policy_of(settings: Settings) -> Policy:
     """What the settings say about images, models and the operating point."""
     return Policy(
-        EligibilityPolicy(frozenset(settings.eligibility.frontal_ae_titles), settings.eligibility.frontal_descriptions),
-        registry_policy(settings.models),
-        settings.models.operating_point,
+        _eligibility_policy(settings.eligibility), registry_policy(settings.models), settings.models.operating_point
+    )
+
+
+def _eligibility_policy(settings: EligibilitySettings) -> EligibilityPolicy:
+    words = SiteWords(
+        chest=settings.chest_words,
+        other_part=settings.other_part_words,
+        lateral=settings.lateral_words,
+        doubtful_view=settings.doubtful_view_words,
+        ignored=settings.ignored_words,
+    )
+    return EligibilityPolicy(
+        frozenset(settings.frontal_ae_titles),
+        settings.frontal_descriptions,
+        frozenset(settings.chest_ae_titles),
+        words,
     )

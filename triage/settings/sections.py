@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from triage.decision.types import Priority
-from triage.setting_types import AETitle, Pattern, Port, Section
+from triage.setting_types import AETitle, Pattern, Port, Section, Word
 
 
 class SpoolSettings(Section):
@@ -74,7 +74,9 @@ class ModelSettings(Section):
     shadow: tuple[str, ...] = Field((), description="Models that score beside those in service, and change nothing.")
     operating_point: float = Field(0.5, gt=0, lt=1, description="Probability from which an image is ABNORMAL.")
     adult_when_age_unknown: bool = Field(
-        False, description="Let the adult model score patients of unknown age; otherwise they are not assessed."
+        False,
+        description="Let the adult model score patients of whom no age is stated; otherwise they are not assessed. "
+        "Where what is stated contradicts itself, they never are.",
     )
     allow_demo: bool = Field(False, description="Load models marked as demo. Never in clinical use.")
 
@@ -89,6 +91,28 @@ class EligibilitySettings(Section):
     )
     frontal_ae_titles: tuple[AETitle, ...] = Field(
         (), description="Calling AE titles that send frontals only, where no attribute states the view."
+    )
+    chest_ae_titles: tuple[AETitle, ...] = Field(
+        (), description="Calling AE titles that send chests only, where nothing names a part of the body."
+    )
+    chest_words: tuple[Word, ...] = Field(
+        (),
+        description="Words or phrases of your modalities that mean the chest, in Body Part Examined and descriptions. "
+        "Whole words; case, width and accents do not matter.",
+    )
+    other_part_words: tuple[Word, ...] = Field(
+        (), description="Words that clearly mean another part of the body: such images are listed and not counted."
+    )
+    lateral_words: tuple[Word, ...] = Field(
+        (), description="Words that mean a lateral view: such images are listed and not counted."
+    )
+    doubtful_view_words: tuple[Word, ...] = Field(
+        (),
+        description="Words for views that are no plain frontals (axial, inclined): such images are `view_unverified`, "
+        "whatever else is said of them.",
+    )
+    ignored_words: tuple[Word, ...] = Field(
+        (), description="Words of our lists that mean something else at your site, and are not to be heard."
     )
 
 

@@ -79,7 +79,7 @@ class Scoring:
         policy, compute = self.policy, self.compute
         parts = (
             self.card.model_dump_json(),
-            repr(policy.eligibility.frontal_descriptions),
+            repr((policy.eligibility.frontal_descriptions, policy.eligibility.words)),
             repr((policy.operating_point, policy.registry.adult_when_age_unknown, self.any_age)),
             compute.provider,
             self.way,
@@ -166,7 +166,7 @@ def _as_for_a_patient(member: Member, record: Mapping[str, Any], scoring: Scorin
     if not is_dicom and member.row.view.upper() in _LATERAL:
         refusal = Reason.NOT_FRONTAL
     elif not scoring.any_age and _age_would_matter(record, is_dicom=is_dicom):
-        refusal = _age_refusal(age, scoring, is_dicom=is_dicom)
+        refusal = _age_refusal(age, scoring, is_dicom=is_dicom, in_doubt=bool(record["age_doubt"]))
     return prediction(member, scoring, record, view=str(view), age=age, refusal=refusal)
 
 
@@ -175,9 +175,9 @@ def _age_would_matter(record: Mapping[str, Any], *, is_dicom: bool) -> bool:
     return record["probability"] is not None or (is_dicom and record["reasons"] == [Reason.UNDECODABLE])
 
 
-def _age_refusal(age: float | None, scoring: Scoring, *, is_dicom: bool) -> Reason | None:
-    """As the registry would choose; a picture of unknown age is taken to be of one that the model is for."""
-    if age is None and is_dicom and not scoring.policy.registry.adult_when_age_unknown:
+def _age_refusal(age: float | None, scoring: Scoring, *, is_dicom: bool, in_doubt: bool) -> Reason | None:
+    """As the service would choose; a picture of unknown age is taken to be of one that the model is for."""
+    if age is None and is_dicom and (in_doubt or not scoring.policy.registry.adult_when_age_unknown):
         return Reason.AGE_UNKNOWN
     known = ADULT_FROM_YEARS if age is None and is_dicom else age
     return None if known is None or scoring.card.covers_age(known) else Reason.AGE_NOT_COVERED
