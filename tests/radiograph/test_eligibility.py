@@ -145,6 +145,8 @@ def test_every_code_of_the_standard_s_views_is_known_and_three_of_them_are_front
         ("FRONTAL", View.FRONTAL),
         ("PA FOO", View.UNKNOWN),  # what is not understood is not known to be plain
         ("PA AP", View.FRONTAL),
+        ("AP NICU", View.AP),
+        ("PA 72IN", View.PA),
         ("PA LAT", View.UNKNOWN),
         ("LLAT", View.LATERAL),
         ("LATERAL FOO", View.LATERAL),
@@ -214,6 +216,8 @@ def test_a_chest_that_lies_in_its_pixels_is_unknown_whatever_view_position_says(
         ("AP DECUBITO SUPINO", View.AP),
         ("Thorax AP décubitus dorsal", View.AP),
         ("decúbito lateral izquierdo", View.OTHER),
+        ("dorsal decubitus AP", View.UNKNOWN),  # a horizontal beam, in English; in French the patient is supine
+        ("Thorax a.p. quer", View.AP),  # the format
     ],
 )
 @pytest.mark.parametrize(
@@ -486,6 +490,7 @@ def test_a_modality_is_repeated_only_if_it_is_a_defined_term(modality: str) -> N
         ({}, False),
         ({"PatientSpeciesDescription": "Homo sapiens"}, False),
         ({"PatientSpeciesDescription": "HUMAN"}, False),
+        ({"PatientSpeciesDescription": "Human being (H. sapiens)"}, False),
         ({"PatientSpeciesDescription": "Mensch"}, False),
         ({"PatientSpeciesDescription": "人"}, False),
         ({"PatientSpeciesDescription": ""}, False),
@@ -527,3 +532,13 @@ def test_reading_attributes_never_raises(data: st.DataObject) -> None:
     view_of(found, SITE)
     ineligible(found, SITE)
     assert found.view_codes == ()
+
+
+def test_the_rest_of_a_damaged_data_set_is_no_description() -> None:
+    """A wrong length makes everything behind it a part of one value."""
+    for swallowed in ("CHEST PA\0\x10LAT", "CHEST PA LAT" + " CS" * 400):
+        dataset = Dataset()
+        dataset.add_new("StudyDescription", "LT", swallowed)
+        assert read_attributes(dataset).study_description == ""
+    dataset.add_new("StudyDescription", "LT", "CHEST PA" + " x" * 100)
+    assert read_attributes(dataset).study_description.startswith("CHEST PA")

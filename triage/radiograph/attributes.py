@@ -14,6 +14,7 @@ from triage.radiograph.age import Age, age_at_acquisition
 from triage.radiograph.types import Attributes
 
 _ESCAPE = "\x1b"
+_LONGEST_DESCRIPTION = 1024  # 64 are allowed, and devices write more
 
 
 def read_attributes(dataset: Dataset, transfer_syntax_uid: str = "") -> Attributes:
@@ -38,10 +39,10 @@ def read_attributes(dataset: Dataset, transfer_syntax_uid: str = "") -> Attribut
             dataset, "PatientOrientationCodeSequence", "PatientOrientationModifierCodeSequence"
         ),
         patient_orientation=_texts(dataset, "PatientOrientation"),
-        protocol_name=_text(dataset, "ProtocolName"),
-        series_description=_text(dataset, "SeriesDescription"),
-        processing_description=_text(dataset, "AcquisitionDeviceProcessingDescription"),
-        study_description=_text(dataset, "StudyDescription"),
+        protocol_name=_description(dataset, "ProtocolName"),
+        series_description=_description(dataset, "SeriesDescription"),
+        processing_description=_description(dataset, "AcquisitionDeviceProcessingDescription"),
+        study_description=_description(dataset, "StudyDescription"),
         image_type=_texts(dataset, "ImageType"),
         presentation_intent_type=_text(dataset, "PresentationIntentType").upper(),
         number_of_frames=_frames(dataset),
@@ -102,12 +103,18 @@ def _text(dataset: Dataset, name: str) -> str:
     return "" if value is None else text.strip(" \0\t\r\n")
 
 
+def _description(dataset: Dataset, name: str) -> str:
+    """A text that people wrote. What is longer than any, or binary, is the rest of a damaged data set: empty."""
+    text = _text(dataset, name)
+    return "" if len(text) > _LONGEST_DESCRIPTION or "\0" in text else text
+
+
 def _in_declared_characters(dataset: Dataset, name: str) -> str:
     """A CS in the characters of Specific Character Set: systems write them there, where PS3.5 6.2 allows ASCII only.
 
     pydicom has read its bytes as ISO 8859-1, from which they can be had back. As they are where they do not fit.
     """
-    text = _text(dataset, name)
+    text = _description(dataset, name)
     declared = _texts(dataset, "SpecificCharacterSet")
     if not declared or (text.isascii() and _ESCAPE not in text):
         return text

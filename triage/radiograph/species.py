@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from triage.radiograph.words import tokens
 
-_HUMAN_CODES = frozenset({"337915000", "L-85B00", "9606"})  # Homo sapiens in SNOMED CT, SNOMED RT, NCBI Taxonomy
+_HUMAN_CODES = frozenset({"337915000", "L-85B00", "9606", "C0086418"})  # in SNOMED CT, SNOMED RT, NCBI Taxonomy, UMLS
 _HUMAN_WORDS = (
-    "homo sapiens human humans humano humana humain humaine umano umana mens menselijk mensch mannisk manniska "
+    "homo sapiens h human humans being humano humana humain humaine umano umana mens menselijk mensch mannisk manniska "
     "menneske czlowiek clovek человек людина insan ihminen ember om ανθρωπος انسان 人 人类 人類 人間 ヒト 사람 인간 "
     "patient person"
 )
