@@ -41,6 +41,7 @@ def fill(disk: Path, leave: int) -> Path:
 
 def test_a_full_disk_is_survived(small_disk: Path, models: Path, tmp_path: Path, chest: Sent) -> None:
     with Service(tmp_path / "service", models, spool_path=str(small_disk / "spool")) as service:
+        assert "is in memory (tmpfs): a power failure or a restart of the machine loses all of it" in service.log()
         assert store(service.dicom_port, read(chest.path)) == [0x0000]
         (expected,) = service.tagged(chest.study).values()
         (kept,) = service.spool.study_folder(chest.study).glob("*.dcm")

@@ -42,7 +42,7 @@ class Outbox:
         """Make the folders of these destinations."""
         for name in destinations:
             for parent in (self._marks, self._outbox, self._dead):
-                (parent / name).mkdir(mode=0o700, exist_ok=True)
+                self._spool.make_folder(parent / name)
 
     def known(self) -> frozenset[str]:
         """Every destination that has or had a folder, in the settings or not."""
@@ -56,9 +56,9 @@ class Outbox:
         The time of the first mark stands, so that a study whose images keep coming is not put off for ever.
         """
         path = self._marks / destination / valid_uid(study_instance_uid)
-        path.parent.mkdir(mode=0o700, exist_ok=True)
+        self._spool.make_folder(path.parent)
         if not path.exists():
-            path.touch(0o600)
+            self._spool.touch(path)
 
     def marked(self, destination: str) -> list[tuple[float, str]]:
         """Studies with a mark, each with the POSIX time of it, oldest first."""
@@ -179,7 +179,7 @@ class Outbox:
         destination, item = self._dead_item(key)
         if item is None:
             study = valid_uid(key.partition("/")[2])
-            (self._marks / destination / study).touch(0o600)
+            self._spool.touch(self._marks / destination / study)
             (self._dead / destination / study).unlink()
             return
         last = self.records(item.study_instance_uid, destination)[-1]

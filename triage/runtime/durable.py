@@ -10,11 +10,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+from triage.runtime.storage import file_system_of
+
 _REMOVALS_AT_MOST = 100  # of one folder in a row; what still fails then is no removal: a link to nowhere, a file
 
 
 def fsync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _fsync_itself(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
@@ -119,9 +129,31 @@ def replace_file(
 
 
 def rename_file(source: Path, target: Path, *, durable: bool = True) -> None:
-    source.rename(target)
-    if durable:
+    """Rename and, if ``durable``, wait until the new name is on the disk.
+
+    A FUSE mount answers the fsync of a folder with 0 whether or not it does anything with it (bindfs 1.14 does not).
+    The fsync of the file itself comes through, and takes the new name along on the file systems below that journal
+    names with files (ext4, XFS, Btrfs). So where syncfs is not believed, both are done.
+    """
+    if not durable or file_system_of(source.parent).syncs_whole:
+        source.rename(target)
+        if durable:
+            fsync_folder(target.parent)
+        return
+    descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)  # before: others may rename it further
+    try:
+        source.rename(target)
         fsync_folder(target.parent)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def settle_name(path: Path) -> None:
+    """Wait until the name of a file or folder, made or renamed just now, is on the disk; see ``rename_file``."""
+    fsync_folder(path.parent)
+    if not file_system_of(path.parent).syncs_whole:
+        _fsync_itself(path)
 
 
 @contextmanager

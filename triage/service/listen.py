@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 
 from prometheus_client import CollectorRegistry
@@ -18,6 +19,8 @@ from triage.spool.instance import ReceivedInstance
 from triage.spool.partitions import PLACE as VALIDATION
 from triage.spool.spool import Spool
 
+logger = logging.getLogger(__name__)
+
 
 def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     """Receive objects until SIGTERM."""
@@ -28,6 +31,8 @@ def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None
     stopping = StopSignal()
     registry = CollectorRegistry()
     metrics = metric_names.create(registry)
+    if caution := spool.file_system.caution:
+        logger.warning("the spool %s %s (docs/runbook.md)", spool.root, caution)
     high_water = HighWater(settings.spool.high_water, settings.spool.min_free_bytes)
     ports: list[int] = []
 

@@ -14,7 +14,10 @@ from triage.setting_types import AETitle, Pattern, Port, Section, Word
 class SpoolSettings(Section):
     """Where everything durable lies."""
 
-    path: Path = Field(Path("var/spool"), description="Folder of the spool; created with mode 0700.")
+    path: Path = Field(
+        Path("var/spool"),
+        description="Folder of the spool; created with mode 0700. On a local disk: see the runbook, Moving the spool.",
+    )
     high_water: float = Field(
         0.95,
         gt=0,

@@ -27,7 +27,6 @@ The only module that renames and fsyncs. Layout, version 1:
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import os
@@ -36,14 +35,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
 from triage.dicom.uid import InvalidUIDError, valid_uid
-from triage.runtime.durable import file_lock, fsync_folder, rename_file, replace_file
+from triage.runtime.durable import file_lock, fsync_folder, rename_file, replace_file, settle_name
+from triage.runtime.storage import FileSystem, file_system_of, sync_file_system
 from triage.spool.instance import ReceivedInstance
 from triage.spool.locks import WorkerLocks
 from triage.spool.switches import Switches
@@ -152,6 +152,11 @@ class Spool:
         self._write(version, VERSION + "\n")
         fsync_folder(self.root.parent)
 
+    @cached_property
+    def file_system(self) -> FileSystem:
+        """What the spool lies on, asked once: how writing is made durable depends on it (docs/adr/0001)."""
+        return file_system_of(self.root)
+
     def installation_uid(self) -> str:
         """The UID of this installation alone: what its reports name as the device that made them."""
         path = self.root / "INSTALLATION"
@@ -184,7 +189,10 @@ class Spool:
         """
         if (found := self.find(instance)) is not None:
             part.unlink()
-            fsync_folder(found.parent)  # another sender's copy of it may have been renamed this very moment
+            try:
+                settle_name(found)  # another sender's copy of it may have been renamed this very moment
+            except FileNotFoundError:
+                settle_name(self.filed_path(instance))  # and a worker may have filed it
             return False
         os.fsync(file_descriptor)
         self._rename(part, self.inbox / f"{instance.key}.dcm")
@@ -244,21 +252,20 @@ class Spool:
         with (folder / HISTORY).open("a") as history:
             # The line break comes first, so that a line that a crash cut does not spoil the next one.
             history.write("\n" + json.dumps(decision))
+            if not self.file_system.syncs_whole:
+                history.flush()
+                os.fsync(history.fileno())
         self._write(folder / DECISION, json.dumps(decision, indent=1), durable=False)
 
     def sync(self) -> None:
         """Make everything written so far durable: once for a batch, before its objects leave the inbox.
 
         One syncfs instead of four fsyncs for each object, which is most of the cost of a tag on ordinary disks. Until
-        then the inbox still has the objects, so that a power failure repeats their work and loses nothing.
+        then the inbox still has the objects, so that a power failure repeats their work and loses nothing. Where
+        syncfs is not believed (FUSE, NFS), there is nothing left to do: each file was synced as it was written.
         """
-        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
-                number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number), str(self.root))
-        finally:
-            os.close(descriptor)
+        if self.file_system.syncs_whole:
+            sync_file_system(self.root)
 
     def decision(self, study_instance_uid: str) -> dict[str, Any] | None:
         """The study's current decision; None before the first."""
@@ -393,13 +400,23 @@ class Spool:
         if durable and source.parent != target.parent:
             fsync_folder(source.parent)
 
+    def touch(self, path: Path) -> None:
+        """Make an empty file unless it is there. Durable after ``sync``."""
+        path.touch(0o600)
+        if not self.file_system.syncs_whole:
+            settle_name(path)
+
     def _make_study_folder(self, study_instance_uid: str) -> Path:
         folder = self.study_folder(study_instance_uid)
         if not folder.exists():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self.file_system.syncs_whole:  # also where the lock has made it
+            for path in (folder, folder.parent):
+                settle_name(path)
         return folder
 
     def _write(self, path: Path, content: str | bytes, *, durable: bool = True) -> None:
+        durable = durable or not self.file_system.syncs_whole
         temporary = self.incoming / f"{uuid4().hex}.part"
         replace_file(path, content, temporary, partial(self._rename, durable=durable), durable=durable)
 

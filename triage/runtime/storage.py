@@ -1,0 +1,83 @@
+"""The file system below a folder: of what type it is, and whether its ``syncfs`` may be believed.
+
+``syncfs`` on a FUSE mount returns 0 and tells nobody: the kernel has no message for it. Of the kinds listed here the
+kernel itself writes to the disk, and waits. What is not listed is not believed, and each file is synced by itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_SYNCED_WHOLE = {
+    0xEF53: "ext2, ext3 or ext4",
+    0x58465342: "XFS",
+    0x9123683E: "Btrfs",
+    0xF2F52010: "F2FS",
+    0x2FC12FC1: "ZFS",
+    0x01021994: "tmpfs",
+    0x858458F6: "ramfs",
+}
+_SYNCED_BY_FILE = {
+    0x65735546: "FUSE",
+    0x6969: "NFS",
+    0xFF534D42: "CIFS",
+    0xFE534D42: "SMB",
+    0x517B: "SMB",
+    0x01021997: "9P",
+    0x00C36400: "Ceph",
+    0x794C7630: "overlay",
+}
+"""Named for messages; statfs(2) and linux/magic.h. An overlay does what the file system above it does, unseen."""
+_IN_MEMORY = frozenset({"tmpfs", "ramfs"})
+
+
+@dataclass(frozen=True)
+class FileSystem:
+    """A file system by its name. ``syncs_whole``: its ``syncfs`` waits until everything is on the disk."""
+
+    name: str
+    syncs_whole: bool
+
+    @property
+    def caution(self) -> str:
+        """What whoever keeps results on it has to know; empty if nothing."""
+        if self.name in _IN_MEMORY:
+            return f"is in memory ({self.name}): a power failure or a restart of the machine loses all of it"
+        if self.name == "overlay":
+            return "is in a container's own layer (overlay): it is lost with the container; give it a volume"
+        if not self.syncs_whole:
+            return f"is on {self.name}, where each file is synced by itself: slower, and as durable as its server is"
+        return ""
+
+
+def file_system_of(folder: Path) -> FileSystem:
+    """The file system that ``folder`` lies on. Raises OSError."""
+    number = file_system_type(folder)
+    if number in _SYNCED_WHOLE:
+        return FileSystem(_SYNCED_WHOLE[number], syncs_whole=True)
+    return FileSystem(_SYNCED_BY_FILE.get(number, f"a file system of type {number:#x}"), syncs_whole=False)
+
+
+def file_system_type(folder: Path) -> int:
+    """``f_type`` of statfs(2), which Python's ``os.statvfs`` lacks. Raises OSError."""
+    answer = (ctypes.c_long * 64)()  # f_type is the first word of the structure, which is far smaller
+    _checked(ctypes.CDLL(None, use_errno=True).statfs(os.fsencode(folder), answer), folder)
+    return int(answer[0]) & 0xFFFFFFFF
+
+
+def sync_file_system(folder: Path) -> None:
+    """``syncfs``: wait until everything that was written to the folder's file system is on the disk. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _checked(ctypes.CDLL(None, use_errno=True).syncfs(descriptor), folder)
+    finally:
+        os.close(descriptor)
+
+
+def _checked(status: int, folder: Path) -> None:
+    if status != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(folder))
