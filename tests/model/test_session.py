@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,13 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.support.model_folders import SIZE, write_model
+from triage.decision.reasons import Reason
+from triage.decision.types import Tag
 from triage.errors import StartError
-from triage.model.card import WEIGHTS
+from triage.model.card import WEIGHTS, ModelRefusedError
 from triage.model.session import ProviderError, Session
+from triage.radiograph.types import Attributes, View
+from triage.scoring.assess import Policy, Prepared, conclude
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +135,113 @@ def test_cuda_that_is_not_there_is_no_cpu(tmp_path: Path) -> None:
     ) as raised:
         Session(tmp_path / "tiny", card, provider="cuda", threads=1)
     assert isinstance(raised.value, StartError)
+
+
+# Graphs that are not what a model is.
+
+
+def with_graph(folder: Path, change: Callable[[onnx.ModelProto], None]) -> Callable[[], Session]:
+    """A model folder whose graph was changed; loads and warms it."""
+    card = write_model(folder, "tiny")
+    model = onnx.load(folder / "tiny" / WEIGHTS)
+    change(model)
+    (folder / "tiny" / WEIGHTS).write_bytes(model.SerializeToString())
+
+    def start() -> Session:
+        session = Session(folder / "tiny", card, threads=1)
+        session.warm()
+        return session
+
+    return start
+
+
+def renamed(old: str, new: str) -> Callable[[onnx.ModelProto], None]:
+    def change(model: onnx.ModelProto) -> None:
+        for node in model.graph.node:
+            node.output[:] = [new if name == old else name for name in node.output]
+        for value in model.graph.output:
+            value.name = new if value.name == old else value.name
+
+    return change
+
+
+def another_input(model: onnx.ModelProto) -> None:
+    model.graph.input.append(helper.make_tensor_value_info("age", TensorProto.FLOAT, ["n"]))
+
+
+def unknown_domain(model: onnx.ModelProto) -> None:
+    model.opset_import.append(helper.make_opsetid("org.example", 1))
+    model.graph.node.append(helper.make_node("Guess", ["image"], ["guess"], domain="org.example"))
+
+
+def unknown_operator(model: onnx.ModelProto) -> None:
+    model.graph.node.append(helper.make_node("Guess", ["image"], ["guess"]))
+
+
+def two_columns(model: onnx.ModelProto) -> None:
+    """The probability with an axis more: (n, 1, 1, 1)."""
+    for node in model.graph.node:
+        if "mean" in node.output:
+            node.attribute[0].i = 1
+    for value in model.graph.output:
+        value.type.tensor_type.ClearField("shape")
+
+
+def only_eight(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 8
+
+
+def too_small(model: onnx.ModelProto) -> None:
+    for dimension in model.graph.input[0].type.tensor_type.shape.dim[2:]:
+        dimension.dim_value = SIZE // 2
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (renamed("probability", "score"), "has no output probability"),
+        (renamed("distance", "far"), "has no output distance"),
+        (another_input, "its inputs are"),
+        (unknown_domain, "cannot be loaded"),
+        (unknown_operator, "cannot be loaded"),
+        (two_columns, r"output probability has the shape \[1, 1, 1, 1\] for 1 images"),
+        (only_eight, "does not run"),
+        (too_small, "does not run"),
+    ],
+)
+def test_a_graph_that_is_no_model_is_refused_at_start(
+    tmp_path: Path, change: Callable[[onnx.ModelProto], None], said: str
+) -> None:
+    start = with_graph(tmp_path, change)
+    with pytest.raises(ModelRefusedError, match=said) as raised:
+        start()
+    assert "\n" not in str(raised.value)
+
+
+def test_damaged_weights_are_refused_in_one_line(tmp_path: Path) -> None:
+    card = write_model(tmp_path, "tiny")
+    weights = tmp_path / "tiny" / WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:200])
+    with pytest.raises(ModelRefusedError, match=r"model\.onnx cannot be loaded"):
+        Session(tmp_path / "tiny", card, threads=1)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1.5, -0.1])
+def test_a_probability_that_is_none_is_no_tag(tmp_path: Path, value: float) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        model.graph.initializer.append(helper.make_tensor("odd", TensorProto.FLOAT, [1], [value]))
+        for node in model.graph.node:
+            if node.op_type == "Sigmoid":
+                node.output[:] = ["plain"]
+        model.graph.node.extend(
+            [
+                helper.make_node("Sub", ["plain", "plain"], ["nought"]),
+                helper.make_node("Add", ["nought", "odd"], ["probability"]),
+            ]
+        )
+
+    session = with_graph(tmp_path, change)()
+    scores = session.score(np.zeros((1, 1, SIZE, SIZE), dtype=np.float32))
+    known = Prepared(Attributes(age_years=50.0), View.PA)
+    found = conclude(known, session.card, float(scores.probability[0]), 0.0, Policy())
+    assert (found.tag, found.probability, found.reasons) == (Tag.NOT_ASSESSED, None, (Reason.WORKER_FAILURE,))

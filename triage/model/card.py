@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from triage.errors import StartError
+from triage.model.onnx_file import NotOnnxError, has_external_data
 from triage.radiograph.preprocess import PreprocessSpec
 from triage.radiograph.types import View
 
@@ -69,10 +71,14 @@ class Target(_Part):
 
 
 class IntendedUse(_Part):
-    """Whom and what the model is for; ages in years, ``age_below`` exclusive and absent for no limit."""
+    """Whom and what the model is for; ages in years, ``age_below`` exclusive and absent for no limit.
+
+    ``stations``: the units whose images it is for, by Station Name (0008,1010); none named: those of any.
+    """
 
     modalities: tuple[str, ...]
     views: tuple[Literal["PA", "AP"], ...]
+    stations: tuple[str, ...] = ()
     age_from: float = Field(ge=0)
     age_below: float | None
 
@@ -179,6 +185,14 @@ class ModelCard(_Part):
         """Name and version, as results carry it."""
         return f"{self.name} {self.version}"
 
+    @property
+    def covers(self) -> str:
+        """What it is for, in words: finding, ages, views, stations."""
+        use = self.intended_use
+        ages = f"ages {use.age_from:g} " + ("and over" if use.age_below is None else f"to below {use.age_below:g}")
+        stations = f"stations {', '.join(use.stations)}" if use.stations else "any station"
+        return f"{self.target.finding}; {ages}; {', '.join(use.views)}; {stations}"
+
     def covers_age(self, age_years: float) -> bool:
         """Whether a patient of this age is one the model is for."""
         below = self.intended_use.age_below
@@ -188,6 +202,22 @@ class ModelCard(_Part):
         """Whether the model is for this view. A frontal of unknown direction needs a model for both."""
         views = {str(view)} if view is not View.FRONTAL else {str(View.PA), str(View.AP)}
         return views <= set(self.intended_use.views)
+
+    def covers_station(self, station_name: str) -> bool:
+        """Whether the model is for images of this station; case and surrounding spaces do not count."""
+        named = {_folded(name) for name in self.intended_use.stations}
+        return not named or _folded(station_name) in named
+
+    def overlaps(self, other: ModelCard) -> bool:
+        """Whether there may be an image that both are for, whatever they look for on it."""
+        mine, theirs = self.intended_use, other.intended_use
+        ends = [use.age_below for use in (mine, theirs) if use.age_below is not None]
+        stations = [{_folded(name) for name in use.stations} for use in (mine, theirs)]
+        return (
+            max(mine.age_from, theirs.age_from) < min(ends, default=math.inf)
+            and bool(set(mine.views) & set(theirs.views))
+            and (not all(stations) or bool(stations[0] & stations[1]))
+        )
 
 
 def load_card(folder: Path) -> ModelCard:
@@ -204,7 +234,7 @@ def load_card(folder: Path) -> ModelCard:
         raise ModelRefusedError(
             f"model folder {folder}: its card is of {card.name!r}; a folder is named like its model"
         )
-    _check_digest(folder / WEIGHTS, card.model_sha256)
+    _check_whole(folder / WEIGHTS, _check_digest(folder / WEIGHTS, card.model_sha256))
     if card.training.patients_file:
         if not re.fullmatch(r"[A-Za-z0-9._-]+", card.training.patients_file):
             raise ModelRefusedError(f"model folder {folder}: patients_file must be a plain file name")
@@ -222,13 +252,30 @@ def load_cards(models: Path, names: tuple[str, ...] = ()) -> dict[str, ModelCard
     return {name: load_card(models / name) for name in chosen}
 
 
-def _check_digest(path: Path, expected: str) -> None:
+def _check_digest(path: Path, expected: str) -> bytes:
     try:
-        found = sha256(path.read_bytes()).hexdigest()
+        content = path.read_bytes()
     except OSError as error:
         raise ModelRefusedError(f"{path} cannot be read: {error}") from error
-    if found != expected:
+    if (found := sha256(content).hexdigest()) != expected:
         raise ModelRefusedError(f"{path} is not the file that the card describes: sha256 {found}, card {expected}")
+    return content
+
+
+def _check_whole(path: Path, content: bytes) -> None:
+    try:
+        if not has_external_data(content):
+            return
+    except NotOnnxError as error:
+        raise ModelRefusedError(f"{path} is no ONNX file: {error}") from error
+    raise ModelRefusedError(
+        f"{path} has its weights in another file, which no digest of the card covers: save it as one file "
+        "(onnx.save_model with save_as_external_data=False)"
+    )
+
+
+def _folded(name: str) -> str:
+    return name.strip().casefold()
 
 
 def _first(error: ValidationError) -> str:

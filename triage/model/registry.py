@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from triage.decision.reasons import Reason
-from triage.model.card import ModelCard
-from triage.radiograph.types import Rejected
+from triage.model.card import ModelCard, ModelRefusedError
+from triage.radiograph.types import Rejected, View
 
 ADULT_FROM_YEARS = 18.0
 
@@ -23,14 +24,56 @@ class RegistryPolicy:
 
 
 def usable(cards: Mapping[str, ModelCard], policy: RegistryPolicy) -> dict[str, ModelCard]:
-    """The models that may score at all: a demo only where demonstrations are allowed."""
-    return {name: card for name, card in cards.items() if policy.allow_demo or not card.demo}
+    """The models that may score at all: a demo only where demonstrations are allowed, or in shadow."""
+    return {name: card for name, card in cards.items() if policy.allow_demo or not card.demo or name in policy.shadow}
 
 
-def choose(cards: Mapping[str, ModelCard], age_years: float | None, policy: RegistryPolicy) -> ModelCard | Rejected:
-    """The model for a patient of ``age_years``, or why there is none.
+def to_be_loaded(
+    cards: Mapping[str, ModelCard], policy: RegistryPolicy, named: Sequence[str] = ()
+) -> dict[str, ModelCard]:
+    """The models to load, of those installed. ``named``: those that the settings name; none: all are wanted.
 
-    A model in service goes before one in shadow; of several the first by name.
+    Raises ModelRefusedError if one that is named cannot be used, if a name in shadow is no model's (the one that was
+    meant would be in service), and if an image could be for two models in service: which one decided would be chance.
+    """
+    found = usable(cards, policy)
+    if demos := sorted(set(named) - found.keys()):
+        raise ModelRefusedError(
+            f"models.names has {', '.join(demos)}, marked as a demonstration: name it in models.shadow too, or set "
+            "models.allow_demo, which is for demonstrations only"
+        )
+    if unknown := sorted(policy.shadow - found.keys()):
+        raise ModelRefusedError(f"models.shadow has {', '.join(unknown)}, and no such model is loaded")
+    if not found:
+        raise ModelRefusedError(
+            "every model is a demo: set models.allow_demo for a demonstration, or install another model"
+        )
+    _check_one_decides([card for name, card in sorted(found.items()) if name not in policy.shadow])
+    return found
+
+
+def _check_one_decides(in_service: Sequence[ModelCard]) -> None:
+    for first, second in combinations(in_service, 2):
+        if first.overlaps(second):
+            raise ModelRefusedError(
+                f"{first.name} ({first.covers}) and {second.name} ({second.covers}) are both in service for the same "
+                "images, and one image is scored by one model: leave one out of models.names, or name it in "
+                "models.shadow"
+            )
+
+
+def choose(
+    cards: Mapping[str, ModelCard],
+    age_years: float | None,
+    policy: RegistryPolicy,
+    view: View = View.FRONTAL,
+    station_name: str = "",
+) -> ModelCard | Rejected:
+    """The model for an image of a patient of ``age_years``, or why there is none.
+
+    A model for the view goes before one that is not (whose score will not count), one in service before one in shadow.
+    Models that ``to_be_loaded`` let pass leave no choice among those in service; among those in shadow, the first by
+    name.
     """
     candidates = usable(cards, policy)
     if age_years is None and not policy.adult_when_age_unknown:
@@ -40,6 +83,10 @@ def choose(cards: Mapping[str, ModelCard], age_years: float | None, policy: Regi
     if not fitting:
         reason = Reason.AGE_NOT_COVERED if candidates else Reason.NO_MODEL
         return Rejected(reason, f"no installed model is for a patient of {age:g} years")
+    fitting = [card for card in fitting if card.covers_station(station_name)]
+    if not fitting:
+        return Rejected(Reason.NO_MODEL, "no installed model is for images of this Station Name")
+    fitting = [card for card in fitting if card.covers_view(view)] or fitting
     enabled = [card for card in fitting if card.name not in policy.disabled]
     if not enabled:
         return Rejected(Reason.MODEL_DISABLED, f"{fitting[0].name} is switched off")
@@ -47,12 +94,19 @@ def choose(cards: Mapping[str, ModelCard], age_years: float | None, policy: Regi
 
 
 def beside(
-    cards: Mapping[str, ModelCard], age_years: float | None, policy: RegistryPolicy, chosen: ModelCard
+    cards: Mapping[str, ModelCard],
+    age_years: float | None,
+    policy: RegistryPolicy,
+    chosen: ModelCard,
+    station_name: str = "",
 ) -> list[ModelCard]:
     """The models in shadow that score the same patient beside the ``chosen`` one, by name."""
     age = ADULT_FROM_YEARS if age_years is None else age_years
     return [
         card
         for name, card in sorted(usable(cards, policy).items())
-        if name in policy.shadow - policy.disabled and card != chosen and card.covers_age(age)
+        if name in policy.shadow - policy.disabled
+        and card != chosen
+        and card.covers_age(age)
+        and card.covers_station(station_name)
     ]

@@ -12,13 +12,15 @@ import numpy.typing as npt
 import onnxruntime
 
 from triage.errors import StartError
-from triage.model.card import WEIGHTS, ModelCard
+from triage.model.card import WEIGHTS, ModelCard, ModelRefusedError
 
 FloatArray = npt.NDArray[np.float32]
 AT_ONCE = 16
 """Images that are worth having together: what callers collect before they score."""
 MAP = "cam"
 """The output with the activation maps, (n, h, w) or (n, 1, h, w), of a graph that has one."""
+
+_SCORES = ("probability", "distance")
 
 IMAGES_IN_A_RUN = {"CPUExecutionProvider": 1, "CUDAExecutionProvider": AT_ONCE}
 """One shape for each provider: kernels are chosen by shape and add in another order, and what an image scores must not
@@ -59,15 +61,19 @@ class Session:
         threads: int = 0,
         maps: bool = False,
     ) -> None:
-        """Load ``folder``'s weights; ``threads`` 0 is one per core; ``maps``: activation maps too. Raises
-        ProviderError."""
+        """Load ``folder``'s weights; ``threads`` 0 is one per core; ``maps``: activation maps too.
+
+        Raises ProviderError, and ModelRefusedError for a graph that ONNX Runtime does not load (damaged, or with
+        operators of a domain that it does not know) or that has other inputs and outputs than a model has.
+        """
         self.card = card
         self._size = card.preprocessing.size
         self._session = _open(folder / WEIGHTS, provider, threads)
+        _check_ends(self._session, card)
         self.provider: str = self._session.get_providers()[0]
         self.keeps_maps = maps
         has_map = MAP in [output.name for output in self._session.get_outputs()]
-        self._outputs = ["probability", "distance", *([MAP] if maps and has_map else [])]
+        self._outputs = [*_SCORES, *([MAP] if maps and has_map else [])]
         if self.provider != _PROVIDERS[provider][0][0]:
             raise ProviderError(
                 f"worker.provider is {provider}, but {card.name} would run on {self.provider}: install onnxruntime-gpu "
@@ -84,14 +90,24 @@ class Session:
         return Scores(probability, distance, maps[0].reshape(len(batch), *maps[0].shape[-2:]) if maps else None)
 
     def warm(self) -> None:
-        """Run once, so that the first study does not wait."""
-        self.score(np.zeros((1, 1, self._size, self._size), dtype=np.float32))
+        """Run once, so that the first study does not wait. ModelRefusedError for a graph that does not run so."""
+        try:
+            self.score(np.zeros((1, 1, self._size, self._size), dtype=np.float32))
+        except ModelRefusedError:
+            raise
+        except Exception as error:  # the edge: ONNX Runtime's errors have no common class
+            raise ModelRefusedError(f"{self.card.name} does not run: {_first_line(error)}") from error
 
     def _run(self, piece: FloatArray) -> list[FloatArray]:
         count = len(piece)
         padded = np.zeros((self._at_once, *piece.shape[1:]), dtype=np.float32)
         padded[:count] = piece
         found = self._session.run(self._outputs, {"image": padded})
+        for name, output in zip(_SCORES, found, strict=False):
+            if np.shape(output) != (len(padded),):
+                raise ModelRefusedError(
+                    f"{self.card.name}: output {name} has the shape {list(np.shape(output))} for {len(padded)} images"
+                )
         return [np.asarray(output[:count], dtype=np.float32) for output in found]
 
 
@@ -104,6 +120,22 @@ def _open(weights: Path, provider: Literal["cpu", "cuda"], threads: int) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of a provider that is not there: the caller looks itself
-        session = onnxruntime.InferenceSession(str(weights), options, providers=_PROVIDERS[provider])
+        try:
+            session = onnxruntime.InferenceSession(str(weights), options, providers=_PROVIDERS[provider])
+        except Exception as error:  # the edge: ONNX Runtime's errors have no common class
+            raise ModelRefusedError(f"{weights} cannot be loaded: {_first_line(error)}") from error
     session.disable_fallback()  # an error of the GPU is an error: it must not go on silently on the CPU
     return session
+
+
+def _check_ends(session: Any, card: ModelCard) -> None:
+    inputs = [(each.name, each.type) for each in session.get_inputs()]
+    if inputs != [("image", "tensor(float)")]:
+        raise ModelRefusedError(f"{card.name}: its inputs are {inputs}, not one float image called image")
+    missing = sorted(set(_SCORES) - {output.name for output in session.get_outputs()})
+    if missing:
+        raise ModelRefusedError(f"{card.name} has no output {' and no output '.join(missing)}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:500]

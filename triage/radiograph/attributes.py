@@ -51,6 +51,7 @@ def read_attributes(dataset: Dataset, transfer_syntax_uid: str = "") -> Attribut
         species=_described_or_coded(dataset, "PatientSpeciesDescription", "PatientSpeciesCodeSequence"),
         breed=_described_or_coded(dataset, "PatientBreedDescription", "PatientBreedCodeSequence"),
         acquisition_date=_acquisition_date(dataset),
+        station_name=_text(dataset, "StationName"),
     )
 
 

@@ -77,6 +77,7 @@ class Attributes:
     species: tuple[str, ...] = ()
     breed: tuple[str, ...] = ()
     acquisition_date: str = ""
+    station_name: str = ""
 
     @property
     def descriptions(self) -> tuple[str, str, str]:

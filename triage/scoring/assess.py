@@ -91,7 +91,8 @@ def prepare(
     known = Prepared(attributes, view, part, stages=stages)
     refusal = ineligible(attributes, policy.eligibility, calling_ae_title)
     if refusal is None and model_name is None:
-        refusal = _age_in_doubt(attributes) or _none_for(attributes, cards, policy)
+        chosen = _chosen(known, cards, policy)
+        refusal = _age_in_doubt(attributes) or (chosen if isinstance(chosen, Rejected) else None)
     if refusal is not None:
         return replace(known, rejected=refusal)
     with _timed(stages, "decode"):
@@ -127,9 +128,9 @@ def _age_in_doubt(attributes: Attributes) -> Rejected | None:
     return Rejected(Reason.AGE_UNKNOWN, attributes.age_doubt) if attributes.age_doubt else None
 
 
-def _none_for(attributes: Attributes, cards: Mapping[str, ModelCard], policy: Policy) -> Rejected | None:
-    chosen = choose(cards, attributes.age_years, policy.registry)
-    return chosen if isinstance(chosen, Rejected) else None
+def _chosen(known: Prepared, cards: Mapping[str, ModelCard], policy: Policy) -> ModelCard | Rejected:
+    attributes = known.attributes
+    return choose(cards, attributes.age_years, policy.registry, known.view, attributes.station_name)
 
 
 def _for_model(
@@ -141,7 +142,7 @@ def _for_model(
 ) -> Prepared:
     if isinstance(radiograph, Rejected):
         return replace(known, rejected=radiograph)
-    chosen = cards[model_name] if model_name else choose(cards, known.attributes.age_years, policy.registry)
+    chosen = cards[model_name] if model_name else _chosen(known, cards, policy)
     if isinstance(chosen, Rejected):
         return replace(known, rejected=chosen)
     with _timed(known.stages, "preprocess"):
@@ -149,7 +150,8 @@ def _for_model(
     known = replace(known, model_name=chosen.name, model_input=model_input)
     if model_name:
         return known
-    others = beside(cards, known.attributes.age_years, policy.registry, chosen)
+    station = known.attributes.station_name
+    others = beside(cards, known.attributes.age_years, policy.registry, chosen, station)
     inputs = {each.name: preprocess(radiograph.pixels, radiograph.valid, each.preprocessing.spec()) for each in others}
     return replace(known, beside=inputs)
 

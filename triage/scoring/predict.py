@@ -15,7 +15,7 @@ import numpy as np
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.model.card import ModelCard, ModelRefusedError, load_card, load_cards
-from triage.model.registry import usable
+from triage.model.registry import RegistryPolicy, to_be_loaded, usable
 from triage.model.session import AT_ONCE, Session
 from triage.radiograph.types import Attributes, Rejected, View
 from triage.runtime.child_pool import DecodePool, DecoderDiedError, Decoding
@@ -35,9 +35,9 @@ class Models:
     forced: str | None = None
 
     @classmethod
-    def installed(cls, models: Path, names: tuple[str, ...] = ()) -> Models:
-        """Those below ``models``, to be chosen by age. Raises ModelRefusedError."""
-        cards = load_cards(models, names)
+    def installed(cls, models: Path, names: tuple[str, ...] = (), policy: RegistryPolicy | None = None) -> Models:
+        """Those below ``models`` that the service would load. Raises ModelRefusedError."""
+        cards = to_be_loaded(load_cards(models, names), policy or RegistryPolicy(), names)
         return cls({name: models / name for name in cards}, cards)
 
     @classmethod

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from triage.decision.types import PriorityPolicy
-from triage.errors import StartError
 from triage.metrics.labels import ModelState
 from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.vocabulary import SiteWords
@@ -15,21 +14,19 @@ from triage.settings.schema import Settings
 from triage.settings.sections import EligibilitySettings, ModelSettings
 from triage.spool.spool import Spool
 
-if TYPE_CHECKING:
-    pass
-
 logger = logging.getLogger(__name__)
 
 
 def load_sessions(settings: Settings) -> dict[str, Any]:
     """The models of the settings, loaded and warm. Raises StartError for one that must not be used."""
     from triage.model.card import load_cards
-    from triage.model.registry import usable
+    from triage.model.registry import to_be_loaded
     from triage.model.session import Session
 
-    cards = usable(load_cards(settings.models.path, settings.models.names), registry_policy(settings.models))
-    if not cards:
-        raise StartError("every model is a demo: set models.allow_demo for a demonstration, or install another model")
+    installed = load_cards(settings.models.path, settings.models.names)
+    cards = to_be_loaded(installed, registry_policy(settings.models), settings.models.names)
+    for name in sorted(installed.keys() - cards.keys()):
+        logger.warning("%s is marked as a demonstration and scores nothing: %s", name, installed[name].covers)
     sessions = {
         name: Session(
             settings.models.path / name,

@@ -16,10 +16,10 @@ def predictions(settings: Settings, files: list[Path], model: Path | None) -> It
     """One JSON object for each file, in order, as the service would judge it."""
     from triage.scoring.predict import Compute, Models, predict
 
-    models = Models.only(model) if model else Models.installed(settings.models.path, settings.models.names)
-    worker = settings.worker
-    compute = Compute(worker.provider, worker.threads, worker.decode_processes, worker.decode_timeout_s)
+    worker, installed = settings.worker, settings.models
     policy = policy_of(settings)
+    models = Models.only(model) if model else Models.installed(installed.path, installed.names, policy.registry)
+    compute = Compute(worker.provider, worker.threads, worker.decode_processes, worker.decode_timeout_s)
     spool = Spool(settings.spool.path)
     if spool.exists():  # a model that a person has switched off scores nothing here either
         policy = replace(policy, registry=replace(policy.registry, disabled=spool.model_switches.disabled()))

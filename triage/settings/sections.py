@@ -73,15 +73,24 @@ class ModelSettings(Section):
     """Which models score, and how."""
 
     path: Path = Field(Path("models"), description="Folder of the model folders.")
-    names: tuple[str, ...] = Field((), description="Model folders to load; empty loads all of them.")
-    shadow: tuple[str, ...] = Field((), description="Models that score beside those in service, and change nothing.")
+    names: tuple[str, ...] = Field(
+        (),
+        description="Model folders to load, each of which must load; empty loads all of them but demonstrations. Two "
+        "in service for the same images are refused.",
+    )
+    shadow: tuple[str, ...] = Field(
+        (), description="Loaded models that score beside those in service, and change nothing; demonstrations too."
+    )
     operating_point: float = Field(0.5, gt=0, lt=1, description="Probability from which an image is ABNORMAL.")
     adult_when_age_unknown: bool = Field(
         False,
         description="Let the adult model score patients of whom no age is stated; otherwise they are not assessed. "
         "Where what is stated contradicts itself, they never are.",
     )
-    allow_demo: bool = Field(False, description="Load models marked as demo. Never in clinical use.")
+    allow_demo: bool = Field(
+        False,
+        description="Let models marked as demo (not shown to know more than chance) decide. Never in clinical use.",
+    )
 
 
 class EligibilitySettings(Section):

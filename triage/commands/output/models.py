@@ -21,27 +21,27 @@ def show_models(models: ModelSettings, disabled: frozenset[str]) -> None:
 
     names = models.names or tuple(sorted(path.parent.name for path in models.path.glob(f"*/{CARD}")))
     table = Table(box=None, pad_edge=False)
-    for heading in ("model", "version", "finding", "ages", "state"):
+    for heading in ("model", "version", "covers", "state"):
         table.add_column(heading, overflow="fold")
     for name in names:
         try:
             card = load_card(models.path / name)
         except ModelRefusedError as error:
-            table.add_row(name, "", "", "", f"refused: {error}")
+            table.add_row(name, "", "", f"refused: {error}")
             continue
-        use = card.intended_use
-        ages = f"from {use.age_from:g}" + ("" if use.age_below is None else f" to below {use.age_below:g}")
         state = _state(name, models, disabled, demo=card.demo)
-        table.add_row(name, card.version, card.target.finding, ages, state)
+        table.add_row(name, card.version, card.covers, state)
     console_for_people().print(table if names else f"no model in {models.path}")
 
 
 def _state(name: str, models: ModelSettings, disabled: frozenset[str], *, demo: bool) -> str:
     if name in disabled:
         return "switched off"
+    if name in models.shadow:
+        return "in shadow"
     if demo and not models.allow_demo:
         return "demonstration, not used (models.allow_demo)"
-    return "in shadow" if name in models.shadow else "in service"
+    return "in service"
 
 
 def show_shadow(comparisons: Sequence[Comparison]) -> None:

@@ -60,6 +60,7 @@ def _sections(card: ModelCard, validations: Sequence[Mapping[str, Any]]) -> Iter
         [
             f"- Modalities {', '.join(use.modalities)}; views {', '.join(use.views)}",
             f"- Ages {use.age_from:g} {below} years",
+            f"- Stations: {', '.join(use.stations) or 'any'}",
             "- Role: order of reading. A tag never replaces reading, and no image is left unread for it",
             f"- Users: radiologists and those who run the worklist. Who benefits, and by how much: {UNKNOWN}",
         ],
