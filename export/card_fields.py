@@ -11,7 +11,6 @@ from export import performance as figures
 from export.description import Description
 from export.held_out import Chests, Judged, Members
 from training.runs.run import Run
-from training.runs.scores import Scored
 from triage.model.card import CalibrationFit, Distribution, OperatingPoint, Performance
 from triage.model.distribution import COMPONENTS, LIMIT_PERCENTILE, out_of_fold
 from triage.model.wrapping import Curve
@@ -81,14 +80,6 @@ def calibration_fit(
 def named(points: Sequence[OperatingPoint]) -> dict[str, float]:
     """Thresholds by what the figures call them."""
     return {f"{point.threshold:g}": point.threshold for point in points}
-
-
-def is_demo(scored: Scored, about: Description) -> bool:
-    """Whether the AUC may be chance: for adults within PA or within AP, or not measured there; else over all."""
-    parts = [scored]
-    if about.for_adults:
-        parts += [scored.where([found == view for found in scored.views]) for view in ("PA", "AP")]
-    return any(not figures.has_both_classes(part) or figures.auc_interval(part).low <= 0.5 for part in parts)
 
 
 def performances(

@@ -10,9 +10,11 @@ import numpy.typing as npt
 
 from training.runs.scores import Scored
 from triage.model.card import Interval, Performance
-from triage.statistics.intervals import auc, exact_interval, patient_bootstrap
+from triage.statistics.intervals import auc, delong, disjoint_pairs, exact_interval
 
-BOOTSTRAP = "95 %, patient-clustered bootstrap, 2,000 rounds; covers the drawing of patients, not the training"
+DELONG = "95 %, DeLong, clustered by patient, on the logit scale; covers the drawing of patients, not the training"
+PAIRS = "95 %, exact binomial over pairs of a positive and a negative with no patient twice, all of which agree"
+NO_INTERVAL = "no interval: the scores do not vary, or a class has one patient"
 EXACT = "95 %, exact binomial, images taken as independent"
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -33,7 +35,7 @@ def has_both_classes(scored: Scored) -> bool:
 
 
 def auc_interval(scored: Scored) -> Interval:
-    """AUC with its patient-clustered bootstrap interval."""
+    """AUC with its interval: DeLong's, or an exact one where the classes are wholly apart and nothing varies."""
     return _auc_of(scored, scored.logits)
 
 
@@ -43,8 +45,18 @@ def view_alone(scored: Scored) -> Interval:
 
 
 def _auc_of(scored: Scored, scores: Floats) -> Interval:
-    low, high = patient_bootstrap(lambda chosen: auc(scored.labels[chosen], scores[chosen]), scored.patients)
-    return _interval(auc(scored.labels, scores), low, high, BOOTSTRAP, len(scores))
+    value = auc(scored.labels, scores)
+    if value in (0.0, 1.0):
+        pairs = disjoint_pairs(scored.labels, scored.patients)
+        low, high = exact_interval(round(value) * pairs, pairs) if pairs else (0.0, 1.0)
+        return _interval(value, low, high, PAIRS, len(scores))
+    try:
+        low, high = delong(scored.labels, scores, patients=scored.patients).interval()
+    except ValueError:  # one patient of a class
+        low = high = float("nan")
+    if not np.isfinite([low, high]).all():
+        return _interval(value, 0.0, 1.0, NO_INTERVAL, len(scores))
+    return _interval(value, low, high, DELONG, len(scores))
 
 
 def sensitivity(scored: Scored, threshold: float) -> Interval:

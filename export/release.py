@@ -15,6 +15,7 @@ from export import card_fields as measured
 from export import performance as figures
 from export.activation_grid import activation_grid
 from export.description import Description
+from export.gate import pass_gate
 from export.graph import Shipped, about_map, write
 from export.held_out import Chests, Judged, Members, chests_of, choose_members, judge, judge_by
 from export.parity import check_parity, check_refusals, check_variant, run_graph
@@ -86,6 +87,7 @@ def release(run: Run, about: Description, folder: Path, options: Options, proces
         notes = [f"graph and network agree within {parity:.1e} on {len(few)} images"]
         if options.variant != "fp32":
             notes.append(_make_variant(staging / WEIGHTS, options, run, chests, judged, points, distribution.limit))
+        verdict = pass_gate(judged.scored, about)
         tested = _tested(run, members, about, points, options, process)
         patients = "".join(f"{patient}\n" for patient in measured.public_patients(run.learnt_from))
         (staging / PATIENTS).write_text(patients, encoding="utf-8")
@@ -94,7 +96,7 @@ def release(run: Run, about: Description, folder: Path, options: Options, proces
             name=folder.name,
             version=about.version,
             model_sha256=_digest(staging / WEIGHTS),
-            demo=measured.is_demo(judged.scored, about),
+            demo=verdict.demo,
             architecture=measured.architecture(run, members),
             preprocessing=Preprocessing(**run.config.input.spec().to_record()),
             target=about.target,
@@ -108,7 +110,7 @@ def release(run: Run, about: Description, folder: Path, options: Options, proces
             distribution=distribution,
             training=_training(run, about, _digest(staging / PATIENTS)),
             performance=(*measured.performances(judged, about, points), *tested),
-            limits=(*about.limits, *measured.few_positives(points, about), *notes),
+            limits=(*about.limits, *verdict.lines, *measured.few_positives(points, about), *notes),
         )
         (staging / CARD).write_text(json.dumps(card.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
     return load_card(folder)

@@ -144,7 +144,10 @@ def test_a_demonstration_that_is_not_named_is_left_out_and_said(
     write_model(tmp_path, "trial", age_from=60.0, demo=True)
     with caplog.at_level(logging.WARNING):
         assert list(load_sessions(settings(tmp_path))) == ["adult"]
-    assert "trial is marked as a demonstration and scores nothing: brightness; ages 60 and over" in caplog.text
+    assert (
+        "trial is marked as a demonstration and scores nothing without models.allow_demo: brightness; ages 60"
+        in caplog.text
+    )
 
 
 def test_a_demonstration_in_shadow_needs_no_leave(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from triage.statistics.intervals import (
     agreement,
     auc,
     delong,
+    disjoint_pairs,
     exact_interval,
     mcnemar,
     patient_bootstrap,
@@ -91,6 +92,65 @@ def test_delong_s_difference_is_its_z_test() -> None:
     assert difference == pytest.approx(aucs[0] - aucs[1])
     assert bounds == pytest.approx((difference - 1.959964 * error, difference + 1.959964 * error))
     assert p_value == pytest.approx(math.erfc(abs(difference) / error / math.sqrt(2)))
+
+
+def clustered_directly(labels: np.ndarray, scores: np.ndarray, patients: list[str]) -> float:
+    """Obuchowski 1997 straight from the kernel of all pairs, patient by patient; no ranks, no shared code."""
+    ill = [number for number, label in enumerate(labels) if label == 1]
+    well = [number for number, label in enumerate(labels) if label == 0]
+
+    def kernel(i: int, j: int) -> float:
+        return 1.0 if scores[i] > scores[j] else 0.5 if scores[i] == scores[j] else 0.0
+
+    of_ill = {i: sum(kernel(i, j) for j in well) / len(well) for i in ill}
+    of_well = {j: sum(kernel(i, j) for i in ill) / len(ill) for j in well}
+    value = sum(of_ill.values()) / len(ill)
+    sums = {
+        patient: (
+            sum(each - value for i, each in of_ill.items() if patients[i] == patient),
+            sum(each - value for j, each in of_well.items() if patients[j] == patient),
+        )
+        for patient in set(patients)
+    }
+    with_ill, with_well = ({patients[i] for i in members} for members in (ill, well))
+    first = len(with_ill) / (len(with_ill) - 1) * sum(a * a for a, _ in sums.values()) / len(ill) ** 2
+    second = len(with_well) / (len(with_well) - 1) * sum(b * b for _, b in sums.values()) / len(well) ** 2
+    across = len(sums) / (len(sums) - 1) * sum(a * b for a, b in sums.values()) / (len(ill) * len(well))
+    return first + second + 2 * across
+
+
+def test_delong_by_patient_is_the_direct_formula_also_for_patients_of_both_classes() -> None:
+    labels, first, second = fixed(n=120)
+    patients = [f"p{number}" for number in np.random.default_rng(2).integers(0, 40, len(labels))]
+    found = delong(labels, first, second, patients=patients)
+    assert found.aucs == pytest.approx(delong(labels, first, second).aucs)
+    assert found.covariance[0, 0] == pytest.approx(clustered_directly(labels, first, patients))
+    assert found.covariance[1, 1] == pytest.approx(clustered_directly(labels, second, patients))
+    assert found.covariance[0, 1] == pytest.approx(found.covariance[1, 0])
+
+
+def test_delong_by_patient_of_one_image_each_is_delong_and_copies_add_nothing() -> None:
+    labels, first, second = fixed(ties=False)
+    each = [str(number) for number in range(len(labels))]
+    plain = delong(labels, first, second)
+    assert delong(labels, first, second, patients=each).covariance == pytest.approx(plain.covariance)
+    twice = delong(np.tile(labels, 2), np.tile(first, 2), np.tile(second, 2), patients=each * 2)
+    assert twice.covariance == pytest.approx(plain.covariance)
+    assert delong(np.tile(labels, 2), np.tile(first, 2)).covariance[0, 0] < 0.6 * plain.covariance[0, 0]
+
+
+def test_delong_by_patient_needs_two_patients_of_each_class() -> None:
+    with pytest.raises(ValueError, match="two patients of each class"):
+        delong(np.array([1.0, 1.0, 0.0, 0.0]), np.array([1.0, 2.0, 0.0, 1.5]), patients=["a", "b", "c", "c"])
+
+
+@pytest.mark.parametrize(
+    ("positives", "negatives", "pairs"),
+    [("abc", "de", 2), ("aab", "cdef", 2), ("ab", "ab", 1), ("abc", "cd", 2), ("a", "a", 0), ("abcd", "ab", 2)],
+)
+def test_pairs_share_no_patient(positives: str, negatives: str, pairs: int) -> None:
+    labels = np.repeat([1.0, 0.0], [len(positives), len(negatives)])
+    assert disjoint_pairs(labels, list(positives + negatives)) == pairs
 
 
 def test_delong_of_a_score_with_itself_and_of_a_perfect_one() -> None:

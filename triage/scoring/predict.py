@@ -14,8 +14,9 @@ import numpy as np
 
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
-from triage.model.card import ModelCard, ModelRefusedError, load_card, load_cards
-from triage.model.registry import RegistryPolicy, to_be_loaded, usable
+from triage.model.card import ModelCard, ModelRefusedError, load_card
+from triage.model.installed import installed
+from triage.model.registry import RegistryPolicy, usable
 from triage.model.session import AT_ONCE, Session
 from triage.radiograph.types import Attributes, Rejected, View
 from triage.runtime.child_pool import DecodePool, DecoderDiedError, Decoding
@@ -36,8 +37,8 @@ class Models:
 
     @classmethod
     def installed(cls, models: Path, names: tuple[str, ...] = (), policy: RegistryPolicy | None = None) -> Models:
-        """Those below ``models`` that the service would load. Raises ModelRefusedError."""
-        cards = to_be_loaded(load_cards(models, names), policy or RegistryPolicy(), names)
+        """Those below ``models`` that the service would load, to be chosen by age. Raises ModelRefusedError."""
+        cards = installed(models, names, policy or RegistryPolicy())
         return cls({name: models / name for name in cards}, cards)
 
     @classmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from triage.decision.types import PriorityPolicy
@@ -14,19 +13,13 @@ from triage.settings.schema import Settings
 from triage.settings.sections import EligibilitySettings, ModelSettings
 from triage.spool.spool import Spool
 
-logger = logging.getLogger(__name__)
-
 
 def load_sessions(settings: Settings) -> dict[str, Any]:
     """The models of the settings, loaded and warm. Raises StartError for one that must not be used."""
-    from triage.model.card import load_cards
-    from triage.model.registry import to_be_loaded
+    from triage.model.installed import installed
     from triage.model.session import Session
 
-    installed = load_cards(settings.models.path, settings.models.names)
-    cards = to_be_loaded(installed, registry_policy(settings.models), settings.models.names)
-    for name in sorted(installed.keys() - cards.keys()):
-        logger.warning("%s is marked as a demonstration and scores nothing: %s", name, installed[name].covers)
+    cards = installed(settings.models.path, settings.models.names, registry_policy(settings.models))
     sessions = {
         name: Session(
             settings.models.path / name,

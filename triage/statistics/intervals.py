@@ -104,11 +104,12 @@ class DeLong:
         return found, (float(found - reach), float(found + reach)), float(2 * norm.sf(abs(found) / error))
 
 
-def delong(labels: Floats, *scores: Floats) -> DeLong:
+def delong(labels: Floats, *scores: Floats, patients: Sequence[str] | None = None) -> DeLong:
     """AUCs and their covariance after DeLong et al. 1988, by mid-ranks as Sun and Xu 2014; O(n log n).
 
-    ``labels`` and each of ``scores`` have shape (n,). Images count as independent. ValueError with fewer than two
-    images of a class: there is no variance of one.
+    ``labels`` and each of ``scores`` have shape (n,). Images count as independent, or with ``patients`` (n) those of
+    one patient as one cluster (Obuchowski 1997); a patient may have images of both classes. ValueError with fewer than
+    two images, or patients, of a class: there is no variance of one.
     """
     positive = np.asarray(labels) > 0.5
     many, others = int(positive.sum()), int((~positive).sum())
@@ -120,8 +121,39 @@ def delong(labels: Floats, *scores: Floats) -> DeLong:
         ranks = rankdata(values)
         of_positives[row] = (ranks[positive] - rankdata(values[positive])) / others
         of_negatives[row] = 1 - (ranks[~positive] - rankdata(values[~positive])) / many
+    if patients is not None:
+        return DeLong(of_positives.mean(1), _clustered(of_positives, of_negatives, positive, patients))
     covariance = np.atleast_2d(np.cov(of_positives)) / many + np.atleast_2d(np.cov(of_negatives)) / others
     return DeLong(of_positives.mean(1), np.asarray(covariance, dtype=np.float64))
+
+
+def _clustered(
+    of_positives: Doubles, of_negatives: Doubles, positive: npt.NDArray[np.bool_], patients: Sequence[str]
+) -> Doubles:
+    """Covariance (k, k) of AUCs from what each image of a class adds (k, m), (k, n): Obuchowski 1997, formula 3."""
+    unique, member_of = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
+    many, others = of_positives.shape[1], of_negatives.shape[1]
+    sums, counts = [], []
+    for values, members in ((of_positives, member_of[positive]), (of_negatives, member_of[~positive])):
+        centred = values - values.mean(1, keepdims=True)
+        sums.append(np.array([np.bincount(members, row, minlength=len(unique)) for row in centred]))
+        counts.append(len(np.unique(members)))
+    if min(counts) < 2:
+        raise ValueError("DeLong's variance needs two patients of each class")
+    first, second = (
+        count / (count - 1) * (of_class @ of_class.T) / images**2
+        for count, of_class, images in zip(counts, sums, (many, others), strict=True)
+    )
+    across = len(unique) / (len(unique) - 1) * (sums[0] @ sums[1].T) / (many * others)
+    return np.asarray(first + second + across + across.T, dtype=np.float64)
+
+
+def disjoint_pairs(labels: Floats, patients: Sequence[str]) -> int:
+    """How many pairs of a positive and a negative there are, no patient in two of them: independent comparisons."""
+    positive = np.asarray(labels) > 0.5
+    names = np.asarray(patients, dtype=str)
+    ill, well = set(names[positive]), set(names[~positive])
+    return min(len(ill), len(well), len(ill | well) // 2)
 
 
 class Resampling:

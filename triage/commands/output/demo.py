@@ -44,8 +44,7 @@ def run(settings: Settings, config: Path | None, environment: Mapping[str, str],
             "see spool.min_free_bytes and spool.high_water"
         )
     with only_one(spool):
-        # The samples are as old as they are: here they count as if they had been taken today.
-        service = build(settings, config, {"TRIAGE_DECISION_PRIOR_AFTER_DAYS": "0", **environment})
+        service = build(settings, config, {**_for_a_demonstration(settings), **environment})
         try:
             service.start()
             _wait_until_ready(settings, service, stopping)
@@ -63,6 +62,16 @@ def run(settings: Settings, config: Path | None, environment: Mapping[str, str],
             return LOST if lost else 0
         finally:
             service.stop()
+
+
+def _for_a_demonstration(settings: Settings) -> dict[str, str]:
+    """What differs from ``triage up``, unless the environment says otherwise.
+
+    The samples are as old as they are: they count as if they had been taken today. Models that are marked as
+    demonstrations decide, unless there is a destination that would be told.
+    """
+    allow_demo = settings.models.allow_demo or not settings.channels.enabled()
+    return {"TRIAGE_DECISION_PRIOR_AFTER_DAYS": "0", "TRIAGE_MODELS_ALLOW_DEMO": str(allow_demo).lower()}
 
 
 def _samples(environment: Mapping[str, str], folder: Path) -> list[SampleFile]:

@@ -23,6 +23,8 @@ COLUMNS = ("image", "label", "patient", "split", "fold", "view", "age", "sex", "
 REQUIRED = ("image", "label", "patient")
 PUBLIC_COHORTS = ("nih", "rsna", "indiana", "wcmc")
 """Cohorts whose owners publish the patients' identifiers."""
+IMAGES_AS_PATIENTS = ("rsna",)
+"""Cohorts whose identifiers name images: two of them may be of one patient, and nobody can tell."""
 
 
 class ManifestError(StartError):
@@ -125,6 +127,11 @@ def public_patients(rows: Iterable[Row]) -> tuple[str, ...]:
     """The patients of ``rows`` whose identifiers are public, each once, sorted: what a model's folder may list."""
     found = {row.patient for row in rows}
     return tuple(sorted(patient for patient in found if patient.partition(":")[0] in PUBLIC_COHORTS))
+
+
+def hides_patient(patient: str) -> bool:
+    """Whether a patient of a manifest may be a single image of a patient who is in other rows too."""
+    return patient.partition(":")[0] in IMAGES_AS_PATIENTS
 
 
 def check_images(path: Path, rows: Iterable[Row]) -> None:

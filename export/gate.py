@@ -1,0 +1,63 @@
+"""The gate between a demonstration and a model that may decide: is it shown to know more than chance?
+
+What is asked for was fixed before the next models were judged (docs/adr/0032).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from export.description import Description
+from export.performance import auc_interval, has_both_classes
+from training.runs.scores import Scored
+from triage.validation.cohort.manifest import hides_patient
+
+LEAST_PATIENTS = 30
+"""Of each class, over all and within each view: from there on DeLong's interval covers what it says it does."""
+CHANCE = 0.5
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``failures``: why the model is a demonstration, none if it is not. ``notes``: what else a reader must know."""
+
+    failures: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def demo(self) -> bool:
+        """Whether the model may decide in demonstrations only."""
+        return bool(self.failures)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """For the card's limits."""
+        return (*(f"Demonstration only: {failure}." for failure in self.failures), *self.notes)
+
+
+def pass_gate(scored: Scored, about: Description) -> Verdict:
+    """Judge held-out scores: over all, and within each view that the model is for.
+
+    Who is ill is often taken lying, AP: an AUC over all views may be the projection's. A model for children alone whose
+    images state no view at all is judged over all, and its card says so.
+    """
+    failures = list(_failures(scored, "over all"))
+    if not about.for_adults and not any(scored.views):
+        return Verdict(tuple(failures), ("Not shown within PA or AP: no held-out image states its view.",))
+    for view in about.intended_use.views:
+        failures += _failures(scored.where([found == view for found in scored.views]), f"within {view}")
+    return Verdict(tuple(failures))
+
+
+def _failures(part: Scored, where: str) -> Iterator[str]:
+    for name, keep in (("positive", part.labels > 0.5), ("negative", part.labels < 0.5)):
+        patients = set(part.where(keep).patients)
+        if len(patients) < LEAST_PATIENTS:
+            counted = "images, whose patients are hidden," if any(map(hides_patient, patients)) else "patients"
+            yield f"{where} {len(patients)} {counted} of the {name} class, and {LEAST_PATIENTS} are asked for"
+    if not has_both_classes(part):
+        return
+    found = auc_interval(part)
+    if not found.low > CHANCE:
+        yield f"{where} the AUC of {found.value:.3f} ({found.low:.3f} to {found.high:.3f}) may be chance"
