@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.model_folders import write_model
 from tests.support.wait import wait_for
 from tests.support.whole_service import TRIAGE, Service, status_of
+from triage.commands.output.demo import for_a_demonstration
+from triage.settings.load import load
 
 ROW = re.compile(r"^(HIGH|MEDIUM|LOW) +(ABNORMAL|NORMAL|NOT_ASSESSED) .* ([0-9.]+)$", re.MULTILINE)
 
@@ -84,3 +87,46 @@ def test_data_that_hold_no_radiographs_are_named(demo: Service, tmp_path: Path) 
     done = demo.run("demo", "--exit", check=False)
     assert done.returncode not in (0, 1)
     assert str(tmp_path / "nothing") in done.stderr
+
+
+# Models that are marked as demonstrations.
+
+
+@pytest.fixture
+def demonstrations(tmp_path: Path) -> Path:
+    """An adults' model that is one, and a children's that is none."""
+    write_model(tmp_path / "models", "tiny-adult", demo=True)
+    write_model(tmp_path / "models", "tiny-child", age_from=1, age_below=6, negative_is_normal=False)
+    return tmp_path / "models"
+
+
+def scored_by(demo: Service) -> set[str]:
+    """The models by whose scores the phantoms were tagged; an assessed study names one."""
+    found = [each for study in demo.spool.study_uids() for each in demo.spool.assessments(study)]
+    return {each["model_id"] for each in found if each["model_id"]}
+
+
+def test_make_run_lets_a_demonstration_decide(demo: Service, demonstrations: Path) -> None:
+    del demo.environment["TRIAGE_MODELS_ALLOW_DEMO"]
+    demo.environment["TRIAGE_MODELS_PATH"] = str(demonstrations)
+    assert_tagged(demo, demo.run("demo", "--exit").stdout, objects=7, studies=6)
+    assert "tiny-adult 1" in scored_by(demo)
+
+
+def test_where_the_environment_says_no_it_does_not_and_says_so(demo: Service, demonstrations: Path) -> None:
+    demo.environment |= {"TRIAGE_MODELS_PATH": str(demonstrations), "TRIAGE_MODELS_ALLOW_DEMO": "false"}
+    done = demo.run("demo", "--exit")
+    assert_tagged(demo, done.stdout, objects=7, studies=6)
+    assert "tiny-adult 1" not in scored_by(demo)
+    assert "tiny-adult is marked as a demonstration and scores nothing" in done.stderr
+    adults = [each for study in demo.spool.study_uids() for each in demo.spool.assessments(study)]
+    assert "age_not_covered" in {reason for each in adults for reason in each["reasons"]}
+
+
+def test_no_demonstration_decides_what_a_destination_would_be_told(tmp_path: Path) -> None:
+    config = tmp_path / "triage.toml"
+    webhook = f'[[channels.webhook]]\nname = "ris"\nurl = "http://127.0.0.1:9/"\nsecret = "{"s" * 40}"\n'
+    assert for_a_demonstration(load(None, {}))["TRIAGE_MODELS_ALLOW_DEMO"] == "true"
+    for enabled, allowed in (("true", "false"), ("false", "true")):
+        config.write_text(f"{webhook}enabled = {enabled}\n")
+        assert for_a_demonstration(load(config, {}))["TRIAGE_MODELS_ALLOW_DEMO"] == allowed

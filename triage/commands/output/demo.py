@@ -44,7 +44,7 @@ def run(settings: Settings, config: Path | None, environment: Mapping[str, str],
             "see spool.min_free_bytes and spool.high_water"
         )
     with only_one(spool):
-        service = build(settings, config, {**_for_a_demonstration(settings), **environment})
+        service = build(settings, config, {**for_a_demonstration(settings), **environment})
         try:
             service.start()
             _wait_until_ready(settings, service, stopping)
@@ -64,7 +64,7 @@ def run(settings: Settings, config: Path | None, environment: Mapping[str, str],
             service.stop()
 
 
-def _for_a_demonstration(settings: Settings) -> dict[str, str]:
+def for_a_demonstration(settings: Settings) -> dict[str, str]:
     """What differs from ``triage up``, unless the environment says otherwise.
 
     The samples are as old as they are: they count as if they had been taken today. Models that are marked as
