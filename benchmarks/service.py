@@ -68,17 +68,21 @@ class Service:
             for name, value in os.environ.items()
             if not name.startswith("TRIAGE_") or name.startswith("TRIAGE_MODELS_")
         }
-        return without_ours | {
-            "TRIAGE_SPOOL_PATH": str(self.folder / "spool"),
-            "TRIAGE_REDIS_SOCKET_PATH": str(self.folder / "redis.sock"),
-            "TRIAGE_LISTENER_PORT": str(self.ports.dicom),
-            "TRIAGE_WEB_PORT": str(self.ports.web),
-            "TRIAGE_LISTENER_METRICS_PORT": str(self.ports.listener_metrics),
-            "TRIAGE_WORKER_METRICS_PORT": str(self.ports.worker_metrics),
-            "TRIAGE_SWEEP_METRICS_PORT": str(self.ports.sweep_metrics),
-            "TRIAGE_LOG_LEVEL": "WARNING",
-            **self._settings,
-        }
+        return (
+            {"TRIAGE_MODELS_ALLOW_DEMO": "true"}
+            | without_ours
+            | {
+                "TRIAGE_SPOOL_PATH": str(self.folder / "spool"),
+                "TRIAGE_REDIS_SOCKET_PATH": str(self.folder / "redis.sock"),
+                "TRIAGE_LISTENER_PORT": str(self.ports.dicom),
+                "TRIAGE_WEB_PORT": str(self.ports.web),
+                "TRIAGE_LISTENER_METRICS_PORT": str(self.ports.listener_metrics),
+                "TRIAGE_WORKER_METRICS_PORT": str(self.ports.worker_metrics),
+                "TRIAGE_SWEEP_METRICS_PORT": str(self.ports.sweep_metrics),
+                "TRIAGE_LOG_LEVEL": "WARNING",
+                **self._settings,
+            }
+        )
 
     def _wait(self) -> None:
         metrics = (self.ports.listener_metrics, self.ports.worker_metrics, self.ports.sweep_metrics)

@@ -18,10 +18,12 @@ from tests.support.radiographs import a_dataset, as_file
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.model.card import load_cards
+from triage.model.registry import RegistryPolicy
 from triage.model.session import Session
 from triage.scoring.assess import Policy, conclude, prepare
 
 MODELS = Path(__file__).parents[2] / "models"
+POLICY = Policy(registry=RegistryPolicy(allow_demo=True))
 AGES = {"nih-adult": "050Y", "wcmc-pediatric": "003Y"}
 CONTRADICTING = (
     "PatientAge",
@@ -63,12 +65,12 @@ def said_to_be_a_chest(dataset: FileDataset, age: str) -> bytes:
 def judged(data: bytes, sessions: dict[str, Session]) -> tuple[Tag, tuple[Reason, ...], float | None]:
     """As the service would."""
     cards = {name: session.card for name, session in sessions.items()}
-    prepared = prepare(data, cards, Policy())
+    prepared = prepare(data, cards, POLICY)
     if prepared.rejected is not None or prepared.model_input is None:
         return Tag.NOT_ASSESSED, (prepared.rejected.reason,) if prepared.rejected else (), None
     session = sessions[prepared.model_name]
     scores = session.score(prepared.model_input[np.newaxis])
-    found = conclude(prepared, session.card, float(scores.probability[0]), float(scores.distance[0]), Policy())
+    found = conclude(prepared, session.card, float(scores.probability[0]), float(scores.distance[0]), POLICY)
     return found.tag, found.reasons, found.probability
 
 
