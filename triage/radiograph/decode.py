@@ -12,12 +12,11 @@ from io import BytesIO
 from typing import Any
 
 import cv2
-import imagecodecs
 import numpy as np
 import numpy.typing as npt
 from pydicom import dcmread
-from pydicom.dataset import FileDataset
-from pydicom.encaps import generate_frames
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.encaps import encapsulate
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
@@ -42,12 +41,19 @@ from pydicom.uid import (
 
 from triage.decision.reasons import Reason
 from triage.radiograph.attributes import read_attributes
+from triage.radiograph.deflated import check_deflated
+from triage.radiograph.depth import depth_of, values_of
+from triage.radiograph.frames import check_native, check_one_image, check_rle, the_frame
 from triage.radiograph.grayscale import grey_table
+from triage.radiograph.jpeg import SOI, decode_jpeg, jpeg_ls_precision
+from triage.radiograph.jpeg2000 import check_jpeg2000
 from triage.radiograph.mask import valid_pixels
+from triage.radiograph.png import SIGNATURE, check_png
 from triage.radiograph.types import Attributes, FloatImage, Radiograph, Rejected
+from triage.radiograph.undecodable import UndecodableError, check_size
 
-# One decoder for each syntax, so that every installation computes the same pixels. libjpeg-turbo (in imagecodecs),
-# CharLS and OpenJPEG are BSD or alike; pydicom's other plugins do not decode 12-bit JPEG, or are GPL.
+# One decoder for each syntax, so that every installation computes the same pixels. libjpeg-turbo (in simplejpeg and
+# imagecodecs), CharLS and OpenJPEG are BSD or alike; pydicom's other plugins do not decode 12-bit JPEG, or are GPL.
 _TURBO = "libjpeg-turbo"
 _PLUGINS = {
     ExplicitVRLittleEndian: "",
@@ -70,16 +76,17 @@ _PLUGINS = {
 TRANSFER_SYNTAXES: tuple[str, ...] = tuple(str(uid) for uid in _PLUGINS)
 """What we can decode, in the order in which we prefer to be sent it: cheapest to decode first, lossy last."""
 
-MOST_PIXELS = 100_000_000
-"""Rows times columns beyond which an image is not decoded: no radiograph is that large, and memory is not endless."""
-
 Array = npt.NDArray[Any]
+
+_SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"
 
 _AS_SHOWN = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
 
 _J2K = frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K})
+_JPEG_LS = frozenset({JPEGLSLossless, JPEGLSNearLossless})
 _MAY_BE_LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K})
-_END_OF_CODESTREAM = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
+_RLE_TOO_LONG = "The decoded RLE segment contains non-conformant padding"
+_END_OF_IMAGE = b"\xff\xd9"
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,52 +101,64 @@ class TabledRadiograph(Radiograph):
     table: FloatImage
 
 
-class _UndecodableError(Exception):
-    """What is wrong with the pixels; becomes a Rejected."""
-
-
 def open_dicom(data: bytes) -> tuple[FileDataset, Attributes] | Rejected:
     """The data set of a DICOM file and its attributes, the pixels not yet decoded."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            try:
-                dataset = dcmread(BytesIO(data))
-            except InvalidDicomError:
-                dataset = dcmread(BytesIO(data), force=True)  # a bare data set without preamble
+            dataset = _read(data)
+            if "SOPClassUID" not in dataset:  # pydicom drops all that stands before pixel data that is not closed
+                dataset = _read(data + _SEQUENCE_DELIMITER)
             if "SOPClassUID" not in dataset:  # whatever bytes are, reading them by force finds elements in them
                 return Rejected(Reason.UNDECODABLE, "not a DICOM object")
             syntax = dataset.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)
+            if syntax == DeflatedExplicitVRLittleEndian:
+                check_deflated(data)
             attributes = read_attributes(dataset, str(syntax))
             if not attributes.sop_class_uid:  # bytes of anything can be read as some elements
                 return Rejected(Reason.UNDECODABLE, "not a DICOM object: no SOP Class UID")
             return dataset, attributes
+    except UndecodableError as error:
+        return Rejected(error.reason, str(error))
     except Exception as error:  # pydicom raises many kinds for broken bytes; all of them mean the same here
         return Rejected(Reason.UNDECODABLE, f"not readable as DICOM ({type(error).__name__})")
 
 
+def _read(data: bytes) -> FileDataset:
+    try:
+        return dcmread(BytesIO(data))
+    except InvalidDicomError:
+        return dcmread(BytesIO(data), force=True)  # a bare data set without preamble
+
+
 def decode_pixels(dataset: FileDataset, attributes: Attributes) -> Radiograph | Rejected:
-    """The image of an opened data set; Rejected with UNDECODABLE for whatever is broken, never an exception."""
+    """The image of an opened data set, if it is whole and the only one.
+
+    Rejected with UNDECODABLE for whatever is broken, with MULTI_FRAME for more than one image; never an exception.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return _decoded(dataset, UID(attributes.transfer_syntax_uid))
-    except _UndecodableError as error:
-        return Rejected(Reason.UNDECODABLE, str(error))
+    except UndecodableError as error:
+        return Rejected(error.reason, str(error))
     except Exception as error:  # decoders raise many kinds for broken bytes
         return Rejected(Reason.UNDECODABLE, f"pixels cannot be decoded ({type(error).__name__})")
 
 
 def decode_picture(data: bytes) -> Radiograph | Rejected:
-    """A PNG or JPEG, 8 or 16 bits, grey or colour, as a display would show it (turned as its EXIF says); no mask."""
-    if not _whole_picture(data):
-        return Rejected(Reason.UNDECODABLE, "neither a whole PNG nor a whole JPEG")
+    """A PNG or JPEG, 8 or 16 bits, grey or colour, as a display would show it (turned as its EXIF says); no mask.
+
+    Rejected with UNDECODABLE if it is not whole.
+    """
+    if not is_picture(data):
+        return Rejected(Reason.UNDECODABLE, "neither a PNG nor a JPEG")
     try:
-        image: Array | None = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), _AS_SHOWN)
-    except cv2.error:
-        image = None
-    if image is None or image.dtype not in (np.uint8, np.uint16) or image.size == 0:
-        return Rejected(Reason.UNDECODABLE, "the picture cannot be decoded")
+        image = _jpeg_picture(data) if data[:2] == SOI else _png_picture(data)
+    except UndecodableError as error:
+        return Rejected(error.reason, str(error))
+    except Exception as error:  # decoders raise many kinds for broken bytes
+        return Rejected(Reason.UNDECODABLE, f"the picture cannot be decoded ({type(error).__name__})")
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     highest = np.float32(255 if image.dtype == np.uint8 else 65535)
@@ -147,96 +166,115 @@ def decode_picture(data: bytes) -> Radiograph | Rejected:
     return Radiograph(pixels, np.ones(pixels.shape, dtype=bool))
 
 
+def _jpeg_picture(data: bytes) -> Array:
+    """Grey or BGR. One that carries EXIF is decoded once more, to be turned."""
+    pixels, header = decode_jpeg(data, several=True)
+    if header.precision != 8:
+        raise UndecodableError("a JPEG of more than 8 bits is no picture")
+    if b"Exif" in data[: header.scan_at]:
+        return _as_opencv_shows(data)
+    return pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+
+
+def _png_picture(data: bytes) -> Array:
+    check_png(data)
+    return _as_opencv_shows(data)
+
+
+def _as_opencv_shows(data: bytes) -> Array:
+    image: Array | None = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), _AS_SHOWN)
+    if image is None or image.dtype not in (np.uint8, np.uint16) or image.size == 0:
+        raise UndecodableError("the picture cannot be decoded")
+    return image
+
+
 def is_picture(data: bytes) -> bool:
     """Whether the bytes begin like a PNG or a JPEG."""
-    return data[:8] == b"\x89PNG\r\n\x1a\n" or data[:3] == b"\xff\xd8\xff"
-
-
-def _whole_picture(data: bytes) -> bool:
-    if data[:3] == b"\xff\xd8\xff":
-        return _END_OF_CODESTREAM in data[-64:]
-    return data[:8] == b"\x89PNG\r\n\x1a\n" and b"IEND" in data[-64:]
+    return data[:8] == SIGNATURE or data[:3] == b"\xff\xd8\xff"
 
 
 def _decoded(dataset: FileDataset, syntax: UID) -> Radiograph:
     rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
     if "PixelData" not in dataset:
-        raise _UndecodableError("no Pixel Data")
-    if not (rows > 0 and columns > 0 and rows * columns <= MOST_PIXELS):
-        raise _UndecodableError(f"{rows} rows and {columns} columns are no radiograph")
+        raise UndecodableError("no Pixel Data")
+    check_size(rows, columns)
     if syntax not in _PLUGINS:
-        raise _UndecodableError(f"transfer syntax {syntax.name} is not supported")
-    stored = _stored_values(dataset, syntax)
+        raise UndecodableError(f"transfer syntax {syntax.name} is not supported")
+    check_one_image(dataset)
+    stored, bits = _stored_values(dataset, syntax)
     photometric = str(dataset.PhotometricInterpretation)
     if stored.ndim == 3:
         return _from_colour(stored, dataset, photometric)
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        raise _UndecodableError(f"{photometric} with one sample per pixel is not supported")
+        raise UndecodableError(f"{photometric} with one sample per pixel is not supported")
     valid = valid_pixels(dataset, stored)
     if not valid.any():
-        raise _UndecodableError("padding and shutter leave nothing of the image")
-    table, lowest = grey_table(dataset, stored, valid)
+        raise UndecodableError("padding and shutter leave nothing of the image")
+    table, lowest = grey_table(dataset, stored, valid, bits)
     index = stored.astype(np.int32) - lowest if lowest else stored
     return TabledRadiograph(table[index], valid, index, table)
 
 
-def _stored_values(dataset: FileDataset, syntax: UID) -> Array:
-    """Stored pixel values (rows, columns), unused bits cleared, or RGB (rows, columns, 3)."""
+def _stored_values(dataset: FileDataset, syntax: UID) -> tuple[Array, int]:
+    """Stored pixel values (rows, columns), unused bits cleared, or RGB (rows, columns, 3); and their depth in bits."""
     if not 1 < int(dataset.BitsStored) <= int(dataset.BitsAllocated) <= 16:
-        raise _UndecodableError(f"{dataset.BitsStored} bits stored in {dataset.BitsAllocated} allocated")
+        raise UndecodableError(f"{dataset.BitsStored} bits stored in {dataset.BitsAllocated} allocated")
     if dataset.get("HighBit") not in (None, dataset.BitsStored - 1):  # as PS3.3 C.7.6.3.1 has it
-        raise _UndecodableError(f"High Bit is {dataset.HighBit} with {dataset.BitsStored} bits stored")
-    if syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian and syntax != RLELossless:
-        _check_codestream(dataset.PixelData)
-    if _PLUGINS[syntax] == _TURBO:
-        array = _jpeg(dataset)
-    else:
-        array, _ = get_decoder(syntax).as_array(dataset, index=0, decoding_plugin=_PLUGINS[syntax])
+        raise UndecodableError(f"High Bit is {dataset.HighBit} with {dataset.BitsStored} bits stored")
+    array, precision = _samples(dataset, syntax)
     if array.shape[:2] != (dataset.Rows, dataset.Columns):
-        raise _UndecodableError(f"the codestream is {array.shape[:2]}, Rows and Columns say otherwise")
+        raise UndecodableError(f"the codestream is {array.shape[:2]}, Rows and Columns say otherwise")
+    bits, signed = depth_of(dataset, precision), bool(dataset.PixelRepresentation)
     if array.ndim == 3:
-        return array
-    bits, signed = int(dataset.BitsStored), bool(dataset.PixelRepresentation)
-    if syntax in _MAY_BE_LOSSY and (syntax in _J2K or not signed):
-        return _limited(array, bits, signed)
-    return _without_unused_bits(array, bits, signed)
+        return array, bits
+    return values_of(array, bits, signed, overshoots=syntax in _MAY_BE_LOSSY and (syntax in _J2K or not signed)), bits
 
 
-def _jpeg(dataset: FileDataset) -> Array:
-    """JPEG of 8 to 16 bits, lossy or lossless; colour comes back as RGB."""
-    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
-    array: Array = imagecodecs.jpeg8_decode(frame)
-    if dataset.PixelRepresentation and array.ndim == 2:
-        array = array.view(np.dtype(f"i{array.dtype.itemsize}"))
+def _samples(dataset: FileDataset, syntax: UID) -> tuple[Array, int]:
+    """What the decoder of the syntax makes of a whole image, and the precision that a codestream states, or 0."""
+    if _PLUGINS[syntax] == _TURBO:
+        array, header = decode_jpeg(the_frame(dataset))
+        signed = dataset.PixelRepresentation and array.ndim == 2
+        return array.view(np.dtype(f"i{array.dtype.itemsize}")) if signed else array, header.precision
+    if syntax in _J2K:
+        precision = check_jpeg2000(the_frame(dataset)).precision  # before anything in it is believed
+        return _by_pydicom(dataset, syntax), precision
+    if syntax in _JPEG_LS:
+        return _jpeg_ls(dataset, syntax)
+    if syntax == RLELossless:
+        check_rle(dataset)
+        warnings.filterwarnings("error", message=_RLE_TOO_LONG)
+    else:
+        check_native(dataset)
+    return _by_pydicom(dataset, syntax), 0
+
+
+def _jpeg_ls(dataset: FileDataset, syntax: UID) -> tuple[Array, int]:
+    """Some writers pad a codestream to an even length before its end marker, where CharLS allows nothing."""
+    frame = the_frame(dataset)
+    precision = jpeg_ls_precision(frame)
+    try:
+        return _by_pydicom(dataset, syntax), precision
+    except RuntimeError:
+        end = frame.rindex(_END_OF_IMAGE)
+        if frame[end - 1] != 0:
+            raise
+        mended = Dataset(dataset)
+        mended.PixelData = encapsulate([frame[: end - 1] + _END_OF_IMAGE])
+        return _by_pydicom(mended, syntax), precision
+
+
+def _by_pydicom(dataset: Dataset, syntax: UID) -> Array:
+    """The samples with their unused bits, which may tell that Bits Stored is wrong."""
+    keep: Any = {"correct_unused_bits": False}  # pydicom's own types do not know it
+    array, _ = get_decoder(syntax).as_array(dataset, index=0, decoding_plugin=_PLUGINS[syntax], **keep)
     return array
-
-
-def _check_codestream(pixel_data: bytes) -> None:
-    """Decoders fill the rest of a cut image with grey and report success; a whole codestream ends in its end marker."""
-    frame = next(generate_frames(pixel_data, number_of_frames=1))
-    if _END_OF_CODESTREAM not in frame.rstrip(b"\0")[-16:]:  # some writers pad with more than the one byte
-        raise _UndecodableError("the compressed image is cut short")
-
-
-def _limited(array: Array, bits: int, signed: bool) -> Array:
-    """Lossy codecs overshoot: what is beyond white is white, and must not come round to black."""
-    lowest = -(1 << (bits - 1)) if signed else 0
-    return np.clip(array, lowest, lowest + (1 << bits) - 1) if bits < array.dtype.itemsize * 8 else array
-
-
-def _without_unused_bits(array: Array, bits: int, signed: bool) -> Array:
-    if not signed:
-        limit = (1 << bits) - 1
-        return array & np.array(limit, dtype=array.dtype) if int(array.max()) > limit else array
-    spare = array.dtype.itemsize * 8 - bits
-    extended: Array = (array << spare) >> spare  # the sign bit is the highest stored one
-    return extended
 
 
 def _from_colour(stored: Array, dataset: FileDataset, photometric: str) -> Radiograph:
     """A grey picture that was stored in colour: its luminance."""
     if not photometric.startswith(("RGB", "YBR")) or stored.dtype != np.uint8 or stored.shape[2] != 3:
-        raise _UndecodableError(f"{photometric} with {stored.shape[2]} samples per pixel is not supported")
+        raise UndecodableError(f"{photometric} with {stored.shape[2]} samples per pixel is not supported")
     grey = cv2.cvtColor(stored, cv2.COLOR_RGB2GRAY)
     pixels: FloatImage = grey.astype(np.float32) / np.float32(255)
     return Radiograph(pixels, valid_pixels(dataset, grey, padding=False))

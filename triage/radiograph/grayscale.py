@@ -9,18 +9,23 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
+from triage.radiograph.values import number, numbers
+
 Values = npt.NDArray[np.float64]
+
+_OVERSHOOT = 1.02
 
 
 def grey_table(
-    dataset: Dataset, stored: npt.NDArray[Any], valid: npt.NDArray[np.bool_]
+    dataset: Dataset, stored: npt.NDArray[Any], valid: npt.NDArray[np.bool_], bits: int | None = None
 ) -> tuple[npt.NDArray[np.float32], int]:
     """Grey between 0 (black) and 1 (white) for each stored value, and the stored value of the table's first entry.
 
-    ``stored`` (rows, columns) and ``valid`` are needed for the range of an image that states no window. ValueError for
-    attributes that contradict themselves.
+    ``stored`` (rows, columns) and ``valid`` are needed for the range of an image that states no window. ``bits`` is the
+    depth of the stored values where a codestream says another one than Bits Stored. ValueError for attributes that
+    contradict themselves.
     """
-    bits, signed = int(dataset.BitsStored), bool(dataset.PixelRepresentation)
+    bits, signed = bits or int(dataset.BitsStored), bool(dataset.PixelRepresentation)
     lowest = -(1 << (bits - 1)) if signed else 0
     domain = np.arange(lowest, lowest + (1 << bits), dtype=np.float64)
     values = _modality(dataset, domain)
@@ -58,11 +63,10 @@ def _modality(dataset: Dataset, domain: Values) -> Values:
         entries, first, _ = _lut(dataset.ModalityLUTSequence[0], negative=bool(dataset.PixelRepresentation))
         mapped: Values = entries[np.clip(domain - first, 0, len(entries) - 1).astype(np.int64)]
         return mapped
-    slope = dataset.get("RescaleSlope")
-    intercept = dataset.get("RescaleIntercept")
-    if slope is None or intercept is None or float(slope) == 0.0:
+    slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
+    if not slope or intercept is None:
         return domain
-    return domain * float(slope) + float(intercept)
+    return domain * slope + intercept
 
 
 def _voi(dataset: Dataset, values: Values, shown: Callable[[], tuple[float, float]]) -> Values:
@@ -70,7 +74,7 @@ def _voi(dataset: Dataset, values: Values, shown: Callable[[], tuple[float, floa
     if dataset.get("VOILUTSequence"):
         entries, first, bits = _lut(dataset.VOILUTSequence[0], negative=bool(values.min() < 0))
         index = np.clip(np.floor(values) - first, 0, len(entries) - 1).astype(np.int64)
-        grey: Values = np.clip(entries[index] / float((1 << bits) - 1), 0.0, 1.0)
+        grey: Values = np.clip(entries[index] / _brightest(entries, bits), 0.0, 1.0)
         return grey
     window = _first_window(dataset)
     if window:
@@ -80,18 +84,11 @@ def _voi(dataset: Dataset, values: Values, shown: Callable[[], tuple[float, floa
 
 
 def _first_window(dataset: Dataset) -> tuple[float, float] | None:
-    center, width = (_first(dataset.get(name)) for name in ("WindowCenter", "WindowWidth"))
-    if center is None or width is None or not np.isfinite([center, width]).all() or width <= 0:
-        return None
-    return center, width
-
-
-def _first(value: Any) -> float | None:
-    if value is None or value == "":
-        return None
-    if isinstance(value, (str, float, int)):
-        return float(value)
-    return float(value[0]) if len(value) else None
+    """Center and width of the first window that is one: two numbers, the width above zero (C.11.2.1.2)."""
+    for center, width in zip(numbers(dataset, "WindowCenter"), numbers(dataset, "WindowWidth"), strict=False):
+        if center is not None and width is not None and width > 0:
+            return center, width
+    return None
 
 
 def _windowed(values: Values, center: float, width: float, function: str) -> Values:
@@ -117,6 +114,20 @@ def _lut(item: Dataset, *, negative: bool) -> tuple[Values, int, int]:
     if not 8 <= bits <= 16 or len(entries) < count:
         raise ValueError("a lookup table with fewer entries than it says, or with an impossible depth")
     return entries, first, bits
+
+
+def _brightest(entries: Values, bits: int) -> float:
+    """The entry that is white (C.11.2.1.1). Some writers state fewer bits than their entries have.
+
+    Entries a little above are shown white. ValueError for more, unless they fill a greater depth: then that one counts.
+    """
+    stated, highest = float((1 << bits) - 1), float(entries.max())
+    if highest <= stated * _OVERSHOOT:
+        return stated
+    filled = float((1 << int(highest).bit_length()) - 1)
+    if highest < filled / _OVERSHOOT:
+        raise ValueError("a lookup table with entries beyond the depth that it states")
+    return filled
 
 
 def _entries(item: Dataset, count: int, *, packed: bool) -> Values:

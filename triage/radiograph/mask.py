@@ -9,14 +9,16 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
+from triage.radiograph.values import numbers
+
 Mask = npt.NDArray[np.bool_]
 
 
 def valid_pixels(dataset: Dataset, stored: npt.NDArray[Any], *, padding: bool = True) -> Mask:
     """True where ``stored`` (rows, columns) is image. ``padding`` False leaves the padding value out (colour)."""
     valid = np.ones(stored.shape, dtype=bool)
-    if padding and (limits := _padding(dataset)):
-        valid &= ~((stored >= limits[0]) & (stored <= limits[1]))
+    for low, high in _padding(dataset) if padding else ():
+        valid &= ~((stored >= low) & (stored <= high))
     shapes = dataset.get("ShutterShape") or ()
     for shape in [shapes] if isinstance(shapes, str) else shapes:
         draw = _SHUTTERS.get(str(shape))
@@ -25,15 +27,21 @@ def valid_pixels(dataset: Dataset, stored: npt.NDArray[Any], *, padding: bool = 
     return valid
 
 
-def _padding(dataset: Dataset) -> tuple[int, int] | None:
-    """Lowest and highest padding value. Some writers give these the VR of the other sign."""
-    values = [dataset.get(name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
-    ends = [int(value) & 0xFFFF for value in values if value is not None and value != ""]
-    if not ends or values[0] in (None, ""):
-        return None
-    if dataset.PixelRepresentation:
-        ends = [end - 0x10000 if end > 0x7FFF else end for end in ends]
-    return min(ends), max(ends)
+def _padding(dataset: Dataset) -> list[tuple[int, int]]:
+    """Ranges of padding values, both ends included. Some writers give them the VR of the other sign, or of bytes.
+
+    A range needs its limit (0028,0121); several values without one are several values.
+    """
+    values = _words(dataset, "PixelPaddingValue")
+    limits = _words(dataset, "PixelPaddingRangeLimit")
+    if values and limits:
+        return [(min(values[0], limits[0]), max(values[0], limits[0]))]
+    return [(value, value) for value in values]
+
+
+def _words(dataset: Dataset, keyword: str) -> list[int]:
+    words = [int(value) & 0xFFFF for value in numbers(dataset, keyword) if value is not None]
+    return [word - 0x10000 if dataset.PixelRepresentation and word > 0x7FFF else word for word in words]
 
 
 def _rectangle(dataset: Dataset, rows: int, columns: int) -> Mask:

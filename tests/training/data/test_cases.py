@@ -62,7 +62,7 @@ def test_an_unreadable_image_is_named_and_nothing_is_cached(tmp_path: Path) -> N
     manifest = write_cohort(tmp_path, 6)
     broken = tmp_path / "images" / "cohort-3.png"
     broken.write_bytes(broken.read_bytes()[:200])
-    with pytest.raises(TrainingError, match=r"cohort\.csv, line 5: .*neither a whole PNG nor a whole JPEG"):
+    with pytest.raises(TrainingError, match=r"cohort\.csv, line 5: .*a chunk of the PNG is damaged"):
         load(read_cases([manifest]), SPEC, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 

@@ -1,0 +1,31 @@
+"""PURE: whether a deflated data set (PS3.5 A.5, RFC 1951) has zeros that no deflating wrote; it has no check sum."""
+
+from __future__ import annotations
+
+import re
+import zlib
+
+from triage.radiograph.undecodable import UndecodableError
+
+_PREAMBLE = 132
+_GROUP_LENGTH = 12  # bytes of (0002,0000) itself, which counts from its end
+_RUN = re.compile(rb"\0{64,}")
+_FEWEST_FOR_EACH = 60
+"""Bytes that a zero byte stands for at least. Zeros are one code over and over: such a code means "258 bytes as
+before", else the encoder would have joined two into one, and takes at most 30 bits of the stream."""
+
+
+def check_deflated(data: bytes) -> None:
+    """Raise UndecodableError for a Part 10 file of a deflated data set in which bytes were zeroed."""
+    start = _start(data)
+    for run in _RUN.finditer(data, start, len(data) - 8):
+        unpacking = zlib.decompressobj(-zlib.MAX_WBITS)
+        unpacking.decompress(data[start : run.start()])
+        if not unpacking.eof and len(unpacking.decompress(run[0])) < _FEWEST_FOR_EACH * len(run[0]):
+            raise UndecodableError("the deflated data set has a run of zero bytes that no encoder writes")
+
+
+def _start(data: bytes) -> int:
+    """Where the deflated part begins: behind the File Meta Information, as its group length says (PS3.10 7.1)."""
+    at = _PREAMBLE + 8
+    return _PREAMBLE + _GROUP_LENGTH + int.from_bytes(data[at : at + 4], "little")

@@ -1,0 +1,203 @@
+"""PURE: JPEG (ISO/IEC 10918-1) decoded only if libjpeg has nothing to complain of.
+
+libjpeg fills what is missing with grey, warns and goes on; imagecodecs and OpenCV drop the warning. simplejpeg stops on
+it, but decodes 8 bits only. How many bits a sample has changes nothing in how a scan is read: sizes and bits come from
+the Huffman tables. So for 9 to 16 bits its decoder reads the same scans with the precision of the frame header set to
+8: the pixels are nonsense and dropped, and the verdict on the codestream is libjpeg's own.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+
+from triage.radiograph.undecodable import SeveralImagesError, UndecodableError, check_size
+
+Pixels = npt.NDArray[Any]
+
+SOI, EOI = b"\xff\xd8", b"\xff\xd9"
+_SOF = range(0xC0, 0xD0)
+_DHT, _JPG, _DAC, _SOS, _SOF_LS = 0xC4, 0xC8, 0xCC, 0xDA, 0xF7
+_SEQUENTIAL, _LOSSLESS = (0xC0, 0xC1), 0xC3
+_ALL_COEFFICIENTS = b"\x00\x3f\x00"  # first and last coefficient, successive approximation
+_NO_LENGTH = (0x01, *range(0xD0, 0xD9))
+
+LONGEST_ZERO_RUN = 64
+"""Bytes of zeros in a row that no scan has, unless zeros mean "as before" in it (docs/adr/0025)."""
+
+_MOST_BEHIND = 14  # bytes that are not zero behind the end marker: some writers pad with more than the one byte
+
+
+@dataclass(frozen=True)
+class JpegHeader:
+    """What the markers before the first scan say. ``process`` is the low byte of SOFn; ``precision`` is in bits.
+
+    ``precision_at`` and ``scan_at`` are where the precision and the first scan's header begin. ``zeros_are_flat``:
+    zero bits may say "no change" for as long as one likes (the codes for no difference and end of block are zeros).
+    """
+
+    process: int
+    precision: int
+    rows: int
+    columns: int
+    components: int
+    precision_at: int
+    scan_at: int
+    zeros_are_flat: bool
+
+    @property
+    def lossless(self) -> bool:
+        """Whether samples are coded as differences from their neighbours (process 14)."""
+        return self.process == _LOSSLESS
+
+
+def jpeg_header(codestream: bytes) -> JpegHeader:
+    """Raises UndecodableError for what has no frame header before its first scan, or one that we cannot check."""
+    zero_symbols: dict[int, int] = {}
+    frame: tuple[int, int] | None = None
+    for marker, at, length in _segments(codestream):
+        if marker == _DHT:
+            zero_symbols |= _zero_symbols(codestream[at + 4 : at + 2 + length])
+        elif marker in _SOF and marker not in (_JPG, _DAC):
+            frame = marker, at
+        elif marker == _SOS:
+            return _header(codestream, frame, at, zero_symbols)
+    raise UndecodableError("the JPEG has no scan")
+
+
+def decode_jpeg(codestream: bytes, *, several: bool = False) -> tuple[Pixels, JpegHeader]:
+    """Samples of an undamaged JPEG: (rows, columns), or RGB (rows, columns, 3); uint8 to 8 bits, uint16 beyond.
+
+    Raises UndecodableError for damage, SeveralImagesError for a second image behind the first, which ``several`` lets
+    pass: picture files end in previews and the like.
+    """
+    header = jpeg_header(codestream)
+    end = _end_of_image(codestream, header.scan_at) if several else _check_ends(codestream, header.scan_at)
+    if not header.zeros_are_flat:
+        _check_zeros(codestream, header.scan_at, end)
+    if header.precision == 8 and not header.lossless:
+        return _strictly(_as_8_bits(codestream, header), header), header
+    _strictly(_as_8_bits(codestream, header), header)
+    try:
+        pixels: Pixels = imagecodecs.jpeg8_decode(codestream)
+    except imagecodecs.Jpeg8Error as error:
+        raise UndecodableError(f"the JPEG cannot be decoded: {error}") from None
+    return pixels, header
+
+
+def jpeg_ls_precision(codestream: bytes) -> int:
+    """Bits per sample of a JPEG-LS codestream (ISO/IEC 14495-1) whose end markers and zeros are those of one image.
+
+    What stands inside is CharLS's to check; it refuses what is too short or too long.
+    """
+    precision = 0
+    for marker, at, _ in _segments(codestream):
+        if marker == _SOF_LS:
+            precision = codestream[at + 4]
+        elif marker == _SOS and precision:
+            end = _check_ends(codestream, at)
+            _check_zeros(codestream, at, end)
+            return precision
+    raise UndecodableError("the JPEG-LS has no frame header or no scan")
+
+
+def _segments(codestream: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, offset and length of each marker segment up to the first scan header."""
+    if codestream[:2] != SOI:
+        raise UndecodableError("the JPEG does not begin with its marker")
+    at = 2
+    while at + 4 <= len(codestream):
+        if codestream[at] != 0xFF:
+            raise UndecodableError("bytes that are no marker in the header of the JPEG")
+        marker = codestream[at + 1]
+        if marker == 0xFF or marker in _NO_LENGTH:
+            at += 1 if marker == 0xFF else 2
+            continue
+        (length,) = struct.unpack_from(">H", codestream, at + 2)
+        yield marker, at, length
+        if marker == _SOS or length < 2:
+            return
+        at += 2 + length
+
+
+def _header(codestream: bytes, frame: tuple[int, int] | None, scan_at: int, zero_symbols: dict[int, int]) -> JpegHeader:
+    if frame is None:
+        raise UndecodableError("the JPEG has no frame header")
+    process, at = frame
+    if process not in (*_SEQUENTIAL, _LOSSLESS):
+        raise UndecodableError("a progressive or arithmetic-coded JPEG cannot be shown to be whole")
+    precision, rows, columns, components = struct.unpack_from(">BHHB", codestream, at + 4)
+    check_size(rows, columns)
+    flat = bool(zero_symbols) and not any(zero_symbols.values())
+    return JpegHeader(process, precision, rows, columns, components, at + 4, scan_at, flat)
+
+
+def _zero_symbols(tables: bytes) -> dict[int, int]:
+    """For each Huffman table the symbol whose code is all zeros: the first one."""
+    found, at = {}, 0
+    while at + 18 <= len(tables):
+        found[tables[at]] = tables[at + 17]
+        at += 17 + sum(tables[at + 1 : at + 17])
+    return found
+
+
+def _end_of_image(codestream: bytes, scan_at: int) -> int:
+    """Where the first end marker is: no entropy-coded bytes are FFD9."""
+    end = codestream.find(EOI, scan_at)
+    if end < 0:
+        raise UndecodableError("the compressed image is cut short")
+    return end
+
+
+def _check_ends(codestream: bytes, scan_at: int) -> int:
+    """Where the end marker is, if nothing but padding is behind it."""
+    end = _end_of_image(codestream, scan_at)
+    behind = codestream[end + 2 :].rstrip(b"\0")
+    if SOI + b"\xff" in behind:
+        raise SeveralImagesError("a second JPEG stands behind the first")
+    if len(behind) > _MOST_BEHIND:
+        raise UndecodableError("bytes stand behind the end of the JPEG")
+    return end
+
+
+def _check_zeros(codestream: bytes, start: int, end: int) -> None:
+    """Zeroed bytes decode: but to what does not occur in an image."""
+    if codestream.find(bytes(LONGEST_ZERO_RUN), start, end) >= 0:
+        raise UndecodableError("the JPEG has a run of zero bytes that no encoder writes")
+
+
+def _as_8_bits(codestream: bytes, header: JpegHeader) -> bytes:
+    """The same scans under a frame header of 8 bits, and a scan header that means nothing set to what it should be.
+
+    Sequential scans take no spectral selection (B.2.3, Table B.3); libjpeg warns of a wrong one, and ignores it.
+    """
+    parameters = header.scan_at + 5 + 2 * codestream[header.scan_at + 4]
+    wrong = header.process in _SEQUENTIAL and codestream[parameters : parameters + 3] != _ALL_COEFFICIENTS
+    if header.precision == 8 and not wrong:
+        return codestream
+    changed = bytearray(codestream)
+    changed[header.precision_at] = 8
+    if wrong:
+        changed[parameters : parameters + 3] = _ALL_COEFFICIENTS
+    return bytes(changed)
+
+
+def _strictly(codestream: bytes, header: JpegHeader) -> Pixels:
+    """What libjpeg decodes, if without a warning; an eighth of it where only the verdict is of interest.
+
+    A lossless JPEG must not be scaled: libjpeg-turbo 3.1 then writes beyond its rows.
+    """
+    scale = {"min_height": 1, "min_width": 1, "min_factor": 1} if header.precision > 8 and not header.lossless else {}
+    colours = "GRAY" if header.components == 1 else "RGB"
+    try:
+        pixels: Pixels = simplejpeg.decode_jpeg(codestream, colours, strict=True, **scale)
+    except ValueError as error:
+        raise UndecodableError(f"the JPEG is damaged: {error}") from None
+    return np.ascontiguousarray(pixels[..., 0]) if header.components == 1 else pixels
