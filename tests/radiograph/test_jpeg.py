@@ -100,6 +100,27 @@ def test_zeros_that_mean_no_change_are_no_damage() -> None:
     assert np.array_equal(decode_jpeg(codestream)[0], pixels)
 
 
+@pytest.mark.parametrize(
+    "codestream",
+    [baseline(a_picture(8)), extended(), lossless(8), lossless(12)],
+    ids=["baseline", "extended", "lossless of 8 bits", "lossless of 12 bits"],
+)
+def test_a_zero_before_the_end_marker_is_padding(codestream: bytes) -> None:
+    padded = codestream[:-2] + b"\0" + END
+    assert np.array_equal(decode_jpeg(padded)[0], decode_jpeg(codestream)[0])
+    for broken in (codestream[:-2] + bytes(40) + END, codestream[:-40] + b"\0" + END):
+        with pytest.raises(UndecodableError):
+            decode_jpeg(broken)
+
+
+@pytest.mark.parametrize("width", range(40, 80))
+def test_it_is_padding_wherever_the_last_bits_end(width: int) -> None:
+    """libjpeg reads ahead by up to seven bytes: whether it warns of one too many depends on where it stands."""
+    for codestream in (baseline(a_picture(8, 48, width)), lossless(12, pixels=a_picture(12, 48, width))):
+        padded = codestream[:-2] + b"\0" + END
+        assert np.array_equal(decode_jpeg(padded)[0], decode_jpeg(codestream)[0])
+
+
 @pytest.mark.parametrize("make", [lambda: baseline(a_picture(8)), lambda: lossless(12)], ids=["baseline", "lossless"])
 def test_a_second_image_behind_the_first_is_found(make: Callable[[], bytes]) -> None:
     codestream = make()

@@ -82,9 +82,9 @@ def decode_jpeg(codestream: bytes, *, several: bool = False) -> tuple[Pixels, Jp
     end = _end_of_image(codestream, header.scan_at) if several else _check_ends(codestream, header.scan_at)
     if not header.zeros_are_flat:
         _check_zeros(codestream, header.scan_at, end)
+    strict = _shown_whole(codestream, header, end)
     if header.precision == 8 and not header.lossless:
-        return _strictly(_as_8_bits(codestream, header), header), header
-    _strictly(_as_8_bits(codestream, header), header)
+        return strict, header
     try:
         pixels: Pixels = imagecodecs.jpeg8_decode(codestream)
     except imagecodecs.Jpeg8Error as error:
@@ -171,6 +171,16 @@ def _check_zeros(codestream: bytes, start: int, end: int) -> None:
     """Zeroed bytes decode: but to what does not occur in an image."""
     if codestream.find(bytes(LONGEST_ZERO_RUN), start, end) >= 0:
         raise UndecodableError("the JPEG has a run of zero bytes that no encoder writes")
+
+
+def _shown_whole(codestream: bytes, header: JpegHeader, end: int) -> Pixels:
+    """What the strict decoder makes of it. Some writers pad to an even length before the end marker, not behind it."""
+    try:
+        return _strictly(_as_8_bits(codestream, header), header)
+    except UndecodableError:
+        if codestream[end - 1] != 0:
+            raise
+        return _strictly(_as_8_bits(codestream[: end - 1] + EOI, header), header)
 
 
 def _as_8_bits(codestream: bytes, header: JpegHeader) -> bytes:
