@@ -10,6 +10,7 @@ import click
 
 from training.commands.label_reports import label_reports
 from training.commands.options import FILE, cache_of, device_option, run_options, source_of
+from training.commands.orientation import orientation
 from training.commands.prepare import join, prepare
 from training.commands.shortcuts import shortcuts, split_by_look_command
 from training.commands.studies import COMMANDS
@@ -103,7 +104,7 @@ def score_command(run: Path, manifest: Path, splits: tuple[str, ...], look_at_te
             _show(scored)
 
 
-for _command in (prepare, join, label_reports, shortcuts, split_by_look_command, *COMMANDS):
+for _command in (prepare, join, label_reports, orientation, shortcuts, split_by_look_command, *COMMANDS):
     main.add_command(_command)
 
 

@@ -34,13 +34,15 @@ class InputConfig(_Part):
     """Images are cached at ``resize`` pixels; the network sees ``size``.
 
     ``evaluation``: ``whole`` scores the whole image at ``size``; ``centre-crop`` cuts ``size`` from the middle of
-    ``resize``, as the paper. ``flips``: the score is the mean over the image and its mirror image.
+    ``resize``, as the paper. ``flips``: the score is the mean over the image and its mirror image. ``crop``: ``border``
+    cuts off shutter and border before that, here and in the service (triage/radiograph/crop.py).
     """
 
     resize: int = Field(ge=16, le=2048)
     size: int = Field(ge=16, le=2048)
     evaluation: Literal["whole", "centre-crop"] = "whole"
     flips: bool = False
+    crop: Literal["none", "border"] = "none"
 
     @model_validator(mode="after")
     def _crop_fits(self) -> InputConfig:
@@ -50,11 +52,12 @@ class InputConfig(_Part):
 
     def cached_spec(self) -> PreprocessSpec:
         """How the images are cached that training cuts its crops from."""
-        return PreprocessSpec(size=self.resize)
+        return PreprocessSpec(size=self.resize, crop=self.crop)
 
     def spec(self) -> PreprocessSpec:
         """What the service does before this model."""
-        return PreprocessSpec(size=self.resize if self.evaluation == "centre-crop" else self.size)
+        size = self.resize if self.evaluation == "centre-crop" else self.size
+        return PreprocessSpec(size=size, crop=self.crop)
 
 
 class LossConfig(_Part):

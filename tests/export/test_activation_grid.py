@@ -18,6 +18,7 @@ from triage.model.activation_map import cells_of, kept
 from triage.model.card import ActivationGrid, load_card
 from triage.model.session import Session
 from triage.phantom.chest import draw
+from triage.radiograph.crop import WHOLE
 
 MODELS = Path(__file__).parents[2] / "models"
 PLACES = (48, 80, 112)
@@ -44,7 +45,7 @@ def test_a_map_changes_where_the_image_was_changed(name: str):
         maps = session.score(((np.clip(images, 0, 1) - spec.mean) / spec.deviation)[:, np.newaxis]).maps
         assert maps is not None
         for place, changed in zip([each for each in places for _ in (1, -1)], maps[1:], strict=True):
-            found = kept(np.abs(changed - maps[0]), spec, card.activation_grid)
+            found = kept(np.abs(changed - maps[0]), spec, card.activation_grid, WHOLE)
             assert found is not None
             row, column = centroid(found)
             off.append((row * 160 - place[0], column * 160 - place[1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from triage.model.activation_map import MOST_CELLS, as_png, cells_of, coloured, 
 from triage.model.card import ActivationGrid
 from triage.model.session import Session
 from triage.phantom.chest import Subject, as_dicom
+from triage.radiograph.crop import WHOLE
 from triage.radiograph.display import greys
 from triage.radiograph.preprocess import PreprocessSpec
 from triage.scoring.assess import Policy, prepare
@@ -65,7 +67,7 @@ def scored(session: Session, content: bytes) -> tuple[ActivationMap, float]:
     assert prepared.model_input is not None, prepared.rejected
     scores = session.score(prepared.model_input[np.newaxis])
     assert scores.maps is not None
-    found = kept(scores.maps[0], session.card.preprocessing.spec(), None)
+    found = kept(scores.maps[0], session.card.preprocessing.spec(), None, prepared.content)
     assert found is not None
     return found, float(scores.probability[0])
 
@@ -144,15 +146,35 @@ def test_a_map_is_that_of_the_very_score(session: Session):
 
 
 def test_cells_that_are_no_equal_tiles_lie_where_the_card_says():
-    found = kept(
-        np.zeros((5, 5), np.float32), PreprocessSpec(160), ActivationGrid(first_row=0.5, first_column=16, step=32)
-    )
+    grid = ActivationGrid(first_row=0.5, first_column=16, step=32)
+    found = kept(np.zeros((5, 5), np.float32), PreprocessSpec(160), grid, WHOLE)
 
     assert found is not None
     assert (found.left, found.right) == (0.0, 1.0)
     assert (found.top, found.bottom) == (-15.5 / 160, 144.5 / 160)
     hot = a_map(hot=(1, 1), top=found.top, bottom=found.bottom)
     assert strongest(strength(hot, 0.9, 0.5, 320, 320)) == pytest.approx((32.5 / 160, 48 / 160), abs=1 / 160)
+
+
+def test_a_map_of_a_cropped_image_lies_on_what_was_left_and_nowhere_else():
+    content = (0.25, 0.125, 0.75, 0.875)
+    inner, corner = (np.full((4, 4), -2, np.float32) for _ in range(2))
+    inner[1, 1] = corner[0, 0] = 12
+
+    within, outermost = (kept(cells, PreprocessSpec(64, crop="border"), None, content) for cells in (inner, corner))
+
+    assert within is not None
+    assert (within.top, within.left, within.bottom, within.right) == within.seen == content
+    expected = (0.25 + 1.5 / 4 * 0.5, 0.125 + 1.5 / 4 * 0.75)
+    assert strongest(strength(within, 0.9, 0.5, 160, 160)) == pytest.approx(expected, abs=1 / 160)
+    assert outermost is not None
+    shown = strength(outermost, 0.9, 0.5, 160, 160)
+    assert shown[40, 20] > 0.9
+    assert shown[:40].max() == shown[:, :20].max() == 0  # the border
+    assert strength(replace(outermost, seen=WHOLE), 0.9, 0.5, 160, 160)[30, 10] > 0.9
+    uncropped = kept(inner, PreprocessSpec(64), None, content)
+    assert uncropped is not None
+    assert (uncropped.top, uncropped.left, uncropped.bottom, uncropped.right) == uncropped.seen == WHOLE
 
 
 def test_an_image_in_which_nothing_speaks_for_a_finding_does_not_glow():
@@ -169,10 +191,10 @@ def test_an_image_in_which_nothing_speaks_for_a_finding_does_not_glow():
 def test_what_is_no_number_is_not_kept_and_what_is_fine_is_averaged():
     broken = np.zeros((5, 5), np.float32)
     broken[2, 2] = np.nan
-    assert kept(broken, SPEC, None) is None
+    assert kept(broken, SPEC, None, WHOLE) is None
 
     fine = np.random.default_rng(0).normal(size=(200, 150)).astype(np.float32)
-    found = kept(fine, SPEC, None)
+    found = kept(fine, SPEC, None, WHOLE)
     assert found is not None
     assert (found.rows, found.columns) == (MOST_CELLS, MOST_CELLS)
     assert cells_of(found).mean() == pytest.approx(fine.mean(), abs=1e-4)

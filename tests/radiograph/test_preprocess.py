@@ -6,7 +6,7 @@ import platform
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -52,6 +52,16 @@ def test_the_model_input_of_a_known_image_is_what_it_always_was(masked: bool, di
     model_input = preprocess(image, valid, PreprocessSpec(size=224))
     assert (model_input.shape, model_input.dtype) == ((1, 224, 224), np.float32)
     assert sha256(model_input.tobytes()).hexdigest()[:16] == digest
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the digests are of x86-64")
+@pytest.mark.parametrize("grey", [0.0, 0.4, 1.0])
+def test_a_model_that_crops_sees_the_known_image_whatever_the_border(grey: float) -> None:
+    image = np.full((901, 777), grey, dtype=np.float32)
+    image[150:851, 50:627] = an_image(701, 577)
+    cropped = preprocess(image, everything(image), PreprocessSpec(size=224, crop="border"))
+    assert sha256(cropped.tobytes()).hexdigest()[:16] == "191ea5647bda63da"
+    assert not np.array_equal(preprocess(image, everything(image), PreprocessSpec(size=224)), cropped)
 
 
 def test_the_input_is_levels_minus_mean_over_deviation() -> None:
@@ -159,6 +169,7 @@ def test_percentiles_of_0_and_100_are_the_range() -> None:
         {"size": 8},
         {"size": 4096},
         {"fit": "crop"},
+        {"crop": "centre"},
         {"low_percentile": 50, "high_percentile": 50},
         {"high_percentile": 101},
         {"low_percentile": float("nan")},
@@ -176,19 +187,22 @@ def test_a_spec_that_makes_no_sense_is_refused(changes: dict[str, Any]) -> None:
 def test_a_spec_travels_as_json() -> None:
     assert PreprocessSpec.from_record(SPEC.to_record()) == SPEC
     with pytest.raises(TypeError):
-        PreprocessSpec.from_record({**SPEC.to_record(), "crop": True})
+        PreprocessSpec.from_record({**SPEC.to_record(), "rotate": True})
 
 
-def test_what_training_caches_is_this_rounded_to_256_levels(tmp_path: Path) -> None:
+@pytest.mark.parametrize("crop", ["none", "border"])
+def test_what_training_caches_is_this_rounded_to_256_levels(tmp_path: Path, crop: Literal["none", "border"]) -> None:
     """Training keeps bytes: it may differ by half a step of 255, which is 1 / 510 / deviation in the input."""
     images = pytest.importorskip("training.data.images")
-    image = an_image(80, 60)
+    image = np.pad(an_image(80, 60), 15)
     path = tmp_path / "image.png"
     assert cv2.imwrite(str(path), np.rint(image * 65535).astype(np.uint16))
-    spec = PreprocessSpec(size=32)
+    spec = PreprocessSpec(size=32, crop=crop)
     radiograph = decode_picture(path.read_bytes())
     assert isinstance(radiograph, Radiograph)
-    cached = images.load([SimpleNamespace(image=path, origin="the row")], spec, tmp_path / "cache")
+    row = SimpleNamespace(image=path, origin="the row")
+    images.load([row], PreprocessSpec(size=32), tmp_path / "cache")  # of another crop: no other's cache
+    cached = images.load([row], spec, tmp_path / "cache")
     levels = images.to_levels(cached).numpy()[0]
     served = preprocess(radiograph.pixels, radiograph.valid, spec)
     assert np.abs((levels - spec.mean) / spec.deviation - served).max() <= 1 / 510 / spec.deviation + 1e-6

@@ -20,6 +20,7 @@ from triage.decision.types import PriorityPolicy, Tag
 from triage.model.card import ModelCard
 from triage.model.registry import RegistryPolicy, choose, usable
 from triage.model.session import Session
+from triage.radiograph.orientation import Orientation
 from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.preprocess import preprocess
 from triage.radiograph.types import Attributes, Part, Rejected, View
@@ -306,6 +307,63 @@ def test_only_a_view_that_the_model_is_for_is_called_anything(
             found = conclude(Prepared(Attributes(), view, Part.CHEST), card, probability, 1.0, Policy())
             assert (found.tag is not Tag.NOT_ASSESSED) == (view in views)
             assert found.probability == probability
+
+
+def test_what_has_a_wide_border_is_scored_and_not_assessed_unless_the_card_crops(
+    folder: Path, cards: dict[str, ModelCard]
+) -> None:
+    pixels = np.pad(a_picture(), 12)
+    found = assessed(folder, cards, pixels=pixels)
+    assert isinstance(found, Conclusion)
+    assert (found.tag, found.reasons) == (Tag.NOT_ASSESSED, (Reason.WIDE_BORDER,))
+    assert found.probability is not None
+    assert found.detail == "only 80 % of the rows and 77 % of the columns are inside shutter and border"
+    cropping = with_crop(cards["adult"])
+    prepared = prepare(as_file(a_dataset(pixels)), {"adult": cropping}, Policy())
+    assert conclude(prepared, cropping, 0.1, 1.0, Policy()) == Conclusion(Tag.NORMAL, 0.1, ())
+
+
+def test_a_shutter_is_a_border_and_a_card_that_crops_sees_the_same_image_with_it(cards: dict[str, ModelCard]) -> None:
+    cropping = {"adult": with_crop(cards["adult"])}
+    noise = np.random.default_rng(0).integers(0, 4096, (130, 120)).astype(np.uint16)
+    noise[20:116, 30:110] = a_picture()
+    edges = {"UpperHorizontal": 21, "LowerHorizontal": 116, "LeftVertical": 31, "RightVertical": 110}
+    shutter = {"ShutterShape": "RECTANGULAR", **{f"Shutter{side}Edge": value for side, value in edges.items()}}
+    window = {"WindowCenter": 2048, "WindowWidth": 4096}
+    inside, alone = (
+        prepare(as_file(a_dataset(pixels, **window, **more)), cropping, Policy())
+        for pixels, more in ((noise, shutter), (a_picture(), {}))
+    )
+    assert inside.model_input is not None and alone.model_input is not None
+    assert np.array_equal(inside.model_input, alone.model_input)
+    assert inside.content == (20 / 130, 30 / 120, 116 / 130, 110 / 120) and alone.content == (0, 0, 1, 1)
+    assert conclude(inside, cards["adult"], 0.1, 1.0, Policy()).reasons == (Reason.WIDE_BORDER,)
+
+
+def test_a_marker_on_black_is_no_radiograph_even_for_a_card_that_crops(cards: dict[str, ModelCard]) -> None:
+    cropping = {"adult": with_crop(cards["adult"])}
+    pixels = np.zeros((300, 300), dtype=np.uint16)
+    pixels[100:196, 20:100] = a_picture()
+    prepared = prepare(as_file(a_dataset(pixels)), cropping, Policy())
+    assert conclude(prepared, cropping["adult"], 0.1, 1.0, Policy()).reasons == (Reason.WIDE_BORDER,)
+
+
+def test_only_a_model_that_does_not_mind_takes_what_is_turned(cards: dict[str, ModelCard]) -> None:
+    turned = Prepared(Attributes(), View.PA, orientation=Orientation((0.05, 0.9, 0.03, 0.02)))
+    any_way = cards["adult"]
+    upright = any_way.model_copy(
+        update={"intended_use": any_way.intended_use.model_copy(update={"orientation": "upright"})}
+    )
+    assert conclude(turned, any_way, 0.1, 1.0, Policy()).tag is Tag.NORMAL
+    for probability in (0.0, 1.0):
+        found = conclude(turned, upright, probability, 1.0, Policy())
+        assert (found.tag, found.reasons) == (Tag.NOT_ASSESSED, (Reason.ORIENTATION_UNVERIFIED,))
+        assert found.detail == "it looks as if turned by 90 degrees to the right (0.90 of 1)"
+    assert conclude(FRONTAL, upright, 0.1, 1.0, Policy()).tag is Tag.NORMAL
+
+
+def with_crop(card: ModelCard) -> ModelCard:
+    return card.model_copy(update={"preprocessing": card.preprocessing.model_copy(update={"crop": "border"})})
 
 
 # The choice of a model.

@@ -93,6 +93,7 @@ def _card(name: str, size: int, age_from: float, age_below: float | None, negati
             "views": ["PA", "AP"],
             "age_from": age_from,
             "age_below": age_below,
+            "orientation": "any",  # test pictures are no chests
         },
         "operating_points": [],
         "calibration": "none",

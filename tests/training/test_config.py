@@ -8,6 +8,7 @@ import pytest
 
 from training.config import BUILT_IN, Config, load_config
 from training.errors import TrainingError
+from triage.model.card import Preprocessing
 
 
 @pytest.mark.parametrize("path", sorted(BUILT_IN.glob("*.toml")), ids=lambda path: path.stem)
@@ -46,6 +47,14 @@ def test_a_centre_crop_is_prepared_at_the_larger_size(pair: tuple[int, int]) -> 
     config = load_config("paper-stated", [f"input.resize={resize}", f"input.size={size}"])
     assert config.input.spec().size == config.input.cached_spec().size == resize
     assert config.changed({"input.evaluation": "whole"}).input.spec().size == size
+
+
+def test_what_is_cropped_in_training_is_cropped_in_the_service() -> None:
+    config = load_config("modern")
+    assert config.input.spec().crop == config.input.cached_spec().crop == "none"
+    cropping = config.changed({"input.crop": "border"}).input
+    assert cropping.spec().crop == cropping.cached_spec().crop == "border"
+    assert Preprocessing(**cropping.spec().to_record()).spec() == cropping.spec()
 
 
 @pytest.mark.parametrize(

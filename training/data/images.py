@@ -77,6 +77,13 @@ def _decoded(cases: Sequence[Case], spec: PreprocessSpec) -> Iterable[Bytes]:
 
 def read_image(case: Case, spec: PreprocessSpec) -> Bytes:
     """One image, uint8 (size, size). TrainingError that names its row."""
+    radiograph = radiograph_of(case)
+    levels = normalise(radiograph.pixels, radiograph.valid, spec)
+    return np.asarray(np.rint(levels * 255), dtype=np.uint8)
+
+
+def radiograph_of(case: Case) -> Radiograph:
+    """The decoded image of a row. TrainingError that names it."""
     try:
         data = case.image.read_bytes()
     except OSError as error:
@@ -84,8 +91,7 @@ def read_image(case: Case, spec: PreprocessSpec) -> Bytes:
     radiograph = _radiograph(data)
     if isinstance(radiograph, Rejected):
         raise TrainingError(f"{case.origin}: {case.image}: {radiograph.detail}")
-    levels = normalise(radiograph.pixels, radiograph.valid, spec)
-    return np.asarray(np.rint(levels * 255), dtype=np.uint8)
+    return radiograph
 
 
 def _radiograph(data: bytes) -> Radiograph | Rejected:

@@ -25,6 +25,7 @@ STAGES = (STORED, QUEUED, SCORED, DECIDED)
 EXPECTED = frozenset(
     {
         Reason.OUT_OF_DISTRIBUTION,  # a phantom is no patient: a model may well refuse it
+        Reason.ORIENTATION_UNVERIFIED,
         Reason.FINDING_NOT_COVERED,
         Reason.AGE_NOT_COVERED,
         Reason.NO_MODEL,

@@ -18,6 +18,8 @@ class Reason(StrEnum):
     MULTI_FRAME = "multi_frame"
     VIEW_UNVERIFIED = "view_unverified"
     BODY_PART_UNVERIFIED = "body_part_unverified"  # a negative of what nothing says is a chest
+    ORIENTATION_UNVERIFIED = "orientation_unverified"  # by its pixels turned, or upside down
+    WIDE_BORDER = "wide_border"  # more of it is border, or outside the shutter, than the model knows
     AGE_UNKNOWN = "age_unknown"
     AGE_NOT_COVERED = "age_not_covered"
     OUT_OF_DISTRIBUTION = "out_of_distribution"
@@ -63,6 +65,11 @@ MEANINGS = {
     "cannot be the age of a human patient (see the detail beside it), and each model is for an age range. Have the "
     "modality send it; where none is stated, a setting lets the adult model take such patients "
     "(models.adult_when_age_unknown).",
+    Reason.ORIENTATION_UNVERIFIED: "By its pixels it does not look like a chest that stands upright, so the score is "
+    "not used. Look at the image: if it is turned or upside down, turn it at the modality and send it again. If "
+    "upright images of one modality are refused regularly, report it.",
+    Reason.WIDE_BORDER: "Too much of it is a border of one grey, or lies outside the shutter: the model knows images "
+    "that are filled by the chest. Crop it to the exposed field at the modality and send it again.",
     Reason.AGE_NOT_COVERED: "No installed model is for a patient of this age. It has to be read without us.",
     Reason.OUT_OF_DISTRIBUTION: "Its pixels do not look like the images the model was trained on, so the score is not "
     "used. Look at the image: another body part, an inverted or blank image, or an unusual detector? If good chest "

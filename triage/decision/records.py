@@ -21,8 +21,15 @@ def assessment_from(record: dict[str, Any]) -> ImageAssessment:
     known["reasons"] = tuple(Reason(reason) for reason in known["reasons"])
     known["beside"] = tuple(_shadow_score_from(each) for each in known.get("beside", ()))
     if (kept := known.get("activation_map")) is not None:
-        known["activation_map"] = ActivationMap(**_known(ActivationMap, kept))
+        known["activation_map"] = _map_from(kept)
     return ImageAssessment(**known)
+
+
+def _map_from(record: dict[str, Any]) -> ActivationMap:
+    known = _known(ActivationMap, record)
+    if (seen := known.get("seen")) is not None:
+        known["seen"] = tuple(seen)
+    return ActivationMap(**known)
 
 
 def _shadow_score_from(record: dict[str, Any]) -> ShadowScore:

@@ -60,7 +60,8 @@ class ActivationMap:
     constant of the model's. It came out of the very run that gave the probability beside it.
 
     ``values``: float32 little-endian, ``rows`` x ``columns``, in base64. The edges say what the cells cover of the
-    image as it was received, as fractions of its rows and columns; half a cell may be outside.
+    image as it was received, as fractions of its rows and columns; half a cell may be outside. ``seen``: what of that
+    image the model saw, in the same way (top, left, bottom, right): less than all where a border is cut off.
     """
 
     rows: int
@@ -70,6 +71,7 @@ class ActivationMap:
     left: float = 0.0
     bottom: float = 1.0
     right: float = 1.0
+    seen: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)

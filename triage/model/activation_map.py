@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from triage.decision.types import ActivationMap, ImageAssessment
 from triage.model.card import ActivationGrid
+from triage.radiograph.crop import Edges
 from triage.radiograph.preprocess import PreprocessSpec, shown_part
 from triage.radiograph.types import FloatImage
 
@@ -42,17 +43,18 @@ def _tabled() -> Picture:
 _TABLE = _tabled()
 
 
-def kept(cells: FloatImage, spec: PreprocessSpec, grid: ActivationGrid | None) -> ActivationMap | None:
+def kept(cells: FloatImage, spec: PreprocessSpec, grid: ActivationGrid | None, content: Edges) -> ActivationMap | None:
     """What is kept of a map (h, w) that a model of ``spec`` gave; None if a value is no number.
 
     ``grid`` says where its cells lie on the model input, absent: in equal tiles. From there it goes back to where the
-    input came from.
+    input came from, in an image whose radiograph lies within ``content``.
     """
     if not np.isfinite(cells).all():
         return None
     rows, columns = cells.shape
     inner = (0.0, 0.0, 1.0, 1.0) if grid is None else _edges(grid, rows, columns, spec.size)
-    top, left, bottom, right = shown_part(spec)
+    shown = shown_part(spec, content)
+    top, left, bottom, right = shown
     small = _small(cells)
     return ActivationMap(
         rows=small.shape[0],
@@ -62,6 +64,7 @@ def kept(cells: FloatImage, spec: PreprocessSpec, grid: ActivationGrid | None) -
         left=left + inner[1] * (right - left),
         bottom=top + inner[2] * (bottom - top),
         right=left + inner[3] * (right - left),
+        seen=shown,
     )
 
 
@@ -84,12 +87,13 @@ def excess(found: ActivationMap, probability: float, operating_point: float) -> 
 def strength(found: ActivationMap, probability: float, operating_point: float, rows: int, columns: int) -> FloatImage:
     """How strong the colour is at each pixel of the whole image drawn in ``rows`` x ``columns``: float32, 0 to 1.
 
-    None where a place by itself would not reach the operating point. The strongest place has 1, or less where no place
-    speaks strongly: images can be compared, and one in which nothing was found does not glow.
+    None where a place by itself would not reach the operating point, and outside of what the model saw. The strongest
+    place has 1, or less where no place speaks strongly: images can be compared, and one in which nothing was found does
+    not glow.
     """
     above = excess(found, probability, operating_point)
     drawn = placed(found, above, rows, columns) / np.float32(max(FULL, float(above.max())))
-    return np.asarray(np.clip(drawn, 0, 1), dtype=np.float32)
+    return np.asarray(np.where(_seen(found, rows, columns), np.clip(drawn, 0, 1), 0), dtype=np.float32)
 
 
 def placed(found: ActivationMap, values: FloatImage, rows: int, columns: int) -> FloatImage:
@@ -151,6 +155,14 @@ def _weights(count: int, first: float, last: float, pixels: int) -> FloatImage:
     middles = (np.arange(pixels) + 0.5) / pixels
     at = np.clip((middles - first) / (last - first) * count - 0.5, 0, count - 1)
     return np.asarray(np.maximum(0, 1 - np.abs(at[:, np.newaxis] - np.arange(count))), dtype=np.float32)
+
+
+def _seen(found: ActivationMap, rows: int, columns: int) -> npt.NDArray[np.bool_]:
+    """Which pixels of the whole image drawn in ``rows`` x ``columns`` the model input shows."""
+    top, left, bottom, right = found.seen
+    down, across = (np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns
+    inside = ((down >= top) & (down <= bottom))[:, np.newaxis] & ((across >= left) & (across <= right))
+    return np.asarray(inside)
 
 
 def _logit(probability: float) -> float:

@@ -50,6 +50,7 @@ class Preprocessing(_Part):
     high_percentile: float
     mean: float
     deviation: float
+    crop: Literal["none", "border"] = "none"
 
     @model_validator(mode="after")
     def _is_a_spec(self) -> Self:
@@ -74,6 +75,7 @@ class IntendedUse(_Part):
     """Whom and what the model is for; ages in years, ``age_below`` exclusive and absent for no limit.
 
     ``stations``: the units whose images it is for, by Station Name (0008,1010); none named: those of any.
+    ``orientation``: ``any`` if the model does not mind how the image is turned.
     """
 
     modalities: tuple[str, ...]
@@ -81,6 +83,7 @@ class IntendedUse(_Part):
     stations: tuple[str, ...] = ()
     age_from: float = Field(ge=0)
     age_below: float | None
+    orientation: Literal["upright", "any"] = "upright"
 
     @model_validator(mode="after")
     def _has_ages(self) -> Self:

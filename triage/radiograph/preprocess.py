@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from triage.radiograph.crop import WHOLE, Edges, Part, content
+
 FloatImage = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
@@ -26,9 +28,9 @@ class PreprocessSpec:
     """How a model wants its images.
 
     ``size``: rows and columns of the model input. ``fit``: ``stretch`` maps the whole image to the square and gives up
-    its aspect ratio, as the public copies that the models were trained on have done. ``low_percentile`` and
-    ``high_percentile`` of the valid pixels, after resizing, become 0 and 1. The input is then
-    ``(pixels - mean) / deviation``.
+    its aspect ratio, as the public copies that the models were trained on have done. ``crop``: ``border`` cuts off what
+    lies outside the shutter and a border of one grey before anything else. ``low_percentile`` and ``high_percentile``
+    of the valid pixels, after resizing, become 0 and 1. The input is then ``(pixels - mean) / deviation``.
     """
 
     size: int
@@ -37,12 +39,15 @@ class PreprocessSpec:
     high_percentile: float = 99.0
     mean: float = 0.5
     deviation: float = 0.25
+    crop: Literal["none", "border"] = "none"
 
     def __post_init__(self) -> None:
         if not 16 <= self.size <= 2048:
             raise ValueError(f"size must be 16 to 2048, not {self.size}")
         if self.fit != "stretch":
             raise ValueError(f"fit must be stretch, not {self.fit!r}")
+        if self.crop not in ("none", "border"):
+            raise ValueError(f"crop must be none or border, not {self.crop!r}")
         if not 0 <= self.low_percentile < self.high_percentile <= 100:
             raise ValueError("percentiles must be 0 <= low < high <= 100")
         if not 0 < self.deviation < math.inf or not math.isfinite(self.mean):
@@ -58,20 +63,23 @@ class PreprocessSpec:
         return asdict(self)
 
 
-def preprocess(pixels: FloatImage, valid: Mask, spec: PreprocessSpec) -> FloatImage:
+def preprocess(pixels: FloatImage, valid: Mask, spec: PreprocessSpec, part: Part | None = None) -> FloatImage:
     """The model input of one radiograph, float32 of shape (1, size, size).
 
     ``pixels`` is float32 (rows, columns) with dense tissue bright; ``valid`` (rows, columns) is False where there is no
     image (padding, outside the shutter), which counts in no statistic and becomes the darkest value. An image without
-    contrast becomes a constant.
+    contrast becomes a constant. ``part`` is the ``content`` of the image, where it is known already.
     """
-    levels = normalise(pixels, valid, spec)
+    levels = normalise(pixels, valid, spec, part)
     model_input: FloatImage = ((levels - np.float32(spec.mean)) / np.float32(spec.deviation))[np.newaxis]
     return model_input
 
 
-def normalise(pixels: FloatImage, valid: Mask, spec: PreprocessSpec) -> FloatImage:
-    """``pixels`` resized and between 0 and 1, float32 (size, size); what training caches and augments."""
+def normalise(pixels: FloatImage, valid: Mask, spec: PreprocessSpec, part: Part | None = None) -> FloatImage:
+    """``pixels`` cropped, resized and between 0 and 1, float32 (size, size); what training caches and augments."""
+    if spec.crop == "border":
+        part = part or content(pixels, valid)
+        pixels, valid = part.of(pixels), part.of(valid)
     whole = bool(valid.all())
     image = _resized(pixels if whole else np.where(valid, pixels, np.float32(0)), spec.size)
     if whole:
@@ -91,14 +99,14 @@ def normalise(pixels: FloatImage, valid: Mask, spec: PreprocessSpec) -> FloatIma
     return levels
 
 
-def shown_part(spec: PreprocessSpec) -> tuple[float, float, float, float]:
-    """Which part of the image the model input shows: top, left, bottom, right, as fractions of its rows and columns.
+def shown_part(spec: PreprocessSpec, edges: Edges) -> Edges:
+    """Which part of an image the model input shows, of an image whose ``content`` lies within ``edges``.
 
     The way back of ``normalise``, for what is found in the input and is to be drawn over the image. ``stretch`` shows
-    all of it: padding and shutter blacken pixels and cut nothing off.
+    all of what is left: without a crop padding and shutter blacken pixels and cut nothing off.
     """
     assert spec.fit == "stretch"
-    return 0.0, 0.0, 1.0, 1.0
+    return edges if spec.crop == "border" else WHOLE
 
 
 def _resized(image: FloatImage, size: int) -> FloatImage:

@@ -17,8 +17,10 @@ from triage.decision.types import Tag
 from triage.model.card import ModelCard
 from triage.model.registry import RegistryPolicy, beside, choose
 from triage.radiograph.body_part import part_of
+from triage.radiograph.crop import WHOLE, Edges, content, is_mostly_border
 from triage.radiograph.decode import decode_picture, decode_pixels, is_picture, open_dicom
 from triage.radiograph.eligibility import ineligible, view_of
+from triage.radiograph.orientation import UPRIGHT, Orientation, orientation_of
 from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.preprocess import preprocess
 from triage.radiograph.types import Attributes, FloatImage, Part, Radiograph, Rejected, View
@@ -38,7 +40,8 @@ class Prepared:
     """What is known of an object before it is scored, and its model input unless it is ``rejected``.
 
     ``model_input`` is float32 (1, size, size) for the model ``model_name``; ``beside`` are those of the models in
-    shadow that score the same image, by name. ``stages`` are durations in seconds.
+    shadow that score the same image, by name. ``content``: what of the image lies inside shutter and border, and
+    ``orientation``: how that part is turned. ``stages`` are durations in seconds.
     """
 
     attributes: Attributes
@@ -48,17 +51,20 @@ class Prepared:
     model_name: str = ""
     model_input: FloatImage | None = None
     beside: dict[str, FloatImage] = field(default_factory=dict)
+    content: Edges = WHOLE
+    orientation: Orientation = UPRIGHT
     stages: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Conclusion:
-    """The tag of one image; ``probability`` None only if nothing was scored."""
+    """The tag of one image; ``probability`` None only if nothing was scored. ``detail`` is for people."""
 
     tag: Tag
     probability: float | None
     reasons: tuple[Reason, ...]
     shadow: bool = False
+    detail: str = ""
 
 
 def prepare(
@@ -103,15 +109,18 @@ def prepare(
 def conclude(prepared: Prepared, card: ModelCard, probability: float, distance: float, policy: Policy) -> Conclusion:
     """The tag of a scored image. ``distance`` is in the units of the card's limit.
 
-    What looks like nothing the model was trained on, and what is not known to be a view that it is for, is not
-    assessed, however it scored. What nothing says is a chest may be abnormal, and is never normal. NaN and infinity
-    count as far; a probability that is no number is a failure.
+    What looks like nothing the model was trained on, has more border than it knows, does not stand upright, or is not
+    known to be a view that it is for, is not assessed, however it scored. What nothing says is a chest may be abnormal,
+    and is never normal. NaN and infinity count as far; a probability that is no number is a failure.
     """
     shadow = card.name in policy.registry.shadow
     if not 0 <= probability <= 1:
         return Conclusion(Tag.NOT_ASSESSED, None, (Reason.WORKER_FAILURE,), shadow)
     if not (math.isfinite(distance) and distance <= card.distribution.limit):
         return Conclusion(Tag.NOT_ASSESSED, probability, (Reason.OUT_OF_DISTRIBUTION,), shadow)
+    refusal = _refused_by_layout(prepared, card)
+    if refusal is not None:
+        return Conclusion(Tag.NOT_ASSESSED, probability, (refusal.reason,), shadow, refusal.detail)
     if not card.covers_view(prepared.view):
         return Conclusion(Tag.NOT_ASSESSED, probability, (Reason.VIEW_UNVERIFIED,), shadow)
     if probability >= policy.operating_point:
@@ -133,6 +142,16 @@ def _chosen(known: Prepared, cards: Mapping[str, ModelCard], policy: Policy) -> 
     return choose(cards, attributes.age_years, policy.registry, known.view, attributes.station_name)
 
 
+def _refused_by_layout(prepared: Prepared, card: ModelCard) -> Rejected | None:
+    if is_mostly_border(prepared.content, cropped=card.preprocessing.crop == "border"):
+        top, left, bottom, right = prepared.content
+        inside = f"{100 * (bottom - top):.0f} % of the rows and {100 * (right - left):.0f} % of the columns"
+        return Rejected(Reason.WIDE_BORDER, f"only {inside} are inside shutter and border")
+    if card.intended_use.orientation == "upright" and not prepared.orientation.is_upright:
+        return Rejected(Reason.ORIENTATION_UNVERIFIED, str(prepared.orientation))
+    return None
+
+
 def _for_model(
     radiograph: Radiograph | Rejected,
     known: Prepared,
@@ -145,14 +164,18 @@ def _for_model(
     chosen = cards[model_name] if model_name else _chosen(known, cards, policy)
     if isinstance(chosen, Rejected):
         return replace(known, rejected=chosen)
+    pixels, valid = radiograph.pixels, radiograph.valid
     with _timed(known.stages, "preprocess"):
-        model_input = preprocess(radiograph.pixels, radiograph.valid, chosen.preprocessing.spec())
+        part = content(pixels, valid)
+        orientation = orientation_of(pixels, valid, part)
+        model_input = preprocess(pixels, valid, chosen.preprocessing.spec(), part)
+    known = replace(known, content=part.edges(pixels), orientation=orientation)
     known = replace(known, model_name=chosen.name, model_input=model_input)
     if model_name:
         return known
     station = known.attributes.station_name
     others = beside(cards, known.attributes.age_years, policy.registry, chosen, station)
-    inputs = {each.name: preprocess(radiograph.pixels, radiograph.valid, each.preprocessing.spec()) for each in others}
+    inputs = {each.name: preprocess(pixels, valid, each.preprocessing.spec(), part) for each in others}
     return replace(known, beside=inputs)
 
 

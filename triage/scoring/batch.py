@@ -173,9 +173,10 @@ class Scorer:
             return [one for each in batch for one in self._score(session, [each], failed)]
         seconds = (time.perf_counter() - started) / len(batch)
         self._metrics.batch_size.observe(len(batch))
+        maps = _maps(session, scores, [each for _, each in batch])
         return [
             (instance, replace(self._scored(instance, each, session.card, _at(scores, position), seconds), **found))
-            for position, ((instance, each), found) in enumerate(zip(batch, _maps(session, scores), strict=True))
+            for position, ((instance, each), found) in enumerate(zip(batch, maps, strict=True))
         ]
 
     def _scored(
@@ -303,6 +304,7 @@ def _assessment(instance: ReceivedInstance, opened: Opened, conclusion: Conclusi
         shadow=conclusion.shadow,
         stages=dict(opened.prepared.stages),
         acquisition_date=attributes.acquisition_date,
+        detail=conclusion.detail,
     )
 
 
@@ -327,7 +329,7 @@ def _input(opened: Opened) -> FloatImage:
     return opened.prepared.model_input
 
 
-def _maps(session: Session, scores: Scores) -> list[dict[str, Any]]:
+def _maps(session: Session, scores: Scores, opened: Sequence[Opened]) -> list[dict[str, Any]]:
     """What is kept of each image's activation map: of this very run, so that it is the map of the score beside it."""
     count = len(scores.probability)
     if not session.keeps_maps:
@@ -335,7 +337,10 @@ def _maps(session: Session, scores: Scores) -> list[dict[str, Any]]:
     if scores.maps is None:
         return [{"no_map": f"{session.card.model_id} has no activation map"}] * count
     card = session.card
-    found = [kept(cells, card.preprocessing.spec(), card.activation_grid) for cells in scores.maps]
+    found = [
+        kept(cells, card.preprocessing.spec(), card.activation_grid, each.prepared.content)
+        for cells, each in zip(scores.maps, opened, strict=True)
+    ]
     return [
         {"activation_map": each} if each else {"no_map": "the map had values that are no numbers"} for each in found
     ]

@@ -177,7 +177,7 @@ class _Scorer:
         card = self._models.cards[prepared.model_name]
         probability, distance = score
         conclusion = conclude(prepared, card, probability, distance, self._policy)
-        return _record(path, prepared, conclusion, model_id=card.model_id, distance=distance, detail="")
+        return _record(path, prepared, conclusion, model_id=card.model_id, distance=distance, detail=conclusion.detail)
 
 
 def _record(

@@ -12,6 +12,7 @@ import pytest
 from tests.support.model_folders import SIZE, write_model
 from triage.model.activation_map import kept, peak
 from triage.model.card import ActivationGrid
+from triage.radiograph.crop import WHOLE
 from triage.validation.report.gallery import _overlaid
 from triage.validation.scores.activation_maps import Box, Maps
 
@@ -43,9 +44,9 @@ def test_a_map_points_where_the_card_says_that_its_cells_look(
     )
     card = write_model(tmp_path / "models", cam=True, **grid)
     found = Maps(tmp_path / "models" / card.name, card, threads=1).of(a_spot(tmp_path, row=5, column=2))
-    assert found is not None and found[1] is not None
-    assert peak(found[1]) == pytest.approx(expected)
-    level = cv2.cvtColor(_overlaid(np.zeros((224, 224), dtype=np.uint8), found[1]), cv2.COLOR_BGR2GRAY)
+    assert found is not None and found.over_image is not None and found.over_input is not None
+    assert peak(found.over_image) == pytest.approx(expected)
+    level = cv2.cvtColor(_overlaid(np.zeros((224, 224), dtype=np.uint8), found.over_input), cv2.COLOR_BGR2GRAY)
     row, column = np.unravel_index(int(np.argmax(level)), level.shape)
     assert (column / 224, row / 224) == pytest.approx(expected, abs=0.02)
 
@@ -55,7 +56,7 @@ def test_a_cell_that_looks_beyond_the_edge_points_at_the_edge(tmp_path: Path) ->
     grid = ActivationGrid(first_row=-5.0, first_column=0.0, step=STEP)
     cells = np.zeros((8, 8), dtype=np.float32)
     cells[0, 0] = 1.0
-    found = kept(cells, card.preprocessing.spec(), grid)
+    found = kept(cells, card.preprocessing.spec(), grid, WHOLE)
     assert found is not None
     assert peak(found) == (0.0, 0.0)
 
@@ -71,6 +72,23 @@ def test_a_spot_in_its_box_is_a_hit_by_the_grid_and_none_as_tiles(tmp_path: Path
     for name, grid in grids.items():
         card = write_model(tmp_path / name, cam=True, **grid)
         found = Maps(tmp_path / name / card.name, card, threads=1).of(image)
-        assert found is not None and found[1] is not None
-        hits.append(box.holds(*peak(found[1])))
+        assert found is not None and found.over_image is not None
+        hits.append(box.holds(*peak(found.over_image)))
     assert hits == [False, True]
+
+
+def test_a_cropped_image_is_pointed_at_where_it_was_and_drawn_as_the_model_sees_it(tmp_path: Path) -> None:
+    image = a_spot(tmp_path, row=5, column=2)
+    wide = np.zeros((320, 400), dtype=np.uint8)
+    wide[80:240, 160:320] = cv2.imread(str(image), cv2.IMREAD_GRAYSCALE) + np.random.default_rng(0).integers(
+        -60, 5, (160, 160)
+    )
+    cv2.imwrite(str(image), wide)
+    card = write_model(tmp_path / "models", cam=True)
+    cropped = card.model_copy(update={"preprocessing": card.preprocessing.model_copy(update={"crop": "border"})})
+    look = Maps(tmp_path / "models" / card.name, cropped, threads=1).of(image)
+    assert look is not None and look.over_image is not None and look.over_input is not None
+    assert peak(look.over_input) == pytest.approx((2.5 / 8, 5.5 / 8), abs=0.01)
+    assert peak(look.over_image) == pytest.approx(((160 + 50) / 400, (80 + 110) / 320), abs=0.01)
+    brightest = np.unravel_index(int(np.argmax(cv2.blur(look.grey, (8, 8)))), look.grey.shape)
+    assert brightest == pytest.approx((5.5 / 8 * SIZE, 2.5 / 8 * SIZE), abs=2)

@@ -61,13 +61,12 @@ def gallery(scored: Scored, members: Sequence[Member], threshold: float, maps: M
 
 
 def _shown(member: Member, score: float, maps: Maps) -> Shown | None:
-    found = maps.of(member.row.image)
-    if found is None:
+    look = maps.of(member.row.image)
+    if look is None:
         return None
-    grey, activation = found
-    levels = np.rint(grey * 255).astype(np.uint8)
+    levels = np.rint(look.grey * 255).astype(np.uint8)
     small: Picture = np.asarray(cv2.resize(levels, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    overlay = _jpeg(_overlaid(small, activation)) if activation is not None else ""
+    overlay = _jpeg(_overlaid(small, look.over_input)) if look.over_input is not None else ""
     return Shown(member.row.image.name, score, _jpeg(small), overlay)
 
 

@@ -33,6 +33,8 @@ REASONS = {
     "out_of_distribution": "looks like nothing the model was trained on",
     "view_unverified": "the view is not known",
     "body_part_unverified": "negative, and nothing says that it is a chest",
+    "orientation_unverified": "does not look upright",
+    "wide_border": "too much of it is border",
     "age_not_covered": "the model is not for this age",
     "worker_failure": "decoding it failed",
     "no_model": "no score was given",

@@ -14,6 +14,7 @@ import onnxruntime
 from triage.decision.types import ActivationMap
 from triage.model.activation_map import kept, peak
 from triage.model.card import WEIGHTS, ModelCard
+from triage.radiograph.crop import WHOLE
 from triage.radiograph.types import FloatImage
 from triage.scoring.assess import Policy, prepare
 from triage.statistics.intervals import exact_interval
@@ -23,6 +24,20 @@ from triage.validation.scores.predictions import PredictionsError
 OUTPUT = "cam"
 NIH_SIDE = 1024.0
 """NIH's boxes are in pixels of the released 1024 x 1024 images."""
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """One image as a model sees it, and its map; a high value speaks for the positive class.
+
+    ``grey``: the model input, float32 (size, size) from 0 to 1. The map is None where the graph has none, or values
+    that are no numbers: ``over_input`` lies on the model input, ``over_image`` on the image, where the service would
+    show it.
+    """
+
+    grey: FloatImage
+    over_input: ActivationMap | None
+    over_image: ActivationMap | None
 
 
 class Maps:
@@ -36,11 +51,8 @@ class Maps:
         self._card = card
         self.there = OUTPUT in [output.name for output in self._session.get_outputs()]
 
-    def of(self, image: Path) -> tuple[FloatImage, ActivationMap | None] | None:
-        """The model input (size, size) of a file as grey from 0 to 1, and its map; None if there is no input.
-
-        The map lies where the service would show it; a high value speaks for the positive class.
-        """
+    def of(self, image: Path) -> Look | None:
+        """What the model sees of a file, and its map; None if there is no model input."""
         found = prepare(
             image.read_bytes(), {self._card.name: self._card}, Policy(), model_name=self._card.name, pictures=True
         )
@@ -48,12 +60,17 @@ class Maps:
             return None
         spec = self._card.preprocessing
         grey = np.clip(found.model_input[0] * spec.deviation + spec.mean, 0, 1).astype(np.float32)
-        return grey, self._map(found.model_input) if self.there else None
+        if not self.there:
+            return Look(grey, None, None)
+        cells = self._cells(found.model_input)
+        over_input, over_image = (
+            kept(cells, spec.spec(), self._card.activation_grid, edges) for edges in (WHOLE, found.content)
+        )
+        return Look(grey, over_input, over_image)
 
-    def _map(self, model_input: FloatImage) -> ActivationMap | None:
+    def _cells(self, model_input: FloatImage) -> FloatImage:
         (found,) = self._session.run([OUTPUT], {"image": model_input[np.newaxis]})
-        cells = np.asarray(found, dtype=np.float32).reshape(found.shape[-2:])
-        return kept(cells, self._card.preprocessing.spec(), self._card.activation_grid)
+        return np.asarray(found, dtype=np.float32).reshape(found.shape[-2:])
 
 
 @dataclass(frozen=True)
@@ -93,10 +110,10 @@ def pointing_game(maps: Maps, members: Sequence[Member], boxes: Mapping[str, Seq
     areas: dict[str, list[float]] = {}
     for member in members:
         marked = boxes.get(Path(member.name).stem, ())
-        found = maps.of(member.row.image) if marked else None
-        if found is None or found[1] is None:
+        look = maps.of(member.row.image) if marked else None
+        if look is None or look.over_image is None:
             continue
-        x, y = peak(found[1])
+        x, y = peak(look.over_image)
         for finding in sorted({box.finding for box in marked}):
             own = [box for box in marked if box.finding == finding]
             for name in (finding, "all"):

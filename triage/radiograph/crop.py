@@ -1,0 +1,119 @@
+"""PURE: where in an image the radiograph is: inside the shutter, and inside a border of one grey.
+
+A scan, an export or a shutter leaves a frame around the radiograph. It is not anatomy, and a network that was trained
+without it, or with less of it, scores it as if it were (docs/adr/0027).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+FloatImage = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+Edges = tuple[float, float, float, float]
+"""Top, left, bottom and right of a part of an image, as fractions of its rows and columns."""
+_Kind = TypeVar("_Kind", bound=np.generic)
+
+WHOLE: Edges = (0.0, 0.0, 1.0, 1.0)
+MOST_BORDER = 0.2
+"""Share of an image that may be border for a model that was trained without a crop. Of 2,326 whole adult chests 20 have
+more, of 1,464 children's none."""
+LEAST_SIDE = 1 / 3
+"""Share of an image's rows and of its columns that a crop has to leave: a side marker on black is no radiograph."""
+
+_TOLERANCE = 0.03
+"""Of the grey scale: what a lossy copy and an amplifier's noise change in one grey, once averaged along a line."""
+_SHARE = 0.95
+"""Of a line's averages have to be of one grey: a side marker or a line of text in the border does not hide it."""
+_AVERAGES = 64
+_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of an image, in pixels; ``bottom`` and ``right`` are the first row and column beyond it."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    def of(self, image: npt.NDArray[_Kind]) -> npt.NDArray[_Kind]:
+        """This part of ``image`` (rows, columns), as a view."""
+        return image[self.top : self.bottom, self.left : self.right]
+
+    def edges(self, image: npt.NDArray[Any]) -> Edges:
+        """Where this part lies in ``image`` (rows, columns)."""
+        rows, columns = image.shape
+        return self.top / rows, self.left / columns, self.bottom / rows, self.right / columns
+
+
+def content(pixels: FloatImage, valid: Mask) -> Part:
+    """The part of an image inside padding, shutter and a border of one grey; the whole of an image of one grey.
+
+    ``pixels``: float32 (rows, columns), 0 to 1; ``valid``: bool (rows, columns). First to the smallest rectangle around
+    the valid pixels. Then, from each edge, lines go whose averages over a 64th of their length are within 3 % of the
+    grey scale of the line's median, but for 5 % of them; each line may have a grey of its own, so that frame after
+    frame goes. Air beside the patient that is uniformly black goes, too: black added to it must change nothing.
+    """
+    rows, columns = pixels.shape
+    whole = Part(0, 0, rows, columns)
+    part = whole if valid.all() else _around(valid)
+    shown = pixels if valid.all() else np.where(valid, pixels, np.float32(0))
+    while True:
+        inner = _without_border(shown, part)
+        if inner is None:
+            return whole
+        if inner == part:
+            return part
+        part = inner
+
+
+def is_mostly_border(edges: Edges, *, cropped: bool) -> bool:
+    """Whether an image whose content lies within ``edges`` has more border than a model takes."""
+    rows, columns = edges[2] - edges[0], edges[3] - edges[1]
+    return min(rows, columns) < LEAST_SIDE if cropped else rows * columns < 1 - MOST_BORDER
+
+
+def _around(valid: Mask) -> Part:
+    rows, columns = np.flatnonzero(valid.any(axis=1)), np.flatnonzero(valid.any(axis=0))
+    if not len(rows):
+        return Part(0, 0, valid.shape[0], valid.shape[1])
+    return Part(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+
+
+def _without_border(pixels: FloatImage, part: Part) -> Part | None:
+    """``part`` without the lines of one grey at its edges; None if there are no others."""
+    inside = part.of(pixels)
+    top = _lines(inside)
+    if top == len(inside):
+        return None
+    bottom = len(inside) - _lines(inside[::-1])
+    across = inside[top:bottom].T
+    left = _lines(across)
+    if left == len(across):
+        return None
+    right = len(across) - _lines(across[::-1])
+    return Part(part.top + top, part.left + left, part.top + bottom, part.left + right)
+
+
+def _lines(lines: FloatImage) -> int:
+    """How many of the first of ``lines`` (n, m) are of one grey each."""
+    for start in range(0, len(lines), _AT_ONCE):
+        plain = _of_one_grey(lines[start : start + _AT_ONCE])
+        if not plain.all():
+            return start + int(np.argmin(plain))
+    return len(lines)
+
+
+def _of_one_grey(lines: FloatImage) -> Mask:
+    averages = cv2.resize(
+        np.ascontiguousarray(lines), (min(_AVERAGES, lines.shape[1]), len(lines)), interpolation=cv2.INTER_AREA
+    )
+    near = np.abs(averages - np.median(averages, axis=1, keepdims=True)) <= _TOLERANCE
+    return np.asarray(near.mean(axis=1) >= _SHARE)
