@@ -132,6 +132,7 @@ class ScheduleConfig(_Part):
     ``stop_after`` epochs without improvement training stops, 0 for never. ``choose``: the weights of the ``best``
     validation loss, or the ``last``. ``averaging`` is the decay of an exponential moving average of the weights, 0 for
     none. ``least_steps``: few images are shown several times in an epoch, so that all epochs have that many steps.
+    ``validate_after``: measured after ``each`` epoch, or at the ``end`` only where nothing depends on it.
     """
 
     epochs: int = Field(ge=1)
@@ -144,6 +145,13 @@ class ScheduleConfig(_Part):
     stop_after: int = Field(0, ge=0)
     choose: Literal["best", "last"] = "best"
     averaging: float = Field(0.0, ge=0, lt=1)
+    validate_after: Literal["each", "end"] = "each"
+
+    @model_validator(mode="after")
+    def _measured_where_needed(self) -> ScheduleConfig:
+        if self.validate_after == "end" and (self.choose == "best" or self.shape == "plateau" or self.stop_after):
+            raise ValueError("the best weights, a plateau and stopping early need validate_after = 'each'")
+        return self
 
 
 class AugmentationConfig(_Part):

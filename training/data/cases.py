@@ -31,6 +31,11 @@ class Case:
     columns: Mapping[str, str]
     origin: str
 
+    @property
+    def picture(self) -> str:
+        """What the image shows, the same for every row that shows it; empty where the manifest does not say."""
+        return self.columns.get("picture", "")
+
 
 def read_cases(manifests: Sequence[Path], *, without: frozenset[str] = frozenset()) -> list[Case]:
     """The rows of all ``manifests``, without the patients ``without``. TrainingError that names a wrong row.
@@ -91,10 +96,17 @@ def split_cases(cases: Sequence[Case], data: DataConfig) -> tuple[list[Case], li
 
 
 def beside_cases(cases: Sequence[Case], data: DataConfig) -> list[Case]:
-    """Rows that only ever train. TrainingError where they share a patient with rows that may be held out."""
-    found = [case for case in cases if case.split in data.beside]
-    check_patients_apart(found, [case for case in cases if case.split in (*data.train, *data.validation)])
-    return found
+    """Rows that are never held out."""
+    return [case for case in cases if case.split in data.beside]
+
+
+def kept_apart(training: Iterable[Case], held_out: Iterable[Case]) -> list[Case]:
+    """``training`` without rows of a patient of ``held_out`` and without those that are the same picture.
+
+    The free column ``picture`` names what a row shows where an image is in several cohorts, or in several forms.
+    """
+    held = {name for case in held_out for name in (case.patient, case.picture) if name}
+    return [case for case in training if case.patient not in held and case.picture not in held]
 
 
 def limited(cases: Sequence[Case], limit: int, seed: int) -> list[Case]:

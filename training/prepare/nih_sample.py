@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from training.prepare import options, splits, tang
+from training.prepare.adults import adults_only
 from training.prepare.cohort import Cohort, Prepared, PrepareError, count
-from training.prepare.files import Record, find_file, read_table, sex, years
+from training.prepare.files import Record, find_file, read_table, sex, stem, years
 from training.prepare.nih_table import TERMS
 from triage.validation.cohort.manifest import Row
 
@@ -42,6 +43,7 @@ def prepare(
     expert: str,
     lists: Path | None,
     keep_paper_test: bool,
+    ages: str,
     validation: float,
     folds: int,
     seed: int,
@@ -56,7 +58,7 @@ def prepare(
     rows = [_row(record, source / record["image"]) for record in there]
     left_out = len({record["patient"] for record in chosen if record["patient"] in held_back})
     return Prepared(
-        rows=_split(rows, expert, validation, folds, seed),
+        rows=adults_only(_split(rows, expert, validation, folds, seed), ages),
         checks=tuple(count(f"images of part {each}", _number(chosen, each), COUNTS[each]) for each in parts),
         missing=tuple(record["image"] for record in kept if record not in there),
         advice="Copy the folder again",
@@ -96,7 +98,7 @@ def _row(record: Record, image: Path) -> Row:
         age=years(record["age"]),
         sex=sex(record["sex"]),
         source="nih-chestxray14",
-        columns={"part": part} | {name: record[name] for name in KEPT_COLUMNS},
+        columns={"part": part, "picture": f"nih:{stem(image.name)}"} | {name: record[name] for name in KEPT_COLUMNS},
     )
 
 
@@ -130,6 +132,7 @@ COHORT = Cohort(
         options.choice("--expert", ("folds", "test"), "folds", "Part expert as split expert with folds, or as test."),
         options.folder("--lists", "Folder of the paper's lists. Default: nih-tang-splits beside the source folder."),
         options.flag("--keep-paper-test", "Keep patients of the paper's test list; a warning stays with the manifest."),
+        options.ages("all"),
         *options.drawn(),
     ),
 )

@@ -91,3 +91,8 @@ def text(name: str, help_text: str, default: str | None = None, required: bool =
 def texts(name: str, help_text: str, default: tuple[str, ...]) -> click.Option:
     """A text that may be given several times."""
     return click.Option([name], multiple=True, default=default, show_default=True, help=help_text)
+
+
+def ages(default: str) -> click.Option:
+    """Adults or everybody."""
+    return choice("--ages", ("adults", "all"), default, "Adults only (others get split not-adult), or everybody.")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from training.prepare import folder, indiana, nih, nih_all, nih_sample, rsna, table, wcmc
+from training.prepare import folder, indiana, nih, nih_all, nih_sample, rsna, rsna_sample, table, wcmc
 from training.prepare.cohort import Cohort
 
 COHORTS: dict[str, Cohort] = {
-    module.COHORT.name: module.COHORT for module in (nih, nih_all, nih_sample, rsna, indiana, wcmc, folder, table)
+    module.COHORT.name: module.COHORT for module in (nih, nih_all, nih_sample, rsna, rsna_sample, indiana, wcmc, folder, table)
 }

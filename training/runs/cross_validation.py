@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from training.config import Config
-from training.data.cases import Case, beside_cases, split_cases
+from training.data.cases import Case, beside_cases, kept_apart, split_cases
 from training.data.folds import assign_folds
 from training.errors import TrainingError
 from training.files import write_json
@@ -47,8 +47,9 @@ def cross_validate(
     parts = []
     for number in numbers:
         inside, outside = (_where(cases, folds, number, same=same) for same in (False, True))
+        trained = kept_apart([*inside, *beside], outside)
         seeded = config.changed({"runtime.seed": config.runtime.seed + number})
-        scored = train_part(seeded, pool, [*inside, *beside], outside, folder / f"fold{number}", process, number)
+        scored = train_part(seeded, pool, trained, outside, folder / f"fold{number}", process, number)
         if scored is None:
             raise TrainingError(f"the first target is known for no row of fold {number}")
         parts.append(scored)

@@ -19,6 +19,8 @@ from triage.statistics.intervals import auc, patient_bootstrap
 COLUMNS = ("image", "patient", "source", "fold", "view", "age", "sex", "label", "logit", "probability")
 THRESHOLD = 0.5
 PREDICTIONS = "predictions.csv"
+OUTPUTS = "outputs.csv"
+"""Every output of what validated; of pictures whose public name the manifest gives, and nothing else of them."""
 _TEXTS = ("images", "patients", "sources", "folds", "views", "ages", "sexes")
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -153,3 +155,14 @@ def _with_interval(scored: Scored) -> dict[str, Any]:
         except ValueError:
             return found
     return found
+
+
+def write_outputs(path: Path, cases: Sequence[Case], outputs: Sequence[str], logits: Floats, fold: int) -> None:
+    """Logits (n, outputs) to five digits, by picture; rows that name no picture are left out."""
+    rows = [
+        {"picture": case.picture, "fold": fold}
+        | {name: f"{logit:.5g}" for name, logit in zip(outputs, of_one.tolist(), strict=True)}
+        for case, of_one in zip(cases, logits, strict=True)
+        if case.picture
+    ]
+    write_csv(path, ("picture", "fold", *outputs), rows)

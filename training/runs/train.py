@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from training.config import Config
-from training.data.cases import Case, beside_cases, check_patients_apart, limited, split_cases
+from training.data.cases import Case, beside_cases, check_patients_apart, kept_apart, limited, split_cases
 from training.data.images import Bytes, load
 from training.data.targets import check_learnable, target_matrix, weight_matrix
 from training.errors import DivergedError, TrainingError
 from training.files import check_room, remove_abandoned, write_json
+from training.networks.depthwise import with_fast_depthwise
 from training.networks.self_supervision import Twins
 from training.runs import run as runs
 from training.runs.checkpoint import checkpoint_bytes
@@ -23,10 +25,12 @@ from training.runs.devices import Process, check_memory, check_precision
 from training.runs.loop import Task, fit, steps_per_epoch, variations
 from training.runs.predict import predict
 from training.runs.run import Run, Source
-from training.runs.scores import PREDICTIONS, Scored, figures, summary
+from training.runs.scores import OUTPUTS, PREDICTIONS, Scored, figures, summary, write_outputs
 from training.runs.self_training import filled
 
 METRICS = "metrics.json"
+
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +53,7 @@ def train(config: Config, source: Source, folder: Path, cache: Path, process: Pr
     labels = config.agreement.labels
     training, validation = split_cases(cases, config.data if labels else config.data.model_copy(update={"carve": 0}))
     validation = validation if labels else []
-    training += beside_cases(cases, config.data)
+    training = kept_apart([*training, *beside_cases(cases, config.data)], validation)
     if process.writes:
         runs.describe(
             folder, "train", config, source, cache, training=training, validation=validation, scored=validation
@@ -79,39 +83,39 @@ def train_part(
     """Train on some rows of ``pool`` and score others, for the first target. None if nothing validates."""
     check_patients_apart(training, validation)
     training = limited(training, config.data.limit, config.runtime.seed)
-    score = _scorer(config, pool, validation, process, fold)
+    held_out = _held_out(config, pool, validation, process, fold)
     if not (folder / runs.WEIGHTS).exists():
         task = _task(config, pool, training, validation, fold, process)
-        network = _trained(config, task, folder, process, score)
+        network = _trained(config, task, folder, process, held_out)
         if process.writes:
             runs.save_network(folder, network, config)
         process.wait()
-    if score is None:
+    if held_out is None:
         return None
-    scored = score(runs.load_network(folder).to(process.device))
+    logits = held_out.logits(runs.load_network(folder).to(process.device))
+    scored = held_out.scored(logits)
     if process.writes:
         scored.write(folder / PREDICTIONS)
+        write_outputs(folder / OUTPUTS, held_out.cases, config.outputs, logits, fold)
         write_json(folder / METRICS, summary(scored))
     return scored
 
 
 def _trained(
-    config: Config, task: Task, folder: Path, process: Process, score: Callable[[nn.Module], Scored] | None
+    config: Config, task: Task, folder: Path, process: Process, held_out: _HeldOut | None
 ) -> nn.Module:
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.runtime.seed)
-    network = runs.start_network(config).to(process.device)
+    network: nn.Module = runs.start_network(config).to(process.device)
+    if process.device.type == "cpu":
+        with_fast_depthwise(network)
     _check_runs(network, config, process)
     if process.writes:
         remove_abandoned(folder)
         check_room(folder, checkpoint_bytes(network), "checkpoints and weights", "give --out a folder with more room")
-
-    def validate(candidate: nn.Module) -> dict[str, float]:
-        assert score is not None
-        return {f"validation_{name}": value for name, value in figures(score(candidate)).items()}
-
     learner: nn.Module = Twins(network, config.agreement.width) if config.agreement.share else network
-    fitted = fit(learner, task, config, folder, process, validate if score else None)
+    validate = held_out.figures if held_out and config.schedule.validate_after == "each" else None
+    fitted = fit(learner, task, config, folder, process, validate)
     return fitted.network if isinstance(fitted, Twins) else fitted
 
 
@@ -142,23 +146,40 @@ def _task(
     return Task(pool.large, places, targets, weights)
 
 
-def _scorer(
-    config: Config, pool: Pool, cases: Sequence[Case], process: Process, fold: int
-) -> Callable[[nn.Module], Scored] | None:
+@dataclass(frozen=True, eq=False)
+class _HeldOut:
+    """Rows by which a network is measured: those of which the first target is known."""
+
+    cases: tuple[Case, ...]
+    truth: Floats
+    images: Bytes
+    config: Config
+    process: Process
+    fold: int
+
+    def logits(self, network: nn.Module) -> Floats:
+        """Of every output, (n, outputs)."""
+        logits = predict([network], self.images, self.config.input, self.process)
+        if not np.isfinite(logits).all():
+            raise DivergedError("the network's scores are no numbers any more: lower optimizer.learning_rate")
+        return logits
+
+    def scored(self, logits: Floats) -> Scored:
+        """By the first output."""
+        return Scored.of(self.cases, self.truth, logits[:, 0], self.fold)
+
+    def figures(self, network: nn.Module) -> dict[str, float]:
+        """For the log."""
+        return {f"validation_{name}": value for name, value in figures(self.scored(self.logits(network))).items()}
+
+
+def _held_out(config: Config, pool: Pool, cases: Sequence[Case], process: Process, fold: int) -> _HeldOut | None:
     labels = target_matrix(cases, config.targets)[:, 0]
     known = [case for case, label in zip(cases, labels, strict=True) if not np.isnan(label)]
     if not known:
         return None
     images = pool.exact[pool.places(known)]
-    truth = labels[~np.isnan(labels)]
-
-    def score(network: nn.Module) -> Scored:
-        logits = predict([network], images, config.input, process)[:, 0]
-        if not np.isfinite(logits).all():
-            raise DivergedError("the network's scores are no numbers any more: lower optimizer.learning_rate")
-        return Scored.of(known, truth, logits, fold)
-
-    return score
+    return _HeldOut(tuple(known), labels[~np.isnan(labels)], images, config, process, fold)
 
 
 def score_cases(run: Run, members: Sequence[Path], cases: Sequence[Case], process: Process) -> Scored:
