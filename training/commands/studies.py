@@ -11,6 +11,7 @@ import click
 
 from training.commands.learning_curves import compare_curves
 from training.commands.options import cache_of, device_option, run_options, source_of
+from training.commands.plans import COMMANDS as PLAN_COMMANDS
 from training.config import Config, load_config
 from training.runs.devices import process
 from training.runs.run import Run
@@ -137,4 +138,13 @@ def curve(runs: tuple[Path, ...], out: Path) -> None:
     plots.save(plots.learning_curve([plots.limited_run(run) for run in runs]), out)
 
 
-COMMANDS: tuple[click.Command, ...] = (grid, ablate, learning_curve, compare, compare_curves, average_command, figures)
+COMMANDS: tuple[click.Command, ...] = (
+    grid,
+    ablate,
+    learning_curve,
+    compare,
+    compare_curves,
+    average_command,
+    figures,
+    *PLAN_COMMANDS,
+)

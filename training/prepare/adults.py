@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from triage.validation.manifest import Row
+from triage.validation.cohort.manifest import Row
 
 ADULT = 18.0
 """Years."""

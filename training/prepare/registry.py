@@ -6,5 +6,6 @@ from training.prepare import folder, indiana, nih, nih_all, nih_sample, rsna, rs
 from training.prepare.cohort import Cohort
 
 COHORTS: dict[str, Cohort] = {
-    module.COHORT.name: module.COHORT for module in (nih, nih_all, nih_sample, rsna, rsna_sample, indiana, wcmc, folder, table)
+    module.COHORT.name: module.COHORT
+    for module in (nih, nih_all, nih_sample, rsna, rsna_sample, indiana, wcmc, folder, table)
 }

@@ -17,7 +17,7 @@ from training.prepare.files import Record, find_file, read_table, sex, stem, yea
 from training.prepare.rsna import COHORT as CHALLENGE
 from training.prepare.rsna import NORMAL, OPACITY, OTHER
 from training.prepare.tang import patient_number
-from triage.validation.manifest import Row
+from triage.validation.cohort.manifest import Row
 
 COLUMNS = ("image", "kind", "rsna_id", "rsna_class", "label", "view", "age", "sex", "same_as")
 COUNTS = {"full": 1086, "lungs": 11_009}
@@ -25,8 +25,9 @@ CLASSES = {NORMAL: 0, OPACITY: 1, OTHER: 1}
 TRAIN, LUNGS, OF_WHOLE, HELD_BACK = "train", "lungs", "lungs-of-whole", "held-back"
 
 PATIENTS = (
-    "RSNA's ids name images and hide NIH's patients: where the sample does not say which NIH image a picture is, images of "
-    "one patient may be on both sides of a fold, and a patient of any NIH image may be among them under another image"
+    "RSNA's ids name images and hide NIH's patients: where the sample does not say which NIH image a picture is, "
+    "images of one patient may be on both sides of a fold, and a patient of any NIH image may be among them under "
+    "another image"
 )
 CLASS_MEANING = (
     "Normal is RSNA's class, given by radiologists for this challenge: devices are not annotated, and it is not the "
@@ -38,7 +39,7 @@ LUNGS_ONLY = (
 
 
 def prepare(source: Path, kind: str, ages: str, folds: int, seed: int) -> Prepared:
-    """Rows of one kind: ``full`` in split train, ``lungs`` in split lungs. What must not train has splits of its own."""
+    """Rows of one kind: ``full`` in split train, ``lungs`` in split lungs. What must not train is in other splits."""
     records = read_table(find_file(source, "manifest.csv", why="it names the sample's images"), COLUMNS)
     names = _same_as(records)
     whole = {record["rsna_id"] for record in records if record["kind"] == "full"}
@@ -60,8 +61,8 @@ def prepare(source: Path, kind: str, ages: str, folds: int, seed: int) -> Prepar
 
 
 _SPLITS = {
-    "full": "train; not-adult: under 18 or of unknown age; held-back: the same picture is in a set that others hold back",
-    "lungs": "lungs; lungs-of-whole: of a picture that is also among the whole ones here or in the NIH sample; and as full",
+    "full": "train; not-adult: under 18 or of unknown age; held-back: the picture is in a set that others hold back",
+    "lungs": "lungs; lungs-of-whole: the picture is also among the whole ones or in the NIH sample; and as of full",
 }
 
 

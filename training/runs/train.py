@@ -101,12 +101,10 @@ def train_part(
     return scored
 
 
-def _trained(
-    config: Config, task: Task, folder: Path, process: Process, held_out: _HeldOut | None
-) -> nn.Module:
+def _trained(config: Config, task: Task, folder: Path, process: Process, held_out: _HeldOut | None) -> nn.Module:
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.runtime.seed)
-    network: nn.Module = runs.start_network(config).to(process.device)
+    network = runs.start_network(config).to(process.device)
     if process.device.type == "cpu":
         with_fast_depthwise(network)
     _check_runs(network, config, process)

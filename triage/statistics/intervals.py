@@ -34,6 +34,18 @@ def auc(labels: Floats, scores: Floats) -> float:
     return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(positive) - count)))
 
 
+def auc_within(labels: Floats, scores: Floats, groups: Sequence[str]) -> float:
+    """The share of pairs of a positive and a negative **of the same group** that are ordered rightly, ties half.
+
+    A score that only tells the groups apart has 0.5, however much the groups differ in the label. ValueError where no
+    group has both classes.
+    """
+    value = float(weighted_auc_within(labels, scores, groups)(np.ones((1, len(scores))))[0])
+    if np.isnan(value):
+        raise ValueError("an AUC within groups needs both classes in one of them")
+    return value
+
+
 def patient_bootstrap(
     figure: Callable[[npt.NDArray[np.int64]], float], patients: Sequence[str], *, rounds: int = ROUNDS, seed: int = 0
 ) -> Bounds:
@@ -203,21 +215,53 @@ def percentile_interval(values: Doubles) -> Bounds:
 
 def weighted_auc(labels: Floats, scores: Floats) -> Callable[[Doubles], Doubles]:
     """A function from weights (b, n) to AUCs (b,), NaN where a class has no weight; sorts once."""
+    return weighted_auc_within(labels, scores, [""] * len(scores))
+
+
+def weighted_auc_within(labels: Floats, scores: Floats, groups: Sequence[str]) -> Callable[[Doubles], Doubles]:
+    """As ``weighted_auc``, of pairs of one group only: each group counts by its pairs."""
+    names = np.asarray(groups, dtype=str)
+    members = [np.flatnonzero(names == name) for name in np.unique(names)]
+    parts = [(chosen, _ordered(np.asarray(labels)[chosen], np.asarray(scores)[chosen])) for chosen in members]
+
+    def figures(weights: Doubles) -> Doubles:
+        found = [ordered(weights[:, chosen]) for chosen, ordered in parts]
+        right, pairs = (np.sum([one[place] for one in found], axis=0) for place in (0, 1))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(right / pairs, dtype=np.float64)
+
+    return figures
+
+
+def _ordered(labels: Floats, scores: Floats) -> Callable[[Doubles], tuple[Doubles, Doubles]]:
+    """A function from weights (b, n) to the pairs (b,) that are ordered rightly and all pairs (b,)."""
     order = np.argsort(scores, kind="stable")
     ranked = np.asarray(scores, dtype=np.float64)[order]
     starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
     positive = (np.asarray(labels) > 0.5)[order].astype(np.float64)
 
-    def figures(weights: Doubles) -> Doubles:
+    def pairs(weights: Doubles) -> tuple[Doubles, Doubles]:
         sorted_weights = weights[:, order]
         high = np.add.reduceat(sorted_weights * positive, starts, axis=1)
         low = np.add.reduceat(sorted_weights * (1 - positive), starts, axis=1)
         below = np.cumsum(low, axis=1) - low / 2
-        pairs = high.sum(1) * low.sum(1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray((high * below).sum(1) / pairs, dtype=np.float64)
+        return (high * below).sum(1), high.sum(1) * low.sum(1)
 
-    return figures
+    return pairs
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted after Holm 1979, in the given order: each times how many are not smaller, and none below a smaller one.
+
+    A NaN stays one and counts as a test.
+    """
+    order = sorted(range(len(p_values)), key=lambda place: (np.isnan(p_values[place]), p_values[place]))
+    adjusted, largest = [float("nan")] * len(p_values), 0.0
+    for rank, place in enumerate(order):
+        if not np.isnan(p_values[place]):
+            largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+            adjusted[place] = largest
+    return adjusted
 
 
 def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:

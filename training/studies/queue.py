@@ -1,0 +1,167 @@
+"""Work a plan off: one training at a time, in its order. What is finished is not trained again, here or elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from training.errors import TrainingError
+from training.files import write_text
+from training.runs.run import RECORD, WEIGHTS
+from training.runs.scores import OUTPUTS
+from training.studies.plan import CohortPlan, Job, Plan, RunPlan, better_half
+from triage.validation.cohort.manifest import read_manifest, write_manifest
+
+PID, STOP, LOG = "pid", "stop", "log"
+
+
+@dataclass(frozen=True)
+class Queue:
+    """``home`` holds manifests, runs, cache and log; ``data`` the cohorts as their owners publish them; ``kept`` the
+    scores of folds that are finished, on whatever machine they were (see ``harvest``).
+    """
+
+    plan: Plan
+    home: Path
+    data: Path
+    kept: Path
+
+    def finished(self, job: Job) -> bool:
+        """Whether the job's scores are here or were kept; of a run without folds, whether its network is here."""
+        if job.fold is None:
+            return (self.home / "runs" / job.run / WEIGHTS).exists()
+        return self.scores_of(job) is not None
+
+    def scores_of(self, job: Job) -> Path | None:
+        """Where the scores of one fold are."""
+        places = (
+            self.home / "runs" / job.run / f"fold{job.fold}" / OUTPUTS,
+            self.kept / job.run / f"fold{job.fold}.csv",
+        )
+        return next((path for path in places if path.is_file()), None)
+
+
+def work(queue: Queue, measure: Callable[[Queue, str, Sequence[int]], float]) -> bool:
+    """Train what is not finished; True if everything is. Ends before the next job where ``home/stop`` exists.
+
+    ``measure(queue, run, folds)`` says how good a run is on folds, where half of the runs are stopped. TrainingError
+    where another process works here, and where a training fails: its output is at the end of ``home/log``.
+    """
+    claim(queue.home)
+    folds: set[int] = set()
+    for step in queue.plan.steps:
+        runs = step.runs
+        if step.better_half_of:
+            runs = better_half(
+                {run: measure(queue, run, sorted(folds - set(step.folds))) for run in step.better_half_of}
+            )
+        for job in _jobs(queue.plan, runs, step.folds):
+            if queue.finished(job):
+                continue
+            if (queue.home / STOP).exists():
+                return False
+            train(queue, job)
+        folds |= set(step.folds)
+    return True
+
+
+def _jobs(plan: Plan, runs: Sequence[str], folds: Sequence[int]) -> list[Job]:
+    return [Job(run, fold) for run in runs for fold in ((None,) if plan.resolved(run).single else folds)]
+
+
+def claim(home: Path) -> None:
+    """Write ``home/pid``. TrainingError where another process of this kind is at work."""
+    home.mkdir(parents=True, exist_ok=True)
+    path = home / PID
+    if path.exists():
+        earlier = int(path.read_text() or 0)
+        if earlier != os.getpid() and psutil.pid_exists(earlier):
+            raise TrainingError(f"process {earlier} works here already: make the file {home / STOP} to end it")
+    write_text(path, f"{os.getpid()}\n")
+
+
+def train(queue: Queue, job: Job) -> None:
+    """One network, in a process of its own."""
+    run = queue.plan.resolved(job.run)
+    manifests = [prepared(queue, name, queue.plan.cohorts[name]) for name in run.cohorts]
+    with (queue.home / LOG).open("ab") as log:
+        log.write(f"== {job.run}, fold {job.fold}\n".encode())
+        log.flush()
+        ended = subprocess.run(
+            command(job, run, manifests),
+            cwd=queue.home,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "TQDM_MININTERVAL": "60"},
+            check=False,
+        )
+    if ended.returncode:
+        raise TrainingError(f"{job.run}, fold {job.fold}: ended with {ended.returncode}, see {queue.home / LOG}")
+
+
+def command(job: Job, run: RunPlan, manifests: Sequence[Path]) -> list[str]:
+    """As a person would give it, in the folder ``home``."""
+    kind, folds = ("train", []) if job.fold is None else ("cross-validate", ["--fold", str(job.fold)])
+    named = [part for path in manifests for part in ("--manifest", f"data/{path.name}")]
+    changes = [part for key, value in run.set.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+    place = ["-o", f"runs/{job.run}", "--cache", "cache"]
+    return [sys.executable, "-m", "training", kind, run.config, *named, *place, *folds, *changes]
+
+
+def prepared(queue: Queue, name: str, cohort: CohortPlan) -> Path:
+    """The cohort's manifest, made if it is not there."""
+    path = queue.home / "data" / f"{name}.csv"
+    if path.exists():
+        return path
+    whole = path if not cohort.keep else path.with_name(f"{name}-whole.csv")
+    source = ["--source", str(queue.data / cohort.source), "--out", str(whole)]
+    made = subprocess.run(
+        [sys.executable, "-m", "training", "prepare", *cohort.prepare, *source],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode:
+        raise TrainingError(f"cohort {name}: {made.stderr.strip()}")
+    if cohort.keep:
+        rows = [row for row in read_manifest(whole) if row.split in cohort.keep]
+        write_manifest(path, [replace(row, split=cohort.keep[row.split], fold=None) for row in rows])
+    return path
+
+
+def harvest(queue: Queue) -> list[Path]:
+    """Copy the scores of finished folds, and what they were trained with, to ``kept``: public names of pictures only.
+
+    Returns what is new.
+    """
+    new = []
+    for scores in sorted((queue.home / "runs").glob(f"*/fold*/{OUTPUTS}")):
+        run = scores.parent.parent
+        if run.name in queue.plan.runs:
+            new += _copied(queue.kept / run.name / f"{scores.parent.name}.csv", scores.read_text(encoding="utf-8"))
+            new += _copied(queue.kept / run.name / "run.json", record_of(run))
+    return new
+
+
+def record_of(run: Path) -> str:
+    """Configuration, versions and number of rows of a run, without any path of this machine."""
+    record: Mapping[str, Any] = json.loads((run / RECORD).read_text(encoding="utf-8"))
+    manifests = [Path(one["path"]).name for one in record["source"]["manifests"]]
+    kept = {name: record[name] for name in ("kind", "config", "training_images", "environment")}
+    return json.dumps({**kept, "manifests": manifests}, indent=1) + "\n"
+
+
+def _copied(path: Path, text: str) -> list[Path]:
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return []
+    write_text(path, text)
+    return [path]
