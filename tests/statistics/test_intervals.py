@@ -11,20 +11,24 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import binomtest
 from sklearn.metrics import brier_score_loss, cohen_kappa_score, confusion_matrix, f1_score, roc_auc_score
+from statsmodels.stats.multitest import multipletests
 
 from triage.statistics.calibration import brier, brier_and_error_bounds, calibration_error, decision_curve, reliability
 from triage.statistics.intervals import (
     Resampling,
     agreement,
     auc,
+    auc_within,
     delong,
     disjoint_pairs,
     exact_interval,
+    holm,
     mcnemar,
     patient_bootstrap,
     percentile_interval,
     t_test,
     weighted_auc,
+    weighted_auc_within,
 )
 from triage.statistics.sample_size import allowed_misses, fewest_for, most_certifiable, positives_needed
 from triage.validation.measures.figures import auc_figure, confusion_figures, main_bounds, share_figure
@@ -181,6 +185,44 @@ def test_an_auc_needs_both_classes_and_counts_ties_half() -> None:
     assert auc(np.array([1.0, 0.0, 1.0, 0.0]), np.array([0.5, 0.5, 0.9, 0.1])) == 0.875
     with pytest.raises(ValueError, match="both classes"):
         auc(np.ones(3), np.arange(3.0))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    arrays(int, 30, elements=st.integers(0, 5)),
+    arrays(int, 30, elements=st.integers(0, 1)),
+    arrays(int, 30, elements=st.integers(0, 2)),
+    arrays(int, 30, elements=st.integers(0, 3)),
+)
+def test_an_auc_within_groups_counts_their_pairs(
+    scores: np.ndarray, labels: np.ndarray, groups: np.ndarray, weights: np.ndarray
+) -> None:
+    repeated = np.repeat(np.arange(30), weights)
+    won = [
+        (scores[one] > scores[other]) + (scores[one] == scores[other]) / 2
+        for one in repeated
+        for other in repeated
+        if labels[one] > labels[other] and groups[one] == groups[other]
+    ]
+    found = weighted_auc_within(labels, scores, [str(group) for group in groups])(weights[np.newaxis].astype(float))[0]
+    assert found == pytest.approx(np.mean(won)) if won else math.isnan(found)
+
+
+def test_a_score_that_tells_only_the_groups_apart_is_worth_nothing_within_them() -> None:
+    views = ["PA"] * 10 + ["AP"] * 10
+    labels = np.array([1.0, 1.0, *[0.0] * 8, *[1.0] * 8, 0.0, 0.0])
+    scores = np.array([float(view == "AP") for view in views])
+    assert auc(labels, scores) == pytest.approx(0.8)
+    assert auc_within(labels, scores, views) == 0.5
+    with pytest.raises(ValueError, match="both classes in one of them"):
+        auc_within(np.array([1.0, 0.0]), np.array([1.0, 0.0]), ["PA", "AP"])
+
+
+def test_holm_is_statsmodels_and_counts_a_test_without_a_value() -> None:
+    values = [0.01, 0.04, 0.03, 0.005, 0.8]
+    assert holm(values) == pytest.approx(multipletests(values, method="holm")[1].tolist())
+    found = holm([0.01, math.nan])
+    assert found[0] == pytest.approx(0.02) and math.isnan(found[1])
 
 
 def test_the_bootstrap_draws_patients_repeats_and_agrees_with_drawing_them_one_by_one() -> None:

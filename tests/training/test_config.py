@@ -65,6 +65,7 @@ def test_what_is_cropped_in_training_is_cropped_in_the_service() -> None:
         ("optimizer.learning_rate=0", "greater than 0"),
         ("loss.kind=focal", r"loss\.kind"),
         ("schedule.epochs", "is not dotted"),
+        ("schedule={choose='best',validate_after='end'}", "need validate_after = 'each'"),
     ],
 )
 def test_what_is_wrong_is_named(change: str, message: str) -> None:

@@ -118,25 +118,29 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def measure(queue: Queue, run: str, folds: Sequence[int]) -> float:
-    """AUC within view, by which half of the runs are stopped; of one whose training diverged, none."""
-    return found_of(queue, run, folds).within
+    """AUC within view, by which half of the runs are stopped; below all others where no training ended."""
+    found = _there(queue, run, folds)
+    return -1.0 if found is None else found.within
 
 
 def table(queue: Queue, runs: Sequence[str], tests: int) -> list[Line]:
-    """Every run with a finished fold against the first of ``runs``; p values adjusted for ``tests`` at least."""
-    there = [(run, found) for run in runs if (found := _there(queue, run)) is not None]
-    base = there[0][1]
-    lines = [_line(run, found, None if number == 0 else base) for number, (run, found) in enumerate(there)]
+    """Every run with a finished fold against the first of ``runs``; p values adjusted for ``tests`` at least.
+
+    TrainingError where the first has none.
+    """
+    base = found_of(queue, runs[0])
+    there = [(run, found) for run in runs[1:] if (found := _there(queue, run)) is not None]
+    lines = [_line(runs[0], base, None), *(_line(run, found, base) for run, found in there)]
     values = [line.p_value for line in lines[1:]]
     adjusted = holm([*values, *[float("nan")] * max(0, tests - len(values))])
     return [lines[0], *(Line(**{**vars(line), "adjusted": p}) for line, p in zip(lines[1:], adjusted, strict=False))]
 
 
-def _there(queue: Queue, run: str) -> Found | None:
+def _there(queue: Queue, run: str, folds: Sequence[int] | None = None) -> Found | None:
     if queue.plan.resolved(run).single:
         return None
     try:
-        return found_of(queue, run)
+        return found_of(queue, run, folds)
     except TrainingError:
         return None
 

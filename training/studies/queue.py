@@ -50,13 +50,15 @@ class Queue:
 
 
 def work(queue: Queue, measure: Callable[[Queue, str, Sequence[int]], float]) -> bool:
-    """Train what is not finished; True if everything is. Ends before the next job where ``home/stop`` exists.
+    """Train what is not finished; False if ``home/stop`` ended it before the next job.
 
-    ``measure(queue, run, folds)`` says how good a run is on folds, where half of the runs are stopped. TrainingError
-    where another process works here, and where a training fails: its output is at the end of ``home/log``.
+    ``measure(queue, run, folds)`` says how good a run is on folds, where half of the runs are stopped. A training that
+    fails does not keep the others from theirs: TrainingError names it at the end, and its output is in ``home/log``.
+    TrainingError at once where another process works here, and where a training is killed.
     """
     claim(queue.home)
     folds: set[int] = set()
+    failed: list[Job] = []
     for step in queue.plan.steps:
         runs = step.runs
         if step.better_half_of:
@@ -68,8 +70,12 @@ def work(queue: Queue, measure: Callable[[Queue, str, Sequence[int]], float]) ->
                 continue
             if (queue.home / STOP).exists():
                 return False
-            train(queue, job)
+            if not train(queue, job):
+                failed.append(job)
         folds |= set(step.folds)
+    if failed:
+        names = ", ".join(f"{job.run} fold {job.fold}" for job in failed)
+        raise TrainingError(f"not trained: {names}; see {queue.home / LOG}")
     return True
 
 
@@ -88,8 +94,8 @@ def claim(home: Path) -> None:
     write_text(path, f"{os.getpid()}\n")
 
 
-def train(queue: Queue, job: Job) -> None:
-    """One network, in a process of its own."""
+def train(queue: Queue, job: Job) -> bool:
+    """One network, in a process of its own; False if it failed. TrainingError if it was killed."""
     run = queue.plan.resolved(job.run)
     manifests = [prepared(queue, name, queue.plan.cohorts[name]) for name in run.cohorts]
     with (queue.home / LOG).open("ab") as log:
@@ -104,8 +110,9 @@ def train(queue: Queue, job: Job) -> None:
             env={**os.environ, "TQDM_MININTERVAL": "60"},
             check=False,
         )
-    if ended.returncode:
-        raise TrainingError(f"{job.run}, fold {job.fold}: ended with {ended.returncode}, see {queue.home / LOG}")
+    if ended.returncode < 0:
+        raise TrainingError(f"{job.run}, fold {job.fold}: killed by signal {-ended.returncode}")
+    return ended.returncode == 0
 
 
 def command(job: Job, run: RunPlan, manifests: Sequence[Path]) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +16,13 @@ from training.data.cases import read_cases
 from training.data.images import load
 from training.data.targets import target_matrix
 from training.errors import TrainingError
+from training.runs import cross_validation
 from training.runs.cross_validation import cross_validate
 from training.runs.devices import Process
 from training.runs.predict import predict
 from training.runs.run import Run, Source, load_network
 from training.runs.self_training import filled
+from triage.validation.cohort.manifest import read_manifest, write_manifest
 
 CPU = Process(torch.device("cpu"))
 QUICK = Config.model_validate(TINY).changed({"schedule.epochs": 1, "data.folds": 2})
@@ -38,12 +42,59 @@ def test_rows_beside_train_in_every_fold_and_are_never_scored(tmp_path: Path) ->
     assert {name.partition(":")[0] for name in Run.open(tmp_path / "cv").training_patients} == {"cohort", "more"}
 
 
-def test_a_patient_beside_who_could_be_held_out_is_an_error(tmp_path: Path) -> None:
-    manifest = write_cohort(tmp_path, 16)
-    more = write_cohort(tmp_path, 4, name="more", split="extra", patient="cohort:3")
+def trained_on(folder: Path) -> list[set[str]]:
+    """Patients by whom each fold's network was made, as the spy below saw them."""
+    return [set((folder / f"fold{fold}.txt").read_text().split()) for fold in (0, 1)]
+
+
+@pytest.fixture
+def spy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Writes down the images of which each fold's network is made."""
+    real = cross_validation.train_part
+
+    def spying(config: Config, pool: Any, training: Any, *more: Any) -> Any:
+        (tmp_path / f"fold{more[-1]}.txt").write_text("\n".join(case.image.stem for case in training))
+        return real(config, pool, training, *more)
+
+    monkeypatch.setattr(cross_validation, "train_part", spying)
+    return tmp_path
+
+
+def test_a_patient_beside_trains_only_in_folds_that_do_not_hold_them_out(spy: Path) -> None:
+    manifest = write_cohort(spy, 16)
+    more = write_cohort(spy, 4, name="more", split="extra", patient="cohort:3")
     config = QUICK.changed({"data.beside": ("extra",)})
-    with pytest.raises(TrainingError, match="its patient is in training too"):
-        cross_validate(config, Source((manifest, more)), tmp_path / "cv", tmp_path / "cache", CPU)
+    scored = cross_validate(config, Source((manifest, more)), spy / "cv", spy / "cache", CPU)
+    held = dict(zip(scored.patients, scored.folds, strict=True))["cohort:3"]
+    with_them, without = trained_on(spy)[1 - held], trained_on(spy)[held]
+    beside = {f"more-{number}" for number in range(4)}
+    assert beside <= with_them and not beside & without
+
+
+def test_the_same_picture_in_another_cohort_never_trains_where_it_is_held_out(spy: Path) -> None:
+    first = {"picture": "nih:00000001_000"}
+    manifest = write_cohort(spy, 16, view="", source="rsna")
+    rows = read_manifest(manifest)
+    write_manifest(manifest, [replace(rows[0], columns=first), *rows[1:]])  # one picture under two ids
+    more = write_cohort(spy, 2, name="more", split="extra", columns=first)
+    config = QUICK.changed({"data.beside": ("extra",)})
+    scored = cross_validate(config, Source((manifest, more)), spy / "cv", spy / "cache", CPU)
+    held = scored.folds[scored.images.index(str(rows[0].image.resolve()))]
+    assert not {"more-0", "more-1"} & trained_on(spy)[held]
+    assert {"more-0", "more-1"} <= trained_on(spy)[1 - held]
+
+
+def test_rows_of_one_cohort_that_are_one_picture_are_kept_apart_across_folds(spy: Path) -> None:
+    manifest = write_cohort(spy, 16)
+    rows = [replace(row, fold=number // 4 % 2) for number, row in enumerate(read_manifest(manifest))]
+    twins = {0: {"picture": "nih:1"}, 4: {"picture": "nih:1"}}  # of two patients, in fold 0 and in fold 1
+    write_manifest(manifest, [replace(row, columns=twins.get(number, {})) for number, row in enumerate(rows)])
+    config = QUICK.changed({"schedule.batch_size": 4})
+    cross_validate(config, Source((manifest,)), spy / "cv", spy / "cache", CPU)
+    assert trained_on(spy) == [
+        {f"cohort-{number}" for number in range(16) if number // 4 % 2 == 1 and number != 4},
+        {f"cohort-{number}" for number in range(16) if number // 4 % 2 == 0 and number != 0},
+    ]
 
 
 def test_a_fold_is_taught_by_the_network_that_did_not_see_it(tmp_path: Path) -> None:

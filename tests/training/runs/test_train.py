@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,8 +32,9 @@ from training.runs.devices import Process
 from training.runs.learning_rate import Progress, rate_factor
 from training.runs.loop import BEST, LOG
 from training.runs.run import RECORD, WEIGHTS, Run, Source, load_network, start_network
-from training.runs.scores import Scored, figures
+from training.runs.scores import OUTPUTS, Scored, figures
 from training.runs.train import decode, train
+from triage.validation.cohort.manifest import read_manifest, write_manifest
 
 CPU = Process(torch.device("cpu"))
 
@@ -189,6 +192,36 @@ def test_a_folder_of_another_run_is_not_continued(tmp_path: Path) -> None:
     train(tiny(schedule__epochs=1), source, tmp_path / "run", tmp_path / "cache", CPU)
     with pytest.raises(TrainingError, match="holds a run with another config"):
         train(tiny(schedule__epochs=2), source, tmp_path / "run", tmp_path / "cache", CPU)
+
+
+def test_measuring_at_the_end_only_changes_nothing_but_the_log(tmp_path: Path) -> None:
+    source, found = Source((write_cohort(tmp_path, 32),)), []
+    for when in ("each", "end"):
+        config = tiny(schedule__epochs=2, schedule__choose="last", schedule__validate_after=when)
+        found.append(train(config, source, tmp_path / when, tmp_path / "cache", CPU))
+    assert found[0] is not None and found[1] is not None
+    assert np.array_equal(found[0].logits, found[1].logits)
+    logged = [json.loads((tmp_path / when / LOG).read_text().splitlines()[-1]) for when in ("each", "end")]
+    assert ["validation_auc" in line for line in logged] == [True, False]
+
+
+def test_every_output_of_what_validates_is_kept_by_its_pictures_public_name(tmp_path: Path) -> None:
+    manifest = write_cohort(tmp_path, 32)
+    rows = read_manifest(manifest)
+    named = [replace(row, columns={**row.columns, "picture": f"nih:{number}"}) for number, row in enumerate(rows)]
+    write_manifest(manifest, [rows[0], *named[1:]])
+    config = tiny(schedule__epochs=1).changed({"targets": {"abnormal": {}, "other": {"column": "other_label"}}})
+    scored = train(config, Source((manifest,)), tmp_path / "run", tmp_path / "cache", CPU)
+    assert scored is not None
+    with (tmp_path / "run" / OUTPUTS).open(newline="") as file:
+        kept = list(csv.DictReader(file))
+    assert list(kept[0]) == ["picture", "fold", "abnormal", "other"]
+    logits = {
+        f"nih:{number}": scored.logits[scored.images.index(str(row.image.resolve()))]
+        for number, row in enumerate(rows)
+        if number and str(row.image.resolve()) in scored.images
+    }
+    assert {row["picture"]: float(row["abnormal"]) for row in kept} == pytest.approx(logits, rel=1e-4)
 
 
 def test_early_stopping_ends_a_run_that_does_not_improve(tmp_path: Path) -> None:

@@ -1,0 +1,170 @@
+"""Working a plan off: in its order, each fold once, stopped in between, and carried to another machine."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tests.support.cohort_images import TINY, write_cohort
+from training.__main__ import main
+from training.errors import TrainingError
+from training.studies import queue as queues
+from training.studies.plan import CohortPlan, Job, Plan, RunPlan, StepPlan
+from training.studies.plan_results import found_of, markdown, measure, table
+from training.studies.queue import PID, STOP, Queue, claim, harvest, work
+from triage.validation.cohort.manifest import Row, read_manifest, write_manifest
+
+KINDS = ("base", "better", "worse", "worst")
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Queue:
+    """Two folds of drawn images, and four runs of which two are stopped after the first fold."""
+    home = tmp_path / "home"
+    (home / "data").mkdir(parents=True)
+    cohort = write_cohort(tmp_path / "cohort", 24)
+    rows = [
+        Row(**{**vars(row), "fold": number // 4 % 2, "columns": {"picture": f"nih:{number}"}})
+        for number, row in enumerate(read_manifest(cohort))
+    ]
+    write_manifest(home / "data" / "drawn.csv", rows)
+    lines = [f"[{name}]\n" + "\n".join(f"{key} = {json.dumps(value)}" for key, value in values.items())
+             for name, values in TINY.items()]  # fmt: skip
+    (home / "tiny.toml").write_text("\n".join(lines))
+    runs = {
+        name: RunPlan(config=str(home / "tiny.toml"), cohorts=("drawn",), set={"schedule.epochs": 1}) for name in KINDS
+    }
+    steps = (StepPlan(runs=KINDS), StepPlan(runs=("base",), folds=(1,)), StepPlan(better_half_of=KINDS[1:], folds=(1,)))
+    plan = Plan(cohorts={"drawn": CohortPlan(prepare=("folder",), source="drawn")}, runs=runs, steps=steps)
+    return Queue(plan, home, tmp_path / "data", tmp_path / "kept")
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """Jobs in the order in which they were done, each by writing scores instead of training."""
+    done: list[Job] = []
+
+    def scored(queue: Queue, job: Job) -> bool:
+        done.append(job)
+        if job.run == "worst" and queue.plan.about == "fails":
+            return False
+        folder = queue.home / "runs" / job.run / f"fold{job.fold}"
+        folder.mkdir(parents=True)
+        rows = read_manifest(queue.home / "data" / "drawn.csv")
+        quality = {"base": 1.0, "better": 3.0, "worse": 0.5, "worst": -1.0}[job.run]
+        with (folder / "outputs.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("picture", "fold", "abnormal"))
+            for number, row in enumerate(rows):
+                if row.fold == job.fold:
+                    writer.writerow((row.columns["picture"], job.fold, quality * (row.label - 0.5) + number % 5 / 4))
+        record = {"kind": "cross-validate", "config": {}, "training_images": 12, "environment": {}}
+        source = {"manifests": [{"path": "/somewhere/drawn.csv", "sha256": ""}]}
+        (folder.parent / "run.json").write_text(json.dumps({**record, "source": source, "cache": "/somewhere"}))
+        return True
+
+    monkeypatch.setattr(queues, "train", scored)
+    return done
+
+
+def by_name(queue: Queue, run: str, folds: Sequence[int]) -> float:
+    """The better run has the shorter name."""
+    assert list(folds) == [0]
+    return -len(run) - (run == "worst")
+
+
+def test_each_fold_is_trained_once_in_the_plans_order_and_half_of_the_runs_are_stopped(
+    queue: Queue, trained: list[Job]
+) -> None:
+    assert work(queue, by_name)
+    first = [*(Job(name, 0) for name in KINDS), Job("base", 1)]
+    assert trained == [*first, Job("better", 1), Job("worse", 1)]
+    assert work(queue, by_name) and len(trained) == 7
+
+
+def test_a_stop_file_ends_it_before_the_next_training(queue: Queue, trained: list[Job]) -> None:
+    (queue.home / STOP).touch()
+    assert not work(queue, by_name) and trained == []
+
+
+def test_another_machine_goes_on_with_what_was_kept(queue: Queue, trained: list[Job], tmp_path: Path) -> None:
+    work(queue, by_name)
+    kept = {path.relative_to(queue.kept).as_posix() for path in harvest(queue)}
+    assert {"base/fold0.csv", "base/fold1.csv", "base/run.json", "worst/fold0.csv"} <= kept
+    assert harvest(queue) == []
+    assert "/somewhere" not in (queue.kept / "base" / "run.json").read_text()
+    (tmp_path / "new" / "data").mkdir(parents=True)
+    other = Queue(queue.plan, tmp_path / "new", queue.data, queue.kept)
+    assert all(other.finished(job) for job in trained)
+    assert not other.finished(Job("worst", 1))
+
+
+def test_two_processes_never_work_in_one_folder(queue: Queue) -> None:
+    queue.home.joinpath(PID).write_text(f"{os.getppid()}\n")
+    with pytest.raises(TrainingError, match=r"works here already: make the file .*stop to end it"):
+        claim(queue.home)
+    queue.home.joinpath(PID).write_text("4194304\n")  # nobody's: above the largest that Linux gives
+    claim(queue.home)
+    assert queue.home.joinpath(PID).read_text() == f"{os.getpid()}\n"
+
+
+def test_a_training_that_fails_is_named_after_all_others(queue: Queue, trained: list[Job]) -> None:
+    failing = replace(queue, plan=queue.plan.model_copy(update={"about": "fails"}))
+    with pytest.raises(TrainingError, match=r"not trained: worst fold 0; see .*log"):
+        work(failing, measure)
+    assert trained[-2:] == [Job("better", 1), Job("worse", 1)]
+
+
+def test_a_real_training_is_scored_and_what_a_failed_one_said_is_in_the_log(queue: Queue) -> None:
+    assert queues.train(queue, Job("base", 0))
+    assert queue.finished(Job("base", 0)) and not queue.finished(Job("base", 1))
+    assert len(found_of(queue, "base").pictures) == 12
+    broken = {"broken": RunPlan(config="nothing", cohorts=("drawn",))}
+    assert not queues.train(replace(queue, plan=queue.plan.model_copy(update={"runs": broken})), Job("broken", 0))
+    assert "no configuration 'nothing'" in (queue.home / "log").read_text()
+
+
+def test_of_a_prepared_cohort_only_the_splits_that_are_kept_stay(tmp_path: Path, triage_data: Path) -> None:
+    cohort = CohortPlan(prepare=("wcmc", "--validation", "0.14"), source="wcmc-pediatric", keep={"val": "children"})
+    queue = Queue(Plan(cohorts={"c": cohort}, runs={}, steps=()), tmp_path / "home", triage_data, tmp_path / "kept")
+    rows = read_manifest(queues.prepared(queue, "c", cohort))
+    assert {row.split for row in rows} == {"children"} and 700 < len(rows) < 760
+
+
+def test_the_outcome_compares_on_the_images_that_both_scored(queue: Queue, trained: list[Job]) -> None:
+    work(queue, by_name)
+    base, better, worse, worst = table(queue, KINDS, 10)
+    assert (base.images, worst.images, base.difference) == (24, 12, None)
+    assert better.within == 1.0 and better.within > base.within > worse.within > worst.within
+    assert better.difference == pytest.approx(better.within - base.within)
+    assert worse.difference is not None and worse.difference < 0 and worse.difference_ci95 is not None
+    assert worse.adjusted == pytest.approx(min(1.0, worse.p_value * 9), rel=0.2) or worse.adjusted == 1.0
+    assert "| `worst` | 0 | 12 |" in markdown([base, better, worse, worst])
+
+
+def test_the_commands(queue: Queue, tmp_path: Path) -> None:
+    places = ["--home", str(tmp_path / "h"), "--data", str(tmp_path), "--kept", str(tmp_path / "k")]
+    (tmp_path / "h").mkdir()
+    (tmp_path / "h" / STOP).touch()
+    plan = f"""
+[cohorts.drawn]
+prepare = ["folder"]
+source = "drawn"
+[runs.base]
+config = {json.dumps(str(queue.home / "tiny.toml"))}
+cohorts = ["drawn"]
+[[steps]]
+runs = ["base"]
+"""
+    (tmp_path / "plan.toml").write_text(plan)
+    assert CliRunner().invoke(main, ["work", str(tmp_path / "plan.toml"), *places]).output == "stopped\n"
+    assert CliRunner().invoke(main, ["harvest", str(tmp_path / "plan.toml"), *places]).output == ""
+    refused = CliRunner().invoke(main, ["outcome", str(tmp_path / "plan.toml"), "base", *places])
+    assert refused.exit_code == 1 and "no fold of base is finished" in refused.output
