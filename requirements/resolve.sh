@@ -10,4 +10,4 @@ compile() {
 }
 compile --extra cpu -o requirements/serve-cpu.txt
 compile --extra gpu -o requirements/serve-gpu.txt
-compile --extra cpu --extra dev --extra train-base --extra validate -o requirements/dev.txt
+compile --extra cpu --extra dev --extra train-base --extra validate --extra imagenet -o requirements/dev.txt
