@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,30 @@ def test_verdicts(auc: tuple[float, float], sensitivity: tuple[float, float], ex
     found = verdict(measured(auc, sensitivity, NEAR))
     assert found is expected
     assert found.passes is (expected in (Verdict.REPRODUCES, Verdict.BETTER))
+
+
+@pytest.mark.parametrize(
+    ("figure", "low", "expected"),
+    [
+        (0.9851, 0.994, Verdict.BETTER),  # 0.9851 + 0.02 would be beyond 1
+        (0.9851, 0.993, Verdict.REPRODUCES),
+        (0.9492, 0.964, Verdict.BETTER),
+        (0.5, 0.521, Verdict.BETTER),  # in the middle both margins are the same
+        (0.5, 0.519, Verdict.INCONCLUSIVE),
+        (1.0, 1.0, Verdict.REPRODUCES),
+    ],
+)
+def test_better_can_be_reached_wherever_the_papers_figure_lies(figure: float, low: float, expected: Verdict) -> None:
+    assert paper.verdict_of(figure, low, min(1.0, low + 0.03), 0.02) is expected
+
+
+@pytest.mark.parametrize("figure", [0.6, 0.8, 0.95, 0.9851])
+def test_better_is_as_far_above_in_log_odds_as_falling_short_is_below(figure: float) -> None:
+    def log_odds(value: float) -> float:
+        return math.log(value / (1 - value))
+
+    above = log_odds(paper.better_above(figure, 0.02)) - log_odds(figure)
+    assert above == pytest.approx(log_odds(figure) - log_odds(figure - 0.02))
 
 
 def test_other_images_and_training_patients_cannot_be_compared() -> None:

@@ -124,14 +124,29 @@ def compare(
 
 
 def verdict_of(paper: float, low: float | None, high: float | None, margin: float) -> Verdict:
-    """Of one figure: its interval within the margin around the paper's point, wholly above or below it, or neither."""
+    """Of one figure: its interval above ``better_above``, within the margin around the paper's point, wholly below it,
+    or neither.
+    """
     if low is None or high is None:
         return Verdict.INCONCLUSIVE
+    if low > better_above(paper, margin):
+        return Verdict.BETTER
     if paper - margin <= low and high <= paper + margin:
         return Verdict.REPRODUCES
-    if low > paper + margin:
-        return Verdict.BETTER
     return Verdict.FALLS_SHORT if high < paper - margin else Verdict.INCONCLUSIVE
+
+
+def better_above(paper: float, margin: float) -> float:
+    """What a lower bound must exceed to be better: as far above the paper's point in log odds as ``paper - margin`` is
+    below it.
+
+    ``paper + margin`` itself lies beyond 1 near 1 (0.9851 + 0.02), where no model could reach it.
+    """
+    if not margin < paper < 1:
+        return min(1.0, paper + margin)
+    odds = paper / (1 - paper)
+    above = odds * odds * (1 - paper + margin) / (paper - margin)
+    return above / (1 + above)
 
 
 def overall(verdicts: Sequence[Verdict]) -> Verdict:
