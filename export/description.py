@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from training.errors import TrainingError
-from triage.model.card import IntendedUse, Target
+from triage.model.card import IntendedUse, Licence, Target
 
 FOLDER = Path(__file__).parent / "cards"
 
@@ -43,6 +43,7 @@ class Description(_Part):
     limits: tuple[str, ...]
     target: Target
     intended_use: IntendedUse
+    licence: Licence
     training: DataDescription
     export: ExportDescription
 

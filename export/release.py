@@ -111,6 +111,7 @@ def release(run: Run, about: Description, folder: Path, options: Options, proces
             training=_training(run, about, _digest(staging / PATIENTS)),
             performance=(*measured.performances(judged, about, points), *tested),
             limits=(*about.limits, *verdict.lines, *measured.few_positives(points, about), *notes),
+            licence=about.licence,
         )
         (staging / CARD).write_text(json.dumps(card.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
     return load_card(folder)

@@ -40,7 +40,7 @@ from triage.commands.worklist import worklist
 @click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="Settings file (TOML).")
 @click.pass_context
 def triage(context: click.Context, config: Path | None) -> None:
-    """Reads every chest radiograph as it arrives and puts the suspicious ones on top of the worklist.
+    """Scores frontal chest radiographs as they arrive and can propose a reading order, to be evaluated beside routine.
 
     Research use; not a medical device.
     """

@@ -52,6 +52,11 @@ views = ["PA", "AP"]
 age_from = 18.0
 age_below = 130.0
 
+[licence]
+weights = "for tests only"
+commercial = false
+because = "they learnt from drawings"
+
 [training]
 data = ["drawn images"]
 recipe = "tests"
@@ -116,6 +121,7 @@ def test_one_network_ships_with_a_map_whose_mean_plus_bias_is_the_logit(trained:
     assert grid.first_row == grid.first_column < grid.step / 2  # strides look at pixel 0 first, and not into the middle
     assert not card.operating_points[0].approximate
     assert card.operating_points[0].threshold == 0.5
+    assert card.licence is not None and card.licence.weights == "for tests only"
 
 
 def test_a_folder_of_something_else_is_not_replaced_and_an_earlier_model_is(trained: Trained) -> None:

@@ -40,6 +40,12 @@ def test_a_card_that_holds_is_loaded(folder: Path) -> None:
     assert (card.model_id, card.covers_age(18.0), card.covers_age(17.9)) == ("tiny 1", True, False)
 
 
+def test_a_card_of_before_licences_were_asked_for_holds_and_knows_none(folder: Path) -> None:
+    assert load_card(folder).licence is None
+    change(folder, "licence", {"weights": "Apache-2.0", "commercial": True, "because": "drawn by us"})
+    assert load_card(folder).licence is not None
+
+
 def test_other_weights_than_the_card_s_are_refused(folder: Path) -> None:
     with (folder / WEIGHTS).open("ab") as weights:
         weights.write(b"\0")
@@ -66,6 +72,8 @@ def test_other_weights_than_the_card_s_are_refused(folder: Path) -> None:
         ("intended_use.views", ["LL"], "intended_use.views"),
         ("intended_use.age_below", 18, "intended_use.*age_below"),
         ("intended_use.age_from", -1, "intended_use.age_from"),
+        ("licence", "Apache-2.0", "licence"),
+        ("licence", {"weights": "Apache-2.0", "because": ""}, "licence.commercial"),
         ("operating_points", [{"name": "a", "threshold": 1.5, "chosen": "so"}], "operating_points.0.threshold"),
     ],
 )

@@ -271,6 +271,7 @@ def test_the_status_counts_what_waits(redis_server: RedisServer, spool: Spool):
     assert status["worklist_complete"] is True
     assert (status["inbox_objects"], status["oldest_untagged_received_at"], status["dead_letters"]) == (0, None, 0)
     assert status["disabled_models"] == ["nih-adult"]
+    assert "not a medical device" in status["use"] and "weights" in status["use"]
     assert status["spool_free_bytes"] > 0
 
 

@@ -160,8 +160,16 @@ class Performance(_Part):
     figures: dict[str, Interval]
 
 
+class Licence(_Part):
+    """Under what the weights may be used. ``commercial``: whether what they learnt from lets anybody use them so."""
+
+    weights: str
+    commercial: bool
+    because: str
+
+
 class ModelCard(_Part):
-    """card.json, whole."""
+    """card.json, whole. ``licence`` is absent in cards of before it was asked for: then nothing is known of it."""
 
     card_schema: Literal[1]
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -182,6 +190,7 @@ class ModelCard(_Part):
     training: Training
     performance: tuple[Performance, ...]
     limits: tuple[str, ...]
+    licence: Licence | None = None
 
     @property
     def model_id(self) -> str:

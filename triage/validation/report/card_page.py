@@ -145,7 +145,8 @@ def _sections(card: ModelCard, validations: Sequence[Mapping[str, Any]]) -> Iter
     yield (
         "Openness",
         [
-            "- Code, recipes and weights are in this repository (Apache-2.0); the data sets keep their owners' terms",
+            "- Code and recipes are in this repository (Apache-2.0); the data sets keep their owners' terms",
+            f"- Weights: {_licence(card)}",
             "- Protocol and registration: none. Patients and public were not involved",
             f"- Use in practice, prospective evidence, effect on patients: {UNKNOWN}",
         ],
@@ -156,6 +157,12 @@ def _patients(card: ModelCard) -> str:
     if card.training.patients_file:
         return f"- Their public identifiers are in `{card.training.patients_file}` beside the model"
     return f"- Who they are: {UNKNOWN}"
+
+
+def _licence(card: ModelCard) -> str:
+    if card.licence is None:
+        return f"under what they may be used is {UNKNOWN}"
+    return f"{card.licence.weights}, because {card.licence.because}"
 
 
 def _points(card: ModelCard) -> list[str]:

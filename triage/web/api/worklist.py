@@ -27,6 +27,7 @@ from triage.worklist.search import Search
 DEFAULT_LIMIT = 100
 LARGEST_LIMIT = 500
 LONGEST_TEXT = 64
+USE = "research software, not a medical device; for what the weights may be used stands in each model's card"
 
 
 class BadRequestError(ValueError):
@@ -121,6 +122,7 @@ def _status(sources: Sources, request: Request) -> JSONResponse:
         listed, complete = None, None
     return JSONResponse(
         {
+            "use": USE,
             "redis": "down" if listed is None else "up",
             "worklist_studies": listed,
             "worklist_complete": complete,
