@@ -20,13 +20,14 @@ class _Part(BaseModel):
 
 
 class CohortPlan(_Part):
-    """``prepare``: a cohort's name and options, of the folder ``source`` below the data. Of ``keep`` only the splits
-    named stay, under other names.
+    """``prepare``: a cohort's name and options, of the folder ``source`` below the data. With ``keep`` only the splits
+    that it names stay, under the names it gives; patients of ``without`` are left out.
     """
 
     prepare: tuple[str, ...] = Field(min_length=1)
     source: str
     keep: dict[str, str] = {}
+    without: tuple[str, ...] = ()
 
 
 class RunPlan(_Part):

@@ -197,8 +197,8 @@ def markdown(lines: Sequence[Line]) -> str:
     views = sorted({view for line in lines for view in line.by_view})
     head = ["run", "folds", "images", "within view", *(f"{view} only" for view in views), "all", "sens., spec. at 0.5"]
     head += ["difference within view", "p, adjusted", "t-test over folds"]
-    rows = [" | ".join(_cells(line, views)) for line in lines]
-    return "\n".join(f"| {row} |" for row in (" | ".join(head), "|".join(["---"] * len(head)), *rows)) + "\n"
+    rows = [head, ["---"] * len(head), *(_cells(line, views) for line in lines)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def _cells(line: Line, views: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ from training.files import write_text
 from training.runs.run import RECORD, WEIGHTS
 from training.runs.scores import OUTPUTS
 from training.studies.plan import CohortPlan, Job, Plan, RunPlan, better_half
-from triage.validation.cohort.manifest import read_manifest, write_manifest
+from triage.validation.cohort.manifest import Row, read_manifest, write_manifest
 
 PID, STOP, LOG = "pid", "stop", "log"
 
@@ -129,7 +129,7 @@ def prepared(queue: Queue, name: str, cohort: CohortPlan) -> Path:
     path = queue.home / "data" / f"{name}.csv"
     if path.exists():
         return path
-    whole = path if not cohort.keep else path.with_name(f"{name}-whole.csv")
+    whole = path.with_name(f"{name}-whole.csv") if cohort.keep or cohort.without else path
     source = ["--source", str(queue.data / cohort.source), "--out", str(whole)]
     made = subprocess.run(
         [sys.executable, "-m", "training", "prepare", *cohort.prepare, *source],
@@ -139,10 +139,17 @@ def prepared(queue: Queue, name: str, cohort: CohortPlan) -> Path:
     )
     if made.returncode:
         raise TrainingError(f"cohort {name}: {made.stderr.strip()}")
-    if cohort.keep:
-        rows = [row for row in read_manifest(whole) if row.split in cohort.keep]
-        write_manifest(path, [replace(row, split=cohort.keep[row.split], fold=None) for row in rows])
+    if whole != path:
+        write_manifest(path, _kept(read_manifest(whole), cohort))
     return path
+
+
+def _kept(rows: Sequence[Row], cohort: CohortPlan) -> list[Row]:
+    """Of splits that have another name, the folds are not those of what is judged."""
+    there = [row for row in rows if row.patient not in cohort.without]
+    if not cohort.keep:
+        return there
+    return [replace(row, split=cohort.keep[row.split], fold=None) for row in there if row.split in cohort.keep]
 
 
 def harvest(queue: Queue) -> list[Path]:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -136,6 +137,20 @@ def test_of_a_prepared_cohort_only_the_splits_that_are_kept_stay(tmp_path: Path,
     queue = Queue(Plan(cohorts={"c": cohort}, runs={}, steps=()), tmp_path / "home", triage_data, tmp_path / "kept")
     rows = read_manifest(queues.prepared(queue, "c", cohort))
     assert {row.split for row in rows} == {"children"} and 700 < len(rows) < 760
+
+
+def test_patients_who_are_to_be_left_out_are(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = queue.home / "data" / "drawn.csv"
+
+    def copied(command: Sequence[str], **_: object) -> SimpleNamespace:
+        Path(command[-1]).write_bytes(whole.read_bytes())
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(queues.subprocess, "run", copied)
+    cohort = CohortPlan(prepare=("folder",), source="drawn", without=("cohort:3",))
+    rows = read_manifest(queues.prepared(queue, "fewer", cohort))
+    assert len(rows) == 22 and all(row.patient != "cohort:3" for row in rows)
+    assert {row.fold for row in rows} == {0, 1}
 
 
 def test_the_outcome_compares_on_the_images_that_both_scored(queue: Queue, trained: list[Job]) -> None:
