@@ -129,7 +129,7 @@ def prepared(queue: Queue, name: str, cohort: CohortPlan) -> Path:
     path = queue.home / "data" / f"{name}.csv"
     if path.exists():
         return path
-    whole = path.with_name(f"{name}-whole.csv") if cohort.keep or cohort.without else path
+    whole = path.with_name(f"{name}-whole.csv")
     source = ["--source", str(queue.data / cohort.source), "--out", str(whole)]
     made = subprocess.run(
         [sys.executable, "-m", "training", "prepare", *cohort.prepare, *source],
@@ -139,8 +139,9 @@ def prepared(queue: Queue, name: str, cohort: CohortPlan) -> Path:
     )
     if made.returncode:
         raise TrainingError(f"cohort {name}: {made.stderr.strip()}")
-    if whole != path:
-        write_manifest(path, _kept(read_manifest(whole), cohort))
+    part = path.with_suffix(".part")
+    write_manifest(part, _kept(read_manifest(whole), cohort))
+    part.replace(path)  # so that what is there is whole, whenever this process is killed
     return path
 
 
