@@ -298,9 +298,9 @@ def test_a_port_in_use_says_what_to_do(spool: Spool):
 _PROCESS = """
 import sys
 from pathlib import Path
-from triage.settings import WebSettings
-from triage.spool import Spool
-from triage.web.app import run
+from triage.settings.network import WebSettings
+from triage.spool.spool import Spool
+from triage.web.server import run
 port, folder, redis_url = sys.argv[1:]
 spool = Spool.open(Path(folder))
 run(WebSettings(port=int(port)), waiting_cap_s=0, spool=spool, redis_url=redis_url, redis_timeout_s=5)

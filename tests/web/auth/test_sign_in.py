@@ -87,7 +87,7 @@ def test_a_route_of_which_nobody_has_said_who_may_ask_does_not_start(home: House
     async def secret(request: Request) -> Response:
         return Response("secret")
 
-    with pytest.raises(NoRuleError, match=r"GET /api/secret: say in triage/web/rules\.py"):
+    with pytest.raises(NoRuleError, match=r"GET /api/secret: say in triage/web/auth/route_rules\.py"):
         create_app(home.sources, frozenset(), [Route("/api/secret", secret)])
 
 
