@@ -99,11 +99,14 @@ def _by_pydicom(syntax: str) -> Callable[[Pixels], bytes]:
     return lambda pixels: _in_dicom(pixels, 12, syntax)
 
 
-def _jpeg2000(syntax: str, **options: Any) -> Callable[[Pixels], bytes]:
+def _jpeg2000(syntax: str, bits: int, **options: Any) -> Callable[[Pixels], bytes]:
+    """As Pillow encodes it: it makes tiles, of 8 bits alone, and precincts."""
+
     def encode(pixels: Pixels) -> bytes:
+        image = _eight(pixels) if bits == 8 else pixels << 4
         buffer = BytesIO()
-        Image.fromarray(pixels << 4).save(buffer, "JPEG2000", no_jp2=True, **options)
-        return _in_dicom(pixels << 4, 16, syntax, buffer.getvalue())
+        Image.fromarray(image).save(buffer, "JPEG2000", no_jp2=True, **options)
+        return _in_dicom(image, bits, syntax, buffer.getvalue())
 
     return encode
 
@@ -131,9 +134,9 @@ ENCODINGS: dict[str, Callable[[Pixels], bytes]] = {
     "JPEG-LS near-lossless": _by_pydicom(JPEGLSNearLossless),
     "JPEG 2000 lossless": _by_pydicom(JPEG2000Lossless),
     "JPEG 2000 lossy": _by_pydicom(JPEG2000),
-    "JPEG 2000 lossless, tiles": _jpeg2000(JPEG2000Lossless, tile_size=(256, 256)),
+    "JPEG 2000 lossless, tiles": _jpeg2000(JPEG2000Lossless, 8, tile_size=(128, 128)),
     "JPEG 2000 lossy, layers and precincts": _jpeg2000(
-        JPEG2000, irreversible=True, quality_layers=(40, 20, 10), precinct_size=(128, 128), progression="RPCL"
+        JPEG2000, 16, irreversible=True, quality_layers=(40, 20, 10), precinct_size=(128, 128), progression="RPCL"
     ),
     "HTJ2K lossless": _by_pydicom(HTJ2KLossless),
     "HTJ2K lossy": _by_pydicom(HTJ2K),
