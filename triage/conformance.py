@@ -46,8 +46,8 @@ _STORE_STATUSES = {
     command_set.OUT_OF_RESOURCES: "the spool is above its high-water mark, or could not be written: nothing was kept; "
     "send it again",
     command_set.DATA_SET_MISMATCH: "data set and command differ in SOP Class or SOP Instance UID: nothing was kept",
-    command_set.CANNOT_UNDERSTAND: "no data set, or one without a valid Study or SOP Instance UID: kept in quarantine "
-    "where there is anything to keep",
+    command_set.CANNOT_UNDERSTAND: "no data set, or none with a valid Study and SOP Instance UID before a fault in it: "
+    "kept in quarantine where there is anything to keep",
     command_set.UNRECOGNIZED_OPERATION: "not C-STORE and not C-ECHO",
 }
 _REJECTED = {

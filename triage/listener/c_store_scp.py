@@ -120,7 +120,7 @@ class IncomingObject:
             valid_uid(identity.sop_instance_uid)
             valid_uid(identity.study_instance_uid)
         except ValueError:
-            return self._quarantine("no data set, or one without a valid Study or SOP Instance UID")
+            return self._quarantine("no data set, or none with a valid Study and SOP Instance UID before a fault in it")
         announced = (self._command.sop_class_uid, self._command.sop_instance_uid)
         if (identity.sop_class_uid, identity.sop_instance_uid) != announced:
             return Stored(DATA_SET_MISMATCH, Outcome.MISMATCH, "data set and command differ in class or UID")

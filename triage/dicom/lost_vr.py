@@ -1,0 +1,120 @@
+"""Elements whose value representation is none: how their length is to be read (PS3.5 7.1.2)."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from struct import Struct
+
+from triage.dicom.byte_source import Source
+from triage.dicom.elements import (
+    DELIMITERS,
+    ITEM,
+    ITEM_END,
+    LONG_VRS,
+    NO_TAG,
+    SEQUENCE_END,
+    SHORT_VRS,
+    UNDEFINED,
+)
+
+_LONGEST_LOOK = 256  # elements without a VR, one behind the other
+
+
+class Form(IntEnum):
+    """Where the length of an element stands."""
+
+    SHORT = 0  # 16 bits behind the VR
+    LONG = 1  # 32 bits behind the VR and two zeros
+    IMPLICIT = 2  # 32 bits where a VR should be
+
+
+class LengthFinder:
+    """Finds the form of the length in headers without a VR, in a data set with explicit VR.
+
+    A form is taken if it alone leads to an element with a VR and a higher tag, or to the end; more elements without a
+    VR may stand between, with lengths of the same form.
+    """
+
+    def __init__(self, source: Source, order: str) -> None:
+        self._source, self._read = source, source.read
+        self._explicit = Struct(f"{order}HH2sH").unpack_from
+        self._long = Struct(f"{order}L").unpack_from
+        self._found: dict[int, Form] = {}
+
+    def form_of(self, at: int, end: int | None, nested: bool) -> Form | None:
+        """The form of the header at a position. ``end`` is that of the item, if it is stated."""
+        if at in self._found:
+            return self._found[at]
+        by_end: dict[int, dict[int, Form]] = {}
+        for form in Form:
+            chain: dict[int, Form] = {}
+            stop = self._follow(at, end, nested, form, chain)
+            if stop is not None:
+                by_end.setdefault(stop, chain)
+        if len(by_end) != 1:
+            return None
+        (chain,) = by_end.values()
+        self._found |= chain
+        return self._found[at]
+
+    def length(self, form: Form, head: bytes, at: int) -> tuple[int, int]:
+        """Length and position of the value behind a header."""
+        if form is Form.SHORT:
+            return self._explicit(head)[3], at + 8
+        if form is Form.LONG:
+            known = len(head) == 12 and head[6:8] == b"\0\0"
+            return (self._long(head, 8)[0] if known else UNDEFINED), at + 12
+        return self._long(head, 4)[0], at + 8
+
+    def has_vr(self, head: bytes, at: int, end: int | None, before: int) -> bool:
+        """Whether a header is of an element with a VR and a higher tag than ``before``, and its value is there."""
+        if len(head) < 8:
+            return False
+        group, number, vr, length = self._explicit(head)
+        if group << 16 | number <= before or group == DELIMITERS:
+            return False
+        if vr in SHORT_VRS:
+            return self.fits(at + 8, length, end)
+        return vr in LONG_VRS and len(head) == 12 and self.fits(at + 12, self._long(head, 8)[0], end)
+
+    def fits(self, value_at: int, length: int, end: int | None) -> bool:
+        """Whether a value is there; one of undefined length is, if it begins."""
+        stop = value_at if length == UNDEFINED else value_at + length
+        return stop <= end if end is not None else self._source.holds(stop)
+
+    def _follow(self, at: int, end: int | None, nested: bool, form: Form, chain: dict[int, Form]) -> int | None:
+        """Where the element at a position ends, if its length is of this form. ``chain`` gets the positions of all that
+        are passed."""
+        before, first = NO_TAG, None
+        for _ in range(_LONGEST_LOOK):
+            head = self._read(at, 12)
+            if first is not None and self._is_certain(head, at, end, nested, before):
+                return first
+            tag = self._lost(head)
+            if tag <= before:
+                return None
+            length, value_at = self.length(form, head, at)
+            if length == UNDEFINED or not self.fits(value_at, length, end):
+                return None
+            chain[at], before = form, tag
+            at = value_at + length
+            first = at if first is None else first
+        return None
+
+    def _lost(self, head: bytes) -> int:
+        """The tag of an element whose VR is none; NO_TAG if it is something else."""
+        if len(head) < 8:
+            return NO_TAG
+        group, number, vr, _ = self._explicit(head)
+        other = group == DELIMITERS or vr in SHORT_VRS or vr in LONG_VRS
+        return NO_TAG if other else group << 16 | number
+
+    def _is_certain(self, head: bytes, at: int, end: int | None, nested: bool, before: int) -> bool:
+        """Whether what stands here may follow the element ``before``: the end, a delimiter, or an element."""
+        if at == end if end is not None else not head:
+            return True
+        if nested and len(head) >= 8:
+            group, number = self._explicit(head)[:2]
+            if group << 16 | number in (ITEM, ITEM_END, SEQUENCE_END):
+                return True
+        return self.has_vr(head, at, end, before)
