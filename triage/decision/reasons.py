@@ -51,8 +51,8 @@ MEANINGS = {
     Reason.NOT_FRONTAL: "Its attributes say lateral, oblique or decubitus. Only frontal images are scored. Nothing to "
     "do.",
     Reason.LOCALIZER: "It is a localizer, not a diagnostic image. Nothing to do.",
-    Reason.UNDECODABLE: "Its pixels could not be decoded. See the detail beside it; have the object sent again in "
-    "another transfer syntax, and keep this one for a bug report.",
+    Reason.UNDECODABLE: "Its pixels could not be decoded, or the data set is damaged. See the detail beside it; have "
+    "it sent again, in another transfer syntax if need be, and keep this one for a bug report.",
     Reason.MULTI_FRAME: "It has several frames; the models read single images. It has to be read without us.",
     Reason.VIEW_UNVERIFIED: "Nothing says that it is a plain frontal view, two attributes contradict each other, or it "
     "is angled (axial, lordotic). If this modality sends frontals only, say so in eligibility.frontal_ae_titles or "

@@ -26,13 +26,17 @@ _META_GROUP = 0x0002
 
 @dataclass(frozen=True)
 class Receipt:
-    """What the listener noted in the File Meta Information when the object came; ``received_at`` in POSIX seconds."""
+    """What the listener noted in the File Meta Information when the object came; ``received_at`` in POSIX seconds.
+
+    ``sop_class_uid`` is what the sender announced, read back from there.
+    """
 
     received_at: float | None = None
     calling_ae_title: str = ""
     called_ae_title: str = ""
     peer: str = ""
     transfer_syntax_uid: str = ""
+    sop_class_uid: str = ""
 
 
 def header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, receipt: Receipt) -> bytes:
@@ -73,6 +77,7 @@ def read_receipt(path: Path) -> Receipt:
             called_ae_title=str(noted.get("called_ae_title", "")),
             peer=str(noted.get("peer", "")),
             transfer_syntax_uid=str(meta.get("TransferSyntaxUID", "")),
+            sop_class_uid=str(meta.get("MediaStorageSOPClassUID", "")),
         )
     except (OSError, InvalidDicomError, ValueError, AttributeError) as error:
         logger.warning("%s: no receipt can be read from it: %s", path.name, error)

@@ -7,17 +7,14 @@ is exact and costs one pass over the image.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
-from io import BytesIO
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import encapsulate
-from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     HTJ2K,
@@ -40,9 +37,11 @@ from pydicom.uid import (
 )
 
 from triage.decision.reasons import Reason
+from triage.dicom.data_set import read_data_set
 from triage.radiograph.attributes import read_attributes
 from triage.radiograph.deflated import check_deflated
 from triage.radiograph.depth import depth_of, values_of
+from triage.radiograph.encoding_faults import with_damage
 from triage.radiograph.frames import check_native, check_one_image, check_rle, the_frame
 from triage.radiograph.grayscale import grey_table
 from triage.radiograph.jpeg import SOI, decode_jpeg, jpeg_ls_precision
@@ -78,7 +77,6 @@ TRANSFER_SYNTAXES: tuple[str, ...] = tuple(str(uid) for uid in _PLUGINS)
 
 Array = npt.NDArray[Any]
 
-_SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"
 
 _AS_SHOWN = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
 
@@ -102,33 +100,34 @@ class TabledRadiograph(Radiograph):
 
 
 def open_dicom(data: bytes) -> tuple[FileDataset, Attributes] | Rejected:
-    """The data set of a DICOM file and its attributes, the pixels not yet decoded."""
+    """The data set of a DICOM file and its attributes, the pixels not yet decoded.
+
+    Attributes are read whatever happened to the pixels, and of a damaged data set up to the damage, which they name.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dataset = _read(data)
-            if "SOPClassUID" not in dataset:  # pydicom drops all that stands before pixel data that is not closed
-                dataset = _read(data + _SEQUENCE_DELIMITER)
+            dataset, survey = read_data_set(data)
             if "SOPClassUID" not in dataset:  # whatever bytes are, reading them by force finds elements in them
                 return Rejected(Reason.UNDECODABLE, "not a DICOM object")
             syntax = dataset.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)
+            attributes = with_damage(read_attributes(dataset, str(syntax)), survey)
             if syntax == DeflatedExplicitVRLittleEndian:
-                check_deflated(data)
-            attributes = read_attributes(dataset, str(syntax))
+                attributes = _with_damaged_deflation(attributes, data)
             if not attributes.sop_class_uid:  # bytes of anything can be read as some elements
                 return Rejected(Reason.UNDECODABLE, "not a DICOM object: no SOP Class UID")
             return dataset, attributes
-    except UndecodableError as error:
-        return Rejected(error.reason, str(error))
     except Exception as error:  # pydicom raises many kinds for broken bytes; all of them mean the same here
         return Rejected(Reason.UNDECODABLE, f"not readable as DICOM ({type(error).__name__})")
 
 
-def _read(data: bytes) -> FileDataset:
+def _with_damaged_deflation(attributes: Attributes, data: bytes) -> Attributes:
+    """What stands before the zeros is read; whatever was deflated may be wrong."""
     try:
-        return dcmread(BytesIO(data))
-    except InvalidDicomError:
-        return dcmread(BytesIO(data), force=True)  # a bare data set without preamble
+        check_deflated(data)
+    except UndecodableError as error:
+        return replace(attributes, damage=attributes.damage or str(error), whole=False)
+    return attributes
 
 
 def decode_pixels(dataset: FileDataset, attributes: Attributes) -> Radiograph | Rejected:
@@ -136,6 +135,8 @@ def decode_pixels(dataset: FileDataset, attributes: Attributes) -> Radiograph | 
 
     Rejected with UNDECODABLE for whatever is broken, with MULTI_FRAME for more than one image; never an exception.
     """
+    if attributes.damage:
+        return Rejected(Reason.UNDECODABLE, attributes.damage)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -46,7 +46,8 @@ class Attributes:
     is no age. ``order_priority`` is Requested Procedure Priority (0040,1003). ``view_codes``, ``anatomy_codes``,
     ``view_modifiers`` (of the view codes) and ``position_modifiers`` (how the patient lies or stands) are code values.
     ``acquisition_date`` is YYYYMMDD. ``species`` is what is said of the patient's species, in words and code values;
-    ``breed`` is what only animals have.
+    ``breed`` is what only animals have. ``damage`` is what is wrong with the data set, without a value of it, if that
+    forbids to look at the pixels; unless ``whole``, the attributes are in doubt too.
     """
 
     study_instance_uid: str = ""
@@ -78,6 +79,8 @@ class Attributes:
     breed: tuple[str, ...] = ()
     acquisition_date: str = ""
     station_name: str = ""
+    damage: str = ""
+    whole: bool = True
 
     @property
     def descriptions(self) -> tuple[str, str, str]:

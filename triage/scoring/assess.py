@@ -25,6 +25,9 @@ from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.preprocess import preprocess
 from triage.radiograph.types import Attributes, FloatImage, Part, Radiograph, Rejected, View
 
+_CERTAIN = frozenset({Reason.NOT_A_RADIOGRAPH, Reason.FOR_PROCESSING})
+"""What a damaged data set is listed for and not counted: its SOP class says so, which the sender announced as well."""
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -96,6 +99,8 @@ def prepare(
     part = part_of(attributes, policy.eligibility, calling_ae_title)
     known = Prepared(attributes, view, part, stages=stages)
     refusal = ineligible(attributes, policy.eligibility, calling_ae_title)
+    if not attributes.whole and (refusal is None or refusal.reason not in _CERTAIN):
+        refusal = Rejected(Reason.UNDECODABLE, attributes.damage)  # a view or a part may be lost, or be wrong
     if refusal is None and model_name is None:
         chosen = _chosen(known, cards, policy)
         refusal = _age_in_doubt(attributes) or (chosen if isinstance(chosen, Rejected) else None)

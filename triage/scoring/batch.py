@@ -7,6 +7,7 @@ import logging
 import math
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,11 +20,13 @@ from triage.decision.decide import decide
 from triage.decision.reasons import Reason
 from triage.decision.records import assessment_from, to_record
 from triage.decision.types import ImageAssessment, PriorityPolicy, ShadowScore, Tag, TriageDecision
+from triage.dicom.data_set import read_header
 from triage.dicom.part10 import Receipt, read_receipt
 from triage.metrics.process import Metrics
 from triage.model.activation_map import kept
 from triage.model.card import ModelCard
 from triage.model.session import Scores, Session
+from triage.radiograph.attributes import read_attributes
 from triage.radiograph.types import Attributes, FloatImage, Rejected, View
 from triage.runtime.child_pool import DecodePool, Decoding
 from triage.scoring.assess import Conclusion, Policy, Prepared, conclude, prepare
@@ -66,6 +69,17 @@ def open_file(path: Path, cards: Mapping[str, ModelCard], policy: Policy) -> Ope
     except Exception as error:  # the edge: what a library says of a data set may quote the patient
         raise OpenError(_where(error)) from None
     return Opened(prepared, receipt)
+
+
+def _header_attributes(path: Path) -> Attributes:
+    """The attributes of an object that cannot be worked on: order and patient are known all the same."""
+    try:
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.simplefilter("ignore")
+            return read_attributes(read_header(file))
+    except Exception as error:  # the edge: it may have failed for what it is
+        logger.warning("%s: no attribute can be read (%s)", path.name, type(error).__name__)
+        return Attributes()
 
 
 class Scorer:
@@ -128,9 +142,10 @@ class Scorer:
         """Make an object a dead letter: its study is visibly not assessed, and a person can requeue the object."""
         if not self._spool.waits(instance):
             return  # another worker has done it meanwhile
-        receipt = read_receipt(self._spool.inbox_path(instance))
+        path = self._spool.inbox_path(instance)
+        receipt = read_receipt(path)
         rejected = Rejected(Reason.WORKER_FAILURE, error)
-        known = Prepared(Attributes(), View.UNKNOWN, rejected=rejected)
+        known = Prepared(_header_attributes(path), View.UNKNOWN, rejected=rejected)
         undecided: dict[str, str] = {}
         with self._one_study(instance.study_instance_uid, undecided):
             self._write(instance, self._rejected(instance, Opened(known, receipt)))
@@ -288,7 +303,7 @@ def _assessment(instance: ReceivedInstance, opened: Opened, conclusion: Conclusi
         series_instance_uid=attributes.series_instance_uid,
         sop_instance_uid=instance.sop_instance_uid,
         content_digest=instance.content_digest,
-        sop_class_uid=attributes.sop_class_uid,
+        sop_class_uid=attributes.sop_class_uid or opened.receipt.sop_class_uid,
         accession_number=attributes.accession_number,
         modality=attributes.modality,
         view=opened.prepared.view,

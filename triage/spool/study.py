@@ -8,16 +8,14 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from triage.decision.decide import current_assessments
 from triage.decision.records import assessment_from, decision_from
 from triage.decision.types import ImageAssessment, Tag, TriageDecision
+from triage.dicom.data_set import read_header as header_of
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
-
-_LARGE = 4096  # bytes of a value that nobody needs here, left unread
 
 
 def read_study(spool: Spool, study_instance_uid: str) -> tuple[TriageDecision, tuple[Image, ...]] | None:
@@ -46,15 +44,15 @@ def _instance(assessment: ImageAssessment) -> ReceivedInstance:
 
 
 def read_header(spool: Spool, assessment: ImageAssessment) -> Dataset:
-    """The object's attributes, without pixels."""
+    """The object's attributes, without pixels; of a damaged object those before the damage."""
     instance = _instance(assessment)
     for _ in range(2):  # it may be filed between the look and the reading
         path = spool.find(instance)
         try:
             if path is not None:
-                with warnings.catch_warnings():
+                with warnings.catch_warnings(), path.open("rb") as file:
                     warnings.simplefilter("ignore")
-                    return dcmread(path, stop_before_pixels=True, defer_size=_LARGE)
+                    return header_of(file)
         except FileNotFoundError:
             continue
         except Exception:  # pydicom raises many kinds; the assessment says that it is undecodable

@@ -1,0 +1,241 @@
+"""A DICOM file as a pydicom data set, whole or up to its fault (ADR 29).
+
+An intact data set is read by pydicom as it is. Of one with a fault pydicom loses all, or some, or takes pixels for
+attributes, as the fault may be; so what the walk found to be whole is put together as a well-formed data set first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from io import BytesIO
+from struct import Struct, pack
+from typing import BinaryIO
+
+from pydicom import dcmread
+from pydicom.dataset import FileDataset
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from triage.dicom.byte_source import File, Inflated, Memory, Source
+from triage.dicom.element_walk import Walk
+from triage.dicom.elements import LONG_VRS, NO_TAG, PIXEL_DATA, SEQUENCES, Element, Item, State
+from triage.dicom.fault import Fault, Kind
+
+_LARGE = 4096  # bytes of a value that nobody needs who wants no pixels
+_FIRST = 0x00040000  # before it are the groups of commands and files
+_MOST_INFLATED = 1 << 30
+"""Bytes of an inflated data set that are read: more than the largest image that is decoded has."""
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What a walk found in a DICOM file, whose data set begins at ``start`` of ``source``, behind ``head`` in the file.
+
+    ``orderly``: tags ascend, so that what describes an image stands before its pixels. ``foreign``: elements are in it
+    that belong to commands and files (PS3.7, PS3.10), which pydicom would heed. ``big_endian``, ``implicit``: how it is
+    encoded, whatever it says.
+    """
+
+    head: bytes
+    source: Source
+    start: int
+    transfer_syntax_uid: str
+    implicit: bool
+    big_endian: bool
+    faults: tuple[Fault, ...] = ()
+    orderly: bool = True
+    foreign: bool = False
+    found: tuple[Element, ...] | None = None
+
+    @cached_property
+    def elements(self) -> tuple[Element, ...]:
+        """The elements up to the fault."""
+        return tuple(self.walk().elements()) if self.found is None else self.found
+
+    def walk(self) -> Walk:
+        """A walk over the data set, from its beginning."""
+        return Walk(self.source, self.start, implicit=self.implicit, big_endian=self.big_endian)
+
+    def readable(self) -> Survey:
+        """Without the elements that pydicom cannot read even alone: a character set with a zero in it is enough."""
+        kept = tuple(each for each in self.elements if self._reads(each))
+        lost = tuple(Fault(Kind.UNREADABLE, each.tag) for each in self.elements if each not in kept)
+        return replace(self, found=kept, faults=self.faults + lost)
+
+    @property
+    def as_it_is(self) -> bool:
+        """Whether pydicom reads all of the file, and nothing else, by itself."""
+        deflated = self.transfer_syntax_uid == DeflatedExplicitVRLittleEndian
+        return not (self.faults or deflated or self.foreign)
+
+    def data_set(self, longest: int | None = None) -> FileDataset:
+        """What is whole of the data set. ``longest`` bytes of a value: leaves out the pixels and longer values."""
+        if self.faults or self.foreign or longest is not None:
+            dataset = self._put_together(self.elements, longest)
+        else:
+            dataset = self._behind_a_head(self.source.read(self.start, self.source.size()))
+        dataset.file_meta = _read(self.head).file_meta
+        return dataset
+
+    def _put_together(self, elements: Iterable[Element], longest: int | None = None) -> FileDataset:
+        return self._behind_a_head(_Writer(self.source, self.big_endian, longest).elements(elements, self.implicit))
+
+    def _behind_a_head(self, content: bytes) -> FileDataset:
+        plain = ExplicitVRBigEndian if self.big_endian else ExplicitVRLittleEndian
+        return _read(_head(ImplicitVRLittleEndian if self.implicit else plain) + content)
+
+    def _reads(self, element: Element) -> bool:
+        if element.tag == PIXEL_DATA:
+            return True
+        try:
+            self._put_together([element])
+        except Exception:  # pydicom raises many kinds
+            return False
+        return True
+
+
+def survey(file: Source) -> Survey | None:
+    """Walk over a DICOM file, or a data set without File Meta Information; None if neither begins there."""
+    at, syntax = _behind_the_head(file)
+    first = file.read(at, 8)
+    if len(first) < 8:
+        return None
+    big_endian = syntax == ExplicitVRBigEndian
+    implicit = syntax == ImplicitVRLittleEndian
+    if not syntax:  # as pydicom guesses
+        implicit = not (first[4:6].isalpha() and first[4:6].isupper())
+        big_endian = not implicit and first[0] == 0 and first[1] >= 4
+    source, start = file, at
+    if syntax == DeflatedExplicitVRLittleEndian:
+        source, start = Inflated(file, at, _MOST_INFLATED), 0
+    found = Survey(file.read(0, at), source, start, syntax, implicit, big_endian)
+    walk = found.walk()
+    foreign = int.from_bytes(first[:2], "big" if big_endian else "little") < _FIRST >> 16
+    if not foreign and walk.passes() and not (isinstance(source, Inflated) and not source.whole):
+        return replace(found, implicit=walk.implicit)
+    return _with_faults(found)
+
+
+def _with_faults(found: Survey) -> Survey:
+    walk = found.walk()
+    elements = tuple(walk.elements())
+    if isinstance(found.source, Inflated) and not found.source.whole and not any(each.ends for each in walk.faults):
+        walk.faults.append(Fault(Kind.CUT, elements[-1].tag if elements else NO_TAG, after=True, ends=True))
+    return replace(
+        found,
+        implicit=walk.implicit,
+        faults=tuple(walk.faults),
+        orderly=walk.orderly,
+        foreign=any(each.tag < _FIRST for each in elements),
+        found=elements,
+    )
+
+
+def read_data_set(data: bytes) -> tuple[FileDataset, Survey | None]:
+    """A DICOM file's data set, or what is whole of it, and what was found.
+
+    Raises what pydicom raises for bytes that are no DICOM file.
+    """
+    found = survey(Memory(data))
+    if found is None:
+        return _read(data), None
+    try:
+        return (_read(data) if found.as_it_is else found.data_set()), found
+    except Exception:  # pydicom raises many kinds, and then has read nothing
+        found = found.readable()
+        return found.data_set(), found
+
+
+def read_header(file: BinaryIO) -> FileDataset:
+    """The attributes in a DICOM file, without its pixels and, if it is damaged, without long values, up to the damage.
+
+    Raises what pydicom raises for bytes that are no DICOM file.
+    """
+    found = survey(File(file))
+    if found is None:
+        return _read_header(file)
+    try:
+        return _read_header(file) if found.as_it_is and found.orderly else found.data_set(_LARGE)
+    except Exception:  # as above
+        return found.readable().data_set(_LARGE)
+
+
+def _read_header(file: BinaryIO) -> FileDataset:
+    file.seek(0)
+    return dcmread(file, stop_before_pixels=True, defer_size=_LARGE)
+
+
+def _read(data: bytes) -> FileDataset:
+    return dcmread(BytesIO(data), force=True)  # a bare data set has no preamble
+
+
+def _behind_the_head(file: Source) -> tuple[int, str]:
+    """The position behind preamble and File Meta Information (PS3.10 7.1), and the Transfer Syntax UID in it."""
+    at, syntax, before = 132 if file.read(128, 4) == b"DICM" else 0, "", b""
+    while (head := file.read(at, 12))[:2] == b"\x02\0" and len(head) >= 8 and head[3:1:-1] > before:
+        before = head[3:1:-1]
+        length, value_at = int.from_bytes(head[6:8], "little"), at + 8
+        if head[4:6] in LONG_VRS:
+            length, value_at = int.from_bytes(head[8:12], "little"), at + 12
+        if head[2:4] == b"\x10\0":
+            syntax = file.read(value_at, min(length, 64)).decode("latin-1").strip("\0 ")
+        at = value_at + length
+    return at, syntax
+
+
+def _head(transfer_syntax_uid: str) -> bytes:
+    uid = transfer_syntax_uid.encode("ascii")
+    uid += b"\0" * (len(uid) % 2)
+    return bytes(128) + b"DICM" + pack("<HH2sH", 2, 0x10, b"UI", len(uid)) + uid
+
+
+class _Writer:
+    """Puts elements together, those that are whole as they stood."""
+
+    def __init__(self, source: Source, big_endian: bool, longest: int | None) -> None:
+        order = ">" if big_endian else "<"
+        self._source, self._longest = source, longest
+        self._short = Struct(f"{order}HH2sH").pack
+        self._long = Struct(f"{order}HH2s2xL").pack
+        self._implicit = Struct(f"{order}HHL").pack
+
+    def elements(self, elements: Iterable[Element], implicit: bool) -> bytes:
+        return b"".join(self._element(each, implicit) for each in elements if self._is_wanted(each))
+
+    def _is_wanted(self, element: Element) -> bool:
+        if element.state is State.DROPPED or element.tag < _FIRST:
+            return False
+        if self._longest is None or element.tag in SEQUENCES or element.vr == b"SQ":
+            return True
+        return element.tag != PIXEL_DATA and element.end - element.value_at <= self._longest
+
+    def _element(self, element: Element, implicit: bool) -> bytes:
+        if element.state is State.WHOLE:
+            return self._source.read(element.at, element.end - element.at)
+        if element.items is not None:
+            return self._sequence(element.tag, b"".join(map(self._item, element.items)), implicit)
+        if element.state is State.UNCLOSED:
+            content = self._source.read(element.at, element.end - element.at)
+            return content.removesuffix(self._implicit(0xFFFE, 0xE00D, 0)) + self._implicit(0xFFFE, 0xE0DD, 0)
+        value = self._source.read(element.value_at, element.end - element.value_at)
+        tag = element.tag >> 16, element.tag & 0xFFFF
+        if element.vr in LONG_VRS:
+            return self._long(*tag, element.vr, len(value)) + value
+        if len(value) > 0xFFFF:
+            return self._long(*tag, b"UN", len(value)) + value
+        return self._short(*tag, element.vr, len(value)) + value
+
+    def _sequence(self, tag: int, items: bytes, implicit: bool) -> bytes:
+        if implicit:
+            return self._implicit(tag >> 16, tag & 0xFFFF, len(items)) + items
+        return self._long(tag >> 16, tag & 0xFFFF, b"SQ", len(items)) + items
+
+    def _item(self, item: Item) -> bytes:
+        content = self.elements(item.elements, item.implicit)
+        return self._implicit(0xFFFE, 0xE000, len(content)) + content

@@ -1,0 +1,59 @@
+"""PURE: which faults of a data set forbid to look at its pixels, and what they leave in doubt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pydicom.datadict import tag_for_keyword
+
+from triage.dicom.data_set import Survey
+from triage.dicom.elements import PIXEL_DATA
+from triage.dicom.fault import Fault, Kind
+from triage.radiograph.types import Attributes
+
+_GROUPS = frozenset((0x0010, 0x0018, 0x0020, 0x0028, 0x0054, 0x2050, 0x5200, 0x5400, 0x7FE0))
+"""Patient, acquisition, relationship, image pixel and LUTs, view codes, presentation LUT shape, functional groups,
+pixels: nothing is read of an image, its view, its part or a patient's age that is not of these or the next."""
+_OF_GROUP_0008 = frozenset(
+    tag_for_keyword(keyword)
+    for keyword in (
+        "SpecificCharacterSet",
+        "ImageType",
+        "SOPClassUID",
+        "SOPInstanceUID",
+        "StudyDate",
+        "SeriesDate",
+        "AcquisitionDate",
+        "ContentDate",
+        "AcquisitionDateTime",
+        "Modality",
+        "PresentationIntentType",
+        "StationName",
+        "StudyDescription",
+        "SeriesDescription",
+        "AnatomicRegionSequence",
+    )
+)
+_HARMLESS_BEHIND_THE_PIXELS = frozenset((Kind.NO_ELEMENT, Kind.TOO_MANY))
+
+
+def describes_an_image(tag: int) -> bool:
+    """Whether scoring reads the element: how pixels become an image, and which image it is."""
+    return tag >> 16 in _GROUPS or tag in _OF_GROUP_0008
+
+
+def with_damage(attributes: Attributes, survey: Survey | None) -> Attributes:
+    """The attributes with what forbids to look at the pixels: an end before the data set's own, or a fault in an
+    element that describes an image."""
+    found = [fault for fault in survey.faults if _forbids(fault, survey)] if survey else []
+    if survey is None or not found:
+        return attributes
+    in_the_pixels = survey.orderly and all(each.tag == PIXEL_DATA and not each.after for each in found)
+    return replace(attributes, damage=f"the data set is damaged: {found[0]}", whole=in_the_pixels)
+
+
+def _forbids(fault: Fault, survey: Survey) -> bool:
+    if not fault.ends:
+        return fault.hides or (not fault.after and describes_an_image(fault.tag))
+    behind = survey.orderly and any(each.tag == PIXEL_DATA for each in survey.elements)
+    return not (behind and fault.kind in _HARMLESS_BEHIND_THE_PIXELS)
