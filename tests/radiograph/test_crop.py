@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from tests.radiograph.test_preprocess import an_image, everything
 from triage.phantom.chest import draw
-from triage.radiograph.crop import WHOLE, Part, content, is_mostly_border
+from triage.radiograph.crop import WHOLE, Rectangle, content, is_mostly_border
 
 Image = npt.NDArray[np.float32]
 
 CHEST = draw(3, rows=240, columns=200).astype(np.float32) / np.float32(4095)
 
 
-def found(image: Image) -> Part:
+def found(image: Image) -> Rectangle:
     return content(image, everything(image))
 
 
@@ -31,7 +31,7 @@ def framed(image: Image, grey: float, sides: tuple[int, int, int, int]) -> Image
 
 def test_an_image_without_a_border_stays_whole() -> None:
     image = an_image(120, 90)
-    assert found(image) == Part(0, 0, 120, 90)
+    assert found(image) == Rectangle(0, 0, 120, 90)
     assert found(image).edges(image) == WHOLE
 
 
@@ -41,7 +41,9 @@ def test_a_border_of_any_grey_changes_nothing_of_what_is_left(grey: float, sides
     """Black beside black, too: what of the chest itself is one grey has gone with it."""
     image = framed(CHEST, grey, sides)
     alone, inside = found(CHEST), found(image)
-    assert inside == Part(alone.top + sides[0], alone.left + sides[1], alone.bottom + sides[0], alone.right + sides[1])
+    assert inside == Rectangle(
+        alone.top + sides[0], alone.left + sides[1], alone.bottom + sides[0], alone.right + sides[1]
+    )
     assert np.array_equal(inside.of(image), alone.of(CHEST))
 
 
@@ -76,7 +78,7 @@ def test_what_the_shutter_hides_goes_whatever_it_is() -> None:
     valid = np.zeros(image.shape, dtype=bool)
     valid[30:270, 20:220] = True
     inside, alone = content(image, valid), found(CHEST)
-    assert inside == Part(alone.top + 30, alone.left + 20, alone.bottom + 30, alone.right + 20)
+    assert inside == Rectangle(alone.top + 30, alone.left + 20, alone.bottom + 30, alone.right + 20)
 
 
 def test_a_round_shutter_leaves_the_square_around_it() -> None:
@@ -88,9 +90,9 @@ def test_a_round_shutter_leaves_the_square_around_it() -> None:
 
 @pytest.mark.parametrize("grey", [0.0, 0.3, 1.0])
 def test_an_image_of_one_grey_stays_whole(grey: float) -> None:
-    assert found(np.full((60, 50), grey, dtype=np.float32)) == Part(0, 0, 60, 50)
+    assert found(np.full((60, 50), grey, dtype=np.float32)) == Rectangle(0, 0, 60, 50)
     hidden = np.zeros((60, 50), dtype=bool)
-    assert content(an_image(60, 50), hidden) == Part(0, 0, 60, 50)
+    assert content(an_image(60, 50), hidden) == Rectangle(0, 0, 60, 50)
 
 
 @pytest.mark.parametrize(

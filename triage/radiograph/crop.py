@@ -35,7 +35,7 @@ _AT_ONCE = 32
 
 
 @dataclass(frozen=True)
-class Part:
+class Rectangle:
     """A part of an image, in pixels; ``bottom`` and ``right`` are the first row and column beyond it."""
 
     top: int
@@ -53,7 +53,7 @@ class Part:
         return self.top / rows, self.left / columns, self.bottom / rows, self.right / columns
 
 
-def content(pixels: FloatImage, valid: Mask) -> Part:
+def content(pixels: FloatImage, valid: Mask) -> Rectangle:
     """The part of an image inside padding, shutter and a border of one grey; the whole of an image of one grey.
 
     ``pixels``: float32 (rows, columns), 0 to 1; ``valid``: bool (rows, columns). First to the smallest rectangle around
@@ -62,7 +62,7 @@ def content(pixels: FloatImage, valid: Mask) -> Part:
     frame goes. Air beside the patient that is uniformly black goes, too: black added to it must change nothing.
     """
     rows, columns = pixels.shape
-    whole = Part(0, 0, rows, columns)
+    whole = Rectangle(0, 0, rows, columns)
     part = whole if valid.all() else _around(valid)
     shown = pixels if valid.all() else np.where(valid, pixels, np.float32(0))
     while True:
@@ -80,14 +80,14 @@ def is_mostly_border(edges: Edges, *, cropped: bool) -> bool:
     return min(rows, columns) < LEAST_SIDE if cropped else rows * columns < 1 - MOST_BORDER
 
 
-def _around(valid: Mask) -> Part:
+def _around(valid: Mask) -> Rectangle:
     rows, columns = np.flatnonzero(valid.any(axis=1)), np.flatnonzero(valid.any(axis=0))
     if not len(rows):
-        return Part(0, 0, valid.shape[0], valid.shape[1])
-    return Part(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+        return Rectangle(0, 0, valid.shape[0], valid.shape[1])
+    return Rectangle(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
 
 
-def _without_border(pixels: FloatImage, part: Part) -> Part | None:
+def _without_border(pixels: FloatImage, part: Rectangle) -> Rectangle | None:
     """``part`` without the lines of one grey at its edges; None if there are no others."""
     inside = part.of(pixels)
     top = _lines(inside)
@@ -99,7 +99,7 @@ def _without_border(pixels: FloatImage, part: Part) -> Part | None:
     if left == len(across):
         return None
     right = len(across) - _lines(across[::-1])
-    return Part(part.top + top, part.left + left, part.top + bottom, part.left + right)
+    return Rectangle(part.top + top, part.left + left, part.top + bottom, part.left + right)
 
 
 def _lines(lines: FloatImage) -> int:

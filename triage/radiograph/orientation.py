@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from triage.radiograph.crop import Part
+from triage.radiograph.crop import Rectangle
 from triage.radiograph.preprocess import PreprocessSpec, normalise
 
 FloatImage = npt.NDArray[np.float32]
@@ -86,7 +86,7 @@ class Network:
 _ARRAYS = ("first", "bias", "second")
 
 
-def thumbnail(pixels: FloatImage, valid: Mask, part: Part) -> FloatImage:
+def thumbnail(pixels: FloatImage, valid: Mask, part: Rectangle) -> FloatImage:
     """The ``part`` of a radiograph that the check looks at, float32 (32, 32) from 0 to 1.
 
     Every n-th pixel of a large image is enough.
@@ -95,10 +95,10 @@ def thumbnail(pixels: FloatImage, valid: Mask, part: Part) -> FloatImage:
     step = max(min(inside.shape) // _SAMPLES, 1)
     inside, known = inside[::step, ::step], known[::step, ::step]
     rows, columns = inside.shape
-    return normalise(inside, known, THUMBNAIL, Part(0, 0, rows, columns))
+    return normalise(inside, known, THUMBNAIL, Rectangle(0, 0, rows, columns))
 
 
-def orientation_of(pixels: FloatImage, valid: Mask, part: Part, network: Network | None = None) -> Orientation:
+def orientation_of(pixels: FloatImage, valid: Mask, part: Rectangle, network: Network | None = None) -> Orientation:
     """How a radiograph is turned whose ``content`` is ``part``; an image without contrast is equally likely all ways.
 
     ``pixels``: float32 (rows, columns), dense tissue bright; ``valid``: bool (rows, columns).

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from triage.radiograph.crop import WHOLE, Edges, Part, content
+from triage.radiograph.crop import WHOLE, Edges, Rectangle, content
 
 FloatImage = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -63,7 +63,7 @@ class PreprocessSpec:
         return asdict(self)
 
 
-def preprocess(pixels: FloatImage, valid: Mask, spec: PreprocessSpec, part: Part | None = None) -> FloatImage:
+def preprocess(pixels: FloatImage, valid: Mask, spec: PreprocessSpec, part: Rectangle | None = None) -> FloatImage:
     """The model input of one radiograph, float32 of shape (1, size, size).
 
     ``pixels`` is float32 (rows, columns) with dense tissue bright; ``valid`` (rows, columns) is False where there is no
@@ -75,7 +75,7 @@ def preprocess(pixels: FloatImage, valid: Mask, spec: PreprocessSpec, part: Part
     return model_input
 
 
-def normalise(pixels: FloatImage, valid: Mask, spec: PreprocessSpec, part: Part | None = None) -> FloatImage:
+def normalise(pixels: FloatImage, valid: Mask, spec: PreprocessSpec, part: Rectangle | None = None) -> FloatImage:
     """``pixels`` cropped, resized and between 0 and 1, float32 (size, size); what training caches and augments."""
     if spec.crop == "border":
         part = part or content(pixels, valid)
