@@ -349,7 +349,7 @@ def test_a_marker_on_black_is_no_radiograph_even_for_a_card_that_crops(cards: di
 
 
 def test_only_a_model_that_does_not_mind_takes_what_is_turned(cards: dict[str, ModelCard]) -> None:
-    turned = Prepared(Attributes(), View.PA, orientation=Orientation((0.05, 0.9, 0.03, 0.02)))
+    turned = Prepared(Attributes(), View.PA, Part.CHEST, orientation=Orientation((0.05, 0.9, 0.03, 0.02)))
     any_way = cards["adult"]
     upright = any_way.model_copy(
         update={"intended_use": any_way.intended_use.model_copy(update={"orientation": "upright"})}
