@@ -27,7 +27,6 @@ THE_SAME = [
     "B04g_text",
     "B04h_comma",
     "C04b_jls_zero_before_eoi",
-    "C07n_no_delimiter",
     "G03g_first_empty",
 ]
 """One radiograph, without loss and with the window 2040, 3680 of all of them."""
@@ -37,7 +36,7 @@ def file_of(triage_data: Path, case: str) -> bytes:
     return (triage_data / "field-cases" / f"{case}.dcm").read_bytes()
 
 
-@pytest.mark.parametrize("case", DAMAGED)
+@pytest.mark.parametrize("case", [*DAMAGED, "C07n_no_delimiter"])
 def test_a_damaged_image_is_undecodable(triage_data: Path, case: str) -> None:
     result = attempted(file_of(triage_data, case))
     assert isinstance(result, Rejected) and result.reason is Reason.UNDECODABLE

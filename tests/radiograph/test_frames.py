@@ -82,10 +82,13 @@ def test_fragments_of_one_codestream_are_one_image(syntax: str, has_table: bool,
     assert np.array_equal(decoded(with_pixel_data(syntax, pixel_data)).pixels, whole.pixels)
 
 
-def test_encapsulated_pixel_data_that_is_not_closed_is_read_if_its_codestream_is_whole() -> None:
+def test_encapsulated_pixel_data_that_is_not_closed_is_no_image_though_its_codestream_is_whole() -> None:
     file = encoded(a_dataset(), JPEGLosslessSV1)
     assert file.endswith(b"\xfe\xff\xdd\xe0\0\0\0\0")
-    assert np.array_equal(decoded(file[:-8]).pixels, decoded(a_dataset()).pixels)
+    assert np.array_equal(decoded(file).pixels, decoded(a_dataset()).pixels)
+    refused = attempted(file[:-8])
+    assert isinstance(refused, Rejected)
+    assert refused.reason is Reason.UNDECODABLE
 
 
 @pytest.mark.parametrize("frames", [None, 1])
