@@ -21,17 +21,17 @@ def show_models(models: ModelSettings, disabled: frozenset[str]) -> None:
 
     names = models.names or tuple(sorted(path.parent.name for path in models.path.glob(f"*/{CARD}")))
     table = Table(box=None, pad_edge=False)
-    for heading in ("model", "version", "covers", "state", "licence of the weights"):
+    for heading in ("model", "version", "covers", "licence of the weights", "state"):
         table.add_column(heading, overflow="fold")
     for name in names:
         try:
             card = load_card(models.path / name)
         except ModelRefusedError as error:
-            table.add_row(name, "", "", f"refused: {error}", "")
+            table.add_row(name, "", "", "", f"refused: {error}")
             continue
         state = _state(name, models, disabled, demo=card.demo)
         licence = card.licence.weights if card.licence else "not known"
-        table.add_row(name, card.version, card.covers, state, licence)
+        table.add_row(name, card.version, card.covers, licence, state)
     console_for_people().print(table if names else f"no model in {models.path}")
 
 
