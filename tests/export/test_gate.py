@@ -24,6 +24,7 @@ def about(**use: Any) -> Description:
             "limits": [],
             "target": {"finding": "f", "positive_class": "p", "negative_class": "n", "negative_is_normal": True},
             "intended_use": {**whole, **use},
+            "licence": {"weights": "w", "commercial": False, "because": "b"},
             "training": {"data": [], "recipe": "r"},
             "export": {"validation": "v", "reference": "r"},
         }

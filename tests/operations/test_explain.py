@@ -104,7 +104,7 @@ def test_reasons_are_explained_once_and_in_words(spool: Spool):
 
     text = page(spool)
 
-    assert text.count("undecodable: Its pixels could not be decoded.") == 1
+    assert text.count("undecodable: Its pixels could not be decoded, or the data set is damaged.") == 1
     assert "reasons   undecodable: cut off" in text
     assert "Score      not scored" in text
 

@@ -53,7 +53,8 @@ MEANINGS = {
     Reason.LOCALIZER: "It is a localizer, not a diagnostic image. Nothing to do.",
     Reason.UNDECODABLE: "Its pixels could not be decoded, or the data set is damaged. See the detail beside it; have "
     "it sent again, in another transfer syntax if need be, and keep this one for a bug report.",
-    Reason.MULTI_FRAME: "It has several frames; the models read single images. It has to be read without us.",
+    Reason.MULTI_FRAME: "It has several frames, or holds more than one image; the models read single images. It "
+    "has to be read without us.",
     Reason.VIEW_UNVERIFIED: "Nothing says that it is a plain frontal view, two attributes contradict each other, or it "
     "is angled (axial, lordotic). If this modality sends frontals only, say so in eligibility.frontal_ae_titles or "
     "eligibility.frontal_descriptions; if a word was taken for another view, in eligibility.ignored_words.",
