@@ -233,7 +233,7 @@ def test_the_patient_is_identified_with_the_issuer(spool: Spool):
 
 
 def test_delimiters_cannot_break_out_of_a_field():
-    assert escape("a|b^c~d&e\\f\rg\x07") == "a\\F\\b\\S\\c\\R\\d\\T\\e\\E\\f g"
+    assert escape("a|b^c~d&e\\f\rg\x07") == "a\\F\\b\\S\\c\\R\\d\\T\\e\\E\\f\\X0D\\g\\X07\\"
     assert extended_person_name("O|X^Y") == "O\\F\\X^Y^^^^^L"
     assert extended_person_name("") == ""
 

@@ -1,4 +1,8 @@
-"""Text in HL7 v2: character sets, escaping, and names from DICOM (PN) to HL7 (XPN)."""
+"""Text in HL7 v2: character sets, escaping, and names from DICOM (PN) to HL7 (XPN).
+
+All that goes into a message is an ``Encoded`` in the end: ``escape`` makes one of a value, ``components`` and its
+siblings of several, ``segment`` escapes what has not been yet.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,15 @@ from dataclasses import dataclass
 SEGMENT_NAMES = ("priority", "accession_number", "placer", "filler", "study_instance_uid", "patient_id")
 """What a site's own segment may name in braces."""
 
-_ESCAPES = {"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\", "\r": " ", "\n": " "}
+_ESCAPES = {"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\"}
+_LINE_ENDS = "\u2028\u2029"  # beside the control characters: lines end there for Unicode (UAX 14), and some parsers
+_LONGEST_NAME_PART = 194  # XPN.1 (HL7 v2.5.1 appendix 2.A): the longest of its components
+
+
+class Encoded(str):
+    """Text that stands in a segment as it is: values escaped, delimiters meant as such."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -86,20 +98,60 @@ def encode(text: str, wanted: CharacterSet) -> tuple[bytes, CharacterSet]:
         return text.encode("utf-8", "replace"), UTF_8
 
 
-def escape(text: str) -> str:
-    """``text`` as part of a field: delimiters by their escape sequences (HL7 v2.5.1 section 2.7), no line breaks."""
-    return "".join(_ESCAPES.get(character, character) for character in text if character >= " " or character in "\r\n")
+def escape(text: str, longest: int | None = None) -> Encoded:
+    """``text`` as part of a field, cut to its first ``longest`` characters; what is Encoded already stays as it is.
+
+    Delimiters become their escape sequences, control characters (up to U+001F, and U+007F) \\Xdd\\ (HL7 v2.5.1
+    section 2.7), so that the receiver has the value back. What ends a line in Unicode alone, and the
+    controls from U+0080, have no escape sequence in every character set: a space.
+    """
+    if isinstance(text, Encoded):
+        return text
+    return Encoded("".join(map(_escaped, text[:longest])))
 
 
-def fill_segment(template: str, values: Mapping[str, str]) -> str:
-    """A segment from a site's template, whose {names} are replaced. Raises ValueError for an unknown name."""
+def _escaped(character: str) -> str:
+    if character < " " or character == "\x7f":
+        return f"\\X{ord(character):02X}\\"
+    if "\x80" <= character <= "\x9f" or character in _LINE_ENDS:
+        return " "
+    return _ESCAPES.get(character, character)
+
+
+def components(*texts: str) -> Encoded:
+    """The components of a field, escaped; empty ones at the end are left out."""
+    return _joined("^", texts)
+
+
+def subcomponents(*texts: str) -> Encoded:
+    """The subcomponents of a component, escaped; empty ones at the end are left out."""
+    return _joined("&", texts)
+
+
+def repetitions(*texts: str) -> Encoded:
+    """The repetitions of a field, escaped."""
+    return _joined("~", texts)
+
+
+def segment(name: str, values: Mapping[int, str]) -> Encoded:
+    """A segment of ``values`` by their number, as HL7 counts them; whatever is not Encoded is escaped here."""
+    first = 2 if name == "MSH" else 1  # MSH-1 is the delimiter behind the name
+    last = max((number for number, value in values.items() if value), default=0)
+    return Encoded("|".join([name, *(escape(values.get(number, "")) for number in range(first, last + 1))]))
+
+
+def fill_segment(template: str, values: Mapping[str, str]) -> Encoded:
+    """A segment from a site's template, whose {names} are replaced by the values, escaped.
+
+    Raises ValueError for an unknown name.
+    """
     try:
-        return template.format_map(values)
+        return Encoded(template.format_map({name: escape(value) for name, value in values.items()}))
     except (KeyError, IndexError, AttributeError, ValueError) as error:
         raise ValueError(f"priority_segment: only {', '.join(f'{{{name}}}' for name in values)} are known") from error
 
 
-def extended_person_name(person_name: str) -> str:
+def extended_person_name(person_name: str) -> Encoded:
     """PN (PS3.5 6.2.1.1) as XPN: family, given, middle, then suffix before prefix; one repetition for each group."""
     groups = person_name.split("=")[:3]
     several = sum(bool(group.strip("^ ")) for group in groups) > 1
@@ -108,12 +160,17 @@ def extended_person_name(person_name: str) -> str:
         for group, code in zip(groups, "AIP", strict=False)
         if group.strip("^ ")
     ]
-    return "~".join(names)
+    return repetitions(*names)
 
 
-def _name(group: str, representation: str) -> str:
-    family, given, middle, prefix, suffix = [*(escape(part.strip()) for part in group.split("^")), *[""] * 5][:5]
-    return "^".join([family, given, middle, suffix, prefix, "", "L", representation]).rstrip("^")
+def _name(group: str, representation: str) -> Encoded:
+    parts = [escape(part.strip(), _LONGEST_NAME_PART) for part in group.split("^")]
+    family, given, middle, prefix, suffix = [*parts, *[""] * 5][:5]
+    return components(family, given, middle, suffix, prefix, "", "L", representation)
+
+
+def _joined(delimiter: str, texts: Sequence[str]) -> Encoded:
+    return Encoded(delimiter.join(map(escape, texts)).rstrip(delimiter))
 
 
 def decode(content: bytes, name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from triage.hl7.text import escape
+from triage.hl7.text import Encoded, components, segment
 from triage.inbound_reports.message import Header
 
 
@@ -18,20 +18,20 @@ class Code(StrEnum):
 
 
 _COMMIT = {Code.ACCEPTED: "CA", Code.ERROR: "CE", Code.REJECTED: "CR"}
-_CONDITION = "207^Application internal error^HL70357"  # table 0357 has none that says more; the text does
+_CONDITION = components(
+    "207", "Application internal error", "HL70357"
+)  # table 0357 has none that says more; the text does
 
 
 def acknowledgement(header: Header, code: Code, text: str, control_id: str, now: float) -> bytes:
     """The answer to the message of ``header``, in ASCII. ``text`` is for people, and names no patient."""
-    ends = [escape(each) for each in (*header.receiving, *header.sending)]  # the other way round
-    event = escape(header.kind.partition("^")[2])
+    ends = (*header.receiving, *header.sending)  # the other way round
+    event = header.kind.partition("^")[2]
     at = datetime.fromtimestamp(now).astimezone().strftime("%Y%m%d%H%M%S%z")
-    mode = escape(header.processing_id)
+    kind = components("ACK", event, "ACK" if event else "")
+    msh = dict(enumerate([Encoded("^~\\&"), *ends, at, "", kind, control_id, header.processing_id, "2.5.1"], 2))
     said = _COMMIT[code] if header.commit_only else code
-    segments = [
-        ["MSH", "^~\\&", *ends, at, "", f"ACK^{event}^ACK" if event else "ACK", control_id, mode, "2.5.1"],
-        ["MSA", said, escape(header.control_id), escape(text)],
-    ]
+    segments = [segment("MSH", msh), segment("MSA", {1: said, 2: header.control_id, 3: text})]
     if code is not Code.ACCEPTED:
-        segments.append(["ERR", "", "", _CONDITION, "E", "", "", "", escape(text)])
-    return "".join("|".join(segment) + "\r" for segment in segments).encode("ascii", "replace")
+        segments.append(segment("ERR", {3: _CONDITION, 4: "E", 8: text}))
+    return "".join(f"{each}\r" for each in segments).encode("ascii", "replace")

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import hl7
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 from triage.decision.types import Tag, TriageDecision
 from triage.hl7.message_types import ORM, ORU, SCHEME
-from triage.hl7.text import CharacterSet, encode, escape, extended_person_name, fill_segment, of_dicom
+from triage.hl7.text import (
+    CharacterSet,
+    Encoded,
+    components,
+    encode,
+    escape,
+    extended_person_name,
+    fill_segment,
+    of_dicom,
+    segment,
+    subcomponents,
+)
 from triage.spool.study import Image, Study
 
-SERVICE = f"CXRTRIAGE^Chest radiograph triage^{SCHEME}"
+SERVICE = components("CXRTRIAGE", "Chest radiograph triage", SCHEME)
 """OBR-4 of our results: our own code, so that no receiver takes them for the radiologist's."""
 
-_STRUCTURES = {ORU: "ORU^R01^ORU_R01", ORM: "ORM^O01^ORM_O01"}
+_STRUCTURES = {ORU: components("ORU", "R01", "ORU_R01"), ORM: components("ORM", "O01", "ORM_O01")}
 _ABNORMAL_FLAGS = {Tag.ABNORMAL: "A", Tag.NORMAL: "N", Tag.NOT_ASSESSED: ""}
 _PRIORITY_NAMES = {"S": "Stat", "A": "ASAP", "R": "Routine", "P": "Preop", "C": "Callback", "T": "Timing critical"}
+_LONGEST_ACCESSION = 60  # of OBR-18, -19 and -20 (HL7 v2.5.1 section 4.5.3)
+_LONGEST = 199  # of EI.1 and of an ST in OBX-5 (appendix 2.A)
 
 
 @dataclass(frozen=True)
@@ -40,7 +53,11 @@ class Profile:
 
 @dataclass(frozen=True)
 class Order:
-    """What the images say of the order they fulfil; empty where they say nothing."""
+    """What the images say of the order they fulfil; empty where they say nothing.
+
+    Of several accession or order numbers the first: a receiver finds one order by it, and none by all in one. One
+    that is longer than its field is left out: the part that fits could be another order's.
+    """
 
     accession_number: str = ""
     placer: str = ""
@@ -71,9 +88,8 @@ class _Fields:
     name: str
     values: dict[int, str] = field(default_factory=dict)
 
-    def segment(self) -> hl7.Segment:
-        last = max((number for number, value in self.values.items() if value), default=0)
-        return hl7.Segment("|", [self.name, *(self.values.get(number, "") for number in range(1, last + 1))])
+    def segment(self) -> Encoded:
+        return segment(self.name, self.values)
 
 
 def message(study: Study, profile: Profile, control_id: str, processing_id: str = "P") -> bytes:
@@ -88,7 +104,7 @@ def message(study: Study, profile: Profile, control_id: str, processing_id: str 
     if profile.priority_in == "segment" and study.raised:
         segments.append(_own_segment(study, order, profile, image.header))
     wanted = profile.character_set or of_dicom(_texts(image.header, "SpecificCharacterSet"))
-    body = "\r".join(map(str, segments)) + "\r"
+    body = "".join(f"{each}\r" for each in segments)
     encoded, taken = encode(body, wanted)
     if profile.character_set is not None:  # the receiver reads nothing else
         encoded, taken = body.encode(profile.character_set.codec, "replace"), profile.character_set
@@ -104,21 +120,21 @@ def control_id(revision: str) -> str:
 def order_of(study: Study) -> Order:
     """The order, from the first image that says something of it."""
     headers = [image.header for image in study.images]
-    requests = [request for header in headers for request in header.get("RequestAttributesSequence", [])]
+    requests = [request for header in headers for request in _items(header, "RequestAttributesSequence")]
     sources = [*headers, *requests]
+    decided = _fitting(_first_of(study.decision.accession_number), _LONGEST_ACCESSION)
     return Order(
-        accession_number=study.decision.accession_number or _first(sources, "AccessionNumber"),
+        accession_number=decided or _first(sources, "AccessionNumber", _LONGEST_ACCESSION),
         placer=_first(sources, "PlacerOrderNumberImagingServiceRequest"),
         filler=_first(sources, "FillerOrderNumberImagingServiceRequest"),
         procedure=_procedure(sources),
     )
 
 
-def _msh(profile: Profile, now: float, identifier: str, processing_id: str, characters: CharacterSet) -> hl7.Segment:
+def _msh(profile: Profile, now: float, identifier: str, processing_id: str, characters: CharacterSet) -> Encoded:
     header = _Fields("MSH")
     header.values = {
-        1: "|",
-        2: "^~\\&",
+        2: Encoded("^~\\&"),
         3: profile.sending[0],
         4: profile.sending[1],
         5: profile.receiving[0],
@@ -128,32 +144,39 @@ def _msh(profile: Profile, now: float, identifier: str, processing_id: str, char
         10: identifier,
         11: processing_id,
         12: "2.5.1",
-        18: characters.name,
+        18: Encoded(characters.name),
         20: characters.scheme,
     }
     return header.segment()
 
 
-def _pid(header: Dataset) -> hl7.Segment:
-    issuer = escape(_text(header, "IssuerOfPatientID"))
-    for qualifiers in header.get("IssuerOfPatientIDQualifiersSequence", []):
-        universal, kind = (escape(_text(qualifiers, f"UniversalEntityID{what}")) for what in ("", "Type"))
-        issuer = f"{issuer}&{universal}&{kind}" if universal else issuer
-    identifier = escape(_text(header, "PatientID"))
+def _pid(header: Dataset) -> Encoded:
     sex = _text(header, "PatientSex")
     birth_date = _text(header, "PatientBirthDate")
     fields = _Fields("PID")
     fields.values = {
         1: "1",
-        3: f"{identifier}^^^{issuer}".rstrip("^"),
+        3: _patient_identifier(header),
         5: extended_person_name(_text(header, "PatientName")),
-        7: birth_date if birth_date.isdigit() and len(birth_date) == 8 else "",
+        7: birth_date if _is_digits(birth_date, 8) else "",
         8: sex if sex in ("M", "F", "O") else "",
     }
     return fields.segment()
 
 
-def _result(study: Study, order: Order, profile: Profile) -> list[hl7.Segment]:
+def _patient_identifier(header: Dataset) -> Encoded:
+    """PID-3 (CX); empty if a part does not fit: what is left of it could be another patient's."""
+    issuer = [_text(header, "IssuerOfPatientID")]
+    for qualifiers in _items(header, "IssuerOfPatientIDQualifiersSequence"):
+        if universal := _text(qualifiers, "UniversalEntityID"):
+            issuer = [issuer[0], universal, _text(qualifiers, "UniversalEntityIDType")]
+    identifier = _text(header, "PatientID")
+    if any(len(part) > _LONGEST for part in (identifier, *issuer)):
+        return Encoded()
+    return components(identifier, "", "", subcomponents(*issuer))
+
+
+def _result(study: Study, order: Order, profile: Profile) -> list[Encoded]:
     """OBR, TQ1 if we raise, and an OBX for each thing that we say."""
     decision = study.decision
     request = _obr(study, order, profile, SERVICE)
@@ -173,31 +196,31 @@ def _observations(decision: TriageDecision) -> Iterator[_Observation]:
     for number, reason in enumerate(decision.reasons, 1):
         yield _Observation("CWE", _ours("reason", "Reason"), _coded(reason), sub_id=str(number))
     if decision.model_id:
-        yield _Observation("ST", _ours("model", "Model"), escape(decision.model_id))
-    yield _Observation("ST", "110180^Study Instance UID^DCM", decision.study_instance_uid)
+        yield _Observation("ST", _ours("model", "Model"), escape(decision.model_id, _LONGEST))
+    yield _Observation("ST", components("110180", "Study Instance UID", "DCM"), decision.study_instance_uid)
 
 
-def _obx(number: int, said: _Observation, at: float, profile: Profile) -> hl7.Segment:
+def _obx(number: int, said: _Observation, at: float, profile: Profile) -> Encoded:
     fields = _Fields("OBX")
     fields.values = {1: str(number), 2: said.kind, 3: said.identifier, 4: said.sub_id, 5: said.value, 8: said.flag}
     fields.values |= {11: profile.result_status, 14: _moment(at)}
     return fields.segment()
 
 
-def _ours(code: str, meaning: str) -> str:
-    return f"{code}^{meaning}^{SCHEME}"
+def _ours(code: str, meaning: str) -> Encoded:
+    return components(code, meaning, SCHEME)
 
 
-def _coded(value: str) -> str:
+def _coded(value: str) -> Encoded:
     return _ours(value, value.replace("_", " ").capitalize())
 
 
-def _order_change(study: Study, order: Order, profile: Profile) -> list[hl7.Segment]:
+def _order_change(study: Study, order: Order, profile: Profile) -> list[Encoded]:
     """ORC with XO, "change the order", and the order's own procedure: only its priority is another.
 
     ORM^O01 of 2.5.1 has no TQ1: the priority is component 6 of ORC-7, and of OBR-27.
     """
-    timing = "" if profile.priority_in in ("none", "segment") else f"^^^^^{profile.priority_code}"
+    timing = "" if profile.priority_in in ("none", "segment") else _timing(profile.priority_code)
     control = _Fields("ORC", {1: "XO", 2: order.placer, 3: order.filler, 7: timing, 9: _moment(study.now)})
     request = _obr(study, order, profile, order.procedure or SERVICE)
     request.values[27] = timing
@@ -209,11 +232,11 @@ def _obr(study: Study, order: Order, profile: Profile, service: str) -> _Fields:
     if order.accession_number:
         fields.values[int(profile.accession_in.partition("-")[2])] = order.accession_number
     if study.raised and profile.priority_in == "OBR-27":
-        fields.values[27] = f"^^^^^{profile.priority_code}"
+        fields.values[27] = _timing(profile.priority_code)
     return fields
 
 
-def _own_segment(study: Study, order: Order, profile: Profile, header: Dataset) -> str:
+def _own_segment(study: Study, order: Order, profile: Profile, header: Dataset) -> Encoded:
     return fill_segment(
         profile.priority_segment,
         {
@@ -222,14 +245,19 @@ def _own_segment(study: Study, order: Order, profile: Profile, header: Dataset) 
             "placer": order.placer,
             "filler": order.filler,
             "study_instance_uid": study.decision.study_instance_uid,
-            "patient_id": escape(_text(header, "PatientID")),
+            "patient_id": _fitting(_text(header, "PatientID"), _LONGEST),
         },
     )
 
 
-def _priority(code: str) -> str:
+def _priority(code: str) -> Encoded:
     name = _PRIORITY_NAMES.get(code)
-    return f"{code}^{name}^HL70485" if name else code
+    return components(code, name, "HL70485") if name else escape(code)
+
+
+def _timing(code: str) -> Encoded:
+    """The priority as the sixth component of TQ."""
+    return components("", "", "", "", "", code)
 
 
 def _patient_image(study: Study) -> Image:
@@ -238,28 +266,49 @@ def _patient_image(study: Study) -> Image:
     return next(named, study.images[0])
 
 
-def _procedure(sources: list[Dataset]) -> str:
+def _procedure(sources: list[Dataset]) -> Encoded:
     for source in sources:
         for keyword in ("RequestedProcedureCodeSequence", "ProcedureCodeSequence"):
-            for code in source.get(keyword, []):
-                parts = [_text(code, name) for name in ("CodeValue", "CodeMeaning", "CodingSchemeDesignator")]
-                if parts[0]:
-                    return "^".join(map(escape, parts))
-    return ""
+            for code in _items(source, keyword):
+                value, meaning, scheme = (
+                    _text(code, name) for name in ("CodeValue", "CodeMeaning", "CodingSchemeDesignator")
+                )
+                if value and len(value) <= _LONGEST and len(scheme) <= _LONGEST:
+                    return components(value, escape(meaning, _LONGEST), scheme)
+    return Encoded()
 
 
 def _acquired(study: Study) -> str:
     """When the images were taken, in local time without an offset, as DICOM has it."""
     for image in study.images:
         date, time = _text(image.header, "AcquisitionDate"), _text(image.header, "AcquisitionTime")
-        if len(date) == 8 and date.isdigit():
-            clock = time[:6] if len(time[:6]) == 6 and time[:6].isdigit() else ""
-            return date + clock
+        if _is_digits(date, 8):
+            return date + (time[:6] if _is_digits(time[:6], 6) else "")
     return ""
 
 
-def _first(sources: list[Dataset], keyword: str) -> str:
-    return next((escape(text) for source in sources if (text := _text(source, keyword))), "")
+def _is_digits(text: str, count: int) -> bool:
+    return len(text) == count and text.isascii() and text.isdigit()
+
+
+def _first(sources: list[Dataset], keyword: str, longest: int = _LONGEST) -> str:
+    """The first number of the first source that has one; empty where it is too long."""
+    numbers = (_first_of(_text(source, keyword)) for source in sources)
+    return _fitting(next(filter(None, numbers), ""), longest)
+
+
+def _first_of(values: str) -> str:
+    """The first of several values, with backslashes between them, that is not empty."""
+    return next((value.strip() for value in values.split("\\") if value.strip()), "")
+
+
+def _fitting(text: str, longest: int) -> str:
+    return text if len(text) <= longest else ""
+
+
+def _items(dataset: Dataset, keyword: str) -> list[Dataset]:
+    value = _value(dataset, keyword)
+    return [item for item in value if isinstance(item, Dataset)] if isinstance(value, Sequence) else []
 
 
 def _value(dataset: Dataset, keyword: str) -> Any:
@@ -270,8 +319,10 @@ def _value(dataset: Dataset, keyword: str) -> Any:
 
 
 def _text(dataset: Dataset, keyword: str) -> str:
+    """The value; several as DICOM writes them, with a backslash between them."""
     value = _value(dataset, keyword)
-    return "" if value is None else str(value).strip().strip("\0")
+    text = "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value)
+    return "" if value is None else text.strip(" \0\t\r\n")
 
 
 def _texts(dataset: Dataset, keyword: str) -> list[str]:
