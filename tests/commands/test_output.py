@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,18 @@ import pytest
 from tests.support.builders import a_decision, an_instance
 from tests.support.model_folders import write_model
 from tests.support.redis_server import RedisServer
+from triage.commands.output.dead_letters import show_dead_letters
 from triage.commands.output.explain import print_explanation
 from triage.commands.output.models import show_models
+from triage.commands.output.worklist import print_worklist
 from triage.decision.records import to_record
+from triage.decision.types import Tag
 from triage.operations.dead_letters import requeue
 from triage.queue.score_queue import ScoreQueue
 from triage.settings.sections import ModelSettings
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
+from triage.worklist.index import Worklist
 
 TIMEOUT_S = 5.0
 
@@ -88,3 +93,67 @@ def test_models_are_listed_with_what_keeps_them_from_scoring(
     assert "refused" in rows["broken"]
     show_models(ModelSettings(path=tmp_path / "nowhere"), frozenset())
     assert "no model" in capsys.readouterr().out
+
+
+ODD_ACCESSIONS = {
+    "a closing tag": ("[/b]", "[/b]"),
+    "a style": ("[red]A1", "[red]A1"),
+    "an emoji's name": (":skull:", ":skull:"),
+    "a terminal's colour": ("A\x1b[31mB", "A\\x1b[31mB"),
+    "another line": ("A1\r\nHIGH  ABNORMAL", "A1\\x0d\\x0aHIGH  ABNORMAL"),
+    "right to left": ("A\u202eB\u2066C", "A\\u202eB\\u2066C"),
+    "line ends of Unicode": ("A\x85B\u2028C", "A\\x85B\\u2028C"),
+    "several": ("A1\\B2", "A1\\B2"),
+    "10 kB": ("x" * 10_240, "x" * 64 + "…"),
+    "Japanese": ("山田1", "山田1"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_ACCESSIONS)
+def test_the_worklist_shows_any_accession_number_on_its_study_s_line(
+    kind: str, redis_server: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accession, shown = ODD_ACCESSIONS[kind]
+    with redis_server.client() as client:
+        Worklist(client).put(a_decision("1.2.3", accession_number=accession, tag=Tag.ABNORMAL))
+    print_worklist(redis_server.url, TIMEOUT_S, 3600.0, 50, as_json=False)
+    heading, row, count = capsys.readouterr().out.splitlines()
+
+    assert heading.split()[:2] == ["priority", "tag"]
+    assert shown in row
+    assert row.rstrip().endswith("1.2.3")
+    assert count == "1 of 1 studies"
+
+
+@pytest.mark.parametrize("kind", ODD_ACCESSIONS)
+def test_the_worklist_as_json_has_any_accession_number_whole(
+    kind: str, redis_server: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accession, _ = ODD_ACCESSIONS[kind]
+    with redis_server.client() as client:
+        Worklist(client).put(a_decision("1.2.3", accession_number=accession))
+    print_worklist(redis_server.url, TIMEOUT_S, 3600.0, 50, as_json=True)
+    out = capsys.readouterr().out
+
+    assert out.isascii()
+    assert [json.loads(line)["accession_number"] for line in out.splitlines()] == [accession]
+
+
+@pytest.mark.parametrize("kind", ["a terminal's colour", "another line", "right to left", "line ends of Unicode"])
+def test_an_explanation_has_any_accession_number_on_its_line(
+    kind: str, spool: Spool, redis_server: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accession, shown = ODD_ACCESSIONS[kind]
+    spool.write_decision("1.2.3", to_record(a_decision(accession_number=accession)))
+    print_explanation("1.2.3", spool, redis_server.url, TIMEOUT_S)
+
+    assert f"Accession  {shown}" in capsys.readouterr().out.splitlines()
+
+
+def test_a_dead_letter_says_why_on_one_line(spool: Spool, capsys: pytest.CaptureFixture[str]) -> None:
+    show_dead_letters(spool, [("2026-01-01 00:00:00", 3, "refused\n\x1b[2Jno dead letters", "ris 1.2.3")])
+
+    assert capsys.readouterr().out.splitlines() == [
+        "2026-01-01 00:00:00  after 3 tries: refused\\x0a\\x1b[2Jno dead letters",
+        "  triage dead-letters --requeue ris 1.2.3",
+    ]

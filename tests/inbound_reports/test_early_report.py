@@ -30,6 +30,9 @@ def test_which_study_a_report_is_of_that_came_before_it() -> None:
     assert covers(REPORT, STUDY)
     assert covers(by_uid, STUDY)
     assert covers(by_uid, replace(STUDY, accession_number="", patient=""))
+    several = replace(STUDY, accession_number="ACC-0\\ACC-1")
+    assert covers(replace(by_uid, accession_numbers=("ACC-1",)), several)
+    assert not covers(REPORT, several)  # one of its orders is reported: who knows of the other
     for doubtful in (
         (REPORT, replace(STUDY, acquired=(900.0, 1001.0))),  # an image that the reporter cannot have seen
         (REPORT, replace(STUDY, acquired=(900.0, None))),
@@ -42,6 +45,7 @@ def test_which_study_a_report_is_of_that_came_before_it() -> None:
         (replace(REPORT, patients=("",)), STUDY),
         (replace(REPORT, study_instance_uid="1.2.4"), STUDY),  # of another study of the same order
         (replace(by_uid, accession_numbers=("ACC-2",)), STUDY),
+        (replace(by_uid, accession_numbers=("ACC-2",)), several),
         (replace(by_uid, patients=(digest("P-2", "x"),)), STUDY),
         (replace(by_uid, at=899.0), STUDY),
     ):

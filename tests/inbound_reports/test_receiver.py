@@ -49,6 +49,18 @@ def test_a_study_instance_uid_goes_first(redis_server: RedisServer, spool: Spool
         assert place.listed() == {same_order}
 
 
+@pytest.mark.parametrize("number", ["ACC-1", "ACC-2"])
+def test_a_study_of_two_orders_is_told_by_its_uid_and_either_number(
+    redis_server: RedisServer, spool: Spool, number: str
+) -> None:
+    study = a_study(spool, accession_number="ACC-1\\ACC-2")
+    with station(redis_server, spool) as place:
+        assert place.send(report(accession=number)).code == "AA"
+        assert place.listed() == {study}  # one of its orders is reported: who knows of the other
+        assert place.send(report("2", accession=number, uid=study)).code == "AA"
+        assert place.listed() == set()
+
+
 def test_all_studies_of_one_order_of_one_patient_were_read(redis_server: RedisServer, spool: Spool) -> None:
     a_study(spool), a_study(spool)
     with station(redis_server, spool) as place:

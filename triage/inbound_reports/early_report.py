@@ -69,7 +69,7 @@ def covers(report: Early, study: Arrived) -> bool:
     if report.study_instance_uid:
         return (
             report.study_instance_uid == study.study_instance_uid
-            and _agree(study.accession_number, report.accession_numbers)
+            and _agree_in_one(study.accession_number, report.accession_numbers)
             and _agree(study.patient, report.patients)
         )
     return study.accession_number in report.accession_numbers and study.patient in report.patients
@@ -106,6 +106,11 @@ def _text(header: Dataset, keyword: str) -> str:
     except Exception:  # pydicom raises many kinds for a value that does not fit its VR: it counts as none
         return ""
     return "" if value is None else str(value).strip(" \0")
+
+
+def _agree_in_one(numbers: str, said: Collection[str]) -> bool:
+    """Whether any of several numbers, with backslashes between them, agrees."""
+    return any(_agree(number, said) for number in (numbers, *filter(None, numbers.split("\\"))))
 
 
 def _agree(value: str, said: Collection[str]) -> bool:

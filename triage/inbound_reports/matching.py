@@ -60,9 +60,12 @@ def match(order: Order, known: Known, accession_in: Sequence[str]) -> Match:
 
 
 def _same_order(order: Order, accession_number: str, accession_in: Sequence[str]) -> None:
-    """A Study Instance UID that stands beside a wholly other accession number was put there by mistake."""
+    """A Study Instance UID that stands beside a wholly other accession number was put there by mistake.
+
+    A study with several numbers, with backslashes between them, is told by any.
+    """
     said = [order.identifiers[place] for place in accession_in if place in order.identifiers]
-    if accession_number and said and accession_number not in said:
+    if accession_number and said and not {accession_number, *accession_number.split("\\")} & set(said):
         raise DoubtError("contradictory", "the Study Instance UID is of a study with another accession number")
 
 

@@ -12,6 +12,7 @@ from triage.decision.reasons import MEANINGS
 from triage.decision.types import ImageAssessment, Tag, TriageDecision
 from triage.delivery.record import State
 from triage.operations.trace import ObjectTrace, StudyTrace
+from triage.operations.visible import visible
 
 _WIDTH = 100
 
@@ -30,7 +31,7 @@ def explanation(trace: StudyTrace, now: float, zone: tzinfo | None = None) -> st
         *_titled("History, newest first", _history(trace, zone)),
         *_titled("Models switched off", sorted(trace.disabled_models)),
     ]
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join(map(visible, lines)).rstrip() + "\n"  # what came with the images, or from a peer, is in them
 
 
 def _titled(title: str, lines: Iterable[str]) -> list[str]:

@@ -10,6 +10,7 @@ from triage.channels.factory import channel_of
 from triage.commands.output.console import console_for_people
 from triage.delivery.outbox import Outbox
 from triage.errors import StartError, UnreachableError
+from triage.operations.visible import visible
 from triage.settings.destinations import ChannelsSettings
 
 
@@ -46,7 +47,7 @@ def test_destination(channels: ChannelsSettings, name: str) -> bool:
     except UnreachableError as error:
         sys.stdout.write(f"{error}.\nCheck address, port and firewall, and that the other side runs and knows us.\n")
         return False
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.write("\n".join(map(visible, lines)) + "\n")  # the peer's own words are among them
     return True
 
 

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from triage.operations.visible import visible
 from triage.spool.spool import Spool
 
 
@@ -24,7 +25,7 @@ def show_dead_letters(spool: Spool, deliveries: Sequence[tuple[str, int, str, st
         for instance, note in spool.dead_letters()
     ]
     for when, tries, why, key in [*letters, *deliveries]:
-        sys.stdout.write(f"{when}  after {tries} tries: {why}\n")
+        sys.stdout.write(f"{when}  after {tries} tries: {visible(str(why))}\n")
         # A line of its own, never folded: keys are copied.
         sys.stdout.write(f"  triage dead-letters --requeue {key}\n")
     if not (letters or deliveries):

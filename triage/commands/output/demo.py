@@ -108,7 +108,7 @@ def _send_and_show(
     """Send, and print each study when its tag lands. Returns whether any sample is lost."""
     studies, failed = _send(samples, settings)
     for outcome in failed:
-        console.print(f"[red]{outcome.path.name} was not stored: {outcome.error}[/red]")
+        console.print(f"{outcome.path.name} was not stored: {outcome.error}", style="red")
     console.print(f"{len(samples) - len(failed)} objects of {len(studies)} studies sent; their tags as they land:")
     console.print(_ROW.format("PRIORITY", "TAG", "PROBABILITY", "REASONS", "STUDY"))
     deadline = time.monotonic() + _TAGS_S
@@ -121,7 +121,7 @@ def _send_and_show(
                 console.print(_row(entry), highlight=False)
             stopping.wait(0.1)
     for study in studies:
-        console.print(f"[red]{study} has no tag[/red]")
+        console.print(f"{study} has no tag", style="red")
     return bool(failed or studies)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -69,18 +70,18 @@ def _print(metrics: Mapping[str, Any]) -> None:
         table.add_row(name, _number(figure["value"]), _bounds(figure))
     console.print(table)
     for each in metrics["warnings"]:
-        console.print(f"[yellow]![/] {each}", highlight=False)
+        console.print(f"[yellow]![/] {escape(each)}", highlight=False)
     for each in metrics["bars"]:
         mark = "[green]holds[/]" if each["holds"] else "[bold red]fails[/]"
-        console.print(f"{mark}  {each['bar']}  (found {_number(each['bound'])})", highlight=False)
+        console.print(f"{mark}  {escape(each['bar'])}  (found {_number(each['bound'])})", highlight=False)
     if metrics["dicom"]:
         wrong, count = len(metrics["dicom"]["disagreements"]), metrics["dicom"]["images"]
         told = f"[bold red]{wrong} of {count} images[/] differ" if wrong else f"[green]all {count} images agree[/]"
         console.print(f"service and files: {told}")
     if metrics["paper"]:
-        console.print(f"against {metrics['paper']['cohort']['title']}: [bold]{metrics['paper']['verdict']}[/]")
+        console.print(f"against {escape(metrics['paper']['cohort']['title'])}: [bold]{metrics['paper']['verdict']}[/]")
         for obstacle in metrics["paper"]["obstacles"]:
-            console.print(f"  {obstacle}", highlight=False)
+            console.print(f"  {obstacle}", highlight=False, markup=False)
 
 
 def _number(value: float | None) -> str:

@@ -9,12 +9,15 @@ from collections.abc import Iterable
 
 from redis import Redis
 from rich.table import Table
+from rich.text import Text
 
 from triage.commands.output.console import console_for_people
 from triage.decision.records import to_record
 from triage.decision.types import Tag, TriageDecision
+from triage.operations.visible import visible
 from triage.worklist.index import Worklist
 
+_LONGEST = 64
 _STYLES = {Tag.ABNORMAL: "bold red", Tag.NORMAL: "green", Tag.NOT_ASSESSED: "yellow"}
 
 
@@ -44,18 +47,23 @@ def worklist_table(decisions: Iterable[TriageDecision], now: float) -> Table:
     return table
 
 
-def worklist_row(decision: TriageDecision, now: float) -> list[str]:
-    """The cells of one study; ``now`` in POSIX seconds."""
-    style = _STYLES[decision.tag]
+def worklist_row(decision: TriageDecision, now: float) -> list[Text]:
+    """The cells of one study; ``now`` in POSIX seconds. Text, in which brackets mean nothing."""
+    probability = "" if decision.probability is None else f"{decision.probability:.3f}"
     return [
-        decision.priority,
-        f"[{style}]{decision.tag}[/{style}]",
-        "" if decision.probability is None else f"{decision.probability:.3f}",
-        _duration(now - decision.received_at),
-        decision.accession_number,
-        ", ".join(decision.reasons),
-        decision.study_instance_uid,
+        Text(decision.priority),
+        Text(decision.tag, _STYLES[decision.tag]),
+        Text(probability),
+        Text(_duration(now - decision.received_at)),
+        Text(_short(visible(decision.accession_number))),
+        Text(", ".join(decision.reasons)),
+        Text(visible(decision.study_instance_uid)),
     ]
+
+
+def _short(text: str) -> str:
+    """Cut where it is longer than any accession number (SH, 16 characters) and an escaped one may be."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _duration(seconds: float) -> str:
