@@ -15,6 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.delivery.test_deliverer import Clock, states
+from tests.support.odd_text import ODD
 from tests.support.receivers import free_port, silent_port
 from tests.support.studies import a_study
 from triage.channels.factory import channel_of
@@ -90,6 +91,18 @@ def test_a_result_is_posted_signed_and_without_the_patient(spool: Spool):
     moment, digest = (part.partition("=")[2] for part in signature.split(","))
     assert digest == hmac.new(SECRET.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
     assert states(deliverer, study) == [State.DELIVERED]
+
+
+def test_any_accession_number_comes_back_whole(spool: Spool):
+    sent = {a_study(spool, "hook", accession_number=odd): odd for odd in ODD.values()}
+    with web_server(200) as server:
+        deliverer = a_deliverer(spool, server.server_address[1])
+        deliverer.round()
+        deliverer.round()
+
+    contents = [json.loads(body) for _, _, body in server.received]
+    assert {each["study_instance_uid"]: each["accession_number"] for each in contents} == sent
+    assert all(body.isascii() for _, _, body in server.received)
 
 
 @pytest.mark.parametrize(

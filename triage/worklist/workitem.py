@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from pydicom.dataset import Dataset
 
+from triage.decision.accession_number import first_number
 from triage.decision.types import Priority, Tag
 from triage.spool.study import Image, Study
 
@@ -139,7 +140,7 @@ def _request(study: Study) -> Dataset:
     header = study.images[0].header
     item = Dataset()
     item.StudyInstanceUID = study.decision.study_instance_uid
-    item.AccessionNumber = study.decision.accession_number[:16]
+    item.AccessionNumber = first_number(study.decision.accession_number)[:16]
     item.IssuerOfAccessionNumberSequence = []
     for keyword in _ORDER_NUMBERS:
         if header.get(keyword):

@@ -167,6 +167,17 @@ def test_a_search_matches_the_usual_keys(redis_server: RedisServer, spool: Spool
         assert ask.get("/workitems", headers={"Accept": "multipart/related"}).status_code == 406
 
 
+def test_of_several_accession_numbers_a_workitem_has_the_first(redis_server: RedisServer, spool: Spool):
+    several = a_study(spool, accession_number="ACC-8\\ACC-9")
+    a_study(spool)
+    with service(redis_server, spool) as ask:
+        found = ask.get("/workitems", params={"ReferencedRequestSequence.AccessionNumber": "ACC-8"})
+    (workitem,) = data_sets(found)
+
+    assert studies(found) == [several]
+    assert workitem.ReferencedRequestSequence[0].AccessionNumber == "ACC-8"
+
+
 def test_a_workitem_is_claimed_performed_and_completed(redis_server: RedisServer, spool: Spool):
     study = a_study(spool)
     uid, transaction = workitem_uid(study, 1), str(generate_uid())

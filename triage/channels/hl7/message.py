@@ -10,6 +10,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
+from triage.decision.accession_number import first_number
 from triage.decision.types import Tag, TriageDecision
 from triage.hl7.message_types import ORM, ORU, SCHEME
 from triage.hl7.text import (
@@ -122,7 +123,7 @@ def order_of(study: Study) -> Order:
     headers = [image.header for image in study.images]
     requests = [request for header in headers for request in _items(header, "RequestAttributesSequence")]
     sources = [*headers, *requests]
-    decided = _fitting(_first_of(study.decision.accession_number), _LONGEST_ACCESSION)
+    decided = _fitting(first_number(study.decision.accession_number), _LONGEST_ACCESSION)
     return Order(
         accession_number=decided or _first(sources, "AccessionNumber", _LONGEST_ACCESSION),
         placer=_first(sources, "PlacerOrderNumberImagingServiceRequest"),
@@ -293,13 +294,8 @@ def _is_digits(text: str, count: int) -> bool:
 
 def _first(sources: list[Dataset], keyword: str, longest: int = _LONGEST) -> str:
     """The first number of the first source that has one; empty where it is too long."""
-    numbers = (_first_of(_text(source, keyword)) for source in sources)
+    numbers = (first_number(_text(source, keyword)) for source in sources)
     return _fitting(next(filter(None, numbers), ""), longest)
-
-
-def _first_of(values: str) -> str:
-    """The first of several values, with backslashes between them, that is not empty."""
-    return next((value.strip() for value in values.split("\\") if value.strip()), "")
 
 
 def _fitting(text: str, longest: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 
+from triage.decision.accession_number import first_number
 from triage.decision.types import TriageDecision
 from triage.web.api.sources import Sources
 from triage.web.api.worklist import DEFAULT_LIMIT, LARGEST_LIMIT, BadRequestError
@@ -140,7 +141,10 @@ def _candidates(sources: Sources, workitems: Workitems, query: Query) -> Iterato
 
 def _may_match(decision: TriageDecision, keys: dict[str, str]) -> bool:
     """What the index says already, so that few files are read."""
-    known = {"StudyInstanceUID": decision.study_instance_uid, "AccessionNumber": decision.accession_number[:16]}
+    known = {
+        "StudyInstanceUID": decision.study_instance_uid,
+        "AccessionNumber": first_number(decision.accession_number)[:16],
+    }
     return all(_matches(key, value, keys[key]) for key, value in known.items() if key in keys)
 
 
