@@ -25,7 +25,8 @@ COPY --from=wheel /wheels /wheels
 RUN pip install --no-deps /wheels/*.whl && pip uninstall --yes pip
 
 FROM python:3.11-slim AS base
-ENV PATH=/opt/triage/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# triage silences ONNX Runtime itself; the variable is for whatever else is run in the image (docs/network.md).
+ENV PATH=/opt/triage/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 ORT_DISABLE_TELEMETRY=1
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin triage \
     && install -d -o triage -g triage -m 0700 /var/lib/triage
 WORKDIR /srv/triage

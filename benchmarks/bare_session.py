@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import onnxruntime
-
 from triage.model.card import WEIGHTS
+from triage.model.onnx_runtime import onnxruntime
 from triage.model.session import FloatArray
 
 _IN_A_RUN = (1, 4, 16)

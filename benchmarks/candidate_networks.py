@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from service import load, table
 from torch import nn
@@ -25,6 +24,7 @@ from training.config import load_config
 from training.networks.architectures import build
 from training.networks.depthwise import with_fast_depthwise
 from triage.model.distribution import fit as fit_distribution
+from triage.model.onnx_runtime import onnxruntime
 
 RELEASED = Path(__file__).parents[1] / "models" / "nih-adult" / "model.onnx"
 CANDIDATES = (("lite0", 160), ("lite0", 224), ("lite0", 320), ("lite1", 224), ("lite2", 224))

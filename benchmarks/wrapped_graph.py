@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from service import table
 
@@ -23,6 +22,7 @@ from export.graph import Shipped, write
 from training.config import InputConfig
 from training.networks.architectures import build
 from triage.model.distribution import fit
+from triage.model.onnx_runtime import onnxruntime
 from triage.model.wrapping import OPSET, Curve
 
 

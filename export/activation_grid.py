@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from training.errors import TrainingError
 from triage.model.card import ActivationGrid
+from triage.model.onnx_runtime import onnxruntime
 from triage.model.session import MAP
 
 _WINDOWS = ("Conv", "MaxPool", "AveragePool")

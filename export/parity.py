@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import torch
 
 from export.graph import Shipped
 from training.data.images import Bytes, standardise, to_levels
 from training.runs.predict import centre
+from triage.model.onnx_runtime import onnxruntime
 from triage.radiograph.preprocess import PreprocessSpec
 from triage.statistics.intervals import auc, patient_bootstrap
 

@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from triage.model import onnx_runtime  # noqa: F401  # silences ONNX Runtime, whose tools are loaded below
+
+# isort: split
+
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +15,19 @@ ROOT = Path(__file__).parents[1]
 PURE = [*(ROOT / "triage/radiograph").rglob("*.py"), *(ROOT / "triage/decision").rglob("*.py")]
 SERVICE = [path for path in (ROOT / "triage").rglob("*.py") if path.name != "__main__.py"]
 WRAPPING = ROOT / "triage/model/wrapping.py"
+ONNX_RUNTIME = ROOT / "triage/model/onnx_runtime.py"
+SILENCED = 'os.environ["ORT_DISABLE_TELEMETRY"] = "1"'
+LOADING = [ROOT / "triage/model/session.py", ROOT / "export/variants.py"]
+"""One for each way in: the others take the first, which `.importlinter` holds."""
+SAID_WHEN_LOADED = """
+import importlib, os, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "onnxruntime":
+            print(os.environ.get("ORT_DISABLE_TELEMETRY", "nothing"))
+sys.meta_path.insert(0, Finder())
+importlib.import_module("{name}")
+"""
 
 
 def loaded_by(paths: list[Path]) -> set[str]:
@@ -43,8 +58,26 @@ def test_onnx_is_needed_by_the_wrapping_of_networks_alone() -> None:
 
 
 def test_only_the_command_line_reads_the_environment() -> None:
-    reading = {path.name for path in SERVICE if "os.environ" in path.read_text() or "getenv" in path.read_text()}
-    assert reading == {"cli.py"}
+    using = {path.name for path in SERVICE if "os.environ" in path.read_text() or "getenv" in path.read_text()}
+    assert using == {"cli.py", "onnx_runtime.py"}
+    assert ONNX_RUNTIME.read_text().count("environ") == ONNX_RUNTIME.read_text().count(SILENCED) == 1  # it writes
+
+
+@pytest.mark.parametrize("path", LOADING, ids=lambda path: str(path.relative_to(ROOT)))
+def test_onnx_runtime_is_silenced_before_it_is_loaded(path: Path) -> None:
+    """Each module as the first one of its process, with nothing in the environment that silences the library."""
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    ran = subprocess.run(
+        [sys.executable, "-c", SAID_WHEN_LOADED.format(name=name)],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=True, env=environment,
+    )  # fmt: skip
+    assert ran.stdout.split() == ["1"]
+
+
+def test_benchmarks_and_tests_take_onnx_runtime_silenced() -> None:
+    files = [*(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+    assert not [str(path) for path in files if re.search(r"^\s*(import|from) onnxruntime", path.read_text(), re.M)]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +90,9 @@ def test_only_the_command_line_reads_the_environment() -> None:
         ("triage/scoring/worker.py", "from triage.validation import validate", "knows no cohort"),
         ("training/config.py", "import export.release", "Training knows no export"),
         ("triage/model/session.py", "import onnx", "statistics alone"),
+        ("triage/model/session.py", "import onnxruntime", "silences it"),
+        ("export/parity.py", "from onnxruntime.quantization import QuantType", "silences it"),
+        ("triage/scoring/worker.py", "from triage.model.onnx_runtime import onnxruntime", "use ONNX Runtime"),
         ("triage/commands/model.py", "from triage.model.wrapping import wrap", "Only export wraps networks"),
     ],
     ids=[
@@ -67,6 +103,9 @@ def test_only_the_command_line_reads_the_environment() -> None:
         "validation in a worker",
         "export",
         "onnx in a session",
+        "ONNX Runtime in a session",
+        "ONNX Runtime's tools in export",
+        "ONNX Runtime in a worker",
         "wrapping in a command",
     ],
 )

@@ -224,7 +224,12 @@ def test_every_variable_is_a_setting_or_known():
         used |= set(service.get("environment", {}))
 
     assert used
-    assert used <= variables().keys() | NOT_SETTINGS
+    assert used <= variables().keys() | NOT_SETTINGS | {"ORT_DISABLE_TELEMETRY"}
+
+
+def test_onnx_runtime_is_silenced_in_the_image_and_in_every_container_of_ours():
+    assert re.search(r"^ENV .*\bORT_DISABLE_TELEMETRY=1$", DOCKERFILE.partition("AS base\n")[2], re.MULTILINE)
+    assert {service["environment"]["ORT_DISABLE_TELEMETRY"] for service in OURS.values()} == {"1"}
 
 
 # Compose.

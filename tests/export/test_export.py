@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from click.testing import CliRunner
@@ -31,6 +30,7 @@ from training.runs.train import train
 from triage.model.card import CARD as CARD_FILE
 from triage.model.card import WEIGHTS, load_card
 from triage.model.distribution import fit
+from triage.model.onnx_runtime import onnxruntime
 from triage.model.session import Session
 from triage.radiograph.preprocess import PreprocessSpec
 

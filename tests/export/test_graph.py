@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from torch import nn
@@ -19,6 +18,7 @@ from training.errors import TrainingError
 from training.networks.architectures import Network, build
 from triage.model import wrapping
 from triage.model.distribution import fit
+from triage.model.onnx_runtime import onnxruntime
 from triage.model.wrapping import Curve
 
 WHOLE = InputConfig(resize=48, size=32)

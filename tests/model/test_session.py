@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
@@ -16,6 +15,7 @@ from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.errors import StartError
 from triage.model.card import WEIGHTS, ModelRefusedError
+from triage.model.onnx_runtime import onnxruntime
 from triage.model.session import ProviderError, Session
 from triage.radiograph.types import Attributes, View
 from triage.scoring.assess import Policy, Prepared, conclude

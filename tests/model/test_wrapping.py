@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 import pytest
 from onnx import numpy_helper, parser
 
 from triage.model import wrapping
 from triage.model.distribution import Subspace, distances, fit
+from triage.model.onnx_runtime import onnxruntime
 from triage.model.wrapping import Curve, NetworkError, Wrapping, wrap
 from triage.radiograph.preprocess import PreprocessSpec
 

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from triage.errors import StartError
 from triage.metrics.process import create
-from triage.runtime.health import HealthServer
+from triage.runtime.health import HealthServer, is_ready
 
 
 def ready() -> tuple[bool, str]:
@@ -87,3 +87,14 @@ def test_a_port_in_use_says_what_to_do():
         pytest.raises(StartError, match=rf"{first.port}.*metrics_port"),
     ):
         HealthServer(CollectorRegistry(), ready, port=first.port)
+
+
+def test_a_proxy_of_the_environment_is_not_asked_whether_a_process_is_ready(monkeypatch: pytest.MonkeyPatch):
+    with socket.create_server(("127.0.0.1", 0)) as proxy, HealthServer(CollectorRegistry(), ready, port=0) as server:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        assert is_ready(f"http://127.0.0.1:{server.port}/readyz") == (True, "ready")
+        proxy.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            proxy.accept()

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from triage.errors import StartError
 from triage.model.card import WEIGHTS, ModelCard, ModelRefusedError
+from triage.model.onnx_runtime import onnxruntime
 
 FloatArray = npt.NDArray[np.float32]
 AT_ONCE = 16

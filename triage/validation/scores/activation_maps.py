@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from triage.decision.types import ActivationMap
 from triage.model.activation_map import kept, peak
 from triage.model.card import WEIGHTS, ModelCard
+from triage.model.onnx_runtime import onnxruntime
 from triage.radiograph.crop import WHOLE
 from triage.radiograph.types import FloatImage
 from triage.scoring.assess import Policy, prepare
