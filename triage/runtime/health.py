@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any, Self
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -53,6 +54,10 @@ class HealthServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True  # a scraper that hangs must not keep a process alive
     request_queue_size = 32
+
+    def server_bind(self) -> None:
+        """Without HTTPServer's look-up of the name that belongs to the address."""
+        TCPServer.server_bind(self)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A scraper that hung up is no news; anything else is logged, not printed."""
