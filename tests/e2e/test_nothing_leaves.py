@@ -1,4 +1,4 @@
-"""What the product sends, though no variable tells ONNX Runtime to be silent: nothing but to its own ports."""
+"""What the product sends, though no variable tells ONNX Runtime to be silent: nothing but to what is configured."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.watched_network import IPV6, Watched, watched
-from tests.support.whole_service import TRIAGE, Service
+from tests.support.whole_service import TRIAGE, Service, free_ports
 from triage.phantom.samples import write_phantoms
 
 LOOK_UP = "import socket\ntry: socket.getaddrinfo('somewhere.invalid', 443)\nexcept OSError: pass"
@@ -37,7 +37,8 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture
 def service(tmp_path: Path, models: Path, home: Path) -> Service:
     """Settings, and the environment of a stranger; nothing is started."""
-    made = Service(tmp_path / "var", models, sweep_metrics_host=NAMELESS, worker_metrics_host=NAMELESS)
+    hosts = dict.fromkeys(("sweep_metrics_host", "worker_metrics_host", "reports_metrics_host"), NAMELESS)
+    made = Service(tmp_path / "var", models, **hosts, reports_port=free_ports(1), reports_metrics_port=0)
     strangers = {name: value for name, value in made.environment.items() if name not in SILENT}
     made.environment = {**strangers, "HOME": str(home)}
     return made
@@ -49,16 +50,17 @@ def assert_silent(watch: Watched, home: Path) -> None:
     assert not [str(path.relative_to(home)) for path in home.rglob("*")]
 
 
-def test_the_whole_service_connects_to_its_own_ports_alone(service: Service, tmp_path: Path, home: Path) -> None:
+def test_the_whole_service_connects_to_what_is_configured_alone(service: Service, tmp_path: Path, home: Path) -> None:
+    ris = ("127.0.0.88", 2575)
+    (tmp_path / "triage.toml").write_text(f'[[channels.hl7]]\nname = "ris"\nhost = "{ris[0]}"\nport = {ris[1]}\n')
+    service.environment |= {"TRIAGE_CONFIG": str(tmp_path / "triage.toml"), "TRIAGE_DELIVER_METRICS_PORT": "0"}
     printed = tmp_path / "printed"
     watch = watched(["sh", "-c", SERVE_FOR_A_WHILE, TRIAGE, printed], service.environment, tmp_path)
     assert_silent(watch, home)
     assert "7 objects of 6 studies sent" in printed.read_text()
     connected = set(watch.connections)
-    assert ("127.0.0.1", service.dicom_port) in connected  # it is seen where it does connect
-    assert connected <= {
-        (host, port) for host in ("127.0.0.1", NAMELESS) for port in (service.dicom_port, *service.ports)
-    }
+    own = {(host, port) for host in ("127.0.0.1", NAMELESS) for port in (service.dicom_port, *service.ports)}
+    assert {("127.0.0.1", service.dicom_port), ris} <= connected <= own | {ris}
 
 
 def test_scoring_without_a_service_connects_to_nothing(service: Service, tmp_path: Path, home: Path) -> None:
