@@ -1,1 +1,1 @@
-"""Ways out: one file for each. See triage/channels/base.py for what they have in common."""
+"""Ways out: a folder for each. See triage/channels/base.py for what they have in common."""

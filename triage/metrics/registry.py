@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from triage.metrics.labels import PREFIX
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

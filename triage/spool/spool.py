@@ -1,6 +1,6 @@
 """The spool: the durable truth about every object we were given and every result we made.
 
-The only module that renames and fsyncs. Layout, version 1:
+Files are renamed and fsynced through triage/runtime/durable.py. Layout, version 1:
 
     VERSION                                        "1"
     INSTALLATION                                   a UID of this installation, made when first needed
