@@ -12,6 +12,7 @@ import onnx
 import torch
 from torch import nn
 
+from export.fixed_padding import with_fixed_padding
 from training.config import InputConfig
 from training.errors import TrainingError
 from training.networks.architectures import Network
@@ -149,12 +150,13 @@ class _Bare(nn.Module):
 
 def _as_onnx(bare: _Bare, path: Path) -> onnx.ModelProto:
     """TrainingError for what ONNX cannot hold. ``path`` is written on the way."""
+    images = torch.zeros(2, 1, bare.size, bare.size)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         try:
             torch.onnx.export(
-                bare.eval(),
-                (torch.zeros(2, 1, bare.size, bare.size),),
+                with_fixed_padding(bare.eval(), images),
+                (images,),
                 str(path),
                 input_names=["image"],
                 output_names=bare.names,
