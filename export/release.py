@@ -26,6 +26,7 @@ from training.errors import TrainingError
 from training.runs.devices import Process
 from training.runs.run import Run, load_network
 from training.runs.test_set_looks import look, looks_at
+from training.runs.training_images import IMAGES, read_images
 from triage.model.card import (
     CARD,
     SCHEMA,
@@ -91,6 +92,7 @@ def release(run: Run, about: Description, folder: Path, options: Options, proces
         tested = _tested(run, members, about, points, options, process)
         patients = "".join(f"{patient}\n" for patient in measured.public_patients(run.learnt_from))
         (staging / PATIENTS).write_text(patients, encoding="utf-8")
+        (staging / IMAGES).write_text("".join(f"{name}\n" for name in read_images(run.folder)), encoding="utf-8")
         card = ModelCard(
             card_schema=SCHEMA,
             name=folder.name,
@@ -108,7 +110,7 @@ def release(run: Run, about: Description, folder: Path, options: Options, proces
             activation_grid=grid,
             variant=options.variant,
             distribution=distribution,
-            training=_training(run, about, _digest(staging / PATIENTS)),
+            training=_training(run, about, staging),
             performance=(*measured.performances(judged, about, points), *tested),
             limits=(*about.limits, *verdict.lines, *measured.few_positives(points, about), *notes),
             licence=about.licence,
@@ -187,13 +189,15 @@ def _tested(
     return [figures.performance(scored, cohort, about.export.reference, seen, measured.named(points))]
 
 
-def _training(run: Run, about: Description, patients_sha256: str) -> Training:
+def _training(run: Run, about: Description, folder: Path) -> Training:
     return Training(
         data=about.training.data,
         images=run.training_images,
         recipe=about.training.recipe,
         patients_file=PATIENTS,
-        patients_sha256=patients_sha256,
+        patients_sha256=_digest(folder / PATIENTS),
+        images_file=IMAGES,
+        images_sha256=_digest(folder / IMAGES),
     )
 
 

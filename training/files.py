@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,14 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file. Raises TrainingError."""
+    try:
+        return sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def save_tensors(path: Path, record: Any) -> None:

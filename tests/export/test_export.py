@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from training.config import Config, InputConfig
 from training.networks.architectures import build
 from training.runs.cross_validation import cross_validate
 from training.runs.devices import Process
-from training.runs.run import Source
+from training.runs.run import Run, Source
 from training.runs.test_set_looks import looks_at
 from training.runs.train import train
 from triage.model.card import CARD as CARD_FILE
@@ -279,6 +280,16 @@ def test_only_public_patients_are_listed(trained: Trained) -> None:
     assert export(trained, "run", "listed").exit_code == 0
     listed = (trained.folder / "models" / "listed" / "training_patients.txt").read_text().split()
     assert set(listed) == set(json.loads((trained.folder / "run" / "run.json").read_text())["training_patients"])
+
+
+def test_every_training_image_is_listed_by_its_bytes(trained: Trained) -> None:
+    assert export(trained, "run", "listed").exit_code == 0
+    card = load_card(trained.folder / "models" / "listed")
+    assert card.training.images_file == "training_images.txt"
+    listed = (trained.folder / "models" / "listed" / "training_images.txt").read_text().split()
+    learnt = set(Run.open(trained.folder / "run").training_patients)
+    cases = [case for case in Run.open(trained.folder / "run").source.cases() if case.patient in learnt]
+    assert set(listed) == {sha256(case.image.read_bytes()).hexdigest() for case in cases}
 
 
 def test_calibration_brings_scores_back_that_were_stretched() -> None:

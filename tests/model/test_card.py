@@ -104,12 +104,13 @@ def test_a_folder_is_named_like_its_model(folder: Path) -> None:
         load_card(folder.rename(folder.with_name("other")))
 
 
-@pytest.mark.parametrize("name", ["../tiny/card.json", "/etc/hostname", "patients.txt", ".."])
-def test_a_list_of_patients_is_a_file_of_the_folder_with_its_digest(folder: Path, name: str) -> None:
-    (folder / "patients.txt").write_text("1\n")
-    change(folder, "training.patients_file", name)
-    change(folder, "training.patients_sha256", "0" * 64)
-    with pytest.raises(ModelRefusedError, match="patients"):
+@pytest.mark.parametrize("name", ["../tiny/card.json", "/etc/hostname", "list.txt", ".."])
+@pytest.mark.parametrize("what", ["patients", "images"])
+def test_a_list_is_a_file_of_the_folder_with_its_digest(folder: Path, what: str, name: str) -> None:
+    (folder / "list.txt").write_text("1\n")
+    change(folder, f"training.{what}_file", name)
+    change(folder, f"training.{what}_sha256", "0" * 64)
+    with pytest.raises(ModelRefusedError, match=f"{what}_file must be a plain|list.txt|cannot be read"):
         load_card(folder)
 
 

@@ -301,6 +301,30 @@ def test_training_patients_are_counted_or_left_out(tmp_path: Path, images: Path,
     assert (found["image"]["n"], found["cohort"]["images_of_training_patients_left_out"]) == (2 * PATIENTS - 4, 4)
 
 
+def test_images_of_training_are_told_by_their_bytes_and_by_what_they_show(
+    tmp_path: Path, images: Path, manifest: Path
+) -> None:
+    header, *rows = manifest.read_text().splitlines()
+    shown = [f"{row},nih:{number}" for number, row in enumerate(rows)]
+    (tmp_path / "shown.csv").write_text("\n".join([f"{header},picture", *shown]) + "\n")
+    same_bytes = sha256((manifest.parent / rows[0].partition(",")[0]).read_bytes()).hexdigest()
+    lists = {"patients": "p99\n", "images": f"{same_bytes}\nnih:1\nnih:{len(rows) + 1}\n"}
+    write_model(tmp_path / "models", "listed")
+    folder = tmp_path / "models" / "listed"
+    card = json.loads((folder / "card.json").read_text())
+    for what, listed in lists.items():
+        (folder / f"{what}.txt").write_text(listed)
+        digest = sha256(listed.encode()).hexdigest()
+        card["training"] |= {f"{what}_file": f"{what}.txt", f"{what}_sha256": digest}
+    (folder / "card.json").write_text(json.dumps(card))
+    assert run(folder, tmp_path / "shown.csv", tmp_path / "with").exit_code == 0
+    found = metrics_in(tmp_path / "with")
+    assert found["cohort"]["training_images"] == 2
+    assert "learnt from 2 of these very images" in " ".join(found["warnings"])
+    assert run(folder, tmp_path / "shown.csv", tmp_path / "without", "--exclude-training-patients").exit_code == 0
+    assert metrics_in(tmp_path / "without")["cohort"]["images_of_training_patients_left_out"] == 2
+
+
 def test_two_models_readers_and_replicates_side_by_side(
     tmp_path: Path, models: Path, manifest: Path, images: Path
 ) -> None:

@@ -6,7 +6,6 @@ import json
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
@@ -17,8 +16,9 @@ from torch import nn
 from training.config import Config
 from training.data.cases import Case, read_cases
 from training.errors import TrainingError
-from training.files import save_tensors, write_json
+from training.files import digest, save_tensors, write_json
 from training.networks.architectures import Network, build
+from training.runs.training_images import read_images, write_images
 
 RECORD = "run.json"
 WEIGHTS = "model.pt"
@@ -110,7 +110,7 @@ def describe(
     validation: Sequence[Case],
     scored: Sequence[Case],
 ) -> None:
-    """Write run.json; TrainingError if the folder is that of another run.
+    """Write run.json and the list of images; TrainingError if the folder is that of another run.
 
     And for one of ``scored`` that would be scored by a network that started from a run which trained on its patient.
     """
@@ -136,6 +136,7 @@ def describe(
         if changed:
             raise TrainingError(f"{folder} holds a run with another {', '.join(changed)}: give --out another folder")
         return
+    write_images(folder, training, _images_before(config))
     write_json(path, {**record, "environment": environment()})
 
 
@@ -149,11 +150,21 @@ def _with_newer_keys(config: dict[str, Any]) -> dict[str, Any]:
 
 def pretrained_on(config: Config) -> frozenset[str]:
     """Patients of the run that the configuration starts from, and of those that came before it."""
+    home = _home_before(config)
+    return frozenset(Run.open(home, check_manifests=False).learnt_from) if home else frozenset()
+
+
+def _images_before(config: Config) -> tuple[str, ...]:
+    home = _home_before(config)
+    return read_images(home) if home else ()
+
+
+def _home_before(config: Config) -> Path | None:
+    """The folder of the run that the configuration starts from; of a fold, its cross-validation."""
     if not config.model.weights.startswith(EARLIER):
-        return frozenset()
+        return None
     folder = Path(config.model.weights.removeprefix(EARLIER))
-    home = folder if (folder / RECORD).exists() else folder.parent  # of a fold, the cross-validation
-    return frozenset(Run.open(home, check_manifests=False).learnt_from)
+    return folder if (folder / RECORD).exists() else folder.parent
 
 
 def environment() -> dict[str, str]:
@@ -173,14 +184,6 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "absent"
-
-
-def digest(path: Path) -> str:
-    """sha256 of a file. Raises TrainingError."""
-    try:
-        return sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise TrainingError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def save_network(folder: Path, network: nn.Module, config: Config) -> None:

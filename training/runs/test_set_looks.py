@@ -9,9 +9,9 @@ from pathlib import Path
 
 from training.data.cases import Case
 from training.errors import TrainingError
-from training.files import write_json, write_text
+from training.files import digest, write_json, write_text
 from training.runs.devices import Process
-from training.runs.run import Run, Source, digest
+from training.runs.run import Run, Source
 from training.runs.scores import Scored, summary
 from training.runs.train import score_cases
 

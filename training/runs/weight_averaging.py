@@ -22,6 +22,7 @@ from training.runs.devices import Process
 from training.runs.run import EARLIER, RECORD, WEIGHTS, Run, load_network, save_network
 from training.runs.scores import PREDICTIONS, Scored
 from training.runs.train import train
+from training.runs.training_images import IMAGES
 
 AVERAGE = "average.json"
 MEAN_OF_SCORES = "mean-of-scores.csv"
@@ -38,7 +39,8 @@ def average(runs: Sequence[Run], folder: Path, process: Process) -> Scored | Non
     seeds = _check_alike(runs)
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / RECORD).exists():
-        shutil.copy(first.folder / RECORD, folder / RECORD)
+        for name in (RECORD, IMAGES):
+            shutil.copy(first.folder / name, folder / name)
     write_json(folder / AVERAGE, {"seeds": seeds})
     for member in first.members:
         place = member.relative_to(first.folder)

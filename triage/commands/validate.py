@@ -28,7 +28,9 @@ NOT_PASSED = 1
 @click.option("--boxes", type=PATH, help="NIH's BBox_List_2017.csv, for the pointing game.")
 @click.option("--paper", default=None, help="Compare with a cohort of Tang et al. 2020: its name.")
 @click.option("--images/--no-images", default=True, help="Radiographs in the report.  [default: with images]")
-@click.option("--exclude-training-patients", is_flag=True, help="Leave out patients whom the card names.")
+@click.option(
+    "--exclude-training-patients", is_flag=True, help="Leave out images that the model learnt from, and their patients."
+)
 @click.option("--any-age", is_flag=True, help="Score patients of ages that the card does not cover.")
 @click.option("--allow-duplicates", is_flag=True, help="Let files of the same bytes through.")
 @click.option("--dicom", is_flag=True, help="Send the images through the running service of the settings.")

@@ -142,13 +142,17 @@ class Distribution(_Part):
 
 
 class Training(_Part):
-    """What it was trained on. ``patients_file`` lists public patient identifiers, one a line."""
+    """What it was trained on, earlier trainings included. Lists beside the card, one a line: ``patients_file`` of
+    public patient identifiers, ``images_file`` of the SHA-256 of image files and of public names of what images show.
+    """
 
     data: tuple[str, ...]
     images: int
     recipe: str
     patients_file: str | None = None
     patients_sha256: str | None = None
+    images_file: str | None = None
+    images_sha256: str | None = None
 
 
 class Performance(_Part):
@@ -247,10 +251,8 @@ def load_card(folder: Path) -> ModelCard:
             f"model folder {folder}: its card is of {card.name!r}; a folder is named like its model"
         )
     _check_whole(folder / WEIGHTS, _check_digest(folder / WEIGHTS, card.model_sha256))
-    if card.training.patients_file:
-        if not re.fullmatch(r"[A-Za-z0-9._-]+", card.training.patients_file):
-            raise ModelRefusedError(f"model folder {folder}: patients_file must be a plain file name")
-        _check_digest(folder / card.training.patients_file, card.training.patients_sha256 or "")
+    _check_list(folder, "patients_file", card.training.patients_file, card.training.patients_sha256)
+    _check_list(folder, "images_file", card.training.images_file, card.training.images_sha256)
     return card
 
 
@@ -262,6 +264,15 @@ def load_cards(models: Path, names: tuple[str, ...] = ()) -> dict[str, ModelCard
     if not chosen:
         raise ModelRefusedError(f"{models} holds no model: each is a folder with {CARD} and {WEIGHTS}")
     return {name: load_card(models / name) for name in chosen}
+
+
+def _check_list(folder: Path, key: str, name: str | None, expected: str | None) -> None:
+    """ModelRefusedError unless the list that the card names is the one beside it."""
+    if not name:
+        return
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+        raise ModelRefusedError(f"model folder {folder}: {key} must be a plain file name")
+    _check_digest(folder / name, expected or "")
 
 
 def _check_digest(path: Path, expected: str) -> bytes:

@@ -16,7 +16,7 @@ from triage.scoring.assess import Policy
 from triage.scoring.predict import Compute
 from triage.statistics.intervals import auc
 from triage.validation.cohort import members as cohort
-from triage.validation.cohort.members import Cohort, Overlap
+from triage.validation.cohort.members import Cohort, Overlap, Trained
 from triage.validation.measures import bars, paper
 from triage.validation.measures.cohort_record import (
     Draws,
@@ -61,7 +61,7 @@ def validate(
         allow_duplicates=request.allow_duplicates,
         progress=lambda more, total: progress("reading", more, total),
     )
-    trained = cohort.training_patients(folder, card)
+    trained = cohort.trained_on(folder, card)
     if request.exclude_training_patients:
         opened = cohort.without(opened, trained)
     _check_others(request, opened)
@@ -142,17 +142,18 @@ def _run(request: Request, card: ModelCard, opened: Cohort, found: Sequence[Pred
     return Run(request, card, opened, found, images, per_image(images), points, Draws(request.rounds, request.seed))
 
 
-def _metrics(run: Run, trained: frozenset[str] | None, compared: Mapping[str, Any]) -> dict[str, Any]:
+def _metrics(run: Run, trained: Trained, compared: Mapping[str, Any]) -> dict[str, Any]:
     request, members = run.request, run.cohort.members
     options = Options(run.points, request.prevalence, request.rounds, request.seed)
     columns, too_many = columns_of(members, run.predictions)
     overlap = cohort.overlap(members, trained)
+    pictures = sum(map(trained.has_image, members)) if trained.images is not None else None
     measurements = measured(run.images, options, run.draws)
     return {
         "metrics_schema": SCHEMA,
         "made": _made(),
         "model": _model(run.card, request),
-        "cohort": _cohort(run.cohort, overlap),
+        "cohort": _cohort(run.cohort, overlap) | {"training_images": pictures},
         "settings": {"prevalence": request.prevalence, "bootstrap_rounds": request.rounds, "seed": request.seed}
         | {"any_age": request.any_age, "points": [asdict(point) for point in run.points]},
         "interval_methods": METHODS,

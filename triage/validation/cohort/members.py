@@ -82,11 +82,37 @@ def open_cohort(
     )
 
 
-def training_patients(folder: Path, card: ModelCard) -> frozenset[str] | None:
-    """The public identifiers of the patients that trained the model; None if its card does not list them."""
-    if card.training.patients_file is None:
+@dataclass(frozen=True)
+class Trained:
+    """What a model learnt from, as far as its folder says. ``patients``: public identifiers; ``images``: the SHA-256 of
+    each file and public names of pictures; None where the card has no such list."""
+
+    patients: frozenset[str] | None
+    images: frozenset[str] | None = None
+
+    def has_image(self, member: Member) -> bool:
+        """Whether it learnt from this very image, whatever patient the manifest says it is of.
+
+        By the bytes of the file, or by the free column ``picture``, which names what several copies show.
+        """
+        return self.images is not None and not self.images.isdisjoint(
+            {member.digest, member.row.columns.get("picture")}
+        )
+
+    def has(self, member: Member) -> bool:
+        """Whether it learnt from this image, or from another one of its patient."""
+        return member.row.patient in (self.patients or ()) or self.has_image(member)
+
+
+def trained_on(folder: Path, card: ModelCard) -> Trained:
+    """The lists in a model folder."""
+    return Trained(_list(folder, card.training.patients_file), _list(folder, card.training.images_file))
+
+
+def _list(folder: Path, name: str | None) -> frozenset[str] | None:
+    if name is None:
         return None
-    lines = (folder / card.training.patients_file).read_text(encoding="utf-8").splitlines()
+    lines = (folder / name).read_text(encoding="utf-8").splitlines()
     return frozenset(line.strip() for line in lines if line.strip())
 
 
@@ -98,29 +124,33 @@ class Overlap:
     why: str = ""
 
 
-def overlap(members: Sequence[Member], trained: frozenset[str] | None) -> Overlap:
-    """Compare the identifiers of manifest and model.
+def overlap(members: Sequence[Member], trained: Trained) -> Overlap:
+    """Compare the identifiers of manifest and model, and the bytes of the images.
 
     Two lists that write the patients of one cohort in two ways have none in common, and that says nothing: where no
     form of identifier (digits apart) is in both, nothing is claimed.
     """
-    if trained is None:
+    if trained.patients is None:
         return Overlap(None, "the model's card does not list the patients it was trained on")
     ours = {member.row.patient for member in members}
-    for cohort in sorted({_cohort_of(patient) for patient in ours} & {_cohort_of(patient) for patient in trained}):
-        forms = [{_form(each) for each in names if _cohort_of(each) == cohort} for names in (ours, trained)]
+    theirs = trained.patients
+    for cohort in sorted({_cohort_of(patient) for patient in ours} & {_cohort_of(patient) for patient in theirs}):
+        forms = [{_form(each) for each in names if _cohort_of(each) == cohort} for names in (ours, theirs)]
         if not forms[0] & forms[1]:
             why = f"the model's list writes patients of {cohort or 'this cohort'} in another form than the manifest"
             return Overlap(None, f"{why} ({min(forms[1])} there, {min(forms[0])} here; 0 stands for digits)")
-    return Overlap(sum(member.row.patient in trained for member in members))
+    return Overlap(sum(trained.has(member) for member in members))
 
 
-def without(cohort: Cohort, patients: frozenset[str] | None) -> Cohort:
-    """The cohort without these patients. ManifestError if that cannot be told, or one class or nothing is left."""
-    found = overlap(cohort.members, patients)
-    if patients is None or found.images is None:
+def without(cohort: Cohort, trained: Trained) -> Cohort:
+    """The cohort without images that the model learnt from, and without their patients.
+
+    ManifestError if that cannot be told, or one class or nothing is left.
+    """
+    found = overlap(cohort.members, trained)
+    if found.images is None:
         raise ManifestError(f"{cohort.manifest}: training patients cannot be left out: {found.why}")
-    kept = tuple(member for member in cohort.members if member.row.patient not in patients)
+    kept = tuple(member for member in cohort.members if not trained.has(member))
     if len({member.row.label for member in kept}) < 2:
         raise ManifestError(f"{cohort.manifest}: without the model's training patients no two classes are left")
     return replace(cohort, members=kept, left_out=len(cohort.members) - len(kept))

@@ -155,7 +155,8 @@ def _sections(card: ModelCard, validations: Sequence[Mapping[str, Any]]) -> Iter
 
 def _patients(card: ModelCard) -> str:
     if card.training.patients_file:
-        return f"- Their public identifiers are in `{card.training.patients_file}` beside the model"
+        images = f", the SHA-256 of each image in `{card.training.images_file}`" if card.training.images_file else ""
+        return f"- Their public identifiers are in `{card.training.patients_file}` beside the model{images}"
     return f"- Who they are: {UNKNOWN}"
 
 

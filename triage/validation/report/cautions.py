@@ -50,6 +50,8 @@ def _of_cohort(metrics: Mapping[str, Any]) -> Iterator[str]:
             f"{overlap} of {image['n']} images are of patients whose identifiers are among those of training: the "
             "figures flatter the model (--exclude-training-patients leaves them out)."
         )
+    if cohort["training_images"] and not metrics["model"]["scores_given_by"]:
+        yield f"The model learnt from {cohort['training_images']} of these very images."
     if image["patients"] < _FEW_PATIENTS:
         yield f"Only {image['patients']} patients: the bootstrap's intervals are too narrow; look at the exact ones."
     yield from (_sentence(note) for note in cohort["notes"])
