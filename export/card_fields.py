@@ -71,6 +71,7 @@ def calibration_fit(
         intercept=curve.intercept,
         fitted_on=_with_reason(f"{about.export.validation}: {judged.how}", judged),
         images=len(scored.labels),
+        positives=int((scored.labels > 0.5).sum()),
         approximate=bool(judged.approximate),
         brier_before=round(calibrate.brier(scored.labels, scored.probabilities), 4),
         brier_after=round(calibrate.brier(scored.labels, calibrate.apply(curve, scored.logits)), 4),

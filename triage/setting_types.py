@@ -22,9 +22,20 @@ def _word(text: str) -> str:
     return text
 
 
+def _named_share(text: str) -> str:
+    name, _, share = text.rpartition("=")
+    try:
+        if name and 0 < float(share) < 1:
+            return text
+    except ValueError:
+        pass
+    raise ValueError(f"{text!r} is no NAME=SHARE with a share between 0 and 1, as nih-adult=0.12")
+
+
 AETitle = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=r"^[^\\\x00-\x1f]*[^\\\x00-\x20]$")]
 Pattern = Annotated[str, StringConstraints(min_length=1), AfterValidator(_regular_expression)]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_word)]
+NamedShare = Annotated[str, AfterValidator(_named_share)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 

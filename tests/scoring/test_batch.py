@@ -22,9 +22,12 @@ from triage.decision.records import assessment_from
 from triage.decision.types import Priority, PriorityPolicy, Tag, TriageDecision
 from triage.metrics.process import create
 from triage.model.activation_map import cells_of
+from triage.model.card import CalibrationFit
 from triage.model.registry import RegistryPolicy
 from triage.model.session import Scores, Session
+from triage.operations.explain import explanation
 from triage.operations.reconcile import remove_old
+from triage.operations.trace import gather
 from triage.runtime.child_pool import DecodePool
 from triage.scoring.assess import Policy
 from triage.scoring.batch import Failed, Scorer, open_file
@@ -81,6 +84,24 @@ class Bench:
 @pytest.fixture
 def bench(spool: Spool, sessions: dict[str, Session], pool: DecodePool) -> Bench:
     return Bench(spool, sessions, pool)
+
+
+def test_a_score_is_restated_for_the_sites_prevalence_and_the_tag_is_not(tmp_path: Path, pool: DecodePool) -> None:
+    card = write_model(tmp_path / "models", "tiny-adult", bias=2)
+    fit = CalibrationFit(
+        method="platt", slope=1, intercept=0, fitted_on="", images=100, positives=50, approximate=True,
+        brier_before=0.2, brier_after=0.2,
+    )  # fmt: skip
+    session = Session(tmp_path / "models" / card.name, card.model_copy(update={"calibration_fit": fit}), threads=1)
+    bench = Bench(Spool.open(tmp_path / "spool"), {card.name: session}, pool, prevalence={card.name: 0.02})
+    assert not bench.score(a_chest())
+    (record,) = bench.spool.assessments(bench.only().study_instance_uid)
+    found = assessment_from(record)
+    assert found.tag is Tag.ABNORMAL and found.probability and found.probability > 0.5
+    assert found.prevalence == 0.02 and found.calibrated_probability
+    assert found.calibrated_probability < 0.5
+    text = explanation(gather(found.study_instance_uid, bench.spool), time.time())
+    assert "where 0.02 of the patients are abnormal" in " ".join(text.split())
 
 
 def test_a_batch_of_studies_for_two_models(bench: Bench) -> None:

@@ -98,3 +98,11 @@ def test_every_variable_sets_the_setting_it_is_listed_for() -> None:
 
 def test_the_documentation_lists_every_setting_as_it_is() -> None:
     assert reference() in (ROOT / "docs" / "settings.md").read_text(), "run: triage up --reference, and paste it"
+
+
+def test_a_prevalence_is_a_share_by_model() -> None:
+    models = load(None, {"TRIAGE_MODELS_PREVALENCE": "nih-adult=0.12,child=0.3"}).models
+    assert models.prevalence_by_name == {"nih-adult": 0.12, "child": 0.3}
+    for wrong in ("0.12", "=0.1", "nih-adult=1", "nih-adult=nan", "nih-adult=often"):
+        with pytest.raises(SettingsError, match="no NAME=SHARE"):
+            load(None, {"TRIAGE_MODELS_PREVALENCE": wrong})

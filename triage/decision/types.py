@@ -82,6 +82,7 @@ class ImageAssessment:
     seconds. ``stages`` maps a stage's name to its duration in seconds. ``order_priority`` is the raw Requested
     Procedure Priority (0040,1003), empty where the object has none. ``acquisition_date`` is YYYYMMDD, or empty.
     ``activation_map`` is there where the site keeps maps; where it cannot be, ``no_map`` says why.
+    ``calibrated_probability`` is for the site's ``prevalence``, where it states one; no tag is made of it.
     """
 
     study_instance_uid: str
@@ -112,6 +113,8 @@ class ImageAssessment:
     beside: tuple[ShadowScore, ...] = ()
     activation_map: ActivationMap | None = None
     no_map: str = ""
+    calibrated_probability: float | None = None
+    prevalence: float | None = None
 
     @property
     def counts(self) -> bool:

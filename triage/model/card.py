@@ -115,6 +115,7 @@ class CalibrationFit(_Part):
     intercept: float
     fitted_on: str
     images: int
+    positives: int | None = None
     approximate: bool
     brier_before: float
     brier_after: float

@@ -149,6 +149,11 @@ def _assessed(image: ImageAssessment) -> Iterator[tuple[str, str]]:
     if image.probability is not None:
         limit = "" if image.operating_point is None else f"; ABNORMAL from {image.operating_point:.3f}"
         yield "score", f"{image.probability:.4f}{limit}"
+    if image.calibrated_probability is not None and image.prevalence is not None:
+        yield (
+            "calibrated",
+            f"{image.calibrated_probability:.4f} where {image.prevalence:.4g} of the patients are abnormal",
+        )
     if image.distance is not None and image.distance_limit is not None:
         verdict = "within" if image.distance <= image.distance_limit else "BEYOND"
         yield (

@@ -31,11 +31,14 @@ _CERTAIN = frozenset({Reason.NOT_A_RADIOGRAPH, Reason.FOR_PROCESSING})
 
 @dataclass(frozen=True)
 class Policy:
-    """What the site decided: about images, about models, and the probability from which an image is abnormal."""
+    """What the site decided: about images, about models, the probability from which an image is abnormal, and by model
+    the share of its patients who are.
+    """
 
     eligibility: EligibilityPolicy = field(default_factory=EligibilityPolicy)
     registry: RegistryPolicy = field(default_factory=RegistryPolicy)
     operating_point: float = 0.5
+    prevalence: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,6 +24,7 @@ from triage.dicom.data_set import read_header
 from triage.dicom.part10 import Receipt, read_receipt
 from triage.metrics.process import Metrics
 from triage.model.activation_map import kept
+from triage.model.calibration import at_prevalence
 from triage.model.card import ModelCard
 from triage.model.session import Scores, Session
 from triage.radiograph.attributes import read_attributes
@@ -199,7 +200,7 @@ class Scorer:
     ) -> ImageAssessment:
         probability, distance = score
         conclusion = conclude(opened.prepared, card, probability, distance, self._policy)
-        assessment = _assessment(instance, opened, conclusion)
+        assessment, prevalence = _assessment(instance, opened, conclusion), self._policy.prevalence.get(card.name)
         return replace(
             assessment,
             model_id=card.model_id,
@@ -207,6 +208,8 @@ class Scorer:
             operating_point=self._policy.operating_point,
             distance=distance if math.isfinite(distance) else None,  # JSON has no infinity
             distance_limit=card.distribution.limit,
+            calibrated_probability=_calibrated(conclusion.probability, card, prevalence),
+            prevalence=prevalence,
             beside=tuple(self._in_shadow(opened.prepared, name) for name in sorted(opened.prepared.beside)),
             stages={**(assessment.stages or {}), "infer": seconds},
         )
@@ -321,6 +324,13 @@ def _assessment(instance: ReceivedInstance, opened: Opened, conclusion: Conclusi
         acquisition_date=attributes.acquisition_date,
         detail=conclusion.detail,
     )
+
+
+def _calibrated(probability: float | None, card: ModelCard, prevalence: float | None) -> float | None:
+    """The probability for a site that states how many of its patients are ill."""
+    if probability is None or prevalence is None or card.calibration_fit is None:
+        return None
+    return at_prevalence(probability, card.calibration_fit, prevalence)
 
 
 def _unless_disabled(opened: Opened, disabled: frozenset[str]) -> Opened:

@@ -16,10 +16,12 @@ from triage.spool.spool import Spool
 
 def load_sessions(settings: Settings) -> dict[str, Any]:
     """The models of the settings, loaded and warm. Raises StartError for one that must not be used."""
+    from triage.model.calibration import check_prevalence
     from triage.model.installed import installed
     from triage.model.session import Session
 
     cards = installed(settings.models.path, settings.models.names, registry_policy(settings.models))
+    check_prevalence(cards, settings.models.prevalence_by_name)
     sessions = {
         name: Session(
             settings.models.path / name,
@@ -61,7 +63,10 @@ def model_state(name: str, models: ModelSettings, spool: Spool) -> ModelState:
 def policy_of(settings: Settings) -> Policy:
     """What the settings say about images, models and the operating point."""
     return Policy(
-        _eligibility_policy(settings.eligibility), registry_policy(settings.models), settings.models.operating_point
+        _eligibility_policy(settings.eligibility),
+        registry_policy(settings.models),
+        settings.models.operating_point,
+        settings.models.prevalence_by_name,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from triage.decision.types import Priority
-from triage.setting_types import AETitle, Pattern, Port, Section, Word
+from triage.setting_types import AETitle, NamedShare, Pattern, Port, Section, Word
 
 
 class SpoolSettings(Section):
@@ -82,6 +82,11 @@ class ModelSettings(Section):
         (), description="Loaded models that score beside those in service, and change nothing; demonstrations too."
     )
     operating_point: float = Field(0.5, gt=0, lt=1, description="Probability from which an image is ABNORMAL.")
+    prevalence: tuple[NamedShare, ...] = Field(
+        (),
+        description="NAME=SHARE of models: which share of its patients is abnormal at your site. Page, API and "
+        "`explain` then show the probability for that share beside the score; no tag changes.",
+    )
     adult_when_age_unknown: bool = Field(
         False,
         description="Let the adult model score patients of whom no age is stated; otherwise they are not assessed. "
@@ -91,6 +96,11 @@ class ModelSettings(Section):
         False,
         description="Let models marked as demo (not shown to know more than chance) decide. Never in clinical use.",
     )
+
+    @property
+    def prevalence_by_name(self) -> dict[str, float]:
+        """``prevalence``, by model."""
+        return {name: float(share) for name, _, share in (each.rpartition("=") for each in self.prevalence)}
 
 
 class EligibilitySettings(Section):

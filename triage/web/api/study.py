@@ -136,10 +136,13 @@ def _object(each: ObjectTrace) -> dict[str, Any]:
     }
 
 
+_NUMBERS = ("age_years", "distance", "distance_limit", "calibrated_probability", "prevalence")
+
+
 def _assessment(image: ImageAssessment) -> dict[str, Any]:
     names = ("modality", "view", "tag", "probability", "operating_point", "reasons", "detail", "model_id", "shadow")
     more = {"seconds_to_tag": round(image.assessed_at - image.received_at, 3), "counts": image.counts}
-    return {name: getattr(image, name) for name in (*names, "age_years", "distance", "distance_limit")} | more
+    return {name: getattr(image, name) for name in (*names, *_NUMBERS)} | more
 
 
 def _delivery(study_instance_uid: str, record: Record) -> dict[str, Any]:

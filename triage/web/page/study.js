@@ -229,6 +229,7 @@ export class Study {
     const parts = [
       image ? plain(image.tag).toLowerCase() + (image.shadow ? " (shadow: changes nothing)" : "") : "no result yet",
       score === null ? "" : `probability ${score.toFixed(3)}, abnormal from ${image.operating_point?.toFixed(3)}`,
+      image?.prevalence ? `calibrated ${image.calibrated_probability.toFixed(3)} where ${percent(image.prevalence)} of the patients are abnormal` : "",
       image?.detail,
       each.waiting ? `waits; its job: ${each.job}` : "",
       each.kept ? "" : "no longer kept",

@@ -1,0 +1,50 @@
+"""PURE: what a score means where another share of the patients is ill than in the cohort it was calibrated on.
+
+A model learns how often its positives occur. Where that is otherwise, and the images of either class look the same, the
+odds have to be multiplied by the ratio of the two odds (Bayes; Saerens, Latinne and Decaestecker 2002). No tag is made
+of it: the operating point stays one of the plain score.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from triage.model.card import CalibrationFit, ModelCard, ModelRefusedError
+
+_LEAST = 1e-7
+"""Beyond this a float32 probability is 0 or 1, and has no logit."""
+
+
+def at_prevalence(probability: float, fit: CalibrationFit, prevalence: float) -> float:
+    """The calibrated probability of the positive class where it has the ``prevalence`` (both 0 to 1, exclusive).
+
+    ``probability``: the model's plain score. Raises ValueError for a fit that does not say how many of its images were
+    positive.
+    """
+    if fit.positives is None:
+        raise ValueError("the calibration does not say how many of its images were positive")
+    plain = _logit(min(max(probability, _LEAST), 1 - _LEAST))
+    learnt = _logit(fit.positives / fit.images)
+    return _logistic(fit.slope * plain + fit.intercept - learnt + _logit(prevalence))
+
+
+def check_prevalence(cards: Mapping[str, ModelCard], prevalence: Mapping[str, float]) -> None:
+    """ModelRefusedError where a site's prevalence cannot be used: of no model, or of one that is not calibrated."""
+    for name in sorted(prevalence):
+        if name not in cards:
+            raise ModelRefusedError(f"models.prevalence has {name}, and no such model is loaded")
+        fit = cards[name].calibration_fit
+        if fit is None or not fit.positives or fit.positives == fit.images:
+            raise ModelRefusedError(
+                f"models.prevalence has {name}, whose card does not say on how many positive images it was calibrated: "
+                "leave it out, or export the model again"
+            )
+
+
+def _logit(probability: float) -> float:
+    return math.log(probability / (1 - probability))
+
+
+def _logistic(value: float) -> float:
+    return 1 / (1 + math.exp(-value)) if value >= 0 else math.exp(value) / (1 + math.exp(value))
