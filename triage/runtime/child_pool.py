@@ -13,6 +13,7 @@ from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Generic, TypeVar
 
+from triage.runtime.heap import keep_freed_memory
 from triage.runtime.library_logs import silence_libraries
 
 T = TypeVar("T")
@@ -139,6 +140,7 @@ def _kill(pool: ProcessPoolExecutor, *, wait: bool = False) -> None:
 
 def _set_up_child() -> None:
     silence_libraries()
+    keep_freed_memory()
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     most = MOST_MEMORY if hard == resource.RLIM_INFINITY else min(MOST_MEMORY, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, hard))

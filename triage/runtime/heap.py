@@ -1,0 +1,27 @@
+"""Memory that a process which handles one large image after the other keeps, instead of asking for it each time.
+
+glibc maps an array of a few megabytes anew and gives it back when it is freed; the kernel clears each page at its
+first touch. In a decode process that was 2,300 pages and a third of the processor time of a 1024 x 1024 image.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+"""malloc.h of glibc."""
+
+LARGEST_KEPT = 32 << 20
+"""Bytes: the most that glibc takes as a threshold. A float32 image of 2544 x 3056 pixels has 31.1 million."""
+MOST_KEPT = 192 << 20
+"""Bytes of freed memory at the end of the heap beyond which it goes back to the system."""
+
+
+def keep_freed_memory() -> bool:
+    """Let freed memory stay with this process, up to MOST_KEPT. False where the C library has no such choice (musl)."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    choices = ((_M_MMAP_THRESHOLD, LARGEST_KEPT), (_M_TRIM_THRESHOLD, MOST_KEPT), (_M_TOP_PAD, LARGEST_KEPT))
+    return all(mallopt(parameter, value) == 1 for parameter, value in choices)
