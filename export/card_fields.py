@@ -92,12 +92,16 @@ def performances(
     part, scored = about.export, judged.scored
     thresholds = named(points)
     how = "; ".join(text for text in (judged.how, judged.approximate, part.how) if text)
-    yield figures.performance(scored, part.validation, part.reference, how, thresholds)
+    whole = figures.performance(scored, part.validation, part.reference, how, thresholds)
     views = sorted(set(scored.views) - {""})
-    for view in views if len(views) > 1 else ():
-        shown = scored.where([found == view for found in scored.views])
-        if figures.has_both_classes(shown):
-            yield figures.performance(shown, f"{part.validation}, {view} only", part.reference, how, thresholds)
+    parts = {view: scored.where([found == view for found in scored.views]) for view in views if len(views) > 1}
+    parts = {view: shown for view, shown in parts.items() if figures.has_both_classes(shown)}
+    if parts:
+        within = {"auc within view": figures.within_views(scored)}
+        whole = whole.model_copy(update={"figures": within | whole.figures})
+    yield whole
+    for view, shown in parts.items():
+        yield figures.performance(shown, f"{part.validation}, {view} only", part.reference, how, thresholds)
     if {"AP", "PA"} <= set(views):
         alone = figures.view_alone(scored)
         text = "the projection alone, for comparison: what reading AP or PA as the label would reach"

@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from training.runs.scores import Scored
 from triage.model.card import Interval, Performance
-from triage.statistics.intervals import auc, delong, disjoint_pairs, exact_interval
+from triage.statistics.intervals import auc, auc_within, delong, disjoint_pairs, exact_interval, patient_bootstrap
 
 DELONG = "95 %, DeLong, clustered by patient, on the logit scale; covers the drawing of patients, not the training"
 PAIRS = "95 %, exact binomial over pairs of a positive and a negative with no patient twice, all of which agree"
 NO_INTERVAL = "no interval: the scores do not vary, or a class has one patient"
+BOOTSTRAP = "95 %, patient-clustered bootstrap, 2,000 rounds; covers the drawing of patients, not the training"
 EXACT = "95 %, exact binomial, images taken as independent"
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -37,6 +38,15 @@ def has_both_classes(scored: Scored) -> bool:
 def auc_interval(scored: Scored) -> Interval:
     """AUC with its interval: DeLong's, or an exact one where the classes are wholly apart and nothing varies."""
     return _auc_of(scored, scored.logits)
+
+
+def within_views(scored: Scored) -> Interval:
+    """AUC over pairs of one view only, so that telling the views apart earns nothing. ValueError without any."""
+    labels, scores, views = scored.labels, scored.logits, np.asarray(scored.views)
+    low, high = patient_bootstrap(
+        lambda some: auc_within(labels[some], scores[some], list(views[some])), scored.patients
+    )
+    return _interval(auc_within(labels, scores, scored.views), low, high, BOOTSTRAP, len(scores))
 
 
 def view_alone(scored: Scored) -> Interval:

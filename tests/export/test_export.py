@@ -26,6 +26,7 @@ from training.networks.architectures import build
 from training.runs.cross_validation import cross_validate
 from training.runs.devices import Process
 from training.runs.run import Run, Source
+from training.runs.scores import Scored
 from training.runs.test_set_looks import looks_at
 from training.runs.train import train
 from triage.model.card import CARD as CARD_FILE
@@ -34,6 +35,7 @@ from triage.model.distribution import fit
 from triage.model.onnx_runtime import onnxruntime
 from triage.model.session import Session
 from triage.radiograph.preprocess import PreprocessSpec
+from triage.statistics.intervals import auc_within
 
 CPU = Process(torch.device("cpu"))
 
@@ -353,6 +355,10 @@ def test_one_network_trained_on_everybody_is_judged_by_the_folds_of_its_recipe(t
     assert auc.n == 64
     found = json.loads((tmp_path / "folds" / "metrics.json").read_text())
     assert auc.value == pytest.approx(found["all"]["auc"], abs=1e-4)
+    within = written.performance[0].figures["auc within view"]
+    held_out = Scored.read(tmp_path / "folds" / "predictions.csv")
+    assert within.value == pytest.approx(auc_within(held_out.labels, held_out.logits, held_out.views), abs=1e-4)
+    assert within.low < within.value < within.high or within.value == 1
 
     train(folds, Source((cohort,)), tmp_path / "carved", tmp_path / "cache", CPU)
     refused = export("carved", "folds")
