@@ -32,8 +32,8 @@ MODELS = Path(__file__).parents[1] / "models"
 SEED, NOISE_SEED, MOST = 20261128, 7, 400
 WIDTHS = (0.05, 0.1, 0.15, 0.25)
 COHORTS: dict[str, tuple[str, str, Callable[[dict[str, str]], bool]]] = {
-    "RSNA, adults": ("rsna-pneumonia", "nih-adult", lambda row: row["kind"] == "full" and _adult(row)),
-    "NIH expert, adults": ("nih-chestxray14", "nih-adult", lambda row: row["split"] == "expert" and _adult(row)),
+    "RSNA, adults": ("rsna-pneumonia", "rsna-adult", lambda row: row["kind"] == "full" and _adult(row)),
+    "NIH expert, adults": ("nih-chestxray14", "rsna-adult", lambda row: row["split"] == "expert" and _adult(row)),
     "WCMC, children": ("wcmc-pediatric", "wcmc-pediatric", lambda row: row["split"] == "train"),
 }
 

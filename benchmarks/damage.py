@@ -36,7 +36,7 @@ from triage.radiograph.jpeg import jpeg_header
 from triage.radiograph.types import Rejected
 from triage.scoring.assess import Policy, Prepared, conclude, prepare
 
-MODEL = Path(__file__).parents[1] / "models" / "nih-adult"
+MODEL = Path(__file__).parents[1] / "models" / "rsna-adult"
 SIDE = 400  # pixels: enough for the model, and a thousand copies an encoding in minutes
 RADIOGRAPHS = 12
 _TOO_SMALL = 20_000  # bytes: an image of nothing

@@ -34,7 +34,7 @@ _BATCH = AT_ONCE
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--model", type=Path, default=Path("models/nih-adult"))
+    arguments.add_argument("--model", type=Path, default=Path("models/rsna-adult"))
     arguments.add_argument("--images", type=int, default=320)
     options = arguments.parse_args()
     card = load_card(options.model.resolve())

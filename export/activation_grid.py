@@ -35,7 +35,8 @@ def activation_grid(weights: Path, size: int, *, flips: bool) -> ActivationGrid 
     """The grid of the graph's output ``cam`` for inputs of ``size``; None for a graph without.
 
     ``flips``: the map is the mean with that of the mirror image, mirrored back: its columns look at the mean of both.
-    Raises TrainingError for a network whose branches come together at different strides.
+    Raises TrainingError for a network whose branches come together at different strides, and for one that pads apart
+    from its windows.
     """
     down, across = _walked(onnx.load(str(weights), load_external_data=False).graph).get(MAP, (None, None))
     if down is None or across is None:
@@ -57,6 +58,8 @@ def _walked(graph: onnx.GraphProto) -> dict[str, _Axes]:
         inputs = [found[name] for name in node.input if name in found]
         if not inputs:
             continue
+        if node.op_type == "Pad":
+            raise TrainingError("the network pads apart from its convolutions: where its map looks cannot be followed")
         axes = (_met([down for down, _ in inputs]), _met([across for _, across in inputs]))
         if node.op_type in _WINDOWS:
             axes = _behind(node, axes)

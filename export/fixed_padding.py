@@ -2,8 +2,8 @@
 
 timm's networks that came from TensorFlow pad each strided convolution by what the image's size asks for ("SAME"). As
 ONNX this is a chain of nodes, a copy of the tensor and, on CPUs, two changes of its layout: a quarter of
-EfficientNet-Lite0's time at 224 px. What ships sees one size only, and ONNX Runtime merges a padding by constants
-into the convolution.
+EfficientNet-Lite0's time at 224 px. What ships sees one size only, and ONNX's convolution can pad more behind than
+before, which PyTorch's cannot.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 import training.networks.torchvision_ops  # noqa: F401  # timm imports torchvision
 
@@ -27,7 +28,7 @@ def with_fixed_padding(network: nn.Module, image: torch.Tensor) -> nn.Module:
     for name, size in _sizes(fixed, image).items():
         convolution = fixed.get_submodule(name)
         assert isinstance(convolution, Conv2dSame)
-        fixed.set_submodule(name, nn.Sequential(_padding(convolution, size), _unpadded(convolution)))
+        fixed.set_submodule(name, _Padded(convolution, _pads(convolution, size)))
     return fixed
 
 
@@ -53,7 +54,11 @@ def _noting(name: str, sizes: dict[str, torch.Size]) -> Callable[[nn.Module, tup
     return note
 
 
-def _padding(convolution: Conv2dSame, size: torch.Size) -> nn.ZeroPad2d:
+_Pads = tuple[int, int, int, int]
+"""Top, left, bottom, right, as ONNX has them."""
+
+
+def _pads(convolution: Conv2dSame, size: torch.Size) -> _Pads:
     rows, columns = (
         get_same_padding(side, kernel, stride, dilation)
         for side, kernel, stride, dilation in zip(
@@ -61,19 +66,54 @@ def _padding(convolution: Conv2dSame, size: torch.Size) -> nn.ZeroPad2d:
         )
     )
     # The odd one goes behind, as TensorFlow has it.
-    return nn.ZeroPad2d((columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
+    return rows // 2, columns // 2, rows - rows // 2, columns - columns // 2
 
 
-def _unpadded(convolution: Conv2dSame) -> nn.Conv2d:
-    """The convolution alone, with the same weights."""
-    alone = nn.Conv2d(
-        convolution.in_channels,
-        convolution.out_channels,
-        convolution.kernel_size,  # type: ignore[arg-type]
-        convolution.stride,  # type: ignore[arg-type]
-        dilation=convolution.dilation,  # type: ignore[arg-type]
-        groups=convolution.groups,
-        bias=convolution.bias is not None,
-    )
-    alone.weight, alone.bias = convolution.weight, convolution.bias
-    return alone
+class _Padded(nn.Module):
+    """A convolution with these paddings."""
+
+    def __init__(self, convolution: Conv2dSame, pads: _Pads) -> None:
+        super().__init__()
+        self.convolution, self.pads = convolution, pads
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """As the convolution does for images of the size that it is for."""
+        own = self.convolution
+        arguments = (image, own.weight, own.bias, self.pads, own.stride, own.dilation, own.groups)
+        made: torch.Tensor = _Convolve.apply(*arguments)  # type: ignore[no-untyped-call]
+        return made
+
+
+class _Convolve(torch.autograd.Function):
+    """One node of ONNX. Source of its attributes: onnx/docs/Operators.md, Conv."""
+
+    @staticmethod
+    def forward(
+        context: Any,
+        image: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        pads: _Pads,
+        strides: tuple[int, int],
+        dilations: tuple[int, int],
+        groups: int,
+    ) -> torch.Tensor:
+        top, left, bottom, right = pads
+        padded = functional.pad(image, (left, right, top, bottom))
+        return functional.conv2d(padded, weight, bias, strides, 0, dilations, groups)
+
+    @staticmethod
+    def symbolic(
+        graph: Any,
+        image: Any,
+        weight: Any,
+        bias: Any,
+        pads: _Pads,
+        strides: tuple[int, int],
+        dilations: tuple[int, int],
+        groups: int,
+    ) -> Any:
+        given = [each for each in (image, weight, bias) if each is not None]
+        kernel = weight.type().sizes()[2:]
+        sizes = {"kernel_shape_i": kernel, "pads_i": pads, "strides_i": strides, "dilations_i": dilations}
+        return graph.op("Conv", *given, **sizes, group_i=groups)

@@ -25,7 +25,7 @@ from triage.scoring.assess import Policy, conclude, prepare
 
 MODELS = Path(__file__).parents[2] / "models"
 POLICY = Policy(registry=RegistryPolicy(allow_demo=True))
-AGES = {"nih-adult": "050Y", "wcmc-pediatric": "003Y"}
+AGES = {"rsna-adult": "050Y", "wcmc-pediatric": "003Y"}
 CONTRADICTING = (
     "PatientAge",
     "PatientBirthDate",
@@ -137,7 +137,7 @@ def test_real_chests_are_taken_for_upright_as_they_are_and_never_when_turned(
         pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         pixels = pixels[:, ::-1] if mirrored else pixels
         for turn in range(4):
-            name = "wcmc-pediatric" if cohort.startswith("wcmc") else "nih-adult"
+            name = "wcmc-pediatric" if cohort.startswith("wcmc") else "rsna-adult"
             turned = cv2.imencode(".png", np.ascontiguousarray(np.rot90(pixels, turn)))[1].tobytes()
             prepared = prepare(turned, {name: sessions[name].card}, Policy(), model_name=name, pictures=True)
             refused += turn == 0 and not prepared.orientation.is_upright
