@@ -17,10 +17,14 @@ from triage.model.wrapping import Curve
 from triage.validation.cohort.manifest import PUBLIC_COHORTS
 
 
-def operating_points(judged: Judged, about: Description) -> tuple[OperatingPoint, ...]:
-    """0.5, and the threshold for the target sensitivity where there are positives enough to certify one."""
+def operating_points(judged: Judged, about: Description, *, centred: bool = False) -> tuple[OperatingPoint, ...]:
+    """0.5, and the threshold for the target sensitivity where there are positives enough to certify one.
+
+    ``centred``: the scores were moved so that 0.5 is where sensitivity and specificity are equal.
+    """
     scored, wanted = judged.scored, about.export.target_sensitivity
-    chosen = [("default", 0.5, "fixed in advance, as Tang et al. 2020")]
+    centre = f"put where sensitivity and specificity are equal on {about.export.validation}, on which it is stated too"
+    chosen = [("default", 0.5, centre if centred else "fixed in advance, as Tang et al. 2020")]
     threshold = calibrate.threshold_for(scored.labels, scored.probabilities, wanted)
     if threshold is not None:
         how = (

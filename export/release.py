@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from export import calibrate
 from export import card_fields as measured
 from export import performance as figures
 from export.activation_grid import activation_grid
+from export.centre import equal_point, lowered
 from export.description import Description
 from export.gate import pass_gate
 from export.graph import Shipped, about_map, write
@@ -54,6 +55,7 @@ class Options:
     calibrate_on: Path | None = None
     calibrate_splits: tuple[str, ...] = ()
     calibration: calibrate.Method = "platt"
+    centre: bool = False
     chests: tuple[Path, ...] = ()
     test: Path | None = None
     test_splits: tuple[str, ...] = ()
@@ -75,10 +77,14 @@ def release(run: Run, about: Description, folder: Path, options: Options, proces
         judged = judge(run, members, process, options.calibrate_on, options.calibrate_splits)
     if not figures.has_both_classes(judged.scored):
         raise TrainingError(f"{run.folder}: the held-out patients are all of one class, which measures nothing")
+    lower = equal_point(judged.scored) if options.centre else 0.0
+    if options.centre:
+        networks = lowered(networks, run.config.outputs.index(target), lower)
+        judged = replace(judged, scored=judged.scored.lowered(lower))
     chests = chests_of(run, options.chests)
     curve = calibrate.fit_curve(judged.scored.labels, judged.scored.logits, options.calibration)
     shipped = Shipped(networks, run.config.outputs.index(target), fit(chests.images), run.config.input, curve)
-    points = measured.operating_points(judged, about)
+    points = measured.operating_points(judged, about, centred=options.centre)
     distribution = measured.distribution(chests)
     with _staged(folder) as staging:
         write(shipped, staging / WEIGHTS)
@@ -86,10 +92,14 @@ def release(run: Run, about: Description, folder: Path, options: Options, proces
         parity = check_parity(shipped, staging / WEIGHTS, few, [point.threshold for point in points])
         grid = activation_grid(staging / WEIGHTS, run.config.input.spec().size, flips=run.config.input.flips)
         notes = [f"graph and network agree within {parity:.1e} on {len(few)} images"]
+        if options.centre:
+            notes.append(
+                f"its logit is lower by {lower:.4f} than the network was trained to say: see the first operating point"
+            )
         if options.variant != "fp32":
             notes.append(_make_variant(staging / WEIGHTS, options, run, chests, judged, points, distribution.limit))
         verdict = pass_gate(judged.scored, about)
-        tested = _tested(run, members, about, points, options, process)
+        tested = _tested(run, members, about, points, options, process, lower)
         patients = "".join(f"{patient}\n" for patient in measured.public_patients(run.learnt_from))
         (staging / PATIENTS).write_text(patients, encoding="utf-8")
         (staging / IMAGES).write_text("".join(f"{name}\n" for name in read_images(run.folder)), encoding="utf-8")
@@ -177,6 +187,7 @@ def _tested(
     points: Sequence[OperatingPoint],
     options: Options,
     process: Process,
+    lower: float,
 ) -> list[Performance]:
     if options.test is None:
         return []
@@ -186,7 +197,8 @@ def _tested(
     looks = len(looks_at(run.folder))
     seen = "looked at once, for this release" if looks == 1 else f"looked at {looks} times from this run"
     cohort = about.export.test or options.test.stem
-    return [figures.performance(scored, cohort, about.export.reference, seen, measured.named(points))]
+    named = measured.named(points)
+    return [figures.performance(scored.lowered(lower), cohort, about.export.reference, seen, named)]
 
 
 def _training(run: Run, about: Description, folder: Path) -> Training:

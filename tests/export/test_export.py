@@ -284,6 +284,21 @@ def test_only_public_patients_are_listed(trained: Trained) -> None:
     assert set(listed) == set(json.loads((trained.folder / "run" / "run.json").read_text())["training_patients"])
 
 
+def test_a_centred_model_is_equally_good_on_both_sides_of_a_half(trained: Trained) -> None:
+    result = export(trained, "cv", "centred", "--centre", "--calibration", "none", "--member", "0")
+    assert result.exit_code == 0, result.output
+    card, plain = load_card(trained.folder / "models" / "centred"), trained.folder / "cv" / "fold0" / "model.pt"
+    point = card.operating_points[0]
+    assert point.sensitivity and point.specificity
+    images_of_a_class = min(point.sensitivity.n, point.specificity.n)
+    assert abs(point.sensitivity.value - point.specificity.value) <= 1 / images_of_a_class + 1e-4
+    assert "sensitivity and specificity are equal" in point.chosen
+    assert any("its logit is lower by" in limit for limit in card.limits)
+    found = outputs(trained.folder / "models" / "centred", images(3))
+    bias = float(torch.load(plain, weights_only=True)["state"]["head.bias"][0])
+    assert not np.allclose(found["cam"].mean((1, 2)) + bias, found["logit"], atol=1e-4)
+
+
 def test_every_training_image_is_listed_by_its_bytes(trained: Trained) -> None:
     assert export(trained, "run", "listed").exit_code == 0
     card = load_card(trained.folder / "models" / "listed")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -91,6 +91,10 @@ class Scored:
         """The images at these places, in this order."""
         texts: dict[str, Any] = {name: tuple(getattr(self, name)[place] for place in chosen) for name in _TEXTS}
         return Scored(**texts, labels=self.labels[list(chosen)], logits=self.logits[list(chosen)])
+
+    def lowered(self, by: float) -> Scored:
+        """The same images with logits that are lower by so much."""
+        return replace(self, logits=self.logits - by)
 
     def write(self, path: Path) -> None:
         """As CSV. Logits to nine digits, so that float32 comes back as it was."""
