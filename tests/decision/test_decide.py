@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 
 from tests.support.builders import an_assessment
 from triage.decision.decide import decide, revision
+from triage.decision.identity import PatientMarks, mark
 from triage.decision.reasons import LISTED_NOT_COUNTED, Reason
 from triage.decision.types import ImageAssessment, Priority, PriorityPolicy, Tag
 from triage.radiograph.attributes import read_attributes
@@ -34,7 +35,9 @@ def test_one_abnormal_image_makes_the_study_abnormal_whatever_else_failed() -> N
     assert (decision.probability, decision.evidence, decision.reasons) == (0.9, ("2",), ())
 
 
-@pytest.mark.parametrize("reason", sorted(set(Reason) - LISTED_NOT_COUNTED - {Reason.NO_FRONTAL_IMAGE}))
+@pytest.mark.parametrize(
+    "reason", sorted(set(Reason) - LISTED_NOT_COUNTED - {Reason.NO_FRONTAL_IMAGE, Reason.PATIENT_MISMATCH})
+)
 def test_an_image_that_should_have_been_scored_and_was_not_forbids_normal(reason: Reason) -> None:
     missed = image("2", Tag.NOT_ASSESSED, reason, probability=0.2)
     decision = decide([image("1", Tag.NORMAL), missed], POLICY, now=5.0)
@@ -145,3 +148,33 @@ def test_the_latest_date_of_an_image_counts() -> None:
     dataset.AcquisitionDateTime = "20260302101500.0+0100"
     assert read_attributes(dataset).acquisition_date == "20260302"
     assert read_attributes(Dataset()).acquisition_date == ""
+
+
+def test_a_study_of_two_patients_is_never_normal_and_stays_raised() -> None:
+    one, other = PatientMarks(((mark("1"), "A"),)), PatientMarks(((mark("1"), "B"),))
+    normal = [image("1", Tag.NORMAL, patient=one), image("2", Tag.NORMAL, patient=other)]
+    decision = decide(normal, POLICY, now=5.0)
+    assert (decision.tag, decision.reasons) == (Tag.NOT_ASSESSED, (Reason.PATIENT_MISMATCH,))
+    listed = image("9", Tag.NOT_ASSESSED, Reason.NOT_A_RADIOGRAPH, probability=None, patient=other)
+    assert decide([normal[0], listed], POLICY, now=5.0).reasons == (Reason.PATIENT_MISMATCH,)
+    raised = decide([image("1", Tag.ABNORMAL, probability=0.9, patient=one), normal[1]], POLICY, now=5.0)
+    assert (raised.tag, raised.priority, raised.reasons) == (Tag.ABNORMAL, Priority.HIGH, (Reason.PATIENT_MISMATCH,))
+    assert decide([normal[0], image("2", Tag.NORMAL)], POLICY, now=5.0).tag is Tag.NORMAL
+
+
+def test_a_corrected_image_ends_the_mismatch_of_patients() -> None:
+    one, other = PatientMarks(((mark("1"), ""),)), PatientMarks(((mark("2"), ""),))
+    wrong = image("2", Tag.NORMAL, patient=other, received_at=1.0)
+    right = image("2", Tag.NORMAL, patient=one, received_at=2.0, content_digest="b" * 64)
+    images = [image("1", Tag.NORMAL, patient=one), wrong, right]
+    assert decide(images, POLICY, now=5.0).tag is Tag.NORMAL
+    assert decide(images[:2], POLICY, now=5.0).revision != decide(images, POLICY, now=5.0).revision
+
+
+def test_the_issuer_that_is_kept_is_that_of_the_accession_number() -> None:
+    images = [
+        image("1", Tag.NORMAL, accession_number="", accession_issuer=""),
+        image("2", Tag.NORMAL, accession_number="7", accession_issuer="RIS_B"),
+    ]
+    decision = decide(images, POLICY, now=5.0)
+    assert (decision.accession_number, decision.accession_issuer) == ("7", "RIS_B")

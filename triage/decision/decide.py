@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
+from triage.decision.identity import contradiction
 from triage.decision.reasons import Reason
 from triage.decision.types import (
     READING_RANK,
@@ -22,20 +23,24 @@ def decide(assessments: Sequence[ImageAssessment], policy: PriorityPolicy, now: 
     """The study's decision from all its assessments (at least one), in any order.
 
     ABNORMAL if any image is; else NOT_ASSESSED if an image that should have been scored was not; else NORMAL if at
-    least one frontal was normal; else NOT_ASSESSED. ``now`` becomes ``tagged_at``, in POSIX seconds.
+    least one frontal was normal; else NOT_ASSESSED. A study whose objects are of different patients is never NORMAL.
+    ``now`` becomes ``tagged_at``, in POSIX seconds.
     """
     current = current_assessments(assessments)
     in_service = [image for image in current if image.counts and not image.shadow]
     shadowed = [image for image in current if image.counts and image.shadow]
-    tag, evidence, reasons = _tag(in_service, bool(shadowed))
+    mixed = bool(contradiction(image.patient for image in current))
+    tag, evidence, reasons = _of_mixed(*_tag(in_service, bool(shadowed))) if mixed else _tag(in_service, bool(shadowed))
     first = min(assessments, key=lambda image: image.received_at)
     scores = [image for image in evidence if image.probability is not None]
     highest = max(scores, key=lambda image: image.probability or 0.0, default=None)
     prior = is_prior(current, policy.prior_after_days)
     order = order_priority(current, policy.baseline)
+    numbered = next((image for image in current if image.accession_number), first)
     return TriageDecision(
         study_instance_uid=first.study_instance_uid,
-        accession_number=next((image.accession_number for image in current if image.accession_number), ""),
+        accession_number=numbered.accession_number,
+        accession_issuer=numbered.accession_issuer,
         tag=tag,
         probability=highest.probability if highest else None,
         priority=order if prior else priority_of(tag, order, policy),
@@ -44,7 +49,7 @@ def decide(assessments: Sequence[ImageAssessment], policy: PriorityPolicy, now: 
         evidence=tuple(sorted({image.sop_instance_uid for image in evidence})),
         received_at=first.received_at,
         tagged_at=now,
-        revision=revision(current, policy),
+        revision=revision(current, policy, mixed=mixed),
         prior=prior,
         calling_ae_title=first.calling_ae_title,
     )
@@ -74,6 +79,14 @@ def _tag(
     if in_service:
         return Tag.NORMAL, in_service, ()
     return Tag.NOT_ASSESSED, (), (Reason.NO_FRONTAL_IMAGE,)
+
+
+def _of_mixed(
+    tag: Tag, evidence: Sequence[ImageAssessment], reasons: tuple[Reason, ...]
+) -> tuple[Tag, Sequence[ImageAssessment], tuple[Reason, ...]]:
+    """The same of a study of different patients: what was raised stays raised, and nothing is normal."""
+    kept = Tag.NOT_ASSESSED if tag is Tag.NORMAL else tag
+    return kept, evidence, tuple(sorted({*reasons, Reason.PATIENT_MISMATCH}))
 
 
 def _reasons(images: Iterable[ImageAssessment]) -> tuple[Reason, ...]:
@@ -120,8 +133,11 @@ def is_old(acquisition_date: str, received_at: float, after_days: float) -> bool
     return datetime.fromtimestamp(received_at, UTC) - taken > timedelta(days=after_days + 1)
 
 
-def revision(assessments: Iterable[ImageAssessment], policy: PriorityPolicy) -> str:
-    """A digest of what the decision rests on; the same inputs give the same revision."""
+def revision(assessments: Iterable[ImageAssessment], policy: PriorityPolicy, *, mixed: bool = False) -> str:
+    """A digest of what the decision rests on; the same inputs give the same revision. ``mixed``: of several patients.
+
+    A study of one patient has the revision that it had before patients were compared.
+    """
     parts = sorted(
         "|".join(
             (
@@ -135,5 +151,7 @@ def revision(assessments: Iterable[ImageAssessment], policy: PriorityPolicy) -> 
         )
         for image in assessments
     )
-    settings = (policy.baseline, str(policy.lower_normal), repr(policy.prior_after_days))
+    settings = [policy.baseline, str(policy.lower_normal), repr(policy.prior_after_days)]
+    if mixed:
+        settings.append(Reason.PATIENT_MISMATCH)
     return sha256("\n".join([*parts, *settings]).encode()).hexdigest()

@@ -33,6 +33,7 @@ class Reason(StrEnum):
 
     # Of a study only.
     NO_FRONTAL_IMAGE = "no_frontal_image"  # nothing in the study was for us to score
+    PATIENT_MISMATCH = "patient_mismatch"  # its objects are of different patients, or may be
 
 
 LISTED_NOT_COUNTED = frozenset(
@@ -84,6 +85,9 @@ MEANINGS = {
     "log of `triage work`; after the cause is gone: `triage dead-letters --requeue KEY`.",
     Reason.FINDING_NOT_COVERED: "The model found nothing of what it looks for, but it does not look for everything: "
     "that is not the same as normal. Nothing to do.",
+    Reason.PATIENT_MISMATCH: "Objects of this study name different patients: another Patient ID or issuer of it, "
+    "another birth date, or names without a word in common. Find out whose image it is, correct it in the PACS, and "
+    "have it sent again; until then the study is never normal.",
     Reason.NO_FRONTAL_IMAGE: "The study has no image for us to score (yet). If it should have a frontal chest image, "
     "see that the PACS sends it.",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import Any
 
+from triage.decision.identity import PatientMarks
 from triage.decision.reasons import Reason
 from triage.decision.types import ActivationMap, ImageAssessment, Priority, ShadowScore, Tag, TriageDecision
 
@@ -22,6 +23,7 @@ def assessment_from(record: dict[str, Any]) -> ImageAssessment:
     known["beside"] = tuple(_shadow_score_from(each) for each in known.get("beside", ()))
     if (kept := known.get("activation_map")) is not None:
         known["activation_map"] = _map_from(kept)
+    known["patient"] = PatientMarks.from_record(known.get("patient") or {})
     return ImageAssessment(**known)
 
 

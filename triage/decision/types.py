@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from triage.decision.identity import PatientMarks
 from triage.decision.reasons import LISTED_NOT_COUNTED, Reason
 
 
@@ -83,6 +84,8 @@ class ImageAssessment:
     Procedure Priority (0040,1003), empty where the object has none. ``acquisition_date`` is YYYYMMDD, or empty.
     ``activation_map`` is there where the site keeps maps; where it cannot be, ``no_map`` says why.
     ``calibrated_probability`` is for the site's ``prevalence``, where it states one; no tag is made of it.
+    ``accession_issuer`` is who issued the accession number (``decision.identity.Issuer`` as a text); ``patient`` tells
+    patients apart.
     """
 
     study_instance_uid: str
@@ -115,6 +118,8 @@ class ImageAssessment:
     no_map: str = ""
     calibrated_probability: float | None = None
     prevalence: float | None = None
+    accession_issuer: str = ""
+    patient: PatientMarks = field(default_factory=PatientMarks)
 
     @property
     def counts(self) -> bool:
@@ -140,7 +145,8 @@ class TriageDecision:
     """The one current result of a study. ``evidence`` are the SOP Instance UIDs that made the tag.
 
     ``prior``: taken long before it came, so that nobody waits for it and it raises nothing. ``calling_ae_title`` is who
-    sent the first of its images.
+    sent the first of its images. ``accession_issuer`` is that of the accession number, as a text. ``sequence`` counts
+    the decisions of the study, so that the last is known whatever the clock said; 0: made before there was a count.
     """
 
     study_instance_uid: str
@@ -156,3 +162,5 @@ class TriageDecision:
     revision: str
     prior: bool = False
     calling_ae_title: str = ""
+    accession_issuer: str = ""
+    sequence: int = 0

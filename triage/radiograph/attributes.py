@@ -10,6 +10,7 @@ from pydicom.charset import convert_encodings
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
+from triage.dicom.identity import accession_issuer, patient_marks
 from triage.radiograph.age import Age, age_at_acquisition
 from triage.radiograph.types import Attributes
 
@@ -52,6 +53,8 @@ def read_attributes(dataset: Dataset, transfer_syntax_uid: str = "") -> Attribut
         breed=_described_or_coded(dataset, "PatientBreedDescription", "PatientBreedCodeSequence"),
         acquisition_date=_acquisition_date(dataset),
         station_name=_text(dataset, "StationName"),
+        accession_issuer=str(accession_issuer(dataset)),
+        patient=patient_marks(dataset),
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 
+from triage.decision.identity import PatientMarks
 from triage.decision.reasons import Reason
 
 FloatImage = npt.NDArray[np.float32]
@@ -47,7 +48,8 @@ class Attributes:
     ``view_modifiers`` (of the view codes) and ``position_modifiers`` (how the patient lies or stands) are code values.
     ``acquisition_date`` is YYYYMMDD. ``species`` is what is said of the patient's species, in words and code values;
     ``breed`` is what only animals have. ``damage`` is what is wrong with the data set, without a value of it, if that
-    forbids to look at the pixels; unless ``whole``, the attributes are in doubt too.
+    forbids to look at the pixels; unless ``whole``, the attributes are in doubt too. ``accession_issuer`` is the issuer
+    of the accession number as a text, and ``patient`` what tells patients apart, as digests.
     """
 
     study_instance_uid: str = ""
@@ -81,6 +83,8 @@ class Attributes:
     station_name: str = ""
     damage: str = ""
     whole: bool = True
+    accession_issuer: str = ""
+    patient: PatientMarks = field(default_factory=PatientMarks)
 
     @property
     def descriptions(self) -> tuple[str, str, str]:

@@ -323,6 +323,8 @@ def _assessment(instance: ReceivedInstance, opened: Opened, conclusion: Conclusi
         stages=dict(opened.prepared.stages),
         acquisition_date=attributes.acquisition_date,
         detail=conclusion.detail,
+        accession_issuer=attributes.accession_issuer,
+        patient=attributes.patient,
     )
 
 

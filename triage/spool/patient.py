@@ -6,17 +6,23 @@ from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
+from triage.decision.identity import Identifier
+from triage.dicom.identity import patient_identifiers
 from triage.spool.spool import Spool
 from triage.spool.study import read_study
 
 
 @dataclass(frozen=True)
 class Patient:
-    """Patient ID (0010,0020), Issuer of Patient ID (0010,0021) and Patient's Name (0010,0010); empty where unknown."""
+    """Patient ID (0010,0020), Issuer of Patient ID (0010,0021) and Patient's Name (0010,0010); empty where unknown.
+
+    ``identifiers``: the Patient ID and Other Patient IDs, each with its issuer and what qualifies it.
+    """
 
     patient_id: str = field(default="", repr=False)
     issuer: str = field(default="", repr=False)
     name: str = field(default="", repr=False)
+    identifiers: tuple[Identifier, ...] = field(default=(), repr=False)
 
 
 def patient_of(spool: Spool, study_instance_uid: str) -> Patient:
@@ -28,7 +34,8 @@ def patient_of(spool: Spool, study_instance_uid: str) -> Patient:
 
 def patient_in(header: Dataset) -> Patient:
     """The patient that an object names."""
-    return Patient(*(_text(header, keyword) for keyword in ("PatientID", "IssuerOfPatientID", "PatientName")))
+    values = (_text(header, keyword) for keyword in ("PatientID", "IssuerOfPatientID", "PatientName"))
+    return Patient(*values, identifiers=patient_identifiers(header))
 
 
 def _text(header: Dataset, keyword: str) -> str:
