@@ -62,6 +62,8 @@ class Metrics:
     sweep_runs: Counter  # {outcome}: ok, failed
     sweep_duration: Histogram
     sweep_requeued: Counter  # {why}: lost_job, dead_worker
+    index_repairs: Counter  # {what}: the last word of the key that differed, stranger
+    queue_repairs: Counter  # {what}: key, id, job, count
     index_rebuilds: Counter
     studies_removed: Counter
     studies_expired: Counter

@@ -56,6 +56,12 @@ def sweep_metrics(make: MetricFactory) -> Mapping[str, Any]:
         "sweep_runs": make.counter("sweep_runs_total", "Sweeps.", "outcome"),
         "sweep_duration": make.histogram("sweep_duration_seconds", "One sweep.", FAST_SECONDS),
         "sweep_requeued": make.counter("sweep_requeued_total", "Objects that a sweep enqueued again.", "why"),
+        "index_repairs": make.counter(
+            "index_repairs_total", "What a sweep put right where the worklist's index differed from the files.", "what"
+        ),
+        "queue_repairs": make.counter(
+            "queue_repairs_total", "What a sweep removed from the queue because it was none of ours, or broken.", "what"
+        ),
         "index_rebuilds": make.counter("index_rebuilds_total", "Rebuilds of a lost worklist index."),
         "studies_removed": make.counter("studies_removed_total", "Studies removed after their retention."),
         "studies_expired": make.counter("studies_expired_total", "Studies that left the list by age."),

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 _AT_ONCE = 500
 _EXPIRED_AT_ONCE = 200
+_DANGLING_AT_ONCE = 5000
+_IN_WORK_AT_MOST_S = 1800.0  # longer than any batch takes; then it is scored twice at worst, to one result
 _DAY_S = 24 * 3600.0
 _OLD_PART_S = 3600.0  # no association lives that long without a word
 _OLD_LOCK_S = 7 * _DAY_S
@@ -40,6 +42,7 @@ class Swept:
     rebuilt: bool
     removed: int
     expired: int = 0
+    repaired: int = 0
 
 
 def sweep(
@@ -53,21 +56,35 @@ def sweep(
     beside: Mapping[str, Spool] | None = None,
     expire_after_days: float = 0.0,
     prior: Callable[[ReceivedInstance], bool] = lambda instance: False,
+    compare: Callable[[], int] = lambda: 0,
+    patience: Patience | None = None,
 ) -> Swept:
     """Reconcile once. Raises RedisError if Redis does not answer; nothing is half-done then.
 
     What waits in spools ``beside`` the patients' is queued too, by their names, and counted nowhere. ``prior`` says of
-    an object whose job was lost whether it may wait.
+    an object whose job was lost whether it may wait. ``compare`` compares the index with the files, and says how much
+    it put right; ``patience`` knows for how long a living worker has had each job, from sweep to sweep.
     """
     started = time.perf_counter()
+    beside, patience = beside or {}, patience or Patience()
+    repaired = mend(jobs, index, metrics)
     rebuilt = rebuild(spool, index, metrics)
+    if not rebuilt:
+        repaired += compare()
+        rebuilt = rebuild(spool, index, metrics)  # where too much of it is lost
     jobs.tidy()
-    lost = list(_lost(spool, jobs, "", spool, prior))
+    known_jobs = set(jobs.jobs())  # first: of a job that is known now the object lies in its inbox, or is done with
+    waiting = {place: _waiting(place, other) for place, other in {"": spool, **beside}.items()}
+    lost = list(_lost(spool, jobs, waiting[""], spool, prior, patience))
     for why in lost:
         metrics.sweep_requeued.labels(why).inc()
     requeued = len(lost)
-    for place, other in (beside or {}).items():
-        _requeue_beside(place, other, jobs, spool)
+    for place, other in beside.items():
+        _requeue_beside(place, other, jobs, waiting[place], spool, patience)
+    if None not in waiting.values():
+        repaired += _remove_dangling(
+            jobs, known_jobs, [each for some in waiting.values() for each in some or ()], metrics
+        )
     jobs.wake()
     removed = remove_old(spool, index, retention_days, now) if retention_days else 0
     expired = expire_old(spool, index, expire_after_days, now) if expire_after_days else 0
@@ -76,34 +93,91 @@ def sweep(
     metrics.studies_removed.inc(removed)
     metrics.studies_expired.inc(expired)
     metrics.sweep_duration.observe(time.perf_counter() - started)
-    if requeued or rebuilt or removed:
-        logger.info("sweep: %d objects queued again, %d studies removed, index rebuilt: %s", requeued, removed, rebuilt)
+    if requeued or rebuilt or removed or repaired:
+        logger.info(
+            "sweep: %d objects queued again, %d studies removed, index rebuilt: %s, %d things in Redis put right",
+            *(requeued, removed, rebuilt, repaired),
+        )
     if expired:
         logger.info("sweep: %d studies left the list by age", expired)
-    return Swept(requeued, rebuilt, removed, expired)
+    return Swept(requeued, rebuilt, removed, expired, repaired)
 
 
-def _requeue_beside(place: str, other: Spool, jobs: ScoreQueue, workers: Spool) -> None:
+def mend(jobs: ScoreQueue, index: Worklist, metrics: Metrics) -> int:
+    """Remove keys of ours that hold what they must not: everything that asks for one fails. How many there were."""
+    wrong = index.mend()
+    broken, ids = jobs.mend()
+    metrics.index_repairs.labels("key").inc(len(wrong))
+    metrics.queue_repairs.labels("key").inc(len(broken.split()))
+    metrics.queue_repairs.labels("id").inc(ids)
+    if wrong or broken or ids:
+        keys = " ".join([*wrong, *broken.split()]) or "none"
+        logger.warning("sweep: removed from Redis: keys of a wrong kind (%s), %d IDs that are no job's", keys, ids)
+    return len(wrong) + len(broken.split()) + ids
+
+
+def _waiting(place: str, spool: Spool) -> list[Work] | None:
+    """What waits in a place; None if it cannot be looked through, which is the patients' spool's to raise."""
+    try:
+        return [Work(place, instance) for instance in spool.waiting()]
+    except OSError as error:
+        if not place:
+            raise
+        logger.error("sweep: %s cannot be looked through: %s", place, error.strerror or type(error).__name__)
+        return None
+
+
+def _remove_dangling(jobs: ScoreQueue, known: set[bytes], waiting: Iterable[Queued], metrics: Metrics) -> int:
+    """Remove jobs whose object waits nowhere: it is done with, or never was. How many there were."""
+    dangling = sorted(known - {job_id(each).encode() for each in waiting})
+    count = jobs.remove_jobs(dangling[:_DANGLING_AT_ONCE])
+    if count:
+        metrics.queue_repairs.labels("job").inc(count)
+    return count
+
+
+def _requeue_beside(
+    place: str, other: Spool, jobs: ScoreQueue, waiting: list[Work] | None, workers: Spool, patience: Patience
+) -> None:
     """What waits in a place beside the patients' is queued again; trouble there keeps nothing else from it."""
     try:
-        for _ in _lost(other, jobs, place, workers):
+        for _ in _lost(other, jobs, waiting, workers, lambda instance: False, patience):
             logger.info("sweep: an object in %s is queued again", place)
     except OSError as error:
         logger.error("sweep: %s cannot be looked through: %s", place, error.strerror or type(error).__name__)
 
 
+@dataclass
+class Patience:
+    """For how long each job has been said to be in a living worker's hands; what is said so for too long is not.
+
+    A worker that is at work says so of its jobs alone, and no status in Redis is proof. ``clock`` in seconds.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    since: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def is_over(self, key: str, worker: str) -> bool:
+        """Whether the worker has had the job for too long."""
+        return self.clock() - self.since.setdefault((key, worker), self.clock()) > _IN_WORK_AT_MOST_S
+
+    def keep(self, waiting: set[str]) -> None:
+        """Forget what waits no longer."""
+        self.since = {each: since for each, since in self.since.items() if each[0] in waiting}
+
+
 def _lost(
     spool: Spool,
     jobs: ScoreQueue,
-    place: str,
+    waiting: list[Work] | None,
     workers: Spool,
-    prior: Callable[[ReceivedInstance], bool] = lambda instance: False,
+    prior: Callable[[ReceivedInstance], bool],
+    patience: Patience,
 ) -> Iterator[str]:
-    """Queue what lies in the inbox and has no job, or one whose worker is dead; say why of each.
+    """Queue what lies in the inbox and has no job, or one that no living worker has; say why of each.
 
     The locks of workers are in the spool ``workers``.
     """
-    waiting = [Work(place, instance) for instance in spool.waiting()]
     if not waiting:
         return
     really_queued = jobs.waiting_ids()
@@ -112,6 +186,8 @@ def _lost(
         some = waiting[start : start + _AT_ONCE]
         for work, (status, worker) in zip(some, jobs.states(some), strict=True):
             why = _why_lost(work, status, worker, really_queued, lambda name: _alive(workers, alive, name))
+            if not why and status == "started":
+                why = _why_not_in_work(work, worker, jobs, patience)
             if why and spool.waits(work.instance):
                 if why == "dead_worker" and workers.workers.has_died(worker):
                     jobs.count_death(work)
@@ -123,6 +199,13 @@ def _why_lost(work: Queued, status: str, worker: str, really_queued: set[str], a
     if status == "started" and worker:
         return "" if alive(worker) else "dead_worker"
     return "" if status == "queued" and job_id(work) in really_queued else "lost_job"
+
+
+def _why_not_in_work(work: Queued, worker: str, jobs: ScoreQueue, patience: Patience) -> str:
+    """Why a job is not in the hands of the living worker that is said to have it: empty if it may be."""
+    if jobs.is_idle(worker):  # asked after its job: what it has finished meanwhile waits no longer
+        return "lost_job" if jobs.state(work) == ("started", worker) else ""
+    return "lost_job" if patience.is_over(work.key, worker) else ""
 
 
 def _alive(spool: Spool, known: dict[str, bool], worker: str) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, cast
 
 from redis import Redis
 from redis.client import Pipeline
+from redis.exceptions import ResponseError
 from rq import Queue
 from rq.exceptions import DuplicateJobError
 from rq.job import Job
@@ -17,6 +19,7 @@ from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
 from triage.errors import StartError
+from triage.runtime.key_types import remove_wrong_types
 from triage.spool.instance import ReceivedInstance
 
 QUEUE = "score"
@@ -35,6 +38,9 @@ _FAILURE_TTL_S = 30 * 24 * 3600
 
 _FAILURES = "cxr-triage:failures"
 _DEATHS = "cxr-triage:deaths"
+_JOB_ID = re.compile(rb"[A-Za-z0-9_-]{1,512}")
+_JOBS_OF_OURS = "score_"
+_SCANNED_AT_ONCE = 500
 
 
 def connect(url: str, timeout_s: float) -> Redis:
@@ -190,6 +196,15 @@ class ScoreQueue:
         self._count(_DEATHS, instance)
 
     def _count(self, name: str, instance: Queued) -> int:
+        try:
+            return self._counted(name, instance)
+        except ResponseError:  # somebody wrote what is no number, or into a key of another type
+            remove_wrong_types(self._client, _TYPES)
+            if self._client.type(name) == b"hash":
+                self._client.hdel(name, instance.key)
+            return self._counted(name, instance)
+
+    def _counted(self, name: str, instance: Queued) -> int:
         pipeline = self._client.pipeline(transaction=False)
         pipeline.hincrby(name, instance.key, 1)
         pipeline.expire(name, _WAITING_TTL_S)  # what a crash keeps `end` from removing goes by itself
@@ -199,7 +214,62 @@ class ScoreQueue:
         """How many workers died while they had each of the objects in work."""
         if not instances:
             return []
-        return [int(each or 0) for each in self._client.hmget(_DEATHS, [instance.key for instance in instances])]
+        return [_number(each) for each in self._client.hmget(_DEATHS, [instance.key for instance in instances])]
+
+    def mend(self) -> tuple[str, int]:
+        """Remove keys of a wrong type, and from the queues what can be no job's ID: each stops a worker when it comes.
+
+        The keys, with spaces between, and how many IDs.
+        """
+        wrong = remove_wrong_types(self._client, _TYPES)
+        count = 0
+        for name in (self._queue.key, self._priors.key):
+            for each in set(cast("list[bytes]", self._client.lrange(name, 0, -1))):
+                if not _JOB_ID.fullmatch(each):
+                    count += int(self._client.lrem(name, 0, each))  # type: ignore[arg-type]
+        return " ".join(wrong), count
+
+    def jobs(self) -> Iterator[bytes]:
+        """The IDs of all jobs of objects, whether they lie in a queue or not."""
+        start = Job.redis_job_namespace_prefix + _JOBS_OF_OURS
+        for name in self._client.scan_iter(f"{start}*", count=_SCANNED_AT_ONCE):
+            yield name.removeprefix(Job.redis_job_namespace_prefix.encode())
+
+    def remove_jobs(self, ids: Collection[bytes]) -> int:
+        """Remove jobs of which there is nothing to do; those that were refused are left for a person to see."""
+        pipeline = self._client.pipeline(transaction=False)
+        for each in ids:
+            pipeline.hget(Job.redis_job_namespace_prefix.encode() + each, "status")
+        answers = zip(ids, pipeline.execute(raise_on_error=False), strict=True)
+        gone = [each for each, status in answers if status != b"failed"]
+        pipeline = self._client.pipeline(transaction=False)
+        for each in gone:
+            pipeline.delete(Job.redis_job_namespace_prefix.encode() + each)
+            pipeline.lrem(self._queue.key, 0, each)  # type: ignore[arg-type]
+            pipeline.lrem(self._priors.key, 0, each)  # type: ignore[arg-type]
+        pipeline.execute()
+        return len(gone)
+
+    def fetch(self, ids: Sequence[bytes]) -> list[Job]:
+        """The jobs of these IDs; what is no ID, or no job, is left out."""
+        named = [each.decode() for each in ids if _JOB_ID.fullmatch(each)]
+        pipeline = self._client.pipeline(transaction=False)
+        for each in named:
+            pipeline.hgetall(_key(each))
+        found: list[Job] = []
+        for name, content in zip(named, pipeline.execute(raise_on_error=False), strict=True):
+            if isinstance(content, dict) and content:
+                job = ScoreJob(name, connection=self._client, serializer=JSONSerializer)
+                job.restore(content)
+                found.append(job)
+        return found
+
+    def is_idle(self, worker: str) -> bool:
+        """Whether a worker says that it has nothing in work."""
+        try:
+            return self._client.hget(f"rq:worker:{worker}", "state") == b"idle"
+        except ResponseError:
+            return False
 
     def tidy(self) -> None:
         """Empty the lists that jobs pass through on their way to a worker, and forget failed jobs whose time is over.
@@ -219,19 +289,20 @@ class ScoreQueue:
         pipeline = self._client.pipeline(transaction=False)
         for instance in instances:
             pipeline.hget(_key(job_id(instance)), "origin")
-        return [_text(origin) == PRIORS for origin in pipeline.execute()]
+        return [_text(origin) == PRIORS for origin in pipeline.execute(raise_on_error=False)]
 
     def state(self, instance: Queued) -> tuple[str, str]:
-        """Status of an object's job and the worker that started it; empty texts for no job."""
-        status, worker = self._client.hmget(_key(job_id(instance)), ["status", "worker_name"])
-        return _text(status), _text(worker)
+        """Status of an object's job and the worker that started it; empty texts for no job, and for what is none."""
+        return self.states([instance])[0]
 
     def states(self, instances: Sequence[Queued]) -> list[tuple[str, str]]:
         """``state`` of many objects in one round trip."""
         pipeline = self._client.pipeline(transaction=False)
         for instance in instances:
             pipeline.hmget(_key(job_id(instance)), ["status", "worker_name"])
-        return [(_text(status), _text(worker)) for status, worker in pipeline.execute()]
+        answers = pipeline.execute(raise_on_error=False)
+        pairs = (("", "") if isinstance(each, Exception) else each for each in answers)
+        return [(_text(status), _text(worker)) for status, worker in pairs]
 
     def waiting_ids(self) -> set[str]:
         """IDs of the jobs that lie in the queues.
@@ -263,5 +334,24 @@ def _key(name: str) -> str:
     return f"{Job.redis_job_namespace_prefix}{name}"
 
 
-def _text(value: bytes | str | None) -> str:
-    return value.decode() if isinstance(value, bytes) else value or ""
+def _text(value: bytes | str | Exception | None) -> str:
+    """A text in Redis, which anybody may have written; empty for none, and for an error in its place."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: bytes | str | None) -> int:
+    try:
+        return int(value or 0)
+    except ValueError:
+        return 0
+
+
+_TYPES = {
+    **{f"rq:queue:{name}{end}": "list" for name in (QUEUE, PRIORS) for end in ("", ":intermediate")},
+    **{f"rq:failed:{name}": "zset" for name in (QUEUE, PRIORS)},
+    **dict.fromkeys(("rq:queues", "rq:workers", *(f"rq:workers:{name}" for name in (QUEUE, PRIORS))), "set"),
+    **dict.fromkeys((_FAILURES, _DEATHS), "hash"),
+}
+"""Keys that every worker uses, and what each holds: ours, and those of rq that are named after our queues."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from uuid import uuid4
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from rq import Queue, SimpleWorker, worker_registration
 from rq.exceptions import StopRequested
 from rq.job import Job, JobStatus
@@ -32,6 +32,7 @@ DEATHS_AT_MOST = 10
 BATCHES_BEFORE_PRIORS = 20
 """Batches of others, until one of priors has its turn: they wait long, and not for ever."""
 
+_ODD_JOBS_AT_MOST = 1000  # in a row; then the worker begins anew, and the sweep looks through the queue
 _PAUSE_S = 1.0
 _WORKER_TTL_S = 45
 """For rq: an idle worker asks again every 30 s, and a Redis that is silent for 40 s counts as lost."""
@@ -97,8 +98,18 @@ class BatchWorker(SimpleWorker):
     def dequeue_job_and_maintain_ttl(
         self, timeout: int | None, max_idle_time: int | None = None
     ) -> tuple[Job, Queue] | None:
-        """Wait for a job. Being told to stop ends the wait at once, and nothing but the wait."""
+        """Wait for a job. Being told to stop ends the wait at once, and nothing but the wait.
+
+        What anybody put into the queue that is no job's ID, or no job, is passed over.
+        """
         with self._interruptible():
+            for _ in range(_ODD_JOBS_AT_MOST):
+                try:
+                    return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+                except (ResponseError, ValueError) as error:
+                    logger.warning("something in the queue is no job (%s): passed over", type(error).__name__)
+                    self._metrics.jobs_refused.inc()
+                    self._jobs.mend()
             return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
 
     def check_for_suspension(self, burst: bool) -> None:
@@ -178,9 +189,8 @@ class BatchWorker(SimpleWorker):
         pipeline = self.connection.pipeline(transaction=False)
         for _ in range(count):
             pipeline.lmove(queue.key, queue.intermediate_queue_key, "LEFT", "RIGHT")
-        ids = [each.decode() for each in pipeline.execute() if each is not None]
-        jobs = ScoreJob.fetch_many(ids, connection=self.connection, serializer=self.serializer)
-        return [job for job in jobs if job is not None]
+        ids = [each for each in pipeline.execute() if each is not None]
+        return self._jobs.fetch(ids)
 
     def _start(self, jobs: Sequence[Job]) -> Started:
         """Begin with ``jobs``, but for those that were in work when a worker died: each of them comes later, alone."""

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import partial
 
 from prometheus_client import CollectorRegistry
@@ -15,7 +16,8 @@ from triage.delivery.outbox import Outbox
 from triage.metrics import process as metric_names
 from triage.metrics.process import Metrics
 from triage.metrics.sweep import StateMetrics, create_state
-from triage.operations.reconcile import Swept
+from triage.operations.compare import Turns, compare
+from triage.operations.reconcile import Patience, Swept
 from triage.operations.reconcile import sweep as sweep_once
 from triage.queue.priors import is_prior, oldest_awaited
 from triage.queue.score_queue import ScoreQueue, connect
@@ -29,8 +31,17 @@ from triage.spool.partitions import PLACE as VALIDATION
 from triage.spool.spool import Spool
 from triage.spool.usage import SpoolState
 from triage.worklist.index import Worklist
+from triage.worklist.index_check import IndexCheck
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Memory:
+    """What one process remembers from sweep to sweep."""
+
+    turns: Turns = field(default_factory=Turns)
+    patience: Patience = field(default_factory=Patience)
 
 
 def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept | None:
@@ -48,8 +59,9 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept
     metrics, state = metric_names.create(registry), create_state(registry)
     if certificate := settings.client.tls_certificate:
         metrics.certificate_not_after.labels("client").set_function(partial(not_after_or_zero, certificate))
+    memory = Memory()
     if once:
-        return reconcile(settings, spool, redis_url, metrics)
+        return reconcile(settings, spool, redis_url, metrics, memory)
     swept: list[float] = []
     ready = partial(ready_after, swept, "sweeping")
     with ExitStack() as running:
@@ -59,7 +71,7 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept
         while not stopping.received:
             oldest: float | None = None
             try:
-                reconcile(settings, spool, redis_url, metrics)
+                reconcile(settings, spool, redis_url, metrics, memory)
                 metrics.sweep_runs.labels("ok").inc()
                 state.redis_up.set(1)
                 oldest = _oldest_awaited(settings, spool, redis_url, state)
@@ -83,15 +95,19 @@ def partitions(settings: Settings, spool: Spool) -> dict[str, Spool]:
     return {name: spool.beside(name) for name in names}
 
 
-def reconcile(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics) -> Swept:
+def reconcile(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics, memory: Memory) -> Swept:
+    """Sweep once; ``memory`` is this process's, from sweep to sweep."""
     beside = partitions(settings, spool)
     _forget_validations(spool, beside)
     with connect(redis_url, settings.redis.timeout_s) as client:
+        index = Worklist(client)
         return sweep_once(
             spool,
             ScoreQueue(client),
-            Worklist(client),
+            index,
             metrics,
+            compare=partial(compare, spool, index, IndexCheck(client), metrics, memory.turns),
+            patience=memory.patience,
             retention_days=settings.spool.retention_days,
             expire_after_days=settings.worklist.expire_after_days,
             now=time.time(),

@@ -19,7 +19,7 @@ from triage.runtime.stop_signal import StopSignal
 from triage.service.deliver import prepare_destinations
 from triage.service.models import load_sessions, model_state, policy_of, priority_policy
 from triage.service.readiness import nth_port, ready_after
-from triage.service.sweep import reconcile
+from triage.service.sweep import Memory, reconcile
 from triage.settings.schema import Settings
 from triage.spool.partitions import PLACE as VALIDATION
 from triage.spool.spool import Spool
@@ -71,7 +71,7 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
         _describe_models(metrics, settings, sessions, spool)
         is_ready.append(time.time())
         logger.info("working with %s", ", ".join(session.card.model_id for session in sessions.values()))
-        reconcile_once = partial(reconcile, settings, spool, redis_url, metrics)
+        reconcile_once = partial(reconcile, settings, spool, redis_url, metrics, Memory())
         worker.run(
             spool,
             places,

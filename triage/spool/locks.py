@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from triage.runtime.durable import file_lock, is_held
 
 _ONE_OF_A_KIND = ("up", "deliver")  # locks of processes that are no workers
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")
 
 
 class WorkerLocks:
@@ -28,13 +30,16 @@ class WorkerLocks:
                 path.unlink(missing_ok=True)  # while we hold it: nobody can have taken it meanwhile
 
     def is_alive(self, worker_name: str) -> bool:
-        """Whether some process holds the worker's lock: true exactly while the process lives."""
-        return is_held(self._folder / worker_name)
+        """Whether some process holds the worker's lock: true exactly while the process lives.
+
+        False for what names no worker: the name may come from Redis, where anybody may have written it.
+        """
+        return _names_a_worker(worker_name) and is_held(self._folder / worker_name)
 
     def has_died(self, worker_name: str) -> bool:
         """Whether the worker's process ended without giving its lock back: killed, or crashed."""
         path = self._folder / worker_name
-        return path.exists() and not is_held(path)
+        return _names_a_worker(worker_name) and path.exists() and not is_held(path)
 
     def count(self) -> tuple[int, int]:
         """How many workers live, and how many died and have not been forgotten."""
@@ -49,3 +54,7 @@ class WorkerLocks:
                 if path.stat().st_mtime < before:
                     with file_lock(path, blocking=False):
                         path.unlink()
+
+
+def _names_a_worker(name: str) -> bool:
+    return bool(_NAME.fullmatch(name)) and name not in (".", "..", *_ONE_OF_A_KIND)

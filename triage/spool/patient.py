@@ -34,8 +34,8 @@ def patient_of(spool: Spool, study_instance_uid: str) -> Patient:
 
 def patient_in(header: Dataset) -> Patient:
     """The patient that an object names."""
-    values = (_text(header, keyword) for keyword in ("PatientID", "IssuerOfPatientID", "PatientName"))
-    return Patient(*values, identifiers=patient_identifiers(header))
+    patient_id, issuer, name = (_text(header, each) for each in ("PatientID", "IssuerOfPatientID", "PatientName"))
+    return Patient(patient_id, issuer, name, patient_identifiers(header))
 
 
 def _text(header: Dataset, keyword: str) -> str:

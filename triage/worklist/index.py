@@ -13,34 +13,47 @@ from __future__ import annotations
 import base64
 import binascii
 import heapq
-import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import wraps
 from itertools import islice
-from typing import cast
+from typing import Concatenate, ParamSpec, TypeVar, cast
 from uuid import uuid4
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
-from triage.decision.records import decision_from, to_record
-from triage.decision.types import Priority, TriageDecision
+from triage.decision.types import TriageDecision
+from triage.runtime.key_types import remove_wrong_types
+from triage.worklist import index_keys as keys
 from triage.worklist import index_scripts as scripts
+from triage.worklist.index_keys import microseconds, readable, study_of
 from triage.worklist.search import Search
 
-_LISTS = {priority: f"cxr-triage:worklist:{priority}" for priority in Priority}
-_ENTRIES = "cxr-triage:worklist:entries"
-_PLACES = "cxr-triage:worklist:places"
-_BUILT = "cxr-triage:worklist:built"
-_READ = "cxr-triage:worklist:read"  # study: the revision that was read
-_READ_AT = "cxr-triage:worklist:read-at"  # study, by when it was read
-_TAGGED = "cxr-triage:worklist:tagged"  # study, by when it was tagged: of the last hour
-_CHANGES = "cxr-triage:worklist:changes"
-_ACCESSIONS = "cxr-triage:worklist:accessions"  # accession number, line break, study
-_READING_ORDER = (Priority.HIGH, Priority.MEDIUM, Priority.LOW)
-
-_KEYS = [*_LISTS.values(), _ENTRIES, _PLACES, _READ, _READ_AT, _CHANGES, _TAGGED, _ACCESSIONS]
 _SCANNED_AT_ONCE = 1000
-_VERSION = 2  # of what the index holds: one that an earlier release built is built anew
+_VERSION = 3  # of what the index holds: one that an earlier release built is built anew
+_DOUBTED_AT_MOST = 1000
+_LARGEST_COUNT = 2**62
+
+_Arguments = ParamSpec("_Arguments")
+_Answer = TypeVar("_Answer")
+
+
+def _mending(
+    method: Callable[Concatenate[Worklist, _Arguments], _Answer],
+) -> Callable[Concatenate[Worklist, _Arguments], _Answer]:
+    """Ask once more after a key of a wrong type was removed: who wrote it stops neither the list nor the scoring."""
+
+    @wraps(method)
+    def asked(self: Worklist, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer:
+        try:
+            return method(self, *args, **kwargs)
+        except ResponseError:
+            if not self.mend():
+                raise
+            return method(self, *args, **kwargs)
+
+    return cast("Callable[Concatenate[Worklist, _Arguments], _Answer]", asked)
 
 
 class BadCursorError(ValueError):
@@ -49,10 +62,14 @@ class BadCursorError(ValueError):
 
 @dataclass(frozen=True)
 class Page:
-    """Some entries in reading order, and the cursor of the next page (None on the last)."""
+    """Some entries in reading order, and the cursor of the next page (None on the last).
+
+    ``skipped``: places of which the entry is lost or cannot be read, until the sweep has put it right.
+    """
 
     entries: tuple[TriageDecision, ...]
     next_cursor: str | None
+    skipped: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,43 +101,57 @@ class Worklist:
 
     def put_all(self, decisions: Iterable[TriageDecision]) -> None:
         """Index many decisions in one round trip."""
+        self._put_all(list(decisions))
+
+    @_mending
+    def _put_all(self, decisions: list[TriageDecision]) -> None:
         pipeline = self._client.pipeline(transaction=False)
         for decision in decisions:
-            self._put(keys=_KEYS, args=_arguments(decision), client=pipeline)
+            self._put(keys=keys.KEYS, args=keys.arguments(decision), client=pipeline)
         pipeline.execute()
+
+    @_mending
+    def put_over(self, decision: TriageDecision) -> None:
+        """Index a decision over whatever is there. Hold the study's lock: it has to be the current one."""
+        self._put(keys=keys.KEYS, args=keys.arguments(decision, force=True))
 
     def rehearse(self, decision: TriageDecision) -> None:
         """List a decision and take it off again, in one step that no reader sees: all that listing needs has to work.
 
         Raises RuntimeError if it was not at its place in between.
         """
-        arguments = _arguments(decision)
         transaction = self._client.pipeline(transaction=True)
-        self._put(keys=_KEYS, args=arguments, client=transaction)
-        transaction.zscore(arguments[2], arguments[3])
-        transaction.hget(_ENTRIES, decision.study_instance_uid)
-        self._remove(keys=_KEYS, args=[decision.study_instance_uid], client=transaction)
+        self._put(keys=keys.KEYS, args=keys.arguments(decision), client=transaction)
+        transaction.zscore(keys.LISTS[decision.priority], keys.member(decision))
+        transaction.hget(keys.ENTRIES, decision.study_instance_uid)
+        self._remove(keys=keys.KEYS, args=[decision.study_instance_uid], client=transaction)
         _, place, entry, _ = transaction.execute()
-        if place is None or entry is None or _decision(entry) != decision:
+        if place is None or entry is None or readable(entry) != decision:
             raise RuntimeError("the worklist did not list what was put into it")
 
-    def remove(self, study_instance_uid: str) -> None:
+    @_mending
+    def remove(self, study_instance_uid: str | bytes) -> None:
         """Forget a study, if it is there."""
-        self._remove(keys=_KEYS, args=[study_instance_uid])
+        self._remove(keys=keys.KEYS, args=[study_instance_uid])
 
+    @_mending
     def get(self, study_instance_uid: str) -> TriageDecision | None:
         """A study's indexed decision."""
-        entry = cast("bytes | None", self._client.hget(_ENTRIES, study_instance_uid))
-        return None if entry is None else _decision(entry)
+        entry = cast("bytes | None", self._client.hget(keys.ENTRIES, study_instance_uid))
+        return None if entry is None else readable(entry)
 
+    @_mending
     def with_accession_number(self, accession_number: str) -> tuple[str, ...]:
         """The studies with exactly this accession number, read or not."""
         if not accession_number or "\n" in accession_number:
             return ()
         start = accession_number.encode("utf-8", "replace") + b"\n"
-        found = cast("list[bytes]", self._client.zrange(_ACCESSIONS, b"[" + start, b"[" + start + b"\xff", bylex=True))
-        return tuple(member[len(start) :].decode() for member in found)
+        found = cast(
+            "list[bytes]", self._client.zrange(keys.ACCESSIONS, b"[" + start, b"[" + start + b"\xff", bylex=True)
+        )
+        return tuple(member[len(start) :].decode("utf-8", "replace") for member in found)
 
+    @_mending
     def listed(
         self, study_instance_uids: Collection[str], accession_numbers: Collection[str]
     ) -> tuple[TriageDecision, ...]:
@@ -128,39 +159,46 @@ class Worklist:
         pipeline = self._client.pipeline(transaction=False)
         starts = [f"{each}\n".encode("utf-8", "replace") for each in accession_numbers if each and "\n" not in each]
         for start in starts:
-            pipeline.zrange(_ACCESSIONS, b"[" + start, b"[" + start + b"\xff", bylex=True)
+            pipeline.zrange(keys.ACCESSIONS, b"[" + start, b"[" + start + b"\xff", bylex=True)
         found = zip(starts, pipeline.execute(), strict=True) if starts else ()
-        wanted = {member[len(start) :].decode() for start, members in found for member in members}
+        wanted = {member[len(start) :].decode("utf-8", "replace") for start, members in found for member in members}
         uids = sorted(wanted.union(study_instance_uids))
         if not uids:
             return ()
-        read = cast("list[bytes | None]", self._client.hmget(_READ, uids))
-        entries = [_decision(entry) if entry else None for entry in self._entries(uids)]
+        read = cast("list[bytes | None]", self._client.hmget(keys.READ, uids))
+        entries = [readable(entry) if entry else None for entry in self._entries(uids)]
         return tuple(
             decision
             for decision, revision in zip(entries, read, strict=True)
-            if decision is not None and (revision is None or revision.decode() != decision.revision)
+            if decision is not None and (revision is None or revision != decision.revision.encode())
         )
 
     def arrived_before(self, moment: float) -> Iterator[str]:
         """The listed studies whose first object came before ``moment`` (POSIX seconds), of each priority by arrival."""
-        for name in _LISTS.values():
-            for member in self._range(name, "-", f"({_microseconds(moment):016d}", -1):
-                yield member.split("|")[1]
+        for name in keys.LISTS.values():
+            for member in self._range(name, "-", f"({microseconds(moment):016d}", -1):
+                if uid := study_of(member.encode()):
+                    yield uid
 
+    @_mending
     def read(self, study_instance_uid: str, revision: str, at: float) -> None:
         """Take a study off the list that was read as ``revision`` of its decision; another revision lists it again."""
-        self._read(keys=_KEYS, args=[study_instance_uid, revision, repr(at)])
+        self._read(keys=keys.KEYS, args=[study_instance_uid, revision, repr(at)])
 
+    @_mending
     def unread(self, study_instance_uid: str) -> None:
         """List a study again, at its place."""
-        self._unread(keys=_KEYS, args=[study_instance_uid])
+        self._unread(keys=keys.KEYS, args=[study_instance_uid])
 
+    @_mending
     def last_read(self, limit: int) -> tuple[TriageDecision, ...]:
         """The studies that were read last, the last one first."""
-        found = cast("list[bytes]", self._client.zrevrange(_READ_AT, 0, limit - 1))
-        return tuple(_decision(entry) for entry in self._entries([uid.decode() for uid in found]) if entry is not None)
+        found = cast("list[bytes]", self._client.zrevrange(keys.READ_AT, 0, limit - 1))
+        entries = self._entries([uid.decode("utf-8", "replace") for uid in found])
+        read = (readable(entry) for entry in entries if entry is not None)
+        return tuple(decision for decision in read if decision is not None)
 
+    @_mending
     def page(
         self,
         cursor: str | None,
@@ -176,51 +214,69 @@ class Worklist:
         looking through the list. The list is live: a study that is raised behind the cursor appears when one starts
         over. Raises BadCursorError.
         """
-        position = _read_cursor(cursor) if cursor else _Position(_microseconds(now), 0, "")
+        position = _read_cursor(cursor) if cursor else _Position(microseconds(now), 0, "")
         at_once = limit + 1 if search is None else _SCANNED_AT_ONCE
         found: list[tuple[_Position, TriageDecision]] = []
+        skipped: set[str] = set()
         while len(found) <= limit:
             places = self._places(position, at_once, waiting_cap_s)
-            entries = self._entries([place.member.split("|")[1] for place in places])
-            found += _matching(zip(places, entries, strict=True), search)
+            entries = self._entries([study_of(place.member.encode()) for place in places])
+            matching, unread = _matching(zip(places, entries, strict=True), search)
+            found, skipped = found + matching, skipped | unread
             if len(places) < at_once:
                 break
             position = places[-1]
+        self._doubt(skipped)
         shown = found[:limit]
         return Page(
             entries=tuple(decision for _, decision in shown),
             next_cursor=_write_cursor(shown[-1][0]) if len(found) > limit else None,
+            skipped=len(skipped),
         )
 
+    @_mending
     def changes(self) -> int:
         """A number that is another one after each change."""
-        return int(self._client.get(_CHANGES) or 0)
+        count = cast("bytes | None", self._client.get(keys.CHANGES))
+        if not _is_number(count):
+            self.mend()
+            return 0
+        return int(count or 0)
 
+    @_mending
     def tagged_since(self, moment: float) -> int:
         """How many studies were tagged since ``moment`` (POSIX seconds), which is at most an hour ago."""
-        return int(self._client.zcount(_TAGGED, moment, "+inf"))
+        return int(self._client.zcount(keys.TAGGED, moment, moment + 3600))  # not what a clock ahead has tagged
 
+    @_mending
     def count(self) -> int:
         """How many studies are listed."""
-        return sum(int(self._client.zcard(name)) for name in _LISTS.values())
+        return sum(int(self._client.zcard(name)) for name in keys.LISTS.values())
 
+    @_mending
     def is_built(self) -> bool:
         """Whether the index holds every decision: false after Redis lost it, and after Redis was started anew.
 
         A Redis that comes back from its files, and a replica that took over, may have forgotten the last decisions.
         """
-        return self._client.get(_BUILT) == self._run_id()
+        return self._client.get(keys.BUILT) == self._run_id()
 
+    @_mending
     def begin_building(self) -> bytes:
         """Say that every decision of the spool is about to be put, and what was read of them; for ``end_building``."""
         token = uuid4().hex.encode()
-        self._client.delete(_READ, _READ_AT)
-        self._client.set(_BUILT, token)
+        self.mend()
+        before = cast("bytes | None", self._client.get(keys.BUILT))
+        if before and b" " in before and not before.endswith(f" {_VERSION}".encode()):
+            self.clear()  # what another release wrote
+        self._client.delete(keys.READ, keys.READ_AT)
+        self._client.set(keys.BUILT, token)
         return token
 
+    @_mending
     def end_building(self, token: bytes) -> bool:
         """Say that every decision has been put. False if Redis lost them meanwhile, or another build began."""
-        return bool(self._finish(keys=[_BUILT], args=[token, self._run_id()]))
+        return bool(self._finish(keys=[keys.BUILT], args=[token, self._run_id()]))
 
     def mark_built(self) -> None:
         """Say that there was nothing to put, or that all of it was."""
@@ -228,23 +284,46 @@ class Worklist:
 
     def study_uids(self) -> Iterator[str]:
         """Every study that is listed, in no particular order."""
-        for uid, _ in self._client.hscan_iter(_PLACES, count=1000):
-            yield uid.decode()
+        for uid, _ in self._client.hscan_iter(keys.PLACES, count=1000):
+            yield uid.decode("utf-8", "replace")
+
+    def mend(self) -> tuple[str, ...]:
+        """Remove keys of ours that are of a wrong type or no number; their names. What was in them is built anew."""
+        wrong = remove_wrong_types(self._client, keys.TYPES)
+        if not _is_number(cast("bytes | None", self._client.get(keys.CHANGES))):
+            self._client.delete(keys.CHANGES)
+            wrong += (keys.CHANGES,)
+        if set(wrong) - {keys.CHANGES, keys.TAGGED, keys.DOUBT}:
+            self._client.delete(keys.BUILT)
+        return wrong
+
+    def doubted(self) -> set[bytes]:
+        """The studies of which an entry was lost or could not be read when somebody asked, since this was asked."""
+        found = cast("list[bytes] | None", self._client.spop(keys.DOUBT, _DOUBTED_AT_MOST))
+        return set(found or ())
+
+    def forget_that_it_is_built(self) -> None:
+        """Have the index built anew: too much of it is lost."""
+        self._client.delete(keys.BUILT)
+
+    def _doubt(self, names: Collection[str]) -> None:
+        if names and self._client.scard(keys.DOUBT) < _DOUBTED_AT_MOST:
+            self._client.sadd(keys.DOUBT, *names)
 
     def _run_id(self) -> bytes:
         return f"{self._client.info('server')['run_id']} {_VERSION}".encode()
 
     def clear(self) -> None:
         """Empty the index."""
-        self._client.delete(*_KEYS, _BUILT)
+        self._client.delete(*keys.KEYS, keys.BUILT)
 
     def _places(self, position: _Position, limit: int, waiting_cap_s: float) -> list[_Position]:
         """At most ``limit`` places behind ``position``, in reading order."""
         as_of = position.as_of_us
-        cutoff = as_of - _microseconds(waiting_cap_s) if waiting_cap_s else 0
+        cutoff = as_of - microseconds(waiting_cap_s) if waiting_cap_s else 0
         found: list[_Position] = []
         segment, after = position.segment, position.member
-        while segment <= len(_READING_ORDER) and len(found) < limit:
+        while segment <= len(keys.READING_ORDER) and len(found) < limit:
             members = self._segment(segment, after, cutoff, limit - len(found))
             found += [_Position(as_of, segment, member) for member in members]
             segment, after = segment + 1, ""
@@ -255,50 +334,44 @@ class Worklist:
             if not cutoff:
                 return []
             lowest = f"({after}" if after else "-"
-            ranges = [self._range(name, lowest, f"({cutoff:016d}", limit) for name in _LISTS.values()]
+            ranges = [self._range(name, lowest, f"({cutoff:016d}", limit) for name in keys.LISTS.values()]
             return list(islice(heapq.merge(*ranges), limit))
         lowest = f"({after}" if after else f"[{cutoff:016d}"
-        return self._range(_LISTS[_READING_ORDER[segment - 1]], lowest, "+", limit)
+        return self._range(keys.LISTS[keys.READING_ORDER[segment - 1]], lowest, "+", limit)
 
     def _range(self, name: str, lowest: str, highest: str, limit: int) -> list[str]:
         found = self._client.zrange(name, lowest, highest, bylex=True, offset=0, num=limit)
-        return [member.decode() for member in cast("list[bytes]", found)]
+        return [member.decode("utf-8", "replace") for member in cast("list[bytes]", found)]
 
     def _entries(self, study_instance_uids: list[str]) -> list[bytes | None]:
         if not study_instance_uids:
             return []
-        return cast("list[bytes | None]", self._client.hmget(_ENTRIES, study_instance_uids))
+        return cast("list[bytes | None]", self._client.hmget(keys.ENTRIES, study_instance_uids))
 
 
 def _matching(
     found: Iterable[tuple[_Position, bytes | None]], search: Search | None
-) -> Iterator[tuple[_Position, TriageDecision]]:
+) -> tuple[list[tuple[_Position, TriageDecision]], set[str]]:
+    """What is looked for, and the studies whose entries are lost or cannot be read."""
+    matching: dict[str, tuple[_Position, TriageDecision]] = {}
+    skipped: set[str] = set()
     for place, entry in found:
-        if entry is None or (search and not search.may_match(place.member.split("|")[1], entry)):
+        uid = study_of(place.member.encode())
+        if entry is not None and search and not search.may_match(uid, entry):
             continue
-        decision = _decision(entry)
-        if search is None or search.matches(decision):
-            yield place, decision
+        decision = None if entry is None else readable(entry)
+        if decision is None or decision.study_instance_uid != uid:
+            skipped.add(uid)
+        elif search is None or search.matches(decision):
+            matching.setdefault(uid, (place, decision))  # one that somebody put into two lists is shown once
+    return list(matching.values()), skipped
 
 
-def _arguments(decision: TriageDecision) -> list[str]:
-    return [
-        decision.study_instance_uid,
-        repr(decision.tagged_at),
-        _LISTS[decision.priority],
-        f"{_microseconds(decision.received_at):016d}|{decision.study_instance_uid}",
-        json.dumps(to_record(decision)),
-        decision.revision,
-        decision.accession_number,
-    ]
-
-
-def _decision(entry: bytes) -> TriageDecision:
-    return decision_from(json.loads(entry))
-
-
-def _microseconds(seconds: float) -> int:
-    return round(seconds * 1_000_000)
+def _is_number(value: bytes | None) -> bool:
+    try:
+        return abs(int(value or 0)) < _LARGEST_COUNT
+    except ValueError:
+        return False
 
 
 def _write_cursor(position: _Position) -> str:
@@ -313,6 +386,6 @@ def _read_cursor(cursor: str) -> _Position:
         position = _Position(int(as_of), int(segment), member)
     except (ValueError, binascii.Error) as error:
         raise BadCursorError("not a cursor of this worklist: start again without one") from error
-    if not (0 <= position.segment <= len(_READING_ORDER) and "|" in member):
+    if not (0 <= position.segment <= len(keys.READING_ORDER) and "|" in member):
         raise BadCursorError("not a cursor of this worklist: start again without one")
     return position

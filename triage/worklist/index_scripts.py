@@ -1,33 +1,58 @@
-"""What the worklist's index does in one step, as Redis runs it. KEYS are in the order of ``worklist.KEYS``:
+"""What the worklist's index does in one step, as Redis runs it. KEYS are in the order of ``index_keys.KEYS``:
 
 1-3 the lists by priority, 4 entries, 5 places, 6 read, 7 read-at, 8 changes, 9 tagged,
 10 accession numbers. ARGV[1] is the study.
+
+What is found in Redis may have been written by anybody: what cannot be read counts as absent and stops nothing.
+"""
+
+# Where a study stands. A place that cannot be read is none; what it left behind is removed by the sweep.
+_PLACED = """
+local sequence, tagged_at, number, member
+local place = redis.call('HGET', KEYS[5], ARGV[1])
+if place then sequence, tagged_at, number, member = place:match('^(%d+) (%S+) ([123]) (%S+)$') end
+"""
+
+_ENTRY = """
+local function readable(text)
+  if not text then return {} end
+  local fine, value = pcall(cjson.decode, text)
+  if fine and type(value) == 'table' then return value end
+  return {}
+end
+local entry = readable(redis.call('HGET', KEYS[4], ARGV[1]))
 """
 
 # The accession number of an indexed study is in its entry: what is taken out is what was put in.
 _FORGET_ACCESSION = """
-local known = redis.call('HGET', KEYS[4], ARGV[1])
-if known then
-  local number = cjson.decode(known).accession_number
-  if number ~= '' then redis.call('ZREM', KEYS[10], number .. '\\n' .. ARGV[1]) end
+if type(entry.accession_number) == 'string' and entry.accession_number ~= '' then
+  redis.call('ZREM', KEYS[10], entry.accession_number .. '\\n' .. ARGV[1])
 end
 """
 
+_OUT_OF_THE_LISTS = """
+if member then for each = 1, 3 do redis.call('ZREM', KEYS[each], member) end end
+"""
+
 # Moves a study to its place. A decision older than the one indexed changes nothing, so that a rebuild may run beside
-# the workers. ARGV: study, tagged_at, list, member, entry, revision, accession number.
+# the workers; with force it does, for the sweep, which holds the study's lock. Which is older is said by their number
+# and not by a clock, which may have been set back. ARGV: study, tagged_at, number of the list, member, entry, revision,
+# accession number, sequence, force.
 PUT = f"""
-local place = redis.call('HGET', KEYS[5], ARGV[1])
-if place then
-  local tagged_at, list, member = place:match('^(%S+) (%S+) (%S+)$')
-  if tonumber(tagged_at) > tonumber(ARGV[2]) then return 0 end
-  redis.call('ZREM', list, member)
+{_PLACED}
+if sequence and ARGV[9] ~= '1' then
+  local ours, theirs = tonumber(ARGV[8]), tonumber(sequence)
+  if theirs > ours or (theirs == ours and (tonumber(tagged_at) or 0) > tonumber(ARGV[2])) then return 0 end
 end
+{_OUT_OF_THE_LISTS}
+for each = 1, 3 do redis.call('ZREM', KEYS[each], ARGV[4]) end
+{_ENTRY}
 {_FORGET_ACCESSION}
 if ARGV[7] ~= '' then redis.call('ZADD', KEYS[10], 0, ARGV[7] .. '\\n' .. ARGV[1]) end
 redis.call('HSET', KEYS[4], ARGV[1], ARGV[5])
-redis.call('HSET', KEYS[5], ARGV[1], ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
+redis.call('HSET', KEYS[5], ARGV[1], ARGV[8] .. ' ' .. ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
 if redis.call('HGET', KEYS[6], ARGV[1]) ~= ARGV[6] then
-  redis.call('ZADD', ARGV[3], 0, ARGV[4])
+  redis.call('ZADD', KEYS[tonumber(ARGV[3])], 0, ARGV[4])
   redis.call('ZREM', KEYS[7], ARGV[1])
 end
 redis.call('ZADD', KEYS[9], ARGV[2], ARGV[1])
@@ -37,41 +62,38 @@ return 1
 """
 
 REMOVE = f"""
+{_PLACED}
+{_ENTRY}
 redis.call('HDEL', KEYS[6], ARGV[1])
 redis.call('ZREM', KEYS[7], ARGV[1])
 redis.call('ZREM', KEYS[9], ARGV[1])
-local place = redis.call('HGET', KEYS[5], ARGV[1])
-if not place then return 0 end
-local tagged_at, list, member = place:match('^(%S+) (%S+) (%S+)$')
-redis.call('ZREM', list, member)
+{_OUT_OF_THE_LISTS}
 {_FORGET_ACCESSION}
-redis.call('HDEL', KEYS[4], ARGV[1])
-redis.call('HDEL', KEYS[5], ARGV[1])
+local known = redis.call('HDEL', KEYS[4], ARGV[1]) + redis.call('HDEL', KEYS[5], ARGV[1])
+if known == 0 then return 0 end
 redis.call('INCR', KEYS[8])
 return 1
 """
 
 # Takes a study off the list, if what was read is what is listed. ARGV: study, revision, read_at.
-READ = """
+READ = f"""
 redis.call('HSET', KEYS[6], ARGV[1], ARGV[2])
 redis.call('INCR', KEYS[8])
-local entry = redis.call('HGET', KEYS[4], ARGV[1])
-if entry and cjson.decode(entry).revision ~= ARGV[2] then return 0 end
+{_ENTRY}
+if type(entry.revision) == 'string' and entry.revision ~= ARGV[2] then return 0 end
 redis.call('ZADD', KEYS[7], ARGV[3], ARGV[1])
-local place = redis.call('HGET', KEYS[5], ARGV[1])
-if not place then return 0 end
-local tagged_at, list, member = place:match('^(%S+) (%S+) (%S+)$')
-return redis.call('ZREM', list, member)
+{_PLACED}
+{_OUT_OF_THE_LISTS}
+return 1
 """
 
-UNREAD = """
+UNREAD = f"""
 redis.call('HDEL', KEYS[6], ARGV[1])
 redis.call('ZREM', KEYS[7], ARGV[1])
 redis.call('INCR', KEYS[8])
-local place = redis.call('HGET', KEYS[5], ARGV[1])
-if not place then return 0 end
-local tagged_at, list, member = place:match('^(%S+) (%S+) (%S+)$')
-return redis.call('ZADD', list, 0, member)
+{_PLACED}
+if not sequence then return 0 end
+return redis.call('ZADD', KEYS[tonumber(number)], 0, member)
 """
 
 FINISH = """

@@ -77,7 +77,7 @@ def _page(sources: Sources, request: Request) -> JSONResponse:
             sources.waiting_cap_s,
             search=_search(request),
         )
-        complete = sources.worklist.is_built()
+        complete = sources.worklist.is_built() and not page.skipped
     except (BadRequestError, BadCursorError) as error:
         return problem(400, str(error))
     except RedisError as error:
