@@ -281,3 +281,25 @@ def test_a_stop_in_a_batch_ends_it_in_order(place: Workplace, monkeypatch: pytes
     assert len(waiting) == 2  # a batch was in work and the next one begun
     assert place.jobs.waiting_ids() == {job_id(instance) for instance in waiting}
     assert len(place.tags()) == 4
+
+
+def test_nothing_that_anybody_writes_into_redis_stops_the_scoring(place: Workplace) -> None:
+    instances = place.queued(*(a_chest(number) for number in range(6)))
+    queue = f"rq:queue:{QUEUE}"
+    for number in range(30):  # before each job, and more of them than one batch takes
+        for odd in (b"\xff\xfe%d" % number, b"", b"a job?", f"no-such-job-{number}".encode(), f"set-{number}".encode()):
+            place.client.lpush(queue, odd)
+        place.client.sadd(f"rq:job:set-{number}", "x")
+    place.client.hset("cxr-triage:deaths", mapping={each.key: "many" for each in instances[:2]})
+    place.client.hset("cxr-triage:failures", instances[2].key, "many")
+    place.client.hset(f"rq:job:{job_id(instances[3])}", mapping={"data": b"\x00", "created_at": "never"})
+    place.client.sadd("rq:worker:other", "x")
+    place.client.sadd(f"rq:workers:{QUEUE}", "rq:worker:other", b"\xff")
+    for name in ("rq:queue:score-priors", "rq:failed:score"):
+        place.client.set(name, "x")
+    place.sweep()
+    place.work()
+    place.sweep()  # the job that could not be read was refused; the object is queued again
+    place.work()
+    assert is_done(place.spool)
+    assert set(place.tags()) == {each.study_instance_uid for each in instances}

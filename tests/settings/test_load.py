@@ -106,3 +106,28 @@ def test_a_prevalence_is_a_share_by_model() -> None:
     for wrong in ("0.12", "=0.1", "nih-adult=1", "nih-adult=nan", "nih-adult=often"):
         with pytest.raises(SettingsError, match="no NAME=SHARE"):
             load(None, {"TRIAGE_MODELS_PREVALENCE": wrong})
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("redis+sentinel://:hunter2@a:26379,b:26379/mymaster", "redis+sentinel is not understood"),
+        ("sentinel://a:26379", "we do not ask Sentinel"),
+        ("redis-cluster://a:1", "redis-cluster is not understood"),
+        ("http://a:6379", "http is not understood"),
+        ("a:6379", "an address without a kind is not understood"),
+        ("redis://:hunter2@a:port/0", "a port that is a number"),
+        ("unix://", "unix:// a path"),
+    ],
+)
+def test_an_address_of_redis_that_we_do_not_know_is_refused_in_words(address: str, said: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(None, {"TRIAGE_REDIS_URL": address})
+    assert said in str(refused.value)
+    assert "redis.url" in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("address", ["redis://a", "rediss://user:word@a:6380/2", "unix:///run/redis.sock?db=1", ""])
+def test_an_address_of_redis_is_taken(address: str) -> None:
+    assert load(None, {"TRIAGE_REDIS_URL": address}).redis.url.get_secret_value() == address

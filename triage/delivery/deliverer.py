@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,6 +21,7 @@ from triage.delivery.outbox import Outbox
 from triage.delivery.record import Outgoing, State, milliseconds
 from triage.errors import UnreachableError
 from triage.metrics.delivery import DeliveryMetrics
+from triage.runtime.progress import Progress
 from triage.spool.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -212,11 +213,18 @@ def run(
     stopping: Callable[[], bool],
     wait: Callable[[float], None],
     interval_s: float,
+    progress: Mapping[str, Progress] | None = None,
 ) -> None:
-    """Deliver until ``stopping()``. What is being sent then gets a little time; what is cut off is sent again."""
+    """Deliver until ``stopping()``. What is being sent then gets a little time; what is cut off is sent again.
+
+    ``progress`` hears of each destination's rounds, by its name.
+    """
+    progress = progress or {}
     warn_of_strangers(outbox, [each.name for each in deliverers])
     threads = [
-        threading.Thread(target=_loop, args=(each, stopping, wait, interval_s), name=each.name, daemon=True)
+        threading.Thread(
+            target=_loop, args=(each, stopping, wait, interval_s, progress.get(each.name)), name=each.name, daemon=True
+        )
         for each in deliverers
     ]
     for thread in threads:
@@ -242,12 +250,19 @@ def warn_of_strangers(outbox: Outbox, names: Sequence[str]) -> None:
 
 
 def _loop(
-    deliverer: Deliveries, stopping: Callable[[], bool], wait: Callable[[float], None], interval_s: float
+    deliverer: Deliveries,
+    stopping: Callable[[], bool],
+    wait: Callable[[float], None],
+    interval_s: float,
+    progress: Progress | None = None,
 ) -> None:
+    progress = progress or Progress("", 0.0)
     while not stopping():
         try:
             deliverer.round()
+            progress.made()
         except Exception as error:  # the edge: a full disk, or a fault of ours; the other destinations go on
+            progress.failed(f"{deliverer.name}: {_in_words(error)}")
             logger.error("%s: %s; trying again", deliverer.name, _in_words(error))
             wait(interval_s * 5)
         wait(interval_s)

@@ -112,7 +112,7 @@ def mend(jobs: ScoreQueue, index: Worklist, metrics: Metrics) -> int:
     metrics.queue_repairs.labels("id").inc(ids)
     if wrong or broken or ids:
         keys = " ".join([*wrong, *broken.split()]) or "none"
-        logger.warning("sweep: removed from Redis: keys of a wrong kind (%s), %d IDs that are no job's", keys, ids)
+        logger.warning("sweep: removed from Redis: keys of a wrong kind (%s), %d IDs of no job or worker", keys, ids)
     return len(wrong) + len(broken.split()) + ids
 
 

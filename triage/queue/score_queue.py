@@ -39,6 +39,8 @@ _FAILURE_TTL_S = 30 * 24 * 3600
 _FAILURES = "cxr-triage:failures"
 _DEATHS = "cxr-triage:deaths"
 _JOB_ID = re.compile(rb"[A-Za-z0-9_-]{1,512}")
+_WORKER_KEY = re.compile(rb"rq:worker:[\x21-\x7e]{1,512}")
+_WORKER_SETS = ("rq:workers", *(f"rq:workers:{name}" for name in (QUEUE, PRIORS)))
 _JOBS_OF_OURS = "score_"
 _SCANNED_AT_ONCE = 500
 
@@ -217,7 +219,7 @@ class ScoreQueue:
         return [_number(each) for each in self._client.hmget(_DEATHS, [instance.key for instance in instances])]
 
     def mend(self) -> tuple[str, int]:
-        """Remove keys of a wrong type, and from the queues what can be no job's ID: each stops a worker when it comes.
+        """Remove keys of a wrong type, and what can be no ID of a job or a worker: each stops a worker that meets it.
 
         The keys, with spaces between, and how many IDs.
         """
@@ -227,6 +229,10 @@ class ScoreQueue:
             for each in set(cast("list[bytes]", self._client.lrange(name, 0, -1))):
                 if not _JOB_ID.fullmatch(each):
                     count += int(self._client.lrem(name, 0, each))  # type: ignore[arg-type]
+        for name in _WORKER_SETS:
+            for each in cast("set[bytes]", self._client.smembers(name)):
+                if not _WORKER_KEY.fullmatch(each):
+                    count += int(self._client.srem(name, each))
         return " ".join(wrong), count
 
     def jobs(self) -> Iterator[bytes]:
@@ -351,7 +357,7 @@ def _number(value: bytes | str | None) -> int:
 _TYPES = {
     **{f"rq:queue:{name}{end}": "list" for name in (QUEUE, PRIORS) for end in ("", ":intermediate")},
     **{f"rq:failed:{name}": "zset" for name in (QUEUE, PRIORS)},
-    **dict.fromkeys(("rq:queues", "rq:workers", *(f"rq:workers:{name}" for name in (QUEUE, PRIORS))), "set"),
+    **dict.fromkeys(("rq:queues", *_WORKER_SETS), "set"),
     **dict.fromkeys((_FAILURES, _DEATHS), "hash"),
 }
 """Keys that every worker uses, and what each holds: ours, and those of rq that are named after our queues."""

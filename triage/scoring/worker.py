@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 from uuid import uuid4
 
 from redis import Redis
@@ -20,6 +21,7 @@ from rq.worker import WorkerStatus
 
 from triage.metrics.process import Metrics
 from triage.queue.score_queue import FUNCTIONS, PRIORS, QUEUE, ScoreJob, ScoreQueue, Work, queue_of
+from triage.runtime.progress import Progress
 from triage.runtime.stop_signal import StopSignal
 from triage.scoring.partitioned import Places, Started
 from triage.spool.spool import Spool
@@ -58,7 +60,9 @@ class BatchWorker(SimpleWorker):
         tries: int,
         metrics: Metrics,
         stop: StopSignal,
+        progress: Progress | None = None,
     ) -> None:
+        self._progress = progress or Progress("working", _WORKER_TTL_S)
         queue = queue_of(QUEUE, client)
         super().__init__(
             [queue],
@@ -116,6 +120,15 @@ class BatchWorker(SimpleWorker):
         """`rq suspend` halts us like any worker; being told to stop ends that too."""
         with self._interruptible():
             super().check_for_suspension(burst)
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        """Tell Redis that we live, between two looks into the queue and after each batch: our sign of progress."""
+        try:
+            super().heartbeat(timeout, pipeline)
+        except RedisError as error:
+            self._progress.failed(_without_redis(error))
+            raise
+        self._progress.made()
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
@@ -267,6 +280,10 @@ def _stop_waiting() -> None:
     raise StopRequested
 
 
+def _without_redis(error: RedisError) -> str:
+    return f"Redis does not answer ({type(error).__name__}): nothing is scored"
+
+
 def worker_name() -> str:
     """A name of this process alone; also that of its lock in the spool."""
     return f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
@@ -282,6 +299,7 @@ def run(
     batch_size: int,
     tries: int,
     metrics: Metrics,
+    progress: Progress,
 ) -> None:
     """Work until ``stop`` is received. After trouble with Redis or the disk the loop begins anew, the models loaded."""
     while not stop.received:
@@ -289,10 +307,12 @@ def run(
         try:
             with spool.workers.hold(name), connect() as client:
                 sweep()  # what a dead worker left is taken up before anything new
-                worker = BatchWorker(name, client, places, batch_size, tries, metrics, stop)
+                worker = BatchWorker(name, client, places, batch_size, tries, metrics, stop, progress)
                 worker.work(logging_level="WARNING")
         except RedisError as error:
+            progress.failed(_without_redis(error))
             logger.error("Redis: %s; trying again", error)
         except OSError as error:
+            progress.failed(f"the spool cannot be used ({error.strerror or type(error).__name__}): nothing is scored")
             logger.error("spool: %s; trying again", error)
         stop.wait(_PAUSE_S)

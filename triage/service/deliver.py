@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -17,12 +16,14 @@ from triage.metrics import process as metric_names
 from triage.metrics.delivery import create_delivery
 from triage.metrics.process import Metrics
 from triage.runtime.health import HealthServer
+from triage.runtime.progress import Progress, all_ready
 from triage.runtime.stop_signal import StopSignal
-from triage.service.readiness import ready_after
 from triage.settings.schema import Settings
 from triage.spool.spool import Spool
 
 logger = logging.getLogger(__name__)
+
+_LONGEST_ROUND_S = 900.0  # a destination that hangs may take its time for each of some messages
 
 
 def deliver(settings: Settings, spool: Spool) -> None:
@@ -44,16 +45,19 @@ def deliver(settings: Settings, spool: Spool) -> None:
         patients = delivery.Deliverer(spool, outbox, each, channel, metrics, lambda: stopping.received)
         deliverers.append(at_deliverer(patients) if each.canary else patients)
     named = ", ".join(each.name for each in deliverers) or "nowhere: no destination is switched on"
-    started: list[float] = []
-    ready = partial(ready_after, started, f"delivering to {named}")
+    progress = {each.name: Progress(f"delivering to {each.name}", _LONGEST_ROUND_S) for each in deliverers}
+
+    def ready() -> tuple[bool, str]:
+        return all_ready(list(progress.values())) if progress else (True, f"delivering {named}")
+
     with (
         closing,
         _only_one_deliverer(spool),
         HealthServer(registry, ready, settings.deliver.metrics_port, settings.deliver.metrics_host),
     ):
         logger.info("delivering to %s", named)
-        started.append(time.time())
-        delivery.run(deliverers, outbox, lambda: stopping.received, stopping.wait, settings.deliver.interval_s)
+        wait, interval_s = stopping.wait, settings.deliver.interval_s
+        delivery.run(deliverers, outbox, lambda: stopping.received, wait, interval_s, progress)
 
 
 def _watch_certificates(metrics: Metrics, destinations: Iterable[Destination]) -> None:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 
-def ready_after(moments: list[float], doing: str) -> tuple[bool, str]:
-    return bool(moments), doing if moments else "starting"
+from redis import Redis
+from redis.exceptions import RedisError
+
+
+def ready_with_redis(client: Redis, started: Sequence[object], doing: str) -> tuple[bool, str]:
+    """Whether a process has started and Redis answers, without which it can do nothing; what it does, or why not."""
+    if not started:
+        return False, "starting"
+    try:
+        client.ping()
+    except RedisError as error:
+        return False, f"Redis does not answer ({type(error).__name__})"
+    return True, doing
 
 
 def nth_port(first: int, index: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
 from prometheus_client import CollectorRegistry
@@ -14,7 +13,7 @@ from triage.metrics.reports import ReportMetrics, create_reports
 from triage.queue.score_queue import connect
 from triage.runtime.health import HealthServer
 from triage.runtime.stop_signal import StopSignal
-from triage.service.readiness import ready_after
+from triage.service.readiness import ready_with_redis
 from triage.settings.reports import ReportsSettings
 from triage.settings.schema import Settings
 from triage.spool.spool import Spool
@@ -52,11 +51,15 @@ def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
     registry = CollectorRegistry()
     metrics = create_reports(registry)
     own = frozenset((each.sending_application, each.sending_facility) for each in settings.channels.hl7)
-    started: list[float] = []
-    ready = partial(ready_after, started, "hearing of reports")
+    started: list[bool] = []
     with (
         connect(redis_url, settings.redis.timeout_s) as client,
-        HealthServer(registry, ready, settings.reports.metrics_port, settings.reports.metrics_host),
+        HealthServer(
+            registry,
+            partial(ready_with_redis, client, started, "hearing of reports"),
+            settings.reports.metrics_port,
+            settings.reports.metrics_host,
+        ),
     ):
         index = Worklist(client)
         watchers = watchers_of(settings.channels.ups, spool, index, metrics, lambda: stopping.received, stopping.wait)
@@ -73,5 +76,5 @@ def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
             watchers,
             lambda: stopping.received,
             stopping.wait,
-            lambda: started.append(time.time()),
+            lambda: started.append(True),
         )

@@ -22,9 +22,9 @@ from triage.operations.reconcile import sweep as sweep_once
 from triage.queue.priors import is_prior, oldest_awaited
 from triage.queue.score_queue import ScoreQueue, connect
 from triage.runtime.health import HealthServer
+from triage.runtime.progress import Progress
 from triage.runtime.stop_signal import StopSignal
 from triage.service.deliver import prepare_destinations
-from triage.service.readiness import ready_after
 from triage.settings.schema import Settings
 from triage.spool.partitions import FORGET_AFTER_S, close_namespace, forget
 from triage.spool.partitions import PLACE as VALIDATION
@@ -34,6 +34,8 @@ from triage.worklist.index import Worklist
 from triage.worklist.index_check import IndexCheck
 
 logger = logging.getLogger(__name__)
+
+_LONGEST_SWEEP_S = 300.0
 
 
 @dataclass
@@ -62,12 +64,13 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept
     memory = Memory()
     if once:
         return reconcile(settings, spool, redis_url, metrics, memory)
-    swept: list[float] = []
-    ready = partial(ready_after, swept, "sweeping")
+    progress = Progress("sweeping", 3 * settings.sweep.interval_s + _LONGEST_SWEEP_S)
     with ExitStack() as running:
         if settings.canary.interval_minutes:
             running.enter_context(schedule(settings, spool, redis_url, registry))
-        running.enter_context(HealthServer(registry, ready, settings.sweep.metrics_port, settings.sweep.metrics_host))
+        running.enter_context(
+            HealthServer(registry, progress.ready, settings.sweep.metrics_port, settings.sweep.metrics_host)
+        )
         while not stopping.received:
             oldest: float | None = None
             try:
@@ -75,15 +78,17 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept
                 metrics.sweep_runs.labels("ok").inc()
                 state.redis_up.set(1)
                 oldest = _oldest_awaited(settings, spool, redis_url, state)
+                progress.made()
             except RedisError as error:
+                progress.failed(f"Redis does not answer ({type(error).__name__}): nothing is swept")
                 logger.error("sweep: Redis does not answer (%s); trying again", error)
                 metrics.sweep_runs.labels("failed").inc()
                 state.redis_up.set(0)
             except OSError as error:
+                progress.failed(f"the spool cannot be used ({error.strerror or type(error).__name__})")
                 logger.error("sweep: spool: %s; trying again", error)
                 metrics.sweep_runs.labels("failed").inc()
             export_state(read_state(spool), state, oldest)
-            swept.append(time.time())
             state.last_sweep.set(time.time())
             stopping.wait(settings.sweep.interval_s)
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,14 @@ from triage.metrics import process as metric_names
 from triage.metrics.process import Metrics
 from triage.queue.score_queue import check_server, connect
 from triage.runtime.health import HealthServer
+from triage.runtime.progress import Progress
 from triage.runtime.stop_signal import StopSignal
 from triage.service.deliver import prepare_destinations
 from triage.service.models import load_sessions, model_state, policy_of, priority_policy
-from triage.service.readiness import nth_port, ready_after
+from triage.service.readiness import nth_port
 from triage.service.sweep import Memory, reconcile
 from triage.settings.schema import Settings
+from triage.settings.sections import WorkerSettings
 from triage.spool.partitions import PLACE as VALIDATION
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger(__name__)
+
+_SILENT_S = 120.0
 
 
 def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
@@ -47,12 +51,12 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     pool.warm()  # before this process has threads, models and their memory
     sessions = load_sessions(settings)
     policy = policy_of(settings)
-    is_ready: list[float] = []
+    progress = Progress("working", _longest_batch_s(settings.worker))
     with (
         connect(redis_url, settings.redis.timeout_s) as client,
         HealthServer(
             registry,
-            partial(ready_after, is_ready, "working"),
+            progress.ready,
             nth_port(settings.worker.metrics_port, index),
             settings.worker.metrics_host,
         ),
@@ -69,7 +73,6 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
         canary = at_worker(scorer_of, spool, client, canary_destinations)
         places = Places(patients, {**canary, **_validation(settings, scorer_of, spool)})
         _describe_models(metrics, settings, sessions, spool)
-        is_ready.append(time.time())
         logger.info("working with %s", ", ".join(session.card.model_id for session in sessions.values()))
         reconcile_once = partial(reconcile, settings, spool, redis_url, metrics, Memory())
         worker.run(
@@ -81,8 +84,15 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
             batch_size=settings.worker.batch_size,
             tries=settings.worker.tries,
             metrics=metrics,
+            progress=progress,
         )
     pool.close()
+
+
+def _longest_batch_s(worker: WorkerSettings) -> float:
+    """How long a worker may be silent in seconds: as long as a batch of objects that all have to be given up."""
+    processes = worker.decode_processes or os.cpu_count() or 1
+    return _SILENT_S + worker.decode_timeout_s * (worker.batch_size / processes + 1)
 
 
 def _validation(settings: Settings, scorer_of: Callable[..., Scorer], spool: Spool) -> dict[str, Scorer]:

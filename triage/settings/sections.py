@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from triage.decision.types import Priority
 from triage.setting_types import AETitle, NamedShare, Pattern, Port, Section, Word
+
+_REDIS_ADDRESSES = ("redis", "rediss", "unix")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,40}")
+_SENTINEL = (
+    "; we do not ask Sentinel for the primary: give the address of a proxy (HAProxy with a check for role:master) or a "
+    "name that follows it"
+)
 
 
 class SpoolSettings(Section):
@@ -39,12 +48,27 @@ class RedisSettings(Section):
 
     url: SecretStr = Field(
         SecretStr(""),
-        description="redis:// , rediss:// or unix:// address; empty starts an embedded Redis (triage up only).",
+        description="redis:// , rediss:// or unix:// address; empty starts an embedded Redis (triage up only). Where "
+        "Sentinel or a cluster has several, that of a proxy or a name that follows the primary.",
     )
     socket_path: Path = Field(
         Path("var/redis/redis.sock"), description="Unix socket of the embedded Redis; its data lie beside it."
     )
     timeout_s: float = Field(5.0, gt=0, description="Seconds until a silent Redis counts as failed.")
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address_that_we_know(cls, url: SecretStr) -> SecretStr:
+        """The message names the kind of address and nothing else of it: there may be a password in it."""
+        address = url.get_secret_value()
+        scheme, colon, rest = address.partition("://")
+        if address and (scheme not in _REDIS_ADDRESSES or not colon):
+            named = scheme if colon and _SCHEME.fullmatch(scheme) else "an address without a kind"
+            hint = _SENTINEL if "sentinel" in named else ""
+            raise ValueError(f"{named} is not understood: give a redis://, rediss:// or unix:// address{hint}")
+        if address and not _has_a_place(scheme, rest):
+            raise ValueError(f"{scheme}:// needs a port that is a number, and unix:// a path")
+        return url
 
 
 class WorkerSettings(Section):
@@ -206,3 +230,11 @@ class LogSettings(Section):
     """Logging to standard error."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severity that is logged.")
+
+
+def _has_a_place(scheme: str, rest: str) -> bool:
+    try:
+        parts = urlsplit(f"{scheme}://{rest}")
+        return bool(parts.path.strip("/")) if scheme == "unix" else parts.port != 0
+    except ValueError:  # the port
+        return False
