@@ -12,6 +12,7 @@ from triage.commands.base import Invocation
 from triage.commands.canary import canary
 from triage.commands.card import card
 from triage.commands.channel import channel
+from triage.commands.clock import clock
 from triage.commands.dead_letters import dead_letters
 from triage.commands.deliver import deliver
 from triage.commands.demo import demo
@@ -57,6 +58,7 @@ for command in (
     canary,
     card,
     channel,
+    clock,
     dead_letters,
     deliver,
     demo,

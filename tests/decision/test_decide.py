@@ -178,3 +178,15 @@ def test_the_issuer_that_is_kept_is_that_of_the_accession_number() -> None:
     ]
     decision = decide(images, POLICY, now=5.0)
     assert (decision.accession_number, decision.accession_issuer) == ("7", "RIS_B")
+
+
+def test_what_came_while_the_clock_was_ahead_is_no_prior() -> None:
+    fresh = image("1", Tag.ABNORMAL, probability=0.9, acquisition_date="20200101", received_at=_at(2020, 2, 20))
+    policy = PriorityPolicy(prior_after_days=30.0)
+    assert decide([fresh], policy, now=_at(2020, 2, 20)).prior
+    raised = decide([fresh], policy, now=_at(2020, 1, 11))  # and now the clock is right again
+    assert (raised.prior, raised.priority) == (False, Priority.HIGH)
+
+
+def _at(year: int, month: int, day: int) -> float:
+    return datetime(year, month, day, tzinfo=UTC).timestamp()

@@ -590,3 +590,50 @@ def test_the_process_delivers_and_ends_when_told(spool: Spool, tmp_path: Path):
             process.terminate()
             assert process.wait(60) == 0
     assert len(scp.received) == 1
+
+
+def test_a_destination_that_was_paused_by_a_clock_a_day_ahead_is_tried_when_the_clock_is_right_again(spool: Spool):
+    clock, port = Clock(), free_port()
+    right = clock.at
+    study = a_study(spool, "pacs")
+    deliverer = a_deliverer(spool, port, clock, first_interval_s=10.0, longest_interval_s=600.0)
+    clock.at = right + 86_400.0
+    deliverer.round()
+    assert deliverer.outbox.pause("pacs")[1] > right + 86_400.0
+    clock.at = right
+    with store_scp(port=port) as scp:
+        a_deliverer(spool, port, clock, first_interval_s=10.0, longest_interval_s=600.0).round()
+        assert len(scp.received) == 1
+    assert states(deliverer, study) == [State.DELIVERED]
+
+
+def test_what_was_put_off_or_built_or_marked_by_a_clock_ahead_is_sent_when_the_clock_is_right_again(spool: Spool):
+    clock = Clock()
+    right = clock.at
+    put_off, built = a_study(spool, "pacs"), a_study(spool, "pacs")
+    with store_scp(0xA700, 0xA700, 0x0000) as scp:
+        deliverer = a_deliverer(spool, scp.port, clock, tries=5, first_interval_s=10.0)
+        clock.at = right + 86_400.0
+        deliverer.round()  # both are put off, by the clock that is ahead
+        assert states(deliverer, put_off) == states(deliverer, built) == [State.WAITING]
+        marked = a_study(spool, "pacs")
+        os.utime(spool.root / "marks" / "pacs" / marked, (right + 86_400.0,) * 2)
+        clock.at = right
+        deliverer.round()
+        assert [states(deliverer, each) for each in (put_off, built, marked)] == [[State.DELIVERED]] * 3
+
+
+def test_a_pause_holds_for_its_interval_and_no_longer(spool: Spool):
+    clock, port = Clock(), free_port()
+    a_study(spool, "pacs")
+    deliverer = a_deliverer(spool, port, clock, first_interval_s=10.0, longest_interval_s=600.0)
+    deliverer.round()
+    clock.at += 9.0
+    deliverer.round()
+    assert attempts(deliverer, "unreachable") == 1
+    clock.at += 1.0
+    deliverer.round()
+    assert attempts(deliverer, "unreachable") == 2
+    clock.at += 19.0
+    deliverer.round()
+    assert attempts(deliverer, "unreachable") == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -165,12 +166,14 @@ def test_a_mark_needs_no_preparation(outbox: Outbox):
 def test_retention_spares_what_a_destination_has_not_heard(outbox: Outbox, spool: Spool, redis_server: RedisServer):
     spool.write_decision(STUDY, to_record(a_decision(STUDY, tagged_at=1.0)))
     item = put(outbox)
+    act = {"act": "read", "at": 1.0, "who": "a", "through": "page", "revision": "c" * 64, "tag": "NORMAL"}
+    (spool.study_folder(STUDY) / "reading.jsonl").write_text(json.dumps(act))
     os.utime(spool.study_folder(STUDY), (1.0, 1.0))
     with redis_server.client() as client:
-        assert remove_old(spool, Worklist(client), 1.0, 1e9) == 0
+        assert remove_old(spool, Worklist(client), 1.0, 1e9) == (0, 1)
         outbox.delivered(item, "0x0000", 2.0)
         os.utime(spool.study_folder(STUDY), (1.0, 1.0))
-        assert remove_old(spool, Worklist(client), 1.0, 1e9) == 1
+        assert remove_old(spool, Worklist(client), 1.0, 1e9) == (1, 0)
     assert spool.decision(STUDY) is None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.small_disk import mounted
 from triage.decision.records import to_record
 from triage.metrics.process import create
+from triage.operations import reconcile
 from triage.operations.reconcile import Swept, sweep
 from triage.queue.score_queue import QUEUE, ScoreQueue, job_id
 from triage.spool.instance import ReceivedInstance
@@ -34,9 +36,12 @@ class Broom:
         self.registry = CollectorRegistry()
         self._metrics = create(self.registry)
 
-    def sweep(self, retention_days: float = 0, now: float = NOW, expire_after_days: float = 0) -> Swept:
+    def sweep(
+        self, retention_days: float = 0, now: float = NOW, expire_after_days: float = 0, clock_is_steady: bool = True
+    ) -> Swept:
         days = {"retention_days": retention_days, "expire_after_days": expire_after_days}
-        return sweep(self.spool, self.jobs, self.index, self._metrics, now=now, **days)
+        given = {**days, "clock_is_steady": clock_is_steady}
+        return sweep(self.spool, self.jobs, self.index, self._metrics, now=now, **given)  # type: ignore[arg-type]
 
     def listed(self) -> list[str]:
         return [each.study_instance_uid for each in self.index.page(None, 100, NOW).entries]
@@ -55,7 +60,7 @@ def arrived(spool: Spool, instance: ReceivedInstance) -> ReceivedInstance:
     return instance
 
 
-def tagged(spool: Spool, study: str, tagged_at: float) -> ReceivedInstance:
+def tagged(spool: Spool, study: str, tagged_at: float, *, read: bool = False) -> ReceivedInstance:
     """A finished study that nothing has happened to since."""
     instance = arrived(spool, an_instance(study, f"{study}.1"))
     spool.write_assessment(instance, {})
@@ -63,8 +68,16 @@ def tagged(spool: Spool, study: str, tagged_at: float) -> ReceivedInstance:
     spool.file(instance)
     with spool.study_lock(study):
         pass
+    if read:
+        call_read(spool, study)
     os.utime(spool.study_folder(study), (tagged_at, tagged_at))
     return instance
+
+
+def call_read(spool: Spool, study: str, revision: str = "c" * 64) -> None:
+    act = {"act": "read", "at": NOW, "who": "a", "through": "page", "revision": revision, "tag": "NORMAL"}
+    with (spool.study_folder(study) / "reading.jsonl").open("a") as file:
+        file.write("\n" + json.dumps(act))
 
 
 def in_work(broom: Broom, instance: ReceivedInstance, worker: str) -> None:
@@ -145,7 +158,7 @@ def test_a_decision_that_cannot_be_read_hides_no_other(broom: Broom, caplog: pyt
     tagged(broom.spool, "1.2.3", NOW)
     broom.spool.write_decision("1.2.3", {})
     os.utime(broom.spool.study_folder("1.2.3"), (1.0, 1.0))
-    assert broom.sweep(retention_days=30, now=NOW) == Swept(requeued=0, rebuilt=True, removed=0)
+    assert broom.sweep(retention_days=30, now=NOW) == Swept(requeued=0, rebuilt=True, removed=0, overdue=1)
     assert list(broom.index.study_uids()) == ["1.2.1"]
     assert "study 1.2.2 cannot be read" in caplog.text
 
@@ -165,7 +178,7 @@ def test_who_read_a_study_hides_no_other_when_it_cannot_be_read(broom: Broom, ca
 
 def test_a_study_that_cannot_be_removed_keeps_no_other(broom: Broom, caplog: pytest.LogCaptureFixture) -> None:
     for number in range(3):
-        tagged(broom.spool, f"1.2.{number}", NOW - 31 * DAY)
+        tagged(broom.spool, f"1.2.{number}", NOW - 31 * DAY, read=True)
     waiting = arrived(broom.spool, an_instance("1.3", "1.3.1"))
     half = broom.spool.new_part()
     half.mkdir()
@@ -217,14 +230,14 @@ def test_an_index_that_is_emptied_while_it_is_rebuilt_is_not_called_complete(
 
 
 def test_retention_removes_only_finished_studies_that_are_older(broom: Broom) -> None:
-    old = tagged(broom.spool, "1.2.1", NOW - 31 * DAY)
-    young = tagged(broom.spool, "1.2.2", NOW - 29 * DAY)
-    late = tagged(broom.spool, "1.2.3", NOW - 31 * DAY)
+    old = tagged(broom.spool, "1.2.1", NOW - 31 * DAY, read=True)
+    young = tagged(broom.spool, "1.2.2", NOW - 29 * DAY, read=True)
+    late = tagged(broom.spool, "1.2.3", NOW - 31 * DAY, read=True)
     waiting = arrived(broom.spool, an_instance("1.2.3", "1.2.3.9"))
-    dead = tagged(broom.spool, "1.2.4", NOW - 31 * DAY)
+    dead = tagged(broom.spool, "1.2.4", NOW - 31 * DAY, read=True)
     arrived(broom.spool, an_instance("1.2.4", "1.2.4.9"))
     broom.spool.bury(an_instance("1.2.4", "1.2.4.9"), {})
-    raised_again = tagged(broom.spool, "1.2.5", NOW - 31 * DAY)
+    raised_again = tagged(broom.spool, "1.2.5", NOW - 31 * DAY, read=True)
     broom.spool.write_decision("1.2.5", to_record(a_decision("1.2.5", tagged_at=NOW - DAY)))
     os.utime(broom.spool.study_folder("1.2.5"), (NOW - 31 * DAY,) * 2)
 
@@ -235,6 +248,45 @@ def test_retention_removes_only_finished_studies_that_are_older(broom: Broom) ->
         assert broom.spool.find(kept) is not None
     assert sorted(broom.index.study_uids()) == ["1.2.2", "1.2.3", "1.2.4", "1.2.5"]
     assert not list(broom.spool.incoming.iterdir())
+
+
+def test_retention_removes_nothing_that_nobody_has_read(broom: Broom) -> None:
+    unread = tagged(broom.spool, "1.2.1", NOW - 31 * DAY)
+    read_before = tagged(broom.spool, "1.2.2", NOW - 31 * DAY)
+    call_read(broom.spool, "1.2.2", revision="b" * 64)  # and a late image came
+    damaged = tagged(broom.spool, "1.2.3", NOW - 31 * DAY)
+    (broom.spool.study_folder("1.2.3") / "reading.jsonl").write_text('{"act": "of a later release"}')
+    for uid in ("1.2.2", "1.2.3"):
+        os.utime(broom.spool.study_folder(uid), (NOW - 31 * DAY,) * 2)
+    swept = broom.sweep(retention_days=30)
+    assert (swept.removed, swept.overdue) == (0, 3)
+    assert all(broom.spool.find(each) for each in (unread, read_before, damaged))
+
+
+def test_what_left_the_list_by_age_as_the_site_has_set_it_is_removed_later(broom: Broom) -> None:
+    tagged(broom.spool, "1.2.1", NOW - 31 * DAY)
+    assert broom.sweep(retention_days=30, expire_after_days=7).removed == 0
+    os.utime(broom.spool.study_folder("1.2.1"), (NOW - 31 * DAY,) * 2)
+    assert broom.sweep(retention_days=30, expire_after_days=7).removed == 1
+
+
+def test_a_sweep_removes_so_many_studies_and_no_more(broom: Broom, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "_REMOVED_AT_ONCE", 2)
+    for number in range(5):
+        tagged(broom.spool, f"1.2.{number}", NOW - 31 * DAY, read=True)
+    assert [broom.sweep(retention_days=30).removed for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_nothing_goes_by_its_age_while_the_clock_is_in_doubt(broom: Broom) -> None:
+    tagged(broom.spool, "1.2.1", NOW - 31 * DAY, read=True)
+    tagged(broom.spool, "1.2.2", NOW - 31 * DAY)
+    part = broom.spool.new_part()
+    part.touch()
+    os.utime(part, (1.0, 1.0))
+    before = Swept(requeued=0, rebuilt=True, removed=0)
+    assert broom.sweep(retention_days=30, expire_after_days=7, clock_is_steady=False) == before
+    assert part.exists()
+    assert broom.listed() == ["1.2.2"]
 
 
 def test_a_study_without_a_decision_is_never_removed(broom: Broom) -> None:

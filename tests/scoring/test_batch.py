@@ -7,12 +7,14 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 from prometheus_client import CollectorRegistry
+from pydicom import dcmread
 
 from tests.support.model_folders import write_model
 from tests.support.redis_server import RedisServer
@@ -29,11 +31,14 @@ from triage.operations.explain import explanation
 from triage.operations.reconcile import remove_old
 from triage.operations.trace import gather
 from triage.runtime.child_pool import DecodePool
+from triage.scoring import batch
 from triage.scoring.assess import Policy
 from triage.scoring.batch import Failed, Scorer, open_file
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
+from triage.worklist import reader_acts
 from triage.worklist.index import Worklist
+from triage.worklist.reader_acts import Act
 
 DAY = 24 * 3600.0
 
@@ -45,6 +50,16 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Session]:
     adult = write_model(folder, "tiny-adult", bias=-10)
     child = write_model(folder, "tiny-child", age_from=1, age_below=6, bias=10)
     return {card.name: Session(folder / card.name, card, threads=1) for card in (adult, child)}
+
+
+def changed(file: bytes, **attributes: Any) -> bytes:
+    """A DICOM file with other attributes."""
+    dataset = dcmread(BytesIO(file))
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    written = BytesIO()
+    dataset.save_as(written)
+    return written.getvalue()
 
 
 class Bench:
@@ -152,6 +167,7 @@ def test_what_comes_while_retention_removes_its_study_is_scored_and_counts(
 ) -> None:
     bench.score(a_chest(0))
     uid = bench.only().study_instance_uid
+    reader_acts.mark(bench.spool, Worklist(redis_server.client()), uid, Act.READ, who="a", through="page", now=1.0)
     new = [a_chest(0, view="LL"), a_chest(0, age="003Y")]
     failed: list[Failed] = []
     working = threading.Thread(target=lambda: failed.extend(bench.score(*new)))
@@ -169,7 +185,7 @@ def test_what_comes_while_retention_removes_its_study_is_scored_and_counts(
         assert asked.wait(60)
 
     retention = Retention(redis_server, until_the_worker_needs_the_study)
-    assert remove_old(bench.spool, retention, 1.0, time.time() + 10 * DAY) == 1
+    assert remove_old(bench.spool, retention, 1.0, time.time() + 10 * DAY) == (1, 0)
     working.join(60)
     assert failed == []
     assert {each["age_years"] for each in bench.spool.assessments(uid)} == {50.0, 3.0}
@@ -346,3 +362,52 @@ def test_where_nobody_shows_maps_none_is_kept(bench: Bench) -> None:
 
     assert record["probability"] is not None
     assert (record["activation_map"], record["no_map"]) == (None, "")
+
+
+def test_a_decision_made_by_a_clock_ahead_does_not_keep_a_later_one_off_the_list(
+    bench: Bench, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = Worklist(redis_server.client())
+    with monkeypatch.context() as ahead:
+        ahead.setattr(batch.time, "time", lambda: time.time_ns() / 1e9 + DAY)
+        bench.score(a_chest(0))
+        index.put(bench.only())
+    assert bench.only().tag is Tag.NORMAL
+    bench.score(a_chest(0, age="003Y"))
+    index.put(bench.only())
+    (listed,) = index.page(None, 10, time.time()).entries
+    assert (listed.tag, listed.sequence) == (Tag.ABNORMAL, 2)
+
+
+def test_the_number_of_decisions_outlives_a_lost_record(bench: Bench) -> None:
+    bench.score(a_chest(0))
+    bench.score(a_chest(0, view="LL"))
+    study = bench.only().study_instance_uid
+    (bench.spool.study_folder(study) / "decision.json").write_text('{"cut":')
+    bench.score(a_chest(0, age="003Y"))
+    assert bench.only().sequence == 3
+
+
+def test_while_the_clock_is_in_doubt_no_study_is_one_that_nobody_waits_for(
+    spool: Spool, sessions: dict[str, Session], pool: DecodePool
+) -> None:
+    doubt = [True]
+    indexed: list[TriageDecision] = []
+    policy = PriorityPolicy(prior_after_days=1.0)
+    given = (Policy(), policy, create(CollectorRegistry()), indexed.extend, lambda study: None, None)
+    scorer = Scorer(spool, sessions, pool, *given, lambda: doubt[0])
+    for in_doubt in (True, False):
+        doubt[0] = in_doubt
+        dates = dict.fromkeys(("AcquisitionDate", "ContentDate", "SeriesDate", "StudyDate"), "20200101")
+        scorer.finish(scorer.start([receive(spool, changed(a_chest(int(in_doubt), age="003Y"), **dates))]))
+    assert [(each.prior, each.priority) for each in indexed] == [(False, Priority.HIGH), (True, Priority.MEDIUM)]
+
+
+def test_images_of_two_patients_in_one_study_are_never_normal(bench: Bench) -> None:
+    bench.score(a_chest(0))
+    assert bench.only().tag is Tag.NORMAL
+    bench.score(changed(a_chest(0, view="LL"), PatientID="ANOTHER"))
+    assert (bench.only().tag, bench.only().reasons) == (Tag.NOT_ASSESSED, (Reason.PATIENT_MISMATCH,))
+    assert bench.counted("study_reasons_total", reason="patient_mismatch") == 1
+    bench.score(a_chest(0, age="003Y"))
+    assert (bench.only().tag, bench.only().reasons) == (Tag.ABNORMAL, (Reason.PATIENT_MISMATCH,))

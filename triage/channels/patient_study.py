@@ -21,6 +21,7 @@ _COPIED = (  # Type 2 of modules Patient and General Study (PS3.3 C.7.1.1, C.7.2
     "PatientName",
     "PatientID",
     "IssuerOfPatientID",
+    "IssuerOfPatientIDQualifiersSequence",
     "OtherPatientIDsSequence",
     "QualityControlSubject",
     "PatientBirthDate",

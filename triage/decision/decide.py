@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -17,6 +18,8 @@ from triage.decision.types import (
     Tag,
     TriageDecision,
 )
+
+_CLOCKS_DIFFER_S = 60.0
 
 
 def decide(assessments: Sequence[ImageAssessment], policy: PriorityPolicy, now: float) -> TriageDecision:
@@ -34,9 +37,10 @@ def decide(assessments: Sequence[ImageAssessment], policy: PriorityPolicy, now: 
     first = min(assessments, key=lambda image: image.received_at)
     scores = [image for image in evidence if image.probability is not None]
     highest = max(scores, key=lambda image: image.probability or 0.0, default=None)
-    prior = is_prior(current, policy.prior_after_days)
+    prior = is_prior(current, policy.prior_after_days, now)
     order = order_priority(current, policy.baseline)
-    numbered = next((image for image in current if image.accession_number), first)
+    ordered = [*evidence, *current] if mixed else current  # of the patient of whom something is said
+    numbered = next((image for image in ordered if image.accession_number), first)
     return TriageDecision(
         study_instance_uid=first.study_instance_uid,
         accession_number=numbered.accession_number,
@@ -112,15 +116,17 @@ def priority_of(tag: Tag, order: Priority, policy: PriorityPolicy) -> Priority:
     return order
 
 
-def is_prior(assessments: Sequence[ImageAssessment], after_days: float) -> bool:
+def is_prior(assessments: Sequence[ImageAssessment], after_days: float, now: float = math.inf) -> bool:
     """Whether every image was taken more than ``after_days`` before it came. An image without a date was not.
 
     What is only listed does not count: our own report comes back with the date of its making.
-    A day is granted for time zones: dates in DICOM are the modality's local ones.
+    A day is granted for time zones: dates in DICOM are the modality's local ones. What came after ``now`` (POSIX
+    seconds) came while the clock was wrong, and is no prior.
     """
     images = [image for image in assessments if image.counts]
     return bool(after_days and images) and all(
-        is_old(image.acquisition_date, image.received_at, after_days) for image in images
+        is_old(image.acquisition_date, image.received_at, after_days) and image.received_at <= now + _CLOCKS_DIFFER_S
+        for image in images
     )
 
 

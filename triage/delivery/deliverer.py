@@ -32,6 +32,7 @@ UNREACHABLE = "unreachable"
 _ROUND_S = 10.0  # after building for so long, send; after sending for so long, look for new results
 _GAUGES_S = 5.0
 _GRACE_S = 20.0
+_CLOCKS_DIFFER_S = 60.0  # a mark from further ahead was made by a clock that was wrong
 
 
 class Deliveries(Protocol):
@@ -60,7 +61,7 @@ class Deliverer:
     stopping: Callable[[], bool] = lambda: False
     now: Callable[[], float] = time.time
     test: bool = False
-    _counted_at: float = 0.0
+    _counted_at: float = float("-inf")
 
     def __post_init__(self) -> None:
         # From the start, so that the first event of each is an increase that an alert can see.
@@ -84,13 +85,14 @@ class Deliverer:
     def build(self) -> None:
         """Build for every study whose mark is old enough. A study that cannot be built holds up no other."""
         due = self.now() - self.destination.delay_s
-        marked = [uid for since, uid in self.outbox.marked(self.name) if since <= due]
+        now = self.now()
+        marked = [uid for since, uid in self.outbox.marked(self.name) if since <= due or since > now + _CLOCKS_DIFFER_S]
         if not marked:
             return
         waiting = self.outbox.waiting(self.name)
-        until = self.now() + _ROUND_S
+        until = time.monotonic() + _ROUND_S
         for uid in marked:
-            if self.stopping() or self.now() > until:
+            if self.stopping() or time.monotonic() > until:
                 return
             try:
                 told = tell(self.spool, self.outbox, self.name, self.channel, uid, waiting, self.now(), test=self.test)
@@ -110,7 +112,7 @@ class Deliverer:
         """Send what is due, over one connection, unless the destination is switched off or being left alone."""
         failures, next_try, _ = self.outbox.pause(self.name)
         now = self.now()
-        if now < next_try or self.outbox.disabled(self.name):
+        if self._is_ahead(next_try, failures, now) or self.outbox.disabled(self.name):
             return
         due = self._due(now)
         if not due:
@@ -131,13 +133,23 @@ class Deliverer:
         for item in waiting:
             first[item.study_instance_uid] = min(item.number, first.get(item.study_instance_uid, item.number))
         return [
-            each for each in waiting if each.due <= milliseconds(now) and each.number == first[each.study_instance_uid]
+            each
+            for each in waiting
+            if not self._is_ahead(each.due / 1000, each.tries, now) and each.number == first[each.study_instance_uid]
         ]
 
+    def _is_ahead(self, next_try: float, tries: int, now: float) -> bool:
+        """Whether it is too early for the next try after so many.
+
+        A moment that is further ahead than an interval was noted by a clock that was wrong: then it is time.
+        """
+        longest_s = self._interval(tries - 1) if tries else 0.0
+        return milliseconds(now) < milliseconds(next_try) <= milliseconds(now + longest_s)
+
     def _send_all(self, send: Send, due: Sequence[Outgoing], failures: int) -> None:
-        until = self.now() + _ROUND_S
+        until = time.monotonic() + _ROUND_S
         for item in due:
-            if self.stopping() or self.now() > until or self.outbox.disabled(self.name):
+            if self.stopping() or time.monotonic() > until or self.outbox.disabled(self.name):
                 return
             state = self.outbox.state(item)
             if state is not State.WAITING:
@@ -197,7 +209,7 @@ class Deliverer:
         logger.error("%s: the message of study %s cannot be built: %s", self.name, uid, why)
 
     def _count(self) -> None:
-        now = self.now()
+        now = time.monotonic()
         if now - self._counted_at < _GAUGES_S:
             return
         self._counted_at = now

@@ -13,6 +13,7 @@ from pydicom.multival import MultiValue
 from triage.decision.identity import Identifier, Issuer, PatientMarks, mark
 
 _BIRTH_DATE = re.compile(r"(1[89]|2\d)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
+_UNIVERSAL_TYPES = ("DNS", "EUI64", "ISO", "URI", "UUID", "X400", "X500")
 _GROUPS = 3  # component groups of a PN: alphabetic, ideographic, phonetic (PS3.5 6.2.1)
 
 
@@ -30,6 +31,32 @@ def accession_issuer(header: Dataset) -> Issuer:
             if issuer := Issuer(_text(item, "LocalNamespaceEntityID"), *_universal(item)):
                 return issuer
     return Issuer()
+
+
+def issuer_items(issuer: Issuer) -> list[Dataset]:
+    """An issuer as the one item of Issuer of Accession Number Sequence (PS3.3 Table 10-17); no item for an unknown one.
+
+    Values that a reader could not take are left out.
+    """
+    item = Dataset()
+    if issuer.namespace.isprintable() and issuer.namespace:
+        item.LocalNamespaceEntityID = issuer.namespace
+    for each in qualifier_items(issuer):
+        item.update(each)
+    return [item] if len(item) else []
+
+
+def qualifier_items(issuer: Issuer) -> list[Dataset]:
+    """What of an issuer stands in Issuer of Patient ID Qualifiers Sequence (0010,0024): its universal ID and the type.
+
+    Both or none (PS3.3 Table 10-17: the type is required where there is an ID).
+    """
+    kind = issuer.universal_id_type.upper()
+    if not (issuer.universal_id and issuer.universal_id.isprintable() and kind in _UNIVERSAL_TYPES):
+        return []
+    item = Dataset()
+    item.UniversalEntityID, item.UniversalEntityIDType = issuer.universal_id, kind
+    return [item]
 
 
 def patient_identifiers(header: Dataset) -> tuple[Identifier, ...]:

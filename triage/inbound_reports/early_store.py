@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from triage.decision.types import TriageDecision
 from triage.inbound_reports.early_report import Arrived, Early, acquired_at, covers, digest
 from triage.metrics.reports import ReportMetrics
+from triage.spool.clock import Clock
 from triage.spool.patient import patient_in
 from triage.spool.spool import Spool
 from triage.spool.study import read_study
@@ -52,8 +53,10 @@ class Memory:
         bounds: Bounds,
         metrics: ReportMetrics,
         now: Callable[[], float] = time.time,
+        clock_in_doubt: Callable[[], bool] | None = None,
     ) -> None:
         self._spool, self._index, self._bounds, self._metrics, self._now = spool, index, bounds, metrics, now
+        self._clock_in_doubt = clock_in_doubt or Clock(spool).in_doubt
         self._installation = spool.installation_uid()
         self._folder = spool.root / FOLDER
         spool.make_folder(self._folder)
@@ -142,8 +145,10 @@ class Memory:
         )
 
     def _forget(self) -> None:
-        """Drop what is too old, and the oldest of too many. Hold the lock."""
+        """Drop what is too old, unless the clock jumped, and the oldest of too many. Hold the lock."""
         before, surplus = self._now() - self._bounds.seconds, len(self._known) - self._bounds.at_most
+        if self._known and self._clock_in_doubt():
+            before = 0.0
         by_age = enumerate(sorted(self._known.items()))
         gone = [path for n, (path, each) in by_age if n < surplus or each.heard_at < before]
         if surplus > 0:

@@ -28,6 +28,8 @@ class StateMetrics:
     quarantined: Gauge
     redis_up: Gauge
     last_sweep: Gauge
+    clock_jumped: Gauge
+    studies_overdue: Gauge
 
 
 def create_state(registry: CollectorRegistry) -> StateMetrics:
@@ -48,6 +50,13 @@ def create_state(registry: CollectorRegistry) -> StateMetrics:
         quarantined=gauge("quarantined_objects", "Unparsable objects that were kept."),
         redis_up=gauge("redis_up", "Whether Redis answered the last sweep."),
         last_sweep=gauge("sweep_last_run_timestamp_seconds", "When the last sweep ended."),
+        clock_jumped=gauge(
+            "clock_jumped",
+            "1 while nothing is removed because the clock jumped and has not been steady since.",
+        ),
+        studies_overdue=gauge(
+            "studies_overdue", "Studies past their retention that are still kept: not read, not delivered, or not yet."
+        ),
     )
 
 

@@ -47,7 +47,8 @@ def _current(trace: StudyTrace, now: float, zone: tzinfo | None) -> Iterator[str
     yield f"Tag        {decision.tag.replace('_', ' ')}"
     yield f"Priority   {decision.priority}"
     yield f"Score      {_score(decision.probability)}" + (f" by {decision.model_id}" if decision.model_id else "")
-    yield f"Accession  {decision.accession_number or '(none)'}"
+    issuer = f" (issued by {decision.accession_issuer})" if decision.accession_issuer else ""
+    yield f"Accession  {decision.accession_number or '(none)'}{issuer}"
     yield f"Received   {_moment(decision.received_at, zone)}, {_duration(now - decision.received_at)} ago"
     yield f"Tagged     {_moment(decision.tagged_at, zone)}"
     yield f"Because of {', '.join(decision.evidence) or 'no image'}"

@@ -6,6 +6,7 @@ Files are the truth and the queue is a hint, so the sweep can run at any time, a
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,12 +22,14 @@ from triage.queue.score_queue import Queued, ScoreQueue, Work, job_id
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
-from triage.worklist.reader_acts import NotTaggedError, expire, restore
+from triage.worklist.reader_acts import NotTaggedError, expire, read_step, restore, steps
 
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 500
 _EXPIRED_AT_ONCE = 200
+_REMOVED_AT_ONCE = 200
+_EXAMINED_AT_ONCE = 1000
 _DANGLING_AT_ONCE = 5000
 _IN_WORK_AT_MOST_S = 1800.0  # longer than any batch takes; then it is scored twice at worst, to one result
 _DAY_S = 24 * 3600.0
@@ -36,13 +39,14 @@ _OLD_LOCK_S = 7 * _DAY_S
 
 @dataclass(frozen=True)
 class Swept:
-    """What a sweep found to do."""
+    """What a sweep found to do. ``overdue``: studies that are past their retention and still here."""
 
     requeued: int
     rebuilt: bool
     removed: int
     expired: int = 0
     repaired: int = 0
+    overdue: int = 0
 
 
 def sweep(
@@ -58,12 +62,14 @@ def sweep(
     prior: Callable[[ReceivedInstance], bool] = lambda instance: False,
     compare: Callable[[], int] = lambda: 0,
     patience: Patience | None = None,
+    clock_is_steady: bool = True,
 ) -> Swept:
     """Reconcile once. Raises RedisError if Redis does not answer; nothing is half-done then.
 
     What waits in spools ``beside`` the patients' is queued too, by their names, and counted nowhere. ``prior`` says of
     an object whose job was lost whether it may wait. ``compare`` compares the index with the files, and says how much
-    it put right; ``patience`` knows for how long a living worker has had each job, from sweep to sweep.
+    it put right; ``patience`` knows for how long a living worker has had each job, from sweep to sweep. Unless
+    ``clock_is_steady`` nothing goes by its age.
     """
     started = time.perf_counter()
     beside, patience = beside or {}, patience or Patience()
@@ -86,10 +92,14 @@ def sweep(
             jobs, known_jobs, [each for some in waiting.values() for each in some or ()], metrics
         )
     jobs.wake()
-    removed = remove_old(spool, index, retention_days, now) if retention_days else 0
-    expired = expire_old(spool, index, expire_after_days, now) if expire_after_days else 0
-    spool.remove_old_parts(now - _OLD_PART_S)
-    spool.workers.remove_old(now - _OLD_LOCK_S)
+    removed, overdue, expired = 0, 0, 0
+    if clock_is_steady:
+        if retention_days:
+            removed, overdue = remove_old(spool, index, retention_days, now)
+        if expire_after_days:
+            expired = expire_old(spool, index, expire_after_days, now)
+        spool.remove_old_parts(now - _OLD_PART_S)
+        spool.workers.remove_old(now - _OLD_LOCK_S)
     metrics.studies_removed.inc(removed)
     metrics.studies_expired.inc(expired)
     metrics.sweep_duration.observe(time.perf_counter() - started)
@@ -100,7 +110,7 @@ def sweep(
         )
     if expired:
         logger.info("sweep: %d studies left the list by age", expired)
-    return Swept(requeued, rebuilt, removed, expired, repaired)
+    return Swept(requeued, rebuilt, removed, expired, repaired, overdue)
 
 
 def mend(jobs: ScoreQueue, index: Worklist, metrics: Metrics) -> int:
@@ -248,19 +258,24 @@ def _readable(records: Iterable[dict[str, Any]]) -> Iterator[TriageDecision]:
             logger.error("the decision of study %s cannot be read (%s): send it again", uid, type(error).__name__)
 
 
-def remove_old(spool: Spool, index: Worklist, retention_days: float, now: float) -> int:
-    """Remove studies tagged longer ago than the retention, of which nothing waits, is dead or is undelivered."""
+def remove_old(spool: Spool, index: Worklist, retention_days: float, now: float) -> tuple[int, int]:
+    """Remove studies tagged longer ago than the retention, of which nothing waits, is dead or is undelivered, and which
+    have left the list. How many, some at once; and how many as old are left.
+    """
     before = now - retention_days * _DAY_S
     old = [uid for uid in spool.study_uids() if spool.touched(uid) < before]
     count = 0
-    for uid in old:
+    # Drawn, so that studies that have to stay keep no other from its turn.
+    for uid in random.sample(old, min(len(old), _EXAMINED_AT_ONCE)):
         with _one_study(uid), spool.study_lock(uid):
             # Only now: what came since the list was made must not go with the old.
             if _is_finished(spool, uid, before):
                 index.remove(uid)
                 spool.remove_study(uid)
                 count += 1
-    return count
+        if count >= _REMOVED_AT_ONCE:  # a mistake of anybody's costs so many studies in one sweep, and no more
+            break
+    return count, len(old) - count
 
 
 @contextmanager
@@ -289,6 +304,13 @@ def _is_finished(spool: Spool, study_instance_uid: str, before: float) -> bool:
     return (
         decision is not None
         and decision.get("tagged_at", before) < before
+        and _has_left_the_list(spool, study_instance_uid, decision)
         and not spool.is_unfinished(study_instance_uid)
         and not Outbox(spool).is_undelivered(study_instance_uid)
     )
+
+
+def _has_left_the_list(spool: Spool, study_instance_uid: str, decision: dict[str, Any]) -> bool:
+    """Whether the study as it is now was read, or expired as the site has set it: nobody loses what he has not seen."""
+    read = read_step(steps(spool, study_instance_uid))
+    return read is not None and read.revision == decision.get("revision")

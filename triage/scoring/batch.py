@@ -97,7 +97,9 @@ class Scorer:
         index: Callable[[Sequence[TriageDecision]], None],
         mark: Callable[[str], None] = lambda study_instance_uid: None,
         disabled: Callable[[], frozenset[str]] | None = None,
+        clock_in_doubt: Callable[[], bool] = lambda: False,
     ) -> None:
+        """``clock_in_doubt`` says whether the clock jumped: then no study is taken for one that nobody waits for."""
         self._spool = spool
         self._sessions = sessions
         self._cards = {name: session.card for name, session in sessions.items()}
@@ -108,6 +110,7 @@ class Scorer:
         self._index = index
         self._mark = mark
         self._disabled = disabled or spool.model_switches.disabled
+        self._clock_in_doubt = clock_in_doubt
 
     def start(self, instances: Iterable[ReceivedInstance]) -> list[tuple[ReceivedInstance, Decoding[Opened]]]:
         """Begin to decode; returns at once. Objects that are no longer in the inbox are done, and left out."""
@@ -291,12 +294,19 @@ class Scorer:
             self._spool.write_assessment(instance, to_record(assessment))
 
     def _decide(self, study_instance_uid: str) -> TriageDecision:
+        priorities = replace(self._priorities, prior_after_days=0.0) if self._clock_in_doubt() else self._priorities
         with self._spool.study_lock(study_instance_uid):
             images = [assessment_from(record) for record in self._spool.assessments(study_instance_uid)]
-            decision = decide(images, self._priorities, time.time())
+            decision = replace(decide(images, priorities, time.time()), sequence=self._next_number(study_instance_uid))
             self._spool.write_decision(study_instance_uid, to_record(decision))
             self._mark(study_instance_uid)
         return decision
+
+    def _next_number(self, study_instance_uid: str) -> int:
+        """The number of the study's next decision. Hold its lock. Where the last is lost, its history knows."""
+        last = self._spool.decision(study_instance_uid)
+        known = [last] if last is not None else self._spool.history(study_instance_uid)
+        return 1 + max((int(each.get("sequence") or 0) for each in known), default=0)
 
 
 def _assessment(instance: ReceivedInstance, opened: Opened, conclusion: Conclusion) -> ImageAssessment:

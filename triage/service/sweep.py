@@ -26,6 +26,7 @@ from triage.runtime.progress import Progress
 from triage.runtime.stop_signal import StopSignal
 from triage.service.deliver import prepare_destinations
 from triage.settings.schema import Settings
+from triage.spool.clock import Clock, ClockState, next_state
 from triage.spool.partitions import FORGET_AFTER_S, close_namespace, forget
 from triage.spool.partitions import PLACE as VALIDATION
 from triage.spool.spool import Spool
@@ -44,6 +45,7 @@ class Memory:
 
     turns: Turns = field(default_factory=Turns)
     patience: Patience = field(default_factory=Patience)
+    clock: ClockState | None = None
 
 
 def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept | None:
@@ -74,7 +76,8 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept
         while not stopping.received:
             oldest: float | None = None
             try:
-                reconcile(settings, spool, redis_url, metrics, memory)
+                swept = reconcile(settings, spool, redis_url, metrics, memory)
+                state.studies_overdue.set(swept.overdue)
                 metrics.sweep_runs.labels("ok").inc()
                 state.redis_up.set(1)
                 oldest = _oldest_awaited(settings, spool, redis_url, state)
@@ -88,6 +91,7 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept
                 progress.failed(f"the spool cannot be used ({error.strerror or type(error).__name__})")
                 logger.error("sweep: spool: %s; trying again", error)
                 metrics.sweep_runs.labels("failed").inc()
+            state.clock_jumped.set(bool(memory.clock and memory.clock.has_jumped))
             export_state(read_state(spool), state, oldest)
             state.last_sweep.set(time.time())
             stopping.wait(settings.sweep.interval_s)
@@ -103,7 +107,9 @@ def partitions(settings: Settings, spool: Spool) -> dict[str, Spool]:
 def reconcile(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics, memory: Memory) -> Swept:
     """Sweep once; ``memory`` is this process's, from sweep to sweep."""
     beside = partitions(settings, spool)
-    _forget_validations(spool, beside)
+    steady = _looked_at_clock(spool, memory)
+    if steady:
+        _forget_validations(spool, beside)
     with connect(redis_url, settings.redis.timeout_s) as client:
         index = Worklist(client)
         return sweep_once(
@@ -113,12 +119,32 @@ def reconcile(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics
             metrics,
             compare=partial(compare, spool, index, IndexCheck(client), metrics, memory.turns),
             patience=memory.patience,
+            clock_is_steady=steady,
             retention_days=settings.spool.retention_days,
             expire_after_days=settings.worklist.expire_after_days,
             now=time.time(),
             beside=beside,
             prior=partial(is_prior, spool, after_days=settings.decision.prior_after_days),
         )
+
+
+def _looked_at_clock(spool: Spool, memory: Memory) -> bool:
+    """Whether the clock may be believed in what cannot be undone. Says in the log when it jumped, once."""
+    clock = Clock(spool)
+    before = memory.clock or clock.read()
+    try:
+        state = clock.look()
+    except OSError as error:  # a full disk: what is too old is what has to go
+        logger.error("sweep: the time cannot be noted (%s)", error.strerror or type(error).__name__)
+        state = next_state(before, clock.instant())
+    if state.has_jumped and not (before and before.has_jumped and before.jump_s == state.jump_s):
+        logger.error(
+            "the clock jumped by %+.0f s: no study is removed and none leaves the list by age until it has been steady "
+            "for a day, or a person has looked at it: triage clock",
+            state.jump_s,
+        )
+    memory.clock = state
+    return state.is_steady
 
 
 def _forget_validations(spool: Spool, beside: Mapping[str, Spool]) -> None:

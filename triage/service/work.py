@@ -23,6 +23,7 @@ from triage.service.readiness import nth_port
 from triage.service.sweep import Memory, reconcile
 from triage.settings.schema import Settings
 from triage.settings.sections import WorkerSettings
+from triage.spool.clock import Clock
 from triage.spool.partitions import PLACE as VALIDATION
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
@@ -68,7 +69,7 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
             return Scorer(place, sessions, pool, policy, priority_policy(settings), *rest)
 
         mark = partial(_mark_all, Outbox(spool), prepare_destinations(settings, spool))
-        patients = scorer_of(spool, metrics, Worklist(client).put_all, mark)
+        patients = scorer_of(spool, metrics, Worklist(client).put_all, mark, None, Clock(spool).in_doubt)
         canary_destinations = tuple(each.name for each in settings.channels.with_canary())
         canary = at_worker(scorer_of, spool, client, canary_destinations)
         places = Places(patients, {**canary, **_validation(settings, scorer_of, spool)})

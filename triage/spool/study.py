@@ -11,6 +11,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from triage.decision.decide import current_assessments
+from triage.decision.reasons import Reason
 from triage.decision.records import assessment_from, decision_from
 from triage.decision.types import ImageAssessment, Tag, TriageDecision
 from triage.dicom.data_set import read_header as header_of
@@ -27,8 +28,18 @@ def read_study(spool: Spool, study_instance_uid: str) -> tuple[TriageDecision, t
     if record is None:
         return None
     assessments = [assessment_from(each) for each in spool.assessments(study_instance_uid)]
-    current = current_assessments(assessments)
-    return decision_from(record), tuple(_image(spool, each) for each in current)
+    decision = decision_from(record)
+    return decision, tuple(_image(spool, each) for each in _in_order(current_assessments(assessments), decision))
+
+
+def _in_order(current: list[ImageAssessment], decision: TriageDecision) -> list[ImageAssessment]:
+    """As they came; where they are of different patients, those first of which the decision speaks.
+
+    Messages name the patient and the order of the first image.
+    """
+    if Reason.PATIENT_MISMATCH not in decision.reasons:
+        return current
+    return sorted(current, key=lambda image: image.sop_instance_uid not in decision.evidence)
 
 
 def _image(spool: Spool, assessment: ImageAssessment) -> Image:

@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from pydicom.dataset import Dataset
 
 from triage.decision.accession_number import first_number
+from triage.decision.identity import Issuer
 from triage.decision.types import Priority, Tag
+from triage.dicom.identity import issuer_items, patient_issuer, qualifier_items
 from triage.spool.study import Image, Study
 
 LABEL = "Chest radiograph interpretation"
@@ -34,7 +36,6 @@ _EMPTY_SEQUENCES = (
     "ScheduledStationNameCodeSequence",
     "ScheduledStationClassCodeSequence",
     "ScheduledStationGeographicLocationCodeSequence",
-    "IssuerOfPatientIDQualifiersSequence",
     "OtherPatientIDsSequence",
     "IssuerOfAdmissionIDSequence",
     "AdmittingDiagnosesCodeSequence",
@@ -110,6 +111,7 @@ def _describe_patient(made: Dataset, header: Dataset) -> None:
         made.PatientBirthDate = None
     if made.PatientSex not in ("M", "F", "O"):
         made.PatientSex = None
+    made.IssuerOfPatientIDQualifiersSequence = qualifier_items(patient_issuer(header))
 
 
 def _inputs(images: Sequence[Image], retrieve_ae_title: str) -> list[Dataset]:
@@ -141,7 +143,7 @@ def _request(study: Study) -> Dataset:
     item = Dataset()
     item.StudyInstanceUID = study.decision.study_instance_uid
     item.AccessionNumber = first_number(study.decision.accession_number)[:16]
-    item.IssuerOfAccessionNumberSequence = []
+    item.IssuerOfAccessionNumberSequence = issuer_items(Issuer.from_text(study.decision.accession_issuer))
     for keyword in _ORDER_NUMBERS:
         if header.get(keyword):
             item[keyword] = header[keyword]

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from triage.decision.accession_number import first_number
+from triage.decision.identity import Issuer
 from triage.decision.types import Tag, TriageDecision
 from triage.hl7.message_types import ORM, ORU, SCHEME
 from triage.hl7.text import (
@@ -34,6 +35,7 @@ _STRUCTURES = {ORU: components("ORU", "R01", "ORU_R01"), ORM: components("ORM", 
 _ABNORMAL_FLAGS = {Tag.ABNORMAL: "A", Tag.NORMAL: "N", Tag.NOT_ASSESSED: ""}
 _PRIORITY_NAMES = {"S": "Stat", "A": "ASAP", "R": "Routine", "P": "Preop", "C": "Callback", "T": "Timing critical"}
 _LONGEST_ACCESSION = 60  # of OBR-18, -19 and -20 (HL7 v2.5.1 section 4.5.3)
+_ENTITY_IDENTIFIERS = (2, 3)  # fields of OBR that are an EI; 18 to 20 are texts, and have no place for an issuer
 _LONGEST = 199  # of EI.1 and of an ST in OBX-5 (appendix 2.A)
 
 
@@ -231,10 +233,20 @@ def _order_change(study: Study, order: Order, profile: Profile) -> list[Encoded]
 def _obr(study: Study, order: Order, profile: Profile, service: str) -> _Fields:
     fields = _Fields("OBR", {1: "1", 2: order.placer, 3: order.filler, 4: service, 7: _acquired(study)})
     if order.accession_number:
-        fields.values[int(profile.accession_in.partition("-")[2])] = order.accession_number
+        place = int(profile.accession_in.partition("-")[2])
+        fields.values[place] = _with_issuer(order, study) if place in _ENTITY_IDENTIFIERS else order.accession_number
     if study.raised and profile.priority_in == "OBR-27":
         fields.values[27] = _timing(profile.priority_code)
     return fields
+
+
+def _with_issuer(order: Order, study: Study) -> Encoded:
+    """The accession number as an EI, with who issued it where that is known: two hospitals' numbers collide."""
+    issuer = Issuer.from_text(study.decision.accession_issuer)
+    parts = (issuer.namespace, issuer.universal_id, issuer.universal_id_type)
+    decided = first_number(study.decision.accession_number) == order.accession_number
+    known = decided and all(len(part) <= _LONGEST for part in parts)
+    return components(order.accession_number, *(parts if known and issuer else ()))
 
 
 def _own_segment(study: Study, order: Order, profile: Profile, header: Dataset) -> Encoded:

@@ -49,6 +49,7 @@ class WebhookChannel:
             "replaces": study.before.revision if study.before else None,
             "study_instance_uid": decision.study_instance_uid,
             "accession_number": decision.accession_number,
+            "accession_issuer": decision.accession_issuer,
             "tag": decision.tag,
             "probability": decision.probability,
             "priority": decision.priority,

@@ -21,6 +21,7 @@ _MORE = "The number of results exceeded the maximum supported by the server. Add
 _EXAMINED = 5000  # studies whose files one search may read
 _LARGEST_OFFSET = 1_000_000
 _REQUEST = "ReferencedRequestSequence."
+_ISSUER = "IssuerOfAccessionNumberSequence."
 _KEYS = (
     "SOPInstanceUID",
     "ScheduledProcedureStepPriority",
@@ -30,9 +31,11 @@ _KEYS = (
     "InputReadinessState",
     "StudyInstanceUID",
     "PatientID",
+    "IssuerOfPatientID",
     "PatientName",
     "ScheduledProcedureStepStartDateTime",
     "AccessionNumber",
+    "LocalNamespaceEntityID",
 )
 _UIDS = ("SOPInstanceUID", "StudyInstanceUID")
 
@@ -113,6 +116,9 @@ def _in_range(value: str, wanted: str) -> bool:
 def _value(workitem: Dataset, key: str) -> str:
     if key == "AccessionNumber":
         return str(workitem.ReferencedRequestSequence[0].AccessionNumber or "")
+    if key == "LocalNamespaceEntityID":  # who issued the accession number
+        issuers = workitem.ReferencedRequestSequence[0].IssuerOfAccessionNumberSequence
+        return str(issuers[0].get("LocalNamespaceEntityID", "")) if issuers else ""
     value: Any = workitem.get(key)
     return "" if value is None else str(value)
 
@@ -151,6 +157,7 @@ def _may_match(decision: TriageDecision, keys: dict[str, str]) -> bool:
 def _keyword(name: str) -> str:
     """The keyword that a key of the query stands for: a keyword, or tags as 8 hex digits."""
     path = name.removeprefix("0040A370.").removeprefix(_REQUEST)
+    path = path.removeprefix("00080051.").removeprefix(_ISSUER)
     keyword = keyword_for_tag(int(path, 16)) if fullmatch("[0-9A-Fa-f]{8}", path) else path
     if keyword not in _KEYS:
         raise BadRequestError(f"{name[:80]!r} is no key of this worklist; there are {', '.join(_KEYS)}")
