@@ -26,7 +26,10 @@ from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.worklist.reader_acts import Act, steps
 
-pytestmark = pytest.mark.skipif(not power_loss.STRACE.exists(), reason="recording system calls: apt-get install strace")
+pytestmark = [
+    pytest.mark.skipif(not power_loss.STRACE.exists(), reason="recording system calls: apt-get install strace"),
+    pytest.mark.timeout(900),  # some hundred starts of a spool, and strace
+]
 
 
 @dataclass
@@ -107,11 +110,12 @@ def in_memory() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.mark.parametrize("synced", ["whole", "by-file"])
+@pytest.mark.parametrize(("synced", "each"), [("whole", 2), ("by-file", 4)])  # the n-th state after each call
 def test_nothing_that_was_told_is_lost_whenever_the_power_fails(
     tmp_path: Path,
     in_memory: Path,
     synced: str,
+    each: int,
     monkeypatch: pytest.MonkeyPatch,
     record_testsuite_property: Callable[[str, object], None],
 ) -> None:
@@ -144,6 +148,8 @@ def test_nothing_that_was_told_is_lost_whenever_the_power_fails(
             if known in seen:
                 continue
             seen.add(known)
+            if len(seen) % int(os.environ.get("POWER_LOSS_EACH", each)):
+                continue
             states += 1
             try:
                 check(tree, told, in_memory / "after")

@@ -122,8 +122,7 @@ class Spool:
             )
         if spool.root.stat().st_mode & 0o077:
             raise SpoolError(f"spool {root} can be read by others: chmod 0700 {root}")
-        for folder in _FOLDERS:  # an earlier release may have made fewer
-            (spool.root / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        spool._make_folders()  # an earlier release may have made fewer
         return spool
 
     def beside(self, name: str) -> Self:
@@ -146,11 +145,18 @@ class Spool:
         if any(entry.name not in _top_level() for entry in self.root.iterdir()):
             raise SpoolError(f"{self.root} is neither empty nor a spool: choose another folder")
         self.root.chmod(0o700)
-        for folder in _FOLDERS:
-            (self.root / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_folders()
         # Last, so that a spool with a VERSION is a whole one; two processes may both come here.
         self._write(version, VERSION + "\n")
         fsync_folder(self.root.parent)
+
+    def _make_folders(self) -> None:
+        """Durably: what is synced in a folder is lost with the folder's own name."""
+        for folder in _FOLDERS:
+            path = self.root
+            for part in folder.split("/"):
+                path = path / part
+                self.make_folder(path)
 
     @cached_property
     def file_system(self) -> FileSystem:
