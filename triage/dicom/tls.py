@@ -1,4 +1,4 @@
-"""TLS for DICOM, by PS3.15 B.12 (BCP 195: RFC 8996, 9325): version 1.2 or later, forward secrecy, AEAD."""
+"""TLS for DICOM and HL7, by PS3.15 B.12 (BCP 195: RFC 8996, 9325): version 1.2 or later, forward secrecy, AEAD."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ MEANINGS = {
     Failure.UNKNOWN_CA: "its certificate is signed by no authority that we were given",
     Failure.EXPIRED: "its certificate has expired or is not valid yet",
     Failure.REVOKED: "its authority has revoked its certificate",
-    Failure.CRL_EXPIRED: "our list of revoked certificates is out of date: renew listener.tls_client_crl",
-    Failure.NO_CRL: "listener.tls_client_crl has no list of the authority that signed its certificate",
+    Failure.CRL_EXPIRED: "our list of revoked certificates is out of date: renew tls_client_crl",
+    Failure.NO_CRL: "tls_client_crl has no list of the authority that signed its certificate",
     Failure.WRONG_NAME: "its certificate is made out to another name",
     Failure.REFUSED: "it refuses our certificate, or asks for one that we were not given",
     Failure.NOTHING_COMMON: "it takes no version of TLS from 1.2 on, or none of our ciphers",
@@ -98,16 +98,22 @@ def explained(error: OSError) -> str:
 
 
 class ServerTLS:
-    """The listener's side. ``certificate`` (with those between it and its CA) and ``key`` are PEM files, and so is
+    """The side of a port of ours. ``certificate`` (with those between it and its CA) and ``key`` are PEM files, and so is
     ``client_ca``, the authorities of the clients that may connect; None: a client needs no certificate. ``client_crl``
     has the lists of certificates that those authorities have revoked (RFC 5280), one of each; None: none is asked for.
+    ``section`` is that of the settings, for messages.
 
     The files are looked at with each connection: a renewed certificate serves from then on, without a restart. Raises
     StartError for files that cannot be used; later such files are logged, and what was there before goes on.
     """
 
     def __init__(
-        self, certificate: Path, key: Path, client_ca: Path | None = None, client_crl: Path | None = None
+        self,
+        certificate: Path,
+        key: Path,
+        client_ca: Path | None = None,
+        client_crl: Path | None = None,
+        section: str = "listener",
     ) -> None:
         self._files = (certificate, key, *(path for path in (client_ca, client_crl) if path))
         self._client_ca, self._client_crl = client_ca, client_crl
@@ -117,7 +123,7 @@ class ServerTLS:
             self._context, self._not_after, self._next_update = self._load()
         except (OSError, ValueError) as error:
             raise StartError(
-                f"listener.tls_certificate, tls_key, tls_client_ca, tls_client_crl: {_words(error)}"
+                f"{section}.tls_certificate, tls_key, tls_client_ca, tls_client_crl: {_words(error)}"
             ) from error
 
     def context(self) -> ssl.SSLContext:

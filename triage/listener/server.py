@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -19,13 +18,14 @@ from triage.listener.admission import admission_policy
 from triage.listener.association import Association, Canary, Node
 from triage.listener.enqueuer import Announcer
 from triage.listener.negotiation import supported_contexts
-from triage.listener.ports import Door, Waiting, open_doors
+from triage.listener.ports import open_doors
 from triage.listener.settings import ListenerSettings
 from triage.metrics import process as metric_names
 from triage.metrics.labels import Rejection
 from triage.metrics.process import Metrics
 from triage.queue.score_queue import Queued
 from triage.radiograph.decode import TRANSFER_SYNTAXES
+from triage.runtime.accept_loop import AcceptLoop
 from triage.spool.partitions import PLACE
 from triage.spool.spool import Spool
 from triage.spool.usage import HighWater
@@ -59,18 +59,13 @@ def run(
             host, port = door.port.getsockname()[:2]
             listening(port)
             logger.info("listening as %s on %s:%d%s", settings.ae_title, host, port, " (TLS)" if door.tls else "")
-        with Waiting(doors) as waiting:
-            while not stopping():
-                for door in waiting.next(0.5):
-                    server.accept(door)
-        for door in doors:
-            server.accept_waiting(door)
+        server.loop.run(doors, stopping)
     server.finish(settings.shutdown_grace_s)
     announcer.close()
 
 
 class Server:
-    """The open associations of one process."""
+    """The associations of one process; ``loop`` accepts them."""
 
     def __init__(
         self,
@@ -83,10 +78,9 @@ class Server:
         canary: Canary | None = None,
     ) -> None:
         self._settings = settings
-        self._peers: dict[threading.Thread, _Peer] = {}
-        self._lock = threading.Lock()
+        self.loop = AcceptLoop(self._begin, self._superfluous)
+        self._seats = threading.Lock()
         self._stopping = False
-        self._metrics = metrics
         node = Node(
             spool=spool,
             admission=admission_policy(settings, canary.ae_title if canary else ""),
@@ -101,82 +95,38 @@ class Server:
         )
         self._node = node if validation is None else _with_validation(node, settings.validation_ae_title, validation)
 
-    def accept(self, door: Door) -> bool:
-        """Take one connection, if one waits."""
-        try:
-            sock, address = door.port.accept()
-        except BlockingIOError:
-            return False
-        except OSError as error:  # out of file descriptors, or the peer is gone already
-            logger.warning("accept: %s", error)
-            time.sleep(0.05)
-            return False
-        self._make_room()
-        connection = self._connection(sock, door.tls)
-        peer = _Peer(connection, Association(connection, address[0], self._node))
-        thread = threading.Thread(target=self._serve, args=(peer,), name=f"association {address[0]}", daemon=True)
-        with self._lock:
-            self._peers[thread] = peer
-        try:
-            thread.start()
-        except RuntimeError as error:  # the system lets us have no more threads: this peer has to try again
-            logger.error("connection of %s closed: %s", address[0], error)
-            self._peers.pop(thread)
-            sock.close()
-        return True
-
-    def accept_waiting(self, door: Door) -> None:
-        """Take every connection that the kernel has accepted for us, so that closing the port resets nobody."""
-        while self.accept(door):
-            continue
-
     def finish(self, grace_s: float) -> None:
         """Let associations finish for ``grace_s`` seconds, then abort them: between two messages if that comes soon."""
         self._stopping = True
-        self._join(time.monotonic() + grace_s)
-        for peer in self._open():
+        self.loop.join(grace_s)
+        for peer in self.loop.open():
             peer.association.finishing = True
-        self._join(time.monotonic() + 1.0)
-        for peer in self._open():
-            peer.connection.break_off()
-        self._join(time.monotonic() + 5.0)
+        self.loop.join(1.0)
+        self.loop.break_off()
+        self.loop.join(5.0)
 
-    def _connection(self, sock: socket.socket, tls: ServerTLS | None) -> Connection:
+    def _begin(self, sock: socket.socket, address: str, tls: ServerTLS | None) -> _Peer:
         """The handshake of TLS comes later, in the association's thread: a peer that does none keeps nobody waiting."""
         if tls is None:
-            return Connection(sock, self._settings.max_pdu_bytes, _REQUEST_TIMEOUT_S)
-        return SecureConnection(sock, self._settings.max_pdu_bytes, _REQUEST_TIMEOUT_S, tls.context)
-
-    def _serve(self, peer: _Peer) -> None:
-        try:
-            peer.association.serve()
-        finally:
-            with self._lock:
-                self._peers.pop(threading.current_thread(), None)
+            connection = Connection(sock, self._settings.max_pdu_bytes, _REQUEST_TIMEOUT_S)
+        else:
+            connection = SecureConnection(sock, self._settings.max_pdu_bytes, _REQUEST_TIMEOUT_S, tls.context)
+        return _Peer(connection, Association(connection, address, self._node))
 
     def _take_seat(self) -> Rejection | None:
         """Asked by an association's thread before it accepts; None makes it count as established."""
         if self._stopping:
             return Rejection.SHUTTING_DOWN
-        with self._lock:
-            if sum(each.association.established for each in self._peers.values()) >= self._settings.max_associations:
+        with self._seats:
+            if sum(each.association.established for each in self.loop.open()) >= self._settings.max_associations:
                 return Rejection.TOO_MANY
-            self._peers[threading.current_thread()].association.established = True
+            self.loop.own().association.established = True
         return None
 
-    def _make_room(self) -> None:
+    def _superfluous(self, open_now: Sequence[_Peer]) -> _Peer | None:
         """Connections that never ask for an association must not keep real senders out: the oldest of them goes."""
-        waiting = [peer for peer in self._open() if not peer.association.established]
-        if len(waiting) > self._settings.max_associations:
-            waiting[0].connection.break_off()
-
-    def _open(self) -> list[_Peer]:
-        with self._lock:
-            return list(self._peers.values())
-
-    def _join(self, deadline: float) -> None:
-        while self._open() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        waiting = [peer for peer in open_now if not peer.association.established]
+        return waiting[0] if len(waiting) > self._settings.max_associations else None
 
 
 def _with_validation(node: Node, ae_title: str, spool: Spool) -> Node:
@@ -189,3 +139,9 @@ def _with_validation(node: Node, ae_title: str, spool: Spool) -> Node:
 class _Peer:
     connection: Connection
     association: Association
+
+    def serve(self) -> None:
+        self.association.serve()
+
+    def break_off(self) -> None:
+        self.connection.break_off()
