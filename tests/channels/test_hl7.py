@@ -279,7 +279,7 @@ def test_a_receiver_that_refuses_for_ever_makes_a_dead_letter(spool: Spool):
     study = a_study(spool, "ris")
     clock = Clock()
     with mllp_listener(acknowledging("AE")) as listener:
-        deliverer = a_deliverer(spool, listener.port, clock)
+        deliverer = a_deliverer(spool, listener.port, clock, error_tries=3)
         for _ in range(6):
             deliverer.round()
             clock.at += 1000.0
@@ -305,7 +305,7 @@ def test_whatever_is_no_answer_to_us_is_silence(spool: Spool, answer: Answer):
     study = a_study(spool, "ris")
     clock = Clock()
     with mllp_listener(in_turn(answer, acknowledging("AA"))) as listener:
-        deliverer = a_deliverer(spool, listener.port, clock, timeout_s=0.5)
+        deliverer = a_deliverer(spool, listener.port, clock, timeout_s=0.5, own_control_id_only=True)
         deliverer.round()
         assert states(deliverer, study) == [State.WAITING]
         assert deliverer.outbox.waiting("ris")[0].tries == 1

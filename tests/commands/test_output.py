@@ -16,7 +16,7 @@ from triage.commands.output.models import show_models
 from triage.commands.output.worklist import print_worklist
 from triage.decision.records import to_record
 from triage.decision.types import Tag
-from triage.operations.dead_letters import requeue
+from triage.operations.dead_letters import DeadDelivery, requeue
 from triage.queue.score_queue import ScoreQueue
 from triage.settings.sections import ModelSettings
 from triage.spool.instance import ReceivedInstance
@@ -151,9 +151,11 @@ def test_an_explanation_has_any_accession_number_on_its_line(
 
 
 def test_a_dead_letter_says_why_on_one_line(spool: Spool, capsys: pytest.CaptureFixture[str]) -> None:
-    show_dead_letters(spool, [("2026-01-01 00:00:00", 3, "refused\n\x1b[2Jno dead letters", "ris 1.2.3")])
+    why = "refused\n\x1b[2Jno dead letters"
+    show_dead_letters(spool, [DeadDelivery("2026-01-01 00:00:00", 3, why, "ris 1.2.3", "A\u202e1", "ABNORMAL")])
 
     assert capsys.readouterr().out.splitlines() == [
         "2026-01-01 00:00:00  after 3 tries: refused\\x0a\\x1b[2Jno dead letters",
+        "  ABNORMAL, accession number A\\u202e1",
         "  triage dead-letters --requeue ris 1.2.3",
     ]

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
-import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from tests.support.certificates import Authority, Certificate, authority, client_context
 from tests.support.redis_server import RedisServer
 from tests.support.report_sender import Answer, plain, report, station
 from tests.support.studies import a_study
 from tests.support.wait import wait_for
+from triage.dicom.tls import Failure
 from triage.errors import StartError
-from triage.hl7.mllp_frames import Frames, TooLongError
-from triage.inbound_reports.mllp_server import tls_context
+from triage.inbound_reports.serve import server_tls
+from triage.metrics.process import create
 from triage.settings.load import SettingsError, load
 from triage.settings.reports import ReportsSettings
 from triage.spool.spool import Spool
 
 
-def framed(message: str) -> bytes:
-    return b"\x0b" + message.encode() + b"\x1c\r"
+def framed(message: str | bytes) -> bytes:
+    return b"\x0b" + (message.encode() if isinstance(message, str) else message) + b"\x1c\r"
 
 
 def ended(connection: socket.socket) -> bool:
@@ -74,7 +78,7 @@ def test_a_message_that_is_too_long_is_answered_and_its_connection_closed(
         assert (place.counted("malformed"), place.listed()) == (1, {study})
 
 
-@pytest.mark.parametrize("nonsense", [b"", b"hello", b"MSH", b"MSH|", b"MSH|^~\\&\rPID|\xff", b"MSH||||||||\rOBR"])
+@pytest.mark.parametrize("nonsense", [b"hello", b"MSH", b"MSH|", b"MSH|^~\\&\rPID|\xff", b"MSH||||||||\rOBR"])
 def test_nonsense_is_answered_and_the_connection_goes_on(
     redis_server: RedisServer, spool: Spool, nonsense: bytes
 ) -> None:
@@ -127,45 +131,150 @@ def test_only_addresses_of_the_settings_may_connect(redis_server: RedisServer, s
         assert place.send(report()).code == "AA"
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(path), "-out", str(path) + ".crt"]
-    subprocess.run(command, check=True, capture_output=True)
-    path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
-    return path
+SHAPES: dict[str, Callable[[bytes], bytes]] = {
+    "segments end with LF": lambda content: framed(content.replace(b"\r", b"\n")),
+    "segments end with CR LF": lambda content: framed(content.replace(b"\r", b"\r\n")),
+    "0x0B in the text": lambda content: framed(content.replace(b"No finding", b"No\x0bfinding")),
+    "0x1C in the text": lambda content: framed(content.replace(b"No finding", b"No\x1cfinding")),
+    "a line feed in the text": lambda content: framed(content.replace(b"No finding", b"No\nOBR|2|\nfinding")),
+    "no start byte": lambda content: content + b"\x1c\r",
+    "the end is 0x1C alone": lambda content: b"\x0b" + content + b"\x1c",
+    "a byte order mark": lambda content: framed(b"\xef\xbb\xbf" + content),
+    "a batch of one": lambda content: framed(b"FHS|^~\\&\rBHS|^~\\&\r" + content + b"BTS|1\rFTS|1\r"),
+    "a connection kept alive": lambda content: framed(b"") + framed(b"\x06") + framed(content) + framed(b""),
+    "an answer to an answer": lambda content: framed(content) + framed(b"MSH|^~\\&|||||||ACK|1|P|2.5\rMSA|AA|9\r"),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_report_is_one_however_it_is_written(redis_server: RedisServer, spool: Spool, shape: str) -> None:
+    a_study(spool)
+    with station(redis_server, spool) as place, plain(place.port) as sender:
+        sender.sendall(SHAPES[shape](report("7").encode()))
+        said = answered(sender)
+        assert (said.code, said.about, place.listed()) == ("AA", "7", set())
+        sender.sendall(framed(report("8")))
+        assert answered(sender).about == "8", "and nothing else was answered"
+
+
+def test_what_is_sent_outside_of_messages_is_said_once(
+    redis_server: RedisServer, spool: Spool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with station(redis_server, spool) as place:
+        for _ in range(20):
+            with plain(place.port) as stranger:
+                stranger.sendall(b"GET / HTTP/1.1\r\nHost: DOE^JANE\r\n\r\n" + framed(report()))
+                answered(stranger)
+    lines = [record.getMessage() for record in caplog.records if "belong to no message" in record.getMessage()]
+    assert len(lines) == 1
+    assert "DOE" not in lines[0]
+
+
+def test_while_nothing_comes_nothing_is_logged(
+    redis_server: RedisServer, spool: Spool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "triage")
+    with station(redis_server, spool) as place, plain(place.port) as silent:
+        wait_for(lambda: place.connections() == 1, "the connection")
+        caplog.clear()
+        silent.settimeout(3.0)
+        with suppress(TimeoutError):
+            silent.recv(1)
+        assert caplog.records == []
+
+
+# TLS: the rules are those of the DICOM port, which tests/dicom/test_tls.py has more of.
+
+
+@pytest.fixture
+def ca(tmp_path: Path) -> Authority:
+    return authority(tmp_path)
+
+
+@pytest.fixture
+def ours(ca: Authority) -> Certificate:
+    return ca.certificate("reports", host="DNS:localhost")
+
+
+def files(ours: Certificate, **others: Path) -> dict[str, str]:
+    return {"tls_certificate": str(ours.path), "tls_key": str(ours.key), **{k: str(v) for k, v in others.items()}}
+
+
+def heard(port: int, context: ssl.SSLContext) -> bool:
+    """Whether a report over TLS is acknowledged."""
+    try:
+        with plain(port, context) as sender:
+            sender.sendall(framed(report()))
+            return answered(sender).code == "AA"
+    except (OSError, AssertionError):
+        return False
 
 
 def test_over_tls_a_silent_handshake_holds_up_nobody(
-    redis_server: RedisServer, spool: Spool, certificate: Path
+    redis_server: RedisServer, spool: Spool, ca: Authority, ours: Certificate
 ) -> None:
     study = a_study(spool)
-    with station(redis_server, spool, tls_certificate=str(certificate)) as place, plain(place.port):
+    with station(redis_server, spool, **files(ours)) as place, plain(place.port):
         with plain(place.port) as in_clear, suppress(ConnectionError):
             in_clear.sendall(framed(report()))
             assert b"MSA" not in in_clear.recv(1 << 16)
         assert place.listed() == {study}
-        with plain(place.port, ssl.create_default_context(cafile=f"{certificate}.crt")) as sender:
-            sender.sendall(framed(report()))
-            assert answered(sender).code == "AA"
+        assert heard(place.port, client_context(ca.path))
         assert place.listed() == set()
+        wait_for(lambda: place.no_tls(Failure.NOT_TLS) == 1, "the count")
 
 
-def test_a_sender_without_a_certificate_is_not_heard_where_one_is_asked_for(
-    redis_server: RedisServer, spool: Spool, certificate: Path
+def test_certificates_are_renewed_and_revoked_without_a_restart(
+    redis_server: RedisServer, spool: Spool, ca: Authority, ours: Certificate, caplog: pytest.LogCaptureFixture
 ) -> None:
-    context = ssl.create_default_context(cafile=f"{certificate}.crt")
-    both = {"tls_certificate": str(certificate), "tls_client_ca": f"{certificate}.crt"}
-    with station(redis_server, spool, **both) as place:
-        with pytest.raises(OSError), plain(place.port, context) as sender:
-            sender.sendall(framed(report()))
-            if not sender.recv(1 << 16):
-                raise ConnectionResetError
-        context.load_cert_chain(certificate)
-        with plain(place.port, context) as sender:
-            sender.sendall(framed(report()))
-            assert answered(sender).code == "AA"
+    a_study(spool)
+    good, lost = ca.certificate("good"), ca.certificate("lost")
+    crl = ca.revocation_list()
+    with station(redis_server, spool, **files(ours, tls_client_ca=ca.path, tls_client_crl=crl)) as place:
+        assert not heard(place.port, client_context(ca.path))
+        wait_for(lambda: place.no_tls(Failure.NO_CERTIFICATE) == 1, "the count")
+        assert [heard(place.port, client_context(ca.path, each)) for each in (good, lost)] == [True, True]
+        ca.revocation_list(lost)
+        assert [heard(place.port, client_context(ca.path, each)) for each in (good, lost)] == [True, False]
+        wait_for(lambda: place.no_tls(Failure.REVOKED) == 1, "the count")
+        before = serial(place.port, client_context(ca.path, good))
+        ca.certificate("reports", host="DNS:localhost")
+        assert serial(place.port, client_context(ca.path, good)) != before
+        assert place.registry.get_sample_value(
+            "cxr_triage_tls_certificate_not_after_timestamp_seconds", {"use": "reports"}
+        )
+        assert place.registry.get_sample_value("cxr_triage_tls_crl_next_update_timestamp_seconds", {"use": "reports"})
+    wait_for(lambda: "its authority has revoked its certificate" in caplog.text, "the line")
+
+
+def serial(port: int, context: ssl.SSLContext) -> object:
+    with plain(port, context) as secure:
+        return secure.getpeercert()["serialNumber"]
+
+
+def test_old_versions_and_ciphers_are_refused(
+    redis_server: RedisServer, spool: Spool, ca: Authority, ours: Certificate
+) -> None:
+    old = client_context(ca.path)
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    old.set_ciphers("ECDHE+AES:!AESGCM:!AESCCM@SECLEVEL=0")
+    with station(redis_server, spool, **files(ours)) as place:
+        assert not heard(place.port, old)
+        wait_for(lambda: place.no_tls(Failure.NOTHING_COMMON) == 1, "the count")
+
+
+def test_certificate_and_key_may_be_one_file(
+    redis_server: RedisServer, spool: Spool, ca: Authority, ours: Certificate
+) -> None:
+    ours.path.write_text(ours.path.read_text() + ours.key.read_text())
+    with station(redis_server, spool, tls_certificate=str(ours.path)) as place:
+        assert heard(place.port, client_context(ca.path))
+
+
+def test_files_that_cannot_be_used_stop_the_start_and_name_the_settings(tmp_path: Path) -> None:
+    settings = ReportsSettings(port=1, tls_certificate=str(tmp_path / "missing.pem"))
+    with pytest.raises(StartError, match=r"reports\.tls_certificate.*missing\.pem: No such file"):
+        server_tls(settings, create(CollectorRegistry()))
 
 
 def test_settings_that_would_let_anybody_take_studies_off_the_list_are_refused(tmp_path: Path) -> None:
@@ -173,19 +282,11 @@ def test_settings_that_would_let_anybody_take_studies_off_the_list_are_refused(t
         load(None, {"TRIAGE_REPORTS_PORT": "2575", "TRIAGE_REPORTS_HOST": "0.0.0.0"})
     open_to = {"TRIAGE_REPORTS_PORT": "2575", "TRIAGE_REPORTS_HOST": "0.0.0.0"}
     assert load(None, {**open_to, "TRIAGE_REPORTS_SOURCE_ADDRESSES": "10.1.2.3"}).reports.port == 2575
-    for nonsense in ({"tls_client_ca": "ca.pem"}, {"character_set": "EBCDIC"}, {"result_statuses": ()}):
+    for nonsense in (
+        {"tls_client_ca": "ca.pem"},
+        {"tls_client_crl": "crl.pem"},
+        {"character_set": "EBCDIC"},
+        {"result_statuses": ()},
+    ):
         with pytest.raises(ValueError):
             ReportsSettings(port=1, **nonsense)
-    with pytest.raises(StartError):
-        tls_context(str(tmp_path / "missing.pem"), "", "")
-
-
-def test_frames_keep_no_more_than_they_may() -> None:
-    frames = Frames(10)
-    assert frames.feed(b"x" * 1000) == []
-    assert not frames.begun
-    assert frames.feed(b"\x0b12345\x1c") == []
-    assert frames.feed(b"\r") == [b"12345"]
-    with pytest.raises(TooLongError) as long:
-        frames.feed(b"\x0b" + b"x" * 11)
-    assert long.value.begun == b"x" * 11

@@ -88,11 +88,30 @@ def test_what_says_nothing_of_a_read_study_changes_nothing(
     assert steps(spool, study) == []
 
 
+@pytest.mark.parametrize("kind", ["ADT^A08", "MDM^T02", "ORU^R40"])
+def test_a_message_that_reports_nothing_is_accepted_with_a_word_so_that_its_engine_goes_on(
+    redis_server: RedisServer, spool: Spool, kind: str
+) -> None:
+    study = a_study(spool)
+    with station(redis_server, spool) as place:
+        said = place.send(report(msh9=kind))
+        assert (said.code, place.listed(), place.counted("other_kind")) == ("AA", {study}, 1)
+        assert "nothing was changed" in said.text
+
+
+def test_a_kind_without_its_event_is_what_it_was_before_there_were_events(
+    redis_server: RedisServer, spool: Spool
+) -> None:
+    a_study(spool)
+    with station(redis_server, spool) as place:
+        assert place.send(report(msh9="ORU")).code == "AA"
+        assert place.listed() == set()
+
+
 REFUSED = {
     "other_patient": ("AE", report(patient="P-9")),
     "contradictory": ("AE", None),
     "malformed": ("AE", report().replace("OBR|", "OBS|")),
-    "refused": ("AR", report(msh9="ADT^A08")),
 }
 
 
@@ -197,7 +216,7 @@ def test_only_the_senders_of_the_settings_are_heard(redis_server: RedisServer, s
     study = a_study(spool)
     with station(redis_server, spool, sending_applications=("RIS",), sending_facilities=("HOSPITAL",)) as place:
         for stranger in ("EVIL|HOSPITAL", "RIS|", "|"):
-            assert place.send(report(sender=stranger)).code == "AR"
+            assert place.send(report(sender=stranger)).code == "AE"
         assert (place.listed(), place.counted("refused")) == ({study}, 3)
         assert place.send(report()).code == "AA"
         assert place.listed() == set()
@@ -228,8 +247,8 @@ def test_names_in_any_character_set_move_no_field(
 def test_an_unknown_character_set_is_refused_if_the_message_needs_it(redis_server: RedisServer, spool: Spool) -> None:
     a_study(spool)
     with station(redis_server, spool) as place:
-        assert place.send(report(msh18="BIG-5", name="陳^大文"), "big5").code == "AE"
-        assert place.send(report(msh18="BIG-5")).code == "AA"
+        assert place.send(report(msh18="CNS 11643-1992", name="陳^大文"), "big5").code == "AE"
+        assert place.send(report(msh18="CNS 11643-1992")).code == "AA"
         assert place.listed() == set()
 
 

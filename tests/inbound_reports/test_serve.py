@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import httpx
@@ -38,13 +39,23 @@ def test_what_was_acknowledged_is_on_the_disk_whatever_is_killed_then(
             assert Answer.of(sender.send_message(report().encode())).code == "AA"
         counted = httpx.get(f"http://127.0.0.1:{metrics}/metrics", trust_env=False).text
         assert 'cxr_triage_reports_total{outcome="read"} 1.0' in counted
-        assert not role.said("accept:"), "waiting for a connection is no trouble to be logged"
         role.kill()
         assert [each.act for each in steps(running.spool, study)] == [Act.READ]
         assert index.page(None, 10, 4e9).entries == ()
 
         role = running.start("reports")
         wait_for(lambda: role.said("reports: MLLP on"), "the listener again")
+        assert role.terminate() == 0
+
+
+def test_a_process_that_waits_says_nothing_for_seconds(redis_server: RedisServer, tmp_path: Path) -> None:
+    settings = {"reports_port": str(free_port()), "reports_metrics_port": str(free_port())}
+    with roles(tmp_path, redis_server.url, tmp_path, **settings) as running:
+        role = running.start("reports")
+        wait_for(lambda: role.said("reports: MLLP on"), "the listener")
+        before = role.lines()
+        time.sleep(3.0)
+        assert role.lines() == before
         assert role.terminate() == 0
 
 

@@ -19,6 +19,7 @@ from triage.decision.records import decision_from
 from triage.inbound_reports.early_store import Memory
 from triage.inbound_reports.receiver import Hearer
 from triage.inbound_reports.serve import run
+from triage.metrics.process import create
 from triage.metrics.reports import create_reports
 from triage.queue.score_queue import connect
 from triage.service.reports import memory_of, report_policy
@@ -53,6 +54,9 @@ class Station:
 
     def connections(self) -> float:
         return self.registry.get_sample_value("cxr_triage_report_connections") or 0.0
+
+    def no_tls(self, failure: str) -> float:
+        return self.registry.get_sample_value("cxr_triage_tls_failures_total", {"reason": failure}) or 0.0
 
     def send(self, message: str, encoding: str = "utf-8") -> Answer:
         with MLLPClient("127.0.0.1", self.port) as client:
@@ -93,7 +97,7 @@ def station(redis: RedisServer, spool: Spool, own: Any = frozenset(), **settings
         hearer = Hearer(spool, index, report_policy(chosen, own), metrics, memory=memory)
         thread = threading.Thread(
             target=run,
-            args=(chosen, hearer, metrics, [], stop.is_set, lambda seconds: stop.wait(seconds)),
+            args=(chosen, hearer, create(registry), metrics, [], stop.is_set, lambda seconds: stop.wait(seconds)),
             kwargs={"listening": ports.append},
         )
         thread.start()

@@ -57,6 +57,10 @@ class Role:
     def said(self, text: str) -> bool:
         return text in self.log.read_text()
 
+    def lines(self) -> list[str]:
+        """What it has logged."""
+        return self.log.read_text().splitlines()
+
 
 @dataclass
 class Roles:

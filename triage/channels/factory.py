@@ -99,6 +99,8 @@ def _hl7(destination: HL7Destination) -> Channel:
         destination.delivered,
         destination.retried,
         destination.error_tries,
+        destination.answer_counts,
+        destination.own_control_id_only,
     )
     profile = Profile(
         message=destination.message,

@@ -24,11 +24,11 @@ def dead_letters(invocation: Invocation, keys: tuple[str, ...], requeue_all: boo
 
     spool = open_spool(settings)
     outbox = Outbox(spool)
-    rows = dead_letter_rows(outbox)
+    rows = dead_letter_rows(outbox, spool)
     if not (keys or requeue_all):
         show_dead_letters(spool, rows)
         return
-    every = [*(instance.key for instance, _ in spool.dead_letters()), *(key for *_, key in rows)]
+    every = [*(instance.key for instance, _ in spool.dead_letters()), *(row.key for row in rows)]
     # The key of a delivery begins with its destination and a slash; that of an object has none.
     deliveries = None if requeue_all else [key for key in keys if "/" in key]
     objects = None if requeue_all else [key for key in keys if "/" not in key]

@@ -98,10 +98,12 @@ def explained(error: OSError) -> str:
 
 
 class ServerTLS:
-    """The side of a port of ours. ``certificate`` (with those between it and its CA) and ``key`` are PEM files, and so is
-    ``client_ca``, the authorities of the clients that may connect; None: a client needs no certificate. ``client_crl``
-    has the lists of certificates that those authorities have revoked (RFC 5280), one of each; None: none is asked for.
-    ``section`` is that of the settings, for messages.
+    """The side of a port of ours, in PEM files.
+
+    ``certificate`` (with those between it and its CA) and ``key`` are ours, ``client_ca`` has the authorities of the
+    clients that may connect; None: a client needs no certificate. ``client_crl`` has the lists of certificates that
+    those authorities have revoked (RFC 5280), one of each; None: none is asked for. ``section`` is that of the
+    settings, for messages.
 
     The files are looked at with each connection: a renewed certificate serves from then on, without a restart. Raises
     StartError for files that cannot be used; later such files are logged, and what was there before goes on.

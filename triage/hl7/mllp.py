@@ -12,21 +12,23 @@ from typing import Self
 
 from triage.dicom.tls import explained
 from triage.errors import UnreachableError
+from triage.hl7.mllp_frames import Frames, TooLongError, framed
 
-START, END = b"\x0b", b"\x1c\r"
 _LONGEST_ANSWER = 1 << 20
 _AT_ONCE = 1 << 16
+_MOMENT_S = 0.5  # after which nothing more of an answer comes
 
 
 class NoAnswerError(Exception):
     """The message went out and no whole answer came; whether it arrived nobody knows.
 
-    ``hung_up``: because the peer closed the connection.
+    ``hung_up``: because the peer closed the connection. ``begun`` is what had come of an answer.
     """
 
-    def __init__(self, why: str, hung_up: bool = False) -> None:
+    def __init__(self, why: str, hung_up: bool = False, begun: bytes = b"") -> None:
         super().__init__(why)
         self.hung_up = hung_up
+        self.begun = begun
 
 
 class Connection:
@@ -41,7 +43,8 @@ class Connection:
         self._timeout_s = timeout_s
         self._context = ssl.create_default_context(cafile=ca_file) if tls else None
         self._socket: socket.socket | None = None
-        self._buffer = b""
+        self._frames = Frames(_LONGEST_ANSWER)
+        self._ready: list[bytes] = []
         self._answers = 0
 
     def __enter__(self) -> Self:
@@ -59,20 +62,20 @@ class Connection:
         if self._closed_by_peer():
             self._open()
         try:
-            self._connected().sendall(START + message + END)
+            self._connected().sendall(framed(message))
         except OSError as error:
             self.close()
             raise NoAnswerError(f"the connection broke while sending ({_words(error)})", hung_up=True) from error
 
     def answer(self, deadline: float) -> bytes:
-        """The next message of the peer. Raises NoAnswerError at ``deadline`` (time.monotonic()), or if it hangs up."""
-        while True:
-            frame, end, rest = self._buffer.partition(END)
-            if end:
-                self._buffer = rest
-                self._answers += 1
-                return frame.lstrip(b"\r\n").removeprefix(START)
+        """What is in the peer's next frame.
+
+        Raises NoAnswerError at ``deadline`` (time.monotonic()), or if the peer hangs up.
+        """
+        while not self._ready:
             self._receive(deadline)
+        self._answers += 1
+        return self._ready.pop(0)
 
     @property
     def answers(self) -> int:
@@ -83,7 +86,7 @@ class Connection:
         """End the connection; ``ask`` opens another."""
         if self._socket is not None:
             self._socket.close()
-        self._socket, self._buffer, self._answers = None, b"", 0
+        self._socket, self._frames, self._ready, self._answers = None, Frames(_LONGEST_ANSWER), [], 0
 
     def _open(self) -> None:
         self.close()
@@ -103,26 +106,32 @@ class Connection:
             raise UnreachableError(f"nobody answers at {host}:{port} ({_words(error)})") from error
 
     def _receive(self, deadline: float) -> None:
-        if len(self._buffer) > _LONGEST_ANSWER:
-            raise self._nothing("the answer does not end")
         left = deadline - time.monotonic()
         if left <= 0:
             raise self._nothing("no answer in time")
         connected = self._connected()
-        connected.settimeout(left)
+        connected.settimeout(min(left, _MOMENT_S))
         try:
             data = connected.recv(_AT_ONCE)
-        except TimeoutError as error:
-            raise self._nothing("no answer in time") from error
+        except TimeoutError:
+            self._ready += self._frames.pause()
+            return
         except OSError as error:
             raise self._nothing(f"the connection broke ({_words(error)})", hung_up=True) from error
         if not data:
+            self._ready += self._frames.pause()
+            if self._ready:
+                return
             raise self._nothing("the receiver closed the connection without an answer", hung_up=True)
-        self._buffer += data
+        try:
+            self._ready += self._frames.feed(data)
+        except TooLongError as error:
+            raise self._nothing("the answer does not end") from error
 
     def _nothing(self, why: str, hung_up: bool = False) -> NoAnswerError:
+        begun = self._frames.rest()
         self.close()  # an answer that comes too late must not pass for that of the next message
-        return NoAnswerError(why, hung_up)
+        return NoAnswerError(why, hung_up, begun)
 
     def _closed_by_peer(self) -> bool:
         if self._socket is None:

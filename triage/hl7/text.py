@@ -47,12 +47,22 @@ _BY_HL7_NAME = {
     )
 }
 _ALSO_CALLED = {
-    "UTF-8": "UNICODE UTF-8",
-    "UNICODE": "UNICODE UTF-8",
-    "ISO IR87": _JAPANESE.name,
-    "~ISO IR87": _JAPANESE.name,
+    "utf8": UTF_8,
+    "unicode": UTF_8,
+    "unicodeutf8": UTF_8,
+    "usascii": _BY_HL7_NAME["ASCII"],
+    "isoir87": _JAPANESE,
+    "latin1": _BY_HL7_NAME["8859/1"],
+    "gb18030": _BY_HL7_NAME["GB 18030-2000"],
+    "gb2312": _BY_HL7_NAME["GB 18030-2000"],
+    "euckr": _BY_HL7_NAME["KS X 1001"],
+    "big5": CharacterSet("BIG-5", "big5"),
+    "shiftjis": CharacterSet("SHIFT_JIS", "cp932"),
+    **{f"{prefix}125{n}": CharacterSet("", f"cp125{n}") for prefix in ("windows", "cp") for n in range(9)},
+    **{f"iso8859{part}": _BY_HL7_NAME[f"8859/{part}"] for part in (1, 2, 3, 4, 5, 6, 7, 8, 9, 15)},
+    **{f"8859{part}": _BY_HL7_NAME[f"8859/{part}"] for part in (1, 2, 3, 4, 5, 6, 7, 8, 9, 15)},
 }
-"""Names that senders use beside those of table 0211."""
+"""Names that senders use beside those of table 0211, by their letters and digits."""
 _BY_DICOM_NUMBER = {
     "6": _ASCII,
     "100": _BY_HL7_NAME["8859/1"],
@@ -181,7 +191,7 @@ def decode(content: bytes, name: str) -> str:
     """
     if not name:
         return _guessed(content)
-    known = _BY_HL7_NAME.get(name) or _BY_HL7_NAME.get(_ALSO_CALLED.get(name.upper(), ""))
+    known = _BY_HL7_NAME.get(name) or _ALSO_CALLED.get("".join(filter(str.isalnum, name.casefold())))
     if known is not None:
         return content.decode(known.codec, "replace")
     if content.isascii():

@@ -10,7 +10,7 @@ from triage.inbound_reports.message import Header
 
 
 class Code(StrEnum):
-    """What is answered. AE: the message is at fault, and will be again. AR: not taken now, or not from this sender."""
+    """What is answered. AE: it will never be taken. AR: not now, and it should be sent again."""
 
     ACCEPTED = "AA"
     ERROR = "AE"

@@ -6,7 +6,6 @@ document, or nonsense.
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -14,9 +13,11 @@ from dataclasses import dataclass, field, replace
 import hl7
 
 from triage.hl7.message_types import ORM, ORU, SCHEME
+from triage.hl7.segments import segments_of
 from triage.hl7.text import decode
 
 KINDS = (ORU, ORM)
+_ONLY_EVENT = dict(kind.split("^") for kind in KINDS)
 _LONGEST_SEGMENT = 16_384
 _MOST_SEGMENTS = 2_000
 _STUDY_INSTANCE_UID = "110180"  # DCM, as our own results have it in OBX-3
@@ -60,23 +61,32 @@ class Order:
 
 
 def header_of(content: bytes) -> Header:
-    """The header of a message, which is ASCII whatever the rest is. Raises MalformedError."""
-    first = content.split(b"\r", 1)[0].strip(b"\n")
-    if not first.startswith(b"MSH") or len(first) > _LONGEST_SEGMENT:
+    """The header of a message, which is ASCII whatever the rest is. Raises MalformedError.
+
+    Behind the headers of a batch (FHS, BHS) is the first message's.
+    """
+    beginning = segments_of(content[: 4 * _LONGEST_SEGMENT].decode("ascii", "replace"))
+    first = next((each for each in beginning if each[:3] not in ("FHS", "BHS")), "")
+    if not first.startswith("MSH") or len(first) > _LONGEST_SEGMENT:
         raise MalformedError("no MSH segment at the start")
-    msh = _parsed(first.decode("ascii", "replace")).segments("MSH")[0]
+    msh = _parsed(first).segments("MSH")[0]
     accept, application = _value(msh, 15), _value(msh, 16)
     return Header(
         control_id=_value(msh, 10),
         sending=(_value(msh, 3), _value(msh, 4)),
         receiving=(_value(msh, 5), _value(msh, 6)),
-        kind=f"{_value(msh, 9)}^{_value(msh, 9, 2)}",
+        kind=_kind(_value(msh, 9), _value(msh, 9, 2)),
         processing_id=_value(msh, 11) or "P",
         version=_value(msh, 12),
         character_set=str(msh[18]) if len(msh) > 18 else "",
         sent_at=_value(msh, 7),
         commit_only=accept not in ("", "NE") and application in ("", "NE"),
     )
+
+
+def _kind(code: str, event: str) -> str:
+    """MSH-9; before HL7 2.3 many senders wrote no event."""
+    return f"{code}^{event or _ONLY_EVENT.get(code, '')}"
 
 
 def orders_of(content: bytes, kind: str, character_set: str) -> list[Order]:
@@ -93,7 +103,7 @@ def orders_of(content: bytes, kind: str, character_set: str) -> list[Order]:
 
 def _needed(text: str) -> Iterator[str]:
     count = 0
-    for line in re.split(r"[\r\n]+", text):
+    for line in segments_of(text):
         name = line[:3]
         wanted = name in ("MSH", "PID", "ORC", "OBR", "ZDS") or (name == "OBX" and _STUDY_INSTANCE_UID in line[:200])
         if not wanted:

@@ -77,11 +77,16 @@ class Hearer:
         self._metrics = metrics
         self._now = now
 
-    def hear(self, content: bytes) -> bytes:
-        """Do what a message says, and then its acknowledgement. Never raises: whatever is wrong is answered."""
+    def hear(self, content: bytes) -> bytes | None:
+        """Do what a message says, and then its acknowledgement. Never raises: whatever is wrong is answered.
+
+        None for an acknowledgement: answers to answers have no end.
+        """
         header = Header()
         try:
             header = header_of(content)
+            if header.kind.startswith("ACK^"):
+                return None
             heard = self._take(header, content)
         except MalformedError as error:
             heard = _Heard(Code.ERROR, f"not understood: {error}", ("malformed",))
@@ -116,9 +121,11 @@ class Hearer:
     def _take(self, header: Header, content: bytes) -> _Heard:
         policy = self._policy
         if not _is_allowed(header.sending, policy):
-            return _Heard(Code.REJECTED, "this sending application or facility is not allowed here", ("refused",))
-        if header.kind not in KINDS:
-            return _Heard(Code.REJECTED, f"only {' and '.join(KINDS)} are taken", ("refused",))
+            return _Heard(Code.ERROR, "this sending application or facility is not allowed here", ("refused",))
+        if header.kind == "^":
+            raise MalformedError("no message type in MSH-9")
+        if header.kind not in KINDS:  # engines send what they are told to until it is accepted, and the rest waits
+            return _Heard(Code.ACCEPTED, f"only {' and '.join(KINDS)} are read: nothing was changed", ("other_kind",))
         if not header.control_id:
             raise MalformedError("no message control ID in MSH-10")
         if header.processing_id != "P":

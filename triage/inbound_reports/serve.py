@@ -6,24 +6,28 @@ import ipaddress
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from triage.dicom.tls import ServerTLS
 from triage.errors import StartError
-from triage.inbound_reports.mllp_server import Bounds as ConnectionBounds
-from triage.inbound_reports.mllp_server import Server, tls_context
+from triage.inbound_reports.mllp_server import Bounds, Network, Post
 from triage.inbound_reports.receiver import Hearer
+from triage.metrics.process import Metrics
 from triage.metrics.reports import ReportMetrics
+from triage.runtime.accept_loop import AcceptLoop, Door
+from triage.runtime.seldom import Seldom
 from triage.runtime.sockets import open_port
 from triage.settings.reports import ReportsSettings
 
 logger = logging.getLogger(__name__)
 
-_ACCEPT_S = 0.2  # until it is seen that the process is to end
 _GRACE_S = 10.0
 
 
 def run(
     settings: ReportsSettings,
     hearer: Hearer,
+    tls_metrics: Metrics,
     metrics: ReportMetrics,
     watchers: Sequence[Callable[[], None]],
     stopping: Callable[[], bool],
@@ -33,13 +37,14 @@ def run(
 ) -> None:
     """Take messages, and run each of ``watchers`` in a thread of its own, until ``stopping()``. Raises StartError.
 
-    ``listening`` is told the port as soon as connections are accepted, ``started`` that everything runs.
+    ``tls_metrics`` has what is counted of TLS in every process. ``listening`` is told the port as soon as connections
+    are accepted, ``started`` that everything runs.
     """
     threads = [threading.Thread(target=each, name=f"watcher {n}", daemon=True) for n, each in enumerate(watchers)]
     for thread in threads:
         thread.start()
     if settings.port:
-        _listen(settings, hearer, metrics, stopping, started, listening)
+        _listen(settings, hearer, tls_metrics, metrics, stopping, started, listening)
     else:
         started()
         while not stopping():
@@ -51,25 +56,48 @@ def run(
 def _listen(
     settings: ReportsSettings,
     hearer: Hearer,
+    tls_metrics: Metrics,
     metrics: ReportMetrics,
     stopping: Callable[[], bool],
     started: Callable[[], None],
     listening: Callable[[int], None],
 ) -> None:
-    bounds = ConnectionBounds(
-        settings.max_connections, settings.max_message_bytes, settings.idle_timeout_s, settings.message_timeout_s
+    post = Post(
+        hearer,
+        Bounds(
+            settings.max_connections, settings.max_message_bytes, settings.idle_timeout_s, settings.message_timeout_s
+        ),
+        _networks(settings.source_addresses),
+        stopping,
+        lambda failure: tls_metrics.tls_failures.labels(failure).inc(),
+        Seldom(logger),
     )
-    try:
-        networks = [ipaddress.ip_network(text, strict=False) for text in settings.source_addresses]
-    except ValueError as error:
-        raise StartError(f"reports.source_addresses: {error}") from error
-    context = tls_context(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+    tls = server_tls(settings, tls_metrics)
     with open_port(settings.host, settings.port, shared=False, setting="reports.port") as port:
-        port.settimeout(_ACCEPT_S)
-        server = Server(hearer, bounds, networks, context, stopping, metrics.report_connections)
+        loop = AcceptLoop(post.begin, post.superfluous, metrics.report_connections.set)
         listening(int(port.getsockname()[1]))
         started()
-        logger.info("reports: MLLP%s on %s:%d", " over TLS" if context else "", *port.getsockname()[:2])
-        while not stopping():
-            server.accept(port)
-    server.finish(_GRACE_S)
+        logger.info("reports: MLLP%s on %s:%d", " over TLS" if tls else "", *port.getsockname()[:2])
+        loop.run([Door(port, tls)], stopping)
+    loop.join(_GRACE_S)  # what is being taken comes to its answer; a message that is cut off is sent again
+    loop.break_off()
+
+
+def _networks(addresses: Sequence[str]) -> list[Network]:
+    try:
+        return [ipaddress.ip_network(text, strict=False) for text in addresses]
+    except ValueError as error:
+        raise StartError(f"reports.source_addresses: {error}") from error
+
+
+def server_tls(settings: ReportsSettings, metrics: Metrics) -> ServerTLS | None:
+    """TLS as the DICOM port has it, with the same files; None without a certificate. Raises StartError."""
+    if not settings.tls_certificate:
+        return None
+    key = settings.tls_key or settings.tls_certificate
+    clients, crl = (Path(path) if path else None for path in (settings.tls_client_ca, settings.tls_client_crl))
+    tls = ServerTLS(Path(settings.tls_certificate), Path(key), clients, crl, "reports")
+    metrics.certificate_not_after.labels("reports").set_function(tls.not_after)
+    if crl:
+        metrics.crl_next_update.labels("reports").set_function(tls.next_update)
+    return tls

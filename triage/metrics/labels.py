@@ -89,7 +89,8 @@ REPORT_OUTCOMES = (
     "other_patient",
     "contradictory",
     "malformed",
-    "refused",  # its sender or kind is not taken here
+    "other_kind",  # a message that reports nothing, e.g. ADT
+    "refused",  # its sender is not taken here
     "failed",  # Redis or the disk: the sender has to send it again
 )
 """What came of a report message, for each order that it speaks of."""

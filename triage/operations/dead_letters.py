@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from redis.exceptions import RedisError
 
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import State
+from triage.delivery.record import State, study_of_key
+from triage.dicom.uid import InvalidUIDError
 from triage.queue.score_queue import ScoreQueue, connect
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -51,13 +54,35 @@ def drop(outbox: Outbox, name: str, now: float) -> int:
     return len(items) + len(keys) + len(marked)
 
 
-def dead_letter_rows(outbox: Outbox) -> list[tuple[str, int, str, str]]:
-    """When, tries, why and key of everything that no destination took."""
-    return [
-        (time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at)), tries, why, key)
-        for name in sorted(outbox.known())
-        for key, at, tries, why in outbox.dead_letters(name)
-    ]
+@dataclass(frozen=True)
+class DeadDelivery:
+    """What a destination did not take: when it was given up, after how many tries, why, and of which study."""
+
+    when: str
+    tries: int
+    why: str
+    key: str
+    accession_number: str
+    tag: str
+
+
+def dead_letter_rows(outbox: Outbox, spool: Spool) -> list[DeadDelivery]:
+    """Everything that no destination took. ``why`` has what came back from it."""
+    rows = []
+    for name in sorted(outbox.known()):
+        for key, at, tries, why in outbox.dead_letters(name):
+            decision = _decision(spool, study_of_key(key))
+            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+            number, tag = (str(decision.get(field) or "") for field in ("accession_number", "tag"))
+            rows.append(DeadDelivery(when, tries, why, key, number, tag))
+    return rows
+
+
+def _decision(spool: Spool, study_instance_uid: str) -> dict[str, Any]:
+    try:
+        return spool.decision(study_instance_uid) or {}
+    except (InvalidUIDError, ValueError):  # a file that is not ours, or half of a decision: shown without
+        return {}
 
 
 def requeue_deliveries(outbox: Outbox, keys: Sequence[str] | None, now: float) -> int:
@@ -70,7 +95,8 @@ def requeue_deliveries(outbox: Outbox, keys: Sequence[str] | None, now: float) -
             outbox.requeue(key, now)
         return len(keys)
     count = 0
-    for *_, key in dead_letter_rows(outbox):
+    every = [key for name in sorted(outbox.known()) for key, *_ in outbox.dead_letters(name)]
+    for key in every:
         try:
             outbox.requeue(key, now)
         except ValueError as error:

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from triage.errors import StartError
 from triage.inbound_reports.early_store import Bounds, Memory
 from triage.inbound_reports.receiver import Policy
+from triage.metrics import process as metric_names
 from triage.metrics.reports import ReportMetrics, create_reports
 from triage.queue.score_queue import connect
 from triage.runtime.health import HealthServer
@@ -49,7 +50,7 @@ def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
 
     stopping = StopSignal()
     registry = CollectorRegistry()
-    metrics = create_reports(registry)
+    general, metrics = metric_names.create(registry), create_reports(registry)
     own = frozenset((each.sending_application, each.sending_facility) for each in settings.channels.hl7)
     started: list[bool] = []
     with (
@@ -72,6 +73,7 @@ def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
         run(
             settings.reports,
             hearer,
+            general,
             metrics,
             watchers,
             lambda: stopping.received,

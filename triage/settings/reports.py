@@ -30,11 +30,19 @@ class ReportsSettings(Section):
     sending_facilities: tuple[str, ...] = Field(
         (), description="MSH-4 of messages that are taken; empty takes all. Others are answered AR."
     )
-    tls_certificate: str = Field("", description="Path of our certificate (PEM); with it only TLS is spoken.")
+    tls_certificate: str = Field(
+        "",
+        description="Path of our certificate, and those between it and its authority (PEM); with it only TLS is "
+        "spoken, by the rules of the DICOM port. A renewed one is used from the next connection on.",
+    )
     tls_key: str = Field("", description="Path of its key (PEM), if it is not in the same file.")
     tls_client_ca: str = Field(
         "",
         description="Path of the certificates (PEM) that those of senders are checked against; empty: none is asked.",
+    )
+    tls_client_crl: str = Field(
+        "",
+        description="Path of the lists of revoked certificates (CRL, PEM), as listener.tls_client_crl.",
     )
     result_statuses: tuple[Literal["P", "R", "F", "C", "A"], ...] = Field(
         ("F", "C"),
@@ -91,6 +99,8 @@ class ReportsSettings(Section):
             )
         if self.tls_client_ca and not self.tls_certificate:
             raise ValueError("tls_client_ca needs tls_certificate")
+        if self.tls_client_crl and not self.tls_client_ca:
+            raise ValueError("tls_client_crl needs tls_client_ca: without it no sender is asked for a certificate")
         if self.character_set:
             named(self.character_set)
         return self

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import hl7
 from pydicom.dataset import Dataset
 
 from triage.channels.base import Built, Fate, Outcome, Send, result
 from triage.channels.hl7.message import Profile, control_id, message, order_of
 from triage.decision.types import ImageAssessment, Priority, Tag, TriageDecision
 from triage.dicom.uid import uid_of
+from triage.hl7.acknowledgement import Acknowledgement, read_acknowledgement, shown
 from triage.hl7.message_types import ORM
 from triage.hl7.mllp import Connection, NoAnswerError
+from triage.hl7.mllp_frames import NEGATIVE, POSITIVE, is_message
 from triage.spool.study import Image, Study
+
+logger = logging.getLogger(__name__)
 
 ENCODER_VERSION = "1"
 
@@ -38,6 +42,8 @@ class Receiver:
     """Where to, and what its answers mean there.
 
     ``error_tries`` bounds the attempts that are answered neither with ``delivered`` nor with ``retried``.
+    ``answer_counts``: which of several answers decides: the first acknowledgement (commit), that of the application, or
+    already that of the frame (MLLP Release 2). ``own_control_id_only``: only one whose MSA-2 is our MSH-10.
     """
 
     host: str
@@ -47,7 +53,9 @@ class Receiver:
     ca_file: Path | None = None
     delivered: tuple[str, ...] = ("AA", "CA")
     retried: tuple[str, ...] = ("AR", "CR")
-    error_tries: int = 3
+    error_tries: int = 12
+    answer_counts: str = "commit"
+    own_control_id_only: bool = False
 
     def connection(self) -> Connection:
         """A connection, not opened yet."""
@@ -88,7 +96,7 @@ class HL7Channel:
     @contextmanager
     def connect(self) -> Iterator[Send]:
         with self.receiver.connection() as connection:
-            yield lambda payload: exchange(connection, payload, self.receiver)
+            yield Exchange(self.name, connection, self.receiver)
 
     def check(self) -> list[str]:
         """Connect, and send a result of nobody's with processing ID T."""
@@ -97,7 +105,8 @@ class HL7Channel:
         with self.receiver.connection() as connection:
             lines = [f"Connected to {where}" + (" over TLS." if self.receiver.tls else ".")]
             identifier = control_id(study.revision)
-            outcome = exchange(connection, message(study, self.profile, identifier, "T"), self.receiver)
+            send = Exchange(self.name, connection, self.receiver)
+            outcome = send(message(study, self.profile, identifier, "T"))
         lines.append(f"Sent a test {self.profile.message} (processing ID T, control ID {identifier}).")
         lines.append(f"Answer: {outcome.detail}. {_EXPLAINED[outcome.fate]}")
         return [*lines, f"It said: {outcome.told}"] if outcome.told else lines
@@ -110,51 +119,102 @@ _EXPLAINED = {
 }
 
 
-def exchange(connection: Connection, payload: bytes, receiver: Receiver) -> Outcome:
-    """Send a message and read answers until one is about it. Raises UnreachableError."""
-    used = connection.answers > 0
-    try:
-        return _exchange(connection, payload, receiver)
-    except NoAnswerError as error:
-        if not (used and error.hung_up):
-            return Outcome(Fate.RETRY, str(error), lost=True)
-    try:  # a receiver that closes after each answer: the same bytes, over a new connection
-        return _exchange(connection, payload, receiver)
-    except NoAnswerError as error:
-        return Outcome(Fate.RETRY, str(error), lost=True)
+class Exchange:
+    """Messages over one connection, each with its answer. ``name`` is the destination's."""
 
+    def __init__(self, name: str, connection: Connection, receiver: Receiver) -> None:
+        self._name, self._connection, self._receiver = name, connection, receiver
+        self._sent: set[str] = set()  # control IDs
 
-def _exchange(connection: Connection, payload: bytes, receiver: Receiver) -> Outcome:
-    deadline = time.monotonic() + receiver.timeout_s
-    connection.ask(payload)
-    identifier = payload.split(b"\r", 1)[0].split(b"|")[9].decode("ascii", "replace")
-    while True:  # a second acknowledgement of an earlier message may come in between
-        answer = connection.answer(deadline)
+    def __call__(self, payload: bytes) -> Outcome:
+        """Send a message and read answers until one decides. Raises UnreachableError."""
+        used = self._connection.answers > 0
         try:
-            code, about, told = read_acknowledgement(answer)
+            return self._ask(payload)
+        except NoAnswerError as error:
+            if not (used and error.hung_up):
+                return _no_answer(error)
+        try:  # a receiver that closes after each answer: the same bytes, over a new connection
+            return self._ask(payload)
+        except NoAnswerError as error:
+            return _no_answer(error)
+
+    def _ask(self, payload: bytes) -> Outcome:
+        deadline = time.monotonic() + self._receiver.timeout_s
+        self._connection.ask(payload)
+        identifier = payload.split(b"\r", 1)[0].split(b"|")[9].decode("ascii", "replace")
+        beside = ""  # what came back and decides nothing
+        try:
+            while True:
+                answer = self._connection.answer(deadline)
+                outcome = self._outcome(answer, identifier)
+                if outcome is not None:
+                    return outcome
+                beside = shown(answer) or beside
+        except NoAnswerError as error:
+            return self._cut_short(error, identifier, beside)
+        finally:
+            self._sent.add(identifier)
+
+    def _outcome(self, answer: bytes, identifier: str) -> Outcome | None:
+        """What an answer means for the message of ``identifier``; None if another has to come."""
+        if not is_message(answer):
+            return self._of_frame(answer)
+        try:
+            said = read_acknowledgement(answer)
         except ValueError:
-            connection.close()
-            return Outcome(Fate.RETRY, "the answer is no acknowledgement", lost=True)
-        if about == identifier:
-            return of_acknowledgement(code, told, receiver)
+            self._connection.close()
+            return Outcome(Fate.RETRY, "the answer is no acknowledgement", lost=True, told=shown(answer))
+        if said.about != identifier and not self._may_be_ours(said):
+            return None
+        if said.code == "CA" and self._receiver.answer_counts == "application":
+            return None
+        outcome = of_acknowledgement(said.code, said.told, self._receiver)
+        if said.about == identifier:
+            return outcome
+        self._connection.close()  # whatever else it says of this message must not pass for the answer to the next
+        return replace(outcome, detail=f"{outcome.detail}, about a message of another control ID")
+
+    def _may_be_ours(self, said: Acknowledgement) -> bool:
+        """Whether an answer that names another message is to ours: we have sent no other whose answer is to come."""
+        if said.about in self._sent:
+            if said.code not in self._receiver.delivered:
+                logger.warning(
+                    "%s: message %s was answered %s after an answer that counted: see answer_counts there",
+                    self._name,
+                    said.about,
+                    said.code if said.code in _MEANINGS else "otherwise",
+                )
+            return False
+        return not self._receiver.own_control_id_only
+
+    def _of_frame(self, answer: bytes) -> Outcome | None:
+        if answer == NEGATIVE:
+            return Outcome(Fate.RETRY, "not taken (0x15 of MLLP Release 2)")
+        if answer == POSITIVE and self._receiver.answer_counts == "frame":
+            return Outcome(Fate.DELIVERED, "taken (0x06 of MLLP Release 2)")
+        return None
+
+    def _cut_short(self, error: NoAnswerError, identifier: str, beside: str) -> Outcome:
+        """What came until the time was over, or the peer hung up. Raises ``error`` if that was nothing."""
+        with suppress(ValueError):
+            said = read_acknowledgement(error.begun)  # of a receiver that writes no end of a message
+            if said.about == identifier and not (said.code == "CA" and self._receiver.answer_counts == "application"):
+                return of_acknowledgement(said.code, said.told, self._receiver)
+        told = shown(error.begun) or beside
+        if not told:
+            raise error
+        return Outcome(Fate.RETRY, f"{error}; what came decides nothing", lost=True, told=told)
 
 
-def read_acknowledgement(answer: bytes) -> tuple[str, str, str]:
-    """MSA-1, MSA-2 and what the receiver said beside (MSA-3, ERR). Raises ValueError for anything else."""
-    try:
-        parsed = hl7.parse(answer.decode("utf-8", "replace").strip().replace("\n", "\r"))
-        acknowledgement = parsed.segment("MSA")
-        texts = [str(field) for field in acknowledgement[3:4]]
-        texts += [str(segment) for segment in parsed if str(segment[0]) == "ERR"]
-        return str(acknowledgement[1]), str(acknowledgement[2]), " ".join(filter(None, texts))
-    except Exception as error:  # the edge: whatever the peer wrote, and the library raises many kinds
-        raise ValueError("not an acknowledgement") from error
+def _no_answer(error: NoAnswerError) -> Outcome:
+    return Outcome(Fate.RETRY, str(error), lost=True)
 
 
 def of_acknowledgement(code: str, told: str, receiver: Receiver) -> Outcome:
     """What an acknowledgement code means for the message (HL7 table 0008), as the destination has it."""
-    shown = code if code in _MEANINGS else "unknown code"
-    detail = f"{shown} ({_MEANINGS[code]})" if code in _MEANINGS else shown
+    shown_code = code if code in _MEANINGS else "unknown code"
+    detail = f"{shown_code} ({_MEANINGS[code]})" if code in _MEANINGS else shown_code
     if code in receiver.delivered:
         return Outcome(Fate.DELIVERED, detail, told=told)
     if code in receiver.retried:

@@ -55,7 +55,21 @@ class HL7Destination(Destination):
     delivered: tuple[Acknowledgement, ...] = Field(("AA", "CA"), description="Answers that mean: delivered.")
     retried: tuple[Acknowledgement, ...] = Field(("AR", "CR"), description="Answers that mean: try again.")
     error_tries: int = Field(
-        3, ge=1, le=100, description="Attempts that may be answered otherwise (AE, CE) until it is a dead letter."
+        12,
+        ge=1,
+        le=100,
+        description="Attempts that may be answered otherwise (AE, CE) until it is a dead letter: over an hour with the "
+        "usual intervals, as a RIS that starts answers so, too.",
+    )
+    answer_counts: Literal["frame", "commit", "application"] = Field(
+        "commit",
+        description="Which of several answers decides: the first acknowledgement, a commit (CA) too; that of the "
+        "application alone (AA, AE, AR); or the frame's (0x06 of MLLP Release 2).",
+    )
+    own_control_id_only: bool = Field(
+        False,
+        description="Take no answer whose MSA-2 is not our MSH-10. By default one of another message counts, unless it "
+        "is about one that we sent before.",
     )
 
     canary_processing_id: Literal["T", "D", "P"] = Field(

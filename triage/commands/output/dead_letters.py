@@ -6,27 +6,32 @@ import sys
 import time
 from collections.abc import Sequence
 
+from triage.operations.dead_letters import DeadDelivery
 from triage.operations.visible import visible
 from triage.spool.spool import Spool
 
 
-def show_dead_letters(spool: Spool, deliveries: Sequence[tuple[str, int, str, str]] = ()) -> None:
+def show_dead_letters(spool: Spool, deliveries: Sequence[DeadDelivery] = ()) -> None:
     """Print what was given up: when, after how many tries, why, and the whole line that tries it again.
 
-    ``deliveries`` are those of the ways out: when, tries, why, key.
+    ``deliveries`` are those of the ways out, with the accession number and the tag of their study: whoever reads this
+    may have to call somebody.
     """
-    letters = [
-        (
-            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(note.get("buried_at", 0))),
-            note.get("tries", "?"),
-            note.get("error", "not noted"),
-            instance.key,
-        )
-        for instance, note in spool.dead_letters()
-    ]
-    for when, tries, why, key in [*letters, *deliveries]:
-        sys.stdout.write(f"{when}  after {tries} tries: {visible(str(why))}\n")
-        # A line of its own, never folded: keys are copied.
-        sys.stdout.write(f"  triage dead-letters --requeue {key}\n")
-    if not (letters or deliveries):
+    count = 0
+    for instance, note in spool.dead_letters():
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(note.get("buried_at", 0)))
+        _show(when, note.get("tries", "?"), str(note.get("error", "not noted")), instance.key)
+        count += 1
+    for each in deliveries:
+        _show(each.when, each.tries, each.why, each.key, (each.tag or "no tag", each.accession_number or "none"))
+        count += 1
+    if not count:
         sys.stdout.write("no dead letters\n")
+
+
+def _show(when: str, tries: object, why: str, key: str, study: tuple[str, str] | None = None) -> None:
+    sys.stdout.write(f"{when}  after {tries} tries: {visible(why)}\n")
+    if study:
+        sys.stdout.write(f"  {study[0]}, accession number {visible(study[1])}\n")
+    # A line of its own, never folded: keys are copied.
+    sys.stdout.write(f"  triage dead-letters --requeue {key}\n")
