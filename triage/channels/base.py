@@ -40,10 +40,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Built:
-    """The bytes to send, and what the receiver knows them by."""
+    """The bytes to send, and what the receiver knows them by.
+
+    ``left_out``: attributes of the images that the message would have if they were not odd, and why; no value is named.
+    """
 
     payload: bytes
     identity: dict[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,10 @@ class Skipped:
     """There is nothing to send of this result; ``why`` is recorded with the study, and names no patient."""
 
     why: str
+
+
+class NothingToShowError(Exception):
+    """No message can be built, whatever the attributes of the images are; the text names no patient."""
 
 
 Send = Callable[[bytes], Outcome]

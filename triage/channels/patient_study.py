@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from importlib.metadata import version
 from io import BytesIO
-from typing import Any
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, ExplicitVRLittleEndian
-from pydicom.valuerep import TM
 
+from triage.dicom.attribute_text import text_of
+from triage.dicom.fitting import fitted, time_zone
 from triage.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 SOFTWARE_VERSION = version("cxr-triage")
@@ -29,7 +28,6 @@ _COPIED = (  # Type 2 of modules Patient and General Study (PS3.3 C.7.1.1, C.7.2
     "PatientAge",
     "PatientSize",
     "PatientWeight",
-    "StudyInstanceUID",
     "StudyID",
     "StudyDate",
     "StudyTime",
@@ -52,27 +50,27 @@ _TYPE_2 = (
 
 
 def of_patient_and_study(header: Dataset, study_instance_uid: str) -> Dataset:
-    """Patient and study of an image, each value one that every reader can take: an odd one is left empty."""
+    """Patient and study of an image, each value one that every reader can take: an odd one is left empty.
+
+    With the image's Specific Character Set: names go out in the characters in which they came; all that is ours is
+    ASCII.
+    """
     made = Dataset()
     for keyword in _TYPE_2:
         setattr(made, keyword, None)
-    for keyword in _COPIED:
-        if keyword in header:
-            made[keyword] = header[keyword]
+    made.update(fitted(header, _COPIED).attributes)
     made.StudyInstanceUID = study_instance_uid
     if made.PatientSex not in ("M", "F", "O"):
         made.PatientSex = None
-    for keyword in ("PatientBirthDate", "StudyDate"):
-        setattr(made, keyword, _date(getattr(made, keyword)))
-    made.StudyTime = _time(made.StudyTime)
     return made
 
 
-def keep_character_set(made: Dataset, header: Dataset) -> None:
-    """Names go out in the characters in which they came; all that is ours is ASCII."""
-    character_set = header.get("SpecificCharacterSet")
-    if character_set:
-        made.SpecificCharacterSet = character_set
+def left_out(header: Dataset) -> tuple[str, ...]:
+    """What of patient and study is not taken over, and why; no value is named."""
+    found = list(fitted(header, _COPIED).left_out)
+    if text_of(header, "TimezoneOffsetFromUTC") and not time_zone(header):
+        found.append("TimezoneOffsetFromUTC: no offset")
+    return tuple(found)
 
 
 def local_time(made: Dataset, assessed_at: float, header: Dataset) -> datetime:
@@ -82,13 +80,12 @@ def local_time(made: Dataset, assessed_at: float, header: Dataset) -> datetime:
     the images, or absent as it is there, and then our times are this machine's.
     """
     moment = datetime.fromtimestamp(assessed_at, UTC)
-    offset = str(header.get("TimezoneOffsetFromUTC") or "")
-    stated = re.fullmatch(r"([+-])(\d\d)(\d\d)", offset)
-    if not stated:
+    offset = time_zone(header)
+    if not offset:
         return moment.astimezone()
-    minutes = int(stated[2]) * 60 + int(stated[3])
+    minutes = int(offset[1:3]) * 60 + int(offset[3:])
     made.TimezoneOffsetFromUTC = offset
-    return moment.astimezone(timezone(timedelta(minutes=-minutes if stated[1] == "-" else minutes)))
+    return moment.astimezone(timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes)))
 
 
 def encoded(made: Dataset) -> bytes:
@@ -103,21 +100,3 @@ def encoded(made: Dataset) -> bytes:
     buffer = BytesIO()
     dcmwrite(buffer, made, enforce_file_format=True)
     return buffer.getvalue()
-
-
-def _date(value: Any) -> str | None:
-    text = str(value or "").strip()
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return None
-    return text if len(text) == 8 else None
-
-
-def _time(value: Any) -> str | None:
-    text = str(value or "").strip()
-    try:
-        TM(text)
-    except ValueError:
-        return None
-    return text or None

@@ -7,12 +7,12 @@ from collections.abc import Collection
 from dataclasses import replace
 from enum import StrEnum
 
-from triage.channels.base import Channel, Skipped
+from triage.channels.base import Built, Channel, NothingToShowError, Skipped
 from triage.decision.types import Tag
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import Outgoing, Record, State
 from triage.spool.spool import Spool
-from triage.spool.study import Study, Told, read_study, revision
+from triage.spool.study import Image, Study, Told, attributes_known, read_study, revision
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +23,7 @@ class Telling(StrEnum):
     """What came of looking at a study for a destination."""
 
     BUILT = "built"
+    REPAIRED = "repaired"  # built without some attributes that are odd in the images
     NOTHING = "nothing"  # not wanted there, or nothing new
     SKIPPED = "skipped"  # wanted there, and nothing can be made of it: recorded with the reason
     HELD = "held"  # it would lower what was raised
@@ -109,7 +110,7 @@ def _build(
         revision=revision(study.decision, study.images, channel.encoder, before.revision if before else ""),
         before=before,
     )
-    built = channel.build(named)
+    built = _built(channel, named)
     record = Record(
         destination=destination,
         number=named.number,
@@ -125,5 +126,33 @@ def _build(
     if isinstance(built, Skipped):
         outbox.skip(uid, replace(record, state=State.SKIPPED).tried(State.SKIPPED, built.why, study.now))
         return Telling.SKIPPED
-    outbox.put(uid, replace(record, identity=built.identity), built.payload)
-    return Telling.BUILT
+    if built.left_out:
+        logger.warning(
+            "%s: odd attributes of study %s were left out of its message: %s",
+            destination,
+            uid,
+            "; ".join(built.left_out),
+        )
+    outbox.put(uid, replace(record, identity=built.identity, left_out=built.left_out), built.payload)
+    return Telling.REPAIRED if built.left_out else Telling.BUILT
+
+
+def _built(channel: Channel, study: Study) -> Built | Skipped:
+    """The message; without what devices wrote about the patient and the order where it cannot be built with it.
+
+    A result that names the study alone arrives, and is looked at; one that is not built does neither.
+    """
+    try:
+        return channel.build(study)
+    except (OSError, NothingToShowError):
+        raise
+    except Exception as error:  # the edge: whatever an attribute does to an encoder
+        built = channel.build(replace(study, images=tuple(map(_bare, study.images))))
+        if isinstance(built, Skipped):
+            return built
+        why = f"all that the images say: the message could not be built with it ({type(error).__name__})"
+        return replace(built, left_out=(*built.left_out, why))
+
+
+def _bare(image: Image) -> Image:
+    return replace(image, header=attributes_known(image.assessment))

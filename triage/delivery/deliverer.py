@@ -66,7 +66,14 @@ class Deliverer:
     def __post_init__(self) -> None:
         # From the start, so that the first event of each is an increase that an alert can see.
         metrics = self.metrics
-        for counter in (metrics.built, metrics.skipped, metrics.warnings, metrics.build_failures, metrics.held):
+        for counter in (
+            metrics.built,
+            metrics.repaired,
+            metrics.skipped,
+            metrics.warnings,
+            metrics.build_failures,
+            metrics.held,
+        ):
             counter.labels(self.name)
         for outcome in (*Fate, UNREACHABLE):
             self.metrics.attempts.labels(self.name, outcome)
@@ -101,8 +108,10 @@ class Deliverer:
             except Exception as error:  # the edge: whatever one study does to an encoder
                 self._cannot_build(uid, error)
                 continue
-            if told is Telling.BUILT:
+            if told in (Telling.BUILT, Telling.REPAIRED):
                 self.metrics.built.labels(self.name).inc()
+            if told is Telling.REPAIRED:
+                self.metrics.repaired.labels(self.name).inc()
             elif told is Telling.SKIPPED:
                 self.metrics.skipped.labels(self.name).inc()
             elif told is Telling.HELD:

@@ -61,7 +61,8 @@ class Record:
     """One thing that a destination is told of a study. ``said`` is what a receiver learns from it, for comparison.
 
     ``identity`` is what the receiver knows it by: SOP Instance UID, message control ID. Times are POSIX seconds.
-    ``tries`` are the last attempts: when, outcome, detail.
+    ``tries`` are the last attempts: when, outcome, detail. ``left_out``: what the message lacks because it was odd in
+    the images, and why.
     """
 
     destination: str
@@ -74,12 +75,14 @@ class Record:
     built_at: float
     decided_at: float
     tries: tuple[dict[str, Any], ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, content: bytes) -> Self:
         """The record in ``content``."""
         values = json.loads(content)
-        return cls(**{**values, "state": State(values["state"]), "tries": tuple(values["tries"])})
+        lists = {"tries": tuple(values["tries"]), "left_out": tuple(values.get("left_out", ()))}
+        return cls(**{**values, "state": State(values["state"]), **lists})
 
     def tried(self, outcome: str, detail: str, at: float) -> Self:
         """The record with one more attempt."""

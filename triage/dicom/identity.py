@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
 
 from triage.decision.identity import Identifier, Issuer, PatientMarks, mark
+from triage.dicom.attribute_text import items_of, text_of
 
 _BIRTH_DATE = re.compile(r"(1[89]|2\d)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 _UNIVERSAL_TYPES = ("DNS", "EUI64", "ISO", "URI", "UUID", "X400", "X500")
@@ -19,16 +18,16 @@ _GROUPS = 3  # component groups of a PN: alphabetic, ideographic, phonetic (PS3.
 
 def patient_issuer(header: Dataset) -> Issuer:
     """Issuer of Patient ID (0010,0021) and its qualifiers (0010,0024); also of an item of Other Patient IDs."""
-    name = _text(header, "IssuerOfPatientID")
-    qualifiers = [_universal(item) for item in _items(header, "IssuerOfPatientIDQualifiersSequence")]
+    name = text_of(header, "IssuerOfPatientID")
+    qualifiers = [_universal(item) for item in items_of(header, "IssuerOfPatientIDQualifiersSequence")]
     return Issuer(name, *next((each for each in qualifiers if each[0]), ("", "")))
 
 
 def accession_issuer(header: Dataset) -> Issuer:
     """Issuer of Accession Number Sequence (0008,0051) of the object, else of the request that it fulfils."""
-    for source in (header, *_items(header, "RequestAttributesSequence")):
-        for item in _items(source, "IssuerOfAccessionNumberSequence"):
-            if issuer := Issuer(_text(item, "LocalNamespaceEntityID"), *_universal(item)):
+    for source in (header, *items_of(header, "RequestAttributesSequence")):
+        for item in items_of(source, "IssuerOfAccessionNumberSequence"):
+            if issuer := Issuer(text_of(item, "LocalNamespaceEntityID"), *_universal(item)):
                 return issuer
     return Issuer()
 
@@ -61,13 +60,13 @@ def qualifier_items(issuer: Issuer) -> list[Dataset]:
 
 def patient_identifiers(header: Dataset) -> tuple[Identifier, ...]:
     """Patient ID (0010,0020) first, then those of Other Patient IDs Sequence (0010,1002)."""
-    found = [Identifier(_text(each, "PatientID"), patient_issuer(each)) for each in _patients(header)]
+    found = [Identifier(text_of(each, "PatientID"), patient_issuer(each)) for each in _patients(header)]
     return tuple(each for each in found if each.value)
 
 
 def patient_marks(header: Dataset) -> PatientMarks:
     """What tells the patient of this object from those of others in its study."""
-    born = _text(header, "PatientBirthDate")
+    born = text_of(header, "PatientBirthDate")
     return PatientMarks(
         identifiers=tuple((mark(each.value), str(each.issuer)) for each in patient_identifiers(header)),
         birth_date=mark(born) if _BIRTH_DATE.fullmatch(born) else "",
@@ -77,39 +76,19 @@ def patient_marks(header: Dataset) -> PatientMarks:
 
 def _patients(header: Dataset) -> Iterator[Dataset]:
     yield header
-    yield from _items(header, "OtherPatientIDsSequence")
+    yield from items_of(header, "OtherPatientIDsSequence")
 
 
 def _universal(item: Dataset) -> tuple[str, str]:
     """Universal Entity ID (0040,0032) and its type (0040,0033)."""
-    return _text(item, "UniversalEntityID"), _text(item, "UniversalEntityIDType")
+    return text_of(item, "UniversalEntityID"), text_of(item, "UniversalEntityIDType")
 
 
 def _groups(header: Dataset) -> list[str]:
-    return _text(header, "PatientName").split("=")[:_GROUPS]
+    return text_of(header, "PatientName").split("=")[:_GROUPS]
 
 
 def _words(group: str) -> set[str]:
     """Words without accents, width and signs: systems differ in them."""
     plain = "".join(each for each in unicodedata.normalize("NFKD", group) if not unicodedata.combining(each))
     return {word for word in re.split(r"[\W_]+", plain.casefold()) if word}
-
-
-def _value(dataset: Dataset, keyword: str) -> Any:
-    try:
-        return dataset.get(keyword)
-    except Exception:  # pydicom raises many kinds for a value that does not fit its VR: it counts as empty
-        return None
-
-
-def _text(dataset: Dataset, keyword: str) -> str:
-    value = _value(dataset, keyword)
-    text = "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value)
-    return "" if value is None else text.strip(" \0\t\r\n")
-
-
-def _items(dataset: Dataset, keyword: str) -> list[Dataset]:
-    value = _value(dataset, keyword)
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        return []
-    return [item for item in value if isinstance(item, Dataset)]

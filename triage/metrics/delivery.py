@@ -15,6 +15,7 @@ class DeliveryMetrics:
     """What the one delivering process does and sees. {destination}: names from the settings only."""
 
     built: Counter  # {destination}
+    repaired: Counter  # {destination}: built without attributes that are odd in the images
     skipped: Counter  # {destination}: nothing to send of a result, e.g. no activation map
     attempts: Counter  # {destination, outcome}: delivered, retry, dead, unreachable
     warnings: Counter  # {destination}: delivered, and the receiver warned
@@ -33,6 +34,9 @@ def create_delivery(registry: CollectorRegistry) -> DeliveryMetrics:
     make = MetricFactory(registry)
     return DeliveryMetrics(
         built=make.counter("deliveries_built_total", "Messages built.", "destination"),
+        repaired=make.counter(
+            "deliveries_repaired_total", "Messages built without attributes that are odd in the images.", "destination"
+        ),
         skipped=make.counter("deliveries_skipped_total", "Results of which there is nothing to send.", "destination"),
         attempts=make.counter("delivery_attempts_total", "Attempts to deliver a message.", "destination", "outcome"),
         warnings=make.counter("delivery_warnings_total", "Messages that were delivered with a warning.", "destination"),

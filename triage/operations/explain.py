@@ -79,6 +79,8 @@ def _deliveries(trace: StudyTrace, zone: tzinfo | None) -> Iterator[str]:
         yield f"{record.destination} {record.number}: {record.tag}, {record.state}, built {built}; {identity}".rstrip(
             "; "
         )
+        for odd in record.left_out:
+            yield f"  left out, as it is odd in the images: {odd}"
         for attempt in record.tries:
             yield f"  {_moment(attempt['at'], zone)}  {attempt['outcome']}  {attempt['detail']}".rstrip()
     for name in trace.to_be_told:

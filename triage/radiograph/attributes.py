@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date
-from typing import Any
 
 from pydicom.charset import convert_encodings
 from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
 
+from triage.dicom.attribute_text import items_of, text_of, value_of
 from triage.dicom.identity import accession_issuer, patient_marks
 from triage.radiograph.age import Age, age_at_acquisition
 from triage.radiograph.types import Attributes
@@ -22,20 +21,20 @@ def read_attributes(dataset: Dataset, transfer_syntax_uid: str = "") -> Attribut
     """The attributes of ``dataset``; never raises for odd values, which count as empty."""
     age = _age(dataset)
     return Attributes(
-        study_instance_uid=_text(dataset, "StudyInstanceUID"),
-        series_instance_uid=_text(dataset, "SeriesInstanceUID"),
-        sop_instance_uid=_text(dataset, "SOPInstanceUID"),
-        sop_class_uid=_text(dataset, "SOPClassUID"),
+        study_instance_uid=text_of(dataset, "StudyInstanceUID"),
+        series_instance_uid=text_of(dataset, "SeriesInstanceUID"),
+        sop_instance_uid=text_of(dataset, "SOPInstanceUID"),
+        sop_class_uid=text_of(dataset, "SOPClassUID"),
         transfer_syntax_uid=transfer_syntax_uid,
-        modality=_text(dataset, "Modality").upper(),
-        accession_number=_text(dataset, "AccessionNumber"),
-        order_priority=_text(dataset, "RequestedProcedurePriority").upper(),
+        modality=text_of(dataset, "Modality").upper(),
+        accession_number=text_of(dataset, "AccessionNumber"),
+        order_priority=text_of(dataset, "RequestedProcedurePriority").upper(),
         body_part_examined=_in_declared_characters(dataset, "BodyPartExamined"),
         anatomy_codes=_codes(dataset, "AnatomicRegionSequence"),
         view_position=_in_declared_characters(dataset, "ViewPosition"),
         view_codes=_codes(dataset, "ViewCodeSequence"),
         view_modifiers=_inner_codes(dataset, "ViewCodeSequence", "ViewModifierCodeSequence"),
-        patient_position=_text(dataset, "PatientPosition").upper(),
+        patient_position=text_of(dataset, "PatientPosition").upper(),
         position_modifiers=_inner_codes(
             dataset, "PatientOrientationCodeSequence", "PatientOrientationModifierCodeSequence"
         ),
@@ -45,33 +44,33 @@ def read_attributes(dataset: Dataset, transfer_syntax_uid: str = "") -> Attribut
         processing_description=_description(dataset, "AcquisitionDeviceProcessingDescription"),
         study_description=_description(dataset, "StudyDescription"),
         image_type=_texts(dataset, "ImageType"),
-        presentation_intent_type=_text(dataset, "PresentationIntentType").upper(),
+        presentation_intent_type=text_of(dataset, "PresentationIntentType").upper(),
         number_of_frames=_frames(dataset),
         age_years=age.years,
         age_doubt=age.doubt,
         species=_described_or_coded(dataset, "PatientSpeciesDescription", "PatientSpeciesCodeSequence"),
         breed=_described_or_coded(dataset, "PatientBreedDescription", "PatientBreedCodeSequence"),
         acquisition_date=_acquisition_date(dataset),
-        station_name=_text(dataset, "StationName"),
+        station_name=text_of(dataset, "StationName"),
         accession_issuer=str(accession_issuer(dataset)),
         patient=patient_marks(dataset),
     )
 
 
 def _age(dataset: Dataset) -> Age:
-    acquired = _text(dataset, "AcquisitionDate") or _text(dataset, "AcquisitionDateTime")[:8]
+    acquired = text_of(dataset, "AcquisitionDate") or text_of(dataset, "AcquisitionDateTime")[:8]
     return age_at_acquisition(
-        _text(dataset, "PatientAge"), _text(dataset, "PatientBirthDate"), acquired, _text(dataset, "StudyDate")
+        text_of(dataset, "PatientAge"), text_of(dataset, "PatientBirthDate"), acquired, text_of(dataset, "StudyDate")
     )
 
 
 def _described_or_coded(dataset: Dataset, description: str, sequence: str) -> tuple[str, ...]:
     """A description and the code values beside it, without what is empty."""
-    return tuple(text for text in (_text(dataset, description), *_codes(dataset, sequence)) if text)
+    return tuple(text for text in (text_of(dataset, description), *_codes(dataset, sequence)) if text)
 
 
 def _acquisition_date(dataset: Dataset) -> str:
-    return latest_date(_text(dataset, name) for name in ACQUISITION_DATES)
+    return latest_date(text_of(dataset, name) for name in ACQUISITION_DATES)
 
 
 ACQUISITION_DATES = ("AcquisitionDateTime", "AcquisitionDate", "ContentDate", "SeriesDate", "StudyDate")
@@ -93,23 +92,9 @@ def _is_date(text: str) -> bool:
     return len(text) == 8 and text.isdigit()
 
 
-def _value(dataset: Dataset, name: str) -> Any:
-    try:
-        return dataset.get(name)
-    except Exception:  # pydicom raises many kinds for a value that does not fit its VR: odd values count as empty
-        return None
-
-
-def _text(dataset: Dataset, name: str) -> str:
-    """The value as text; several values as DICOM writes them, with a backslash between them."""
-    value = _value(dataset, name)
-    text = "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value)
-    return "" if value is None else text.strip(" \0\t\r\n")
-
-
 def _description(dataset: Dataset, name: str) -> str:
     """A text that people wrote. What is longer than any, or binary, is the rest of a damaged data set: empty."""
-    text = _text(dataset, name)
+    text = text_of(dataset, name)
     return "" if len(text) > _LONGEST_DESCRIPTION or "\0" in text else text
 
 
@@ -131,31 +116,24 @@ def _in_declared_characters(dataset: Dataset, name: str) -> str:
 
 
 def _texts(dataset: Dataset, name: str) -> tuple[str, ...]:
-    value = _value(dataset, name)
+    value = value_of(dataset, name)
     if value is None or isinstance(value, str):
         return (value.strip().upper(),) if value else ()
     return tuple(str(part).strip().upper() for part in value) if isinstance(value, Iterable) else ()
 
 
 def _codes(dataset: Dataset, name: str) -> tuple[str, ...]:
-    codes = (_text(item, "CodeValue") for item in _items(dataset, name))
+    codes = (text_of(item, "CodeValue") for item in items_of(dataset, name))
     return tuple(code for code in codes if code)
 
 
 def _inner_codes(dataset: Dataset, name: str, inner: str) -> tuple[str, ...]:
     """The codes of a sequence within each item of another."""
-    return tuple(code for item in _items(dataset, name) for code in _codes(item, inner))
-
-
-def _items(dataset: Dataset, name: str) -> list[Dataset]:
-    value = _value(dataset, name)
-    if not isinstance(value, Iterable) or isinstance(value, str):
-        return []
-    return [item for item in value if isinstance(item, Dataset)]
+    return tuple(code for item in items_of(dataset, name) for code in _codes(item, inner))
 
 
 def _frames(dataset: Dataset) -> int:
     try:
-        return int(_value(dataset, "NumberOfFrames") or 1)
+        return int(value_of(dataset, "NumberOfFrames") or 1)
     except (TypeError, ValueError):
         return 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pydicom.dataset import Dataset
 
 from triage.decision.identity import Identifier
+from triage.dicom.attribute_text import text_of
 from triage.dicom.identity import patient_identifiers
 from triage.spool.spool import Spool
 from triage.spool.study import read_study
@@ -34,13 +35,5 @@ def patient_of(spool: Spool, study_instance_uid: str) -> Patient:
 
 def patient_in(header: Dataset) -> Patient:
     """The patient that an object names."""
-    patient_id, issuer, name = (_text(header, each) for each in ("PatientID", "IssuerOfPatientID", "PatientName"))
-    return Patient(patient_id, issuer, name, patient_identifiers(header))
-
-
-def _text(header: Dataset, keyword: str) -> str:
-    try:
-        value = header.get(keyword)
-    except Exception:  # pydicom raises many kinds for a value that does not fit its VR: it counts as empty
-        return ""
-    return "" if value is None else str(value).strip(" \0")
+    identifier, issuer, name = (text_of(header, each) for each in ("PatientID", "IssuerOfPatientID", "PatientName"))
+    return Patient(identifier, issuer, name, patient_identifiers(header))

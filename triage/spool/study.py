@@ -14,7 +14,10 @@ from triage.decision.decide import current_assessments
 from triage.decision.reasons import Reason
 from triage.decision.records import assessment_from, decision_from
 from triage.decision.types import ImageAssessment, Tag, TriageDecision
+from triage.dicom.attribute_text import text_of
 from triage.dicom.data_set import read_header as header_of
+from triage.dicom.fitting import fitting_uid
+from triage.dicom.uid import uid_of
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 
@@ -45,7 +48,7 @@ def _in_order(current: list[ImageAssessment], decision: TriageDecision) -> list[
 def _image(spool: Spool, assessment: ImageAssessment) -> Image:
     header = read_header(spool, assessment)
     if not assessment.sop_class_uid:  # no worker could open the object: what it is, its own attributes say
-        known = [str(header.get(keyword, "")) for keyword in ("SOPClassUID", "SeriesInstanceUID")]
+        known = [text_of(header, keyword) for keyword in ("SOPClassUID", "SeriesInstanceUID")]
         assessment = replace(assessment, sop_class_uid=known[0], series_instance_uid=known[1])
     return Image(assessment, header, spool.find(_instance(assessment)))
 
@@ -68,10 +71,11 @@ def read_header(spool: Spool, assessment: ImageAssessment) -> Dataset:
             continue
         except Exception:  # pydicom raises many kinds; the assessment says that it is undecodable
             break
-    return _known(assessment)
+    return attributes_known(assessment)
 
 
-def _known(assessment: ImageAssessment) -> Dataset:
+def attributes_known(assessment: ImageAssessment) -> Dataset:
+    """What the assessment kept of an object's attributes: whatever they were, nothing of a patient."""
     header = Dataset()
     header.SOPClassUID = assessment.sop_class_uid
     header.SOPInstanceUID = assessment.sop_instance_uid
@@ -103,6 +107,19 @@ class Image:
     assessment: ImageAssessment
     header: Dataset
     path: Path | None = None
+
+
+def referenced(image: Image) -> tuple[str, str, str]:
+    """SOP Class, SOP Instance and Series Instance UID by which an object of ours refers to an image.
+
+    What is no UID there stands for itself as one of ours, the same each time: a reference needs one.
+    """
+    assessment = image.assessment
+    return (
+        fitting_uid(assessment.sop_class_uid, uid_of("class", assessment.sop_class_uid)),
+        assessment.sop_instance_uid,
+        fitting_uid(assessment.series_instance_uid, uid_of("series", assessment.sop_instance_uid)),
+    )
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -11,8 +11,10 @@ from pydicom.dataset import Dataset
 from triage.decision.accession_number import first_number
 from triage.decision.identity import Issuer
 from triage.decision.types import Priority, Tag
+from triage.dicom.attribute_text import character_set_of
+from triage.dicom.fitting import fitted
 from triage.dicom.identity import issuer_items, patient_issuer, qualifier_items
-from triage.spool.study import Image, Study
+from triage.spool.study import Image, Study, referenced
 
 LABEL = "Chest radiograph interpretation"
 WORKLIST_LABEL = "CXR triage"
@@ -26,6 +28,8 @@ _WORDS = {
 }
 _PATIENT = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")  # type 2
 _ORDER_NUMBERS = ("PlacerOrderNumberImagingServiceRequest", "FillerOrderNumberImagingServiceRequest")  # type 3
+_LONGEST_ACCESSION = 16  # of SH
+_AE_TITLE = re.compile(r"[!-\[\]-~](?:[ -\[\]-~]{0,15})")  # PS3.5 6.2: no backslash, no control character
 _EMPTY = (  # type 2 that we know nothing of
     "TransactionUID",
     "AdmissionID",
@@ -54,9 +58,7 @@ def workitem(study: Study, worklist_label: str, *, low: bool, retrieve_ae_title:
     where they came from.
     """
     made = Dataset()
-    with warnings.catch_warnings():  # what is odd about the patient's attributes was odd when they came
-        warnings.simplefilter("ignore")
-        _describe_patient(made, study.images[0].header)
+    _describe_patient(made, study.images[0].header)
     decision = study.decision
     for keyword in _EMPTY:
         setattr(made, keyword, None)
@@ -100,15 +102,17 @@ def reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
     return item
 
 
+def left_out(study: Study) -> tuple[str, ...]:
+    """What of the image's attributes a workitem does not have because it is odd, and why; no value is named."""
+    odd = fitted(study.images[0].header, (*_PATIENT, *_ORDER_NUMBERS)).left_out
+    why = _accession_number(study)[1]
+    return (*odd, why) if why else odd
+
+
 def _describe_patient(made: Dataset, header: Dataset) -> None:
     for keyword in _PATIENT:
         setattr(made, keyword, None)
-    for keyword in (*_PATIENT, "SpecificCharacterSet"):
-        if header.get(keyword):
-            made[keyword] = header[keyword]
-    birth = str(made.PatientBirthDate or "")
-    if not (len(birth) == 8 and birth.isdigit()):
-        made.PatientBirthDate = None
+    made.update(fitted(header, _PATIENT).attributes)
     if made.PatientSex not in ("M", "F", "O"):
         made.PatientSex = None
     made.IssuerOfPatientIDQualifiersSequence = qualifier_items(patient_issuer(header))
@@ -118,19 +122,19 @@ def _inputs(images: Sequence[Image], retrieve_ae_title: str) -> list[Dataset]:
     """One item for each series (PS3.3 Table 10-3a)."""
     series: dict[str, dict[str, Image]] = {}
     for image in images:
-        found = series.setdefault(image.assessment.series_instance_uid, {})
-        found[image.assessment.sop_instance_uid] = image
-    return [_input(list(found.values()), retrieve_ae_title) for found in series.values()]
+        _, instance, of_series = referenced(image)
+        series.setdefault(of_series, {})[instance] = image
+    return [_input(uid, list(found.values()), retrieve_ae_title) for uid, found in series.items()]
 
 
-def _input(images: Sequence[Image], retrieve_ae_title: str) -> Dataset:
+def _input(series_instance_uid: str, images: Sequence[Image], retrieve_ae_title: str) -> Dataset:
     first = images[0].assessment
     item = Dataset()
     item.TypeOfInstances = "DICOM"
     item.StudyInstanceUID = first.study_instance_uid
-    item.SeriesInstanceUID = first.series_instance_uid
-    item.ReferencedSOPSequence = [reference(i.assessment.sop_class_uid, i.assessment.sop_instance_uid) for i in images]
-    if where := retrieve_ae_title or first.calling_ae_title:
+    item.SeriesInstanceUID = series_instance_uid
+    item.ReferencedSOPSequence = [reference(*referenced(image)[:2]) for image in images]
+    if where := retrieve_ae_title or (first.calling_ae_title if _AE_TITLE.fullmatch(first.calling_ae_title) else ""):
         retrieval = Dataset()
         retrieval.RetrieveAETitle = where
         item.DICOMRetrievalSequence = [retrieval]
@@ -142,14 +146,27 @@ def _request(study: Study) -> Dataset:
     header = study.images[0].header
     item = Dataset()
     item.StudyInstanceUID = study.decision.study_instance_uid
-    item.AccessionNumber = first_number(study.decision.accession_number)[:16]
+    item.AccessionNumber = _accession_number(study)[0]
     item.IssuerOfAccessionNumberSequence = issuer_items(Issuer.from_text(study.decision.accession_issuer))
-    for keyword in _ORDER_NUMBERS:
-        if header.get(keyword):
-            item[keyword] = header[keyword]
+    for element in fitted(header, _ORDER_NUMBERS).attributes:
+        if element.keyword in _ORDER_NUMBERS:
+            item.add(element)
     item.OrderPlacerIdentifierSequence = []
     item.OrderFillerIdentifierSequence = []
     item.RequestedProcedureID = None
     item.RequestedProcedureDescription = None
     item.RequestedProcedureCodeSequence = []
     return item
+
+
+def _accession_number(study: Study) -> tuple[str, str]:
+    """The study's, or why it is left out: a manager knows no images, and a part could be another order's."""
+    number = first_number(study.decision.accession_number)
+    if len(number) > _LONGEST_ACCESSION:
+        return "", "AccessionNumber: too long"
+    said = Dataset()
+    said.SpecificCharacterSet = list(character_set_of(study.images[0].header)) or None
+    said.AccessionNumber = number
+    found = fitted(said, ("AccessionNumber",))
+    odd = [each for each in found.left_out if each.startswith("AccessionNumber")]
+    return str(found.attributes.get("AccessionNumber") or ""), "".join(odd)

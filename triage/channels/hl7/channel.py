@@ -14,7 +14,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from triage.channels.base import Built, Fate, Outcome, Send, result
-from triage.channels.hl7.message import Profile, control_id, message, order_of
+from triage.channels.hl7.message import Profile, control_id, left_out, message, order_of
 from triage.decision.types import ImageAssessment, Priority, Tag, TriageDecision
 from triage.dicom.uid import uid_of
 from triage.hl7.acknowledgement import Acknowledgement, read_acknowledgement, shown
@@ -91,7 +91,8 @@ class HL7Channel:
             warnings.simplefilter("ignore")
             identifier = control_id(study.revision)
             processing_id = self.test_processing_id if study.test else "P"
-            return Built(message(study, self.profile, identifier, processing_id), {"message_control_id": identifier})
+            content = message(study, self.profile, identifier, processing_id)
+            return Built(content, {"message_control_id": identifier}, left_out(study))
 
     @contextmanager
     def connect(self) -> Iterator[Send]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
 
 from triage.decision.accession_number import first_number
 from triage.decision.identity import Issuer
 from triage.decision.types import Tag, TriageDecision
+from triage.dicom.attribute_text import character_set_of, items_of, text_of
+from triage.dicom.fitting import unreadable
 from triage.hl7.message_types import ORM, ORU, SCHEME
 from triage.hl7.text import (
     CharacterSet,
@@ -34,6 +34,7 @@ SERVICE = components("CXRTRIAGE", "Chest radiograph triage", SCHEME)
 _STRUCTURES = {ORU: components("ORU", "R01", "ORU_R01"), ORM: components("ORM", "O01", "ORM_O01")}
 _ABNORMAL_FLAGS = {Tag.ABNORMAL: "A", Tag.NORMAL: "N", Tag.NOT_ASSESSED: ""}
 _PRIORITY_NAMES = {"S": "Stat", "A": "ASAP", "R": "Routine", "P": "Preop", "C": "Callback", "T": "Timing critical"}
+_ORDER_NUMBERS = ("PlacerOrderNumberImagingServiceRequest", "FillerOrderNumberImagingServiceRequest")
 _LONGEST_ACCESSION = 60  # of OBR-18, -19 and -20 (HL7 v2.5.1 section 4.5.3)
 _ENTITY_IDENTIFIERS = (2, 3)  # fields of OBR that are an EI; 18 to 20 are texts, and have no place for an issuer
 _LONGEST = 199  # of EI.1 and of an ST in OBX-5 (appendix 2.A)
@@ -106,7 +107,7 @@ def message(study: Study, profile: Profile, control_id: str, processing_id: str 
         segments += _result(study, order, profile)
     if profile.priority_in == "segment" and study.raised:
         segments.append(_own_segment(study, order, profile, image.header))
-    wanted = profile.character_set or of_dicom(_texts(image.header, "SpecificCharacterSet"))
+    wanted = profile.character_set or of_dicom(character_set_of(image.header))
     body = "".join(f"{each}\r" for each in segments)
     encoded, taken = encode(body, wanted)
     if profile.character_set is not None:  # the receiver reads nothing else
@@ -123,15 +124,30 @@ def control_id(revision: str) -> str:
 def order_of(study: Study) -> Order:
     """The order, from the first image that says something of it."""
     headers = [image.header for image in study.images]
-    requests = [request for header in headers for request in _items(header, "RequestAttributesSequence")]
+    requests = [request for header in headers for request in items_of(header, "RequestAttributesSequence")]
     sources = [*headers, *requests]
     decided = _fitting(first_number(study.decision.accession_number), _LONGEST_ACCESSION)
     return Order(
         accession_number=decided or _first(sources, "AccessionNumber", _LONGEST_ACCESSION),
-        placer=_first(sources, "PlacerOrderNumberImagingServiceRequest"),
-        filler=_first(sources, "FillerOrderNumberImagingServiceRequest"),
+        placer=_first(sources, _ORDER_NUMBERS[0]),
+        filler=_first(sources, _ORDER_NUMBERS[1]),
         procedure=_procedure(sources),
     )
+
+
+def left_out(study: Study) -> tuple[str, ...]:
+    """What of the images' attributes a message does not have because it is odd, and why; no value is named."""
+    header = _patient_image(study).header
+    found = list(unreadable(header, ("PatientID", "IssuerOfPatientID", "PatientName")))
+    if text_of(header, "PatientID") and not _patient_identifier(header):
+        found.append("PatientID: it or its issuer is too long")
+    order = order_of(study)
+    if study.decision.accession_number and not order.accession_number:
+        found.append("AccessionNumber: too long")
+    for image in study.images:
+        odd = unreadable(image.header, ("AccessionNumber", *_ORDER_NUMBERS))
+        found += [each for each in odd if each not in found]
+    return tuple(found)
 
 
 def _msh(profile: Profile, now: float, identifier: str, processing_id: str, characters: CharacterSet) -> Encoded:
@@ -154,13 +170,13 @@ def _msh(profile: Profile, now: float, identifier: str, processing_id: str, char
 
 
 def _pid(header: Dataset) -> Encoded:
-    sex = _text(header, "PatientSex")
-    birth_date = _text(header, "PatientBirthDate")
+    sex = text_of(header, "PatientSex")
+    birth_date = text_of(header, "PatientBirthDate")
     fields = _Fields("PID")
     fields.values = {
         1: "1",
         3: _patient_identifier(header),
-        5: extended_person_name(_text(header, "PatientName")),
+        5: extended_person_name(text_of(header, "PatientName")),
         7: birth_date if _is_digits(birth_date, 8) else "",
         8: sex if sex in ("M", "F", "O") else "",
     }
@@ -169,11 +185,11 @@ def _pid(header: Dataset) -> Encoded:
 
 def _patient_identifier(header: Dataset) -> Encoded:
     """PID-3 (CX); empty if a part does not fit: what is left of it could be another patient's."""
-    issuer = [_text(header, "IssuerOfPatientID")]
-    for qualifiers in _items(header, "IssuerOfPatientIDQualifiersSequence"):
-        if universal := _text(qualifiers, "UniversalEntityID"):
-            issuer = [issuer[0], universal, _text(qualifiers, "UniversalEntityIDType")]
-    identifier = _text(header, "PatientID")
+    issuer = [text_of(header, "IssuerOfPatientID")]
+    for qualifiers in items_of(header, "IssuerOfPatientIDQualifiersSequence"):
+        if universal := text_of(qualifiers, "UniversalEntityID"):
+            issuer = [issuer[0], universal, text_of(qualifiers, "UniversalEntityIDType")]
+    identifier = text_of(header, "PatientID")
     if any(len(part) > _LONGEST for part in (identifier, *issuer)):
         return Encoded()
     return components(identifier, "", "", subcomponents(*issuer))
@@ -258,7 +274,7 @@ def _own_segment(study: Study, order: Order, profile: Profile, header: Dataset) 
             "placer": order.placer,
             "filler": order.filler,
             "study_instance_uid": study.decision.study_instance_uid,
-            "patient_id": _fitting(_text(header, "PatientID"), _LONGEST),
+            "patient_id": _fitting(text_of(header, "PatientID"), _LONGEST),
         },
     )
 
@@ -275,16 +291,18 @@ def _timing(code: str) -> Encoded:
 
 def _patient_image(study: Study) -> Image:
     """The image whose patient's attributes are taken: the first that has any."""
-    named = (image for image in study.images if _text(image.header, "PatientID") or _text(image.header, "PatientName"))
+    named = (
+        image for image in study.images if text_of(image.header, "PatientID") or text_of(image.header, "PatientName")
+    )
     return next(named, study.images[0])
 
 
 def _procedure(sources: list[Dataset]) -> Encoded:
     for source in sources:
         for keyword in ("RequestedProcedureCodeSequence", "ProcedureCodeSequence"):
-            for code in _items(source, keyword):
+            for code in items_of(source, keyword):
                 value, meaning, scheme = (
-                    _text(code, name) for name in ("CodeValue", "CodeMeaning", "CodingSchemeDesignator")
+                    text_of(code, name) for name in ("CodeValue", "CodeMeaning", "CodingSchemeDesignator")
                 )
                 if value and len(value) <= _LONGEST and len(scheme) <= _LONGEST:
                     return components(value, escape(meaning, _LONGEST), scheme)
@@ -294,7 +312,7 @@ def _procedure(sources: list[Dataset]) -> Encoded:
 def _acquired(study: Study) -> str:
     """When the images were taken, in local time without an offset, as DICOM has it."""
     for image in study.images:
-        date, time = _text(image.header, "AcquisitionDate"), _text(image.header, "AcquisitionTime")
+        date, time = text_of(image.header, "AcquisitionDate"), text_of(image.header, "AcquisitionTime")
         if _is_digits(date, 8):
             return date + (time[:6] if _is_digits(time[:6], 6) else "")
     return ""
@@ -306,36 +324,12 @@ def _is_digits(text: str, count: int) -> bool:
 
 def _first(sources: list[Dataset], keyword: str, longest: int = _LONGEST) -> str:
     """The first number of the first source that has one; empty where it is too long."""
-    numbers = (first_number(_text(source, keyword)) for source in sources)
+    numbers = (first_number(text_of(source, keyword)) for source in sources)
     return _fitting(next(filter(None, numbers), ""), longest)
 
 
 def _fitting(text: str, longest: int) -> str:
     return text if len(text) <= longest else ""
-
-
-def _items(dataset: Dataset, keyword: str) -> list[Dataset]:
-    value = _value(dataset, keyword)
-    return [item for item in value if isinstance(item, Dataset)] if isinstance(value, Sequence) else []
-
-
-def _value(dataset: Dataset, keyword: str) -> Any:
-    try:
-        return dataset.get(keyword)
-    except Exception:  # pydicom raises many kinds for a value that does not fit its VR: it counts as empty
-        return None
-
-
-def _text(dataset: Dataset, keyword: str) -> str:
-    """The value; several as DICOM writes them, with a backslash between them."""
-    value = _value(dataset, keyword)
-    text = "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value)
-    return "" if value is None else text.strip(" \0\t\r\n")
-
-
-def _texts(dataset: Dataset, keyword: str) -> list[str]:
-    value = _value(dataset, keyword)
-    return [] if value is None else [value] if isinstance(value, str) else [str(each) for each in value]
 
 
 def _moment(seconds: float) -> str:

@@ -12,14 +12,15 @@ from typing import Any
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from triage.channels import c_store_scu as dicom_store
-from triage.channels.base import Built, Fate, Outcome, Send, Skipped, result
+from triage.channels.base import Built, Fate, NothingToShowError, Outcome, Send, Skipped, result
+from triage.channels.patient_study import left_out
 from triage.channels.secondary_capture.image import LONGEST, secondary_capture
 from triage.decision.types import Tag
 from triage.dicom.requestor import Peer
 from triage.model.activation_map import Picture, why_none
 from triage.radiograph.display import greys
 from triage.radiograph.types import Rejected
-from triage.runtime.child_pool import DecodePool
+from triage.runtime.child_pool import DecodePool, DecoderDiedError
 from triage.spool.study import Image, Study
 
 ENCODER_VERSION = "1"
@@ -56,7 +57,7 @@ class SecondaryCaptureChannel:
         return [*result(study), images]
 
     def build(self, study: Study) -> Built | Skipped:
-        """The images, one after the other. Raises ValueError and DecoderDiedError for one that cannot be drawn."""
+        """The images, one after the other. Raises NothingToShowError for one that cannot be drawn."""
         images = self._mapped(study)
         if not images:
             return Skipped(self._why_none(study))
@@ -68,7 +69,8 @@ class SecondaryCaptureChannel:
                 for number, (image, grey) in enumerate(zip(images, greys_of, strict=True), 1)
             ]
         uids = {"sop_class_uid": SOP_CLASSES[0], "sop_instance_uid": " ".join(uid for uid, _ in made)}
-        return Built(packed([content for _, content in made]), uids)
+        odd = dict.fromkeys(each for image in images for each in left_out(image.header))
+        return Built(packed([content for _, content in made]), uids, tuple(odd))
 
     @contextmanager
     def connect(self) -> Iterator[Send]:
@@ -130,8 +132,11 @@ def grey_of(path: Path) -> Picture | Rejected:
 
 def _grey(image: Image, pool: DecodePool) -> Picture:
     if image.path is None:
-        raise ValueError("the image is no longer kept")
-    found = pool.submit(grey_of, image.path).result()
+        raise NothingToShowError("the image is no longer kept")
+    try:
+        found = pool.submit(grey_of, image.path).result()
+    except DecoderDiedError as error:
+        raise NothingToShowError(str(error)) from error
     if isinstance(found, Rejected):
-        raise ValueError(found.detail)
+        raise NothingToShowError(found.detail)
     return found

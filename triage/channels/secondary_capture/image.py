@@ -12,14 +12,14 @@ from triage.channels.base import TEST
 from triage.channels.patient_study import (
     SOFTWARE_VERSION,
     encoded,
-    keep_character_set,
     local_time,
     of_patient_and_study,
 )
 from triage.decision.types import ImageAssessment
+from triage.dicom.fitting import fitted
 from triage.dicom.uid import uid_of
 from triage.model.activation_map import Picture, coloured, mixed, strength
-from triage.spool.study import Image, Study
+from triage.spool.study import Image, Study, referenced
 
 WARNING = "AI activation map, not for diagnosis"
 LONGEST = 1024
@@ -40,7 +40,6 @@ def secondary_capture(study: Study, image: Image, grey: Picture, number: int, de
     ``grey`` is the radiograph as it opens (rows, columns); ``number`` counts the images of this result from 1.
     """
     made = of_patient_and_study(image.header, study.decision.study_instance_uid)
-    keep_character_set(made, image.header)
     _identify(made, study, image, number, device_uid)
     _describe(made, image)
     _put_pixels(made, drawn(grey, image.assessment))
@@ -107,8 +106,9 @@ def _identify(made: Dataset, study: Study, image: Image, number: int, device_uid
 def _describe(made: Dataset, image: Image) -> None:
     """Modules General Image and General Reference: derived, from what, how, and what is burned in."""
     assessment, header = image.assessment, image.header
+    taken = fitted(header, ("PatientOrientation", *_LOSSY)).attributes
     made.ImageType = ["DERIVED", "SECONDARY"]
-    made.PatientOrientation = header.get("PatientOrientation") or ""
+    made.PatientOrientation = taken.get("PatientOrientation") or ""
     made.DerivationDescription = (
         f"Class activation map of {assessment.model_id} (model sha256 {assessment.model_digest}), which outlines no "
         f"finding, over the windowed image; probability {assessment.probability:.6f}, abnormal from "
@@ -116,8 +116,7 @@ def _describe(made: Dataset, image: Image) -> None:
     )
     made.DerivationCodeSequence = [_code("113085", "Spatial resampling")]
     source = Dataset()
-    source.ReferencedSOPClassUID = assessment.sop_class_uid
-    source.ReferencedSOPInstanceUID = assessment.sop_instance_uid
+    source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID, _ = referenced(image)
     source.PurposeOfReferenceCodeSequence = [_code("121322", "Source image for image processing operation")]
     made.SourceImageSequence = [source]
     made.ImageComments = WARNING
@@ -126,8 +125,8 @@ def _describe(made: Dataset, image: Image) -> None:
     made.RecognizableVisualFeatures = "NO"
     made.LossyImageCompression = "00"
     for keyword in _LOSSY:  # what was lossy once stays so (PS3.3 C.7.6.1.1.5)
-        if header.get("LossyImageCompression") == "01" and keyword in header:
-            made[keyword] = header[keyword]
+        if taken.get("LossyImageCompression") == "01" and keyword in taken:
+            made[keyword] = taken[keyword]
 
 
 def _put_pixels(made: Dataset, pixels: Picture) -> None:

@@ -10,7 +10,13 @@ from typing import Any
 from highdicom import sr
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
+from pydicom.uid import (
+    UID,
+    Comprehensive3DSRStorage,
+    ComprehensiveSRStorage,
+    EnhancedSRStorage,
+    SecondaryCaptureImageStorage,
+)
 from pydicom.valuerep import DA, DT, TM
 
 from triage.channels import c_store_scu as dicom_store
@@ -18,14 +24,14 @@ from triage.channels.base import TEST, Built, Send, result
 from triage.channels.patient_study import (
     SOFTWARE_VERSION,
     encoded,
-    keep_character_set,
+    left_out,
     local_time,
     of_patient_and_study,
 )
 from triage.channels.sr.content import SCHEME, content, root
 from triage.dicom.requestor import Peer
 from triage.dicom.uid import uid_of
-from triage.spool.study import Image, Study
+from triage.spool.study import Image, Study, referenced
 
 ENCODER_VERSION = "1"
 
@@ -66,7 +72,8 @@ class SRChannel:
             warnings.simplefilter("ignore")
             document = report(study, self.document, self.device_uid)
             identity = {"sop_class_uid": document.SOPClassUID, "sop_instance_uid": document.SOPInstanceUID}
-            return Built(encoded(document), {name: str(uid) for name, uid in identity.items()})
+            odd = left_out(_evidence(study)[0].header)
+            return Built(encoded(document), {name: str(uid) for name, uid in identity.items()}, odd)
 
     def connect(self) -> AbstractContextManager[Send]:
         return dicom_store.connect(self.peer, SOP_CLASSES)
@@ -102,9 +109,11 @@ def report(study: Study, document: str, device_uid: str) -> Dataset:
         ],
         specific_character_set=None,
     )
-    # Put in afterwards: highdicom copies and searches what it is given several times, which takes longer than the rest.
+    # Put in afterwards: highdicom copies and searches what it is given several times, which takes longer than the rest,
+    # and raises for values that are odd.
     made.ContentSequence = content(study, device_uid)
-    keep_character_set(made, images[0].header)
+    _put_classes(made, images)
+    made.update(of_patient_and_study(images[0].header, study.decision.study_instance_uid))
     _date_everything(made, assessed_at, images[0].header)
     return made
 
@@ -140,12 +149,23 @@ def _evidence(study: Study) -> list[Image]:
 
 
 def _reference(image: Image, study: Study) -> Dataset:
-    """What highdicom needs of an image."""
-    made = of_patient_and_study(image.header, study.decision.study_instance_uid)
-    made.SOPClassUID = image.assessment.sop_class_uid
-    made.SOPInstanceUID = image.assessment.sop_instance_uid
-    made.SeriesInstanceUID = image.assessment.series_instance_uid or uid_of("series", made.SOPInstanceUID)
+    """What highdicom needs of an image. Nothing that a device wrote: patient and study are put in afterwards.
+
+    So is the SOP class: highdicom takes none that it does not know.
+    """
+    made = of_patient_and_study(Dataset(), study.decision.study_instance_uid)
+    made.SOPClassUID = SecondaryCaptureImageStorage
+    _, made.SOPInstanceUID, made.SeriesInstanceUID = referenced(image)
     return made
+
+
+def _put_classes(made: Dataset, images: list[Image]) -> None:
+    classes = {instance: sop_class for sop_class, instance, _ in map(referenced, images)}
+    for evidence in ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence"):
+        for study in made.get(evidence, []):
+            for series in study.ReferencedSeriesSequence:
+                for each in series.ReferencedSOPSequence:
+                    each.ReferencedSOPClassUID = classes[str(each.ReferencedSOPInstanceUID)]
 
 
 def _previous(study: Study) -> list[Dataset] | None:

@@ -9,7 +9,7 @@ from pydicom.sr.coding import Code
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.dicom.uid import uid_of
-from triage.spool.study import Image, Study
+from triage.spool.study import Image, Study, referenced
 
 SCHEME = "99CXRTRIAGE"
 """Designator of our private coding scheme; docs/channels.md lists its codes."""
@@ -82,7 +82,7 @@ def _group(image: Image, number: int) -> sr.MeasurementsAndQualitativeEvaluation
         tracking_identifier=sr.TrackingIdentifier(
             uid_of("tracking", assessment.sop_instance_uid, assessment.content_digest), f"image {number}"
         ),
-        source_images=[sr.SourceImageForMeasurementGroup(assessment.sop_class_uid, assessment.sop_instance_uid)],
+        source_images=[sr.SourceImageForMeasurementGroup(*referenced(image)[:2])],
         measurements=[
             sr.Measurement(
                 name=_PROBABILITY,

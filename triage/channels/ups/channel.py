@@ -22,7 +22,7 @@ from triage.dicom.requestor import Peer
 from triage.dicom.uid import uid_of
 from triage.errors import UnreachableError
 from triage.spool.study import Study
-from triage.worklist.workitem import UPS_PUSH, priority_of, reference, workitem
+from triage.worklist.workitem import UPS_PUSH, left_out, priority_of, reference, workitem
 
 ENCODER_VERSION = "2"
 TEST_LABEL = "TEST"
@@ -115,7 +115,7 @@ class UPSChannel:
         earlier = study.before.identity["workitems"].split() if study.before else []
         if earlier:
             made.ReplacedProcedureStepSequence = [reference(UPS_PUSH, uid) for uid in earlier]
-        return Built(encoded(made), {"workitems": " ".join([str(made.SOPInstanceUID), *earlier])})
+        return Built(encoded(made), {"workitems": " ".join([str(made.SOPInstanceUID), *earlier])}, left_out(study))
 
     @contextmanager
     def connect(self) -> Iterator[Send]:
