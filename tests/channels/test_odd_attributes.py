@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from io import BytesIO
@@ -127,7 +128,7 @@ def a_header(raw: dict[str, bytes]) -> Dataset:
 
 
 def facts(header: Dataset) -> Study:
-    found = read_attributes(header)
+    found = read_attributes(deepcopy(header))  # which has pydicom decode, and forget the bytes
     assessment = an_assessment(
         study_instance_uid=STUDY,
         series_instance_uid=found.series_instance_uid,

@@ -14,6 +14,7 @@ from pydicom.uid import generate_uid
 from tests.support.redis_server import RedisServer
 from tests.support.report_sender import Station, report, station
 from tests.support.studies import a_radiograph, add_image, settle
+from triage.decision.identity import Issuer
 from triage.decision.types import Tag
 from triage.inbound_reports.early_report import Arrived, Early, acquired_at, covers, digest
 from triage.inbound_reports.early_store import FOLDER
@@ -30,6 +31,8 @@ def test_which_study_a_report_is_of_that_came_before_it() -> None:
     assert covers(REPORT, STUDY)
     assert covers(by_uid, STUDY)
     assert covers(by_uid, replace(STUDY, accession_number="", patient=""))
+    assert covers(replace(REPORT, issuers=("North",)), replace(STUDY, issuer=Issuer("NORTH")))
+    assert covers(replace(REPORT, issuers=("",)), replace(STUDY, issuer=Issuer("NORTH")))
     several = replace(STUDY, accession_number="ACC-0\\ACC-1")
     assert covers(replace(by_uid, accession_numbers=("ACC-1",)), several)
     assert not covers(REPORT, several)  # one of its orders is reported: who knows of the other
@@ -48,6 +51,8 @@ def test_which_study_a_report_is_of_that_came_before_it() -> None:
         (replace(by_uid, accession_numbers=("ACC-2",)), several),
         (replace(by_uid, patients=(digest("P-2", "x"),)), STUDY),
         (replace(by_uid, at=899.0), STUDY),
+        (replace(REPORT, issuers=("SOUTH",)), replace(STUDY, issuer=Issuer("NORTH"))),  # another hospital's P-1
+        (replace(by_uid, patients=REPORT.patients, issuers=("SOUTH",)), replace(STUDY, issuer=Issuer("NORTH"))),
     ):
         assert not covers(*doubtful), doubtful
 

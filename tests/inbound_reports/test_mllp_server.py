@@ -281,10 +281,15 @@ def test_settings_that_would_let_anybody_take_studies_off_the_list_are_refused(t
     with pytest.raises(SettingsError, match="source_addresses"):
         load(None, {"TRIAGE_REPORTS_PORT": "2575", "TRIAGE_REPORTS_HOST": "0.0.0.0"})
     open_to = {"TRIAGE_REPORTS_PORT": "2575", "TRIAGE_REPORTS_HOST": "0.0.0.0"}
-    assert load(None, {**open_to, "TRIAGE_REPORTS_SOURCE_ADDRESSES": "10.1.2.3"}).reports.port == 2575
+    open_to["TRIAGE_REPORTS_SOURCE_ADDRESSES"] = "10.1.2.3"
+    with pytest.raises(SettingsError, match="sending_applications"):
+        load(None, open_to)
+    assert load(None, {**open_to, "TRIAGE_REPORTS_SENDING_APPLICATIONS": "RIS"}).reports.port == 2575
+    assert load(None, {**open_to, "TRIAGE_REPORTS_SENDING_FACILITIES": "HOSPITAL"}).reports.port == 2575
     for nonsense in (
         {"tls_client_ca": "ca.pem"},
         {"tls_client_crl": "crl.pem"},
+        {"same_issuers": ("A",)},
         {"character_set": "EBCDIC"},
         {"result_statuses": ()},
     ):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from hl7.client import MLLPClient
+from pydicom.dataset import Dataset
 
 from tests.support.redis_server import RedisServer
 from tests.support.report_sender import Answer, order, report, station
@@ -108,6 +109,79 @@ def test_a_kind_without_its_event_is_what_it_was_before_there_were_events(
         assert place.listed() == set()
 
 
+def issued(authority: str, qualifier: str = "") -> dict[str, Any]:
+    """A study whose images say who issued the patient's ID and the accession number."""
+    number = Dataset()
+    number.LocalNamespaceEntityID = authority
+    attributes: dict[str, Any] = {"IssuerOfPatientID": authority, "IssuerOfAccessionNumberSequence": [number]}
+    if qualifier:
+        item = Dataset()
+        item.UniversalEntityID, item.UniversalEntityIDType = qualifier, "ISO"
+        attributes["IssuerOfPatientIDQualifiersSequence"] = [item]
+    return {"attributes": attributes, "accession_issuer": authority}
+
+
+def of_issuer(authority: str, number: str = "") -> str:
+    """A report of a patient of an issuer; ``number`` is the accession number, in OBR-3."""
+    message = report(place=3, accession=number) if number else report()
+    return message.replace("P-1^^^HOSPITAL^MR", f"P-1^^^{authority}^MR")
+
+
+def test_a_report_that_says_of_no_patient_takes_nothing_off_the_list(redis_server: RedisServer, spool: Spool) -> None:
+    studies = {a_study(spool, **of("P-2", f"ACC-{number}")) for number in range(6)}
+    segments = report(patient="", accession="ACC-0").split("\r")
+    orders = [segments[2].replace("ACC-0", f"ACC-{number}") for number in range(6)]
+    for patient in ([segments[1]], []):
+        with station(redis_server, spool) as place:
+            said = place.send("\r".join([segments[0], *patient, *orders, ""]))
+            assert (said.code, place.listed(), place.counted("no_patient")) == ("AE", studies, 1)
+            assert "PID-3" in said.text
+
+
+def test_a_site_may_take_reports_without_a_patient(
+    redis_server: RedisServer, spool: Spool, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(4):
+        a_study(spool, **of("P-2"))
+    with station(redis_server, spool, patient_required=False) as place:
+        assert place.send(report(patient="")).code == "AA"
+        assert place.listed() == set()
+        assert place.registry.get_sample_value("cxr_triage_studies_reported_total") == 4
+    assert "took 4 studies off the list at once" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("authority", "settings", "code"),
+    [
+        ("", {}, "AA"),
+        ("NORTH", {}, "AA"),
+        ("north", {}, "AA"),
+        ("SOUTH", {}, "AE"),
+        ("SOUTH", {"same_issuers": ("South = NORTH",)}, "AA"),
+        ("NORTH&1.2.3&ISO", {}, "AA"),
+        ("SOUTH&1.2.3&ISO", {}, "AA"),
+        ("NORTH&9.9.9&ISO", {}, "AE"),
+    ],
+)
+def test_a_patient_id_of_another_issuer_is_another_patient(
+    redis_server: RedisServer, spool: Spool, authority: str, settings: dict[str, Any], code: str
+) -> None:
+    study = a_study(spool, **issued("NORTH", "1.2.3"))
+    with station(redis_server, spool, **settings) as place:
+        assert place.send(of_issuer(authority)).code == code
+        assert place.listed() == (set() if code == "AA" else {study})
+
+
+@pytest.mark.parametrize(("number", "read"), [("ACC-1", True), ("ACC-1^NORTH", True), ("ACC-1^SOUTH", False)])
+def test_an_accession_number_of_another_issuer_is_another_order(
+    redis_server: RedisServer, spool: Spool, number: str, read: bool
+) -> None:
+    study = a_study(spool, **issued("NORTH"))
+    with station(redis_server, spool) as place:
+        assert place.send(of_issuer("NORTH", number)).code == "AA"
+        assert place.listed() == (set() if read else {study})
+
+
 REFUSED = {
     "other_patient": ("AE", report(patient="P-9")),
     "contradictory": ("AE", None),
@@ -134,7 +208,7 @@ def test_an_accession_number_of_several_patients_is_resolved_by_the_patient_or_n
 ) -> None:
     one, two = a_study(spool), a_study(spool, **of("P-2"))
     with station(redis_server, spool) as place:
-        assert place.send(report("1", patient="")).code == "AE"
+        assert place.send(report("1", patient="P-1^^^A~P-2")).code == "AE"
         assert (place.listed(), place.counted("ambiguous")) == ({one, two}, 1)
         assert place.send(report("2", patient="p-2")).code == "AA"
         assert place.listed() == {one}

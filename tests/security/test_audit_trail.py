@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from xml.etree.ElementTree import Element
 
 import pytest
@@ -14,6 +16,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.service import a_chest, receive
 from tests.support.signed_in_web import ADMIN, READER, House, house, quick_passwords, write_users
 from tests.support.worklist_page import tagged
+from tests.web.api.test_ups_rs import complete
 from triage.cli import triage as cli
 from triage.security.audit_message import SCHEME, Outcome, Subject, Who
 from triage.security.audit_trail import Trail, trail
@@ -124,10 +127,14 @@ def test_acts_are_written_with_what_was_done_and_whether_it_could_be(home: House
         assert bob.post("/api/requeue", json={"key": dead.key}).status_code == 200
     told = [(schema.event(each)[1:], schema.kind(each), schema.objects(each)["110180"]) for each in of(home, ACCESSED)]
     assert told == [
+        (("U", "0"), "INTENT-READING", uid),
         (("U", "0"), "READING", uid),
+        (("U", "0"), "INTENT-LABEL", uid),
         (("U", "4"), "LABEL", uid),
+        (("U", "0"), "INTENT-WORKITEM-STATE", uid),
         (("U", "0"), "WORKITEM-STATE", uid),
         (("R", "0"), "", uid),
+        (("U", "0"), "INTENT-REQUEUE", dead.study_instance_uid),
         (("U", "0"), "REQUEUE", dead.study_instance_uid),
     ]
     (refused,) = of(home, ALERT)
@@ -147,13 +154,74 @@ def test_what_cannot_be_written_is_not_shown_and_the_list_still_is(home: House, 
             assert "PHANTOM" not in answer.text
         assert len(ask.get("/api/worklist").json()["entries"]) == 1
         done = ask.post(f"/api/studies/{study.study_instance_uid}/reading", json={"read": True})
-        assert (done.status_code, "it is done" in done.json()["error"]) == (500, True)
-        assert reading.read_step(reading.steps(spool, study.study_instance_uid)) is not None
+        assert (done.status_code, "it is not done" in done.json()["error"]) == (503, True)
+        assert reading.steps(spool, study.study_instance_uid) == []
         assert home.count("audit_messages", outcome="failed") == 4
         assert ask.post("/api/sign-out", json={}).status_code == 200  # the door itself stays usable
         home.cookie()
     assert "cannot be written" in caplog.text
     assert study.study_instance_uid not in caplog.text
+
+
+def test_nothing_is_done_of_which_it_cannot_be_written_that_it_will_be(home: House) -> None:
+    spool = home.sources.spool
+    uid = tagged(spool, home.sources.worklist, 1).study_instance_uid
+    dead = receive(spool, a_chest(7))
+    spool.bury(dead, {"error": "x", "tries": 3, "buried_at": 1e9})
+    workitem, cookie = f"/workitems/{workitem_uid(uid, 1)}", home.cookie(*ADMIN)
+    claim = {"00741000": {"vr": "CS", "Value": ["IN PROGRESS"]}, "00081195": {"vr": "UI", "Value": ["1.2.3"]}}
+    update = {"00404011": {"vr": "DT", "Value": ["20300101"]}}
+    acts: dict[str, tuple[str, str, dict[str, Any]]] = {
+        "POST /api/studies/{study_instance_uid}/reading": ("POST", f"/api/studies/{uid}/reading", {"read": True}),
+        "POST /api/studies/{study_instance_uid}/label": ("POST", f"/api/studies/{uid}/label", {"label": True}),
+        "POST /api/requeue": ("POST", "/api/requeue", {"key": dead.key}),
+        "POST /workitems/{workitem}": ("POST", workitem, update),
+        "PUT /workitems/{workitem}/state": ("PUT", f"{workitem}/state", claim),
+        "POST /workitems/{workitem}/cancelrequest": ("POST", f"{workitem}/cancelrequest", {}),
+    }
+    assert acts.keys() == {name for name, rule in RULES.items() if rule.act is not None}
+    before = everything(spool.root)
+    home.audit.unlink()
+    home.audit.mkdir()
+    with home.ask(Cookie=cookie) as ask:
+        for method, path, content in acts.values():
+            kind = "application/dicom+json" if path.startswith("/workitems") else "application/json"
+            answer = ask.request(method, path, content=json.dumps(content), headers={"Content-Type": kind})
+            assert (answer.status_code, "it is not done" in answer.json()["error"]) == (503, True), path
+    assert everything(spool.root) == before
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    """The files of a folder, but locks."""
+    files = [path for path in folder.rglob("*") if path.is_file() and "lock" not in path.name]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_a_workitem_was_completed_by_who_signed_in_whomever_it_names(home: House) -> None:
+    uid = tagged(home.sources.spool, home.sources.worklist, 1).study_instance_uid
+    with home.ask(READER) as ann:
+        assert complete(ann, workitem_uid(uid, 1), "1.2.3", "Somebody^Else").status_code == 200
+    (step,) = reading.steps(home.sources.spool, uid)
+    assert (step.who, step.through) == ("ann", "ups")
+
+
+def test_what_came_of_an_act_that_is_done_keeps_nobody_from_his_answer(home: House) -> None:
+    spool = home.sources.spool
+    uid = tagged(spool, home.sources.worklist, 1).study_instance_uid
+    cookie, marked = home.cookie(), reading.mark
+
+    def full_then(*arguments: Any, **others: Any) -> Any:
+        step = marked(*arguments, **others)
+        home.audit.rename(home.audit.with_suffix(".kept"))
+        home.audit.mkdir()
+        return step
+
+    with pytest.MonkeyPatch.context() as patched, home.ask(Cookie=cookie) as ask:
+        patched.setattr(reading, "mark", full_then)
+        assert ask.post(f"/api/studies/{uid}/reading", json={"read": True}).status_code == 200
+    assert reading.read_step(reading.steps(spool, uid)) is not None
+    assert [schema.kind(each) for each in schema.messages(home.audit.with_suffix(".kept"))][-1] == "INTENT-READING"
+    assert home.count("audit_messages", outcome="failed") == 1
 
 
 def test_a_site_may_choose_to_show_it_all_the_same(redis_server: RedisServer, spool: Spool, tmp_path: Path) -> None:
@@ -247,7 +315,8 @@ def test_users_are_made_and_changed_by_command_and_each_change_is_written(spool:
     assert run(tmp_path, spool, "user", "list").stdout == "admin   ann\n"
     assert run(tmp_path, spool, "user", "remove", "ann").exit_code == 0
     written = schema.messages(tmp_path / "audit" / "audit.xml")
-    assert [(schema.event(each), schema.kind(each)) for each in written] == [((ALERT, "E", "0"), "110137")] * 4
+    # Of each change two, and two of each that was begun and refused.
+    assert [(schema.event(each), schema.kind(each)) for each in written] == [((ALERT, "E", "0"), "110137")] * 14
     assert secret not in (tmp_path / "audit" / "audit.xml").read_text()
 
 
@@ -261,7 +330,8 @@ def test_exported_labels_and_requeues_by_command_are_written(
         assert ann.post(f"/api/studies/{uid}/label", json={"label": True}).status_code == 200
         done = run(tmp_path, spool, "feedback", "--out", str(out))
         assert (done.exit_code, out.exists()) == (0, True), done.stderr
-        (message,) = of(home, EXPORT)
+        intended, message = of(home, EXPORT)
+        assert (schema.kind(intended), schema.objects(intended)) == ("INTENT-EXPORT", {})
         assert schema.objects(message)["110180"] == uid
         assert out.as_uri() in home.audit.read_text()
         dead = receive(spool, a_chest(7))
@@ -271,9 +341,17 @@ def test_exported_labels_and_requeues_by_command_are_written(
         assert schema.objects(of(home, ACCESSED)[-1])["110180"] == dead.study_instance_uid
         home.audit.unlink()
         home.audit.mkdir()
+        out.unlink()
         refused = run(tmp_path, spool, "feedback", "--out", str(out))
         assert (refused.exit_code, out.exists()) == (1, False)
         assert "not done" in refused.stderr
+        spool.bury(dead, {"error": "x", "tries": 3, "buried_at": 1e9})
+        refused = run(tmp_path, spool, "dead-letters", "--requeue-all")
+        assert (refused.exit_code, "not done" in refused.stderr) == (1, True)
+        assert [instance for instance, _ in spool.dead_letters()] == [dead]
+        refused = run(tmp_path, spool, "user", "role", "ann", "admin")
+        assert (refused.exit_code, "not done" in refused.stderr) == (1, True)
+        assert run(tmp_path, spool, "user", "list").stdout.count("admin") == 1
 
 
 def test_the_codes_of_acts_are_in_the_conformance_statement() -> None:

@@ -100,8 +100,12 @@ def redis_errors() -> Iterator[None]:
 
 
 @contextmanager
-def audited(settings: Settings, process: str, undo: Callable[[], object] | None = None) -> Iterator[Trail | None]:
-    """The audit trail, if there is one; if it cannot be written, what was done is undone or the person told."""
+def audited(
+    settings: Settings, process: str, undo: Callable[[], object] | None = None, *, done: bool = False
+) -> Iterator[Trail | None]:
+    """The audit trail, if there is one. If it cannot be written, nothing is done; or what was ``done`` is undone by
+    ``undo``, and the person told if that cannot be.
+    """
     from triage.security.audit_trail import AuditError, command_trail
 
     audit = settings.audit
@@ -111,8 +115,8 @@ def audited(settings: Settings, process: str, undo: Callable[[], object] | None 
     except AuditError as error:
         if undo is not None:
             undo()
-        done = "it is not done, because it" if undo else "it is done, but"
-        raise click.ClickException(f"{done} could not be written to the audit trail {audit.path}: {error}") from error
+        what = "it is done, but that" if done and undo is None else "it is not done, because it"
+        raise click.ClickException(f"{what} could not be written to the audit trail {audit.path}: {error}") from error
 
 
 def write_or_print(text: str, out: Path | None) -> None:

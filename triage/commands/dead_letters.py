@@ -20,7 +20,8 @@ def dead_letters(invocation: Invocation, keys: tuple[str, ...], requeue_all: boo
     from triage.delivery.outbox import Outbox
     from triage.delivery.record import study_of_key
     from triage.operations.dead_letters import dead_letter_rows, requeue, requeue_deliveries
-    from triage.security.audit_trail import note_requeue
+    from triage.security.audit_message import Outcome
+    from triage.security.audit_trail import intend_requeue, note_requeue
 
     spool = open_spool(settings)
     outbox = Outbox(spool)
@@ -29,6 +30,10 @@ def dead_letters(invocation: Invocation, keys: tuple[str, ...], requeue_all: boo
         show_dead_letters(spool, rows)
         return
     every = [*(instance.key for instance, _ in spool.dead_letters()), *(row.key for row in rows)]
+    studies = [study_of_key(key) for key in (every if requeue_all else keys)]
+    with audited(settings, "triage dead-letters") as trail:
+        if trail:
+            intend_requeue(trail, spool, studies)
     # The key of a delivery begins with its destination and a slash; that of an object has none.
     deliveries = None if requeue_all else [key for key in keys if "/" in key]
     objects = None if requeue_all else [key for key in keys if "/" not in key]
@@ -38,7 +43,10 @@ def dead_letters(invocation: Invocation, keys: tuple[str, ...], requeue_all: boo
         if deliveries is None or deliveries:
             click.echo(f"{requeue_deliveries(outbox, deliveries, time.time())} deliveries are tried again")
     except (FileNotFoundError, ValueError) as error:
+        with audited(settings, "triage dead-letters", done=True) as trail:
+            if trail:  # some may have been
+                note_requeue(trail, spool, studies, Outcome.MINOR_FAILURE)
         raise click.ClickException(f"no such dead letter: {error}") from error
-    with audited(settings, "triage dead-letters") as trail:
+    with audited(settings, "triage dead-letters", done=True) as trail:
         if trail:
-            note_requeue(trail, spool, map(study_of_key, every if requeue_all else keys))
+            note_requeue(trail, spool, studies)

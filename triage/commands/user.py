@@ -36,8 +36,9 @@ def add(invocation: Invocation, name: str, role: str) -> None:
     with _told():
         if users.find(name):
             raise UserError(f"there is a user {name} already: `triage user password` changes the password")
-        users.add(name, Role(role), _password())
-    _noted(settings, name, f"added as {role}")
+        secret = _password()
+        with _written(settings, name, f"added as {role}"):
+            users.add(name, Role(role), secret)
     click.echo(f"{name} may sign in as {role}")
 
 
@@ -95,8 +96,8 @@ def _change(settings: Settings, users: Users, name: str, done: str, change: Call
     with _told():
         if users.find(name) is None:  # before a password is asked for in vain
             raise UserError(f"there is no user {name!r}: `triage user list` names them")
-        change()
-    _noted(settings, name, done)
+        with _written(settings, name, done):
+            change()
     click.echo(f"{name}: {done}; sessions are ended")
 
 
@@ -108,7 +109,19 @@ def _password() -> str:
     return sys.stdin.readline().rstrip("\r\n")
 
 
-def _noted(settings: Settings, name: str, description: str) -> None:
+@contextmanager
+def _written(settings: Settings, name: str, what: str) -> Iterator[None]:
+    """Nobody is changed of whom it cannot be written down first; then what came of it is written, too."""
+    _write(settings, name, f"about to be: {what}", "it is not done, because it")
+    try:
+        yield
+    except Exception:
+        _write(settings, name, f"not done: {what}", "it is not done, and that")
+        raise
+    _write(settings, name, what, "it is done, but that")
+
+
+def _write(settings: Settings, name: str, description: str, otherwise: str) -> None:
     from triage.security.audit_trail import AuditError, command_trail, note_user
 
     audit = settings.audit
@@ -117,7 +130,7 @@ def _noted(settings: Settings, name: str, description: str) -> None:
         note_user(written, settings.sign_in.users_file, name, description)
     except AuditError as error:
         raise click.ClickException(
-            f"it is done, but could not be written to the audit trail {audit.path}: {error}"
+            f"{otherwise} could not be written to the audit trail {audit.path}: {error}"
         ) from error
 
 

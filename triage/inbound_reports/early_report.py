@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import zip_longest
 
 from pydicom.dataset import Dataset
 
+from triage.decision.identity import Identifier, Issuer
 from triage.hl7.timestamps import moment
+from triage.inbound_reports.matching import NONE, Issuers
 from triage.inbound_reports.message import Order
 
+NOBODY = Issuer()
 _ACQUIRED = (("AcquisitionDate", "AcquisitionTime"), ("ContentDate", "ContentTime"))
 
 
@@ -21,7 +25,8 @@ _ACQUIRED = (("AcquisitionDate", "AcquisitionTime"), ("ContentDate", "ContentTim
 class Early:
     """What is remembered of a report. ``at`` is when it was made, ``heard_at`` when it came, both in POSIX seconds.
 
-    ``patients`` are digests of the patient IDs that it named; nobody's name is in it but ``who``'s, who reported.
+    ``patients`` are digests of the patient IDs that it named, ``issuers`` who issued each, as a text, empty where it
+    does not say; nobody's name is in it but ``who``'s, who reported.
     ``source`` is the message.
     """
 
@@ -32,17 +37,19 @@ class Early:
     heard_at: float
     who: str
     source: str
+    issuers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Arrived:
-    """A study that is listed. ``patient`` is the digest of its patient ID, empty if it has none; ``acquired`` when each
-    of its images was taken, in POSIX seconds; None where an image does not say."""
+    """A study that is listed. ``patient`` is the digest of its patient ID, empty if it has none, ``issuer`` who issued
+    it; ``acquired`` when each of its images was taken, in POSIX seconds; None where an image does not say."""
 
     study_instance_uid: str
     accession_number: str
     patient: str
     acquired: tuple[float | None, ...]
+    issuer: Issuer = NOBODY
 
 
 def can_be_remembered(order: Order, accession_numbers: Collection[str]) -> bool:
@@ -55,7 +62,7 @@ def digest(patient_id: str, installation: str) -> str:
     return sha256(f"{installation}\n{patient_id.casefold()}".encode()).hexdigest() if patient_id else ""
 
 
-def covers(report: Early, study: Arrived) -> bool:
+def covers(report: Early, study: Arrived, issuers: Issuers = NONE) -> bool:
     """Whether a report is of a study, as it is now.
 
     By Study Instance UID, if the report names one, and then by nothing else; the accession numbers and the patient IDs
@@ -70,9 +77,15 @@ def covers(report: Early, study: Arrived) -> bool:
         return (
             report.study_instance_uid == study.study_instance_uid
             and _agree_in_one(study.accession_number, report.accession_numbers)
-            and _agree(study.patient, report.patients)
+            and (not study.patient or not report.patients or _names_patient(report, study, issuers))
         )
-    return study.accession_number in report.accession_numbers and study.patient in report.patients
+    return study.accession_number in report.accession_numbers and _names_patient(report, study, issuers)
+
+
+def _names_patient(report: Early, study: Arrived, issuers: Issuers) -> bool:
+    said = zip_longest(report.patients, report.issuers, fillvalue="")
+    ours = Identifier(study.patient, study.issuer)
+    return any(issuers.may_be(ours, Identifier(patient, Issuer.from_text(issuer))) for patient, issuer in said)
 
 
 def acquired_at(header: Dataset) -> float | None:

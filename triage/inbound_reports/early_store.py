@@ -18,8 +18,10 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from triage.decision.identity import Identifier
 from triage.decision.types import TriageDecision
 from triage.inbound_reports.early_report import Arrived, Early, acquired_at, covers, digest
+from triage.inbound_reports.matching import NONE, Issuers
 from triage.metrics.reports import ReportMetrics
 from triage.spool.clock import Clock
 from triage.spool.patient import patient_in
@@ -54,7 +56,9 @@ class Memory:
         metrics: ReportMetrics,
         now: Callable[[], float] = time.time,
         clock_in_doubt: Callable[[], bool] | None = None,
+        issuers: Issuers = NONE,
     ) -> None:
+        self._issuers = issuers
         self._spool, self._index, self._bounds, self._metrics, self._now = spool, index, bounds, metrics, now
         self._clock_in_doubt = clock_in_doubt or Clock(spool).in_doubt
         self._installation = spool.installation_uid()
@@ -66,10 +70,21 @@ class Memory:
         self._not_of: set[tuple[Path, str, str]] = set()  # a study as a revision that a report is not of
         self._count()
 
-    def remember(self, study: str, accession_numbers: Iterable[str], patient_ids: Iterable[str], said: Notice) -> None:
+    def remember(
+        self, study: str, accession_numbers: Iterable[str], patients: Iterable[Identifier], said: Notice
+    ) -> None:
         """Keep a report durably. The same message again is one report. Raises OSError."""
-        patients = tuple(digest(each, self._installation) for each in patient_ids)
-        early = Early(study, tuple(accession_numbers), patients, said.at, self._now(), said.who, said.source)
+        known = list(patients)
+        early = Early(
+            study,
+            tuple(accession_numbers),
+            tuple(digest(each.value, self._installation) for each in known),
+            said.at,
+            self._now(),
+            said.who,
+            said.source,
+            tuple(str(each.issuer) for each in known),
+        )
         same = sha256("\n".join((said.source, study, *early.accession_numbers)).encode()).hexdigest()[:32]
         with self._lock:
             if any(path.stem.endswith(same) for path in self._known):
@@ -124,6 +139,7 @@ class Memory:
                 return 0
             if step is not None:
                 self._metrics.reports.labels("early").inc()
+                self._metrics.studies_reported.inc()
                 logger.info("study %s was reported before it came here, by message %s", uid, report.source)
                 return 1
             self._not_of.add((path, uid, revision))
@@ -131,17 +147,19 @@ class Memory:
 
     def _covers(self, report: Early, study_instance_uid: str) -> bool:
         found = read_study(self._spool, study_instance_uid)
-        return found is not None and covers(report, self._arrived(*found))
+        return found is not None and covers(report, self._arrived(*found), self._issuers)
 
     def _arrived(self, decision: TriageDecision, images: Iterable[Any]) -> Arrived:
         images = list(images)
-        patients = [patient_in(image.header).patient_id for image in images]
+        patients = [patient_in(image.header).identifiers for image in images]
+        patient = next(filter(None, patients), (Identifier(""),))[0]
         counting = [image for image in images if image.assessment.counts]
         return Arrived(
             decision.study_instance_uid,
             decision.accession_number,
-            digest(next(filter(None, patients), ""), self._installation),
+            digest(patient.value, self._installation),
             tuple(acquired_at(image.header) for image in counting),
+            patient.issuer,
         )
 
     def _forget(self) -> None:
@@ -167,7 +185,7 @@ class Memory:
 def _read(path: Path) -> Early | None:
     try:
         values = json.loads(path.read_text())
-        lists = {name: tuple(values[name]) for name in ("accession_numbers", "patients")}
+        lists = {name: tuple(values.get(name, ())) for name in ("accession_numbers", "patients", "issuers")}
         return Early(**{**values, **lists})
     except (ValueError, TypeError, KeyError):  # of another release
         logger.warning("%s is no report that was remembered: it is left alone", path.name)

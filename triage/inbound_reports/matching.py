@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, Self
 
+from triage.decision.identity import Identifier, Issuer
 from triage.inbound_reports.message import Order
 from triage.spool.patient import Patient
 
@@ -30,8 +31,45 @@ class Known(Protocol):
     def with_accession_number(self, accession_number: str) -> Sequence[str]:
         """The tagged studies that have it."""
 
+    def accession_issuer(self, study_instance_uid: str) -> Issuer:
+        """Who issued that number, as far as the images say."""
+
     def patient(self, study_instance_uid: str) -> Patient:
         """Whom a study is of."""
+
+
+@dataclass(frozen=True)
+class Issuers:
+    """Names of one issuer in two systems: namespaces, in any case, by the name that stands for them all."""
+
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, same: Iterable[str]) -> Self:
+        """From the settings: names with = between them. Raises ValueError for a text without two names."""
+        names: dict[str, str] = {}
+        for text in same:
+            several = [name.strip().casefold() for name in text.split("=")]
+            if len(several) < 2 or not all(several):
+                raise ValueError(f"reports.same_issuers: {text!r} does not say NAME = NAME")
+            names |= dict.fromkeys(several, several[0])
+        return cls(names)
+
+    def contradict(self, one: Issuer, other: Issuer) -> bool:
+        """Whether both are stated, and are two."""
+        return self._called(one).contradicts(self._called(other))
+
+    def may_be(self, one: Identifier, other: Identifier) -> bool:
+        """Whether both can be one."""
+        return replace(one, issuer=self._called(one.issuer)).may_be(replace(other, issuer=self._called(other.issuer)))
+
+    def _called(self, issuer: Issuer) -> Issuer:
+        known = self.names.get(issuer.namespace.casefold())
+        # Two systems that name it otherwise number it otherwise, too.
+        return issuer if known is None else Issuer(known)
+
+
+NONE = Issuers()
 
 
 @dataclass(frozen=True)
@@ -42,20 +80,23 @@ class Match:
     by: str = ""
 
 
-def match(order: Order, known: Known, accession_in: Sequence[str]) -> Match:
+def match(order: Order, known: Known, accession_in: Sequence[str], issuers: Issuers = NONE) -> Match:
     """The studies of ``order``: by Study Instance UID, else by the first place that has an accession number of ours.
 
-    The patient's ID must agree wherever both sides have one. Raises DoubtError for another patient, for accession
-    number and UID that contradict each other, and for an accession number of several patients.
+    The patient's ID must agree wherever both sides have one, and so must who issued it, and the accession number.
+    Raises DoubtError for another patient, for accession number and UID that contradict each other, and for an accession
+    number of several patients.
     """
     uid = order.study_instance_uid
     if uid and known.is_tagged(uid):
         _same_order(order, known.accession_number(uid), accession_in)
-        return Match(_of_patient(order, [uid], known), "Study Instance UID")
+        return Match(_of_patient(order, [uid], known, issuers), "Study Instance UID")
     for place in accession_in:
-        found = known.with_accession_number(order.identifiers.get(place, ""))
+        issuer = order.issuers.get(place, Issuer())
+        numbered = known.with_accession_number(order.identifiers.get(place, ""))
+        found = [each for each in numbered if not issuers.contradict(issuer, known.accession_issuer(each))]
         if found:
-            return Match(_of_patient(order, found, known), place)
+            return Match(_of_patient(order, found, known, issuers), place)
     return Match()
 
 
@@ -69,17 +110,19 @@ def _same_order(order: Order, accession_number: str, accession_in: Sequence[str]
         raise DoubtError("contradictory", "the Study Instance UID is of a study with another accession number")
 
 
-def _of_patient(order: Order, studies: Sequence[str], known: Known) -> tuple[str, ...]:
+def _of_patient(order: Order, studies: Sequence[str], known: Known, issuers: Issuers) -> tuple[str, ...]:
     patients = {uid: known.patient(uid) for uid in studies}
-    agreeing = {uid: patient for uid, patient in patients.items() if _agrees(order, patient)}
+    agreeing = {uid: patient for uid, patient in patients.items() if _agrees(order, patient, issuers)}
     if not agreeing:
-        raise DoubtError("other_patient", "the study that it names is of another patient ID than that of PID-3")
+        raise DoubtError(
+            "other_patient", "the study that it names is of another patient ID, or issuer, than that of PID-3"
+        )
     if len({(patient.patient_id, patient.issuer) for patient in agreeing.values()}) > 1:
         raise DoubtError("ambiguous", "several patients have studies with this accession number")
     return tuple(agreeing)
 
 
-def _agrees(order: Order, patient: Patient) -> bool:
-    if not (order.patient_ids and patient.patient_id):
+def _agrees(order: Order, patient: Patient, issuers: Issuers) -> bool:
+    if not (order.patients and patient.identifiers):
         return True
-    return patient.patient_id.casefold() in {each.casefold() for each in order.patient_ids}
+    return any(issuers.may_be(ours, theirs) for ours in patient.identifiers for theirs in order.patients)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import hl7
 
+from triage.decision.identity import Identifier, Issuer
 from triage.hl7.message_types import ORM, ORU, SCHEME
 from triage.hl7.segments import segments_of
 from triage.hl7.text import decode
@@ -47,6 +48,7 @@ class Header:
 class Order:
     """One order that a message speaks of: its identifiers by their place, and its status (OBR-25, or ORC-5).
 
+    ``patients`` are the repetitions of PID-3 (CX), ``issuers`` those of ``identifiers`` that say one (EI.2 to EI.4).
     ``reported_at`` is OBR-22 as it was written; ``reporter`` OBR-32, who interpreted the images. ``ours``: it is a
     result of a triage service, and no report.
     """
@@ -54,10 +56,16 @@ class Order:
     status: str = ""
     identifiers: dict[str, str] = field(default_factory=dict)
     study_instance_uid: str = ""
-    patient_ids: tuple[str, ...] = ()
+    patients: tuple[Identifier, ...] = ()
     reported_at: str = ""
     reporter: str = ""
     ours: bool = False
+    issuers: dict[str, Issuer] = field(default_factory=dict)
+
+    @property
+    def patient_ids(self) -> tuple[str, ...]:
+        """The IDs alone."""
+        return tuple(each.value for each in self.patients)
 
 
 def header_of(content: bytes) -> Header:
@@ -126,17 +134,17 @@ def _parsed(text: str) -> hl7.Message:
 def _of_results(message: hl7.Message) -> list[Order]:
     """Of ORU^R01: each OBR is a report, of the order of the ORC before it, of the patient of the PID before that."""
     orders: list[Order] = []
-    patient: tuple[str, ...] = ()
-    identifiers: dict[str, str] = {}
+    patient: tuple[Identifier, ...] = ()
+    order = Order()
     for segment in message:
         name = str(segment[0])
         if name == "PID":
-            patient, identifiers = _patient_ids(segment), {}
+            patient, order = _patients(segment), Order()
         elif name == "ORC":
-            identifiers = _of_orc(segment)
+            order = _of_orc(segment)
         elif name == "OBR":
-            orders.append(_result(segment, identifiers, patient))
-            identifiers = {}
+            orders.append(_result(segment, order, patient))
+            order = Order()
         elif name in ("OBX", "ZDS") and orders and (uid := _study_uid(segment)):
             orders[-1] = replace(orders[-1], study_instance_uid=uid)
     if not orders:
@@ -147,16 +155,16 @@ def _of_results(message: hl7.Message) -> list[Order]:
 def _of_orders(message: hl7.Message) -> list[Order]:
     """Of ORM^O01: each ORC is a change of an order; its status counts if ORC-1 says that the status changed."""
     orders: list[Order] = []
-    patient: tuple[str, ...] = ()
+    patient: tuple[Identifier, ...] = ()
     for segment in message:
         name = str(segment[0])
         if name == "PID":
-            patient = _patient_ids(segment)
+            patient = _patients(segment)
         elif name == "ORC":
             status = _value(segment, 5) if _value(segment, 1) in _ORDER_STATUS_CHANGED else ""
-            orders.append(Order(status, _of_orc(segment), patient_ids=patient))
+            orders.append(replace(_of_orc(segment), status=status, patients=patient))
         elif name == "OBR" and orders:
-            result = _result(segment, orders[-1].identifiers, patient)
+            result = _result(segment, orders[-1], patient)
             orders[-1] = replace(result, status=orders[-1].status)
         elif name == "ZDS" and orders and (uid := _study_uid(segment)):
             orders[-1] = replace(orders[-1], study_instance_uid=uid)
@@ -165,17 +173,19 @@ def _of_orders(message: hl7.Message) -> list[Order]:
     return orders
 
 
-def _of_orc(segment: hl7.Segment) -> dict[str, str]:
-    return _filled({"ORC-2": _value(segment, 2), "ORC-3": _value(segment, 3)})
+def _of_orc(segment: hl7.Segment) -> Order:
+    numbers = {"ORC-2": _value(segment, 2), "ORC-3": _value(segment, 3)}
+    return Order(identifiers=_filled(numbers), issuers=_issuers(segment, "ORC"))
 
 
-def _result(segment: hl7.Segment, of_orc: dict[str, str], patient: tuple[str, ...]) -> Order:
+def _result(segment: hl7.Segment, of_orc: Order, patient: tuple[Identifier, ...]) -> Order:
     places = {f"OBR-{number}": _value(segment, number) for number in (2, 3, 18, 19, 20)}
     schemes = (_value(segment, 4, 3), _value(segment, 4, 6))
     return Order(
         status=_value(segment, 25),
-        identifiers={**of_orc, **_filled(places)},
-        patient_ids=patient,
+        identifiers={**of_orc.identifiers, **_filled(places)},
+        issuers={**of_orc.issuers, **_issuers(segment, "OBR")},
+        patients=patient,
         reported_at=_value(segment, 22),
         reporter=_reporter(segment),
         ours=SCHEME in schemes,
@@ -196,9 +206,23 @@ def _study_uid(segment: hl7.Segment) -> str:
     return _value(segment, 5) if _value(segment, 3) == _STUDY_INSTANCE_UID else ""
 
 
-def _patient_ids(segment: hl7.Segment) -> tuple[str, ...]:
+def _patients(segment: hl7.Segment) -> tuple[Identifier, ...]:
+    """The repetitions of PID-3: CX.1 with CX.4, its assigning authority (HD)."""
     count = len(segment[3]) if len(segment) > 3 else 0
-    return tuple(filter(None, (_value(segment, 3, repetition=number + 1) for number in range(count))))
+    found = []
+    for repetition in range(1, count + 1):
+        authority = [_value(segment, 3, 4, part, repetition=repetition) for part in (1, 2, 3)]
+        found.append(Identifier(_value(segment, 3, repetition=repetition), Issuer(*authority)))
+    return tuple(each for each in found if each.value)
+
+
+def _issuers(segment: hl7.Segment, name: str) -> dict[str, Issuer]:
+    """Who issued placer and filler order number (EI)."""
+    found = {
+        f"{name}-{number}": Issuer(*(_value(segment, number, component) for component in (2, 3, 4)))
+        for number in (2, 3)
+    }
+    return {place: issuer for place, issuer in found.items() if issuer}
 
 
 def _filled(values: dict[str, str]) -> dict[str, str]:

@@ -10,13 +10,14 @@ from uuid import uuid4
 
 from redis.exceptions import RedisError
 
+from triage.decision.identity import Issuer
 from triage.dicom.uid import InvalidUIDError
 from triage.hl7.message_types import ORM
 from triage.hl7.timestamps import moment
 from triage.inbound_reports.acknowledgement import Code, acknowledgement
 from triage.inbound_reports.early_report import can_be_remembered
 from triage.inbound_reports.early_store import Memory
-from triage.inbound_reports.matching import DoubtError, Match, match
+from triage.inbound_reports.matching import NONE, DoubtError, Issuers, Match, match
 from triage.inbound_reports.message import KINDS, Header, MalformedError, Order, header_of, orders_of
 from triage.metrics.reports import ReportMetrics
 from triage.spool.patient import Patient, patient_of
@@ -26,6 +27,8 @@ from triage.worklist.index import Worklist
 from triage.worklist.reader_acts import Act, Notice
 
 logger = logging.getLogger(__name__)
+
+_MANY = 3  # studies that one message takes off the list: rare, and worth a look
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Policy:
     own: frozenset[tuple[str, str]] = frozenset()
     time_in: str = "OBR-22"
     character_set: str = ""
+    patient_required: bool = True
+    issuers: Issuers = NONE
 
 
 class NotNowError(Exception):
@@ -136,6 +141,9 @@ class Hearer:
         # All of them are matched before anything is changed: a message is taken whole or not at all.
         matched = [(order, *self._look(order, header.kind)) for order in orders]
         done = [(found, self._done(header, order, found, outcome)) for order, found, outcome in matched]
+        many = {uid for found, outcome in done if outcome == "read" for uid in found.studies}
+        if len(many) >= _MANY:
+            logger.warning("report message %s took %d studies off the list at once", _shown(header), len(many))
         return _Heard(Code.ACCEPTED, "; ".join(_in_words(*each) for each in done), tuple(each for _, each in done))
 
     def _look(self, order: Order, kind: str) -> tuple[Match, str]:
@@ -145,7 +153,10 @@ class Hearer:
             return Match(), "own"
         if order.status not in statuses:
             return Match(), "other_status"
-        found = match(order, _Studies(self._spool, self._index), self._policy.accession_in)
+        if self._policy.patient_required and not order.patients:
+            raise DoubtError("no_patient", "PID-3 says of which patient the report is, and has no ID")
+        studies = _Studies(self._spool, self._index)
+        found = match(order, studies, self._policy.accession_in, self._policy.issuers)
         return found, "" if found.studies else "unmatched"
 
     def _done(self, header: Header, order: Order, found: Match, outcome: str) -> str:
@@ -158,7 +169,7 @@ class Hearer:
         if self._memory is None or not can_be_remembered(order, numbers):
             return "unmatched"
         said = self._said(header, order)
-        self._memory.remember(order.study_instance_uid, dict.fromkeys(numbers), order.patient_ids, said)
+        self._memory.remember(order.study_instance_uid, dict.fromkeys(numbers), order.patients, said)
         return "remembered"
 
     def _said(self, header: Header, order: Order) -> Notice:
@@ -174,6 +185,7 @@ class Hearer:
         acts = [reading.notice(self._spool, self._index, uid, said) for uid in found.studies]
         if not any(new for _, new in acts):
             return "repeated"
+        self._metrics.studies_reported.inc(sum(new and step.act is Act.READ for step, new in acts))
         return "outdated" if any(step.act is Act.OUTDATED for step, _ in acts) else "read"
 
     def _said_at(self, header: Header, order: Order) -> float:
@@ -209,6 +221,10 @@ class _Studies:
             raise NotNowError("the worklist is being built: send it again")
         found = self.index.with_accession_number(accession_number)
         return [uid for uid in found if self.spool.decision(uid) is not None]
+
+    def accession_issuer(self, study_instance_uid: str) -> Issuer:
+        decision = self.spool.decision(study_instance_uid) or {}
+        return Issuer.from_text(str(decision.get("accession_issuer") or ""))
 
     def patient(self, study_instance_uid: str) -> Patient:
         return patient_of(self.spool, study_instance_uid)

@@ -85,6 +85,7 @@ REPORT_OUTCOMES = (
     "other_status",  # it does not say that there is a report
     "own",  # a triage result that came back
     "test",  # not of production
+    "no_patient",  # it does not say of which patient it is
     "ambiguous",
     "other_patient",
     "contradictory",

@@ -15,6 +15,7 @@ class ReportMetrics:
     """What the one process sees that hears of reports. {destination}: names from the settings only."""
 
     reports: Counter  # {outcome}: REPORT_OUTCOMES
+    studies_reported: Counter
     reports_remembered: Gauge
     report_connections: Gauge
     workitems_completed: Counter  # {destination}
@@ -26,6 +27,9 @@ def create_reports(registry: CollectorRegistry) -> ReportMetrics:
     make = MetricFactory(registry)
     metrics = ReportMetrics(
         reports=make.counter("reports_total", "Orders in report messages, by what came of them.", "outcome"),
+        studies_reported=make.counter(
+            "studies_reported_total", "Studies that left the list because a message said that they were reported."
+        ),
         reports_remembered=make.gauge("reports_remembered", "Reports that are remembered for studies that may come."),
         report_connections=make.gauge("report_connections", "Connections of senders of reports that are open now."),
         workitems_completed=make.counter(

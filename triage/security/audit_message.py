@@ -65,6 +65,11 @@ class Subject:
     patient_id: str = ""
 
 
+def intent(act: Code) -> Code:
+    """That something is about to be done; another message says what came of it (ADR 36)."""
+    return Code(f"INTENT-{act.value}", act.scheme, f"About to be done: {act.meaning}")
+
+
 def dcm(value: str, meaning: str) -> Code:
     """A code of DICOM's own scheme."""
     return Code(value, "DCM", meaning)
@@ -140,9 +145,9 @@ class Reporter:
         _object(message, _URI, uri, type_code="2", role="13", name=name, details=details)
         return _line(message)
 
-    def export(self, at: float, who: Who, uri: str, subjects: Iterable[Subject]) -> str:
-        """Data of patients were written to a file (A.5.3.4)."""
-        message = self._begun(EXPORT, "R", at, Outcome.SUCCESS)
+    def export(self, at: float, who: Who, uri: str, subjects: Iterable[Subject], kind: Code | None = None) -> str:
+        """Data of patients were written to a file (A.5.3.4), or are about to be, as ``kind`` says."""
+        message = self._begun(EXPORT, "R", at, Outcome.SUCCESS, kind)
         _participant(message, who, _ORIGIN)
         self._application(message, _ORIGIN)
         media = _participant(message, Who(uri), _DESTINATION, _MEDIA, requests=False)

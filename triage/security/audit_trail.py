@@ -1,7 +1,8 @@
 """The audit trail: who looked at which patient's study, and what was done, a line of XML for each event.
 
 It is the one place outside the spool that holds Patient IDs. A line is on the disk before the look that it tells of is
-answered. Several processes write to one file, which moves aside when it is large and is never removed by us.
+answered; of an act, one before it is done and one when it is known what came of it (ADR 36). Several processes write to
+one file, which moves aside when it is large and is never removed by us.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from triage.security.audit_message import (
     Source,
     Subject,
     Who,
+    intent,
 )
 from triage.spool.spool import Spool
 from triage.spool.study import read_header
@@ -38,6 +40,7 @@ from triage.spool.study import read_header
 logger = logging.getLogger(__name__)
 
 REQUEUED = Code("REQUEUE", SCHEME, "A dead letter is tried again")
+EXPORTED = Code("EXPORT", SCHEME, "Labels are written to a file")
 
 
 class AuditError(Exception):
@@ -122,9 +125,14 @@ def subject_of(spool: Spool, study_instance_uid: str) -> Subject:
 
 
 def note_user(trail: Trail, users_file: Path, name: str, description: str) -> None:
-    """Note that a user was changed. Raises AuditError."""
+    """Note that a user was changed, or that it is about to be, as the description says. Raises AuditError."""
     uri = users_file.absolute().as_uri()
     trail.write(trail.reporter.alert(trail.now(), operator(), USER_CHANGED, Outcome.SUCCESS, uri, name, description))
+
+
+def intend_export(trail: Trail, out: Path) -> None:
+    """Note that labels are about to be written to a file; of which studies is noted then. Raises AuditError."""
+    trail.write(trail.reporter.export(trail.now(), operator(), out.absolute().as_uri(), (), intent(EXPORTED)))
 
 
 def note_export(trail: Trail, out: Path, spool: Spool, studies: Iterable[str]) -> None:
@@ -133,8 +141,16 @@ def note_export(trail: Trail, out: Path, spool: Spool, studies: Iterable[str]) -
     trail.write(trail.reporter.export(trail.now(), operator(), out.absolute().as_uri(), subjects))
 
 
-def note_requeue(trail: Trail, spool: Spool, studies: Iterable[str]) -> None:
-    """Note that dead letters of studies are tried again. Raises AuditError."""
+def intend_requeue(trail: Trail, spool: Spool, studies: Iterable[str]) -> None:
+    """Note that dead letters of studies are about to be tried again. Raises AuditError."""
+    _note_requeue(trail, spool, studies, intent(REQUEUED), Outcome.SUCCESS)
+
+
+def note_requeue(trail: Trail, spool: Spool, studies: Iterable[str], outcome: Outcome = Outcome.SUCCESS) -> None:
+    """Note that dead letters of studies are tried again, or could not be. Raises AuditError."""
+    _note_requeue(trail, spool, studies, REQUEUED, outcome)
+
+
+def _note_requeue(trail: Trail, spool: Spool, studies: Iterable[str], act: Code, outcome: Outcome) -> None:
     for study in dict.fromkeys(studies):
-        subject = subject_of(spool, study)
-        trail.write(trail.reporter.accessed(trail.now(), operator(), subject, Outcome.SUCCESS, REQUEUED))
+        trail.write(trail.reporter.accessed(trail.now(), operator(), subject_of(spool, study), outcome, act))

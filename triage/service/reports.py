@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from triage.errors import StartError
 from triage.inbound_reports.early_store import Bounds, Memory
+from triage.inbound_reports.matching import Issuers
 from triage.inbound_reports.receiver import Policy
 from triage.metrics import process as metric_names
 from triage.metrics.reports import ReportMetrics, create_reports
@@ -32,6 +33,8 @@ def report_policy(settings: ReportsSettings, own: frozenset[tuple[str, str]]) ->
         own=own,
         time_in=settings.time_in,
         character_set=settings.character_set,
+        patient_required=settings.patient_required,
+        issuers=Issuers.of(settings.same_issuers),
     )
 
 
@@ -39,7 +42,13 @@ def memory_of(settings: ReportsSettings, spool: Spool, index: Worklist, metrics:
     """What remembers reports that come before their study; None where none come, or none is to be remembered."""
     if not (settings.port and settings.remember_hours):
         return None
-    return Memory(spool, index, Bounds(settings.remember_hours * 3600.0, settings.remember_at_most), metrics)
+    return Memory(
+        spool,
+        index,
+        Bounds(settings.remember_hours * 3600.0, settings.remember_at_most),
+        metrics,
+        issuers=Issuers.of(settings.same_issuers),
+    )
 
 
 def reports(settings: Settings, spool: Spool, redis_url: str) -> None:

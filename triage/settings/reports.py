@@ -19,16 +19,17 @@ class ReportsSettings(Section):
     port: Port = Field(0, description="MLLP port for report messages (HL7 v2 ORU^R01, ORM^O01); 0: none are taken.")
     host: str = Field(
         "127.0.0.1",
-        description="Address to listen on; off loopback, reports.source_addresses or reports.tls_client_ca is needed.",
+        description="Address to listen on; off loopback, reports.source_addresses or reports.tls_client_ca is needed, "
+        "and reports.sending_applications or reports.sending_facilities.",
     )
     source_addresses: tuple[str, ...] = Field(
         (), description="Addresses or networks (CIDR) that may connect; empty lets all in."
     )
     sending_applications: tuple[str, ...] = Field(
-        (), description="MSH-3 of messages that are taken; empty takes all. Others are answered AR."
+        (), description="MSH-3 of messages that are taken; empty takes all. Others are answered AE."
     )
     sending_facilities: tuple[str, ...] = Field(
-        (), description="MSH-4 of messages that are taken; empty takes all. Others are answered AR."
+        (), description="MSH-4 of messages that are taken; empty takes all. Others are answered AE."
     )
     tls_certificate: str = Field(
         "",
@@ -59,6 +60,16 @@ class ReportsSettings(Section):
         ("OBR-18", "OBR-3", "ORC-3"),
         min_length=1,
         description="Where the accession number may be, in this order; a Study Instance UID in the message goes first.",
+    )
+    patient_required: bool = Field(
+        True,
+        description="Take no report whose PID-3 names no patient: an accession number alone may be another patient's. "
+        "false only where the sender cannot fill it.",
+    )
+    same_issuers: tuple[str, ...] = Field(
+        (),
+        description='Names of one issuer of patient IDs or accession numbers in HL7 and DICOM, as "HOSP = HOSPITAL". '
+        "Issuers are compared where both sides name one, and two names are two issuers.",
     )
     time_in: Literal["OBR-22", "MSH-7", "none"] = Field(
         "OBR-22",
@@ -97,6 +108,14 @@ class ReportsSettings(Section):
                 "whoever can connect takes studies off the list: with a host other than loopback name "
                 "source_addresses, or tls_client_ca"
             )
+        if self.port and self.host not in _LOOPBACK and not (self.sending_applications or self.sending_facilities):
+            raise ValueError(
+                "whoever sends a report takes studies off the list: with a host other than loopback name the senders "
+                "in sending_applications (MSH-3) or sending_facilities (MSH-4)"
+            )
+        for text in self.same_issuers:
+            if len([name for name in text.split("=") if name.strip()]) < 2:
+                raise ValueError(f"same_issuers: {text!r} does not say NAME = NAME")
         if self.tls_client_ca and not self.tls_certificate:
             raise ValueError("tls_client_ca needs tls_certificate")
         if self.tls_client_crl and not self.tls_client_ca:

@@ -204,7 +204,7 @@ def _act(sources: Sources, request: Request, act: Act, label: int | None) -> Res
 
 async def _requeue(sources: Sources, request: Request) -> Response:
     key = (await body(request, Key)).key
-    concerns(request, study_of_key(key))
+    await run_in_threadpool(concerns, request, study_of_key(key))
     try:
         await run_in_threadpool(requeue, sources, key)
     except FileNotFoundError as error:

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from triage.web.api.sources import Sources
 from triage.web.api.ups_rs_search import Query, search
 from triage.web.api.worklist import BadRequestError
-from triage.web.auth.caller import concerns, user_of
+from triage.web.auth.caller import LOCAL, concerns, user_of
 from triage.web.http.problem import problem
 from triage.worklist import workitem_content, workitem_state
 from triage.worklist.reader_acts import Notice, NotTaggedError, notice
@@ -118,9 +118,11 @@ def _has_been_read(sources: Sources, workitems: Workitems, request: Request, sta
     place = workitems.find(uid)
     if place is None:  # it is there: we have just changed it
         return
-    who = performer(Dataset.from_json(state.attributes)) or user_of(request).name
+    # Whom the workitem names as its performer, its sender can write there; who signed in is known.
+    user = user_of(request)
+    who = performer(Dataset.from_json(state.attributes)) if user == LOCAL else user.name
     try:
-        notice(sources.spool, sources.worklist, place[0], Notice(state.changed_at, who, "ups", uid))
+        notice(sources.spool, sources.worklist, place[0], Notice(state.changed_at, who or user.name, "ups", uid))
     except NotTaggedError:  # retention removed it meanwhile
         return
     except RedisError:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from triage.dicom.uid import InvalidUIDError, valid_uid
 from triage.metrics.labels import SignInOutcome
-from triage.security.audit_message import LOGIN, LOGOUT, RESTRICTED, Code, Outcome, Who
+from triage.security.audit_message import LOGIN, LOGOUT, RESTRICTED, Code, Outcome, Who, intent
 from triage.security.audit_trail import AuditError, Trail, subject_of
 from triage.spool.spool import Spool
 from triage.web.auth.caller import Caller
@@ -63,6 +63,11 @@ class Auditor:
         self._accessed(caller, study, outcome, None)
         if outcome is Outcome.SUCCESS:
             self.openings.opened(key)
+
+    def intend(self, caller: Caller, study: str, act: Code) -> None:
+        """Something is about to be done to a study."""
+        if _is_uid(study):
+            self._accessed(caller, study, Outcome.SUCCESS, intent(act))
 
     def act(self, caller: Caller, study: str, act: Code, outcome: Outcome) -> None:
         """Something was done to a study, or could not be done."""

@@ -18,6 +18,7 @@ __all__ = [
     "Role",
     "User",
     "admit",
+    "before_an_act",
     "caller_of",
     "concerns",
     "looks_for",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 _CALLER, _USER, _STUDY, _QUERY = "triage.caller", "triage.user", "triage.study", "triage.query"
+_INTEND = "triage.intend"
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,20 @@ def user_of(request: Request) -> User:
 
 
 def concerns(request: Request, study_instance_uid: str) -> None:
-    """Say which study a request is about, for the audit trail, where the address does not."""
+    """Say which study a request is about, for the audit trail, where the address does not.
+
+    Before anything is done to it: what is about to be done is written down here. Waits for the disk, and raises what
+    keeps the trail from being written; nothing may be done then.
+    """
     request.scope[_STUDY] = study_instance_uid
+    intend = request.scope.get(_INTEND)
+    if intend is not None:
+        intend(study_instance_uid)
+
+
+def before_an_act(scope: Scope, intend: Callable[[str], None]) -> None:
+    """Have ``concerns`` tell of the study that a request is to change."""
+    scope[_INTEND] = intend
 
 
 def looks_for(request: Request, query: str) -> None:

@@ -1,10 +1,10 @@
-"""At the door of every route: who asks, whether the role allows it, and a line in the audit trail before the answer."""
+"""At the door of every route: who asks, whether the role allows it, and lines in the audit trail."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 from starlette.concurrency import run_in_threadpool
@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from triage.security.audit_message import Outcome
 from triage.security.audit_trail import AuditError
 from triage.web.auth.audit import Auditor
-from triage.web.auth.caller import Caller, admit, query_of, study_of
+from triage.web.auth.caller import Caller, admit, before_an_act, query_of, study_of
 from triage.web.auth.route_rules import PARTS, Rule, Trace
 from triage.web.auth.sign_in import SignIn
 from triage.web.http.problem import problem
@@ -87,7 +87,9 @@ class Guard:
 
 @dataclass
 class Told:
-    """One request of which the audit trail is told, when its answer is ready and before any of it is sent."""
+    """One request of which the audit trail is told: of an act before it is done, and what came of it; of a look when
+    its answer is ready and before any of it is sent.
+    """
 
     auditor: Auditor
     required: bool
@@ -96,10 +98,22 @@ class Told:
     scope: Scope
     send: Send
     withheld: bool = False
+    intended: set[str] = field(default_factory=set)
 
     async def run(self, app: ASGIApp, receive: Receive) -> None:
-        """Have ``app`` answer."""
-        await app(self.scope, receive, self._answer)
+        """Have ``app`` answer; of an act, not before it is written down what is about to be done."""
+        try:
+            if self.rule.act is not None:
+                before_an_act(self.scope, self._intend)
+                await run_in_threadpool(self._intend, study_of(self.scope))
+            await app(self.scope, receive, self._answer)
+        except AuditError as error:
+            await self._instead(error, "it is not done, because it cannot be written to the audit trail")
+
+    def _intend(self, study: str) -> None:
+        if self.rule.act is not None and study and study not in self.intended:
+            self.auditor.intend(self.caller, study, self.rule.act)
+            self.intended.add(study)
 
     async def _answer(self, message: Message) -> None:
         if self.withheld:
@@ -108,10 +122,11 @@ class Told:
             try:
                 await run_in_threadpool(self._tell, message["status"])
             except AuditError as error:
-                if self.rule.act is not None or self.required:
+                if self.rule.act is None and self.required:
                     self.withheld = True
-                    await self._instead(error)
+                    await self._instead(error, "it is not shown, because the look cannot be written to the audit trail")
                     return
+                # An act is done: that it was about to be is on the disk, and the log and a metric say what is missing.
         await self.send(message)
 
     def _tell(self, status: int) -> None:
@@ -124,13 +139,8 @@ class Told:
         elif asked or any(value for name, value in parse_qsl(address) if name not in PARTS):
             self.auditor.search(self.caller, self.scope["path"], asked or address, outcome)
 
-    async def _instead(self, error: AuditError) -> None:
-        what = (
-            "it is done, but could not be written to the audit trail"
-            if self.rule.act is not None
-            else "it is not shown, because the look cannot be written to the audit trail"
-        )
-        answer = problem(500 if self.rule.act is not None else 503, f"{what} ({error}): tell the administrator")
+    async def _instead(self, error: AuditError, what: str) -> None:
+        answer = problem(503, f"{what} ({error}): tell the administrator")
 
         async def nothing() -> Message:
             return {"type": "http.disconnect"}
