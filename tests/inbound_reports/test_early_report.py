@@ -143,7 +143,7 @@ def test_the_report_of_an_older_study_hides_no_new_one(redis_server: RedisServer
 
 def test_a_study_instance_uid_is_enough_and_a_reader_has_the_last_word(redis_server: RedisServer, spool: Spool) -> None:
     study = str(generate_uid())
-    with station(redis_server, spool) as place:
+    with station(redis_server, spool, patient_required=False) as place:
         place.send(report("1", uid=study, accession="", patient=""))
         arrive(place, study, **taken(60))
         assert place.look() == 1
@@ -159,9 +159,17 @@ def test_a_study_instance_uid_is_enough_and_a_reader_has_the_last_word(redis_ser
 def test_what_says_too_little_is_not_remembered(
     redis_server: RedisServer, spool: Spool, nothing: dict[str, str]
 ) -> None:
-    with station(redis_server, spool) as place:
+    with station(redis_server, spool, patient_required=False) as place:
         assert place.send(report(**nothing)).code == "AA"
         assert place.counted("remembered") == 0
+        assert list((spool.root / FOLDER).iterdir()) == []
+
+
+def test_a_report_that_names_no_patient_is_not_remembered_where_one_is_required(
+    redis_server: RedisServer, spool: Spool
+) -> None:
+    with station(redis_server, spool) as place:
+        assert place.send(report(patient="", uid="1.2.3")).code == "AE"
         assert list((spool.root / FOLDER).iterdir()) == []
 
 

@@ -35,7 +35,12 @@ def pieces(dataset: Dataset) -> dict[int, bytes]:
     return {element.tag: encoded(Dataset({element.tag: element})) for element in dataset if element.tag < 0x7FE00000}
 
 
-def with_elements(whole: dict[int, bytes], raw: dict[str, bytes]) -> Dataset:
-    """A data set of ``pieces`` as the service reads it, with those of ``raw`` (from ``element``) in their places."""
+def joined(whole: dict[int, bytes], raw: dict[str, bytes]) -> bytes:
+    """A data set of ``pieces``, with those of ``raw`` (from ``element``) in their places."""
     whole = whole | {tag: content for keyword, content in raw.items() if (tag := tag_for_keyword(keyword)) is not None}
-    return read_header(BytesIO(b"".join(whole[tag] for tag in sorted(whole))))
+    return b"".join(whole[tag] for tag in sorted(whole))
+
+
+def with_elements(whole: dict[int, bytes], raw: dict[str, bytes]) -> Dataset:
+    """The same as the service reads it."""
+    return read_header(BytesIO(joined(whole, raw)))

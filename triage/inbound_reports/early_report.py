@@ -13,6 +13,7 @@ from itertools import zip_longest
 from pydicom.dataset import Dataset
 
 from triage.decision.identity import Identifier, Issuer
+from triage.dicom.attribute_text import text_of
 from triage.hl7.timestamps import moment
 from triage.inbound_reports.matching import NONE, Issuers
 from triage.inbound_reports.message import Order
@@ -95,8 +96,8 @@ def acquired_at(header: Dataset) -> float | None:
     (0008,0023), (0008,0033), with Timezone Offset From UTC (0008,0201), else in this machine's time zone. None if none
     of them says at least the minute.
     """
-    zone = _text(header, "TimezoneOffsetFromUTC")
-    texts = [_text(header, "AcquisitionDateTime"), *(_both(header, *names) for names in _ACQUIRED)]
+    zone = text_of(header, "TimezoneOffsetFromUTC")
+    texts = [text_of(header, "AcquisitionDateTime"), *(_both(header, *names) for names in _ACQUIRED)]
     return max(_moments(texts, zone), default=None)
 
 
@@ -109,16 +110,8 @@ def _moments(texts: Iterable[str], zone: str) -> Iterable[float]:
 
 def _both(header: Dataset, date: str, time: str) -> str:
     """DA and TM as DT; a time without a date, or a date without one, says nothing."""
-    day, clock = _text(header, date), _text(header, time)
+    day, clock = text_of(header, date), text_of(header, time)
     return day + clock if len(day) == 8 and len(clock) >= 4 else ""
-
-
-def _text(header: Dataset, keyword: str) -> str:
-    try:
-        value = header.get(keyword)
-    except Exception:  # pydicom raises many kinds for a value that does not fit its VR: it counts as none
-        return ""
-    return "" if value is None else str(value).strip(" \0")
 
 
 def _agree_in_one(numbers: str, said: Collection[str]) -> bool:

@@ -21,6 +21,7 @@ UNKNOWN_PATIENT = "<none>"
 """In the place of a Patient ID that the images do not have, or that cannot be read any more."""
 
 _LONGEST = 1024
+_LINE_ENDS = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -239,5 +240,7 @@ def _clean(text: str) -> str:
 
 
 def _line(message: Element) -> str:
-    # Line breaks in attributes are written as character references, and texts of ours have none.
-    return tostring(message, encoding="unicode").replace("\n", " ")
+    # Line breaks in attributes are written as character references, and texts of ours have none. So are those that are
+    # line ends in Unicode alone: a reader of lines may end one there.
+    text = tostring(message, encoding="unicode").replace("\n", " ")
+    return "".join(f"&#{ord(each)};" if each in _LINE_ENDS else each for each in text)

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from triage.decision.records import assessment_from
+from triage.dicom.attribute_text import text_of
 from triage.dicom.uid import InvalidUIDError
 from triage.errors import StartError
 from triage.runtime.durable import append_line
@@ -119,7 +120,7 @@ def subject_of(spool: Spool, study_instance_uid: str) -> Subject:
         return Subject(study_instance_uid)
     for record in records:
         header = read_header(spool, assessment_from(record))
-        if patient_id := str(header.get("PatientID", "") or ""):
+        if patient_id := text_of(header, "PatientID"):
             return Subject(study_instance_uid, patient_id)
     return Subject(study_instance_uid)
 

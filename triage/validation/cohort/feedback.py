@@ -11,6 +11,7 @@ from pathlib import Path
 from triage.decision.decide import current_assessments
 from triage.decision.records import assessment_from
 from triage.decision.types import ImageAssessment
+from triage.dicom.attribute_text import text_of
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.spool.study import read_header
@@ -61,10 +62,10 @@ def _rows(spool: Spool, study: str, said: list[Step]) -> Iterator[Row]:
         yield Row(
             image=path,
             label=int(said[0].label or 0),
-            patient=_patient(spool, str(header.get("PatientID", "") or ""), image),
+            patient=_patient(spool, text_of(header, "PatientID"), image),
             view=image.view,
             age=image.age_years,
-            sex=str(header.get("PatientSex", "") or ""),
+            sex=sex if (sex := text_of(header, "PatientSex")) in ("M", "F", "O") else "",
             source="feedback",
             columns={
                 "study": study,

@@ -18,6 +18,7 @@ from triage.decision.reasons import MEANINGS
 from triage.decision.types import ImageAssessment
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import Outgoing, Record, State, study_of_key
+from triage.dicom.attribute_text import text_of
 from triage.dicom.uid import InvalidUIDError
 from triage.operations.trace import ObjectTrace, StudyTrace, gather
 from triage.queue.score_queue import ScoreQueue
@@ -108,18 +109,13 @@ def described(trace: StudyTrace, header: Dataset | None, acts: list[Step], who: 
 
 def _patient(header: Dataset | None) -> dict[str, str]:
     names = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDescription", "StudyDate")
-    return {name: _text(header, name) for name in names}
+    return {name: "" if header is None else text_of(header, name) for name in names}
 
 
 def _header(spool: Spool, trace: StudyTrace) -> Dataset | None:
     """The attributes of the study's first image that has been assessed."""
     assessed = [each.assessment for each in trace.objects if each.assessment]
     return read_header(spool, assessed[0]) if assessed else None
-
-
-def _text(header: Dataset | None, name: str) -> str:
-    value = "" if header is None else header.get(name, "")
-    return "" if value is None else str(value)
 
 
 def _object(each: ObjectTrace) -> dict[str, Any]:
