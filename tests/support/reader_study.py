@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import uvicorn
 
 from tests.support.wait import wait_for
 from triage.phantom.chest import Subject, as_dicom, draw
@@ -16,7 +15,7 @@ from triage.reader_study.app import create_app, desks
 from triage.reader_study.study import Study, begin_or_resume
 from triage.runtime.sockets import listen
 from triage.web.api.images import Pictures
-from triage.web.server import configuration
+from triage.web.http.serving import server_of
 
 
 def write_cases(folder: Path, count: int, rows: int = 96, columns: int = 80) -> Path:
@@ -39,7 +38,7 @@ def served(study: Study, idle_seconds: float = 60.0, port: int = 0) -> Iterator[
     listening = listen("127.0.0.1", port)
     pictures = Pictures()
     app = create_app(desks(study, lambda: "2026-11-25T10:00:00.000+00:00"), pictures, idle_seconds)
-    server = uvicorn.Server(configuration(app))
+    server = server_of(app)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import uvicorn
-
 from tests.support.builders import an_assessment
 from tests.support.redis_server import RedisServer
 from tests.support.service import receive
@@ -27,7 +25,7 @@ from triage.web.app import client, create_app
 from triage.web.auth.guard import Entrance
 from triage.web.auth.sign_in import Loopback
 from triage.web.http.middleware import LOOPBACK
-from triage.web.server import configuration
+from triage.web.http.serving import server_of
 from triage.worklist.index import Worklist
 from triage.worklist.workitem_store import Workitems
 
@@ -41,14 +39,15 @@ def served(
     ups: bool = False,
     *,
     maps: bool = False,
+    names: frozenset[str] = frozenset(),
 ) -> Iterator[tuple[str, Sources]]:
     """The address of the page, and what it answers from; ``door``: how people come in, ``ups``: with workitems."""
     listening = listen("127.0.0.1", 0)
     with listening, client(redis.url, 5.0) as connection:
         sources = Sources(spool, connection, Worklist(connection), 0.0, time.time, maps=maps)
         more = workitem_routes(sources, Workitems(spool, "CXR triage", low=False)) if ups else []
-        app = create_app(sources, hosts, more, door=door or Entrance(Loopback()))
-        server = uvicorn.Server(configuration(app))
+        app = create_app(sources, hosts, more, door=door or Entrance(Loopback()), names=names)
+        server = server_of(app)
         app.state.ending = lambda: server.should_exit
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 
 from tests.support.builders import a_decision
 from tests.support.redis_server import RedisServer
@@ -30,8 +29,9 @@ from triage.settings.network import WebSettings
 from triage.spool.spool import Spool
 from triage.web.api.sources import Sources
 from triage.web.app import client, create_app, known_hosts
+from triage.web.http.serving import server_of
 from triage.web.http.static import PAGE_HEADERS
-from triage.web.server import configuration, run
+from triage.web.server import run
 from triage.worklist.index import Worklist
 
 
@@ -42,7 +42,7 @@ def web(redis: RedisServer, spool: Spool, waiting_cap_s: float = 0.0, timeout_s:
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     with listening, client(redis.url, timeout_s) as connection:
         sources = Sources(spool, connection, Worklist(connection), waiting_cap_s, time.time)
-        server = uvicorn.Server(configuration(create_app(sources, known_hosts("127.0.0.1"))))
+        server = server_of(create_app(sources, known_hosts("127.0.0.1")))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

@@ -14,6 +14,7 @@ import click
 
 from triage.errors import EXIT_CANNOT_START, StartError
 from triage.runtime.library_logs import silence_libraries
+from triage.runtime.log_limit import LogLimit
 from triage.settings.load import SettingsError, load
 from triage.settings.schema import Settings
 
@@ -46,6 +47,9 @@ class Invocation:
         return settings
 
 
+_OF_STRANGERS = ("asyncio", "uvicorn", "pynetdicom", "triage.web", "triage.listener", "triage.inbound_reports")
+"""Loggers of what listens: who connects can make them write."""
+
 PATH = click.Path(path_type=Path)
 """Of an option whose file is looked for by whoever reads it, who can say what it is for."""
 
@@ -58,6 +62,8 @@ index_option = click.option("--index", default=0, hidden=True, help="Which of se
 def _log(level: str) -> None:
     logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     silence_libraries()
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(LogLimit(_OF_STRANGERS))
     if level == "INFO":  # what a sender does, step by step, would bury a progress bar
         logging.getLogger("pynetdicom").setLevel("WARNING")
 

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -23,6 +23,7 @@ from triage.reader_study.study import Study
 from triage.web.api.images import Pictures, as_answer
 from triage.web.http import static
 from triage.web.http.middleware import LOOPBACK, KnownHosts, SecurityHeaders
+from triage.web.http.problem import gone
 from triage.web.http.static import PAGE_HEADERS
 
 _PAGE = Path(__file__).parent / "page"
@@ -81,7 +82,7 @@ def create_app(by_token: Mapping[str, Desk], pictures: Pictures, idle_seconds: f
             Route("/r/{token}/{kind}", at_desk(partial(_step, pictures)), methods=["POST"]),
         ],
         middleware=[Middleware(SecurityHeaders, headers=PAGE_HEADERS), Middleware(KnownHosts, hosts=LOOPBACK)],
-        exception_handlers={HTTPException: _http_error, Exception: _internal_error},
+        exception_handlers={HTTPException: _http_error, ClientDisconnect: gone, Exception: _internal_error},
     )
 
 

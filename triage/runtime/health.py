@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
-import urllib.request
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -14,6 +16,7 @@ from typing import Any, Self
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from triage.errors import StartError
+from triage.runtime.http_request import PeerError, ask_once
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +25,10 @@ Readiness = Callable[[], tuple[bool, str]]
 
 _TEXT = "text/plain; charset=utf-8"
 _SILENT_CLIENT_S = 10.0
+_LONGEST_S = 20.0  # of a request and its answer together, for a client that sends a byte now and then
+_AT_ONCE = 16
+_ASKED_S = 5.0
+_PAUSE_S = 0.1
 
 
 class HealthServer:
@@ -54,6 +61,47 @@ class HealthServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True  # a scraper that hangs must not keep a process alive
     request_queue_size = 32
+
+    def __init__(self, *values: Any) -> None:
+        super().__init__(*values)
+        self._began: dict[socket.socket, float] = {}  # oldest first
+        self._counting = threading.Lock()
+
+    def get_request(self) -> tuple[Any, Any]:
+        """The next connection. Where there is no descriptor for it, the oldest goes, and we do not ask at once."""
+        try:
+            return super().get_request()
+        except OSError:
+            self._break_off(lambda place, began: place == 0)
+            time.sleep(_PAUSE_S)
+            raise
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """A thread for it; where there are many, the oldest connection goes."""
+        with self._counting:
+            self._began[request] = time.monotonic()
+            too_many = len(self._began) - _AT_ONCE
+        self._break_off(lambda place, began: place < too_many)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """It is over."""
+        with self._counting:
+            self._began.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Asked ten times a second: end what takes too long."""
+        before = time.monotonic() - _LONGEST_S
+        self._break_off(lambda place, began: began < before)
+
+    def _break_off(self, which: Callable[[int, float], bool]) -> None:
+        with self._counting:
+            for place, (connection, began) in enumerate(list(self._began.items())):
+                if which(place, began):
+                    del self._began[connection]
+                    with suppress(OSError):
+                        connection.shutdown(socket.SHUT_RDWR)  # its thread wakes, and closes it
 
     def server_bind(self) -> None:
         """Without HTTPServer's look-up of the name that belongs to the address."""
@@ -108,9 +156,7 @@ def check(ready: Readiness) -> tuple[bool, str]:
 def is_ready(url: str) -> tuple[bool, str]:
     """Ask a process's /readyz, and no proxy that the environment names; whether it is ready, and what it said."""
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5) as answer:
-            return True, answer.read().decode(errors="replace").strip()
-    except urllib.error.HTTPError as error:
-        return False, error.read().decode(errors="replace").strip()
-    except OSError as error:
+        answer = ask_once(url, _ASKED_S)
+    except PeerError as error:
         return False, f"{url} does not answer: {error}"
+    return answer.status == 200, answer.body.decode(errors="replace").strip()

@@ -37,8 +37,21 @@ class WebSettings(Section):
     )
     names: tuple[str, ...] = Field(
         (),
-        description="Names by which a reverse proxy asks for us (the Host header), beside loopback's. Empty: "
-        "loopback's only on loopback, and any elsewhere.",
+        description="Names by which people and a reverse proxy ask for us (in the page's address, and in the Host "
+        "header), beside loopback's. Empty: loopback's only on loopback, and any elsewhere. A page whose name is "
+        "neither the Host header's nor one of these may change nothing.",
+    )
+    max_connections: int = Field(
+        500,
+        ge=4,
+        description="HTTP connections at once, or as many as file descriptors allow. Beyond them the oldest that waits "
+        "for nothing of ours is closed.",
+    )
+    max_connections_per_address: int = Field(
+        100,
+        ge=4,
+        description="HTTP connections at once from one address (IPv6: one /64). Behind a proxy of "
+        "sign_in.trusted_proxies: requests at once of one client that it names in X-Forwarded-For.",
     )
     port: Port = Field(8080, description="HTTP port of the worklist page, its API, health and metrics.")
     activation_map: bool = Field(

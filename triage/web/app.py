@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from redis import Redis
@@ -13,7 +14,7 @@ from redis.retry import Retry
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -29,16 +30,33 @@ from triage.web.api import worklist as api
 from triage.web.api.sources import Sources
 from triage.web.auth import sign_in_page
 from triage.web.auth.guard import Entrance, guarded
+from triage.web.auth.proxies import Peers
 from triage.web.auth.route_rules import RULES
 from triage.web.auth.sign_in import Loopback
 from triage.web.http import static
-from triage.web.http.middleware import LOOPBACK, KnownHosts, Measured, SameOrigin, SecurityHeaders
-from triage.web.http.problem import problem
+from triage.web.http.middleware import (
+    LOOPBACK,
+    KnownHosts,
+    Measured,
+    RequestsOfOneClient,
+    SameOrigin,
+    SecurityHeaders,
+    host_name,
+)
+from triage.web.http.problem import gone, problem
 
 logger = logging.getLogger(__name__)
 
 NO_SIGN_IN, NO_AUDIT = SignInSettings(), AuditSettings()
 _EVERYBODY = Entrance(Loopback())
+
+
+@dataclass(frozen=True)
+class Clients:
+    """Whose word is believed on where a request comes from, and how many of one client are answered at once."""
+
+    peers: Peers = field(default_factory=Peers)
+    requests_at_most: int = 100
 
 
 def create_app(
@@ -49,14 +67,18 @@ def create_app(
     door: Entrance = _EVERYBODY,
     registry: CollectorRegistry | None = None,
     metrics: Metrics | None = None,
+    names: frozenset[str] = frozenset(),
+    clients: Clients | None = None,
 ) -> Starlette:
     """The application; ``hosts`` are the names it may be called by, empty for any; ``more``: optional routes.
 
     ``door``: how people come in; by default everybody does, so serve that on loopback only. ``metrics`` are those of
-    ``registry``; both are made if they are not given. Raises NoRuleError for a route that has none.
+    ``registry``; both are made if they are not given. ``names`` are those in people's addresses, where a reverse proxy
+    asks by another. Raises NoRuleError for a route that has none.
     """
     registry = registry or CollectorRegistry()
     metrics = metrics or create(registry)
+    clients = clients or Clients()
     trail = door.auditor.trail if door.auditor is not None else None
     routes = [
         *pages.routes(),
@@ -70,16 +92,19 @@ def create_app(
         *_monitoring(registry, sources.redis),
         *more,
     ]
-    return Starlette(
+    app = Starlette(
         routes=guarded(routes, RULES, door),
         middleware=[
             Middleware(SecurityHeaders, headers=static.PAGE_HEADERS),
             Middleware(Measured, metrics=metrics),
             Middleware(KnownHosts, hosts=hosts),
-            Middleware(SameOrigin),
+            Middleware(RequestsOfOneClient, address_of=clients.peers.address, at_most=clients.requests_at_most),
+            Middleware(SameOrigin, names=names),
         ],
-        exception_handlers={HTTPException: _http_error, Exception: _internal_error},
+        exception_handlers={HTTPException: _http_error, ClientDisconnect: gone, Exception: _internal_error},
     )
+    app.router.redirect_slashes = False  # its redirects name the host as we were asked, which a proxy may have changed
+    return app
 
 
 def client(redis_url: str, timeout_s: float) -> Redis:
@@ -92,7 +117,7 @@ def known_hosts(host: str, names: Sequence[str] = ()) -> frozenset[str]:
     """The names a server on ``host`` may be called by: ``host``, the loopback ones and ``names``; any if others can
     reach it and no names are given.
     """
-    return LOOPBACK | {each.lower() for each in (host, *names)} if names or host in LOOPBACK else frozenset()
+    return LOOPBACK | {host_name(each) for each in (host, *names)} if names or host in LOOPBACK else frozenset()
 
 
 def _monitoring(registry: CollectorRegistry, redis: Redis) -> list[Route]:

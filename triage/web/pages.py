@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from string import Template
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,7 +26,10 @@ def routes() -> list[Route]:
 
 
 async def _page(request: Request) -> Response:
-    return static.html(_PAGE / "page.html")
+    # Relative addresses, so that it is whole below any path at which a reverse proxy shows it.
+    up = "../" * (request.url.path.count("/") - 1)
+    content = Template((_PAGE / "page.html").read_text(encoding="utf-8")).substitute(up=up)
+    return Response(content, media_type="text/html")
 
 
 async def _no_icon(request: Request) -> Response:

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 
 import uvicorn
 from prometheus_client import CollectorRegistry
-from starlette.applications import Starlette
 
 from triage.metrics.process import create
 from triage.runtime.sockets import listen
@@ -20,18 +19,16 @@ from triage.settings.network import WebSettings
 from triage.spool.spool import Spool
 from triage.web.api import ups_rs as ups
 from triage.web.api.sources import Sources
-from triage.web.app import NO_AUDIT, NO_SIGN_IN, client, create_app, known_hosts
+from triage.web.app import NO_AUDIT, NO_SIGN_IN, Clients, client, create_app, known_hosts
+from triage.web.auth.proxies import Peers
 from triage.web.auth.setup import entrance
+from triage.web.http.connection_limits import Limits
+from triage.web.http.middleware import host_name
+from triage.web.http.serving import server_of
 from triage.worklist.index import Worklist
 from triage.worklist.workitem_store import Workitems
 
 logger = logging.getLogger(__name__)
-
-
-_GRACE_S = 10
-
-
-_CONNECTIONS = 500
 
 
 def run(
@@ -58,8 +55,19 @@ def run(
         sources = Sources(spool, redis, Worklist(redis), waiting_cap_s, time.time, show_maps)
         more = ups.routes(sources, Workitems(spool, settings.ups_worklist_label, low)) if settings.ups else []
         hosts = known_hosts(settings.host, settings.names)
-        app = create_app(sources, hosts, more, door=door, registry=registry, metrics=metrics)
-        server = uvicorn.Server(configuration(app))
+        peers = Peers.of(sign_in.trusted_proxies)
+        app = create_app(
+            sources,
+            hosts,
+            more,
+            door=door,
+            registry=registry,
+            metrics=metrics,
+            names=frozenset(host_name(each) for each in settings.names),
+            clients=Clients(peers, settings.max_connections_per_address),
+        )
+        limits = Limits(settings.max_connections, settings.max_connections_per_address, peers.is_proxys)
+        server = server_of(app, limits)
         app.state.ending = lambda: server.should_exit  # what streams ends with it, instead of holding it up
         logger.info("web: http://%s:%d", settings.host, listening.getsockname()[1])
         ending = threading.Event()
@@ -73,21 +81,6 @@ def run(
             if door.auditor is not None:
                 door.auditor.trail.end()
         logger.info("web: stopped")
-
-
-def configuration(app: Starlette) -> uvicorn.Config:
-    """How uvicorn serves ``app``: our logging, no access log (its addresses are UIDs), no Server header."""
-    return uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,  # whose word is believed is ours to say: triage/web/auth/proxies.py
-        server_header=False,
-        lifespan="off",
-        ws="none",
-        limit_concurrency=_CONNECTIONS,
-        timeout_graceful_shutdown=_GRACE_S,
-    )
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
@@ -26,7 +25,8 @@ from triage.spool.spool import Spool
 from triage.web.api import ups_rs as ups
 from triage.web.api.sources import Sources
 from triage.web.app import client, create_app, known_hosts
-from triage.web.server import configuration, run
+from triage.web.http.serving import server_of
+from triage.web.server import run
 from triage.worklist.index import Worklist
 from triage.worklist.reader_acts import Act, steps
 from triage.worklist.workitem import code
@@ -47,7 +47,7 @@ def service(redis: RedisServer, spool: Spool) -> Iterator[httpx.Client]:
         worklist.mark_built()
         sources = Sources(spool, connection, worklist, 0.0, time.time)
         routes = ups.routes(sources, Workitems(spool, "CXR triage", low=False))
-        server = uvicorn.Server(configuration(create_app(sources, known_hosts("127.0.0.1"), routes)))
+        server = server_of(create_app(sources, known_hosts("127.0.0.1"), routes))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

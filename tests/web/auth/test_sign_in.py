@@ -152,7 +152,7 @@ def test_a_session_begins_with_the_right_password_and_a_cookie_that_scripts_cann
     said = [re.search('role="alert" >([^<]+)', each.text) for each in (wrong, unknown)]
     assert [each and each[1] for each in said] == ["Name or password is wrong."] * 2
     assert "set-cookie" not in wrong.headers
-    assert (right.status_code, right.headers["location"]) == (303, "/studies/1.2")
+    assert (right.status_code, right.headers["location"]) == (303, "./studies/1.2")
     assert re.fullmatch(
         rf"{COOKIE}=[\w-]{{43}}; HttpOnly; Path=/; SameSite=strict; Secure", right.headers["set-cookie"]
     )
@@ -171,7 +171,7 @@ def test_a_session_begins_with_the_right_password_and_a_cookie_that_scripts_cann
 def test_one_is_led_nowhere_else(home: House, next_page: str) -> None:
     with home.ask() as ask:
         answer = ask.post("/sign-in", data={"name": READER[0], "password": READER[1], "next": next_page})
-        assert answer.headers["location"] == "/"
+        assert answer.headers["location"] == "./"
         page = ask.get("/sign-in", params={"next": '"><script>alert(1)</script>'})
         assert "<script>" not in page.text
 

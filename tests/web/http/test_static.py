@@ -16,7 +16,7 @@ from triage.spool.spool import Spool
 from triage.web.http.static import PAGE_HEADERS
 
 ROOT = Path(__file__).parents[3]
-NAMED = re.compile(r'(?:"/page/|from "\./)([\w.-]+)"')
+NAMED = re.compile(r'(?:"(?:\.\./)*/?page/|from "\./)([\w.-]+)"')
 
 
 @pytest.fixture

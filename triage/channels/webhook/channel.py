@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import http.client
 import json
-import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from urllib.parse import urlsplit
 
 from triage.channels.base import Built, Fate, Outcome, Send, result
 from triage.errors import UnreachableError
+from triage.runtime.http_request import HttpPeer, PeerError
 from triage.spool.study import Study
 
 ENCODER_VERSION = "1"
@@ -65,15 +64,16 @@ class WebhookChannel:
 
     @contextmanager
     def connect(self) -> Iterator[Send]:
-        connection = self._connection()
+        peer = HttpPeer(self.url, self.timeout_s)
         try:
-            connection.connect()
-        except (OSError, http.client.HTTPException) as error:
-            raise UnreachableError(f"{self._host} cannot be reached ({type(error).__name__})") from error
+            peer.connect()
+        except PeerError as error:
+            peer.close()
+            raise UnreachableError(f"{self._host} cannot be reached ({error})") from error
         try:
-            yield lambda payload: self._post(connection, payload)
+            yield lambda payload: self._post(peer, payload)
         finally:
-            connection.close()
+            peer.close()
 
     def check(self) -> list[str]:
         """POST a message of nobody's, signed, with ``test`` true."""
@@ -86,25 +86,12 @@ class WebhookChannel:
     def _host(self) -> str:
         return urlsplit(self.url).netloc.rpartition("@")[2]
 
-    def _connection(self) -> http.client.HTTPConnection:
-        parts = urlsplit(self.url)
-        if parts.scheme == "https":
-            return http.client.HTTPSConnection(
-                parts.hostname or "", parts.port, timeout=self.timeout_s, context=ssl.create_default_context()
-            )
-        return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=self.timeout_s)
-
-    def _post(self, connection: http.client.HTTPConnection, payload: bytes) -> Outcome:
-        parts = urlsplit(self.url)
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    def _post(self, peer: HttpPeer, payload: bytes) -> Outcome:
         headers = {"Content-Type": "application/json", SIGNATURE: sign(self.secret, payload, int(time.time()))}
         try:
-            connection.request("POST", path, payload, headers)
-            answer = connection.getresponse()
-            answer.read(1 << 16)
-        except (OSError, http.client.HTTPException) as error:
-            return Outcome(Fate.RETRY, f"no answer ({type(error).__name__})", lost=True)
-        return of_status(answer.status)
+            return of_status(peer.ask("POST", payload, headers).status)
+        except PeerError as error:
+            return Outcome(Fate.RETRY, f"no answer ({error})", lost=True)
 
 
 def sign(secret: bytes, payload: bytes, at: int) -> str:

@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import uvicorn
-
 from triage.reader_study.app import Desk, create_app, desks
 from triage.reader_study.labels import Summary, write_labels
 from triage.reader_study.study import LOCK, Study, StudyError, begin_or_resume, open_study
 from triage.runtime.durable import held_alone
 from triage.runtime.sockets import listen
 from triage.web.api.images import Pictures
-from triage.web.server import configuration, ends_quietly
+from triage.web.http.serving import server_of
+from triage.web.server import ends_quietly
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +52,7 @@ def _serve(study: Study, port: int, idle_seconds: float) -> None:
     by_token = desks(study, lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
     pictures = Pictures()
     with listen("127.0.0.1", port, "choose another --port") as listening:
-        server = uvicorn.Server(configuration(create_app(by_token, pictures, idle_seconds)))
+        server = server_of(create_app(by_token, pictures, idle_seconds))
         sys.stdout.write(_links(study, by_token, listening.getsockname()[1]))
         sys.stdout.flush()
         try:

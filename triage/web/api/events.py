@@ -25,6 +25,8 @@ from triage.worklist.index import Worklist
 _LOOK_S = 0.5
 _HEARTBEAT_S = 15.0
 _WHO_S = 2.0
+_PASSED_ON = {"X-Accel-Buffering": "no"}
+"""nginx keeps an answer back until it has some kilobytes of it, unless it is told not to."""
 
 
 class Changes:
@@ -56,7 +58,8 @@ def route(changes: Changes) -> Route:
 
     async def stream(request: Request) -> Response:
         ending: Callable[[], bool] = getattr(request.app.state, "ending", lambda: False)
-        return StreamingResponse(_events(changes, ending, caller_of(request)), media_type="text/event-stream")
+        events = _events(changes, ending, caller_of(request))
+        return StreamingResponse(events, media_type="text/event-stream", headers=_PASSED_ON)
 
     return Route(STREAM, stream)
 
@@ -79,7 +82,7 @@ async def _events(changes: Changes, ending: Callable[[], bool], caller: Caller) 
             yield f"event: list\ndata: {_data(state)}\n\n"
             said, said_at = state, time.monotonic()
         elif time.monotonic() - said_at > _HEARTBEAT_S:
-            yield ": alive\n\n"
+            yield "event: alive\ndata: {}\n\n"
             said_at = time.monotonic()
         await asyncio.sleep(_LOOK_S)
 

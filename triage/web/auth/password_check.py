@@ -19,26 +19,30 @@ from triage.security import passwords
 from triage.security.passwords import Hashed
 from triage.security.users import Account, UserError, Users
 from triage.web.auth.throttle import Throttle
+from triage.web.auth.turns import CrowdedError, Turns
+from triage.web.http.connection_limits import network_of
 
 logger = logging.getLogger(__name__)
 
 _REMEMBERED_S = 600.0
 _REMEMBERED = 256
-_WAITING_AT_MOST = 32
 
 Note = Callable[[str, str, SignInOutcome], None]
 """Told of every attempt: the name that was claimed, the address, and what became of it. May wait for the disk."""
 
 
 class Comparer:
-    """Compares passwords, one after the other and off the event loop: each takes 32 MiB and some tenths of a second."""
+    """Compares passwords, one after the other and off the event loop: each takes 32 MiB and some tenths of a second.
+
+    Who guesses is told to wait before anything is computed, and waits behind everybody else.
+    """
 
     def __init__(self, users: Users, note: Note) -> None:
         self._users = users
         self._note = note
         self._throttle = Throttle()
-        self._turn = asyncio.Lock()
-        self._waiting = 0
+        self._turns = Turns()
+        self._begun: dict[bytes, asyncio.Task[Account]] = {}
         self._key = secrets.token_bytes(32)
         self._right: OrderedDict[bytes, float] = OrderedDict()
 
@@ -47,23 +51,39 @@ class Comparer:
         account = await run_in_threadpool(found, self._users, name)
         if account is not None and self._was_right(account, password):
             return account
-        if self._waiting >= _WAITING_AT_MOST:
-            raise HTTPException(503, "too many sign in at once: try again", {"Retry-After": "5"})
-        self._waiting += 1
+        key = self._key_of("\0".join((name, address, password)))
+        if key not in self._begun:  # what a program asks many times at once is compared once
+            await self._hold_off(self._throttle.wait_s(name, address), name, address)
+            task = asyncio.ensure_future(self._in_turn(account, name, password, address))
+            self._begun[key] = task
+            task.add_done_callback(lambda done: self._end(key, done))
+        return await asyncio.shield(self._begun[key])
+
+    def _end(self, key: bytes, done: asyncio.Task[Account]) -> None:
+        del self._begun[key]
+        if not done.cancelled():
+            done.exception()  # whoever asked may have gone away, and then nobody fetches it
+
+    async def _in_turn(self, account: Account | None, name: str, password: str, address: str) -> Account:
+        known = self._throttle.is_known(name, address)
+        rank = 0 if known else self._throttle.tries_of(address)
         try:
-            async with self._turn:
+            async with self._turns.turn(network_of(address), rank, known=known):
                 if account is not None and self._was_right(account, password):  # found while we waited
                     return account
                 return await self._compare(account, name, password, address)
-        finally:
-            self._waiting -= 1
+        except CrowdedError as error:
+            raise HTTPException(503, str(error), {"Retry-After": "5"}) from None
+
+    async def _hold_off(self, wait_s: float, name: str, address: str) -> None:
+        if wait_s <= 0:
+            return
+        await run_in_threadpool(self._note, name, address, SignInOutcome.THROTTLED)
+        seconds = str(int(wait_s) + 1)
+        raise HTTPException(429, f"too many wrong passwords: wait {seconds} s", {"Retry-After": seconds})
 
     async def _compare(self, account: Account | None, name: str, password: str, address: str) -> Account:
-        if (wait := self._throttle.begin(name, address)) > 0:
-            await run_in_threadpool(self._note, name, address, SignInOutcome.THROTTLED)
-            seconds = str(int(wait) + 1)
-            detail = f"too many wrong passwords: wait {seconds} s"
-            raise HTTPException(429, detail, {"Retry-After": seconds})
+        await self._hold_off(self._throttle.begin(name, address), name, address)
         kept = passwords.UNKNOWN if account is None else Hashed.parse(account.password)
         matches = await run_in_threadpool(kept.matches, password[: passwords.LONGEST])
         if account is None or not matches or len(password) > passwords.LONGEST:
@@ -89,8 +109,10 @@ class Comparer:
             self._right.popitem(last=False)
 
     def _digest(self, account: Account, password: str) -> bytes:
-        known = "\0".join((account.name, account.stamp, account.password, password))
-        return hmac.digest(self._key, known.encode("utf-8", "surrogatepass"), sha256)
+        return self._key_of("\0".join((account.name, account.stamp, account.password, password)))
+
+    def _key_of(self, text: str) -> bytes:
+        return hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), sha256)
 
 
 def found(users: Users, name: str) -> Account | None:

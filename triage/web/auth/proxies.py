@@ -30,6 +30,11 @@ class Peers:
         peer = _peer(scope)
         return peer is not None and self._trusts(peer)
 
+    def is_proxys(self, address: str) -> bool:
+        """Whether the address is a trusted proxy's."""
+        found = _address(address)
+        return found is not None and self._trusts(found)
+
     def address(self, scope: Scope) -> str:
         """Where the request began: from the right of X-Forwarded-For, the first address that is no trusted proxy's."""
         found = _peer(scope)

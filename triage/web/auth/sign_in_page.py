@@ -123,7 +123,8 @@ def _next(path: str) -> str:
 
 
 def _to(path: str) -> Response:
-    return RedirectResponse(path, status_code=303)
+    # Relative to the page on which one signs in: a reverse proxy may show all of this below a path of its own.
+    return RedirectResponse(f".{path}", status_code=303)
 
 
 def _page(form: Form, wrong: str, status: int) -> Response:

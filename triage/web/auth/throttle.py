@@ -1,17 +1,19 @@
 """Slows down who guesses passwords, and locks nobody out for ever.
 
 A user name tried from one address waits longer after each wrong password, up to five minutes. An address that tries
-many names waits up to a minute. What is tried from elsewhere does not count: a stranger who knows a name cannot keep
-its owner out, except at the address that both share, and there for no longer than he goes on.
+many names waits up to a minute, but for those who came in from there lately. What is tried from elsewhere does not
+count: a stranger who knows a name cannot keep its owner out, except at the address that both share, and there for no
+longer than he goes on.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from triage.web.http.connection_limits import network_of
 
 _FORGOTTEN_AFTER_S = 3600.0
 _REMEMBERED = 20_000
@@ -39,19 +41,38 @@ class Throttle:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._tries: OrderedDict[tuple[str, ...], tuple[int, float]] = OrderedDict()
+        self._came_in: OrderedDict[tuple[str, ...], None] = OrderedDict()
+
+    def is_known(self, name: str, address: str) -> bool:
+        """Whether that name came in from that address lately, in this process's life."""
+        return _user(name, address) in self._came_in
+
+    def tries_of(self, address: str) -> int:
+        """How many wrong tries came from an address lately."""
+        count, last = self._tries.get(_place(address), (0, 0.0))
+        return 0 if self._now() - last > _FORGOTTEN_AFTER_S else count
+
+    def wait_s(self, name: str, address: str) -> float:
+        """How many seconds are still to be waited before the next try; 0 or less for none. Notes nothing."""
+        own = self._wait_s(_user(name, address), OF_A_USER)
+        return own if self.is_known(name, address) else max(own, self._wait_s(_place(address), OF_AN_ADDRESS))
 
     def begin(self, name: str, address: str) -> float:
         """Note a try; or, if it comes too early, note nothing and return the seconds that are still to be waited."""
-        limits = {_user(name, address): OF_A_USER, _place(address): OF_AN_ADDRESS}
-        wait = max(self._wait_s(key, limit) for key, limit in limits.items())
+        wait = self.wait_s(name, address)
         if wait <= 0:
-            for key in limits:
-                self._count(key)
+            self._count(_user(name, address))
+            self._count(_place(address))
         return wait
 
     def succeeded(self, name: str, address: str) -> None:
         """The try that began last was right."""
-        self._tries.pop(_user(name, address), None)
+        user = _user(name, address)
+        self._tries.pop(user, None)
+        self._came_in.pop(user, None)
+        self._came_in[user] = None
+        while len(self._came_in) > _REMEMBERED:
+            self._came_in.popitem(last=False)
         count, last = self._tries.get(_place(address), (0, 0.0))
         if count > 1:
             self._tries[_place(address)] = (count - 1, last)
@@ -76,9 +97,4 @@ def _user(name: str, address: str) -> tuple[str, ...]:
 
 
 def _place(address: str) -> tuple[str, ...]:
-    """Of IPv6, the network: who has one address there has them all."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return (address,)
-    return (str(found) if found.version == 4 else str(ipaddress.ip_network((int(found), 64), strict=False)),)
+    return (network_of(address),)

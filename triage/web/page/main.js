@@ -38,13 +38,14 @@ function toast(text) {
 // Where one is.
 
 function go(path) {
-  if (location.pathname !== path) history.pushState(null, "", path);
+  if (server.place(location.pathname) !== path) history.pushState(null, "", server.here(path));
   return show();
 }
 
 async function show() {
-  const uid = location.pathname.match(/^\/studies\/([0-9.]+)$/)?.[1];
-  shown = uid ? "study" : location.pathname === "/operations" ? "operations" : "list";
+  const path = server.place(location.pathname);
+  const uid = path.match(/^\/studies\/([0-9.]+)$/)?.[1];
+  shown = uid ? "study" : path === "/operations" ? "operations" : "list";
   for (const view of ["list", "study", "operations"]) at(`${view}-view`).hidden = view !== shown;
   for (const view of ["list", "operations"]) at(`to-${view}`).setAttribute("aria-current", view === shown ? "page" : "false");
   document.title = { list: "Worklist", study: "Study", operations: "Operations" }[shown] + " · cxr-triage";
@@ -168,7 +169,7 @@ document.addEventListener("keydown", (event) => {
 for (const id of ["to-list", "to-operations"]) {
   at(id).addEventListener("click", (event) => {
     event.preventDefault();
-    go(new URL(event.currentTarget.href).pathname);
+    go(server.place(new URL(event.currentTarget.href).pathname));
   });
 }
 at("back").addEventListener("click", () => go("/"));
@@ -192,30 +193,81 @@ at("map").addEventListener("click", toggleMap);
 attach(at("image"), study.view);
 addEventListener("popstate", show);
 
-// The server tells what has changed.
+// The server tells what has changed, and every 15 s that it is there. What is silent for longer is held up on the way
+// (a proxy that buffers, a connection that nobody closed): then the page says so, connects anew and asks by itself.
+
+const SILENT_MS = 40_000;
+const ASK_MS = 15_000;
 
 let source = null;
 let lastAt = 0;
 let due = null;
+let heardAt = Date.now(); // the stream spoke last
+let listAt = Date.now(); // the list was last known to be as it is
+let askedAt = 0;
+let answered = false; // when the page asked by itself
+let redisDown = false;
 
 function watch() {
   source?.close();
-  source = new EventSource("/api/changes");
+  source = new EventSource(server.here("/api/changes"));
+  source.addEventListener("alive", heard);
   source.addEventListener("list", (event) => {
     const state = JSON.parse(event.data);
-    live(state.redis ? "Redis is down: the list does not change" : "");
+    redisDown = Boolean(state.redis);
+    heard();
     at("listed").textContent = state.redis ? "" : state.listed.toLocaleString();
     // Many changes at once are one look a second.
     due ??= setTimeout(changed, Math.max(0, lastAt + 1000 - Date.now()));
   });
   source.addEventListener("signed-out", () => server.signIn());
-  source.onopen = () => live("");
   source.onerror = () => {
-    live("Not connected: the list may be old");
+    heardAt = Math.min(heardAt, Date.now() - SILENT_MS);
+    answered = false;
+    tell();
     // A stream that is refused is not tried again by itself; this asks who we are, and leads to the sign-in if need be.
     if (source.readyState === EventSource.CLOSED) setTimeout(() => run(session).then(watch), 5000);
   };
 }
+
+function heard() {
+  heardAt = listAt = Date.now();
+  answered = false;
+  tell();
+}
+
+const clock = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+const isSilent = () => Date.now() - heardAt >= SILENT_MS;
+
+function tell() {
+  if (redisDown) live("Redis is down: the list does not change");
+  else if (!isSilent()) live("");
+  else if (answered) live(`Not live: asked every ${ASK_MS / 1000} s, last at ${clock(listAt)}`);
+  else live(`No update since ${clock(listAt)}: the list may be old`);
+}
+
+async function askOurselves() {
+  askedAt = Date.now();
+  try {
+    const { redis, worklist_studies: listed } = await server.get("/api/status");
+    redisDown = redis !== "up";
+    at("listed").textContent = redisDown ? "" : listed.toLocaleString();
+    if (shown === "list" && !redisDown) await list.refresh();
+    listAt = Date.now();
+    answered = true;
+  } catch (error) {
+    if (!(error instanceof server.Refused)) throw error;
+    answered = false;
+  }
+  tell();
+}
+
+setInterval(() => {
+  if (!isSilent()) return;
+  if (source.readyState === EventSource.OPEN) watch();
+  if (Date.now() - askedAt >= ASK_MS) askOurselves();
+  tell();
+}, 1000);
 
 function live(trouble) {
   at("live").textContent = trouble || "Live";

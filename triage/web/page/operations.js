@@ -75,7 +75,7 @@ function deadLetters(found, run) {
       element("td", {}, each.destination || "scoring"),
       element("td", {}, moment(each.at)),
       element("td", { className: "reasons" }, each.why),
-      element("td", {}, element("a", { href: `/studies/${each.study_instance_uid}` }, "Study")),
+      element("td", {}, element("a", { href: server.here(`/studies/${each.study_instance_uid}`) }, "Study")),
       element("td", {}, button),
     );
   });

@@ -4,6 +4,15 @@ import { asked, picture, posting, refusal } from "./asking.js";
 
 export { Refused } from "./asking.js";
 
+// The page may lie below a path of a reverse proxy's. Where is known by where this script came from: BASE/page/server.js.
+const BASE = new URL("..", import.meta.url).pathname;
+
+/** The address of one of our paths. */
+export const here = (path) => BASE + path.slice(1);
+
+/** Our path of an address, as `here` takes it. */
+export const place = (pathname) => "/" + pathname.slice(BASE.length);
+
 export async function get(path) {
   return (await answered(path)).json();
 }
@@ -25,7 +34,7 @@ for (const kind of ["keydown", "pointerdown", "pointermove", "wheel"]) {
 /** To the page on which one signs in; what was on the screen goes. */
 export function signIn(page = "/sign-in") {
   document.body.hidden = true;
-  location.replace(`${page}?next=${encodeURIComponent(location.pathname)}`);
+  location.replace(`${here(page)}?next=${encodeURIComponent(place(location.pathname))}`);
   return new Promise(() => {});
 }
 
@@ -33,7 +42,7 @@ async function answered(path, options = {}) {
   // What the page asks by itself keeps no session alive: only what somebody does.
   const idle = Date.now() - lastInput > 30_000 ? { "X-Triage-Idle": "1" } : {};
   const headers = { "X-Triage-Page": "1", ...options.headers, ...idle };
-  const answer = await asked(path, { ...options, headers }, "The server does not answer. What was saved before is not lost.");
+  const answer = await asked(here(path), { ...options, headers }, "The server does not answer. What was saved before is not lost.");
   if (answer.ok) return answer;
   const page = answer.status === 401 && /^Form .*page="([^"]+)"/.exec(answer.headers.get("WWW-Authenticate") ?? "");
   if (page) return signIn(page[1]);

@@ -1,0 +1,77 @@
+"""Whose password is compared next, and who is told to come again."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from triage.web.auth.turns import CrowdedError, Turns
+
+
+async def _held(turns: Turns, done: list[str], name: str, place: str, rank: int, known: bool = False) -> None:
+    async with turns.turn(place, rank, known=known):
+        await asyncio.sleep(0)
+        done.append(name)
+
+
+def test_who_has_fewest_wrong_tries_is_next():
+    async def go() -> list[str]:
+        turns, done = Turns(), list[str]()
+        tasks = [asyncio.create_task(_held(turns, done, f"guess {n}", f"10.0.0.{n}", rank=5)) for n in range(10)]
+        await asyncio.sleep(0)
+        tasks.append(asyncio.create_task(_held(turns, done, "owner", "10.1.1.1", rank=0)))
+        await asyncio.gather(*tasks)
+        return done
+
+    done = asyncio.run(go())
+    assert len(done) == 11
+    assert done.index("owner") <= 2  # behind one that was being compared, and one that was begun just then
+
+
+def test_one_address_fills_no_room_and_a_full_room_makes_way():
+    async def go() -> tuple[list[str], int]:
+        turns, done, crowded = Turns(of_a_place=2, in_all=4), list[str](), 0
+        places = ["10.0.0.1"] * 6 + ["10.0.0.2", "10.0.0.3", "10.0.0.4"]
+        tasks = [asyncio.create_task(_held(turns, done, place, place, rank=3)) for place in places]
+        await asyncio.sleep(0)
+        tasks.append(asyncio.create_task(_held(turns, done, "owner", "10.1.1.1", rank=0)))
+        for each in await asyncio.gather(*tasks, return_exceptions=True):
+            crowded += isinstance(each, CrowdedError)
+        return done, crowded
+
+    done, crowded = asyncio.run(go())
+    assert "owner" in done
+    assert done.count("10.0.0.1") <= 3
+    assert len(done) + crowded == 10
+
+
+def test_who_came_in_from_there_before_waits_beside_those_who_guess_there():
+    async def go() -> list[str]:
+        turns, done = Turns(of_a_place=2), list[str]()
+        tasks = [asyncio.create_task(_held(turns, done, f"guess {n}", "a", rank=9)) for n in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(CrowdedError):
+            await _held(turns, done, "stranger", "a", rank=9)
+        await _held(turns, done, "owner", "a", rank=0, known=True)
+        await asyncio.gather(*tasks)
+        return done
+
+    assert asyncio.run(go())[1] == "owner"
+
+
+def test_who_goes_away_while_waiting_keeps_nobody_waiting():
+    async def go() -> list[str]:
+        turns, done = Turns(), list[str]()
+        tasks = [asyncio.create_task(_held(turns, done, str(n), "a", rank=0)) for n in range(4)]
+        await asyncio.sleep(0)
+        tasks[1].cancel()
+        tasks[0].cancel()
+        with suppress(asyncio.CancelledError):
+            await tasks[0]
+        await asyncio.gather(*tasks[2:])
+        await _held(turns, done, "last", "a", rank=0)
+        return done
+
+    assert asyncio.run(go()) == ["2", "3", "last"]
