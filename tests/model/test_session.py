@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from triage.decision.types import Tag
 from triage.errors import StartError
 from triage.model.card import WEIGHTS, ModelRefusedError
 from triage.model.onnx_runtime import onnxruntime
+from triage.model.run_deadline import NotEndedError, RunDeadline
 from triage.model.session import ProviderError, Session
 from triage.radiograph.types import Attributes, View
 from triage.scoring.assess import Policy, Prepared, conclude
@@ -100,9 +102,9 @@ def test_only_one_shape_is_run(tmp_path: Path, images: np.ndarray) -> None:  # t
     seen: list[int] = []
 
     class Watched:
-        def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:  # type: ignore[type-arg]
+        def run(self, outputs: list[str], inputs: dict[str, np.ndarray], options: object) -> list[np.ndarray]:  # type: ignore[type-arg]
             seen.append(len(inputs["image"]))
-            return list(real.run(outputs, inputs))
+            return list(real.run(outputs, inputs, options))
 
     real, session._session = session._session, Watched()
     for count in (1, 2, 17):
@@ -245,3 +247,32 @@ def test_a_probability_that_is_none_is_no_tag(tmp_path: Path, value: float) -> N
     known = Prepared(Attributes(age_years=50.0), View.PA)
     found = conclude(known, session.card, float(scores.probability[0]), 0.0, Policy())
     assert (found.tag, found.probability, found.reasons) == (Tag.NOT_ASSESSED, None, (Reason.WORKER_FAILURE,))
+
+
+def test_a_run_that_does_not_end_is_stopped_and_the_next_image_is_scored(tmp_path: Path) -> None:
+    card = write_model(tmp_path, "tiny", endless_above=1.0)
+    session = Session(tmp_path / "tiny", card, threads=1, deadline_s=0.5)
+    session.warm()
+    bright, dark = (np.full((1, 1, SIZE, SIZE), level, dtype=np.float32) for level in (2.0, 0.0))
+    for _ in range(2):
+        with pytest.raises(NotEndedError, match=r"did not end within 0\.5 s"):
+            session.score(bright)
+        assert session.score(dark).probability == pytest.approx([0.5])
+
+
+def test_a_model_that_never_ends_is_refused_at_the_start(tmp_path: Path) -> None:
+    card = write_model(tmp_path, "tiny", endless_above=-1.0)
+    with pytest.raises(ModelRefusedError, match="does not run: did not end"):
+        Session(tmp_path / "tiny", card, threads=1, deadline_s=0.3).warm()
+
+
+def test_a_run_that_cannot_be_stopped_has_the_process_end() -> None:
+    ended, stuck = threading.Event(), RunDeadline(0.05, lambda: ended.set())
+    with pytest.raises(NotEndedError), stuck.run():
+        assert ended.wait(10)
+        raise RuntimeError("what would have ended the run")
+
+
+def test_an_error_of_a_run_is_that_error() -> None:
+    with pytest.raises(RuntimeError, match="broken"), RunDeadline(60.0).run():
+        raise RuntimeError("broken")

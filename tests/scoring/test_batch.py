@@ -275,6 +275,32 @@ def test_an_image_that_fails_in_the_session_fails_alone(bench: Bench, sessions: 
     assert len(bench.indexed) == 4
 
 
+def test_what_a_model_never_ends_with_is_given_up_at_once_and_the_rest_is_scored(
+    spool: Spool, pool: DecodePool, tmp_path: Path
+) -> None:
+    adult = write_model(tmp_path, "tiny-adult", bias=-10)
+    child = write_model(tmp_path, "tiny-child", age_from=1, age_below=6, endless_above=-99.0)
+    sessions = {card.name: Session(tmp_path / card.name, card, threads=1, deadline_s=0.3) for card in (adult, child)}
+    bench = Bench(spool, sessions, pool)
+    assert bench.score(*[a_chest(number, age="003Y" if number % 2 else "050Y") for number in range(4)]) == []
+    found = {each.accession_number: (each.tag, each.reasons) for each in bench.indexed.values()}
+    hung = (Tag.NOT_ASSESSED, (Reason.WORKER_FAILURE,))
+    assert found == {"A0": (Tag.NORMAL, ()), "A1": hung, "A2": (Tag.NORMAL, ()), "A3": hung}
+    dead = dict(spool.dead_letters())
+    assert len(dead) == 2
+    assert not list(spool.waiting())
+    assert all("the model tiny-child did not end within 0.3 s" in str(why) for why in dead.values())
+
+
+def test_a_model_in_shadow_that_never_ends_costs_nobody(spool: Spool, pool: DecodePool, tmp_path: Path) -> None:
+    serving = write_model(tmp_path, "tiny-adult", bias=-10)
+    trial = write_model(tmp_path, "trial", endless_above=-99.0)
+    sessions = {card.name: Session(tmp_path / card.name, card, threads=1, deadline_s=0.3) for card in (serving, trial)}
+    bench = Bench(spool, sessions, pool, registry=RegistryPolicy(shadow=frozenset({"trial"})))
+    assert bench.score(a_chest(1, age="050Y")) == []
+    assert bench.only().tag is Tag.NORMAL
+
+
 def test_what_a_library_says_of_a_patient_is_not_passed_on(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

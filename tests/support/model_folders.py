@@ -27,25 +27,27 @@ def write_model(
     negative_is_normal: bool = True,
     size: int = SIZE,
     cam: bool = False,
+    endless_above: float | None = None,
     **changes: Any,
 ) -> ModelCard:
     """Write the model folder ``models/name``; its card. ``changes`` replace top-level values of the card.
 
     The logit is the mean of the model input plus ``bias``: 10 makes everything positive, -10 negative. The distance is
-    the input's mean square. ``cam`` adds an activation map: the input averaged over 8 x 8 cells.
+    the input's mean square. ``cam`` adds an activation map: the input averaged over 8 x 8 cells. For an input whose
+    mean is above ``endless_above`` the graph never ends.
     """
     folder = models / name
     folder.mkdir(parents=True)
-    onnx.save_model(_graph(size, bias, cam), str(folder / WEIGHTS))
+    onnx.save_model(_graph(size, bias, cam, endless_above), str(folder / WEIGHTS))
     record = _card(name, size, age_from, age_below, negative_is_normal)
     record["model_sha256"] = sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     (folder / CARD).write_text(json.dumps({**record, **changes}))
     return load_card(folder)
 
 
-def _graph(size: int, bias: float, cam: bool) -> onnx.ModelProto:
+def _graph(size: int, bias: float, cam: bool, endless_above: float | None = None) -> onnx.ModelProto:
     nodes = [
-        helper.make_node("ReduceMean", ["image", "axes"], ["mean"], keepdims=0),
+        *_mean(endless_above),
         helper.make_node("Add", ["mean", "bias"], ["logit"]),
         helper.make_node("Sigmoid", ["logit"], ["probability"]),
         helper.make_node("Mul", ["image", "image"], ["square"]),
@@ -65,6 +67,36 @@ def _graph(size: int, bias: float, cam: bool) -> onnx.ModelProto:
         outputs.append(helper.make_tensor_value_info("cam", TensorProto.FLOAT, ["n", 1, 8, 8]))
     graph = helper.make_graph(nodes, "tiny", inputs, outputs, constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def _mean(limit: float | None) -> list[onnx.NodeProto]:
+    """The mean of each image; if one of them is above ``limit``, by way of a loop whose condition stays true."""
+    if limit is None:
+        return [helper.make_node("ReduceMean", ["image", "axes"], ["mean"], keepdims=0)]
+    passes = [helper.make_node("Identity", [name], [f"{name}_next"]) for name in ("again", "value")]
+    body = helper.make_graph(
+        passes,
+        "body",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("again", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("value", TensorProto.FLOAT, [None]),
+        ],
+        [
+            helper.make_tensor_value_info("again_next", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("value_next", TensorProto.FLOAT, [None]),
+        ],
+    )
+    most = helper.make_tensor("most", TensorProto.INT64, [], [2**62])
+    bound = helper.make_tensor("bound", TensorProto.FLOAT, [], [limit])
+    return [
+        helper.make_node("ReduceMean", ["image", "axes"], ["measured"], keepdims=0),
+        helper.make_node("Constant", [], ["most"], value=most),
+        helper.make_node("Constant", [], ["bound"], value=bound),
+        helper.make_node("ReduceMax", ["measured"], ["highest"], keepdims=0),
+        helper.make_node("Greater", ["highest", "bound"], ["above"]),
+        helper.make_node("Loop", ["most", "above", "measured"], ["mean"], body=body),
+    ]
 
 
 def _card(name: str, size: int, age_from: float, age_below: float | None, negative_is_normal: bool) -> dict[str, Any]:

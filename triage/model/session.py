@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from triage.errors import StartError
 from triage.model.card import WEIGHTS, ModelCard, ModelRefusedError
 from triage.model.onnx_runtime import onnxruntime
+from triage.model.run_deadline import DEADLINE_S, RunDeadline
 
 FloatArray = npt.NDArray[np.float32]
 AT_ONCE = 16
@@ -60,9 +62,13 @@ class Session:
         provider: Literal["cpu", "cuda"] = "cpu",
         threads: int = 0,
         maps: bool = False,
+        deadline_s: float = DEADLINE_S,
+        stuck: Callable[[], object] | None = None,
     ) -> None:
         """Load ``folder``'s weights; ``threads`` 0 is one per core; ``maps``: activation maps too.
 
+        A run (of as many images as the provider takes at once) is stopped after ``deadline_s``; one that cannot be
+        stopped has ``stuck`` called, which has to end the process.
         Raises ProviderError, and ModelRefusedError for a graph that ONNX Runtime does not load (damaged, or with
         operators of a domain that it does not know) or that has other inputs and outputs than a model has.
         """
@@ -80,9 +86,13 @@ class Session:
                 "with its CUDA libraries (pip install 'cxr-triage[gpu]') and a driver that fits, or set provider = cpu"
             )
         self._at_once = IMAGES_IN_A_RUN[self.provider]
+        self._deadline = RunDeadline(deadline_s, stuck)
 
     def score(self, batch: FloatArray) -> Scores:
-        """Score inputs of shape (n, 1, size, size), n at least 1. An input's scores are its own, to the last bit."""
+        """Score inputs of shape (n, 1, size, size), n at least 1. An input's scores are its own, to the last bit.
+
+        Raises NotEndedError where the graph does not end in time.
+        """
         if batch.ndim != 4 or batch.shape[1:] != (1, self._size, self._size):
             raise ValueError(f"{self.card.name} takes (n, 1, {self._size}, {self._size}), not {batch.shape}")
         pieces = [self._run(batch[start : start + self._at_once]) for start in range(0, len(batch), self._at_once)]
@@ -102,7 +112,8 @@ class Session:
         count = len(piece)
         padded = np.zeros((self._at_once, *piece.shape[1:]), dtype=np.float32)
         padded[:count] = piece
-        found = self._session.run(self._outputs, {"image": padded})
+        with self._deadline.run() as options:
+            found = self._session.run(self._outputs, {"image": padded}, options)
         for name, output in zip(_SCORES, found, strict=False):
             if np.shape(output) != (len(padded),):
                 raise ModelRefusedError(

@@ -26,6 +26,7 @@ from triage.metrics.process import Metrics
 from triage.model.activation_map import kept
 from triage.model.calibration import at_prevalence
 from triage.model.card import ModelCard
+from triage.model.run_deadline import NotEndedError
 from triage.model.session import Scores, Session
 from triage.radiograph.attributes import read_attributes
 from triage.radiograph.types import Attributes, FloatImage, Rejected, View
@@ -138,8 +139,11 @@ class Scorer:
                     logger.info("%s was done by another worker meanwhile", instance.key)
             except Exception as error:  # the edge: a decoder that dies, hangs or raises fails its own object only
                 failed.append(Failed(instance, f"{type(error).__name__}: {error}"))
-        assessments = self._assess(opened, failed)
+        endless: list[Failed] = []
+        assessments = self._assess(opened, failed, endless)
         self._settle(assessments, failed)
+        for each in endless:  # a further try would take as long, and end as this one
+            self.give_up(each.instance, each.error, 1)
         return failed
 
     def give_up(self, instance: ReceivedInstance, error: str, tries: int) -> None:
@@ -168,7 +172,7 @@ class Scorer:
         return replace(self._policy, registry=replace(self._policy.registry, disabled=disabled))
 
     def _assess(
-        self, opened: Sequence[tuple[ReceivedInstance, Opened]], failed: list[Failed]
+        self, opened: Sequence[tuple[ReceivedInstance, Opened]], failed: list[Failed], endless: list[Failed]
     ) -> list[tuple[ReceivedInstance, ImageAssessment]]:
         disabled = self._disabled()
         opened = [(instance, _unless_disabled(each, disabled)) for instance, each in opened]
@@ -176,20 +180,27 @@ class Scorer:
         for name, session in self._sessions.items():
             batch = [(i, each) for i, each in opened if each.prepared.model_name == name]
             if batch:
-                done += self._score(session, batch, failed)
+                done += self._score(session, batch, failed, endless)
         return done
 
     def _score(
-        self, session: Session, batch: Sequence[tuple[ReceivedInstance, Opened]], failed: list[Failed]
+        self,
+        session: Session,
+        batch: Sequence[tuple[ReceivedInstance, Opened]],
+        failed: list[Failed],
+        endless: list[Failed],
     ) -> list[tuple[ReceivedInstance, ImageAssessment]]:
         started = time.perf_counter()
         try:
             scores = session.score(np.stack([_input(each) for _, each in batch]))
         except Exception as error:  # the edge: a batch that fails is tried again one by one
-            if len(batch) == 1:
+            if len(batch) > 1:
+                return [one for each in batch for one in self._score(session, [each], failed, endless)]
+            if isinstance(error, NotEndedError):
+                endless.append(Failed(batch[0][0], f"the model {session.card.name} {error}"))
+            else:
                 failed.append(Failed(batch[0][0], f"{type(error).__name__}: {error}"))
-                return []
-            return [one for each in batch for one in self._score(session, [each], failed)]
+            return []
         seconds = (time.perf_counter() - started) / len(batch)
         self._metrics.batch_size.observe(len(batch))
         maps = _maps(session, scores, [each for _, each in batch])

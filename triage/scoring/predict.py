@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.model.card import ModelCard, ModelRefusedError, load_card
 from triage.model.installed import installed
 from triage.model.registry import RegistryPolicy, usable
+from triage.model.run_deadline import NotEndedError
 from triage.model.session import AT_ONCE, Session
 from triage.radiograph.types import Attributes, Rejected, View
 from triage.runtime.child_pool import DecodePool, DecoderDiedError, Decoding
@@ -156,8 +158,7 @@ class _Scorer:
         for name in sorted({prepared.model_name for prepared in chunk if prepared.model_input is not None}):
             inputs = {n: each.model_input for n, each in enumerate(chunk) if each.model_name == name}
             batch = np.stack([each for each in inputs.values() if each is not None])
-            scores = self._session(name).score(batch)
-            pairs = zip(scores.probability.tolist(), scores.distance.tolist(), strict=True)
+            pairs = _one_by_one(self._session(name), batch)
             found.update(zip((n for n, each in inputs.items() if each is not None), pairs, strict=True))
         return found
 
@@ -178,6 +179,20 @@ class _Scorer:
         probability, distance = score
         conclusion = conclude(prepared, card, probability, distance, self._policy)
         return _record(path, prepared, conclusion, model_id=card.model_id, distance=distance, detail=conclusion.detail)
+
+
+def _one_by_one(session: Session, batch: npt.NDArray[np.float32]) -> list[tuple[float, float]]:
+    """Probability and distance of each; together, or where a run does not end alone, and NaN where it still does not.
+
+    ``conclude`` makes a failure of NaN.
+    """
+    try:
+        scores = session.score(batch)
+    except NotEndedError:
+        if len(batch) == 1:
+            return [(math.nan, math.nan)]
+        return [pair for image in batch for pair in _one_by_one(session, image[np.newaxis])]
+    return list(zip(scores.probability.tolist(), scores.distance.tolist(), strict=True))
 
 
 def _record(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from triage.decision.types import PriorityPolicy
@@ -14,8 +15,11 @@ from triage.settings.sections import EligibilitySettings, ModelSettings
 from triage.spool.spool import Spool
 
 
-def load_sessions(settings: Settings) -> dict[str, Any]:
-    """The models of the settings, loaded and warm. Raises StartError for one that must not be used."""
+def load_sessions(settings: Settings, stuck: Callable[[], object] | None = None) -> dict[str, Any]:
+    """The models of the settings, loaded and warm. Raises StartError for one that must not be used.
+
+    ``stuck`` is called when a run of one cannot be stopped, and has to end the process.
+    """
     from triage.model.calibration import check_prevalence
     from triage.model.installed import installed
     from triage.model.session import Session
@@ -29,6 +33,8 @@ def load_sessions(settings: Settings) -> dict[str, Any]:
             provider=settings.worker.provider,
             threads=settings.worker.threads,
             maps=settings.keeps_activation_maps,
+            deadline_s=settings.worker.score_timeout_s,
+            stuck=stuck,
         )
         for name, card in cards.items()
     }

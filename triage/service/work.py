@@ -50,7 +50,7 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     metrics = metric_names.create(registry)
     pool = DecodePool(settings.worker.decode_processes, settings.worker.decode_timeout_s)
     pool.warm()  # before this process has threads, models and their memory
-    sessions = load_sessions(settings)
+    sessions = load_sessions(settings, _end_now)
     policy = policy_of(settings)
     progress = Progress("working", _longest_batch_s(settings.worker))
     with (
@@ -94,6 +94,15 @@ def _longest_batch_s(worker: WorkerSettings) -> float:
     """How long a worker may be silent in seconds: as long as a batch of objects that all have to be given up."""
     processes = worker.decode_processes or os.cpu_count() or 1
     return _SILENT_S + worker.decode_timeout_s * (worker.batch_size / processes + 1)
+
+
+def _end_now() -> None:
+    """A model hangs in one step, and nothing ends that but the end of the process. What was in work is taken up again
+    by the next worker, alone, and after ten deaths given up.
+    """
+    logger.critical("a model does not end and cannot be stopped (worker.score_timeout_s): this worker ends")
+    logging.shutdown()
+    os._exit(os.EX_SOFTWARE)
 
 
 def _validation(settings: Settings, scorer_of: Callable[..., Scorer], spool: Spool) -> dict[str, Scorer]:

@@ -84,6 +84,12 @@ class WorkerSettings(Section):
     decode_timeout_s: float = Field(
         60.0, gt=0, description="Seconds until the decoding of one object counts as failed."
     )
+    score_timeout_s: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds until a model's run is stopped, and the object given up: a graph may never end. Loading "
+        "and the first run at a worker's start are bounded by it too.",
+    )
     tries: int = Field(3, ge=1, le=20, description="Attempts at one object until it becomes a dead letter.")
     metrics_host: str = Field(
         "127.0.0.1", description="Address of the metrics and health port; 0.0.0.0 where Prometheus runs elsewhere."
