@@ -86,7 +86,8 @@ for command in (
 
 
 def main() -> None:
-    """Entry point of the ``triage`` script."""
+    """Entry point of the ``triage`` script. What it and its child processes write is for their owner alone."""
+    os.umask(0o077)
     triage()
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from triage.errors import StartError
 from triage.reader_study.cases import Case, find_cases
-from triage.runtime.durable import write_durably
+from triage.runtime.durable import private_folder, write_durably
 
 _VERSION = 1
 _FILE = "study.json"
@@ -113,7 +113,7 @@ def _with_readers(study: Study, readers: Iterable[str]) -> Study:
 
 
 def _save(study: Study) -> None:
-    study.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(study.folder)
     study.folder.chmod(0o700)  # one reader is not to read the labels of another
     (study.folder / "answers").mkdir(mode=0o700, exist_ok=True)
     record = {

@@ -31,10 +31,27 @@ def _fsync_itself(path: Path) -> None:
         os.close(descriptor)
 
 
+def private_folder(folder: Path) -> None:
+    """Make a folder that only its owner can enter, and those above it that are missing, unless they are there.
+
+    ``Path.mkdir`` makes those above by the process's umask, whatever ``mode`` says.
+    """
+    missing = [folder]
+    while not missing[-1].is_dir() and missing[-1] != missing[-1].parent:
+        missing.append(missing[-1].parent)
+    for each in reversed(missing[:-1]):
+        each.mkdir(mode=0o700, exist_ok=True)
+
+
+def private_opener(path: str, flags: int) -> int:
+    """For ``open(..., opener=...)``: a new file that only its owner can read."""
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
 def append_durably(path: Path, text: str) -> None:
     """Append ``text`` to a file and wait until it is on the disk."""
     new = not path.exists()
-    with path.open("a", encoding="utf-8", newline="") as file:
+    with open(path, "a", encoding="utf-8", newline="", opener=private_opener) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -80,7 +97,7 @@ def _made_and_opened(path: Path) -> int:
 
 
 def _open_in_its_folder(path: Path) -> int:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(path.parent)
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 

@@ -21,7 +21,7 @@ from triage.decision.records import assessment_from
 from triage.dicom.attribute_text import text_of
 from triage.dicom.uid import InvalidUIDError
 from triage.errors import StartError
-from triage.runtime.durable import append_line
+from triage.runtime.durable import append_line, private_folder
 from triage.security.audit_message import (
     SCHEME,
     START,
@@ -71,7 +71,7 @@ class Trail:
     def begin(self) -> None:
         """Note that this process starts. Raises StartError if the trail cannot be written."""
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(self.path.parent)
             if self.path.exists() and self.path.stat().st_mode & 0o077:
                 raise StartError(f"audit.path: {self.path} can be read by others: chmod 0600 {self.path}")
             self.write(self.reporter.activity(self.now(), START, operator()))
@@ -91,7 +91,7 @@ class Trail:
 def command_trail(path: Path, rotate_at_bytes: int, source: str, process: str) -> Trail:
     """A command's trail; its folder is made if need be. Raises AuditError."""
     try:
-        path.absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(path.absolute().parent)
     except OSError as error:
         raise AuditError(error.strerror or str(error)) from error
     return trail(path.absolute(), rotate_at_bytes, source, process)

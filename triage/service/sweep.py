@@ -16,6 +16,7 @@ from triage.delivery.outbox import Outbox
 from triage.metrics import process as metric_names
 from triage.metrics.process import Metrics
 from triage.metrics.sweep import StateMetrics, create_state
+from triage.operations import quarantine
 from triage.operations.compare import Turns, compare
 from triage.operations.reconcile import Patience, Swept
 from triage.operations.reconcile import sweep as sweep_once
@@ -110,6 +111,7 @@ def reconcile(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics
     steady = _looked_at_clock(spool, memory)
     if steady:
         _forget_validations(spool, beside)
+        _expire_quarantine(spool, settings.spool.quarantine_days)
     with connect(redis_url, settings.redis.timeout_s) as client:
         index = Worklist(client)
         return sweep_once(
@@ -145,6 +147,15 @@ def _looked_at_clock(spool: Spool, memory: Memory) -> bool:
         )
     memory.clock = state
     return state.is_steady
+
+
+def _expire_quarantine(spool: Spool, after_days: float) -> None:
+    """Trouble with what nobody could parse keeps nothing else from the sweep."""
+    try:
+        if after_days:
+            quarantine.expire(spool, after_days, time.time())
+    except OSError as error:
+        logger.error("sweep: quarantine: %s", error.strerror or type(error).__name__)
 
 
 def _forget_validations(spool: Spool, beside: Mapping[str, Spool]) -> None:

@@ -41,6 +41,12 @@ class SpoolSettings(Section):
     retention_days: float = Field(
         30.0, ge=0, description="Days after tagging until a finished study is removed; 0 keeps everything."
     )
+    quarantine_days: float = Field(
+        30.0,
+        ge=0,
+        description="Days until an object that was refused as unparsable is removed from quarantine; 0 keeps all. It "
+        "has to be too old twice, a day apart, whatever the clock does.",
+    )
 
 
 class RedisSettings(Section):

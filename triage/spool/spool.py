@@ -42,7 +42,15 @@ from typing import Any, Self
 from uuid import uuid4
 
 from triage.dicom.uid import InvalidUIDError, valid_uid
-from triage.runtime.durable import file_lock, fsync_folder, rename_file, replace_file, settle_name
+from triage.runtime.durable import (
+    file_lock,
+    fsync_folder,
+    private_folder,
+    private_opener,
+    rename_file,
+    replace_file,
+    settle_name,
+)
 from triage.runtime.storage import FileSystem, file_system_of, sync_file_system
 from triage.spool.instance import ReceivedInstance
 from triage.spool.locks import WorkerLocks
@@ -141,7 +149,7 @@ class Spool:
         return os.access(self.root / "VERSION", os.R_OK) and os.access(self._disabled, os.R_OK | os.X_OK)
 
     def _create(self, version: Path) -> None:
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self.root)
         if any(entry.name not in _top_level() for entry in self.root.iterdir()):
             raise SpoolError(f"{self.root} is neither empty nor a spool: choose another folder")
         self.root.chmod(0o700)
@@ -255,7 +263,7 @@ class Spool:
         """
         folder = self._make_study_folder(study_instance_uid)
         # History first: a crash in between repeats a line at worst, and never loses one.
-        with (folder / HISTORY).open("a") as history:
+        with open(folder / HISTORY, "a", opener=private_opener) as history:
             # The line break comes first, so that a line that a crash cut does not spoil the next one.
             history.write("\n" + json.dumps(decision))
             if not self.file_system.syncs_whole:
@@ -415,7 +423,7 @@ class Spool:
     def _make_study_folder(self, study_instance_uid: str) -> Path:
         folder = self.study_folder(study_instance_uid)
         if not folder.exists():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(folder)
         if not self.file_system.syncs_whole:  # also where the lock has made it
             for path in (folder, folder.parent):
                 settle_name(path)

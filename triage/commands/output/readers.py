@@ -11,7 +11,7 @@ from pathlib import Path
 from triage.reader_study.app import Desk, create_app, desks
 from triage.reader_study.labels import Summary, write_labels
 from triage.reader_study.study import LOCK, Study, StudyError, begin_or_resume, open_study
-from triage.runtime.durable import held_alone
+from triage.runtime.durable import held_alone, private_folder
 from triage.runtime.sockets import listen
 from triage.web.api.images import Pictures
 from triage.web.http.serving import server_of
@@ -24,7 +24,7 @@ def serve(folder: Path, cases: Path | None, readers: Sequence[str], port: int, i
     """Serve the study in ``folder`` until SIGINT or SIGTERM, then write its labels. Raises StartError."""
     if cases is None:
         open_study(folder)  # before a folder is made that nobody wanted
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(folder)
     try:
         with held_alone(folder / LOCK):
             study = begin_or_resume(folder, cases, readers)

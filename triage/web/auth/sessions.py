@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from triage.runtime.durable import write_durably
+from triage.runtime.durable import private_folder, write_durably
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")  # 256 bits
 _SEEN_EVERY_S = 20.0
@@ -44,7 +44,7 @@ class Sessions:
 
     def begin(self, user: str, stamp: str) -> str:
         """A new session; its token, that only the browser has. Raises OSError."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self.folder)
         self._remove_ended()
         token = secrets.token_urlsafe(32)
         path = self._path(token)
