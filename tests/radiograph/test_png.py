@@ -71,5 +71,15 @@ def test_a_small_file_that_unpacks_without_end_is_refused() -> None:
         check_png(with_pixels(content))
 
 
+def test_a_picture_larger_than_any_radiograph_is_refused_before_it_is_unpacked() -> None:
+    header = struct.pack(">LLBBBBB", 40_000, 40_000, 8, 0, 0, 0, 0)
+    whole = png()
+    name = whole.index(b"IHDR")
+    start = name + 4
+    larger = whole[:start] + header + struct.pack(">L", zlib.crc32(b"IHDR" + header)) + whole[start + 17 :]
+    with pytest.raises(UndecodableError, match="40000 rows and 40000 columns are no radiograph"):
+        check_png(larger)
+
+
 def test_the_check_sums_are_those_of_a_real_decoder() -> None:
     assert np.array_equal(cv2.imdecode(np.frombuffer(png(), np.uint8), cv2.IMREAD_UNCHANGED), a_picture(16))

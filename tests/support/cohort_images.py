@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import cv2
 import numpy as np
@@ -43,7 +44,8 @@ def write_cohort(folder: Path, images: int = 48, *, name: str = "cohort", split:
     for number in range(images):
         label = number // 2 % 2
         path = folder / "images" / f"{name}-{number}.png"
-        cv2.imwrite(str(path), draw(number, positive=bool(label)))
+        seed = number if name == "cohort" else crc32(name.encode()) + number  # two cohorts share no image
+        cv2.imwrite(str(path), draw(seed, positive=bool(label)))
         view = "PA" if number % 3 else "AP"
         columns = {"findings": "Mass|Nodule" if label else "No Finding", "other_label": str(number % 2)}
         row = {"image": path, "label": label, "patient": f"{name}:{number // 2}", "split": split, "view": view}

@@ -6,6 +6,7 @@ import csv
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from zlib import crc32
 
 import cv2
 import numpy as np
@@ -22,9 +23,10 @@ def run(*arguments: object) -> Result:
 
 
 def picture(path: Path, shape: tuple[int, int] = (6, 8)) -> Path:
-    """A tiny grey image."""
+    """A tiny grey image, of each path another one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), np.full(shape, 7, np.uint8))
+    drawn = np.random.default_rng(crc32(str(path).encode())).integers(0, 255, shape, dtype=np.uint8)
+    assert cv2.imwrite(str(path), drawn)
     return path
 
 

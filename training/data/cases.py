@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +11,11 @@ import numpy as np
 
 from training.config import DataConfig
 from training.errors import TrainingError
+from triage.runtime.same_bytes import same_bytes
 from triage.validation.cohort.manifest import COLUMNS, ManifestError, Row, read_manifest
+
+SHOWN = 20
+"""So many of what is wrong are named in one message."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,13 @@ def read_cases(manifests: Sequence[Path], *, without: frozenset[str] = frozenset
         first = images.setdefault(case.image.resolve(), case)
         if first is not case:
             raise TrainingError(f"{case.origin}: the image is in {first.origin} already")
+    check_labels_agree(kept)
     return kept
+
+
+def check_labels_agree(cases: Sequence[Case]) -> None:
+    """TrainingError that names every two rows whose files hold the same bytes, and whose labels differ."""
+    _raise_for(_pairs(cases, lambda first, other: first.label != other.label), "under two labels")
 
 
 def _case(row: Row, manifest: Path) -> Case:
@@ -126,11 +136,36 @@ def part_of_patient(patient: str, parts: int) -> int:
 
 
 def check_patients_apart(first: Iterable[Case], second: Iterable[Case]) -> None:
-    """TrainingError if a patient is on both sides."""
+    """TrainingError if a patient is on both sides, or an image: two files with the same bytes are one image."""
+    first, second = list(first), list(second)
     origins = {case.patient: case.origin for case in first}
     for case in second:
         if case.patient in origins:
             raise TrainingError(f"{case.origin}: its patient is in training too ({origins[case.patient]})")
+    held_out = {id(case) for case in second}
+    across = _pairs([*first, *second], lambda one, other: (id(one) in held_out) != (id(other) in held_out))
+    _raise_for(across, "in training and held out")
+
+
+def _pairs(cases: Sequence[Case], wrong: Callable[[Case, Case], bool]) -> list[tuple[Case, Case]]:
+    """Two rows of each group of files with the same bytes, the first of it and one that is ``wrong`` beside it."""
+    try:
+        groups = same_bytes([case.image for case in cases])
+    except OSError as error:
+        raise TrainingError(f"{error.filename} cannot be read: {error.strerror}") from error
+    return [
+        (cases[group[0]], cases[position])
+        for group in groups
+        for position in group[1:]
+        if wrong(cases[group[0]], cases[position])
+    ]
+
+
+def _raise_for(pairs: Sequence[tuple[Case, Case]], how: str) -> None:
+    if pairs:
+        named = "; ".join(f"{first.origin} and {other.origin}" for first, other in pairs[:SHOWN])
+        more = f" and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""
+        raise TrainingError(f"{len(pairs)} pairs of files with the same bytes are {how}: {named}{more}")
 
 
 def read_patients(path: Path) -> frozenset[str]:

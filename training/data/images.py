@@ -13,7 +13,7 @@ import psutil
 import torch
 from tqdm import tqdm
 
-from training.data.cases import Case
+from training.data.cases import SHOWN, Case
 from training.errors import TrainingError
 from training.files import check_room, part_of, publish, remove_abandoned
 from triage.radiograph.decode import decode_picture, decode_pixels, is_picture, open_dicom
@@ -43,22 +43,30 @@ def load(cases: Sequence[Case], spec: PreprocessSpec, cache: Path) -> Bytes:
 
 def _key(cases: Sequence[Case], spec: PreprocessSpec) -> str:
     digest = sha256(repr(spec).encode())
+    broken: list[str] = []
     for case in cases:
         try:
             status = case.image.stat()
         except OSError as error:
-            raise TrainingError(f"{case.origin}: {case.image} cannot be read: {error.strerror}") from error
+            broken.append(f"{case.origin}: {case.image} cannot be read: {error.strerror}")
+            continue
         digest.update(f"{case.image.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    raise_for(broken)
     return digest.hexdigest()[:32]
 
 
 def _decode_all(cases: Sequence[Case], spec: PreprocessSpec, file: Path) -> None:
     temporary = part_of(file)
     shape = (len(cases), spec.size, spec.size)
+    broken: list[str] = []
     try:
         stored = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
         for place, image in enumerate(tqdm(_decoded(cases, spec), desc="decode", unit="image", total=len(cases))):
-            stored[place] = image
+            if isinstance(image, TrainingError):
+                broken.append(str(image))
+            else:
+                stored[place] = image
+        raise_for(broken)
         stored.flush()
         del stored
         publish(temporary, file)
@@ -66,13 +74,28 @@ def _decode_all(cases: Sequence[Case], spec: PreprocessSpec, file: Path) -> None
         temporary.unlink(missing_ok=True)
 
 
-def _decoded(cases: Sequence[Case], spec: PreprocessSpec) -> Iterable[Bytes]:
+def raise_for(broken: Sequence[str]) -> None:
+    """TrainingError that names all images that cannot be read: who has to see to them does it once."""
+    if broken:
+        more = [f"... and {len(broken) - SHOWN} more"] if len(broken) > SHOWN else []
+        count = "an image" if len(broken) == 1 else f"{len(broken)} images"
+        raise TrainingError("\n".join([f"{count} cannot be read:", *broken[:SHOWN], *more]))
+
+
+def _decoded(cases: Sequence[Case], spec: PreprocessSpec) -> Iterable[Bytes | TrainingError]:
     """Decoders let other threads run. No more are at work than memory has room for."""
     room = max(1, psutil.virtual_memory().available // _DECODED_BYTES)
     workers = min(psutil.cpu_count() or 1, room)
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(cases), 16 * workers):
-            yield from pool.map(lambda case: read_image(case, spec), cases[start : start + 16 * workers])
+            yield from pool.map(lambda case: _image_or_why(case, spec), cases[start : start + 16 * workers])
+
+
+def _image_or_why(case: Case, spec: PreprocessSpec) -> Bytes | TrainingError:
+    try:
+        return read_image(case, spec)
+    except TrainingError as error:
+        return error
 
 
 def read_image(case: Case, spec: PreprocessSpec) -> Bytes:

@@ -8,6 +8,7 @@ from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 
 from triage.report_labeller.reports import ReportError
+from triage.runtime.csv_table import TableError, parse_table
 
 
 @dataclass(frozen=True)
@@ -74,17 +75,15 @@ def read_answers(path: Path, definition: str) -> Answers:
     return Answers(labels, corrected)
 
 
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, str]]]:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if not {"report", "corrected"} <= set(reader.fieldnames or ()):
-                raise ReportError(f"{path} has no columns report and corrected")
-            for row in reader:
-                texts = {name: (value or "").strip() for name, value in row.items() if name}
-                yield f"{path}, line {reader.line_num}", texts
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        table = parse_table(path.read_bytes(), ("report", "corrected"))
+    except OSError as error:
         raise ReportError(f"{path} cannot be read: {error}") from error
+    except TableError as error:
+        raise ReportError(f"{path}: {error}") from error
+    for row in table.records:
+        yield f"{path}, line {row.line}", row.values
 
 
 def _value(where: str, column: str, text: str) -> int | None:

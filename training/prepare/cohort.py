@@ -23,6 +23,7 @@ class Prepared:
 
     ``missing`` names the files that the cohort's tables promise and that are not there; ``advice`` says where they
     come from. ``warnings`` stay with the manifest for good; ``notes`` are the rules and figures behind the labels.
+    ``passed_over``: what was there and is not used, a line for each reason, with how often.
     """
 
     rows: tuple[Row, ...]
@@ -31,6 +32,7 @@ class Prepared:
     advice: str = ""
     warnings: tuple[str, ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
+    passed_over: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
 from training.prepare.cohort import PrepareError
+from triage.runtime.csv_table import TableError, parse_table
 from triage.validation.cohort.manifest import Row
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm")
@@ -64,6 +64,25 @@ def image_files(folder: Path) -> Iterator[Path]:
                 yield path
 
 
+def passed_over(folder: Path, taken: Iterable[Path]) -> tuple[str, ...]:
+    """What lies below ``folder`` and is not among ``taken``: how many files, and why, a line for each reason."""
+    mine, found = set(taken), Counter[str]()
+    for path in folder.rglob("*"):
+        if path in mine or not path.is_file():
+            continue
+        parts = path.relative_to(folder).parts
+        suffix = path.suffix.lower()
+        if any(part.startswith((".", "__MACOSX")) for part in parts):
+            found["hidden"] += 1
+        elif suffix not in IMAGE_SUFFIXES:
+            found[f"named {suffix}, and images are {', '.join(IMAGE_SUFFIXES)}" if suffix else "without a suffix"] += 1
+        elif not path.stat().st_size:
+            found["empty"] += 1
+        else:
+            found[f"in {'/'.join(parts[:-1]) or 'the folder itself'}, which is neither normal nor abnormal"] += 1
+    return tuple(f"{count} {'file' if count == 1 else 'files'} {why}" for why, count in sorted(found.items()))
+
+
 def locate(rows: Iterable[Row], files: Mapping[str, Path]) -> tuple[list[Row], list[str]]:
     """Rows with their image's name in ``files`` replaced by its path, and the names that are not there.
 
@@ -91,26 +110,25 @@ def find_file(folder: Path, *names: str, why: str) -> Path:
 def read_text(path: Path) -> str:
     """The text of a plain or gzipped file."""
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        return data.decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        return _read(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PrepareError(f"{path} cannot be read: {error}") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError) as error:
         raise PrepareError(f"{path} cannot be read: {error}") from error
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[Record]:
     """Every row of a CSV file that must have ``columns``."""
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
-    missing = [name for name in columns if name not in (reader.fieldnames or ())]
-    if missing:
-        raise PrepareError(f"{path} has no column {', '.join(missing)}; it has {', '.join(reader.fieldnames or ())}")
-    records = []
-    for row in reader:
-        where = f"{path}, line {reader.line_num}"
-        short = [name for name in columns if row[name] is None]
-        if short:
-            raise PrepareError(f"{where}: the row ends before column {short[0]}")
-        records.append(Record(where, {name: (value or "").strip() for name, value in row.items() if name}))
-    return records
+    try:
+        table = parse_table(_read(path), columns)
+    except TableError as error:
+        raise PrepareError(f"{path}: {error}") from error
+    return [Record(f"{path}, line {each.line}", each.values) for each in table.records]
 
 
 def digest_of(lines: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from training.prepare import options
 from training.prepare import own_cohort as own
 from training.prepare.cohort import Cohort, Prepared, PrepareError
-from training.prepare.files import image_files
+from training.prepare.files import image_files, passed_over
 from triage.validation.cohort.manifest import Row
 
 SPLITS = ("train", "val", "test")
@@ -44,6 +44,7 @@ def prepare(
             rows += [_row(path, label, split, name, source, pattern) for path in image_files(folder)]
     return Prepared(
         rows=own.split_rows(rows, test, validation, folds, seed),
+        passed_over=passed_over(source, [row.image for row in rows]),
         warnings=(own.EACH_A_PATIENT,) if each_image_a_patient else (),
         notes={"labels": f"normal: {', '.join(normal)}; abnormal: {', '.join(abnormal)}"},
     )

@@ -54,7 +54,7 @@ def finish(
         missing=len(prepared.missing),
         missing_first=tuple(sorted(prepared.missing)[:100]),
         warnings=(*(f"partial: {problem}" for problem in problems), *prepared.warnings),
-        notes=dict(prepared.notes),
+        notes={**prepared.notes, **({"passed over": list(prepared.passed_over)} if prepared.passed_over else {})},
         manifest_sha256=manifest_digest(out),
     )
     write_provenance(out, provenance)
@@ -78,6 +78,7 @@ def summary(out: Path, provenance: Provenance) -> str:
         state = "not published" if check.expected is None else "as published" if check.holds else "NOT AS PUBLISHED"
         lines.append(f"  checked {check.what}: {check.found} ({state})")
     lines += [f"  warning: {warning}" for warning in provenance.warnings]
+    lines += [f"  passed over: {each}" for each in provenance.notes.get("passed over", ())]
     return "\n".join([*lines, f"  terms: {provenance.terms}", f"  written beside it: {provenance_path(out).name}"])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -12,7 +12,8 @@ from training.prepare import options
 from training.prepare import own_cohort as own
 from training.prepare.cohort import Cohort, Prepared, PrepareError
 from training.prepare.files import Record, read_table, sex, years
-from triage.validation.cohort.manifest import COLUMNS, Row
+from triage.runtime.csv_table import identifier_fault
+from triage.validation.cohort.manifest import COLUMNS, Row, image_of
 
 SPLIT_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
@@ -64,34 +65,60 @@ def prepare(
     folder = images or source.parent
     records = read_table(source, columns.given())
     _check_images(records, columns.image)
-    there = [record for record in records if (folder / record[columns.image]).is_file()]
-    rows = [_row(record, folder, columns, labels, own.checked_name(name)) for record in there]
+    found = {record.where: image_of(folder, record[columns.image]) for record in records}
+    there = [record for record in records if found[record.where].is_file()]
+    unread = Unread()
+    rows = [_row(record, folder, columns, labels, own.checked_name(name), unread) for record in there]
     return Prepared(
-        rows=own.split_rows(rows, test, validation, folds, seed),
-        missing=tuple(record[columns.image] for record in records if not (folder / record[columns.image]).is_file()),
-        advice="Say with --images which folder the table's image column is relative to",
+        rows=own.split_rows(rows, test, validation, folds, seed) if rows else (),
+        missing=tuple(record[columns.image] for record in records if not found[record.where].is_file()),
+        advice="Say with --images which folder the table's image column is relative to, and write its paths with /",
         warnings=() if patient_column else (own.EACH_A_PATIENT,),
+        passed_over=unread.told(),
         notes={"labels": f"normal: {', '.join(normal)}; abnormal: {', '.join(abnormal)}, in column {label_column}"},
     )
 
 
-def _row(record: Record, folder: Path, columns: _Columns, labels: Mapping[str, int], name: str) -> Row:
+@dataclass
+class Unread:
+    """Cells that say something which is not read: by column, the first places."""
+
+    where: dict[str, list[str]] = field(default_factory=dict)
+
+    def note(self, record: Record, column: str | None, understood: bool) -> None:
+        """Note a cell that is not empty and was not ``understood``."""
+        if column and record[column] and not understood:
+            self.where.setdefault(column, []).append(f"{record.where}: {record[column]!r}")
+
+    def told(self) -> tuple[str, ...]:
+        """A line for each column."""
+        return tuple(
+            f"{len(places)} cells of {column}, left empty, as they say none that is known: {'; '.join(places[:3])}"
+            for column, places in self.where.items()
+        )
+
+
+def _row(record: Record, folder: Path, columns: _Columns, labels: Mapping[str, int], name: str, unread: Unread) -> Row:
     label = record[columns.label]
     if label not in labels:
         raise PrepareError(f"{record.where}: {columns.label} {label!r} is none of {', '.join(labels)}")
     patient = record[columns.patient] if columns.patient else record[columns.image]
-    if not patient:
-        raise PrepareError(f"{record.where}: {columns.patient} is empty")
+    if fault := identifier_fault(patient):
+        raise PrepareError(f"{record.where}: {columns.patient or columns.image} {fault}")
     named = set(columns.given())
+    age = years(record[columns.age]) if columns.age else None
+    unread.note(record, columns.age, age is not None)
+    letter = sex(record[columns.sex]) if columns.sex else ""
+    unread.note(record, columns.sex, bool(letter))
     return Row(
-        image=folder / record[columns.image],
+        image=image_of(folder, record[columns.image]),
         label=labels[label],
         patient=f"{name}:{patient}",
         split=_split(record, columns.split),
         fold=_fold(record, columns.fold),
         view=record[columns.view].upper() if columns.view else "",
-        age=years(record[columns.age]) if columns.age else None,
-        sex=sex(record[columns.sex]) if columns.sex else "",
+        age=age,
+        sex=letter,
         source=name,
         columns={_free(column): value for column, value in record.values.items() if column not in named},
     )

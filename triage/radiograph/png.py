@@ -6,7 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from triage.radiograph.undecodable import UndecodableError
+from triage.radiograph.undecodable import UndecodableError, check_size
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
@@ -27,8 +27,12 @@ def check_png(data: bytes) -> None:
 
 
 def _most_bytes(header: bytes) -> int:
-    """To which the pixels can unpack; rows of an interlaced image are more, and carry a byte each."""
+    """To which the pixels can unpack; rows of an interlaced image are more, and carry a byte each.
+
+    Raises UndecodableError for an image that is larger than any radiograph.
+    """
     width, height, depth, colour = struct.unpack_from(">LLBB", header.ljust(10, b"\0"))
+    check_size(height, width)
     return int(height * (width * _CHANNELS.get(colour, 4) * depth // 8 + 16) + 64)
 
 

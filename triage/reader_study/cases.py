@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import csv
+import logging
 import os
 import warnings
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from math import isfinite
@@ -15,7 +16,10 @@ from typing import Any, Self
 from pydicom import dcmread
 
 from triage.errors import StartError
+from triage.runtime.csv_table import TableError, parse_table
 from triage.validation.cohort.manifest import COLUMNS
+
+logger = logging.getLogger(__name__)
 
 _SUFFIXES = frozenset({".dcm", ".dicom", ".png", ".jpg", ".jpeg", ""})
 _ON_THE_WAY = frozenset(
@@ -67,17 +71,15 @@ def find_cases(source: Path, salt: str) -> tuple[Case, ...]:
 
 def _listed(manifest: Path, salt: str) -> list[Case]:
     try:
-        with manifest.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            if "image" not in (reader.fieldnames or ()):
-                raise CasesError(f"{manifest}: no column image")
-            return [_row(manifest, reader.line_num, record, salt) for record in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        table = parse_table(manifest.read_bytes(), ("image",))
+    except OSError as error:
         raise CasesError(f"{manifest} cannot be read: {error}") from error
+    except TableError as error:
+        raise CasesError(f"{manifest}: {error}") from error
+    return [_row(manifest, record.line, record.values, salt) for record in table.records]
 
 
-def _row(manifest: Path, line: int, record: dict[str, str], salt: str) -> Case:
-    text = {name: (value or "").strip() for name, value in record.items() if isinstance(name, str)}
+def _row(manifest: Path, line: int, text: Mapping[str, str], salt: str) -> Case:
     if not text["image"]:
         raise CasesError(f"{manifest}, line {line}: image is not given")
     for column in ("fold", "age"):
@@ -94,7 +96,12 @@ def _row(manifest: Path, line: int, record: dict[str, str], salt: str) -> Case:
 
 
 def _below(folder: Path, salt: str) -> list[Case]:
-    return [_said(path.resolve(), salt) for path in sorted(_files(folder))]
+    every = sorted(_files(folder))
+    taken = [path for path in every if path.suffix.lower() in _SUFFIXES]
+    if others := Counter(path.suffix.lower() for path in every if path not in taken):
+        counted = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+        logger.warning("%s: files that are no DICOM, PNG or JPEG by name are passed over: %s", folder, counted)
+    return [_said(path.resolve(), salt) for path in taken]
 
 
 def _files(folder: Path) -> Iterable[Path]:
@@ -102,7 +109,7 @@ def _files(folder: Path) -> Iterable[Path]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             path = Path(root, name)
-            if path.suffix.lower() in _SUFFIXES and name != "DICOMDIR" and not name.startswith("."):
+            if name != "DICOMDIR" and not name.startswith("."):
                 yield path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import tarfile
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from triage.errors import StartError
+from triage.runtime.csv_table import TableError, identifier_fault, parse_table
 
 ARCHIVE = "NLMCXR_reports.tgz"
 SECTIONS = ("FINDINGS", "IMPRESSION")
@@ -54,19 +54,18 @@ def read_report_table(path: Path) -> list[Report]:
     """Reports of a CSV file with columns ``report`` (an identifier) and ``text``. Raises ReportError naming the row."""
     reports: dict[str, Report] = {}
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if not {"report", "text"} <= set(reader.fieldnames or ()):
-                raise ReportError(f"{path} has no columns report and text")
-            for row in reader:
-                identifier = (row["report"] or "").strip()
-                if not identifier or identifier in reports:
-                    raise ReportError(
-                        f"{path}, line {reader.line_num}: report {identifier!r} is empty or there already"
-                    )
-                reports[identifier] = Report(identifier, findings=row["text"] or "", impression="")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        table = parse_table(path.read_bytes(), ("report", "text"))
+    except OSError as error:
         raise ReportError(f"{path} cannot be read: {error}") from error
+    except TableError as error:
+        raise ReportError(f"{path}: {error}") from error
+    for row in table.records:
+        identifier = row.values["report"]
+        if fault := identifier_fault(identifier):
+            raise ReportError(f"{path}, line {row.line}: report {fault}")
+        if identifier in reports:
+            raise ReportError(f"{path}, line {row.line}: report {identifier!r} is there already")
+        reports[identifier] = Report(identifier, findings=row.values["text"], impression="")
     return list(reports.values())
 
 

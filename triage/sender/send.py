@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -66,13 +66,25 @@ class _NotSendableError(ValueError):
 
 def find_files(paths: Iterable[Path]) -> list[Path]:
     """The files named, and every DICOM, PNG and JPEG file below the folders named, known by their content."""
+    return look_through(paths)[0]
+
+
+def look_through(paths: Iterable[Path]) -> tuple[list[Path], Counter[str]]:
+    """What ``find_files`` finds, and why other files below the folders are passed over: how many for each reason."""
     found: list[Path] = []
+    passed_over: Counter[str] = Counter()
     for path in paths:
-        if path.is_dir():
-            found.extend(file for file in sorted(path.rglob("*")) if file.is_file() and _sendable(file))
-        else:
+        if not path.is_dir():
             found.append(path)
-    return found
+            continue
+        for file in sorted(path.rglob("*")):
+            if file.is_file():
+                try:
+                    _look(file)
+                    found.append(file)
+                except (OSError, _NotSendableError) as error:
+                    passed_over[_words(error)] += 1
+    return found, passed_over
 
 
 def send(
@@ -91,14 +103,6 @@ def send(
             yield Outcome(path, error=_words(error))
     for group in _groups(outgoing):
         yield from _send_group(deque(group), destination, view, age)
-
-
-def _sendable(path: Path) -> bool:
-    try:
-        _look(path)
-    except (OSError, _NotSendableError):
-        return False
-    return True
 
 
 def _look(path: Path) -> _Outgoing:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from triage.errors import StartError
+from triage.runtime.csv_table import TableError, parse_table
 from triage.simulation.readers_on_duty import HOUR, HOURS
 
 Minutes = npt.NDArray[np.float64]
@@ -59,13 +59,12 @@ def read_log(path: Path) -> Log:
     Rows may be in any order; all times have a zone, or none has. Raises LogError.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            if "arrived" not in (reader.fieldnames or ()):
-                raise LogError(f"{path}: no column arrived")
-            rows = sorted(_row(path, reader.line_num, record) for record in reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        table = parse_table(path.read_bytes(), ("arrived",))
+        rows = sorted(_row(path, record.line, record.values) for record in table.records)
+    except OSError as error:
         raise LogError(f"{path} cannot be read: {error}") from error
+    except TableError as error:
+        raise LogError(f"{path}: {error}") from error
     except TypeError:
         raise LogError(f"{path}: some times have a time zone and some have none") from None
     if len(rows) < 2:
@@ -76,8 +75,8 @@ def read_log(path: Path) -> Log:
     return Log(np.asarray(minutes, dtype=np.float64), np.asarray([label for _, label in rows], dtype=np.int8))
 
 
-def _row(path: Path, line: int, record: dict[str, str]) -> tuple[datetime, int]:
-    text, label = (record["arrived"] or "").strip(), (record.get("label") or "").strip()
+def _row(path: Path, line: int, record: Mapping[str, str]) -> tuple[datetime, int]:
+    text, label = record["arrived"], record.get("label", "")
     try:
         arrived = datetime.fromisoformat(text)
     except ValueError:

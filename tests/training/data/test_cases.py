@@ -195,3 +195,35 @@ def test_the_manifests_own_folds_are_kept(tmp_path: Path) -> None:
     assert assign_folds(cases, 7, seed=0).tolist() == [0] * 4 + [1] * 4 + [2] * 4
     with pytest.raises(TrainingError, match="its patient is in fold"):
         assign_folds([replace(cases[0], fold=2), *cases[1:]], 7, seed=0)
+
+
+def test_all_broken_images_are_named_in_one_run(tmp_path: Path) -> None:
+    manifest = write_cohort(tmp_path, 8)
+    cases = read_cases([manifest])
+    for number in (1, 4, 6):
+        image = tmp_path / "images" / f"cohort-{number}.png"
+        image.write_bytes(image.read_bytes()[:-40])
+    with pytest.raises(TrainingError, match="3 images cannot be read") as raised:
+        load(cases, SPEC, tmp_path / "cache")
+    assert [f"cohort-{number}.png" in str(raised.value) for number in range(8)] == [
+        number in (1, 4, 6) for number in range(8)
+    ]
+    assert not list((tmp_path / "cache").glob("*.npy"))
+    for number in (2, 3):
+        (tmp_path / "images" / f"cohort-{number}.png").unlink()
+    with pytest.raises(TrainingError, match="2 images cannot be read"):
+        load(cases, SPEC, tmp_path / "cache")
+
+
+def test_one_image_on_both_sides_or_under_two_labels_is_an_error_whatever_its_name(tmp_path: Path) -> None:
+    manifest = write_cohort(tmp_path, 8)
+    other = write_cohort(tmp_path, 8, name="held", split="val")
+    read_cases([manifest, other])
+    images = tmp_path / "images"
+    (images / "held-5.png").write_bytes((images / "cohort-0.png").read_bytes())
+    cases = read_cases([manifest, other])
+    with pytest.raises(TrainingError, match=r"1 pairs of files with the same bytes are in training and held out"):
+        split_cases(cases, DataConfig())
+    (images / "cohort-3.png").write_bytes((images / "cohort-0.png").read_bytes())
+    with pytest.raises(TrainingError, match=r"under two labels: .*line 2 and .*line 5"):
+        read_cases([manifest])

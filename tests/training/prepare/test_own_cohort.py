@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.support.cohort_trees import picture, read, run, table
 from triage.validation.cohort.manifest import public_patients, read_manifest
+from triage.validation.cohort.provenance import read_provenance
 
 
 @pytest.fixture
@@ -118,4 +120,70 @@ def test_a_row_that_is_wrong_is_named_without_naming_the_patient(
 def test_a_column_that_is_not_there_is_named(source: Path, tmp_path: Path) -> None:
     path = table(source / "t.csv", ("image", "label"), [("clear/p0_1.png", 0)])
     result = run("prepare", "table", "--source", path, "--out", tmp_path / "o.csv", "--patient-column", "PID")
-    assert "has no column PID; it has image, label" in result.output
+    assert "no column PID; it has image, label" in result.output
+
+
+def test_what_a_folder_holds_beside_is_counted_with_why(source: Path, tmp_path: Path) -> None:
+    for name in ("clear/a.bmp", "clear/b.BMP", "finding/c.webp", "clear/IM0001", "finding/.d.png", "finding/e.png"):
+        (source / name).write_bytes(b"" if name.endswith("e.png") else b"x")
+    picture(source / "unsure" / "f.png")
+    picture(source / "g.png")
+    out = tmp_path / "own.csv"
+    done = run("prepare", "folder", "--source", source, "--out", out, *CLASSES, "--each-image-a-patient")
+    assert done.exit_code == 0, done.output
+    said = [line.strip() for line in done.output.splitlines() if "passed over" in line]
+    images = ".png, .jpg, .jpeg, .dcm"
+    assert said == [
+        "passed over: 1 file empty",
+        "passed over: 1 file hidden",
+        "passed over: 1 file in the folder itself, which is neither normal nor abnormal",
+        "passed over: 1 file in unsure, which is neither normal nor abnormal",
+        f"passed over: 2 files named .bmp, and images are {images}",
+        f"passed over: 1 file named .webp, and images are {images}",
+        "passed over: 1 file without a suffix",
+    ]
+    provenance = read_provenance(out)
+    assert provenance is not None
+    assert len(provenance.notes["passed over"]) == len(said)
+
+
+def test_one_image_under_two_labels_is_refused_and_every_pair_is_named(source: Path, tmp_path: Path) -> None:
+    for number in (0, 2):
+        shutil.copy(source / "finding" / f"p{number // 4}_{number}.png", source / "clear" / f"again{number}.png")
+    out = tmp_path / "own.csv"
+    done = run("prepare", "folder", "--source", source, "--out", out, *CLASSES, "--each-image-a-patient")
+    assert done.exit_code != 0
+    assert done.output.count("hold the same bytes, under label 0 and 1") == 2
+    assert not out.exists()
+
+
+def test_one_image_in_two_splits_is_refused(source: Path, tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        for kind in ("clear", "finding"):
+            picture(tmp_path / "split" / split / kind / f"{split}-{kind}.png")
+    shutil.copy(tmp_path / "split" / "train" / "clear" / "train-clear.png", tmp_path / "split" / "val" / "clear")
+    done = run("prepare", "folder", "--source", tmp_path / "split", "--out", tmp_path / "o.csv", *CLASSES,
+               "--each-image-a-patient", "--test", 0)  # fmt: skip
+    assert done.exit_code != 0
+    assert "same bytes, under split 'train' and 'val'" in done.output
+
+
+def test_cells_of_a_table_that_say_nothing_known_are_counted(source: Path, tmp_path: Path) -> None:
+    path = _table(
+        source,
+        ("clear/p0_1.png", "none", "A", "training", "pa", "nan", "female", "x", "north"),
+        ("finding/p0_2.png", "some", "B", "test", "AP", "inf", "divers", "y", "south"),
+        ("finding/p1_4.png", "some", "C", "test", "AP", "", "", "y", "south"),
+    )
+    done = run("prepare", "table", "--source", path, "--out", tmp_path / "o.csv", *MAPPED)
+    assert done.exit_code == 0, done.output
+    assert "passed over: 2 cells of Age" in done.output
+    assert "passed over: 1 cells of Sex" in done.output
+
+
+def test_a_table_none_of_whose_images_is_there_says_that(source: Path, tmp_path: Path) -> None:
+    path = _table(source, (r"C:\\data\\x.png", "none", "A", "training", "pa", "", "", "", ""))
+    done = run("prepare", "table", "--source", path, "--out", tmp_path / "o.csv", *MAPPED)
+    assert done.exit_code != 0
+    assert "1 files are missing or empty" in done.output
+    assert "write its paths with /" in done.output

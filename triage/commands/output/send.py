@@ -19,9 +19,11 @@ def send_with_progress(paths: Sequence[Path], destination: Peer, view: str | Non
 
     The bar goes to standard error, so that the list of failures can be piped.
     """
-    from triage.sender.send import find_files, send
+    from triage.sender.send import look_through, send
 
-    files = find_files(paths)
+    files, passed_over = look_through(paths)
+    for why, count in sorted(passed_over.items()):
+        sys.stderr.write(f"passed over: {count} {'file' if count == 1 else 'files'}, {why}\n")
     failed = 0
     with _progress() as progress:
         task = progress.add_task("sending", total=len(files))

@@ -12,12 +12,16 @@ listed in a model's folder; every other one stays in the manifest.
 from __future__ import annotations
 
 import csv
+import math
 import os
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from triage.errors import StartError
+from triage.runtime.csv_table import TableError, identifier_fault, parse_table
 
 COLUMNS = ("image", "label", "patient", "split", "fold", "view", "age", "sex", "source")
 REQUIRED = ("image", "label", "patient")
@@ -25,6 +29,7 @@ PUBLIC_COHORTS = ("nih", "rsna", "indiana", "wcmc")
 """Cohorts whose owners publish the patients' identifiers."""
 IMAGES_AS_PATIENTS = ("rsna",)
 """Cohorts whose identifiers name images: two of them may be of one patient, and nobody can tell."""
+_OLDEST = 130
 
 
 class ManifestError(StartError):
@@ -54,14 +59,12 @@ def read_manifest(path: Path) -> list[Row]:
     Raises ManifestError for the first thing that is wrong, before any image is opened.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
-            if missing:
-                raise ManifestError(f"{path}: no column {', '.join(missing)}")
-            rows = [_row(path, reader.line_num, record) for record in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        table = parse_table(path.read_bytes(), REQUIRED)
+    except OSError as error:
         raise ManifestError(f"{path} cannot be read: {error}") from error
+    except TableError as error:
+        raise ManifestError(f"{path}: {error}") from error
+    rows = [_row(path, record.line, record.values) for record in table.records]
     if not rows:
         raise ManifestError(f"{path} has no rows")
     check_images(path, rows)
@@ -139,40 +142,35 @@ def check_images(path: Path, rows: Iterable[Row]) -> None:
     seen: dict[Path, int] = {}
     for row in rows:
         if not row.image.is_file():
-            raise ManifestError(f"{path}, line {row.line}: no file {row.image}")
+            hint = "; write paths with /, relative to this file's folder" if "\\" in str(row.image) else ""
+            raise ManifestError(f"{path}, line {row.line}: no file {row.image}{hint}")
         key = row.image.resolve()
         if key in seen:
             raise ManifestError(f"{path}, line {row.line}: {row.image} is in line {seen[key]} already")
         seen[key] = row.line
 
 
-def _row(path: Path, line: int, record: Mapping[str | None, str | None]) -> Row:
-    text = {
-        name: (value or "").strip() for name, value in record.items() if name is not None and isinstance(value, str)
-    }
-
+def _row(path: Path, line: int, text: Mapping[str, str]) -> Row:
     def wrong(column: str, needed: str) -> ManifestError:
         return ManifestError(f"{path}, line {line}: {column} {text.get(column, '')!r} is not {needed}")
 
-    for column in ("image", "patient"):
-        if not text.get(column):
-            raise wrong(column, "given")
+    if not text["image"]:
+        raise wrong("image", "given")
+    if fault := identifier_fault(text["patient"]):
+        raise ManifestError(f"{path}, line {line}: patient {fault}")
     if text.get("label") not in ("0", "1", "0.0", "1.0"):
         raise wrong("label", "0 or 1")
-    try:
-        fold = int(float(text["fold"])) if text.get("fold") else None
-    except ValueError:
-        raise wrong("fold", "a whole number") from None
-    try:
-        age = float(text["age"]) if text.get("age") else None
-    except ValueError:
-        raise wrong("age", "a number of years") from None
+    if text.get("fold") and not re.fullmatch(r"[0-9]{1,4}(\.0*)?", text["fold"]):
+        raise wrong("fold", "a whole number")
+    age = _years(text.get("age", ""))
+    if age is not None and not 0 <= age <= _OLDEST:
+        raise wrong("age", f"a number of years from 0 to {_OLDEST}, or empty")
     return Row(
-        image=path.parent / text["image"],
+        image=image_of(path.parent, text["image"]),
         label=int(float(text["label"])),
         patient=text["patient"],
         split=text.get("split", ""),
-        fold=fold,
+        fold=int(float(text["fold"])) if text.get("fold") else None,
         view=text.get("view", ""),
         age=age,
         sex=text.get("sex", ""),
@@ -180,6 +178,27 @@ def _row(path: Path, line: int, record: Mapping[str | None, str | None]) -> Row:
         columns={name: value for name, value in text.items() if name not in COLUMNS},
         line=line,
     )
+
+
+def _years(text: str) -> float | None:
+    """None where nothing is said; NaN for what is no number."""
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def image_of(folder: Path, name: str) -> Path:
+    """The file of that name; also where table and disk write one accented letter in two ways (Unicode NFC and NFD)."""
+    image = folder / name
+    if not image.exists():
+        for form in ("NFC", "NFD"):
+            other = folder / unicodedata.normalize(form, name)
+            if other.exists():
+                return other
+    return image
 
 
 def _text(value: float | None) -> str:

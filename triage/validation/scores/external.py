@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from math import exp
@@ -11,6 +10,7 @@ from typing import Any
 
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
+from triage.runtime.csv_table import TableError, parse_table
 from triage.validation.cohort.members import Member
 from triage.validation.scores.predictions import Prediction, PredictionsError
 
@@ -132,9 +132,10 @@ def _records(file: Path) -> list[dict[str, Any]]:
             if isinstance(found, list) and all(isinstance(record, dict) for record in found):
                 return found
             raise PredictionsError(f"{file} is no list of objects")
-        with file.open(newline="", encoding="utf-8") as stream:
-            return list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
+        return [dict(each.values) for each in parse_table(file.read_bytes()).records]
+    except TableError as error:
+        raise PredictionsError(f"{file}: {error}") from error
+    except (OSError, ValueError) as error:
         raise PredictionsError(f"{file} cannot be read: {error}") from error
 
 

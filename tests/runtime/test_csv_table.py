@@ -1,0 +1,99 @@
+"""CSV files as spreadsheets, scripts and people write them: read as they stand, or refused with the line."""
+
+from __future__ import annotations
+
+import pytest
+
+from triage.runtime.csv_table import Record, Table, TableError, identifier_fault, parse_table
+
+HEADER = "image,label,note"
+ROWS = [f"img/x{number:03d}.png,{number % 2},finding {number}" for number in range(24)]
+
+
+def _file(*rows: str, header: str = HEADER, end: str = "\n") -> bytes:
+    return (end.join([header, *rows]) + end).encode()
+
+
+def test_a_plain_table_is_read_with_its_lines():
+    table = parse_table(_file("a.png,0,x", " b.png , 1 ,"), ("image", "label"))
+    assert table == Table(
+        ("image", "label", "note"),
+        (
+            Record(2, {"image": "a.png", "label": "0", "note": "x"}),
+            Record(3, {"image": "b.png", "label": "1", "note": ""}),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xef\xbb\xbf" + _file(*ROWS),
+        _file(*ROWS, end="\r\n"),
+        _file(*ROWS, end="\r"),
+        _file(*ROWS).rstrip(b"\n"),
+        _file(*ROWS, header="image, label ,note"),
+        _file(*[f"{row},," for row in ROWS], header=f"{HEADER},,"),
+        _file(*[f"{row},," for row in ROWS]),
+        _file(*[",".join(f'"{cell}"' for cell in row.split(",")) for row in ROWS], header='"image","label","note"'),
+    ],
+    ids=["BOM", "CRLF", "CR", "no last line end", "blanks", "nameless columns", "empty cells behind", "quotes"],
+)
+def test_what_means_the_same_is_read_alike(data: bytes):
+    table = parse_table(data, ("image", "label"))
+    assert [dict(each.values) for each in table.records] == [
+        dict(zip(("image", "label", "note"), row.split(","), strict=True)) for row in ROWS
+    ]
+
+
+def test_blank_lines_are_passed_over_and_counted():
+    table = parse_table(b"\n" + _file("", *ROWS[:3], ",,", "   ,,", "", *ROWS[3:]))
+    assert (len(table.records), table.blank) == (24, 5)
+    assert table.records[3].line == 10
+
+
+def test_a_note_may_have_lines_commas_and_quotes():
+    table = parse_table(_file('a.png,0,"two lines,\nwith ""words"", and a comma"', "b.png,1,x"))
+    assert [each.values["note"] for each in table.records] == ['two lines,\nwith "words", and a comma', "x"]
+    assert [each.line for each in table.records] == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (_file(*ROWS[:5], 'a.png,1,"6 mm nodule', *ROWS[5:]), "line 7: a quote that begins here is never closed"),
+        (_file(*ROWS[:5], 'img/a1.png,1,"old', *ROWS[5:9], 'img/b2.png,1,new"', *ROWS[9:]), "line 7: a quote that"),
+        (
+            _file(*ROWS[:5], 'img/a1.png,1,"old', *ROWS[5:9], 'img/b2.png,1,"new', *ROWS[9:]),
+            "line 7: quotes do not fit",
+        ),
+        (_file("a.png,0,x,y"), "line 2: 4 cells, and the header has 3"),
+        (_file("a.png,0,x", "b.png,0"), "line 3: the row ends before column note"),
+        (_file("a.png,0,x", header="image,label,"), "line 2: a cell stands in a column that has no name"),
+        (_file("a.png,0,x", header="image,label,label"), "line 1: column label is there twice"),
+        (_file("a.png,0,x", header="Image,label,note"), "no column image; it has Image, label, note"),
+        (_file("a;0;x", header="image;label;note"), "cells are separated by semicolons"),
+        (_file("a\t0\tx", header="image\tlabel\tnote"), "cells are separated by tabs"),
+        (b"sep=,\n" + _file("a.png,0,x"), "line 1: remove this line, which is for Excel alone"),
+        ("image,label\n".encode("utf-16"), "it is UTF-16"),
+        (_file("a.png,0,x") + b"b.png,0,Ergu\xdf\n", "line 3: byte 0xdf is no UTF-8"),
+        (_file("a.png,0,x", "b.png,0,\0"), "line 3: it holds a NUL"),
+        (b"", "no column image, label; it has none"),
+    ],
+)
+def test_what_cannot_be_read_as_it_stands_is_refused_with_its_line(data: bytes, message: str):
+    with pytest.raises(TableError) as raised:
+        parse_table(data, ("image", "label"))
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["1.23457E+11", "1.2e+05", "1,5E+10", "-3E+100", "nan", "NaN", "None", "NULL", "N/A", " ", ""]
+)
+def test_what_names_nobody(text: str):
+    assert identifier_fault(text)
+
+
+@pytest.mark.parametrize("text", ["123457000001", "nih:1335", "1E5", "Nancy", "A-1.5", "E+11", "own:12"])
+def test_what_may_name_somebody(text: str):
+    assert identifier_fault(text) == ""
