@@ -74,4 +74,26 @@ def test_who_goes_away_while_waiting_keeps_nobody_waiting():
         await _held(turns, done, "last", "a", rank=0)
         return done
 
-    assert asyncio.run(go()) == ["2", "3", "last"]
+    assert asyncio.run(go()) == ["3", "2", "last"]
+
+
+def test_of_equals_the_last_is_next_and_nobody_waits_for_ever():
+    async def go() -> tuple[list[str], int]:
+        turns, done, crowded = Turns(longest_s=0.2), list[str](), 0
+
+        async def slow() -> None:
+            async with turns.turn("x", 0):
+                await asyncio.sleep(0.5)
+
+        tasks = [asyncio.create_task(slow())]
+        await asyncio.sleep(0)
+        tasks += [asyncio.create_task(_held(turns, done, str(n), f"10.0.0.{n}", rank=0)) for n in range(3)]
+        for each in await asyncio.gather(*tasks, return_exceptions=True):
+            crowded += isinstance(each, CrowdedError)
+        tasks = [asyncio.create_task(_held(turns, done, str(n), f"10.0.0.{n}", rank=0)) for n in range(4)]
+        await asyncio.gather(*tasks)
+        return done, crowded
+
+    done, crowded = asyncio.run(go())
+    assert crowded == 3
+    assert (len(done), done[-1]) == (4, "1")

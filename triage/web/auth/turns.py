@@ -1,4 +1,8 @@
-"""Who waits for a password to be compared, and whose turn is next: one at a time, the fewest wrong tries first."""
+"""Who waits for a password to be compared, and whose turn is next: one at a time, the fewest wrong tries first.
+
+Of equals the last who came is next. A crowd of guessers comes from addresses of which nothing is known yet; who comes
+after them does not wait behind all of them.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +31,10 @@ class Turns:
     room is full, who comes with fewer wrong tries takes the place of who has most.
     """
 
-    def __init__(self, of_a_place: int = 4, in_all: int = 64) -> None:
+    def __init__(self, of_a_place: int = 4, in_all: int = 64, longest_s: float = 60.0) -> None:
         self._of_a_place = of_a_place
         self._in_all = in_all
+        self._longest_s = longest_s
         self._taken = False
         self._waiting: list[_Waiting] = []
         self._places: Counter[str] = Counter()
@@ -52,12 +57,14 @@ class Turns:
             raise CrowdedError("too many sign in from your address at once: try again")
         if len(self._waiting) >= self._in_all:
             self._displace(rank)
-        self._number += 1
+        self._number -= 1
         waiting = _Waiting(rank, self._number, place, asyncio.get_running_loop().create_future())
         heapq.heappush(self._waiting, waiting)
         self._places[place] += 1
         try:
-            await waiting.begun
+            await asyncio.wait_for(waiting.begun, self._longest_s)
+        except TimeoutError:
+            raise CrowdedError("too many sign in at once: try again") from None
         except asyncio.CancelledError:
             if waiting.begun.done() and not waiting.begun.cancelled() and waiting.begun.exception() is None:
                 self._taken = False  # it was our turn just now
@@ -73,7 +80,7 @@ class Turns:
 
     def _displace(self, rank: int) -> None:
         last = max(self._waiting)
-        if last.rank <= rank:
+        if last.rank < rank:
             raise CrowdedError("too many sign in at once: try again")
         self._waiting.remove(last)
         heapq.heapify(self._waiting)
