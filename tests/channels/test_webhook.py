@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +17,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.delivery.test_deliverer import Clock, states
+from tests.runtime.test_http_request import peer
 from tests.support.odd_text import ODD
 from tests.support.receivers import free_port, silent_port
 from tests.support.studies import a_study
@@ -152,3 +155,18 @@ def test_it_is_tried_with_nobodys_data():
         channel = channel_of(WebhookDestination(name="hook", url=address, secret=SECRET))  # type: ignore[arg-type]
         assert any("HTTP 200" in line for line in channel.check())
     assert json.loads(server.received[0][2])["test"] is True
+
+
+def test_a_receiver_that_drips_its_answer_keeps_nothing_waiting(spool: Spool):
+    study = a_study(spool, "hook")
+
+    def drip(sock: socket.socket) -> None:
+        sock.recv(65536)
+        while True:
+            sock.sendall(b"H")
+            time.sleep(0.02)
+
+    with peer(drip) as port:
+        deliverer = a_deliverer(spool, port, timeout_s=0.5)
+        deliverer.round()
+    assert states(deliverer, study) == [State.WAITING]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import ExitStack
 
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
+from tests.support.wait import wait_for
 from triage.errors import StartError
 from triage.metrics.process import create
 from triage.runtime.health import HealthServer, is_ready
@@ -98,3 +100,11 @@ def test_a_proxy_of_the_environment_is_not_asked_whether_a_process_is_ready(monk
         proxy.setblocking(False)
         with pytest.raises(BlockingIOError):
             proxy.accept()
+
+
+def test_connections_that_say_nothing_keep_no_scraper_out():
+    with HealthServer(CollectorRegistry(), ready, port=0) as server, ExitStack() as open_:
+        for _ in range(60):
+            open_.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        assert get(server, "/readyz").status_code == 200
+        wait_for(lambda: sum("process_request" in each.name for each in threading.enumerate()) <= 20, "few threads")

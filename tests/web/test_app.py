@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import urljoin
 
 import httpx
 import pytest
@@ -251,10 +252,12 @@ def test_metrics_name_routes_and_never_studies(redis_server: RedisServer, spool:
 
 def test_the_page_loads_nothing_from_elsewhere(redis_server: RedisServer, spool: Spool):
     with web(redis_server, spool) as ask:
-        answer = ask.get("/")
-        links = re.findall(r'(?:href|src)="([^"]+)"', answer.text)
-        assert len(links) > 2
-        assert all(link.startswith("/") and ask.get(link).status_code == 200 for link in links)
+        for page in ("/", "/operations", "/studies/1.2"):
+            answer = ask.get(page)
+            links = re.findall(r'(?:href|src)="([^"]+)"', answer.text)
+            assert len(links) > 2
+            assert not any(link.startswith("/") for link in links)  # it may lie below a path
+            assert all(ask.get(urljoin(page, link)).status_code == 200 for link in links)
 
     assert "not a medical device" in answer.text
     assert "http" not in answer.text

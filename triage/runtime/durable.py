@@ -37,9 +37,9 @@ def private_folder(folder: Path) -> None:
     ``Path.mkdir`` makes those above by the process's umask, whatever ``mode`` says.
     """
     missing = [folder]
-    while not missing[-1].is_dir() and missing[-1] != missing[-1].parent:
+    while not missing[-1].parent.is_dir():
         missing.append(missing[-1].parent)
-    for each in reversed(missing[:-1]):
+    for each in reversed(missing):
         each.mkdir(mode=0o700, exist_ok=True)
 
 

@@ -332,6 +332,29 @@ def test_who_guesses_is_slowed_down_and_the_owner_comes_in_from_elsewhere(
         assert home.count("sign_ins", outcome="throttled") >= 1
 
 
+def test_a_crowd_that_guesses_keeps_nobody_else_out(redis_server: RedisServer, spool: Spool, tmp_path: Path) -> None:
+    done = threading.Event()
+
+    def guess(home: House, number: int) -> None:
+        address = f"192.0.2.{number % 6}"
+        with home.ask(**{"X-Forwarded-Proto": "https", "X-Forwarded-For": address}) as ask:
+            while not done.is_set():
+                ask.get("/api/session", auth=(f"nobody-{number}", f"guess {time.monotonic()}"))
+
+    with house(redis_server, spool, tmp_path, trusted_proxies=("127.0.0.1",)) as home:
+        crowd = [threading.Thread(target=guess, args=(home, number)) for number in range(24)]
+        for each in crowd:
+            each.start()
+        try:
+            wait_for(lambda: home.count("sign_ins", outcome="refused") >= 3, "the crowd")
+            with home.ask(**{"X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.1"}) as ask:
+                assert ask.get("/api/session", auth=READER).status_code == 200
+        finally:
+            done.set()
+            for each in crowd:
+                each.join()
+
+
 def test_over_plain_http_from_elsewhere_no_password_is_taken(
     redis_server: RedisServer, spool: Spool, tmp_path: Path
 ) -> None:
