@@ -23,9 +23,10 @@ from triage.channels.patient_study import SOFTWARE_VERSION
 from triage.channels.secondary_capture.channel import SOP_CLASSES as MAP_SOP_CLASSES
 from triage.channels.sr.channel import DOCUMENTS, SOP_CLASSES
 from triage.dicom import command_set
+from triage.dicom.association_request import APPLICATION_CONTEXT_NAME
 from triage.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from triage.hl7.text import of_dicom
-from triage.listener.negotiation import APPLICATION_CONTEXT_NAME, REJECTIONS, supported_contexts
+from triage.listener.negotiation import REJECTIONS, VERIFICATION, supported_contexts
 from triage.metrics.labels import Rejection
 from triage.radiograph.attributes import read_attributes
 from triage.radiograph.decode import TRANSFER_SYNTAXES
@@ -54,7 +55,8 @@ _REJECTED = {
     Rejection.CALLED_AE_TITLE: "another AE title than ours is called (`listener.require_called_ae_title`)",
     Rejection.CALLING_AE_TITLE: "not one of `listener.calling_ae_titles`",
     Rejection.SOURCE_ADDRESS: "not from one of `listener.source_addresses`",
-    Rejection.TOO_MANY: "`listener.max_associations` are open",
+    Rejection.TOO_MANY: "`listener.max_associations` are open, and none of them is idle",
+    Rejection.TOO_MANY_OF_ADDRESS: "`listener.max_associations_per_address` are open from its address",
     Rejection.SHUTTING_DOWN: "the listener is being stopped",
     Rejection.OTHER: "another application context than DICOM's",
 }
@@ -104,12 +106,12 @@ def _syntaxes() -> Table:
 
 
 def _verification() -> Table:
-    context = supported_contexts(TRANSFER_SYNTAXES)[0]
-    return _contexts([context], "SCP")
+    syntaxes = supported_contexts(TRANSFER_SYNTAXES)[VERIFICATION]
+    return _contexts([(VERIFICATION, syntaxes)], "SCP")
 
 
 def _storage() -> Table:
-    uids = [str(context.abstract_syntax) for context in supported_contexts(TRANSFER_SYNTAXES)[1:]]
+    uids = [uid for uid in supported_contexts(TRANSFER_SYNTAXES) if uid != VERIFICATION]
     rows = [(_known(uid), uid, _use(uid)) for uid in sorted(uids, key=lambda uid: (_use(uid) != "scored", uid))]
     return ("SOP class", "UID", "what becomes of its objects"), rows
 
@@ -136,18 +138,20 @@ def _store_statuses() -> Table:
 
 
 def _proposed() -> Table:
-    return _contexts(proposed_contexts(SOP_CLASSES), "SCU")
+    return _proposing(SOP_CLASSES)
 
 
 def _proposed_for_maps() -> Table:
-    return _contexts(proposed_contexts(MAP_SOP_CLASSES), "SCU")
+    return _proposing(MAP_SOP_CLASSES)
 
 
-def _contexts(contexts: Iterable[Any], role: str) -> Table:
-    rows = [
-        (UID(context.abstract_syntax).name, str(context.abstract_syntax), _names(context.transfer_syntax), role)
-        for context in contexts
-    ]
+def _proposing(sop_classes: Sequence[str]) -> Table:
+    contexts = [(str(each.abstract_syntax), each.transfer_syntax) for each in proposed_contexts(sop_classes)]
+    return _contexts(contexts, "SCU")
+
+
+def _contexts(contexts: Iterable[tuple[str, Iterable[str]]], role: str) -> Table:
+    rows = [(UID(abstract).name, abstract, _names(transfer), role) for abstract, transfer in contexts]
     return ("abstract syntax", "UID", "transfer syntaxes", "role"), rows
 
 

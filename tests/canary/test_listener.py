@@ -21,9 +21,9 @@ from tests.support.dicom_peer import Running, running_listener, store
 from tests.support.wait import wait_for
 from triage.canary.partition import PLACE, clean, expects, open_namespace, register
 from triage.canary.study import a_canary
+from triage.dicom.association_request import APPLICATION_CONTEXT_NAME, AssociationRequest
 from triage.listener.admission import admission_policy
 from triage.listener.association import Canary
-from triage.listener.negotiation import Request
 from triage.listener.settings import ListenerSettings
 from triage.metrics.labels import Rejection
 from triage.metrics.process import create
@@ -110,8 +110,8 @@ def test_it_is_a_valid_image(tmp_path: Path) -> None:
     assert not [line for line in checked.stderr.splitlines() if line.startswith("Error")], checked.stderr
 
 
-def request(calling: str, called: str = "CXR_TRIAGE") -> Request:
-    return Request(calling, called, 0, True, None)
+def request(calling: str, called: str = "CXR_TRIAGE") -> AssociationRequest:
+    return AssociationRequest(calling, called, APPLICATION_CONTEXT_NAME, ())
 
 
 def test_we_ourselves_are_let_in_from_this_machine_only() -> None:

@@ -237,11 +237,11 @@ class RawPeer:
 
 def associate_rq(contexts: list[tuple[int, str, list[str]]], calling: str, called: str = AE_TITLE) -> bytes:
     """The body of an A-ASSOCIATE-RQ (PS3.8 9.3.2)."""
-    items = _item(0x10, b"1.2.840.10008.3.1.1.1")
+    items = item(0x10, b"1.2.840.10008.3.1.1.1")
     for number, abstract, transfers in contexts:
-        syntaxes = _item(0x30, abstract.encode()) + b"".join(_item(0x40, uid.encode()) for uid in transfers)
-        items += _item(0x20, bytes([number, 0, 0, 0]) + syntaxes)
-    items += _item(0x50, _item(0x51, struct.pack(">L", 16384)) + _item(0x52, b"1.2.3.4"))
+        syntaxes = item(0x30, abstract.encode()) + b"".join(item(0x40, uid.encode()) for uid in transfers)
+        items += item(0x20, bytes([number, 0, 0, 0]) + syntaxes)
+    items += item(0x50, item(0x51, struct.pack(">L", 16384)) + item(0x52, b"1.2.3.4"))
     return b"\x00\x01\x00\x00" + called.ljust(16).encode() + calling.ljust(16).encode() + bytes(32) + items
 
 
@@ -270,7 +270,8 @@ def response_status(command_set: bytes) -> int:
     raise AssertionError("a response without a status")
 
 
-def _item(kind: int, body: bytes) -> bytes:
+def item(kind: int, body: bytes) -> bytes:
+    """An item of an association PDU (PS3.8 9.3.2.1 and following)."""
     return struct.pack(">BxH", kind, len(body)) + body
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from triage.errors import EXIT_CANNOT_START, StartError
-from triage.runtime.library_logs import silence_libraries
-from triage.runtime.log_limit import LogLimit
+from triage.runtime.logs import set_up_logs
 from triage.settings.load import SettingsError, load
 from triage.settings.schema import Settings
 
@@ -43,12 +40,9 @@ class Invocation:
             settings = load(self.config, self.environment)
         except SettingsError as error:
             raise CannotStart(str(error)) from error
-        _log(settings.log.level)
+        set_up_logs(settings.log.level)
         return settings
 
-
-_OF_STRANGERS = ("asyncio", "uvicorn", "pynetdicom", "triage.web", "triage.listener", "triage.inbound_reports")
-"""Loggers of what listens: who connects can make them write."""
 
 PATH = click.Path(path_type=Path)
 """Of an option whose file is looked for by whoever reads it, who can say what it is for."""
@@ -57,15 +51,6 @@ given = click.make_pass_decorator(Invocation)
 """Passes the Invocation to a command as its first argument."""
 
 index_option = click.option("--index", default=0, hidden=True, help="Which of several processes of its kind this is.")
-
-
-def _log(level: str) -> None:
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    silence_libraries()
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(LogLimit(_OF_STRANGERS))
-    if level == "INFO":  # what a sender does, step by step, would bury a progress bar
-        logging.getLogger("pynetdicom").setLevel("WARNING")
 
 
 def open_spool(settings: Settings) -> Spool:

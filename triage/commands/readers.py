@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from pathlib import Path
 
 import click
 
 from triage.commands.base import start_errors
+from triage.runtime.logs import set_up_logs
 
 
 @click.group()
@@ -30,7 +29,7 @@ def readers() -> None:
 )
 def readers_serve(folder: Path, cases: Path | None, names: tuple[str, ...], port: int, idle_seconds: float) -> None:
     """Begin the study in FOLDER or go on with it, and serve its page on loopback until Ctrl-C."""
-    logging.basicConfig(level="WARNING", stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    set_up_logs("WARNING")
     from triage.commands.output.readers import serve
 
     with start_errors():

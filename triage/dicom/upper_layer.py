@@ -17,7 +17,8 @@ UNRECOGNIZED_PDU, UNEXPECTED_PDU, INVALID_PARAMETER = 0x01, 0x02, 0x06
 
 _HEADER = struct.Struct(">BxI")
 _PDV = struct.Struct(">IBB")
-_LARGEST_ASSOCIATE = 1 << 20  # 128 presentation contexts with many syntaxes take some tens of KiB
+_LARGEST_ASSOCIATE = 256 << 10  # 128 presentation contexts with twenty syntaxes each take 90 KiB
+_LARGEST_GOODBYE = 4 << 20  # bytes that are read, and not looked at, of a peer that we have refused or left
 _FORGIVEN = 1024  # some peers take the maximum length without the headers of their PDVs
 _READ_AHEAD = 1 << 20  # what has come is taken at once: each system call costs a turn for the interpreter's lock
 
@@ -54,6 +55,8 @@ class Fragment:
 
 class Connection:
     """One socket. ``max_pdu`` bounds a P-DATA-TF, in bytes as PS3.8 D.1 counts; ``timeout_s`` each read."""
+
+    encrypted = False
 
     def __init__(self, sock: socket.socket, max_pdu: int, timeout_s: float) -> None:
         self._socket = sock
@@ -152,12 +155,13 @@ class Connection:
 
         Closing a socket with something unread in it resets the connection, and the peer may lose what we sent last.
         """
-        deadline = time.monotonic() + seconds
+        deadline, left = time.monotonic() + seconds, _LARGEST_GOODBYE
         with suppress(OSError, TimedOutError):
             self._shut(socket.SHUT_WR)
             self.set_timeout(seconds)
-            while time.monotonic() < deadline and not self._broken_off and self._receive(self._buffer):
-                continue
+            while time.monotonic() < deadline and left > 0 and not self._broken_off:
+                count = self._receive(self._buffer)
+                left -= count or left  # nothing more comes
         self._socket.close()
 
     def _take(self, count: int) -> memoryview:

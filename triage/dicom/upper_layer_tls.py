@@ -23,6 +23,8 @@ class NoTLSError(ConnectionLostError):
 class SecureConnection(Connection):
     """One socket with TLS. ``context`` says with which, when the handshake begins."""
 
+    encrypted = True
+
     def __init__(
         self, sock: socket.socket, max_pdu: int, timeout_s: float, context: Callable[[], ssl.SSLContext]
     ) -> None:

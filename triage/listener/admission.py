@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
+from triage.dicom.association_request import APPLICATION_CONTEXT_NAME, AssociationRequest
 from triage.errors import StartError
-from triage.listener.negotiation import Request
 from triage.listener.settings import ListenerSettings
 from triage.metrics.labels import Rejection
 
@@ -30,6 +30,7 @@ def admission_policy(settings: ListenerSettings, own_ae_title: str = "") -> Admi
     )
 
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -48,15 +49,21 @@ class AdmissionPolicy:
     own_ae_title: str = ""
     own_address: str = ""
 
-    def refusal(self, request: Request, peer: str) -> Rejection | None:
+    def refuses_address(self, peer: str) -> bool:
+        """Whether nobody may associate from the address ``peer``, so that nothing from there need be read.
+
+        What calls itself ours may from this machine, and that is known when it has said so.
+        """
+        address = _address(peer)
+        return not self._is_in_networks(address) and not (self.own_ae_title and self._is_here(address))
+
+    def refusal(self, request: AssociationRequest, peer: str) -> Rejection | None:
         """Why the peer at address ``peer`` may not associate; None if it may."""
-        if not request.is_dicom:
+        if request.application_context != APPLICATION_CONTEXT_NAME:
             return Rejection.OTHER
-        address = ipaddress.ip_address(peer.split("%")[0])
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-            address = address.ipv4_mapped
-        own = self._is_ourselves(request, address)
-        if self.networks and not own and not any(address in network for network in self.networks):
+        address = _address(peer)
+        own = bool(self.own_ae_title) and request.calling_ae_title == self.own_ae_title and self._is_here(address)
+        if not own and not self._is_in_networks(address):
             return Rejection.SOURCE_ADDRESS
         if self.require_called_ae_title and request.called_ae_title != self.ae_title:
             return Rejection.CALLED_AE_TITLE
@@ -64,7 +71,14 @@ class AdmissionPolicy:
             return Rejection.CALLING_AE_TITLE
         return None
 
-    def _is_ourselves(self, request: Request, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-        if not self.own_ae_title or request.calling_ae_title != self.own_ae_title:
-            return False
+    def _is_in_networks(self, address: Address) -> bool:
+        return not self.networks or any(address in network for network in self.networks)
+
+    def _is_here(self, address: Address) -> bool:
         return address.is_loopback or str(address) == self.own_address
+
+
+def _address(peer: str) -> Address:
+    address = ipaddress.ip_address(peer.split("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address

@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from pynetdicom.presentation import PresentationContext
-
+from triage.dicom.association_request import AssociationRequest, MalformedRequestError, read_request
 from triage.dicom.command_set import (
     C_CANCEL_RQ,
     C_ECHO_RQ,
@@ -39,10 +38,12 @@ from triage.dicom.upper_layer import (
 from triage.dicom.upper_layer_tls import NoTLSError
 from triage.listener.admission import AdmissionPolicy
 from triage.listener.c_store_scp import ABOVE_HIGH_WATER, IncomingObject, Stored, receipt_now
-from triage.listener.negotiation import REJECTIONS, Context, Request, accept, read_request
-from triage.metrics.labels import OTHER, Ending, Outcome, Rejection, bounded
+from triage.listener.negotiation import REJECTIONS, Context, Negotiated, Supported, accept
+from triage.listener.progress import Progress
+from triage.metrics.labels import Ending, NoRequest, Outcome, Rejection, bounded
 from triage.metrics.process import Metrics
 from triage.queue.score_queue import Queued, Work
+from triage.runtime.logs import where_raised
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.spool.usage import HighWater
@@ -51,6 +52,8 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_COMMAND = 64 << 10
 _SEE_OFF_S = 5.0
+_NAMED = 8  # rejected contexts that a line names
+_REFUSED_S = 5.0  # that a refused address gets to ask, so that it hears no
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,13 @@ class Node:
 
     spool: Spool
     admission: AdmissionPolicy
-    supported: list[PresentationContext]
+    supported: Supported
     high_water: HighWater
     max_pdu: int
     timeout_s: float
     metrics: Metrics
     on_received: Callable[[Queued], None]
-    take_seat: Callable[[], Rejection | None]
+    take_seat: Callable[[Association], Rejection | None]
     aside: Mapping[str, Node] = field(default_factory=dict)
     """By calling AE title: where the objects of these senders go instead, and are counted."""
     place: str = ""
@@ -102,34 +105,53 @@ class _Message:
 
 
 class Association:
-    """Serves one connection. ``serve`` returns when the association is over, however it ended, and raises nothing."""
+    """Serves one connection. ``serve`` returns when the association is over, however it ended, and raises nothing.
 
-    def __init__(self, connection: Connection, peer: str, node: Node) -> None:
+    The first request has to be whole ``request_timeout_s`` after ``serve`` was called.
+    """
+
+    def __init__(self, connection: Connection, address: str, node: Node, request_timeout_s: float) -> None:
+        self.address = address
+        self.has_seat = self.makes_room = False
         self._connection = connection
-        self._peer = peer
         self._node = node
         self._keeper = node
-        self._request: Request | None = None
+        self._request_timeout_s = request_timeout_s
+        self._request: AssociationRequest | None = None
         self._contexts: dict[int, Context] = {}
         self._command = bytearray()
         self._message: _Message | None = None
         self._statuses: dict[int, int] = {}
-        self.established = False
+        self._progress = Progress()
+        self._established = False
+        self._why_no_request: NoRequest | None = NoRequest.SILENT
         self.finishing = False
+
+    def idle_s(self, now: float) -> float:
+        """Seconds until ``now`` (of ``time.monotonic``) since the peer made progress; 0 while it waits for us."""
+        return self._progress.idle_s(now)
+
+    def break_off(self) -> None:
+        """End it soon, to make room; from any thread."""
+        self._connection.break_off()
 
     def serve(self) -> None:
         """Negotiate, serve what comes, and close."""
         ending, why = self._serve_guarded()
         self._drop_message()
-        if self.established:
-            self.established = False
+        if self._established:
+            self.has_seat = False
             self._node.metrics.associations_ended.labels(ending).inc()
             self._node.metrics.associations_open.dec()
             statuses = ", ".join(f"{count} x 0x{status:04X}" for status, count in self._statuses.items())
             level = logging.INFO if ending is Ending.RELEASED else logging.WARNING
             logger.log(level, "association with %s: %s%s; C-STORE: %s", self._who(), ending, why, statuses or "none")
         elif why:
-            logger.warning("no association with %s: %s%s", self._who(), ending, why)
+            if self._why_no_request:
+                self._node.metrics.association_requests_failed.labels(self._why_no_request).inc()
+            # Port scans and the health checks of load balancers connect, and say nothing.
+            level = logging.INFO if self._why_no_request in (NoRequest.SILENT, NoRequest.MADE_ROOM) else logging.WARNING
+            logger.log(level, "no association with %s: %s%s", self._who(), ending, why)
         self._connection.see_off(_SEE_OFF_S)
 
     def _serve_guarded(self) -> tuple[Ending, str]:
@@ -137,25 +159,29 @@ class Association:
             return self._serve(), ""
         except NoTLSError as error:
             self._node.metrics.tls_failures.labels(error.failure).inc()
+            self._why_no_request = None  # counted already
             return Ending.CONNECTION_LOST, f" ({error})"
         except ConnectionLostError as error:
             return Ending.CONNECTION_LOST, f" ({error})"
         except BrokenOffError:
+            self._no_request(NoRequest.MADE_ROOM)
             self._connection.send_abort(None)
             return Ending.ABORTED_BY_US, " (it had to make room, or we are stopping)"
         except TimedOutError as error:
+            self._no_request(NoRequest.SILENT)
             self._connection.send_abort(None)
             return Ending.TIMED_OUT, f" ({error})"
         except ProtocolError as error:
+            self._no_request(NoRequest.MALFORMED)
             self._connection.send_abort(error.reason)
             return Ending.ABORTED_BY_US, f" ({error})"
-        except Exception:  # the edge: a defect of ours must not end the listener
-            logger.exception("association with %s failed", self._who())
+        except Exception as error:  # the edge: a defect of ours must not end the listener
+            logger.error("association with %s failed: %s", self._who(), where_raised(error))
+            self._no_request(NoRequest.FAILED)
             self._connection.send_abort(0)
             return Ending.ABORTED_BY_US, " (a defect of ours, see above)"
 
     def _serve(self) -> Ending:
-        self._connection.open()
         if not self._negotiate():
             return Ending.RELEASED
         while not (self.finishing and self._message is None and not self._command):
@@ -172,32 +198,77 @@ class Association:
                 return Ending.ABORTED_BY_PEER
             else:
                 raise _misplaced(kind)
+            self._bound_progress()
         raise BrokenOffError
 
     def _negotiate(self) -> bool:
+        """Read the request and answer it; whether the association stands. An address is looked at before the rest."""
+        refused = self._node.admission.refuses_address(self.address)
+        if refused and self._connection.encrypted:  # not even a handshake: it costs us more than them
+            self._reject(Rejection.SOURCE_ADDRESS)
+            return False
+        deadline = time.monotonic() + (_REFUSED_S if refused else self._request_timeout_s)
+        if refused:
+            self._connection.set_timeout(_REFUSED_S)
+        self._connection.open()
         kind, length = self._connection.read_header()
         if kind != A_ASSOCIATE_RQ:
+            self._why_no_request = NoRequest.NOT_DICOM
             raise _misplaced(kind)
-        body = self._connection.read_associate(length)
-        try:
-            self._request = request = read_request(bytes([kind, 0]) + length.to_bytes(4, "big") + body)
-        except Exception as error:  # pynetdicom raises many kinds for a malformed request
-            raise ProtocolError(f"malformed A-ASSOCIATE-RQ ({type(error).__name__})", INVALID_PARAMETER) from error
-        refusal = self._node.admission.refusal(request, self._peer) or self._node.take_seat()
-        if refusal:
-            self._node.metrics.associations_rejected.labels(refusal).inc()
-            logger.warning("association with %s rejected: %s", self._who(), refusal)
-            self._connection.send_reject(*REJECTIONS[refusal])
+        if refused:
+            self._reject(Rejection.SOURCE_ADDRESS)
             return False
+        self._why_no_request = NoRequest.LOST
+        self._connection.set_timeout(max(deadline - time.monotonic(), 0.001))
+        try:
+            self._request = request = read_request(self._connection.read_associate(length))
+        except MalformedRequestError as error:
+            raise ProtocolError(str(error), INVALID_PARAMETER) from error
+        if refusal := self._node.admission.refusal(request, self.address) or self._node.take_seat(self):
+            self._reject(refusal)
+            return False
+        self._accept(request)
+        return True
+
+    def _reject(self, refusal: Rejection) -> None:
+        self._node.metrics.associations_rejected.labels(refusal).inc()
+        logger.warning("association with %s rejected: %s", self._who(), refusal)
+        if not (self._connection.encrypted and refusal is Rejection.SOURCE_ADDRESS):
+            self._connection.send_reject(*REJECTIONS[refusal])
+
+    def _accept(self, request: AssociationRequest) -> None:
+        self._established = True
+        self._progress.made()
         self._node.metrics.associations_open.inc()
         self._node.metrics.associations_accepted.labels(
             bounded(request.calling_ae_title, self._node.admission.calling_ae_titles)
         ).inc()
         self._keeper = self._node.aside.get(request.calling_ae_title, self._node)
         self._connection.set_timeout(self._node.timeout_s)
-        answer, self._contexts = accept(request, self._node.supported, self._node.max_pdu)
-        self._connection.send(answer)
-        return True
+        negotiated = accept(request, self._node.supported, self._node.max_pdu)
+        self._contexts = negotiated.contexts
+        if negotiated.rejected:
+            self._tell_rejected(request, negotiated)
+        self._connection.send(negotiated.answer)
+
+    def _tell_rejected(self, request: AssociationRequest, negotiated: Negotiated) -> None:
+        for why in negotiated.rejected.values():
+            self._node.metrics.contexts_rejected.labels(why).inc()
+        names = {each.context_id: each.abstract_syntax or "no class" for each in request.contexts}
+        some = [f"{names[number]} ({why})" for number, why in list(negotiated.rejected.items())[:_NAMED]]
+        more = f" and {len(negotiated.rejected) - _NAMED} more" if len(negotiated.rejected) > _NAMED else ""
+        level = logging.INFO if negotiated.contexts else logging.WARNING
+        logger.log(level, "association with %s: contexts rejected: %s%s", self._who(), ", ".join(some), more)
+
+    def _no_request(self, why: NoRequest) -> None:
+        """Note why there is no association, unless it is known better."""
+        if self._why_no_request is not NoRequest.NOT_DICOM:
+            self._why_no_request = why
+
+    def _bound_progress(self) -> None:
+        """End an association that keeps us in the midst of a message by dripping, however each PDU is whole."""
+        if (self._message or self._command) and self._progress.message_stalls(self._node.timeout_s):
+            raise TimedOutError("the peer did not finish a message: it sends almost nothing")
 
     def _take(self, fragment: Fragment) -> None:
         if fragment.context_id not in self._contexts:
@@ -207,6 +278,7 @@ class Association:
         elif self._message is None or self._message.context_id != fragment.context_id:
             raise ProtocolError("a data set without its command")
         else:
+            self._progress.received(len(fragment.data))
             if self._message.incoming:
                 self._message.incoming.write(fragment.data)
             if fragment.is_last:
@@ -215,6 +287,8 @@ class Association:
     def _take_command(self, fragment: Fragment) -> None:
         if self._message is not None or len(self._command) + len(fragment.data) > _LONGEST_COMMAND:
             raise ProtocolError("a command inside a data set, or one without end", INVALID_PARAMETER)
+        if not self._command:
+            self._progress.message_begins()
         self._command += fragment.data
         if not fragment.is_last:
             return
@@ -232,8 +306,9 @@ class Association:
 
     def _incoming(self, command: Command, context_id: int) -> IncomingObject:
         assert self._request is not None
+        self._progress.made()
         titles = (self._request.calling_ae_title, self._request.called_ae_title)
-        receipt = receipt_now(*titles, self._peer, self._contexts[context_id].transfer_syntax)
+        receipt = receipt_now(*titles, self.address, self._contexts[context_id].transfer_syntax)
         canary = self._node.canary
         if canary is None or self._request.calling_ae_title != canary.ae_title:
             return IncomingObject(self._keeper.spool, command, receipt, self._keeper.high_water)
@@ -251,7 +326,8 @@ class Association:
 
     def _finish_store(self, message: _Message, incoming: IncomingObject) -> None:
         try:
-            stored = incoming.finish()
+            with self._progress.waits_for_us():
+                stored = incoming.finish()
         except BaseException:
             incoming.discard()
             raise
@@ -292,7 +368,9 @@ class Association:
         self._message = None
 
     def _who(self) -> str:
-        return f"{_printable(self._request.calling_ae_title) if self._request else OTHER} at {self._peer}"
+        if self._request is None:
+            return self.address
+        return f"{self._request.calling_ae_title or 'an AE without title'} at {self.address}"
 
 
 def _misplaced(kind: int) -> ProtocolError:
@@ -306,8 +384,3 @@ def _uid_or_none(text: str) -> str:
         return valid_uid(text)
     except InvalidUIDError:
         return "something that is no UID"
-
-
-def _printable(text: str) -> str:
-    """An AE title that a peer sent, safe in a log: cut, and without control characters."""
-    return "".join(character if character.isascii() and character.isprintable() else "?" for character in text[:64])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import socket
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
 
@@ -19,9 +18,10 @@ from triage.listener.association import Association, Canary, Node
 from triage.listener.enqueuer import Announcer
 from triage.listener.negotiation import supported_contexts
 from triage.listener.ports import open_doors
+from triage.listener.seats import Seats
 from triage.listener.settings import ListenerSettings
 from triage.metrics import process as metric_names
-from triage.metrics.labels import Rejection
+from triage.metrics.labels import NoRequest, Rejection
 from triage.metrics.process import Metrics
 from triage.queue.score_queue import Queued
 from triage.radiograph.decode import TRANSFER_SYNTAXES
@@ -78,9 +78,11 @@ class Server:
         canary: Canary | None = None,
     ) -> None:
         self._settings = settings
-        self.loop = AcceptLoop(self._begin, self._superfluous)
-        self._seats = threading.Lock()
+        self._seats = Seats(settings.max_associations, settings.max_associations_per_address)
+        self.loop: AcceptLoop[Association] = AcceptLoop(self._begin, self._seats.superfluous)
         self._stopping = False
+        for why in NoRequest:  # a series that begins with its first count would not show as an increase
+            metrics.association_requests_failed.labels(why)
         node = Node(
             spool=spool,
             admission=admission_policy(settings, canary.ae_title if canary else ""),
@@ -99,49 +101,26 @@ class Server:
         """Let associations finish for ``grace_s`` seconds, then abort them: between two messages if that comes soon."""
         self._stopping = True
         self.loop.join(grace_s)
-        for peer in self.loop.open():
-            peer.association.finishing = True
+        for association in self.loop.open():
+            association.finishing = True
         self.loop.join(1.0)
         self.loop.break_off()
         self.loop.join(5.0)
 
-    def _begin(self, sock: socket.socket, address: str, tls: ServerTLS | None) -> _Peer:
+    def _begin(self, sock: socket.socket, address: str, tls: ServerTLS | None) -> Association:
         """The handshake of TLS comes later, in the association's thread: a peer that does none keeps nobody waiting."""
         if tls is None:
             connection = Connection(sock, self._settings.max_pdu_bytes, _REQUEST_TIMEOUT_S)
         else:
             connection = SecureConnection(sock, self._settings.max_pdu_bytes, _REQUEST_TIMEOUT_S, tls.context)
-        return _Peer(connection, Association(connection, address, self._node))
+        return Association(connection, address, self._node, _REQUEST_TIMEOUT_S)
 
-    def _take_seat(self) -> Rejection | None:
-        """Asked by an association's thread before it accepts; None makes it count as established."""
-        if self._stopping:
-            return Rejection.SHUTTING_DOWN
-        with self._seats:
-            if sum(each.association.established for each in self.loop.open()) >= self._settings.max_associations:
-                return Rejection.TOO_MANY
-            self.loop.own().association.established = True
-        return None
-
-    def _superfluous(self, open_now: Sequence[_Peer]) -> _Peer | None:
-        """Connections that never ask for an association must not keep real senders out: the oldest of them goes."""
-        waiting = [peer for peer in open_now if not peer.association.established]
-        return waiting[0] if len(waiting) > self._settings.max_associations else None
+    def _take_seat(self, association: Association) -> Rejection | None:
+        """Asked by an association's thread before it accepts."""
+        return Rejection.SHUTTING_DOWN if self._stopping else self._seats.take(association, self.loop.open())
 
 
 def _with_validation(node: Node, ae_title: str, spool: Spool) -> Node:
     """Objects of the validation's sender lie apart and are counted nowhere; the queue is told where they lie."""
     aside = replace(node, spool=spool, metrics=metric_names.create(CollectorRegistry()), place=PLACE)
     return replace(node, aside={ae_title: aside})
-
-
-@dataclass(frozen=True, eq=False)
-class _Peer:
-    connection: Connection
-    association: Association
-
-    def serve(self) -> None:
-        self.association.serve()
-
-    def break_off(self) -> None:
-        self.connection.break_off()

@@ -50,12 +50,25 @@ class ListenerSettings(Section):
         (), description="Addresses or networks (CIDR) that may connect; empty lets all in."
     )
     processes: int = Field(1, ge=1, le=64, description="Listener processes that share the port.")
-    max_associations: int = Field(50, ge=1, description="Associations at once in one process; more are rejected.")
+    max_associations: int = Field(
+        50,
+        ge=1,
+        description="Associations at once in one process. One that made no progress for 10 s makes room for another; "
+        "where there is none such, more are rejected.",
+    )
+    max_associations_per_address: int = Field(
+        40,
+        ge=1,
+        description="Of them from one address: the rest stays for others. Where all senders come through one address "
+        "(a proxy's), as many as `max_associations`.",
+    )
     max_pdu_bytes: int = Field(
         131072, ge=4096, le=1048576, description="Maximum PDU length that we offer to receive, in bytes."
     )
     network_timeout_s: float = Field(
-        60.0, gt=0, description="Seconds of silence in an association until it is aborted."
+        60.0,
+        gt=0,
+        description="Seconds of silence in an association until it is aborted, or of a message without progress.",
     )
     shutdown_grace_s: float = Field(
         30.0, gt=0, description="Seconds that open associations get to finish after SIGTERM."

@@ -18,8 +18,29 @@ class Rejection(StrEnum):
     CALLING_AE_TITLE = "calling_ae_title"
     SOURCE_ADDRESS = "source_address"
     TOO_MANY = "too_many"
+    TOO_MANY_OF_ADDRESS = "too_many_of_address"
     SHUTTING_DOWN = "shutting_down"
     OTHER = OTHER
+
+
+class NoRequest(StrEnum):
+    """Why a connection came to no association, although nobody rejected one."""
+
+    MALFORMED = "malformed"  # an A-ASSOCIATE-RQ that cannot be read, or one that is too long
+    NOT_DICOM = "not_dicom"  # something else came first
+    SILENT = "silent"  # it did not ask in time
+    MADE_ROOM = "made_room"  # it had not asked yet when others came, or we were stopping
+    LOST = "lost"  # it was closed or reset in the midst of a request
+    FAILED = "failed"  # a defect of ours
+
+
+class ContextRejection(StrEnum):
+    """Why a presentation context was rejected."""
+
+    ABSTRACT_SYNTAX = "abstract_syntax"  # we take no such objects, or none is named
+    TRANSFER_SYNTAXES = "transfer_syntaxes"  # none that we can decode, or none is named
+    MALFORMED = "malformed"  # its identifier is even or another context's, or its items are not whole
+    ROLE = "role"  # the peer would not be the one that sends
 
 
 class Ending(StrEnum):

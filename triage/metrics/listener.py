@@ -15,6 +15,12 @@ def listener_metrics(make: MetricFactory) -> Mapping[str, Any]:
             "associations_accepted_total", "Associations accepted.", "calling_ae_title"
         ),
         "associations_rejected": make.counter("associations_rejected_total", "Associations rejected.", "reason"),
+        "association_requests_failed": make.counter(
+            "association_requests_failed_total", "Connections that came to no association, unrejected.", "why"
+        ),
+        "contexts_rejected": make.counter(
+            "presentation_contexts_rejected_total", "Presentation contexts rejected in accepted associations.", "reason"
+        ),
         "associations_ended": make.counter("associations_ended_total", "Accepted associations that ended.", "how"),
         "associations_open": make.gauge("associations_open", "Associations that are open now."),
         "objects_received": make.counter(

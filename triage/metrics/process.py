@@ -31,6 +31,8 @@ class Metrics:
     # Listener.
     associations_accepted: Counter  # {calling_ae_title}: see bounded
     associations_rejected: Counter  # {reason}: Rejection
+    association_requests_failed: Counter  # {why}: NoRequest
+    contexts_rejected: Counter  # {reason}: ContextRejection
     associations_ended: Counter  # {how}: Ending
     associations_open: Gauge
     objects_received: Counter  # {transfer_syntax, outcome}: a negotiated UID or other, Outcome

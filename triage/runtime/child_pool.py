@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Generic, TypeVar
 
 from triage.runtime.heap import keep_freed_memory
-from triage.runtime.library_logs import silence_libraries
+from triage.runtime.logs import set_up_logs
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ def _kill(pool: ProcessPoolExecutor, *, wait: bool = False) -> None:
 
 
 def _set_up_child() -> None:
-    silence_libraries()
+    set_up_logs("WARNING")
     keep_freed_memory()
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     most = MOST_MEMORY if hard == resource.RLIM_INFINITY else min(MOST_MEMORY, hard)

@@ -1,10 +1,10 @@
-"""Libraries whose warnings quote values, and so patients, are kept out of the log and of standard error."""
+"""Libraries whose lines quote values, and so patients and strangers, are kept out of the log and of standard error."""
 
 from __future__ import annotations
 
 import logging
 
-_TALKATIVE = ("pydicom", "highdicom", "py.warnings")
+_TALKATIVE = ("pydicom", "pynetdicom", "highdicom", "py.warnings")
 
 
 def silence_libraries() -> None:

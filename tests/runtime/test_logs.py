@@ -1,0 +1,132 @@
+"""The log: nothing that a stranger sends forges a line, and no line comes without end."""
+
+from __future__ import annotations
+
+import io
+import logging
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from triage.runtime import logs
+from triage.runtime.logs import LimitedHandler, LineFormatter, printable, where_raised
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def written(clock: Clock) -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def log(written: io.StringIO, clock: Clock) -> logging.Logger:
+    handler = LimitedHandler(written, clock)
+    handler.setFormatter(LineFormatter("%(levelname)s %(name)s: %(message)s"))
+    made = logging.Logger("triage.test")
+    made.addHandler(handler)
+    return made
+
+
+@pytest.mark.parametrize(
+    "sent, shown",
+    [
+        ("a\nERROR triage: all is well", "a\\x0aERROR triage: all is well"),
+        ("\r\x1b[2J\x00\x7f\x9b", "\\x0d\\x1b[2J\\x00\\x7f\\x9b"),
+        ("\u2028\u2029\u0085", "\\u2028\\u2029\\x85"),
+        ("\u202etxt.exe\u2066\ufeff", "\\u202etxt.exe\\u2066\\ufeff"),
+        ("\ud800", "\\ud800"),
+        ("Grüße 胸部 \u3000", "Grüße 胸部 \u3000"),
+    ],
+)
+def test_what_a_stranger_sends_stays_on_one_line(
+    log: logging.Logger, written: io.StringIO, sent: str, shown: str
+) -> None:
+    log.warning("a peer says %s", sent)
+    assert written.getvalue() == f"WARNING triage.test: a peer says {shown}\n"
+
+
+def test_a_long_value_is_cut() -> None:
+    assert printable("x" * 5000) == "x" * 4000 + " ... (1000 more characters)"
+
+
+def test_no_line_of_a_traceback_looks_like_a_record(log: logging.Logger, written: io.StringIO) -> None:
+    try:
+        raise ValueError("x\nWARNING triage.test: forged\r\x1b[2J")
+    except ValueError:
+        log.exception("it failed")
+    first, *others = written.getvalue().splitlines()
+    assert first == "ERROR triage.test: it failed"
+    assert others
+    assert all(line.startswith("  | ") for line in others)
+    assert "\x1b" not in written.getvalue()
+
+
+def test_a_line_that_comes_too_often_is_counted(log: logging.Logger, written: io.StringIO, clock: Clock) -> None:
+    for number in range(1000):
+        log.warning("refused %d", number)
+    assert written.getvalue().count("\n") == logs.MOST_LINES
+    log.error("something else is not held back")
+    assert "something else" in written.getvalue()
+    clock.now = logs.WINDOW_S + 1
+    log.error("later")
+    assert f"{1000 - logs.MOST_LINES} more lines like the last one from test_logs.py" in written.getvalue()
+
+
+def test_what_was_left_out_is_said_at_the_end(log: logging.Logger, written: io.StringIO) -> None:
+    for _ in range(100):
+        log.warning("again")
+    log.handlers[0].close()
+    assert "40 more lines" in written.getvalue()
+
+
+def test_a_line_that_cannot_be_made_does_not_print_what_it_was_given(
+    log: logging.Logger, written: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.warning("%d objects", "DOE^JANE")
+    assert "could not be written" in written.getvalue()
+    assert "DOE" not in written.getvalue() + capsys.readouterr().err
+
+
+def test_where_something_was_raised_says_nothing_of_its_message() -> None:
+    try:
+        int("DOE^JANE")
+    except ValueError as error:
+        assert where_raised(error).startswith("ValueError in test_logs.py, line ")
+
+
+PROGRAM = """
+import logging, threading
+from triage.runtime.logs import set_up_logs
+set_up_logs("DEBUG")
+for name in ("pynetdicom", "pynetdicom.pdu_items", "pydicom", "highdicom"):
+    logging.getLogger(name).warning("DOE^JANE")
+def fail(): raise ValueError("in\\na thread")
+thread = threading.Thread(target=fail, name="one"); thread.start(); thread.join()
+raise ValueError("the\\nend")
+"""
+
+
+def test_a_process_writes_every_line_in_this_form_whatever_ends_it() -> None:
+    ran = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60)
+    lines = ran.stderr.splitlines()
+    assert "DOE" not in ran.stderr
+    assert "a defect of ours ended one" in ran.stderr
+    assert "a defect of ours ended the process" in ran.stderr
+    assert all(line.startswith("  | ") or " triage: " in line for line in lines), ran.stderr
+
+
+def test_handlers_of_threads_are_put_back() -> None:
+    assert threading.excepthook.__module__ != "triage.runtime.logs"  # tests do not set up the log of their own process

@@ -1,0 +1,152 @@
+"""The log of every process: one form of a line, what strangers send escaped in it, and no line without end.
+
+A line is for the person who must act. What a peer sends can neither forge a line, nor move the cursor of a terminal,
+nor fill the disk: control characters are escaped, further lines of a traceback are marked, and of a line that comes too
+often some are written and the rest is counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+
+from triage.runtime.library_logs import silence_libraries
+
+MOST_LINES = 60
+"""Lines from one place in the code in ``WINDOW_S`` seconds."""
+WINDOW_S = 60.0
+LONGEST = 4000
+"""Characters of a message; what is longer is cut."""
+
+_FORM = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_FURTHER = "\n  | "
+_MARKS = frozenset(map(chr, (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF)))
+"""Ends of lines and marks of writing direction: they change how the rest of a line is shown."""
+
+
+def set_up_logs(level: str | int) -> None:
+    """Have this process log to standard error. Called once, before anything of a peer's or a patient's is read."""
+    handler = LimitedHandler(sys.stderr)
+    handler.setFormatter(LineFormatter(_FORM))
+    logging.basicConfig(level=level, handlers=[handler])
+    silence_libraries()
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_in_thread
+
+
+def where_raised(error: BaseException) -> str:
+    """What was raised and where, without its message: what a library says of a data set may quote the patient."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{where}"
+
+
+def printable(text: str, longest: int = LONGEST) -> str:
+    """Text on one line: control characters, ends of lines and marks of direction as ``\\x0a``, ``\\u202e``."""
+    cut = text[:longest]
+    shown = cut if cut.isprintable() else "".join(_shown(each) for each in cut)
+    return shown if len(text) <= longest else f"{shown} ... ({len(text) - longest} more characters)"
+
+
+def _shown(character: str) -> str:
+    code = ord(character)
+    if code < 0x20 or 0x7F <= code < 0xA0:
+        return f"\\x{code:02x}"
+    if character in _MARKS or 0xD800 <= code < 0xE000:
+        return f"\\u{code:04x}"
+    return character
+
+
+class LineFormatter(logging.Formatter):
+    """One record, one line; the lines of a traceback follow behind a bar, so that none of them looks like a record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        safe = logging.makeLogRecord({**record.__dict__, "msg": printable(record.getMessage()), "args": None})
+        safe.exc_text = None  # another handler's
+        return super().format(safe)
+
+    def formatException(self, ei: object) -> str:  # noqa: N802
+        """Each line of a traceback, escaped and marked."""
+        lines = super().formatException(ei).splitlines()  # type: ignore[arg-type]
+        return "  | " + _FURTHER.join(printable(line) for line in lines)
+
+
+@dataclass
+class _Window:
+    began: float
+    written: int = 0
+    left_out: int = 0
+    logger: str = ""
+    level: str = ""
+
+
+class LimitedHandler(logging.StreamHandler[TextIO]):
+    """Writes ``MOST_LINES`` from one place in the code in ``WINDOW_S`` seconds; then how many it left out."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(stream)
+        self._clock = clock
+        self._windows: dict[tuple[str, int], _Window] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, or count it."""
+        now = self._clock()
+        self._close_windows(now)
+        place = (record.pathname, record.lineno)
+        window = self._windows.setdefault(place, _Window(now))
+        if window.written >= MOST_LINES:
+            window.left_out += 1
+            window.logger, window.level = record.name, record.levelname
+            return
+        window.written += 1
+        super().emit(record)
+
+    def close(self) -> None:
+        """Say what was left out, and end."""
+        self._close_windows(float("inf"))
+        super().close()
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Say where a line could not be written; logging's own way would print what it was given, as it is."""
+        try:
+            self.stream.write(
+                f"a log line of {Path(record.pathname).name}, line {record.lineno}, could not be written\n"
+            )
+        except (OSError, ValueError):  # nobody reads it
+            return
+
+    def _close_windows(self, now: float) -> None:
+        for place, window in list(self._windows.items()):
+            if now - window.began > WINDOW_S:
+                del self._windows[place]
+                if window.left_out:
+                    self._say_left_out(place, window)
+
+    def _say_left_out(self, place: tuple[str, int], window: _Window) -> None:
+        text = (
+            f"{window.left_out} more lines like the last one from {Path(place[0]).name}, line {place[1]}, were left out"
+        )
+        level = logging.getLevelNamesMapping().get(window.level, logging.WARNING)
+        super().emit(logging.LogRecord(window.logger, level, *place, text, None, None))
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    logging.getLogger("triage").critical("a defect of ours ended the process", exc_info=(kind, error, trace))
+
+
+def _log_uncaught_in_thread(uncaught: threading.ExceptHookArgs) -> None:
+    if uncaught.exc_value is not None and not issubclass(uncaught.exc_type, SystemExit):
+        name = uncaught.thread.name if uncaught.thread else "a thread"
+        trace = (uncaught.exc_type, uncaught.exc_value, uncaught.exc_traceback)
+        logging.getLogger("triage").error("a defect of ours ended %s", name, exc_info=trace)
