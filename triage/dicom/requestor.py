@@ -13,6 +13,7 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
+from triage.dicom.bounded_socket import bound
 from triage.dicom.tls import ClientTLS
 
 _NOTED_S = 5.0
@@ -60,6 +61,7 @@ def associated(peer: Peer, contexts: Sequence[PresentationContext]) -> Iterator[
         connected.append(True)
         # Command and data set are two small writes, and the second would wait for the peer's delayed acknowledgement.
         event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        bound(event.assoc.dul.socket, str(peer), peer.timeout_s)
 
     association = entity.associate(
         peer.host,

@@ -1,0 +1,93 @@
+"""Peers that we call and that answer as they like: no memory and no thread is theirs."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+from pynetdicom import build_context
+from pynetdicom.sop_class import Verification
+
+from triage.dicom.association_request import ContextResult, acceptance, read_request
+from triage.dicom.requestor import NoAssociationError, Peer, associated
+
+TIMEOUT_S = 1.0
+Behaviour = Callable[[socket.socket, threading.Event], None]
+
+
+@contextmanager
+def peer(behave: Behaviour, *, accepts: bool = True) -> Iterator[Peer]:
+    """A peer that accepts Verification, if it does, and then behaves so."""
+    done = threading.Event()
+
+    def serve(listening: socket.socket) -> None:
+        connected, _ = listening.accept()
+        with connected, suppress(OSError):
+            if accepts:
+                length = struct.unpack(">BxL", connected.recv(6, socket.MSG_WAITALL))[1]
+                request = read_request(connected.recv(length, socket.MSG_WAITALL))
+                results = [ContextResult(each.context_id, 0) for each in request.contexts]
+                connected.sendall(acceptance(request, results, [], 16384, ("1.2.3", "TEST")))
+            behave(connected, done)
+            done.wait(60)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, args=(listening,))
+        thread.start()
+        try:
+            yield Peer("127.0.0.1", listening.getsockname()[1], "THEM", "US", TIMEOUT_S)
+        finally:
+            done.set()
+            thread.join()
+
+
+def claims_4_gib(connected: socket.socket, done: threading.Event) -> None:
+    connected.sendall(struct.pack(">BxL", 0x04, 0xFFFFFFFF))
+    while not done.is_set():
+        connected.sendall(bytes(1 << 20))
+
+
+def never_ends_a_message(connected: socket.socket, done: threading.Event) -> None:
+    fragment = struct.pack(">BxLLBB", 0x04, 16006, 16002, 1, 0x01) + bytes(16000)
+    while not done.is_set():
+        connected.sendall(fragment)
+
+
+def drips(connected: socket.socket, done: threading.Event) -> None:
+    connected.sendall(struct.pack(">BxL", 0x04, 10000))
+    while not done.wait(0.1):
+        connected.sendall(b"\0")
+
+
+def says_nothing(connected: socket.socket, done: threading.Event) -> None:
+    return
+
+
+@pytest.mark.parametrize("behave", [claims_4_gib, never_ends_a_message, drips, says_nothing])
+def test_a_peer_that_answers_without_end_costs_little_and_is_left(behave: Behaviour) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with peer(behave) as other, associated(other, [build_context(Verification)]) as association:
+        assert association.is_established
+        assert "Status" not in association.send_c_echo()
+        association.abort()
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before  # KiB
+    assert grown < 400 << 10
+
+
+@pytest.mark.parametrize("behave", [claims_4_gib, drips])
+def test_one_that_never_accepts_is_left_too(behave: Behaviour, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "triage")
+    contexts = [build_context(Verification)]
+    with (
+        peer(behave, accepts=False) as other,
+        pytest.raises(NoAssociationError),
+        associated(other, contexts),
+    ):
+        pass
+    assert str(other) in caplog.text
