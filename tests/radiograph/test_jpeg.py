@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.support.radiographs import Pixels, a_picture
-from triage.radiograph.jpeg import LONGEST_ZERO_RUN, decode_jpeg, jpeg_header, jpeg_ls_precision
+from triage.radiograph.jpeg import LONGEST_ZERO_RUN, decode_jpeg, jpeg_header, jpeg_ls_header
 from triage.radiograph.undecodable import SeveralImagesError, UndecodableError
 
 END = b"\xff\xd9"
@@ -146,13 +146,13 @@ def test_what_has_no_frame_and_scan_is_refused(codestream: bytes) -> None:
     with pytest.raises(UndecodableError):
         decode_jpeg(codestream)
     with pytest.raises(UndecodableError):
-        jpeg_ls_precision(codestream)
+        jpeg_ls_header(codestream)
 
 
 def test_jpeg_ls_states_its_precision_and_has_one_end() -> None:
     codestream = bytes(imagecodecs.jpegls_encode(a_picture(12)))
-    assert jpeg_ls_precision(codestream) in (12, 16)
+    assert jpeg_ls_header(codestream)[0] in (12, 16)
     with pytest.raises(SeveralImagesError):
-        jpeg_ls_precision(codestream + codestream)
+        jpeg_ls_header(codestream + codestream)
     with pytest.raises(UndecodableError, match="cut short"):
-        jpeg_ls_precision(codestream[:-2])
+        jpeg_ls_header(codestream[:-2])

@@ -78,7 +78,7 @@ class Inflated:
     def __init__(self, packed: Source, start: int, most: int) -> None:
         self._packed = packed
         self._at = start
-        self._most = most
+        self.most = most
         self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         self._ready = bytearray()
         self._broken = False
@@ -98,12 +98,12 @@ class Inflated:
         return end <= len(self._ready)
 
     def size(self) -> int:
-        self.holds(self._most + 1)
+        self.holds(self.most + 1)
         return len(self._ready)
 
     def _inflate(self) -> bool:
         """Inflate a piece; False at the end, the bound, or a fault."""
-        if self._inflater.eof or self._broken or len(self._ready) >= self._most:
+        if self._inflater.eof or self._broken or len(self._ready) >= self.most:
             return False
         packed = self._inflater.unconsumed_tail
         if not packed:

@@ -29,8 +29,13 @@ from triage.dicom.fault import Fault, Kind
 
 _LARGE = 4096  # bytes of a value that nobody needs who wants no pixels
 _FIRST = 0x00040000  # before it are the groups of commands and files
-_MOST_INFLATED = 1 << 30
-"""Bytes of an inflated data set that are read: more than the largest image that is decoded has."""
+_MOST_IN_FRONT = 16 << 20
+"""Inflated bytes in which the attributes in front of the pixels have to stand."""
+_MOST_BEHIND = 1 << 20
+"""Inflated bytes that may stand behind what an image needs."""
+_LARGEST_IMAGE = 600_000_000
+"""Bytes of the largest image that is decoded: 100 megapixels of three samples of two bytes."""
+_IMAGE_SIZE = (0x00280002, 0x00280010, 0x00280011, 0x00280100)  # samples, rows, columns, bits allocated
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,13 +118,33 @@ def survey(file: Source) -> Survey | None:
         big_endian = not implicit and first[0] == 0 and first[1] >= 4
     source, start = file, at
     if syntax == DeflatedExplicitVRLittleEndian:
-        source, start = Inflated(file, at, _MOST_INFLATED), 0
+        source, start = Inflated(file, at, _most_inflated(file, at)), 0
     found = Survey(file.read(0, at), source, start, syntax, implicit, big_endian)
     walk = found.walk()
     foreign = int.from_bytes(first[:2], "big" if big_endian else "little") < _FIRST >> 16
     if not foreign and walk.passes() and not (isinstance(source, Inflated) and not source.whole):
         return replace(found, implicit=walk.implicit)
     return _with_faults(found)
+
+
+def _most_inflated(file: Source, at: int) -> int:
+    """How many bytes of a deflated data set are looked at: what its own header says that its image needs, twice.
+
+    Deflate makes a thousand bytes of one, so that a small file can be any amount of work. Twice, so that an object that
+    holds a second image is known to.
+    """
+    front = Inflated(file, at, _MOST_IN_FRONT)
+    sizes: dict[int, int] = {}
+    behind = 0
+    for element in Walk(front, 0, implicit=False).elements():
+        if element.tag == PIXEL_DATA:
+            break
+        behind = element.end
+        if element.tag in _IMAGE_SIZE:
+            sizes[element.tag] = int.from_bytes(front.read(element.value_at, 2), "little")
+    samples, rows, columns, bits = (sizes.get(tag, 0) for tag in _IMAGE_SIZE)
+    needed = rows * columns * max(samples, 1) * (-(-bits // 8))
+    return behind + _MOST_BEHIND + (2 * needed if needed <= _LARGEST_IMAGE else 0)
 
 
 def _with_faults(found: Survey) -> Survey:

@@ -39,7 +39,7 @@ _OPAQUE = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW"))
 _MAY_BE_SEQUENCE = frozenset((b"", b"SQ", b"UN"))
 
 _DEEPEST = 32
-_MOST_ELEMENTS = 1_000_000
+_MOST_ELEMENTS = 250_000  # an object has some hundreds, a large report some ten thousand
 _MOST_FAULTS = 1000
 _LONGEST_SEQUENCE = 1 << 20  # bytes of a sequence of stated length that is looked into
 

@@ -37,14 +37,15 @@ from pydicom.uid import (
 )
 
 from triage.decision.reasons import Reason
-from triage.dicom.data_set import read_data_set
+from triage.dicom.byte_source import Inflated
+from triage.dicom.data_set import Survey, read_data_set
 from triage.radiograph.attributes import read_attributes
 from triage.radiograph.deflated import check_deflated
 from triage.radiograph.depth import depth_of, values_of
 from triage.radiograph.encoding_faults import with_damage
 from triage.radiograph.frames import check_native, check_one_image, check_rle, the_frame
 from triage.radiograph.grayscale import grey_table
-from triage.radiograph.jpeg import SOI, decode_jpeg, jpeg_ls_precision
+from triage.radiograph.jpeg import SOI, decode_jpeg, jpeg_header, jpeg_ls_header
 from triage.radiograph.jpeg2000 import check_jpeg2000
 from triage.radiograph.mask import valid_pixels
 from triage.radiograph.png import SIGNATURE, check_png
@@ -85,6 +86,9 @@ _JPEG_LS = frozenset({JPEGLSLossless, JPEGLSNearLossless})
 _MAY_BE_LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K})
 _RLE_TOO_LONG = "The decoded RLE segment contains non-conformant padding"
 _END_OF_IMAGE = b"\xff\xd9"
+_LARGE = 4_000_000  # pixels that decode in a moment whatever they hold
+_MOST_PER_BYTE = 500
+"""Pixels for each byte of a codestream. At the strongest lossy compression that is used, 100 to 1, they are 50."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +117,7 @@ def open_dicom(data: bytes) -> tuple[FileDataset, Attributes] | Rejected:
             syntax = dataset.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)
             attributes = with_damage(read_attributes(dataset, str(syntax)), survey)
             if syntax == DeflatedExplicitVRLittleEndian:
-                attributes = _with_damaged_deflation(attributes, data)
+                attributes = _with_damaged_deflation(attributes, data, survey)
             if not attributes.sop_class_uid:  # bytes of anything can be read as some elements
                 return Rejected(Reason.UNDECODABLE, "not a DICOM object: no SOP Class UID")
             return dataset, attributes
@@ -121,10 +125,12 @@ def open_dicom(data: bytes) -> tuple[FileDataset, Attributes] | Rejected:
         return Rejected(Reason.UNDECODABLE, f"not readable as DICOM ({type(error).__name__})")
 
 
-def _with_damaged_deflation(attributes: Attributes, data: bytes) -> Attributes:
+def _with_damaged_deflation(attributes: Attributes, data: bytes, survey: Survey | None) -> Attributes:
     """What stands before the zeros is read; whatever was deflated may be wrong."""
+    if survey is None or not isinstance(survey.source, Inflated):
+        return attributes
     try:
-        check_deflated(data)
+        check_deflated(data, survey.source.most)
     except UndecodableError as error:
         return replace(attributes, damage=attributes.damage or str(error), whole=False)
     return attributes
@@ -234,12 +240,18 @@ def _stored_values(dataset: FileDataset, syntax: UID) -> tuple[Array, int]:
 def _samples(dataset: FileDataset, syntax: UID) -> tuple[Array, int]:
     """What the decoder of the syntax makes of a whole image, and the precision that a codestream states, or 0."""
     if _PLUGINS[syntax] == _TURBO:
-        array, header = decode_jpeg(the_frame(dataset))
+        frame = the_frame(dataset)
+        stated = jpeg_header(frame)
+        _check_stated(dataset, stated.rows, stated.columns, stated.components)
+        array, header = decode_jpeg(frame)
         signed = dataset.PixelRepresentation and array.ndim == 2
         return array.view(np.dtype(f"i{array.dtype.itemsize}")) if signed else array, header.precision
     if syntax in _J2K:
-        precision = check_jpeg2000(the_frame(dataset)).precision  # before anything in it is believed
-        return _by_pydicom(dataset, syntax), precision
+        frame = the_frame(dataset)
+        codestream = check_jpeg2000(frame)  # before anything in it is believed
+        _check_stated(dataset, codestream.rows, codestream.columns, codestream.components)
+        _check_not_empty(frame, codestream.rows * codestream.columns)
+        return _by_pydicom(dataset, syntax), codestream.precision
     if syntax in _JPEG_LS:
         return _jpeg_ls(dataset, syntax)
     if syntax == RLELossless:
@@ -250,10 +262,26 @@ def _samples(dataset: FileDataset, syntax: UID) -> tuple[Array, int]:
     return _by_pydicom(dataset, syntax), 0
 
 
+def _check_stated(dataset: FileDataset, rows: int, columns: int, components: int) -> None:
+    """Raise UndecodableError unless a codestream is of the size that Rows and Columns say, before it is decoded."""
+    if (rows, columns) != (int(dataset.Rows), int(dataset.Columns)):
+        raise UndecodableError(f"the codestream is {(rows, columns)}, Rows and Columns say otherwise")
+    if components not in (1, 3):
+        raise UndecodableError(f"the codestream has {components} components")
+
+
+def _check_not_empty(frame: bytes, pixels: int) -> None:
+    """Raise UndecodableError for a large image in next to no bytes: it shows nothing, and takes seconds to decode."""
+    if pixels > _LARGE and pixels > _MOST_PER_BYTE * len(frame):
+        raise UndecodableError(f"{pixels} pixels in {len(frame)} bytes: no radiograph is so empty")
+
+
 def _jpeg_ls(dataset: FileDataset, syntax: UID) -> tuple[Array, int]:
     """Some writers pad a codestream to an even length before its end marker, where CharLS allows nothing."""
     frame = the_frame(dataset)
-    precision = jpeg_ls_precision(frame)
+    precision, *stated = jpeg_ls_header(frame)
+    _check_stated(dataset, *stated)
+    _check_not_empty(frame, int(dataset.Rows) * int(dataset.Columns))
     try:
         return _by_pydicom(dataset, syntax), precision
     except RuntimeError:

@@ -10,19 +10,37 @@ from triage.radiograph.undecodable import UndecodableError
 _PREAMBLE = 132
 _GROUP_LENGTH = 12  # bytes of (0002,0000) itself, which counts from its end
 _RUN = re.compile(rb"\0{64,}")
+_AT_ONCE = 1 << 20  # bytes
 _FEWEST_FOR_EACH = 60
 """Bytes that a zero byte stands for at least. Zeros are one code over and over: such a code means "258 bytes as
 before", else the encoder would have joined two into one, and takes at most 30 bits of the stream."""
 
 
-def check_deflated(data: bytes) -> None:
-    """Raise UndecodableError for a Part 10 file of a deflated data set in which bytes were zeroed."""
-    start = _start(data)
-    for run in _RUN.finditer(data, start, len(data) - 8):
-        unpacking = zlib.decompressobj(-zlib.MAX_WBITS)
-        unpacking.decompress(data[start : run.start()])
-        if not unpacking.eof and len(unpacking.decompress(run[0])) < _FEWEST_FOR_EACH * len(run[0]):
+def check_deflated(data: bytes, most: int = 1 << 30) -> None:
+    """Raise UndecodableError for a Part 10 file of a deflated data set in which bytes were zeroed.
+
+    What is behind the first ``most`` inflated bytes is not looked at.
+    """
+    unpacking = zlib.decompressobj(-zlib.MAX_WBITS)
+    at = _start(data)
+    for run in _RUN.finditer(data, at, len(data) - 8):
+        most -= _unpacked(unpacking, data[at : run.start()], most)
+        if unpacking.eof or most <= 0:
+            return
+        made = _unpacked(unpacking, run[0], most)
+        if made < min(_FEWEST_FOR_EACH * len(run[0]), most):
             raise UndecodableError("the deflated data set has a run of zero bytes that no encoder writes")
+        most -= made
+        at = run.end()
+
+
+def _unpacked(unpacking: zlib._Decompress, packed: bytes, most: int) -> int:
+    """How many bytes come of more of a stream; none is kept. Ends beyond ``most``."""
+    size = made = len(unpacking.decompress(packed, _AT_ONCE))
+    while size <= most and (unpacking.unconsumed_tail or made == _AT_ONCE):
+        made = len(unpacking.decompress(unpacking.unconsumed_tail, _AT_ONCE))
+        size += made
+    return size
 
 
 def _start(data: bytes) -> int:

@@ -92,19 +92,20 @@ def decode_jpeg(codestream: bytes, *, several: bool = False) -> tuple[Pixels, Jp
     return pixels, header
 
 
-def jpeg_ls_precision(codestream: bytes) -> int:
-    """Bits per sample of a JPEG-LS codestream (ISO/IEC 14495-1) whose end markers and zeros are those of one image.
+def jpeg_ls_header(codestream: bytes) -> tuple[int, int, int, int]:
+    """Bits per sample, rows, columns and components of a JPEG-LS codestream (ISO/IEC 14495-1) whose end markers and
+    zeros are those of one image.
 
     What stands inside is CharLS's to check; it refuses what is too short or too long.
     """
-    precision = 0
+    frame: tuple[int, int, int, int] | None = None
     for marker, at, _ in _segments(codestream):
         if marker == _SOF_LS:
-            precision = codestream[at + 4]
-        elif marker == _SOS and precision:
+            frame = struct.unpack_from(">BHHB", codestream.ljust(at + 10, b"\0"), at + 4)
+        elif marker == _SOS and frame and frame[0]:
             end = _check_ends(codestream, at)
             _check_zeros(codestream, at, end)
-            return precision
+            return frame
     raise UndecodableError("the JPEG-LS has no frame header or no scan")
 
 
