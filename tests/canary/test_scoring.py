@@ -23,6 +23,7 @@ from triage.listener.c_store_scp import IncomingObject, receipt_now
 from triage.model.session import Session
 from triage.queue.score_queue import Work, connect
 from triage.runtime.child_pool import DecodePool
+from triage.runtime.turns import Turns
 from triage.scoring.assess import Policy
 from triage.scoring.batch import Scorer
 from triage.scoring.partitioned import Places
@@ -47,7 +48,7 @@ def place(spool: Spool, redis_server: RedisServer, sessions: dict[str, Session],
     made = Workplace(spool, redis_server, sessions, pool)
 
     def scorer_of(where: Spool, *rest: object) -> Scorer:
-        return Scorer(where, sessions, pool, Policy(), PriorityPolicy(), *rest)  # type: ignore[arg-type]
+        return Scorer(where, sessions, Turns(pool, pool.processes, 4 << 30), Policy(), PriorityPolicy(), *rest)  # type: ignore[arg-type]
 
     made.places = Places(made.scorer, at_worker(scorer_of, spool, made.client, ["pacs"]))
     return made

@@ -26,6 +26,7 @@ from triage.operations import shadow
 from triage.operations.explain import explanation
 from triage.operations.trace import gather
 from triage.runtime.child_pool import DecodePool
+from triage.runtime.turns import Turns
 from triage.scoring.assess import Policy
 from triage.scoring.batch import Scorer
 from triage.spool.spool import Spool
@@ -52,7 +53,15 @@ class Bench:
         self.decisions: list[TriageDecision] = []
         policy = Policy(registry=RegistryPolicy(shadow=frozenset(in_shadow)))
         metrics = create(self.registry)
-        self.scorer = Scorer(spool, sessions, pool, policy, PriorityPolicy(), metrics, self.decisions.extend)
+        self.scorer = Scorer(
+            spool,
+            sessions,
+            Turns(pool, pool.processes, 4 << 30),
+            policy,
+            PriorityPolicy(),
+            metrics,
+            self.decisions.extend,
+        )
 
     def score(self, *files: bytes) -> None:
         assert self.scorer.finish(self.scorer.start([receive(self.spool, file) for file in files])) == []

@@ -31,6 +31,7 @@ from triage.operations.explain import explanation
 from triage.operations.reconcile import remove_old
 from triage.operations.trace import gather
 from triage.runtime.child_pool import DecodePool
+from triage.runtime.turns import Turns
 from triage.scoring import batch
 from triage.scoring.assess import Policy
 from triage.scoring.batch import Failed, Scorer, open_file
@@ -72,7 +73,7 @@ class Bench:
         self.scorer = Scorer(
             spool,
             sessions,
-            pool,
+            Turns(pool, pool.processes, 4 << 30),
             Policy(**policy),
             PriorityPolicy(),
             create(self.registry),

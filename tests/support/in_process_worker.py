@@ -16,6 +16,7 @@ from triage.operations.reconcile import sweep
 from triage.queue.score_queue import QUEUE, ScoreQueue, connect
 from triage.runtime.child_pool import DecodePool
 from triage.runtime.stop_signal import StopSignal
+from triage.runtime.turns import Turns
 from triage.scoring.assess import Policy
 from triage.scoring.batch import Scorer
 from triage.scoring.partitioned import Places
@@ -38,7 +39,13 @@ class Workplace:
         self.metrics = create(self.registry)
         self.stop = StopSignal()
         self.scorer = Scorer(
-            spool, sessions, pool, Policy(), PriorityPolicy(), self.metrics, lambda all_of: self.index.put_all(all_of)
+            spool,
+            sessions,
+            Turns(pool, pool.processes, 4 << 30),
+            Policy(),
+            PriorityPolicy(),
+            self.metrics,
+            lambda all_of: self.index.put_all(all_of),
         )
         self.places = Places(self.scorer)
 

@@ -107,7 +107,7 @@ class Survey:
 
 def survey(file: Source) -> Survey | None:
     """Walk over a DICOM file, or a data set without File Meta Information; None if neither begins there."""
-    at, syntax = _behind_the_head(file)
+    at, syntax = behind_the_head(file)
     first = file.read(at, 8)
     if len(first) < 8:
         return None
@@ -200,7 +200,7 @@ def _read(data: bytes) -> FileDataset:
     return dcmread(BytesIO(data), force=True)  # a bare data set has no preamble
 
 
-def _behind_the_head(file: Source) -> tuple[int, str]:
+def behind_the_head(file: Source) -> tuple[int, str]:
     """The position behind preamble and File Meta Information (PS3.10 7.1), and the Transfer Syntax UID in it."""
     at, syntax, before = 132 if file.read(128, 4) == b"DICM" else 0, "", b""
     while (head := file.read(at, 12))[:2] == b"\x02\0" and len(head) >= 8 and head[3:1:-1] > before:

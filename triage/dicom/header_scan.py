@@ -7,17 +7,18 @@ not thread-safe), would inflate a deflated data set whole, and would hold whatev
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from triage.dicom.byte_source import File, Inflated
+from triage.dicom.byte_source import File, Inflated, Source
 from triage.dicom.element_walk import Walk
 
 _WANTED = {0x00080016: "sop_class_uid", 0x00080018: "sop_instance_uid", 0x0020000D: "study_instance_uid"}
 _DATES = (0x00080020, 0x00080021, 0x00080022, 0x00080023, 0x0008002A)
 """Those of ``attributes.ACQUISITION_DATES``: study, series, acquisition and content date, acquisition date and time."""
 _LAST = 0x0020000D
+_SAMPLES, _ROWS, _COLUMNS = 0x00280002, 0x00280010, 0x00280011
 _MOST_INFLATED = 64 * 1024 * 1024
 
 
@@ -37,16 +38,7 @@ def read_identity(data_set: BinaryIO, transfer_syntax_uid: str) -> Identity:
     Where the elements do not stand in order, all are looked at until the three UIDs are known. Of an element that
     stands there twice the first one counts, here and for the worker.
     """
-    start = data_set.tell()
-    source: File | Inflated = File(data_set, start)
-    if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
-        source, start = Inflated(source, start, _MOST_INFLATED), 0
-    walk = Walk(
-        source,
-        start,
-        implicit=transfer_syntax_uid == ImplicitVRLittleEndian,
-        big_endian=transfer_syntax_uid == ExplicitVRBigEndian,
-    )
+    source, walk = _walk(data_set, transfer_syntax_uid)
     found: dict[str, str] = {}
     dates: list[str] = []
     for tag, _, _, value_at, end, *_ in walk.elements():
@@ -57,3 +49,33 @@ def read_identity(data_set: BinaryIO, transfer_syntax_uid: str) -> Identity:
         elif tag in _DATES and end - value_at <= 64:
             dates.append(source.read(value_at, end - value_at).decode("latin-1").strip("\0 "))
     return Identity(**found, dates=tuple(dates))
+
+
+def read_pixel_count(data_set: BinaryIO, transfer_syntax_uid: str) -> int:
+    """Rows times Columns times Samples per Pixel of the data set at the file's position, as it says; 0 if it does not.
+
+    Raises OSError if the file cannot be read.
+    """
+    source, walk = _walk(data_set, transfer_syntax_uid)
+    order: Literal["big", "little"] = "big" if transfer_syntax_uid == ExplicitVRBigEndian else "little"
+    sizes = {_SAMPLES: 1, _ROWS: 0, _COLUMNS: 0}
+    for tag, _, _, value_at, *_ in walk.elements():
+        if tag > _COLUMNS:
+            break
+        if tag in sizes:
+            sizes[tag] = int.from_bytes(source.read(value_at, 2), order)
+    return sizes[_ROWS] * sizes[_COLUMNS] * sizes[_SAMPLES]
+
+
+def _walk(data_set: BinaryIO, transfer_syntax_uid: str) -> tuple[Source, Walk]:
+    start = data_set.tell()
+    source: Source = File(data_set, start)
+    if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+        source, start = Inflated(source, start, _MOST_INFLATED), 0
+    walk = Walk(
+        source,
+        start,
+        implicit=transfer_syntax_uid == ImplicitVRLittleEndian,
+        big_endian=transfer_syntax_uid == ExplicitVRBigEndian,
+    )
+    return source, walk

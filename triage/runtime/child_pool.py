@@ -32,18 +32,21 @@ class DecoderDiedError(Exception):
 
 
 class DecodePool:
-    """``processes`` children (0: one per core), made when first needed and made anew when one dies.
+    """``processes`` children (0: one per core), made when first needed and made anew when one dies. Each may use
+    ``most_memory`` bytes.
 
     One more child, made when first needed, tries again what was lost with a child: alone, so that only the object that
     kills its child is blamed, and apart, so that it takes nothing else down with it.
     """
 
-    def __init__(self, processes: int, timeout_s: float) -> None:
-        self._processes = processes or len(os.sched_getaffinity(0))
-        self._timeout_s = timeout_s
+    def __init__(self, processes: int, timeout_s: float, most_memory: int = MOST_MEMORY) -> None:
+        self.processes = processes or len(os.sched_getaffinity(0))
+        self.timeout_s = timeout_s
+        self._most_memory = most_memory
         # Not fork: this process has threads. The server imports what children need once, and they share its memory.
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["triage.scoring.batch"])
+        self._changing = threading.RLock()
         self._many: ProcessPoolExecutor | None = None
         self._one: ProcessPoolExecutor | None = None
 
@@ -54,8 +57,8 @@ class DecodePool:
     def warm(self) -> None:
         """Start the children, so that the first object does not wait for them. Takes as long as it takes."""
         if self._many is None:
-            self._many = self._made(self._processes)
-        for child in [self._many.submit(_nothing) for _ in range(self._processes)]:
+            self._many = self._made(self.processes)
+        for child in [self._many.submit(_nothing) for _ in range(self.processes)]:
             child.result()
 
     def close(self) -> None:
@@ -66,13 +69,14 @@ class DecodePool:
         self._many = self._one = None
 
     def _start(self, function: Callable[..., T], arguments: tuple[Any, ...]) -> tuple[ProcessPoolExecutor, Future[T]]:
-        if self._many is None:
-            self._many = self._made(self._processes)
-        try:
-            return self._many, self._many.submit(function, *arguments)
-        except BrokenProcessPool:
-            self._break(self._many)
-            return self._start(function, arguments)
+        with self._changing:
+            if self._many is None:
+                self._many = self._made(self.processes)
+            try:
+                return self._many, self._many.submit(function, *arguments)
+            except BrokenProcessPool:
+                self._break(self._many)
+                return self._start(function, arguments)
 
     def _again(self, lost_with: ProcessPoolExecutor, function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
         self._break(lost_with)
@@ -98,17 +102,18 @@ class DecodePool:
             self._one = None
             raise DecoderDiedError("the decoder died or did not end in time") from error
 
-    def _wait(self, future: Future[T]) -> T:
-        return future.result(self._timeout_s)
+    def _wait(self, future: Future[T], timeout_s: float | None = None) -> T:
+        return future.result(self.timeout_s if timeout_s is None else timeout_s)
 
     def _break(self, pool: ProcessPoolExecutor) -> None:
         """End every child of ``pool`` at once, unless it was replaced already: its successor does other work."""
-        if pool is self._many:
-            self._many = None
-            _kill(pool)
+        with self._changing:
+            if pool is self._many:
+                self._many = None
+                _kill(pool)
 
     def _made(self, processes: int) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(processes, self._context, initializer=_set_up_child)
+        return ProcessPoolExecutor(processes, self._context, initializer=_set_up_child, initargs=(self._most_memory,))
 
 
 class Decoding(Generic[T]):
@@ -117,7 +122,37 @@ class Decoding(Generic[T]):
     def __init__(self, pool: DecodePool, function: Callable[..., T], arguments: tuple[Any, ...]) -> None:
         self._pool = pool
         self._call = (function, arguments)
+        self._timed_out = False
         self._executor, self._future = pool._start(function, arguments)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its child has returned, raised or died."""
+        return self._future.done()
+
+    def when_done(self, tell: Callable[[Future[T]], object]) -> None:
+        """Have ``tell`` called when its child has returned, raised or died, in any thread, or at once."""
+        self._future.add_done_callback(tell)
+
+    def give_up(self) -> None:
+        """End its child, and all beside it: what is lost with it is tried again when its result is asked for."""
+        if not self._future.done():
+            self._timed_out = True
+            self._pool._break(self._executor)
+
+    def result_within(self, seconds: float) -> T:
+        """``result``, but what does not end within ``seconds`` is given up, and not tried again."""
+        try:
+            if not self._timed_out:
+                return self._pool._wait(self._future, seconds)
+        except TimeoutError:
+            if self._future.done():
+                raise  # the function's own
+            self.give_up()
+        except _LOST:
+            if not self._timed_out:
+                return self._pool._again(self._executor, *self._call)
+        raise DecoderDiedError("the decoder did not end in time")
 
     def result(self) -> T:
         """The function's result, or what it raised. DecoderDiedError if its child died or hung, alone in its pool.
@@ -138,11 +173,11 @@ def _kill(pool: ProcessPoolExecutor, *, wait: bool = False) -> None:
     pool.shutdown(wait=wait, cancel_futures=True)
 
 
-def _set_up_child() -> None:
+def _set_up_child(most_memory: int) -> None:
     set_up_logs("WARNING")
     keep_freed_memory()
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    most = MOST_MEMORY if hard == resource.RLIM_INFINITY else min(MOST_MEMORY, hard)
+    most = most_memory if hard == resource.RLIM_INFINITY else min(most_memory, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
     for number in (signal.SIGINT, signal.SIGTERM):  # a worker that is told to stop finishes what it has begun
         signal.signal(number, signal.SIG_IGN)

@@ -30,8 +30,9 @@ from triage.model.run_deadline import NotEndedError
 from triage.model.session import Scores, Session
 from triage.radiograph.attributes import read_attributes
 from triage.radiograph.types import Attributes, FloatImage, Rejected, View
-from triage.runtime.child_pool import DecodePool, Decoding
+from triage.runtime.turns import Turn, Turns
 from triage.scoring.assess import Conclusion, Policy, Prepared, conclude, prepare
+from triage.scoring.load import load_of
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 
@@ -85,13 +86,13 @@ def _header_attributes(path: Path) -> Attributes:
 
 
 class Scorer:
-    """Sessions that stay loaded, a pool that decodes, and the way of a batch through both."""
+    """Sessions that stay loaded, children that decode in turns, and the way of a batch through both."""
 
     def __init__(
         self,
         spool: Spool,
         sessions: Mapping[str, Session],
-        pool: DecodePool,
+        turns: Turns,
         policy: Policy,
         priorities: PriorityPolicy,
         metrics: Metrics,
@@ -104,7 +105,7 @@ class Scorer:
         self._spool = spool
         self._sessions = sessions
         self._cards = {name: session.card for name, session in sessions.items()}
-        self._pool = pool
+        self._turns = turns
         self._policy = policy
         self._priorities = priorities
         self._metrics = metrics
@@ -113,15 +114,18 @@ class Scorer:
         self._disabled = disabled or spool.model_switches.disabled
         self._clock_in_doubt = clock_in_doubt
 
-    def start(self, instances: Iterable[ReceivedInstance]) -> list[tuple[ReceivedInstance, Decoding[Opened]]]:
+    def start(self, instances: Iterable[ReceivedInstance]) -> list[tuple[ReceivedInstance, Turn[Opened]]]:
         """Begin to decode; returns at once. Objects that are no longer in the inbox are done, and left out."""
         policy = self._policy_now()
         waiting = [instance for instance in instances if self._spool.waits(instance)]
+        paths = [self._spool.inbox_path(each) for each in waiting]
+        loads = map(load_of, paths)
         return [
-            (each, self._pool.submit(open_file, self._spool.inbox_path(each), self._cards, policy)) for each in waiting
+            (each, self._turns.submit(open_file, path, self._cards, policy, load=load))
+            for each, path, load in zip(waiting, paths, loads, strict=True)
         ]
 
-    def finish(self, started: Sequence[tuple[ReceivedInstance, Decoding[Opened]]]) -> list[Failed]:
+    def finish(self, started: Sequence[tuple[ReceivedInstance, Turn[Opened]]]) -> list[Failed]:
         """Score what was started, write and index it, and take it out of the inbox. Returns what failed.
 
         Raises what the index raises (Redis), after everything is on the disk, and OSError if the spool cannot be

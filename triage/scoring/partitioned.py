@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from triage.queue.score_queue import Work
-from triage.runtime.child_pool import Decoding
+from triage.runtime.turns import Turn
 from triage.scoring.batch import Opened, Scorer
 
 logger = logging.getLogger(__name__)
 
-Started = list[tuple[Work, Decoding[Opened]]]
+Started = list[tuple[Work, Turn[Opened]]]
 Failures = dict[Work, str]
 """What failed, and why, naming no patient."""
 

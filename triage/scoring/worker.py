@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -35,7 +36,13 @@ BATCHES_BEFORE_PRIORS = 20
 """Batches of others, until one of priors has its turn: they wait long, and not for ever."""
 
 _ODD_JOBS_AT_MOST = 1000  # in a row; then the worker begins anew, and the sweep looks through the queue
+_PATIENCE_S = 2.0
+"""Seconds that what is decoded waits for the rest of its batch."""
+_BATCHES_IN_WORK = 8
+"""Batches that may be in work, where some of their images take long; more are not taken."""
+
 _PAUSE_S = 1.0
+_LOOK_S = 0.005
 _WORKER_TTL_S = 45
 """For rq: an idle worker asks again every 30 s, and a Redis that is silent for 40 s counts as lost."""
 
@@ -157,10 +164,13 @@ class BatchWorker(SimpleWorker):
         self.set_state(WorkerStatus.BUSY)
         current = self._start([job, *self._take(self._score_queue, self._batch_size - 1)]) or self._next()
         while current or (self._suspects and not self._stop.received):
-            upcoming = self._ahead()
-            self._finish(current or self._begin([self._suspects.pop()]))
+            upcoming = self._ahead() if len(current) < _BATCHES_IN_WORK * self._batch_size else []
+            if not current:
+                current = self._begin([self._suspects.pop()])
+            ready, slow = settled(current, _PATIENCE_S)
+            self._finish(ready)
             self.heartbeat()
-            current = upcoming or self._next()
+            current = [*slow, *(upcoming or (self._next() if len(slow) < self._batch_size else []))]
         self.set_state(WorkerStatus.IDLE)
 
     def _ahead(self) -> Started:
@@ -274,6 +284,15 @@ class BatchWorker(SimpleWorker):
     def _bury(self, work: Work, error: str, tries: int) -> None:
         self._places.give_up(work, error, tries)
         self._jobs.end([work])
+
+
+def settled(started: Started, patience_s: float) -> tuple[Started, Started]:
+    """What of a batch is decoded, and what takes longer than the rest: that is not waited for, and keeps nobody."""
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline and not all(turn.is_ready for _, turn in started):
+        time.sleep(_LOOK_S)
+    ready = [each for each in started if each[1].is_ready]
+    return ready, [each for each in started if each not in ready]
 
 
 def _stop_waiting() -> None:

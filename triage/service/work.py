@@ -40,7 +40,9 @@ _SILENT_S = 120.0
 def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     """Score until SIGTERM."""
     from triage.canary.wiring import at_worker
-    from triage.runtime.child_pool import DecodePool
+    from triage.runtime.child_pool import MOST_MEMORY, DecodePool
+    from triage.runtime.memory import most_memory
+    from triage.runtime.turns import Turns
     from triage.scoring import worker
     from triage.scoring.batch import Scorer
     from triage.scoring.partitioned import Places
@@ -48,7 +50,9 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     stopping = StopSignal()
     registry = CollectorRegistry()
     metrics = metric_names.create(registry)
-    pool = DecodePool(settings.worker.decode_processes, settings.worker.decode_timeout_s)
+    memory = settings.worker.decode_memory_bytes or most_memory() // 2
+    pool = DecodePool(settings.worker.decode_processes, settings.worker.decode_timeout_s, min(MOST_MEMORY, memory))
+    turns = Turns(pool, pool.processes, memory)
     pool.warm()  # before this process has threads, models and their memory
     sessions = load_sessions(settings, _end_now)
     policy = policy_of(settings)
@@ -66,7 +70,7 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
             logger.warning(warning)
 
         def scorer_of(place: Spool, *rest: Any) -> Scorer:
-            return Scorer(place, sessions, pool, policy, priority_policy(settings), *rest)
+            return Scorer(place, sessions, turns, policy, priority_policy(settings), *rest)
 
         mark = partial(_mark_all, Outbox(spool), prepare_destinations(settings, spool))
         patients = scorer_of(spool, metrics, Worklist(client).put_all, mark, None, Clock(spool).in_doubt)
@@ -87,6 +91,7 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
             metrics=metrics,
             progress=progress,
         )
+    turns.close()
     pool.close()
 
 

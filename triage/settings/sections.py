@@ -93,8 +93,14 @@ class WorkerSettings(Section):
     score_timeout_s: float = Field(
         60.0,
         gt=0,
-        description="Seconds until a model's run is stopped, and the object given up: a graph may never end. Loading "
-        "and the first run at a worker's start are bounded by it too.",
+        description="Seconds until a model's run is stopped, and the object given up: a graph may never end. The "
+        "first run at a worker's start is bounded by it, too.",
+    )
+    decode_memory_bytes: int = Field(
+        0,
+        ge=0,
+        description="Memory that all images being decoded in one worker may need together, by their size; 0 is half of "
+        "the machine's, or of the container's limit.",
     )
     tries: int = Field(3, ge=1, le=20, description="Attempts at one object until it becomes a dead letter.")
     metrics_host: str = Field(
