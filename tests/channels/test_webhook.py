@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -21,9 +20,8 @@ from tests.runtime.test_http_request import peer
 from tests.support.odd_text import ODD
 from tests.support.receivers import free_port, silent_port
 from tests.support.studies import a_study
-from triage.channels.base import Fate
 from triage.channels.factory import channel_of
-from triage.channels.webhook.channel import SIGNATURE, WebhookChannel
+from triage.channels.webhook.channel import SIGNATURE
 from triage.channels.webhook.settings import WebhookDestination
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
@@ -148,31 +146,6 @@ def test_silence_is_an_attempt_and_absence_is_none(spool: Spool):
 
     assert deliverer.outbox.waiting("hook")[0].tries == 1
     assert states(deliverer, study) == [State.WAITING]
-
-
-def test_an_answer_that_drips_is_not_waited_for(spool: Spool):
-    """Each byte comes in time, so that no read of its own runs out of time."""
-    done = threading.Event()
-
-    def drip(listening: socket.socket) -> None:
-        connected, _ = listening.accept()
-        with connected, suppress(OSError):
-            connected.sendall(b"HTTP/1.1 200 OK\r\nX-Header: ")
-            while not done.wait(0.1):
-                connected.sendall(b"x")
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=drip, args=(listening,))
-        thread.start()
-        try:
-            channel = WebhookChannel(f"http://127.0.0.1:{listening.getsockname()[1]}/", b"x" * 16, timeout_s=1.0)
-            with channel.connect() as send:
-                outcome = send(b"{}")
-        finally:
-            done.set()
-            thread.join()
-    assert outcome.fate is Fate.RETRY
-    assert outcome.lost
 
 
 def test_it_is_tried_with_nobodys_data():
