@@ -4,11 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help run test lint types pins clean
+.PHONY: help run test lint types fuzz acceptance-soak pins clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 run: $(VENV)/.serve ## start everything on loopback and send sample studies (ARGS=--exit ends when they are tagged)
 	@$(BIN)/triage demo $(ARGS)
@@ -24,6 +24,16 @@ lint: $(VENV)/.dev ## style, formatting, and what may import what
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
+
+SECONDS ?= 600
+fuzz: $(VENV)/.dev ## mutated bytes into every way in, guided by coverage (SECONDS=600 for all; corpus in var/fuzz)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "atheris>=3,<4"
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
+
+MINUTES ?= 30
+acceptance-soak: $(VENV)/.dev ## the whole service under load, with slopes of memory, descriptors and files (MINUTES=30)
+	@tests/install_peers.sh
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
 
 pins: $(VENV)/.dev ## resolve the requirement files anew
 	requirements/resolve.sh $(BIN)

@@ -111,8 +111,11 @@ PROGRAM = """
 import logging, threading
 from triage.runtime.logs import set_up_logs
 set_up_logs("DEBUG")
+import hl7.util
 for name in ("pynetdicom", "pynetdicom.pdu_items", "pydicom", "highdicom"):
-    logging.getLogger(name).warning("DOE^JANE")
+    logging.getLogger(name).error("DOE^JANE")
+for logger in (hl7.containers.logger, hl7.util.logger):
+    logger.error("DOE^JANE")
 def fail(): raise ValueError("in\\na thread")
 thread = threading.Thread(target=fail, name="one"); thread.start(); thread.join()
 raise ValueError("the\\nend")

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from triage.dicom.elements import SEQUENCES, in_dictionary
 from triage.web.api.sources import Sources
 from triage.web.api.ups_rs_search import Query, search
 from triage.web.api.worklist import BadRequestError
@@ -186,9 +187,20 @@ def _data_set(body: bytes, empty: bool) -> dict[str, Any]:
     try:
         content = json.loads(body)
         (found,) = content if isinstance(content, list) else [content]
-        return dict(Dataset.from_json(found).to_json_dict())
+        given = Dataset.from_json(found)
+        _check_sequences(given)
+        return dict(given.to_json_dict())
     except Exception as error:  # the edge: whatever a client sends; pydicom raises many kinds
         raise BadRequestError("the body is not one data set in the DICOM JSON model (PS3.18 annex F)") from error
+
+
+def _check_sequences(given: Dataset) -> None:
+    """Raise ValueError for a sequence that is sent as something else, or something else as a sequence (PS3.6)."""
+    for element in given:
+        if (element.VR == "SQ") != (element.tag in SEQUENCES) and in_dictionary(element.tag):
+            raise ValueError("a sequence in the wrong value representation")
+        for item in element.value if element.VR == "SQ" else []:
+            _check_sequences(item)
 
 
 def _in_the_address(request: Request) -> str:
