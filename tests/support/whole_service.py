@@ -41,10 +41,13 @@ def free_ports(count: int) -> int:
 class Service:
     """One service: its folder, its settings, and what it says over HTTP.
 
-    ``settings`` are TRIAGE_ variables without the prefix, in lower case. ``with`` starts it and ends it.
+    ``settings`` are TRIAGE_ variables without the prefix, in lower case. ``limits`` are commands of a shell before it,
+    such as ``ulimit -n 64``; ``config`` is a settings file beside. ``with`` starts it and ends it.
     """
 
-    def __init__(self, folder: Path, models: Path, **settings: str | int) -> None:
+    def __init__(
+        self, folder: Path, models: Path, *, limits: str = ":", config: Path | None = None, **settings: str | int
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         # Not below pytest's tmp_path: a Unix socket's path is limited to 107 bytes.
         self._short = Path(tempfile.mkdtemp(prefix="cxr-e2e-"))
@@ -72,6 +75,8 @@ class Service:
         ours = {f"TRIAGE_{name}".upper(): str(value) for name, value in values.items()}
         theirs = {name: value for name, value in os.environ.items() if not name.startswith("TRIAGE_")}
         self.environment = {**theirs, **ours}
+        self._limits = limits
+        self._options = ["--config", str(config)] if config else []
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -91,7 +96,8 @@ class Service:
     def start(self) -> None:
         """Start it and wait until every process says that it is ready."""
         with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen([TRIAGE, "up"], env=self.environment, stdout=log, stderr=log)
+            command = ["sh", "-c", f'{self._limits}; exec "$0" "$@"', str(TRIAGE), *self._options, "up"]
+            self._process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
         for port in self.ports:
             wait_for(lambda port=port: self._ended() or status_of(port, "/readyz") == 200, f"/readyz of {port}", 120.0)
             assert not self._ended(), self.log()
@@ -112,6 +118,12 @@ class Service:
         """SIGTERM without waiting for the end."""
         assert self._process is not None
         self._process.terminate()
+
+    @property
+    def pid(self) -> int:
+        """The process of `triage up`."""
+        assert self._process is not None
+        return self._process.pid
 
     def _ended(self) -> bool:
         return self._process is None or self._process.poll() is not None

@@ -121,6 +121,8 @@ def open_dicom(data: bytes) -> tuple[FileDataset, Attributes] | Rejected:
             if not attributes.sop_class_uid:  # bytes of anything can be read as some elements
                 return Rejected(Reason.UNDECODABLE, "not a DICOM object: no SOP Class UID")
             return dataset, attributes
+    except MemoryError:  # ours, and not the object's
+        raise
     except Exception as error:  # pydicom raises many kinds for broken bytes; all of them mean the same here
         return Rejected(Reason.UNDECODABLE, f"not readable as DICOM ({type(error).__name__})")
 
@@ -139,7 +141,8 @@ def _with_damaged_deflation(attributes: Attributes, data: bytes, survey: Survey 
 def decode_pixels(dataset: FileDataset, attributes: Attributes) -> Radiograph | Rejected:
     """The image of an opened data set, if it is whole and the only one.
 
-    Rejected with UNDECODABLE for whatever is broken, with MULTI_FRAME for more than one image; never an exception.
+    Rejected with UNDECODABLE for whatever is broken, with MULTI_FRAME for more than one image; never an exception but
+    MemoryError.
     """
     if attributes.damage:
         return Rejected(Reason.UNDECODABLE, attributes.damage)
@@ -149,6 +152,8 @@ def decode_pixels(dataset: FileDataset, attributes: Attributes) -> Radiograph | 
             return _decoded(dataset, UID(attributes.transfer_syntax_uid))
     except UndecodableError as error:
         return Rejected(error.reason, str(error))
+    except MemoryError:  # ours, and not the object's
+        raise
     except Exception as error:  # decoders raise many kinds for broken bytes
         return Rejected(Reason.UNDECODABLE, f"pixels cannot be decoded ({type(error).__name__})")
 
@@ -164,6 +169,8 @@ def decode_picture(data: bytes) -> Radiograph | Rejected:
         image = _jpeg_picture(data) if data[:2] == SOI else _png_picture(data)
     except UndecodableError as error:
         return Rejected(error.reason, str(error))
+    except MemoryError:  # ours, and not the object's
+        raise
     except Exception as error:  # decoders raise many kinds for broken bytes
         return Rejected(Reason.UNDECODABLE, f"the picture cannot be decoded ({type(error).__name__})")
     if image.ndim == 3:

@@ -46,7 +46,8 @@ def check_jpeg2000(data: bytes) -> Jpeg2000Header:
     behind = codestream[end + 2 :].rstrip(b"\0")
     if _START in behind:
         raise SeveralImagesError("a second JPEG 2000 codestream stands behind the first")
-    if codestream.find(bytes(_CHANCE + header.packets), at, end) >= 0:
+    longest = _CHANCE + header.packets
+    if longest <= end - at and codestream.find(bytes(longest), at, end) >= 0:
         raise UndecodableError("the JPEG 2000 codestream has a run of zero bytes that no encoder writes")
     return header
 

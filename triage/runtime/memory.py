@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
-_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_GROUPS = Path("/sys/fs/cgroup")
 
 
 def most_memory() -> int:
     """In bytes."""
-    limits: list[int] = [psutil.virtual_memory().total, *filter(None, map(_limit, _LIMITS))]
+    limits: list[int] = [psutil.virtual_memory().total, *filter(None, map(_number, _limit_files()))]
     for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
         soft, _ = resource.getrlimit(kind)
         if soft != resource.RLIM_INFINITY:
@@ -20,8 +21,23 @@ def most_memory() -> int:
     return min(limits)
 
 
-def _limit(path: str) -> int | None:
+def _limit_files() -> Iterator[Path]:
+    """Where the limits of this process's control group stand, of version 2 and 1, and those of a container's root."""
     try:
-        return int(Path(path).read_text())
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:  # another system
+        return
+    for line in lines:
+        _, kinds, path = line.split(":", 2)
+        for place in (path.strip("/"), ""):
+            if not kinds:
+                yield _GROUPS / place / "memory.max"
+            elif "memory" in kinds.split(","):
+                yield _GROUPS / "memory" / place / "memory.limit_in_bytes"
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
     except (OSError, ValueError):  # there is none, or it says "max"
         return None

@@ -69,6 +69,8 @@ def open_file(path: Path, cards: Mapping[str, ModelCard], policy: Policy) -> Ope
         prepared = prepare(path.read_bytes(), cards, policy, calling_ae_title=receipt.calling_ae_title)
     except FileNotFoundError:
         raise
+    except MemoryError:
+        raise OpenError("it needs more memory than one image may (worker.decode_memory_bytes)") from None
     except Exception as error:  # the edge: what a library says of a data set may quote the patient
         raise OpenError(_where(error)) from None
     return Opened(prepared, receipt)

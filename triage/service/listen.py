@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from triage.metrics import process as metric_names
 from triage.queue.priors import is_prior
 from triage.queue.score_queue import ScoreQueue, connect
+from triage.runtime.descriptors import shortage_of_descriptors
 from triage.runtime.health import HealthServer
 from triage.runtime.stop_signal import StopSignal
 from triage.service.readiness import nth_port
@@ -33,6 +34,9 @@ def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None
     metrics = metric_names.create(registry)
     if caution := spool.file_system.caution:
         logger.warning("the spool %s %s (docs/runbook.md)", spool.root, caution)
+    # A socket for each seat and as many without one, and a file for each object.
+    if shortage := shortage_of_descriptors(3 * settings.listener.max_associations, "listener.max_associations"):
+        logger.warning(shortage)
     high_water = HighWater(settings.spool.high_water, settings.spool.min_free_bytes)
     ports: list[int] = []
 

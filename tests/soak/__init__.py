@@ -1,0 +1,1 @@
+"""The whole service under load for half an hour: ``make acceptance-soak``, what docs/acceptance.md reports of."""
