@@ -130,7 +130,7 @@ def test_heavy_images_leave_a_child_to_others(pool: Pool) -> None:
 
 @pytest.fixture
 def real() -> Iterator[Turns]:
-    pool = DecodePool(2, 2.0)
+    pool = DecodePool(2, 8.0)  # a child that replaces one takes seconds to start where the machine is busy
     pool.warm()
     made = Turns(pool, 2, 4 << 30)
     yield made

@@ -205,7 +205,7 @@ class Association:
         """Read the request and answer it; whether the association stands. An address is looked at before the rest."""
         refused = self._node.admission.refuses_address(self.address)
         if refused and self._connection.encrypted:  # not even a handshake: it costs us more than them
-            self._reject(Rejection.SOURCE_ADDRESS)
+            self._count_rejection(Rejection.SOURCE_ADDRESS)
             return False
         deadline = time.monotonic() + (_REFUSED_S if refused else self._request_timeout_s)
         if refused:
@@ -231,10 +231,12 @@ class Association:
         return True
 
     def _reject(self, refusal: Rejection) -> None:
+        self._count_rejection(refusal)
+        self._connection.send_reject(*REJECTIONS[refusal])
+
+    def _count_rejection(self, refusal: Rejection) -> None:
         self._node.metrics.associations_rejected.labels(refusal).inc()
         logger.warning("association with %s rejected: %s", self._who(), refusal)
-        if not (self._connection.encrypted and refusal is Rejection.SOURCE_ADDRESS):
-            self._connection.send_reject(*REJECTIONS[refusal])
 
     def _accept(self, request: AssociationRequest) -> None:
         self._established = True
