@@ -121,9 +121,9 @@ def test_every_example_of_a_settings_file_is_accepted(text: str, tmp_path: Path)
 
 
 def test_every_target_of_make_exists() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     for page, text in TEXTS.items():
-        named = re.findall(r"`make ([a-z]+)", text)
+        named = re.findall(r"`make ([a-z-]+)", text)
         named += [
             line.split()[1] for body in blocks(text, "sh") for line in body.splitlines() if line.startswith("make ")
         ]
