@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +12,19 @@ import numpy as np
 from training.commands.options import FILE, FOLDER
 from training.data.cases import Case, check_patients_apart, part_of_patient, read_cases
 from training.data.images import load
-from training.files import write_json
-from training.studies.orientation import (
-    CACHED,
-    SLANTS,
-    Floats,
-    Recipe,
-    certainties,
-    counted,
-    fit,
-    look,
-    look_slanted,
-    share,
-    thumbnails,
-)
-from triage.radiograph.orientation import Network
+from training.studies.orientation import SLANTS, Floats, certainties, counted, fit, look, look_slanted
+from training.studies.thumbnail_network import CACHED, Recipe, share, sources, thumbnails, write
+from triage.radiograph.thumbnail import ThumbnailNetwork
 
 _FOLDS = 3
 _SLANTED = 5
 """Every n-th row that is held out is slanted: ten angles cost ten looks."""
-_CARD, _WEIGHTS = "orientation.json", "orientation.npz"
 
 
 @click.command("orientation")
 @click.option("--manifest", "manifests", required=True, multiple=True, type=FILE, help="Rows; may be repeated.")
 @click.option("--test", "tests", multiple=True, type=FILE, help="Rows that are measured only; may be repeated.")
-@click.option("-o", "--out", required=True, type=FOLDER, help=f"Where {_WEIGHTS} and {_CARD} are written.")
+@click.option("-o", "--out", required=True, type=FOLDER, help="Where orientation.npz and orientation.json are written.")
 @click.option("--least", default=0.8, show_default=True, help="Certainty from which an image counts as upright.")
 @click.option("--steps", default=Recipe().steps, show_default=True)
 @click.option("--cache", type=FOLDER, default=Path("runs/cache"), show_default=True, help="Decoded images.")
@@ -59,18 +44,18 @@ def orientation(
         thumbnails(load(learnt, CACHED, cache)),
         np.array([part_of_patient(case.patient, _FOLDS) for case in learnt]),
     )
-    sources = np.array([case.source for case in learnt])
+    of = np.array([case.source for case in learnt])
     found = np.zeros((len(learnt), 4))
     for fold in range(_FOLDS):
-        network = fit(small[folds != fold], sources[folds != fold].tolist(), recipe)
+        network = fit(small[folds != fold], of[folds != fold].tolist(), recipe)
         found[folds == fold] = certainties(small[folds == fold], network)
-    shipped = fit(small, sources.tolist(), recipe)
+    shipped = fit(small, of.tolist(), recipe)
     measured = {"out of fold": _by_source(learnt, found, least)}
     if kept_out:
         measured["held out"] = _by_source(kept_out, look(kept_out, shipped), least)
         measured["held out, slanted"] = _slanted(kept_out[::_SLANTED], shipped, least)
-    _write(out, shipped, {"least_upright": least, "trained_on": _counts(learnt), "steps": steps, "measured": measured})
-    click.echo(json.dumps(measured, indent=1))
+    record = {"least_upright": least, "trained_on": sources(learnt), "steps": steps, "measured": measured}
+    write(out, "orientation", shipped, record)
 
 
 def _by_source(cases: Sequence[Case], turned: Floats, least: float) -> dict[str, Any]:
@@ -81,20 +66,9 @@ def _by_source(cases: Sequence[Case], turned: Floats, least: float) -> dict[str,
     return record
 
 
-def _slanted(cases: Sequence[Case], network: Network, least: float) -> dict[str, Any]:
+def _slanted(cases: Sequence[Case], network: ThumbnailNetwork, least: float) -> dict[str, Any]:
     found = look_slanted(cases, network) < least
     return {
         "images": len(cases),
         "refused": {str(angle): share(int(found[:, place].sum()), len(cases)) for place, angle in enumerate(SLANTS)},
     }
-
-
-def _counts(cases: Sequence[Case]) -> dict[str, int]:
-    return {source: sum(case.source == source for case in cases) for source in sorted({case.source for case in cases})}
-
-
-def _write(out: Path, network: Network, record: dict[str, Any]) -> None:
-    data = network.to_bytes()
-    out.mkdir(parents=True, exist_ok=True)
-    (out / _WEIGHTS).write_bytes(data)
-    write_json(out / _CARD, {"weights_sha256": sha256(data).hexdigest(), **record})

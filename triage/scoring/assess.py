@@ -23,6 +23,7 @@ from triage.radiograph.eligibility import ineligible, view_of
 from triage.radiograph.orientation import UPRIGHT, Orientation, orientation_of
 from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.preprocess import preprocess
+from triage.radiograph.thumbnail import thumbnail
 from triage.radiograph.types import Attributes, FloatImage, Part, Radiograph, Rejected, View
 
 _CERTAIN = frozenset({Reason.NOT_A_RADIOGRAPH, Reason.FOR_PROCESSING})
@@ -175,7 +176,7 @@ def _for_model(
     pixels, valid = radiograph.pixels, radiograph.valid
     with _timed(known.stages, "preprocess"):
         part = content(pixels, valid)
-        orientation = orientation_of(pixels, valid, part)
+        orientation = orientation_of(thumbnail(pixels, valid, part))
         model_input = preprocess(pixels, valid, chosen.preprocessing.spec(), part)
     known = replace(known, content=part.edges(pixels), orientation=orientation)
     known = replace(known, model_name=chosen.name, model_input=model_input)

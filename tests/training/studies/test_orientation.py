@@ -13,9 +13,10 @@ from click.testing import CliRunner
 from training.__main__ import main
 from training.data.cases import read_cases
 from training.data.images import load
-from training.studies.orientation import CACHED, SLANTS, certainties, counted, look, share, thumbnails
+from training.studies.orientation import SLANTS, certainties, counted, look
+from training.studies.thumbnail_network import CACHED, share, thumbnails
 from triage.phantom.chest import draw
-from triage.radiograph.orientation import Network
+from triage.radiograph.thumbnail import ThumbnailNetwork
 from triage.validation.cohort.manifest import Row, write_manifest
 
 
@@ -45,7 +46,7 @@ def test_phantoms_teach_it_what_is_upright_and_no_label_is_asked(tmp_path: Path)
     assert slanted["images"] == 3 and set(map(int, slanted["refused"])) == set(SLANTS)
     assert card["measured"]["out of fold"]["all"]["images"] == 30
 
-    network = Network.from_bytes((tmp_path / "orientation.npz").read_bytes())
+    network = ThumbnailNetwork.from_bytes((tmp_path / "orientation.npz").read_bytes())
     cases = read_cases([held_out])
     found = look(cases, network)
     assert (found.argmax(axis=1) == 0).all()
