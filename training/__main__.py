@@ -12,6 +12,7 @@ from training.commands.label_reports import label_reports
 from training.commands.options import FILE, cache_of, device_option, run_options, source_of
 from training.commands.orientation import orientation
 from training.commands.prepare import join, prepare
+from training.commands.projection import projection
 from training.commands.shortcuts import shortcuts, split_by_look_command
 from training.commands.studies import COMMANDS
 from training.config import load_config
@@ -104,7 +105,7 @@ def score_command(run: Path, manifest: Path, splits: tuple[str, ...], look_at_te
             _show(scored)
 
 
-for _command in (prepare, join, label_reports, orientation, shortcuts, split_by_look_command, *COMMANDS):
+for _command in (prepare, join, label_reports, orientation, projection, shortcuts, split_by_look_command, *COMMANDS):
     main.add_command(_command)
 
 

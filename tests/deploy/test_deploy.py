@@ -21,7 +21,7 @@ from triage.decision.reasons import LISTED_NOT_COUNTED, Reason
 from triage.delivery.deliverer import UNREACHABLE
 from triage.metrics.canary import create_canary
 from triage.metrics.delivery import create_delivery
-from triage.metrics.labels import Ending, ModelState, NoRequest, Outcome, Rejection, SignInOutcome
+from triage.metrics.labels import Ending, ModelState, NoRequest, Outcome, Rejection, SignInOutcome, ViewCheck
 from triage.metrics.process import create
 from triage.metrics.reports import create_reports
 from triage.metrics.sweep import create_state
@@ -112,7 +112,7 @@ def test_every_figure_that_is_asked_for_exists():
 def test_every_label_value_that_is_asked_for_can_occur():
     closed = {
         "reason": {*Reason, *Rejection},
-        "outcome": {*Outcome, *Fate, UNREACHABLE, *SignInOutcome, "written", "failed"},
+        "outcome": {*Outcome, *Fate, UNREACHABLE, *SignInOutcome, *ViewCheck, "written", "failed"},
         "how": {*Ending},
         "why": {*NoRequest},
         "state": {*ModelState},

@@ -102,6 +102,39 @@ def test_an_assessment_is_counted_once_in_every_way():
     assert value("cxr_triage_stage_duration_seconds_count", {"stage": "decode"}) == 1
 
 
+@pytest.mark.parametrize(
+    ("sender", "view", "contradicted", "labels"),
+    [
+        ("ROOM_1", "PA", True, {"calling_ae_title": "ROOM_1", "outcome": "contradicted"}),
+        ("ROOM_1", "AP", False, {"calling_ae_title": "ROOM_1", "outcome": "agreed"}),
+        ("ROOM_1", "FRONTAL", False, {"calling_ae_title": "ROOM_1", "outcome": "not_stated"}),
+        ("ROOM_1", "UNKNOWN", False, {"calling_ae_title": "ROOM_1", "outcome": "not_stated"}),
+        ("STRANGER", "PA", True, {"calling_ae_title": "other", "outcome": "contradicted"}),
+    ],
+)
+def test_a_stated_view_that_was_compared_with_the_pixels_is_counted_by_its_sender(
+    sender: str, view: str, contradicted: bool, labels: dict[str, str]
+) -> None:
+    registry = CollectorRegistry()
+    metrics, named = create(registry), ["ROOM_1"]
+    metrics.begin_view_checks(named)
+    before = view_checks(registry)
+    assert before and not any(before.values())  # every series begins at 0, so that its first increase is seen
+
+    found = an_assessment(calling_ae_title=sender, view=view, ap_share=0.97, view_contradicted=contradicted)
+    metrics.count_view_check(found, named)
+    assert registry.get_sample_value("cxr_triage_view_checks_total", labels) == 1
+    assert sum(view_checks(registry).values()) == 1 and view_checks(registry).keys() == before.keys()
+
+    metrics.count_view_check(an_assessment(calling_ae_title=sender, view=view), named)
+    assert sum(view_checks(registry).values()) == 1  # the pixels were not asked
+
+
+def view_checks(registry: CollectorRegistry) -> dict[str, float]:
+    samples = (sample for family in registry.collect() for sample in family.samples)
+    return {str(each.labels): each.value for each in samples if each.name == "cxr_triage_view_checks_total"}
+
+
 def test_what_is_only_listed_is_not_counted_among_images_for_us():
     registry = CollectorRegistry()
     create(registry).count_assessment(an_assessment(tag=Tag.NOT_ASSESSED, reasons=(Reason.NOT_FRONTAL,)))

@@ -89,6 +89,31 @@ def test_a_tagged_study_shows_its_decision_object_score_and_times(spool: Spool):
     assert "DEAD LETTERS" not in text
 
 
+@pytest.mark.parametrize(
+    ("view", "share", "contradicted", "line"),
+    [
+        ("PA", 0.987, True, "view      stated PA; the pixels look AP (0.98): compare View Position"),
+        ("AP", 0.31, False, "view      stated AP; the pixels look PA (0.69)"),
+        ("UNKNOWN", 0.9999, False, "view      PA or AP not stated; the pixels look AP (0.99)"),
+        ("FRONTAL", 0.0, False, "view      PA or AP not stated; the pixels look PA (1.00)"),
+    ],
+)
+def test_what_the_pixels_say_of_the_projection_stands_beside_the_stated_view(
+    spool: Spool, view: str, share: float, contradicted: bool, line: str
+):
+    receive(spool, an_instance())
+    tag(spool, an_instance(), view=view, ap_share=share, view_contradicted=contradicted)
+
+    assert f"   {line}\n" in page(spool)
+
+
+def test_where_the_pixels_were_not_asked_no_projection_is_said(spool: Spool):
+    receive(spool, an_instance())
+    tag(spool, an_instance())
+
+    assert "pixels look" not in page(spool)
+
+
 def test_no_patient_is_on_the_page(spool: Spool):
     receive(spool, an_instance())
     tag(spool, an_instance())

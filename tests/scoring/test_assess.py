@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,13 @@ from triage.decision.types import PriorityPolicy, Tag
 from triage.model.card import ModelCard
 from triage.model.registry import RegistryPolicy, choose, usable
 from triage.model.session import Session
+from triage.phantom.chest import draw
 from triage.radiograph.orientation import Orientation
 from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.preprocess import preprocess
 from triage.radiograph.types import Attributes, Part, Rejected, View
 from triage.radiograph.vocabulary import SiteWords
-from triage.scoring.assess import Conclusion, Policy, Prepared, conclude, prepare
+from triage.scoring.assess import Conclusion, Policy, Prepared, conclude, prepare, projection_seen, view_contradicted
 
 
 @pytest.fixture(scope="module")
@@ -360,6 +362,51 @@ def test_only_a_model_that_does_not_mind_takes_what_is_turned(cards: dict[str, M
         assert (found.tag, found.reasons) == (Tag.NOT_ASSESSED, (Reason.ORIENTATION_UNVERIFIED,))
         assert found.detail == "it looks as if turned by 90 degrees to the right (0.90 of 1)"
     assert conclude(FRONTAL, upright, 0.1, 1.0, Policy()).tag is Tag.NORMAL
+
+
+def a_standing_chest(**changes: Any) -> bytes:
+    return as_file(a_dataset(draw(2, rows=320, columns=280).astype(np.uint16), **changes))
+
+
+def test_an_adult_s_upright_chest_is_asked_for_its_projection_whatever_view_is_stated(
+    cards: dict[str, ModelCard],
+) -> None:
+    for view in ("PA", "AP", None):
+        share = prepare(a_standing_chest(ViewPosition=view, PatientAge="018Y"), cards, Policy()).ap_share
+        assert share is not None and 0 < share < 1
+    unknown_age = Policy(registry=RegistryPolicy(adult_when_age_unknown=True))
+    assert prepare(a_standing_chest(PatientAge=""), cards, unknown_age).ap_share == share
+
+
+def test_of_a_child_and_of_what_is_no_upright_chest_no_projection_is_said(cards: dict[str, ModelCard]) -> None:
+    assert prepare(a_standing_chest(PatientAge="003Y"), cards, Policy()).ap_share is None
+    turned = np.ascontiguousarray(np.rot90(draw(2, rows=320, columns=280).astype(np.uint16)))
+    assert prepare(as_file(a_dataset(turned)), cards, Policy()).ap_share is None
+    assert prepare(a_standing_chest(ViewPosition="LL"), cards, Policy()).ap_share is None
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, None])
+def test_no_tag_is_made_of_what_the_pixels_say_of_the_projection(cards: dict[str, ModelCard], share: float) -> None:
+    for view in View:
+        for probability in (0.0, 1.0):
+            plain = Prepared(Attributes(), view, Part.CHEST)
+            asked = replace(plain, ap_share=share)
+            assert conclude(asked, cards["adult"], probability, 1.0, Policy()) == conclude(
+                plain, cards["adult"], probability, 1.0, Policy()
+            )
+
+
+def test_a_view_is_contradicted_only_of_what_is_known_to_be_a_chest() -> None:
+    normal = Conclusion(Tag.NORMAL, 0.1, ())
+    stated = Prepared(Attributes(), View.PA, Part.CHEST, ap_share=1.0)
+    assert projection_seen(stated, normal) == 1.0 and view_contradicted(stated, 1.0)
+    assert not view_contradicted(replace(stated, view=View.AP), 1.0)
+    assert not view_contradicted(replace(stated, view=View.UNKNOWN), 1.0)
+    assert not view_contradicted(replace(stated, part=Part.UNKNOWN), 1.0)
+    for reason in (Reason.OUT_OF_DISTRIBUTION, Reason.WIDE_BORDER):
+        assert projection_seen(stated, Conclusion(Tag.NOT_ASSESSED, 0.1, (reason,))) is None
+    assert projection_seen(stated, Conclusion(Tag.NOT_ASSESSED, 0.1, (Reason.BODY_PART_UNVERIFIED,))) == 1.0
+    assert not view_contradicted(stated, None)
 
 
 def with_crop(card: ModelCard) -> ModelCard:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import math
 import threading
 import time
@@ -21,7 +22,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.service import a_chest, receive
 from triage.decision.reasons import Reason
 from triage.decision.records import assessment_from
-from triage.decision.types import Priority, PriorityPolicy, Tag, TriageDecision
+from triage.decision.types import ImageAssessment, Priority, PriorityPolicy, Tag, TriageDecision
 from triage.metrics.process import create
 from triage.model.activation_map import cells_of
 from triage.model.card import CalibrationFit
@@ -30,6 +31,7 @@ from triage.model.session import Scores, Session
 from triage.operations.explain import explanation
 from triage.operations.reconcile import remove_old
 from triage.operations.trace import gather
+from triage.radiograph import projection
 from triage.runtime.child_pool import DecodePool
 from triage.runtime.turns import Turns
 from triage.scoring import batch
@@ -118,6 +120,31 @@ def test_a_score_is_restated_for_the_sites_prevalence_and_the_tag_is_not(tmp_pat
     assert found.calibrated_probability < 0.5
     text = explanation(gather(found.study_instance_uid, bench.spool), time.time())
     assert "where 0.02 of the patients are abnormal" in " ".join(text.split())
+
+
+def test_what_the_pixels_say_of_the_projection_is_kept_counted_and_told_and_decides_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "triage.scoring.batch")
+    assert not bench.score(a_chest(2))
+    plain = bench.only()
+    monkeypatch.setattr(projection, "LEAST_CERTAIN", 0.0)  # whatever the pixels say contradicts
+    assert not bench.score(a_chest(2, age="051Y"))
+    assert bench.only().tag is plain.tag is Tag.NORMAL
+    one, other = sorted(map(assessment_from, bench.spool.assessments(plain.study_instance_uid)), key=_by_time)
+    assert one.ap_share == other.ap_share is not None and 0 < one.ap_share < 1
+    assert (one.view_contradicted, other.view_contradicted) == (False, True)
+    counted = {
+        outcome: bench.counted("view_checks_total", calling_ae_title="other", outcome=outcome)
+        for outcome in ("agreed", "contradicted", "not_stated")
+    }
+    assert counted == {"agreed": 1, "contradicted": 1, "not_stated": 0}
+    (line,) = (each.getMessage() for each in caplog.records if "View Position" in each.getMessage())
+    assert line.startswith(f"{plain.study_instance_uid}+") and f"stated {other.view}; the pixels look" in line
+
+
+def _by_time(assessment: ImageAssessment) -> float:
+    return assessment.assessed_at
 
 
 def test_a_batch_of_studies_for_two_models(bench: Bench) -> None:

@@ -137,6 +137,18 @@ def test_a_study_is_opened_windowed_disagreed_with_and_read_by_keys_alone(page: 
     expect(page.locator("#help")).to_be_visible()
 
 
+def test_what_the_pixels_say_of_the_projection_stands_beside_the_stated_view(page: Page, place: tuple[str, Sources]):
+    address, sources = place
+    said = {"view": "PA", "ap_share": 0.981, "view_contradicted": True}
+    uid = tagged(sources.spool, sources.worklist, 1, **said).study_instance_uid
+    (found,) = httpx.get(f"{address}/api/studies/{uid}", trust_env=False).json()["objects"]
+    assert found["assessment"] | said == found["assessment"]
+    assert found["assessment"]["projection"] == "stated PA; the pixels look AP (0.98)"
+
+    page.goto(f"{address}/studies/{uid}")
+    expect(page.get_by_text("stated PA; the pixels look AP (0.98): compare View Position")).to_be_visible()
+
+
 def test_operations_show_a_dead_letter_that_is_requeued(page: Page, place: tuple[str, Sources]):
     from tests.support.service import a_chest, receive
 

@@ -73,17 +73,19 @@ class Scorer(nn.Module):
         """As it ships, in half precision: what is measured is what ships."""
         first = self.first.weight.reshape(-1, *self.inputs).permute(2, 3, 1, 0).reshape(-1, len(self.first.bias))
         end = torch.zeros(()) if self.second.bias is None else self.second.bias[0]
-        convolutions = [
-            Convolution(_array(each.weight.permute(1, 2, 3, 0)), _array(each.bias)) for each in self.convolutions
-        ]
         network = ThumbnailNetwork(
             _array(first),
             _array(self.first.bias),
             _array(self.second.weight[0]),
             _array(end),
-            tuple(convolutions),
+            tuple(map(_convolution, self.convolutions)),
         )
         return ThumbnailNetwork.from_bytes(network.to_bytes())
+
+
+def _convolution(layer: nn.Module) -> Convolution:
+    assert isinstance(layer, nn.Conv2d) and layer.bias is not None
+    return Convolution(_array(layer.weight.permute(1, 2, 3, 0)), _array(layer.bias))
 
 
 def _array(values: torch.Tensor) -> FloatImage:

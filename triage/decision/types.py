@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -86,6 +87,8 @@ class ImageAssessment:
     ``calibrated_probability`` is for the site's ``prevalence``, where it states one; no tag is made of it.
     ``accession_issuer`` is who issued the accession number (``decision.identity.Issuer`` as a text); ``patient`` tells
     patients apart.
+    ``ap_share`` is the share of certainty, by the pixels, that an adult's chest was taken AP, and not PA; None where it
+    was not asked. ``view_contradicted``: it was certain enough against the stated ``view``. No tag is made of either.
     """
 
     study_instance_uid: str
@@ -120,11 +123,22 @@ class ImageAssessment:
     prevalence: float | None = None
     accession_issuer: str = ""
     patient: PatientMarks = field(default_factory=PatientMarks)
+    ap_share: float | None = None
+    view_contradicted: bool = False
 
     @property
     def counts(self) -> bool:
         """Whether the study's tag has to take this image into account."""
         return not LISTED_NOT_COUNTED.intersection(self.reasons)
+
+    @property
+    def projection(self) -> str:
+        """What is stated of the projection, and what the pixels look like, for people; empty if not asked."""
+        if self.ap_share is None:
+            return ""
+        looks, certainty = ("AP", self.ap_share) if self.ap_share >= 0.5 else ("PA", 1 - self.ap_share)
+        stated = f"stated {self.view}" if self.view in ("PA", "AP") else "PA or AP not stated"
+        return f"{stated}; the pixels look {looks} ({math.floor(certainty * 100) / 100:.2f})"
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,14 @@ class SignInOutcome(StrEnum):
     UNTRUSTED = "untrusted"  # a proxy's header from somebody who is none
 
 
+class ViewCheck(StrEnum):
+    """How the stated view of an image stands to what its pixels look like."""
+
+    AGREED = "agreed"  # or the pixels are not certain enough
+    CONTRADICTED = "contradicted"
+    NOT_STATED = "not_stated"
+
+
 class ModelState(StrEnum):
     """Whether a model's scores count."""
 

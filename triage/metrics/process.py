@@ -10,13 +10,13 @@ Labels are bounded and never identify a patient, a study or an unknown peer: wha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
 from triage.decision.types import ImageAssessment, ShadowScore, TriageDecision
-from triage.metrics.labels import OTHER, ModelState
+from triage.metrics.labels import OTHER, ModelState, ViewCheck, bounded
 from triage.metrics.listener import listener_metrics
 from triage.metrics.registry import MetricFactory
 from triage.metrics.sweep import sweep_metrics
@@ -54,6 +54,7 @@ class Metrics:
     study_reasons: Counter  # {reason}
     score: Histogram  # {model}
     distance_ratio: Histogram  # {model}
+    view_checks: Counter  # {calling_ae_title, outcome}: see bounded, ViewCheck
     retries: Counter
     buried: Counter
     jobs_refused: Counter
@@ -92,6 +93,21 @@ class Metrics:
             self.score.labels(model).observe(scored.probability)
         if scored.distance is not None and scored.distance_limit:
             self.distance_ratio.labels(model).observe(scored.distance / scored.distance_limit)
+
+    def count_view_check(self, assessment: ImageAssessment, calling_ae_titles: Collection[str]) -> None:
+        """Count whether the pixels contradict the stated view, by sender, of those that may be named."""
+        if assessment.ap_share is None:
+            return
+        sender = bounded(assessment.calling_ae_title, calling_ae_titles)
+        stated = ViewCheck.CONTRADICTED if assessment.view_contradicted else ViewCheck.AGREED
+        outcome = stated if assessment.view in ("PA", "AP") else ViewCheck.NOT_STATED
+        self.view_checks.labels(sender, outcome).inc()
+
+    def begin_view_checks(self, calling_ae_titles: Collection[str]) -> None:
+        """Export 0 for every sender that may be named: a series that begins above 0 hides its first increase."""
+        for sender in {*calling_ae_titles, OTHER}:
+            for outcome in ViewCheck:
+                self.view_checks.labels(sender, outcome)
 
     def count_decision(self, decision: TriageDecision) -> None:
         """Count one decision of a study; each image that arrives later makes another."""

@@ -26,6 +26,11 @@ def worker_metrics(make: MetricFactory) -> Mapping[str, Any]:
         "distance_ratio": make.histogram(
             "distance_ratio", "Distance from the training images over the model's limit.", DISTANCE_RATIOS, "model"
         ),
+        "view_checks": make.counter(
+            "view_checks_total",
+            "Images whose stated view was compared with the pixels.",
+            *("calling_ae_title", "outcome"),
+        ),
         "retries": make.counter("retries_total", "Attempts that failed and are tried again."),
         "buried": make.counter("buried_total", "Objects that were given up after the last try."),
         "jobs_refused": make.counter(

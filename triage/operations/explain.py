@@ -144,6 +144,8 @@ def _received(each: ObjectTrace, zone: tzinfo | None) -> str:
 def _assessed(image: ImageAssessment) -> Iterator[tuple[str, str]]:
     shadow = " (shadow: changes nothing)" if image.shadow else ""
     yield "image", f"{image.modality or 'modality unknown'}, view {image.view or 'UNKNOWN'}, age {_age(image)}"
+    if image.projection:
+        yield "view", image.projection + (": compare View Position" if image.view_contradicted else "")
     if image.order_priority:
         yield "order", f"Requested Procedure Priority {image.order_priority}"
     yield "result", f"{image.tag.replace('_', ' ')}{shadow}"

@@ -56,7 +56,8 @@ class Convolution:
     def of(self, images: FloatImage) -> FloatImage:
         """From (n, rows, columns, channels) to the same with fewer rows and columns, nothing below 0."""
         windows = sliding_window_view(images, self.kernel.shape[1:3], axis=(1, 2))[:, ::STRIDE, ::STRIDE]
-        return np.maximum(np.tensordot(windows, self.kernel, 3) + self.shift, np.float32(0))
+        summed = np.tensordot(windows, self.kernel, 3) + self.shift
+        return np.asarray(np.maximum(summed, np.float32(0)), dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)

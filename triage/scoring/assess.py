@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.model.card import ModelCard
-from triage.model.registry import RegistryPolicy, beside, choose
+from triage.model.registry import ADULT_FROM_YEARS, RegistryPolicy, beside, choose
 from triage.radiograph.body_part import part_of
 from triage.radiograph.crop import WHOLE, Edges, content, is_mostly_border
 from triage.radiograph.decode import decode_picture, decode_pixels, is_picture, open_dicom
@@ -23,11 +23,15 @@ from triage.radiograph.eligibility import ineligible, view_of
 from triage.radiograph.orientation import UPRIGHT, Orientation, orientation_of
 from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.preprocess import preprocess
+from triage.radiograph.projection import FROM_YEARS, ap_share_of, contradicts
 from triage.radiograph.thumbnail import thumbnail
 from triage.radiograph.types import Attributes, FloatImage, Part, Radiograph, Rejected, View
 
 _CERTAIN = frozenset({Reason.NOT_A_RADIOGRAPH, Reason.FOR_PROCESSING})
 """What a damaged data set is listed for and not counted: its SOP class says so, which the sender announced as well."""
+
+_NO_WHOLE_CHEST = frozenset({Reason.OUT_OF_DISTRIBUTION, Reason.WIDE_BORDER, Reason.WORKER_FAILURE})
+"""Of an image with one of these it is in doubt whether the small image shows what the projection check knows."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ class Prepared:
 
     ``model_input`` is float32 (1, size, size) for the model ``model_name``; ``beside`` are those of the models in
     shadow that score the same image, by name. ``content``: what of the image lies inside shutter and border, and
-    ``orientation``: how that part is turned. ``stages`` are durations in seconds.
+    ``orientation``: how that part is turned. ``ap_share``: the share of certainty that an adult's upright image was
+    taken AP, and not PA; None where that is not asked. ``stages`` are durations in seconds.
     """
 
     attributes: Attributes
@@ -60,6 +65,7 @@ class Prepared:
     beside: dict[str, FloatImage] = field(default_factory=dict)
     content: Edges = WHOLE
     orientation: Orientation = UPRIGHT
+    ap_share: float | None = None
     stages: dict[str, float] = field(default_factory=dict)
 
 
@@ -141,6 +147,19 @@ def conclude(prepared: Prepared, card: ModelCard, probability: float, distance: 
     return Conclusion(Tag.NORMAL, probability, (), shadow)
 
 
+def projection_seen(prepared: Prepared, conclusion: Conclusion) -> float | None:
+    """The share of AP that the pixels of a scored image say; None where it is in doubt that they show a whole chest.
+
+    It is for people: nothing decides by it.
+    """
+    return None if _NO_WHOLE_CHEST.intersection(conclusion.reasons) else prepared.ap_share
+
+
+def view_contradicted(prepared: Prepared, ap_share: float | None) -> bool:
+    """Whether the pixels of what is said to be a chest are certain enough to contradict the stated PA or AP."""
+    return ap_share is not None and prepared.part is Part.CHEST and contradicts(ap_share, prepared.view)
+
+
 def _age_in_doubt(attributes: Attributes) -> Rejected | None:
     """What is stated and cannot be relied on is no unknown age that a setting gives to the adult model."""
     return Rejected(Reason.AGE_UNKNOWN, attributes.age_doubt) if attributes.age_doubt else None
@@ -176,9 +195,11 @@ def _for_model(
     pixels, valid = radiograph.pixels, radiograph.valid
     with _timed(known.stages, "preprocess"):
         part = content(pixels, valid)
-        orientation = orientation_of(thumbnail(pixels, valid, part))
+        small = thumbnail(pixels, valid, part)
+        orientation = orientation_of(small)
+        ap_share = _ap_share(small, orientation, known.attributes)
         model_input = preprocess(pixels, valid, chosen.preprocessing.spec(), part)
-    known = replace(known, content=part.edges(pixels), orientation=orientation)
+    known = replace(known, content=part.edges(pixels), orientation=orientation, ap_share=ap_share)
     known = replace(known, model_name=chosen.name, model_input=model_input)
     if model_name:
         return known
@@ -186,6 +207,12 @@ def _for_model(
     others = beside(cards, known.attributes.age_years, policy.registry, chosen, station)
     inputs = {each.name: preprocess(pixels, valid, each.preprocessing.spec(), part) for each in others}
     return replace(known, beside=inputs)
+
+
+def _ap_share(small: FloatImage, orientation: Orientation, attributes: Attributes) -> float | None:
+    """What the pixels say of the projection of an adult's upright chest. An unknown age is an adult's."""
+    age = ADULT_FROM_YEARS if attributes.age_years is None else attributes.age_years
+    return ap_share_of(small) if age >= FROM_YEARS and orientation.is_upright else None
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import math
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +31,15 @@ from triage.model.session import Scores, Session
 from triage.radiograph.attributes import read_attributes
 from triage.radiograph.types import Attributes, FloatImage, Rejected, View
 from triage.runtime.turns import Turn, Turns
-from triage.scoring.assess import Conclusion, Policy, Prepared, conclude, prepare
+from triage.scoring.assess import (
+    Conclusion,
+    Policy,
+    Prepared,
+    conclude,
+    prepare,
+    projection_seen,
+    view_contradicted,
+)
 from triage.scoring.load import load_of
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -102,8 +110,13 @@ class Scorer:
         mark: Callable[[str], None] = lambda study_instance_uid: None,
         disabled: Callable[[], frozenset[str]] | None = None,
         clock_in_doubt: Callable[[], bool] = lambda: False,
+        *,
+        calling_ae_titles: Collection[str] = (),
     ) -> None:
-        """``clock_in_doubt`` says whether the clock jumped: then no study is taken for one that nobody waits for."""
+        """``clock_in_doubt`` says whether the clock jumped: then no study is taken for one that nobody waits for.
+
+        ``calling_ae_titles``: the senders that metrics may name.
+        """
         self._spool = spool
         self._sessions = sessions
         self._cards = {name: session.card for name, session in sessions.items()}
@@ -115,6 +128,7 @@ class Scorer:
         self._mark = mark
         self._disabled = disabled or spool.model_switches.disabled
         self._clock_in_doubt = clock_in_doubt
+        self._calling_ae_titles = calling_ae_titles
 
     def start(self, instances: Iterable[ReceivedInstance]) -> list[tuple[ReceivedInstance, Turn[Opened]]]:
         """Begin to decode; returns at once. Objects that are no longer in the inbox are done, and left out."""
@@ -221,6 +235,7 @@ class Scorer:
         probability, distance = score
         conclusion = conclude(opened.prepared, card, probability, distance, self._policy)
         assessment, prevalence = _assessment(instance, opened, conclusion), self._policy.prevalence.get(card.name)
+        ap_share = projection_seen(opened.prepared, conclusion)
         return replace(
             assessment,
             model_id=card.model_id,
@@ -230,6 +245,8 @@ class Scorer:
             distance_limit=card.distribution.limit,
             calibrated_probability=_calibrated(conclusion.probability, card, prevalence),
             prevalence=prevalence,
+            ap_share=ap_share,
+            view_contradicted=view_contradicted(opened.prepared, ap_share),
             beside=tuple(self._in_shadow(opened.prepared, name) for name in sorted(opened.prepared.beside)),
             stages={**(assessment.stages or {}), "infer": seconds},
         )
@@ -280,6 +297,9 @@ class Scorer:
                 failed.append(Failed(instance, why))
                 continue
             self._metrics.count_assessment(assessment)
+            self._metrics.count_view_check(assessment, self._calling_ae_titles)
+            if assessment.view_contradicted:
+                logger.info("%s: %s: compare View Position with the image", instance.key, assessment.projection)
             self._metrics.time_to_tag.observe(max(time.time() - assessment.received_at, 0.0))
         for decision in decisions.values():
             self._metrics.count_decision(decision)

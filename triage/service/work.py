@@ -53,6 +53,8 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     memory = settings.worker.decode_memory_bytes or most_memory() // 2
     pool = DecodePool(settings.worker.decode_processes, settings.worker.decode_timeout_s, min(MOST_MEMORY, memory))
     turns = Turns(pool, pool.processes, memory)
+    senders = settings.listener.calling_ae_titles
+    metrics.begin_view_checks(senders)
     pool.warm()  # before this process has threads, models and their memory
     sessions = load_sessions(settings, _end_now)
     policy = policy_of(settings)
@@ -70,7 +72,7 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
             logger.warning(warning)
 
         def scorer_of(place: Spool, *rest: Any) -> Scorer:
-            return Scorer(place, sessions, turns, policy, priority_policy(settings), *rest)
+            return Scorer(place, sessions, turns, policy, priority_policy(settings), *rest, calling_ae_titles=senders)
 
         mark = partial(_mark_all, Outbox(spool), prepare_destinations(settings, spool))
         patients = scorer_of(spool, metrics, Worklist(client).put_all, mark, None, Clock(spool).in_doubt)

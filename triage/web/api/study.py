@@ -132,13 +132,14 @@ def _object(each: ObjectTrace) -> dict[str, Any]:
     }
 
 
+_PROJECTION = ("ap_share", "projection", "view_contradicted")
 _NUMBERS = ("age_years", "distance", "distance_limit", "calibrated_probability", "prevalence")
 
 
 def _assessment(image: ImageAssessment) -> dict[str, Any]:
     names = ("modality", "view", "tag", "probability", "operating_point", "reasons", "detail", "model_id", "shadow")
     more = {"seconds_to_tag": round(image.assessed_at - image.received_at, 3), "counts": image.counts}
-    return {name: getattr(image, name) for name in (*names, *_NUMBERS)} | more
+    return {name: getattr(image, name) for name in (*names, *_NUMBERS, *_PROJECTION)} | more
 
 
 def _delivery(study_instance_uid: str, record: Record) -> dict[str, Any]:

@@ -231,6 +231,7 @@ export class Study {
       score === null ? "" : `probability ${score.toFixed(3)}, abnormal from ${image.operating_point?.toFixed(3)}`,
       image?.prevalence ? `calibrated ${image.calibrated_probability.toFixed(3)} where ${percent(image.prevalence)} of the patients are abnormal` : "",
       image?.detail,
+      image?.projection ? image.projection + (image.view_contradicted ? ": compare View Position" : "") : "",
       each.waiting ? `waits; its job: ${each.job}` : "",
       each.kept ? "" : "no longer kept",
     ];
