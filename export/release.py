@@ -42,6 +42,8 @@ from triage.model.card import (
 from triage.model.distribution import fit
 
 PATIENTS = "training_patients.txt"
+AS_SHIPPED = "as-shipped.csv"
+"""In the run's folder: held-out scores with 0.5 where the model has it, for ``triage validate --scores``."""
 PARITY_IMAGES = 200
 RANGE_IMAGES = 100
 
@@ -81,6 +83,7 @@ def release(run: Run, about: Description, folder: Path, options: Options, proces
     if options.centre:
         networks = lowered(networks, run.config.outputs.index(target), lower)
         judged = replace(judged, scored=judged.scored.lowered(lower))
+    judged.scored.write(run.folder / AS_SHIPPED)
     chests = chests_of(run, options.chests)
     curve = calibrate.fit_curve(judged.scored.labels, judged.scored.logits, options.calibration)
     shipped = Shipped(networks, run.config.outputs.index(target), fit(chests.images), run.config.input, curve)
@@ -93,9 +96,7 @@ def release(run: Run, about: Description, folder: Path, options: Options, proces
         grid = activation_grid(staging / WEIGHTS, run.config.input.spec().size, flips=run.config.input.flips)
         notes = [f"graph and network agree within {parity:.1e} on {len(few)} images"]
         if options.centre:
-            notes.append(
-                f"its logit is lower by {lower:.4f} than the network was trained to say: see the first operating point"
-            )
+            notes.append(f"{-lower:+.4f} is added to the logit that the network learnt: see the first operating point")
         if options.variant != "fp32":
             notes.append(_make_variant(staging / WEIGHTS, options, run, chests, judged, points, distribution.limit))
         verdict = pass_gate(judged.scored, about)

@@ -29,7 +29,7 @@ def _named_share(text: str) -> str:
             return text
     except ValueError:
         pass
-    raise ValueError(f"{text!r} is no NAME=SHARE with a share between 0 and 1, as nih-adult=0.12")
+    raise ValueError(f"{text!r} is no NAME=SHARE with a share between 0 and 1, as rsna-adult=0.12")
 
 
 AETitle = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=r"^[^\\\x00-\x1f]*[^\\\x00-\x20]$")]

@@ -293,7 +293,7 @@ def test_a_centred_model_is_equally_good_on_both_sides_of_a_half(trained: Traine
     images_of_a_class = min(point.sensitivity.n, point.specificity.n)
     assert abs(point.sensitivity.value - point.specificity.value) <= 1 / images_of_a_class + 1e-4
     assert "sensitivity and specificity are equal" in point.chosen
-    assert any("its logit is lower by" in limit for limit in card.limits)
+    assert any("is added to the logit that the network learnt" in limit for limit in card.limits)
     found = outputs(trained.folder / "models" / "centred", images(3))
     bias = float(torch.load(plain, weights_only=True)["state"]["head.bias"][0])
     assert not np.allclose(found["cam"].mean((1, 2)) + bias, found["logit"], atol=1e-4)
