@@ -6,7 +6,6 @@ RUN python -m venv /opt/triage
 
 FROM build AS wheel
 COPY LICENSE README.md pyproject.toml /build/
-COPY models/LICENSE /build/models/LICENSE
 COPY triage /build/triage
 RUN pip wheel --no-deps --wheel-dir /wheels /build
 

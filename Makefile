@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help run test lint types fuzz acceptance-soak pins clean
+.PHONY: help run test lint types fuzz pins dist acceptance acceptance-wheels acceptance-soak clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -37,6 +37,14 @@ acceptance-soak: $(VENV)/.dev ## the whole service under load, with slopes of me
 
 pins: $(VENV)/.dev ## resolve the requirement files anew
 	requirements/resolve.sh $(BIN)
+
+dist: $(VENV)/.dev ## build both wheels, code and models, into dist/
+	$(BIN)/python -m release wheels --out dist
+
+acceptance: acceptance-wheels ## what takes too long, or needs too much, for every change (docs/acceptance.md)
+
+acceptance-wheels: $(VENV)/.dev ## the wheels with nothing but their own packages, and twine's check of them
+	PATH="$(abspath $(BIN)):$$PATH" tests/acceptance/wheels.sh
 
 clean: ## remove the environment and what `make run` left
 	rm -rf $(VENV) var

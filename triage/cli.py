@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import click
@@ -35,9 +36,12 @@ from triage.commands.validate import validate
 from triage.commands.web import web
 from triage.commands.work import work
 from triage.commands.worklist import worklist
+from triage.errors import EXIT_CANNOT_START
+from triage.runtime.extras import what_to_install
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="cxr-triage", message="%(package)s %(version)s")
 @click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="Settings file (TOML).")
 @click.pass_context
 def triage(context: click.Context, config: Path | None) -> None:
@@ -86,9 +90,19 @@ for command in (
 
 
 def main() -> None:
-    """Entry point of the ``triage`` script. What it and its child processes write is for their owner alone."""
+    """Entry point of the ``triage`` script; status 78 with a line where a package of an extra is missing.
+
+    What it and its child processes write is for their owner alone.
+    """
     os.umask(0o077)
-    triage()
+    try:
+        triage()
+    except ModuleNotFoundError as error:
+        lacking = what_to_install(error, "this command")
+        if lacking is None:
+            raise
+        sys.stderr.write(f"Error: {lacking}\n")
+        sys.exit(EXIT_CANNOT_START)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from export.__main__ import main
 from export.calibrate import apply, brier, fit_curve, threshold_for
 from export.card_fields import public_patients
+from export.cli import main
 from export.graph import Shipped
 from export.parity import ParityError, check_parity, check_variant
 from tests.support.cohort_images import TINY, write_cohort

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
-from training.__main__ import main
+from training.cli import main
 
 
 def run(*arguments: object) -> Result:

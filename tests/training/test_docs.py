@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 import pytest
 
-from export.__main__ import main as export
-from training.__main__ import main
+from export.cli import main as export
+from training.cli import main
 from training.config import BUILT_IN, load_config
 
 TEXT = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from triage.commands.base import Invocation, given, open_spool
+from triage.commands.base import Invocation, given, open_spool, start_errors
 
 
 @click.command()
@@ -16,16 +18,27 @@ def model(invocation: Invocation, name: str | None, action: str | None) -> None:
     """List the models, or switch model NAME off or on."""
     settings = invocation.settings()
     from triage.commands.output.models import show_models
-    from triage.model.card import CARD
 
     if action and not name:
         raise click.UsageError(f"which model is to be {action}d? `triage model` lists them")
     spool = open_spool(settings)
     if name and action:
-        if name not in spool.model_switches.disabled() and not (settings.models.path / name / CARD).is_file():
-            raise click.ClickException(f"no model {name} in {settings.models.path}: `triage model` lists them")
+        if name not in spool.model_switches.disabled():
+            _check_installed(name, settings.models.path)
         try:
             spool.model_switches.set_disabled(name, action == "disable")
         except ValueError as error:
             raise click.ClickException(str(error)) from error
-    show_models(settings.models, spool.model_switches.disabled())
+    with start_errors():
+        show_models(settings.models, spool.model_switches.disabled())
+
+
+def _check_installed(name: str, path: Path | None) -> None:
+    """ClickException unless there is a model of this name; CannotStart if there are no models at all."""
+    from triage.model.card import CARD
+    from triage.model.installed import models_folder
+
+    with start_errors():
+        folder = models_folder(path)
+    if not (folder / name / CARD).is_file():
+        raise click.ClickException(f"no model {name} in {folder}: `triage model` lists them")

@@ -1,18 +1,49 @@
-"""The model folders that the settings name, as every process takes them: read, checked, and demonstrations left out."""
+"""Where the models lie, and which of them every process takes: read, checked, and demonstrations left out."""
 
 from __future__ import annotations
 
 import logging
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from triage.model.card import ModelCard, load_cards
+from triage.model.card import CARD, ModelCard, ModelRefusedError, load_cards
 from triage.model.registry import RegistryPolicy, to_be_loaded
 
 logger = logging.getLogger(__name__)
 
+HERE = Path("models")
+PACKAGE = "cxr-triage-models"
+
+
+def models_folder(chosen: Path | None) -> Path:
+    """The folder of the model folders: ``chosen``, else `models` here if it holds any, else that of the package.
+
+    Raises ModelRefusedError that says where it looked.
+    """
+    if chosen is not None:
+        return chosen
+    packaged = _packaged()
+    for folder in (HERE, packaged):
+        if folder is not None and any(folder.glob(f"*/{CARD}")):
+            return folder.absolute()
+    looked = f"the package {PACKAGE} ({packaged})" if packaged else f"the package {PACKAGE}, which is not installed"
+    raise ModelRefusedError(
+        f"no models: looked in {HERE.absolute()} and in {looked}. Install that wheel, or set models.path to a folder "
+        "of model folders"
+    )
+
+
+def _packaged() -> Path | None:
+    """The folder of the installed package of models. It is looked up, not imported: there is no code in it."""
+    try:
+        return Path(str(distribution(PACKAGE).locate_file(PACKAGE.replace("-", "_"))))
+    except PackageNotFoundError:
+        return None
+
 
 def installed(models: Path, names: tuple[str, ...], policy: RegistryPolicy) -> dict[str, ModelCard]:
     """The cards of the models to load, by name; whatever is left out is logged. Raises ModelRefusedError."""
+    logger.info("models from %s", models)
     found = load_cards(models, names)
     loaded = to_be_loaded(found, policy, names)
     for name in sorted(found.keys() - loaded.keys()):

@@ -21,14 +21,15 @@ def load_sessions(settings: Settings, stuck: Callable[[], object] | None = None)
     ``stuck`` is called when a run of one cannot be stopped, and has to end the process.
     """
     from triage.model.calibration import check_prevalence
-    from triage.model.installed import installed
+    from triage.model.installed import installed, models_folder
     from triage.model.session import Session
 
-    cards = installed(settings.models.path, settings.models.names, registry_policy(settings.models))
+    folder = models_folder(settings.models.path)
+    cards = installed(folder, settings.models.names, registry_policy(settings.models))
     check_prevalence(cards, settings.models.prevalence_by_name)
     sessions = {
         name: Session(
-            settings.models.path / name,
+            folder / name,
             card,
             provider=settings.worker.provider,
             threads=settings.worker.threads,

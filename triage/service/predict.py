@@ -14,11 +14,12 @@ from triage.spool.spool import Spool
 
 def predictions(settings: Settings, files: list[Path], model: Path | None) -> Iterator[dict[str, Any]]:
     """One JSON object for each file, in order, as the service would judge it."""
+    from triage.model.installed import models_folder
     from triage.scoring.predict import Compute, Models, predict
 
-    worker, installed = settings.worker, settings.models
+    worker, ours = settings.worker, settings.models
     policy = policy_of(settings)
-    models = Models.only(model) if model else Models.installed(installed.path, installed.names, policy.registry)
+    models = Models.only(model) if model else Models.installed(models_folder(ours.path), ours.names, policy.registry)
     compute = Compute(worker.provider, worker.threads, worker.decode_processes, worker.decode_timeout_s)
     spool = Spool(settings.spool.path)
     if spool.exists():  # a model that a person has switched off scores nothing here either

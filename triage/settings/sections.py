@@ -114,7 +114,11 @@ class WorkerSettings(Section):
 class ModelSettings(Section):
     """Which models score, and how."""
 
-    path: Path = Field(Path("models"), description="Folder of the model folders.")
+    path: Path | None = Field(
+        None,
+        description="Folder of the model folders. Empty: `models` in the current folder if it holds any, else those of "
+        "the installed package cxr-triage-models.",
+    )
     names: tuple[str, ...] = Field(
         (),
         description="Model folders to load, each of which must load; empty loads all of them but demonstrations. Two "

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from training.__main__ import main
+from training.cli import main
 from training.prepare.registry import COHORTS
 
 PAGE = Path("docs/cohorts.md").read_text(encoding="utf-8")

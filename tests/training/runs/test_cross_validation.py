@@ -11,7 +11,7 @@ import torch
 from click.testing import CliRunner
 
 from tests.support.cohort_images import TINY, write_cohort
-from training.__main__ import main
+from training.cli import main
 from training.config import Config
 from training.errors import TrainingError
 from training.runs.cross_validation import cross_validate

@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from tests.support.cohort_images import TINY, write_cohort
 from tests.support.wait import wait_for
 from training import files
-from training.__main__ import main
+from training.cli import main
 from training.config import AugmentationConfig, Config, LossConfig, ScheduleConfig
 from training.data.augmentation import vary
 from training.errors import TrainingError

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from scipy.stats import ttest_ind
 
 from tests.support.cohort_images import TINY, write_cohort
-from training.__main__ import main
+from training.cli import main
 from training.config import Config
 from training.data.cases import limited, read_cases
 from training.errors import TrainingError

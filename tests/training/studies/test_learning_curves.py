@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from scipy.stats import ttest_ind
 
 from tests.support.cohort_images import TINY, write_cohort
-from training.__main__ import main
+from training.cli import main
 from training.config import Config
 from training.errors import TrainingError
 from training.runs.devices import Process

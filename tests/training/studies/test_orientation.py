@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from training.__main__ import main
+from training.cli import main
 from training.data.cases import read_cases
 from training.data.images import load
 from training.studies.orientation import SLANTS, certainties, counted, look

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.support.cohort_images import TINY, write_cohort
-from training.__main__ import main
+from training.cli import main
 from training.errors import TrainingError
 from training.studies import queue as queues
 from training.studies.plan import CohortPlan, Job, Plan, RunPlan, StepPlan

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.support.cohort_images import SIZE, write_cohort
-from training.__main__ import main
+from training.cli import main
 from training.errors import TrainingError
 from training.studies.shortcut_split import split_by_look
 from triage.validation.cohort.manifest import Row, read_manifest, write_manifest

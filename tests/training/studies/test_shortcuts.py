@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.support.cohort_images import write_cohort
-from training.__main__ import main
+from training.cli import main
 from training.config import AugmentationConfig
 from training.data.augmentation import vary
 from training.studies.shortcuts import STATISTICS, each_alone, look_score, looks, matched

@@ -16,23 +16,31 @@ if TYPE_CHECKING:
 
 
 def show_models(models: ModelSettings, disabled: frozenset[str]) -> None:
-    """Print the model folders, whom each is for, and whether it scores."""
-    from triage.model.card import CARD, ModelRefusedError, load_card
+    """Print where the models lie, whom each is for, and whether it scores.
 
-    names = models.names or tuple(sorted(path.parent.name for path in models.path.glob(f"*/{CARD}")))
+    Raises ModelRefusedError where no folder of models is found.
+    """
+    from triage.model.card import CARD, ModelRefusedError, load_card
+    from triage.model.installed import models_folder
+
+    folder = models_folder(models.path)
+    names = models.names or tuple(sorted(path.parent.name for path in folder.glob(f"*/{CARD}")))
     table = Table(box=None, pad_edge=False)
     for heading in ("model", "version", "covers", "licence of the weights", "state"):
         table.add_column(heading, overflow="fold")
     for name in names:
         try:
-            card = load_card(models.path / name)
+            card = load_card(folder / name)
         except ModelRefusedError as error:
             table.add_row(name, "", "", "", f"refused: {error}")
             continue
         state = _state(name, models, disabled, demo=card.demo)
         licence = card.licence.weights if card.licence else "not known"
         table.add_row(name, card.version, card.covers, licence, state)
-    console_for_people().print(table if names else f"no model in {models.path}")
+    console = console_for_people()
+    console.print(f"models in {folder}:" if names else f"no model in {folder}", highlight=False, soft_wrap=True)
+    if names:
+        console.print(table)
 
 
 def _state(name: str, models: ModelSettings, disabled: frozenset[str], *, demo: bool) -> str:

@@ -1,0 +1,1 @@
+"""Tests of what is given away: wheels, the Debian package, the bundle."""
