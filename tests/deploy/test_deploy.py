@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -14,7 +15,10 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from redis import Redis
 
+from tests.support.redis_server import RedisServer, redis_executable
+from tests.support.wait import wait_for
 from triage.channels.base import Fate
 from triage.cli import triage as cli
 from triage.decision.reasons import LISTED_NOT_COUNTED, Reason
@@ -221,8 +225,8 @@ def test_every_command_is_one_of_ours():
 
 def test_every_variable_is_a_setting_or_known():
     used = set(re.findall(r"\bTRIAGE_[A-Z_]+", DOCKERFILE))
-    for service in COMPOSE["services"].values():
-        used |= set(service.get("environment", {}))
+    for service in OURS.values():
+        used |= set(service["environment"])
 
     assert used
     assert used <= variables().keys() | NOT_SETTINGS | {"ORT_DISABLE_TELEMETRY"}
@@ -270,11 +274,51 @@ def test_every_container_is_bounded_and_read_only():
 
 
 def test_redis_evicts_nothing_and_writes_down():
-    command = COMPOSE["services"]["redis"]["command"]
-    options = dict(zip(command[1::2], command[2::2], strict=True))
+    words = shlex.split(COMPOSE["services"]["redis"]["command"][-1])
 
-    assert options["--maxmemory-policy"] == "noeviction"
-    assert options["--appendonly"] == "yes"
+    assert words[words.index("--maxmemory-policy") + 1] == "noeviction"
+    assert words[words.index("--appendonly") + 1] == "yes"
+
+
+def test_redis_asks_for_a_password_that_is_in_no_file_of_ours_nor_in_its_arguments():
+    redis = COMPOSE["services"]["redis"]
+    asked = "${REDIS_PASSWORD:?see the head of compose.yaml}"  # compose ends with these words where there is none
+
+    assert redis["environment"] == {"REDISCLI_AUTH": asked}
+    assert "requirepass $$REDISCLI_AUTH" in redis["command"][-1]
+    assert "--requirepass" not in redis["command"][-1]
+    assert {service["environment"]["TRIAGE_REDIS_URL"] for service in OURS.values()} == {
+        f"redis://:{asked}@redis:6379/0"
+    }
+
+
+def test_the_image_of_redis_starts_as_the_command_says(redis_server: RedisServer):
+    """Its options, with a server that is here: Valkey's are the same."""
+    script = COMPOSE["services"]["redis"]["command"][-1].replace("$$", "$")
+    for there, here in {
+        "/run/valkey": str(redis_server.folder),
+        "valkey-server": redis_executable(),
+        "--save": f"--port 0 --unixsocket {redis_server.folder}/other.sock --dir {redis_server.folder} --save",
+    }.items():
+        script = script.replace(there, here)
+    process = subprocess.Popen(["sh", "-c", script], env={**os.environ, "REDISCLI_AUTH": "secret"})
+    try:
+        with Redis(unix_socket_path=f"{redis_server.folder}/other.sock", password="secret") as client:
+            wait_for(lambda: (redis_server.folder / "other.sock").exists() and client.ping(), "Redis", 30.0)
+            assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+            assert client.config_get("appendonly") == {"appendonly": "yes"}
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+PERMISSIVE = {"valkey/valkey": "BSD-3-Clause", "prom/prometheus": "Apache-2.0"}
+"""Images of others, and the licence of what is in them."""
+
+
+def test_images_of_others_are_under_permissive_licences():
+    others = {service["image"].split(":")[0] for service in COMPOSE["services"].values()} - {"cxr-triage"}
+    assert others == PERMISSIVE.keys()
 
 
 def test_volumes_are_declared_and_folders_exist():

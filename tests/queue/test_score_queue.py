@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import zlib
-from typing import Any
 
 import pytest
 from redis import Redis
@@ -14,8 +13,7 @@ from rq.serializers import JSONSerializer
 from tests.support.builders import an_instance
 from tests.support.redis_server import RedisServer
 from tests.support.service import a_chest, receive
-from triage.errors import StartError
-from triage.queue.score_queue import PRIORS, QUEUE, SCORE, ScoreJob, ScoreQueue, check_server, connect, job_id
+from triage.queue.score_queue import PRIORS, QUEUE, SCORE, ScoreJob, ScoreQueue, connect, job_id
 from triage.spool.spool import Spool
 
 
@@ -84,24 +82,6 @@ def test_a_job_of_anything_is_read_without_raising(client: Redis) -> None:
         client.hset(f"rq:job:j{number}", mapping={"created_at": "yesterday", **fields})
     jobs = ScoreJob.fetch_many(["j0", "j1", "j2"], client, JSONSerializer)
     assert [type(job) for job in jobs] == [ScoreJob] * 3
-
-
-def test_a_redis_that_may_evict_jobs_is_warned_of(client: Redis) -> None:
-    assert check_server(client) == ""
-    client.config_set("maxmemory-policy", "allkeys-lru")
-    assert "allkeys-lru" in check_server(client)
-
-
-class Redis60(Redis):
-    """What an old server says of itself."""
-
-    def info(self, section: str | None = None, *_: Any, **__: Any) -> Any:
-        return {**super().info(section), "redis_version": "6.0.16"}
-
-
-def test_a_redis_that_loses_jobs_is_refused(redis_server: RedisServer) -> None:
-    with pytest.raises(StartError, match=r"6\.0\.16 is too old"):
-        check_server(Redis60.from_url(redis_server.url))
 
 
 def test_rq_itself_reads_our_jobs(client: Redis) -> None:

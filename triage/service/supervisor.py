@@ -176,7 +176,10 @@ def build(settings: Settings, config: Path | None, environment: Mapping[str, str
         for name, count in counts.items()
         for index in range(count)
     ]
-    redis = Child("redis", embedded_redis.command(settings.redis.socket_path), dict(environment)) if embedded else None
+    redis = None
+    if embedded:
+        command = embedded_redis.command(settings.redis.socket_path, environment.get("PATH"))
+        redis = Child("redis", command, dict(environment))
     return Service(
         redis=redis,
         workers=[child for child in children if not child.name.startswith("listen")],

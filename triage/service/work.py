@@ -13,11 +13,13 @@ from prometheus_client import CollectorRegistry
 from triage.delivery.outbox import Outbox
 from triage.metrics import process as metric_names
 from triage.metrics.process import Metrics
-from triage.queue.score_queue import check_server, connect
+from triage.queue.score_queue import connect
+from triage.queue.server_check import check_server
 from triage.runtime.health import HealthServer
 from triage.runtime.progress import Progress
 from triage.runtime.stop_signal import StopSignal
 from triage.service.deliver import prepare_destinations
+from triage.service.embedded_redis import embedded_url
 from triage.service.models import load_sessions, model_state, policy_of, priority_policy
 from triage.service.readiness import nth_port
 from triage.service.sweep import Memory, reconcile
@@ -68,7 +70,8 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
             settings.worker.metrics_host,
         ),
     ):
-        if warning := _when_reachable(lambda: check_server(client), stopping):
+        own = redis_url == embedded_url(settings.redis.socket_path)
+        if warning := _when_reachable(lambda: check_server(client, embedded=own), stopping):
             logger.warning(warning)
 
         def scorer_of(place: Spool, *rest: Any) -> Scorer:
