@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help run test lint types fuzz pins dist acceptance acceptance-wheels acceptance-soak clean
+.PHONY: help run test lint types fuzz pins dist deb bundle acceptance acceptance-wheels acceptance-deb acceptance-bundle acceptance-soak clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -41,10 +41,22 @@ pins: $(VENV)/.dev ## resolve the requirement files anew
 dist: $(VENV)/.dev ## build both wheels, code and models, into dist/
 	$(BIN)/python -m release wheels --out dist
 
-acceptance: acceptance-wheels ## what takes too long, or needs too much, for every change (docs/acceptance.md)
+deb: $(VENV)/.dev ## build the Debian package into dist/ (the wheels of others are kept in build/wheelhouse)
+	$(BIN)/python -m release deb --out dist
+
+bundle: $(VENV)/.dev ## build the bundle for machines without a network into dist/ (ARGS="--sign-with KEY")
+	$(BIN)/python -m release bundle --out dist $(ARGS)
+
+acceptance: acceptance-wheels acceptance-deb acceptance-bundle ## what takes too long, or needs too much, for every change (docs/acceptance.md)
 
 acceptance-wheels: $(VENV)/.dev ## the wheels with nothing but their own packages, and twine's check of them
 	PATH="$(abspath $(BIN)):$$PATH" tests/acceptance/wheels.sh
+
+acceptance-deb: $(VENV)/.dev ## the Debian package built, checked, installed, upgraded and purged in a Debian of its own
+	PATH="$(abspath $(BIN)):$$PATH" tests/acceptance/deb.sh
+
+acceptance-bundle: $(VENV)/.dev ## the bundle built twice, signed, checked, and installed and used with the network off
+	PATH="$(abspath $(BIN)):$$PATH" tests/acceptance/bundle.sh
 
 clean: ## remove the environment and what `make run` left
 	rm -rf $(VENV) var

@@ -23,13 +23,13 @@ def install(wheels: Sequence[Path], folder: Path, *, without: Sequence[str] = ()
     subprocess.run([sys.executable, "-m", "pip", "--python", python, "install", *options, *wheels], check=True)
     (packages,) = folder.glob("lib/python3*/site-packages")
     # As a line of a .pth, the folder is searched last and its own .pth files, an editable checkout's, are not read.
-    (packages / "needed.pth").write_text("\n".join(_needed()) + "\n")
+    (packages / "needed.pth").write_text("\n".join(needed()) + "\n")
     if without:
         (packages / "without.pth").write_text(f"import sys; sys.modules.update(dict.fromkeys({tuple(without)!r}))\n")
     return folder / "bin"
 
 
-def _needed() -> list[str]:
+def needed() -> list[str]:
     """Where this environment's packages lie: its own folder, and what that leads to."""
     return [path for path in sys.path if path.endswith("site-packages")] or [sysconfig.get_path("purelib")]
 

@@ -1,0 +1,12 @@
+"""What a shell needs to complete commands and options."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import BashComplete
+
+
+def bash_completion(program: click.Group) -> str:
+    """A file for /usr/share/bash-completion/completions."""
+    completer = BashComplete(program, {}, "triage", "_TRIAGE_COMPLETE")
+    return completer.source_template % completer.source_vars()

@@ -1,0 +1,60 @@
+"""What a wheel says of itself: name, version, licence, and the texts of it that it brings."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.message import Message
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from zipfile import ZipFile
+
+_LICENCE_TEXT = re.compile(r"(LICEN[CS]E|COPYING|COPYRIGHT|NOTICE|AUTHORS)", re.IGNORECASE)
+_NOT_SAID = {"", "unknown"}
+
+
+@dataclass(frozen=True)
+class WheelContents:
+    """One wheel: ``licence`` is an SPDX expression only where ``is_spdx``, else words of its authors."""
+
+    file: str
+    name: str
+    version: str
+    summary: str
+    digest: str
+    licence: str
+    is_spdx: bool
+    texts: dict[str, bytes]
+
+
+def read_wheel(path: Path) -> WheelContents:
+    """Read the wheel at ``path``; ``texts`` are its licence files by their name in its .dist-info folder."""
+    with ZipFile(path) as archive:
+        inside = [name for name in archive.namelist() if re.match(r"[^/]+\.dist-info/", name)]
+        (metadata,) = (name for name in inside if name.count("/") == 1 and name.endswith("/METADATA"))
+        found = message_from_bytes(archive.read(metadata))
+        texts = {
+            name.partition("/")[2]: archive.read(name)
+            for name in inside
+            if _LICENCE_TEXT.match(PurePosixPath(name).name) and not name.endswith("/")
+        }
+    expression = str(found.get("License-Expression", ""))
+    return WheelContents(
+        file=path.name,
+        name=str(found["Name"]),
+        version=str(found["Version"]),
+        summary=str(found.get("Summary", "")),
+        digest=sha256(path.read_bytes()).hexdigest(),
+        licence=expression or _said(found),
+        is_spdx=bool(expression),
+        texts=texts,
+    )
+
+
+def _said(metadata: Message) -> str:
+    """The licence in the words of the classifiers, else of the old field's first line."""
+    classifiers = [str(each) for each in metadata.get_all("Classifier", [])]
+    names = [each.split(" :: ")[-1] for each in classifiers if each.startswith("License ::")]
+    field = str(metadata.get("License", "")).strip().partition("\n")[0]
+    return " / ".join(names) or ("" if field.lower() in _NOT_SAID else field)

