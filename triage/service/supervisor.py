@@ -178,7 +178,7 @@ def build(settings: Settings, config: Path | None, environment: Mapping[str, str
     ]
     redis = None
     if embedded:
-        command = embedded_redis.command(settings.redis.socket_path, environment.get("PATH"))
+        command = embedded_redis.command(settings.redis.socket_path, environment.get("PATH", os.defpath))
         redis = Child("redis", command, dict(environment))
     return Service(
         redis=redis,
