@@ -31,6 +31,7 @@ mount -t proc proc "$root/proc"
 trap 'umount "$root/proc"; rm -rf "$work"' EXIT
 
 echo "== install"
+inside apt-get update -qq
 cp "$first" "$root/tmp/first.deb"
 inside apt-get install -y -qq --no-install-recommends /tmp/first.deb >/dev/null
 inside triage --version
