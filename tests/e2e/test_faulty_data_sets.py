@@ -37,6 +37,7 @@ from triage.listener.c_store_scp import IncomingObject, Stored, receipt_now
 from triage.metrics.process import create
 from triage.model.session import Session
 from triage.runtime.child_pool import DecodePool
+from triage.runtime.turns import Turns
 from triage.scoring.assess import Policy
 from triage.scoring.batch import Scorer
 from triage.spool.instance import ReceivedInstance
@@ -73,7 +74,13 @@ class Way:
     def __init__(self, spool: Spool, sessions: dict[str, Session], pool: DecodePool) -> None:
         self.spool = spool
         self.scorer = Scorer(
-            spool, sessions, pool, Policy(), PriorityPolicy(), create(CollectorRegistry()), lambda decisions: None
+            spool,
+            sessions,
+            Turns(pool, pool.processes, 4 << 30),
+            Policy(),
+            PriorityPolicy(),
+            create(CollectorRegistry()),
+            lambda decisions: None,
         )
 
     def take(self, sent: Sent) -> Stored:

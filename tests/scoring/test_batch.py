@@ -449,7 +449,7 @@ def test_while_the_clock_is_in_doubt_no_study_is_one_that_nobody_waits_for(
     indexed: list[TriageDecision] = []
     policy = PriorityPolicy(prior_after_days=1.0)
     given = (Policy(), policy, create(CollectorRegistry()), indexed.extend, lambda study: None, None)
-    scorer = Scorer(spool, sessions, pool, *given, lambda: doubt[0])
+    scorer = Scorer(spool, sessions, Turns(pool, pool.processes, 4 << 30), *given, lambda: doubt[0])
     for in_doubt in (True, False):
         doubt[0] = in_doubt
         dates = dict.fromkeys(("AcquisitionDate", "ContentDate", "SeriesDate", "StudyDate"), "20200101")

@@ -59,7 +59,7 @@ class Now:
 
 
 class Pool:
-    def submit(self, function: Any, *arguments: Any) -> Now:
+    def submit(self, function: Any, *arguments: Any, load: Any) -> Now:
         return Now(lambda: function(*arguments))
 
 
