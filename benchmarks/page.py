@@ -52,7 +52,7 @@ def decision(number: int, start: float) -> TriageDecision:
         probability=0.5,
         priority=priority,
         reasons=(),
-        model_id="nih-adult 1.0.0",
+        model_id="rsna-adult 1.0.0",
         evidence=(f"{uid}.1",),
         received_at=start + number,
         tagged_at=start + number + 0.5,

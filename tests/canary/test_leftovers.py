@@ -167,10 +167,10 @@ def test_a_score_that_changed_is_no_answer(spool: Spool) -> None:
         study = a_study(namespace, tag=Tag.NORMAL, probability=probability, model_digest=model_digest)
         return scored(facts_of(namespace, only(namespace, study)))
 
-    assert seen(0.08) == "NORMAL 0.080 by nih-adult 1"
+    assert seen(0.08) == "NORMAL 0.080 by rsna-adult 1"
     assert seen(0.08001)  # by another processor
     assert seen(0.3, "c" * 64)  # by another model
-    with pytest.raises(Stuck, match=r"nih-adult 1 scores otherwise than before: 0\.0900, and 0\.0800 first"):
+    with pytest.raises(Stuck, match=r"rsna-adult 1 scores otherwise than before: 0\.0900, and 0\.0800 first"):
         seen(0.09)
     clean(namespace, time.time())
     with pytest.raises(Stuck, match="otherwise than before"):

@@ -79,7 +79,7 @@ def test_a_result_is_preliminary_and_says_what_we_found(spool: Spool):
     assert str(said["tag"][5]) == "ABNORMAL^Abnormal^99CXRTRIAGE"
     assert (str(said["tag"][2]), str(said["tag"][8])) == ("CWE", "A")
     assert (str(said["probability"][2]), str(said["probability"][5])) == ("NM", "0.91")
-    assert str(said["model"][5]) == "nih-adult 1"
+    assert str(said["model"][5]) == "rsna-adult 1"
     assert str(said["110180"][5]) == study
     assert {str(obx[11]) for obx in said.values()} == {"P"}
 

@@ -102,8 +102,8 @@ def test_it_is_a_derived_picture_in_the_original_study_and_says_of_what(spool: S
     (source,) = made.SourceImageSequence
     assert source.ReferencedSOPInstanceUID == image.header.SOPInstanceUID
     assert source.ReferencedSOPClassUID == image.header.SOPClassUID
-    assert f"nih-adult 1 (model sha256 {'b' * 64})" in made.DerivationDescription
-    assert list(made.SoftwareVersions)[1:] == ["nih-adult 1", "b" * 64]
+    assert f"rsna-adult 1 (model sha256 {'b' * 64})" in made.DerivationDescription
+    assert list(made.SoftwareVersions)[1:] == ["rsna-adult 1", "b" * 64]
     assert made.ImageComments == WARNING
     assert made.LossyImageCompression == "00"
     assert made.DeviceUID == "2.25.7"
@@ -179,7 +179,7 @@ def test_each_scored_image_gets_its_own(spool: Spool):
 def test_where_there_is_nothing_to_send_it_says_why(spool: Spool):
     unassessed = mapped(spool, tag=Tag.NOT_ASSESSED, probability=0.4, reasons=(Reason.VIEW_UNVERIFIED,))
     assert "not assessed" in skipped(facts(spool, unassessed))
-    assert "has no activation map" in skipped(facts(spool, a_study(spool, no_map="nih-adult 1 has no activation map")))
+    assert "has no activation map" in skipped(facts(spool, a_study(spool, no_map="rsna-adult 1 has no activation map")))
     assert "switched off" in skipped(facts(spool, a_study(spool)))
     normal = facts(spool, mapped(spool, tag=Tag.NORMAL))
     assert "not abnormal" in skipped(normal, replace(CHANNEL, abnormal_only=True))

@@ -78,7 +78,7 @@ def test_a_report_says_tag_probability_model_and_image(spool: Spool):
     (number,) = items(report, "Probability of abnormality")
     assert number.MeasuredValueSequence[0].NumericValue == 0.91
     assert codes(report, "Normality") == ["263654008", "263654008"]  # the image's and the study's
-    assert [item.TextValue for item in items(report, "Algorithm Name")] == ["nih-adult"]
+    assert [item.TextValue for item in items(report, "Algorithm Name")] == ["rsna-adult"]
     assert [item.TextValue for item in items(report, "Algorithm Version")] == ["1"]
     assert f"model sha256 {'b' * 64}" in [item.TextValue for item in items(report, "Algorithm Parameters")]
     (source,) = items(report, "Source") + items(report, "Source of Measurement")

@@ -96,9 +96,9 @@ def test_an_assessment_is_counted_once_in_every_way():
     value = registry.get_sample_value
     assert value("cxr_triage_images_total", {"tag": "NOT_ASSESSED", "counted": "true"}) == 1
     assert value("cxr_triage_image_reasons_total", {"reason": "out_of_distribution"}) == 1
-    assert value("cxr_triage_score_bucket", {"model": "nih-adult", "le": "0.9"}) == 0
-    assert value("cxr_triage_score_bucket", {"model": "nih-adult", "le": "0.95"}) == 1
-    assert value("cxr_triage_distance_ratio_sum", {"model": "nih-adult"}) == 1.5
+    assert value("cxr_triage_score_bucket", {"model": "rsna-adult", "le": "0.9"}) == 0
+    assert value("cxr_triage_score_bucket", {"model": "rsna-adult", "le": "0.95"}) == 1
+    assert value("cxr_triage_distance_ratio_sum", {"model": "rsna-adult"}) == 1.5
     assert value("cxr_triage_stage_duration_seconds_count", {"stage": "decode"}) == 1
 
 
@@ -161,12 +161,12 @@ def test_a_model_is_in_one_state():
     registry = CollectorRegistry()
     metrics = create(registry)
     states = [ModelState.ENABLED]
-    metrics.watch_model_state("nih-adult", lambda: states[-1])
+    metrics.watch_model_state("rsna-adult", lambda: states[-1])
 
     for state in (ModelState.ENABLED, ModelState.SHADOW, ModelState.DISABLED):
         states.append(state)
         shown = {
-            each: registry.get_sample_value("cxr_triage_model_state", {"model": "nih-adult", "state": each})
+            each: registry.get_sample_value("cxr_triage_model_state", {"model": "rsna-adult", "state": each})
             for each in ModelState
         }
         assert shown == {each: each is state for each in ModelState}

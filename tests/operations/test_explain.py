@@ -76,7 +76,7 @@ def test_a_tagged_study_shows_its_decision_object_score_and_times(spool: Spool):
     text = page(spool)
 
     assert "Tag        NORMAL" in text
-    assert "Score      0.1000 by nih-adult 1" in text
+    assert "Score      0.1000 by rsna-adult 1" in text
     assert "Received   1970-01-01 00:16:40 UTC, 1 min 00 s ago" in text
     assert "received  1970-01-01 00:16:40 UTC from PACS (10.0.0.7), calling us CXR_TRIAGE" in text
     assert "encoded   Implicit VR Little Endian (1.2.840.10008.1.2)" in text
@@ -225,9 +225,9 @@ def test_a_file_without_a_receipt_is_still_shown(spool: Spool, tmp_path: Path):
 
 def test_switched_off_models_are_named(spool: Spool):
     receive(spool, an_instance())
-    spool.model_switches.set_disabled("nih-adult", True)
+    spool.model_switches.set_disabled("rsna-adult", True)
 
-    assert "MODELS SWITCHED OFF\n  nih-adult" in page(spool)
+    assert "MODELS SWITCHED OFF\n  rsna-adult" in page(spool)
 
 
 def test_an_unknown_study_and_a_wrong_uid_are_told_apart(spool: Spool):

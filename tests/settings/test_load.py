@@ -101,9 +101,9 @@ def test_the_documentation_lists_every_setting_as_it_is() -> None:
 
 
 def test_a_prevalence_is_a_share_by_model() -> None:
-    models = load(None, {"TRIAGE_MODELS_PREVALENCE": "nih-adult=0.12,child=0.3"}).models
-    assert models.prevalence_by_name == {"nih-adult": 0.12, "child": 0.3}
-    for wrong in ("0.12", "=0.1", "nih-adult=1", "nih-adult=nan", "nih-adult=often"):
+    models = load(None, {"TRIAGE_MODELS_PREVALENCE": "rsna-adult=0.12,child=0.3"}).models
+    assert models.prevalence_by_name == {"rsna-adult": 0.12, "child": 0.3}
+    for wrong in ("0.12", "=0.1", "rsna-adult=1", "rsna-adult=nan", "rsna-adult=often"):
         with pytest.raises(SettingsError, match="no NAME=SHARE"):
             load(None, {"TRIAGE_MODELS_PREVALENCE": wrong})
 

@@ -294,10 +294,10 @@ def test_a_lock_that_cannot_be_made_is_an_error_and_not_tried_for_ever(spool: Sp
 
 
 def test_the_kill_switch_is_a_file(spool: Spool) -> None:
-    spool.model_switches.set_disabled("nih-adult", True)
-    assert Spool.open(spool.root).model_switches.disabled() == {"nih-adult"}
-    spool.model_switches.set_disabled("nih-adult", False)
-    spool.model_switches.set_disabled("nih-adult", False)
+    spool.model_switches.set_disabled("rsna-adult", True)
+    assert Spool.open(spool.root).model_switches.disabled() == {"rsna-adult"}
+    spool.model_switches.set_disabled("rsna-adult", False)
+    spool.model_switches.set_disabled("rsna-adult", False)
     assert spool.model_switches.disabled() == frozenset()
     with pytest.raises(ValueError, match="not a name"):
         spool.model_switches.set_disabled("../x", True)

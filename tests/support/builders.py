@@ -33,7 +33,7 @@ def an_assessment(**changes: Any) -> ImageAssessment:
         "tag": Tag.NORMAL,
         "probability": 0.1,
         "reasons": (),
-        "model_id": "nih-adult 1",
+        "model_id": "rsna-adult 1",
         "model_digest": "b" * 64,
         "operating_point": 0.5,
     }
@@ -55,7 +55,7 @@ def a_decision(study: str = "1.2.3", **changes: Any) -> TriageDecision:
         "probability": 0.1,
         "priority": Priority.MEDIUM,
         "reasons": (),
-        "model_id": "nih-adult 1",
+        "model_id": "rsna-adult 1",
         "evidence": (f"{study}.4",),
         "received_at": 1000.0,
         "tagged_at": 1001.0,

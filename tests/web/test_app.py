@@ -82,7 +82,7 @@ def test_an_entry_has_what_the_interface_promises(redis_server: RedisServer, spo
         "probability": 0.9,
         "priority": "HIGH",
         "reasons": [],
-        "model_id": "nih-adult 1",
+        "model_id": "rsna-adult 1",
         "evidence": ["1.2.3.4"],
         "received_at": "1970-01-01T00:16:40.000Z",
         "tagged_at": "1970-01-01T00:16:41.000Z",
@@ -265,7 +265,7 @@ def test_the_page_loads_nothing_from_elsewhere(redis_server: RedisServer, spool:
 
 def test_the_status_counts_what_waits(redis_server: RedisServer, spool: Spool):
     index(redis_server, a_decision())
-    spool.model_switches.set_disabled("nih-adult", True)
+    spool.model_switches.set_disabled("rsna-adult", True)
 
     with web(redis_server, spool) as ask:
         status = ask.get("/api/status").json()
@@ -273,7 +273,7 @@ def test_the_status_counts_what_waits(redis_server: RedisServer, spool: Spool):
     assert status["worklist_studies"] == 1
     assert status["worklist_complete"] is True
     assert (status["inbox_objects"], status["oldest_untagged_received_at"], status["dead_letters"]) == (0, None, 0)
-    assert status["disabled_models"] == ["nih-adult"]
+    assert status["disabled_models"] == ["rsna-adult"]
     assert "not a medical device" in status["use"] and "weights" in status["use"]
     assert status["spool_free_bytes"] > 0
 

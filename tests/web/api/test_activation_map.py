@@ -101,7 +101,7 @@ def test_m_lays_the_map_where_it_belongs_and_it_follows_zoom_and_pan(page: Page,
     state = state_in_which(page, lambda now: now["overlay"] is not None, "the map")
     expect_in_the_hot_cell(page, state)
     expect(page.locator("#map")).to_have_attribute("aria-pressed", "true")
-    expect(page.locator("#map-text")).to_contain_text("nih-adult 1: what drew the score of 0.910")
+    expect(page.locator("#map-text")).to_contain_text("rsna-adult 1: what drew the score of 0.910")
     expect(page.locator("#map-text")).to_contain_text("outlines no finding")
 
     page.keyboard.press("+")
@@ -138,12 +138,12 @@ def test_the_map_is_off_when_another_study_is_opened(page: Page, place: tuple[st
 
 def test_where_there_is_no_map_the_page_says_why(page: Page, place: tuple[str, Sources]):
     address, sources = place
-    none = mapped(sources, 1, activation_map=None, no_map="nih-adult 1 has no activation map")
+    none = mapped(sources, 1, activation_map=None, no_map="rsna-adult 1 has no activation map")
     opened(page, address, none)
     page.keyboard.press("m")
-    expect(page.locator("#toast")).to_have_text("No activation map: nih-adult 1 has no activation map.")
+    expect(page.locator("#toast")).to_have_text("No activation map: rsna-adult 1 has no activation map.")
     assert view_state(page)["overlay"] is None
-    expect(page.locator("#map")).to_have_attribute("title", "No activation map: nih-adult 1 has no activation map")
+    expect(page.locator("#map")).to_have_attribute("title", "No activation map: rsna-adult 1 has no activation map")
 
 
 def test_a_map_of_another_score_than_the_page_says_renews_what_it_says(page: Page, place: tuple[str, Sources]):
@@ -151,10 +151,10 @@ def test_a_map_of_another_score_than_the_page_says_renews_what_it_says(page: Pag
     decision = mapped(sources)
     opened(page, address, decision)
     expect(page.locator("#about")).to_contain_text("probability 0.910")
-    again(sources.spool, decision, probability=0.973, model_id="nih-adult 2", model_digest="d" * 64)
+    again(sources.spool, decision, probability=0.973, model_id="rsna-adult 2", model_digest="d" * 64)
 
     page.keyboard.press("m")
-    expect(page.locator("#map-text")).to_contain_text("nih-adult 2: what drew the score of 0.973")
+    expect(page.locator("#map-text")).to_contain_text("rsna-adult 2: what drew the score of 0.973")
     expect(page.locator("#about")).to_contain_text("probability 0.973")
 
 
@@ -194,7 +194,7 @@ def test_the_api_gives_the_map_with_its_score_its_model_and_its_place(place: tup
         assert answer.status_code == 200
         assert answer.headers["cache-control"] == "no-store"
         found = answer.json()
-        assert (found["model_id"], found["model_digest"]) == ("nih-adult 1", "b" * 64)
+        assert (found["model_id"], found["model_digest"]) == ("rsna-adult 1", "b" * 64)
         assert (found["probability"], found["operating_point"]) == (0.91, 0.5)
         assert found["cells_cover"] == {"top": -0.1, "left": 0.0, "bottom": 0.9, "right": 1.0}
         assert found["cells"][4][0] == 12.0
