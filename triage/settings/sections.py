@@ -39,7 +39,9 @@ class SpoolSettings(Section):
         description="C-STORE is refused (0xA700) while fewer bytes are free, whatever the fraction.",
     )
     retention_days: float = Field(
-        30.0, ge=0, description="Days after tagging until a finished study is removed; 0 keeps everything."
+        30.0,
+        ge=0,
+        description="Days after tagging until a study that has left the list is removed; 0 keeps everything.",
     )
     quarantine_days: float = Field(
         30.0,
