@@ -23,7 +23,7 @@ class _Axis:
     first: float = 0.0
     step: float = 1.0
 
-    def after(self, kernel: int, stride: int, padding: int) -> _Axis:
+    def after(self, kernel: int, stride: int, padding: float) -> _Axis:
         """Behind a sliding window (Araujo et al. 2019, Computing Receptive Fields of Convolutional Neural Networks)."""
         return _Axis(self.first + ((kernel - 1) / 2 - padding) * self.step, self.step * stride)
 
@@ -79,8 +79,11 @@ def _behind(node: onnx.NodeProto, axes: _Axes) -> _Axes:
     kernel = attributes.get("kernel_shape") or [1, 1]
     strides, pads = attributes.get("strides") or [1, 1], attributes.get("pads") or [0, 0, 0, 0]
     dilations = attributes.get("dilations") or [1, 1]
+    # Networks that pad one more behind than before (TensorFlow's) have learnt kernels that make up for it: shown by
+    # spots, their cells look where the mean of both paddings says, and half a cell before where the first one says.
     down, across = (
-        axis.after((kernel[at] - 1) * dilations[at] + 1, strides[at], pads[at]) for at, axis in enumerate(axes)
+        axis.after((kernel[at] - 1) * dilations[at] + 1, strides[at], (pads[at] + pads[at + 2]) / 2)
+        for at, axis in enumerate(axes)
     )
     return down, across
 

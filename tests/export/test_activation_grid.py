@@ -90,6 +90,13 @@ def test_strides_and_paddings_are_followed_through_branches(tmp_path: Path):
     assert activation_grid(path, 32, flips=True) == ActivationGrid(first_row=1.0, first_column=2.0, step=4.0)
 
 
+def test_of_a_padding_that_differs_before_and_behind_the_mean_counts(tmp_path: Path):
+    """As TensorFlow pads: of a window of 3 with a stride of 2 nothing before and one behind."""
+    node = helper.make_node("Conv", ["image", "w3"], ["cam"], kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1])
+    grid = activation_grid(graph(tmp_path, node), 32, flips=False)
+    assert grid == ActivationGrid(first_row=1.0, first_column=1.0, step=2.0)
+
+
 def test_what_has_no_map_has_no_grid_and_what_cannot_be_followed_is_refused(tmp_path: Path):
     first = window("Conv", "image", "a", 3, 2, 1)
     assert activation_grid(graph(tmp_path, first, output="a"), 32, flips=True) is None

@@ -172,7 +172,12 @@ class _Recording(Dataset):
                 return
 
 
-ORDER = {"AccessionNumber", "RequestedProcedurePriority"}
+ORDER = {
+    "AccessionNumber",
+    "IssuerOfAccessionNumberSequence",
+    "RequestAttributesSequence",
+    "RequestedProcedurePriority",
+}
 
 
 @pytest.mark.parametrize("made", [an_order, compressed], ids=["native", "JPEG"])

@@ -78,6 +78,8 @@ def test_an_entry_has_what_the_interface_promises(redis_server: RedisServer, spo
     assert entry == {
         "study_instance_uid": "1.2.3",
         "accession_number": "A1",
+        "accession_issuer": "",
+        "sequence": 0,
         "tag": "ABNORMAL",
         "probability": 0.9,
         "priority": "HIGH",
