@@ -20,7 +20,7 @@ from triage.sender.send import send
 LOSSLESS_BOUND = 1e-5
 """MONOCHROME1 and MONOCHROME2 round differently in the last bit of a grey value."""
 
-LOSSY_BOUND = 0.02
+LOSSY_BOUND = 0.04
 """Of the probability: JPEG at quality 95, JPEG 2000 at 10:1, JPEG-LS within 2 grey values."""
 
 

@@ -72,7 +72,7 @@ class Way:
     """A spool and a worker of this process."""
 
     def __init__(self, spool: Spool, sessions: dict[str, Session], pool: DecodePool) -> None:
-        self.spool = spool
+        self.spool, self.pool = spool, pool
         self.scorer = Scorer(
             spool,
             sessions,
@@ -148,7 +148,7 @@ def test_a_damaged_object_keeps_its_order_and_gets_its_report(way: Way, sent: Se
 @pytest.mark.parametrize("sent", SCORED, ids=name)
 def test_an_odd_object_whose_image_is_whole_gets_the_same_score(way: Way, sent: Sent, tmp_path: Path) -> None:
     decision, _ = way.score(sent)
-    intact = Way(Spool.open(tmp_path / "other"), way.scorer._sessions, way.scorer._pool)
+    intact = Way(Spool.open(tmp_path / "other"), way.scorer._sessions, way.pool)
     same, _ = intact.score(Sent("", whole(sent.transfer_syntax_uid), sent.transfer_syntax_uid, ""))
 
     assert (decision.tag, decision.probability) == (Tag.NORMAL, same.probability)

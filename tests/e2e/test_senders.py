@@ -176,8 +176,11 @@ def test_what_is_no_radiograph_is_listed_and_not_counted(
     service: Service, adult: Sent, triage_data: Path, tmp_path: Path
 ) -> None:
     other = triage_data / "dicom" / "other-modality"
-    report = fresh(other / "data_pydicom_test-SR.dcm", tmp_path, StudyInstanceUID=adult.study)
-    dose = fresh(other / "data_pydicom_rtdose_1frame.dcm", tmp_path, StudyInstanceUID=adult.study)
+    patient = read(adult.path)
+    same = {name: patient.get(name, "") for name in ("PatientID", "PatientName", "PatientBirthDate")}
+    same |= {"IssuerOfPatientID": patient.get("IssuerOfPatientID", ""), "StudyInstanceUID": adult.study}
+    report = fresh(other / "data_pydicom_test-SR.dcm", tmp_path, **same)
+    dose = fresh(other / "data_pydicom_rtdose_1frame.dcm", tmp_path, **same)
     dcmsend(service.dicom_port, report.path, dose.path, adult.path)
     entry = wait_for(lambda: _with_images(service, adult.study, 3), "the report, the dose and the image")
 

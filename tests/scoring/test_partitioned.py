@@ -131,7 +131,7 @@ TROUBLE = {
     "in the way of what is written": (
         ("before", "triage.worklist.index:Worklist.rehearse"),
         "rm -r canary validation && touch canary validation",
-        "attempt 1 of 3: (NotADirectoryError|OpenError)",
+        "attempt 1 of 3: (NotADirectoryError|FileExistsError|OpenError)",
     ),
     "unreadable": (
         ("before", "triage.scoring.worker:BatchWorker.execute_job"),

@@ -13,7 +13,7 @@ from triage.queue.score_queue import ScoreQueue, connect
 from triage.runtime.descriptors import shortage_of_descriptors
 from triage.runtime.health import HealthServer
 from triage.runtime.stop_signal import StopSignal
-from triage.service.readiness import nth_port
+from triage.service.ready_addresses import nth_port
 from triage.service.sweep import partitions
 from triage.settings.schema import Settings
 from triage.spool.instance import ReceivedInstance

@@ -17,7 +17,3 @@ def ready_with_redis(client: Redis, started: Sequence[object], doing: str) -> tu
     except RedisError as error:
         return False, f"Redis does not answer ({type(error).__name__})"
     return True, doing
-
-
-def nth_port(first: int, index: int) -> int:
-    return first + index if first else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from triage.service.readiness import nth_port
 from triage.settings.schema import Settings
 
 PROCESSES = ("listen", "work", "sweep", "deliver", "reports", "web")
@@ -30,6 +29,11 @@ def ready_addresses(settings: Settings, process: str | None) -> list[str]:
         if process in (None, name) and first
         for index in range(count)
     ]
+
+
+def nth_port(first: int, index: int) -> int:
+    """The port of the process ``index`` of its kind; 0, any port, stays 0."""
+    return first + index if first else 0
 
 
 def _asked(host: str) -> str:

@@ -109,7 +109,7 @@ def reconcile(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics
     """Sweep once; ``memory`` is this process's, from sweep to sweep."""
     beside = partitions(settings, spool)
     steady = _looked_at_clock(spool, memory)
-    if steady:
+    if not (memory.clock and memory.clock.has_jumped):
         _forget_validations(spool, beside)
         _expire_quarantine(spool, settings.spool.quarantine_days)
     with connect(redis_url, settings.redis.timeout_s) as client:

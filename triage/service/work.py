@@ -21,7 +21,7 @@ from triage.runtime.stop_signal import StopSignal
 from triage.service.deliver import prepare_destinations
 from triage.service.embedded_redis import embedded_url
 from triage.service.models import load_sessions, model_state, policy_of, priority_policy
-from triage.service.readiness import nth_port
+from triage.service.ready_addresses import nth_port
 from triage.service.sweep import Memory, reconcile
 from triage.settings.schema import Settings
 from triage.settings.sections import WorkerSettings

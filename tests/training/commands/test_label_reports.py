@@ -88,7 +88,7 @@ def test_reports_of_ones_own_as_a_table(tmp_path: Path) -> None:
     assert "against MeSH" not in output
     assert [row["label"] for row in read(tmp_path / "labels.csv")] == ["0", "1"]
     table(path, ("report", "text"), [("A", "x"), ("A", "y")])
-    assert "line 3: report 'A' is empty or there already" in run("label-reports", path).output
+    assert "line 3: report 'A' is there already" in run("label-reports", path).output
 
 
 def test_a_file_that_is_no_report_is_named(source: Path) -> None:

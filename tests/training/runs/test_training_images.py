@@ -38,7 +38,7 @@ def test_files_are_listed_by_their_bytes_and_public_pictures_by_name(tmp_path: P
 
 
 def test_a_run_lists_the_images_of_the_run_that_it_starts_from(tmp_path: Path) -> None:
-    first, second = write_cohort(tmp_path, 8, name="first"), write_cohort(tmp_path, 4, name="second")  # 4 are alike
+    first, second = write_cohort(tmp_path, 8, name="first"), write_cohort(tmp_path, 4, name="second")
     for name, manifest, weights in (("a", first, "scratch"), ("b", second, f"run:{tmp_path / 'a' / 'fold0'}")):
         (tmp_path / name).mkdir()
         config = Config.model_validate(TINY).changed({"model.weights": weights})
@@ -47,7 +47,7 @@ def test_a_run_lists_the_images_of_the_run_that_it_starts_from(tmp_path: Path) -
             tmp_path / name, "train", config, Source((manifest,)), tmp_path, training=cases, validation=[], scored=[]
         )
     assert len(set(read_images(tmp_path / "a"))) == 8
-    assert set(read_images(tmp_path / "a")) == set(read_images(tmp_path / "b"))
+    assert set(read_images(tmp_path / "a")) < set(read_images(tmp_path / "b"))
 
 
 def test_a_run_of_a_release_that_kept_no_list_has_to_be_run_again(tmp_path: Path) -> None:
