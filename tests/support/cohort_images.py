@@ -49,7 +49,7 @@ def write_cohort(folder: Path, images: int = 48, *, name: str = "cohort", split:
         view = "PA" if number % 3 else "AP"
         columns = {"findings": "Mass|Nodule" if label else "No Finding", "other_label": str(number % 2)}
         row = {"image": path, "label": label, "patient": f"{name}:{number // 2}", "split": split, "view": view}
-        row |= {"age": 20.0 + number, "sex": "M" if number % 2 else "F", "source": name, "columns": columns}
+        row |= {"age": 20.0 + number % 60, "sex": "M" if number % 2 else "F", "source": name, "columns": columns}
         rows.append(Row(**{**row, **changes}))
     manifest = folder / f"{name}.csv"
     write_manifest(manifest, rows)

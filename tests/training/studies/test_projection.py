@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from training.__main__ import main
+from training.cli import main
 from training.data.cases import read_cases
 from training.studies.projection import ap_shares, figures, of_known_view, seen, tells_the_illness
 from triage.phantom.chest import draw
