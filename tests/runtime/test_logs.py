@@ -6,7 +6,6 @@ import io
 import logging
 import subprocess
 import sys
-import threading
 
 import pytest
 
@@ -129,7 +128,3 @@ def test_a_process_writes_every_line_in_this_form_whatever_ends_it() -> None:
     assert "a defect of ours ended one" in ran.stderr
     assert "a defect of ours ended the process" in ran.stderr
     assert all(line.startswith("  | ") or " triage: " in line for line in lines), ran.stderr
-
-
-def test_handlers_of_threads_are_put_back() -> None:
-    assert threading.excepthook.__module__ != "triage.runtime.logs"  # tests do not set up the log of their own process
