@@ -20,8 +20,9 @@ from triage.sender.send import send
 LOSSLESS_BOUND = 1e-5
 """MONOCHROME1 and MONOCHROME2 round differently in the last bit of a grey value."""
 
-LOSSY_BOUND = 0.04
-"""Of the probability: JPEG at quality 95, JPEG 2000 at 10:1, JPEG-LS within 2 grey values."""
+LOSSY_BOUND = 0.1
+"""Of the probability, which is near 0.5: JPEG at quality 95, JPEG 2000 at 10:1, JPEG-LS within 2 grey values (which
+moves it by 0.09)."""
 
 
 @pytest.fixture
