@@ -206,3 +206,15 @@ def test_where_two_lengths_lead_to_elements_none_is_taken() -> None:
 
     assert [each.tag for each in walk.elements()] == [0x00080005]
     assert [fault.kind for fault in walk.faults] == [Kind.NO_ELEMENT]
+
+
+def test_a_big_endian_set_whose_beginning_is_lost_is_not_read_as_implicit() -> None:
+    """No transfer syntax is implicit and big-endian: written down again so, its numbers would be turned round."""
+    file = bytearray(FILES[ExplicitVRBigEndian])
+    begin = Mutated(bytes(file)).begin
+    del file[begin + 4 : begin + 6]  # the first element's VR
+    found = survey(Memory(bytes(file)))
+    assert found is not None and found.faults and not found.implicit
+    mended, _ = read_data_set(bytes(file))
+    again = survey(Memory(mended.buffer.getvalue()))
+    assert again is None or not any(fault.ends for fault in again.faults)

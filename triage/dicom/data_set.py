@@ -122,7 +122,8 @@ def survey(file: Source) -> Survey | None:
     found = Survey(file.read(0, at), source, start, syntax, implicit, big_endian)
     walk = found.walk()
     foreign = int.from_bytes(first[:2], "big" if big_endian else "little") < _FIRST >> 16
-    if not foreign and walk.passes() and not (isinstance(source, Inflated) and not source.whole):
+    passes = walk.passes() and not (big_endian and walk.implicit)
+    if passes and not foreign and not (isinstance(source, Inflated) and not source.whole):
         return replace(found, implicit=walk.implicit)
     return _with_faults(found)
 
@@ -152,9 +153,13 @@ def _with_faults(found: Survey) -> Survey:
     elements = tuple(walk.elements())
     if isinstance(found.source, Inflated) and not found.source.whole and not any(each.ends for each in walk.faults):
         walk.faults.append(Fault(Kind.CUT, elements[-1].tag if elements else NO_TAG, after=True, ends=True))
+    implicit = walk.implicit
+    if found.big_endian and implicit:  # no transfer syntax is both (PS3.5 A): what was read so means nothing
+        walk.faults.append(Fault(Kind.UNREADABLE, elements[0].tag if elements else NO_TAG))
+        elements, implicit = (), False
     return replace(
         found,
-        implicit=walk.implicit,
+        implicit=implicit,
         faults=tuple(walk.faults),
         orderly=walk.orderly,
         foreign=any(each.tag < _FIRST for each in elements),
