@@ -94,7 +94,8 @@ def _identify(made: Dataset, study: Study, image: Image, number: int, device_uid
     made.ManufacturerModelName = made.SecondaryCaptureDeviceManufacturerModelName = "cxr-triage"
     made.DeviceSerialNumber = "1"
     made.DeviceUID = device_uid
-    versions = [SOFTWARE_VERSION, *filter(None, (assessment.model_id, assessment.model_digest))]
+    # The digest fills a value of LO; at the end, the space that makes a length even would be one too many for some.
+    versions = [SOFTWARE_VERSION, *filter(None, (assessment.model_digest, assessment.model_id))]
     made.SoftwareVersions = made.SecondaryCaptureDeviceSoftwareVersions = versions
     at = local_time(made, assessment.assessed_at, image.header)
     for keyword in ("ContentDate", "InstanceCreationDate", "SeriesDate", "DateOfSecondaryCapture"):
