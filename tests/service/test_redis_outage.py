@@ -130,6 +130,8 @@ def test_a_worker_that_is_told_to_stop_while_redis_is_away_stops(running: Roles,
     instance = receive(running.spool, a_chest(1))
     (worker,) = started(running, "work")
     wait_for(lambda: is_done(running.spool), "the object")
+    with connect(redis_server.url, 5.0) as client:  # in the middle of a job it would be another error
+        wait_for(lambda: not list(client.scan_iter("rq:job:*")), "its job to be ended")
     redis_server.kill()
     wait_for(lambda: worker.said("could not connect to Redis"), "the worker to miss Redis")
     assert worker.terminate() == 0
