@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 
 from export import calibrate
@@ -24,6 +23,7 @@ from export.variants import Variant, write_variant
 from training.data.images import load
 from training.data.targets import target_matrix
 from training.errors import TrainingError
+from training.files import digest
 from training.runs.devices import Process
 from training.runs.run import Run, load_network
 from training.runs.test_set_looks import look, looks_at
@@ -108,7 +108,7 @@ def release(run: Run, about: Description, folder: Path, options: Options, proces
             card_schema=SCHEMA,
             name=folder.name,
             version=about.version,
-            model_sha256=_digest(staging / WEIGHTS),
+            model_sha256=digest(staging / WEIGHTS),
             demo=verdict.demo,
             architecture=measured.architecture(run, members),
             preprocessing=Preprocessing(**run.config.input.spec().to_record()),
@@ -208,11 +208,7 @@ def _training(run: Run, about: Description, folder: Path) -> Training:
         images=run.training_images,
         recipe=about.training.recipe,
         patients_file=PATIENTS,
-        patients_sha256=_digest(folder / PATIENTS),
+        patients_sha256=digest(folder / PATIENTS),
         images_file=IMAGES,
-        images_sha256=_digest(folder / IMAGES),
+        images_sha256=digest(folder / IMAGES),
     )
-
-
-def _digest(path: Path) -> str:
-    return sha256(path.read_bytes()).hexdigest()

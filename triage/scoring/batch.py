@@ -6,7 +6,6 @@ import errno
 import logging
 import math
 import time
-import traceback
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from triage.model.run_deadline import NotEndedError
 from triage.model.session import Scores, Session
 from triage.radiograph.attributes import read_attributes
 from triage.radiograph.types import Attributes, FloatImage, Rejected, View
+from triage.runtime.logs import where_raised
 from triage.runtime.turns import Turn, Turns
 from triage.scoring.assess import (
     Conclusion,
@@ -80,7 +80,7 @@ def open_file(path: Path, cards: Mapping[str, ModelCard], policy: Policy) -> Ope
     except MemoryError:
         raise OpenError("it needs more memory than one image may (worker.decode_memory_bytes)") from None
     except Exception as error:  # the edge: what a library says of a data set may quote the patient
-        raise OpenError(_where(error)) from None
+        raise OpenError(where_raised(error)) from None
     return Opened(prepared, receipt)
 
 
@@ -257,7 +257,7 @@ class Scorer:
         try:
             probability, distance = _at(session.score(prepared.beside[name][np.newaxis]), 0)
         except Exception as error:  # the edge: a model on trial
-            logger.error("the model %s, in shadow, failed on an image: %s", name, _where(error))
+            logger.error("the model %s, in shadow, failed on an image: %s", name, where_raised(error))
             probability = distance = math.nan
         conclusion = conclude(prepared, session.card, probability, distance, self._policy)
         return ShadowScore(
@@ -312,7 +312,7 @@ class Scorer:
                 try:
                     decisions[uid] = self._decide(uid)
                 except (ValueError, KeyError, TypeError) as error:
-                    undecided[uid] = f"the study's records cannot be read: {_where(error)}"
+                    undecided[uid] = f"the study's records cannot be read: {where_raised(error)}"
         return decisions
 
     @contextmanager
@@ -390,12 +390,6 @@ def _unless_disabled(opened: Opened, disabled: frozenset[str]) -> Opened:
         return replace(opened, prepared=replace(prepared, beside=beside))
     rejected = Rejected(Reason.MODEL_DISABLED, f"{prepared.model_name} is switched off")
     return replace(opened, prepared=replace(prepared, model_name="", model_input=None, beside={}, rejected=rejected))
-
-
-def _where(error: Exception) -> str:
-    """What was raised and where, without its message."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"
 
 
 def _input(opened: Opened) -> FloatImage:
