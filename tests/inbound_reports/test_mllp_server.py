@@ -17,6 +17,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.report_sender import Answer, plain, report, station
 from tests.support.studies import a_study
 from tests.support.wait import wait_for
+from tests.support.written_log import written_log
 from triage.dicom.tls import Failure
 from triage.errors import StartError
 from triage.inbound_reports.serve import server_tls
@@ -157,15 +158,13 @@ def test_a_report_is_one_however_it_is_written(redis_server: RedisServer, spool:
         assert answered(sender).about == "8", "and nothing else was answered"
 
 
-def test_what_is_sent_outside_of_messages_is_said_once(
-    redis_server: RedisServer, spool: Spool, caplog: pytest.LogCaptureFixture
-) -> None:
-    with station(redis_server, spool) as place:
+def test_what_is_sent_outside_of_messages_is_said_once(redis_server: RedisServer, spool: Spool) -> None:
+    with written_log() as log, station(redis_server, spool) as place:
         for _ in range(20):
             with plain(place.port) as stranger:
                 stranger.sendall(b"GET / HTTP/1.1\r\nHost: DOE^JANE\r\n\r\n" + framed(report()))
                 answered(stranger)
-    lines = [record.getMessage() for record in caplog.records if "belong to no message" in record.getMessage()]
+    lines = [line for line in log.getvalue().splitlines() if "belong to no message" in line]
     assert len(lines) == 1
     assert "DOE" not in lines[0]
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from triage.runtime import logs
-from triage.runtime.logs import LimitedHandler, LineFormatter, printable, where_raised
+from triage.runtime.logs import LimitedHandler, LineFormatter, printable, seldom, where_raised
 
 
 class Clock:
@@ -82,6 +82,26 @@ def test_a_line_that_comes_too_often_is_counted(log: logging.Logger, written: io
     clock.now = logs.WINDOW_S + 1
     log.error("later")
     assert f"{1000 - logs.MOST_LINES} more lines like the last one from test_logs.py" in written.getvalue()
+
+
+def test_a_place_may_have_a_limit_of_its_own_for_each_source(
+    log: logging.Logger, written: io.StringIO, clock: Clock
+) -> None:
+    for _ in range(1000):
+        for who in ("10.0.0.1", "10.0.0.2"):
+            log.warning("%s knocks", who, extra=seldom(who))
+    assert written.getvalue().splitlines() == [f"WARNING triage.test: 10.0.0.{number} knocks" for number in (1, 2)]
+    clock.now = 61.0
+    log.warning("later")
+    assert written.getvalue().count("999 more lines like the last one from test_logs.py") == 2
+
+
+def test_sources_without_number_take_no_memory_without_bound(log: logging.Logger) -> None:
+    for number in range(5000):
+        log.warning("somebody knocks", extra=seldom(str(number)))
+    (handler,) = log.handlers
+    assert isinstance(handler, LimitedHandler)
+    assert len(handler._windows) <= 1000
 
 
 def test_what_was_left_out_is_said_at_the_end(log: logging.Logger, written: io.StringIO) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import socket
 import ssl
 import time
@@ -13,12 +14,15 @@ from dataclasses import dataclass
 from triage.dicom.tls import Failure, ServerTLS, explained, failure_of
 from triage.hl7.mllp_frames import Frames, TooLongError, framed, is_message
 from triage.inbound_reports.receiver import Hearer
-from triage.runtime.seldom import Seldom
+from triage.runtime.logs import seldom
 
 _AT_ONCE = 1 << 16
 _LOOK_S = 0.5
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,14 @@ class Post:
     networks: Sequence[Network]
     stopping: Callable[[], bool]
     no_tls: Callable[[Failure], None]
-    log: Seldom
 
     def begin(self, accepted: socket.socket, address: str, tls: ServerTLS | None) -> Sender | None:
         """The conversation with who has connected; None for somebody who may not."""
         if self.networks and not any(_plain(address) in each for each in self.networks):
-            self.log.warning(
-                "connections from %s are closed: it is not among reports.source_addresses", address, by=address
+            logger.warning(
+                "connections from %s are closed: it is not among reports.source_addresses",
+                address,
+                extra=seldom(address),
             )
             accepted.close()
             return None
@@ -60,7 +65,9 @@ class Post:
         """Connections that were left open must not keep a sender out: the one that was silent longest goes."""
         if len(open_now) < self.bounds.max_connections:
             return None
-        self.log.warning("more than %d connections: those silent longest are closed", self.bounds.max_connections)
+        logger.warning(
+            "more than %d connections: those silent longest are closed", self.bounds.max_connections, extra=seldom()
+        )
         return min(open_now, key=lambda each: each.last_heard)
 
 
@@ -83,7 +90,9 @@ class Sender:
                 with self._secured(plain) as connection:
                     self._converse(connection)
         except OSError as error:  # the peer is gone
-            self._post.log.info("connection of %s ended: %s", self._address, error.strerror or error, by=self._address)
+            logger.info(
+                "connection of %s ended: %s", self._address, error.strerror or error, extra=seldom(self._address)
+            )
 
     def break_off(self) -> None:
         """Hang up, from any thread."""
@@ -102,7 +111,9 @@ class Sender:
             failed = error if isinstance(error, OSError) else OSError(str(error))
             why = failure_of(failed)
             self._post.no_tls(why)
-            self._post.log.warning("no TLS with %s: %s", self._address, explained(failed), by=f"{self._address} {why}")
+            logger.warning(
+                "no TLS with %s: %s", self._address, explained(failed), extra=seldom(f"{self._address} {why}")
+            )
             raise ConnectionAbortedError("no TLS") from error
         return self._socket
 
@@ -129,18 +140,18 @@ class Sender:
 
     def _complain(self) -> None:
         if count := self._frames.dropped():
-            self._post.log.warning(
+            logger.warning(
                 "%d bytes of %s belong to no message and were dropped: it is not MLLP that is sent there, or a message "
                 "was broken off",
                 count,
                 self._address,
-                by=self._address,
+                extra=seldom(self._address),
             )
 
     def _is_over(self, now: float) -> bool:
         """Whether the peer has had its time."""
         if self._frames.begun and now - self._began > self._bounds.message_timeout_s:
-            self._post.log.warning("connection of %s closed: a message did not end", self._address, by=self._address)
+            logger.warning("connection of %s closed: a message did not end", self._address, extra=seldom(self._address))
             return True
         return now - self.last_heard > self._bounds.idle_timeout_s
 

@@ -15,7 +15,6 @@ from triage.inbound_reports.receiver import Hearer
 from triage.metrics.process import Metrics
 from triage.metrics.reports import ReportMetrics
 from triage.runtime.accept_loop import AcceptLoop, Door
-from triage.runtime.seldom import Seldom
 from triage.runtime.sockets import open_port
 from triage.settings.reports import ReportsSettings
 
@@ -70,7 +69,6 @@ def _listen(
         _networks(settings.source_addresses),
         stopping,
         lambda failure: tls_metrics.tls_failures.labels(failure).inc(),
-        Seldom(logger),
     )
     tls = server_tls(settings, tls_metrics)
     with open_port(settings.host, settings.port, shared=False, setting="reports.port") as port:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from triage.dicom.tls import ServerTLS
-from triage.runtime.seldom import Seldom
+from triage.runtime.logs import seldom
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,6 @@ class AcceptLoop(Generic[C]):
         self._begin, self._superfluous, self._counted = begin, superfluous, counted
         self._conversations: dict[threading.Thread, C] = {}
         self._lock = threading.Lock()
-        self._complaints = Seldom(logger)
 
     def run(self, doors: Sequence[Door], stopping: Callable[[], bool]) -> None:
         """Accept at ``doors`` until ``stopping()``.
@@ -104,7 +103,7 @@ class AcceptLoop(Generic[C]):
         except BlockingIOError:  # another process, or thread, took what we saw waiting
             return False
         except OSError as error:  # out of file descriptors, or the peer is gone already
-            self._complaints.warning("a connection could not be accepted: %s", error.strerror or error)
+            logger.warning("a connection could not be accepted: %s", error.strerror or error, extra=seldom())
             time.sleep(_BREATH_S)
             return False
         if surplus := self._superfluous(self.open()):
@@ -112,7 +111,7 @@ class AcceptLoop(Generic[C]):
         try:
             conversation = self._begin(accepted, address[0], door.tls)
         except Exception as error:  # the edge: a peer that is gone already, or a fault of ours, must not end the loop
-            self._complaints.warning("the connection of %s was closed: %s", address[0], error, by=type(error).__name__)
+            logger.warning("the connection of %s was closed: %s", address[0], error, extra=seldom(type(error).__name__))
             accepted.close()
             return True
         if conversation is not None:
@@ -127,7 +126,7 @@ class AcceptLoop(Generic[C]):
         try:
             thread.start()
         except RuntimeError as error:  # the system lets us have no more threads: this peer has to try again
-            self._complaints.error("the connection of %s was closed: %s", address, error)
+            logger.error("the connection of %s was closed: %s", address, error, extra=seldom())
             self._forget(thread)
             accepted.close()
 

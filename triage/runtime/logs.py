@@ -16,13 +16,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 from triage.runtime.library_logs import silence_libraries
 
 MOST_LINES = 60
 """Lines from one place in the code in ``WINDOW_S`` seconds."""
 WINDOW_S = 60.0
+_MOST_PLACES = 1000
 LONGEST = 4000
 """Characters of a message; what is longer is cut."""
 
@@ -40,6 +41,14 @@ def set_up_logs(level: str | int) -> None:
     silence_libraries()
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
+
+
+def seldom(by: str = "") -> dict[str, Any]:
+    """What a line that strangers can cause is logged with (``extra``): one a minute from its place in the code.
+
+    ``by`` has sources counted apart; where there are more than a thousand, the oldest are forgotten.
+    """
+    return {"at_most": 1, "source": by}
 
 
 def where_raised(error: BaseException) -> str:
@@ -88,21 +97,30 @@ class _Window:
     level: str = ""
 
 
+_Place = tuple[str, int, str]
+"""File and line of the code, and the source where ``seldom`` names one."""
+
+
 class LimitedHandler(logging.StreamHandler[TextIO]):
-    """Writes ``MOST_LINES`` from one place in the code in ``WINDOW_S`` seconds; then how many it left out."""
+    """Writes ``MOST_LINES`` from one place in the code in ``WINDOW_S`` seconds; then how many it left out.
+
+    A record with ``at_most`` has that limit in place of ``MOST_LINES`` (see ``seldom``).
+    """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(stream)
         self._clock = clock
-        self._windows: dict[tuple[str, int], _Window] = {}
+        self._windows: dict[_Place, _Window] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, or count it."""
         now = self._clock()
         self._close_windows(now)
-        place = (record.pathname, record.lineno)
+        place = (record.pathname, record.lineno, getattr(record, "source", ""))
         window = self._windows.setdefault(place, _Window(now))
-        if window.written >= MOST_LINES:
+        if len(self._windows) > _MOST_PLACES:
+            self._close(next(iter(self._windows)))
+        if window.written >= getattr(record, "at_most", MOST_LINES):
             window.left_out += 1
             window.logger, window.level = record.name, record.levelname
             return
@@ -126,16 +144,19 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
     def _close_windows(self, now: float) -> None:
         for place, window in list(self._windows.items()):
             if now - window.began > WINDOW_S:
-                del self._windows[place]
-                if window.left_out:
-                    self._say_left_out(place, window)
+                self._close(place)
 
-    def _say_left_out(self, place: tuple[str, int], window: _Window) -> None:
+    def _close(self, place: _Place) -> None:
+        window = self._windows.pop(place)
+        if window.left_out:
+            self._say_left_out(place, window)
+
+    def _say_left_out(self, place: _Place, window: _Window) -> None:
         text = (
             f"{window.left_out} more lines like the last one from {Path(place[0]).name}, line {place[1]}, were left out"
         )
         level = logging.getLevelNamesMapping().get(window.level, logging.WARNING)
-        super().emit(logging.LogRecord(window.logger, level, *place, text, None, None))
+        super().emit(logging.LogRecord(window.logger, level, place[0], place[1], text, None, None))
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
