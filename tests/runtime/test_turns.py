@@ -14,7 +14,7 @@ import pytest
 from tests.runtime.test_child_pool import PATIENT_S, be_killed, double, hang
 from tests.support.wait import wait_for
 from triage.runtime.child_pool import DecodePool, DecoderDiedError
-from triage.runtime.turns import HEAVY, Load, Turns
+from triage.runtime.turns import HEAVY, Load, Turns, children
 
 
 class Held:
@@ -126,6 +126,19 @@ def test_heavy_images_leave_a_child_to_others(pool: Pool) -> None:
         asked.submit(str, f"heavy {number}", load=Load(HEAVY, f"SENDER {number}"))
     asked.submit(str, "light", load=Load(1000, "OTHER"))
     assert pool.names == ["heavy 0", "light"]
+
+
+@pytest.mark.parametrize("cores", [{0}, {0, 1, 2}])
+def test_however_few_are_asked_for_a_heavy_image_leaves_one_to_others(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, cores: set[int]
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: cores)
+    assert (children(0), children(1), children(5)) == (max(len(cores), 2), 2, 5)
+    asked = turns(pool, slots=children(1))
+    asked.submit(str, "heavy", load=Load(HEAVY, "FIRST"))
+    asked.submit(str, "heavy too", load=Load(HEAVY, "FIRST"))
+    asked.submit(str, "light", load=Load(1000, "OTHER"))
+    assert pool.names == ["heavy", "light"]
 
 
 @pytest.fixture

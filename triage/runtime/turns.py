@@ -6,6 +6,7 @@ them is decoded. Here only so many are given to the pool as it has children, and
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter
@@ -23,6 +24,14 @@ HEAVY = 600 << 20
 """Bytes from which an image counts as heavy. At least one child is left to others."""
 _PATIENCE_S = 10.0
 """Seconds that one may be passed over for want of memory; then nothing else begins until it fits."""
+
+
+def children(asked: int) -> int:
+    """How many children decode where ``asked`` is set (0: one per core).
+
+    Two at least, on one core too: heavy images leave one to others, and the system shares the time between the two.
+    """
+    return max(asked or len(os.sched_getaffinity(0)), 2)
 
 
 @dataclass(frozen=True)

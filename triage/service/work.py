@@ -44,7 +44,7 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     from triage.canary.wiring import at_worker
     from triage.runtime.child_pool import MOST_MEMORY, DecodePool
     from triage.runtime.memory import most_memory
-    from triage.runtime.turns import Turns
+    from triage.runtime.turns import Turns, children
     from triage.scoring import worker
     from triage.scoring.batch import Scorer
     from triage.scoring.partitioned import Places
@@ -53,7 +53,8 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     registry = CollectorRegistry()
     metrics = metric_names.create(registry)
     memory = settings.worker.decode_memory_bytes or most_memory() // 2
-    pool = DecodePool(settings.worker.decode_processes, settings.worker.decode_timeout_s, min(MOST_MEMORY, memory))
+    processes = children(settings.worker.decode_processes)
+    pool = DecodePool(processes, settings.worker.decode_timeout_s, min(MOST_MEMORY, memory))
     turns = Turns(pool, pool.processes, memory)
     senders = settings.listener.calling_ae_titles
     metrics.begin_view_checks(senders)

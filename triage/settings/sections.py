@@ -83,7 +83,12 @@ class WorkerSettings(Section):
     """What scores."""
 
     processes: int = Field(1, ge=1, le=64, description="Worker processes of triage up and triage work.")
-    decode_processes: int = Field(0, ge=0, description="Child processes that decode, per worker; 0 is one per core.")
+    decode_processes: int = Field(
+        0,
+        ge=0,
+        description="Child processes that decode, per worker; 0 is one per core. There are always two: large images "
+        "leave one to the others.",
+    )
     batch_size: int = Field(16, ge=1, le=256, description="Objects that are taken from the queue at once at most.")
     threads: int = Field(0, ge=0, description="Threads of ONNX Runtime in one worker; 0 is one per core.")
     provider: Literal["cpu", "cuda"] = Field(
