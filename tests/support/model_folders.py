@@ -28,21 +28,37 @@ def write_model(
     size: int = SIZE,
     cam: bool = False,
     endless_above: float | None = None,
+    endless_load: bool = False,
     **changes: Any,
 ) -> ModelCard:
     """Write the model folder ``models/name``; its card. ``changes`` replace top-level values of the card.
 
     The logit is the mean of the model input plus ``bias``: 10 makes everything positive, -10 negative. The distance is
     the input's mean square. ``cam`` adds an activation map: the input averaged over 8 x 8 cells. For an input whose
-    mean is above ``endless_above`` the graph never ends.
+    mean is above ``endless_above`` the graph never ends. ``endless_load``: its constants take hours to be folded.
     """
     folder = models / name
     folder.mkdir(parents=True)
-    onnx.save_model(_graph(size, bias, cam, endless_above), str(folder / WEIGHTS))
+    graph = _graph(size, bias, cam, endless_above)
+    if endless_load:
+        _add_endless_constants(graph)
+    onnx.save_model(graph, str(folder / WEIGHTS))
     record = _card(name, size, age_from, age_below, negative_is_normal)
     record["model_sha256"] = sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     (folder / CARD).write_text(json.dumps({**record, **changes}))
     return load_card(folder)
+
+
+def _add_endless_constants(model: onnx.ModelProto) -> None:
+    """A chain of products of large matrices that depend on no input: ONNX Runtime computes them when it loads."""
+    nodes, side = model.graph.node, 2000
+    model.graph.initializer.append(helper.make_tensor("shape", TensorProto.INT64, [2], [side, side]))
+    value = helper.make_tensor("tiny", TensorProto.FLOAT, [1], [1 / side])
+    nodes.append(helper.make_node("ConstantOfShape", ["shape"], ["m0"], value=value))
+    for number in range(20_000):
+        nodes.append(helper.make_node("MatMul", [f"m{number}", "m0"], [f"m{number + 1}"]))
+    nodes.append(helper.make_node("ReduceMean", ["m20000"], ["waited_for"], keepdims=0))
+    model.graph.output.append(helper.make_tensor_value_info("waited_for", TensorProto.FLOAT, []))
 
 
 def _graph(size: int, bias: float, cam: bool, endless_above: float | None = None) -> onnx.ModelProto:

@@ -87,6 +87,7 @@ class ModelState(StrEnum):
     ENABLED = "enabled"
     SHADOW = "shadow"
     DISABLED = "disabled"
+    NOT_LOADED = "not_loaded"  # loading it did not end in time
 
 
 FAST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from triage.errors import StartError
 from triage.model.card import WEIGHTS, ModelCard, ModelRefusedError
 from triage.model.onnx_runtime import onnxruntime
-from triage.model.run_deadline import DEADLINE_S, RunDeadline
+from triage.model.run_deadline import DEADLINE_S, NotEndedError, RunDeadline
+from triage.model.trial_load import LOAD_DEADLINE_S, try_to_load
 
 FloatArray = npt.NDArray[np.float32]
 AT_ONCE = 16
@@ -120,6 +121,28 @@ class Session:
                     f"{self.card.name}: output {name} has the shape {list(np.shape(output))} for {len(padded)} images"
                 )
         return [np.asarray(output[:count], dtype=np.float32) for output in found]
+
+
+class NotLoaded:
+    """Stands for a model that could not be loaded: each run of it fails, as one that does not end."""
+
+    provider = "none"
+    keeps_maps = False
+
+    def __init__(self, card: ModelCard, why: str) -> None:
+        self.card = card
+        self._why = why
+
+    def score(self, batch: FloatArray) -> Scores:
+        """Raises NotEndedError."""
+        raise NotEndedError(self._why)
+
+
+def check_loads(
+    folder: Path, card: ModelCard, provider: Literal["cpu", "cuda"], threads: int, seconds: float = LOAD_DEADLINE_S
+) -> None:
+    """Load ``folder``'s weights in a child, once. Raises NotLoadedError if that does not end in ``seconds``."""
+    try_to_load(card.name, _open, folder / WEIGHTS, provider, threads, seconds=seconds)
 
 
 def _open(weights: Path, provider: Literal["cpu", "cuda"], threads: int) -> Any:

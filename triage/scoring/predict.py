@@ -19,7 +19,8 @@ from triage.model.card import ModelCard, ModelRefusedError, load_card
 from triage.model.installed import installed
 from triage.model.registry import RegistryPolicy, usable
 from triage.model.run_deadline import NotEndedError
-from triage.model.session import AT_ONCE, Session
+from triage.model.session import AT_ONCE, Session, check_loads
+from triage.model.trial_load import LOAD_DEADLINE_S
 from triage.radiograph.types import Attributes, Rejected, View
 from triage.runtime.child_pool import DecodePool, DecoderDiedError, Decoding
 from triage.scoring.assess import Conclusion, Policy, Prepared, conclude, prepare
@@ -52,12 +53,14 @@ class Models:
 
 @dataclass(frozen=True)
 class Compute:
-    """What to compute with; 0 is one per core. A file whose decoding takes longer than ``decode_timeout_s`` fails."""
+    """What to compute with; 0 is one per core. A file whose decoding takes longer than ``decode_timeout_s`` fails,
+    a model that does not load within ``load_timeout_s`` is refused."""
 
     provider: Literal["cpu", "cuda"] = "cpu"
     threads: int = 0
     decode_processes: int = 0
     decode_timeout_s: float = 60.0
+    load_timeout_s: float = LOAD_DEADLINE_S
 
 
 def predict(
@@ -165,9 +168,9 @@ class _Scorer:
     def _session(self, name: str) -> Session:
         if name not in self._sessions:
             models, compute = self._models, self._compute
-            self._sessions[name] = Session(
-                models.folders[name], models.cards[name], provider=compute.provider, threads=compute.threads
-            )
+            folder, card = models.folders[name], models.cards[name]
+            check_loads(folder, card, compute.provider, compute.threads, compute.load_timeout_s)
+            self._sessions[name] = Session(folder, card, provider=compute.provider, threads=compute.threads)
         return self._sessions[name]
 
     def _record(self, path: Path, prepared: Prepared, score: tuple[float, float] | None) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from triage.decision.types import PriorityPolicy
 from triage.metrics.labels import ModelState
@@ -14,34 +16,55 @@ from triage.settings.schema import Settings
 from triage.settings.sections import EligibilitySettings, ModelSettings
 from triage.spool.spool import Spool
 
+if TYPE_CHECKING:
+    from triage.model.card import ModelCard
+
+logger = logging.getLogger(__name__)
+
 
 def load_sessions(settings: Settings, stuck: Callable[[], object] | None = None) -> dict[str, Any]:
     """The models of the settings, loaded and warm. Raises StartError for one that must not be used.
 
+    One whose loading does not end is stopped, and a NotLoaded stands for it: the others go on.
     ``stuck`` is called when a run of one cannot be stopped, and has to end the process.
     """
     from triage.model.calibration import check_prevalence
     from triage.model.installed import installed, models_folder
-    from triage.model.session import Session
 
     folder = models_folder(settings.models.path)
     cards = installed(folder, settings.models.names, registry_policy(settings.models))
     check_prevalence(cards, settings.models.prevalence_by_name)
-    sessions = {
-        name: Session(
-            folder / name,
-            card,
-            provider=settings.worker.provider,
-            threads=settings.worker.threads,
-            maps=settings.keeps_activation_maps,
-            deadline_s=settings.worker.score_timeout_s,
-            stuck=stuck,
-        )
-        for name, card in cards.items()
-    }
-    for session in sessions.values():
-        session.warm()
-    return sessions
+    return {name: _loaded(settings, folder / name, card, stuck) for name, card in cards.items()}
+
+
+def _loaded(settings: Settings, folder: Path, card: ModelCard, stuck: Callable[[], object] | None) -> Any:
+    from triage.model.session import NotLoaded, Session, check_loads
+    from triage.model.trial_load import NotLoadedError
+
+    worker = settings.worker
+    try:
+        check_loads(folder, card, worker.provider, worker.threads, worker.load_timeout_s)
+    except NotLoadedError as error:
+        logger.error("the model %s: its images are NOT_ASSESSED until it is mended and work starts again", error)
+        return NotLoaded(card, error.why)
+    session = Session(
+        folder,
+        card,
+        provider=worker.provider,
+        threads=worker.threads,
+        maps=settings.keeps_activation_maps,
+        deadline_s=worker.score_timeout_s,
+        stuck=stuck,
+    )
+    session.warm()
+    return session
+
+
+def not_loaded(sessions: Mapping[str, Any]) -> frozenset[str]:
+    """The names of those that could not be loaded."""
+    from triage.model.session import NotLoaded
+
+    return frozenset(name for name, session in sessions.items() if isinstance(session, NotLoaded))
 
 
 def registry_policy(settings: ModelSettings) -> Any:
@@ -61,7 +84,10 @@ def priority_policy(settings: Settings) -> PriorityPolicy:
     return PriorityPolicy(decision.baseline_priority, decision.lower_normal, decision.prior_after_days)
 
 
-def model_state(name: str, models: ModelSettings, spool: Spool) -> ModelState:
+def model_state(name: str, models: ModelSettings, spool: Spool, missing: frozenset[str] = frozenset()) -> ModelState:
+    """What holds for the model ``name`` now; ``missing`` could not be loaded."""
+    if name in missing:
+        return ModelState.NOT_LOADED
     if name in spool.model_switches.disabled():
         return ModelState.DISABLED
     return ModelState.SHADOW if name in models.shadow else ModelState.ENABLED

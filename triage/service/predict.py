@@ -20,7 +20,9 @@ def predictions(settings: Settings, files: list[Path], model: Path | None) -> It
     worker, ours = settings.worker, settings.models
     policy = policy_of(settings)
     models = Models.only(model) if model else Models.installed(models_folder(ours.path), ours.names, policy.registry)
-    compute = Compute(worker.provider, worker.threads, worker.decode_processes, worker.decode_timeout_s)
+    compute = Compute(
+        worker.provider, worker.threads, worker.decode_processes, worker.decode_timeout_s, worker.load_timeout_s
+    )
     spool = Spool(settings.spool.path)
     if spool.exists():  # a model that a person has switched off scores nothing here either
         policy = replace(policy, registry=replace(policy.registry, disabled=spool.model_switches.disabled()))

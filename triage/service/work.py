@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from triage.runtime.progress import Progress
 from triage.runtime.stop_signal import StopSignal
 from triage.service.deliver import prepare_destinations
 from triage.service.embedded_redis import embedded_url
-from triage.service.models import load_sessions, model_state, policy_of, priority_policy
+from triage.service.models import load_sessions, model_state, not_loaded, policy_of, priority_policy
 from triage.service.ready_addresses import nth_port
 from triage.service.sweep import Memory, reconcile
 from triage.settings.schema import Settings
@@ -59,18 +59,21 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     senders = settings.listener.calling_ae_titles
     metrics.begin_view_checks(senders)
     pool.warm()  # before this process has threads, models and their memory
-    sessions = load_sessions(settings, _end_now)
     policy = policy_of(settings)
     progress = Progress("working", _longest_batch_s(settings.worker))
+    progress.failed("loading the models")
+    sessions: dict[str, Any] = {}
     with (
         connect(redis_url, settings.redis.timeout_s) as client,
         HealthServer(
             registry,
-            progress.ready,
+            partial(_ready, progress, settings.models.shadow, sessions),
             nth_port(settings.worker.metrics_port, index),
             settings.worker.metrics_host,
         ),
     ):
+        sessions |= load_sessions(settings, _end_now)
+        progress.failed("starting")
         own = redis_url == embedded_url(settings.redis.socket_path)
         if warning := _when_reachable(lambda: check_server(client, embedded=own), stopping):
             logger.warning(warning)
@@ -99,6 +102,14 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
         )
     turns.close()
     pool.close()
+
+
+def _ready(progress: Progress, shadow: Collection[str], sessions: Mapping[str, Any]) -> tuple[bool, str]:
+    """Not ready either while a model in service could not be loaded: one in shadow decides nothing."""
+    ready, said = progress.ready()
+    if ready and (missing := not_loaded(sessions) - set(shadow)):
+        return False, f"{said}, but not with {', '.join(sorted(missing))}, which did not load: see the log"
+    return ready, said
 
 
 def _longest_batch_s(worker: WorkerSettings) -> float:
@@ -150,4 +161,4 @@ def _describe_models(metrics: Metrics, settings: Settings, sessions: dict[str, A
         metrics.model_info.labels(
             name, card.version, card.model_sha256, session.provider, settings.worker.provider
         ).set(1)
-        metrics.watch_model_state(name, partial(model_state, name, settings.models, spool))
+        metrics.watch_model_state(name, partial(model_state, name, settings.models, spool, not_loaded(sessions)))

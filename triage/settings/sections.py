@@ -103,6 +103,12 @@ class WorkerSettings(Section):
         description="Seconds until a model's run is stopped, and the object given up: a graph may never end. The "
         "first run at a worker's start is bounded by it, too.",
     )
+    load_timeout_s: float = Field(
+        120.0,
+        gt=0,
+        description="Seconds until the loading of a model is stopped: optimising a graph may never end. The worker "
+        "goes on without it, and its images are NOT_ASSESSED.",
+    )
     decode_memory_bytes: int = Field(
         0,
         ge=0,

@@ -31,7 +31,9 @@ def run_validation(settings: Settings, options: Mapping[str, Any]) -> bool:
         raise StartError(f"--paper {request.paper}: there are {', '.join(paper.names())}")
     service = _service(settings, request) if request.dicom else None
     worker = settings.worker
-    compute = Compute(worker.provider, worker.threads, worker.decode_processes, worker.decode_timeout_s)
+    compute = Compute(
+        worker.provider, worker.threads, worker.decode_processes, worker.decode_timeout_s, worker.load_timeout_s
+    )
     with _progress() as bar:
         tasks: dict[str, Any] = {}
 

@@ -1,0 +1,34 @@
+"""A model that never ends to load, beside one that does: the service goes on with the other, and says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.service.test_readiness import free
+from tests.support.model_folders import write_model
+from tests.support.redis_server import RedisServer
+from tests.support.service import a_chest, receive, roles
+from tests.support.wait import wait_for
+from tests.support.whole_service import fetch
+
+
+def test_the_other_models_go_on_and_its_images_are_not_assessed(tmp_path: Path, redis_server: RedisServer) -> None:
+    write_model(tmp_path / "models", "tiny-adult", bias=-10)
+    write_model(tmp_path / "models", "tiny-child", age_from=1, age_below=6, endless_load=True)
+    (port,) = free(1)
+    settings = {"worker_metrics_port": str(port), "worker_load_timeout_s": "4", "worker_threads": "1"}
+    with roles(tmp_path, redis_server.url, tmp_path / "models", **settings) as running:
+        running.start("work")
+        wait_for(lambda: "loading the models" in fetch(port, "/readyz")[1], "the worker to say what it does", 60.0)
+        adult, child = (receive(running.spool, a_chest(number, age=age)) for number, age in ((1, "050Y"), (2, "003Y")))
+        running.start("sweep")
+        decided = running.spool.decision
+        for each in (adult, child):
+            wait_for(lambda each=each: decided(each.study_instance_uid), "it to be decided", 60.0)
+        assert decided(adult.study_instance_uid)["tag"] == "NORMAL"
+        assert decided(child.study_instance_uid)["tag"] == "NOT_ASSESSED"
+        (why,) = dict(running.spool.dead_letters()).values()
+        assert "the model tiny-child did not load within 4 s" in str(why)
+        status, said = fetch(port, "/readyz")
+        assert status == 503 and "not with tiny-child, which did not load" in said
+        assert 'cxr_triage_model_state{model="tiny-child",state="not_loaded"} 1.0' in fetch(port, "/metrics")[1]
