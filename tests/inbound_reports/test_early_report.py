@@ -16,6 +16,7 @@ from tests.support.report_sender import Station, report, station
 from tests.support.studies import a_radiograph, add_image, settle
 from triage.decision.identity import Issuer
 from triage.decision.types import Tag
+from triage.dicom.identity import patient_marks
 from triage.inbound_reports.early_report import Arrived, Early, acquired_at, covers, digest
 from triage.inbound_reports.early_store import FOLDER
 from triage.spool.spool import Spool
@@ -33,6 +34,8 @@ def test_which_study_a_report_is_of_that_came_before_it() -> None:
     assert covers(by_uid, replace(STUDY, accession_number="", patient=""))
     assert covers(replace(REPORT, issuers=("North",)), replace(STUDY, issuer=Issuer("NORTH")))
     assert covers(replace(REPORT, issuers=("",)), replace(STUDY, issuer=Issuer("NORTH")))
+    assert covers(replace(REPORT, accession_issuers=("North",)), replace(STUDY, accession_issuer=Issuer("NORTH")))
+    assert covers(replace(REPORT, accession_issuers=("SOUTH",)), STUDY)
     several = replace(STUDY, accession_number="ACC-0\\ACC-1")
     assert covers(replace(by_uid, accession_numbers=("ACC-1",)), several)
     assert not covers(REPORT, several)  # one of its orders is reported: who knows of the other
@@ -53,6 +56,7 @@ def test_which_study_a_report_is_of_that_came_before_it() -> None:
         (replace(by_uid, at=899.0), STUDY),
         (replace(REPORT, issuers=("SOUTH",)), replace(STUDY, issuer=Issuer("NORTH"))),  # another hospital's P-1
         (replace(by_uid, patients=REPORT.patients, issuers=("SOUTH",)), replace(STUDY, issuer=Issuer("NORTH"))),
+        (replace(REPORT, accession_issuers=("SOUTH",)), replace(STUDY, accession_issuer=Issuer("NORTH"))),
     ):
         assert not covers(*doubtful), doubtful
 
@@ -205,3 +209,39 @@ def test_it_is_remembered_for_a_bounded_time_and_number(
         assert list((spool.root / FOLDER).iterdir()) == []
         arrive(place, **taken(HOUR, AccessionNumber="ACC-1"))
         assert place.look() == 0
+
+
+@pytest.mark.parametrize(("issuer", "listed"), [("NORTH", 0), ("SOUTH", 1)])
+def test_an_early_report_keeps_who_issued_its_accession_number(
+    redis_server: RedisServer, spool: Spool, issuer: str, listed: int
+) -> None:
+    number = Dataset()
+    number.LocalNamespaceEntityID = "NORTH"
+    with station(redis_server, spool) as place:
+        early = report(place=3, accession=f"ACC-1^{issuer}", obr22=ago(HOUR))
+        assert (place.send(early).code, place.counted("remembered")) == ("AA", 1)
+    with station(redis_server, spool) as place:  # read from the disk again
+        arrive_issued(place, number)
+        place.look()
+        assert len(place.listed()) == listed
+
+
+def arrive_issued(place: Station, issuer: Dataset) -> None:
+    """A study that came with who issued its accession number."""
+    study = str(generate_uid())
+    image = a_radiograph(study, IssuerOfAccessionNumberSequence=[issuer], **taken(2 * HOUR))
+    add_image(place.spool, image, tag=Tag.NORMAL, probability=0.1, accession_issuer=issuer.LocalNamespaceEntityID)
+    settle(place.spool, study)
+    place.index_all()
+
+
+def test_an_early_report_of_one_patient_hides_no_study_of_two(redis_server: RedisServer, spool: Spool) -> None:
+    with station(redis_server, spool) as place:
+        place.send(report(obr22=ago(HOUR)))
+        study = str(generate_uid())
+        for patient in ("P-1", "P-2"):
+            image = a_radiograph(study, PatientID=patient, **taken(2 * HOUR))
+            add_image(spool, image, tag=Tag.NORMAL, probability=0.1, patient=patient_marks(image))
+        settle(spool, study)
+        place.index_all()
+        assert (place.look(), place.listed()) == (0, {study})

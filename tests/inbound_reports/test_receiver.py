@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 from hl7.client import MLLPClient
 from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
 
 from tests.support.redis_server import RedisServer
 from tests.support.report_sender import Answer, order, report, station
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from triage.channels.hl7.message import SERVICE
 from triage.decision.types import Tag
+from triage.dicom.identity import patient_marks
 from triage.spool.spool import Spool
+from triage.worklist import index_keys as keys
 from triage.worklist.reader_acts import Act, steps
 
 
@@ -385,3 +388,24 @@ def test_many_messages_over_one_connection_are_answered_in_turn(redis_server: Re
             )
             assert (answer.code, answer.about) == ("AA", str(number))
         assert place.listed() == set()
+
+
+def test_a_report_of_one_patient_takes_no_study_of_two_off_the_list(redis_server: RedisServer, spool: Spool) -> None:
+    study = str(generate_uid())
+    for patient in ("P-1", "P-2"):
+        image = a_radiograph(study, PatientID=patient)
+        add_image(spool, image, tag=Tag.NORMAL, probability=0.1, patient=patient_marks(image))
+    settle(spool, study)
+    with station(redis_server, spool) as place:
+        for message in (report(patient="P-1"), report(patient="P-1", uid=study), report(patient="P-2")):
+            assert place.send(message).code == "AE"
+        assert place.listed() == {study}
+
+
+def test_what_redis_says_of_an_accession_number_counts_where_the_files_say_it(
+    redis_server: RedisServer, spool: Spool
+) -> None:
+    study = a_study(spool, **of("P-1", "ACC-2"))
+    with station(redis_server, spool) as place:
+        redis_server.client().zadd(keys.ACCESSIONS, {f"ACC-1\n{study}": 0})
+        assert (place.send(report()).code, place.listed()) == ("AA", {study})

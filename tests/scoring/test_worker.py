@@ -295,7 +295,7 @@ def test_nothing_that_anybody_writes_into_redis_stops_the_scoring(place: Workpla
     place.client.hset(f"rq:job:{job_id(instances[3])}", mapping={"data": b"\x00", "created_at": "never"})
     place.client.sadd("rq:worker:other", "x")
     place.client.sadd(f"rq:workers:{QUEUE}", "rq:worker:other", b"\xff")
-    for name in ("rq:queue:score-priors", "rq:failed:score"):
+    for name in ("rq:queue:score-priors", "rq:failed:score", "rq:suspended"):
         place.client.set(name, "x")
     place.sweep()
     place.work()

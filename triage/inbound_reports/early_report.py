@@ -28,7 +28,7 @@ class Early:
 
     ``patients`` are digests of the patient IDs that it named, ``issuers`` who issued each, as a text, empty where it
     does not say; nobody's name is in it but ``who``'s, who reported.
-    ``source`` is the message.
+    ``accession_issuers`` are of ``accession_numbers``, in their order. ``source`` is the message.
     """
 
     study_instance_uid: str
@@ -39,21 +39,24 @@ class Early:
     who: str
     source: str
     issuers: tuple[str, ...] = ()
+    accession_issuers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Arrived:
     """A study that is listed. ``patient`` is the digest of its patient ID, empty if it has none, ``issuer`` who issued
-    it; ``acquired`` when each of its images was taken, in POSIX seconds; None where an image does not say."""
+    it; ``acquired`` when each of its images was taken, in POSIX seconds; None where an image does not say.
+    ``accession_issuer`` issued the accession number."""
 
     study_instance_uid: str
     accession_number: str
     patient: str
     acquired: tuple[float | None, ...]
     issuer: Issuer = NOBODY
+    accession_issuer: Issuer = NOBODY
 
 
-def can_be_remembered(order: Order, accession_numbers: Collection[str]) -> bool:
+def can_be_remembered(order: Order, accession_numbers: Collection[Identifier]) -> bool:
     """Whether a report says enough to be known again: a Study Instance UID, or accession number and patient ID."""
     return bool(order.study_instance_uid or (accession_numbers and order.patient_ids))
 
@@ -80,7 +83,16 @@ def covers(report: Early, study: Arrived, issuers: Issuers = NONE) -> bool:
             and _agree_in_one(study.accession_number, report.accession_numbers)
             and (not study.patient or not report.patients or _names_patient(report, study, issuers))
         )
-    return study.accession_number in report.accession_numbers and _names_patient(report, study, issuers)
+    return _names_order(report, study, issuers) and _names_patient(report, study, issuers)
+
+
+def _names_order(report: Early, study: Arrived, issuers: Issuers) -> bool:
+    """Whether one of the report's accession numbers is the study's, and not another issuer's."""
+    said = zip_longest(report.accession_numbers, report.accession_issuers, fillvalue="")
+    return bool(study.accession_number) and any(
+        number == study.accession_number and not issuers.contradict(study.accession_issuer, Issuer.from_text(issuer))
+        for number, issuer in said
+    )
 
 
 def _names_patient(report: Early, study: Arrived, issuers: Issuers) -> bool:

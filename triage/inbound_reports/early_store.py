@@ -18,7 +18,8 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from triage.decision.identity import Identifier
+from triage.decision.identity import Identifier, Issuer
+from triage.decision.reasons import Reason
 from triage.decision.types import TriageDecision
 from triage.inbound_reports.early_report import Arrived, Early, acquired_at, covers, digest
 from triage.inbound_reports.matching import NONE, Issuers
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 FOLDER = "reports"
 _LOOK_S = 5.0
+_LISTS = ("accession_numbers", "patients", "issuers", "accession_issuers")
 
 
 @dataclass(frozen=True)
@@ -71,19 +73,20 @@ class Memory:
         self._count()
 
     def remember(
-        self, study: str, accession_numbers: Iterable[str], patients: Iterable[Identifier], said: Notice
+        self, study: str, accession_numbers: Iterable[Identifier], patients: Iterable[Identifier], said: Notice
     ) -> None:
         """Keep a report durably. The same message again is one report. Raises OSError."""
-        known = list(patients)
+        known, numbers = list(patients), list(accession_numbers)
         early = Early(
             study,
-            tuple(accession_numbers),
+            tuple(each.value for each in numbers),
             tuple(digest(each.value, self._installation) for each in known),
             said.at,
             self._now(),
             said.who,
             said.source,
             tuple(str(each.issuer) for each in known),
+            tuple(str(each.issuer) for each in numbers),
         )
         same = sha256("\n".join((said.source, study, *early.accession_numbers)).encode()).hexdigest()[:32]
         with self._lock:
@@ -147,7 +150,9 @@ class Memory:
 
     def _covers(self, report: Early, study_instance_uid: str) -> bool:
         found = read_study(self._spool, study_instance_uid)
-        return found is not None and covers(report, self._arrived(*found), self._issuers)
+        if found is None or Reason.PATIENT_MISMATCH in found[0].reasons:  # it says nothing of the other patient
+            return False
+        return covers(report, self._arrived(*found), self._issuers)
 
     def _arrived(self, decision: TriageDecision, images: Iterable[Any]) -> Arrived:
         images = list(images)
@@ -160,6 +165,7 @@ class Memory:
             digest(patient.value, self._installation),
             tuple(acquired_at(image.header) for image in counting),
             patient.issuer,
+            Issuer.from_text(decision.accession_issuer),
         )
 
     def _forget(self) -> None:
@@ -185,7 +191,7 @@ class Memory:
 def _read(path: Path) -> Early | None:
     try:
         values = json.loads(path.read_text())
-        lists = {name: tuple(values.get(name, ())) for name in ("accession_numbers", "patients", "issuers")}
+        lists = {name: tuple(values.get(name, ())) for name in _LISTS}
         return Early(**{**values, **lists})
     except (ValueError, TypeError, KeyError):  # of another release
         logger.warning("%s is no report that was remembered: it is left alone", path.name)

@@ -37,6 +37,9 @@ class Known(Protocol):
     def patient(self, study_instance_uid: str) -> Patient:
         """Whom a study is of."""
 
+    def is_of_one_patient(self, study_instance_uid: str) -> bool:
+        """Whether nothing says that a study's objects are of several patients."""
+
 
 @dataclass(frozen=True)
 class Issuers:
@@ -84,8 +87,8 @@ def match(order: Order, known: Known, accession_in: Sequence[str], issuers: Issu
     """The studies of ``order``: by Study Instance UID, else by the first place that has an accession number of ours.
 
     The patient's ID must agree wherever both sides have one, and so must who issued it, and the accession number.
-    Raises DoubtError for another patient, for accession number and UID that contradict each other, and for an accession
-    number of several patients.
+    Raises DoubtError for another patient, for accession number and UID that contradict each other, for an accession
+    number of several patients, and for a study whose objects are of several.
     """
     uid = order.study_instance_uid
     if uid and known.is_tagged(uid):
@@ -116,6 +119,10 @@ def _of_patient(order: Order, studies: Sequence[str], known: Known, issuers: Iss
     if not agreeing:
         raise DoubtError(
             "other_patient", "the study that it names is of another patient ID, or issuer, than that of PID-3"
+        )
+    if not all(map(known.is_of_one_patient, agreeing)):
+        raise DoubtError(
+            "ambiguous", "the study that it names has objects of several patients: a person has to look at them"
         )
     if len({(patient.patient_id, patient.issuer) for patient in agreeing.values()}) > 1:
         raise DoubtError("ambiguous", "several patients have studies with this accession number")

@@ -10,7 +10,8 @@ from uuid import uuid4
 
 from redis.exceptions import RedisError
 
-from triage.decision.identity import Issuer
+from triage.decision.identity import Identifier, Issuer
+from triage.decision.reasons import Reason
 from triage.dicom.uid import InvalidUIDError
 from triage.hl7.message_types import ORM
 from triage.hl7.timestamps import moment
@@ -165,7 +166,8 @@ class Hearer:
         return outcome or self._mark(header, order, found)
 
     def _remember(self, header: Header, order: Order) -> str:
-        numbers = [order.identifiers[place] for place in self._policy.accession_in if place in order.identifiers]
+        places = [place for place in self._policy.accession_in if place in order.identifiers]
+        numbers = [Identifier(order.identifiers[place], order.issuers.get(place, Issuer())) for place in places]
         if self._memory is None or not can_be_remembered(order, numbers):
             return "unmatched"
         said = self._said(header, order)
@@ -220,7 +222,8 @@ class _Studies:
         if not self.index.is_built():
             raise NotNowError("the worklist is being built: send it again")
         found = self.index.with_accession_number(accession_number)
-        return [uid for uid in found if self.spool.decision(uid) is not None]
+        # Redis is a hint: what it says of a study counts where the study's files say it too.
+        return [uid for uid in found if self.accession_number(uid) == accession_number]
 
     def accession_issuer(self, study_instance_uid: str) -> Issuer:
         decision = self.spool.decision(study_instance_uid) or {}
@@ -228,6 +231,10 @@ class _Studies:
 
     def patient(self, study_instance_uid: str) -> Patient:
         return patient_of(self.spool, study_instance_uid)
+
+    def is_of_one_patient(self, study_instance_uid: str) -> bool:
+        decision = self.spool.decision(study_instance_uid) or {}
+        return Reason.PATIENT_MISMATCH not in decision.get("reasons", ())
 
 
 _WORDS = {

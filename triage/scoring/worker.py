@@ -124,9 +124,9 @@ class BatchWorker(SimpleWorker):
             return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
 
     def check_for_suspension(self, burst: bool) -> None:
-        """`rq suspend` halts us like any worker; being told to stop ends that too."""
+        """No `rq suspend`: a key that anybody can write into Redis would stop all scoring, and nothing would say so."""
         with self._interruptible():
-            super().check_for_suspension(burst)
+            self.heartbeat()
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Tell Redis that we live, between two looks into the queue and after each batch: our sign of progress."""
