@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from pydicom.dataset import Dataset
 
 from tests.delivery.test_deliverer import Clock, states
+from tests.support.certificates import authority, server_context
 from tests.support.hl7_examples import example
 from tests.support.mllp_listener import (
     Answer,
@@ -383,6 +384,38 @@ def test_tls_is_spoken_and_the_certificate_checked(spool: Spool, certificate: Pa
 
     assert states(stranger, study) == [State.DELIVERED]
     assert len(listener.received) == 1
+
+
+def test_a_receiver_that_asks_for_a_certificate_gets_ours_and_a_renewed_one_without_a_restart(
+    spool: Spool, tmp_path: Path
+):
+    ca = authority(tmp_path)
+    theirs = ca.certificate("theirs", host="DNS:ris.example")
+    ours, study, clock = ca.certificate("ours", days=-1), a_study(spool, "ris"), Clock()
+    files = {"tls_ca_file": ca.path, "tls_certificate": ours.path, "tls_key": ours.key}
+    with mllp_listener(acknowledging("AA"), tls=server_context(theirs, ca.path)) as listener:
+        of_another_name = a_deliverer(spool, listener.port, clock, tls=True, **files)
+        of_another_name.round()
+        assert "another name" in of_another_name.outbox.pause("ris")[2]
+        clock.at += 100.0
+        deliverer = a_deliverer(spool, listener.port, clock, tls=True, tls_server_name="ris.example", **files)
+        deliverer.round()
+        assert states(deliverer, study) == [State.WAITING]
+        ca.certificate("ours")
+        clock.at += 100.0
+        deliverer.round()
+
+    assert states(deliverer, study) == [State.DELIVERED]
+    assert len(listener.received) == 1
+
+
+def test_a_file_of_ours_that_is_missing_is_named_and_the_result_kept(spool: Spool, tmp_path: Path):
+    study = a_study(spool, "ris")
+    deliverer = a_deliverer(spool, 1, tls=True, tls_ca_file=tmp_path / "gone.pem")
+    deliverer.round()
+
+    assert states(deliverer, study) == [State.WAITING]
+    assert "gone.pem" in deliverer.outbox.pause("ris")[2]
 
 
 # Trying a destination.

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from tests.delivery.test_deliverer import Clock, states
 from tests.runtime.test_http_request import peer
+from tests.support.certificates import authority, server_context
 from tests.support.odd_text import ODD
 from tests.support.receivers import free_port, silent_port
 from tests.support.studies import a_study
@@ -28,6 +34,7 @@ from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import State
 from triage.metrics.delivery import create_delivery
+from triage.settings.load import SettingsError, load
 from triage.spool.spool import Spool
 
 SECRET = "sixteen characters"
@@ -39,6 +46,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, *statuses: int) -> None:
         self.statuses = list(statuses)
         self.received: list[tuple[str, str, bytes]] = []
+        self.headers: list[dict[str, str]] = []
         super().__init__(("127.0.0.1", 0), _Handler)
 
 
@@ -49,6 +57,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.received.append((self.path, self.headers[SIGNATURE], body))
+        self.server.headers.append(dict(self.headers))
         statuses = self.server.statuses
         self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
         self.send_header("Content-Length", "0")
@@ -60,8 +69,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def web_server(*statuses: int) -> Iterator[Server]:
+def web_server(*statuses: int, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
     with Server(*statuses) as server:
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
@@ -170,3 +181,97 @@ def test_a_receiver_that_drips_its_answer_keeps_nothing_waiting(spool: Spool):
         deliverer = a_deliverer(spool, port, timeout_s=0.5)
         deliverer.round()
     assert states(deliverer, study) == [State.WAITING]
+
+
+# Standard Webhooks, checked by the verifier that its authors publish.
+
+FIRST, SECOND, THIRD = (f"whsec_{base64.b64encode(bytes([n]) * 32).decode()}" for n in (1, 2, 3))
+
+
+def test_every_attempt_is_signed_by_the_standard_and_has_the_id_of_the_result(spool: Spool):
+    study, clock = a_study(spool, "hook"), Clock()
+    with web_server(503, 200) as server:
+        deliverer = a_deliverer(spool, server.server_port, clock, secret=FIRST)
+        deliverer.round()
+        clock.at += 100.0
+        deliverer.round()
+
+    assert states(deliverer, study) == [State.DELIVERED]
+    bodies = [body for _, _, body in server.received]
+    for headers, body in zip(server.headers, bodies, strict=True):
+        assert Webhook(FIRST).verify(body, headers) == json.loads(body)
+        with pytest.raises(WebhookVerificationError):
+            Webhook(FIRST).verify(body.replace(b"ABNORMAL", b"NORMAL  "), headers)
+    assert {headers["webhook-id"] for headers in server.headers} == {json.loads(bodies[0])["id"]}
+
+
+@pytest.mark.parametrize(("known", "taken"), [(FIRST, True), (SECOND, True), (THIRD, False)])
+def test_while_keys_change_a_receiver_may_have_either(spool: Spool, known: str, taken: bool):
+    a_study(spool, "hook")
+    with web_server(200) as server:
+        a_deliverer(spool, server.server_port, secret=FIRST, second_secret=SECOND).round()
+
+    ((_, _, body),), (headers,) = server.received, server.headers
+    try:
+        Webhook(known).verify(body, headers)
+    except WebhookVerificationError:
+        assert not taken
+    else:
+        assert taken
+
+
+def test_a_secret_in_plain_text_is_the_key_itself(spool: Spool):
+    a_study(spool, "hook")
+    with web_server(200) as server:
+        a_deliverer(spool, server.server_port).round()
+
+    ((_, _, body),), (headers,) = server.received, server.headers
+    Webhook(SECRET.encode()).verify(body, headers)
+
+
+@pytest.mark.parametrize("secret", ["whsec_" + "!" * 32, "whsec_" + base64.b64encode(b"too short!").decode()])
+def test_a_secret_of_the_standards_form_that_is_no_key_is_refused_and_not_shown(tmp_path: Path, secret: str):
+    file = tmp_path / "triage.toml"
+    file.write_text(f'[[channels.webhook]]\nname = "hook"\nurl = "https://a.example"\nsecret = "{secret}"\n')
+    with pytest.raises(SettingsError, match="whsec_") as refused:
+        load(file, {})
+    assert secret not in str(refused.value)
+
+
+# TLS.
+
+
+def test_a_receiver_that_asks_for_a_certificate_gets_ours_and_a_renewed_one_without_a_restart(
+    spool: Spool, tmp_path: Path
+):
+    ca = authority(tmp_path)
+    ours, study, clock = ca.certificate("ours", days=-1), a_study(spool, "hook"), Clock()
+    with web_server(200, tls=server_context(ca.certificate("theirs"), ca.path)) as server:
+        url = f"https://127.0.0.1:{server.server_port}/"
+        files = {"tls_ca_file": ca.path, "tls_certificate": ours.path, "tls_key": ours.key}
+        deliverer = a_deliverer(spool, server.server_port, clock, url=url, **files)
+        deliverer.round()
+        assert states(deliverer, study) == [State.WAITING]
+        ca.certificate("ours")
+        clock.at += 100.0
+        deliverer.round()
+
+    assert states(deliverer, study) == [State.DELIVERED]
+
+
+def test_a_file_of_ours_that_is_missing_is_named_and_the_result_kept(spool: Spool, tmp_path: Path):
+    study, missing = a_study(spool, "hook"), tmp_path / "gone.pem"
+    deliverer = a_deliverer(spool, 1, url="https://127.0.0.1:1/", tls_ca_file=missing)
+    deliverer.round()
+
+    assert states(deliverer, study) == [State.WAITING]
+    assert "gone.pem" in deliverer.outbox.pause("hook")[2]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"tls_certificate": "a.pem"}, {"url": "http://a.example", "tls_ca_file": "a.pem"}]
+)
+def test_settings_for_half_of_tls_are_refused(settings: dict[str, Any]):
+    values = {"name": "hook", "url": "https://a.example", "secret": SECRET}
+    with pytest.raises(ValidationError, match="tls_"):
+        WebhookDestination(**{**values, **settings})

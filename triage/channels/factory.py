@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from triage.channels.base import Channel
 from triage.channels.hl7.settings import HL7Destination
@@ -42,9 +43,7 @@ def channel_of(
     if isinstance(destination, HL7Destination):
         return _hl7(destination)
     if isinstance(destination, WebhookDestination):
-        from triage.channels.webhook.channel import WebhookChannel
-
-        return WebhookChannel(destination.url, destination.secret.get_secret_value().encode(), destination.timeout_s)
+        return _webhook(destination)
     if isinstance(destination, UPSDestination):
         return _ups(destination)
     raise TypeError(f"no channel for {type(destination).__name__}")
@@ -79,6 +78,19 @@ def _tls(destination: DICOMDestination, host: str) -> ClientTLS | None:
     return ClientTLS(name, destination.tls_ca_file, destination.tls_certificate, destination.tls_key)
 
 
+def _webhook(destination: WebhookDestination) -> Channel:
+    from triage.channels.webhook.channel import WebhookChannel
+    from triage.channels.webhook.settings import standard_key
+    from triage.dicom.tls import ClientTLS
+
+    parts = urlsplit(destination.url)
+    files = (destination.tls_ca_file, destination.tls_certificate, destination.tls_key)
+    tls = ClientTLS(parts.hostname or "", *files) if parts.scheme == "https" else None
+    secrets = [each.get_secret_value() for each in (destination.secret, destination.second_secret) if each]
+    keys = tuple(map(standard_key, secrets))
+    return WebhookChannel(destination.url, secrets[0].encode(), destination.timeout_s, keys, tls)
+
+
 def _sr(destination: SRDestination, device_uid: str) -> Channel:
     from triage.channels.sr.channel import SRChannel
 
@@ -88,14 +100,16 @@ def _sr(destination: SRDestination, device_uid: str) -> Channel:
 def _hl7(destination: HL7Destination) -> Channel:
     from triage.channels.hl7.channel import HL7Channel, Receiver
     from triage.channels.hl7.message import Profile
+    from triage.dicom.tls import ClientTLS
     from triage.hl7.text import named
 
+    name = destination.tls_server_name or destination.host
+    files = (destination.tls_ca_file, destination.tls_certificate, destination.tls_key)
     receiver = Receiver(
         destination.host,
         destination.port,
         destination.timeout_s,
-        destination.tls,
-        destination.tls_ca_file,
+        ClientTLS(name, *files) if destination.tls else None,
         destination.delivered,
         destination.retried,
         destination.error_tries,

@@ -6,11 +6,10 @@ import select
 import socket
 import ssl
 import time
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from triage.dicom.tls import explained
+from triage.dicom.tls import ClientTLS, explained
 from triage.errors import UnreachableError
 from triage.hl7.mllp_frames import Frames, TooLongError, framed
 
@@ -34,14 +33,13 @@ class NoAnswerError(Exception):
 class Connection:
     """A connection to one receiver, from ``with`` to its end; ``timeout_s`` bounds connecting and each answer.
 
-    ``ca_file`` has the certificates that the receiver's is checked against; the system's if None. Entering raises
-    UnreachableError.
+    ``tls`` is our side of TLS; None: without. Its files are read for each connection. Entering raises UnreachableError.
     """
 
-    def __init__(self, host: str, port: int, timeout_s: float, tls: bool = False, ca_file: Path | None = None) -> None:
+    def __init__(self, host: str, port: int, timeout_s: float, tls: ClientTLS | None = None) -> None:
         self._address = (host, port)
         self._timeout_s = timeout_s
-        self._context = ssl.create_default_context(cafile=ca_file) if tls else None
+        self._tls = tls
         self._socket: socket.socket | None = None
         self._frames = Frames(_LONGEST_ANSWER)
         self._ready: list[bytes] = []
@@ -91,12 +89,11 @@ class Connection:
     def _open(self) -> None:
         self.close()
         host, port = self._address
+        context = self._context()
         try:
             connected = socket.create_connection(self._address, timeout=self._timeout_s)
             try:
-                self._socket = (
-                    self._context.wrap_socket(connected, server_hostname=host) if self._context else connected
-                )
+                self._socket = _secured(connected, context, self._tls)
             except BaseException:
                 connected.close()
                 raise
@@ -104,6 +101,13 @@ class Connection:
             raise UnreachableError(f"no TLS with {host}:{port}: {explained(error)}") from error
         except OSError as error:
             raise UnreachableError(f"nobody answers at {host}:{port} ({_words(error)})") from error
+
+    def _context(self) -> ssl.SSLContext | None:
+        try:
+            return self._tls.context() if self._tls else None
+        except (OSError, ValueError) as error:
+            host, port = self._address
+            raise UnreachableError(f"our files of TLS for {host}:{port} cannot be used: {error}") from error
 
     def _receive(self, deadline: float) -> None:
         left = deadline - time.monotonic()
@@ -137,7 +141,7 @@ class Connection:
         if self._socket is None:
             return True
         readable, _, _ = select.select([self._socket], [], [], 0)
-        if not readable or self._context:  # TLS may have records of its own to read
+        if not readable or self._tls:  # TLS may have records of its own to read
             return False
         try:
             return not self._socket.recv(1, socket.MSG_PEEK)
@@ -148,6 +152,12 @@ class Connection:
         if self._socket is None:
             raise NoAnswerError("not connected")
         return self._socket
+
+
+def _secured(connected: socket.socket, context: ssl.SSLContext | None, tls: ClientTLS | None) -> socket.socket:
+    if context is None or tls is None:
+        return connected
+    return context.wrap_socket(connected, server_hostname=tls.server_name)
 
 
 def _words(error: OSError) -> str:

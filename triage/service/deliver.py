@@ -6,10 +6,11 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from triage.channels.settings import Destination, DICOMDestination
+from triage.channels.settings import Destination
 from triage.delivery.outbox import Outbox
 from triage.errors import StartError
 from triage.metrics import process as metric_names
@@ -65,8 +66,9 @@ def _watch_certificates(metrics: Metrics, destinations: Iterable[Destination]) -
     from triage.dicom.tls import not_after_or_zero
 
     for each in destinations:
-        if isinstance(each, DICOMDestination) and each.tls_certificate:
-            watched = partial(not_after_or_zero, each.tls_certificate)
+        certificate: Path | None = getattr(each, "tls_certificate", None)
+        if certificate:
+            watched = partial(not_after_or_zero, certificate)
             metrics.certificate_not_after.labels(each.name).set_function(watched)
 
 

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
@@ -16,6 +15,7 @@ from pydicom.dataset import Dataset
 from triage.channels.base import Built, Fate, Outcome, Send, result
 from triage.channels.hl7.message import Profile, control_id, left_out, message, order_of
 from triage.decision.types import ImageAssessment, Priority, Tag, TriageDecision
+from triage.dicom.tls import ClientTLS
 from triage.dicom.uid import uid_of
 from triage.hl7.acknowledgement import Acknowledgement, read_acknowledgement, shown
 from triage.hl7.message_types import ORM
@@ -49,8 +49,7 @@ class Receiver:
     host: str
     port: int
     timeout_s: float
-    tls: bool = False
-    ca_file: Path | None = None
+    tls: ClientTLS | None = None
     delivered: tuple[str, ...] = ("AA", "CA")
     retried: tuple[str, ...] = ("AR", "CR")
     error_tries: int = 12
@@ -59,7 +58,7 @@ class Receiver:
 
     def connection(self) -> Connection:
         """A connection, not opened yet."""
-        return Connection(self.host, self.port, self.timeout_s, self.tls, self.ca_file)
+        return Connection(self.host, self.port, self.timeout_s, self.tls)
 
 
 @dataclass(frozen=True)

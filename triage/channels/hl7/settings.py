@@ -25,6 +25,13 @@ class HL7Destination(Destination):
     port: Port = Field(description="MLLP port of the receiver.")
     tls: bool = Field(False, description="Speak TLS; the receiver's certificate is checked.")
     tls_ca_file: Path | None = Field(None, description="Certificates that the receiver's is checked against (PEM).")
+    tls_server_name: str = Field(
+        "", description="Name that the receiver's certificate is made out to; empty: what `host` says."
+    )
+    tls_certificate: Path | None = Field(
+        None, description="Our certificate, where the receiver asks for one (PEM); read anew for each connection."
+    )
+    tls_key: Path | None = Field(None, description="Its private key, without a password (PEM).")
     message: Literal["ORU^R01", "ORM^O01"] = Field(
         "ORU^R01",
         description="ORU^R01: the result. ORM^O01: only for raised studies, a change of the order (ORC-1 XO).",
@@ -81,6 +88,10 @@ class HL7Destination(Destination):
     def _is_whole(self) -> Self:
         if self.canary and self.message == "ORM^O01":
             raise ValueError("canary = true needs message = ORU^R01: no RIS has an order of the canary's to change")
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("tls_certificate and tls_key need each other")
+        if not self.tls and (self.tls_ca_file or self.tls_server_name or self.tls_certificate):
+            raise ValueError("tls_ca_file, tls_server_name and tls_certificate need tls = true")
         if (self.priority_in == "segment") != bool(self.priority_segment):
             raise ValueError("priority_in = segment and priority_segment need each other")
         if self.priority_segment:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
+import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from triage.channels.base import Built, Fate, Outcome, Send, result
+from triage.dicom.tls import ClientTLS
 from triage.errors import UnreachableError
 from triage.runtime.http_request import HttpPeer, PeerError
 from triage.spool.study import Study
@@ -24,11 +27,16 @@ _REFUSED_FOR_EVER = (400, 409, 410, 413, 415, 422)  # about this message; 401, 4
 
 @dataclass(frozen=True)
 class WebhookChannel:
-    """POSTs to ``url``, signed with ``secret``."""
+    """POSTs to ``url``, signed with ``secret``, and by Standard Webhooks with each of ``keys``.
+
+    ``tls`` is our side of https.
+    """
 
     url: str
     secret: bytes
     timeout_s: float
+    keys: tuple[bytes, ...] = ()
+    tls: ClientTLS | None = None
 
     @property
     def encoder(self) -> str:
@@ -64,7 +72,7 @@ class WebhookChannel:
 
     @contextmanager
     def connect(self) -> Iterator[Send]:
-        peer = HttpPeer(self.url, self.timeout_s)
+        peer = HttpPeer(self.url, self.timeout_s, self._context())
         try:
             peer.connect()
         except PeerError as error:
@@ -82,12 +90,23 @@ class WebhookChannel:
             outcome = send(payload)
         return [f"Connected to {self._host}.", f"Answer to a signed test message: {outcome.detail}."]
 
+    def _context(self) -> ssl.SSLContext | None:
+        try:
+            return self.tls.context() if self.tls else None
+        except (OSError, ValueError) as error:
+            raise UnreachableError(f"our files of TLS for {self._host} cannot be used: {error}") from error
+
     @property
     def _host(self) -> str:
         return urlsplit(self.url).netloc.rpartition("@")[2]
 
     def _post(self, peer: HttpPeer, payload: bytes) -> Outcome:
-        headers = {"Content-Type": "application/json", SIGNATURE: sign(self.secret, payload, int(time.time()))}
+        now = int(time.time())
+        headers = {
+            "Content-Type": "application/json",
+            SIGNATURE: sign(self.secret, payload, now),
+            **standard_headers(self.keys or (self.secret,), payload, now),
+        }
         try:
             return of_status(peer.ask("POST", payload, headers).status)
         except PeerError as error:
@@ -101,6 +120,19 @@ def sign(secret: bytes, payload: bytes, at: int) -> str:
     """
     digest = hmac.new(secret, f"{at}.".encode() + payload, hashlib.sha256).hexdigest()
     return f"t={at},v1={digest}"
+
+
+def standard_headers(keys: Sequence[bytes], payload: bytes, at: int) -> dict[str, str]:
+    """The headers of Standard Webhooks 1.0: ``webhook-id``, ``-timestamp``, and ``-signature`` with one of each key.
+
+    The id is that of the result, the same at each attempt, so that a receiver can drop what it has. The time is the
+    attempt's.
+    """
+    identifier = str(json.loads(payload)["id"])
+    signed = f"{identifier}.{at}.".encode() + payload
+    digests = [base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode() for key in keys]
+    signatures = " ".join(f"v1,{each}" for each in digests)
+    return {"webhook-id": identifier, "webhook-timestamp": str(at), "webhook-signature": signatures}
 
 
 def of_status(status: int) -> Outcome:
