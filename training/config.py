@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from training.errors import TrainingError
 from triage.radiograph.preprocess import PreprocessSpec
@@ -77,15 +77,15 @@ class TargetConfig(_Part):
 
     A class: the column's 0 or 1, or whether it ``equals`` one of the texts, or its ``|``-separated list ``contains``
     one; nothing is known where it is empty or one of ``unknown``. A ``number``: ``(value - mean) / deviation``.
-    ``source`` limits it to rows of that source. ``teacher`` (``run:FOLDER``) scores the rows of which nothing is known,
-    see training/runs/self_training.py. ``share`` is its share of the loss, ``positive`` the weight of its
+    ``source`` limits it to rows of that source. ``teacher`` (``run:FOLDER``, or several) scores the rows of which nothing is
+    known, see training/runs/self_training.py. ``share`` is its share of the loss, ``positive`` the weight of its
     positives.
     """
 
     column: str = "label"
     kind: Literal["class", "number"] = "class"
     source: str = ""
-    teacher: str = ""
+    teacher: tuple[str, ...] = ()
     equals: tuple[str, ...] = ()
     contains: str = ""
     unknown: tuple[str, ...] = ()
@@ -94,6 +94,11 @@ class TargetConfig(_Part):
     share: float = Field(1.0, gt=0)
     positive: float = Field(1.0, gt=0)
     loss: LossConfig | None = None
+
+    @field_validator("teacher", mode="before")
+    @classmethod
+    def _one_teacher(cls, value: object) -> object:
+        return ((value,) if value else ()) if isinstance(value, str) else value
 
 
 class DataConfig(_Part):

@@ -1,4 +1,7 @@
-"""Self-training: what nobody knows of an image is taken from an earlier run's network, as a score between 0 and 1."""
+"""What nobody knows of an image is taken from networks of earlier runs, as a score between 0 and 1.
+
+One teacher is self-training; several, whose logits are averaged, are distilled into one network (Hinton et al. 2015).
+"""
 
 from __future__ import annotations
 
@@ -28,17 +31,18 @@ def filled(
     fold: int,
     process: Process,
 ) -> Floats:
-    """``targets`` (n, outputs) of ``images`` (n, s, s); where a target with a teacher is unknown, the teacher's score.
+    """``targets`` (n, outputs) of ``images`` (n, s, s); where a target with teachers is unknown, their score.
 
-    In fold ``fold`` of a cross-validation the teacher is that fold's network of its own cross-validation. TrainingError
-    where it saw a patient of ``held_out``: then its scores would tell of those by whom this network is judged.
+    In fold ``fold`` of a cross-validation a teacher is that fold's network of its own cross-validation. TrainingError
+    where one saw a patient of ``held_out``: then its scores would tell of those by whom this network is judged.
     """
     result = targets.copy()
     for column, target in enumerate(config.targets.values()):
         unknown = np.flatnonzero(np.isnan(targets[:, column]))
         if target.teacher and len(unknown):
-            folder = _network_of(target.teacher, fold, held_out)
-            logits = predict([load_network(folder).to(process.device)], images[unknown], config.input, process)[:, 0]
+            folders = [_network_of(teacher, fold, held_out) for teacher in target.teacher]
+            networks = [load_network(folder).to(process.device) for folder in folders]
+            logits = predict(networks, images[unknown], config.input, process)[:, 0]
             result[unknown, column] = 1 / (1 + np.exp(-logits))
     return result
 

@@ -116,6 +116,21 @@ def test_a_fold_is_taught_by_the_network_that_did_not_see_it(tmp_path: Path) -> 
         filled(known, images, taught, left_out, 1, CPU)
 
 
+def test_several_teachers_teach_the_mean_of_their_logits(tmp_path: Path) -> None:
+    manifest, more = write_cohort(tmp_path, 32), write_cohort(tmp_path, 6, name="more", split="extra")
+    for seed in (0, 1):  # not alike, and of the same folds
+        config = QUICK.changed({"schedule.epochs": 1 + seed})
+        cross_validate(config, Source((manifest,)), tmp_path / f"cv{seed}", tmp_path / "cache", CPU)
+    teachers = [f"run:{tmp_path / f'cv{seed}'}" for seed in (0, 1)]
+    taught = QUICK.changed({"targets.abnormal.source": "cohort", "targets.abnormal.teacher": teachers})
+    cases = read_cases([more])
+    images = load(cases, taught.input.spec(), tmp_path / "cache")
+    found = filled(target_matrix(cases, taught.targets), images, taught, [], 0, CPU)[:, 0]
+    networks = [load_network(tmp_path / f"cv{seed}" / "fold0") for seed in (0, 1)]
+    logits = np.mean([predict([network], images, taught.input, CPU)[:, 0] for network in networks], axis=0)
+    assert np.allclose(found, 1 / (1 + np.exp(-logits)), atol=1e-6)
+
+
 def test_a_cross_validation_is_taught_fold_by_fold(tmp_path: Path) -> None:
     manifest, more = write_cohort(tmp_path, 32), write_cohort(tmp_path, 8, name="more", split="extra")
     cross_validate(QUICK, Source((manifest,)), tmp_path / "cv", tmp_path / "cache", CPU)
