@@ -77,9 +77,9 @@ class TargetConfig(_Part):
 
     A class: the column's 0 or 1, or whether it ``equals`` one of the texts, or its ``|``-separated list ``contains``
     one; nothing is known where it is empty or one of ``unknown``. A ``number``: ``(value - mean) / deviation``.
-    ``source`` limits it to rows of that source. ``teacher`` (``run:FOLDER``, or several) scores the rows of which nothing is
-    known, see training/runs/self_training.py. ``share`` is its share of the loss, ``positive`` the weight of its
-    positives.
+    ``source`` limits it to rows of that source. ``teacher`` (``run:FOLDER``, or several) scores the rows of which
+    nothing is known, see training/runs/self_training.py. ``share`` is its share of the loss, ``positive`` the weight
+    of its positives.
     """
 
     column: str = "label"

@@ -10,14 +10,18 @@ from triage.validation.cohort.manifest import Row
 ADULT = 18.0
 """Years."""
 NOT_ADULT = "not-adult"
-"""The split of minors, and of those whose age is unknown: no configuration trains on it."""
+"""The split of patients who were minors, or of unknown age, in any image: no configuration trains on it."""
 
 
 def adults_only(rows: Sequence[Row], ages: str) -> tuple[Row, ...]:
-    """With ``ages`` ``adults``, those not known to be adults in a split of their own, without a fold; else as is."""
+    """With ``ages`` ``adults``, those not known to be adults in a split of their own, without a fold; else as is.
+
+    A patient who grew up between two images is there as a whole: a split holds all of a patient or nothing.
+    """
     if ages != "adults":
         return tuple(rows)
-    return tuple(row if is_adult(row) else replace(row, split=NOT_ADULT, fold=None) for row in rows)
+    minors = {row.patient for row in rows if not is_adult(row)}
+    return tuple(replace(row, split=NOT_ADULT, fold=None) if row.patient in minors else row for row in rows)
 
 
 def is_adult(row: Row) -> bool:
