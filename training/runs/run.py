@@ -126,7 +126,7 @@ def describe(
         "training_images": len(training),
         "training_patients": sorted({case.patient for case in training}),
         "validation_patients": sorted({case.patient for case in validation}),
-        "pretraining_patients": sorted(earlier),
+        "pretraining_patients": sorted(earlier | (_taught_on(config) if kind == "train" else frozenset())),
     }
     path = folder / RECORD
     if path.exists():
@@ -154,9 +154,21 @@ def pretrained_on(config: Config) -> frozenset[str]:
     return frozenset(Run.open(home, check_manifests=False).learnt_from) if home else frozenset()
 
 
+def _taught_on(config: Config) -> frozenset[str]:
+    """Patients of the runs whose scores teach. A fold's teachers saw none of its own: self_training.py."""
+    return frozenset(
+        patient for home in _teachers(config) for patient in Run.open(home, check_manifests=False).learnt_from
+    )
+
+
 def _images_before(config: Config) -> tuple[str, ...]:
-    home = _home_before(config)
-    return read_images(home) if home else ()
+    start = _home_before(config)
+    homes = [*([start] if start else []), *_teachers(config)]
+    return tuple(name for home in homes for name in read_images(home))
+
+
+def _teachers(config: Config) -> list[Path]:
+    return [Path(one.removeprefix(EARLIER)) for target in config.targets.values() for one in target.teacher]
 
 
 def _home_before(config: Config) -> Path | None:

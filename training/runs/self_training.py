@@ -33,29 +33,29 @@ def filled(
 ) -> Floats:
     """``targets`` (n, outputs) of ``images`` (n, s, s); where a target with teachers is unknown, their score.
 
-    In fold ``fold`` of a cross-validation a teacher is that fold's network of its own cross-validation. TrainingError
-    where one saw a patient of ``held_out``: then its scores would tell of those by whom this network is judged.
+    In fold ``fold`` of a cross-validation a teacher is that fold's network of its own cross-validation; without folds
+    it is all of them. TrainingError where one saw a patient of ``held_out``: then its scores would tell of those by
+    whom this network is judged.
     """
     result = targets.copy()
     for column, target in enumerate(config.targets.values()):
         unknown = np.flatnonzero(np.isnan(targets[:, column]))
         if target.teacher and len(unknown):
-            folders = [_network_of(teacher, fold, held_out) for teacher in target.teacher]
+            folders = [folder for teacher in target.teacher for folder in _networks_of(teacher, fold, held_out)]
             networks = [load_network(folder).to(process.device) for folder in folders]
             logits = predict(networks, images[unknown], config.input, process)[:, 0]
             result[unknown, column] = 1 / (1 + np.exp(-logits))
     return result
 
 
-def _network_of(teacher: str, fold: int, held_out: Sequence[Case]) -> Path:
-    home = Path(teacher.removeprefix(EARLIER))
-    run = Run.open(home, check_manifests=False)
-    folder, seen = home, run.seen
+def _networks_of(teacher: str, fold: int, held_out: Sequence[Case]) -> list[Path]:
+    run = Run.open(Path(teacher.removeprefix(EARLIER)), check_manifests=False)
+    folders, seen = run.members, run.seen
     if run.kind == "cross-validate" and fold >= 0:
-        folder = home / f"fold{fold}"
-        left_out = frozenset(Scored.read(folder / PREDICTIONS).patients)
+        folders = [run.folder / f"fold{fold}"]
+        left_out = frozenset(Scored.read(folders[0] / PREDICTIONS).patients)
         seen = frozenset(run.pretraining_patients) | (frozenset(run.training_patients) - left_out)
     for case in held_out:
         if case.patient in seen:
-            raise TrainingError(f"{case.origin}: its patient was trained on by the teacher {folder}")
-    return folder
+            raise TrainingError(f"{case.origin}: its patient was trained on by the teacher {folders[0]}")
+    return folders

@@ -22,6 +22,8 @@ from training.runs.devices import Process
 from training.runs.predict import predict
 from training.runs.run import Run, Source, load_network
 from training.runs.self_training import filled
+from training.runs.train import train
+from training.runs.training_images import read_images
 from triage.validation.cohort.manifest import read_manifest, write_manifest
 
 CPU = Process(torch.device("cpu"))
@@ -129,6 +131,28 @@ def test_several_teachers_teach_the_mean_of_their_logits(tmp_path: Path) -> None
     networks = [load_network(tmp_path / f"cv{seed}" / "fold0") for seed in (0, 1)]
     logits = np.mean([predict([network], images, taught.input, CPU)[:, 0] for network in networks], axis=0)
     assert np.allclose(found, 1 / (1 + np.exp(-logits)), atol=1e-6)
+
+
+def test_without_folds_all_networks_of_a_cross_validation_teach_and_their_images_count(tmp_path: Path) -> None:
+    manifest, more = write_cohort(tmp_path, 32), write_cohort(tmp_path, 8, name="more", split="extra")
+    cross_validate(QUICK, Source((manifest,)), tmp_path / "cv", tmp_path / "cache", CPU)
+    taught = QUICK.changed(
+        {
+            "targets.abnormal.source": "cohort",
+            "targets.abnormal.teacher": f"run:{tmp_path / 'cv'}",
+            "data.beside": ("extra",),
+            "data.carve": 0,
+        }
+    )
+    small = write_cohort(tmp_path, 16, name="small", source="cohort")
+    train(taught, Source((small, more)), tmp_path / "student", tmp_path / "cache", CPU)
+    cases = read_cases([more])
+    images = load(cases, taught.input.spec(), tmp_path / "cache")
+    found = filled(target_matrix(cases, taught.targets), images, taught, [], -1, CPU)[:, 0]
+    networks = [load_network(tmp_path / "cv" / f"fold{fold}") for fold in (0, 1)]
+    assert np.allclose(found, 1 / (1 + np.exp(-predict(networks, images, taught.input, CPU)[:, 0])), atol=1e-6)
+    assert set(read_images(tmp_path / "cv")) < set(read_images(tmp_path / "student"))
+    assert {"cohort:0", "small:0", "more:0"} <= set(Run.open(tmp_path / "student").learnt_from)
 
 
 def test_a_cross_validation_is_taught_fold_by_fold(tmp_path: Path) -> None:
