@@ -52,7 +52,7 @@ def _fill(folder: Path, tree: Path, pins: Path, ours: list[Path], wheelhouse: Pa
         shutil.copyfile(wheel, folder / "wheels" / wheel.name)
     shutil.copytree(tree / "docs", folder / "docs")
     shutil.copytree(tree / "deploy", folder / "deploy")
-    for name in ("README.md", "CHANGELOG.md", "LICENSE"):
+    for name in ("README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE"):
         shutil.copyfile(tree / name, folder / name)
     shutil.copyfile(pins, folder / "requirements.txt")
     shutil.copyfile(tree / "models/LICENSE", folder / "LICENSE.models")

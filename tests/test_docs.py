@@ -14,7 +14,8 @@ from triage.settings.load import NOT_SETTINGS, load, variables
 from triage.settings.schema import Settings
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "deploy/README.md"]
+TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
+PAGES = [*TOP, *sorted((ROOT / "docs").glob("*.md")), ROOT / "deploy/README.md"]
 TEXTS = {str(page.relative_to(ROOT)): page.read_text() for page in PAGES}
 AE_TITLES = {"TRIAGE_SEND"}
 COMMANDS = TEXTS["docs/commands.md"]
@@ -144,6 +145,26 @@ def test_every_link_leads_somewhere() -> None:
 def test_every_file_of_ours_that_a_page_names_is_there(page: str) -> None:
     named = re.findall(r"`((?:triage|training|export|tests|deploy|requirements)/[\w./-]+)`", TEXTS[page])
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def named_tests(text: str) -> list[tuple[str, str]]:
+    """The tests that a text names as pytest does: file, function."""
+    return re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", text)
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_every_test_that_a_page_names_is_there(page: str) -> None:
+    files = {file: (ROOT / file).read_text() for file, _ in named_tests(TEXTS[page])}
+    missing = [each for each in named_tests(TEXTS[page]) if not re.search(rf"^def {each[1]}\(", files[each[0]], re.M)]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", ["SECURITY.md", "docs/hazards.md"])
+def test_each_threat_and_hazard_has_the_test_behind_it(page: str) -> None:
+    table = TEXTS[page][re.search(r"^\|.*\| test \|$", TEXTS[page], re.M).start() :]  # type: ignore[union-attr]
+    rows = table.split("\n\n")[0].splitlines()[2:]
+    assert len(rows) > 30
+    assert [row for row in rows if not named_tests(row.split(" | ")[-1])] == []
 
 
 def test_the_architecture_names_every_room() -> None:
