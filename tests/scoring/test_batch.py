@@ -68,10 +68,13 @@ def changed(file: bytes, **attributes: Any) -> bytes:
 class Bench:
     """A scorer and all that it wrote."""
 
-    def __init__(self, spool: Spool, sessions: dict[str, Session], pool: DecodePool, **policy: Any) -> None:
+    def __init__(
+        self, spool: Spool, sessions: dict[str, Session], pool: DecodePool, silent: bool = False, **policy: Any
+    ) -> None:
         self.spool = spool
         self.registry = CollectorRegistry()
         self.indexed: dict[str, TriageDecision] = {}
+        self.marked: list[str] = []
         self.scorer = Scorer(
             spool,
             sessions,
@@ -80,6 +83,8 @@ class Bench:
             PriorityPolicy(),
             create(self.registry),
             self._index,
+            mark=self.marked.append,
+            silent=silent,
         )
 
     def score(self, *files: bytes) -> list[Failed]:

@@ -80,6 +80,7 @@ def test_an_entry_has_what_the_interface_promises(redis_server: RedisServer, spo
         "accession_number": "A1",
         "accession_issuer": "",
         "sequence": 0,
+        "silent": False,
         "tag": "ABNORMAL",
         "probability": 0.9,
         "priority": "HIGH",

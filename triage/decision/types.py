@@ -161,6 +161,7 @@ class TriageDecision:
     ``prior``: taken long before it came, so that nobody waits for it and it raises nothing. ``calling_ae_title`` is who
     sent the first of its images. ``accession_issuer`` is that of the accession number, as a text. ``sequence`` counts
     the decisions of the study, so that the last is known whatever the clock said; 0: made before there was a count.
+    ``silent``: recorded alone: it is neither listed nor delivered.
     """
 
     study_instance_uid: str
@@ -178,3 +179,4 @@ class TriageDecision:
     calling_ae_title: str = ""
     accession_issuer: str = ""
     sequence: int = 0
+    silent: bool = False

@@ -49,7 +49,7 @@ def tell(
     with spool.study_lock(study_instance_uid):
         known = read_study(spool, study_instance_uid)
         told = Telling.NOTHING
-        if known is not None and known[1]:
+        if known is not None and known[1] and not known[0].silent:
             study = Study(*known, now=now, test=test)
             if channel.wants(study):
                 told = _tell(outbox, destination, channel, study, waiting)

@@ -61,6 +61,8 @@ class Metrics:
     jobs_taken: Counter  # {queue}: score, score-priors
     model_info: Gauge  # {model, version, digest, provider, configured_provider}, always 1
     model_state: Gauge  # {model, state}: ModelState, 1 for the one that holds
+    silent: Gauge
+    silent_until: Gauge
     # Sweep, which every worker runs once at its start too.
     sweep_runs: Counter  # {outcome}: ok, failed
     sweep_duration: Histogram

@@ -42,5 +42,9 @@ def worker_metrics(make: MetricFactory) -> Mapping[str, Any]:
             "A loaded model; the value is 1.",
             *("model", "version", "digest", "provider", "configured_provider"),
         ),
+        "silent": make.gauge("silent", "1 while new studies are recorded alone: neither listed nor delivered."),
+        "silent_until": make.gauge(
+            "silent_until_timestamp_seconds", "When silence has lasted for as long as the site has set; 0: it is not."
+        ),
         "model_state": make.gauge("model_state", "1 for the state that a model is in.", "model", "state"),
     }

@@ -39,12 +39,13 @@ class Turns:
     """Where the comparison stands from sweep to sweep; each process has its own.
 
     ``rest`` are the studies whose turn has not come. ``in_vain_until``: when it may be looked again for why the numbers
-    do not add up, by the monotonic clock.
+    do not add up, by the monotonic clock. ``silent``: the studies that have no place in the index.
     """
 
     at_once: int = STUDIES_AT_ONCE
     rest: Iterator[str] = field(default_factory=lambda: iter(()))
     in_vain_until: float = 0.0
+    silent: set[str] = field(default_factory=set)
 
 
 def compare(spool: Spool, index: Worklist, check: IndexCheck, metrics: Metrics, turns: Turns) -> int:
@@ -68,8 +69,9 @@ class _Comparison:
 
     def run(self) -> int:
         turns, at_once = self._turns, self._turns.at_once
-        names = {uid.encode(): uid for uid in self._spool.study_uids()}
+        known = {uid.encode(): uid for uid in self._spool.study_uids()}
         indexed = self._check.studies()
+        names = self._to_be_listed(known, indexed)
         in_doubt = time.monotonic() >= turns.in_vain_until and not self._check.adds_up()
         suspects = (names.keys() - indexed) | self._index.doubted() | (self._check.unlisted() if in_doubt else set())
         wanted = [names[each] for each in suspects if each in names]
@@ -84,6 +86,20 @@ class _Comparison:
         if in_doubt and not self._check.adds_up():
             turns.in_vain_until = time.monotonic() + _IN_VAIN_S  # of another release, or in motion: not each time
         return repaired
+
+    def _to_be_listed(self, names: dict[bytes, str], indexed: set[bytes]) -> dict[bytes, str]:
+        """The studies that have a place in the index. Of those that it lacks the record is read once, to know which."""
+        silent = self._turns.silent
+        silent &= set(names.values())
+        for name in [each for each in silent if each.encode() in indexed]:
+            self._expected(name)
+        lost = 0
+        for name in (uid for each, uid in names.items() if each not in indexed and uid not in silent):
+            self._expected(name)
+            lost += name not in silent
+            if lost > self._turns.at_once:  # all is built anew, whatever the others are
+                break
+        return {each: uid for each, uid in names.items() if uid not in silent}
 
     def _next(self, at_once: int) -> tuple[list[str], bool]:
         """The studies whose turn it is, and whether all have had it."""
@@ -103,12 +119,16 @@ class _Comparison:
         return count
 
     def _expected(self, uid: str) -> Expected | None:
-        """What the index has to say of a study; None where its decision is not there, or is of another release."""
+        """What the index has to say of a study; None where its decision is not there, silent, or of another release."""
         try:
             record = self._spool.decision(uid)
             if record is None:
                 return None
             decision = decision_from(record)
+            if decision.silent:
+                self._turns.silent.add(uid)
+                return None
+            self._turns.silent.discard(uid)
             read = read_step(steps(self._spool, uid))
         except _UNREADABLE:  # the rebuild says so in the log
             return None
@@ -137,12 +157,13 @@ class _Comparison:
         return 0 <= time.time() - (self._spool.study_folder(uid) / DECISION).stat().st_mtime < _JUST_DECIDED_S
 
     def _forget(self, name: bytes) -> int:
-        """Take out of the index what is in no folder."""
+        """Take out of the index what is in no folder, or silent."""
         with suppress(*_UNREADABLE):
-            if self._spool.decision(name.decode()) is not None:
+            found = self._spool.decision(name.decode())
+            if found is not None and not found.get("silent"):
                 return 0
         self._index.remove(name)
-        self._say("sweep: the worklist had %s, of which there is no file: removed", _shown(name))
+        self._say("sweep: the worklist had %s, of which there is no file to list: removed", _shown(name))
         return self._count("stranger", 1)
 
     def _count(self, what: str, number: int) -> int:

@@ -64,6 +64,11 @@ def _meanings(trace: StudyTrace) -> Iterator[str]:
         yield from _wrapped(f"{reason}: {MEANINGS[reason]}")
     if trace.decision and trace.decision.tag is Tag.ABNORMAL:
         yield from _wrapped("ABNORMAL: at least one image scored at or above the operating point.")
+    if trace.decision and trace.decision.silent:
+        yield from _wrapped(
+            "Silent: it began while the site had results recorded alone (decision.silent), so it is not listed, raises "
+            "nothing and goes to no destination. An image that comes once that is off lists it."
+        )
     if trace.decision and trace.decision.prior:
         yield from _wrapped(
             "Prior: its images were taken long before they came (decision.prior_after_days), so nobody waits for it: "

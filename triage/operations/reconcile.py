@@ -232,11 +232,12 @@ def rebuild(spool: Spool, index: Worklist, metrics: Metrics) -> bool:
     decisions = _readable(spool.decisions())
     while some := list(islice(decisions, _AT_ONCE)):
         for decision in some:  # first, so that what was read is not listed for a moment
-            _restore(spool, index, decision.study_instance_uid)
+            if not decision.silent:
+                _restore(spool, index, decision.study_instance_uid)
         index.put_all(some)
     for uid in index.study_uids():
         with _one_study(uid):
-            if spool.decision(uid) is None:
+            if (found := spool.decision(uid)) is None or found.get("silent"):
                 index.remove(uid)
     metrics.index_rebuilds.inc()
     return index.end_building(token)
@@ -311,6 +312,11 @@ def _is_finished(spool: Spool, study_instance_uid: str, before: float) -> bool:
 
 
 def _has_left_the_list(spool: Spool, study_instance_uid: str, decision: dict[str, Any]) -> bool:
-    """Whether the study as it is now was read, or expired as the site has set it: nobody loses what he has not seen."""
+    """Whether the study as it is now was read, or expired as the site has set it: nobody loses what he has not seen.
+
+    A silent study was never on the list.
+    """
+    if decision.get("silent"):
+        return True
     read = read_step(steps(spool, study_instance_uid))
     return read is not None and read.revision == decision.get("revision")

@@ -18,6 +18,7 @@ import numpy as np
 from triage.decision.decide import decide
 from triage.decision.reasons import Reason
 from triage.decision.records import assessment_from, to_record
+from triage.decision.silence import is_silent
 from triage.decision.types import ImageAssessment, PriorityPolicy, ShadowScore, Tag, TriageDecision
 from triage.dicom.data_set import read_header
 from triage.dicom.part10 import Receipt, read_receipt
@@ -112,10 +113,11 @@ class Scorer:
         clock_in_doubt: Callable[[], bool] = lambda: False,
         *,
         calling_ae_titles: Collection[str] = (),
+        silent: bool = False,
     ) -> None:
         """``clock_in_doubt`` says whether the clock jumped: then no study is taken for one that nobody waits for.
 
-        ``calling_ae_titles``: the senders that metrics may name.
+        ``calling_ae_titles``: the senders that metrics may name. ``silent``: studies that begin now are recorded alone.
         """
         self._spool = spool
         self._sessions = sessions
@@ -129,6 +131,7 @@ class Scorer:
         self._disabled = disabled or spool.model_switches.disabled
         self._clock_in_doubt = clock_in_doubt
         self._calling_ae_titles = calling_ae_titles
+        self._silent = silent
 
     def start(self, instances: Iterable[ReceivedInstance]) -> list[tuple[ReceivedInstance, Turn[Opened]]]:
         """Begin to decode; returns at once. Objects that are no longer in the inbox are done, and left out."""
@@ -331,19 +334,31 @@ class Scorer:
             self._spool.write_assessment(instance, to_record(assessment))
 
     def _decide(self, study_instance_uid: str) -> TriageDecision:
-        priorities = replace(self._priorities, prior_after_days=0.0) if self._clock_in_doubt() else self._priorities
+        in_doubt = self._clock_in_doubt()
+        priorities = replace(self._priorities, prior_after_days=0.0) if in_doubt else self._priorities
         with self._spool.study_lock(study_instance_uid):
             images = [assessment_from(record) for record in self._spool.assessments(study_instance_uid)]
-            decision = replace(decide(images, priorities, time.time()), sequence=self._next_number(study_instance_uid))
+            known = self._earlier(study_instance_uid)
+            decision = replace(
+                decide(images, priorities, time.time()),
+                sequence=1 + max((int(each.get("sequence") or 0) for each in known), default=0),
+                silent=self._is_silent(known, images, in_doubt),
+            )
             self._spool.write_decision(study_instance_uid, to_record(decision))
-            self._mark(study_instance_uid)
+            if not decision.silent:
+                self._mark(study_instance_uid)
         return decision
 
-    def _next_number(self, study_instance_uid: str) -> int:
-        """The number of the study's next decision. Hold its lock. Where the last is lost, its history knows."""
+    def _earlier(self, study_instance_uid: str) -> list[dict[str, Any]]:
+        """The study's last decision. Hold its lock. Where that is lost, its history."""
         last = self._spool.decision(study_instance_uid)
-        known = [last] if last is not None else self._spool.history(study_instance_uid)
-        return 1 + max((int(each.get("sequence") or 0) for each in known), default=0)
+        return [last] if last is not None else self._spool.history(study_instance_uid)
+
+    def _is_silent(self, known: Sequence[dict[str, Any]], images: Sequence[ImageAssessment], in_doubt: bool) -> bool:
+        before = bool(known[-1].get("silent")) if known else None
+        tagged_at = float(known[-1].get("tagged_at") or 0.0) if known else 0.0
+        newest = max(image.received_at for image in images)
+        return is_silent(before, tagged_at, newest, self._silent, clock_in_doubt=in_doubt)
 
 
 def _assessment(instance: ReceivedInstance, opened: Opened, conclusion: Conclusion) -> ImageAssessment:

@@ -89,6 +89,7 @@ SECURITY_ALERT = dcm("110113", "Security Alert")
 AUTHENTICATION = dcm("110114", "User Authentication")
 LOGIN, LOGOUT = dcm("110122", "Login"), dcm("110123", "Logout")
 START, STOP = dcm("110120", "Application Start"), dcm("110121", "Application Stop")
+CONFIGURED = dcm("110131", "Software Configuration")
 RESTRICTED = dcm("110132", "Use of Restricted Function")
 USER_CHANGED = dcm("110137", "User Security Attributes Changed")
 

@@ -23,6 +23,7 @@ from triage.dicom.uid import InvalidUIDError
 from triage.errors import StartError
 from triage.runtime.durable import append_line, private_folder
 from triage.security.audit_message import (
+    CONFIGURED,
     SCHEME,
     START,
     STOP,
@@ -129,6 +130,12 @@ def note_user(trail: Trail, users_file: Path, name: str, description: str) -> No
     """Note that a user was changed, or that it is about to be, as the description says. Raises AuditError."""
     uri = users_file.absolute().as_uri()
     trail.write(trail.reporter.alert(trail.now(), operator(), USER_CHANGED, Outcome.SUCCESS, uri, name, description))
+
+
+def note_configuration(trail: Trail, setting: str, description: str) -> None:
+    """Note that a setting changes which keeps results from people, or lets them through. Raises AuditError."""
+    what = f"urn:cxr-triage:setting:{setting}"
+    trail.write(trail.reporter.alert(trail.now(), operator(), CONFIGURED, Outcome.SUCCESS, what, setting, description))
 
 
 def intend_export(trail: Trail, out: Path) -> None:

@@ -18,6 +18,7 @@ from triage.queue.server_check import check_server
 from triage.runtime.health import HealthServer
 from triage.runtime.progress import Progress
 from triage.runtime.stop_signal import StopSignal
+from triage.service import silence
 from triage.service.deliver import prepare_destinations
 from triage.service.embedded_redis import embedded_url
 from triage.service.models import load_sessions, model_state, not_loaded, policy_of, priority_policy
@@ -27,6 +28,7 @@ from triage.settings.schema import Settings
 from triage.settings.sections import WorkerSettings
 from triage.spool.clock import Clock
 from triage.spool.partitions import PLACE as VALIDATION
+from triage.spool.silence import in_words
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
 
@@ -67,7 +69,7 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
         connect(redis_url, settings.redis.timeout_s) as client,
         HealthServer(
             registry,
-            partial(_ready, progress, settings.models.shadow, sessions),
+            partial(_ready, progress, settings.models.shadow, sessions, spool),
             nth_port(settings.worker.metrics_port, index),
             settings.worker.metrics_host,
         ),
@@ -78,11 +80,18 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
         if warning := _when_reachable(lambda: check_server(client, embedded=own), stopping):
             logger.warning(warning)
 
-        def scorer_of(place: Spool, *rest: Any) -> Scorer:
-            return Scorer(place, sessions, turns, policy, priority_policy(settings), *rest, calling_ae_titles=senders)
+        def scorer_of(place: Spool, *rest: Any, silent: bool = False) -> Scorer:
+            priorities = priority_policy(settings)
+            return Scorer(place, sessions, turns, policy, priorities, *rest, calling_ae_titles=senders, silent=silent)
+
+        silence.begin(settings, spool, metrics)
 
         mark = partial(_mark_all, Outbox(spool), prepare_destinations(settings, spool))
-        patients = scorer_of(spool, metrics, Worklist(client).put_all, mark, None, Clock(spool).in_doubt)
+        patients = scorer_of(
+            spool,
+            *(metrics, Worklist(client).put_all, mark, None, Clock(spool).in_doubt),
+            silent=settings.decision.silent,
+        )
         canary_destinations = tuple(each.name for each in settings.channels.with_canary())
         canary = at_worker(scorer_of, spool, client, canary_destinations)
         places = Places(patients, {**canary, **_validation(settings, scorer_of, spool)})
@@ -104,12 +113,12 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     pool.close()
 
 
-def _ready(progress: Progress, shadow: Collection[str], sessions: Mapping[str, Any]) -> tuple[bool, str]:
+def _ready(progress: Progress, shadow: Collection[str], sessions: Mapping[str, Any], spool: Spool) -> tuple[bool, str]:
     """Not ready either while a model in service could not be loaded: one in shadow decides nothing."""
     ready, said = progress.ready()
     if ready and (missing := not_loaded(sessions) - set(shadow)):
         return False, f"{said}, but not with {', '.join(sorted(missing))}, which did not load: see the log"
-    return ready, said
+    return ready, "; ".join(filter(None, (said, in_words(spool))))
 
 
 def _longest_batch_s(worker: WorkerSettings) -> float:

@@ -209,6 +209,12 @@ class DecisionSettings(Section):
         "nothing, is scored behind all others, and no HL7 is sent. 0: none is. Set it before priors are fetched or an "
         "archive is migrated.",
     )
+    silent: bool = Field(
+        False,
+        description="Silent installation: studies that begin from now on are received, scored and recorded, and "
+        "neither listed, raised nor delivered, not later either. Start work again.",
+    )
+    silent_days: float = Field(30.0, gt=0, description="Days of silence after which an alert reminds of it.")
 
 
 class WorklistSettings(Section):

@@ -20,6 +20,8 @@ from starlette.routing import Route
 
 from triage.metrics.process import Metrics, create
 from triage.settings.access import AuditSettings, SignInSettings
+from triage.spool.silence import in_words
+from triage.spool.spool import Spool
 from triage.web import pages
 from triage.web.api import activation_map as maps
 from triage.web.api import events as changes
@@ -89,7 +91,7 @@ def create_app(
         *operations.routes(sources),
         changes.route(changes.Changes(sources.worklist)),
         *sign_in_page.routes(door.sign_in, trail),
-        *_monitoring(registry, sources.redis),
+        *_monitoring(registry, sources.redis, sources.spool),
         *more,
     ]
     app = Starlette(
@@ -120,13 +122,13 @@ def known_hosts(host: str, names: Sequence[str] = ()) -> frozenset[str]:
     return LOOPBACK | {host_name(each) for each in (host, *names)} if names or host in LOOPBACK else frozenset()
 
 
-def _monitoring(registry: CollectorRegistry, redis: Redis) -> list[Route]:
+def _monitoring(registry: CollectorRegistry, redis: Redis, spool: Spool) -> list[Route]:
     async def alive(request: Request) -> Response:
         return PlainTextResponse("alive\n")
 
     def ready(request: Request) -> Response:
         if api.redis_answers(redis):
-            return PlainTextResponse("ready\n")
+            return PlainTextResponse("; ".join(filter(None, ("ready", in_words(spool)))) + "\n")
         return PlainTextResponse("Redis does not answer\n", status_code=503)
 
     async def metrics(request: Request) -> Response:

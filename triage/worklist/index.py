@@ -31,7 +31,7 @@ from triage.worklist.index_keys import microseconds, readable, study_of
 from triage.worklist.search import Search
 
 _SCANNED_AT_ONCE = 1000
-_VERSION = 3  # of what the index holds: one that an earlier release built is built anew
+_VERSION = 4  # of what the index holds: one that an earlier release built is built anew
 _DOUBTED_AT_MOST = 1000
 _LARGEST_COUNT = 2**62
 
@@ -100,8 +100,8 @@ class Worklist:
         self.put_all([decision])
 
     def put_all(self, decisions: Iterable[TriageDecision]) -> None:
-        """Index many decisions in one round trip."""
-        self._put_all(list(decisions))
+        """Index many decisions in one round trip; those of silent studies have no place here."""
+        self._put_all([each for each in decisions if not each.silent])
 
     @_mending
     def _put_all(self, decisions: list[TriageDecision]) -> None:

@@ -107,7 +107,7 @@ def mark(
     """
     with _tagged(spool, study_instance_uid) as decision:
         step = Step(act, now, who, through, decision["revision"], decision["tag"], label)
-        _note(spool, index, study_instance_uid, step)
+        _note(spool, index, decision, step)
     return step
 
 
@@ -121,13 +121,13 @@ def notice(spool: Spool, index: Worklist, study_instance_uid: str, said: Notice)
         for known in steps(spool, study_instance_uid):
             if (_told(known.through), known.source) == (said.through, said.source):
                 if read_step(steps(spool, study_instance_uid)) == known:  # the list may not have followed
-                    follow(index, study_instance_uid, known)
+                    _follow(index, decision, known)
                 return known, False
         act = Act.READ if _newest_image(spool, study_instance_uid) <= said.at else Act.OUTDATED
         step = Step(
             act, said.at, said.who, said.through, decision["revision"], decision["tag"], source=said.source
         )  # fmt: skip
-        _note(spool, index, study_instance_uid, step)
+        _note(spool, index, decision, step)
     return step, True
 
 
@@ -145,14 +145,14 @@ def notice_early(
         for known in acts:
             if known.act is Act.READ and (known.source, known.revision) == (said.source, decision["revision"]):
                 if read_step(acts) == known:  # the list may not have followed
-                    follow(index, study_instance_uid, known)
+                    _follow(index, decision, known)
                 return None
         if any(each.act is Act.UNREAD for each in acts) or not covers():
             return None
         step = Step(
             Act.READ, said.at, said.who, said.through, decision["revision"], decision["tag"], source=said.source
         )  # fmt: skip
-        _note(spool, index, study_instance_uid, step)
+        _note(spool, index, decision, step)
     return step
 
 
@@ -163,10 +163,10 @@ def expire(spool: Spool, index: Worklist, study_instance_uid: str, before: float
             return False
         last = read_step(steps(spool, study_instance_uid))
         if last and last.revision == decision["revision"]:
-            follow(index, study_instance_uid, last)
+            _follow(index, decision, last)
             return False
         step = Step(Act.EXPIRED, now, "", "expiry", decision["revision"], decision["tag"])
-        _note(spool, index, study_instance_uid, step)
+        _note(spool, index, decision, step)
     return True
 
 
@@ -188,10 +188,16 @@ def _tagged(spool: Spool, study_instance_uid: str) -> Iterator[dict[str, Any]]:
         yield decision
 
 
-def _note(spool: Spool, index: Worklist, study_instance_uid: str, step: Step) -> None:
+def _note(spool: Spool, index: Worklist, decision: dict[str, Any], step: Step) -> None:
     # The line break comes first, so that a line that a crash cut does not spoil the next one.
-    append_durably(_file(spool, study_instance_uid), "\n" + json.dumps(asdict(step)))
-    follow(index, study_instance_uid, step)
+    append_durably(_file(spool, decision["study_instance_uid"]), "\n" + json.dumps(asdict(step)))
+    _follow(index, decision, step)
+
+
+def _follow(index: Worklist, decision: dict[str, Any], step: Step) -> None:
+    """As ``follow``; the index knows nothing of a silent study."""
+    if not decision.get("silent"):
+        follow(index, decision["study_instance_uid"], step)
 
 
 def _newest_image(spool: Spool, study_instance_uid: str) -> float:

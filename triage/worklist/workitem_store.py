@@ -86,7 +86,7 @@ class Workitems:
         study, number = place
         with self._spool.study_lock(study):
             record = self._spool.decision(study)
-            if record is None:  # retention removed it meanwhile
+            if record is None or record.get("silent"):  # retention removed it meanwhile, or it is nobody's to read
                 return None
             raised = is_raised(decision_from(record))
             newest = workitem_state.current(read_state(self._spool, study), raised)
@@ -107,7 +107,7 @@ class Workitems:
 
     def _read(self, study_instance_uid: str, generation: int | None) -> Dataset | None:
         known = read_study(self._spool, study_instance_uid)
-        if known is None or not known[1]:
+        if known is None or not known[1] or known[0].silent:
             return None
         study = Study(*known, now=self._now())
         newest = workitem_state.current(read_state(self._spool, study_instance_uid), is_raised(study.decision))

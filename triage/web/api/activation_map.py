@@ -17,8 +17,8 @@ from triage.model.activation_map import as_png, cells_of, strength, why_none
 from triage.operations.trace import StudyTrace
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
+from triage.web.api.silence import refuse_silent
 from triage.web.api.sources import Sources
-from triage.web.auth.caller import user_of
 
 _LOOK = 64  # rows and columns in which the strongest colour is looked for
 OFF = "activation maps are switched off: web.activation_map in the settings"
@@ -40,7 +40,7 @@ def offered(sources: Sources, trace: StudyTrace) -> dict[str, str] | None:
 
 
 def _map(sources: Sources, request: Request) -> JSONResponse:
-    user_of(request)
+    refuse_silent(sources.spool, request)
     if not sources.maps:
         raise HTTPException(404, OFF)
     try:

@@ -27,6 +27,7 @@ from triage.spool.spool import Spool
 from triage.spool.study import read_header
 from triage.web.api import activation_map as maps
 from triage.web.api.images import as_answer
+from triage.web.api.silence import refuse_silent
 from triage.web.api.sources import Sources
 from triage.web.api.worklist import entry, iso_utc
 from triage.web.auth.caller import concerns, user_of
@@ -73,6 +74,7 @@ def routes(sources: Sources) -> list[Route]:
 
 def _detail(sources: Sources, request: Request) -> Response:
     user = user_of(request)
+    refuse_silent(sources.spool, request)
     uid = request.path_params["study_instance_uid"]
     try:
         trace = gather(uid, sources.spool, ScoreQueue(sources.redis).describe)
@@ -165,6 +167,7 @@ async def _image(sources: Sources, request: Request) -> Response:
         instance = ReceivedInstance.from_key(f"{uid}+{request.path_params['name']}")
     except ValueError as error:
         raise HTTPException(400, str(error)) from error
+    await run_in_threadpool(refuse_silent, sources.spool, request)
     path = await run_in_threadpool(sources.spool.find, instance)
     if path is None:
         raise HTTPException(404, "this object is no longer kept")
@@ -183,6 +186,7 @@ async def _label(sources: Sources, request: Request) -> Response:
 
 def _act(sources: Sources, request: Request, act: Act, label: int | None) -> Response:
     who, uid = user_of(request).name, request.path_params["study_instance_uid"]
+    refuse_silent(sources.spool, request)
     through = "page" if request.headers.get("x-triage-page") else "api"
     try:
         step = reading.mark(

@@ -18,7 +18,9 @@ from starlette.routing import Route
 from triage.decision.records import decision_from, to_record
 from triage.decision.types import Tag, TriageDecision
 from triage.dicom.uid import InvalidUIDError
+from triage.spool.silence import silent_since
 from triage.spool.usage import read_state
+from triage.web.api.silence import refuse_silent
 from triage.web.api.sources import Sources
 from triage.web.http.problem import problem
 from triage.worklist.index import BadCursorError
@@ -105,6 +107,7 @@ def _read(sources: Sources, request: Request) -> JSONResponse:
 def _study(sources: Sources, request: Request) -> JSONResponse:
     # From the spool and not from the index: the file is the truth, and is there when Redis is not.
     uid = request.path_params["study_instance_uid"]
+    refuse_silent(sources.spool, request)
     try:
         decision = sources.spool.decision(uid)
     except InvalidUIDError as error:
@@ -115,7 +118,7 @@ def _study(sources: Sources, request: Request) -> JSONResponse:
 
 
 def _status(sources: Sources, request: Request) -> JSONResponse:
-    state = read_state(sources.spool)
+    state, since = read_state(sources.spool), silent_since(sources.spool)
     try:
         listed, complete = sources.worklist.count(), sources.worklist.is_built()
     except RedisError:
@@ -132,6 +135,7 @@ def _status(sources: Sources, request: Request) -> JSONResponse:
             "quarantined_objects": state.quarantine.objects,
             "spool_free_bytes": state.usage.free_bytes,
             "spool_used_fraction": round(state.usage.used_fraction, 4),
+            "silent_since": None if since is None else iso_utc(since),
             "disabled_models": sorted(sources.spool.model_switches.disabled()),
         }
     )

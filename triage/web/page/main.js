@@ -284,7 +284,14 @@ function changed() {
 
 setInterval(() => shown === "operations" && !document.hidden && run(() => operations.refresh(run)), 5000);
 
+async function silence() {
+  at("silent").hidden = !(await server.get("/api/status")).silent_since;
+}
+
+setInterval(() => !document.hidden && silence().catch(() => {}), 60_000); // what fails is told by what is looked at
+
 async function session() {
+  await silence();
   const found = await server.get("/api/session");
   document.body.dataset.role = found.role;
   at("who").hidden = found.local;

@@ -1,0 +1,43 @@
+"""Silent installation: what the settings say is written down and into the audit trail when it changes."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from triage.metrics.process import Metrics
+from triage.security.audit_trail import AuditError, command_trail, note_configuration
+from triage.settings.schema import Settings
+from triage.spool.silence import silent_since, switch
+from triage.spool.spool import Spool
+
+logger = logging.getLogger(__name__)
+
+_DAY_S = 24 * 3600.0
+
+
+def begin(settings: Settings, spool: Spool, metrics: Metrics) -> None:
+    """Switch silence on or off as the settings say, and export it. A trail that cannot be written stops no scoring."""
+    silent = settings.decision.silent
+    if switch(spool, silent, time.time(), lambda: _note(settings, silent)):
+        logger.warning("decision.silent is now %s: %s", str(silent).lower(), _MEANS[silent])
+    since = silent_since(spool)
+    metrics.silent.set(since is not None)
+    metrics.silent_until.set(0.0 if since is None else since + settings.decision.silent_days * _DAY_S)
+
+
+_MEANS = {
+    True: "studies that begin from here on are scored and recorded, and neither listed, raised nor delivered",
+    False: "studies that begin from here on are listed and delivered",
+}
+
+
+def _note(settings: Settings, silent: bool) -> None:
+    audit = settings.audit
+    if not (settings.sign_in.method or audit.always):
+        return
+    try:
+        trail = command_trail(audit.path, audit.rotate_at_bytes, audit.source, "triage work")
+        note_configuration(trail, "decision.silent", f"{str(silent).lower()}: {_MEANS[silent]}")
+    except AuditError as error:
+        logger.error("audit: that decision.silent changed could not be written (%s): write it down by hand", error)
