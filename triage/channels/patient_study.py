@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
-from importlib.metadata import version
 from io import BytesIO
 
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -13,8 +12,9 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from triage.dicom.attribute_text import text_of
 from triage.dicom.fitting import fitted, time_zone
 from triage.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from triage.runtime.release import RELEASE
 
-SOFTWARE_VERSION = version("cxr-triage")
+SOFTWARE_VERSION = RELEASE
 
 _COPIED = (  # Type 2 of modules Patient and General Study (PS3.3 C.7.1.1, C.7.2.1), and what tells patients apart
     "PatientName",

@@ -15,8 +15,9 @@ def explain(invocation: Invocation, study: str) -> None:
     settings = invocation.settings()
     from triage.commands.output.explain import print_explanation
     from triage.dicom.uid import InvalidUIDError
+    from triage.service.running import running
 
     try:
-        print_explanation(study, open_spool(settings), redis_url(settings), settings.redis.timeout_s)
+        print_explanation(study, open_spool(settings), redis_url(settings), settings.redis.timeout_s, running(settings))
     except (InvalidUIDError, LookupError) as error:
         raise click.ClickException(str(error)) from error

@@ -16,7 +16,9 @@ def up(invocation: Invocation, print_config: bool, print_reference: bool) -> Non
     """Run everything on this machine until Ctrl-C."""
     settings = invocation.settings()
     if print_config or print_reference:
-        click.echo(dump(settings) if print_config else reference(), nl=False)
+        from triage.service.running import running
+
+        click.echo(f"{dump(settings)}\n# {running(settings)}\n" if print_config else reference(), nl=False)
         return
     from triage.service.supervisor import serve
 

@@ -28,6 +28,7 @@ from triage.metrics.worker import worker_metrics
 class Metrics:
     """What one process counts and times. Built by ``create``, once per process."""
 
+    build_info: Gauge  # {version, settings}, always 1
     # Listener.
     associations_accepted: Counter  # {calling_ae_title}: see bounded
     associations_rejected: Counter  # {reason}: Rejection
@@ -77,6 +78,10 @@ class Metrics:
     http_duration: Histogram  # {route}
     sign_ins: Counter  # {outcome}: SignInOutcome
     audit_messages: Counter  # {outcome}: written, failed
+
+    def describe(self, version: str, settings: str) -> None:
+        """Export what this process runs: the version, and the revision of its settings."""
+        self.build_info.labels(version, settings).set(1)
 
     def count_assessment(self, assessment: ImageAssessment) -> None:
         """Count one image's tag, reasons, score and distance, and time its stages."""
@@ -128,7 +133,9 @@ def create(registry: CollectorRegistry) -> Metrics:
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     make = MetricFactory(registry)
-    return Metrics(**listener_metrics(make), **worker_metrics(make), **sweep_metrics(make), **web_metrics(make))
+    build_info = make.gauge("build_info", "What this process runs; the value is 1.", "version", "settings")
+    parts = (listener_metrics(make), worker_metrics(make), sweep_metrics(make), web_metrics(make))
+    return Metrics(build_info=build_info, **{name: each for part in parts for name, each in part.items()})
 
 
 def uncounted() -> Metrics:

@@ -19,6 +19,7 @@ from triage.metrics.process import Metrics
 from triage.runtime.health import HealthServer
 from triage.runtime.progress import Progress, all_ready
 from triage.runtime.stop_signal import StopSignal
+from triage.service.running import introduce
 from triage.settings.schema import Settings
 from triage.spool.spool import Spool
 
@@ -36,6 +37,7 @@ def deliver(settings: Settings, spool: Spool) -> None:
     stopping = StopSignal()
     registry = CollectorRegistry()
     general, metrics = metric_names.create(registry), create_delivery(registry)
+    introduce("deliver", settings, general)
     _watch_certificates(general, settings.channels.enabled())
     outbox, device_uid = Outbox(spool), spool.installation_uid()
     prepare_destinations(settings, spool)

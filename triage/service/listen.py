@@ -14,6 +14,7 @@ from triage.runtime.descriptors import shortage_of_descriptors
 from triage.runtime.health import HealthServer
 from triage.runtime.stop_signal import StopSignal
 from triage.service.ready_addresses import nth_port
+from triage.service.running import introduce
 from triage.service.sweep import partitions
 from triage.settings.schema import Settings
 from triage.spool.instance import ReceivedInstance
@@ -32,6 +33,7 @@ def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None
     stopping = StopSignal()
     registry = CollectorRegistry()
     metrics = metric_names.create(registry)
+    introduce("listen", settings, metrics)
     if caution := spool.file_system.caution:
         logger.warning("the spool %s %s (docs/runbook.md)", spool.root, caution)
     # A socket for each seat and as many without one, and a file for each object.

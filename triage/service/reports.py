@@ -16,6 +16,7 @@ from triage.queue.score_queue import connect
 from triage.runtime.health import HealthServer
 from triage.runtime.stop_signal import StopSignal
 from triage.service.readiness import ready_with_redis
+from triage.service.running import introduce
 from triage.settings.reports import ReportsSettings
 from triage.settings.schema import Settings
 from triage.spool.spool import Spool
@@ -60,6 +61,7 @@ def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
     stopping = StopSignal()
     registry = CollectorRegistry()
     general, metrics = metric_names.create(registry), create_reports(registry)
+    introduce("reports", settings, general)
     own = frozenset((each.sending_application, each.sending_facility) for each in settings.channels.hl7)
     started: list[bool] = []
     with (

@@ -26,6 +26,7 @@ from triage.runtime.health import HealthServer
 from triage.runtime.progress import Progress
 from triage.runtime.stop_signal import StopSignal
 from triage.service.deliver import prepare_destinations
+from triage.service.running import introduce
 from triage.settings.schema import Settings
 from triage.spool.clock import Clock, ClockState, next_state
 from triage.spool.partitions import FORGET_AFTER_S, close_namespace, forget
@@ -62,6 +63,7 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept
     warn_of_strangers(Outbox(spool), prepare_destinations(settings, spool))
     registry = CollectorRegistry()
     metrics, state = metric_names.create(registry), create_state(registry)
+    introduce("sweep", settings, metrics)
     if certificate := settings.client.tls_certificate:
         metrics.certificate_not_after.labels("client").set_function(partial(not_after_or_zero, certificate))
     memory = Memory()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from triage.service.running import running
 from triage.settings.schema import Settings
 from triage.spool.spool import Spool
 
@@ -20,4 +21,5 @@ def web(settings: Settings, spool: Spool, redis_url: str) -> None:
         sign_in=settings.sign_in,
         audit=settings.audit,
         show_maps=settings.web.activation_map,
+        running=running(settings),
     )

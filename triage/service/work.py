@@ -23,6 +23,7 @@ from triage.service.deliver import prepare_destinations
 from triage.service.embedded_redis import embedded_url
 from triage.service.models import load_sessions, model_state, not_loaded, policy_of, priority_policy
 from triage.service.ready_addresses import nth_port
+from triage.service.running import introduce
 from triage.service.sweep import Memory, reconcile
 from triage.settings.schema import Settings
 from triage.settings.sections import WorkerSettings
@@ -54,6 +55,7 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     stopping = StopSignal()
     registry = CollectorRegistry()
     metrics = metric_names.create(registry)
+    introduce("work", settings, metrics)
     memory = settings.worker.decode_memory_bytes or most_memory() // 2
     processes = children(settings.worker.decode_processes)
     pool = DecodePool(processes, settings.worker.decode_timeout_s, min(MOST_MEMORY, memory))

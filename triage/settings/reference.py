@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any, get_args
+
+from pydantic import SecretStr
 
 from triage.channels.settings import Destination
 from triage.settings.destinations import ChannelsSettings
 from triage.settings.load import IN_THE_FILE_ONLY, section_type, variables
 from triage.settings.schema import Settings
+
+_MASK = json.dumps(str(SecretStr("any")))
 
 
 def dump(settings: Settings) -> str:
@@ -21,6 +26,14 @@ def dump(settings: Settings) -> str:
         else:
             tables.append(_table(f"[{section}]", values))
     return "\n\n".join(tables) + "\n"
+
+
+def revision(settings: Settings) -> str:
+    """Twelve hexadecimal digits that are the same where all settings are, of ``dump``'s SHA-256.
+
+    Secrets are not in them, not even whether there is one: `triage up` gives its processes the address of its Redis.
+    """
+    return sha256(dump(settings).replace(_MASK, '""').encode()).hexdigest()[:12]
 
 
 def reference() -> str:

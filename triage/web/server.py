@@ -13,6 +13,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 
 from triage.metrics.process import create
+from triage.runtime.release import UNKNOWN, Running
 from triage.runtime.sockets import listen
 from triage.settings.access import AuditSettings, SignInSettings
 from triage.settings.network import WebSettings
@@ -42,17 +43,20 @@ def run(
     sign_in: SignInSettings = NO_SIGN_IN,
     audit: AuditSettings = NO_AUDIT,
     show_maps: bool = False,
+    running: Running = UNKNOWN,
 ) -> None:
     """Serve until SIGTERM or SIGINT. ``low``: workitems may say LOW. ``show_maps``: activation maps too.
 
+    ``running``: what status and metrics say of this process.
     Raises StartError if the port cannot be had, or anybody could come in.
     """
     registry = CollectorRegistry()
     metrics = create(registry)
+    metrics.describe(running.version, running.settings)
     door = entrance(settings.host, sign_in, audit, spool, metrics)
     listening = listen(settings.host, settings.port)
     with client(redis_url, redis_timeout_s) as redis, listening:
-        sources = Sources(spool, redis, Worklist(redis), waiting_cap_s, time.time, show_maps)
+        sources = Sources(spool, redis, Worklist(redis), waiting_cap_s, time.time, show_maps, running=running)
         more = ups.routes(sources, Workitems(spool, settings.ups_worklist_label, low)) if settings.ups else []
         hosts = known_hosts(settings.host, settings.names)
         peers = Peers.of(sign_in.trusted_proxies)
@@ -69,7 +73,7 @@ def run(
         limits = Limits(settings.max_connections, settings.max_connections_per_address, peers.is_proxys)
         server = server_of(app, limits)
         app.state.ending = lambda: server.should_exit  # what streams ends with it, instead of holding it up
-        logger.info("web: http://%s:%d", settings.host, listening.getsockname()[1])
+        logger.info("web: %s: http://%s:%d", running, settings.host, listening.getsockname()[1])
         ending = threading.Event()
         threading.Thread(target=sources.patients.fill, args=(ending,), name="patients", daemon=True).start()
         try:

@@ -8,11 +8,12 @@ import time
 from triage.operations.explain import explanation
 from triage.operations.trace import gather
 from triage.queue.score_queue import ScoreQueue, connect
+from triage.runtime.release import Running
 from triage.spool.spool import Spool
 
 
-def print_explanation(study: str, spool: Spool, redis_url: str, timeout_s: float) -> None:
+def print_explanation(study: str, spool: Spool, redis_url: str, timeout_s: float, running: Running) -> None:
     """Print all that is known of a study. Raises InvalidUIDError, and LookupError for a study that is not known."""
     with connect(redis_url, timeout_s) as client:
         trace = gather(study, spool, ScoreQueue(client).describe)
-    sys.stdout.write(explanation(trace, time.time()))
+    sys.stdout.write(explanation(trace, time.time()) + f"\nExplained by {running}.\n")

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from redis import Redis
 
+from triage.runtime.release import UNKNOWN, Running
 from triage.spool.spool import Spool
 from triage.web.api.images import Pictures
 from triage.web.api.patient_index import PatientIndex
@@ -24,6 +25,7 @@ class Sources:
     waiting_cap_s: float
     now: Callable[[], float]
     maps: bool = False
+    running: Running = UNKNOWN
     pictures: Pictures = field(default_factory=Pictures)
 
     @cached_property

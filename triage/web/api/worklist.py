@@ -126,6 +126,8 @@ def _status(sources: Sources, request: Request) -> JSONResponse:
     return JSONResponse(
         {
             "use": USE,
+            "version": sources.running.version,
+            "settings_revision": sources.running.settings,
             "redis": "down" if listed is None else "up",
             "worklist_studies": listed,
             "worklist_complete": complete,

@@ -284,14 +284,17 @@ function changed() {
 
 setInterval(() => shown === "operations" && !document.hidden && run(() => operations.refresh(run)), 5000);
 
-async function silence() {
-  at("silent").hidden = !(await server.get("/api/status")).silent_since;
+async function state() {
+  const found = await server.get("/api/status");
+  at("silent").hidden = !found.silent_since;
+  at("running").textContent = `· ${found.version}`;
+  at("running").title = `cxr-triage ${found.version}, settings ${found.settings_revision}`;
 }
 
-setInterval(() => !document.hidden && silence().catch(() => {}), 60_000); // what fails is told by what is looked at
+setInterval(() => !document.hidden && state().catch(() => {}), 60_000); // what fails is told by what is looked at
 
 async function session() {
-  await silence();
+  await state();
   const found = await server.get("/api/session");
   document.body.dataset.role = found.role;
   at("who").hidden = found.local;
