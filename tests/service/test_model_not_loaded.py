@@ -27,6 +27,7 @@ def test_the_other_models_go_on_and_its_images_are_not_assessed(tmp_path: Path, 
             wait_for(lambda each=each: decided(each.study_instance_uid), "it to be decided", 60.0)
         assert decided(adult.study_instance_uid)["tag"] == "NORMAL"
         assert decided(child.study_instance_uid)["tag"] == "NOT_ASSESSED"
+        wait_for(lambda: any(running.spool.dead_letters()), "it to be a dead letter, behind the decision", 60.0)
         (why,) = dict(running.spool.dead_letters()).values()
         assert "the model tiny-child did not load within 4 s" in str(why)
         status, said = fetch(port, "/readyz")
