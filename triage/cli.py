@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from triage.commands.agreement import agreement
+from triage.commands.backup import backup
 from triage.commands.base import Invocation
 from triage.commands.canary import canary
 from triage.commands.card import card
@@ -25,6 +26,7 @@ from triage.commands.model import model
 from triage.commands.predict import predict
 from triage.commands.readers import readers
 from triage.commands.reports import reports
+from triage.commands.restore import restore
 from triage.commands.send import send
 from triage.commands.shadow import shadow
 from triage.commands.simulate import simulate
@@ -59,6 +61,7 @@ def _path(variable: str) -> Path | None:
 
 for command in (
     agreement,
+    backup,
     canary,
     card,
     channel,
@@ -74,6 +77,7 @@ for command in (
     predict,
     readers,
     reports,
+    restore,
     send,
     shadow,
     simulate,

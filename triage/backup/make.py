@@ -1,0 +1,75 @@
+"""Make a backup of storages that are in use."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from triage.backup.archive import Archive
+from triage.backup.item import Item, Known, Source
+from triage.backup.manifest import Entry, Manifest
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A backup that is whole: its name, what it holds, how many contents were new, and how many others were removed."""
+
+    name: str
+    manifest: Manifest
+    copied: int
+    removed: int
+
+
+def make(sources: Sequence[Source], archive: Archive, version: str, keep: int, now: Callable[[], float]) -> Made:
+    """Back up ``sources`` in their order; the last ``keep`` backups stay (0: all). ``now`` in POSIX seconds.
+
+    Raises BackupError.
+    """
+    with archive.writing():
+        begun, last = now(), archive.last()
+        before = {each.key: each for each in last.entries if archive.has(each.sha256)} if last else {}
+        writing = _Writing(archive, before)
+        for source in sources:
+            for group in source.groups(writing.known):
+                writing.take(group)
+        manifest = Manifest(begun, version, tuple(writing.entries.values()), tuple(writing.left_out))
+        name = archive.finish(manifest)
+        return Made(name, manifest, archive.copied, archive.prune(keep) if keep else 0)
+
+
+class _Writing:
+    """One backup as it grows: its entries by identity."""
+
+    def __init__(self, archive: Archive, before: dict[tuple[str, int, int], Entry]) -> None:
+        self._archive, self._before = archive, before
+        self.entries: dict[str, Entry] = {}
+        self.left_out: list[str] = []
+
+    @property
+    def known(self) -> Known:
+        return lambda name, size, modified_ns: (name, size, modified_ns) in self._before
+
+    def take(self, group: Sequence[Item]) -> None:
+        """Keep a group, or nothing of it if something of it was removed meanwhile."""
+        kept = []
+        for item in group:
+            try:
+                kept.append(self._kept(item))
+            except FileNotFoundError:
+                logger.info("%s was removed meanwhile", item.path)
+                return
+            except OSError as error:  # of the source: a block that cannot be read costs its own file
+                self.left_out.append(f"{item.path}: {error.strerror or type(error).__name__}")
+                logger.error("%s cannot be read and is not in the backup: %s", item.path, error.strerror)
+        self.entries.update((each.name, each) for each in kept)
+
+    def _kept(self, item: Item) -> Entry:
+        if item.path.endswith("/"):
+            return Entry(item.path, item.name, 0, item.mode, item.modified_ns, "")
+        if before := self._before.get((item.name, item.size, item.modified_ns)):
+            return Entry(item.path, item.name, item.size, item.mode, item.modified_ns, before.sha256)
+        with item.open() as content:
+            return self._archive.add(item, content)

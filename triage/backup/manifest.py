@@ -1,0 +1,89 @@
+"""The list of what one backup holds: lines of JSON, the last of which says how many there are and their SHA-256."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+
+FORMAT = 1
+
+
+class BackupError(Exception):
+    """A backup could not be made or used; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a backup; ``sha256`` of its content, empty for a folder. See ``Item``."""
+
+    path: str
+    name: str
+    size: int
+    mode: int
+    modified_ns: int
+    sha256: str
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """What an unchanged file has in common with this one."""
+        return self.name, self.size, self.modified_ns
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A whole backup. ``begun`` in POSIX seconds: what came later may be missing. ``left_out``: could not be read."""
+
+    begun: float
+    version: str
+    entries: tuple[Entry, ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many files there are of each kind: by the first two folders of their paths."""
+        return counted(each.path for each in self.entries if each.sha256)
+
+    def text(self) -> str:
+        """The manifest as its file has it."""
+        head = {"format": FORMAT, "begun": self.begun, "version": self.version, "left_out": self.left_out}
+        body = "\n".join(json.dumps(each) for each in (head, *map(asdict, self.entries)))
+        end = {"entries": len(self.entries), "counts": self.counts, "sha256": sha256(body.encode()).hexdigest()}
+        return f"{body}\n{json.dumps(end)}\n"
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest. Raises BackupError for one that is cut, changed, or of a later release."""
+    try:
+        body, _, last = path.read_text().rstrip("\n").rpartition("\n")
+        head, *entries = [json.loads(line) for line in body.split("\n")]
+        end = json.loads(last)
+        if head["format"] > FORMAT:
+            raise BackupError(f"{path} has format {head['format']}: restore it with the release that made it")
+        manifest = Manifest(
+            head["begun"], head["version"], tuple(Entry(**each) for each in entries), tuple(head["left_out"])
+        )
+        whole = (sha256(body.encode()).hexdigest(), len(entries), manifest.counts)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BackupError(f"{path} is no manifest of a backup ({type(error).__name__})") from error
+    if whole != (end.get("sha256"), end.get("entries"), end.get("counts")):
+        raise BackupError(f"{path} was changed or damaged: take another backup")
+    return manifest
+
+
+def counted(paths: Iterable[str]) -> dict[str, int]:
+    """The counts of these paths, as a manifest has them."""
+    return dict(sorted(Counter(map(_kind, paths)).items()))
+
+
+def in_words(counts: dict[str, int]) -> Sequence[str]:
+    """A line for each kind."""
+    return [f"{count:8d}  {kind}" for kind, count in counts.items()]
+
+
+def _kind(path: str) -> str:
+    folders = path.split("/")
+    return "/".join(folders[:2] if len(folders) > 2 else folders[:1])

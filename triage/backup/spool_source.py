@@ -1,0 +1,188 @@
+"""The spool, read while the service runs, so that what is read is a state that a crash could have left.
+
+The order is what makes it so (docs/adr/0047). What was received is looked at before the studies: an object moves from
+the inbox to its study and not back, so that it is met once at least. A study is read under its lock, which who decides,
+marks and builds holds too. Only sending goes on meanwhile: a record is read again until its message is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from triage.backup.item import Item, Known, file_item, folder_item, read_item, unreadable
+from triage.delivery.outbox import Outbox
+from triage.delivery.record import Outgoing, Record, State
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
+
+_BY_STUDY = ("inbox", "dead", "studies", "marks", "outbox", "undeliverable")
+_WORTHLESS = ("incoming", "locks")  # what is being received, and who lives: of this machine and this moment
+_PARTITIONS = ("canary", "validation")
+_LOOKS = 20
+
+
+class SpoolSource:
+    """A spool and the partitions in it; ``place`` is its folder in the backup."""
+
+    def __init__(self, spool: Spool, place: str = "spool") -> None:
+        self._spool, self._place = spool, place
+        self._deliveries = _Deliveries(spool, place)
+
+    def groups(self, known: Known) -> Iterator[Sequence[Item]]:
+        """See ``Source``."""
+        yield from self._the_rest(known)
+        for name in _PARTITIONS:
+            partition = Spool(self._spool.root / name)
+            if partition.exists():
+                yield from SpoolSource(partition, f"{self._place}/{name}").groups(known)
+        yield from self._received(known)
+        for uid in list(self._spool.study_uids()):
+            try:
+                yield self._study(uid, known)
+            except FileNotFoundError:  # retention removed it
+                continue
+            except (OSError, ValueError) as error:  # it must not keep the others out of the backup
+                yield (unreadable(self._path(self._spool.study_folder(uid)), error),)
+
+    def _the_rest(self, known: Known) -> Iterator[Sequence[Item]]:
+        """Switches, the clock, early reports, quarantine, and what a later release puts beside them."""
+        for entry in sorted(self._spool.root.iterdir()):
+            if entry.name in (*_BY_STUDY, *_WORTHLESS, *_PARTITIONS):
+                continue
+            for file in _files(entry):
+                with suppress(FileNotFoundError):
+                    yield (read_item(self._path(file), file, known),)
+
+    def _received(self, known: Known) -> Iterator[Sequence[Item]]:
+        """The inbox and the dead letters; whatever leaves them meanwhile is met in its study."""
+        # What is requeued between the first two looks is in the third.
+        looks = (self._spool.waiting(), (instance for instance, _ in self._spool.dead_letters()), self._spool.waiting())
+        for instance in dict.fromkeys(each for look in looks for each in look):
+            item = self._object(instance)
+            if item is None or item.path.startswith(f"{self._place}/studies/"):
+                continue
+            yield (item, *self._note(instance.key, known))
+
+    def _note(self, key: str, known: Known) -> Iterator[Item]:
+        note = self._spool.dead / f"{key}.json"
+        with suppress(FileNotFoundError):
+            yield read_item(self._path(note), note, known)
+
+    def _study(self, uid: str, known: Known) -> list[Item]:
+        folder = self._spool.study_folder(uid)
+        items = [folder_item(self._path(folder), folder)]
+        with self._spool.study_lock(uid):
+            # First what is filed: whatever is has its assessment, and is in the decision.
+            stems = [file.name.removesuffix(".dcm") for file in folder.glob("*.dcm")]
+            for file in folder.glob("*.json*"):
+                items.append(read_item(self._path(file), file, known))
+                if "+" in file.name:
+                    stems.append(file.name.removesuffix(".json"))
+            for stem in dict.fromkeys(stems):
+                items += self._image(uid, stem)
+            items += self._deliveries.of(uid, known)
+        return items[1:] and items
+
+    def _image(self, uid: str, stem: str) -> Iterator[Item]:
+        with suppress(ValueError):  # not ours
+            if item := self._object(ReceivedInstance.from_key(f"{uid}+{stem}")):
+                yield item
+
+    def _object(self, instance: ReceivedInstance) -> Item | None:
+        """Where it is now; its bytes are the same wherever it is when they are read."""
+        for _ in range(_LOOKS):
+            if (found := self._spool.find(instance)) is None:
+                continue
+            with suppress(FileNotFoundError):  # moved between the look and the stat
+                item = file_item(self._path(found), found, f"{self._place}: {instance.key}")
+                return Item(**{**item.__dict__, "open": lambda: self._opened(instance)})
+        return None
+
+    def _opened(self, instance: ReceivedInstance) -> BinaryIO:
+        for _ in range(_LOOKS):
+            if found := self._spool.find(instance):
+                with suppress(FileNotFoundError):
+                    return found.open("rb")
+        raise FileNotFoundError(instance.key)
+
+    def _path(self, file: Path) -> str:
+        return f"{self._place}/{file.relative_to(self._spool.root).as_posix()}"
+
+
+class _Deliveries:
+    """What destinations are to be told of a study, and were. Hold the study's lock."""
+
+    def __init__(self, spool: Spool, place: str) -> None:
+        self._spool, self._place = spool, place
+        self._outbox = Outbox(spool)
+        self._listed: dict[str, dict[tuple[str, int], str]] = {}
+
+    def of(self, uid: str, known: Known) -> Iterator[Item]:
+        for destination in sorted(self._outbox.known()):
+            yield from self._marks(destination, uid, known)
+        folder = self._spool.study_folder(uid) / "deliveries"
+        if folder.is_dir():
+            for record in sorted(folder.glob("*.json")):
+                yield from self._told(uid, record, known)
+            yield folder_item(self._path(folder), folder)
+
+    def _marks(self, destination: str, uid: str, known: Known) -> Iterator[Item]:
+        mark = self._spool.root / "marks" / destination / uid
+        unbuilt = self._spool.root / "undeliverable" / destination / uid
+        # A mark that was given up becomes the latter, and the latter a mark when it is tried again: so look thrice.
+        for file in (mark, unbuilt, mark):
+            with suppress(FileNotFoundError):
+                yield read_item(self._path(file), file, known)
+
+    def _told(self, uid: str, file: Path, known: Known) -> list[Item]:
+        """A record and its message, which may be sent at this moment."""
+        found: list[Item] = []
+        for _ in range(_LOOKS):
+            before = file.read_bytes()
+            record = Record.from_json(before)
+            message = self._message(uid, record, file.with_suffix(".sent"), known)
+            found = [read_item(self._path(file), file, known), *message]
+            settled = record.state is not State.WAITING or any("/outbox/" in each.path for each in message)
+            if settled and file.read_bytes() == before:
+                break
+        return found
+
+    def _message(self, uid: str, record: Record, sent: Path, known: Known) -> list[Item]:
+        if record.state not in (State.WAITING, State.DELIVERED, State.DEAD):
+            return []
+        if record.state is not State.WAITING:
+            with suppress(FileNotFoundError):
+                return [file_item(self._path(sent), sent)]
+        dead = Outgoing(0, 0, record.number, uid, record.revision, record.destination).key
+        for place in (self._in_outbox(uid, record), self._spool.root / "undeliverable" / dead):
+            with suppress(FileNotFoundError):
+                return [read_item(self._path(place), place, known)] if place else []
+        return self._anew(uid, record, known)
+
+    def _anew(self, uid: str, record: Record, known: Known) -> list[Item]:
+        """It was put off, which changes its name, or built since the folder was listed."""
+        self._listed.pop(record.destination, None)
+        with suppress(FileNotFoundError):
+            if place := self._in_outbox(uid, record):
+                return [read_item(self._path(place), place, known)]
+        return []
+
+    def _in_outbox(self, uid: str, record: Record) -> Path | None:
+        destination = record.destination
+        if destination not in self._listed:
+            waiting = self._outbox.waiting(destination)
+            self._listed[destination] = {(each.study_instance_uid, each.number): each.name for each in waiting}
+        name = self._listed[destination].get((uid, record.number))
+        return self._spool.root / "outbox" / destination / name if name else None
+
+    def _path(self, file: Path) -> str:
+        return f"{self._place}/{file.relative_to(self._spool.root).as_posix()}"
+
+
+def _files(entry: Path) -> list[Path]:
+    if entry.is_dir():
+        return sorted(each for each in entry.rglob("*") if each.is_file())
+    return [entry]

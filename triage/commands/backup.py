@@ -1,0 +1,89 @@
+"""``triage backup``: all that the service keeps, while it runs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from triage.commands.base import PATH, CannotStart, Invocation, given
+from triage.settings.schema import Settings
+
+if TYPE_CHECKING:
+    from triage.backup.archive import Archive
+    from triage.backup.item import Source
+    from triage.backup.make import Made
+
+
+@click.command()
+@click.argument("folder", type=PATH)
+@click.option("--verify", is_flag=True, help="Make none: read the last backup, and compare each digest and count.")
+@click.option("--keep", type=click.IntRange(min=0), default=0, show_default=True, help="How many to keep; 0: all.")
+@given
+def backup(invocation: Invocation, folder: Path, verify: bool, keep: int) -> None:
+    """Back up spool, users, audit trail, settings file and models into FOLDER, while the service runs.
+
+    A further backup into the same FOLDER copies only what is new. FOLDER then holds patients' data: encrypt its disk.
+    """
+    from triage.backup.archive import Archive
+    from triage.backup.manifest import BackupError
+
+    try:
+        if verify:
+            _verify(Archive(folder))
+        else:
+            _tell(_make(invocation.settings(), invocation.config, folder, keep))
+    except BackupError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _make(settings: Settings, config: Path | None, folder: Path, keep: int) -> Made:
+    from importlib.metadata import version
+
+    from triage.backup.archive import Archive
+    from triage.backup.make import make
+
+    place, spool = folder.absolute().resolve(), settings.spool.path.absolute().resolve()
+    if place.is_relative_to(spool) or spool.is_relative_to(place):
+        raise CannotStart(f"{folder} and the spool {settings.spool.path} lie in each other: choose another folder")
+    return make(_sources(settings, config), Archive(folder), version("cxr-triage"), keep, time.time)
+
+
+def _sources(settings: Settings, config: Path | None) -> list[Source]:
+    """What is backed up, in the order in which it has to be read: the audit trail last."""
+    from triage.backup.file_sources import AuditSource, FileSource, FolderSource
+    from triage.backup.spool_source import SpoolSource
+    from triage.errors import StartError
+    from triage.model.installed import models_folder
+    from triage.spool.spool import Spool
+
+    spool = Spool(settings.spool.path.absolute())
+    if not spool.exists():
+        raise CannotStart(f"{settings.spool.path} is no spool that can be read: nothing to back up")
+    sources: list[Source] = [SpoolSource(spool), FileSource(settings.sign_in.users_file, "users.json")]
+    if config is not None:
+        sources.append(FileSource(config, "triage.toml"))
+    try:
+        sources.append(FolderSource(models_folder(settings.models.path), "models"))
+    except StartError as error:
+        click.echo(f"without models: {error}", err=True)
+    return [*sources, AuditSource(settings.audit.path, "audit")]
+
+
+def _tell(made: Made) -> None:
+    for kind, count in made.manifest.counts.items():
+        click.echo(f"{count:8d}  {kind}")
+    click.echo(f"backup {made.name} is whole: {made.copied} contents were new, {made.removed} older backups removed")
+    if made.manifest.left_out:
+        raise click.ClickException("not in it, because it cannot be read:\n" + "\n".join(made.manifest.left_out))
+
+
+def _verify(archive: Archive) -> None:
+    from triage.backup.manifest import BackupError
+
+    manifest = archive.manifest()
+    if faults := [*archive.faults(), *(f"{each} (when it was made)" for each in manifest.left_out)]:
+        raise BackupError("the last backup is damaged, make another one into another folder:\n" + "\n".join(faults))
+    click.echo(f"backup {archive.names()[-1]} is whole: {sum(manifest.counts.values())} files, each with its digest")

@@ -1,0 +1,45 @@
+"""``triage restore``: a backup into an empty folder."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from triage.commands.base import PATH
+
+_NEXT = """\
+{count} files of {when} are in {folder}, each with its digest. Next:
+1. Stop the service everywhere, and see that nothing is started on the old spool again.
+2. Set spool.path = "{folder}/spool", sign_in.users_file = "{folder}/users.json", models.path = "{folder}/models" and
+   audit.path = "{folder}/audit/audit.xml", as far as each was kept; triage.toml there is the settings file as it was.
+3. Give the folder to the account of the service (chown -R). A backup has no certificates, keys and TRIAGE_ variables.
+4. Start it on an empty Redis, then: triage healthcheck, triage worklist, triage channel.
+5. Have the PACS send again what came since {when}. What was delivered until then stays delivered.\
+"""
+
+
+@click.command()
+@click.argument("backup", type=PATH)
+@click.argument("folder", type=PATH)
+@click.option(
+    "--at", "name", default="", metavar="NAME", help="Which backup, as `triage backup` named it; else the last."
+)
+def restore(backup: Path, folder: Path, name: str) -> None:
+    """Restore the last backup in BACKUP into FOLDER, which must be empty, and say what to do next."""
+    from triage.backup.archive import Archive
+    from triage.backup.manifest import BackupError
+    from triage.backup.restore import FolderTarget
+    from triage.backup.restore import restore as run
+
+    archive = Archive(backup)
+    try:
+        archive.manifest(name)  # before anything is made
+        manifest = run(archive, name, FolderTarget(folder))
+    except BackupError as error:
+        raise click.ClickException(str(error)) from error
+    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(manifest.begun))
+    click.echo(_NEXT.format(count=sum(manifest.counts.values()), when=when, folder=folder.absolute()))
+    for line in manifest.left_out:
+        click.echo(f"not in the backup, because it could not be read: {line}", err=True)
