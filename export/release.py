@@ -30,7 +30,6 @@ from training.runs.test_set_looks import look, looks_at
 from training.runs.training_images import IMAGES, read_images
 from triage.model.card import (
     CARD,
-    SCHEMA,
     WEIGHTS,
     ModelCard,
     OperatingPoint,
@@ -39,6 +38,7 @@ from triage.model.card import (
     Training,
     load_card,
 )
+from triage.model.card_schema import SCHEMA
 from triage.model.distribution import fit
 
 PATIENTS = "training_patients.txt"

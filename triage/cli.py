@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -22,6 +23,7 @@ from triage.commands.explain import explain
 from triage.commands.feedback import feedback
 from triage.commands.healthcheck import healthcheck
 from triage.commands.listen import listen
+from triage.commands.migrate import migrate
 from triage.commands.model import model
 from triage.commands.predict import predict
 from triage.commands.readers import readers
@@ -40,9 +42,24 @@ from triage.commands.work import work
 from triage.commands.worklist import worklist
 from triage.errors import EXIT_CANNOT_START
 from triage.runtime.extras import what_to_install
+from triage.settings.renamed import COMMANDS
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Program(click.Group):
+    """The commands, by their former names, too, with a warning."""
+
+    renamed: Mapping[str, str] = COMMANDS
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The command of that name."""
+        if new := self.renamed.get(name):
+            click.echo(
+                f"`triage {name}` is called `triage {new}` now; the old name goes with the next release", err=True
+            )
+        return super().get_command(context, new or name)
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="cxr-triage", message="%(package)s %(version)s")
 @click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="Settings file (TOML).")
 @click.pass_context
@@ -73,6 +90,7 @@ for command in (
     feedback,
     healthcheck,
     listen,
+    migrate,
     model,
     predict,
     readers,

@@ -12,13 +12,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from triage.errors import StartError
+from triage.model.card_schema import LaterCardError, as_of_now
 from triage.model.onnx_file import NotOnnxError, has_external_data
 from triage.radiograph.preprocess import PreprocessSpec
 from triage.radiograph.types import View
 
 CARD = "card.json"
 WEIGHTS = "model.onnx"
-SCHEMA = 1
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -244,7 +244,9 @@ def load_card(folder: Path) -> ModelCard:
     except (OSError, ValueError) as error:
         raise ModelRefusedError(f"model folder {folder}: {CARD} cannot be read: {error}") from error
     try:
-        card = ModelCard.model_validate(record)
+        card = ModelCard.model_validate(as_of_now(record) if isinstance(record, dict) else record)
+    except LaterCardError as error:
+        raise ModelRefusedError(f"model folder {folder}: {error}") from error
     except ValidationError as error:
         raise ModelRefusedError(f"model folder {folder}: {CARD} does not hold: {_first(error)}") from error
     if card.name != folder.name:

@@ -6,6 +6,7 @@ reads the environment; everything else is handed the values it needs.
 
 from __future__ import annotations
 
+import logging
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from triage.setting_types import Section
+from triage.settings.renamed import TwiceError, in_new_spelling, variable
 from triage.settings.schema import Settings
+
+logger = logging.getLogger(__name__)
 
 PREFIX = "TRIAGE_"
 NOT_SETTINGS = frozenset({"TRIAGE_DATA", "TRIAGE_CONFIG"})
@@ -39,6 +43,11 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
             values = tomllib.loads(path.read_text())
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"settings file {path}: {error}") from error
+    try:
+        values = in_new_spelling(values, logger.warning)
+    except TwiceError as error:
+        raise SettingsError(f"settings file {path}: {error}") from error
+    environment = _in_new_spelling(environment)
     for name, (section, key) in _named_in(environment).items():
         table = values.setdefault(section, {})
         if not isinstance(table, dict):
@@ -58,6 +67,13 @@ def variables() -> dict[str, tuple[str, str]]:
         if section != IN_THE_FILE_ONLY
         for key in section_type(field.annotation).model_fields
     }
+
+
+def _in_new_spelling(environment: Mapping[str, str]) -> dict[str, str]:
+    named = [(variable(name, logger.warning), name) for name in environment]
+    if twice := sorted(name for new, name in named if new != name and new in environment):
+        raise SettingsError(f"former names of variables that are given, too: {', '.join(twice)}: remove them")
+    return {new: environment[name] for new, name in named}
 
 
 def _named_in(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:

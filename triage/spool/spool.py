@@ -2,7 +2,8 @@
 
 Files are renamed and fsynced through triage/runtime/durable.py. Layout, version 1:
 
-    VERSION                                        "1"
+    VERSION                                        "1": the oldest layout that a program must know (spool/layout.py)
+    LAYOUT                                         "1": the layout that it has
     INSTALLATION                                   a UID of this installation, made when first needed
     incoming/   <random>.part                      being received; worthless after a crash
     inbox/      <study>+<sop>+<digest>.dcm         acknowledged and not yet tagged: the list of work
@@ -53,6 +54,7 @@ from triage.runtime.durable import (
 )
 from triage.runtime.storage import FileSystem, file_system_of, sync_file_system
 from triage.spool.instance import ReceivedInstance
+from triage.spool.layout import LAYOUT, LAYOUT_FILE, LayoutError, at_start, layout_of
 from triage.spool.locks import WorkerLocks
 from triage.spool.switches import Switches
 
@@ -79,6 +81,22 @@ _FOLDERS = (
 
 class SpoolError(Exception):
     """The spool cannot be used as it is; the message says what to do."""
+
+
+def check_version(root: Path) -> None:
+    """Raise SpoolError for a spool that this program would misread; a later layout that it can read is logged."""
+    found = (root / "VERSION").read_text().strip()
+    if found != VERSION:
+        raise SpoolError(
+            f"spool {root} has version {found}, this program writes version {VERSION}: "
+            "run the release that wrote it, or move it away and start with an empty folder"
+        )
+    try:
+        layout = layout_of(root)
+    except LayoutError as error:
+        raise SpoolError(str(error)) from error
+    if layout > LAYOUT:
+        logger.warning("spool %s has layout %d of a later release, which this one (%d) can read", root, layout, LAYOUT)
 
 
 @dataclass(frozen=True)
@@ -122,15 +140,14 @@ class Spool:
         version = spool.root / "VERSION"
         if not version.exists():
             spool._create(version)
-        found = version.read_text().strip()
-        if found != VERSION:
-            raise SpoolError(
-                f"spool {root} has version {found}, this program writes version {VERSION}: "
-                "run the release that wrote it, or move it away and start with an empty folder"
-            )
+        check_version(spool.root)
         if spool.root.stat().st_mode & 0o077:
             raise SpoolError(f"spool {root} can be read by others: chmod 0700 {root}")
-        spool._make_folders()  # an earlier release may have made fewer
+        try:
+            at_start(spool.root)
+        except LayoutError as error:
+            raise SpoolError(str(error)) from error
+        spool._make_folders()
         return spool
 
     def beside(self, name: str) -> Self:
@@ -154,6 +171,7 @@ class Spool:
             raise SpoolError(f"{self.root} is neither empty nor a spool: choose another folder")
         self.root.chmod(0o700)
         self._make_folders()
+        self._write(self.root / LAYOUT_FILE, f"{LAYOUT}\n")
         # Last, so that a spool with a VERSION is a whole one; two processes may both come here.
         self._write(version, VERSION + "\n")
         fsync_folder(self.root.parent)
@@ -449,7 +467,7 @@ def _object(content: bytes) -> dict[str, Any] | None:
 
 
 def _top_level() -> set[str]:
-    return {folder.split("/")[0] for folder in _FOLDERS} | {"VERSION", "INSTALLATION"}
+    return {folder.split("/")[0] for folder in _FOLDERS} | {"VERSION", "INSTALLATION", LAYOUT_FILE}
 
 
 def _instances(folder: Path) -> Iterator[ReceivedInstance]:

@@ -1,0 +1,60 @@
+"""``triage migrate``: from what an earlier release left to what this one needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from triage.commands.base import CannotStart, Invocation, given
+from triage.settings.schema import Settings
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Change nothing: status 0 if there is nothing to do, 1 if there is.")
+@given
+def migrate(invocation: Invocation, check: bool) -> None:
+    """Bring the spool to the layout of this release, or say what is to be done.
+
+    Each step may be killed and is done again. Status 78: the spool is of a later release. Settings are checked, too.
+    """
+    settings = invocation.settings()
+    from triage.spool.layout import LAYOUT, LayoutError, advance, layout_of, pending
+    from triage.spool.spool import SpoolError, check_version
+
+    try:
+        roots = _roots(settings)
+        todo = {root: pending(root) for root in roots}
+        for root in roots:
+            check_version(root)
+            click.echo(f"{root}: layout {layout_of(root)}, this release writes {LAYOUT}")
+    except (LayoutError, SpoolError) as error:
+        raise CannotStart(str(error)) from error
+    steps = [step for each in todo.values() for step in each]
+    for step in steps:
+        click.echo(f"to do: {step.what}" + ("" if step.harmless else " (with every process stopped)"))
+    if check:
+        raise click.exceptions.Exit(1 if steps else 0)
+    if any(not step.harmless for step in steps):
+        _refuse_at_work(settings)
+    for root, each in todo.items():
+        advance(root, each)
+    click.echo("nothing to do" if not steps else "done")
+
+
+def _roots(settings: Settings) -> list[Path]:
+    """The spool and the partitions in it."""
+    root = settings.spool.path.absolute()
+    if not (root / "VERSION").is_file():
+        raise CannotStart(f"{root} is no spool yet: nothing to migrate")
+    return [root, *(root / name for name in ("canary", "validation") if (root / name / "VERSION").is_file())]
+
+
+def _refuse_at_work(settings: Settings) -> None:
+    from triage.runtime.durable import is_held
+    from triage.spool.spool import Spool
+
+    locks = settings.spool.path.absolute() / "locks"
+    workers = Spool(settings.spool.path.absolute()).workers
+    if workers.count()[0] or any(is_held(locks / name) for name in ("up", "deliver")):
+        raise CannotStart("processes work on this spool: stop all of them first")
