@@ -10,12 +10,14 @@ from hl7.client import MLLPClient
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
+from tests.support.clocks import jumped
 from tests.support.redis_server import RedisServer
 from tests.support.report_sender import Answer, order, report, station
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from triage.channels.hl7.message import SERVICE
 from triage.decision.types import Tag
 from triage.dicom.identity import patient_marks
+from triage.spool.clock import Clock
 from triage.spool.spool import Spool
 from triage.worklist import index_keys as keys
 from triage.worklist.reader_acts import Act, steps
@@ -409,3 +411,58 @@ def test_what_redis_says_of_an_accession_number_counts_where_the_files_say_it(
     with station(redis_server, spool) as place:
         redis_server.client().zadd(keys.ACCESSIONS, {f"ACC-1\n{study}": 0})
         assert (place.send(report()).code, place.listed()) == ("AA", {study})
+
+
+def test_a_study_without_a_patient_id_is_told_by_its_uid_alone(redis_server: RedisServer, spool: Spool) -> None:
+    study, other = a_study(spool, **of("")), a_study(spool, **of("P-1"))
+    with station(redis_server, spool) as place:
+        assert (place.send(report("1", patient="P-9")).code, place.counted("no_patient")) == ("AE", 0)
+        assert (place.send(report("2")).code, place.listed()) == ("AA", {study})
+    with station(redis_server, spool) as place:
+        assert place.send(report("3", uid=study)).code == "AA"
+        assert place.listed() == set()
+    assert read_of(spool, other) == ["report"]
+
+
+def read_of(spool: Spool, study: str) -> list[str]:
+    return [each.through for each in steps(spool, study) if each.act is Act.READ]
+
+
+@pytest.mark.parametrize(("required", "code"), [(True, "AE"), (False, "AA")])
+def test_an_accession_number_takes_off_no_study_without_a_patient_id_where_patients_are_required(
+    redis_server: RedisServer, spool: Spool, required: bool, code: str
+) -> None:
+    study = a_study(spool, **of(""))
+    with station(redis_server, spool, patient_required=required) as place:
+        assert place.send(report(patient="P-9")).code == code
+        assert place.counted("no_patient") == (1 if required else 0)
+        assert place.listed() == ({study} if required else set())
+
+
+def test_while_the_clock_is_in_doubt_no_report_takes_a_study_off_the_list(
+    redis_server: RedisServer, spool: Spool
+) -> None:
+    """The clock was set back by a day before the image came: a report that is older looks as if it were newer."""
+    study = a_study(spool, received_at=time.time() - 24 * 3600)
+    jumped(spool)
+    made = time.strftime("%Y%m%d%H%M%S+0000", time.gmtime(time.time() - 3600))
+    with station(redis_server, spool) as place:
+        said = place.send(report("1", obr22=made))
+        assert (said.code, place.listed(), place.counted("in_doubt")) == ("AA", {study}, 1)
+        assert "triage clock" in said.text
+        assert [each.act for each in steps(spool, study)] == [Act.IN_DOUBT]
+        Clock(spool).trust()
+        assert place.send(report("2", obr22=made)).code == "AA"
+        assert place.listed() == set()
+
+
+def test_what_was_said_at_no_time_is_not_remembered_while_the_clock_is_in_doubt(
+    redis_server: RedisServer, spool: Spool
+) -> None:
+    made = time.strftime("%Y%m%d%H%M%S+0000", time.gmtime(time.time() - 3600))
+    jumped(spool)
+    with station(redis_server, spool) as place:
+        place.send(report("1"))
+        assert (place.counted("unmatched"), place.counted("remembered")) == (1, 0)
+        place.send(report("2", obr22=made))
+        assert place.counted("remembered") == 1

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
 
 from tests.channels.test_ups import a_deliverer
 from tests.support.certificates import authority, server_context
@@ -19,6 +20,7 @@ from tests.support.ups_manager import PUSH, Manager, ups_manager
 from triage.channels.ups.settings import UPSDestination
 from triage.decision.records import decision_from
 from triage.decision.types import Tag
+from triage.dicom.identity import patient_marks
 from triage.dicom.requestor import Peer
 from triage.errors import UnreachableError
 from triage.inbound_reports.ups_watcher import Watcher, watchers_of
@@ -115,6 +117,21 @@ def test_a_workitem_that_was_finished_before_the_newest_image_leaves_the_study_l
 
     assert listed(index) == []
     assert [each.act for each in steps(spool, study)] == [Act.OUTDATED, Act.READ]
+
+
+def test_no_manager_completes_a_study_of_two_patients(spool: Spool, index: Worklist) -> None:
+    study = str(generate_uid())
+    for patient in ("P-1", "P-2"):
+        image = a_radiograph(study, PatientID=patient)
+        add_image(spool, image, tag=Tag.NORMAL, probability=0.1, patient=patient_marks(image))
+    settle(spool, study, "ups")
+    with ups_manager() as manager:
+        a_deliverer(spool, manager.port).round()
+        finish(manager, study)
+        watcher = looking(spool, index, manager.port)
+        assert (watcher.look(), watcher.look()) == (0, 0)
+    assert listed(index) == [study]
+    assert [each.act for each in steps(spool, study)] == [Act.IN_DOUBT]
 
 
 def test_a_manager_that_is_away_or_takes_no_pull_takes_nothing_off_the_list(spool: Spool, index: Worklist) -> None:

@@ -319,6 +319,22 @@ def test_a_key_of_every_wrong_type_stops_neither_the_list_nor_the_queue(house: H
         assert house.picture() == house.before, (name, kind)
 
 
+def test_places_that_name_one_another_s_studies_are_put_right_in_one_sweep(house: House) -> None:
+    places = house.client.hgetall(keys.PLACES)
+    names = list(places)
+    for name, other in zip(names, [*names[1:], names[0]], strict=True):
+        house.client.hset(keys.PLACES, name, places[other])  # type: ignore[arg-type]
+    house.sweep()
+    assert house.picture() == house.before
+
+
+@pytest.mark.parametrize("name", [*KEYS, keys.BUILT, "rq:queue:score"])
+def test_no_key_of_ours_goes_by_itself(house: House, name: str) -> None:
+    assert house.client.expire(name, 3600)
+    house.sweep()
+    assert house.client.ttl(name) == -1
+
+
 def test_a_bad_entry_is_skipped_and_the_list_says_that_it_is_not_whole(house: House) -> None:
     house.client.hset(keys.ENTRIES, "1.2.5", "nonsense")
     page = house.index.page(None, 100, NOW)

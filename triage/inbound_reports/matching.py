@@ -83,10 +83,18 @@ class Match:
     by: str = ""
 
 
-def match(order: Order, known: Known, accession_in: Sequence[str], issuers: Issuers = NONE) -> Match:
+def match(
+    order: Order,
+    known: Known,
+    accession_in: Sequence[str],
+    issuers: Issuers = NONE,
+    *,
+    patient_required: bool = False,
+) -> Match:
     """The studies of ``order``: by Study Instance UID, else by the first place that has an accession number of ours.
 
-    The patient's ID must agree wherever both sides have one, and so must who issued it, and the accession number.
+    The patient's ID must agree wherever both sides have one, and so must who issued it, and the accession number. Where
+    ``patient_required``, both sides must have one, unless the UID says which study it is.
     Raises DoubtError for another patient, for accession number and UID that contradict each other, for an accession
     number of several patients, and for a study whose objects are of several.
     """
@@ -99,7 +107,12 @@ def match(order: Order, known: Known, accession_in: Sequence[str], issuers: Issu
         numbered = known.with_accession_number(order.identifiers.get(place, ""))
         found = [each for each in numbered if not issuers.contradict(issuer, known.accession_issuer(each))]
         if found:
-            return Match(_of_patient(order, found, known, issuers), place)
+            named = [each for each in found if known.patient(each).identifiers] if patient_required else found
+            if not named:
+                raise DoubtError(
+                    "no_patient", "the study with this accession number has no Patient ID: a person has to mark it"
+                )
+            return Match(_of_patient(order, named, known, issuers), place)
     return Match()
 
 

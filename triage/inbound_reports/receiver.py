@@ -21,6 +21,7 @@ from triage.inbound_reports.early_store import Memory
 from triage.inbound_reports.matching import NONE, DoubtError, Issuers, Match, match
 from triage.inbound_reports.message import KINDS, Header, MalformedError, Order, header_of, orders_of
 from triage.metrics.reports import ReportMetrics
+from triage.spool.clock import Clock
 from triage.spool.patient import Patient, patient_of
 from triage.spool.spool import Spool
 from triage.worklist import reader_acts as reading
@@ -157,7 +158,8 @@ class Hearer:
         if self._policy.patient_required and not order.patients:
             raise DoubtError("no_patient", "PID-3 says of which patient the report is, and has no ID")
         studies = _Studies(self._spool, self._index)
-        found = match(order, studies, self._policy.accession_in, self._policy.issuers)
+        policy = self._policy
+        found = match(order, studies, policy.accession_in, policy.issuers, patient_required=policy.patient_required)
         return found, "" if found.studies else "unmatched"
 
     def _done(self, header: Header, order: Order, found: Match, outcome: str) -> str:
@@ -169,6 +171,8 @@ class Hearer:
         places = [place for place in self._policy.accession_in if place in order.identifiers]
         numbers = [Identifier(order.identifiers[place], order.issuers.get(place, Issuer())) for place in places]
         if self._memory is None or not can_be_remembered(order, numbers):
+            return "unmatched"
+        if self._stated_at(header, order) is None and Clock(self._spool).in_doubt():  # when it was made, nobody knows
             return "unmatched"
         said = self._said(header, order)
         self._memory.remember(order.study_instance_uid, dict.fromkeys(numbers), order.patients, said)
@@ -188,13 +192,17 @@ class Hearer:
         if not any(new for _, new in acts):
             return "repeated"
         self._metrics.studies_reported.inc(sum(new and step.act is Act.READ for step, new in acts))
-        return "outdated" if any(step.act is Act.OUTDATED for step, _ in acts) else "read"
+        done = {step.act for step, _ in acts}
+        return next((outcome for act, outcome in _STAYS.items() if act in done), "read")
 
     def _said_at(self, header: Header, order: Order) -> float:
         """When the report was made, as far as it says: never later than now."""
-        times = {"OBR-22": order.reported_at, "MSH-7": header.sent_at}
-        said = moment(times.get(self._policy.time_in, ""))
+        said = self._stated_at(header, order)
         return min(said, self._now()) if said is not None else self._now()
+
+    def _stated_at(self, header: Header, order: Order) -> float | None:
+        times = {"OBR-22": order.reported_at, "MSH-7": header.sent_at}
+        return moment(times.get(self._policy.time_in, ""))
 
 
 @dataclass(frozen=True)
@@ -237,6 +245,8 @@ class _Studies:
         return Reason.PATIENT_MISMATCH not in decision.get("reasons", ())
 
 
+_STAYS = {Act.IN_DOUBT: "in_doubt", Act.OUTDATED: "outdated"}
+
 _WORDS = {
     "own": "a triage result, no report: nothing was changed",
     "other_status": "its status does not say that it was reported: nothing was changed",
@@ -244,6 +254,7 @@ _WORDS = {
     "remembered": "of no study that is here yet: remembered, in case it comes",
     "repeated": "noted before",
     "outdated": "noted, but an image came after the report, so it stays listed",
+    "in_doubt": "noted, but the clock of this machine is in doubt, so it stays listed: see triage clock",
     "read": "read",
 }
 

@@ -109,13 +109,14 @@ REPORT_OUTCOMES = (
     "read",  # a study left the list
     "repeated",  # the same message again
     "outdated",  # an image came after the report: the study stays
+    "in_doubt",  # the clock jumped, so it cannot be said whether an image came after it: the study stays
     "unmatched",  # of no study of ours
     "remembered",  # of no study of ours yet
     "early",  # a study came that a remembered report is of: it left the list
     "other_status",  # it does not say that there is a report
     "own",  # a triage result that came back
     "test",  # not of production
-    "no_patient",  # it does not say of which patient it is
+    "no_patient",  # it, or the study with its accession number, does not say of which patient it is
     "ambiguous",
     "other_patient",
     "contradictory",

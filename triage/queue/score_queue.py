@@ -18,7 +18,7 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
-from triage.runtime.key_types import remove_wrong_types
+from triage.runtime.key_types import keep, remove_wrong_types
 from triage.spool.instance import ReceivedInstance
 
 QUEUE = "score"
@@ -211,6 +211,7 @@ class ScoreQueue:
         The keys, with spaces between, and how many IDs.
         """
         wrong = remove_wrong_types(self._client, _TYPES)
+        keep(self._client, (self._queue.key, self._priors.key))
         count = 0
         for name in (self._queue.key, self._priors.key):
             for each in set(cast("list[bytes]", self._client.lrange(name, 0, -1))):

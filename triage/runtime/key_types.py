@@ -5,7 +5,7 @@ What is kept in Redis is a hint; the sweep puts back what was in a removed key.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -19,3 +19,11 @@ def remove_wrong_types(client: Any, wanted: Mapping[str, str]) -> tuple[str, ...
     if wrong:
         client.delete(*wrong)
     return wrong
+
+
+def keep(client: Any, names: Iterable[str]) -> int:
+    """Take away when keys are to expire that must not; how many were to. Raises RedisError."""
+    pipeline = client.pipeline(transaction=False)
+    for name in names:
+        pipeline.persist(name)
+    return sum(map(bool, pipeline.execute()))

@@ -24,7 +24,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from triage.decision.types import TriageDecision
-from triage.runtime.key_types import remove_wrong_types
+from triage.runtime.key_types import keep, remove_wrong_types
 from triage.worklist import index_keys as keys
 from triage.worklist import index_scripts as scripts
 from triage.worklist.index_keys import microseconds, readable, study_of
@@ -290,6 +290,7 @@ class Worklist:
     def mend(self) -> tuple[str, ...]:
         """Remove keys of ours that are of a wrong type or no number; their names. What was in them is built anew."""
         wrong = remove_wrong_types(self._client, keys.TYPES)
+        keep(self._client, keys.TYPES)  # none of ours ever goes by itself
         if not _is_number(cast("bytes | None", self._client.get(keys.CHANGES))):
             self._client.delete(keys.CHANGES)
             wrong += (keys.CHANGES,)

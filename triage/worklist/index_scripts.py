@@ -6,11 +6,13 @@
 What is found in Redis may have been written by anybody: what cannot be read counts as absent and stops nothing.
 """
 
-# Where a study stands. A place that cannot be read is none; what it left behind is removed by the sweep.
+# Where a study stands. A place that cannot be read is none, and neither is another study's: what is done with this
+# study moves no other. What such a place left behind is removed by the sweep.
 _PLACED = """
 local sequence, tagged_at, number, member
 local place = redis.call('HGET', KEYS[5], ARGV[1])
 if place then sequence, tagged_at, number, member = place:match('^(%d+) (%S+) ([123]) (%S+)$') end
+if member and member:sub(-#ARGV[1] - 1) ~= '|' .. ARGV[1] then sequence, tagged_at, number, member = nil end
 """
 
 _ENTRY = """

@@ -7,6 +7,8 @@
     label     what the reader says it is, 1 abnormal or 0 normal, beside the ``tag`` that we gave; None takes it back
     expired   the study was listed for as long as the settings say, and leaves the list like one that was read
     outdated  a report that came before the newest image: it is noted, and the study stays listed
+    in_doubt  another system called it read while this machine's clock was in doubt, or though its objects are of
+              several patients: it is noted, and the study stays listed until a person marks it
 """
 
 from __future__ import annotations
@@ -20,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from triage.decision.decide import current_assessments
+from triage.decision.reasons import Reason
 from triage.decision.records import assessment_from
 from triage.runtime.durable import append_durably
+from triage.spool.clock import Clock
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
 
@@ -36,6 +40,7 @@ class Act(StrEnum):
     LABEL = "label"
     EXPIRED = "expired"
     OUTDATED = "outdated"
+    IN_DOUBT = "in_doubt"
 
 
 EARLY_REPORT = "early report"
@@ -64,12 +69,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Notice:
-    """What another system says of a study: that it was read. ``at`` is when, in POSIX seconds; see ``Step``."""
+    """What another system says of a study: that it was read. ``at`` is when, in POSIX seconds; see ``Step``.
+
+    ``signed_in``: a person says so who is signed in here, and has this list before him.
+    """
 
     at: float
     who: str
     through: str
     source: str
+    signed_in: bool = False
 
 
 class NotTaggedError(LookupError):
@@ -115,7 +124,8 @@ def notice(spool: Spool, index: Worklist, study_instance_uid: str, said: Notice)
     """Note durably that another system calls the study read, and take it off the list: the act, and whether it is new.
 
     The same notice twice is one act. What was said before the newest image came takes nothing off the list: whoever
-    read the study had not seen it. Raises what ``mark`` raises; after RedisError, say it again.
+    read the study had not seen it. Neither does what cannot be judged: when images came while the clock is in doubt, or
+    of whom a study of several patients is. Raises what ``mark`` raises; after RedisError, say it again.
     """
     with _tagged(spool, study_instance_uid) as decision:
         for known in steps(spool, study_instance_uid):
@@ -123,7 +133,7 @@ def notice(spool: Spool, index: Worklist, study_instance_uid: str, said: Notice)
                 if read_step(steps(spool, study_instance_uid)) == known:  # the list may not have followed
                     _follow(index, decision, known)
                 return known, False
-        act = Act.READ if _newest_image(spool, study_instance_uid) <= said.at else Act.OUTDATED
+        act = _comes_of(spool, decision, said)
         step = Step(
             act, said.at, said.who, said.through, decision["revision"], decision["tag"], source=said.source
         )  # fmt: skip
@@ -198,6 +208,15 @@ def _follow(index: Worklist, decision: dict[str, Any], step: Step) -> None:
     """As ``follow``; the index knows nothing of a silent study."""
     if not decision.get("silent"):
         follow(index, decision["study_instance_uid"], step)
+
+
+def _comes_of(spool: Spool, decision: dict[str, Any], said: Notice) -> Act:
+    if _newest_image(spool, decision["study_instance_uid"]) > said.at:
+        return Act.OUTDATED
+    several = Reason.PATIENT_MISMATCH in decision.get("reasons", ())
+    if not said.signed_in and (several or Clock(spool).in_doubt()):
+        return Act.IN_DOUBT
+    return Act.READ
 
 
 def _newest_image(spool: Spool, study_instance_uid: str) -> float:

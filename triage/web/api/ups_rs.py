@@ -123,7 +123,8 @@ def _has_been_read(sources: Sources, workitems: Workitems, request: Request, sta
     user = user_of(request)
     who = performer(Dataset.from_json(state.attributes)) if user == LOCAL else user.name
     try:
-        notice(sources.spool, sources.worklist, place[0], Notice(state.changed_at, who or user.name, "ups", uid))
+        said = Notice(state.changed_at, who or user.name, "ups", uid, signed_in=True)
+        notice(sources.spool, sources.worklist, place[0], said)
     except NotTaggedError:  # retention removed it meanwhile
         return
     except RedisError:

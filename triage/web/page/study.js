@@ -290,6 +290,7 @@ const ACTS = {
   unread: "put back on the list",
   expired: "left the list by age",
   outdated: "reported before the newest image came: stays on the list",
+  in_doubt: "reported while this machine's clock was in doubt, or of a study of several patients: stays on the list",
 };
 const THROUGH = { report: "report message", "early report": "report message that came before the images", ups: "UPS workitem", api: "API" };
 
