@@ -16,6 +16,7 @@ import psutil
 import torch
 
 from training.errors import TrainingError
+from triage.runtime.csv_table import written
 
 _SPARE_BYTES = 64 << 20
 
@@ -71,7 +72,7 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
     text = StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: written(value) for name, value in row.items()} for row in rows)
     write_text(path, text.getvalue())
 
 

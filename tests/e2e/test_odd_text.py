@@ -41,9 +41,18 @@ TEXTS = (
     *("ProtocolName", "StationName", "Manufacturer", "InstitutionName", "BodyPartExamined", "ViewPosition"),
     *("PlacerOrderNumberImagingServiceRequest", "FillerOrderNumberImagingServiceRequest", "Modality"),
     *("RequestedProcedurePriority", "AcquisitionDeviceProcessingDescription", "PatientComments"),
+    *("StudyDate", "StudyTime", "SeriesDate", "SeriesTime", "ContentDate", "ContentTime", "TimezoneOffsetFromUTC"),
+    *("AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "PatientSize", "PatientWeight", "ImageType"),
+    *("PresentationIntentType", "PatientOrientation", "PatientPosition", "ImageLaterality", "QualityControlSubject"),
+    *("PatientSpeciesDescription", "PatientBreedDescription", "LossyImageCompression", "LossyImageCompressionMethod"),
+    *("LossyImageCompressionRatio", "BurnedInAnnotation", "ImageComments", "RescaleType", "VOILUTFunction"),
 )
 SEQUENCES = {
     "RequestAttributesSequence": ("AccessionNumber", "RequestedProcedureID", "RequestedProcedureDescription"),
+    "RequestedProcedureCodeSequence": ("CodeValue", "CodeMeaning", "CodingSchemeDesignator"),
+    "AnatomicRegionSequence": ("CodeValue", "CodeMeaning", "CodingSchemeDesignator"),
+    "ViewCodeSequence": ("CodeValue", "CodeMeaning", "CodingSchemeDesignator"),
+    "PatientSpeciesCodeSequence": ("CodeValue", "CodeMeaning", "CodingSchemeDesignator"),
     "ProcedureCodeSequence": ("CodeValue", "CodeMeaning", "CodingSchemeDesignator"),
     "OtherPatientIDsSequence": ("PatientID", "IssuerOfPatientID", "TypeOfPatientID"),
     "IssuerOfAccessionNumberSequence": ("LocalNamespaceEntityID", "UniversalEntityID", "UniversalEntityIDType"),

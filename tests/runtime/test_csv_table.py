@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from pathlib import Path
+
 import pytest
 
-from triage.runtime.csv_table import Record, Table, TableError, identifier_fault, parse_table
+from triage.runtime.csv_table import Record, Table, TableError, identifier_fault, parse_table, plain, written
+from triage.validation.cohort.manifest import Row, read_manifest, write_manifest
 
 HEADER = "image,label,note"
 ROWS = [f"img/x{number:03d}.png,{number % 2},finding {number}" for number in range(24)]
@@ -88,7 +93,11 @@ def test_what_cannot_be_read_as_it_stands_is_refused_with_its_line(data: bytes, 
 
 
 @pytest.mark.parametrize(
-    "text", ["1.23457E+11", "1.2e+05", "1,5E+10", "-3E+100", "nan", "NaN", "None", "NULL", "N/A", " ", ""]
+    "text",
+    [
+        *("1.23457E+11", "1.2e+05", "1,5E+10", "-3E+100", "1.23457E11"),
+        *("nan", "NaN", "None", "NULL", "N/A", " ", "", "#REF!", "#NAME?", "####"),
+    ],
 )
 def test_what_names_nobody(text: str):
     assert identifier_fault(text)
@@ -97,3 +106,47 @@ def test_what_names_nobody(text: str):
 @pytest.mark.parametrize("text", ["123457000001", "nih:1335", "1E5", "Nancy", "A-1.5", "E+11", "own:12"])
 def test_what_may_name_somebody(text: str):
     assert identifier_fault(text) == ""
+
+
+FORMULAS = [
+    "=1+1",
+    "+cmd|' /C calc'!A0",
+    "-2+3+cmd",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "'=1",
+    "''=1",
+    '=HYPERLINK("http://x")',
+]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_cell_that_we_write_is_a_formula_and_it_is_read_as_what_it_was(text: str):
+    cell = written(text)
+    assert cell[0] == "'"
+    assert plain(cell) == text
+    stream = io.StringIO(newline="")
+    csv.writer(stream).writerows([["image", "label"], [cell, "1"]])
+    (record,) = parse_table(stream.getvalue().encode()).records
+    assert record.values["image"] == text
+
+
+@pytest.mark.parametrize("value", ["-1.5", "+3", "1e-5", "a=b", "", "'quoted'", "O'Neil", -1.5, None, 3])
+def test_what_is_no_formula_is_written_as_it_is(value: object):
+    assert written(value) == value
+
+
+def test_a_manifest_of_names_that_are_formulas_is_written_without_one_and_read_as_it_was(tmp_path: Path):
+    rows = [
+        Row(tmp_path / name, 1, f"own:{number}", columns={"=note": name, "other": "-1.5"})
+        for number, name in enumerate(("=1+1.png", "@b.png", "-c.png", "+d.png"))
+    ]
+    for row in rows:
+        row.image.write_bytes(row.patient.encode())
+    write_manifest(tmp_path / "own.csv", rows)
+    text = (tmp_path / "own.csv").read_text()
+    cells = [cell for line in csv.reader(io.StringIO(text)) for cell in line]
+    assert {cell for cell in cells if cell[:1] in "=+-@" and cell} == {"-1.5"}
+    read = read_manifest(tmp_path / "own.csv")
+    assert [(row.image.resolve(), row.columns) for row in read] == [(row.image.resolve(), row.columns) for row in rows]

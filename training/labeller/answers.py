@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 
 from triage.report_labeller.reports import ReportError
-from triage.runtime.csv_table import TableError, parse_table
+from triage.runtime.csv_table import TableError, parse_table, written
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def write_answers(path: Path, answers: Iterable[Answer]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(NAMES)
-        writer.writerows(astuple(answer) for answer in answers)
+        writer.writerows(map(written, astuple(answer)) for answer in answers)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from training.data.cases import Case
 from training.errors import TrainingError
 from training.files import write_csv
+from triage.runtime.csv_table import plain
 from triage.statistics.intervals import auc, patient_bootstrap
 
 COLUMNS = ("image", "patient", "source", "fold", "view", "age", "sex", "label", "logit", "probability")
@@ -63,7 +64,7 @@ class Scored:
         try:
             with path.open(newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
-            texts = {name: tuple(row[name] for row in rows) for name in COLUMNS}
+            texts = {name: tuple(plain(row[name]) for row in rows) for name in COLUMNS}
             return cls(
                 texts["image"],
                 texts["patient"],

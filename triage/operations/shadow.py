@@ -11,6 +11,7 @@ from pathlib import Path
 from triage.decision.decide import current_assessments
 from triage.decision.records import assessment_from
 from triage.decision.types import ImageAssessment, ShadowScore, Tag
+from triage.runtime.csv_table import written
 from triage.spool.spool import Spool
 
 COLUMNS = (
@@ -72,7 +73,7 @@ def write(found: Iterable[Pair], out: Path) -> Iterator[Pair]:
         writer = csv.writer(stream)
         writer.writerow(COLUMNS)
         for pair in found:
-            writer.writerow(_row(pair))
+            writer.writerow(map(written, _row(pair)))
             yield pair
 
 

@@ -11,6 +11,7 @@ from triage.reader_study.answers import read_progress
 from triage.reader_study.cases import Case
 from triage.reader_study.progress import Answer, Read
 from triage.reader_study.study import Study
+from triage.runtime.csv_table import written
 from triage.validation.cohort.manifest import COLUMNS, Row, write_manifest
 
 READER = "reader_"
@@ -130,6 +131,7 @@ def _row(case: Case, label: int, columns: Mapping[str, str]) -> Row:
 def _write_unresolved(path: Path, cases: list[tuple[Case, str, dict[str, str]]], readers: list[str]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["image", "patient", "why", *readers])
+        writer.writerow(["image", "patient", "why", *map(written, readers)])
         for case, why, columns in cases:
-            writer.writerow([case.image, case.patient, why, *(columns[reader] for reader in readers)])
+            row = [str(case.image), case.patient, why, *(columns[reader] for reader in readers)]
+            writer.writerow(map(written, row))

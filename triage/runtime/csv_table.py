@@ -2,6 +2,9 @@
 
 Spreadsheets and scripts write CSV in many ways, and Python's ``csv`` takes almost all of them for something: a quote
 that nobody closed swallows rows, a cell too many shifts a row or is dropped. RFC 4180 is what is read here.
+
+What we write, people open in spreadsheets, which run a cell that begins like a formula: such a text gets an apostrophe
+in front (``written``), which is taken away where we read it again (``plain``).
 """
 
 from __future__ import annotations
@@ -11,9 +14,14 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-_ROUNDED = re.compile(r"[+-]?\d(?:[.,]\d+)?[eE]\+\d{2,3}")
+_ROUNDED = re.compile(r"[+-]?\d(?:(?:[.,]\d+)?[eE]\+\d{2,3}|[.,]\d+[eE]\d{1,3})")  # the second as Java writes it
+_ERROR = re.compile(r"#+|#[A-Z/0-9_]+[!?]|Err:\d+", re.IGNORECASE)
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_GUARDED = re.compile(r"'+[=+\-@\t\r]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _NOTHING = frozenset({"nan", "none", "null", "na", "n/a", "#n/a", "<na>", "nat"})
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
@@ -61,6 +69,18 @@ def parse_table(data: bytes, needed: Sequence[str] = ()) -> Table:
     return Table(named, tuple(records), blank)
 
 
+def written(value: Any) -> Any:
+    """A value as it stands in a cell that we write: no text of it is a formula to a spreadsheet."""
+    if not isinstance(value, str) or _NUMBER.fullmatch(value) or not _FORMULA.match(value):
+        return value
+    return f"'{value}"
+
+
+def plain(cell: str) -> str:
+    """The text of a cell that ``written`` made."""
+    return cell[1:] if _GUARDED.match(cell) else cell
+
+
 def is_nothing(text: str) -> bool:
     """Whether a cell is what programs write where there is no value: nan, None, NULL, N/A."""
     return text.strip().lower() in _NOTHING
@@ -77,6 +97,8 @@ def identifier_fault(text: str) -> str:
         return "is empty"
     if is_nothing(text):
         return f"is {text!r}, which names nobody"
+    if _ERROR.fullmatch(text.strip()):
+        return f"is {text!r}, an error of a spreadsheet, which names nobody"
     if is_rounded(text):
         return f"is {text!r}: a spreadsheet has rounded it; make that column text, and export the table anew"
     return ""
@@ -103,7 +125,7 @@ def _rows(text: str, lines: Sequence[str]) -> list[tuple[int, list[str]]]:
     while True:
         line = reader.line_num + 1
         try:
-            row = [cell.strip() for cell in next(reader)]
+            row = [plain(cell.strip()) for cell in next(reader)]
         except StopIteration:
             return rows
         except csv.Error as error:
@@ -113,7 +135,9 @@ def _rows(text: str, lines: Sequence[str]) -> list[tuple[int, list[str]]]:
 
 
 def _in_words(error: csv.Error) -> str:
-    if "larger than field limit" in str(error) or "unexpected end of data" in str(error):
+    if "larger than field limit" in str(error):
+        return "a cell here is too long for a table: a quote that begins in this row may never be closed"
+    if "unexpected end of data" in str(error):
         return "a quote that begins here is never closed"
     return f"quotes do not fit ({error}): a quote in a cell is written twice, and the cell stands in quotes"
 

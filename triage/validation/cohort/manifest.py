@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from triage.errors import StartError
-from triage.runtime.csv_table import TableError, identifier_fault, parse_table
+from triage.runtime.csv_table import TableError, identifier_fault, parse_table, written
 
 COLUMNS = ("image", "label", "patient", "split", "fold", "view", "age", "sex", "source")
 REQUIRED = ("image", "label", "patient")
@@ -79,11 +79,11 @@ def write_manifest(path: Path, rows: Sequence[Row]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*COLUMNS, *free])
+        writer.writerow(map(written, [*COLUMNS, *free]))
         for row in rows:
             named = os.path.relpath(row.image.resolve(), folder)
             known = (named, row.label, row.patient, row.split, _text(row.fold), row.view, _text(row.age), row.sex)
-            writer.writerow([*known, row.source, *(row.columns.get(name, "") for name in free)])
+            writer.writerow(map(written, [*known, row.source, *(row.columns.get(name, "") for name in free)]))
 
 
 def check_splits(path: Path, rows: Sequence[Row]) -> None:

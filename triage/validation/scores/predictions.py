@@ -17,6 +17,7 @@ from triage.errors import StartError
 from triage.model.card import ModelCard
 from triage.model.registry import ADULT_FROM_YEARS
 from triage.radiograph.types import View
+from triage.runtime.csv_table import plain, written
 from triage.runtime.durable import append_durably
 from triage.scoring.assess import Policy
 from triage.scoring.predict import Compute, Models, predict
@@ -132,7 +133,7 @@ def read_predictions(file: Path) -> Iterator[Prediction]:
         raise PredictionsError(f"{file} was not written by this version of triage validate: choose another --out")
     try:
         for record in reader:
-            yield _read(record)
+            yield _read({name: plain(cell) for name, cell in record.items()})
     except (KeyError, TypeError, ValueError) as error:
         raise PredictionsError(f"{file}, line {reader.line_num}: not a prediction: {error}") from error
 
@@ -239,7 +240,7 @@ def _lines(predictions: Sequence[Prediction], *, header: bool) -> str:
         writer.writerow(COLUMNS)
     for each in predictions:
         record = asdict(each) | {"reasons": "|".join(each.reasons)}
-        writer.writerow(["" if record[name] is None else record[name] for name in COLUMNS])
+        writer.writerow(["" if record[name] is None else written(record[name]) for name in COLUMNS])
     return text.getvalue()
 
 
