@@ -64,10 +64,14 @@ def open_spool(settings: Settings) -> Spool:
 
 
 def redis_url(settings: Settings) -> str:
-    """Where Redis is: the one of the settings, else the embedded one of `triage up`."""
+    """Where Redis is: the one of the settings, else the embedded one of `triage up`. CannotStart if nobody can say."""
     from triage.service.embedded_redis import embedded_url
+    from triage.service.redis_address import address_of
 
-    return settings.redis.url.get_secret_value() or embedded_url(settings.redis.socket_path)
+    try:
+        return address_of(settings.redis) or embedded_url(settings.redis.socket_path)
+    except StartError as error:
+        raise CannotStart(str(error)) from error
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from triage.errors import EXIT_CANNOT_START, StartError
 from triage.runtime.stop_signal import StopSignal
 from triage.service import embedded_redis
+from triage.service.redis_address import address_of
 from triage.settings.schema import Settings
 from triage.spool.spool import Spool
 
@@ -157,10 +158,12 @@ def serve(settings: Settings, config: Path | None, environment: Mapping[str, str
 
 def build(settings: Settings, config: Path | None, environment: Mapping[str, str]) -> Service:
     """The processes that the settings ask for, none of them started."""
-    url = settings.redis.url.get_secret_value()
+    url = address_of(settings.redis)
     embedded = not url
-    url = url or embedded_redis.embedded_url(settings.redis.socket_path)
-    child_environment = {**environment, "TRIAGE_REDIS_URL": url}
+    child_environment = dict(environment)
+    if embedded:
+        # Theirs to find out: one that is named they take from the settings themselves, with its password.
+        url = child_environment["TRIAGE_REDIS_URL"] = embedded_redis.embedded_url(settings.redis.socket_path)
     counts = {
         "work": settings.worker.processes,
         "sweep": 1,

@@ -59,6 +59,11 @@ class RedisSettings(Section):
         description="redis:// , rediss:// or unix:// address; empty starts an embedded Redis (triage up only). Where "
         "Sentinel or a cluster has several, that of a proxy or a name that follows the primary.",
     )
+    password_file: Path | None = Field(
+        None,
+        description="File whose only line is the password of the Redis that redis.url names, in place of one in the "
+        "address; read at the start.",
+    )
     socket_path: Path = Field(
         Path("var/redis/redis.sock"), description="Unix socket of the embedded Redis; its data lie beside it."
     )
