@@ -16,7 +16,10 @@ root=$work/root
 trap 'rm -rf "$work"' EXIT
 
 first=${1:-}
-[ -n "$first" ] || { python -m release deb --out "$work" && first=$(echo "$work"/*.deb); }
+if [ -z "$first" ]; then
+    python -m release deb --out "$work"
+    first=$(echo "$work"/*.deb)
+fi
 
 echo "== lintian"
 lintian --fail-on error --suppress-tags initial-upload-closes-no-bugs "$first"
