@@ -1,13 +1,19 @@
 # docker build --target cpu -t cxr-triage:cpu .    or --target gpu. The models in models/ are part of the image.
+# `make image-digests` says which python:3.11-slim that is, for whoever wants the same one again.
+ARG PYTHON_IMAGE=python:3.11-slim
 
-FROM python:3.11-slim AS build
+FROM ${PYTHON_IMAGE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PATH=/opt/triage/bin:$PATH
 RUN python -m venv /opt/triage
 
+# Built by the pinned setuptools, as every wheel of ours: without isolation pip fetches none of its own choice.
 FROM build AS wheel
+COPY requirements/dev.txt /build/dev.txt
+RUN sed -n '/^setuptools==/,/[^\\]$/p' /build/dev.txt > /build/setuptools.txt \
+    && pip install --require-hashes --only-binary=:all: -r /build/setuptools.txt
 COPY LICENSE README.md pyproject.toml /build/
 COPY triage /build/triage
-RUN pip wheel --no-deps --wheel-dir /wheels /build
+RUN pip wheel --no-deps --no-index --no-build-isolation --wheel-dir /wheels /build
 
 # The pins before our wheel: a change of our code leaves their layer as it is.
 FROM build AS build-cpu
@@ -23,20 +29,24 @@ RUN pip install --require-hashes --only-binary=:all: -r /build/requirements.txt
 COPY --from=wheel /wheels /wheels
 RUN pip install --no-deps /wheels/*.whl && pip uninstall --yes pip
 
-FROM python:3.11-slim AS base
+FROM ${PYTHON_IMAGE} AS base
+LABEL org.opencontainers.image.title="cxr-triage" \
+    org.opencontainers.image.description="Research software, not a medical device" \
+    org.opencontainers.image.licenses="Apache-2.0 AND LicenseRef-RSNA-non-commercial-research-and-education"
 # triage silences ONNX Runtime itself; the variable is for whatever else is run in the image (docs/network.md).
 ENV PATH=/opt/triage/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 ORT_DISABLE_TELEMETRY=1
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin triage \
     && install -d -o triage -g triage -m 0700 /var/lib/triage
 WORKDIR /srv/triage
+COPY LICENSE /srv/triage/LICENSE
 COPY models /srv/triage/models
 ENV TRIAGE_SPOOL_PATH=/var/lib/triage/spool TRIAGE_REDIS_SOCKET_PATH=/var/lib/triage/redis/redis.sock \
     TRIAGE_SIGN_IN_USERS_FILE=/var/lib/triage/users.json TRIAGE_AUDIT_PATH=/var/lib/triage/audit/audit.xml \
     TRIAGE_MODELS_PATH=/srv/triage/models
 VOLUME /var/lib/triage
 USER triage
-# Asks the web process; a container that runs another process asks that one (see deploy/compose.yaml).
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["triage", "healthcheck"]
+# Asks all that `up` starts; a container that runs one process asks that one (see deploy/compose.yaml).
+HEALTHCHECK --interval=30s --timeout=30s --start-period=120s CMD ["triage", "healthcheck", "--process", "all"]
 ENTRYPOINT ["triage"]
 CMD ["up"]
 

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help run test lint types fuzz pins dist deb bundle acceptance acceptance-wheels acceptance-deb acceptance-bundle acceptance-soak clean
+.PHONY: help run test lint types fuzz pins dist deb bundle image-digests acceptance acceptance-wheels acceptance-deb acceptance-bundle acceptance-image acceptance-soak clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -47,7 +47,10 @@ deb: $(VENV)/.dev ## build the Debian package into dist/ (the wheels of others a
 bundle: $(VENV)/.dev ## build the bundle for machines without a network into dist/ (ARGS="--sign-with KEY")
 	$(BIN)/python -m release bundle --out dist $(ARGS)
 
-acceptance: acceptance-wheels acceptance-deb acceptance-bundle ## what takes too long, or needs too much, for every change (docs/acceptance.md)
+image-digests: $(VENV)/.dev ## ask the registries for the digests of others' images, for compose (deploy/compose.digests.yaml)
+	$(BIN)/python -m release digests $(ARGS)
+
+acceptance: acceptance-wheels acceptance-deb acceptance-bundle acceptance-image ## what takes too long, or needs too much, for every change (docs/acceptance.md)
 
 acceptance-wheels: $(VENV)/.dev ## the wheels with nothing but their own packages, and twine's check of them
 	PATH="$(abspath $(BIN)):$$PATH" tests/acceptance/wheels.sh
@@ -57,6 +60,9 @@ acceptance-deb: $(VENV)/.dev ## the Debian package built, checked, installed, up
 
 acceptance-bundle: $(VENV)/.dev ## the bundle built twice, signed, checked, and installed and used with the network off
 	PATH="$(abspath $(BIN)):$$PATH" tests/acceptance/bundle.sh
+
+acceptance-image: $(VENV)/.dev ## the image built without a registry, and the stack of compose from it, each process as compose starts it
+	PATH="$(abspath $(BIN)):$$PATH" tests/acceptance/image.sh
 
 clean: ## remove the environment and what `make run` left
 	rm -rf $(VENV) var

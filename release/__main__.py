@@ -10,6 +10,7 @@ import click
 from release.bundle import build_bundle
 from release.debian_package import build_package
 from release.errors import ReleaseError
+from release.image_digests import write_digests
 from release.wheels import build_wheels
 
 CHECKOUT = Path(__file__).parents[1]
@@ -74,6 +75,22 @@ def bundle(out: Path, wheelhouse: Path, pins: Path, key: Path | None) -> None:
     if key is None:
         click.echo("not signed: --sign-with names minisign's secret key", err=True)
     click.echo(build_bundle(CHECKOUT, out, pins, wheelhouse, key))
+
+
+@main.command()
+@click.option(
+    "-o",
+    "--out",
+    "target",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("deploy/compose.digests.yaml"),
+    show_default=True,
+)
+def digests(target: Path) -> None:
+    """Ask the registries for the digests of others' images."""
+    for image in write_digests(CHECKOUT, target):
+        click.echo(image)
+    click.echo(target)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import shutil
@@ -29,7 +28,8 @@ from triage.metrics.labels import Ending, ModelState, NoRequest, Outcome, Reject
 from triage.metrics.process import create
 from triage.metrics.reports import create_reports
 from triage.metrics.sweep import create_state
-from triage.settings.load import NOT_SETTINGS, variables
+from triage.service.ready_addresses import ready_addresses
+from triage.settings.load import NOT_SETTINGS, load, variables
 from triage.settings.schema import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,8 @@ PROMETHEUS = ROOT / "deploy" / "prometheus"
 DASHBOARD = ROOT / "deploy" / "grafana" / "cxr-triage.json"
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
-OURS = {name: service for name, service in COMPOSE["services"].items() if "cxr-triage" in service["image"]}
+OF_OUR_IMAGE = {name: service for name, service in COMPOSE["services"].items() if "cxr-triage" in service["image"]}
+OURS = {name: service for name, service in OF_OUR_IMAGE.items() if "entrypoint" not in service}
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def instructions(name: str) -> list[str]:
 
 
 def test_the_configuration_and_the_rules_are_valid(promtool: str):
-    for arguments in (["config", "prometheus.yml"], ["rules", "recording.yml", "alerts.yml"]):
+    for arguments in (["config", "prometheus.yml", "one-machine.yml"], ["rules", "recording.yml", "alerts.yml"]):
         result = subprocess.run([promtool, "check", *arguments], cwd=PROMETHEUS, capture_output=True, text=True)
         assert result.returncode == 0, result.stdout + result.stderr
 
@@ -135,19 +136,79 @@ def test_the_not_assessed_rate_counts_every_reason_that_is_a_failure():
     assert counted == set(Reason) - LISTED_NOT_COUNTED - chosen
 
 
-def test_every_process_is_scraped_at_its_port():
-    (job,) = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]
-    scraped = {config["labels"]["process"]: config["targets"] for config in job["static_configs"]}
+def ports() -> dict[str, int]:
     settings = Settings()
-
-    assert job["job_name"] == "cxr-triage"
-    assert scraped == {
-        "listen": [f"listen:{settings.listener.metrics_port}"],
-        "work": [f"work:{settings.worker.metrics_port}"],
-        "sweep": [f"sweep:{settings.sweep.metrics_port}"],
-        "deliver": [f"deliver:{settings.deliver.metrics_port}"],
-        "web": [f"web:{settings.web.port}"],
+    return {
+        "listen": settings.listener.metrics_port,
+        "work": settings.worker.metrics_port,
+        "sweep": settings.sweep.metrics_port,
+        "deliver": settings.deliver.metrics_port,
+        "reports": settings.reports.metrics_port,
+        "web": settings.web.port,
     }
+
+
+def scraping(name: str) -> dict[str, Any]:
+    (job,) = yaml.safe_load((PROMETHEUS / name).read_text())["scrape_configs"]
+    assert job["job_name"] == "cxr-triage"
+    return dict(job)
+
+
+def test_every_container_of_a_process_is_found_by_its_name_and_scraped_at_its_port():
+    found = scraping("prometheus.yml")
+    assert {each["names"][0]: (each["type"], each["port"]) for each in found["dns_sd_configs"]} == {
+        name: ("A", port) for name, port in ports().items()
+    }
+    assert found["relabel_configs"] == [{"source_labels": ["__meta_dns_name"], "target_label": "process"}]
+    assert all("watch" in COMPOSE["services"][name]["networks"] for name in ports())
+
+
+def test_every_process_of_one_machine_is_scraped_at_its_port():
+    scraped = {
+        config["labels"]["process"]: config["targets"] for config in scraping("one-machine.yml")["static_configs"]
+    }
+    assert scraped == {name: [f"127.0.0.1:{port}"] for name, port in ports().items() if name != "reports"}
+
+
+def test_alerts_go_to_the_alertmanager_of_the_stack():
+    (to,) = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["alerting"]["alertmanagers"]
+    assert to["static_configs"] == [{"targets": ["alertmanager:9093"]}]
+    assert set(COMPOSE["services"]["alertmanager"]["networks"]) & set(COMPOSE["services"]["prometheus"]["networks"])
+
+
+def test_every_severity_has_a_receiver_and_the_example_is_a_service():
+    routing = yaml.safe_load((ROOT / "deploy/alertmanager/alertmanager.yml").read_text())
+    route = routing["route"]
+    receivers = {each["name"]: each["webhook_configs"][0]["url"] for each in routing["receivers"]}
+    assert receivers.keys() == {rule["labels"]["severity"] for rule in rules() if "alert" in rule}
+    assert [(each["receiver"], each["matchers"]) for each in route["routes"]] == [("page", ['severity="page"'])]
+    assert route["receiver"] == "ticket"  # and whatever nobody thought of
+    host, port = COMPOSE["services"]["alert-log"]["command"]
+    assert host == "0.0.0.0"
+    assert receivers == {name: f"http://alert-log:{port}/{name}" for name in receivers}
+
+
+def test_alertmanager_understands_its_configuration():
+    amtool = shutil.which("amtool")
+    if amtool is None:
+        pytest.skip("amtool: sudo apt-get install prometheus-alertmanager")
+    done = subprocess.run(
+        [amtool, "check-config", ROOT / "deploy/alertmanager/alertmanager.yml"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_grafana_is_given_the_dashboard_and_the_prometheus_of_the_stack():
+    mounted = dict(each.split(":")[:2] for each in COMPOSE["services"]["grafana"]["volumes"])
+    folder = ROOT / "deploy/grafana/provisioning"
+    (provider,) = yaml.safe_load((folder / "dashboards/cxr-triage.yml").read_text())["providers"]
+    (source,) = yaml.safe_load((folder / "datasources/prometheus.yml").read_text())["datasources"]
+
+    assert mounted["./grafana/provisioning"] == "/etc/grafana/provisioning"
+    assert Path(mounted["./grafana/cxr-triage.json"]).parent == Path(provider["options"]["path"])
+    assert source["url"] == "http://prometheus:9090"
+    (asked,) = json.loads(DASHBOARD.read_text())["templating"]["list"]
+    assert (asked["type"], asked["query"]) == ("datasource", source["type"])
 
 
 def test_the_dashboard_has_no_two_panels_in_one_place():
@@ -181,11 +242,12 @@ def test_everything_that_is_copied_exists_and_is_let_through():
 def test_stages_are_copied_from_and_built_on_stages_that_exist():
     froms = [words.split() for words in instructions("FROM")]
     names = {words[2] for words in froms}
+    assert instructions("ARG") == ["PYTHON_IMAGE=python:3.11-slim"]
     copied = {match for arguments in instructions("COPY") for match in re.findall(r"--from=(\S+)", arguments)}
 
     assert {"cpu", "gpu"} <= names
     assert copied <= names
-    assert {words[0] for words in froms} - names == {"python:3.11-slim"}
+    assert {words[0] for words in froms} - names == {"${PYTHON_IMAGE}"}
     assert froms[-1][2] == "cpu"
 
 
@@ -213,14 +275,15 @@ def test_the_image_holds_one_build_of_onnx_runtime_and_no_torch():
 
 
 def test_every_command_is_one_of_ours():
-    commands = [json.loads(arguments)[0] for arguments in instructions("CMD")]
-    commands += [service["command"][0] for service in OURS.values()]
-    commands += [service["healthcheck"]["test"][2] for service in OURS.values()]
-    commands += re.findall(r'HEALTHCHECK .* CMD \["triage", "([a-z]+)"\]', DOCKERFILE)
+    lines = [json.loads(arguments) for arguments in instructions("CMD")]
+    lines += [service["command"] for service in OURS.values()]
+    lines += [service["healthcheck"]["test"][2:] for service in OF_OUR_IMAGE.values()]
+    lines += [json.loads(words)[1:] for words in re.findall(r"^HEALTHCHECK .* CMD (.*)$", DOCKERFILE, re.MULTILINE)]
 
     assert json.loads(instructions("ENTRYPOINT")[0]) == ["triage"]
-    assert set(commands) == {"up", "listen", "work", "sweep", "deliver", "web", "healthcheck"}
-    assert set(commands) <= set(cli.commands)
+    assert {words[0] for words in lines} == {*ports(), "up", "healthcheck"}
+    for command, *arguments in lines:
+        cli.commands[command].make_context(command, arguments, parent=cli.make_context("triage", [command]))
 
 
 def test_every_variable_is_a_setting_or_known():
@@ -240,29 +303,46 @@ def test_onnx_runtime_is_silenced_in_the_image_and_in_every_container_of_ours():
 # Compose.
 
 
-def test_every_process_has_a_container_that_asks_its_own_port():
-    settings = Settings()
-    ports = {
-        "listen": settings.listener.metrics_port,
-        "work": settings.worker.metrics_port,
-        "sweep": settings.sweep.metrics_port,
-        "deliver": settings.deliver.metrics_port,
-        "web": settings.web.port,
+def test_every_process_has_a_container_that_asks_itself():
+    assert {name: service["command"] for name, service in OURS.items()} == {name: [name] for name in ports()}
+    for name, service in OURS.items():
+        assert service["healthcheck"]["test"] == ["CMD", "triage", "healthcheck", "--process", name]
+        assert "0.0.0.0" in service["environment"].values(), "Prometheus could not reach it"
+        # What it asks is what the settings of this container say, on its own loopback.
+        (address,) = ready_addresses(load(None, ours_of(service["environment"])), name)
+        assert address == f"http://127.0.0.1:{ports()[name]}/readyz"
+
+
+def ours_of(environment: dict[str, str]) -> dict[str, str]:
+    """The settings of a service. Whom the reports come from compose takes from outside; here they are named."""
+    return {
+        name: "127.0.0.1" if text.startswith("${") else text
+        for name, text in environment.items()
+        if name.startswith("TRIAGE_")
     }
 
-    assert {name: service["command"] for name, service in OURS.items()} == {name: [name] for name in ports}
-    for name, port in ports.items():
-        test = OURS[name]["healthcheck"]["test"]
-        assert test == ["CMD", "triage", "healthcheck", "--url", f"http://127.0.0.1:{port}/readyz"]
-        assert "0.0.0.0" in OURS[name]["environment"].values(), "Prometheus could not reach it"
+
+def test_what_is_published_is_what_people_and_peers_need_and_on_loopback():
+    published = {name: service["ports"] for name, service in COMPOSE["services"].items() if "ports" in service}
+
+    assert {name: [each.rsplit(":", 1)[1] for each in value] for name, value in published.items()} == {
+        "listen": ["11112"],
+        "web": ["8080"],
+        "reports": ["2575"],
+        "grafana": ["3000"],
+    }
+    assert all(port.startswith("127.0.0.1:") for value in published.values() for port in value)
 
 
-def test_nothing_is_published_beyond_loopback():
-    published = [port for service in COMPOSE["services"].values() for port in service.get("ports", [])]
-
-    assert published
-    assert all(port.startswith("127.0.0.1:") for port in published)
-    assert "ports" not in COMPOSE["services"]["redis"]
+def test_networks_are_closed_but_for_those_who_are_called_or_call():
+    closed = {name for name, network in COMPOSE["networks"].items() if network.get("internal")}
+    assert COMPOSE["networks"].keys() - closed == {"front", "out"}
+    for name, service in COMPOSE["services"].items():
+        networks = set(service["networks"])
+        assert networks <= COMPOSE["networks"].keys()
+        assert ("front" in networks) == ("ports" in service), name
+        assert ("out" in networks) == (name in {"deliver", "alertmanager"}), name
+        assert ("queue" in networks) == (name == "redis" or name in OURS), name
 
 
 def test_every_container_is_bounded_and_read_only():
@@ -271,6 +351,24 @@ def test_every_container_is_bounded_and_read_only():
         assert service["cpus"], name
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["pids_limit"], name
+        assert int(service["user"].split(":")[0]) > 0, name
+        assert service["restart"] == "unless-stopped", name
+        assert service["logging"]["options"].keys() == {"max-size", "max-file"}, name
+        assert service["healthcheck"]["test"], name
+        assert not service.keys() & {"privileged", "network_mode", "pid", "ipc", "devices", "cap_add"}, name
+        assert not [each for each in service.get("volumes", []) if "docker.sock" in each], name
+
+
+def test_our_containers_run_as_the_user_of_the_image():
+    made = re.findall(r"useradd --uid (\d+)", DOCKERFILE)
+    assert {service["user"] for service in OF_OUR_IMAGE.values()} == {f"{made[0]}:{made[0]}"}
+
+
+def test_images_of_others_are_named_by_a_version():
+    for service in COMPOSE["services"].values():
+        assert re.search(r":v?\d+\.\d+", service["image"]) or service["image"] == "cxr-triage:cpu"
 
 
 def test_redis_evicts_nothing_and_writes_down():
@@ -280,28 +378,52 @@ def test_redis_evicts_nothing_and_writes_down():
     assert words[words.index("--appendonly") + 1] == "yes"
 
 
-def test_redis_asks_for_a_password_that_is_in_no_file_of_ours_nor_in_its_arguments():
+def test_passwords_are_in_files_alone():
+    """Not in an environment or a command, which others may see, nor in any file of ours."""
     redis = COMPOSE["services"]["redis"]
-    asked = "${REDIS_PASSWORD:?see the head of compose.yaml}"  # compose ends with these words where there is none
-
-    assert redis["environment"] == {"REDISCLI_AUTH": asked}
-    assert "requirepass $$REDISCLI_AUTH" in redis["command"][-1]
+    assert "environment" not in redis
+    assert "requirepass $$(cat /run/secrets/redis_password)" in redis["command"][-1]
     assert "--requirepass" not in redis["command"][-1]
-    assert {service["environment"]["TRIAGE_REDIS_URL"] for service in OURS.values()} == {
-        f"redis://:{asked}@redis:6379/0"
-    }
+    for service in OURS.values():
+        assert service["environment"]["TRIAGE_REDIS_URL"] == "redis://redis:6379/0"
+        assert service["environment"]["TRIAGE_REDIS_PASSWORD_FILE"] == "/run/secrets/redis_password"
+        assert service["secrets"] == ["redis_password"]
+    for name, service in COMPOSE["services"].items():
+        for variable in service.get("environment", {}):
+            assert "PASSWORD" not in variable or variable.endswith("_FILE"), (name, variable)
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert "/deploy/secrets/" in ignored
+    assert all(each["file"].startswith("./secrets/") for each in COMPOSE["secrets"].values())
+
+
+def test_the_script_makes_every_secret_once_for_the_containers_to_read_and_nobody_else(tmp_path: Path):
+    folder = tmp_path / "secrets"
+
+    def made() -> dict[str, str]:
+        subprocess.run([ROOT / "deploy/make-secrets.sh", folder], check=True)
+        return {each.name: each.read_text() for each in folder.iterdir()}
+
+    first = made()
+    assert first.keys() == {Path(each["file"]).name for each in COMPOSE["secrets"].values()}
+    assert all(re.fullmatch(r"[0-9a-f]{64}", text) for text in first.values())
+    assert len(set(first.values())) == len(first)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {each.stat().st_mode & 0o777 for each in folder.iterdir()} == {0o444}
+    assert made() == first
 
 
 def test_the_image_of_redis_starts_as_the_command_says(redis_server: RedisServer):
     """Its options, with a server that is here: Valkey's are the same."""
     script = COMPOSE["services"]["redis"]["command"][-1].replace("$$", "$")
+    (redis_server.folder / "password").write_text("secret")
     for there, here in {
+        "/run/secrets/redis_password": f"{redis_server.folder}/password",
         "/run/valkey": str(redis_server.folder),
         "valkey-server": redis_executable(),
         "--save": f"--port 0 --unixsocket {redis_server.folder}/other.sock --dir {redis_server.folder} --save",
     }.items():
         script = script.replace(there, here)
-    process = subprocess.Popen(["sh", "-c", script], env={**os.environ, "REDISCLI_AUTH": "secret"})
+    process = subprocess.Popen(["sh", "-c", script])
     try:
         with Redis(unix_socket_path=f"{redis_server.folder}/other.sock", password="secret") as client:
             wait_for(lambda: (redis_server.folder / "other.sock").exists() and client.ping(), "Redis", 30.0)
@@ -312,13 +434,22 @@ def test_the_image_of_redis_starts_as_the_command_says(redis_server: RedisServer
         process.wait(30)
 
 
-PERMISSIVE = {"valkey/valkey": "BSD-3-Clause", "prom/prometheus": "Apache-2.0"}
+PERMISSIVE = {"valkey/valkey": "BSD-3-Clause", "prom/prometheus": "Apache-2.0", "prom/alertmanager": "Apache-2.0"}
 """Images of others, and the licence of what is in them."""
 
+OTHER_TERMS = {"grafana/grafana": "AGPL-3.0"}
+"""Those that are pulled only where somebody asks for their profile."""
 
-def test_images_of_others_are_under_permissive_licences():
-    others = {service["image"].split(":")[0] for service in COMPOSE["services"].values()} - {"cxr-triage"}
-    assert others == PERMISSIVE.keys()
+
+def test_images_of_others_are_under_permissive_licences_or_asked_for_by_name():
+    others = {service["image"].split(":")[0]: service for service in COMPOSE["services"].values()}
+    others.pop("cxr-triage")
+    assert others.keys() == PERMISSIVE.keys() | OTHER_TERMS.keys()
+    assert {image for image, service in others.items() if "profiles" in service} == OTHER_TERMS.keys()
+    for licence in OTHER_TERMS.values():
+        assert licence in (ROOT / "deploy/README.md").read_text()
+    pulled = "".join(path.read_text() for path in (ROOT / "release").rglob("*.py"))
+    assert "grafana/grafana" not in pulled
 
 
 def test_volumes_are_declared_and_folders_exist():
@@ -326,7 +457,7 @@ def test_volumes_are_declared_and_folders_exist():
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
             if source.startswith("."):
-                assert (ROOT / "deploy" / source).is_dir()
+                assert (ROOT / "deploy" / source).exists()
             else:
                 assert source in COMPOSE["volumes"]
 

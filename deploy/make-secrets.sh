@@ -1,0 +1,15 @@
+#!/bin/sh
+# Makes the passwords that compose.yaml mounts, where there are none yet. Usage: deploy/make-secrets.sh [FOLDER]
+# The folder is for its owner alone; the files in it can be read by all, as each container reads them as a user of its
+# own, and compose mounts a file with the mode that it has.
+set -eu
+folder=${1:-$(dirname "$0")/secrets}
+umask 077
+mkdir -p "$folder"
+chmod 0700 "$folder"
+for name in redis_password grafana_password; do
+    [ -s "$folder/$name" ] && continue
+    od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >"$folder/$name.part"
+    chmod 0444 "$folder/$name.part"
+    mv "$folder/$name.part" "$folder/$name"
+done
