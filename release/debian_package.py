@@ -79,8 +79,12 @@ def _files(stage: Path, checkout: Path, version: str, when: int) -> None:
     }
     for page in (checkout / "docs").glob("*.md"):
         texts[f"usr/share/doc/cxr-triage/{page.name}"] = page.read_text()
-    for rules in sorted((checkout / "deploy/prometheus").iterdir()):
-        texts[f"usr/share/doc/cxr-triage/examples/prometheus/{rules.name}"] = rules.read_text()
+    for folder in ("prometheus", "alertmanager", "nginx", "apache"):
+        for example in sorted((checkout / "deploy" / folder).glob("*.*")):
+            texts[f"usr/share/doc/cxr-triage/examples/{folder}/{example.name}"] = example.read_text()
+    texts["usr/share/doc/cxr-triage/examples/grafana/cxr-triage.json"] = (
+        checkout / "deploy/grafana/cxr-triage.json"
+    ).read_text()
     for name, text in texts.items():
         (stage / name).parent.mkdir(parents=True, exist_ok=True)
         (stage / name).write_text(text)

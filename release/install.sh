@@ -24,6 +24,13 @@ here=$(find . -type f ! -name SHA256SUMS ! -name SHA256SUMS.minisig | cut -c3- |
 [ "$listed" = "$here" ] || { echo "install.sh: there are files here that SHA256SUMS does not list" >&2; exit 1; }
 [ ! -e "$target" ] || { echo "install.sh: $target is there already: remove it, or name another folder" >&2; exit 1; }
 
+made_for=$(ls wheels | sed -n 's/.*-cp3\([0-9]*\)-cp3\1-.*/3.\1/p' | sort -u)
+found=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+[ -z "$made_for" ] || [ "$made_for" = "$found" ] || {
+    echo "install.sh: these wheels are for Python $made_for, and $python is $found: PYTHON=python$made_for $0 ..." >&2
+    exit 1
+}
+
 "$python" -m venv "$target"
 pip="$target/bin/python -m pip --disable-pip-version-check --isolated"
 $pip install --quiet --no-index --find-links wheels --require-hashes -r requirements.txt

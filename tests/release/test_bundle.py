@@ -178,3 +178,17 @@ def test_what_was_changed_added_or_signed_by_another_is_refused(bundle: Bundle, 
     other = tmp_path / "other"
     subprocess.run(["minisign", "-G", "-W", "-s", other, "-p", f"{other}.pub"], check=True, stdout=subprocess.DEVNULL)
     assert "was not signed" in refused(changed(bundle, tmp_path / "again"), target, Path(f"{other}.pub"))
+
+
+def test_another_python_than_that_of_the_wheels_is_said_before_anything_is_made(bundle: Bundle, tmp_path: Path) -> None:
+    folder, target = changed(bundle, tmp_path), tmp_path / "installed"
+    wheel = folder / "wheels/compiled-1.0-cp399-cp399-linux_x86_64.whl"
+    wheel.write_bytes(b"")
+    with (folder / "SHA256SUMS").open("a") as sums:
+        sums.write(f"{sha256(b'').hexdigest()}  wheels/{wheel.name}\n")
+
+    done = install(folder, target)
+
+    assert done.returncode != 0
+    assert "these wheels are for Python 3.99, and python3 is 3." in done.stderr
+    assert not target.exists()
