@@ -63,8 +63,8 @@ class ReportsSettings(Section):
     )
     patient_required: bool = Field(
         True,
-        description="Take no report whose PID-3 names no patient, nor one of a study without Patient ID that does not give "
-        "its Study Instance UID: an accession number alone may be another patient's. "
+        description="Take no report whose PID-3 names no patient, nor one of a study without Patient ID that does not "
+        "give its Study Instance UID: an accession number alone may be another patient's. "
         "false only where the sender cannot fill it.",
     )
     same_issuers: tuple[str, ...] = Field(
