@@ -67,7 +67,7 @@ def everything_that_can_be_left(spool: Spool) -> Spool:
 
 
 def left(namespace: Spool) -> list[Path]:
-    kept = ("registered", "locks", "VERSION", "last.json")
+    kept = ("registered", "locks", "VERSION", "LAYOUT", "last.json")
     files = [path.relative_to(namespace.root) for path in namespace.root.rglob("*") if path.is_file()]
     return [path for path in files if path.parts[0] not in kept]
 

@@ -61,7 +61,7 @@ def test_other_weights_than_the_card_s_are_refused(folder: Path) -> None:
         ("preprocessing.crop", True, "preprocessing.crop"),
         ("demo", ..., "demo"),
         ("distribution.limit", ..., "distribution.limit"),
-        ("card_schema", 2, "card_schema"),
+        ("card_schema", 0, "card_schema"),
         ("model_sha256", "abc", "model_sha256"),
         ("name", "../tiny", "name"),
         ("preprocessing.size", 4, "preprocessing.*size"),

@@ -17,7 +17,7 @@ from tests.support.wait import wait_for
 from triage.canary.partition import open_namespace
 from triage.spool.spool import Spool
 
-_KEPT = ("registered", "locks", "control", "VERSION", "last.json", "scores.json")
+_KEPT = ("registered", "locks", "control", "VERSION", "LAYOUT", "last.json", "scores.json")
 
 
 @dataclass
