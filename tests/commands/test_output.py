@@ -18,12 +18,14 @@ from triage.decision.records import to_record
 from triage.decision.types import Tag
 from triage.operations.dead_letters import DeadDelivery, requeue
 from triage.queue.score_queue import ScoreQueue
+from triage.runtime.release import Running
 from triage.settings.sections import ModelSettings
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
 
 TIMEOUT_S = 5.0
+RUNNING = Running("5e7")
 
 
 def a_dead_letter(spool: Spool, sop: str = "1.2.3.4") -> ReceivedInstance:
@@ -69,12 +71,12 @@ def test_a_study_is_explained_with_and_without_redis(
     spool: Spool, redis_server: RedisServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spool.write_decision("1.2.3", to_record(a_decision()))
-    print_explanation("1.2.3", spool, redis_server.url, TIMEOUT_S)
+    print_explanation("1.2.3", spool, redis_server.url, TIMEOUT_S, RUNNING)
     redis_server.kill()
-    print_explanation("1.2.3", spool, redis_server.url, TIMEOUT_S)
+    print_explanation("1.2.3", spool, redis_server.url, TIMEOUT_S, RUNNING)
     assert capsys.readouterr().out.count("Study 1.2.3") == 2
     with pytest.raises(LookupError):
-        print_explanation("1.2.99", spool, redis_server.url, TIMEOUT_S)
+        print_explanation("1.2.99", spool, redis_server.url, TIMEOUT_S, RUNNING)
 
 
 def test_models_are_listed_with_what_keeps_them_from_scoring(
@@ -145,7 +147,7 @@ def test_an_explanation_has_any_accession_number_on_its_line(
 ) -> None:
     accession, shown = ODD_ACCESSIONS[kind]
     spool.write_decision("1.2.3", to_record(a_decision(accession_number=accession)))
-    print_explanation("1.2.3", spool, redis_server.url, TIMEOUT_S)
+    print_explanation("1.2.3", spool, redis_server.url, TIMEOUT_S, RUNNING)
 
     assert f"Accession  {shown}" in capsys.readouterr().out.splitlines()
 

@@ -28,6 +28,7 @@ from triage.decision.types import Tag
 from triage.dicom.data_set import read_header
 from triage.hl7.mllp_frames import Frames, framed
 from triage.radiograph.attributes import read_attributes
+from triage.runtime.release import Running
 from triage.security.audit_trail import note_requeue, trail
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -149,7 +150,7 @@ def test_it_is_shown_as_text_everywhere(
         # Terminal.
         print_worklist(redis_server.url, 5.0, 3600.0, 50, as_json=False)
         print_worklist(redis_server.url, 5.0, 3600.0, 50, as_json=True)
-        print_explanation(STUDY, spool, redis_server.url, 5.0)
+        print_explanation(STUDY, spool, redis_server.url, 5.0, Running("5e7"))
         is_plain(capsys.readouterr().out)
     # CSV: a row is a row, and no cell of a stranger's begins a formula.
     export(spool, tmp_path / "labels.csv")
