@@ -11,6 +11,7 @@ import click
 from training.commands.options import FOLDER
 from training.studies.plan import load_plan
 from training.studies.plan_results import markdown, measure, table
+from training.studies.plan_scores import Question
 from training.studies.queue import Queue, harvest, work
 
 _options = (
@@ -32,6 +33,13 @@ def _queue(plan: str, options: dict[str, Any]) -> Queue:
     return Queue(load_plan(plan), **folders)
 
 
+def _pairs(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -> list[tuple[str, str]]:
+    parts = [each.partition("=") for each in given]
+    if wrong := [column for column, equals, _ in parts if not equals]:
+        raise click.BadParameter(f"{wrong[0]!r} is not COLUMN=VALUE", param=option)
+    return [(column, value) for column, _, value in parts]
+
+
 @click.command("work")
 @_plan_command
 def work_command(plan: str, **options: Any) -> None:
@@ -51,9 +59,19 @@ def harvest_command(plan: str, **options: Any) -> None:
 @_plan_command
 @click.argument("runs", nargs=-1, required=True)
 @click.option("--tests", type=click.IntRange(0), default=0, help="Comparisons of the plan, those to come included.")
-def outcome_command(plan: str, runs: tuple[str, ...], tests: int, **options: Any) -> None:
-    """A table of RUNS of PLAN: each against the first, on the images that both scored out of fold."""
-    click.echo(markdown(table(_queue(plan, options), runs, tests)), nl=False)
+@click.option("--output", default="", help="The output that is asked about; the first where none is named.")
+@click.option(
+    "--only", multiple=True, callback=_pairs, help="COLUMN=VALUE: images with this value, or another so named."
+)
+def outcome_command(
+    plan: str, runs: tuple[str, ...], tests: int, output: str, only: list[tuple[str, str]], **options: Any
+) -> None:
+    """A table of RUNS of PLAN: each against the first, on the images that both scored out of fold.
+
+    A run may be a mean: base+base-seed-10+base-seed-20.
+    """
+    values = {column: frozenset(value for name, value in only if name == column) for column, _ in only}
+    click.echo(markdown(table(_queue(plan, options), runs, tests, Question(output, values))), nl=False)
 
 
 COMMANDS: tuple[click.Command, ...] = (work_command, harvest_command, outcome_command)

@@ -2,65 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from training.config import load_config
-from training.data.cases import Case, read_cases
-from training.data.targets import target_matrix
 from training.errors import TrainingError
-from training.studies.plan import Job, RunPlan
-from training.studies.queue import Queue, prepared
+from training.studies.plan_scores import FIRST_OUTPUT, TOGETHER, Doubles, Found, Question, found_of
+from training.studies.queue import Queue
 from triage.statistics.intervals import (
     Bounds,
     Resampling,
     auc,
-    auc_within,
     holm,
     percentile_interval,
     t_test,
     weighted_auc_within,
 )
-
-Doubles = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """Images of which a run's first output was scored out of fold."""
-
-    pictures: tuple[str, ...]
-    patients: tuple[str, ...]
-    views: tuple[str, ...]
-    folds: tuple[int, ...]
-    labels: Doubles
-    logits: Doubles
-
-    def take(self, places: Sequence[int]) -> Found:
-        """These images, in this order."""
-        return Found(
-            tuple(self.pictures[place] for place in places),
-            tuple(self.patients[place] for place in places),
-            tuple(self.views[place] for place in places),
-            tuple(self.folds[place] for place in places),
-            self.labels[list(places)],
-            self.logits[list(places)],
-        )
-
-    @property
-    def within(self) -> float:
-        """AUC within view."""
-        return auc_within(self.labels, self.logits, self.views)
-
-    def of_folds(self) -> list[Found]:
-        """Fold by fold."""
-        numbers = sorted(set(self.folds))
-        return [self.take([place for place, fold in enumerate(self.folds) if fold == one]) for one in numbers]
 
 
 @dataclass(frozen=True)
@@ -83,64 +41,34 @@ class Line:
     adjusted: float = float("nan")
 
 
-def found_of(queue: Queue, run: str, folds: Sequence[int] | None = None) -> Found:
-    """What is there of a run, of all folds or of some. TrainingError where nothing is."""
-    planned = sorted({fold for step in queue.plan.steps for fold in step.folds}) if folds is None else folds
-    paths = [(fold, queue.scores_of(Job(run, fold))) for fold in planned]
-    rows = [(fold, row) for fold, path in paths if path is not None for row in _rows(path)]
-    if not rows:
-        raise TrainingError(f"no fold of {run} is finished")
-    plan = queue.plan.resolved(run)
-    known = _known(queue, plan)
-    first = next(iter(load_config(plan.config).targets))
-    cases = [known[row["picture"]] for _, row in rows]
-    labels = target_matrix(cases, {first: load_config(plan.config).targets[first]})[:, 0].astype(np.float64)
-    return Found(
-        tuple(case.picture for case in cases),
-        tuple(case.patient for case in cases),
-        tuple(case.view for case in cases),
-        tuple(fold for fold, _ in rows),
-        labels,
-        np.array([float(row[first]) for _, row in rows]),
-    )
-
-
-def _known(queue: Queue, plan: RunPlan) -> dict[str, Case]:
-    """The rows that may be held out, by picture: those of the first cohort."""
-    name = plan.cohorts[0]
-    cases = read_cases([prepared(queue, name, queue.plan.cohorts[name])])
-    return {case.picture: case for case in cases}
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def measure(queue: Queue, run: str, folds: Sequence[int]) -> float:
     """AUC within view, by which half of the runs are stopped; below all others where no training ended."""
     found = _there(queue, run, folds)
     return -1.0 if found is None else found.within
 
 
-def table(queue: Queue, runs: Sequence[str], tests: int) -> list[Line]:
+def table(queue: Queue, runs: Sequence[str], tests: int, question: Question = FIRST_OUTPUT) -> list[Line]:
     """Every run with a finished fold against the first of ``runs``; p values adjusted for ``tests`` at least.
+
+    A run may be a mean of several, ``a+b``.
 
     TrainingError where the first has none.
     """
-    base = found_of(queue, runs[0])
-    there = [(run, found) for run in runs[1:] if (found := _there(queue, run)) is not None]
+    base = found_of(queue, runs[0], None, question)
+    there = [(run, found) for run in runs[1:] if (found := _there(queue, run, None, question)) is not None]
     lines = [_line(runs[0], base, None), *(_line(run, found, base) for run, found in there)]
     values = [line.p_value for line in lines[1:]]
     adjusted = holm([*values, *[float("nan")] * max(0, tests - len(values))])
     return [lines[0], *(Line(**{**vars(line), "adjusted": p}) for line, p in zip(lines[1:], adjusted, strict=False))]
 
 
-def _there(queue: Queue, run: str, folds: Sequence[int] | None = None) -> Found | None:
-    if queue.plan.resolved(run).single:
+def _there(
+    queue: Queue, run: str, folds: Sequence[int] | None = None, question: Question = FIRST_OUTPUT
+) -> Found | None:
+    if any(queue.plan.resolved(name).single for name in run.split(TOGETHER)):
         return None
     try:
-        return found_of(queue, run, folds)
+        return found_of(queue, run, folds, question)
     except TrainingError:
         return None
 

@@ -18,7 +18,8 @@ from training.cli import main
 from training.errors import TrainingError
 from training.studies import queue as queues
 from training.studies.plan import CohortPlan, Job, Plan, RunPlan, StepPlan
-from training.studies.plan_results import found_of, markdown, measure, table
+from training.studies.plan_results import markdown, measure, table
+from training.studies.plan_scores import Question, found_of
 from training.studies.queue import PID, STOP, Queue, claim, harvest, work
 from triage.validation.cohort.manifest import Row, read_manifest, write_manifest
 
@@ -32,7 +33,7 @@ def queue(tmp_path: Path) -> Queue:
     (home / "data").mkdir(parents=True)
     cohort = write_cohort(tmp_path / "cohort", 24)
     rows = [
-        Row(**{**vars(row), "fold": number // 4 % 2, "columns": {"picture": f"nih:{number}"}})
+        Row(**{**vars(row), "fold": number // 4 % 2, "columns": {"picture": f"nih:{number}", "side": "ab"[number % 2]}})
         for number, row in enumerate(read_manifest(cohort))
     ]
     write_manifest(home / "data" / "drawn.csv", rows)
@@ -162,6 +163,29 @@ def test_the_outcome_compares_on_the_images_that_both_scored(queue: Queue, train
     assert worse.difference is not None and worse.difference < 0 and worse.difference_ci95 is not None
     assert worse.adjusted == pytest.approx(min(1.0, worse.p_value * 9), rel=0.2) or worse.adjusted == 1.0
     assert "| `worst` | 0 | 12 |" in markdown([base, better, worse, worst])
+
+
+def test_several_runs_are_asked_together_on_the_images_that_all_scored(queue: Queue, trained: list[Job]) -> None:
+    work(queue, by_name)
+    base, better, both = (found_of(queue, run) for run in ("base", "better", "better+base"))
+    order = [better.pictures.index(picture) for picture in base.pictures]
+    assert sorted(both.pictures) == sorted(base.pictures)
+    means = dict(zip(base.pictures, (base.logits + better.logits[order]) / 2, strict=True))
+    assert both.logits == pytest.approx([means[picture] for picture in both.pictures])
+    assert set(found_of(queue, "base+worst").folds) == {0}
+    first, mean = table(queue, ("base", "base+better"), 0)
+    assert mean.run == "base+better" and mean.within > first.within
+
+
+def test_only_images_of_a_kind_are_asked_about(queue: Queue, trained: list[Job]) -> None:
+    work(queue, by_name)
+    asked = Question("abnormal", {"side": frozenset("a")})
+    assert {int(picture[4:]) % 2 for picture in found_of(queue, "base", None, asked).pictures} == {0}
+    assert len(found_of(queue, "base", None, Question(only={"side": frozenset("ab")})).pictures) == 24
+    with pytest.raises(TrainingError, match="no column 'other'; there are label"):
+        found_of(queue, "base", None, Question(only={"other": frozenset("a")}))
+    with pytest.raises(TrainingError, match="no output 'other'; there are"):
+        found_of(queue, "base", None, Question("other"))
 
 
 def test_the_commands(queue: Queue, tmp_path: Path) -> None:
