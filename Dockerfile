@@ -40,9 +40,7 @@ RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin triage \
 WORKDIR /srv/triage
 COPY LICENSE /srv/triage/LICENSE
 COPY models /srv/triage/models
-ENV TRIAGE_SPOOL_PATH=/var/lib/triage/spool TRIAGE_REDIS_SOCKET_PATH=/var/lib/triage/redis/redis.sock \
-    TRIAGE_SIGN_IN_USERS_FILE=/var/lib/triage/users.json TRIAGE_AUDIT_PATH=/var/lib/triage/audit/audit.xml \
-    TRIAGE_MODELS_PATH=/srv/triage/models
+ENV TRIAGE_DATA_PATH=/var/lib/triage TRIAGE_MODELS_PATH=/srv/triage/models
 VOLUME /var/lib/triage
 USER triage
 # Asks all that `up` starts; a container that runs one process asks that one (see deploy/compose.yaml).

@@ -88,6 +88,7 @@ def _files(stage: Path, checkout: Path, version: str, when: int) -> None:
     for name, text in texts.items():
         (stage / name).parent.mkdir(parents=True, exist_ok=True)
         (stage / name).write_text(text)
+    (stage / "etc/cxr-triage/conf.d").mkdir()
     command = stage / "usr/bin/triage"
     command.parent.mkdir(parents=True)
     shutil.copy(_HERE / "triage.sh", command)

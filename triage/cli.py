@@ -30,6 +30,7 @@ from triage.commands.readers import readers
 from triage.commands.reports import reports
 from triage.commands.restore import restore
 from triage.commands.send import send
+from triage.commands.settings import settings
 from triage.commands.shadow import shadow
 from triage.commands.simulate import simulate
 from triage.commands.sweep import sweep
@@ -68,7 +69,7 @@ def triage(context: click.Context, config: Path | None) -> None:
 
     Research use; not a medical device.
     """
-    context.obj = Invocation(config or _path("TRIAGE_CONFIG"), _path("TRIAGE_DATA"), os.environ)
+    context.obj = Invocation(config, _path("TRIAGE_DATA"), os.environ)
 
 
 def _path(variable: str) -> Path | None:
@@ -97,6 +98,7 @@ for command in (
     reports,
     restore,
     send,
+    settings,
     shadow,
     simulate,
     sweep,

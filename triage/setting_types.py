@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 
 def _regular_expression(text: str) -> str:
@@ -36,6 +37,7 @@ AETitle = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=
 Pattern = Annotated[str, StringConstraints(min_length=1), AfterValidator(_regular_expression)]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_word)]
 NamedShare = Annotated[str, AfterValidator(_named_share)]
+OptionalPath = Annotated[Path | None, BeforeValidator(lambda given: None if given == "" else given)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 

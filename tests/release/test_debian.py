@@ -16,7 +16,7 @@ from release.systemd_units import units
 from tests.release.conftest import ROOT
 from triage.cli import triage as cli
 from triage.errors import EXIT_CANNOT_START
-from triage.settings.load import load
+from triage.settings.load import load, load_located
 from triage.settings.schema import Settings
 
 DEBIAN = ROOT / "release" / "debian"
@@ -72,7 +72,7 @@ def test_one_way_excludes_the_other() -> None:
 
 
 def test_the_settings_file_is_accepted_and_keeps_everything_in_one_place() -> None:
-    settings = load(DEBIAN / "triage.toml", {})
+    settings = load_located(DEBIAN / "triage.toml", {}, Path("/")).settings
     places = [settings.spool.path, settings.redis.socket_path, settings.sign_in.users_file, settings.audit.path]
     assert all(str(place).startswith("/var/lib/cxr-triage/") for place in places)
     assert settings.models.path is None
@@ -87,7 +87,7 @@ def test_the_settings_that_it_shows_as_comments_exist(tmp_path: Path) -> None:
 
 
 def test_the_redis_of_the_units_is_where_the_settings_say() -> None:
-    settings = load(DEBIAN / "triage.toml", {})
+    settings = load_located(DEBIAN / "triage.toml", {}, Path("/")).settings
     options = dict(
         line.split(maxsplit=1) for line in (DEBIAN / "redis.conf").read_text().splitlines() if line[0] != "#"
     )

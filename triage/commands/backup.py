@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,12 +35,13 @@ def backup(invocation: Invocation, folder: Path, verify: bool, keep: int) -> Non
         if verify:
             _verify(Archive(folder))
         else:
-            _tell(_make(invocation.settings(), invocation.config, folder, keep))
+            settings = invocation.settings()
+            _tell(_make(settings, invocation.load().files, folder, keep))
     except BackupError as error:
         raise click.ClickException(str(error)) from error
 
 
-def _make(settings: Settings, config: Path | None, folder: Path, keep: int) -> Made:
+def _make(settings: Settings, files: Sequence[Path], folder: Path, keep: int) -> Made:
     from importlib.metadata import version
 
     from triage.backup.archive import Archive
@@ -48,10 +50,10 @@ def _make(settings: Settings, config: Path | None, folder: Path, keep: int) -> M
     place, spool = folder.absolute().resolve(), settings.spool.path.absolute().resolve()
     if place.is_relative_to(spool) or spool.is_relative_to(place):
         raise CannotStart(f"{folder} and the spool {settings.spool.path} lie in each other: choose another folder")
-    return make(_sources(settings, config), Archive(folder), version("cxr-triage"), keep, time.time)
+    return make(_sources(settings, files), Archive(folder), version("cxr-triage"), keep, time.time)
 
 
-def _sources(settings: Settings, config: Path | None) -> list[Source]:
+def _sources(settings: Settings, files: Sequence[Path]) -> list[Source]:
     """What is backed up, in the order in which it has to be read: the audit trail last."""
     from triage.backup.file_sources import AuditSource, FileSource, FolderSource
     from triage.backup.spool_source import SpoolSource
@@ -63,13 +65,17 @@ def _sources(settings: Settings, config: Path | None) -> list[Source]:
     if not spool.exists():
         raise CannotStart(f"{settings.spool.path} is no spool that can be read: nothing to back up")
     sources: list[Source] = [SpoolSource(spool), FileSource(settings.sign_in.users_file, "users.json")]
-    if config is not None:
-        sources.append(FileSource(config, "triage.toml"))
+    sources += [FileSource(each, place) for each, place in zip(files, _places(files), strict=True)]
     try:
         sources.append(FolderSource(models_folder(settings.models.path), "models"))
     except StartError as error:
         click.echo(f"without models: {error}", err=True)
     return [*sources, AuditSource(settings.audit.path, "audit")]
+
+
+def _places(files: Sequence[Path]) -> list[str]:
+    """The names of the settings files in a backup: the main one, and behind it those of ``conf.d``."""
+    return ["triage.toml" if number == 0 else f"conf.d/{each.name}" for number, each in enumerate(files)]
 
 
 def _tell(made: Made) -> None:

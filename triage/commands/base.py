@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ import click
 
 from triage.errors import EXIT_CANNOT_START, StartError
 from triage.runtime.logs import set_up_logs
-from triage.settings.load import SettingsError, load
+from triage.settings.files import settings_file, settings_files
+from triage.settings.load import Loaded, SettingsError, load_located, named_source
 from triage.settings.schema import Settings
 
 if TYPE_CHECKING:
@@ -20,10 +22,19 @@ if TYPE_CHECKING:
     from triage.spool.spool import Spool
 
 
+logger = logging.getLogger(__name__)
+
+
 class CannotStart(click.ClickException):
-    """What a person has to put right before the process can start."""
+    """What a person has to put right before the process can start. Names the settings file."""
 
     exit_code = EXIT_CANNOT_START
+
+    def __init__(self, message: str) -> None:
+        context = click.get_current_context(silent=True)
+        invocation = context.find_object(Invocation) if context is not None else None
+        named = invocation.source() if invocation is not None else ""
+        super().__init__(f"{message} [settings: {named}]" if named else message)
 
 
 @dataclass(frozen=True)
@@ -34,14 +45,32 @@ class Invocation:
     data: Path | None
     environment: Mapping[str, str]
 
-    def settings(self) -> Settings:
-        """The settings in force. Sets up logging by them; raises CannotStart if they are wrong."""
+    def settings(self, process: str = "") -> Settings:
+        """The settings in force. Sets up logging by them; raises CannotStart if they are wrong.
+
+        A ``process`` that is to last says in its log where they are from.
+        """
+        loaded = self.load()
+        set_up_logs(loaded.settings.log.level)
+        for note in loaded.notes:
+            logger.warning("%s", note)
+        if process:
+            logger.info("%s: settings from %s; data in %s", process, loaded.source, loaded.data)
+        return loaded.settings
+
+    def load(self) -> Loaded:
+        """The settings in force, and where they are from. Raises CannotStart if they are wrong."""
         try:
-            settings = load(self.config, self.environment)
+            return load_located(self.config, self.environment, Path.cwd())
         except SettingsError as error:
             raise CannotStart(str(error)) from error
-        set_up_logs(settings.log.level)
-        return settings
+
+    def source(self) -> str:
+        """Where the settings are from, in words; empty if not even that is known."""
+        try:
+            return named_source(tuple(settings_files(settings_file(self.config, self.environment, Path.cwd()))))
+        except (SettingsError, OSError):
+            return ""
 
 
 PATH = click.Path(path_type=Path)

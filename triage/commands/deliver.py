@@ -12,7 +12,7 @@ from triage.commands.base import Invocation, given, index_option, open_spool, st
 @given
 def deliver(invocation: Invocation, index: int) -> None:
     """Hand results over to the destinations of the settings."""
-    settings = invocation.settings()
+    settings = invocation.settings("deliver")
     from triage.service.deliver import deliver as run
 
     with start_errors():

@@ -12,7 +12,7 @@ from triage.commands.base import Invocation, given, index_option, open_spool, re
 @given
 def listen(invocation: Invocation, index: int) -> None:
     """Receive radiographs over DICOM (C-ECHO, C-STORE)."""
-    settings = invocation.settings()
+    settings = invocation.settings("listen")
     from triage.service.listen import listen as run
 
     with start_errors():

@@ -12,7 +12,7 @@ from triage.commands.base import Invocation, given, index_option, open_spool, re
 @given
 def reports(invocation: Invocation, index: int) -> None:
     """Hear which studies were reported, so that they leave the list (HL7 over MLLP, UPS)."""
-    settings = invocation.settings()
+    settings = invocation.settings("reports")
     from triage.service.reports import reports as run
 
     with start_errors():

@@ -13,7 +13,7 @@ from triage.commands.base import Invocation, given, index_option, open_spool, re
 @given
 def sweep(invocation: Invocation, once: bool, index: int) -> None:
     """Reconcile the spool with the queue, retry, and remove what is past its retention."""
-    settings = invocation.settings()
+    settings = invocation.settings("" if once else "sweep")
     from triage.service.sweep import sweep as run
 
     with start_errors(), redis_errors():

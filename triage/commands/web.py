@@ -12,7 +12,7 @@ from triage.commands.base import Invocation, given, index_option, open_spool, re
 @given
 def web(invocation: Invocation, index: int) -> None:
     """Serve the worklist over HTTP."""
-    settings = invocation.settings()
+    settings = invocation.settings("web")
     from triage.service.web import web as run
 
     with start_errors():

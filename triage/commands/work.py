@@ -12,7 +12,7 @@ from triage.commands.base import Invocation, given, index_option, open_spool, re
 @given
 def work(invocation: Invocation, index: int) -> None:
     """Score what was received, and tag its studies."""
-    settings = invocation.settings()
+    settings = invocation.settings("work")
     from triage.service.work import work as run
 
     with start_errors():

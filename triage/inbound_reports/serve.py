@@ -6,7 +6,6 @@ import ipaddress
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from triage.dicom.tls import ServerTLS
 from triage.errors import StartError
@@ -93,8 +92,8 @@ def server_tls(settings: ReportsSettings, metrics: Metrics) -> ServerTLS | None:
     if not settings.tls_certificate:
         return None
     key = settings.tls_key or settings.tls_certificate
-    clients, crl = (Path(path) if path else None for path in (settings.tls_client_ca, settings.tls_client_crl))
-    tls = ServerTLS(Path(settings.tls_certificate), Path(key), clients, crl, "reports")
+    clients, crl = settings.tls_client_ca, settings.tls_client_crl
+    tls = ServerTLS(settings.tls_certificate, key, clients, crl, "reports")
     metrics.certificate_not_after.labels("reports").set_function(tls.not_after)
     if crl:
         metrics.crl_next_update.labels("reports").set_function(tls.next_update)

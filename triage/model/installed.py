@@ -8,6 +8,7 @@ from pathlib import Path
 
 from triage.model.card import CARD, ModelCard, ModelRefusedError, load_cards
 from triage.model.registry import RegistryPolicy, to_be_loaded
+from triage.runtime.checkout import checkout
 
 logger = logging.getLogger(__name__)
 
@@ -16,19 +17,28 @@ PACKAGE = "cxr-triage-models"
 
 
 def models_folder(chosen: Path | None) -> Path:
-    """The folder of the model folders: ``chosen``, else `models` here if it holds any, else that of the package.
+    """The folder of the model folders: ``chosen``, else that of the checkout, else that of the package.
+
+    For this one release `models` in the current folder goes before both, and is said to.
 
     Raises ModelRefusedError that says where it looked.
     """
     if chosen is not None:
         return chosen
-    packaged = _packaged()
-    for folder in (HERE, packaged):
+    packaged, ours = _packaged(), checkout()
+    here, own = HERE.absolute(), ours / "models" if ours else None
+    for folder in (here, own, packaged):
         if folder is not None and any(folder.glob(f"*/{CARD}")):
-            return folder.absolute()
+            if folder == here != own:
+                logger.warning(
+                    "the models are found in %s, where the working directory leads; the next release does not look "
+                    "there: set models.path",
+                    here,
+                )
+            return folder
     looked = f"the package {PACKAGE} ({packaged})" if packaged else f"the package {PACKAGE}, which is not installed"
     raise ModelRefusedError(
-        f"no models: looked in {HERE.absolute()} and in {looked}. Install that wheel, or set models.path to a folder "
+        f"no models: looked in {here} and in {looked}. Install that wheel, or set models.path to a folder "
         "of model folders"
     )
 

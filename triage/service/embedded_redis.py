@@ -31,7 +31,12 @@ def embedded_url(socket_path: Path) -> str:
             f"{path} is too long for a Unix socket ({_LONGEST_SOCKET_PATH} bytes): "
             "set TRIAGE_REDIS_SOCKET_PATH to a shorter path"
         )
-    return f"unix://{path}"
+    return unix_address(path)
+
+
+def unix_address(socket_path: Path) -> str:
+    """The address of a socket, however long."""
+    return f"unix://{socket_path.absolute()}"
 
 
 def executable(search_path: str = os.defpath) -> str:

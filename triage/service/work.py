@@ -20,7 +20,7 @@ from triage.runtime.progress import Progress
 from triage.runtime.stop_signal import StopSignal
 from triage.service import silence
 from triage.service.deliver import prepare_destinations
-from triage.service.embedded_redis import embedded_url
+from triage.service.embedded_redis import unix_address
 from triage.service.models import load_sessions, model_state, not_loaded, policy_of, priority_policy
 from triage.service.ready_addresses import nth_port
 from triage.service.running import introduce
@@ -78,7 +78,7 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     ):
         sessions |= load_sessions(settings, _end_now)
         progress.failed("starting")
-        own = redis_url == embedded_url(settings.redis.socket_path)
+        own = redis_url == unix_address(settings.redis.socket_path)
         if warning := _when_reachable(lambda: check_server(client, embedded=own), stopping):
             logger.warning(warning)
 

@@ -40,7 +40,7 @@ class SignInSettings(Section):
         "header. Empty: nobody has to, and web.host must be on loopback.",
     )
     users_file: Path = Field(
-        Path("var/users.json"), description="File of the local users, mode 0600; sessions lie beside it."
+        Path("users.json"), description="File of the local users, mode 0600; sessions lie beside it."
     )
     plain_http: bool = Field(
         False,
@@ -81,7 +81,7 @@ class AuditSettings(Section):
         False, description="Write the audit trail where nobody has to sign in, too. With sign-in it is always written."
     )
     path: Path = Field(
-        Path("var/audit/audit.xml"),
+        Path("audit/audit.xml"),
         description="File of the audit trail, mode 0600: DICOM audit messages (PS3.15 A.5), one a line. It holds "
         "Patient IDs.",
     )

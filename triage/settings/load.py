@@ -1,105 +1,113 @@
-"""One validated settings object, from a TOML file and TRIAGE_... variables. Unknown keys are errors.
+"""One validated settings object, from TOML files and TRIAGE_... variables. Unknown keys are errors.
 
-Sections are TOML tables. The variable of a setting is TRIAGE_<SECTION>_<KEY>, and wins over the file. Only ``cli.py``
-reads the environment; everything else is handed the values it needs.
+Sections are TOML tables. The variable of a setting is TRIAGE_<SECTION>_<KEY>, and wins over the files. Only ``cli.py``
+reads the environment; everything else is handed the values it needs. See docs/adr/0048.
 """
 
 from __future__ import annotations
 
 import logging
-import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from triage.setting_types import Section
-from triage.settings.renamed import TwiceError, in_new_spelling, variable
+from triage.settings.did_you_mean import suggestion
+from triage.settings.files import read_files, settings_file, settings_files
+from triage.settings.places import data_folder, located
 from triage.settings.schema import Settings
+from triage.settings.sources import CHANNELS, Gathered, SettingsError, destination_type, section_type
+from triage.settings.variables import NOT_SETTINGS, read_environment, read_secrets, variables
 
 logger = logging.getLogger(__name__)
 
-PREFIX = "TRIAGE_"
-NOT_SETTINGS = frozenset({"TRIAGE_DATA", "TRIAGE_CONFIG"})
-"""Variables with our prefix that are read elsewhere: sample and test data, and the path of the settings file."""
+__all__ = ["NOT_SETTINGS", "Loaded", "SettingsError", "load", "load_located", "section_type", "variables"]
 
 
-IN_THE_FILE_ONLY = "channels"  # lists of tables: no variable could name one
+@dataclass(frozen=True)
+class Loaded:
+    """Settings in force, every path of them absolute; ``notes`` are for a person to act on."""
+
+    settings: Settings
+    files: tuple[Path, ...]
+    data: Path
+    notes: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """Where they were read, for people."""
+        return named_source(self.files)
 
 
-class SettingsError(Exception):
-    """The settings cannot be used; the message names every wrong key."""
+def named_source(files: tuple[Path, ...]) -> str:
+    """The settings files in words."""
+    return ", ".join(map(str, files)) or "no settings file (looked for triage.toml here and in /etc/cxr-triage)"
 
 
 def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
-    """Settings from a TOML file (or none) and the environment's TRIAGE_ variables, which win.
+    """Settings from a TOML file (or none), ``conf.d`` beside it and the environment's TRIAGE_ variables, which win.
 
-    Raises SettingsError that names each unknown or wrong key.
+    Paths are as they were given. Raises SettingsError that names each unknown or wrong key.
     """
-    values: dict[str, Any] = {}
-    if path is not None:
-        try:
-            values = tomllib.loads(path.read_text())
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise SettingsError(f"settings file {path}: {error}") from error
+    gathered = _gathered(settings_files(path), environment)
+    for note in gathered.notes:
+        logger.warning("%s", note)
+    return _validated(gathered)
+
+
+def load_located(named: Path | None, environment: Mapping[str, str], here: Path) -> Loaded:
+    """Settings from the file that is ``named`` or found from ``here``, with relative paths in the data folder.
+
+    Raises SettingsError that names each unknown or wrong key, its file and line.
+    """
+    main = settings_file(named, environment, here)
+    files = settings_files(main)
+    gathered = _gathered(files, environment)
+    settings = _validated(gathered)
+    data = data_folder(settings, main, environment)
+    settings, notes = located(settings, data, here)
+    return Loaded(settings, tuple(files), data, (*gathered.notes, *notes))
+
+
+def _gathered(files: list[Path], environment: Mapping[str, str]) -> Gathered:
+    gathered = Gathered()
+    read_files(files, gathered)
+    read_environment(environment, gathered)
+    gathered.check_names()
+    read_secrets(gathered)
+    return gathered
+
+
+def _validated(gathered: Gathered) -> Settings:
     try:
-        values = in_new_spelling(values, logger.warning)
-    except TwiceError as error:
-        raise SettingsError(f"settings file {path}: {error}") from error
-    environment = _in_new_spelling(environment)
-    for name, (section, key) in _named_in(environment).items():
-        table = values.setdefault(section, {})
-        if not isinstance(table, dict):
-            raise SettingsError(f"settings file {path}: {section} must be a table")
-        table[key] = _parsed(environment[name], section, key)
-    try:
-        return Settings.model_validate(values)
+        return Settings.model_validate(gathered.values)
     except ValidationError as error:
-        raise SettingsError("\n".join(_readable(problem) for problem in error.errors())) from error
+        raise SettingsError("\n".join(_readable(problem, gathered) for problem in error.errors())) from error
 
 
-def variables() -> dict[str, tuple[str, str]]:
-    """Every environment variable that is a setting, with its section and key."""
-    return {
-        f"{PREFIX}{section}_{key}".upper(): (section, key)
-        for section, field in Settings.model_fields.items()
-        if section != IN_THE_FILE_ONLY
-        for key in section_type(field.annotation).model_fields
-    }
+def _readable(problem: Any, gathered: Gathered) -> str:
+    place = tuple(problem["loc"])
+    named = ".".join(map(str, place))
+    said = problem["msg"]
+    if problem["type"] == "extra_forbidden":
+        said = f"there is no such setting{_meant(place)}"
+    origin = gathered.origin(place)
+    where = f" ({origin})" if origin else ""
+    return f"{named}: {said}{where}" if named else f"{said}{where}"
 
 
-def _in_new_spelling(environment: Mapping[str, str]) -> dict[str, str]:
-    named = [(variable(name, logger.warning), name) for name in environment]
-    if twice := sorted(name for new, name in named if new != name and new in environment):
-        raise SettingsError(f"former names of variables that are given, too: {', '.join(twice)}: remove them")
-    return {new: environment[name] for new, name in named}
-
-
-def _named_in(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    known = variables()
-    ours = {name for name in environment if name.startswith(PREFIX)} - NOT_SETTINGS
-    if unknown := sorted(ours - known.keys()):
-        raise SettingsError(f"unknown environment variables: {', '.join(unknown)}")
-    return {name: known[name] for name in sorted(ours)}
-
-
-def _parsed(text: str, section: str, key: str) -> Any:
-    """Lists are separated by commas, what may be unset is by an empty text, and all else is the model's to read."""
-    default = getattr(getattr(Settings(), section), key)
-    if default is None:
-        return text or None
-    if isinstance(default, tuple):
-        return [part.strip() for part in text.split(",") if part.strip()]
-    return text
-
-
-def section_type(annotation: Any) -> type[Section]:
-    assert isinstance(annotation, type)
-    assert issubclass(annotation, Section)
-    return annotation
-
-
-def _readable(problem: Any) -> str:
-    place = ".".join(str(part) for part in problem["loc"])
-    return f"{place}: {problem['msg']}" if place else str(problem["msg"])
+def _meant(place: tuple[Any, ...]) -> str:
+    """The nearest name beside a wrong one; else the section that has a setting of this name."""
+    *above, key = place
+    if not above:
+        return suggestion(key, Settings.model_fields)
+    prefix = ".".join(map(str, above))
+    if above[0] == CHANNELS:
+        model = destination_type(str(above[1])) if len(above) > 1 else section_type(CHANNELS)
+    else:
+        model = section_type(str(above[0]))
+    near = suggestion(key, model.model_fields if model else (), f"{prefix}.")
+    elsewhere = [f"{section}.{key}" for section, wanted in variables().values() if wanted == key]
+    return near or (f": did you mean {' or '.join(elsewhere)}?" if elsewhere else "")

@@ -1,4 +1,4 @@
-"""The settings as a reference: `triage up --print-config` and docs/settings.md."""
+"""The settings as a reference: `triage settings` and docs/settings.md."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pydantic import SecretStr
 
 from triage.channels.settings import Destination
 from triage.settings.destinations import ChannelsSettings
-from triage.settings.load import IN_THE_FILE_ONLY, section_type, variables
+from triage.settings.load import variables
 from triage.settings.schema import Settings
+from triage.settings.sources import CHANNELS, section_type
 
 _MASK = json.dumps(str(SecretStr("any")))
 
@@ -21,7 +22,7 @@ def dump(settings: Settings) -> str:
     """The settings as TOML, secrets masked."""
     tables = []
     for section, values in settings.model_dump(mode="json").items():
-        if section == IN_THE_FILE_ONLY:
+        if section == CHANNELS:
             tables += [_table(f"[[{section}.{kind}]]", each) for kind, many in values.items() for each in many]
         else:
             tables.append(_table(f"[{section}]", values))
@@ -41,7 +42,9 @@ def reference() -> str:
     rows = ["| setting | variable | default | meaning |", "|---|---|---|---|"]
     defaults = Settings().model_dump(mode="json")
     for name, (section, key) in variables().items():
-        field = section_type(Settings.model_fields[section].annotation).model_fields[key]
+        model = section_type(section)
+        assert model is not None
+        field = model.model_fields[key]
         default = json.dumps(defaults[section][key])
         rows.append(f"| `{section}.{key}` | `{name}` | `{default}` | {field.description} |")
     return "\n".join(rows) + "\n"
@@ -53,7 +56,7 @@ def channels_reference() -> str:
 
 
 def _kind_reference(kind: str) -> str:
-    rows = [f"### `[[{IN_THE_FILE_ONLY}.{kind}]]`", "", "| setting | default | meaning |", "|---|---|---|"]
+    rows = [f"### `[[{CHANNELS}.{kind}]]`", "", "| setting | default | meaning |", "|---|---|---|"]
     for key, field in _destination_type(kind).model_fields.items():
         default = "required" if field.is_required() else f"`{json.dumps(field.default)}`"
         rows.append(f"| `{key}` | {default} | {field.description} |")

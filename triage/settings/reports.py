@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from triage.hl7.text import named
-from triage.setting_types import Port, Section
+from triage.setting_types import OptionalPath, Port, Section
 
 Where = Literal["OBR-18", "OBR-19", "OBR-20", "OBR-3", "OBR-2", "ORC-3", "ORC-2"]
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -31,18 +31,18 @@ class ReportsSettings(Section):
     sending_facilities: tuple[str, ...] = Field(
         (), description="MSH-4 of messages that are taken; empty takes all. Others are answered AE."
     )
-    tls_certificate: str = Field(
-        "",
+    tls_certificate: OptionalPath = Field(
+        None,
         description="Path of our certificate, and those between it and its authority (PEM); with it only TLS is "
         "spoken, by the rules of the DICOM port. A renewed one is used from the next connection on.",
     )
-    tls_key: str = Field("", description="Path of its key (PEM), if it is not in the same file.")
-    tls_client_ca: str = Field(
-        "",
+    tls_key: OptionalPath = Field(None, description="Path of its key (PEM), if it is not in the same file.")
+    tls_client_ca: OptionalPath = Field(
+        None,
         description="Path of the certificates (PEM) that those of senders are checked against; empty: none is asked.",
     )
-    tls_client_crl: str = Field(
-        "",
+    tls_client_crl: OptionalPath = Field(
+        None,
         description="Path of the lists of revoked certificates (CRL, PEM), as listener.tls_client_crl.",
     )
     result_statuses: tuple[Literal["P", "R", "F", "C", "A"], ...] = Field(

@@ -15,6 +15,7 @@ from triage.settings.network import ClientSettings, WebSettings
 from triage.settings.reports import ReportsSettings
 from triage.settings.sections import (
     CanarySettings,
+    DataSettings,
     DecisionSettings,
     DeliverSettings,
     EligibilitySettings,
@@ -31,6 +32,7 @@ from triage.settings.sections import (
 class Settings(Section):
     """Every setting there is."""
 
+    data: DataSettings = DataSettings()
     spool: SpoolSettings = SpoolSettings()
     listener: ListenerSettings = ListenerSettings()
     client: ClientSettings = ClientSettings()

@@ -20,11 +20,22 @@ _SENTINEL = (
 )
 
 
+class DataSettings(Section):
+    """The folder of everything that has no place of its own."""
+
+    path: Path | None = Field(
+        None,
+        description="Folder that relative paths of all settings lie in; itself relative to the settings file. Empty: "
+        "the folder of spool.path where that is absolute, else `var` beside the settings file; without one the "
+        "checkout's `var`, or `cxr-triage` in the user's state folder (XDG_STATE_HOME, ~/.local/state).",
+    )
+
+
 class SpoolSettings(Section):
     """Where everything durable lies."""
 
     path: Path = Field(
-        Path("var/spool"),
+        Path("spool"),
         description="Folder of the spool; created with mode 0700. On a local disk: see the runbook, Moving the spool.",
     )
     high_water: float = Field(
@@ -65,7 +76,7 @@ class RedisSettings(Section):
         "address; read at the start.",
     )
     socket_path: Path = Field(
-        Path("var/redis/redis.sock"), description="Unix socket of the embedded Redis; its data lie beside it."
+        Path("redis/redis.sock"), description="Unix socket of the embedded Redis; its data lie beside it."
     )
     timeout_s: float = Field(5.0, gt=0, description="Seconds until a silent Redis counts as failed.")
 
@@ -134,8 +145,9 @@ class ModelSettings(Section):
 
     path: Path | None = Field(
         None,
-        description="Folder of the model folders. Empty: `models` in the current folder if it holds any, else those of "
-        "the installed package cxr-triage-models.",
+        description="Folder of the model folders. Empty: those of the checkout that the program runs from, else of "
+        "the installed package cxr-triage-models."
+        " For this one release `models` in the current folder goes before both.",
     )
     names: tuple[str, ...] = Field(
         (),
