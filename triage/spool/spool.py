@@ -140,9 +140,7 @@ class Spool:
         version = spool.root / "VERSION"
         if not version.exists():
             spool._create(version)
-        check_version(spool.root)
-        if spool.root.stat().st_mode & 0o077:
-            raise SpoolError(f"spool {root} can be read by others: chmod 0700 {root}")
+        spool.refuse_what_is_not_ours()
         try:
             at_start(spool.root)
         except LayoutError as error:
@@ -165,10 +163,25 @@ class Spool:
         """Whether there is a spool at ``root`` that we may look into."""
         return os.access(self.root / "VERSION", os.R_OK) and os.access(self._disabled, os.R_OK | os.X_OK)
 
+    def refuse_what_is_not_ours(self) -> None:
+        """Raise SpoolError if the folder is no spool, of another version, or others can read it; OSError.
+
+        Changes nothing. One that is not there, or is empty, is no error.
+        """
+        if not (self.root / "VERSION").exists():
+            self._refuse_strange()
+            return
+        check_version(self.root)
+        if self.root.stat().st_mode & 0o077:
+            raise SpoolError(f"spool {self.root} can be read by others: chmod 0700 {self.root}")
+
+    def _refuse_strange(self) -> None:
+        if self.root.exists() and any(entry.name not in _top_level() for entry in self.root.iterdir()):
+            raise SpoolError(f"{self.root} is neither empty nor a spool: choose another folder")
+
     def _create(self, version: Path) -> None:
         private_folder(self.root)
-        if any(entry.name not in _top_level() for entry in self.root.iterdir()):
-            raise SpoolError(f"{self.root} is neither empty nor a spool: choose another folder")
+        self._refuse_strange()
         self.root.chmod(0o700)
         self._make_folders()
         self._write(self.root / LAYOUT_FILE, f"{LAYOUT}\n")

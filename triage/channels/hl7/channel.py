@@ -17,6 +17,7 @@ from triage.channels.hl7.message import Profile, control_id, left_out, message, 
 from triage.decision.types import ImageAssessment, Priority, Tag, TriageDecision
 from triage.dicom.tls import ClientTLS
 from triage.dicom.uid import uid_of
+from triage.errors import UnreachableError
 from triage.hl7.acknowledgement import Acknowledgement, read_acknowledgement, shown
 from triage.hl7.message_types import ORM
 from triage.hl7.mllp import Connection, NoAnswerError
@@ -97,6 +98,13 @@ class HL7Channel:
     def connect(self) -> Iterator[Send]:
         with self.receiver.connection() as connection:
             yield Exchange(self.name, connection, self.receiver)
+
+    def reach(self) -> list[str]:
+        with self.receiver.connection():
+            host, port, tls = self.receiver.host, self.receiver.port, self.receiver.tls
+        if tls and (why := tls.why_not(host, port, self.receiver.timeout_s)):
+            raise UnreachableError(f"no TLS with {host}:{port}: {why}")
+        return []
 
     def check(self) -> list[str]:
         """Connect, and send a result of nobody's with processing ID T."""

@@ -77,6 +77,9 @@ class SecondaryCaptureChannel:
         with self._store() as send:
             yield lambda payload: send_all(send, payload)
 
+    def reach(self) -> list[str]:
+        return dicom_store.reach(self.peer, SOP_CLASSES)
+
     def check(self) -> list[str]:
         return dicom_store.check(self.peer, SOP_CLASSES)
 

@@ -78,6 +78,9 @@ class SRChannel:
     def connect(self) -> AbstractContextManager[Send]:
         return dicom_store.connect(self.peer, SOP_CLASSES)
 
+    def reach(self) -> list[str]:
+        return dicom_store.reach(self.peer, (SOP_CLASSES[list(DOCUMENTS).index(self.document)],))
+
     def check(self) -> list[str]:
         lines = dicom_store.check(self.peer, SOP_CLASSES)
         wanted = UID(SOP_CLASSES[list(DOCUMENTS).index(self.document)]).name

@@ -122,6 +122,9 @@ class UPSChannel:
         with dicom_store.associated(self.peer, (UPS_PUSH, UPS_PULL)) as association:
             yield lambda payload: send(association, payload)
 
+    def reach(self) -> list[str]:
+        return dicom_store.reach(self.peer, (UPS_PUSH, UPS_PULL))
+
     def check(self) -> list[str]:
         lines = dicom_store.check(self.peer, (UPS_PUSH, UPS_PULL))
         return [

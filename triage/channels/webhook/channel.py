@@ -83,6 +83,13 @@ class WebhookChannel:
         finally:
             peer.close()
 
+    def reach(self) -> list[str]:
+        with self.connect():
+            parts = urlsplit(self.url)
+        if self.tls and (why := self.tls.why_not(parts.hostname or "", parts.port or 443, self.timeout_s)):
+            raise UnreachableError(f"no TLS with {self._host}: {why}")
+        return []
+
     def check(self) -> list[str]:
         """POST a message of nobody's, signed, with ``test`` true."""
         payload = json.dumps({"test": True, "id": f"test-{int(time.time())}"}).encode()

@@ -1,0 +1,87 @@
+"""The machine: its clock, the disk below the spool, memory, cores and descriptors."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from triage.runtime.descriptors import shortage_of_descriptors
+from triage.runtime.memory import most_memory
+from triage.service.check.finding import Finding, failed, ok, warning
+from triage.settings.schema import Settings
+from triage.settings.sections import SpoolSettings
+from triage.spool.clock import Clock
+from triage.spool.spool import Spool
+from triage.spool.usage import HighWater
+
+_MIB = 1 << 20
+_ALWAYS_MIB = 600
+"""listen, deliver, web, sweep, up and Redis, as they were measured (docs/acceptance.md, Soak)."""
+_WORKER_MIB, _DECODER_MIB = 130, 95
+_NEARLY_FULL = 0.1
+_TIME_ERROR = 5  # of adjtimex(2): nobody has set this clock by another one
+
+
+def kernel_s_clock() -> int | None:
+    """What adjtimex(2) returns, asked only: 5 where nobody keeps the clock; None if it cannot be asked."""
+    status = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(512))
+    return status if status >= 0 else None
+
+
+def check_clock(root: Path, kernel: Callable[[], int | None] = kernel_s_clock) -> Iterator[Finding]:
+    """Whether somebody keeps it, and whether the sweep believes it."""
+    now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    spool = Spool(root)
+    if spool.exists() and Clock(spool).in_doubt():
+        yield warning(
+            "clock",
+            f"it jumped, and nothing is removed until it has been steady for a day. If it is {now}: "
+            "triage clock --trust",
+        )
+    if kernel() == _TIME_ERROR:
+        yield warning(
+            "clock",
+            f"it is {now} by this machine, and the kernel knows of nobody who keeps that: run chrony or "
+            "systemd-timesyncd. In a virtual machine the host may keep it",
+        )
+    else:
+        yield ok("clock", f"it is {now} by this machine")
+
+
+def check_disk(settings: SpoolSettings) -> Iterator[Finding]:
+    """How full it is, and from when on C-STORE is refused."""
+    spool = Spool(next(each for each in (settings.path, *settings.path.parents) if each.is_dir()))
+    usage = spool.usage()
+    said = (
+        f"{usage.free_bytes / 1e9:.0f} GB free of {usage.total_bytes / 1e9:.0f}, {usage.used_fraction:.0%} used; "
+        f"C-STORE is refused above {settings.high_water:.0%}, and below {settings.min_free_bytes / 1e9:.1f} GB"
+    )
+    if HighWater(settings.high_water, settings.min_free_bytes).reached(spool):
+        yield failed("disk", f"{said}: it would be refused now. Make room, or move the spool (docs/runbook.md)")
+    elif usage.used_fraction > settings.high_water - _NEARLY_FULL:
+        yield warning("disk", f"{said}: that is near. Make room, or lower spool.retention_days")
+    else:
+        yield ok("disk", said)
+
+
+def check_sizing(settings: Settings, memory: int | None = None) -> Iterator[Finding]:
+    """Memory, cores and descriptors, by what the processes take; ``memory`` in bytes, this machine's if None."""
+    worker = settings.worker
+    cores = len(os.sched_getaffinity(0))
+    decoders = max(worker.decode_processes or cores, 2)
+    has = (memory or most_memory()) / _MIB
+    takes = _ALWAYS_MIB + worker.processes * (_WORKER_MIB + decoders * _DECODER_MIB)
+    said = f"{has / 1024:.1f} GiB of memory, of which all processes take about {takes / 1024:.1f}; {cores} cores"
+    if takes > has:
+        yield failed("sizing", f"{said}: too little. Lower worker.processes or worker.decode_processes")
+    elif takes > has / 2:
+        yield warning("sizing", f"{said}: large images may be refused for want of memory (worker.decode_memory_bytes)")
+    elif worker.processes > cores:
+        yield warning("sizing", f"{said}: worker.processes = {worker.processes} is more than there are cores")
+    else:
+        yield ok("sizing", said)
+    if shortage := shortage_of_descriptors(3 * settings.listener.max_associations, "listener.max_associations"):
+        yield warning("sizing", shortage)

@@ -1,0 +1,93 @@
+"""The folders of spool, users, audit trail and the embedded Redis: are they there, ours, and writable."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from triage.errors import StartError
+from triage.security.users import Users
+from triage.service.check.finding import Finding, failed, ok, warning
+from triage.settings.access import AuditSettings, SignInSettings
+from triage.spool.layout import LayoutError, pending
+from triage.spool.spool import Spool, SpoolError
+
+
+def check_spool(root: Path) -> Iterator[Finding]:
+    """Version, rights, and what the spool lies on."""
+    spool = Spool(root)
+    try:
+        spool.refuse_what_is_not_ours()
+        if root.is_dir() and any(not step.harmless for step in pending(root)):
+            yield failed("spool", f"{root} was left by an earlier release: stop every process, triage backup, migrate")
+        folder = spool.incoming if spool.incoming.is_dir() else root
+        yield _writable("spool", folder, root)
+        if caution := Spool(_existing(root)).file_system.caution:
+            yield warning("spool", f"{root} {caution} (docs/runbook.md, Moving the spool)")
+    except (SpoolError, LayoutError, OSError) as error:
+        yield failed("spool", str(error))
+
+
+def check_users(sign_in: SignInSettings) -> Iterator[Finding]:
+    """The file of users, where people sign in with it."""
+    if sign_in.method != "users":
+        return
+    path, users = sign_in.users_file, Users(sign_in.users_file)
+    try:
+        users.check()
+        count = len(users.all())
+    except StartError as error:
+        yield failed("users", str(error))
+        return
+    yield _writable("users", path.parent, path)
+    if not count:
+        yield warning("users", f"{path} has no user: nobody can sign in. triage user add NAME --role admin")
+
+
+def check_audit_trail(audit: AuditSettings, signed_in: bool) -> Iterator[Finding]:
+    """The audit trail's folder, where one is written."""
+    if not (signed_in or audit.always):
+        yield ok("audit trail", "none is written: nobody has to sign in, and audit.always is not set")
+        return
+    if audit.path.exists() and not os.access(audit.path, os.W_OK):
+        yield failed("audit trail", f"{audit.path} cannot be written to: it has to belong to the service's user")
+        return
+    yield _writable("audit trail", audit.path.parent, audit.path)
+
+
+def _writable(what: str, folder: Path, shown: Path) -> Finding:
+    """Whether a file can be made in ``folder``, or where it would be made. Tries it, and leaves nothing."""
+    there = _existing(folder)
+    if not there.is_dir():
+        return failed(what, f"{there} is no folder, and {shown} cannot lie below it: set another path")
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        return failed(
+            what, f"no file can be made in {there}, where {shown} belongs ({error.strerror}): give it to {_name()}"
+        )
+    owner = there.stat().st_uid
+    if there == folder and owner != os.geteuid():
+        return warning(
+            what,
+            f"{folder} belongs to {_name(owner)}, and this is {_name()}: run the check, and every command, as the "
+            "service's user",
+        )
+    return ok(what, f"{shown}: writable" if there == folder else f"{shown}: will be made in {there}")
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there."""
+    return next(each for each in (folder, *folder.absolute().parents) if each.exists())
+
+
+def _name(uid: int | None = None) -> str:
+    number = os.geteuid() if uid is None else uid
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user {number}"
