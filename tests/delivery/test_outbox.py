@@ -69,7 +69,7 @@ def test_an_attempt_that_failed_is_in_the_name_and_the_record(outbox: Outbox):
 def test_what_is_delivered_leaves_the_outbox_and_is_kept_with_its_receipt(outbox: Outbox, spool: Spool):
     item = put(outbox)
 
-    assert outbox.delivered(item, "0x0000", 300.0) == 99.0
+    assert outbox.delivered(item, "0x0000", 300.0).decided_at == 99.0
     assert outbox.waiting("pacs") == []
     assert outbox.records(STUDY)[0].state is State.DELIVERED
     assert (spool.study_folder(STUDY) / "deliveries" / "pacs+0001.sent").read_bytes() == b"bytes"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+import re
 import subprocess
 import sys
 
 import pytest
 
 from triage.runtime import logs
-from triage.runtime.logs import LimitedHandler, LineFormatter, printable, seldom, where_raised
+from triage.runtime.log_context import about
+from triage.runtime.logs import JsonFormatter, LimitedHandler, LineFormatter, printable, seldom, where_raised
 
 
 class Clock:
@@ -126,10 +129,55 @@ def test_where_something_was_raised_says_nothing_of_its_message() -> None:
         assert where_raised(error).startswith("ValueError in test_logs.py, line ")
 
 
+def test_a_line_says_what_it_is_about_unless_its_message_does(log: logging.Logger, written: io.StringIO) -> None:
+    with about(association="ab12", study="1.2.3", object=""):
+        with about(object="1.2.3.4"):
+            log.warning("1.2.3.4 failed")
+        log.warning("it ended")
+    log.warning("later")
+    lines = [line.partition(": ")[2] for line in written.getvalue().splitlines()]
+    assert lines == ["1.2.3.4 failed [association=ab12]", "it ended [association=ab12 study=1.2.3]", "later"]
+
+
+def test_each_line_of_json_is_one_object_whatever_a_stranger_sends(
+    log: logging.Logger, written: io.StringIO, clock: Clock
+) -> None:
+    log.handlers[0].setFormatter(JsonFormatter("work"))
+    with about(study="1.2.3", object='x"\n\x1b'):
+        log.warning("a peer says %s", '\r\n"}{\u2028\ud800 胸部')
+    try:
+        raise ValueError("x\ny")
+    except ValueError:
+        log.exception("it failed")
+    log.warning("%d objects", "DOE^JANE")
+    for _ in range(61):
+        log.error("again")
+    clock.now = 61.0
+    log.error("later")
+    assert written.getvalue().isascii()
+    said, failed, unwritten, *_, left_out, later = map(json.loads, written.getvalue().splitlines())
+    assert said["message"] == 'a peer says \\x0d\\x0a"}{\\u2028\\ud800 胸部'
+    assert (said["study"], said["object"], said["process"], said["level"]) == (
+        "1.2.3",
+        'x"\\x0a\\x1b',
+        "work",
+        "WARNING",
+    )
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", said["time"])
+    assert failed["traceback"][-2:] == ["ValueError: x", "y"]
+    assert "could not be written" in unwritten["message"]
+    assert left_out["message"].startswith("1 more lines like the last one")
+    assert later["message"] == "later"
+
+
 PROGRAM = """
-import logging, threading
+import logging, sys, threading, warnings
 from triage.runtime.logs import set_up_logs
-set_up_logs("DEBUG")
+set_up_logs("DEBUG", sys.argv[1], "work")
+warnings.warn("DOE^JANE is odd")
+class Odd:
+    def __del__(self): raise ValueError("DOE^JANE")
+Odd()
 import hl7.util
 for name in ("pynetdicom", "pynetdicom.pdu_items", "pydicom", "highdicom"):
     logging.getLogger(name).error("DOE^JANE")
@@ -141,10 +189,16 @@ raise ValueError("the\\nend")
 """
 
 
-def test_a_process_writes_every_line_in_this_form_whatever_ends_it() -> None:
-    ran = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60)
+@pytest.mark.parametrize("form", ["lines", "json"])
+def test_a_process_writes_every_line_in_this_form_whatever_ends_it(form: str) -> None:
+    ran = subprocess.run([sys.executable, "-c", PROGRAM, form], capture_output=True, text=True, timeout=60)
     lines = ran.stderr.splitlines()
     assert "DOE" not in ran.stderr
+    assert "UserWarning at <string>, line 5" in ran.stderr
+    assert "a defect of ours or of a library: ValueError in <string>" in ran.stderr
     assert "a defect of ours ended one" in ran.stderr
     assert "a defect of ours ended the process" in ran.stderr
-    assert all(line.startswith("  | ") or " triage: " in line for line in lines), ran.stderr
+    if form == "json":
+        assert {json.loads(line)["process"] for line in lines} == {"work"}
+    else:
+        assert all(line.startswith("  | ") or " triage" in line for line in lines), ran.stderr

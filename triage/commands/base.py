@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from triage.errors import EXIT_CANNOT_START, StartError
-from triage.runtime.logs import set_up_logs
+from triage.runtime.logs import form_in_force, set_up_logs
 from triage.settings.files import settings_file, settings_files
 from triage.settings.load import Loaded, SettingsError, load_located, named_source
 from triage.settings.schema import Settings
@@ -36,6 +36,13 @@ class CannotStart(click.ClickException):
         named = invocation.source() if invocation is not None else ""
         super().__init__(f"{message} [settings: {named}]" if named else message)
 
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Say it as all else is said: in a log of JSON as a line of it."""
+        if form_in_force()[0] == "json":
+            logger.critical("%s", self.message)
+        else:
+            super().show(file)
+
 
 @dataclass(frozen=True)
 class Invocation:
@@ -50,8 +57,14 @@ class Invocation:
 
         A ``process`` that is to last says in its log where they are from.
         """
-        loaded = self.load()
-        set_up_logs(loaded.settings.log.level)
+        try:
+            loaded = self.load()
+        except CannotStart:
+            if process and self.environment.get("TRIAGE_LOG_FORMAT") == "json":  # the settings cannot say it
+                set_up_logs("INFO", "json", process)
+            raise
+        log = loaded.settings.log
+        set_up_logs(log.level, log.format if process else "lines", process)
         for note in loaded.notes:
             logger.warning("%s", note)
         if process:

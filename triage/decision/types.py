@@ -89,6 +89,7 @@ class ImageAssessment:
     patients apart.
     ``ap_share`` is the share of certainty, by the pixels, that an adult's chest was taken AP, and not PA; None where it
     was not asked. ``view_contradicted``: it was certain enough against the stated ``view``. No tag is made of either.
+    ``association`` names the one that it came over, in the log.
     """
 
     study_instance_uid: str
@@ -125,6 +126,7 @@ class ImageAssessment:
     patient: PatientMarks = field(default_factory=PatientMarks)
     ap_share: float | None = None
     view_contradicted: bool = False
+    association: str = ""
 
     @property
     def counts(self) -> bool:

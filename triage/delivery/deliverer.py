@@ -21,8 +21,10 @@ from triage.delivery.outbox import Outbox
 from triage.delivery.record import Outgoing, State, milliseconds
 from triage.errors import UnreachableError
 from triage.metrics.delivery import DeliveryMetrics
+from triage.runtime.log_context import about
 from triage.runtime.progress import Progress
 from triage.spool.spool import Spool
+from triage.spool.study import associations_of
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +104,8 @@ class Deliverer:
             if self.stopping() or time.monotonic() > until:
                 return
             try:
-                told = tell(self.spool, self.outbox, self.name, self.channel, uid, waiting, self.now(), test=self.test)
+                with about(destination=self.name, study=uid):
+                    told = self._tell(uid, waiting)
             except OSError:
                 raise
             except Exception as error:  # the edge: whatever one study does to an encoder
@@ -116,6 +119,9 @@ class Deliverer:
                 self.metrics.skipped.labels(self.name).inc()
             elif told is Telling.HELD:
                 self.metrics.held.labels(self.name).inc()
+
+    def _tell(self, uid: str, waiting: list[Outgoing]) -> Telling:
+        return tell(self.spool, self.outbox, self.name, self.channel, uid, waiting, self.now(), test=self.test)
 
     def send(self) -> None:
         """Send what is due, over one connection, unless the destination is switched off or being left alone."""
@@ -164,8 +170,11 @@ class Deliverer:
             if state is not State.WAITING:
                 self.outbox.tidy(item, state)
                 continue
-            outcome = send(self.outbox.payload(item))
-            self._settle(item, outcome)
+            study = item.study_instance_uid
+            came = associations_of(self.spool, study)
+            with about(destination=self.name, study=study, revision=item.revision, association=came):
+                outcome = send(self.outbox.payload(item))
+                self._settle(item, outcome)
             if outcome.lost:
                 self._pause(failures + 1, outcome.detail)
                 return
@@ -192,14 +201,15 @@ class Deliverer:
         self.metrics.attempts.labels(self.name, fate).inc()
 
     def _delivered(self, item: Outgoing, detail: str, noted: str, where: str, now: float) -> None:
-        decided_at = self.outbox.delivered(item, noted, now)
+        record = self.outbox.delivered(item, noted, now)
         self.outbox.supersede_dead(item, now)
-        self.metrics.time_to_delivery.labels(self.name).observe(max(now - decided_at, 0.0))
-        if detail.startswith("warning"):
-            self.metrics.warnings.labels(self.name).inc()
-            logger.warning("%s was delivered, %s", where, detail)
-        else:
-            logger.info("%s was delivered: %s", where, detail)
+        self.metrics.time_to_delivery.labels(self.name).observe(max(now - record.decided_at, 0.0))
+        with about(sent_as=" ".join(record.identity.values())):
+            if detail.startswith("warning"):
+                self.metrics.warnings.labels(self.name).inc()
+                logger.warning("%s was delivered, %s", where, detail)
+            else:
+                logger.info("%s was delivered: %s", where, detail, extra={"source": item.study_instance_uid})
 
     def _pause(self, failures: int, why: str) -> None:
         wait_s = self._interval(failures - 1)

@@ -116,14 +116,14 @@ class Outbox:
         else:
             self._path(item).unlink(missing_ok=True)
 
-    def delivered(self, item: Outgoing, detail: str, at: float) -> float:
-        """The peer has acknowledged it: the receipt first, then out of the outbox. When the study was decided.
+    def delivered(self, item: Outgoing, detail: str, at: float) -> Record:
+        """The peer has acknowledged it: the receipt first, then out of the outbox. Its record.
 
         A crash before the receipt sends the same bytes again, which receivers know by their identity.
         """
         record = self._settle(item, State.DELIVERED, "delivered", detail, at)
         self._spool.move(self._path(item), self._sent(item), durable=False)  # the receipt says it; ``tidy`` repeats it
-        return record.decided_at
+        return record
 
     def supersede_dead(self, newer: Outgoing, at: float) -> None:
         """Take away earlier dead letters of a study of which ``newer`` was delivered: nobody has to requeue them."""

@@ -28,7 +28,8 @@ _META_GROUP = 0x0002
 class Receipt:
     """What the listener noted in the File Meta Information when the object came; ``received_at`` in POSIX seconds.
 
-    ``sop_class_uid`` is what the sender announced, read back from there.
+    ``sop_class_uid`` is what the sender announced, read back from there. ``association`` names the association that it
+    came over, in the log.
     """
 
     received_at: float | None = None
@@ -37,6 +38,7 @@ class Receipt:
     peer: str = ""
     transfer_syntax_uid: str = ""
     sop_class_uid: str = ""
+    association: str = ""
 
 
 def header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, receipt: Receipt) -> bytes:
@@ -49,6 +51,7 @@ def header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, 
         "calling_ae_title": receipt.calling_ae_title,
         "called_ae_title": receipt.called_ae_title,
         "peer": receipt.peer,
+        "association": receipt.association,
     }
     elements = b"".join(
         (
@@ -78,6 +81,7 @@ def read_receipt(path: Path) -> Receipt:
             peer=str(noted.get("peer", "")),
             transfer_syntax_uid=str(meta.get("TransferSyntaxUID", "")),
             sop_class_uid=str(meta.get("MediaStorageSOPClassUID", "")),
+            association=str(noted.get("association", "")),
         )
     except (OSError, InvalidDicomError, ValueError, AttributeError) as error:
         logger.warning("%s: no receipt can be read from it: %s", path.name, error)

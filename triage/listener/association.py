@@ -43,6 +43,7 @@ from triage.listener.progress import Progress
 from triage.metrics.labels import Ending, NoRequest, Outcome, Rejection, bounded
 from triage.metrics.process import Metrics
 from triage.queue.score_queue import Queued, Work
+from triage.runtime.log_context import about, new_association
 from triage.runtime.logs import where_raised
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -112,6 +113,7 @@ class Association:
 
     def __init__(self, connection: Connection, address: str, node: Node, request_timeout_s: float) -> None:
         self.address = address
+        self.name = new_association()
         self.has_seat = self.makes_room = False
         self._connection = connection
         self._node = node
@@ -137,6 +139,10 @@ class Association:
 
     def serve(self) -> None:
         """Negotiate, serve what comes, and close."""
+        with about(association=self.name):
+            self._serve_and_close()
+
+    def _serve_and_close(self) -> None:
         ending, why = self._serve_guarded()
         self._drop_message()
         if self._established:
@@ -310,7 +316,7 @@ class Association:
         assert self._request is not None
         self._progress.made()
         titles = (self._request.calling_ae_title, self._request.called_ae_title)
-        receipt = receipt_now(*titles, self.address, self._contexts[context_id].transfer_syntax)
+        receipt = receipt_now(*titles, self.address, self._contexts[context_id].transfer_syntax, self.name)
         canary = self._node.canary
         if canary is None or self._request.calling_ae_title != canary.ae_title:
             return IncomingObject(self._keeper.spool, command, receipt, self._keeper.high_water)
@@ -334,6 +340,8 @@ class Association:
             incoming.discard()
             raise
         self._count(stored, message, incoming.size)
+        if stored.instance:
+            self._tell_stored(stored.instance, stored.outcome)
         if stored.status:
             uid, who = _uid_or_none(message.command.sop_instance_uid), self._who()
             logger.warning("C-STORE of %s from %s: 0x%04X, %s", uid, who, stored.status, stored.comment)
@@ -344,6 +352,11 @@ class Association:
             if stored.outcome is Outcome.STORED and stored.instance:
                 place = self._node.canary.place if stored.aside and self._node.canary else self._keeper.place
                 self._keeper.on_received(Work(place, stored.instance) if place else stored.instance)
+
+    def _tell_stored(self, instance: ReceivedInstance, outcome: Outcome) -> None:
+        study, sop_instance = instance.study_instance_uid, instance.sop_instance_uid
+        with about(study=study, object=sop_instance):  # so many of each association, whatever others send
+            logger.info("%s: object %s of study %s", outcome, sop_instance, study, extra={"source": self.name})
 
     def _count(self, stored: Stored, message: _Message, size: int) -> None:
         metrics = self._node.canary.metrics if stored.aside and self._node.canary else self._keeper.metrics

@@ -145,9 +145,11 @@ class IncomingObject:
         self.discard()
 
 
-def receipt_now(calling_ae_title: str, called_ae_title: str, peer: str, transfer_syntax_uid: str) -> Receipt:
+def receipt_now(
+    calling_ae_title: str, called_ae_title: str, peer: str, transfer_syntax_uid: str, association: str = ""
+) -> Receipt:
     """A receipt of this moment."""
-    return Receipt(time.time(), calling_ae_title, called_ae_title, peer, transfer_syntax_uid)
+    return Receipt(time.time(), calling_ae_title, called_ae_title, peer, transfer_syntax_uid, association=association)
 
 
 def _words(error: OSError) -> str:

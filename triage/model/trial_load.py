@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from triage.model.card import ModelRefusedError
+from triage.runtime.logs import Form, form_in_force, set_up_logs
 
 LOAD_DEADLINE_S = 120.0
 _GOODBYE_S = 5.0
@@ -33,7 +34,8 @@ def try_to_load(name: str, load: Callable[..., Any], *arguments: Any, seconds: f
     What it raises is not passed on: whoever loads the model next meets it again. All must pickle.
     """
     # Forkserver: the server of the decoders has imported what is needed, and this process has threads.
-    child = multiprocessing.get_context("forkserver").Process(target=_load, args=(load, arguments), daemon=True)
+    work = (load, arguments, *form_in_force())
+    child = multiprocessing.get_context("forkserver").Process(target=_load, args=work, daemon=True)
     child.start()
     child.join(seconds)
     status = child.exitcode
@@ -45,7 +47,8 @@ def try_to_load(name: str, load: Callable[..., Any], *arguments: Any, seconds: f
         raise NotLoadedError(name, f"ended the process in which it was loaded ({_ending(status)})")
 
 
-def _load(load: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+def _load(load: Callable[..., Any], arguments: tuple[Any, ...], form: Form, process: str) -> None:
+    set_up_logs("WARNING", form, process)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(Exception):
         load(*arguments)

@@ -130,6 +130,8 @@ def _facts(each: ObjectTrace, zone: tzinfo | None) -> Iterator[tuple[str, str]]:
     yield "received", _received(each, zone)
     if each.receipt.transfer_syntax_uid:
         yield "encoded", f"{UID(each.receipt.transfer_syntax_uid).name} ({each.receipt.transfer_syntax_uid})"
+    if each.receipt.association:
+        yield "over", f"association {each.receipt.association}, as the log names it"
     yield "content", f"SHA-256 {each.instance.content_digest}"
     yield "lies in", f"{each.path} ({_size(each.size_bytes)})" if each.path else "no longer kept"
     if each.assessment is None:

@@ -128,6 +128,7 @@ def _receipt_of(assessment: ImageAssessment, receipt: Receipt) -> Receipt:
         received_at=assessment.received_at,
         calling_ae_title=receipt.calling_ae_title or assessment.calling_ae_title,
         transfer_syntax_uid=receipt.transfer_syntax_uid,
+        association=assessment.association,
     )
 
 

@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Generic, TypeVar
 
 from triage.runtime.heap import keep_freed_memory
-from triage.runtime.logs import set_up_logs
+from triage.runtime.logs import Form, form_in_force, set_up_logs
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -113,7 +113,9 @@ class DecodePool:
                 _kill(pool)
 
     def _made(self, processes: int) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(processes, self._context, initializer=_set_up_child, initargs=(self._most_memory,))
+        return ProcessPoolExecutor(
+            processes, self._context, initializer=_set_up_child, initargs=(self._most_memory, *form_in_force())
+        )
 
 
 class Decoding(Generic[T]):
@@ -173,8 +175,8 @@ def _kill(pool: ProcessPoolExecutor, *, wait: bool = False) -> None:
     pool.shutdown(wait=wait, cancel_futures=True)
 
 
-def _set_up_child(most_memory: int) -> None:
-    set_up_logs("WARNING")
+def _set_up_child(most_memory: int, form: Form, process: str) -> None:
+    set_up_logs("WARNING", form, process)
     keep_freed_memory()
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     most = most_memory if hard == resource.RLIM_INFINITY else min(most_memory, hard)

@@ -7,18 +7,24 @@ often some are written and the rest is counted.
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from triage.runtime.library_logs import silence_libraries
+from triage.runtime.log_context import fields_now
+
+Form = Literal["lines", "json"]
 
 MOST_LINES = 60
 """Lines from one place in the code in ``WINDOW_S`` seconds."""
@@ -33,14 +39,26 @@ _MARKS = frozenset(map(chr, (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *ra
 """Ends of lines and marks of writing direction: they change how the rest of a line is shown."""
 
 
-def set_up_logs(level: str | int) -> None:
-    """Have this process log to standard error. Called once, before anything of a peer's or a patient's is read."""
+def set_up_logs(level: str | int, form: Form = "lines", process: str = "") -> None:
+    """Have this process log to standard error. Called once, before anything of a peer's or a patient's is read.
+
+    ``process`` is what it calls itself in JSON.
+    """
     handler = LimitedHandler(sys.stderr)
-    handler.setFormatter(LineFormatter(_FORM))
+    handler.setFormatter(JsonFormatter(process) if form == "json" else LineFormatter(_FORM))
     logging.basicConfig(level=level, handlers=[handler])
     silence_libraries()
     sys.excepthook = _log_uncaught
+    sys.unraisablehook = _log_unraisable
     threading.excepthook = _log_uncaught_in_thread
+
+
+def form_in_force() -> tuple[Form, str]:
+    """The form and the process's name that logging was set up with, for child processes to log alike."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, JsonFormatter):
+            return "json", handler.formatter.process
+    return "lines", ""
 
 
 def seldom(by: str = "") -> dict[str, Any]:
@@ -75,10 +93,16 @@ def _shown(character: str) -> str:
 
 
 class LineFormatter(logging.Formatter):
-    """One record, one line; the lines of a traceback follow behind a bar, so that none of them looks like a record."""
+    """One record, one line; the lines of a traceback follow behind a bar, so that none of them looks like a record.
+
+    What it is about stands behind the message, unless the message says it.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
-        safe = logging.makeLogRecord({**record.__dict__, "msg": printable(record.getMessage()), "args": None})
+        message = printable(record.getMessage())
+        rest = " ".join(f"{name}={value}" for name, value in _about(record).items() if value not in message)
+        message = f"{message} [{rest}]" if rest else message
+        safe = logging.makeLogRecord({**record.__dict__, "msg": message, "args": None})
         safe.exc_text = None  # another handler's
         return super().format(safe)
 
@@ -86,6 +110,35 @@ class LineFormatter(logging.Formatter):
         """Each line of a traceback, escaped and marked."""
         lines = super().formatException(ei).splitlines()  # type: ignore[arg-type]
         return "  | " + _FURTHER.join(printable(line) for line in lines)
+
+
+class JsonFormatter(logging.Formatter):
+    """One record, one JSON object on one line, in ASCII (RFC 8259): time (RFC 3339, UTC), level, logger, process, pid,
+    message, what it is about, and the lines of a traceback.
+    """
+
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self.process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        fields: dict[str, Any] = {
+            "time": at,
+            "level": record.levelname,
+            "logger": record.name,
+            "process": self.process,
+            "pid": os.getpid(),
+            "message": printable(record.getMessage()),
+            **_about(record),
+        }
+        if record.exc_info:
+            fields["traceback"] = [printable(line) for line in self.formatException(record.exc_info).splitlines()]
+        return json.dumps(fields)
+
+
+def _about(record: logging.LogRecord) -> dict[str, str]:
+    return {name: printable(value) for name, value in getattr(record, "about", {}).items()}
 
 
 @dataclass
@@ -114,6 +167,7 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, or count it."""
+        record.about = fields_now()
         now = self._clock()
         self._close_windows(now)
         place = (record.pathname, record.lineno, getattr(record, "source", ""))
@@ -134,10 +188,10 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Say where a line could not be written; logging's own way would print what it was given, as it is."""
+        text = f"a log line of {Path(record.pathname).name}, line {record.lineno}, could not be written"
+        said = logging.LogRecord(record.name, logging.ERROR, record.pathname, record.lineno, text, None, None)
         try:
-            self.stream.write(
-                f"a log line of {Path(record.pathname).name}, line {record.lineno}, could not be written\n"
-            )
+            self.stream.write(self.format(said) + self.terminator)
         except (OSError, ValueError):  # nobody reads it
             return
 
@@ -164,6 +218,12 @@ def _log_uncaught(kind: type[BaseException], error: BaseException, trace: Traceb
         sys.__excepthook__(kind, error, trace)
         return
     logging.getLogger("triage").critical("a defect of ours ended the process", exc_info=(kind, error, trace))
+
+
+def _log_unraisable(uncaught: sys.UnraisableHookArgs) -> None:
+    """What was raised where nobody can catch it, as when an object is removed. Its message may quote a value."""
+    if uncaught.exc_value is not None:
+        logging.getLogger("triage").error("a defect of ours or of a library: %s", where_raised(uncaught.exc_value))
 
 
 def _log_uncaught_in_thread(uncaught: threading.ExceptHookArgs) -> None:

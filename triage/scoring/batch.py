@@ -30,6 +30,7 @@ from triage.model.run_deadline import NotEndedError
 from triage.model.session import Scores, Session
 from triage.radiograph.attributes import read_attributes
 from triage.radiograph.types import Attributes, FloatImage, Rejected, View
+from triage.runtime.log_context import about
 from triage.runtime.logs import where_raised
 from triage.runtime.turns import Turn, Turns
 from triage.scoring.assess import (
@@ -175,6 +176,11 @@ class Scorer:
             return  # another worker has done it meanwhile
         path = self._spool.inbox_path(instance)
         receipt = read_receipt(path)
+        study, sop_instance = instance.study_instance_uid, instance.sop_instance_uid
+        with about(association=receipt.association, study=study, object=sop_instance):
+            self._give_up(instance, path, receipt, error, tries)
+
+    def _give_up(self, instance: ReceivedInstance, path: Path, receipt: Receipt, error: str, tries: int) -> None:
         rejected = Rejected(Reason.WORKER_FAILURE, error)
         known = Prepared(_header_attributes(path), View.UNKNOWN, rejected=rejected)
         undecided: dict[str, str] = {}
@@ -306,6 +312,7 @@ class Scorer:
             self._metrics.time_to_tag.observe(max(time.time() - assessment.received_at, 0.0))
         for decision in decisions.values():
             self._metrics.count_decision(decision)
+            _tell_decided(decision, [each for _, each in assessments])
 
     def _decide_all(self, studies: Iterable[str], undecided: dict[str, str]) -> dict[str, TriageDecision]:
         """Decisions by study, and in ``undecided`` why there is none: a study's records cost that study only."""
@@ -387,7 +394,16 @@ def _assessment(instance: ReceivedInstance, opened: Opened, conclusion: Conclusi
         detail=conclusion.detail,
         accession_issuer=attributes.accession_issuer,
         patient=attributes.patient,
+        association=opened.receipt.association,
     )
+
+
+def _tell_decided(decision: TriageDecision, assessments: Iterable[ImageAssessment]) -> None:
+    """What is found of it stands in the spool; the log says that there is a result, and from which associations."""
+    uid = decision.study_instance_uid
+    from_ = sorted({each.association for each in assessments if each.study_instance_uid == uid} - {""})
+    with about(study=uid, result=decision.revision[:16], association=" ".join(from_)):
+        logger.info("study %s is tagged, result %d", uid, decision.sequence, extra={"source": uid})
 
 
 def _calibrated(probability: float | None, card: ModelCard, prevalence: float | None) -> float | None:

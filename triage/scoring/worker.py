@@ -22,6 +22,7 @@ from rq.worker import WorkerStatus
 
 from triage.metrics.process import Metrics
 from triage.queue.score_queue import FUNCTIONS, PRIORS, QUEUE, ScoreJob, ScoreQueue, Work, queue_of
+from triage.runtime.log_context import about
 from triage.runtime.progress import Progress
 from triage.runtime.stop_signal import StopSignal
 from triage.scoring.partitioned import Places, Started
@@ -273,7 +274,8 @@ class BatchWorker(SimpleWorker):
 
     def _again(self, work: Work, why: str) -> None:
         count = self._jobs.count_failure(work)
-        logger.error("%s failed, attempt %d of %d: %s", work.key, count, self._tries, why)
+        with about(study=work.instance.study_instance_uid, object=work.sop_instance_uid):
+            logger.error("%s failed, attempt %d of %d: %s", work.key, count, self._tries, why)
         if count >= self._tries:
             self._bury(work, why, count)
             return

@@ -288,6 +288,11 @@ class LogSettings(Section):
     """Logging to standard error."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severity that is logged.")
+    format: Literal["lines", "json"] = Field(
+        "lines",
+        description="Form of the log of every process: lines for people, or a JSON object on each line for a log store "
+        "(docs/logs.md). Commands that people type keep lines.",
+    )
 
 
 def _has_a_place(scheme: str, rest: str) -> bool:

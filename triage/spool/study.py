@@ -35,6 +35,15 @@ def read_study(spool: Spool, study_instance_uid: str) -> tuple[TriageDecision, t
     return decision, tuple(_image(spool, each) for each in _in_order(current_assessments(assessments), decision))
 
 
+def associations_of(spool: Spool, study_instance_uid: str) -> str:
+    """The associations that the study's objects came over, as the log names them, with spaces between."""
+    try:
+        found = {str(each.get("association", "")) for each in spool.assessments(study_instance_uid)}
+    except OSError:  # whoever asks next says so
+        return ""
+    return " ".join(sorted(found - {""}))
+
+
 def _in_order(current: list[ImageAssessment], decision: TriageDecision) -> list[ImageAssessment]:
     """As they came; where they are of different patients, those first of which the decision speaks.
 
