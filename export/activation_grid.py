@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from export.graph_session import session_of
 from training.errors import TrainingError
 from triage.model.card import ActivationGrid
-from triage.model.onnx_runtime import onnxruntime
 from triage.model.session import MAP
 
 _WINDOWS = ("Conv", "MaxPool", "AveragePool")
@@ -89,6 +89,6 @@ def _behind(node: onnx.NodeProto, axes: _Axes) -> _Axes:
 
 
 def _columns(weights: Path, size: int) -> int:
-    session = onnxruntime.InferenceSession(str(weights), providers=["CPUExecutionProvider"])
+    session = session_of(weights)
     (cells,) = session.run([MAP], {"image": np.zeros((1, 1, size, size), dtype=np.float32)})
     return int(np.asarray(cells).shape[-1])

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import torch
 
 from export.graph import Shipped
+from export.graph_session import session_of
 from training.data.images import Bytes, standardise, to_levels
 from training.runs.predict import centre
-from triage.model.onnx_runtime import onnxruntime
 from triage.radiograph.preprocess import PreprocessSpec
 from triage.statistics.intervals import auc, patient_bootstrap
 
@@ -31,7 +31,7 @@ class ParityError(Exception):
 
 def run_graph(weights: Path, images: Bytes, spec: PreprocessSpec, output: str) -> Floats:
     """One output of an ONNX file for cached images (n, s, s), on the CPU."""
-    session = onnxruntime.InferenceSession(str(weights), providers=["CPUExecutionProvider"])
+    session = session_of(weights)
     return np.concatenate([session.run([output], {"image": batch.numpy()})[0] for batch in batches(images, spec)])
 
 
@@ -47,7 +47,7 @@ def check_parity(shipped: Shipped, weights: Path, images: Bytes, thresholds: Seq
     ParityError beyond 1e-4, for a tag at one of ``thresholds`` that differs farther from it than that, for a distance
     that differs, and for a map whose mean is not the logit.
     """
-    session = onnxruntime.InferenceSession(str(weights), providers=["CPUExecutionProvider"])
+    session = session_of(weights)
     worst = 0.0
     for batch in batches(images, shipped.view.spec()):
         with torch.no_grad():

@@ -29,19 +29,23 @@ def write_model(
     cam: bool = False,
     endless_above: float | None = None,
     endless_load: bool = False,
+    endless_node: bool = False,
     **changes: Any,
 ) -> ModelCard:
     """Write the model folder ``models/name``; its card. ``changes`` replace top-level values of the card.
 
     The logit is the mean of the model input plus ``bias``: 10 makes everything positive, -10 negative. The distance is
     the input's mean square. ``cam`` adds an activation map: the input averaged over 8 x 8 cells. For an input whose
-    mean is above ``endless_above`` the graph never ends. ``endless_load``: its constants take hours to be folded.
+    mean is above ``endless_above`` the graph never ends. ``endless_load``: its constants take hours to be folded;
+    ``endless_node``: one node of each run takes hours, and no flag is looked at meanwhile.
     """
     folder = models / name
     folder.mkdir(parents=True)
     graph = _graph(size, bias, cam, endless_above)
     if endless_load:
         _add_endless_constants(graph)
+    if endless_node:
+        _add_endless_node(graph)
     onnx.save_model(graph, str(folder / WEIGHTS))
     record = _card(name, size, age_from, age_below, negative_is_normal)
     record["model_sha256"] = sha256((folder / WEIGHTS).read_bytes()).hexdigest()
@@ -59,6 +63,26 @@ def _add_endless_constants(model: onnx.ModelProto) -> None:
         nodes.append(helper.make_node("MatMul", [f"m{number}", "m0"], [f"m{number + 1}"]))
     nodes.append(helper.make_node("ReduceMean", ["m20000"], ["waited_for"], keepdims=0))
     model.graph.output.append(helper.make_tensor_value_info("waited_for", TensorProto.FLOAT, []))
+
+
+def _add_endless_node(model: onnx.ModelProto) -> None:
+    """A maximum over half of a large image, for each place in it; 0 times that goes into the logit."""
+    graph = model.graph
+    graph.initializer.append(helper.make_tensor("wide", TensorProto.INT64, [4], [1, 1, 6000, 6000]))
+    graph.initializer.append(helper.make_tensor("nothing", TensorProto.FLOAT, [1], [0.0]))
+    add = next(node for node in graph.node if node.output[0] == "logit")
+    add.input[0] = "slow_mean"
+    at = list(graph.node).index(add)
+    slow = [
+        helper.make_node("ReduceMean", ["image"], ["grey"], keepdims=1),
+        helper.make_node("Expand", ["grey", "wide"], ["large"]),
+        helper.make_node("MaxPool", ["large"], ["slow"], kernel_shape=[3000, 3000]),
+        helper.make_node("ReduceMean", ["slow"], ["slow_value"], keepdims=0),
+        helper.make_node("Mul", ["slow_value", "nothing"], ["no_value"]),
+        helper.make_node("Add", ["mean", "no_value"], ["slow_mean"]),
+    ]
+    for number, node in enumerate(slow):
+        graph.node.insert(at + number, node)
 
 
 def _graph(size: int, bias: float, cam: bool, endless_above: float | None = None) -> onnx.ModelProto:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from triage.errors import StartError
 from triage.model.card import WEIGHTS, ModelCard, ModelRefusedError
 from triage.model.onnx_runtime import onnxruntime
 from triage.model.run_deadline import DEADLINE_S, NotEndedError, RunDeadline
-from triage.model.trial_load import LOAD_DEADLINE_S, try_to_load
+from triage.model.trial_load import LOAD_DEADLINE_S, NotLoadedError, try_to_load
 
 FloatArray = npt.NDArray[np.float32]
 AT_ONCE = 16
@@ -79,8 +80,8 @@ class Session:
         _check_ends(self._session, card)
         self.provider: str = self._session.get_providers()[0]
         self.keeps_maps = maps
-        has_map = MAP in [output.name for output in self._session.get_outputs()]
-        self._outputs = [*_SCORES, *([MAP] if maps and has_map else [])]
+        self.has_map = MAP in [output.name for output in self._session.get_outputs()]
+        self._outputs = [*_SCORES, *([MAP] if maps and self.has_map else [])]
         if self.provider != _PROVIDERS[provider][0][0]:
             raise ProviderError(
                 f"worker.provider is {provider}, but {card.name} would run on {self.provider}: install onnxruntime-gpu "
@@ -101,11 +102,16 @@ class Session:
         return Scores(probability, distance, maps[0].reshape(len(batch), *maps[0].shape[-2:]) if maps else None)
 
     def warm(self) -> None:
-        """Run once, so that the first study does not wait. ModelRefusedError for a graph that does not run so."""
+        """Run once, so that the first study does not wait.
+
+        Raises NotLoadedError where that does not end in time, ModelRefusedError for a graph that does not run so.
+        """
         try:
             self.score(np.zeros((1, 1, self._size, self._size), dtype=np.float32))
         except ModelRefusedError:
             raise
+        except NotEndedError as error:
+            raise NotLoadedError(self.card.name, str(error)) from error
         except Exception as error:  # the edge: ONNX Runtime's errors have no common class
             raise ModelRefusedError(f"{self.card.name} does not run: {_first_line(error)}") from error
 
@@ -124,7 +130,7 @@ class Session:
 
 
 class NotLoaded:
-    """Stands for a model that could not be loaded: each run of it fails, as one that does not end."""
+    """Stands for a model that could not be loaded and run once: each run of it fails, as one that does not end."""
 
     provider = "none"
     keeps_maps = False
@@ -141,8 +147,16 @@ class NotLoaded:
 def check_loads(
     folder: Path, card: ModelCard, provider: Literal["cpu", "cuda"], threads: int, seconds: float = LOAD_DEADLINE_S
 ) -> None:
-    """Load ``folder``'s weights in a child, once. Raises NotLoadedError if that does not end in ``seconds``."""
-    try_to_load(card.name, _open, folder / WEIGHTS, provider, threads, seconds=seconds)
+    """Load ``folder``'s weights in a child and run them once there, with the map where there is one.
+
+    Raises NotLoadedError if that does not end in ``seconds``.
+    """
+    try_to_load(card.name, _load_and_run, folder, card, provider, threads, seconds=seconds)
+
+
+def _load_and_run(folder: Path, card: ModelCard, provider: Literal["cpu", "cuda"], threads: int) -> None:
+    never = threading.TIMEOUT_MAX  # whoever waits for this process ends it: a run that hangs in one node, too
+    Session(folder, card, provider=provider, threads=threads, maps=True, deadline_s=never).warm()
 
 
 def _open(weights: Path, provider: Literal["cpu", "cuda"], threads: int) -> Any:

@@ -1,7 +1,8 @@
-"""A time limit on loading a model: a graph may keep ONNX Runtime's optimisation for ever.
+"""A time limit on loading a model: a graph may keep ONNX Runtime's optimisation for ever, or its first run.
 
 ONNX Runtime looks at its flag for that (``set_load_cancellation_flag``) between two steps of the optimisation only, and
-folding constants is one step. So each model is loaded once in a child first, which can be ended at any time.
+folding constants is one step; at that of a run between two nodes. So each model is loaded and run once in a child
+first, which can be ended at any time.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _GOODBYE_S = 5.0
 
 
 class NotLoadedError(ModelRefusedError):
-    """A model whose loading did not end, or ended its process; ``why`` goes on after the model's name."""
+    """A model whose loading or first run did not end, or ended its process; ``why`` goes on after the model's name."""
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(f"{name} {why}")
@@ -42,9 +43,11 @@ def try_to_load(name: str, load: Callable[..., Any], *arguments: Any, seconds: f
     if status is None:
         child.kill()
         child.join(_GOODBYE_S)  # one that waits for a disk cannot even be killed
-        raise NotLoadedError(name, f"did not load within {seconds:g} s (worker.load_timeout_s), and was stopped")
+        raise NotLoadedError(
+            name, f"did not load and run once within {seconds:g} s (worker.load_timeout_s), and was stopped"
+        )
     if status:
-        raise NotLoadedError(name, f"ended the process in which it was loaded ({_ending(status)})")
+        raise NotLoadedError(name, f"ended the process in which it was loaded and run once ({_ending(status)})")
 
 
 def _load(load: Callable[..., Any], arguments: tuple[Any, ...], form: Form, process: str) -> None:

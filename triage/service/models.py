@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 def load_sessions(settings: Settings, stuck: Callable[[], object] | None = None) -> dict[str, Any]:
     """The models of the settings, loaded and warm. Raises StartError for one that must not be used.
 
-    One whose loading does not end is stopped, and a NotLoaded stands for it: the others go on.
+    One whose loading or first run does not end is stopped, and a NotLoaded stands for it: the others go on.
     ``stuck`` is called when a run of one cannot be stopped, and has to end the process.
     """
     from triage.model.calibration import check_prevalence
@@ -44,20 +44,20 @@ def _loaded(settings: Settings, folder: Path, card: ModelCard, stuck: Callable[[
     worker = settings.worker
     try:
         check_loads(folder, card, worker.provider, worker.threads, worker.load_timeout_s)
+        session = Session(
+            folder,
+            card,
+            provider=worker.provider,
+            threads=worker.threads,
+            maps=settings.keeps_activation_maps,
+            deadline_s=worker.score_timeout_s,
+            stuck=stuck,
+        )
+        session.warm()
+        return session
     except NotLoadedError as error:
         logger.error("the model %s: its images are NOT_ASSESSED until it is mended and work starts again", error)
         return NotLoaded(card, error.why)
-    session = Session(
-        folder,
-        card,
-        provider=worker.provider,
-        threads=worker.threads,
-        maps=settings.keeps_activation_maps,
-        deadline_s=worker.score_timeout_s,
-        stuck=stuck,
-    )
-    session.warm()
-    return session
 
 
 def not_loaded(sessions: Mapping[str, Any]) -> frozenset[str]:

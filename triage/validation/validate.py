@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from triage.model.card import ModelCard, load_card
+from triage.model.session import MAP
 from triage.scoring.assess import Policy
 from triage.scoring.predict import Compute
 from triage.statistics.intervals import auc
@@ -70,6 +71,7 @@ def validate(
     request.out.mkdir(parents=True, exist_ok=True)
     scoring = Scoring(folder, card, policy, compute, request.any_age)
     found = _predictions(request, opened, scoring, progress)
+    model_maps = maps.Maps(folder, card, compute.threads, compute.load_timeout_s)
     both_ways = None
     if service:
         alone, found = found, _through_service(request, opened, scoring, service, progress)
@@ -77,7 +79,7 @@ def validate(
     run = _run(request, card, opened, found, policy.operating_point)
     metrics = _metrics(run, trained, _compared(run, policy, compute, progress))
     metrics["dicom"] = both_ways
-    metrics["pointing_game"] = _pointing_game(run, folder, compute)
+    metrics["pointing_game"] = _pointing_game(run, model_maps)
     held = [bars.hold(bar, metrics) for bar in wanted]
     metrics["bars"] = [{"bar": each.bar.text, "bound": each.bound, "holds": each.holds} for each in held]
     metrics["warnings"] = warnings_of(metrics, card)
@@ -85,7 +87,7 @@ def validate(
     passed = passed and not (both_ways and both_ways["disagreements"])
     metrics["passed"] = passed
     (request.out / METRICS).write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    write_report(run, metrics, request.out / REPORT, maps.Maps(folder, card, compute.threads))
+    write_report(run, metrics, request.out / REPORT, model_maps)
     return Outcome(metrics, passed)
 
 
@@ -241,14 +243,13 @@ def _paper(run: Run, image: Mapping[str, Any], overlap: Overlap) -> dict[str, An
     return {**found.record(), "passes": found.verdict.passes}
 
 
-def _pointing_game(run: Run, folder: Path, compute: Compute) -> dict[str, Any] | None:
+def _pointing_game(run: Run, model_maps: maps.Maps) -> dict[str, Any] | None:
     """None without boxes; an explanation where the graph has no map."""
     if run.request.boxes is None:
         return None
     boxes = maps.read_boxes(run.request.boxes)
-    model_maps = maps.Maps(folder, run.card, compute.threads)
     if not model_maps.there:
-        return {"findings": [], "why_not": f"the graph of {run.card.model_id} has no output {maps.OUTPUT}"}
+        return {"findings": [], "why_not": f"the graph of {run.card.model_id} has no output {MAP}"}
     found = maps.pointing_game(model_maps, run.cohort.members, boxes)
     return found or {"findings": [], "why_not": "no image of the cohort has a box"}
 

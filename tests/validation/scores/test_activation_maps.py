@@ -12,6 +12,7 @@ import pytest
 from tests.support.model_folders import SIZE, write_model
 from triage.model.activation_map import kept, peak
 from triage.model.card import ActivationGrid
+from triage.model.trial_load import NotLoadedError
 from triage.radiograph.crop import WHOLE
 from triage.validation.report.gallery import _overlaid
 from triage.validation.scores.activation_maps import Box, Maps
@@ -92,3 +93,21 @@ def test_a_cropped_image_is_pointed_at_where_it_was_and_drawn_as_the_model_sees_
     assert peak(look.over_image) == pytest.approx(((160 + 50) / 400, (80 + 110) / 320), abs=0.01)
     brightest = np.unravel_index(int(np.argmax(cv2.blur(look.grey, (8, 8)))), look.grey.shape)
     assert brightest == pytest.approx((5.5 / 8 * SIZE, 2.5 / 8 * SIZE), abs=2)
+
+
+def test_a_graph_that_does_not_load_is_refused(tmp_path: Path) -> None:
+    card = write_model(tmp_path, "endless", cam=True, endless_load=True)
+    with pytest.raises(NotLoadedError, match="endless did not load and run once within 2 s"):
+        Maps(tmp_path / "endless", card, threads=1, load_timeout_s=2.0)
+
+
+def test_an_image_with_which_the_graph_does_not_end_has_no_map_and_the_next_has_one(tmp_path: Path) -> None:
+    card = write_model(tmp_path, cam=True, endless_above=0.5)
+    maps = Maps(tmp_path / card.name, card, threads=1, run_timeout_s=0.5)
+    bright = tmp_path / "bright.png"
+    levels = np.full((160, 160), 230, dtype=np.uint8)
+    levels[:20] = 0
+    cv2.imwrite(str(bright), levels)
+    look, usual = maps.of(bright), maps.of(a_spot(tmp_path, row=5, column=2))
+    assert look is not None and look.over_image is None and look.over_input is None
+    assert usual is not None and usual.over_image is not None

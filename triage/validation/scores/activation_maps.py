@@ -12,8 +12,10 @@ import numpy as np
 
 from triage.decision.types import ActivationMap
 from triage.model.activation_map import kept, peak
-from triage.model.card import WEIGHTS, ModelCard
-from triage.model.onnx_runtime import onnxruntime
+from triage.model.card import ModelCard
+from triage.model.run_deadline import DEADLINE_S, NotEndedError
+from triage.model.session import Session, check_loads
+from triage.model.trial_load import LOAD_DEADLINE_S
 from triage.radiograph.crop import WHOLE
 from triage.radiograph.types import FloatImage
 from triage.scoring.assess import Policy, prepare
@@ -21,7 +23,6 @@ from triage.statistics.intervals import exact_interval
 from triage.validation.cohort.members import Member
 from triage.validation.scores.predictions import PredictionsError
 
-OUTPUT = "cam"
 NIH_SIDE = 1024.0
 """NIH's boxes are in pixels of the released 1024 x 1024 images."""
 
@@ -30,9 +31,9 @@ NIH_SIDE = 1024.0
 class Look:
     """One image as a model sees it, and its map; a high value speaks for the positive class.
 
-    ``grey``: the model input, float32 (size, size) from 0 to 1. The map is None where the graph has none, or values
-    that are no numbers: ``over_input`` lies on the model input, ``over_image`` on the image, where the service would
-    show it.
+    ``grey``: the model input, float32 (size, size) from 0 to 1. The map is None where the graph has none,
+    does not end, or gives values that are no numbers: ``over_input`` lies on the model input, ``over_image`` on the
+    image, where the service would show it.
     """
 
     grey: FloatImage
@@ -43,13 +44,19 @@ class Look:
 class Maps:
     """A model's activation maps; ``there`` is False for a graph without the output ``cam``."""
 
-    def __init__(self, folder: Path, card: ModelCard, threads: int = 0) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(str(folder / WEIGHTS), options, providers=["CPUExecutionProvider"])
+    def __init__(
+        self,
+        folder: Path,
+        card: ModelCard,
+        threads: int = 0,
+        load_timeout_s: float = LOAD_DEADLINE_S,
+        run_timeout_s: float = DEADLINE_S,
+    ) -> None:
+        """Raises NotLoadedError for a graph whose loading and first run do not end in ``load_timeout_s`` seconds."""
+        check_loads(folder, card, "cpu", threads, load_timeout_s)
+        self._session = Session(folder, card, threads=threads, maps=True, deadline_s=run_timeout_s)
         self._card = card
-        self.there = OUTPUT in [output.name for output in self._session.get_outputs()]
+        self.there = self._session.has_map
 
     def of(self, image: Path) -> Look | None:
         """What the model sees of a file, and its map; None if there is no model input."""
@@ -63,14 +70,20 @@ class Maps:
         if not self.there:
             return Look(grey, None, None)
         cells = self._cells(found.model_input)
+        if cells is None:
+            return Look(grey, None, None)
         over_input, over_image = (
             kept(cells, spec.spec(), self._card.activation_grid, edges) for edges in (WHOLE, found.content)
         )
         return Look(grey, over_input, over_image)
 
-    def _cells(self, model_input: FloatImage) -> FloatImage:
-        (found,) = self._session.run([OUTPUT], {"image": model_input[np.newaxis]})
-        return np.asarray(found, dtype=np.float32).reshape(found.shape[-2:])
+    def _cells(self, model_input: FloatImage) -> FloatImage | None:
+        """None for an image with which the graph does not end."""
+        try:
+            maps = self._session.score(model_input[np.newaxis]).maps
+        except NotEndedError:
+            return None
+        return None if maps is None else maps[0]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,26 @@
+"""Sessions of graphs that the export has just written: one whose loading never ends is no export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from training.errors import TrainingError
+from triage.model.onnx_runtime import onnxruntime
+from triage.model.trial_load import LOAD_DEADLINE_S, NotLoadedError, try_to_load
+
+
+def session_of(weights: Path, seconds: float = LOAD_DEADLINE_S) -> Any:
+    """The session of an ONNX file on the CPU, loaded in a child first (docs/adr/0045).
+
+    Raises TrainingError if that does not end in ``seconds``. A run has no limit: whoever exports looks on.
+    """
+    try:
+        try_to_load(weights.name, _open, weights, seconds=seconds)
+    except NotLoadedError as error:
+        raise TrainingError(f"the graph of this network cannot be loaded: {error.why}") from None
+    return _open(weights)
+
+
+def _open(weights: Path) -> Any:
+    return onnxruntime.InferenceSession(str(weights), providers=["CPUExecutionProvider"])
