@@ -5,6 +5,7 @@ Each test says what must be so by the files; a checker compares all of Redis wit
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -367,6 +368,26 @@ def test_a_decision_that_the_worker_is_about_to_index_is_put_in_and_not_counted(
     assert house.sweep().repaired == 0
     assert house.index.get("1.2.5") == newer
     house.index.put(newer)  # and now the worker does
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_what_a_worker_does_while_strangers_are_looked_for_is_no_repair(
+    house: House, server: RedisServer, monkeypatch: pytest.MonkeyPatch, moves: bool
+) -> None:
+    """Behind each of the check's commands a study is put in, or one goes to another place of the list."""
+    worker, asked, turns = Worklist(server.client()), house.client.execute_command, itertools.count(1)
+
+    def meanwhile(*command: Any, **options: Any) -> Any:
+        found, turn = asked(*command, **options), next(turns)
+        study = "1.2.99" if moves else f"1.2.{100 + turn}"
+        priority = list(Priority)[turn % 3]
+        worker.put(a_decision(study, priority=priority, sequence=turn, revision=f"{turn:064}", accession_number=study))
+        return found
+
+    monkeypatch.setattr(house.client, "execute_command", meanwhile)
+    assert IndexCheck(house.client).remove_strangers(lambda uid: True) == 0
+    assert next(turns) > 5
+    assert IndexCheck(server.client()).adds_up()
 
 
 def test_a_job_that_a_living_worker_does_not_have_is_queued_again(house: House) -> None:

@@ -113,7 +113,11 @@ class IndexCheck:
 
     def _level(self, name: str) -> int:
         """Give every member the score 0; how many had another."""
-        wrong = int(self._client.zcard(name)) - int(self._client.zcount(name, 0, 0))
+        pipeline = self._client.pipeline(transaction=True)  # workers put in more meanwhile
+        pipeline.zcard(name)
+        pipeline.zcount(name, 0, 0)
+        all_of, right = pipeline.execute()
+        wrong = int(all_of) - int(right)
         if wrong:
             for some in _chunks(self._members(name)):
                 self._client.zadd(name, dict.fromkeys(some, 0), xx=True)
@@ -141,9 +145,7 @@ class IndexCheck:
         self, name: str, members: Iterator[bytes], strange: Callable[[Sequence[bytes]], Collection[bytes]]
     ) -> int:
         found = [each for some in _chunks(members) for each in strange(some)]
-        for some in _chunks(iter(found)):
-            self._client.zrem(name, *some)
-        return len(found)
+        return sum(int(self._client.zrem(name, *some)) for some in _chunks(iter(found)))
 
     def _members(self, name: str) -> Iterator[bytes]:
         for member, _ in self._client.zscan_iter(name, count=_AT_ONCE):
