@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -36,6 +37,11 @@ class Visitor:
             answer.read()
             return answer.status, answer.headers
 
+    def hang_up(self) -> None:
+        """Wait for no answer any more; from any thread."""
+        with suppress(OSError, AttributeError):
+            self._connection.sock.shutdown(socket.SHUT_RDWR)
+
     def sign_in(self, name: str, password: str) -> str:
         """The cookie."""
         form = urlencode({"name": name, "password": password, "next": "/"})
@@ -55,13 +61,13 @@ def crowd(port: int) -> Iterator[Counter[int]]:
 
     def guess(number: int) -> None:
         name = (READER[0], ADMIN[0], f"nobody-{number}")[number % 3]
-        visitor = Visitor(port, f"127.0.1.{1 + number % ADDRESSES}")
         for turn in count():
             if done.is_set():
                 return
             with suppress(OSError, http.client.HTTPException):
-                told[visitor.by_password(name, f"guess {number} {turn}")] += 1
+                told[visitors[number].by_password(name, f"guess {number} {turn}")] += 1
 
+    visitors = [Visitor(port, f"127.0.1.{1 + number % ADDRESSES}") for number in range(GUESSERS)]
     guessers = [threading.Thread(target=guess, args=(number,)) for number in range(GUESSERS)]
     for each in guessers:
         each.start()
@@ -69,7 +75,8 @@ def crowd(port: int) -> Iterator[Counter[int]]:
         yield told
     finally:
         done.set()
-        for each in guessers:
+        for visitor, each in zip(visitors, guessers, strict=True):
+            visitor.hang_up()
             each.join()
 
 

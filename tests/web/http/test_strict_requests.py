@@ -61,6 +61,16 @@ def test_it_is_refused_and_what_hides_behind_it_is_not_answered(name: str, caplo
     assert [each for each in caplog.records if each.levelname == "ERROR"] == []
 
 
+@pytest.mark.parametrize("name", AMBIGUOUS)
+def test_an_application_that_answers_without_reading_the_body_has_no_say_behind_a_refusal(
+    name: str, caplog: pytest.LogCaptureFixture
+):
+    with served(app()) as port:
+        answer = answered(port, AMBIGUOUS[name].replace(b" / ", b" /nothing "))
+    assert answer.count(b"HTTP/1.1 ") <= 1
+    assert [each for each in caplog.records if each.levelname == "ERROR"] == []
+
+
 @pytest.mark.parametrize(
     ("sent", "size"),
     [

@@ -90,10 +90,16 @@ class BoundedProtocol(H11Protocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """Unless an answer is on its way already: then the connection just ends."""
+        """Unless an answer is on its way already: then the connection just ends.
+
+        What the application still answers to the request before is heard by nobody, and must not be written behind.
+        """
         with suppress(h11.LocalProtocolError):
             super().send_400_response(msg)
         self.transport.close()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
 
     def _wait_on(self) -> None:
         """Arm the time limit of what has to come next from the other end."""
