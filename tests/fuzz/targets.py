@@ -6,8 +6,10 @@ import gzip
 import json
 import logging
 import socket
+import ssl
 import struct
 import tempfile
+import threading
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from pydicom.dataset import Dataset
@@ -25,14 +28,20 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from tests.fuzz.http_requests import http_requests
+from tests.fuzz.http_requests import requests as requests_of_http
+from tests.fuzz.pixel_data import objects, pixel_data
+from tests.support.certificates import authority, client_context
 from tests.support.dicom_peer import DX, a_data_set, associate_rq, command, encoded
 from triage.dicom.association_request import MalformedRequestError, read_request
 from triage.dicom.byte_source import Memory
 from triage.dicom.data_set import read_header, survey
 from triage.dicom.header_scan import read_identity, read_pixel_count
 from triage.dicom.part10 import Receipt, header
+from triage.dicom.tls import ServerTLS
 from triage.dicom.uid import InvalidUIDError, valid_uid
 from triage.dicom.upper_layer import Connection
+from triage.dicom.upper_layer_tls import SecureConnection
 from triage.hl7.mllp_frames import Frames, TooLongError
 from triage.inbound_reports.message import MalformedError, header_of, orders_of
 from triage.listener.admission import AdmissionPolicy
@@ -119,32 +128,68 @@ def upper_layer(data: bytes) -> None:
         with suppress(TimeoutError):
             theirs.sendall(data[: 1 << 16])
         theirs.shutdown(socket.SHUT_WR)
-        Association(_Pair(ours, 16384, 5.0), "127.0.0.1", _node(), 5.0).serve()
+        connection = Connection(_NoTCP(fileno=ours.detach()), 16384, 5.0)
+        Association(connection, "127.0.0.1", _node(), 5.0).serve()
+    _cleared()
+
+
+def _cleared() -> None:
     for folder in (_node().spool.quarantined, _node().spool.inbox, _node().spool.incoming):
         for path in folder.iterdir():
             if path.is_file():
                 path.unlink()
 
 
-class _Pair(Connection):
-    """A connection without TCP."""
-
-    def __init__(self, sock: socket.socket, max_pdu: int, timeout_s: float) -> None:
-        super().__init__(_NoTCP(sock), max_pdu, timeout_s)  # type: ignore[arg-type]
-
-
-class _NoTCP:
+class _NoTCP(socket.socket):
     """A socket of a pair, which knows no option of TCP."""
 
-    def __init__(self, inner: socket.socket) -> None:
-        self._inner = inner
-
-    def setsockopt(self, level: int, *rest: object) -> None:
+    def setsockopt(self, level: int, *rest: Any) -> None:
         if level != socket.IPPROTO_TCP:
-            self._inner.setsockopt(level, *rest)  # type: ignore[call-overload]
+            super().setsockopt(level, *rest)
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._inner, name)
+
+@cache
+def _tls() -> tuple[ServerTLS, ssl.SSLContext]:
+    """Of us, and of a peer that knows us."""
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    ca = authority(folder)
+    ours = ca.certificate("ours")
+    return ServerTLS(ours.path, ours.key), client_context(ca.path)
+
+
+def behind_tls(data: bytes) -> None:
+    """What a peer sends to a port with TLS: in place of a handshake, or behind one."""
+    handshake = bool(data and data[0] & 1)
+    server, client = _tls()
+
+    def send(theirs: socket.socket) -> None:
+        with suppress(OSError):
+            if handshake:
+                theirs = client.wrap_socket(theirs, server_hostname="127.0.0.1")
+            theirs.sendall(data[1:])
+            theirs.shutdown(socket.SHUT_WR)
+        with suppress(OSError):
+            while theirs.recv(1 << 16):
+                """Whatever is answered."""
+        theirs.close()
+
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    theirs.settimeout(5)
+    peer = threading.Thread(target=send, args=(theirs,))
+    peer.start()
+    secure = SecureConnection(_NoTCP(fileno=ours.detach()), 16384, 5.0, server.context)
+    Association(secure, "127.0.0.1", _node(), 5.0).serve()
+    peer.join()
+    _cleared()
+
+
+def secured() -> list[bytes]:
+    """Conversations behind a handshake, a handshake's first message, and what is none."""
+    hello, there = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = _tls()[1].wrap_bio(there, hello, server_hostname="127.0.0.1")
+    with suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return [*(b"\1" + each for each in conversations()), b"\0" + hello.read(), b"\0" + conversations()[0]]
 
 
 def _pdu(kind: int, body: bytes) -> bytes:
@@ -333,10 +378,13 @@ def csvs() -> list[bytes]:
 
 TARGETS = {
     "upper_layer": Target(upper_layer, conversations, 300),
+    "behind_tls": Target(behind_tls, secured, 200),
     "association_request": Target(association_request, requests, 2000),
     "header_scan": Target(header_scan, data_sets, 400),
     "decoders_front": Target(decoders_front, codestreams, 2000),
+    "pixel_data": Target(pixel_data, objects, 200),
     "hl7_in": Target(hl7_in, messages, 500),
+    "http_requests": Target(http_requests, requests_of_http, 500),
     "ups_json": Target(ups_json, bodies, 500),
     "tables": Target(tables, csvs, 500),
 }

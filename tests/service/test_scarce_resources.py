@@ -62,15 +62,16 @@ def stored_while_held(service: Service, associations: int) -> list[str]:
     return acknowledged
 
 
-def test_few_descriptors(tmp_path: Path, models: Path) -> None:
-    with Service(tmp_path / "service", models, limits="ulimit -n 64") as service:
+@pytest.mark.parametrize(("limit", "too_few"), [(64, True), (1024, False)])
+def test_few_descriptors(tmp_path: Path, models: Path, limit: int, too_few: bool) -> None:
+    with Service(tmp_path / "service", models, limits=f"ulimit -n {limit}") as service:
         acknowledged = stored_while_held(service, 60)
         assert acknowledged
         assert service.tagged(*acknowledged).keys() == set(acknowledged)
         after = a_chest(SMALL)
         assert store(service.dicom_port, after) == [0x0000]
         service.tagged(str(after.StudyInstanceUID))
-    assert "raise the limit (ulimit -n" in service.log()
+    assert ("raise the limit (ulimit -n" in service.log()) == too_few
     assert "Traceback" not in service.log()
 
 

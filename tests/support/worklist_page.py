@@ -60,9 +60,15 @@ def served(
             sources.pictures.close()
 
 
-def tagged(
+def tagged(spool: Spool, index: Worklist, number: int, tag: Tag = Tag.NORMAL, **more: Any) -> TriageDecision:
+    """What ``decided`` makes, and it is listed."""
+    decision = decided(spool, number, tag, **more)
+    index.put(decision)
+    return decision
+
+
+def decided(
     spool: Spool,
-    index: Worklist,
     number: int,
     tag: Tag = Tag.NORMAL,
     *,
@@ -72,7 +78,7 @@ def tagged(
     reasons: tuple[Reason, ...] = (),
     **found: Any,
 ) -> TriageDecision:
-    """A phantom's study that was received ``age_s`` seconds ago, tagged and listed. ``found``: of its assessment."""
+    """A phantom's study that was received ``age_s`` seconds ago and tagged. ``found``: of its assessment."""
     subject = Subject(study=f"study {number}", accession=f"ACC-{number:04d}")
     pixels = draw(number, rows=size, columns=columns or size, opacity=tag is Tag.ABNORMAL)
     file = as_dicom(pixels, subject)
@@ -99,5 +105,4 @@ def tagged(
     with spool.study_lock(uid):
         spool.write_decision(uid, to_record(decision))
     spool.file(instance)
-    index.put(decision)
     return decision
