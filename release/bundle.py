@@ -13,6 +13,7 @@ from pathlib import Path
 from release.clean_copy import clean_copy, commit, source_date
 from release.errors import ReleaseError
 from release.sbom import sbom
+from release.service_files import service_files
 from release.wheel_contents import WheelContents, read_wheel
 from release.wheelhouse import fill_wheelhouse
 from release.wheels import build_wheels
@@ -37,6 +38,7 @@ def build_bundle(checkout: Path, out: Path, pins: Path, wheelhouse: Path, key: P
         _fill(folder, tree, pins, wheels, wheelhouse)
         contents = [read_wheel(each) for each in sorted((folder / "wheels").iterdir())]
         _licences(folder / "licences", contents)
+        _write(folder / "service", service_files(version, when))
         (folder / "sbom.cdx.json").write_text(sbom(version, commit(checkout), when, contents, tree / "models"))
         (folder / SUMS).write_text(_sums(folder))
         if key:
@@ -56,8 +58,15 @@ def _fill(folder: Path, tree: Path, pins: Path, ours: list[Path], wheelhouse: Pa
         shutil.copyfile(tree / name, folder / name)
     shutil.copyfile(pins, folder / "requirements.txt")
     shutil.copyfile(tree / "models/LICENSE", folder / "LICENSE.models")
-    shutil.copyfile(tree / "release/install.sh", folder / "install.sh")
-    (folder / "install.sh").chmod(0o755)
+    for script in ("install.sh", "service.sh"):
+        shutil.copyfile(tree / "release" / script, folder / script)
+        (folder / script).chmod(0o755)
+
+
+def _write(folder: Path, texts: dict[str, str]) -> None:
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
 
 
 def _licences(folder: Path, contents: list[WheelContents]) -> None:

@@ -3,6 +3,7 @@
 # FOLDER is made, an environment of Python. With PUBLIC_KEY (minisign's, a file or the key itself) the signature is
 # checked first; without one only the digests are, which whoever changed a file could have changed too.
 set -eu
+umask 022 # a service has a user of its own, who has to read it
 target=${1:?usage: ./install.sh FOLDER [PUBLIC_KEY]}
 key=${2:-}
 cd "$(dirname "$0")"

@@ -32,12 +32,18 @@ PYTHON
 # Nothing of a licence that the project does not take.
 if grep -iE '"(name|expression)": "[^"]*\b(A?GPL|SSPL|BUSL)' "$work"/a/*/sbom.cdx.json; then exit 1; fi
 
-echo "== installed and used with the network off"
-mkdir "$work/empty"
-unshare --net sh -ec '
+echo "== installed, made a service and used with the network off"
+mkdir "$work/empty" "$work/root"
+unshare --net --mount sh -ec '
     ip link set lo up
-    "$1"/install.sh "$2/venv" "$2/key.pub"
+    # Not below /tmp, which a service does not see. Users and units get a system of their own; nothing is started there.
+    mount -t tmpfs -o mode=0755 tmpfs /srv
+    "$1"/install.sh /srv/cxr-triage "$2/key.pub"
+    mkdir -p "$2/root/srv/cxr-triage/bin" && ln -s /srv/cxr-triage/bin/triage "$2/root/srv/cxr-triage/bin/triage"
+    DESTDIR="$2/root" "$1"/service.sh /srv/cxr-triage
+    systemd-analyze verify --man=no "$2"/root/etc/systemd/system/cxr-triage*
+    setpriv --reuid=65534 --regid=65534 --clear-groups /srv/cxr-triage/bin/triage --version
     cd "$2/empty"
-    env -i HOME="$2/empty" PATH=/usr/sbin:/usr/bin:/sbin:/bin "$2/venv/bin/triage" demo --exit
+    env -i HOME="$2/empty" PATH=/usr/sbin:/usr/bin:/sbin:/bin /srv/cxr-triage/bin/triage demo --exit
 ' sh "$work"/a/* "$work"
 echo "acceptance of the bundle: passed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -16,6 +17,7 @@ from zipfile import ZipFile
 import pytest
 
 from release.bundle import build_bundle
+from release.systemd_units import units
 from release.wheel_contents import read_wheel
 from tests.release.conftest import ROOT
 from tests.support.installed_wheels import bare_environment, needed
@@ -192,3 +194,78 @@ def test_another_python_than_that_of_the_wheels_is_said_before_anything_is_made(
     assert done.returncode != 0
     assert "these wheels are for Python 3.99, and python3 is 3." in done.stderr
     assert not target.exists()
+
+
+# As a service of systemd.
+
+
+def make_service(bundle: Bundle, root: Path, home: str) -> subprocess.CompletedProcess[str]:
+    """Run service.sh for another system below ``root``, which has ``home`` in it."""
+    for folder in ("etc/logrotate.d", f"{home[1:]}/bin"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    program = root / home[1:] / "bin/triage"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    return subprocess.run(
+        [bundle.folder / "service.sh", home],
+        env=bare_environment(DESTDIR=str(root)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def needs_systemd() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("users are made: run as root")
+    for program in ("systemd-sysusers", "systemd-tmpfiles", "systemd-analyze"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program}: sudo apt-get install systemd")
+
+
+def test_it_becomes_a_service_and_keeps_the_settings_of_the_site(bundle: Bundle, tmp_path: Path) -> None:
+    needs_systemd()
+    done = make_service(bundle, tmp_path, "/opt/cxr-triage-1")
+    assert done.returncode == 0, done.stderr
+
+    (user,) = [line.split(":") for line in (tmp_path / "etc/passwd").read_text().splitlines() if "cxr-triage" in line]
+    (group,) = [line.split(":") for line in (tmp_path / "etc/group").read_text().splitlines() if "cxr-triage" in line]
+    state, settings = tmp_path / "var/lib/cxr-triage", tmp_path / "etc/cxr-triage/triage.toml"
+    assert (state.stat().st_uid, state.stat().st_mode & 0o777) == (int(user[2]), 0o700)
+    assert (settings.stat().st_uid, settings.stat().st_gid) == (0, int(group[2]))
+    assert settings.stat().st_mode & 0o777 == 0o640
+    assert settings.read_text() == (ROOT / "release/debian/triage.toml").read_text()
+
+    placed = {path.name: path.read_text() for path in (tmp_path / "etc/systemd/system").iterdir()}
+    assert placed.keys() == units().keys()
+    everything = "\n".join([*placed.values(), (tmp_path / "usr/local/bin/triage").read_text()])
+    assert "/usr/lib/cxr-triage" not in everything
+    assert "/opt/cxr-triage-1/bin/triage up\n" in placed["cxr-triage.service"]
+    for page in re.findall(r"file://(\S+)", everything):
+        assert (tmp_path / page[1:]).exists(), page
+    assert (tmp_path / "usr/local/share/man/man1/triage.1").exists()
+
+    settings.write_text("# the site's own\n")
+    done = make_service(bundle, tmp_path, "/opt/cxr-triage-2")
+    assert done.returncode == 0, done.stderr
+    assert settings.read_text() == "# the site's own\n"
+    assert settings.stat().st_mode & 0o777 == 0o640
+    assert "/opt/cxr-triage-2/bin/triage" in (tmp_path / "etc/systemd/system/cxr-triage-work.service").read_text()
+
+
+@pytest.mark.parametrize(
+    ("home", "why"),
+    [
+        ("/home/somebody/triage", "may not look into"),
+        ("/tmp/triage", "may not look into"),
+        ("opt/triage", "the whole path"),
+        ("/opt/of the house", "letters, digits"),
+    ],
+)
+def test_a_folder_in_which_the_service_could_not_run_is_refused(
+    bundle: Bundle, tmp_path: Path, home: str, why: str
+) -> None:
+    done = make_service(bundle, tmp_path, home)
+    assert done.returncode != 0
+    assert why in done.stderr
+    assert not (tmp_path / "etc/systemd").exists()
