@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes the passwords that compose.yaml mounts, where there are none yet. Usage: deploy/make-secrets.sh [FOLDER]
+# Makes the passwords and the settings file that compose.yaml mounts, where there are none yet.
+# Usage: deploy/make-secrets.sh [FOLDER]
 # The folder is for its owner alone; the files in it can be read by all, as each container reads them as a user of its
 # own, and compose mounts a file with the mode that it has.
 set -eu
@@ -13,3 +14,5 @@ for name in redis_password grafana_password; do
     chmod 0444 "$folder/$name.part"
     mv "$folder/$name.part" "$folder/$name"
 done
+settings="$folder/triage.toml"
+[ -e "$settings" ] || { cp "$(dirname "$0")/triage.toml" "$settings" && chmod 0644 "$settings"; }

@@ -1,4 +1,4 @@
-"""The files that make a service of systemd of the bundle: those of the Debian package, and the user without its tools."""
+"""The files that make a service of systemd of the bundle: the Debian package's, and the user without Debian's tools."""
 
 from __future__ import annotations
 

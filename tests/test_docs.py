@@ -153,7 +153,9 @@ def test_every_link_leads_somewhere() -> None:
 @pytest.mark.parametrize("page", TEXTS)
 def test_every_file_of_ours_that_a_page_names_is_there(page: str) -> None:
     named = re.findall(r"`((?:triage|training|export|tests|deploy|requirements)/[\w./-]+)`", TEXTS[page])
-    assert [name for name in named if not (ROOT / name).exists()] == []
+    # What a site makes for itself git ignores.
+    made = tuple(line[1:] for line in (ROOT / ".gitignore").read_text().splitlines() if line.startswith("/deploy/"))
+    assert [name for name in named if not (ROOT / name).exists() and not f"{name}/".startswith(made)] == []
 
 
 def named_tests(text: str) -> list[tuple[str, str]]:

@@ -98,15 +98,20 @@ def options(service: dict[str, Any], folder: Path) -> Iterator[str]:
                 for each in value:
                     yield f"--volume={folder / 'deploy' / COMPOSE['secrets'][each]['file']}:/run/secrets/{each}:ro"
             case "environment":
-                yield from (f"--env={name}={text}" for name, text in value.items())
+                yield from (f"--env={name}={default(text)}" for name, text in value.items())
             case "ports":
-                yield from (f"--publish={each}" for each in value)
+                yield from (f"--publish={default(each)}" for each in value)
             case "entrypoint":
                 yield f"--entrypoint={json.dumps(value)}"
             case "networks" | "command":
                 pass
             case _ if key not in NOT_PODMANS:
                 raise KeyError(key)
+
+
+def default(text: str) -> str:
+    """What compose makes of ``${NAME:-DEFAULT}`` where nobody has set NAME."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
 
 
 def in_memory(tmpfs: str) -> str:

@@ -36,6 +36,7 @@ ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 DASHBOARD = ROOT / "deploy" / "grafana" / "cxr-triage.json"
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+SETTINGS = ROOT / "deploy" / "triage.toml"
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
 OF_OUR_IMAGE = {name: service for name, service in COMPOSE["services"].items() if "cxr-triage" in service["image"]}
 OURS = {name: service for name, service in OF_OUR_IMAGE.items() if "entrypoint" not in service}
@@ -316,7 +317,7 @@ def test_every_process_has_a_container_that_asks_itself():
 def ours_of(environment: dict[str, str]) -> dict[str, str]:
     """The settings of a service. Whom the reports come from compose takes from outside; here they are named."""
     return {
-        name: "127.0.0.1" if text.startswith("${") else text
+        name: re.sub(r"^\$\{\w+:-(.*)\}$", lambda found: found[1] or "127.0.0.1", text)
         for name, text in environment.items()
         if name.startswith("TRIAGE_")
     }
@@ -331,7 +332,8 @@ def test_what_is_published_is_what_people_and_peers_need_and_on_loopback():
         "reports": ["2575"],
         "grafana": ["3000"],
     }
-    assert all(port.startswith("127.0.0.1:") for value in published.values() for port in value)
+    for value in published.values():
+        assert all(re.match(r"(\$\{[A-Z]+_ADDRESS:-127\.0\.0\.1\}|127\.0\.0\.1):", port) for port in value)
 
 
 def test_networks_are_closed_but_for_those_who_are_called_or_call():
@@ -387,12 +389,12 @@ def test_passwords_are_in_files_alone():
     for service in OURS.values():
         assert service["environment"]["TRIAGE_REDIS_URL"] == "redis://redis:6379/0"
         assert service["environment"]["TRIAGE_REDIS_PASSWORD_FILE"] == "/run/secrets/redis_password"
-        assert service["secrets"] == ["redis_password"]
+        assert service["secrets"] == ["redis_password", "settings"]
     for name, service in COMPOSE["services"].items():
         for variable in service.get("environment", {}):
             assert "PASSWORD" not in variable or variable.endswith("_FILE"), (name, variable)
     ignored = (ROOT / ".gitignore").read_text().splitlines()
-    assert "/deploy/secrets/" in ignored
+    assert {"/deploy/secrets/", "/deploy/.env"} <= set(ignored)
     assert all(each["file"].startswith("./secrets/") for each in COMPOSE["secrets"].values())
 
 
@@ -405,11 +407,26 @@ def test_the_script_makes_every_secret_once_for_the_containers_to_read_and_nobod
 
     first = made()
     assert first.keys() == {Path(each["file"]).name for each in COMPOSE["secrets"].values()}
-    assert all(re.fullmatch(r"[0-9a-f]{64}", text) for text in first.values())
-    assert len(set(first.values())) == len(first)
+    passwords = [text for name, text in first.items() if name.endswith("_password")]
+    assert len(passwords) == len(first) - 1
+    assert all(re.fullmatch(r"[0-9a-f]{64}", text) for text in passwords)
+    assert len(set(passwords)) == len(passwords)
+    assert first["triage.toml"] == SETTINGS.read_text()
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert {each.stat().st_mode & 0o777 for each in folder.iterdir()} == {0o444}
-    assert made() == first
+    assert {each.stat().st_mode & 0o777 for each in folder.iterdir()} == {0o444, 0o644}
+    (folder / "triage.toml").write_text("# the site's own\n")
+    assert made() == first | {"triage.toml": "# the site's own\n"}
+
+
+def test_every_process_reads_the_settings_file_and_what_it_shows_as_comments_exists(tmp_path: Path):
+    assert COMPOSE["secrets"]["settings"] == {"file": "./secrets/triage.toml"}
+    assert {service["environment"]["TRIAGE_CONFIG"] for service in OURS.values()} == {"/run/secrets/settings"}
+    assert load(SETTINGS, {}) == Settings()
+    shown = re.sub(r"^# (?=[a-z_]+ = |\[\[)", "", SETTINGS.read_text(), flags=re.M)
+    (tmp_path / "triage.toml").write_text(shown)
+    read = load(tmp_path / "triage.toml", {})
+    assert read.canary.ae_title in read.listener.calling_ae_titles
+    assert read.channels
 
 
 def test_the_image_of_redis_starts_as_the_command_says(redis_server: RedisServer):
