@@ -70,16 +70,25 @@ def _write(folder: Path, texts: dict[str, str]) -> None:
 
 
 def _licences(folder: Path, contents: list[WheelContents]) -> None:
-    """The texts of every package, and a table of them."""
+    """The texts of every package, and a table of them. Raises ReleaseError for a package without any."""
     rows = ["| package | version | licence, as its authors say | texts |", "|---|---|---|---|"]
     for wheel in contents:
-        for name, text in wheel.texts.items():
+        texts = wheel.texts or _told_apart(wheel)
+        for name, text in texts.items():
             path = folder / wheel.name / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(text)
-        rows.append(f"| {wheel.name} | {wheel.version} | {wheel.licence or 'not said'} | {len(wheel.texts)} |")
+        rows.append(f"| {wheel.name} | {wheel.version} | {wheel.licence or 'not said'} | {len(texts)} |")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "README.md").write_text("\n".join(rows) + "\n")
+
+
+def _told_apart(wheel: WheelContents) -> dict[str, bytes]:
+    """What we found out of a wheel that says under what it is, and brings no text of it."""
+    page = Path(__file__).parent / f"licences/{wheel.name}.txt"
+    if not page.exists():
+        raise ReleaseError(f"{wheel.file} brings no text of its licence: find it, and write {page}")
+    return {page.name: page.read_bytes()}
 
 
 def _sums(folder: Path) -> str:

@@ -79,6 +79,8 @@ def _files(stage: Path, checkout: Path, version: str, when: int) -> None:
     }
     for page in (checkout / "docs").glob("*.md"):
         texts[f"usr/share/doc/cxr-triage/{page.name}"] = page.read_text()
+    for page in (Path(__file__).parent / "licences").glob("*.txt"):
+        texts[f"usr/share/doc/cxr-triage/licences/{page.name}"] = page.read_text()
     for folder in ("prometheus", "alertmanager", "nginx", "apache", "rsyslog"):
         for example in sorted((checkout / "deploy" / folder).glob("*.*")):
             texts[f"usr/share/doc/cxr-triage/examples/{folder}/{example.name}"] = example.read_text()

@@ -10,7 +10,8 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from zipfile import ZipFile
 
-_LICENCE_TEXT = re.compile(r"(LICEN[CS]E|COPYING|COPYRIGHT|NOTICE|AUTHORS)", re.IGNORECASE)
+_LICENCE_TEXT = re.compile(r"(LICEN[CS]E|COPYING|COPYRIGHT|NOTICE|AUTHORS|THIRD[-_ ]?PARTY)", re.IGNORECASE)
+_NO_TEXT = (".py", ".pyi", ".pyc", ".so", ".json")
 _NOT_SAID = {"", "unknown"}
 
 
@@ -29,16 +30,15 @@ class WheelContents:
 
 
 def read_wheel(path: Path) -> WheelContents:
-    """Read the wheel at ``path``; ``texts`` are its licence files by their name in its .dist-info folder."""
+    """Read the wheel at ``path``; ``texts`` are its licence files by their name, less that of its .dist-info folder.
+
+    They lie anywhere in it: those of libraries that a wheel holds are often beside them.
+    """
     with ZipFile(path) as archive:
-        inside = [name for name in archive.namelist() if re.match(r"[^/]+\.dist-info/", name)]
-        (metadata,) = (name for name in inside if name.count("/") == 1 and name.endswith("/METADATA"))
+        (metadata,) = (name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name))
         found = message_from_bytes(archive.read(metadata))
-        texts = {
-            name.partition("/")[2]: archive.read(name)
-            for name in inside
-            if _LICENCE_TEXT.match(PurePosixPath(name).name) and not name.endswith("/")
-        }
+        own = metadata.removesuffix("METADATA")
+        texts = {name.removeprefix(own): archive.read(name) for name in archive.namelist() if _is_licence(name)}
     expression = str(found.get("License-Expression", ""))
     return WheelContents(
         file=path.name,
@@ -50,6 +50,10 @@ def read_wheel(path: Path) -> WheelContents:
         is_spdx=bool(expression),
         texts=texts,
     )
+
+
+def _is_licence(name: str) -> bool:
+    return bool(_LICENCE_TEXT.match(PurePosixPath(name).name)) and not name.endswith(("/", *_NO_TEXT))
 
 
 def _said(metadata: Message) -> str:

@@ -16,7 +16,8 @@ from zipfile import ZipFile
 
 import pytest
 
-from release.bundle import build_bundle
+from release.bundle import _licences, build_bundle
+from release.errors import ReleaseError
 from release.systemd_units import units
 from release.wheel_contents import read_wheel
 from tests.release.conftest import ROOT
@@ -36,7 +37,9 @@ class Bundle:
     public: Path
 
 
-def small_wheel(folder: Path, name: str, *metadata: str) -> Path:
+def small_wheel(
+    folder: Path, name: str, *metadata: str, licence: str = "{name}-1.0.dist-info/licenses/LICENSE.txt"
+) -> Path:
     """A wheel of somebody else: one module and a licence."""
     files = {
         f"{name}.py": "",
@@ -44,7 +47,7 @@ def small_wheel(folder: Path, name: str, *metadata: str) -> Path:
             ("Metadata-Version: 2.4", f"Name: {name}", "Version: 1.0", *metadata)
         ),
         f"{name}-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{name}-1.0.dist-info/licenses/LICENSE.txt": "Do what you like.",
+        licence.format(name=name): "Do what you like.",
     }
     lines = [
         f"{path},sha256={urlsafe_b64encode(sha256(text.encode()).digest()).rstrip(b'=').decode()},{len(text)}"
@@ -126,6 +129,18 @@ def test_licences_of_everything_are_there(bundle: Bundle) -> None:
     assert (bundle.folder / "LICENSE.models").read_bytes() == (ROOT / "models/LICENSE").read_bytes()
     table = (bundle.folder / "licences/README.md").read_text()
     assert "| somebody_elses | 1.0 | MIT | 1 |" in table
+
+
+def test_a_package_without_the_text_of_its_licence_is_not_given_away(tmp_path: Path) -> None:
+    def brought(licence: str) -> str:
+        wheel = read_wheel(small_wheel(tmp_path, "somebody_elses", licence=licence))
+        _licences(tmp_path / "licences", [wheel])
+        return (tmp_path / "licences/README.md").read_text()
+
+    with pytest.raises(ReleaseError, match="brings no text of its licence"):
+        brought("somebody_elses/licence.py")
+    assert "| somebody_elses | 1.0 | not said | 1 |" in brought("somebody_elses/ThirdPartyNotices.txt")
+    assert (tmp_path / "licences/somebody_elses/somebody_elses/ThirdPartyNotices.txt").exists()
 
 
 def test_it_installs_with_the_network_off(bundle: Bundle, tmp_path: Path) -> None:
