@@ -8,6 +8,6 @@ compile() {
     "$bin/uv" pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
         --no-emit-index-url --no-emit-find-links --custom-compile-command "make pins" "$@"
 }
-compile --extra cpu -o requirements/serve-cpu.txt
-compile --extra gpu -o requirements/serve-gpu.txt
-compile --extra cpu --extra dev --extra train-base --extra validate --extra imagenet -o requirements/dev.txt
+compile --extra cpu --extra oidc -o requirements/serve-cpu.txt
+compile --extra gpu --extra oidc -o requirements/serve-gpu.txt
+compile --extra cpu --extra oidc --extra dev --extra train-base --extra validate --extra imagenet -o requirements/dev.txt

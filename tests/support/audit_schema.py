@@ -87,7 +87,7 @@ def _event(identification: Element) -> None:
 
 
 def _participant(participant: Element) -> None:
-    optional = {"NetworkAccessPointID", "NetworkAccessPointTypeCode"}
+    optional = {"NetworkAccessPointID", "NetworkAccessPointTypeCode", "AlternativeUserID"}
     assert set(participant.attrib) - optional == {"UserID", "UserIsRequestor"}
     assert ("NetworkAccessPointID" in participant.attrib) == ("NetworkAccessPointTypeCode" in participant.attrib)
     assert participant.get("UserIsRequestor") in ("true", "false")

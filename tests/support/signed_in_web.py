@@ -20,6 +20,7 @@ from triage.metrics.process import create
 from triage.security import passwords
 from triage.security.passwords import Cost, hashed
 from triage.settings.access import AuditSettings, SignInSettings
+from triage.settings.oidc import OidcSettings
 from triage.spool.spool import Spool
 from triage.web.api.sources import Sources
 from triage.web.app import known_hosts
@@ -89,16 +90,18 @@ def write_users(folder: Path, cost: Cost | None = None) -> Path:
 @contextmanager
 def house(
     redis: RedisServer, spool: Spool, folder: Path, *, audit: dict[str, Any] | None = None, called: str = "",
-    **sign_in: Any,
+    oidc: dict[str, Any] | None = None, **sign_in: Any,
 ) -> Iterator[House]:  # fmt: skip
     """The service with the settings of ``sign_in``; by default with the users of ``write_users``. ``called``: a name
-    that it has beside those of loopback.
+    that it has beside those of loopback; ``oidc``: settings of an identity provider.
     """
     registry = CollectorRegistry()
     given = {"method": "users", "users_file": write_users(folder), **sign_in}
     path = folder / "audit" / "audit.xml"
     settings = AuditSettings(**{"path": path, **(audit or {})})
-    door = entrance("127.0.0.1", SignInSettings(**given), settings, spool, create(registry))
+    door = entrance(
+        "127.0.0.1", SignInSettings(**given), settings, spool, create(registry), oidc=OidcSettings(**(oidc or {}))
+    )
     with served(redis, spool, known_hosts("127.0.0.1", [called] if called else []), door, ups=True) as (
         address,
         sources,

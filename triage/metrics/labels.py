@@ -68,9 +68,11 @@ class SignInOutcome(StrEnum):
     """What became of an attempt to come in."""
 
     ACCEPTED = "accepted"
-    REFUSED = "refused"  # wrong password or no such user
-    THROTTLED = "throttled"  # too many wrong ones before
+    REFUSED = "refused"  # wrong password or no such user; no name or no role at the identity provider
+    THROTTLED = "throttled"  # too many wrong ones before, or too many at once
     UNTRUSTED = "untrusted"  # a proxy's header from somebody who is none
+    INVALID = "invalid"  # what came back from the identity provider does not hold, or belongs to no attempt
+    FAILED = "failed"  # the identity provider did not answer as it should
 
 
 class ViewCheck(StrEnum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _EXTRA_OF = {
     "onnxruntime": "cpu",
+    **dict.fromkeys(("cryptography", "joserfc"), "oidc"),
     **dict.fromkeys(("jinja2", "matplotlib", "scipy", "sklearn", "statsmodels"), "validate"),
     **dict.fromkeys(("onnx", "timm", "torch", "torchvision", "tqdm"), "train"),
 }

@@ -44,10 +44,13 @@ class Code:
 
 @dataclass(frozen=True)
 class Who:
-    """A person or program that does something; ``address`` is where from, empty on this machine itself."""
+    """A person or program that does something; ``address`` is where from, empty on this machine itself, ``also`` the
+    name that an identity provider has for the person.
+    """
 
     name: str
     address: str = ""
+    also: str = ""
 
 
 @dataclass(frozen=True)
@@ -191,6 +194,8 @@ class Reporter:
 
 def _participant(message: Element, who: Who, *roles: Code, requests: bool = True) -> Element:
     attributes = {"UserID": _clean(who.name), "UserIsRequestor": "true" if requests else "false"}
+    if who.also:
+        attributes["AlternativeUserID"] = _clean(who.also)
     if who.address:
         attributes |= {"NetworkAccessPointID": _clean(who.address), "NetworkAccessPointTypeCode": "2"}  # IP address
     participant = SubElement(message, "ActiveParticipant", attributes)

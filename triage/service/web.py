@@ -20,6 +20,7 @@ def web(settings: Settings, spool: Spool, redis_url: str) -> None:
         low=settings.decision.lower_normal,
         sign_in=settings.sign_in,
         audit=settings.audit,
+        oidc=settings.oidc,
         show_maps=settings.web.activation_map,
         running=running(settings),
     )

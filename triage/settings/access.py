@@ -34,10 +34,11 @@ HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$")]
 class SignInSettings(Section):
     """Who comes in over HTTP."""
 
-    method: Literal["", "users", "proxy"] = Field(
+    method: Literal["", "users", "proxy", "oidc"] = Field(
         "",
-        description="How people sign in: users of our own (`triage user`), or a reverse proxy that names them in a "
-        "header. Empty: nobody has to, and web.host must be on loopback.",
+        description="How people sign in: users of our own (`triage user`), a reverse proxy that names them in a "
+        "header, or an identity provider (`oidc`, OpenID Connect). Empty: nobody has to, and web.host must be on "
+        "loopback.",
     )
     users_file: Path = Field(
         Path("users.json"), description="File of the local users, mode 0600; sessions lie beside it."
@@ -58,8 +59,12 @@ class SignInSettings(Section):
     role_header: HeaderName | Literal[""] = Field(
         "", description="Header in which the proxy gives roles or groups, separated by commas. Empty: see admins."
     )
-    reader_roles: tuple[str, ...] = Field(("reader",), description="Values of role_header that make a reader.")
-    admin_roles: tuple[str, ...] = Field(("admin",), description="Values of role_header that make an admin.")
+    reader_roles: tuple[str, ...] = Field(
+        ("reader",), description="Values of role_header, or of oidc.role_claim, that make a reader."
+    )
+    admin_roles: tuple[str, ...] = Field(
+        ("admin",), description="Values of role_header, or of oidc.role_claim, that make an admin."
+    )
     admins: tuple[str, ...] = Field(
         (), description="Without role_header: who of the proxy's users are admins; all others are readers."
     )

@@ -12,6 +12,7 @@ from triage.setting_types import Section
 from triage.settings.access import AuditSettings, SignInSettings
 from triage.settings.destinations import ChannelsSettings
 from triage.settings.network import ClientSettings, WebSettings
+from triage.settings.oidc import OidcSettings
 from triage.settings.reports import ReportsSettings
 from triage.settings.sections import (
     CanarySettings,
@@ -45,6 +46,7 @@ class Settings(Section):
     web: WebSettings = WebSettings()
     canary: CanarySettings = CanarySettings()
     sign_in: SignInSettings = SignInSettings()
+    oidc: OidcSettings = OidcSettings()
     audit: AuditSettings = AuditSettings()
     sweep: SweepSettings = SweepSettings()
     deliver: DeliverSettings = DeliverSettings()
@@ -71,6 +73,12 @@ class Settings(Section):
             raise ValueError(
                 "decision.lower_normal needs worklist.waiting_cap_s: without a cap a LOW study may wait forever"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _the_provider_is_known(self) -> Self:
+        if self.sign_in.method == "oidc" and self.oidc.missing:
+            raise ValueError(f"sign_in.method = oidc needs {', '.join(self.oidc.missing)}")
         return self
 
     @model_validator(mode="after")

@@ -17,10 +17,12 @@ from triage.runtime.release import UNKNOWN, Running
 from triage.runtime.sockets import listen
 from triage.settings.access import AuditSettings, SignInSettings
 from triage.settings.network import WebSettings
+from triage.settings.oidc import OidcSettings
 from triage.spool.spool import Spool
 from triage.web.api import ups_rs as ups
 from triage.web.api.sources import Sources
 from triage.web.app import NO_AUDIT, NO_SIGN_IN, Clients, client, create_app, known_hosts
+from triage.web.auth.oidc.setup import NO_OIDC
 from triage.web.auth.proxies import Peers
 from triage.web.auth.setup import entrance
 from triage.web.http.connection_limits import Limits
@@ -42,6 +44,7 @@ def run(
     low: bool = False,
     sign_in: SignInSettings = NO_SIGN_IN,
     audit: AuditSettings = NO_AUDIT,
+    oidc: OidcSettings = NO_OIDC,
     show_maps: bool = False,
     running: Running = UNKNOWN,
 ) -> None:
@@ -53,12 +56,12 @@ def run(
     registry = CollectorRegistry()
     metrics = create(registry)
     metrics.describe(running.version, running.settings)
-    door = entrance(settings.host, sign_in, audit, spool, metrics)
+    hosts = known_hosts(settings.host, settings.names)
+    door = entrance(settings.host, sign_in, audit, spool, metrics, oidc=oidc, hosts=hosts)
     listening = listen(settings.host, settings.port)
     with client(redis_url, redis_timeout_s) as redis, listening:
         sources = Sources(spool, redis, Worklist(redis), waiting_cap_s, time.time, show_maps, running=running)
         more = ups.routes(sources, Workitems(spool, settings.ups_worklist_label, low)) if settings.ups else []
-        hosts = known_hosts(settings.host, settings.names)
         peers = Peers.of(sign_in.trusted_proxies)
         app = create_app(
             sources,

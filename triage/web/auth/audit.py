@@ -22,6 +22,8 @@ _OUTCOMES = {
     SignInOutcome.REFUSED: Outcome.MINOR_FAILURE,
     SignInOutcome.THROTTLED: Outcome.SERIOUS_FAILURE,
     SignInOutcome.UNTRUSTED: Outcome.SERIOUS_FAILURE,
+    SignInOutcome.INVALID: Outcome.SERIOUS_FAILURE,
+    SignInOutcome.FAILED: Outcome.SERIOUS_FAILURE,
 }
 
 
@@ -96,23 +98,23 @@ class Auditor:
         self.trail.write(self.trail.reporter.accessed(self.trail.now(), _who(caller), subject, outcome, act))
 
 
-def note_attempt(trail: Trail | None, name: str, address: str, became: SignInOutcome) -> None:
+def note_attempt(trail: Trail | None, who: Who, became: SignInOutcome) -> None:
     """Note an attempt to sign in. What cannot be written is in the log and counted, and keeps nobody out: the looks
     that follow are refused.
     """
     if trail is not None:
-        _write(trail, name, address, LOGIN, _OUTCOMES[became])
+        _write(trail, who, LOGIN, _OUTCOMES[became])
 
 
 def note_sign_out(trail: Trail | None, name: str, address: str) -> None:
     """Note that somebody signed out."""
     if trail is not None:
-        _write(trail, name, address, LOGOUT, Outcome.SUCCESS)
+        _write(trail, Who(name, address), LOGOUT, Outcome.SUCCESS)
 
 
-def _write(trail: Trail, name: str, address: str, what: Code, outcome: Outcome) -> None:
+def _write(trail: Trail, who: Who, what: Code, outcome: Outcome) -> None:
     try:
-        trail.write(trail.reporter.authentication(trail.now(), Who(name, address), what, outcome))
+        trail.write(trail.reporter.authentication(trail.now(), who, what, outcome))
     except AuditError:
         return
 

@@ -8,8 +8,8 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from hashlib import sha256
+from typing import Protocol
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -27,8 +27,13 @@ logger = logging.getLogger(__name__)
 _REMEMBERED_S = 600.0
 _REMEMBERED = 256
 
-Note = Callable[[str, str, SignInOutcome], None]
-"""Told of every attempt: the name that was claimed, the address, and what became of it. May wait for the disk."""
+
+class Note(Protocol):
+    """Told of every attempt: the name that was claimed, the address, what became of it, and the identity provider's own
+    name for the user. May wait for the disk.
+    """
+
+    def __call__(self, name: str, address: str, became: SignInOutcome, subject: str = "", /) -> None: ...
 
 
 class Comparer:

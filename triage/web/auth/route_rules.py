@@ -50,6 +50,8 @@ RULES = {
     "GET /page/{name}": OPEN,
     "GET /sign-in": OPEN,
     "POST /sign-in": OPEN,
+    "GET /sign-in/begin": OPEN,
+    "GET /sign-in/callback": OPEN,
     "POST /api/sign-out": READ,
     "GET /api/session": READ,
     "GET /healthz": OPEN,

@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
@@ -25,12 +25,23 @@ _CLOCK_MAY_GO_BACK_S = 60.0
 
 
 @dataclass(frozen=True)
+class Provided:
+    """What an identity provider said of somebody who signed in there."""
+
+    role: str
+    id_token: str  # shown to the provider at signing out, and to nobody else
+
+
+@dataclass(frozen=True)
 class Session:
-    """Who signed in, as of which state of his or her account, and when (POSIX seconds)."""
+    """Who signed in, as of which state of his or her account, and when (POSIX seconds). ``provided``: None for users
+    of our own.
+    """
 
     user: str
     stamp: str
     began: float
+    provided: Provided | None = None
 
 
 @dataclass(frozen=True)
@@ -42,13 +53,14 @@ class Sessions:
     longest_s: float
     now: Callable[[], float] = field(default=time.time)
 
-    def begin(self, user: str, stamp: str) -> str:
+    def begin(self, user: str, stamp: str, provided: Provided | None = None) -> str:
         """A new session; its token, that only the browser has. Raises OSError."""
         private_folder(self.folder)
         self._remove_ended()
         token = secrets.token_urlsafe(32)
         path = self._path(token)
-        write_durably(path, json.dumps({"user": user, "stamp": stamp, "began": self.now()}))
+        kept = {"user": user, "stamp": stamp, "began": self.now()}
+        write_durably(path, json.dumps(kept if provided is None else {**kept, "provided": asdict(provided)}))
         os.utime(path, (self.now(), self.now()))
         return token
 
@@ -96,8 +108,10 @@ def _read(path: Path) -> tuple[Session | None, float]:
     try:
         with path.open("rb") as file:
             seen = os.fstat(file.fileno()).st_mtime
-            return Session(**json.loads(file.read())), seen
+            kept = json.loads(file.read())
+        provided = kept.pop("provided", None)
+        return Session(**kept, provided=None if provided is None else Provided(**provided)), seen
     except FileNotFoundError:
         return None, 0.0
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, AttributeError):
         return None, 0.0

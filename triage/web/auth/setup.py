@@ -8,12 +8,15 @@ from functools import partial
 from triage.errors import StartError
 from triage.metrics.labels import SignInOutcome
 from triage.metrics.process import Metrics
+from triage.security.audit_message import Who
 from triage.security.audit_trail import Trail, trail
 from triage.security.users import Users
 from triage.settings.access import AuditSettings, SignInSettings
+from triage.settings.oidc import OidcSettings
 from triage.spool.spool import Spool
 from triage.web.auth.audit import Auditor, Openings, note_attempt
 from triage.web.auth.guard import Entrance
+from triage.web.auth.oidc.setup import NO_OIDC, provided_users
 from triage.web.auth.password_check import Note
 from triage.web.auth.proxies import Peers
 from triage.web.auth.sessions import Sessions
@@ -23,23 +26,36 @@ from triage.web.http.middleware import LOOPBACK
 logger = logging.getLogger(__name__)
 
 
-def entrance(host: str, sign_in: SignInSettings, audit: AuditSettings, spool: Spool, metrics: Metrics) -> Entrance:
-    """How people come in to a service on ``host``. Raises StartError if anybody could, or nobody."""
+def entrance(
+    host: str, sign_in: SignInSettings, audit: AuditSettings, spool: Spool, metrics: Metrics, *,
+    oidc: OidcSettings = NO_OIDC, hosts: frozenset[str] = frozenset(),
+) -> Entrance:  # fmt: skip
+    """How people come in to a service on ``host``, that is called ``hosts`` (empty: anything). Raises StartError if
+    anybody could, or nobody.
+    """
     if not sign_in.method and host not in LOOPBACK:
         raise StartError(
             f"web.host {host} lets others in, and nobody has to sign in: set sign_in.method to users (and make them "
-            "with `triage user add NAME --role reader`) or to proxy (docs/worklist-page.md), or web.host to 127.0.0.1"
+            "with `triage user add NAME --role reader`), to oidc or to proxy (docs/worklist-page.md), or web.host to "
+            "127.0.0.1"
         )
     written = _trail(audit, metrics) if sign_in.method or audit.always else None
     if written is not None:
         written.begin()
+    if sign_in.method:
+        for outcome in SignInOutcome:
+            metrics.sign_ins.labels(outcome)  # an alert needs to see it at zero first
     note = partial(_noted, written, metrics, Openings())
     auditor = Auditor(written, spool) if written is not None else None
-    return Entrance(_sign_in(host, sign_in, note), auditor, audit.required)
+    return Entrance(_sign_in(host, sign_in, note, oidc, hosts), auditor, audit.required)
 
 
-def _sign_in(host: str, settings: SignInSettings, note: Note) -> SignIn:
+def _sign_in(host: str, settings: SignInSettings, note: Note, oidc: OidcSettings, hosts: frozenset[str]) -> SignIn:
     peers = Peers.of(settings.trusted_proxies)
+    if settings.method == "oidc":
+        _not_for_all_to_read(host, settings)
+        local = _local_users(host, settings, peers, note) if oidc.local_users else None
+        return provided_users(settings, oidc, hosts, peers, _sessions(settings), note, local)
     if settings.method == "users":
         return _local_users(host, settings, peers, note)
     if settings.method == "proxy":
@@ -57,18 +73,25 @@ def _sign_in(host: str, settings: SignInSettings, note: Note) -> SignIn:
 
 
 def _local_users(host: str, settings: SignInSettings, peers: Peers, note: Note) -> LocalUsers:
+    _not_for_all_to_read(host, settings)
+    users = Users(settings.users_file)
+    users.check()
+    if not users.all():
+        logger.warning("sign-in: there is no user yet, so nobody can sign in: `triage user add NAME --role admin`")
+    return LocalUsers(users, _sessions(settings), peers, note, settings.plain_http)
+
+
+def _sessions(settings: SignInSettings) -> Sessions:
+    folder = settings.users_file.absolute().with_name("sessions")
+    return Sessions(folder, settings.idle_minutes * 60, settings.longest_hours * 3600)
+
+
+def _not_for_all_to_read(host: str, settings: SignInSettings) -> None:
     if host not in LOOPBACK and not (settings.plain_http or settings.trusted_proxies):
         raise StartError(
             f"on web.host {host} passwords would cross the network for all to read: put a reverse proxy with TLS "
             "before it and name its address in sign_in.trusted_proxies, or set sign_in.plain_http"
         )
-    users = Users(settings.users_file)
-    users.check()
-    if not users.all():
-        logger.warning("sign-in: there is no user yet, so nobody can sign in: `triage user add NAME --role admin`")
-    folder = settings.users_file.absolute().with_name("sessions")
-    sessions = Sessions(folder, settings.idle_minutes * 60, settings.longest_hours * 3600)
-    return LocalUsers(users, sessions, peers, note, settings.plain_http)
 
 
 def _trail(settings: AuditSettings, metrics: Metrics) -> Trail:
@@ -83,13 +106,14 @@ def _trail(settings: AuditSettings, metrics: Metrics) -> Trail:
     )
 
 
-_CHEAP = (SignInOutcome.THROTTLED, SignInOutcome.UNTRUSTED)
+_CHEAP = (SignInOutcome.THROTTLED, SignInOutcome.UNTRUSTED, SignInOutcome.INVALID, SignInOutcome.FAILED)
 """Attempts that cost whoever makes them nothing: written down once in a while, or they would fill the disk."""
 
 
 def _noted(
-    written: Trail | None, metrics: Metrics, told: Openings, name: str, address: str, became: SignInOutcome
-) -> None:
+    written: Trail | None, metrics: Metrics, told: Openings, name: str, address: str, became: SignInOutcome,
+    subject: str = "",
+) -> None:  # fmt: skip
     metrics.sign_ins.labels(became).inc()
     if became in _CHEAP:
         if told.is_open((address, became)):
@@ -97,4 +121,4 @@ def _noted(
         told.opened((address, became))
     if became is not SignInOutcome.ACCEPTED:
         logger.warning("sign-in: an attempt from %s was %s", address or "an unknown address", became)
-    note_attempt(written, name, address, became)
+    note_attempt(written, Who(name, address, subject), became)

@@ -10,7 +10,6 @@ from typing import Protocol
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import cookie_parser
 from starlette.types import Scope
 
 from triage.metrics.labels import SignInOutcome
@@ -19,6 +18,7 @@ from triage.security.users import Account, Users
 from triage.web.auth.caller import LOCAL, Caller, User
 from triage.web.auth.password_check import Comparer, Note, found
 from triage.web.auth.proxies import Peers
+from triage.web.auth.session_cookie import Cookie, session_cookie
 from triage.web.auth.sessions import Sessions
 
 _PROXY_STREAM_S = 300.0  # then the page asks anew, and the proxy sees whether its session still lasts
@@ -80,7 +80,7 @@ class Proxy:
                 await run_in_threadpool(self.note, _text(named[0]) if named else "", address, SignInOutcome.UNTRUSTED)
                 raise HTTPException(403, f"{self.user_header} is taken from the reverse proxy alone")
             raise HTTPException(401, "ask through the reverse proxy, which signs people in")
-        if len(named) != 1 or not _is_name(name := _text(named[0])):
+        if len(named) != 1 or not is_name(name := _text(named[0])):
             raise HTTPException(401, f"the reverse proxy names no user in {self.user_header}")
         return Caller(User(name, self._role(headers, name)), address, stream_s=_PROXY_STREAM_S)
 
@@ -112,16 +112,16 @@ class LocalUsers:
         object.__setattr__(self, "_door", Comparer(self.users, self.note))
 
     @property
-    def cookie(self) -> str:
-        """Its name: browsers take one of this prefix only from a secure page, and for that alone (RFC 6265bis)."""
-        return "triage" if self.plain_http else "__Host-triage"
+    def cookie(self) -> Cookie:
+        """The session's."""
+        return session_cookie(self.plain_http)
 
     async def identify(self, scope: Scope) -> Caller:
         """The user of a session or of Basic credentials."""
         headers = Headers(scope=scope)
         if "authorization" in headers:
             return await self._by_password(scope, headers["authorization"])
-        token = self.token(scope)
+        token = self.cookie.of(scope)
         active = "x-triage-idle" not in headers
         account = await run_in_threadpool(self._by_session, token, active) if token else None
         if account is None:
@@ -138,14 +138,9 @@ class LocalUsers:
             raise HTTPException(403, "over plain HTTP others can read a password: ask for this page by https")
         return await self._door.open(name[:_LONGEST_NAME], password, self.peers.address(scope))
 
-    def token(self, scope: Scope) -> str:
-        """The session's token, as the cookie has it."""
-        jar = cookie_parser(Headers(scope=scope).get("cookie", ""))
-        return jar.get(self.cookie, "")
-
-    def account(self, token: str) -> Account | None:
-        """Whose session it is, without taking it up."""
-        return self._by_session(token, False)
+    def is_signed_in(self, token: str) -> bool:
+        """Whether that session lasts, without taking it up."""
+        return self._by_session(token, False) is not None
 
     async def _by_password(self, scope: Scope, authorization: str) -> Caller:
         given = _basic(authorization)
@@ -165,15 +160,18 @@ class LocalUsers:
 
     def _by_session(self, token: str, active: bool) -> Account | None:
         session = self.sessions.find(token, active=active)
-        if session is None:
+        if session is None or session.provided is not None:
             return None
         account = found(self.users, session.user)
         return account if account is not None and account.stamp == session.stamp else None
 
 
-def challenge(scope: Scope, page: str) -> dict[str, str]:
-    """What a 401 asks for: of a browser, whose own dialogue nobody can sign out of, a look at the page; else Basic."""
-    if Headers(scope=scope).get("user-agent", "").startswith("Mozilla/"):  # every browser says so, and few programs
+def challenge(scope: Scope, page: str, programs: bool = True) -> dict[str, str]:
+    """What a 401 asks for: of a browser, whose own dialogue nobody can sign out of, a look at the page; else Basic, if
+    ``programs`` can sign in.
+    """
+    browser = Headers(scope=scope).get("user-agent", "").startswith("Mozilla/")  # every browser says so, few programs
+    if browser or not programs:
         return {"WWW-Authenticate": f'Form realm="cxr-triage", page="{page}"'}
     return {"WWW-Authenticate": 'Basic realm="cxr-triage", charset="UTF-8"'}
 
@@ -194,5 +192,6 @@ def _text(header: str) -> str:
     return header.encode("latin-1").decode("utf-8", "replace").strip()
 
 
-def _is_name(name: str) -> bool:
-    return 0 < len(name) <= _LONGEST_NAME and name.isprintable() and name != LOCAL.name
+def is_name(name: str, longest: int = _LONGEST_NAME) -> bool:
+    """Whether somebody who signs in elsewhere can be called that here."""
+    return 0 < len(name) <= longest and bool(name.strip()) and name.isprintable() and name != LOCAL.name

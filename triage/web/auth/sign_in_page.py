@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
-import re
+import logging
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from string import Template
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -19,11 +20,16 @@ from starlette.routing import Route
 from triage.security.audit_trail import Trail
 from triage.web.auth.audit import note_sign_out
 from triage.web.auth.caller import LOCAL, user_of
+from triage.web.auth.oidc.errors import WORDS, NotSignedInError
+from triage.web.auth.oidc.pages import Doors
+from triage.web.auth.oidc.users import ProvidedUsers
+from triage.web.auth.own_page import own_page
 from triage.web.auth.sign_in import LocalUsers, SignIn
 from triage.web.http.static import PAGE_HEADERS
 
+logger = logging.getLogger(__name__)
+
 _PAGE = Path(__file__).parents[1] / "page" / "sign-in.html"
-_NEXT = re.compile(r"/|/operations|/studies/[0-9.]{1,64}")
 _LARGEST_FORM = 4096
 _HEADERS = {
     "Content-Security-Policy": (
@@ -44,15 +50,37 @@ class Form:
 
 
 def routes(sign_in: SignIn, trail: Trail | None) -> list[Route]:
-    """Who is signed in; with users of our own, the page and the way out too."""
+    """Who is signed in; where people have sessions of ours, the page and the way out too."""
     found = [Route("/api/session", partial(_session, sign_in))]
-    if isinstance(sign_in, LocalUsers):
+    if isinstance(sign_in, LocalUsers | ProvidedUsers):
         found += [
             Route("/sign-in", partial(_show, sign_in), methods=["GET"]),
-            Route("/sign-in", partial(_sign_in, sign_in), methods=["POST"]),
             Route("/api/sign-out", partial(_sign_out, sign_in, trail), methods=["POST"]),
         ]
+    if isinstance(sign_in, ProvidedUsers):
+        found += Doors(sign_in).routes()
+    if local := _local(sign_in):
+        found.append(Route("/sign-in", partial(_sign_in, local, _Look.of(sign_in)), methods=["POST"]))
     return found
+
+
+def _local(sign_in: SignIn) -> LocalUsers | None:
+    """Users of our own, if they may come in."""
+    if isinstance(sign_in, ProvidedUsers):
+        return sign_in.local
+    return sign_in if isinstance(sign_in, LocalUsers) else None
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What the page offers."""
+
+    passwords: bool
+    provider: bool
+
+    @classmethod
+    def of(cls, sign_in: SignIn) -> _Look:
+        return cls(_local(sign_in) is not None, isinstance(sign_in, ProvidedUsers))
 
 
 def _session(sign_in: SignIn, request: Request) -> Response:
@@ -60,44 +88,58 @@ def _session(sign_in: SignIn, request: Request) -> Response:
     return JSONResponse({"user": user.name, "role": user.role, "local": user is LOCAL, "sign_out": sign_in.sign_out})
 
 
-async def _show(sign_in: LocalUsers, request: Request) -> Response:
-    form = Form(next=_next(request.query_params.get("next", "")))
-    if await run_in_threadpool(sign_in.account, sign_in.token(request.scope)):
+async def _show(sign_in: LocalUsers | ProvidedUsers, request: Request) -> Response:
+    form = Form(next=own_page(request.query_params.get("next", "")))
+    if await run_in_threadpool(sign_in.is_signed_in, sign_in.cookie.of(request.scope)):
         return _to(form.next)
-    return _page(form, "", 200)
+    wrong = request.query_params.get("wrong", "")
+    return _page(_Look.of(sign_in), form, next((words for each, words in WORDS.items() if each == wrong), ""), 200)
 
 
-async def _sign_in(sign_in: LocalUsers, request: Request) -> Response:
+async def _sign_in(sign_in: LocalUsers, look: _Look, request: Request) -> Response:
     form = await _form(request)
     try:
         account = await sign_in.password(request.scope, form.name, form.password)
         # Not the session that the browser may have had: nobody else can know the token of this one.
-        await run_in_threadpool(sign_in.sessions.end, sign_in.token(request.scope))
+        await run_in_threadpool(sign_in.sessions.end, sign_in.cookie.of(request.scope))
         token = await run_in_threadpool(sign_in.sessions.begin, account.name, account.stamp)
     except HTTPException as error:
-        answer = _page(form, f"{error.detail[:1].upper()}{error.detail[1:]}.", error.status_code)
+        answer = _page(look, form, f"{error.detail[:1].upper()}{error.detail[1:]}.", error.status_code)
         if wait := (error.headers or {}).get("Retry-After"):
             answer.headers["Retry-After"] = wait
         return answer
     except OSError as error:
-        return _page(form, f"You cannot be signed in ({error.strerror}): tell the administrator.", 507)
+        return _page(look, form, f"You cannot be signed in ({error.strerror}): tell the administrator.", 507)
     answer = _to(form.next)
-    _set_cookie(answer, sign_in, token)
+    sign_in.cookie.put(answer, token)
     return answer
 
 
-async def _sign_out(sign_in: LocalUsers, trail: Trail | None, request: Request) -> Response:
-    user = user_of(request)
-    await run_in_threadpool(sign_in.sessions.end, sign_in.token(request.scope))
+async def _sign_out(sign_in: LocalUsers | ProvidedUsers, trail: Trail | None, request: Request) -> Response:
+    user, token = user_of(request), sign_in.cookie.of(request.scope)
+    session = await run_in_threadpool(partial(sign_in.sessions.find, token, active=False))
+    await run_in_threadpool(sign_in.sessions.end, token)
     await run_in_threadpool(note_sign_out, trail, user.name, sign_in.peers.address(request.scope))
-    answer = JSONResponse({"page": sign_in.page})
-    _set_cookie(answer, sign_in, "", max_age=0)
+    leave = ""
+    if isinstance(sign_in, ProvidedUsers) and session is not None and session.provided is not None:
+        leave = await _where_to_leave(sign_in, session.provided.id_token, request)
+    answer = JSONResponse({"page": sign_in.page, **({"leave": leave} if leave else {})})
+    sign_in.cookie.put(answer, "", 0)
     return answer
 
 
-def _set_cookie(answer: Response, sign_in: LocalUsers, token: str, max_age: int | None = None) -> None:
-    secure = not sign_in.plain_http
-    answer.set_cookie(sign_in.cookie, token, max_age, path="/", secure=secure, httponly=True, samesite="strict")
+async def _where_to_leave(sign_in: ProvidedUsers, id_token: str, request: Request) -> str:
+    """Where one signs out of the identity provider, too. Our session is over in any case."""
+    until = time.monotonic() + sign_in.timeout_s
+    try:
+        return await sign_in.errands.run(
+            sign_in.peers.address(request.scope),
+            lambda: sign_in.provider.where_to_leave(id_token, until),
+            sign_in.timeout_s,
+        )
+    except NotSignedInError as error:
+        logger.warning("sign-in: somebody signed out here, and not at the identity provider: %s", error)
+        return ""
 
 
 async def _form(request: Request) -> Form:
@@ -114,12 +156,7 @@ async def _form(request: Request) -> Form:
         raise HTTPException(400, "not a form") from error
     if not (values.get("name", "").strip() and values.get("password")):
         raise HTTPException(400, "name and password are both needed")
-    return Form(values["name"].strip(), values["password"], _next(values.get("next", "")))
-
-
-def _next(path: str) -> str:
-    """Where to go then: a page of ours and nothing else."""
-    return path if _NEXT.fullmatch(path) else "/"
+    return Form(values["name"].strip(), values["password"], own_page(values.get("next", "")))
 
 
 def _to(path: str) -> Response:
@@ -127,13 +164,17 @@ def _to(path: str) -> Response:
     return RedirectResponse(f".{path}", status_code=303)
 
 
-def _page(form: Form, wrong: str, status: int) -> Response:
+def _page(look: _Look, form: Form, wrong: str, status: int) -> Response:
     content = Template(_PAGE.read_text()).substitute(
         name=html.escape(form.name[:64]),
         next=html.escape(form.next),
         wrong=html.escape(wrong),
         hidden="" if wrong else "hidden",
-        name_focus="" if form.name else "autofocus",
+        elsewhere="" if look.provider else "hidden",
+        here="" if look.passwords else "hidden",
+        begin=html.escape(f"sign-in/begin?{urlencode({'next': form.next})}"),
+        elsewhere_focus="autofocus" if look.provider and not form.name else "",
+        name_focus="" if form.name or look.provider else "autofocus",
         password_focus="autofocus" if form.name else "",
     )
     return Response(content, status, {**PAGE_HEADERS, **_HEADERS}, "text/html")

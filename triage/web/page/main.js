@@ -306,7 +306,8 @@ async function session() {
 async function signOut(address) {
   if (!address.startsWith("/api/")) return location.assign(address); // the reverse proxy's
   source.close();
-  const { page } = await server.post(address, {});
+  const { page, leave } = await server.post(address, {});
+  if (leave) return server.leave(leave);
   await server.signIn(page);
 }
 

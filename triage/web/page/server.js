@@ -38,6 +38,13 @@ export function signIn(page = "/sign-in") {
   return new Promise(() => {});
 }
 
+/** To where one signs out of the identity provider, too. */
+export function leave(address) {
+  document.body.hidden = true;
+  location.replace(address);
+  return new Promise(() => {});
+}
+
 async function answered(path, options = {}) {
   // What the page asks by itself keeps no session alive: only what somebody does.
   const idle = Date.now() - lastInput > 30_000 ? { "X-Triage-Idle": "1" } : {};
