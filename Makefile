@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help run test lint types fuzz pins dist deb bundle image-digests acceptance acceptance-wheels acceptance-deb acceptance-bundle acceptance-image acceptance-soak clean
+.PHONY: help run test lint types fuzz pins dist deb bundle image-digests acceptance acceptance-wheels acceptance-deb acceptance-bundle acceptance-image acceptance-oidc acceptance-soak clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -50,7 +50,7 @@ bundle: $(VENV)/.dev ## build the bundle for machines without a network into dis
 image-digests: $(VENV)/.dev ## ask the registries for the digests of others' images, for compose (deploy/compose.digests.yaml)
 	$(BIN)/python -m release digests $(ARGS)
 
-acceptance: acceptance-wheels acceptance-deb acceptance-bundle acceptance-image ## what takes too long, or needs too much, for every change (docs/acceptance.md)
+acceptance: acceptance-wheels acceptance-deb acceptance-bundle acceptance-image acceptance-oidc ## what takes too long, or needs too much, for every change (docs/acceptance.md)
 
 acceptance-wheels: $(VENV)/.dev ## the wheels with nothing but their own packages, and twine's check of them
 	PATH="$(abspath $(BIN)):$$PATH" tests/acceptance/wheels.sh
@@ -63,6 +63,9 @@ acceptance-bundle: $(VENV)/.dev ## the bundle built twice, signed, checked, and 
 
 acceptance-image: $(VENV)/.dev ## the image built without a registry, and the stack of compose from it, each process as compose starts it
 	PATH="$(abspath $(BIN)):$$PATH" tests/acceptance/image.sh
+
+acceptance-oidc: $(VENV)/.dev ## sign-in at a real identity provider (npm's oidc-provider), in a browser
+	PATH="$(abspath $(BIN)):$$PATH" tests/acceptance/oidc.sh
 
 clean: ## remove the environment and what `make run` left
 	rm -rf $(VENV) var

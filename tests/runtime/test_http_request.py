@@ -143,3 +143,9 @@ def test_who_is_not_there_is_said_so():
         port = there.getsockname()[1]
     with pytest.raises(PeerError, match="ConnectionRefusedError"):
         ask_once(f"http://127.0.0.1:{port}/", 5)
+
+
+@pytest.mark.parametrize("host", ["a..example", f"{'a' * 64}.example"])
+def test_a_name_that_can_be_nobody_s_is_not_reached(host: str):
+    with pytest.raises(PeerError, match="UnicodeError"):
+        ask_once(f"http://{host}/", 5)

@@ -84,7 +84,7 @@ class HttpPeer:
         watching.start()
         try:
             yield late
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, UnicodeError, http.client.HTTPException) as error:  # UnicodeError: a name that cannot be one
             self._connection.close()
             raise PeerError("TimeoutError" if late() else type(error).__name__) from error
         finally:

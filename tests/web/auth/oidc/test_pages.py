@@ -423,6 +423,15 @@ def test_one_signs_out_of_the_provider_too(home: House, provider: IdentityProvid
     assert schema.who(out) == ("ann", "127.0.0.1")
 
 
+def test_a_session_that_cannot_be_kept_is_none(home: House, provider: IdentityProvider):
+    (home.folder / "sessions").write_text("where the folder should be")
+    visitor = Visitor(home.address)
+    answer = visitor.sign_in(provider)
+    assert wrong(answer) == Wrong.NOT_KEPT
+    assert WORDS[Wrong.NOT_KEPT] in visitor.ask(answer.headers["location"].removeprefix("..")).text
+    assert attempts(home) == [("ann", "248289", "8")]
+
+
 def test_signing_out_needs_no_provider(at: Callable[..., Any]):
     with identity_provider() as provider:
         provider.document = {"end_session_endpoint": None}

@@ -50,13 +50,13 @@ class Errands:
         try:
             result = call()
         except BaseException as error:
+            self._leave(place)
             if found.set_running_or_notify_cancel():  # else whoever asked has given up
                 found.set_exception(error)
         else:
+            self._leave(place)
             if found.set_running_or_notify_cancel():
                 found.set_result(result)
-        finally:
-            self._leave(place)
 
     def _leave(self, place: str) -> None:
         with self._lock:
