@@ -1,10 +1,14 @@
 """What is written can be read again, also by an older release."""
 
 import json
+from dataclasses import fields
+
+import pytest
 
 from tests.support.builders import a_decision, an_assessment
 from triage.decision.reasons import Reason
 from triage.decision.records import assessment_from, decision_from, to_record
+from triage.decision.types import TriageDecision
 
 
 def test_an_assessment_survives_json() -> None:
@@ -16,3 +20,35 @@ def test_a_decision_survives_json_and_fields_of_a_later_release() -> None:
     decision = a_decision()
     record = json.loads(json.dumps({**to_record(decision), "added_later": 1}))
     assert decision_from(record) == decision
+
+
+NEVER = {
+    "str": [None, 7, True, [], {}, float("nan"), "\ud800"],
+    "float": ["7", "", [], {}, True, float("nan"), float("inf"), float("-inf"), 1e300, 10**400, -1.0],
+    "int": ["7", None, 1.5, True, -1, 2**53, [], float("nan")],
+    "bool": [0, 1, None, "true", []],
+    "tuple": ["NO_MODEL", {}, None, 7, [None], [["1.2"]], ["\ud800"]],
+    "Tag": ["HEALTHY", None, 7, [], {}],
+    "Priority": ["STAT", None, 1, [], {}],
+}
+KINDS = [
+    (field.name, value)
+    for field in fields(TriageDecision)
+    for value in NEVER[str(field.type).partition("[")[0].partition(" ")[0]]
+    if value is not None or "None" not in str(field.type)
+]
+
+
+@pytest.mark.parametrize(("name", "value"), KINDS)
+def test_no_decision_is_read_that_none_of_ours_can_be(name: str, value: object) -> None:
+    """As it stands in an index that anybody can write: one such value stopped the whole list."""
+    record = json.loads(json.dumps({**to_record(a_decision()), name: value}))
+    with pytest.raises((ValueError, TypeError)):
+        decision_from(record)
+
+
+def test_a_decision_without_a_probability_and_one_of_an_earlier_release_are_read() -> None:
+    record = json.loads(json.dumps(to_record(a_decision(probability=None, model_id=None, received_at=0))))
+    for later in ("prior", "calling_ae_title", "accession_issuer", "sequence"):
+        del record[later]
+    assert decision_from(record).sequence == 0

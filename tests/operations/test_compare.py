@@ -172,6 +172,24 @@ def write_nonsense_into_an_entry(house: House, rng: random.Random) -> None:
     house.client.hset(keys.ENTRIES, a_study(rng), rng.choice(nonsense))
 
 
+def write_an_odd_value_into_an_entry(house: House, rng: random.Random) -> None:
+    uid = a_study(rng)
+    entry = json.loads(house.client.hget(keys.ENTRIES, uid) or b"")
+    odd = [float("nan"), float("inf"), 1e300, 10**400, -1, None, [], {}, True, "x", "\ud800", "x" * 100_000]
+    house.client.hset(keys.ENTRIES, uid, json.dumps({**entry, rng.choice(list(entry)): rng.choice(odd)}))
+
+
+def swap_two_entries(house: House, rng: random.Random) -> None:
+    one, other = rng.sample([f"1.2.{number}" for number in range(12)], 2)
+    found = house.client.hmget(keys.ENTRIES, [one, other])
+    house.client.hset(keys.ENTRIES, mapping={one: found[1], other: found[0]})  # type: ignore[dict-item]
+
+
+def fill_the_lists_with_what_is_no_text(house: House, rng: random.Random) -> None:
+    for name in keys.LISTS.values():
+        house.client.zadd(name, {b"\xff%d" % rng.randrange(10**9): 0 for _ in range(150)})
+
+
 def write_nonsense_into_a_place(house: House, rng: random.Random) -> None:
     nonsense = [b"", b"\xff", b"1 2 3 4", b"999999 9e99 1 x", b"nan nan rq:queue:score x", b"a b c"]
     house.client.hset(keys.PLACES, a_study(rng), rng.choice(nonsense))
@@ -255,6 +273,9 @@ DAMAGE = [
     add_to_a_second_list,
     lower_a_raised_study,
     write_nonsense_into_an_entry,
+    write_an_odd_value_into_an_entry,
+    swap_two_entries,
+    fill_the_lists_with_what_is_no_text,
     write_nonsense_into_a_place,
     put_a_place_into_the_future,
     call_a_study_read,

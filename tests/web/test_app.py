@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -33,6 +34,7 @@ from triage.web.app import client, create_app, known_hosts
 from triage.web.http.serving import server_of
 from triage.web.http.static import PAGE_HEADERS
 from triage.web.server import run
+from triage.worklist import index_keys as keys
 from triage.worklist.index import Worklist
 
 
@@ -64,6 +66,37 @@ def index(redis: RedisServer, *decisions) -> None:
 
 def studies(page: httpx.Response) -> list[str]:
     return [entry["study_instance_uid"] for entry in page.json()["entries"]]
+
+
+LOOKS = [
+    *("/api/worklist?limit=500", "/api/worklist?q=1.2&limit=500", "/api/worklist?tag=ABNORMAL&limit=500"),
+    *("/api/read?limit=500", "/api/status", "/api/operations", "/readyz", "/metrics"),
+]
+ODD = [float("nan"), float("inf"), 1e300, -5, 10**400, "x", "\ud800", "x" * 100_000, None, [], {}, [None], True]
+
+
+def test_no_value_in_any_entry_stops_the_list_or_hides_a_raised_study(redis_server: RedisServer, spool: Spool):
+    good = [a_decision(f"1.2.{n}", tag=Tag.ABNORMAL, priority=Priority.HIGH, received_at=1e3 + n) for n in range(5)]
+    fields = to_record(good[0])
+    changes = [{name: value} for name in fields for value in ODD]
+    bad = [a_decision(f"1.3.{number}", received_at=10.0) for number in range(len(changes))]
+    index(redis_server, *bad, *good)
+    entries = {
+        each.study_instance_uid: json.dumps({**to_record(each), **change})
+        for each, change in zip(bad, changes, strict=True)
+    }
+    redis_server.client().hset(keys.ENTRIES, mapping=entries)
+    redis_server.client().zadd(keys.READ_AT, dict.fromkeys(entries, 1.0))
+
+    with web(redis_server, spool) as ask:
+        answers = {path: ask.get(path) for path in LOOKS}
+        found = ask.post("/api/search", json={"text": "1.2.3"}, headers={"Origin": str(ask.base_url)})
+
+    assert {path: each.status_code for path, each in answers.items()} == dict.fromkeys(LOOKS, 200)
+    for path in LOOKS[:3]:
+        assert {each.study_instance_uid for each in good} <= set(studies(answers[path])), path
+    assert not answers[LOOKS[0]].json()["complete"]
+    assert studies(found) == ["1.2.3"]
 
 
 def test_an_entry_has_what_the_interface_promises(redis_server: RedisServer, spool: Spool):

@@ -9,7 +9,9 @@ import pytest
 from tests.support.builders import a_decision
 from tests.support.redis_server import RedisServer
 from triage.decision.types import Priority, TriageDecision
+from triage.worklist import index_keys as keys
 from triage.worklist.index import BadCursorError, Worklist
+from triage.worklist.search import Search
 
 
 @pytest.fixture
@@ -91,3 +93,30 @@ def test_an_emptied_redis_is_noticed(redis_server: RedisServer, index: Worklist)
 def test_a_made_up_cursor_is_refused(index: Worklist, cursor: str) -> None:
     with pytest.raises(BadCursorError):
         index.page(cursor, 10, 0.0)
+
+
+@pytest.mark.parametrize("start", [b"\xff", b"\xe0\x80", b"\x80,", b"0000000000000000|\xff", b"9999999999999999|\xff"])
+def test_what_a_stranger_wrote_that_is_no_text_is_gone_past(
+    redis_server: RedisServer, index: Worklist, start: bytes
+) -> None:
+    """A page that took such names for text began again at the first of them, for ever."""
+    decisions = some(20)
+    index.put_all(decisions)
+    for name in keys.LISTS.values():
+        redis_server.client().zadd(name, {start + str(number).encode(): 0 for number in range(1200)})
+    wanted = reading_order(decisions, 1e6, 0.0)
+    assert pages(index, 3) == wanted
+    found = index.page(None, 500, 1e6, search=Search(text="1.2."))
+    assert [each.study_instance_uid for each in found.entries] == wanted
+    assert len(list(index.arrived_before(1e6))) >= len(decisions)
+
+
+def test_an_entry_of_another_study_is_nobody_s(redis_server: RedisServer, index: Worklist) -> None:
+    one, other = (a_decision(uid, accession_number=uid) for uid in ("1.2.1", "1.2.2"))
+    index.put_all([one, other])
+    redis_server.client().hset(keys.ENTRIES, "1.2.1", keys.entry(other))
+    redis_server.client().zadd(keys.READ_AT, {"1.2.1": 1.0})
+    assert index.get("1.2.1") is None
+    assert index.listed(["1.2.1"], []) == ()
+    assert index.last_read(10) == ()
+    assert index.page(None, 10, 1e6).entries == (other,)

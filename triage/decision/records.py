@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import asdict, fields
-from typing import Any
+from functools import cache
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from triage.decision.identity import PatientMarks
 from triage.decision.reasons import Reason
 from triage.decision.types import ActivationMap, ImageAssessment, Priority, ShadowScore, Tag, TriageDecision
+
+_YEAR_10000 = 253402300800.0  # in POSIX seconds; no text of ISO 8601 has a later time
+_LARGEST_COUNT = 2**53
+_SURROGATES = re.compile("[\ud800-\udfff]")  # half a character: no UTF-8
 
 
 def to_record(value: ImageAssessment | TriageDecision) -> dict[str, Any]:
@@ -42,13 +50,47 @@ def _shadow_score_from(record: dict[str, Any]) -> ShadowScore:
 
 
 def decision_from(record: dict[str, Any]) -> TriageDecision:
-    """The decision in ``record``. Fields that a later release added are passed over."""
+    """The decision in ``record``. Fields that a later release added are passed over.
+
+    Raises ValueError, KeyError or TypeError for what no decision can hold: a text for a time, a number that is none.
+    """
     known = _known(TriageDecision, record)
     known["tag"] = Tag(known["tag"])
     known["priority"] = Priority(known["priority"])
-    known["reasons"] = tuple(Reason(reason) for reason in known["reasons"])
-    known["evidence"] = tuple(known["evidence"])
-    return TriageDecision(**known)
+    known["reasons"] = tuple(Reason(reason) for reason in _list(known["reasons"]))
+    known["evidence"] = tuple(_list(known["evidence"]))
+    wrong = [name for name, hint in _hints(TriageDecision) if name in known and not _is_a(known[name], hint)]
+    decision = TriageDecision(**known)
+    times = (decision.received_at, decision.tagged_at)
+    if wrong or not all(0 <= each < _YEAR_10000 for each in times) or not 0 <= (decision.probability or 0) <= 1:
+        raise ValueError("a value that no decision has")
+    return decision
+
+
+@cache
+def _hints(kind: type[TriageDecision]) -> tuple[tuple[str, Any], ...]:
+    return tuple(get_type_hints(kind).items())
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list | tuple):
+        raise TypeError("a list is expected")
+    return list(value)
+
+
+def _is_a(value: Any, hint: Any) -> bool:
+    """Whether a value is what a field's annotation says, and can be written down as JSON in UTF-8."""
+    if get_origin(hint) is UnionType:
+        return any(_is_a(value, each) for each in get_args(hint))
+    if get_origin(hint) is tuple:
+        return all(_is_a(each, get_args(hint)[0]) for each in value)
+    if hint is float:
+        return type(value) in (int, float) and abs(value) < math.inf
+    if hint is int:
+        return type(value) is int and 0 <= value < _LARGEST_COUNT
+    if hint is str:
+        return isinstance(value, str) and (value.isascii() or not _SURROGATES.search(value))
+    return type(value) is hint  # an enumeration's member, a truth value, None
 
 
 def _known(

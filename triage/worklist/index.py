@@ -81,7 +81,7 @@ class _Position:
 
     as_of_us: int
     segment: int
-    member: str
+    member: bytes
 
 
 class Worklist:
@@ -138,7 +138,7 @@ class Worklist:
     def get(self, study_instance_uid: str) -> TriageDecision | None:
         """A study's indexed decision."""
         entry = cast("bytes | None", self._client.hget(keys.ENTRIES, study_instance_uid))
-        return None if entry is None else readable(entry)
+        return readable(entry, study_instance_uid)
 
     @_mending
     def with_accession_number(self, accession_number: str) -> tuple[str, ...]:
@@ -166,7 +166,7 @@ class Worklist:
         if not uids:
             return ()
         read = cast("list[bytes | None]", self._client.hmget(keys.READ, uids))
-        entries = [readable(entry) if entry else None for entry in self._entries(uids)]
+        entries = map(readable, self._entries(uids), uids)
         return tuple(
             decision
             for decision, revision in zip(entries, read, strict=True)
@@ -176,8 +176,8 @@ class Worklist:
     def arrived_before(self, moment: float) -> Iterator[str]:
         """The listed studies whose first object came before ``moment`` (POSIX seconds), of each priority by arrival."""
         for name in keys.LISTS.values():
-            for member in self._range(name, "-", f"({microseconds(moment):016d}", -1):
-                if uid := study_of(member.encode()):
+            for member in self._range(name, b"-", b"(%016d" % microseconds(moment), -1):
+                if uid := study_of(member):
                     yield uid
 
     @_mending
@@ -194,8 +194,8 @@ class Worklist:
     def last_read(self, limit: int) -> tuple[TriageDecision, ...]:
         """The studies that were read last, the last one first."""
         found = cast("list[bytes]", self._client.zrevrange(keys.READ_AT, 0, limit - 1))
-        entries = self._entries([uid.decode("utf-8", "replace") for uid in found])
-        read = (readable(entry) for entry in entries if entry is not None)
+        uids = [uid.decode("utf-8", "replace") for uid in found]
+        read = map(readable, self._entries(uids), uids)
         return tuple(decision for decision in read if decision is not None)
 
     @_mending
@@ -214,13 +214,13 @@ class Worklist:
         looking through the list. The list is live: a study that is raised behind the cursor appears when one starts
         over. Raises BadCursorError.
         """
-        position = _read_cursor(cursor) if cursor else _Position(microseconds(now), 0, "")
+        position = _read_cursor(cursor) if cursor else _Position(microseconds(now), 0, b"")
         at_once = limit + 1 if search is None else _SCANNED_AT_ONCE
         found: list[tuple[_Position, TriageDecision]] = []
         skipped: set[str] = set()
         while len(found) <= limit:
             places = self._places(position, at_once, waiting_cap_s)
-            entries = self._entries([study_of(place.member.encode()) for place in places])
+            entries = self._entries([study_of(place.member) for place in places])
             matching, unread = _matching(zip(places, entries, strict=True), search)
             found, skipped = found + matching, skipped | unread
             if len(places) < at_once:
@@ -327,22 +327,23 @@ class Worklist:
         while segment <= len(keys.READING_ORDER) and len(found) < limit:
             members = self._segment(segment, after, cutoff, limit - len(found))
             found += [_Position(as_of, segment, member) for member in members]
-            segment, after = segment + 1, ""
+            segment, after = segment + 1, b""
         return found
 
-    def _segment(self, segment: int, after: str, cutoff: int, limit: int) -> list[str]:
+    def _segment(self, segment: int, after: bytes, cutoff: int, limit: int) -> list[bytes]:
         if segment == 0:
             if not cutoff:
                 return []
-            lowest = f"({after}" if after else "-"
-            ranges = [self._range(name, lowest, f"({cutoff:016d}", limit) for name in keys.LISTS.values()]
+            lowest = b"(" + after if after else b"-"
+            ranges = [self._range(name, lowest, b"(%016d" % cutoff, limit) for name in keys.LISTS.values()]
             return list(islice(heapq.merge(*ranges), limit))
-        lowest = f"({after}" if after else f"[{cutoff:016d}"
-        return self._range(keys.LISTS[keys.READING_ORDER[segment - 1]], lowest, "+", limit)
+        lowest = b"(" + after if after else b"[%016d" % cutoff
+        return self._range(keys.LISTS[keys.READING_ORDER[segment - 1]], lowest, b"+", limit)
 
-    def _range(self, name: str, lowest: str, highest: str, limit: int) -> list[str]:
+    def _range(self, name: str, lowest: bytes, highest: bytes, limit: int) -> list[bytes]:
+        """Bytes as they are: a stranger's that are no text have to be gone past like any other."""
         found = self._client.zrange(name, lowest, highest, bylex=True, offset=0, num=limit)
-        return [member.decode("utf-8", "replace") for member in cast("list[bytes]", found)]
+        return cast("list[bytes]", found)
 
     def _entries(self, study_instance_uids: list[str]) -> list[bytes | None]:
         if not study_instance_uids:
@@ -357,11 +358,11 @@ def _matching(
     matching: dict[str, tuple[_Position, TriageDecision]] = {}
     skipped: set[str] = set()
     for place, entry in found:
-        uid = study_of(place.member.encode())
+        uid = study_of(place.member)
         if entry is not None and search and not search.may_match(uid, entry):
             continue
-        decision = None if entry is None else readable(entry)
-        if decision is None or decision.study_instance_uid != uid:
+        decision = readable(entry, uid)
+        if decision is None:
             skipped.add(uid)
         elif search is None or search.matches(decision):
             matching.setdefault(uid, (place, decision))  # one that somebody put into two lists is shown once
@@ -376,15 +377,15 @@ def _is_number(value: bytes | None) -> bool:
 
 
 def _write_cursor(position: _Position) -> str:
-    text = f"{position.as_of_us},{position.segment},{position.member}"
+    text = f"{position.as_of_us},{position.segment},{position.member.decode()}"
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def _read_cursor(cursor: str) -> _Position:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        as_of, segment, member = text.split(",")
-        position = _Position(int(as_of), int(segment), member)
+        as_of, segment, member = text.split(",", 2)
+        position = _Position(int(as_of), int(segment), member.encode())
     except (ValueError, binascii.Error) as error:
         raise BadCursorError("not a cursor of this worklist: start again without one") from error
     if not (0 <= position.segment <= len(keys.READING_ORDER) and "|" in member):

@@ -65,12 +65,14 @@ def accession_entry(decision: TriageDecision) -> str:
     return f"{decision.accession_number}\n{decision.study_instance_uid}"
 
 
-def readable(entry: bytes) -> TriageDecision | None:
-    """The decision in an entry; None for what cannot be read, whoever wrote it."""
+def readable(entry: bytes | None, study_instance_uid: str | None = None) -> TriageDecision | None:
+    """The decision in an entry; None for none, and for what cannot be read or is another study's, whoever wrote it."""
     try:
-        return decision_from(json.loads(entry))
+        decision = None if entry is None else decision_from(json.loads(entry))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+    is_another = decision is not None and study_instance_uid not in (None, decision.study_instance_uid)
+    return None if is_another else decision
 
 
 def study_of(member: bytes) -> str:

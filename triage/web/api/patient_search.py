@@ -64,7 +64,7 @@ def _found(sources: Sources, query: Query) -> Response:
         either = Search(query.tag, query.text, named=studies)
         search = either if query.text else Search(query.tag, query.q, studies)
         page = sources.worklist.page(query.cursor, query.limit, sources.now(), sources.waiting_cap_s, search=search)
-        complete = known and sources.worklist.is_built()
+        complete = known and sources.worklist.is_built() and not page.skipped
     except BadCursorError as error:
         raise HTTPException(400, str(error)) from error
     except RedisError as error:
