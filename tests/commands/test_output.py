@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.support.builders import a_decision, an_instance
 from tests.support.model_folders import write_model
+from tests.support.radiographs import a_dataset, as_file
 from tests.support.redis_server import RedisServer
 from triage.commands.output.dead_letters import show_dead_letters
 from triage.commands.output.explain import print_explanation
 from triage.commands.output.models import show_models
+from triage.commands.output.send import send_with_progress
 from triage.commands.output.worklist import print_worklist
 from triage.decision.records import to_record
 from triage.decision.types import Tag
+from triage.dicom.requestor import Peer
 from triage.operations.dead_letters import DeadDelivery, requeue
 from triage.queue.score_queue import ScoreQueue
 from triage.runtime.release import Running
+from triage.sender.send import Outcome
 from triage.settings.sections import ModelSettings
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -160,4 +165,19 @@ def test_a_dead_letter_says_why_on_one_line(spool: Spool, capsys: pytest.Capture
         "2026-01-01 00:00:00  after 3 tries: refused\\x0a\\x1b[2Jno dead letters",
         "  ABNORMAL, accession number A\\u202e1",
         "  triage dead-letters --requeue ris 1.2.3",
+    ]
+
+
+def test_a_name_of_a_file_is_shown_as_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (b"a\x1b[2J.dcm", b"b\nERROR forged.dcm", b"caf\xe9.dcm", "c\u202ed.dcm".encode()):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(as_file(a_dataset()))
+    monkeypatch.setattr("triage.sender.send.send", lambda files, *_: (Outcome(each, error="no") for each in files))
+
+    assert not send_with_progress([tmp_path], Peer("127.0.0.1", 1, "A", "B"), None, None)
+
+    failures = [line for line in capsys.readouterr().err.splitlines() if line.startswith(str(tmp_path))]
+    assert [line.partition(".dcm: no")[0].rpartition("/")[2] for line in failures] == [
+        *("a\\x1b[2J", "b\\x0aERROR forged", "caf\\udce9", "c\\u202ed"),
     ]

@@ -6,6 +6,7 @@ siblings of several, ``segment`` escapes what has not been yet.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -126,6 +127,33 @@ def _escaped(character: str) -> str:
     if "\x80" <= character <= "\x9f" or character in _LINE_ENDS:
         return " "
     return _ESCAPES.get(character, character)
+
+
+def unescape(text: str, separators: str, escape_character: str) -> str:
+    """A received value as its sender meant it (HL7 v2.5.1 section 2.7); ``separators``: of segments, fields,
+    repetitions, components and subcomponents.
+
+    A formatting command is one blank, whatever number of lines it asks for; highlighting, other character sets and what
+    only one site knows are left out. A character that begins no escape sequence stays.
+    """
+    delimiters = dict(zip("FRST", separators[1:], strict=False))
+    known = {**delimiters, "E": escape_character}
+    quoted = re.escape(escape_character)
+
+    def meant(sequence: re.Match[str]) -> str:
+        name = sequence[1]
+        if name.startswith("X"):
+            return _of_hex(name[1:])
+        return " " if name.startswith(".") else known.get(name, "")
+
+    return re.sub(f"{quoted}([^{quoted}]*){quoted}", meant, text) if escape_character else text
+
+
+def _of_hex(digits: str) -> str:
+    try:
+        return bytes.fromhex(digits).decode("latin-1")
+    except ValueError:
+        return ""
 
 
 def components(*texts: str) -> Encoded:

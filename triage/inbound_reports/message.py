@@ -15,7 +15,7 @@ import hl7
 from triage.decision.identity import Identifier, Issuer
 from triage.hl7.message_types import ORM, ORU, SCHEME
 from triage.hl7.segments import segments_of
-from triage.hl7.text import decode
+from triage.hl7.text import decode, unescape
 
 KINDS = (ORU, ORM)
 _ONLY_EVENT = dict(kind.split("^") for kind in KINDS)
@@ -77,7 +77,7 @@ def header_of(content: bytes) -> Header:
     first = next((each for each in beginning if each[:3] not in ("FHS", "BHS")), "")
     if not first.startswith("MSH") or len(first) > _LONGEST_SEGMENT:
         raise MalformedError("no MSH segment at the start")
-    msh = _parsed(first).segments("MSH")[0]
+    msh = _parsed(first)[0]
     accept, application = _value(msh, 15), _value(msh, 16)
     return Header(
         control_id=_value(msh, 10),
@@ -103,9 +103,10 @@ def orders_of(content: bytes, kind: str, character_set: str) -> list[Order]:
         text = decode(content, character_set)
     except ValueError as error:
         raise MalformedError(str(error)) from error
-    message = _parsed("\r".join(_needed(text)))
-    if len(message.segments("MSH")) > 1:
+    needed = list(_needed(text))
+    if sum(line.startswith("MSH") for line in needed) > 1:
         raise MalformedError("several MSH segments in one message")
+    message = _parsed("\r".join(needed))
     return _of_results(message) if kind == ORU else _of_orders(message)
 
 
@@ -119,14 +120,35 @@ def _needed(text: str) -> Iterator[str]:
         count += 1
         if len(line) > _LONGEST_SEGMENT or count > _MOST_SEGMENTS:
             raise MalformedError(f"a segment {name} that is too long, or too many segments")
-        yield line
+        yield line.replace("\r", " ")  # in a text, where segments end with LF
+
+
+class _Segment(hl7.Segment):  # type: ignore[misc]
+    """A segment whose values are unescaped here: the library writes as many line ends as a formatting command asks for,
+    a gigabyte of them if need be.
+    """
+
+    esc: str
+
+    def extract_field(self, *place: int) -> str:
+        """The value at a place, by numbers of segment, field, repetition, component and subcomponent."""
+        escape, self.esc = self.esc, "\r"  # which no value has: the library leaves all values as they are
+        try:
+            return unescape(str(super().extract_field(*place)), self.separators, escape)
+        finally:
+            self.esc = escape
+
+
+class _Factory(hl7.Factory):  # type: ignore[misc]
+    create_segment = _Segment
 
 
 def _parsed(text: str) -> hl7.Message:
+    """``text`` with CR between its segments."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return hl7.parse(text)
+            return hl7.parse(text, factory=_Factory)
     except Exception as error:  # the edge: whatever the peer wrote, and the library raises many kinds
         raise MalformedError("it cannot be parsed") from error
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from triage.operations.visible import visible
+
 if TYPE_CHECKING:
     from triage.dicom.requestor import Peer
 
@@ -31,7 +33,8 @@ def send_with_progress(paths: Sequence[Path], destination: Peer, view: str | Non
             progress.advance(task)
             if outcome.error:
                 failed += 1
-                progress.console.print(f"{outcome.path}: {outcome.error}", markup=False, soft_wrap=True)
+                told = visible(f"{outcome.path}: {outcome.error}")  # anybody may have named the file
+                progress.console.print(told, markup=False, highlight=False, soft_wrap=True)
     sys.stdout.write(f"{len(files) - failed} of {len(files)} files stored\n")
     return bool(files) and not failed
 
