@@ -20,6 +20,7 @@ from pydicom.uid import (
     DigitalXRayImageStorageForPresentation,
     JPEG2000Lossless,
     JPEGLSLossless,
+    RLELossless,
     generate_uid,
 )
 
@@ -155,6 +156,43 @@ def test_a_codestream_larger_than_its_object_says_is_not_decoded(syntax: str, mo
     frame = empty_codestream(syntax, 512)
     file = part10(an_image(syntax, 64, 64, PixelData=encapsulate([frame])), syntax)
     assert "Rows and Columns say otherwise" in why_undecoded(file, monkeypatch)
+
+
+def an_rle_frame(*segments: bytes) -> bytes:
+    starts = [64 + sum(map(len, segments[:number])) for number in range(len(segments))]
+    return struct.pack("<16L", len(segments), *starts, *[0] * (15 - len(segments))) + b"".join(segments)
+
+
+def an_rle_file(*segments: bytes, side: int = 64) -> bytes:
+    pixels = encapsulate([an_rle_frame(*segments)])
+    return part10(an_image(RLELossless, side, side, PixelData=pixels), RLELossless)
+
+
+FLAT = b"\x81\0" * 32  # 64 x 64 bytes
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        (b"\x81\0" * 100_000, FLAT),  # 13 MB of 200 kB; of 100 MB they were 6 GB and a minute
+        (FLAT, b"\x81\0" * 100_000),
+        (FLAT, FLAT + b"\x81\0"),
+        (FLAT, b"\x80" * 1_000_000 + FLAT),
+        (FLAT, b"\0\0" * 4097),
+    ],
+)
+def test_an_rle_segment_is_unpacked_by_what_its_image_needs(
+    segments: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "more bytes than the image has pixels" in why_undecoded(an_rle_file(*segments), monkeypatch)
+
+
+def test_an_rle_segment_may_be_written_as_badly_as_can_be() -> None:
+    for segment in (FLAT, FLAT + b"\0", b"\x80" * 64 + FLAT, b"\0\0" * 4096, (b"\x7f" + bytes(128)) * 32):
+        opened = open_dicom(an_rle_file(segment, FLAT))
+        assert not isinstance(opened, Rejected)
+        decoded = decode_pixels(*opened)
+        assert not isinstance(decoded, Rejected) or "RLE" not in decoded.detail, segment[:4]
 
 
 def test_more_elements_than_any_object_has_are_not_read() -> None:

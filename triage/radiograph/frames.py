@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_fragments, generate_frames, parse_basic_offsets
@@ -11,6 +12,7 @@ from pydicom.pixels.utils import get_expected_length
 from triage.radiograph.undecodable import SeveralImagesError, UndecodableError
 
 _RLE_HEADER = 64
+_NO_RUN = 128  # the code that stands for nothing
 
 
 def check_one_image(dataset: Dataset) -> None:
@@ -51,8 +53,36 @@ def _behind_offsets(data: bytes) -> bytes:
 
 
 def check_rle(dataset: Dataset) -> None:
-    """Raise SeveralImagesError if an offset table or the header of a second fragment tells of more (PS3.5 G.5)."""
-    the_frame(dataset)
+    """Raise SeveralImagesError if an offset table or the header of a second fragment tells of more (PS3.5 G.5), and
+    UndecodableError for a segment of more bytes than the image has pixels: two bytes may stand for 128.
+    """
+    frame = the_frame(dataset)
     first, *others = generate_fragments(_behind_offsets(dataset.PixelData))
     if any(len(other) > _RLE_HEADER and other[:8] == first[:8] for other in others):
         raise SeveralImagesError("a second RLE frame stands behind the first")
+    pixels = int(dataset.Rows) * int(dataset.Columns)
+    if any(_runs_on(segment, pixels) for segment in _rle_segments(frame)):
+        raise UndecodableError("an RLE segment has more bytes than the image has pixels")
+
+
+def _rle_segments(frame: bytes) -> list[bytes]:
+    """The segments by the header (PS3.5 G.5), of which there are 15 at most; what is wrong there is the decoder's."""
+    count, *offsets = struct.unpack("<16L", frame[:_RLE_HEADER].ljust(_RLE_HEADER, b"\0"))
+    bounds = [*offsets[:count], len(frame)]
+    return [frame[start:end] for start, end in pairwise(bounds)]
+
+
+def _runs_on(segment: bytes, pixels: int) -> bool:
+    """Whether a segment says more than a byte for each pixel (PS3.5 G.3.2), or takes more bytes than any encoder."""
+    if len(segment) > 2 * pixels + _RLE_HEADER:
+        return True
+    at, count, end = 0, 0, len(segment)
+    while at < end and count <= pixels:
+        code = segment[at]
+        if code < _NO_RUN:
+            count += min(code + 1, end - at - 1)
+            at += code + 2
+        else:
+            count += 257 - code if code > _NO_RUN and at + 1 < end else 0
+            at += 2 if code > _NO_RUN else 1
+    return count > pixels
