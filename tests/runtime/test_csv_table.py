@@ -97,13 +97,16 @@ def test_what_cannot_be_read_as_it_stands_is_refused_with_its_line(data: bytes, 
     [
         *("1.23457E+11", "1.2e+05", "1,5E+10", "-3E+100", "1.23457E11"),
         *("nan", "NaN", "None", "NULL", "N/A", " ", "", "#REF!", "#NAME?", "####"),
+        *("p1\u200b", "p\u00a01", "p\x0b2", "p\n2", "p\u202e2", "Mu\u0308ller"),  # each looks like another one
     ],
 )
 def test_what_names_nobody(text: str):
     assert identifier_fault(text)
 
 
-@pytest.mark.parametrize("text", ["123457000001", "nih:1335", "1E5", "Nancy", "A-1.5", "E+11", "own:12"])
+@pytest.mark.parametrize(
+    "text", ["123457000001", "nih:1335", "Müller", "山田 1", "1E5", "Nancy", "A-1.5", "E+11", "own:12"]
+)
 def test_what_may_name_somebody(text: str):
     assert identifier_fault(text) == ""
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -99,6 +100,8 @@ def identifier_fault(text: str) -> str:
         return f"is {text!r}, which names nobody"
     if _ERROR.fullmatch(text.strip()):
         return f"is {text!r}, an error of a spreadsheet, which names nobody"
+    if not text.isprintable() or unicodedata.normalize("NFC", text) != text:
+        return f"is {text!a}, which looks like another one: it has a character that nobody sees, or accents apart"
     if is_rounded(text):
         return f"is {text!r}: a spreadsheet has rounded it; make that column text, and export the table anew"
     return ""

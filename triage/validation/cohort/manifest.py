@@ -53,6 +53,9 @@ class Row:
     line: int = 0
 
 
+_YEARS = re.compile(r"[0-9]{1,3}(\.[0-9]*)?")
+
+
 def read_manifest(path: Path) -> list[Row]:
     """Every row, checked: labels 0 or 1, each image once, its file there, each patient in one split and fold only.
 
@@ -184,10 +187,7 @@ def _years(text: str) -> float | None:
     """None where nothing is said; NaN for what is no number."""
     if not text:
         return None
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
+    return float(text) if _YEARS.fullmatch(text) else math.nan
 
 
 def image_of(folder: Path, name: str) -> Path:
