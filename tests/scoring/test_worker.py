@@ -6,11 +6,13 @@ import os
 import pickle
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from redis.exceptions import ResponseError
 from rq import Callback, Queue
 from rq.job import Job
 from rq.registry import FailedJobRegistry, StartedJobRegistry
@@ -29,6 +31,7 @@ from triage.runtime.child_pool import DecodePool
 from triage.scoring.batch import open_file
 from triage.scoring.worker import DEATHS_AT_MOST
 from triage.spool.spool import Spool
+from triage.worklist import index_keys as keys
 
 DEADLY = b"DEADLY"
 RAN: list[Any] = []
@@ -303,3 +306,35 @@ def test_nothing_that_anybody_writes_into_redis_stops_the_scoring(place: Workpla
     place.work()
     assert is_done(place.spool)
     assert set(place.tags()) == {each.study_instance_uid for each in instances}
+
+
+KEYS_OF_RQ = (
+    *("rq:workers", "rq:workers:score", "rq:workers:score-priors", "rq:queues", "rq:suspended"),
+    *(f"rq:queue:{name}{end}" for name in ("score", "score-priors") for end in ("", ":intermediate")),
+    *(f"rq:{name}:score" for name in ("wip", "failed", "finished", "canceled", "deferred", "scheduled")),
+    *("rq:clean_registries:score", "cxr-triage:failures", "cxr-triage:deaths"),
+)
+SPOILT: dict[str, Callable[[Any, str], object]] = {
+    "text": lambda client, name: client.set(name, b"\xffx"),
+    "number of 5,000 digits": lambda client, name: client.set(name, b"9" * 5000),
+    "list": lambda client, name: client.rpush(name, b"\xff"),
+    "hash": lambda client, name: client.hset(name, b"\xff", b"nan"),
+    "sorted set": lambda client, name: client.zadd(name, {b"\xff": float("inf")}),
+    "set": lambda client, name: client.sadd(name, b"\xff\n"),
+}
+
+
+@pytest.mark.parametrize("kind", SPOILT)
+def test_whatever_anybody_made_of_every_key_all_is_scored_after_two_sweeps(place: Workplace, kind: str) -> None:
+    """The index's keys too, and a job; `run` begins anew, with another name, where Redis answers with an error."""
+    instances = place.queued(a_chest(1), a_chest(2))
+    for name in (*KEYS_OF_RQ, *keys.TYPES, f"rq:job:{job_id(instances[0])}"):
+        place.client.delete(name)
+        SPOILT[kind](place.client, name)
+    for life in range(3):
+        with suppress(ResponseError):
+            place.work(name=f"w{life}")
+        if len(place.tags()) == len(instances):
+            break
+        place.sweep()
+    assert len(place.tags()) == len(instances)
