@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from re import IGNORECASE, escape, fullmatch
+from re import fullmatch
 from typing import Any
 
 from pydicom.datadict import keyword_for_tag
@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 
 from triage.decision.accession_number import first_number
 from triage.decision.types import TriageDecision
+from triage.web.api import wild_cards
 from triage.web.api.sources import Sources
 from triage.web.api.worklist import DEFAULT_LIMIT, LARGEST_LIMIT, BadRequestError
 from triage.worklist import workitem_state
@@ -102,8 +103,9 @@ def _matches(key: str, value: str, wanted: str) -> bool:
         return value in wanted.replace("\\", ",").split(",")
     if key == "ScheduledProcedureStepStartDateTime":
         return _in_range(value, wanted)
-    pattern = "".join({"*": ".*", "?": "."}.get(character, escape(character)) for character in wanted)
-    return fullmatch(pattern, value, IGNORECASE if key == "PatientName" else 0) is not None
+    if key == "PatientName":
+        value, wanted = value.casefold(), wanted.casefold()
+    return wild_cards.matches(value, wanted)
 
 
 def _in_range(value: str, wanted: str) -> bool:
