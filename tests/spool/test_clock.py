@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from triage.spool.clock import STEADY_S, Clock, ClockState, Instant, next_state
@@ -84,3 +86,14 @@ def test_what_cannot_be_read_counts_as_never_looked_at(spool: Spool) -> None:
     assert not Clock(spool).in_doubt()
     assert not Clock(spool).look().is_steady
     assert STEADY_S == DAY
+
+
+@pytest.mark.parametrize("value", ['"x"', "null", "[]", "NaN", "1e999", "true"])
+@pytest.mark.parametrize("name", ["at", "since_boot", "steady_s", "jump_s"])
+def test_a_note_that_no_sweep_wrote_is_none_and_stops_no_sweep(spool: Spool, name: str, value: str) -> None:
+    Clock(spool).look()
+    path = spool.root / "control" / "clock.json"
+    noted = {**json.loads(path.read_text()), name: "HERE"}
+    path.write_text(json.dumps(noted).replace('"HERE"', value))
+    assert Clock(spool).read() is None
+    assert not Clock(spool).look().is_steady

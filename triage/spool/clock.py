@@ -8,6 +8,7 @@ been looked at for a day and made no other, or a person has said that it is righ
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -130,4 +131,9 @@ class Clock:
 
 
 def _state(record: dict[str, Any]) -> ClockState:
-    return ClockState(**record)
+    """Raises TypeError for what no sweep wrote."""
+    state = ClockState(**record)
+    numbers = (state.at, state.since_boot, state.steady_s, state.jump_s)
+    if not all(type(each) in (int, float) and abs(each) < math.inf for each in numbers) or state.trusted not in (0, 1):
+        raise TypeError("not what a sweep notes of the clock")
+    return state
