@@ -113,3 +113,19 @@ def test_a_prior_goes_behind_all_others_and_wakes_a_worker_where_nothing_waits(r
         client.delete(f"rq:queue:{QUEUE}")
         jobs.wake()
         assert jobs.depths() == {QUEUE: 1, PRIORS: 0}
+
+
+@pytest.mark.parametrize(
+    "wrote", [b"1000000", b"-1000000", b"9223372036854775807", b"-9223372036854775808", b"nan", b""]
+)
+def test_a_number_that_nobody_counts_to_gives_up_nothing_and_tries_nothing_for_ever(
+    redis_server: RedisServer, wrote: bytes
+) -> None:
+    with redis_server.client() as client:
+        jobs, instance = ScoreQueue(client), an_instance()
+        for name in ("cxr-triage:failures", "cxr-triage:deaths"):
+            client.hset(name, instance.key, wrote)  # type: ignore[arg-type]
+        assert jobs.deaths([instance]) == [0]
+        jobs.count_death(instance)
+        assert jobs.deaths([instance]) == [1]
+        assert [jobs.count_failure(instance) for _ in range(3)] == [1, 2, 3]

@@ -41,6 +41,7 @@ _WORKER_KEY = re.compile(rb"rq:worker:[\x21-\x7e]{1,512}")
 _WORKER_SETS = ("rq:workers", *(f"rq:workers:{name}" for name in (QUEUE, PRIORS)))
 _JOBS_OF_OURS = "score_"
 _SCANNED_AT_ONCE = 500
+_LARGEST_COUNT = 1000  # of failures and deaths: an object is given up long before
 
 
 def connect(url: str, timeout_s: float) -> Redis:
@@ -197,13 +198,21 @@ class ScoreQueue:
         pipeline = self._client.pipeline(transaction=False)
         pipeline.hincrby(name, instance.key, 1)
         pipeline.expire(name, _WAITING_TTL_S)  # what a crash keeps `end` from removing goes by itself
-        return int(pipeline.execute()[0])
+        count = int(pipeline.execute()[0])
+        if 1 <= count <= _LARGEST_COUNT:
+            return count
+        self._client.hset(name, instance.key, 1)  # somebody wrote a number that we never come to
+        return 1
 
     def deaths(self, instances: Sequence[Queued]) -> list[int]:
         """How many workers died while they had each of the objects in work."""
         if not instances:
             return []
-        return [_number(each) for each in self._client.hmget(_DEATHS, [instance.key for instance in instances])]
+        found = self._client.hmget(_DEATHS, [instance.key for instance in instances])
+        counts = [_number(each) for each in found]
+        if wrong := [each.key for each, count in zip(instances, counts, strict=True) if count > _LARGEST_COUNT]:
+            self._client.hdel(_DEATHS, *wrong)  # nobody is given up for what somebody wrote there
+        return [count if 0 <= count <= _LARGEST_COUNT else 0 for count in counts]
 
     def mend(self) -> tuple[str, int]:
         """Remove keys of a wrong type, and what can be no ID of a job or a worker: each stops a worker that meets it.
