@@ -73,6 +73,19 @@ def test_studies_come_live_in_reading_order_and_leave_when_read(page: Page, plac
     assert reading.read_step(reading.steps(spool, uid)) is None
 
 
+def test_a_row_that_is_pressed_while_the_list_changes_is_the_one_that_opens(page: Page, place: tuple[str, Sources]):
+    address, sources = place
+    pressed = tagged(sources.spool, sources.worklist, 1, Tag.NORMAL, age_s=900)
+    page.goto(address)
+    page.locator("#rows tr").nth(0).hover()
+    page.mouse.down()
+    with page.expect_response("**/api/worklist*") as answered:
+        tagged(sources.spool, sources.worklist, 2, Tag.ABNORMAL, age_s=120)
+    answered.value.finished()
+    page.mouse.up()
+    page.wait_for_url(f"**/studies/{pressed.study_instance_uid}")
+
+
 def test_it_is_searched_and_filtered(page: Page, place: tuple[str, Sources]):
     address, sources = place
     for number, tag in enumerate([Tag.NORMAL, Tag.ABNORMAL, Tag.NORMAL, Tag.NORMAL]):

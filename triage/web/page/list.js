@@ -1,6 +1,6 @@
 // The list in reading order. It follows the server; what is selected stays selected wherever it moves.
 
-import { at, element } from "./elements.js";
+import { at, element, show } from "./elements.js";
 import * as server from "./server.js";
 import { counted, duration, percent, plain, tag } from "./words.js";
 
@@ -113,7 +113,7 @@ export class List {
   }
 
   #render(found) {
-    at("rows").replaceChildren(...this.#entries.map((each) => this.#row(each)));
+    show(at("rows"), () => this.#entries.map((each) => this.#row(each)));
     at("more").hidden = !this.#cursor;
     at("building").hidden = found.complete !== false;
     at("building").textContent = at("search").value.trim()
@@ -125,7 +125,6 @@ export class List {
     at("found").textContent = searching
       ? `${counted(this.#entries.length, "study", "studies")}${this.#cursor ? " and more" : ""}`
       : "";
-    this.#tick();
   }
 
   #row(each) {
@@ -133,7 +132,7 @@ export class List {
       element("td", { className: "priority" }, element("span", { className: each.priority }, each.priority)),
       element("td", {}, tag(each.tag)),
       element("td", { className: "number" }, percent(each.probability)),
-      element("td", { className: "number waiting", dataset: { since: each.received_at } }),
+      element("td", { className: "number waiting", dataset: { since: each.received_at } }, waited(each.received_at)),
       element("td", { className: "name" }, each.accession_number || "(none)"),
       element("td", { className: "name" }, each.calling_ae_title || ""),
       element("td", { className: "reasons" }, [...(each.prior ? ["prior"] : []), ...each.reasons].map(plain).join(", ")),
@@ -148,9 +147,10 @@ export class List {
   }
 
   #tick() {
-    const now = Date.now();
-    for (const cell of at("rows").querySelectorAll(".waiting")) {
-      cell.textContent = duration((now - Date.parse(cell.dataset.since)) / 1000);
-    }
+    for (const cell of at("rows").querySelectorAll(".waiting")) cell.textContent = waited(cell.dataset.since);
   }
+}
+
+function waited(since) {
+  return duration((Date.now() - Date.parse(since)) / 1000);
 }

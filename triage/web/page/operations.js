@@ -1,14 +1,17 @@
 // What waits, what works and what was given up.
 
-import { at, element } from "./elements.js";
+import { at, element, show } from "./elements.js";
 import * as server from "./server.js";
 import { duration, moment } from "./words.js";
 
 export async function refresh(run) {
   const found = await server.get("/api/operations");
-  const focused = document.activeElement?.dataset?.key;
-  at("operations").replaceChildren(...tiles(found), ...destinations(found), ...deadLetters(found, run));
-  if (focused) at("operations").querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
+  show(at("operations"), () => {
+    const focused = document.activeElement?.dataset?.key;
+    const parts = [...tiles(found), ...destinations(found), ...deadLetters(found, run)];
+    if (focused) queueMicrotask(() => at("operations").querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus());
+    return parts;
+  });
 }
 
 function tiles(found) {

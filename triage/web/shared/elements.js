@@ -13,3 +13,16 @@ export function element(tag, properties = {}, ...children) {
   made.append(...children.filter((child) => child !== null && child !== undefined));
   return made;
 }
+
+const newest = new WeakMap();
+
+/** Have `parent` hold what `make` gives. While somebody presses there it waits: a click needs one and the same element. */
+export function show(parent, make) {
+  newest.set(parent, make);
+  const attempt = () => {
+    if (newest.get(parent) !== make) return;
+    if (parent.matches(":active")) setTimeout(attempt, 50);
+    else parent.replaceChildren(...make());
+  };
+  attempt();
+}
