@@ -45,7 +45,8 @@ NOT_PODMANS = {"build", "depends_on", "healthcheck", "logging", "restart", "imag
 def podman(*arguments: str | Path, check: bool = True) -> str:
     done = subprocess.run(["podman", *arguments], capture_output=True, text=True)
     if check and done.returncode:
-        sys.exit(f"podman {' '.join(map(str, arguments))}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+        said = f"{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        sys.exit(f"podman {' '.join(map(str, arguments))}: status {done.returncode}: {said}")
     return done.stdout + done.stderr
 
 

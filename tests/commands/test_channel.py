@@ -50,7 +50,8 @@ def test_destinations_are_listed_with_what_they_have(spool: Spool):
 def test_the_process_that_delivers_is_started_only_where_there_is_something_to_deliver_to():
     destination = {"name": "pacs", "host": "127.0.0.1", "port": 104, "called_ae_title": "PACS"}
     for destinations, started in (([], False), ([destination], True), ([{**destination, "enabled": False}], False)):
-        settings = Settings.model_validate({"channels": {"sr": destinations}})
+        redis = {"url": "unix:///nowhere/redis.sock"}
+        settings = Settings.model_validate({"redis": redis, "channels": {"sr": destinations}})
         assert ("deliver 0" in [child.name for child in build(settings, None, {}).children]) is started
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -15,8 +16,7 @@ from triage.cli import triage
 from triage.metrics.process import create
 from triage.runtime.release import Running
 from triage.service.running import introduce, running
-from triage.settings.load import load
-from triage.settings.schema import Settings
+from triage.settings.load import load, load_located
 from triage.spool.spool import Spool
 from triage.web.api.sources import Sources
 from triage.web.app import client, create_app, known_hosts
@@ -39,7 +39,7 @@ def test_log_metrics_status_and_command_say_the_same(
 ) -> None:
     from starlette.testclient import TestClient
 
-    settings, registry = Settings(), CollectorRegistry()
+    settings, registry = load_located(None, {}, Path.cwd()).settings, CollectorRegistry()
     expected = running(settings)
     assert expected == Running(expected.settings, version("cxr-triage")) and expected.version == SOFTWARE_VERSION
     with caplog.at_level(logging.INFO):
@@ -52,5 +52,5 @@ def test_log_metrics_status_and_command_say_the_same(
         ask = TestClient(create_app(sources, known_hosts("0.0.0.0")))
         status = ask.get("/api/status").json()
     assert (status["version"], status["settings_revision"]) == (expected.version, expected.settings)
-    printed = CliRunner().invoke(triage, ["up", "--print-config"], env={})
+    printed = CliRunner().invoke(triage, ["up", "--print-config"])
     assert printed.output.splitlines()[-1] == f"# {expected}"

@@ -55,7 +55,7 @@ def located(settings: Settings, data: Path, here: Path) -> tuple[Settings, list[
         old = here / (path if given else _BELOW_HERE.get((section, key), path))
         if settings.data.path is not None or path.is_absolute():
             return new
-        if not _is_there(old, key) or (_is_there(new, key) and old.samefile(new)):
+        if not _is_there(old, key) or old.resolve() == new.resolve():
             return new
         if _is_there(new, key):
             notes.append(_both(f"{section}.{key}", old, new))
