@@ -199,6 +199,14 @@ def test_what_lies_where_the_working_directory_led_before_is_found_and_said(main
     assert found(main, tmp_path, TRIAGE_DATA_PATH="/elsewhere").notes == ()
 
 
+def test_a_folder_that_is_the_data_folder_itself_is_no_former_place(main: Path) -> None:
+    (main.parent / "var/redis").mkdir(parents=True)  # its socket is there while Redis runs, and not before
+    (main.parent / "var/users.json").touch()
+    loaded = found(main, main.parent)
+    assert loaded.settings.redis.socket_path == main.parent / "var/redis/redis.sock"
+    assert loaded.notes == ()
+
+
 def test_two_spools_are_not_chosen_between(main: Path, tmp_path: Path) -> None:
     main.write_text('[spool]\npath = "spool"\n')
     (tmp_path / "spool").mkdir()
