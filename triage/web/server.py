@@ -76,7 +76,7 @@ def run(
         limits = Limits(settings.max_connections, settings.max_connections_per_address, peers.is_proxys)
         server = server_of(app, limits)
         app.state.ending = lambda: server.should_exit  # what streams ends with it, instead of holding it up
-        logger.info("web: %s: http://%s:%d", running, settings.host, listening.getsockname()[1])
+        logger.info("web: http://%s:%d, %s", settings.host, listening.getsockname()[1], running)
         ending = threading.Event()
         threading.Thread(target=sources.patients.fill, args=(ending,), name="patients", daemon=True).start()
         try:
