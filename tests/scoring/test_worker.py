@@ -84,7 +84,8 @@ def test_jobs_are_scored_in_batches_and_leave_nothing_behind(place: Workplace) -
     assert is_done(place.spool)
     assert len(place.tags()) == 20
     assert {tag for tag, _ in place.tags().values()} == {Tag.NORMAL}
-    assert (place.counted("batch_size_count"), place.counted("batch_size_sum")) == (2, 20)
+    assert place.counted("batch_size_sum") == 20
+    assert place.counted("batch_size_count") <= 2  # 16 and 4, or all, where decoding the 16 took its time
     assert not list(place.client.scan_iter("rq:job:*"))
     assert not list(place.client.scan_iter("cxr-triage:failures"))
 
