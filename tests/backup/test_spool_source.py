@@ -174,6 +174,48 @@ def test_whatever_happens_meanwhile_nothing_is_lost_and_nothing_is_told_twice(
             assert sent in ([], [world.sent[uid]])
 
 
+def test_what_is_built_after_the_outbox_was_listed_has_its_message(spool: Spool, tmp_path: Path) -> None:
+    outbox = Outbox(spool)
+    outbox.prepare(["pacs"])
+    for _ in range(3):
+        instance = received(spool)
+        assess(spool, instance)
+        settle(spool, instance.study_instance_uid, "pacs")
+        spool.file(instance)
+    one, *others = spool.study_uids()
+
+    def told(*uids: str) -> None:
+        for uid in uids:
+            tell(spool, outbox, "pacs", Peer(), uid, outbox.waiting("pacs"), time.time())
+
+    class Meanwhile(SpoolSource):
+        def groups(self, known: Any) -> Iterator[Any]:
+            for group in super().groups(known):
+                yield group
+                if any(one in each.path for each in group):
+                    told(*others)
+
+    told(one)
+    archive = Archive(tmp_path / "backups")
+    assert make([Meanwhile(spool)], archive, "0", 0, time.time).manifest.left_out == ()
+    restore(archive, "", FolderTarget(tmp_path / "elsewhere"))
+    assert len(delivered_by(Spool.open(tmp_path / "elsewhere" / "spool"))) == 3
+
+
+def test_a_message_that_is_nowhere_is_said(spool: Spool, tmp_path: Path) -> None:
+    outbox = Outbox(spool)
+    outbox.prepare(["pacs"])
+    instance = received(spool)
+    assess(spool, instance)
+    settle(spool, instance.study_instance_uid, "pacs")
+    spool.file(instance)
+    tell(spool, outbox, "pacs", Peer(), instance.study_instance_uid, [], time.time())
+    for path in (spool.root / "outbox" / "pacs").iterdir():
+        path.unlink()
+    (said,) = make([SpoolSource(spool)], Archive(tmp_path / "backups"), "0", 0, time.time).manifest.left_out
+    assert "pacs+0001.json (message): its message is nowhere" in said
+
+
 def live_on_at_each_look(patch: pytest.MonkeyPatch, world: World) -> None:
     """The world goes on whenever the backup looks at a file, and does not hear of what the world does itself."""
     state = {"locked": False, "busy": False}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from errno import EIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -147,8 +148,11 @@ class _Deliveries:
             found = [read_item(self._path(file), file, known), *message]
             settled = record.state is not State.WAITING or any("/outbox/" in each.path for each in message)
             if settled and file.read_bytes() == before:
-                break
-        return found
+                return found
+        if message or (self._spool.root / "marks" / record.destination / uid).exists():  # or it is built again
+            return found
+        nowhere = OSError(EIO, "its message is nowhere, and no mark has it built again")
+        return [*found, unreadable(f"{self._path(file)} (message)", nowhere)]
 
     def _message(self, uid: str, record: Record, sent: Path, known: Known) -> list[Item]:
         if record.state not in (State.WAITING, State.DELIVERED, State.DEAD):
@@ -159,7 +163,8 @@ class _Deliveries:
         dead = Outgoing(0, 0, record.number, uid, record.revision, record.destination).key
         for place in (self._in_outbox(uid, record), self._spool.root / "undeliverable" / dead):
             with suppress(FileNotFoundError):
-                return [read_item(self._path(place), place, known)] if place else []
+                if place is not None:
+                    return [read_item(self._path(place), place, known)]
         return self._anew(uid, record, known)
 
     def _anew(self, uid: str, record: Record, known: Known) -> list[Item]:
