@@ -100,14 +100,14 @@ def test_any_reading_time_with_one_reader_is_pollaczek_and_khinchine():
     assert_within_error(wait, arriving * (mean**2 + sd**2) / 2 / (1 - arriving * mean))
 
 
-def two_classes(discipline: Discipline, readers: int, rates: Sequence[float], means: Sequence[float]):
-    """Mean wait and turnaround of each of two priorities, over replications."""
+def by_class(discipline: Discipline, readers: int, rates: Sequence[float], means: Sequence[float]):
+    """Mean wait of each priority, then mean turnaround of each, over replications."""
 
     def statistics(rng: np.random.Generator) -> list[float]:
         drawn = poisson_studies(rates, [exponential(mean) for mean in means], rng)
         priority = drawn[2][WARM_UP:]
         times = [each[WARM_UP:] for each in measured(drawn, discipline, readers)]
-        return [float(each[priority == level].mean()) for each in times for level in (0, 1)]
+        return [float(each[priority == level].mean()) for each in times for level in range(len(rates))]
 
     return by_replication(statistics)
 
@@ -117,7 +117,7 @@ def test_two_priorities_are_cobhams():
     load_first, load = first * short, first * short + second * long
     residual = first * short**2 + second * long**2  # half the second moments of exponential times
 
-    wait_first, wait_second, _, _ = two_classes(Discipline(levels=2), 1, (first, second), (short, long))
+    wait_first, wait_second, _, _ = by_class(Discipline(levels=2), 1, (first, second), (short, long))
 
     assert_within_error(wait_first, residual / (1 - load_first))
     assert_within_error(wait_second, residual / (1 - load_first) / (1 - load))
@@ -128,17 +128,30 @@ def test_two_priorities_of_several_readers_are_cobhams():
     load = first + second
     waiting = erlang_c(readers, load) / readers
 
-    wait_first, wait_second, _, _ = two_classes(Discipline(levels=2), readers, (first, second), (1.0, 1.0))
+    wait_first, wait_second, _, _ = by_class(Discipline(levels=2), readers, (first, second), (1.0, 1.0))
 
     assert_within_error(wait_first, waiting / (1 - first / readers))
     assert_within_error(wait_second, waiting / (1 - first / readers) / (1 - load / readers))
+
+
+def test_four_priorities_are_cobhams():
+    """Each waits for the rest of the reading in hand, over what the priorities above it leave, with and without it."""
+    rates, means = (0.08, 0.25, 0.3, 0.25), (1.5, 1.1, 0.9, 0.5)
+    loads = [rate * mean for rate, mean in zip(rates, means, strict=True)]
+    residual = sum(load * mean for load, mean in zip(loads, means, strict=True))  # half the second moments
+
+    found = by_class(Discipline(levels=4), 1, rates, means)
+
+    for level in range(4):
+        above = 1 - sum(loads[:level])
+        assert_within_error(found[level], residual / above / (above - loads[level]))
 
 
 def test_two_priorities_with_interruption_are_preemptive_resume():
     (first, second), (short, long) = (0.25, 0.5), (0.8, 1.1)
     load_first, load = first * short, first * short + second * long
 
-    _, _, report_first, report_second = two_classes(
+    _, _, report_first, report_second = by_class(
         Discipline(levels=2, preemptive=True), 1, (first, second), (short, long)
     )
 

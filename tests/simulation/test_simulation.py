@@ -14,14 +14,14 @@ from triage.simulation.arrivals import LogError, draw_arrivals, read_log
 from triage.simulation.cases import draw_cases
 from triage.simulation.compare import Comparison, simulate
 from triage.simulation.operating_point import read_operating_point
-from triage.simulation.outcome import CURVE_EDGES, GROUPS, MEASURES, STATISTICS, estimate
-from triage.simulation.policies import TagCode
+from triage.simulation.outcome import CURVE_EDGES, MEASURES, STATISTICS, estimate
 from triage.simulation.readers_on_duty import HOURS
 from triage.simulation.reading_time import ReadingTime
 from triage.simulation.report import as_record, as_text
 from triage.simulation.scenario import EXAMPLE, Scenario, ScenarioError, read_scenario
 from triage.simulation.student_t import central_limit
 
+ABNORMAL_NORMAL = ("1", "0")  # labels of logs, the more urgent first
 EXPONENTIAL = {"distribution": "exponential", "mean_minutes": 6.0}
 
 
@@ -160,11 +160,12 @@ def test_tags_come_from_the_operating_point():
         run={"weeks": 200},
     )
     cases = draw_cases(scenario, None, np.random.default_rng(1))
-    sick, well = cases.tag[cases.abnormal], cases.tag[~cases.abnormal]
-    assert np.mean(sick == TagCode.NOT_ASSESSED) == pytest.approx(0.4, abs=0.01)
-    assert np.mean(well == TagCode.NOT_ASSESSED) == pytest.approx(0.1, abs=0.01)
-    assert np.mean(sick[sick != TagCode.NOT_ASSESSED] == TagCode.ABNORMAL) == pytest.approx(0.7, abs=0.01)
-    assert np.mean(well[well != TagCode.NOT_ASSESSED] == TagCode.NORMAL) == pytest.approx(0.6, abs=0.01)
+    abnormal, normal, not_assessed = 0, 1, 2
+    sick, well = (cases.predicted[cases.urgency == urgency] for urgency in (abnormal, normal))
+    assert np.mean(sick == not_assessed) == pytest.approx(0.4, abs=0.01)
+    assert np.mean(well == not_assessed) == pytest.approx(0.1, abs=0.01)
+    assert np.mean(sick[sick != not_assessed] == abnormal) == pytest.approx(0.7, abs=0.01)
+    assert np.mean(well[well != not_assessed] == normal) == pytest.approx(0.6, abs=0.01)
 
 
 def write_log(folder: Path, *rows: str) -> Path:
@@ -174,9 +175,10 @@ def write_log(folder: Path, *rows: str) -> Path:
 
 
 def test_a_log_counts_from_its_monday_and_knows_the_truth_of_some(tmp_path: Path):
-    log = read_log(write_log(tmp_path, "2026-03-04T00:30:00,", "2026-03-03T08:15:00,1", "2026-03-03T23:00,0"))
+    rows = ("2026-03-04T00:30:00,", "2026-03-03T08:15:00,1", "2026-03-03T23:00,0")
+    log = read_log(write_log(tmp_path, *rows), ABNORMAL_NORMAL)
     assert log.arrived.tolist() == [1440 + 495.0, 1440 + 1380.0, 2880 + 30.0]
-    assert log.abnormal.tolist() == [1, 0, -1]
+    assert log.urgency.tolist() == [0, 1, -1]
 
 
 def test_a_log_is_simulated_as_it_is(tmp_path: Path):
@@ -204,17 +206,17 @@ def test_a_log_is_simulated_as_it_is(tmp_path: Path):
 )
 def test_a_wrong_log_names_the_line(tmp_path: Path, row: str, named: str):
     with pytest.raises(LogError, match=named):
-        read_log(write_log(tmp_path, "2026-03-02T08:15:00,1", row))
+        read_log(write_log(tmp_path, "2026-03-02T08:15:00,1", row), ABNORMAL_NORMAL)
 
 
 def test_a_log_of_nothing_and_no_log_are_refused(tmp_path: Path):
     with pytest.raises(LogError, match="fewer than two"):
-        read_log(write_log(tmp_path, "2026-03-02T08:15:00,1"))
+        read_log(write_log(tmp_path, "2026-03-02T08:15:00,1"), ABNORMAL_NORMAL)
     with pytest.raises(LogError, match="cannot be read"):
-        read_log(tmp_path / "absent.csv")
+        read_log(tmp_path / "absent.csv", ABNORMAL_NORMAL)
     (tmp_path / "other.csv").write_text("time\n")
     with pytest.raises(LogError, match="no column arrived"):
-        read_log(tmp_path / "other.csv")
+        read_log(tmp_path / "other.csv", ABNORMAL_NORMAL)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +304,7 @@ def test_the_record_has_every_figure_and_is_json(comparison: Comparison):
     record = json.loads(json.dumps(as_record(comparison), allow_nan=False))
     assert record["scenario"]["model"]["sensitivity"] == 0.9
     for policy, groups in record["policies"].items():
-        for group in GROUPS:
+        for group in comparison.groups:
             for measure in MEASURES:
                 for statistic in STATISTICS:
                     figure = groups[group][measure][statistic]

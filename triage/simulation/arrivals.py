@@ -25,11 +25,11 @@ class LogError(StartError):
 class Log:
     """Real arrivals, in minutes since the Monday 00:00 before the first of them, and the truth where it is known.
 
-    ``abnormal`` is 1, 0 or -1 for unknown, for each arrival.
+    ``urgency`` is the true class of each arrival as its place among the scenario's, or -1 for unknown.
     """
 
     arrived: Minutes
-    abnormal: npt.NDArray[np.int8]
+    urgency: npt.NDArray[np.int8]
 
     @property
     def weeks(self) -> float:
@@ -53,14 +53,15 @@ def draw_arrivals(per_hour: Sequence[float], weeks: int, rng: np.random.Generato
     return minutes
 
 
-def read_log(path: Path) -> Log:
-    """The log in a CSV file: a column ``arrived`` (ISO 8601) and, if known, ``label`` (1 abnormal, 0 normal, or empty).
+def read_log(path: Path, labels: Sequence[str]) -> Log:
+    """The log in a CSV file: a column ``arrived`` (ISO 8601) and, if known, ``label``.
 
-    Rows may be in any order; all times have a zone, or none has. Raises LogError.
+    ``labels`` are what a label may be, that of the most urgent class first; an empty one is unknown. Rows may be in any
+    order; all times have a zone, or none has. Raises LogError.
     """
     try:
         table = parse_table(path.read_bytes(), ("arrived",))
-        rows = sorted(_row(path, record.line, record.values) for record in table.records)
+        rows = sorted(_row(path, record.line, record.values, labels) for record in table.records)
     except OSError as error:
         raise LogError(f"{path} cannot be read: {error}") from error
     except TableError as error:
@@ -75,12 +76,12 @@ def read_log(path: Path) -> Log:
     return Log(np.asarray(minutes, dtype=np.float64), np.asarray([label for _, label in rows], dtype=np.int8))
 
 
-def _row(path: Path, line: int, record: Mapping[str, str]) -> tuple[datetime, int]:
+def _row(path: Path, line: int, record: Mapping[str, str], labels: Sequence[str]) -> tuple[datetime, int]:
     text, label = record["arrived"], record.get("label", "")
     try:
         arrived = datetime.fromisoformat(text)
     except ValueError:
         raise LogError(f"{path}, line {line}: arrived {text!r} is not a time like 2026-03-02T08:15:00") from None
-    if label not in ("", "0", "1"):
-        raise LogError(f"{path}, line {line}: label {label!r} is not 0, 1 or empty")
-    return arrived, int(label) if label else -1
+    if label and label not in labels:
+        raise LogError(f"{path}, line {line}: label {label!r} is not {', '.join(labels)} or empty")
+    return arrived, labels.index(label) if label else -1

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from triage.simulation.arrivals import Log, Minutes, draw_arrivals
-from triage.simulation.policies import Codes, TagCode
+from triage.simulation.case_mix import Codes
 from triage.simulation.scenario import Scenario
 
 DAY = 1440.0  # minutes
@@ -19,28 +19,28 @@ WEEK = 7 * DAY
 class Cases:
     """Arrays over studies in order of arrival; minutes since a Monday 00:00.
 
-    ``measured`` is False for studies that only warm the queue up or keep it busy behind the measured ones.
+    ``urgency`` is the true class of each as its place among ``classes`` (the most urgent first), ``predicted`` the
+    model's, or their number for NOT_ASSESSED. ``measured`` is False for studies that only warm the queue up or keep it
+    busy behind the measured ones.
     """
 
     arrived: Minutes
     reading: Minutes
-    abnormal: npt.NDArray[np.bool_]
-    tag: Codes
+    urgency: Codes
+    predicted: Codes
     measured: npt.NDArray[np.bool_]
+    classes: tuple[str, ...]
 
 
 def draw_cases(scenario: Scenario, log: Log | None, rng: np.random.Generator) -> Cases:
-    """Arrivals, truth, tags and reading times. With a log the arrivals are its own, and the truth where it knows it."""
+    """Arrivals, truth, predictions and reading times. With a log the arrivals are its own, and the truth it knows."""
     arrived, measured = _arrivals(scenario, log, rng)
-    abnormal = rng.random(len(arrived)) < scenario.prevalence
+    mix = scenario.case_mix
+    urgency = mix.draw_classes(len(arrived), rng)
     if log is not None:
-        abnormal = np.where(log.abnormal < 0, abnormal, log.abnormal == 1)
-    reading = np.where(
-        abnormal,
-        scenario.reading.of(True).draw(len(arrived), rng),
-        scenario.reading.of(False).draw(len(arrived), rng),
-    )
-    return Cases(arrived, reading, abnormal, _tags(scenario, abnormal, rng), measured)
+        urgency = np.where(log.urgency < 0, urgency, log.urgency)
+    reading = mix.draw_reading(urgency, rng)
+    return Cases(arrived, reading, urgency, mix.draw_predictions(urgency, rng), measured, mix.names)
 
 
 def _arrivals(scenario: Scenario, log: Log | None, rng: np.random.Generator) -> tuple[Minutes, npt.NDArray[np.bool_]]:
@@ -51,12 +51,3 @@ def _arrivals(scenario: Scenario, log: Log | None, rng: np.random.Generator) -> 
     end = margin + scenario.run.weeks * WEEK
     arrived = draw_arrivals(scenario.arrivals.by_hour, int(np.ceil((end + margin) / WEEK)), rng)
     return arrived, (arrived >= margin) & (arrived < end)
-
-
-def _tags(scenario: Scenario, abnormal: npt.NDArray[np.bool_], rng: np.random.Generator) -> Codes:
-    model = scenario.model
-    raised = rng.random(len(abnormal)) < np.where(abnormal, model.sensitivity, 1.0 - model.specificity)
-    unassessed = rng.random(len(abnormal)) < np.asarray(model.unassessed)[abnormal.astype(np.int8)]
-    tags: Codes = np.where(raised, np.int8(TagCode.ABNORMAL), np.int8(TagCode.NORMAL))
-    tags[unassessed] = TagCode.NOT_ASSESSED
-    return tags

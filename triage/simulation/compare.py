@@ -9,7 +9,7 @@ import numpy as np
 
 from triage.simulation.arrivals import Log, read_log
 from triage.simulation.cases import Cases, draw_cases
-from triage.simulation.outcome import GROUPS, MEASURES, STATISTICS, Estimate, Outcome, Values, estimate, outcome
+from triage.simulation.outcome import MEASURES, STATISTICS, Estimate, Outcome, Values, estimate, outcome
 from triage.simulation.policies import FIFO, Policy
 from triage.simulation.queues import run_queue
 from triage.simulation.scenario import Scenario, ScenarioError
@@ -30,6 +30,11 @@ class Comparison:
     statistics: Mapping[str, Values]
     curves: Mapping[str, Mapping[str, Values]]
 
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups of studies that are reported, in the order of tables."""
+        return tuple(self.counts)
+
     def estimate(self, policy: str, measure: str, group: str, statistic: str) -> Estimate:
         """Minutes, with a 95 % interval over replications."""
         return estimate(self._values(policy, measure, group, statistic))
@@ -44,7 +49,7 @@ class Comparison:
         return self.versus(FIFO.name, policy, measure, group, statistic)
 
     def _values(self, policy: str, measure: str, group: str, statistic: str) -> Values:
-        place = MEASURES.index(measure), GROUPS.index(group), STATISTICS.index(statistic)
+        place = MEASURES.index(measure), self.groups.index(group), STATISTICS.index(statistic)
         return self.statistics[policy][:, *place]
 
 
@@ -53,7 +58,7 @@ def simulate(scenario: Scenario, advance: Callable[[], None] = lambda: None) -> 
 
     Raises ScenarioError where readers cannot keep up with the rates (no queue is then in balance), and LogError.
     """
-    log = None if scenario.arrivals.log is None else read_log(scenario.arrivals.log)
+    log = None if scenario.arrivals.log is None else read_log(scenario.arrivals.log, scenario.labels)
     utilisation = _utilisation(scenario, log)
     if log is None and utilisation >= 1:
         raise ScenarioError(
@@ -69,24 +74,27 @@ def simulate(scenario: Scenario, advance: Callable[[], None] = lambda: None) -> 
         for policy in policies:
             found[policy.name].append(read(cases, scenario, policy))
         advance()
+    groups = tuple(found[FIFO.name][0].counts)
     return Comparison(
         scenario,
         utilisation,
-        {group: sum(one.counts[group] for one in found[FIFO.name]) for group in GROUPS},
+        {group: sum(one.counts[group] for one in found[FIFO.name]) for group in groups},
         {name: np.stack([one.statistics for one in outcomes]) for name, outcomes in found.items()},
-        {name: {group: _curve(outcomes, group) for group in GROUPS} for name, outcomes in found.items()},
+        {name: {group: _curve(outcomes, group) for group in groups} for name, outcomes in found.items()},
     )
 
 
 def read(cases: Cases, scenario: Scenario, policy: Policy) -> Outcome:
     """What one policy does for the studies of one replication."""
+    known = cases.urgency if policy.perfect else cases.predicted
+    priority = np.asarray(policy.levels(cases.classes), dtype=np.int8)[known]
     # Lists: the queue takes one element at a time, which is slow on arrays.
     timeline = run_queue(
         cases.arrived.tolist(),
         cases.reading.tolist(),
-        policy.levels_of(cases.tag).tolist(),
-        scenario.readers.duty(),
-        policy.discipline,
+        priority.tolist(),
+        scenario.duty(),
+        policy.discipline(cases.classes),
     )
     return outcome(cases, timeline)
 
@@ -94,10 +102,12 @@ def read(cases: Cases, scenario: Scenario, policy: Policy) -> Outcome:
 def _utilisation(scenario: Scenario, log: Log | None) -> float:
     """Minutes of reading that arrive in a minute, over readers on duty."""
     per_minute = np.mean(scenario.arrivals.by_hour) / 60 if log is None else len(log.arrived) / (log.weeks * 7 * 1440)
-    known = np.empty(0) if log is None else log.abnormal[log.abnormal >= 0]
-    abnormal = float(known.mean()) if len(known) else scenario.prevalence
-    reading = abnormal * scenario.reading.of(True).mean + (1 - abnormal) * scenario.reading.of(False).mean
-    return float(per_minute) * reading / scenario.readers.duty().mean
+    classes = scenario.case_mix.classes
+    known = np.empty(0, dtype=np.int8) if log is None else log.urgency[log.urgency >= 0]
+    counts = np.bincount(known, minlength=len(classes))
+    shares = counts / len(known) if len(known) else [each.prevalence for each in classes]
+    reading = sum(float(share) * each.reading.mean for share, each in zip(shares, classes, strict=True))
+    return float(per_minute) * reading / scenario.duty().mean
 
 
 def _curve(outcomes: list[Outcome], group: str) -> Values:

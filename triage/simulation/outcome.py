@@ -9,18 +9,17 @@ from math import isfinite, nan, sqrt
 import numpy as np
 import numpy.typing as npt
 
+from triage.simulation.case_mix import NOT_ASSESSED
 from triage.simulation.cases import Cases
-from triage.simulation.policies import TagCode
 from triage.simulation.queues import Timeline
 from triage.simulation.student_t import central_limit
 
 Values = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 MEASURES = ("wait", "report")
 """Minutes from arrival until the reading begins, and until the report is there."""
 STATISTICS = ("mean", "median", "p95", "maximum")
-GROUPS = ("abnormal", "normal", "not assessed", "missed abnormal", "all")
-"""By the truth, except ``not assessed`` (of either truth); ``missed abnormal`` is abnormal but tagged NORMAL."""
 
 CURVE_EDGES: Values = np.geomspace(0.1, 1e5, 481)
 """Minutes at which the distribution of turnarounds is kept, for plots."""
@@ -33,6 +32,10 @@ class Estimate:
     value: float
     lower: float
     upper: float
+
+    def scaled(self, minutes: float) -> Estimate:
+        """The same in units of so many minutes."""
+        return Estimate(self.value / minutes, self.lower / minutes, self.upper / minutes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +55,8 @@ def outcome(cases: Cases, timeline: Timeline) -> Outcome:
     """What the measured studies of one replication got."""
     report = np.asarray(timeline.reported) - cases.arrived
     durations = {"wait": np.asarray(timeline.begun) - cases.arrived, "report": report}
-    members = {group: mask & cases.measured for group, mask in _groups(cases).items()}
-    statistics = np.asarray(
-        [[_summary(durations[measure][members[group]]) for group in GROUPS] for measure in MEASURES]
-    )
+    members = {group: mask & cases.measured for group, mask in groups(cases).items()}
+    statistics = np.asarray([[_summary(durations[measure][mask]) for mask in members.values()] for measure in MEASURES])
     return Outcome(
         statistics,
         {group: int(np.count_nonzero(mask)) for group, mask in members.items()},
@@ -75,15 +76,22 @@ def estimate(values: Sequence[float] | Values) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
-def _groups(cases: Cases) -> dict[str, npt.NDArray[np.bool_]]:
-    groups = (
-        cases.abnormal,
-        ~cases.abnormal,
-        cases.tag == TagCode.NOT_ASSESSED,
-        cases.abnormal & (cases.tag == TagCode.NORMAL),
-        np.ones(len(cases.arrived), dtype=bool),
-    )
-    return dict(zip(GROUPS, groups, strict=True))
+def groups(cases: Cases) -> dict[str, Mask]:
+    """The groups that are reported, in the order of tables, and which studies belong to each.
+
+    Each class by the truth; NOT_ASSESSED of any class; ``missed`` of each class but the last: predicted less urgent
+    than it is; where more than one class lies below it, also those of them that were taken for the least urgent.
+    """
+    names, predicted = cases.classes, cases.predicted
+    least = len(names) - 1
+    of_class = {name: cases.urgency == place for place, name in enumerate(names)}
+    missed = {
+        f"missed {name}": of_class[name] & (predicted > place) & (predicted <= least)
+        for place, name in enumerate(names[:-1])
+    }
+    taken = {f"{name} taken for {names[-1]}": of_class[name] & (predicted == least) for name in names[:-2]}
+    everyone = np.ones(len(predicted), dtype=bool)
+    return {**of_class, NOT_ASSESSED: predicted > least, **missed, **taken, "all": everyone}
 
 
 def _summary(minutes: Values) -> tuple[float, ...]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from math import ceil, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from triage.simulation.compare import Comparison
-from triage.simulation.outcome import CURVE_EDGES, GROUPS, Values
+from triage.simulation.outcome import CURVE_EDGES, Values
 from triage.simulation.policies import FIFO
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_SHOWN = GROUPS[:4]
 _COLOURS = ("#555555", "#0072b2", "#56b4e9", "#d55e00", "#009e73", "#cc79a7", "#e69f00")  # Okabe and Ito
 _STYLES = ("-", "--", "-.", ":")
 _FIRST_MINUTES, _LAST_SHARE = 1.0, 0.9999
@@ -34,17 +33,23 @@ def write_plots(comparison: Comparison, folder: Path) -> list[Path]:
 
 def _turnaround(comparison: Comparison) -> Figure:
     """How many studies are reported within so many minutes, a panel for each group."""
-    figure = _figure(10, 7)
-    axes = figure.subplots(2, 2, sharex=True, sharey=True).flatten()
+    shown, scenario = _shown(comparison), comparison.scenario
+    rows = ceil(len(shown) / 2)
+    figure = _figure(10, 3.5 * rows)
+    axes = figure.subplots(rows, 2, sharex=True, sharey=True).flatten()
     last = max(_reached(comparison.curves[policy]["all"]) for policy in comparison.curves)
-    for axis, group in zip(axes, _SHOWN, strict=True):
+    limits = (_FIRST_MINUTES / scenario.minutes_per_unit, last / scenario.minutes_per_unit)
+    edges = CURVE_EDGES / scenario.minutes_per_unit
+    for axis, group in zip(axes, shown, strict=False):
         for number, (policy, curves) in enumerate(comparison.curves.items()):
-            axis.plot(CURVE_EDGES, curves[group], label=policy, color=_colour(number), linestyle=_style(number))
-        axis.set(title=f"{group} ({comparison.counts[group]:,} studies)", xscale="log", xlim=(_FIRST_MINUTES, last))
+            axis.plot(edges, curves[group], label=policy, color=_colour(number), linestyle=_style(number))
+        axis.set(title=f"{group} ({comparison.counts[group]:,} studies)", xscale="log", xlim=limits)
         axis.set_ylim(0, 1)
         axis.grid(alpha=0.3)
-    for axis in axes[2:]:
-        axis.set_xlabel("minutes from arrival to report")
+    for axis in axes[len(shown) :]:
+        axis.remove()
+    for axis in axes[len(shown) - 2 : len(shown)]:
+        axis.set_xlabel(f"{scenario.unit} from arrival to report")
     for axis in axes[::2]:
         axis.set_ylabel("share of studies reported")
     figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, ncols=6, loc="outside lower center")
@@ -54,17 +59,18 @@ def _turnaround(comparison: Comparison) -> Figure:
 def _versus_fifo(comparison: Comparison) -> Figure:
     """What each policy changes in the mean, the 95th percentile and the maximum, with 95 % intervals."""
     policies = [policy for policy in comparison.statistics if policy != FIFO.name]
-    figure = _figure(11, 1.5 + 0.28 * len(_SHOWN) * (len(policies) + 1))
+    shown = _shown(comparison)
+    figure = _figure(11, 1.5 + 0.28 * len(shown) * (len(policies) + 1))
     panels = {"mean": "mean", "p95": "95th percentile", "maximum": "maximum"}
     axes = figure.subplots(1, len(panels), sharey=True)
     for axis, (statistic, title) in zip(axes, panels.items(), strict=True):
         for number, policy in enumerate(policies):
             _differences(axis, comparison, statistic, policy, number, len(policies))
         axis.axvline(0, color="#555555", linewidth=1)
-        axis.set(title=title, xlabel="minutes more than FIFO")
+        axis.set(title=title, xlabel=f"{comparison.scenario.unit} more than FIFO")
         axis.grid(alpha=0.3, axis="x")
     middle = (len(policies) - 1) / 2
-    axes[0].set_yticks([_row(group, middle, len(policies)) for group in range(len(_SHOWN))], _SHOWN)
+    axes[0].set_yticks([_row(group, middle, len(policies)) for group in range(len(shown))], shown)
     axes[0].invert_yaxis()
     figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, ncols=len(policies), loc="outside lower center")
     figure.suptitle("Report turnaround against FIFO on the same studies (95 % intervals over replications)")
@@ -72,7 +78,8 @@ def _versus_fifo(comparison: Comparison) -> Figure:
 
 
 def _differences(axis: Axes, comparison: Comparison, statistic: str, policy: str, number: int, policies: int) -> None:
-    found = [comparison.versus_fifo(policy, "report", group, statistic) for group in _SHOWN]
+    scale = comparison.scenario.minutes_per_unit
+    found = [comparison.versus_fifo(policy, "report", group, statistic).scaled(scale) for group in _shown(comparison)]
     known = [(each, row) for row, each in enumerate(found) if isfinite(each.value)]
     axis.errorbar(
         [each.value for each, _ in known],
@@ -84,6 +91,10 @@ def _differences(axis: Axes, comparison: Comparison, statistic: str, policy: str
         color=_colour(number + 1),
         label=policy,
     )
+
+
+def _shown(comparison: Comparison) -> list[str]:
+    return [group for group in comparison.groups if group != "all"]
 
 
 def _figure(width: float, height: float) -> Figure:

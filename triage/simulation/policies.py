@@ -1,61 +1,56 @@
-"""What a reading room may do with a tag: the policies that are compared."""
+"""What a reading room may do with a prediction: the policies that are compared."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import IntEnum
+from collections.abc import Sequence
 from math import inf
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
-from triage.decision.types import Tag
 from triage.setting_types import Section
+from triage.simulation.case_mix import NOT_ASSESSED
 from triage.simulation.queues import Discipline
-
-Codes = npt.NDArray[np.int8]
-
-
-class TagCode(IntEnum):
-    """Tags as small numbers, for arrays."""
-
-    ABNORMAL = 0
-    NOT_ASSESSED = 1
-    NORMAL = 2
-
-    @property
-    def tag(self) -> Tag:
-        """The tag itself."""
-        return Tag[self.name]
-
-
-_LEVEL: Mapping[str, tuple[int, int, int]] = {
-    # Of ABNORMAL, NOT_ASSESSED and NORMAL; 0 is read first.
-    "fifo": (0, 0, 0),
-    "priority": (0, 1, 1),
-    "normals last": (0, 1, 2),
-}
 
 
 class Policy(Section):
-    """The order of reading: ``fifo`` by arrival; ``priority`` ABNORMAL first; ``normals last`` NORMAL also last."""
+    """The order of reading, by what the model predicts.
+
+    ``fifo`` is by arrival alone. ``priority`` is by predicted class, the most urgent first, and what is not assessed
+    together with the least urgent. ``normals last`` is the same with the least urgent behind what is not assessed.
+    Or lists of names: what is read first, what next, and so on; each class and ``not assessed`` once.
+
+    With ``perfect`` the truth stands for the prediction: what a model without an error would bring.
+    """
 
     name: str = Field(min_length=1, max_length=40)
-    order: Literal["fifo", "priority", "normals last"] = "priority"
+    order: Literal["fifo", "priority", "normals last"] | tuple[tuple[str, ...], ...] = "priority"
+    perfect: bool = False
     preemptive: bool = False
     cap_minutes: float | None = Field(None, gt=0)
 
-    def levels_of(self, tags: Codes) -> Codes:
-        """The priority of studies with these tags (``TagCode``), 0 first."""
-        return np.asarray(_LEVEL[self.order], dtype=np.int8)[tags]
+    def levels(self, classes: Sequence[str]) -> tuple[int, ...]:
+        """The priority of each of ``classes`` (the most urgent first), then that of NOT_ASSESSED; 0 is read first.
 
-    @property
-    def discipline(self) -> Discipline:
+        Raises ValueError for an order that does not name each of them once.
+        """
+        last = len(classes) - 1
+        if self.order == "fifo":
+            return (0,) * (last + 2)
+        if self.order == "priority":
+            return (*range(last), last, last)
+        if self.order == "normals last":
+            return (*range(last), last + 1, last)
+        named = [(name, level) for level, names in enumerate(self.order) for name in names]
+        wanted = (*classes, NOT_ASSESSED)
+        if sorted(name for name, _ in named) != sorted(wanted):
+            raise ValueError(f"the order of policy {self.name} has to name each of these once: {', '.join(wanted)}")
+        return tuple(dict(named)[name] for name in wanted)
+
+    def discipline(self, classes: Sequence[str]) -> Discipline:
         """What the queue does with those priorities."""
         cap = inf if self.cap_minutes is None else self.cap_minutes
-        return Discipline(levels=max(_LEVEL[self.order]) + 1, cap=cap, preemptive=self.preemptive)
+        return Discipline(levels=max(self.levels(classes)) + 1, cap=cap, preemptive=self.preemptive)
 
 
 FIFO = Policy(name="FIFO", order="fifo")

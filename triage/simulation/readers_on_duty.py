@@ -22,13 +22,15 @@ def by_hour_of_week(values: float | Sequence[float]) -> list[float]:
 class Duty:
     """Readers 0, 1, ... of whom the first ``counts[hour]`` are on duty in that hour of the week.
 
-    ``counts``: 168 whole numbers, at least one of them positive; time is in minutes since a Monday 00:00.
+    ``counts``: 168 whole numbers, at least one of them positive; time is in minutes since a Monday 00:00. Nobody reads
+    before the minute ``opens``.
     """
 
-    def __init__(self, counts: Sequence[int]) -> None:
+    def __init__(self, counts: Sequence[int], opens: float = 0.0) -> None:
         if len(counts) != HOURS or min(counts) < 0 or max(counts) == 0:
             raise ValueError(f"readers on duty: {HOURS} counts of 0 or more, and somebody at some time")
         self.readers = max(counts)
+        self.opens = opens
         self.always = min(counts) == self.readers
         self.mean = sum(counts) / HOURS
         self._hours_off = [_hours_off([count > reader for count in counts]) for reader in range(self.readers)]
@@ -40,6 +42,7 @@ class Duty:
 
     def next_on(self, reader: int, minute: float) -> float:
         """``minute`` itself if the reader is on duty then, else when his next duty begins."""
+        minute = max(minute, self.opens)
         hour = int(minute // HOUR)
         off = self._hours_off[reader][hour % HOURS]
         return (hour + off) * HOUR if off else minute

@@ -8,12 +8,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from triage.simulation.case_mix import Urgency
 from triage.simulation.compare import Comparison
-from triage.simulation.outcome import GROUPS, MEASURES, STATISTICS, Estimate
+from triage.simulation.outcome import MEASURES, STATISTICS, Estimate
 from triage.simulation.policies import FIFO
+from triage.simulation.scenario import Scenario
 
 SCHEMA = "cxr-triage simulation 1"
-_HEADINGS = {"wait": "Minutes until the reading begins", "report": "Minutes until the report is there"}
+_HEADINGS = {"wait": "until the reading begins", "report": "until the report is there"}
 _COLUMNS = {"mean": "mean", "median": "median", "p95": "95th percentile", "maximum": "maximum"}
 
 
@@ -32,7 +34,7 @@ def as_record(comparison: Comparison) -> dict[str, Any]:
                     measure: {each: _statistic(comparison, policy, measure, group, each) for each in STATISTICS}
                     for measure in MEASURES
                 }
-                for group in GROUPS
+                for group in comparison.groups
             }
             for policy in comparison.statistics
         },
@@ -47,43 +49,72 @@ def as_text(comparison: Comparison) -> str:
         for measure in reversed(MEASURES):
             console.print()
             console.print(_table(comparison, measure))
-        console.print(_NOTE, highlight=False, markup=False)
+        console.print(_note(comparison), highlight=False, markup=False)
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
 
 
 _NOTE = """
 Means over replications, ± half their 95 % interval; below each policy its difference to FIFO on the same studies.
 "maximum" is the longest in one replication, averaged over replications: it grows with how much is simulated.
-"missed abnormal" are abnormal studies that the model tagged NORMAL; they are among the abnormal ones, too."""
+"""
+_MISSED_OF_TWO = (
+    '"missed abnormal" are abnormal studies that the model tagged NORMAL; they are among the abnormal ones, too.'
+)
+_MISSED_OF_MORE = (
+    '"missed" are studies that the model took for less urgent than they are; they are among their class, too.'
+)
+
+
+def _note(comparison: Comparison) -> str:
+    return _NOTE + (_MISSED_OF_MORE if comparison.scenario.urgency else _MISSED_OF_TWO)
 
 
 def _preamble(comparison: Comparison) -> str:
-    scenario, model = comparison.scenario, comparison.scenario.model
-    source = f" ({model.source})" if model.source else ""
+    scenario = comparison.scenario
     when = f"{scenario.run.weeks} weeks" if scenario.arrivals.log is None else "the log"
     return (
         f"{comparison.counts['all']:,} studies: {scenario.run.replications} replications of {when}; "
         f"readers busy {comparison.utilisation:.0%} of their time\n"
+        f"{_case_mix(scenario)}"
+    )
+
+
+def _case_mix(scenario: Scenario) -> str:
+    model = scenario.model
+    if model is None:
+        return "\n".join(map(_urgency, scenario.urgency))
+    source = f" ({model.source})" if model.source else ""
+    return (
         f"model: sensitivity {model.sensitivity:g}, specificity {model.specificity:g}, "
-        f"not assessed {model.unassessed[0]:g}{source}; prevalence {scenario.prevalence:g}"
+        f"not assessed {model.not_assessed:g}{source}; prevalence {scenario.prevalence:g}"
+    )
+
+
+def _urgency(urgency: Urgency) -> str:
+    predicted = ", ".join(f"{name} {share:g}" for name, share in urgency.predicted.items())
+    return (
+        f"{urgency.name}: prevalence {urgency.prevalence:g}, not assessed {urgency.not_assessed:g}; "
+        f"the assessed predicted {predicted}"
     )
 
 
 def _table(comparison: Comparison, measure: str) -> Table:
-    table = Table(box=None, pad_edge=False, title=_HEADINGS[measure], title_justify="left", title_style="")
+    unit, scale = comparison.scenario.unit, comparison.scenario.minutes_per_unit
+    title = f"{unit.capitalize()} {_HEADINGS[measure]}"
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="")
     table.add_column("studies")
     table.add_column("policy")
     for heading in _COLUMNS.values():
         table.add_column(heading, justify="right")
-    for group in GROUPS:
+    for group in comparison.groups:
         named = f"{group} ({comparison.counts[group]:,})"
         for policy in comparison.statistics:
             found = [comparison.estimate(policy, measure, group, each) for each in STATISTICS]
-            table.add_row(named, policy, *(_cell(each) for each in found))
+            table.add_row(named, policy, *(_cell(each.scaled(scale)) for each in found))
             named = ""
             if policy != FIFO.name:
                 differences = [comparison.versus_fifo(policy, measure, group, each) for each in STATISTICS]
-                table.add_row("", "", *(_cell(each, "+") for each in differences))
+                table.add_row("", "", *(_cell(each.scaled(scale), "+") for each in differences))
         table.add_row()
     return table
 

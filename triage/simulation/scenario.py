@@ -1,5 +1,6 @@
-"""The reading room to simulate, from a TOML file: arrivals, readers, reading times, case mix, model and policies.
+"""The reading room to simulate, from a TOML file: arrivals, readers, case mix, what the model says, and policies.
 
+The case mix is one of two classes (``prevalence``, ``reading``, ``model``) or any number of classes (``urgency``).
 Unknown keys are errors, as in the settings.
 """
 
@@ -7,19 +8,19 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from triage.errors import StartError
 from triage.setting_types import Section
+from triage.simulation.case_mix import CaseMix, Share, Urgency, check_classes
 from triage.simulation.policies import FIFO, Policy
-from triage.simulation.readers_on_duty import Duty, by_hour_of_week
-from triage.simulation.reading_time import ReadingTime
+from triage.simulation.readers_on_duty import HOUR, Duty, by_hour_of_week
+from triage.simulation.two_classes import Model, Reading, two_classes
 
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=1000)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class ScenarioError(StartError):
@@ -53,50 +54,24 @@ class Readers(Section):
 
     @model_validator(mode="after")
     def _somebody(self) -> Self:
-        self.duty()
+        self.duty(opens=0.0)
         return self
 
-    def duty(self) -> Duty:
-        """Who is on duty when."""
-        return Duty([int(count) for count in by_hour_of_week(self.count)])
-
-
-class Reading(Section):
-    """Reading times of normal and of abnormal studies; ``abnormal`` left out is like ``normal``."""
-
-    normal: ReadingTime
-    abnormal: ReadingTime | None = None
-
-    def of(self, abnormal: bool) -> ReadingTime:
-        """The reading time of such a study."""
-        return self.abnormal if abnormal and self.abnormal is not None else self.normal
-
-
-class Model(Section):
-    """The operating point among assessed studies, and the share of studies that are not assessed.
-
-    ``not_assessed_abnormal`` is that share among abnormal studies, where it differs.
-    """
-
-    sensitivity: Share
-    specificity: Share
-    not_assessed: Share = 0.0
-    not_assessed_abnormal: Share | None = None
-    source: str = ""
-
-    @property
-    def unassessed(self) -> tuple[float, float]:
-        """The share that is not assessed among normal and among abnormal studies."""
-        other = self.not_assessed_abnormal
-        return self.not_assessed, self.not_assessed if other is None else other
+    def duty(self, opens: float) -> Duty:
+        """Who is on duty when; nobody before the minute ``opens``."""
+        return Duty([int(count) for count in by_hour_of_week(self.count)], opens)
 
 
 class Run(Section):
-    """How much is simulated. ``warm_up_days`` before (and, with rates, after) the weeks that count are left out."""
+    """How much is simulated. ``warm_up_days`` before (and, with rates, after) the weeks that count are left out.
+
+    In the first ``backlog_days`` studies arrive and nobody reads.
+    """
 
     weeks: int = Field(8, ge=1, le=10_000)
     replications: int = Field(20, ge=2, le=10_000)
     warm_up_days: float | None = Field(None, ge=0)
+    backlog_days: float = Field(0.0, ge=0, allow_inf_nan=False)
     seed: int = Field(1, ge=0)
 
 
@@ -110,15 +85,17 @@ STANDARD_POLICIES = (
 
 
 class Scenario(Section):
-    """All that a simulation depends on."""
+    """All that a simulation depends on, and the ``unit`` of its tables and figures."""
 
     arrivals: Arrivals
     readers: Readers = Readers()
-    reading: Reading
-    prevalence: Share
-    model: Model
+    reading: Reading | None = None
+    prevalence: Share | None = None
+    model: Model | None = None
+    urgency: tuple[Urgency, ...] = ()
     run: Run = Run()
     policy: tuple[Policy, ...] = STANDARD_POLICIES
+    unit: Literal["minutes", "hours", "days"] = "minutes"
 
     @field_validator("policy")
     @classmethod
@@ -127,6 +104,45 @@ class Scenario(Section):
         if len(set(names)) < len(names):
             raise ValueError(f"policies need names of their own, and {FIFO.name} is always there")
         return policies
+
+    @model_validator(mode="after")
+    def _one_case_mix(self) -> Self:
+        missing = [name for name in ("prevalence", "reading", "model") if getattr(self, name) is None]
+        if self.urgency and len(missing) < 3:
+            raise ValueError("give prevalence, reading and model, or [[urgency]], and not both")
+        if not self.urgency and missing:
+            raise ValueError(f"missing: {', '.join(missing)} (or give [[urgency]] for classes of your own)")
+        check_classes(self.case_mix.classes)
+        for policy in self.policy:
+            policy.levels(self.case_mix.names)
+        return self
+
+    @model_validator(mode="after")
+    def _backlog_of_rates(self) -> Self:
+        if self.run.backlog_days and self.arrivals.log is not None:
+            raise ValueError("run.backlog_days is for arrivals.per_hour; a log has the backlog that it has")
+        return self
+
+    @property
+    def case_mix(self) -> CaseMix:
+        """The classes of urgency, the most urgent first."""
+        if self.prevalence is None or self.reading is None or self.model is None:
+            return CaseMix(self.urgency)
+        return CaseMix(two_classes(self.prevalence, self.reading, self.model))
+
+    @property
+    def minutes_per_unit(self) -> float:
+        """Minutes in a unit of the tables and figures."""
+        return {"minutes": 1.0, "hours": HOUR, "days": 24 * HOUR}[self.unit]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What a label in a log of arrivals may be, that of the most urgent class first."""
+        return self.case_mix.names if self.urgency else ("1", "0")
+
+    def duty(self) -> Duty:
+        """Who is on duty when."""
+        return self.readers.duty(self.run.backlog_days * 24 * HOUR)
 
 
 def read_scenario(path: Path, changes: dict[str, dict[str, Any]]) -> Scenario:
