@@ -16,7 +16,7 @@ from triage.simulation.outcome import groups
 from triage.simulation.plots import write_plots
 from triage.simulation.policies import Policy
 from triage.simulation.report import as_record, as_text
-from triage.simulation.scenario import Scenario
+from triage.simulation.scenario import Scenario, read_scenario
 
 READING = {"distribution": "exponential", "mean_minutes": 6.0}
 URGENCY = [
@@ -185,3 +185,35 @@ def _waits(cases: Cases, scenario: Scenario) -> np.ndarray:
     found = run_queue(cases.arrived.tolist(), cases.reading.tolist(), levels, scenario.duty(), discipline)
     assert read(cases, scenario, policy).counts["all"] == np.count_nonzero(cases.measured)
     return np.asarray(found.begun) - cases.arrived
+
+
+def test_the_documentation_shows_what_annarummas_scenario_gives():
+    folder = Path(__file__).parents[2] / "docs"
+    scenario = read_scenario(folder / "simulation" / "annarumma.toml", {})
+    of = {each.name: each for each in scenario.urgency}
+    # What the paper says of normal radiographs, which the assumed shares have to keep.
+    others = [each for each in scenario.urgency if each.name != "normal"]
+    falsely = sum(each.prevalence * each.predicted["normal"] for each in others) / (1 - of["normal"].prevalence)
+    rightly = of["normal"].prevalence * of["normal"].predicted["normal"]
+    assert (of["normal"].predicted["normal"], round(1 - falsely, 3)) == (0.71, 0.95)
+    assert rightly / (rightly + falsely * (1 - of["normal"].prevalence)) == pytest.approx(0.73, abs=0.005)
+
+    shown = (folder / "simulation.md").read_text()
+    missing = [row for row in _rows(simulate(scenario)) if row not in shown]
+    assert not missing, "\n".join(missing)
+
+
+def _rows(comparison: Comparison) -> list[str]:
+    """The documentation's rows: a group's mean days until the report, and 95th percentiles, by policy."""
+    studies = {group: count for group, count in comparison.counts.items() if count}
+    means = [(f"{group} ({count:,})", group, "mean") for group, count in studies.items()]
+    high = [(f"{group}, 95th percentile", group, "p95") for group in studies]
+    return [
+        f"| {' | '.join([title, *(_days(comparison, policy, *figure) for policy in comparison.statistics)])} |"
+        for title, *figure in means + high
+    ]
+
+
+def _days(comparison: Comparison, policy: str, group: str, statistic: str) -> str:
+    found = comparison.estimate(policy, "report", group, statistic).scaled(1440)
+    return f"{found.value:.1f} ±{found.upper - found.value:.1f}"
