@@ -199,8 +199,11 @@ def test_the_documentation_shows_what_annarummas_scenario_gives():
     assert rightly / (rightly + falsely * (1 - of["normal"].prevalence)) == pytest.approx(0.73, abs=0.005)
 
     shown = (folder / "simulation.md").read_text()
-    missing = [row for row in _rows(simulate(scenario)) if row not in shown]
+    found = simulate(scenario)
+    missing = [row for row in _rows(found) if row not in shown]
     assert not missing, "\n".join(missing)
+    # Waits of months are within the curves, too.
+    assert {curves["normal"][-1] for curves in found.curves.values()} == {1.0}
 
 
 def _rows(comparison: Comparison) -> list[str]:

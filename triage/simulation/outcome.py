@@ -21,8 +21,8 @@ MEASURES = ("wait", "report")
 """Minutes from arrival until the reading begins, and until the report is there."""
 STATISTICS = ("mean", "median", "p95", "maximum")
 
-CURVE_EDGES: Values = np.geomspace(0.1, 1e5, 481)
-"""Minutes at which the distribution of turnarounds is kept, for plots."""
+CURVE_EDGES: Values = np.geomspace(0.1, 1e6, 561)
+"""Minutes at which the distribution of turnarounds is kept, for plots: up to some two years."""
 
 
 @dataclass(frozen=True)

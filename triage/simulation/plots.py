@@ -6,6 +6,8 @@ from math import ceil, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from triage.simulation.compare import Comparison
 from triage.simulation.outcome import CURVE_EDGES, Values
 from triage.simulation.policies import FIFO
@@ -50,6 +52,7 @@ def _turnaround(comparison: Comparison) -> Figure:
         axis.remove()
     for axis in axes[len(shown) - 2 : len(shown)]:
         axis.set_xlabel(f"{scenario.unit} from arrival to report")
+        axis.tick_params(labelbottom=True)  # where the panel below it was removed
     for axis in axes[::2]:
         axis.set_ylabel("share of studies reported")
     figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, ncols=6, loc="outside lower center")
@@ -110,7 +113,8 @@ def _row(group: int, number: float, policies: int) -> float:
 
 def _reached(curve: Values) -> float:
     """Minutes within which nearly all are reported, for the end of the axis."""
-    return next((float(edge) for edge, share in zip(CURVE_EDGES, curve, strict=True) if share >= _LAST_SHARE), 1e5)
+    reached = CURVE_EDGES[np.asarray(curve) >= _LAST_SHARE]
+    return float(reached[0] if len(reached) else CURVE_EDGES[-1])
 
 
 def _colour(number: int) -> str:
