@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.support.certificates import Authority, authority, server_context
+from tests.support.identity_provider import CLIENT, PAGE, IdentityProvider, identity_provider
 from tests.support.mllp_listener import acknowledging, mllp_listener
 from tests.support.model_folders import write_model
 from tests.support.receivers import free_port, store_scp
@@ -29,6 +30,7 @@ from triage.service.check.machine import check_clock, check_disk, check_sizing
 from triage.service.check.models import check_models
 from triage.service.check.places import check_audit_trail, check_spool, check_users
 from triage.service.check.redis_server import check_redis
+from triage.service.check.sign_in import check_sign_in
 from triage.settings.schema import Settings
 from triage.spool.clock import ClockState
 from triage.spool.layout import Step
@@ -37,6 +39,7 @@ from triage.spool.spool import Spool
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 FAILED, WARNING, OK = Level.FAILED, Level.WARNING, Level.OK
+WHOLE = {"issuer": "https://id.hospital.example", "client_id": CLIENT, "page_address": PAGE}
 
 
 def settings(**sections: object) -> Settings:
@@ -245,6 +248,8 @@ def test_clock_disk_and_sizing(spool: Spool) -> None:
     ours = settings(worker={"processes": 1, "decode_processes": 2}, listener={"max_associations": 1})
     levels = [only(check_sizing(ours, memory)).level for memory in (512 << 20, 1 << 30, 16 << 30)]
     assert levels == [FAILED, WARNING, OK]
+    of_a_container = only(check_sizing(ours, 512 << 20, machine=16 << 30))
+    assert (of_a_container.level, "limits of their own" in of_a_container.said) == (WARNING, True)
 
 
 def test_models_that_do_not_load_and_models_that_are_switched_off(tmp_path: Path, spool: Spool) -> None:
@@ -257,3 +262,38 @@ def test_models_that_do_not_load_and_models_that_are_switched_off(tmp_path: Path
     assert "tiny-adult" in only(check_models(ours)).said
     assert only(check_models(ours)).level is FAILED
     assert only(check_models(settings(models={"path": tmp_path / "none"}))).level is not OK
+
+
+def at_a_provider(folder: Path, provider: IdentityProvider, **oidc: object) -> Settings:
+    where = {"issuer": provider.issuer, "client_id": CLIENT, "page_address": PAGE, "timeout_s": 5}
+    users = {"method": "oidc", "users_file": folder / "users.json"}
+    return settings(web={"names": ["triage.hospital.example"]}, sign_in=users, oidc={**where, **oidc})
+
+
+def test_an_identity_provider_is_asked_and_signs_nobody_in(tmp_path: Path) -> None:
+    with identity_provider() as provider:
+        found = only(check_sign_in(at_a_provider(tmp_path, provider)))
+        assert (found.level, provider.issuer.removeprefix("http://") in found.said) == (OK, True)
+        assert (provider.codes, provider.redeemed) == ({}, [])
+        provider.document["issuer"] = "https://another.example"
+        other = only(check_sign_in(at_a_provider(tmp_path, provider)))
+        assert (other.level, "another issuer's" in other.said) == (FAILED, True)
+        unread = only(check_sign_in(at_a_provider(tmp_path, provider, client_secret_file=tmp_path / "none")))
+        assert (unread.level, "oidc.client_secret_file" in unread.said) == (FAILED, True)
+    gone = only(check_sign_in(at_a_provider(tmp_path, provider)))
+    assert (gone.level, "did not answer" in gone.said) == (FAILED, True)
+
+
+def test_what_would_keep_the_page_from_starting_is_found_before_it_is_started(tmp_path: Path) -> None:
+    assert only(check_sign_in(settings())).level is OK
+    open_to_all = only(check_sign_in(settings(web={"host": "0.0.0.0"})))
+    assert (open_to_all.level, "nobody has to sign in" in open_to_all.said) == (FAILED, True)
+    unread = settings(web={"host": "0.0.0.0"}, sign_in={"method": "users", "users_file": tmp_path / "users.json"})
+    assert "sign_in.trusted_proxies" in only(check_sign_in(unread)).said
+    assert not list(tmp_path.iterdir())
+
+
+def test_sessions_and_users_beside_an_identity_provider_have_a_place(tmp_path: Path) -> None:
+    sign_in = settings(sign_in={"method": "oidc", "users_file": tmp_path / "users.json"}, oidc=WHOLE).sign_in
+    assert [each.what for each in check_users(sign_in)] == ["sessions"]
+    assert [each.level for each in check_users(sign_in, beside_the_provider=True)] == [OK, WARNING]

@@ -11,9 +11,14 @@ import psutil
 _GROUPS = Path("/sys/fs/cgroup")
 
 
+def machine_s_memory() -> int:
+    """All that the machine has, in bytes, whatever we may use of it."""
+    return int(psutil.virtual_memory().total)
+
+
 def most_memory() -> int:
     """In bytes."""
-    limits: list[int] = [psutil.virtual_memory().total, *filter(None, map(_number, _limit_files()))]
+    limits: list[int] = [machine_s_memory(), *filter(None, map(_number, _limit_files()))]
     for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
         soft, _ = resource.getrlimit(kind)
         if soft != resource.RLIM_INFINITY:

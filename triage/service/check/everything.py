@@ -9,7 +9,7 @@ from functools import partial
 from os import defpath
 
 from triage.runtime.logs import where_raised
-from triage.service.check import certificates, destinations, machine, models, places, redis_server
+from triage.service.check import certificates, destinations, machine, models, places, redis_server, sign_in
 from triage.service.check.finding import Finding, failed, ok, warning
 from triage.settings.load import Loaded
 
@@ -29,7 +29,8 @@ def check_everything(loaded: Loaded, environment: Mapping[str, str]) -> Iterator
         "disk": partial(machine.check_disk, settings.spool),
         "clock": partial(machine.check_clock, settings.spool.path),
         "sizing": partial(machine.check_sizing, settings),
-        "users": partial(places.check_users, settings.sign_in),
+        "sign-in": partial(sign_in.check_sign_in, settings),
+        "users": partial(places.check_users, settings.sign_in, settings.oidc.local_users),
         "audit trail": partial(places.check_audit_trail, settings.audit, bool(settings.sign_in.method)),
         "redis": partial(redis_server.check_redis, settings.redis, environment.get("PATH", defpath)),
         "certificates": partial(certificates.check_certificates, settings, time.time()),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from triage.runtime.descriptors import shortage_of_descriptors
-from triage.runtime.memory import most_memory
+from triage.runtime.memory import machine_s_memory, most_memory
 from triage.service.check.finding import Finding, failed, ok, warning
 from triage.settings.schema import Settings
 from triage.settings.sections import SpoolSettings
@@ -67,15 +67,22 @@ def check_disk(settings: SpoolSettings) -> Iterator[Finding]:
         yield ok("disk", said)
 
 
-def check_sizing(settings: Settings, memory: int | None = None) -> Iterator[Finding]:
-    """Memory, cores and descriptors, by what the processes take; ``memory`` in bytes, this machine's if None."""
+def check_sizing(settings: Settings, memory: int | None = None, machine: int | None = None) -> Iterator[Finding]:
+    """Memory, cores and descriptors, by what the processes take.
+
+    ``memory``: what we may use, ``machine``: what there is, both in bytes; as the system says if None. Where the first
+    is less, it is the limit of one container or unit, which need not hold all processes.
+    """
     worker = settings.worker
     cores = len(os.sched_getaffinity(0))
     decoders = max(worker.decode_processes or cores, 2)
     has = (memory or most_memory()) / _MIB
     takes = _ALWAYS_MIB + worker.processes * (_WORKER_MIB + decoders * _DECODER_MIB)
     said = f"{has / 1024:.1f} GiB of memory, of which all processes take about {takes / 1024:.1f}; {cores} cores"
-    if takes > has:
+    if takes > has and has * _MIB < (machine or memory or machine_s_memory()):
+        limited = "but that is the limit of this container or unit: enough if the others have limits of their own"
+        yield warning("sizing", f"{said}; {limited}")
+    elif takes > has:
         yield failed("sizing", f"{said}: too little. Lower worker.processes or worker.decode_processes")
     elif takes > has / 2:
         yield warning("sizing", f"{said}: large images may be refused for want of memory (worker.decode_memory_bytes)")

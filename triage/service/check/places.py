@@ -31,9 +31,15 @@ def check_spool(root: Path) -> Iterator[Finding]:
         yield failed("spool", str(error))
 
 
-def check_users(sign_in: SignInSettings) -> Iterator[Finding]:
-    """The file of users, where people sign in with it."""
-    if sign_in.method != "users":
+def check_users(sign_in: SignInSettings, beside_the_provider: bool = False) -> Iterator[Finding]:
+    """The file of users, where people sign in with it, and the folder of their sessions, which lie beside it.
+
+    ``beside_the_provider``: users of our own come in where an identity provider signs people in, too.
+    """
+    if sign_in.method == "oidc" and not beside_the_provider:
+        yield _writable("sessions", sign_in.users_file.parent, sign_in.users_file.with_name("sessions"))
+        return
+    if sign_in.method not in ("users", "oidc"):
         return
     path, users = sign_in.users_file, Users(sign_in.users_file)
     try:

@@ -33,12 +33,7 @@ def entrance(
     """How people come in to a service on ``host``, that is called ``hosts`` (empty: anything). Raises StartError if
     anybody could, or nobody.
     """
-    if not sign_in.method and host not in LOOPBACK:
-        raise StartError(
-            f"web.host {host} lets others in, and nobody has to sign in: set sign_in.method to users (and make them "
-            "with `triage user add NAME --role reader`), to oidc or to proxy (docs/worklist-page.md), or web.host to "
-            "127.0.0.1"
-        )
+    refuse_open_door(host, sign_in)
     written = _trail(audit, metrics) if sign_in.method or audit.always else None
     if written is not None:
         written.begin()
@@ -47,10 +42,21 @@ def entrance(
             metrics.sign_ins.labels(outcome)  # an alert needs to see it at zero first
     note = partial(_noted, written, metrics, Openings())
     auditor = Auditor(written, spool) if written is not None else None
-    return Entrance(_sign_in(host, sign_in, note, oidc, hosts), auditor, audit.required)
+    return Entrance(sign_in_of(host, sign_in, note, oidc, hosts), auditor, audit.required)
 
 
-def _sign_in(host: str, settings: SignInSettings, note: Note, oidc: OidcSettings, hosts: frozenset[str]) -> SignIn:
+def refuse_open_door(host: str, sign_in: SignInSettings) -> None:
+    """Raise StartError where anybody on the network could come in."""
+    if not sign_in.method and host not in LOOPBACK:
+        raise StartError(
+            f"web.host {host} lets others in, and nobody has to sign in: set sign_in.method to users (and make them "
+            "with `triage user add NAME --role reader`), to oidc or to proxy (docs/worklist-page.md), or web.host to "
+            "127.0.0.1"
+        )
+
+
+def sign_in_of(host: str, settings: SignInSettings, note: Note, oidc: OidcSettings, hosts: frozenset[str]) -> SignIn:
+    """How people say who they are. Asks nobody yet. Raises StartError where nobody could, or for all to read."""
     peers = Peers.of(settings.trusted_proxies)
     if settings.method == "oidc":
         _not_for_all_to_read(host, settings)

@@ -65,6 +65,11 @@ class Provider:
         self._metadata = Kept(self._fetched_metadata)
         self._keys = Kept(self._fetched_keys)
 
+    def reached_at(self, until: float) -> list[str]:
+        """Its hosts, once its document and its keys were read. Nobody is signed in."""
+        self._keys.get(until)
+        return self._metadata.get(until).hosts
+
     def where_to(self, attempt: Attempt, until: float) -> str:
         """The address at which people sign in. Raises NotSignedInError, as all here."""
         return _with_query(
