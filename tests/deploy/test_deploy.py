@@ -30,6 +30,7 @@ from triage.metrics.reports import create_reports
 from triage.metrics.sweep import create_state
 from triage.service.ready_addresses import ready_addresses
 from triage.settings.load import NOT_SETTINGS, load, variables
+from triage.settings.reference import revision
 from triage.settings.schema import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -314,6 +315,32 @@ def test_every_process_has_a_container_that_asks_itself():
         assert address == f"http://127.0.0.1:{ports()[name]}/readyz"
 
 
+def test_every_process_has_the_same_settings_so_that_all_show_one_revision():
+    """But the port for reports, which is on in its own container alone."""
+    revisions = {name: revision(load(None, ours_of(service["environment"]))) for name, service in OURS.items()}
+    assert len({each for name, each in revisions.items() if name != "reports"}) == 1
+
+
+def test_commands_are_typed_where_redis_the_listener_and_destinations_are_reached():
+    """Whatever a page has typed in another container asks that container's own process."""
+    networks = {name: set(service["networks"]) for name, service in OURS.items()}
+    assert networks["deliver"] >= {"queue", "out"}
+    assert networks["deliver"] & networks["listen"]
+    assert OURS["deliver"]["environment"]["TRIAGE_CANARY_HOST"] == "listen"
+    pages = [*ROOT.glob("docs/*.md"), *ROOT.glob("deploy/*.*")]
+    typed = [found for page in pages for found in re.findall(r"exec (\w+) triage( \w+)?", page.read_text())]
+    assert typed
+    assert {each for each in typed if each[0] != "deliver"} <= {("web", " healthcheck")}
+
+
+def test_people_may_sign_in_at_an_identity_provider():
+    environment = OURS["web"]["environment"]
+    assert environment["TRIAGE_SIGN_IN_METHOD"] == "${SIGN_IN_METHOD:-users}"
+    secret = "/run/secrets/oidc_client_secret"
+    assert secret in (ROOT / "docs/identity-provider.md").read_text()
+    assert Path(secret).name in OURS["web"]["secrets"]
+
+
 def ours_of(environment: dict[str, str]) -> dict[str, str]:
     """The settings of a service. Whom the reports come from compose takes from outside; here they are named."""
     return {
@@ -389,7 +416,7 @@ def test_passwords_are_in_files_alone():
     for service in OURS.values():
         assert service["environment"]["TRIAGE_REDIS_URL"] == "redis://redis:6379/0"
         assert service["environment"]["TRIAGE_REDIS_PASSWORD_FILE"] == "/run/secrets/redis_password"
-        assert service["secrets"] == ["redis_password", "settings"]
+        assert service["secrets"] == ["redis_password", "settings", "oidc_client_secret"]
     for name, service in COMPOSE["services"].items():
         for variable in service.get("environment", {}):
             assert "PASSWORD" not in variable or variable.endswith("_FILE"), (name, variable)
@@ -408,14 +435,17 @@ def test_the_script_makes_every_secret_once_for_the_containers_to_read_and_nobod
     first = made()
     assert first.keys() == {Path(each["file"]).name for each in COMPOSE["secrets"].values()}
     passwords = [text for name, text in first.items() if name.endswith("_password")]
-    assert len(passwords) == len(first) - 1
+    assert first.keys() - {f"{each}_password" for each in ("redis", "grafana")} == {"triage.toml", "oidc_client_secret"}
+    assert first["oidc_client_secret"] == ""  # the provider gives it
     assert all(re.fullmatch(r"[0-9a-f]{64}", text) for text in passwords)
     assert len(set(passwords)) == len(passwords)
     assert first["triage.toml"] == SETTINGS.read_text()
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {each.stat().st_mode & 0o777 for each in folder.iterdir()} == {0o444, 0o644}
-    (folder / "triage.toml").write_text("# the site's own\n")
-    assert made() == first | {"triage.toml": "# the site's own\n"}
+    theirs = {"triage.toml": "# the site's own\n", "oidc_client_secret": "the provider's\n"}
+    for name, text in theirs.items():
+        (folder / name).write_text(text)
+    assert made() == first | theirs
 
 
 def test_every_process_reads_the_settings_file_and_what_it_shows_as_comments_exists(tmp_path: Path):
