@@ -10,6 +10,7 @@ import pytest
 
 from triage.settings.files import settings_file
 from triage.settings.load import Loaded, SettingsError, load, load_located
+from triage.settings.reference import revision
 from triage.settings.toml_lines import key_lines
 
 SECRET = "0123456789abcdef"
@@ -142,6 +143,12 @@ def test_secrets_come_from_systemd_s_credentials(tmp_path: Path, main: Path) -> 
     assert settings.channels.webhook[0].secret.get_secret_value() == SECRET
     assert settings.redis.url.get_secret_value() == "redis://:pass@a:1/0"
     assert "both" in refused(main, {**environment, "TRIAGE_REDIS_URL": "redis://b:1"})
+    (credentials / "triage.redis.password").write_text("pass")
+    (credentials / "triage.oidc.client_secret").write_text(SECRET)
+    with_both = load(main, environment)
+    assert with_both.redis.password_file == credentials / "triage.redis.password"
+    assert with_both.oidc.client_secret_file == credentials / "triage.oidc.client_secret"
+    assert revision(with_both) == revision(settings)  # each unit has a folder of its own
     (credentials / "triage.redis.ulr").write_text("x")
     assert "triage.redis.ulr is the credential of no secret: did you mean triage.redis.url?" in refused(
         main, environment

@@ -28,12 +28,16 @@ __all__ = ["NOT_SETTINGS", "Loaded", "SettingsError", "load", "load_located", "s
 
 @dataclass(frozen=True)
 class Loaded:
-    """Settings in force, every path of them absolute; ``notes`` are for a person to act on."""
+    """Settings in force, every path of them absolute; ``notes`` are for a person to act on.
+
+    ``secret_files``: files that secrets among them were read of.
+    """
 
     settings: Settings
     files: tuple[Path, ...]
     data: Path
     notes: tuple[str, ...] = ()
+    secret_files: tuple[Path, ...] = ()
 
     @property
     def source(self) -> str:
@@ -68,7 +72,7 @@ def load_located(named: Path | None, environment: Mapping[str, str], here: Path)
     settings = _validated(gathered)
     data = data_folder(settings, main, environment)
     settings, notes = located(settings, data, here)
-    return Loaded(settings, tuple(files), data, (*gathered.notes, *notes))
+    return Loaded(settings, tuple(files), data, (*gathered.notes, *notes), tuple(gathered.secret_files))
 
 
 def _gathered(files: list[Path], environment: Mapping[str, str]) -> Gathered:

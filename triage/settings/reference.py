@@ -13,7 +13,7 @@ from triage.channels.settings import Destination
 from triage.settings.destinations import ChannelsSettings
 from triage.settings.load import variables
 from triage.settings.schema import Settings
-from triage.settings.sources import CHANNELS, section_type
+from triage.settings.sources import CHANNELS, secret_files_of, section_type
 
 _MASK = json.dumps(str(SecretStr("any")))
 
@@ -32,9 +32,21 @@ def dump(settings: Settings) -> str:
 def revision(settings: Settings) -> str:
     """Twelve hexadecimal digits that are the same where all settings are, of ``dump``'s SHA-256.
 
-    Secrets are not in them, not even whether there is one: `triage up` gives its processes the address of its Redis.
+    Secrets are not in them, not even whether there is one, or in which file: `triage up` gives its processes the
+    address of its Redis, and systemd each unit a file of its own.
     """
-    return sha256(dump(settings).replace(_MASK, '""').encode()).hexdigest()[:12]
+    return sha256(dump(_without_secret_files(settings)).replace(_MASK, '""').encode()).hexdigest()[:12]
+
+
+def _without_secret_files(settings: Settings) -> Settings:
+    named = {section: secret_files_of(section_type(section)) for section in Settings.model_fields}
+    return settings.model_copy(
+        update={
+            section: getattr(settings, section).model_copy(update=dict.fromkeys(keys))
+            for section, keys in named.items()
+            if keys
+        }
+    )
 
 
 def reference() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
@@ -38,12 +39,13 @@ class Origin:
 class Gathered:
     """All that was said, and where. A later word on a key replaces an earlier one; destinations are added up.
 
-    ``notes`` are for a person to act on: former names that were used.
+    ``notes`` are for a person to act on: former names that were used. ``secret_files``: what secrets were read of.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[KeyPath, Origin] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    secret_files: list[Path] = field(default_factory=list)
 
     def add(self, said: Mapping[str, Any], lines: Mapping[KeyPath, int], source: str) -> None:
         """Take the content of one file."""
@@ -143,6 +145,12 @@ def secrets_of(model: type[Section] | None) -> frozenset[str]:
     """The settings of a model that are secrets."""
     fields = model.model_fields if model is not None else {}
     return frozenset(key for key, each in fields.items() if each.annotation is SecretStr)
+
+
+def secret_files_of(model: type[Section] | None) -> frozenset[str]:
+    """The settings of a model that name the file of a secret, which is read by whoever uses it."""
+    fields = model.model_fields if model is not None else {}
+    return frozenset(key for key in fields if key.endswith((f"password{FILE}", f"secret{FILE}")))
 
 
 def _replace(

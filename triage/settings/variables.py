@@ -16,6 +16,7 @@ from triage.settings.sources import (
     Origin,
     SettingsError,
     destination_type,
+    secret_files_of,
     secrets_of,
     section_type,
 )
@@ -81,6 +82,7 @@ def read_secrets(gathered: Gathered) -> None:
         named = table.pop(secret + FILE, None)
         if named is not None:
             table[secret] = _content(named, f"{where}.{secret}{FILE}")
+            gathered.secret_files.append(Path(named))
 
 
 def _secrets(gathered: Gathered) -> Iterator[tuple[str, dict[str, Any], str]]:
@@ -146,7 +148,7 @@ def _read_credentials(environment: Mapping[str, str], gathered: Gathered) -> Non
 def _credential(path: Path, parts: list[str], gathered: Gathered) -> None:
     origin = Origin(f"the credential {path.name}")
     match parts:
-        case [section, key] if key in secrets_of(section_type(section)):
+        case [section, key] if key in _given_to(section):
             gathered.set(section, key + FILE, str(path), origin)
         case ["channels", kind, name, key] if key in secrets_of(destination_type(kind)):
             gathered.set_in_destination(kind, name, key + FILE, str(path), origin)
@@ -154,12 +156,18 @@ def _credential(path: Path, parts: list[str], gathered: Gathered) -> None:
             known = [
                 f"{CREDENTIALS}{section}.{key}"
                 for section in Settings.model_fields
-                for key in secrets_of(section_type(section))
+                for key in sorted(_given_to(section))
             ]
             raise SettingsError(
                 f"{path.name} is the credential of no secret{suggestion(path.name, known)}; there are "
                 f"{', '.join(known)} and {CREDENTIALS}channels.webhook.NAME.secret"
             )
+
+
+def _given_to(section: str) -> frozenset[str]:
+    """The secrets of a section that a credential may be: in the settings, or in a file that they name."""
+    model = section_type(section)
+    return secrets_of(model) | {key.removesuffix(FILE) for key in secret_files_of(model)}
 
 
 def _annotation(section: str, key: str) -> Any:
