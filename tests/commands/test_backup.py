@@ -27,3 +27,22 @@ def test_every_settings_file_is_in_it(found: str, tmp_path: Path, monkeypatch: p
         assert done.exit_code == 0, done.output
     assert (tmp_path / "new/triage.toml").read_text() == config.read_text()
     assert (tmp_path / "new/conf.d/10.toml").read_text() == more.read_text()
+
+
+def test_it_names_the_certificates_keys_and_secrets_that_are_not_in_it(tmp_path: Path) -> None:
+    for name in ("password", "secret", "webhook", "a.pem", "unused.pem"):
+        (tmp_path / name).write_text("0123456789abcdef")
+    Spool.open(tmp_path / "state/spool")
+    config = tmp_path / "triage.toml"
+    config.write_text(
+        f'[data]\npath = "state"\n[redis]\npassword_file = "{tmp_path}/password"\n'
+        f'[oidc]\nclient_secret_file = "{tmp_path}/secret"\n'
+        f'[[channels.hl7]]\nname = "ris"\nhost = "ris"\nport = 1\ntls = true\ntls_ca_file = "{tmp_path}/a.pem"\n'
+        f'[[channels.webhook]]\nname = "hook"\nurl = "https://a.example/"\nsecret_file = "{tmp_path}/webhook"\n'
+    )
+    (tmp_path / "state/users.json").write_text("{}")
+    done = CliRunner().invoke(triage, ["--config", str(config), "backup", f"{tmp_path}/kept"])
+    assert done.exit_code == 0, done.output
+    (said,) = (line for line in done.output.splitlines() if line.startswith("not in it"))
+    named = said.partition("apart: ")[2].split(", ")
+    assert named == [f"{tmp_path}/{name}" for name in ("a.pem", "password", "secret", "webhook")]

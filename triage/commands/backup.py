@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from triage.backup.archive import Archive
     from triage.backup.item import Source
     from triage.backup.make import Made
+    from triage.settings.load import Loaded
 
 
 @click.command()
@@ -35,8 +36,8 @@ def backup(invocation: Invocation, folder: Path, verify: bool, keep: int) -> Non
         if verify:
             _verify(Archive(folder))
         else:
-            settings = invocation.settings()
-            _tell(_make(settings, invocation.load().files, folder, keep))
+            loaded = invocation.load()
+            _tell(_make(invocation.settings(), loaded.files, folder, keep), _not_in_it(loaded))
     except BackupError as error:
         raise click.ClickException(str(error)) from error
 
@@ -78,9 +79,28 @@ def _places(files: Sequence[Path]) -> list[str]:
     return ["triage.toml" if number == 0 else f"conf.d/{each.name}" for number, each in enumerate(files)]
 
 
-def _tell(made: Made) -> None:
+def _not_in_it(loaded: Loaded) -> list[str]:
+    """Files that settings name and no backup has: certificates, keys and secrets."""
+    elsewhere = loaded.settings.model_dump(exclude={"data", "spool", "audit", "models"})
+    return sorted({*_files_of(elsewhere), *map(str, loaded.secret_files)})
+
+
+def _files_of(values: object) -> Iterator[str]:
+    if isinstance(values, Path):
+        yield from [str(values)] if values.is_file() else []
+    elif isinstance(values, Mapping):
+        for key, each in values.items():
+            yield from _files_of(each) if key != "users_file" else ()
+    elif isinstance(values, tuple | list):
+        for each in values:
+            yield from _files_of(each)
+
+
+def _tell(made: Made, not_in_it: Sequence[str]) -> None:
     for kind, count in made.manifest.counts.items():
         click.echo(f"{count:8d}  {kind}")
+    if not_in_it:
+        click.echo(f"not in it, as certificates, keys and secrets are to be kept apart: {', '.join(not_in_it)}")
     click.echo(f"backup {made.name} is whole: {made.copied} contents were new, {made.removed} older backups removed")
     if made.manifest.left_out:
         raise click.ClickException("not in it, because it cannot be read:\n" + "\n".join(made.manifest.left_out))

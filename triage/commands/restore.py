@@ -14,7 +14,8 @@ _NEXT = """\
 1. Stop the service everywhere, and see that nothing is started on the old spool again.
 2. Set spool.path = "{folder}/spool", sign_in.users_file = "{folder}/users.json", models.path = "{folder}/models" and
    audit.path = "{folder}/audit/audit.xml", as far as each was kept; triage.toml there is the settings file as it was.
-3. Give the folder to the account of the service (chown -R). A backup has no certificates, keys and TRIAGE_ variables.
+3. Give the folder to the account of the service (chown -R). A backup has no certificates, keys, files of secrets and
+   TRIAGE_ variables: put them in their places. People sign in anew.
 4. Start it on an empty Redis, then: triage healthcheck, triage worklist, triage channel.
 5. Have the PACS send again what came since {when}. What was delivered until then stays delivered.\
 """
