@@ -87,7 +87,7 @@ inside triage --version
 
 echo "== purge: all is gone but what a person has to decide on"
 inside apt-get purge -y -qq cxr-triage >/dev/null
-for gone in /usr/lib/cxr-triage /usr/bin/triage /etc/cxr-triage /var/lib/cxr-triage/redis /var/lib/cxr-triage/users.json; do
+for gone in /usr/lib/cxr-triage /usr/bin/triage /etc/cxr-triage /var/lib/cxr-triage/redis /var/lib/cxr-triage/users.json /var/lib/cxr-triage/sessions; do
     [ ! -e "$root$gone" ] || { echo "$gone is left" >&2; exit 1; }
 done
 [ "$(find "$root/var/lib/cxr-triage/spool" -type f | wc -l)" = "$studies" ]
