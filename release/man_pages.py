@@ -18,7 +18,7 @@ Its spool, Redis and audit trail.
 .TP
 .B TRIAGE_CONFIG
 Settings file, where \\-\\-config does not name one. Each setting has a variable of its own, too:
-.BR "triage up \\-\\-reference" .
+.BR "triage settings \\-\\-reference" .
 .SH EXIT STATUS
 0: done. 78: it cannot start as it is set up; its last line says why. Otherwise as each command says.
 """
