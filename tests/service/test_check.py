@@ -31,6 +31,7 @@ from triage.service.check.models import check_models
 from triage.service.check.places import check_audit_trail, check_spool, check_users
 from triage.service.check.redis_server import check_redis
 from triage.service.check.sign_in import check_sign_in
+from triage.service.check.silence import check_silence
 from triage.settings.schema import Settings
 from triage.spool.clock import ClockState
 from triage.spool.layout import Step
@@ -250,6 +251,11 @@ def test_clock_disk_and_sizing(spool: Spool) -> None:
     assert levels == [FAILED, WARNING, OK]
     of_a_container = only(check_sizing(ours, 512 << 20, machine=16 << 30))
     assert (of_a_container.level, "limits of their own" in of_a_container.said) == (WARNING, True)
+
+
+def test_silence_is_said_where_it_is_set() -> None:
+    assert [each.level for each in check_silence(settings(decision={"silent": True}).decision)] == [WARNING]
+    assert not list(check_silence(settings().decision))
 
 
 def test_models_that_do_not_load_and_models_that_are_switched_off(tmp_path: Path, spool: Spool) -> None:

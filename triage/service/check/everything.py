@@ -9,7 +9,7 @@ from functools import partial
 from os import defpath
 
 from triage.runtime.logs import where_raised
-from triage.service.check import certificates, destinations, machine, models, places, redis_server, sign_in
+from triage.service.check import certificates, destinations, machine, models, places, redis_server, sign_in, silence
 from triage.service.check.finding import Finding, failed, ok, warning
 from triage.settings.load import Loaded
 
@@ -36,6 +36,7 @@ def check_everything(loaded: Loaded, environment: Mapping[str, str]) -> Iterator
         "certificates": partial(certificates.check_certificates, settings, time.time()),
         "destinations": partial(destinations.check_destinations, settings.channels),
         "models": partial(models.check_models, settings),
+        "silence": partial(silence.check_silence, settings.decision),
     }
     for what, look in looks.items():
         yield from _guarded(what, look)
