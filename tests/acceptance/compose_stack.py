@@ -191,7 +191,7 @@ def main(folder: Path) -> None:
         wait(f"healthy: {name}", lambda name=name: healthy(name))
         restrained(name)
 
-    podman("exec", "sweep-1", "triage", "canary")
+    podman("exec", "deliver-1", "triage", "canary")  # where its page has commands typed
     say("a canary came out: yes")
     entity = ApplicationEntity("TRIAGE_SEND")
     entity.add_requested_context(Verification)
