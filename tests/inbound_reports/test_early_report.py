@@ -57,6 +57,10 @@ def test_which_study_a_report_is_of_that_came_before_it() -> None:
         (replace(REPORT, issuers=("SOUTH",)), replace(STUDY, issuer=Issuer("NORTH"))),  # another hospital's P-1
         (replace(by_uid, patients=REPORT.patients, issuers=("SOUTH",)), replace(STUDY, issuer=Issuer("NORTH"))),
         (replace(REPORT, accession_issuers=("SOUTH",)), replace(STUDY, accession_issuer=Issuer("NORTH"))),
+        (
+            replace(by_uid, accession_numbers=("ACC-1",), accession_issuers=("SOUTH",)),
+            replace(STUDY, accession_issuer=Issuer("NORTH")),
+        ),
     ):
         assert not covers(*doubtful), doubtful
 
@@ -143,6 +147,18 @@ def test_the_report_of_an_older_study_hides_no_new_one(redis_server: RedisServer
         assert place.look() == 0
         assert place.listed() == studies
         assert all(steps(spool, study) == [] for study in studies)
+
+
+def test_where_two_hospitals_gave_both_numbers_a_remembered_report_is_of_neither(
+    redis_server: RedisServer, spool: Spool
+) -> None:
+    with station(redis_server, spool) as place:
+        place.send(report("1", obr22=ago(HOUR)).replace("P-1^^^HOSPITAL^MR", "P-1^^^^MR"))
+        studies = {arrive(place, **taken(2 * HOUR, IssuerOfPatientID=each)) for each in ("NORTH", "SOUTH")}
+        assert place.look() == 0
+        assert place.listed() == studies
+        place.send(report("2", obr22=ago(HOUR)).replace("P-1^^^HOSPITAL^MR", "P-1^^^NORTH^MR"))
+    assert sum(bool(steps(spool, study)) for study in studies) == 1
 
 
 def test_a_study_instance_uid_is_enough_and_a_reader_has_the_last_word(redis_server: RedisServer, spool: Spool) -> None:

@@ -187,6 +187,45 @@ def test_an_accession_number_of_another_issuer_is_another_order(
         assert place.listed() == (set() if read else {study})
 
 
+@pytest.mark.parametrize(
+    ("stated", "number", "authority", "read"),
+    [
+        ("numbers", "ACC-1", "", False),  # who gave the accession number, and nothing of the patient's ID
+        ("numbers", "ACC-1", "NORTH", False),
+        ("numbers", "ACC-1^NORTH", "", True),
+        ("qualifiers", "ACC-1", "", False),  # who gave the patient's ID, by universal IDs alone
+        ("qualifiers", "ACC-1^NORTH", "", False),
+        ("qualifiers", "ACC-1", "&1.2.3&ISO", True),
+    ],
+)
+def test_one_number_of_two_hospitals_takes_off_neither_unless_the_report_says_whose(
+    redis_server: RedisServer, spool: Spool, stated: str, number: str, authority: str, read: bool
+) -> None:
+    """The same accession number, and the same patient ID, which another patient has at the other hospital."""
+    studies = [issued("NORTH", "1.2.3"), issued("SOUTH", "9.9.9")]
+    for each in studies:
+        del each["attributes"]["IssuerOfPatientID"]
+        if stated == "numbers":
+            del each["attributes"]["IssuerOfPatientIDQualifiersSequence"]
+        else:
+            each["accession_issuer"] = ""
+    north, south = (a_study(spool, **each) for each in studies)
+    with station(redis_server, spool) as place:
+        assert place.send(of_issuer(authority, number)).code == ("AA" if read else "AE")
+        assert place.listed() == ({south} if read else {north, south})
+        assert place.counted("ambiguous") == (not read)
+
+
+def test_a_uid_beside_its_number_of_another_issuer_is_a_mistake(redis_server: RedisServer, spool: Spool) -> None:
+    study = a_study(spool, **issued("NORTH"))
+    with station(redis_server, spool, same_issuers=("RIS = NORTH",)) as place:
+        for issuer, code in (("SOUTH", "AE"), ("RIS", "AA")):
+            message = report(place=3, accession=f"ACC-1^{issuer}", uid=study).replace("^^^HOSPITAL^MR", "^^^NORTH^MR")
+            assert place.send(message).code == code
+            assert place.listed() == ({study} if code == "AE" else set())
+        assert place.counted("contradictory") == 1
+
+
 REFUSED = {
     "other_patient": ("AE", report(patient="P-9")),
     "contradictory": ("AE", None),

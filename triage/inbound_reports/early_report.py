@@ -69,10 +69,10 @@ def digest(patient_id: str, installation: str) -> str:
 def covers(report: Early, study: Arrived, issuers: Issuers = NONE) -> bool:
     """Whether a report is of a study, as it is now.
 
-    By Study Instance UID, if the report names one, and then by nothing else; the accession numbers and the patient IDs
-    must agree where both sides have them. Else by accession number and patient ID, both of which must be there and
-    agree. Every image must say when it was taken, and none may have been taken after the report was made: the report
-    of an older study with the same accession number says nothing of a new one.
+    By Study Instance UID, if the report names one, and then by nothing else; the accession numbers, the patient IDs and
+    who issued them must agree where both sides have them. Else by accession number and patient ID, both of which must
+    be there and agree. Every image must say when it was taken, and none may have been taken after the report was made:
+    the report of an older study with the same accession number says nothing of a new one.
     """
     taken = [moment for moment in study.acquired if moment is not None and moment <= report.at]
     if not study.acquired or len(taken) < len(study.acquired):
@@ -81,9 +81,27 @@ def covers(report: Early, study: Arrived, issuers: Issuers = NONE) -> bool:
         return (
             report.study_instance_uid == study.study_instance_uid
             and _agree_in_one(study.accession_number, report.accession_numbers)
+            and not _of_another_issuer(report, study, issuers)
             and (not study.patient or not report.patients or _names_patient(report, study, issuers))
         )
     return _names_order(report, study, issuers) and _names_patient(report, study, issuers)
+
+
+def may_be_of_other(report: Early, study: Arrived, other: Arrived, issuers: Issuers = NONE) -> bool:
+    """Whether a report that covers ``study`` may as well be of ``other``: two hospitals gave both their numbers."""
+    two = issuers.contradict(study.accession_issuer, other.accession_issuer) or issuers.contradict(
+        study.issuer, other.issuer
+    )
+    by_number = not report.study_instance_uid
+    return by_number and two and _names_order(report, other, issuers) and _names_patient(report, other, issuers)
+
+
+def _of_another_issuer(report: Early, study: Arrived, issuers: Issuers) -> bool:
+    """Whether the report names the study's accession number, and each time as another issuer's."""
+    numbers = {study.accession_number, *study.accession_number.split("\\")}
+    said = zip_longest(report.accession_numbers, report.accession_issuers, fillvalue="")
+    of_it = [Issuer.from_text(issuer) for number, issuer in said if number and number in numbers]
+    return bool(of_it) and all(issuers.contradict(study.accession_issuer, each) for each in of_it)
 
 
 def _names_order(report: Early, study: Arrived, issuers: Issuers) -> bool:

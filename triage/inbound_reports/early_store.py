@@ -10,7 +10,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from triage.decision.identity import Identifier, Issuer
 from triage.decision.reasons import Reason
 from triage.decision.types import TriageDecision
-from triage.inbound_reports.early_report import Arrived, Early, acquired_at, covers, digest
+from triage.inbound_reports.early_report import Arrived, Early, acquired_at, covers, digest, may_be_of_other
 from triage.inbound_reports.matching import NONE, Issuers
 from triage.metrics.reports import ReportMetrics
 from triage.spool.clock import Clock
@@ -152,7 +152,16 @@ class Memory:
         found = read_study(self._spool, study_instance_uid)
         if found is None or Reason.PATIENT_MISMATCH in found[0].reasons:  # it says nothing of the other patient
             return False
-        return covers(report, self._arrived(*found), self._issuers)
+        study = self._arrived(*found)
+        return covers(report, study, self._issuers) and not any(
+            may_be_of_other(report, study, other, self._issuers) for other in self._of_same_number(study)
+        )
+
+    def _of_same_number(self, study: Arrived) -> Iterator[Arrived]:
+        """The other studies with its accession number, read ones too."""
+        for uid in self._index.with_accession_number(study.accession_number) if study.accession_number else ():
+            if uid != study.study_instance_uid and (found := read_study(self._spool, uid)) is not None:
+                yield self._arrived(*found)
 
     def _arrived(self, decision: TriageDecision, images: Iterable[Any]) -> Arrived:
         images = list(images)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Protocol, Self
 
 from triage.decision.identity import Identifier, Issuer
@@ -100,7 +101,7 @@ def match(
     """
     uid = order.study_instance_uid
     if uid and known.is_tagged(uid):
-        _same_order(order, known.accession_number(uid), accession_in)
+        _same_order(order, known, uid, accession_in, issuers)
         return Match(_of_patient(order, [uid], known, issuers), "Study Instance UID")
     for place in accession_in:
         issuer = order.issuers.get(place, Issuer())
@@ -116,14 +117,19 @@ def match(
     return Match()
 
 
-def _same_order(order: Order, accession_number: str, accession_in: Sequence[str]) -> None:
+def _same_order(order: Order, known: Known, uid: str, accession_in: Sequence[str], issuers: Issuers) -> None:
     """A Study Instance UID that stands beside a wholly other accession number was put there by mistake.
 
     A study with several numbers, with backslashes between them, is told by any.
     """
-    said = [order.identifiers[place] for place in accession_in if place in order.identifiers]
-    if accession_number and said and not {accession_number, *accession_number.split("\\")} & set(said):
+    number = known.accession_number(uid)
+    said = [place for place in accession_in if place in order.identifiers]
+    same = [place for place in said if order.identifiers[place] in {number, *number.split("\\")}]
+    if number and said and not same:
         raise DoubtError("contradictory", "the Study Instance UID is of a study with another accession number")
+    ours = known.accession_issuer(uid)
+    if same and all(issuers.contradict(order.issuers.get(place, Issuer()), ours) for place in same):
+        raise DoubtError("contradictory", "the Study Instance UID is of a study whose number another issuer gave")
 
 
 def _of_patient(order: Order, studies: Sequence[str], known: Known, issuers: Issuers) -> tuple[str, ...]:
@@ -139,10 +145,24 @@ def _of_patient(order: Order, studies: Sequence[str], known: Known, issuers: Iss
         )
     if len({(patient.patient_id, patient.issuer) for patient in agreeing.values()}) > 1:
         raise DoubtError("ambiguous", "several patients have studies with this accession number")
+    _of_one_hospital(agreeing, known, issuers)
     return tuple(agreeing)
+
+
+def _of_one_hospital(patients: Mapping[str, Patient], known: Known, issuers: Issuers) -> None:
+    """Where two hospitals gave one number, a report that names neither is of one of their studies, who knows which."""
+    numbered = [known.accession_issuer(uid) for uid in patients]
+    identifiers = [patient.identifiers for patient in patients.values() if patient.identifiers]
+    two_orders = any(issuers.contradict(*pair) for pair in combinations(numbered, 2))
+    if two_orders or not all(_may_be_one(*pair, issuers) for pair in combinations(identifiers, 2)):
+        raise DoubtError("ambiguous", "studies of several issuers have these numbers, and the report names no issuer")
+
+
+def _may_be_one(one: Sequence[Identifier], other: Sequence[Identifier], issuers: Issuers) -> bool:
+    return any(issuers.may_be(ours, theirs) for ours in one for theirs in other)
 
 
 def _agrees(order: Order, patient: Patient, issuers: Issuers) -> bool:
     if not (order.patients and patient.identifiers):
         return True
-    return any(issuers.may_be(ours, theirs) for ours in patient.identifiers for theirs in order.patients)
+    return _may_be_one(patient.identifiers, order.patients, issuers)
