@@ -31,7 +31,7 @@ from triage.decision.types import Tag
 from triage.delivery import deliverer as deliver
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import State
+from triage.delivery.record import State, study_of_key
 from triage.metrics.delivery import create_delivery
 from triage.runtime.library_logs import silence_libraries
 from triage.spool.spool import Spool
@@ -637,3 +637,49 @@ def test_a_pause_holds_for_its_interval_and_no_longer(spool: Spool):
     clock.at += 19.0
     deliverer.round()
     assert attempts(deliverer, "unreachable") == 2
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"tries": 7}', "null"])
+def test_a_record_that_cannot_be_read_keeps_no_other_study_from_its_destination(spool: Spool, content: str):
+    clock = Clock()
+    broken, other = a_study(spool, "pacs"), a_study(spool, "pacs")
+    with store_scp() as scp:
+        deliverer = a_deliverer(spool, scp.port, clock)
+        deliverer.build()
+        record = spool.study_folder(broken) / "deliveries" / "pacs+0001.json"
+        whole = record.read_text()
+        record.write_text(content)
+        deliverer.round()
+        assert (len(scp.received), states(deliverer, other)) == (1, [State.DELIVERED])
+        record.write_text(whole)
+        deliverer.round()
+        assert (len(scp.received), states(deliverer, broken)) == (2, [State.DELIVERED])
+
+
+@pytest.mark.parametrize(
+    "note",
+    ["", "nonsense", "[]", "{}", '{"failures": Infinity, "next_try": 1, "why": ""}']
+    + [f'{{"failures": 1, "next_try": {each}, "why": ""}}' for each in ("NaN", "Infinity", "1e999", '"soon"', "[]")],
+)
+def test_a_note_of_a_pause_that_is_none_pauses_nothing(spool: Spool, note: str):
+    study = a_study(spool, "pacs")
+    with store_scp() as scp:
+        deliverer = a_deliverer(spool, scp.port)
+        deliverer.outbox.set_pause("pacs", 1, 1.0, "")
+        (spool.root / "control" / "destinations" / "pacs.json").write_text(note)
+        deliverer.round()
+    assert states(deliverer, study) == [State.DELIVERED]
+
+
+def test_a_dead_letter_whose_record_cannot_be_read_hides_no_other(spool: Spool):
+    broken, other = a_study(spool, "pacs"), a_study(spool, "pacs")
+    with store_scp(0xA900, 0xA900) as scp:
+        deliverer = a_deliverer(spool, scp.port)
+        deliverer.round()
+    assert deliverer.outbox.dead_count("pacs") == 2
+    (spool.study_folder(broken) / "deliveries" / "pacs+0001.json").write_text("{")
+    deliverer.outbox.bury_mark("1.2.3", "pacs", "x")
+    (spool.root / "undeliverable" / "pacs" / "1.2.3").write_text("{")
+    told = {study_of_key(key): why for key, _, _, why in deliverer.outbox.dead_letters("pacs")}
+    assert set(told) == {broken, other, "1.2.3"}
+    assert told[broken] == "its record cannot be read"

@@ -166,14 +166,24 @@ class Deliverer:
         for item in due:
             if self.stopping() or time.monotonic() > until or self.outbox.disabled(self.name):
                 return
-            state = self.outbox.state(item)
+            study = item.study_instance_uid
+            try:
+                state, payload = self.outbox.state(item), self.outbox.payload(item)
+            except FileNotFoundError:  # a person has dropped it meanwhile
+                continue
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                # Of one study: the others are told all the same, and the alert of what waits too long says that it does
+                logger.error(
+                    "%s: what study %s is to be told cannot be read (%s): restore its files from a backup",
+                    *(self.name, study, _in_words(error)),
+                )
+                continue
             if state is not State.WAITING:
                 self.outbox.tidy(item, state)
                 continue
-            study = item.study_instance_uid
             came = associations_of(self.spool, study)
             with about(destination=self.name, study=study, revision=item.revision, association=came):
-                outcome = send(self.outbox.payload(item))
+                outcome = send(payload)
                 self._settle(item, outcome)
             if outcome.lost:
                 self._pause(failures + 1, outcome.detail)

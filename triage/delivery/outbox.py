@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -163,12 +164,16 @@ class Outbox:
         for path in _entries(self._dead / destination):
             number, _, rest = path.name.partition("+")
             if not rest:
-                yield f"{destination}/{path.name}", path.stat().st_mtime, 0, json.loads(path.read_bytes())["error"]
+                yield f"{destination}/{path.name}", path.stat().st_mtime, 0, _error_in(path)
                 continue
             study = rest.partition("+")[0]
-            tries = self._record(study, destination, int(number)).tries
-            attempts = sum(each["outcome"] in ("retry", "dead") for each in tries)
-            yield f"{destination}/{path.name}", tries[-1]["at"], attempts, tries[-1]["detail"]
+            try:
+                tries = self._record(study, destination, int(number)).tries
+                at, why = float(tries[-1]["at"]), str(tries[-1]["detail"])
+                attempts = sum(each["outcome"] in ("retry", "dead") for each in tries)
+            except (OSError, ValueError, KeyError, TypeError, IndexError):  # shown all the same, and the others
+                at, attempts, why = path.stat().st_mtime, 0, "its record cannot be read"
+            yield f"{destination}/{path.name}", at, attempts, why
 
     def dead_count(self, destination: str) -> int:
         """How many dead letters there are."""
@@ -215,12 +220,16 @@ class Outbox:
         self._switches.set_disabled(destination, disabled)
 
     def pause(self, destination: str) -> tuple[int, float, str]:
-        """How often in a row the destination failed, the POSIX time from which it is tried again, and why."""
+        """How often in a row the destination failed, the POSIX time from which it is tried again, and why.
+
+        A note that is none of ours pauses nothing.
+        """
         try:
             noted = json.loads((self._destinations / f"{destination}.json").read_bytes())
-        except FileNotFoundError:
+            failures, next_try, why = int(noted["failures"]), float(noted["next_try"]), str(noted["why"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError, OverflowError):
             return 0, 0.0, ""
-        return int(noted["failures"]), float(noted["next_try"]), str(noted["why"])
+        return (failures, next_try, why) if math.isfinite(next_try) else (0, 0.0, "")
 
     def set_pause(self, destination: str, failures: int, next_try: float, why: str) -> None:
         """Try nothing there until ``next_try``; 0 failures: go on."""
@@ -288,6 +297,13 @@ def _read(destination: str, name: str) -> Outgoing | None:
 
 def _named(destination: str, name: str) -> Outgoing:
     return Outgoing.from_name(destination, name)
+
+
+def _error_in(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_bytes())["error"])
+    except (ValueError, KeyError, TypeError):
+        return "why cannot be read"
 
 
 def _entries(folder: Path) -> list[Path]:
