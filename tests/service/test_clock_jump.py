@@ -12,11 +12,16 @@ from pathlib import Path
 import pytest
 
 from tests.support.builders import a_decision
+from tests.support.mllp_listener import acknowledging, mllp_listener
+from tests.support.receivers import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.service import ROLE, Role, Roles, roles
+from tests.support.studies import a_study
 from tests.support.wait import wait_for
 from tests.support.whole_service import fetch
 from triage.decision.records import to_record
+from triage.delivery.outbox import Outbox
+from triage.delivery.record import State
 from triage.queue.score_queue import connect
 from triage.runtime.sockets import open_port
 from triage.spool.clock import ClockState, look_at_clocks
@@ -85,10 +90,10 @@ def finished(spool: Spool) -> None:
         os.utime(spool.study_folder(study), (time.time() - DAY,) * 2)
 
 
-def started(running: Roles, clock: FakeClock) -> Role:
-    """The sweep, by the clock of the test alone: the test's own processes keep the machine's."""
+def started(running: Roles, clock: FakeClock, role: str = "sweep") -> Role:
+    """A process by the clock of the test alone: the test's own processes keep the machine's."""
     env = [f"{name}={value}" for name, value in clock.variables().items()]
-    return running.start("sweep", command=["/usr/bin/env", *env, *ROLE])
+    return running.start(role, command=["/usr/bin/env", *env, *ROLE])
 
 
 def sweeps(running: Roles) -> float:
@@ -145,6 +150,26 @@ def test_a_person_s_word_has_retention_go_on_and_spares_what_nobody_read(running
     wait_for(lambda: list(spool.study_uids()) == ["1.2.12"], "the read studies to be removed", 60.0)
     after_sweeps(running, 2)
     assert list(spool.study_uids()) == ["1.2.12"]
+
+
+def test_a_destination_that_a_clock_a_day_ahead_left_alone_is_tried_when_it_is_right_again(
+    running: Roles, clock: FakeClock, tmp_path: Path
+) -> None:
+    port, outbox = free_port(), Outbox(running.spool)
+    (tmp_path / "triage.toml").write_text(
+        f'[[channels.hl7]]\nname = "ris"\nhost = "127.0.0.1"\nport = {port}\ndelay_s = 0.0\nfirst_interval_s = 300.0\n'
+    )
+    running.settings |= {"TRIAGE_CONFIG": str(tmp_path / "triage.toml"), "TRIAGE_DELIVER_METRICS_PORT": "0"}
+    study = a_study(running.spool, "ris")
+    clock.set("+1d")
+    deliver = started(running, clock, "deliver")
+    wait_for(lambda: outbox.pause("ris")[0], "the destination to be left alone", 60.0)
+    assert outbox.pause("ris")[1] > time.time() + DAY
+    with mllp_listener(acknowledging("AA"), port=port) as ris:
+        clock.set("+0")
+        wait_for(lambda: outbox.records(study)[-1].state is State.DELIVERED, "the delivery", 60.0)
+    assert len(ris.received) == 1
+    assert deliver.terminate() == 0
 
 
 def steady_for_days() -> str:
