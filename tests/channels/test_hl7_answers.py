@@ -50,6 +50,14 @@ def test_an_acknowledgement_is_one_however_it_is_written(spool: Spool, shape: st
     assert len(listener.received) == 2
 
 
+def test_a_receiver_whose_name_can_be_nobody_s_is_not_reached(spool: Spool) -> None:
+    study = a_study(spool, "ris")
+    deliverer = a_deliverer(spool, 2575, host="a..example")
+    deliverer.round()
+    assert deliverer.outbox.pause("ris")[0] == 1
+    assert states(deliverer, study) == [State.WAITING]
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_an_error_is_one_however_it_is_written(spool: Spool, shape: str) -> None:
     study = a_study(spool, "ris")

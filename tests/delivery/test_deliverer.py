@@ -683,3 +683,27 @@ def test_a_dead_letter_whose_record_cannot_be_read_hides_no_other(spool: Spool):
     told = {study_of_key(key): why for key, _, _, why in deliverer.outbox.dead_letters("pacs")}
     assert set(told) == {broken, other, "1.2.3"}
     assert told[broken] == "its record cannot be read"
+
+
+def test_what_cannot_be_sent_becomes_a_dead_letter_and_holds_up_no_other(spool: Spool):
+    clock = Clock()
+    broken, other = a_study(spool, "pacs"), a_study(spool, "pacs")
+    with store_scp() as scp:
+        deliverer = a_deliverer(spool, scp.port, clock, tries=2, first_interval_s=10.0)
+        deliverer.build()
+        (item,) = (each for each in deliverer.outbox.waiting("pacs") if each.study_instance_uid == broken)
+        (spool.root / "outbox" / "pacs" / item.name).write_bytes(b"nonsense")
+        for _ in range(4):
+            deliverer.round()
+            clock.at += 30.0
+    assert states(deliverer, broken) == [State.DEAD]
+    assert states(deliverer, other) == [State.DELIVERED]
+
+
+@pytest.mark.parametrize("host", ["a..example", "nobody.invalid", "[::1"])
+def test_a_destination_whose_name_cannot_be_looked_up_is_left_alone_for_a_while(spool: Spool, host: str):
+    study = a_study(spool, "pacs")
+    deliverer = a_deliverer(spool, 104, host=host)
+    deliverer.round()
+    assert (deliverer.outbox.pause("pacs")[0], attempts(deliverer, "unreachable")) == (1, 1)
+    assert states(deliverer, study) == [State.WAITING]

@@ -183,7 +183,7 @@ class Deliverer:
                 continue
             came = associations_of(self.spool, study)
             with about(destination=self.name, study=study, revision=item.revision, association=came):
-                outcome = send(payload)
+                outcome = self._sent(send, payload)
                 self._settle(item, outcome)
             if outcome.lost:
                 self._pause(failures + 1, outcome.detail)
@@ -191,6 +191,15 @@ class Deliverer:
             if failures:
                 failures = 0
                 self.outbox.set_pause(self.name, 0, 0.0, "")
+
+    def _sent(self, send: Send, payload: bytes) -> Outcome:
+        """What came of sending; an answer, or a message, that nobody foresaw is a try that failed, and not for ever."""
+        try:
+            return send(payload)
+        except UnreachableError:
+            raise
+        except Exception as error:  # the edge: whatever a peer answers, and whatever a file holds
+            return Outcome(Fate.RETRY, f"it could not be sent: {_in_words(error)}", lost=True)
 
     def _settle(self, item: Outgoing, outcome: Outcome) -> None:
         now = self.now()

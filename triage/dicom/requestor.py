@@ -63,14 +63,19 @@ def associated(peer: Peer, contexts: Sequence[PresentationContext]) -> Iterator[
         event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         bound(event.assoc.dul.socket, str(peer), peer.timeout_s)
 
-    association = entity.associate(
-        peer.host,
-        peer.port,
-        contexts=list(contexts),
-        ae_title=peer.called_ae_title,
-        evt_handlers=[(evt.EVT_CONN_OPEN, on_connected)],
-        tls_args=_tls_args(peer),
-    )
+    tls_args = _tls_args(peer)
+    try:
+        association = entity.associate(
+            peer.host,
+            peer.port,
+            contexts=list(contexts),
+            ae_title=peer.called_ae_title,
+            evt_handlers=[(evt.EVT_CONN_OPEN, on_connected)],
+            tls_args=tls_args,
+        )
+    except (OSError, UnicodeError) as error:  # of the name's look-up; the latter for a name that can be nobody's
+        why = getattr(error, "strerror", None) or "no name of a host"
+        raise NoAssociationError(f"nobody answers at {peer} ({why})") from error
     if not association.is_established and association.is_alive():
         association.join(_NOTED_S)  # pynetdicom may return before its thread has noted the peer's answer
     try:

@@ -213,7 +213,7 @@ class ClientTLS:
         """Why there is no TLS with a peer that could be reached: tried once, by itself; empty if there is."""
         try:
             connected = socket.create_connection((host, port), timeout_s)
-        except OSError:
+        except (OSError, UnicodeError):
             return ""
         with closing(connected):
             try:

@@ -101,6 +101,8 @@ class Connection:
             raise UnreachableError(f"no TLS with {host}:{port}: {explained(error)}") from error
         except OSError as error:
             raise UnreachableError(f"nobody answers at {host}:{port} ({_words(error)})") from error
+        except UnicodeError as error:  # of the name's look-up
+            raise UnreachableError(f"nobody answers at {host}:{port} (no name of a host)") from error
 
     def _context(self) -> ssl.SSLContext | None:
         try:
