@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,28 @@ def test_a_workitem_that_was_finished_before_the_newest_image_leaves_the_study_l
 
     assert listed(index) == []
     assert [each.act for each in steps(spool, study)] == [Act.OUTDATED, Act.READ]
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_a_workitem_that_was_finished_nobody_says_when_is_of_the_images_that_it_was_made_or_changed_for(
+    spool: Spool, index: Worklist, final: bool
+) -> None:
+    study = a_study(spool, "ups", tag=Tag.NORMAL)
+    with ups_manager() as manager:
+        deliverer = a_deliverer(spool, manager.port, delay_s=0.0)
+        deliverer.now = time.time
+        deliverer.round()
+        if final:
+            finish(manager, study)
+        add_image(spool, a_radiograph(study), tag=Tag.ABNORMAL, probability=0.9)
+        settle(spool, study, "ups")
+        deliverer.round()  # of a final workitem the raise makes another; one that is open it changes
+        if not final:
+            finish(manager, study)
+        watcher = looking(spool, index, manager.port)
+        assert watcher.look() == (not final)
+    assert listed(index) == ([study] if final else [])
+    assert [step.act for step in steps(spool, study)] == [Act.OUTDATED if final else Act.READ]
 
 
 def test_no_manager_completes_a_study_of_two_patients(spool: Spool, index: Worklist) -> None:

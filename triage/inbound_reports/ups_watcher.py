@@ -18,7 +18,7 @@ from triage.channels.factory import peer_of
 from triage.channels.ups.channel import UPS_PULL, look
 from triage.channels.ups.settings import UPSDestination
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import State
+from triage.delivery.record import Record, State
 from triage.dicom.requestor import Peer
 from triage.errors import UnreachableError
 from triage.metrics.reports import ReportMetrics
@@ -54,12 +54,12 @@ class Watcher:
             return 0
         count = 0
         with dicom_store.associated(self.peer, (UPS_PULL,)) as association:
-            for study, workitem in open_now:
+            for study, workitem, told_at in open_now:
                 if self.stopping():
                     break
                 found = look(association, workitem, _ASKED_FOR)
                 if found is not None and found.get("ProcedureStepState") == COMPLETED:
-                    count += self._completed(study, workitem, found)
+                    count += self._completed(study, workitem, found, told_at)
         return count
 
     def run(self, wait: Callable[[float], None], interval_s: float) -> None:
@@ -78,8 +78,11 @@ class Watcher:
             self.metrics.workitem_looks.labels(self.name, outcome).inc()
             wait(interval_s)
 
-    def _open(self) -> Iterator[tuple[str, str]]:
-        """Workitems that were delivered for studies that are listed, and were not taken for completed before."""
+    def _open(self) -> Iterator[tuple[str, str, float]]:
+        """Workitems that were delivered for studies that are listed, and were not taken for completed before.
+
+        Each with the study, and when that was built which the manager was told last in it, in POSIX seconds.
+        """
         outbox = Outbox(self.spool)
         for study in self.index.arrived_before(self.now() + _AHEAD_S):
             delivered = [each for each in outbox.records(study, self.name) if each.state is State.DELIVERED]
@@ -87,10 +90,11 @@ class Watcher:
                 noted = {step.source for step in reading.steps(self.spool, study)}
                 for workitem in delivered[-1].identity["workitems"].split():
                     if workitem not in noted:
-                        yield study, workitem
+                        yield study, workitem, _told_at(delivered, workitem)
 
-    def _completed(self, study: str, workitem: str, found: Dataset) -> bool:
-        at = min(ended_at(found) or self.now(), self.now())
+    def _completed(self, study: str, workitem: str, found: Dataset, told_at: float) -> bool:
+        # Whoever does not say when: a late image may have come between the end and our look, and nobody has seen it.
+        at = min(ended_at(found) or told_at, self.now())
         said = Notice(at, performer(found) or self.name, "ups", workitem)
         try:
             step, new = reading.notice(self.spool, self.index, study, said)
@@ -100,6 +104,17 @@ class Watcher:
             self.metrics.workitems_completed.labels(self.name).inc()
             logger.info("%s: the workitem of study %s was completed: %s", self.name, study, step.act)
         return new and step.act is Act.READ
+
+
+def _told_at(delivered: Sequence[Record], workitem: str) -> float:
+    """When the last result was built that this workitem was made or changed for; a later one has one of its own."""
+    of_it = [
+        each.built_at
+        for each in delivered
+        if (workitems := each.identity["workitems"].split())[0] == workitem
+        or (workitem in workitems and "changed" in each.tries[-1]["detail"])
+    ]
+    return max(of_it, default=0.0)
 
 
 def watchers_of(
