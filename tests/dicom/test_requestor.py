@@ -30,10 +30,7 @@ def peer(behave: Behaviour, *, accepts: bool = True) -> Iterator[Peer]:
         connected, _ = listening.accept()
         with connected, suppress(OSError):
             if accepts:
-                length = struct.unpack(">BxL", connected.recv(6, socket.MSG_WAITALL))[1]
-                request = read_request(connected.recv(length, socket.MSG_WAITALL))
-                results = [ContextResult(each.context_id, 0) for each in request.contexts]
-                connected.sendall(acceptance(request, results, [], 16384, ("1.2.3", "TEST")))
+                connected.sendall(accepted(connected))
             behave(connected, done)
             done.wait(60)
 
@@ -47,7 +44,16 @@ def peer(behave: Behaviour, *, accepts: bool = True) -> Iterator[Peer]:
             thread.join()
 
 
+def accepted(connected: socket.socket) -> bytes:
+    """The acceptance of what is asked for."""
+    length = struct.unpack(">BxL", connected.recv(6, socket.MSG_WAITALL))[1]
+    request = read_request(connected.recv(length, socket.MSG_WAITALL))
+    results = [ContextResult(each.context_id, 0) for each in request.contexts]
+    return acceptance(request, results, [], 16384, ("1.2.3", "TEST"))
+
+
 def claims_4_gib(connected: socket.socket, done: threading.Event) -> None:
+    connected.recv(1)  # asked, by a caller who is associated
     connected.sendall(struct.pack(">BxL", 0x04, 0xFFFFFFFF))
     while not done.is_set():
         connected.sendall(bytes(1 << 20))
@@ -91,3 +97,23 @@ def test_one_that_never_accepts_is_left_too(behave: Behaviour, caplog: pytest.Lo
     ):
         pass
     assert str(other) in caplog.text
+
+
+@pytest.mark.parametrize("lacks", ["transfer syntax", "user information"])
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, of what is odd
+def test_an_acceptance_without_what_every_message_needs_is_none(lacks: str) -> None:
+    def accept(connected: socket.socket, done: threading.Event) -> None:
+        answer = bytearray(accepted(connected))
+        if lacks == "transfer syntax":
+            context = answer.index(b"\x21\x00\x00\x19")
+            answer[context + 3], answer[context + 22] = 4, 23  # its length, and in what is no more inside it
+        else:
+            answer[answer.index(b"\x50\x00\x00")] = 0x10
+        connected.sendall(answer)
+
+    with (
+        peer(accept, accepts=False) as odd,
+        pytest.raises(NoAssociationError, match="left out what that needs"),
+        associated(odd, [build_context(Verification)]),
+    ):
+        pytest.fail("associated")

@@ -81,6 +81,9 @@ def associated(peer: Peer, contexts: Sequence[PresentationContext]) -> Iterator[
     try:
         if not association.is_established and not took_nothing(association):
             raise NoAssociationError(_why_not(association, peer, bool(connected)))
+        if association.is_established and not _is_whole(association):
+            association.abort()
+            raise NoAssociationError(f"{peer} accepted the association, and left out what that needs")
         yield association
     finally:
         if association.is_established:
@@ -90,6 +93,12 @@ def associated(peer: Peer, contexts: Sequence[PresentationContext]) -> Iterator[
 def took_nothing(association: Association) -> bool:
     """Whether the peer rejected every presentation context."""
     return bool(association.rejected_contexts) and not association.accepted_contexts
+
+
+def _is_whole(association: Association) -> bool:
+    """Whether an acceptance has what every message needs (PS3.8 9.3.3): pynetdicom fails later where it has not."""
+    contexts = association.accepted_contexts
+    return association.acceptor.maximum_length is not None and all(each.transfer_syntax for each in contexts)
 
 
 def _tls_args(peer: Peer) -> tuple[ssl.SSLContext, str] | None:
