@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
@@ -30,6 +32,7 @@ from triage.queue.score_queue import connect
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
 from triage.worklist.reader_acts import Act, steps
+from triage.worklist.workitem_performer import PERFORMED
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -167,3 +170,18 @@ def test_a_manager_that_is_away_or_takes_no_pull_takes_nothing_off_the_list(spoo
     with pytest.raises(UnreachableError):
         looking(spool, index, free_port()).look()
     assert listed(index) == [study]
+
+
+@pytest.mark.parametrize("vr", ["LO", "LT"])
+def test_a_workitem_with_an_odd_performer_keeps_no_other_from_leaving_the_list(
+    spool: Spool, index: Worklist, vr: str
+) -> None:
+    for _ in range(2):
+        a_study(spool, "ups", tag=Tag.NORMAL)
+    with ups_manager() as manager:
+        a_deliverer(spool, manager.port).round()
+        odd, other = manager.workitems.values()
+        odd.ProcedureStepState = other.ProcedureStepState = "COMPLETED"
+        odd[PERFORMED] = DataElement(tag_for_keyword(PERFORMED), vr, "Lee^Ann")
+        assert looking(spool, index, manager.port).look() == 2
+    assert listed(index) == []
