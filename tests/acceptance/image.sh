@@ -67,6 +67,8 @@ buildah inspect --type image --format '{{.Docker.Config.User}} {{.Docker.Config.
 # A network, processes and mounts of their own: nothing gets out, and all ends with it.
 unshare --net --pid --fork --kill-child --mount-proc --mount sh -ec '
     ip link set lo up
+    # Names of containers that an earlier run left there would be answered still.
+    mkdir -p /run/containers && mount -t tmpfs tmpfs /run/containers
     umount /sys/fs/cgroup/unified 2>/dev/null || true  # crun takes one kind of control groups, not both
     python -m tests.acceptance.compose_stack "$1"
 ' sh "$work"
