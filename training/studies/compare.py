@@ -13,6 +13,7 @@ from scipy.stats import ttest_ind
 
 from training.errors import TrainingError
 from training.runs.scores import PREDICTIONS, Scored, figures
+from training.studies.common_images import on_common_images
 from triage.statistics.intervals import auc, bootstrap_values
 
 
@@ -71,7 +72,7 @@ def folds_of(scored: Scored) -> list[Scored]:
 
 def paired(first: Sequence[Scored], second: Sequence[Scored]) -> Paired:
     """On the images that all trainings of both scored; TrainingError where there are none, or their labels differ."""
-    aligned = _aligned([*first, *second])
+    aligned = on_common_images([*first, *second], lambda scored: scored.images)
     one, two = ([scored.logits for scored in part] for part in (aligned[: len(first)], aligned[len(first) :]))
     labels = aligned[0].labels
     if not 0 < (labels > 0.5).sum() < len(labels):
@@ -105,17 +106,4 @@ def paired_by_view(first: Sequence[Scored], second: Sequence[Scored]) -> dict[st
         parts = [[one.where([seen == view for seen in one.views]) for one in group] for group in (first, second)]
         if len(set(parts[0][0].labels.tolist())) > 1:
             found[view] = paired(*parts)
-    return found
-
-
-def _aligned(trainings: Sequence[Scored]) -> list[Scored]:
-    """All, reduced to the images that every one scored, in one order."""
-    common = set.intersection(*(set(scored.images) for scored in trainings))
-    order = [image for image in trainings[0].images if image in common]
-    if not order:
-        raise TrainingError("no image was scored by both")
-    places = [{image: number for number, image in enumerate(scored.images)} for scored in trainings]
-    found = [scored.take([place[image] for image in order]) for scored, place in zip(trainings, places, strict=True)]
-    if any(not np.array_equal(found[0].labels, scored.labels) for scored in found):
-        raise TrainingError("the two have other labels for the same images")
     return found

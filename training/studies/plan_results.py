@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.errors import TrainingError
+from training.studies.common_images import on_common_images
 from training.studies.plan_scores import FIRST_OUTPUT, TOGETHER, Doubles, Found, Question, found_of
 from training.studies.queue import Queue
 from triage.statistics.intervals import (
@@ -96,12 +97,7 @@ def _auc_of(found: Found, view: str) -> float:
 
 def _against(base: Found, found: Found) -> dict[str, object]:
     """On the images that both scored."""
-    place = {picture: number for number, picture in enumerate(base.pictures)}
-    common = [number for number, picture in enumerate(found.pictures) if picture in place]
-    other = found.take(common)
-    same = base.take([place[picture] for picture in other.pictures])
-    if not np.array_equal(same.labels, other.labels):
-        raise TrainingError("the two have other labels for the same images")
+    other, same = on_common_images([found, base], lambda scored: scored.pictures)
     rounds = _rounds(same, [same.logits, other.logits])
     differences = rounds[:, 1] - rounds[:, 0]
     tail = min(float((differences <= 0).mean()), float((differences >= 0).mean()))

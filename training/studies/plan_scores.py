@@ -14,6 +14,7 @@ from training.config import TargetConfig, load_config
 from training.data.cases import Case, read_cases
 from training.data.targets import target_matrix
 from training.errors import TrainingError
+from training.studies.common_images import on_common_images
 from training.studies.plan import Job, RunPlan
 from training.studies.queue import Queue, prepared
 from triage.statistics.intervals import auc_within
@@ -83,16 +84,8 @@ def found_of(queue: Queue, run: str, folds: Sequence[int] | None = None, questio
     TrainingError where nothing is.
     """
     parts = [_found_of_one(queue, name, folds, question) for name in run.split(TOGETHER)]
-    common = set.intersection(*(set(part.pictures) for part in parts))
-    same = [part.take([place for place, each in enumerate(part.pictures) if each in common]) for part in parts]
-    first, *others = same
-    orders = [{picture: place for place, picture in enumerate(part.pictures)} for part in others]
-    aligned = [
-        part.take([order[picture] for picture in first.pictures]) for part, order in zip(others, orders, strict=True)
-    ]
-    if any(not np.array_equal(part.labels, first.labels) for part in aligned):
-        raise TrainingError(f"the runs of {run} have other labels for the same images")
-    return replace(first, logits=np.mean([part.logits for part in (first, *aligned)], axis=0))
+    first, *others = on_common_images(parts, lambda found: found.pictures)
+    return replace(first, logits=np.mean([part.logits for part in (first, *others)], axis=0))
 
 
 def _found_of_one(queue: Queue, run: str, folds: Sequence[int] | None, question: Question) -> Found:
