@@ -97,25 +97,30 @@ def _meaning(status: int) -> tuple[Fate, str]:
 def reach(peer: Peer, sop_classes: Sequence[str]) -> list[str]:
     """C-ECHO: what is wrong with the peer for objects of ``sop_classes``, empty if nothing. Raises UnreachableError."""
     with associated(peer, sop_classes) as association:
-        taken = {str(context.abstract_syntax) for context in association.accepted_contexts}
+        taken, failure = _tried(association)
         wrong = [f"it takes no {UID(each).name}" for each in sop_classes if each not in taken]
-        status = association.send_c_echo().get("Status") if Verification in taken else 0x0000
-        return wrong if status == 0x0000 else [*wrong, f"C-ECHO failed, status {status}"]
+        return [*wrong, f"C-ECHO {failure}"] if failure else wrong
 
 
 def check(peer: Peer, sop_classes: Sequence[str]) -> list[str]:
     """C-ECHO, and which of ``sop_classes`` the peer takes. Raises UnreachableError."""
     with associated(peer, sop_classes) as association:
         lines = [f"{peer} accepted the association{_over(association)}."]
-        taken = {str(context.abstract_syntax) for context in association.accepted_contexts}
+        taken, failure = _tried(association)
         if Verification in taken:
-            status = association.send_c_echo().get("Status")
-            lines.append("C-ECHO: " + ("succeeded." if status == 0x0000 else f"failed, status {status}."))
+            lines.append(f"C-ECHO: {failure or 'succeeded'}.")
         else:
             lines.append("C-ECHO: it takes no Verification; that does no harm.")
         for sop_class in sop_classes:
             lines.append(f"{UID(sop_class).name}: {'accepted' if sop_class in taken else 'REJECTED'}.")
     return lines
+
+
+def _tried(association: Association) -> tuple[set[str], str]:
+    """The abstract syntaxes that the peer took, and why C-ECHO failed; empty if it did not, or was not taken."""
+    taken = {str(context.abstract_syntax) for context in association.accepted_contexts}
+    status = association.send_c_echo().get("Status") if Verification in taken else 0x0000
+    return taken, "" if status == 0x0000 else f"failed, status {status}"
 
 
 def _over(association: Association) -> str:

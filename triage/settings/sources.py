@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
@@ -14,6 +14,8 @@ from triage.setting_types import Section
 from triage.settings.destinations import ChannelsSettings
 from triage.settings.schema import Settings
 from triage.settings.toml_lines import KeyPath
+
+T = TypeVar("T")
 
 CHANNELS = "channels"
 FILE = "_file"
@@ -81,11 +83,7 @@ class Gathered:
 
     def origin(self, place: KeyPath) -> Origin | None:
         """Where a setting was said, or else what surrounds it."""
-        while place:
-            if place in self.origins:
-                return self.origins[place]
-            place = place[:-1]
-        return None
+        return _nearest(place, self.origins)
 
     def destinations(self) -> list[tuple[str, list[Any]]]:
         """The lists of destinations by kind; what is no list is left for the model to refuse."""
@@ -185,8 +183,13 @@ def _is_called(destination: Any, name: str) -> bool:
 
 
 def _line(place: KeyPath, lines: Mapping[KeyPath, int]) -> int:
+    return _nearest(place, lines) or 0
+
+
+def _nearest(place: KeyPath, known: Mapping[KeyPath, T]) -> T | None:
+    """What is known of a place, or else of what surrounds it."""
     while place:
-        if place in lines:
-            return lines[place]
+        if place in known:
+            return known[place]
         place = place[:-1]
-    return 0
+    return None

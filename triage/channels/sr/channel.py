@@ -79,12 +79,15 @@ class SRChannel:
         return dicom_store.connect(self.peer, SOP_CLASSES)
 
     def reach(self) -> list[str]:
-        return dicom_store.reach(self.peer, (SOP_CLASSES[list(DOCUMENTS).index(self.document)],))
+        return dicom_store.reach(self.peer, (self._sop_class,))
 
     def check(self) -> list[str]:
         lines = dicom_store.check(self.peer, SOP_CLASSES)
-        wanted = UID(SOP_CLASSES[list(DOCUMENTS).index(self.document)]).name
-        return [*lines, f"This destination is set to {wanted} (document = {self.document})."]
+        return [*lines, f"This destination is set to {UID(self._sop_class).name} (document = {self.document})."]
+
+    @property
+    def _sop_class(self) -> str:
+        return SOP_CLASSES[list(DOCUMENTS).index(self.document)]
 
 
 def report(study: Study, document: str, device_uid: str) -> Dataset:
