@@ -14,8 +14,8 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-
 from redis import Redis
+
 from tests.support.redis_server import RedisServer, redis_executable
 from tests.support.wait import wait_for
 from triage.channels.base import Fate
