@@ -24,7 +24,7 @@ from service import table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from triage.dicom.data_set import read_header
-from triage.phantom.chest import Subject, as_dicom, draw
+from triage.phantom.chest import PhantomSubject, as_dicom, draw
 from triage.radiograph.attributes import read_attributes
 from triage.radiograph.decode import decode_pixels, open_dicom
 
@@ -88,7 +88,7 @@ def main() -> None:
 
 def phantom(folder: Path) -> Path:
     path = folder / "phantom.dcm"
-    path.write_bytes(as_dicom(draw(1, rows=2048, columns=2048), Subject()))
+    path.write_bytes(as_dicom(draw(1, rows=2048, columns=2048), PhantomSubject()))
     return path
 
 

@@ -30,7 +30,7 @@ from triage.model.card import ModelCard, load_cards
 from triage.model.registry import RegistryPolicy, choose
 from triage.phantom import chest as phantom
 from triage.radiograph.types import FloatImage
-from triage.scoring.assess import Policy, prepare
+from triage.scoring.assess import AssessmentPolicy, prepare
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 
@@ -100,7 +100,7 @@ def bare_decoding(data: bytes, cards: dict[str, ModelCard], studies: int) -> flo
 def _decode(work: tuple[bytes, dict[str, ModelCard], int]) -> None:
     data, cards, times = work
     for _ in range(times):
-        prepare(data, cards, Policy(registry=RegistryPolicy(allow_demo=True)))
+        prepare(data, cards, AssessmentPolicy(registry=RegistryPolicy(allow_demo=True)))
 
 
 def main() -> None:
@@ -120,7 +120,7 @@ def main() -> None:
     policy = RegistryPolicy(allow_demo=True)
     card = choose(cards, _AGE, policy)
     assert isinstance(card, ModelCard)
-    prepared = prepare(BytesIO(one).getvalue(), cards, Policy(registry=policy))
+    prepared = prepare(BytesIO(one).getvalue(), cards, AssessmentPolicy(registry=policy))
     assert prepared.model_input is not None
     alone = bare_session(arguments.models / card.name, prepared.model_input, studies)
     decoding = bare_decoding(one, cards, studies)

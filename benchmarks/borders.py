@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from triage.model.card import load_cards
-from triage.model.session import Session
+from triage.model.session import ModelSession
 from triage.radiograph.crop import WHOLE, content
 from triage.radiograph.orientation import UPRIGHT
 from triage.radiograph.preprocess import preprocess
 from triage.radiograph.types import Attributes, View
-from triage.scoring.assess import Policy, Prepared, conclude
+from triage.scoring.assess import AssessmentPolicy, PreparedImage, conclude
 
 Image = npt.NDArray[np.float32]
 
@@ -61,20 +61,20 @@ def bordered(image: Image, width: float, kind: str, random: Any) -> Image:
     return np.asarray(np.rint(result * 255) / 255, dtype=np.float32)
 
 
-def tags(session: Session, shown: Iterator[Image], *, checked: bool) -> list[str]:
+def tags(session: ModelSession, shown: Iterator[Image], *, checked: bool) -> list[str]:
     found = []
     for image in shown:
         valid = np.ones(image.shape, dtype=bool)
         model_input = preprocess(image, valid, session.card.preprocessing.spec())
         edges = content(image, valid).edges(image) if checked else WHOLE
-        prepared = Prepared(Attributes(), View.FRONTAL, content=edges, orientation=UPRIGHT)
+        prepared = PreparedImage(Attributes(), View.FRONTAL, content=edges, orientation=UPRIGHT)
         scores = session.score(model_input[np.newaxis])
         score = float(scores.probability[0]), float(scores.distance[0])
-        found.append(str(conclude(prepared, session.card, *score, Policy()).tag))
+        found.append(str(conclude(prepared, session.card, *score, AssessmentPolicy()).tag))
     return found
 
 
-def unchanged(session: Session, image: Image, other: Image) -> bool:
+def unchanged(session: ModelSession, image: Image, other: Image) -> bool:
     spec = replace(session.card.preprocessing.spec(), crop="border")
     inputs = [preprocess(each, np.ones(each.shape, dtype=bool), spec) for each in (image, other)]
     return bool(np.abs(inputs[0] - inputs[1]).max() < 0.02)
@@ -84,7 +84,7 @@ def main() -> None:
     data, random = Path(os.environ["TRIAGE_DATA"]), np.random.default_rng(SEED)
     cards = load_cards(MODELS)
     for title, (folder, model, wanted) in COHORTS.items():
-        chests, session = images(data, folder, wanted, random), Session(MODELS / model, cards[model], threads=1)
+        chests, session = images(data, folder, wanted, random), ModelSession(MODELS / model, cards[model], threads=1)
         plain = tags(session, iter(chests), checked=False)
         refused = tags(session, iter(chests), checked=True).count("NOT_ASSESSED") - plain.count("NOT_ASSESSED")
         print(f"{title}: {len(chests)} images, {plain.count('ABNORMAL')} ABNORMAL; the check refuses {refused}")

@@ -30,11 +30,11 @@ from statsmodels.stats.proportion import proportion_confint
 from tests.support.damaged import DAMAGES, ENCODINGS, FLIPPED, UNPROVABLE, Pixels, damaged
 from triage.decision.types import Tag
 from triage.model.card import load_card
-from triage.model.session import Session
+from triage.model.session import ModelSession
 from triage.radiograph import decode
 from triage.radiograph.jpeg import jpeg_header
 from triage.radiograph.types import Rejected
-from triage.scoring.assess import Policy, Prepared, conclude, prepare
+from triage.scoring.assess import AssessmentPolicy, PreparedImage, conclude, prepare
 
 MODEL = Path(__file__).parents[1] / "models" / "rsna-adult"
 SIDE = 400  # pixels: enough for the model, and a thousand copies an encoding in minutes
@@ -62,17 +62,19 @@ class Scorer:
 
     def __init__(self) -> None:
         self.card = load_card(MODEL)
-        self._session = Session(MODEL, self.card, threads=1)
+        self._session = ModelSession(MODEL, self.card, threads=1)
 
-    def prepared(self, file: bytes) -> Prepared:
-        return prepare(file, {self.card.name: self.card}, Policy(), model_name=self.card.name, pictures=True)
+    def prepared(self, file: bytes) -> PreparedImage:
+        return prepare(file, {self.card.name: self.card}, AssessmentPolicy(), model_name=self.card.name, pictures=True)
 
-    def tag(self, prepared: Prepared) -> Tag:
+    def tag(self, prepared: PreparedImage) -> Tag:
         """NOT_ASSESSED if it was refused or is like nothing that the model knows."""
         if prepared.model_input is None:
             return Tag.NOT_ASSESSED
         scores = self._session.score(prepared.model_input[None])
-        return conclude(prepared, self.card, float(scores.probability[0]), float(scores.distance[0]), Policy()).tag
+        return conclude(
+            prepared, self.card, float(scores.probability[0]), float(scores.distance[0]), AssessmentPolicy()
+        ).tag
 
 
 def radiographs(data: Path, side: int = SIDE) -> Iterator[Pixels]:
@@ -184,7 +186,7 @@ def compare_speed(data: Path, side: int, encodings: list[str]) -> None:
         print(f"| {encoding} | {1000 * before:.0f} | {1000 * after:.0f} | {after / before:.2f} |", flush=True)
 
 
-def seconds(work: Callable[[], Prepared], checked: bool) -> float:
+def seconds(work: Callable[[], PreparedImage], checked: bool) -> float:
     if checked:
         return elapsed(work)
     with (
@@ -195,7 +197,7 @@ def seconds(work: Callable[[], Prepared], checked: bool) -> float:
         return elapsed(work)
 
 
-def elapsed(work: Callable[[], Prepared]) -> float:
+def elapsed(work: Callable[[], PreparedImage]) -> float:
     started = time.process_time()
     assert work().rejected is None
     return time.process_time() - started

@@ -31,7 +31,7 @@ from triage.channels.factory import channel_of
 from triage.channels.sr.settings import SRDestination
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import State
+from triage.delivery.record import DeliveryState
 from triage.metrics.delivery import create_delivery
 from triage.spool.spool import Spool
 
@@ -95,7 +95,7 @@ def ours(spool: Spool, studies: list[str], port: int) -> None:
     )
     while outbox.marked("pacs") or outbox.waiting("pacs"):
         deliverer.round()
-    assert all(record.state is State.DELIVERED for study in studies for record in outbox.records(study))
+    assert all(record.state is DeliveryState.DELIVERED for study in studies for record in outbox.records(study))
 
 
 def timed(way: object, folder: Path, count: int, port: int) -> float:

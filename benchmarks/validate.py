@@ -22,7 +22,7 @@ from bare_session import bare_loop
 from triage.model.card import ModelCard, load_card
 from triage.model.session import AT_ONCE
 from triage.phantom.chest import draw
-from triage.scoring.assess import Policy, prepare
+from triage.scoring.assess import AssessmentPolicy, prepare
 from triage.scoring.predict import Compute
 from triage.validation.cohort.manifest import Row, write_manifest
 from triage.validation.cohort.members import open_cohort
@@ -69,7 +69,8 @@ def bare(folder: Path, card: ModelCard, files: list[Path]) -> float:
     """Seconds of the loop."""
     cards = {card.name: card}
     inputs = [
-        prepare(file.read_bytes(), cards, Policy(), model_name=card.name, pictures=True).model_input for file in files
+        prepare(file.read_bytes(), cards, AssessmentPolicy(), model_name=card.name, pictures=True).model_input
+        for file in files
     ]
     batch = np.stack([each for each in inputs if each is not None])
     took, in_a_run = bare_loop(folder, batch)
@@ -83,7 +84,7 @@ def validated(folder: Path, card: ModelCard, rows: list[Row], out: Path) -> floa
     write_manifest(out / "cohort.csv", rows)
     started = time.perf_counter()
     cohort = open_cohort(out / "cohort.csv")
-    score(cohort.members, Scoring(folder, card, Policy(), Compute()), out / "predictions.csv")
+    score(cohort.members, Scoring(folder, card, AssessmentPolicy(), Compute()), out / "predictions.csv")
     return time.perf_counter() - started
 
 

@@ -8,16 +8,18 @@ import numpy as np
 
 from export import calibrate
 from export import performance as figures
-from export.description import Description
-from export.held_out import Chests, Judged, Members
-from training.runs.run import Run
+from export.description import DescriptionFile
+from export.held_out import Chests, HeldOutScores, Members
+from training.runs.run import TrainingRun
 from triage.model.card import CalibrationFit, Distribution, OperatingPoint, Performance
 from triage.model.distribution import COMPONENTS, LIMIT_PERCENTILE, out_of_fold
 from triage.model.wrapping import Curve
 from triage.validation.cohort.manifest import PUBLIC_COHORTS
 
 
-def operating_points(judged: Judged, about: Description, *, centred: bool = False) -> tuple[OperatingPoint, ...]:
+def operating_points(
+    judged: HeldOutScores, about: DescriptionFile, *, centred: bool = False
+) -> tuple[OperatingPoint, ...]:
     """0.5, and the threshold for the target sensitivity where there are positives enough to certify one.
 
     ``centred``: the scores were moved so that 0.5 is where sensitivity and specificity are equal.
@@ -44,11 +46,11 @@ def operating_points(judged: Judged, about: Description, *, centred: bool = Fals
     )
 
 
-def _with_reason(how: str, judged: Judged) -> str:
+def _with_reason(how: str, judged: HeldOutScores) -> str:
     return f"{how}; approximate: {judged.approximate}" if judged.approximate else how
 
 
-def few_positives(points: Sequence[OperatingPoint], about: Description) -> list[str]:
+def few_positives(points: Sequence[OperatingPoint], about: DescriptionFile) -> list[str]:
     """The limit to state where no threshold could be certified."""
     if len(points) > 1:
         return []
@@ -63,7 +65,7 @@ def about_calibration(curve: Curve | None, method: str) -> str:
 
 
 def calibration_fit(
-    curve: Curve | None, method: calibrate.Method, judged: Judged, about: Description
+    curve: Curve | None, method: calibrate.Method, judged: HeldOutScores, about: DescriptionFile
 ) -> CalibrationFit | None:
     """The calibration and what it was fitted on."""
     if curve is None:
@@ -88,8 +90,8 @@ def named(points: Sequence[OperatingPoint]) -> dict[str, float]:
 
 
 def performances(
-    judged: Judged,
-    about: Description,
+    judged: HeldOutScores,
+    about: DescriptionFile,
     points: Sequence[OperatingPoint],
 ) -> Iterator[Performance]:
     """On held-out patients: over all and within each view, beside the AUC of the projection alone."""
@@ -136,7 +138,7 @@ def public_patients(patients: Sequence[str]) -> list[str]:
     return [patient for patient in patients if patient.partition(":")[0] in PUBLIC_COHORTS]
 
 
-def architecture(run: Run, members: Members) -> str:
+def architecture(run: TrainingRun, members: Members) -> str:
     """What computes, and how it was chosen."""
     count, view = len(members.folders), run.config.input
     parts = [f"{run.config.model.architecture} at {view.size} px"]

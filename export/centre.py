@@ -10,10 +10,10 @@ import torch
 
 from training.errors import TrainingError
 from training.networks.architectures import Network
-from training.runs.scores import Scored
+from training.runs.scores import RunScores
 
 
-def equal_point(scored: Scored) -> float:
+def equal_point(scored: RunScores) -> float:
     """The logit from which on sensitivity and specificity differ least; both classes must be there.
 
     Of several such points the middle one, and between two scores the middle.

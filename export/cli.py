@@ -9,10 +9,10 @@ import click
 
 from export.description import read_description
 from export.parity import ParityError
-from export.release import Options, release
+from export.release import ReleaseOptions, release
 from training.errors import TrainingError
 from training.runs.devices import process
-from training.runs.run import Run
+from training.runs.run import TrainingRun
 from triage.errors import StartError
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -41,7 +41,9 @@ def main(run: Path, out: Path, card: Path | None, **options: Any) -> None:
     """Export RUN, through the parity gate. Nothing is written where a gate is not passed."""
     try:
         with process("cpu") as here:
-            written = release(Run.open(run), read_description(card, out.name), out, Options(**options), here)
+            written = release(
+                TrainingRun.open(run), read_description(card, out.name), out, ReleaseOptions(**options), here
+            )
     except (ParityError, TrainingError, StartError) as error:
         raise click.ClickException(str(error)) from error
     for measured in written.performance:

@@ -9,23 +9,23 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from training.errors import TrainingError
-from triage.model.card import IntendedUse, Licence, Target
+from triage.model.card import CardTarget, IntendedUse, Licence
 
 FOLDER = Path(__file__).parent / "cards"
 
 
-class _Part(BaseModel):
+class _DescriptionPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DataDescription(_Part):
+class DataDescription(_DescriptionPart):
     """What it was trained on, in words, and by which configuration."""
 
     data: tuple[str, ...]
     recipe: str
 
 
-class ExportDescription(_Part):
+class ExportDescription(_DescriptionPart):
     """``target`` is the run's first output, for a check. The rest names cohorts and their reference in the card."""
 
     target: str = ""
@@ -36,12 +36,12 @@ class ExportDescription(_Part):
     test: str = ""
 
 
-class Description(_Part):
+class DescriptionFile(_DescriptionPart):
     """The file, whole."""
 
     version: str
     limits: tuple[str, ...]
-    target: Target
+    target: CardTarget
     intended_use: IntendedUse
     licence: Licence
     training: DataDescription
@@ -54,12 +54,12 @@ class Description(_Part):
         return below is None or below > 18
 
 
-def read_description(path: Path | None, name: str) -> Description:
+def read_description(path: Path | None, name: str) -> DescriptionFile:
     """The file at ``path``, or export/cards/NAME.toml. TrainingError that names a wrong key."""
     file = path or FOLDER / f"{name}.toml"
     try:
         record: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
-        return Description.model_validate(record)
+        return DescriptionFile.model_validate(record)
     except OSError as error:
         raise TrainingError(
             f"{file} cannot be read: say with --card what a model is for, as {FOLDER / 'nih-adult.toml'} does"

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from export.description import Description
+from export.description import DescriptionFile
 from export.performance import auc_interval, has_both_classes
-from training.runs.scores import Scored
+from training.runs.scores import RunScores
 from triage.validation.cohort.manifest import hides_patient
 
 LEAST_PATIENTS = 30
@@ -19,7 +19,7 @@ CHANCE = 0.5
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateVerdict:
     """``failures``: why the model is a demonstration, none if it is not. ``notes``: what else a reader must know."""
 
     failures: tuple[str, ...]
@@ -36,7 +36,7 @@ class Verdict:
         return (*(f"Demonstration only: {failure}." for failure in self.failures), *self.notes)
 
 
-def pass_gate(scored: Scored, about: Description) -> Verdict:
+def pass_gate(scored: RunScores, about: DescriptionFile) -> GateVerdict:
     """Judge held-out scores: over all, and within each view that the model is for.
 
     Who is ill is often taken lying, AP: an AUC over all views may be the projection's. A model for children alone whose
@@ -44,13 +44,13 @@ def pass_gate(scored: Scored, about: Description) -> Verdict:
     """
     failures = list(_failures(scored, "over all"))
     if not about.for_adults and not any(scored.views):
-        return Verdict(tuple(failures), ("Not shown within PA or AP: no held-out image states its view.",))
+        return GateVerdict(tuple(failures), ("Not shown within PA or AP: no held-out image states its view.",))
     for view in about.intended_use.views:
         failures += _failures(scored.where([found == view for found in scored.views]), f"within {view}")
-    return Verdict(tuple(failures))
+    return GateVerdict(tuple(failures))
 
 
-def _failures(part: Scored, where: str) -> Iterator[str]:
+def _failures(part: RunScores, where: str) -> Iterator[str]:
     for name, keep in (("positive", part.labels > 0.5), ("negative", part.labels < 0.5)):
         patients = set(part.where(keep).patients)
         if len(patients) < LEAST_PATIENTS:

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from training.config import Config
-from training.data.cases import Case
+from training.data.cases import TrainingCase
 from training.data.images import Bytes, load
 from training.data.targets import target_matrix
 from training.errors import TrainingError
 from training.runs.devices import Process
-from training.runs.run import Run, Source
-from training.runs.scores import PREDICTIONS, Scored, figures
+from training.runs.run import RunSources, TrainingRun
+from training.runs.scores import PREDICTIONS, RunScores, figures
 from training.runs.train import score_cases
 from training.runs.weight_averaging import averaged_seeds
 from triage.model.distribution import COMPONENTS
@@ -28,14 +28,14 @@ Floats = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class HeldOutScores:
     """Scores of images whose patients were not trained on, and the rows of the same images.
 
     ``approximate`` says why they are not exactly what ships on patients that no member saw; empty where they are.
     """
 
-    scored: Scored
-    cases: list[Case]
+    scored: RunScores
+    cases: list[TrainingCase]
     how: str
     approximate: str = ""
 
@@ -48,7 +48,7 @@ class Members:
     chosen: str
 
 
-def choose_members(run: Run, wanted: str | None) -> Members:
+def choose_members(run: TrainingRun, wanted: str | None) -> Members:
     """All networks of a run, or one fold's: ``wanted`` is its number, or ``best``.
 
     The best fold has the lowest cross-entropy on the patients it did not see; no test set is looked at.
@@ -59,7 +59,7 @@ def choose_members(run: Run, wanted: str | None) -> Members:
     if run.kind != "cross-validate":
         raise TrainingError(f"{run.folder} has one network only: --member is for cross-validation")
     if wanted == BEST:
-        losses = {folder: figures(Scored.read(folder / PREDICTIONS))["loss"] for folder in run.members}
+        losses = {folder: figures(RunScores.read(folder / PREDICTIONS))["loss"] for folder in run.members}
         best = min(losses, key=lambda folder: losses[folder])
         return Members((best,), f"{best.name}: the lowest cross-entropy out of fold among {len(losses)}; no test set")
     folder = run.folder / f"fold{wanted}"
@@ -68,7 +68,9 @@ def choose_members(run: Run, wanted: str | None) -> Members:
     return Members((folder,), f"{folder.name}, as asked")
 
 
-def judge(run: Run, members: Members, process: Process, apart: Path | None, splits: Sequence[str]) -> Judged:
+def judge(
+    run: TrainingRun, members: Members, process: Process, apart: Path | None, splits: Sequence[str]
+) -> HeldOutScores:
     """The scores that thresholds, calibration and figures are taken from.
 
     ``apart`` is a manifest of patients that the run has not seen; without it, what the run held out itself.
@@ -76,16 +78,18 @@ def judge(run: Run, members: Members, process: Process, apart: Path | None, spli
     if apart is not None:
         cases = apart_cases(run, apart, splits)
         scored = score_cases(run, members.folders, cases, process)
-        return Judged(scored, _cases_of(scored, cases), "patients of a set apart")
-    scored = Scored.read(run.folder / PREDICTIONS) if len(members.folders) > 1 else _of_one(members.folders[0])
+        return HeldOutScores(scored, _cases_of(scored, cases), "patients of a set apart")
+    scored = RunScores.read(run.folder / PREDICTIONS) if len(members.folders) > 1 else _of_one(members.folders[0])
     cases = _cases_of(scored, run.source.cases())
     if len(members.folders) > 1:
         how = "each image scored by the one network that did not see its patient"
-        return Judged(scored, cases, how, "what ships is the mean of all networks, which no patient here can judge")
-    return Judged(scored, cases, "patients that the network did not see", _why_not_exact(run.config))
+        return HeldOutScores(
+            scored, cases, how, "what ships is the mean of all networks, which no patient here can judge"
+        )
+    return HeldOutScores(scored, cases, "patients that the network did not see", _why_not_exact(run.config))
 
 
-def judge_by(run: Run, folds: Run) -> Judged:
+def judge_by(run: TrainingRun, folds: TrainingRun) -> HeldOutScores:
     """Out-of-fold scores of ``folds``, for a ``run`` that trained by the same recipe on all its patients.
 
     What the cross-validation measured is the recipe; nobody is left to judge the one network that ships. Raises
@@ -99,23 +103,23 @@ def judge_by(run: Run, folds: Run) -> Judged:
         raise TrainingError(f"{folds.folder} and {run.folder} were not trained on the same patients")
     if averaged_seeds(run) != averaged_seeds(folds):
         raise TrainingError(f"{folds.folder} and {run.folder} are not means over the same seeds")
-    scored = Scored.read(folds.folder / PREDICTIONS)
+    scored = RunScores.read(folds.folder / PREDICTIONS)
     how = "each image scored by a network of the same recipe that did not see its patient"
     approximate = "what ships is one network that was trained on all of these patients, which nobody here can judge"
-    return Judged(scored, _cases_of(scored, folds.source.cases()), how, approximate)
+    return HeldOutScores(scored, _cases_of(scored, folds.source.cases()), how, approximate)
 
 
-def _cases_of(scored: Scored, cases: Sequence[Case]) -> list[Case]:
+def _cases_of(scored: RunScores, cases: Sequence[TrainingCase]) -> list[TrainingCase]:
     """The rows of scored images, in their order."""
     by_image = {case.image.resolve(): case for case in cases}
     return [by_image[Path(image).resolve()] for image in scored.images]
 
 
-def _of_one(folder: Path) -> Scored:
+def _of_one(folder: Path) -> RunScores:
     path = folder / PREDICTIONS
     if not path.exists():
         raise TrainingError(f"{folder} held nobody out: give patients that it has not seen with --calibrate-on")
-    return Scored.read(path)
+    return RunScores.read(path)
 
 
 def _why_not_exact(config: Config) -> str:
@@ -125,9 +129,9 @@ def _why_not_exact(config: Config) -> str:
     return ""
 
 
-def apart_cases(run: Run, manifest: Path, splits: Sequence[str]) -> list[Case]:
+def apart_cases(run: TrainingRun, manifest: Path, splits: Sequence[str]) -> list[TrainingCase]:
     """Rows of a manifest; TrainingError for a patient that the run has seen."""
-    cases = [case for case in Source((manifest,)).cases() if not splits or case.split in splits]
+    cases = [case for case in RunSources((manifest,)).cases() if not splits or case.split in splits]
     if not cases:
         raise TrainingError(f"{manifest} has no row in {list(splits)}")
     for case in cases:
@@ -140,19 +144,19 @@ def apart_cases(run: Run, manifest: Path, splits: Sequence[str]) -> list[Case]:
 class Chests:
     """The images by which the graph knows what a chest looks like: rows and cached images (n, s, s)."""
 
-    cases: list[Case]
+    cases: list[TrainingCase]
     images: Bytes
     labels: Floats
 
 
-def chests_of(run: Run, more: Sequence[Path]) -> Chests:
+def chests_of(run: TrainingRun, more: Sequence[Path]) -> Chests:
     """The rows that the run knows the first target of, and all of ``more``, which may be unlabelled for it."""
     seen = {*run.training_patients, *run.validation_patients}
     cases = [case for case in run.source.cases() if case.patient in seen]
     labels = target_matrix(cases, run.config.targets)[:, 0]
     known = [case for case, label in zip(cases, labels, strict=True) if not np.isnan(label)]
     images = {case.image.resolve() for case in known}
-    known += [case for case in Source(tuple(more)).cases() if case.image.resolve() not in images] if more else []
+    known += [case for case in RunSources(tuple(more)).cases() if case.image.resolve() not in images] if more else []
     if len(known) * 4 // 5 <= COMPONENTS:
         raise TrainingError(f"{len(known)} images are too few to know what a chest looks like: give more with --chests")
     stored = load(known, run.config.input.spec(), run.cache)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from training.runs.scores import Scored
+from training.runs.scores import RunScores
 from triage.model.card import Interval, Performance
 from triage.statistics.intervals import auc, auc_within, delong, disjoint_pairs, exact_interval, patient_bootstrap
 
@@ -21,7 +21,9 @@ EXACT = "95 %, exact binomial, images taken as independent"
 Floats = npt.NDArray[np.floating[Any]]
 
 
-def performance(scored: Scored, cohort: str, reference: str, how: str, thresholds: Mapping[str, float]) -> Performance:
+def performance(
+    scored: RunScores, cohort: str, reference: str, how: str, thresholds: Mapping[str, float]
+) -> Performance:
     """AUC, and sensitivity and specificity at each named threshold, with intervals; both classes must be there."""
     figures = {"auc": auc_interval(scored)}
     for name, threshold in thresholds.items():
@@ -30,17 +32,17 @@ def performance(scored: Scored, cohort: str, reference: str, how: str, threshold
     return Performance(cohort=cohort, reference=reference, held_out_how=how, figures=figures)
 
 
-def has_both_classes(scored: Scored) -> bool:
+def has_both_classes(scored: RunScores) -> bool:
     """Whether an AUC is defined."""
     return bool(0 < (scored.labels > 0.5).sum() < len(scored.labels))
 
 
-def auc_interval(scored: Scored) -> Interval:
+def auc_interval(scored: RunScores) -> Interval:
     """AUC with its interval: DeLong's, or an exact one where the classes are wholly apart and nothing varies."""
     return _auc_of(scored, scored.logits)
 
 
-def within_views(scored: Scored) -> Interval:
+def within_views(scored: RunScores) -> Interval:
     """AUC over pairs of one view only, so that telling the views apart earns nothing. ValueError without any."""
     labels, scores, views = scored.labels, scored.logits, np.asarray(scored.views)
     low, high = patient_bootstrap(
@@ -49,12 +51,12 @@ def within_views(scored: Scored) -> Interval:
     return _interval(auc_within(labels, scores, scored.views), low, high, BOOTSTRAP, len(scores))
 
 
-def view_alone(scored: Scored) -> Interval:
+def view_alone(scored: RunScores) -> Interval:
     """AUC of "AP" as the only predictor: what a model could reach by reading the projection."""
     return _auc_of(scored, np.array([float(view == "AP") for view in scored.views]))
 
 
-def _auc_of(scored: Scored, scores: Floats) -> Interval:
+def _auc_of(scored: RunScores, scores: Floats) -> Interval:
     value = auc(scored.labels, scores)
     if value in (0.0, 1.0):
         pairs = disjoint_pairs(scored.labels, scored.patients)
@@ -69,12 +71,12 @@ def _auc_of(scored: Scored, scores: Floats) -> Interval:
     return _interval(value, low, high, DELONG, len(scores))
 
 
-def sensitivity(scored: Scored, threshold: float) -> Interval:
+def sensitivity(scored: RunScores, threshold: float) -> Interval:
     """Share of positives at or above the threshold."""
     return share(scored.probabilities[scored.labels > 0.5] >= threshold)
 
 
-def specificity(scored: Scored, threshold: float) -> Interval:
+def specificity(scored: RunScores, threshold: float) -> Interval:
     """Share of negatives below the threshold."""
     return share(scored.probabilities[scored.labels < 0.5] < threshold)
 

@@ -14,10 +14,10 @@ from export import card_fields as measured
 from export import performance as figures
 from export.activation_grid import activation_grid
 from export.centre import equal_point, lowered
-from export.description import Description
+from export.description import DescriptionFile
 from export.gate import pass_gate
 from export.graph import Shipped, about_map, write
-from export.held_out import Chests, Judged, Members, chests_of, choose_members, judge, judge_by
+from export.held_out import Chests, HeldOutScores, Members, chests_of, choose_members, judge, judge_by
 from export.parity import check_parity, check_refusals, check_variant, run_graph
 from export.variants import Variant, write_variant
 from training.data.images import load
@@ -25,7 +25,7 @@ from training.data.targets import target_matrix
 from training.errors import TrainingError
 from training.files import digest
 from training.runs.devices import Process
-from training.runs.run import Run, load_network
+from training.runs.run import TrainingRun, load_network
 from training.runs.test_set_looks import look, looks_at
 from training.runs.training_images import IMAGES, read_images
 from triage.model.card import (
@@ -49,7 +49,7 @@ RANGE_IMAGES = 100
 
 
 @dataclass(frozen=True)
-class Options:
+class ReleaseOptions:
     """What the command line says. See ``python -m export --help``."""
 
     member: str | None = None
@@ -65,7 +65,9 @@ class Options:
     variant: Variant = "fp32"
 
 
-def release(run: Run, about: Description, folder: Path, options: Options, process: Process) -> ModelCard:
+def release(
+    run: TrainingRun, about: DescriptionFile, folder: Path, options: ReleaseOptions, process: Process
+) -> ModelCard:
     """Write the model folder of ``run`` at ``folder``; returns its card. Raises ParityError and TrainingError.
 
     A test set is scored only with ``options.look_at_test``, and the look is counted in the run.
@@ -74,7 +76,7 @@ def release(run: Run, about: Description, folder: Path, options: Options, proces
     members = choose_members(run, options.member)
     networks = [load_network(member) for member in members.folders]
     if options.judge_by is not None:
-        judged = judge_by(run, Run.open(options.judge_by))
+        judged = judge_by(run, TrainingRun.open(options.judge_by))
     else:
         judged = judge(run, members, process, options.calibrate_on, options.calibrate_splits)
     if not figures.has_both_classes(judged.scored):
@@ -152,7 +154,7 @@ def _staged(folder: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _target(run: Run, about: Description) -> str:
+def _target(run: TrainingRun, about: DescriptionFile) -> str:
     target = about.export.target or run.config.outputs[0]
     if target != run.config.outputs[0]:
         raise TrainingError(f"{target!r} is not the first target of {run.folder}, and only that was measured")
@@ -161,10 +163,10 @@ def _target(run: Run, about: Description) -> str:
 
 def _make_variant(
     weights: Path,
-    options: Options,
-    run: Run,
+    options: ReleaseOptions,
+    run: TrainingRun,
     chests: Chests,
-    judged: Judged,
+    judged: HeldOutScores,
     points: Sequence[OperatingPoint],
     limit: float,
 ) -> str:
@@ -182,11 +184,11 @@ def _make_variant(
 
 
 def _tested(
-    run: Run,
+    run: TrainingRun,
     members: Members,
-    about: Description,
+    about: DescriptionFile,
     points: Sequence[OperatingPoint],
-    options: Options,
+    options: ReleaseOptions,
     process: Process,
     lower: float,
 ) -> list[Performance]:
@@ -202,7 +204,7 @@ def _tested(
     return [figures.performance(scored.lowered(lower), cohort, about.export.reference, seen, named)]
 
 
-def _training(run: Run, about: Description, folder: Path) -> Training:
+def _training(run: TrainingRun, about: DescriptionFile, folder: Path) -> Training:
     return Training(
         data=about.training.data,
         images=run.training_images,

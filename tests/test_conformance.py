@@ -18,7 +18,7 @@ from triage.decision.types import Tag
 from triage.dicom import command_set
 from triage.listener.negotiation import REJECTIONS
 from triage.radiograph.decode import TRANSFER_SYNTAXES
-from triage.spool.study import Image, Study
+from triage.spool.study import Study, StudyImage
 
 PAGE = Path(__file__).parents[1] / "docs" / "conformance.md"
 TEXT = PAGE.read_text()
@@ -53,7 +53,7 @@ def not_assessed(name: str) -> str:
     header = Dataset()
     header.SpecificCharacterSet = "ISO 2022 IR 87"
     decision = a_decision("1.2.3", tag=Tag.NOT_ASSESSED, probability=None, reasons=(Reason.AGE_UNKNOWN,))
-    study = Study(decision, (Image(an_assessment(), header),), now=1772352906.0)
+    study = Study(decision, (StudyImage(an_assessment(), header),), now=1772352906.0)
     return message(study, EXAMPLES[name], control_id("0" * 32)).decode("iso2022_jp").replace("\r", "\n")
 
 

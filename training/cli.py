@@ -19,8 +19,8 @@ from training.config import load_config
 from training.errors import TrainingError
 from training.runs.cross_validation import cross_validate
 from training.runs.devices import process
-from training.runs.run import Run
-from training.runs.scores import Scored, summary
+from training.runs.run import TrainingRun
+from training.runs.scores import RunScores, summary
 from training.runs.test_set_looks import look
 from training.runs.train import train
 from triage.errors import StartError
@@ -86,7 +86,7 @@ def cross_validate_command(
         if here.writes:
             _show(scored)
         if test:
-            found = look(Run.open(out), test, splits, here, allowed=look_at_test)
+            found = look(TrainingRun.open(out), test, splits, here, allowed=look_at_test)
             if here.writes:
                 _show(found)
 
@@ -100,7 +100,7 @@ def cross_validate_command(
 def score_command(run: Path, manifest: Path, splits: tuple[str, ...], look_at_test: bool, device: str) -> None:
     """Score a test set by the mean of RUN's networks: a table and figures in RUN."""
     with process(device) as here:
-        scored = look(Run.open(run), manifest, splits, here, allowed=look_at_test)
+        scored = look(TrainingRun.open(run), manifest, splits, here, allowed=look_at_test)
         if here.writes:
             _show(scored)
 
@@ -109,5 +109,5 @@ for _command in (prepare, join, label_reports, orientation, projection, shortcut
     main.add_command(_command)
 
 
-def _show(scored: Scored) -> None:
+def _show(scored: RunScores) -> None:
     click.echo(json.dumps(summary(scored), indent=1))

@@ -15,11 +15,11 @@ from triage.radiograph.preprocess import PreprocessSpec
 BUILT_IN = Path(__file__).parent / "configs"
 
 
-class _Part(BaseModel):
+class _ConfigPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ModelConfig(_Part):
+class ModelConfig(_ConfigPart):
     """``weights``: ``scratch``, ``imagenet``, ``file:PATH`` (ImageNet's, local) or ``run:FOLDER`` (an earlier run).
 
     ``head``: ``pool`` replaces the fully connected heads of AlexNet and VGG.
@@ -30,7 +30,7 @@ class ModelConfig(_Part):
     head: Literal["own", "pool"] = "own"
 
 
-class InputConfig(_Part):
+class InputConfig(_ConfigPart):
     """Images are cached at ``resize`` pixels; the network sees ``size``.
 
     ``evaluation``: ``whole`` scores the whole image at ``size``; ``centre-crop`` cuts ``size`` from the middle of
@@ -60,7 +60,7 @@ class InputConfig(_Part):
         return PreprocessSpec(size=size, crop=self.crop)
 
 
-class LossConfig(_Part):
+class LossConfig(_ConfigPart):
     """``bce``; ``gce`` (generalised cross-entropy, Zhang and Sabuncu 2018, exponent ``q``) and ``bootstrap`` (soft
     bootstrapping, Reed et al. 2015, share ``beta`` of the label) forgive wrong labels. ``smoothing`` of 0.1 trains
     towards 0.05 and 0.95.
@@ -72,7 +72,7 @@ class LossConfig(_Part):
     beta: float = Field(0.9, gt=0, le=1)
 
 
-class TargetConfig(_Part):
+class TargetConfig(_ConfigPart):
     """One output, from one column of the manifest; where the column is empty the truth is unknown.
 
     A class: the column's 0 or 1, or whether it ``equals`` one of the texts, or its ``|``-separated list ``contains``
@@ -101,7 +101,7 @@ class TargetConfig(_Part):
         return ((value,) if value else ()) if isinstance(value, str) else value
 
 
-class DataConfig(_Part):
+class DataConfig(_ConfigPart):
     """Which rows train: ``train`` and ``validation`` are values of the column ``split``; no other row is opened.
 
     Rows of a split in ``beside`` train too, in every fold of a cross-validation, and are never held out.
@@ -120,7 +120,7 @@ class DataConfig(_Part):
     limit: int = Field(0, ge=0)
 
 
-class OptimizerConfig(_Part):
+class OptimizerConfig(_ConfigPart):
     """``clip`` is the largest norm of a step's gradient, 0 for no limit."""
 
     name: Literal["sgd", "adamw"] = "sgd"
@@ -130,7 +130,7 @@ class OptimizerConfig(_Part):
     clip: float = 0.0
 
 
-class ScheduleConfig(_Part):
+class ScheduleConfig(_ConfigPart):
     """``shape`` of the learning rate after a linear ``warmup`` (share of all steps).
 
     ``plateau`` multiplies it by ``factor`` when the validation loss has not improved for ``patience`` epochs.
@@ -159,7 +159,7 @@ class ScheduleConfig(_Part):
         return self
 
 
-class AugmentationConfig(_Part):
+class AugmentationConfig(_ConfigPart):
     """Largest changes; see training/data/augmentation.py. All zero: the whole image, as it is.
 
     Over the last ``fade`` (share of all steps) they shrink to none, so that the network ends on images as the service
@@ -195,7 +195,7 @@ MAGNITUDES = tuple(name for name in AugmentationConfig.model_fields if name not 
 """Of the changes that shrink."""
 
 
-class AgreementConfig(_Part):
+class SelfSupervisionConfig(_ConfigPart):
     """Self-supervision, see training/networks/self_supervision.py; ``share`` 0 is none. Each image is shown in two
     variations.
 
@@ -209,20 +209,20 @@ class AgreementConfig(_Part):
     labels: bool = True
 
     @model_validator(mode="after")
-    def _learns(self) -> AgreementConfig:
+    def _learns(self) -> SelfSupervisionConfig:
         if not self.labels and not self.share:
             raise ValueError("without labels and with a share of 0 there is nothing to learn")
         return self
 
 
-class BalanceConfig(_Part):
+class BalanceConfig(_ConfigPart):
     """Give positives and negatives the same weight, of all images or within each view."""
 
     labels: bool = False
     views: bool = False
 
 
-class RuntimeConfig(_Part):
+class RuntimeConfig(_ConfigPart):
     """``precision``: ``bf16`` and ``fp16`` are mixed with fp32. A checkpoint every ``checkpoint_steps`` steps."""
 
     seed: int = 0
@@ -230,7 +230,7 @@ class RuntimeConfig(_Part):
     checkpoint_steps: int = Field(200, ge=1)
 
 
-class Config(_Part):
+class Config(_ConfigPart):
     """One run. ``grid`` and ``ablate`` are read by the commands of these names: dotted keys and their values."""
 
     about: str = ""
@@ -242,7 +242,7 @@ class Config(_Part):
     schedule: ScheduleConfig
     loss: LossConfig = LossConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
-    agreement: AgreementConfig = AgreementConfig()
+    agreement: SelfSupervisionConfig = SelfSupervisionConfig()
     balance: BalanceConfig = BalanceConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     grid: dict[str, tuple[Any, ...]] = {}

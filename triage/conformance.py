@@ -166,7 +166,7 @@ def _documents() -> Table:
 
 def _answers() -> Table:
     outcomes = ((_FAMILIES.get(status, f"0x{status:04X}"), of_status(status)) for status in _ANSWERS)
-    rows = [(status, each.detail.rpartition(",")[0], str(each.fate)) for status, each in outcomes]
+    rows = [(status, each.detail.rpartition(",")[0], str(each.status)) for status, each in outcomes]
     return ("status", "what we read", "what we do"), rows
 
 
@@ -197,7 +197,7 @@ def _acknowledgements() -> Table:
         (
             code,
             each.detail.partition("(")[2].rstrip(")"),
-            f"{each.fate}, at most {each.tries} times" if each.tries else str(each.fate),
+            f"{each.status}, at most {each.tries} times" if each.tries else str(each.status),
         )
         for code, each in outcomes
     ]

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.studies import a_study
 from triage.backup.archive import Archive
-from triage.backup.file_sources import AuditSource, FileSource, FolderSource
+from triage.backup.file_sources import AuditTrailSource, FileSource, FolderSource
 from triage.backup.make import Made, make
 from triage.backup.manifest import BackupError
 from triage.backup.restore import FolderTarget, restore
@@ -192,7 +192,7 @@ def test_users_settings_models_and_the_audit_trail_come_along(tmp_path: Path) ->
         FileSource(tmp_path / "users.json", "users.json"),
         FileSource(tmp_path / "none.toml", "triage.toml"),
         FolderSource(tmp_path / "models", "models"),
-        AuditSource(audit, "audit"),
+        AuditTrailSource(audit, "audit"),
     ]
     archive = Archive(tmp_path / "backups")
     make(sources, archive, "0", 0, time.time)

@@ -22,14 +22,14 @@ from triage.backup.archive import Archive
 from triage.backup.make import make
 from triage.backup.restore import FolderTarget, restore
 from triage.backup.spool_source import SpoolSource
-from triage.channels.base import Fate, Outcome, Send
+from triage.channels.base import DeliveryStatus, Send, SendResult
 from triage.channels.factory import channel_of
 from triage.channels.sr.settings import SRDestination
 from triage.decision.records import to_record
-from triage.delivery.build import tell
+from triage.delivery.build import build_if_changed
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import State
+from triage.delivery.record import DeliveryState
 from triage.dicom.dx_image import part10
 from triage.metrics.delivery import create_delivery
 from triage.spool.instance import ReceivedInstance
@@ -51,9 +51,9 @@ class Peer:
 
     @contextmanager
     def connect(self) -> Iterator[Send]:
-        def send(payload: bytes) -> Outcome:
+        def send(payload: bytes) -> SendResult:
             self.received.append(payload)
-            return Outcome(Fate.DELIVERED, "stored")
+            return SendResult(DeliveryStatus.DELIVERED, "stored")
 
         yield send
 
@@ -118,11 +118,11 @@ class World:
             yield False, lambda: self.outbox.bury(item, "refused", time.time())
             yield False, lambda: self.outbox.requeue(item.key, time.time())
         item = self._waiting(uid)
-        yield False, lambda: self.outbox._settle(item, State.DELIVERED, "delivered", "", time.time())
-        yield False, lambda: self.outbox.tidy(item, State.DELIVERED)
+        yield False, lambda: self.outbox._settle(item, DeliveryState.DELIVERED, "delivered", "", time.time())
+        yield False, lambda: self.outbox.tidy(item, DeliveryState.DELIVERED)
 
     def _tell(self, uid: str) -> None:
-        tell(self.spool, self.outbox, "pacs", self.channel, uid, self.outbox.waiting("pacs"), time.time())
+        build_if_changed(self.spool, self.outbox, "pacs", self.channel, uid, self.outbox.waiting("pacs"), time.time())
 
     def _waiting(self, uid: str) -> Any:
         return next(each for each in self.outbox.waiting("pacs") if each.study_instance_uid == uid)
@@ -166,7 +166,7 @@ def test_whatever_happens_meanwhile_nothing_is_lost_and_nothing_is_told_twice(
     for instance in before:
         uid = instance.study_instance_uid
         (record,) = Outbox(found).records(uid)
-        assert record.state is State.DELIVERED, uid
+        assert record.state is DeliveryState.DELIVERED, uid
         sent = [payload for payload in told if uid.encode() in payload]
         was_delivered = record.tries[-1]["detail"] == ""  # by the world
         assert len(sent) == (0 if was_delivered else 1)
@@ -186,7 +186,7 @@ def test_what_is_built_after_the_outbox_was_listed_has_its_message(spool: Spool,
 
     def told(*uids: str) -> None:
         for uid in uids:
-            tell(spool, outbox, "pacs", Peer(), uid, outbox.waiting("pacs"), time.time())
+            build_if_changed(spool, outbox, "pacs", Peer(), uid, outbox.waiting("pacs"), time.time())
 
     class Meanwhile(SpoolSource):
         def groups(self, known: Any) -> Iterator[Any]:
@@ -209,7 +209,7 @@ def test_a_message_that_is_nowhere_is_said(spool: Spool, tmp_path: Path) -> None
     assess(spool, instance)
     settle(spool, instance.study_instance_uid, "pacs")
     spool.file(instance)
-    tell(spool, outbox, "pacs", Peer(), instance.study_instance_uid, [], time.time())
+    build_if_changed(spool, outbox, "pacs", Peer(), instance.study_instance_uid, [], time.time())
     for path in (spool.root / "outbox" / "pacs").iterdir():
         path.unlink()
     (said,) = make([SpoolSource(spool)], Archive(tmp_path / "backups"), "0", 0, time.time).manifest.left_out
@@ -282,7 +282,7 @@ def test_what_is_no_study_s_comes_along_and_what_is_of_the_moment_does_not(spool
     spool.make_folder(spool.root / "reports")
     spool.write(spool.root / "reports" / "0-a.json", "{}")
     spool.quarantine(a_part(spool), "broken")
-    canary = spool.beside("canary")
+    canary = spool.partition("canary")
     canary.write(canary.root / "last.json", "{}")
     a_part(spool)
     with spool.workers.hold("a-worker"):

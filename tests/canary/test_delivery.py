@@ -21,7 +21,7 @@ from tests.support.receivers import store_scp
 from tests.support.studies import a_study
 from tests.support.ups_manager import ups_manager
 from triage.canary.delivery import WithCanary
-from triage.canary.partition import clean, open_namespace
+from triage.canary.partition import clean, open_partition
 from triage.canary.wiring import at_deliverer
 from triage.channels.factory import channel_of
 from triage.channels.hl7.settings import HL7Destination
@@ -31,7 +31,7 @@ from triage.channels.ups.settings import UPSDestination
 from triage.channels.webhook.settings import WebhookDestination
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import State
+from triage.delivery.record import DeliveryState
 from triage.metrics.delivery import create_delivery
 from triage.spool.spool import Spool
 
@@ -46,13 +46,13 @@ def ways(spool: Spool, destination: Destination) -> WithCanary:
     return made
 
 
-def states(of: Deliverer, study: str) -> list[State]:
+def states(of: Deliverer, study: str) -> list[DeliveryState]:
     return [each.state for each in of.outbox.records(study)]
 
 
 def one_of_each(spool: Spool, name: str) -> tuple[str, str]:
     """A patient's study and a canary's, both decided and marked."""
-    return a_study(spool, name), a_study(open_namespace(spool), name, attributes={"QualityControlSubject": "YES"})
+    return a_study(spool, name), a_study(open_partition(spool), name, attributes={"QualityControlSubject": "YES"})
 
 
 @pytest.mark.parametrize("processing_id", ["T", "D", "P"])
@@ -78,7 +78,7 @@ def test_a_report_says_it_in_series_and_subject_and_is_valid(spool: Spool, tmp_p
     reports = [dcmread(BytesIO(each), force=True) for each in pacs.received]
     said = [(each.SeriesDescription, each.get("QualityControlSubject")) for each in reports]
     assert said == [("Chest radiograph triage", None), ("TEST: chest radiograph triage", "YES")]
-    (sent,) = open_namespace(spool).root.glob("studies/*/*/deliveries/*.sent")
+    (sent,) = open_partition(spool).root.glob("studies/*/*/deliveries/*.sent")
     checked = subprocess.run(["/usr/bin/dciodvfy", str(sent)], capture_output=True, text=True)
     assert not [line for line in checked.stderr.splitlines() if line.startswith("Error")], checked.stderr
 
@@ -115,7 +115,7 @@ def nobody() -> Iterator[int]:
 def test_switches_and_pauses_are_the_patients_and_the_canary_s_own_hold_up_nobody(spool: Spool) -> None:
     with nobody() as port:
         destination = SRDestination(name="pacs", host="127.0.0.1", port=port, called_ae_title="PACS", timeout_s=5.0)
-        canary = a_study(open_namespace(spool), "pacs")
+        canary = a_study(open_partition(spool), "pacs")
         made = ways(spool, destination)
         made.round()
     assert made.canary.outbox.pause("pacs")[0] == 1
@@ -126,7 +126,7 @@ def test_switches_and_pauses_are_the_patients_and_the_canary_s_own_hold_up_nobod
     made.patients.outbox.set_pause("pacs", 0, 0.0, "")
     made.patients.outbox.set_disabled("pacs", True)
     assert made.canary.outbox.disabled("pacs")
-    assert states(made.canary, canary) == [State.WAITING]
+    assert states(made.canary, canary) == [DeliveryState.WAITING]
 
 
 def test_trouble_in_its_place_holds_up_no_patient_s_result(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
@@ -144,14 +144,14 @@ def test_trouble_in_its_place_holds_up_no_patient_s_result(spool: Spool, caplog:
 
 
 def test_one_that_is_removed_while_it_is_sent_is_nobody_s_trouble(spool: Spool) -> None:
-    namespace = open_namespace(spool)
+    partition = open_partition(spool)
 
     def remove(event: object) -> None:
-        clean(namespace, 0.0)
+        clean(partition, 0.0)
 
     with store_scp(before_answer=remove) as pacs:
         destination = SRDestination(name="pacs", host="127.0.0.1", port=pacs.port, called_ae_title="PACS", delay_s=0)
-        canary = a_study(namespace, "pacs")
+        canary = a_study(partition, "pacs")
         made = ways(spool, destination)
         made.round()
         assert len(pacs.received) == 1

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from tests.canary.test_scoring import stored
 from tests.support.redis_server import RedisServer
 from tests.support.studies import a_study
-from triage.canary.partition import PLACE, came_out, clean, last_came_out, open_namespace
+from triage.canary.partition import CANARY, came_out, clean, last_came_out, open_partition
 from triage.canary.run import Route, fly
 from triage.canary.stages import Facts, NotYet, Stuck, decided, delivered, scored
 from triage.channels.factory import channel_of
@@ -20,11 +20,11 @@ from triage.channels.webhook.settings import WebhookDestination
 from triage.decision.types import Tag
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
-from triage.dicom.requestor import Peer
+from triage.dicom.requestor import RemoteAE
 from triage.metrics.delivery import create_delivery
 from triage.metrics.process import create
 from triage.operations.reconcile import sweep
-from triage.queue.score_queue import ScoreQueue, Work, connect, job_id
+from triage.queue.score_queue import PartitionedInstance, ScoreQueue, connect, job_id
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
@@ -41,82 +41,82 @@ def facts_of(spool: Spool, instance: ReceivedInstance) -> Facts:
     return Facts(spool, instance, lambda _: "queued")
 
 
-def built(namespace: Spool, study: str) -> Outbox:
+def built(partition: Spool, study: str) -> Outbox:
     """Have the message of a study built, and not sent."""
-    outbox = Outbox(namespace)
+    outbox = Outbox(partition)
     metrics = create_delivery(CollectorRegistry())
-    Deliverer(namespace, outbox, PACS, channel_of(PACS), metrics).build()
+    Deliverer(partition, outbox, PACS, channel_of(PACS), metrics).build()
     assert outbox.to_be_told(study) == ()
     return outbox
 
 
 def everything_that_can_be_left(spool: Spool) -> Spool:
     """Canaries that were killed in every state."""
-    namespace = open_namespace(spool)
+    partition = open_partition(spool)
     stored(spool, time.time())  # stored
     buried = stored(spool, time.time() + 1)
-    namespace.bury(buried, {"error": "broken"})  # given up
-    built(namespace, a_study(namespace, "pacs"))  # built, not sent
-    dead = built(namespace, a_study(namespace, "pacs"))
+    partition.bury(buried, {"error": "broken"})  # given up
+    built(partition, a_study(partition, "pacs"))  # built, not sent
+    dead = built(partition, a_study(partition, "pacs"))
     dead.bury(dead.waiting("pacs")[0], "refused", time.time())  # refused for good
-    dead.bury_mark(a_study(namespace, "pacs"), "pacs", "cannot be built")
-    a_study(namespace, "pacs")  # decided, not built
+    dead.bury_mark(a_study(partition, "pacs"), "pacs", "cannot be built")
+    a_study(partition, "pacs")  # decided, not built
     dead.set_pause("pacs", 3, 9e9, "nobody answers")
-    namespace.new_part().write_bytes(b"half")
-    return namespace
+    partition.new_part().write_bytes(b"half")
+    return partition
 
 
-def left(namespace: Spool) -> list[Path]:
+def left(partition: Spool) -> list[Path]:
     kept = ("registered", "locks", "VERSION", "LAYOUT", "last.json")
-    files = [path.relative_to(namespace.root) for path in namespace.root.rglob("*") if path.is_file()]
+    files = [path.relative_to(partition.root) for path in partition.root.rglob("*") if path.is_file()]
     return [path for path in files if path.parts[0] not in kept]
 
 
 def test_every_state_is_cleaned_and_no_patient_is_touched(spool: Spool) -> None:
     patient = a_study(spool, "pacs")
-    namespace = everything_that_can_be_left(spool)
-    came_out(namespace, 1234.5, 1.0)
-    assert {path.parts[0] for path in left(namespace)} == {
+    partition = everything_that_can_be_left(spool)
+    came_out(partition, 1234.5, 1.0)
+    assert {path.parts[0] for path in left(partition)} == {
         *("inbox", "dead", "studies", "outbox", "undeliverable", "marks", "control", "incoming")
     }
-    assert len(clean(namespace, time.time() + 2 * 3600)) == 2
-    assert left(namespace) == []
-    assert list(namespace.study_uids()) == []
+    assert len(clean(partition, time.time() + 2 * 3600)) == 2
+    assert left(partition) == []
+    assert list(partition.study_uids()) == []
     assert list(spool.study_uids()) == [patient]
     assert Outbox(spool).to_be_told(patient) == ("pacs",)
-    assert last_came_out(namespace) == 1234.5
-    assert clean(namespace, time.time() + 25 * 3600) == []
-    assert list((namespace.root / "registered").iterdir()) == []
+    assert last_came_out(partition) == 1234.5
+    assert clean(partition, time.time() + 25 * 3600) == []
+    assert list((partition.root / "registered").iterdir()) == []
 
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_next_flight_forgets_the_jobs_of_those_before(spool: Spool) -> None:
-    namespace = everything_that_can_be_left(spool)
-    waiting = {*namespace.waiting(), *(instance for instance, _ in namespace.dead_letters())}
+    partition = everything_that_can_be_left(spool)
+    waiting = {*partition.waiting(), *(instance for instance, _ in partition.dead_letters())}
     forgotten: list[ReceivedInstance] = []
-    nowhere = Peer("127.0.0.1", 1, "CXR_TRIAGE", "CXR_CANARY")
-    route = Route(spool, namespace, nowhere, (), 1.0, lambda _: "", forgotten.extend)
+    nowhere = RemoteAE("127.0.0.1", 1, "CXR_TRIAGE", "CXR_CANARY")
+    route = Route(spool, partition, nowhere, (), 1.0, lambda _: "", forgotten.extend)
     outcome = fly(route, lambda *_: None)
     assert outcome is not None
     assert list(outcome.stuck) == ["stored"]
     assert waiting < set(forgotten)
-    assert list(namespace.study_uids()) == []
+    assert list(partition.study_uids()) == []
 
 
 def test_the_sweep_queues_again_what_a_dead_worker_or_redis_lost(spool: Spool, redis_server: RedisServer) -> None:
     canary = stored(spool, time.time())
     with connect(redis_server.url, 5.0) as client:
         jobs, metrics = ScoreQueue(client), create(CollectorRegistry())
-        places = {PLACE: open_namespace(spool)}
+        places = {CANARY: open_partition(spool)}
 
         def swept() -> int:
-            done = sweep(spool, jobs, Worklist(client), metrics, retention_days=0, now=1e9, beside=places)
+            done = sweep(spool, jobs, Worklist(client), metrics, retention_days=0, now=1e9, partitions=places)
             assert done.requeued == 0  # that counts patients'
             return jobs.depth()
 
         assert swept() == 1  # Redis never heard of it
-        job = job_id(Work(PLACE, canary))
+        job = job_id(PartitionedInstance(CANARY, canary))
         assert jobs.waiting_ids() == {job}
         client.hset(f"rq:job:{job}", mapping={"status": "started", "worker_name": "w"})
         client.delete("rq:queue:score")
@@ -127,21 +127,21 @@ def test_the_sweep_queues_again_what_a_dead_worker_or_redis_lost(spool: Spool, r
 
 def test_what_the_worker_did_not_mark_did_not_come_out(spool: Spool) -> None:
     """A worker that was started before a destination got its canary = true marks nothing, and that is no success."""
-    namespace = open_namespace(spool)
-    facts = facts_of(namespace, only(namespace, a_study(namespace)))
+    partition = open_partition(spool)
+    facts = facts_of(partition, only(partition, a_study(partition)))
     with pytest.raises(Stuck, match="start work again"):
         delivered(facts, PACS, Outbox(spool))
-    shadow = facts_of(namespace, only(namespace, a_study(namespace, shadow=True)))
+    shadow = facts_of(partition, only(partition, a_study(partition, shadow=True)))
     assert delivered(shadow, PACS, Outbox(spool)) == "nothing to say there"
 
 
 def test_each_state_of_a_delivery_is_told_from_the_others(spool: Spool) -> None:
-    namespace, switches = open_namespace(spool), Outbox(spool)
-    study = a_study(namespace, "pacs")
-    facts = facts_of(namespace, only(namespace, study))
+    partition, switches = open_partition(spool), Outbox(spool)
+    study = a_study(partition, "pacs")
+    facts = facts_of(partition, only(partition, study))
     with pytest.raises(NotYet, match="does deliver run"):
         delivered(facts, PACS, switches)
-    outbox = built(namespace, study)
+    outbox = built(partition, study)
     with pytest.raises(NotYet, match="waits to be sent"):
         delivered(facts, PACS, switches)
     switches.set_pause("pacs", 2, 9e9, "nobody answers at PACS")
@@ -161,26 +161,26 @@ def test_each_state_of_a_delivery_is_told_from_the_others(spool: Spool) -> None:
 
 
 def test_a_score_that_changed_is_no_answer(spool: Spool) -> None:
-    namespace = open_namespace(spool)
+    partition = open_partition(spool)
 
     def seen(probability: float, model_digest: str = "b" * 64) -> str:
-        study = a_study(namespace, tag=Tag.NORMAL, probability=probability, model_digest=model_digest)
-        return scored(facts_of(namespace, only(namespace, study)))
+        study = a_study(partition, tag=Tag.NORMAL, probability=probability, model_digest=model_digest)
+        return scored(facts_of(partition, only(partition, study)))
 
     assert seen(0.08) == "NORMAL 0.080 by rsna-adult 1"
     assert seen(0.08001)  # by another processor
     assert seen(0.3, "c" * 64)  # by another model
     with pytest.raises(Stuck, match=r"rsna-adult 1 scores otherwise than before: 0\.0900, and 0\.0800 first"):
         seen(0.09)
-    clean(namespace, time.time())
+    clean(partition, time.time())
     with pytest.raises(Stuck, match="otherwise than before"):
         seen(0.09)
 
 
 def test_a_worker_s_failure_is_no_answer(spool: Spool) -> None:
-    canary, namespace = stored(spool, time.time()), open_namespace(spool)
-    facts = facts_of(namespace, canary)
-    namespace.bury(canary, {"error": "every worker that had it in work died"})
+    canary, partition = stored(spool, time.time()), open_partition(spool)
+    facts = facts_of(partition, canary)
+    partition.bury(canary, {"error": "every worker that had it in work died"})
     for stage in (scored, decided):
         with pytest.raises(Stuck, match="every worker that had it in work died"):
             stage(facts)

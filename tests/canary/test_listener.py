@@ -19,15 +19,15 @@ from pydicom.dataset import Dataset
 
 from tests.support.dicom_peer import Running, running_listener, store
 from tests.support.wait import wait_for
-from triage.canary.partition import PLACE, clean, expects, open_namespace, register
+from triage.canary.partition import CANARY, clean, expects, open_partition, register
 from triage.canary.study import a_canary
 from triage.dicom.association_request import APPLICATION_CONTEXT_NAME, AssociationRequest
 from triage.listener.admission import admission_policy
-from triage.listener.association import Canary
+from triage.listener.association import CanaryRoute
 from triage.listener.settings import ListenerSettings
 from triage.metrics.labels import Rejection
 from triage.metrics.process import create
-from triage.queue.score_queue import Work
+from triage.queue.score_queue import PartitionedInstance
 from triage.settings.schema import Settings
 from triage.spool.spool import Spool
 
@@ -36,8 +36,10 @@ OURS = "CXR_CANARY"
 
 @contextmanager
 def listening(spool: Spool, **settings: object) -> Iterator[Running]:
-    namespace = open_namespace(spool)
-    canary = Canary(OURS, PLACE, namespace, create(CollectorRegistry()), lambda instance: expects(namespace, instance))
+    partition = open_partition(spool)
+    canary = CanaryRoute(
+        OURS, CANARY, partition, create(CollectorRegistry()), lambda instance: expects(partition, instance)
+    )
     with running_listener(spool, canary=canary, **settings) as running:
         yield running
 
@@ -47,30 +49,30 @@ def as_sent(file: bytes) -> Dataset:
 
 
 def test_only_a_registered_content_from_our_own_title_is_a_canary(spool: Spool) -> None:
-    namespace, canary = open_namespace(spool), a_canary(spool.installation_uid(), time.time())
+    partition, canary = open_partition(spool), a_canary(spool.installation_uid(), time.time())
     dataset = as_sent(canary.file)
     with listening(spool) as running:
         assert store(running.port, dataset, calling=OURS) == [0x0000]  # before it is registered
         assert running.inbox == [canary.instance]
         running.spool.inbox_path(canary.instance).unlink()
 
-        register(namespace, canary.instance)
+        register(partition, canary.instance)
         assert store(running.port, dataset, calling="MY_PACS") == [0x0000]  # somebody else has got hold of it
         assert running.inbox == [canary.instance]
         running.spool.inbox_path(canary.instance).unlink()
         counted = running.counted("received_bytes_total")
 
         assert store(running.port, dataset, calling=OURS) == [0x0000]
-        assert (running.inbox, list(namespace.waiting())) == ([], [canary.instance])
+        assert (running.inbox, list(partition.waiting())) == ([], [canary.instance])
         wait_for(lambda: len(running.enqueued) == 3, "all to be announced")
-        assert running.enqueued == [canary.instance, canary.instance, Work(PLACE, canary.instance)]
+        assert running.enqueued == [canary.instance, canary.instance, PartitionedInstance(CANARY, canary.instance)]
         assert running.counted("received_bytes_total") == counted
 
 
 @pytest.mark.parametrize("changed", [{"PatientName": "DOE^JANE"}, {"PixelData": bytes(2 * 256 * 256)}])
 def test_a_patient_s_image_under_a_canary_s_uids_is_the_patient_s(spool: Spool, changed: dict[str, object]) -> None:
-    namespace, canary = open_namespace(spool), a_canary(spool.installation_uid(), time.time())
-    register(namespace, canary.instance)
+    partition, canary = open_partition(spool), a_canary(spool.installation_uid(), time.time())
+    register(partition, canary.instance)
     patient = as_sent(canary.file)
     for keyword, value in changed.items():
         setattr(patient, keyword, value)
@@ -79,21 +81,21 @@ def test_a_patient_s_image_under_a_canary_s_uids_is_the_patient_s(spool: Spool, 
         (received,) = running.inbox
         assert received == replace(canary.instance, content_digest=received.content_digest)
         assert received != canary.instance
-        assert list(namespace.waiting()) == []
+        assert list(partition.waiting()) == []
         assert running.counted("received_bytes_total") > 0
 
 
 def test_one_that_arrives_after_it_was_given_up_is_still_no_patient(spool: Spool) -> None:
-    namespace, now = open_namespace(spool), time.time()
+    partition, now = open_partition(spool), time.time()
     canary = a_canary(spool.installation_uid(), now)
-    register(namespace, canary.instance)
-    clean(namespace, now + 23 * 3600)
+    register(partition, canary.instance)
+    clean(partition, now + 23 * 3600)
     with listening(spool) as running:
         assert store(running.port, as_sent(canary.file), calling=OURS) == [0x0000]
-    assert (list(spool.waiting()), list(namespace.waiting())) == ([], [canary.instance])
-    assert clean(namespace, now + 25 * 3600) == [canary.instance]
-    assert not expects(namespace, canary.instance)
-    assert list(namespace.waiting()) == []
+    assert (list(spool.waiting()), list(partition.waiting())) == ([], [canary.instance])
+    assert clean(partition, now + 25 * 3600) == [canary.instance]
+    assert not expects(partition, canary.instance)
+    assert list(partition.waiting()) == []
 
 
 def test_two_canaries_are_two_contents_and_their_uids_are_valid() -> None:

@@ -14,14 +14,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from tests.support.dicom_peer import Running, running_listener
 from tests.support.receivers import free_port
 from tests.support.wait import wait_for
-from triage.canary.partition import PLACE, came_out, expects, last_came_out, open_namespace
-from triage.canary.run import Outcome, Route, UnderWayError, fly
+from triage.canary.partition import CANARY, came_out, expects, last_came_out, open_partition
+from triage.canary.run import CanaryResult, Route, UnderWayError, fly
 from triage.canary.schedule import scheduled
 from triage.canary.stages import EXPECTED
 from triage.channels.sr.settings import SRDestination
 from triage.decision.reasons import Reason
-from triage.dicom.requestor import Peer
-from triage.listener.association import Canary
+from triage.dicom.requestor import RemoteAE
+from triage.listener.association import CanaryRoute
 from triage.metrics.canary import create_canary
 from triage.metrics.process import create
 from triage.spool.instance import ReceivedInstance
@@ -35,8 +35,8 @@ def a_route(spool: Spool, port: int, timeout_s: float = 0.5) -> Route:
     destination = SRDestination(name="pacs", host="127.0.0.1", port=1, called_ae_title="PACS")
     return Route(
         spool=spool,
-        namespace=open_namespace(spool),
-        address=Peer("127.0.0.1", port, "CXR_TRIAGE", "CXR_CANARY"),
+        partition=open_partition(spool),
+        address=RemoteAE("127.0.0.1", port, "CXR_TRIAGE", "CXR_CANARY"),
         destinations=(destination,),
         timeout_s=timeout_s,
         state=lambda instance: "queued",
@@ -46,8 +46,10 @@ def a_route(spool: Spool, port: int, timeout_s: float = 0.5) -> Route:
 
 @contextmanager
 def listening(spool: Spool, *, knows: bool = True) -> Iterator[Running]:
-    namespace = open_namespace(spool)
-    canary = Canary("CXR_CANARY", PLACE, namespace, create(CollectorRegistry()), lambda each: expects(namespace, each))
+    partition = open_partition(spool)
+    canary = CanaryRoute(
+        "CXR_CANARY", CANARY, partition, create(CollectorRegistry()), lambda each: expects(partition, each)
+    )
     with running_listener(spool, canary=canary if knows else None) as running:
         yield running
 
@@ -67,7 +69,7 @@ def test_failures_are_counted_by_stage_and_go_on(spool: Spool) -> None:
         wait_for(lambda: (value(registry, "failures_total", stage="stored") or 0) > 0, "a failure")
         assert value(registry, "last_success_timestamp_seconds") == 0
         assert value(registry, "interval_seconds") == 0.05
-        came_out(open_namespace(spool), 1234.5, 2.0)  # by hand
+        came_out(open_partition(spool), 1234.5, 2.0)  # by hand
         assert value(registry, "last_success_timestamp_seconds") == 1234.5
 
 
@@ -85,19 +87,19 @@ def test_a_listener_that_takes_it_for_a_patient_gets_no_second_one(
 
 
 def test_one_at_a_time_and_none_is_left_when_it_is_told_to_stop(spool: Spool) -> None:
-    flown: list[Outcome | None] = []
+    flown: list[CanaryResult | None] = []
     with listening(spool) as running:
         route, stop = a_route(spool, running.port, timeout_s=600.0), threading.Event()
         thread = threading.Thread(target=lambda: flown.append(fly(route, nothing, stop.is_set)))
         thread.start()
-        wait_for(lambda: any(route.namespace.waiting()), "it to be stored")
+        wait_for(lambda: any(route.partition.waiting()), "it to be stored")
         with pytest.raises(UnderWayError):
             fly(route, nothing)
         stop.set()
         thread.join()
         assert flown == [None]
-        assert list(route.namespace.waiting()) == []
-        assert last_came_out(route.namespace) == 0
+        assert list(route.partition.waiting()) == []
+        assert last_came_out(route.partition) == 0
 
 
 def test_each_stage_says_what_is_waited_for(spool: Spool) -> None:

@@ -14,19 +14,19 @@ from tests.support.in_process_worker import Workplace
 from tests.support.model_folders import write_model
 from tests.support.redis_server import RedisServer
 from tests.support.service import NO_LIMIT, a_chest
-from triage.canary.partition import PLACE, clean, expects, open_namespace, register
+from triage.canary.partition import CANARY, clean, expects, open_partition, register
 from triage.canary.study import a_canary
 from triage.canary.wiring import at_worker
 from triage.decision.types import Priority, PriorityPolicy, Tag
 from triage.dicom.command_set import C_STORE_RQ, Command
 from triage.listener.c_store_scp import IncomingObject, receipt_now
-from triage.model.session import Session
-from triage.queue.score_queue import Work, connect
+from triage.model.session import ModelSession
+from triage.queue.score_queue import PartitionedInstance, connect
 from triage.runtime.child_pool import DecodePool
-from triage.runtime.turns import Turns
-from triage.scoring.assess import Policy
-from triage.scoring.batch import Scorer
-from triage.scoring.partitioned import Places
+from triage.runtime.turns import DecodeTurns
+from triage.scoring.assess import AssessmentPolicy
+from triage.scoring.batch import BatchScorer
+from triage.scoring.partitioned import PartitionedScorer
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
@@ -36,32 +36,34 @@ EXPLICIT = "1.2.840.10008.1.2.1"
 
 
 @pytest.fixture(scope="module")
-def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Session]:
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSession]:
     folder = tmp_path_factory.mktemp("models")
     card = write_model(folder, "tiny-adult", bias=-10)
-    return {card.name: Session(folder / card.name, card, threads=1)}
+    return {card.name: ModelSession(folder / card.name, card, threads=1)}
 
 
 @pytest.fixture
-def place(spool: Spool, redis_server: RedisServer, sessions: dict[str, Session], pool: DecodePool) -> Workplace:
+def place(spool: Spool, redis_server: RedisServer, sessions: dict[str, ModelSession], pool: DecodePool) -> Workplace:
     """A worker that knows the canary."""
     made = Workplace(spool, redis_server, sessions, pool)
 
-    def scorer_of(where: Spool, *rest: object) -> Scorer:
-        return Scorer(where, sessions, Turns(pool, pool.processes, 4 << 30), Policy(), PriorityPolicy(), *rest)  # type: ignore[arg-type]
+    def scorer_of(where: Spool, *rest: object) -> BatchScorer:
+        return BatchScorer(
+            where, sessions, DecodeTurns(pool, pool.processes, 4 << 30), AssessmentPolicy(), PriorityPolicy(), *rest
+        )  # type: ignore[arg-type]
 
-    made.places = Places(made.scorer, at_worker(scorer_of, spool, made.client, ["pacs"]))
+    made.places = PartitionedScorer(made.scorer, at_worker(scorer_of, spool, made.client, ["pacs"]))
     return made
 
 
 def stored(spool: Spool, now: float) -> ReceivedInstance:
     """A canary that has been received."""
-    namespace, canary = open_namespace(spool), a_canary(spool.installation_uid(), now)
-    register(namespace, canary.instance)
+    partition, canary = open_partition(spool), a_canary(spool.installation_uid(), now)
+    register(partition, canary.instance)
     command = Command(C_STORE_RQ, 1, True, DX, canary.instance.sop_instance_uid)
     receipt = receipt_now("CXR_CANARY", "CXR_TRIAGE", "127.0.0.1", EXPLICIT)
     incoming = IncomingObject(
-        spool, command, receipt, NO_LIMIT, lambda instance: namespace if expects(namespace, instance) else None
+        spool, command, receipt, NO_LIMIT, lambda instance: partition if expects(partition, instance) else None
     )
     incoming.write(memoryview(data_set_of(canary.file)))
     done = incoming.finish()
@@ -69,74 +71,74 @@ def stored(spool: Spool, now: float) -> ReceivedInstance:
     return canary.instance
 
 
-def finished(place: Workplace, canary: ReceivedInstance) -> list[Work]:
+def finished(place: Workplace, canary: ReceivedInstance) -> list[PartitionedInstance]:
     """What fails of the canary, worked on by itself."""
-    ((works, failed),) = place.places.finish(place.places.start([Work(PLACE, canary)])[0])
-    assert works == [Work(PLACE, canary)]
+    ((works, failed),) = place.places.finish(place.places.start([PartitionedInstance(CANARY, canary)])[0])
+    assert works == [PartitionedInstance(CANARY, canary)]
     return list(failed)
 
 
 def test_patients_and_a_canary_in_one_batch(place: Workplace) -> None:
-    namespace, canary = open_namespace(place.spool), stored(place.spool, time.time())
+    partition, canary = open_partition(place.spool), stored(place.spool, time.time())
     patients = place.queued(a_chest(1), a_chest(2))
-    place.jobs.enqueue(Work(PLACE, canary))
+    place.jobs.enqueue(PartitionedInstance(CANARY, canary))
     place.work()
     assert {uid: tag for uid, (tag, _) in place.tags().items()} == {
         each.study_instance_uid: Tag.NORMAL for each in patients
     }
     assert place.counted("time_to_tag_seconds_count") == 2
-    decision = namespace.decision(canary.study_instance_uid)
+    decision = partition.decision(canary.study_instance_uid)
     assert decision is not None
     assert (decision["tag"], decision["accession_number"][:6]) == ("NORMAL", "CANARY")
-    assert namespace.filed_path(canary).exists()
-    assert [path.name for path in (namespace.root / "marks" / "pacs").iterdir()] == [canary.study_instance_uid]
+    assert partition.filed_path(canary).exists()
+    assert [path.name for path in (partition.root / "marks" / "pacs").iterdir()] == [canary.study_instance_uid]
     assert (place.jobs.depth(), place.client.keys("rq:job:*")) == (0, [])
 
 
 def test_one_that_is_removed_in_mid_work_is_nobody_s_trouble(place: Workplace, spool: Spool) -> None:
-    namespace, canary = open_namespace(spool), stored(spool, time.time())
+    partition, canary = open_partition(spool), stored(spool, time.time())
     patient = place.queued(a_chest(1))[0]
-    started, failed = place.places.start([Work(PLACE, canary), Work("", patient)])
+    started, failed = place.places.start([PartitionedInstance(CANARY, canary), PartitionedInstance("", patient)])
     assert (len(started), failed) == (2, {})
     [decoding.result() for _, decoding in started]
-    clean(namespace, time.time() + 25 * 3600)  # it is not even remembered any longer
+    clean(partition, time.time() + 25 * 3600)  # it is not even remembered any longer
     finished = list(place.places.finish(started))
     assert [(works, list(failed)) for works, failed in finished] == [
-        ([Work("", patient)], []),
-        ([Work(PLACE, canary)], [Work(PLACE, canary)]),
+        ([PartitionedInstance("", patient)], []),
+        ([PartitionedInstance(CANARY, canary)], [PartitionedInstance(CANARY, canary)]),
     ]
     assert place.tags().keys() == {patient.study_instance_uid}
     assert spool.find(canary) is None
     assert list(spool.study_uids()) == [patient.study_instance_uid]
-    place.places.give_up(Work(PLACE, canary), "gone", 3)
+    place.places.give_up(PartitionedInstance(CANARY, canary), "gone", 3)
     assert list(spool.dead_letters()) == []
 
 
 def test_one_that_cannot_be_scored_is_a_dead_letter_of_its_own(place: Workplace, spool: Spool) -> None:
-    namespace, canary = open_namespace(spool), stored(spool, time.time())
+    partition, canary = open_partition(spool), stored(spool, time.time())
     patient = place.queued(a_chest(1))[0]
-    path = namespace.inbox_path(canary)
+    path = partition.inbox_path(canary)
     path.unlink()
     path.mkdir()  # a file that nobody can read
-    place.jobs.enqueue(Work(PLACE, canary))
+    place.jobs.enqueue(PartitionedInstance(CANARY, canary))
     place.work()
     place.work()
     assert place.tags().keys() == {patient.study_instance_uid}
     assert place.counted("buried_total") == 0
     assert list(spool.dead_letters()) == []
-    assert [instance for instance, _ in namespace.dead_letters()] == [canary]
+    assert [instance for instance, _ in partition.dead_letters()] == [canary]
     shutil.rmtree(path, ignore_errors=True)
 
 
 def test_a_worklist_that_does_not_work_keeps_it_from_coming_out(place: Workplace, spool: Spool, tmp_path: Path) -> None:
     """Something else lies where the list should: listing fails, for patients and the canary alike."""
-    namespace, canary = open_namespace(spool), stored(spool, time.time())
+    partition, canary = open_partition(spool), stored(spool, time.time())
     place.client.set("cxr-triage:worklist:LOW", "no list")
-    assert finished(place, canary) == [Work(PLACE, canary)]
-    assert not namespace.filed_path(canary).exists()
+    assert finished(place, canary) == [PartitionedInstance(CANARY, canary)]
+    assert not partition.filed_path(canary).exists()
     place.client.delete("cxr-triage:worklist:LOW")
     assert finished(place, canary) == []
-    assert namespace.filed_path(canary).exists()
+    assert partition.filed_path(canary).exists()
     assert place.tags() == {}
 
 

@@ -31,19 +31,19 @@ def test_no_listener_no_worker_two_at_once_and_a_kill(tmp_path: Path, redis_serv
             assert ScoreQueue(client).depth() == 0
 
         flying = subprocess.Popen([*ROLE, "canary"], env=ours.roles.environment(), cwd=REPOSITORY)
-        wait_for(lambda: any(ours.namespace.waiting()), "the canary to be stored")
+        wait_for(lambda: any(ours.partition.waiting()), "the canary to be stored")
         other = ours.fly()
         assert (other.returncode, "another canary is on its way" in other.stderr) == (1, True)
         flying.kill()
         flying.wait()
-        (killed,) = ours.namespace.waiting()
-        assert last_came_out(ours.namespace) == 0
+        (killed,) = ours.partition.waiting()
+        assert last_came_out(ours.partition) == 0
 
         ours.start("deliver", "work")
         done = ours.fly()
         assert done.returncode == 0, done.stdout + done.stderr + ours.logs()
         assert set(passed(done)) == ALL
-        assert ours.namespace.find(killed) is None
+        assert ours.partition.find(killed) is None
         assert ours.left() == []
         assert list(ours.spool.study_uids()) == []
         with connect(redis_server.url, 5.0) as client:

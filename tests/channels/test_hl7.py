@@ -35,7 +35,7 @@ from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import State
+from triage.delivery.record import DeliveryState
 from triage.hl7.text import escape, extended_person_name, of_dicom
 from triage.metrics.delivery import create_delivery
 from triage.spool.spool import Spool
@@ -55,7 +55,7 @@ def delivered(spool: Spool, study: str, answer: Answer | None = None, **settings
     with mllp_listener(answer or acknowledging("AA")) as listener:
         deliverer = a_deliverer(spool, listener.port, **settings)
         deliverer.round()
-    assert states(deliverer, study) == [State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED]
     return listener
 
 
@@ -174,7 +174,7 @@ def test_an_update_has_a_new_control_id_and_a_resend_the_same_bytes(spool: Spool
     first, again, update = listener.received
     assert first == again
     assert control_id_of(update) != control_id_of(first)
-    assert states(deliverer, study) == [State.DELIVERED, State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED, DeliveryState.DELIVERED]
 
 
 # Characters and names.
@@ -251,19 +251,19 @@ def test_character_sets_that_do_not_fit_together_become_utf_8():
 @pytest.mark.parametrize(
     ("code", "settings", "state"),
     [
-        ("AA", {}, State.DELIVERED),
-        ("CA", {}, State.DELIVERED),
-        ("AR", {}, State.WAITING),
-        ("CR", {}, State.WAITING),
-        ("AE", {}, State.WAITING),
-        ("AE", {"error_tries": 1}, State.DEAD),
-        ("CE", {"error_tries": 1}, State.DEAD),
-        ("AE", {"delivered": ("AA", "CA", "AE")}, State.DELIVERED),
-        ("AR", {"retried": (), "error_tries": 1}, State.DEAD),
-        ("ZZ", {"error_tries": 1}, State.DEAD),
+        ("AA", {}, DeliveryState.DELIVERED),
+        ("CA", {}, DeliveryState.DELIVERED),
+        ("AR", {}, DeliveryState.WAITING),
+        ("CR", {}, DeliveryState.WAITING),
+        ("AE", {}, DeliveryState.WAITING),
+        ("AE", {"error_tries": 1}, DeliveryState.DEAD),
+        ("CE", {"error_tries": 1}, DeliveryState.DEAD),
+        ("AE", {"delivered": ("AA", "CA", "AE")}, DeliveryState.DELIVERED),
+        ("AR", {"retried": (), "error_tries": 1}, DeliveryState.DEAD),
+        ("ZZ", {"error_tries": 1}, DeliveryState.DEAD),
     ],
 )
-def test_an_acknowledgement_decides(spool: Spool, code: str, settings: Any, state: State, caplog: Any):
+def test_an_acknowledgement_decides(spool: Spool, code: str, settings: Any, state: DeliveryState, caplog: Any):
     study = a_study(spool, "ris")
     with mllp_listener(acknowledging(code, "unknown patient DOE^JANE")) as listener:
         deliverer = a_deliverer(spool, listener.port, **settings)
@@ -285,7 +285,7 @@ def test_a_receiver_that_refuses_for_ever_makes_a_dead_letter(spool: Spool):
             deliverer.round()
             clock.at += 1000.0
 
-    assert states(deliverer, study) == [State.DEAD]
+    assert states(deliverer, study) == [DeliveryState.DEAD]
     assert len(listener.received) == 3
     assert deliverer.metrics.attempts.labels("ris", "dead")._value.get() == 1
 
@@ -308,12 +308,12 @@ def test_whatever_is_no_answer_to_us_is_silence(spool: Spool, answer: Answer):
     with mllp_listener(in_turn(answer, acknowledging("AA"))) as listener:
         deliverer = a_deliverer(spool, listener.port, clock, timeout_s=0.5, own_control_id_only=True)
         deliverer.round()
-        assert states(deliverer, study) == [State.WAITING]
+        assert states(deliverer, study) == [DeliveryState.WAITING]
         assert deliverer.outbox.waiting("ris")[0].tries == 1
         clock.at += 100.0
         deliverer.round()
 
-    assert states(deliverer, study) == [State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED]
     assert len(set(listener.received)) == 1
 
 
@@ -328,7 +328,7 @@ def test_a_second_acknowledgement_of_an_earlier_message_confuses_nobody(spool: S
         deliverer = a_deliverer(spool, listener.port)
         deliverer.round()
 
-    assert [*states(deliverer, first), *states(deliverer, second)] == [State.DELIVERED, State.DELIVERED]
+    assert [*states(deliverer, first), *states(deliverer, second)] == [DeliveryState.DELIVERED, DeliveryState.DELIVERED]
     assert len(listener.connections) == 1
 
 
@@ -338,7 +338,7 @@ def test_a_receiver_may_close_after_each_answer(spool: Spool):
         deliverer = a_deliverer(spool, listener.port)
         deliverer.round()
 
-    assert [states(deliverer, study) for study in studies] == [[State.DELIVERED]] * 5
+    assert [states(deliverer, study) for study in studies] == [[DeliveryState.DELIVERED]] * 5
     assert len(set(listener.received)) == 5
 
 
@@ -348,10 +348,10 @@ def test_while_nobody_listens_everything_is_kept(spool: Spool):
     for _ in range(3):
         deliverer.round()
         clock.at += 1000.0
-    assert states(deliverer, study) == [State.WAITING]
+    assert states(deliverer, study) == [DeliveryState.WAITING]
     with mllp_listener(acknowledging("AA"), port=port) as listener:
         deliverer.round()
-    assert states(deliverer, study) == [State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED]
     assert len(listener.received) == 1
 
 
@@ -377,12 +377,12 @@ def test_tls_is_spoken_and_the_certificate_checked(spool: Spool, certificate: Pa
     with mllp_listener(acknowledging("AA"), tls=context) as listener:
         stranger = a_deliverer(spool, listener.port, clock, tls=True)
         stranger.round()
-        assert states(stranger, study) == [State.WAITING]
+        assert states(stranger, study) == [DeliveryState.WAITING]
         assert "TLS" in stranger.outbox.pause("ris")[2]
         clock.at += 100.0
         a_deliverer(spool, listener.port, clock, tls=True, tls_ca_file=certificate).round()
 
-    assert states(stranger, study) == [State.DELIVERED]
+    assert states(stranger, study) == [DeliveryState.DELIVERED]
     assert len(listener.received) == 1
 
 
@@ -400,12 +400,12 @@ def test_a_receiver_that_asks_for_a_certificate_gets_ours_and_a_renewed_one_with
         clock.at += 100.0
         deliverer = a_deliverer(spool, listener.port, clock, tls=True, tls_server_name="ris.example", **files)
         deliverer.round()
-        assert states(deliverer, study) == [State.WAITING]
+        assert states(deliverer, study) == [DeliveryState.WAITING]
         ca.certificate("ours")
         clock.at += 100.0
         deliverer.round()
 
-    assert states(deliverer, study) == [State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED]
     assert len(listener.received) == 1
 
 
@@ -414,7 +414,7 @@ def test_a_file_of_ours_that_is_missing_is_named_and_the_result_kept(spool: Spoo
     deliverer = a_deliverer(spool, 1, tls=True, tls_ca_file=tmp_path / "gone.pem")
     deliverer.round()
 
-    assert states(deliverer, study) == [State.WAITING]
+    assert states(deliverer, study) == [DeliveryState.WAITING]
     assert "gone.pem" in deliverer.outbox.pause("ris")[2]
 
 

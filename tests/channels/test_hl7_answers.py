@@ -14,7 +14,7 @@ from tests.support.studies import a_study
 from triage.channels.hl7.settings import HL7Destination
 from triage.commands.output.dead_letters import show_dead_letters
 from triage.decision.types import Tag
-from triage.delivery.record import State
+from triage.delivery.record import DeliveryState
 from triage.operations.dead_letters import dead_letter_rows
 from triage.spool.spool import Spool
 
@@ -46,7 +46,7 @@ def test_an_acknowledgement_is_one_however_it_is_written(spool: Spool, shape: st
         deliverer = a_deliverer(spool, listener.port, timeout_s=1.0)
         deliverer.round()
         deliverer.round()
-    assert states(deliverer, study) + states(deliverer, second) == [State.DELIVERED] * 2
+    assert states(deliverer, study) + states(deliverer, second) == [DeliveryState.DELIVERED] * 2
     assert len(listener.received) == 2
 
 
@@ -55,7 +55,7 @@ def test_a_receiver_whose_name_can_be_nobody_s_is_not_reached(spool: Spool) -> N
     deliverer = a_deliverer(spool, 2575, host="a..example")
     deliverer.round()
     assert deliverer.outbox.pause("ris")[0] == 1
-    assert states(deliverer, study) == [State.WAITING]
+    assert states(deliverer, study) == [DeliveryState.WAITING]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -65,25 +65,25 @@ def test_an_error_is_one_however_it_is_written(spool: Spool, shape: str) -> None
     with mllp_listener(lambda message: SHAPES[shape](error(message))) as listener:
         deliverer = a_deliverer(spool, listener.port, timeout_s=1.0, error_tries=1)
         deliverer.round()
-    assert states(deliverer, study) == [State.DEAD]
+    assert states(deliverer, study) == [DeliveryState.DEAD]
     assert "no such order" in deliverer.outbox.records(study)[0].tries[-1]["detail"]
 
 
 @pytest.mark.parametrize(
     ("counts", "first", "second", "state"),
     [
-        ("commit", "CA", "AE", State.DELIVERED),
-        ("commit", "CE", "", State.DEAD),
-        ("application", "CA", "AE", State.DEAD),
-        ("application", "CA", "AA", State.DELIVERED),
-        ("application", "AA", "", State.DELIVERED),
-        ("application", "CE", "", State.DEAD),
-        ("application", "CA", "", State.WAITING),
-        ("application", "CA", "AR", State.WAITING),
+        ("commit", "CA", "AE", DeliveryState.DELIVERED),
+        ("commit", "CE", "", DeliveryState.DEAD),
+        ("application", "CA", "AE", DeliveryState.DEAD),
+        ("application", "CA", "AA", DeliveryState.DELIVERED),
+        ("application", "AA", "", DeliveryState.DELIVERED),
+        ("application", "CE", "", DeliveryState.DEAD),
+        ("application", "CA", "", DeliveryState.WAITING),
+        ("application", "CA", "AR", DeliveryState.WAITING),
     ],
 )
 def test_a_setting_says_which_of_two_answers_counts(
-    spool: Spool, counts: str, first: str, second: str, state: State
+    spool: Spool, counts: str, first: str, second: str, state: DeliveryState
 ) -> None:
     study = a_study(spool, "ris")
 
@@ -107,14 +107,16 @@ def test_an_error_behind_an_answer_that_counted_is_said(spool: Spool, caplog: py
     assert "was answered AE after an answer that counted: see answer_counts" in caplog.text
 
 
-@pytest.mark.parametrize(("counts", "state"), [("frame", State.DELIVERED), ("commit", State.WAITING)])
-def test_the_frame_s_own_answer_counts_where_the_settings_say_so(spool: Spool, counts: str, state: State) -> None:
+@pytest.mark.parametrize(("counts", "state"), [("frame", DeliveryState.DELIVERED), ("commit", DeliveryState.WAITING)])
+def test_the_frame_s_own_answer_counts_where_the_settings_say_so(
+    spool: Spool, counts: str, state: DeliveryState
+) -> None:
     study = a_study(spool, "ris")
     with mllp_listener(lambda message: framed(b"\x06")) as listener:
         deliverer = a_deliverer(spool, listener.port, timeout_s=0.5, answer_counts=counts)
         deliverer.round()
     assert states(deliverer, study) == [state]
-    assert (r"\x06" in deliverer.outbox.records(study)[0].tries[-1]["detail"]) == (state is State.WAITING)
+    assert (r"\x06" in deliverer.outbox.records(study)[0].tries[-1]["detail"]) == (state is DeliveryState.WAITING)
 
 
 def test_a_frame_that_is_refused_is_sent_again(spool: Spool) -> None:
@@ -122,7 +124,7 @@ def test_a_frame_that_is_refused_is_sent_again(spool: Spool) -> None:
     with mllp_listener(lambda message: framed(b"\x15")) as listener:
         deliverer = a_deliverer(spool, listener.port)
         deliverer.round()
-    assert states(deliverer, study) == [State.WAITING]
+    assert states(deliverer, study) == [DeliveryState.WAITING]
 
 
 def test_a_receiver_that_names_messages_itself_is_understood(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
@@ -136,7 +138,7 @@ def test_a_receiver_that_names_messages_itself_is_understood(spool: Spool, caplo
     with mllp_listener(own) as listener:
         deliverer = a_deliverer(spool, listener.port, error_tries=1)
         deliverer.round()
-    assert [states(deliverer, study) for study in studies] == [[State.DELIVERED]] * 3
+    assert [states(deliverer, study) for study in studies] == [[DeliveryState.DELIVERED]] * 3
     assert "about a message of another control ID" in caplog.text
 
 
@@ -168,4 +170,4 @@ def test_a_ris_that_takes_an_hour_to_start_gets_everything(spool: Spool) -> None
         while clock.at < starts + destination.longest_interval_s:
             deliverer.round()
             clock.at += 5.0
-    assert states(deliverer, study) == [State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED]

@@ -21,10 +21,10 @@ from triage.dicom.dx_image import part10
 from triage.hl7.message_types import ORM
 from triage.hl7.mllp_frames import Frames
 from triage.hl7.text import Encoded, components, escape, fill_segment, segment
-from triage.inbound_reports.acknowledgement import Code, acknowledgement
+from triage.inbound_reports.acknowledgement import AcknowledgementCode, acknowledgement
 from triage.inbound_reports.message import Header
 from triage.radiograph.attributes import read_attributes
-from triage.spool.study import Image, Study
+from triage.spool.study import Study, StudyImage
 
 
 def a_code(**attributes: str) -> Dataset:
@@ -118,7 +118,7 @@ def a_study_with(attributes: dict[str, Any]) -> Study:
         accession_number=read_attributes(header).accession_number,
         model_id="m|1",
     )
-    return Study(decision, (Image(an_assessment(), header),), now=1772352906.0)
+    return Study(decision, (StudyImage(an_assessment(), header),), now=1772352906.0)
 
 
 def sent(study: Study, **profile: Any) -> tuple[bytes, hl7.Message]:
@@ -237,7 +237,7 @@ def test_an_order_sequence_that_is_text_says_nothing():
 def test_an_acknowledgement_holds_whatever_the_sender_calls_itself(kind: str):
     odd = ODD[kind]
     header = Header(control_id=odd, sending=(odd, odd), receiving=(odd, odd), kind=f"ORU^{odd}", processing_id=odd)
-    answer = acknowledgement(header, Code.ERROR, odd, "1", 1772352906.0)
+    answer = acknowledgement(header, AcknowledgementCode.ERROR, odd, "1", 1772352906.0)
     parsed = hl7.parse(answer.decode("ascii"))
 
     holds(answer)

@@ -17,7 +17,7 @@ from triage.channels.webhook.channel import WebhookChannel
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.dicom.identity import accession_issuer, patient_marks
-from triage.dicom.requestor import Peer
+from triage.dicom.requestor import RemoteAE
 from triage.spool.spool import Spool
 from triage.spool.study import Study, read_study
 
@@ -79,7 +79,7 @@ def test_without_an_issuer_a_message_is_as_it_was(spool: Spool) -> None:
 
 
 def test_a_workitem_names_the_issuers(issued: Study) -> None:
-    made = dcmread(BytesIO(UPSChannel(Peer("127.0.0.1", 1, "A", "B"), "CXR").build(issued).payload))
+    made = dcmread(BytesIO(UPSChannel(RemoteAE("127.0.0.1", 1, "A", "B"), "CXR").build(issued).payload))
     (qualifiers,) = made.IssuerOfPatientIDQualifiersSequence
     assert (made.IssuerOfPatientID, qualifiers.UniversalEntityID) == ("HOSP_A", OID)
     (issuer,) = made.ReferencedRequestSequence[0].IssuerOfAccessionNumberSequence
@@ -108,5 +108,5 @@ def test_of_a_study_of_two_patients_messages_name_the_one_who_is_raised(spool: S
     sent = segments(study)
     assert (sent["PID"][3], sent["OBR"][18]) == ("P-1", "ACC-1")
     assert report(study, "comprehensive", "2.25.1").PatientID == "P-1"
-    made = dcmread(BytesIO(UPSChannel(Peer("127.0.0.1", 1, "A", "B"), "CXR").build(study).payload))
+    made = dcmread(BytesIO(UPSChannel(RemoteAE("127.0.0.1", 1, "A", "B"), "CXR").build(study).payload))
     assert (made.PatientID, made.ReferencedRequestSequence[0].AccessionNumber) == ("P-1", "ACC-1")

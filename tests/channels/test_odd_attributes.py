@@ -33,16 +33,16 @@ from triage.channels.sr.channel import SRChannel
 from triage.channels.ups.channel import UPSChannel
 from triage.channels.webhook.channel import WebhookChannel
 from triage.decision.types import Priority, Tag
-from triage.delivery.record import State
-from triage.dicom.requestor import Peer
+from triage.delivery.record import DeliveryState
+from triage.dicom.requestor import RemoteAE
 from triage.hl7.message_types import ORM
 from triage.radiograph.attributes import read_attributes
 from triage.spool.spool import Spool
-from triage.spool.study import Image, Study
+from triage.spool.study import Study, StudyImage
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, of what is odd
 STUDY = "1.2.3"
-PEER = Peer("127.0.0.1", 1, "PACS", "US", 1.0, None)
+PEER = RemoteAE("127.0.0.1", 1, "PACS", "US", 1.0, None)
 RECEIVER = Receiver("127.0.0.1", 1, 1.0)
 CHANNELS: dict[str, Channel] = {
     "sr": SRChannel(PEER),
@@ -141,7 +141,7 @@ def facts(header: Dataset) -> Study:
     decision = a_decision(
         STUDY, tag=Tag.ABNORMAL, priority=Priority.HIGH, probability=0.9, accession_number=found.accession_number
     )
-    return Study(decision, (Image(assessment, header),), now=1772352906.0, revision="0" * 32)
+    return Study(decision, (StudyImage(assessment, header),), now=1772352906.0, revision="0" * 32)
 
 
 def says_abnormal(channel: str, payload: bytes) -> None:
@@ -267,7 +267,7 @@ def test_the_record_the_log_and_a_metric_say_it(spool: Spool, odd_study: str, ca
     with mllp_listener(acknowledging("AA")) as listener:
         deliverer = a_ris(spool, listener.port)
         deliverer.round()
-    assert states(deliverer, odd_study) == [State.DELIVERED]
+    assert states(deliverer, odd_study) == [DeliveryState.DELIVERED]
     (record,) = deliverer.outbox.records(odd_study)
     assert record.left_out == ("PatientID: it or its issuer is too long",)
     assert f"odd attributes of study {odd_study} were left out of its message: PatientID" in caplog.text
@@ -289,7 +289,7 @@ def test_what_nobody_foresaw_leaves_the_result_itself(
     with mllp_listener(acknowledging("AA")) as listener:
         deliverer = a_ris(spool, listener.port)
         deliverer.round()
-    assert states(deliverer, study) == [State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED]
     assert "ABNORMAL" in listener.received[0].decode()
     assert "could not be built with it (RecursionError)" in caplog.text
     assert "DOE" not in caplog.text

@@ -34,8 +34,8 @@ from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import State
-from triage.dicom.requestor import Peer
+from triage.delivery.record import DeliveryState
+from triage.dicom.requestor import RemoteAE
 from triage.metrics.delivery import create_delivery
 from triage.spool.spool import Spool
 from triage.spool.study import Study
@@ -43,7 +43,7 @@ from triage.spool.study import Study
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-CHANNEL = SecondaryCaptureChannel(Peer("127.0.0.1", 1, "PACS", "US", 1.0), device_uid="2.25.7")
+CHANNEL = SecondaryCaptureChannel(RemoteAE("127.0.0.1", 1, "PACS", "US", 1.0), device_uid="2.25.7")
 MAP = a_map(hot=(0, 4))  # upper right
 
 
@@ -216,7 +216,7 @@ def test_orthanc_stores_it_in_the_original_study_and_gives_it_back(spool: Spool,
             pacs.post("/instances", path.read_bytes())
         deliverer = a_deliverer(spool, pacs.dicom_port, clock)
         deliverer.round()
-        assert states(deliverer, study) == [State.DELIVERED]
+        assert states(deliverer, study) == [DeliveryState.DELIVERED]
 
         (there,) = pacs.find("Study", StudyInstanceUID=study)
         assert len(there["Series"]) == 3
@@ -240,10 +240,10 @@ def test_one_that_is_not_taken_is_sent_again_with_the_others(spool: Spool):
     with store_scp(0x0000, 0xA700, 0x0000) as scp:
         deliverer = a_deliverer(spool, scp.port, clock, first_interval_s=60)
         deliverer.round()
-        assert states(deliverer, study) == [State.WAITING]
+        assert states(deliverer, study) == [DeliveryState.WAITING]
         clock.at += 61
         deliverer.round()
-        assert states(deliverer, study) == [State.DELIVERED]
+        assert states(deliverer, study) == [DeliveryState.DELIVERED]
     assert scp.received[:2] == scp.received[2:]
 
 
@@ -253,7 +253,7 @@ def test_a_pacs_that_takes_none_makes_a_dead_letter(spool: Spool):
         deliverer = a_deliverer(spool, scp.port)
         deliverer.round()
 
-    assert states(deliverer, study) == [State.DEAD]
+    assert states(deliverer, study) == [DeliveryState.DEAD]
     ((_, _, _, why),) = deliverer.outbox.dead_letters("pacs")
     assert "Secondary Capture Image Storage" in why
 
@@ -268,7 +268,7 @@ def test_what_is_skipped_is_recorded_once_and_a_later_image_is_sent(spool: Spool
         clock.at += 600
         deliverer.round()
         (record,) = deliverer.outbox.records(study)
-        assert record.state is State.SKIPPED
+        assert record.state is DeliveryState.SKIPPED
         assert "not assessed" in record.tries[-1]["detail"]
         assert deliverer.metrics.skipped.labels("pacs")._value.get() == 1
         assert not deliverer.outbox.is_undelivered(study)
@@ -278,7 +278,7 @@ def test_what_is_skipped_is_recorded_once_and_a_later_image_is_sent(spool: Spool
         settle(spool, study, "pacs")
         clock.at += 600
         deliverer.round()
-        assert states(deliverer, study) == [State.SKIPPED, State.DELIVERED]
+        assert states(deliverer, study) == [DeliveryState.SKIPPED, DeliveryState.DELIVERED]
         assert len(scp.received) == 1
 
 
@@ -294,7 +294,7 @@ def test_a_late_image_that_changes_the_result_makes_an_update_and_nothing_lowers
         deliverer.round()
         deliverer.round()
 
-    assert states(deliverer, study) == [State.DELIVERED, State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED, DeliveryState.DELIVERED]
     assert len(scp.received) == 3  # the normal one, and in the update both
 
 
@@ -308,7 +308,7 @@ def test_a_dead_letter_is_not_tried_again_once_there_is_nothing_to_send(spool: S
         settle(spool, study, "pacs")
         clock.at += 600
         deliverer.round()
-    assert states(deliverer, study) == [State.DEAD, State.SKIPPED]
+    assert states(deliverer, study) == [DeliveryState.DEAD, DeliveryState.SKIPPED]
     ((key, *_),) = deliverer.outbox.dead_letters("pacs")
     with pytest.raises(ValueError, match="drop it"):
         deliverer.outbox.requeue(key, clock.at)
@@ -322,7 +322,7 @@ def test_an_image_that_cannot_be_drawn_is_a_dead_letter_and_holds_up_no_other(sp
         deliverer = a_deliverer(spool, scp.port)
         deliverer.round()
 
-    assert states(deliverer, whole) == [State.DELIVERED]
+    assert states(deliverer, whole) == [DeliveryState.DELIVERED]
     assert states(deliverer, broken) == []
     assert deliverer.outbox.dead_count("pacs") == 1
 
@@ -354,8 +354,8 @@ def test_it_is_tried_listed_and_switched_off_by_commands(spool: Spool):
         assert "switched off" in run(spool, scp.port, "channel", "maps", "--disable")
         deliverer = a_deliverer(spool, scp.port, name="maps")
         deliverer.round()
-        assert states(deliverer, study) == [State.WAITING]
+        assert states(deliverer, study) == [DeliveryState.WAITING]
         run(spool, scp.port, "channel", "maps", "--enable")
         deliverer.round()
-        assert states(deliverer, study) == [State.DELIVERED]
+        assert states(deliverer, study) == [DeliveryState.DELIVERED]
     assert "maps 1: ABNORMAL, delivered" in run(spool, scp.port, "explain", study)

@@ -18,11 +18,11 @@ from triage.channels.base import Built
 from triage.channels.sr.channel import DOCUMENTS, SOP_CLASSES, SRChannel
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
-from triage.dicom.requestor import Peer
+from triage.dicom.requestor import RemoteAE
 from triage.spool.spool import Spool
-from triage.spool.study import Study, Told, read_study, revision
+from triage.spool.study import PreviousMessage, Study, read_study, revision
 
-CHANNEL = SRChannel(Peer("127.0.0.1", 1, "PACS", "US", 1.0))
+CHANNEL = SRChannel(RemoteAE("127.0.0.1", 1, "PACS", "US", 1.0))
 NAMES = {
     "ISO_IR 100": "Müller^Jürgen",
     "ISO_IR 144": "Люкceмбypг^Роза",
@@ -156,7 +156,7 @@ def test_an_update_is_another_object_and_names_what_it_replaces(spool: Spool):
     first = CHANNEL.build(facts(spool, study))
     add_image(spool, a_radiograph(study), tag=Tag.ABNORMAL, probability=0.97)
     settle(spool, study)
-    told = Told(facts(spool, study).revision, Tag.NORMAL, first.identity)
+    told = PreviousMessage(facts(spool, study).revision, Tag.NORMAL, first.identity)
     update = built(spool, study, number=2, before=told, revision="e" * 32)
 
     old = dcmread(BytesIO(first.payload))

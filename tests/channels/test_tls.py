@@ -26,7 +26,7 @@ from triage.channels.factory import channel_of
 from triage.channels.sr.settings import SRDestination
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import State
+from triage.delivery.record import DeliveryState
 from triage.errors import UnreachableError
 from triage.metrics.delivery import create_delivery
 from triage.spool.spool import Spool
@@ -100,7 +100,7 @@ def test_a_report_reaches_dcmtk_over_tls_with_certificates_on_both_sides(spool: 
         study = a_study(spool, "pacs")
         deliverer.round()
 
-    assert [each.state for each in deliverer.outbox.records(study)] == [State.DELIVERED]
+    assert [each.state for each in deliverer.outbox.records(study)] == [DeliveryState.DELIVERED]
     assert len(list(folder.iterdir())) == 1
 
 
@@ -157,7 +157,7 @@ def test_what_cannot_be_sent_for_want_of_tls_is_kept(spool: Spool, ca: Authority
     finally:
         server.shutdown()
 
-    assert [each.state for each in deliverer.outbox.records(study)] == [State.WAITING]
+    assert [each.state for each in deliverer.outbox.records(study)] == [DeliveryState.WAITING]
     assert "has expired" in deliverer.outbox.pause("pacs")[2]
 
 
@@ -167,7 +167,7 @@ def test_a_workitem_is_created_over_tls(spool: Spool, ca: Authority):
         deliverer = a_ups_deliverer(spool, manager.port, tls=True, tls_ca_file=ca.path)
         deliverer.round()
 
-    assert states(deliverer, study) == [State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED]
     assert only(manager).StudyInstanceUID == study
 
 

@@ -19,7 +19,7 @@ from triage.channels.ups.settings import UPSDestination
 from triage.decision.types import PriorityPolicy, Tag
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import State
+from triage.delivery.record import DeliveryState
 from triage.metrics.delivery import create_delivery
 from triage.spool.spool import Spool
 
@@ -84,7 +84,7 @@ def a_deliverer(spool: Spool, port: int, **settings: Any) -> Deliverer:
     return Deliverer(spool, outbox, destination, channel_of(destination), metrics, now=Clock())
 
 
-def states(deliverer: Deliverer, study: str) -> list[State]:
+def states(deliverer: Deliverer, study: str) -> list[DeliveryState]:
     return [each.state for each in deliverer.outbox.records(study)]
 
 
@@ -110,7 +110,11 @@ def test_a_workitem_has_what_the_standard_asks(spool: Spool):
         deliverer.round()
         deliverer.round()
 
-    assert (states(deliverer, study), manager.asked, manager.contexts) == ([State.DELIVERED], ["create"], [PUSH])
+    assert (states(deliverer, study), manager.asked, manager.contexts) == (
+        [DeliveryState.DELIVERED],
+        ["create"],
+        [PUSH],
+    )
     workitem = only(manager)
     assert [keyword for keyword in TYPE_1 if not workitem.get(keyword)] == []
     assert [keyword for keyword in (*TYPE_2, *EMPTY) if keyword not in workitem] == []
@@ -181,7 +185,7 @@ def test_a_raise_changes_the_workitem_that_waits(spool: Spool):
     workitem = only(manager)
     assert workitem.ScheduledProcedureStepPriority == "HIGH"
     assert sum(len(series.ReferencedSOPSequence) for series in workitem.InputInformationSequence) == 2
-    assert states(deliverer, study) == [State.DELIVERED, State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED, DeliveryState.DELIVERED]
 
 
 def test_a_raise_of_what_is_being_read_is_recorded_and_changes_nothing(spool: Spool):
@@ -194,7 +198,7 @@ def test_a_raise_of_what_is_being_read_is_recorded_and_changes_nothing(spool: Sp
         deliverer.round()
 
     assert only(manager).ScheduledProcedureStepPriority == "MEDIUM"
-    assert states(deliverer, study) == [State.DELIVERED, State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED, DeliveryState.DELIVERED]
     assert "in progress" in said(deliverer, study)
     assert deliverer.metrics.warnings.labels("ups")._value.get() == 1
 
@@ -240,13 +244,13 @@ def test_an_answer_that_is_lost_makes_no_second_workitem(spool: Spool):
     with ups_manager(abort=True) as manager:
         deliverer = a_deliverer(spool, manager.port)
         deliverer.round()
-        assert states(deliverer, study) == [State.WAITING]
+        assert states(deliverer, study) == [DeliveryState.WAITING]
         manager.abort = False
         deliverer.now.at += 3600  # type: ignore[attr-defined]
         deliverer.round()
 
     assert manager.asked == ["create", "create", "get"]
-    assert states(deliverer, study) == [State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED]
     assert said(deliverer, study) == "it has the workitem already, the same, 0x0111"
 
 
@@ -260,23 +264,23 @@ def test_a_duplicate_that_differs_is_delivered_and_said(spool: Spool):
         deliverer.now.at += 3600  # type: ignore[attr-defined]
         deliverer.round()
 
-    assert states(deliverer, study) == [State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED]
     assert "another ScheduledProcedureStepPriority" in said(deliverer, study)
 
 
 @pytest.mark.parametrize(
     ("status", "state"),
     [
-        (0x0106, State.DEAD),
-        (0xC309, State.DEAD),
-        (0x0122, State.DEAD),
-        (0x0110, State.WAITING),
-        (0xB300, State.DELIVERED),
-        (0xB3FF, State.DELIVERED),
-        (0x0116, State.DELIVERED),
+        (0x0106, DeliveryState.DEAD),
+        (0xC309, DeliveryState.DEAD),
+        (0x0122, DeliveryState.DEAD),
+        (0x0110, DeliveryState.WAITING),
+        (0xB300, DeliveryState.DELIVERED),
+        (0xB3FF, DeliveryState.DELIVERED),
+        (0x0116, DeliveryState.DELIVERED),
     ],
 )
-def test_what_a_status_means(spool: Spool, status: int, state: State):
+def test_what_a_status_means(spool: Spool, status: int, state: DeliveryState):
     study = a_study(spool, "ups")
     with ups_manager(create_status=status) as manager:
         deliverer = a_deliverer(spool, manager.port)
@@ -288,9 +292,14 @@ def test_what_a_status_means(spool: Spool, status: int, state: State):
 
 @pytest.mark.parametrize(
     ("status", "state"),
-    [(0xC310, State.DEAD), (0xC314, State.DEAD), (0xB305, State.DELIVERED), (0x0001, State.DELIVERED)],
+    [
+        (0xC310, DeliveryState.DEAD),
+        (0xC314, DeliveryState.DEAD),
+        (0xB305, DeliveryState.DELIVERED),
+        (0x0001, DeliveryState.DELIVERED),
+    ],
 )
-def test_what_a_status_of_a_change_means(spool: Spool, status: int, state: State):
+def test_what_a_status_of_a_change_means(spool: Spool, status: int, state: DeliveryState):
     study = a_study(spool, "ups", tag=Tag.NORMAL)
     with ups_manager(set_status=status) as manager:
         deliverer = a_deliverer(spool, manager.port)
@@ -298,7 +307,7 @@ def test_what_a_status_of_a_change_means(spool: Spool, status: int, state: State
         raise_it(spool, study)
         deliverer.round()
 
-    assert (manager.asked, states(deliverer, study)) == (["create", "set"], [State.DELIVERED, state])
+    assert (manager.asked, states(deliverer, study)) == (["create", "set"], [DeliveryState.DELIVERED, state])
     assert f"0x{status:04X}" in said(deliverer, study)
 
 
@@ -322,7 +331,7 @@ def test_a_manager_without_the_pull_class_gets_no_raise_and_that_is_visible(spoo
         raise_it(spool, study)
         deliverer.round()
 
-    assert states(deliverer, study) == [State.DELIVERED, State.DEAD]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED, DeliveryState.DEAD]
     assert "takes no Unified Procedure Step - Pull" in said(deliverer, study)
 
 
@@ -332,7 +341,7 @@ def test_a_manager_that_takes_nothing_of_ours(spool: Spool):
         deliverer = a_deliverer(spool, manager.port)
         deliverer.round()
 
-    assert states(deliverer, study) == [State.DEAD]
+    assert states(deliverer, study) == [DeliveryState.DEAD]
 
 
 def test_a_silent_manager_is_left_alone_and_everything_is_kept(spool: Spool):
@@ -341,7 +350,7 @@ def test_a_silent_manager_is_left_alone_and_everything_is_kept(spool: Spool):
         deliverer = a_deliverer(spool, port, timeout_s=1.0)
         deliverer.round()
 
-    assert states(deliverer, study) == [State.WAITING]
+    assert states(deliverer, study) == [DeliveryState.WAITING]
     assert deliverer.outbox.pause("ups")[0] == 1
 
 

@@ -32,7 +32,7 @@ from triage.channels.webhook.channel import SIGNATURE
 from triage.channels.webhook.settings import WebhookDestination
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import State
+from triage.delivery.record import DeliveryState
 from triage.metrics.delivery import create_delivery
 from triage.settings.load import SettingsError, load
 from triage.spool.spool import Spool
@@ -104,7 +104,7 @@ def test_a_result_is_posted_signed_and_without_the_patient(spool: Spool):
     assert b"DOE" not in body
     moment, digest = (part.partition("=")[2] for part in signature.split(","))
     assert digest == hmac.new(SECRET.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
-    assert states(deliverer, study) == [State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED]
 
 
 def test_any_accession_number_comes_back_whole(spool: Spool):
@@ -121,9 +121,15 @@ def test_any_accession_number_comes_back_whole(spool: Spool):
 
 @pytest.mark.parametrize(
     ("status", "state"),
-    [(204, State.DELIVERED), (302, State.WAITING), (401, State.WAITING), (422, State.DEAD), (503, State.WAITING)],
+    [
+        (204, DeliveryState.DELIVERED),
+        (302, DeliveryState.WAITING),
+        (401, DeliveryState.WAITING),
+        (422, DeliveryState.DEAD),
+        (503, DeliveryState.WAITING),
+    ],
 )
-def test_a_status_decides(spool: Spool, status: int, state: State):
+def test_a_status_decides(spool: Spool, status: int, state: DeliveryState):
     study = a_study(spool, "hook")
     with web_server(status) as server:
         deliverer = a_deliverer(spool, server.server_address[1])
@@ -157,7 +163,7 @@ def test_silence_is_an_attempt_and_absence_is_none(spool: Spool):
         a_deliverer(spool, port, clock, timeout_s=0.5).round()
 
     assert deliverer.outbox.waiting("hook")[0].tries == 1
-    assert states(deliverer, study) == [State.WAITING]
+    assert states(deliverer, study) == [DeliveryState.WAITING]
 
 
 def test_it_is_tried_with_nobodys_data():
@@ -180,7 +186,7 @@ def test_a_receiver_that_drips_its_answer_keeps_nothing_waiting(spool: Spool):
     with peer(drip) as port:
         deliverer = a_deliverer(spool, port, timeout_s=0.5)
         deliverer.round()
-    assert states(deliverer, study) == [State.WAITING]
+    assert states(deliverer, study) == [DeliveryState.WAITING]
 
 
 # Standard Webhooks, checked by the verifier that its authors publish.
@@ -196,7 +202,7 @@ def test_every_attempt_is_signed_by_the_standard_and_has_the_id_of_the_result(sp
         clock.at += 100.0
         deliverer.round()
 
-    assert states(deliverer, study) == [State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED]
     bodies = [body for _, _, body in server.received]
     for headers, body in zip(server.headers, bodies, strict=True):
         assert Webhook(FIRST).verify(body, headers) == json.loads(body)
@@ -251,12 +257,12 @@ def test_a_receiver_that_asks_for_a_certificate_gets_ours_and_a_renewed_one_with
         files = {"tls_ca_file": ca.path, "tls_certificate": ours.path, "tls_key": ours.key}
         deliverer = a_deliverer(spool, server.server_port, clock, url=url, **files)
         deliverer.round()
-        assert states(deliverer, study) == [State.WAITING]
+        assert states(deliverer, study) == [DeliveryState.WAITING]
         ca.certificate("ours")
         clock.at += 100.0
         deliverer.round()
 
-    assert states(deliverer, study) == [State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED]
 
 
 def test_a_file_of_ours_that_is_missing_is_named_and_the_result_kept(spool: Spool, tmp_path: Path):
@@ -264,7 +270,7 @@ def test_a_file_of_ours_that_is_missing_is_named_and_the_result_kept(spool: Spoo
     deliverer = a_deliverer(spool, 1, url="https://127.0.0.1:1/", tls_ca_file=missing)
     deliverer.round()
 
-    assert states(deliverer, study) == [State.WAITING]
+    assert states(deliverer, study) == [DeliveryState.WAITING]
     assert "gone.pem" in deliverer.outbox.pause("hook")[2]
 
 

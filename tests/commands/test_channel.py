@@ -14,7 +14,7 @@ from tests.support.receivers import free_port, store_scp
 from tests.support.studies import a_study
 from triage.cli import triage
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import State
+from triage.delivery.record import DeliveryState
 from triage.service.supervisor import build
 from triage.settings.reference import channels_reference
 from triage.settings.schema import Settings
@@ -73,7 +73,7 @@ def test_what_waits_for_a_destination_that_is_gone_is_listed_and_dropped(spool: 
     assert "not in the settings" in run(spool, "", "channel").output
     assert "2 forgotten" in run(spool, "", "channel", "pacs", "--drop").output
 
-    assert states(deliverer, study) == [State.DROPPED]
+    assert states(deliverer, study) == [DeliveryState.DROPPED]
     assert not any(Outbox(spool).is_undelivered(uid) for uid in (study, marked))
 
 
@@ -87,7 +87,7 @@ def test_dead_letters_of_deliveries_are_shown_and_requeued(spool: Spool):
     (key,) = (word for word in shown.split() if word.startswith("pacs/"))
 
     assert "1 deliveries" in run(spool, "", "dead-letters", "--requeue", key).output
-    assert states(deliverer, study) == [State.WAITING]
+    assert states(deliverer, study) == [DeliveryState.WAITING]
     assert run(spool, "", "dead-letters", "--requeue", key).exit_code == 1
     assert "no dead letters" in run(spool, "", "dead-letters").output
 

@@ -19,11 +19,11 @@ from triage.commands.output.send import send_with_progress
 from triage.commands.output.worklist import print_worklist
 from triage.decision.records import to_record
 from triage.decision.types import Tag
-from triage.dicom.requestor import Peer
+from triage.dicom.requestor import RemoteAE
 from triage.operations.dead_letters import DeadDelivery, requeue
 from triage.queue.score_queue import ScoreQueue
 from triage.runtime.release import Running
-from triage.sender.send import Outcome
+from triage.sender.send import SentFile
 from triage.settings.sections import ModelSettings
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -173,9 +173,9 @@ def test_a_name_of_a_file_is_shown_as_text(
 ) -> None:
     for name in (b"a\x1b[2J.dcm", b"b\nERROR forged.dcm", b"caf\xe9.dcm", "c\u202ed.dcm".encode()):
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(as_file(a_dataset()))
-    monkeypatch.setattr("triage.sender.send.send", lambda files, *_: (Outcome(each, error="no") for each in files))
+    monkeypatch.setattr("triage.sender.send.send", lambda files, *_: (SentFile(each, error="no") for each in files))
 
-    assert not send_with_progress([tmp_path], Peer("127.0.0.1", 1, "A", "B"), None, None)
+    assert not send_with_progress([tmp_path], RemoteAE("127.0.0.1", 1, "A", "B"), None, None)
 
     failures = [line for line in capsys.readouterr().err.splitlines() if line.startswith(str(tmp_path))]
     assert [line.partition(".dcm: no")[0].rpartition("/")[2] for line in failures] == [

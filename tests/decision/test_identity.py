@@ -2,7 +2,7 @@
 
 import pytest
 
-from triage.decision.identity import Identifier, Issuer, PatientMarks, any_may_be, contradiction, mark
+from triage.decision.identity import Issuer, PatientIdentifier, PatientMarks, any_may_be, contradiction, mark
 
 OID = "1.2.40.0.13.1.1"
 
@@ -42,13 +42,13 @@ def test_issuers_contradict_each_other_only_where_both_are_stated(one: str, othe
 
 
 def test_one_number_of_two_hospitals_is_two_identifiers() -> None:
-    ours = Identifier("4711", Issuer("HOSP_A"))
-    assert ours.may_be(Identifier("4711"))
-    assert ours.may_be(Identifier(" 4711 ", Issuer("hosp_a")))
-    assert not ours.may_be(Identifier("4711", Issuer("HOSP_B")))
-    assert not ours.may_be(Identifier("4712", Issuer("HOSP_A")))
-    assert not Identifier("").may_be(Identifier(""))
-    assert any_may_be([Identifier("1"), ours], [Identifier("4711")])
+    ours = PatientIdentifier("4711", Issuer("HOSP_A"))
+    assert ours.may_be(PatientIdentifier("4711"))
+    assert ours.may_be(PatientIdentifier(" 4711 ", Issuer("hosp_a")))
+    assert not ours.may_be(PatientIdentifier("4711", Issuer("HOSP_B")))
+    assert not ours.may_be(PatientIdentifier("4712", Issuer("HOSP_A")))
+    assert not PatientIdentifier("").may_be(PatientIdentifier(""))
+    assert any_may_be([PatientIdentifier("1"), ours], [PatientIdentifier("4711")])
 
 
 @pytest.mark.parametrize(

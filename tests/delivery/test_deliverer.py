@@ -31,7 +31,7 @@ from triage.decision.types import Tag
 from triage.delivery import deliverer as deliver
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import State, study_of_key
+from triage.delivery.record import DeliveryState, study_of_key
 from triage.metrics.delivery import create_delivery
 from triage.runtime.library_logs import silence_libraries
 from triage.spool.spool import Spool
@@ -63,7 +63,7 @@ def a_deliverer(spool: Spool, port: int, clock: Callable[[], float] | None = Non
     )
 
 
-def states(deliverer: Deliverer, study: str) -> list[State]:
+def states(deliverer: Deliverer, study: str) -> list[DeliveryState]:
     return [each.state for each in deliverer.outbox.records(study)]
 
 
@@ -82,7 +82,7 @@ def test_what_is_built_is_what_the_peer_gets_byte_for_byte(spool: Spool):
         deliverer.round()
         deliverer.round()
 
-    assert states(deliverer, study) == [State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED]
     assert scp.received == [data_set_of(sent(spool, study))]
 
 
@@ -100,7 +100,7 @@ def test_dcmtk_gets_it_bit_for_bit(spool: Spool, tmp_path: Path):
         process.terminate()
         process.wait(60)
 
-    assert states(deliverer, study) == [State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED]
     (stored,) = (path for path in tmp_path.iterdir() if path.is_file())
     assert data_set_of(stored.read_bytes()) == data_set_of(sent(spool, study))
 
@@ -113,7 +113,7 @@ def test_two_pacs_get_the_same_object(spool: Spool):
 
     assert first.received == second.received
     assert len(first.received) == 1
-    assert {each.state for each in Outbox(spool).records(study)} == {State.DELIVERED}
+    assert {each.state for each in Outbox(spool).records(study)} == {DeliveryState.DELIVERED}
 
 
 def test_a_peer_that_takes_only_implicit_vr_gets_it(spool: Spool):
@@ -129,20 +129,20 @@ def test_a_peer_that_takes_only_implicit_vr_gets_it(spool: Spool):
 @pytest.mark.parametrize(
     ("status", "state"),
     [
-        (0x0000, State.DELIVERED),
-        (0xB000, State.DELIVERED),
-        (0xB006, State.DELIVERED),
-        (0xB007, State.DELIVERED),
-        (0xA700, State.WAITING),
-        (0xA702, State.WAITING),
-        (0x0110, State.WAITING),
-        (0xA900, State.DEAD),
-        (0xC000, State.DEAD),
-        (0xC123, State.DEAD),
-        (0x0122, State.DEAD),
+        (0x0000, DeliveryState.DELIVERED),
+        (0xB000, DeliveryState.DELIVERED),
+        (0xB006, DeliveryState.DELIVERED),
+        (0xB007, DeliveryState.DELIVERED),
+        (0xA700, DeliveryState.WAITING),
+        (0xA702, DeliveryState.WAITING),
+        (0x0110, DeliveryState.WAITING),
+        (0xA900, DeliveryState.DEAD),
+        (0xC000, DeliveryState.DEAD),
+        (0xC123, DeliveryState.DEAD),
+        (0x0122, DeliveryState.DEAD),
     ],
 )
-def test_an_answer_decides_what_becomes_of_it(spool: Spool, status: int, state: State, caplog: Any):
+def test_an_answer_decides_what_becomes_of_it(spool: Spool, status: int, state: DeliveryState, caplog: Any):
     study = a_study(spool, "pacs")
     with store_scp(status) as scp:
         deliverer = a_deliverer(spool, scp.port)
@@ -173,7 +173,7 @@ def test_a_refused_object_is_sent_again_later_and_later_and_then_no_more(spool: 
         clock.at += 9999.0
         deliverer.round()
 
-    assert states(deliverer, study) == [State.DEAD]
+    assert states(deliverer, study) == [DeliveryState.DEAD]
     assert len(scp.received) == 3
     assert len(set(scp.received)) == 1
     with store_scp() as scp:
@@ -181,7 +181,7 @@ def test_a_refused_object_is_sent_again_later_and_later_and_then_no_more(spool: 
         assert (tries, "0xA700" in why) == (3, True)
         deliverer.outbox.requeue(key, clock.at)
         a_deliverer(spool, scp.port, clock).round()
-        assert states(deliverer, study) == [State.DELIVERED]
+        assert states(deliverer, study) == [DeliveryState.DELIVERED]
 
 
 def test_while_nobody_is_there_everything_is_kept_and_no_attempt_counts(spool: Spool):
@@ -192,13 +192,13 @@ def test_while_nobody_is_there_everything_is_kept_and_no_attempt_counts(spool: S
         deliverer.round()
         clock.at += 60.0
 
-    assert [states(deliverer, study) for study in studies] == [[State.WAITING]] * 3
+    assert [states(deliverer, study) for study in studies] == [[DeliveryState.WAITING]] * 3
     assert attempts(deliverer, "unreachable") == 5
     with store_scp(port=port) as scp:
         deliverer.round()
         deliverer.round()
         assert len(scp.received) == 3
-    assert [states(deliverer, study) for study in studies] == [[State.DELIVERED]] * 3
+    assert [states(deliverer, study) for study in studies] == [[DeliveryState.DELIVERED]] * 3
     assert deliverer.outbox.pause("pacs")[0] == 0
 
 
@@ -208,7 +208,7 @@ def test_an_association_that_is_never_answered_holds_nothing_up_for_long(spool: 
         deliverer = a_deliverer(spool, port, timeout_s=0.5)
         deliverer.round()
 
-    assert states(deliverer, study) == [State.WAITING]
+    assert states(deliverer, study) == [DeliveryState.WAITING]
     assert deliverer.outbox.pause("pacs")[0] == 1
 
 
@@ -221,7 +221,7 @@ def test_silence_after_the_object_is_an_attempt(spool: Spool, caplog: Any):
         release.set()
 
     (record,) = deliverer.outbox.records(study)
-    assert record.state is State.WAITING
+    assert record.state is DeliveryState.WAITING
     assert "no answer" in record.tries[-1]["detail"]
     assert deliverer.outbox.waiting("pacs")[0].tries == 1
 
@@ -238,11 +238,11 @@ def test_a_peer_that_accepts_and_drops_gets_the_same_bytes_again(spool: Spool):
     with store_scp(before_answer=drop) as scp:
         deliverer = a_deliverer(spool, scp.port, clock)
         deliverer.round()
-        assert states(deliverer, study) == [State.WAITING]
+        assert states(deliverer, study) == [DeliveryState.WAITING]
         clock.at += 60.0
         deliverer.round()
 
-    assert states(deliverer, study) == [State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED]
     assert len(scp.received) == 2
     assert len(set(scp.received)) == 1
 
@@ -253,7 +253,7 @@ def test_a_rejected_context_makes_a_dead_letter_that_says_so(spool: Spool):
         deliverer = a_deliverer(spool, scp.port)
         deliverer.round()
 
-    assert states(deliverer, study) == [State.DEAD]
+    assert states(deliverer, study) == [DeliveryState.DEAD]
     assert "Comprehensive 3D SR" in deliverer.outbox.records(study)[0].tries[-1]["detail"]
 
 
@@ -263,7 +263,7 @@ def test_a_rejected_association_is_the_destinations_fault_and_says_why(spool: Sp
         deliverer = a_deliverer(spool, scp.port, called_ae_title="ANOTHER")
         deliverer.round()
 
-    assert states(deliverer, study) == [State.WAITING]
+    assert states(deliverer, study) == [DeliveryState.WAITING]
     assert "AE title" in deliverer.outbox.pause("pacs")[2]
 
 
@@ -281,7 +281,7 @@ def test_a_report_waits_so_that_a_study_makes_one(spool: Spool):
         clock.at += 31.0
         deliverer.round()
 
-    assert states(deliverer, study) == [State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED]
     assert len(scp.received) == 1
 
 
@@ -299,7 +299,7 @@ def test_a_late_image_that_changes_the_result_makes_an_update(spool: Spool):
         deliverer = a_deliverer(spool, scp.port)
         study = an_update(spool, deliverer)
 
-    assert states(deliverer, study) == [State.DELIVERED, State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED, DeliveryState.DELIVERED]
     first, second = (dcmread(DicomBytesIO(sent(spool, study, number))) for number in (1, 2))
     (series,) = second.PredecessorDocumentsSequence[0].ReferencedSeriesSequence
     assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == first.SOPInstanceUID
@@ -348,7 +348,7 @@ def test_a_newer_result_takes_the_place_of_one_that_never_left(spool: Spool):
     deliverer = a_deliverer(spool, port, clock)
     study = an_update(spool, deliverer)
 
-    assert states(deliverer, study) == [State.SUPERSEDED, State.WAITING]
+    assert states(deliverer, study) == [DeliveryState.SUPERSEDED, DeliveryState.WAITING]
     clock.at += 60.0
     with store_scp(port=port) as scp:
         deliverer.round()
@@ -361,13 +361,13 @@ def test_an_older_result_never_follows_a_newer_one(spool: Spool):
     with store_scp(0xA700, 0x0000) as scp:
         deliverer = a_deliverer(spool, scp.port, clock, first_interval_s=100.0)
         study = an_update(spool, deliverer)  # the first was refused and may have been seen
-        assert states(deliverer, study) == [State.WAITING, State.WAITING]
+        assert states(deliverer, study) == [DeliveryState.WAITING, DeliveryState.WAITING]
         assert len(scp.received) == 1
         clock.at += 100.0
         deliverer.round()
         deliverer.round()
 
-    assert states(deliverer, study) == [State.DELIVERED, State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED, DeliveryState.DELIVERED]
     first, second = (data_set_of(sent(spool, study, number)) for number in (1, 2))
     assert scp.received == [first, first, second]
 
@@ -378,7 +378,7 @@ def test_the_kill_switch_holds_everything_and_loses_nothing(spool: Spool):
         deliverer = a_deliverer(spool, scp.port)
         deliverer.outbox.set_disabled("pacs", True)
         deliverer.round()
-        assert (scp.received, states(deliverer, study)) == ([], [State.WAITING])
+        assert (scp.received, states(deliverer, study)) == ([], [DeliveryState.WAITING])
         deliverer.outbox.set_disabled("pacs", False)
         deliverer.round()
         assert len(scp.received) == 1
@@ -395,7 +395,7 @@ def test_what_a_crash_left_without_payload_is_built_again(spool: Spool):
         a_deliverer(spool, scp.port).round()
 
     assert len(scp.received) == 1
-    assert states(deliverer, study) == [State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED]
 
 
 def test_a_crash_after_the_payload_builds_nothing_else(spool: Spool):
@@ -422,7 +422,7 @@ def test_a_study_that_cannot_be_built_holds_up_no_other(spool: Spool, caplog: An
         deliverer = a_deliverer(spool, scp.port)
         deliverer.round()
 
-    assert states(deliverer, whole) == [State.DELIVERED]
+    assert states(deliverer, whole) == [DeliveryState.DELIVERED]
     ((key, *_),) = deliverer.outbox.dead_letters("pacs")
     assert key == f"pacs/{broken}"
     assert deliverer.metrics.build_failures.labels("pacs")._value.get() == 1
@@ -448,12 +448,12 @@ def test_a_report_is_stored_in_and_read_back_from_orthanc_once_after_an_outage(s
         port = pacs.dicom_port
     deliverer = a_deliverer(spool, port, clock, timeout_s=30.0)
     deliverer.round()
-    assert states(deliverer, study) == [State.WAITING]
+    assert states(deliverer, study) == [DeliveryState.WAITING]
     with orthanc(tmp_path / "pacs", dicom_port=port) as pacs:
         clock.at += 60.0
         deliverer.round()
         deliverer.round()
-        assert states(deliverer, study) == [State.DELIVERED]
+        assert states(deliverer, study) == [DeliveryState.DELIVERED]
         (found,) = pacs.find("Study", StudyInstanceUID=study)
         assert len(found["Series"]) == 2
         (series,) = pacs.find("Series", StudyInstanceUID=study, Modality="SR")
@@ -469,7 +469,7 @@ def test_an_update_takes_the_place_of_a_dead_letter(spool: Spool):
         deliverer = a_deliverer(spool, scp.port)
         study = an_update(spool, deliverer)
 
-    assert states(deliverer, study) == [State.SUPERSEDED, State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.SUPERSEDED, DeliveryState.DELIVERED]
     assert not list(deliverer.outbox.dead_letters("pacs"))
     assert "PredecessorDocumentsSequence" not in dcmread(DicomBytesIO(sent(spool, study, 2)))
 
@@ -486,8 +486,10 @@ def test_a_destination_that_hangs_holds_up_no_other(spool: Spool):
         thread = threading.Thread(target=deliver.run, args=(deliverers, outbox, stop.is_set, stop.wait, 0.05))
         thread.start()
         try:
-            wait_for(lambda: [each.state for each in outbox.records(study, "pacs")] == [State.DELIVERED], "the other")
-            assert [each.state for each in outbox.records(study, "hangs")] == [State.WAITING]
+            wait_for(
+                lambda: [each.state for each in outbox.records(study, "pacs")] == [DeliveryState.DELIVERED], "the other"
+            )
+            assert [each.state for each in outbox.records(study, "hangs")] == [DeliveryState.WAITING]
         finally:
             stop.set()
             thread.join()
@@ -523,7 +525,7 @@ def test_wherever_it_dies_the_study_is_delivered_in_the_end_as_one_object(spool:
             deliverer = a_deliverer(spool, scp.port)
             deliverer.round()
             deliverer.round()
-        assert states(deliverer, study) == [State.DELIVERED], step
+        assert states(deliverer, study) == [DeliveryState.DELIVERED], step
         assert len(set(scp.received)) == 1, step
         assert not deliverer.outbox.is_undelivered(study), step
         if step not in crashed_at:
@@ -539,7 +541,7 @@ def test_what_retention_took_is_forgotten_in_the_outbox_too(spool: Spool):
         shutil.rmtree(spool.study_folder(study))
         deliverer.send()
 
-    assert states(deliverer, other) == [State.DELIVERED]
+    assert states(deliverer, other) == [DeliveryState.DELIVERED]
     assert deliverer.outbox.waiting("pacs") == []
     assert len(scp.received) == 1
 
@@ -566,7 +568,7 @@ def test_killed_between_answer_and_receipt_it_sends_the_same_bytes_again(spool: 
         deliverer = a_deliverer(spool, scp.port)
         deliverer.round()
 
-    assert states(deliverer, study) == [State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED]
     assert len(scp.received) == 2
     assert len(set(scp.received)) == 1
 
@@ -585,7 +587,9 @@ def test_the_process_delivers_and_ends_when_told(spool: Spool, tmp_path: Path):
         )
         try:
             outbox = Outbox(spool)
-            wait_for(lambda: [each.state for each in outbox.records(study)] == [State.DELIVERED], "the delivery")
+            wait_for(
+                lambda: [each.state for each in outbox.records(study)] == [DeliveryState.DELIVERED], "the delivery"
+            )
         finally:
             process.terminate()
             assert process.wait(60) == 0
@@ -604,7 +608,7 @@ def test_a_destination_that_was_paused_by_a_clock_a_day_ahead_is_tried_when_the_
     with store_scp(port=port) as scp:
         a_deliverer(spool, port, clock, first_interval_s=10.0, longest_interval_s=600.0).round()
         assert len(scp.received) == 1
-    assert states(deliverer, study) == [State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED]
 
 
 def test_what_was_put_off_or_built_or_marked_by_a_clock_ahead_is_sent_when_the_clock_is_right_again(spool: Spool):
@@ -615,12 +619,12 @@ def test_what_was_put_off_or_built_or_marked_by_a_clock_ahead_is_sent_when_the_c
         deliverer = a_deliverer(spool, scp.port, clock, tries=5, first_interval_s=10.0)
         clock.at = right + 86_400.0
         deliverer.round()  # both are put off, by the clock that is ahead
-        assert states(deliverer, put_off) == states(deliverer, built) == [State.WAITING]
+        assert states(deliverer, put_off) == states(deliverer, built) == [DeliveryState.WAITING]
         marked = a_study(spool, "pacs")
         os.utime(spool.root / "marks" / "pacs" / marked, (right + 86_400.0,) * 2)
         clock.at = right
         deliverer.round()
-        assert [states(deliverer, each) for each in (put_off, built, marked)] == [[State.DELIVERED]] * 3
+        assert [states(deliverer, each) for each in (put_off, built, marked)] == [[DeliveryState.DELIVERED]] * 3
 
 
 def test_a_pause_holds_for_its_interval_and_no_longer(spool: Spool):
@@ -650,10 +654,10 @@ def test_a_record_that_cannot_be_read_keeps_no_other_study_from_its_destination(
         whole = record.read_text()
         record.write_text(content)
         deliverer.round()
-        assert (len(scp.received), states(deliverer, other)) == (1, [State.DELIVERED])
+        assert (len(scp.received), states(deliverer, other)) == (1, [DeliveryState.DELIVERED])
         record.write_text(whole)
         deliverer.round()
-        assert (len(scp.received), states(deliverer, broken)) == (2, [State.DELIVERED])
+        assert (len(scp.received), states(deliverer, broken)) == (2, [DeliveryState.DELIVERED])
 
 
 @pytest.mark.parametrize(
@@ -668,7 +672,7 @@ def test_a_note_of_a_pause_that_is_none_pauses_nothing(spool: Spool, note: str):
         deliverer.outbox.set_pause("pacs", 1, 1.0, "")
         (spool.root / "control" / "destinations" / "pacs.json").write_text(note)
         deliverer.round()
-    assert states(deliverer, study) == [State.DELIVERED]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED]
 
 
 def test_a_dead_letter_whose_record_cannot_be_read_hides_no_other(spool: Spool):
@@ -696,8 +700,8 @@ def test_what_cannot_be_sent_becomes_a_dead_letter_and_holds_up_no_other(spool: 
         for _ in range(4):
             deliverer.round()
             clock.at += 30.0
-    assert states(deliverer, broken) == [State.DEAD]
-    assert states(deliverer, other) == [State.DELIVERED]
+    assert states(deliverer, broken) == [DeliveryState.DEAD]
+    assert states(deliverer, other) == [DeliveryState.DELIVERED]
 
 
 @pytest.mark.parametrize("host", ["a..example", "nobody.invalid", "[::1"])
@@ -706,4 +710,4 @@ def test_a_destination_whose_name_cannot_be_looked_up_is_left_alone_for_a_while(
     deliverer = a_deliverer(spool, 104, host=host)
     deliverer.round()
     assert (deliverer.outbox.pause("pacs")[0], attempts(deliverer, "unreachable")) == (1, 1)
-    assert states(deliverer, study) == [State.WAITING]
+    assert states(deliverer, study) == [DeliveryState.WAITING]

@@ -11,7 +11,7 @@ from tests.support.builders import a_decision
 from tests.support.redis_server import RedisServer
 from triage.decision.records import to_record
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import Outgoing, Record, State
+from triage.delivery.record import DeliveryRecord, DeliveryState, OutgoingObject
 from triage.operations.reconcile import remove_old
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
@@ -27,22 +27,22 @@ def outbox(spool: Spool) -> Outbox:
     return made
 
 
-def a_record(**changes: object) -> Record:
+def a_record(**changes: object) -> DeliveryRecord:
     values = {
         "destination": "pacs",
         "number": 1,
         "revision": REVISION,
-        "state": State.WAITING,
+        "state": DeliveryState.WAITING,
         "tag": "NORMAL",
         "said": ["NORMAL"],
         "identity": {"id": "1"},
         "built_at": 100.0,
         "decided_at": 99.0,
     }
-    return Record(**{**values, **changes})  # type: ignore[arg-type]
+    return DeliveryRecord(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def put(outbox: Outbox, **changes: object) -> Outgoing:
+def put(outbox: Outbox, **changes: object) -> OutgoingObject:
     record = a_record(**changes)
     outbox.put(STUDY, record, b"bytes")
     return next(each for each in outbox.waiting("pacs") if each.number == record.number)
@@ -53,7 +53,7 @@ def test_what_is_put_waits_and_is_due_at_once(outbox: Outbox):
 
     assert (item.due, item.tries, item.study_instance_uid, item.revision) == (100_000, 0, STUDY, REVISION)
     assert outbox.payload(item) == b"bytes"
-    assert Outgoing.from_name("pacs", item.name) == item
+    assert OutgoingObject.from_name("pacs", item.name) == item
 
 
 def test_an_attempt_that_failed_is_in_the_name_and_the_record(outbox: Outbox):
@@ -71,7 +71,7 @@ def test_what_is_delivered_leaves_the_outbox_and_is_kept_with_its_receipt(outbox
 
     assert outbox.delivered(item, "0x0000", 300.0).decided_at == 99.0
     assert outbox.waiting("pacs") == []
-    assert outbox.records(STUDY)[0].state is State.DELIVERED
+    assert outbox.records(STUDY)[0].state is DeliveryState.DELIVERED
     assert (spool.study_folder(STUDY) / "deliveries" / "pacs+0001.sent").read_bytes() == b"bytes"
     assert not outbox.is_undelivered(STUDY)
 
@@ -89,7 +89,7 @@ def test_a_dead_letter_is_listed_requeued_and_dropped(outbox: Outbox):
     outbox.bury(item, "never", 600.0)
     outbox.drop(key, 700.0)
     assert not list(outbox.dead_letters("pacs"))
-    assert outbox.records(STUDY)[0].state is State.DROPPED
+    assert outbox.records(STUDY)[0].state is DeliveryState.DROPPED
     assert not outbox.is_undelivered(STUDY)
     with pytest.raises(FileNotFoundError):
         outbox.requeue(key, 800.0)
@@ -130,15 +130,15 @@ def test_the_first_mark_counts(outbox: Outbox):
     assert outbox.is_undelivered(STUDY)
 
 
-@pytest.mark.parametrize("state", [State.DELIVERED, State.DEAD, State.SUPERSEDED])
-def test_what_a_crash_left_between_record_and_file_is_put_right(outbox: Outbox, spool: Spool, state: State):
+@pytest.mark.parametrize("state", [DeliveryState.DELIVERED, DeliveryState.DEAD, DeliveryState.SUPERSEDED])
+def test_what_a_crash_left_between_record_and_file_is_put_right(outbox: Outbox, spool: Spool, state: DeliveryState):
     item = put(outbox)
     outbox.put(STUDY, a_record(state=state, tries=({"at": 1.0, "outcome": state, "detail": ""},)), b"bytes")
 
     assert outbox.state(item) is state
     outbox.tidy(item, state)
     assert outbox.waiting("pacs") == []
-    assert len(list(outbox.dead_letters("pacs"))) == (state is State.DEAD)
+    assert len(list(outbox.dead_letters("pacs"))) == (state is DeliveryState.DEAD)
 
 
 def test_a_pause_is_remembered_until_it_is_taken_back(outbox: Outbox, spool: Spool):

@@ -18,13 +18,13 @@ from redis import Redis
 
 from tests.support.redis_server import RedisServer, redis_executable
 from tests.support.wait import wait_for
-from triage.channels.base import Fate
+from triage.channels.base import DeliveryStatus
 from triage.cli import triage as cli
 from triage.decision.reasons import LISTED_NOT_COUNTED, Reason
 from triage.delivery.deliverer import UNREACHABLE
 from triage.metrics.canary import create_canary
 from triage.metrics.delivery import create_delivery
-from triage.metrics.labels import Ending, ModelState, NoRequest, Outcome, Rejection, SignInOutcome, ViewCheck
+from triage.metrics.labels import Ending, ModelState, NoRequest, Rejection, SignInOutcome, StoreOutcome, ViewCheck
 from triage.metrics.process import create
 from triage.metrics.reports import create_reports
 from triage.metrics.sweep import create_state
@@ -119,7 +119,7 @@ def test_every_figure_that_is_asked_for_exists():
 def test_every_label_value_that_is_asked_for_can_occur():
     closed = {
         "reason": {*Reason, *Rejection},
-        "outcome": {*Outcome, *Fate, UNREACHABLE, *SignInOutcome, *ViewCheck, "written", "failed"},
+        "outcome": {*StoreOutcome, *DeliveryStatus, UNREACHABLE, *SignInOutcome, *ViewCheck, "written", "failed"},
         "how": {*Ending},
         "why": {*NoRequest},
         "state": {*ModelState},

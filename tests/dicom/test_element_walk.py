@@ -23,7 +23,7 @@ from pydicom.uid import (
 
 from tests.support.dicom_peer import encoded
 from tests.support.faulty_data_sets import Sent, refused, scored, whole
-from triage.dicom.byte_source import File, Memory
+from triage.dicom.byte_source import MemorySource, OpenFileSource
 from triage.dicom.data_set import read_data_set, read_header, survey
 from triage.dicom.element_walk import Walk
 from triage.dicom.fault import Fault, Kind
@@ -39,7 +39,7 @@ ODD = [each.file for each in (*scored(), *refused())]
 
 
 def walked(data: bytes, *, implicit: bool = False) -> list[Fault]:
-    walk = Walk(Memory(data), 0, implicit=implicit)
+    walk = Walk(MemorySource(data), 0, implicit=implicit)
     for _ in walk.elements():
         pass
     return walk.faults
@@ -48,10 +48,10 @@ def walked(data: bytes, *, implicit: bool = False) -> list[Fault]:
 @settings(max_examples=300, derandomize=True)
 @given(st.binary(max_size=600), st.booleans(), st.booleans())
 def test_any_bytes_are_walked_over(data: bytes, implicit: bool, big_endian: bool) -> None:
-    walk = Walk(Memory(data), 0, implicit=implicit, big_endian=big_endian)
+    walk = Walk(MemorySource(data), 0, implicit=implicit, big_endian=big_endian)
     elements = list(walk.elements())
     assert all(each.end <= len(data) for each in elements)
-    again = Walk(Memory(data), 0, implicit=implicit, big_endian=big_endian)
+    again = Walk(MemorySource(data), 0, implicit=implicit, big_endian=big_endian)
     assert again.passes() == (not walk.faults and walk.orderly)
     assert sum(fault.ends for fault in walk.faults) <= 1
 
@@ -103,7 +103,7 @@ def test_a_mutated_file_is_read_up_to_its_fault(case: Mutated) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mended, found = read_data_set(case.file)
-        again = survey(Memory(mended.buffer.getvalue()))
+        again = survey(MemorySource(mended.buffer.getvalue()))
         header = read_header(BytesIO(case.file))
     assert again is None or not any(fault.ends for fault in again.faults)
     assert "PixelData" not in header
@@ -161,7 +161,7 @@ def test_no_fault_is_found_in_what_pydicom_writes(values: dict[str, Any], syntax
     assert found is not None and found.faults == () and found.orderly
     assert dataset == dcmread(BytesIO(file))
     assert found.data_set(longest=1 << 20) == dataset  # put together by us it is the same
-    assert survey(File(BytesIO(file))) is not None
+    assert survey(OpenFileSource(BytesIO(file))) is not None
 
 
 def test_sequences_without_end_are_given_up() -> None:
@@ -189,7 +189,7 @@ def test_elements_without_end_are_given_up() -> None:
 @pytest.mark.parametrize("lengths", [b"\x02\x00ab", b"\x00\x00\x02\x00\x00\x00ab"], ids=["16 bits", "32 bits"])
 def test_a_vr_that_is_none_has_the_length_that_leads_to_an_element(lengths: bytes) -> None:
     after = pack("<HH2sH", 0x0040, 0x1003, b"SH", 4) + b"STAT"
-    walk = Walk(Memory(pack("<HH", 0x0029, 0x0010) + b"??" + lengths + after), 0, implicit=False)
+    walk = Walk(MemorySource(pack("<HH", 0x0029, 0x0010) + b"??" + lengths + after), 0, implicit=False)
 
     private, priority = walk.elements()
 
@@ -202,7 +202,7 @@ def test_where_two_lengths_lead_to_elements_none_is_taken() -> None:
     value = inner + bytes(0x3F3F - len(inner))
     first = pack("<HH2sH", 0x0008, 0x0005, b"CS", 0)
     after = pack("<HH2sH", 0x0040, 0x1003, b"SH", 0)
-    walk = Walk(Memory(first + pack("<HH", 0x0029, 0x1001) + b"??\0\0" + value + after), 0, implicit=False)
+    walk = Walk(MemorySource(first + pack("<HH", 0x0029, 0x1001) + b"??\0\0" + value + after), 0, implicit=False)
 
     assert [each.tag for each in walk.elements()] == [0x00080005]
     assert [fault.kind for fault in walk.faults] == [Kind.NO_ELEMENT]
@@ -213,8 +213,8 @@ def test_a_big_endian_set_whose_beginning_is_lost_is_not_read_as_implicit() -> N
     file = bytearray(FILES[ExplicitVRBigEndian])
     begin = Mutated(bytes(file)).begin
     del file[begin + 4 : begin + 6]  # the first element's VR
-    found = survey(Memory(bytes(file)))
+    found = survey(MemorySource(bytes(file)))
     assert found is not None and found.faults and not found.implicit
     mended, _ = read_data_set(bytes(file))
-    again = survey(Memory(mended.buffer.getvalue()))
+    again = survey(MemorySource(mended.buffer.getvalue()))
     assert again is None or not any(fault.ends for fault in again.faults)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydicom.dataset import Dataset
 
-from triage.decision.identity import Identifier, Issuer, contradiction
+from triage.decision.identity import Issuer, PatientIdentifier, contradiction
 from triage.dicom.identity import accession_issuer, patient_identifiers, patient_issuer, patient_marks
 
 
@@ -20,7 +20,7 @@ def test_the_issuer_of_a_patient_id_has_its_qualifiers() -> None:
     header = an_item(PatientID="1", IssuerOfPatientID="HOSP_A", IssuerOfPatientIDQualifiersSequence=qualifiers)
     header.OtherPatientIDsSequence = [an_item(PatientID="2", IssuerOfPatientID="HOSP_B"), an_item(PatientID="")]
     assert patient_issuer(header) == Issuer("HOSP_A", "1.2.3", "ISO")
-    known = (Identifier("1", Issuer("HOSP_A", "1.2.3", "ISO")), Identifier("2", Issuer("HOSP_B")))
+    known = (PatientIdentifier("1", Issuer("HOSP_A", "1.2.3", "ISO")), PatientIdentifier("2", Issuer("HOSP_B")))
     assert patient_identifiers(header) == known
 
 
@@ -53,4 +53,4 @@ def test_odd_values_are_empty_and_never_raise() -> None:
     header.add_new("PatientID", "LO", ["1", "2"])
     assert patient_marks(header).birth_date == ""
     assert not accession_issuer(header)
-    assert patient_identifiers(header) == (Identifier("1\\2"),)
+    assert patient_identifiers(header) == (PatientIdentifier("1\\2"),)

@@ -24,14 +24,14 @@ from pydicom.uid import (
 
 from tests.support.dicom_peer import DX, a_data_set, command, encoded, response_status
 from triage.dicom.command_set import CANNOT_UNDERSTAND, decode, response
-from triage.dicom.header_scan import Identity, read_identity
+from triage.dicom.header_scan import ScannedIdentity, read_identity
 from triage.dicom.part10 import Receipt, header, read_receipt
 
 RECEIPT = Receipt(1700000000.25, "MY_PACS", "CXR_TRIAGE", "10.1.2.3", ExplicitVRLittleEndian)
 
 
-def identity_of(dataset: Dataset) -> Identity:
-    return Identity(dataset.StudyInstanceUID, dataset.SOPInstanceUID, dataset.SOPClassUID)
+def identity_of(dataset: Dataset) -> ScannedIdentity:
+    return ScannedIdentity(dataset.StudyInstanceUID, dataset.SOPInstanceUID, dataset.SOPClassUID)
 
 
 def test_the_file_is_one_that_pydicom_reads(tmp_path: Path):
@@ -101,7 +101,7 @@ def test_a_deflate_bomb_is_given_up():
     packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     data = packer.compress(encoded(dataset)) + packer.flush()
 
-    assert read_identity(BytesIO(data), DeflatedExplicitVRLittleEndian) == Identity()
+    assert read_identity(BytesIO(data), DeflatedExplicitVRLittleEndian) == ScannedIdentity()
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_what_comes_behind_the_study_is_not_read():
     st.sampled_from([ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian]),
 )
 def test_any_bytes_have_an_identity_or_an_empty_one(data: bytes, syntax: str):
-    assert isinstance(read_identity(BytesIO(data), syntax), Identity)
+    assert isinstance(read_identity(BytesIO(data), syntax), ScannedIdentity)
 
 
 # Made once: its UIDs are random, and so is its length.
@@ -142,7 +142,7 @@ def test_a_mutated_data_set_has_an_identity_or_part_of_one(data: st.DataObject):
     whole = bytearray(A_DATA_SET)
     for _ in range(data.draw(st.integers(1, 8))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
-    assert isinstance(read_identity(BytesIO(bytes(whole)), ExplicitVRLittleEndian), Identity)
+    assert isinstance(read_identity(BytesIO(bytes(whole)), ExplicitVRLittleEndian), ScannedIdentity)
 
 
 def test_a_uid_that_is_cut_is_none():
@@ -151,7 +151,7 @@ def test_a_uid_that_is_cut_is_none():
 
     found = read_identity(BytesIO(data[: at + 10]), ExplicitVRLittleEndian)
 
-    assert found == Identity(sop_instance_uid=sent.SOPInstanceUID, sop_class_uid=sent.SOPClassUID)
+    assert found == ScannedIdentity(sop_instance_uid=sent.SOPInstanceUID, sop_class_uid=sent.SOPClassUID)
 
 
 def test_a_command_set_is_decoded_and_answered():

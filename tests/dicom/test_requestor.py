@@ -15,14 +15,14 @@ from pynetdicom import build_context
 from pynetdicom.sop_class import Verification
 
 from triage.dicom.association_request import ContextResult, acceptance, read_request
-from triage.dicom.requestor import NoAssociationError, Peer, associated
+from triage.dicom.requestor import NoAssociationError, RemoteAE, associated
 
 TIMEOUT_S = 1.0
 Behaviour = Callable[[socket.socket, threading.Event], None]
 
 
 @contextmanager
-def peer(behave: Behaviour, *, accepts: bool = True) -> Iterator[Peer]:
+def peer(behave: Behaviour, *, accepts: bool = True) -> Iterator[RemoteAE]:
     """A peer that accepts Verification, if it does, and then behaves so."""
     done = threading.Event()
 
@@ -38,7 +38,7 @@ def peer(behave: Behaviour, *, accepts: bool = True) -> Iterator[Peer]:
         thread = threading.Thread(target=serve, args=(listening,))
         thread.start()
         try:
-            yield Peer("127.0.0.1", listening.getsockname()[1], "THEM", "US", TIMEOUT_S)
+            yield RemoteAE("127.0.0.1", listening.getsockname()[1], "THEM", "US", TIMEOUT_S)
         finally:
             done.set()
             thread.join()

@@ -14,7 +14,7 @@ from tests.support.service import a_chest
 from tests.support.wait import wait_for
 from tests.support.whole_service import Service
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import State
+from triage.delivery.record import DeliveryState
 
 CHANNEL = """
 [[channels.sr]]
@@ -40,7 +40,7 @@ def delivered(service: Service) -> dict[str, bytes]:
         uid: data_set_of((spool.study_folder(uid) / "deliveries" / f"pacs+{record.number:04d}.sent").read_bytes())
         for uid in spool.study_uids()
         for record in outbox.records(uid)
-        if record.state is State.DELIVERED
+        if record.state is DeliveryState.DELIVERED
     }
 
 

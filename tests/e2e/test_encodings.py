@@ -13,7 +13,7 @@ from tests.support.dicom_senders import PROPOSE, dcmsend, storescu
 from tests.support.encodings import Encoding, encode, encodings
 from tests.support.real_radiographs import Sent, adults
 from tests.support.whole_service import Service
-from triage.dicom.requestor import Peer
+from triage.dicom.requestor import RemoteAE
 from triage.radiograph.decode import TRANSFER_SYNTAXES
 from triage.sender.send import send
 
@@ -70,7 +70,7 @@ def _delivered(service: Service, sent: dict[Encoding, Sent]) -> dict[Encoding, d
             said = storescu(service.dicom_port, PROPOSE[encoding.syntax], each.path)
             assert "Received Store Response (Success)" in said, said
         else:
-            (outcome,) = send([each.path], Peer("127.0.0.1", service.dicom_port, "CXR_TRIAGE", "E2E"))
+            (outcome,) = send([each.path], RemoteAE("127.0.0.1", service.dicom_port, "CXR_TRIAGE", "E2E"))
             assert not outcome.error
     entries = service.tagged(*(each.study for each in sent.values()))
     return {encoding: entries[each.study] for encoding, each in sent.items()}

@@ -32,19 +32,19 @@ from triage.decision.records import assessment_from
 from triage.decision.types import ImageAssessment, Priority, PriorityPolicy, Tag, TriageDecision
 from triage.dicom.command_set import C_STORE_RQ, Command
 from triage.dicom.header_scan import read_identity
-from triage.dicom.requestor import Peer
-from triage.listener.c_store_scp import IncomingObject, Stored, receipt_now
+from triage.dicom.requestor import RemoteAE
+from triage.listener.c_store_scp import IncomingObject, StoreResult, receipt_now
 from triage.metrics.process import create
-from triage.model.session import Session
+from triage.model.session import ModelSession
 from triage.runtime.child_pool import DecodePool
-from triage.runtime.turns import Turns
-from triage.scoring.assess import Policy
-from triage.scoring.batch import Scorer
+from triage.runtime.turns import DecodeTurns
+from triage.scoring.assess import AssessmentPolicy
+from triage.scoring.batch import BatchScorer
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.spool.study import Study, read_study, revision
 
-PEER = Peer("127.0.0.1", 1, "PACS", "US", 1.0)
+PEER = RemoteAE("127.0.0.1", 1, "PACS", "US", 1.0)
 RECEIVER = Receiver("127.0.0.1", 1, 1.0)
 CHANNELS = {
     "sr": SRChannel(PEER),
@@ -61,29 +61,29 @@ def name(sent: Sent) -> str:
 
 
 @pytest.fixture(scope="module")
-def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Session]:
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSession]:
     """A model to which everything is normal."""
     folder = tmp_path_factory.mktemp("models")
     card = write_model(folder, "tiny-adult", bias=-10)
-    return {card.name: Session(folder / card.name, card, threads=1)}
+    return {card.name: ModelSession(folder / card.name, card, threads=1)}
 
 
 class Way:
     """A spool and a worker of this process."""
 
-    def __init__(self, spool: Spool, sessions: dict[str, Session], pool: DecodePool) -> None:
+    def __init__(self, spool: Spool, sessions: dict[str, ModelSession], pool: DecodePool) -> None:
         self.spool, self.pool = spool, pool
-        self.scorer = Scorer(
+        self.scorer = BatchScorer(
             spool,
             sessions,
-            Turns(pool, pool.processes, 4 << 30),
-            Policy(),
+            DecodeTurns(pool, pool.processes, 4 << 30),
+            AssessmentPolicy(),
             PriorityPolicy(),
             create(CollectorRegistry()),
             lambda decisions: None,
         )
 
-    def take(self, sent: Sent) -> Stored:
+    def take(self, sent: Sent) -> StoreResult:
         """Through the listener's own receive path."""
         identity = read_identity(BytesIO(sent.data_set), sent.transfer_syntax_uid)
         command = Command(C_STORE_RQ, 1, True, DX, identity.sop_instance_uid)
@@ -119,7 +119,7 @@ class Way:
 
 
 @pytest.fixture
-def way(spool: Spool, sessions: dict[str, Session], pool: DecodePool) -> Way:
+def way(spool: Spool, sessions: dict[str, ModelSession], pool: DecodePool) -> Way:
     return Way(spool, sessions, pool)
 
 

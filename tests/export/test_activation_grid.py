@@ -16,7 +16,7 @@ from training.errors import TrainingError
 from triage.decision.types import ActivationMap
 from triage.model.activation_map import cells_of, kept
 from triage.model.card import ActivationGrid, load_card
-from triage.model.session import Session
+from triage.model.session import ModelSession
 from triage.phantom.chest import draw
 from triage.radiograph.crop import WHOLE
 
@@ -37,7 +37,7 @@ def test_the_card_says_what_the_graph_does(name: str):
 def test_a_map_changes_where_the_image_was_changed(name: str):
     """Taken for equal tiles, the cells would lie half a cell away."""
     card = load_card(MODELS / name)
-    session = Session(MODELS / name, card, threads=1, maps=True)
+    session = ModelSession(MODELS / name, card, threads=1, maps=True)
     spec = card.preprocessing.spec()
     off: list[tuple[float, float]] = []
     for number in range(3):

@@ -10,13 +10,13 @@ from torch import nn
 from export.centre import equal_point, lowered
 from training.errors import TrainingError
 from training.networks.architectures import Network, build
-from training.runs.scores import Scored
+from training.runs.scores import RunScores
 
 
-def scored(labels: list[int], logits: list[float]) -> Scored:
+def scored(labels: list[int], logits: list[float]) -> RunScores:
     count = len(labels)
     texts = dict.fromkeys(("images", "patients", "sources", "views", "ages", "sexes"), ("",) * count)
-    return Scored(**texts, folds=(0,) * count, labels=np.array(labels, float), logits=np.array(logits))
+    return RunScores(**texts, folds=(0,) * count, labels=np.array(labels, float), logits=np.array(logits))
 
 
 def test_sensitivity_and_specificity_are_equal_there() -> None:

@@ -25,15 +25,15 @@ from training.config import Config, InputConfig
 from training.networks.architectures import build
 from training.runs.cross_validation import cross_validate
 from training.runs.devices import Process
-from training.runs.run import Run, Source
-from training.runs.scores import Scored
+from training.runs.run import RunSources, TrainingRun
+from training.runs.scores import RunScores
 from training.runs.test_set_looks import looks_at
 from training.runs.train import train
 from triage.model.card import CARD as CARD_FILE
 from triage.model.card import WEIGHTS, load_card
 from triage.model.distribution import fit
 from triage.model.onnx_runtime import onnxruntime
-from triage.model.session import Session
+from triage.model.session import ModelSession
 from triage.radiograph.preprocess import PreprocessSpec
 from triage.statistics.intervals import auc_within
 
@@ -85,9 +85,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("export")
     cohort = write_cohort(folder, 64, name="nih")
     config = Config.model_validate({**TINY, "schedule": {**TINY["schedule"], "choose": "last", "epochs": 6}})
-    train(config, Source((cohort,)), folder / "run", folder / "cache", CPU)
+    train(config, RunSources((cohort,)), folder / "run", folder / "cache", CPU)
     flips = config.changed({"input.flips": True, "data.folds": 2, "schedule.epochs": 1})
-    cross_validate(flips, Source((cohort,)), folder / "cv", folder / "cache", CPU)
+    cross_validate(flips, RunSources((cohort,)), folder / "cv", folder / "cache", CPU)
     (folder / "card.toml").write_text(CARD)
     write_cohort(folder, 24, name="apart", split="test")
     return Trained(folder, cohort)
@@ -210,7 +210,7 @@ def test_variants_pass_their_gate_and_the_service_loads_them(trained: Trained, v
     card = load_card(folder)
     assert card.variant == variant
     assert any(limit.startswith(f"{variant} against fp32") for limit in card.limits)
-    scores = Session(folder, card).score(images(2))
+    scores = ModelSession(folder, card).score(images(2))
     assert np.isfinite(scores.probability).all()
     types = {tensor.data_type for tensor in onnx.load(folder / WEIGHTS).graph.initializer}
     assert (onnx.TensorProto.FLOAT16 if variant == "fp16" else onnx.TensorProto.INT8) in types
@@ -304,8 +304,8 @@ def test_every_training_image_is_listed_by_its_bytes(trained: Trained) -> None:
     card = load_card(trained.folder / "models" / "listed")
     assert card.training.images_file == "training_images.txt"
     listed = (trained.folder / "models" / "listed" / "training_images.txt").read_text().split()
-    learnt = set(Run.open(trained.folder / "run").training_patients)
-    cases = [case for case in Run.open(trained.folder / "run").source.cases() if case.patient in learnt]
+    learnt = set(TrainingRun.open(trained.folder / "run").training_patients)
+    cases = [case for case in TrainingRun.open(trained.folder / "run").source.cases() if case.patient in learnt]
     assert set(listed) == {sha256(case.image.read_bytes()).hexdigest() for case in cases}
 
 
@@ -351,8 +351,8 @@ def test_one_network_trained_on_everybody_is_judged_by_the_folds_of_its_recipe(t
     cohort = write_cohort(tmp_path, 64, name="nih")
     config = Config.model_validate({**TINY, "schedule": {**TINY["schedule"], "epochs": 2, "choose": "last"}})
     folds = config.changed({"data.folds": 2})
-    cross_validate(folds, Source((cohort,)), tmp_path / "folds", tmp_path / "cache", CPU)
-    train(folds.changed({"data.carve": 0}), Source((cohort,)), tmp_path / "all", tmp_path / "cache", CPU)
+    cross_validate(folds, RunSources((cohort,)), tmp_path / "folds", tmp_path / "cache", CPU)
+    train(folds.changed({"data.carve": 0}), RunSources((cohort,)), tmp_path / "all", tmp_path / "cache", CPU)
     card = tmp_path / "card.toml"
     card.write_text(CARD)
 
@@ -371,17 +371,17 @@ def test_one_network_trained_on_everybody_is_judged_by_the_folds_of_its_recipe(t
     found = json.loads((tmp_path / "folds" / "metrics.json").read_text())
     assert auc.value == pytest.approx(found["all"]["auc"], abs=1e-4)
     within = written.performance[0].figures["auc within view"]
-    held_out = Scored.read(tmp_path / "folds" / "predictions.csv")
+    held_out = RunScores.read(tmp_path / "folds" / "predictions.csv")
     assert within.value == pytest.approx(auc_within(held_out.labels, held_out.logits, held_out.views), abs=1e-4)
     assert within.low < within.value < within.high or within.value == 1
 
-    train(folds, Source((cohort,)), tmp_path / "carved", tmp_path / "cache", CPU)
+    train(folds, RunSources((cohort,)), tmp_path / "carved", tmp_path / "cache", CPU)
     refused = export("carved", "folds")
     assert refused.exit_code == 1
     assert "not trained on the same patients" in refused.output
     train(
         config.changed({"data.carve": 0, "schedule.epochs": 1}),
-        Source((cohort,)),
+        RunSources((cohort,)),
         tmp_path / "other",
         tmp_path / "cache",
         CPU,

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.description import Description
+from export.description import DescriptionFile
 from export.gate import LEAST_PATIENTS, pass_gate
 from export.performance import DELONG, NO_INTERVAL, PAIRS, auc_interval
-from training.runs.scores import Scored
+from training.runs.scores import RunScores
 
 MANY = 60
 
 
-def about(**use: Any) -> Description:
+def about(**use: Any) -> DescriptionFile:
     whole = {"modalities": ["CR"], "views": ["PA", "AP"], "age_from": 18.0, "age_below": None}
-    return Description.model_validate(
+    return DescriptionFile.model_validate(
         {
             "version": "1",
             "limits": [],
@@ -36,12 +36,12 @@ CHILDREN = {"age_from": 1.0, "age_below": 6.0}
 
 def scores(
     view: str, positives: int, negatives: int, *, apart: float = 2.0, cohort: str = "nih", seed: int = 0
-) -> Scored:
+) -> RunScores:
     """Images of as many patients: ``apart`` is how far positives lie above negatives, in deviations."""
     count = positives + negatives
     labels = np.repeat([1.0, 0.0], [positives, negatives])
     logits = np.random.default_rng(seed).normal(apart * labels, 1)
-    return Scored(
+    return RunScores(
         images=tuple(f"{view}{number}" for number in range(count)),
         patients=tuple(f"{cohort}:{view}{number}" for number in range(count)),
         sources=("s",) * count,
@@ -54,11 +54,11 @@ def scores(
     )
 
 
-def joined(*parts: Scored) -> Scored:
+def joined(*parts: RunScores) -> RunScores:
     names = ("images", "patients", "sources", "folds", "views", "ages", "sexes")
     texts = {name: tuple(value for part in parts for value in getattr(part, name)) for name in names}
     labels, logits = (np.concatenate([getattr(part, name) for part in parts]) for name in ("labels", "logits"))
-    return Scored(**texts, labels=labels, logits=logits)
+    return RunScores(**texts, labels=labels, logits=logits)
 
 
 def test_a_model_that_knows_something_in_both_views_is_no_demonstration() -> None:

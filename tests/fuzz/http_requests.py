@@ -28,7 +28,7 @@ from triage.web.auth.guard import Entrance
 from triage.web.auth.setup import entrance
 from triage.web.auth.sign_in import Loopback
 from triage.web.http.middleware import LOOPBACK
-from triage.web.http.serving import Server, server_of
+from triage.web.http.serving import BoundedServer, server_of
 from triage.worklist.index import Worklist
 from triage.worklist.workitem_store import Workitems, workitem_uid
 
@@ -55,7 +55,7 @@ def http_requests(data: bytes) -> None:
     assert len(written) <= _MOST_WRITTEN
 
 
-async def _spoken(server: Server, pieces: Iterable[bytes]) -> bytes:
+async def _spoken(server: BoundedServer, pieces: Iterable[bytes]) -> bytes:
     """All that is answered to a peer that sends these, waits for an answer, and hangs up."""
     wire = _Wire()
     protocol: Any = server._protocol()
@@ -129,7 +129,7 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 
 @cache
-def _server(proxy: bool) -> Server:
+def _server(proxy: bool) -> BoundedServer:
     """The application without Redis: what needs it says so."""
     _alarm()
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))

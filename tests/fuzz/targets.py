@@ -34,18 +34,18 @@ from tests.fuzz.pixel_data import objects, pixel_data
 from tests.support.certificates import authority, client_context
 from tests.support.dicom_peer import DX, a_data_set, associate_rq, command, encoded
 from triage.dicom.association_request import MalformedRequestError, read_request
-from triage.dicom.byte_source import Memory
+from triage.dicom.byte_source import MemorySource
 from triage.dicom.data_set import read_header, survey
 from triage.dicom.header_scan import read_identity, read_pixel_count
 from triage.dicom.part10 import Receipt, header
 from triage.dicom.tls import ServerTLS
 from triage.dicom.uid import InvalidUIDError, valid_uid
-from triage.dicom.upper_layer import Connection
+from triage.dicom.upper_layer import UpperLayerConnection
 from triage.dicom.upper_layer_tls import SecureConnection
 from triage.hl7.mllp_frames import Frames, TooLongError
 from triage.inbound_reports.message import MalformedError, header_of, orders_of
 from triage.listener.admission import AdmissionPolicy
-from triage.listener.association import Association, Node
+from triage.listener.association import Association, LocalNode
 from triage.listener.negotiation import accept, supported_contexts
 from triage.metrics.process import create
 from triage.radiograph.decode import TRANSFER_SYNTAXES, open_dicom
@@ -100,12 +100,12 @@ class _Alarm(logging.Handler):
 
 
 @cache
-def _node() -> Node:
+def _node() -> LocalNode:
     logger = logging.getLogger("triage.listener.association")
     logger.addHandler(_Alarm())
     logger.propagate = False
     spool = Spool.open(Path(tempfile.mkdtemp(prefix="fuzz-")) / "spool")
-    return Node(
+    return LocalNode(
         spool=spool,
         admission=AdmissionPolicy("CXR_TRIAGE"),
         supported=supported_contexts(TRANSFER_SYNTAXES),
@@ -128,7 +128,7 @@ def upper_layer(data: bytes) -> None:
         with suppress(TimeoutError):
             theirs.sendall(data[: 1 << 16])
         theirs.shutdown(socket.SHUT_WR)
-        connection = Connection(_NoTCP(fileno=ours.detach()), 16384, 5.0)
+        connection = UpperLayerConnection(_NoTCP(fileno=ours.detach()), 16384, 5.0)
         Association(connection, "127.0.0.1", _node(), 5.0).serve()
     _cleared()
 
@@ -237,7 +237,7 @@ def header_scan(data: bytes) -> None:
     identity = read_identity(BytesIO(data[1:]), syntax)
     read_pixel_count(BytesIO(data[1:]), syntax)
     file = header(identity.sop_class_uid, identity.sop_instance_uid, syntax, RECEIPT) + data[1:]
-    found = survey(Memory(file))
+    found = survey(MemorySource(file))
     assert found is None or found.elements is not None
     opened = open_dicom(file)
     if isinstance(opened, Rejected) or not identity.sop_instance_uid:

@@ -17,13 +17,13 @@ from tests.support.studies import a_radiograph, add_image, settle
 from triage.decision.identity import Issuer
 from triage.decision.types import Tag
 from triage.dicom.identity import patient_marks
-from triage.inbound_reports.early_report import Arrived, Early, acquired_at, covers, digest
+from triage.inbound_reports.early_report import Arrived, EarlyReport, acquired_at, covers, digest
 from triage.inbound_reports.early_store import FOLDER
 from triage.spool.spool import Spool
 from triage.worklist.reader_acts import EARLY_REPORT, Act, mark, steps
 
 HOUR = 3600.0
-REPORT = Early("", ("ACC-1",), (digest("P-1", "x"),), at=1000.0, heard_at=1001.0, who="Lee", source="RIS|H|1")
+REPORT = EarlyReport("", ("ACC-1",), (digest("P-1", "x"),), at=1000.0, heard_at=1001.0, who="Lee", source="RIS|H|1")
 STUDY = Arrived("1.2.3", "ACC-1", digest("p-1", "x"), acquired=(900.0, 1000.0))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from triage.inbound_reports.message import MalformedError, Order, header_of, orders_of
+from triage.inbound_reports.message import MalformedError, ReportedOrder, header_of, orders_of
 
 REPORT = (
     "MSH|^~\\&|RIS|HOSPITAL|CXR|HOSPITAL|20260101120000||ORU^R01|1|P|2.5.1\r"
@@ -12,7 +12,7 @@ REPORT = (
 )
 
 
-def order(value: str) -> Order:
+def order(value: str) -> ReportedOrder:
     (found,) = orders_of(REPORT.format(value).encode(), "ORU^R01", "")
     return found
 

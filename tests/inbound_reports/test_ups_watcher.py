@@ -24,7 +24,7 @@ from triage.channels.ups.settings import UPSDestination
 from triage.decision.records import decision_from
 from triage.decision.types import Tag
 from triage.dicom.identity import patient_marks
-from triage.dicom.requestor import Peer
+from triage.dicom.requestor import RemoteAE
 from triage.errors import UnreachableError
 from triage.inbound_reports.ups_watcher import Watcher, watchers_of
 from triage.metrics.reports import create_reports
@@ -46,7 +46,7 @@ def index(redis_server: RedisServer) -> Iterator[Worklist]:
 
 def looking(spool: Spool, index: Worklist, port: int) -> Watcher:
     index.put_all(decision_from(each) for each in spool.decisions())
-    peer = Peer("127.0.0.1", port, "MANAGER", "CXR_TRIAGE", 5.0)
+    peer = RemoteAE("127.0.0.1", port, "MANAGER", "CXR_TRIAGE", 5.0)
     return Watcher("ups", peer, spool, index, create_reports(CollectorRegistry()))
 
 

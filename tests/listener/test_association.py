@@ -27,7 +27,7 @@ from pynetdicom.presentation import build_context
 from tests.support.dicom_peer import DX, RawPeer, a_data_set, association, command, encoded, running_listener, store
 from tests.support.wait import wait_for
 from triage.dicom.part10 import read_receipt
-from triage.metrics.labels import Ending, Outcome
+from triage.metrics.labels import Ending, StoreOutcome
 from triage.radiograph.decode import TRANSFER_SYNTAXES
 from triage.spool.spool import Spool
 from triage.spool.usage import HighWater
@@ -79,7 +79,7 @@ def test_every_transfer_syntax_is_taken_and_its_bytes_kept(spool: Spool, syntax:
         (instance,) = ours.inbox
         assert ours.data_set(instance) == data
         assert read_receipt(spool.inbox_path(instance)).transfer_syntax_uid == syntax
-        assert ours.counted("objects_received_total", transfer_syntax=syntax, outcome=Outcome.STORED) == 1
+        assert ours.counted("objects_received_total", transfer_syntax=syntax, outcome=StoreOutcome.STORED) == 1
 
 
 def test_our_order_of_transfer_syntaxes_wins(spool: Spool):
@@ -135,7 +135,7 @@ def test_the_same_object_twice_is_one_and_other_pixels_are_another(spool: Spool)
         assert {ours.data_set(instance) for instance in ours.inbox} == {encoded(first), encoded(other)}
         assert len(ours.inbox) == 2
         syntax = {"transfer_syntax": str(ExplicitVRLittleEndian)}
-        assert ours.counted("objects_received_total", outcome=Outcome.DUPLICATE, **syntax) == 2
+        assert ours.counted("objects_received_total", outcome=StoreOutcome.DUPLICATE, **syntax) == 2
         wait_for(lambda: len(ours.enqueued) == 2, "both to be enqueued, once")
 
 
@@ -285,7 +285,9 @@ def test_an_association_that_ends_in_mid_object_leaves_nothing(spool: Spool, how
         assert not ours.inbox
         syntax = str(ExplicitVRLittleEndian)
         wait_for(
-            lambda: ours.counted("objects_received_total", transfer_syntax=syntax, outcome=Outcome.INCOMPLETE) == 1,
+            lambda: (
+                ours.counted("objects_received_total", transfer_syntax=syntax, outcome=StoreOutcome.INCOMPLETE) == 1
+            ),
             "the incomplete object to be counted",
         )
         assert store(ours.port, a_data_set()) == [0x0000]

@@ -19,12 +19,12 @@ from triage.decision.records import assessment_from, to_record
 from triage.decision.types import ActivationMap
 from triage.model.activation_map import MOST_CELLS, as_png, cells_of, coloured, excess, kept, mixed, strength, why_none
 from triage.model.card import ActivationGrid
-from triage.model.session import Session
-from triage.phantom.chest import Subject, as_dicom
+from triage.model.session import ModelSession
+from triage.phantom.chest import PhantomSubject, as_dicom
 from triage.radiograph.crop import WHOLE
 from triage.radiograph.display import greys
 from triage.radiograph.preprocess import PreprocessSpec
-from triage.scoring.assess import Policy, prepare
+from triage.scoring.assess import AssessmentPolicy, prepare
 from triage.service.models import load_sessions
 from triage.settings.schema import Settings
 
@@ -34,11 +34,11 @@ CELLS = 8  # of the tiny model's map, each way
 
 
 @pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
+def session(tmp_path_factory: pytest.TempPathFactory) -> ModelSession:
     """A model whose map is its input, averaged over 8 x 8 cells."""
     models = tmp_path_factory.mktemp("models")
     card = write_model(models, "tiny", cam=True, bias=1.0)
-    return Session(models / "tiny", card, threads=1, maps=True)
+    return ModelSession(models / "tiny", card, threads=1, maps=True)
 
 
 def spotted(rows: int, columns: int, cell: tuple[int, int]) -> np.ndarray:
@@ -51,7 +51,7 @@ def spotted(rows: int, columns: int, cell: tuple[int, int]) -> np.ndarray:
 
 
 def stored(pixels: np.ndarray, **attributes: Any) -> bytes:
-    dataset = dcmread(BytesIO(as_dicom(pixels, Subject())))
+    dataset = dcmread(BytesIO(as_dicom(pixels, PhantomSubject())))
     for name, value in attributes.items():
         setattr(dataset, name, value)
     if "PixelPaddingValue" in dataset:
@@ -61,9 +61,9 @@ def stored(pixels: np.ndarray, **attributes: Any) -> bytes:
     return buffer.getvalue()
 
 
-def scored(session: Session, content: bytes) -> tuple[ActivationMap, float]:
+def scored(session: ModelSession, content: bytes) -> tuple[ActivationMap, float]:
     """Map and probability of an image, by the service's own way."""
-    prepared = prepare(content, {"tiny": session.card}, Policy())
+    prepared = prepare(content, {"tiny": session.card}, AssessmentPolicy())
     assert prepared.model_input is not None, prepared.rejected
     scores = session.score(prepared.model_input[np.newaxis])
     assert scores.maps is not None
@@ -84,12 +84,12 @@ SHUTTER = {
 
 @pytest.mark.parametrize("cell", [(0, 0), (0, 7), (7, 0), (7, 7), (2, 5)])
 @pytest.mark.parametrize("shape", [(160, 160), (400, 120), (90, 333)])
-def test_a_bright_spot_is_found_where_it_is(session: Session, shape: tuple[int, int], cell: tuple[int, int]):
+def test_a_bright_spot_is_found_where_it_is(session: ModelSession, shape: tuple[int, int], cell: tuple[int, int]):
     expect_at(session, stored(spotted(*shape, cell)), shape, cell)
 
 
 @pytest.mark.parametrize("cell", [(0, 7), (7, 7), (4, 6)])
-def test_also_in_an_inverse_a_padded_and_a_shuttered_image(session: Session, cell: tuple[int, int]):
+def test_also_in_an_inverse_a_padded_and_a_shuttered_image(session: ModelSession, cell: tuple[int, int]):
     shape = (400, 240)
     pixels = spotted(*shape, cell)
     expect_at(session, stored(4095 - pixels, **INVERSE), shape, cell)
@@ -100,7 +100,7 @@ def test_also_in_an_inverse_a_padded_and_a_shuttered_image(session: Session, cel
     expect_at(session, stored(pixels, **SHUTTER), shape, cell)
 
 
-def expect_at(session: Session, content: bytes, shape: tuple[int, int], cell: tuple[int, int]) -> None:
+def expect_at(session: ModelSession, content: bytes, shape: tuple[int, int], cell: tuple[int, int]) -> None:
     """The colour is strongest in the middle of the bright cell: at the image's size, in the PNG, in the capture."""
     found, probability = scored(session, content)
     strengths = strength(found, probability, 0.5, *shape)
@@ -137,7 +137,7 @@ def strongest(values: np.ndarray) -> tuple[float, float]:
     return (rows.mean() + 0.5) / values.shape[0], (columns.mean() + 0.5) / values.shape[1]
 
 
-def test_a_map_is_that_of_the_very_score(session: Session):
+def test_a_map_is_that_of_the_very_score(session: ModelSession):
     found, probability = scored(session, stored(spotted(100, 140, (3, 3))))
     logit = float(cells_of(found).mean()) + 1.0  # the tiny model's bias
 
@@ -228,8 +228,8 @@ def test_a_session_gives_maps_only_where_asked_and_the_graph_has_them(tmp_path: 
     image = np.random.default_rng(1).normal(size=(3, 1, 64, 64)).astype(np.float32)
     for name, cam in (("with", True), ("without", False)):
         card = write_model(tmp_path, name, cam=cam)
-        asked = Session(tmp_path / name, card, threads=1, maps=True).score(image)
-        unasked = Session(tmp_path / name, card, threads=1).score(image)
+        asked = ModelSession(tmp_path / name, card, threads=1, maps=True).score(image)
+        unasked = ModelSession(tmp_path / name, card, threads=1).score(image)
         assert unasked.maps is None
         assert (asked.maps is None) is not cam
         assert (asked.probability == unasked.probability).all()  # whoever asks for maps gets no other scores

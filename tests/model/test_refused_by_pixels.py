@@ -20,12 +20,12 @@ from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.model.card import load_cards
 from triage.model.registry import RegistryPolicy
-from triage.model.session import Session
+from triage.model.session import ModelSession
 from triage.radiograph.crop import content
-from triage.scoring.assess import Policy, conclude, prepare
+from triage.scoring.assess import AssessmentPolicy, conclude, prepare
 
 MODELS = Path(__file__).parents[2] / "models"
-POLICY = Policy(registry=RegistryPolicy(allow_demo=True))
+POLICY = AssessmentPolicy(registry=RegistryPolicy(allow_demo=True))
 AGES = {"rsna-adult": "050Y", "wcmc-pediatric": "003Y"}
 CONTRADICTING = (
     "PatientAge",
@@ -44,10 +44,10 @@ NO_CHESTS = ("cr-dx-other", "xray-other")  # hips, tibias; breasts, angiograms
 
 
 @pytest.fixture(scope="module")
-def sessions() -> dict[str, Session]:
+def sessions() -> dict[str, ModelSession]:
     cards = load_cards(MODELS, ())
     assert set(cards) == set(AGES)
-    return {name: Session(MODELS / name, card) for name, card in cards.items()}
+    return {name: ModelSession(MODELS / name, card) for name, card in cards.items()}
 
 
 def said_to_be_a_chest(dataset: FileDataset, age: str) -> bytes:
@@ -64,7 +64,7 @@ def said_to_be_a_chest(dataset: FileDataset, age: str) -> bytes:
     return buffer.getvalue()
 
 
-def judged(data: bytes, sessions: dict[str, Session]) -> tuple[Tag, tuple[Reason, ...], float | None]:
+def judged(data: bytes, sessions: dict[str, ModelSession]) -> tuple[Tag, tuple[Reason, ...], float | None]:
     """As the service would."""
     cards = {name: session.card for name, session in sessions.items()}
     prepared = prepare(data, cards, POLICY)
@@ -84,7 +84,7 @@ def files_of(triage_data: Path, folders: tuple[str, ...]) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("model", AGES)
-def test_other_body_parts_are_refused(triage_data: Path, sessions: dict[str, Session], model: str) -> None:
+def test_other_body_parts_are_refused(triage_data: Path, sessions: dict[str, ModelSession], model: str) -> None:
     seen = 0
     for path in files_of(triage_data, NO_CHESTS):
         found = judged(said_to_be_a_chest(dcmread(path), AGES[model]), sessions)
@@ -94,7 +94,7 @@ def test_other_body_parts_are_refused(triage_data: Path, sessions: dict[str, Ses
 
 
 def test_a_chest_with_a_falsified_polarity_is_refused_and_the_true_one_is_not(
-    triage_data: Path, sessions: dict[str, Session]
+    triage_data: Path, sessions: dict[str, ModelSession]
 ) -> None:
     folder = triage_data / "dicom" / "cr-dx-chest"
     true, false = (
@@ -107,14 +107,16 @@ def test_a_chest_with_a_falsified_polarity_is_refused_and_the_true_one_is_not(
 
 
 @pytest.mark.parametrize("case", ["H01a_rot90_NRM", "H04b_rot90", "H04d_rot90", "H04f_upside_down"])
-def test_a_chest_that_is_turned_is_refused(triage_data: Path, sessions: dict[str, Session], case: str) -> None:
+def test_a_chest_that_is_turned_is_refused(triage_data: Path, sessions: dict[str, ModelSession], case: str) -> None:
     tag, reasons, probability = judged((triage_data / "field-cases" / f"{case}.dcm").read_bytes(), sessions)
     assert tag is Tag.NOT_ASSESSED and probability is not None
     assert set(reasons) <= {Reason.ORIENTATION_UNVERIFIED, Reason.OUT_OF_DISTRIBUTION}
 
 
 @pytest.mark.parametrize("case", ["H05b_black_border15", "H05c_black_border15_with_shutter"])
-def test_a_frame_around_a_chest_changes_no_decision(triage_data: Path, sessions: dict[str, Session], case: str) -> None:
+def test_a_frame_around_a_chest_changes_no_decision(
+    triage_data: Path, sessions: dict[str, ModelSession], case: str
+) -> None:
     """The adult model cuts frames off: without the frame the score is the same, but for a pixel at its edge."""
     framed = dcmread(triage_data / "field-cases" / f"{case}.dcm")
     pixels = framed.pixel_array
@@ -137,7 +139,7 @@ def test_a_frame_around_a_chest_changes_no_decision(triage_data: Path, sessions:
 @pytest.mark.parametrize("cohort", ["nih-chestxray14", "wcmc-pediatric"])
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_real_chests_are_taken_for_upright_as_they_are_and_never_when_turned(
-    triage_data: Path, sessions: dict[str, Session], cohort: str, mirrored: bool
+    triage_data: Path, sessions: dict[str, ModelSession], cohort: str, mirrored: bool
 ) -> None:
     """Every 20th, which the check saw when it was fitted; docs/robustness.md has those it did not see."""
     with (triage_data / cohort / "manifest.csv").open() as table:
@@ -149,7 +151,7 @@ def test_real_chests_are_taken_for_upright_as_they_are_and_never_when_turned(
         for turn in range(4):
             name = "wcmc-pediatric" if cohort.startswith("wcmc") else "rsna-adult"
             turned = cv2.imencode(".png", np.ascontiguousarray(np.rot90(pixels, turn)))[1].tobytes()
-            prepared = prepare(turned, {name: sessions[name].card}, Policy(), model_name=name, pictures=True)
+            prepared = prepare(turned, {name: sessions[name].card}, AssessmentPolicy(), model_name=name, pictures=True)
             refused += turn == 0 and not prepared.orientation.is_upright
             assert turn == 0 or not prepared.orientation.is_upright, path.name
     assert refused <= len(paths) // 50
@@ -157,7 +159,7 @@ def test_real_chests_are_taken_for_upright_as_they_are_and_never_when_turned(
 
 @pytest.mark.parametrize("age", AGES.values())
 @pytest.mark.parametrize("kind", ["black", "grey", "white", "noise", "wedge"])
-def test_what_is_no_picture_is_refused(sessions: dict[str, Session], kind: str, age: str) -> None:
+def test_what_is_no_picture_is_refused(sessions: dict[str, ModelSession], kind: str, age: str) -> None:
     pixels = {
         "black": np.zeros((512, 512)),
         "grey": np.full((512, 512), 2000),

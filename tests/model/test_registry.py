@@ -14,8 +14,8 @@ from triage.decision.reasons import Reason
 from triage.model.card import ModelCard, ModelRefusedError
 from triage.model.registry import RegistryPolicy, beside, choose, to_be_loaded
 from triage.radiograph.types import Rejected, View
-from triage.scoring.assess import Policy, prepare
-from triage.scoring.predict import Models
+from triage.scoring.assess import AssessmentPolicy, prepare
+from triage.scoring.predict import LoadedModels
 from triage.service.models import load_sessions
 from triage.settings.load import load
 
@@ -52,7 +52,7 @@ def test_two_models_in_service_for_the_same_images_are_refused_and_both_named(
     with pytest.raises(ModelRefusedError, match=r"rg0.*rg1"):
         load_sessions(settings(tmp_path))
     with pytest.raises(ModelRefusedError, match=r"rg0.*rg1"):
-        Models.installed(tmp_path)
+        LoadedModels.installed(tmp_path)
     for name in cards:
         assert to_be_loaded(cards, RegistryPolicy(shadow=frozenset({name}))).keys() == cards.keys()
     assert list(load_sessions(settings(tmp_path, TRIAGE_MODELS_SHADOW="rg1"))) == ["rg0", "rg1"]
@@ -121,7 +121,7 @@ def test_the_station_name_of_an_object_decides(tmp_path: Path) -> None:
     cards = {"one": write_model(tmp_path, "one", **use(stations=["ROOM 1"]))}
 
     def reason(station: str) -> Reason | None:
-        rejected = prepare(as_file(a_dataset(StationName=station)), cards, Policy()).rejected
+        rejected = prepare(as_file(a_dataset(StationName=station)), cards, AssessmentPolicy()).rejected
         return rejected.reason if rejected else None
 
     assert reason("room 1") is None

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from training.commands.prepare import prepare
-from training.data.cases import Case, read_cases
+from training.data.cases import TrainingCase, read_cases
 from triage.model.card import ModelCard, load_cards
 from triage.statistics.intervals import auc_within, exact_interval, patient_bootstrap
 
@@ -73,7 +73,7 @@ def added(card: ModelCard) -> float:
     return float(text.partition(" ")[0])
 
 
-def adults(triage_data: Path, manifest: Path) -> list[Case]:
+def adults(triage_data: Path, manifest: Path) -> list[TrainingCase]:
     """Whom the recipe was judged on."""
     source = ["--source", str(triage_data / "rsna-pneumonia"), "--out", str(manifest)]
     done = CliRunner().invoke(prepare, ["rsna-sample", "--kind", "full", "--folds", "3", *source])

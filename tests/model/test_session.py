@@ -18,16 +18,16 @@ from triage.errors import StartError
 from triage.model.card import WEIGHTS, ModelRefusedError
 from triage.model.onnx_runtime import onnxruntime
 from triage.model.run_deadline import NotEndedError, RunDeadline
-from triage.model.session import ProviderError, Session
+from triage.model.session import ModelSession, ProviderError
 from triage.radiograph.types import Attributes, View
-from triage.scoring.assess import Policy, Prepared, conclude
+from triage.scoring.assess import AssessmentPolicy, PreparedImage, conclude
 
 
 @pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
+def session(tmp_path_factory: pytest.TempPathFactory) -> ModelSession:
     folder = tmp_path_factory.mktemp("models")
     card = write_model(folder, "tiny")
-    return Session(folder / "tiny", card, threads=1)
+    return ModelSession(folder / "tiny", card, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def images() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     return (random.normal(0, 1, (35, 1, SIZE, SIZE)) + means).astype(np.float32)
 
 
-def test_scores_are_the_same_at_any_batch_size(session: Session, images: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_scores_are_the_same_at_any_batch_size(session: ModelSession, images: np.ndarray) -> None:  # type: ignore[type-arg]
     alone = [session.score(image[np.newaxis]) for image in images]
     probability = np.concatenate([scores.probability for scores in alone])
     distance = np.concatenate([scores.distance for scores in alone])
@@ -54,7 +54,7 @@ def test_a_score_is_exactly_the_same_with_whatever_came_with_it(tmp_path: Path, 
     """A product of a row and a matrix is added up in another order than one of two rows."""
     card = write_model(tmp_path, "tiny")
     (tmp_path / "tiny" / WEIGHTS).write_bytes(fully_connected(width=64).SerializeToString())
-    session = Session(tmp_path / "tiny", card, threads=2)
+    session = ModelSession(tmp_path / "tiny", card, threads=2)
     alone = np.concatenate([session.score(image[np.newaxis]).probability for image in images])
     assert len(set(alone.tolist())) > 30
     for start, count in ((0, 35), (0, 16), (3, 4), (7, 17), (30, 5)):
@@ -91,14 +91,14 @@ def fully_connected(width: int) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
 
 
-def test_a_neighbour_changes_nothing(session: Session, images: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_a_neighbour_changes_nothing(session: ModelSession, images: np.ndarray) -> None:  # type: ignore[type-arg]
     wild = np.stack([images[0], np.full_like(images[0], 1e30), np.full_like(images[0], np.nan)])
     assert session.score(wild).probability[0] == session.score(images[:1]).probability[0]
 
 
 def test_only_one_shape_is_run(tmp_path: Path, images: np.ndarray) -> None:  # type: ignore[type-arg]
     card = write_model(tmp_path, "tiny")
-    session = Session(tmp_path / "tiny", card, threads=1)
+    session = ModelSession(tmp_path / "tiny", card, threads=1)
     seen: list[int] = []
 
     class Watched:
@@ -118,12 +118,12 @@ def test_only_one_shape_is_run(tmp_path: Path, images: np.ndarray) -> None:  # t
 
 
 @pytest.mark.parametrize("shape", [(1, SIZE, SIZE), (1, 1, SIZE, SIZE + 1), (2, 3, SIZE, SIZE)])
-def test_inputs_of_another_shape_are_refused(session: Session, shape: tuple[int, ...]) -> None:
+def test_inputs_of_another_shape_are_refused(session: ModelSession, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=f"tiny takes .n, 1, {SIZE}, {SIZE}."):
         session.score(np.zeros(shape, dtype=np.float32))
 
 
-def test_the_provider_is_the_one_that_was_asked_for(session: Session) -> None:
+def test_the_provider_is_the_one_that_was_asked_for(session: ModelSession) -> None:
     assert session.provider == "CPUExecutionProvider"
 
 
@@ -135,22 +135,22 @@ def test_cuda_that_is_not_there_is_no_cpu(tmp_path: Path) -> None:
     with pytest.raises(
         ProviderError, match=r"worker\.provider is cuda, but tiny would run on CPU.*cxr-triage\[gpu"
     ) as raised:
-        Session(tmp_path / "tiny", card, provider="cuda", threads=1)
+        ModelSession(tmp_path / "tiny", card, provider="cuda", threads=1)
     assert isinstance(raised.value, StartError)
 
 
 # Graphs that are not what a model is.
 
 
-def with_graph(folder: Path, change: Callable[[onnx.ModelProto], None]) -> Callable[[], Session]:
+def with_graph(folder: Path, change: Callable[[onnx.ModelProto], None]) -> Callable[[], ModelSession]:
     """A model folder whose graph was changed; loads and warms it."""
     card = write_model(folder, "tiny")
     model = onnx.load(folder / "tiny" / WEIGHTS)
     change(model)
     (folder / "tiny" / WEIGHTS).write_bytes(model.SerializeToString())
 
-    def start() -> Session:
-        session = Session(folder / "tiny", card, threads=1)
+    def start() -> ModelSession:
+        session = ModelSession(folder / "tiny", card, threads=1)
         session.warm()
         return session
 
@@ -225,7 +225,7 @@ def test_damaged_weights_are_refused_in_one_line(tmp_path: Path) -> None:
     weights = tmp_path / "tiny" / WEIGHTS
     weights.write_bytes(weights.read_bytes()[:200])
     with pytest.raises(ModelRefusedError, match=r"model\.onnx cannot be loaded"):
-        Session(tmp_path / "tiny", card, threads=1)
+        ModelSession(tmp_path / "tiny", card, threads=1)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1.5, -0.1])
@@ -244,14 +244,14 @@ def test_a_probability_that_is_none_is_no_tag(tmp_path: Path, value: float) -> N
 
     session = with_graph(tmp_path, change)()
     scores = session.score(np.zeros((1, 1, SIZE, SIZE), dtype=np.float32))
-    known = Prepared(Attributes(age_years=50.0), View.PA)
-    found = conclude(known, session.card, float(scores.probability[0]), 0.0, Policy())
+    known = PreparedImage(Attributes(age_years=50.0), View.PA)
+    found = conclude(known, session.card, float(scores.probability[0]), 0.0, AssessmentPolicy())
     assert (found.tag, found.probability, found.reasons) == (Tag.NOT_ASSESSED, None, (Reason.WORKER_FAILURE,))
 
 
 def test_a_run_that_does_not_end_is_stopped_and_the_next_image_is_scored(tmp_path: Path) -> None:
     card = write_model(tmp_path, "tiny", endless_above=1.0)
-    session = Session(tmp_path / "tiny", card, threads=1, deadline_s=0.5)
+    session = ModelSession(tmp_path / "tiny", card, threads=1, deadline_s=0.5)
     session.warm()
     bright, dark = (np.full((1, 1, SIZE, SIZE), level, dtype=np.float32) for level in (2.0, 0.0))
     for _ in range(2):
@@ -263,7 +263,7 @@ def test_a_run_that_does_not_end_is_stopped_and_the_next_image_is_scored(tmp_pat
 def test_a_model_that_never_ends_is_refused_at_the_start(tmp_path: Path) -> None:
     card = write_model(tmp_path, "tiny", endless_above=-1.0)
     with pytest.raises(ModelRefusedError, match="tiny did not end within"):
-        Session(tmp_path / "tiny", card, threads=1, deadline_s=0.3).warm()
+        ModelSession(tmp_path / "tiny", card, threads=1, deadline_s=0.3).warm()
 
 
 def test_a_run_that_cannot_be_stopped_has_the_process_end() -> None:

@@ -14,8 +14,8 @@ from tests.support.service import a_chest
 from triage.errors import StartError
 from triage.model.session import check_loads
 from triage.model.trial_load import NotLoadedError, try_to_load
-from triage.scoring.assess import Policy
-from triage.scoring.predict import Compute, Models, predict
+from triage.scoring.assess import AssessmentPolicy
+from triage.scoring.predict import Compute, LoadedModels, predict
 
 PATIENT_S = 60.0
 
@@ -59,7 +59,7 @@ def test_predict_refuses_it(tmp_path: Path, a_file: Path) -> None:
     write_model(tmp_path, "endless", endless_load=True)
     compute = Compute(threads=1, decode_processes=1, load_timeout_s=1.0)
     with pytest.raises(NotLoadedError):
-        list(predict([a_file], Models.only(tmp_path / "endless"), Policy(), compute))
+        list(predict([a_file], LoadedModels.only(tmp_path / "endless"), AssessmentPolicy(), compute))
 
 
 @pytest.fixture

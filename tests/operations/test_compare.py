@@ -23,7 +23,7 @@ from tests.support.redis_server import RedisServer
 from triage.decision.records import to_record
 from triage.decision.types import Priority, Tag
 from triage.metrics.process import create
-from triage.operations.compare import Turns, compare
+from triage.operations.compare import ComparisonTurns, compare
 from triage.operations.reconcile import Swept, sweep
 from triage.queue.score_queue import ScoreQueue, job_id
 from triage.spool.instance import ReceivedInstance
@@ -58,7 +58,7 @@ class House:
         self.jobs, self.index = ScoreQueue(self.client), Worklist(self.client)
         self.registry = CollectorRegistry()
         self.metrics = create(self.registry)
-        self.turns = Turns()
+        self.turns = ComparisonTurns()
         for number in range(12):
             self._tag(number)
         self.sweep()

@@ -21,19 +21,19 @@ from triage.decision.records import assessment_from
 from triage.decision.types import PriorityPolicy, Tag, TriageDecision
 from triage.metrics.process import create
 from triage.model.registry import RegistryPolicy, beside
-from triage.model.session import Session
+from triage.model.session import ModelSession
 from triage.operations import shadow
 from triage.operations.explain import explanation
 from triage.operations.trace import gather
 from triage.runtime.child_pool import DecodePool
-from triage.runtime.turns import Turns
-from triage.scoring.assess import Policy
-from triage.scoring.batch import Scorer
+from triage.runtime.turns import DecodeTurns
+from triage.scoring.assess import AssessmentPolicy
+from triage.scoring.batch import BatchScorer
 from triage.spool.spool import Spool
 
 
 @pytest.fixture(scope="module")
-def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Session]:
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSession]:
     """To the adult model in service everything is normal, to the two on trial everything is abnormal."""
     folder = tmp_path_factory.mktemp("models")
     cards = [
@@ -41,22 +41,24 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Session]:
         write_model(folder, "trial", bias=10, size=32),
         write_model(folder, "trial-child", age_from=1, age_below=6, bias=10),
     ]
-    return {card.name: Session(folder / card.name, card, threads=1) for card in cards}
+    return {card.name: ModelSession(folder / card.name, card, threads=1) for card in cards}
 
 
 class Bench:
     """A scorer with models in shadow, and what it decided."""
 
-    def __init__(self, spool: Spool, sessions: dict[str, Session], pool: DecodePool, in_shadow: Sequence[str]) -> None:
+    def __init__(
+        self, spool: Spool, sessions: dict[str, ModelSession], pool: DecodePool, in_shadow: Sequence[str]
+    ) -> None:
         self.spool = spool
         self.registry = CollectorRegistry()
         self.decisions: list[TriageDecision] = []
-        policy = Policy(registry=RegistryPolicy(shadow=frozenset(in_shadow)))
+        policy = AssessmentPolicy(registry=RegistryPolicy(shadow=frozenset(in_shadow)))
         metrics = create(self.registry)
-        self.scorer = Scorer(
+        self.scorer = BatchScorer(
             spool,
             sessions,
-            Turns(pool, pool.processes, 4 << 30),
+            DecodeTurns(pool, pool.processes, 4 << 30),
             policy,
             PriorityPolicy(),
             metrics,
@@ -71,12 +73,12 @@ class Bench:
 
 
 @pytest.fixture
-def bench(spool: Spool, sessions: dict[str, Session], pool: DecodePool) -> Bench:
+def bench(spool: Spool, sessions: dict[str, ModelSession], pool: DecodePool) -> Bench:
     return Bench(spool, sessions, pool, ("trial", "trial-child"))
 
 
 def test_it_scores_what_the_model_in_service_scores_and_changes_nothing(
-    bench: Bench, tmp_path: Path, sessions: dict[str, Session], pool: DecodePool
+    bench: Bench, tmp_path: Path, sessions: dict[str, ModelSession], pool: DecodePool
 ) -> None:
     bench.score(a_chest())
     alone = Bench(Spool.open(tmp_path / "other"), {"adult": sessions["adult"]}, pool, ())
@@ -87,7 +89,7 @@ def test_it_scores_what_the_model_in_service_scores_and_changes_nothing(
 
     (record,) = bench.spool.assessments(decision.study_instance_uid)
     found = assessment_from(record)
-    (other,) = found.beside
+    (other,) = found.shadow_scores
     assert (other.model_id, other.tag, other.reasons) == (sessions["trial"].card.model_id, Tag.ABNORMAL, ())
     assert other.probability is not None and other.probability > 0.99
     assert other.model_digest == sessions["trial"].card.model_sha256
@@ -107,7 +109,7 @@ def test_it_is_for_its_own_ages(bench: Bench) -> None:
     """A child has no model in service: the one in shadow scores alone, as before, and nothing stands beside it."""
     bench.score(a_chest(age="003Y"))
     (record,) = bench.spool.assessments(bench.decisions[0].study_instance_uid)
-    assert (record["shadow"], record["beside"]) == (True, [])
+    assert (record["shadow"], record["shadow_scores"]) == (True, [])
     assert bench.decisions[0].reasons == (Reason.MODEL_SHADOW,)
 
 
@@ -116,7 +118,7 @@ def test_it_is_switched_off_at_once(bench: Bench) -> None:
     bench.spool.model_switches.set_disabled("trial", True)
     assert bench.scorer.finish(started) == []
     (record,) = bench.spool.assessments(bench.decisions[0].study_instance_uid)
-    assert (record["tag"], record["beside"]) == ("NORMAL", [])
+    assert (record["tag"], record["shadow_scores"]) == ("NORMAL", [])
 
 
 def test_its_failure_costs_nobody(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
@@ -125,13 +127,13 @@ def test_its_failure_costs_nobody(bench: Bench, caplog: pytest.LogCaptureFixture
     (decision,) = bench.decisions
     assert (decision.tag, decision.reasons) == (Tag.NORMAL, ())
     (record,) = bench.spool.assessments(decision.study_instance_uid)
-    (other,) = assessment_from(record).beside
+    (other,) = assessment_from(record).shadow_scores
     assert (other.tag, other.probability, other.reasons) == (Tag.NOT_ASSESSED, None, (Reason.WORKER_FAILURE,))
     assert "the model trial, in shadow, failed on an image: RuntimeError" in caplog.text
     assert "PHANTOM" not in caplog.text
 
 
-def test_those_beside_are_of_the_age_in_shadow_enabled_and_others(sessions: dict[str, Session]) -> None:
+def test_those_beside_are_of_the_age_in_shadow_enabled_and_others(sessions: dict[str, ModelSession]) -> None:
     cards = {name: session.card for name, session in sessions.items()}
 
     def names(age: float | None, *, disabled: Sequence[str] = (), chosen: str = "adult") -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from triage.phantom.chest import Subject, as_dicom, draw, draw_lateral, samples
+from triage.phantom.chest import PhantomSubject, as_dicom, draw, draw_lateral, samples
 from triage.radiograph.decode import decode_pixels, open_dicom
 from triage.radiograph.eligibility import ineligible, view_of
 from triage.radiograph.policy import EligibilityPolicy
@@ -22,7 +22,7 @@ DCIODVFY = Path("/usr/bin/dciodvfy")
 
 
 def small(seed: int = 1, *, opacity: bool = False, child: bool = False) -> bytes:
-    return as_dicom(draw(seed, rows=128, columns=96, opacity=opacity, child=child), Subject())
+    return as_dicom(draw(seed, rows=128, columns=96, opacity=opacity, child=child), PhantomSubject())
 
 
 def test_the_same_seed_draws_the_same_chest() -> None:
@@ -91,8 +91,8 @@ def test_uids_tell_objects_apart_and_keep_a_study_together() -> None:
 
 @pytest.mark.skipif(not DCIODVFY.exists(), reason="no dciodvfy: apt-get install dicom3tools")
 def test_phantoms_are_valid_dx(tmp_path: Path) -> None:
-    lateral = as_dicom(draw_lateral(1, rows=64, columns=64), Subject("LL"))
-    urgent = as_dicom(draw(1, rows=64, columns=64), Subject(age="", accession="A1", priority="STAT"))
+    lateral = as_dicom(draw_lateral(1, rows=64, columns=64), PhantomSubject("LL"))
+    urgent = as_dicom(draw(1, rows=64, columns=64), PhantomSubject(age="", accession="A1", priority="STAT"))
     for content in [lateral, urgent, *(content for sample in samples() for content in sample.files)]:
         path = tmp_path / "phantom.dcm"
         path.write_bytes(content)

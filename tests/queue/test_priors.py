@@ -17,7 +17,7 @@ from tests.support.model_folders import write_model
 from tests.support.redis_server import RedisServer
 from tests.support.service import ROLE, Roles, a_chest, assert_one_result_each, is_done, read_bytes, receive, roles
 from tests.support.wait import wait_for
-from triage.model.session import Session
+from triage.model.session import ModelSession
 from triage.operations.reconcile import sweep
 from triage.queue.priors import is_prior, oldest_awaited
 from triage.queue.score_queue import PRIORS, QUEUE
@@ -60,10 +60,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Session]:
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSession]:
     folder = tmp_path_factory.mktemp("models")
     card = write_model(folder, "tiny-adult", bias=-10)
-    return {card.name: Session(folder / card.name, card, threads=1)}
+    return {card.name: ModelSession(folder / card.name, card, threads=1)}
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +75,7 @@ def signals() -> Iterator[None]:
 
 
 @pytest.fixture
-def place(spool: Spool, redis_server: RedisServer, sessions: dict[str, Session], pool: DecodePool) -> Workplace:
+def place(spool: Spool, redis_server: RedisServer, sessions: dict[str, ModelSession], pool: DecodePool) -> Workplace:
     return Workplace(spool, redis_server, sessions, pool)
 
 
@@ -189,9 +189,9 @@ def running(tmp_path: Path, redis_server: RedisServer, models: Path) -> Iterator
         yield running
 
 
-@pytest.mark.parametrize("point", ["triage.scoring.batch:Scorer.finish", "triage.spool.spool:Spool.sync"])
+@pytest.mark.parametrize("point", ["triage.scoring.batch:BatchScorer.finish", "triage.spool.spool:Spool.sync"])
 def test_a_worker_that_is_killed_with_priors_loses_none(
-    running: Roles, redis_server: RedisServer, sessions: dict[str, Session], pool: DecodePool, point: str
+    running: Roles, redis_server: RedisServer, sessions: dict[str, ModelSession], pool: DecodePool, point: str
 ) -> None:
     place = Workplace(running.spool, redis_server, sessions, pool)
     instances = place.queued(*(old(number) for number in range(6)), prior=True)
@@ -203,7 +203,7 @@ def test_a_worker_that_is_killed_with_priors_loses_none(
 
 
 def test_the_listener_queues_an_old_study_behind_and_an_idle_worker_takes_it_at_once(
-    running: Roles, redis_server: RedisServer, sessions: dict[str, Session], pool: DecodePool
+    running: Roles, redis_server: RedisServer, sessions: dict[str, ModelSession], pool: DecodePool
 ) -> None:
     place = Workplace(running.spool, redis_server, sessions, pool)
     with open_port("127.0.0.1", 0, shared=False) as free:

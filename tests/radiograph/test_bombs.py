@@ -25,7 +25,7 @@ from pydicom.uid import (
 )
 
 from triage.decision.reasons import Reason
-from triage.dicom.byte_source import Inflated, Memory
+from triage.dicom.byte_source import InflatedSource, MemorySource
 from triage.dicom.data_set import survey
 from triage.radiograph import decode
 from triage.radiograph.decode import decode_pixels, open_dicom
@@ -85,9 +85,9 @@ def a_deflate_bomb(rows: int, columns: int, stated_megabytes: int, megabytes: in
 @pytest.mark.parametrize("stated", [300, 2000, 4095])
 def test_a_deflated_data_set_is_inflated_by_what_its_image_needs(stated: int) -> None:
     file = a_deflate_bomb(512, 512, stated, 300)
-    found = survey(Memory(file))
+    found = survey(MemorySource(file))
     assert found is not None
-    assert isinstance(found.source, Inflated)
+    assert isinstance(found.source, InflatedSource)
     assert found.source.size() < 3 * MEGABYTE
     opened = open_dicom(file)
     assert not isinstance(opened, Rejected)

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from triage.decision.reasons import Reason
-from triage.phantom.chest import Subject, as_dicom, draw
+from triage.phantom.chest import PhantomSubject, as_dicom, draw
 from triage.radiograph.decode import decode_picture, decode_pixels, open_dicom
 from triage.radiograph.display import Viewed, linear_ends, view
 from triage.radiograph.types import Radiograph, Rejected
@@ -22,7 +22,7 @@ PIXELS = draw(1, rows=64, columns=48)
 
 
 def changed(**attributes: object) -> bytes:
-    dataset = dcmread(BytesIO(as_dicom(PIXELS, Subject())))
+    dataset = dcmread(BytesIO(as_dicom(PIXELS, PhantomSubject())))
     for name, value in attributes.items():
         setattr(dataset, name, value)
     buffer = BytesIO()
@@ -115,7 +115,7 @@ def test_pictures_keep_their_depth(depth: type):
 
 
 def test_what_cannot_be_decoded_is_a_reason():
-    for data in (b"", b"\x89PNG\r\n\x1a\n", as_dicom(PIXELS, Subject())[:2000]):
+    for data in (b"", b"\x89PNG\r\n\x1a\n", as_dicom(PIXELS, PhantomSubject())[:2000]):
         found = view(data)
         assert isinstance(found, Rejected)
         assert found.reason is Reason.UNDECODABLE

@@ -26,7 +26,7 @@ from triage.radiograph.attributes import read_attributes
 from triage.radiograph.decode import decode_pixels, open_dicom
 from triage.radiograph.encoding_faults import describes_an_image
 from triage.radiograph.types import Attributes, Radiograph, Rejected
-from triage.scoring.assess import Policy, prepare
+from triage.scoring.assess import AssessmentPolicy, prepare
 
 SYNTAXES = (
     ExplicitVRLittleEndian,
@@ -142,7 +142,7 @@ def test_what_its_class_says_is_no_radiograph_counts_for_nothing_however_damaged
 
 
 def _reason(data: bytes) -> Reason | None:
-    prepared = prepare(Sent("", data, ExplicitVRLittleEndian, "").file, {}, Policy())
+    prepared = prepare(Sent("", data, ExplicitVRLittleEndian, "").file, {}, AssessmentPolicy())
     return prepared.rejected.reason if prepared.rejected else None
 
 

@@ -15,11 +15,11 @@ from playwright.sync_api import Browser, Page, expect
 from tests.support.browser import watched
 from tests.support.reader_study import a_study, served, write_cases
 from tests.support.wait import wait_for
-from triage.phantom.chest import Subject, as_dicom, draw
+from triage.phantom.chest import PhantomSubject, as_dicom, draw
 from triage.reader_study.answers import read_progress, read_records
 from triage.reader_study.labels import write_labels
-from triage.reader_study.progress import Answer
-from triage.reader_study.study import Study, begin_or_resume
+from triage.reader_study.progress import ReaderAnswer
+from triage.reader_study.study import ReaderStudy, begin_or_resume
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def page(browser: Browser) -> Iterator[Page]:
         yield opened
 
 
-def link(study: Study, address: str, reader: str = "anna") -> str:
+def link(study: ReaderStudy, address: str, reader: str = "anna") -> str:
     return f"{address}/r/{study.tokens[reader]}/"
 
 
@@ -83,7 +83,11 @@ def test_a_reader_goes_from_the_first_case_to_the_last_by_keys_alone(page: Page,
         expect(page.locator("#cover-title")).to_have_text("Thank you")
 
     progress = read_progress(study.answers("anna"), 3)
-    assert [progress.read[place].answer for place in range(3)] == [Answer.NORMAL, Answer.ABNORMAL, Answer.NORMAL]
+    assert [progress.read[place].answer for place in range(3)] == [
+        ReaderAnswer.NORMAL,
+        ReaderAnswer.ABNORMAL,
+        ReaderAnswer.NORMAL,
+    ]
     write_labels(study)
     with (study.folder / "labels.csv").open() as file:
         labels = {Path(row["image"]).name: row["label"] for row in csv.DictReader(file)}
@@ -113,7 +117,7 @@ def test_an_answer_is_changed_taken_back_and_undone_across_cases(page: Page, tmp
         expect(page.locator("#place")).to_have_text("Case 2 of 3")
 
     progress = read_progress(study.answers("anna"), 3)
-    assert (progress.position, progress.read[0].answer) == (1, Answer.NORMAL)
+    assert (progress.position, progress.read[0].answer) == (1, ReaderAnswer.NORMAL)
 
 
 def test_a_page_that_is_closed_is_gone_on_with_where_it_was(page: Page, browser: Browser, tmp_path: Path):
@@ -209,7 +213,7 @@ def test_what_is_on_the_screen_is_what_the_service_decodes_and_the_shutter_is_bl
     from pydicom import dcmread
 
     pixels = draw(1, rows=96, columns=80)
-    dataset = dcmread(BytesIO(as_dicom(pixels, Subject())))
+    dataset = dcmread(BytesIO(as_dicom(pixels, PhantomSubject())))
     dataset.WindowCenter, dataset.WindowWidth = 1500, 1000
     dataset.PhotometricInterpretation, dataset.PresentationLUTShape = "MONOCHROME1", "INVERSE"
     dataset.ShutterShape = "RECTANGULAR"
@@ -243,7 +247,7 @@ def test_two_readers_see_nothing_of_each_other(page: Page, browser: Browser, tmp
 
 def test_an_image_that_cannot_be_shown_is_passed(page: Page, tmp_path: Path):
     folder = write_cases(tmp_path / "images", 1)
-    (folder / "broken.dcm").write_bytes(as_dicom(draw(1, rows=64, columns=64), Subject())[:3000])
+    (folder / "broken.dcm").write_bytes(as_dicom(draw(1, rows=64, columns=64), PhantomSubject())[:3000])
     study = begin_or_resume(tmp_path / "study", folder, ["anna"])
     place = [study.cases[case].image.name for case in study.order("anna")].index("broken.dcm")
     with served(study) as address:
@@ -258,7 +262,7 @@ def test_an_image_that_cannot_be_shown_is_passed(page: Page, tmp_path: Path):
         expect(page.locator("#next")).to_be_enabled()
         page.keyboard.press("Enter")
         wait_for(lambda: read_progress(study.answers("anna"), 2).position == place + 1, "the case to be passed")
-    assert read_progress(study.answers("anna"), 2).read[place].answer is Answer.UNREADABLE
+    assert read_progress(study.answers("anna"), 2).read[place].answer is ReaderAnswer.UNREADABLE
 
 
 def test_what_could_not_be_saved_is_said_and_tried_again(page: Page, tmp_path: Path):

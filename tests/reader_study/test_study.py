@@ -21,11 +21,11 @@ from click.testing import CliRunner
 from tests.support.reader_study import a_study, asking, served, step, write_cases
 from triage.cli import triage
 from triage.errors import StartError
-from triage.phantom.chest import Subject, as_dicom, draw
+from triage.phantom.chest import PhantomSubject, as_dicom, draw
 from triage.reader_study.answers import AnswerBook, read_progress, read_records
 from triage.reader_study.cases import CasesError, find_cases
 from triage.reader_study.labels import consensus, write_labels
-from triage.reader_study.progress import Answer, OutOfTurnError, replay
+from triage.reader_study.progress import OutOfTurnError, ReaderAnswer, replay
 from triage.reader_study.study import StudyError, begin_or_resume, open_study
 from triage.validation.cohort.manifest import read_manifest
 from triage.web.http.static import PAGE_HEADERS
@@ -138,7 +138,7 @@ def test_answers_are_taken_back_and_times_add_up(tmp_path: Path):
 
     assert progress == answers.progress
     assert progress.position == 1
-    assert (progress.read[0].answer, progress.read[0].answers_given) == (Answer.ABNORMAL, 2)
+    assert (progress.read[0].answer, progress.read[0].answers_given) == (ReaderAnswer.ABNORMAL, 2)
     assert (progress.read[0].active_ms, progress.read[0].elapsed_ms) == (3000, 4000)
     assert progress.read[1].answer is None
     assert progress.read[2].active_ms == 3000
@@ -180,7 +180,7 @@ def test_only_what_is_next_may_be_seen():
 
 # Labels.
 
-N, A, U = Answer.NORMAL, Answer.ABNORMAL, Answer.UNREADABLE
+N, A, U = ReaderAnswer.NORMAL, ReaderAnswer.ABNORMAL, ReaderAnswer.UNREADABLE
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ N, A, U = Answer.NORMAL, Answer.ABNORMAL, Answer.UNREADABLE
         ([A], 1, ""),
     ],
 )
-def test_consensus_is_the_majority_of_all_readers(answers: list[Answer | None], label: int | None, why: str):
+def test_consensus_is_the_majority_of_all_readers(answers: list[ReaderAnswer | None], label: int | None, why: str):
     found = consensus({str(number): answer for number, answer in enumerate(answers)})
     assert (found.label, found.why) == (label, why)
 
@@ -312,7 +312,7 @@ def test_every_answer_has_the_headers_that_forbid_what_is_not_ours(tmp_path: Pat
 def test_an_image_that_cannot_be_shown_can_be_passed_and_has_no_label(tmp_path: Path):
     folder = tmp_path / "images"
     folder.mkdir()
-    (folder / "broken.dcm").write_bytes(as_dicom(draw(1, rows=64, columns=64), Subject())[:3000])
+    (folder / "broken.dcm").write_bytes(as_dicom(draw(1, rows=64, columns=64), PhantomSubject())[:3000])
     study = begin_or_resume(tmp_path / "study", folder, ["anna"])
     with served(study) as address, asking(study, address, "anna") as anna:
         refused = anna.get("cases/0")

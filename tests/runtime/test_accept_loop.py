@@ -15,7 +15,7 @@ import pytest
 from tests.support.wait import wait_for
 from tests.support.written_log import written_log
 from triage.dicom.tls import ServerTLS
-from triage.runtime.accept_loop import AcceptLoop, Door
+from triage.runtime.accept_loop import AcceptLoop, ListeningPort
 from triage.runtime.sockets import open_port
 
 
@@ -37,7 +37,7 @@ class Echo:
 @contextmanager
 def running(loop: AcceptLoop[Echo], port: socket.socket) -> Iterator[threading.Event]:
     stop = threading.Event()
-    thread = threading.Thread(target=loop.run, args=([Door(port)], stop.is_set))
+    thread = threading.Thread(target=loop.run, args=([ListeningPort(port)], stop.is_set))
     thread.start()
     try:
         yield stop
@@ -127,7 +127,7 @@ def test_who_is_superfluous_is_broken_off_and_the_count_is_told(port: socket.soc
 def test_what_the_kernel_has_accepted_by_the_end_is_served(port: socket.socket) -> None:
     with socket.create_connection(port.getsockname(), timeout=30) as early:
         loop = AcceptLoop(Echo)
-        loop.run([Door(port)], _at_once())
+        loop.run([ListeningPort(port)], _at_once())
         early.sendall(b"z")
         assert early.recv(1) == b"z"
     loop.join(10.0)

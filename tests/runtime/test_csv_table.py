@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from triage.runtime.csv_table import Record, Table, TableError, identifier_fault, parse_table, plain, written
+from triage.runtime.csv_table import CSVRow, Table, TableError, identifier_fault, parse_table, plain, written
 from triage.validation.cohort.manifest import Row, read_manifest, write_manifest
 
 HEADER = "image,label,note"
@@ -24,8 +24,8 @@ def test_a_plain_table_is_read_with_its_lines():
     assert table == Table(
         ("image", "label", "note"),
         (
-            Record(2, {"image": "a.png", "label": "0", "note": "x"}),
-            Record(3, {"image": "b.png", "label": "1", "note": ""}),
+            CSVRow(2, {"image": "a.png", "label": "0", "note": "x"}),
+            CSVRow(3, {"image": "b.png", "label": "1", "note": ""}),
         ),
     )
 

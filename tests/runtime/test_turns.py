@@ -14,7 +14,7 @@ import pytest
 from tests.runtime.test_child_pool import PATIENT_S, be_killed, double, hang
 from tests.support.wait import wait_for
 from triage.runtime.child_pool import DecodePool, DecoderDiedError
-from triage.runtime.turns import HEAVY, Load, Turns, children
+from triage.runtime.turns import HEAVY, DecodeTurns, Load, children
 
 
 class Held:
@@ -55,8 +55,8 @@ def pool() -> Pool:
     return Pool()
 
 
-def turns(pool: Pool, slots: int = 2, memory: int = 8 << 30, now: Callable[[], float] = time.monotonic) -> Turns:
-    return Turns(pool, slots, memory, now)  # type: ignore[arg-type]
+def turns(pool: Pool, slots: int = 2, memory: int = 8 << 30, now: Callable[[], float] = time.monotonic) -> DecodeTurns:
+    return DecodeTurns(pool, slots, memory, now)  # type: ignore[arg-type]
 
 
 def test_so_many_begin_as_there_are_children(pool: Pool) -> None:
@@ -142,16 +142,16 @@ def test_however_few_are_asked_for_a_heavy_image_leaves_one_to_others(
 
 
 @pytest.fixture
-def real() -> Iterator[Turns]:
+def real() -> Iterator[DecodeTurns]:
     pool = DecodePool(2, 8.0)  # a child that replaces one takes seconds to start where the machine is busy
     pool.warm()
-    made = Turns(pool, 2, 4 << 30)
+    made = DecodeTurns(pool, 2, 4 << 30)
     yield made
     made.close()
     pool.close()
 
 
-def test_results_come_whoever_dies_or_hangs(real: Turns) -> None:
+def test_results_come_whoever_dies_or_hangs(real: DecodeTurns) -> None:
     others = [real.submit(double, number, load=Load()) for number in range(3)]
     killed, hung = real.submit(be_killed, load=Load()), real.submit(hang, load=Load())
     later = [real.submit(double, number, load=Load()) for number in range(3, 6)]
@@ -162,7 +162,7 @@ def test_results_come_whoever_dies_or_hangs(real: Turns) -> None:
     assert real.submit(double, 21, load=Load()).result() == 42
 
 
-def test_children_that_all_hang_are_ended_for_those_who_wait(real: Turns) -> None:
+def test_children_that_all_hang_are_ended_for_those_who_wait(real: DecodeTurns) -> None:
     hung = [real.submit(hang, load=Load()) for _ in range(2)]
     assert real.submit(double, 21, load=Load()).result() == 42
     for turn in hung:
@@ -170,7 +170,7 @@ def test_children_that_all_hang_are_ended_for_those_who_wait(real: Turns) -> Non
             turn.result()
 
 
-def test_errors_are_passed_on(real: Turns) -> None:
+def test_errors_are_passed_on(real: DecodeTurns) -> None:
     with pytest.raises(FileNotFoundError):
         real.submit(os.stat, Path("/nowhere"), load=Load()).result()
     assert threading.active_count() < 20

@@ -20,14 +20,22 @@ from triage.decision.reasons import Reason
 from triage.decision.types import PriorityPolicy, Tag
 from triage.model.card import ModelCard
 from triage.model.registry import RegistryPolicy, choose, usable
-from triage.model.session import Session
+from triage.model.session import ModelSession
 from triage.phantom.chest import draw
 from triage.radiograph.orientation import Orientation
 from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.preprocess import preprocess
 from triage.radiograph.types import Attributes, Part, Rejected, View
 from triage.radiograph.vocabulary import SiteWords
-from triage.scoring.assess import Conclusion, Policy, Prepared, conclude, prepare, projection_seen, view_contradicted
+from triage.scoring.assess import (
+    AssessmentPolicy,
+    Conclusion,
+    PreparedImage,
+    conclude,
+    prepare,
+    projection_seen,
+    view_contradicted,
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +54,22 @@ def cards(folder: Path) -> dict[str, ModelCard]:
 
 
 def assessed(
-    folder: Path, cards: Mapping[str, ModelCard], policy: Policy | None = None, *, sender: str = "", **changes: Any
+    folder: Path,
+    cards: Mapping[str, ModelCard],
+    policy: AssessmentPolicy | None = None,
+    *,
+    sender: str = "",
+    **changes: Any,
 ) -> Conclusion | Rejected:
     """What becomes of a chest whose attributes are changed so: prepared, scored by its model, concluded."""
-    policy = policy or Policy()
+    policy = policy or AssessmentPolicy()
     prepared = prepare(as_file(a_dataset(**changes)), cards, policy, calling_ae_title=sender)
     if prepared.rejected is not None:
         assert prepared.model_input is None and prepared.model_name == ""
         return prepared.rejected
     assert prepared.model_input is not None
     card = cards[prepared.model_name]
-    scores = Session(folder / card.name, card, threads=1).score(prepared.model_input[np.newaxis])
+    scores = ModelSession(folder / card.name, card, threads=1).score(prepared.model_input[np.newaxis])
     return conclude(prepared, card, float(scores.probability[0]), float(scores.distance[0]), policy)
 
 
@@ -101,7 +114,7 @@ def test_a_negative_of_one_finding_keeps_its_probability(folder: Path, cards: di
 
 
 def test_a_setting_lets_the_adult_model_take_unknown_ages(folder: Path, cards: dict[str, ModelCard]) -> None:
-    policy = Policy(registry=RegistryPolicy(adult_when_age_unknown=True))
+    policy = AssessmentPolicy(registry=RegistryPolicy(adult_when_age_unknown=True))
     found = assessed(folder, cards, policy, PatientAge="")
     assert isinstance(found, Conclusion) and found.tag is Tag.NORMAL
     children = {name: card for name, card in cards.items() if name != "adult"}
@@ -173,7 +186,7 @@ def test_a_second_chest_is_not_left_out_in_silence(
 def test_what_says_chest_makes_it_one(
     folder: Path, cards: dict[str, ModelCard], site: EligibilityPolicy, changes: dict[str, Any]
 ) -> None:
-    found = assessed(folder, cards, Policy(site), sender="CHESTROOM", **changes)
+    found = assessed(folder, cards, AssessmentPolicy(site), sender="CHESTROOM", **changes)
     assert isinstance(found, Conclusion) and found.tag is Tag.NORMAL
 
 
@@ -191,14 +204,14 @@ def test_what_says_chest_makes_it_one(
 def test_what_is_stated_and_is_no_age_is_scored_by_no_setting(
     folder: Path, cards: dict[str, ModelCard], changes: dict[str, Any], adult_when_age_unknown: bool
 ) -> None:
-    policy = Policy(registry=RegistryPolicy(adult_when_age_unknown=adult_when_age_unknown))
+    policy = AssessmentPolicy(registry=RegistryPolicy(adult_when_age_unknown=adult_when_age_unknown))
     found = assessed(folder, cards, policy, **changes)
     assert isinstance(found, Rejected) and found.reason is Reason.AGE_UNKNOWN
     assert found.detail and not any(letter in found.detail for letter in "123456789")
 
 
 def test_a_rule_of_the_site_makes_it_a_frontal(folder: Path, cards: dict[str, ModelCard]) -> None:
-    policy = Policy(EligibilityPolicy(frozenset({"CHESTROOM"})))
+    policy = AssessmentPolicy(EligibilityPolicy(frozenset({"CHESTROOM"})))
     found = assessed(folder, cards, policy, sender="CHESTROOM", ViewPosition=None)
     assert isinstance(found, Conclusion) and found.tag is Tag.NORMAL
 
@@ -214,7 +227,7 @@ def test_a_blank_image_is_out_of_distribution(folder: Path, cards: dict[str, Mod
 
 
 def test_a_shadow_model_scores_and_says_that_it_is_one(folder: Path, cards: dict[str, ModelCard]) -> None:
-    found = assessed(folder, cards, Policy(registry=RegistryPolicy(shadow=frozenset({"adult"}))))
+    found = assessed(folder, cards, AssessmentPolicy(registry=RegistryPolicy(shadow=frozenset({"adult"}))))
     assert isinstance(found, Conclusion) and found.shadow and found.tag is Tag.NORMAL
 
 
@@ -238,7 +251,7 @@ def test_what_is_rejected_is_never_scored(
 
 def test_the_model_input_is_that_of_the_card_s_preprocessing(cards: dict[str, ModelCard]) -> None:
     picture = a_picture()
-    prepared = prepare(as_file(a_dataset(picture)), cards, Policy())
+    prepared = prepare(as_file(a_dataset(picture)), cards, AssessmentPolicy())
     pixels, valid = picture.astype(np.float32) / np.float32(4095), np.ones(picture.shape, dtype=bool)
     expected = preprocess(pixels, valid, cards["adult"].preprocessing.spec())
     assert prepared.model_input is not None and np.allclose(prepared.model_input, expected, atol=1e-5)
@@ -246,23 +259,23 @@ def test_the_model_input_is_that_of_the_card_s_preprocessing(cards: dict[str, Mo
 
 
 def test_a_named_model_overrides_age_and_nothing_else(cards: dict[str, ModelCard]) -> None:
-    prepared = prepare(as_file(a_dataset(PatientAge="")), cards, Policy(), model_name="child")
+    prepared = prepare(as_file(a_dataset(PatientAge="")), cards, AssessmentPolicy(), model_name="child")
     assert (prepared.model_name, prepared.rejected) == ("child", None)
-    lateral = prepare(as_file(a_dataset(ViewPosition="LL")), cards, Policy(), model_name="child")
+    lateral = prepare(as_file(a_dataset(ViewPosition="LL")), cards, AssessmentPolicy(), model_name="child")
     assert lateral.rejected is not None and lateral.rejected.reason is Reason.NOT_FRONTAL
 
 
 def test_bare_pictures_are_frontals_where_they_are_let_in(cards: dict[str, ModelCard]) -> None:
     data = cv2.imencode(".png", a_picture(16))[1].tobytes()
-    prepared = prepare(data, cards, Policy(), model_name="adult", pictures=True)
+    prepared = prepare(data, cards, AssessmentPolicy(), model_name="adult", pictures=True)
     assert (prepared.view, prepared.rejected, prepared.model_name) == (View.FRONTAL, None, "adult")
-    received = prepare(data, cards, Policy())
+    received = prepare(data, cards, AssessmentPolicy())
     assert received.rejected is not None and received.rejected.reason is Reason.UNDECODABLE
 
 
 # Conclusions.
 
-FRONTAL = Prepared(Attributes(), View.PA, Part.CHEST)
+FRONTAL = PreparedImage(Attributes(), View.PA, Part.CHEST)
 
 
 @pytest.mark.parametrize("distance", [math.nan, math.inf, -math.inf, FARTHEST + 1e-6])
@@ -270,17 +283,17 @@ FRONTAL = Prepared(Attributes(), View.PA, Part.CHEST)
 def test_what_is_far_is_refused_whatever_it_scored(
     cards: dict[str, ModelCard], distance: float, probability: float
 ) -> None:
-    found = conclude(FRONTAL, cards["adult"], probability, distance, Policy())
+    found = conclude(FRONTAL, cards["adult"], probability, distance, AssessmentPolicy())
     assert found == Conclusion(Tag.NOT_ASSESSED, probability, (Reason.OUT_OF_DISTRIBUTION,))
 
 
 def test_the_limit_itself_is_near(cards: dict[str, ModelCard]) -> None:
-    assert conclude(FRONTAL, cards["adult"], 0.1, FARTHEST, Policy()).tag is Tag.NORMAL
+    assert conclude(FRONTAL, cards["adult"], 0.1, FARTHEST, AssessmentPolicy()).tag is Tag.NORMAL
 
 
 @pytest.mark.parametrize("probability", [math.nan, math.inf, -0.1, 1.1])
 def test_a_probability_that_is_none_is_a_failure(cards: dict[str, ModelCard], probability: float) -> None:
-    found = conclude(FRONTAL, cards["adult"], probability, 1.0, Policy())
+    found = conclude(FRONTAL, cards["adult"], probability, 1.0, AssessmentPolicy())
     assert found == Conclusion(Tag.NOT_ASSESSED, None, (Reason.WORKER_FAILURE,))
 
 
@@ -294,7 +307,7 @@ def test_a_probability_that_is_none_is_a_failure(cards: dict[str, ModelCard], pr
     ],
 )
 def test_the_operating_point_itself_is_abnormal(cards: dict[str, ModelCard], probability: float, tag: Tag) -> None:
-    found = conclude(FRONTAL, cards["adult"], probability, 1.0, Policy(operating_point=0.3))
+    found = conclude(FRONTAL, cards["adult"], probability, 1.0, AssessmentPolicy(operating_point=0.3))
     assert (found.tag, found.probability) == (tag, probability)
 
 
@@ -306,7 +319,7 @@ def test_only_a_view_that_the_model_is_for_is_called_anything(
     pa_only = write_model(tmp_path, "pa-only", intended_use=use)
     for card, views in ((cards["adult"], {View.PA, View.AP, View.FRONTAL}), (pa_only, {View.PA})):
         for probability in (0.0, 1.0):
-            found = conclude(Prepared(Attributes(), view, Part.CHEST), card, probability, 1.0, Policy())
+            found = conclude(PreparedImage(Attributes(), view, Part.CHEST), card, probability, 1.0, AssessmentPolicy())
             assert (found.tag is not Tag.NOT_ASSESSED) == (view in views)
             assert found.probability == probability
 
@@ -321,8 +334,8 @@ def test_what_has_a_wide_border_is_scored_and_not_assessed_unless_the_card_crops
     assert found.probability is not None
     assert found.detail == "only 80 % of the rows and 77 % of the columns are inside shutter and border"
     cropping = with_crop(cards["adult"])
-    prepared = prepare(as_file(a_dataset(pixels)), {"adult": cropping}, Policy())
-    assert conclude(prepared, cropping, 0.1, 1.0, Policy()) == Conclusion(Tag.NORMAL, 0.1, ())
+    prepared = prepare(as_file(a_dataset(pixels)), {"adult": cropping}, AssessmentPolicy())
+    assert conclude(prepared, cropping, 0.1, 1.0, AssessmentPolicy()) == Conclusion(Tag.NORMAL, 0.1, ())
 
 
 def test_a_shutter_is_a_border_and_a_card_that_crops_sees_the_same_image_with_it(cards: dict[str, ModelCard]) -> None:
@@ -333,35 +346,35 @@ def test_a_shutter_is_a_border_and_a_card_that_crops_sees_the_same_image_with_it
     shutter = {"ShutterShape": "RECTANGULAR", **{f"Shutter{side}Edge": value for side, value in edges.items()}}
     window = {"WindowCenter": 2048, "WindowWidth": 4096}
     inside, alone = (
-        prepare(as_file(a_dataset(pixels, **window, **more)), cropping, Policy())
+        prepare(as_file(a_dataset(pixels, **window, **more)), cropping, AssessmentPolicy())
         for pixels, more in ((noise, shutter), (a_picture(), {}))
     )
     assert inside.model_input is not None and alone.model_input is not None
     assert np.array_equal(inside.model_input, alone.model_input)
     assert inside.content == (20 / 130, 30 / 120, 116 / 130, 110 / 120) and alone.content == (0, 0, 1, 1)
-    assert conclude(inside, cards["adult"], 0.1, 1.0, Policy()).reasons == (Reason.WIDE_BORDER,)
+    assert conclude(inside, cards["adult"], 0.1, 1.0, AssessmentPolicy()).reasons == (Reason.WIDE_BORDER,)
 
 
 def test_a_marker_on_black_is_no_radiograph_even_for_a_card_that_crops(cards: dict[str, ModelCard]) -> None:
     cropping = {"adult": with_crop(cards["adult"])}
     pixels = np.zeros((300, 300), dtype=np.uint16)
     pixels[100:196, 20:100] = a_picture()
-    prepared = prepare(as_file(a_dataset(pixels)), cropping, Policy())
-    assert conclude(prepared, cropping["adult"], 0.1, 1.0, Policy()).reasons == (Reason.WIDE_BORDER,)
+    prepared = prepare(as_file(a_dataset(pixels)), cropping, AssessmentPolicy())
+    assert conclude(prepared, cropping["adult"], 0.1, 1.0, AssessmentPolicy()).reasons == (Reason.WIDE_BORDER,)
 
 
 def test_only_a_model_that_does_not_mind_takes_what_is_turned(cards: dict[str, ModelCard]) -> None:
-    turned = Prepared(Attributes(), View.PA, Part.CHEST, orientation=Orientation((0.05, 0.9, 0.03, 0.02)))
+    turned = PreparedImage(Attributes(), View.PA, Part.CHEST, orientation=Orientation((0.05, 0.9, 0.03, 0.02)))
     any_way = cards["adult"]
     upright = any_way.model_copy(
         update={"intended_use": any_way.intended_use.model_copy(update={"orientation": "upright"})}
     )
-    assert conclude(turned, any_way, 0.1, 1.0, Policy()).tag is Tag.NORMAL
+    assert conclude(turned, any_way, 0.1, 1.0, AssessmentPolicy()).tag is Tag.NORMAL
     for probability in (0.0, 1.0):
-        found = conclude(turned, upright, probability, 1.0, Policy())
+        found = conclude(turned, upright, probability, 1.0, AssessmentPolicy())
         assert (found.tag, found.reasons) == (Tag.NOT_ASSESSED, (Reason.ORIENTATION_UNVERIFIED,))
         assert found.detail == "it looks as if turned by 90 degrees to the right (0.90 of 1)"
-    assert conclude(FRONTAL, upright, 0.1, 1.0, Policy()).tag is Tag.NORMAL
+    assert conclude(FRONTAL, upright, 0.1, 1.0, AssessmentPolicy()).tag is Tag.NORMAL
 
 
 def a_standing_chest(**changes: Any) -> bytes:
@@ -372,33 +385,33 @@ def test_an_adult_s_upright_chest_is_asked_for_its_projection_whatever_view_is_s
     cards: dict[str, ModelCard],
 ) -> None:
     for view in ("PA", "AP", None):
-        share = prepare(a_standing_chest(ViewPosition=view, PatientAge="018Y"), cards, Policy()).ap_share
+        share = prepare(a_standing_chest(ViewPosition=view, PatientAge="018Y"), cards, AssessmentPolicy()).ap_share
         assert share is not None and 0 < share < 1
-    unknown_age = Policy(registry=RegistryPolicy(adult_when_age_unknown=True))
+    unknown_age = AssessmentPolicy(registry=RegistryPolicy(adult_when_age_unknown=True))
     assert prepare(a_standing_chest(PatientAge=""), cards, unknown_age).ap_share == share
 
 
 def test_of_a_child_and_of_what_is_no_upright_chest_no_projection_is_said(cards: dict[str, ModelCard]) -> None:
-    assert prepare(a_standing_chest(PatientAge="003Y"), cards, Policy()).ap_share is None
+    assert prepare(a_standing_chest(PatientAge="003Y"), cards, AssessmentPolicy()).ap_share is None
     turned = np.ascontiguousarray(np.rot90(draw(2, rows=320, columns=280).astype(np.uint16)))
-    assert prepare(as_file(a_dataset(turned)), cards, Policy()).ap_share is None
-    assert prepare(a_standing_chest(ViewPosition="LL"), cards, Policy()).ap_share is None
+    assert prepare(as_file(a_dataset(turned)), cards, AssessmentPolicy()).ap_share is None
+    assert prepare(a_standing_chest(ViewPosition="LL"), cards, AssessmentPolicy()).ap_share is None
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, None])
 def test_no_tag_is_made_of_what_the_pixels_say_of_the_projection(cards: dict[str, ModelCard], share: float) -> None:
     for view in View:
         for probability in (0.0, 1.0):
-            plain = Prepared(Attributes(), view, Part.CHEST)
+            plain = PreparedImage(Attributes(), view, Part.CHEST)
             asked = replace(plain, ap_share=share)
-            assert conclude(asked, cards["adult"], probability, 1.0, Policy()) == conclude(
-                plain, cards["adult"], probability, 1.0, Policy()
+            assert conclude(asked, cards["adult"], probability, 1.0, AssessmentPolicy()) == conclude(
+                plain, cards["adult"], probability, 1.0, AssessmentPolicy()
             )
 
 
 def test_a_view_is_contradicted_only_of_what_is_known_to_be_a_chest() -> None:
     normal = Conclusion(Tag.NORMAL, 0.1, ())
-    stated = Prepared(Attributes(), View.PA, Part.CHEST, ap_share=1.0)
+    stated = PreparedImage(Attributes(), View.PA, Part.CHEST, ap_share=1.0)
     assert projection_seen(stated, normal) == 1.0 and view_contradicted(stated, 1.0)
     assert not view_contradicted(replace(stated, view=View.AP), 1.0)
     assert not view_contradicted(replace(stated, view=View.UNKNOWN), 1.0)

@@ -27,16 +27,16 @@ from triage.metrics.process import create
 from triage.model.activation_map import cells_of
 from triage.model.card import CalibrationFit
 from triage.model.registry import RegistryPolicy
-from triage.model.session import Scores, Session
+from triage.model.session import ModelScores, ModelSession
 from triage.operations.explain import explanation
 from triage.operations.reconcile import remove_old
 from triage.operations.trace import gather
 from triage.radiograph import projection
 from triage.runtime.child_pool import DecodePool
-from triage.runtime.turns import Turns
+from triage.runtime.turns import DecodeTurns
 from triage.scoring import batch
-from triage.scoring.assess import Policy
-from triage.scoring.batch import Failed, Scorer, open_file
+from triage.scoring.assess import AssessmentPolicy
+from triage.scoring.batch import BatchScorer, Failed, open_file
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.worklist import reader_acts
@@ -47,12 +47,12 @@ DAY = 24 * 3600.0
 
 
 @pytest.fixture(scope="module")
-def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Session]:
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSession]:
     """Two models: everything of an adult is normal, everything of a child is abnormal."""
     folder = tmp_path_factory.mktemp("models")
     adult = write_model(folder, "tiny-adult", bias=-10)
     child = write_model(folder, "tiny-child", age_from=1, age_below=6, bias=10)
-    return {card.name: Session(folder / card.name, card, threads=1) for card in (adult, child)}
+    return {card.name: ModelSession(folder / card.name, card, threads=1) for card in (adult, child)}
 
 
 def changed(file: bytes, **attributes: Any) -> bytes:
@@ -69,17 +69,17 @@ class Bench:
     """A scorer and all that it wrote."""
 
     def __init__(
-        self, spool: Spool, sessions: dict[str, Session], pool: DecodePool, silent: bool = False, **policy: Any
+        self, spool: Spool, sessions: dict[str, ModelSession], pool: DecodePool, silent: bool = False, **policy: Any
     ) -> None:
         self.spool = spool
         self.registry = CollectorRegistry()
         self.indexed: dict[str, TriageDecision] = {}
         self.marked: list[str] = []
-        self.scorer = Scorer(
+        self.scorer = BatchScorer(
             spool,
             sessions,
-            Turns(pool, pool.processes, 4 << 30),
-            Policy(**policy),
+            DecodeTurns(pool, pool.processes, 4 << 30),
+            AssessmentPolicy(**policy),
             PriorityPolicy(),
             create(self.registry),
             self._index,
@@ -105,7 +105,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(spool: Spool, sessions: dict[str, Session], pool: DecodePool) -> Bench:
+def bench(spool: Spool, sessions: dict[str, ModelSession], pool: DecodePool) -> Bench:
     return Bench(spool, sessions, pool)
 
 
@@ -115,7 +115,7 @@ def test_a_score_is_restated_for_the_sites_prevalence_and_the_tag_is_not(tmp_pat
         method="platt", slope=1, intercept=0, fitted_on="", images=100, positives=50, approximate=True,
         brier_before=0.2, brier_after=0.2,
     )  # fmt: skip
-    session = Session(tmp_path / "models" / card.name, card.model_copy(update={"calibration_fit": fit}), threads=1)
+    session = ModelSession(tmp_path / "models" / card.name, card.model_copy(update={"calibration_fit": fit}), threads=1)
     bench = Bench(Spool.open(tmp_path / "spool"), {card.name: session}, pool, prevalence={card.name: 0.02})
     assert not bench.score(a_chest())
     (record,) = bench.spool.assessments(bench.only().study_instance_uid)
@@ -253,7 +253,7 @@ def test_other_bytes_under_one_uid_are_kept_beside_and_never_lower(bench: Bench)
 
 
 def test_a_model_in_shadow_scores_and_changes_nothing(
-    spool: Spool, sessions: dict[str, Session], pool: DecodePool
+    spool: Spool, sessions: dict[str, ModelSession], pool: DecodePool
 ) -> None:
     bench = Bench(spool, sessions, pool, registry=RegistryPolicy(shadow=frozenset({"tiny-child"})))
     bench.score(a_chest(0, age="003Y"))
@@ -283,19 +283,19 @@ def test_the_kill_switch_holds_for_what_is_already_decoded(bench: Bench) -> None
 class Touchy:
     """A session that fails whenever an image as bright as ``limit`` is in the batch."""
 
-    def __init__(self, session: Session, limit: float) -> None:
+    def __init__(self, session: ModelSession, limit: float) -> None:
         self.card = session.card
         self.keeps_maps = session.keeps_maps
         self._session = session
         self._limit = limit
 
-    def score(self, batch: Any) -> Scores:
+    def score(self, batch: Any) -> ModelScores:
         if (batch.mean(axis=(1, 2, 3)) >= self._limit).any():
             raise RuntimeError("the accelerator fell over")
         return self._session.score(batch)
 
 
-def test_an_image_that_fails_in_the_session_fails_alone(bench: Bench, sessions: dict[str, Session]) -> None:
+def test_an_image_that_fails_in_the_session_fails_alone(bench: Bench, sessions: dict[str, ModelSession]) -> None:
     instances = [receive(bench.spool, a_chest(number)) for number in range(5)]
     started = bench.scorer.start(instances)
     means = [float(decoding.result().prepared.model_input.mean()) for _, decoding in started]
@@ -313,7 +313,9 @@ def test_what_a_model_never_ends_with_is_given_up_at_once_and_the_rest_is_scored
 ) -> None:
     adult = write_model(tmp_path, "tiny-adult", bias=-10)
     child = write_model(tmp_path, "tiny-child", age_from=1, age_below=6, endless_above=-99.0)
-    sessions = {card.name: Session(tmp_path / card.name, card, threads=1, deadline_s=0.3) for card in (adult, child)}
+    sessions = {
+        card.name: ModelSession(tmp_path / card.name, card, threads=1, deadline_s=0.3) for card in (adult, child)
+    }
     bench = Bench(spool, sessions, pool)
     assert bench.score(*[a_chest(number, age="003Y" if number % 2 else "050Y") for number in range(4)]) == []
     found = {each.accession_number: (each.tag, each.reasons) for each in bench.indexed.values()}
@@ -328,7 +330,9 @@ def test_what_a_model_never_ends_with_is_given_up_at_once_and_the_rest_is_scored
 def test_a_model_in_shadow_that_never_ends_costs_nobody(spool: Spool, pool: DecodePool, tmp_path: Path) -> None:
     serving = write_model(tmp_path, "tiny-adult", bias=-10)
     trial = write_model(tmp_path, "trial", endless_above=-99.0)
-    sessions = {card.name: Session(tmp_path / card.name, card, threads=1, deadline_s=0.3) for card in (serving, trial)}
+    sessions = {
+        card.name: ModelSession(tmp_path / card.name, card, threads=1, deadline_s=0.3) for card in (serving, trial)
+    }
     bench = Bench(spool, sessions, pool, registry=RegistryPolicy(shadow=frozenset({"trial"})))
     assert bench.score(a_chest(1, age="050Y")) == []
     assert bench.only().tag is Tag.NORMAL
@@ -397,7 +401,9 @@ def test_giving_up_what_another_worker_has_done_changes_nothing(bench: Bench) ->
 def test_the_map_of_the_very_run_is_kept_beside_its_score(spool: Spool, pool: DecodePool, tmp_path: Path) -> None:
     with_map = write_model(tmp_path, "tiny-adult", bias=-1.0, cam=True)
     without = write_model(tmp_path, "tiny-child", age_from=1, age_below=6)
-    sessions = {each.name: Session(tmp_path / each.name, each, threads=1, maps=True) for each in (with_map, without)}
+    sessions = {
+        each.name: ModelSession(tmp_path / each.name, each, threads=1, maps=True) for each in (with_map, without)
+    }
     files = [a_chest(0), a_chest(1), a_chest(2, age="003Y"), a_chest(3, view="LL")]
     assert Bench(spool, sessions, pool).score(*files) == []
 
@@ -448,13 +454,13 @@ def test_the_number_of_decisions_outlives_a_lost_record(bench: Bench) -> None:
 
 
 def test_while_the_clock_is_in_doubt_no_study_is_one_that_nobody_waits_for(
-    spool: Spool, sessions: dict[str, Session], pool: DecodePool
+    spool: Spool, sessions: dict[str, ModelSession], pool: DecodePool
 ) -> None:
     doubt = [True]
     indexed: list[TriageDecision] = []
     policy = PriorityPolicy(prior_after_days=1.0)
-    given = (Policy(), policy, create(CollectorRegistry()), indexed.extend, lambda study: None, None)
-    scorer = Scorer(spool, sessions, Turns(pool, pool.processes, 4 << 30), *given, lambda: doubt[0])
+    given = (AssessmentPolicy(), policy, create(CollectorRegistry()), indexed.extend, lambda study: None, None)
+    scorer = BatchScorer(spool, sessions, DecodeTurns(pool, pool.processes, 4 << 30), *given, lambda: doubt[0])
     for in_doubt in (True, False):
         doubt[0] = in_doubt
         dates = dict.fromkeys(("AcquisitionDate", "ContentDate", "SeriesDate", "StudyDate"), "20200101")

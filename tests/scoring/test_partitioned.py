@@ -1,4 +1,4 @@
-"""Patients, a canary and a validation in one batch of a real worker: kills lose nothing, and no trouble beside patients
+"""Patients, a canary and a validation in one batch of a real worker: kills lose nothing, and no trouble in a partition
 costs one of them anything."""
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from tests.support.redis_server import RedisServer
 from tests.support.service import Role, Roles, a_chest, assert_one_result_each, is_done, receive, roles
 from tests.support.small_disk import mounted
 from tests.support.wait import wait_for
-from triage.canary.partition import PLACE as CANARY
+from triage.canary.partition import CANARY as CANARY
 from triage.canary.study import a_canary
-from triage.queue.score_queue import ScoreQueue, Work, connect
+from triage.queue.score_queue import PartitionedInstance, ScoreQueue, connect
 from triage.spool.instance import ReceivedInstance
-from triage.spool.partitions import PLACE as VALIDATION
 from triage.spool.spool import Spool
+from triage.spool.validation_partition import VALIDATION
 
 DYING = [sys.executable, "-m", "tests.support.kill_at"]
-BESIDE = (CANARY, VALIDATION)
+PARTITIONS = (CANARY, VALIDATION)
 PATIENCE_S = 180.0  # a worker's start is the most of it
 
 
@@ -40,22 +40,22 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Mixed:
-    """Roles, and what is queued: patients' objects, and one in each place beside them, which comes first."""
+    """Roles, and what is queued: patients' objects, and one in each partition, which comes first."""
 
     roles: Roles
     patients: list[ReceivedInstance]
-    beside: dict[str, ReceivedInstance]
+    partitions: dict[str, ReceivedInstance]
 
     def queue(self) -> None:
         """Put all of it into the queue, to be taken as one batch."""
         with connect(self.roles.redis_url, 5.0) as client:
             jobs = ScoreQueue(client)
-            for place, instance in self.beside.items():
-                jobs.enqueue(Work(place, instance))
+            for partition, instance in self.partitions.items():
+                jobs.enqueue(PartitionedInstance(partition, instance))
             for instance in self.patients:
                 jobs.enqueue(instance)
 
-    def place(self, name: str) -> Spool:
+    def partition(self, name: str) -> Spool:
         return Spool(self.roles.spool.root / name)
 
     def another_patient(self) -> None:
@@ -71,11 +71,11 @@ class Mixed:
         assert not list(self.roles.spool.dead_letters())
 
     def out(self) -> list[str]:
-        """The places whose object came out."""
+        """The partitions whose object came out."""
         return [
             name
-            for name, each in self.beside.items()
-            if self.place(name).filed_path(each).exists() and self.place(name).decision(each.study_instance_uid)
+            for name, each in self.partitions.items()
+            if self.partition(name).filed_path(each).exists() and self.partition(name).decision(each.study_instance_uid)
         ]
 
     def no_job_is_left(self) -> bool:
@@ -92,8 +92,10 @@ def running(tmp_path: Path, redis_server: RedisServer, models: Path) -> Iterator
 def received(running: Roles) -> Mixed:
     spool = running.spool
     canary = a_canary(spool.installation_uid(), time.time()).file
-    beside = {name: receive(spool.beside(name), file) for name, file in zip(BESIDE, (canary, a_chest(9)), strict=True)}
-    return Mixed(running, [receive(spool, a_chest(number)) for number in range(2)], beside)
+    partitions = {
+        name: receive(spool.partition(name), file) for name, file in zip(PARTITIONS, (canary, a_chest(9)), strict=True)
+    }
+    return Mixed(running, [receive(spool, a_chest(number)) for number in range(2)], partitions)
 
 
 @pytest.fixture
@@ -112,19 +114,19 @@ KILLED_AT = {
 
 
 @pytest.mark.parametrize("point", KILLED_AT)
-def test_a_worker_that_is_killed_loses_neither_patients_nor_what_is_beside_them(mixed: Mixed, point: str) -> None:
+def test_a_worker_that_is_killed_loses_neither_patients_nor_what_is_in_partitions(mixed: Mixed, point: str) -> None:
     assert mixed.roles.start(*KILLED_AT[point], "work", command=DYING).wait() == -signal.SIGKILL
     assert mixed.out() == []
     mixed.roles.start("work")
     mixed.assert_patients_are_done()
-    wait_for(lambda: len(mixed.out()) == 2, "what is beside them", PATIENCE_S)
+    wait_for(lambda: len(mixed.out()) == 2, "the partitions' objects", PATIENCE_S)
     wait_for(mixed.no_job_is_left, "the last job to be ended")
-    assert not [each for name in BESIDE for each in mixed.place(name).dead_letters()]
+    assert not [each for name in PARTITIONS for each in mixed.partition(name).dead_letters()]
 
 
 TROUBLE = {
     "removed before they are scored": (
-        ("before", "triage.scoring.batch:Scorer.finish"),
+        ("before", "triage.scoring.batch:BatchScorer.finish"),
         "rm -r canary validation",
         "done by another worker meanwhile|attempt 1 of 3: FileNotFoundError",
     ),
@@ -142,7 +144,7 @@ TROUBLE = {
 
 
 @pytest.mark.parametrize("trouble", TROUBLE)
-def test_trouble_beside_patients_fails_what_lies_there_and_the_worker_goes_on(mixed: Mixed, trouble: str) -> None:
+def test_trouble_in_a_partition_fails_what_lies_there_and_the_worker_goes_on(mixed: Mixed, trouble: str) -> None:
     point, deed, said = TROUBLE[trouble]
     mixed.roles.settings["TEST_DEED"] = f"cd {mixed.roles.spool.root} && {deed}"
     worker = mixed.roles.start(*point, "work", command=DYING)
@@ -163,7 +165,7 @@ def _assert_it_never_stopped(worker: Role) -> None:
 
 def test_a_disk_that_is_full_there_keeps_nobody_else_and_is_got_over(running: Roles, tmp_path: Path) -> None:
     with mounted(tmp_path, megabytes=4) as disk:
-        for name in BESIDE:
+        for name in PARTITIONS:
             (disk / name).mkdir()
             (running.spool.root / name).symlink_to(disk / name)
         made = received(running)
@@ -186,10 +188,10 @@ def test_a_disk_that_is_full_there_keeps_nobody_else_and_is_got_over(running: Ro
         running.end()
 
 
-def test_places_that_cannot_be_used_keep_no_worker_from_starting(running: Roles) -> None:
+def test_partitions_that_cannot_be_used_keep_no_worker_from_starting(running: Roles) -> None:
     """Nor the sweep before it, which finds the patient's object that no queue was told of."""
     patients = [receive(running.spool, a_chest(1))]
-    later, broken = running.spool.beside(CANARY).root, running.spool.beside(VALIDATION)
+    later, broken = running.spool.partition(CANARY).root, running.spool.partition(VALIDATION)
     (later / "VERSION").write_text("99\n")  # of a release that is to come
     broken.inbox.rmdir()
     broken.inbox.touch()

@@ -17,12 +17,12 @@ from tests.support.model_folders import write_model
 from triage.decision.reasons import Reason
 from triage.model.card import ModelRefusedError
 from triage.model.registry import RegistryPolicy
-from triage.model.session import Session
-from triage.phantom.chest import Subject, as_dicom, draw
+from triage.model.session import ModelSession
+from triage.phantom.chest import PhantomSubject, as_dicom, draw
 from triage.radiograph.types import Attributes, Part, View
 from triage.runtime.child_pool import MOST_MEMORY
-from triage.scoring.assess import Policy, Prepared, conclude, prepare
-from triage.scoring.predict import Compute, Decoder, Models, predict
+from triage.scoring.assess import AssessmentPolicy, PreparedImage, conclude, prepare
+from triage.scoring.predict import Compute, Decoder, LoadedModels, predict
 
 QUICK = Compute(threads=1, decode_processes=1)
 
@@ -40,8 +40,8 @@ def chest() -> np.ndarray[Any, Any]:
     return draw(1, rows=256, columns=240)
 
 
-def scored(files: list[Path], models: Models, policy: Policy | None = None) -> list[dict[str, Any]]:
-    records = list(predict(files, models, policy or Policy(), QUICK))
+def scored(files: list[Path], models: LoadedModels, policy: AssessmentPolicy | None = None) -> list[dict[str, Any]]:
+    records = list(predict(files, models, policy or AssessmentPolicy(), QUICK))
     for record in records:
         json.dumps(record, allow_nan=False)
     return records
@@ -49,7 +49,7 @@ def scored(files: list[Path], models: Models, policy: Policy | None = None) -> l
 
 def a_file(folder: Path, chest: np.ndarray[Any, Any], name: str = "chest.dcm", **subject: Any) -> Path:
     path = folder / name
-    path.write_bytes(as_dicom(chest, Subject(**subject)))
+    path.write_bytes(as_dicom(chest, PhantomSubject(**subject)))
     return path
 
 
@@ -66,7 +66,7 @@ def test_one_record_a_file_in_the_order_given(tmp_path: Path, models: Path, ches
     broken.write_bytes(adult.read_bytes()[:900])
     missing = tmp_path / "missing.png"
     files = [child, missing, adult, broken, tmp_path, *[adult] * 20, child]
-    records = scored(files, Models.installed(models))
+    records = scored(files, LoadedModels.installed(models))
     assert [record["file"] for record in records] == [str(path) for path in files]
     assert [record["model_id"] for record in records[:5]] == ["tiny-child 1", None, "tiny-adult 1", None, None]
     assert records[0]["tag"] == "ABNORMAL"
@@ -78,12 +78,12 @@ def test_one_record_a_file_in_the_order_given(tmp_path: Path, models: Path, ches
 
 def test_a_score_is_the_service_s_to_the_bit(tmp_path: Path, models: Path, chest: np.ndarray[Any, Any]) -> None:
     path = a_file(tmp_path, chest, age="050Y")
-    installed = Models.installed(models)
-    found: Prepared = prepare(path.read_bytes(), installed.cards, Policy())
+    installed = LoadedModels.installed(models)
+    found: PreparedImage = prepare(path.read_bytes(), installed.cards, AssessmentPolicy())
     assert found.model_input is not None
     card = installed.cards[found.model_name]
-    scores = Session(models / card.name, card, threads=1).score(found.model_input[np.newaxis])
-    expected = conclude(found, card, float(scores.probability[0]), float(scores.distance[0]), Policy())
+    scores = ModelSession(models / card.name, card, threads=1).score(found.model_input[np.newaxis])
+    expected = conclude(found, card, float(scores.probability[0]), float(scores.distance[0]), AssessmentPolicy())
     (record,) = scored([path], installed)
     assert record["probability"] == expected.probability
     assert record["tag"] == expected.tag
@@ -93,9 +93,9 @@ def test_an_unknown_age_is_not_assessed_unless_a_model_is_named(
     tmp_path: Path, models: Path, chest: np.ndarray[Any, Any]
 ) -> None:
     files = [a_file(tmp_path, chest, age=""), a_picture(tmp_path, chest)]
-    for record in scored(files, Models.installed(models)):
+    for record in scored(files, LoadedModels.installed(models)):
         assert (record["tag"], record["probability"], record["reasons"]) == ("NOT_ASSESSED", None, ["age_unknown"])
-    for record in scored(files, Models.only(models / "tiny-child")):
+    for record in scored(files, LoadedModels.only(models / "tiny-child")):
         assert (record["tag"], record["model_id"]) == ("ABNORMAL", "tiny-child 1")
 
 
@@ -103,7 +103,7 @@ def test_a_named_model_overrides_no_other_check(tmp_path: Path, models: Path, ch
     lateral = a_file(tmp_path, chest, "lateral.dcm", view="LL")
     unsaid = a_file(tmp_path, chest, "unsaid.dcm", view="")
     blank = a_picture(tmp_path, np.full_like(chest, 2000), "blank.png")
-    records = scored([lateral, unsaid, blank], Models.only(models / "tiny-adult"))
+    records = scored([lateral, unsaid, blank], LoadedModels.only(models / "tiny-adult"))
     assert [record["reasons"] for record in records] == [
         ["not_frontal"],
         ["view_unverified"],
@@ -114,8 +114,8 @@ def test_a_named_model_overrides_no_other_check(tmp_path: Path, models: Path, ch
 
 def test_a_model_that_is_switched_off_scores_nothing(tmp_path: Path, models: Path, chest: np.ndarray[Any, Any]) -> None:
     path = a_file(tmp_path, chest, age="050Y")
-    policy = Policy(registry=RegistryPolicy(disabled=frozenset({"tiny-adult"})))
-    for which in (Models.installed(models), Models.only(models / "tiny-adult")):
+    policy = AssessmentPolicy(registry=RegistryPolicy(disabled=frozenset({"tiny-adult"})))
+    for which in (LoadedModels.installed(models), LoadedModels.only(models / "tiny-adult")):
         (record,) = scored([path], which, policy)
         assert (record["probability"], record["reasons"]) == (None, ["model_disabled"])
 
@@ -123,10 +123,10 @@ def test_a_model_that_is_switched_off_scores_nothing(tmp_path: Path, models: Pat
 def test_a_demonstration_scores_only_where_allowed(tmp_path: Path, chest: np.ndarray[Any, Any]) -> None:
     write_model(tmp_path, "tiny-demo", demo=True)
     picture = a_picture(tmp_path, chest)
-    demo = Models.only(tmp_path / "tiny-demo")
+    demo = LoadedModels.only(tmp_path / "tiny-demo")
     with pytest.raises(ModelRefusedError, match="demonstration"):
         scored([picture], demo)
-    (record,) = scored([picture], demo, Policy(registry=RegistryPolicy(allow_demo=True)))
+    (record,) = scored([picture], demo, AssessmentPolicy(registry=RegistryPolicy(allow_demo=True)))
     assert record["model_id"] == "tiny-demo 1"
 
 
@@ -135,7 +135,7 @@ def test_a_named_model_may_be_given_by_a_relative_path(
 ) -> None:
     picture = a_picture(tmp_path, chest)
     monkeypatch.chdir(models / "tiny-adult")
-    (record,) = scored([picture], Models.only(Path(os.curdir)))
+    (record,) = scored([picture], LoadedModels.only(Path(os.curdir)))
     assert record["model_id"] == "tiny-adult 1"
 
 
@@ -143,14 +143,14 @@ def test_a_named_model_may_be_given_by_a_relative_path(
 class Odd:
     """Stands for a decoder with which files do what they are called."""
 
-    def __call__(self, path: Path) -> Prepared:
+    def __call__(self, path: Path) -> PreparedImage:
         if path.name == "crash":
             os._exit(1)
         if path.name == "hang":
             threading.Event().wait()
         if path.name == "unfold":
             bytearray(MOST_MEMORY)
-        return Prepared(Attributes(), View.PA, Part.CHEST)
+        return PreparedImage(Attributes(), View.PA, Part.CHEST)
 
 
 @pytest.mark.parametrize("odd", ["crash", "hang", "unfold"])

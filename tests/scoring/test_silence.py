@@ -18,8 +18,8 @@ from triage.decision.records import decision_from
 from triage.decision.types import Tag, TriageDecision
 from triage.delivery.outbox import Outbox
 from triage.metrics.process import create
-from triage.model.session import Session
-from triage.operations.compare import Turns, compare
+from triage.model.session import ModelSession
+from triage.operations.compare import ComparisonTurns, compare
 from triage.operations.explain import explanation
 from triage.operations.reconcile import Swept, remove_old, sweep
 from triage.operations.trace import gather
@@ -28,7 +28,7 @@ from triage.runtime.child_pool import DecodePool
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
 from triage.worklist.index_check import IndexCheck
-from triage.worklist.reader_acts import Notice, notice
+from triage.worklist.reader_acts import ReadNotice, notice
 from triage.worklist.workitem_store import Workitems, workitem_uid
 
 __all__ = ["sessions"]  # the fixture
@@ -39,14 +39,19 @@ class Site:
     """A worker that is silent, and all that could show what it wrote."""
 
     def __init__(
-        self, spool: Spool, sessions: dict[str, Session], pool: DecodePool, server: RedisServer, silent: bool = True
+        self,
+        spool: Spool,
+        sessions: dict[str, ModelSession],
+        pool: DecodePool,
+        server: RedisServer,
+        silent: bool = True,
     ) -> None:
         self.spool, self.client = spool, server.client()
         self.client.flushall()
         self.index, self.jobs = Worklist(self.client), ScoreQueue(self.client)
         self.index.mark_built()
         self.registry = CollectorRegistry()
-        self.metrics, self.turns = create(self.registry), Turns(at_once=3)
+        self.metrics, self.turns = create(self.registry), ComparisonTurns(at_once=3)
         self._parts = (spool, sessions, pool)
         self.set_silent(silent)
 
@@ -74,7 +79,7 @@ class Site:
 
 
 @pytest.fixture
-def site(spool: Spool, sessions: dict[str, Session], pool: DecodePool, redis_server: RedisServer) -> Site:
+def site(spool: Spool, sessions: dict[str, ModelSession], pool: DecodePool, redis_server: RedisServer) -> Site:
     return Site(spool, sessions, pool, redis_server)
 
 
@@ -91,7 +96,7 @@ def test_nothing_of_a_silent_study_is_listed_told_or_shown_and_it_is_recorded(si
     items = Workitems(site.spool, "list", low=False)
     assert items.current(uid) is None and items.get(workitem_uid(uid, 1)) is None
     assert items.change(workitem_uid(uid, 1), lambda state, raised: state) is None
-    notice(site.spool, site.index, uid, Notice(time.time(), "RIS", "report", "1"))  # known by its UID, and noted
+    notice(site.spool, site.index, uid, ReadNotice(time.time(), "RIS", "report", "1"))  # known by its UID, and noted
     assert site.listed() == [] and site.sweep().repaired == 0
 
 
@@ -103,7 +108,7 @@ def test_it_stays_so_whatever_is_lost(site: Site) -> None:
         assert (site.sweep().repaired, site.listed()) == (0, [shown.study_instance_uid])
     site.client.flushall()
     assert site.sweep().rebuilt and site.listed() == [shown.study_instance_uid]
-    site.turns = Turns(at_once=3)  # another process
+    site.turns = ComparisonTurns(at_once=3)  # another process
     assert (site.sweep().rebuilt, site.listed()) == (False, [shown.study_instance_uid])
     site.index.put_over(silent[0])  # whoever writes into Redis
     site.sweep()

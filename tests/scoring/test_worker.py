@@ -25,7 +25,7 @@ from tests.support.service import a_chest, is_done
 from triage.cli import triage
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
-from triage.model.session import Session
+from triage.model.session import ModelSession
 from triage.queue.score_queue import QUEUE, SCORE, job_id
 from triage.runtime.child_pool import DecodePool
 from triage.scoring.batch import open_file
@@ -57,10 +57,10 @@ def pool() -> Iterator[DecodePool]:
 
 
 @pytest.fixture(scope="module")
-def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Session]:
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSession]:
     folder = tmp_path_factory.mktemp("models")
     card = write_model(folder, "tiny-adult", bias=-10)
-    return {card.name: Session(folder / card.name, card, threads=1)}
+    return {card.name: ModelSession(folder / card.name, card, threads=1)}
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +73,7 @@ def signals() -> Iterator[None]:
 
 
 @pytest.fixture
-def place(spool: Spool, redis_server: RedisServer, sessions: dict[str, Session], pool: DecodePool) -> Workplace:
+def place(spool: Spool, redis_server: RedisServer, sessions: dict[str, ModelSession], pool: DecodePool) -> Workplace:
     return Workplace(spool, redis_server, sessions, pool)
 
 

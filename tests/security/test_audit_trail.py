@@ -18,7 +18,7 @@ from tests.support.signed_in_web import ADMIN, READER, House, house, quick_passw
 from tests.support.worklist_page import tagged
 from tests.web.api.test_ups_rs import complete
 from triage.cli import triage as cli
-from triage.security.audit_message import SCHEME, Outcome, Subject, Who
+from triage.security.audit_message import SCHEME, AuditOutcome, AuditSubject, Who
 from triage.security.audit_trail import Trail, trail
 from triage.spool.spool import Spool
 from triage.web.auth.audit import Openings
@@ -248,7 +248,9 @@ def test_processes_write_to_one_file_which_moves_aside_when_it_is_large(tmp_path
     trails = [a_trail(tmp_path, rotate_at_bytes=4096) for _ in range(4)]
 
     def write(number: int) -> None:
-        message = trails[number % 4].reporter.accessed(1e9, Who("ann", "::1"), Subject("1.2", "4711"), Outcome.SUCCESS)
+        message = trails[number % 4].reporter.accessed(
+            1e9, Who("ann", "::1"), AuditSubject("1.2", "4711"), AuditOutcome.SUCCESS
+        )
         trails[number % 4].write(message)
 
     with ThreadPoolExecutor(8) as pool:
@@ -262,7 +264,7 @@ def test_processes_write_to_one_file_which_moves_aside_when_it_is_large(tmp_path
 def test_a_line_that_a_power_failure_cut_spoils_no_other(tmp_path: Path) -> None:
     (tmp_path / "audit.xml").write_text("<AuditMess")
     written = a_trail(tmp_path)
-    written.write(written.reporter.authentication(1e9, Who("a"), RULES["POST /api/requeue"].act, Outcome.SUCCESS))  # type: ignore[arg-type]
+    written.write(written.reporter.authentication(1e9, Who("a"), RULES["POST /api/requeue"].act, AuditOutcome.SUCCESS))  # type: ignore[arg-type]
     cut, whole = (tmp_path / "audit.xml").read_text().splitlines()
     assert cut == "<AuditMess"
     schema.checked(whole)

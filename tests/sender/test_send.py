@@ -22,13 +22,13 @@ from tests.support.wait import wait_for
 from triage.commands.output.send import send_with_progress
 from triage.decision.reasons import Reason
 from triage.dicom.dx_image import part10
-from triage.dicom.requestor import Peer
-from triage.phantom.chest import Subject, as_dicom, draw
+from triage.dicom.requestor import RemoteAE
+from triage.phantom.chest import PhantomSubject, as_dicom, draw
 from triage.radiograph.decode import TRANSFER_SYNTAXES, decode_picture, decode_pixels, open_dicom
 from triage.radiograph.eligibility import view_of
 from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.types import Radiograph, Rejected, View
-from triage.scoring.assess import Policy, prepare
+from triage.scoring.assess import AssessmentPolicy, prepare
 from triage.sender.picture import PictureError, wrap
 from triage.sender.send import find_files, send
 
@@ -75,13 +75,13 @@ def receiver() -> Iterator[Receiver]:
     peer.close()
 
 
-def to(peer: Receiver) -> Peer:
-    return Peer("127.0.0.1", peer.port, "RECEIVER", "SENDER")
+def to(peer: Receiver) -> RemoteAE:
+    return RemoteAE("127.0.0.1", peer.port, "RECEIVER", "SENDER")
 
 
 def a_phantom(folder: Path, seed: int = 1, **subject: Any) -> Path:
     path = folder / f"phantom{seed}.dcm"
-    path.write_bytes(as_dicom(draw(seed, rows=96, columns=64), Subject(**subject)))
+    path.write_bytes(as_dicom(draw(seed, rows=96, columns=64), PhantomSubject(**subject)))
     return path
 
 
@@ -185,7 +185,7 @@ def test_nobody_at_the_other_end(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    outcomes = list(send([a_phantom(tmp_path), a_picture(tmp_path)], Peer("127.0.0.1", port, "A", "B")))
+    outcomes = list(send([a_phantom(tmp_path), a_picture(tmp_path)], RemoteAE("127.0.0.1", port, "A", "B")))
     assert all("nobody answers" in outcome.error for outcome in outcomes)
     assert len(outcomes) == 2
 
@@ -206,7 +206,7 @@ def test_wrapping_invents_neither_view_nor_age(tmp_path: Path) -> None:
     plain = wrap(content)
     assert "ViewPosition" not in plain
     assert "PatientAge" not in plain
-    found = prepare(part10(plain), {}, Policy())
+    found = prepare(part10(plain), {}, AssessmentPolicy())
     assert found.rejected is not None
     assert (found.view, found.rejected.reason) == (View.UNKNOWN, Reason.AGE_UNKNOWN)
     told = wrap(content, "AP", 4)
@@ -262,8 +262,10 @@ def test_dcmtk_receives_everything(tmp_path: Path, capsys: pytest.CaptureFixture
     (outbox := tmp_path / "outbox").mkdir()
     phantom, _ = a_phantom(outbox), a_picture(outbox)
     with storescp(inbox) as port:
-        assert send_with_progress([outbox], Peer("127.0.0.1", port, "STORESCP", "SENDER"), "PA", 50)
-        assert not send_with_progress([tmp_path / "missing"], Peer("127.0.0.1", port, "STORESCP", "SENDER"), None, None)
+        assert send_with_progress([outbox], RemoteAE("127.0.0.1", port, "STORESCP", "SENDER"), "PA", 50)
+        assert not send_with_progress(
+            [tmp_path / "missing"], RemoteAE("127.0.0.1", port, "STORESCP", "SENDER"), None, None
+        )
     assert "2 of 2 files stored" in capsys.readouterr().out
     arrived = [dcmread(path) for path in inbox.iterdir()]
     assert {each.SOPInstanceUID for each in arrived} >= {dcmread(phantom).SOPInstanceUID}

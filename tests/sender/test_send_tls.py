@@ -18,7 +18,7 @@ from triage.cli import triage
 from triage.errors import StartError
 from triage.listener.address import own_listener
 from triage.listener.settings import ListenerSettings
-from triage.phantom.chest import Subject, as_dicom, draw
+from triage.phantom.chest import PhantomSubject, as_dicom, draw
 from triage.sender.send import send
 from triage.spool.spool import Spool
 
@@ -41,7 +41,7 @@ def ca(tmp_path: Path) -> Authority:
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     path = tmp_path / "image.dcm"
-    path.write_bytes(as_dicom(draw(1, rows=96, columns=64), Subject()))
+    path.write_bytes(as_dicom(draw(1, rows=96, columns=64), PhantomSubject()))
     return path
 
 

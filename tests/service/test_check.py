@@ -25,7 +25,7 @@ from triage.cli import triage
 from triage.service.check import everything
 from triage.service.check.certificates import check_certificates
 from triage.service.check.destinations import check_destinations
-from triage.service.check.finding import Finding, Level
+from triage.service.check.finding import CheckResult, Level
 from triage.service.check.machine import check_clock, check_disk, check_sizing
 from triage.service.check.models import check_models
 from triage.service.check.places import check_audit_trail, check_spool, check_users
@@ -34,7 +34,7 @@ from triage.service.check.sign_in import check_sign_in
 from triage.service.check.silence import check_silence
 from triage.settings.schema import Settings
 from triage.spool.clock import ClockState
-from triage.spool.layout import Step
+from triage.spool.layout import LayoutStep
 from triage.spool.spool import Spool
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
@@ -47,7 +47,7 @@ def settings(**sections: object) -> Settings:
     return Settings.model_validate(sections)
 
 
-def only(findings: Iterator[Finding]) -> Finding:
+def only(findings: Iterator[CheckResult]) -> CheckResult:
     (finding,) = findings
     return finding
 
@@ -110,7 +110,7 @@ def test_what_failed_is_in_the_exit_status_and_keeps_nothing_else_from_being_tri
 
 
 def test_a_look_that_breaks_is_a_line_of_its_own() -> None:
-    def look() -> Iterator[Finding]:
+    def look() -> Iterator[CheckResult]:
         raise ZeroDivisionError("a value")
         yield
 
@@ -152,7 +152,7 @@ def test_destinations_that_cannot_be_reached_or_take_nothing_of_ours(ca: Authori
 
 
 def test_redis_is_tried_as_a_worker_would(redis_server: RedisServer, tmp_path: Path) -> None:
-    def found(path: str = os.defpath, **section: object) -> Finding:
+    def found(path: str = os.defpath, **section: object) -> CheckResult:
         return only(check_redis(settings(redis=section).redis, path))
 
     file = tmp_path / "password"
@@ -212,7 +212,7 @@ def test_a_spool_that_could_not_be_opened_or_written_to(tmp_path: Path, monkeypa
     (root / "VERSION").write_text("1\n")
     assert "neither empty nor a spool" in found(tmp_path)[1]
     assert found(Path("/proc/spool"))[0] is FAILED
-    heavy = Step(2, "all is moved", lambda root: None, harmless=False)
+    heavy = LayoutStep(2, "all is moved", lambda root: None, harmless=False)
     monkeypatch.setattr("triage.service.check.places.pending", lambda root: [heavy])
     assert "triage backup, migrate" in found(root)[1]
     monkeypatch.undo()

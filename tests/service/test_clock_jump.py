@@ -21,7 +21,7 @@ from tests.support.wait import wait_for
 from tests.support.whole_service import fetch
 from triage.decision.records import to_record
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import State
+from triage.delivery.record import DeliveryState
 from triage.queue.score_queue import connect
 from triage.runtime.sockets import open_port
 from triage.spool.clock import ClockState, look_at_clocks
@@ -167,7 +167,7 @@ def test_a_destination_that_a_clock_a_day_ahead_left_alone_is_tried_when_it_is_r
     assert outbox.pause("ris")[1] > time.time() + DAY
     with mllp_listener(acknowledging("AA"), port=port) as ris:
         clock.set("+0")
-        wait_for(lambda: outbox.records(study)[-1].state is State.DELIVERED, "the delivery", 60.0)
+        wait_for(lambda: outbox.records(study)[-1].state is DeliveryState.DELIVERED, "the delivery", 60.0)
     assert len(ris.received) == 1
     assert deliver.terminate() == 0
 

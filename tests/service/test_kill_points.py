@@ -16,7 +16,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.service import ROLE, Roles, a_chest, assert_one_result_each, is_done, read_bytes, roles
 from tests.support.wait import wait_for
 from triage.canary.partition import open_namespace
-from triage.model.session import Session
+from triage.model.session import ModelSession
 from triage.operations.reconcile import sweep
 from triage.runtime.child_pool import DecodePool
 from triage.runtime.sockets import open_port
@@ -26,7 +26,7 @@ KILLED = -signal.SIGKILL
 
 IN_THE_WORKER = {
     "taken from the queue": ("before", "triage.scoring.worker:BatchWorker.execute_job"),
-    "being decoded": ("before", "triage.scoring.batch:Scorer.finish"),
+    "being decoded": ("before", "triage.scoring.batch:BatchScorer.finish"),
     "scored, and nothing written": ("before", "triage.spool.spool:Spool.write_assessment"),
     "one assessment of the batch written": ("after", "triage.spool.spool:Spool.write_assessment"),
     "assessments written, no decision": ("before", "triage.spool.spool:Spool.write_decision"),
@@ -46,10 +46,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Session]:
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSession]:
     folder = tmp_path_factory.mktemp("models")
     card = write_model(folder, "tiny-adult", bias=-10)
-    return {card.name: Session(folder / card.name, card, threads=1)}
+    return {card.name: ModelSession(folder / card.name, card, threads=1)}
 
 
 @pytest.fixture
@@ -60,7 +60,9 @@ def running(tmp_path: Path, redis_server: RedisServer, models: Path) -> Iterator
 
 
 @pytest.fixture
-def healthy(running: Roles, redis_server: RedisServer, sessions: dict[str, Session], pool: DecodePool) -> Workplace:
+def healthy(
+    running: Roles, redis_server: RedisServer, sessions: dict[str, ModelSession], pool: DecodePool
+) -> Workplace:
     """A worker of this process that takes over."""
     return Workplace(running.spool, redis_server, sessions, pool)
 

@@ -20,7 +20,7 @@ import pytest
 from tests.support import power_loss, power_loss_scenario
 from tests.support.power_loss import Disk, Tree
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import State
+from triage.delivery.record import DeliveryState
 from triage.spool import spool as spool_module
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -91,7 +91,7 @@ def assert_result(spool: Spool, instance: ReceivedInstance, told: Told, again: l
     assert not outbox.to_be_told(uid)
     assert uid in told.sent + again, "never delivered"
     left = [(each.number, each.state, [attempt["outcome"] for attempt in each.tries]) for each in outbox.records(uid)]
-    assert State.WAITING not in [state for _, state, _ in left], f"left waiting: {left}"
+    assert DeliveryState.WAITING not in [state for _, state, _ in left], f"left waiting: {left}"
 
 
 ORIGINAL: dict[str, bytes] = {}

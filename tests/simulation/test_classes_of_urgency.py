@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from triage.simulation.arrivals import LogError, read_log
 from triage.simulation.cases import Cases, draw_cases
-from triage.simulation.compare import Comparison, read, simulate
+from triage.simulation.compare import ScenarioComparison, read, simulate
 from triage.simulation.outcome import groups
 from triage.simulation.plots import write_plots
-from triage.simulation.policies import Policy
+from triage.simulation.policies import ReadingPolicy
 from triage.simulation.report import as_record, as_text
 from triage.simulation.scenario import Scenario, read_scenario
 
@@ -93,19 +93,19 @@ def test_groups_are_of_the_truth_and_missed_are_those_put_too_low():
     ],
 )
 def test_an_order_is_of_predicted_classes(order: object, levels: tuple[int, ...]):
-    policy = Policy.model_validate({"name": "x", "order": order})
+    policy = ReadingPolicy.model_validate({"name": "x", "order": order})
     assert policy.levels(("red", "yellow", "green")) == levels
     assert policy.discipline(("red", "yellow", "green")).levels == max(levels) + 1
 
 
 @pytest.fixture(scope="module")
-def comparison() -> Comparison:
+def comparison() -> ScenarioComparison:
     by_class = [["red"], ["yellow", "not assessed"], ["green"]]
     policies = [{"name": "predicted", "order": by_class}, {"name": "perfect", "order": by_class, "perfect": True}]
     return simulate(a_scenario(policy=policies, unit="hours"))
 
 
-def test_a_perfect_model_misses_nobody_and_the_missed_pay_for_another(comparison: Comparison):
+def test_a_perfect_model_misses_nobody_and_the_missed_pay_for_another(comparison: ScenarioComparison):
     def mean(policy: str, group: str) -> float:
         return comparison.estimate(policy, "wait", group, "mean").value
 
@@ -116,7 +116,7 @@ def test_a_perfect_model_misses_nobody_and_the_missed_pay_for_another(comparison
     assert mean("predicted", "red taken for green") == pytest.approx(mean("predicted", "missed yellow"), rel=0.2)
 
 
-def test_tables_figures_and_record_have_every_group(comparison: Comparison, tmp_path: Path):
+def test_tables_figures_and_record_have_every_group(comparison: ScenarioComparison, tmp_path: Path):
     text = as_text(comparison)
     assert "Hours until the report is there" in text
     assert "red: prevalence 0.1, not assessed 0.2; the assessed predicted red 0.7, yellow 0.2, green 0.1" in text
@@ -206,7 +206,7 @@ def test_the_documentation_shows_what_annarummas_scenario_gives():
     assert {curves["normal"][-1] for curves in found.curves.values()} == {1.0}
 
 
-def _rows(comparison: Comparison) -> list[str]:
+def _rows(comparison: ScenarioComparison) -> list[str]:
     """The documentation's rows: a group's mean days until the report, and 95th percentiles, by policy."""
     studies = {group: count for group, count in comparison.counts.items() if count}
     means = [(f"{group} ({count:,})", group, "mean") for group, count in studies.items()]
@@ -217,6 +217,6 @@ def _rows(comparison: Comparison) -> list[str]:
     ]
 
 
-def _days(comparison: Comparison, policy: str, group: str, statistic: str) -> str:
+def _days(comparison: ScenarioComparison, policy: str, group: str, statistic: str) -> str:
     found = comparison.estimate(policy, "report", group, statistic).scaled(1440)
     return f"{found.value:.1f} ±{found.upper - found.value:.1f}"

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from triage.cli import triage
 from triage.simulation.arrivals import LogError, draw_arrivals, read_log
 from triage.simulation.cases import draw_cases
-from triage.simulation.compare import Comparison, simulate
+from triage.simulation.compare import ScenarioComparison, simulate
 from triage.simulation.operating_point import read_operating_point
 from triage.simulation.outcome import CURVE_EDGES, MEASURES, STATISTICS, estimate
 from triage.simulation.readers_on_duty import HOURS
@@ -39,7 +39,7 @@ def a_scenario(**changes: object) -> Scenario:
 
 
 @pytest.fixture(scope="module")
-def comparison() -> Comparison:
+def comparison() -> ScenarioComparison:
     policies = [
         {"name": "first"},
         {"name": "interrupting", "preemptive": True},
@@ -49,7 +49,7 @@ def comparison() -> Comparison:
     return simulate(a_scenario(policy=policies))
 
 
-def test_as_baltruschat_saw_the_mean_falls_and_the_maximum_rises_unless_capped(comparison: Comparison):
+def test_as_baltruschat_saw_the_mean_falls_and_the_maximum_rises_unless_capped(comparison: ScenarioComparison):
     """Eur Radiol 2021;31:3837: mean turnaround of critical findings falls, the maximum rises by what the model misses,
     and a limit to the wait brings it down again."""
 
@@ -64,17 +64,17 @@ def test_as_baltruschat_saw_the_mean_falls_and_the_maximum_rises_unless_capped(c
     assert comparison.versus("last", "capped", "report", "abnormal", "maximum").upper < 0
 
 
-def test_an_interruption_spares_the_abnormal_the_rest_of_another_reading(comparison: Comparison):
+def test_an_interruption_spares_the_abnormal_the_rest_of_another_reading(comparison: ScenarioComparison):
     waits = [comparison.estimate(policy, "wait", "abnormal", "mean") for policy in ("interrupting", "first")]
     assert waits[0].upper < waits[1].lower
 
 
-def test_fifo_does_not_care_for_tags(comparison: Comparison):
+def test_fifo_does_not_care_for_tags(comparison: ScenarioComparison):
     means = {group: comparison.estimate("FIFO", "report", group, "mean") for group in ("abnormal", "missed abnormal")}
     assert means["missed abnormal"].lower < means["abnormal"].value < means["missed abnormal"].upper
 
 
-def test_groups_and_counts_add_up(comparison: Comparison):
+def test_groups_and_counts_add_up(comparison: ScenarioComparison):
     counts = comparison.counts
     assert counts["abnormal"] + counts["normal"] == counts["all"]
     assert counts["missed abnormal"] / counts["abnormal"] == pytest.approx(0.1 * 0.95, abs=0.02)
@@ -82,7 +82,7 @@ def test_groups_and_counts_add_up(comparison: Comparison):
     assert comparison.utilisation == pytest.approx(0.8)
 
 
-def test_the_curves_are_distributions_of_the_same_studies(comparison: Comparison):
+def test_the_curves_are_distributions_of_the_same_studies(comparison: ScenarioComparison):
     for policy, curves in comparison.curves.items():
         curve = curves["abnormal"]
         assert (np.diff(curve) >= 0).all()
@@ -300,7 +300,7 @@ def test_readers_who_cannot_keep_up_are_an_error():
         simulate(a_scenario(arrivals={"per_hour": 11.2}))
 
 
-def test_the_record_has_every_figure_and_is_json(comparison: Comparison):
+def test_the_record_has_every_figure_and_is_json(comparison: ScenarioComparison):
     record = json.loads(json.dumps(as_record(comparison), allow_nan=False))
     assert record["scenario"]["model"]["sensitivity"] == 0.9
     for policy, groups in record["policies"].items():

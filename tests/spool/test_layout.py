@@ -17,7 +17,7 @@ from triage.spool.layout import (
     LAYOUT_FILE,
     STEPS,
     LayoutError,
-    Step,
+    LayoutStep,
     advance,
     at_start,
     layout_of,
@@ -30,7 +30,7 @@ class Killed(BaseException):
     pass
 
 
-def steps_of(todo: list[str], harmless: bool = True) -> tuple[Step, ...]:
+def steps_of(todo: list[str], harmless: bool = True) -> tuple[LayoutStep, ...]:
     """Two steps that move files, the second of which dies as often as there is something in ``todo``."""
 
     def first(root: Path) -> None:
@@ -43,7 +43,7 @@ def steps_of(todo: list[str], harmless: bool = True) -> tuple[Step, ...]:
                 todo.pop()
                 raise Killed
 
-    return Step(FIRST + 1, "make a", first), Step(FIRST + 2, "make b", second, harmless)
+    return LayoutStep(FIRST + 1, "make a", first), LayoutStep(FIRST + 2, "make b", second, harmless)
 
 
 def test_the_steps_lead_from_the_first_layout_to_this_one() -> None:
@@ -108,7 +108,7 @@ def everything(root: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def test_check_changes_nothing_and_its_status_tells(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
-    canary = spool.beside("canary")
+    canary = spool.partition("canary")
     assert run(spool.root, "--check")[0] == 0
     steps = steps_of([])
     monkeypatch.setattr(layout.pending, "__defaults__", (steps,))

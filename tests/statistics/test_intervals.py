@@ -32,7 +32,7 @@ from triage.statistics.intervals import (
 )
 from triage.statistics.sample_size import allowed_misses, fewest_for, most_certifiable, positives_needed
 from triage.validation.measures.figures import auc_figure, confusion_figures, main_bounds, share_figure
-from triage.validation.scores.scored import Image, Scored, per_image, per_study
+from triage.validation.scores.scored import ScoredCohort, ScoredImage, per_image, per_study
 
 
 def fixed(seed: int = 1, n: int = 300, ties: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -291,7 +291,7 @@ def test_kappa_is_scikit_learn_s_and_its_interval_holds_it() -> None:
 
 def test_confusion_figures_are_scikit_learn_s() -> None:
     labels, scores, _ = fixed(seed=7)
-    scored = Scored(labels, scores, np.ones(len(labels), dtype=bool), [str(i) for i in range(len(labels))])
+    scored = ScoredCohort(labels, scores, np.ones(len(labels), dtype=bool), [str(i) for i in range(len(labels))])
     counts, figures = confusion_figures(scored, 0.5, lambda s: Resampling(s.patients, 200), worst=False, prevalence=0.1)
     calls = scores >= 0.5
     tn, fp, fn, tp = confusion_matrix(labels, calls).ravel()
@@ -306,9 +306,9 @@ def test_confusion_figures_are_scikit_learn_s() -> None:
         assert set(figure.intervals) >= {"bootstrap"}
 
 
-def images(*rows: tuple[int, float | None, str]) -> list[Image]:
+def images(*rows: tuple[int, float | None, str]) -> list[ScoredImage]:
     return [
-        Image(f"{n}", label, study, study, score, score is not None, True)
+        ScoredImage(f"{n}", label, study, study, score, score is not None, True)
         for n, (label, score, study) in enumerate(rows)
     ]
 
@@ -368,7 +368,10 @@ def test_a_study_is_raised_by_one_image_and_known_only_if_all_are() -> None:
     every = lambda s: Resampling(s.patients, 10)  # noqa: E731
     counts, _ = confusion_figures(scored, 0.5, every, worst=True)
     assert (counts.tp, counts.fp, counts.tn, counts.fn) == (2, 1, 0, 0)
-    listed = [Image("lateral", 1, "d", "d", None, False, False), Image("front", 1, "d", "d", 0.7, True, True)]
+    listed = [
+        ScoredImage("lateral", 1, "d", "d", None, False, False),
+        ScoredImage("front", 1, "d", "d", 0.7, True, True),
+    ]
     assert per_study(listed).assessed.tolist() == [True]
     assert per_study(listed[:1]).assessed.tolist() == [False]
 

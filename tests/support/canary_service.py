@@ -14,7 +14,7 @@ from tests.support.model_folders import write_model
 from tests.support.receivers import StoreSCP, free_port, listens, store_scp
 from tests.support.service import REPOSITORY, ROLE, Role, Roles, roles
 from tests.support.wait import wait_for
-from triage.canary.partition import open_namespace
+from triage.canary.partition import open_partition
 from triage.spool.spool import Spool
 
 _KEPT = ("registered", "locks", "control", "VERSION", "LAYOUT", "last.json", "scores.json")
@@ -22,7 +22,7 @@ _KEPT = ("registered", "locks", "control", "VERSION", "LAYOUT", "last.json", "sc
 
 @dataclass
 class Site:
-    """Roles, the receivers of their results, and the canary's namespace. ``answer`` is the RIS's, of the moment."""
+    """Roles, the receivers of their results, and the canary's partition. ``answer`` is the RIS's, of the moment."""
 
     roles: Roles
     port: int
@@ -36,8 +36,8 @@ class Site:
         return self.roles.spool
 
     @property
-    def namespace(self) -> Spool:
-        return open_namespace(self.spool)
+    def partition(self) -> Spool:
+        return open_partition(self.spool)
 
     def start(self, *names: str) -> list[Role]:
         """Start roles; the listener listens when this returns."""
@@ -55,8 +55,8 @@ class Site:
         )
 
     def left(self) -> list[str]:
-        """What lies in the namespace beside what a day remembers."""
-        root = self.namespace.root
+        """What lies in the partition beside what a day remembers."""
+        root = self.partition.root
         files = [path.relative_to(root) for path in root.rglob("*") if path.is_file()]
         return [str(path) for path in files if path.parts[0] not in _KEPT]
 

@@ -23,7 +23,7 @@ from pynetdicom.association import Association
 
 from tests.support.wait import wait_for
 from triage.listener import server as listener
-from triage.listener.association import Canary
+from triage.listener.association import CanaryRoute
 from triage.listener.settings import ListenerSettings
 from triage.metrics.process import create
 from triage.queue.score_queue import Queued
@@ -72,7 +72,7 @@ def running_listener(
     enqueue: Any = None,
     high_water: HighWater | None = None,
     validation: Spool | None = None,
-    canary: Canary | None = None,
+    canary: CanaryRoute | None = None,
     **settings: Any,
 ) -> Iterator[Running]:
     """A listener on a free port of 127.0.0.1, stopped at the end."""

@@ -34,7 +34,7 @@ from pydicom.uid import (
 
 from tests.support.dicom_senders import run
 from tests.support.real_radiographs import Sent, read, written
-from triage.dicom.dx_image import Description, dx_image, part10
+from triage.dicom.dx_image import DXDescription, dx_image, part10
 
 LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K})
 
@@ -113,7 +113,7 @@ def encode(pixels: npt.NDArray[Any], bits: int, encoding: Encoding, folder: Path
 
 def _dataset(pixels: npt.NDArray[Any], bits: int, inverted: bool) -> Dataset:
     shown = np.asarray((1 << bits) - 1 - pixels, dtype=pixels.dtype) if inverted else pixels
-    description = Description(generate_uid(), generate_uid(), generate_uid(), age="050Y", view="PA")
+    description = DXDescription(generate_uid(), generate_uid(), generate_uid(), age="050Y", view="PA")
     dataset = dx_image(shown, bits, description)
     if inverted:
         dataset.PhotometricInterpretation, dataset.PresentationLUTShape = "MONOCHROME1", "INVERSE"

@@ -8,7 +8,7 @@ from tests.support.builders import a_decision, an_assessment
 from triage.channels.hl7.message import Profile, control_id, message
 from triage.decision.types import Priority, Tag
 from triage.hl7.message_types import ORM
-from triage.spool.study import Image, Study
+from triage.spool.study import Study, StudyImage
 
 EXAMPLES = {
     "TQ1": Profile(receiving=("RIS", "HOSPITAL")),
@@ -43,7 +43,7 @@ def example(name: str) -> str:
         accession_number="A-300",
         tagged_at=1772352905.0,
     )
-    study = Study(decision, (Image(an_assessment(), header),), now=1772352906.0)
+    study = Study(decision, (StudyImage(an_assessment(), header),), now=1772352906.0)
     return (
         message(study, EXAMPLES[name], control_id("0123456789abcdef0123456789abcdef"))
         .decode("latin-1")

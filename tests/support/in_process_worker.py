@@ -11,15 +11,15 @@ from tests.support.service import receive
 from triage.decision.reasons import Reason
 from triage.decision.types import PriorityPolicy, Tag
 from triage.metrics.process import create
-from triage.model.session import Session
+from triage.model.session import ModelSession
 from triage.operations.reconcile import sweep
 from triage.queue.score_queue import QUEUE, ScoreQueue, connect
 from triage.runtime.child_pool import DecodePool
 from triage.runtime.stop_signal import StopSignal
-from triage.runtime.turns import Turns
-from triage.scoring.assess import Policy
-from triage.scoring.batch import Scorer
-from triage.scoring.partitioned import Places
+from triage.runtime.turns import DecodeTurns
+from triage.scoring.assess import AssessmentPolicy
+from triage.scoring.batch import BatchScorer
+from triage.scoring.partitioned import PartitionedScorer
 from triage.scoring.worker import BatchWorker
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -29,7 +29,7 @@ from triage.worklist.index import Worklist
 class Workplace:
     """A spool, a queue and a worker of this process."""
 
-    def __init__(self, spool: Spool, server: RedisServer, sessions: dict[str, Session], pool: DecodePool) -> None:
+    def __init__(self, spool: Spool, server: RedisServer, sessions: dict[str, ModelSession], pool: DecodePool) -> None:
         self.spool = spool
         self.client = connect(server.url, 5.0)
         self.jobs = ScoreQueue(self.client)
@@ -38,16 +38,16 @@ class Workplace:
         self.registry = CollectorRegistry()
         self.metrics = create(self.registry)
         self.stop = StopSignal()
-        self.scorer = Scorer(
+        self.scorer = BatchScorer(
             spool,
             sessions,
-            Turns(pool, pool.processes, 4 << 30),
-            Policy(),
+            DecodeTurns(pool, pool.processes, 4 << 30),
+            AssessmentPolicy(),
             PriorityPolicy(),
             self.metrics,
             lambda all_of: self.index.put_all(all_of),
         )
-        self.places = Places(self.scorer)
+        self.places = PartitionedScorer(self.scorer)
 
     def queued(self, *files: bytes, prior: bool = False) -> list[ReceivedInstance]:
         instances = [receive(self.spool, file) for file in files]

@@ -16,7 +16,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from tests.support.service import a_chest, receive
-from triage.channels.base import Built, Fate, Outcome
+from triage.channels.base import Built, DeliveryStatus, SendResult
 from triage.channels.sr.settings import SRDestination
 from triage.decision.types import PriorityPolicy
 from triage.delivery.deliverer import Deliverer
@@ -25,8 +25,8 @@ from triage.metrics.delivery import create_delivery
 from triage.metrics.process import uncounted
 from triage.runtime import durable
 from triage.runtime.storage import FileSystem
-from triage.scoring.assess import Policy
-from triage.scoring.batch import Scorer
+from triage.scoring.assess import AssessmentPolicy
+from triage.scoring.batch import BatchScorer
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.worklist.reader_acts import Act, mark
@@ -74,7 +74,7 @@ class Channel:
     def wants(self, study: Any) -> bool:
         return True
 
-    def says(self, study: Any) -> list[Any]:
+    def content(self, study: Any) -> list[Any]:
         return [study.decision.tag, list(study.decision.evidence)]
 
     def build(self, study: Any) -> Built:
@@ -82,19 +82,19 @@ class Channel:
 
     @contextmanager
     def connect(self) -> Iterator[Any]:
-        def send(payload: bytes) -> Outcome:
+        def send(payload: bytes) -> SendResult:
             self._told(payload.decode())
-            return Outcome(Fate.DELIVERED, "0x0000")
+            return SendResult(DeliveryStatus.DELIVERED, "0x0000")
 
         yield send
 
 
-def scorer(spool: Spool) -> Scorer:
+def scorer(spool: Spool) -> BatchScorer:
     """A scorer without a model: every image is not assessed, which is a decision like any other."""
     outbox = Outbox(spool)
     outbox.prepare([DESTINATION])
-    given = (Policy(), PriorityPolicy(), METRICS, lambda decisions: None)
-    return Scorer(spool, {}, Pool(), *given, lambda study: outbox.mark(study, DESTINATION))  # type: ignore[arg-type]
+    given = (AssessmentPolicy(), PriorityPolicy(), METRICS, lambda decisions: None)
+    return BatchScorer(spool, {}, Pool(), *given, lambda study: outbox.mark(study, DESTINATION))  # type: ignore[arg-type]
 
 
 def score(spool: Spool, instances: Sequence[ReceivedInstance]) -> None:

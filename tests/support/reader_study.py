@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 
 from tests.support.wait import wait_for
-from triage.phantom.chest import Subject, as_dicom, draw
+from triage.phantom.chest import PhantomSubject, as_dicom, draw
 from triage.reader_study.app import create_app, desks
-from triage.reader_study.study import Study, begin_or_resume
+from triage.reader_study.study import ReaderStudy, begin_or_resume
 from triage.runtime.sockets import listen
 from triage.web.api.images import Pictures
 from triage.web.http.serving import server_of
@@ -22,18 +22,18 @@ def write_cases(folder: Path, count: int, rows: int = 96, columns: int = 80) -> 
     """``count`` phantoms, each of a patient of its own."""
     folder.mkdir()
     for number in range(count):
-        subject = Subject(accession=f"SECRET-{number}", study=f"case {number}")
+        subject = PhantomSubject(accession=f"SECRET-{number}", study=f"case {number}")
         pixels = draw(number, rows=rows, columns=columns, opacity=number % 2 == 0)
         (folder / f"case{number}.dcm").write_bytes(as_dicom(pixels, subject))
     return folder
 
 
-def a_study(folder: Path, cases: int = 4, readers: tuple[str, ...] = ("anna", "ben")) -> Study:
+def a_study(folder: Path, cases: int = 4, readers: tuple[str, ...] = ("anna", "ben")) -> ReaderStudy:
     return begin_or_resume(folder / "study", write_cases(folder / "images", cases), readers)
 
 
 @contextmanager
-def served(study: Study, idle_seconds: float = 60.0, port: int = 0) -> Iterator[str]:
+def served(study: ReaderStudy, idle_seconds: float = 60.0, port: int = 0) -> Iterator[str]:
     """The address of the served study."""
     listening = listen("127.0.0.1", port)
     pictures = Pictures()
@@ -52,7 +52,7 @@ def served(study: Study, idle_seconds: float = 60.0, port: int = 0) -> Iterator[
 
 
 @contextmanager
-def asking(study: Study, address: str, reader: str) -> Iterator[httpx.Client]:
+def asking(study: ReaderStudy, address: str, reader: str) -> Iterator[httpx.Client]:
     """A client that has the reader's link."""
     with httpx.Client(base_url=f"{address}/r/{study.tokens[reader]}/", trust_env=False, timeout=60) as client:
         yield client

@@ -16,8 +16,8 @@ from tests.support.receivers import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.wait import wait_for
 from triage.decision.records import decision_from
-from triage.inbound_reports.early_store import Memory
-from triage.inbound_reports.receiver import Hearer
+from triage.inbound_reports.early_store import EarlyReportStore
+from triage.inbound_reports.receiver import ReportReceiver
 from triage.inbound_reports.serve import run
 from triage.metrics.process import create
 from triage.metrics.reports import create_reports
@@ -36,7 +36,7 @@ class Station:
     spool: Spool
     index: Worklist
     registry: CollectorRegistry
-    memory: Memory | None
+    memory: EarlyReportStore | None
 
     def look(self) -> int:
         """What the process does every few seconds: how many studies left the list by remembered reports."""
@@ -94,10 +94,10 @@ def station(redis: RedisServer, spool: Spool, own: Any = frozenset(), **settings
         index.put_all(decision_from(each) for each in spool.decisions())
         index.mark_built()
         memory = memory_of(chosen, spool, index, metrics)
-        hearer = Hearer(spool, index, report_policy(chosen, own), metrics, memory=memory)
+        receiver = ReportReceiver(spool, index, report_policy(chosen, own), metrics, memory=memory)
         thread = threading.Thread(
             target=run,
-            args=(chosen, hearer, create(registry), metrics, [], stop.is_set, lambda seconds: stop.wait(seconds)),
+            args=(chosen, receiver, create(registry), metrics, [], stop.is_set, lambda seconds: stop.wait(seconds)),
             kwargs={"listening": ports.append},
         )
         thread.start()

@@ -17,7 +17,7 @@ from tests.support.dicom_peer import data_set_of
 from tests.support.wait import wait_for
 from triage.dicom.command_set import C_STORE_RQ, Command
 from triage.listener.c_store_scp import IncomingObject, receipt_now
-from triage.phantom.chest import Subject, as_dicom, draw, draw_lateral
+from triage.phantom.chest import PhantomSubject, as_dicom, draw, draw_lateral
 from triage.queue.score_queue import connect
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -132,7 +132,7 @@ def a_chest(number: int = 0, **subject: Any) -> bytes:
     """A small chest phantom as a DICOM file; each number another study."""
     values = {"study": f"study {number}", "accession": f"A{number}", **subject}
     drawn = draw_lateral if values.get("view") == "LL" else draw
-    return as_dicom(drawn(number, rows=96, columns=80), Subject(**values))
+    return as_dicom(drawn(number, rows=96, columns=80), PhantomSubject(**values))
 
 
 def receive(spool: Spool, file: bytes, received_at: float | None = None) -> ReceivedInstance:

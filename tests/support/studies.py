@@ -15,7 +15,7 @@ from triage.decision.decide import decide
 from triage.decision.records import assessment_from, to_record
 from triage.decision.types import ImageAssessment, PriorityPolicy, Tag, TriageDecision
 from triage.delivery.outbox import Outbox
-from triage.dicom.dx_image import Description, dx_image, part10
+from triage.dicom.dx_image import DXDescription, dx_image, part10
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 
@@ -24,7 +24,7 @@ POLICY = PriorityPolicy(prior_after_days=30.0)
 
 def a_radiograph(study: str, **attributes: Any) -> Dataset:
     """A small frontal of a study, with its patient; ``attributes`` replace what is there."""
-    description = Description(
+    description = DXDescription(
         study_instance_uid=study,
         series_instance_uid=generate_uid(),
         sop_instance_uid=generate_uid(),

@@ -16,7 +16,7 @@ from triage.decision.decide import decide
 from triage.decision.reasons import Reason
 from triage.decision.records import to_record
 from triage.decision.types import PriorityPolicy, Tag, TriageDecision
-from triage.phantom.chest import Subject, as_dicom, draw
+from triage.phantom.chest import PhantomSubject, as_dicom, draw
 from triage.runtime.sockets import listen
 from triage.spool.spool import Spool
 from triage.web.api.sources import Sources
@@ -79,7 +79,7 @@ def decided(
     **found: Any,
 ) -> TriageDecision:
     """A phantom's study that was received ``age_s`` seconds ago and tagged. ``found``: of its assessment."""
-    subject = Subject(study=f"study {number}", accession=f"ACC-{number:04d}")
+    subject = PhantomSubject(study=f"study {number}", accession=f"ACC-{number:04d}")
     pixels = draw(number, rows=size, columns=columns or size, opacity=tag is Tag.ABNORMAL)
     file = as_dicom(pixels, subject)
     received_at = time.time() - age_s

@@ -23,9 +23,9 @@ from sklearn.metrics import roc_auc_score
 
 from tests.support.model_folders import write_model
 from triage.cli import triage
-from triage.phantom.chest import Subject, as_dicom, draw
-from triage.scoring.assess import Policy
-from triage.scoring.predict import Compute, Models, predict
+from triage.phantom.chest import PhantomSubject, as_dicom, draw
+from triage.scoring.assess import AssessmentPolicy
+from triage.scoring.predict import Compute, LoadedModels, predict
 from triage.validation.cohort.manifest import Row, write_manifest
 from triage.validation.cohort.provenance import Provenance, manifest_digest, write_provenance
 from triage.validation.measures import bars
@@ -101,7 +101,11 @@ def test_what_is_measured_is_what_the_service_scores(
     metrics, found = metrics_in(out), list(read_predictions(out / "predictions.csv"))
     assert [each.image for each in found] == [f"{number}.png" for number in range(2 * PATIENTS)]
     files = [images / each.image for each in found]
-    alone = list(predict(files, Models.only(models / "tiny-adult"), Policy(), Compute(threads=1, decode_processes=1)))
+    alone = list(
+        predict(
+            files, LoadedModels.only(models / "tiny-adult"), AssessmentPolicy(), Compute(threads=1, decode_processes=1)
+        )
+    )
     np.testing.assert_allclose(
         [each.probability or -1 for each in found], [record["probability"] for record in alone], atol=1e-6
     )
@@ -485,7 +489,7 @@ def test_dicom_files_are_assessed_by_their_own_tags(tmp_path: Path, models: Path
     subjects = [("PA", "050Y"), ("AP", "061Y"), ("LL", "050Y"), ("PA", "003Y"), ("", "050Y"), ("PA", "")]
     for number, (view, age) in enumerate(subjects):
         path = tmp_path / f"{number}.dcm"
-        path.write_bytes(as_dicom(draw(number, rows=96, columns=96), Subject(view=view, age=age, study="one")))
+        path.write_bytes(as_dicom(draw(number, rows=96, columns=96), PhantomSubject(view=view, age=age, study="one")))
         cohort.append(Row(path, number % 2, f"p{number}"))
     write_manifest(tmp_path / "cohort.csv", cohort)
     assert run(models / "tiny-adult", tmp_path / "cohort.csv", tmp_path / "out", "--no-images").exit_code == 0
@@ -523,7 +527,7 @@ def test_the_paper_s_verdict_decides_the_status_too(tmp_path: Path, models: Path
 
 def test_the_service_starts_without_what_only_validation_needs() -> None:
     code = (
-        "import sys, triage.listener.server, triage.scoring.worker, triage.spool.partitions, triage.cli;"
+        "import sys, triage.listener.server, triage.scoring.worker, triage.spool.validation_partition, triage.cli;"
         "import triage.service.listen, triage.service.work, triage.service.sweep, triage.service.deliver;"
         "unwanted = {'scipy', 'sklearn', 'statsmodels', 'matplotlib', 'jinja2', 'torch'};"
         "print(sorted(unwanted & set(sys.modules)))"

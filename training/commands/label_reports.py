@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from training.labeller.agreement import Agreement
+from training.labeller.agreement import AgreementCounts
 from training.labeller.answers import read_answers, write_answers
-from training.labeller.score import DEFAULT_SEED, HALVES, Judged, choose_half, disagreements, judge_all, score
+from training.labeller.score import DEFAULT_SEED, HALVES, LabelledReport, choose_half, disagreements, judge_all, score
 from triage.errors import StartError
 from triage.report_labeller import mesh
 from triage.report_labeller.reports import Report, read_report_table, read_reports
@@ -66,7 +66,7 @@ def _read(source: Path) -> list[Report]:
     return read_report_table(source) if source.suffix.lower() == ".csv" else read_reports(source)
 
 
-def _summary(judged: Sequence[Judged], corrected: Mapping[str, int]) -> list[str]:
+def _summary(judged: Sequence[LabelledReport], corrected: Mapping[str, int]) -> list[str]:
     labels = Counter(each.verdict.label for each in judged)
     lines = [
         f"{len(judged)} reports: {labels[0]} normal, {labels[1]} abnormal, {labels[None]} without a label "
@@ -87,7 +87,7 @@ def _summary(judged: Sequence[Judged], corrected: Mapping[str, int]) -> list[str
     return lines
 
 
-def _figures(found: Agreement) -> str:
+def _figures(found: AgreementCounts) -> str:
     low, high = found.agreement_interval
     kappa_low, kappa_high = found.kappa_interval
     return (

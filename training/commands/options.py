@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from training.data.cases import read_patients
-from training.runs.run import Source
+from training.runs.run import RunSources
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,9 +40,9 @@ def device_option(command: F) -> F:
     )
 
 
-def source_of(manifests: tuple[Path, ...], without: Path | None) -> Source:
+def source_of(manifests: tuple[Path, ...], without: Path | None) -> RunSources:
     """The rows that the options name."""
-    return Source(manifests, read_patients(without) if without else frozenset())
+    return RunSources(manifests, read_patients(without) if without else frozenset())
 
 
 def cache_of(cache: Path | None, out: Path) -> Path:

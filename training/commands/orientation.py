@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from training.commands.options import FILE, FOLDER
-from training.data.cases import Case, check_patients_apart, part_of_patient, read_cases
+from training.data.cases import TrainingCase, check_patients_apart, part_of_patient, read_cases
 from training.data.images import load
 from training.studies.orientation import SLANTS, Floats, certainties, counted, fit, look, look_slanted
 from training.studies.thumbnail_network import CACHED, Recipe, share, sources, thumbnails, write
@@ -58,7 +58,7 @@ def orientation(
     write(out, "orientation", shipped, record)
 
 
-def _by_source(cases: Sequence[Case], turned: Floats, least: float) -> dict[str, Any]:
+def _by_source(cases: Sequence[TrainingCase], turned: Floats, least: float) -> dict[str, Any]:
     names = np.array([f"{case.source}, {case.view or 'view unknown'}" for case in cases])
     record = {"all": counted(turned, least)}
     for name in sorted(set(names.tolist())):
@@ -66,7 +66,7 @@ def _by_source(cases: Sequence[Case], turned: Floats, least: float) -> dict[str,
     return record
 
 
-def _slanted(cases: Sequence[Case], network: ThumbnailNetwork, least: float) -> dict[str, Any]:
+def _slanted(cases: Sequence[TrainingCase], network: ThumbnailNetwork, least: float) -> dict[str, Any]:
     found = look_slanted(cases, network) < least
     return {
         "images": len(cases),

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from training.prepare.cohort import About, Cohort, Prepared
+from training.prepare.cohort import CohortFacts, CohortKind, PreparedCohort
 from training.prepare.crosswalk import read_crosswalk
 from training.prepare.join import join as join_manifests
 from training.prepare.options import folds, seed
@@ -26,7 +26,7 @@ def prepare() -> None:
     """Make a manifest of a cohort from the files as their owner publishes them, and check them."""
 
 
-def _command(cohort: Cohort) -> click.Command:
+def _command(cohort: CohortKind) -> click.Command:
     def run(source: Path, out: Path, allow_partial: bool, **values: Any) -> None:
         try:
             prepared = cohort.prepare(source, **values)
@@ -63,8 +63,10 @@ def join(
         known = read_crosswalk(crosswalk) if crosswalk else {}
         joined = join_manifests(manifests, known, drop_leaking=drop_leaking, folds=folds, seed=seed)
         names = " + ".join(path.name for path in manifests)
-        about = About("join", f"Joined of {names}", "those of the joined manifests")
-        prepared = Prepared(joined.rows, warnings=joined.warnings, notes={"rows dropped for leaking": joined.dropped})
+        about = CohortFacts("join", f"Joined of {names}", "those of the joined manifests")
+        prepared = PreparedCohort(
+            joined.rows, warnings=joined.warnings, notes={"rows dropped for leaking": joined.dropped}
+        )
         options = {"crosswalk": crosswalk, "drop_leaking": drop_leaking, "folds": folds, "seed": seed}
         written = finish(
             about, prepared, out.parent, options, out, allow_partial=False, made_from_partial=joined.partial

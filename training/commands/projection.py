@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from training.commands.options import FILE, FOLDER
-from training.data.cases import Case, part_of_patient, read_cases
+from training.data.cases import TrainingCase, part_of_patient, read_cases
 from training.studies.projection import (
     Floats,
     ages,
@@ -65,7 +65,7 @@ def projection(manifests: tuple[Path, ...], out: Path, least: float, from_years:
 
 
 def _measured(
-    cases: Sequence[Case], small: FloatImage, adult: np.ndarray[Any, Any], recipe: Recipe, least: float
+    cases: Sequence[TrainingCase], small: FloatImage, adult: np.ndarray[Any, Any], recipe: Recipe, least: float
 ) -> dict[str, Any]:
     found = _out_of_fold(cases, small, adult, recipe)
     adults = _some(cases, adult)
@@ -77,7 +77,9 @@ def _measured(
     return record
 
 
-def _out_of_fold(cases: Sequence[Case], small: FloatImage, adult: np.ndarray[Any, Any], recipe: Recipe) -> Floats:
+def _out_of_fold(
+    cases: Sequence[TrainingCase], small: FloatImage, adult: np.ndarray[Any, Any], recipe: Recipe
+) -> Floats:
     """Shares of AP of all ``cases``, each by a network of adults that never saw its patient."""
     folds = np.array([part_of_patient(case.patient, _FOLDS) for case in cases])
     found = np.zeros(len(cases))
@@ -88,7 +90,7 @@ def _out_of_fold(cases: Sequence[Case], small: FloatImage, adult: np.ndarray[Any
     return found
 
 
-def _by_kind(cases: Sequence[Case], found: Floats, least: float) -> dict[str, Any]:
+def _by_kind(cases: Sequence[TrainingCase], found: Floats, least: float) -> dict[str, Any]:
     record = {"all": figures(cases, found, least)}
     for kind in sorted({kind for case in cases for kind in kinds(case)}):
         of = np.array([kind in kinds(case) for case in cases])
@@ -96,5 +98,5 @@ def _by_kind(cases: Sequence[Case], found: Floats, least: float) -> dict[str, An
     return record
 
 
-def _some(cases: Sequence[Case], chosen: np.ndarray[Any, Any]) -> list[Case]:
+def _some(cases: Sequence[TrainingCase], chosen: np.ndarray[Any, Any]) -> list[TrainingCase]:
     return [case for case, one in zip(cases, chosen, strict=True) if one]

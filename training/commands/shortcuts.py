@@ -11,7 +11,7 @@ from training.commands.options import FILE, FOLDER
 from training.data.cases import read_cases
 from training.data.images import load
 from training.prepare.splits import by_person
-from training.runs.scores import Scored
+from training.runs.scores import RunScores
 from training.studies.shortcut_split import split_by_look
 from training.studies.shortcuts import each_alone, look_score, looks, matched
 from triage.radiograph.preprocess import PreprocessSpec
@@ -39,7 +39,7 @@ def shortcuts(
     click.echo(f"{'all of them, out of fold':<26} AUC {auc(labels, look):.3f} ({len(cases)} images)")
     if predictions:
         _show_matched(
-            Scored.read(predictions), dict(zip((str(case.image.resolve()) for case in cases), look, strict=True))
+            RunScores.read(predictions), dict(zip((str(case.image.resolve()) for case in cases), look, strict=True))
         )
 
 
@@ -73,7 +73,7 @@ def split_by_look_command(
         )
 
 
-def _show_matched(scored: Scored, look: dict[str, float]) -> None:
+def _show_matched(scored: RunScores, look: dict[str, float]) -> None:
     known = scored.where([str(Path(image).resolve()) in look for image in scored.images])
     found = matched(
         known.labels, known.probabilities, np.array([look[str(Path(image).resolve())] for image in known.images])

@@ -14,8 +14,8 @@ from training.commands.options import cache_of, device_option, run_options, sour
 from training.commands.plans import COMMANDS as PLAN_COMMANDS
 from training.config import Config, load_config
 from training.runs.devices import process
-from training.runs.run import Run
-from training.runs.scores import Scored, summary
+from training.runs.run import TrainingRun
+from training.runs.scores import RunScores, summary
 from training.runs.weight_averaging import average
 from training.studies import plots
 from training.studies.compare import folds_of, paired_by_view, predictions_of, replicates
@@ -89,7 +89,7 @@ def compare(first: Path, second: Path, first_too: tuple[Path, ...], second_too: 
     click.echo(json.dumps(record, indent=1))
 
 
-def _replicates(group: list[Scored]) -> list[Scored]:
+def _replicates(group: list[RunScores]) -> list[RunScores]:
     return group if len(group) > 1 else folds_of(group[0])
 
 
@@ -100,7 +100,7 @@ def _replicates(group: list[Scored]) -> list[Scored]:
 def average_command(runs: tuple[Path, ...], out: Path, device: str) -> None:
     """Make one run of RUNS that differ in runtime.seed only: the mean of their weights, scored out of fold."""
     with process(device) as here:
-        scored = average([Run.open(run) for run in runs], out, here)
+        scored = average([TrainingRun.open(run) for run in runs], out, here)
         if scored is not None:
             click.echo(json.dumps(summary(scored), indent=1))
 

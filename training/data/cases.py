@@ -19,7 +19,7 @@ SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Case:
+class TrainingCase:
     """One row of a manifest. ``patient`` is unique over cohorts; ``columns`` has every column as text.
 
     ``origin`` names the row for a person: file and line.
@@ -41,7 +41,7 @@ class Case:
         return self.columns.get("picture", "")
 
 
-def read_cases(manifests: Sequence[Path], *, without: frozenset[str] = frozenset()) -> list[Case]:
+def read_cases(manifests: Sequence[Path], *, without: frozenset[str] = frozenset()) -> list[TrainingCase]:
     """The rows of all ``manifests``, without the patients ``without``. TrainingError that names a wrong row.
 
     A patient's name that does not say its cohort (``nih:1335``) is unique within its source: ``source:patient``.
@@ -54,7 +54,7 @@ def read_cases(manifests: Sequence[Path], *, without: frozenset[str] = frozenset
             raise TrainingError(str(error)) from error
         cases += [_case(row, manifest) for row in rows]
     kept = [case for case in cases if case.patient not in without and case.patient.partition(":")[2] not in without]
-    images: dict[Path, Case] = {}
+    images: dict[Path, TrainingCase] = {}
     for case in kept:
         first = images.setdefault(case.image.resolve(), case)
         if first is not case:
@@ -63,12 +63,12 @@ def read_cases(manifests: Sequence[Path], *, without: frozenset[str] = frozenset
     return kept
 
 
-def check_labels_agree(cases: Sequence[Case]) -> None:
+def check_labels_agree(cases: Sequence[TrainingCase]) -> None:
     """TrainingError that names every two rows whose files hold the same bytes, and whose labels differ."""
     _raise_for(_pairs(cases, lambda first, other: first.label != other.label), "under two labels")
 
 
-def _case(row: Row, manifest: Path) -> Case:
+def _case(row: Row, manifest: Path) -> TrainingCase:
     source = row.source or manifest.stem
     columns = {
         "label": str(row.label),
@@ -78,7 +78,7 @@ def _case(row: Row, manifest: Path) -> Case:
         "source": source,
         **{name: value for name, value in row.columns.items() if name not in COLUMNS},
     }
-    return Case(
+    return TrainingCase(
         image=row.image,
         label=row.label,
         patient=row.patient if ":" in row.patient else f"{source}:{row.patient}",
@@ -91,7 +91,7 @@ def _case(row: Row, manifest: Path) -> Case:
     )
 
 
-def split_cases(cases: Sequence[Case], data: DataConfig) -> tuple[list[Case], list[Case]]:
+def split_cases(cases: Sequence[TrainingCase], data: DataConfig) -> tuple[list[TrainingCase], list[TrainingCase]]:
     """Training and validation rows; those of any other split are left out. TrainingError for a patient in both."""
     training = [case for case in cases if case.split in data.train]
     validation = [case for case in cases if case.split in data.validation]
@@ -105,12 +105,12 @@ def split_cases(cases: Sequence[Case], data: DataConfig) -> tuple[list[Case], li
     return training, validation
 
 
-def beside_cases(cases: Sequence[Case], data: DataConfig) -> list[Case]:
+def beside_cases(cases: Sequence[TrainingCase], data: DataConfig) -> list[TrainingCase]:
     """Rows that are never held out."""
     return [case for case in cases if case.split in data.beside]
 
 
-def kept_apart(training: Iterable[Case], held_out: Iterable[Case]) -> list[Case]:
+def kept_apart(training: Iterable[TrainingCase], held_out: Iterable[TrainingCase]) -> list[TrainingCase]:
     """``training`` without rows of a patient of ``held_out`` and without those that are the same picture.
 
     The free column ``picture`` names what a row shows where an image is in several cohorts, or in several forms.
@@ -119,7 +119,7 @@ def kept_apart(training: Iterable[Case], held_out: Iterable[Case]) -> list[Case]
     return [case for case in training if case.patient not in held and case.picture not in held]
 
 
-def limited(cases: Sequence[Case], limit: int, seed: int) -> list[Case]:
+def limited(cases: Sequence[TrainingCase], limit: int, seed: int) -> list[TrainingCase]:
     """At most ``limit`` rows (0: all), of patients in an order that ``seed`` draws; smaller limits lie in larger."""
     if not limit or len(cases) <= limit:
         return list(cases)
@@ -135,7 +135,7 @@ def part_of_patient(patient: str, parts: int) -> int:
     return int(sha256(patient.encode()).hexdigest(), 16) % parts
 
 
-def check_patients_apart(first: Iterable[Case], second: Iterable[Case]) -> None:
+def check_patients_apart(first: Iterable[TrainingCase], second: Iterable[TrainingCase]) -> None:
     """TrainingError if a patient is on both sides, or an image: two files with the same bytes are one image."""
     first, second = list(first), list(second)
     origins = {case.patient: case.origin for case in first}
@@ -147,7 +147,9 @@ def check_patients_apart(first: Iterable[Case], second: Iterable[Case]) -> None:
     _raise_for(across, "in training and held out")
 
 
-def _pairs(cases: Sequence[Case], wrong: Callable[[Case, Case], bool]) -> list[tuple[Case, Case]]:
+def _pairs(
+    cases: Sequence[TrainingCase], wrong: Callable[[TrainingCase, TrainingCase], bool]
+) -> list[tuple[TrainingCase, TrainingCase]]:
     """Two rows of each group of files with the same bytes, the first of it and one that is ``wrong`` beside it."""
     try:
         groups = same_bytes([case.image for case in cases])
@@ -161,7 +163,7 @@ def _pairs(cases: Sequence[Case], wrong: Callable[[Case, Case], bool]) -> list[t
     ]
 
 
-def _raise_for(pairs: Sequence[tuple[Case, Case]], how: str) -> None:
+def _raise_for(pairs: Sequence[tuple[TrainingCase, TrainingCase]], how: str) -> None:
     if pairs:
         named = "; ".join(f"{first.origin} and {other.origin}" for first, other in pairs[:SHOWN])
         more = f" and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""

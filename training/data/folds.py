@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold
 
-from training.data.cases import Case
+from training.data.cases import TrainingCase
 from training.errors import TrainingError
 
 
-def assign_folds(cases: Sequence[Case], count: int, seed: int) -> npt.NDArray[np.int64]:
+def assign_folds(cases: Sequence[TrainingCase], count: int, seed: int) -> npt.NDArray[np.int64]:
     """The fold of each row: the manifest's own where every row has one, else ``count`` folds by patient.
 
     TrainingError for fewer patients than folds, and for a patient in two of the manifest's folds.
@@ -34,8 +34,8 @@ def assign_folds(cases: Sequence[Case], count: int, seed: int) -> npt.NDArray[np
     return folds
 
 
-def _own(cases: Sequence[Case]) -> npt.NDArray[np.int64]:
-    fold_of: dict[str, Case] = {}
+def _own(cases: Sequence[TrainingCase]) -> npt.NDArray[np.int64]:
+    fold_of: dict[str, TrainingCase] = {}
     for case in cases:
         first = fold_of.setdefault(case.patient, case)
         if first.fold != case.fold:

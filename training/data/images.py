@@ -13,7 +13,7 @@ import psutil
 import torch
 from tqdm import tqdm
 
-from training.data.cases import SHOWN, Case
+from training.data.cases import SHOWN, TrainingCase
 from training.errors import TrainingError
 from training.files import check_room, part_of, publish, remove_abandoned
 from triage.radiograph.decode import decode_picture, decode_pixels, is_picture, open_dicom
@@ -25,7 +25,7 @@ Bytes = npt.NDArray[np.uint8]
 _DECODED_BYTES = 200 << 20  # one large radiograph, as float32 with its copies
 
 
-def load(cases: Sequence[Case], spec: PreprocessSpec, cache: Path) -> Bytes:
+def load(cases: Sequence[TrainingCase], spec: PreprocessSpec, cache: Path) -> Bytes:
     """All images as uint8 (n, size, size), read-only and mapped from a file below ``cache``.
 
     The file's name is a digest of ``spec`` and of each image's path, size and time of change: what has changed is
@@ -41,7 +41,7 @@ def load(cases: Sequence[Case], spec: PreprocessSpec, cache: Path) -> Bytes:
     return np.asarray(np.load(file, mmap_mode="r")) if len(cases) else np.zeros((0, spec.size, spec.size), np.uint8)
 
 
-def _key(cases: Sequence[Case], spec: PreprocessSpec) -> str:
+def _key(cases: Sequence[TrainingCase], spec: PreprocessSpec) -> str:
     digest = sha256(repr(spec).encode())
     broken: list[str] = []
     for case in cases:
@@ -55,7 +55,7 @@ def _key(cases: Sequence[Case], spec: PreprocessSpec) -> str:
     return digest.hexdigest()[:32]
 
 
-def _decode_all(cases: Sequence[Case], spec: PreprocessSpec, file: Path) -> None:
+def _decode_all(cases: Sequence[TrainingCase], spec: PreprocessSpec, file: Path) -> None:
     temporary = part_of(file)
     shape = (len(cases), spec.size, spec.size)
     broken: list[str] = []
@@ -82,7 +82,7 @@ def raise_for(broken: Sequence[str]) -> None:
         raise TrainingError("\n".join([f"{count} cannot be read:", *broken[:SHOWN], *more]))
 
 
-def _decoded(cases: Sequence[Case], spec: PreprocessSpec) -> Iterable[Bytes | TrainingError]:
+def _decoded(cases: Sequence[TrainingCase], spec: PreprocessSpec) -> Iterable[Bytes | TrainingError]:
     """Decoders let other threads run. No more are at work than memory has room for."""
     room = max(1, psutil.virtual_memory().available // _DECODED_BYTES)
     workers = min(psutil.cpu_count() or 1, room)
@@ -91,21 +91,21 @@ def _decoded(cases: Sequence[Case], spec: PreprocessSpec) -> Iterable[Bytes | Tr
             yield from pool.map(lambda case: _image_or_why(case, spec), cases[start : start + 16 * workers])
 
 
-def _image_or_why(case: Case, spec: PreprocessSpec) -> Bytes | TrainingError:
+def _image_or_why(case: TrainingCase, spec: PreprocessSpec) -> Bytes | TrainingError:
     try:
         return read_image(case, spec)
     except TrainingError as error:
         return error
 
 
-def read_image(case: Case, spec: PreprocessSpec) -> Bytes:
+def read_image(case: TrainingCase, spec: PreprocessSpec) -> Bytes:
     """One image, uint8 (size, size). TrainingError that names its row."""
     radiograph = radiograph_of(case)
     levels = normalise(radiograph.pixels, radiograph.valid, spec)
     return np.asarray(np.rint(levels * 255), dtype=np.uint8)
 
 
-def radiograph_of(case: Case) -> Radiograph:
+def radiograph_of(case: TrainingCase) -> Radiograph:
     """The decoded image of a row. TrainingError that names it."""
     try:
         data = case.image.read_bytes()

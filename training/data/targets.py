@@ -8,19 +8,19 @@ import numpy as np
 import numpy.typing as npt
 
 from training.config import BalanceConfig, TargetConfig
-from training.data.cases import Case
+from training.data.cases import TrainingCase
 from training.errors import TrainingError
 
 Floats = npt.NDArray[np.float32]
 
 
-def target_matrix(cases: Sequence[Case], targets: Mapping[str, TargetConfig]) -> Floats:
+def target_matrix(cases: Sequence[TrainingCase], targets: Mapping[str, TargetConfig]) -> Floats:
     """(n, outputs), NaN where nothing is known. TrainingError that names a row whose value fits no target."""
     rows = [[_value(case, name, target) for name, target in targets.items()] for case in cases]
     return np.array(rows, dtype=np.float32).reshape(len(cases), len(targets))
 
 
-def _value(case: Case, name: str, target: TargetConfig) -> float:
+def _value(case: TrainingCase, name: str, target: TargetConfig) -> float:
     if target.source and case.source != target.source:
         return float("nan")
     if target.column not in case.columns:
@@ -45,7 +45,7 @@ def _value(case: Case, name: str, target: TargetConfig) -> float:
     return value
 
 
-def check_learnable(cases: Sequence[Case], matrix: Floats, targets: Mapping[str, TargetConfig]) -> None:
+def check_learnable(cases: Sequence[TrainingCase], matrix: Floats, targets: Mapping[str, TargetConfig]) -> None:
     """TrainingError for a class of which only one side occurs, and for a number that is never known."""
     for column, (name, target) in enumerate(targets.items()):
         known = matrix[~np.isnan(matrix[:, column]), column]
@@ -56,7 +56,7 @@ def check_learnable(cases: Sequence[Case], matrix: Floats, targets: Mapping[str,
 
 
 def weight_matrix(
-    cases: Sequence[Case], matrix: Floats, targets: Mapping[str, TargetConfig], balance: BalanceConfig
+    cases: Sequence[TrainingCase], matrix: Floats, targets: Mapping[str, TargetConfig], balance: BalanceConfig
 ) -> Floats:
     """(n, outputs): each output's share of the loss, its positives' weight, and the balance of the first output."""
     shares = np.array([target.share for target in targets.values()], dtype=np.float32)

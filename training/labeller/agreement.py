@@ -10,7 +10,7 @@ Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
-class Agreement:
+class AgreementCounts:
     """Counts of the 2 x 2 table; ``both`` is (normal, abnormal) in agreement."""
 
     n: int
@@ -23,7 +23,7 @@ class Agreement:
     kappa_interval: tuple[float, float]
 
 
-def agreement(first: Sequence[int], second: Sequence[int]) -> Agreement:
+def agreement(first: Sequence[int], second: Sequence[int]) -> AgreementCounts:
     """Agreement of two equally long sequences of 0 and 1.
 
     Percent agreement has Wilson's interval (1927); kappa (Cohen 1960) has the large-sample one of Fleiss, Cohen and
@@ -40,7 +40,7 @@ def agreement(first: Sequence[int], second: Sequence[int]) -> Agreement:
         raise ValueError("kappa is not defined where both readers give one and the same label to all")
     kappa = (observed - chance) / (1 - chance)
     error = _standard_error(p, rows, columns, kappa, chance, n)
-    return Agreement(
+    return AgreementCounts(
         n=n,
         both=(cells[0][0], cells[1][1]),
         first_only=cells[1][0],

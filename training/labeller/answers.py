@@ -12,7 +12,7 @@ from triage.runtime.csv_table import TableError, parse_table, written
 
 
 @dataclass(frozen=True)
-class Answer:
+class CheckedReport:
     """One report's row. ``label`` and ``mesh`` are 0, 1 or empty; ``corrected`` is for a person to fill in.
 
     ``definition`` says what 1 means.
@@ -27,10 +27,10 @@ class Answer:
     corrected: str = ""
 
 
-NAMES = tuple(field.name for field in fields(Answer))
+NAMES = tuple(field.name for field in fields(CheckedReport))
 
 
-def write_answers(path: Path, answers: Iterable[Answer]) -> None:
+def write_answers(path: Path, answers: Iterable[CheckedReport]) -> None:
     """Write a table that a person opens in a spreadsheet and whose column ``corrected`` is read back."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)  # it quotes reports
@@ -41,7 +41,7 @@ def write_answers(path: Path, answers: Iterable[Answer]) -> None:
 
 
 @dataclass(frozen=True)
-class Answers:
+class CheckedReports:
     """0 or 1 by report, as read back: what the rules said, and what a person corrected."""
 
     labels: Mapping[str, int] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Answers:
         return self.corrected.get(report, self.labels.get(report) if other is None else other)
 
 
-def read_answers(path: Path, definition: str) -> Answers:
+def read_answers(path: Path, definition: str) -> CheckedReports:
     """A table of write_answers, or one with columns report and corrected.
 
     Raises ReportError naming the row, and where the table's labels mean something else than ``definition``.
@@ -72,7 +72,7 @@ def read_answers(path: Path, definition: str) -> Answers:
             value = _value(where, column, row.get(column, ""))
             if value is not None:
                 found[report] = value
-    return Answers(labels, corrected)
+    return CheckedReports(labels, corrected)
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, str]]]:

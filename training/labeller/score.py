@@ -6,30 +6,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from training.labeller.agreement import Agreement, agreement
-from training.labeller.answers import Answer
+from training.labeller.agreement import AgreementCounts, agreement
+from training.labeller.answers import CheckedReport
 from triage.report_labeller import mesh
 from triage.report_labeller.reports import Report
 from triage.report_labeller.rules import Rules
-from triage.report_labeller.text import Verdict, judge
+from triage.report_labeller.text import ReportLabel, judge
 
 HALVES = ("all", "develop", "held-out")
 DEFAULT_SEED = 2020
 
 
 @dataclass(frozen=True)
-class Judged:
+class LabelledReport:
     """A report with both labels: the rules' verdict and MeSH's, either of which may be None."""
 
     report: str
-    verdict: Verdict
+    verdict: ReportLabel
     mesh: int | None
     definition: str
 
-    def answer(self, corrected: int | None = None) -> Answer:
+    def answer(self, corrected: int | None = None) -> CheckedReport:
         """The row of a table of labels; a person's correction stands in its own column."""
         verdict = self.verdict
-        return Answer(
+        return CheckedReport(
             report=self.report,
             label=_text(verdict.label),
             mesh=_text(self.mesh),
@@ -46,20 +46,22 @@ def choose_half(reports: Iterable[Report], half: str, seed: int) -> list[Report]
     return [report for report in reports if _side(report.identifier, seed) in wanted]
 
 
-def judge_all(reports: Iterable[Report], definition: str, rules: Rules | None = None) -> list[Judged]:
+def judge_all(reports: Iterable[Report], definition: str, rules: Rules | None = None) -> list[LabelledReport]:
     """The rules' and MeSH's labels of every report."""
     return [
-        Judged(report.identifier, judge(report, definition, rules), mesh.label(report.mesh, definition), definition)
+        LabelledReport(
+            report.identifier, judge(report, definition, rules), mesh.label(report.mesh, definition), definition
+        )
         for report in reports
     ]
 
 
-def disagreements(judged: Iterable[Judged]) -> list[Judged]:
+def disagreements(judged: Iterable[LabelledReport]) -> list[LabelledReport]:
     """Reports that both label and label differently, and reports that MeSH labels and the rules do not."""
     return [each for each in judged if each.mesh is not None and each.verdict.label != each.mesh]
 
 
-def score(judged: Sequence[Judged], corrections: Mapping[str, int]) -> Agreement | None:
+def score(judged: Sequence[LabelledReport], corrections: Mapping[str, int]) -> AgreementCounts | None:
     """Agreement of the rules (first) with MeSH (second), which a person's correction goes before.
 
     None where no report has both labels, or all have one and the same.

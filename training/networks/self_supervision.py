@@ -9,12 +9,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from training.config import AgreementConfig
+from training.config import SelfSupervisionConfig
 from training.errors import TrainingError
 from training.networks.architectures import Network
 
 
-class Twins(nn.Module):
+class BarlowTwins(nn.Module):
     """``network`` with a projection beside its head while it trains; evaluated, it is the network alone."""
 
     def __init__(self, network: Network, width: int) -> None:
@@ -36,7 +36,7 @@ class Twins(nn.Module):
         return self.network.head(self.network.dropout(features)), self.projection(features)
 
 
-def disagreement(projections: torch.Tensor, how: AgreementConfig) -> torch.Tensor:
+def disagreement(projections: torch.Tensor, how: SelfSupervisionConfig) -> torch.Tensor:
     """Of projections (2n, width), where n rows of first variations come before n of the second.
 
     The correlation, over the batch, of each number with itself in the other variation should be 1, and with every other

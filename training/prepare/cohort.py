@@ -18,7 +18,7 @@ class PrepareError(StartError):
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedCohort:
     """The rows of a cohort and what was found out on the way.
 
     ``missing`` names the files that the cohort's tables promise and that are not there; ``advice`` says where they
@@ -36,7 +36,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class About:
+class CohortFacts:
     """A cohort's name, what it is in words, and its owner's terms."""
 
     name: str
@@ -45,13 +45,13 @@ class About:
 
 
 @dataclass(frozen=True)
-class Cohort(About):
+class CohortKind(CohortFacts):
     """A cohort that can be prepared, and the options that are its own.
 
     ``prepare(source, **options)`` gets the values of ``options`` by name.
     """
 
-    prepare: Callable[..., Prepared]
+    prepare: Callable[..., PreparedCohort]
     options: tuple[click.Option, ...] = ()
 
 

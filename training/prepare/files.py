@@ -19,7 +19,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm")
 
 
 @dataclass(frozen=True)
-class Record:
+class TableRow:
     """One row of a table; ``where`` names file and line for a message."""
 
     where: str
@@ -122,13 +122,13 @@ def _read(path: Path) -> bytes:
         raise PrepareError(f"{path} cannot be read: {error}") from error
 
 
-def read_table(path: Path, columns: Sequence[str]) -> list[Record]:
+def read_table(path: Path, columns: Sequence[str]) -> list[TableRow]:
     """Every row of a CSV file that must have ``columns``."""
     try:
         table = parse_table(_read(path), columns)
     except TableError as error:
         raise PrepareError(f"{path}: {error}") from error
-    return [Record(f"{path}, line {each.line}", each.values) for each in table.records]
+    return [TableRow(f"{path}, line {each.line}", each.values) for each in table.records]
 
 
 def digest_of(lines: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from training.prepare import options
 from training.prepare import own_cohort as own
-from training.prepare.cohort import Cohort, Prepared, PrepareError
+from training.prepare.cohort import CohortKind, PreparedCohort, PrepareError
 from training.prepare.files import image_files, passed_over
 from triage.validation.cohort.manifest import Row
 
@@ -25,7 +25,7 @@ def prepare(
     validation: float,
     folds: int,
     seed: int,
-) -> Prepared:
+) -> PreparedCohort:
     """A row for each image of the folders named by ``normal`` and ``abnormal``."""
     if not patient_pattern and not each_image_a_patient:
         raise PrepareError(
@@ -42,7 +42,7 @@ def prepare(
             if not folder.is_dir():
                 raise PrepareError(f"{folder} is not there; below {folder.parent} are {_below(folder.parent)}")
             rows += [_row(path, label, split, name, source, pattern) for path in image_files(folder)]
-    return Prepared(
+    return PreparedCohort(
         rows=own.split_rows(rows, test, validation, folds, seed),
         passed_over=passed_over(source, [row.image for row in rows]),
         warnings=(own.EACH_A_PATIENT,) if each_image_a_patient else (),
@@ -78,7 +78,7 @@ def _below(folder: Path) -> str:
     return ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir())) or "no folders"
 
 
-COHORT = Cohort(
+COHORT = CohortKind(
     name="folder",
     title="A folder of one's own",
     terms=own.TERMS,

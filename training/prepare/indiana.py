@@ -8,9 +8,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.labeller.answers import Answers, read_answers
+from training.labeller.answers import CheckedReports, read_answers
 from training.prepare import options, splits
-from training.prepare.cohort import Cohort, Prepared, PrepareError, count
+from training.prepare.cohort import CohortKind, PreparedCohort, PrepareError, count
 from training.prepare.files import digest_of, find_file, index_images, locate, read_table, stem
 from triage.report_labeller import mesh
 from triage.report_labeller.reports import ARCHIVE, Report, read_reports
@@ -46,7 +46,7 @@ ADVICE = (
 
 
 @dataclass(frozen=True)
-class _Image:
+class _IndianaImage:
     where: str
     report: str
     name: str
@@ -61,20 +61,20 @@ def prepare(
     validation: float,
     folds: int,
     seed: int,
-) -> Prepared:
+) -> PreparedCohort:
     """Frontal rows (all rows for ``view``) labelled from the reports' MeSH codes, the test set drawn by report."""
     known = {report.identifier: report for report in read_reports(reports or _find_reports(source))}
     images = _read_images(source)
     if report_labels and labels == VIEW:
         raise PrepareError("--report-labels are of reports; the view comes from the table of projections")
-    answers = read_answers(report_labels, labels) if report_labels else Answers()
+    answers = read_answers(report_labels, labels) if report_labels else CheckedReports()
     label_of = _view_labels(images) if labels == VIEW else _report_labels(images, known, labels, answers)
     published = seed == options.DEFAULT_SEED and report_labels is None
     rows: Sequence[Row] = [_row(image, label_of[image.name], known) for image in images if image.name in label_of]
     rows = rows if labels == VIEW else splits.hold_out(rows, TEST, seed, "test")
     rows = splits.assign_folds(splits.carve(rows, validation, seed), folds, seed)
     present, missing = locate(rows, index_images(source, image_key))
-    return Prepared(
+    return PreparedCohort(
         rows=tuple(present),
         checks=(*_checks(known, images), *(() if labels == VIEW else _test_checks(rows, labels if published else ""))),
         missing=tuple(f"{name}.png" for name in missing),
@@ -96,11 +96,11 @@ def _find_reports(source: Path) -> Path:
     raise PrepareError(f"{source} holds no {ARCHIVE} and no ecgen-radiology: give the reports with --reports")
 
 
-def _read_images(source: Path) -> list[_Image]:
+def _read_images(source: Path) -> list[_IndianaImage]:
     path = find_file(source, "indiana_projections.csv", why="it says which images are frontal")
     images = {}
     for record in read_table(path, ("uid", "filename", "projection")):
-        image = _Image(record.where, record["uid"], image_key(record["filename"]), record["projection"])
+        image = _IndianaImage(record.where, record["uid"], image_key(record["filename"]), record["projection"])
         if image.projection not in ("Frontal", "Lateral"):
             raise PrepareError(f"{record.where}: projection {image.projection!r} is not Frontal or Lateral")
         if image.name in images:
@@ -112,7 +112,7 @@ def _read_images(source: Path) -> list[_Image]:
 
 
 def _report_labels(
-    images: list[_Image], reports: Mapping[str, Report], definition: str, answers: Answers
+    images: list[_IndianaImage], reports: Mapping[str, Report], definition: str, answers: CheckedReports
 ) -> dict[str, int]:
     """Labels of the frontal images: a person's, else MeSH's, else the rules'; without any of them no label."""
     found = {}
@@ -125,11 +125,11 @@ def _report_labels(
     return found
 
 
-def _view_labels(images: list[_Image]) -> dict[str, int]:
+def _view_labels(images: list[_IndianaImage]) -> dict[str, int]:
     return {image.name: int(image.projection == "Lateral") for image in images}
 
 
-def _row(image: _Image, label: int, reports: Mapping[str, Report]) -> Row:
+def _row(image: _IndianaImage, label: int, reports: Mapping[str, Report]) -> Row:
     if image.report not in reports:
         raise PrepareError(f"{image.where}: report {image.report} is not among the reports")
     return Row(
@@ -143,7 +143,7 @@ def _row(image: _Image, label: int, reports: Mapping[str, Report]) -> Row:
     )
 
 
-def _checks(reports: Mapping[str, Report], images: list[_Image]) -> list[Check]:
+def _checks(reports: Mapping[str, Report], images: list[_IndianaImage]) -> list[Check]:
     frontal = sum(image.projection == "Frontal" for image in images)
     digest = digest_of(f"{image.name}.dcm.png {image.projection}" for image in images)
     return [
@@ -164,14 +164,14 @@ def _test_checks(rows: Sequence[Row], definition: str) -> list[Check]:
     ]
 
 
-def _left_out(images: list[_Image], label_of: Mapping[str, int], labels: str) -> dict[str, int]:
+def _left_out(images: list[_IndianaImage], label_of: Mapping[str, int], labels: str) -> dict[str, int]:
     if labels == VIEW:
         return {}
     frontal = [image for image in images if image.projection == "Frontal"]
     return {"frontal images left out, report without a label": sum(image.name not in label_of for image in frontal)}
 
 
-COHORT = Cohort(
+COHORT = CohortKind(
     name="indiana",
     title="Indiana University chest radiographs, Open-i (Demner-Fushman et al. 2016)",
     terms="CC BY-NC-ND 4.0, National Library of Medicine, Open-i; cite Demner-Fushman et al. 2016",

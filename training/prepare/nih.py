@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from training.prepare import nih_table, options, splits, tang
-from training.prepare.cohort import Cohort, Prepared, PrepareError
+from training.prepare.cohort import CohortKind, PreparedCohort, PrepareError
 from training.prepare.files import index_images, stem
-from training.prepare.nih_table import Entry
+from training.prepare.nih_table import NIHTableRow
 from triage.validation.cohort.manifest import Row
 
 ADVICE = (
@@ -17,7 +17,7 @@ ADVICE = (
 TEXT_VERSUS_LISTS = "the paper's text says 11,596 radiographs; its published lists, which are used here, hold 11,624"
 
 
-def prepare(source: Path, lists: Path | None, test_labels: str, folds: int, seed: int) -> Prepared:
+def prepare(source: Path, lists: Path | None, test_labels: str, folds: int, seed: int) -> PreparedCohort:
     """Rows of the lists' images in their published splits; the test's other label set stands in a free column."""
     entries = nih_table.read_entries(source)
     published = tang.read_lists(lists or source)
@@ -37,10 +37,10 @@ def prepare(source: Path, lists: Path | None, test_labels: str, folds: int, seed
         "image files": sorted({row.image.suffix for row in rows}),
     }
     rows_in_folds = splits.assign_folds(rows, folds, seed)
-    return Prepared(rows_in_folds, tuple(checks), tuple(missing), ADVICE, (TEXT_VERSUS_LISTS,), notes)
+    return PreparedCohort(rows_in_folds, tuple(checks), tuple(missing), ADVICE, (TEXT_VERSUS_LISTS,), notes)
 
 
-def _row(entry: Entry, image: Path, split: str, published: tang.TangLists, test_labels: str) -> Row:
+def _row(entry: NIHTableRow, image: Path, split: str, published: tang.TangLists, test_labels: str) -> Row:
     labels = {name: published.lists[file] for name, file in tang.TEST_LABELS.items()}
     other = {f"label_{name}": str(known[entry.name]) if split == "test" else "" for name, known in labels.items()}
     file = {"train": tang.TRAIN, "val": tang.VAL, "test": tang.TEST_LABELS[test_labels]}[split]
@@ -57,7 +57,7 @@ def _row(entry: Entry, image: Path, split: str, published: tang.TangLists, test_
     )
 
 
-COHORT = Cohort(
+COHORT = CohortKind(
     name="nih",
     title="NIH ChestX-ray14, the lists of Tang et al. 2020",
     terms=nih_table.TERMS,

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.prepare import nih_table, options, splits, tang
-from training.prepare.cohort import Cohort, Prepared, PrepareError, count
+from training.prepare.cohort import CohortKind, PreparedCohort, PrepareError, count
 from training.prepare.files import find_file, index_images, locate, read_text, stem
 from training.prepare.nih import ADVICE
-from training.prepare.nih_table import Entry
+from training.prepare.nih_table import NIHTableRow
 from triage.validation.cohort.manifest import Row
 
 LISTS = {"train": ("train_val_list.txt", 86_524), "test": ("test_list.txt", 25_596)}
@@ -23,7 +23,7 @@ KEPT = "patients of the paper's own test list are in here: compare nothing that 
 
 def prepare(
     source: Path, lists: Path | None, keep_paper_test: bool, validation: float, folds: int, seed: int
-) -> Prepared:
+) -> PreparedCohort:
     """Every image of NIH's table, less the patients of the paper's test list, in NIH's split; val carved of train."""
     entries = nih_table.read_entries(source)
     split_of = _read_splits(source)
@@ -36,7 +36,7 @@ def prepare(
     rows = splits.carve(rows, validation, seed, stratum=splits.by_label_and_view)
     present, missing = locate(splits.assign_folds(rows, folds, seed), index_images(source))
     found = Counter(split_of.values())
-    return Prepared(
+    return PreparedCohort(
         rows=tuple(present),
         checks=(
             *nih_table.checks(entries),
@@ -62,7 +62,7 @@ def _read_splits(source: Path) -> dict[str, str]:
     return split_of
 
 
-def _row(entry: Entry, split: str) -> Row:
+def _row(entry: NIHTableRow, split: str) -> Row:
     return Row(
         image=Path(stem(entry.name)),
         label=entry.text_label,
@@ -76,7 +76,7 @@ def _row(entry: Entry, split: str) -> Row:
     )
 
 
-COHORT = Cohort(
+COHORT = CohortKind(
     name="nih-all",
     title="NIH ChestX-ray14, all 112,120 images with text-mined labels, NIH's own split",
     terms=nih_table.TERMS,

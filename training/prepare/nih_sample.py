@@ -11,8 +11,8 @@ from pathlib import Path
 
 from training.prepare import options, splits, tang
 from training.prepare.adults import adults_only
-from training.prepare.cohort import Cohort, Prepared, PrepareError, count
-from training.prepare.files import Record, find_file, read_table, sex, stem, years
+from training.prepare.cohort import CohortKind, PreparedCohort, PrepareError, count
+from training.prepare.files import TableRow, find_file, read_table, sex, stem, years
 from training.prepare.nih_table import TERMS
 from triage.validation.cohort.manifest import Row
 
@@ -47,7 +47,7 @@ def prepare(
     validation: float,
     folds: int,
     seed: int,
-) -> Prepared:
+) -> PreparedCohort:
     """Rows of one part or both. ``text`` is split into train and val by patient; ``expert`` is test or has folds."""
     records = read_table(find_file(source, "manifest.csv", why="it names the sample's images"), COLUMNS)
     parts = tuple(LABEL) if part == "both" else (part,)
@@ -57,7 +57,7 @@ def prepare(
     there = [record for record in kept if _is_there(source / record["image"])]
     rows = [_row(record, source / record["image"]) for record in there]
     left_out = len({record["patient"] for record in chosen if record["patient"] in held_back})
-    return Prepared(
+    return PreparedCohort(
         rows=adults_only(_split(rows, expert, validation, folds, seed), ages),
         checks=tuple(count(f"images of part {each}", _number(chosen, each), COUNTS[each]) for each in parts),
         missing=tuple(record["image"] for record in kept if record not in there),
@@ -83,7 +83,7 @@ def _test_patients(source: Path, lists: Path | None, keep: bool) -> frozenset[st
     return tang.read_lists(folder).test_patients()
 
 
-def _row(record: Record, image: Path) -> Row:
+def _row(record: TableRow, image: Path) -> Row:
     part = record["split"]
     label = record[LABEL[part]]
     if label not in ("0", "1"):
@@ -118,11 +118,11 @@ def _is_there(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
 
 
-def _number(records: list[Record], part: str) -> int:
+def _number(records: list[TableRow], part: str) -> int:
     return sum(record["split"] == part for record in records)
 
 
-COHORT = Cohort(
+COHORT = CohortKind(
     name="nih-sample",
     title="A sample of NIH ChestX-ray14 with text-mined labels and RSNA's radiologists' classes",
     terms=TERMS,

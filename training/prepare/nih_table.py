@@ -25,7 +25,7 @@ NO_FINDING = "No Finding"
 
 
 @dataclass(frozen=True)
-class Entry:
+class NIHTableRow:
     """One image as NIH's table has it."""
 
     name: str
@@ -41,10 +41,10 @@ class Entry:
         return int(self.findings != NO_FINDING)
 
 
-def read_entries(folder: Path) -> dict[str, Entry]:
+def read_entries(folder: Path) -> dict[str, NIHTableRow]:
     """The table's rows by image name. Raises PrepareError naming the row."""
     path = find_file(folder, *NAMES, why="NIH publishes it beside the images, on nihcc.app.box.com/v/ChestXray-NIHCC")
-    entries: dict[str, Entry] = {}
+    entries: dict[str, NIHTableRow] = {}
     for record in read_table(path, COLUMNS):
         entry = _entry(record.where, record.values)
         if entry.name in entries:
@@ -53,7 +53,7 @@ def read_entries(folder: Path) -> dict[str, Entry]:
     return entries
 
 
-def checks(entries: Mapping[str, Entry]) -> list[Check]:
+def checks(entries: Mapping[str, NIHTableRow]) -> list[Check]:
     """Counts and digest of the table against NIH's."""
     patients = len({entry.patient for entry in entries.values()})
     digest = digest_of(entries)
@@ -64,13 +64,13 @@ def checks(entries: Mapping[str, Entry]) -> list[Check]:
     ]
 
 
-def _entry(where: str, values: Mapping[str, str]) -> Entry:
+def _entry(where: str, values: Mapping[str, str]) -> NIHTableRow:
     name, patient = values["Image Index"], values["Patient ID"].lstrip("0")
     if patient != patient_number(name):
         raise PrepareError(f"{where}: {name} is not an image of patient {values['Patient ID']}")
     if not values["Finding Labels"]:
         raise PrepareError(f"{where}: {name} has no finding label, not even {NO_FINDING!r}")
-    return Entry(
+    return NIHTableRow(
         name=name,
         patient=f"nih:{patient}",
         findings=values["Finding Labels"],

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from training.prepare.cohort import About, Prepared, PrepareError
+from training.prepare.cohort import CohortFacts, PreparedCohort, PrepareError
 from triage.validation.cohort.manifest import Row, check_images, check_splits, public_patients, write_manifest
 from triage.validation.cohort.provenance import Provenance, manifest_digest, provenance_path, write_provenance
 
@@ -17,8 +17,8 @@ SHOWN = 10
 
 
 def finish(
-    about: About,
-    prepared: Prepared,
+    about: CohortFacts,
+    prepared: PreparedCohort,
     source: Path,
     options: Mapping[str, Any],
     out: Path,
@@ -82,7 +82,7 @@ def summary(out: Path, provenance: Provenance) -> str:
     return "\n".join([*lines, f"  terms: {provenance.terms}", f"  written beside it: {provenance_path(out).name}"])
 
 
-def _problems(prepared: Prepared) -> list[str]:
+def _problems(prepared: PreparedCohort) -> list[str]:
     wrong = [
         f"{check.what}: {check.found}, published are {check.expected}" for check in prepared.checks if not check.holds
     ]

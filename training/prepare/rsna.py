@@ -16,9 +16,9 @@ from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 
 from training.prepare import options, splits
-from training.prepare.cohort import Cohort, Prepared, PrepareError, count
+from training.prepare.cohort import CohortKind, PreparedCohort, PrepareError, count
 from training.prepare.crosswalk import WHERE, read_crosswalk, translate
-from training.prepare.files import Record, digest_of, find_file, index_images, locate, read_table, sex, years
+from training.prepare.files import TableRow, digest_of, find_file, index_images, locate, read_table, sex, years
 from triage.validation.cohort.manifest import Row
 from triage.validation.cohort.provenance import Check
 
@@ -44,7 +44,7 @@ ADVICE = "Unpack stage_2_train_images.zip of kaggle.com/c/rsna-pneumonia-detecti
 
 
 @dataclass(frozen=True)
-class _Image:
+class _RSNAImage:
     where: str
     identifier: str
     kind: str
@@ -60,7 +60,7 @@ def prepare(
     validation: float,
     folds: int,
     seed: int,
-) -> Prepared:
+) -> PreparedCohort:
     """Rows of the task, the test set drawn by patient in the paper's sizes."""
     if crosswalk is None and not each_image_a_patient:
         raise PrepareError(
@@ -75,7 +75,7 @@ def prepare(
     rows = splits.carve(rows, validation, seed, stratum=_kind)
     rows = splits.assign_folds(rows, folds, seed, stratum=_kind)
     present, missing = locate(rows, index_images(_image_folder(source, stage)))
-    return Prepared(
+    return PreparedCohort(
         rows=tuple(_with_header(row) for row in present),
         checks=(*_class_checks(known, stage), *_test_checks(rows, task)),
         missing=tuple(f"{name}.dcm" for name in missing),
@@ -85,14 +85,14 @@ def prepare(
     )
 
 
-def _read_images(source: Path, stage: str) -> list[_Image]:
+def _read_images(source: Path, stage: str) -> list[_RSNAImage]:
     why = "it comes with the challenge, kaggle.com/c/rsna-pneumonia-detection-challenge"
     classes = read_table(find_file(source, f"stage_{stage}_detailed_class_info.csv", why=why), ("patientId", "class"))
     labels = read_table(find_file(source, f"stage_{stage}_train_labels.csv", why=why), ("patientId", "Target"))
     boxes: Counter[str] = Counter()
     for record in labels:
         boxes[record["patientId"]] += _target(record)
-    images: dict[str, _Image] = {}
+    images: dict[str, _RSNAImage] = {}
     for record in classes:  # an image has a row for each of its boxes
         identifier, kind = record["patientId"], record["class"]
         if kind not in COUNTS[stage]:
@@ -101,7 +101,7 @@ def _read_images(source: Path, stage: str) -> list[_Image]:
             raise PrepareError(f"{record.where}: {identifier} is not in stage_{stage}_train_labels.csv")
         if (boxes[identifier] > 0) != (kind == OPACITY):
             raise PrepareError(f"{record.where}: {identifier} is {kind!r} with {boxes[identifier]} boxes of opacity")
-        first = images.setdefault(identifier, _Image(record.where, identifier, kind, boxes[identifier]))
+        first = images.setdefault(identifier, _RSNAImage(record.where, identifier, kind, boxes[identifier]))
         if first.kind != kind:
             raise PrepareError(f"{record.where}: {identifier} is {kind!r} here and {first.kind!r} further up")
     unclassed = sorted(boxes.keys() - images.keys())
@@ -110,7 +110,7 @@ def _read_images(source: Path, stage: str) -> list[_Image]:
     return sorted(images.values(), key=lambda image: image.identifier)
 
 
-def _target(record: Record) -> int:
+def _target(record: TableRow) -> int:
     if record["Target"] not in ("0", "1"):
         raise PrepareError(f"{record.where}: Target {record['Target']!r} is not 0 or 1")
     return int(record["Target"])
@@ -122,7 +122,7 @@ def _image_folder(source: Path, stage: str) -> Path:
     return next((folder for folder in own if folder.is_dir()), source)
 
 
-def _row(image: _Image, patients: Mapping[str, str]) -> Row:
+def _row(image: _RSNAImage, patients: Mapping[str, str]) -> Row:
     patient = f"rsna:{image.identifier}"
     return Row(
         image=Path(image.identifier),
@@ -168,7 +168,7 @@ def _test_sizes(rows: Sequence[Row]) -> dict[Hashable, int]:
     return {kind: round(there[kind] * number / published[kind]) for kind, number in TEST.items()}
 
 
-def _class_checks(images: Sequence[_Image], stage: str) -> list[Check]:
+def _class_checks(images: Sequence[_RSNAImage], stage: str) -> list[Check]:
     found = Counter(image.kind for image in images)
     return [count(f"images {kind!r}", found[str(kind)], number) for kind, number in COUNTS[stage].items()]
 
@@ -183,7 +183,7 @@ def _test_checks(rows: Sequence[Row], task: str) -> list[Check]:
     ]
 
 
-COHORT = Cohort(
+COHORT = CohortKind(
     name="rsna",
     title="RSNA pneumonia detection challenge 2018 (Shih et al. 2019)",
     terms=(

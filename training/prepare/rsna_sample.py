@@ -12,8 +12,8 @@ from pathlib import Path
 
 from training.prepare import options, splits
 from training.prepare.adults import adults_only
-from training.prepare.cohort import Cohort, Prepared, PrepareError, count
-from training.prepare.files import Record, find_file, read_table, sex, stem, years
+from training.prepare.cohort import CohortKind, PreparedCohort, PrepareError, count
+from training.prepare.files import TableRow, find_file, read_table, sex, stem, years
 from training.prepare.rsna import COHORT as CHALLENGE
 from training.prepare.rsna import NORMAL, OPACITY, OTHER
 from training.prepare.tang import patient_number
@@ -38,7 +38,7 @@ LUNGS_ONLY = (
 )
 
 
-def prepare(source: Path, kind: str, ages: str, folds: int, seed: int) -> Prepared:
+def prepare(source: Path, kind: str, ages: str, folds: int, seed: int) -> PreparedCohort:
     """Rows of one kind: ``full`` in split train, ``lungs`` in split lungs. What must not train is in other splits."""
     records = read_table(find_file(source, "manifest.csv", why="it names the sample's images"), COLUMNS)
     names = _same_as(records)
@@ -50,7 +50,7 @@ def prepare(source: Path, kind: str, ages: str, folds: int, seed: int) -> Prepar
         for record in there
     ]
     rows = [row if row.split == HELD_BACK else one for row, one in zip(rows, adults_only(rows, ages), strict=True)]
-    return Prepared(
+    return PreparedCohort(
         rows=splits.assign_folds(rows, folds if kind == "full" else 0, seed, stratum=_class_and_view),
         checks=(count(f"images of kind {kind}", len(chosen), COUNTS[kind]),),
         missing=tuple(record["image"] for record in chosen if record not in there),
@@ -66,7 +66,7 @@ _SPLITS = {
 }
 
 
-def _same_as(records: Sequence[Record]) -> Mapping[str, tuple[str, ...]]:
+def _same_as(records: Sequence[TableRow]) -> Mapping[str, tuple[str, ...]]:
     """By RSNA's id, what any of its rows says it is the same picture as; several are separated by semicolons."""
     found: dict[str, set[str]] = defaultdict(set)
     for record in records:
@@ -74,7 +74,7 @@ def _same_as(records: Sequence[Record]) -> Mapping[str, tuple[str, ...]]:
     return {identifier: tuple(sorted(names)) for identifier, names in found.items()}
 
 
-def _split(record: Record, names: Sequence[str], whole: set[str]) -> str:
+def _split(record: TableRow, names: Sequence[str], whole: set[str]) -> str:
     if any(_nih_image(name) is None for name in names):
         return HELD_BACK
     if record["kind"] == "full":
@@ -89,7 +89,7 @@ def _nih_image(name: str) -> str | None:
     return image if len(number) == 8 and number.isdigit() and index.isdigit() else None
 
 
-def _row(record: Record, source: Path, names: Sequence[str], split: str) -> Row:
+def _row(record: TableRow, source: Path, names: Sequence[str], split: str) -> Row:
     if CLASSES.get(record["rsna_class"]) is None or record["label"] != str(CLASSES[record["rsna_class"]]):
         raise PrepareError(f"{record.where}: class {record['rsna_class']!r} and label {record['label']!r} do not agree")
     known = next((image for image in map(_nih_image, names) if image), None)
@@ -118,7 +118,7 @@ def _is_there(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
 
 
-COHORT = Cohort(
+COHORT = CohortKind(
     name="rsna-sample",
     title="A sample of the RSNA pneumonia challenge: whole radiographs and lung fields, with the radiologists' classes",
     terms=CHALLENGE.terms,

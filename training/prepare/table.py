@@ -10,8 +10,8 @@ import click
 
 from training.prepare import options
 from training.prepare import own_cohort as own
-from training.prepare.cohort import Cohort, Prepared, PrepareError
-from training.prepare.files import Record, read_table, sex, years
+from training.prepare.cohort import CohortKind, PreparedCohort, PrepareError
+from training.prepare.files import TableRow, read_table, sex, years
 from triage.runtime.csv_table import identifier_fault
 from triage.validation.cohort.manifest import COLUMNS, Row, image_of
 
@@ -54,7 +54,7 @@ def prepare(
     validation: float,
     folds: int,
     seed: int,
-) -> Prepared:
+) -> PreparedCohort:
     """A row for each of the table's; columns that are not named become free columns."""
     if not patient_column and not each_image_a_patient:
         raise PrepareError("splits are by patient: name its column with --patient-column, or --each-image-a-patient")
@@ -69,7 +69,7 @@ def prepare(
     there = [record for record in records if found[record.where].is_file()]
     unread = Unread()
     rows = [_row(record, folder, columns, labels, own.checked_name(name), unread) for record in there]
-    return Prepared(
+    return PreparedCohort(
         rows=own.split_rows(rows, test, validation, folds, seed) if rows else (),
         missing=tuple(record[columns.image] for record in records if not found[record.where].is_file()),
         advice="Say with --images which folder the table's image column is relative to, and write its paths with /",
@@ -85,7 +85,7 @@ class Unread:
 
     where: dict[str, list[str]] = field(default_factory=dict)
 
-    def note(self, record: Record, column: str | None, understood: bool) -> None:
+    def note(self, record: TableRow, column: str | None, understood: bool) -> None:
         """Note a cell that is not empty and was not ``understood``."""
         if column and record[column] and not understood:
             self.where.setdefault(column, []).append(f"{record.where}: {record[column]!r}")
@@ -98,7 +98,9 @@ class Unread:
         )
 
 
-def _row(record: Record, folder: Path, columns: _Columns, labels: Mapping[str, int], name: str, unread: Unread) -> Row:
+def _row(
+    record: TableRow, folder: Path, columns: _Columns, labels: Mapping[str, int], name: str, unread: Unread
+) -> Row:
     label = record[columns.label]
     if label not in labels:
         raise PrepareError(f"{record.where}: {columns.label} {label!r} is none of {', '.join(labels)}")
@@ -124,7 +126,7 @@ def _row(record: Record, folder: Path, columns: _Columns, labels: Mapping[str, i
     )
 
 
-def _check_images(records: Iterable[Record], column: str) -> None:
+def _check_images(records: Iterable[TableRow], column: str) -> None:
     first: dict[str, str] = {}
     for record in records:
         where = first.setdefault(record[column], record.where)
@@ -132,7 +134,7 @@ def _check_images(records: Iterable[Record], column: str) -> None:
             raise PrepareError(f"{record.where}: {record[column]} is in {where} already")
 
 
-def _split(record: Record, column: str | None) -> str:
+def _split(record: TableRow, column: str | None) -> str:
     if column is None:
         return ""
     word = record[column].lower()
@@ -141,7 +143,7 @@ def _split(record: Record, column: str | None) -> str:
     return SPLIT_WORDS[word]
 
 
-def _fold(record: Record, column: str | None) -> int | None:
+def _fold(record: TableRow, column: str | None) -> int | None:
     if column is None or not record[column]:
         return None
     if not record[column].isdigit():
@@ -158,7 +160,7 @@ def _column(option: str, text: str, default: str | None = None) -> click.Option:
     return options.text(option, f"Column of {text}.", default=default)
 
 
-COHORT = Cohort(
+COHORT = CohortKind(
     name="table",
     title="A table of one's own",
     terms=own.TERMS,

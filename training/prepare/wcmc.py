@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 
 from training.prepare import options, splits
-from training.prepare.cohort import Cohort, Prepared, PrepareError, count
+from training.prepare.cohort import CohortKind, PreparedCohort, PrepareError, count
 from training.prepare.files import digest_of, image_files
 from triage.validation.cohort.manifest import Row
 from triage.validation.cohort.provenance import Check
@@ -50,7 +50,7 @@ class _Name:
     subtype: str
 
 
-def prepare(source: Path, validation: float, folds: int, seed: int) -> Prepared:
+def prepare(source: Path, validation: float, folds: int, seed: int) -> PreparedCohort:
     """Rows of the official test, and of train and val together, of which validation is carved by bare person."""
     root = _root(source)
     rows = []
@@ -59,7 +59,7 @@ def prepare(source: Path, validation: float, folds: int, seed: int) -> Prepared:
             rows += [_row(path, official, label) for path in image_files(root / official / kind)]
     carved = splits.carve(rows, validation, seed, group=splits.by_person)
     warnings = (PATIENTS, LABEL_MEANING, *((SQUARE,) if _all_square(rows) else ()))
-    return Prepared(
+    return PreparedCohort(
         rows=splits.assign_folds(carved, folds, seed, group=splits.by_person),
         checks=tuple(_checks(root, rows)),
         advice=ADVICE,
@@ -120,7 +120,7 @@ def _checks(root: Path, rows: list[Row]) -> list[Check]:
     return [*checks, Check(what="SHA-256 of the sorted image names", found=digest, expected=expected)]
 
 
-COHORT = Cohort(
+COHORT = CohortKind(
     name="wcmc",
     title="WCMC/Guangzhou pediatric chest radiographs (Kermany et al. 2018), official split",
     terms="CC BY 4.0; cite Kermany et al. 2018 (Cell 172:1122)",

@@ -13,12 +13,12 @@ from torch import nn
 from training.config import Config, OptimizerConfig
 from training.errors import TrainingError
 from training.files import save_tensors
-from training.runs.learning_rate import Progress
+from training.runs.learning_rate import LossProgress
 
 LAST = "last.pt"
 
 
-class State:
+class TrainingState:
     """Weights, their average, the optimizer, and how far the run is: ``step`` steps into ``epoch``."""
 
     def __init__(self, network: nn.Module, config: Config, device: torch.device) -> None:
@@ -26,7 +26,7 @@ class State:
         self.averaged = copy.deepcopy(self.network) if config.schedule.averaging else None
         self.optimizer = make_optimizer(self.network, config.optimizer)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.runtime.precision == "fp16")
-        self.progress = Progress()
+        self.progress = LossProgress()
         self.epoch = 0
         self.step = 0
         self.loss_sum = 0.0
@@ -67,7 +67,7 @@ class State:
         except (RuntimeError, ValueError, KeyError) as error:
             raise TrainingError(f"{folder / LAST} is of another network: give --out another folder") from error
         self.scaler.load_state_dict(saved["scaler"])
-        self.progress = Progress(**saved["progress"])
+        self.progress = LossProgress(**saved["progress"])
         self.epoch, self.step = saved["epoch"], saved["step"]
         self.loss_sum, self.history = saved["loss_sum"], saved["history"]
 

@@ -9,26 +9,26 @@ from typing import Any
 import numpy as np
 
 from training.config import Config
-from training.data.cases import Case, beside_cases, kept_apart, split_cases
+from training.data.cases import TrainingCase, beside_cases, kept_apart, split_cases
 from training.data.folds import assign_folds
 from training.errors import TrainingError
 from training.files import write_json
 from training.runs import run as runs
 from training.runs.devices import Process
-from training.runs.run import Source
-from training.runs.scores import PREDICTIONS, Scored, figures, joined, summary
+from training.runs.run import RunSources
+from training.runs.scores import PREDICTIONS, RunScores, figures, joined, summary
 from training.runs.train import METRICS, decode, train_part
 from triage.statistics.intervals import mean_and_sd
 
 
 def cross_validate(
     config: Config,
-    source: Source,
+    source: RunSources,
     folder: Path,
     cache: Path,
     process: Process,
     only: Sequence[int] = (),
-) -> Scored:
+) -> RunScores:
     """Train one network for each fold left out, into ``folder/foldN``; all rows scored out of fold.
 
     Finished folds are not trained again. ``only`` some folds are run, for a comparison. Rows of other splits take no
@@ -60,7 +60,7 @@ def cross_validate(
     return whole
 
 
-def over_folds(parts: Sequence[Scored]) -> dict[str, Any]:
+def over_folds(parts: Sequence[RunScores]) -> dict[str, Any]:
     """Mean and standard deviation over folds of each figure, as the paper reports them, beside each fold's own."""
     each = [figures(part) for part in parts]
     names = [name for name in each[0] if all(name in one for one in each) and name != "images"]
@@ -81,5 +81,7 @@ def _chosen(numbers: list[int], only: Sequence[int]) -> list[int]:
     return sorted(set(only)) or numbers
 
 
-def _where(cases: Sequence[Case], folds: np.ndarray[Any, np.dtype[np.int64]], number: int, *, same: bool) -> list[Case]:
+def _where(
+    cases: Sequence[TrainingCase], folds: np.ndarray[Any, np.dtype[np.int64]], number: int, *, same: bool
+) -> list[TrainingCase]:
     return [case for case, fold in zip(cases, folds, strict=True) if (fold == number) == same]

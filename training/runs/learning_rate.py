@@ -19,7 +19,7 @@ def rate_factor(schedule: ScheduleConfig, step: int, steps: int) -> float:
 
 
 @dataclass(frozen=True)
-class Progress:
+class LossProgress:
     """What the validation losses so far mean. ``factor`` is the plateau schedule's share of the learning rate."""
 
     best: float = math.inf
@@ -27,7 +27,7 @@ class Progress:
     since_cut: int = 0
     factor: float = 1.0
 
-    def after(self, loss: float, schedule: ScheduleConfig) -> Progress:
+    def after(self, loss: float, schedule: ScheduleConfig) -> LossProgress:
         """One epoch on. As torch's ReduceLROnPlateau: cut when more than ``patience`` epochs brought nothing."""
         if loss < self.best:
             return replace(self, best=loss, since_best=0, since_cut=0)

@@ -28,7 +28,7 @@ from training.errors import DivergedError, TrainingError
 from training.files import save_tensors, write_text
 from training.networks.losses import batch_loss, known_targets
 from training.networks.self_supervision import disagreement
-from training.runs.checkpoint import State, move_average
+from training.runs.checkpoint import TrainingState, move_average
 from training.runs.devices import Process
 from training.runs.learning_rate import rate_factor
 
@@ -66,7 +66,7 @@ def fit(
     the best weights. Without it the last weights are kept.
     """
     schedule = config.schedule
-    state = State(network, config, process.device)
+    state = TrainingState(network, config, process.device)
     state.resume(folder, process.device)
     if state.history and process.writes:
         _write_log(folder, state.history)  # a kill may have come between the checkpoint and the log
@@ -105,7 +105,7 @@ def _batches(examples: int, schedule: ScheduleConfig, generator: torch.Generator
     return list(torch.cat(orders).view(-1, schedule.batch_size).numpy())
 
 
-def _epoch(state: State, task: Task, config: Config, folder: Path, process: Process) -> None:
+def _epoch(state: TrainingState, task: Task, config: Config, folder: Path, process: Process) -> None:
     runtime, schedule = config.runtime, config.schedule
     drawn = _batches(len(task.places), schedule, _generator(runtime.seed, state.epoch, 0))
     batches, steps = [batch[process.rank :: process.world] for batch in drawn], len(drawn)
@@ -134,7 +134,13 @@ def _ahead(task: Task, batches: list[Places]) -> Iterator[tuple[Places, Bytes]]:
 
 
 def _step(
-    state: State, trained: nn.Module, task: Task, chosen: Places, stored: Bytes, config: Config, process: Process
+    state: TrainingState,
+    trained: nn.Module,
+    task: Task,
+    chosen: Places,
+    stored: Bytes,
+    config: Config,
+    process: Process,
 ) -> None:
     schedule, device = config.schedule, process.device
     steps = steps_per_epoch(len(task.places), schedule)
@@ -198,7 +204,7 @@ def _loss(
 
 
 def _finish_epoch(
-    state: State,
+    state: TrainingState,
     task: Task,
     config: Config,
     folder: Path,

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from training.config import Config
-from training.data.cases import Case, read_cases
+from training.data.cases import TrainingCase, read_cases
 from training.errors import TrainingError
 from training.files import digest, save_tensors, write_json
 from training.networks.architectures import Network, build
@@ -27,13 +27,13 @@ PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "
 
 
 @dataclass(frozen=True)
-class Source:
+class RunSources:
     """The manifests of a run and what must not be in it."""
 
     manifests: tuple[Path, ...]
     without: frozenset[str] = frozenset()
 
-    def cases(self) -> list[Case]:
+    def cases(self) -> list[TrainingCase]:
         """Every row. Raises TrainingError."""
         return read_cases(self.manifests, without=self.without)
 
@@ -46,13 +46,13 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """A run's folder, read. ``pretraining_patients`` are those of the runs that it started from."""
 
     folder: Path
     kind: str
     config: Config
-    source: Source
+    source: RunSources
     training_patients: tuple[str, ...]
     validation_patients: tuple[str, ...]
     pretraining_patients: tuple[str, ...]
@@ -74,7 +74,7 @@ class Run:
             folder=folder,
             kind=record["kind"],
             config=Config.model_validate(record["config"]),
-            source=Source(manifests, frozenset(record["source"]["without"])),
+            source=RunSources(manifests, frozenset(record["source"]["without"])),
             training_patients=tuple(record["training_patients"]),
             validation_patients=tuple(record["validation_patients"]),
             pretraining_patients=tuple(record["pretraining_patients"]),
@@ -103,12 +103,12 @@ def describe(
     folder: Path,
     kind: str,
     config: Config,
-    source: Source,
+    source: RunSources,
     cache: Path,
     *,
-    training: Sequence[Case],
-    validation: Sequence[Case],
-    scored: Sequence[Case],
+    training: Sequence[TrainingCase],
+    validation: Sequence[TrainingCase],
+    scored: Sequence[TrainingCase],
 ) -> None:
     """Write run.json and the list of images; TrainingError if the folder is that of another run.
 
@@ -151,13 +151,13 @@ def _with_newer_keys(config: dict[str, Any]) -> dict[str, Any]:
 def pretrained_on(config: Config) -> frozenset[str]:
     """Patients of the run that the configuration starts from, and of those that came before it."""
     home = _home_before(config)
-    return frozenset(Run.open(home, check_manifests=False).learnt_from) if home else frozenset()
+    return frozenset(TrainingRun.open(home, check_manifests=False).learnt_from) if home else frozenset()
 
 
 def _taught_on(config: Config) -> frozenset[str]:
     """Patients of the runs whose scores teach. A fold's teachers saw none of its own: self_training.py."""
     return frozenset(
-        patient for home in _teachers(config) for patient in Run.open(home, check_manifests=False).learnt_from
+        patient for home in _teachers(config) for patient in TrainingRun.open(home, check_manifests=False).learnt_from
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from training.data.cases import Case
+from training.data.cases import TrainingCase
 from training.errors import TrainingError
 from training.files import write_csv
 from triage.runtime.csv_table import plain
@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class RunScores:
     """One entry for each image; ``folds`` is the fold whose network scored it, -1 for none in particular."""
 
     images: tuple[str, ...]
@@ -42,7 +42,7 @@ class Scored:
     logits: Floats
 
     @classmethod
-    def of(cls, cases: Sequence[Case], labels: Floats, logits: Floats, fold: int = -1) -> Self:
+    def of(cls, cases: Sequence[TrainingCase], labels: Floats, logits: Floats, fold: int = -1) -> Self:
         """The images whose label is known."""
         known = [int(place) for place in np.flatnonzero(~np.isnan(labels))]
         kept = [cases[place] for place in known]
@@ -84,16 +84,16 @@ class Scored:
         """Of the positive class."""
         return np.asarray(1 / (1 + np.exp(-np.clip(self.logits, -500, 500))))
 
-    def where(self, keep: Sequence[bool] | npt.NDArray[np.bool_]) -> Scored:
+    def where(self, keep: Sequence[bool] | npt.NDArray[np.bool_]) -> RunScores:
         """Those images for which ``keep`` is true."""
         return self.take([int(place) for place in np.flatnonzero(np.asarray(keep, dtype=bool))])
 
-    def take(self, chosen: Sequence[int]) -> Scored:
+    def take(self, chosen: Sequence[int]) -> RunScores:
         """The images at these places, in this order."""
         texts: dict[str, Any] = {name: tuple(getattr(self, name)[place] for place in chosen) for name in _TEXTS}
-        return Scored(**texts, labels=self.labels[list(chosen)], logits=self.logits[list(chosen)])
+        return RunScores(**texts, labels=self.labels[list(chosen)], logits=self.logits[list(chosen)])
 
-    def lowered(self, by: float) -> Scored:
+    def lowered(self, by: float) -> RunScores:
         """The same images with logits that are lower by so much."""
         return replace(self, logits=self.logits - by)
 
@@ -108,14 +108,14 @@ class Scored:
         write_csv(path, COLUMNS, rows)
 
 
-def joined(parts: Sequence[Scored]) -> Scored:
+def joined(parts: Sequence[RunScores]) -> RunScores:
     """All images of ``parts``."""
     texts: dict[str, Any] = {name: tuple(value for part in parts for value in getattr(part, name)) for name in _TEXTS}
     labels, logits = (np.concatenate([getattr(part, name) for part in parts]) for name in ("labels", "logits"))
-    return Scored(**texts, labels=labels, logits=logits)
+    return RunScores(**texts, labels=labels, logits=logits)
 
 
-def figures(scored: Scored, threshold: float = THRESHOLD) -> dict[str, float]:
+def figures(scored: RunScores, threshold: float = THRESHOLD) -> dict[str, float]:
     """AUC, cross-entropy, and the paper's proportions at ``threshold``; what is not defined is left out."""
     positive = scored.labels > 0.5
     called = scored.probabilities >= threshold
@@ -139,7 +139,7 @@ def figures(scored: Scored, threshold: float = THRESHOLD) -> dict[str, float]:
     return found
 
 
-def summary(scored: Scored) -> dict[str, Any]:
+def summary(scored: RunScores) -> dict[str, Any]:
     """Figures of all images and of each view, AUC with its patient-clustered interval, beside the AUC of AP alone."""
     result: dict[str, Any] = {"all": _with_interval(scored)}
     views = sorted(set(scored.views) - {""})
@@ -150,7 +150,7 @@ def summary(scored: Scored) -> dict[str, Any]:
     return result
 
 
-def _with_interval(scored: Scored) -> dict[str, Any]:
+def _with_interval(scored: RunScores) -> dict[str, Any]:
     found: dict[str, Any] = figures(scored)
     if "auc" in found:
         try:
@@ -162,7 +162,7 @@ def _with_interval(scored: Scored) -> dict[str, Any]:
     return found
 
 
-def write_outputs(path: Path, cases: Sequence[Case], outputs: Sequence[str], logits: Floats, fold: int) -> None:
+def write_outputs(path: Path, cases: Sequence[TrainingCase], outputs: Sequence[str], logits: Floats, fold: int) -> None:
     """Logits (n, outputs) to five digits, by picture; rows that name no picture are left out."""
     rows = [
         {"picture": case.picture, "fold": fold}

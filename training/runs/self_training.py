@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from training.config import Config
-from training.data.cases import Case
+from training.data.cases import TrainingCase
 from training.data.images import Bytes
 from training.errors import TrainingError
 from training.runs.devices import Process
 from training.runs.predict import predict
-from training.runs.run import EARLIER, Run, load_network
-from training.runs.scores import PREDICTIONS, Scored
+from training.runs.run import EARLIER, TrainingRun, load_network
+from training.runs.scores import PREDICTIONS, RunScores
 
 Floats = npt.NDArray[np.float32]
 
@@ -27,7 +27,7 @@ def filled(
     targets: Floats,
     images: Bytes,
     config: Config,
-    held_out: Sequence[Case],
+    held_out: Sequence[TrainingCase],
     fold: int,
     process: Process,
 ) -> Floats:
@@ -48,12 +48,12 @@ def filled(
     return result
 
 
-def _networks_of(teacher: str, fold: int, held_out: Sequence[Case]) -> list[Path]:
-    run = Run.open(Path(teacher.removeprefix(EARLIER)), check_manifests=False)
+def _networks_of(teacher: str, fold: int, held_out: Sequence[TrainingCase]) -> list[Path]:
+    run = TrainingRun.open(Path(teacher.removeprefix(EARLIER)), check_manifests=False)
     folders, seen = run.members, run.seen
     if run.kind == "cross-validate" and fold >= 0:
         folders = [run.folder / f"fold{fold}"]
-        left_out = frozenset(Scored.read(folders[0] / PREDICTIONS).patients)
+        left_out = frozenset(RunScores.read(folders[0] / PREDICTIONS).patients)
         seen = frozenset(run.pretraining_patients) | (frozenset(run.training_patients) - left_out)
     for case in held_out:
         if case.patient in seen:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from training.data.cases import Case
+from training.data.cases import TrainingCase
 from training.errors import TrainingError
 from training.files import digest, write_json, write_text
 from training.runs.devices import Process
-from training.runs.run import Run, Source
-from training.runs.scores import Scored, summary
+from training.runs.run import RunSources, TrainingRun
+from training.runs.scores import RunScores, summary
 from training.runs.train import score_cases
 
 LOOKS = "looks.jsonl"
@@ -25,14 +25,14 @@ def looks_at(folder: Path) -> list[dict[str, object]]:
 
 
 def look(
-    run: Run,
+    run: TrainingRun,
     manifest: Path,
     splits: Sequence[str],
     process: Process,
     *,
     allowed: bool,
     members: Sequence[Path] = (),
-) -> Scored:
+) -> RunScores:
     """Score the rows of ``manifest`` (in ``splits``, or all) by the mean of ``members``, or of all the run's networks.
 
     Writes ``test-NAME.csv`` and ``.json``. The look is counted in the run's folder before anything is scored. Raises
@@ -57,8 +57,8 @@ def look(
     return scored
 
 
-def _test_cases(run: Run, manifest: Path, splits: Sequence[str]) -> list[Case]:
-    cases = [case for case in Source((manifest,)).cases() if not splits or case.split in splits]
+def _test_cases(run: TrainingRun, manifest: Path, splits: Sequence[str]) -> list[TrainingCase]:
+    cases = [case for case in RunSources((manifest,)).cases() if not splits or case.split in splits]
     if not cases:
         raise TrainingError(f"{manifest} has no row in {list(splits)}")
     for case in cases:

@@ -12,20 +12,20 @@ import torch
 from torch import nn
 
 from training.config import Config
-from training.data.cases import Case, beside_cases, check_patients_apart, kept_apart, limited, split_cases
+from training.data.cases import TrainingCase, beside_cases, check_patients_apart, kept_apart, limited, split_cases
 from training.data.images import Bytes, load
 from training.data.targets import check_learnable, target_matrix, weight_matrix
 from training.errors import DivergedError, TrainingError
 from training.files import check_room, remove_abandoned, write_json
 from training.networks.depthwise import with_fast_depthwise
-from training.networks.self_supervision import Twins
+from training.networks.self_supervision import BarlowTwins
 from training.runs import run as runs
 from training.runs.checkpoint import checkpoint_bytes
 from training.runs.devices import Process, check_memory, check_precision
 from training.runs.loop import Task, fit, steps_per_epoch, variations
 from training.runs.predict import predict
-from training.runs.run import Run, Source
-from training.runs.scores import OUTPUTS, PREDICTIONS, Scored, figures, summary, write_outputs
+from training.runs.run import RunSources, TrainingRun
+from training.runs.scores import OUTPUTS, PREDICTIONS, RunScores, figures, summary, write_outputs
 from training.runs.self_training import filled
 
 METRICS = "metrics.json"
@@ -37,17 +37,17 @@ Floats = npt.NDArray[np.float32]
 class Pool:
     """Decoded rows: ``large`` to cut training's crops from, ``exact`` as the service would show them to the network."""
 
-    cases: tuple[Case, ...]
+    cases: tuple[TrainingCase, ...]
     large: Bytes
     exact: Bytes
 
-    def places(self, cases: Sequence[Case]) -> list[int]:
+    def places(self, cases: Sequence[TrainingCase]) -> list[int]:
         """Where these rows are."""
         where = {case.image: place for place, case in enumerate(self.cases)}
         return [where[case.image] for case in cases]
 
 
-def train(config: Config, source: Source, folder: Path, cache: Path, process: Process) -> Scored | None:
+def train(config: Config, source: RunSources, folder: Path, cache: Path, process: Process) -> RunScores | None:
     """Train what ``config`` says into ``folder``; what validates, scored. A killed run goes on where it was."""
     cases = source.cases()
     labels = config.agreement.labels
@@ -62,7 +62,7 @@ def train(config: Config, source: Source, folder: Path, cache: Path, process: Pr
     return train_part(config, pool, training, validation, folder, process)
 
 
-def decode(cases: Sequence[Case], config: Config, cache: Path, process: Process) -> Pool:
+def decode(cases: Sequence[TrainingCase], config: Config, cache: Path, process: Process) -> Pool:
     """Decode every row, or find it decoded; so bad images are found before the first epoch."""
     for turn in (process.writes, not process.writes):
         if turn:
@@ -74,12 +74,12 @@ def decode(cases: Sequence[Case], config: Config, cache: Path, process: Process)
 def train_part(
     config: Config,
     pool: Pool,
-    training: Sequence[Case],
-    validation: Sequence[Case],
+    training: Sequence[TrainingCase],
+    validation: Sequence[TrainingCase],
     folder: Path,
     process: Process,
     fold: int = -1,
-) -> Scored | None:
+) -> RunScores | None:
     """Train on some rows of ``pool`` and score others, for the first target. None if nothing validates."""
     check_patients_apart(training, validation)
     training = limited(training, config.data.limit, config.runtime.seed)
@@ -111,10 +111,10 @@ def _trained(config: Config, task: Task, folder: Path, process: Process, held_ou
     if process.writes:
         remove_abandoned(folder)
         check_room(folder, checkpoint_bytes(network), "checkpoints and weights", "give --out a folder with more room")
-    learner: nn.Module = Twins(network, config.agreement.width) if config.agreement.share else network
+    learner: nn.Module = BarlowTwins(network, config.agreement.width) if config.agreement.share else network
     validate = held_out.figures if held_out and config.schedule.validate_after == "each" else None
     fitted = fit(learner, task, config, folder, process, validate)
-    return fitted.network if isinstance(fitted, Twins) else fitted
+    return fitted.network if isinstance(fitted, BarlowTwins) else fitted
 
 
 def _check_runs(network: nn.Module, config: Config, process: Process) -> None:
@@ -132,7 +132,12 @@ def _check_runs(network: nn.Module, config: Config, process: Process) -> None:
 
 
 def _task(
-    config: Config, pool: Pool, training: Sequence[Case], validation: Sequence[Case], fold: int, process: Process
+    config: Config,
+    pool: Pool,
+    training: Sequence[TrainingCase],
+    validation: Sequence[TrainingCase],
+    fold: int,
+    process: Process,
 ) -> Task:
     repeated = [case for case in training for _ in range(config.data.repeat.get(case.source, 1))]
     places = np.array(pool.places(repeated))
@@ -148,7 +153,7 @@ def _task(
 class _HeldOut:
     """Rows by which a network is measured: those of which the first target is known."""
 
-    cases: tuple[Case, ...]
+    cases: tuple[TrainingCase, ...]
     truth: Floats
     images: Bytes
     config: Config
@@ -162,16 +167,18 @@ class _HeldOut:
             raise DivergedError("the network's scores are no numbers any more: lower optimizer.learning_rate")
         return logits
 
-    def scored(self, logits: Floats) -> Scored:
+    def scored(self, logits: Floats) -> RunScores:
         """By the first output."""
-        return Scored.of(self.cases, self.truth, logits[:, 0], self.fold)
+        return RunScores.of(self.cases, self.truth, logits[:, 0], self.fold)
 
     def figures(self, network: nn.Module) -> dict[str, float]:
         """For the log."""
         return {f"validation_{name}": value for name, value in figures(self.scored(self.logits(network))).items()}
 
 
-def _held_out(config: Config, pool: Pool, cases: Sequence[Case], process: Process, fold: int) -> _HeldOut | None:
+def _held_out(
+    config: Config, pool: Pool, cases: Sequence[TrainingCase], process: Process, fold: int
+) -> _HeldOut | None:
     labels = target_matrix(cases, config.targets)[:, 0]
     known = [case for case, label in zip(cases, labels, strict=True) if not np.isnan(label)]
     if not known:
@@ -180,10 +187,12 @@ def _held_out(config: Config, pool: Pool, cases: Sequence[Case], process: Proces
     return _HeldOut(tuple(known), labels[~np.isnan(labels)], images, config, process, fold)
 
 
-def score_cases(run: Run, members: Sequence[Path], cases: Sequence[Case], process: Process) -> Scored:
+def score_cases(
+    run: TrainingRun, members: Sequence[Path], cases: Sequence[TrainingCase], process: Process
+) -> RunScores:
     """Rows scored by the mean logit of ``members``; the truth is the first target's column, of whatever source."""
     images = load(cases, run.config.input.spec(), run.cache)
     networks = [runs.load_network(member).to(process.device) for member in members]
     logits = predict(networks, images, run.config.input, process)[:, 0]
     first = next(iter(run.config.targets.values())).model_copy(update={"source": ""})
-    return Scored.of(cases, target_matrix(cases, {"first": first})[:, 0], logits)
+    return RunScores.of(cases, target_matrix(cases, {"first": first})[:, 0], logits)

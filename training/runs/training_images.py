@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from training.data.cases import Case
+from training.data.cases import TrainingCase
 from training.errors import TrainingError
 from training.files import digest, write_text
 from triage.validation.cohort.manifest import PUBLIC_COHORTS
@@ -17,7 +17,7 @@ from triage.validation.cohort.manifest import PUBLIC_COHORTS
 IMAGES = "training_images.txt"
 
 
-def write_images(folder: Path, training: Iterable[Case], earlier: Iterable[str]) -> None:
+def write_images(folder: Path, training: Iterable[TrainingCase], earlier: Iterable[str]) -> None:
     """Write the list of ``training`` and of ``earlier`` runs, one a line. TrainingError for an image that is gone."""
     found = {*earlier}
     for case in training:

@@ -19,8 +19,8 @@ from training.files import write_json
 from training.networks.architectures import Network
 from training.runs.cross_validation import cross_validate
 from training.runs.devices import Process
-from training.runs.run import EARLIER, RECORD, WEIGHTS, Run, load_network, save_network
-from training.runs.scores import PREDICTIONS, Scored
+from training.runs.run import EARLIER, RECORD, WEIGHTS, TrainingRun, load_network, save_network
+from training.runs.scores import PREDICTIONS, RunScores
 from training.runs.train import train
 from training.runs.training_images import IMAGES
 
@@ -28,7 +28,7 @@ AVERAGE = "average.json"
 MEAN_OF_SCORES = "mean-of-scores.csv"
 
 
-def average(runs: Sequence[Run], folder: Path, process: Process) -> Scored | None:
+def average(runs: Sequence[TrainingRun], folder: Path, process: Process) -> RunScores | None:
     """A run of the same kind in ``folder``, of the mean networks of ``runs``; its held-out rows, scored.
 
     Fold by fold in a cross-validation, so that each fold's mean saw nobody of it. ``mean-of-scores.csv`` beside has the
@@ -65,13 +65,13 @@ def mean_of(networks: Sequence[Network]) -> Network:
     return networks[0]
 
 
-def averaged_seeds(run: Run) -> str:
+def averaged_seeds(run: TrainingRun) -> str:
     """What ``average`` noted in the run's folder; empty for a run that is no average."""
     path = run.folder / AVERAGE
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-def _check_alike(runs: Sequence[Run]) -> list[int]:
+def _check_alike(runs: Sequence[TrainingRun]) -> list[int]:
     """The seeds of the runs."""
     first = runs[0]
     seeds = [run.config.runtime.seed for run in runs]
@@ -90,17 +90,17 @@ def _check_alike(runs: Sequence[Run]) -> list[int]:
     return seeds
 
 
-def _but_for_the_seed(run: Run) -> tuple[Any, ...]:
+def _but_for_the_seed(run: TrainingRun) -> tuple[Any, ...]:
     return run.kind, run.config.changed({"runtime.seed": 0}), run.source, run.training_patients, len(run.members)
 
 
-def _folds(run: Run) -> list[int]:
+def _folds(run: TrainingRun) -> list[int]:
     return [int(member.name.removeprefix("fold")) for member in run.members]
 
 
-def _mean_of_scores(runs: Sequence[Run]) -> Scored:
-    tables = [Scored.read(run.folder / PREDICTIONS) for run in runs]
+def _mean_of_scores(runs: Sequence[TrainingRun]) -> RunScores:
+    tables = [RunScores.read(run.folder / PREDICTIONS) for run in runs]
     if any(table.images != tables[0].images for table in tables):
         raise TrainingError("the runs did not score the same images")
-    columns = {name: getattr(tables[0], name) for name in Scored.__dataclass_fields__}
-    return Scored(**{**columns, "logits": np.mean([table.logits for table in tables], axis=0)})
+    columns = {name: getattr(tables[0], name) for name in RunScores.__dataclass_fields__}
+    return RunScores(**{**columns, "logits": np.mean([table.logits for table in tables], axis=0)})

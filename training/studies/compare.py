@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import ttest_ind
 
 from training.errors import TrainingError
-from training.runs.scores import PREDICTIONS, Scored, figures
+from training.runs.scores import PREDICTIONS, RunScores, figures
 from training.studies.common_images import on_common_images
 from triage.statistics.intervals import auc, bootstrap_values
 
@@ -47,12 +47,12 @@ class Paired:
     p_value: float
 
 
-def predictions_of(path: Path) -> Scored:
+def predictions_of(path: Path) -> RunScores:
     """The scores of a run's folder, or of a table. Raises TrainingError."""
-    return Scored.read(path / PREDICTIONS if path.is_dir() else path)
+    return RunScores.read(path / PREDICTIONS if path.is_dir() else path)
 
 
-def replicates(first: Sequence[Scored], second: Sequence[Scored]) -> Replicates:
+def replicates(first: Sequence[RunScores], second: Sequence[RunScores]) -> Replicates:
     """``ttest_ind`` over AUCs; TrainingError with fewer than two trainings of either."""
     one, two = (tuple(figures(scored)["auc"] for scored in group) for group in (first, second))
     if min(len(one), len(two)) < 2:
@@ -65,12 +65,12 @@ def replicates(first: Sequence[Scored], second: Sequence[Scored]) -> Replicates:
         return Replicates(one, two, difference, float(ttest_ind(one, two).pvalue))
 
 
-def folds_of(scored: Scored) -> list[Scored]:
+def folds_of(scored: RunScores) -> list[RunScores]:
     """A cross-validation as replicates: one for each fold."""
     return [scored.where([fold == number for fold in scored.folds]) for number in sorted(set(scored.folds))]
 
 
-def paired(first: Sequence[Scored], second: Sequence[Scored]) -> Paired:
+def paired(first: Sequence[RunScores], second: Sequence[RunScores]) -> Paired:
     """On the images that all trainings of both scored; TrainingError where there are none, or their labels differ."""
     aligned = on_common_images([*first, *second], lambda scored: scored.images)
     one, two = ([scored.logits for scored in part] for part in (aligned[: len(first)], aligned[len(first) :]))
@@ -98,7 +98,7 @@ def paired(first: Sequence[Scored], second: Sequence[Scored]) -> Paired:
     )
 
 
-def paired_by_view(first: Sequence[Scored], second: Sequence[Scored]) -> dict[str, Paired]:
+def paired_by_view(first: Sequence[RunScores], second: Sequence[RunScores]) -> dict[str, Paired]:
     """``all`` images, and those of each view that has both classes, where there is more than one view."""
     found = {"all": paired(first, second)}
     views = sorted(set(first[0].views) - {""})

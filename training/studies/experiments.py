@@ -14,8 +14,8 @@ from training.errors import DivergedError, TrainingError
 from training.files import write_csv, write_json
 from training.runs.cross_validation import cross_validate, over_folds
 from training.runs.devices import Process
-from training.runs.run import Source
-from training.runs.scores import Scored, figures
+from training.runs.run import RunSources
+from training.runs.scores import RunScores, figures
 from training.studies.compare import folds_of
 
 BASE = "base"
@@ -27,43 +27,43 @@ Changes = Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class ExperimentResult:
     """A variant, and its rows scored out of fold; None where its training diverged."""
 
     name: str
     changes: Changes
-    scored: Scored | None
+    scored: RunScores | None
 
 
 def run_study(
     config: Config,
     variants: Mapping[str, Changes],
-    source: Source,
+    source: RunSources,
     folder: Path,
     cache: Path,
     process: Process,
     folds: Sequence[int] = (),
-) -> list[Outcome]:
+) -> list[ExperimentResult]:
     """Cross-validate every variant into ``folder/NAME``, on all folds or those given; the table is ``results.csv``.
 
     What is finished is not trained again. A variant that diverges is written down as such, and the others go on.
     """
     changed = {name: config.changed(changes) for name, changes in variants.items()}  # all checked before any is trained
-    outcomes: list[Outcome] = []
+    outcomes: list[ExperimentResult] = []
     for name, variant in changed.items():
         try:
-            scored: Scored | None = cross_validate(variant, source, folder / name, cache, process, folds)
+            scored: RunScores | None = cross_validate(variant, source, folder / name, cache, process, folds)
         except DivergedError as error:
             scored = None
             if process.writes:
                 write_json(folder / name / f"{DIVERGED}.json", {"error": str(error)})
-        outcomes.append(Outcome(name, variants[name], scored))
+        outcomes.append(ExperimentResult(name, variants[name], scored))
         if process.writes:
             write_results(folder / TABLE, outcomes)
     return outcomes
 
 
-def write_results(path: Path, outcomes: Iterable[Outcome]) -> None:
+def write_results(path: Path, outcomes: Iterable[ExperimentResult]) -> None:
     """One line for each variant, the lowest cross-entropy first, what diverged last.
 
     Variants that an earlier command wrote there, with other numbers of images or other ablations, stay.
@@ -84,7 +84,7 @@ def _earlier(path: Path, but: set[str]) -> list[dict[str, Any]]:
         return [dict(row) for row in csv.DictReader(file) if row["variant"] not in but]
 
 
-def _row(outcome: Outcome) -> dict[str, Any]:
+def _row(outcome: ExperimentResult) -> dict[str, Any]:
     row: dict[str, Any] = {"variant": outcome.name, "changes": _text(outcome.changes)}
     if outcome.scored is None:
         return row | {"images": DIVERGED}

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from training.errors import TrainingError
-from training.runs.run import Run
-from training.runs.scores import Scored, figures, joined
+from training.runs.run import TrainingRun
+from training.runs.scores import RunScores, figures, joined
 from training.studies.compare import folds_of, predictions_of
 from triage.statistics.intervals import Resampling, mean_and_sd, percentile_interval, t_test, weighted_auc
 
@@ -59,15 +59,15 @@ class Difference:
 
 
 @dataclass(frozen=True, eq=False)
-class Point:
+class CurvePoint:
     """The networks of one recipe that were trained on ``images`` images, each with what it did not see, scored."""
 
     recipe: str
     images: int
-    networks: tuple[Scored, ...]
+    networks: tuple[RunScores, ...]
 
     @cached_property
-    def together(self) -> Scored:
+    def together(self) -> RunScores:
         """All that was scored, an image once for each network that scored it."""
         return joined(self.networks)
 
@@ -81,24 +81,24 @@ class Point:
         return sensitivity, specificity
 
 
-def points_of(recipe: str, studies: Sequence[Path]) -> list[Point]:
+def points_of(recipe: str, studies: Sequence[Path]) -> list[CurvePoint]:
     """What the command learning-curve made in ``studies``, fewest images first; several studies are more networks.
 
     TrainingError for a folder without finished runs.
     """
-    found: dict[int, list[Scored]] = {}
+    found: dict[int, list[RunScores]] = {}
     for study in studies:
         runs = sorted(path.parent for path in study.glob("images=*/predictions.csv"))
         if not runs:
             raise TrainingError(f"{study} holds no finished run of learning-curve")
         for folder in runs:
-            run, networks = Run.open(folder, check_manifests=False), folds_of(predictions_of(folder))
+            run, networks = TrainingRun.open(folder, check_manifests=False), folds_of(predictions_of(folder))
             found.setdefault(run.config.data.limit, []).extend(networks)
     ordered = sorted(found.items(), key=lambda item: item[0] or np.inf)
-    return [Point(recipe, images, tuple(networks)) for images, networks in ordered]
+    return [CurvePoint(recipe, images, tuple(networks)) for images, networks in ordered]
 
 
-def mean_auc(point: Point, weights_of: Callable[[Scored], Doubles]) -> Callable[[Doubles], Doubles]:
+def mean_auc(point: CurvePoint, weights_of: Callable[[RunScores], Doubles]) -> Callable[[Doubles], Doubles]:
     """A function from weights (b, n) of ``point.together`` to the mean AUC (b,) of the networks."""
     ends = np.cumsum([len(scored.images) for scored in point.networks])
     parts = [
@@ -112,15 +112,15 @@ def mean_auc(point: Point, weights_of: Callable[[Scored], Doubles]) -> Callable[
     return figure
 
 
-def equal_weights(scored: Scored) -> Doubles:
+def equal_weights(scored: RunScores) -> Doubles:
     """Every image counts as one."""
     return np.ones(len(scored.images))
 
 
-def overlap_weights(look: Look) -> Callable[[Scored], Doubles]:
+def overlap_weights(look: Look) -> Callable[[RunScores], Doubles]:
     """Each image counts by the chance that its look gives to the other class. TrainingError for an unknown image."""
 
-    def weights(scored: Scored) -> Doubles:
+    def weights(scored: RunScores) -> Doubles:
         try:
             chance = np.array([look[image] for image in scored.images])
         except KeyError as error:
@@ -130,14 +130,16 @@ def overlap_weights(look: Look) -> Callable[[Scored], Doubles]:
     return weights
 
 
-def spread(point: Point, weights_of: Callable[[Scored], Doubles] = equal_weights) -> Spread:
+def spread(point: CurvePoint, weights_of: Callable[[RunScores], Doubles] = equal_weights) -> Spread:
     """AUC of the networks of ``point``."""
     each = [weighted_auc(one.labels, one.logits)(weights_of(one)[np.newaxis]) for one in point.networks]
     over = Resampling(point.together.patients).over(mean_auc(point, weights_of))
     return Spread(tuple(float(value[0]) for value in each), percentile_interval(over))
 
 
-def difference(first: Point, second: Point, weights_of: Callable[[Scored], Doubles] = equal_weights) -> Difference:
+def difference(
+    first: CurvePoint, second: CurvePoint, weights_of: Callable[[RunScores], Doubles] = equal_weights
+) -> Difference:
     """Of ``second`` to ``first``; TrainingError unless both have networks of the same folds and images."""
     one, two = first.together, second.together
     if (one.images, one.folds) != (two.images, two.folds):
@@ -152,7 +154,7 @@ def difference(first: Point, second: Point, weights_of: Callable[[Scored], Doubl
     return Difference(value, percentile_interval(over), min(1.0, 2 * max(tail, 1 / len(over))), replicates)
 
 
-def table(points: Sequence[Point], look: Look | None) -> list[dict[str, Any]]:
+def table(points: Sequence[CurvePoint], look: Look | None) -> list[dict[str, Any]]:
     """A row for each point: the recipes in their order at each number of images, the first one as the reference."""
     order = list(dict.fromkeys(point.recipe for point in points))
     ordered = sorted(points, key=lambda point: (point.images or np.inf, order.index(point.recipe)))
@@ -160,7 +162,7 @@ def table(points: Sequence[Point], look: Look | None) -> list[dict[str, Any]]:
     return [_row(point, references.get(point.images), look) for point in ordered]
 
 
-def _row(point: Point, reference: Point | None, look: Look | None) -> dict[str, Any]:
+def _row(point: CurvePoint, reference: CurvePoint | None, look: Look | None) -> dict[str, Any]:
     sensitivity, specificity = point.at_half
     row: dict[str, Any] = {"training images": point.images or "all", "recipe": point.recipe}
     row |= {"networks": len(point.networks)}

@@ -15,10 +15,10 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from training.data.cases import Case
+from training.data.cases import TrainingCase
 from training.data.images import radiograph_of
 from training.studies import thumbnail_network
-from training.studies.thumbnail_network import Recipe, Scorer, share
+from training.studies.thumbnail_network import Recipe, ThumbnailScorer, share
 from triage.radiograph.crop import content
 from triage.radiograph.orientation import orientation_of
 from triage.radiograph.thumbnail import ThumbnailNetwork, thumbnail
@@ -38,7 +38,7 @@ def fit(images: FloatImage, sources: Sequence[str], recipe: Recipe) -> Thumbnail
     return thumbnail_network.fit(images, sources, recipe, _loss, constant=False)
 
 
-def _loss(scorer: Scorer, shown: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+def _loss(scorer: ThumbnailScorer, shown: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """The four turns of an image compete for being upright."""
     turns = torch.cat([torch.rot90(shown, turn, (2, 3)) for turn in range(4)])
     scores = scorer(turns).reshape(4, -1).T
@@ -54,7 +54,7 @@ def certainties(images: FloatImage, network: ThumbnailNetwork) -> Floats:
     return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
-def look(cases: Sequence[Case], network: ThumbnailNetwork) -> Floats:
+def look(cases: Sequence[TrainingCase], network: ThumbnailNetwork) -> Floats:
     """The same of the whole images of ``cases``, by the service's own function."""
     found = []
     for case in cases:
@@ -63,12 +63,12 @@ def look(cases: Sequence[Case], network: ThumbnailNetwork) -> Floats:
     return np.array(found)
 
 
-def look_slanted(cases: Sequence[Case], network: ThumbnailNetwork) -> Floats:
+def look_slanted(cases: Sequence[TrainingCase], network: ThumbnailNetwork) -> Floats:
     """Certainty that upright images of ``cases`` are upright when they are turned by ``SLANTS``, float (n, slants)."""
     return np.array([[_certainty(_slanted(shown, angle), network) for angle in SLANTS] for shown in map(_shown, cases)])
 
 
-def _shown(case: Case) -> FloatImage:
+def _shown(case: TrainingCase) -> FloatImage:
     radiograph = radiograph_of(case)
     return np.asarray(np.where(radiograph.valid, radiograph.pixels, np.float32(0)), dtype=np.float32)
 

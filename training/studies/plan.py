@@ -15,11 +15,11 @@ from training.errors import TrainingError
 BUILT_IN = Path(__file__).parent.parent / "plans"
 
 
-class _Part(BaseModel):
+class _PlanPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class CohortPlan(_Part):
+class CohortPlan(_PlanPart):
     """``prepare``: a cohort's name and options, of the folder ``source`` below the data. With ``keep`` only the splits
     that it names stay, under the names it gives; patients of ``without`` are left out.
     """
@@ -30,7 +30,7 @@ class CohortPlan(_Part):
     without: tuple[str, ...] = ()
 
 
-class RunPlan(_Part):
+class RunPlan(_PlanPart):
     """A configuration, its cohorts and its changes; ``extends`` another run. ``single``: one network, no folds."""
 
     extends: str = ""
@@ -40,7 +40,7 @@ class RunPlan(_Part):
     set: dict[str, Any] = {}
 
 
-class StepPlan(_Part):
+class StepPlan(_PlanPart):
     """``runs``, or the better half of some by what their first folds gave, on ``folds``."""
 
     runs: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class StepPlan(_Part):
     folds: tuple[int, ...] = (0,)
 
 
-class Plan(_Part):
+class Plan(_PlanPart):
     """What to prepare, what to run, and in what order."""
 
     about: str = ""

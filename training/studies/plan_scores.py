@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.config import TargetConfig, load_config
-from training.data.cases import Case, read_cases
+from training.data.cases import TrainingCase, read_cases
 from training.data.targets import target_matrix
 from training.errors import TrainingError
 from training.studies.common_images import on_common_images
@@ -67,7 +67,7 @@ class Question:
     output: str = ""
     only: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
-    def takes(self, case: Case) -> bool:
+    def takes(self, case: TrainingCase) -> bool:
         """Whether the image is asked about. TrainingError for a column that the manifest lacks."""
         for column in self.only:
             if column not in case.columns:
@@ -111,7 +111,7 @@ def _target(plan: RunPlan, output: str) -> tuple[str, TargetConfig]:
 
 
 def _found(
-    cases: Sequence[Case], rows: Sequence[tuple[int, Mapping[str, str]]], name: str, target: TargetConfig
+    cases: Sequence[TrainingCase], rows: Sequence[tuple[int, Mapping[str, str]]], name: str, target: TargetConfig
 ) -> Found:
     return Found(
         tuple(case.picture for case in cases),
@@ -123,7 +123,7 @@ def _found(
     )
 
 
-def _known(queue: Queue, plan: RunPlan) -> dict[str, Case]:
+def _known(queue: Queue, plan: RunPlan) -> dict[str, TrainingCase]:
     """The rows that may be held out, by picture: those of the first cohort."""
     name = plan.cohorts[0]
     cases = read_cases([prepared(queue, name, queue.plan.cohorts[name])])

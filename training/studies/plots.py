@@ -14,17 +14,17 @@ from matplotlib.figure import Figure
 
 from training.errors import TrainingError
 from training.files import part_of, publish
-from training.runs.run import Run
-from training.runs.scores import Scored, figures
+from training.runs.run import TrainingRun
+from training.runs.scores import RunScores, figures
 from training.studies.compare import folds_of, predictions_of
-from training.studies.learning_curves import Look, Point, equal_weights, overlap_weights, spread
+from training.studies.learning_curves import CurvePoint, Look, equal_weights, overlap_weights, spread
 from triage.statistics.intervals import auc, mean_and_sd, patient_bootstrap
 
 Floats = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredAUC:
     """The AUC of one architecture at one size, with its interval."""
 
     architecture: str
@@ -43,7 +43,7 @@ def roc_points(labels: Floats, scores: Floats) -> tuple[Floats, Floats]:
     return np.concatenate([[0], alarms / alarms[-1]]), np.concatenate([[0], hits / hits[-1]])
 
 
-def overlaid_roc(scored: Sequence[tuple[str, Scored]]) -> Figure:
+def overlaid_roc(scored: Sequence[tuple[str, RunScores]]) -> Figure:
     """ROC curves of several models over each other (the paper's Fig. 1), AUC and 95 % interval in the legend."""
     figure = Figure(figsize=(5.5, 5.5), layout="constrained")
     axes = figure.subplots()
@@ -58,7 +58,7 @@ def overlaid_roc(scored: Sequence[tuple[str, Scored]]) -> Figure:
     return figure
 
 
-def architectures_by_size(measured: Sequence[Measured]) -> Figure:
+def architectures_by_size(measured: Sequence[MeasuredAUC]) -> Figure:
     """AUC of each architecture at each image size (the paper's Fig. 2), with intervals."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
@@ -76,7 +76,7 @@ def architectures_by_size(measured: Sequence[Measured]) -> Figure:
     return figure
 
 
-def learning_curve(points: Sequence[tuple[int, Scored]]) -> Figure:
+def learning_curve(points: Sequence[tuple[int, RunScores]]) -> Figure:
     """AUC over the number of training images: mean over folds, with its standard deviation."""
     figure = Figure(figsize=(5.5, 4), layout="constrained")
     axes = figure.subplots()
@@ -89,7 +89,7 @@ def learning_curve(points: Sequence[tuple[int, Scored]]) -> Figure:
     return figure
 
 
-def curves(points: Sequence[Point], look: Look | None) -> Figure:
+def curves(points: Sequence[CurvePoint], look: Look | None) -> Figure:
     """AUC of several recipes over the number of training images, plainly and where the look is alike."""
     panels = {"AUC": equal_weights} | ({"AUC where the look is alike": overlap_weights(look)} if look else {})
     figure = Figure(figsize=(4.8 * len(panels), 4), layout="constrained")
@@ -120,20 +120,20 @@ def save(figure: Figure, path: Path) -> None:
     publish(temporary, path)
 
 
-def measured_run(folder: Path) -> Measured:
+def measured_run(folder: Path) -> MeasuredAUC:
     """A finished run's architecture, size and AUC."""
-    config = Run.open(folder).config
-    return Measured(config.model.architecture, config.input.size, *_auc_of(predictions_of(folder)))
+    config = TrainingRun.open(folder).config
+    return MeasuredAUC(config.model.architecture, config.input.size, *_auc_of(predictions_of(folder)))
 
 
-def limited_run(folder: Path) -> tuple[int, Scored]:
+def limited_run(folder: Path) -> tuple[int, RunScores]:
     """A finished run's number of training images in a fold (the mean, where it is not limited), and its scores."""
-    run, scored = Run.open(folder), predictions_of(folder)
+    run, scored = TrainingRun.open(folder), predictions_of(folder)
     folds = max(len(folds_of(scored)), 2)
     return run.config.data.limit or round(run.training_images * (folds - 1) / folds), scored
 
 
-def _auc_of(scored: Scored) -> tuple[float, float, float]:
+def _auc_of(scored: RunScores) -> tuple[float, float, float]:
     low, high = patient_bootstrap(
         lambda chosen: auc(scored.labels[chosen], scored.logits[chosen]), scored.patients, rounds=1000
     )

@@ -16,10 +16,10 @@ import torch
 from torch.nn import functional
 from tqdm import tqdm
 
-from training.data.cases import Case
+from training.data.cases import TrainingCase
 from training.data.images import radiograph_of
 from training.studies import thumbnail_network
-from training.studies.thumbnail_network import Recipe, Scorer, share
+from training.studies.thumbnail_network import Recipe, ThumbnailScorer, share
 from triage.radiograph.crop import content
 from triage.radiograph.projection import ap_share_of
 from triage.radiograph.thumbnail import ThumbnailNetwork, thumbnail
@@ -37,36 +37,36 @@ _FEWEST = 20
 """Images of each kind, for an AUC to be given."""
 
 
-def of_known_view(cases: Iterable[Case]) -> list[Case]:
+def of_known_view(cases: Iterable[TrainingCase]) -> list[TrainingCase]:
     """The rows with a view to learn, each picture once; splits that are kept apart are left out."""
-    found: dict[str, Case] = {}
+    found: dict[str, TrainingCase] = {}
     for case in cases:
         if case.view in VIEWS and case.split not in KEPT_APART:
             found.setdefault(case.picture or str(case.image), case)
     return list(found.values())
 
 
-def ages(cases: Sequence[Case]) -> Floats:
+def ages(cases: Sequence[TrainingCase]) -> Floats:
     """Years; NaN where the manifest has none."""
     return np.array([float(case.columns["age"] or "nan") for case in cases])
 
 
-def seen(cases: Sequence[Case]) -> FloatImage:
+def seen(cases: Sequence[TrainingCase]) -> FloatImage:
     """The thumbnails of ``cases`` by the service's own functions, float32 (n, 32, 32)."""
     return np.stack([_seen(case) for case in tqdm(cases, desc="decode", unit="image")])
 
 
-def _seen(case: Case) -> FloatImage:
+def _seen(case: TrainingCase) -> FloatImage:
     radiograph = radiograph_of(case)
     pixels, valid = radiograph.pixels, radiograph.valid
     return thumbnail(pixels, valid, content(pixels, valid))
 
 
-def fit(images: FloatImage, cases: Sequence[Case], recipe: Recipe) -> ThumbnailNetwork:
+def fit(images: FloatImage, cases: Sequence[TrainingCase], recipe: Recipe) -> ThumbnailNetwork:
     """The network for ``images``, float32 (n, 32, 32) from 0 to 1: PA and AP of each source are shown equally often."""
     is_ap = torch.tensor([float(case.view == "AP") for case in cases])
 
-    def loss(scorer: Scorer, shown: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    def loss(scorer: ThumbnailScorer, shown: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         wanted = is_ap[places] * (1 - _SMOOTHING) + _SMOOTHING / 2
         return functional.binary_cross_entropy_with_logits(scorer(shown), wanted)
 
@@ -79,7 +79,7 @@ def ap_shares(images: FloatImage, network: ThumbnailNetwork) -> Floats:
     return np.array([ap_share_of(small, network) for small in images])
 
 
-def figures(cases: Sequence[Case], found: Floats, least: float) -> dict[str, Any]:
+def figures(cases: Sequence[TrainingCase], found: Floats, least: float) -> dict[str, Any]:
     """How well ``found``, the shares of AP, tell the stated views apart; what a limit flags with exact intervals.
 
     ``rightly_stated_flagged``: what contradicts the view that is stated. ``exchanged_noticed``: what would contradict
@@ -100,7 +100,7 @@ def figures(cases: Sequence[Case], found: Floats, least: float) -> dict[str, Any
     return record
 
 
-def by_limit(cases: Sequence[Case], found: Floats) -> dict[str, Any]:
+def by_limit(cases: Sequence[TrainingCase], found: Floats) -> dict[str, Any]:
     """What other limits would flag and notice, as shares."""
     stated = np.where([case.view == "AP" for case in cases], found, 1 - found)
     record = {}
@@ -110,7 +110,7 @@ def by_limit(cases: Sequence[Case], found: Floats) -> dict[str, Any]:
     return record
 
 
-def tells_the_illness(cases: Sequence[Case], found: Floats) -> dict[str, Any]:
+def tells_the_illness(cases: Sequence[TrainingCase], found: Floats) -> dict[str, Any]:
     """How well the share of AP tells ill from normal among images of one view: 0.5 where it sees the projection alone.
 
     By the radiologists' class, where there is one.
@@ -124,7 +124,7 @@ def tells_the_illness(cases: Sequence[Case], found: Floats) -> dict[str, Any]:
     return record
 
 
-def kinds(case: Case) -> list[str]:
+def kinds(case: TrainingCase) -> list[str]:
     """What a row is counted under."""
     cohort = case.source + (f", {part}" if (part := case.columns.get("part")) else "")
     if not (read := case.columns.get("rsna_class")):

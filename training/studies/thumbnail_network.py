@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from training.data.cases import Case
+from training.data.cases import TrainingCase
 from training.data.images import Bytes
 from training.files import write_json
 from triage.radiograph.preprocess import PreprocessSpec
@@ -43,7 +43,7 @@ class Recipe:
     seed: int = 0
 
 
-class Scorer(nn.Module):
+class ThumbnailScorer(nn.Module):
     """As ``ThumbnailNetwork``, from images (n, 1, rows, columns) to scores (n)."""
 
     def __init__(self, recipe: Recipe, constant: bool) -> None:
@@ -92,7 +92,7 @@ def _array(values: torch.Tensor) -> FloatImage:
     return np.ascontiguousarray(values.detach().numpy(), dtype=np.float32)
 
 
-Loss = Callable[[Scorer, torch.Tensor, torch.Tensor], torch.Tensor]
+Loss = Callable[[ThumbnailScorer, torch.Tensor, torch.Tensor], torch.Tensor]
 """From the network, varied images (n, 1, rows, columns) and their places among all."""
 
 
@@ -108,7 +108,7 @@ def fit(
     """The network for ``images``, float32 (n, 32, 32) from 0 to 1, drawn from their ``groups`` (n) evenly."""
     torch.manual_seed(recipe.seed)
     random = torch.Generator().manual_seed(recipe.seed)
-    scorer, drawn = Scorer(recipe, constant), _draws(groups, recipe, random)
+    scorer, drawn = ThumbnailScorer(recipe, constant), _draws(groups, recipe, random)
     learner = torch.optim.AdamW(scorer.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     pace = torch.optim.lr_scheduler.OneCycleLR(learner, recipe.learning_rate, total_steps=recipe.steps)
     for places in drawn:
@@ -153,7 +153,7 @@ def share(count: int, of: int) -> dict[str, float]:
     return {"count": count, "share": round(count / of, 5), "low": round(low, 5), "high": round(high, 5)}
 
 
-def sources(cases: Sequence[Case]) -> dict[str, int]:
+def sources(cases: Sequence[TrainingCase]) -> dict[str, int]:
     """How many ``cases`` each source has."""
     return {source: sum(case.source == source for case in cases) for source in sorted({case.source for case in cases})}
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from triage.backup.item import Item
-from triage.backup.manifest import FORMAT, BackupError, Entry, Manifest, read_manifest
+from triage.backup.item import BackupItem
+from triage.backup.manifest import FORMAT, BackupError, Manifest, ManifestEntry, read_manifest
 from triage.runtime.durable import (
     file_lock,
     fsync_folder,
@@ -60,7 +60,7 @@ class Archive:
             raise BackupError(f"{self.root} has no whole backup{f' {name}' if name else ''}: {', '.join(names)}")
         return read_manifest(self._manifests / f"{name or names[-1]}.jsonl")
 
-    def open(self, entry: Entry) -> BinaryIO:
+    def open(self, entry: ManifestEntry) -> BinaryIO:
         """The content of an entry. Raises OSError."""
         return self._content(entry.sha256).open("rb")
 
@@ -108,7 +108,7 @@ class Archive:
         """Whether a whole backup rests on this content."""
         return digest in self._sure
 
-    def add(self, item: Item, content: BinaryIO) -> Entry:
+    def add(self, item: BackupItem, content: BinaryIO) -> ManifestEntry:
         """Keep a content. Raises BackupError if it cannot be written, OSError if it cannot be read."""
         part = self._contents / f"{uuid4().hex}.part"
         try:
@@ -116,9 +116,9 @@ class Archive:
             self._keep(part, digest)
         finally:
             part.unlink(missing_ok=True)
-        return Entry(item.path, item.name, item.size, item.mode, item.modified_ns, digest)
+        return ManifestEntry(item.path, item.name, item.size, item.mode, item.modified_ns, digest)
 
-    def _write(self, part: Path, item: Item, content: BinaryIO) -> str:
+    def _write(self, part: Path, item: BackupItem, content: BinaryIO) -> str:
         digest, left = sha256(), item.size
         with self._part(part) as write:
             while left and (chunk := content.read(min(left, _CHUNK))):

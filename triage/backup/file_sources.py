@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from triage.backup.item import Item, Known, file_item, read_item
+from triage.backup.item import BackupItem, Known, file_item, read_item
 from triage.runtime.durable import held
 
 
@@ -19,7 +19,7 @@ class FileSource:
     file: Path
     place: str
 
-    def groups(self, known: Known) -> Iterator[Sequence[Item]]:
+    def groups(self, known: Known) -> Iterator[Sequence[BackupItem]]:
         """See ``Source``."""
         with suppress(FileNotFoundError):
             yield (read_item(self.place, self.file, known),)
@@ -32,7 +32,7 @@ class FolderSource:
     folder: Path
     place: str
 
-    def groups(self, known: Known) -> Iterator[Sequence[Item]]:
+    def groups(self, known: Known) -> Iterator[Sequence[BackupItem]]:
         """See ``Source``."""
         for entry in sorted(self.folder.iterdir()):
             files = [each for each in sorted(entry.rglob("*")) if each.is_file()] if entry.is_dir() else [entry]
@@ -40,13 +40,13 @@ class FolderSource:
 
 
 @dataclass(frozen=True)
-class AuditSource:
+class AuditTrailSource:
     """The audit trail with what was moved aside. Read last: an act that is in the backup is in its trail."""
 
     file: Path
     place: str
 
-    def groups(self, known: Known) -> Iterator[Sequence[Item]]:
+    def groups(self, known: Known) -> Iterator[Sequence[BackupItem]]:
         """See ``Source``."""
         if not self.file.parent.is_dir():
             return
@@ -58,10 +58,10 @@ class AuditSource:
         yield items
 
 
-def _as_long_as_now(file: Path, place: str, known: Known) -> Item:
+def _as_long_as_now(file: Path, place: str, known: Known) -> BackupItem:
     """What is in a file that grows, held open until it is read: it may be moved aside before."""
     status = file.stat()
     if known(place, status.st_size, status.st_mtime_ns):
         return file_item(place, file)
     opened = file.open("rb")
-    return Item(place, status.st_size, stat.S_IMODE(status.st_mode), status.st_mtime_ns, lambda: opened)
+    return BackupItem(place, status.st_size, stat.S_IMODE(status.st_mode), status.st_mtime_ns, lambda: opened)

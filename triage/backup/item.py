@@ -15,7 +15,7 @@ Known = Callable[[str, int, int], bool]
 
 
 @dataclass(frozen=True)
-class Item:
+class BackupItem:
     """One file, as it is to be restored. A ``path`` that ends with a slash is a folder, kept for its time and mode.
 
     ``identity`` is what it is called wherever it lies; a later item of the same identity takes its place.
@@ -43,10 +43,10 @@ class Readable(Protocol):
         ...
 
 
-class Source(Protocol):
+class BackupSource(Protocol):
     """A storage that is backed up while it is in use."""
 
-    def groups(self, known: Known) -> Iterator[Sequence[Item]]:
+    def groups(self, known: Known) -> Iterator[Sequence[BackupItem]]:
         """Everything, in groups that are consistent in themselves and together are a state to start from.
 
         Of a group in which something was removed meanwhile nothing is kept. What is ``known`` need not be read.
@@ -54,7 +54,7 @@ class Source(Protocol):
         ...
 
 
-class Target(Protocol):
+class RestoreTarget(Protocol):
     """Where a backup is restored to."""
 
     def put(self, path: str, mode: int, modified_ns: int, content: Readable | None) -> None:
@@ -66,32 +66,32 @@ class Target(Protocol):
         ...
 
 
-def file_item(path: str, file: Path, identity: str = "") -> Item:
+def file_item(path: str, file: Path, identity: str = "") -> BackupItem:
     """An item of a file whose content never changes; it is opened when it is read. Raises FileNotFoundError."""
     status = file.stat()
-    return Item(
+    return BackupItem(
         path, status.st_size, stat.S_IMODE(status.st_mode), status.st_mtime_ns, lambda: file.open("rb"), identity
     )
 
 
-def read_item(path: str, file: Path, known: Known) -> Item:
+def read_item(path: str, file: Path, known: Known) -> BackupItem:
     """An item of a file that changes: read now, unless the last backup has it. Raises FileNotFoundError."""
     with file.open("rb") as opened:
         status = os.fstat(opened.fileno())
         content = b"" if known(path, status.st_size, status.st_mtime_ns) else opened.read(status.st_size)
-    return Item(path, status.st_size, stat.S_IMODE(status.st_mode), status.st_mtime_ns, lambda: BytesIO(content))
+    return BackupItem(path, status.st_size, stat.S_IMODE(status.st_mode), status.st_mtime_ns, lambda: BytesIO(content))
 
 
-def folder_item(path: str, folder: Path) -> Item:
+def folder_item(path: str, folder: Path) -> BackupItem:
     """An item of a folder. Raises FileNotFoundError."""
     status = folder.stat()
-    return Item(path + "/", 0, stat.S_IMODE(status.st_mode), status.st_mtime_ns, BytesIO)
+    return BackupItem(path + "/", 0, stat.S_IMODE(status.st_mode), status.st_mtime_ns, BytesIO)
 
 
-def unreadable(path: str, error: Exception) -> Item:
+def unreadable(path: str, error: Exception) -> BackupItem:
     """An item that stands for what could not be read, so that the backup says it and goes on with all else."""
 
     def opened() -> BinaryIO:
         raise OSError(getattr(error, "errno", None) or 0, getattr(error, "strerror", None) or type(error).__name__)
 
-    return Item(path, -1, 0, 0, opened)
+    return BackupItem(path, -1, 0, 0, opened)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from triage.backup.archive import Archive
-from triage.backup.item import Item, Known, Source
-from triage.backup.manifest import Entry, Manifest
+from triage.backup.item import BackupItem, BackupSource, Known
+from triage.backup.manifest import Manifest, ManifestEntry
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class Made:
     removed: int
 
 
-def make(sources: Sequence[Source], archive: Archive, version: str, keep: int, now: Callable[[], float]) -> Made:
+def make(sources: Sequence[BackupSource], archive: Archive, version: str, keep: int, now: Callable[[], float]) -> Made:
     """Back up ``sources`` in their order; the last ``keep`` backups stay (0: all). ``now`` in POSIX seconds.
 
     Raises BackupError.
@@ -43,16 +43,16 @@ def make(sources: Sequence[Source], archive: Archive, version: str, keep: int, n
 class _Writing:
     """One backup as it grows: its entries by identity."""
 
-    def __init__(self, archive: Archive, before: dict[tuple[str, int, int], Entry]) -> None:
+    def __init__(self, archive: Archive, before: dict[tuple[str, int, int], ManifestEntry]) -> None:
         self._archive, self._before = archive, before
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, ManifestEntry] = {}
         self.left_out: list[str] = []
 
     @property
     def known(self) -> Known:
         return lambda name, size, modified_ns: (name, size, modified_ns) in self._before
 
-    def take(self, group: Sequence[Item]) -> None:
+    def take(self, group: Sequence[BackupItem]) -> None:
         """Keep a group, or nothing of it if something of it was removed meanwhile."""
         kept = []
         for item in group:
@@ -66,10 +66,10 @@ class _Writing:
                 logger.error("%s cannot be read and is not in the backup: %s", item.path, error.strerror)
         self.entries.update((each.name, each) for each in kept)
 
-    def _kept(self, item: Item) -> Entry:
+    def _kept(self, item: BackupItem) -> ManifestEntry:
         if item.path.endswith("/"):
-            return Entry(item.path, item.name, 0, item.mode, item.modified_ns, "")
+            return ManifestEntry(item.path, item.name, 0, item.mode, item.modified_ns, "")
         if before := self._before.get((item.name, item.size, item.modified_ns)):
-            return Entry(item.path, item.name, item.size, item.mode, item.modified_ns, before.sha256)
+            return ManifestEntry(item.path, item.name, item.size, item.mode, item.modified_ns, before.sha256)
         with item.open() as content:
             return self._archive.add(item, content)

@@ -17,7 +17,7 @@ class BackupError(Exception):
 
 
 @dataclass(frozen=True)
-class Entry:
+class ManifestEntry:
     """One file of a backup; ``sha256`` of its content, empty for a folder. See ``Item``."""
 
     path: str
@@ -39,7 +39,7 @@ class Manifest:
 
     begun: float
     version: str
-    entries: tuple[Entry, ...]
+    entries: tuple[ManifestEntry, ...]
     left_out: tuple[str, ...] = ()
 
     @property
@@ -64,7 +64,7 @@ def read_manifest(path: Path) -> Manifest:
         if head["format"] > FORMAT:
             raise BackupError(f"{path} has format {head['format']}: restore it with the release that made it")
         manifest = Manifest(
-            head["begun"], head["version"], tuple(Entry(**each) for each in entries), tuple(head["left_out"])
+            head["begun"], head["version"], tuple(ManifestEntry(**each) for each in entries), tuple(head["left_out"])
         )
         whole = (sha256(body.encode()).hexdigest(), len(entries), manifest.counts)
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from triage.backup.archive import Archive, in_words
-from triage.backup.item import Readable, Target
+from triage.backup.item import Readable, RestoreTarget
 from triage.backup.manifest import BackupError, Manifest, counted
 from triage.runtime.durable import fsync_folder, private_folder, private_opener
 from triage.runtime.storage import file_system_of, sync_file_system
@@ -30,7 +30,7 @@ class FolderTarget:
             private_folder(self._part)
 
     def put(self, path: str, mode: int, modified_ns: int, content: Readable | None) -> None:
-        """See ``Target``."""
+        """See ``RestoreTarget``."""
         file = self._part / _inside(path)
         with in_words(self._root):
             private_folder(file if content is None else file.parent)
@@ -40,7 +40,7 @@ class FolderTarget:
             os.utime(file, ns=(modified_ns, modified_ns))
 
     def finish(self) -> None:
-        """See ``Target``."""
+        """See ``RestoreTarget``."""
         with in_words(self._root):
             if file_system_of(self._root).syncs_whole:
                 sync_file_system(self._root)
@@ -50,7 +50,7 @@ class FolderTarget:
             fsync_folder(self._root)
 
 
-def restore(archive: Archive, name: str, target: Target) -> Manifest:
+def restore(archive: Archive, name: str, target: RestoreTarget) -> Manifest:
     """Restore a backup, the last one if ``name`` is empty. Raises BackupError, and then ``target`` is of no use."""
     manifest, done = archive.manifest(name), []
     for entry in sorted(manifest.entries, key=lambda each: (not each.sha256, -each.path.count("/"))):

@@ -13,9 +13,9 @@ from errno import EIO
 from pathlib import Path
 from typing import BinaryIO
 
-from triage.backup.item import Item, Known, file_item, folder_item, read_item, unreadable
+from triage.backup.item import BackupItem, Known, file_item, folder_item, read_item, unreadable
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import Outgoing, Record, State
+from triage.delivery.record import DeliveryRecord, DeliveryState, OutgoingObject
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 
@@ -30,9 +30,9 @@ class SpoolSource:
 
     def __init__(self, spool: Spool, place: str = "spool") -> None:
         self._spool, self._place = spool, place
-        self._deliveries = _Deliveries(spool, place)
+        self._deliveries = _DeliveryFiles(spool, place)
 
-    def groups(self, known: Known) -> Iterator[Sequence[Item]]:
+    def groups(self, known: Known) -> Iterator[Sequence[BackupItem]]:
         """See ``Source``."""
         yield from self._the_rest(known)
         for name in _PARTITIONS:
@@ -48,7 +48,7 @@ class SpoolSource:
             except (OSError, ValueError) as error:  # it must not keep the others out of the backup
                 yield (unreadable(self._path(self._spool.study_folder(uid)), error),)
 
-    def _the_rest(self, known: Known) -> Iterator[Sequence[Item]]:
+    def _the_rest(self, known: Known) -> Iterator[Sequence[BackupItem]]:
         """Switches, the clock, early reports, quarantine, and what a later release puts beside them."""
         for entry in sorted(self._spool.root.iterdir()):
             if entry.name in (*_BY_STUDY, *_WORTHLESS, *_PARTITIONS):
@@ -57,7 +57,7 @@ class SpoolSource:
                 with suppress(FileNotFoundError):
                     yield (read_item(self._path(file), file, known),)
 
-    def _received(self, known: Known) -> Iterator[Sequence[Item]]:
+    def _received(self, known: Known) -> Iterator[Sequence[BackupItem]]:
         """The inbox and the dead letters; whatever leaves them meanwhile is met in its study."""
         # What is requeued between the first two looks is in the third.
         looks = (self._spool.waiting(), (instance for instance, _ in self._spool.dead_letters()), self._spool.waiting())
@@ -67,12 +67,12 @@ class SpoolSource:
                 continue
             yield (item, *self._note(instance.key, known))
 
-    def _note(self, key: str, known: Known) -> Iterator[Item]:
+    def _note(self, key: str, known: Known) -> Iterator[BackupItem]:
         note = self._spool.dead / f"{key}.json"
         with suppress(FileNotFoundError):
             yield read_item(self._path(note), note, known)
 
-    def _study(self, uid: str, known: Known) -> list[Item]:
+    def _study(self, uid: str, known: Known) -> list[BackupItem]:
         folder = self._spool.study_folder(uid)
         items = [folder_item(self._path(folder), folder)]
         with self._spool.study_lock(uid):
@@ -87,19 +87,19 @@ class SpoolSource:
             items += self._deliveries.of(uid, known)
         return items[1:] and items
 
-    def _image(self, uid: str, stem: str) -> Iterator[Item]:
+    def _image(self, uid: str, stem: str) -> Iterator[BackupItem]:
         with suppress(ValueError):  # not ours
             if item := self._object(ReceivedInstance.from_key(f"{uid}+{stem}")):
                 yield item
 
-    def _object(self, instance: ReceivedInstance) -> Item | None:
+    def _object(self, instance: ReceivedInstance) -> BackupItem | None:
         """Where it is now; its bytes are the same wherever it is when they are read."""
         for _ in range(_LOOKS):
             if (found := self._spool.find(instance)) is None:
                 continue
             with suppress(FileNotFoundError):  # moved between the look and the stat
                 item = file_item(self._path(found), found, f"{self._place}: {instance.key}")
-                return Item(**{**item.__dict__, "open": lambda: self._opened(instance)})
+                return BackupItem(**{**item.__dict__, "open": lambda: self._opened(instance)})
         return None
 
     def _opened(self, instance: ReceivedInstance) -> BinaryIO:
@@ -113,7 +113,7 @@ class SpoolSource:
         return f"{self._place}/{file.relative_to(self._spool.root).as_posix()}"
 
 
-class _Deliveries:
+class _DeliveryFiles:
     """What destinations are to be told of a study, and were. Hold the study's lock."""
 
     def __init__(self, spool: Spool, place: str) -> None:
@@ -121,7 +121,7 @@ class _Deliveries:
         self._outbox = Outbox(spool)
         self._listed: dict[str, dict[tuple[str, int], str]] = {}
 
-    def of(self, uid: str, known: Known) -> Iterator[Item]:
+    def of(self, uid: str, known: Known) -> Iterator[BackupItem]:
         for destination in sorted(self._outbox.known()):
             yield from self._marks(destination, uid, known)
         folder = self._spool.study_folder(uid) / "deliveries"
@@ -130,7 +130,7 @@ class _Deliveries:
                 yield from self._told(uid, record, known)
             yield folder_item(self._path(folder), folder)
 
-    def _marks(self, destination: str, uid: str, known: Known) -> Iterator[Item]:
+    def _marks(self, destination: str, uid: str, known: Known) -> Iterator[BackupItem]:
         mark = self._spool.root / "marks" / destination / uid
         unbuilt = self._spool.root / "undeliverable" / destination / uid
         # A mark that was given up becomes the latter, and the latter a mark when it is tried again: so look thrice.
@@ -138,15 +138,15 @@ class _Deliveries:
             with suppress(FileNotFoundError):
                 yield read_item(self._path(file), file, known)
 
-    def _told(self, uid: str, file: Path, known: Known) -> list[Item]:
+    def _told(self, uid: str, file: Path, known: Known) -> list[BackupItem]:
         """A record and its message, which may be sent at this moment."""
-        found: list[Item] = []
+        found: list[BackupItem] = []
         for _ in range(_LOOKS):
             before = file.read_bytes()
-            record = Record.from_json(before)
+            record = DeliveryRecord.from_json(before)
             message = self._message(uid, record, file.with_suffix(".sent"), known)
             found = [read_item(self._path(file), file, known), *message]
-            settled = record.state is not State.WAITING or any("/outbox/" in each.path for each in message)
+            settled = record.state is not DeliveryState.WAITING or any("/outbox/" in each.path for each in message)
             if settled and file.read_bytes() == before:
                 return found
         if message or (self._spool.root / "marks" / record.destination / uid).exists():  # or it is built again
@@ -154,20 +154,20 @@ class _Deliveries:
         nowhere = OSError(EIO, "its message is nowhere, and no mark has it built again")
         return [*found, unreadable(f"{self._path(file)} (message)", nowhere)]
 
-    def _message(self, uid: str, record: Record, sent: Path, known: Known) -> list[Item]:
-        if record.state not in (State.WAITING, State.DELIVERED, State.DEAD):
+    def _message(self, uid: str, record: DeliveryRecord, sent: Path, known: Known) -> list[BackupItem]:
+        if record.state not in (DeliveryState.WAITING, DeliveryState.DELIVERED, DeliveryState.DEAD):
             return []
-        if record.state is not State.WAITING:
+        if record.state is not DeliveryState.WAITING:
             with suppress(FileNotFoundError):
                 return [file_item(self._path(sent), sent)]
-        dead = Outgoing(0, 0, record.number, uid, record.revision, record.destination).key
+        dead = OutgoingObject(0, 0, record.number, uid, record.revision, record.destination).key
         for place in (self._in_outbox(uid, record), self._spool.root / "undeliverable" / dead):
             with suppress(FileNotFoundError):
                 if place is not None:
                     return [read_item(self._path(place), place, known)]
         return self._anew(uid, record, known)
 
-    def _anew(self, uid: str, record: Record, known: Known) -> list[Item]:
+    def _anew(self, uid: str, record: DeliveryRecord, known: Known) -> list[BackupItem]:
         """It was put off, which changes its name, or built since the folder was listed."""
         self._listed.pop(record.destination, None)
         with suppress(FileNotFoundError):
@@ -175,7 +175,7 @@ class _Deliveries:
                 return [read_item(self._path(place), place, known)]
         return []
 
-    def _in_outbox(self, uid: str, record: Record) -> Path | None:
+    def _in_outbox(self, uid: str, record: DeliveryRecord) -> Path | None:
         destination = record.destination
         if destination not in self._listed:
             waiting = self._outbox.waiting(destination)

@@ -18,8 +18,8 @@ _LEFT_ALONE_S = 10.0
 class CanaryOutbox(Outbox):
     """The canary's outbox. A destination that is switched off or left alone is so for it too, not conversely."""
 
-    def __init__(self, namespace: Spool, patients: Outbox) -> None:
-        super().__init__(namespace)
+    def __init__(self, partition: Spool, patients: Outbox) -> None:
+        super().__init__(partition)
         self._patients = patients
 
     def disabled(self, destination: str) -> bool:

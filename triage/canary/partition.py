@@ -18,75 +18,75 @@ from pathlib import Path
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 
-PLACE = "canary"
+CANARY = "canary"
 """Its folder in the spool, and its name in the queue."""
 _REMEMBERED_S = 24 * 3600.0  # a canary that was given up may still arrive, and must not be taken for a patient then
 _OLD_PART_S = 3600.0
 
 
-def open_namespace(spool: Spool) -> Spool:
-    """The namespace beside the patients of ``spool``, made if it is not there. Raises OSError and SpoolError."""
-    namespace = Spool.open(spool.root / PLACE)
-    namespace.make_folder(namespace.root / "registered")
-    return namespace
+def open_partition(spool: Spool) -> Spool:
+    """The partition beside the patients of ``spool``, made if it is not there. Raises OSError and SpoolError."""
+    partition = Spool.open(spool.root / CANARY)
+    partition.make_folder(partition.root / "registered")
+    return partition
 
 
-def register(namespace: Spool, instance: ReceivedInstance) -> None:
+def register(partition: Spool, instance: ReceivedInstance) -> None:
     """Say that this content is about to be sent; durable."""
-    namespace.write(_registered(namespace, instance), "")
+    partition.write(_registered(partition, instance), "")
 
 
-def expects(namespace: Spool, instance: ReceivedInstance) -> bool:
+def expects(partition: Spool, instance: ReceivedInstance) -> bool:
     """Whether an object is a canary: one of ours, by its content."""
-    return _registered(namespace, instance).exists()
+    return _registered(partition, instance).exists()
 
 
-def came_out(namespace: Spool, at: float, took_s: float) -> None:
+def came_out(partition: Spool, at: float, took_s: float) -> None:
     """Remember when a canary came out last (POSIX seconds), across restarts."""
-    namespace.write(namespace.root / "last.json", json.dumps({"at": at, "took_s": took_s}))
+    partition.write(partition.root / "last.json", json.dumps({"at": at, "took_s": took_s}))
 
 
-def last_came_out(namespace: Spool) -> float:
+def last_came_out(partition: Spool) -> float:
     """When a canary came out last, in POSIX seconds; 0 if none ever did."""
     try:
-        return float(json.loads((namespace.root / "last.json").read_bytes())["at"])
+        return float(json.loads((partition.root / "last.json").read_bytes())["at"])
     except (FileNotFoundError, ValueError, KeyError):
         return 0.0
 
 
-def first_score(namespace: Spool, model_digest: str, probability: float) -> float:
+def first_score(partition: Spool, model_digest: str, probability: float) -> float:
     """What the model gave the phantom when it scored it first, which is now if it never did; remembered for good."""
-    path = namespace.root / "scores.json"
+    path = partition.root / "scores.json"
     try:
         scores = dict(json.loads(path.read_bytes()))
     except (FileNotFoundError, ValueError):
         scores = {}
     if model_digest not in scores:
-        namespace.write(path, json.dumps({**scores, model_digest: probability}))
+        partition.write(path, json.dumps({**scores, model_digest: probability}))
     return float(scores.get(model_digest, probability))
 
 
-def clean(namespace: Spool, now: float) -> list[ReceivedInstance]:
+def clean(partition: Spool, now: float) -> list[ReceivedInstance]:
     """Remove every canary, wherever it is. Returns those of which a job may still be queued.
 
-    Have the namespace alone, see ``flight``. Who works on one just then finds it gone, or leaves something that the
+    Have the partition alone, see ``flight``. Who works on one just then finds it gone, or leaves something that the
     next cleaning removes.
     """
-    root = namespace.root
+    root = partition.root
     # What begins new work goes first.
     _remove(*root.glob("marks/*/*"), *root.glob("outbox/*/*"), *root.glob("undeliverable/*/*"))
-    unfinished = [*namespace.waiting(), *(instance for instance, _ in namespace.dead_letters())]
+    unfinished = [*partition.waiting(), *(instance for instance, _ in partition.dead_letters())]
     _remove(*root.glob("inbox/*"), *root.glob("dead/*"), *root.glob("control/destinations/*"))
-    for uid in list(namespace.study_uids()):
-        with namespace.study_lock(uid):
-            namespace.remove_study(uid)
-    namespace.remove_old_parts(now - _OLD_PART_S)
+    for uid in list(partition.study_uids()):
+        with partition.study_lock(uid):
+            partition.remove_study(uid)
+    partition.remove_old_parts(now - _OLD_PART_S)
     _remove(*(path for path in root.glob("registered/*") if path.stat().st_mtime < now - _REMEMBERED_S))
     return unfinished
 
 
-def _registered(namespace: Spool, instance: ReceivedInstance) -> Path:
-    return namespace.root / "registered" / instance.key
+def _registered(partition: Spool, instance: ReceivedInstance) -> Path:
+    return partition.root / "registered" / instance.key
 
 
 def _remove(*paths: Path) -> None:

@@ -23,10 +23,10 @@ from triage.canary.stages import (
     queued,
     scored,
 )
-from triage.canary.study import Canary, a_canary
+from triage.canary.study import CanaryObject, a_canary
 from triage.channels.settings import Destination
 from triage.delivery.outbox import Outbox
-from triage.dicom.requestor import Peer
+from triage.dicom.requestor import RemoteAE
 from triage.sender.send import send
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -42,7 +42,7 @@ class UnderWayError(Exception):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CanaryResult:
     """What became of a canary. ``stuck``: the stages that it did not pass, with why; none: it came out.
 
     ``strayed``: it is among the patients' studies.
@@ -66,8 +66,8 @@ class Route:
     """
 
     spool: Spool
-    namespace: Spool
-    address: Peer
+    partition: Spool
+    address: RemoteAE
     destinations: Sequence[Destination]
     timeout_s: float
     state: Callable[[ReceivedInstance], str]
@@ -81,39 +81,39 @@ Stages = dict[str, Callable[[], str]]
 """From a stage's name to what says whether it is passed; see ``stages``."""
 
 
-def fly(route: Route, passed: Passed, stopping: Callable[[], bool] = lambda: False) -> Outcome | None:
+def fly(route: Route, passed: Passed, stopping: Callable[[], bool] = lambda: False) -> CanaryResult | None:
     """Send a canary and watch it come out; None if ``stopping()`` came first. Nothing of it is left afterwards.
 
     Raises UnderWayError, and OSError or SpoolError if its place cannot be used.
     """
-    lying.open_namespace(route.spool)  # somebody may have removed it
-    with _alone(route.namespace):
-        route.forget(lying.clean(route.namespace, time.time()))  # of a flight that was killed
+    lying.open_partition(route.spool)  # somebody may have removed it
+    with _alone(route.partition):
+        route.forget(lying.clean(route.partition, time.time()))  # of a flight that was killed
         canary = a_canary(route.spool.installation_uid(), time.time())
         try:
             outcome = _watched(route, canary, passed, stopping)
         finally:
-            lying.clean(route.namespace, time.time())
+            lying.clean(route.partition, time.time())
             route.forget([canary.instance])
         if outcome is not None and outcome.came_out:
-            lying.came_out(route.namespace, time.time(), outcome.took_s)
+            lying.came_out(route.partition, time.time(), outcome.took_s)
         return outcome
 
 
-def _watched(route: Route, canary: Canary, passed: Passed, stopping: Callable[[], bool]) -> Outcome | None:
+def _watched(route: Route, canary: CanaryObject, passed: Passed, stopping: Callable[[], bool]) -> CanaryResult | None:
     started = time.monotonic()
     if why := _sent(route, canary):
-        return Outcome(time.monotonic() - started, {STORED: why})
-    if route.namespace.find(canary.instance) is None:
-        return Outcome(time.monotonic() - started, {STORED: _STRAYED}, strayed=True)
+        return CanaryResult(time.monotonic() - started, {STORED: why})
+    if route.partition.find(canary.instance) is None:
+        return CanaryResult(time.monotonic() - started, {STORED: _STRAYED}, strayed=True)
     passed(STORED, time.monotonic() - started, "")
-    for stages in _stages(route, Facts(route.namespace, canary.instance, route.state)):
+    for stages in _stages(route, Facts(route.partition, canary.instance, route.state)):
         stuck = _until(stages, started, route.timeout_s, passed, stopping)
         if stuck is None:
             return None
         if stuck:
-            return Outcome(time.monotonic() - started, stuck)
-    return Outcome(time.monotonic() - started, {})
+            return CanaryResult(time.monotonic() - started, stuck)
+    return CanaryResult(time.monotonic() - started, {})
 
 
 def _stages(route: Route, facts: Facts) -> Iterator[Stages]:
@@ -151,10 +151,10 @@ def _until(
     return stuck
 
 
-def _sent(route: Route, canary: Canary) -> str:
+def _sent(route: Route, canary: CanaryObject) -> str:
     """Send it to the listener; why it was not stored, or an empty text."""
-    lying.register(route.namespace, canary.instance)
-    file = route.namespace.new_part()
+    lying.register(route.partition, canary.instance)
+    file = route.partition.new_part()
     try:
         file.write_bytes(canary.file)
         (outcome,) = send([file], route.address)
@@ -164,11 +164,11 @@ def _sent(route: Route, canary: Canary) -> str:
 
 
 @contextmanager
-def _alone(namespace: Spool) -> Iterator[None]:
-    """Have the namespace alone among all processes: the kernel gives it back if this one is killed."""
+def _alone(partition: Spool) -> Iterator[None]:
+    """Have the partition alone among all processes: the kernel gives it back if this one is killed."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(namespace.workers.hold("canary"))
+            stack.enter_context(partition.workers.hold("canary"))
         except BlockingIOError as error:
             raise UnderWayError("another canary is on its way: try again when it has come out") from error
         yield

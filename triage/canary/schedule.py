@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from triage.canary.partition import last_came_out
-from triage.canary.run import Outcome, Route, UnderWayError, fly
+from triage.canary.run import CanaryResult, Route, UnderWayError, fly
 from triage.canary.stages import DELIVERED, STAGES, STORED
 from triage.metrics.canary import CanaryMetrics
 
@@ -24,7 +24,7 @@ def scheduled(route: Route, interval_s: float, metrics: CanaryMetrics) -> Iterat
     """While this is open, a canary flies each ``interval_s`` seconds."""
     metrics.interval.set(interval_s)
     # From the file, so that it holds across restarts, and for canaries that were sent by hand.
-    metrics.last_success.set_function(lambda: last_came_out(route.namespace))
+    metrics.last_success.set_function(lambda: last_came_out(route.partition))
     for stage in (*STAGES, *(f"{DELIVERED}:{each.name}" for each in route.destinations)):
         metrics.failures.labels(stage)  # from the start, so that the first one is an increase
     ended = threading.Event()
@@ -48,7 +48,7 @@ def _serve(route: Route, interval_s: float, metrics: CanaryMetrics, ended: threa
         wait_s = max(interval_s - (time.monotonic() - began), 1.0)
 
 
-def _flown(route: Route, metrics: CanaryMetrics, ended: threading.Event) -> Outcome | None:
+def _flown(route: Route, metrics: CanaryMetrics, ended: threading.Event) -> CanaryResult | None:
     try:
         outcome = fly(route, _note, ended.is_set)
     except UnderWayError as error:
@@ -63,7 +63,7 @@ def _flown(route: Route, metrics: CanaryMetrics, ended: threading.Event) -> Outc
     return outcome
 
 
-def _count(outcome: Outcome, metrics: CanaryMetrics) -> None:
+def _count(outcome: CanaryResult, metrics: CanaryMetrics) -> None:
     if outcome.came_out:
         metrics.duration.observe(outcome.took_s)
         logger.info("the canary came out after %.1f s", outcome.took_s)

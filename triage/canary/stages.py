@@ -13,7 +13,7 @@ from triage.channels.factory import channel_of
 from triage.channels.settings import Destination
 from triage.decision.reasons import Reason
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import State
+from triage.delivery.record import DeliveryState
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.spool.study import Study, read_study
@@ -51,7 +51,7 @@ class Stuck(Exception):  # noqa: N818
 class Facts:
     """What is known of a canary. ``state`` is that of its job, empty for none; RedisError if Redis is away."""
 
-    namespace: Spool
+    partition: Spool
     instance: ReceivedInstance
     state: Callable[[ReceivedInstance], str]
 
@@ -63,7 +63,7 @@ class Facts:
 
 def queued(facts: Facts) -> str:
     """Its job is or was in the queue."""
-    if facts.namespace.assessments(facts.study):
+    if facts.partition.assessments(facts.study):
         return ""
     try:
         state = facts.state(facts.instance)
@@ -76,9 +76,9 @@ def queued(facts: Facts) -> str:
 
 def scored(facts: Facts) -> str:
     """A worker has assessed it, or refused it as a model may."""
-    for _, note in facts.namespace.dead_letters():
+    for _, note in facts.partition.dead_letters():
         raise Stuck(f"the worker gave it up: {note.get('error', 'no reason noted')}")
-    found = facts.namespace.assessments(facts.study)
+    found = facts.partition.assessments(facts.study)
     if not found:
         raise NotYet(f"no worker has scored it; its job is {_job(facts)}")
     (assessment,) = found
@@ -88,7 +88,7 @@ def scored(facts: Facts) -> str:
     if probability is None:
         return f"{assessment['tag']} {', '.join(assessment['reasons'])}".rstrip()
     figures = f" {probability:.3f} by {assessment['model_id']}"
-    first = first_score(facts.namespace, str(assessment["model_digest"]), probability)
+    first = first_score(facts.partition, str(assessment["model_digest"]), probability)
     if abs(probability - first) > _SAME:
         raise Stuck(f"{assessment['model_id']} scores otherwise than before: {probability:.4f}, and {first:.4f} first")
     return f"{assessment['tag']}{figures} {', '.join(assessment['reasons'])}".rstrip()
@@ -96,16 +96,16 @@ def scored(facts: Facts) -> str:
 
 def decided(facts: Facts) -> str:
     """Its study has a decision that was listed, and it has left the inbox."""
-    for _, note in facts.namespace.dead_letters():
+    for _, note in facts.partition.dead_letters():
         raise Stuck(f"the worker gave it up: {note.get('error', 'no reason noted')}")
-    if facts.namespace.decision(facts.study) is None or not facts.namespace.filed_path(facts.instance).exists():
+    if facts.partition.decision(facts.study) is None or not facts.partition.filed_path(facts.instance).exists():
         raise NotYet("its decision did not reach the worklist: see the log of work")
     return ""
 
 
 def delivered(facts: Facts, destination: Destination, switches: Outbox) -> str:
     """The destination has acknowledged its message, or is not to hear of it."""
-    name, outbox = destination.name, Outbox(facts.namespace)
+    name, outbox = destination.name, Outbox(facts.partition)
     if switches.disabled(name):
         return "switched off by hand"
     if name in outbox.to_be_told(facts.study):  # before the records: a message is built first, and unmarked then
@@ -116,16 +116,16 @@ def delivered(facts: Facts, destination: Destination, switches: Outbox) -> str:
     if not records:
         return _not_wanted(facts, destination)
     tried = records[-1].tries[-1]["detail"] if records[-1].tries else ""
-    if records[-1].state is State.WAITING:
+    if records[-1].state is DeliveryState.WAITING:
         raise NotYet(tried or outbox.pause(name)[2] or switches.pause(name)[2] or "its message waits to be sent")
-    if records[-1].state is State.DEAD:
+    if records[-1].state is DeliveryState.DEAD:
         raise Stuck(tried or "given up")
     return str(tried or records[-1].state)
 
 
 def _not_wanted(facts: Facts, destination: Destination) -> str:
     """Nothing was built and nothing is to be built: right only if the channel has nothing to say of such a study."""
-    known = read_study(facts.namespace, facts.study)
+    known = read_study(facts.partition, facts.study)
     if known is not None and channel_of(destination).wants(Study(*known, now=time.time(), test=True)):
         raise Stuck(
             "the worker did not mark it: start work again, so that it knows the destination and its canary = true"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from struct import unpack
 
-from triage.dicom.dx_image import Description, dx_image, part10
+from triage.dicom.dx_image import DXDescription, dx_image, part10
 from triage.phantom.chest import BITS, draw
 from triage.spool.instance import ReceivedInstance
 
@@ -19,14 +19,14 @@ _SEED = 0
 
 
 @dataclass(frozen=True)
-class Canary:
+class CanaryObject:
     """A DICOM file, and what it will be in the spool."""
 
     file: bytes
     instance: ReceivedInstance
 
 
-def a_canary(installation_uid: str, now: float) -> Canary:
+def a_canary(installation_uid: str, now: float) -> CanaryObject:
     """The canary of a moment (POSIX seconds): one small PA of an adult, taken now.
 
     Its UIDs lie under the installation's, each moment another, so that no two have the same content, and so that a
@@ -34,7 +34,7 @@ def a_canary(installation_uid: str, now: float) -> Canary:
     """
     study = f"{installation_uid}.{round(now * 1_000_000)}"
     local = time.localtime(now)
-    description = Description(
+    description = DXDescription(
         study_instance_uid=study,
         series_instance_uid=f"{study}.1",
         sop_instance_uid=f"{study}.2",
@@ -55,7 +55,7 @@ def a_canary(installation_uid: str, now: float) -> Canary:
     dataset.SeriesDescription = "TEST: canary of cxr-triage"
     dataset.Manufacturer = "cxr-triage"
     file = part10(dataset)
-    return Canary(file, ReceivedInstance(study, f"{study}.2", _digest_of_data_set(file)))
+    return CanaryObject(file, ReceivedInstance(study, f"{study}.2", _digest_of_data_set(file)))
 
 
 def _digest_of_data_set(file: bytes) -> str:

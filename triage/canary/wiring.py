@@ -11,12 +11,12 @@ from prometheus_client import CollectorRegistry
 from redis import Redis
 from redis.exceptions import RedisError
 
-from triage.canary.partition import PLACE, expects
+from triage.canary.partition import CANARY, expects
 from triage.delivery.outbox import Outbox
 from triage.metrics.canary import create_canary
 from triage.metrics.delivery import create_delivery
 from triage.metrics.process import uncounted
-from triage.queue.score_queue import ScoreQueue, Work, connect
+from triage.queue.score_queue import PartitionedInstance, ScoreQueue, connect
 from triage.settings.schema import Settings
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -24,27 +24,27 @@ from triage.spool.spool import Spool
 if TYPE_CHECKING:
     from triage.canary.run import Route
     from triage.decision.types import TriageDecision
-    from triage.delivery.deliverer import Deliverer, Deliveries
-    from triage.listener.association import Canary
-    from triage.scoring.batch import Scorer
+    from triage.delivery.deliverer import Deliverer, DestinationLoop
+    from triage.listener.association import CanaryRoute
+    from triage.scoring.batch import BatchScorer
 
 
-def at_listener(ae_title: str, spool: Spool) -> Canary:
+def at_listener(ae_title: str, spool: Spool) -> CanaryRoute:
     """What the listener has to know."""
-    from triage.listener.association import Canary
+    from triage.listener.association import CanaryRoute
 
-    namespace = spool.beside(PLACE)
-    return Canary(ae_title, PLACE, namespace, uncounted(), partial(expects, namespace))
+    partition = spool.partition(CANARY)
+    return CanaryRoute(ae_title, CANARY, partition, uncounted(), partial(expects, partition))
 
 
 def at_worker(
-    scorer_of: Callable[..., Scorer], spool: Spool, client: Redis, destinations: Sequence[str]
-) -> dict[str, Scorer]:
+    scorer_of: Callable[..., BatchScorer], spool: Spool, client: Redis, destinations: Sequence[str]
+) -> dict[str, BatchScorer]:
     """What scores a canary, by its place. ``scorer_of`` makes a scorer of a spool, its metrics, index and marks."""
     from triage.worklist.index import Worklist
 
-    namespace, index = spool.beside(PLACE), Worklist(client)
-    outbox = Outbox(namespace)
+    partition, index = spool.partition(CANARY), Worklist(client)
+    outbox = Outbox(partition)
 
     def rehearse(decisions: Sequence[TriageDecision]) -> None:
         for decision in decisions:
@@ -56,20 +56,20 @@ def at_worker(
             outbox.mark(study_instance_uid, name)
 
     # The kill switches of models are the patients'.
-    return {PLACE: scorer_of(namespace, uncounted(), rehearse, mark, spool.model_switches.disabled)}
+    return {CANARY: scorer_of(partition, uncounted(), rehearse, mark, spool.model_switches.disabled)}
 
 
-def at_deliverer(patients: Deliverer) -> Deliveries:
+def at_deliverer(patients: Deliverer) -> DestinationLoop:
     """What one destination's thread does, the canary too."""
     from triage.canary.delivery import CanaryOutbox, WithCanary
     from triage.delivery.deliverer import Deliverer
 
-    namespace = patients.spool.beside(PLACE)
-    outbox = CanaryOutbox(namespace, patients.outbox)  # the worker makes its folders, with its first mark
+    partition = patients.spool.partition(CANARY)
+    outbox = CanaryOutbox(partition, patients.outbox)  # the worker makes its folders, with its first mark
     at_once = patients.destination.model_copy(update={"delay_s": 0.0})  # no further image comes
     metrics = create_delivery(CollectorRegistry())
     canary = Deliverer(
-        namespace, outbox, at_once, patients.channel, metrics, patients.stopping, patients.now, test=True
+        partition, outbox, at_once, patients.channel, metrics, patients.stopping, patients.now, test=True
     )
     return WithCanary(patients, canary)
 
@@ -83,11 +83,11 @@ def route_of(settings: Settings, spool: Spool, redis_url: str) -> Route:
     jobs = ScoreQueue(connect(redis_url, settings.redis.timeout_s))
     return Route(
         spool=spool,
-        namespace=spool.beside(PLACE),
+        partition=spool.partition(CANARY),
         address=own_listener(settings.listener, settings.client_certificate, canary.ae_title, host=canary.host),
         destinations=settings.channels.with_canary(),
         timeout_s=canary.timeout_s,
-        state=lambda instance: jobs.state(Work(PLACE, instance))[0],
+        state=lambda instance: jobs.state(PartitionedInstance(CANARY, instance))[0],
         forget=partial(_forget, jobs),
     )
 
@@ -105,4 +105,4 @@ def schedule(
 def _forget(jobs: ScoreQueue, instances: Sequence[ReceivedInstance]) -> None:
     with suppress(RedisError):  # a worker drops the job of what is gone
         for instance in instances:
-            jobs.forget(Work(PLACE, instance))
+            jobs.forget(PartitionedInstance(CANARY, instance))

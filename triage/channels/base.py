@@ -14,7 +14,7 @@ TEST = "TEST: "
 """What the words of a message about no patient begin with."""
 
 
-class Fate(StrEnum):
+class DeliveryStatus(StrEnum):
     """What an attempt came to."""
 
     DELIVERED = "delivered"
@@ -23,7 +23,7 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SendResult:
     """What came of sending. ``detail`` is for people and names no patient.
 
     ``told`` is what the peer said, which may: it is kept with the study and not logged.
@@ -31,7 +31,7 @@ class Outcome:
     where that differs from the destination's.
     """
 
-    fate: Fate
+    status: DeliveryStatus
     detail: str
     lost: bool = False
     tries: int | None = None
@@ -61,7 +61,7 @@ class NothingToShowError(Exception):
     """No message can be built, whatever the attributes of the images are; the text names no patient."""
 
 
-Send = Callable[[bytes], Outcome]
+Send = Callable[[bytes], SendResult]
 
 
 class Channel(Protocol):
@@ -74,7 +74,7 @@ class Channel(Protocol):
     def wants(self, study: Study) -> bool:
         """Whether this destination is to hear of the study at all."""
 
-    def says(self, study: Study) -> list[Any]:
+    def content(self, study: Study) -> list[Any]:
         """What the receiver learns, as JSON: the same again is not sent again."""
 
     def build(self, study: Study) -> Built | Skipped:
@@ -91,6 +91,6 @@ class Channel(Protocol):
 
 
 def result(study: Study) -> list[Any]:
-    """Tag, probability, reasons and model, for ``Channel.says``."""
+    """Tag, probability, reasons and model, for ``Channel.content``."""
     decision = study.decision
     return [decision.tag, decision.probability, list(decision.reasons), decision.model_id, decision.prior]

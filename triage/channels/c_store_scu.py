@@ -14,8 +14,8 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from triage.channels.base import Fate, Outcome, Send
-from triage.dicom.requestor import NoAssociationError, Peer, took_nothing
+from triage.channels.base import DeliveryStatus, Send, SendResult
+from triage.dicom.requestor import NoAssociationError, RemoteAE, took_nothing
 from triage.dicom.requestor import associated as associated_with
 from triage.errors import UnreachableError
 
@@ -30,7 +30,7 @@ _WARNINGS = {
 
 
 @contextmanager
-def connect(peer: Peer, sop_classes: Sequence[str]) -> Iterator[Send]:
+def connect(peer: RemoteAE, sop_classes: Sequence[str]) -> Iterator[Send]:
     """An association for objects of ``sop_classes``. Raises UnreachableError."""
     with associated(peer, sop_classes) as association:
         numbers = iter(range(1, 0x10000))
@@ -38,7 +38,7 @@ def connect(peer: Peer, sop_classes: Sequence[str]) -> Iterator[Send]:
 
 
 @contextmanager
-def associated(peer: Peer, sop_classes: Sequence[str]) -> Iterator[Association]:
+def associated(peer: RemoteAE, sop_classes: Sequence[str]) -> Iterator[Association]:
     """An association with Verification and ``sop_classes``, released at the end. Raises UnreachableError.
 
     One that stands although the peer took no context is yielded too: each object's answer says so.
@@ -50,51 +50,53 @@ def associated(peer: Peer, sop_classes: Sequence[str]) -> Iterator[Association]:
         raise UnreachableError(str(error)) from error
 
 
-def store(association: Association, payload: bytes, message_id: int) -> Outcome:
+def store(association: Association, payload: bytes, message_id: int) -> SendResult:
     """Send one DICOM file; what came of it."""
     dataset = dcmread(BytesIO(payload))
     sop_class = UID(dataset.SOPClassUID)
     if not any(context.abstract_syntax == sop_class for context in association.accepted_contexts):
         if not association.is_established and not took_nothing(association):
-            return Outcome(Fate.RETRY, "the association was lost", lost=True)
-        return Outcome(Fate.DEAD, f"the peer takes no {sop_class.name}: it rejected the presentation context")
+            return SendResult(DeliveryStatus.RETRY, "the association was lost", lost=True)
+        return SendResult(
+            DeliveryStatus.DEAD, f"the peer takes no {sop_class.name}: it rejected the presentation context"
+        )
     try:
         answer = association.send_c_store(dataset, message_id)
     except (RuntimeError, OSError) as error:
-        return Outcome(Fate.RETRY, f"the association was lost ({type(error).__name__})", lost=True)
+        return SendResult(DeliveryStatus.RETRY, f"the association was lost ({type(error).__name__})", lost=True)
     if "Status" not in answer:
         association.abort()
-        return Outcome(Fate.RETRY, "no answer: the association was lost or the time is up", lost=True)
+        return SendResult(DeliveryStatus.RETRY, "no answer: the association was lost or the time is up", lost=True)
     return of_status(int(answer.Status), str(answer.get("ErrorComment", "")))
 
 
-def of_status(status: int, comment: str = "") -> Outcome:
+def of_status(status: int, comment: str = "") -> SendResult:
     """What a C-STORE status means for the object (PS3.4 table B.2-1, PS3.7 annex C).
 
     Stored, also with a warning: delivered. Out of resources, and what the standard leaves open: again. The class is
     not supported, the data set does not match or cannot be understood: never.
     """
-    fate, meaning = _meaning(status)
-    return Outcome(fate, f"{meaning}, 0x{status:04X}", told=comment)
+    delivery, meaning = _meaning(status)
+    return SendResult(delivery, f"{meaning}, 0x{status:04X}", told=comment)
 
 
-def _meaning(status: int) -> tuple[Fate, str]:
+def _meaning(status: int) -> tuple[DeliveryStatus, str]:
     if status in _STORED:
-        return Fate.DELIVERED, _STORED[status]
+        return DeliveryStatus.DELIVERED, _STORED[status]
     if status in _WARNINGS:
-        return Fate.DELIVERED, f"warning: {_WARNINGS[status]}"
+        return DeliveryStatus.DELIVERED, f"warning: {_WARNINGS[status]}"
     if status >> 8 == 0xA7:
-        return Fate.RETRY, "refused, out of resources"
+        return DeliveryStatus.RETRY, "refused, out of resources"
     if status >> 8 == 0xA9:
-        return Fate.DEAD, "refused, the data set does not match its SOP class"
+        return DeliveryStatus.DEAD, "refused, the data set does not match its SOP class"
     if status >> 12 == 0xC:
-        return Fate.DEAD, "refused, the peer cannot understand the object"
+        return DeliveryStatus.DEAD, "refused, the peer cannot understand the object"
     if status == 0x0122:
-        return Fate.DEAD, "refused, the SOP class is not supported"
-    return Fate.RETRY, "not stored"
+        return DeliveryStatus.DEAD, "refused, the SOP class is not supported"
+    return DeliveryStatus.RETRY, "not stored"
 
 
-def reach(peer: Peer, sop_classes: Sequence[str]) -> list[str]:
+def reach(peer: RemoteAE, sop_classes: Sequence[str]) -> list[str]:
     """C-ECHO: what is wrong with the peer for objects of ``sop_classes``, empty if nothing. Raises UnreachableError."""
     with associated(peer, sop_classes) as association:
         taken, failure = _tried(association)
@@ -102,7 +104,7 @@ def reach(peer: Peer, sop_classes: Sequence[str]) -> list[str]:
         return [*wrong, f"C-ECHO {failure}"] if failure else wrong
 
 
-def check(peer: Peer, sop_classes: Sequence[str]) -> list[str]:
+def check(peer: RemoteAE, sop_classes: Sequence[str]) -> list[str]:
     """C-ECHO, and which of ``sop_classes`` the peer takes. Raises UnreachableError."""
     with associated(peer, sop_classes) as association:
         lines = [f"{peer} accepted the association{_over(association)}."]

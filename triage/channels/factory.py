@@ -15,7 +15,7 @@ from triage.channels.ups.settings import UPSDestination
 from triage.channels.webhook.settings import WebhookDestination
 
 if TYPE_CHECKING:
-    from triage.dicom.requestor import Peer
+    from triage.dicom.requestor import RemoteAE
     from triage.dicom.tls import ClientTLS
 
 NOBODY = "2.25.0"
@@ -55,11 +55,11 @@ def _ups(destination: UPSDestination) -> Channel:
     return UPSChannel(peer_of(destination), destination.worklist_label, destination.low, destination.retrieve_ae_title)
 
 
-def peer_of(destination: DICOMDestination) -> Peer:
+def peer_of(destination: DICOMDestination) -> RemoteAE:
     """Where a destination is, and how it is reached."""
-    from triage.dicom.requestor import Peer
+    from triage.dicom.requestor import RemoteAE
 
-    return Peer(
+    return RemoteAE(
         destination.host,
         destination.port,
         destination.called_ae_title,

@@ -14,7 +14,7 @@ from triage.settings.schema import Settings
 
 if TYPE_CHECKING:
     from triage.backup.archive import Archive
-    from triage.backup.item import Source
+    from triage.backup.item import BackupSource
     from triage.backup.make import Made
     from triage.settings.load import Loaded
 
@@ -54,9 +54,9 @@ def _make(settings: Settings, files: Sequence[Path], folder: Path, keep: int) ->
     return make(_sources(settings, files), Archive(folder), version("cxr-triage"), keep, time.time)
 
 
-def _sources(settings: Settings, files: Sequence[Path]) -> list[Source]:
+def _sources(settings: Settings, files: Sequence[Path]) -> list[BackupSource]:
     """What is backed up, in the order in which it has to be read: the audit trail last."""
-    from triage.backup.file_sources import AuditSource, FileSource, FolderSource
+    from triage.backup.file_sources import AuditTrailSource, FileSource, FolderSource
     from triage.backup.spool_source import SpoolSource
     from triage.errors import StartError
     from triage.model.installed import models_folder
@@ -65,13 +65,13 @@ def _sources(settings: Settings, files: Sequence[Path]) -> list[Source]:
     spool = Spool(settings.spool.path.absolute())
     if not spool.exists():
         raise CannotStart(f"{settings.spool.path} is no spool that can be read: nothing to back up")
-    sources: list[Source] = [SpoolSource(spool), FileSource(settings.sign_in.users_file, "users.json")]
+    sources: list[BackupSource] = [SpoolSource(spool), FileSource(settings.sign_in.users_file, "users.json")]
     sources += [FileSource(each, place) for each, place in zip(files, _places(files), strict=True)]
     try:
         sources.append(FolderSource(models_folder(settings.models.path), "models"))
     except StartError as error:
         click.echo(f"without models: {error}", err=True)
-    return [*sources, AuditSource(settings.audit.path, "audit")]
+    return [*sources, AuditTrailSource(settings.audit.path, "audit")]
 
 
 def _places(files: Sequence[Path]) -> list[str]:

@@ -20,7 +20,7 @@ def dead_letters(invocation: Invocation, keys: tuple[str, ...], requeue_all: boo
     from triage.delivery.outbox import Outbox
     from triage.delivery.record import study_of_key
     from triage.operations.dead_letters import dead_letter_rows, requeue, requeue_deliveries
-    from triage.security.audit_message import Outcome
+    from triage.security.audit_message import AuditOutcome
     from triage.security.audit_trail import intend_requeue, note_requeue
 
     spool = open_spool(settings)
@@ -45,7 +45,7 @@ def dead_letters(invocation: Invocation, keys: tuple[str, ...], requeue_all: boo
     except (FileNotFoundError, ValueError) as error:
         with audited(settings, "triage dead-letters", done=True) as trail:
             if trail:  # some may have been
-                note_requeue(trail, spool, studies, Outcome.MINOR_FAILURE)
+                note_requeue(trail, spool, studies, AuditOutcome.MINOR_FAILURE)
         raise click.ClickException(f"no such dead letter: {error}") from error
     with audited(settings, "triage dead-letters", done=True) as trail:
         if trail:

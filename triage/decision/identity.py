@@ -50,22 +50,22 @@ class Issuer:
 
 
 @dataclass(frozen=True)
-class Identifier:
+class PatientIdentifier:
     """A Patient ID or an Accession Number, and who issued it."""
 
     value: str
     issuer: Issuer = field(default_factory=Issuer)
 
-    def may_be(self, other: Identifier) -> bool:
+    def may_be(self, other: PatientIdentifier) -> bool:
         """Whether both can be one: the same value, in any case, and issuers that do not contradict each other."""
         return bool(self.value) and self._same_value(other) and not self.issuer.contradicts(other.issuer)
 
-    def _same_value(self, other: Identifier) -> bool:
+    def _same_value(self, other: PatientIdentifier) -> bool:
         return self.value.strip().casefold() == other.value.strip().casefold()
 
 
-def any_may_be(ours: Iterable[Identifier], theirs: Sequence[Identifier]) -> bool:
-    """Whether one of our identifiers can be one of theirs; see ``Identifier.may_be``."""
+def any_may_be(ours: Iterable[PatientIdentifier], theirs: Sequence[PatientIdentifier]) -> bool:
+    """Whether one of our identifiers can be one of theirs; see ``PatientIdentifier.may_be``."""
     return any(each.may_be(other) for each in ours for other in theirs)
 
 
@@ -116,8 +116,8 @@ def _contradiction(one: PatientMarks, other: PatientMarks) -> str:
     return "Patient's Name" if _share_no_word(one.names, other.names) else ""
 
 
-def _identifiers(marks: PatientMarks) -> list[Identifier]:
-    return [Identifier(value, Issuer.from_text(issuer)) for value, issuer in marks.identifiers]
+def _identifiers(marks: PatientMarks) -> list[PatientIdentifier]:
+    return [PatientIdentifier(value, Issuer.from_text(issuer)) for value, issuer in marks.identifiers]
 
 
 def _share_no_word(one: Sequence[Sequence[str]], other: Sequence[Sequence[str]]) -> bool:

@@ -14,6 +14,7 @@ from triage.decision.reasons import Reason
 from triage.decision.types import ActivationMap, ImageAssessment, Priority, ShadowScore, Tag, TriageDecision
 
 _YEAR_10000 = 253402300800.0  # in POSIX seconds; no text of ISO 8601 has a later time
+_OLD_SHADOW_SCORES = "beside"  # what releases before 0.2.0 called them; read until 0.3.0
 _LARGEST_COUNT = 2**53
 _SURROGATES = re.compile("[\ud800-\udfff]")  # half a character: no UTF-8
 
@@ -28,7 +29,8 @@ def assessment_from(record: dict[str, Any]) -> ImageAssessment:
     known = _known(ImageAssessment, record)
     known["tag"] = Tag(known["tag"])
     known["reasons"] = tuple(Reason(reason) for reason in known["reasons"])
-    known["beside"] = tuple(_shadow_score_from(each) for each in known.get("beside", ()))
+    shadows = record.get("shadow_scores") or record.get(_OLD_SHADOW_SCORES) or ()
+    known["shadow_scores"] = tuple(_shadow_score_from(each) for each in shadows)
     if (kept := known.get("activation_map")) is not None:
         known["activation_map"] = _map_from(kept)
     known["patient"] = PatientMarks.from_record(known.get("patient") or {})

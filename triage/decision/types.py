@@ -117,7 +117,7 @@ class ImageAssessment:
     detail: str = ""
     stages: dict[str, float] | None = None
     acquisition_date: str = ""
-    beside: tuple[ShadowScore, ...] = ()
+    shadow_scores: tuple[ShadowScore, ...] = ()
     activation_map: ActivationMap | None = None
     no_map: str = ""
     calibrated_probability: float | None = None

@@ -10,16 +10,20 @@ from enum import StrEnum
 from triage.channels.base import Built, Channel, NothingToShowError, Skipped
 from triage.decision.types import Tag
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import Outgoing, Record, State
+from triage.delivery.record import DeliveryRecord, DeliveryState, OutgoingObject
 from triage.spool.spool import Spool
-from triage.spool.study import Image, Study, Told, attributes_known, read_study, revision
+from triage.spool.study import PreviousMessage, Study, StudyImage, attributes_known, read_study, revision
 
 logger = logging.getLogger(__name__)
 
-_REACHED = (State.DELIVERED, State.WAITING, State.DEAD)  # of DEAD nobody knows: a peer that is silent may have it
+_REACHED = (
+    DeliveryState.DELIVERED,
+    DeliveryState.WAITING,
+    DeliveryState.DEAD,
+)  # of DEAD nobody knows: a peer that is silent may have it
 
 
-class Telling(StrEnum):
+class BuildResult(StrEnum):
     """What came of looking at a study for a destination."""
 
     BUILT = "built"
@@ -29,17 +33,17 @@ class Telling(StrEnum):
     HELD = "held"  # it would lower what was raised
 
 
-def tell(
+def build_if_changed(
     spool: Spool,
     outbox: Outbox,
     destination: str,
     channel: Channel,
     study_instance_uid: str,
-    waiting: Collection[Outgoing],
+    waiting: Collection[OutgoingObject],
     now: float,
     *,
     test: bool = False,
-) -> Telling:
+) -> BuildResult:
     """Build what ``destination`` has not heard of the study, and take away the mark. ``waiting`` is what waits for it.
 
     ``test``: the study is no patient's.
@@ -48,7 +52,7 @@ def tell(
     """
     with spool.study_lock(study_instance_uid):
         known = read_study(spool, study_instance_uid)
-        told = Telling.NOTHING
+        told = BuildResult.NOTHING
         if known is not None and known[1] and not known[0].silent:
             study = Study(*known, now=now, test=test)
             if channel.wants(study):
@@ -57,38 +61,44 @@ def tell(
         return told
 
 
-def _tell(outbox: Outbox, destination: str, channel: Channel, study: Study, waiting: Collection[Outgoing]) -> Telling:
+def _tell(
+    outbox: Outbox, destination: str, channel: Channel, study: Study, waiting: Collection[OutgoingObject]
+) -> BuildResult:
     uid = study.decision.study_instance_uid
     unsent = {each.number: each for each in waiting if each.study_instance_uid == uid}
     # A waiting record whose payload is not there: a crash came between them. It was never sent, and is built again.
     records = [
-        each for each in outbox.records(uid, destination) if each.state is not State.WAITING or each.number in unsent
+        each
+        for each in outbox.records(uid, destination)
+        if each.state is not DeliveryState.WAITING or each.number in unsent
     ]
-    said = channel.says(study)
-    heard = [each for each in records if each.state is not State.SUPERSEDED]
+    said = channel.content(study)
+    heard = [each for each in records if each.state is not DeliveryState.SUPERSEDED]
     if heard and heard[-1].said == said:
-        return Telling.NOTHING
+        return BuildResult.NOTHING
     reached = [each for each in records if each.state in _REACHED]
     if reached and reached[-1].tag == Tag.ABNORMAL and study.decision.tag is not Tag.ABNORMAL:
         logger.warning("%s: study %s was delivered as abnormal and is not lowered", destination, uid)
-        return Telling.HELD
+        return BuildResult.HELD
     reached = _supersede(outbox, reached, unsent, study.now)
     return _build(outbox, destination, channel, study, said, records, reached)
 
 
-def _supersede(outbox: Outbox, reached: list[Record], unsent: dict[int, Outgoing], now: float) -> list[Record]:
+def _supersede(
+    outbox: Outbox, reached: list[DeliveryRecord], unsent: dict[int, OutgoingObject], now: float
+) -> list[DeliveryRecord]:
     """Take out what waits and never left: the new result says all that it would have. Returns the others."""
     kept = []
     for record in reached:
         item = unsent.get(record.number)
-        if record.state is State.WAITING and item is not None and not _left(record):
-            outbox.remove(item, State.SUPERSEDED, "a newer result took its place", now)
+        if record.state is DeliveryState.WAITING and item is not None and not _left(record):
+            outbox.remove(item, DeliveryState.SUPERSEDED, "a newer result took its place", now)
         else:
             kept.append(record)
     return kept
 
 
-def _left(record: Record) -> bool:
+def _left(record: DeliveryRecord) -> bool:
     """Whether it may have reached the peer: any attempt may have, even one that had no answer."""
     return any(each["outcome"] == "retry" for each in record.tries)
 
@@ -99,11 +109,13 @@ def _build(
     channel: Channel,
     study: Study,
     said: list[object],
-    records: list[Record],
-    reached: list[Record],
-) -> Telling:
-    there = [each for each in reached if each.state is not State.DEAD]  # what the receiver has, or gets before this
-    before = Told(there[-1].revision, there[-1].tag, there[-1].identity) if there else None
+    records: list[DeliveryRecord],
+    reached: list[DeliveryRecord],
+) -> BuildResult:
+    there = [
+        each for each in reached if each.state is not DeliveryState.DEAD
+    ]  # what the receiver has, or gets before this
+    before = PreviousMessage(there[-1].revision, there[-1].tag, there[-1].identity) if there else None
     named = replace(
         study,
         number=records[-1].number + 1 if records else 1,
@@ -111,11 +123,11 @@ def _build(
         before=before,
     )
     built = _built(channel, named)
-    record = Record(
+    record = DeliveryRecord(
         destination=destination,
         number=named.number,
         revision=named.revision,
-        state=State.WAITING,
+        state=DeliveryState.WAITING,
         tag=study.decision.tag,
         said=said,
         identity={},
@@ -124,8 +136,10 @@ def _build(
     )
     uid = study.decision.study_instance_uid
     if isinstance(built, Skipped):
-        outbox.skip(uid, replace(record, state=State.SKIPPED).tried(State.SKIPPED, built.why, study.now))
-        return Telling.SKIPPED
+        outbox.skip(
+            uid, replace(record, state=DeliveryState.SKIPPED).tried(DeliveryState.SKIPPED, built.why, study.now)
+        )
+        return BuildResult.SKIPPED
     if built.left_out:
         logger.warning(
             "%s: odd attributes of study %s were left out of its message: %s",
@@ -134,7 +148,7 @@ def _build(
             "; ".join(built.left_out),
         )
     outbox.put(uid, replace(record, identity=built.identity, left_out=built.left_out), built.payload)
-    return Telling.REPAIRED if built.left_out else Telling.BUILT
+    return BuildResult.REPAIRED if built.left_out else BuildResult.BUILT
 
 
 def _built(channel: Channel, study: Study) -> Built | Skipped:
@@ -154,5 +168,5 @@ def _built(channel: Channel, study: Study) -> Built | Skipped:
         return replace(built, left_out=(*built.left_out, why))
 
 
-def _bare(image: Image) -> Image:
+def _bare(image: StudyImage) -> StudyImage:
     return replace(image, header=attributes_known(image.assessment))

@@ -14,22 +14,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from triage.channels.base import Channel, Fate, Outcome, Send
+from triage.channels.base import Channel, DeliveryStatus, Send, SendResult
 from triage.channels.settings import Destination
-from triage.delivery.build import Telling, tell
+from triage.delivery.build import BuildResult, build_if_changed
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import Outgoing, State, milliseconds
+from triage.delivery.record import DeliveryState, OutgoingObject, milliseconds
 from triage.errors import UnreachableError
 from triage.metrics.delivery import DeliveryMetrics
 from triage.runtime.log_context import about
-from triage.runtime.progress import Progress
+from triage.runtime.progress import ProgressWatch
 from triage.spool.spool import Spool
 from triage.spool.study import associations_of
 
 logger = logging.getLogger(__name__)
 
 UNREACHABLE = "unreachable"
-"""The outcome of an attempt at a destination that nobody answers at; the others are those of a message, ``Fate``."""
+"""The outcome of an attempt at a destination that does not answer; the others are those of ``DeliveryStatus``."""
 
 _ROUND_S = 10.0  # after building for so long, send; after sending for so long, look for new results
 _GAUGES_S = 5.0
@@ -37,7 +37,7 @@ _GRACE_S = 20.0
 _CLOCKS_DIFFER_S = 60.0  # a mark from further ahead was made by a clock that was wrong
 
 
-class Deliveries(Protocol):
+class DestinationLoop(Protocol):
     """What one destination's thread does, round after round."""
 
     @property
@@ -77,7 +77,7 @@ class Deliverer:
             metrics.held,
         ):
             counter.labels(self.name)
-        for outcome in (*Fate, UNREACHABLE):
+        for outcome in (*DeliveryStatus, UNREACHABLE):
             self.metrics.attempts.labels(self.name, outcome)
 
     @property
@@ -111,17 +111,19 @@ class Deliverer:
             except Exception as error:  # the edge: whatever one study does to an encoder
                 self._cannot_build(uid, error)
                 continue
-            if told in (Telling.BUILT, Telling.REPAIRED):
+            if told in (BuildResult.BUILT, BuildResult.REPAIRED):
                 self.metrics.built.labels(self.name).inc()
-            if told is Telling.REPAIRED:
+            if told is BuildResult.REPAIRED:
                 self.metrics.repaired.labels(self.name).inc()
-            elif told is Telling.SKIPPED:
+            elif told is BuildResult.SKIPPED:
                 self.metrics.skipped.labels(self.name).inc()
-            elif told is Telling.HELD:
+            elif told is BuildResult.HELD:
                 self.metrics.held.labels(self.name).inc()
 
-    def _tell(self, uid: str, waiting: list[Outgoing]) -> Telling:
-        return tell(self.spool, self.outbox, self.name, self.channel, uid, waiting, self.now(), test=self.test)
+    def _tell(self, uid: str, waiting: list[OutgoingObject]) -> BuildResult:
+        return build_if_changed(
+            self.spool, self.outbox, self.name, self.channel, uid, waiting, self.now(), test=self.test
+        )
 
     def send(self) -> None:
         """Send what is due, over one connection, unless the destination is switched off or being left alone."""
@@ -141,7 +143,7 @@ class Deliverer:
             self.metrics.attempts.labels(self.name, UNREACHABLE).inc()
             self._pause(failures + 1, str(error))
 
-    def _due(self, now: float) -> list[Outgoing]:
+    def _due(self, now: float) -> list[OutgoingObject]:
         """What is due; of each study only what comes first, so that an older result never follows a newer one."""
         waiting = self.outbox.waiting(self.name)
         first: dict[str, int] = {}
@@ -161,7 +163,7 @@ class Deliverer:
         longest_s = self._interval(tries - 1) if tries else 0.0
         return milliseconds(now) < milliseconds(next_try) <= milliseconds(now + longest_s)
 
-    def _send_all(self, send: Send, due: Sequence[Outgoing], failures: int) -> None:
+    def _send_all(self, send: Send, due: Sequence[OutgoingObject], failures: int) -> None:
         until = time.monotonic() + _ROUND_S
         for item in due:
             if self.stopping() or time.monotonic() > until or self.outbox.disabled(self.name):
@@ -178,7 +180,7 @@ class Deliverer:
                     *(self.name, study, _in_words(error)),
                 )
                 continue
-            if state is not State.WAITING:
+            if state is not DeliveryState.WAITING:
                 self.outbox.tidy(item, state)
                 continue
             came = associations_of(self.spool, study)
@@ -192,34 +194,34 @@ class Deliverer:
                 failures = 0
                 self.outbox.set_pause(self.name, 0, 0.0, "")
 
-    def _sent(self, send: Send, payload: bytes) -> Outcome:
+    def _sent(self, send: Send, payload: bytes) -> SendResult:
         """What came of sending; an answer, or a message, that nobody foresaw is a try that failed, and not for ever."""
         try:
             return send(payload)
         except UnreachableError:
             raise
         except Exception as error:  # the edge: whatever a peer answers, and whatever a file holds
-            return Outcome(Fate.RETRY, f"it could not be sent: {_in_words(error)}", lost=True)
+            return SendResult(DeliveryStatus.RETRY, f"it could not be sent: {_in_words(error)}", lost=True)
 
-    def _settle(self, item: Outgoing, outcome: Outcome) -> None:
+    def _settle(self, item: OutgoingObject, outcome: SendResult) -> None:
         now = self.now()
-        fate = outcome.fate
-        if fate is Fate.RETRY and item.tries + 1 >= (outcome.tries or self.destination.tries):
-            fate = Fate.DEAD
+        status = outcome.status
+        if status is DeliveryStatus.RETRY and item.tries + 1 >= (outcome.tries or self.destination.tries):
+            status = DeliveryStatus.DEAD
         noted = f"{outcome.detail}: {outcome.told}" if outcome.told else outcome.detail
         where = f"{self.name}: study {item.study_instance_uid} (revision {item.revision[:8]})"
-        if fate is Fate.DELIVERED:
+        if status is DeliveryStatus.DELIVERED:
             self._delivered(item, outcome.detail, noted, where, now)
-        elif fate is Fate.DEAD:
+        elif status is DeliveryStatus.DEAD:
             self.outbox.bury(item, noted, now)
             logger.error("%s is a dead letter after attempt %d: %s", where, item.tries + 1, outcome.detail)
         else:
             wait_s = self._interval(item.tries)
             self.outbox.postpone(item, noted, now, wait_s)
             logger.warning("%s, attempt %d: %s; again in %.0f s", where, item.tries + 1, outcome.detail, wait_s)
-        self.metrics.attempts.labels(self.name, fate).inc()
+        self.metrics.attempts.labels(self.name, status).inc()
 
-    def _delivered(self, item: Outgoing, detail: str, noted: str, where: str, now: float) -> None:
+    def _delivered(self, item: OutgoingObject, detail: str, noted: str, where: str, now: float) -> None:
         record = self.outbox.delivered(item, noted, now)
         self.outbox.supersede_dead(item, now)
         self.metrics.time_to_delivery.labels(self.name).observe(max(now - record.decided_at, 0.0))
@@ -258,12 +260,12 @@ class Deliverer:
 
 
 def run(
-    deliverers: Sequence[Deliveries],
+    deliverers: Sequence[DestinationLoop],
     outbox: Outbox,
     stopping: Callable[[], bool],
     wait: Callable[[float], None],
     interval_s: float,
-    progress: Mapping[str, Progress] | None = None,
+    progress: Mapping[str, ProgressWatch] | None = None,
 ) -> None:
     """Deliver until ``stopping()``. What is being sent then gets a little time; what is cut off is sent again.
 
@@ -300,13 +302,13 @@ def warn_of_strangers(outbox: Outbox, names: Sequence[str]) -> None:
 
 
 def _loop(
-    deliverer: Deliveries,
+    deliverer: DestinationLoop,
     stopping: Callable[[], bool],
     wait: Callable[[float], None],
     interval_s: float,
-    progress: Progress | None = None,
+    progress: ProgressWatch | None = None,
 ) -> None:
-    progress = progress or Progress("", 0.0)
+    progress = progress or ProgressWatch("", 0.0)
     while not stopping():
         try:
             deliverer.round()

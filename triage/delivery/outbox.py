@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from triage.delivery.record import Outgoing, Record, State, milliseconds
+from triage.delivery.record import DeliveryRecord, DeliveryState, OutgoingObject, milliseconds
 from triage.dicom.uid import valid_uid
 from triage.spool.spool import Spool
 from triage.spool.switches import Switches
@@ -75,79 +75,81 @@ class Outbox:
 
     # Building.
 
-    def records(self, study_instance_uid: str, destination: str | None = None) -> list[Record]:
+    def records(self, study_instance_uid: str, destination: str | None = None) -> list[DeliveryRecord]:
         """What was built of a study, for one destination or all, in the order of building."""
         folder = self._records(study_instance_uid)
         pattern = f"{destination}+*.json" if destination else "*+*.json"
-        found = [Record.from_json(path.read_bytes()) for path in folder.glob(pattern)]
+        found = [DeliveryRecord.from_json(path.read_bytes()) for path in folder.glob(pattern)]
         return sorted(found, key=lambda each: (each.destination, each.number))
 
-    def put(self, study_instance_uid: str, record: Record, payload: bytes) -> None:
+    def put(self, study_instance_uid: str, record: DeliveryRecord, payload: bytes) -> None:
         """Take over what was built. The record first: one without payload was never sent, and is built again."""
         self._write_record(study_instance_uid, record)
         self._spool.write(self._outbox / record.destination / _new(study_instance_uid, record).name, payload)
 
-    def skip(self, study_instance_uid: str, record: Record) -> None:
+    def skip(self, study_instance_uid: str, record: DeliveryRecord) -> None:
         """Take over that there is nothing to send of a result."""
         self._write_record(study_instance_uid, record)
 
     # Sending.
 
-    def waiting(self, destination: str) -> list[Outgoing]:
+    def waiting(self, destination: str) -> list[OutgoingObject]:
         """What waits for a destination, first due first."""
         return sorted(filter(None, (_read(destination, path.name) for path in _entries(self._outbox / destination))))
 
-    def payload(self, item: Outgoing) -> bytes:
+    def payload(self, item: OutgoingObject) -> bytes:
         """The bytes to send."""
         return self._path(item).read_bytes()
 
-    def state(self, item: Outgoing) -> State:
+    def state(self, item: OutgoingObject) -> DeliveryState:
         """What its record says. Anything but WAITING: a crash came between the record and the file's move."""
         try:
             return self._record(item.study_instance_uid, item.destination, item.number).state
         except FileNotFoundError:  # so long before that retention has removed the study since
-            return State.DROPPED
+            return DeliveryState.DROPPED
 
-    def tidy(self, item: Outgoing, state: State) -> None:
+    def tidy(self, item: OutgoingObject, state: DeliveryState) -> None:
         """Finish what a crash interrupted."""
-        if state is State.DELIVERED:
+        if state is DeliveryState.DELIVERED:
             self._spool.move(self._path(item), self._sent(item))
-        elif state is State.DEAD:
+        elif state is DeliveryState.DEAD:
             self._spool.move(self._path(item), self._dead / item.key)
         else:
             self._path(item).unlink(missing_ok=True)
 
-    def delivered(self, item: Outgoing, detail: str, at: float) -> Record:
+    def delivered(self, item: OutgoingObject, detail: str, at: float) -> DeliveryRecord:
         """The peer has acknowledged it: the receipt first, then out of the outbox. Its record.
 
         A crash before the receipt sends the same bytes again, which receivers know by their identity.
         """
-        record = self._settle(item, State.DELIVERED, "delivered", detail, at)
+        record = self._settle(item, DeliveryState.DELIVERED, "delivered", detail, at)
         self._spool.move(self._path(item), self._sent(item), durable=False)  # the receipt says it; ``tidy`` repeats it
         return record
 
-    def supersede_dead(self, newer: Outgoing, at: float) -> None:
+    def supersede_dead(self, newer: OutgoingObject, at: float) -> None:
         """Take away earlier dead letters of a study of which ``newer`` was delivered: nobody has to requeue them."""
         for number in range(1, newer.number):
             record = self._record(newer.study_instance_uid, newer.destination, number)
-            if record.state is State.DEAD:
+            if record.state is DeliveryState.DEAD:
                 older = replace(newer, number=number, revision=record.revision)
-                self._settle(older, State.SUPERSEDED, State.SUPERSEDED, "a newer result was delivered", at)
+                self._settle(
+                    older, DeliveryState.SUPERSEDED, DeliveryState.SUPERSEDED, "a newer result was delivered", at
+                )
                 (self._dead / older.key).unlink(missing_ok=True)
 
-    def postpone(self, item: Outgoing, detail: str, at: float, wait_s: float) -> Outgoing:
+    def postpone(self, item: OutgoingObject, detail: str, at: float, wait_s: float) -> OutgoingObject:
         """Try it again in ``wait_s`` seconds."""
         later = replace(item, due=milliseconds(at + wait_s), tries=item.tries + 1)
-        self._settle(item, State.WAITING, "retry", detail, at)
+        self._settle(item, DeliveryState.WAITING, "retry", detail, at)
         self._spool.move(self._path(item), self._path(later))
         return later
 
-    def bury(self, item: Outgoing, detail: str, at: float) -> None:
+    def bury(self, item: OutgoingObject, detail: str, at: float) -> None:
         """Give it up; visible until a person requeues or drops it."""
-        self._settle(item, State.DEAD, "dead", detail, at)
+        self._settle(item, DeliveryState.DEAD, "dead", detail, at)
         self._spool.move(self._path(item), self._dead / item.key)
 
-    def remove(self, item: Outgoing, state: State, why: str, at: float) -> None:
+    def remove(self, item: OutgoingObject, state: DeliveryState, why: str, at: float) -> None:
         """Take what waits out unsent, as superseded or dropped."""
         self._settle(item, state, state, why, at)
         self._path(item).unlink(missing_ok=True)
@@ -188,9 +190,9 @@ class Outbox:
             (self._dead / destination / study).unlink()
             return
         last = self.records(item.study_instance_uid, destination)[-1]
-        if last.number != item.number and last.state in (State.DELIVERED, State.SKIPPED):
+        if last.number != item.number and last.state in (DeliveryState.DELIVERED, DeliveryState.SKIPPED):
             raise ValueError(f"{key}: a newer result of this study is delivered already, or needs no sending; drop it")
-        self._settle(item, State.WAITING, "requeued", "", at)
+        self._settle(item, DeliveryState.WAITING, "requeued", "", at)
         self._spool.move(self._dead / item.key, self._path(replace(item, due=milliseconds(at), tries=0)))
 
     def drop(self, key: str, at: float) -> None:
@@ -199,7 +201,7 @@ class Outbox:
         if item is None:
             (self._dead / destination / valid_uid(key.partition("/")[2])).unlink()
             return
-        self._settle(item, State.DROPPED, "dropped", "", at)
+        self._settle(item, DeliveryState.DROPPED, "dropped", "", at)
         (self._dead / item.key).unlink()
 
     def is_undelivered(self, study_instance_uid: str) -> bool:
@@ -207,7 +209,7 @@ class Outbox:
         uid = valid_uid(study_instance_uid)
         if any(path.exists() for top in (self._marks, self._dead) for path in top.glob(f"*/{uid}")):
             return True
-        return any(each.state in (State.WAITING, State.DEAD) for each in self.records(uid))
+        return any(each.state in (DeliveryState.WAITING, DeliveryState.DEAD) for each in self.records(uid))
 
     # Destinations.
 
@@ -246,12 +248,14 @@ class Outbox:
 
     # Files.
 
-    def _settle(self, item: Outgoing, state: State, outcome: str, detail: str, at: float) -> Record:
+    def _settle(
+        self, item: OutgoingObject, state: DeliveryState, outcome: str, detail: str, at: float
+    ) -> DeliveryRecord:
         record = self._record(item.study_instance_uid, item.destination, item.number)
         self._write_record(item.study_instance_uid, replace(record.tried(outcome, detail, at), state=state))
         return record
 
-    def _dead_item(self, key: str) -> tuple[str, Outgoing | None]:
+    def _dead_item(self, key: str) -> tuple[str, OutgoingObject | None]:
         destination, _, name = key.partition("/")
         if destination not in self.known() or "/" in name:
             raise FileNotFoundError(key)
@@ -262,11 +266,11 @@ class Outbox:
             raise FileNotFoundError(key)
         return destination, item
 
-    def _record(self, study_instance_uid: str, destination: str, number: int) -> Record:
+    def _record(self, study_instance_uid: str, destination: str, number: int) -> DeliveryRecord:
         path = self._records(study_instance_uid) / f"{destination}+{number:04d}.json"
-        return Record.from_json(path.read_bytes())
+        return DeliveryRecord.from_json(path.read_bytes())
 
-    def _write_record(self, study_instance_uid: str, record: Record) -> None:
+    def _write_record(self, study_instance_uid: str, record: DeliveryRecord) -> None:
         folder = self._records(study_instance_uid)
         self._spool.make_folder(folder)
         path = folder / f"{record.destination}+{record.number:04d}.json"
@@ -275,19 +279,19 @@ class Outbox:
     def _records(self, study_instance_uid: str) -> Path:
         return self._spool.study_folder(study_instance_uid) / "deliveries"
 
-    def _sent(self, item: Outgoing) -> Path:
+    def _sent(self, item: OutgoingObject) -> Path:
         return self._records(item.study_instance_uid) / f"{item.destination}+{item.number:04d}.sent"
 
-    def _path(self, item: Outgoing) -> Path:
+    def _path(self, item: OutgoingObject) -> Path:
         return self._outbox / item.destination / item.name
 
 
-def _new(study_instance_uid: str, record: Record) -> Outgoing:
+def _new(study_instance_uid: str, record: DeliveryRecord) -> OutgoingObject:
     due = milliseconds(record.built_at)
-    return Outgoing(due, 0, record.number, study_instance_uid, record.revision, record.destination)
+    return OutgoingObject(due, 0, record.number, study_instance_uid, record.revision, record.destination)
 
 
-def _read(destination: str, name: str) -> Outgoing | None:
+def _read(destination: str, name: str) -> OutgoingObject | None:
     try:
         return _named(destination, name)
     except ValueError:
@@ -295,8 +299,8 @@ def _read(destination: str, name: str) -> Outgoing | None:
         return None
 
 
-def _named(destination: str, name: str) -> Outgoing:
-    return Outgoing.from_name(destination, name)
+def _named(destination: str, name: str) -> OutgoingObject:
+    return OutgoingObject.from_name(destination, name)
 
 
 def _error_in(path: Path) -> str:

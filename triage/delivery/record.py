@@ -12,7 +12,7 @@ from triage.dicom.uid import valid_uid
 _TRIES_KEPT = 20
 
 
-class State(StrEnum):
+class DeliveryState(StrEnum):
     """What became of something that was built."""
 
     WAITING = "waiting"
@@ -24,7 +24,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, order=True)
-class Outgoing:
+class OutgoingObject:
     """Something built for a destination. ``due`` in POSIX milliseconds; ``number`` counts what the study was told."""
 
     due: int
@@ -57,7 +57,7 @@ class Outgoing:
 
 
 @dataclass(frozen=True)
-class Record:
+class DeliveryRecord:
     """One thing that a destination is told of a study. ``said`` is what a receiver learns from it, for comparison.
 
     ``identity`` is what the receiver knows it by: SOP Instance UID, message control ID. Times are POSIX seconds.
@@ -68,7 +68,7 @@ class Record:
     destination: str
     number: int
     revision: str
-    state: State
+    state: DeliveryState
     tag: str
     said: list[Any]
     identity: dict[str, str]
@@ -82,7 +82,7 @@ class Record:
         """The record in ``content``."""
         values = json.loads(content)
         lists = {"tries": tuple(values["tries"]), "left_out": tuple(values.get("left_out", ()))}
-        return cls(**{**values, "state": State(values["state"]), **lists})
+        return cls(**{**values, "state": DeliveryState(values["state"]), **lists})
 
     def tried(self, outcome: str, detail: str, at: float) -> Self:
         """The record with one more attempt."""

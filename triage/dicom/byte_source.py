@@ -10,7 +10,7 @@ _AT_ONCE = 65536
 _FRONT = 16384
 
 
-class Source(Protocol):
+class ByteSource(Protocol):
     """Bytes that are read by their position. ``front`` are those from ``front_at`` that are at hand, perhaps none."""
 
     @property
@@ -28,7 +28,7 @@ class Source(Protocol):
         """How many there are."""
 
 
-class Memory:
+class MemorySource:
     """Bytes in memory."""
 
     front_at = 0
@@ -47,7 +47,7 @@ class Memory:
         return self._size
 
 
-class File:
+class OpenFileSource:
     """An open file. What stands in front, the attributes as a rule, is read at once."""
 
     def __init__(self, file: BinaryIO, start: int = 0) -> None:
@@ -70,12 +70,12 @@ class File:
         return self._size
 
 
-class Inflated:
+class InflatedSource:
     """What a raw deflate stream (PS3.5 A.5) inflates to, piece by piece as it is asked for, ``most`` bytes of it."""
 
     front, front_at = b"", 0
 
-    def __init__(self, packed: Source, start: int, most: int) -> None:
+    def __init__(self, packed: ByteSource, start: int, most: int) -> None:
         self._packed = packed
         self._at = start
         self.most = most

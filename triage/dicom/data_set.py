@@ -22,9 +22,9 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from triage.dicom.byte_source import File, Inflated, Memory, Source
+from triage.dicom.byte_source import ByteSource, InflatedSource, MemorySource, OpenFileSource
 from triage.dicom.element_walk import Walk
-from triage.dicom.elements import LONG_VRS, NO_TAG, PIXEL_DATA, SEQUENCES, Element, Item, State
+from triage.dicom.elements import LONG_VRS, NO_TAG, PIXEL_DATA, SEQUENCES, Element, ElementState, SequenceItem
 from triage.dicom.fault import Fault, Kind
 
 _LARGE = 4096  # bytes of a value that nobody needs who wants no pixels
@@ -48,7 +48,7 @@ class Survey:
     """
 
     head: bytes
-    source: Source
+    source: ByteSource
     start: int
     transfer_syntax_uid: str
     implicit: bool
@@ -105,7 +105,7 @@ class Survey:
         return True
 
 
-def survey(file: Source) -> Survey | None:
+def survey(file: ByteSource) -> Survey | None:
     """Walk over a DICOM file, or a data set without File Meta Information; None if neither begins there."""
     at, syntax = behind_the_head(file)
     first = file.read(at, 8)
@@ -118,23 +118,23 @@ def survey(file: Source) -> Survey | None:
         big_endian = not implicit and first[0] == 0 and first[1] >= 4
     source, start = file, at
     if syntax == DeflatedExplicitVRLittleEndian:
-        source, start = Inflated(file, at, _most_inflated(file, at)), 0
+        source, start = InflatedSource(file, at, _most_inflated(file, at)), 0
     found = Survey(file.read(0, at), source, start, syntax, implicit, big_endian)
     walk = found.walk()
     foreign = int.from_bytes(first[:2], "big" if big_endian else "little") < _FIRST >> 16
     passes = walk.passes() and not (big_endian and walk.implicit)
-    if passes and not foreign and not (isinstance(source, Inflated) and not source.whole):
+    if passes and not foreign and not (isinstance(source, InflatedSource) and not source.whole):
         return replace(found, implicit=walk.implicit)
     return _with_faults(found)
 
 
-def _most_inflated(file: Source, at: int) -> int:
+def _most_inflated(file: ByteSource, at: int) -> int:
     """How many bytes of a deflated data set are looked at: what its own header says that its image needs, twice.
 
     Deflate makes a thousand bytes of one, so that a small file can be any amount of work. Twice, so that an object that
     holds a second image is known to.
     """
-    front = Inflated(file, at, _MOST_IN_FRONT)
+    front = InflatedSource(file, at, _MOST_IN_FRONT)
     sizes: dict[int, int] = {}
     behind = 0
     for element in Walk(front, 0, implicit=False).elements():
@@ -151,7 +151,11 @@ def _most_inflated(file: Source, at: int) -> int:
 def _with_faults(found: Survey) -> Survey:
     walk = found.walk()
     elements = tuple(walk.elements())
-    if isinstance(found.source, Inflated) and not found.source.whole and not any(each.ends for each in walk.faults):
+    if (
+        isinstance(found.source, InflatedSource)
+        and not found.source.whole
+        and not any(each.ends for each in walk.faults)
+    ):
         walk.faults.append(Fault(Kind.CUT, elements[-1].tag if elements else NO_TAG, after=True, ends=True))
     implicit = walk.implicit
     if found.big_endian and implicit:  # no transfer syntax is both (PS3.5 A): what was read so means nothing
@@ -172,7 +176,7 @@ def read_data_set(data: bytes) -> tuple[FileDataset, Survey | None]:
 
     Raises what pydicom raises for bytes that are no DICOM file.
     """
-    found = survey(Memory(data))
+    found = survey(MemorySource(data))
     if found is None:
         return _read(data), None
     try:
@@ -187,7 +191,7 @@ def read_header(file: BinaryIO) -> FileDataset:
 
     Raises what pydicom raises for bytes that are no DICOM file.
     """
-    found = survey(File(file))
+    found = survey(OpenFileSource(file))
     if found is None:
         return _read_header(file)
     try:
@@ -205,7 +209,7 @@ def _read(data: bytes) -> FileDataset:
     return dcmread(BytesIO(data), force=True)  # a bare data set has no preamble
 
 
-def behind_the_head(file: Source) -> tuple[int, str]:
+def behind_the_head(file: ByteSource) -> tuple[int, str]:
     """The position behind preamble and File Meta Information (PS3.10 7.1), and the Transfer Syntax UID in it."""
     at, syntax, before = 132 if file.read(128, 4) == b"DICM" else 0, "", b""
     while (head := file.read(at, 12))[:2] == b"\x02\0" and len(head) >= 8 and head[3:1:-1] > before:
@@ -228,7 +232,7 @@ def _head(transfer_syntax_uid: str) -> bytes:
 class _Writer:
     """Puts elements together, those that are whole as they stood."""
 
-    def __init__(self, source: Source, big_endian: bool, longest: int | None) -> None:
+    def __init__(self, source: ByteSource, big_endian: bool, longest: int | None) -> None:
         order = ">" if big_endian else "<"
         self._source, self._longest = source, longest
         self._short = Struct(f"{order}HH2sH").pack
@@ -239,18 +243,18 @@ class _Writer:
         return b"".join(self._element(each, implicit) for each in elements if self._is_wanted(each))
 
     def _is_wanted(self, element: Element) -> bool:
-        if element.state is State.DROPPED or element.tag < _FIRST:
+        if element.state is ElementState.DROPPED or element.tag < _FIRST:
             return False
         if self._longest is None or element.tag in SEQUENCES or element.vr == b"SQ":
             return True
         return element.tag != PIXEL_DATA and element.end - element.value_at <= self._longest
 
     def _element(self, element: Element, implicit: bool) -> bytes:
-        if element.state is State.WHOLE:
+        if element.state is ElementState.WHOLE:
             return self._source.read(element.at, element.end - element.at)
         if element.items is not None:
             return self._sequence(element.tag, b"".join(map(self._item, element.items)), implicit)
-        if element.state is State.UNCLOSED:
+        if element.state is ElementState.UNCLOSED:
             content = self._source.read(element.at, element.end - element.at)
             return content.removesuffix(self._implicit(0xFFFE, 0xE00D, 0)) + self._implicit(0xFFFE, 0xE0DD, 0)
         value = self._source.read(element.value_at, element.end - element.value_at)
@@ -266,6 +270,6 @@ class _Writer:
             return self._implicit(tag >> 16, tag & 0xFFFF, len(items)) + items
         return self._long(tag >> 16, tag & 0xFFFF, b"SQ", len(items)) + items
 
-    def _item(self, item: Item) -> bytes:
+    def _item(self, item: SequenceItem) -> bytes:
         content = self.elements(item.elements, item.implicit)
         return self._implicit(0xFFFE, 0xE000, len(content)) + content

@@ -29,7 +29,7 @@ _VIEWS = {
 
 
 @dataclass(frozen=True)
-class Description:
+class DXDescription:
     """What is known of an image; empty where nothing is.
 
     ``age`` as DICOM writes it (``050Y``), ``view`` one of PA, AP, LL, ``priority`` as in Requested Procedure Priority
@@ -50,7 +50,7 @@ class Description:
     for_processing: bool = False
 
 
-def dx_image(stored: npt.NDArray[Any], bits: int, description: Description) -> Dataset:
+def dx_image(stored: npt.NDArray[Any], bits: int, description: DXDescription) -> Dataset:
     """A DX image of grey values (rows, columns), uint8 or uint16 with ``bits`` used, dense tissue bright.
 
     Imager Pixel Spacing (0018,1164) is left for the caller to set if it is known.
@@ -76,7 +76,7 @@ def part10(dataset: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def _identify(dataset: Dataset, description: Description) -> None:
+def _identify(dataset: Dataset, description: DXDescription) -> None:
     """Modules Patient, General Study, Patient Study, General and DX Series, General Equipment, SOP Common."""
     processing = description.for_processing
     dataset.SOPClassUID = DigitalXRayImageStorageForProcessing if processing else DigitalXRayImageStorageForPresentation
@@ -102,7 +102,7 @@ def _identify(dataset: Dataset, description: Description) -> None:
     dataset.Manufacturer = ""
 
 
-def _describe_acquisition(dataset: Dataset, description: Description) -> None:
+def _describe_acquisition(dataset: Dataset, description: DXDescription) -> None:
     """Modules General Image, DX Anatomy Imaged, DX Positioning, DX Detector, Acquisition Context."""
     dataset.InstanceNumber = description.instance_number
     dataset.AcquisitionDate, dataset.AcquisitionTime = description.acquired

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from struct import Struct
 
-from triage.dicom.byte_source import Source
+from triage.dicom.byte_source import ByteSource
 from triage.dicom.elements import (
     DELIMITERS,
     ITEM,
@@ -26,14 +26,14 @@ from triage.dicom.elements import (
     SHORT_VRS,
     UNDEFINED,
     Element,
-    Item,
-    State,
+    ElementState,
+    SequenceItem,
     dictionary_vr,
     in_dictionary,
     is_upper,
 )
 from triage.dicom.fault import Fault, Kind
-from triage.dicom.lost_vr import Form, LengthFinder
+from triage.dicom.lost_vr import LengthFinder, LengthForm
 
 _OPAQUE = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW"))
 _MAY_BE_SEQUENCE = frozenset((b"", b"SQ", b"UN"))
@@ -62,7 +62,7 @@ class Walk:
     ``faults`` and ``orderly`` (tags ascend) are of what has been walked over.
     """
 
-    def __init__(self, source: Source, start: int, *, implicit: bool, big_endian: bool = False) -> None:
+    def __init__(self, source: ByteSource, start: int, *, implicit: bool, big_endian: bool = False) -> None:
         order = ">" if big_endian else "<"
         self._source, self._read = source, source.read
         self._explicit_header = Struct(f"{order}HH2sH").unpack_from
@@ -210,10 +210,12 @@ class Walk:
     ) -> Element:
         if tag == PIXEL_DATA or vr in _OPAQUE:
             before, stop = len(self.faults), self._behind_fragments(value_at, end)
-            return Element(tag, vr, at, value_at, stop, State.UNCLOSED if len(self.faults) > before else State.WHOLE)
+            return Element(
+                tag, vr, at, value_at, stop, ElementState.UNCLOSED if len(self.faults) > before else ElementState.WHOLE
+            )
         if vr not in _MAY_BE_SEQUENCE:
             raise _EndError(Kind.NO_ELEMENT)
-        before, items = len(self.faults), list[Item]()
+        before, items = len(self.faults), list[SequenceItem]()
         stop = self._items(items, tag, value_at, end, implicit, depth, defined=False)
         if len(self.faults) == before:
             return Element(tag, vr, at, value_at, stop)
@@ -253,10 +255,10 @@ class Walk:
         """A sequence by the dictionary. What is wrong inside is no fault of what follows; its length may be wrong."""
         if vr not in _MAY_BE_SEQUENCE:
             self._note(Kind.KIND)
-            return Element(tag, vr, at, value_at, stop, State.DROPPED)
+            return Element(tag, vr, at, value_at, stop, ElementState.DROPPED)
         if stop - value_at > _LONGEST_SEQUENCE:
             return Element(tag, vr, at, value_at, stop)
-        before, items = len(self.faults), list[Item]()
+        before, items = len(self.faults), list[SequenceItem]()
         try:
             self._items(items, tag, value_at, stop, implicit, depth, defined=True)
         except _TooMuchError:
@@ -270,11 +272,19 @@ class Walk:
     def _private_sequence(self, tag: int, at: int, value_at: int, stop: int, depth: int) -> Element:
         if not tag >> 16 & 1 and in_dictionary(tag):
             self._note(Kind.KIND)
-            return Element(tag, b"SQ", at, value_at, stop, State.DROPPED)
+            return Element(tag, b"SQ", at, value_at, stop, ElementState.DROPPED)
         return self._sequence_of_length(tag, b"SQ", at, value_at, stop, False, depth)
 
     def _items(
-        self, items: list[Item], tag: int, at: int, end: int | None, implicit: bool, depth: int, *, defined: bool
+        self,
+        items: list[SequenceItem],
+        tag: int,
+        at: int,
+        end: int | None,
+        implicit: bool,
+        depth: int,
+        *,
+        defined: bool,
     ) -> int:
         """Read the items of a sequence into ``items``; the position behind it."""
         if depth >= _DEEPEST:
@@ -299,17 +309,19 @@ class Walk:
             self._note(Kind.NOT_CLOSED)
         return at
 
-    def _item(self, items: list[Item], at: int, length: int, end: int | None, implicit: bool, depth: int) -> int:
+    def _item(
+        self, items: list[SequenceItem], at: int, length: int, end: int | None, implicit: bool, depth: int
+    ) -> int:
         implicit = self._item_is_implicit(at, implicit)
         if length == UNDEFINED:
             elements, stop = self._elements_of_item(at, end, implicit, depth, defined=False)
-            items.append(Item(implicit, elements))
+            items.append(SequenceItem(implicit, elements))
             return stop
         self._check(at, length, end)
         stop = at + length
         try:
             elements, _ = self._elements_of_item(at, stop, implicit, depth, defined=True)
-            items.append(Item(implicit, elements))
+            items.append(SequenceItem(implicit, elements))
         except _TooMuchError:
             raise
         except _EndError as inner:
@@ -373,7 +385,7 @@ class Walk:
             return implicit
         if is_upper(head[4:6]):
             return False
-        return implicit or self._lengths.form_of(self._start, None, False) in (None, Form.IMPLICIT)
+        return implicit or self._lengths.form_of(self._start, None, False) in (None, LengthForm.IMPLICIT)
 
     def _item_is_implicit(self, at: int, implicit: bool) -> bool:
         """An item is in implicit VR if its sequence is, or looks so (6.2.2: UN of undefined length)."""
@@ -394,7 +406,7 @@ class Walk:
         self._note(Kind.VR)
         length, value_at = self._lengths.length(form, head, at)
         vr = dictionary_vr(tag)
-        state = State.DROPPED if vr == b"SQ" else State.MENDED
+        state = ElementState.DROPPED if vr == b"SQ" else ElementState.MENDED
         return Element(tag, vr, at, value_at, value_at + length, state)
 
     def _only_zeros(self, at: int) -> bool:
@@ -410,6 +422,6 @@ def _delimiter(tag: int, length: int, at: int) -> Element:
     return Element(tag, b"", at, at + 8, at + 8 + length)
 
 
-def _what_is_left(vr: bytes, items: list[Item]) -> tuple[State, tuple[Item, ...] | None]:
+def _what_is_left(vr: bytes, items: list[SequenceItem]) -> tuple[ElementState, tuple[SequenceItem, ...] | None]:
     """Of a sequence with a fault. One in UN is in another encoding than the data set, and too odd to be mended."""
-    return (State.DROPPED, None) if vr == b"UN" else (State.MENDED, tuple(items))
+    return (ElementState.DROPPED, None) if vr == b"UN" else (ElementState.MENDED, tuple(items))

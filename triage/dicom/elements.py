@@ -21,7 +21,7 @@ SEQUENCES = frozenset(tag for tag, entry in DicomDictionary.items() if entry[0] 
 """Tags that are sequences by the dictionary (PS3.6)."""
 
 
-class State(IntEnum):
+class ElementState(IntEnum):
     """What can be used of an element."""
 
     WHOLE = 0  # its bytes as they are
@@ -41,11 +41,11 @@ class Element(NamedTuple):
     at: int
     value_at: int
     end: int
-    state: State = State.WHOLE
-    items: tuple[Item, ...] | None = None
+    state: ElementState = ElementState.WHOLE
+    items: tuple[SequenceItem, ...] | None = None
 
 
-class Item(NamedTuple):
+class SequenceItem(NamedTuple):
     """An item of a sequence."""
 
     implicit: bool

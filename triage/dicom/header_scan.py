@@ -11,7 +11,7 @@ from typing import BinaryIO, Literal
 
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from triage.dicom.byte_source import File, Inflated, Source
+from triage.dicom.byte_source import ByteSource, InflatedSource, OpenFileSource
 from triage.dicom.element_walk import Walk
 
 _WANTED = {0x00080016: "sop_class_uid", 0x00080018: "sop_instance_uid", 0x0020000D: "study_instance_uid"}
@@ -23,7 +23,7 @@ _MOST_INFLATED = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Identity:
+class ScannedIdentity:
     """As the data set has them, padding removed; empty where it has none. May be anything: check before use."""
 
     study_instance_uid: str = ""
@@ -32,7 +32,7 @@ class Identity:
     dates: tuple[str, ...] = ()
 
 
-def read_identity(data_set: BinaryIO, transfer_syntax_uid: str) -> Identity:
+def read_identity(data_set: BinaryIO, transfer_syntax_uid: str) -> ScannedIdentity:
     """The identity of the data set at the file's position, as far as it can be read; raises OSError if the file cannot.
 
     Where the elements do not stand in order, all are looked at until the three UIDs are known. Of an element that
@@ -48,7 +48,7 @@ def read_identity(data_set: BinaryIO, transfer_syntax_uid: str) -> Identity:
             found[_WANTED[tag]] = source.read(value_at, end - value_at).decode("latin-1").strip("\0 ")
         elif tag in _DATES and end - value_at <= 64:
             dates.append(source.read(value_at, end - value_at).decode("latin-1").strip("\0 "))
-    return Identity(**found, dates=tuple(dates))
+    return ScannedIdentity(**found, dates=tuple(dates))
 
 
 def read_pixel_count(data_set: BinaryIO, transfer_syntax_uid: str) -> int:
@@ -67,11 +67,11 @@ def read_pixel_count(data_set: BinaryIO, transfer_syntax_uid: str) -> int:
     return sizes[_ROWS] * sizes[_COLUMNS] * sizes[_SAMPLES]
 
 
-def _walk(data_set: BinaryIO, transfer_syntax_uid: str) -> tuple[Source, Walk]:
+def _walk(data_set: BinaryIO, transfer_syntax_uid: str) -> tuple[ByteSource, Walk]:
     start = data_set.tell()
-    source: Source = File(data_set, start)
+    source: ByteSource = OpenFileSource(data_set, start)
     if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
-        source, start = Inflated(source, start, _MOST_INFLATED), 0
+        source, start = InflatedSource(source, start, _MOST_INFLATED), 0
     walk = Walk(
         source,
         start,

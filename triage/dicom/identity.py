@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from pydicom.dataset import Dataset
 
-from triage.decision.identity import Identifier, Issuer, PatientMarks, mark
+from triage.decision.identity import Issuer, PatientIdentifier, PatientMarks, mark
 from triage.dicom.attribute_text import items_of, text_of
 
 _BIRTH_DATE = re.compile(r"(1[89]|2\d)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
@@ -58,9 +58,9 @@ def qualifier_items(issuer: Issuer) -> list[Dataset]:
     return [item]
 
 
-def patient_identifiers(header: Dataset) -> tuple[Identifier, ...]:
+def patient_identifiers(header: Dataset) -> tuple[PatientIdentifier, ...]:
     """Patient ID (0010,0020) first, then those of Other Patient IDs Sequence (0010,1002)."""
-    found = [Identifier(text_of(each, "PatientID"), patient_issuer(each)) for each in _patients(header)]
+    found = [PatientIdentifier(text_of(each, "PatientID"), patient_issuer(each)) for each in _patients(header)]
     return tuple(each for each in found if each.value)
 
 

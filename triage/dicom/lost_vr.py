@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from struct import Struct
 
-from triage.dicom.byte_source import Source
+from triage.dicom.byte_source import ByteSource
 from triage.dicom.elements import (
     DELIMITERS,
     ITEM,
@@ -20,7 +20,7 @@ from triage.dicom.elements import (
 _LONGEST_LOOK = 256  # elements without a VR, one behind the other
 
 
-class Form(IntEnum):
+class LengthForm(IntEnum):
     """Where the length of an element stands."""
 
     SHORT = 0  # 16 bits behind the VR
@@ -35,19 +35,19 @@ class LengthFinder:
     VR may stand between, with lengths of the same form.
     """
 
-    def __init__(self, source: Source, order: str) -> None:
+    def __init__(self, source: ByteSource, order: str) -> None:
         self._source, self._read = source, source.read
         self._explicit = Struct(f"{order}HH2sH").unpack_from
         self._long = Struct(f"{order}L").unpack_from
-        self._found: dict[int, Form] = {}
+        self._found: dict[int, LengthForm] = {}
 
-    def form_of(self, at: int, end: int | None, nested: bool) -> Form | None:
+    def form_of(self, at: int, end: int | None, nested: bool) -> LengthForm | None:
         """The form of the header at a position. ``end`` is that of the item, if it is stated."""
         if at in self._found:
             return self._found[at]
-        by_end: dict[int, dict[int, Form]] = {}
-        for form in Form:
-            chain: dict[int, Form] = {}
+        by_end: dict[int, dict[int, LengthForm]] = {}
+        for form in LengthForm:
+            chain: dict[int, LengthForm] = {}
             stop = self._follow(at, end, nested, form, chain)
             if stop is not None:
                 by_end.setdefault(stop, chain)
@@ -57,11 +57,11 @@ class LengthFinder:
         self._found |= chain
         return self._found[at]
 
-    def length(self, form: Form, head: bytes, at: int) -> tuple[int, int]:
+    def length(self, form: LengthForm, head: bytes, at: int) -> tuple[int, int]:
         """Length and position of the value behind a header."""
-        if form is Form.SHORT:
+        if form is LengthForm.SHORT:
             return self._explicit(head)[3], at + 8
-        if form is Form.LONG:
+        if form is LengthForm.LONG:
             known = len(head) == 12 and head[6:8] == b"\0\0"
             return (self._long(head, 8)[0] if known else UNDEFINED), at + 12
         return self._long(head, 4)[0], at + 8
@@ -82,7 +82,9 @@ class LengthFinder:
         stop = value_at if length == UNDEFINED else value_at + length
         return stop <= end if end is not None else self._source.holds(stop)
 
-    def _follow(self, at: int, end: int | None, nested: bool, form: Form, chain: dict[int, Form]) -> int | None:
+    def _follow(
+        self, at: int, end: int | None, nested: bool, form: LengthForm, chain: dict[int, LengthForm]
+    ) -> int | None:
         """Where the element at a position ends, if its length is of this form. ``chain`` gets the positions of all that
         are passed."""
         before, first = NO_TAG, None

@@ -32,7 +32,7 @@ class NoAssociationError(Exception):
 
 
 @dataclass(frozen=True)
-class Peer:
+class RemoteAE:
     """A DICOM destination; ``timeout_s`` bounds each wait for an answer. ``tls`` None: unencrypted."""
 
     host: str
@@ -47,7 +47,7 @@ class Peer:
 
 
 @contextmanager
-def associated(peer: Peer, contexts: Sequence[PresentationContext]) -> Iterator[Association]:
+def associated(peer: RemoteAE, contexts: Sequence[PresentationContext]) -> Iterator[Association]:
     """An association that proposes ``contexts``, released at the end. Raises NoAssociationError.
 
     One whose contexts the peer rejected, all of them, is yielded too, see ``took_nothing``.
@@ -101,7 +101,7 @@ def _is_whole(association: Association) -> bool:
     return association.acceptor.maximum_length is not None and all(each.transfer_syntax for each in contexts)
 
 
-def _tls_args(peer: Peer) -> tuple[ssl.SSLContext, str] | None:
+def _tls_args(peer: RemoteAE) -> tuple[ssl.SSLContext, str] | None:
     """What pynetdicom wants for TLS."""
     if peer.tls is None:
         return None
@@ -112,7 +112,7 @@ def _tls_args(peer: Peer) -> tuple[ssl.SSLContext, str] | None:
         raise NoAssociationError(f"our files for TLS cannot be used ({error}): {advice}") from error
 
 
-def _why_not(association: Association, peer: Peer, connected: bool) -> str:
+def _why_not(association: Association, peer: RemoteAE, connected: bool) -> str:
     answer: Any = association.acceptor.primitive
     if association.is_rejected and answer is not None:
         why = _REJECTIONS.get((answer.result_source, answer.diagnostic), "it gives no reason that we know")

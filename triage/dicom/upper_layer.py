@@ -53,7 +53,7 @@ class Fragment:
     data: memoryview
 
 
-class Connection:
+class UpperLayerConnection:
     """One socket. ``max_pdu`` bounds a P-DATA-TF, in bytes as PS3.8 D.1 counts; ``timeout_s`` each read."""
 
     encrypted = False

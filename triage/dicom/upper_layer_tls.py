@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from triage.dicom.tls import MEANINGS, failure_of
 from triage.dicom.tls import Failure as Failure  # what NoTLSError has
-from triage.dicom.upper_layer import BrokenOffError, Connection, ConnectionLostError, TimedOutError
+from triage.dicom.upper_layer import BrokenOffError, ConnectionLostError, TimedOutError, UpperLayerConnection
 
 
 class NoTLSError(ConnectionLostError):
@@ -20,7 +20,7 @@ class NoTLSError(ConnectionLostError):
         self.failure = failure
 
 
-class SecureConnection(Connection):
+class SecureConnection(UpperLayerConnection):
     """One socket with TLS. ``context`` says with which, when the handshake begins."""
 
     encrypted = True

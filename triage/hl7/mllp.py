@@ -30,7 +30,7 @@ class NoAnswerError(Exception):
         self.begun = begun
 
 
-class Connection:
+class MLLPConnection:
     """A connection to one receiver, from ``with`` to its end; ``timeout_s`` bounds connecting and each answer.
 
     ``tls`` is our side of TLS; None: without. Its files are read for each connection. Entering raises UnreachableError.

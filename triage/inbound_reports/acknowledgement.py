@@ -9,7 +9,7 @@ from triage.hl7.text import Encoded, components, segment
 from triage.inbound_reports.message import Header
 
 
-class Code(StrEnum):
+class AcknowledgementCode(StrEnum):
     """What is answered. AE: it will never be taken. AR: not now, and it should be sent again."""
 
     ACCEPTED = "AA"
@@ -17,13 +17,13 @@ class Code(StrEnum):
     REJECTED = "AR"
 
 
-_COMMIT = {Code.ACCEPTED: "CA", Code.ERROR: "CE", Code.REJECTED: "CR"}
+_COMMIT = {AcknowledgementCode.ACCEPTED: "CA", AcknowledgementCode.ERROR: "CE", AcknowledgementCode.REJECTED: "CR"}
 _CONDITION = components(
     "207", "Application internal error", "HL70357"
 )  # table 0357 has none that says more; the text does
 
 
-def acknowledgement(header: Header, code: Code, text: str, control_id: str, now: float) -> bytes:
+def acknowledgement(header: Header, code: AcknowledgementCode, text: str, control_id: str, now: float) -> bytes:
     """The answer to the message of ``header``, in ASCII. ``text`` is for people, and names no patient."""
     ends = (*header.receiving, *header.sending)  # the other way round
     event = header.kind.partition("^")[2]
@@ -32,6 +32,6 @@ def acknowledgement(header: Header, code: Code, text: str, control_id: str, now:
     msh = dict(enumerate([Encoded("^~\\&"), *ends, at, "", kind, control_id, header.processing_id, "2.5.1"], 2))
     said = _COMMIT[code] if header.commit_only else code
     segments = [segment("MSH", msh), segment("MSA", {1: said, 2: header.control_id, 3: text})]
-    if code is not Code.ACCEPTED:
+    if code is not AcknowledgementCode.ACCEPTED:
         segments.append(segment("ERR", {3: _CONDITION, 4: "E", 8: text}))
     return "".join(f"{each}\r" for each in segments).encode("ascii", "replace")

@@ -12,18 +12,18 @@ from itertools import zip_longest
 
 from pydicom.dataset import Dataset
 
-from triage.decision.identity import Identifier, Issuer
+from triage.decision.identity import Issuer, PatientIdentifier
 from triage.dicom.attribute_text import text_of
 from triage.hl7.timestamps import moment
 from triage.inbound_reports.matching import NONE, Issuers
-from triage.inbound_reports.message import Order
+from triage.inbound_reports.message import ReportedOrder
 
 NOBODY = Issuer()
 _ACQUIRED = (("AcquisitionDate", "AcquisitionTime"), ("ContentDate", "ContentTime"))
 
 
 @dataclass(frozen=True)
-class Early:
+class EarlyReport:
     """What is remembered of a report. ``at`` is when it was made, ``heard_at`` when it came, both in POSIX seconds.
 
     ``patients`` are digests of the patient IDs that it named, ``issuers`` who issued each, as a text, empty where it
@@ -56,7 +56,7 @@ class Arrived:
     accession_issuer: Issuer = NOBODY
 
 
-def can_be_remembered(order: Order, accession_numbers: Collection[Identifier]) -> bool:
+def can_be_remembered(order: ReportedOrder, accession_numbers: Collection[PatientIdentifier]) -> bool:
     """Whether a report says enough to be known again: a Study Instance UID, or accession number and patient ID."""
     return bool(order.study_instance_uid or (accession_numbers and order.patient_ids))
 
@@ -66,7 +66,7 @@ def digest(patient_id: str, installation: str) -> str:
     return sha256(f"{installation}\n{patient_id.casefold()}".encode()).hexdigest() if patient_id else ""
 
 
-def covers(report: Early, study: Arrived, issuers: Issuers = NONE) -> bool:
+def covers(report: EarlyReport, study: Arrived, issuers: Issuers = NONE) -> bool:
     """Whether a report is of a study, as it is now.
 
     By Study Instance UID, if the report names one, and then by nothing else; the accession numbers, the patient IDs and
@@ -87,7 +87,7 @@ def covers(report: Early, study: Arrived, issuers: Issuers = NONE) -> bool:
     return _names_order(report, study, issuers) and _names_patient(report, study, issuers)
 
 
-def may_be_of_other(report: Early, study: Arrived, other: Arrived, issuers: Issuers = NONE) -> bool:
+def may_be_of_other(report: EarlyReport, study: Arrived, other: Arrived, issuers: Issuers = NONE) -> bool:
     """Whether a report that covers ``study`` may as well be of ``other``: two hospitals gave both their numbers."""
     two = issuers.contradict(study.accession_issuer, other.accession_issuer) or issuers.contradict(
         study.issuer, other.issuer
@@ -96,7 +96,7 @@ def may_be_of_other(report: Early, study: Arrived, other: Arrived, issuers: Issu
     return by_number and two and _names_order(report, other, issuers) and _names_patient(report, other, issuers)
 
 
-def _of_another_issuer(report: Early, study: Arrived, issuers: Issuers) -> bool:
+def _of_another_issuer(report: EarlyReport, study: Arrived, issuers: Issuers) -> bool:
     """Whether the report names the study's accession number, and each time as another issuer's."""
     numbers = {study.accession_number, *study.accession_number.split("\\")}
     said = zip_longest(report.accession_numbers, report.accession_issuers, fillvalue="")
@@ -104,7 +104,7 @@ def _of_another_issuer(report: Early, study: Arrived, issuers: Issuers) -> bool:
     return bool(of_it) and all(issuers.contradict(study.accession_issuer, each) for each in of_it)
 
 
-def _names_order(report: Early, study: Arrived, issuers: Issuers) -> bool:
+def _names_order(report: EarlyReport, study: Arrived, issuers: Issuers) -> bool:
     """Whether one of the report's accession numbers is the study's, and not another issuer's."""
     said = zip_longest(report.accession_numbers, report.accession_issuers, fillvalue="")
     return bool(study.accession_number) and any(
@@ -113,10 +113,10 @@ def _names_order(report: Early, study: Arrived, issuers: Issuers) -> bool:
     )
 
 
-def _names_patient(report: Early, study: Arrived, issuers: Issuers) -> bool:
+def _names_patient(report: EarlyReport, study: Arrived, issuers: Issuers) -> bool:
     said = zip_longest(report.patients, report.issuers, fillvalue="")
-    ours = Identifier(study.patient, study.issuer)
-    return any(issuers.may_be(ours, Identifier(patient, Issuer.from_text(issuer))) for patient, issuer in said)
+    ours = PatientIdentifier(study.patient, study.issuer)
+    return any(issuers.may_be(ours, PatientIdentifier(patient, Issuer.from_text(issuer))) for patient, issuer in said)
 
 
 def acquired_at(header: Dataset) -> float | None:

@@ -18,10 +18,10 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from triage.decision.identity import Identifier, Issuer
+from triage.decision.identity import Issuer, PatientIdentifier
 from triage.decision.reasons import Reason
 from triage.decision.types import TriageDecision
-from triage.inbound_reports.early_report import Arrived, Early, acquired_at, covers, digest, may_be_of_other
+from triage.inbound_reports.early_report import Arrived, EarlyReport, acquired_at, covers, digest, may_be_of_other
 from triage.inbound_reports.matching import NONE, Issuers
 from triage.metrics.reports import ReportMetrics
 from triage.spool.clock import Clock
@@ -30,7 +30,7 @@ from triage.spool.spool import Spool
 from triage.spool.study import read_study
 from triage.worklist import reader_acts as reading
 from triage.worklist.index import Worklist
-from triage.worklist.reader_acts import Notice, NotTaggedError
+from triage.worklist.reader_acts import NotTaggedError, ReadNotice
 
 logger = logging.getLogger(__name__)
 
@@ -40,21 +40,21 @@ _LISTS = ("accession_numbers", "patients", "issuers", "accession_issuers")
 
 
 @dataclass(frozen=True)
-class Bounds:
+class RetentionLimits:
     """For how long a report is remembered, in seconds, and how many are at most: the oldest goes first."""
 
     seconds: float
     at_most: int
 
 
-class Memory:
+class EarlyReportStore:
     """What is remembered. Safe to call from several threads. ``now`` is the clock, in POSIX seconds."""
 
     def __init__(
         self,
         spool: Spool,
         index: Worklist,
-        bounds: Bounds,
+        bounds: RetentionLimits,
         metrics: ReportMetrics,
         now: Callable[[], float] = time.time,
         clock_in_doubt: Callable[[], bool] | None = None,
@@ -73,11 +73,15 @@ class Memory:
         self._count()
 
     def remember(
-        self, study: str, accession_numbers: Iterable[Identifier], patients: Iterable[Identifier], said: Notice
+        self,
+        study: str,
+        accession_numbers: Iterable[PatientIdentifier],
+        patients: Iterable[PatientIdentifier],
+        said: ReadNotice,
     ) -> None:
         """Keep a report durably. The same message again is one report. Raises OSError."""
         known, numbers = list(patients), list(accession_numbers)
-        early = Early(
+        early = EarlyReport(
             study,
             tuple(each.value for each in numbers),
             tuple(digest(each.value, self._installation) for each in known),
@@ -126,7 +130,7 @@ class Memory:
                 logger.error("remembered reports: %s; trying again", type(error).__name__)
             wait(_LOOK_S)
 
-    def _apply(self, study: TriageDecision, known: dict[Path, Early]) -> int:
+    def _apply(self, study: TriageDecision, known: dict[Path, EarlyReport]) -> int:
         uid, revision = study.study_instance_uid, study.revision
         candidates = {
             path: each
@@ -135,7 +139,7 @@ class Memory:
             and (path, uid, revision) not in self._not_of
         }
         for path, report in sorted(candidates.items(), reverse=True):  # the newest first: a correction
-            said = Notice(report.at, report.who, reading.EARLY_REPORT, report.source)
+            said = ReadNotice(report.at, report.who, reading.EARLY_REPORT, report.source)
             try:
                 step = reading.notice_early(self._spool, self._index, uid, said, lambda: self._covers(report, uid))  # noqa: B023
             except NotTaggedError:  # retention removed it meanwhile
@@ -148,7 +152,7 @@ class Memory:
             self._not_of.add((path, uid, revision))
         return 0
 
-    def _covers(self, report: Early, study_instance_uid: str) -> bool:
+    def _covers(self, report: EarlyReport, study_instance_uid: str) -> bool:
         found = read_study(self._spool, study_instance_uid)
         if found is None or Reason.PATIENT_MISMATCH in found[0].reasons:  # it says nothing of the other patient
             return False
@@ -166,7 +170,7 @@ class Memory:
     def _arrived(self, decision: TriageDecision, images: Iterable[Any]) -> Arrived:
         images = list(images)
         patients = [patient_in(image.header).identifiers for image in images]
-        patient = next(filter(None, patients), (Identifier(""),))[0]
+        patient = next(filter(None, patients), (PatientIdentifier(""),))[0]
         counting = [image for image in images if image.assessment.counts]
         return Arrived(
             decision.study_instance_uid,
@@ -197,11 +201,11 @@ class Memory:
         self._metrics.reports_remembered.set(len(self._known))
 
 
-def _read(path: Path) -> Early | None:
+def _read(path: Path) -> EarlyReport | None:
     try:
         values = json.loads(path.read_text())
         lists = {name: tuple(values.get(name, ())) for name in _LISTS}
-        return Early(**{**values, **lists})
+        return EarlyReport(**{**values, **lists})
     except (ValueError, TypeError, KeyError):  # of another release
         logger.warning("%s is no report that was remembered: it is left alone", path.name)
         return None

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Protocol, Self
 
-from triage.decision.identity import Identifier, Issuer
-from triage.inbound_reports.message import Order
+from triage.decision.identity import Issuer, PatientIdentifier
+from triage.inbound_reports.message import ReportedOrder
 from triage.spool.patient import Patient
 
 
@@ -63,7 +63,7 @@ class Issuers:
         """Whether both are stated, and are two."""
         return self._called(one).contradicts(self._called(other))
 
-    def may_be(self, one: Identifier, other: Identifier) -> bool:
+    def may_be(self, one: PatientIdentifier, other: PatientIdentifier) -> bool:
         """Whether both can be one."""
         return replace(one, issuer=self._called(one.issuer)).may_be(replace(other, issuer=self._called(other.issuer)))
 
@@ -85,7 +85,7 @@ class Match:
 
 
 def match(
-    order: Order,
+    order: ReportedOrder,
     known: Known,
     accession_in: Sequence[str],
     issuers: Issuers = NONE,
@@ -117,7 +117,7 @@ def match(
     return Match()
 
 
-def _same_order(order: Order, known: Known, uid: str, accession_in: Sequence[str], issuers: Issuers) -> None:
+def _same_order(order: ReportedOrder, known: Known, uid: str, accession_in: Sequence[str], issuers: Issuers) -> None:
     """A Study Instance UID that stands beside a wholly other accession number was put there by mistake.
 
     A study with several numbers, with backslashes between them, is told by any.
@@ -132,7 +132,7 @@ def _same_order(order: Order, known: Known, uid: str, accession_in: Sequence[str
         raise DoubtError("contradictory", "the Study Instance UID is of a study whose number another issuer gave")
 
 
-def _of_patient(order: Order, studies: Sequence[str], known: Known, issuers: Issuers) -> tuple[str, ...]:
+def _of_patient(order: ReportedOrder, studies: Sequence[str], known: Known, issuers: Issuers) -> tuple[str, ...]:
     patients = {uid: known.patient(uid) for uid in studies}
     agreeing = {uid: patient for uid, patient in patients.items() if _agrees(order, patient, issuers)}
     if not agreeing:
@@ -158,11 +158,11 @@ def _of_one_hospital(patients: Mapping[str, Patient], known: Known, issuers: Iss
         raise DoubtError("ambiguous", "studies of several issuers have these numbers, and the report names no issuer")
 
 
-def _may_be_one(one: Sequence[Identifier], other: Sequence[Identifier], issuers: Issuers) -> bool:
+def _may_be_one(one: Sequence[PatientIdentifier], other: Sequence[PatientIdentifier], issuers: Issuers) -> bool:
     return any(issuers.may_be(ours, theirs) for ours in one for theirs in other)
 
 
-def _agrees(order: Order, patient: Patient, issuers: Issuers) -> bool:
+def _agrees(order: ReportedOrder, patient: Patient, issuers: Issuers) -> bool:
     if not (order.patients and patient.identifiers):
         return True
     return _may_be_one(patient.identifiers, order.patients, issuers)

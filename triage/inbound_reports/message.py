@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import hl7
 
-from triage.decision.identity import Identifier, Issuer
+from triage.decision.identity import Issuer, PatientIdentifier
 from triage.hl7.message_types import ORM, ORU, SCHEME
 from triage.hl7.segments import segments_of
 from triage.hl7.text import decode, unescape
@@ -45,7 +45,7 @@ class Header:
 
 
 @dataclass(frozen=True)
-class Order:
+class ReportedOrder:
     """One order that a message speaks of: its identifiers by their place, and its status (OBR-25, or ORC-5).
 
     ``patients`` are the repetitions of PID-3 (CX), ``issuers`` those of ``identifiers`` that say one (EI.2 to EI.4).
@@ -56,7 +56,7 @@ class Order:
     status: str = ""
     identifiers: dict[str, str] = field(default_factory=dict)
     study_instance_uid: str = ""
-    patients: tuple[Identifier, ...] = ()
+    patients: tuple[PatientIdentifier, ...] = ()
     reported_at: str = ""
     reporter: str = ""
     ours: bool = False
@@ -97,7 +97,7 @@ def _kind(code: str, event: str) -> str:
     return f"{code}^{event or _ONLY_EVENT.get(code, '')}"
 
 
-def orders_of(content: bytes, kind: str, character_set: str) -> list[Order]:
+def orders_of(content: bytes, kind: str, character_set: str) -> list[ReportedOrder]:
     """The orders of a message of ``kind``, in its order. Raises MalformedError."""
     try:
         text = decode(content, character_set)
@@ -153,20 +153,20 @@ def _parsed(text: str) -> hl7.Message:
         raise MalformedError("it cannot be parsed") from error
 
 
-def _of_results(message: hl7.Message) -> list[Order]:
+def _of_results(message: hl7.Message) -> list[ReportedOrder]:
     """Of ORU^R01: each OBR is a report, of the order of the ORC before it, of the patient of the PID before that."""
-    orders: list[Order] = []
-    patient: tuple[Identifier, ...] = ()
-    order = Order()
+    orders: list[ReportedOrder] = []
+    patient: tuple[PatientIdentifier, ...] = ()
+    order = ReportedOrder()
     for segment in message:
         name = str(segment[0])
         if name == "PID":
-            patient, order = _patients(segment), Order()
+            patient, order = _patients(segment), ReportedOrder()
         elif name == "ORC":
             order = _of_orc(segment)
         elif name == "OBR":
             orders.append(_result(segment, order, patient))
-            order = Order()
+            order = ReportedOrder()
         elif name in ("OBX", "ZDS") and orders and (uid := _study_uid(segment)):
             orders[-1] = replace(orders[-1], study_instance_uid=uid)
     if not orders:
@@ -174,10 +174,10 @@ def _of_results(message: hl7.Message) -> list[Order]:
     return orders
 
 
-def _of_orders(message: hl7.Message) -> list[Order]:
+def _of_orders(message: hl7.Message) -> list[ReportedOrder]:
     """Of ORM^O01: each ORC is a change of an order; its status counts if ORC-1 says that the status changed."""
-    orders: list[Order] = []
-    patient: tuple[Identifier, ...] = ()
+    orders: list[ReportedOrder] = []
+    patient: tuple[PatientIdentifier, ...] = ()
     for segment in message:
         name = str(segment[0])
         if name == "PID":
@@ -195,15 +195,15 @@ def _of_orders(message: hl7.Message) -> list[Order]:
     return orders
 
 
-def _of_orc(segment: hl7.Segment) -> Order:
+def _of_orc(segment: hl7.Segment) -> ReportedOrder:
     numbers = {"ORC-2": _value(segment, 2), "ORC-3": _value(segment, 3)}
-    return Order(identifiers=_filled(numbers), issuers=_issuers(segment, "ORC"))
+    return ReportedOrder(identifiers=_filled(numbers), issuers=_issuers(segment, "ORC"))
 
 
-def _result(segment: hl7.Segment, of_orc: Order, patient: tuple[Identifier, ...]) -> Order:
+def _result(segment: hl7.Segment, of_orc: ReportedOrder, patient: tuple[PatientIdentifier, ...]) -> ReportedOrder:
     places = {f"OBR-{number}": _value(segment, number) for number in (2, 3, 18, 19, 20)}
     schemes = (_value(segment, 4, 3), _value(segment, 4, 6))
-    return Order(
+    return ReportedOrder(
         status=_value(segment, 25),
         identifiers={**of_orc.identifiers, **_filled(places)},
         issuers={**of_orc.issuers, **_issuers(segment, "OBR")},
@@ -228,13 +228,13 @@ def _study_uid(segment: hl7.Segment) -> str:
     return _value(segment, 5) if _value(segment, 3) == _STUDY_INSTANCE_UID else ""
 
 
-def _patients(segment: hl7.Segment) -> tuple[Identifier, ...]:
+def _patients(segment: hl7.Segment) -> tuple[PatientIdentifier, ...]:
     """The repetitions of PID-3: CX.1 with CX.4, its assigning authority (HD)."""
     count = len(segment[3]) if len(segment) > 3 else 0
     found = []
     for repetition in range(1, count + 1):
         authority = [_value(segment, 3, 4, part, repetition=repetition) for part in (1, 2, 3)]
-        found.append(Identifier(_value(segment, 3, repetition=repetition), Issuer(*authority)))
+        found.append(PatientIdentifier(_value(segment, 3, repetition=repetition), Issuer(*authority)))
     return tuple(each for each in found if each.value)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from triage.dicom.tls import Failure, ServerTLS, explained, failure_of
 from triage.hl7.mllp_frames import Frames, TooLongError, framed, is_message
-from triage.inbound_reports.receiver import Hearer
+from triage.inbound_reports.receiver import ReportReceiver
 from triage.runtime.logs import seldom
 
 _AT_ONCE = 1 << 16
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Bounds:
+class MessageLimits:
     """What a peer may cost us. A message that has begun has ``message_timeout_s`` to end, and so has a TLS handshake;
     between two messages a connection may be silent for ``idle_timeout_s``.
     """
@@ -43,8 +43,8 @@ class Post:
     failed; ``networks`` may connect, all if there are none.
     """
 
-    hearer: Hearer
-    bounds: Bounds
+    receiver: ReportReceiver
+    bounds: MessageLimits
     networks: Sequence[Network]
     stopping: Callable[[], bool]
     no_tls: Callable[[Failure], None]
@@ -129,11 +129,11 @@ class Sender:
                 frames = self._frames.feed(data) if data else self._frames.pause()
             except TooLongError as error:
                 why = f"longer than {self._bounds.max_message_bytes} bytes"
-                self._answer(connection, self._post.hearer.refuse(error.begun, why))
+                self._answer(connection, self._post.receiver.refuse(error.begun, why))
                 return
             self._complain()
             for message in filter(is_message, frames):
-                self._answer(connection, self._post.hearer.hear(message))
+                self._answer(connection, self._post.receiver.receive(message))
                 self._began = now
             if data == b"" or self._is_over(now):
                 return

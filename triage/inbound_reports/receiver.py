@@ -10,23 +10,23 @@ from uuid import uuid4
 
 from redis.exceptions import RedisError
 
-from triage.decision.identity import Identifier, Issuer
+from triage.decision.identity import Issuer, PatientIdentifier
 from triage.decision.reasons import Reason
 from triage.dicom.uid import InvalidUIDError
 from triage.hl7.message_types import ORM
 from triage.hl7.timestamps import moment
-from triage.inbound_reports.acknowledgement import Code, acknowledgement
+from triage.inbound_reports.acknowledgement import AcknowledgementCode, acknowledgement
 from triage.inbound_reports.early_report import can_be_remembered
-from triage.inbound_reports.early_store import Memory
+from triage.inbound_reports.early_store import EarlyReportStore
 from triage.inbound_reports.matching import NONE, DoubtError, Issuers, Match, match
-from triage.inbound_reports.message import KINDS, Header, MalformedError, Order, header_of, orders_of
+from triage.inbound_reports.message import KINDS, Header, MalformedError, ReportedOrder, header_of, orders_of
 from triage.metrics.reports import ReportMetrics
 from triage.spool.clock import Clock
 from triage.spool.patient import Patient, patient_of
 from triage.spool.spool import Spool
 from triage.worklist import reader_acts as reading
 from triage.worklist.index import Worklist
-from triage.worklist.reader_acts import Act, Notice
+from triage.worklist.reader_acts import Act, ReadNotice
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ _MANY = 3  # studies that one message takes off the list: rare, and worth a look
 
 
 @dataclass(frozen=True)
-class Policy:
+class ReportPolicy:
     """What the site says of report messages; see the settings of ``reports``.
 
     ``own`` are the sending application and facility of our own messages.
@@ -57,25 +57,25 @@ class NotNowError(Exception):
 
 
 @dataclass(frozen=True)
-class _Heard:
+class _Answer:
     """What came of a message: the answer, and an outcome for each order that it speaks of, or one for all of it."""
 
-    code: Code
+    code: AcknowledgementCode
     text: str
     outcomes: tuple[str, ...]
 
 
-class Hearer:
+class ReportReceiver:
     """Takes messages. Safe to call from several threads. ``now`` is the clock, in POSIX seconds."""
 
     def __init__(
         self,
         spool: Spool,
         index: Worklist,
-        policy: Policy,
+        policy: ReportPolicy,
         metrics: ReportMetrics,
         now: Callable[[], float] = time.time,
-        memory: Memory | None = None,
+        memory: EarlyReportStore | None = None,
     ) -> None:
         self._memory = memory
         self._spool = spool
@@ -84,7 +84,7 @@ class Hearer:
         self._metrics = metrics
         self._now = now
 
-    def hear(self, content: bytes) -> bytes | None:
+    def receive(self, content: bytes) -> bytes | None:
         """Do what a message says, and then its acknowledgement. Never raises: whatever is wrong is answered.
 
         None for an acknowledgement: answers to answers have no end.
@@ -96,22 +96,24 @@ class Hearer:
                 return None
             heard = self._take(header, content)
         except MalformedError as error:
-            heard = _Heard(Code.ERROR, f"not understood: {error}", ("malformed",))
+            heard = _Answer(AcknowledgementCode.ERROR, f"not understood: {error}", ("malformed",))
         except DoubtError as error:
-            heard = _Heard(Code.ERROR, f"nothing was changed: {error}", (error.outcome,))
+            heard = _Answer(AcknowledgementCode.ERROR, f"nothing was changed: {error}", (error.outcome,))
         except NotNowError as error:
-            heard = _Heard(Code.REJECTED, str(error), ("failed",))
+            heard = _Answer(AcknowledgementCode.REJECTED, str(error), ("failed",))
         except RedisError:
-            heard = _Heard(Code.REJECTED, "the worklist does not answer: send it again", ("failed",))
+            heard = _Answer(AcknowledgementCode.REJECTED, "the worklist does not answer: send it again", ("failed",))
         except OSError as error:
             why = error.strerror or type(error).__name__
-            heard = _Heard(Code.REJECTED, f"it could not be written ({why}): send it again", ("failed",))
+            heard = _Answer(
+                AcknowledgementCode.REJECTED, f"it could not be written ({why}): send it again", ("failed",)
+            )
         except Exception as error:  # the edge: a fault of ours must not end the connection without an answer
             logger.error("report message %s: %s", _shown(header), type(error).__name__)
-            heard = _Heard(Code.REJECTED, "an error of the receiver: see its log", ("failed",))
+            heard = _Answer(AcknowledgementCode.REJECTED, "an error of the receiver: see its log", ("failed",))
         for outcome in heard.outcomes:
             self._metrics.reports.labels(outcome).inc()
-        level = logging.INFO if heard.code is Code.ACCEPTED else logging.WARNING
+        level = logging.INFO if heard.code is AcknowledgementCode.ACCEPTED else logging.WARNING
         logger.log(level, "report message %s: %s, %s", _shown(header), heard.code, heard.text)
         return acknowledgement(header, heard.code, heard.text, uuid4().hex[:20], self._now())
 
@@ -122,23 +124,29 @@ class Hearer:
         except MalformedError:
             header = Header()
         self._metrics.reports.labels("malformed").inc()
-        logger.warning("report message %s: %s, %s", _shown(header), Code.ERROR, why)
-        return acknowledgement(header, Code.ERROR, why, uuid4().hex[:20], self._now())
+        logger.warning("report message %s: %s, %s", _shown(header), AcknowledgementCode.ERROR, why)
+        return acknowledgement(header, AcknowledgementCode.ERROR, why, uuid4().hex[:20], self._now())
 
-    def _take(self, header: Header, content: bytes) -> _Heard:
+    def _take(self, header: Header, content: bytes) -> _Answer:
         policy = self._policy
         if not _is_allowed(header.sending, policy):
-            return _Heard(Code.ERROR, "this sending application or facility is not allowed here", ("refused",))
+            return _Answer(
+                AcknowledgementCode.ERROR, "this sending application or facility is not allowed here", ("refused",)
+            )
         if header.kind == "^":
             raise MalformedError("no message type in MSH-9")
         if header.kind not in KINDS:  # engines send what they are told to until it is accepted, and the rest waits
-            return _Heard(Code.ACCEPTED, f"only {' and '.join(KINDS)} are read: nothing was changed", ("other_kind",))
+            return _Answer(
+                AcknowledgementCode.ACCEPTED,
+                f"only {' and '.join(KINDS)} are read: nothing was changed",
+                ("other_kind",),
+            )
         if not header.control_id:
             raise MalformedError("no message control ID in MSH-10")
         if header.processing_id != "P":
-            return _Heard(Code.ACCEPTED, "not of production (MSH-11): nothing was changed", ("test",))
+            return _Answer(AcknowledgementCode.ACCEPTED, "not of production (MSH-11): nothing was changed", ("test",))
         if header.sending in policy.own:
-            return _Heard(Code.ACCEPTED, "our own message: nothing was changed", ("own",))
+            return _Answer(AcknowledgementCode.ACCEPTED, "our own message: nothing was changed", ("own",))
         orders = orders_of(content, header.kind, policy.character_set or header.character_set)
         # All of them are matched before anything is changed: a message is taken whole or not at all.
         matched = [(order, *self._look(order, header.kind)) for order in orders]
@@ -146,9 +154,11 @@ class Hearer:
         many = {uid for found, outcome in done if outcome == "read" for uid in found.studies}
         if len(many) >= _MANY:
             logger.warning("report message %s took %d studies off the list at once", _shown(header), len(many))
-        return _Heard(Code.ACCEPTED, "; ".join(_in_words(*each) for each in done), tuple(each for _, each in done))
+        return _Answer(
+            AcknowledgementCode.ACCEPTED, "; ".join(_in_words(*each) for each in done), tuple(each for _, each in done)
+        )
 
-    def _look(self, order: Order, kind: str) -> tuple[Match, str]:
+    def _look(self, order: ReportedOrder, kind: str) -> tuple[Match, str]:
         """The studies of an order, and why nothing comes of it; empty if they are to be marked."""
         statuses = self._policy.order_statuses if kind == ORM else self._policy.result_statuses
         if order.ours:
@@ -162,14 +172,14 @@ class Hearer:
         found = match(order, studies, policy.accession_in, policy.issuers, patient_required=policy.patient_required)
         return found, "" if found.studies else "unmatched"
 
-    def _done(self, header: Header, order: Order, found: Match, outcome: str) -> str:
+    def _done(self, header: Header, order: ReportedOrder, found: Match, outcome: str) -> str:
         if outcome == "unmatched":
             return self._remember(header, order)
         return outcome or self._mark(header, order, found)
 
-    def _remember(self, header: Header, order: Order) -> str:
+    def _remember(self, header: Header, order: ReportedOrder) -> str:
         places = [place for place in self._policy.accession_in if place in order.identifiers]
-        numbers = [Identifier(order.identifiers[place], order.issuers.get(place, Issuer())) for place in places]
+        numbers = [PatientIdentifier(order.identifiers[place], order.issuers.get(place, Issuer())) for place in places]
         if self._memory is None or not can_be_remembered(order, numbers):
             return "unmatched"
         if self._stated_at(header, order) is None and Clock(self._spool).in_doubt():  # when it was made, nobody knows
@@ -178,15 +188,15 @@ class Hearer:
         self._memory.remember(order.study_instance_uid, dict.fromkeys(numbers), order.patients, said)
         return "remembered"
 
-    def _said(self, header: Header, order: Order) -> Notice:
-        return Notice(
+    def _said(self, header: Header, order: ReportedOrder) -> ReadNotice:
+        return ReadNotice(
             at=self._said_at(header, order),
             who=order.reporter or " ".join(filter(None, header.sending)) or "report",
             through="report",
             source="|".join((*header.sending, header.control_id)),
         )
 
-    def _mark(self, header: Header, order: Order, found: Match) -> str:
+    def _mark(self, header: Header, order: ReportedOrder, found: Match) -> str:
         said = self._said(header, order)
         acts = [reading.notice(self._spool, self._index, uid, said) for uid in found.studies]
         if not any(new for _, new in acts):
@@ -195,12 +205,12 @@ class Hearer:
         done = {step.act for step, _ in acts}
         return next((outcome for act, outcome in _STAYS.items() if act in done), "read")
 
-    def _said_at(self, header: Header, order: Order) -> float:
+    def _said_at(self, header: Header, order: ReportedOrder) -> float:
         """When the report was made, as far as it says: never later than now."""
         said = self._stated_at(header, order)
         return min(said, self._now()) if said is not None else self._now()
 
-    def _stated_at(self, header: Header, order: Order) -> float | None:
+    def _stated_at(self, header: Header, order: ReportedOrder) -> float | None:
         times = {"OBR-22": order.reported_at, "MSH-7": header.sent_at}
         return moment(times.get(self._policy.time_in, ""))
 
@@ -263,7 +273,7 @@ def _in_words(found: Match, outcome: str) -> str:
     return f"{', '.join(found.studies)} {_WORDS[outcome]}" if found.studies else _WORDS[outcome]
 
 
-def _is_allowed(sending: tuple[str, str], policy: Policy) -> bool:
+def _is_allowed(sending: tuple[str, str], policy: ReportPolicy) -> bool:
     lists = (policy.sending_applications, policy.sending_facilities)
     return all(not allowed or value in allowed for value, allowed in zip(sending, lists, strict=True))
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 
 from triage.dicom.tls import ServerTLS
 from triage.errors import StartError
-from triage.inbound_reports.mllp_server import Bounds, Network, Post
-from triage.inbound_reports.receiver import Hearer
+from triage.inbound_reports.mllp_server import MessageLimits, Network, Post
+from triage.inbound_reports.receiver import ReportReceiver
 from triage.metrics.process import Metrics
 from triage.metrics.reports import ReportMetrics
-from triage.runtime.accept_loop import AcceptLoop, Door
+from triage.runtime.accept_loop import AcceptLoop, ListeningPort
 from triage.runtime.sockets import open_port
 from triage.settings.reports import ReportsSettings
 
@@ -24,7 +24,7 @@ _GRACE_S = 10.0
 
 def run(
     settings: ReportsSettings,
-    hearer: Hearer,
+    receiver: ReportReceiver,
     tls_metrics: Metrics,
     metrics: ReportMetrics,
     watchers: Sequence[Callable[[], None]],
@@ -42,7 +42,7 @@ def run(
     for thread in threads:
         thread.start()
     if settings.port:
-        _listen(settings, hearer, tls_metrics, metrics, stopping, started, listening)
+        _listen(settings, receiver, tls_metrics, metrics, stopping, started, listening)
     else:
         started()
         while not stopping():
@@ -53,7 +53,7 @@ def run(
 
 def _listen(
     settings: ReportsSettings,
-    hearer: Hearer,
+    receiver: ReportReceiver,
     tls_metrics: Metrics,
     metrics: ReportMetrics,
     stopping: Callable[[], bool],
@@ -61,8 +61,8 @@ def _listen(
     listening: Callable[[int], None],
 ) -> None:
     post = Post(
-        hearer,
-        Bounds(
+        receiver,
+        MessageLimits(
             settings.max_connections, settings.max_message_bytes, settings.idle_timeout_s, settings.message_timeout_s
         ),
         _networks(settings.source_addresses),
@@ -75,7 +75,7 @@ def _listen(
         listening(int(port.getsockname()[1]))
         started()
         logger.info("reports: MLLP%s on %s:%d", " over TLS" if tls else "", *port.getsockname()[:2])
-        loop.run([Door(port, tls)], stopping)
+        loop.run([ListeningPort(port, tls)], stopping)
     loop.join(_GRACE_S)  # what is being taken comes to its answer; a message that is cut off is sent again
     loop.break_off()
 

@@ -18,14 +18,14 @@ from triage.channels.factory import peer_of
 from triage.channels.ups.channel import UPS_PULL, look
 from triage.channels.ups.settings import UPSDestination
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import Record, State
-from triage.dicom.requestor import Peer
+from triage.delivery.record import DeliveryRecord, DeliveryState
+from triage.dicom.requestor import RemoteAE
 from triage.errors import UnreachableError
 from triage.metrics.reports import ReportMetrics
 from triage.spool.spool import Spool
 from triage.worklist import reader_acts as reading
 from triage.worklist.index import Worklist
-from triage.worklist.reader_acts import Act, Notice, NotTaggedError
+from triage.worklist.reader_acts import Act, NotTaggedError, ReadNotice
 from triage.worklist.workitem_performer import PERFORMED, ended_at, performer
 from triage.worklist.workitem_state import COMPLETED
 
@@ -40,7 +40,7 @@ class Watcher:
     """Looks at one manager. ``now`` is the clock, in POSIX seconds."""
 
     name: str
-    peer: Peer
+    peer: RemoteAE
     spool: Spool
     index: Worklist
     metrics: ReportMetrics
@@ -85,7 +85,7 @@ class Watcher:
         """
         outbox = Outbox(self.spool)
         for study in self.index.arrived_before(self.now() + _AHEAD_S):
-            delivered = [each for each in outbox.records(study, self.name) if each.state is State.DELIVERED]
+            delivered = [each for each in outbox.records(study, self.name) if each.state is DeliveryState.DELIVERED]
             if delivered:
                 noted = {step.source for step in reading.steps(self.spool, study)}
                 for workitem in delivered[-1].identity["workitems"].split():
@@ -95,7 +95,7 @@ class Watcher:
     def _completed(self, study: str, workitem: str, found: Dataset, told_at: float) -> bool:
         # Whoever does not say when: a late image may have come between the end and our look, and nobody has seen it.
         at = min(ended_at(found) or told_at, self.now())
-        said = Notice(at, performer(found) or self.name, "ups", workitem)
+        said = ReadNotice(at, performer(found) or self.name, "ups", workitem)
         try:
             step, new = reading.notice(self.spool, self.index, study, said)
         except NotTaggedError:  # retention removed it meanwhile
@@ -106,7 +106,7 @@ class Watcher:
         return new and step.act is Act.READ
 
 
-def _told_at(delivered: Sequence[Record], workitem: str) -> float:
+def _told_at(delivered: Sequence[DeliveryRecord], workitem: str) -> float:
     """When the last result was built that this workitem was made or changed for; a later one has one of its own."""
     of_it = [
         each.built_at

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from triage.dicom.requestor import Peer
+from triage.dicom.requestor import RemoteAE
 from triage.dicom.tls import ClientTLS
 from triage.errors import StartError
 from triage.listener.settings import ListenerSettings
@@ -28,7 +28,7 @@ def own_listener(
     host: str = "",
     timeout_s: float = 120.0,
     encrypted: bool = False,
-) -> Peer:
+) -> RemoteAE:
     """How the listener of these settings is reached: over TLS if it speaks nothing else, or if ``encrypted``.
 
     It proves itself by the very file that it serves, so that no authority and no name is needed. ``certificate`` and
@@ -36,11 +36,11 @@ def own_listener(
     """
     where = host or _FROM_HERE.get(listener.host, listener.host)
     if not (listener.tls_only or encrypted):
-        return Peer(where, listener.port, listener.ae_title, calling_ae_title, timeout_s)
+        return RemoteAE(where, listener.port, listener.ae_title, calling_ae_title, timeout_s)
     if listener.tls_port is None:
         raise StartError("our own listener speaks no TLS: listener.tls_port is not set")
     if listener.tls_client_ca and certificate is None:
         raise StartError(_WITHOUT)
     ours, key = certificate or (None, None)
     tls = ClientTLS(where, None, ours, key, pinned=listener.tls_certificate, advice=_ADVICE)
-    return Peer(where, listener.tls_port, listener.ae_title, calling_ae_title, timeout_s, tls)
+    return RemoteAE(where, listener.tls_port, listener.ae_title, calling_ae_title, timeout_s, tls)

@@ -29,20 +29,20 @@ from triage.dicom.upper_layer import (
     UNEXPECTED_PDU,
     UNRECOGNIZED_PDU,
     BrokenOffError,
-    Connection,
     ConnectionLostError,
     Fragment,
     ProtocolError,
     TimedOutError,
+    UpperLayerConnection,
 )
 from triage.dicom.upper_layer_tls import NoTLSError
 from triage.listener.admission import AdmissionPolicy
-from triage.listener.c_store_scp import ABOVE_HIGH_WATER, IncomingObject, Stored, receipt_now
+from triage.listener.c_store_scp import ABOVE_HIGH_WATER, IncomingObject, StoreResult, receipt_now
 from triage.listener.negotiation import REJECTIONS, Context, Negotiated, Supported, accept
-from triage.listener.progress import Progress
-from triage.metrics.labels import Ending, NoRequest, Outcome, Rejection, bounded
+from triage.listener.progress import PeerProgress
+from triage.metrics.labels import Ending, NoRequest, Rejection, StoreOutcome, bounded
 from triage.metrics.process import Metrics
-from triage.queue.score_queue import Queued, Work
+from triage.queue.score_queue import PartitionedInstance, Queued
 from triage.runtime.log_context import about, new_association
 from triage.runtime.logs import where_raised
 from triage.spool.instance import ReceivedInstance
@@ -58,14 +58,14 @@ _REFUSED_S = 5.0  # that a refused address gets to ask, so that it hears no
 
 
 @dataclass(frozen=True)
-class Canary:
+class CanaryRoute:
     """The objects that we send to ourselves, as ``ae_title``: where those lie that are ``expected``, and are counted.
 
-    ``place`` is the name of ``spool`` in the queue. What is not expected is a patient's, whoever sent it.
+    ``partition`` is the name of ``spool`` in the queue. What is not expected is a patient's, whoever sent it.
     """
 
     ae_title: str
-    place: str
+    partition: str
     spool: Spool
     metrics: Metrics
     expected: Callable[[ReceivedInstance], bool]
@@ -76,7 +76,7 @@ class Canary:
 
 
 @dataclass(frozen=True)
-class Node:
+class LocalNode:
     """What all associations of a listener share."""
 
     spool: Spool
@@ -88,11 +88,11 @@ class Node:
     metrics: Metrics
     on_received: Callable[[Queued], None]
     take_seat: Callable[[Association], Rejection | None]
-    aside: Mapping[str, Node] = field(default_factory=dict)
+    partitions: Mapping[str, LocalNode] = field(default_factory=dict)
     """By calling AE title: where the objects of these senders go instead, and are counted."""
-    place: str = ""
+    partition: str = ""
     """The name of ``spool`` in the queue; empty for the patients'."""
-    canary: Canary | None = None
+    canary: CanaryRoute | None = None
 
 
 @dataclass
@@ -111,7 +111,9 @@ class Association:
     The first request has to be whole ``request_timeout_s`` after ``serve`` was called.
     """
 
-    def __init__(self, connection: Connection, address: str, node: Node, request_timeout_s: float) -> None:
+    def __init__(
+        self, connection: UpperLayerConnection, address: str, node: LocalNode, request_timeout_s: float
+    ) -> None:
         self.address = address
         self.name = new_association()
         self.has_seat = self.makes_room = False
@@ -124,7 +126,7 @@ class Association:
         self._command = bytearray()
         self._message: _Message | None = None
         self._statuses: dict[int, int] = {}
-        self._progress = Progress()
+        self._progress = PeerProgress()
         self._established = False
         self._why_no_request: NoRequest | None = NoRequest.SILENT
         self.finishing = False
@@ -251,7 +253,7 @@ class Association:
         self._node.metrics.associations_accepted.labels(
             bounded(request.calling_ae_title, self._node.admission.calling_ae_titles)
         ).inc()
-        self._keeper = self._node.aside.get(request.calling_ae_title, self._node)
+        self._keeper = self._node.partitions.get(request.calling_ae_title, self._node)
         self._connection.set_timeout(self._node.timeout_s)
         negotiated = accept(request, self._node.supported, self._node.max_pdu)
         self._contexts = negotiated.contexts
@@ -349,17 +351,21 @@ class Association:
             self._answer(message, stored.status, stored.comment)
         finally:
             # Durable is durable, whether or not the peer was there to hear of it.
-            if stored.outcome is Outcome.STORED and stored.instance:
-                place = self._node.canary.place if stored.aside and self._node.canary else self._keeper.place
-                self._keeper.on_received(Work(place, stored.instance) if place else stored.instance)
+            if stored.outcome is StoreOutcome.STORED and stored.instance:
+                partition = (
+                    self._node.canary.partition if stored.in_partition and self._node.canary else self._keeper.partition
+                )
+                self._keeper.on_received(
+                    PartitionedInstance(partition, stored.instance) if partition else stored.instance
+                )
 
-    def _tell_stored(self, instance: ReceivedInstance, outcome: Outcome) -> None:
+    def _tell_stored(self, instance: ReceivedInstance, outcome: StoreOutcome) -> None:
         study, sop_instance = instance.study_instance_uid, instance.sop_instance_uid
         with about(study=study, object=sop_instance):  # so many of each association, whatever others send
             logger.info("%s: object %s of study %s", outcome, sop_instance, study, extra={"source": self.name})
 
-    def _count(self, stored: Stored, message: _Message, size: int) -> None:
-        metrics = self._node.canary.metrics if stored.aside and self._node.canary else self._keeper.metrics
+    def _count(self, stored: StoreResult, message: _Message, size: int) -> None:
+        metrics = self._node.canary.metrics if stored.in_partition and self._node.canary else self._keeper.metrics
         syntax = self._contexts[message.context_id].transfer_syntax
         metrics.objects_received.labels(syntax, stored.outcome).inc()
         metrics.received_bytes.inc(size)
@@ -379,7 +385,7 @@ class Association:
         if self._message and self._message.incoming:
             self._message.incoming.discard()
             syntax = self._contexts[self._message.context_id].transfer_syntax
-            self._keeper.metrics.objects_received.labels(syntax, Outcome.INCOMPLETE).inc()
+            self._keeper.metrics.objects_received.labels(syntax, StoreOutcome.INCOMPLETE).inc()
         self._message = None
 
     def _who(self) -> str:

@@ -13,7 +13,7 @@ from triage.dicom.command_set import CANNOT_UNDERSTAND, DATA_SET_MISMATCH, OUT_O
 from triage.dicom.header_scan import read_identity
 from triage.dicom.part10 import Receipt, header
 from triage.dicom.uid import valid_uid
-from triage.metrics.labels import Outcome
+from triage.metrics.labels import StoreOutcome
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.spool.usage import HighWater
@@ -23,23 +23,23 @@ ABOVE_HIGH_WATER = "the spool is above its high-water mark"
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoreResult:
     """What became of an object: the status to answer and what to say with it, and the instance if it is stored.
 
-    ``aside``: it lies apart from what senders gave us.
+    ``in_partition``: it lies in a partition, not in the patients' spool.
     """
 
     status: int
-    outcome: Outcome
+    outcome: StoreOutcome
     comment: str = ""
     instance: ReceivedInstance | None = None
-    aside: bool = False
+    in_partition: bool = False
 
 
 class IncomingObject:
     """An object that is being received. ``write`` each fragment, then ``finish``, or ``discard``; none of them raises.
 
-    ``command`` is its C-STORE-RQ, ``receipt`` has the transfer syntax of its presentation context. ``place_of`` may
+    ``command`` is its C-STORE-RQ, ``receipt`` has the transfer syntax of its presentation context. ``partition_of`` may
     name another spool, on the same file system, for a content.
     """
 
@@ -49,21 +49,21 @@ class IncomingObject:
         command: Command,
         receipt: Receipt,
         high_water: HighWater,
-        place_of: Callable[[ReceivedInstance], Spool | None] = lambda instance: None,
+        partition_of: Callable[[ReceivedInstance], Spool | None] = lambda instance: None,
     ) -> None:
         self._spool = spool
         self._command = command
-        self._place_of = place_of
+        self._partition_of = partition_of
         self._syntax = receipt.transfer_syntax_uid
         self._part = spool.new_part()
         self._descriptor = -1
         self._data_set_at = 0
         self._digest = hashlib.sha256()
         self._pending = bytearray()
-        self._refusal: Stored | None = None
+        self._refusal: StoreResult | None = None
         self.size = 0
         if not command.has_data_set:
-            self._refusal = Stored(CANNOT_UNDERSTAND, Outcome.QUARANTINED, "a C-STORE without a data set")
+            self._refusal = StoreResult(CANNOT_UNDERSTAND, StoreOutcome.QUARANTINED, "a C-STORE without a data set")
         else:
             self._try(lambda: self._open(receipt, high_water))
 
@@ -75,7 +75,7 @@ class IncomingObject:
             if len(self._pending) >= _AT_ONCE:
                 self._try(self._flush)
 
-    def finish(self) -> Stored:
+    def finish(self) -> StoreResult:
         """Make the object durable and say what to answer."""
         if self._refusal is None:
             try:
@@ -110,7 +110,7 @@ class IncomingObject:
         self._digest.update(self._pending)
         self._pending.clear()
 
-    def _settle(self) -> Stored:
+    def _settle(self) -> StoreResult:
         self._flush()
         try:
             # A descriptor has no Path.
@@ -123,16 +123,16 @@ class IncomingObject:
             return self._quarantine("no data set, or none with a valid Study and SOP Instance UID before a fault in it")
         announced = (self._command.sop_class_uid, self._command.sop_instance_uid)
         if (identity.sop_class_uid, identity.sop_instance_uid) != announced:
-            return Stored(DATA_SET_MISMATCH, Outcome.MISMATCH, "data set and command differ in class or UID")
+            return StoreResult(DATA_SET_MISMATCH, StoreOutcome.MISMATCH, "data set and command differ in class or UID")
         instance = ReceivedInstance(identity.study_instance_uid, identity.sop_instance_uid, self._digest.hexdigest())
-        aside = self._place_of(instance)
-        new = (aside or self._spool).receive(self._part, self._descriptor, instance)
-        outcome = Outcome.STORED if new else Outcome.DUPLICATE
-        return Stored(SUCCESS, outcome, instance=instance, aside=aside is not None)
+        partition = self._partition_of(instance)
+        new = (partition or self._spool).receive(self._part, self._descriptor, instance)
+        outcome = StoreOutcome.STORED if new else StoreOutcome.DUPLICATE
+        return StoreResult(SUCCESS, outcome, instance=instance, in_partition=partition is not None)
 
-    def _quarantine(self, why: str) -> Stored:
+    def _quarantine(self, why: str) -> StoreResult:
         self._spool.quarantine(self._part, why)
-        return Stored(CANNOT_UNDERSTAND, Outcome.QUARANTINED, why)
+        return StoreResult(CANNOT_UNDERSTAND, StoreOutcome.QUARANTINED, why)
 
     def _try(self, step: Callable[[], None]) -> None:
         try:
@@ -141,7 +141,7 @@ class IncomingObject:
             self._refuse(_words(error))
 
     def _refuse(self, why: str) -> None:
-        self._refusal = Stored(OUT_OF_RESOURCES, Outcome.REFUSED, why)
+        self._refusal = StoreResult(OUT_OF_RESOURCES, StoreOutcome.REFUSED, why)
         self.discard()
 
 

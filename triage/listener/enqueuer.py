@@ -18,7 +18,7 @@ _UNSENT_AT_MOST = 100_000  # beyond this, new objects wait for the sweep
 
 
 @dataclass
-class Announcer:
+class Enqueuer:
     """Tells the queue of new objects, from a thread of its own: no trouble there reaches a sender.
 
     What cannot be told is found by the sweep, because it lies in the inbox.

@@ -7,21 +7,21 @@ from contextlib import ExitStack
 from triage.dicom.tls import ServerTLS
 from triage.listener.settings import ListenerSettings
 from triage.metrics.process import Metrics
-from triage.runtime.accept_loop import Door
+from triage.runtime.accept_loop import ListeningPort
 from triage.runtime.sockets import open_port
 
 
-def open_doors(settings: ListenerSettings, stack: ExitStack, metrics: Metrics) -> list[Door]:
+def open_doors(settings: ListenerSettings, stack: ExitStack, metrics: Metrics) -> list[ListeningPort]:
     """The ports of the settings, the plain one first; closed with ``stack``. Raises StartError."""
     shared = settings.processes > 1
     doors = []
     if not settings.tls_only:
-        doors.append(Door(stack.enter_context(open_port(settings.host, settings.port, shared))))
+        doors.append(ListeningPort(stack.enter_context(open_port(settings.host, settings.port, shared))))
     if settings.tls_port is not None:
         assert settings.tls_certificate is not None and settings.tls_key is not None
         tls = ServerTLS(settings.tls_certificate, settings.tls_key, settings.tls_client_ca, settings.tls_client_crl)
         metrics.certificate_not_after.labels("listener").set_function(tls.not_after)
         if settings.tls_client_crl:
             metrics.crl_next_update.labels("listener").set_function(tls.next_update)
-        doors.append(Door(stack.enter_context(open_port(settings.host, settings.tls_port, shared)), tls))
+        doors.append(ListeningPort(stack.enter_context(open_port(settings.host, settings.tls_port, shared)), tls))
     return doors

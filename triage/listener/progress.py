@@ -10,7 +10,7 @@ ENOUGH = 4096
 """Bytes of a data set that count as progress."""
 
 
-class Progress:
+class PeerProgress:
     """When a peer last made progress, in seconds of ``time.monotonic``.
 
     Progress is a C-STORE request, a piece of its data set, and its end. An echo is none: who only asks whether we are

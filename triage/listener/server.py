@@ -11,11 +11,11 @@ from dataclasses import replace
 from prometheus_client import CollectorRegistry
 
 from triage.dicom.tls import ServerTLS
-from triage.dicom.upper_layer import Connection
+from triage.dicom.upper_layer import UpperLayerConnection
 from triage.dicom.upper_layer_tls import SecureConnection
 from triage.listener.admission import admission_policy
-from triage.listener.association import Association, Canary, Node
-from triage.listener.enqueuer import Announcer
+from triage.listener.association import Association, CanaryRoute, LocalNode
+from triage.listener.enqueuer import Enqueuer
 from triage.listener.negotiation import supported_contexts
 from triage.listener.ports import open_doors
 from triage.listener.seats import Seats
@@ -26,9 +26,9 @@ from triage.metrics.process import Metrics
 from triage.queue.score_queue import Queued
 from triage.radiograph.decode import TRANSFER_SYNTAXES
 from triage.runtime.accept_loop import AcceptLoop
-from triage.spool.partitions import PLACE
 from triage.spool.spool import Spool
 from triage.spool.usage import HighWater
+from triage.spool.validation_partition import VALIDATION
 
 logger = logging.getLogger(__name__)
 
@@ -44,17 +44,17 @@ def run(
     stopping: Callable[[], bool],
     listening: Callable[[int], None] = lambda port: None,
     validation: Spool | None = None,
-    canary: Canary | None = None,
+    canary: CanaryRoute | None = None,
 ) -> None:
     """Serve until ``stopping()``. ``listening`` is told the port as soon as connections are accepted.
 
     What the validation AE title of the settings sends goes into the spool ``validation``, what is the canary to
     ``canary``.
     """
-    announcer = Announcer(enqueue, metrics)
+    announcer = Enqueuer(enqueue, metrics)
     with ExitStack() as stack:
         doors = open_doors(settings, stack, metrics)
-        server = Server(settings, spool, high_water, metrics, announcer.put, validation, canary)
+        server = StorageSCP(settings, spool, high_water, metrics, announcer.put, validation, canary)
         for door in doors:
             host, port = door.port.getsockname()[:2]
             listening(port)
@@ -64,7 +64,7 @@ def run(
     announcer.close()
 
 
-class Server:
+class StorageSCP:
     """The associations of one process; ``loop`` accepts them."""
 
     def __init__(
@@ -75,7 +75,7 @@ class Server:
         metrics: Metrics,
         on_received: Callable[[Queued], None],
         validation: Spool | None = None,
-        canary: Canary | None = None,
+        canary: CanaryRoute | None = None,
     ) -> None:
         self._settings = settings
         self._seats = Seats(settings.max_associations, settings.max_associations_per_address)
@@ -83,7 +83,7 @@ class Server:
         self._stopping = False
         for why in NoRequest:  # a series that begins with its first count would not show as an increase
             metrics.association_requests_failed.labels(why)
-        node = Node(
+        node = LocalNode(
             spool=spool,
             admission=admission_policy(settings, canary.ae_title if canary else ""),
             supported=supported_contexts(TRANSFER_SYNTAXES),
@@ -110,7 +110,7 @@ class Server:
     def _begin(self, sock: socket.socket, address: str, tls: ServerTLS | None) -> Association:
         """The handshake of TLS comes later, in the association's thread: a peer that does none keeps nobody waiting."""
         if tls is None:
-            connection = Connection(sock, self._settings.max_pdu_bytes, _REQUEST_TIMEOUT_S)
+            connection = UpperLayerConnection(sock, self._settings.max_pdu_bytes, _REQUEST_TIMEOUT_S)
         else:
             connection = SecureConnection(sock, self._settings.max_pdu_bytes, _REQUEST_TIMEOUT_S, tls.context)
         return Association(connection, address, self._node, _REQUEST_TIMEOUT_S)
@@ -120,7 +120,7 @@ class Server:
         return Rejection.SHUTTING_DOWN if self._stopping else self._seats.take(association, self.loop.open())
 
 
-def _with_validation(node: Node, ae_title: str, spool: Spool) -> Node:
+def _with_validation(node: LocalNode, ae_title: str, spool: Spool) -> LocalNode:
     """Objects of the validation's sender lie apart and are counted nowhere; the queue is told where they lie."""
-    aside = replace(node, spool=spool, metrics=metric_names.create(CollectorRegistry()), place=PLACE)
-    return replace(node, aside={ae_title: aside})
+    apart = replace(node, spool=spool, metrics=metric_names.create(CollectorRegistry()), partition=VALIDATION)
+    return replace(node, partitions={ae_title: apart})

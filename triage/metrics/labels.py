@@ -53,7 +53,7 @@ class Ending(StrEnum):
     TIMED_OUT = "timed_out"
 
 
-class Outcome(StrEnum):
+class StoreOutcome(StrEnum):
     """What became of an object that a peer sent, with the C-STORE status it was answered."""
 
     STORED = "stored"  # 0x0000

@@ -91,7 +91,7 @@ class Metrics:
         for stage, seconds in (assessment.stages or {}).items():
             self.stage_duration.labels(stage).observe(seconds)
         self._count_score(assessment)
-        for shadow in assessment.beside:
+        for shadow in assessment.shadow_scores:
             self._count_score(shadow)
 
     def _count_score(self, scored: ImageAssessment | ShadowScore) -> None:

@@ -27,11 +27,11 @@ class ModelRefusedError(StartError):
     """A model folder that must not be used; the message says which and why."""
 
 
-class _Part(BaseModel):
+class _CardPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Interval(_Part):
+class Interval(_CardPart):
     """A figure with its interval; ``method`` says what the interval covers."""
 
     value: float
@@ -41,7 +41,7 @@ class Interval(_Part):
     n: int
 
 
-class Preprocessing(_Part):
+class Preprocessing(_CardPart):
     """PreprocessSpec as JSON; see triage/radiograph/preprocess.py."""
 
     size: int
@@ -62,7 +62,7 @@ class Preprocessing(_Part):
         return PreprocessSpec.from_record(self.model_dump())
 
 
-class Target(_Part):
+class CardTarget(_CardPart):
     """What a high score means, and what a low one does."""
 
     finding: str
@@ -71,7 +71,7 @@ class Target(_Part):
     negative_is_normal: bool = Field(description="Whether a negative means 'no abnormality'.")
 
 
-class IntendedUse(_Part):
+class IntendedUse(_CardPart):
     """Whom and what the model is for; ages in years, ``age_below`` exclusive and absent for no limit.
 
     ``stations``: the units whose images it is for, by Station Name (0008,1010); none named: those of any.
@@ -92,7 +92,7 @@ class IntendedUse(_Part):
         return self
 
 
-class OperatingPoint(_Part):
+class OperatingPoint(_CardPart):
     """A threshold of the probability, and how it was chosen."""
 
     name: str
@@ -103,7 +103,7 @@ class OperatingPoint(_Part):
     approximate: bool = Field(False, description="Not measured on exactly the score that ships, on unseen patients.")
 
 
-class CalibrationFit(_Part):
+class CalibrationFit(_CardPart):
     """``calibrated_probability`` is the logistic function of slope times logit plus intercept.
 
     ``approximate``: not fitted on exactly the score that ships, on patients that no member saw. Brier scores are of the
@@ -121,7 +121,7 @@ class CalibrationFit(_Part):
     brier_after: float
 
 
-class ActivationGrid(_Part):
+class ActivationGrid(_CardPart):
     """Where the cells of the output ``cam`` lie on the model input: where the middles of the first row and of the first
     column are, and how far it is to the next, in pixels from the input's upper left corner.
 
@@ -133,7 +133,7 @@ class ActivationGrid(_Part):
     step: float = Field(gt=0)
 
 
-class Distribution(_Part):
+class Distribution(_CardPart):
     """What the training images look like to the graph's ``distance``, and beyond what it refuses."""
 
     measure: str
@@ -142,7 +142,7 @@ class Distribution(_Part):
     refusals: dict[str, Interval]
 
 
-class Training(_Part):
+class Training(_CardPart):
     """What it was trained on, earlier trainings included. Lists beside the card, one a line: ``patients_file`` of
     public patient identifiers, ``images_file`` of the SHA-256 of image files and of public names of what images show.
     """
@@ -156,7 +156,7 @@ class Training(_Part):
     images_sha256: str | None = None
 
 
-class Performance(_Part):
+class Performance(_CardPart):
     """One measurement on held-out images."""
 
     cohort: str
@@ -165,7 +165,7 @@ class Performance(_Part):
     figures: dict[str, Interval]
 
 
-class Licence(_Part):
+class Licence(_CardPart):
     """Under what the weights may be used. ``commercial``: whether what they learnt from lets anybody use them so."""
 
     weights: str
@@ -173,7 +173,7 @@ class Licence(_Part):
     because: str
 
 
-class ModelCard(_Part):
+class ModelCard(_CardPart):
     """card.json, whole. ``licence`` is absent in cards of before it was asked for: then nothing is known of it."""
 
     card_schema: Literal[1]
@@ -183,7 +183,7 @@ class ModelCard(_Part):
     demo: bool
     architecture: str
     preprocessing: Preprocessing
-    target: Target
+    target: CardTarget
     intended_use: IntendedUse
     operating_points: tuple[OperatingPoint, ...]
     calibration: str

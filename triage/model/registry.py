@@ -93,7 +93,7 @@ def choose(
     return min(enabled, key=lambda card: (card.name in policy.shadow, card.name))
 
 
-def beside(
+def shadow_cards(
     cards: Mapping[str, ModelCard],
     age_years: float | None,
     policy: RegistryPolicy,

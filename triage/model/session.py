@@ -42,7 +42,7 @@ class ProviderError(StartError):
 
 
 @dataclass(frozen=True)
-class Scores:
+class ModelScores:
     """Per image, float32 (n,): the probability, and the distance from the training images (in units of the card).
 
     ``maps`` (n, h, w): the activation maps of the same run; None for a model without, and where none are asked for.
@@ -53,7 +53,7 @@ class Scores:
     maps: FloatArray | None = None
 
 
-class Session:
+class ModelSession:
     """One model. Keep it: loading and warming cost seconds."""
 
     def __init__(
@@ -90,7 +90,7 @@ class Session:
         self._at_once = IMAGES_IN_A_RUN[self.provider]
         self._deadline = RunDeadline(deadline_s, stuck)
 
-    def score(self, batch: FloatArray) -> Scores:
+    def score(self, batch: FloatArray) -> ModelScores:
         """Score inputs of shape (n, 1, size, size), n at least 1. An input's scores are its own, to the last bit.
 
         Raises NotEndedError where the graph does not end in time.
@@ -99,7 +99,7 @@ class Session:
             raise ValueError(f"{self.card.name} takes (n, 1, {self._size}, {self._size}), not {batch.shape}")
         pieces = [self._run(batch[start : start + self._at_once]) for start in range(0, len(batch), self._at_once)]
         probability, distance, *maps = (np.concatenate(outputs) for outputs in zip(*pieces, strict=True))
-        return Scores(probability, distance, maps[0].reshape(len(batch), *maps[0].shape[-2:]) if maps else None)
+        return ModelScores(probability, distance, maps[0].reshape(len(batch), *maps[0].shape[-2:]) if maps else None)
 
     def warm(self) -> None:
         """Run once, so that the first study does not wait.
@@ -139,7 +139,7 @@ class NotLoaded:
         self.card = card
         self.why = why
 
-    def score(self, batch: FloatArray) -> Scores:
+    def score(self, batch: FloatArray) -> ModelScores:
         """Raises NotEndedError."""
         raise NotEndedError(self.why)
 
@@ -156,7 +156,7 @@ def check_loads(
 
 def _load_and_run(folder: Path, card: ModelCard, provider: Literal["cpu", "cuda"], threads: int) -> None:
     never = threading.TIMEOUT_MAX  # whoever waits for this process ends it: a run that hangs in one node, too
-    Session(folder, card, provider=provider, threads=threads, maps=True, deadline_s=never).warm()
+    ModelSession(folder, card, provider=provider, threads=threads, maps=True, deadline_s=never).warm()
 
 
 def _open(weights: Path, provider: Literal["cpu", "cuda"], threads: int) -> Any:

@@ -18,7 +18,7 @@ from triage.decision.records import decision_from
 from triage.metrics.process import Metrics
 from triage.spool.spool import DECISION, Spool
 from triage.worklist.index import Worklist
-from triage.worklist.index_check import Expected, IndexCheck
+from triage.worklist.index_check import ExpectedEntry, IndexCheck
 from triage.worklist.reader_acts import read_step, steps
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ _LINES = 20  # of a sweep's log: what else was repaired is counted
 
 
 @dataclass
-class Turns:
+class ComparisonTurns:
     """Where the comparison stands from sweep to sweep; each process has its own.
 
     ``rest`` are the studies whose turn has not come. ``in_vain_until``: when it may be looked again for why the numbers
@@ -48,7 +48,7 @@ class Turns:
     silent: set[str] = field(default_factory=set)
 
 
-def compare(spool: Spool, index: Worklist, check: IndexCheck, metrics: Metrics, turns: Turns) -> int:
+def compare(spool: Spool, index: Worklist, check: IndexCheck, metrics: Metrics, turns: ComparisonTurns) -> int:
     """Compare some studies and put them right: how many. What is lost in bulk is left to ``rebuild``, which is told so.
 
     Raises RedisError.
@@ -64,7 +64,7 @@ class _Comparison:
     _index: Worklist
     _check: IndexCheck
     _metrics: Metrics
-    _turns: Turns
+    _turns: ComparisonTurns
     _lines: int = 0
 
     def run(self) -> int:
@@ -118,7 +118,7 @@ class _Comparison:
                 count += self._repair(uid, where)
         return count
 
-    def _expected(self, uid: str) -> Expected | None:
+    def _expected(self, uid: str) -> ExpectedEntry | None:
         """What the index has to say of a study; None where its decision is not there, silent, or of another release."""
         try:
             record = self._spool.decision(uid)
@@ -132,7 +132,7 @@ class _Comparison:
             read = read_step(steps(self._spool, uid))
         except _UNREADABLE:  # the rebuild says so in the log
             return None
-        return Expected(decision, read.at if read and read.revision == decision.revision else None)
+        return ExpectedEntry(decision, read.at if read and read.revision == decision.revision else None)
 
     def _repair(self, uid: str, where: str) -> int:
         """Put a study in over what is there, if under its lock, when no worker decides on it, it still differs."""

@@ -11,7 +11,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import State, study_of_key
+from triage.delivery.record import DeliveryState, study_of_key
 from triage.dicom.uid import InvalidUIDError
 from triage.queue.score_queue import ScoreQueue, connect
 from triage.spool.instance import ReceivedInstance
@@ -44,7 +44,7 @@ def drop(outbox: Outbox, name: str, now: float) -> int:
     """Forget everything that waits or is dead for a destination. Returns how much that was."""
     items = outbox.waiting(name)
     for item in items:
-        outbox.remove(item, State.DROPPED, "dropped by hand", now)
+        outbox.remove(item, DeliveryState.DROPPED, "dropped by hand", now)
     keys = [key for key, *_ in outbox.dead_letters(name)]
     for key in keys:
         outbox.drop(key, now)

@@ -10,7 +10,7 @@ from pydicom.uid import UID
 
 from triage.decision.reasons import MEANINGS
 from triage.decision.types import ImageAssessment, Tag, TriageDecision
-from triage.delivery.record import State
+from triage.delivery.record import DeliveryState
 from triage.operations.trace import ObjectTrace, StudyTrace
 from triage.operations.visible import visible
 
@@ -90,7 +90,7 @@ def _deliveries(trace: StudyTrace, zone: tzinfo | None) -> Iterator[str]:
             yield f"  {_moment(attempt['at'], zone)}  {attempt['outcome']}  {attempt['detail']}".rstrip()
     for name in trace.to_be_told:
         yield f"{name}: the present result is still to be looked at"
-    if any(record.state is State.DEAD for record in trace.deliveries):
+    if any(record.state is DeliveryState.DEAD for record in trace.deliveries):
         yield "`triage dead-letters` has what was given up, and its keys."
 
 
@@ -174,10 +174,10 @@ def _assessed(image: ImageAssessment) -> Iterator[tuple[str, str]]:
         )
     if image.model_id:
         yield "model", image.model_id + (f", digest {image.model_digest[:16]}" if image.model_digest else "")
-    for beside in image.beside:
-        reasons = f", {', '.join(beside.reasons)}" if beside.reasons else ""
-        score = "" if beside.probability is None else f" {beside.probability:.4f}"
-        yield "in shadow", f"{beside.model_id}: {beside.tag.replace('_', ' ')}{score}{reasons} (changes nothing)"
+    for other in image.shadow_scores:
+        reasons = f", {', '.join(other.reasons)}" if other.reasons else ""
+        score = "" if other.probability is None else f" {other.probability:.4f}"
+        yield "in shadow", f"{other.model_id}: {other.tag.replace('_', ' ')}{score}{reasons} (changes nothing)"
     steps = ", ".join(f"{name} {_duration(seconds)}" for name, seconds in (image.stages or {}).items())
     yield "time", f"{_duration(image.assessed_at - image.received_at)} from receipt" + (f": {steps}" if steps else "")
 

@@ -18,7 +18,7 @@ from triage.decision.records import decision_from
 from triage.decision.types import TriageDecision
 from triage.delivery.outbox import Outbox
 from triage.metrics.process import Metrics
-from triage.queue.score_queue import Queued, ScoreQueue, Work, job_id
+from triage.queue.score_queue import PartitionedInstance, Queued, ScoreQueue, job_id
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
@@ -57,7 +57,7 @@ def sweep(
     *,
     retention_days: float,
     now: float,
-    beside: Mapping[str, Spool] | None = None,
+    partitions: Mapping[str, Spool] | None = None,
     expire_after_days: float = 0.0,
     prior: Callable[[ReceivedInstance], bool] = lambda instance: False,
     compare: Callable[[], int] = lambda: 0,
@@ -72,7 +72,7 @@ def sweep(
     ``clock_is_steady`` nothing goes by its age.
     """
     started = time.perf_counter()
-    beside, patience = beside or {}, patience or Patience()
+    partitions, patience = partitions or {}, patience or Patience()
     repaired = mend(jobs, index, metrics)
     rebuilt = rebuild(spool, index, metrics)
     if not rebuilt:
@@ -80,13 +80,13 @@ def sweep(
         rebuilt = rebuild(spool, index, metrics)  # where too much of it is lost
     jobs.tidy()
     known_jobs = set(jobs.jobs())  # first: of a job that is known now the object lies in its inbox, or is done with
-    waiting = {place: _waiting(place, other) for place, other in {"": spool, **beside}.items()}
+    waiting = {partition: _waiting(partition, other) for partition, other in {"": spool, **partitions}.items()}
     lost = list(_lost(spool, jobs, waiting[""], spool, prior, patience))
     for why in lost:
         metrics.sweep_requeued.labels(why).inc()
     requeued = len(lost)
-    for place, other in beside.items():
-        _requeue_beside(place, other, jobs, waiting[place], spool, patience)
+    for partition, other in partitions.items():
+        _requeue_partition(partition, other, jobs, waiting[partition], spool, patience)
     if None not in waiting.values():
         repaired += _remove_dangling(
             jobs, known_jobs, [each for some in waiting.values() for each in some or ()], metrics
@@ -126,14 +126,14 @@ def mend(jobs: ScoreQueue, index: Worklist, metrics: Metrics) -> int:
     return len(wrong) + len(broken.split()) + ids
 
 
-def _waiting(place: str, spool: Spool) -> list[Work] | None:
-    """What waits in a place; None if it cannot be looked through, which is the patients' spool's to raise."""
+def _waiting(partition: str, spool: Spool) -> list[PartitionedInstance] | None:
+    """What waits in a partition; None if it cannot be looked through, which is the patients' spool's to raise."""
     try:
-        return [Work(place, instance) for instance in spool.waiting()]
+        return [PartitionedInstance(partition, instance) for instance in spool.waiting()]
     except OSError as error:
-        if not place:
+        if not partition:
             raise
-        logger.error("sweep: %s cannot be looked through: %s", place, error.strerror or type(error).__name__)
+        logger.error("sweep: %s cannot be looked through: %s", partition, error.strerror or type(error).__name__)
         return None
 
 
@@ -146,15 +146,20 @@ def _remove_dangling(jobs: ScoreQueue, known: set[bytes], waiting: Iterable[Queu
     return count
 
 
-def _requeue_beside(
-    place: str, other: Spool, jobs: ScoreQueue, waiting: list[Work] | None, workers: Spool, patience: Patience
+def _requeue_partition(
+    partition: str,
+    other: Spool,
+    jobs: ScoreQueue,
+    waiting: list[PartitionedInstance] | None,
+    workers: Spool,
+    patience: Patience,
 ) -> None:
-    """What waits in a place beside the patients' is queued again; trouble there keeps nothing else from it."""
+    """What waits in a partition is queued again; trouble there keeps nothing else from it."""
     try:
         for _ in _lost(other, jobs, waiting, workers, lambda instance: False, patience):
-            logger.info("sweep: an object in %s is queued again", place)
+            logger.info("sweep: an object in %s is queued again", partition)
     except OSError as error:
-        logger.error("sweep: %s cannot be looked through: %s", place, error.strerror or type(error).__name__)
+        logger.error("sweep: %s cannot be looked through: %s", partition, error.strerror or type(error).__name__)
 
 
 @dataclass
@@ -179,7 +184,7 @@ class Patience:
 def _lost(
     spool: Spool,
     jobs: ScoreQueue,
-    waiting: list[Work] | None,
+    waiting: list[PartitionedInstance] | None,
     workers: Spool,
     prior: Callable[[ReceivedInstance], bool],
     patience: Patience,

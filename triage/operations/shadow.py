@@ -34,7 +34,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ShadowComparison:
     """How often two models (their ids) gave each pair of tags, in service first."""
 
     model: str
@@ -56,15 +56,15 @@ def pairs(spool: Spool) -> Iterator[Pair]:
     """Every current image of the spool that models in shadow scored too. Looks through the whole spool."""
     for study in sorted(spool.study_uids()):
         images = current_assessments([assessment_from(record) for record in spool.assessments(study)])
-        yield from (Pair(image, shadow) for image in images for shadow in image.beside)
+        yield from (Pair(image, shadow) for image in images for shadow in image.shadow_scores)
 
 
-def compare(found: Iterable[Pair]) -> list[Comparison]:
+def compare(found: Iterable[Pair]) -> list[ShadowComparison]:
     """A comparison for each pair of models, by their ids."""
     counts: dict[tuple[str, str], dict[tuple[Tag, Tag], int]] = defaultdict(lambda: defaultdict(int))
     for pair in found:
         counts[pair.image.model_id or "", pair.shadow.model_id][pair.tags] += 1
-    return [Comparison(model, shadow, dict(each)) for (model, shadow), each in sorted(counts.items())]
+    return [ShadowComparison(model, shadow, dict(each)) for (model, shadow), each in sorted(counts.items())]
 
 
 def write(found: Iterable[Pair], out: Path) -> Iterator[Pair]:

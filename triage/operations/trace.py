@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from triage.decision.records import assessment_from, decision_from
 from triage.decision.types import ImageAssessment, TriageDecision
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import Record
+from triage.delivery.record import DeliveryRecord
 from triage.dicom.part10 import Receipt, read_receipt
 from triage.dicom.uid import valid_uid
 from triage.spool.instance import ReceivedInstance
@@ -51,7 +51,7 @@ class StudyTrace:
     history: tuple[TriageDecision, ...]
     objects: tuple[ObjectTrace, ...]
     disabled_models: frozenset[str] = frozenset()
-    deliveries: tuple[Record, ...] = ()
+    deliveries: tuple[DeliveryRecord, ...] = ()
     to_be_told: tuple[str, ...] = ()
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from triage.dicom.dx_image import Description, dx_image, part10
+from triage.dicom.dx_image import DXDescription, dx_image, part10
 from triage.dicom.uid import uid_of
 from triage.phantom.anatomy import Build, Grey, frontal, lateral
 
@@ -20,7 +20,7 @@ _HEIGHT_MM = 400.0
 
 
 @dataclass(frozen=True)
-class Subject:
+class PhantomSubject:
     """What the attributes of a phantom say; ``age`` as DICOM writes it, ``study`` names the study it belongs to."""
 
     view: str = "PA"
@@ -64,10 +64,10 @@ def draw_lateral(seed: int, *, rows: int = 1024, columns: int = 1024) -> Pixels:
     return _exposed(lateral(Build()), rows, columns, np.random.default_rng(seed))
 
 
-def as_dicom(pixels: Pixels, subject: Subject) -> bytes:
+def as_dicom(pixels: Pixels, subject: PhantomSubject) -> bytes:
     """The phantom as a DX file whose attributes say that it is one."""
     study = uid_of("phantom", subject.study or pixels.tobytes())
-    description = Description(
+    description = DXDescription(
         study_instance_uid=study,
         series_instance_uid=uid_of(study, "series", str(subject.for_processing)),
         sop_instance_uid=uid_of(study, pixels.tobytes(), repr(subject)),
@@ -91,18 +91,18 @@ def as_dicom(pixels: Pixels, subject: Subject) -> bytes:
 
 def samples() -> Iterator[Sample]:
     """The studies that a first run sends: some to score, some to refuse, and one of two images."""
-    yield _sample("adult", draw(1), Subject(accession="PHANTOM-1"))
-    sick = Subject(age="067Y", accession="PHANTOM-2", priority="ROUTINE")
+    yield _sample("adult", draw(1), PhantomSubject(accession="PHANTOM-1"))
+    sick = PhantomSubject(age="067Y", accession="PHANTOM-2", priority="ROUTINE")
     yield _sample("adult with an opacity", draw(2, opacity=True), sick)
-    front = as_dicom(draw(3), Subject(age="035Y", accession="PHANTOM-3", study="two views"))
-    side = Subject("LL", "035Y", "PHANTOM-3", study="two views", number=2)
+    front = as_dicom(draw(3), PhantomSubject(age="035Y", accession="PHANTOM-3", study="two views"))
+    side = PhantomSubject("LL", "035Y", "PHANTOM-3", study="two views", number=2)
     yield Sample("adult, two views", (front, as_dicom(draw_lateral(3), side)))
-    yield _sample("child of 3 years", draw(4, child=True), Subject("AP", "003Y", "PHANTOM-4"))
-    yield _sample("age unknown", draw(5), Subject(age="", accession="PHANTOM-5"))
-    yield _sample("for processing", draw(6), Subject(accession="PHANTOM-6", for_processing=True))
+    yield _sample("child of 3 years", draw(4, child=True), PhantomSubject("AP", "003Y", "PHANTOM-4"))
+    yield _sample("age unknown", draw(5), PhantomSubject(age="", accession="PHANTOM-5"))
+    yield _sample("for processing", draw(6), PhantomSubject(accession="PHANTOM-6", for_processing=True))
 
 
-def _sample(name: str, pixels: Pixels, subject: Subject) -> Sample:
+def _sample(name: str, pixels: Pixels, subject: PhantomSubject) -> Sample:
     return Sample(name, (as_dicom(pixels, subject),))
 
 

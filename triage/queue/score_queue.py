@@ -62,16 +62,16 @@ class Queued(Protocol):
 
 
 @dataclass(frozen=True)
-class Work:
-    """An object and the place where it lies: a spool beside the patients' by its name, or empty for theirs."""
+class PartitionedInstance:
+    """One object and its partition: the partition's name, or empty for the patients' spool."""
 
-    place: str
+    partition: str
     instance: ReceivedInstance
 
     @property
     def key(self) -> str:
-        """The object's key, behind ``PLACE/`` if it lies beside."""
-        return f"{self.place}/{self.instance.key}" if self.place else self.instance.key
+        """The object's key, behind ``PARTITION/`` if it lies in one."""
+        return f"{self.partition}/{self.instance.key}" if self.partition else self.instance.key
 
     @property
     def sop_instance_uid(self) -> str:
@@ -81,8 +81,8 @@ class Work:
     @classmethod
     def from_key(cls, key: str) -> Self:
         """The work that ``key`` names; ValueError if it is not a key."""
-        place, _, rest = key.rpartition("/")
-        return cls(place, ReceivedInstance.from_key(rest))
+        partition, _, rest = key.rpartition("/")
+        return cls(partition, ReceivedInstance.from_key(rest))
 
 
 class ScoreJob(Job):

@@ -37,7 +37,7 @@ from pydicom.uid import (
 )
 
 from triage.decision.reasons import Reason
-from triage.dicom.byte_source import Inflated
+from triage.dicom.byte_source import InflatedSource
 from triage.dicom.data_set import Survey, read_data_set
 from triage.radiograph.attributes import read_attributes
 from triage.radiograph.deflated import check_deflated
@@ -129,7 +129,7 @@ def open_dicom(data: bytes) -> tuple[FileDataset, Attributes] | Rejected:
 
 def _with_damaged_deflation(attributes: Attributes, data: bytes, survey: Survey | None) -> Attributes:
     """What stands before the zeros is read; whatever was deflated may be wrong."""
-    if survey is None or not isinstance(survey.source, Inflated):
+    if survey is None or not isinstance(survey.source, InflatedSource):
         return attributes
     try:
         check_deflated(data, survey.source.most)

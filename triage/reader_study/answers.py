@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from triage.errors import StartError
-from triage.reader_study.progress import OutOfTurnError, Progress, replay
+from triage.reader_study.progress import OutOfTurnError, ReaderProgress, replay
 from triage.runtime.durable import append_durably
 
 
@@ -19,7 +19,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     return [record for line in lines if (record := _record(line)) is not None]
 
 
-def read_progress(path: Path, total: int) -> Progress:
+def read_progress(path: Path, total: int) -> ReaderProgress:
     """Where the reader is. Raises StartError for records that do not follow from each other."""
     try:
         return replay(total, read_records(path))
@@ -37,7 +37,7 @@ class AnswerBook:
         self._progress = read_progress(path, total)
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> ReaderProgress:
         """Where the reader is; not to be changed."""
         return self._progress
 

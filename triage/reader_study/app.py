@@ -18,8 +18,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from triage.reader_study.answers import AnswerBook
-from triage.reader_study.progress import Answer, OutOfTurnError, Progress
-from triage.reader_study.study import Study
+from triage.reader_study.progress import OutOfTurnError, ReaderAnswer, ReaderProgress
+from triage.reader_study.study import ReaderStudy
 from triage.web.api.images import Pictures, as_answer
 from triage.web.http import static
 from triage.web.http.middleware import LOOPBACK, KnownHosts, SecurityHeaders
@@ -40,7 +40,7 @@ class Desk:
     book: AnswerBook
 
 
-class Step(BaseModel):
+class ReaderStep(BaseModel):
     """What the page sends: the case on the screen, and the time since it last said something about it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,7 +48,7 @@ class Step(BaseModel):
     number: int = Field(ge=0)
     active_ms: int = Field(ge=0, le=_A_DAY_MS * 31)
     elapsed_ms: int = Field(ge=0, le=_A_DAY_MS * 31)
-    answer: Answer | None = None
+    answer: ReaderAnswer | None = None
 
     @property
     def times(self) -> dict[str, int]:
@@ -56,7 +56,7 @@ class Step(BaseModel):
         return {"active_ms": min(self.active_ms, self.elapsed_ms), "elapsed_ms": self.elapsed_ms}
 
 
-def desks(study: Study, now: Callable[[], str]) -> dict[str, Desk]:
+def desks(study: ReaderStudy, now: Callable[[], str]) -> dict[str, Desk]:
     """A desk for each reader, by token. Raises StartError for damaged answers."""
     return {
         token: Desk(
@@ -130,7 +130,7 @@ async def _step(pictures: Pictures, desk: Desk, request: Request) -> Response:
     step = await _body(request)
     if (kind == "answer") != (step.answer is not None):
         raise HTTPException(400, "an answer goes with a step of that kind, and with no other")
-    if step.answer is Answer.UNREADABLE and not await _is_unreadable(pictures, desk, step.number):
+    if step.answer is ReaderAnswer.UNREADABLE and not await _is_unreadable(pictures, desk, step.number):
         raise HTTPException(400, "this image can be shown: answer normal or abnormal")
     more = {} if step.answer is None else {"answer": str(step.answer)}
     try:
@@ -148,7 +148,7 @@ async def _is_unreadable(pictures: Pictures, desk: Desk, number: int) -> bool:
     return isinstance(await run_in_threadpool(pictures.get, desk.images[number]), str)
 
 
-async def _body(request: Request) -> Step:
+async def _body(request: Request) -> ReaderStep:
     content = b""
     async for part in request.stream():
         content += part
@@ -158,13 +158,13 @@ async def _body(request: Request) -> Step:
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
         raise HTTPException(415, "send application/json")
     try:
-        return Step.model_validate_json(content)
+        return ReaderStep.model_validate_json(content)
     except ValidationError as error:
         raise HTTPException(400, "not a step: " + "; ".join(problem["msg"] for problem in error.errors())) from error
 
 
 def _shown(desk: Desk) -> dict[str, Any]:
-    progress: Progress = desk.book.progress
+    progress: ReaderProgress = desk.book.progress
     return {"total": progress.total, "position": progress.position}
 
 

@@ -32,7 +32,7 @@ class CasesError(StartError):
 
 
 @dataclass(frozen=True)
-class Case:
+class ReaderCase:
     """One image. ``columns`` are those of its row in the manifest that go into the labels unchanged."""
 
     image: Path
@@ -49,7 +49,7 @@ class Case:
         return cls(Path(record["image"]), record["patient"], dict(record["columns"]))
 
 
-def find_cases(source: Path, salt: str) -> tuple[Case, ...]:
+def find_cases(source: Path, salt: str) -> tuple[ReaderCase, ...]:
     """The cases of a manifest (CSV with a column ``image``), or every DICOM, PNG and JPEG file below a folder.
 
     A manifest's ``label``, if it has one, becomes the free column ``reference``. Without columns ``patient`` and
@@ -69,7 +69,7 @@ def find_cases(source: Path, salt: str) -> tuple[Case, ...]:
     return tuple(cases)
 
 
-def _listed(manifest: Path, salt: str) -> list[Case]:
+def _listed(manifest: Path, salt: str) -> list[ReaderCase]:
     try:
         table = parse_table(manifest.read_bytes(), ("image",))
     except OSError as error:
@@ -79,7 +79,7 @@ def _listed(manifest: Path, salt: str) -> list[Case]:
     return [_row(manifest, record.line, record.values, salt) for record in table.records]
 
 
-def _row(manifest: Path, line: int, text: Mapping[str, str], salt: str) -> Case:
+def _row(manifest: Path, line: int, text: Mapping[str, str], salt: str) -> ReaderCase:
     if not text["image"]:
         raise CasesError(f"{manifest}, line {line}: image is not given")
     for column in ("fold", "age"):
@@ -92,10 +92,10 @@ def _row(manifest: Path, line: int, text: Mapping[str, str], salt: str) -> Case:
     said = _said(image, salt)
     if "study" not in columns:
         columns |= said.columns
-    return Case(image, text.get("patient") or said.patient, columns)
+    return ReaderCase(image, text.get("patient") or said.patient, columns)
 
 
-def _below(folder: Path, salt: str) -> list[Case]:
+def _below(folder: Path, salt: str) -> list[ReaderCase]:
     every = sorted(_files(folder))
     taken = [path for path in every if path.suffix.lower() in _SUFFIXES]
     if others := Counter(path.suffix.lower() for path in every if path not in taken):
@@ -113,7 +113,7 @@ def _files(folder: Path) -> Iterable[Path]:
                 yield path
 
 
-def _said(image: Path, salt: str) -> Case:
+def _said(image: Path, salt: str) -> ReaderCase:
     """What an image says of itself, as digests."""
     try:
         with warnings.catch_warnings():
@@ -123,7 +123,7 @@ def _said(image: Path, salt: str) -> Case:
     except Exception:  # pydicom raises many kinds for broken bytes and for what is not DICOM; the page will say so
         patient, study = "", ""
     columns = {"study": _digest(salt, "study", study)} if study else {}
-    return Case(image, "local:" + _digest(salt, "patient", patient or image.name), columns)
+    return ReaderCase(image, "local:" + _digest(salt, "patient", patient or image.name), columns)
 
 
 def _digest(*parts: str) -> str:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triage.reader_study.answers import read_progress
-from triage.reader_study.cases import Case
-from triage.reader_study.progress import Answer, Read
-from triage.reader_study.study import Study
+from triage.reader_study.cases import ReaderCase
+from triage.reader_study.progress import ReadCase, ReaderAnswer
+from triage.reader_study.study import ReaderStudy
 from triage.runtime.csv_table import written
 from triage.validation.cohort.manifest import COLUMNS, Row, write_manifest
 
@@ -35,12 +35,14 @@ class Summary:
     answered: Mapping[str, int]
 
 
-def consensus(answers: Mapping[str, Answer | None]) -> Consensus:
+def consensus(answers: Mapping[str, ReaderAnswer | None]) -> Consensus:
     """The answer of more than half of all the study's readers, whether or not the others have read the case."""
-    for answer in (Answer.ABNORMAL, Answer.NORMAL):
+    for answer in (ReaderAnswer.ABNORMAL, ReaderAnswer.NORMAL):
         if 2 * sum(given is answer for given in answers.values()) > len(answers):
             return Consensus(answer.label)
-    abnormal, normal = (sum(given is each for given in answers.values()) for each in (Answer.ABNORMAL, Answer.NORMAL))
+    abnormal, normal = (
+        sum(given is each for given in answers.values()) for each in (ReaderAnswer.ABNORMAL, ReaderAnswer.NORMAL)
+    )
     if None in answers.values():
         return Consensus(None, "not read by all")
     if abnormal == normal and abnormal:
@@ -48,7 +50,7 @@ def consensus(answers: Mapping[str, Answer | None]) -> Consensus:
     return Consensus(None, "not readable for the majority")
 
 
-def write_labels(study: Study) -> Summary:
+def write_labels(study: ReaderStudy) -> Summary:
     """Write ``labels-<reader>.csv``, ``labels.csv`` and ``unresolved.csv`` into the study's folder.
 
     The first two are manifests that ``triage validate`` takes; what has no majority is in the third only.
@@ -75,18 +77,18 @@ def write_labels(study: Study) -> Summary:
     )
 
 
-def _by_case(study: Study, reader: str) -> dict[int, Read]:
+def _by_case(study: ReaderStudy, reader: str) -> dict[int, ReadCase]:
     """What the reader did, by position in the study's cases."""
     order = study.order(reader)
     progress = read_progress(study.answers(reader), len(order))
     return {order[place]: read for place, read in progress.read.items()}
 
 
-def _answer(read: Mapping[int, Read], number: int) -> Answer | None:
+def _answer(read: Mapping[int, ReadCase], number: int) -> ReaderAnswer | None:
     return read[number].answer if number in read else None
 
 
-def _of_reader(study: Study, reader: str, read: Mapping[int, Read]) -> list[Row]:
+def _of_reader(study: ReaderStudy, reader: str, read: Mapping[int, ReadCase]) -> list[Row]:
     place = {number: index for index, number in enumerate(study.order(reader))}
     rows = []
     for number, case in enumerate(study.cases):
@@ -104,7 +106,7 @@ def _of_reader(study: Study, reader: str, read: Mapping[int, Read]) -> list[Row]
     return rows
 
 
-def _reader_columns(read: Mapping[str, Mapping[int, Read]], number: int) -> dict[str, str]:
+def _reader_columns(read: Mapping[str, Mapping[int, ReadCase]], number: int) -> dict[str, str]:
     labels = {}
     for reader, own in read.items():
         answer = _answer(own, number)
@@ -112,7 +114,7 @@ def _reader_columns(read: Mapping[str, Mapping[int, Read]], number: int) -> dict
     return {**labels, "readers_abnormal": str(list(labels.values()).count("1")), "readers": str(len(read))}
 
 
-def _row(case: Case, label: int, columns: Mapping[str, str]) -> Row:
+def _row(case: ReaderCase, label: int, columns: Mapping[str, str]) -> Row:
     known = case.columns
     return Row(
         image=case.image,
@@ -128,7 +130,7 @@ def _row(case: Case, label: int, columns: Mapping[str, str]) -> Row:
     )
 
 
-def _write_unresolved(path: Path, cases: list[tuple[Case, str, dict[str, str]]], readers: list[str]) -> None:
+def _write_unresolved(path: Path, cases: list[tuple[ReaderCase, str, dict[str, str]]], readers: list[str]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["image", "patient", "why", *map(written, readers)])

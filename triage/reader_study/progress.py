@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class Answer(StrEnum):
+class ReaderAnswer(StrEnum):
     """What a reader may say of a case; ``unreadable`` is said by the page, of an image that cannot be decoded."""
 
     NORMAL = "normal"
@@ -23,7 +23,7 @@ class Answer(StrEnum):
     @property
     def label(self) -> int | None:
         """As validation has it: 1 abnormal, 0 normal."""
-        return {Answer.ABNORMAL: 1, Answer.NORMAL: 0}.get(self)
+        return {ReaderAnswer.ABNORMAL: 1, ReaderAnswer.NORMAL: 0}.get(self)
 
 
 class OutOfTurnError(ValueError):
@@ -31,10 +31,10 @@ class OutOfTurnError(ValueError):
 
 
 @dataclass
-class Read:
+class ReadCase:
     """What is known of one case of one reader; ``answer`` None until it is answered. Times are sums over all visits."""
 
-    answer: Answer | None = None
+    answer: ReaderAnswer | None = None
     answered_at: str = ""
     answers_given: int = 0
     active_ms: int = 0
@@ -42,11 +42,11 @@ class Read:
 
 
 @dataclass
-class Progress:
+class ReaderProgress:
     """The cases of a reader, by place in the reader's order."""
 
     total: int
-    read: dict[int, Read] = field(default_factory=dict)
+    read: dict[int, ReadCase] = field(default_factory=dict)
     position: int = 0
     """The first case without an answer; ``total`` at the end. Those before it have one."""
 
@@ -72,11 +72,11 @@ class Progress:
         kind, number = record["kind"], record["number"]
         self.check(kind, number)
         if number < self.total:
-            looked_at = self.read.setdefault(number, Read())
+            looked_at = self.read.setdefault(number, ReadCase())
             looked_at.active_ms += record["active_ms"]
             looked_at.elapsed_ms += record["elapsed_ms"]
         if kind == "answer":
-            looked_at.answer = Answer(record["answer"])
+            looked_at.answer = ReaderAnswer(record["answer"])
             looked_at.answered_at = record["at"]
             looked_at.answers_given += 1
             self.position = number + 1
@@ -85,9 +85,9 @@ class Progress:
             self.read[self.position].answer = None
 
 
-def replay(total: int, records: Iterable[dict[str, Any]]) -> Progress:
+def replay(total: int, records: Iterable[dict[str, Any]]) -> ReaderProgress:
     """Where a reader is after ``records``."""
-    progress = Progress(total)
+    progress = ReaderProgress(total)
     for record in records:
         progress.apply(record)
     return progress

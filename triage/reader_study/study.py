@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from triage.errors import StartError
-from triage.reader_study.cases import Case, find_cases
+from triage.reader_study.cases import ReaderCase, find_cases
 from triage.runtime.durable import private_folder, write_durably
 
 _VERSION = 1
@@ -31,12 +31,12 @@ class StudyError(StartError):
 
 
 @dataclass(frozen=True)
-class Study:
+class ReaderStudy:
     """``tokens``: the secret part of each reader's link, by reader."""
 
     folder: Path
     salt: str
-    cases: tuple[Case, ...]
+    cases: tuple[ReaderCase, ...]
     tokens: Mapping[str, str]
 
     @property
@@ -59,7 +59,7 @@ class Study:
         )
 
 
-def open_study(folder: Path) -> Study:
+def open_study(folder: Path) -> ReaderStudy:
     """The study in ``folder``. Raises StudyError if there is none."""
     try:
         record = json.loads((folder / _FILE).read_bytes())
@@ -69,11 +69,11 @@ def open_study(folder: Path) -> Study:
         raise StudyError(f"{folder / _FILE} cannot be read: {error}") from error
     if record.get("version") != _VERSION:
         raise StudyError(f"{folder} is of version {record.get('version')}, this program reads version {_VERSION}")
-    cases = tuple(Case.from_record(case) for case in record["cases"])
-    return Study(folder, record["salt"], cases, dict(record["readers"]))
+    cases = tuple(ReaderCase.from_record(case) for case in record["cases"])
+    return ReaderStudy(folder, record["salt"], cases, dict(record["readers"]))
 
 
-def begin_or_resume(folder: Path, source: Path | None, readers: Iterable[str]) -> Study:
+def begin_or_resume(folder: Path, source: Path | None, readers: Iterable[str]) -> ReaderStudy:
     """The study in ``folder``, begun with the cases of ``source`` if there is none; ``readers`` are added to it.
 
     Raises StudyError for other cases than those it was begun with, CasesError for cases that cannot be read.
@@ -93,7 +93,7 @@ def begin_or_resume(folder: Path, source: Path | None, readers: Iterable[str]) -
         raise StudyError(f"{folder} is neither empty nor a study: choose another folder")
     else:
         salt = secrets.token_hex(16)
-        study = Study(folder, salt, find_cases(source, salt), {})
+        study = ReaderStudy(folder, salt, find_cases(source, salt), {})
     with_all = _with_readers(study, readers)
     if not with_all.tokens:
         raise StudyError("nobody reads: name the readers with --reader")
@@ -101,7 +101,7 @@ def begin_or_resume(folder: Path, source: Path | None, readers: Iterable[str]) -
     return with_all
 
 
-def _with_readers(study: Study, readers: Iterable[str]) -> Study:
+def _with_readers(study: ReaderStudy, readers: Iterable[str]) -> ReaderStudy:
     tokens = dict(study.tokens)
     for reader in readers:
         if not _NAME.fullmatch(reader):
@@ -112,7 +112,7 @@ def _with_readers(study: Study, readers: Iterable[str]) -> Study:
     return replace(study, tokens=tokens)
 
 
-def _save(study: Study) -> None:
+def _save(study: ReaderStudy) -> None:
     private_folder(study.folder)
     study.folder.chmod(0o700)  # one reader is not to read the labels of another
     (study.folder / "answers").mkdir(mode=0o700, exist_ok=True)

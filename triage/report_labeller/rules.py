@@ -20,7 +20,7 @@ class RulesError(StartError):
 
 
 @dataclass(frozen=True)
-class Finding:
+class AbnormalTerm:
     """A word or phrase that says something is abnormal. ``kind`` is where: heart and lungs, or other."""
 
     name: str
@@ -39,7 +39,7 @@ class Finding:
 class Rules:
     """rules.toml, compiled. ``scope_ends`` are the words at which a negation before a finding stops."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[AbnormalTerm, ...]
     negated_before: re.Pattern[str]
     negated_after: re.Pattern[str]
     not_a_negation: re.Pattern[str]
@@ -72,14 +72,14 @@ def rules() -> Rules:
     return Rules.load(Path(__file__).with_name("rules.toml"))
 
 
-def _findings(table: Mapping[str, Mapping[str, Any]]) -> Iterable[Finding]:
+def _findings(table: Mapping[str, Mapping[str, Any]]) -> Iterable[AbnormalTerm]:
     for kind, by_name in table.items():
         if kind not in KINDS:
             raise RulesError(f"finding.{kind}: a finding is one of {', '.join(KINDS)}")
         for name, phrases in by_name.items():
             entry = f"finding.{kind}.{name}"
             alone = tuple(_any_of(entry, [phrase]) for phrase in phrases)
-            yield Finding(name, kind, alone, _any_of(entry, phrases))
+            yield AbnormalTerm(name, kind, alone, _any_of(entry, phrases))
 
 
 def _any_of(entry: str, phrases: Iterable[str]) -> re.Pattern[str]:

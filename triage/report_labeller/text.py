@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from triage.report_labeller.mesh import STRICT
 from triage.report_labeller.reports import Report
-from triage.report_labeller.rules import Finding, Rules, rules
+from triage.report_labeller.rules import AbnormalTerm, Rules, rules
 
 # A point ends a sentence unless it stands in a number or after a list's numeral; de-identified words are XXXX.
 _SENTENCE_ENDS = re.compile(r"(?<!\d)\.(?!\d)|(?<=\d)\.(?=\s+[A-Z])|(?<=[a-z]\d)\.|[;!?\n]|\.\s*$")
@@ -19,7 +19,7 @@ _NUMERAL = re.compile(r"^\s*\d+\s*[.)]\s*")
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ReportLabel:
     """``label`` 1 abnormal, 0 normal, None where the text says neither. ``sentence`` is the one that decided."""
 
     label: int | None
@@ -27,20 +27,20 @@ class Verdict:
     why: str
 
 
-def judge(report: Report, definition: str = STRICT, using: Rules | None = None) -> Verdict:
+def judge(report: Report, definition: str = STRICT, using: Rules | None = None) -> ReportLabel:
     """Abnormal with any asserted finding that ``definition`` counts; normal only where the text says so.
 
     A report that neither asserts a finding nor denies one is not taken for normal: no label.
     """
     known = using or rules()
-    spoken_for = Verdict(None, "", "no finding is named and nothing is said to be normal")
+    spoken_for = ReportLabel(None, "", "no finding is named and nothing is said to be normal")
     for _, text in report.sections:
         for sentence in sentences(text):
             for finding in asserted(sentence, known):
                 if definition == STRICT or finding.kind == definition:
-                    return Verdict(1, sentence, finding.name)
+                    return ReportLabel(1, sentence, finding.name)
             if spoken_for.label is None and says_normal(sentence, known):
-                spoken_for = Verdict(0, sentence, "said to be normal, and no finding is asserted")
+                spoken_for = ReportLabel(0, sentence, "said to be normal, and no finding is asserted")
     return spoken_for
 
 
@@ -52,7 +52,7 @@ def sentences(text: str) -> Iterator[str]:
             yield " ".join(sentence.split())
 
 
-def asserted(sentence: str, known: Rules) -> list[Finding]:
+def asserted(sentence: str, known: Rules) -> list[AbnormalTerm]:
     """The findings that a sentence asserts: named, and not negated before, within or after."""
     return [finding for finding, negated in named(sentence, known) if not negated]
 
@@ -62,7 +62,7 @@ def says_normal(sentence: str, known: Rules) -> bool:
     return bool(known.says_normal.search(sentence.lower())) or any(negated for _, negated in named(sentence, known))
 
 
-def named(sentence: str, known: Rules) -> Iterator[tuple[Finding, bool]]:
+def named(sentence: str, known: Rules) -> Iterator[tuple[AbnormalTerm, bool]]:
     """The findings that a sentence names, in its order, and whether each is negated.
 
     Where phrases overlap the longest counts: a healed fracture is not a fracture.

@@ -21,7 +21,7 @@ _BREATH_S = 0.05  # without a descriptor left the next attempt fails as well
 
 
 @dataclass(frozen=True)
-class Door:
+class ListeningPort:
     """A listening socket that does not block; ``tls`` is None where nothing is encrypted."""
 
     port: socket.socket
@@ -60,7 +60,7 @@ class AcceptLoop(Generic[C]):
         self._conversations: dict[threading.Thread, C] = {}
         self._lock = threading.Lock()
 
-    def run(self, doors: Sequence[Door], stopping: Callable[[], bool]) -> None:
+    def run(self, doors: Sequence[ListeningPort], stopping: Callable[[], bool]) -> None:
         """Accept at ``doors`` until ``stopping()``.
 
         At last comes what the kernel has accepted for us by then: closing the ports would reset it.
@@ -96,7 +96,7 @@ class AcceptLoop(Generic[C]):
         for each in self.open():
             each.break_off()
 
-    def _accept(self, door: Door) -> bool:
+    def _accept(self, door: ListeningPort) -> bool:
         """Take one connection, if one waits."""
         try:
             accepted, address = door.port.accept()

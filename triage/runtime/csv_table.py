@@ -32,7 +32,7 @@ class TableError(ValueError):
 
 
 @dataclass(frozen=True)
-class Record:
+class CSVRow:
     """One row: its first line in the file, and its cells by column, without blanks around them."""
 
     line: int
@@ -44,7 +44,7 @@ class Table:
     """The rows of a file, and how many blank lines were passed over."""
 
     columns: tuple[str, ...]
-    records: tuple[Record, ...]
+    records: tuple[CSVRow, ...]
     blank: int = 0
 
 
@@ -65,7 +65,7 @@ def parse_table(data: bytes, needed: Sequence[str] = ()) -> Table:
         if not any(row):
             blank += 1
             continue
-        records.append(Record(line, _by_column(line, row, columns)))
+        records.append(CSVRow(line, _by_column(line, row, columns)))
     named = tuple(name for name in columns if name)
     return Table(named, tuple(records), blank)
 

@@ -39,7 +39,7 @@ class HealthServer:
 
     def __init__(self, registry: CollectorRegistry, ready: Readiness, port: int, host: str = "127.0.0.1") -> None:
         try:
-            self._server = _Server((host, port), partial(_Handler, registry, ready))
+            self._server = _HealthHTTPServer((host, port), partial(_Handler, registry, ready))
         except OSError as error:
             raise StartError(
                 f"health and metrics: cannot listen on {host}:{port} ({error.strerror}): "
@@ -58,7 +58,7 @@ class HealthServer:
         self._thread.join()
 
 
-class _Server(ThreadingHTTPServer):
+class _HealthHTTPServer(ThreadingHTTPServer):
     daemon_threads = True  # a scraper that hangs must not keep a process alive
     request_queue_size = 32
 

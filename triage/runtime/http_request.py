@@ -20,7 +20,7 @@ class PeerError(OSError):
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpResponse:
     """A status and the beginning of a body."""
 
     status: int
@@ -51,7 +51,7 @@ class HttpPeer:
         with self._over_in_time():
             self._connection.connect()
 
-    def ask(self, method: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Answer:
+    def ask(self, method: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> HttpResponse:
         """Send a request, and read what it is answered. Raises PeerError.
 
         What counts is the status: a body that does not end in time, or is long, is cut.
@@ -67,7 +67,7 @@ class HttpPeer:
                 content = answer.read(_LARGEST_BODY)
             if not answer.isclosed():  # more of it would be taken for the next answer
                 self._connection.close()
-            return Answer(answer.status, content)
+            return HttpResponse(answer.status, content)
 
     def close(self) -> None:
         """Close the connection."""
@@ -116,7 +116,7 @@ class _Https(http.client.HTTPSConnection):
         secured.do_handshake()
 
 
-def ask_once(url: str, timeout_s: float) -> Answer:
+def ask_once(url: str, timeout_s: float) -> HttpResponse:
     """GET ``url``, through no proxy that the environment names. Raises PeerError."""
     peer = HttpPeer(url, timeout_s)
     try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass
-class Progress:
+class ProgressWatch:
     """Ready from the first sign of progress on, until something fails or no sign has come for ``at_most_s`` seconds.
 
     Safe to share between threads: each assignment is one step. ``clock`` is in seconds and never set back.
@@ -41,7 +41,7 @@ class Progress:
         return True, self.doing
 
 
-def all_ready(parts: Sequence[Progress]) -> tuple[bool, str]:
+def all_ready(parts: Sequence[ProgressWatch]) -> tuple[bool, str]:
     """Whether all parts of a process are ready; of those that are not, what each says."""
     said = [each.ready() for each in parts]
     wrong = [text for ready, text in said if not ready]

@@ -46,7 +46,7 @@ class Load:
 class Turn(Generic[T]):
     """A result to come, perhaps not yet begun."""
 
-    turns: Turns
+    turns: DecodeTurns
     call: tuple[Callable[..., T], tuple[Any, ...]]
     load: Load
     came_at: float
@@ -71,7 +71,7 @@ class Turn(Generic[T]):
         return self.decoding.result_within(max(self.left_s(), 0.0))
 
 
-class Turns:
+class DecodeTurns:
     """The decodings of one worker: ``slots`` at once in ``pool``, which together need at most ``memory`` bytes."""
 
     def __init__(self, pool: DecodePool, slots: int, memory: int, now: Callable[[], float] = time.monotonic) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.model.card import ModelCard
-from triage.model.registry import ADULT_FROM_YEARS, RegistryPolicy, beside, choose
+from triage.model.registry import ADULT_FROM_YEARS, RegistryPolicy, choose, shadow_cards
 from triage.radiograph.body_part import part_of
 from triage.radiograph.crop import WHOLE, Edges, content, is_mostly_border
 from triage.radiograph.decode import decode_picture, decode_pixels, is_picture, open_dicom
@@ -35,7 +35,7 @@ _NO_WHOLE_CHEST = frozenset({Reason.OUT_OF_DISTRIBUTION, Reason.WIDE_BORDER, Rea
 
 
 @dataclass(frozen=True)
-class Policy:
+class AssessmentPolicy:
     """What the site decided: about images, about models, the probability from which an image is abnormal, and by model
     the share of its patients who are.
     """
@@ -47,7 +47,7 @@ class Policy:
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class PreparedImage:
     """What is known of an object before it is scored, and its model input unless it is ``rejected``.
 
     ``model_input`` is float32 (1, size, size) for the model ``model_name``; ``beside`` are those of the models in
@@ -62,7 +62,7 @@ class Prepared:
     rejected: Rejected | None = None
     model_name: str = ""
     model_input: FloatImage | None = None
-    beside: dict[str, FloatImage] = field(default_factory=dict)
+    shadow_inputs: dict[str, FloatImage] = field(default_factory=dict)
     content: Edges = WHOLE
     orientation: Orientation = UPRIGHT
     ap_share: float | None = None
@@ -83,12 +83,12 @@ class Conclusion:
 def prepare(
     data: bytes,
     cards: Mapping[str, ModelCard],
-    policy: Policy,
+    policy: AssessmentPolicy,
     *,
     calling_ae_title: str = "",
     model_name: str | None = None,
     pictures: bool = False,
-) -> Prepared:
+) -> PreparedImage:
     """Decode an object, decide which model is for it, and make its model input. Never raises for bad bytes.
 
     ``model_name`` overrides the choice by age. ``pictures`` lets bare PNG and JPEG files in; the caller asserts
@@ -98,16 +98,16 @@ def prepare(
     if pictures and is_picture(data):
         with _timed(stages, "decode"):
             radiograph = decode_picture(data)
-        known = Prepared(Attributes(), View.FRONTAL, Part.CHEST, stages=stages)
+        known = PreparedImage(Attributes(), View.FRONTAL, Part.CHEST, stages=stages)
         return _for_model(radiograph, known, cards, policy, model_name)
     with _timed(stages, "read"):
         opened = open_dicom(data)
     if isinstance(opened, Rejected):
-        return Prepared(Attributes(), View.UNKNOWN, rejected=opened, stages=stages)
+        return PreparedImage(Attributes(), View.UNKNOWN, rejected=opened, stages=stages)
     dataset, attributes = opened
     view = view_of(attributes, policy.eligibility, calling_ae_title)
     part = part_of(attributes, policy.eligibility, calling_ae_title)
-    known = Prepared(attributes, view, part, stages=stages)
+    known = PreparedImage(attributes, view, part, stages=stages)
     refusal = ineligible(attributes, policy.eligibility, calling_ae_title)
     if not attributes.whole and (refusal is None or refusal.reason not in _CERTAIN):
         refusal = Rejected(Reason.UNDECODABLE, attributes.damage)  # a view or a part may be lost, or be wrong
@@ -121,7 +121,9 @@ def prepare(
     return _for_model(radiograph, known, cards, policy, model_name)
 
 
-def conclude(prepared: Prepared, card: ModelCard, probability: float, distance: float, policy: Policy) -> Conclusion:
+def conclude(
+    prepared: PreparedImage, card: ModelCard, probability: float, distance: float, policy: AssessmentPolicy
+) -> Conclusion:
     """The tag of a scored image. ``distance`` is in the units of the card's limit.
 
     What looks like nothing the model was trained on, has more border than it knows, does not stand upright, or is not
@@ -147,7 +149,7 @@ def conclude(prepared: Prepared, card: ModelCard, probability: float, distance: 
     return Conclusion(Tag.NORMAL, probability, (), shadow)
 
 
-def projection_seen(prepared: Prepared, conclusion: Conclusion) -> float | None:
+def projection_seen(prepared: PreparedImage, conclusion: Conclusion) -> float | None:
     """The share of AP that the pixels of a scored image say; None where it is in doubt that they show a whole chest.
 
     It is for people: nothing decides by it.
@@ -155,7 +157,7 @@ def projection_seen(prepared: Prepared, conclusion: Conclusion) -> float | None:
     return None if _NO_WHOLE_CHEST.intersection(conclusion.reasons) else prepared.ap_share
 
 
-def view_contradicted(prepared: Prepared, ap_share: float | None) -> bool:
+def view_contradicted(prepared: PreparedImage, ap_share: float | None) -> bool:
     """Whether the pixels of what is said to be a chest are certain enough to contradict the stated PA or AP."""
     return ap_share is not None and prepared.part is Part.CHEST and contradicts(ap_share, prepared.view)
 
@@ -165,12 +167,12 @@ def _age_in_doubt(attributes: Attributes) -> Rejected | None:
     return Rejected(Reason.AGE_UNKNOWN, attributes.age_doubt) if attributes.age_doubt else None
 
 
-def _chosen(known: Prepared, cards: Mapping[str, ModelCard], policy: Policy) -> ModelCard | Rejected:
+def _chosen(known: PreparedImage, cards: Mapping[str, ModelCard], policy: AssessmentPolicy) -> ModelCard | Rejected:
     attributes = known.attributes
     return choose(cards, attributes.age_years, policy.registry, known.view, attributes.station_name)
 
 
-def _refused_by_layout(prepared: Prepared, card: ModelCard) -> Rejected | None:
+def _refused_by_layout(prepared: PreparedImage, card: ModelCard) -> Rejected | None:
     if is_mostly_border(prepared.content, cropped=card.preprocessing.crop == "border"):
         top, left, bottom, right = prepared.content
         inside = f"{100 * (bottom - top):.0f} % of the rows and {100 * (right - left):.0f} % of the columns"
@@ -182,11 +184,11 @@ def _refused_by_layout(prepared: Prepared, card: ModelCard) -> Rejected | None:
 
 def _for_model(
     radiograph: Radiograph | Rejected,
-    known: Prepared,
+    known: PreparedImage,
     cards: Mapping[str, ModelCard],
-    policy: Policy,
+    policy: AssessmentPolicy,
     model_name: str | None,
-) -> Prepared:
+) -> PreparedImage:
     if isinstance(radiograph, Rejected):
         return replace(known, rejected=radiograph)
     chosen = cards[model_name] if model_name else _chosen(known, cards, policy)
@@ -204,9 +206,9 @@ def _for_model(
     if model_name:
         return known
     station = known.attributes.station_name
-    others = beside(cards, known.attributes.age_years, policy.registry, chosen, station)
+    others = shadow_cards(cards, known.attributes.age_years, policy.registry, chosen, station)
     inputs = {each.name: preprocess(pixels, valid, each.preprocessing.spec(), part) for each in others}
-    return replace(known, beside=inputs)
+    return replace(known, shadow_inputs=inputs)
 
 
 def _ap_share(small: FloatImage, orientation: Orientation, attributes: Attributes) -> float | None:

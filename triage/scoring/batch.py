@@ -27,16 +27,16 @@ from triage.model.activation_map import kept
 from triage.model.calibration import at_prevalence
 from triage.model.card import ModelCard
 from triage.model.run_deadline import NotEndedError
-from triage.model.session import Scores, Session
+from triage.model.session import ModelScores, ModelSession
 from triage.radiograph.attributes import read_attributes
 from triage.radiograph.types import Attributes, FloatImage, Rejected, View
 from triage.runtime.log_context import about
 from triage.runtime.logs import where_raised
-from triage.runtime.turns import Turn, Turns
+from triage.runtime.turns import DecodeTurns, Turn
 from triage.scoring.assess import (
+    AssessmentPolicy,
     Conclusion,
-    Policy,
-    Prepared,
+    PreparedImage,
     conclude,
     prepare,
     projection_seen,
@@ -56,7 +56,7 @@ _OF_THE_SPOOL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE
 class Opened:
     """What the decode process made of one file. Small: the pixels stay behind, the model input comes along."""
 
-    prepared: Prepared
+    prepared: PreparedImage
     receipt: Receipt
 
 
@@ -72,7 +72,7 @@ class OpenError(Exception):
     """An object that could not be opened; the message says what was raised and where, without the object's values."""
 
 
-def open_file(path: Path, cards: Mapping[str, ModelCard], policy: Policy) -> Opened:
+def open_file(path: Path, cards: Mapping[str, ModelCard], policy: AssessmentPolicy) -> Opened:
     """Read and prepare one stored object; runs in a decode process. Raises FileNotFoundError and OpenError."""
     try:
         receipt = read_receipt(path)
@@ -97,15 +97,15 @@ def _header_attributes(path: Path) -> Attributes:
         return Attributes()
 
 
-class Scorer:
+class BatchScorer:
     """Sessions that stay loaded, children that decode in turns, and the way of a batch through both."""
 
     def __init__(
         self,
         spool: Spool,
-        sessions: Mapping[str, Session],
-        turns: Turns,
-        policy: Policy,
+        sessions: Mapping[str, ModelSession],
+        turns: DecodeTurns,
+        policy: AssessmentPolicy,
         priorities: PriorityPolicy,
         metrics: Metrics,
         index: Callable[[Sequence[TriageDecision]], None],
@@ -182,7 +182,7 @@ class Scorer:
 
     def _give_up(self, instance: ReceivedInstance, path: Path, receipt: Receipt, error: str, tries: int) -> None:
         rejected = Rejected(Reason.WORKER_FAILURE, error)
-        known = Prepared(_header_attributes(path), View.UNKNOWN, rejected=rejected)
+        known = PreparedImage(_header_attributes(path), View.UNKNOWN, rejected=rejected)
         undecided: dict[str, str] = {}
         with self._one_study(instance.study_instance_uid, undecided):
             self._write(instance, self._rejected(instance, Opened(known, receipt)))
@@ -196,7 +196,7 @@ class Scorer:
         self._metrics.buried.inc()
         logger.error("%s is a dead letter after %d tries: %s", instance.key, tries, error)
 
-    def _policy_now(self) -> Policy:
+    def _policy_now(self) -> AssessmentPolicy:
         disabled = self._disabled()
         return replace(self._policy, registry=replace(self._policy.registry, disabled=disabled))
 
@@ -214,7 +214,7 @@ class Scorer:
 
     def _score(
         self,
-        session: Session,
+        session: ModelSession,
         batch: Sequence[tuple[ReceivedInstance, Opened]],
         failed: list[Failed],
         endless: list[Failed],
@@ -256,15 +256,17 @@ class Scorer:
             prevalence=prevalence,
             ap_share=ap_share,
             view_contradicted=view_contradicted(opened.prepared, ap_share),
-            beside=tuple(self._in_shadow(opened.prepared, name) for name in sorted(opened.prepared.beside)),
+            shadow_scores=tuple(
+                self._in_shadow(opened.prepared, name) for name in sorted(opened.prepared.shadow_inputs)
+            ),
             stages={**(assessment.stages or {}), "infer": seconds},
         )
 
-    def _in_shadow(self, prepared: Prepared, name: str) -> ShadowScore:
+    def _in_shadow(self, prepared: PreparedImage, name: str) -> ShadowScore:
         """What the model ``name`` makes of an image that counts by another one's score; its failure costs nobody."""
         session, started = self._sessions[name], time.perf_counter()
         try:
-            probability, distance = _at(session.score(prepared.beside[name][np.newaxis]), 0)
+            probability, distance = _at(session.score(prepared.shadow_inputs[name][np.newaxis]), 0)
         except Exception as error:  # the edge: a model on trial
             logger.error("the model %s, in shadow, failed on an image: %s", name, where_raised(error))
             probability = distance = math.nan
@@ -417,10 +419,12 @@ def _unless_disabled(opened: Opened, disabled: frozenset[str]) -> Opened:
     """The kill switch may have been used since the object was prepared."""
     prepared = opened.prepared
     if prepared.model_name not in disabled:
-        beside = {name: values for name, values in prepared.beside.items() if name not in disabled}
-        return replace(opened, prepared=replace(prepared, beside=beside))
+        inputs = {name: values for name, values in prepared.shadow_inputs.items() if name not in disabled}
+        return replace(opened, prepared=replace(prepared, shadow_inputs=inputs))
     rejected = Rejected(Reason.MODEL_DISABLED, f"{prepared.model_name} is switched off")
-    return replace(opened, prepared=replace(prepared, model_name="", model_input=None, beside={}, rejected=rejected))
+    return replace(
+        opened, prepared=replace(prepared, model_name="", model_input=None, shadow_inputs={}, rejected=rejected)
+    )
 
 
 def _input(opened: Opened) -> FloatImage:
@@ -428,7 +432,7 @@ def _input(opened: Opened) -> FloatImage:
     return opened.prepared.model_input
 
 
-def _maps(session: Session, scores: Scores, opened: Sequence[Opened]) -> list[dict[str, Any]]:
+def _maps(session: ModelSession, scores: ModelScores, opened: Sequence[Opened]) -> list[dict[str, Any]]:
     """What is kept of each image's activation map: of this very run, so that it is the map of the score beside it."""
     count = len(scores.probability)
     if not session.keeps_maps:
@@ -445,5 +449,5 @@ def _maps(session: Session, scores: Scores, opened: Sequence[Opened]) -> list[di
     ]
 
 
-def _at(scores: Scores, position: int) -> tuple[float, float]:
+def _at(scores: ModelScores, position: int) -> tuple[float, float]:
     return float(scores.probability[position]), float(scores.distance[position])

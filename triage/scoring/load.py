@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from triage.dicom.byte_source import File
+from triage.dicom.byte_source import OpenFileSource
 from triage.dicom.data_set import behind_the_head
 from triage.dicom.header_scan import read_pixel_count
 from triage.dicom.part10 import read_receipt
@@ -24,7 +24,7 @@ def load_of(path: Path) -> Load:
         receipt = read_receipt(path)
         size = path.stat().st_size
         with path.open("rb") as file:
-            at, syntax = behind_the_head(File(file))
+            at, syntax = behind_the_head(OpenFileSource(file))
             file.seek(at)
             pixels = read_pixel_count(file, syntax)
     except Exception:  # the edge: whatever the file holds; the child says what is wrong with it

@@ -1,6 +1,7 @@
 """Where work lies: the patients' spool, and places beside it, whose trouble is nobody else's.
 
-A place is a spool of its own in the folder of the patients', by the name that the queue has for it (``queueing.Work``).
+A partition is a spool of its own in the folder of the patients' spool; the queue has its name
+(``PartitionedInstance``).
 What lies there shares batches, decoders and models with patients' objects, and comes after them. Whatever is raised
 there, by a disk or a defect, fails what lies there; what is raised of patients' is the whole worker's.
 """
@@ -12,75 +13,77 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from triage.queue.score_queue import Work
+from triage.queue.score_queue import PartitionedInstance
 from triage.runtime.turns import Turn
-from triage.scoring.batch import Opened, Scorer
+from triage.scoring.batch import BatchScorer, Opened
 
 logger = logging.getLogger(__name__)
 
-Started = list[tuple[Work, Turn[Opened]]]
-Failures = dict[Work, str]
+Started = list[tuple[PartitionedInstance, Turn[Opened]]]
+Failures = dict[PartitionedInstance, str]
 """What failed, and why, naming no patient."""
 
 
 @dataclass(frozen=True)
-class Places:
-    """What scores the patients' objects, and what scores those ``beside`` them, by their place's name."""
+class PartitionedScorer:
+    """What scores the patients' objects, and what scores those ``partitions`` them, by their partition's name."""
 
-    patients: Scorer
-    beside: Mapping[str, Scorer] = field(default_factory=dict)
+    patients: BatchScorer
+    partitions: Mapping[str, BatchScorer] = field(default_factory=dict)
 
-    def know(self, work: Work) -> bool:
-        """Whether anything is scored in the work's place."""
-        return work.place in self._scorers()
+    def know(self, work: PartitionedInstance) -> bool:
+        """Whether anything is scored in the work's partition."""
+        return work.partition in self._scorers()
 
-    def start(self, works: Sequence[Work]) -> tuple[Started, Failures]:
+    def start(self, works: Sequence[PartitionedInstance]) -> tuple[Started, Failures]:
         """Begin to decode, patients' first; returns at once. Work of which nothing is left to do is in neither."""
         started: Started = []
         failed: Failures = {}
-        for place, scorer in self._scorers().items():
-            own = [work for work in works if work.place == place]
+        for partition, scorer in self._scorers().items():
+            own = [work for work in works if work.partition == partition]
             with _apart(own, failed):
                 begun = scorer.start([work.instance for work in own])
-                started += [(Work(place, instance), decoding) for instance, decoding in begun]
+                started += [(PartitionedInstance(partition, instance), decoding) for instance, decoding in begun]
         return started, failed
 
-    def finish(self, started: Started) -> Iterator[tuple[list[Work], Failures]]:
-        """Score what was started, and say of each place's work what failed; the patients' before any other is begun."""
-        for place in self._scorers():
-            own = [each for each in started if each[0].place == place]
+    def finish(self, started: Started) -> Iterator[tuple[list[PartitionedInstance], Failures]]:
+        """Score what was started, and yield each partition's failures; patients' objects first."""
+        for partition in self._scorers():
+            own = [each for each in started if each[0].partition == partition]
             if own:
-                yield [work for work, _ in own], self._finish(place, own)
+                yield [work for work, _ in own], self._finish(partition, own)
 
-    def give_up(self, work: Work, error: str, tries: int) -> None:
-        """Make the work's object a dead letter of its place."""
+    def give_up(self, work: PartitionedInstance, error: str, tries: int) -> None:
+        """Make the work's object a dead letter of its partition."""
         failed: Failures = {}
         with _apart([work], failed):
-            self._scorers()[work.place].give_up(work.instance, error, tries)
+            self._scorers()[work.partition].give_up(work.instance, error, tries)
         for why in failed.values():
             logger.error("%s cannot be given up: %s", work.key, why)
 
-    def _finish(self, place: str, started: Started) -> Failures:
-        """Together; in a place beside, where that raises, one by one, so that what can be done is."""
+    def _finish(self, partition: str, started: Started) -> Failures:
+        """Together; in a partition, where that raises, one by one, so that what can be done is."""
         works, failed = [work for work, _ in started], Failures()
         with _apart(works, failed):
-            done = self._scorers()[place].finish([(work.instance, decoding) for work, decoding in started])
-            return {Work(place, each.instance): each.error for each in done}
+            done = self._scorers()[partition].finish([(work.instance, decoding) for work, decoding in started])
+            return {PartitionedInstance(partition, each.instance): each.error for each in done}
         if len(works) == 1:
             return failed
-        return {work: why for each in started for work, why in self._finish(place, [each]).items()}
+        return {work: why for each in started for work, why in self._finish(partition, [each]).items()}
 
-    def _scorers(self) -> dict[str, Scorer]:
-        return {"": self.patients, **self.beside}
+    def _scorers(self) -> dict[str, BatchScorer]:
+        return {"": self.patients, **self.partitions}
 
 
 @contextmanager
-def _apart(works: Sequence[Work], failed: Failures) -> Iterator[None]:
-    """Let trouble with patients' work pass, and note all other in ``failed``. ``works`` are of one place."""
+def _apart(works: Sequence[PartitionedInstance], failed: Failures) -> Iterator[None]:
+    """Let trouble with patients' work pass, and note all other in ``failed``. ``works`` are of one partition."""
     try:
         yield
-    except Exception as error:  # the edge: a place may be gone, full or broken; if it is Redis, the worker will notice
-        if not works or not works[0].place:
+    except (
+        Exception
+    ) as error:  # the edge: a partition may be gone, full or broken; if it is Redis, the worker will notice
+        if not works or not works[0].partition:
             raise
         failed.update((work, _in_words(error)) for work in works)
 

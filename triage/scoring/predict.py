@@ -19,11 +19,11 @@ from triage.model.card import ModelCard, ModelRefusedError, load_card
 from triage.model.installed import installed
 from triage.model.registry import RegistryPolicy, usable
 from triage.model.run_deadline import NotEndedError
-from triage.model.session import AT_ONCE, Session, check_loads
+from triage.model.session import AT_ONCE, ModelSession, check_loads
 from triage.model.trial_load import LOAD_DEADLINE_S
 from triage.radiograph.types import Attributes, Rejected, View
 from triage.runtime.child_pool import DecodePool, DecoderDiedError, Decoding
-from triage.scoring.assess import Conclusion, Policy, Prepared, conclude, prepare
+from triage.scoring.assess import AssessmentPolicy, Conclusion, PreparedImage, conclude, prepare
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ _CHUNK = AT_ONCE  # inputs in memory: one chunk is scored while the next is deco
 
 
 @dataclass(frozen=True)
-class Models:
+class LoadedModels:
     """Model folders and their cards by model name; ``forced`` names the one that scores whatever the age."""
 
     folders: Mapping[str, Path]
@@ -39,13 +39,13 @@ class Models:
     forced: str | None = None
 
     @classmethod
-    def installed(cls, models: Path, names: tuple[str, ...] = (), policy: RegistryPolicy | None = None) -> Models:
+    def installed(cls, models: Path, names: tuple[str, ...] = (), policy: RegistryPolicy | None = None) -> LoadedModels:
         """Those below ``models`` that the service would load, to be chosen by age. Raises ModelRefusedError."""
         cards = installed(models, names, policy or RegistryPolicy())
         return cls({name: models / name for name in cards}, cards)
 
     @classmethod
-    def only(cls, folder: Path) -> Models:
+    def only(cls, folder: Path) -> LoadedModels:
         """The one in ``folder``, for patients of any age. Raises ModelRefusedError."""
         card = load_card(folder.resolve())
         return cls({card.name: folder}, {card.name: card}, forced=card.name)
@@ -64,7 +64,7 @@ class Compute:
 
 
 def predict(
-    files: Sequence[Path], models: Models, policy: Policy, compute: Compute | None = None
+    files: Sequence[Path], models: LoadedModels, policy: AssessmentPolicy, compute: Compute | None = None
 ) -> Iterator[dict[str, Any]]:
     """One record a file, in the order given: file, tag, probability, reasons, model_id, and what explains them.
 
@@ -75,7 +75,7 @@ def predict(
     if models.forced and not usable(models.cards, policy.registry):
         raise ModelRefusedError(f"{models.forced} is marked as a demonstration: models.allow_demo lets it score")
     compute = compute or Compute()
-    scorer = _Scorer(models, policy, compute)
+    scorer = FileScorer(models, policy, compute)
     processes = min(compute.decode_processes or os.cpu_count() or 1, len(files), _CHUNK)
     decoding = _Decoding(models.cards, policy, models.forced)
     with Decoder(decoding, max(processes, 1), compute.decode_timeout_s) as decoder:
@@ -91,10 +91,10 @@ class _Decoding:
     """One file up to its model input; goes to the child processes."""
 
     cards: Mapping[str, ModelCard]
-    policy: Policy
+    policy: AssessmentPolicy
     forced: str | None
 
-    def __call__(self, path: Path) -> Prepared:
+    def __call__(self, path: Path) -> PreparedImage:
         try:
             data = path.read_bytes()
         except OSError as error:
@@ -112,7 +112,7 @@ class Decoder:
     Bytes that crash a decoder, or keep it for ever, cost one file its score and nothing else.
     """
 
-    def __init__(self, decoding: Callable[[Path], Prepared], processes: int, timeout_s: float) -> None:
+    def __init__(self, decoding: Callable[[Path], PreparedImage], processes: int, timeout_s: float) -> None:
         self._decoding = decoding
         self._pool = DecodePool(processes, timeout_s)
 
@@ -122,16 +122,16 @@ class Decoder:
     def __exit__(self, *exc_info: object) -> None:
         self._pool.close()
 
-    def start(self, paths: Sequence[Path]) -> list[tuple[Path, Decoding[Prepared]]]:
+    def start(self, paths: Sequence[Path]) -> list[tuple[Path, Decoding[PreparedImage]]]:
         """Begin; ``decoding`` must pickle."""
         return [(path, self._pool.submit(self._decoding, path)) for path in paths]
 
-    def finish(self, started: Iterable[tuple[Path, Decoding[Prepared]]]) -> list[tuple[Path, Prepared]]:
+    def finish(self, started: Iterable[tuple[Path, Decoding[PreparedImage]]]) -> list[tuple[Path, PreparedImage]]:
         """What was begun, in its order."""
         return [(path, _result(decoding)) for path, decoding in started]
 
 
-def _result(decoding: Decoding[Prepared]) -> Prepared:
+def _result(decoding: Decoding[PreparedImage]) -> PreparedImage:
     try:
         return decoding.result()
     except DecoderDiedError as error:
@@ -141,21 +141,21 @@ def _result(decoding: Decoding[Prepared]) -> Prepared:
         return _rejected(Reason.WORKER_FAILURE, "decoding it needs more memory than one file may use")
 
 
-class _Scorer:
+class FileScorer:
     """Scores chunks; a model is loaded when the first image is for it."""
 
-    def __init__(self, models: Models, policy: Policy, compute: Compute) -> None:
+    def __init__(self, models: LoadedModels, policy: AssessmentPolicy, compute: Compute) -> None:
         self._models = models
         self._policy = policy
         self._compute = compute
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, ModelSession] = {}
 
-    def records(self, chunk: Sequence[tuple[Path, Prepared]]) -> Iterator[dict[str, Any]]:
+    def records(self, chunk: Sequence[tuple[Path, PreparedImage]]) -> Iterator[dict[str, Any]]:
         scores = self._scores([prepared for _, prepared in chunk])
         for number, (path, prepared) in enumerate(chunk):
             yield self._record(path, prepared, scores.get(number))
 
-    def _scores(self, chunk: Sequence[Prepared]) -> dict[int, tuple[float, float]]:
+    def _scores(self, chunk: Sequence[PreparedImage]) -> dict[int, tuple[float, float]]:
         """Probability and distance by position in ``chunk``, of what has a model input."""
         found: dict[int, tuple[float, float]] = {}
         for name in sorted({prepared.model_name for prepared in chunk if prepared.model_input is not None}):
@@ -165,15 +165,15 @@ class _Scorer:
             found.update(zip((n for n, each in inputs.items() if each is not None), pairs, strict=True))
         return found
 
-    def _session(self, name: str) -> Session:
+    def _session(self, name: str) -> ModelSession:
         if name not in self._sessions:
             models, compute = self._models, self._compute
             folder, card = models.folders[name], models.cards[name]
             check_loads(folder, card, compute.provider, compute.threads, compute.load_timeout_s)
-            self._sessions[name] = Session(folder, card, provider=compute.provider, threads=compute.threads)
+            self._sessions[name] = ModelSession(folder, card, provider=compute.provider, threads=compute.threads)
         return self._sessions[name]
 
-    def _record(self, path: Path, prepared: Prepared, score: tuple[float, float] | None) -> dict[str, Any]:
+    def _record(self, path: Path, prepared: PreparedImage, score: tuple[float, float] | None) -> dict[str, Any]:
         if score is None:
             refusal = prepared.rejected or Rejected(Reason.NO_MODEL)
             conclusion = Conclusion(Tag.NOT_ASSESSED, None, (refusal.reason,))
@@ -184,7 +184,7 @@ class _Scorer:
         return _record(path, prepared, conclusion, model_id=card.model_id, distance=distance, detail=conclusion.detail)
 
 
-def _one_by_one(session: Session, batch: npt.NDArray[np.float32]) -> list[tuple[float, float]]:
+def _one_by_one(session: ModelSession, batch: npt.NDArray[np.float32]) -> list[tuple[float, float]]:
     """Probability and distance of each; together, or where a run does not end alone, and NaN where it still does not.
 
     ``conclude`` makes a failure of NaN.
@@ -199,7 +199,13 @@ def _one_by_one(session: Session, batch: npt.NDArray[np.float32]) -> list[tuple[
 
 
 def _record(
-    path: Path, prepared: Prepared, conclusion: Conclusion, *, model_id: str | None, distance: float | None, detail: str
+    path: Path,
+    prepared: PreparedImage,
+    conclusion: Conclusion,
+    *,
+    model_id: str | None,
+    distance: float | None,
+    detail: str,
 ) -> dict[str, Any]:
     return {
         "file": str(path),
@@ -222,5 +228,5 @@ def _finite(number: float | None) -> float | None:
     return number if number is not None and math.isfinite(number) else None
 
 
-def _rejected(reason: Reason, detail: str) -> Prepared:
-    return Prepared(Attributes(), View.UNKNOWN, rejected=Rejected(reason, detail))
+def _rejected(reason: Reason, detail: str) -> PreparedImage:
+    return PreparedImage(Attributes(), View.UNKNOWN, rejected=Rejected(reason, detail))

@@ -21,11 +21,11 @@ from rq.utils import now
 from rq.worker import WorkerStatus
 
 from triage.metrics.process import Metrics
-from triage.queue.score_queue import FUNCTIONS, PRIORS, QUEUE, ScoreJob, ScoreQueue, Work, queue_of
+from triage.queue.score_queue import FUNCTIONS, PRIORS, QUEUE, PartitionedInstance, ScoreJob, ScoreQueue, queue_of
 from triage.runtime.log_context import about
-from triage.runtime.progress import Progress
+from triage.runtime.progress import ProgressWatch
 from triage.runtime.stop_signal import StopSignal
-from triage.scoring.partitioned import Places, Started
+from triage.scoring.partitioned import PartitionedScorer, Started
 from triage.spool.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ _LOOK_S = 0.005
 _WORKER_TTL_S = 45
 """For rq: an idle worker asks again every 30 s, and a Redis that is silent for 40 s counts as lost."""
 
-Taken = list[tuple[Job, Work]]
+Taken = list[tuple[Job, PartitionedInstance]]
 
 
 class BatchWorker(SimpleWorker):
@@ -63,14 +63,14 @@ class BatchWorker(SimpleWorker):
         self,
         name: str,
         client: Redis,
-        places: Places,
+        scorers: PartitionedScorer,
         batch_size: int,
         tries: int,
         metrics: Metrics,
         stop: StopSignal,
-        progress: Progress | None = None,
+        progress: ProgressWatch | None = None,
     ) -> None:
-        self._progress = progress or Progress("working", _WORKER_TTL_S)
+        self._progress = progress or ProgressWatch("working", _WORKER_TTL_S)
         queue = queue_of(QUEUE, client)
         super().__init__(
             [queue],
@@ -84,7 +84,7 @@ class BatchWorker(SimpleWorker):
         self._priors = queue_of(PRIORS, client)
         self._since_priors = 0
         self._jobs = ScoreQueue(client)
-        self._places = places
+        self._scorers = scorers
         self._batch_size = batch_size
         self._tries = tries
         self._metrics = metrics
@@ -235,11 +235,11 @@ class BatchWorker(SimpleWorker):
         pipeline = self.connection.pipeline(transaction=False)
         for job, work in taken:
             pipeline.hset(job.key, mapping={"status": JobStatus.STARTED.value, "worker_name": self.name})
-            if work.place:  # counted nowhere
+            if work.partition:  # counted nowhere
                 continue
             self._metrics.jobs_taken.labels(PRIORS if job.origin == PRIORS else QUEUE).inc()
         pipeline.execute()
-        started, failed = self._places.start([work for _, work in taken])
+        started, failed = self._scorers.start([work for _, work in taken])
         unfinished = {work for work, _ in started} | failed.keys()
         if done := [work for _, work in taken if work not in unfinished]:
             self._jobs.end(done)
@@ -247,7 +247,7 @@ class BatchWorker(SimpleWorker):
             self._again(work, why)
         return started
 
-    def _work_of(self, job: Job) -> Work | None:
+    def _work_of(self, job: Job) -> PartitionedInstance | None:
         """The object that a job names. A job of anything else is refused: nothing that it names is imported."""
         try:
             callbacks = (job._success_callback_name, job._failure_callback_name, job._stopped_callback_name)
@@ -255,9 +255,9 @@ class BatchWorker(SimpleWorker):
                 raise ValueError(f"{str(job.func_name)[:200]!r} is not on the closed list of job functions")
             if any(callbacks) or job.webhooks:
                 raise ValueError("a job of ours has no callbacks")
-            work = Work.from_key(job.args[0])
-            if not self._places.know(work):
-                raise ValueError(f"nothing is scored in {work.place[:80]!r} here")
+            work = PartitionedInstance.from_key(job.args[0])
+            if not self._scorers.know(work):
+                raise ValueError(f"nothing is scored in {work.partition[:80]!r} here")
             return work
         except Exception as error:  # the edge: whatever somebody wrote into the queue
             why = f"{type(error).__name__}: {error}"
@@ -267,24 +267,24 @@ class BatchWorker(SimpleWorker):
             return None
 
     def _finish(self, started: Started) -> None:
-        for works, failed in self._places.finish(started):
+        for works, failed in self._scorers.finish(started):
             self._jobs.end([work for work in works if work not in failed])
             for work, why in failed.items():
                 self._again(work, why)
 
-    def _again(self, work: Work, why: str) -> None:
+    def _again(self, work: PartitionedInstance, why: str) -> None:
         count = self._jobs.count_failure(work)
         with about(study=work.instance.study_instance_uid, object=work.sop_instance_uid):
             logger.error("%s failed, attempt %d of %d: %s", work.key, count, self._tries, why)
         if count >= self._tries:
             self._bury(work, why, count)
             return
-        if not work.place:
+        if not work.partition:
             self._metrics.retries.inc()
         self._jobs.again(work)
 
-    def _bury(self, work: Work, error: str, tries: int) -> None:
-        self._places.give_up(work, error, tries)
+    def _bury(self, work: PartitionedInstance, error: str, tries: int) -> None:
+        self._scorers.give_up(work, error, tries)
         self._jobs.end([work])
 
 
@@ -312,7 +312,7 @@ def worker_name() -> str:
 
 def run(
     spool: Spool,
-    places: Places,
+    scorers: PartitionedScorer,
     connect: Callable[[], Redis],
     sweep: Callable[[], object],
     stop: StopSignal,
@@ -320,7 +320,7 @@ def run(
     batch_size: int,
     tries: int,
     metrics: Metrics,
-    progress: Progress,
+    progress: ProgressWatch,
 ) -> None:
     """Work until ``stop`` is received. After trouble with Redis or the disk the loop begins anew, the models loaded."""
     while not stop.received:
@@ -328,7 +328,7 @@ def run(
         try:
             with spool.workers.hold(name), connect() as client:
                 sweep()  # what a dead worker left is taken up before anything new
-                worker = BatchWorker(name, client, places, batch_size, tries, metrics, stop, progress)
+                worker = BatchWorker(name, client, scorers, batch_size, tries, metrics, stop, progress)
                 worker.work(logging_level="WARNING")
         except RedisError as error:
             progress.failed(_without_redis(error))

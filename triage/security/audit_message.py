@@ -25,7 +25,7 @@ _LINE_ENDS = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-class Outcome(StrEnum):
+class AuditOutcome(StrEnum):
     """Event Outcome Indicator (A.5.2)."""
 
     SUCCESS = "0"
@@ -34,7 +34,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Code:
+class CodedValue:
     """A coded value: code, scheme, meaning."""
 
     value: str
@@ -54,7 +54,7 @@ class Who:
 
 
 @dataclass(frozen=True)
-class Source:
+class AuditSource:
     """What reports: its name among the site's audit sources, and the name of the process."""
 
     name: str
@@ -62,26 +62,26 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Subject:
+class AuditSubject:
     """A study, and whose it is."""
 
     study_instance_uid: str
     patient_id: str = ""
 
 
-def intent(act: Code) -> Code:
+def intent(act: CodedValue) -> CodedValue:
     """That something is about to be done; another message says what came of it (ADR 36)."""
-    return Code(f"INTENT-{act.value}", act.scheme, f"About to be done: {act.meaning}")
+    return CodedValue(f"INTENT-{act.value}", act.scheme, f"About to be done: {act.meaning}")
 
 
-def dcm(value: str, meaning: str) -> Code:
+def dcm(value: str, meaning: str) -> CodedValue:
     """A code of DICOM's own scheme."""
-    return Code(value, "DCM", meaning)
+    return CodedValue(value, "DCM", meaning)
 
 
-def rfc3881(value: str, meaning: str) -> Code:
+def rfc3881(value: str, meaning: str) -> CodedValue:
     """A code of the schema itself, which began as RFC 3881's (A.5.1.2)."""
-    return Code(value, "RFC-3881", meaning)
+    return CodedValue(value, "RFC-3881", meaning)
 
 
 ACCESSED = dcm("110103", "DICOM Instances Accessed")
@@ -111,9 +111,11 @@ _URI = rfc3881("12", "URI")
 class Reporter:
     """Makes the messages of one source."""
 
-    source: Source
+    source: AuditSource
 
-    def accessed(self, at: float, who: Who, subject: Subject, outcome: Outcome, act: Code | None = None) -> str:
+    def accessed(
+        self, at: float, who: Who, subject: AuditSubject, outcome: AuditOutcome, act: CodedValue | None = None
+    ) -> str:
         """A study was looked at (A.5.3.6) or, if ``act`` says so, something was done to it."""
         message = self._begun(ACCESSED, "R" if act is None else "U", at, outcome, act)
         _participant(message, who)
@@ -123,7 +125,7 @@ class Reporter:
         _patient(message, subject.patient_id)
         return _line(message)
 
-    def query(self, at: float, who: Who, where: str, query: str, outcome: Outcome) -> str:
+    def query(self, at: float, who: Who, where: str, query: str, outcome: AuditOutcome) -> str:
         """Something was searched (A.5.3.10); ``where`` and ``query`` are path and query string of the address."""
         message = self._begun(QUERY, "E", at, outcome)
         _participant(message, who, _ORIGIN)
@@ -132,7 +134,7 @@ class Reporter:
         _object(message, _SEARCH_CRITERIA, where, type_code="2", role="3", query=query)
         return _line(message)
 
-    def authentication(self, at: float, who: Who, what: Code, outcome: Outcome) -> str:
+    def authentication(self, at: float, who: Who, what: CodedValue, outcome: AuditOutcome) -> str:
         """Somebody signed in or out, or tried to (A.5.3.12)."""
         message = self._begun(AUTHENTICATION, "E", at, outcome, what)
         _participant(message, who)
@@ -140,7 +142,9 @@ class Reporter:
         self._end(message)
         return _line(message)
 
-    def alert(self, at: float, who: Who, what: Code, outcome: Outcome, uri: str, name: str, description: str) -> str:
+    def alert(
+        self, at: float, who: Who, what: CodedValue, outcome: AuditOutcome, uri: str, name: str, description: str
+    ) -> str:
         """Something that concerns security (A.5.3.11): ``uri`` and ``name`` say what, ``description`` how."""
         message = self._begun(SECURITY_ALERT, "E", at, outcome, what)
         _participant(message, who)
@@ -150,9 +154,11 @@ class Reporter:
         _object(message, _URI, uri, type_code="2", role="13", name=name, details=details)
         return _line(message)
 
-    def export(self, at: float, who: Who, uri: str, subjects: Iterable[Subject], kind: Code | None = None) -> str:
+    def export(
+        self, at: float, who: Who, uri: str, subjects: Iterable[AuditSubject], kind: CodedValue | None = None
+    ) -> str:
         """Data of patients were written to a file (A.5.3.4), or are about to be, as ``kind`` says."""
-        message = self._begun(EXPORT, "R", at, Outcome.SUCCESS, kind)
+        message = self._begun(EXPORT, "R", at, AuditOutcome.SUCCESS, kind)
         _participant(message, who, _ORIGIN)
         self._application(message, _ORIGIN)
         media = _participant(message, Who(uri), _DESTINATION, _MEDIA, requests=False)
@@ -165,15 +171,17 @@ class Reporter:
             _patient(message, patient_id)
         return _line(message)
 
-    def activity(self, at: float, what: Code, who: Who) -> str:
+    def activity(self, at: float, what: CodedValue, who: Who) -> str:
         """A process started or stopped (A.5.3.1)."""
-        message = self._begun(ACTIVITY, "E", at, Outcome.SUCCESS, what)
+        message = self._begun(ACTIVITY, "E", at, AuditOutcome.SUCCESS, what)
         self._application(message)
         _participant(message, who, dcm("110151", "Application Launcher"))
         self._end(message)
         return _line(message)
 
-    def _begun(self, event: Code, action: str, at: float, outcome: Outcome, kind: Code | None = None) -> Element:
+    def _begun(
+        self, event: CodedValue, action: str, at: float, outcome: AuditOutcome, kind: CodedValue | None = None
+    ) -> Element:
         message = Element("AuditMessage")
         when = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         attributes = {"EventActionCode": action, "EventDateTime": when, "EventOutcomeIndicator": str(outcome)}
@@ -183,7 +191,7 @@ class Reporter:
             _coded(identification, "EventTypeCode", kind)
         return message
 
-    def _application(self, message: Element, role: Code = _APPLICATION) -> None:
+    def _application(self, message: Element, role: CodedValue = _APPLICATION) -> None:
         _participant(message, Who(self.source.process), role, requests=False)
 
     def _end(self, message: Element) -> None:
@@ -192,7 +200,7 @@ class Reporter:
         SubElement(source, "AuditSourceTypeCode", {"csd-code": "4"})  # application server process
 
 
-def _participant(message: Element, who: Who, *roles: Code, requests: bool = True) -> Element:
+def _participant(message: Element, who: Who, *roles: CodedValue, requests: bool = True) -> Element:
     attributes = {"UserID": _clean(who.name), "UserIsRequestor": "true" if requests else "false"}
     if who.also:
         attributes["AlternativeUserID"] = _clean(who.also)
@@ -204,7 +212,7 @@ def _participant(message: Element, who: Who, *roles: Code, requests: bool = True
     return participant
 
 
-def _study(message: Element, subject: Subject) -> None:
+def _study(message: Element, subject: AuditSubject) -> None:
     _object(message, _STUDY_UID, subject.study_instance_uid, type_code="2", role="3")
 
 
@@ -213,7 +221,7 @@ def _patient(message: Element, patient_id: str) -> None:
 
 
 def _object(
-    message: Element, kind: Code, identifier: str, *, type_code: str, role: str, name: str = "",
+    message: Element, kind: CodedValue, identifier: str, *, type_code: str, role: str, name: str = "",
     query: str | None = None, details: Iterable[tuple[str, str]] = (),
 ) -> None:  # fmt: skip
     attributes = {
@@ -232,7 +240,7 @@ def _object(
         SubElement(found, "ParticipantObjectDetail", {"type": key, "value": _base64(value)})
 
 
-def _coded(parent: Element, name: str, code: Code) -> None:
+def _coded(parent: Element, name: str, code: CodedValue) -> None:
     attributes = {"csd-code": code.value, "codeSystemName": code.scheme, "originalText": code.meaning}
     SubElement(parent, name, attributes)
 

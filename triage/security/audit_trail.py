@@ -28,11 +28,11 @@ from triage.security.audit_message import (
     START,
     STOP,
     USER_CHANGED,
-    Code,
-    Outcome,
+    AuditOutcome,
+    AuditSource,
+    AuditSubject,
+    CodedValue,
     Reporter,
-    Source,
-    Subject,
     Who,
     intent,
 )
@@ -41,8 +41,8 @@ from triage.spool.study import read_header
 
 logger = logging.getLogger(__name__)
 
-REQUEUED = Code("REQUEUE", SCHEME, "A dead letter is tried again")
-EXPORTED = Code("EXPORT", SCHEME, "Labels are written to a file")
+REQUEUED = CodedValue("REQUEUE", SCHEME, "A dead letter is tried again")
+EXPORTED = CodedValue("EXPORT", SCHEME, "Labels are written to a file")
 
 
 class AuditError(Exception):
@@ -102,7 +102,7 @@ def trail(
     path: Path, rotate_at_bytes: int, source: str, process: str, count: Callable[[bool], None] = lambda written: None
 ) -> Trail:
     """A process's trail."""
-    return Trail(path, rotate_at_bytes, Reporter(Source(source, process)), count)
+    return Trail(path, rotate_at_bytes, Reporter(AuditSource(source, process)), count)
 
 
 def operator() -> Who:
@@ -113,29 +113,33 @@ def operator() -> Who:
         return Who(f"uid {os.getuid()}")
 
 
-def subject_of(spool: Spool, study_instance_uid: str) -> Subject:
+def subject_of(spool: Spool, study_instance_uid: str) -> AuditSubject:
     """A study with its Patient ID, from the first of its images that has been assessed; empty where there is none."""
     try:
         records = spool.assessments(study_instance_uid)
     except InvalidUIDError:
-        return Subject(study_instance_uid)
+        return AuditSubject(study_instance_uid)
     for record in records:
         header = read_header(spool, assessment_from(record))
         if patient_id := text_of(header, "PatientID"):
-            return Subject(study_instance_uid, patient_id)
-    return Subject(study_instance_uid)
+            return AuditSubject(study_instance_uid, patient_id)
+    return AuditSubject(study_instance_uid)
 
 
 def note_user(trail: Trail, users_file: Path, name: str, description: str) -> None:
     """Note that a user was changed, or that it is about to be, as the description says. Raises AuditError."""
     uri = users_file.absolute().as_uri()
-    trail.write(trail.reporter.alert(trail.now(), operator(), USER_CHANGED, Outcome.SUCCESS, uri, name, description))
+    trail.write(
+        trail.reporter.alert(trail.now(), operator(), USER_CHANGED, AuditOutcome.SUCCESS, uri, name, description)
+    )
 
 
 def note_configuration(trail: Trail, setting: str, description: str) -> None:
     """Note that a setting changes which keeps results from people, or lets them through. Raises AuditError."""
     what = f"urn:cxr-triage:setting:{setting}"
-    trail.write(trail.reporter.alert(trail.now(), operator(), CONFIGURED, Outcome.SUCCESS, what, setting, description))
+    trail.write(
+        trail.reporter.alert(trail.now(), operator(), CONFIGURED, AuditOutcome.SUCCESS, what, setting, description)
+    )
 
 
 def intend_export(trail: Trail, out: Path) -> None:
@@ -151,14 +155,16 @@ def note_export(trail: Trail, out: Path, spool: Spool, studies: Iterable[str]) -
 
 def intend_requeue(trail: Trail, spool: Spool, studies: Iterable[str]) -> None:
     """Note that dead letters of studies are about to be tried again. Raises AuditError."""
-    _note_requeue(trail, spool, studies, intent(REQUEUED), Outcome.SUCCESS)
+    _note_requeue(trail, spool, studies, intent(REQUEUED), AuditOutcome.SUCCESS)
 
 
-def note_requeue(trail: Trail, spool: Spool, studies: Iterable[str], outcome: Outcome = Outcome.SUCCESS) -> None:
+def note_requeue(
+    trail: Trail, spool: Spool, studies: Iterable[str], outcome: AuditOutcome = AuditOutcome.SUCCESS
+) -> None:
     """Note that dead letters of studies are tried again, or could not be. Raises AuditError."""
     _note_requeue(trail, spool, studies, REQUEUED, outcome)
 
 
-def _note_requeue(trail: Trail, spool: Spool, studies: Iterable[str], act: Code, outcome: Outcome) -> None:
+def _note_requeue(trail: Trail, spool: Spool, studies: Iterable[str], act: CodedValue, outcome: AuditOutcome) -> None:
     for study in dict.fromkeys(studies):
         trail.write(trail.reporter.accessed(trail.now(), operator(), subject_of(spool, study), outcome, act))

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from triage.dicom.dx_image import Description, dx_image
+from triage.dicom.dx_image import DXDescription, dx_image
 from triage.dicom.uid import uid_of
 from triage.radiograph.decode import decode_picture
 from triage.radiograph.types import FloatImage, Rejected
@@ -30,7 +30,7 @@ def wrap(content: bytes, view: str | None = None, age: int | None = None) -> Dat
         raise PictureError(radiograph.detail)
     stored, bits = _stored(radiograph.pixels)
     study = uid_of("picture", content)
-    description = Description(
+    description = DXDescription(
         study_instance_uid=study,
         series_instance_uid=uid_of(study, "series"),
         sop_instance_uid=uid_of(study, view or "", "" if age is None else str(age)),

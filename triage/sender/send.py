@@ -20,7 +20,7 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
 from triage.dicom.dx_image import part10
-from triage.dicom.requestor import NoAssociationError, Peer, associated, took_nothing
+from triage.dicom.requestor import NoAssociationError, RemoteAE, associated, took_nothing
 from triage.radiograph.decode import is_picture
 from triage.sender.picture import PictureError, wrap
 
@@ -36,7 +36,7 @@ Pair = tuple[str, str]  # SOP class and transfer syntax
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SentFile:
     """What became of one file. ``status`` is the answer to C-STORE, None where there was none.
 
     ``error`` is empty if, and only if, the destination says that it stored the object. ``reached`` is False where there
@@ -88,8 +88,8 @@ def look_through(paths: Iterable[Path]) -> tuple[list[Path], Counter[str]]:
 
 
 def send(
-    files: Sequence[Path], destination: Peer, view: str | None = None, age: int | None = None
-) -> Iterator[Outcome]:
+    files: Sequence[Path], destination: RemoteAE, view: str | None = None, age: int | None = None
+) -> Iterator[SentFile]:
     """Send ``files``; one outcome each as it is known, files that cannot be sent first. No failure ends the others.
 
     DICOM files go byte for byte, in their own transfer syntax. Pictures are wrapped (see ``wrap``) with ``view`` and
@@ -100,7 +100,7 @@ def send(
         try:
             outgoing.append(_look(path))
         except (OSError, _NotSendableError) as error:
-            yield Outcome(path, error=_words(error))
+            yield SentFile(path, error=_words(error))
     for group in _groups(outgoing):
         yield from _send_group(deque(group), destination, view, age)
 
@@ -142,7 +142,9 @@ def _groups(outgoing: Iterable[_Outgoing]) -> Iterator[list[_Outgoing]]:
         yield group
 
 
-def _send_group(pending: deque[_Outgoing], destination: Peer, view: str | None, age: int | None) -> Iterator[Outcome]:
+def _send_group(
+    pending: deque[_Outgoing], destination: RemoteAE, view: str | None, age: int | None
+) -> Iterator[SentFile]:
     while pending:
         contexts = [build_context(sop_class, [syntax]) for sop_class, syntax in sorted({each.pair for each in pending})]
         try:
@@ -157,14 +159,14 @@ def _send_group(pending: deque[_Outgoing], destination: Peer, view: str | None, 
             return
 
 
-def _unsent(pending: Iterable[_Outgoing], why: str) -> Iterator[Outcome]:
+def _unsent(pending: Iterable[_Outgoing], why: str) -> Iterator[SentFile]:
     for each in pending:
-        yield Outcome(each.path, error=why, reached=False)
+        yield SentFile(each.path, error=why, reached=False)
 
 
 def _send_over(
     association: Association, pending: deque[_Outgoing], view: str | None, age: int | None
-) -> Iterator[Outcome]:
+) -> Iterator[SentFile]:
     """Send what is pending, until the association is lost."""
     message_id = 0
     while pending and association.is_established:
@@ -178,8 +180,8 @@ def _send_over(
 
 def _send_one(
     association: Association, outgoing: _Outgoing, message_id: int, view: str | None, age: int | None
-) -> Outcome:
-    outcome = Outcome(outgoing.path)
+) -> SentFile:
+    outcome = SentFile(outgoing.path)
     try:
         if outgoing.picture:
             wrapped = dcmread(BytesIO(part10(wrap(outgoing.path.read_bytes(), view, age))))
@@ -221,7 +223,7 @@ def _uids_in(path: Path) -> Dataset:
         return Dataset()
 
 
-def _named(outcome: Outcome, dataset: Dataset) -> Outcome:
+def _named(outcome: SentFile, dataset: Dataset) -> SentFile:
     study, sop = (str(dataset.get(name, "")) for name in ("StudyInstanceUID", "SOPInstanceUID"))
     return replace(outcome, study_instance_uid=study, sop_instance_uid=sop)
 

@@ -17,7 +17,7 @@ from triage.metrics import process as metric_names
 from triage.metrics.delivery import create_delivery
 from triage.metrics.process import Metrics
 from triage.runtime.health import HealthServer
-from triage.runtime.progress import Progress, all_ready
+from triage.runtime.progress import ProgressWatch, all_ready
 from triage.runtime.stop_signal import StopSignal
 from triage.service.running import introduce
 from triage.settings.schema import Settings
@@ -42,13 +42,13 @@ def deliver(settings: Settings, spool: Spool) -> None:
     outbox, device_uid = Outbox(spool), spool.installation_uid()
     prepare_destinations(settings, spool)
     closing = ExitStack()
-    deliverers: list[delivery.Deliveries] = []
+    deliverers: list[delivery.DestinationLoop] = []
     for each in settings.channels.enabled():
         channel = channel_of(each, device_uid, closing.callback)
         patients = delivery.Deliverer(spool, outbox, each, channel, metrics, lambda: stopping.received)
         deliverers.append(at_deliverer(patients) if each.canary else patients)
     named = ", ".join(each.name for each in deliverers) or "nowhere: no destination is switched on"
-    progress = {each.name: Progress(f"delivering to {each.name}", _LONGEST_ROUND_S) for each in deliverers}
+    progress = {each.name: ProgressWatch(f"delivering to {each.name}", _LONGEST_ROUND_S) for each in deliverers}
 
     def ready() -> tuple[bool, str]:
         return all_ready(list(progress.values())) if progress else (True, f"delivering {named}")

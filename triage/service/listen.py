@@ -18,8 +18,8 @@ from triage.service.running import introduce
 from triage.service.sweep import partitions
 from triage.settings.schema import Settings
 from triage.spool.instance import ReceivedInstance
-from triage.spool.partitions import PLACE as VALIDATION
 from triage.spool.spool import Spool
+from triage.spool.validation_partition import VALIDATION
 
 logger = logging.getLogger(__name__)
 

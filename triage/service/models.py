@@ -11,7 +11,7 @@ from triage.decision.types import PriorityPolicy
 from triage.metrics.labels import ModelState
 from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.vocabulary import SiteWords
-from triage.scoring.assess import Policy
+from triage.scoring.assess import AssessmentPolicy
 from triage.settings.schema import Settings
 from triage.settings.sections import EligibilitySettings, ModelSettings
 from triage.spool.spool import Spool
@@ -38,13 +38,13 @@ def load_sessions(settings: Settings, stuck: Callable[[], object] | None = None)
 
 
 def _loaded(settings: Settings, folder: Path, card: ModelCard, stuck: Callable[[], object] | None) -> Any:
-    from triage.model.session import NotLoaded, Session, check_loads
+    from triage.model.session import ModelSession, NotLoaded, check_loads
     from triage.model.trial_load import NotLoadedError
 
     worker = settings.worker
     try:
         check_loads(folder, card, worker.provider, worker.threads, worker.load_timeout_s)
-        session = Session(
+        session = ModelSession(
             folder,
             card,
             provider=worker.provider,
@@ -93,9 +93,9 @@ def model_state(name: str, models: ModelSettings, spool: Spool, missing: frozens
     return ModelState.SHADOW if name in models.shadow else ModelState.ENABLED
 
 
-def policy_of(settings: Settings) -> Policy:
+def policy_of(settings: Settings) -> AssessmentPolicy:
     """What the settings say about images, models and the operating point."""
-    return Policy(
+    return AssessmentPolicy(
         _eligibility_policy(settings.eligibility),
         registry_policy(settings.models),
         settings.models.operating_point,

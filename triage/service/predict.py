@@ -15,11 +15,15 @@ from triage.spool.spool import Spool
 def predictions(settings: Settings, files: list[Path], model: Path | None) -> Iterator[dict[str, Any]]:
     """One JSON object for each file, in order, as the service would judge it."""
     from triage.model.installed import models_folder
-    from triage.scoring.predict import Compute, Models, predict
+    from triage.scoring.predict import Compute, LoadedModels, predict
 
     worker, ours = settings.worker, settings.models
     policy = policy_of(settings)
-    models = Models.only(model) if model else Models.installed(models_folder(ours.path), ours.names, policy.registry)
+    models = (
+        LoadedModels.only(model)
+        if model
+        else LoadedModels.installed(models_folder(ours.path), ours.names, policy.registry)
+    )
     compute = Compute(
         worker.provider, worker.threads, worker.decode_processes, worker.decode_timeout_s, worker.load_timeout_s
     )

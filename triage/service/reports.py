@@ -7,9 +7,9 @@ from functools import partial
 from prometheus_client import CollectorRegistry
 
 from triage.errors import StartError
-from triage.inbound_reports.early_store import Bounds, Memory
+from triage.inbound_reports.early_store import EarlyReportStore, RetentionLimits
 from triage.inbound_reports.matching import Issuers
-from triage.inbound_reports.receiver import Policy
+from triage.inbound_reports.receiver import ReportPolicy
 from triage.metrics import process as metric_names
 from triage.metrics.reports import ReportMetrics, create_reports
 from triage.queue.score_queue import connect
@@ -23,9 +23,9 @@ from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
 
 
-def report_policy(settings: ReportsSettings, own: frozenset[tuple[str, str]]) -> Policy:
+def report_policy(settings: ReportsSettings, own: frozenset[tuple[str, str]]) -> ReportPolicy:
     """What the settings say; ``own`` are the sending application and facility of our own messages."""
-    return Policy(
+    return ReportPolicy(
         result_statuses=settings.result_statuses,
         order_statuses=settings.order_statuses,
         accession_in=settings.accession_in,
@@ -39,14 +39,16 @@ def report_policy(settings: ReportsSettings, own: frozenset[tuple[str, str]]) ->
     )
 
 
-def memory_of(settings: ReportsSettings, spool: Spool, index: Worklist, metrics: ReportMetrics) -> Memory | None:
+def memory_of(
+    settings: ReportsSettings, spool: Spool, index: Worklist, metrics: ReportMetrics
+) -> EarlyReportStore | None:
     """What remembers reports that come before their study; None where none come, or none is to be remembered."""
     if not (settings.port and settings.remember_hours):
         return None
-    return Memory(
+    return EarlyReportStore(
         spool,
         index,
-        Bounds(settings.remember_hours * 3600.0, settings.remember_at_most),
+        RetentionLimits(settings.remember_hours * 3600.0, settings.remember_at_most),
         metrics,
         issuers=Issuers.of(settings.same_issuers),
     )
@@ -54,7 +56,7 @@ def memory_of(settings: ReportsSettings, spool: Spool, index: Worklist, metrics:
 
 def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
     """Hear which studies were reported until SIGTERM: messages over MLLP, workitems that were completed."""
-    from triage.inbound_reports.receiver import Hearer
+    from triage.inbound_reports.receiver import ReportReceiver
     from triage.inbound_reports.serve import run
     from triage.inbound_reports.ups_watcher import watchers_of
 
@@ -80,10 +82,10 @@ def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
         memory = memory_of(settings.reports, spool, index, metrics)
         if memory:
             watchers.append(partial(memory.watch, lambda: stopping.received, stopping.wait))
-        hearer = Hearer(spool, index, report_policy(settings.reports, own), metrics, memory=memory)
+        receiver = ReportReceiver(spool, index, report_policy(settings.reports, own), metrics, memory=memory)
         run(
             settings.reports,
-            hearer,
+            receiver,
             general,
             metrics,
             watchers,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from triage.dicom.requestor import Peer
+from triage.dicom.requestor import RemoteAE
 from triage.dicom.tls import ClientTLS
 from triage.errors import StartError
 from triage.listener.address import own_listener
@@ -25,7 +25,7 @@ def receiver(
     tls_server_name: str | None = None,
     tls_certificate: Path | None = None,
     tls_key: Path | None = None,
-) -> Peer:
+) -> RemoteAE:
     """The receiver at ``address`` (HOST:PORT), or our own listener without one. Raises StartError."""
     if bool(tls_certificate) != bool(tls_key):
         raise StartError("--tls-certificate and --tls-key need each other")
@@ -40,7 +40,7 @@ def receiver(
         raise StartError("--tls-ca-file, --tls-server-name and --tls-certificate need --tls")
     certificate, key = ours or (None, None)
     client = ClientTLS(tls_server_name or host, tls_ca_file, certificate, key, advice=_ADVICE) if tls else None
-    return Peer(host, port, called_ae_title or settings.listener.ae_title, calling_ae_title, tls=client)
+    return RemoteAE(host, port, called_ae_title or settings.listener.ae_title, calling_ae_title, tls=client)
 
 
 def _split(address: str) -> tuple[str, int]:

@@ -105,7 +105,7 @@ class Child:
 
 
 @dataclass
-class Service:
+class ServiceProcesses:
     """All processes, in the order in which they start."""
 
     redis: Child | None
@@ -156,7 +156,7 @@ def serve(settings: Settings, config: Path | None, environment: Mapping[str, str
             service.stop()
 
 
-def build(settings: Settings, config: Path | None, environment: Mapping[str, str]) -> Service:
+def build(settings: Settings, config: Path | None, environment: Mapping[str, str]) -> ServiceProcesses:
     """The processes that the settings ask for, none of them started."""
     url = address_of(settings.redis)
     embedded = not url
@@ -183,7 +183,7 @@ def build(settings: Settings, config: Path | None, environment: Mapping[str, str
     if embedded:
         command = embedded_redis.command(settings.redis.socket_path, environment.get("PATH", os.defpath))
         redis = Child("redis", command, dict(environment))
-    return Service(
+    return ServiceProcesses(
         redis=redis,
         workers=[child for child in children if not child.name.startswith("listen")],
         listeners=[child for child in children if child.name.startswith("listen")],

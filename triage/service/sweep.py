@@ -11,28 +11,27 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
-from triage.canary.partition import PLACE as CANARY
+from triage.canary.partition import CANARY as CANARY
 from triage.delivery.outbox import Outbox
 from triage.metrics import process as metric_names
 from triage.metrics.process import Metrics
 from triage.metrics.sweep import StateMetrics, create_state
 from triage.operations import quarantine
-from triage.operations.compare import Turns, compare
+from triage.operations.compare import ComparisonTurns, compare
 from triage.operations.reconcile import Patience, Swept
 from triage.operations.reconcile import sweep as sweep_once
 from triage.queue.priors import is_prior, oldest_awaited
 from triage.queue.score_queue import ScoreQueue, connect
 from triage.runtime.health import HealthServer
-from triage.runtime.progress import Progress
+from triage.runtime.progress import ProgressWatch
 from triage.runtime.stop_signal import StopSignal
 from triage.service.deliver import prepare_destinations
 from triage.service.running import introduce
 from triage.settings.schema import Settings
 from triage.spool.clock import Clock, ClockState, next_state
-from triage.spool.partitions import FORGET_AFTER_S, close_namespace, forget
-from triage.spool.partitions import PLACE as VALIDATION
 from triage.spool.spool import Spool
 from triage.spool.usage import SpoolState
+from triage.spool.validation_partition import FORGET_AFTER_S, VALIDATION, close_partition, forget
 from triage.worklist.index import Worklist
 from triage.worklist.index_check import IndexCheck
 
@@ -42,10 +41,10 @@ _LONGEST_SWEEP_S = 300.0
 
 
 @dataclass
-class Memory:
+class SweepMemory:
     """What one process remembers from sweep to sweep."""
 
-    turns: Turns = field(default_factory=Turns)
+    turns: ComparisonTurns = field(default_factory=ComparisonTurns)
     patience: Patience = field(default_factory=Patience)
     clock: ClockState | None = None
 
@@ -66,10 +65,10 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept
     introduce("sweep", settings, metrics)
     if certificate := settings.client.tls_certificate:
         metrics.certificate_not_after.labels("client").set_function(partial(not_after_or_zero, certificate))
-    memory = Memory()
+    memory = SweepMemory()
     if once:
         return reconcile(settings, spool, redis_url, metrics, memory)
-    progress = Progress("sweeping", 3 * settings.sweep.interval_s + _LONGEST_SWEEP_S)
+    progress = ProgressWatch("sweeping", 3 * settings.sweep.interval_s + _LONGEST_SWEEP_S)
     with ExitStack() as running:
         if settings.canary.interval_minutes:
             running.enter_context(schedule(settings, spool, redis_url, registry))
@@ -104,15 +103,15 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept
 def partitions(settings: Settings, spool: Spool) -> dict[str, Spool]:
     """The places beside the patients', by their names in the queue: of the canary, and of what is sent to validate."""
     names = (CANARY, VALIDATION) if settings.listener.validation_ae_title else (CANARY,)
-    return {name: spool.beside(name) for name in names}
+    return {name: spool.partition(name) for name in names}
 
 
-def reconcile(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics, memory: Memory) -> Swept:
+def reconcile(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics, memory: SweepMemory) -> Swept:
     """Sweep once; ``memory`` is this process's, from sweep to sweep."""
-    beside = partitions(settings, spool)
+    found = partitions(settings, spool)
     steady = _looked_at_clock(spool, memory)
     if not (memory.clock and memory.clock.has_jumped):
-        _forget_validations(spool, beside)
+        _forget_validations(spool, found)
         _expire_quarantine(spool, settings.spool.quarantine_days)
     with connect(redis_url, settings.redis.timeout_s) as client:
         index = Worklist(client)
@@ -127,12 +126,12 @@ def reconcile(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics
             retention_days=settings.spool.retention_days,
             expire_after_days=settings.worklist.expire_after_days,
             now=time.time(),
-            beside=beside,
+            partitions=found,
             prior=partial(is_prior, spool, after_days=settings.decision.prior_after_days),
         )
 
 
-def _looked_at_clock(spool: Spool, memory: Memory) -> bool:
+def _looked_at_clock(spool: Spool, memory: SweepMemory) -> bool:
     """Whether the clock may be believed in what cannot be undone. Says in the log when it jumped, once."""
     clock = Clock(spool)
     before = memory.clock or clock.read()
@@ -160,13 +159,13 @@ def _expire_quarantine(spool: Spool, after_days: float) -> None:
         logger.error("sweep: quarantine: %s", error.strerror or type(error).__name__)
 
 
-def _forget_validations(spool: Spool, beside: Mapping[str, Spool]) -> None:
+def _forget_validations(spool: Spool, partitions: Mapping[str, Spool]) -> None:
     """Remove what a command left there that was killed; all of it where no setting names a validation's sender."""
-    if VALIDATION not in beside:
-        close_namespace(spool)
+    if VALIDATION not in partitions:
+        close_partition(spool)
         return
     try:
-        forget(beside[VALIDATION], time.time() - FORGET_AFTER_S)
+        forget(partitions[VALIDATION], time.time() - FORGET_AFTER_S)
     except OSError as error:
         logger.error("sweep: %s cannot be cleaned: %s", VALIDATION, error.strerror or type(error).__name__)
 

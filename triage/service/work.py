@@ -16,7 +16,7 @@ from triage.metrics.process import Metrics
 from triage.queue.score_queue import connect
 from triage.queue.server_check import check_server
 from triage.runtime.health import HealthServer
-from triage.runtime.progress import Progress
+from triage.runtime.progress import ProgressWatch
 from triage.runtime.stop_signal import StopSignal
 from triage.service import silence
 from triage.service.deliver import prepare_destinations
@@ -24,17 +24,17 @@ from triage.service.embedded_redis import unix_address
 from triage.service.models import load_sessions, model_state, not_loaded, policy_of, priority_policy
 from triage.service.ready_addresses import nth_port
 from triage.service.running import introduce
-from triage.service.sweep import Memory, reconcile
+from triage.service.sweep import SweepMemory, reconcile
 from triage.settings.schema import Settings
 from triage.settings.sections import WorkerSettings
 from triage.spool.clock import Clock
-from triage.spool.partitions import PLACE as VALIDATION
 from triage.spool.silence import in_words
 from triage.spool.spool import Spool
+from triage.spool.validation_partition import VALIDATION
 from triage.worklist.index import Worklist
 
 if TYPE_CHECKING:
-    from triage.scoring.batch import Scorer
+    from triage.scoring.batch import BatchScorer
 
 
 logger = logging.getLogger(__name__)
@@ -47,10 +47,10 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     from triage.canary.wiring import at_worker
     from triage.runtime.child_pool import MOST_MEMORY, DecodePool
     from triage.runtime.memory import most_memory
-    from triage.runtime.turns import Turns, children
+    from triage.runtime.turns import DecodeTurns, children
     from triage.scoring import worker
-    from triage.scoring.batch import Scorer
-    from triage.scoring.partitioned import Places
+    from triage.scoring.batch import BatchScorer
+    from triage.scoring.partitioned import PartitionedScorer
 
     stopping = StopSignal()
     registry = CollectorRegistry()
@@ -59,12 +59,12 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     memory = settings.worker.decode_memory_bytes or most_memory() // 2
     processes = children(settings.worker.decode_processes)
     pool = DecodePool(processes, settings.worker.decode_timeout_s, min(MOST_MEMORY, memory))
-    turns = Turns(pool, pool.processes, memory)
+    turns = DecodeTurns(pool, pool.processes, memory)
     senders = settings.listener.calling_ae_titles
     metrics.begin_view_checks(senders)
     pool.warm()  # before this process has threads, models and their memory
     policy = policy_of(settings)
-    progress = Progress("working", _longest_batch_s(settings.worker))
+    progress = ProgressWatch("working", _longest_batch_s(settings.worker))
     progress.failed("loading the models")
     sessions: dict[str, Any] = {}
     with (
@@ -82,9 +82,11 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
         if warning := _when_reachable(lambda: check_server(client, embedded=own), stopping):
             logger.warning(warning)
 
-        def scorer_of(place: Spool, *rest: Any, silent: bool = False) -> Scorer:
+        def scorer_of(partition: Spool, *rest: Any, silent: bool = False) -> BatchScorer:
             priorities = priority_policy(settings)
-            return Scorer(place, sessions, turns, policy, priorities, *rest, calling_ae_titles=senders, silent=silent)
+            return BatchScorer(
+                partition, sessions, turns, policy, priorities, *rest, calling_ae_titles=senders, silent=silent
+            )
 
         silence.begin(settings, spool, metrics)
 
@@ -96,13 +98,13 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
         )
         canary_destinations = tuple(each.name for each in settings.channels.with_canary())
         canary = at_worker(scorer_of, spool, client, canary_destinations)
-        places = Places(patients, {**canary, **_validation(settings, scorer_of, spool)})
+        scorers = PartitionedScorer(patients, {**canary, **_validation(settings, scorer_of, spool)})
         _describe_models(metrics, settings, sessions, spool)
         logger.info("working with %s", ", ".join(session.card.model_id for session in sessions.values()))
-        reconcile_once = partial(reconcile, settings, spool, redis_url, metrics, Memory())
+        reconcile_once = partial(reconcile, settings, spool, redis_url, metrics, SweepMemory())
         worker.run(
             spool,
-            places,
+            scorers,
             lambda: connect(redis_url, settings.redis.timeout_s),
             reconcile_once,
             stopping,
@@ -115,7 +117,9 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     pool.close()
 
 
-def _ready(progress: Progress, shadow: Collection[str], sessions: Mapping[str, Any], spool: Spool) -> tuple[bool, str]:
+def _ready(
+    progress: ProgressWatch, shadow: Collection[str], sessions: Mapping[str, Any], spool: Spool
+) -> tuple[bool, str]:
     """Not ready either while a model in service could not be loaded: one in shadow decides nothing."""
     ready, said = progress.ready()
     if ready and (missing := not_loaded(sessions) - set(shadow)):
@@ -138,14 +142,14 @@ def _end_now() -> None:
     os._exit(os.EX_SOFTWARE)
 
 
-def _validation(settings: Settings, scorer_of: Callable[..., Scorer], spool: Spool) -> dict[str, Scorer]:
-    """What scores what the validation AE title sends, by its place: told nobody, and counted nowhere."""
+def _validation(settings: Settings, scorer_of: Callable[..., BatchScorer], spool: Spool) -> dict[str, BatchScorer]:
+    """What scores what the validation AE title sends, by its partition: told nobody, and counted nowhere."""
     from triage.metrics.process import uncounted
 
     if not settings.listener.validation_ae_title:
         return {}
     index, mark = lambda decisions: None, lambda study: None
-    return {VALIDATION: scorer_of(spool.beside(VALIDATION), uncounted(), index, mark, spool.model_switches.disabled)}
+    return {VALIDATION: scorer_of(spool.partition(VALIDATION), uncounted(), index, mark, spool.model_switches.disabled)}
 
 
 def _mark_all(outbox: Outbox, destinations: tuple[str, ...], study_instance_uid: str) -> None:

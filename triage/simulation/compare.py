@@ -9,14 +9,14 @@ import numpy as np
 
 from triage.simulation.arrivals import Log, read_log
 from triage.simulation.cases import Cases, draw_cases
-from triage.simulation.outcome import MEASURES, STATISTICS, Estimate, Outcome, Values, estimate, outcome
-from triage.simulation.policies import FIFO, Policy
+from triage.simulation.outcome import MEASURES, STATISTICS, Estimate, PolicyOutcome, Values, estimate, outcome
+from triage.simulation.policies import FIFO, ReadingPolicy
 from triage.simulation.queues import run_queue
 from triage.simulation.scenario import Scenario, ScenarioError
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class ScenarioComparison:
     """All replications of a scenario.
 
     ``statistics[policy]`` has the axes replication, measure, group, statistic, in minutes; ``curves[policy][group]`` is
@@ -53,7 +53,7 @@ class Comparison:
         return self.statistics[policy][:, *place]
 
 
-def simulate(scenario: Scenario, advance: Callable[[], None] = lambda: None) -> Comparison:
+def simulate(scenario: Scenario, advance: Callable[[], None] = lambda: None) -> ScenarioComparison:
     """Simulate the scenario; the same scenario gives the same figures. ``advance`` is called after each replication.
 
     Raises ScenarioError where readers cannot keep up with the rates (no queue is then in balance), and LogError.
@@ -66,7 +66,7 @@ def simulate(scenario: Scenario, advance: Callable[[], None] = lambda: None) -> 
             "end; give more readers, shorter reading times or fewer arrivals"
         )
     policies = (FIFO, *scenario.policy)
-    found: dict[str, list[Outcome]] = {policy.name: [] for policy in policies}
+    found: dict[str, list[PolicyOutcome]] = {policy.name: [] for policy in policies}
     for seed in np.random.SeedSequence(scenario.run.seed).spawn(scenario.run.replications):
         cases = draw_cases(scenario, log, np.random.default_rng(seed))
         if not cases.measured.any():
@@ -75,7 +75,7 @@ def simulate(scenario: Scenario, advance: Callable[[], None] = lambda: None) -> 
             found[policy.name].append(read(cases, scenario, policy))
         advance()
     groups = tuple(found[FIFO.name][0].counts)
-    return Comparison(
+    return ScenarioComparison(
         scenario,
         utilisation,
         {group: sum(one.counts[group] for one in found[FIFO.name]) for group in groups},
@@ -84,7 +84,7 @@ def simulate(scenario: Scenario, advance: Callable[[], None] = lambda: None) -> 
     )
 
 
-def read(cases: Cases, scenario: Scenario, policy: Policy) -> Outcome:
+def read(cases: Cases, scenario: Scenario, policy: ReadingPolicy) -> PolicyOutcome:
     """What one policy does for the studies of one replication."""
     known = cases.urgency if policy.perfect else cases.predicted
     priority = np.asarray(policy.levels(cases.classes), dtype=np.int8)[known]
@@ -110,6 +110,6 @@ def _utilisation(scenario: Scenario, log: Log | None) -> float:
     return float(per_minute) * reading / scenario.duty().mean
 
 
-def _curve(outcomes: list[Outcome], group: str) -> Values:
+def _curve(outcomes: list[PolicyOutcome], group: str) -> Values:
     within = np.sum([one.curves[group] for one in outcomes], axis=0)
     return np.asarray(within / max(sum(one.counts[group] for one in outcomes), 1), dtype=np.float64)

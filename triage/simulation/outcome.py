@@ -39,7 +39,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class PolicyOutcome:
     """One replication under one policy.
 
     ``statistics[measure, group, statistic]`` in minutes, NaN for a group without a study; ``counts`` by group;
@@ -51,13 +51,13 @@ class Outcome:
     curves: Mapping[str, Values]
 
 
-def outcome(cases: Cases, timeline: Timeline) -> Outcome:
+def outcome(cases: Cases, timeline: Timeline) -> PolicyOutcome:
     """What the measured studies of one replication got."""
     report = np.asarray(timeline.reported) - cases.arrived
     durations = {"wait": np.asarray(timeline.begun) - cases.arrived, "report": report}
     members = {group: mask & cases.measured for group, mask in groups(cases).items()}
     statistics = np.asarray([[_summary(durations[measure][mask]) for mask in members.values()] for measure in MEASURES])
-    return Outcome(
+    return PolicyOutcome(
         statistics,
         {group: int(np.count_nonzero(mask)) for group, mask in members.items()},
         {group: _within(report[mask]) for group, mask in members.items()},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from triage.simulation.compare import Comparison
+from triage.simulation.compare import ScenarioComparison
 from triage.simulation.outcome import CURVE_EDGES, Values
 from triage.simulation.policies import FIFO
 
@@ -21,7 +21,7 @@ _STYLES = ("-", "--", "-.", ":")
 _FIRST_MINUTES, _LAST_SHARE = 1.0, 0.9999
 
 
-def write_plots(comparison: Comparison, folder: Path) -> list[Path]:
+def write_plots(comparison: ScenarioComparison, folder: Path) -> list[Path]:
     """Write ``turnaround`` and ``versus-fifo`` into ``folder``."""
     figures = {"turnaround": _turnaround(comparison), "versus-fifo": _versus_fifo(comparison)}
     written = []
@@ -33,7 +33,7 @@ def write_plots(comparison: Comparison, folder: Path) -> list[Path]:
     return written
 
 
-def _turnaround(comparison: Comparison) -> Figure:
+def _turnaround(comparison: ScenarioComparison) -> Figure:
     """How many studies are reported within so many minutes, a panel for each group."""
     shown, scenario = _shown(comparison), comparison.scenario
     rows = ceil(len(shown) / 2)
@@ -59,7 +59,7 @@ def _turnaround(comparison: Comparison) -> Figure:
     return figure
 
 
-def _versus_fifo(comparison: Comparison) -> Figure:
+def _versus_fifo(comparison: ScenarioComparison) -> Figure:
     """What each policy changes in the mean, the 95th percentile and the maximum, with 95 % intervals."""
     policies = [policy for policy in comparison.statistics if policy != FIFO.name]
     shown = _shown(comparison)
@@ -80,7 +80,9 @@ def _versus_fifo(comparison: Comparison) -> Figure:
     return figure
 
 
-def _differences(axis: Axes, comparison: Comparison, statistic: str, policy: str, number: int, policies: int) -> None:
+def _differences(
+    axis: Axes, comparison: ScenarioComparison, statistic: str, policy: str, number: int, policies: int
+) -> None:
     scale = comparison.scenario.minutes_per_unit
     found = [comparison.versus_fifo(policy, "report", group, statistic).scaled(scale) for group in _shown(comparison)]
     known = [(each, row) for row, each in enumerate(found) if isfinite(each.value)]
@@ -96,7 +98,7 @@ def _differences(axis: Axes, comparison: Comparison, statistic: str, policy: str
     )
 
 
-def _shown(comparison: Comparison) -> list[str]:
+def _shown(comparison: ScenarioComparison) -> list[str]:
     return [group for group in comparison.groups if group != "all"]
 
 

@@ -13,7 +13,7 @@ from triage.simulation.case_mix import NOT_ASSESSED
 from triage.simulation.queues import Discipline
 
 
-class Policy(Section):
+class ReadingPolicy(Section):
     """The order of reading, by what the model predicts.
 
     ``fifo`` is by arrival alone. ``priority`` is by predicted class, the most urgent first, and what is not assessed
@@ -53,5 +53,5 @@ class Policy(Section):
         return Discipline(levels=max(self.levels(classes)) + 1, cap=cap, preemptive=self.preemptive)
 
 
-FIFO = Policy(name="FIFO", order="fifo")
+FIFO = ReadingPolicy(name="FIFO", order="fifo")
 """What every policy is compared with."""

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from triage.simulation.case_mix import Urgency
-from triage.simulation.compare import Comparison
+from triage.simulation.compare import ScenarioComparison
 from triage.simulation.outcome import MEASURES, STATISTICS, Estimate
 from triage.simulation.policies import FIFO
 from triage.simulation.scenario import Scenario
@@ -19,7 +19,7 @@ _HEADINGS = {"wait": "until the reading begins", "report": "until the report is 
 _COLUMNS = {"mean": "mean", "median": "median", "p95": "95th percentile", "maximum": "maximum"}
 
 
-def as_record(comparison: Comparison) -> dict[str, Any]:
+def as_record(comparison: ScenarioComparison) -> dict[str, Any]:
     """Everything as JSON: ``policies`` → group → measure → statistic, in minutes, each with its 95 % interval."""
     return {
         "schema": SCHEMA,
@@ -41,7 +41,7 @@ def as_record(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def as_text(comparison: Comparison) -> str:
+def as_text(comparison: ScenarioComparison) -> str:
     """The tables for people."""
     console = Console(width=200, no_color=True, color_system=None)
     with console.capture() as capture:
@@ -65,11 +65,11 @@ _MISSED_OF_MORE = (
 )
 
 
-def _note(comparison: Comparison) -> str:
+def _note(comparison: ScenarioComparison) -> str:
     return _NOTE + (_MISSED_OF_MORE if comparison.scenario.urgency else _MISSED_OF_TWO)
 
 
-def _preamble(comparison: Comparison) -> str:
+def _preamble(comparison: ScenarioComparison) -> str:
     scenario = comparison.scenario
     when = f"{scenario.run.weeks} weeks" if scenario.arrivals.log is None else "the log"
     return (
@@ -98,7 +98,7 @@ def _urgency(urgency: Urgency) -> str:
     )
 
 
-def _table(comparison: Comparison, measure: str) -> Table:
+def _table(comparison: ScenarioComparison, measure: str) -> Table:
     unit, scale = comparison.scenario.unit, comparison.scenario.minutes_per_unit
     title = f"{unit.capitalize()} {_HEADINGS[measure]}"
     table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="")
@@ -127,7 +127,7 @@ def _cell(found: Estimate, sign: str = "") -> str:
     return f"{found.value:{sign}.{digits}f}" + (f" ±{half:<5.{digits}f}" if isfinite(half) else "")
 
 
-def _statistic(comparison: Comparison, policy: str, measure: str, group: str, statistic: str) -> dict[str, Any]:
+def _statistic(comparison: ScenarioComparison, policy: str, measure: str, group: str, statistic: str) -> dict[str, Any]:
     record: dict[str, Any] = _record(comparison.estimate(policy, measure, group, statistic))
     if policy != FIFO.name:
         record["versus_fifo"] = _record(comparison.versus_fifo(policy, measure, group, statistic))

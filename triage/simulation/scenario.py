@@ -15,9 +15,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from triage.errors import StartError
 from triage.setting_types import Section
 from triage.simulation.case_mix import CaseMix, Share, Urgency, check_classes
-from triage.simulation.policies import FIFO, Policy
+from triage.simulation.policies import FIFO, ReadingPolicy
 from triage.simulation.readers_on_duty import HOUR, Duty, by_hour_of_week
-from triage.simulation.two_classes import Model, Reading, two_classes
+from triage.simulation.two_classes import Model, ReadingTimes, two_classes
 
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=1000)]
@@ -62,7 +62,7 @@ class Readers(Section):
         return Duty([int(count) for count in by_hour_of_week(self.count)], opens)
 
 
-class Run(Section):
+class SimulatedPeriod(Section):
     """How much is simulated. ``warm_up_days`` before (and, with rates, after) the weeks that count are left out.
 
     In the first ``backlog_days`` studies arrive and nobody reads.
@@ -76,10 +76,10 @@ class Run(Section):
 
 
 STANDARD_POLICIES = (
-    Policy(name="priority"),
-    Policy(name="priority, preemptive", preemptive=True),
-    Policy(name="normals last", order="normals last"),
-    Policy(name="normals last, capped", order="normals last", cap_minutes=240.0),
+    ReadingPolicy(name="priority"),
+    ReadingPolicy(name="priority, preemptive", preemptive=True),
+    ReadingPolicy(name="normals last", order="normals last"),
+    ReadingPolicy(name="normals last, capped", order="normals last", cap_minutes=240.0),
 )
 """What is compared with FIFO unless the scenario says otherwise; its cap is four hours."""
 
@@ -89,17 +89,17 @@ class Scenario(Section):
 
     arrivals: Arrivals
     readers: Readers = Readers()
-    reading: Reading | None = None
+    reading: ReadingTimes | None = None
     prevalence: Share | None = None
     model: Model | None = None
     urgency: tuple[Urgency, ...] = ()
-    run: Run = Run()
-    policy: tuple[Policy, ...] = STANDARD_POLICIES
+    run: SimulatedPeriod = SimulatedPeriod()
+    policy: tuple[ReadingPolicy, ...] = STANDARD_POLICIES
     unit: Literal["minutes", "hours", "days"] = "minutes"
 
     @field_validator("policy")
     @classmethod
-    def _distinct(cls, policies: tuple[Policy, ...]) -> tuple[Policy, ...]:
+    def _distinct(cls, policies: tuple[ReadingPolicy, ...]) -> tuple[ReadingPolicy, ...]:
         names = [FIFO.name, *(policy.name for policy in policies)]
         if len(set(names)) < len(names):
             raise ValueError(f"policies need names of their own, and {FIFO.name} is always there")

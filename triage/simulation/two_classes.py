@@ -7,7 +7,7 @@ from triage.simulation.case_mix import Share, Urgency
 from triage.simulation.reading_time import ReadingTime
 
 
-class Reading(Section):
+class ReadingTimes(Section):
     """Reading times of normal and of abnormal studies; ``abnormal`` left out is like ``normal``."""
 
     normal: ReadingTime
@@ -27,7 +27,7 @@ class Model(Section):
     source: str = ""
 
 
-def two_classes(prevalence: float, reading: Reading, model: Model) -> tuple[Urgency, Urgency]:
+def two_classes(prevalence: float, reading: ReadingTimes, model: Model) -> tuple[Urgency, Urgency]:
     """The classes abnormal and normal; ``prevalence`` is the share of studies that are abnormal."""
     other = model.not_assessed_abnormal
     abnormal = Urgency(

@@ -26,7 +26,7 @@ class LayoutError(Exception):
 
 
 @dataclass(frozen=True)
-class Step:
+class LayoutStep:
     """From the layout before to ``to``; ``what`` it does, in words.
 
     ``run`` is given the spool's folder. It may be killed anywhere and is then run again: done twice it does no more.
@@ -39,7 +39,7 @@ class Step:
     harmless: bool = True
 
 
-STEPS: tuple[Step, ...] = ()
+STEPS: tuple[LayoutStep, ...] = ()
 """Every step there is, in their order, each by one. Nothing has changed since 0.1."""
 LAYOUT = FIRST
 """What this program writes: that of the last step."""
@@ -56,20 +56,20 @@ def layout_of(root: Path) -> int:
     return int(text)
 
 
-def pending(root: Path, steps: Sequence[Step] = STEPS) -> list[Step]:
+def pending(root: Path, steps: Sequence[LayoutStep] = STEPS) -> list[LayoutStep]:
     """The steps that the spool lacks; none for one of a later release. Raises LayoutError."""
     found = layout_of(root)
     return [step for step in steps if step.to > found]
 
 
-def advance(root: Path, todo: Sequence[Step]) -> None:
+def advance(root: Path, todo: Sequence[LayoutStep]) -> None:
     """Take these steps in their order, noting each when it is done. Raises OSError; then call it again."""
     for step in todo:
         step.run(root)
         write_durably(root / LAYOUT_FILE, f"{step.to}\n")
 
 
-def at_start(root: Path, steps: Sequence[Step] = STEPS) -> None:
+def at_start(root: Path, steps: Sequence[LayoutStep] = STEPS) -> None:
     """Take the steps that harm nobody. Raises LayoutError, with what to do, if there is another one. Raises OSError."""
     todo = pending(root, steps)
     if heavy := next((step for step in todo if not step.harmless), None):

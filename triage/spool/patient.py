@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
-from triage.decision.identity import Identifier
+from triage.decision.identity import PatientIdentifier
 from triage.dicom.attribute_text import text_of
 from triage.dicom.identity import patient_identifiers
 from triage.spool.spool import Spool
@@ -23,7 +23,7 @@ class Patient:
     patient_id: str = field(default="", repr=False)
     issuer: str = field(default="", repr=False)
     name: str = field(default="", repr=False)
-    identifiers: tuple[Identifier, ...] = field(default=(), repr=False)
+    identifiers: tuple[PatientIdentifier, ...] = field(default=(), repr=False)
 
 
 def patient_of(spool: Spool, study_instance_uid: str) -> Patient:

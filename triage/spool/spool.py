@@ -148,7 +148,7 @@ class Spool:
         spool._make_folders()
         return spool
 
-    def beside(self, name: str) -> Self:
+    def partition(self, name: str) -> Self:
         """The spool ``name`` in this one's folder, for what is no patient's; made if it is not there.
 
         Never raises: trouble with it is its own, and is met when it is used.

@@ -22,7 +22,7 @@ from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 
 
-def read_study(spool: Spool, study_instance_uid: str) -> tuple[TriageDecision, tuple[Image, ...]] | None:
+def read_study(spool: Spool, study_instance_uid: str) -> tuple[TriageDecision, tuple[StudyImage, ...]] | None:
     """The study's decision and its current objects with their attributes; None before the first decision.
 
     Hold the study's lock. An object that cannot be read has the attributes that its assessment kept.
@@ -54,12 +54,12 @@ def _in_order(current: list[ImageAssessment], decision: TriageDecision) -> list[
     return sorted(current, key=lambda image: image.sop_instance_uid not in decision.evidence)
 
 
-def _image(spool: Spool, assessment: ImageAssessment) -> Image:
+def _image(spool: Spool, assessment: ImageAssessment) -> StudyImage:
     header = read_header(spool, assessment)
     if not assessment.sop_class_uid:  # no worker could open the object: what it is, its own attributes say
         known = [text_of(header, keyword) for keyword in ("SOPClassUID", "SeriesInstanceUID")]
         assessment = replace(assessment, sop_class_uid=known[0], series_instance_uid=known[1])
-    return Image(assessment, header, spool.find(_instance(assessment)))
+    return StudyImage(assessment, header, spool.find(_instance(assessment)))
 
 
 def _instance(assessment: ImageAssessment) -> ReceivedInstance:
@@ -95,7 +95,7 @@ def attributes_known(assessment: ImageAssessment) -> Dataset:
     return header
 
 
-def revision(decision: TriageDecision, images: Sequence[Image], encoder: str, before: str) -> str:
+def revision(decision: TriageDecision, images: Sequence[StudyImage], encoder: str, before: str) -> str:
     """32 hex digits that name all that a message rests on.
 
     The decision's own revision has its settings; ``encoder`` the kind and version of the message, ``before`` the
@@ -110,7 +110,7 @@ def revision(decision: TriageDecision, images: Sequence[Image], encoder: str, be
 
 
 @dataclass(frozen=True, eq=False)
-class Image:
+class StudyImage:
     """One object of a study: what was found, its attributes without pixels, and where the spool has it."""
 
     assessment: ImageAssessment
@@ -118,7 +118,7 @@ class Image:
     path: Path | None = None
 
 
-def referenced(image: Image) -> tuple[str, str, str]:
+def referenced(image: StudyImage) -> tuple[str, str, str]:
     """SOP Class, SOP Instance and Series Instance UID by which an object of ours refers to an image.
 
     What is no UID there stands for itself as one of ours, the same each time: a reference needs one.
@@ -132,7 +132,7 @@ def referenced(image: Image) -> tuple[str, str, str]:
 
 
 @dataclass(frozen=True)
-class Told:
+class PreviousMessage:
     """What a destination was told last of a study."""
 
     revision: str
@@ -150,15 +150,15 @@ class Study:
     """
 
     decision: TriageDecision
-    images: tuple[Image, ...]
+    images: tuple[StudyImage, ...]
     now: float
     number: int = 1
     revision: str = ""
-    before: Told | None = None
+    before: PreviousMessage | None = None
     test: bool = False
 
     @property
-    def scored(self) -> tuple[Image, ...]:
+    def scored(self) -> tuple[StudyImage, ...]:
         """The images whose probability counts, none of a shadow model."""
         return tuple(
             image

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from triage.model.card import ModelCard
-from triage.validation.cohort.members import Cohort
-from triage.validation.measures.cohort_record import Draws, Point
+from triage.validation.cohort.members import ValidationCohort
+from triage.validation.measures.cohort_record import ChosenThreshold, Draws
 from triage.validation.scores.predictions import Prediction
-from triage.validation.scores.scored import Image, Scored
+from triage.validation.scores.scored import ScoredCohort, ScoredImage
 
 SCHEMA = 1
 
@@ -28,7 +28,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Request:
+class ValidationRequest:
     """What is to be validated, on what, and how; see ``triage validate --help``."""
 
     model: Path
@@ -54,7 +54,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ValidationResult:
     """What came out: the record of metrics.json, and whether everything that was asked for holds."""
 
     metrics: Mapping[str, Any]
@@ -62,14 +62,14 @@ class Outcome:
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class ValidationRun:
     """Everything that the parts of a validation look at."""
 
-    request: Request
+    request: ValidationRequest
     card: ModelCard
-    cohort: Cohort
+    cohort: ValidationCohort
     predictions: Sequence[Prediction]
-    images: Sequence[Image]
-    scored: Scored
-    points: tuple[Point, ...]
+    images: Sequence[ScoredImage]
+    scored: ScoredCohort
+    points: tuple[ChosenThreshold, ...]
     draws: Draws

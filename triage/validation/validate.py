@@ -13,15 +13,15 @@ from typing import Any
 
 from triage.model.card import ModelCard, load_card
 from triage.model.session import MAP
-from triage.scoring.assess import Policy
+from triage.scoring.assess import AssessmentPolicy
 from triage.scoring.predict import Compute
 from triage.statistics.intervals import auc
 from triage.validation.cohort import members as cohort
-from triage.validation.cohort.members import Cohort, Overlap, Trained
+from triage.validation.cohort.members import Overlap, Trained, ValidationCohort
 from triage.validation.measures import bars, paper
 from triage.validation.measures.cohort_record import (
     Draws,
-    Options,
+    MeasureOptions,
     coverage_reasons,
     measured,
     over_folds,
@@ -31,18 +31,32 @@ from triage.validation.measures.figures import METHODS
 from triage.validation.measures.subgroups import columns_of, shortcuts, subgroups
 from triage.validation.measures.versus import reader_point, replicates, versus
 from triage.validation.report.cautions import warnings_of
-from triage.validation.run import FILES_ALONE, METRICS, PREDICTIONS, REPORT, SCHEMA, Outcome, Progress, Request, Run
+from triage.validation.run import (
+    FILES_ALONE,
+    METRICS,
+    PREDICTIONS,
+    REPORT,
+    SCHEMA,
+    Progress,
+    ValidationRequest,
+    ValidationResult,
+    ValidationRun,
+)
 from triage.validation.scores import activation_maps as maps
 from triage.validation.scores import external, over_dicom, predictions
 from triage.validation.scores import other_models as others
-from triage.validation.scores.over_dicom import Service
+from triage.validation.scores.over_dicom import TargetService
 from triage.validation.scores.predictions import Prediction, Scoring
-from triage.validation.scores.scored import Image, per_image
+from triage.validation.scores.scored import ScoredImage, per_image
 
 
 def validate(
-    request: Request, policy: Policy, compute: Compute, progress: Progress, service: Service | None = None
-) -> Outcome:
+    request: ValidationRequest,
+    policy: AssessmentPolicy,
+    compute: Compute,
+    progress: Progress,
+    service: TargetService | None = None,
+) -> ValidationResult:
     """Validate, and write what came out below ``request.out``.
 
     With ``request.dicom`` the images go through the DICOM port of ``service``, and beside it through the files alone:
@@ -88,10 +102,10 @@ def validate(
     metrics["passed"] = passed
     (request.out / METRICS).write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     write_report(run, metrics, request.out / REPORT, model_maps)
-    return Outcome(metrics, passed)
+    return ValidationResult(metrics, passed)
 
 
-def _look_at_files(request: Request) -> None:
+def _look_at_files(request: ValidationRequest) -> None:
     """Raise for a file that cannot be used now, and not after an hour of scoring."""
     given = (request.scores,) if request.scores else ()
     for path in (*given, *request.replicates, *request.versus_replicates):
@@ -106,7 +120,7 @@ def _look_at_files(request: Request) -> None:
         maps.read_boxes(request.boxes)
 
 
-def _check_others(request: Request, opened: Cohort) -> None:
+def _check_others(request: ValidationRequest, opened: ValidationCohort) -> None:
     """Raise for a file of scores or calls that is of another cohort."""
     files = [path for path in request.versus if not others.is_model(path)]
     given = (request.scores,) if request.scores else ()
@@ -117,7 +131,9 @@ def _check_others(request: Request, opened: Cohort) -> None:
             external.aligned(calls, opened.members, path.with_name(f"{path.name}, reader {name}"))
 
 
-def _predictions(request: Request, opened: Cohort, scoring: Scoring, progress: Progress) -> list[Prediction]:
+def _predictions(
+    request: ValidationRequest, opened: ValidationCohort, scoring: Scoring, progress: Progress
+) -> list[Prediction]:
     if request.scores:
         values = external.aligned(_read(request.scores), opened.members, request.scores)
         found = external.as_predictions(values, opened.members, scoring.policy.operating_point)
@@ -128,7 +144,7 @@ def _predictions(request: Request, opened: Cohort, scoring: Scoring, progress: P
 
 
 def _through_service(
-    request: Request, opened: Cohort, scoring: Scoring, service: Service, progress: Progress
+    request: ValidationRequest, opened: ValidationCohort, scoring: Scoring, service: TargetService, progress: Progress
 ) -> list[Prediction]:
     counting = _adding(progress, "through the service", len(opened.members))
     by_dicom = replace(scoring, way="dicom")
@@ -138,15 +154,23 @@ def _through_service(
         )
 
 
-def _run(request: Request, card: ModelCard, opened: Cohort, found: Sequence[Prediction], operating_point: float) -> Run:
+def _run(
+    request: ValidationRequest,
+    card: ModelCard,
+    opened: ValidationCohort,
+    found: Sequence[Prediction],
+    operating_point: float,
+) -> ValidationRun:
     images = predictions.images(found, opened.members)
     points = points_of(card, operating_point)
-    return Run(request, card, opened, found, images, per_image(images), points, Draws(request.rounds, request.seed))
+    return ValidationRun(
+        request, card, opened, found, images, per_image(images), points, Draws(request.rounds, request.seed)
+    )
 
 
-def _metrics(run: Run, trained: Trained, compared: Mapping[str, Any]) -> dict[str, Any]:
+def _metrics(run: ValidationRun, trained: Trained, compared: Mapping[str, Any]) -> dict[str, Any]:
     request, members = run.request, run.cohort.members
-    options = Options(run.points, request.prevalence, request.rounds, request.seed)
+    options = MeasureOptions(run.points, request.prevalence, request.rounds, request.seed)
     columns, too_many = columns_of(members, run.predictions)
     overlap = cohort.overlap(members, trained)
     pictures = sum(map(trained.has_image, members)) if trained.images is not None else None
@@ -170,7 +194,7 @@ def _metrics(run: Run, trained: Trained, compared: Mapping[str, Any]) -> dict[st
     }
 
 
-def _compared(run: Run, policy: Policy, compute: Compute, progress: Progress) -> dict[str, Any]:
+def _compared(run: ValidationRun, policy: AssessmentPolicy, compute: Compute, progress: Progress) -> dict[str, Any]:
     labels = [member.row.label for member in run.cohort.members]
     patients = [member.row.patient for member in run.cohort.members]
     models = {path: _other_scores(path, run, policy, compute, progress) for path in run.request.versus}
@@ -191,7 +215,9 @@ def _compared(run: Run, policy: Policy, compute: Compute, progress: Progress) ->
     }
 
 
-def _other_scores(path: Path, run: Run, policy: Policy, compute: Compute, progress: Progress) -> list[float | None]:
+def _other_scores(
+    path: Path, run: ValidationRun, policy: AssessmentPolicy, compute: Compute, progress: Progress
+) -> list[float | None]:
     if not others.is_model(path):
         return external.aligned(_read(path), run.cohort.members, path)
     folder = path.resolve()
@@ -206,7 +232,7 @@ def _other_scores(path: Path, run: Run, policy: Policy, compute: Compute, progre
     return [each.probability if each.assessed else None for each in found]
 
 
-def _replicates(run: Run) -> dict[str, Any]:
+def _replicates(run: ValidationRun) -> dict[str, Any]:
     """AUCs of retrained models on the same images, and the paper's t-test between two sets of them."""
 
     def aucs(files: Sequence[Path]) -> list[float]:
@@ -221,14 +247,14 @@ def _replicates(run: Run) -> dict[str, Any]:
     return replicates(aucs(run.request.replicates), aucs(run.request.versus_replicates))
 
 
-def _with(images: Sequence[Image], values: Sequence[float | None]) -> list[Image]:
+def _with(images: Sequence[ScoredImage], values: Sequence[float | None]) -> list[ScoredImage]:
     return [
-        Image(each.name, each.label, each.patient, each.study, value, value is not None, True)
+        ScoredImage(each.name, each.label, each.patient, each.study, value, value is not None, True)
         for each, value in zip(images, values, strict=True)
     ]
 
 
-def _paper(run: Run, image: Mapping[str, Any], overlap: Overlap) -> dict[str, Any] | None:
+def _paper(run: ValidationRun, image: Mapping[str, Any], overlap: Overlap) -> dict[str, Any] | None:
     if run.request.paper is None:
         return None
     images = [(member.name, member.row.label) for member in run.cohort.members]
@@ -243,7 +269,7 @@ def _paper(run: Run, image: Mapping[str, Any], overlap: Overlap) -> dict[str, An
     return {**found.record(), "passes": found.verdict.passes}
 
 
-def _pointing_game(run: Run, model_maps: maps.Maps) -> dict[str, Any] | None:
+def _pointing_game(run: ValidationRun, model_maps: maps.Maps) -> dict[str, Any] | None:
     """None without boxes; an explanation where the graph has no map."""
     if run.request.boxes is None:
         return None
@@ -273,7 +299,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _model(card: ModelCard, request: Request) -> dict[str, Any]:
+def _model(card: ModelCard, request: ValidationRequest) -> dict[str, Any]:
     return {
         "name": card.name,
         "version": card.version,
@@ -285,7 +311,7 @@ def _model(card: ModelCard, request: Request) -> dict[str, Any]:
     }
 
 
-def _cohort(opened: Cohort, overlap: Overlap) -> dict[str, Any]:
+def _cohort(opened: ValidationCohort, overlap: Overlap) -> dict[str, Any]:
     return {
         "manifest": opened.manifest.name,
         "manifest_sha256": opened.sha256,

@@ -32,14 +32,14 @@ from triage.web.api import worklist as api
 from triage.web.api.sources import Sources
 from triage.web.auth import sign_in_page
 from triage.web.auth.guard import Entrance, guarded
-from triage.web.auth.proxies import Peers
+from triage.web.auth.proxies import TrustedProxies
 from triage.web.auth.route_rules import RULES
 from triage.web.auth.sign_in import Loopback
 from triage.web.http import static
 from triage.web.http.middleware import (
     LOOPBACK,
     KnownHosts,
-    Measured,
+    RequestMetrics,
     RequestsOfOneClient,
     SameOrigin,
     SecurityHeaders,
@@ -57,7 +57,7 @@ _EVERYBODY = Entrance(Loopback())
 class Clients:
     """Whose word is believed on where a request comes from, and how many of one client are answered at once."""
 
-    peers: Peers = field(default_factory=Peers)
+    peers: TrustedProxies = field(default_factory=TrustedProxies)
     requests_at_most: int = 100
 
 
@@ -98,7 +98,7 @@ def create_app(
         routes=guarded(routes, RULES, door),
         middleware=[
             Middleware(SecurityHeaders, headers=static.PAGE_HEADERS),
-            Middleware(Measured, metrics=metrics),
+            Middleware(RequestMetrics, metrics=metrics),
             Middleware(KnownHosts, hosts=hosts),
             Middleware(RequestsOfOneClient, address_of=clients.peers.address, at_most=clients.requests_at_most),
             Middleware(SameOrigin, names=names),

@@ -23,7 +23,7 @@ from triage.web.api import ups_rs as ups
 from triage.web.api.sources import Sources
 from triage.web.app import NO_AUDIT, NO_SIGN_IN, Clients, client, create_app, known_hosts
 from triage.web.auth.oidc.setup import NO_OIDC
-from triage.web.auth.proxies import Peers
+from triage.web.auth.proxies import TrustedProxies
 from triage.web.auth.setup import entrance
 from triage.web.http.connection_limits import Limits
 from triage.web.http.middleware import host_name
@@ -62,7 +62,7 @@ def run(
     with client(redis_url, redis_timeout_s) as redis, listening:
         sources = Sources(spool, redis, Worklist(redis), waiting_cap_s, time.time, show_maps, running=running)
         more = ups.routes(sources, Workitems(spool, settings.ups_worklist_label, low)) if settings.ups else []
-        peers = Peers.of(sign_in.trusted_proxies)
+        peers = TrustedProxies.of(sign_in.trusted_proxies)
         app = create_app(
             sources,
             hosts,

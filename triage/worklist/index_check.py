@@ -21,7 +21,7 @@ _AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedEntry:
     """What the files say of a study: its decision, and when it was read as this decision (POSIX seconds), if it was."""
 
     decision: TriageDecision
@@ -57,7 +57,7 @@ class IndexCheck:
         listed = sum(counts[: 2 * len(keys.LISTS) : 2])
         return counts[::2] == counts[1::2] and entries == places == listed + read
 
-    def differing(self, expected: Sequence[Expected]) -> dict[str, str]:
+    def differing(self, expected: Sequence[ExpectedEntry]) -> dict[str, str]:
         """The studies of which the index says something else, each with the key in which the first difference is."""
         if not expected:
             return {}
@@ -156,7 +156,7 @@ class IndexCheck:
 
 
 def _difference(
-    expected: Expected,
+    expected: ExpectedEntry,
     entry: bytes | None,
     place: bytes | None,
     read: bytes | None,

@@ -51,7 +51,7 @@ LEAVING = (Act.READ, Act.EXPIRED)
 
 
 @dataclass(frozen=True)
-class Step:
+class ReaderAct:
     """One act. ``at`` in POSIX seconds; ``through`` is what told us: page, api, ups, report, early report, expiry.
 
     ``source`` names the message or the workitem that said so, so that it is taken once.
@@ -68,8 +68,8 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Notice:
-    """What another system says of a study: that it was read. ``at`` is when, in POSIX seconds; see ``Step``.
+class ReadNotice:
+    """What another system says of a study: that it was read. ``at`` is when, in POSIX seconds; see ``ReaderAct``.
 
     ``signed_in``: a person says so who is signed in here, and has this list before him.
     """
@@ -85,7 +85,7 @@ class NotTaggedError(LookupError):
     """There is no such study, or it has no tag yet."""
 
 
-def steps(spool: Spool, study_instance_uid: str) -> list[Step]:
+def steps(spool: Spool, study_instance_uid: str) -> list[ReaderAct]:
     """Every act of every reader, oldest first."""
     try:
         lines = _file(spool, study_instance_uid).read_text().splitlines()
@@ -94,13 +94,13 @@ def steps(spool: Spool, study_instance_uid: str) -> list[Step]:
     return [_step(json.loads(line)) for line in lines if line.endswith("}")]  # a crash may have cut a line
 
 
-def read_step(acts: list[Step]) -> Step | None:
+def read_step(acts: list[ReaderAct]) -> ReaderAct | None:
     """The act by which the study left the list; None if it did not. Only of the revision that it names."""
     last = next((each for each in reversed(acts) if each.act in (*LEAVING, Act.UNREAD)), None)
     return last if last and last.act in LEAVING else None
 
 
-def labels(acts: list[Step]) -> dict[str, Step]:
+def labels(acts: list[ReaderAct]) -> dict[str, ReaderAct]:
     """What each reader says of the study, by name."""
     last = {each.who: each for each in acts if each.act is Act.LABEL}
     return {who: each for who, each in last.items() if each.label is not None}
@@ -109,18 +109,18 @@ def labels(acts: list[Step]) -> dict[str, Step]:
 def mark(
     spool: Spool, index: Worklist, study_instance_uid: str, act: Act, *, who: str, through: str, now: float,
     label: int | None = None,
-) -> Step:  # fmt: skip
+) -> ReaderAct:  # fmt: skip
     """Note an act durably, then take the study off the list or put it back. Raises NotTaggedError, InvalidUIDError.
 
     RedisError says that it is noted and the list did not follow: do it again, or wait until the sweep builds it anew.
     """
     with _tagged(spool, study_instance_uid) as decision:
-        step = Step(act, now, who, through, decision["revision"], decision["tag"], label)
+        step = ReaderAct(act, now, who, through, decision["revision"], decision["tag"], label)
         _note(spool, index, decision, step)
     return step
 
 
-def notice(spool: Spool, index: Worklist, study_instance_uid: str, said: Notice) -> tuple[Step, bool]:
+def notice(spool: Spool, index: Worklist, study_instance_uid: str, said: ReadNotice) -> tuple[ReaderAct, bool]:
     """Note durably that another system calls the study read, and take it off the list: the act, and whether it is new.
 
     The same notice twice is one act. What was said before the newest image came takes nothing off the list: whoever
@@ -134,7 +134,7 @@ def notice(spool: Spool, index: Worklist, study_instance_uid: str, said: Notice)
                     _follow(index, decision, known)
                 return known, False
         act = _comes_of(spool, decision, said)
-        step = Step(
+        step = ReaderAct(
             act, said.at, said.who, said.through, decision["revision"], decision["tag"], source=said.source
         )  # fmt: skip
         _note(spool, index, decision, step)
@@ -142,8 +142,8 @@ def notice(spool: Spool, index: Worklist, study_instance_uid: str, said: Notice)
 
 
 def notice_early(
-    spool: Spool, index: Worklist, study_instance_uid: str, said: Notice, covers: Callable[[], bool]
-) -> Step | None:
+    spool: Spool, index: Worklist, study_instance_uid: str, said: ReadNotice, covers: Callable[[], bool]
+) -> ReaderAct | None:
     """Note durably that another system called the study read before it came here, and take it off the list.
 
     None, and nothing of it, if ``covers()`` is not so of the study as it is now, which is asked under the study's lock;
@@ -159,7 +159,7 @@ def notice_early(
                 return None
         if any(each.act is Act.UNREAD for each in acts) or not covers():
             return None
-        step = Step(
+        step = ReaderAct(
             Act.READ, said.at, said.who, said.through, decision["revision"], decision["tag"], source=said.source
         )  # fmt: skip
         _note(spool, index, decision, step)
@@ -175,7 +175,7 @@ def expire(spool: Spool, index: Worklist, study_instance_uid: str, before: float
         if last and last.revision == decision["revision"]:
             _follow(index, decision, last)
             return False
-        step = Step(Act.EXPIRED, now, "", "expiry", decision["revision"], decision["tag"])
+        step = ReaderAct(Act.EXPIRED, now, "", "expiry", decision["revision"], decision["tag"])
         _note(spool, index, decision, step)
     return True
 
@@ -198,19 +198,19 @@ def _tagged(spool: Spool, study_instance_uid: str) -> Iterator[dict[str, Any]]:
         yield decision
 
 
-def _note(spool: Spool, index: Worklist, decision: dict[str, Any], step: Step) -> None:
+def _note(spool: Spool, index: Worklist, decision: dict[str, Any], step: ReaderAct) -> None:
     # The line break comes first, so that a line that a crash cut does not spoil the next one.
     append_durably(_file(spool, decision["study_instance_uid"]), "\n" + json.dumps(asdict(step)))
     _follow(index, decision, step)
 
 
-def _follow(index: Worklist, decision: dict[str, Any], step: Step) -> None:
+def _follow(index: Worklist, decision: dict[str, Any], step: ReaderAct) -> None:
     """As ``follow``; the index knows nothing of a silent study."""
     if not decision.get("silent"):
         follow(index, decision["study_instance_uid"], step)
 
 
-def _comes_of(spool: Spool, decision: dict[str, Any], said: Notice) -> Act:
+def _comes_of(spool: Spool, decision: dict[str, Any], said: ReadNotice) -> Act:
     if _newest_image(spool, decision["study_instance_uid"]) > said.at:
         return Act.OUTDATED
     several = Reason.PATIENT_MISMATCH in decision.get("reasons", ())
@@ -225,7 +225,7 @@ def _newest_image(spool: Spool, study_instance_uid: str) -> float:
     return max((image.received_at for image in images if image.counts), default=0.0)
 
 
-def follow(index: Worklist, study_instance_uid: str, step: Step) -> None:
+def follow(index: Worklist, study_instance_uid: str, step: ReaderAct) -> None:
     """Have the index say what was done."""
     if step.act in LEAVING:
         index.read(study_instance_uid, step.revision, step.at)
@@ -239,7 +239,7 @@ def restore(spool: Spool, index: Worklist, study_instance_uid: str) -> None:
         follow(index, study_instance_uid, step)
 
 
-def all_labels(spool: Spool) -> Iterator[tuple[str, Step]]:
+def all_labels(spool: Spool) -> Iterator[tuple[str, ReaderAct]]:
     """What readers said of studies: the study, and the last label of each reader. Looks through the whole spool."""
     for path in sorted(spool.studies.glob(f"*/*/{FILE}")):
         for step in labels(steps(spool, path.parent.name)).values():
@@ -250,5 +250,5 @@ def _file(spool: Spool, study_instance_uid: str) -> Path:
     return spool.study_folder(study_instance_uid) / FILE
 
 
-def _step(record: dict[str, Any]) -> Step:
-    return Step(**{**record, "act": Act(record["act"])})
+def _step(record: dict[str, Any]) -> ReaderAct:
+    return ReaderAct(**{**record, "act": Act(record["act"])})

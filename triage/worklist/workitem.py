@@ -14,7 +14,7 @@ from triage.decision.types import Priority, Tag
 from triage.dicom.attribute_text import character_set_of
 from triage.dicom.fitting import fitted
 from triage.dicom.identity import issuer_items, patient_issuer, qualifier_items
-from triage.spool.study import Image, Study, referenced
+from triage.spool.study import Study, StudyImage, referenced
 
 LABEL = "Chest radiograph interpretation"
 WORKLIST_LABEL = "CXR triage"
@@ -118,16 +118,16 @@ def _describe_patient(made: Dataset, header: Dataset) -> None:
     made.IssuerOfPatientIDQualifiersSequence = qualifier_items(patient_issuer(header))
 
 
-def _inputs(images: Sequence[Image], retrieve_ae_title: str) -> list[Dataset]:
+def _inputs(images: Sequence[StudyImage], retrieve_ae_title: str) -> list[Dataset]:
     """One item for each series (PS3.3 Table 10-3a)."""
-    series: dict[str, dict[str, Image]] = {}
+    series: dict[str, dict[str, StudyImage]] = {}
     for image in images:
         _, instance, of_series = referenced(image)
         series.setdefault(of_series, {})[instance] = image
     return [_input(uid, list(found.values()), retrieve_ae_title) for uid, found in series.items()]
 
 
-def _input(series_instance_uid: str, images: Sequence[Image], retrieve_ae_title: str) -> Dataset:
+def _input(series_instance_uid: str, images: Sequence[StudyImage], retrieve_ae_title: str) -> Dataset:
     first = images[0].assessment
     item = Dataset()
     item.TypeOfInstances = "DICOM"

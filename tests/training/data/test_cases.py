@@ -25,7 +25,7 @@ from training.errors import TrainingError
 from training.networks.architectures import build
 from training.runs import devices
 from training.runs.devices import Process, check_memory
-from triage.phantom.chest import Subject, as_dicom, draw
+from triage.phantom.chest import PhantomSubject, as_dicom, draw
 from triage.radiograph.decode import decode_picture
 from triage.radiograph.preprocess import PreprocessSpec, preprocess
 from triage.radiograph.types import Radiograph
@@ -85,7 +85,7 @@ def test_cached_images_are_the_services_own_and_are_read_again_when_a_file_chang
 def test_a_dicom_file_is_decoded_as_the_service_does(tmp_path: Path) -> None:
     case = read_cases([write_cohort(tmp_path, 2)])[0]
     path = tmp_path / "chest.dcm"
-    path.write_bytes(as_dicom(draw(1, rows=96, columns=96), Subject()))
+    path.write_bytes(as_dicom(draw(1, rows=96, columns=96), PhantomSubject()))
     assert read_image(replace(case, image=path), SPEC).std() > 10
 
 

@@ -8,17 +8,17 @@ import pytest
 import torch
 
 from tests.support.cohort_images import TINY, write_cohort
-from training.config import AgreementConfig, Config
+from training.config import Config, SelfSupervisionConfig
 from training.errors import TrainingError
 from training.networks.architectures import build
-from training.networks.self_supervision import Twins, disagreement
+from training.networks.self_supervision import BarlowTwins, disagreement
 from training.runs.devices import Process
-from training.runs.run import WEIGHTS, Run, Source, load_network, start_network
+from training.runs.run import WEIGHTS, RunSources, TrainingRun, load_network, start_network
 from training.runs.scores import figures
 from training.runs.train import train
 
 CPU = Process(torch.device("cpu"))
-HOW = AgreementConfig(share=1, width=8, redundancy=0.5)
+HOW = SelfSupervisionConfig(share=1, width=8, redundancy=0.5)
 ALONE = Config.model_validate({**TINY, "agreement": {"share": 1.0, "width": 16, "labels": False}})
 
 
@@ -43,19 +43,19 @@ def test_one_number_repeated_is_redundant_and_a_constant_one_agrees_with_nothing
 
 def test_evaluated_it_is_the_network_alone() -> None:
     network = build("resnet18-w4", 2)
-    twins, images = Twins(network, 8), torch.randn(4, 1, 32, 32)
+    twins, images = BarlowTwins(network, 8), torch.randn(4, 1, 32, 32)
     logits, projections = twins.train()(images)
     assert (logits.shape, projections.shape) == ((4, 2), (4, 8))
     assert torch.equal(twins.eval()(images), network.eval()(images))
     with pytest.raises(TrainingError, match="pools before a linear head"):
-        Twins(build("alexnet", 1), 8)
+        BarlowTwins(build("alexnet", 1), 8)
 
 
 def test_a_run_without_labels_learns_of_images_alone_and_starts_another(tmp_path: Path) -> None:
     manifest = write_cohort(tmp_path, 48)
-    source = Source((manifest,))
+    source = RunSources((manifest,))
     assert train(ALONE, source, tmp_path / "alone", tmp_path / "cache", CPU) is None
-    assert Run.open(tmp_path / "alone").validation_patients == ()
+    assert TrainingRun.open(tmp_path / "alone").validation_patients == ()
     flipped = [row.replace(",1,", ",0,", 1) if number % 8 else row for number, row in enumerate(lines(manifest))]
     manifest.write_text("".join(flipped))
     train(ALONE, source, tmp_path / "blind", tmp_path / "cache", CPU)
@@ -71,7 +71,7 @@ def test_a_run_without_labels_learns_of_images_alone_and_starts_another(tmp_path
 
 def test_labels_are_learnt_beside(tmp_path: Path) -> None:
     both = ALONE.changed({"agreement.labels": True, "agreement.share": 0.1, "schedule.epochs": 6})
-    scored = train(both, Source((write_cohort(tmp_path, 96),)), tmp_path / "run", tmp_path / "cache", CPU)
+    scored = train(both, RunSources((write_cohort(tmp_path, 96),)), tmp_path / "run", tmp_path / "cache", CPU)
     assert scored is not None
     assert figures(scored)["auc"] > 0.9
 

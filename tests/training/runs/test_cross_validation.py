@@ -16,8 +16,8 @@ from training.config import Config
 from training.errors import TrainingError
 from training.runs.cross_validation import cross_validate
 from training.runs.devices import Process
-from training.runs.run import RECORD, WEIGHTS, Run, Source, load_network
-from training.runs.scores import PREDICTIONS, Scored, figures
+from training.runs.run import RECORD, WEIGHTS, RunSources, TrainingRun, load_network
+from training.runs.scores import PREDICTIONS, RunScores, figures
 from training.runs.test_set_looks import look, looks_at
 
 CPU = Process(torch.device("cpu"))
@@ -29,15 +29,15 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def run_folds(folder: Path, manifest: Path, only: tuple[int, ...] = ()) -> Scored:
-    return cross_validate(QUICK, Source((manifest,)), folder / "cv", folder / "cache", CPU, only)
+def run_folds(folder: Path, manifest: Path, only: tuple[int, ...] = ()) -> RunScores:
+    return cross_validate(QUICK, RunSources((manifest,)), folder / "cv", folder / "cache", CPU, only)
 
 
 def test_every_row_is_scored_once_by_the_fold_that_left_its_patient_out(tmp_path: Path) -> None:
     scored = run_folds(tmp_path, write_cohort(tmp_path, 48))
     assert len(scored.images) == len(set(scored.images)) == 48
     assert len({(patient, fold) for patient, fold in zip(scored.patients, scored.folds, strict=True)}) == 24
-    written = Scored.read(tmp_path / "cv" / PREDICTIONS)
+    written = RunScores.read(tmp_path / "cv" / PREDICTIONS)
     assert written.images == scored.images
     metrics = json.loads((tmp_path / "cv" / "metrics.json").read_text())
     losses = [figures(scored.where([fold == n for fold in scored.folds]))["loss"] for n in range(3)]
@@ -62,7 +62,7 @@ def test_finished_folds_are_not_trained_again_and_missing_ones_are(tmp_path: Pat
 def test_a_test_set_is_scored_by_the_mean_of_the_folds_and_looks_are_counted(tmp_path: Path) -> None:
     run_folds(tmp_path, write_cohort(tmp_path, 48))
     test = write_cohort(tmp_path, 12, name="held-out", split="test")
-    run = Run.open(tmp_path / "cv")
+    run = TrainingRun.open(tmp_path / "cv")
     with pytest.raises(TrainingError, match=r"say --look-at-test .looked at 0 times"):
         look(run, test, (), CPU, allowed=False)
     scored = look(run, test, ("test",), CPU, allowed=True)
@@ -81,7 +81,7 @@ def test_patients_of_the_training_are_no_test(tmp_path: Path) -> None:
     manifest = write_cohort(tmp_path, 48)
     run_folds(tmp_path, manifest)
     with pytest.raises(TrainingError, match=r"line 2: its patient was trained on"):
-        look(Run.open(tmp_path / "cv"), manifest, (), CPU, allowed=True)
+        look(TrainingRun.open(tmp_path / "cv"), manifest, (), CPU, allowed=True)
     assert looks_at(tmp_path / "cv") == []
 
 
@@ -91,9 +91,9 @@ def test_patients_of_the_run_that_it_started_from_are_neither_test_nor_held_out(
     earlier = f"run:{tmp_path / 'cv' / 'fold0'}"
     later = QUICK.changed({"model.weights": earlier})
     with pytest.raises(TrainingError, match="its patient was trained on in run:"):
-        cross_validate(later, Source((manifest,)), tmp_path / "same", tmp_path / "cache", CPU, (0,))
-    cross_validate(later, Source((other,)), tmp_path / "later", tmp_path / "cache", CPU, (0,))
-    run = Run.open(tmp_path / "later")
+        cross_validate(later, RunSources((manifest,)), tmp_path / "same", tmp_path / "cache", CPU, (0,))
+    cross_validate(later, RunSources((other,)), tmp_path / "later", tmp_path / "cache", CPU, (0,))
+    run = TrainingRun.open(tmp_path / "later")
     assert {patient.partition(":")[0] for patient in run.learnt_from} == {"cohort", "other"}
     with pytest.raises(TrainingError, match="its patient was trained on"):
         look(run, manifest, (), CPU, allowed=True)
@@ -102,8 +102,8 @@ def test_patients_of_the_run_that_it_started_from_are_neither_test_nor_held_out(
 def test_another_cohorts_label_is_the_truth_of_a_test(tmp_path: Path) -> None:
     manifest, other = write_cohort(tmp_path, 48), write_cohort(tmp_path, 8, name="other")
     config = QUICK.changed({"targets": {"abnormal": {"source": "cohort"}}})
-    cross_validate(config, Source((manifest,)), tmp_path / "cv", tmp_path / "cache", CPU, (0,))
-    assert len(look(Run.open(tmp_path / "cv"), other, (), CPU, allowed=True).images) == 8
+    cross_validate(config, RunSources((manifest,)), tmp_path / "cv", tmp_path / "cache", CPU, (0,))
+    assert len(look(TrainingRun.open(tmp_path / "cv"), other, (), CPU, allowed=True).images) == 8
 
 
 def test_a_manifest_that_changed_is_noticed(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_manifest_that_changed_is_noticed(tmp_path: Path) -> None:
     run_folds(tmp_path, manifest, (0,))
     manifest.write_text(manifest.read_text().replace(",F,", ",M,"))
     with pytest.raises(TrainingError, match="has changed since the run"):
-        Run.open(tmp_path / "cv")
+        TrainingRun.open(tmp_path / "cv")
     with pytest.raises(TrainingError, match="another source"):
         run_folds(tmp_path, manifest)
 

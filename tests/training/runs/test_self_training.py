@@ -20,7 +20,7 @@ from training.runs import cross_validation
 from training.runs.cross_validation import cross_validate
 from training.runs.devices import Process
 from training.runs.predict import predict
-from training.runs.run import Run, Source, load_network
+from training.runs.run import RunSources, TrainingRun, load_network
 from training.runs.self_training import filled
 from training.runs.train import train
 from training.runs.training_images import read_images
@@ -38,10 +38,13 @@ def one_thread() -> None:
 def test_rows_beside_train_in_every_fold_and_are_never_scored(tmp_path: Path) -> None:
     manifest, more = write_cohort(tmp_path, 16), write_cohort(tmp_path, 16, name="more", split="extra")
     config = QUICK.changed({"data.beside": ("extra",), "schedule.batch_size": 20})
-    scored = cross_validate(config, Source((manifest, more)), tmp_path / "cv", tmp_path / "cache", CPU)
+    scored = cross_validate(config, RunSources((manifest, more)), tmp_path / "cv", tmp_path / "cache", CPU)
     assert {patient.partition(":")[0] for patient in scored.patients} == {"cohort"}
     assert len(scored.images) == 16  # and a batch of 20 needs the 16 rows beside the 8 of a fold
-    assert {name.partition(":")[0] for name in Run.open(tmp_path / "cv").training_patients} == {"cohort", "more"}
+    assert {name.partition(":")[0] for name in TrainingRun.open(tmp_path / "cv").training_patients} == {
+        "cohort",
+        "more",
+    }
 
 
 def trained_on(folder: Path) -> list[set[str]]:
@@ -66,7 +69,7 @@ def test_a_patient_beside_trains_only_in_folds_that_do_not_hold_them_out(spy: Pa
     manifest = write_cohort(spy, 16)
     more = write_cohort(spy, 4, name="more", split="extra", patient="cohort:3")
     config = QUICK.changed({"data.beside": ("extra",)})
-    scored = cross_validate(config, Source((manifest, more)), spy / "cv", spy / "cache", CPU)
+    scored = cross_validate(config, RunSources((manifest, more)), spy / "cv", spy / "cache", CPU)
     held = dict(zip(scored.patients, scored.folds, strict=True))["cohort:3"]
     with_them, without = trained_on(spy)[1 - held], trained_on(spy)[held]
     beside = {f"more-{number}" for number in range(4)}
@@ -80,7 +83,7 @@ def test_the_same_picture_in_another_cohort_never_trains_where_it_is_held_out(sp
     write_manifest(manifest, [replace(rows[0], columns=first), *rows[1:]])  # one picture under two ids
     more = write_cohort(spy, 2, name="more", split="extra", columns=first)
     config = QUICK.changed({"data.beside": ("extra",)})
-    scored = cross_validate(config, Source((manifest, more)), spy / "cv", spy / "cache", CPU)
+    scored = cross_validate(config, RunSources((manifest, more)), spy / "cv", spy / "cache", CPU)
     held = scored.folds[scored.images.index(str(rows[0].image.resolve()))]
     assert not {"more-0", "more-1"} & trained_on(spy)[held]
     assert {"more-0", "more-1"} <= trained_on(spy)[1 - held]
@@ -92,7 +95,7 @@ def test_rows_of_one_cohort_that_are_one_picture_are_kept_apart_across_folds(spy
     twins = {0: {"picture": "nih:1"}, 4: {"picture": "nih:1"}}  # of two patients, in fold 0 and in fold 1
     write_manifest(manifest, [replace(row, columns=twins.get(number, {})) for number, row in enumerate(rows)])
     config = QUICK.changed({"schedule.batch_size": 4})
-    cross_validate(config, Source((manifest,)), spy / "cv", spy / "cache", CPU)
+    cross_validate(config, RunSources((manifest,)), spy / "cv", spy / "cache", CPU)
     assert trained_on(spy) == [
         {f"cohort-{number}" for number in range(16) if number // 4 % 2 == 1 and number != 4},
         {f"cohort-{number}" for number in range(16) if number // 4 % 2 == 0 and number != 0},
@@ -101,7 +104,7 @@ def test_rows_of_one_cohort_that_are_one_picture_are_kept_apart_across_folds(spy
 
 def test_a_fold_is_taught_by_the_network_that_did_not_see_it(tmp_path: Path) -> None:
     manifest, more = write_cohort(tmp_path, 32), write_cohort(tmp_path, 6, name="more", split="extra")
-    cross_validate(QUICK, Source((manifest,)), tmp_path / "cv", tmp_path / "cache", CPU)
+    cross_validate(QUICK, RunSources((manifest,)), tmp_path / "cv", tmp_path / "cache", CPU)
     taught = QUICK.changed({"targets.abnormal.source": "cohort", "targets.abnormal.teacher": f"run:{tmp_path / 'cv'}"})
     cases = read_cases([more, manifest])
     images = load(cases, taught.input.spec(), tmp_path / "cache")
@@ -122,7 +125,7 @@ def test_several_teachers_teach_the_mean_of_their_logits(tmp_path: Path) -> None
     manifest, more = write_cohort(tmp_path, 32), write_cohort(tmp_path, 6, name="more", split="extra")
     for seed in (0, 1):  # not alike, and of the same folds
         config = QUICK.changed({"schedule.epochs": 1 + seed})
-        cross_validate(config, Source((manifest,)), tmp_path / f"cv{seed}", tmp_path / "cache", CPU)
+        cross_validate(config, RunSources((manifest,)), tmp_path / f"cv{seed}", tmp_path / "cache", CPU)
     teachers = [f"run:{tmp_path / f'cv{seed}'}" for seed in (0, 1)]
     taught = QUICK.changed({"targets.abnormal.source": "cohort", "targets.abnormal.teacher": teachers})
     cases = read_cases([more])
@@ -135,7 +138,7 @@ def test_several_teachers_teach_the_mean_of_their_logits(tmp_path: Path) -> None
 
 def test_without_folds_all_networks_of_a_cross_validation_teach_and_their_images_count(tmp_path: Path) -> None:
     manifest, more = write_cohort(tmp_path, 32), write_cohort(tmp_path, 8, name="more", split="extra")
-    cross_validate(QUICK, Source((manifest,)), tmp_path / "cv", tmp_path / "cache", CPU)
+    cross_validate(QUICK, RunSources((manifest,)), tmp_path / "cv", tmp_path / "cache", CPU)
     taught = QUICK.changed(
         {
             "targets.abnormal.source": "cohort",
@@ -145,22 +148,22 @@ def test_without_folds_all_networks_of_a_cross_validation_teach_and_their_images
         }
     )
     small = write_cohort(tmp_path, 16, name="small", source="cohort")
-    train(taught, Source((small, more)), tmp_path / "student", tmp_path / "cache", CPU)
+    train(taught, RunSources((small, more)), tmp_path / "student", tmp_path / "cache", CPU)
     cases = read_cases([more])
     images = load(cases, taught.input.spec(), tmp_path / "cache")
     found = filled(target_matrix(cases, taught.targets), images, taught, [], -1, CPU)[:, 0]
     networks = [load_network(tmp_path / "cv" / f"fold{fold}") for fold in (0, 1)]
     assert np.allclose(found, 1 / (1 + np.exp(-predict(networks, images, taught.input, CPU)[:, 0])), atol=1e-6)
     assert set(read_images(tmp_path / "cv")) < set(read_images(tmp_path / "student"))
-    assert {"cohort:0", "small:0", "more:0"} <= set(Run.open(tmp_path / "student").learnt_from)
+    assert {"cohort:0", "small:0", "more:0"} <= set(TrainingRun.open(tmp_path / "student").learnt_from)
 
 
 def test_a_cross_validation_is_taught_fold_by_fold(tmp_path: Path) -> None:
     manifest, more = write_cohort(tmp_path, 32), write_cohort(tmp_path, 8, name="more", split="extra")
-    cross_validate(QUICK, Source((manifest,)), tmp_path / "cv", tmp_path / "cache", CPU)
+    cross_validate(QUICK, RunSources((manifest,)), tmp_path / "cv", tmp_path / "cache", CPU)
     changes = {"targets.abnormal.source": "cohort", "targets.abnormal.teacher": f"run:{tmp_path / 'cv'}"}
     config = QUICK.changed({**changes, "data.beside": ("extra",)})
-    source = Source((manifest, more))
+    source = RunSources((manifest, more))
     assert len(cross_validate(config, source, tmp_path / "taught", tmp_path / "cache", CPU).images) == 32
     other_folds = config.changed({"runtime.seed": 99})
     with pytest.raises(TrainingError, match="was trained on by the teacher"):

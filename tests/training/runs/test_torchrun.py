@@ -18,8 +18,8 @@ from training.data.images import load
 from training.errors import TrainingError
 from training.runs.devices import Process
 from training.runs.predict import predict
-from training.runs.run import Run, Source, load_network
-from training.runs.scores import Scored
+from training.runs.run import RunSources, TrainingRun, load_network
+from training.runs.scores import RunScores
 from training.runs.train import train
 
 
@@ -57,8 +57,8 @@ def test_two_processes_train_one_network_and_share_the_scoring(tmp_path: Path) -
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    run = Run.open(tmp_path / "run")
-    scored = Scored.read(tmp_path / "run" / "predictions.csv")
+    run = TrainingRun.open(tmp_path / "run")
+    scored = RunScores.read(tmp_path / "run" / "predictions.csv")
     assert set(scored.patients) == set(run.validation_patients)
     here, cases = Process(torch.device("cpu")), {str(case.image): case for case in run.source.cases()}
     images = load([cases[image] for image in scored.images], run.config.input.spec(), run.cache)
@@ -98,7 +98,7 @@ def test_processes_agree_on_their_mean(tmp_path: Path) -> None:
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
     config = Config.model_validate(TINY).changed({"schedule.batch_size": 7})
     with pytest.raises(TrainingError, match="batch_size 7 cannot be shared by 2 processes"):
-        train(config, Source((write_cohort(tmp_path, 48),)), tmp_path / "run", tmp_path / "cache", _Alone())
+        train(config, RunSources((write_cohort(tmp_path, 48),)), tmp_path / "run", tmp_path / "cache", _Alone())
 
 
 class _Alone(Process):

@@ -29,10 +29,10 @@ from training.networks.losses import batch_loss, class_loss, known_targets
 from training.runs import loop as trainer
 from training.runs.checkpoint import LAST, checkpoint_bytes, move_average
 from training.runs.devices import Process
-from training.runs.learning_rate import Progress, rate_factor
+from training.runs.learning_rate import LossProgress, rate_factor
 from training.runs.loop import BEST, LOG
-from training.runs.run import RECORD, WEIGHTS, Run, Source, load_network, start_network
-from training.runs.scores import OUTPUTS, Scored, figures
+from training.runs.run import RECORD, WEIGHTS, RunSources, TrainingRun, load_network, start_network
+from training.runs.scores import OUTPUTS, RunScores, figures
 from training.runs.train import decode, train
 from triage.validation.cohort.manifest import read_manifest, write_manifest
 
@@ -59,7 +59,7 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
 
 def test_it_learns_and_everything_of_the_run_is_in_its_folder(tmp_path: Path) -> None:
     manifest = write_cohort(tmp_path, 96)
-    scored = train(tiny(schedule__epochs=6), Source((manifest,)), tmp_path / "run", tmp_path / "cache", CPU)
+    scored = train(tiny(schedule__epochs=6), RunSources((manifest,)), tmp_path / "run", tmp_path / "cache", CPU)
     assert scored is not None
     assert figures(scored)["auc"] > 0.9
     record = json.loads((tmp_path / "run" / RECORD).read_text())
@@ -70,21 +70,23 @@ def test_it_learns_and_everything_of_the_run_is_in_its_folder(tmp_path: Path) ->
     lines = [json.loads(line) for line in (tmp_path / "run" / LOG).read_text().splitlines()]
     assert [line["epoch"] for line in lines] == list(range(1, 7))
     assert lines[-1]["validation_loss"] == pytest.approx(min(line["validation_loss"] for line in lines), abs=1)
-    read = Scored.read(tmp_path / "run" / "predictions.csv")
+    read = RunScores.read(tmp_path / "run" / "predictions.csv")
     assert np.array_equal(read.logits.astype(np.float32), scored.logits.astype(np.float32))
-    assert set(read.patients) == set(Run.open(tmp_path / "run").validation_patients)
+    assert set(read.patients) == set(TrainingRun.open(tmp_path / "run").validation_patients)
 
 
 def test_the_best_weights_are_those_of_the_lowest_validation_loss(tmp_path: Path) -> None:
     manifest = write_cohort(tmp_path, 48)
-    scored = train(tiny(optimizer__learning_rate=0.03), Source((manifest,)), tmp_path / "run", tmp_path / "cache", CPU)
+    scored = train(
+        tiny(optimizer__learning_rate=0.03), RunSources((manifest,)), tmp_path / "run", tmp_path / "cache", CPU
+    )
     assert scored is not None
     losses = [json.loads(line)["validation_loss"] for line in (tmp_path / "run" / LOG).read_text().splitlines()]
     assert figures(scored)["loss"] == pytest.approx(min(losses), rel=1e-5)
 
 
 def test_a_seed_repeats_a_run_and_another_one_does_not(tmp_path: Path) -> None:
-    source = Source((write_cohort(tmp_path, 32),))
+    source = RunSources((write_cohort(tmp_path, 32),))
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         train(tiny(schedule__epochs=1, runtime__seed=seed), source, tmp_path / name, tmp_path / "cache", CPU)
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
@@ -145,7 +147,7 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_pat
 
 
 def test_a_kill_between_the_last_checkpoint_and_the_log_costs_no_line(tmp_path: Path) -> None:
-    source, folder = Source((write_cohort(tmp_path, 32),)), tmp_path / "run"
+    source, folder = RunSources((write_cohort(tmp_path, 32),)), tmp_path / "run"
     train(tiny(), source, folder, tmp_path / "cache", CPU)
     whole = (folder / LOG).read_text()
     (folder / WEIGHTS).unlink()
@@ -157,7 +159,7 @@ def test_a_kill_between_the_last_checkpoint_and_the_log_costs_no_line(tmp_path: 
 def test_too_little_disk_for_checkpoints_is_an_error_before_the_first_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, folder = Source((write_cohort(tmp_path, 32),)), tmp_path / "run"
+    source, folder = RunSources((write_cohort(tmp_path, 32),)), tmp_path / "run"
     config = tiny(schedule__epochs=1)
     decode(source.cases(), config, tmp_path / "cache", CPU)
     free = SimpleNamespace(free=checkpoint_bytes(start_network(config)) + (63 << 20))
@@ -170,13 +172,13 @@ def test_too_little_disk_for_checkpoints_is_an_error_before_the_first_epoch(
 
 
 def test_mixed_precision_trains(tmp_path: Path) -> None:
-    source = Source((write_cohort(tmp_path, 32),))
+    source = RunSources((write_cohort(tmp_path, 32),))
     train(tiny(schedule__epochs=1, runtime__precision="bf16"), source, tmp_path / "run", tmp_path / "cache", CPU)
     assert all(torch.isfinite(weight).all() for weight in weights(tmp_path / "run").values())
 
 
 def test_a_run_recorded_before_a_key_was_there_goes_on(tmp_path: Path) -> None:
-    source, record = Source((write_cohort(tmp_path, 32),)), tmp_path / "run" / RECORD
+    source, record = RunSources((write_cohort(tmp_path, 32),)), tmp_path / "run" / RECORD
     train(tiny(schedule__epochs=1), source, tmp_path / "run", tmp_path / "cache", CPU)
     written = json.loads(record.read_text())
     del written["config"]["agreement"]
@@ -188,14 +190,14 @@ def test_a_run_recorded_before_a_key_was_there_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_another_run_is_not_continued(tmp_path: Path) -> None:
-    source = Source((write_cohort(tmp_path, 32),))
+    source = RunSources((write_cohort(tmp_path, 32),))
     train(tiny(schedule__epochs=1), source, tmp_path / "run", tmp_path / "cache", CPU)
     with pytest.raises(TrainingError, match="holds a run with another config"):
         train(tiny(schedule__epochs=2), source, tmp_path / "run", tmp_path / "cache", CPU)
 
 
 def test_measuring_at_the_end_only_changes_nothing_but_the_log(tmp_path: Path) -> None:
-    source, found = Source((write_cohort(tmp_path, 32),)), []
+    source, found = RunSources((write_cohort(tmp_path, 32),)), []
     for when in ("each", "end"):
         config = tiny(schedule__epochs=2, schedule__choose="last", schedule__validate_after=when)
         found.append(train(config, source, tmp_path / when, tmp_path / "cache", CPU))
@@ -211,7 +213,7 @@ def test_every_output_of_what_validates_is_kept_by_its_pictures_public_name(tmp_
     named = [replace(row, columns={**row.columns, "picture": f"nih:{number}"}) for number, row in enumerate(rows)]
     write_manifest(manifest, [rows[0], *named[1:]])
     config = tiny(schedule__epochs=1).changed({"targets": {"abnormal": {}, "other": {"column": "other_label"}}})
-    scored = train(config, Source((manifest,)), tmp_path / "run", tmp_path / "cache", CPU)
+    scored = train(config, RunSources((manifest,)), tmp_path / "run", tmp_path / "cache", CPU)
     assert scored is not None
     with (tmp_path / "run" / OUTPUTS).open(newline="") as file:
         kept = list(csv.DictReader(file))
@@ -225,7 +227,7 @@ def test_every_output_of_what_validates_is_kept_by_its_pictures_public_name(tmp_
 
 
 def test_early_stopping_ends_a_run_that_does_not_improve(tmp_path: Path) -> None:
-    source = Source((write_cohort(tmp_path, 48),))
+    source = RunSources((write_cohort(tmp_path, 48),))
     config = tiny(schedule__epochs=40, schedule__stop_after=1, optimizer__learning_rate=0.05, schedule__averaging=0.0)
     train(config, source, tmp_path / "run", tmp_path / "cache", CPU)
     lines = (tmp_path / "run" / LOG).read_text().splitlines()
@@ -235,7 +237,7 @@ def test_early_stopping_ends_a_run_that_does_not_improve(tmp_path: Path) -> None
 
 def test_few_images_are_shown_until_there_are_enough_steps(tmp_path: Path) -> None:
     """38 images in batches of 8 are 4 steps; three epochs of 12 make 36, the first multiple above 30."""
-    source = Source((write_cohort(tmp_path, 48),))
+    source = RunSources((write_cohort(tmp_path, 48),))
     train(tiny(schedule__least_steps=30), source, tmp_path / "run", tmp_path / "cache", CPU)
     saved = torch.load(tmp_path / "run" / LAST, weights_only=True)
     assert saved["network"]["trunk.1.num_batches_tracked"] == 36
@@ -243,7 +245,7 @@ def test_few_images_are_shown_until_there_are_enough_steps(tmp_path: Path) -> No
 
 
 def test_a_run_of_before_a_key_was_there_goes_on(tmp_path: Path) -> None:
-    source = Source((write_cohort(tmp_path, 32),))
+    source = RunSources((write_cohort(tmp_path, 32),))
     train(tiny(schedule__epochs=1), source, tmp_path / "run", tmp_path / "cache", CPU)
     record = json.loads((tmp_path / "run" / RECORD).read_text())
     del record["config"]["schedule"]["least_steps"]
@@ -252,7 +254,7 @@ def test_a_run_of_before_a_key_was_there_goes_on(tmp_path: Path) -> None:
 
 
 def test_an_earlier_run_is_where_another_starts(tmp_path: Path) -> None:
-    source = Source((write_cohort(tmp_path, 32),))
+    source = RunSources((write_cohort(tmp_path, 32),))
     train(tiny(schedule__epochs=1), source, tmp_path / "adult", tmp_path / "cache", CPU)
     adult = weights(tmp_path / "adult")
     again = start_network(tiny(model__weights=f"run:{tmp_path / 'adult'}")).state_dict()
@@ -277,7 +279,7 @@ def test_several_outputs_train_together_and_unknown_targets_count_nothing(tmp_pa
     config = Config.model_validate({**TINY, "targets": targets}).changed(
         {"schedule.epochs": 1, "data.repeat": {"second": 2}}
     )
-    scored = train(config, Source((first, second)), tmp_path / "run", tmp_path / "cache", CPU)
+    scored = train(config, RunSources((first, second)), tmp_path / "run", tmp_path / "cache", CPU)
     assert scored is not None
     assert set(scored.sources) == {"first"}
     assert load_network(tmp_path / "run")(torch.zeros(1, 1, 32, 32)).shape == (1, 3)
@@ -315,7 +317,7 @@ def test_a_plateau_cuts_the_rate_as_torch_does() -> None:
     losses = [1.0, 0.9, *[0.95] * 7, 0.8, *[0.9] * 13]
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=5, threshold=0)
-    progress = Progress()
+    progress = LossProgress()
     for loss in losses:
         theirs.step(loss)
         progress = progress.after(loss, schedule)

@@ -16,8 +16,8 @@ from training.config import Config
 from training.errors import TrainingError
 from training.runs.cross_validation import cross_validate
 from training.runs.devices import Process
-from training.runs.run import WEIGHTS, Run, Source
-from training.runs.scores import PREDICTIONS, Scored
+from training.runs.run import WEIGHTS, RunSources, TrainingRun
+from training.runs.scores import PREDICTIONS, RunScores
 from training.runs.train import train
 from training.runs.weight_averaging import AVERAGE, MEAN_OF_SCORES, average
 
@@ -34,11 +34,11 @@ def one_thread() -> None:
 def started(tmp_path: Path) -> Config:
     """A configuration that starts from an earlier run; its own folds, so that a seed draws no others."""
     manifest = write_cohort(tmp_path, 16, name="earlier")
-    train(QUICK, Source((manifest,)), tmp_path / "earlier", tmp_path / "cache", CPU)
+    train(QUICK, RunSources((manifest,)), tmp_path / "earlier", tmp_path / "cache", CPU)
     return QUICK.changed({"model.weights": f"run:{tmp_path / 'earlier'}", "data.carve": 0})
 
 
-def folded(folder: Path) -> Source:
+def folded(folder: Path) -> RunSources:
     """A cohort in two folds of its own."""
     manifest = write_cohort(folder, 24)
     header, *rows = manifest.read_text().splitlines()
@@ -47,7 +47,7 @@ def folded(folder: Path) -> Source:
     for number, row in enumerate(cells):
         row[place] = str(number // 4 % 2)
     manifest.write_text("\n".join([header, *(",".join(row) for row in cells)]) + "\n")
-    return Source((manifest,))
+    return RunSources((manifest,))
 
 
 def test_each_fold_is_the_mean_of_its_trainings_and_scores_whom_they_held_out(tmp_path: Path, started: Config) -> None:
@@ -63,22 +63,22 @@ def test_each_fold_is_the_mean_of_its_trainings_and_scores_whom_they_held_out(tm
         name = "trunk.0.weight"
         assert torch.allclose(mean[name], (one[name] + two[name]) / 2, atol=1e-6)
         assert not torch.equal(one[name], two[name])
-    first, second, soup = (Scored.read(tmp_path / run / PREDICTIONS) for run in ("cv3", "cv13", "mean"))
+    first, second, soup = (RunScores.read(tmp_path / run / PREDICTIONS) for run in ("cv3", "cv13", "mean"))
     assert soup.images == first.images and soup.folds == first.folds
-    both = Scored.read(out / MEAN_OF_SCORES)
+    both = RunScores.read(out / MEAN_OF_SCORES)
     assert np.allclose(both.logits, (first.logits + second.logits) / 2, atol=1e-6)
 
     runs = [train_all(started, seed, source, tmp_path) for seed in (3, 13)]
     assert average(runs, tmp_path / "all", CPU) is None
-    assert judge_by(Run.open(tmp_path / "all"), Run.open(out)).scored.images == soup.images
+    assert judge_by(TrainingRun.open(tmp_path / "all"), TrainingRun.open(out)).scored.images == soup.images
     with pytest.raises(TrainingError, match="not means over the same seeds"):
-        judge_by(Run.open(tmp_path / "all"), Run.open(tmp_path / "cv3"))
+        judge_by(TrainingRun.open(tmp_path / "all"), TrainingRun.open(tmp_path / "cv3"))
     assert (tmp_path / "all" / AVERAGE).exists()
 
 
-def train_all(config: Config, seed: int, source: Source, folder: Path) -> Run:
+def train_all(config: Config, seed: int, source: RunSources, folder: Path) -> TrainingRun:
     train(config.changed({"runtime.seed": seed}), source, folder / f"all{seed}", folder / "cache", CPU)
-    return Run.open(folder / f"all{seed}")
+    return TrainingRun.open(folder / f"all{seed}")
 
 
 def test_runs_that_differ_are_not_averaged(tmp_path: Path, started: Config) -> None:

@@ -18,8 +18,8 @@ from training.config import Config
 from training.data.cases import limited, read_cases
 from training.errors import TrainingError
 from training.runs.devices import Process
-from training.runs.run import WEIGHTS, Source
-from training.runs.scores import Scored, figures
+from training.runs.run import WEIGHTS, RunSources
+from training.runs.scores import RunScores, figures
 from training.studies import plots
 from training.studies.compare import paired, replicates
 from training.studies.experiments import ablations_of, grid_of, run_study, sizes_of
@@ -42,12 +42,12 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def scored(labels: list[int], logits: list[float], folds: list[int] | None = None) -> Scored:
+def scored(labels: list[int], logits: list[float], folds: list[int] | None = None) -> RunScores:
     count = len(labels)
     names = tuple(f"{number}.png" for number in range(count))
     people, empty = tuple(f"p:{number}" for number in range(count)), ("",) * count
     numbers = np.array(labels, dtype=float), np.array(logits, dtype=float)
-    return Scored(names, people, empty, tuple(folds or [0] * count), empty, empty, empty, *numbers)
+    return RunScores(names, people, empty, tuple(folds or [0] * count), empty, empty, empty, *numbers)
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -56,7 +56,7 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 def test_a_grid_goes_on_after_one_that_diverges_and_trains_nothing_twice(tmp_path: Path) -> None:
-    source, out = Source((write_cohort(tmp_path, 32),)), tmp_path / "grid"
+    source, out = RunSources((write_cohort(tmp_path, 32),)), tmp_path / "grid"
     variants = grid_of(QUICK)
     assert len(variants) == 2
     for _ in range(2):
@@ -102,9 +102,9 @@ def test_a_learning_curve_is_over_nested_sets_of_patients(tmp_path: Path) -> Non
     assert limited(cases, 0, seed=5) == cases
     variants = sizes_of([0, 16, 16])
     assert list(variants) == ["images=16", "images=all"]
-    outcomes = run_study(QUICK, variants, Source((manifest,)), tmp_path / "curve", tmp_path / "cache", CPU)
+    outcomes = run_study(QUICK, variants, RunSources((manifest,)), tmp_path / "curve", tmp_path / "cache", CPU)
     assert [len(outcome.scored.images) for outcome in outcomes if outcome.scored] == [48, 48]
-    run_study(QUICK, sizes_of([8]), Source((manifest,)), tmp_path / "curve", tmp_path / "cache", CPU)
+    run_study(QUICK, sizes_of([8]), RunSources((manifest,)), tmp_path / "curve", tmp_path / "cache", CPU)
     assert {row["variant"] for row in table(tmp_path / "curve" / "results.csv")} == {"images=8", *variants}
     plot = tmp_path / "curve.svg"
     runs = [str(tmp_path / "curve" / name) for name in variants]

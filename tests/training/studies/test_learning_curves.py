@@ -16,10 +16,10 @@ from training.cli import main
 from training.config import Config
 from training.errors import TrainingError
 from training.runs.devices import Process
-from training.runs.run import Source
-from training.runs.scores import Scored, figures
+from training.runs.run import RunSources
+from training.runs.scores import RunScores, figures
 from training.studies.experiments import run_study, sizes_of
-from training.studies.learning_curves import Point, difference, overlap_weights, points_of, spread
+from training.studies.learning_curves import CurvePoint, difference, overlap_weights, points_of, spread
 from training.studies.shortcuts import matched
 from triage.statistics.intervals import auc
 
@@ -31,18 +31,18 @@ COUNT = 120
 LABELS = np.arange(COUNT) % 2
 
 
-def network(fold: int, strength: float, shift: float = 0.0, seed: int = 0) -> Scored:
+def network(fold: int, strength: float, shift: float = 0.0, seed: int = 0) -> RunScores:
     """Scores of a network that left out its own patients, two images each."""
     rng = np.random.default_rng((fold, seed))
     logits = strength * LABELS + rng.normal(0, 1, COUNT) + shift
     images = tuple(f"{fold}-{number}.png" for number in range(COUNT))
     people, empty = tuple(f"p:{fold}-{number // 2}" for number in range(COUNT)), ("",) * COUNT
-    return Scored(images, people, empty, (fold,) * COUNT, empty, empty, empty, LABELS.astype(float), logits)
+    return RunScores(images, people, empty, (fold,) * COUNT, empty, empty, empty, LABELS.astype(float), logits)
 
 
 def test_networks_are_measured_by_their_own_ranking() -> None:
     """One network's scores are all higher than the other's: ranked together they would look bad."""
-    point = Point("plain", 100, (network(0, 2), network(1, 2, shift=50)))
+    point = CurvePoint("plain", 100, (network(0, 2), network(1, 2, shift=50)))
     found = spread(point)
     each = [auc(one.labels, one.logits) for one in point.networks]
     assert found.each == pytest.approx(each)
@@ -53,7 +53,7 @@ def test_networks_are_measured_by_their_own_ranking() -> None:
 
 
 def test_where_the_look_is_alike_is_what_shortcuts_says() -> None:
-    point = Point("plain", 100, (network(0, 2),))
+    point = CurvePoint("plain", 100, (network(0, 2),))
     look = np.clip(0.3 + 0.4 * LABELS + np.random.default_rng(5).normal(0, 0.1, COUNT), 0.01, 0.99)
     known = dict(zip(point.networks[0].images, look, strict=True))
     one = point.networks[0]
@@ -63,9 +63,9 @@ def test_where_the_look_is_alike_is_what_shortcuts_says() -> None:
 
 
 def test_a_better_recipe_is_told_from_one_that_only_differs() -> None:
-    plain = Point("plain", 100, tuple(network(fold, 1) for fold in range(3)))
-    better = Point("better", 100, tuple(network(fold, 3, seed=1) for fold in range(3)))
-    alike = Point("alike", 100, tuple(network(fold, 1, seed=2) for fold in range(3)))
+    plain = CurvePoint("plain", 100, tuple(network(fold, 1) for fold in range(3)))
+    better = CurvePoint("better", 100, tuple(network(fold, 3, seed=1) for fold in range(3)))
+    alike = CurvePoint("alike", 100, tuple(network(fold, 1, seed=2) for fold in range(3)))
     found = difference(plain, better)
     assert found.ci95[0] > 0 and found.p_patients < 0.01
     groups = [[figures(one)["auc"] for one in point.networks] for point in (plain, better)]
@@ -75,7 +75,7 @@ def test_a_better_recipe_is_told_from_one_that_only_differs() -> None:
     assert none.ci95[0] < 0 < none.ci95[1]
     assert difference(plain, plain).value == 0
     with pytest.raises(TrainingError, match="plain and better at 100 images: not of the same folds"):
-        difference(plain, Point("better", 100, (network(4, 3),)))
+        difference(plain, CurvePoint("better", 100, (network(4, 3),)))
 
 
 def test_two_recipes_are_compared_from_their_folders(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_two_recipes_are_compared_from_their_folders(tmp_path: Path) -> None:
     manifest = write_cohort(tmp_path, 48)
     for name, changes in (("plain", {}), ("smooth", {"loss.smoothing": 0.1})):
         config = QUICK.changed({"data.carve": 4, **changes})
-        run_study(config, sizes_of([8, 16]), Source((manifest,)), tmp_path / name, tmp_path / "cache", CPU)
+        run_study(config, sizes_of([8, 16]), RunSources((manifest,)), tmp_path / name, tmp_path / "cache", CPU)
     assert [point.images for point in points_of("plain", [tmp_path / "plain"])] == [8, 16]
     studies = [f"{name}={tmp_path / name}" for name in ("plain", "smooth")]
     command = ["compare-curves", *studies, "--look", str(manifest), "--size", "32", "--cache", str(tmp_path / "cache")]

@@ -18,7 +18,7 @@ from tests.support.model_folders import write_model
 from triage.cli import triage
 from triage.validation.measures import agreement, paper
 from triage.validation.measures.cohort_record import Draws
-from triage.validation.measures.paper import PaperCohort, Verdict
+from triage.validation.measures.paper import PaperCohort, PaperVerdict
 from triage.validation.report.card_page import card_page
 from triage.validation.scores.external import majority
 from triage.validation.scores.predictions import PredictionsError
@@ -53,7 +53,7 @@ COHORT = PaperCohort(
 )
 
 
-def verdict(figures: Any, cohort: PaperCohort = COHORT, images: Any = IMAGES, **changes: Any) -> Verdict:
+def verdict(figures: Any, cohort: PaperCohort = COHORT, images: Any = IMAGES, **changes: Any) -> PaperVerdict:
     return paper.compare(cohort, images, figures, **{"trained_on": 0, "left_out": 0, **changes}).verdict
 
 
@@ -63,33 +63,35 @@ NEAR = (0.88, 0.92)
 @pytest.mark.parametrize(
     ("auc", "sensitivity", "expected"),
     [
-        ((0.935, 0.965), NEAR, Verdict.REPRODUCES),
-        ((0.93, 0.97), NEAR, Verdict.REPRODUCES),
-        ((0.975, 0.99), NEAR, Verdict.BETTER),
-        ((0.975, 0.99), (0.7, 0.8), Verdict.FALLS_SHORT),
-        ((0.90, 0.92), NEAR, Verdict.FALLS_SHORT),
-        ((0.91, 0.97), NEAR, Verdict.INCONCLUSIVE),
-        ((0.935, 0.965), (0.84, 0.92), Verdict.INCONCLUSIVE),
+        ((0.935, 0.965), NEAR, PaperVerdict.REPRODUCES),
+        ((0.93, 0.97), NEAR, PaperVerdict.REPRODUCES),
+        ((0.975, 0.99), NEAR, PaperVerdict.BETTER),
+        ((0.975, 0.99), (0.7, 0.8), PaperVerdict.FALLS_SHORT),
+        ((0.90, 0.92), NEAR, PaperVerdict.FALLS_SHORT),
+        ((0.91, 0.97), NEAR, PaperVerdict.INCONCLUSIVE),
+        ((0.935, 0.965), (0.84, 0.92), PaperVerdict.INCONCLUSIVE),
     ],
 )
-def test_verdicts(auc: tuple[float, float], sensitivity: tuple[float, float], expected: Verdict) -> None:
+def test_verdicts(auc: tuple[float, float], sensitivity: tuple[float, float], expected: PaperVerdict) -> None:
     found = verdict(measured(auc, sensitivity, NEAR))
     assert found is expected
-    assert found.passes is (expected in (Verdict.REPRODUCES, Verdict.BETTER))
+    assert found.passes is (expected in (PaperVerdict.REPRODUCES, PaperVerdict.BETTER))
 
 
 @pytest.mark.parametrize(
     ("figure", "low", "expected"),
     [
-        (0.9851, 0.994, Verdict.BETTER),  # 0.9851 + 0.02 would be beyond 1
-        (0.9851, 0.993, Verdict.REPRODUCES),
-        (0.9492, 0.964, Verdict.BETTER),
-        (0.5, 0.521, Verdict.BETTER),  # in the middle both margins are the same
-        (0.5, 0.519, Verdict.INCONCLUSIVE),
-        (1.0, 1.0, Verdict.REPRODUCES),
+        (0.9851, 0.994, PaperVerdict.BETTER),  # 0.9851 + 0.02 would be beyond 1
+        (0.9851, 0.993, PaperVerdict.REPRODUCES),
+        (0.9492, 0.964, PaperVerdict.BETTER),
+        (0.5, 0.521, PaperVerdict.BETTER),  # in the middle both margins are the same
+        (0.5, 0.519, PaperVerdict.INCONCLUSIVE),
+        (1.0, 1.0, PaperVerdict.REPRODUCES),
     ],
 )
-def test_better_can_be_reached_wherever_the_papers_figure_lies(figure: float, low: float, expected: Verdict) -> None:
+def test_better_can_be_reached_wherever_the_papers_figure_lies(
+    figure: float, low: float, expected: PaperVerdict
+) -> None:
     assert paper.verdict_of(figure, low, min(1.0, low + 0.03), 0.02) is expected
 
 
@@ -104,7 +106,7 @@ def test_better_is_as_far_above_in_log_odds_as_falling_short_is_below(figure: fl
 
 def test_other_images_and_training_patients_cannot_be_compared() -> None:
     good = measured((0.935, 0.965), NEAR, NEAR)
-    assert verdict(good, images=[(f"elsewhere/{name}", label) for name, label in IMAGES]) is Verdict.REPRODUCES
+    assert verdict(good, images=[(f"elsewhere/{name}", label) for name, label in IMAGES]) is PaperVerdict.REPRODUCES
     for changes in (
         {"images": IMAGES[:-2]},
         {"images": [*IMAGES[:-1], ("other.png", 1)]},
@@ -116,7 +118,7 @@ def test_other_images_and_training_patients_cannot_be_compared() -> None:
         {"cohort": replace(COHORT, figures={})},
     ):
         found = verdict(good, **changes)  # type: ignore[arg-type]
-        assert found is Verdict.CANNOT_BE_COMPARED and not found.passes, changes
+        assert found is PaperVerdict.CANNOT_BE_COMPARED and not found.passes, changes
 
 
 def test_the_paper_s_figures_fit_its_counts_where_they_do() -> None:

@@ -27,21 +27,21 @@ from tests.support.redis_server import RedisServer
 from tests.support.service import Roles, a_chest, is_done, receive, roles
 from tests.support.wait import wait_for
 from triage.cli import triage
-from triage.dicom.requestor import Peer
+from triage.dicom.requestor import RemoteAE
 from triage.listener.admission import admission_policy
 from triage.listener.settings import ListenerSettings
-from triage.phantom.chest import Subject, as_dicom, draw
-from triage.queue.score_queue import ScoreQueue, Work, connect
-from triage.scoring.assess import Policy
+from triage.phantom.chest import PhantomSubject, as_dicom, draw
+from triage.queue.score_queue import PartitionedInstance, ScoreQueue, connect
+from triage.scoring.assess import AssessmentPolicy
 from triage.scoring.predict import Compute
 from triage.settings.schema import Settings
 from triage.spool.instance import ReceivedInstance
-from triage.spool.partitions import PLACE, close_namespace, forget, open_namespace
 from triage.spool.spool import Spool
+from triage.spool.validation_partition import CANARY, close_partition, forget, open_partition
 from triage.validation.cohort.manifest import Row, write_manifest
-from triage.validation.run import FILES_ALONE, Outcome, Request
+from triage.validation.run import FILES_ALONE, ValidationRequest, ValidationResult
 from triage.validation.scores import over_dicom
-from triage.validation.scores.over_dicom import Service, ServiceError
+from triage.validation.scores.over_dicom import ServiceError, TargetService
 from triage.validation.scores.predictions import read_predictions
 from triage.validation.validate import validate
 from triage.worklist.index import Worklist
@@ -66,8 +66,8 @@ class Installation:
         return self.roles.spool
 
     @property
-    def service(self) -> Service:
-        return Service(Peer("127.0.0.1", self.port, "CXR_TRIAGE", VALIDATION), open_namespace(self.spool))
+    def service(self) -> TargetService:
+        return TargetService(RemoteAE("127.0.0.1", self.port, "CXR_TRIAGE", VALIDATION), open_partition(self.spool))
 
     def counters(self) -> dict[str, float]:
         """What every process counted of objects, by process and name; not connections and the sweep's runs."""
@@ -84,7 +84,7 @@ class Installation:
     def left(self) -> list[object]:
         """What is among patients, in the place apart, and in Redis."""
         found: list[object] = []
-        for spool in (self.spool, open_namespace(self.spool)):
+        for spool in (self.spool, open_partition(self.spool)):
             found += [*spool.waiting(), *spool.study_uids(), *spool.dead_letters()]
         with connect(self.redis.url, 5.0) as client:
             return [*found, *client.scan_iter("rq:job:*"), *Worklist(client).study_uids()]
@@ -145,13 +145,19 @@ def cohort(folder: Path) -> Path:
         assert cv2.imwrite(str(path), (grey * 255).astype(np.uint8))
         rows.append(Row(path, number % 2, f"p{number}", view="AP" if number % 2 else "PA", age=40.0 + number))
     for number, subject in enumerate(
-        (Subject(), Subject(age="003Y"), Subject(view="LL"), Subject(view=""), Subject(age=""))
+        (
+            PhantomSubject(),
+            PhantomSubject(age="003Y"),
+            PhantomSubject(view="LL"),
+            PhantomSubject(view=""),
+            PhantomSubject(age=""),
+        )
     ):
         path = folder / f"{number}.dcm"
         path.write_bytes(as_dicom(draw(20 + number, rows=96, columns=96), subject))
         rows.append(Row(path, number % 2, f"d{number}"))
     cut, broken = folder / "cut.dcm", folder / "cut.png"
-    whole = as_dicom(draw(30, rows=96, columns=96), Subject())
+    whole = as_dicom(draw(30, rows=96, columns=96), PhantomSubject())
     cut.write_bytes(whole[: len(whole) - 4000])
     broken.write_bytes((folder / "0.png").read_bytes()[:300])
     rows += [Row(cut, 1, "cut"), replace(rows[0], image=broken, patient="broken")]
@@ -159,15 +165,19 @@ def cohort(folder: Path) -> Path:
     return folder / "cohort.csv"
 
 
-def validated(request: Request, service: Service, policy: Policy | None = None) -> Outcome:
-    return validate(request, policy or Policy(), QUICK, lambda what, more, total: None, service)
+def validated(
+    request: ValidationRequest, service: TargetService, policy: AssessmentPolicy | None = None
+) -> ValidationResult:
+    return validate(request, policy or AssessmentPolicy(), QUICK, lambda what, more, total: None, service)
 
 
 def test_both_ways_agree_exactly_and_nothing_is_left_nor_counted(
     installed: Installation, models: Path, tmp_path: Path
 ) -> None:
     before = installed.counters()
-    request = Request(models / "tiny-adult", cohort(tmp_path), tmp_path / "out", dicom=True, images=False, rounds=100)
+    request = ValidationRequest(
+        models / "tiny-adult", cohort(tmp_path), tmp_path / "out", dicom=True, images=False, rounds=100
+    )
     outcome = validated(request, installed.service)
     assert outcome.metrics["dicom"] == {"images": 13, "disagreements": []}
     assert outcome.passed
@@ -185,14 +195,18 @@ def test_an_installation_that_scores_otherwise_is_found_out(
     installed: Installation, models: Path, tmp_path: Path
 ) -> None:
     """Another operating point in the service than in the command: the tags differ, and the validation fails."""
-    request = Request(models / "tiny-adult", cohort(tmp_path), tmp_path / "out", dicom=True, images=False, rounds=100)
-    outcome = validated(request, installed.service, Policy(operating_point=0.999))
+    request = ValidationRequest(
+        models / "tiny-adult", cohort(tmp_path), tmp_path / "out", dicom=True, images=False, rounds=100
+    )
+    outcome = validated(request, installed.service, AssessmentPolicy(operating_point=0.999))
     assert outcome.metrics["dicom"]["disagreements"]
     assert not outcome.passed
 
 
 def test_a_model_that_a_person_switched_off_is_found_out(installed: Installation, models: Path, tmp_path: Path) -> None:
-    request = Request(models / "tiny-adult", cohort(tmp_path), tmp_path / "out", dicom=True, images=False, rounds=100)
+    request = ValidationRequest(
+        models / "tiny-adult", cohort(tmp_path), tmp_path / "out", dicom=True, images=False, rounds=100
+    )
     installed.spool.model_switches.set_disabled("tiny-adult", True)
     try:
         outcome = validated(request, installed.service)
@@ -210,7 +224,7 @@ def test_an_object_that_the_listener_refuses_is_not_assessed_and_ends_nothing(
     contradicts = dcmread(tmp_path / "0.dcm")
     contradicts.file_meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
     contradicts.save_as(tmp_path / "0.dcm", enforce_file_format=False)
-    request = Request(models / "tiny-adult", path, tmp_path / "out", dicom=True, images=False, rounds=100)
+    request = ValidationRequest(models / "tiny-adult", path, tmp_path / "out", dicom=True, images=False, rounds=100)
     outcome = validated(request, installed.service)
     (found,) = outcome.metrics["dicom"]["disagreements"]
     assert (found["image"], found["ways"][0]["reasons"]) == ("0.dcm", ["undecodable"])
@@ -243,7 +257,7 @@ def test_the_command_validates_the_service_of_its_settings(
 
 def test_the_model_given_must_be_the_one_that_runs(installed: Installation, tmp_path: Path) -> None:
     write_model(tmp_path, "unused-adult", bias=0.1)
-    request = Request(tmp_path / "unused-adult", cohort(tmp_path), tmp_path / "out", dicom=True, images=False)
+    request = ValidationRequest(tmp_path / "unused-adult", cohort(tmp_path), tmp_path / "out", dicom=True, images=False)
     with pytest.raises(ServiceError, match="with tiny-adult 1, and not with unused"):
         validated(request, installed.service)
     forget_all(installed)
@@ -254,7 +268,7 @@ def test_pictures_that_say_too_little_are_refused_before_anything_is_sent(
 ) -> None:
     path = cohort(tmp_path)
     path.write_text(path.read_text().replace(",PA,", ",,"))
-    request = Request(models / "tiny-adult", path, tmp_path / "out", dicom=True, images=False)
+    request = ValidationRequest(models / "tiny-adult", path, tmp_path / "out", dicom=True, images=False)
     with pytest.raises(ServiceError, match="line 2: a picture has no tags"):
         validated(request, installed.service)
     assert not (tmp_path / "out").exists()
@@ -268,8 +282,8 @@ def test_two_files_of_one_sop_instance_uid_are_refused_before_anything_is_sent(
     other = dcmread(tmp_path / "4.dcm")
     other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = dcmread(tmp_path / "0.dcm").SOPInstanceUID
     other.save_as(tmp_path / "4.dcm")
-    request = Request(models / "tiny-adult", path, tmp_path / "out", dicom=True, images=False)
-    nowhere = Service(Peer("127.0.0.1", 1, "CXR_TRIAGE", VALIDATION), open_namespace(spool))
+    request = ValidationRequest(models / "tiny-adult", path, tmp_path / "out", dicom=True, images=False)
+    nowhere = TargetService(RemoteAE("127.0.0.1", 1, "CXR_TRIAGE", VALIDATION), open_partition(spool))
     with pytest.raises(ServiceError, match=r"lines 8 and 12: 0\.dcm and 4\.dcm have one SOP Instance UID"):
         validated(request, nowhere)
     assert not (tmp_path / "out").exists()
@@ -277,54 +291,54 @@ def test_two_files_of_one_sop_instance_uid_are_refused_before_anything_is_sent(
 
 def test_what_the_queue_lost_is_scored_all_the_same(installed: Installation) -> None:
     """Files are the truth there too: an object that came while Redis was emptied is found by the sweep."""
-    namespace = open_namespace(installed.spool)
+    partition = open_partition(installed.spool)
     before = installed.counters()
-    (instance,) = [receive(namespace, a_chest(number)) for number in (77,)]
-    wait_for(lambda: is_done(namespace) and list(namespace.assessments(instance.study_instance_uid)), "its score")
+    (instance,) = [receive(partition, a_chest(number)) for number in (77,)]
+    wait_for(lambda: is_done(partition) and list(partition.assessments(instance.study_instance_uid)), "its score")
     assert installed.counters() == before
     forget_all(installed)
 
 
 def test_patients_go_their_way_beside_it(installed: Installation) -> None:
-    dataset = dcmread(BytesIO(as_dicom(draw(1, rows=96, columns=96), Subject())))
-    uid, namespace = str(dataset.StudyInstanceUID), open_namespace(installed.spool)
+    dataset = dcmread(BytesIO(as_dicom(draw(1, rows=96, columns=96), PhantomSubject())))
+    uid, partition = str(dataset.StudyInstanceUID), open_partition(installed.spool)
     assert store(installed.port, dataset, calling="MY_PACS") == [0x0000]
     assert store(installed.port, dataset, calling=VALIDATION) == [0x0000]
-    wait_for(lambda: is_done(installed.spool) and is_done(namespace), "both to be scored")
-    ours, theirs = (spool.assessments(uid)[0] for spool in (installed.spool, namespace))
+    wait_for(lambda: is_done(installed.spool) and is_done(partition), "both to be scored")
+    ours, theirs = (spool.assessments(uid)[0] for spool in (installed.spool, partition))
     assert (ours["probability"], ours["tag"]) == (theirs["probability"], theirs["tag"])
     with connect(installed.redis.url, 5.0) as client:
         assert [each.study_instance_uid for each in Worklist(client).page(None, 10, 2e9).entries] == [uid]
         Worklist(client).remove(uid)
     installed.spool.remove_study(uid)
-    forget(namespace, time.time() - 3600)
-    assert list(namespace.study_uids()) == [uid]  # of a run that may go on
-    os.utime(namespace.study_folder(uid), (time.time() - 2 * DAY,) * 2)
-    wait_for(lambda: not list(namespace.study_uids()), "the sweep to remove what a killed command left")
+    forget(partition, time.time() - 3600)
+    assert list(partition.study_uids()) == [uid]  # of a run that may go on
+    os.utime(partition.study_folder(uid), (time.time() - 2 * DAY,) * 2)
+    wait_for(lambda: not list(partition.study_uids()), "the sweep to remove what a killed command left")
 
 
 def test_a_place_that_no_setting_names_is_removed(spool: Spool) -> None:
-    receive(open_namespace(spool), a_chest())
+    receive(open_partition(spool), a_chest())
     patient = receive(spool, a_chest(1))
-    close_namespace(spool)
-    assert not (spool.root / PLACE).exists()
+    close_partition(spool)
+    assert not (spool.root / CANARY).exists()
     assert list(spool.waiting()) == [patient]
-    close_namespace(spool)
+    close_partition(spool)
 
 
 def test_a_job_of_a_place_that_the_worker_does_not_have_is_refused(installed: Installation) -> None:
     with connect(installed.redis.url, 5.0) as client:
         jobs = ScoreQueue(client)
-        for place in ("elsewhere", "../spool", f"{PLACE}/{PLACE}"):
-            work = Work(place, ReceivedInstance("1.2", "1.2.3", "0" * 64))
-            assert Work.from_key(work.key) == work
+        for place in ("elsewhere", "../spool", f"{CANARY}/{CANARY}"):
+            work = PartitionedInstance(place, ReceivedInstance("1.2", "1.2.3", "0" * 64))
+            assert PartitionedInstance.from_key(work.key) == work
             jobs.enqueue(work)
             wait_for(lambda work=work: jobs.state(work)[0] == "failed", place)  # type: ignore[misc]
             jobs.forget(work)
 
 
 def forget_all(installed: Installation) -> None:
-    wait_for(lambda: is_done(open_namespace(installed.spool)), "what was sent to be scored")
+    wait_for(lambda: is_done(open_partition(installed.spool)), "what was sent to be scored")
     with over_dicom.alone(installed.service):
         pass
     wait_for(installed.nothing_is_left, f"an end of {installed.left()}")
@@ -334,16 +348,18 @@ def forget_all(installed: Installation) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_two_commands_at_once_and_a_service_that_does_not_answer(spool: Spool, models: Path, tmp_path: Path) -> None:
     path = cohort(tmp_path)
-    request = Request(models / "tiny-adult", path, tmp_path / "out", dicom=True, images=False)
-    namespace = open_namespace(spool)
-    with running_listener(spool, validation=namespace, validation_ae_title=VALIDATION) as running:
-        service = Service(Peer("127.0.0.1", running.port, "CXR_TRIAGE", VALIDATION), namespace, patience_s=0.5)
+    request = ValidationRequest(models / "tiny-adult", path, tmp_path / "out", dicom=True, images=False)
+    partition = open_partition(spool)
+    with running_listener(spool, validation=partition, validation_ae_title=VALIDATION) as running:
+        service = TargetService(
+            RemoteAE("127.0.0.1", running.port, "CXR_TRIAGE", VALIDATION), partition, patience_s=0.5
+        )
         with over_dicom.alone(service), pytest.raises(ServiceError, match="another triage validate"):
             validated(request, service)
         with pytest.raises(ServiceError, match="does a worker run"):
             validated(request, service)
         port = running.port
-        assert {each.place for each in running.enqueued if isinstance(each, Work)} == {PLACE}
+        assert {each.place for each in running.enqueued if isinstance(each, PartitionedInstance)} == {CANARY}
     gone = replace(service, destination=replace(service.destination, port=port))
     with pytest.raises(ServiceError, match="nobody answers"):
         validated(request, gone)

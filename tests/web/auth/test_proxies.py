@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from triage.web.auth.proxies import Peers
+from triage.web.auth.proxies import TrustedProxies
 from triage.web.auth.throttle import Throttle
 
-PEERS = Peers.of(["10.0.0.5", "192.168.7.0/24", "2001:db8::5"])
+PEERS = TrustedProxies.of(["10.0.0.5", "192.168.7.0/24", "2001:db8::5"])
 
 
 def scope(peer: str | None, **headers: str) -> dict[str, Any]:

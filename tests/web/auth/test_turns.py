@@ -7,10 +7,10 @@ from contextlib import suppress
 
 import pytest
 
-from triage.web.auth.turns import CrowdedError, Turns
+from triage.web.auth.turns import CrowdedError, PasswordTurns
 
 
-async def _held(turns: Turns, done: list[str], name: str, place: str, rank: int, known: bool = False) -> None:
+async def _held(turns: PasswordTurns, done: list[str], name: str, place: str, rank: int, known: bool = False) -> None:
     async with turns.turn(place, rank, known=known):
         await asyncio.sleep(0)
         done.append(name)
@@ -18,7 +18,7 @@ async def _held(turns: Turns, done: list[str], name: str, place: str, rank: int,
 
 def test_who_has_fewest_wrong_tries_is_next():
     async def go() -> list[str]:
-        turns, done = Turns(), list[str]()
+        turns, done = PasswordTurns(), list[str]()
         tasks = [asyncio.create_task(_held(turns, done, f"guess {n}", f"10.0.0.{n}", rank=5)) for n in range(10)]
         await asyncio.sleep(0)
         tasks.append(asyncio.create_task(_held(turns, done, "owner", "10.1.1.1", rank=0)))
@@ -32,7 +32,7 @@ def test_who_has_fewest_wrong_tries_is_next():
 
 def test_one_address_fills_no_room_and_a_full_room_makes_way():
     async def go() -> tuple[list[str], int]:
-        turns, done, crowded = Turns(of_a_place=2, in_all=4), list[str](), 0
+        turns, done, crowded = PasswordTurns(of_a_place=2, in_all=4), list[str](), 0
         places = ["10.0.0.1"] * 6 + ["10.0.0.2", "10.0.0.3", "10.0.0.4"]
         tasks = [asyncio.create_task(_held(turns, done, place, place, rank=3)) for place in places]
         await asyncio.sleep(0)
@@ -49,7 +49,7 @@ def test_one_address_fills_no_room_and_a_full_room_makes_way():
 
 def test_who_came_in_from_there_before_waits_beside_those_who_guess_there():
     async def go() -> list[str]:
-        turns, done = Turns(of_a_place=2), list[str]()
+        turns, done = PasswordTurns(of_a_place=2), list[str]()
         tasks = [asyncio.create_task(_held(turns, done, f"guess {n}", "a", rank=9)) for n in range(3)]
         await asyncio.sleep(0)
         with pytest.raises(CrowdedError):
@@ -63,7 +63,7 @@ def test_who_came_in_from_there_before_waits_beside_those_who_guess_there():
 
 def test_who_goes_away_while_waiting_keeps_nobody_waiting():
     async def go() -> list[str]:
-        turns, done = Turns(), list[str]()
+        turns, done = PasswordTurns(), list[str]()
         tasks = [asyncio.create_task(_held(turns, done, str(n), "a", rank=0)) for n in range(4)]
         await asyncio.sleep(0)
         tasks[1].cancel()
@@ -79,7 +79,7 @@ def test_who_goes_away_while_waiting_keeps_nobody_waiting():
 
 def test_of_equals_the_last_is_next_and_nobody_waits_for_ever():
     async def go() -> tuple[list[str], int]:
-        turns, done, crowded = Turns(longest_s=0.2), list[str](), 0
+        turns, done, crowded = PasswordTurns(longest_s=0.2), list[str](), 0
 
         async def slow() -> None:
             async with turns.turn("x", 0):

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from triage.channels.base import Built, Fate, Outcome, Send, result
+from triage.channels.base import Built, DeliveryStatus, Send, SendResult, result
 from triage.channels.hl7.message import Profile, control_id, left_out, message, order_of
 from triage.decision.types import ImageAssessment, Priority, Tag, TriageDecision
 from triage.dicom.tls import ClientTLS
@@ -20,9 +20,9 @@ from triage.dicom.uid import uid_of
 from triage.errors import UnreachableError
 from triage.hl7.acknowledgement import Acknowledgement, read_acknowledgement, shown
 from triage.hl7.message_types import ORM
-from triage.hl7.mllp import Connection, NoAnswerError
+from triage.hl7.mllp import MLLPConnection, NoAnswerError
 from triage.hl7.mllp_frames import NEGATIVE, POSITIVE, is_message
-from triage.spool.study import Image, Study
+from triage.spool.study import Study, StudyImage
 
 logger = logging.getLogger(__name__)
 
@@ -57,9 +57,9 @@ class Receiver:
     answer_counts: str = "commit"
     own_control_id_only: bool = False
 
-    def connection(self) -> Connection:
+    def connection(self) -> MLLPConnection:
         """A connection, not opened yet."""
-        return Connection(self.host, self.port, self.timeout_s, self.tls)
+        return MLLPConnection(self.host, self.port, self.timeout_s, self.tls)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class HL7Channel:
             return False
         return self.profile.message != ORM or (study.raised and order_of(study).known)
 
-    def says(self, study: Study) -> list[Any]:
+    def content(self, study: Study) -> list[Any]:
         return ["raised"] if self.profile.message == ORM else [*result(study), study.raised]
 
     def build(self, study: Study) -> Built:
@@ -116,25 +116,25 @@ class HL7Channel:
             send = Exchange(self.name, connection, self.receiver)
             outcome = send(message(study, self.profile, identifier, "T"))
         lines.append(f"Sent a test {self.profile.message} (processing ID T, control ID {identifier}).")
-        lines.append(f"Answer: {outcome.detail}. {_EXPLAINED[outcome.fate]}")
+        lines.append(f"Answer: {outcome.detail}. {_EXPLAINED[outcome.status]}")
         return [*lines, f"It said: {outcome.told}"] if outcome.told else lines
 
 
 _EXPLAINED = {
-    Fate.DELIVERED: "Messages so answered count as delivered.",
-    Fate.RETRY: "Messages so answered are sent again, and are dead letters in the end: see the receiver's log.",
-    Fate.DEAD: "Messages so answered are dead letters: see the receiver's log.",
+    DeliveryStatus.DELIVERED: "Messages so answered count as delivered.",
+    DeliveryStatus.RETRY: "Messages so answered are sent again, then become dead letters: see the receiver's log.",
+    DeliveryStatus.DEAD: "Messages so answered are dead letters: see the receiver's log.",
 }
 
 
 class Exchange:
     """Messages over one connection, each with its answer. ``name`` is the destination's."""
 
-    def __init__(self, name: str, connection: Connection, receiver: Receiver) -> None:
+    def __init__(self, name: str, connection: MLLPConnection, receiver: Receiver) -> None:
         self._name, self._connection, self._receiver = name, connection, receiver
         self._sent: set[str] = set()  # control IDs
 
-    def __call__(self, payload: bytes) -> Outcome:
+    def __call__(self, payload: bytes) -> SendResult:
         """Send a message and read answers until one decides. Raises UnreachableError."""
         used = self._connection.answers > 0
         try:
@@ -147,7 +147,7 @@ class Exchange:
         except NoAnswerError as error:
             return _no_answer(error)
 
-    def _ask(self, payload: bytes) -> Outcome:
+    def _ask(self, payload: bytes) -> SendResult:
         deadline = time.monotonic() + self._receiver.timeout_s
         self._connection.ask(payload)
         identifier = payload.split(b"\r", 1)[0].split(b"|")[9].decode("ascii", "replace")
@@ -164,7 +164,7 @@ class Exchange:
         finally:
             self._sent.add(identifier)
 
-    def _outcome(self, answer: bytes, identifier: str) -> Outcome | None:
+    def _outcome(self, answer: bytes, identifier: str) -> SendResult | None:
         """What an answer means for the message of ``identifier``; None if another has to come."""
         if not is_message(answer):
             return self._of_frame(answer)
@@ -172,7 +172,7 @@ class Exchange:
             said = read_acknowledgement(answer)
         except ValueError:
             self._connection.close()
-            return Outcome(Fate.RETRY, "the answer is no acknowledgement", lost=True, told=shown(answer))
+            return SendResult(DeliveryStatus.RETRY, "the answer is no acknowledgement", lost=True, told=shown(answer))
         if said.about != identifier and not self._may_be_ours(said):
             return None
         if said.code == "CA" and self._receiver.answer_counts == "application":
@@ -196,14 +196,14 @@ class Exchange:
             return False
         return not self._receiver.own_control_id_only
 
-    def _of_frame(self, answer: bytes) -> Outcome | None:
+    def _of_frame(self, answer: bytes) -> SendResult | None:
         if answer == NEGATIVE:
-            return Outcome(Fate.RETRY, "not taken (0x15 of MLLP Release 2)")
+            return SendResult(DeliveryStatus.RETRY, "not taken (0x15 of MLLP Release 2)")
         if answer == POSITIVE and self._receiver.answer_counts == "frame":
-            return Outcome(Fate.DELIVERED, "taken (0x06 of MLLP Release 2)")
+            return SendResult(DeliveryStatus.DELIVERED, "taken (0x06 of MLLP Release 2)")
         return None
 
-    def _cut_short(self, error: NoAnswerError, identifier: str, beside: str) -> Outcome:
+    def _cut_short(self, error: NoAnswerError, identifier: str, beside: str) -> SendResult:
         """What came until the time was over, or the peer hung up. Raises ``error`` if that was nothing."""
         with suppress(ValueError):
             said = read_acknowledgement(error.begun)  # of a receiver that writes no end of a message
@@ -212,22 +212,22 @@ class Exchange:
         told = shown(error.begun) or beside
         if not told:
             raise error
-        return Outcome(Fate.RETRY, f"{error}; what came decides nothing", lost=True, told=told)
+        return SendResult(DeliveryStatus.RETRY, f"{error}; what came decides nothing", lost=True, told=told)
 
 
-def _no_answer(error: NoAnswerError) -> Outcome:
-    return Outcome(Fate.RETRY, str(error), lost=True)
+def _no_answer(error: NoAnswerError) -> SendResult:
+    return SendResult(DeliveryStatus.RETRY, str(error), lost=True)
 
 
-def of_acknowledgement(code: str, told: str, receiver: Receiver) -> Outcome:
+def of_acknowledgement(code: str, told: str, receiver: Receiver) -> SendResult:
     """What an acknowledgement code means for the message (HL7 table 0008), as the destination has it."""
     shown_code = code if code in _MEANINGS else "unknown code"
     detail = f"{shown_code} ({_MEANINGS[code]})" if code in _MEANINGS else shown_code
     if code in receiver.delivered:
-        return Outcome(Fate.DELIVERED, detail, told=told)
+        return SendResult(DeliveryStatus.DELIVERED, detail, told=told)
     if code in receiver.retried:
-        return Outcome(Fate.RETRY, detail, told=told)
-    return Outcome(Fate.RETRY, detail, told=told, tries=receiver.error_tries)
+        return SendResult(DeliveryStatus.RETRY, detail, told=told)
+    return SendResult(DeliveryStatus.RETRY, detail, told=told, tries=receiver.error_tries)
 
 
 def _test_study(now: float) -> Study:
@@ -257,4 +257,4 @@ def _test_study(now: float) -> Study:
     decision = TriageDecision(
         uid, "CXR-TRIAGE-TEST", Tag.ABNORMAL, 0.5, Priority.HIGH, (), "test 0", (), now, now, "0" * 64
     )
-    return Study(decision, (Image(assessment, header),), now, revision=f"{int(now * 1000):032X}"[::-1])
+    return Study(decision, (StudyImage(assessment, header),), now, revision=f"{int(now * 1000):032X}"[::-1])

@@ -26,7 +26,7 @@ from triage.hl7.text import (
     segment,
     subcomponents,
 )
-from triage.spool.study import Image, Study
+from triage.spool.study import Study, StudyImage
 
 SERVICE = components("CXRTRIAGE", "Chest radiograph triage", SCHEME)
 """OBR-4 of our results: our own code, so that no receiver takes them for the radiologist's."""
@@ -56,7 +56,7 @@ class Profile:
 
 
 @dataclass(frozen=True)
-class Order:
+class ImagingOrder:
     """What the images say of the order they fulfil; empty where they say nothing.
 
     Of several accession or order numbers the first: a receiver finds one order by it, and none by all in one. One
@@ -121,13 +121,13 @@ def control_id(revision: str) -> str:
     return revision[:20].upper()
 
 
-def order_of(study: Study) -> Order:
+def order_of(study: Study) -> ImagingOrder:
     """The order, from the first image that says something of it."""
     headers = [image.header for image in study.images]
     requests = [request for header in headers for request in items_of(header, "RequestAttributesSequence")]
     sources = [*headers, *requests]
     decided = _fitting(first_number(study.decision.accession_number), _LONGEST_ACCESSION)
-    return Order(
+    return ImagingOrder(
         accession_number=decided or _first(sources, "AccessionNumber", _LONGEST_ACCESSION),
         placer=_first(sources, _ORDER_NUMBERS[0]),
         filler=_first(sources, _ORDER_NUMBERS[1]),
@@ -195,7 +195,7 @@ def _patient_identifier(header: Dataset) -> Encoded:
     return components(identifier, "", "", subcomponents(*issuer))
 
 
-def _result(study: Study, order: Order, profile: Profile) -> list[Encoded]:
+def _result(study: Study, order: ImagingOrder, profile: Profile) -> list[Encoded]:
     """OBR, TQ1 if we raise, and an OBX for each thing that we say."""
     decision = study.decision
     request = _obr(study, order, profile, SERVICE)
@@ -234,7 +234,7 @@ def _coded(value: str) -> Encoded:
     return _ours(value, value.replace("_", " ").capitalize())
 
 
-def _order_change(study: Study, order: Order, profile: Profile) -> list[Encoded]:
+def _order_change(study: Study, order: ImagingOrder, profile: Profile) -> list[Encoded]:
     """ORC with XO, "change the order", and the order's own procedure: only its priority is another.
 
     ORM^O01 of 2.5.1 has no TQ1: the priority is component 6 of ORC-7, and of OBR-27.
@@ -246,7 +246,7 @@ def _order_change(study: Study, order: Order, profile: Profile) -> list[Encoded]
     return [control.segment(), request.segment()]
 
 
-def _obr(study: Study, order: Order, profile: Profile, service: str) -> _Fields:
+def _obr(study: Study, order: ImagingOrder, profile: Profile, service: str) -> _Fields:
     fields = _Fields("OBR", {1: "1", 2: order.placer, 3: order.filler, 4: service, 7: _acquired(study)})
     if order.accession_number:
         place = int(profile.accession_in.partition("-")[2])
@@ -256,7 +256,7 @@ def _obr(study: Study, order: Order, profile: Profile, service: str) -> _Fields:
     return fields
 
 
-def _with_issuer(order: Order, study: Study) -> Encoded:
+def _with_issuer(order: ImagingOrder, study: Study) -> Encoded:
     """The accession number as an EI, with who issued it where that is known: two hospitals' numbers collide."""
     issuer = Issuer.from_text(study.decision.accession_issuer)
     parts = (issuer.namespace, issuer.universal_id, issuer.universal_id_type)
@@ -265,7 +265,7 @@ def _with_issuer(order: Order, study: Study) -> Encoded:
     return components(order.accession_number, *(parts if known and issuer else ()))
 
 
-def _own_segment(study: Study, order: Order, profile: Profile, header: Dataset) -> Encoded:
+def _own_segment(study: Study, order: ImagingOrder, profile: Profile, header: Dataset) -> Encoded:
     return fill_segment(
         profile.priority_segment,
         {
@@ -289,7 +289,7 @@ def _timing(code: str) -> Encoded:
     return components("", "", "", "", "", code)
 
 
-def _patient_image(study: Study) -> Image:
+def _patient_image(study: Study) -> StudyImage:
     """The image whose patient's attributes are taken: the first that has any."""
     named = (
         image for image in study.images if text_of(image.header, "PatientID") or text_of(image.header, "PatientName")

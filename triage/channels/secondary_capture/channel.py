@@ -12,16 +12,16 @@ from typing import Any
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from triage.channels import c_store_scu as dicom_store
-from triage.channels.base import Built, Fate, NothingToShowError, Outcome, Send, Skipped, result
+from triage.channels.base import Built, DeliveryStatus, NothingToShowError, Send, SendResult, Skipped, result
 from triage.channels.patient_study import left_out
 from triage.channels.secondary_capture.image import LONGEST, secondary_capture
 from triage.decision.types import Tag
-from triage.dicom.requestor import Peer
+from triage.dicom.requestor import RemoteAE
 from triage.model.activation_map import Picture, why_none
 from triage.radiograph.display import greys
 from triage.radiograph.types import Rejected
 from triage.runtime.child_pool import DecodePool, DecoderDiedError
-from triage.spool.study import Image, Study
+from triage.spool.study import Study, StudyImage
 
 ENCODER_VERSION = "1"
 SOP_CLASSES = (str(SecondaryCaptureImageStorage),)
@@ -37,7 +37,7 @@ class SecondaryCaptureChannel:
     ``pool`` decodes the radiographs, as the worker does, in a child process; its maker closes it.
     """
 
-    peer: Peer
+    peer: RemoteAE
     abnormal_only: bool = False
     device_uid: str = "2.25.0"
     pool: DecodePool = field(default_factory=lambda: DecodePool(1, DECODE_TIMEOUT_S), compare=False, repr=False)
@@ -49,7 +49,7 @@ class SecondaryCaptureChannel:
     def wants(self, study: Study) -> bool:
         return not study.shadow_only
 
-    def says(self, study: Study) -> list[Any]:
+    def content(self, study: Study) -> list[Any]:
         images = sorted(
             [each.sop_instance_uid, each.content_digest, each.probability, each.tag, why_none(each)]
             for each in (image.assessment for image in study.scored)
@@ -86,7 +86,7 @@ class SecondaryCaptureChannel:
     def _store(self) -> AbstractContextManager[Send]:
         return dicom_store.connect(self.peer, SOP_CLASSES)
 
-    def _mapped(self, study: Study) -> list[Image]:
+    def _mapped(self, study: Study) -> list[StudyImage]:
         """The images whose maps go out: assessed ones that have one."""
         tags = {Tag.ABNORMAL} if self.abnormal_only else {Tag.ABNORMAL, Tag.NORMAL}
         if study.decision.tag not in tags:
@@ -116,12 +116,12 @@ def unpacked(payload: bytes) -> Iterator[bytes]:
         yield payload[start:at]
 
 
-def send_all(send: Send, payload: bytes) -> Outcome:
+def send_all(send: Send, payload: bytes) -> SendResult:
     """Send every file; the first that is not taken decides. Sent again, those that were are known by their UIDs."""
-    outcomes: list[Outcome] = []
+    outcomes: list[SendResult] = []
     for each in unpacked(payload):
         outcome = send(each)
-        if outcome.fate is not Fate.DELIVERED:
+        if outcome.status is not DeliveryStatus.DELIVERED:
             return outcome
         outcomes.append(outcome)
     warned = (each for each in outcomes if each.detail.startswith("warning"))
@@ -133,7 +133,7 @@ def grey_of(path: Path) -> Picture | Rejected:
     return greys(path.read_bytes(), LONGEST)
 
 
-def _grey(image: Image, pool: DecodePool) -> Picture:
+def _grey(image: StudyImage, pool: DecodePool) -> Picture:
     if image.path is None:
         raise NothingToShowError("the image is no longer kept")
     try:

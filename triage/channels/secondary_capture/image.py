@@ -19,7 +19,7 @@ from triage.decision.types import ImageAssessment
 from triage.dicom.fitting import fitted
 from triage.dicom.uid import uid_of
 from triage.model.activation_map import Picture, coloured, mixed, strength
-from triage.spool.study import Image, Study, referenced
+from triage.spool.study import Study, StudyImage, referenced
 
 WARNING = "AI activation map, not for diagnosis"
 LONGEST = 1024
@@ -34,7 +34,9 @@ _LINES = ((30, 0.9, 255), (58, 0.5, 200), (82, 0.5, 200))  # baseline, size, gre
 _LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 
-def secondary_capture(study: Study, image: Image, grey: Picture, number: int, device_uid: str) -> tuple[str, bytes]:
+def secondary_capture(
+    study: Study, image: StudyImage, grey: Picture, number: int, device_uid: str
+) -> tuple[str, bytes]:
     """SOP Instance UID and file of the map of one image. Same facts, same bytes: its times are the assessment's.
 
     ``grey`` is the radiograph as it opens (rows, columns); ``number`` counts the images of this result from 1.
@@ -76,7 +78,7 @@ def _write(canvas: Picture, text: str, baseline: int, size: float, level: int) -
     cv2.putText(canvas, text, (8, baseline), _FONT, size * min(room / width, 1), (level,) * 3, 1, cv2.LINE_AA)
 
 
-def _identify(made: Dataset, study: Study, image: Image, number: int, device_uid: str) -> None:
+def _identify(made: Dataset, study: Study, image: StudyImage, number: int, device_uid: str) -> None:
     """Modules General Series, General Equipment, SC Equipment and SOP Common."""
     assessment = image.assessment
     made.SOPClassUID = SecondaryCaptureImageStorage
@@ -104,7 +106,7 @@ def _identify(made: Dataset, study: Study, image: Image, number: int, device_uid
         setattr(made, keyword, TM(at.time().replace(microsecond=0)))
 
 
-def _describe(made: Dataset, image: Image) -> None:
+def _describe(made: Dataset, image: StudyImage) -> None:
     """Modules General Image and General Reference: derived, from what, how, and what is burned in."""
     assessment, header = image.assessment, image.header
     taken = fitted(header, ("PatientOrientation", *_LOSSY)).attributes

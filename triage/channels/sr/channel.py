@@ -29,9 +29,9 @@ from triage.channels.patient_study import (
     of_patient_and_study,
 )
 from triage.channels.sr.content import SCHEME, content, root
-from triage.dicom.requestor import Peer
+from triage.dicom.requestor import RemoteAE
 from triage.dicom.uid import uid_of
-from triage.spool.study import Image, Study, referenced
+from triage.spool.study import Study, StudyImage, referenced
 
 ENCODER_VERSION = "1"
 
@@ -49,7 +49,7 @@ _SERIES_NUMBER = 9101
 class SRChannel:
     """Structured reports to one PACS. ``document`` is a key of DOCUMENTS, ``device_uid`` that of this installation."""
 
-    peer: Peer
+    peer: RemoteAE
     document: str = "comprehensive_3d"
     device_uid: str = "2.25.0"
 
@@ -60,7 +60,7 @@ class SRChannel:
     def wants(self, study: Study) -> bool:
         return not study.shadow_only
 
-    def says(self, study: Study) -> list[Any]:
+    def content(self, study: Study) -> list[Any]:
         scores = sorted(
             [each.assessment.sop_instance_uid, each.assessment.content_digest, each.assessment.probability]
             for each in study.scored
@@ -145,7 +145,7 @@ def sop_instance_uid(revision: str) -> str:
     return uid_of("sr", revision)
 
 
-def _evidence(study: Study) -> list[Image]:
+def _evidence(study: Study) -> list[StudyImage]:
     """The images that the report rests on; patient and study are taken from the first.
 
     Every content under one SOP Instance UID is one reference. A study of which nothing was for us refers to all it has.
@@ -154,7 +154,7 @@ def _evidence(study: Study) -> list[Image]:
     return list({image.assessment.sop_instance_uid: image for image in counted}.values())
 
 
-def _reference(image: Image, study: Study) -> Dataset:
+def _reference(image: StudyImage, study: Study) -> Dataset:
     """What highdicom needs of an image. Nothing that a device wrote: patient and study are put in afterwards.
 
     So is the SOP class: highdicom takes none that it does not know.
@@ -165,7 +165,7 @@ def _reference(image: Image, study: Study) -> Dataset:
     return made
 
 
-def _put_classes(made: Dataset, images: list[Image]) -> None:
+def _put_classes(made: Dataset, images: list[StudyImage]) -> None:
     classes = {instance: sop_class for sop_class, instance, _ in map(referenced, images)}
     for evidence in ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence"):
         for study in made.get(evidence, []):

@@ -9,7 +9,7 @@ from pydicom.sr.coding import Code
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.dicom.uid import uid_of
-from triage.spool.study import Image, Study, referenced
+from triage.spool.study import Study, StudyImage, referenced
 
 SCHEME = "99CXRTRIAGE"
 """Designator of our private coding scheme; docs/channels.md lists its codes."""
@@ -68,7 +68,7 @@ def _observer(device_uid: str) -> sr.ObservationContext:
     return sr.ObservationContext(observer_device_context=sr.ObserverContext(codes.DCM.Device, device))
 
 
-def _group(image: Image, number: int) -> sr.MeasurementsAndQualitativeEvaluations:
+def _group(image: StudyImage, number: int) -> sr.MeasurementsAndQualitativeEvaluations:
     """TID 1501 for one scored image."""
     assessment = image.assessment
     assert assessment.probability is not None

@@ -16,9 +16,9 @@ from pydicom.uid import UID
 from pynetdicom.association import Association
 
 from triage.channels import c_store_scu as dicom_store
-from triage.channels.base import TEST, Built, Fate, Outcome, Send
+from triage.channels.base import TEST, Built, DeliveryStatus, Send, SendResult
 from triage.channels.patient_study import encoded
-from triage.dicom.requestor import Peer
+from triage.dicom.requestor import RemoteAE
 from triage.dicom.uid import uid_of
 from triage.errors import UnreachableError
 from triage.spool.study import Study
@@ -84,7 +84,7 @@ _WARNINGS = {
 class UPSChannel:
     """Workitems for one UPS manager."""
 
-    peer: Peer
+    peer: RemoteAE
     worklist_label: str
     low: bool = False
     retrieve_ae_title: str = ""
@@ -96,7 +96,7 @@ class UPSChannel:
     def wants(self, study: Study) -> bool:
         return not study.shadow_only and not study.decision.prior
 
-    def says(self, study: Study) -> list[Any]:
+    def content(self, study: Study) -> list[Any]:
         inputs = sorted({image.assessment.sop_instance_uid for image in study.images})
         return [priority_of(study.decision.priority, self.low), study.decision.tag, inputs]
 
@@ -133,7 +133,7 @@ class UPSChannel:
         ]
 
 
-def send(association: Association, payload: bytes) -> Outcome:
+def send(association: Association, payload: bytes) -> SendResult:
     """Create the workitem in ``payload``, or change the earlier one that the manager has; what came of it."""
     dataset = dcmread(BytesIO(payload))
     try:
@@ -145,9 +145,9 @@ def send(association: Association, payload: bytes) -> Outcome:
     except _LostError as error:
         if association.is_established:
             association.abort()
-        return Outcome(Fate.RETRY, str(error), lost=True)
+        return SendResult(DeliveryStatus.RETRY, str(error), lost=True)
     except _RejectedError as error:
-        return Outcome(Fate.DEAD, str(error))
+        return SendResult(DeliveryStatus.DEAD, str(error))
 
 
 def look(association: Association, uid: str, keywords: Sequence[str]) -> Dataset | None:
@@ -167,7 +167,7 @@ class _RejectedError(Exception):
     """The manager did not take the presentation context that this needs."""
 
 
-def _create(association: Association, dataset: Dataset) -> Outcome:
+def _create(association: Association, dataset: Dataset) -> SendResult:
     uid = UID(str(dataset.SOPInstanceUID))
     content = Dataset({element.tag: element for element in dataset if element.keyword not in _IN_THE_COMMAND})
     status = _asked(association, UPS_PUSH, lambda: association.send_n_create(content, UID(UPS_PUSH), uid))[0]
@@ -176,18 +176,22 @@ def _create(association: Association, dataset: Dataset) -> Outcome:
     return _of_status(status, "created")
 
 
-def _compare(association: Association, dataset: Dataset, uid: UID) -> Outcome:
+def _compare(association: Association, dataset: Dataset, uid: UID) -> SendResult:
     """It has a workitem of that UID, which only we can have made: from an attempt whose answer was lost."""
     status, there = _get(association, UPS_PUSH, uid, list(_COMPARED))
     if status != 0x0000 or there is None:
-        return Outcome(Fate.DELIVERED, "warning: it has the workitem already, and does not show it, 0x0111")
+        return SendResult(
+            DeliveryStatus.DELIVERED, "warning: it has the workitem already, and does not show it, 0x0111"
+        )
     differing = [keyword for keyword in _COMPARED if str(there.get(keyword, "")) != str(dataset.get(keyword) or "")]
     if differing:
-        return Outcome(Fate.DELIVERED, f"warning: it has the workitem already, with another {', '.join(differing)}")
-    return Outcome(Fate.DELIVERED, "it has the workitem already, the same, 0x0111")
+        return SendResult(
+            DeliveryStatus.DELIVERED, f"warning: it has the workitem already, with another {', '.join(differing)}"
+        )
+    return SendResult(DeliveryStatus.DELIVERED, "it has the workitem already, the same, 0x0111")
 
 
-def _change(association: Association, dataset: Dataset, earlier: str) -> Outcome | None:
+def _change(association: Association, dataset: Dataset, earlier: str) -> SendResult | None:
     """Change a workitem that is there and SCHEDULED, so without Transaction UID (PS3.4 CC.2.6.2).
 
     None if a new one has to be made: the manager does not have it, or it is final.
@@ -206,13 +210,13 @@ def _change(association: Association, dataset: Dataset, earlier: str) -> Outcome
     return _of_status(status, "changed")
 
 
-def _owned(association: Association, uid: UID) -> Outcome | None:
+def _owned(association: Association, uid: UID) -> SendResult | None:
     """Someone has claimed it: the radiologist has the study before them. None if it has been finished meanwhile."""
     status, there = _get(association, UPS_PULL, uid, ["ProcedureStepState"])
     if status == 0x0000 and there is not None and there.get("ProcedureStepState") in ("COMPLETED", "CANCELED"):
         return None
-    return Outcome(
-        Fate.DELIVERED, "warning: it is in progress, so the change is recorded here and was not sent, 0xC301"
+    return SendResult(
+        DeliveryStatus.DELIVERED, "warning: it is in progress, so the change is recorded here and was not sent, 0xC301"
     )
 
 
@@ -238,11 +242,13 @@ def _asked(association: Association, under: str, ask: Callable[[], Any]) -> tupl
     return int(status.Status), dataset
 
 
-def _of_status(status: int, done: str) -> Outcome:
+def _of_status(status: int, done: str) -> SendResult:
     """What a status of N-CREATE or N-SET means (PS3.4 Tables CC.2.5-4 and CC.2.6-1, PS3.7 annex C)."""
     if status == 0x0000:
-        return Outcome(Fate.DELIVERED, f"{done}, 0x0000")
+        return SendResult(DeliveryStatus.DELIVERED, f"{done}, 0x0000")
     if status in _WARNINGS or status >> 12 == 0xB:
-        return Outcome(Fate.DELIVERED, f"warning: {done}, {_WARNINGS.get(status, 'with a warning')}, 0x{status:04X}")
-    fate = Fate.RETRY if status in _LATER or status not in _MEANINGS else Fate.DEAD
-    return Outcome(fate, f"refused, {_MEANINGS.get(status, 'no reason that we know')}, 0x{status:04X}")
+        return SendResult(
+            DeliveryStatus.DELIVERED, f"warning: {done}, {_WARNINGS.get(status, 'with a warning')}, 0x{status:04X}"
+        )
+    delivery = DeliveryStatus.RETRY if status in _LATER or status not in _MEANINGS else DeliveryStatus.DEAD
+    return SendResult(delivery, f"refused, {_MEANINGS.get(status, 'no reason that we know')}, 0x{status:04X}")

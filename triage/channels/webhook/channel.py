@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from triage.channels.base import Built, Fate, Outcome, Send, result
+from triage.channels.base import Built, DeliveryStatus, Send, SendResult, result
 from triage.dicom.tls import ClientTLS
 from triage.errors import UnreachableError
 from triage.runtime.http_request import HttpPeer, PeerError
@@ -45,7 +45,7 @@ class WebhookChannel:
     def wants(self, study: Study) -> bool:
         return not study.shadow_only
 
-    def says(self, study: Study) -> list[Any]:
+    def content(self, study: Study) -> list[Any]:
         return [*result(study), study.decision.priority]
 
     def build(self, study: Study) -> Built:
@@ -107,7 +107,7 @@ class WebhookChannel:
     def _host(self) -> str:
         return urlsplit(self.url).netloc.rpartition("@")[2]
 
-    def _post(self, peer: HttpPeer, payload: bytes) -> Outcome:
+    def _post(self, peer: HttpPeer, payload: bytes) -> SendResult:
         now = int(time.time())
         headers = {
             "Content-Type": "application/json",
@@ -117,7 +117,7 @@ class WebhookChannel:
         try:
             return of_status(peer.ask("POST", payload, headers).status)
         except PeerError as error:
-            return Outcome(Fate.RETRY, f"no answer ({error})", lost=True)
+            return SendResult(DeliveryStatus.RETRY, f"no answer ({error})", lost=True)
 
 
 def sign(secret: bytes, payload: bytes, at: int) -> str:
@@ -142,9 +142,9 @@ def standard_headers(keys: Sequence[bytes], payload: bytes, at: int) -> dict[str
     return {"webhook-id": identifier, "webhook-timestamp": str(at), "webhook-signature": signatures}
 
 
-def of_status(status: int) -> Outcome:
+def of_status(status: int) -> SendResult:
     """What an HTTP status means for the message. Redirects are not followed: the address is the site's to correct."""
     detail = f"HTTP {status}"
     if 200 <= status < 300:
-        return Outcome(Fate.DELIVERED, detail)
-    return Outcome(Fate.DEAD if status in _REFUSED_FOR_EVER else Fate.RETRY, detail)
+        return SendResult(DeliveryStatus.DELIVERED, detail)
+    return SendResult(DeliveryStatus.DEAD if status in _REFUSED_FOR_EVER else DeliveryStatus.RETRY, detail)

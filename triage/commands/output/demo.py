@@ -18,8 +18,8 @@ from triage.phantom.samples import SampleFile, real_radiographs, write_phantoms
 from triage.queue.score_queue import connect
 from triage.runtime.health import is_ready
 from triage.runtime.stop_signal import StopSignal
-from triage.sender.send import Outcome, send
-from triage.service.supervisor import Service, build, only_one
+from triage.sender.send import SentFile, send
+from triage.service.supervisor import ServiceProcesses, build, only_one
 from triage.settings.schema import Settings
 from triage.spool.spool import Spool
 from triage.spool.usage import HighWater
@@ -84,7 +84,7 @@ def _samples(environment: Mapping[str, str], folder: Path) -> list[SampleFile]:
     return found
 
 
-def _wait_until_ready(settings: Settings, service: Service, stopping: StopSignal) -> None:
+def _wait_until_ready(settings: Settings, service: ServiceProcesses, stopping: StopSignal) -> None:
     """Every process says so on its /readyz; the listener's port counts as the last."""
     addresses = [(settings.web.host, settings.web.port)]
     roles = ((settings.listener, settings.listener.processes), (settings.worker, settings.worker.processes))
@@ -103,7 +103,7 @@ def _wait_until_ready(settings: Settings, service: Service, stopping: StopSignal
 
 
 def _send_and_show(
-    samples: list[SampleFile], settings: Settings, service: Service, stopping: StopSignal, console: Console
+    samples: list[SampleFile], settings: Settings, service: ServiceProcesses, stopping: StopSignal, console: Console
 ) -> bool:
     """Send, and print each study when its tag lands. Returns whether any sample is lost."""
     studies, failed = _send(samples, settings)
@@ -125,11 +125,11 @@ def _send_and_show(
     return bool(failed or studies)
 
 
-def _send(samples: list[SampleFile], settings: Settings) -> tuple[list[str], list[Outcome]]:
+def _send(samples: list[SampleFile], settings: Settings) -> tuple[list[str], list[SentFile]]:
     """Study UIDs of what was stored, in order, and what was not."""
     destination = own_listener(settings.listener, settings.client_certificate, "TRIAGE_DEMO")
     studies: dict[str, None] = {}
-    failed: list[Outcome] = []
+    failed: list[SentFile] = []
     for known, group in groupby(samples, key=lambda each: (each.view, each.age)):
         for outcome in send([each.path for each in group], destination, *known):
             if outcome.error:

@@ -11,7 +11,7 @@ from triage.commands.output.console import console_for_people
 from triage.decision.types import Tag
 
 if TYPE_CHECKING:
-    from triage.operations.shadow import Comparison
+    from triage.operations.shadow import ShadowComparison
     from triage.settings.sections import ModelSettings
 
 
@@ -53,7 +53,7 @@ def _state(name: str, models: ModelSettings, disabled: frozenset[str], *, demo: 
     return "in service"
 
 
-def show_shadow(comparisons: Sequence[Comparison]) -> None:
+def show_shadow(comparisons: Sequence[ShadowComparison]) -> None:
     """Print how often the models in shadow gave another tag than those in service."""
     table = Table(box=None, pad_edge=False)
     shown = {Tag.ABNORMAL: "abnormal", Tag.NORMAL: "normal", Tag.NOT_ASSESSED: "not assessed"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from triage.reader_study.app import Desk, create_app, desks
 from triage.reader_study.labels import Summary, write_labels
-from triage.reader_study.study import LOCK, Study, StudyError, begin_or_resume, open_study
+from triage.reader_study.study import LOCK, ReaderStudy, StudyError, begin_or_resume, open_study
 from triage.runtime.durable import held_alone, private_folder
 from triage.runtime.sockets import listen
 from triage.web.api.images import Pictures
@@ -48,7 +48,7 @@ def told(folder: Path, summary: Summary) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _serve(study: Study, port: int, idle_seconds: float) -> None:
+def _serve(study: ReaderStudy, port: int, idle_seconds: float) -> None:
     by_token = desks(study, lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
     pictures = Pictures()
     with listen("127.0.0.1", port, "choose another --port") as listening:
@@ -62,7 +62,7 @@ def _serve(study: Study, port: int, idle_seconds: float) -> None:
             pictures.close()
 
 
-def _links(study: Study, by_token: dict[str, Desk], port: int) -> str:
+def _links(study: ReaderStudy, by_token: dict[str, Desk], port: int) -> str:
     lines = [
         f"{len(study.cases)} cases in {study.folder}; each reader's own link (Ctrl-C ends, and writes the labels):"
     ]

@@ -13,10 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from triage.operations.visible import visible
 
 if TYPE_CHECKING:
-    from triage.dicom.requestor import Peer
+    from triage.dicom.requestor import RemoteAE
 
 
-def send_with_progress(paths: Sequence[Path], destination: Peer, view: str | None, age: int | None) -> bool:
+def send_with_progress(paths: Sequence[Path], destination: RemoteAE, view: str | None, age: int | None) -> bool:
     """Send files and folders; whether all were stored.
 
     The bar goes to standard error, so that the list of failures can be piped.

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from triage.errors import StartError
-from triage.simulation.compare import Comparison, simulate
+from triage.simulation.compare import ScenarioComparison, simulate
 from triage.simulation.operating_point import read_operating_point
 from triage.simulation.report import as_record, as_text
 from triage.simulation.scenario import Scenario, read_scenario
@@ -35,13 +35,13 @@ def run(scenario: Path, metrics: Path | None, point: str | None, options: dict[s
     return text
 
 
-def _with_progress(scenario: Scenario) -> Comparison:
+def _with_progress(scenario: Scenario) -> ScenarioComparison:
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
         task = progress.add_task("simulating", total=scenario.run.replications)
         return simulate(scenario, lambda: progress.advance(task))
 
 
-def _write(comparison: Comparison, text: str, out: Path) -> None:
+def _write(comparison: ScenarioComparison, text: str, out: Path) -> None:
     from triage.simulation.plots import write_plots
 
     out.mkdir(parents=True, exist_ok=True)

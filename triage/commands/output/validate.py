@@ -15,18 +15,18 @@ from triage.listener.address import own_listener
 from triage.scoring.predict import Compute
 from triage.service.models import policy_of
 from triage.settings.schema import Settings
-from triage.spool.partitions import open_namespace
 from triage.spool.spool import Spool, SpoolError
+from triage.spool.validation_partition import open_partition
 from triage.validation.measures import paper
 from triage.validation.measures.figures import main_bounds
-from triage.validation.run import METRICS, REPORT, Request
-from triage.validation.scores.over_dicom import Service
+from triage.validation.run import METRICS, REPORT, ValidationRequest
+from triage.validation.scores.over_dicom import TargetService
 from triage.validation.validate import validate
 
 
 def run_validation(settings: Settings, options: Mapping[str, Any]) -> bool:
     """Validate with a progress bar, print what came out; whether it passed. Raises StartError."""
-    request = Request(**options)
+    request = ValidationRequest(**options)
     if request.paper is not None and request.paper not in paper.names():
         raise StartError(f"--paper {request.paper}: there are {', '.join(paper.names())}")
     service = _service(settings, request) if request.dicom else None
@@ -48,7 +48,7 @@ def run_validation(settings: Settings, options: Mapping[str, Any]) -> bool:
     return outcome.passed
 
 
-def _service(settings: Settings, request: Request) -> Service:
+def _service(settings: Settings, request: ValidationRequest) -> TargetService:
     """The running service of these settings, with the spool that lies on this machine. Raises StartError."""
     listener = settings.listener
     if not listener.validation_ae_title:
@@ -56,10 +56,10 @@ def _service(settings: Settings, request: Request) -> Service:
     if request.any_age or request.scores:
         raise StartError("--dicom measures the service as it is: --any-age and --scores do not go with it")
     try:
-        namespace = open_namespace(Spool.open(settings.spool.path))
+        namespace = open_partition(Spool.open(settings.spool.path))
     except (SpoolError, OSError) as error:
         raise StartError(f"--dicom reads the results in the service's spool on this machine: {error}") from error
-    return Service(own_listener(listener, settings.client_certificate, listener.validation_ae_title), namespace)
+    return TargetService(own_listener(listener, settings.client_certificate, listener.validation_ae_title), namespace)
 
 
 def _print(metrics: Mapping[str, Any]) -> None:

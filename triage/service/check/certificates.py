@@ -10,14 +10,14 @@ from pathlib import Path
 from triage.dicom.certificates import not_after
 from triage.dicom.tls import ServerTLS
 from triage.errors import StartError
-from triage.service.check.finding import Finding, failed, ok, warning
+from triage.service.check.finding import CheckResult, failed, ok, warning
 from triage.settings.schema import Settings
 
 SOON_S = 14 * 86400.0
 """As the alert CxrTriageCertificateExpires has it."""
 
 
-def check_certificates(settings: Settings, now: float) -> Iterator[Finding]:
+def check_certificates(settings: Settings, now: float) -> Iterator[CheckResult]:
     """Those of our ports first; ``now`` in POSIX seconds."""
     listener, reports = settings.listener, settings.reports
     if listener.tls_port is not None and listener.tls_certificate and listener.tls_key:
@@ -39,7 +39,7 @@ def _shown(settings: Settings) -> Iterator[tuple[str, Path]]:
             yield f"certificate for {each.name}", path
 
 
-def _port(section: str, files: tuple[Path, Path, Path | None, Path | None], now: float) -> Iterator[Finding]:
+def _port(section: str, files: tuple[Path, Path, Path | None, Path | None], now: float) -> Iterator[CheckResult]:
     what = f"certificate of {section}"
     try:
         tls = ServerTLS(*files, section)
@@ -52,14 +52,14 @@ def _port(section: str, files: tuple[Path, Path, Path | None, Path | None], now:
         yield said
 
 
-def _file(what: str, path: Path, now: float) -> Finding:
+def _file(what: str, path: Path, now: float) -> CheckResult:
     try:
         return _until(what, path, not_after(path), now)
     except (OSError, ValueError) as error:
         return failed(what, str(error))
 
 
-def _until(what: str, path: Path, end: float, now: float, soon_s: float = SOON_S) -> Finding:
+def _until(what: str, path: Path, end: float, now: float, soon_s: float = SOON_S) -> CheckResult:
     day = time.strftime("%Y-%m-%d", time.gmtime(end))
     if end <= now:
         return failed(what, f"{path} expired on {day}: renew it; nothing has to be restarted")

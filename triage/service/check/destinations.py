@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from triage.channels.factory import channel_of
 from triage.channels.settings import Destination
 from triage.errors import UnreachableError
-from triage.service.check.finding import Finding, failed, ok, warning
+from triage.service.check.finding import CheckResult, failed, ok, warning
 from triage.settings.destinations import ChannelsSettings
 
 
-def check_destinations(channels: ChannelsSettings) -> Iterator[Finding]:
+def check_destinations(channels: ChannelsSettings) -> Iterator[CheckResult]:
     """All of them, in turn: one that hangs takes its time-out."""
     if not channels.all():
         yield ok("destinations", "none is configured: results are on the page alone")
@@ -23,7 +23,7 @@ def check_destinations(channels: ChannelsSettings) -> Iterator[Finding]:
         )
 
 
-def _tried(what: str, destination: Destination) -> Finding:
+def _tried(what: str, destination: Destination) -> CheckResult:
     with ExitStack() as closing:
         channel = channel_of(destination, at_end=closing.callback)
         try:

@@ -10,15 +10,15 @@ from os import defpath
 
 from triage.runtime.logs import where_raised
 from triage.service.check import certificates, destinations, machine, models, places, redis_server, sign_in, silence
-from triage.service.check.finding import Finding, failed, ok, warning
+from triage.service.check.finding import CheckResult, failed, ok, warning
 from triage.settings.load import Loaded
 
 logger = logging.getLogger(__name__)
 
-Look = Callable[[], Iterable[Finding]]
+Look = Callable[[], Iterable[CheckResult]]
 
 
-def check_everything(loaded: Loaded, environment: Mapping[str, str]) -> Iterator[Finding]:
+def check_everything(loaded: Loaded, environment: Mapping[str, str]) -> Iterator[CheckResult]:
     """What is found, each as soon as it is known."""
     settings = loaded.settings
     yield ok("settings", f"from {loaded.source}; data in {loaded.data}")
@@ -42,7 +42,7 @@ def check_everything(loaded: Loaded, environment: Mapping[str, str]) -> Iterator
         yield from _guarded(what, look)
 
 
-def _guarded(what: str, look: Look) -> Iterator[Finding]:
+def _guarded(what: str, look: Look) -> Iterator[CheckResult]:
     """One that cannot be done must not keep the others from being done."""
     try:
         yield from look()

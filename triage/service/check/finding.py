@@ -15,7 +15,7 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """What was looked at, and what was found: if it is not as it should be, what to do."""
 
     level: Level
@@ -23,16 +23,16 @@ class Finding:
     said: str
 
 
-def ok(what: str, said: str) -> Finding:
+def ok(what: str, said: str) -> CheckResult:
     """As it should be."""
-    return Finding(Level.OK, what, said)
+    return CheckResult(Level.OK, what, said)
 
 
-def warning(what: str, said: str) -> Finding:
+def warning(what: str, said: str) -> CheckResult:
     """It works, and a person should know."""
-    return Finding(Level.WARNING, what, said)
+    return CheckResult(Level.WARNING, what, said)
 
 
-def failed(what: str, said: str) -> Finding:
+def failed(what: str, said: str) -> CheckResult:
     """It does not work as it is set up."""
-    return Finding(Level.FAILED, what, said)
+    return CheckResult(Level.FAILED, what, said)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from triage.runtime.descriptors import shortage_of_descriptors
 from triage.runtime.memory import machine_s_memory, most_memory
-from triage.service.check.finding import Finding, failed, ok, warning
+from triage.service.check.finding import CheckResult, failed, ok, warning
 from triage.settings.schema import Settings
 from triage.settings.sections import SpoolSettings
 from triage.spool.clock import Clock
@@ -31,7 +31,7 @@ def kernel_s_clock() -> int | None:
     return status if status >= 0 else None
 
 
-def check_clock(root: Path, kernel: Callable[[], int | None] = kernel_s_clock) -> Iterator[Finding]:
+def check_clock(root: Path, kernel: Callable[[], int | None] = kernel_s_clock) -> Iterator[CheckResult]:
     """Whether somebody keeps it, and whether the sweep believes it."""
     now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
     spool = Spool(root)
@@ -51,7 +51,7 @@ def check_clock(root: Path, kernel: Callable[[], int | None] = kernel_s_clock) -
         yield ok("clock", f"it is {now} by this machine")
 
 
-def check_disk(settings: SpoolSettings) -> Iterator[Finding]:
+def check_disk(settings: SpoolSettings) -> Iterator[CheckResult]:
     """How full it is, and from when on C-STORE is refused."""
     spool = Spool(next(each for each in (settings.path, *settings.path.parents) if each.is_dir()))
     usage = spool.usage()
@@ -67,7 +67,7 @@ def check_disk(settings: SpoolSettings) -> Iterator[Finding]:
         yield ok("disk", said)
 
 
-def check_sizing(settings: Settings, memory: int | None = None, machine: int | None = None) -> Iterator[Finding]:
+def check_sizing(settings: Settings, memory: int | None = None, machine: int | None = None) -> Iterator[CheckResult]:
     """Memory, cores and descriptors, by what the processes take.
 
     ``memory``: what we may use, ``machine``: what there is, both in bytes; as the system says if None. Where the first

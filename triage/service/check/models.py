@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from triage.errors import StartError
-from triage.service.check.finding import Finding, failed, ok, warning
+from triage.service.check.finding import CheckResult, failed, ok, warning
 from triage.service.models import load_sessions, not_loaded
 from triage.settings.schema import Settings
 from triage.spool.spool import Spool
 
 
-def check_models(settings: Settings) -> Iterator[Finding]:
+def check_models(settings: Settings) -> Iterator[CheckResult]:
     """Each is loaded and run once. Takes seconds, and the time-outs of the worker at most."""
     try:
         sessions = load_sessions(settings)
@@ -28,7 +28,7 @@ def check_models(settings: Settings) -> Iterator[Finding]:
         yield warning("models", "none is in service: every study is NOT_ASSESSED (triage model)")
 
 
-def _of(what: str, session: Any, missing: bool, off: bool) -> Finding:
+def _of(what: str, session: Any, missing: bool, off: bool) -> CheckResult:
     if missing:
         return failed(what, f"cannot be loaded ({session.why}): its images are NOT_ASSESSED until it is mended")
     if off:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from triage.errors import StartError
 from triage.security.users import Users
-from triage.service.check.finding import Finding, failed, ok, warning
+from triage.service.check.finding import CheckResult, failed, ok, warning
 from triage.settings.access import AuditSettings, SignInSettings
 from triage.spool.layout import LayoutError, pending
 from triage.spool.spool import Spool, SpoolError
 
 
-def check_spool(root: Path) -> Iterator[Finding]:
+def check_spool(root: Path) -> Iterator[CheckResult]:
     """Version, rights, and what the spool lies on."""
     spool = Spool(root)
     try:
@@ -31,7 +31,7 @@ def check_spool(root: Path) -> Iterator[Finding]:
         yield failed("spool", str(error))
 
 
-def check_users(sign_in: SignInSettings, beside_the_provider: bool = False) -> Iterator[Finding]:
+def check_users(sign_in: SignInSettings, beside_the_provider: bool = False) -> Iterator[CheckResult]:
     """The file of users, where people sign in with it, and the folder of their sessions, which lie beside it.
 
     ``beside_the_provider``: users of our own come in where an identity provider signs people in, too.
@@ -53,7 +53,7 @@ def check_users(sign_in: SignInSettings, beside_the_provider: bool = False) -> I
         yield warning("users", f"{path} has no user: nobody can sign in. triage user add NAME --role admin")
 
 
-def check_audit_trail(audit: AuditSettings, signed_in: bool) -> Iterator[Finding]:
+def check_audit_trail(audit: AuditSettings, signed_in: bool) -> Iterator[CheckResult]:
     """The audit trail's folder, where one is written."""
     if not (signed_in or audit.always):
         yield ok("audit trail", "none is written: nobody has to sign in, and audit.always is not set")
@@ -64,7 +64,7 @@ def check_audit_trail(audit: AuditSettings, signed_in: bool) -> Iterator[Finding
     yield _writable("audit trail", audit.path.parent, audit.path)
 
 
-def _writable(what: str, folder: Path, shown: Path) -> Finding:
+def _writable(what: str, folder: Path, shown: Path) -> CheckResult:
     """Whether a file can be made in ``folder``, or where it would be made. Tries it, and leaves nothing."""
     there = _existing(folder)
     if not there.is_dir():

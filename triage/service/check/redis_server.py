@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from triage.errors import StartError
 from triage.queue.score_queue import connect
 from triage.queue.server_check import check_server
-from triage.service.check.finding import Finding, failed, ok, warning
+from triage.service.check.finding import CheckResult, failed, ok, warning
 from triage.service.embedded_redis import embedded_url, refuse_open_folder, system_server
 from triage.service.redis_address import address_of
 from triage.settings.sections import RedisSettings
@@ -22,7 +22,7 @@ _NOBODY_MENDS_IT = (
 )
 
 
-def check_redis(settings: RedisSettings, search_path: str) -> Iterator[Finding]:
+def check_redis(settings: RedisSettings, search_path: str) -> Iterator[CheckResult]:
     """``search_path`` is the PATH in which `triage up` looks for a server."""
     try:
         url = address_of(settings)
@@ -31,7 +31,7 @@ def check_redis(settings: RedisSettings, search_path: str) -> Iterator[Finding]:
         yield failed("redis", str(error))
 
 
-def _own(settings: RedisSettings, search_path: str) -> Iterator[Finding]:
+def _own(settings: RedisSettings, search_path: str) -> Iterator[CheckResult]:
     url = embedded_url(settings.socket_path)
     refuse_open_folder(settings.socket_path.absolute().parent)
     try:
@@ -47,14 +47,14 @@ def _own(settings: RedisSettings, search_path: str) -> Iterator[Finding]:
         yield failed("redis", f"does not answer on {settings.socket_path} ({error}): see redis.log beside it")
 
 
-def _running(url: str, timeout_s: float) -> Iterator[Finding]:
+def _running(url: str, timeout_s: float) -> Iterator[CheckResult]:
     try:
         yield from list(_asked(url, timeout_s, embedded=False))
     except RedisError as error:
         yield failed("redis", f"does not answer ({error}): start it, or set redis.url to where it is")
 
 
-def _asked(url: str, timeout_s: float, *, embedded: bool) -> Iterator[Finding]:
+def _asked(url: str, timeout_s: float, *, embedded: bool) -> Iterator[CheckResult]:
     with connect(url, timeout_s) as client:
         warnings = check_server(client, embedded=embedded)
         server, memory = client.info("server"), client.info("memory")

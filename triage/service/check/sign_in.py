@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from triage.errors import StartError
 from triage.metrics.labels import SignInOutcome
-from triage.service.check.finding import Finding, failed, ok
+from triage.service.check.finding import CheckResult, failed, ok
 from triage.settings.schema import Settings
 from triage.web.app import known_hosts
 from triage.web.auth.oidc.errors import NotSignedInError
@@ -15,7 +15,7 @@ from triage.web.auth.oidc.users import ProvidedUsers
 from triage.web.auth.setup import refuse_open_door, sign_in_of
 
 
-def check_sign_in(settings: Settings) -> Iterator[Finding]:
+def check_sign_in(settings: Settings) -> Iterator[CheckResult]:
     """What would keep `web` from starting, or people from signing in."""
     host, sign_in = settings.web.host, settings.sign_in
     try:
@@ -30,7 +30,7 @@ def check_sign_in(settings: Settings) -> Iterator[Finding]:
         yield ok("sign-in", f"by {sign_in.method}" if sign_in.method else "nobody has to: the page is on loopback")
 
 
-def _asked(door: ProvidedUsers) -> Finding:
+def _asked(door: ProvidedUsers) -> CheckResult:
     try:
         hosts = door.provider.reached_at(time.monotonic() + door.timeout_s)
     except NotSignedInError as error:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from triage.service.check.finding import Finding, warning
+from triage.service.check.finding import CheckResult, warning
 from triage.settings.sections import DecisionSettings
 
 
-def check_silence(decision: DecisionSettings) -> Iterator[Finding]:
+def check_silence(decision: DecisionSettings) -> Iterator[CheckResult]:
     """A line where the site has results recorded alone, which somebody may have forgotten."""
     if decision.silent:
         yield warning(

@@ -16,7 +16,7 @@ from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.spool.study import read_header
 from triage.validation.cohort.manifest import Row, write_manifest
-from triage.worklist.reader_acts import Step, all_labels
+from triage.worklist.reader_acts import ReaderAct, all_labels
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def export(spool: Spool, out: Path) -> Exported:
 
     Patients are named by a digest that only this installation can make again.
     """
-    by_study: dict[str, list[Step]] = defaultdict(list)
+    by_study: dict[str, list[ReaderAct]] = defaultdict(list)
     for study, step in all_labels(spool):
         by_study[study].append(step)
     agreed = {study: said for study, said in by_study.items() if len({step.label for step in said}) == 1}
@@ -51,7 +51,7 @@ def export(spool: Spool, out: Path) -> Exported:
     )
 
 
-def _rows(spool: Spool, study: str, said: list[Step]) -> Iterator[Row]:
+def _rows(spool: Spool, study: str, said: list[ReaderAct]) -> Iterator[Row]:
     assessments = [assessment_from(record) for record in spool.assessments(study)]
     for image in current_assessments(assessments):
         instance = ReceivedInstance(study, image.sop_instance_uid, image.content_digest)

@@ -28,7 +28,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Cohort:
+class ValidationCohort:
     """The images that are validated on. ``duplicates`` counts those whose bytes an earlier one has too.
 
     ``title`` and ``notes`` are from the file beside the manifest, if there is one; the notes are what whoever prepared
@@ -51,7 +51,7 @@ def open_cohort(
     split: str = "",
     allow_duplicates: bool = False,
     progress: Callable[[int, int], None] = lambda _, __: None,
-) -> Cohort:
+) -> ValidationCohort:
     """The rows of ``manifest``, or those of one ``split``. Raises ManifestError that names what is wrong.
 
     Beside what ``read_manifest`` checks: both classes are there, and no two files hold the same bytes (unless allowed,
@@ -71,7 +71,7 @@ def open_cohort(
         members.append(Member(_name(row, root), row, _digest(row, manifest)))
         progress(1, len(rows))
     duplicates = _duplicates(manifest, members, allow_duplicates)
-    return Cohort(
+    return ValidationCohort(
         manifest,
         sha256(manifest.read_bytes()).hexdigest(),
         split,
@@ -142,7 +142,7 @@ def overlap(members: Sequence[Member], trained: Trained) -> Overlap:
     return Overlap(sum(trained.has(member) for member in members))
 
 
-def without(cohort: Cohort, trained: Trained) -> Cohort:
+def without(cohort: ValidationCohort, trained: Trained) -> ValidationCohort:
     """The cohort without images that the model learnt from, and without their patients.
 
     ManifestError if that cannot be told, or one class or nothing is left.

@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from triage.validation.cohort.manifest import ManifestError
 
 
-class _Part(BaseModel):
+class _ProvenancePart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Check(_Part):
+class Check(_ProvenancePart):
     """One thing counted or digested. ``expected`` is absent where nobody published what it should be."""
 
     what: str
@@ -29,7 +29,7 @@ class Check(_Part):
         return self.expected is None or self.found == self.expected
 
 
-class Provenance(_Part):
+class Provenance(_ProvenancePart):
     """``<manifest>.json``. ``partial`` says that files are missing or a check failed, and that somebody allowed it."""
 
     cohort: str

@@ -19,7 +19,7 @@ from triage.statistics.intervals import Agreement, Doubles, agreement, mean_and_
 from triage.validation.measures.cohort_record import Draws
 from triage.validation.measures.figures import Figure, auc_figure, confusion_figures
 from triage.validation.scores.external import Scores
-from triage.validation.scores.scored import Scored
+from triage.validation.scores.scored import ScoredCohort
 
 ATTENDING, CONSENSUS = "test_attending_rad.txt", "test_rad_consensus_voted3.txt"
 TRAIN, VALIDATION = "train.txt", "val.txt"
@@ -33,7 +33,7 @@ class ListsError(StartError):
 
 
 @dataclass(frozen=True)
-class Entry:
+class NIHLabel:
     """What NIH's table says of an image."""
 
     patient: str
@@ -50,7 +50,7 @@ class Lists:
     validation: Calls
     attending: Calls
     consensus: Calls
-    table: Mapping[str, Entry]
+    table: Mapping[str, NIHLabel]
 
 
 def read_lists(data: Path) -> Lists:
@@ -82,16 +82,20 @@ def as_reader(calls: Calls, reference: Calls, draws: Draws) -> dict[str, Figure]
     """Sensitivity, specificity, PPV, NPV and accuracy of a reader against a reference, by patient."""
     names = sorted(reference)
     known = np.ones(len(names), dtype=bool)
-    scored = Scored(_values(reference, names), _values(calls, names), known, [name.split("_")[0] for name in names])
+    scored = ScoredCohort(
+        _values(reference, names), _values(calls, names), known, [name.split("_")[0] for name in names]
+    )
     return confusion_figures(scored, 0.5, draws, worst=False)[1]
 
 
-def view_alone(reference: Calls, table: Mapping[str, Entry], draws: Draws) -> Figure:
+def view_alone(reference: Calls, table: Mapping[str, NIHLabel], draws: Draws) -> Figure:
     """AUC of "AP" as the only predictor of the label: what reading the projection would reach."""
     names = sorted(reference)
     scores = np.array([float(table[name].view == "AP") for name in names])
     known = np.ones(len(names), dtype=bool)
-    return auc_figure(Scored(_values(reference, names), scores, known, [name.split("_")[0] for name in names]), draws)
+    return auc_figure(
+        ScoredCohort(_values(reference, names), scores, known, [name.split("_")[0] for name in names]), draws
+    )
 
 
 @dataclass(frozen=True)
@@ -128,11 +132,11 @@ def _read_list(file: Path) -> dict[str, float]:
     return found
 
 
-def _read_table(file: Path, names: set[str]) -> dict[str, Entry]:
+def _read_table(file: Path, names: set[str]) -> dict[str, NIHLabel]:
     try:
         with gzip.open(file, "rt", newline="", encoding="utf-8") as stream:
             return {
-                row["Image Index"]: Entry(
+                row["Image Index"]: NIHLabel(
                     row["Patient ID"], float(row["Patient Age"]), row["View Position"], row["Finding Labels"]
                 )
                 for row in csv.DictReader(stream)

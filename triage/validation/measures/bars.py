@@ -37,7 +37,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Held:
+class BarResult:
     """A bar and the bound that it was held against; None where the cohort does not define it, which fails."""
 
     bar: Bar
@@ -72,15 +72,15 @@ def parse(text: str) -> Bar:
     return bar
 
 
-def hold(bar: Bar, metrics: Mapping[str, Any]) -> Held:
+def hold(bar: Bar, metrics: Mapping[str, Any]) -> BarResult:
     """Hold a bar against measured figures. BarError if they have no such point, column or group."""
     figure = _figure(bar, metrics)
     intervals = [bounds for bounds in figure["intervals"].values() if None not in bounds]
     if not intervals:
-        return Held(bar, None, False)
+        return BarResult(bar, None, False)
     bound = min(low for low, _ in intervals) if bar.side == "lower" else max(high for _, high in intervals)
     holds = bound >= bar.limit if bar.side == "lower" else bound <= bar.limit
-    return Held(bar, bound, bool(holds))
+    return BarResult(bar, bound, bool(holds))
 
 
 def _check(bar: Bar) -> None:

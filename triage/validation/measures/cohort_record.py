@@ -17,14 +17,14 @@ from triage.statistics.intervals import Resampling, auc
 from triage.statistics.sample_size import allowed_misses, fewest_for, most_certifiable, positives_needed
 from triage.validation.measures.figures import Figure, auc_figure, confusion_figures, number, share_figure
 from triage.validation.scores.predictions import Prediction
-from triage.validation.scores.scored import Image, Scored, per_image, per_study
+from triage.validation.scores.scored import ScoredCohort, ScoredImage, per_image, per_study
 
 HISTOGRAM_BINS = 20
 CASES = ("assessed", "worst_case")
 
 
 @dataclass(frozen=True)
-class Point:
+class ChosenThreshold:
     """A threshold, its name, and how it was chosen."""
 
     name: str
@@ -33,10 +33,10 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Options:
+class MeasureOptions:
     """How to measure: at which points (the first is the one that is in force), the site's prevalence, the bootstrap."""
 
-    points: tuple[Point, ...]
+    points: tuple[ChosenThreshold, ...]
     prevalence: float | None = None
     rounds: int = 2000
     seed: int = 0
@@ -48,27 +48,27 @@ class Draws:
     def __init__(self, rounds: int, seed: int) -> None:
         self._make = lru_cache(maxsize=4)(lambda patients: Resampling(patients, rounds, seed))
 
-    def __call__(self, scored: Scored) -> Resampling:
+    def __call__(self, scored: ScoredCohort) -> Resampling:
         return self._make(tuple(scored.patients))
 
 
-def points_of(card: ModelCard | None, operating_point: float) -> tuple[Point, ...]:
+def points_of(card: ModelCard | None, operating_point: float) -> tuple[ChosenThreshold, ...]:
     """The site's operating point, the paper's 0.5, and those of the card; one of each threshold."""
     card_points = card.operating_points if card else ()
     known = [
-        Point("site", operating_point, "models.operating_point of the settings"),
-        Point("0.5", 0.5, "fixed in advance, as Tang et al. 2020"),
-        *(Point(point.name, point.threshold, point.chosen) for point in card_points),
+        ChosenThreshold("site", operating_point, "models.operating_point of the settings"),
+        ChosenThreshold("0.5", 0.5, "fixed in advance, as Tang et al. 2020"),
+        *(ChosenThreshold(point.name, point.threshold, point.chosen) for point in card_points),
     ]
     if operating_point == 0.5:
         del known[0]
-    found: dict[float, Point] = {}
+    found: dict[float, ChosenThreshold] = {}
     for point in known:
         found.setdefault(point.threshold, point)
     return tuple(found.values())
 
 
-def measured(images: Sequence[Image], options: Options, draws: Draws) -> dict[str, Any]:
+def measured(images: Sequence[ScoredImage], options: MeasureOptions, draws: Draws) -> dict[str, Any]:
     """Both units, calibration, decision curve, histograms, ROC, and what the cohort can certify."""
     scored = per_image(images)
     image = unit(scored, options, draws)
@@ -85,7 +85,7 @@ def measured(images: Sequence[Image], options: Options, draws: Draws) -> dict[st
     }
 
 
-def unit(scored: Scored, options: Options, draws: Draws) -> dict[str, Any]:
+def unit(scored: ScoredCohort, options: MeasureOptions, draws: Draws) -> dict[str, Any]:
     """Figures per image or per study, over the assessed and in the worst case."""
     cases = dict(zip(CASES, (scored.only_assessed(), scored.worst_case()), strict=True))
     return {
@@ -96,7 +96,7 @@ def unit(scored: Scored, options: Options, draws: Draws) -> dict[str, Any]:
     }
 
 
-def counts(scored: Scored) -> dict[str, Any]:
+def counts(scored: ScoredCohort) -> dict[str, Any]:
     """How many there are."""
     positives = int(scored.positive.sum())
     return {
@@ -119,7 +119,7 @@ def coverage_reasons(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     ]
 
 
-def over_folds(images: Sequence[Image], folds: Sequence[int | None], threshold: float) -> dict[str, Any] | None:
+def over_folds(images: Sequence[ScoredImage], folds: Sequence[int | None], threshold: float) -> dict[str, Any] | None:
     """The paper's own: mean and standard deviation over folds. None with fewer than two that hold both classes."""
     scored = per_image(images).worst_case()
     known = np.array([-1 if fold is None else fold for fold in folds])
@@ -137,7 +137,7 @@ def over_folds(images: Sequence[Image], folds: Sequence[int | None], threshold: 
     }
 
 
-def sample_size(scored: Scored) -> dict[str, Any]:
+def sample_size(scored: ScoredCohort) -> dict[str, Any]:
     """How many positives a stated bound needs, and what this cohort can and cannot certify."""
     positives, negatives = int(scored.positive.sum()), int((~scored.positive).sum())
     bounds = (0.8, 0.85, 0.9, 0.95, 0.98)
@@ -157,7 +157,7 @@ def sample_size(scored: Scored) -> dict[str, Any]:
     }
 
 
-def _plain(part: Scored, threshold: float) -> dict[str, float]:
+def _plain(part: ScoredCohort, threshold: float) -> dict[str, float]:
     raised, positive = part.raised(threshold), part.positive
     return {
         "auc": auc(part.labels, part.scores),
@@ -166,7 +166,7 @@ def _plain(part: Scored, threshold: float) -> dict[str, float]:
     }
 
 
-def _at_point(scored: Scored, point: Point, options: Options, draws: Draws) -> dict[str, Any]:
+def _at_point(scored: ScoredCohort, point: ChosenThreshold, options: MeasureOptions, draws: Draws) -> dict[str, Any]:
     found: dict[str, Any] = asdict(point)
     for case in CASES:
         table, figures = confusion_figures(
@@ -177,7 +177,7 @@ def _at_point(scored: Scored, point: Point, options: Options, draws: Draws) -> d
     return found
 
 
-def roc_of(assessed: Scored) -> list[dict[str, float | None]]:
+def roc_of(assessed: ScoredCohort) -> list[dict[str, float | None]]:
     """The corners of the ROC curve; empty with one class only."""
     if not assessed.both_classes:
         return []
@@ -187,7 +187,7 @@ def roc_of(assessed: Scored) -> list[dict[str, float | None]]:
     return [dict(zip(names, (fpr, tpr, number(threshold)), strict=True)) for fpr, tpr, threshold in rows]
 
 
-def _histogram(assessed: Scored) -> dict[str, Any]:
+def _histogram(assessed: ScoredCohort) -> dict[str, Any]:
     edges = np.linspace(0, 1, HISTOGRAM_BINS + 1)
     groups = (("positives", assessed.positive), ("negatives", ~assessed.positive))
     return {
@@ -196,11 +196,11 @@ def _histogram(assessed: Scored) -> dict[str, Any]:
     }
 
 
-def _calibration(scored: Scored, draws: Draws) -> dict[str, Any]:
+def _calibration(scored: ScoredCohort, draws: Draws) -> dict[str, Any]:
     """In the worst case an image that was not assessed had a probability of 1 for the wrong class."""
     worst = np.where(scored.assessed, scored.scores, 1 - scored.labels)
     everything = np.ones(len(scored), dtype=bool)
-    cases = (scored.only_assessed(), Scored(scored.labels, worst, everything, scored.patients))
+    cases = (scored.only_assessed(), ScoredCohort(scored.labels, worst, everything, scored.patients))
     bins = calibration.reliability(cases[0].labels, cases[0].scores)
     return {
         "binning": calibration.BINNING,
@@ -209,7 +209,7 @@ def _calibration(scored: Scored, draws: Draws) -> dict[str, Any]:
     }
 
 
-def _calibration_figures(case: Scored, draws: Draws) -> dict[str, Any]:
+def _calibration_figures(case: ScoredCohort, draws: Draws) -> dict[str, Any]:
     n = len(case)
     if not n:
         return {name: Figure(float("nan"), 0, {}).record() for name in ("brier", "ece")}
@@ -219,7 +219,7 @@ def _calibration_figures(case: Scored, draws: Draws) -> dict[str, Any]:
     return {"brier": brier.record(), "ece": error.record()}
 
 
-def _decision_curve(assessed: Scored) -> list[Mapping[str, float]]:
+def _decision_curve(assessed: ScoredCohort) -> list[Mapping[str, float]]:
     return (
         [asdict(each) for each in calibration.decision_curve(assessed.labels, assessed.scores)] if len(assessed) else []
     )

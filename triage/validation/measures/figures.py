@@ -20,7 +20,7 @@ from triage.statistics.intervals import (
     percentile_interval,
     weighted_auc,
 )
-from triage.validation.scores.scored import Flags, Scored
+from triage.validation.scores.scored import Flags, ScoredCohort
 
 METHODS = {
     "bootstrap": "95 %, patient-clustered bootstrap, percentile, seeded; covers the drawing of patients, neither the "
@@ -81,7 +81,7 @@ def number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def auc_figure(scored: Scored, resampling: Callable[[Scored], Resampling]) -> Figure:
+def auc_figure(scored: ScoredCohort, resampling: Callable[[ScoredCohort], Resampling]) -> Figure:
     """AUC with the bootstrap's and DeLong's intervals."""
     if not scored.both_classes:
         return Figure(float("nan"), len(scored), {})
@@ -98,7 +98,7 @@ def auc_figure(scored: Scored, resampling: Callable[[Scored], Resampling]) -> Fi
     return Figure(value, len(scored), intervals)
 
 
-def _disjoint_pairs(scored: Scored) -> int:
+def _disjoint_pairs(scored: ScoredCohort) -> int:
     """How many pairs of a positive and a negative patient there are of whom no two share a patient."""
     names = np.asarray(scored.patients)
     ill = set(names[scored.positive].tolist())
@@ -106,7 +106,7 @@ def _disjoint_pairs(scored: Scored) -> int:
     return max(min(len(ill - well), len(well - ill)), 1)
 
 
-def share_figure(events: Flags, scored: Scored, resampling: Callable[[Scored], Resampling]) -> Figure:
+def share_figure(events: Flags, scored: ScoredCohort, resampling: Callable[[ScoredCohort], Resampling]) -> Figure:
     """A proportion of all, with the bootstrap's and the exact interval."""
     if not len(scored):
         return Figure(float("nan"), 0, {})
@@ -126,7 +126,7 @@ class Confusion:
     fn: int
 
 
-def confusion_columns(scored: Scored, threshold: float, *, worst: bool) -> Doubles:
+def confusion_columns(scored: ScoredCohort, threshold: float, *, worst: bool) -> Doubles:
     """Per row (n, 4) whether it is a true positive, false positive, true negative, false negative.
 
     What is neither assessed nor raised is none of these, or in the worst case wrong.
@@ -141,9 +141,9 @@ def confusion_columns(scored: Scored, threshold: float, *, worst: bool) -> Doubl
 
 
 def confusion_figures(
-    scored: Scored,
+    scored: ScoredCohort,
     threshold: float,
-    resampling: Callable[[Scored], Resampling],
+    resampling: Callable[[ScoredCohort], Resampling],
     *,
     worst: bool,
     prevalence: float | None = None,

@@ -14,7 +14,7 @@ from typing import Any
 MARGINS = {"auc": 0.02, "sensitivity": 0.05, "specificity": 0.05}
 
 
-class Verdict(StrEnum):
+class PaperVerdict(StrEnum):
     """What a comparison with the paper comes to."""
 
     REPRODUCES = "reproduces"
@@ -26,7 +26,7 @@ class Verdict(StrEnum):
     @property
     def passes(self) -> bool:
         """Whether the exit status is 0."""
-        return self in (Verdict.REPRODUCES, Verdict.BETTER)
+        return self in (PaperVerdict.REPRODUCES, PaperVerdict.BETTER)
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,15 @@ class Compared:
     low: float | None
     high: float | None
     margin: float
-    verdict: Verdict
+    verdict: PaperVerdict
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PaperComparison:
     """The verdict over all figures, and why nothing can be said where it cannot."""
 
     cohort: PaperCohort
-    verdict: Verdict
+    verdict: PaperVerdict
     obstacles: tuple[str, ...]
     compared: tuple[Compared, ...]
 
@@ -110,7 +110,7 @@ def compare(
     trained_on: int | None,
     left_out: int,
     why: str = "",
-) -> Comparison:
+) -> PaperComparison:
     """Compare ``measured`` (per image) with the paper.
 
     ``images`` are names and labels; ``trained_on`` how many of them are of patients who trained the model, None if that
@@ -119,21 +119,21 @@ def compare(
     obstacles = list(_obstacles(cohort, images, trained_on, left_out, why))
     compared = tuple(_figure(cohort, name, measured) for name in cohort.figures)
     if obstacles:
-        return Comparison(cohort, Verdict.CANNOT_BE_COMPARED, tuple(obstacles), compared)
-    return Comparison(cohort, overall([each.verdict for each in compared]), (), compared)
+        return PaperComparison(cohort, PaperVerdict.CANNOT_BE_COMPARED, tuple(obstacles), compared)
+    return PaperComparison(cohort, overall([each.verdict for each in compared]), (), compared)
 
 
-def verdict_of(paper: float, low: float | None, high: float | None, margin: float) -> Verdict:
+def verdict_of(paper: float, low: float | None, high: float | None, margin: float) -> PaperVerdict:
     """Of one figure: its interval above ``better_above``, within the margin around the paper's point, wholly below it,
     or neither.
     """
     if low is None or high is None:
-        return Verdict.INCONCLUSIVE
+        return PaperVerdict.INCONCLUSIVE
     if low > better_above(paper, margin):
-        return Verdict.BETTER
+        return PaperVerdict.BETTER
     if paper - margin <= low and high <= paper + margin:
-        return Verdict.REPRODUCES
-    return Verdict.FALLS_SHORT if high < paper - margin else Verdict.INCONCLUSIVE
+        return PaperVerdict.REPRODUCES
+    return PaperVerdict.FALLS_SHORT if high < paper - margin else PaperVerdict.INCONCLUSIVE
 
 
 def better_above(paper: float, margin: float) -> float:
@@ -149,12 +149,12 @@ def better_above(paper: float, margin: float) -> float:
     return above / (1 + above)
 
 
-def overall(verdicts: Sequence[Verdict]) -> Verdict:
+def overall(verdicts: Sequence[PaperVerdict]) -> PaperVerdict:
     """The worst of all; better only if nothing is worse than reproduced."""
-    for worst in (Verdict.FALLS_SHORT, Verdict.INCONCLUSIVE, Verdict.BETTER):
+    for worst in (PaperVerdict.FALLS_SHORT, PaperVerdict.INCONCLUSIVE, PaperVerdict.BETTER):
         if worst in verdicts:
             return worst
-    return Verdict.REPRODUCES
+    return PaperVerdict.REPRODUCES
 
 
 def _obstacles(

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from triage.validation.cohort.members import Member
-from triage.validation.measures.cohort_record import Draws, Options, counts
+from triage.validation.measures.cohort_record import Draws, MeasureOptions, counts
 from triage.validation.measures.figures import auc_figure, confusion_figures, share_figure
 from triage.validation.scores.predictions import Prediction
-from triage.validation.scores.scored import Scored
+from triage.validation.scores.scored import ScoredCohort
 
 MOST_VALUES = 12
 """A free column with more distinct values is no grouping, but an identifier or a measurement."""
@@ -81,7 +81,7 @@ def columns_of(members: Sequence[Member], predictions: Sequence[Prediction]) -> 
     return columns, too_many
 
 
-def subgroups(scored: Scored, columns: Sequence[Column], options: Options, draws: Draws) -> dict[str, Any]:
+def subgroups(scored: ScoredCohort, columns: Sequence[Column], options: MeasureOptions, draws: Draws) -> dict[str, Any]:
     """The figures of every group of every column at the first point, smallest groups with their intervals too."""
     return {
         column.name: [
@@ -92,7 +92,7 @@ def subgroups(scored: Scored, columns: Sequence[Column], options: Options, draws
     }
 
 
-def shortcuts(scored: Scored, columns: Sequence[Column], draws: Draws) -> list[dict[str, Any]]:
+def shortcuts(scored: ScoredCohort, columns: Sequence[Column], draws: Draws) -> list[dict[str, Any]]:
     """For every column the AUC that it reaches alone, its values ordered by how often they are positive.
 
     That order is taken from the same images, so the AUC is never below 0.5 and flatters columns of many values.
@@ -102,13 +102,13 @@ def shortcuts(scored: Scored, columns: Sequence[Column], draws: Draws) -> list[d
         if column.several:
             continue
         alone = alone_as_score(column.values, scored)
-        figure = auc_figure(Scored(scored.labels, alone, np.ones(len(alone), dtype=bool), scored.patients), draws)
+        figure = auc_figure(ScoredCohort(scored.labels, alone, np.ones(len(alone), dtype=bool), scored.patients), draws)
         suspicious = figure.value >= SUSPICIOUS_AUC and not figure.lower <= 0.5
         found.append({"column": column.name, "auc": figure.record(), "suspicious": bool(suspicious)})
     return found
 
 
-def alone_as_score(values: Sequence[str], scored: Scored) -> np.ndarray[Any, np.dtype[np.float64]]:
+def alone_as_score(values: Sequence[str], scored: ScoredCohort) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Each image's score is the share of positives among the images with its value."""
     shares: Mapping[str, float] = {
         value: float(scored.labels[np.array([each == value for each in values])].mean()) for value in set(values)
@@ -116,7 +116,7 @@ def alone_as_score(values: Sequence[str], scored: Scored) -> np.ndarray[Any, np.
     return np.array([shares[value] for value in values])
 
 
-def _figures(scored: Scored, options: Options, draws: Draws) -> dict[str, Any]:
+def _figures(scored: ScoredCohort, options: MeasureOptions, draws: Draws) -> dict[str, Any]:
     point = options.points[0]
     cases = {}
     for case in ("assessed", "worst_case"):

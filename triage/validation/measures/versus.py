@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from triage.statistics.intervals import Doubles, delong, mcnemar, percentile_interval, t_test, weighted_auc
-from triage.validation.measures.cohort_record import Draws, Point, roc_of
+from triage.validation.measures.cohort_record import ChosenThreshold, Draws, roc_of
 from triage.validation.measures.figures import auc_figure, confusion_figures, number
-from triage.validation.scores.scored import Flags, Scored
+from triage.validation.scores.scored import Flags, ScoredCohort
 
 Values = Sequence[float | None]
 
 
-def versus(name: str, scored: Scored, others: Values, points: Sequence[Point], draws: Draws) -> dict[str, Any]:
+def versus(
+    name: str, scored: ScoredCohort, others: Values, points: Sequence[ChosenThreshold], draws: Draws
+) -> dict[str, Any]:
     """``scored`` against the other's scores on the images that both assessed; n and what is missing are stated.
 
     Differences are first minus second, with DeLong's and the paired bootstrap's interval, and McNemar's exact p value.
@@ -24,7 +26,7 @@ def versus(name: str, scored: Scored, others: Values, points: Sequence[Point], d
     other = np.array([np.nan if value is None else value for value in others])
     both = scored.assessed & ~np.isnan(other)
     first = scored.where(both)
-    second = Scored(first.labels, other[both], np.ones(len(first), dtype=bool), first.patients)
+    second = ScoredCohort(first.labels, other[both], np.ones(len(first), dtype=bool), first.patients)
     record: dict[str, Any] = {"name": name, "n": len(first), "not_assessed_by_one": int((~both).sum())}
     if not first.both_classes:
         return {**record, "points": []}
@@ -32,7 +34,7 @@ def versus(name: str, scored: Scored, others: Values, points: Sequence[Point], d
     record["points"] = [_at_point(first, second, point, draws, reader) for point in points]
     if reader:
         combined = (first.scores + second.scores) / 2
-        both_read = Scored(first.labels, combined, first.assessed, first.patients)
+        both_read = ScoredCohort(first.labels, combined, first.assessed, first.patients)
         record["reader"] = _reader(second, draws)
         record["combined"] = {
             "how": "mean of the model's probability and the reader's call (Dunnmon et al. 2019)",
@@ -65,16 +67,16 @@ def reader_point(calls: Values, labels: Sequence[int], patients: Sequence[str], 
     read = ~np.isnan(values)
     names = [patients[int(index)] for index in np.flatnonzero(read)]
     truth = np.array([float(label) for label in labels])[read]
-    return _reader(Scored(truth, values[read], np.ones(int(read.sum()), dtype=bool), names), draws)
+    return _reader(ScoredCohort(truth, values[read], np.ones(int(read.sum()), dtype=bool), names), draws)
 
 
-def _reader(calls: Scored, draws: Draws) -> dict[str, Any]:
+def _reader(calls: ScoredCohort, draws: Draws) -> dict[str, Any]:
     table, figures = confusion_figures(calls, 0.5, draws, worst=False)
     kept = {name: figures[name].record() for name in ("sensitivity", "specificity", "ppv", "npv", "accuracy")}
     return {"n": len(calls), "confusion": {"tp": table.tp, "fp": table.fp, "tn": table.tn, "fn": table.fn}, **kept}
 
 
-def _auc_difference(first: Scored, second: Scored, draws: Draws) -> dict[str, Any]:
+def _auc_difference(first: ScoredCohort, second: ScoredCohort, draws: Draws) -> dict[str, Any]:
     curves = [weighted_auc(each.labels, each.scores) for each in (first, second)]
     rounds = draws(first).over(lambda weights: (curves[0](weights) - curves[1](weights))[:, np.newaxis])[:, 0]
     intervals = {"bootstrap": _numbers(percentile_interval(rounds))}
@@ -93,7 +95,9 @@ def _auc_difference(first: Scored, second: Scored, draws: Draws) -> dict[str, An
     }
 
 
-def _at_point(first: Scored, second: Scored, point: Point, draws: Draws, reader: bool) -> dict[str, Any]:
+def _at_point(
+    first: ScoredCohort, second: ScoredCohort, point: ChosenThreshold, draws: Draws, reader: bool
+) -> dict[str, Any]:
     """Both at the same threshold; a reader's calls need none."""
     raised = (first.raised(point.threshold), second.raised(0.5 if reader else point.threshold))
     right = [each == first.positive for each in raised]
@@ -107,7 +111,7 @@ def _at_point(first: Scored, second: Scored, point: Point, draws: Draws, reader:
     }
 
 
-def _rate_difference(events: tuple[Flags, Flags], scored: Scored, among: Flags, draws: Draws) -> dict[str, Any]:
+def _rate_difference(events: tuple[Flags, Flags], scored: ScoredCohort, among: Flags, draws: Draws) -> dict[str, Any]:
     columns: Doubles = np.stack([events[0] & among, events[1] & among, among], axis=1).astype(np.float64)
 
     def difference(weights: Doubles) -> Doubles:

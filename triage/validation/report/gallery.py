@@ -14,7 +14,7 @@ from triage.decision.types import ActivationMap
 from triage.model.activation_map import cells_of, placed
 from triage.validation.cohort.members import Member
 from triage.validation.scores.activation_maps import Maps
-from triage.validation.scores.scored import Scored
+from triage.validation.scores.scored import ScoredCohort
 
 Picture = npt.NDArray[np.uint8]
 
@@ -23,7 +23,7 @@ _EACH = 3
 
 
 @dataclass(frozen=True)
-class Shown:
+class GalleryImage:
     """One image as data URIs; ``overlay`` empty where the model has no map."""
 
     name: str
@@ -38,10 +38,10 @@ class Group:
 
     title: str
     count: int
-    shown: tuple[Shown, ...]
+    shown: tuple[GalleryImage, ...]
 
 
-def gallery(scored: Scored, members: Sequence[Member], threshold: float, maps: Maps) -> list[Group]:
+def gallery(scored: ScoredCohort, members: Sequence[Member], threshold: float, maps: Maps) -> list[Group]:
     """True and false positives and negatives at ``threshold``, at most six of each."""
     raised, positive, known = scored.raised(threshold), scored.positive, scored.assessed
     kinds = (
@@ -60,14 +60,14 @@ def gallery(scored: Scored, members: Sequence[Member], threshold: float, maps: M
     return groups
 
 
-def _shown(member: Member, score: float, maps: Maps) -> Shown | None:
+def _shown(member: Member, score: float, maps: Maps) -> GalleryImage | None:
     look = maps.of(member.row.image)
     if look is None:
         return None
     levels = np.rint(look.grey * 255).astype(np.uint8)
     small: Picture = np.asarray(cv2.resize(levels, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     overlay = _jpeg(_overlaid(small, look.over_input)) if look.over_input is not None else ""
-    return Shown(member.row.image.name, score, _jpeg(small), overlay)
+    return GalleryImage(member.row.image.name, score, _jpeg(small), overlay)
 
 
 def _overlaid(grey: Picture, activation: ActivationMap) -> Picture:

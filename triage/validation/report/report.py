@@ -15,7 +15,7 @@ from triage.validation.report.gallery import gallery
 from triage.validation.scores.activation_maps import Maps
 
 if TYPE_CHECKING:
-    from triage.validation.run import Run
+    from triage.validation.run import ValidationRun
 
 FIGURES = {
     "sensitivity": "Sensitivity",
@@ -41,7 +41,7 @@ REASONS = {
 }
 
 
-def write_report(run: Run, metrics: Mapping[str, Any], path: Path, maps: Maps) -> None:
+def write_report(run: ValidationRun, metrics: Mapping[str, Any], path: Path, maps: Maps) -> None:
     """Write the page; with ``run.request.images`` also radiographs, and maps where the graph has them."""
     shown = gallery(run.scored, run.cohort.members, run.points[0].threshold, maps) if run.request.images else []
     path.write_text(render(metrics, run.card.model_dump(mode="json"), shown), encoding="utf-8")

@@ -14,11 +14,11 @@ from triage.decision.types import ActivationMap
 from triage.model.activation_map import kept, peak
 from triage.model.card import ModelCard
 from triage.model.run_deadline import DEADLINE_S, NotEndedError
-from triage.model.session import Session, check_loads
+from triage.model.session import ModelSession, check_loads
 from triage.model.trial_load import LOAD_DEADLINE_S
 from triage.radiograph.crop import WHOLE
 from triage.radiograph.types import FloatImage
-from triage.scoring.assess import Policy, prepare
+from triage.scoring.assess import AssessmentPolicy, prepare
 from triage.statistics.intervals import exact_interval
 from triage.validation.cohort.members import Member
 from triage.validation.scores.predictions import PredictionsError
@@ -28,7 +28,7 @@ NIH_SIDE = 1024.0
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class MapView:
     """One image as a model sees it, and its map; a high value speaks for the positive class.
 
     ``grey``: the model input, float32 (size, size) from 0 to 1. The map is None where the graph has none,
@@ -54,28 +54,32 @@ class Maps:
     ) -> None:
         """Raises NotLoadedError for a graph whose loading and first run do not end in ``load_timeout_s`` seconds."""
         check_loads(folder, card, "cpu", threads, load_timeout_s)
-        self._session = Session(folder, card, threads=threads, maps=True, deadline_s=run_timeout_s)
+        self._session = ModelSession(folder, card, threads=threads, maps=True, deadline_s=run_timeout_s)
         self._card = card
         self.there = self._session.has_map
 
-    def of(self, image: Path) -> Look | None:
+    def of(self, image: Path) -> MapView | None:
         """What the model sees of a file, and its map; None if there is no model input."""
         found = prepare(
-            image.read_bytes(), {self._card.name: self._card}, Policy(), model_name=self._card.name, pictures=True
+            image.read_bytes(),
+            {self._card.name: self._card},
+            AssessmentPolicy(),
+            model_name=self._card.name,
+            pictures=True,
         )
         if found.model_input is None:
             return None
         spec = self._card.preprocessing
         grey = np.clip(found.model_input[0] * spec.deviation + spec.mean, 0, 1).astype(np.float32)
         if not self.there:
-            return Look(grey, None, None)
+            return MapView(grey, None, None)
         cells = self._cells(found.model_input)
         if cells is None:
-            return Look(grey, None, None)
+            return MapView(grey, None, None)
         over_input, over_image = (
             kept(cells, spec.spec(), self._card.activation_grid, edges) for edges in (WHOLE, found.content)
         )
-        return Look(grey, over_input, over_image)
+        return MapView(grey, over_input, over_image)
 
     def _cells(self, model_input: FloatImage) -> FloatImage | None:
         """None for an image with which the graph does not end."""

@@ -12,13 +12,13 @@ from typing import Any
 
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
-from triage.dicom.requestor import Peer
+from triage.dicom.requestor import RemoteAE
 from triage.errors import StartError
 from triage.radiograph.decode import is_picture
 from triage.radiograph.types import View
-from triage.sender.send import Outcome, send, sop_instance_uid
-from triage.spool.partitions import forget
+from triage.sender.send import SentFile, send, sop_instance_uid
 from triage.spool.spool import Spool
+from triage.spool.validation_partition import forget
 from triage.validation.cohort.members import Member
 from triage.validation.scores.predictions import Prediction, Scorer, Scoring, prediction
 
@@ -34,24 +34,24 @@ class ServiceError(StartError):
 
 
 @dataclass(frozen=True)
-class Service:
-    """Where to send, and the namespace in which the service keeps what it scored. ``patience_s`` without any result."""
+class TargetService:
+    """Where to send, and the partition in which the service keeps what it scored. ``patience_s`` without any result."""
 
-    destination: Peer
-    namespace: Spool
+    destination: RemoteAE
+    partition: Spool
     patience_s: float = _PATIENCE_S
 
 
 @contextmanager
-def alone(service: Service) -> Iterator[None]:
-    """Have the namespace for one command, empty before and after. Raises ServiceError if another one runs."""
+def alone(service: TargetService) -> Iterator[None]:
+    """Have the partition for one command, empty before and after. Raises ServiceError if another one runs."""
     try:
-        with service.namespace.workers.hold(_LOCK):
-            forget(service.namespace, math.inf)
+        with service.partition.workers.hold(_LOCK):
+            forget(service.partition, math.inf)
             try:
                 yield
             finally:
-                forget(service.namespace, math.inf)
+                forget(service.partition, math.inf)
     except BlockingIOError as error:
         raise ServiceError("another triage validate --dicom is running on this service") from error
 
@@ -72,7 +72,7 @@ def check_sendable(members: Sequence[Member]) -> None:
     _check_uids(members)
 
 
-def through(service: Service) -> Scorer:
+def through(service: TargetService) -> Scorer:
     """A scorer that sends the images and reads what the service made of them."""
 
     def scorer(members: Sequence[Member], scoring: Scoring) -> Iterator[Prediction]:
@@ -91,15 +91,15 @@ def disagreements(first: Sequence[Prediction], second: Sequence[Prediction]) -> 
     ]
 
 
-def _chunk(service: Service, members: Sequence[Member], scoring: Scoring) -> Iterator[Prediction]:
+def _chunk(service: TargetService, members: Sequence[Member], scoring: Scoring) -> Iterator[Prediction]:
     sent = _sent(service.destination, members)
     for member in members:
         outcome = sent[member.name]
         record = _unreadable(member) if outcome.error else _assessed(service, outcome)
         yield _prediction(member, record, outcome, scoring)
     for uid in {outcome.study_instance_uid for outcome in sent.values() if not outcome.error}:
-        _wait(service, lambda uid=uid: not _waits(service.namespace, uid))  # type: ignore[misc]
-        service.namespace.remove_study(uid)
+        _wait(service, lambda uid=uid: not _waits(service.partition, uid))  # type: ignore[misc]
+        service.partition.remove_study(uid)
 
 
 def _unreadable(member: Member) -> Mapping[str, Any]:
@@ -129,13 +129,13 @@ def _check_uids(members: Sequence[Member]) -> None:
             )
 
 
-def _sent(destination: Peer, members: Sequence[Member]) -> dict[str, Outcome]:
+def _sent(destination: RemoteAE, members: Sequence[Member]) -> dict[str, SentFile]:
     """What became of each, by name. Rows of the same view and age share an association."""
 
     def said(member: Member) -> tuple[str, int]:
         return member.row.view, -1 if member.row.age is None else int(member.row.age)
 
-    found: dict[str, Outcome] = {}
+    found: dict[str, SentFile] = {}
     for (view, age), group in groupby(sorted(members, key=said), key=said):
         by_path = {member.row.image: member.name for member in group}
         for outcome in send(list(by_path), destination, view or None, None if age < 0 else age):
@@ -144,7 +144,7 @@ def _sent(destination: Peer, members: Sequence[Member]) -> dict[str, Outcome]:
     return found
 
 
-def _check_taken(outcome: Outcome) -> None:
+def _check_taken(outcome: SentFile) -> None:
     """ServiceError unless the object was stored, or was refused for what it is: that ends no others' validation."""
     if not outcome.error or (outcome.status is not None and outcome.status >> 8 in _OF_THE_OBJECT):
         return
@@ -154,21 +154,21 @@ def _check_taken(outcome: Outcome) -> None:
         raise ServiceError(f"the cohort cannot be sent: {outcome.error}")
 
 
-def _assessed(service: Service, outcome: Outcome) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = _wait(service, lambda: _assessment(service.namespace, outcome))
+def _assessed(service: TargetService, outcome: SentFile) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = _wait(service, lambda: _assessment(service.partition, outcome))
     return found
 
 
-def _assessment(namespace: Spool, outcome: Outcome) -> Mapping[str, Any] | None:
-    found = namespace.assessments(outcome.study_instance_uid)
+def _assessment(partition: Spool, outcome: SentFile) -> Mapping[str, Any] | None:
+    found = partition.assessments(outcome.study_instance_uid)
     return next((each for each in found if each["sop_instance_uid"] == outcome.sop_instance_uid), None)
 
 
-def _waits(namespace: Spool, study_instance_uid: str) -> bool:
-    return any(instance.study_instance_uid == study_instance_uid for instance in namespace.waiting())
+def _waits(partition: Spool, study_instance_uid: str) -> bool:
+    return any(instance.study_instance_uid == study_instance_uid for instance in partition.waiting())
 
 
-def _wait(service: Service, look: Callable[[], Any]) -> Any:
+def _wait(service: TargetService, look: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + service.patience_s
     while not (found := look()):
         if time.monotonic() > deadline:
@@ -180,7 +180,7 @@ def _wait(service: Service, look: Callable[[], Any]) -> Any:
     return found
 
 
-def _prediction(member: Member, record: Mapping[str, Any], outcome: Outcome, scoring: Scoring) -> Prediction:
+def _prediction(member: Member, record: Mapping[str, Any], outcome: SentFile, scoring: Scoring) -> Prediction:
     digest, age = record.get("model_digest"), record.get("age_years")
     refusal = None
     if digest is not None and digest != scoring.card.model_sha256:

@@ -19,10 +19,10 @@ from triage.model.registry import ADULT_FROM_YEARS
 from triage.radiograph.types import View
 from triage.runtime.csv_table import plain, written
 from triage.runtime.durable import append_durably
-from triage.scoring.assess import Policy
-from triage.scoring.predict import Compute, Models, predict
+from triage.scoring.assess import AssessmentPolicy
+from triage.scoring.predict import Compute, LoadedModels, predict
 from triage.validation.cohort.members import Member
-from triage.validation.scores.scored import Image
+from triage.validation.scores.scored import ScoredImage
 
 COLUMNS = ("image", "digest", "key", "label", "study", "tag", "probability", "reasons", "view", "age_years", "distance")
 _CHUNK = 64  # images between two fsyncs: what a crash costs
@@ -69,7 +69,7 @@ class Scoring:
 
     folder: Path
     card: ModelCard
-    policy: Policy
+    policy: AssessmentPolicy
     compute: Compute
     any_age: bool = False
     way: str = "files"
@@ -138,17 +138,21 @@ def read_predictions(file: Path) -> Iterator[Prediction]:
         raise PredictionsError(f"{file}, line {reader.line_num}: not a prediction: {error}") from error
 
 
-def images(predictions: Sequence[Prediction], members: Sequence[Member]) -> list[Image]:
+def images(predictions: Sequence[Prediction], members: Sequence[Member]) -> list[ScoredImage]:
     """Predictions with the labels and patients of their cohort."""
     return [
-        Image(each.image, each.label, member.row.patient, each.study, each.probability, each.assessed, each.counts)
+        ScoredImage(
+            each.image, each.label, member.row.patient, each.study, each.probability, each.assessed, each.counts
+        )
         for each, member in zip(predictions, members, strict=True)
     ]
 
 
 def from_files(members: Sequence[Member], scoring: Scoring) -> Iterator[Prediction]:
     """Each member scored by the path of ``triage predict``, in this process and its children."""
-    models = Models({scoring.card.name: scoring.folder}, {scoring.card.name: scoring.card}, forced=scoring.card.name)
+    models = LoadedModels(
+        {scoring.card.name: scoring.folder}, {scoring.card.name: scoring.card}, forced=scoring.card.name
+    )
     # Validation is no clinical use: it is how one learns whether a model is more than a demonstration.
     policy = replace(scoring.policy, registry=replace(scoring.policy.registry, allow_demo=True, disabled=frozenset()))
     if not members:

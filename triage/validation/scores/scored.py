@@ -14,7 +14,7 @@ Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class ScoredCohort:
     """n images or studies: ``labels`` 0 or 1, ``scores`` NaN where there is none, ``assessed``, ``patients``.
 
     A study of which one image was scored and another was refused has a score and is not assessed: it is raised if the
@@ -39,21 +39,21 @@ class Scored:
         """Whether there is a positive and a negative."""
         return bool(self.positive.any() and not self.positive.all())
 
-    def where(self, keep: Flags) -> Scored:
+    def where(self, keep: Flags) -> ScoredCohort:
         """Those for which ``keep`` is true."""
         chosen = np.flatnonzero(keep)
         names = [self.patients[int(index)] for index in chosen]
-        return Scored(self.labels[chosen], self.scores[chosen], self.assessed[chosen], names)
+        return ScoredCohort(self.labels[chosen], self.scores[chosen], self.assessed[chosen], names)
 
-    def only_assessed(self) -> Scored:
+    def only_assessed(self) -> ScoredCohort:
         """Without what was not assessed."""
         return self.where(self.assessed)
 
-    def worst_case(self) -> Scored:
+    def worst_case(self) -> ScoredCohort:
         """What was not assessed ranks as wrong in either class: a positive below all others, a negative above."""
         worst = np.where(self.positive, -np.inf, np.inf)
         scores = np.where(self.assessed, self.scores, worst)
-        return Scored(self.labels, scores, np.ones(len(self), dtype=bool), self.patients)
+        return ScoredCohort(self.labels, scores, np.ones(len(self), dtype=bool), self.patients)
 
     def raised(self, threshold: float) -> Flags:
         """Where the score is at or above ``threshold``."""
@@ -61,7 +61,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Image:
+class ScoredImage:
     """One image of the cohort as it was scored. ``counts`` is whether its study has to take it into account."""
 
     name: str
@@ -73,9 +73,9 @@ class Image:
     counts: bool
 
 
-def per_image(images: Sequence[Image]) -> Scored:
+def per_image(images: Sequence[ScoredImage]) -> ScoredCohort:
     """Every image for itself. A probability of what was not assessed is no score."""
-    return Scored(
+    return ScoredCohort(
         np.array([float(image.label) for image in images]),
         np.array([_score(image) for image in images]),
         np.array([image.assessed for image in images], dtype=bool),
@@ -83,17 +83,17 @@ def per_image(images: Sequence[Image]) -> Scored:
     )
 
 
-def per_study(images: Sequence[Image]) -> Scored:
+def per_study(images: Sequence[ScoredImage]) -> ScoredCohort:
     """Every study once (DESIGN: a study): positive if an image of it is, raised if an image is.
 
     Its score is the highest of its assessed images. It is assessed if each image that counts was, and one does.
     """
-    studies: dict[str, list[Image]] = {}
+    studies: dict[str, list[ScoredImage]] = {}
     for image in images:
         studies.setdefault(image.study, []).append(image)
     groups = list(studies.values())
     counted = [[image for image in group if image.counts] for group in groups]
-    return Scored(
+    return ScoredCohort(
         np.array([float(max(image.label for image in group)) for group in groups]),
         np.array([_highest(group) for group in counted]),
         np.array([bool(group) and all(image.assessed for image in group) for group in counted], dtype=bool),
@@ -101,10 +101,10 @@ def per_study(images: Sequence[Image]) -> Scored:
     )
 
 
-def _score(image: Image) -> float:
+def _score(image: ScoredImage) -> float:
     return image.probability if image.assessed and image.probability is not None else float("nan")
 
 
-def _highest(images: Sequence[Image]) -> float:
+def _highest(images: Sequence[ScoredImage]) -> float:
     scores = [score for score in map(_score, images) if score == score]
     return max(scores, default=float("nan"))

@@ -25,7 +25,7 @@ from triage.worklist.search import Search
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_TEXT)]
 
 
-class Query(BaseModel):
+class PatientQuery(BaseModel):
     """What is looked for: words of a patient's name or ID, or ``text``, which is either those or ``q``; and, if given,
     ``q`` and ``tag`` as of the list.
     """
@@ -52,13 +52,13 @@ def routes(sources: Sources) -> list[Route]:
 
 
 async def _search(sources: Sources, request: Request) -> Response:
-    query = await body(request, Query)
+    query = await body(request, PatientQuery)
     asked = {"patient": query.patient, "text": query.text, "q": query.q, "tag": query.tag or ""}
     looks_for(request, urlencode({name: value for name, value in asked.items() if value}))
     return await run_in_threadpool(_found, sources, query)
 
 
-def _found(sources: Sources, query: Query) -> Response:
+def _found(sources: Sources, query: PatientQuery) -> Response:
     try:
         studies, known = sources.patients.find(query.patient or query.text)
         either = Search(query.tag, query.text, named=studies)

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from triage.decision.reasons import MEANINGS
 from triage.decision.types import ImageAssessment
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import Outgoing, Record, State, study_of_key
+from triage.delivery.record import DeliveryRecord, DeliveryState, OutgoingObject, study_of_key
 from triage.dicom.attribute_text import text_of
 from triage.dicom.uid import InvalidUIDError
 from triage.operations.trace import ObjectTrace, StudyTrace, gather
@@ -33,10 +33,10 @@ from triage.web.api.worklist import entry, iso_utc
 from triage.web.auth.caller import concerns, user_of
 from triage.web.http.json_body import body
 from triage.worklist import reader_acts as reading
-from triage.worklist.reader_acts import Act, NotTaggedError, Step
+from triage.worklist.reader_acts import Act, NotTaggedError, ReaderAct
 
 
-class Reading(BaseModel):
+class ReadingState(BaseModel):
     """Whether the study has been read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -87,7 +87,7 @@ def _detail(sources: Sources, request: Request) -> Response:
     return JSONResponse({**described(trace, header, acts, user.name), "maps": maps.offered(sources, trace)})
 
 
-def described(trace: StudyTrace, header: Dataset | None, acts: list[Step], who: str) -> dict[str, Any]:
+def described(trace: StudyTrace, header: Dataset | None, acts: list[ReaderAct], who: str) -> dict[str, Any]:
     """What the page shows of a study."""
     read = reading.read_step(acts)
     current = trace.decision is not None and read is not None and read.revision == trace.decision.revision
@@ -144,8 +144,8 @@ def _assessment(image: ImageAssessment) -> dict[str, Any]:
     return {name: getattr(image, name) for name in (*names, *_NUMBERS, *_PROJECTION)} | more
 
 
-def _delivery(study_instance_uid: str, record: Record) -> dict[str, Any]:
-    item = Outgoing(0, 0, record.number, study_instance_uid, record.revision, record.destination)
+def _delivery(study_instance_uid: str, record: DeliveryRecord) -> dict[str, Any]:
+    item = OutgoingObject(0, 0, record.number, study_instance_uid, record.revision, record.destination)
     return {
         "destination": record.destination,
         "number": record.number,
@@ -153,11 +153,11 @@ def _delivery(study_instance_uid: str, record: Record) -> dict[str, Any]:
         "tag": record.tag,
         "built_at": iso_utc(record.built_at),
         "tries": [{**each, "at": iso_utc(each["at"])} for each in record.tries],
-        "dead_letter": item.key if record.state is State.DEAD else None,
+        "dead_letter": item.key if record.state is DeliveryState.DEAD else None,
     }
 
 
-def _step(step: Step) -> dict[str, Any]:
+def _step(step: ReaderAct) -> dict[str, Any]:
     return {"act": step.act, "at": iso_utc(step.at), "who": step.who, "through": step.through, "label": step.label}
 
 
@@ -175,7 +175,7 @@ async def _image(sources: Sources, request: Request) -> Response:
 
 
 async def _mark_read(sources: Sources, request: Request) -> Response:
-    act = Act.READ if (await body(request, Reading)).read else Act.UNREAD
+    act = Act.READ if (await body(request, ReadingState)).read else Act.UNREAD
     return await run_in_threadpool(_act, sources, request, act, None)
 
 

@@ -18,12 +18,12 @@ from starlette.routing import Route
 
 from triage.dicom.elements import SEQUENCES, in_dictionary
 from triage.web.api.sources import Sources
-from triage.web.api.ups_rs_search import Query, search
+from triage.web.api.ups_rs_search import WorkitemQuery, search
 from triage.web.api.worklist import BadRequestError
 from triage.web.auth.caller import LOCAL, concerns, user_of
 from triage.web.http.problem import problem
 from triage.worklist import workitem_content, workitem_state
-from triage.worklist.reader_acts import Notice, NotTaggedError, notice
+from triage.worklist.reader_acts import NotTaggedError, ReadNotice, notice
 from triage.worklist.workitem_performer import performer
 from triage.worklist.workitem_state import RefusedError, WorkitemState
 from triage.worklist.workitem_store import Workitems
@@ -51,7 +51,7 @@ def _search(sources: Sources, workitems: Workitems, request: Request) -> Respons
     if not _accepts(request):
         return _not_acceptable()
     try:
-        query = Query.of(request.query_params.multi_items())
+        query = WorkitemQuery.of(request.query_params.multi_items())
         found, warnings = search(sources, workitems, query)
     except BadRequestError as error:
         return problem(400, str(error))
@@ -123,7 +123,7 @@ def _has_been_read(sources: Sources, workitems: Workitems, request: Request, sta
     user = user_of(request)
     who = performer(Dataset.from_json(state.attributes)) if user == LOCAL else user.name
     try:
-        said = Notice(state.changed_at, who or user.name, "ups", uid, signed_in=True)
+        said = ReadNotice(state.changed_at, who or user.name, "ups", uid, signed_in=True)
         notice(sources.spool, sources.worklist, place[0], said)
     except NotTaggedError:  # retention removed it meanwhile
         return

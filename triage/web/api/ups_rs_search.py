@@ -42,7 +42,7 @@ _UIDS = ("SOPInstanceUID", "StudyInstanceUID")
 
 
 @dataclass(frozen=True)
-class Query:
+class WorkitemQuery:
     """What is asked for: values by keyword; some of many."""
 
     keys: dict[str, str]
@@ -51,7 +51,7 @@ class Query:
     fuzzy: bool = False
 
     @classmethod
-    def of(cls, parameters: Iterable[tuple[str, str]]) -> Query:
+    def of(cls, parameters: Iterable[tuple[str, str]]) -> WorkitemQuery:
         """The query in an address. Raises BadRequestError."""
         keys: dict[str, str] = {}
         numbers = {"offset": 0, "limit": DEFAULT_LIMIT}
@@ -68,7 +68,7 @@ class Query:
         return cls({key: value for key, value in keys.items() if value not in ("", "*")}, fuzzy=fuzzy, **numbers)
 
 
-def search(sources: Sources, workitems: Workitems, query: Query) -> tuple[list[Dataset], list[str]]:
+def search(sources: Sources, workitems: Workitems, query: WorkitemQuery) -> tuple[list[Dataset], list[str]]:
     """The workitems that match, and what has to be said beside. Order: that of reading, as the worklist has it."""
     found: list[Dataset] = []
     warnings = []
@@ -125,7 +125,7 @@ def _value(workitem: Dataset, key: str) -> str:
     return "" if value is None else str(value)
 
 
-def _candidates(sources: Sources, workitems: Workitems, query: Query) -> Iterator[str]:
+def _candidates(sources: Sources, workitems: Workitems, query: WorkitemQuery) -> Iterator[str]:
     """Studies that may match, in reading order: looked up where a UID is asked for, else from the worklist.
 
     After those that are listed those that were read, the last first, where the query has keys that may want them.

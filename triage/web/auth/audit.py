@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from triage.dicom.uid import InvalidUIDError, valid_uid
 from triage.metrics.labels import SignInOutcome
-from triage.security.audit_message import LOGIN, LOGOUT, RESTRICTED, Code, Outcome, Who, intent
+from triage.security.audit_message import LOGIN, LOGOUT, RESTRICTED, AuditOutcome, CodedValue, Who, intent
 from triage.security.audit_trail import AuditError, Trail, subject_of
 from triage.spool.spool import Spool
 from triage.web.auth.caller import Caller
@@ -18,12 +18,12 @@ from triage.web.auth.caller import Caller
 _ONE_OPENING_S = 300.0
 _REMEMBERED = 10_000
 _OUTCOMES = {
-    SignInOutcome.ACCEPTED: Outcome.SUCCESS,
-    SignInOutcome.REFUSED: Outcome.MINOR_FAILURE,
-    SignInOutcome.THROTTLED: Outcome.SERIOUS_FAILURE,
-    SignInOutcome.UNTRUSTED: Outcome.SERIOUS_FAILURE,
-    SignInOutcome.INVALID: Outcome.SERIOUS_FAILURE,
-    SignInOutcome.FAILED: Outcome.SERIOUS_FAILURE,
+    SignInOutcome.ACCEPTED: AuditOutcome.SUCCESS,
+    SignInOutcome.REFUSED: AuditOutcome.MINOR_FAILURE,
+    SignInOutcome.THROTTLED: AuditOutcome.SERIOUS_FAILURE,
+    SignInOutcome.UNTRUSTED: AuditOutcome.SERIOUS_FAILURE,
+    SignInOutcome.INVALID: AuditOutcome.SERIOUS_FAILURE,
+    SignInOutcome.FAILED: AuditOutcome.SERIOUS_FAILURE,
 }
 
 
@@ -57,43 +57,43 @@ class Auditor:
     spool: Spool
     openings: Openings = field(default_factory=Openings)
 
-    def look(self, caller: Caller, study: str, outcome: Outcome) -> None:
+    def look(self, caller: Caller, study: str, outcome: AuditOutcome) -> None:
         """A study was opened, or more of one that is open is looked at."""
         key = ("look", caller.user.name, caller.address, study)
-        if not _is_uid(study) or (outcome is Outcome.SUCCESS and self.openings.is_open(key)):
+        if not _is_uid(study) or (outcome is AuditOutcome.SUCCESS and self.openings.is_open(key)):
             return
         self._accessed(caller, study, outcome, None)
-        if outcome is Outcome.SUCCESS:
+        if outcome is AuditOutcome.SUCCESS:
             self.openings.opened(key)
 
-    def intend(self, caller: Caller, study: str, act: Code) -> None:
+    def intend(self, caller: Caller, study: str, act: CodedValue) -> None:
         """Something is about to be done to a study."""
         if _is_uid(study):
-            self._accessed(caller, study, Outcome.SUCCESS, intent(act))
+            self._accessed(caller, study, AuditOutcome.SUCCESS, intent(act))
 
-    def act(self, caller: Caller, study: str, act: Code, outcome: Outcome) -> None:
+    def act(self, caller: Caller, study: str, act: CodedValue, outcome: AuditOutcome) -> None:
         """Something was done to a study, or could not be done."""
         if _is_uid(study):
             self._accessed(caller, study, outcome, act)
 
-    def search(self, caller: Caller, path: str, query: str, outcome: Outcome) -> None:
+    def search(self, caller: Caller, path: str, query: str, outcome: AuditOutcome) -> None:
         """The list was searched; the page asks again whenever the list changes, and that is one search."""
         key = ("search", caller.user.name, caller.address, path, query)
-        if outcome is Outcome.SUCCESS and self.openings.is_open(key):
+        if outcome is AuditOutcome.SUCCESS and self.openings.is_open(key):
             return
         self.trail.write(self.trail.reporter.query(self.trail.now(), _who(caller), path, query, outcome))
-        if outcome is Outcome.SUCCESS:
+        if outcome is AuditOutcome.SUCCESS:
             self.openings.opened(key)
 
     def restricted(self, caller: Caller, method: str, path: str) -> None:
         """Somebody asked for what his or her role does not allow."""
         description = f"{method} needs another role than {caller.user.role}"
         message = self.trail.reporter.alert(
-            self.trail.now(), _who(caller), RESTRICTED, Outcome.MINOR_FAILURE, path, "", description
+            self.trail.now(), _who(caller), RESTRICTED, AuditOutcome.MINOR_FAILURE, path, "", description
         )
         self.trail.write(message)
 
-    def _accessed(self, caller: Caller, study: str, outcome: Outcome, act: Code | None) -> None:
+    def _accessed(self, caller: Caller, study: str, outcome: AuditOutcome, act: CodedValue | None) -> None:
         subject = subject_of(self.spool, study)
         self.trail.write(self.trail.reporter.accessed(self.trail.now(), _who(caller), subject, outcome, act))
 
@@ -109,10 +109,10 @@ def note_attempt(trail: Trail | None, who: Who, became: SignInOutcome) -> None:
 def note_sign_out(trail: Trail | None, name: str, address: str) -> None:
     """Note that somebody signed out."""
     if trail is not None:
-        _write(trail, Who(name, address), LOGOUT, Outcome.SUCCESS)
+        _write(trail, Who(name, address), LOGOUT, AuditOutcome.SUCCESS)
 
 
-def _write(trail: Trail, who: Who, what: Code, outcome: Outcome) -> None:
+def _write(trail: Trail, who: Who, what: CodedValue, outcome: AuditOutcome) -> None:
     try:
         trail.write(trail.reporter.authentication(trail.now(), who, what, outcome))
     except AuditError:

@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from triage.security.audit_message import Outcome
+from triage.security.audit_message import AuditOutcome
 from triage.security.audit_trail import AuditError
 from triage.web.auth.audit import Auditor
 from triage.web.auth.caller import Caller, admit, before_an_act, query_of, study_of
@@ -74,7 +74,9 @@ class Guard:
             await self._refuse(caller, rule, scope)
         admit(scope, caller)
         if self.entrance.auditor is not None and (rule.act is not None or rule.trace is not Trace.NOTHING):
-            await Told(self.entrance.auditor, self.entrance.required, caller, rule, scope, send).run(self.app, receive)
+            await AuditedResponse(self.entrance.auditor, self.entrance.required, caller, rule, scope, send).run(
+                self.app, receive
+            )
             return
         await self.app(scope, receive, send)
 
@@ -86,7 +88,7 @@ class Guard:
 
 
 @dataclass
-class Told:
+class AuditedResponse:
     """One request of which the audit trail is told: of an act before it is done, and what came of it; of a look when
     its answer is ready and before any of it is sent.
     """
@@ -130,7 +132,7 @@ class Told:
         await self.send(message)
 
     def _tell(self, status: int) -> None:
-        outcome = Outcome.SUCCESS if status < 400 else Outcome.MINOR_FAILURE
+        outcome = AuditOutcome.SUCCESS if status < 400 else AuditOutcome.MINOR_FAILURE
         asked, address = query_of(self.scope), self.scope["query_string"].decode("latin-1")
         if self.rule.act is not None:
             self.auditor.act(self.caller, study_of(self.scope), self.rule.act, outcome)

@@ -19,7 +19,7 @@ from triage.security import passwords
 from triage.security.passwords import Hashed
 from triage.security.users import Account, UserError, Users
 from triage.web.auth.throttle import Throttle
-from triage.web.auth.turns import CrowdedError, Turns
+from triage.web.auth.turns import CrowdedError, PasswordTurns
 from triage.web.http.connection_limits import network_of
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Comparer:
         self._users = users
         self._note = note
         self._throttle = Throttle()
-        self._turns = Turns()
+        self._turns = PasswordTurns()
         self._begun: dict[bytes, asyncio.Task[Account]] = {}
         self._key = secrets.token_bytes(32)
         self._right: OrderedDict[bytes, float] = OrderedDict()

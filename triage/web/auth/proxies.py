@@ -15,7 +15,7 @@ _LONGEST_CHAIN = 32
 
 
 @dataclass(frozen=True)
-class Peers:
+class TrustedProxies:
     """``trusted``: networks of reverse proxies. What they say in X-Forwarded-… is believed, and nobody else."""
 
     trusted: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from triage.security.audit_message import SCHEME, Code
+from triage.security.audit_message import SCHEME, CodedValue
 from triage.security.audit_trail import REQUEUED
 from triage.security.roles import Role
 
@@ -26,7 +26,7 @@ class Rule:
 
     needs: Role | None
     trace: Trace = Trace.NOTHING
-    act: Code | None = None
+    act: CodedValue | None = None
 
 
 OPEN = Rule(None)
@@ -39,7 +39,7 @@ SEARCH = Rule(Role.READER, Trace.SEARCH)
 
 def act(needs: Role, code: str, meaning: str) -> Rule:
     """Something is done to a study."""
-    return Rule(needs, act=Code(code, SCHEME, meaning))
+    return Rule(needs, act=CodedValue(code, SCHEME, meaning))
 
 
 RULES = {

@@ -33,7 +33,7 @@ class Provided:
 
 
 @dataclass(frozen=True)
-class Session:
+class SignedInSession:
     """Who signed in, as of which state of his or her account, and when (POSIX seconds). ``provided``: None for users
     of our own.
     """
@@ -64,7 +64,7 @@ class Sessions:
         os.utime(path, (self.now(), self.now()))
         return token
 
-    def find(self, token: str, *, active: bool) -> Session | None:
+    def find(self, token: str, *, active: bool) -> SignedInSession | None:
         """The session of a token, unless it has ended; ``active``: a person did something now."""
         if not _TOKEN.fullmatch(token):
             return None
@@ -103,14 +103,14 @@ class Sessions:
         return self.folder / f"{sha256(token.encode()).hexdigest()}.json"
 
 
-def _read(path: Path) -> tuple[Session | None, float]:
+def _read(path: Path) -> tuple[SignedInSession | None, float]:
     """The session in a file, and when its person last did something; None for none, and for a file that is damaged."""
     try:
         with path.open("rb") as file:
             seen = os.fstat(file.fileno()).st_mtime
             kept = json.loads(file.read())
         provided = kept.pop("provided", None)
-        return Session(**kept, provided=None if provided is None else Provided(**provided)), seen
+        return SignedInSession(**kept, provided=None if provided is None else Provided(**provided)), seen
     except FileNotFoundError:
         return None, 0.0
     except (ValueError, TypeError, AttributeError):

@@ -18,7 +18,7 @@ from triage.web.auth.audit import Auditor, Openings, note_attempt
 from triage.web.auth.guard import Entrance
 from triage.web.auth.oidc.setup import NO_OIDC, provided_users
 from triage.web.auth.password_check import Note
-from triage.web.auth.proxies import Peers
+from triage.web.auth.proxies import TrustedProxies
 from triage.web.auth.sessions import Sessions
 from triage.web.auth.sign_in import LocalUsers, Loopback, Proxy, SignIn
 from triage.web.http.middleware import LOOPBACK
@@ -57,7 +57,7 @@ def refuse_open_door(host: str, sign_in: SignInSettings) -> None:
 
 def sign_in_of(host: str, settings: SignInSettings, note: Note, oidc: OidcSettings, hosts: frozenset[str]) -> SignIn:
     """How people say who they are. Asks nobody yet. Raises StartError where nobody could, or for all to read."""
-    peers = Peers.of(settings.trusted_proxies)
+    peers = TrustedProxies.of(settings.trusted_proxies)
     if settings.method == "oidc":
         _not_for_all_to_read(host, settings)
         local = _local_users(host, settings, peers, note) if oidc.local_users else None
@@ -78,7 +78,7 @@ def sign_in_of(host: str, settings: SignInSettings, note: Note, oidc: OidcSettin
     return Loopback()
 
 
-def _local_users(host: str, settings: SignInSettings, peers: Peers, note: Note) -> LocalUsers:
+def _local_users(host: str, settings: SignInSettings, peers: TrustedProxies, note: Note) -> LocalUsers:
     _not_for_all_to_read(host, settings)
     users = Users(settings.users_file)
     users.check()

@@ -17,7 +17,7 @@ from triage.security.roles import Role
 from triage.security.users import Account, Users
 from triage.web.auth.caller import LOCAL, Caller, User
 from triage.web.auth.password_check import Comparer, Note, found
-from triage.web.auth.proxies import Peers
+from triage.web.auth.proxies import TrustedProxies
 from triage.web.auth.session_cookie import Cookie, session_cookie
 from triage.web.auth.sessions import Sessions
 
@@ -60,7 +60,7 @@ class Loopback:
 class Proxy:
     """A reverse proxy has asked who it is, and names the user in a header."""
 
-    peers: Peers
+    peers: TrustedProxies
     user_header: str
     role_header: str
     reader_roles: frozenset[str]
@@ -101,7 +101,7 @@ class LocalUsers:
 
     users: Users
     sessions: Sessions
-    peers: Peers
+    peers: TrustedProxies
     note: Note
     plain_http: bool = False
     page: str = "/sign-in"

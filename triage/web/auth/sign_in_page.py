@@ -21,7 +21,7 @@ from triage.security.audit_trail import Trail
 from triage.web.auth.audit import note_sign_out
 from triage.web.auth.caller import LOCAL, user_of
 from triage.web.auth.oidc.errors import WORDS, NotSignedInError
-from triage.web.auth.oidc.pages import Doors
+from triage.web.auth.oidc.pages import SignInRoutes
 from triage.web.auth.oidc.users import ProvidedUsers
 from triage.web.auth.own_page import own_page
 from triage.web.auth.sign_in import LocalUsers, SignIn
@@ -41,7 +41,7 @@ _HEADERS = {
 
 
 @dataclass(frozen=True)
-class Form:
+class SignInForm:
     """What somebody typed."""
 
     name: str = ""
@@ -58,9 +58,9 @@ def routes(sign_in: SignIn, trail: Trail | None) -> list[Route]:
             Route("/api/sign-out", partial(_sign_out, sign_in, trail), methods=["POST"]),
         ]
     if isinstance(sign_in, ProvidedUsers):
-        found += Doors(sign_in).routes()
+        found += SignInRoutes(sign_in).routes()
     if local := _local(sign_in):
-        found.append(Route("/sign-in", partial(_sign_in, local, _Look.of(sign_in)), methods=["POST"]))
+        found.append(Route("/sign-in", partial(_sign_in, local, _PageTexts.of(sign_in)), methods=["POST"]))
     return found
 
 
@@ -72,14 +72,14 @@ def _local(sign_in: SignIn) -> LocalUsers | None:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _PageTexts:
     """What the page offers."""
 
     passwords: bool
     provider: bool
 
     @classmethod
-    def of(cls, sign_in: SignIn) -> _Look:
+    def of(cls, sign_in: SignIn) -> _PageTexts:
         return cls(_local(sign_in) is not None, isinstance(sign_in, ProvidedUsers))
 
 
@@ -89,14 +89,14 @@ def _session(sign_in: SignIn, request: Request) -> Response:
 
 
 async def _show(sign_in: LocalUsers | ProvidedUsers, request: Request) -> Response:
-    form = Form(next=own_page(request.query_params.get("next", "")))
+    form = SignInForm(next=own_page(request.query_params.get("next", "")))
     if await run_in_threadpool(sign_in.is_signed_in, sign_in.cookie.of(request.scope)):
         return _to(form.next)
     wrong = request.query_params.get("wrong", "")
-    return _page(_Look.of(sign_in), form, next((words for each, words in WORDS.items() if each == wrong), ""), 200)
+    return _page(_PageTexts.of(sign_in), form, next((words for each, words in WORDS.items() if each == wrong), ""), 200)
 
 
-async def _sign_in(sign_in: LocalUsers, look: _Look, request: Request) -> Response:
+async def _sign_in(sign_in: LocalUsers, look: _PageTexts, request: Request) -> Response:
     form = await _form(request)
     try:
         account = await sign_in.password(request.scope, form.name, form.password)
@@ -142,7 +142,7 @@ async def _where_to_leave(sign_in: ProvidedUsers, id_token: str, request: Reques
         return ""
 
 
-async def _form(request: Request) -> Form:
+async def _form(request: Request) -> SignInForm:
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         raise HTTPException(415, "send the form of /sign-in; programs use HTTP Basic")
     content = b""
@@ -156,7 +156,7 @@ async def _form(request: Request) -> Form:
         raise HTTPException(400, "not a form") from error
     if not (values.get("name", "").strip() and values.get("password")):
         raise HTTPException(400, "name and password are both needed")
-    return Form(values["name"].strip(), values["password"], own_page(values.get("next", "")))
+    return SignInForm(values["name"].strip(), values["password"], own_page(values.get("next", "")))
 
 
 def _to(path: str) -> Response:
@@ -164,7 +164,7 @@ def _to(path: str) -> Response:
     return RedirectResponse(f".{path}", status_code=303)
 
 
-def _page(look: _Look, form: Form, wrong: str, status: int) -> Response:
+def _page(look: _PageTexts, form: SignInForm, wrong: str, status: int) -> Response:
     content = Template(_PAGE.read_text()).substitute(
         name=html.escape(form.name[:64]),
         next=html.escape(form.next),

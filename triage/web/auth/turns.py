@@ -26,7 +26,7 @@ class _Waiting:
     begun: asyncio.Future[None] = field(compare=False)
 
 
-class Turns:
+class PasswordTurns:
     """One turn at a time. So few of a ``place`` (an address) may wait that nobody fills the room alone, and when the
     room is full, who comes with fewer wrong tries takes the place of who has most.
     """

@@ -14,7 +14,7 @@ _OTHER_DESCRIPTORS = 40
 _FEWEST = 4
 
 
-class Held(Protocol):
+class LimitedConnection(Protocol):
     """A connection, as its limits see it."""
 
     @property
@@ -59,12 +59,12 @@ class Connections:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._at_most = limits.at_most
-        self._open: dict[Held, None] = {}
+        self._open: dict[LimitedConnection, None] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def admit(self, held: Held) -> bool:
+    def admit(self, held: LimitedConnection) -> bool:
         """Let ``held`` in, if there is room or room can be made."""
         place = network_of(held.address)
         own = [each for each in self._open if network_of(each.address) == place]
@@ -76,19 +76,19 @@ class Connections:
         self._open[held] = None
         return True
 
-    def discard(self, held: Held) -> None:
+    def discard(self, held: LimitedConnection) -> None:
         """It is closed."""
         self._open.pop(held, None)
 
     def make_room(self) -> bool:
         """Close the oldest connection that we wait for, of the address that has most of them; False: there is none."""
-        by_place: dict[str, list[Held]] = {}
+        by_place: dict[str, list[LimitedConnection]] = {}
         for each in self._open:
             if each.waits:
                 by_place.setdefault(network_of(each.address), []).append(each)
         return bool(by_place) and self._close_one_of(max(by_place.values(), key=len))
 
-    def _close_one_of(self, some: list[Held]) -> bool:
+    def _close_one_of(self, some: list[LimitedConnection]) -> bool:
         oldest = next((each for each in some if each.waits), None)
         if oldest is None:
             return False

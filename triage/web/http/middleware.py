@@ -135,7 +135,7 @@ class RequestsOfOneClient:
 
 
 @dataclass(frozen=True)
-class Measured:
+class RequestMetrics:
     """Counts and times requests by the pattern of their route, never by the path that was asked."""
 
     app: ASGIApp

@@ -21,7 +21,7 @@ _GRACE_S = 10
 _PAUSE_S = 0.1
 
 
-def server_of(app: ASGIApp, limits: Limits | None = None, deadlines: Deadlines | None = None) -> Server:
+def server_of(app: ASGIApp, limits: Limits | None = None, deadlines: Deadlines | None = None) -> BoundedServer:
     """A server of ``app``: our logging, no access log (its addresses are UIDs), no Server header."""
     connections = Connections(limits or Limits())
     protocol: Any = partial(BoundedProtocol, connections=connections, deadlines=deadlines or Deadlines())
@@ -36,10 +36,10 @@ def server_of(app: ASGIApp, limits: Limits | None = None, deadlines: Deadlines |
         ws="none",
         timeout_graceful_shutdown=_GRACE_S,
     )
-    return Server(config, connections)
+    return BoundedServer(config, connections)
 
 
-class Server(uvicorn.Server):
+class BoundedServer(uvicorn.Server):
     """uvicorn's, with a loop of our own that accepts.
 
     asyncio accepts as many connections at once as the backlog holds, and writes a traceback for each that it has no

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from triage.security.roles import Role
-from triage.web.auth.oidc.claims import Reading
+from triage.web.auth.oidc.claims import ClaimNames
 from triage.web.auth.oidc.errors import NotSignedInError, Wrong
 
 ROLES = frozenset(["radiology"]), frozenset(["pacs-admins"])
 
 
 def read(claims: dict[str, Any], name: str = "name", role: str = "roles") -> tuple[str, Role]:
-    person = Reading(name, role, *ROLES).person({"sub": "1", **claims})
+    person = ClaimNames(name, role, *ROLES).person({"sub": "1", **claims})
     assert person.subject == "1"
     return person.name, person.role
 
@@ -63,7 +63,7 @@ def test_claims_lie_within_others_or_have_dots_in_their_names():
 
 def test_all_that_a_role_rests_on_is_in_the_stamp():
     stamps = {
-        Reading(name, role, *roles).stamp(issuer, client)
+        ClaimNames(name, role, *roles).stamp(issuer, client)
         for name, role, roles, issuer, client in (
             ("name", "roles", ROLES, "https://a", "us"),
             ("sub", "roles", ROLES, "https://a", "us"),

@@ -18,11 +18,11 @@ from joserfc.registry import HeaderParameter
 
 from tests.support.identity_provider import a_key
 from triage.web.auth.oidc.errors import NotSignedInError, Wrong
-from triage.web.auth.oidc.id_token import Expected, UnknownKeyError, verified
+from triage.web.auth.oidc.id_token import ExpectedToken, UnknownKeyError, verified
 
 NOW = 1_800_000_000.0
 ISSUER = "https://id.hospital.example"
-EXPECTED = Expected(ISSUER, "us", "the nonce", NOW, 60)
+EXPECTED = ExpectedToken(ISSUER, "us", "the nonce", NOW, 60)
 CLAIMS: dict[str, Any] = {
     "iss": ISSUER, "aud": "us", "sub": "1", "nonce": "the nonce", "iat": int(NOW), "exp": int(NOW) + 300,
 }  # fmt: skip

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from triage.web.auth.oidc.errors import NotSignedInError, unreachable
-from triage.web.auth.oidc.kept import Kept
+from triage.web.auth.oidc.kept import CachedDocument
 
 
 class Clock:
@@ -16,7 +16,7 @@ class Clock:
         self.at = 1000.0
         self.fetched = 0
         self.fails = False
-        self.kept = Kept(self.fetch, lambda: self.at)
+        self.kept = CachedDocument(self.fetch, lambda: self.at)
 
     def fetch(self, until: float) -> int:
         self.fetched += 1
@@ -70,7 +70,7 @@ def test_who_waits_for_another_s_asking_gives_up_at_the_deadline():
         released.wait(20)
         return 1
 
-    kept = Kept(fetch)
+    kept = CachedDocument(fetch)
     first = threading.Thread(target=kept.get, args=(time.monotonic() + 20,))
     first.start()
     try:

@@ -25,7 +25,7 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ClaimNames:
     """Which claims say who it is and what he or she may do."""
 
     name_claim: str

@@ -33,7 +33,7 @@ class UnknownKeyError(Exception):
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedToken:
     """Whose token it has to be, and when (POSIX seconds); clocks may differ by ``skew_s``."""
 
     issuer: str
@@ -43,7 +43,7 @@ class Expected:
     skew_s: float
 
 
-def verified(token: str, keys: Sequence[Any], expected: Expected) -> Mapping[str, Any]:
+def verified(token: str, keys: Sequence[Any], expected: ExpectedToken) -> Mapping[str, Any]:
     """The claims. Raises NotSignedInError for a token that does not hold, UnknownKeyError."""
     candidates = _candidates(token, keys)
     claims = next((found for each in candidates if (found := _signed(token, each)) is not None), None)
@@ -95,7 +95,7 @@ def _signed(token: str, key: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return None
 
 
-def _issued(claims: Mapping[str, Any], expected: Expected) -> None:
+def _issued(claims: Mapping[str, Any], expected: ExpectedToken) -> None:
     if claims.get("iss") != expected.issuer:
         raise invalid("the ID token is another issuer's (iss)")
     audience = claims.get("aud")
@@ -107,7 +107,7 @@ def _issued(claims: Mapping[str, Any], expected: Expected) -> None:
         raise invalid("the ID token was asked for by another client (azp)")
 
 
-def _timely(claims: Mapping[str, Any], expected: Expected) -> None:
+def _timely(claims: Mapping[str, Any], expected: ExpectedToken) -> None:
     ends, begun = _time(claims, "exp"), _time(claims, "iat")
     if ends is None or begun is None:
         raise invalid("the ID token does not say from when to when it holds (iat, exp)")

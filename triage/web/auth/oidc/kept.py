@@ -16,7 +16,7 @@ _RENEWED_EVERY_S = 60.0
 _FAILED_FOR_S = 5.0
 
 
-class Kept(Generic[T]):
+class CachedDocument(Generic[T]):
     """``fetch`` is given the deadline, and raises NotSignedInError. Safe to share between threads."""
 
     def __init__(self, fetch: Callable[[float], T], now: Callable[[], float] = time.monotonic) -> None:

@@ -52,7 +52,7 @@ class Spent:
 
 
 @dataclass(frozen=True)
-class Doors:
+class SignInRoutes:
     """The two addresses beside the page."""
 
     users: ProvidedUsers

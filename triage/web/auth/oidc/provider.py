@@ -16,12 +16,12 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from triage.web.auth.oidc.attempt import Attempt
-from triage.web.auth.oidc.claims import Person, Reading
+from triage.web.auth.oidc.claims import ClaimNames, Person
 from triage.web.auth.oidc.errors import invalid, unreachable
-from triage.web.auth.oidc.id_token import Expected, UnknownKeyError, verified
-from triage.web.auth.oidc.kept import Kept
+from triage.web.auth.oidc.id_token import ExpectedToken, UnknownKeyError, verified
+from triage.web.auth.oidc.kept import CachedDocument
 from triage.web.auth.oidc.metadata import Metadata, address_of, metadata_of
-from triage.web.auth.oidc.wire import Said, Wire
+from triage.web.auth.oidc.wire import ProviderResponse, Wire
 
 logger = logging.getLogger(__name__)
 
@@ -60,10 +60,10 @@ class Client:
 class Provider:
     """Asked for its document at the first use: where it is down, the service starts all the same."""
 
-    def __init__(self, client: Client, reading: Reading, wire: Wire, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, client: Client, reading: ClaimNames, wire: Wire, now: Callable[[], float] = time.time) -> None:
         self._client, self._reading, self._wire, self._now = client, reading, wire, now
-        self._metadata = Kept(self._fetched_metadata)
-        self._keys = Kept(self._fetched_keys)
+        self._metadata = CachedDocument(self._fetched_metadata)
+        self._keys = CachedDocument(self._fetched_keys)
 
     def reached_at(self, until: float) -> list[str]:
         """Its hosts, once its document and its keys were read. Nobody is signed in."""
@@ -129,7 +129,7 @@ class Provider:
         raise unreachable(f"the identity provider gave no token: HTTP {said.status}, {error}{hint}")
 
     def _claims(self, token: str, attempt: Attempt, until: float) -> Mapping[str, Any]:
-        expected = Expected(
+        expected = ExpectedToken(
             self._client.issuer, self._client.client_id, attempt.nonce, self._now(), self._client.skew_s
         )
         for renewed in (False, True):
@@ -177,7 +177,7 @@ def _with_query(address: str, values: Mapping[str, str]) -> str:
     return f"{address}{'&' if '?' in address else '?'}{urlencode(values)}"
 
 
-def _error(said: Said) -> str:
+def _error(said: ProviderResponse) -> str:
     """The code of an error (RFC 6749 5.2), if it looks like one."""
     code = (said.content or {}).get("error")
     return code if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else "no error code"

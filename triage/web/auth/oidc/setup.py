@@ -10,11 +10,11 @@ from triage.errors import StartError
 from triage.runtime.extras import what_to_install
 from triage.settings.access import SignInSettings
 from triage.settings.oidc import OidcSettings
-from triage.web.auth.oidc.claims import Reading
+from triage.web.auth.oidc.claims import ClaimNames
 from triage.web.auth.oidc.users import ProvidedUsers
 from triage.web.auth.oidc.wire import Wire
 from triage.web.auth.password_check import Note
-from triage.web.auth.proxies import Peers
+from triage.web.auth.proxies import TrustedProxies
 from triage.web.auth.sessions import Sessions
 from triage.web.auth.sign_in import LocalUsers
 from triage.web.http.middleware import host_name
@@ -26,8 +26,8 @@ NO_OIDC = OidcSettings()
 
 
 def provided_users(
-    settings: SignInSettings, oidc: OidcSettings, hosts: frozenset[str], peers: Peers, sessions: Sessions, note: Note,
-    local: LocalUsers | None,
+    settings: SignInSettings, oidc: OidcSettings, hosts: frozenset[str], peers: TrustedProxies, sessions: Sessions,
+    note: Note, local: LocalUsers | None,
 ) -> ProvidedUsers:  # fmt: skip
     """Raises StartError for settings with which nobody could sign in, and where the extra is not installed.
 
@@ -36,7 +36,7 @@ def provided_users(
     name = host_name(urlsplit(oidc.page_address).netloc)
     if hosts and name not in hosts:
         raise StartError(f"oidc.page_address leads people to {name}, by which we do not answer: add it to web.names")
-    reading = Reading(
+    reading = ClaimNames(
         oidc.name_claim, oidc.role_claim, frozenset(settings.reader_roles), frozenset(settings.admin_roles)
     )
     stamp = reading.stamp(oidc.issuer, oidc.client_id)
@@ -44,7 +44,7 @@ def provided_users(
     return ProvidedUsers(provider, stamp, sessions, peers, note, oidc.timeout_s, local, settings.plain_http)
 
 
-def _provider(oidc: OidcSettings, reading: Reading) -> Provider:
+def _provider(oidc: OidcSettings, reading: ClaimNames) -> Provider:
     try:
         from triage.web.auth.oidc.provider import Client, Provider
     except ModuleNotFoundError as error:

@@ -14,7 +14,7 @@ from triage.security.roles import Role
 from triage.web.auth.caller import Caller, User
 from triage.web.auth.oidc.errands import Errands
 from triage.web.auth.password_check import Note
-from triage.web.auth.proxies import Peers
+from triage.web.auth.proxies import TrustedProxies
 from triage.web.auth.session_cookie import Cookie, session_cookie
 from triage.web.auth.sessions import Sessions
 from triage.web.auth.sign_in import LocalUsers, challenge
@@ -33,7 +33,7 @@ class ProvidedUsers:
     provider: Provider
     stamp: str
     sessions: Sessions
-    peers: Peers
+    peers: TrustedProxies
     note: Note
     timeout_s: float
     local: LocalUsers | None = None

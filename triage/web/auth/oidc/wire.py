@@ -17,7 +17,7 @@ from triage.web.auth.oidc.errors import unreachable
 
 
 @dataclass(frozen=True)
-class Said:
+class ProviderResponse:
     """A status, and the JSON object that came with it; None for none."""
 
     status: int
@@ -30,7 +30,9 @@ class Wire:
 
     ca_file: Path | None = None
 
-    def ask(self, url: str, until: float, *, form: Mapping[str, str] | None = None, authorization: str = "") -> Said:
+    def ask(
+        self, url: str, until: float, *, form: Mapping[str, str] | None = None, authorization: str = ""
+    ) -> ProviderResponse:
         """GET, or POST of a form, answered by ``until`` (time.monotonic). Raises NotSignedInError if it is not.
 
         Redirects are not followed: what an address says is to come from there.
@@ -52,7 +54,7 @@ class Wire:
             raise unreachable(f"the identity provider at {host} did not answer ({_words(error)})") from error
         finally:
             peer.close()
-        return Said(answer.status, _object(answer.body))
+        return ProviderResponse(answer.status, _object(answer.body))
 
     def document(self, url: str, until: float, *, authorization: str = "") -> Mapping[str, Any]:
         """A JSON object that is there. Raises NotSignedInError."""

@@ -12,32 +12,32 @@ from contextlib import suppress
 
 from triage.spool.spool import Spool
 
-PLACE = "validation"
+VALIDATION = "validation"
 """Its folder in the spool, and its name in the queue."""
 FORGET_AFTER_S = 24 * 3600.0
 """What a command that was killed left there goes after a day."""
 
 
-def open_namespace(spool: Spool) -> Spool:
-    """The namespace beside the patients of ``spool``. Raises SpoolError."""
-    return Spool.open(spool.root / PLACE)
+def open_partition(spool: Spool) -> Spool:
+    """The partition beside the patients of ``spool``. Raises SpoolError."""
+    return Spool.open(spool.root / VALIDATION)
 
 
-def close_namespace(spool: Spool) -> None:
+def close_partition(spool: Spool) -> None:
     """Remove it with everything in it: no validation's sender is named any more."""
-    shutil.rmtree(spool.root / PLACE, ignore_errors=True)
+    shutil.rmtree(spool.root / VALIDATION, ignore_errors=True)
 
 
-def forget(namespace: Spool, before: float) -> None:
+def forget(partition: Spool, before: float) -> None:
     """Remove every study that was last touched before ``before`` (POSIX seconds) and of which nothing waits."""
-    waiting = {instance.study_instance_uid for instance in namespace.waiting()}
-    for uid in list(namespace.study_uids()):
-        if uid not in waiting and namespace.touched(uid) < before:
+    waiting = {instance.study_instance_uid for instance in partition.waiting()}
+    for uid in list(partition.study_uids()):
+        if uid not in waiting and partition.touched(uid) < before:
             with suppress(FileNotFoundError):  # somebody else was quicker
-                namespace.remove_study(uid)
-    for instance, _ in list(namespace.dead_letters()):
-        for path in namespace.dead.glob(f"{instance.key}.*"):
+                partition.remove_study(uid)
+    for instance, _ in list(partition.dead_letters()):
+        for path in partition.dead.glob(f"{instance.key}.*"):
             with suppress(FileNotFoundError):
                 if path.stat().st_mtime < before:
                     path.unlink()
-    namespace.remove_old_parts(before)
+    partition.remove_old_parts(before)
