@@ -1,12 +1,16 @@
-"""Errors that keep a process from starting, and those of a peer that cannot be reached."""
+"""The base of every error that this package raises, and the errors that end a process before it starts."""
 
 EXIT_CANNOT_START = 78  # EX_CONFIG of sysexits.h: starting again will not help
 """Exit status of a process that a person has to put right before it can start."""
 
 
-class StartError(Exception):
+class TriageError(Exception):
+    """Base of every error that ``triage`` raises on purpose. Its text is for the person who must act."""
+
+
+class StartError(TriageError):
     """Something a person has to put right before the process can start; the message says what."""
 
 
-class UnreachableError(Exception):
-    """The destination does not let us speak to it at all: no message's fault, and no message's attempt."""
+class UnreachableError(TriageError):
+    """The destination accepts no connection. It counts as no attempt of any message."""

@@ -12,7 +12,7 @@ from tests.support.model_folders import write_model
 from tests.support.radiographs import a_dataset, as_file
 from triage.decision.reasons import Reason
 from triage.model.card import ModelCard, ModelRefusedError
-from triage.model.registry import RegistryPolicy, beside, choose, to_be_loaded
+from triage.model.registry import RegistryPolicy, choose, shadow_cards, to_be_loaded
 from triage.radiograph.types import Rejected, View
 from triage.scoring.assess import AssessmentPolicy, prepare
 from triage.scoring.predict import LoadedModels
@@ -113,8 +113,8 @@ def test_the_model_for_the_station_scores_an_image_and_no_other_does(tmp_path: P
         assert isinstance(refused, Rejected) and refused.reason is Reason.NO_MODEL
         assert "ROOM" not in refused.detail  # no attribute's value in a reason
     shadow = RegistryPolicy(shadow=frozenset({"two"}))
-    assert beside(cards, 50.0, shadow, cards["one"], "room 1") == []
-    assert beside(cards, 50.0, shadow, cards["one"], "room 2") == [cards["two"]]
+    assert shadow_cards(cards, 50.0, shadow, cards["one"], "room 1") == []
+    assert shadow_cards(cards, 50.0, shadow, cards["one"], "room 2") == [cards["two"]]
 
 
 def test_the_station_name_of_an_object_decides(tmp_path: Path) -> None:

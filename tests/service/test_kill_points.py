@@ -15,7 +15,7 @@ from tests.support.model_folders import write_model
 from tests.support.redis_server import RedisServer
 from tests.support.service import ROLE, Roles, a_chest, assert_one_result_each, is_done, read_bytes, roles
 from tests.support.wait import wait_for
-from triage.canary.partition import open_namespace
+from triage.canary.partition import open_partition
 from triage.model.session import ModelSession
 from triage.operations.reconcile import sweep
 from triage.runtime.child_pool import DecodePool
@@ -55,7 +55,7 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSession
 @pytest.fixture
 def running(tmp_path: Path, redis_server: RedisServer, models: Path) -> Iterator[Roles]:
     with roles(tmp_path, redis_server.url, models, worker_batch_size="2") as running:
-        open_namespace(running.spool)  # made at the first start: the points are to be met in the work itself
+        open_partition(running.spool)  # made at the first start: the points are to be met in the work itself
         yield running
 
 

@@ -179,7 +179,7 @@ def _from_timm(name: str, outputs: int, weights: str) -> Any:
 
 
 def _packaged(model: Any, name: str, outputs: int) -> Any:
-    """timm's network of colour images with a package's weights, then made grey, scaled and given other outputs."""
+    """Timm's network of colour images with a package's weights, then made grey, scaled and given other outputs."""
     model.load_state_dict(packaged_state(name, model.state_dict()))
     _sum_first_convolution(model, input_scale(PreprocessSpec(size=model.default_cfg["input_size"][-1])))
     model.reset_classifier(outputs)

@@ -48,7 +48,8 @@ def _loss(scorer: ThumbnailScorer, shown: torch.Tensor, places: torch.Tensor) ->
 
 def certainties(images: FloatImage, network: ThumbnailNetwork) -> Floats:
     """Of thumbnails (n, 32, 32) the certainty that they are upright, float (n, 4): as they are and turned by 90, 180
-    and 270 degrees to the left."""
+    and 270 degrees to the left.
+    """
     scores = np.stack([network.scores(np.rot90(images, turn, (1, 2))) for turn in range(4)], axis=1)
     shares = np.exp(scores - scores.max(axis=1, keepdims=True)).astype(np.float64)
     return np.asarray(shares / shares.sum(axis=1, keepdims=True))

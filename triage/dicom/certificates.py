@@ -36,7 +36,7 @@ def next_update(crl: Path) -> float:
 
 
 def expiry(der: bytes) -> float:
-    """notAfter of a certificate (RFC 5280 4.1), in POSIX seconds. Raises ValueError."""
+    """NotAfter of a certificate (RFC 5280 4.1), in POSIX seconds. Raises ValueError."""
     try:
         fields = _elements(_elements(_elements(der)[0][1])[0][1])
         if fields[0][0] == _VERSION:
@@ -47,7 +47,7 @@ def expiry(der: bytes) -> float:
 
 
 def _next_update(der: bytes) -> float:
-    """nextUpdate of a list (RFC 5280 5.1): behind version, algorithm, issuer and thisUpdate, where it is there."""
+    """NextUpdate of a list (RFC 5280 5.1): behind version, algorithm, issuer and thisUpdate, where it is there."""
     try:
         fields = _elements(_elements(_elements(der)[0][1])[0][1])
         if fields[0][0] == _INTEGER:

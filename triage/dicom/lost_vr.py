@@ -86,7 +86,8 @@ class LengthFinder:
         self, at: int, end: int | None, nested: bool, form: LengthForm, chain: dict[int, LengthForm]
     ) -> int | None:
         """Where the element at a position ends, if its length is of this form. ``chain`` gets the positions of all that
-        are passed."""
+        are passed.
+        """
         before, first = NO_TAG, None
         for _ in range(_LONGEST_LOOK):
             head = self._read(at, 12)

@@ -110,7 +110,7 @@ def encode(text: str, wanted: CharacterSet) -> tuple[bytes, CharacterSet]:
 
 
 def escape(text: str, longest: int | None = None) -> Encoded:
-    """``text`` as part of a field, cut to its first ``longest`` characters; what is Encoded already stays as it is.
+    r"""``text`` as part of a field, cut to its first ``longest`` characters; what is Encoded already stays as it is.
 
     Delimiters become their escape sequences, control characters (up to U+001F, and U+007F) \\Xdd\\ (HL7 v2.5.1
     section 2.7), so that the receiver has the value back. What ends a line in Unicode alone, and the

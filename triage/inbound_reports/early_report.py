@@ -46,7 +46,8 @@ class EarlyReport:
 class Arrived:
     """A study that is listed. ``patient`` is the digest of its patient ID, empty if it has none, ``issuer`` who issued
     it; ``acquired`` when each of its images was taken, in POSIX seconds; None where an image does not say.
-    ``accession_issuer`` issued the accession number."""
+    ``accession_issuer`` issued the accession number.
+    """
 
     study_instance_uid: str
     accession_number: str

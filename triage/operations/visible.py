@@ -8,7 +8,7 @@ _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, what turns the direction o
 
 
 def visible(text: str) -> str:
-    """``text`` on one line, with what a terminal would obey instead of show written as \\xdd, \\udddd or \\Udddddddd.
+    r"""``text`` on one line, with what a terminal would obey instead of show written as \\xdd, \\udddd or \\Udddddddd.
 
     General categories of Unicode (UAX 44). Backslashes stay, as the ones between several values of DICOM.
     """

@@ -36,7 +36,8 @@ def write_phantoms(folder: Path) -> list[SampleFile]:
 
 def real_radiographs(data: Path) -> list[SampleFile]:
     """Chest radiographs below ``data`` (laid out as docs/settings.md says): DICOM files, and pictures with their view
-    and age."""
+    and age.
+    """
     files = [SampleFile(path) for path in sorted((data / "dicom" / "cr-dx-chest").glob("*.dcm"))]
     files += islice(_adults(data / "nih-chestxray14"), _PICTURES)
     files += [SampleFile(path) for path in sorted((data / "wcmc-pediatric" / "images" / "test").rglob("*.jpeg"))[:2]]

@@ -19,7 +19,8 @@ _NO_AGE = "000Y"  # of a newborn, or for "unknown"
 @dataclass(frozen=True)
 class Age:
     """``years`` at acquisition: completed ones, below one year a fraction. None if none is stated, and where ``doubt``
-    says why what is stated cannot be relied on; it names attributes and never a value."""
+    says why what is stated cannot be relied on; it names attributes and never a value.
+    """
 
     years: float | None = None
     doubt: str = ""

@@ -44,7 +44,8 @@ def describes_an_image(tag: int) -> bool:
 
 def with_damage(attributes: Attributes, survey: Survey | None) -> Attributes:
     """The attributes with what forbids to look at the pixels: an end before the data set's own, or a fault in an
-    element that describes an image."""
+    element that describes an image.
+    """
     found = [fault for fault in survey.faults if _forbids(fault, survey)] if survey else []
     if survey is None or not found:
         return attributes

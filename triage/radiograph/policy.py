@@ -10,7 +10,8 @@ from triage.radiograph.vocabulary import SiteWords
 @dataclass(frozen=True)
 class EligibilityPolicy:
     """What a site states: senders and descriptions of frontals, where no attribute gives the view; senders of chests,
-    where nothing names a part of the body; and words of its modalities."""
+    where nothing names a part of the body; and words of its modalities.
+    """
 
     frontal_ae_titles: frozenset[str] = frozenset()
     frontal_descriptions: tuple[str, ...] = ()

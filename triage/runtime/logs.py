@@ -77,7 +77,7 @@ def where_raised(error: BaseException) -> str:
 
 
 def printable(text: str, longest: int = LONGEST) -> str:
-    """Text on one line: control characters, ends of lines and marks of direction as ``\\x0a``, ``\\u202e``."""
+    r"""Text on one line: control characters, ends of lines and marks of direction as ``\\x0a``, ``\\u202e``."""
     cut = text[:longest]
     shown = cut if cut.isprintable() else "".join(_shown(each) for each in cut)
     return shown if len(text) <= longest else f"{shown} ... ({len(text) - longest} more characters)"

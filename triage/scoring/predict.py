@@ -54,7 +54,8 @@ class LoadedModels:
 @dataclass(frozen=True)
 class Compute:
     """What to compute with; 0 is one per core. A file whose decoding takes longer than ``decode_timeout_s`` fails,
-    a model that does not load within ``load_timeout_s`` is refused."""
+    a model that does not load within ``load_timeout_s`` is refused.
+    """
 
     provider: Literal["cpu", "cuda"] = "cpu"
     threads: int = 0

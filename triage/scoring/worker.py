@@ -103,7 +103,7 @@ class BatchWorker(SimpleWorker):
         """See subscribe."""
 
     def run_maintenance_tasks(self) -> None:
-        """rq's would import and call the callbacks that abandoned jobs name. Our sweep takes up what was lost."""
+        """Rq's would import and call the callbacks that abandoned jobs name. Our sweep takes up what was lost."""
         worker_registration.clean_worker_registry(self._score_queue)
         self.last_cleaned_at = now()  # type: ignore[assignment]
 

@@ -92,7 +92,7 @@ def run(
 
 @contextmanager
 def ends_quietly(server: uvicorn.Server) -> Iterator[None]:
-    """uvicorn raises the signal that stopped it once more; without a handler the process would die of it."""
+    """Uvicorn raises the signal that stopped it once more; without a handler the process would die of it."""
 
     def stop(number: int, frame: object) -> None:
         server.should_exit = True

@@ -125,7 +125,7 @@ def report(study: Study, document: str, device_uid: str) -> Dataset:
 
 
 def _date_everything(made: Dataset, assessed_at: float, header: Dataset) -> None:
-    """highdicom writes the time of the call, which would make other bytes of the same facts."""
+    """Highdicom writes the time of the call, which would make other bytes of the same facts."""
     at = local_time(made, assessed_at, header)
     for keyword in ("ContentDate", "InstanceCreationDate", "SeriesDate"):
         setattr(made, keyword, DA(at.date()))

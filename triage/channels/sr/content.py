@@ -30,7 +30,8 @@ _ROOT_TITLE = Code("126000", "DCM", "Imaging Measurement Report")
 
 def root() -> sr.ContentSequence:
     """The root of TID 1500 Measurement Report, empty. Put together here: highdicom's own needs a measurement, and a
-    study that is not assessed may have none."""
+    study that is not assessed may have none.
+    """
     root = sr.ContainerContentItem(name=_ROOT_TITLE, template_id="1500")
     root.ContentSequence = sr.ContentSequence()
     return sr.ContentSequence([root], is_root=True)

@@ -85,7 +85,8 @@ def open_cohort(
 @dataclass(frozen=True)
 class Trained:
     """What a model learnt from, as far as its folder says. ``patients``: public identifiers; ``images``: the SHA-256 of
-    each file and public names of pictures; None where the card has no such list."""
+    each file and public names of pictures; None where the card has no such list.
+    """
 
     patients: frozenset[str] | None
     images: frozenset[str] | None = None

@@ -1,5 +1,6 @@
 """UPS-RS (PS3.18 section 11): search, retrieve, update, change state, request cancellation. Workitems are not created
-here and there are no subscriptions."""
+here and there are no subscriptions.
+"""
 
 from __future__ import annotations
 
