@@ -14,3 +14,11 @@ class StartError(TriageError):
 
 class UnreachableError(TriageError):
     """The destination accepts no connection. It counts as no attempt of any message."""
+
+
+def cause(error: BaseException) -> str:
+    """Return the cause of ``error`` in words that hold no file name and no text of a peer.
+
+    The operating system's text of an OSError, else the name of the class.
+    """
+    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
