@@ -37,7 +37,8 @@ from triage.scoring.predict import Compute
 from triage.settings.schema import Settings
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
-from triage.spool.validation_partition import VALIDATION, close_partition, forget, open_partition
+from triage.spool.validation_partition import VALIDATION as PARTITION
+from triage.spool.validation_partition import close_partition, forget, open_partition
 from triage.validation.cohort.manifest import Row, write_manifest
 from triage.validation.run import FILES_ALONE, ValidationRequest, ValidationResult
 from triage.validation.scores import over_dicom
@@ -321,7 +322,7 @@ def test_a_place_that_no_setting_names_is_removed(spool: Spool) -> None:
     receive(open_partition(spool), a_chest())
     patient = receive(spool, a_chest(1))
     close_partition(spool)
-    assert not (spool.root / VALIDATION).exists()
+    assert not (spool.root / PARTITION).exists()
     assert list(spool.waiting()) == [patient]
     close_partition(spool)
 
@@ -329,7 +330,7 @@ def test_a_place_that_no_setting_names_is_removed(spool: Spool) -> None:
 def test_a_job_of_a_place_that_the_worker_does_not_have_is_refused(installed: Installation) -> None:
     with connect(installed.redis.url, 5.0) as client:
         jobs = ScoreQueue(client)
-        for place in ("elsewhere", "../spool", f"{VALIDATION}/{VALIDATION}"):
+        for place in ("elsewhere", "../spool", f"{PARTITION}/{PARTITION}"):
             work = PartitionedInstance(place, ReceivedInstance("1.2", "1.2.3", "0" * 64))
             assert PartitionedInstance.from_key(work.key) == work
             jobs.enqueue(work)
