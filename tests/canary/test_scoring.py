@@ -67,7 +67,7 @@ def stored(spool: Spool, now: float) -> ReceivedInstance:
     )
     incoming.write(memoryview(data_set_of(canary.file)))
     done = incoming.finish()
-    assert (done.aside, done.instance) == (True, canary.instance)
+    assert (done.in_partition, done.instance) == (True, canary.instance)
     return canary.instance
 
 

@@ -360,7 +360,7 @@ def test_two_commands_at_once_and_a_service_that_does_not_answer(spool: Spool, m
         with pytest.raises(ServiceError, match="does a worker run"):
             validated(request, service)
         port = running.port
-        assert {each.place for each in running.enqueued if isinstance(each, PartitionedInstance)} == {VALIDATION}
+        assert {each.partition for each in running.enqueued if isinstance(each, PartitionedInstance)} == {VALIDATION}
     gone = replace(service, destination=replace(service.destination, port=port))
     with pytest.raises(ServiceError, match="nobody answers"):
         validated(request, gone)
