@@ -33,7 +33,7 @@ FROM ${PYTHON_IMAGE} AS base
 LABEL org.opencontainers.image.title="cxr-triage" \
     org.opencontainers.image.description="Research software, not a medical device" \
     org.opencontainers.image.licenses="Apache-2.0 AND LicenseRef-RSNA-non-commercial-research-and-education"
-# triage silences ONNX Runtime itself; the variable is for whatever else is run in the image (docs/network.md).
+# triage silences ONNX Runtime itself; the variable is for whatever else is run in the image (docs/reference/network.md).
 ENV PATH=/opt/triage/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 ORT_DISABLE_TELEMETRY=1
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin triage \
     && install -d -o triage -g triage -m 0700 /var/lib/triage

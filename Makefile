@@ -50,7 +50,7 @@ bundle: $(VENV)/.dev ## build the bundle for machines without a network into dis
 image-digests: $(VENV)/.dev ## ask the registries for the digests of others' images, for compose (deploy/compose.digests.yaml)
 	$(BIN)/python -m release digests $(ARGS)
 
-acceptance: acceptance-wheels acceptance-deb acceptance-bundle acceptance-image acceptance-oidc ## what takes too long, or needs too much, for every change (docs/acceptance.md)
+acceptance: acceptance-wheels acceptance-deb acceptance-bundle acceptance-image acceptance-oidc ## what takes too long, or needs too much, for every change (docs/reference/acceptance.md)
 
 acceptance-wheels: $(VENV)/.dev ## the wheels with nothing but their own packages, and twine's check of them
 	PATH="$(abspath $(BIN)):$$PATH" tests/acceptance/wheels.sh

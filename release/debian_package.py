@@ -25,6 +25,10 @@ _HERE = Path(__file__).parent / "debian"
 _PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 
 
+SHELVES = ("how-to", "explanation", "reference")
+"""Folders of docs/ whose pages are installed."""
+
+
 def build_package(checkout: Path, out: Path, wheelhouse: Path, version: str = "") -> Path:
     """Build it into ``out``. The wheels of others come from ``wheelhouse``, and are fetched where it lacks one."""
     if not PYTHON.exists() or not shutil.which("dpkg-buildpackage"):
@@ -77,8 +81,9 @@ def _files(stage: Path, checkout: Path, version: str, when: int) -> None:
         "etc/cxr-triage/triage.toml": (_HERE / "triage.toml").read_text(),
         "etc/cxr-triage/redis.conf": (_HERE / "redis.conf").read_text(),
     }
-    for page in (checkout / "docs").glob("*.md"):
-        texts[f"usr/share/doc/cxr-triage/{page.name}"] = page.read_text()
+    pages = checkout / "docs"
+    for page in (*pages.glob("*.md"), *(found for shelf in SHELVES for found in (pages / shelf).glob("*.md"))):
+        texts[f"usr/share/doc/cxr-triage/{page.relative_to(pages)}"] = page.read_text()
     for page in (Path(__file__).parent / "licences").glob("*.txt"):
         texts[f"usr/share/doc/cxr-triage/licences/{page.name}"] = page.read_text()
     for folder in ("prometheus", "alertmanager", "nginx", "apache", "rsyslog"):

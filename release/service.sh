@@ -18,13 +18,13 @@ esac
 case $home in *[!A-Za-z0-9/._-]*) no "$home: letters, digits, / . _ - alone, please" ;; esac
 [ -x "$root$home/bin/triage" ] || no "$home/bin/triage is not there: ./install.sh $home comes first"
 [ "$(id -u)" = 0 ] || no "as root, please"
-command -v systemd-sysusers >/dev/null || no "this machine has no systemd: see docs/install.md, the wheels"
+command -v systemd-sysusers >/dev/null || no "this machine has no systemd: see docs/how-to/install.md, the wheels"
 [ ! -e "$root/usr/lib/cxr-triage" ] || no "the Debian package is installed: upgrade that, or remove it first"
 
 # The files are those of the Debian package; its folders become those of this machine.
 put() { # MODE FILE TARGET
     mkdir -p "$(dirname "$root$3")"
-    sed -e "s|file:///usr/share/doc/cxr-triage/runbook.md.gz|file://$home/share/doc/runbook.md|" \
+    sed -e "s|file:///usr/share/doc/cxr-triage/how-to/runbook.md.gz|file://$home/share/doc/how-to/runbook.md|" \
         -e "s|/usr/lib/cxr-triage|$home|g" "$here/service/$2" >"$root$3.part"
     chmod "$1" "$root$3.part"
     mv "$root$3.part" "$root$3"

@@ -17,7 +17,7 @@ _PROCESSES = {
 
 _UNIT = """[Unit]
 Description=cxr-triage {description}
-Documentation=man:triage(1) file:///usr/share/doc/cxr-triage/runbook.md.gz
+Documentation=man:triage(1) file:///usr/share/doc/cxr-triage/how-to/runbook.md.gz
 After=network-online.target{after}
 Wants=network-online.target
 {relations}

@@ -1,4 +1,4 @@
-"""docs/conformance.md says what the code negotiates, answers and writes."""
+"""docs/reference/conformance.md says what the code negotiates, answers and writes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from triage.listener.negotiation import REJECTIONS
 from triage.radiograph.decode import TRANSFER_SYNTAXES
 from triage.spool.study import Study, StudyImage
 
-PAGE = Path(__file__).parents[1] / "docs" / "conformance.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "conformance.md"
 TEXT = PAGE.read_text()
 
 
@@ -59,7 +59,7 @@ def not_assessed(name: str) -> str:
 
 def test_the_tables_of_the_page_are_those_of_the_code() -> None:
     assert set(re.findall(r"<!-- table: ([a-z-]+) -->", TEXT)) == set(tables())
-    assert renewed(TEXT) == TEXT, "python -m triage.conformance docs/conformance.md"
+    assert renewed(TEXT) == TEXT, "python -m triage.conformance docs/reference/conformance.md"
 
 
 def test_the_command_prints_what_it_puts_into_the_page() -> None:

@@ -17,10 +17,15 @@ from triage.settings.variables import OF_DESTINATIONS, secret_variables
 
 ROOT = Path(__file__).parents[1]
 TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
-PAGES = [*TOP, *sorted((ROOT / "docs").glob("*.md")), ROOT / "deploy/README.md"]
+SHELVES = ("", "how-to", "explanation", "reference")
+PAGES = [
+    *TOP,
+    *(page for shelf in SHELVES for page in sorted((ROOT / "docs" / shelf).glob("*.md"))),
+    ROOT / "deploy/README.md",
+]
 TEXTS = {str(page.relative_to(ROOT)): page.read_text() for page in PAGES}
 AE_TITLES = {"TRIAGE_SEND"}
-COMMANDS = TEXTS["docs/commands.md"]
+COMMANDS = TEXTS["docs/reference/commands.md"]
 FILE_NAME = re.compile(r"(?!-)[\w./-]+\.(?:toml|csv|json|dcm|png|jpeg)")
 COMING = {"validate"}
 """Commands that pages speak of before they are there; their lines are checked from the day they are."""
@@ -61,7 +66,7 @@ def commands_below(group: click.Group, name: str = "") -> list[tuple[str, click.
 
 def test_there_is_something_to_check() -> None:
     assert len(lines_of_triage()) > 20
-    assert {"README.md", "docs/commands.md"} <= {page for page, _ in lines_of_triage()}
+    assert {"README.md", "docs/reference/commands.md"} <= {page for page, _ in lines_of_triage()}
 
 
 @pytest.mark.parametrize(("page", "line"), lines_of_triage())
@@ -104,13 +109,13 @@ def test_every_command_is_documented_and_every_option_on_its_page_or_another() -
 
 
 def test_every_setting_is_documented_and_every_one_named_exists() -> None:
-    reference = TEXTS["docs/settings.md"]
+    reference = TEXTS["docs/reference/settings.md"]
     known = {f"{section}.{key}" for section, key in variables().values()}
     assert all(f"`{setting}`" in reference for setting in known)
     sections = "|".join(Settings.model_fields)
     for page, text in TEXTS.items():
         named = set(re.findall(rf"`((?:{sections})\.[a-z_]+)(?: = [^`]+)?`", text))
-        if page == "docs/training.md":  # training has a section of this name, too
+        if page == "docs/how-to/training.md":  # training has a section of this name, too
             named = {each for each in named if not each.startswith("data.")}
         assert {each for each in named if not FILE_NAME.fullmatch(each) and not each.endswith(".jsonl")} <= known, page
 
@@ -170,7 +175,7 @@ def test_every_test_that_a_page_names_is_there(page: str) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("page", ["SECURITY.md", "docs/hazards.md"])
+@pytest.mark.parametrize("page", ["SECURITY.md", "docs/explanation/hazards.md"])
 def test_each_threat_and_hazard_has_the_test_behind_it(page: str) -> None:
     table = TEXTS[page][re.search(r"^\|.*\| test \|$", TEXTS[page], re.M).start() :]  # type: ignore[union-attr]
     rows = table.split("\n\n")[0].splitlines()[2:]
@@ -180,4 +185,4 @@ def test_each_threat_and_hazard_has_the_test_behind_it(page: str) -> None:
 
 def test_the_architecture_names_every_room() -> None:
     rooms = {path.parent.name for path in (ROOT / "triage").glob("*/__init__.py")}
-    assert [room for room in sorted(rooms) if f"`{room}`" not in TEXTS["docs/architecture.md"]] == []
+    assert [room for room in sorted(rooms) if f"`{room}`" not in TEXTS["docs/explanation/architecture.md"]] == []

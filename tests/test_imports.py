@@ -123,3 +123,11 @@ def test_a_contract_breaks_where_a_wall_is_crossed(tmp_path: Path, file: str, li
     assert linted.returncode == 1, linted.stderr
     broken_contracts = [text for text in linted.stdout.splitlines() if "BROKEN" in text]
     assert any(broken in text for text in broken_contracts), linted.stdout
+
+
+def test_only_what_contributing_names_renames_and_synchronises_files() -> None:
+    calls = re.compile(r"\bos\.(replace|rename|fsync)\(|\.rename\(|\.syncfs\b")
+    found = {
+        path.relative_to(ROOT).parts[1:-1] for path in (ROOT / "triage").rglob("*.py") if calls.search(path.read_text())
+    }
+    assert {"/".join(each) for each in found} == {"runtime", "spool", "backup"}

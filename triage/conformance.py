@@ -1,7 +1,7 @@
-"""The tables of docs/conformance.md, made from what the code negotiates, answers and writes.
+"""The tables of docs/reference/conformance.md, made from what the code negotiates, answers and writes.
 
 python -m triage.conformance                        prints them
-python -m triage.conformance docs/conformance.md    puts them into the page, between their marks
+python -m triage.conformance docs/reference/conformance.md    puts them into the page, between their marks
 """
 
 from __future__ import annotations

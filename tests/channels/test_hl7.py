@@ -452,7 +452,7 @@ def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize(("name", "shown"), [("TQ1", ""), ("ORM", ""), ("OBR-27", "OBR|"), ("Z", "ZPR|")])
 @pytest.mark.usefixtures("in_utc")
 def test_the_worked_examples_in_the_documentation_are_what_is_sent(name: str, shown: str):
-    document = (Path(__file__).parents[2] / "docs" / "channels.md").read_text()
+    document = (Path(__file__).parents[2] / "docs" / "reference" / "channels.md").read_text()
     lines = [line for line in example(name).splitlines() if line.startswith(shown)]
 
     assert "```hl7\n" + "\n".join(lines) + "\n```" in document

@@ -160,7 +160,7 @@ def test_a_wrong_destination_is_refused_and_said(spool: Spool, text: str, named:
 
 
 def test_the_documentation_lists_every_setting_of_a_destination_and_its_examples_hold(spool: Spool):
-    document = (ROOT / "docs" / "channels.md").read_text()
+    document = (ROOT / "docs" / "reference" / "channels.md").read_text()
     assert channels_reference() in document, "run: triage channel --reference, and paste it"
     examples = [block.partition("```")[0] for block in document.split("```toml\n")[1:]]
     assert len(examples) >= 4

@@ -19,7 +19,11 @@ ALERT = {
     "status": "firing",
     "startsAt": "2026-11-29T06:00:00Z",
     "labels": {"alertname": "CxrTriageRedisDown"},
-    "annotations": {"summary": "Redis does not\nanswer.\x1b[2J", "action": "Start it.", "runbook": "docs/runbook.md"},
+    "annotations": {
+        "summary": "Redis does not\nanswer.\x1b[2J",
+        "action": "Start it.",
+        "runbook": "docs/how-to/runbook.md",
+    },
 }
 
 
@@ -55,6 +59,6 @@ def test_each_alert_is_one_line_and_what_is_none_is_refused(receiver: tuple[subp
     assert ask(port, "POST", b"", **{"Content-Length": "99999999"}) == 413
 
     assert process.stdout is not None
-    said = "Redis does not answer. [2J | Start it. | docs/runbook.md"
+    said = "Redis does not answer. [2J | Start it. | docs/how-to/runbook.md"
     for status in ("firing", "resolved"):
         assert process.stdout.readline() == f"page {status} 2026-11-29T06:00:00Z CxrTriageRedisDown: {said}\n"

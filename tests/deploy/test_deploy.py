@@ -345,7 +345,7 @@ def test_people_may_sign_in_at_an_identity_provider():
     environment = OURS["web"]["environment"]
     assert environment["TRIAGE_SIGN_IN_METHOD"] == "${SIGN_IN_METHOD:-users}"
     secret = "/run/secrets/oidc_client_secret"
-    assert secret in (ROOT / "docs/identity-provider.md").read_text()
+    assert secret in (ROOT / "docs/how-to/identity-provider.md").read_text()
     assert Path(secret).name in OURS["web"]["secrets"]
 
 

@@ -1,4 +1,4 @@
-"""docs/runbook.md has a section for every alert, and the alert leads to it and says the same."""
+"""docs/how-to/runbook.md has a section for every alert, and the alert leads to it and says the same."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-PAGE = "docs/runbook.md"
+PAGE = "docs/how-to/runbook.md"
 TEXT = (ROOT / PAGE).read_text()
 ALERTS: list[dict[str, Any]] = [
     rule
@@ -56,7 +56,7 @@ def test_every_metric_and_alert_that_is_named_exists() -> None:
 
 
 def test_every_anchor_in_the_page_leads_to_a_heading() -> None:
-    for page in ("docs/runbook.md", "docs/conformance.md", "docs/connect-your-pacs.md"):
+    for page in ("docs/how-to/runbook.md", "docs/reference/conformance.md", "docs/how-to/connect-your-pacs.md"):
         for link, anchor in re.findall(r"\]\(([^)#]*)#([^)]+)\)", (ROOT / page).read_text()):
             target = (ROOT / page).parent / link if link else ROOT / page
             headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)

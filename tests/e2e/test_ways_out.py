@@ -31,11 +31,11 @@ from triage.channels.sr.settings import SRDestination
 from triage.dicom.dx_image import part10
 from triage.spool.spool import Spool
 
-PAGE = (Path(__file__).parents[2] / "docs" / "connect-your-pacs.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "connect-your-pacs.md").read_text()
 
 
 def shown(language: str) -> str:
-    """What docs/connect-your-pacs.md tells people to give Orthanc."""
+    """What docs/how-to/connect-your-pacs.md tells people to give Orthanc."""
     (block,) = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
     return str(block)
 

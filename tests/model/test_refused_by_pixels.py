@@ -141,7 +141,7 @@ def test_a_frame_around_a_chest_changes_no_decision(
 def test_real_chests_are_taken_for_upright_as_they_are_and_never_when_turned(
     triage_data: Path, sessions: dict[str, ModelSession], cohort: str, mirrored: bool
 ) -> None:
-    """Every 20th, which the check saw when it was fitted; docs/robustness.md has those it did not see."""
+    """Every 20th, which the check saw when it was fitted; docs/explanation/robustness.md has those it did not see."""
     with (triage_data / cohort / "manifest.csv").open() as table:
         paths = [triage_data / cohort / row["image"] for row in csv.DictReader(table)][:2000:20]
     refused = 0

@@ -385,7 +385,7 @@ def test_labels_are_written_at_any_time(tmp_path: Path):
 
 
 def test_the_documentation_names_every_option_key_and_file():
-    shown = (Path(__file__).parents[2] / "docs" / "reader-study.md").read_text()
+    shown = (Path(__file__).parents[2] / "docs" / "how-to" / "reader-study.md").read_text()
     options = CliRunner().invoke(triage, ["readers", "serve", "--help"]).output
     for option in set(re.findall(r"--[a-z-]+", options)) - {"--help"}:
         assert option in shown, option

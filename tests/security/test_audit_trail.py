@@ -357,7 +357,7 @@ def test_exported_labels_and_requeues_by_command_are_written(
 
 
 def test_the_codes_of_acts_are_in_the_conformance_statement() -> None:
-    text = (ROOT / "docs" / "conformance.md").read_text()
+    text = (ROOT / "docs" / "reference" / "conformance.md").read_text()
     for rule in RULES.values():
         if rule.act is not None:
             assert rule.act.scheme == SCHEME

@@ -97,7 +97,9 @@ def test_every_variable_sets_the_setting_it_is_listed_for() -> None:
 
 
 def test_the_documentation_lists_every_setting_as_it_is() -> None:
-    assert reference() in (ROOT / "docs" / "settings.md").read_text(), "run: triage up --reference, and paste it"
+    assert reference() in (ROOT / "docs" / "reference" / "settings.md").read_text(), (
+        "run: triage up --reference, and paste it"
+    )
 
 
 def test_a_prevalence_is_a_share_by_model() -> None:

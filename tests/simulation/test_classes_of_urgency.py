@@ -198,7 +198,7 @@ def test_the_documentation_shows_what_annarummas_scenario_gives():
     assert (of["normal"].predicted["normal"], round(1 - falsely, 3)) == (0.71, 0.95)
     assert rightly / (rightly + falsely * (1 - of["normal"].prevalence)) == pytest.approx(0.73, abs=0.005)
 
-    shown = (folder / "simulation.md").read_text()
+    shown = (folder / "how-to" / "simulation.md").read_text()
     found = simulate(scenario)
     missing = [row for row in _rows(found) if row not in shown]
     assert not missing, "\n".join(missing)

@@ -349,6 +349,6 @@ def test_the_documentation_shows_what_the_example_gives():
     example = folder / "simulation" / "example.toml"
     assert example.read_text() == EXAMPLE
     table = as_text(simulate(read_scenario(example, {}))).partition("\nMinutes until the reading begins")[0]
-    shown = (folder / "simulation.md").read_text()
+    shown = (folder / "how-to" / "simulation.md").read_text()
     # Word by word, for the widths of columns are not the point. Should NumPy draw otherwise one day: paste it anew.
     assert " ".join(table.split()) in " ".join(shown.split())

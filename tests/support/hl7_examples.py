@@ -1,4 +1,4 @@
-"""The messages that docs/channels.md shows, built from one made-up study."""
+"""The messages that docs/reference/channels.md shows, built from one made-up study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/training.md: every command is there, and every command and change of a configuration in it holds."""
+"""docs/how-to/training.md: every command is there, and every command and change of a configuration in it holds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from export.cli import main as export
 from training.cli import main
 from training.config import BUILT_IN, load_config
 
-TEXT = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "how-to" / "training.md").read_text(encoding="utf-8")
 PREPARATION = ("prepare", "join", "label-reports")
 
 

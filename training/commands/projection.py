@@ -31,7 +31,7 @@ _FOLDS = 3
 _RECIPE = Recipe(convolutions=((8, 4), (16, 3)), units=32, dropout=0.3, steps=2000, learning_rate=2e-3)
 _ABOUT = (
     "The weights of triage/radiograph/projection.py: PA or AP. Made by `python -m training projection` "
-    "(docs/training.md) from pixels and View Position alone: nobody's reading was learnt."
+    "(docs/how-to/training.md) from pixels and View Position alone: nobody's reading was learnt."
 )
 
 

@@ -15,7 +15,7 @@ from enum import StrEnum
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 SCHEME = "99CXRTRIAGE"
-"""Our private coding scheme, for what is done to a study; docs/conformance.md lists its codes."""
+"""Our private coding scheme, for what is done to a study; docs/reference/conformance.md lists its codes."""
 
 UNKNOWN_PATIENT = "<none>"
 """In the place of a Patient ID that the images do not have, or that cannot be read any more."""

@@ -35,7 +35,7 @@ def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None
     metrics = metric_names.create(registry)
     introduce("listen", settings, metrics)
     if caution := spool.file_system.caution:
-        logger.warning("the spool %s %s (docs/runbook.md)", spool.root, caution)
+        logger.warning("the spool %s %s (docs/how-to/runbook.md)", spool.root, caution)
     # A socket for each seat and as many without one, and a file for each object.
     if shortage := shortage_of_descriptors(3 * settings.listener.max_associations, "listener.max_associations"):
         logger.warning(shortage)

@@ -1,4 +1,4 @@
-"""The settings as a reference: `triage settings` and docs/settings.md."""
+"""The settings as a reference: `triage settings` and docs/reference/settings.md."""
 
 from __future__ import annotations
 

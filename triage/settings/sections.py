@@ -291,7 +291,7 @@ class LogSettings(Section):
     format: Literal["lines", "json"] = Field(
         "lines",
         description="Form of the log of every process: lines for people, or a JSON object on each line for a log store "
-        "(docs/logs.md). Commands that people type keep lines.",
+        "(docs/reference/logs.md). Commands that people type keep lines.",
     )
 
 

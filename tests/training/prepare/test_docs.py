@@ -1,4 +1,4 @@
-"""docs/cohorts.md names every cohort, every command and every option."""
+"""docs/how-to/cohorts.md names every cohort, every command and every option."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from training.cli import main
 from training.prepare.registry import COHORTS
 
-PAGE = Path("docs/cohorts.md").read_text(encoding="utf-8")
+PAGE = Path("docs/how-to/cohorts.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["prepare", "join", "label-reports"])

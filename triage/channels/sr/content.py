@@ -12,7 +12,7 @@ from triage.dicom.uid import uid_of
 from triage.spool.study import Study, StudyImage, referenced
 
 SCHEME = "99CXRTRIAGE"
-"""Designator of our private coding scheme; docs/channels.md lists its codes."""
+"""Designator of our private coding scheme; docs/reference/channels.md lists its codes."""
 
 
 _NORMALITY = Code("121402", "DCM", "Normality")

@@ -19,7 +19,7 @@ from triage.spool.usage import HighWater
 
 _MIB = 1 << 20
 _ALWAYS_MIB = 600
-"""listen, deliver, web, sweep, up and Redis, as they were measured (docs/acceptance.md, Soak)."""
+"""listen, deliver, web, sweep, up and Redis, as they were measured (docs/reference/acceptance.md, Soak)."""
 _WORKER_MIB, _DECODER_MIB = 130, 95
 _NEARLY_FULL = 0.1
 _TIME_ERROR = 5  # of adjtimex(2): nobody has set this clock by another one
@@ -60,7 +60,7 @@ def check_disk(settings: SpoolSettings) -> Iterator[CheckResult]:
         f"C-STORE is refused above {settings.high_water:.0%}, and below {settings.min_free_bytes / 1e9:.1f} GB"
     )
     if HighWater(settings.high_water, settings.min_free_bytes).reached(spool):
-        yield failed("disk", f"{said}: it would be refused now. Make room, or move the spool (docs/runbook.md)")
+        yield failed("disk", f"{said}: it would be refused now. Make room, or move the spool (docs/how-to/runbook.md)")
     elif usage.used_fraction > settings.high_water - _NEARLY_FULL:
         yield warning("disk", f"{said}: that is near. Make room, or lower spool.retention_days")
     else:

@@ -26,7 +26,7 @@ def check_spool(root: Path) -> Iterator[CheckResult]:
         folder = spool.incoming if spool.incoming.is_dir() else root
         yield _writable("spool", folder, root)
         if caution := Spool(_existing(root)).file_system.caution:
-            yield warning("spool", f"{root} {caution} (docs/runbook.md, Moving the spool)")
+            yield warning("spool", f"{root} {caution} (docs/how-to/runbook.md, Moving the spool)")
     except (SpoolError, LayoutError, OSError) as error:
         yield failed("spool", str(error))
 

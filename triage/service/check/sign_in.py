@@ -34,7 +34,7 @@ def _asked(door: ProvidedUsers) -> CheckResult:
     try:
         hosts = door.provider.reached_at(time.monotonic() + door.timeout_s)
     except NotSignedInError as error:
-        return failed("sign-in", f"{error}. What to do: docs/runbook.md, Sign-in at an identity provider")
+        return failed("sign-in", f"{error}. What to do: docs/how-to/runbook.md, Sign-in at an identity provider")
     return ok(
         "sign-in",
         f"the identity provider was asked at {', '.join(hosts)}; whether it takes our client and its secret, and "

@@ -14,5 +14,5 @@ def check_silence(decision: DecisionSettings) -> Iterator[CheckResult]:
         yield warning(
             "silence",
             "decision.silent is set: what comes is scored and recorded, and neither listed, raised nor delivered, not "
-            "later either (docs/runbook.md, Silent installation)",
+            "later either (docs/how-to/runbook.md, Silent installation)",
         )
