@@ -1,4 +1,4 @@
-"""What becomes of damaged images: the figures of docs/explanation/robustness.md. Needs TRIAGE_DATA and the shipped models.
+"""Measure damaged images: the figures of docs/explanation/robustness.md. Needs TRIAGE_DATA and the shipped models.
 
 python benchmarks/damage.py scored COPIES [ENCODING ...]    damaged copies that are scored, by encoding and damage
 python benchmarks/damage.py sent COPIES                     the same of real files as their makers encoded them

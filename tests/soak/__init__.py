@@ -1,1 +1,1 @@
-"""The whole service under load for half an hour: ``make acceptance-soak``, what docs/reference/acceptance.md reports of."""
+"""The whole service under load for half an hour: ``make acceptance-soak`` (docs/reference/acceptance.md)."""

@@ -1,4 +1,4 @@
-"""Radiographs in every encoding that is accepted, and seeded damage to them: the corpus of docs/explanation/robustness.md.
+"""Radiographs in every accepted encoding, and seeded damage to them: the corpus of docs/explanation/robustness.md.
 
 An intact file is ``ENCODINGS[name](pixels)``; ``damaged(file, damage, random)`` is a copy of it with one damage: to the
 codestream of the one frame, to the compressed part of a deflated data set, to native pixel data, or to a picture file.

@@ -37,7 +37,7 @@ def _check_version(version: str, embedded: bool) -> str:
     if number < OLDEST_SAFE or (number < OLDEST_MAINTAINED and not embedded):
         raise StartError(f"Redis {version} is too old: 7.0 or later, or Valkey, is needed")
     if number < OLDEST_MAINTAINED:
-        return f"the embedded Redis is {version}, which nobody mends any more: for demonstrations (docs/how-to/install.md)"
+        return f"the embedded Redis is {version}, no longer maintained: for demonstrations (docs/how-to/install.md)"
     return ""
 
 

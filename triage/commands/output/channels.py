@@ -31,7 +31,7 @@ def show_channels(channels: ChannelsSettings, outbox: Outbox, now: float) -> Non
             *map(str, _counts(outbox, name)),
             f"{(now - oldest) / 60:.0f} min" if oldest else "",
         )
-    console_for_people().print(table if kinds or left else "no destination is configured: see docs/reference/channels.md")
+    console_for_people().print(table if kinds or left else "no destination is configured (docs/reference/channels.md)")
 
 
 def test_destination(channels: ChannelsSettings, name: str) -> bool:

@@ -80,7 +80,7 @@ def _samples(environment: Mapping[str, str], folder: Path) -> list[SampleFile]:
         return write_phantoms(folder)
     found = real_radiographs(Path(data))
     if not found:
-        raise StartError(f"TRIAGE_DATA is {data}, which holds no radiographs as docs/reference/settings.md describes them")
+        raise StartError(f"TRIAGE_DATA is {data}, without radiographs as docs/reference/settings.md lays them out")
     return found
 
 

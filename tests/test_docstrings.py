@@ -1,0 +1,53 @@
+"""Docstrings open with what a thing does or is; words that make a riddle of a sentence stand nowhere in the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = sorted(each for name in ("triage", "training") for each in (ROOT / name).iterdir() if each.is_dir())
+PLACES = [each for each in (*PACKAGES, ROOT / "export") if list(each.rglob("*.py"))]
+OPENERS = set(
+    "What Whether Who Whose Where How When Which Why Of As That Those From For If In With To At So By On Until Since".split()
+)
+RIDDLES = re.compile(r"\b(nobody|somebody|anybody|whoever|beside|aside)\b", re.IGNORECASE)
+
+
+def docstrings(path: Path) -> Iterator[tuple[int, str]]:
+    """Every docstring of modules, classes and functions, with the line of what it describes."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
+            text = ast.get_docstring(node)
+            if text:
+                yield getattr(node, "lineno", 1), text
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: str(place.relative_to(ROOT)))
+def test_a_docstring_says_what_it_does_or_is(place: Path) -> None:
+    openings = [
+        (f"{path.relative_to(ROOT)}:{line}", text.splitlines()[0])
+        for path in place.rglob("*.py")
+        for line, text in docstrings(path)
+        if text.split()[0].strip(",") in OPENERS
+    ]
+    assert openings == []
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: str(place.relative_to(ROOT)))
+def test_no_riddles(place: Path) -> None:
+    lines = [
+        (f"{path.relative_to(ROOT)}:{number}", line.strip())
+        for path in place.rglob("*.py")
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if RIDDLES.search(line)
+    ]
+    assert lines == []
+
+
+def test_there_is_something_to_read() -> None:
+    assert sum(1 for place in PLACES for path in place.rglob("*.py") for _ in docstrings(path)) > 3000
