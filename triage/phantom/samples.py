@@ -35,7 +35,7 @@ def write_phantoms(folder: Path) -> list[SampleFile]:
 
 
 def real_radiographs(data: Path) -> list[SampleFile]:
-    """Chest radiographs below ``data`` (laid out as docs/reference/settings.md says): DICOM files, pictures with their view
+    """Chest radiographs below ``data`` (layout: docs/reference/settings.md): DICOM files, pictures with their view
     and age.
     """
     files = [SampleFile(path) for path in sorted((data / "dicom" / "cr-dx-chest").glob("*.dcm"))]

@@ -50,7 +50,7 @@ def refuse_open_door(host: str, sign_in: SignInSettings) -> None:
     if not sign_in.method and host not in LOOPBACK:
         raise StartError(
             f"web.host {host} lets others in, and nobody has to sign in: set sign_in.method to users (and make them "
-            "with `triage user add NAME --role reader`), to oidc or to proxy (docs/how-to/worklist-page.md), or web.host "
+            "with `triage user add NAME --role reader`), oidc or proxy (docs/how-to/worklist-page.md), or web.host "
             "to 127.0.0.1"
         )
 
