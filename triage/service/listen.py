@@ -9,13 +9,12 @@ from prometheus_client import CollectorRegistry
 
 from triage.metrics import process as metric_names
 from triage.queue.priors import is_prior
-from triage.queue.score_queue import ScoreQueue, connect
 from triage.runtime.descriptors import shortage_of_descriptors
 from triage.runtime.health import HealthServer
 from triage.runtime.stop_signal import StopSignal
+from triage.service.partitions import partitions
 from triage.service.ready_addresses import nth_port
 from triage.service.running import introduce
-from triage.service.sweep import partitions
 from triage.settings.schema import Settings
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -28,6 +27,7 @@ def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None
     """Receive objects until SIGTERM."""
     from triage.canary.wiring import at_listener
     from triage.listener import server as listener
+    from triage.queue.score_queue import ScoreQueue, connect
     from triage.spool.usage import HighWater
 
     stopping = StopSignal()

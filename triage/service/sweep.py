@@ -11,7 +11,6 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
-from triage.canary.partition import CANARY as CANARY
 from triage.delivery.outbox import Outbox
 from triage.metrics import process as metric_names
 from triage.metrics.process import Metrics
@@ -26,6 +25,7 @@ from triage.runtime.health import HealthServer
 from triage.runtime.progress import ProgressWatch
 from triage.runtime.stop_signal import StopSignal
 from triage.service.deliver import prepare_destinations
+from triage.service.partitions import partitions
 from triage.service.running import introduce
 from triage.settings.schema import Settings
 from triage.spool.clock import Clock, ClockState, next_state
@@ -98,12 +98,6 @@ def sweep(settings: Settings, spool: Spool, redis_url: str, once: bool) -> Swept
             state.last_sweep.set(time.time())
             stopping.wait(settings.sweep.interval_s)
     return None
-
-
-def partitions(settings: Settings, spool: Spool) -> dict[str, Spool]:
-    """The places beside the patients', by their names in the queue: of the canary, and of what is sent to validate."""
-    names = (CANARY, VALIDATION) if settings.listener.validation_ae_title else (CANARY,)
-    return {name: spool.partition(name) for name in names}
 
 
 def reconcile(settings: Settings, spool: Spool, redis_url: str, metrics: Metrics, memory: SweepMemory) -> Swept:
