@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import triage
-
 
 def checkout() -> Path | None:
     """Its folder; None where the program is installed."""
-    folder = Path(triage.__file__).resolve().parents[1]
+    folder = Path(__file__).resolve().parents[2]
     return folder if (folder / "pyproject.toml").is_file() and (folder / "models").is_dir() else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import resource
 import signal
 import threading
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from triage.runtime.heap import keep_freed_memory
 from triage.runtime.logs import Form, form_in_force, set_up_logs
+from triage.runtime.memory import limit_memory
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -178,9 +178,7 @@ def _kill(pool: ProcessPoolExecutor, *, wait: bool = False) -> None:
 def _set_up_child(most_memory: int, form: Form, process: str) -> None:
     set_up_logs("WARNING", form, process)
     keep_freed_memory()
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    most = most_memory if hard == resource.RLIM_INFINITY else min(most_memory, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    limit_memory(most_memory)
     for number in (signal.SIGINT, signal.SIGTERM):  # a worker that is told to stop finishes what it has begun
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_worker, daemon=True).start()

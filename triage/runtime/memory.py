@@ -26,6 +26,13 @@ def most_memory() -> int:
     return min(limits)
 
 
+def limit_memory(most: int) -> None:
+    """Let this process use ``most`` bytes, or less where it may use less already: more raises MemoryError."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))
+
+
 def _limit_files() -> Iterator[Path]:
     """Where the limits of this process's control group stand, of version 2 and 1, and those of a container's root."""
     try:

@@ -28,7 +28,7 @@ def wrap(content: bytes, view: str | None = None, age: int | None = None) -> Dat
     radiograph = decode_picture(content)
     if isinstance(radiograph, Rejected):
         raise PictureError(radiograph.detail)
-    stored, bits = _stored(radiograph.pixels)
+    stored, bits = stored_values(radiograph.pixels)
     study = uid_of("picture", content)
     description = DXDescription(
         study_instance_uid=study,
@@ -42,8 +42,8 @@ def wrap(content: bytes, view: str | None = None, age: int | None = None) -> Dat
     return dataset
 
 
-def _stored(pixels: FloatImage) -> tuple[npt.NDArray[np.uint8] | npt.NDArray[np.uint16], int]:
-    """The integers that ``pixels`` are fractions of, and their bits."""
+def stored_values(pixels: FloatImage) -> tuple[npt.NDArray[np.uint8] | npt.NDArray[np.uint16], int]:
+    """Return the integers that the ``pixels`` of a decoded picture are fractions of, and their bits: 8 or 16."""
     eight = np.rint(pixels * 255).astype(np.uint8)
     if np.array_equal(eight.astype(np.float32) / np.float32(255), pixels):
         return eight, 8
