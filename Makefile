@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help run test lint types fuzz pins dist deb bundle image-digests acceptance acceptance-wheels acceptance-deb acceptance-bundle acceptance-image acceptance-oidc acceptance-soak clean
+.PHONY: reference help run test lint types fuzz pins dist deb bundle image-digests acceptance acceptance-wheels acceptance-deb acceptance-bundle acceptance-image acceptance-oidc acceptance-soak clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -21,6 +21,9 @@ lint: $(VENV)/.dev ## style, formatting, and what may import what
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports .importlinter
+
+reference: $(VENV)/.dev ## renew the generated parts of docs/reference
+	$(BIN)/python -m triage.reference docs/reference
 
 types: $(VENV)/.dev
 	$(BIN)/mypy

@@ -27,7 +27,7 @@ from service import free_ports, table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.support.studies import a_study
-from triage.channels.factory import channel_of
+from triage.channels.registry import channel_of
 from triage.channels.sr.settings import SRDestination
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox

@@ -1,4 +1,4 @@
-"""``triage``: the commands of ``triage.commands`` put together. The only place that reads the environment."""
+"""The ``triage`` program: the commands of ``triage.commands``. The only module that reads the environment."""
 
 from __future__ import annotations
 
@@ -9,56 +9,32 @@ from pathlib import Path
 
 import click
 
-from triage.commands.agreement import agreement
-from triage.commands.backup import backup
+from triage.commands import CommandSection, registered_commands
 from triage.commands.base import Invocation
-from triage.commands.canary import canary
-from triage.commands.card import card
-from triage.commands.channel import channel
-from triage.commands.check import check
-from triage.commands.clock import clock
-from triage.commands.dead_letters import dead_letters
-from triage.commands.deliver import deliver
-from triage.commands.demo import demo
-from triage.commands.explain import explain
-from triage.commands.feedback import feedback
-from triage.commands.healthcheck import healthcheck
-from triage.commands.listen import listen
-from triage.commands.migrate import migrate
-from triage.commands.model import model
-from triage.commands.predict import predict
-from triage.commands.readers import readers
-from triage.commands.reports import reports
-from triage.commands.restore import restore
-from triage.commands.send import send
-from triage.commands.settings import settings
-from triage.commands.shadow import shadow
-from triage.commands.simulate import simulate
-from triage.commands.sweep import sweep
-from triage.commands.test_destination import test_destination
-from triage.commands.up import up
-from triage.commands.user import user
-from triage.commands.validate import validate
-from triage.commands.web import web
-from triage.commands.work import work
-from triage.commands.worklist import worklist
-from triage.errors import EXIT_CANNOT_START
+from triage.errors import EXIT_CANNOT_START, StartError, TriageError
 from triage.runtime.extras import what_to_install
 from triage.settings.renamed import COMMANDS
 
 
 class Program(click.Group):
-    """The commands, by their former names, too, with a warning."""
+    """The commands under their headings; former names work with a warning."""
 
     renamed: Mapping[str, str] = COMMANDS
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        """The command of that name."""
+        """Return the command of that name, or of the name that replaced it."""
         if new := self.renamed.get(name):
             click.echo(
                 f"`triage {name}` is called `triage {new}` now; the old name goes with the next release", err=True
             )
         return super().get_command(context, new or name)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands under their headings, each with the first sentence of its help."""
+        for section in CommandSection:
+            commands = [each.command for each in registered_commands() if each.section is section]
+            with formatter.section(section.value):
+                formatter.write_dl([(command.name or "", command.get_short_help_str(80)) for command in commands])
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -78,47 +54,15 @@ def _path(variable: str) -> Path | None:
     return Path(value) if value else None
 
 
-for command in (
-    agreement,
-    backup,
-    canary,
-    card,
-    channel,
-    check,
-    clock,
-    dead_letters,
-    deliver,
-    demo,
-    explain,
-    feedback,
-    healthcheck,
-    listen,
-    migrate,
-    model,
-    predict,
-    readers,
-    reports,
-    restore,
-    send,
-    settings,
-    shadow,
-    simulate,
-    sweep,
-    test_destination,
-    up,
-    user,
-    validate,
-    web,
-    work,
-    worklist,
-):
-    triage.add_command(command)
+for registered in registered_commands():
+    triage.add_command(registered.command)
 
 
 def main() -> None:
-    """Entry point of the ``triage`` script; status 78 with a line where a package of an extra is missing.
+    """Run the ``triage`` script. An error ends it with the cause as the last line.
 
-    What it and its child processes write is for their owner alone.
+    Status 78 where a person has to put something right before it can start (a package of an extra is missing, or a
+    ``StartError``), 1 for any other ``TriageError``. Its files are its owner's alone.
     """
     os.umask(0o077)
     try:
@@ -127,8 +71,14 @@ def main() -> None:
         lacking = what_to_install(error, "this command")
         if lacking is None:
             raise
-        sys.stderr.write(f"Error: {lacking}\n")
-        sys.exit(EXIT_CANNOT_START)
+        _end(lacking, EXIT_CANNOT_START)
+    except TriageError as error:
+        _end(str(error) or type(error).__name__, EXIT_CANNOT_START if isinstance(error, StartError) else 1)
+
+
+def _end(cause: str, status: int) -> None:
+    sys.stderr.write(f"Error: {cause}\n")
+    sys.exit(status)
 
 
 if __name__ == "__main__":

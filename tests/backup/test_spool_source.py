@@ -23,7 +23,7 @@ from triage.backup.make import make
 from triage.backup.restore import FolderTarget, restore
 from triage.backup.spool_source import SpoolSource
 from triage.channels.base import DeliveryStatus, Send, SendResult
-from triage.channels.factory import channel_of
+from triage.channels.registry import channel_of
 from triage.channels.sr.settings import SRDestination
 from triage.decision.records import to_record
 from triage.delivery.build import build_if_changed

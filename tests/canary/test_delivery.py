@@ -23,8 +23,8 @@ from tests.support.ups_manager import ups_manager
 from triage.canary.delivery import WithCanary
 from triage.canary.partition import clean, open_partition
 from triage.canary.wiring import at_deliverer
-from triage.channels.factory import channel_of
 from triage.channels.hl7.settings import HL7Destination
+from triage.channels.registry import channel_of
 from triage.channels.settings import Destination
 from triage.channels.sr.settings import SRDestination
 from triage.channels.ups.settings import UPSDestination

@@ -14,7 +14,7 @@ from tests.support.studies import a_study
 from triage.canary.partition import CANARY, came_out, clean, last_came_out, open_partition
 from triage.canary.run import Route, fly
 from triage.canary.stages import Facts, NotYet, Stuck, decided, delivered, scored
-from triage.channels.factory import channel_of
+from triage.channels.registry import channel_of
 from triage.channels.sr.settings import SRDestination
 from triage.channels.webhook.settings import WebhookDestination
 from triage.decision.types import Tag

@@ -29,8 +29,8 @@ from tests.support.mllp_listener import (
 )
 from tests.support.receivers import free_port, silent_port
 from tests.support.studies import a_radiograph, a_study, add_image, settle
-from triage.channels.factory import channel_of
 from triage.channels.hl7.settings import HL7Destination
+from triage.channels.registry import channel_of
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.delivery.deliverer import Deliverer

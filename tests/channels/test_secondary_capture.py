@@ -25,7 +25,7 @@ from tests.support.builders import a_map
 from tests.support.receivers import orthanc, store_scp
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from triage.channels.base import Skipped
-from triage.channels.factory import channel_of
+from triage.channels.registry import channel_of
 from triage.channels.secondary_capture.channel import SecondaryCaptureChannel, packed, unpacked
 from triage.channels.secondary_capture.image import BAND, LONGEST, WARNING
 from triage.channels.secondary_capture.settings import SecondaryCaptureDestination

@@ -22,7 +22,7 @@ from tests.support.receivers import free_port, listens, silent_port, store_scp
 from tests.support.studies import a_study
 from tests.support.ups_manager import ups_manager
 from tests.support.wait import wait_for
-from triage.channels.factory import channel_of
+from triage.channels.registry import channel_of
 from triage.channels.sr.settings import SRDestination
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox

@@ -14,7 +14,7 @@ from tests.delivery.test_deliverer import Clock
 from tests.support.receivers import silent_port
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from tests.support.ups_manager import PULL, PUSH, Manager, ups_manager
-from triage.channels.factory import channel_of
+from triage.channels.registry import channel_of
 from triage.channels.ups.settings import UPSDestination
 from triage.decision.types import PriorityPolicy, Tag
 from triage.delivery.deliverer import Deliverer

@@ -27,7 +27,7 @@ from tests.support.certificates import authority, server_context
 from tests.support.odd_text import ODD
 from tests.support.receivers import free_port, silent_port
 from tests.support.studies import a_study
-from triage.channels.factory import channel_of
+from triage.channels.registry import channel_of
 from triage.channels.webhook.channel import SIGNATURE
 from triage.channels.webhook.settings import WebhookDestination
 from triage.delivery.deliverer import Deliverer

@@ -135,7 +135,7 @@ def test_the_settings_in_force_are_printed_with_secrets_masked(spool: Spool):
 
     assert "sixteen characters" not in printed
     channels["webhook"][0]["secret"] *= 2  # masked shorter than a secret may be
-    assert [kind[0]["name"] for kind in channels.values()] == ["pacs", "ris", "hook"]
+    assert [kind[0]["name"] for kind in channels.values()] == ["ris", "pacs", "hook"]
     assert Settings.model_validate({"channels": channels}).channels.hl7[0].port == 2
 
 

@@ -25,7 +25,7 @@ from tests.support.dicom_peer import data_set_of
 from tests.support.receivers import free_port, listens, orthanc, silent_port, store_scp
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from tests.support.wait import wait_for
-from triage.channels.factory import channel_of
+from triage.channels.registry import channel_of
 from triage.channels.sr.settings import SRDestination
 from triage.decision.types import Tag
 from triage.delivery import deliverer as deliver

@@ -26,7 +26,7 @@ from tests.support.model_folders import write_model
 from tests.support.receivers import Orthanc, free_port, orthanc
 from tests.support.studies import a_radiograph
 from tests.support.wait import wait_for
-from triage.channels.factory import channel_of
+from triage.channels.registry import channel_of
 from triage.channels.sr.settings import SRDestination
 from triage.dicom.dx_image import part10
 from triage.spool.spool import Spool

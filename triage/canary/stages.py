@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from redis.exceptions import RedisError
 
 from triage.canary.partition import first_score
-from triage.channels.factory import channel_of
+from triage.channels.registry import channel_of
 from triage.channels.settings import Destination
 from triage.decision.reasons import Reason
 from triage.delivery.outbox import Outbox

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import click
 
+from triage.commands import CommandSection
 from triage.commands.base import PATH, CannotStart, Invocation, given, start_errors, write_or_print
+
+SECTION = CommandSection.RESEARCH
 
 
 @click.command()

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 def backup(invocation: Invocation, folder: Path, verify: bool, keep: int) -> None:
     """Back up spool, users, audit trail, settings file and models into FOLDER, while the service runs.
 
-    A further backup into the same FOLDER copies only what is new. FOLDER then holds patients' data: encrypt its disk.
+    A further backup into the same FOLDER copies only what is new. FOLDER then holds patients' data: encrypt its
+    disk. --keep removes older backups; --verify makes none and checks the last one.
     """
     from triage.backup.archive import Archive
     from triage.backup.manifest import BackupError

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import click
 
+from triage.commands import CommandSection
 from triage.commands.base import PATH, start_errors, write_or_print
+
+SECTION = CommandSection.RESEARCH
 
 
 @click.command()
 @click.argument("folder", type=PATH)
-@click.option("--metrics", multiple=True, type=PATH, help="A metrics.json of this model (several allowed).")
+@click.option("--metrics", multiple=True, type=PATH, help="A metrics.json of this model.")
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the page there instead of printing."
 )

@@ -18,7 +18,11 @@ from triage.settings.reference import channels_reference
 @click.option("--reference", "print_reference", is_flag=True, help="Print the settings of destinations, and end.")
 @given
 def channel(invocation: Invocation, name: str | None, action: str | None, print_reference: bool) -> None:
-    """List the destinations of results, or switch destination NAME off or on."""
+    """List the destinations of results, or switch destination NAME off or on.
+
+    --disable is the kill switch; --enable takes it back and sends what waited; --drop removes what waits and the
+    dead letters.
+    """
     if print_reference:
         click.echo(channels_reference(), nl=False)
         return

@@ -10,7 +10,7 @@ from triage.commands.base import Invocation, audited, given, open_spool, redis_u
 
 
 @click.command("dead-letters")
-@click.option("--requeue", "keys", multiple=True, metavar="KEY", help="Try this one again (several allowed).")
+@click.option("--requeue", "keys", multiple=True, metavar="KEY", help="Try this one again.")
 @click.option("--requeue-all", is_flag=True, help="Try all of them again.")
 @given
 def dead_letters(invocation: Invocation, keys: tuple[str, ...], requeue_all: bool) -> None:

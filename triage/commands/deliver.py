@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import click
 
+from triage.commands import CommandSection
 from triage.commands.base import Invocation, given, index_option, open_spool, start_errors
+
+SECTION = CommandSection.PROCESSES
 
 
 @click.command()
 @index_option
 @given
 def deliver(invocation: Invocation, index: int) -> None:
-    """Hand results over to the destinations of the settings."""
+    """Deliver results to the destinations of the settings.
+
+    `triage up` starts it where a destination is configured.
+    """
     settings = invocation.settings("deliver")
     from triage.service.deliver import deliver as run
 

@@ -7,10 +7,14 @@ import time
 
 import click
 
+from triage.commands import CommandSection
 from triage.commands.base import Invocation, given
 from triage.service.ready_addresses import PROCESSES, ready_addresses
 
 _BETWEEN_S = 0.5
+
+
+SECTION = CommandSection.PROCESSES
 
 
 @click.command()
@@ -25,7 +29,11 @@ _BETWEEN_S = 0.5
 @click.option("--wait", "wait_s", type=click.FloatRange(0), default=0.0, help="Seconds to wait for it. [default: 0]")
 @given
 def healthcheck(invocation: Invocation, url: str | None, process: str, wait_s: float) -> None:
-    """End with status 0 if a process is ready (used by containers and systemd)."""
+    """End with status 0 if a process is ready (for containers and systemd).
+
+    The web process is asked, the process of --process (all: each that `triage up` starts), or --url; --wait waits
+    for it.
+    """
     settings = invocation.settings()
     from triage.runtime.health import is_ready
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import click
 
+from triage.commands import CommandSection
 from triage.commands.base import Invocation, given, index_option, open_spool, redis_url, start_errors
+
+SECTION = CommandSection.PROCESSES
 
 
 @click.command()

@@ -14,9 +14,10 @@ from triage.settings.schema import Settings
 @click.option("--check", is_flag=True, help="Change nothing: status 0 if there is nothing to do, 1 if there is.")
 @given
 def migrate(invocation: Invocation, check: bool) -> None:
-    """Bring the spool to the layout of this release, or say what is to be done.
+    """Bring the spool to the layout of this release, or list the steps.
 
-    Each step may be killed and is done again. Status 78: the spool is of a later release. Settings are checked, too.
+    Each step may be killed and is done again. Settings are checked, too. --check changes nothing: status 0 if
+    there is nothing to do, 1 if there are steps to take, 78 if the spool is of a later release.
     """
     settings = invocation.settings()
     from triage.spool.layout import LAYOUT, LayoutError, advance, layout_of, pending

@@ -15,7 +15,11 @@ from triage.commands.base import Invocation, given, open_spool, start_errors
 @click.option("--enable", "action", flag_value="enable", help="Switch it on again.")
 @given
 def model(invocation: Invocation, name: str | None, action: str | None) -> None:
-    """List the models, or switch model NAME off or on."""
+    """List the models, or switch model NAME off or on.
+
+    The list has the terms of the weights. --disable is the kill switch, for everything scored from then on;
+    --enable takes it back.
+    """
     settings = invocation.settings()
     from triage.commands.output.models import show_models
 

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import click
 
+from triage.commands import CommandSection
 from triage.commands.base import start_errors
 from triage.runtime.logs import set_up_logs
+
+SECTION = CommandSection.RESEARCH
 
 
 @click.group()
@@ -18,7 +21,7 @@ def readers() -> None:
 @readers.command("serve")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--cases", type=click.Path(exists=True, path_type=Path), help="Folder of images, or a manifest (CSV).")
-@click.option("--reader", "names", multiple=True, metavar="NAME", help="Who reads (several allowed).")
+@click.option("--reader", "names", multiple=True, metavar="NAME", help="Who reads.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8090, show_default=True, help="Port on loopback.")
 @click.option(
     "--idle-seconds",

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import click
 
+from triage.commands import CommandSection
 from triage.commands.base import Invocation, given, index_option, open_spool, redis_url, start_errors
+
+SECTION = CommandSection.PROCESSES
 
 
 @click.command()
 @index_option
 @given
 def reports(invocation: Invocation, index: int) -> None:
-    """Hear which studies were reported, so that they leave the list (HL7 over MLLP, UPS)."""
+    """Receive which studies were reported (HL7 over MLLP, UPS), so that they leave the list.
+
+    `triage up` starts it where reports.port or a UPS destination's look_s is set.
+    """
     settings = invocation.settings("reports")
     from triage.service.reports import reports as run
 

@@ -28,7 +28,10 @@ _NEXT = """\
     "--at", "name", default="", metavar="NAME", help="Which backup, as `triage backup` named it; else the last."
 )
 def restore(backup: Path, folder: Path, name: str) -> None:
-    """Restore the last backup in BACKUP into FOLDER, which must be empty, and say what to do next."""
+    """Restore the last backup in BACKUP into FOLDER, which must be empty, and say what to do next.
+
+    Every digest and count is checked. --at takes an earlier backup.
+    """
     from triage.backup.archive import Archive
     from triage.backup.manifest import BackupError
     from triage.backup.restore import FolderTarget

@@ -37,7 +37,12 @@ def send(
     age: int | None,
     **tls: Any,
 ) -> None:
-    """Send DICOM, PNG or JPEG files or folders to a DICOM destination."""
+    """Send DICOM, PNG or JPEG files or folders to a DICOM destination.
+
+    DICOM files are sent as they are, pictures wrapped as DX (--view and --age, if they are known); folders are
+    searched. The destination is the listener of the settings, or --to; a listener with listener.tls_only is
+    reached over TLS without --tls. Status 0 if everything was stored.
+    """
     settings = invocation.settings()
     from triage.commands.output.send import send_with_progress
     from triage.service.send_target import receiver

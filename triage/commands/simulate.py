@@ -6,7 +6,10 @@ from pathlib import Path
 
 import click
 
+from triage.commands import CommandSection
 from triage.commands.base import start_errors
+
+SECTION = CommandSection.RESEARCH
 
 
 @click.command()

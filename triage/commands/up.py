@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import click
 
+from triage.commands import CommandSection
 from triage.commands.base import Invocation, given, open_spool, start_errors
 from triage.commands.settings import settings as show_settings
+
+SECTION = CommandSection.PROCESSES
 
 
 @click.command()

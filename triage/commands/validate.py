@@ -8,9 +8,13 @@ from typing import Any
 
 import click
 
+from triage.commands import CommandSection
 from triage.commands.base import PATH, CannotStart, Invocation, given, start_errors
 
 NOT_PASSED = 1
+
+
+SECTION = CommandSection.RESEARCH
 
 
 @click.command()
@@ -18,10 +22,10 @@ NOT_PASSED = 1
 @click.option("--cohort", "manifest", required=True, type=PATH, help="Manifest (CSV): image, label, patient, ...")
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the result.")
 @click.option("--split", default="", help="Only this split of the manifest.")
-@click.option("--require", multiple=True, metavar="BAR", help="A bar, as auc_lower>=0.95 (several allowed).")
+@click.option("--require", multiple=True, metavar="BAR", help="A bar, as auc_lower>=0.95.")
 @click.option("--prevalence", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Share of positives.")
-@click.option("--versus", multiple=True, type=PATH, help="Another model folder or file of scores (several allowed).")
-@click.option("--readers", multiple=True, type=PATH, help="Readers' calls: image, reader, label (several allowed).")
+@click.option("--versus", multiple=True, type=PATH, help="Another model folder or file of scores.")
+@click.option("--readers", multiple=True, type=PATH, help="Readers' calls: image, reader, label.")
 @click.option("--replicate", "replicates", multiple=True, type=PATH, help="Scores of a retraining of this model.")
 @click.option("--versus-replicate", "versus_replicates", multiple=True, type=PATH, help="Scores of another's.")
 @click.option("--scores", type=PATH, help="Measure these scores (out of fold: oof.json) instead of the model's.")

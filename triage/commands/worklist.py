@@ -12,7 +12,10 @@ from triage.commands.base import Invocation, given, redis_errors, redis_url
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @given
 def worklist(invocation: Invocation, limit: int, as_json: bool) -> None:
-    """Print the worklist in reading order."""
+    """Print the worklist in reading order.
+
+    --limit prints that many studies from the top, --json one JSON object a line.
+    """
     settings = invocation.settings()
     from triage.commands.output.worklist import print_worklist
     from triage.spool.silence import in_words

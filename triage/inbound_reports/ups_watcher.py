@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from redis.exceptions import RedisError
 
 from triage.channels import c_store_scu as dicom_store
-from triage.channels.factory import peer_of
+from triage.channels.remote_ae import remote_ae_of
 from triage.channels.ups.channel import UPS_PULL, look
 from triage.channels.ups.settings import UPSDestination
 from triage.delivery.outbox import Outbox
@@ -141,5 +141,5 @@ def _watching(
     metrics.workitems_completed.labels(destination.name)
     for outcome in ("ok", "failed"):
         metrics.workitem_looks.labels(destination.name, outcome)
-    watcher = Watcher(destination.name, peer_of(destination), spool, index, metrics, stopping)
+    watcher = Watcher(destination.name, remote_ae_of(destination), spool, index, metrics, stopping)
     return lambda: watcher.run(wait, destination.look_s)

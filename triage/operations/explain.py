@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from pydicom.uid import UID
 
-from triage.decision.reasons import MEANINGS
+from triage.decision.reasons import Reason
 from triage.decision.types import ImageAssessment, Tag, TriageDecision
 from triage.delivery.record import DeliveryState
 from triage.operations.trace import ObjectTrace, StudyTrace
@@ -61,7 +61,7 @@ def _meanings(trace: StudyTrace) -> Iterator[str]:
     of_study = trace.decision.reasons if trace.decision else ()
     of_objects = [reason for each in trace.objects if each.assessment for reason in each.assessment.reasons]
     for reason in dict.fromkeys([*of_study, *of_objects]):
-        yield from _wrapped(f"{reason}: {MEANINGS[reason]}")
+        yield from _wrapped(f"{reason}: {Reason(reason).meaning}")
     if trace.decision and trace.decision.tag is Tag.ABNORMAL:
         yield from _wrapped("ABNORMAL: at least one image scored at or above the operating point.")
     if trace.decision and trace.decision.silent:

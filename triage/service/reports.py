@@ -6,6 +6,8 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
+from triage.channels.hl7.settings import HL7Destination
+from triage.channels.ups.settings import UPSDestination
 from triage.errors import StartError
 from triage.inbound_reports.early_store import EarlyReportStore, RetentionLimits
 from triage.inbound_reports.matching import Issuers
@@ -64,7 +66,9 @@ def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
     registry = CollectorRegistry()
     general, metrics = metric_names.create(registry), create_reports(registry)
     introduce("reports", settings, general)
-    own = frozenset((each.sending_application, each.sending_facility) for each in settings.channels.hl7)
+    own = frozenset(
+        (each.sending_application, each.sending_facility) for each in settings.channels.all_of_type(HL7Destination)
+    )
     started: list[bool] = []
     with (
         connect(redis_url, settings.redis.timeout_s) as client,
@@ -76,7 +80,9 @@ def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
         ),
     ):
         index = Worklist(client)
-        watchers = watchers_of(settings.channels.ups, spool, index, metrics, lambda: stopping.received, stopping.wait)
+        watchers = watchers_of(
+            settings.channels.of_type(UPSDestination), spool, index, metrics, lambda: stopping.received, stopping.wait
+        )
         if not (settings.reports.port or watchers):
             raise StartError("nothing to hear of reports from: set reports.port, or look_s of a UPS destination")
         memory = memory_of(settings.reports, spool, index, metrics)

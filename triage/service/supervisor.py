@@ -18,6 +18,7 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
+from triage.channels.ups.settings import UPSDestination
 from triage.errors import EXIT_CANNOT_START, StartError
 from triage.runtime.stop_signal import StopSignal
 from triage.service import embedded_redis
@@ -170,7 +171,7 @@ def build(settings: Settings, config: Path | None, environment: Mapping[str, str
         "web": 1,
         "deliver": int(bool(settings.channels.enabled())),
         "reports": int(
-            bool(settings.reports.port or any(each.look_s for each in settings.channels.ups if each.enabled))
+            bool(settings.reports.port or any(each.look_s for each in settings.channels.of_type(UPSDestination)))
         ),
         "listen": settings.listener.processes,
     }

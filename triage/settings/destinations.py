@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
-from triage.channels.hl7.settings import HL7Destination
-from triage.channels.secondary_capture.settings import SecondaryCaptureDestination
+from triage.channels.registry import channel_kinds
 from triage.channels.settings import Destination, DICOMDestination
-from triage.channels.sr.settings import SRDestination
-from triage.channels.ups.settings import UPSDestination
-from triage.channels.webhook.settings import WebhookDestination
 from triage.setting_types import Section
 
+D = TypeVar("D", bound=Destination)
 
-class ChannelsSettings(Section):
-    """Ways out. Each is a list of destinations, in the settings file only."""
 
-    sr: tuple[SRDestination, ...] = Field((), description="DICOM structured reports.")
-    secondary_capture: tuple[SecondaryCaptureDestination, ...] = Field(
-        (), description="Activation maps as Secondary Capture images."
-    )
-    hl7: tuple[HL7Destination, ...] = Field((), description="HL7 v2 messages over MLLP.")
-    webhook: tuple[WebhookDestination, ...] = Field((), description="Signed JSON over HTTP.")
-    ups: tuple[UPSDestination, ...] = Field((), description="Workitems for a UPS manager.")
+class _Channels(Section):
+    """Channels of every registered kind: a list of destinations each, in the settings file only."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -36,7 +26,15 @@ class ChannelsSettings(Section):
 
     def all(self) -> tuple[Destination, ...]:
         """Every destination of every kind, switched on or not."""
-        return (*self.sr, *self.secondary_capture, *self.hl7, *self.webhook, *self.ups)
+        return tuple(each for kind in type(self).model_fields for each in getattr(self, kind))
+
+    def of_type(self, kind: type[D]) -> tuple[D, ...]:
+        """Return the destinations that are switched on and of this kind."""
+        return tuple(each for each in self.all_of_type(kind) if each.enabled)
+
+    def all_of_type(self, kind: type[D]) -> tuple[D, ...]:
+        """Return the destinations of this kind, switched on or not."""
+        return tuple(each for each in self.all() if isinstance(each, kind))
 
     def enabled(self) -> tuple[Destination, ...]:
         """The destinations that exist for the service."""
@@ -50,3 +48,16 @@ class ChannelsSettings(Section):
     def with_canary(self) -> tuple[Destination, ...]:
         """Those that the canary is delivered to."""
         return tuple(each for each in self.enabled() if each.canary)
+
+
+def _fields() -> dict[str, Any]:
+    return {
+        kind.name: (tuple[kind.destination, ...], Field((), description=kind.summary))  # type: ignore[name-defined]
+        for kind in channel_kinds()
+    }
+
+
+if TYPE_CHECKING:
+    ChannelsSettings = _Channels
+else:
+    ChannelsSettings = create_model("ChannelsSettings", __base__=_Channels, __module__=__name__, **_fields())

@@ -7,6 +7,7 @@ from typing import Self
 
 from pydantic import model_validator
 
+from triage.channels.secondary_capture.settings import SecondaryCaptureDestination
 from triage.listener.settings import ListenerSettings
 from triage.setting_types import Section
 from triage.settings.access import AuditSettings, SignInSettings
@@ -57,7 +58,7 @@ class Settings(Section):
     @property
     def keeps_activation_maps(self) -> bool:
         """Whether something shows activation maps, so that workers have to keep them."""
-        return self.web.activation_map or any(each.enabled for each in self.channels.secondary_capture)
+        return self.web.activation_map or bool(self.channels.of_type(SecondaryCaptureDestination))
 
     @property
     def client_certificate(self) -> tuple[Path, Path] | None:

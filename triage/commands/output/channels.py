@@ -6,7 +6,7 @@ import sys
 
 from rich.table import Table
 
-from triage.channels.factory import channel_of
+from triage.channels.registry import channel_of
 from triage.commands.output.console import console_for_people
 from triage.delivery.outbox import Outbox
 from triage.errors import StartError, UnreachableError

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from triage.channels.factory import channel_of
+from triage.channels.kind import Surroundings
+from triage.channels.registry import channel_of
 from triage.channels.settings import Destination
 from triage.errors import UnreachableError
 from triage.service.check.finding import CheckResult, failed, ok, warning
@@ -25,7 +26,7 @@ def check_destinations(channels: ChannelsSettings) -> Iterator[CheckResult]:
 
 def _tried(what: str, destination: Destination) -> CheckResult:
     with ExitStack() as closing:
-        channel = channel_of(destination, at_end=closing.callback)
+        channel = channel_of(destination, Surroundings(at_end=closing.callback))
         try:
             wrong = channel.reach()
         except UnreachableError as error:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from triage.decision.reasons import MEANINGS
+from triage.decision.reasons import Reason
 from triage.decision.types import ImageAssessment
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryRecord, DeliveryState, OutgoingObject, study_of_key
@@ -98,7 +98,7 @@ def described(trace: StudyTrace, header: Dataset | None, acts: list[ReaderAct], 
         "study_instance_uid": trace.study_instance_uid,
         "patient": _patient(header),
         "decision": entry(trace.decision) if trace.decision else None,
-        "meanings": {reason: MEANINGS[reason] for reason in dict.fromkeys(reasons)},
+        "meanings": {reason: Reason(reason).meaning for reason in dict.fromkeys(reasons)},
         "objects": [_object(each) for each in trace.objects],
         "history": [entry(each) for each in reversed(trace.history)],
         "deliveries": [_delivery(trace.study_instance_uid, each) for each in trace.deliveries],

@@ -1,0 +1,45 @@
+"""A kind of channel: the name of its section, its settings, and how its channel is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from triage.channels.base import Channel
+from triage.channels.settings import Destination
+
+D = TypeVar("D", bound=Destination)
+
+NO_DEVICE_UID = "2.25.0"
+"""The device UID where nothing is delivered: to try a destination."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a channel gets besides its settings.
+
+    Attributes:
+        device_uid: the UID of this installation, which reports name as the observing device.
+        at_end: takes a function to call when the channel is no longer used.
+    """
+
+    device_uid: str = NO_DEVICE_UID
+    at_end: Callable[[Callable[[], None]], object] = lambda close: None
+
+
+@dataclass(frozen=True)
+class ChannelKind(Generic[D]):
+    """One kind of channel; ``KIND`` in ``triage/channels/NAME/kind.py``.
+
+    Attributes:
+        name: the section ``[[channels.NAME]]`` of the settings file, and the folder's name.
+        summary: one line for the reference of settings.
+        destination: the settings of one destination.
+        make: return the channel of a destination; import what the kind needs, which no other configuration loads.
+    """
+
+    name: str
+    summary: str
+    destination: type[D]
+    make: Callable[[D, Surroundings], Channel]

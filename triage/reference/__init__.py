@@ -1,0 +1,1 @@
+"""The generated parts of docs/reference: commands, settings, reasons, channels and the conformance statement."""
