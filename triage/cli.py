@@ -42,7 +42,7 @@ class Program(click.Group):
 @click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="Settings file (TOML).")
 @click.pass_context
 def triage(context: click.Context, config: Path | None) -> None:
-    """Scores frontal chest radiographs as they arrive and can propose a reading order, to be evaluated beside routine.
+    """Score frontal chest radiographs as they arrive and propose a reading order, to be evaluated next to routine.
 
     Research use; not a medical device.
     """

@@ -26,7 +26,7 @@ from triage.channels.base import DeliveryStatus, Send, SendResult
 from triage.channels.registry import channel_of
 from triage.channels.sr.settings import SRDestination
 from triage.decision.records import to_record
-from triage.delivery.build import build_if_changed
+from triage.delivery.build import Builder, build_if_changed
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
@@ -122,7 +122,9 @@ class World:
         yield False, lambda: self.outbox.tidy(item, DeliveryState.DELIVERED)
 
     def _tell(self, uid: str) -> None:
-        build_if_changed(self.spool, self.outbox, "pacs", self.channel, uid, self.outbox.waiting("pacs"), time.time())
+        build_if_changed(
+            Builder(self.spool, self.outbox, "pacs", self.channel), uid, self.outbox.waiting("pacs"), time.time()
+        )
 
     def _waiting(self, uid: str) -> Any:
         return next(each for each in self.outbox.waiting("pacs") if each.study_instance_uid == uid)
@@ -186,7 +188,7 @@ def test_what_is_built_after_the_outbox_was_listed_has_its_message(spool: Spool,
 
     def told(*uids: str) -> None:
         for uid in uids:
-            build_if_changed(spool, outbox, "pacs", Peer(), uid, outbox.waiting("pacs"), time.time())
+            build_if_changed(Builder(spool, outbox, "pacs", Peer()), uid, outbox.waiting("pacs"), time.time())
 
     class Meanwhile(SpoolSource):
         def groups(self, known: Any) -> Iterator[Any]:
@@ -209,7 +211,7 @@ def test_a_message_that_is_nowhere_is_said(spool: Spool, tmp_path: Path) -> None
     assess(spool, instance)
     settle(spool, instance.study_instance_uid, "pacs")
     spool.file(instance)
-    build_if_changed(spool, outbox, "pacs", Peer(), instance.study_instance_uid, [], time.time())
+    build_if_changed(Builder(spool, outbox, "pacs", Peer()), instance.study_instance_uid, [], time.time())
     for path in (spool.root / "outbox" / "pacs").iterdir():
         path.unlink()
     (said,) = make([SpoolSource(spool)], Archive(tmp_path / "backups"), "0", 0, time.time).manifest.left_out

@@ -270,7 +270,7 @@ def test_the_record_the_log_and_a_metric_say_it(spool: Spool, odd_study: str, ca
     assert states(deliverer, odd_study) == [DeliveryState.DELIVERED]
     (record,) = deliverer.outbox.records(odd_study)
     assert record.left_out == ("PatientID: it or its issuer is too long",)
-    assert f"odd attributes of study {odd_study} were left out of its message: PatientID" in caplog.text
+    assert f"malformed attributes of study {odd_study} were left out of its message: PatientID" in caplog.text
     assert deliverer.metrics.repaired.labels("ris")._value.get() == 1
 
 

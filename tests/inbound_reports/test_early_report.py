@@ -108,23 +108,23 @@ def test_a_study_that_was_reported_before_it_came_leaves_the_list(redis_server: 
         assert place.send(report("5", obr22=ago(HOUR))).code == "AA"  # again: one report
         (kept,) = (spool.root / FOLDER).iterdir()
         assert "SECRET" not in kept.read_text() and "P-1" not in kept.read_text()
-        assert place.look() == 0
+        assert place.match() == 0
 
         study = arrive(place, **taken(2 * HOUR))
         other = arrive(place, **taken(2 * HOUR, PatientID="P-2"))
-        assert place.look() == 1
+        assert place.match() == 1
         assert (place.listed(), place.counted("early")) == ({other}, 1)
         (step,) = steps(spool, study)
         assert (step.act, step.who, step.through, step.source) == (Act.READ, "Ann Lee", EARLY_REPORT, "RIS|HOSPITAL|5")
         place.index_all()
-        assert place.look() == 0
+        assert place.match() == 0
 
         arrive(place, study, tag=Tag.ABNORMAL, **taken(1.5 * HOUR))  # the second image of two, reported with the first
         assert study in place.listed()
-        assert place.look() == 1
+        assert place.match() == 1
         assert place.listed() == {other}
         arrive(place, study, tag=Tag.ABNORMAL, **taken(0.5 * HOUR))  # and one that nobody has seen
-        assert place.look() == 0
+        assert place.match() == 0
         assert place.listed() == {other, study}
         assert place.send(report("5", obr22=ago(HOUR))).code == "AA"
         assert place.counted("repeated") == 1
@@ -144,7 +144,7 @@ def test_the_report_of_an_older_study_hides_no_new_one(redis_server: RedisServer
             arrive(place, **taken(3 * HOUR, PatientID="")),
             arrive(place, **taken(3 * HOUR, AcquisitionTime=None, ContentTime=None)),
         }
-        assert place.look() == 0
+        assert place.match() == 0
         assert place.listed() == studies
         assert all(steps(spool, study) == [] for study in studies)
 
@@ -155,7 +155,7 @@ def test_where_two_hospitals_gave_both_numbers_a_remembered_report_is_of_neither
     with station(redis_server, spool) as place:
         place.send(report("1", obr22=ago(HOUR)).replace("P-1^^^HOSPITAL^MR", "P-1^^^^MR"))
         studies = {arrive(place, **taken(2 * HOUR, IssuerOfPatientID=each)) for each in ("NORTH", "SOUTH")}
-        assert place.look() == 0
+        assert place.match() == 0
         assert place.listed() == studies
         place.send(report("2", obr22=ago(HOUR)).replace("P-1^^^HOSPITAL^MR", "P-1^^^NORTH^MR"))
     assert sum(bool(steps(spool, study)) for study in studies) == 1
@@ -166,12 +166,12 @@ def test_a_study_instance_uid_is_enough_and_a_reader_has_the_last_word(redis_ser
     with station(redis_server, spool, patient_required=False) as place:
         place.send(report("1", uid=study, accession="", patient=""))
         arrive(place, study, **taken(60))
-        assert place.look() == 1
+        assert place.match() == 1
         mark(spool, place.index, study, Act.UNREAD, who="Kim", through="page", now=time.time())
         place.index_all()
-        assert place.look() == 0
+        assert place.match() == 0
         arrive(place, study, tag=Tag.ABNORMAL, **taken(50))
-        assert place.look() == 0
+        assert place.match() == 0
         assert place.listed() == {study}
 
 
@@ -201,12 +201,12 @@ def test_it_survives_a_restart_and_a_redis_that_is_away(redis_server: RedisServe
         study = arrive(place, **taken(2 * HOUR))
         redis_server.kill()
         with pytest.raises(Exception, match=r"[Cc]onnect"):
-            place.look()
+            place.match()
         redis_server.start()
-        assert place.look() == 0  # the index is not whole
+        assert place.match() == 0  # the index is not whole
         place.index_all()
         place.index.mark_built()
-        assert place.look() == 1
+        assert place.match() == 1
         assert place.listed() == set()
     assert [each.act for each in steps(spool, study)] == [Act.READ]
 
@@ -221,10 +221,10 @@ def test_it_is_remembered_for_a_bounded_time_and_number(
         assert names == [["ACC-1"], ["ACC-2"]]
         assert "the oldest go" in caplog.text
     with station(redis_server, spool, remember_hours=1e-9) as place:
-        place.look()
+        place.match()
         assert list((spool.root / FOLDER).iterdir()) == []
         arrive(place, **taken(HOUR, AccessionNumber="ACC-1"))
-        assert place.look() == 0
+        assert place.match() == 0
 
 
 @pytest.mark.parametrize(("issuer", "listed"), [("NORTH", 0), ("SOUTH", 1)])
@@ -238,7 +238,7 @@ def test_an_early_report_keeps_who_issued_its_accession_number(
         assert (place.send(early).code, place.counted("remembered")) == ("AA", 1)
     with station(redis_server, spool) as place:  # read from the disk again
         arrive_issued(place, number)
-        place.look()
+        place.match()
         assert len(place.listed()) == listed
 
 
@@ -260,4 +260,4 @@ def test_an_early_report_of_one_patient_hides_no_study_of_two(redis_server: Redi
             add_image(spool, image, tag=Tag.NORMAL, probability=0.1, patient=patient_marks(image))
         settle(spool, study)
         place.index_all()
-        assert (place.look(), place.listed()) == (0, {study})
+        assert (place.match(), place.listed()) == (0, {study})

@@ -72,11 +72,11 @@ def test_what_the_manager_completed_leaves_the_list_and_what_it_canceled_does_no
     with ups_manager() as manager:
         a_deliverer(spool, manager.port).round()
         watcher = looking(spool, index, manager.port)
-        assert watcher.look() == 0
+        assert watcher.poll() == 0
         finish(manager, read, ActualHumanPerformersSequence=[person])
         finish(manager, canceled, "CANCELED")
-        assert watcher.look() == 1
-        assert watcher.look() == 0
+        assert watcher.poll() == 1
+        assert watcher.poll() == 0
 
     assert listed(index) == [canceled, waits]
     (step,) = steps(spool, read)
@@ -113,11 +113,11 @@ def test_a_workitem_that_was_finished_before_the_newest_image_leaves_the_study_l
         settle(spool, study, "ups")
         deliverer.round()  # a final workitem: the raise makes another
         watcher = looking(spool, index, manager.port)
-        assert watcher.look() == 0
+        assert watcher.poll() == 0
         assert listed(index) == [study]
         (open_now,) = [each for each in manager.workitems.values() if each.ProcedureStepState == "SCHEDULED"]
         open_now.ProcedureStepState = "COMPLETED"
-        assert watcher.look() == 1
+        assert watcher.poll() == 1
 
     assert listed(index) == []
     assert [each.act for each in steps(spool, study)] == [Act.OUTDATED, Act.READ]
@@ -140,7 +140,7 @@ def test_a_workitem_that_was_finished_nobody_says_when_is_of_the_images_that_it_
         if not final:
             finish(manager, study)
         watcher = looking(spool, index, manager.port)
-        assert watcher.look() == (not final)
+        assert watcher.poll() == (not final)
     assert listed(index) == ([study] if final else [])
     assert [step.act for step in steps(spool, study)] == [Act.OUTDATED if final else Act.READ]
 
@@ -155,7 +155,7 @@ def test_no_manager_completes_a_study_of_two_patients(spool: Spool, index: Workl
         a_deliverer(spool, manager.port).round()
         finish(manager, study)
         watcher = looking(spool, index, manager.port)
-        assert (watcher.look(), watcher.look()) == (0, 0)
+        assert (watcher.poll(), watcher.poll()) == (0, 0)
     assert listed(index) == [study]
     assert [each.act for each in steps(spool, study)] == [Act.IN_DOUBT]
 
@@ -166,7 +166,7 @@ def test_a_manager_that_is_away_or_takes_no_pull_takes_nothing_off_the_list(spoo
         a_deliverer(spool, manager.port).round()
         finish(manager, study)
         with pytest.raises(UnreachableError):
-            looking(spool, index, manager.port).look()
+            looking(spool, index, manager.port).poll()
     with pytest.raises(UnreachableError):
         looking(spool, index, free_port()).look()
     assert listed(index) == [study]
@@ -183,5 +183,5 @@ def test_a_workitem_with_an_odd_performer_keeps_no_other_from_leaving_the_list(
         odd, other = manager.workitems.values()
         odd.ProcedureStepState = other.ProcedureStepState = "COMPLETED"
         odd[PERFORMED] = DataElement(tag_for_keyword(PERFORMED), vr, "Lee^Ann")
-        assert looking(spool, index, manager.port).look() == 2
+        assert looking(spool, index, manager.port).poll() == 2
     assert listed(index) == []

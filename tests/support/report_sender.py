@@ -18,7 +18,7 @@ from tests.support.wait import wait_for
 from triage.decision.records import decision_from
 from triage.inbound_reports.early_store import EarlyReportStore
 from triage.inbound_reports.receiver import ReportReceiver
-from triage.inbound_reports.serve import run
+from triage.inbound_reports.serve import Lifecycle, ReportMetricsOfProcess, run
 from triage.metrics.process import create
 from triage.metrics.reports import create_reports
 from triage.queue.score_queue import connect
@@ -38,10 +38,10 @@ class Station:
     registry: CollectorRegistry
     memory: EarlyReportStore | None
 
-    def look(self) -> int:
+    def match(self) -> int:
         """What the process does every few seconds: how many studies left the list by remembered reports."""
         assert self.memory is not None
-        return self.memory.look()
+        return self.memory.match()
 
     def listed(self) -> set[str]:
         return {each.study_instance_uid for each in self.index.page(None, 1000, 4e9).entries}
@@ -97,8 +97,13 @@ def station(redis: RedisServer, spool: Spool, own: Any = frozenset(), **settings
         receiver = ReportReceiver(spool, index, report_policy(chosen, own), metrics, memory=memory)
         thread = threading.Thread(
             target=run,
-            args=(chosen, receiver, create(registry), metrics, [], stop.is_set, lambda seconds: stop.wait(seconds)),
-            kwargs={"listening": ports.append},
+            args=(
+                chosen,
+                receiver,
+                ReportMetricsOfProcess(create(registry), metrics),
+                [],
+                Lifecycle(stop.is_set, lambda seconds: stop.wait(seconds), listening=ports.append),
+            ),
         )
         thread.start()
         try:

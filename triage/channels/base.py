@@ -1,4 +1,4 @@
-"""What every way out has in common: build what is sent once, send those bytes, say what came of it."""
+"""The interface of every channel: build a message once, send its bytes, report the result."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from triage.errors import TriageError
 from triage.spool.study import Study
 
 TEST = "TEST: "
-"""What the words of a message about no patient begin with."""
+"""Prefix of the texts of a test message, which is about no patient."""
 
 
 class DeliveryStatus(StrEnum):
-    """What an attempt came to."""
+    """Result of one attempt at a delivery."""
 
     DELIVERED = "delivered"
     RETRY = "retry"  # the same bytes may be taken later
@@ -24,11 +25,15 @@ class DeliveryStatus(StrEnum):
 
 @dataclass(frozen=True)
 class SendResult:
-    """What came of sending. ``detail`` is for people and names no patient.
+    """Result of sending one message.
 
-    ``told`` is what the peer said, which may: it is kept with the study and not logged.
-    ``lost``: the connection cannot be used for another message. ``tries`` bounds the attempts at what is answered so,
-    where that differs from the destination's.
+    Attributes:
+        status: delivered, to be sent again, or a dead letter.
+        detail: the result in words, for logs; it names no patient.
+        warned: it was delivered, and the peer's answer is a warning.
+        lost: the connection cannot be used for another message.
+        tries: the most attempts for this answer, where that differs from the destination's.
+        told: the peer's own text, which may name a patient: kept with the study, never logged.
     """
 
     status: DeliveryStatus
@@ -36,13 +41,17 @@ class SendResult:
     lost: bool = False
     tries: int | None = None
     told: str = ""
+    warned: bool = False
 
 
 @dataclass(frozen=True)
 class Built:
-    """The bytes to send, and what the receiver knows them by.
+    """One built message.
 
-    ``left_out``: attributes of the images that the message would have if they were not odd, and why; no value is named.
+    Attributes:
+        payload: the bytes to send.
+        identity: the identifiers by which the receiver knows it (SOP Instance UID, message control ID).
+        left_out: attributes of the images that are malformed and therefore not in the message, and why; no value.
     """
 
     payload: bytes
@@ -52,12 +61,12 @@ class Built:
 
 @dataclass(frozen=True)
 class Skipped:
-    """There is nothing to send of this result; ``why`` is recorded with the study, and names no patient."""
+    """No message for this result; ``why`` is recorded with the study and names no patient."""
 
     why: str
 
 
-class NothingToShowError(Exception):
+class NothingToShowError(TriageError):
     """No message can be built, whatever the attributes of the images are; the text names no patient."""
 
 
@@ -65,32 +74,32 @@ Send = Callable[[bytes], SendResult]
 
 
 class Channel(Protocol):
-    """One destination's way out. All methods are called from one thread."""
+    """The channel of one destination. All methods are called from one thread."""
 
     @property
     def encoder(self) -> str:
-        """Kind and version of the encoder, and the settings that its messages rest on: part of the revision."""
+        """Kind and version of the encoder, and the settings that its messages depend on: part of the revision."""
 
     def wants(self, study: Study) -> bool:
-        """Whether this destination is to hear of the study at all."""
+        """Return whether this destination gets a message about the study at all."""
 
     def content(self, study: Study) -> list[Any]:
-        """What the receiver learns, as JSON: the same again is not sent again."""
+        """Return what the receiver learns, as JSON values: equal content is not sent again."""
 
     def build(self, study: Study) -> Built | Skipped:
-        """The message. Called once for a revision; what it returns is what is sent, however often."""
+        """Build the message. Called once for a revision; every attempt sends these bytes."""
 
     def connect(self) -> AbstractContextManager[Send]:
-        """A connection over which messages are sent, one after the other. Raises UnreachableError."""
+        """Open a connection for messages, one after the other. Raises UnreachableError."""
 
     def reach(self) -> list[str]:
-        """Connect and send no message: what is wrong, empty if nothing. Raises UnreachableError."""
+        """Connect without a message and return the faults, line by line; empty if none. Raises UnreachableError."""
 
     def check(self) -> list[str]:
-        """Try the destination without any patient's data: what was found, line by line. Raises UnreachableError."""
+        """Try the destination without patient data and return the result, line by line. Raises UnreachableError."""
 
 
 def result(study: Study) -> list[Any]:
-    """Tag, probability, reasons and model, for ``Channel.content``."""
+    """Return tag, probability, reasons and model, for ``Channel.content``."""
     decision = study.decision
     return [decision.tag, decision.probability, list(decision.reasons), decision.model_id, decision.prior]

@@ -71,13 +71,13 @@ def store(association: Association, payload: bytes, message_id: int) -> SendResu
 
 
 def of_status(status: int, comment: str = "") -> SendResult:
-    """What a C-STORE status means for the object (PS3.4 table B.2-1, PS3.7 annex C).
+    """Return the result for a C-STORE status (PS3.4 Table B.2-1, PS3.7 annex C).
 
     Stored, also with a warning: delivered. Out of resources, and what the standard leaves open: again. The class is
     not supported, the data set does not match or cannot be understood: never.
     """
     delivery, meaning = _meaning(status)
-    return SendResult(delivery, f"{meaning}, 0x{status:04X}", told=comment)
+    return SendResult(delivery, f"{meaning}, 0x{status:04X}", told=comment, warned=status in _WARNINGS)
 
 
 def _meaning(status: int) -> tuple[DeliveryStatus, str]:

@@ -17,7 +17,7 @@ NO_DEVICE_UID = "2.25.0"
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a channel gets besides its settings.
+    """Values that a channel gets in addition to its settings.
 
     Attributes:
         device_uid: the UID of this installation, which reports name as the observing device.

@@ -1,4 +1,4 @@
-"""What an object of ours takes over from the images of its study, and what time it says, so that PACS file it there."""
+"""Patient and study attributes, and times, that our objects take over from the images, so that a PACS files them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def of_patient_and_study(header: Dataset, study_instance_uid: str) -> Dataset:
 
 
 def left_out(header: Dataset) -> tuple[str, ...]:
-    """What of patient and study is not taken over, and why; no value is named."""
+    """Return the attributes of patient and study that are not taken over, and why; no value is named."""
     found = list(fitted(header, _COPIED).left_out)
     if text_of(header, "TimezoneOffsetFromUTC") and not time_zone(header):
         found.append("TimezoneOffsetFromUTC: no offset")

@@ -1,4 +1,4 @@
-"""From the settings of a DICOM destination to the application entity that is called."""
+"""The application entity of a DICOM destination, made from its settings."""
 
 from __future__ import annotations
 

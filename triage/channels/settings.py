@@ -13,7 +13,7 @@ DestinationName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]
 
 
 class Destination(Section):
-    """What every destination has."""
+    """Settings of every destination."""
 
     name: DestinationName = Field(description="Its name in commands, logs and metrics; letters, digits, _ and -.")
     enabled: bool = Field(True, description="False: as if it were not written here; nothing is built for it.")

@@ -14,7 +14,7 @@ SECTION = CommandSection.RESEARCH
 
 @click.command()
 @click.option("--data", type=PATH, help="Folder of the lists; default: TRIAGE_DATA.")
-@click.option("--readers", type=PATH, help="Readers' calls beside them: image, reader, label.")
+@click.option("--readers", type=PATH, help="Readers' calls on the same images: image, reader, label.")
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the page there instead of printing."
 )

@@ -56,7 +56,7 @@ def _make(settings: Settings, files: Sequence[Path], folder: Path, keep: int) ->
 
 
 def _sources(settings: Settings, files: Sequence[Path]) -> list[BackupSource]:
-    """What is backed up, in the order in which it has to be read: the audit trail last."""
+    """Return the sources of a backup in the order in which they have to be read: the audit trail last."""
     from triage.backup.file_sources import AuditTrailSource, FileSource, FolderSource
     from triage.backup.spool_source import SpoolSource
     from triage.errors import StartError

@@ -1,4 +1,4 @@
-"""What commands share: what they are given, and the errors that end them with a line instead of a traceback."""
+"""Parts that commands share: their arguments, and the errors that end them with one line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class CannotStart(click.ClickException):
-    """What a person has to put right before the process can start. Names the settings file."""
+    """Something that a person has to put right before the process can start. Names the settings file."""
 
     exit_code = EXIT_CANNOT_START
 
@@ -37,7 +37,7 @@ class CannotStart(click.ClickException):
         super().__init__(f"{message} [settings: {named}]" if named else message)
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Say it as all else is said: in a log of JSON as a line of it."""
+        """Print the message, as a line of JSON where logs are JSON."""
         if form_in_force()[0] == "json":
             logger.critical("%s", self.message)
         else:
@@ -46,16 +46,16 @@ class CannotStart(click.ClickException):
 
 @dataclass(frozen=True)
 class Invocation:
-    """How ``triage`` was called: the settings file, the folder of data, and the environment that both may come from."""
+    """The call of ``triage``: the settings file, the data folder, and the environment that both may come from."""
 
     config: Path | None
     data: Path | None
     environment: Mapping[str, str]
 
     def settings(self, process: str = "") -> Settings:
-        """The settings in force. Sets up logging by them; raises CannotStart if they are wrong.
+        """Return the settings in force and set up logging by them. Raises CannotStart if they are wrong.
 
-        A ``process`` that is to last says in its log where they are from.
+        A ``process`` that is to last logs where they are from.
         """
         try:
             loaded = self.load()
@@ -72,14 +72,14 @@ class Invocation:
         return loaded.settings
 
     def load(self) -> Loaded:
-        """The settings in force, and where they are from. Raises CannotStart if they are wrong."""
+        """Return the settings in force and their origin. Raises CannotStart if they are wrong."""
         try:
             return load_located(self.config, self.environment, Path.cwd())
         except SettingsError as error:
             raise CannotStart(str(error)) from error
 
     def source(self) -> str:
-        """Where the settings are from, in words; empty if not even that is known."""
+        """Return the origin of the settings in words; empty if it is unknown."""
         try:
             return named_source(tuple(settings_files(settings_file(self.config, self.environment, Path.cwd()))))
         except (SettingsError, OSError):
@@ -87,7 +87,7 @@ class Invocation:
 
 
 PATH = click.Path(path_type=Path)
-"""Of an option whose file is looked for by whoever reads it, who can say what it is for."""
+"""Type of an option whose file is checked by its reader, which knows its purpose."""
 
 given = click.make_pass_decorator(Invocation)
 """Passes the Invocation to a command as its first argument."""
@@ -96,7 +96,7 @@ index_option = click.option("--index", default=0, hidden=True, help="Which of se
 
 
 def open_spool(settings: Settings) -> Spool:
-    """The spool of the settings, made if it is not there; CannotStart if it cannot be."""
+    """Open the spool of the settings, made if it is not there. Raises CannotStart."""
     from triage.spool.spool import Spool, SpoolError
 
     try:
@@ -106,7 +106,7 @@ def open_spool(settings: Settings) -> Spool:
 
 
 def redis_url(settings: Settings) -> str:
-    """Where Redis is: the one of the settings, else the embedded one of `triage up`. CannotStart if nobody can say."""
+    """Return Redis's address: of the settings, else of the embedded one. Raises CannotStart if there is none."""
     from triage.service.embedded_redis import embedded_url
     from triage.service.redis_address import address_of
 
@@ -118,7 +118,7 @@ def redis_url(settings: Settings) -> str:
 
 @contextmanager
 def start_errors() -> Iterator[None]:
-    """Errors that a person has to act on before the process can start, as one line instead of a traceback."""
+    """Turn StartError into CannotStart: one line instead of a traceback."""
     try:
         yield
     except StartError as error:
@@ -127,7 +127,7 @@ def start_errors() -> Iterator[None]:
 
 @contextmanager
 def redis_errors() -> Iterator[None]:
-    """A Redis that does not answer, as one line."""
+    """Turn an error of Redis into one line."""
     from redis.exceptions import RedisError
 
     try:
@@ -140,8 +140,9 @@ def redis_errors() -> Iterator[None]:
 def audited(
     settings: Settings, process: str, undo: Callable[[], object] | None = None, *, done: bool = False
 ) -> Iterator[Trail | None]:
-    """The audit trail, if there is one. If it cannot be written, nothing is done; or what was ``done`` is undone by
-    ``undo``, and the person told if that cannot be.
+    """Yield the audit trail, None if there is none.
+
+    If it cannot be written, nothing is done; or what was ``done`` is undone by ``undo``, and the error says which.
     """
     from triage.security.audit_trail import AuditError, command_trail
 
@@ -157,7 +158,7 @@ def audited(
 
 
 def write_or_print(text: str, out: Path | None) -> None:
-    """A page into the file ``out``, in folders made for it, or on standard output."""
+    """Write a page into the file ``out``, in folders made for it, or to standard output."""
     if out is None:
         click.echo(text, nl=False)
     else:

@@ -21,7 +21,7 @@ def predict(invocation: Invocation, files: tuple[Path, ...], model: Path | None)
     """Score FILES (DICOM, PNG, JPEG) without any service; print one JSON object a line, in the order given.
 
     The results are those of the service. --model overrides the choice of the model by age and nothing else. A
-    picture is taken for a frontal chest radiograph: whoever gives one asserts that.
+    picture is taken for a frontal chest radiograph: giving one asserts that.
     """
     settings = invocation.settings()
     from triage.service.predict import predictions

@@ -1,4 +1,4 @@
-"""``triage shadow``: models in shadow beside those in service."""
+"""``triage shadow``: models in shadow compared with those in service."""
 
 from __future__ import annotations
 

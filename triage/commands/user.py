@@ -21,7 +21,7 @@ ROLES = click.Choice([str(each) for each in Role])
 
 @click.group()
 def user() -> None:
-    """Who may sign in over HTTP (sign_in.method = users)."""
+    """List and change the users who may sign in over HTTP (sign_in.method = users)."""
 
 
 @user.command("add")
@@ -111,7 +111,7 @@ def _password() -> str:
 
 @contextmanager
 def _written(settings: Settings, name: str, what: str) -> Iterator[None]:
-    """Nobody is changed of whom it cannot be written down first; then what came of it is written, too."""
+    """Write the change to the audit trail before it is made, else make none, and its result afterwards."""
     _write(settings, name, f"about to be: {what}", "it is not done, because it")
     try:
         yield

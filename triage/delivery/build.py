@@ -1,11 +1,12 @@
-"""What a destination is to be told of a study, if anything: decided and built from the study's files."""
+"""Decide whether a destination gets a new message about a study, and build it from the study's files."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from triage.channels.base import Built, Channel, NothingToShowError, Skipped
 from triage.decision.types import Tag
@@ -20,11 +21,11 @@ _REACHED = (
     DeliveryState.DELIVERED,
     DeliveryState.WAITING,
     DeliveryState.DEAD,
-)  # of DEAD nobody knows: a peer that is silent may have it
+)  # DEAD, too: a peer that did not answer may have it
 
 
 class BuildResult(StrEnum):
-    """What came of looking at a study for a destination."""
+    """Result of the decision for one study and one destination."""
 
     BUILT = "built"
     REPAIRED = "repaired"  # built without some attributes that are odd in the images
@@ -33,37 +34,53 @@ class BuildResult(StrEnum):
     HELD = "held"  # it would lower what was raised
 
 
-def build_if_changed(
-    spool: Spool,
-    outbox: Outbox,
-    destination: str,
-    channel: Channel,
-    study_instance_uid: str,
-    waiting: Collection[OutgoingObject],
-    now: float,
-    *,
-    test: bool = False,
-) -> BuildResult:
-    """Build what ``destination`` has not heard of the study, and take away the mark. ``waiting`` is what waits for it.
+@dataclass(frozen=True)
+class Builder:
+    """Builds the messages of one destination.
 
-    ``test``: the study is no patient's.
-
-    Raises OSError, and whatever a message that cannot be built raises; the mark then stays.
+    Attributes:
+        spool: the patients' spool, or a partition of it.
+        outbox: the messages of that spool.
+        destination: the destination's name.
+        channel: its channel.
+        test: the studies are no patients'.
     """
-    with spool.study_lock(study_instance_uid):
-        known = read_study(spool, study_instance_uid)
-        told = BuildResult.NOTHING
-        if known is not None and known[1] and not known[0].silent:
-            study = Study(*known, now=now, test=test)
-            if channel.wants(study):
-                told = _tell(outbox, destination, channel, study, waiting)
-        outbox.unmark(study_instance_uid, destination)
-        return told
+
+    spool: Spool
+    outbox: Outbox
+    destination: str
+    channel: Channel
+    test: bool = False
 
 
-def _tell(
-    outbox: Outbox, destination: str, channel: Channel, study: Study, waiting: Collection[OutgoingObject]
+def build_if_changed(
+    builder: Builder, study_instance_uid: str, waiting: Collection[OutgoingObject], now: float
 ) -> BuildResult:
+    """Build the message that the destination lacks, if any, and remove the mark.
+
+    Args:
+        builder: the destination.
+        study_instance_uid: the study.
+        waiting: the destination's unsent messages.
+        now: POSIX seconds.
+
+    Raises:
+        OSError: the spool cannot be read or written; the mark stays. So it does for what a channel raises while it
+            builds.
+    """
+    with builder.spool.study_lock(study_instance_uid):
+        known = read_study(builder.spool, study_instance_uid)
+        built = BuildResult.NOTHING
+        if known is not None and known[1] and not known[0].silent:
+            study = Study(*known, now=now, test=builder.test)
+            if builder.channel.wants(study):
+                built = _build_wanted(builder, study, waiting)
+        builder.outbox.unmark(study_instance_uid, builder.destination)
+        return built
+
+
+def _build_wanted(builder: Builder, study: Study, waiting: Collection[OutgoingObject]) -> BuildResult:
+    outbox, destination = builder.outbox, builder.destination
     uid = study.decision.study_instance_uid
     unsent = {each.number: each for each in waiting if each.study_instance_uid == uid}
     # A waiting record whose payload is not there: a crash came between them. It was never sent, and is built again.
@@ -72,22 +89,22 @@ def _tell(
         for each in outbox.records(uid, destination)
         if each.state is not DeliveryState.WAITING or each.number in unsent
     ]
-    said = channel.content(study)
-    heard = [each for each in records if each.state is not DeliveryState.SUPERSEDED]
-    if heard and heard[-1].said == said:
+    content = builder.channel.content(study)
+    sent = [each for each in records if each.state is not DeliveryState.SUPERSEDED]
+    if sent and sent[-1].said == content:
         return BuildResult.NOTHING
     reached = [each for each in records if each.state in _REACHED]
     if reached and reached[-1].tag == Tag.ABNORMAL and study.decision.tag is not Tag.ABNORMAL:
         logger.warning("%s: study %s was delivered as abnormal and is not lowered", destination, uid)
         return BuildResult.HELD
     reached = _supersede(outbox, reached, unsent, study.now)
-    return _build(outbox, destination, channel, study, said, records, reached)
+    return _build(builder, study, content, records[-1].number + 1 if records else 1, reached)
 
 
 def _supersede(
     outbox: Outbox, reached: list[DeliveryRecord], unsent: dict[int, OutgoingObject], now: float
 ) -> list[DeliveryRecord]:
-    """Take out what waits and never left: the new result says all that it would have. Returns the others."""
+    """Remove the messages that wait and were never tried, which the new result replaces. Return the others."""
     kept = []
     for record in reached:
         item = unsent.get(record.number)
@@ -99,62 +116,54 @@ def _supersede(
 
 
 def _left(record: DeliveryRecord) -> bool:
-    """Whether it may have reached the peer: any attempt may have, even one that had no answer."""
+    """Return whether the message may have reached the peer: any attempt may have, even one without an answer."""
     return any(each["outcome"] == "retry" for each in record.tries)
 
 
 def _build(
-    outbox: Outbox,
-    destination: str,
-    channel: Channel,
-    study: Study,
-    said: list[object],
-    records: list[DeliveryRecord],
-    reached: list[DeliveryRecord],
+    builder: Builder, study: Study, content: list[Any], number: int, reached: list[DeliveryRecord]
 ) -> BuildResult:
-    there = [
-        each for each in reached if each.state is not DeliveryState.DEAD
-    ]  # what the receiver has, or gets before this
+    # what the receiver has, or gets before this one
+    there = [each for each in reached if each.state is not DeliveryState.DEAD]
     before = PreviousMessage(there[-1].revision, there[-1].tag, there[-1].identity) if there else None
     named = replace(
         study,
-        number=records[-1].number + 1 if records else 1,
-        revision=revision(study.decision, study.images, channel.encoder, before.revision if before else ""),
+        number=number,
+        revision=revision(study.decision, study.images, builder.channel.encoder, before.revision if before else ""),
         before=before,
     )
-    built = _built(channel, named)
+    built = _built(builder.channel, named)
     record = DeliveryRecord(
-        destination=destination,
+        destination=builder.destination,
         number=named.number,
         revision=named.revision,
         state=DeliveryState.WAITING,
         tag=study.decision.tag,
-        said=said,
+        said=content,
         identity={},
         built_at=study.now,
         decided_at=study.decision.tagged_at,
     )
     uid = study.decision.study_instance_uid
     if isinstance(built, Skipped):
-        outbox.skip(
-            uid, replace(record, state=DeliveryState.SKIPPED).tried(DeliveryState.SKIPPED, built.why, study.now)
-        )
+        skipped = replace(record, state=DeliveryState.SKIPPED)
+        builder.outbox.skip(uid, skipped.tried(DeliveryState.SKIPPED, built.why, study.now))
         return BuildResult.SKIPPED
     if built.left_out:
         logger.warning(
-            "%s: odd attributes of study %s were left out of its message: %s",
-            destination,
+            "%s: malformed attributes of study %s were left out of its message: %s",
+            builder.destination,
             uid,
             "; ".join(built.left_out),
         )
-    outbox.put(uid, replace(record, identity=built.identity, left_out=built.left_out), built.payload)
+    builder.outbox.put(uid, replace(record, identity=built.identity, left_out=built.left_out), built.payload)
     return BuildResult.REPAIRED if built.left_out else BuildResult.BUILT
 
 
 def _built(channel: Channel, study: Study) -> Built | Skipped:
-    """The message; without what devices wrote about the patient and the order where it cannot be built with it.
+    """Build the message, without the devices' attributes of patient and order if it cannot be built with them.
 
-    A result that names the study alone arrives, and is looked at; one that is not built does neither.
+    A result that names the study alone arrives and is read; one that is not built does neither.
     """
     try:
         return channel.build(study)

@@ -1,6 +1,6 @@
-"""Delivering: one thread for each destination builds what it has not heard and sends what is due.
+"""One thread for each destination: build the messages that it lacks, send those that are due.
 
-A destination that hangs holds up nobody else. Everything that has to survive is in the outbox's files.
+A destination that hangs delays no other. Everything that has to survive is in the outbox's files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Protocol
 
 from triage.channels.base import Channel, DeliveryStatus, Send, SendResult
 from triage.channels.settings import Destination
-from triage.delivery.build import BuildResult, build_if_changed
+from triage.delivery.build import Builder, BuildResult, build_if_changed
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState, OutgoingObject, milliseconds
 from triage.errors import UnreachableError
@@ -38,21 +38,21 @@ _CLOCKS_DIFFER_S = 60.0  # a mark from further ahead was made by a clock that wa
 
 
 class DestinationLoop(Protocol):
-    """What one destination's thread does, round after round."""
+    """The work of one destination's thread."""
 
     @property
     def name(self) -> str:
         """The destination's name."""
 
     def round(self) -> None:
-        """Build what is to be built, and send what is due."""
+        """Build and send once."""
 
 
 @dataclass
 class Deliverer:
-    """What one destination's thread does. ``now`` is the clock, in POSIX seconds.
+    """Builds and sends the messages of one destination. ``now`` is the clock, in POSIX seconds.
 
-    ``test``: what it delivers is no patient's.
+    ``test``: its messages are about no patient.
     """
 
     spool: Spool
@@ -105,25 +105,24 @@ class Deliverer:
                 return
             try:
                 with about(destination=self.name, study=uid):
-                    told = self._tell(uid, waiting)
+                    built = self._build(uid, waiting)
             except OSError:
                 raise
             except Exception as error:  # the edge: whatever one study does to an encoder
                 self._cannot_build(uid, error)
                 continue
-            if told in (BuildResult.BUILT, BuildResult.REPAIRED):
+            if built in (BuildResult.BUILT, BuildResult.REPAIRED):
                 self.metrics.built.labels(self.name).inc()
-            if told is BuildResult.REPAIRED:
+            if built is BuildResult.REPAIRED:
                 self.metrics.repaired.labels(self.name).inc()
-            elif told is BuildResult.SKIPPED:
+            elif built is BuildResult.SKIPPED:
                 self.metrics.skipped.labels(self.name).inc()
-            elif told is BuildResult.HELD:
+            elif built is BuildResult.HELD:
                 self.metrics.held.labels(self.name).inc()
 
-    def _tell(self, uid: str, waiting: list[OutgoingObject]) -> BuildResult:
-        return build_if_changed(
-            self.spool, self.outbox, self.name, self.channel, uid, waiting, self.now(), test=self.test
-        )
+    def _build(self, uid: str, waiting: list[OutgoingObject]) -> BuildResult:
+        builder = Builder(self.spool, self.outbox, self.name, self.channel, self.test)
+        return build_if_changed(builder, uid, waiting, self.now())
 
     def send(self) -> None:
         """Send what is due, over one connection, unless the destination is switched off or being left alone."""
@@ -144,7 +143,7 @@ class Deliverer:
             self._pause(failures + 1, str(error))
 
     def _due(self, now: float) -> list[OutgoingObject]:
-        """What is due; of each study only what comes first, so that an older result never follows a newer one."""
+        """Return the messages that are due; of each study the first, so that no older result follows a newer one."""
         waiting = self.outbox.waiting(self.name)
         first: dict[str, int] = {}
         for item in waiting:
@@ -156,9 +155,9 @@ class Deliverer:
         ]
 
     def _is_ahead(self, next_try: float, tries: int, now: float) -> bool:
-        """Whether it is too early for the next try after so many.
+        """Return whether it is too early for the next attempt after ``tries``.
 
-        A moment that is further ahead than an interval was noted by a clock that was wrong: then it is time.
+        A time that is further ahead than an interval was written by a wrong clock: then it is not too early.
         """
         longest_s = self._interval(tries - 1) if tries else 0.0
         return milliseconds(now) < milliseconds(next_try) <= milliseconds(now + longest_s)
@@ -195,7 +194,7 @@ class Deliverer:
                 self.outbox.set_pause(self.name, 0, 0.0, "")
 
     def _sent(self, send: Send, payload: bytes) -> SendResult:
-        """What came of sending; an answer, or a message, that nobody foresaw is a try that failed, and not for ever."""
+        """Send and return the result; an unforeseen answer or fault counts as a failed attempt, and not for ever."""
         try:
             return send(payload)
         except UnreachableError:
@@ -209,9 +208,9 @@ class Deliverer:
         if status is DeliveryStatus.RETRY and item.tries + 1 >= (outcome.tries or self.destination.tries):
             status = DeliveryStatus.DEAD
         noted = f"{outcome.detail}: {outcome.told}" if outcome.told else outcome.detail
-        where = f"{self.name}: study {item.study_instance_uid} (revision {item.revision[:8]})"
+        where = self._where(item)
         if status is DeliveryStatus.DELIVERED:
-            self._delivered(item, outcome.detail, noted, where, now)
+            self._delivered(item, outcome, noted, now)
         elif status is DeliveryStatus.DEAD:
             self.outbox.bury(item, noted, now)
             logger.error("%s is a dead letter after attempt %d: %s", where, item.tries + 1, outcome.detail)
@@ -221,16 +220,20 @@ class Deliverer:
             logger.warning("%s, attempt %d: %s; again in %.0f s", where, item.tries + 1, outcome.detail, wait_s)
         self.metrics.attempts.labels(self.name, status).inc()
 
-    def _delivered(self, item: OutgoingObject, detail: str, noted: str, where: str, now: float) -> None:
+    def _delivered(self, item: OutgoingObject, outcome: SendResult, noted: str, now: float) -> None:
+        where = self._where(item)
         record = self.outbox.delivered(item, noted, now)
         self.outbox.supersede_dead(item, now)
         self.metrics.time_to_delivery.labels(self.name).observe(max(now - record.decided_at, 0.0))
         with about(sent_as=" ".join(record.identity.values())):
-            if detail.startswith("warning"):
+            if outcome.warned:
                 self.metrics.warnings.labels(self.name).inc()
-                logger.warning("%s was delivered, %s", where, detail)
+                logger.warning("%s was delivered, %s", where, outcome.detail)
             else:
-                logger.info("%s was delivered: %s", where, detail, extra={"source": item.study_instance_uid})
+                logger.info("%s was delivered: %s", where, outcome.detail, extra={"source": item.study_instance_uid})
+
+    def _where(self, item: OutgoingObject) -> str:
+        return f"{self.name}: study {item.study_instance_uid} (revision {item.revision[:8]})"
 
     def _pause(self, failures: int, why: str) -> None:
         wait_s = self._interval(failures - 1)
@@ -267,9 +270,9 @@ def run(
     interval_s: float,
     progress: Mapping[str, ProgressWatch] | None = None,
 ) -> None:
-    """Deliver until ``stopping()``. What is being sent then gets a little time; what is cut off is sent again.
+    """Deliver until ``stopping()``. A message being sent then gets some seconds; if it is cut off, it is sent again.
 
-    ``progress`` hears of each destination's rounds, by its name.
+    ``progress`` is updated by each destination's rounds, by its name.
     """
     progress = progress or {}
     warn_of_strangers(outbox, [each.name for each in deliverers])
@@ -289,7 +292,7 @@ def run(
 
 
 def warn_of_strangers(outbox: Outbox, names: Sequence[str]) -> None:
-    """Say what waits for destinations that the settings no longer have: it holds up retention."""
+    """Warn of messages for destinations that the settings no longer have: they delay retention."""
     for name in sorted(outbox.known() - set(names)):
         if count := len(outbox.marked(name)) + len(outbox.waiting(name)) + outbox.dead_count(name):
             logger.warning(

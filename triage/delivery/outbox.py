@@ -1,4 +1,4 @@
-"""What is to be delivered, as files: no memory of any process is needed to go on. Written through the spool only.
+"""The messages to be delivered, as files: no state in memory is needed to go on. Written through the spool only.
 
     marks/<destination>/<study>           the study has a decision that this destination has not been told of
     outbox/<destination>/<due>+<tries>+<number>+<study>+<revision>
@@ -76,7 +76,7 @@ class Outbox:
     # Building.
 
     def records(self, study_instance_uid: str, destination: str | None = None) -> list[DeliveryRecord]:
-        """What was built of a study, for one destination or all, in the order of building."""
+        """Return the records of a study's messages, for one destination or all, in the order of building."""
         folder = self._records(study_instance_uid)
         pattern = f"{destination}+*.json" if destination else "*+*.json"
         found = [DeliveryRecord.from_json(path.read_bytes()) for path in folder.glob(pattern)]
@@ -94,7 +94,7 @@ class Outbox:
     # Sending.
 
     def waiting(self, destination: str) -> list[OutgoingObject]:
-        """What waits for a destination, first due first."""
+        """Return the messages that wait for a destination, first due first."""
         return sorted(filter(None, (_read(destination, path.name) for path in _entries(self._outbox / destination))))
 
     def payload(self, item: OutgoingObject) -> bytes:
@@ -102,7 +102,7 @@ class Outbox:
         return self._path(item).read_bytes()
 
     def state(self, item: OutgoingObject) -> DeliveryState:
-        """What its record says. Anything but WAITING: a crash came between the record and the file's move."""
+        """Return the state in its record. Anything but WAITING: a crash came between the record and the file's move."""
         try:
             return self._record(item.study_instance_uid, item.destination, item.number).state
         except FileNotFoundError:  # so long before that retention has removed the study since
@@ -127,7 +127,7 @@ class Outbox:
         return record
 
     def supersede_dead(self, newer: OutgoingObject, at: float) -> None:
-        """Take away earlier dead letters of a study of which ``newer`` was delivered: nobody has to requeue them."""
+        """Remove earlier dead letters of a study of which ``newer`` was delivered: they need no requeue."""
         for number in range(1, newer.number):
             record = self._record(newer.study_instance_uid, newer.destination, number)
             if record.state is DeliveryState.DEAD:
@@ -162,7 +162,7 @@ class Outbox:
     # Dead letters.
 
     def dead_letters(self, destination: str) -> Iterator[tuple[str, float, int, str]]:
-        """What was given up: key, POSIX time, tries, why."""
+        """Yield the dead letters: key, POSIX time, tries, why."""
         for path in _entries(self._dead / destination):
             number, _, rest = path.name.partition("+")
             if not rest:
@@ -178,7 +178,7 @@ class Outbox:
             yield f"{destination}/{path.name}", at, attempts, why
 
     def dead_count(self, destination: str) -> int:
-        """How many dead letters there are."""
+        """Return the number of dead letters."""
         return len(_entries(self._dead / destination))
 
     def requeue(self, key: str, at: float) -> None:
@@ -205,7 +205,7 @@ class Outbox:
         (self._dead / item.key).unlink()
 
     def is_undelivered(self, study_instance_uid: str) -> bool:
-        """Whether a destination still has to hear of the study: retention spares it. Hold its lock."""
+        """Return whether a message about the study is still due: retention spares it. Hold its lock."""
         uid = valid_uid(study_instance_uid)
         if any(path.exists() for top in (self._marks, self._dead) for path in top.glob(f"*/{uid}")):
             return True
@@ -214,7 +214,7 @@ class Outbox:
     # Destinations.
 
     def disabled(self, destination: str) -> bool:
-        """Whether a person has switched the destination off."""
+        """Return whether a person has switched the destination off."""
         return self._switches.is_disabled(destination)
 
     def set_disabled(self, destination: str, disabled: bool) -> None:
@@ -222,7 +222,7 @@ class Outbox:
         self._switches.set_disabled(destination, disabled)
 
     def pause(self, destination: str) -> tuple[int, float, str]:
-        """How often in a row the destination failed, the POSIX time from which it is tried again, and why.
+        """Return the number of failures in a row, the POSIX time of the next attempt, and why.
 
         A note that is none of ours pauses nothing.
         """

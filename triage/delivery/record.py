@@ -1,4 +1,4 @@
-"""What is on its way to a destination: what it is called, and what is noted of it."""
+"""One outgoing object: its name in the outbox and its delivery record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TRIES_KEPT = 20
 
 
 class DeliveryState(StrEnum):
-    """What became of something that was built."""
+    """State of one built message."""
 
     WAITING = "waiting"
     DELIVERED = "delivered"
@@ -25,7 +25,7 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, order=True)
 class OutgoingObject:
-    """Something built for a destination. ``due`` in POSIX milliseconds; ``number`` counts what the study was told."""
+    """One built message. ``due`` in POSIX milliseconds; ``number`` counts the messages about the study."""
 
     due: int
     tries: int
@@ -46,23 +46,25 @@ class OutgoingObject:
 
     @property
     def key(self) -> str:
-        """What people type, and its file among the undeliverable."""
+        """Its name in commands, and its file among the dead letters."""
         return f"{self.destination}/{self.number:04d}+{self.study_instance_uid}+{self.revision}"
 
     @classmethod
     def from_name(cls, destination: str, name: str) -> Self:
-        """The thing that a file's name stands for. ValueError if it is none of ours."""
+        """Return the object of a file's name. Raises ValueError for a name of another form."""
         due, tries, number, study, revision = name.split("+")
         return cls(int(due), int(tries), int(number), study, revision, destination)
 
 
 @dataclass(frozen=True)
 class DeliveryRecord:
-    """One thing that a destination is told of a study. ``said`` is what a receiver learns from it, for comparison.
+    """Record of one message to a destination. Times are POSIX seconds.
 
-    ``identity`` is what the receiver knows it by: SOP Instance UID, message control ID. Times are POSIX seconds.
-    ``tries`` are the last attempts: when, outcome, detail. ``left_out``: what the message lacks because it was odd in
-    the images, and why.
+    Attributes:
+        said: the content that the receiver learns, for comparison with a later one.
+        identity: the identifiers by which the receiver knows it: SOP Instance UID, message control ID.
+        tries: the last attempts: time, outcome, detail.
+        left_out: malformed attributes that the message lacks, and why.
     """
 
     destination: str
@@ -91,7 +93,7 @@ class DeliveryRecord:
 
 
 def study_of_key(key: str) -> str:
-    """The study of a dead letter's key, an object's or a delivery's (those have a slash); nonsense for nonsense."""
+    """Return the study of a dead letter's key, of an object or of a delivery (with a slash); unchecked."""
     if "/" not in key:
         return key.partition("+")[0]
     parts = key.partition("/")[2].split("+")
@@ -99,5 +101,5 @@ def study_of_key(key: str) -> str:
 
 
 def milliseconds(seconds: float) -> int:
-    """POSIX seconds as the outbox's names have them."""
+    """Return POSIX seconds in the form of the outbox's names."""
     return int(seconds * 1000)

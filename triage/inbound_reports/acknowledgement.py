@@ -10,7 +10,7 @@ from triage.inbound_reports.message import Header
 
 
 class AcknowledgementCode(StrEnum):
-    """What is answered. AE: it will never be taken. AR: not now, and it should be sent again."""
+    """Acknowledgement code (HL7 Table 0008). AE: never to be sent again. AR: not now, to be sent again."""
 
     ACCEPTED = "AA"
     ERROR = "AE"

@@ -18,16 +18,16 @@ from triage.hl7.timestamps import moment
 from triage.inbound_reports.matching import NONE, Issuers
 from triage.inbound_reports.message import ReportedOrder
 
-NOBODY = Issuer()
+NO_ISSUER = Issuer()
 _ACQUIRED = (("AcquisitionDate", "AcquisitionTime"), ("ContentDate", "ContentTime"))
 
 
 @dataclass(frozen=True)
 class EarlyReport:
-    """What is remembered of a report. ``at`` is when it was made, ``heard_at`` when it came, both in POSIX seconds.
+    """A report whose study is not here yet. ``at``: when it was made, ``heard_at``: when it arrived, in POSIX seconds.
 
     ``patients`` are digests of the patient IDs that it named, ``issuers`` who issued each, as a text, empty where it
-    does not say; nobody's name is in it but ``who``'s, who reported.
+    does not say. The only name in it is ``who``: the person who reported.
     ``accession_issuers`` are of ``accession_numbers``, in their order. ``source`` is the message.
     """
 
@@ -44,21 +44,25 @@ class EarlyReport:
 
 @dataclass(frozen=True)
 class Arrived:
-    """A study that is listed. ``patient`` is the digest of its patient ID, empty if it has none, ``issuer`` who issued
-    it; ``acquired`` when each of its images was taken, in POSIX seconds; None where an image does not say.
-    ``accession_issuer`` issued the accession number.
+    """A listed study.
+
+    Attributes:
+        patient: digest of its patient ID, empty if it has none.
+        acquired: acquisition time of each image in POSIX seconds; None where an image has none.
+        issuer: issuer of the patient ID.
+        accession_issuer: issuer of the accession number.
     """
 
     study_instance_uid: str
     accession_number: str
     patient: str
     acquired: tuple[float | None, ...]
-    issuer: Issuer = NOBODY
-    accession_issuer: Issuer = NOBODY
+    issuer: Issuer = NO_ISSUER
+    accession_issuer: Issuer = NO_ISSUER
 
 
 def can_be_remembered(order: ReportedOrder, accession_numbers: Collection[PatientIdentifier]) -> bool:
-    """Whether a report says enough to be known again: a Study Instance UID, or accession number and patient ID."""
+    """Return whether a report can be matched later: it has a Study Instance UID, or accession number and patient ID."""
     return bool(order.study_instance_uid or (accession_numbers and order.patient_ids))
 
 
@@ -68,7 +72,7 @@ def digest(patient_id: str, installation: str) -> str:
 
 
 def covers(report: EarlyReport, study: Arrived, issuers: Issuers = NONE) -> bool:
-    """Whether a report is of a study, as it is now.
+    """Return whether a report covers a study, as the study is now.
 
     By Study Instance UID, if the report names one, and then by nothing else; the accession numbers, the patient IDs and
     who issued them must agree where both sides have them. Else by accession number and patient ID, both of which must
@@ -89,7 +93,7 @@ def covers(report: EarlyReport, study: Arrived, issuers: Issuers = NONE) -> bool
 
 
 def may_be_of_other(report: EarlyReport, study: Arrived, other: Arrived, issuers: Issuers = NONE) -> bool:
-    """Whether a report that covers ``study`` may as well be of ``other``: two hospitals gave both their numbers."""
+    """Return whether a report that covers ``study`` may be about ``other``, which has the number of another issuer."""
     two = issuers.contradict(study.accession_issuer, other.accession_issuer) or issuers.contradict(
         study.issuer, other.issuer
     )
@@ -98,7 +102,7 @@ def may_be_of_other(report: EarlyReport, study: Arrived, other: Arrived, issuers
 
 
 def _of_another_issuer(report: EarlyReport, study: Arrived, issuers: Issuers) -> bool:
-    """Whether the report names the study's accession number, and each time as another issuer's."""
+    """Return whether the report has the study's accession number, and each time of another issuer."""
     numbers = {study.accession_number, *study.accession_number.split("\\")}
     said = zip_longest(report.accession_numbers, report.accession_issuers, fillvalue="")
     of_it = [Issuer.from_text(issuer) for number, issuer in said if number and number in numbers]
@@ -106,7 +110,7 @@ def _of_another_issuer(report: EarlyReport, study: Arrived, issuers: Issuers) ->
 
 
 def _names_order(report: EarlyReport, study: Arrived, issuers: Issuers) -> bool:
-    """Whether one of the report's accession numbers is the study's, and not another issuer's."""
+    """Return whether one of the report's accession numbers is the study's, and not of another issuer."""
     said = zip_longest(report.accession_numbers, report.accession_issuers, fillvalue="")
     return bool(study.accession_number) and any(
         number == study.accession_number and not issuers.contradict(study.accession_issuer, Issuer.from_text(issuer))
@@ -121,7 +125,7 @@ def _names_patient(report: EarlyReport, study: Arrived, issuers: Issuers) -> boo
 
 
 def acquired_at(header: Dataset) -> float | None:
-    """When an image was taken, in POSIX seconds: the latest that it says, so that a wrong clock makes nothing older.
+    """Return the latest acquisition time that an image has, in POSIX seconds, so that a wrong clock makes it no older.
 
     From Acquisition DateTime (0008,002A), Acquisition Date and Time (0008,0022), (0008,0032), and Content Date and Time
     (0008,0023), (0008,0033), with Timezone Offset From UTC (0008,0201), else in this machine's time zone. None if none
@@ -146,7 +150,7 @@ def _both(header: Dataset, date: str, time: str) -> str:
 
 
 def _agree_in_one(numbers: str, said: Collection[str]) -> bool:
-    """Whether any of several numbers, with backslashes between them, agrees."""
+    """Return whether any of several numbers, separated by backslashes, agrees."""
     return any(_agree(number, said) for number in (numbers, *filter(None, numbers.split("\\"))))
 
 

@@ -35,20 +35,20 @@ from triage.worklist.reader_acts import NotTaggedError, ReadNotice
 logger = logging.getLogger(__name__)
 
 FOLDER = "reports"
-_LOOK_S = 5.0
+_POLL_S = 5.0
 _LISTS = ("accession_numbers", "patients", "issuers", "accession_issuers")
 
 
 @dataclass(frozen=True)
 class RetentionLimits:
-    """For how long a report is remembered, in seconds, and how many are at most: the oldest goes first."""
+    """Limits of retention: seconds that a report is kept, and the most that are kept (the oldest is removed first)."""
 
     seconds: float
     at_most: int
 
 
 class EarlyReportStore:
-    """What is remembered. Safe to call from several threads. ``now`` is the clock, in POSIX seconds."""
+    """Reports whose study is not here yet. Safe to call from several threads. ``now``: the clock, in POSIX seconds."""
 
     def __init__(
         self,
@@ -57,18 +57,17 @@ class EarlyReportStore:
         bounds: RetentionLimits,
         metrics: ReportMetrics,
         now: Callable[[], float] = time.time,
-        clock_in_doubt: Callable[[], bool] | None = None,
         issuers: Issuers = NONE,
     ) -> None:
         self._issuers = issuers
         self._spool, self._index, self._bounds, self._metrics, self._now = spool, index, bounds, metrics, now
-        self._clock_in_doubt = clock_in_doubt or Clock(spool).in_doubt
+        self._clock_in_doubt = Clock(spool).in_doubt
         self._installation = spool.installation_uid()
         self._folder = spool.root / FOLDER
         spool.make_folder(self._folder)
         self._lock = threading.Lock()
         self._known = {path: early for path in sorted(self._folder.iterdir()) if (early := _read(path))}
-        self._looked_at = -1  # the worklist's number of changes; another one, or a new report, asks for a look
+        self._matched_at = -1  # the worklist's number of changes; another one, or a new report, asks for a look
         self._not_of: set[tuple[Path, str, str]] = set()  # a study as a revision that a report is not of
         self._count()
 
@@ -99,36 +98,36 @@ class EarlyReportStore:
             path = self._folder / f"{round(early.heard_at * 1e6):016d}-{same}.json"
             self._spool.write(path, json.dumps(asdict(early)))
             self._known[path] = early
-            self._looked_at = -1
+            self._matched_at = -1
             self._forget()
 
-    def look(self) -> int:
-        """Take off the list what a remembered report is of: how many studies. Raises RedisError, OSError."""
+    def match(self) -> int:
+        """Take the studies of stored reports off the list and return their number. Raises RedisError, OSError."""
         changes = self._index.changes()
         with self._lock:
             self._forget()
-            if changes == self._looked_at or not self._known or not self._index.is_built():
+            if changes == self._matched_at or not self._known or not self._index.is_built():
                 return 0
-            known, self._looked_at = dict(self._known), changes
+            known, self._matched_at = dict(self._known), changes
         wanted = known.values()
         uids = {each.study_instance_uid for each in wanted} - {""}
         numbers = {number for each in wanted for number in each.accession_numbers}
         try:
             return sum(self._apply(study, known) for study in self._index.listed(uids, numbers))
         except BaseException:
-            self._looked_at = -1
+            self._matched_at = -1
             raise
 
     def watch(self, stopping: Callable[[], bool], wait: Callable[[float], None]) -> None:
-        """Look every few seconds until told to stop."""
+        """Match every few seconds until ``stopping()``."""
         while not stopping():
             try:
-                self.look()
+                self.match()
             except RedisError as error:
                 logger.error("Redis: %s; trying again", error)
             except Exception as error:  # the edge: a full disk, or a fault of ours; the next look comes
                 logger.error("remembered reports: %s; trying again", type(error).__name__)
-            wait(_LOOK_S)
+            wait(_POLL_S)
 
     def _apply(self, study: TriageDecision, known: dict[Path, EarlyReport]) -> int:
         uid, revision = study.study_instance_uid, study.revision
@@ -182,7 +181,7 @@ class EarlyReportStore:
         )
 
     def _forget(self) -> None:
-        """Drop what is too old, unless the clock jumped, and the oldest of too many. Hold the lock."""
+        """Remove reports that are too old, unless the clock jumped, and the oldest of too many. Hold the lock."""
         before, surplus = self._now() - self._bounds.seconds, len(self._known) - self._bounds.at_most
         if self._known and self._clock_in_doubt():
             before = 0.0

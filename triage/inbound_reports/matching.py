@@ -1,4 +1,4 @@
-"""Which of our studies a report is of. Where there is any doubt it is of none: a study must not vanish unread."""
+"""Match a report to studies here. In doubt it matches none: no study may leave the list unread."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from itertools import combinations
 from typing import Protocol, Self
 
 from triage.decision.identity import Issuer, PatientIdentifier
+from triage.errors import TriageError
 from triage.inbound_reports.message import ReportedOrder
 from triage.spool.patient import Patient
 
 
-class DoubtError(Exception):
-    """It cannot be said which study a report is of; ``outcome`` names why in metrics, the text says it to people."""
+class DoubtError(TriageError):
+    """It is uncertain which study a report is about. ``outcome`` is the cause in metrics, the text that in words."""
 
     def __init__(self, outcome: str, why: str) -> None:
         super().__init__(why)
@@ -21,25 +22,25 @@ class DoubtError(Exception):
 
 
 class Known(Protocol):
-    """What is known of our studies."""
+    """The studies here, as matching asks for them."""
 
     def is_tagged(self, study_instance_uid: str) -> bool:
-        """Whether there is a study of this UID with a decision."""
+        """Return whether there is a study of this UID with a decision."""
 
     def accession_number(self, study_instance_uid: str) -> str:
-        """That of a tagged study; empty if it has none."""
+        """Return the accession number of a tagged study; empty if it has none."""
 
     def with_accession_number(self, accession_number: str) -> Sequence[str]:
-        """The tagged studies that have it."""
+        """Return the tagged studies with this number."""
 
     def accession_issuer(self, study_instance_uid: str) -> Issuer:
-        """Who issued that number, as far as the images say."""
+        """Return the issuer of the study's accession number, as far as the images have it."""
 
     def patient(self, study_instance_uid: str) -> Patient:
-        """Whom a study is of."""
+        """Return the patient of a study."""
 
     def is_of_one_patient(self, study_instance_uid: str) -> bool:
-        """Whether nothing says that a study's objects are of several patients."""
+        """Return whether all objects of a study may be of one patient."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Issuers:
 
     @classmethod
     def of(cls, same: Iterable[str]) -> Self:
-        """From the settings: names with = between them. Raises ValueError for a text without two names."""
+        """Read the setting: names with = between them. Raises ValueError for a text without two names."""
         names: dict[str, str] = {}
         for text in same:
             several = [name.strip().casefold() for name in text.split("=")]
@@ -60,11 +61,11 @@ class Issuers:
         return cls(names)
 
     def contradict(self, one: Issuer, other: Issuer) -> bool:
-        """Whether both are stated, and are two."""
+        """Return whether both are stated and differ."""
         return self._called(one).contradicts(self._called(other))
 
     def may_be(self, one: PatientIdentifier, other: PatientIdentifier) -> bool:
-        """Whether both can be one."""
+        """Return whether both can be the same identifier."""
         return replace(one, issuer=self._called(one.issuer)).may_be(replace(other, issuer=self._called(other.issuer)))
 
     def _called(self, issuer: Issuer) -> Issuer:
@@ -78,7 +79,7 @@ NONE = Issuers()
 
 @dataclass(frozen=True)
 class Match:
-    """The studies that a report is of; none if we have none. ``by`` is the place of what matched."""
+    """The studies of a report; none if none is here. ``by`` is the field that matched."""
 
     studies: tuple[str, ...] = ()
     by: str = ""
@@ -118,9 +119,9 @@ def match(
 
 
 def _same_order(order: ReportedOrder, known: Known, uid: str, accession_in: Sequence[str], issuers: Issuers) -> None:
-    """A Study Instance UID that stands beside a wholly other accession number was put there by mistake.
+    """Raise DoubtError for a Study Instance UID with the accession number of another study.
 
-    A study with several numbers, with backslashes between them, is told by any.
+    A study with several numbers, separated by backslashes, agrees with any of them.
     """
     number = known.accession_number(uid)
     said = [place for place in accession_in if place in order.identifiers]
@@ -150,7 +151,7 @@ def _of_patient(order: ReportedOrder, studies: Sequence[str], known: Known, issu
 
 
 def _of_one_hospital(patients: Mapping[str, Patient], known: Known, issuers: Issuers) -> None:
-    """Where two hospitals gave one number, a report that names neither is of one of their studies, who knows which."""
+    """Raise DoubtError where two issuers gave the same number and the report names no issuer."""
     numbered = [known.accession_issuer(uid) for uid in patients]
     identifiers = [patient.identifiers for patient in patients.values() if patient.identifiers]
     two_orders = any(issuers.contradict(*pair) for pair in combinations(numbered, 2))

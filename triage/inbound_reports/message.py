@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import hl7
 
 from triage.decision.identity import Issuer, PatientIdentifier
+from triage.errors import TriageError
 from triage.hl7.message_types import ORM, ORU, SCHEME
 from triage.hl7.segments import segments_of
 from triage.hl7.text import decode, unescape
@@ -25,7 +26,7 @@ _STUDY_INSTANCE_UID = "110180"  # DCM, as our own results have it in OBX-3
 _ORDER_STATUS_CHANGED = ("SC", "RE")  # ORC-1 (table 0119): status changed, observations follow
 
 
-class MalformedError(ValueError):
+class MalformedError(TriageError, ValueError):
     """Not a message that can be understood; the text names no value of it."""
 
 
@@ -124,14 +125,15 @@ def _needed(text: str) -> Iterator[str]:
 
 
 class _Segment(hl7.Segment):  # type: ignore[misc]
-    """A segment whose values are unescaped here: the library writes as many line ends as a formatting command asks for,
-    a gigabyte of them if need be.
+    """A segment whose values are unescaped here.
+
+    The library writes as many line feeds as a formatting command asks for, a gigabyte of them if need be.
     """
 
     esc: str
 
     def extract_field(self, *place: int) -> str:
-        """The value at a place, by numbers of segment, field, repetition, component and subcomponent."""
+        """Return the value by numbers of segment, field, repetition, component and subcomponent."""
         escape, self.esc = self.esc, "\r"  # which no value has: the library leaves all values as they are
         try:
             return unescape(str(super().extract_field(*place)), self.separators, escape)
@@ -154,7 +156,7 @@ def _parsed(text: str) -> hl7.Message:
 
 
 def _of_results(message: hl7.Message) -> list[ReportedOrder]:
-    """Of ORU^R01: each OBR is a report, of the order of the ORC before it, of the patient of the PID before that."""
+    """Yield the orders of ORU^R01: each OBR reports the order of the ORC and the patient of the PID before it."""
     orders: list[ReportedOrder] = []
     patient: tuple[PatientIdentifier, ...] = ()
     order = ReportedOrder()
@@ -175,7 +177,7 @@ def _of_results(message: hl7.Message) -> list[ReportedOrder]:
 
 
 def _of_orders(message: hl7.Message) -> list[ReportedOrder]:
-    """Of ORM^O01: each ORC is a change of an order; its status counts if ORC-1 says that the status changed."""
+    """Yield the orders of ORM^O01: each ORC changes one; its status counts if ORC-1 says that the status changed."""
     orders: list[ReportedOrder] = []
     patient: tuple[PatientIdentifier, ...] = ()
     for segment in message:
@@ -239,7 +241,7 @@ def _patients(segment: hl7.Segment) -> tuple[PatientIdentifier, ...]:
 
 
 def _issuers(segment: hl7.Segment, name: str) -> dict[str, Issuer]:
-    """Who issued placer and filler order number (EI)."""
+    """Return the issuers of placer and filler order number (EI)."""
     found = {
         f"{name}-{number}": Issuer(*(_value(segment, number, component) for component in (2, 3, 4)))
         for number in (2, 3)

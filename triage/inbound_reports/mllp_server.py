@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from triage.dicom.tls import Failure, ServerTLS, explained, failure_of
+from triage.errors import cause
 from triage.hl7.mllp_frames import Frames, TooLongError, framed, is_message
 from triage.inbound_reports.receiver import ReportReceiver
 from triage.runtime.logs import seldom
@@ -27,8 +28,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class MessageLimits:
-    """What a peer may cost us. A message that has begun has ``message_timeout_s`` to end, and so has a TLS handshake;
-    between two messages a connection may be silent for ``idle_timeout_s``.
+    """Limits for one peer and for all.
+
+    A message that has begun has ``message_timeout_s`` to end, and so has a TLS handshake; between two messages a
+    connection may be silent for ``idle_timeout_s``.
     """
 
     max_connections: int
@@ -38,9 +41,15 @@ class MessageLimits:
 
 
 @dataclass(frozen=True)
-class Post:
-    """What all connections share. ``stopping`` is asked between two messages; ``no_tls`` is told of a handshake that
-    failed; ``networks`` may connect, all if there are none.
+class MLLPServer:
+    """State shared by all connections.
+
+    Attributes:
+        receiver: takes the messages.
+        bounds: limits of size and time.
+        networks: the addresses that may connect; all if empty.
+        stopping: asked between two messages.
+        no_tls: called with the failure of a handshake.
     """
 
     receiver: ReportReceiver
@@ -50,7 +59,7 @@ class Post:
     no_tls: Callable[[Failure], None]
 
     def begin(self, accepted: socket.socket, address: str, tls: ServerTLS | None) -> Sender | None:
-        """The conversation with who has connected; None for somebody who may not."""
+        """Return the conversation with a peer that has connected; None for one that may not."""
         if self.networks and not any(_plain(address) in each for each in self.networks):
             logger.warning(
                 "connections from %s are closed: it is not among reports.source_addresses",
@@ -74,9 +83,9 @@ class Post:
 class Sender:
     """A connection."""
 
-    def __init__(self, accepted: socket.socket, address: str, tls: ServerTLS | None, post: Post) -> None:
+    def __init__(self, accepted: socket.socket, address: str, tls: ServerTLS | None, server: MLLPServer) -> None:
         self._socket, self._address, self._tls = accepted, address, tls
-        self._post, self._bounds = post, post.bounds
+        self._server, self._bounds = server, server.bounds
         self._frames = Frames(self._bounds.max_message_bytes)
         self._began = 0.0
         self.last_heard = time.monotonic()
@@ -90,9 +99,7 @@ class Sender:
                 with self._secured(plain) as connection:
                     self._converse(connection)
         except OSError as error:  # the peer is gone
-            logger.info(
-                "connection of %s ended: %s", self._address, error.strerror or error, extra=seldom(self._address)
-            )
+            logger.info("connection of %s ended: %s", self._address, cause(error), extra=seldom(self._address))
 
     def break_off(self) -> None:
         """Hang up, from any thread."""
@@ -110,7 +117,7 @@ class Sender:
             self._socket.close()
             failed = error if isinstance(error, OSError) else OSError(str(error))
             why = failure_of(failed)
-            self._post.no_tls(why)
+            self._server.no_tls(why)
             logger.warning(
                 "no TLS with %s: %s", self._address, explained(failed), extra=seldom(f"{self._address} {why}")
             )
@@ -118,7 +125,7 @@ class Sender:
         return self._socket
 
     def _converse(self, connection: socket.socket) -> None:
-        while not self._post.stopping():
+        while not self._server.stopping():
             data = _received(connection)
             now = time.monotonic()
             if data:
@@ -129,11 +136,11 @@ class Sender:
                 frames = self._frames.feed(data) if data else self._frames.pause()
             except TooLongError as error:
                 why = f"longer than {self._bounds.max_message_bytes} bytes"
-                self._answer(connection, self._post.receiver.refuse(error.begun, why))
+                self._answer(connection, self._server.receiver.refuse(error.begun, why))
                 return
             self._complain()
             for message in filter(is_message, frames):
-                self._answer(connection, self._post.receiver.receive(message))
+                self._answer(connection, self._server.receiver.receive(message))
                 self._began = now
             if data == b"" or self._is_over(now):
                 return
@@ -149,7 +156,7 @@ class Sender:
             )
 
     def _is_over(self, now: float) -> bool:
-        """Whether the peer has had its time."""
+        """Return whether the peer's time is over."""
         if self._frames.begun and now - self._began > self._bounds.message_timeout_s:
             logger.warning("connection of %s closed: a message did not end", self._address, extra=seldom(self._address))
             return True
@@ -169,7 +176,7 @@ def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 
 def _received(connection: socket.socket) -> bytes | None:
-    """What came; empty at the end, None if nothing came for a moment."""
+    """Read some bytes; empty at the end of the stream, None if none came for a moment."""
     connection.settimeout(_LOOK_S)
     try:
         return connection.recv(_AT_ONCE)

@@ -1,4 +1,4 @@
-"""From a message to what it does: the studies that it reports leave the list, and then it is acknowledged."""
+"""Receive report messages: take the studies that they report off the list, then acknowledge."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from triage.decision.identity import Issuer, PatientIdentifier
 from triage.decision.reasons import Reason
 from triage.dicom.uid import InvalidUIDError
+from triage.errors import TriageError, cause
 from triage.hl7.message_types import ORM
 from triage.hl7.timestamps import moment
 from triage.inbound_reports.acknowledgement import AcknowledgementCode, acknowledgement
@@ -35,7 +36,7 @@ _MANY = 3  # studies that one message takes off the list: rare, and worth a look
 
 @dataclass(frozen=True)
 class ReportPolicy:
-    """What the site says of report messages; see the settings of ``reports``.
+    """The site's rules for report messages; see the settings of ``reports``.
 
     ``own`` are the sending application and facility of our own messages.
     """
@@ -52,13 +53,13 @@ class ReportPolicy:
     issuers: Issuers = NONE
 
 
-class NotNowError(Exception):
-    """It cannot be said or done now; the sender should send it again."""
+class NotNowError(TriageError):
+    """It cannot be decided or done now; the sender should send it again."""
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """What came of a message: the answer, and an outcome for each order that it speaks of, or one for all of it."""
+    """Answer to a message, with an outcome for each of its orders, or one for all of it."""
 
     code: AcknowledgementCode
     text: str
@@ -66,7 +67,7 @@ class _Answer:
 
 
 class ReportReceiver:
-    """Takes messages. Safe to call from several threads. ``now`` is the clock, in POSIX seconds."""
+    """Receives messages. Safe to call from several threads. ``now`` is the clock, in POSIX seconds."""
 
     def __init__(
         self,
@@ -85,9 +86,9 @@ class ReportReceiver:
         self._now = now
 
     def receive(self, content: bytes) -> bytes | None:
-        """Do what a message says, and then its acknowledgement. Never raises: whatever is wrong is answered.
+        """Carry out a message and return its acknowledgement. Never raises: a fault is answered.
 
-        None for an acknowledgement: answers to answers have no end.
+        Returns None for an acknowledgement, which is never answered.
         """
         header = Header()
         try:
@@ -104,10 +105,8 @@ class ReportReceiver:
         except RedisError:
             heard = _Answer(AcknowledgementCode.REJECTED, "the worklist does not answer: send it again", ("failed",))
         except OSError as error:
-            why = error.strerror or type(error).__name__
-            heard = _Answer(
-                AcknowledgementCode.REJECTED, f"it could not be written ({why}): send it again", ("failed",)
-            )
+            text = f"it could not be written ({cause(error)}): send it again"
+            heard = _Answer(AcknowledgementCode.REJECTED, text, ("failed",))
         except Exception as error:  # the edge: a fault of ours must not end the connection without an answer
             logger.error("report message %s: %s", _shown(header), type(error).__name__)
             heard = _Answer(AcknowledgementCode.REJECTED, "an error of the receiver: see its log", ("failed",))
@@ -118,7 +117,7 @@ class ReportReceiver:
         return acknowledgement(header, heard.code, heard.text, uuid4().hex[:20], self._now())
 
     def refuse(self, content: bytes, why: str) -> bytes:
-        """The answer to a message that is not read to its end."""
+        """Return the answer to a message that is not read to its end."""
         try:
             header = header_of(content)
         except MalformedError:
@@ -159,7 +158,7 @@ class ReportReceiver:
         )
 
     def _look(self, order: ReportedOrder, kind: str) -> tuple[Match, str]:
-        """The studies of an order, and why nothing comes of it; empty if they are to be marked."""
+        """Return the studies of an order, and the outcome if nothing is to be done; empty if they are to be marked."""
         statuses = self._policy.order_statuses if kind == ORM else self._policy.result_statuses
         if order.ours:
             return Match(), "own"
@@ -182,7 +181,7 @@ class ReportReceiver:
         numbers = [PatientIdentifier(order.identifiers[place], order.issuers.get(place, Issuer())) for place in places]
         if self._memory is None or not can_be_remembered(order, numbers):
             return "unmatched"
-        if self._stated_at(header, order) is None and Clock(self._spool).in_doubt():  # when it was made, nobody knows
+        if self._stated_at(header, order) is None and Clock(self._spool).in_doubt():  # unknown when it was made
             return "unmatched"
         said = self._said(header, order)
         self._memory.remember(order.study_instance_uid, dict.fromkeys(numbers), order.patients, said)
@@ -206,7 +205,7 @@ class ReportReceiver:
         return next((outcome for act, outcome in _STAYS.items() if act in done), "read")
 
     def _said_at(self, header: Header, order: ReportedOrder) -> float:
-        """When the report was made, as far as it says: never later than now."""
+        """Return when the report was made, as far as it says: never later than now."""
         said = self._stated_at(header, order)
         return min(said, self._now()) if said is not None else self._now()
 
@@ -217,7 +216,7 @@ class ReportReceiver:
 
 @dataclass(frozen=True)
 class _Studies:
-    """Our studies, as ``matching.Known``. Raises NotNowError where nobody can say now, and RedisError."""
+    """The studies here, as ``matching.Known``. Raises NotNowError where that cannot be known now, and RedisError."""
 
     spool: Spool
     index: Worklist
@@ -279,6 +278,6 @@ def _is_allowed(sending: tuple[str, str], policy: ReportPolicy) -> bool:
 
 
 def _shown(header: Header) -> str:
-    """A message in a log: whose, and its control ID, nothing that could break a line."""
+    """Return sender and control ID of a message for a log line, printable characters only."""
     text = " ".join(filter(None, (*header.sending, header.control_id)))
     return "".join(each for each in text if each.isprintable())[:120] or "(no header)"

@@ -1,4 +1,4 @@
-"""The process that hears of reports: startup → loop → shutdown on one screen."""
+"""The process that receives reports: start, loop, stop."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import ipaddress
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from triage.dicom.tls import ServerTLS
 from triage.errors import StartError
-from triage.inbound_reports.mllp_server import MessageLimits, Network, Post
+from triage.inbound_reports.mllp_server import MessageLimits, MLLPServer, Network
 from triage.inbound_reports.receiver import ReportReceiver
 from triage.metrics.process import Metrics
 from triage.metrics.reports import ReportMetrics
@@ -22,61 +23,76 @@ logger = logging.getLogger(__name__)
 _GRACE_S = 10.0
 
 
+@dataclass(frozen=True)
+class Lifecycle:
+    """How the process starts and ends.
+
+    Attributes:
+        stopping: whether the process is to end.
+        wait: waits for that many seconds, or until the process is to end.
+        started: called when everything runs.
+        listening: called with the port as soon as connections are accepted.
+    """
+
+    stopping: Callable[[], bool]
+    wait: Callable[[float], None]
+    started: Callable[[], None] = lambda: None
+    listening: Callable[[int], None] = lambda port: None
+
+
+@dataclass(frozen=True)
+class ReportMetricsOfProcess:
+    """Metrics of the process: ``tls`` as every process with a TLS port has them, ``reports`` its own."""
+
+    tls: Metrics
+    reports: ReportMetrics
+
+
 def run(
     settings: ReportsSettings,
     receiver: ReportReceiver,
-    tls_metrics: Metrics,
-    metrics: ReportMetrics,
+    metrics: ReportMetricsOfProcess,
     watchers: Sequence[Callable[[], None]],
-    stopping: Callable[[], bool],
-    wait: Callable[[float], None],
-    started: Callable[[], None] = lambda: None,
-    listening: Callable[[int], None] = lambda port: None,
+    lifecycle: Lifecycle,
 ) -> None:
-    """Take messages, and run each of ``watchers`` in a thread of its own, until ``stopping()``. Raises StartError.
+    """Receive messages, and run each of ``watchers`` in a thread of its own, until the process is to end.
 
-    ``tls_metrics`` has what is counted of TLS in every process. ``listening`` is told the port as soon as connections
-    are accepted, ``started`` that everything runs.
+    Raises:
+        StartError: port, addresses or certificate of the settings cannot be used.
     """
     threads = [threading.Thread(target=each, name=f"watcher {n}", daemon=True) for n, each in enumerate(watchers)]
     for thread in threads:
         thread.start()
     if settings.port:
-        _listen(settings, receiver, tls_metrics, metrics, stopping, started, listening)
+        _listen(settings, receiver, metrics, lifecycle)
     else:
-        started()
-        while not stopping():
-            wait(1.0)
+        lifecycle.started()
+        while not lifecycle.stopping():
+            lifecycle.wait(1.0)
     for thread in threads:
         thread.join(_GRACE_S)
 
 
 def _listen(
-    settings: ReportsSettings,
-    receiver: ReportReceiver,
-    tls_metrics: Metrics,
-    metrics: ReportMetrics,
-    stopping: Callable[[], bool],
-    started: Callable[[], None],
-    listening: Callable[[int], None],
+    settings: ReportsSettings, receiver: ReportReceiver, metrics: ReportMetricsOfProcess, lifecycle: Lifecycle
 ) -> None:
-    post = Post(
+    server = MLLPServer(
         receiver,
         MessageLimits(
             settings.max_connections, settings.max_message_bytes, settings.idle_timeout_s, settings.message_timeout_s
         ),
         _networks(settings.source_addresses),
-        stopping,
-        lambda failure: tls_metrics.tls_failures.labels(failure).inc(),
+        lifecycle.stopping,
+        lambda failure: metrics.tls.tls_failures.labels(failure).inc(),
     )
-    tls = server_tls(settings, tls_metrics)
+    tls = server_tls(settings, metrics.tls)
     with open_port(settings.host, settings.port, shared=False, setting="reports.port") as port:
-        loop = AcceptLoop(post.begin, post.superfluous, metrics.report_connections.set)
-        listening(int(port.getsockname()[1]))
-        started()
+        loop = AcceptLoop(server.begin, server.superfluous, metrics.reports.report_connections.set)
+        lifecycle.listening(int(port.getsockname()[1]))
+        lifecycle.started()
         logger.info("reports: MLLP%s on %s:%d", " over TLS" if tls else "", *port.getsockname()[:2])
-        loop.run([ListeningPort(port, tls)], stopping)
-    loop.join(_GRACE_S)  # what is being taken comes to its answer; a message that is cut off is sent again
+        loop.run([ListeningPort(port, tls)], lifecycle.stopping)
+    loop.join(_GRACE_S)  # a message that has come is answered; one that is cut off is sent again
     loop.break_off()
 
 

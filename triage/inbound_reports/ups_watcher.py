@@ -37,7 +37,7 @@ _AHEAD_S = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Watcher:
-    """Looks at one manager. ``now`` is the clock, in POSIX seconds."""
+    """Polls one UPS manager for completed workitems. ``now`` is the clock, in POSIX seconds."""
 
     name: str
     peer: RemoteAE
@@ -47,8 +47,13 @@ class Watcher:
     stopping: Callable[[], bool] = lambda: False
     now: Callable[[], float] = time.time
 
-    def look(self) -> int:
-        """Take off the list what the manager calls completed: how many studies. Raises UnreachableError, RedisError."""
+    def poll(self) -> int:
+        """Take the studies of completed workitems off the list and return their number.
+
+        Raises:
+            UnreachableError: the manager accepts no connection.
+            RedisError: the worklist does not answer.
+        """
         open_now = list(self._open())
         if not open_now or Outbox(self.spool).disabled(self.name):
             return 0
@@ -63,25 +68,25 @@ class Watcher:
         return count
 
     def run(self, wait: Callable[[float], None], interval_s: float) -> None:
-        """Look every ``interval_s`` seconds until told to stop."""
+        """Poll every ``interval_s`` seconds until ``stopping()``."""
         while not self.stopping():
             outcome = "failed"
             try:
-                self.look()
+                self.poll()
                 outcome = "ok"
             except UnreachableError as error:
-                logger.warning("%s was not asked for completed workitems: %s", self.name, error)
+                logger.warning("%s was not polled for completed workitems: %s", self.name, error)
             except RedisError as error:
                 logger.error("Redis: %s; trying again", error)
-            except Exception as error:  # the edge: a full disk, or a fault of ours; the next look comes
+            except Exception as error:  # the edge: a full disk, or a fault of ours; the next poll comes
                 logger.error("%s: %s; trying again", self.name, type(error).__name__)
             self.metrics.workitem_looks.labels(self.name, outcome).inc()
             wait(interval_s)
 
     def _open(self) -> Iterator[tuple[str, str, float]]:
-        """Workitems that were delivered for studies that are listed, and were not taken for completed before.
+        """Yield the delivered workitems of listed studies that were not seen completed before.
 
-        Each with the study, and when that was built which the manager was told last in it, in POSIX seconds.
+        Each with its study, and when its last change was built, in POSIX seconds.
         """
         outbox = Outbox(self.spool)
         for study in self.index.arrived_before(self.now() + _AHEAD_S):
@@ -93,7 +98,7 @@ class Watcher:
                         yield study, workitem, _told_at(delivered, workitem)
 
     def _completed(self, study: str, workitem: str, found: Dataset, told_at: float) -> bool:
-        # Whoever does not say when: a late image may have come between the end and our look, and nobody has seen it.
+        # Without a time: a late image may have come between the end and our poll, and is unread.
         at = min(ended_at(found) or told_at, self.now())
         said = ReadNotice(at, performer(found) or self.name, "ups", workitem)
         try:
@@ -107,7 +112,7 @@ class Watcher:
 
 
 def _told_at(delivered: Sequence[DeliveryRecord], workitem: str) -> float:
-    """When the last result was built that this workitem was made or changed for; a later one has one of its own."""
+    """Return when the last result was built for which this workitem was made or changed, in POSIX seconds."""
     of_it = [
         each.built_at
         for each in delivered
@@ -125,7 +130,7 @@ def watchers_of(
     stopping: Callable[[], bool],
     wait: Callable[[float], None],
 ) -> list[Callable[[], None]]:
-    """What to run for each manager that the settings have looked at."""
+    """Return a function for each UPS manager that the settings have polled."""
     watched = [each for each in destinations if each.enabled and each.look_s]
     return [_watching(each, spool, index, metrics, stopping, wait) for each in watched]
 

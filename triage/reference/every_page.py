@@ -1,4 +1,4 @@
-"""Which page of docs/reference has which generated parts."""
+"""The pages of docs/reference with their generated parts."""
 
 from __future__ import annotations
 

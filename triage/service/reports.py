@@ -59,7 +59,7 @@ def memory_of(
 def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
     """Hear which studies were reported until SIGTERM: messages over MLLP, workitems that were completed."""
     from triage.inbound_reports.receiver import ReportReceiver
-    from triage.inbound_reports.serve import run
+    from triage.inbound_reports.serve import Lifecycle, ReportMetricsOfProcess, run
     from triage.inbound_reports.ups_watcher import watchers_of
 
     stopping = StopSignal()
@@ -92,10 +92,7 @@ def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
         run(
             settings.reports,
             receiver,
-            general,
-            metrics,
+            ReportMetricsOfProcess(general, metrics),
             watchers,
-            lambda: stopping.received,
-            stopping.wait,
-            lambda: started.append(True),
+            Lifecycle(lambda: stopping.received, stopping.wait, lambda: started.append(True)),
         )

@@ -40,7 +40,7 @@ _MEANINGS = {
 
 @dataclass(frozen=True)
 class Receiver:
-    """Where to, and what its answers mean there.
+    """Address of one HL7 receiver, and the meaning of its answers.
 
     ``error_tries`` bounds the attempts that are answered neither with ``delivered`` nor with ``retried``.
     ``answer_counts``: which of several answers decides: the first acknowledgement (commit), that of the application, or
@@ -76,17 +76,21 @@ class HL7Channel:
 
     @property
     def encoder(self) -> str:
+        """Kind and version of the encoder, and the settings that its messages depend on."""
         return f"hl7 {ENCODER_VERSION} {self.name} {self.profile}"
 
     def wants(self, study: Study) -> bool:
+        """Return whether this destination gets a message about the study; see ``Channel``."""
         if study.shadow_only or study.decision.prior:
             return False
         return self.profile.message != ORM or (study.raised and order_of(study).known)
 
     def content(self, study: Study) -> list[Any]:
+        """Return what the receiver learns; see ``Channel``."""
         return ["raised"] if self.profile.message == ORM else [*result(study), study.raised]
 
     def build(self, study: Study) -> Built:
+        """Build the message of a revision; see ``Channel``."""
         with warnings.catch_warnings():  # what is odd about the patient's attributes was odd when they came
             warnings.simplefilter("ignore")
             identifier = control_id(study.revision)
@@ -96,10 +100,12 @@ class HL7Channel:
 
     @contextmanager
     def connect(self) -> Iterator[Send]:
+        """Open a connection for messages. Raises UnreachableError."""
         with self.receiver.connection() as connection:
             yield Exchange(self.name, connection, self.receiver)
 
     def reach(self) -> list[str]:
+        """Connect without a message and return what is wrong. Raises UnreachableError."""
         with self.receiver.connection():
             host, port, tls = self.receiver.host, self.receiver.port, self.receiver.tls
         if tls and (why := tls.why_not(host, port, self.receiver.timeout_s)):
@@ -107,7 +113,7 @@ class HL7Channel:
         return []
 
     def check(self) -> list[str]:
-        """Connect, and send a result of nobody's with processing ID T."""
+        """Connect, and send the result of an invented patient with processing ID T."""
         where = f"{self.receiver.host}:{self.receiver.port}"
         study = _test_study(time.time())
         with self.receiver.connection() as connection:
@@ -151,21 +157,21 @@ class Exchange:
         deadline = time.monotonic() + self._receiver.timeout_s
         self._connection.ask(payload)
         identifier = payload.split(b"\r", 1)[0].split(b"|")[9].decode("ascii", "replace")
-        beside = ""  # what came back and decides nothing
+        ignored = ""  # the text of answers that decide nothing
         try:
             while True:
                 answer = self._connection.answer(deadline)
                 outcome = self._outcome(answer, identifier)
                 if outcome is not None:
                     return outcome
-                beside = shown(answer) or beside
+                ignored = shown(answer) or ignored
         except NoAnswerError as error:
-            return self._cut_short(error, identifier, beside)
+            return self._cut_short(error, identifier, ignored)
         finally:
             self._sent.add(identifier)
 
     def _outcome(self, answer: bytes, identifier: str) -> SendResult | None:
-        """What an answer means for the message of ``identifier``; None if another has to come."""
+        """Return the result for an answer to message ``identifier``; None if a further answer has to come."""
         if not is_message(answer):
             return self._of_frame(answer)
         try:
@@ -184,7 +190,7 @@ class Exchange:
         return replace(outcome, detail=f"{outcome.detail}, about a message of another control ID")
 
     def _may_be_ours(self, said: Acknowledgement) -> bool:
-        """Whether an answer that names another message is to ours: we have sent no other whose answer is to come."""
+        """Return whether an answer with a foreign MSA-2 answers our message: no other message waits for an answer."""
         if said.about in self._sent:
             if said.code not in self._receiver.delivered:
                 logger.warning(
@@ -203,13 +209,13 @@ class Exchange:
             return SendResult(DeliveryStatus.DELIVERED, "taken (0x06 of MLLP Release 2)")
         return None
 
-    def _cut_short(self, error: NoAnswerError, identifier: str, beside: str) -> SendResult:
-        """What came until the time was over, or the peer hung up. Raises ``error`` if that was nothing."""
+    def _cut_short(self, error: NoAnswerError, identifier: str, ignored: str) -> SendResult:
+        """Return the result for an answer cut off by time or by the peer. Raises ``error`` if there was none."""
         with suppress(ValueError):
             said = read_acknowledgement(error.begun)  # of a receiver that writes no end of a message
             if said.about == identifier and not (said.code == "CA" and self._receiver.answer_counts == "application"):
                 return of_acknowledgement(said.code, said.told, self._receiver)
-        told = shown(error.begun) or beside
+        told = shown(error.begun) or ignored
         if not told:
             raise error
         return SendResult(DeliveryStatus.RETRY, f"{error}; what came decides nothing", lost=True, told=told)
@@ -220,7 +226,7 @@ def _no_answer(error: NoAnswerError) -> SendResult:
 
 
 def of_acknowledgement(code: str, told: str, receiver: Receiver) -> SendResult:
-    """What an acknowledgement code means for the message (HL7 table 0008), as the destination has it."""
+    """Return the result for an acknowledgement code (HL7 Table 0008), by the settings of the destination."""
     shown_code = code if code in _MEANINGS else "unknown code"
     detail = f"{shown_code} ({_MEANINGS[code]})" if code in _MEANINGS else shown_code
     if code in receiver.delivered:
@@ -231,7 +237,7 @@ def of_acknowledgement(code: str, told: str, receiver: Receiver) -> SendResult:
 
 
 def _test_study(now: float) -> Study:
-    """A study of nobody's, abnormal, so that the receiver sees all that it may get."""
+    """Return a study of an invented patient, abnormal, so that the receiver sees every field that it may get."""
     uid = uid_of("test message", str(now))
     header = Dataset()
     header.SpecificCharacterSet = "ISO_IR 192"

@@ -42,7 +42,7 @@ _LONGEST = 199  # of EI.1 and of an ST in OBX-5 (appendix 2.A)
 
 @dataclass(frozen=True)
 class Profile:
-    """What one receiver is to get; see the settings of an HL7 destination."""
+    """Form of the messages for one receiver; see the settings of an HL7 destination."""
 
     message: str = ORU
     sending: tuple[str, str] = ("CXR_TRIAGE", "")
@@ -57,7 +57,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class ImagingOrder:
-    """What the images say of the order they fulfil; empty where they say nothing.
+    """The order that the images fulfil, as their attributes give it; empty where they do not.
 
     Of several accession or order numbers the first: a receiver finds one order by it, and none by all in one. One
     that is longer than its field is left out: the part that fits could be another order's.
@@ -70,7 +70,7 @@ class ImagingOrder:
 
     @property
     def known(self) -> bool:
-        """Whether a RIS can find it."""
+        """Return whether a RIS can find the order."""
         return bool(self.accession_number or self.placer or self.filler)
 
 
@@ -136,7 +136,7 @@ def order_of(study: Study) -> ImagingOrder:
 
 
 def left_out(study: Study) -> tuple[str, ...]:
-    """What of the images' attributes a message does not have because it is odd, and why; no value is named."""
+    """Return the attributes that a message lacks because they are malformed, and why; no value is named."""
     header = _patient_image(study).header
     found = list(unreadable(header, ("PatientID", "IssuerOfPatientID", "PatientName")))
     if text_of(header, "PatientID") and not _patient_identifier(header):
@@ -310,7 +310,7 @@ def _procedure(sources: list[Dataset]) -> Encoded:
 
 
 def _acquired(study: Study) -> str:
-    """When the images were taken, in local time without an offset, as DICOM has it."""
+    """Return the acquisition time of the images, in local time without an offset, as DICOM has it."""
     for image in study.images:
         date, time = text_of(image.header, "AcquisitionDate"), text_of(image.header, "AcquisitionTime")
         if _is_digits(date, 8):

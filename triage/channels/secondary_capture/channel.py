@@ -44,12 +44,15 @@ class SecondaryCaptureChannel:
 
     @property
     def encoder(self) -> str:
+        """Kind and version of the encoder, and the settings that its messages depend on."""
         return f"secondary_capture {ENCODER_VERSION} {self.abnormal_only}"
 
     def wants(self, study: Study) -> bool:
+        """Return whether this destination gets a message about the study; see ``Channel``."""
         return not study.shadow_only
 
     def content(self, study: Study) -> list[Any]:
+        """Return what the receiver learns; see ``Channel``."""
         images = sorted(
             [each.sop_instance_uid, each.content_digest, each.probability, each.tag, why_none(each)]
             for each in (image.assessment for image in study.scored)
@@ -74,13 +77,16 @@ class SecondaryCaptureChannel:
 
     @contextmanager
     def connect(self) -> Iterator[Send]:
+        """Open a connection for messages. Raises UnreachableError."""
         with self._store() as send:
             yield lambda payload: send_all(send, payload)
 
     def reach(self) -> list[str]:
+        """Connect without a message and return what is wrong. Raises UnreachableError."""
         return dicom_store.reach(self.peer, SOP_CLASSES)
 
     def check(self) -> list[str]:
+        """Try the destination without any patient's data and return the result. Raises UnreachableError."""
         return dicom_store.check(self.peer, SOP_CLASSES)
 
     def _store(self) -> AbstractContextManager[Send]:
@@ -124,7 +130,7 @@ def send_all(send: Send, payload: bytes) -> SendResult:
         if outcome.status is not DeliveryStatus.DELIVERED:
             return outcome
         outcomes.append(outcome)
-    warned = (each for each in outcomes if each.detail.startswith("warning"))
+    warned = (each for each in outcomes if each.warned)
     return next(warned, outcomes[0])
 
 

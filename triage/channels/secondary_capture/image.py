@@ -123,7 +123,7 @@ def _describe(made: Dataset, image: StudyImage) -> None:
     source.PurposeOfReferenceCodeSequence = [_code("121322", "Source image for image processing operation")]
     made.SourceImageSequence = [source]
     made.ImageComments = WARNING
-    # Our words name nobody, but nobody looked what was burned into the radiograph: the careful value.
+    # Our texts name no patient, but what is burned into the radiograph is unknown: the careful value.
     made.BurnedInAnnotation = "YES"
     made.RecognizableVisualFeatures = "NO"
     made.LossyImageCompression = "00"

@@ -55,12 +55,15 @@ class SRChannel:
 
     @property
     def encoder(self) -> str:
+        """Kind and version of the encoder, and the settings that its messages depend on."""
         return f"sr {ENCODER_VERSION} {self.document}"
 
     def wants(self, study: Study) -> bool:
+        """Return whether this destination gets a message about the study; see ``Channel``."""
         return not study.shadow_only
 
     def content(self, study: Study) -> list[Any]:
+        """Return what the receiver learns; see ``Channel``."""
         scores = sorted(
             [each.assessment.sop_instance_uid, each.assessment.content_digest, each.assessment.probability]
             for each in study.scored
@@ -68,6 +71,7 @@ class SRChannel:
         return [*result(study), scores]
 
     def build(self, study: Study) -> Built:
+        """Build the message of a revision; see ``Channel``."""
         with warnings.catch_warnings():  # what is odd about the patient's attributes was odd when they came
             warnings.simplefilter("ignore")
             document = report(study, self.document, self.device_uid)
@@ -76,12 +80,15 @@ class SRChannel:
             return Built(encoded(document), {name: str(uid) for name, uid in identity.items()}, odd)
 
     def connect(self) -> AbstractContextManager[Send]:
+        """Open a connection for messages. Raises UnreachableError."""
         return dicom_store.connect(self.peer, SOP_CLASSES)
 
     def reach(self) -> list[str]:
+        """Connect without a message and return what is wrong. Raises UnreachableError."""
         return dicom_store.reach(self.peer, (self._sop_class,))
 
     def check(self) -> list[str]:
+        """Try the destination without any patient's data and return the result. Raises UnreachableError."""
         lines = dicom_store.check(self.peer, SOP_CLASSES)
         return [*lines, f"This destination is set to {UID(self._sop_class).name} (document = {self.document})."]
 
@@ -155,7 +162,7 @@ def _evidence(study: Study) -> list[StudyImage]:
 
 
 def _reference(image: StudyImage, study: Study) -> Dataset:
-    """What highdicom needs of an image. Nothing that a device wrote: patient and study are put in afterwards.
+    """Return the attributes that highdicom needs of an image, none of a device: patient and study are put in later.
 
     So is the SOP class: highdicom takes none that it does not know.
     """

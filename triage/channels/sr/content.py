@@ -29,8 +29,9 @@ _ROOT_TITLE = Code("126000", "DCM", "Imaging Measurement Report")
 
 
 def root() -> sr.ContentSequence:
-    """The root of TID 1500 Measurement Report, empty. Put together here: highdicom's own needs a measurement, and a
-    study that is not assessed may have none.
+    """Return an empty root of TID 1500 Measurement Report.
+
+    Not highdicom's, which needs a measurement: a study that is not assessed may have none.
     """
     root = sr.ContainerContentItem(name=_ROOT_TITLE, template_id="1500")
     root.ContentSequence = sr.ContentSequence()
@@ -38,7 +39,7 @@ def root() -> sr.ContentSequence:
 
 
 def content(study: Study, device_uid: str) -> sr.ContentSequence:
-    """What the root of TID 1500 contains."""
+    """Yield the content items below the root of TID 1500."""
     made = sr.ContentSequence()
     made.extend(sr.LanguageOfContentItemAndDescendants(sr.CodedConcept("en", "RFC5646", "English")))
     made.extend(_observer(device_uid))

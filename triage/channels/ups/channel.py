@@ -20,7 +20,7 @@ from triage.channels.base import TEST, Built, DeliveryStatus, Send, SendResult
 from triage.channels.patient_study import encoded
 from triage.dicom.requestor import RemoteAE
 from triage.dicom.uid import uid_of
-from triage.errors import UnreachableError
+from triage.errors import TriageError, UnreachableError
 from triage.spool.study import Study
 from triage.worklist.workitem import UPS_PUSH, left_out, priority_of, reference, workitem
 
@@ -91,12 +91,15 @@ class UPSChannel:
 
     @property
     def encoder(self) -> str:
+        """Kind and version of the encoder, and the settings that its messages depend on."""
         return f"ups {ENCODER_VERSION} {self.worklist_label} {self.low} {self.retrieve_ae_title}"
 
     def wants(self, study: Study) -> bool:
+        """Return whether this destination gets a message about the study; see ``Channel``."""
         return not study.shadow_only and not study.decision.prior
 
     def content(self, study: Study) -> list[Any]:
+        """Return what the receiver learns; see ``Channel``."""
         inputs = sorted({image.assessment.sop_instance_uid for image in study.images})
         return [priority_of(study.decision.priority, self.low), study.decision.tag, inputs]
 
@@ -119,13 +122,16 @@ class UPSChannel:
 
     @contextmanager
     def connect(self) -> Iterator[Send]:
+        """Open a connection for messages. Raises UnreachableError."""
         with dicom_store.associated(self.peer, (UPS_PUSH, UPS_PULL)) as association:
             yield lambda payload: send(association, payload)
 
     def reach(self) -> list[str]:
+        """Connect without a message and return what is wrong. Raises UnreachableError."""
         return dicom_store.reach(self.peer, (UPS_PUSH, UPS_PULL))
 
     def check(self) -> list[str]:
+        """Try the destination without any patient's data and return the result. Raises UnreachableError."""
         lines = dicom_store.check(self.peer, (UPS_PUSH, UPS_PULL))
         return [
             *lines,
@@ -159,11 +165,11 @@ def look(association: Association, uid: str, keywords: Sequence[str]) -> Dataset
     return found if status in _SHOWN else None
 
 
-class _LostError(Exception):
-    """The association is gone, or nobody answers on it."""
+class _LostError(TriageError):
+    """The association is lost, or the peer does not answer on it."""
 
 
-class _RejectedError(Exception):
+class _RejectedError(TriageError):
     """The manager did not take the presentation context that this needs."""
 
 
@@ -180,14 +186,10 @@ def _compare(association: Association, dataset: Dataset, uid: UID) -> SendResult
     """It has a workitem of that UID, which only we can have made: from an attempt whose answer was lost."""
     status, there = _get(association, UPS_PUSH, uid, list(_COMPARED))
     if status != 0x0000 or there is None:
-        return SendResult(
-            DeliveryStatus.DELIVERED, "warning: it has the workitem already, and does not show it, 0x0111"
-        )
+        return _warned("it has the workitem already, and does not show it, 0x0111")
     differing = [keyword for keyword in _COMPARED if str(there.get(keyword, "")) != str(dataset.get(keyword) or "")]
     if differing:
-        return SendResult(
-            DeliveryStatus.DELIVERED, f"warning: it has the workitem already, with another {', '.join(differing)}"
-        )
+        return _warned(f"it has the workitem already, with another {', '.join(differing)}")
     return SendResult(DeliveryStatus.DELIVERED, "it has the workitem already, the same, 0x0111")
 
 
@@ -215,9 +217,7 @@ def _owned(association: Association, uid: UID) -> SendResult | None:
     status, there = _get(association, UPS_PULL, uid, ["ProcedureStepState"])
     if status == 0x0000 and there is not None and there.get("ProcedureStepState") in ("COMPLETED", "CANCELED"):
         return None
-    return SendResult(
-        DeliveryStatus.DELIVERED, "warning: it is in progress, so the change is recorded here and was not sent, 0xC301"
-    )
+    return _warned("it is in progress, so the change is recorded here and was not sent, 0xC301")
 
 
 def _get(association: Association, under: str, uid: UID, keywords: list[str]) -> tuple[int, Dataset | None]:
@@ -242,13 +242,15 @@ def _asked(association: Association, under: str, ask: Callable[[], Any]) -> tupl
     return int(status.Status), dataset
 
 
+def _warned(what: str) -> SendResult:
+    return SendResult(DeliveryStatus.DELIVERED, f"warning: {what}", warned=True)
+
+
 def _of_status(status: int, done: str) -> SendResult:
-    """What a status of N-CREATE or N-SET means (PS3.4 Tables CC.2.5-4 and CC.2.6-1, PS3.7 annex C)."""
+    """Return the result for a status of N-CREATE or N-SET (PS3.4 Tables CC.2.5-4 and CC.2.6-1, PS3.7 annex C)."""
     if status == 0x0000:
         return SendResult(DeliveryStatus.DELIVERED, f"{done}, 0x0000")
     if status in _WARNINGS or status >> 12 == 0xB:
-        return SendResult(
-            DeliveryStatus.DELIVERED, f"warning: {done}, {_WARNINGS.get(status, 'with a warning')}, 0x{status:04X}"
-        )
+        return _warned(f"{done}, {_WARNINGS.get(status, 'with a warning')}, 0x{status:04X}")
     delivery = DeliveryStatus.RETRY if status in _LATER or status not in _MEANINGS else DeliveryStatus.DEAD
     return SendResult(delivery, f"refused, {_MEANINGS.get(status, 'no reason that we know')}, 0x{status:04X}")

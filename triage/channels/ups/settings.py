@@ -22,7 +22,7 @@ class UPSDestination(DICOMDestination):
     look_s: float = Field(
         0.0,
         ge=0,
-        description="Seconds between two looks at the manager for workitems of ours that were completed (N-GET, UPS "
+        description="Seconds between two polls of the manager for workitems of ours that were completed (N-GET, UPS "
         "Pull): their studies leave the list. 0: never.",
     )
     retrieve_ae_title: AETitle | Literal[""] = Field(

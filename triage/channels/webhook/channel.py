@@ -40,15 +40,19 @@ class WebhookChannel:
 
     @property
     def encoder(self) -> str:
+        """Kind and version of the encoder, and the settings that its messages depend on."""
         return f"webhook {ENCODER_VERSION} {self.url}"
 
     def wants(self, study: Study) -> bool:
+        """Return whether this destination gets a message about the study; see ``Channel``."""
         return not study.shadow_only
 
     def content(self, study: Study) -> list[Any]:
+        """Return what the receiver learns; see ``Channel``."""
         return [*result(study), study.decision.priority]
 
     def build(self, study: Study) -> Built:
+        """Build the message of a revision; see ``Channel``."""
         decision = study.decision
         content = {
             "id": study.revision,
@@ -72,6 +76,7 @@ class WebhookChannel:
 
     @contextmanager
     def connect(self) -> Iterator[Send]:
+        """Open a connection for messages. Raises UnreachableError."""
         peer = HttpPeer(self.url, self.timeout_s, self._context())
         try:
             peer.connect()
@@ -84,6 +89,7 @@ class WebhookChannel:
             peer.close()
 
     def reach(self) -> list[str]:
+        """Connect without a message and return what is wrong. Raises UnreachableError."""
         with self.connect():
             parts = urlsplit(self.url)
         if self.tls and (why := self.tls.why_not(parts.hostname or "", parts.port or 443, self.timeout_s)):
@@ -91,7 +97,7 @@ class WebhookChannel:
         return []
 
     def check(self) -> list[str]:
-        """POST a message of nobody's, signed, with ``test`` true."""
+        """POST a signed message about an invented patient, with ``test`` true."""
         payload = json.dumps({"test": True, "id": f"test-{int(time.time())}"}).encode()
         with self.connect() as send:
             outcome = send(payload)
@@ -143,7 +149,7 @@ def standard_headers(keys: Sequence[bytes], payload: bytes, at: int) -> dict[str
 
 
 def of_status(status: int) -> SendResult:
-    """What an HTTP status means for the message. Redirects are not followed: the address is the site's to correct."""
+    """Return the result for an HTTP status. Redirects are not followed: the site has to correct the address."""
     detail = f"HTTP {status}"
     if 200 <= status < 300:
         return SendResult(DeliveryStatus.DELIVERED, detail)

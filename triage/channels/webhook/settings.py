@@ -26,7 +26,7 @@ class WebhookDestination(Destination):
     second_secret: SecretStr | None = Field(
         None,
         min_length=16,
-        description="A second key whose signature stands beside the first in webhook-signature, while receivers change "
+        description="A second key whose signature follows the first in webhook-signature, while receivers change "
         "from one to the other.",
     )
     tls_ca_file: Path | None = Field(

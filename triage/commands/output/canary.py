@@ -1,4 +1,4 @@
-"""What ``triage canary`` prints and does."""
+"""Output of ``triage canary``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import click
 
 from triage.canary.run import UnderWayError, fly
 from triage.canary.wiring import route_of
+from triage.errors import cause
 from triage.settings.schema import Settings
 from triage.spool.spool import Spool, SpoolError
 
@@ -23,7 +24,7 @@ def fly_and_show(settings: Settings, spool: Spool, redis_url: str) -> bool:
     except UnderWayError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
-        raise click.ClickException(f"the spool cannot be written: {error.strerror or error}") from error
+        raise click.ClickException(f"the spool cannot be written: {cause(error)}") from error
     except SpoolError as error:
         raise click.ClickException(str(error)) from error
     assert outcome is not None

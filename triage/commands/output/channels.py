@@ -1,4 +1,4 @@
-"""What the commands about destinations print and do."""
+"""Output of the commands about destinations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands print."""
+"""The console of the commands."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ _WIDE = 200  # nothing is cut or folded: a terminal wraps by itself, and a UID t
 def console_for_people() -> Console:
     """A console that is wide enough for our tables, whatever the terminal.
 
-    Brackets and colons in what it prints mean nothing: much of it is text of strangers. Styles are given beside it.
+    Brackets and colons in what it prints mean nothing: much of it is text of strangers. Styles are given next to it.
     """
     return Console(width=max(_WIDE, Console().width), markup=False, emoji=False)

@@ -14,8 +14,8 @@ from triage.spool.spool import Spool
 def show_dead_letters(spool: Spool, deliveries: Sequence[DeadDelivery] = ()) -> None:
     """Print what was given up: when, after how many tries, why, and the whole line that tries it again.
 
-    ``deliveries`` are those of the ways out, with the accession number and the tag of their study: whoever reads this
-    may have to call somebody.
+    ``deliveries`` are those of the ways out, with the accession number and the tag of their study: the reader this
+    may have to call a ward.
     """
     count = 0
     for instance, note in spool.dead_letters():

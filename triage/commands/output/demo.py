@@ -65,7 +65,7 @@ def run(settings: Settings, config: Path | None, environment: Mapping[str, str],
 
 
 def for_a_demonstration(settings: Settings) -> dict[str, str]:
-    """What differs from ``triage up``, unless the environment says otherwise.
+    """Return the settings that differ from ``triage up``, unless the environment has others.
 
     The samples are as old as they are: they count as if they had been taken today. Models that are marked as
     demonstrations decide, unless there is a destination that would be told.

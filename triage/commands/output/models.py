@@ -65,4 +65,4 @@ def show_shadow(comparisons: Sequence[ShadowComparison]) -> None:
         changes = (str(each.counts.get((a, b), 0)) for a in shown for b in shown if a != b)
         same = f"{each.agreed} ({each.agreed / each.images:.1%})"
         table.add_row(each.model, each.shadow, str(each.images), same, *changes)
-    console_for_people().print(table if comparisons else "no image was scored by a model in shadow beside another one")
+    console_for_people().print(table if comparisons else "no image was scored by a model in shadow next to another one")

@@ -1,4 +1,4 @@
-"""What ``triage readers`` does: serve a study on loopback, and write its labels."""
+"""Output of ``triage readers``: serve a study on loopback, and write its labels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 def serve(folder: Path, cases: Path | None, readers: Sequence[str], port: int, idle_seconds: float) -> None:
     """Serve the study in ``folder`` until SIGINT or SIGTERM, then write its labels. Raises StartError."""
     if cases is None:
-        open_study(folder)  # before a folder is made that nobody wanted
+        open_study(folder)  # before a folder is made by mistake
     private_folder(folder)
     try:
         with held_alone(folder / LOCK):
@@ -40,7 +40,7 @@ def labels(folder: Path) -> str:
 
 
 def told(folder: Path, summary: Summary) -> str:
-    """What was written, for people."""
+    """Return a summary of what was written."""
     lines = [f"{reader} answered {count}" for reader, count in summary.answered.items()]
     lines.append(f"{summary.labelled} with a majority: {folder / 'labels.csv'}")
     for why, count in summary.unresolved.items():

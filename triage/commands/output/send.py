@@ -33,7 +33,7 @@ def send_with_progress(paths: Sequence[Path], destination: RemoteAE, view: str |
             progress.advance(task)
             if outcome.error:
                 failed += 1
-                told = visible(f"{outcome.path}: {outcome.error}")  # anybody may have named the file
+                told = visible(f"{outcome.path}: {outcome.error}")  # a stranger may have named the file
                 progress.console.print(told, markup=False, highlight=False, soft_wrap=True)
     sys.stdout.write(f"{len(files) - failed} of {len(files)} files stored\n")
     return bool(files) and not failed

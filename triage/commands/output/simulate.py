@@ -1,4 +1,4 @@
-"""What ``triage simulate`` does."""
+"""Output of ``triage simulate``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands of validation print, and how they get from settings to values."""
+"""Output of the commands of validation, and their way from settings to values."""
 
 from __future__ import annotations
 
