@@ -168,7 +168,7 @@ def test_a_manager_that_is_away_or_takes_no_pull_takes_nothing_off_the_list(spoo
         with pytest.raises(UnreachableError):
             looking(spool, index, manager.port).poll()
     with pytest.raises(UnreachableError):
-        looking(spool, index, free_port()).look()
+        looking(spool, index, free_port()).poll()
     assert listed(index) == [study]
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from triage.channels.base import Channel
 from triage.channels.settings import Destination
+
+if TYPE_CHECKING:
+    from triage.channels.base import Channel
 
 D = TypeVar("D", bound=Destination)
 

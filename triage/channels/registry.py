@@ -5,12 +5,14 @@ from __future__ import annotations
 import pkgutil
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import triage.channels as channels
-from triage.channels.base import Channel
 from triage.channels.kind import ChannelKind, Surroundings
 from triage.channels.settings import Destination
+
+if TYPE_CHECKING:
+    from triage.channels.base import Channel
 
 
 @cache

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from triage.channels.base import Channel
 from triage.channels.hl7.settings import HL7Destination
 from triage.channels.kind import ChannelKind, Surroundings
 
 if TYPE_CHECKING:
+    from triage.channels.base import Channel
     from triage.channels.hl7.channel import Receiver
     from triage.channels.hl7.message import Profile
 

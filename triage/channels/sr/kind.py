@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from triage.channels.base import Channel
+from typing import TYPE_CHECKING
+
 from triage.channels.kind import ChannelKind, Surroundings
 from triage.channels.remote_ae import remote_ae_of
 from triage.channels.sr.settings import SRDestination
+
+if TYPE_CHECKING:
+    from triage.channels.base import Channel
 
 
 def _make(destination: SRDestination, surroundings: Surroundings) -> Channel:

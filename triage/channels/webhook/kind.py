@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from triage.channels.base import Channel
 from triage.channels.kind import ChannelKind, Surroundings
 from triage.channels.webhook.settings import WebhookDestination, standard_key
+
+if TYPE_CHECKING:
+    from triage.channels.base import Channel
 
 
 def _make(destination: WebhookDestination, surroundings: Surroundings) -> Channel:
