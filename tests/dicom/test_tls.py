@@ -16,7 +16,6 @@ from pynetdicom import AE
 from tests.support.certificates import Authority, Certificate, authority, client_context
 from tests.support.dicom_peer import DX, RawPeer, a_data_set, as_file, association, running_listener, store, with_meta
 from tests.support.wait import wait_for
-from triage.dicom.certificates import expiry, next_update, not_after
 from triage.dicom.tls import Failure, ServerTLS
 from triage.errors import StartError
 from triage.listener.settings import ListenerSettings
@@ -233,29 +232,6 @@ def test_a_list_that_has_expired_or_is_another_s_lets_nobody_in_and_says_why(
         wait_for(lambda: listener.counted("tls_failures_total", reason="no_crl") == 1, "the count")
         ca.revocation_list()
         assert let_in(port, ca, good)
-
-
-def test_the_end_of_a_list_is_read_as_openssl_reads_it(ca: Authority):
-    for expired in (False, True):
-        crl = ca.revocation_list(ca.certificate("lost"), expired=expired)
-        command = ["openssl", "crl", "-in", str(crl), "-noout", "-nextupdate"]
-        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        assert next_update(crl) == ssl.cert_time_to_seconds(text.strip().removeprefix("nextUpdate="))
-    ahead = ca.revocation_list()
-    behind = ahead.read_text() + ca.revocation_list(expired=True).read_text()
-    ahead.write_text(behind)
-    assert next_update(ahead) < time.time(), "the first of several that expires"
-
-
-def test_the_expiry_is_read_as_openssl_reads_it(tmp_path: Path, ca: Authority):
-    for days in (2, 20000):  # UTCTime until 2049, GeneralizedTime from 2050 on
-        path = ca.certificate(f"days{days}", days=days).path
-        command = ["openssl", "x509", "-in", str(path), "-noout", "-enddate"]
-        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        assert not_after(path) == ssl.cert_time_to_seconds(text.strip().removeprefix("notAfter="))
-    for nonsense in (b"", b"\x30", b"\x30\x03\x02\x01\x01", bytes(20)):
-        with pytest.raises(ValueError):
-            expiry(nonsense)
 
 
 def test_files_that_cannot_be_used_stop_the_start_and_say_why(tmp_path: Path, ca: Authority, ours: Certificate):
