@@ -38,7 +38,7 @@ FILES = {syntax: Sent("", whole(syntax), syntax, "").file for syntax in SYNTAXES
 ODD = [each.file for each in (*scored(), *refused())]
 
 
-def walked(data: bytes, *, implicit: bool = False) -> list[Fault]:
+def walked(data: bytes, *, implicit: bool = False) -> tuple[Fault, ...]:
     walk = Walk(MemorySource(data), 0, implicit=implicit)
     for _ in walk.elements():
         pass

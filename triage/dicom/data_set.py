@@ -6,7 +6,7 @@ attributes, as the fault may be; so what the walk found to be whole is put toget
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from io import BytesIO
@@ -150,25 +150,27 @@ def _most_inflated(file: ByteSource, at: int) -> int:
 
 def _with_faults(found: Survey) -> Survey:
     walk = found.walk()
-    elements = tuple(walk.elements())
-    if (
-        isinstance(found.source, InflatedSource)
-        and not found.source.whole
-        and not any(each.ends for each in walk.faults)
-    ):
-        walk.faults.append(Fault(Kind.CUT, elements[-1].tag if elements else NO_TAG, after=True, ends=True))
-    implicit = walk.implicit
+    elements, implicit = tuple(walk.elements()), walk.implicit
+    faults = [*walk.faults, *_end_of_inflated(found, elements, walk.faults)]
     if found.big_endian and implicit:  # no transfer syntax is both (PS3.5 A): what was read so means nothing
-        walk.faults.append(Fault(Kind.UNREADABLE, elements[0].tag if elements else NO_TAG))
+        faults.append(Fault(Kind.UNREADABLE, elements[0].tag if elements else NO_TAG))
         elements, implicit = (), False
     return replace(
         found,
         implicit=implicit,
-        faults=tuple(walk.faults),
+        faults=tuple(faults),
         orderly=walk.orderly,
         foreign=any(each.tag < _FIRST for each in elements),
         found=elements,
     )
+
+
+def _end_of_inflated(found: Survey, elements: Sequence[Element], faults: Iterable[Fault]) -> list[Fault]:
+    """Return the fault of a deflated data set whose stream ends too early, if no other fault ends it."""
+    inflated = isinstance(found.source, InflatedSource) and not found.source.whole
+    if not inflated or any(each.ends for each in faults):
+        return []
+    return [Fault(Kind.CUT, elements[-1].tag if elements else NO_TAG, after=True, ends=True)]
 
 
 def read_data_set(data: bytes) -> tuple[FileDataset, Survey | None]:
