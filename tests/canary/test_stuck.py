@@ -21,7 +21,7 @@ def test_no_listener_no_worker_two_at_once_and_a_kill(tmp_path: Path, redis_serv
     with site(tmp_path / "site", redis_server.url) as ours:
         failed = stuck(ours.fly())
         assert failed.keys() == {"stored"}
-        assert "nobody answers" in failed["stored"]
+        assert "cannot connect" in failed["stored"]
 
         ours.start("listen")
         failed = stuck(ours.fly(timeout_s="15"))

@@ -43,7 +43,7 @@ def test_destinations_are_listed_with_what_they_have(spool: Spool):
         line for line in run(spool, SR.format(port=port), "channel").output.splitlines() if line.startswith("pacs")
     )
 
-    assert "nobody answers" in row
+    assert "cannot connect" in row
     assert row.split()[1] == "sr"
 
 
@@ -117,7 +117,7 @@ def test_a_pacs_is_tried_and_explained(spool: Spool):
 
     result = run(spool, SR.format(port=free_port()), "test-destination", "pacs")
     assert result.exit_code == 1
-    assert "nobody answers" in result.output
+    assert "cannot connect" in result.output
     assert run(spool, "", "test-destination", "pacs").exit_code == 78
 
 

@@ -16,7 +16,7 @@ from pynetdicom import AE
 from tests.support.certificates import Authority, Certificate, authority, client_context
 from tests.support.dicom_peer import DX, RawPeer, a_data_set, as_file, association, running_listener, store, with_meta
 from tests.support.wait import wait_for
-from triage.dicom.tls import Failure, ServerTLS
+from triage.dicom.tls import ServerTLS, TLSFailure
 from triage.errors import StartError
 from triage.listener.settings import ListenerSettings
 from triage.settings.load import SettingsError, load
@@ -89,8 +89,8 @@ def test_a_client_without_a_certificate_is_told_and_counted(
     stranger = authority(tmp_path, "stranger").certificate("stranger_client")
     with running_listener(spool, **settings(ours, tls_client_ca=ca.path)) as listener:
         for with_what, failure in (
-            (["+tla"], Failure.NO_CERTIFICATE),
-            (["+tls", stranger.key, stranger.path], Failure.UNKNOWN_CA),
+            (["+tla"], TLSFailure.NO_CERTIFICATE),
+            (["+tls", stranger.key, stranger.path], TLSFailure.UNKNOWN_CA),
         ):
             refused = dcmtk(ECHOSCU, listener.ports[1], *with_what, "+cf", ca.path)
             assert refused.returncode != 0
@@ -113,8 +113,8 @@ def test_what_speaks_no_tls_or_an_old_one_is_refused(
             assert plain.associate()[0] != 0x02
         with pytest.raises(ssl.SSLError):
             shaken(listener.ports[1], old)
-        wait_for(lambda: listener.counted("tls_failures_total", reason=Failure.NOT_TLS) == 1, "the plain peer")
-        wait_for(lambda: listener.counted("tls_failures_total", reason=Failure.NOTHING_COMMON) == 1, "the old one")
+        wait_for(lambda: listener.counted("tls_failures_total", reason=TLSFailure.NOT_TLS) == 1, "the plain peer")
+        wait_for(lambda: listener.counted("tls_failures_total", reason=TLSFailure.NOTHING_COMMON) == 1, "the old one")
         with association(listener.port) as made:
             assert made.is_established
 
@@ -136,7 +136,7 @@ def test_a_silent_peer_is_dropped(spool: Spool, ours: Certificate, monkeypatch: 
     monkeypatch.setattr("triage.listener.server._REQUEST_TIMEOUT_S", 0.2)
     with running_listener(spool, **settings(ours)) as listener, RawPeer(listener.ports[1]) as silent:
         assert silent.receive() == (0, b"")
-        wait_for(lambda: listener.counted("tls_failures_total", reason=Failure.SILENT) == 1, "the count")
+        wait_for(lambda: listener.counted("tls_failures_total", reason=TLSFailure.SILENT) == 1, "the count")
 
 
 def test_silence_after_the_handshake_ends_an_association_too(spool: Spool, ca: Authority, ours: Certificate):

@@ -40,7 +40,7 @@ def test_a_stream_has_the_same_messages_in_whatever_pieces_it_comes(name: str, s
     found: list[bytes] = []
     for start in range(0, len(stream), size):
         found += frames.feed(stream[start : start + size])
-    assert found + frames.pause() == expected
+    assert found + frames.end_of_pause() == expected
     assert not frames.begun
 
 
@@ -51,10 +51,10 @@ def test_only_what_can_be_answered_is_a_message() -> None:
 def test_what_was_dropped_is_counted_and_what_means_nothing_is_not() -> None:
     frames = Frames(1000)
     frames.feed(b"\r\n\x06\0" + framed(MESSAGE) + b"\r\n")
-    assert frames.dropped() == 0
+    assert frames.take_dropped() == 0
     frames.feed(b"hello\r\n" + framed(MESSAGE) + b"\x0bMSH|^~\\&|half" + framed(MESSAGE))
-    assert frames.dropped() == len(b"hello") + len(b"\x0bMSH|^~\\&|half")
-    assert frames.dropped() == 0
+    assert frames.take_dropped() == len(b"hello") + len(b"\x0bMSH|^~\\&|half")
+    assert frames.take_dropped() == 0
 
 
 def test_no_more_is_kept_than_may_be() -> None:
@@ -65,6 +65,6 @@ def test_no_more_is_kept_than_may_be() -> None:
     assert frames.feed(b"\r") == [b"12345"]
     with pytest.raises(TooLongError) as long:
         frames.feed(b"\x0b" + b"x" * 50)
-    assert long.value.begun == b"x" * 50
-    assert frames.rest() == b"x" * 50
+    assert long.value.beginning == b"x" * 50
+    assert frames.take_rest() == b"x" * 50
     assert not frames.begun

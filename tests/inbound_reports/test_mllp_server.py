@@ -18,7 +18,7 @@ from tests.support.report_sender import Answer, plain, report, station
 from tests.support.studies import a_study
 from tests.support.wait import wait_for
 from tests.support.written_log import written_log
-from triage.dicom.tls import Failure
+from triage.dicom.tls import TLSFailure
 from triage.errors import StartError
 from triage.inbound_reports.serve import server_tls
 from triage.metrics.process import create
@@ -220,7 +220,7 @@ def test_over_tls_a_silent_handshake_holds_up_nobody(
         assert place.listed() == {study}
         assert heard(place.port, client_context(ca.path))
         assert place.listed() == set()
-        wait_for(lambda: place.no_tls(Failure.NOT_TLS) == 1, "the count")
+        wait_for(lambda: place.no_tls(TLSFailure.NOT_TLS) == 1, "the count")
 
 
 def test_certificates_are_renewed_and_revoked_without_a_restart(
@@ -231,11 +231,11 @@ def test_certificates_are_renewed_and_revoked_without_a_restart(
     crl = ca.revocation_list()
     with station(redis_server, spool, **files(ours, tls_client_ca=ca.path, tls_client_crl=crl)) as place:
         assert not heard(place.port, client_context(ca.path))
-        wait_for(lambda: place.no_tls(Failure.NO_CERTIFICATE) == 1, "the count")
+        wait_for(lambda: place.no_tls(TLSFailure.NO_CERTIFICATE) == 1, "the count")
         assert [heard(place.port, client_context(ca.path, each)) for each in (good, lost)] == [True, True]
         ca.revocation_list(lost)
         assert [heard(place.port, client_context(ca.path, each)) for each in (good, lost)] == [True, False]
-        wait_for(lambda: place.no_tls(Failure.REVOKED) == 1, "the count")
+        wait_for(lambda: place.no_tls(TLSFailure.REVOKED) == 1, "the count")
         before = serial(place.port, client_context(ca.path, good))
         ca.certificate("reports", host="DNS:localhost")
         assert serial(place.port, client_context(ca.path, good)) != before
@@ -259,7 +259,7 @@ def test_old_versions_and_ciphers_are_refused(
     old.set_ciphers("ECDHE+AES:!AESGCM:!AESCCM@SECLEVEL=0")
     with station(redis_server, spool, **files(ours)) as place:
         assert not heard(place.port, old)
-        wait_for(lambda: place.no_tls(Failure.NOTHING_COMMON) == 1, "the count")
+        wait_for(lambda: place.no_tls(TLSFailure.NOTHING_COMMON) == 1, "the count")
 
 
 def test_certificate_and_key_may_be_one_file(

@@ -186,7 +186,7 @@ def test_nobody_at_the_other_end(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     outcomes = list(send([a_phantom(tmp_path), a_picture(tmp_path)], RemoteAE("127.0.0.1", port, "A", "B")))
-    assert all("nobody answers" in outcome.error for outcome in outcomes)
+    assert all("cannot connect" in outcome.error for outcome in outcomes)
     assert len(outcomes) == 2
 
 

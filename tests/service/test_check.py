@@ -144,7 +144,7 @@ def test_destinations_that_cannot_be_reached_or_take_nothing_of_ours(ca: Authori
         found = {each.what: each for each in check_destinations(settings(channels=channels).channels)}
     pacs_, closed, strange, trusted, refused, off = found.values()
     assert (pacs_.level, "takes no Comprehensive 3D SR Storage" in pacs_.said) == (WARNING, True)
-    assert (closed.level, "nobody answers" in closed.said) == (FAILED, True)
+    assert (closed.level, "cannot connect" in closed.said) == (FAILED, True)
     assert (strange.level, "no TLS with" in strange.said) == (FAILED, True)
     assert trusted.level is OK
     assert (refused.level, "no TLS with" in refused.said) == (FAILED, True)

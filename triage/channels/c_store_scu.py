@@ -15,7 +15,8 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from triage.channels.base import DeliveryStatus, Send, SendResult
-from triage.dicom.requestor import NoAssociationError, RemoteAE, took_nothing
+from triage.dicom.pynetdicom_internals import connected_socket
+from triage.dicom.requestor import NoAssociationError, RemoteAE, rejects_all_contexts
 from triage.dicom.requestor import associated as associated_with
 from triage.errors import UnreachableError
 
@@ -55,7 +56,7 @@ def store(association: Association, payload: bytes, message_id: int) -> SendResu
     dataset = dcmread(BytesIO(payload))
     sop_class = UID(dataset.SOPClassUID)
     if not any(context.abstract_syntax == sop_class for context in association.accepted_contexts):
-        if not association.is_established and not took_nothing(association):
+        if not association.is_established and not rejects_all_contexts(association):
             return SendResult(DeliveryStatus.RETRY, "the association was lost", lost=True)
         return SendResult(
             DeliveryStatus.DEAD, f"the peer takes no {sop_class.name}: it rejected the presentation context"
@@ -126,7 +127,7 @@ def _tried(association: Association) -> tuple[set[str], str]:
 
 
 def _over(association: Association) -> str:
-    connected = association.dul.socket.socket if association.dul.socket else None
+    connected = connected_socket(association)
     return f" over {connected.version()}, {connected.cipher()[0]}" if isinstance(connected, ssl.SSLSocket) else ""  # type: ignore[index]
 
 

@@ -1,1 +1,1 @@
-"""DICOM building blocks: PS3.10 files, header scan, UIDs, upper layer, TLS, image objects."""
+"""DICOM building blocks: PS3.10 files, header scan, attributes, UIDs, upper layer, TLS, image objects."""

@@ -1,7 +1,7 @@
-"""A-ASSOCIATE-RQ and A-ASSOCIATE-AC as the acceptor reads and writes them (PS3.8 9.3.2 and 9.3.3).
+"""Reader of A-ASSOCIATE-RQ and writer of A-ASSOCIATE-AC, for the acceptor (PS3.8 9.3.2 and 9.3.3).
 
-Not read with pynetdicom: it raises for an association what is wrong with one name, one context or one item of it, and
-quotes what it does not understand in its log. Here what cannot be used is left out alone, and nothing is logged.
+Not pynetdicom's: it refuses the whole association for a fault of one name, one context or one item, and quotes in its
+log what it does not understand. Here only what cannot be used is left out, and nothing is logged.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from triage.dicom.uid import InvalidUIDError, valid_uid
+from triage.errors import TriageError
 
 APPLICATION_CONTEXT_NAME = "1.2.840.10008.3.1.1.1"
 
@@ -20,21 +22,22 @@ ACCEPTANCE, USER_REJECTION, NO_REASON, NO_ABSTRACT_SYNTAX, NO_TRANSFER_SYNTAX = 
 
 _FIXED = struct.Struct(">HH16s16s32s")
 _ITEM = struct.Struct(">BxH")
-_APPLICATION, _PROPOSED, _ANSWERED, _USER = 0x10, 0x20, 0x21, 0x50
+_APPLICATION, _PROPOSED, _RESULT, _USER = 0x10, 0x20, 0x21, 0x50
 _ABSTRACT, _TRANSFER = 0x30, 0x40
 _MAXIMUM_LENGTH, _CLASS_UID, _ROLES, _VERSION_NAME = 0x51, 0x52, 0x54, 0x55
 _IMPLICIT = "1.2.840.10008.1.2"
 
 
-class MalformedRequestError(ValueError):
-    """What is no A-ASSOCIATE-RQ; the message quotes nothing of it."""
+class MalformedRequestError(TriageError, ValueError):
+    """Bytes that are no A-ASSOCIATE-RQ. The message quotes nothing of them."""
 
 
 @dataclass(frozen=True)
 class ProposedContext:
-    """A presentation context as proposed. ``abstract_syntax`` is empty, and ``transfer_syntaxes`` lack, what is no UID.
+    """A presentation context as proposed.
 
-    ``usable``: its identifier is an odd number that no other context has, and its items are whole.
+    ``abstract_syntax`` is empty if it is no UID; ``transfer_syntaxes`` are those that are UIDs. ``usable``: its
+    identifier is an odd number that no other context has, and its items are whole.
     """
 
     context_id: int
@@ -45,7 +48,7 @@ class ProposedContext:
 
 @dataclass(frozen=True)
 class ContextResult:
-    """What is answered to a proposed context. ``transfer_syntax`` means something if it was accepted."""
+    """The result for a proposed context (PS3.8 table 9-18). ``transfer_syntax`` is empty unless it is accepted."""
 
     context_id: int
     result: int
@@ -56,8 +59,8 @@ class ContextResult:
 class AssociationRequest:
     """An A-ASSOCIATE-RQ.
 
-    ``max_pdu`` is the largest PDU that the peer takes, 0 for any. ``roles``: by SOP class, whether it proposes to be
-    SCU and SCP (PS3.7 D.3.3.4). ``echoed``: the fields that an answer repeats.
+    ``max_pdu`` is the largest PDU that the peer takes, in bytes, 0 for any. ``roles``: SOP classes, and whether the
+    peer proposes to be SCU and SCP of each (PS3.7 D.3.3.4). ``echoed``: the fields that the response repeats.
     """
 
     calling_ae_title: str
@@ -70,9 +73,9 @@ class AssociationRequest:
 
 
 def read_request(body: bytes) -> AssociationRequest:
-    """Read what follows the header of an A-ASSOCIATE-RQ. Raises MalformedRequestError.
+    """Read the body of an A-ASSOCIATE-RQ, without the header of the PDU. Raises MalformedRequestError.
 
-    Items of unknown types are skipped (PS3.8 9.3.1), and so is what is wrong in one item.
+    Items of unknown types are skipped (PS3.8 9.3.1), and so are faults within one item.
     """
     if len(body) < _FIXED.size:
         raise MalformedRequestError(f"an A-ASSOCIATE-RQ of {len(body)} bytes")
@@ -99,20 +102,28 @@ def acceptance(
     max_pdu: int,
     implementation: tuple[str, str],
 ) -> bytes:
-    """The A-ASSOCIATE-AC, a whole PDU. ``implementation``: our class UID and version name; ``roles``: what we take."""
+    """Return the A-ASSOCIATE-AC that answers ``request``, a whole PDU.
+
+    Args:
+        request: The request.
+        results: One for each proposed context.
+        roles: The roles that we accept, as in ``AssociationRequest.roles``.
+        max_pdu: The largest PDU that we take, in bytes.
+        implementation: Our implementation class UID and version name.
+    """
     users = _item(_MAXIMUM_LENGTH, struct.pack(">L", max_pdu)) + _item(_CLASS_UID, implementation[0].encode())
     for uid, scu, scp in roles:
         name = uid.encode()
         users += _item(_ROLES, struct.pack(">H", len(name)) + name + bytes([scu, scp]))
     users += _item(_VERSION_NAME, implementation[1].encode())
     body = struct.pack(">HH", 1, 0) + request.echoed + _item(_APPLICATION, APPLICATION_CONTEXT_NAME.encode())
-    body += b"".join(_answer(each) for each in results) + _item(_USER, users)
+    body += b"".join(_result_item(each) for each in results) + _item(_USER, users)
     return struct.pack(">BxL", 0x02, len(body)) + body
 
 
-def _answer(result: ContextResult) -> bytes:
+def _result_item(result: ContextResult) -> bytes:
     syntax = _item(_TRANSFER, (result.transfer_syntax or _IMPLICIT).encode())
-    return _item(_ANSWERED, bytes([result.context_id, 0, result.result, 0]) + syntax)
+    return _item(_RESULT, bytes([result.context_id, 0, result.result, 0]) + syntax)
 
 
 def _item(kind: int, content: bytes) -> bytes:
@@ -120,7 +131,7 @@ def _item(kind: int, content: bytes) -> bytes:
 
 
 def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Type and content of each item; MalformedRequestError for one that is longer than what holds it."""
+    """Yield type and content of each item. Raises MalformedRequestError for one that is longer than what holds it."""
     at = 0
     while len(data) - at >= _ITEM.size:
         kind, length = _ITEM.unpack_from(data, at)
@@ -130,22 +141,20 @@ def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
         yield kind, data[at : at + length]
         at += length
     if data[at:].strip(b"\0"):
-        raise MalformedRequestError("an A-ASSOCIATE-RQ ends in the midst of an item")
+        raise MalformedRequestError("an A-ASSOCIATE-RQ ends within an item")
 
 
 def _whole_items(data: bytes) -> list[tuple[int, bytes]]:
-    """The items before the first that does not fit."""
-    found = []
-    try:
+    """Return the items before the first that does not fit."""
+    items = []
+    with suppress(MalformedRequestError):
         for item in _items(data):
-            found.append(item)
-    except MalformedRequestError:
-        pass
-    return found
+            items.append(item)
+    return items
 
 
 def _contexts(items: Sequence[bytes]) -> tuple[ProposedContext, ...]:
-    """One for each identifier: of contexts that share one nobody could say which was accepted."""
+    """Return one context for each identifier. Those that share one cannot be told apart, and are not usable."""
     times = Counter(content[0] for content in items if content)
     known: dict[int, ProposedContext] = {}
     for content in items:
@@ -172,7 +181,7 @@ def _context(content: bytes, alone: bool) -> ProposedContext:
 
 
 def _role(content: bytes) -> list[tuple[str, bool, bool]]:
-    """SOP class, SCU role, SCP role (PS3.7 D.3.3.4.1); nothing if the item is not whole."""
+    """Return SOP class, SCU role and SCP role (PS3.7 D.3.3.4.1); nothing if the item is not whole."""
     length = int.from_bytes(content[:2], "big")
     uid = _uid(content[2 : 2 + length])
     flags = content[2 + length :]
@@ -180,7 +189,7 @@ def _role(content: bytes) -> list[tuple[str, bool, bool]]:
 
 
 def _uid(content: bytes) -> str:
-    """A UID without its padding; empty if it is none."""
+    """Return a UID without its padding; empty if it is none."""
     try:
         return valid_uid(content.decode("ascii", "replace").strip("\0 "))
     except InvalidUIDError:
@@ -188,6 +197,6 @@ def _uid(content: bytes) -> str:
 
 
 def _ae_title(field: bytes) -> str:
-    """An AE title up to its padding, of spaces or NULs; it may be empty. What no AE title has (PS3.5 6.2) is ``?``."""
+    """Return an AE title without its padding of spaces or NULs; ``?`` for characters that none has (PS3.5 6.2)."""
     text = field.partition(b"\0")[0].decode("latin-1").strip(" ")
     return "".join(each if " " <= each <= "~" and each != "\\" else "?" for each in text)

@@ -1,15 +1,16 @@
-"""PURE: the value of an attribute as text, whatever a sender wrote there."""
+"""PURE: values of attributes as text, and items of sequences, whatever a sender wrote there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as Items
+
+from triage.dicom.attribute_reader import value_of
 
 TEXT_VRS = frozenset(
     ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT")
@@ -19,16 +20,16 @@ _ENDS = {0x0A, 0x0C, 0x0D}  # after which ISO 2022 begins anew (PS3.5 6.1.2.5.3)
 
 
 def text_of(dataset: Dataset, keyword: str) -> str:
-    """The value as text; several values as DICOM writes them, with a backslash between them.
+    """Return the value of an attribute as text; several values with a backslash between them, as DICOM writes them.
 
     Empty where there is none, where the value does not fit its VR, and where it is no text: a sequence, or bytes under
-    an attribute that is none. Bytes under one that is text (a VR of UN or OB) are read as what it should have been.
+    an attribute that is not of text. Bytes under one of text (a VR of UN or OB) are decoded as text.
     """
     return as_text(value_of(dataset, keyword), dataset, keyword)
 
 
-def as_text(value: Any, dataset: Dataset, keyword: str) -> str:
-    """The same of a value that was taken out of ``dataset``."""
+def as_text(value: object, dataset: Dataset, keyword: str) -> str:
+    """Return a value of ``dataset`` as ``text_of`` does."""
     if value is None or isinstance(value, (Items, Dataset)):
         return ""
     if isinstance(value, (bytes, bytearray)):
@@ -38,16 +39,8 @@ def as_text(value: Any, dataset: Dataset, keyword: str) -> str:
     return str(value).strip(_PADDING)
 
 
-def value_of(dataset: Dataset, keyword: str) -> Any:
-    """What pydicom makes of it; None where that raises."""
-    try:
-        return dataset.get(keyword)
-    except Exception:  # pydicom raises many kinds for a value that does not fit its VR: it counts as empty
-        return None
-
-
 def items_of(dataset: Dataset, keyword: str) -> list[Dataset]:
-    """The items of a sequence; none of anything else."""
+    """Return the items of a sequence; none of anything else."""
     value = value_of(dataset, keyword)
     if not isinstance(value, Iterable) or isinstance(value, str):
         return []
@@ -55,7 +48,7 @@ def items_of(dataset: Dataset, keyword: str) -> list[Dataset]:
 
 
 def character_set_of(dataset: Dataset) -> tuple[str, ...]:
-    """The terms of Specific Character Set (0008,0005), several for code extensions."""
+    """Return the terms of Specific Character Set (0008,0005), several for code extensions."""
     value = value_of(dataset, "SpecificCharacterSet")
     if value is None or value == "":
         return ()
@@ -68,5 +61,5 @@ def _decoded(dataset: Dataset, keyword: str, value: bytes) -> str:
             return ""
         encodings = convert_encodings(list(character_set_of(dataset)) or [""])
         return decode_bytes(value, encodings, _ENDS)
-    except Exception:  # as above
+    except Exception:  # pydicom raises many kinds for terms that are none, and for bytes that do not fit: no text
         return ""

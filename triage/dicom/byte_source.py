@@ -1,4 +1,4 @@
-"""Bytes by their position, of which nobody knows yet how many there are: in memory, in a file, deflated."""
+"""Bytes that are read by their position, in memory, in a file or deflated; their number need not be known."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ _FRONT = 16384
 
 
 class ByteSource(Protocol):
-    """Bytes that are read by their position. ``front`` are those from ``front_at`` that are at hand, perhaps none."""
+    """Bytes that are read by their position."""
 
     @property
-    def front(self) -> bytes: ...
+    def front(self) -> bytes:
+        """Bytes at hand, from the position ``front_at`` on; perhaps none."""
+
     @property
-    def front_at(self) -> int: ...
+    def front_at(self) -> int:
+        """Position of ``front``."""
 
     def read(self, at: int, count: int) -> bytes:
-        """The bytes at a position; fewer at the end."""
+        """Return ``count`` bytes from a position on; fewer at the end."""
 
     def holds(self, end: int) -> bool:
-        """Whether all bytes before the position ``end`` are there."""
+        """Return whether all bytes before the position ``end`` are there."""
 
     def size(self) -> int:
-        """How many there are."""
+        """Return the number of bytes."""
 
 
 class MemorySource:
@@ -38,17 +41,20 @@ class MemorySource:
         self._size = len(data)
 
     def read(self, at: int, count: int) -> bytes:
+        """Return ``count`` bytes from a position on; fewer at the end."""
         return self.front[at : at + count]
 
     def holds(self, end: int) -> bool:
+        """Return whether all bytes before the position ``end`` are there."""
         return end <= self._size
 
     def size(self) -> int:
+        """Return the number of bytes."""
         return self._size
 
 
 class OpenFileSource:
-    """An open file. What stands in front, the attributes as a rule, is read at once."""
+    """An open file. Its first bytes, the attributes as a rule, are read at once."""
 
     def __init__(self, file: BinaryIO, start: int = 0) -> None:
         self._file = file
@@ -57,6 +63,7 @@ class OpenFileSource:
         self.front = file.read(_FRONT)
 
     def read(self, at: int, count: int) -> bytes:
+        """Return ``count`` bytes from a position on; fewer at the end."""
         found = at - self.front_at
         if found >= 0 and found + count <= len(self.front):
             return self.front[found : found + count]
@@ -64,14 +71,16 @@ class OpenFileSource:
         return self._file.read(count)
 
     def holds(self, end: int) -> bool:
+        """Return whether all bytes before the position ``end`` are there."""
         return end <= self._size
 
     def size(self) -> int:
+        """Return the number of bytes."""
         return self._size
 
 
 class InflatedSource:
-    """What a raw deflate stream (PS3.5 A.5) inflates to, piece by piece as it is asked for, ``most`` bytes of it."""
+    """The first ``most`` inflated bytes of a raw deflate stream (PS3.5 A.5), inflated as far as they are read."""
 
     front, front_at = b"", 0
 
@@ -85,24 +94,27 @@ class InflatedSource:
 
     @property
     def whole(self) -> bool:
-        """Whether the stream was inflated to its end."""
+        """True if the stream has been inflated to its end."""
         return self._inflater.eof
 
     def read(self, at: int, count: int) -> bytes:
+        """Return ``count`` bytes from a position on; fewer at the end."""
         self.holds(at + count)
         return bytes(self._ready[at : at + count])
 
     def holds(self, end: int) -> bool:
+        """Return whether all bytes before the position ``end`` are there."""
         while len(self._ready) < end and self._inflate():
             pass
         return end <= len(self._ready)
 
     def size(self) -> int:
+        """Return the number of bytes."""
         self.holds(self.most + 1)
         return len(self._ready)
 
     def _inflate(self) -> bool:
-        """Inflate a piece; False at the end, the bound, or a fault."""
+        """Inflate the next part; return False at the end, the bound, or a fault."""
         if self._inflater.eof or self._broken or len(self._ready) >= self.most:
             return False
         packed = self._inflater.unconsumed_tail

@@ -1,6 +1,6 @@
-"""DIMSE command sets (PS3.7 section 6.3 and annex E): a handful of elements in Implicit VR Little Endian.
+"""DIMSE command sets (PS3.7 section 6.3 and annex E): some elements in Implicit VR Little Endian.
 
-Not read with pydicom: it validates values and warns with them, and a peer may send anything as a UID.
+Not read with pydicom: it validates values and quotes them in warnings, and a peer may send anything as a UID.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _AFFECTED_INSTANCE, _REQUESTED_INSTANCE = 0x1000, 0x1001
 
 @dataclass(frozen=True)
 class Command:
-    """A request. The UIDs are as the peer wrote them, without padding, and may be anything: check before use."""
+    """A request. The UIDs are as the peer wrote them, without padding, and not validated."""
 
     field: int
     message_id: int
@@ -38,7 +38,7 @@ class Command:
 
 
 def decode(command_set: bytes) -> Command:
-    """The request in ``command_set``. Raises ValueError if there is none."""
+    """Decode the request in ``command_set``. Raises ValueError if there is none."""
     try:
         elements = dict(_elements(command_set))
         return Command(
@@ -53,7 +53,7 @@ def decode(command_set: bytes) -> Command:
 
 
 def response(request: Command, status: int, comment: str = "") -> bytes:
-    """The command set that answers ``request``. ``comment`` is for the person who reads the sender's log."""
+    """Return the command set of the response to ``request``. ``comment`` is for readers of the sender's log."""
     elements = [
         (_AFFECTED_CLASS, request.sop_class_uid.encode("latin-1")),
         (_FIELD, pack("<H", request.field | RESPONSE)),

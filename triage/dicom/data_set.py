@@ -1,7 +1,7 @@
 """A DICOM file as a pydicom data set, whole or up to its fault (ADR 29).
 
-An intact data set is read by pydicom as it is. Of one with a fault pydicom loses all, or some, or takes pixels for
-attributes, as the fault may be; so what the walk found to be whole is put together as a well-formed data set first.
+An intact data set is read by pydicom as it is. Of one with a fault pydicom loses all elements or some, or takes pixels
+for attributes; so the elements that the walk found whole are written as a well-formed data set first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from triage.dicom.element_walk import Walk
 from triage.dicom.elements import LONG_VRS, NO_TAG, PIXEL_DATA, SEQUENCES, Element, ElementState, SequenceItem
 from triage.dicom.fault import Fault, Kind
 
-_LARGE = 4096  # bytes of a value that nobody needs who wants no pixels
+_LARGE = 4096  # bytes of a value that only the decoding of pixels needs
 _FIRST = 0x00040000  # before it are the groups of commands and files
 _MOST_IN_FRONT = 16 << 20
 """Inflated bytes in which the attributes in front of the pixels have to stand."""
@@ -40,11 +40,19 @@ _IMAGE_SIZE = (0x00280002, 0x00280010, 0x00280011, 0x00280100)  # samples, rows,
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What a walk found in a DICOM file, whose data set begins at ``start`` of ``source``, behind ``head`` in the file.
+    """Result of a walk over a DICOM file.
 
-    ``orderly``: tags ascend, so that what describes an image stands before its pixels. ``foreign``: elements are in it
-    that belong to commands and files (PS3.7, PS3.10), which pydicom would heed. ``big_endian``, ``implicit``: how it is
-    encoded, whatever it says.
+    Attributes:
+        head: Bytes before the data set: preamble and File Meta Information.
+        source: Bytes of the data set, inflated if it is deflated.
+        start: Position of the data set in ``source``.
+        transfer_syntax_uid: As File Meta Information states it.
+        implicit: The data set is in implicit VR, whatever File Meta Information states.
+        big_endian: It is big-endian.
+        faults: Faults of its encoding.
+        orderly: Its tags ascend, so that the attributes of an image stand before its pixels.
+        foreign: It has elements of commands or files (PS3.7, PS3.10), which pydicom would obey.
+        found: Its elements, if it has faults.
     """
 
     head: bytes
@@ -60,27 +68,27 @@ class Survey:
 
     @cached_property
     def elements(self) -> tuple[Element, ...]:
-        """The elements up to the fault."""
+        """Elements up to the fault that ends the walk."""
         return tuple(self.walk().elements()) if self.found is None else self.found
 
     def walk(self) -> Walk:
-        """A walk over the data set, from its beginning."""
+        """Return a walk over the data set, from its beginning."""
         return Walk(self.source, self.start, implicit=self.implicit, big_endian=self.big_endian)
 
     def readable(self) -> Survey:
-        """Without the elements that pydicom cannot read even alone: a character set with a zero in it is enough."""
+        """Return the survey without elements that pydicom cannot read even alone, as a character set with a zero."""
         kept = tuple(each for each in self.elements if self._reads(each))
         lost = tuple(Fault(Kind.UNREADABLE, each.tag) for each in self.elements if each not in kept)
         return replace(self, found=kept, faults=self.faults + lost)
 
     @property
     def as_it_is(self) -> bool:
-        """Whether pydicom reads all of the file, and nothing else, by itself."""
+        """True if pydicom reads the file correctly by itself."""
         deflated = self.transfer_syntax_uid == DeflatedExplicitVRLittleEndian
         return not (self.faults or deflated or self.foreign)
 
     def data_set(self, longest: int | None = None) -> FileDataset:
-        """What is whole of the data set. ``longest`` bytes of a value: leaves out the pixels and longer values."""
+        """Return the elements that are whole. With ``longest``, without pixels and values of more bytes than that."""
         if self.faults or self.foreign or longest is not None:
             dataset = self._put_together(self.elements, longest)
         else:
@@ -129,10 +137,10 @@ def survey(file: ByteSource) -> Survey | None:
 
 
 def _most_inflated(file: ByteSource, at: int) -> int:
-    """How many bytes of a deflated data set are looked at: what its own header says that its image needs, twice.
+    """Return how many bytes of a deflated data set are inflated: twice the size of the image that it states.
 
-    Deflate makes a thousand bytes of one, so that a small file can be any amount of work. Twice, so that an object that
-    holds a second image is known to.
+    Deflate makes a thousand bytes of one, so that a small file can be any amount of work. Twice, so that a second image
+    in the object is found.
     """
     front = InflatedSource(file, at, _MOST_IN_FRONT)
     sizes: dict[int, int] = {}
@@ -174,7 +182,7 @@ def _end_of_inflated(found: Survey, elements: Sequence[Element], faults: Iterabl
 
 
 def read_data_set(data: bytes) -> tuple[FileDataset, Survey | None]:
-    """A DICOM file's data set, or what is whole of it, and what was found.
+    """Read a DICOM file: its data set, or the elements of it that are whole, and the survey.
 
     Raises what pydicom raises for bytes that are no DICOM file.
     """
@@ -189,7 +197,7 @@ def read_data_set(data: bytes) -> tuple[FileDataset, Survey | None]:
 
 
 def read_header(file: BinaryIO) -> FileDataset:
-    """The attributes in a DICOM file, without its pixels and, if it is damaged, without long values, up to the damage.
+    """Read a DICOM file without its pixels; if it is damaged, up to the damage and without long values.
 
     Raises what pydicom raises for bytes that are no DICOM file.
     """
@@ -198,7 +206,7 @@ def read_header(file: BinaryIO) -> FileDataset:
         return _read_header(file)
     try:
         return _read_header(file) if found.as_it_is and found.orderly else found.data_set(_LARGE)
-    except Exception:  # as above
+    except Exception:  # of many kinds, too
         return found.readable().data_set(_LARGE)
 
 
@@ -212,7 +220,7 @@ def _read(data: bytes) -> FileDataset:
 
 
 def behind_the_head(file: ByteSource) -> tuple[int, str]:
-    """The position behind preamble and File Meta Information (PS3.10 7.1), and the Transfer Syntax UID in it."""
+    """Return the position behind preamble and File Meta Information (PS3.10 7.1), and its Transfer Syntax UID."""
     at, syntax, before = 132 if file.read(128, 4) == b"DICM" else 0, "", b""
     while (head := file.read(at, 12))[:2] == b"\x02\0" and len(head) >= 8 and head[3:1:-1] > before:
         before = head[3:1:-1]
@@ -232,7 +240,7 @@ def _head(transfer_syntax_uid: str) -> bytes:
 
 
 class _Writer:
-    """Puts elements together, those that are whole as they stood."""
+    """Writer of a data set; elements that are whole keep their bytes."""
 
     def __init__(self, source: ByteSource, big_endian: bool, longest: int | None) -> None:
         order = ">" if big_endian else "<"

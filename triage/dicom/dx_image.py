@@ -1,10 +1,9 @@
-"""Writes Digital X-Ray images (PS3.3 A.26): what `triage send` makes of pictures, and the sample phantoms."""
+"""Digital X-Ray images (PS3.3 A.26) made of grey values: of pictures by `triage send`, and of phantoms."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,9 +27,12 @@ _VIEWS = {
 }
 
 
+GreyValues = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+
 @dataclass(frozen=True)
 class DXDescription:
-    """What is known of an image; empty where nothing is.
+    """Attributes of an image; empty where a value is not known.
 
     ``age`` as DICOM writes it (``050Y``), ``view`` one of PA, AP, LL, ``priority`` as in Requested Procedure Priority
     (0040,1003), ``acquired`` as (date, time) of DICOM.
@@ -50,8 +52,8 @@ class DXDescription:
     for_processing: bool = False
 
 
-def dx_image(stored: npt.NDArray[Any], bits: int, description: DXDescription) -> Dataset:
-    """A DX image of grey values (rows, columns), uint8 or uint16 with ``bits`` used, dense tissue bright.
+def dx_image(stored: GreyValues, bits: int, description: DXDescription) -> Dataset:
+    """Return a DX image of grey values (rows, columns), uint8 or uint16 with ``bits`` used, dense tissue bright.
 
     Imager Pixel Spacing (0018,1164) is left for the caller to set if it is known.
     """
@@ -63,7 +65,7 @@ def dx_image(stored: npt.NDArray[Any], bits: int, description: DXDescription) ->
 
 
 def part10(dataset: Dataset) -> bytes:
-    """The data set as a DICOM file in Explicit VR Little Endian."""
+    """Return the data set as a DICOM file in Explicit VR Little Endian."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
@@ -77,7 +79,7 @@ def part10(dataset: Dataset) -> bytes:
 
 
 def _identify(dataset: Dataset, description: DXDescription) -> None:
-    """Modules Patient, General Study, Patient Study, General and DX Series, General Equipment, SOP Common."""
+    """Set modules Patient, General Study, Patient Study, General and DX Series, General Equipment, SOP Common."""
     processing = description.for_processing
     dataset.SOPClassUID = DigitalXRayImageStorageForProcessing if processing else DigitalXRayImageStorageForPresentation
     dataset.SOPInstanceUID = description.sop_instance_uid
@@ -103,7 +105,7 @@ def _identify(dataset: Dataset, description: DXDescription) -> None:
 
 
 def _describe_acquisition(dataset: Dataset, description: DXDescription) -> None:
-    """Modules General Image, DX Anatomy Imaged, DX Positioning, DX Detector, Acquisition Context."""
+    """Set modules General Image, DX Anatomy Imaged, DX Positioning, DX Detector, Acquisition Context."""
     dataset.InstanceNumber = description.instance_number
     dataset.AcquisitionDate, dataset.AcquisitionTime = description.acquired
     dataset.ContentDate, dataset.ContentTime = description.acquired
@@ -122,8 +124,8 @@ def _describe_acquisition(dataset: Dataset, description: DXDescription) -> None:
     dataset.AcquisitionContextSequence = Sequence()
 
 
-def _describe_pixels(dataset: Dataset, stored: npt.NDArray[Any], bits: int, for_processing: bool) -> None:
-    """Modules Image Pixel, DX Image, VOI LUT."""
+def _describe_pixels(dataset: Dataset, stored: GreyValues, bits: int, for_processing: bool) -> None:
+    """Set modules Image Pixel, DX Image, VOI LUT."""
     dataset.ImageType = ["ORIGINAL", "PRIMARY", ""]
     dataset.SamplesPerPixel = 1
     dataset.PhotometricInterpretation = "MONOCHROME2"

@@ -60,7 +60,7 @@ class ElementReader:
         return self._with_value(header, container)
 
     def is_implicit(self, start: int, negotiated: bool) -> bool:
-        """Whether the data set from ``start`` is in implicit VR, by its first element."""
+        """Return whether the data set from ``start`` is in implicit VR, by its first element."""
         head = self._read(start, HEADER_SIZE)
         if len(head) < 8:
             return negotiated
@@ -242,7 +242,7 @@ class ElementReader:
         return delimiter.at
 
     def _may_be_too_many(self, elements: list[Element]) -> bool:
-        """Whether some could be those that follow the sequence, in an item whose end is not marked."""
+        """Return whether some could be those that follow the sequence, in an item whose end is not marked."""
         return any(each.tag > self._state.current for each in elements)
 
     def _tag_at(self, at: int) -> int:
@@ -250,7 +250,7 @@ class ElementReader:
         return self._headers.item(head)[0] if len(head) == 8 else NO_TAG
 
     def _may_follow(self, tag: int, at: int, container: Container) -> bool:
-        """Whether an element that may follow ``tag`` in the container stands at a position."""
+        """Return whether an element that may follow ``tag`` in the container stands at a position."""
         head = self._read(at, HEADER_SIZE)
         if len(head) < HEADER_SIZE:
             return False

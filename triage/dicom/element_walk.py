@@ -66,7 +66,7 @@ class Walk:
             self._state.end(error)
 
     def passes(self) -> bool:
-        """Whether ``elements`` would come to the end without a fault and in order; in place of it, and faster."""
+        """Return whether ``elements`` would reach the end without a fault and in order; a faster replacement of it."""
         at, state = self._start, self._state
         try:
             while (element := self._reader.element(self._behind_plain(at), self._data_set)) is not None:

@@ -1,4 +1,4 @@
-"""Where the elements of a data set stand, and which value representations there are (PS3.5 chapters 6 and 7)."""
+"""Positions of the elements of a data set, and value representations (PS3.5 chapters 6 and 7)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEQUENCES = frozenset(tag for tag, entry in DicomDictionary.items() if entry[0] 
 
 
 class ElementState(IntEnum):
-    """What can be used of an element."""
+    """The usable part of an element."""
 
     WHOLE = 0  # its bytes as they are
     MENDED = 1  # its value, under the VR of the dictionary; or the items of a sequence that are whole
@@ -31,9 +31,9 @@ class ElementState(IntEnum):
 
 
 class Element(NamedTuple):
-    """Where an element stands: its header from ``at``, its value from ``value_at``, the next one from ``end``.
+    """Positions of an element: its header from ``at``, its value from ``value_at``, the next element from ``end``.
 
-    ``vr`` is empty in implicit VR. ``items`` are a sequence's, if it is MENDED.
+    ``vr`` is empty in implicit VR. ``items`` are those of a sequence that is MENDED.
     """
 
     tag: int
@@ -53,12 +53,12 @@ class SequenceItem(NamedTuple):
 
 
 def in_dictionary(tag: int) -> bool:
-    """Whether PS3.6 has the element."""
+    """Return whether PS3.6 has the element."""
     return tag in DicomDictionary
 
 
 def dictionary_vr(tag: int) -> bytes:
-    """The VR of the dictionary, the first of several; UN for what it does not know."""
+    """Return the VR of the dictionary, the first of several; UN for a tag that it does not have."""
     try:
         return dictionary_VR(tag)[:2].encode()
     except KeyError:
@@ -66,5 +66,5 @@ def dictionary_vr(tag: int) -> bytes:
 
 
 def is_upper(vr: bytes) -> bool:
-    """Whether two bytes look like a VR, known or not."""
+    """Return whether two bytes look like a VR, known or not."""
     return len(vr) == 2 and vr.isalpha() and vr.isupper()

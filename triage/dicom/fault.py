@@ -1,4 +1,4 @@
-"""What is wrong with the encoding of a data set, in words that hold no value of it."""
+"""Faults in the encoding of a data set, in words that contain no value of it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Fault:
     """One fault. ``tag`` is the element of the data set that has it, or after which it stands if ``after``.
 
     ``stated`` and ``there`` are lengths in bytes. ``ends``: nothing behind it was read. ``hides``: it is in a sequence
-    that may have swallowed elements of the data set.
+    that may contain elements which belong to the data set.
     """
 
     kind: Kind
@@ -48,7 +48,7 @@ class Fault:
 
 
 def name(tag: int) -> str:
-    """An element's keyword. Where the dictionary has none no number either: it may be a piece of somebody's value."""
+    """Return an element's keyword. An unknown tag is not shown: it may be part of a value, and name a patient."""
     if tag < 0:
         return "the beginning"
     return keyword_for_tag(tag) or ("a private element" if tag >> 16 & 1 else "an unknown element")

@@ -1,8 +1,8 @@
-"""PURE: attributes of an image as an object of ours may have them, so that every reader takes it (PS3.5 6.2, 6.4).
+"""PURE: attributes of an image, made valid for an object of ours (PS3.5 6.2, 6.4).
 
-What is odd in an image came from a device, and the image was kept with it. An object that we make of it is refused, or
-cannot be written at all, for the same oddity; and it may say that a patient is ill. So each attribute is repaired where
-that changes nothing that it says, and left out where not.
+Images are accepted with odd attributes. An object of ours with the same value would be refused, or could not be written
+at all, and it may say that a patient is ill. So each attribute is repaired where that does not change its meaning, and
+left out otherwise.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from io import BytesIO
-from typing import Any
 
 from pydicom import config, dcmread
 from pydicom.charset import convert_encodings, python_encoding
@@ -25,13 +24,15 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.valuerep import TM, PersonName
 
-from triage.dicom.attribute_text import TEXT_VRS, as_text, character_set_of, items_of, text_of, value_of
+from triage.dicom.attribute_reader import has_content, raw_element, value_of
+from triage.dicom.attribute_text import TEXT_VRS, as_text, character_set_of, items_of, text_of
 from triage.dicom.uid import InvalidUIDError, valid_uid
+from triage.errors import TriageError
 
 NUMBERS = frozenset({"AccessionNumber", *(f"{who}OrderNumberImagingServiceRequest" for who in ("Placer", "Filler"))})
 """Of several of these the first stands for the order."""
 
-_INSIDE: Mapping[str, tuple[str, ...]] = {  # what is taken over of the items of a sequence; the first must be there
+_INSIDE: Mapping[str, tuple[str, ...]] = {  # attributes copied from the items of a sequence; the first is required
     "OtherPatientIDsSequence": (
         "PatientID",
         "IssuerOfPatientID",
@@ -41,7 +42,7 @@ _INSIDE: Mapping[str, tuple[str, ...]] = {  # what is taken over of the items of
     "IssuerOfPatientIDQualifiersSequence": ("UniversalEntityID", "UniversalEntityIDType"),
     "IssuerOfAccessionNumberSequence": ("LocalNamespaceEntityID", "UniversalEntityID", "UniversalEntityIDType"),
 }
-_CUT = ("StudyDescription",)  # what is a text to read, and not to be known by
+_CUT = ("StudyDescription",)  # texts for people, which identify nothing
 _LONGEST = 64  # of LO; identifiers that are longer than SH allows (16) are what archives have of the images
 _LONGEST_GROUP = 64  # of PN
 _MOST_ITEMS = 100
@@ -57,20 +58,23 @@ NOT_OF_ITS_VR, NO_TEXT, CHARACTERS = (
 
 @dataclass(frozen=True)
 class Fitted:
-    """Attributes that fit, with their Specific Character Set, and of the others which and why; no value is named."""
+    """Valid attributes with their Specific Character Set, and keyword and reason of each that is left out.
+
+    The reasons contain no value.
+    """
 
     attributes: Dataset
     left_out: tuple[str, ...] = ()
 
 
-class _UnfitError(ValueError):
-    """Why a value is left out."""
+class _UnfitError(TriageError, ValueError):
+    """The value of an attribute is left out; the message is the reason. Never leaves this file."""
 
 
 def fitted(header: Dataset, keywords: Iterable[str]) -> Fitted:
-    """Those of ``keywords`` that an image has a value for. Never raises for odd values."""
+    """Return those of ``keywords`` that an image has a value for. Never raises for odd values."""
     found, left_out = Dataset(), []
-    with warnings.catch_warnings():  # what is odd was odd when it came
+    with warnings.catch_warnings():  # odd values are expected
         warnings.simplefilter("ignore")
         if terms := _character_set(header):
             found.SpecificCharacterSet = list(terms)
@@ -80,7 +84,7 @@ def fitted(header: Dataset, keywords: Iterable[str]) -> Fitted:
             try:
                 element = _element(header, keyword)
                 if element is not None:
-                    _written(found, element)
+                    _check_written(found, element)
                     found.add(element)
             except _UnfitError as error:
                 left_out.append(f"{keyword}: {error}")
@@ -88,19 +92,19 @@ def fitted(header: Dataset, keywords: Iterable[str]) -> Fitted:
 
 
 def unreadable(header: Dataset, keywords: Iterable[str]) -> tuple[str, ...]:
-    """Those of ``keywords`` that have content of which no text can be made, as ``Fitted.left_out``."""
-    return tuple(f"{each}: {NO_TEXT}" for each in keywords if _has_content(header, each) and not text_of(header, each))
+    """Return those of ``keywords`` whose content cannot be read as text, in the form of ``Fitted.left_out``."""
+    return tuple(f"{each}: {NO_TEXT}" for each in keywords if has_content(header, each) and not text_of(header, each))
 
 
 def time_zone(header: Dataset) -> str:
-    """Timezone Offset From UTC (0008,0201) where it is one; empty where it is none, or there is none."""
+    """Return Timezone Offset From UTC (0008,0201); empty where it is no offset, or absent."""
     text = text_of(header, "TimezoneOffsetFromUTC")
     minutes = int(text[1:3]) * 60 + int(text[3:]) if _ZONE.fullmatch(text) else math.inf
     return text if minutes <= (12 * 60 if text.startswith("-") else 14 * 60) else ""
 
 
 def fitting_uid(uid: str, otherwise: str) -> str:
-    """``uid`` if it is one, else ``otherwise``."""
+    """Return ``uid`` if it is one, else ``otherwise``."""
     try:
         return valid_uid(uid)
     except InvalidUIDError:
@@ -108,7 +112,7 @@ def fitting_uid(uid: str, otherwise: str) -> str:
 
 
 def _character_set(header: Dataset) -> tuple[str, ...]:
-    """The terms, if all of them are defined (PS3.3 C.12.1.1.2) and readable together."""
+    """Return the terms, if all of them are defined (PS3.3 C.12.1.1.2)."""
     terms = tuple(term.strip() for term in character_set_of(header))
     known = all(term in python_encoding for term in terms)
     return terms if known and any(terms) else ()
@@ -126,7 +130,7 @@ def _element(header: Dataset, keyword: str) -> DataElement | None:
     value = _value(header, keyword)
     text = as_text(value, header, keyword)
     if not text:
-        if _has_content(header, keyword):
+        if has_content(header, keyword):
             raise _UnfitError(NO_TEXT)
         return None
     if "\ufffd" in text and vr != "PN":
@@ -137,22 +141,22 @@ def _element(header: Dataset, keyword: str) -> DataElement | None:
     return DataElement(tag, vr, _repaired(keyword, vr, text))
 
 
-def _value(header: Dataset, keyword: str) -> Any:
-    """What pydicom makes of it, but of a name the bytes in which it came, whatever they are in.
+def _value(header: Dataset, keyword: str) -> object:
+    """Return the decoded value, but a name with the bytes in which it came.
 
-    pydicom decodes a name and encodes it again, and what its character set does not have is a question mark then.
+    pydicom decodes a name and encodes it again, with a question mark for what its character set does not have.
     """
-    raw = header.get_item(keyword)
+    raw = raw_element(header, keyword)
     encodings = convert_encodings(list(_character_set(header)) or [""])
     if isinstance(raw, RawDataElement) and raw.VR == "PN" and raw.value is not None:
         name = raw.value.rstrip(b" \0")
         if b"\\" not in name:
             return PersonName(name, encodings)
-        return convert_raw_data_element(raw, encoding=encodings, ds=header).value  # not kept: the bytes stay
+        return convert_raw_data_element(raw, encoding=encodings, ds=header).value  # the data set keeps the bytes
     return value_of(header, keyword)
 
 
-def _repaired(keyword: str, vr: str, text: str) -> Any:
+def _repaired(keyword: str, vr: str, text: str) -> str | list[str]:
     if keyword in NUMBERS:
         text = next((each.strip() for each in text.split("\\") if each.strip()), "")
     if keyword in _CUT:
@@ -167,8 +171,8 @@ def _repaired(keyword: str, vr: str, text: str) -> Any:
 
 
 def _check(keyword: str, vr: str, text: str) -> None:
-    """Raises _UnfitError for one value that does not fit."""
-    last = "\x7f" if vr == "PN" else "\x9f"  # what looks like C1 in a name is of a character set that was not declared
+    """Raise _UnfitError for a value that does not fit."""
+    last = "\x7f" if vr == "PN" else "\x9f"  # C1 in a name comes from a character set that was not declared
     if any(character < " " or "\x7f" <= character <= last for character in text):
         raise _UnfitError(CONTROLS)
     if vr == "PN":
@@ -225,10 +229,10 @@ _FORMS: Mapping[str, Callable[[str], bool]] = {
 
 
 def _sequence(header: Dataset, keyword: str) -> list[Dataset]:
-    """The items, of each what is known of it and fits; those without what they are there for are left out."""
+    """Return the items with those of their attributes that fit; items without a required one are left out."""
     items = items_of(header, keyword)
     if not items:
-        if _has_content(header, keyword):
+        if has_content(header, keyword):
             raise _UnfitError(NO_TEXT if dictionary_VR(keyword) in TEXT_VRS else "no sequence of items")
         return []
     inside = _INSIDE[keyword]
@@ -236,29 +240,20 @@ def _sequence(header: Dataset, keyword: str) -> list[Dataset]:
     for item in items[:_MOST_ITEMS]:
         taken = fitted(item, inside).attributes
         taken.pop("SpecificCharacterSet", None)
-        if any(each in taken for each in inside[:1] if keyword != "IssuerOfAccessionNumberSequence") or (
-            keyword == "IssuerOfAccessionNumberSequence" and len(taken)
-        ):
+        if _is_enough(keyword, taken):
             made.append(taken)
     if not made:
         raise _UnfitError("no item that fits")
     return made
 
 
-def _has_content(header: Dataset, keyword: str) -> bool:
-    """Whether there is a value, whatever it is."""
-    try:
-        element = header.get_item(keyword)
-    except Exception:  # pydicom raises many kinds
-        return True
-    value = getattr(element, "value", None)
-    if value is None:
-        return bool(getattr(element, "length", 0))  # left in the file: it is long
-    return bool(value.strip(b" \0") if isinstance(value, bytes) else value)
+def _is_enough(keyword: str, item: Dataset) -> bool:
+    """Return whether an item has the attribute that its sequence is there for; of an issuer any will do."""
+    return len(item) > 0 if keyword == "IssuerOfAccessionNumberSequence" else _INSIDE[keyword][0] in item
 
 
-def _written(found: Dataset, element: DataElement) -> None:
-    """Raises _UnfitError for what cannot be written in the character set, or would come back as something else."""
+def _check_written(found: Dataset, element: DataElement) -> None:
+    """Raise _UnfitError for an element that cannot be written, or would be read back as another value."""
     alone = Dataset()
     if "SpecificCharacterSet" in found:
         alone.SpecificCharacterSet = found.SpecificCharacterSet

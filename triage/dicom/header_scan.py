@@ -1,7 +1,7 @@
-"""Which object a data set is: the three UIDs and the dates in its head, read without reading its pixels.
+"""UIDs and dates of a data set, read from its first elements, without its pixels.
 
-In constant memory, but for what a deflated data set inflates to. pydicom would decode as it reads (and warn, which is
-not thread-safe), would inflate a deflated data set whole, and would hold whatever a sequence holds.
+In constant memory, except for the inflated part of a deflated data set. pydicom would decode as it reads (and warn,
+which is not thread-safe), would inflate a deflated data set whole, and would keep all items of a sequence.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MOST_INFLATED = 64 * 1024 * 1024
 
 @dataclass(frozen=True)
 class ScannedIdentity:
-    """As the data set has them, padding removed; empty where it has none. May be anything: check before use."""
+    """UIDs and dates of a data set without padding; empty where absent. They are not validated."""
 
     study_instance_uid: str = ""
     sop_instance_uid: str = ""
@@ -33,10 +33,10 @@ class ScannedIdentity:
 
 
 def read_identity(data_set: BinaryIO, transfer_syntax_uid: str) -> ScannedIdentity:
-    """The identity of the data set at the file's position, as far as it can be read; raises OSError if the file cannot.
+    """Read the identity of the data set at the file's position, as far as it can be read. Raises OSError.
 
-    Where the elements do not stand in order, all are looked at until the three UIDs are known. Of an element that
-    stands there twice the first one counts, here and for the worker.
+    Where the elements are not in order, all are read until the three UIDs are known. Of an element that is there twice
+    the first one counts, here and in the worker.
     """
     source, walk = _walk(data_set, transfer_syntax_uid)
     found: dict[str, str] = {}
@@ -52,9 +52,9 @@ def read_identity(data_set: BinaryIO, transfer_syntax_uid: str) -> ScannedIdenti
 
 
 def read_pixel_count(data_set: BinaryIO, transfer_syntax_uid: str) -> int:
-    """Rows times Columns times Samples per Pixel of the data set at the file's position, as it says; 0 if it does not.
+    """Read Rows times Columns times Samples per Pixel of the data set at the file's position; 0 if they are absent.
 
-    Raises OSError if the file cannot be read.
+    Raises OSError.
     """
     source, walk = _walk(data_set, transfer_syntax_uid)
     order: Literal["big", "little"] = "big" if transfer_syntax_uid == ExplicitVRBigEndian else "little"

@@ -1,4 +1,4 @@
-"""Whom an object is of and which order it fulfils, with who issued the numbers. Never raises: odd values are empty."""
+"""Identifiers of patient and order in an object, with their issuers. Never raises: odd values are empty."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _GROUPS = 3  # component groups of a PN: alphabetic, ideographic, phonetic (PS3.
 
 
 def patient_issuer(header: Dataset) -> Issuer:
-    """Issuer of Patient ID (0010,0021) and its qualifiers (0010,0024); also of an item of Other Patient IDs."""
+    """Return Issuer of Patient ID (0010,0021) with its qualifiers (0010,0024); also of an item of Other Patient IDs."""
     name = text_of(header, "IssuerOfPatientID")
     qualifiers = [_universal(item) for item in items_of(header, "IssuerOfPatientIDQualifiersSequence")]
     return Issuer(name, *next((each for each in qualifiers if each[0]), ("", "")))
 
 
 def accession_issuer(header: Dataset) -> Issuer:
-    """Issuer of Accession Number Sequence (0008,0051) of the object, else of the request that it fulfils."""
+    """Return Issuer of Accession Number Sequence (0008,0051) of the object, else of the request that it fulfils."""
     for source in (header, *items_of(header, "RequestAttributesSequence")):
         for item in items_of(source, "IssuerOfAccessionNumberSequence"):
             if issuer := Issuer(text_of(item, "LocalNamespaceEntityID"), *_universal(item)):
@@ -33,9 +33,9 @@ def accession_issuer(header: Dataset) -> Issuer:
 
 
 def issuer_items(issuer: Issuer) -> list[Dataset]:
-    """An issuer as the one item of Issuer of Accession Number Sequence (PS3.3 Table 10-17); no item for an unknown one.
+    """Return an issuer as an item of Issuer of Accession Number Sequence (PS3.3 Table 10-17); none if it is unknown.
 
-    Values that a reader could not take are left out.
+    Values that are not valid are left out.
     """
     item = Dataset()
     if issuer.namespace.isprintable() and issuer.namespace:
@@ -46,7 +46,7 @@ def issuer_items(issuer: Issuer) -> list[Dataset]:
 
 
 def qualifier_items(issuer: Issuer) -> list[Dataset]:
-    """What of an issuer stands in Issuer of Patient ID Qualifiers Sequence (0010,0024): its universal ID and the type.
+    """Return an issuer as an item of Issuer of Patient ID Qualifiers Sequence (0010,0024): universal ID and its type.
 
     Both or none (PS3.3 Table 10-17: the type is required where there is an ID).
     """
@@ -59,13 +59,13 @@ def qualifier_items(issuer: Issuer) -> list[Dataset]:
 
 
 def patient_identifiers(header: Dataset) -> tuple[PatientIdentifier, ...]:
-    """Patient ID (0010,0020) first, then those of Other Patient IDs Sequence (0010,1002)."""
+    """Return Patient ID (0010,0020) first, then those of Other Patient IDs Sequence (0010,1002)."""
     found = [PatientIdentifier(text_of(each, "PatientID"), patient_issuer(each)) for each in _patients(header)]
     return tuple(each for each in found if each.value)
 
 
 def patient_marks(header: Dataset) -> PatientMarks:
-    """What tells the patient of this object from those of others in its study."""
+    """Return digests of the attributes that distinguish the patient from those of other objects of the study."""
     born = text_of(header, "PatientBirthDate")
     return PatientMarks(
         identifiers=tuple((mark(each.value), str(each.issuer)) for each in patient_identifiers(header)),
@@ -80,7 +80,7 @@ def _patients(header: Dataset) -> Iterator[Dataset]:
 
 
 def _universal(item: Dataset) -> tuple[str, str]:
-    """Universal Entity ID (0040,0032) and its type (0040,0033)."""
+    """Return Universal Entity ID (0040,0032) and its type (0040,0033)."""
     return text_of(item, "UniversalEntityID"), text_of(item, "UniversalEntityIDType")
 
 
@@ -89,6 +89,6 @@ def _groups(header: Dataset) -> list[str]:
 
 
 def _words(group: str) -> set[str]:
-    """Words without accents, width and signs: systems differ in them."""
+    """Return the words of a name without accents, width and punctuation: systems differ in them."""
     plain = "".join(each for each in unicodedata.normalize("NFKD", group) if not unicodedata.combining(each))
     return {word for word in re.split(r"[\W_]+", plain.casefold()) if word}

@@ -1,4 +1,4 @@
-"""Elements whose value representation is none: how their length is to be read (PS3.5 7.1.2)."""
+"""Length of elements whose value representation is invalid (PS3.5 7.1.2)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from triage.dicom.elements import (
     UNDEFINED,
 )
 
-_LONGEST_LOOK = 256  # elements without a VR, one behind the other
+_LONGEST_CHAIN = 256  # elements without a VR, one behind the other
 
 
 class LengthForm(IntEnum):
-    """Where the length of an element stands."""
+    """Form of the length in a header."""
 
     SHORT = 0  # 16 bits behind the VR
     LONG = 1  # 32 bits behind the VR and two zeros
@@ -31,8 +31,8 @@ class LengthForm(IntEnum):
 class LengthFinder:
     """Finds the form of the length in headers without a VR, in a data set with explicit VR.
 
-    A form is taken if it alone leads to an element with a VR and a higher tag, or to the end; more elements without a
-    VR may stand between, with lengths of the same form.
+    A form is accepted if it alone leads to an element with a VR and a higher tag, or to the end; more elements without
+    a VR may stand between, with lengths of the same form.
     """
 
     def __init__(self, source: ByteSource, order: str) -> None:
@@ -42,7 +42,7 @@ class LengthFinder:
         self._found: dict[int, LengthForm] = {}
 
     def form_of(self, at: int, end: int | None, nested: bool) -> LengthForm | None:
-        """The form of the header at a position. ``end`` is that of the item, if it is stated."""
+        """Return the form of the header at a position, None if not certain. ``end``: that of the item, if stated."""
         if at in self._found:
             return self._found[at]
         by_end: dict[int, dict[int, LengthForm]] = {}
@@ -58,7 +58,7 @@ class LengthFinder:
         return self._found[at]
 
     def length(self, form: LengthForm, head: bytes, at: int) -> tuple[int, int]:
-        """Length and position of the value behind a header."""
+        """Return length and position of the value of an element at ``at``, whose header is ``head``."""
         if form is LengthForm.SHORT:
             return self._explicit(head)[3], at + 8
         if form is LengthForm.LONG:
@@ -67,7 +67,7 @@ class LengthFinder:
         return self._long(head, 4)[0], at + 8
 
     def has_vr(self, head: bytes, at: int, end: int | None, before: int) -> bool:
-        """Whether a header is of an element with a VR and a higher tag than ``before``, and its value is there."""
+        """Return whether a header has a VR and a higher tag than ``before``, and its value is there."""
         if len(head) < 8:
             return False
         group, number, vr, length = self._explicit(head)
@@ -78,18 +78,19 @@ class LengthFinder:
         return vr in LONG_VRS and len(head) == 12 and self.fits(at + 12, self._long(head, 8)[0], end)
 
     def fits(self, value_at: int, length: int, end: int | None) -> bool:
-        """Whether a value is there; one of undefined length is, if it begins."""
+        """Return whether a value is there as a whole; one of undefined length has to begin only."""
         stop = value_at if length == UNDEFINED else value_at + length
         return stop <= end if end is not None else self._source.holds(stop)
 
     def _follow(
         self, at: int, end: int | None, nested: bool, form: LengthForm, chain: dict[int, LengthForm]
     ) -> int | None:
-        """Where the element at a position ends, if its length is of this form. ``chain`` gets the positions of all that
-        are passed.
+        """Return where the element at a position ends, if its length is of this form; None if that leads nowhere.
+
+        The positions of all elements without a VR on the way are added to ``chain``.
         """
         before, first = NO_TAG, None
-        for _ in range(_LONGEST_LOOK):
+        for _ in range(_LONGEST_CHAIN):
             head = self._read(at, 12)
             if first is not None and self._is_certain(head, at, end, nested, before):
                 return first
@@ -105,7 +106,7 @@ class LengthFinder:
         return None
 
     def _lost(self, head: bytes) -> int:
-        """The tag of an element whose VR is none; NO_TAG if it is something else."""
+        """Return the tag of an element without a VR; NO_TAG for anything else."""
         if len(head) < 8:
             return NO_TAG
         group, number, vr, _ = self._explicit(head)
@@ -113,7 +114,7 @@ class LengthFinder:
         return NO_TAG if other else group << 16 | number
 
     def _is_certain(self, head: bytes, at: int, end: int | None, nested: bool, before: int) -> bool:
-        """Whether what stands here may follow the element ``before``: the end, a delimiter, or an element."""
+        """Return whether the bytes here may follow the element ``before``: the end, a delimiter, or an element."""
         if at == end if end is not None else not head:
             return True
         if nested and len(head) >= 8:

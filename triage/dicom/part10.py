@@ -26,10 +26,10 @@ _META_GROUP = 0x0002
 
 @dataclass(frozen=True)
 class Receipt:
-    """What the listener noted in the File Meta Information when the object came; ``received_at`` in POSIX seconds.
+    """The listener's record in the File Meta Information of a received object.
 
-    ``sop_class_uid`` is what the sender announced, read back from there. ``association`` names the association that it
-    came over, in the log.
+    ``received_at`` is in POSIX seconds. ``sop_class_uid`` is the one that the sender announced, read from there.
+    ``association`` is the name of the association in the log.
     """
 
     received_at: float | None = None
@@ -42,11 +42,11 @@ class Receipt:
 
 
 def header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, receipt: Receipt) -> bytes:
-    """All that stands before the data set: 128 zero bytes, DICM, and group 0002 in Explicit VR Little Endian.
+    """Return the bytes before the data set: 128 zeros, DICM, and group 0002 in Explicit VR Little Endian.
 
-    The receipt goes into Private Information (0002,0102) as JSON. What is no UID is left out.
+    The receipt goes into Private Information (0002,0102) as JSON. A text that is no UID is left out.
     """
-    noted = {
+    record = {
         "received_at": receipt.received_at,
         "calling_ae_title": receipt.calling_ae_title,
         "called_ae_title": receipt.called_ae_title,
@@ -63,25 +63,25 @@ def header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, 
             _element(0x0013, "SH", IMPLEMENTATION_VERSION_NAME.encode("ascii")),
             _element(0x0016, "AE", receipt.calling_ae_title.encode("ascii", "replace")[:16]),
             _element(0x0100, "UI", _uid(IMPLEMENTATION_CLASS_UID)),
-            _element(0x0102, "OB", json.dumps(noted).encode("ascii")),
+            _element(0x0102, "OB", json.dumps(record).encode("ascii")),
         )
     )
     return bytes(128) + b"DICM" + _element(0x0000, "UL", pack("<L", len(elements))) + elements
 
 
 def read_receipt(path: Path) -> Receipt:
-    """The receipt in a Part 10 file's File Meta Information; an empty one where it has none."""
+    """Read the receipt in a file's File Meta Information; an empty one where it has none."""
     try:
         meta = read_file_meta_info(path)
-        noted = json.loads(meta.get("PrivateInformation", b"{}").rstrip(b"\0 "))
+        record = json.loads(meta.get("PrivateInformation", b"{}").rstrip(b"\0 "))
         return Receipt(
-            received_at=noted.get("received_at"),
-            calling_ae_title=str(noted.get("calling_ae_title") or meta.get("SourceApplicationEntityTitle", "")),
-            called_ae_title=str(noted.get("called_ae_title", "")),
-            peer=str(noted.get("peer", "")),
+            received_at=record.get("received_at"),
+            calling_ae_title=str(record.get("calling_ae_title") or meta.get("SourceApplicationEntityTitle", "")),
+            called_ae_title=str(record.get("called_ae_title", "")),
+            peer=str(record.get("peer", "")),
             transfer_syntax_uid=str(meta.get("TransferSyntaxUID", "")),
             sop_class_uid=str(meta.get("MediaStorageSOPClassUID", "")),
-            association=str(noted.get("association", "")),
+            association=str(record.get("association", "")),
         )
     except (OSError, InvalidDicomError, ValueError, AttributeError) as error:
         logger.warning("%s: no receipt can be read from it: %s", path.name, error)

@@ -1,4 +1,4 @@
-"""DICOM Upper Layer (PS3.8): PDUs on a socket, read by the thread that owns it, every read bounded in size and time."""
+"""DICOM Upper Layer (PS3.8): PDUs on a socket, read by one thread, every read bounded in size and time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from triage.errors import TriageError
+
 A_ASSOCIATE_RQ, A_ASSOCIATE_AC, A_ASSOCIATE_RJ = 0x01, 0x02, 0x03
 P_DATA_TF, A_RELEASE_RQ, A_RELEASE_RP, A_ABORT = 0x04, 0x05, 0x06, 0x07
 
@@ -18,25 +20,27 @@ UNRECOGNIZED_PDU, UNEXPECTED_PDU, INVALID_PARAMETER = 0x01, 0x02, 0x06
 _HEADER = struct.Struct(">BxI")
 _PDV = struct.Struct(">IBB")
 _LARGEST_ASSOCIATE = 256 << 10  # 128 presentation contexts with twenty syntaxes each take 90 KiB
-_LARGEST_GOODBYE = 4 << 20  # bytes that are read, and not looked at, of a peer that we have refused or left
-_FORGIVEN = 1024  # some peers take the maximum length without the headers of their PDVs
-_READ_AHEAD = 1 << 20  # what has come is taken at once: each system call costs a turn for the interpreter's lock
+_MOST_DISCARDED = 4 << 20  # bytes that are read and dropped of a peer that we have refused or left
+_TOLERANCE = 1024  # some peers take the maximum length without the headers of their PDVs
+_READ_AHEAD = (
+    1 << 20
+)  # all that has arrived is read at once: after each system call a thread waits for the interpreter's lock
 
 
-class ConnectionLostError(Exception):
+class ConnectionLostError(TriageError):
     """The peer closed or reset the connection."""
 
 
-class TimedOutError(Exception):
+class TimedOutError(TriageError):
     """The peer was silent, or did not finish what it began, for too long."""
 
 
-class BrokenOffError(Exception):
-    """We ended the connection ourselves, from another thread."""
+class BrokenOffError(TriageError):
+    """The connection was ended by ``break_off``, from another thread."""
 
 
-class ProtocolError(Exception):
-    """The peer broke PS3.8; ``reason`` goes into our A-ABORT."""
+class ProtocolError(TriageError):
+    """The peer violates PS3.8; ``reason`` goes into our A-ABORT."""
 
     def __init__(self, message: str, reason: int = UNEXPECTED_PDU) -> None:
         super().__init__(message)
@@ -54,14 +58,14 @@ class Fragment:
 
 
 class UpperLayerConnection:
-    """One socket. ``max_pdu`` bounds a P-DATA-TF, in bytes as PS3.8 D.1 counts; ``timeout_s`` each read."""
+    """A connection over a plain socket. ``max_pdu`` bounds P-DATA-TF, in bytes (PS3.8 D.1); ``timeout_s`` each read."""
 
     encrypted = False
 
     def __init__(self, sock: socket.socket, max_pdu: int, timeout_s: float) -> None:
         self._socket = sock
         self._broken_off = False
-        self._largest = max_pdu + _FORGIVEN
+        self._largest = max_pdu + _TOLERANCE
         self._buffer = memoryview(bytearray(max(_READ_AHEAD, self._largest)))
         self._start = self._end = 0  # of what was read and not yet taken
         sock.setblocking(True)
@@ -69,34 +73,34 @@ class UpperLayerConnection:
         self.set_timeout(timeout_s)
 
     def open(self) -> None:
-        """Whatever has to come before the first PDU: nothing, on a plain socket."""
+        """Do what comes before the first PDU: nothing, on a plain socket."""
 
     def set_timeout(self, seconds: float) -> None:
-        """Bound each later read and write. By the kernel's own timer, which costs no system call for each read."""
+        """Bound each later read and write, by the kernel's own timer, which costs no system call for each read."""
         timeval = struct.pack("ll", *divmod(max(int(seconds * 1e6), 1), 1_000_000))  # zero would be no bound
         self._timeout_s = seconds
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
 
     def read_header(self) -> tuple[int, int]:
-        """Type and length of the next PDU."""
+        """Read type and length of the next PDU."""
         kind, length = _HEADER.unpack(self._take(_HEADER.size))
         return kind, length
 
     def read_associate(self, length: int) -> bytes:
-        """The body of an A-ASSOCIATE-RQ."""
+        """Read the body of an A-ASSOCIATE-RQ. Raises ProtocolError for one that is too long."""
         if length > _LARGEST_ASSOCIATE:
             raise ProtocolError(f"an A-ASSOCIATE-RQ of {length} bytes", INVALID_PARAMETER)
         return bytes(self._take(length))
 
     def read_short(self, length: int) -> None:
-        """Skip the body of a release or an abort."""
+        """Skip the body of a release or an abort. Raises ProtocolError for one that is too long."""
         if length > 64:
             raise ProtocolError(f"a release or abort of {length} bytes", INVALID_PARAMETER)
         self._take(length)
 
     def read_data(self, length: int) -> Iterator[Fragment]:
-        """The fragments of a P-DATA-TF of ``length`` bytes."""
+        """Read a P-DATA-TF of ``length`` bytes; yield its fragments. Raises ProtocolError."""
         if not _PDV.size <= length <= self._largest:
             raise ProtocolError(f"a P-DATA-TF of {length} bytes; more than agreed", INVALID_PARAMETER)
         body = self._take(length)
@@ -112,7 +116,7 @@ class UpperLayerConnection:
             position = end
 
     def send(self, pdu: bytes) -> None:
-        """Send a whole PDU."""
+        """Send a whole PDU. Raises TimedOutError, ConnectionLostError."""
         try:
             self._transmit(pdu)
         except BlockingIOError as error:
@@ -145,17 +149,17 @@ class UpperLayerConnection:
             self.send(_HEADER.pack(A_ABORT, 4) + bytes([0, 0, *source]))
 
     def break_off(self) -> None:
-        """End every read at once with BrokenOffError; from any thread. What is being sent may be sent."""
+        """End every read at once with BrokenOffError; from any thread. A PDU that is being sent goes out."""
         self._broken_off = True
         with suppress(OSError):
             self._shut(socket.SHUT_RD)
 
-    def see_off(self, seconds: float) -> None:
+    def close_gracefully(self, seconds: float) -> None:
         """Wait until the peer closes, ``seconds`` at most (PS3.8 9.1.5, ARTIM), then close.
 
         Closing a socket with something unread in it resets the connection, and the peer may lose what we sent last.
         """
-        deadline, left = time.monotonic() + seconds, _LARGEST_GOODBYE
+        deadline, left = time.monotonic() + seconds, _MOST_DISCARDED
         with suppress(OSError, TimedOutError):
             self._shut(socket.SHUT_WR)
             self.set_timeout(seconds)
@@ -165,7 +169,7 @@ class UpperLayerConnection:
         self._socket.close()
 
     def _take(self, count: int) -> memoryview:
-        """The next ``count`` bytes, valid until the next call. The whole wait is bounded, however the peer drips."""
+        """Return the next ``count`` bytes, valid until the next call. The wait is bounded as a whole."""
         if self._end - self._start < count:
             self._make_room(count)
             deadline = time.monotonic() + self._timeout_s

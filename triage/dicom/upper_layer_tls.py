@@ -1,4 +1,4 @@
-"""The DICOM Upper Layer over TLS: the handshake in the association's own thread, bounded like every read."""
+"""The DICOM Upper Layer over TLS. The handshake runs in the association's own thread, bounded like every read."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 
-from triage.dicom.tls import MEANINGS, failure_of
-from triage.dicom.tls import Failure as Failure  # what NoTLSError has
+from triage.dicom.tls import MEANINGS, TLSFailure, failure_of
 from triage.dicom.upper_layer import BrokenOffError, ConnectionLostError, TimedOutError, UpperLayerConnection
 
 
-class NoTLSError(ConnectionLostError):
-    """The handshake failed."""
+class HandshakeError(ConnectionLostError):
+    """The TLS handshake failed; ``failure`` is the reason."""
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: TLSFailure) -> None:
         super().__init__(f"no TLS: {MEANINGS[failure]}")
         self.failure = failure
 
 
 class SecureConnection(UpperLayerConnection):
-    """One socket with TLS. ``context`` says with which, when the handshake begins."""
+    """A connection with TLS. ``context`` returns the TLS context when the handshake begins."""
 
     encrypted = True
 
@@ -32,12 +31,12 @@ class SecureConnection(UpperLayerConnection):
         super().__init__(sock, max_pdu, timeout_s)
 
     def set_timeout(self, seconds: float) -> None:
-        """Bound each later read and write. Not by the kernel's timer: Python's TLS would begin again when it fires."""
+        """Bound each later read and write, by Python's timer: after the kernel's, Python's TLS would begin again."""
         self._timeout_s = seconds
         self._socket.settimeout(seconds)
 
     def open(self) -> None:
-        """The handshake, within the timeout as a whole. Raises NoTLSError."""
+        """Do the handshake, within the timeout as a whole. Raises HandshakeError."""
         try:
             secure = self._context().wrap_socket(self._socket, server_side=True, do_handshake_on_connect=False)
             self._socket = secure
@@ -47,15 +46,15 @@ class SecureConnection(UpperLayerConnection):
         except (OSError, ValueError) as error:
             if self._broken_off:
                 raise BrokenOffError from error
-            raise NoTLSError(failure_of(error) if isinstance(error, OSError) else Failure.OTHER) from error
+            raise HandshakeError(failure_of(error) if isinstance(error, OSError) else TLSFailure.OTHER) from error
 
-    def see_off(self, seconds: float) -> None:
-        """Say goodbye as TLS asks (close_notify), so that the peer knows that nothing was cut off, and close."""
+    def close_gracefully(self, seconds: float) -> None:
+        """Send TLS's close_notify, so that the peer knows that nothing was cut off, and close."""
         with suppress(OSError, ValueError):
             self.set_timeout(seconds)
             if isinstance(self._socket, ssl.SSLSocket) and not self._broken_off:
                 self._socket.unwrap()
-        super().see_off(seconds)
+        super().close_gracefully(seconds)
 
     def _receive(self, buffer: memoryview) -> int:
         try:

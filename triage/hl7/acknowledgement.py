@@ -1,4 +1,4 @@
-"""PURE: an acknowledgement (HL7 v2.5.1 section 2.9), as peers write it."""
+"""PURE: reader of acknowledgements (HL7 v2.5.1 section 2.9), as peers write them."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ _LONGEST_SHOWN = 400
 
 @dataclass(frozen=True)
 class Acknowledgement:
-    """MSA-1, MSA-2 (which message it is about), and what the peer said beside: MSA-3, ERR. That may name a patient."""
+    """An acknowledgement: MSA-1, MSA-2, and MSA-3 with the ERR segments.
+
+    ``control_id`` is that of the message which it acknowledges. ``text`` may name a patient.
+    """
 
     code: str
-    about: str
-    told: str
+    control_id: str
+    text: str
 
 
 def read_acknowledgement(message: bytes) -> Acknowledgement:
-    """Raises ValueError for anything else."""
+    """Read an acknowledgement. Raises ValueError for any other message."""
     segments = segments_of(message.decode("utf-8", "replace"))
     acknowledging = next((each for each in segments if each.startswith("MSA")), "")
-    code, about, text = [*acknowledging.split(acknowledging[3:4] or "|"), "", "", ""][1:4]
+    code, control_id, comment = [*acknowledging.split(acknowledging[3:4] or "|"), "", "", ""][1:4]
     if not code.strip():
         raise ValueError("not an acknowledgement")
     errors = [each for each in segments if each.startswith("ERR")]
-    told = " ".join(filter(None, (text, *errors)))
-    return Acknowledgement(code.strip().upper(), about.strip(), shown(told.encode()))
+    text = " ".join(filter(None, (comment, *errors)))
+    return Acknowledgement(code.strip().upper(), control_id.strip(), shown(text.encode()))
 
 
 def shown(message: bytes) -> str:
-    """What a peer sent, on one line, cut: for the person who looks into it."""
+    """Return a message on one printable line of limited length, for the person who searches for the cause."""
     text = message[: 2 * _LONGEST_SHOWN].decode("utf-8", "replace").strip()
     line = "".join(each if each.isprintable() else " | " if each == "\r" else f"\\x{ord(each):02x}" for each in text)
     return line[:_LONGEST_SHOWN]

@@ -1,4 +1,4 @@
-"""MLLP, the Minimal Lower Layer Protocol (HL7 v2.5.1 appendix C), as initiator: a message out, its answer in."""
+"""MLLP, the Minimal Lower Layer Protocol (HL7 v2.5.1 appendix C), as initiator: sends messages, receives responses."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ import time
 from types import TracebackType
 from typing import Self
 
-from triage.dicom.tls import ClientTLS, explained
-from triage.errors import UnreachableError
+from triage.dicom.tls import ClientTLS, explain
+from triage.errors import TriageError, UnreachableError, cause
 from triage.hl7.mllp_frames import Frames, TooLongError, framed
 
-_LONGEST_ANSWER = 1 << 20
+_LONGEST_RESPONSE = 1 << 20
 _AT_ONCE = 1 << 16
-_MOMENT_S = 0.5  # after which nothing more of an answer comes
+_PAUSE_S = 0.5  # without bytes, after which a response is at its end
 
 
-class NoAnswerError(Exception):
-    """The message went out and no whole answer came; whether it arrived nobody knows.
+class NoAnswerError(TriageError):
+    """The message was sent and no whole response received; it is not known whether the message arrived.
 
-    ``hung_up``: because the peer closed the connection. ``begun`` is what had come of an answer.
+    ``closed_by_peer``: because the peer closed the connection. ``partial``: the part of a response that was received.
     """
 
-    def __init__(self, why: str, hung_up: bool = False, begun: bytes = b"") -> None:
-        super().__init__(why)
-        self.hung_up = hung_up
-        self.begun = begun
+    def __init__(self, reason: str, closed_by_peer: bool = False, partial: bytes = b"") -> None:
+        super().__init__(reason)
+        self.closed_by_peer = closed_by_peer
+        self.partial = partial
 
 
 class MLLPConnection:
-    """A connection to one receiver, from ``with`` to its end; ``timeout_s`` bounds connecting and each answer.
+    """A connection to one receiver, as a context manager. Entering raises UnreachableError.
 
-    ``tls`` is our side of TLS; None: without. Its files are read for each connection. Entering raises UnreachableError.
+    ``timeout_s`` bounds connecting and each write. The files of ``tls`` are read for each connection; without it the
+    connection is plain.
     """
 
     def __init__(self, host: str, port: int, timeout_s: float, tls: ClientTLS | None = None) -> None:
@@ -41,9 +42,9 @@ class MLLPConnection:
         self._timeout_s = timeout_s
         self._tls = tls
         self._socket: socket.socket | None = None
-        self._frames = Frames(_LONGEST_ANSWER)
+        self._frames = Frames(_LONGEST_RESPONSE)
         self._ready: list[bytes] = []
-        self._answers = 0
+        self._received = 0
 
     def __enter__(self) -> Self:
         self._open()
@@ -52,8 +53,8 @@ class MLLPConnection:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def ask(self, message: bytes) -> None:
-        """Send a message. Some receivers close after each answer: then over a new connection.
+    def send(self, message: bytes) -> None:
+        """Send a message, over a new connection if the peer has closed this one, as some do after each response.
 
         Raises NoAnswerError, and UnreachableError if no new connection can be made.
         """
@@ -63,28 +64,28 @@ class MLLPConnection:
             self._connected().sendall(framed(message))
         except OSError as error:
             self.close()
-            raise NoAnswerError(f"the connection broke while sending ({_words(error)})", hung_up=True) from error
+            raise NoAnswerError(f"the connection broke while sending ({cause(error)})", closed_by_peer=True) from error
 
-    def answer(self, deadline: float) -> bytes:
-        """What is in the peer's next frame.
+    def receive(self, deadline: float) -> bytes:
+        """Return the content of the peer's next frame.
 
-        Raises NoAnswerError at ``deadline`` (time.monotonic()), or if the peer hangs up.
+        Raises NoAnswerError at ``deadline`` (time.monotonic()), or if the peer closes the connection.
         """
         while not self._ready:
             self._receive(deadline)
-        self._answers += 1
+        self._received += 1
         return self._ready.pop(0)
 
     @property
-    def answers(self) -> int:
-        """How many answers came over the present connection."""
-        return self._answers
+    def received(self) -> int:
+        """Number of responses over the present connection."""
+        return self._received
 
     def close(self) -> None:
-        """End the connection; ``ask`` opens another."""
+        """Close the connection; ``send`` opens another."""
         if self._socket is not None:
             self._socket.close()
-        self._socket, self._frames, self._ready, self._answers = None, Frames(_LONGEST_ANSWER), [], 0
+        self._socket, self._frames, self._ready, self._received = None, Frames(_LONGEST_RESPONSE), [], 0
 
     def _open(self) -> None:
         self.close()
@@ -98,11 +99,11 @@ class MLLPConnection:
                 connected.close()
                 raise
         except ssl.SSLError as error:
-            raise UnreachableError(f"no TLS with {host}:{port}: {explained(error)}") from error
+            raise UnreachableError(f"no TLS with {host}:{port}: {explain(error)}") from error
         except OSError as error:
-            raise UnreachableError(f"nobody answers at {host}:{port} ({_words(error)})") from error
-        except UnicodeError as error:  # of the name's look-up
-            raise UnreachableError(f"nobody answers at {host}:{port} (no name of a host)") from error
+            raise UnreachableError(f"cannot connect to {host}:{port} ({cause(error)})") from error
+        except UnicodeError as error:  # of the look-up of the name
+            raise UnreachableError(f"cannot connect to {host}:{port} (no name of a host)") from error
 
     def _context(self) -> ssl.SSLContext | None:
         try:
@@ -114,30 +115,30 @@ class MLLPConnection:
     def _receive(self, deadline: float) -> None:
         left = deadline - time.monotonic()
         if left <= 0:
-            raise self._nothing("no answer in time")
+            raise self._no_answer("no answer in time")
         connected = self._connected()
-        connected.settimeout(min(left, _MOMENT_S))
+        connected.settimeout(min(left, _PAUSE_S))
         try:
             data = connected.recv(_AT_ONCE)
         except TimeoutError:
-            self._ready += self._frames.pause()
+            self._ready += self._frames.end_of_pause()
             return
         except OSError as error:
-            raise self._nothing(f"the connection broke ({_words(error)})", hung_up=True) from error
+            raise self._no_answer(f"the connection broke ({cause(error)})", closed_by_peer=True) from error
         if not data:
-            self._ready += self._frames.pause()
+            self._ready += self._frames.end_of_pause()
             if self._ready:
                 return
-            raise self._nothing("the receiver closed the connection without an answer", hung_up=True)
+            raise self._no_answer("the receiver closed the connection without an answer", closed_by_peer=True)
         try:
             self._ready += self._frames.feed(data)
         except TooLongError as error:
-            raise self._nothing("the answer does not end") from error
+            raise self._no_answer("the answer does not end") from error
 
-    def _nothing(self, why: str, hung_up: bool = False) -> NoAnswerError:
-        begun = self._frames.rest()
-        self.close()  # an answer that comes too late must not pass for that of the next message
-        return NoAnswerError(why, hung_up, begun)
+    def _no_answer(self, reason: str, closed_by_peer: bool = False) -> NoAnswerError:
+        partial = self._frames.take_rest()
+        self.close()  # a late response must not be taken for that of the next message
+        return NoAnswerError(reason, closed_by_peer, partial)
 
     def _closed_by_peer(self) -> bool:
         if self._socket is None:
@@ -160,7 +161,3 @@ def _secured(connected: socket.socket, context: ssl.SSLContext | None, tls: Clie
     if context is None or tls is None:
         return connected
     return context.wrap_socket(connected, server_hostname=tls.server_name)
-
-
-def _words(error: OSError) -> str:
-    return error.strerror or type(error).__name__

@@ -1,18 +1,17 @@
-"""PURE: the segments of a message as peers write them: ended by CR, as HL7 v2.5.1 section 2.5 has it, by LF or both."""
+"""PURE: segments of a message as peers write them, ended by CR (HL7 v2.5.1 section 2.5), by LF or by both."""
 
 from __future__ import annotations
 
-_MARK = "\ufeff"
+_BYTE_ORDER_MARK = "\ufeff"
 
 
 def segments_of(message: str) -> list[str]:
-    """The segments of a message, without their ends.
+    """Return the segments of a message, without their ends.
 
-    Whatever ends the first segment ends all of them: a line feed within a text of a message whose segments end with CR
-    is text. What does not look like a segment, with a name and a delimiter behind it, is left out: it is the rest of a
-    text that had a line end in it.
+    The end of the first segment is that of all: a line feed in a message whose segments end with CR is text. Lines
+    without a segment name and a delimiter behind it are left out: they are the rest of a text that contains a line end.
     """
-    message = message.lstrip(_MARK + "\r\n ")
+    message = message.lstrip(_BYTE_ORDER_MARK + "\r\n ")
     end = "\r" if "\r" in message[: message.find("\n") + 1] or "\n" not in message else "\n"
     delimiter = message[3:4]
     lines = (line.strip("\r\n") for line in message.split(end))

@@ -1,7 +1,7 @@
 """Text in HL7 v2: character sets, escaping, and names from DICOM (PN) to HL7 (XPN).
 
-All that goes into a message is an ``Encoded`` in the end: ``escape`` makes one of a value, ``components`` and its
-siblings of several, ``segment`` escapes what has not been yet.
+All parts of a message are ``Encoded`` in the end: ``escape`` makes one of a value, ``components`` and its siblings of
+several, ``segment`` escapes values that are not escaped yet.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 SEGMENT_NAMES = ("priority", "accession_number", "placer", "filler", "study_instance_uid", "patient_id")
-"""What a site's own segment may name in braces."""
+"""Names that a site's own segment may have in braces."""
 
 _ESCAPES = {"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\"}
-_LINE_ENDS = "\u2028\u2029"  # beside the control characters: lines end there for Unicode (UAX 14), and some parsers
+_LINE_ENDS = "\u2028\u2029"  # line ends of Unicode (UAX 14) that are no control characters; some parsers split there
 _LONGEST_NAME_PART = 194  # XPN.1 (HL7 v2.5.1 appendix 2.A): the longest of its components
 
 
 class Encoded(str):
-    """Text that stands in a segment as it is: values escaped, delimiters meant as such."""
+    """Text in a segment as it is sent: values escaped, delimiters meant as such."""
 
     __slots__ = ()
 
@@ -63,7 +63,7 @@ _ALSO_CALLED = {
     **{f"iso8859{part}": _BY_HL7_NAME[f"8859/{part}"] for part in (1, 2, 3, 4, 5, 6, 7, 8, 9, 15)},
     **{f"8859{part}": _BY_HL7_NAME[f"8859/{part}"] for part in (1, 2, 3, 4, 5, 6, 7, 8, 9, 15)},
 }
-"""Names that senders use beside those of table 0211, by their letters and digits."""
+"""Names that senders use instead of those of table 0211, by their letters and digits."""
 _BY_DICOM_NUMBER = {
     "6": _ASCII,
     "100": _BY_HL7_NAME["8859/1"],
@@ -82,14 +82,14 @@ _BY_DICOM_NUMBER = {
 
 
 def named(name: str) -> CharacterSet:
-    """The character set of an HL7 name. Raises ValueError that lists them."""
+    """Return the character set of an HL7 name. Raises ValueError that lists them."""
     if name not in _BY_HL7_NAME:
         raise ValueError(f"character_set {name!r} is none of {', '.join(sorted(_BY_HL7_NAME))}")
     return _BY_HL7_NAME[name]
 
 
 def of_dicom(specific_character_set: Sequence[str]) -> CharacterSet:
-    """The HL7 counterpart of Specific Character Set (0008,0005), several values for code extensions.
+    """Return the HL7 counterpart of Specific Character Set (0008,0005), several values for code extensions.
 
     UTF-8 where HL7 has none, or one in which bytes of a character look like delimiters (GBK, GB18030).
     """
@@ -102,7 +102,7 @@ def of_dicom(specific_character_set: Sequence[str]) -> CharacterSet:
 
 
 def encode(text: str, wanted: CharacterSet) -> tuple[bytes, CharacterSet]:
-    """``text`` in ``wanted``; in UTF-8 where it has other characters. Returns what was taken."""
+    """Encode ``text`` in ``wanted``, or in UTF-8 if it has other characters; return the set that was used, too."""
     try:
         return text.encode(wanted.codec), wanted
     except UnicodeEncodeError:
@@ -110,11 +110,11 @@ def encode(text: str, wanted: CharacterSet) -> tuple[bytes, CharacterSet]:
 
 
 def escape(text: str, longest: int | None = None) -> Encoded:
-    r"""``text`` as part of a field, cut to its first ``longest`` characters; what is Encoded already stays as it is.
+    r"""Escape ``text`` as part of a field, cut to its first ``longest`` characters; an Encoded is returned unchanged.
 
     Delimiters become their escape sequences, control characters (up to U+001F, and U+007F) \\Xdd\\ (HL7 v2.5.1
-    section 2.7), so that the receiver has the value back. What ends a line in Unicode alone, and the
-    controls from U+0080, have no escape sequence in every character set: a space.
+    section 2.7), so that the receiver can restore the value. Line ends of Unicode, and controls from U+0080, have no
+    escape sequence in every character set, and become a space.
     """
     if isinstance(text, Encoded):
         return text
@@ -130,23 +130,27 @@ def _escaped(character: str) -> str:
 
 
 def unescape(text: str, separators: str, escape_character: str) -> str:
-    """A received value as its sender meant it (HL7 v2.5.1 section 2.7); ``separators``: of segments, fields,
-    repetitions, components and subcomponents.
+    """Decode the escape sequences of a received value (HL7 v2.5.1 section 2.7).
 
-    A formatting command is one blank, whatever number of lines it asks for; highlighting, other character sets and what
-    only one site knows are left out. A character that begins no escape sequence stays.
+    A formatting command becomes one blank; highlighting, other character sets and sequences of a site's own are left
+    out. A character that begins no escape sequence stays.
+
+    Args:
+        text: The value.
+        separators: Of segments, fields, repetitions, components and subcomponents, in this order.
+        escape_character: As MSH-2 has it; empty for none.
     """
     delimiters = dict(zip("FRST", separators[1:], strict=False))
     known = {**delimiters, "E": escape_character}
     quoted = re.escape(escape_character)
 
-    def meant(sequence: re.Match[str]) -> str:
+    def decoded(sequence: re.Match[str]) -> str:
         name = sequence[1]
         if name.startswith("X"):
             return _of_hex(name[1:])
         return " " if name.startswith(".") else known.get(name, "")
 
-    return re.sub(f"{quoted}([^{quoted}]*){quoted}", meant, text) if escape_character else text
+    return re.sub(f"{quoted}([^{quoted}]*){quoted}", decoded, text) if escape_character else text
 
 
 def _of_hex(digits: str) -> str:
@@ -157,29 +161,29 @@ def _of_hex(digits: str) -> str:
 
 
 def components(*texts: str) -> Encoded:
-    """The components of a field, escaped; empty ones at the end are left out."""
+    """Return the components of a field, escaped; empty ones at the end are left out."""
     return _joined("^", texts)
 
 
 def subcomponents(*texts: str) -> Encoded:
-    """The subcomponents of a component, escaped; empty ones at the end are left out."""
+    """Return the subcomponents of a component, escaped; empty ones at the end are left out."""
     return _joined("&", texts)
 
 
 def repetitions(*texts: str) -> Encoded:
-    """The repetitions of a field, escaped."""
+    """Return the repetitions of a field, escaped."""
     return _joined("~", texts)
 
 
 def segment(name: str, values: Mapping[int, str]) -> Encoded:
-    """A segment of ``values`` by their number, as HL7 counts them; whatever is not Encoded is escaped here."""
+    """Return a segment of ``values`` by their number, as HL7 counts them; those not Encoded are escaped here."""
     first = 2 if name == "MSH" else 1  # MSH-1 is the delimiter behind the name
     last = max((number for number, value in values.items() if value), default=0)
     return Encoded("|".join([name, *(escape(values.get(number, "")) for number in range(first, last + 1))]))
 
 
 def fill_segment(template: str, values: Mapping[str, str]) -> Encoded:
-    """A segment from a site's template, whose {names} are replaced by the values, escaped.
+    """Return a segment from a site's template, whose {names} are replaced by the values, escaped.
 
     Raises ValueError for an unknown name.
     """
@@ -190,7 +194,7 @@ def fill_segment(template: str, values: Mapping[str, str]) -> Encoded:
 
 
 def extended_person_name(person_name: str) -> Encoded:
-    """PN (PS3.5 6.2.1.1) as XPN: family, given, middle, then suffix before prefix; one repetition for each group."""
+    """Return a PN (PS3.5 6.2.1.1) as XPN: family, given, middle, suffix, prefix; one repetition for each group."""
     groups = person_name.split("=")[:3]
     several = sum(bool(group.strip("^ ")) for group in groups) > 1
     names = [
@@ -212,10 +216,9 @@ def _joined(delimiter: str, texts: Sequence[str]) -> Encoded:
 
 
 def decode(content: bytes, name: str) -> str:
-    """A received message as text, by its MSH-18. Without one, UTF-8 or else Latin-1: both keep the delimiters.
+    """Decode a received message by its MSH-18. Without one, as UTF-8 or else Latin-1: both keep the delimiters.
 
-    Raises ValueError for bytes beyond ASCII in a set that we do not know: a part of a character could look like a
-    delimiter, and move what stands behind it.
+    Raises ValueError for bytes beyond ASCII in an unknown set: a part of a character could look like a delimiter.
     """
     if not name:
         return _guessed(content)

@@ -10,9 +10,9 @@ _MOMENT = re.compile(r"(\d{12}(?:\d\d)?)(?:\.\d{1,6})?([+-]\d{4})?")
 
 
 def moment(text: str) -> float | None:
-    """HL7's TS, or DICOM's DT, in POSIX seconds; in this machine's time zone where it has none.
+    """Return HL7's TS or DICOM's DT in POSIX seconds; in this machine's time zone where it has none.
 
-    None for what is no time, or says less than minutes.
+    None for a text that is no time, or has no minutes.
     """
     match = _MOMENT.fullmatch(text.strip())
     if not match:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from triage.dicom.tls import Failure, ServerTLS, explained, failure_of
+from triage.dicom.tls import TLSFailure, ServerTLS, explain, failure_of
 from triage.errors import cause
 from triage.hl7.mllp_frames import Frames, TooLongError, framed, is_message
 from triage.inbound_reports.receiver import ReportReceiver
@@ -56,7 +56,7 @@ class MLLPServer:
     bounds: MessageLimits
     networks: Sequence[Network]
     stopping: Callable[[], bool]
-    no_tls: Callable[[Failure], None]
+    no_tls: Callable[[TLSFailure], None]
 
     def begin(self, accepted: socket.socket, address: str, tls: ServerTLS | None) -> Sender | None:
         """Return the conversation with a peer that has connected; None for one that may not."""
@@ -119,7 +119,7 @@ class Sender:
             why = failure_of(failed)
             self._server.no_tls(why)
             logger.warning(
-                "no TLS with %s: %s", self._address, explained(failed), extra=seldom(f"{self._address} {why}")
+                "no TLS with %s: %s", self._address, explain(failed), extra=seldom(f"{self._address} {why}")
             )
             raise ConnectionAbortedError("no TLS") from error
         return self._socket
@@ -133,7 +133,7 @@ class Sender:
             if not self._frames.begun:
                 self._began = now
             try:
-                frames = self._frames.feed(data) if data else self._frames.pause()
+                frames = self._frames.feed(data) if data else self._frames.end_of_pause()
             except TooLongError as error:
                 why = f"longer than {self._bounds.max_message_bytes} bytes"
                 self._answer(connection, self._server.receiver.refuse(error.begun, why))
@@ -146,7 +146,7 @@ class Sender:
                 return
 
     def _complain(self) -> None:
-        if count := self._frames.dropped():
+        if count := self._frames.take_dropped():
             logger.warning(
                 "%d bytes of %s belong to no message and were dropped: it is not MLLP that is sent there, or a message "
                 "was broken off",

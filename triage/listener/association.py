@@ -35,7 +35,7 @@ from triage.dicom.upper_layer import (
     TimedOutError,
     UpperLayerConnection,
 )
-from triage.dicom.upper_layer_tls import NoTLSError
+from triage.dicom.upper_layer_tls import HandshakeError
 from triage.listener.admission import AdmissionPolicy
 from triage.listener.c_store_scp import ABOVE_HIGH_WATER, IncomingObject, StoreResult, receipt_now
 from triage.listener.negotiation import REJECTIONS, Context, Negotiated, Supported, accept
@@ -160,12 +160,12 @@ class Association:
             # Port scans and the health checks of load balancers connect, and say nothing.
             level = logging.INFO if self._why_no_request in (NoRequest.SILENT, NoRequest.MADE_ROOM) else logging.WARNING
             logger.log(level, "no association with %s: %s%s", self._who(), ending, why)
-        self._connection.see_off(_SEE_OFF_S)
+        self._connection.close_gracefully(_SEE_OFF_S)
 
     def _serve_guarded(self) -> tuple[Ending, str]:
         try:
             return self._serve(), ""
-        except NoTLSError as error:
+        except HandshakeError as error:
             self._node.metrics.tls_failures.labels(error.failure).inc()
             self._why_no_request = None  # counted already
             return Ending.CONNECTION_LOST, f" ({error})"

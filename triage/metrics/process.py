@@ -42,7 +42,7 @@ class Metrics:
     last_object: Gauge
     enqueue_failures: Counter
     high_water_refusals: Counter
-    tls_failures: Counter  # {reason}: triage.dicom.tls.Failure
+    tls_failures: Counter  # {reason}: triage.dicom.tls.TLSFailure
     certificate_not_after: Gauge  # {use}: listener, client, or the destination that we show it to
     crl_next_update: Gauge  # {use}: listener
     # Worker.

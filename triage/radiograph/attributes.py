@@ -1,4 +1,4 @@
-"""PURE: the attributes of a data set that eligibility and decisions rest on."""
+"""PURE: reader of the attributes that eligibility and decisions depend on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from datetime import date
 from pydicom.charset import convert_encodings
 from pydicom.dataset import Dataset
 
-from triage.dicom.attribute_text import items_of, text_of, value_of
+from triage.dicom.attribute_reader import value_of
+from triage.dicom.attribute_text import items_of, text_of
 from triage.dicom.identity import accession_issuer, patient_marks
 from triage.radiograph.age import Age, age_at_acquisition
 from triage.radiograph.types import Attributes
@@ -18,7 +19,7 @@ _LONGEST_DESCRIPTION = 1024  # 64 are allowed, and devices write more
 
 
 def read_attributes(dataset: Dataset, transfer_syntax_uid: str = "") -> Attributes:
-    """The attributes of ``dataset``; never raises for odd values, which count as empty."""
+    """Read the attributes of ``dataset``. Never raises for odd values, which count as empty."""
     age = _age(dataset)
     return Attributes(
         study_instance_uid=text_of(dataset, "StudyInstanceUID"),
@@ -65,7 +66,7 @@ def _age(dataset: Dataset) -> Age:
 
 
 def _described_or_coded(dataset: Dataset, description: str, sequence: str) -> tuple[str, ...]:
-    """A description and the code values beside it, without what is empty."""
+    """Return a description and the code values next to it, those that are not empty."""
     return tuple(text for text in (text_of(dataset, description), *_codes(dataset, sequence)) if text)
 
 
@@ -77,9 +78,9 @@ ACQUISITION_DATES = ("AcquisitionDateTime", "AcquisitionDate", "ContentDate", "S
 
 
 def latest_date(texts: Iterable[str]) -> str:
-    """The latest date that says when an image was taken: one wrong clock makes nothing older than it is.
+    """Return the latest of the dates (DA or DT) of an image: one wrong clock makes it no older than it is.
 
-    As YYYYMMDD; empty if none of them, DA or DT, is a date.
+    As YYYYMMDD; empty if none of them is a date.
     """
     return max((date for text in texts if _is_date(date := text[:8])), default="")
 
@@ -93,15 +94,15 @@ def _is_date(text: str) -> bool:
 
 
 def _description(dataset: Dataset, name: str) -> str:
-    """A text that people wrote. What is longer than any, or binary, is the rest of a damaged data set: empty."""
+    """Return a text that people wrote. A longer or binary one comes from a damaged data set and counts as empty."""
     text = text_of(dataset, name)
     return "" if len(text) > _LONGEST_DESCRIPTION or "\0" in text else text
 
 
 def _in_declared_characters(dataset: Dataset, name: str) -> str:
-    """A CS in the characters of Specific Character Set: systems write them there, where PS3.5 6.2 allows ASCII only.
+    """Return a CS in Specific Character Set: systems use it there, although PS3.5 6.2 allows ASCII only.
 
-    pydicom has read its bytes as ISO 8859-1, from which they can be had back. As they are where they do not fit.
+    pydicom has decoded its bytes as ISO 8859-1, from which they are restored. Unchanged where they do not fit.
     """
     text = _description(dataset, name)
     declared = _texts(dataset, "SpecificCharacterSet")
@@ -109,7 +110,7 @@ def _in_declared_characters(dataset: Dataset, name: str) -> str:
         return text
     try:
         encodings = convert_encodings(list(declared))
-        # What an escape sequence (ISO 2022) changes to is in the later ones.
+        # Escape sequences (ISO 2022) change to the later encodings.
         return text.encode("latin-1").decode(encodings[-1 if _ESCAPE in text else 0]).strip(" \0\t\r\n")
     except (ValueError, LookupError):
         return text
@@ -128,12 +129,14 @@ def _codes(dataset: Dataset, name: str) -> tuple[str, ...]:
 
 
 def _inner_codes(dataset: Dataset, name: str, inner: str) -> tuple[str, ...]:
-    """The codes of a sequence within each item of another."""
+    """Return the codes of a sequence within each item of another."""
     return tuple(code for item in items_of(dataset, name) for code in _codes(item, inner))
 
 
 def _frames(dataset: Dataset) -> int:
+    """Return Number of Frames (0028,0008); 1 where it is absent or no number."""
+    value = value_of(dataset, "NumberOfFrames")
     try:
-        return int(value_of(dataset, "NumberOfFrames") or 1)
-    except (TypeError, ValueError):
+        return int(value) if isinstance(value, (int, float, str, bytes)) and value else 1
+    except ValueError:
         return 1

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
+from triage.radiograph.types import Array, Mask
 from triage.radiograph.values import number, numbers
 
 Values = npt.NDArray[np.float64]
@@ -17,13 +17,18 @@ _OVERSHOOT = 1.02
 
 
 def grey_table(
-    dataset: Dataset, stored: npt.NDArray[Any], valid: npt.NDArray[np.bool_], bits: int | None = None
+    dataset: Dataset, stored: Array, valid: Mask, bits: int | None = None
 ) -> tuple[npt.NDArray[np.float32], int]:
-    """Grey between 0 (black) and 1 (white) for each stored value, and the stored value of the table's first entry.
+    """Return grey from 0 (black) to 1 (white) for each stored value, and the stored value of the table's first entry.
 
-    ``stored`` (rows, columns) and ``valid`` are needed for the range of an image that states no window. ``bits`` is the
-    depth of the stored values where a codestream says another one than Bits Stored. ValueError for attributes that
-    contradict themselves.
+    Args:
+        dataset: Attributes of the grey scale.
+        stored: Stored values (rows, columns), for the range of an image that states no window.
+        valid: Pixels (rows, columns) that count for that range.
+        bits: Depth of the stored values where a codestream states another one than Bits Stored.
+
+    Raises:
+        ValueError: The attributes contradict themselves.
     """
     bits, signed = bits or int(dataset.BitsStored), bool(dataset.PixelRepresentation)
     lowest = -(1 << (bits - 1)) if signed else 0
@@ -38,15 +43,13 @@ def grey_table(
 
 
 def is_inverse(dataset: Dataset) -> bool:
-    """Whether the lowest value is to be shown white: said by either of two attributes, applied once (C.11.6.1.2)."""
+    """Return whether the lowest value is shown white: either of two attributes states it, applied once (C.11.6.1.2)."""
     photometric, shape = (str(dataset.get(name)) for name in ("PhotometricInterpretation", "PresentationLUTShape"))
     return photometric == "MONOCHROME1" or shape == "INVERSE"
 
 
-def _range_of(
-    values: Values, stored: npt.NDArray[Any], valid: npt.NDArray[np.bool_], lowest: int
-) -> tuple[float, float]:
-    """Least and greatest value in the image; a Modality LUT need not keep the order of stored values."""
+def _range_of(values: Values, stored: Array, valid: Mask, lowest: int) -> tuple[float, float]:
+    """Return least and greatest value in the image; a Modality LUT need not keep the order of stored values."""
     shown = stored if valid.all() else stored[valid]
     span = values[int(shown.min()) - lowest : int(shown.max()) - lowest + 1]
     steps = np.diff(span)
@@ -58,7 +61,7 @@ def _range_of(
 
 
 def _modality(dataset: Dataset, domain: Values) -> Values:
-    """Modality LUT Sequence, else rescale slope and intercept (PS3.3 C.11.1)."""
+    """Apply Modality LUT Sequence, else rescale slope and intercept (PS3.3 C.11.1)."""
     if dataset.get("ModalityLUTSequence"):
         entries, first, _ = _lut(dataset.ModalityLUTSequence[0], negative=bool(dataset.PixelRepresentation))
         mapped: Values = entries[np.clip(domain - first, 0, len(entries) - 1).astype(np.int64)]
@@ -70,7 +73,7 @@ def _modality(dataset: Dataset, domain: Values) -> Values:
 
 
 def _voi(dataset: Dataset, values: Values, shown: Callable[[], tuple[float, float]]) -> Values:
-    """The first VOI LUT, else the first window, else the range that the image has (PS3.3 C.11.2)."""
+    """Apply the first VOI LUT, else the first window, else the range of the image's values (PS3.3 C.11.2)."""
     if dataset.get("VOILUTSequence"):
         entries, first, bits = _lut(dataset.VOILUTSequence[0], negative=bool(values.min() < 0))
         index = np.clip(np.floor(values) - first, 0, len(entries) - 1).astype(np.int64)
@@ -84,7 +87,7 @@ def _voi(dataset: Dataset, values: Values, shown: Callable[[], tuple[float, floa
 
 
 def _first_window(dataset: Dataset) -> tuple[float, float] | None:
-    """Center and width of the first window that is one: two numbers, the width above zero (C.11.2.1.2)."""
+    """Return center and width of the first valid window: two numbers, the width above zero (C.11.2.1.2)."""
     for center, width in zip(numbers(dataset, "WindowCenter"), numbers(dataset, "WindowWidth"), strict=False):
         if center is not None and width is not None and width > 0:
             return center, width
@@ -92,7 +95,7 @@ def _first_window(dataset: Dataset) -> tuple[float, float] | None:
 
 
 def _windowed(values: Values, center: float, width: float, function: str) -> Values:
-    """PS3.3 C.11.2.1.2 and C.11.2.1.3, with an output range of 0 to 1."""
+    """Apply a window (PS3.3 C.11.2.1.2 and C.11.2.1.3), with an output range of 0 to 1."""
     if function == "SIGMOID":
         return 1.0 / (1.0 + np.exp(np.clip(-4.0 * (values - center) / width, -700.0, 700.0)))
     if function == "LINEAR_EXACT":
@@ -103,7 +106,7 @@ def _windowed(values: Values, center: float, width: float, function: str) -> Val
 
 
 def _lut(item: Dataset, *, negative: bool) -> tuple[Values, int, int]:
-    """Entries, first mapped value and bits per entry of a LUT (PS3.3 C.11.1.1 and C.11.2.1.1)."""
+    """Return entries, first mapped value and bits per entry of a LUT (PS3.3 C.11.1.1 and C.11.2.1.1)."""
     count, first, bits = (int(number) for number in item.LUTDescriptor)
     count &= 0xFFFF  # some writers encode these as signed
     first &= 0xFFFF
@@ -117,9 +120,9 @@ def _lut(item: Dataset, *, negative: bool) -> tuple[Values, int, int]:
 
 
 def _brightest(entries: Values, bits: int) -> float:
-    """The entry that is white (C.11.2.1.1). Some writers state fewer bits than their entries have.
+    """Return the entry that is white (C.11.2.1.1). Some writers state fewer bits than their entries have.
 
-    Entries a little above are shown white. ValueError for more, unless they fill a greater depth: then that one counts.
+    Entries up to 2 % above are shown white. Higher ones count if they fill a greater depth, else ValueError.
     """
     stated, highest = float((1 << bits) - 1), float(entries.max())
     if highest <= stated * _OVERSHOOT:
@@ -131,7 +134,7 @@ def _brightest(entries: Values, bits: int) -> float:
 
 
 def _entries(item: Dataset, count: int, *, packed: bool) -> Values:
-    """LUT Data: bytes (OW) or numbers (US); those of eight bits may be ``packed`` two to a word, the first one low."""
+    """Return LUT Data: bytes (OW) or numbers (US); of eight bits they may be ``packed`` in words, the first one low."""
     data = item.LUTData
     if isinstance(data, bytes):
         little = item.original_encoding[1] is not False

@@ -1,21 +1,17 @@
-"""PURE: which pixels are image: not padding (PS3.3 C.7.5.1.1.2) and inside the shutters (C.7.6.11)."""
+"""PURE: mask of the pixels that are image: not padding (PS3.3 C.7.5.1.1.2), inside the shutters (C.7.6.11)."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
-import numpy.typing as npt
 from pydicom.dataset import Dataset
 
+from triage.radiograph.types import Array, Mask
 from triage.radiograph.values import numbers
 
-Mask = npt.NDArray[np.bool_]
 
-
-def valid_pixels(dataset: Dataset, stored: npt.NDArray[Any], *, padding: bool = True) -> Mask:
-    """True where ``stored`` (rows, columns) is image. ``padding`` False leaves the padding value out (colour)."""
+def valid_pixels(dataset: Dataset, stored: Array, *, padding: bool = True) -> Mask:
+    """Return True where ``stored`` (rows, columns) is image. ``padding`` False ignores the padding value (colour)."""
     valid = np.ones(stored.shape, dtype=bool)
     for low, high in _padding(dataset) if padding else ():
         valid &= ~((stored >= low) & (stored <= high))
@@ -28,7 +24,7 @@ def valid_pixels(dataset: Dataset, stored: npt.NDArray[Any], *, padding: bool = 
 
 
 def _padding(dataset: Dataset) -> list[tuple[int, int]]:
-    """Ranges of padding values, both ends included. Some writers give them the VR of the other sign, or of bytes.
+    """Return ranges of padding values, both ends included. Some writers use the VR of the other sign, or of bytes.
 
     A range needs its limit (0028,0121); several values without one are several values.
     """
@@ -45,7 +41,7 @@ def _words(dataset: Dataset, keyword: str) -> list[int]:
 
 
 def _rectangle(dataset: Dataset, rows: int, columns: int) -> Mask:
-    """Edges are columns and rows counted from 1, and belong to the image."""
+    """Return the inside of a rectangular shutter. Edges count from 1, and belong to the image."""
     mask = np.zeros((rows, columns), dtype=bool)
     top, bottom = int(dataset.ShutterUpperHorizontalEdge), int(dataset.ShutterLowerHorizontalEdge)
     left, right = int(dataset.ShutterLeftVerticalEdge), int(dataset.ShutterRightVerticalEdge)
@@ -62,7 +58,7 @@ def _circle(dataset: Dataset, rows: int, columns: int) -> Mask:
 
 
 def _polygon(dataset: Dataset, rows: int, columns: int) -> Mask:
-    """Vertices are row, column pairs counted from 1."""
+    """Return the inside of a polygonal shutter. Vertices are row, column pairs counted from 1."""
     vertices = np.array([int(number) for number in dataset.VerticesOfThePolygonalShutter]).reshape(-1, 2)
     canvas = np.zeros((rows, columns), dtype=np.uint8)
     cv2.fillPoly(canvas, [np.ascontiguousarray(vertices[:, ::-1] - 1, dtype=np.int32)], 1)

@@ -1,9 +1,10 @@
-"""What a received object is, in DICOM's words, without who the patient is."""
+"""Values that describe a received object in DICOM's terms, without the identity of the patient."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ from triage.decision.reasons import Reason
 
 FloatImage = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+Array = npt.NDArray[Any]
+"""Samples or stored values, of the dtype that the file or a decoder has."""
 
 
 class View(StrEnum):
@@ -20,14 +23,14 @@ class View(StrEnum):
 
     PA = "PA"
     AP = "AP"
-    FRONTAL = "FRONTAL"  # PA or AP, which of them is not said
+    FRONTAL = "FRONTAL"  # PA or AP, not stated which
     LATERAL = "LATERAL"
     OTHER = "OTHER"  # oblique, decubitus, ...
-    UNKNOWN = "UNKNOWN"  # nothing said, or a contradiction
+    UNKNOWN = "UNKNOWN"  # not stated, or a contradiction
 
     @property
     def is_frontal(self) -> bool:
-        """Whether a frontal model may call it normal."""
+        """True if a frontal model may call it normal."""
         return self in (View.PA, View.AP, View.FRONTAL)
 
 
@@ -36,20 +39,20 @@ class Part(StrEnum):
 
     CHEST = "CHEST"
     OTHER = "OTHER"  # clearly another part
-    UNKNOWN = "UNKNOWN"  # nothing said, words that we do not know, more than the chest, or a contradiction
+    UNKNOWN = "UNKNOWN"  # not stated, unknown words, more than the chest, or a contradiction
 
 
 @dataclass(frozen=True)
 class Attributes:
-    """What the tags of one object say; empty where they say nothing. No name, no patient ID.
+    """Attributes of one object; empty where they are absent. No name, no patient ID.
 
-    ``age_years`` is the age at acquisition; None where none is stated, or where ``age_doubt`` says why what is stated
-    is no age. ``order_priority`` is Requested Procedure Priority (0040,1003). ``view_codes``, ``anatomy_codes``,
-    ``view_modifiers`` (of the view codes) and ``position_modifiers`` (how the patient lies or stands) are code values.
-    ``acquisition_date`` is YYYYMMDD. ``species`` is what is said of the patient's species, in words and code values;
-    ``breed`` is what only animals have. ``damage`` is what is wrong with the data set, without a value of it, if that
-    forbids to look at the pixels; unless ``whole``, the attributes are in doubt too. ``accession_issuer`` is the issuer
-    of the accession number as a text, and ``patient`` what tells patients apart, as digests.
+    ``age_years`` is the age at acquisition; None where none is stated, or where ``age_doubt`` gives the reason why the
+    stated one is not reliable. ``order_priority`` is Requested Procedure Priority (0040,1003). ``view_codes``,
+    ``anatomy_codes``, ``view_modifiers`` (of the view codes) and ``position_modifiers`` (of the patient's position) are
+    code values. ``acquisition_date`` is YYYYMMDD. ``species`` and ``breed`` (of animals) are texts and code values.
+    ``damage`` is the fault of the data set that forbids to decode the pixels, without a value of it; unless ``whole``,
+    the attributes are in doubt too. ``accession_issuer`` is the issuer of the accession number as a text, ``patient``
+    has digests that distinguish patients.
     """
 
     study_instance_uid: str = ""
@@ -88,13 +91,13 @@ class Attributes:
 
     @property
     def descriptions(self) -> tuple[str, str, str]:
-        """What is written of the image, not of the study: protocol, series, and its processing (0018,1400)."""
+        """Descriptions of the image, not of the study: protocol, series, and its processing (0018,1400)."""
         return self.protocol_name, self.series_description, self.processing_description
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """Why an object is not scored. ``detail`` is for people and names no patient."""
+    """Reason why an object is not scored. ``detail`` is for people and names no patient."""
 
     reason: Reason
     detail: str = ""
@@ -105,7 +108,7 @@ class Radiograph:
     """One image as a correct display shows it.
 
     ``pixels``: float32 (rows, columns), 0 black to 1 white, dense tissue bright. ``valid``: bool (rows, columns), False
-    at pixel padding and outside the shutter, where ``pixels`` mean nothing.
+    at pixel padding and outside the shutter, where ``pixels`` have no meaning.
     """
 
     pixels: FloatImage

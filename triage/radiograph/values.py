@@ -1,19 +1,20 @@
-"""PURE: numbers of attributes, however a writer encoded them. What is no number counts as absent."""
+"""PURE: values of numeric attributes, however a writer encoded them. A value that is no number counts as absent."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
 
+from triage.dicom.attribute_reader import raw_element, value_of
+
 
 def numbers(dataset: Dataset, keyword: str) -> tuple[float | None, ...]:
-    """The values of a numeric attribute in any VR; None for one that is empty or no number, () if it is absent.
+    """Return the values of a numeric attribute in any VR; None for one that is empty or no number, () if it is absent.
 
-    A comma is read as the decimal point it stands for in half of the world; bytes (OB, OW, UN) are unsigned words.
+    A comma is read as the decimal point that it is in many countries; bytes (OB, OW, UN) are unsigned words.
     """
     value = _value(dataset, keyword)
     if value is None or value == "":
@@ -26,16 +27,15 @@ def numbers(dataset: Dataset, keyword: str) -> tuple[float | None, ...]:
 
 
 def number(dataset: Dataset, keyword: str) -> float | None:
-    """The first value of a numeric attribute; None if it is absent or no number."""
+    """Return the first value of a numeric attribute; None if it is absent or no number."""
     return next(iter(numbers(dataset, keyword)), None)
 
 
-def _value(dataset: Dataset, keyword: str) -> Any:
-    try:
-        return dataset.get(keyword)
-    except Exception:  # pydicom raises many kinds for a value that does not fit its VR
-        raw = dataset.get_item(keyword)
-        return raw.value.decode("latin-1") if raw is not None and isinstance(raw.value, bytes) else None
+def _value(dataset: Dataset, keyword: str) -> object:
+    """Return the decoded value, or the text of one that does not fit its VR."""
+    value = value_of(dataset, keyword)
+    raw = raw_element(dataset, keyword) if value is None else None
+    return raw.value.decode("latin-1") if raw is not None and isinstance(raw.value, bytes) else value
 
 
 def _of_bytes(value: bytes, *, little: bool) -> tuple[float, ...]:
@@ -43,7 +43,7 @@ def _of_bytes(value: bytes, *, little: bool) -> tuple[float, ...]:
     return tuple(float(word) for word in words)
 
 
-def _number(value: Any) -> float | None:
+def _number(value: object) -> float | None:
     text = str(value).strip(" \0")
     try:
         parsed = float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)

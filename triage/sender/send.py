@@ -15,12 +15,12 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
-from pynetdicom import _config
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
 from triage.dicom.dx_image import part10
-from triage.dicom.requestor import NoAssociationError, RemoteAE, associated, took_nothing
+from triage.dicom.pynetdicom_internals import files_unparsed
+from triage.dicom.requestor import NoAssociationError, RemoteAE, associated, rejects_all_contexts
 from triage.radiograph.decode import is_picture
 from triage.sender.picture import PictureError, wrap
 
@@ -150,7 +150,7 @@ def _send_group(
         try:
             with associated(destination, contexts) as association:
                 yield from _send_over(association, pending, view, age)
-                if took_nothing(association):
+                if rejects_all_contexts(association):
                     why = f"{destination} takes no such objects: it rejected every presentation context"
                     yield from _unsent(pending, why)
                     return
@@ -200,12 +200,8 @@ def _send_one(
 
 def _send_unchanged(association: Association, path: Path, message_id: int) -> Dataset:
     """The data set's bytes as they are in the file, without being parsed."""
-    before = _config.STORE_SEND_CHUNKED_DATASET
-    _config.STORE_SEND_CHUNKED_DATASET = True  # pynetdicom has no argument for it; it is read before the call returns
-    try:
+    with files_unparsed():
         return association.send_c_store(path, message_id)
-    finally:
-        _config.STORE_SEND_CHUNKED_DATASET = before
 
 
 def sop_instance_uid(path: Path) -> str:

@@ -362,7 +362,7 @@ def test_two_commands_at_once_and_a_service_that_does_not_answer(spool: Spool, m
         port = running.port
         assert {each.partition for each in running.enqueued if isinstance(each, PartitionedInstance)} == {VALIDATION}
     gone = replace(service, destination=replace(service.destination, port=port))
-    with pytest.raises(ServiceError, match="nobody answers"):
+    with pytest.raises(ServiceError, match="cannot connect"):
         validated(request, gone)
 
 

@@ -108,7 +108,7 @@ class HL7Channel:
         """Connect without a message and return what is wrong. Raises UnreachableError."""
         with self.receiver.connection():
             host, port, tls = self.receiver.host, self.receiver.port, self.receiver.tls
-        if tls and (why := tls.why_not(host, port, self.receiver.timeout_s)):
+        if tls and (why := tls.handshake_failure(host, port, self.receiver.timeout_s)):
             raise UnreachableError(f"no TLS with {host}:{port}: {why}")
         return []
 
@@ -142,11 +142,11 @@ class Exchange:
 
     def __call__(self, payload: bytes) -> SendResult:
         """Send a message and read answers until one decides. Raises UnreachableError."""
-        used = self._connection.answers > 0
+        used = self._connection.received > 0
         try:
             return self._ask(payload)
         except NoAnswerError as error:
-            if not (used and error.hung_up):
+            if not (used and error.closed_by_peer):
                 return _no_answer(error)
         try:  # a receiver that closes after each answer: the same bytes, over a new connection
             return self._ask(payload)
@@ -155,12 +155,12 @@ class Exchange:
 
     def _ask(self, payload: bytes) -> SendResult:
         deadline = time.monotonic() + self._receiver.timeout_s
-        self._connection.ask(payload)
+        self._connection.send(payload)
         identifier = payload.split(b"\r", 1)[0].split(b"|")[9].decode("ascii", "replace")
         ignored = ""  # the text of answers that decide nothing
         try:
             while True:
-                answer = self._connection.answer(deadline)
+                answer = self._connection.receive(deadline)
                 outcome = self._outcome(answer, identifier)
                 if outcome is not None:
                     return outcome
@@ -179,12 +179,12 @@ class Exchange:
         except ValueError:
             self._connection.close()
             return SendResult(DeliveryStatus.RETRY, "the answer is no acknowledgement", lost=True, told=shown(answer))
-        if said.about != identifier and not self._may_be_ours(said):
+        if said.control_id != identifier and not self._may_be_ours(said):
             return None
         if said.code == "CA" and self._receiver.answer_counts == "application":
             return None
-        outcome = of_acknowledgement(said.code, said.told, self._receiver)
-        if said.about == identifier:
+        outcome = of_acknowledgement(said.code, said.text, self._receiver)
+        if said.control_id == identifier:
             return outcome
         self._connection.close()  # whatever else it says of this message must not pass for the answer to the next
         return replace(outcome, detail=f"{outcome.detail}, about a message of another control ID")
@@ -196,7 +196,7 @@ class Exchange:
                 logger.warning(
                     "%s: message %s was answered %s after an answer that counted: see answer_counts there",
                     self._name,
-                    said.about,
+                    said.control_id,
                     said.code if said.code in _MEANINGS else "otherwise",
                 )
             return False
@@ -212,10 +212,10 @@ class Exchange:
     def _cut_short(self, error: NoAnswerError, identifier: str, ignored: str) -> SendResult:
         """Return the result for an answer cut off by time or by the peer. Raises ``error`` if there was none."""
         with suppress(ValueError):
-            said = read_acknowledgement(error.begun)  # of a receiver that writes no end of a message
+            said = read_acknowledgement(error.partial)  # of a receiver that writes no end of a message
             if said.about == identifier and not (said.code == "CA" and self._receiver.answer_counts == "application"):
                 return of_acknowledgement(said.code, said.told, self._receiver)
-        told = shown(error.begun) or ignored
+        told = shown(error.partial) or ignored
         if not told:
             raise error
         return SendResult(DeliveryStatus.RETRY, f"{error}; what came decides nothing", lost=True, told=told)

@@ -92,7 +92,7 @@ class WebhookChannel:
         """Connect without a message and return what is wrong. Raises UnreachableError."""
         with self.connect():
             parts = urlsplit(self.url)
-        if self.tls and (why := self.tls.why_not(parts.hostname or "", parts.port or 443, self.timeout_s)):
+        if self.tls and (why := self.tls.handshake_failure(parts.hostname or "", parts.port or 443, self.timeout_s)):
             raise UnreachableError(f"no TLS with {self._host}: {why}")
         return []
 

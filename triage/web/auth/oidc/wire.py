@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from triage.dicom.tls import ClientTLS, explained
+from triage.dicom.tls import ClientTLS, explain
 from triage.runtime.http_request import HttpPeer, PeerError
 from triage.web.auth.oidc.errors import unreachable
 
@@ -83,7 +83,7 @@ def _object(body: bytes) -> Mapping[str, Any] | None:
 
 def _words(error: PeerError) -> str:
     cause = error.__cause__
-    return explained(cause) if isinstance(cause, ssl.SSLError) else str(error)
+    return explain(cause) if isinstance(cause, ssl.SSLError) else str(error)
 
 
 def _without_query(url: str) -> str:
