@@ -15,7 +15,7 @@ from pydicom.sequence import Sequence
 from triage.decision.reasons import Reason
 from triage.phantom.chest import PhantomSubject, as_dicom, draw
 from triage.radiograph.decode import decode_picture, decode_pixels, open_dicom
-from triage.radiograph.display import Viewed, linear_ends, view
+from triage.radiograph.display import DisplayImage, linear_ends, view
 from triage.radiograph.types import Radiograph, Rejected
 
 PIXELS = draw(1, rows=64, columns=48)
@@ -30,7 +30,7 @@ def changed(**attributes: object) -> bytes:
     return buffer.getvalue()
 
 
-def shown(viewed: Viewed) -> np.ndarray:
+def shown(viewed: DisplayImage) -> np.ndarray:
     """The greys of a page that opens ``viewed``, 0..1."""
     return np.clip((viewed.values - viewed.black) / (viewed.white - viewed.black), 0, 1)
 
@@ -70,20 +70,20 @@ CASES = {
 def test_it_opens_as_the_service_sees_it(name: str):
     data = changed(**CASES[name])
     viewed = view(data)
-    assert isinstance(viewed, Viewed)
+    assert isinstance(viewed, DisplayImage)
     assert np.abs(shown(viewed) - seen(data).pixels).max() < 2e-4
 
 
 def test_behind_a_linear_window_is_all_that_was_stored():
     viewed = view(changed(WindowCenter=1500, WindowWidth=300))
-    assert isinstance(viewed, Viewed)
+    assert isinstance(viewed, DisplayImage)
     assert (viewed.values == PIXELS).all()
     assert (round(viewed.black, 1), round(viewed.white, 1)) == (1350.0, 1649.0)  # PS3.3 C.11.2.1.2
 
 
 def test_an_inverse_image_has_its_white_at_the_low_end():
     viewed = view(changed(PhotometricInterpretation="MONOCHROME1", PresentationLUTShape="INVERSE"))
-    assert isinstance(viewed, Viewed)
+    assert isinstance(viewed, DisplayImage)
     assert viewed.white < viewed.black
 
 
@@ -97,7 +97,7 @@ def test_what_is_outside_the_shutter_is_said():
             ShutterLowerHorizontalEdge=64,
         )
     )
-    assert isinstance(viewed, Viewed)
+    assert isinstance(viewed, DisplayImage)
     assert viewed.valid[:, 4:40].all()
     assert not viewed.valid[:, :4].any()
 
@@ -107,7 +107,7 @@ def test_pictures_keep_their_depth(depth: type):
     image = (PIXELS.astype(np.float64) / 4095 * np.iinfo(depth).max).astype(depth)
     encoded = cv2.imencode(".png", image)[1].tobytes()
     viewed = view(encoded)
-    assert isinstance(viewed, Viewed)
+    assert isinstance(viewed, DisplayImage)
     assert len(np.unique(viewed.values)) == len(np.unique(image))
     picture = decode_picture(encoded)
     assert isinstance(picture, Radiograph)
@@ -132,8 +132,8 @@ def test_real_files_open_as_the_service_sees_them(triage_data: Path):
         opened = open_dicom(data)
         expected = opened if isinstance(opened, Rejected) else decode_pixels(*opened)
         found = view(data)
-        assert type(found) is (Viewed if isinstance(expected, Radiograph) else Rejected), path.name
-        if isinstance(found, Viewed) and isinstance(expected, Radiograph):
+        assert type(found) is (DisplayImage if isinstance(expected, Radiograph) else Rejected), path.name
+        if isinstance(found, DisplayImage) and isinstance(expected, Radiograph):
             assert np.abs(shown(found) - expected.pixels)[expected.valid].max(initial=0) < 2e-4, path.name
             compared += 1
     assert compared > 10

@@ -99,5 +99,5 @@ def test_words_of_a_site_go_before_ours() -> None:
     assert words.described.read("Zimmer drei")[0][0].part is Part.CHEST  # type: ignore[union-attr]
     assert words.examined.read("CHEST")[0][0].part is Part.OTHER  # type: ignore[union-attr]
     assert words.examined.read("KNEE") == ([None], [])
-    assert words.views.read("Profil")[0] == [vocabulary.Says.NOTHING]
+    assert words.views.read("Profil")[0] == [vocabulary.ViewNote.NOTHING]
     assert words.views.read("LL XX")[0] == [View.LATERAL]

@@ -1,4 +1,4 @@
-"""PURE: how old a patient was at acquisition, and why what is stated is no age."""
+"""PURE: age of a patient at acquisition, and reasons why a stated one is not reliable."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ _NO_AGE = "000Y"  # of a newborn, or for "unknown"
 
 @dataclass(frozen=True)
 class Age:
-    """``years`` at acquisition: completed ones, below one year a fraction. None if none is stated, and where ``doubt``
-    says why what is stated cannot be relied on; it names attributes and never a value.
+    """Age at acquisition: completed ``years``, below one year a fraction.
+
+    ``years`` is None if no age is stated, and where ``doubt`` gives the reason why the stated one is not reliable. The
+    reason names attributes and contains no value.
     """
 
     years: float | None = None
@@ -27,11 +29,12 @@ class Age:
 
 
 def age_at_acquisition(patient_age: str, birth_date: str, acquisition_date: str, study_date: str) -> Age:
-    """From Patient's Age (0010,1010), Patient's Birth Date (0010,0030) and the date, as they are written (AS, DA).
+    """Return the age from Patient's Age (0010,1010), Patient's Birth Date (0010,0030) and the dates of an image.
 
-    The dates decide; Patient's Age counts where there are none. What contradicts itself by more than a year is no age,
-    nor is 000Y unless dates say that the patient is below one, nor one from a placeholder for the date of birth. A
-    value that is no age or no date counts as empty.
+    The arguments are texts as they are in the file (AS, DA); a value that is no age or no date counts as empty. The
+    dates decide; Patient's Age counts where there are none. An age is doubtful where the attributes contradict each
+    other by more than a year, where it is 000Y unless dates show that the patient is below one, and where it comes from
+    a placeholder for the date of birth.
     """
     stated = _stated(patient_age)
     born = _date(birth_date)
@@ -62,7 +65,7 @@ def _doubt_of_age(written: str, stated: float | None, born: date | None, taken: 
         return "Patient's Age is 0 years, which may mean unknown"
     if stated is None or dated is None:
         return ""
-    up_to = stated + (1.0 if written.strip().upper().endswith("Y") else 0.0)  # 54 is said until the day before 55
+    up_to = stated + (1.0 if written.strip().upper().endswith("Y") else 0.0)  # 54 is written until the day before 55
     if dated < stated - _GREATEST_CONFLICT_YEARS or dated > up_to + _GREATEST_CONFLICT_YEARS:
         return "Patient's Age and Patient's Birth Date contradict each other by more than a year"
     return ""

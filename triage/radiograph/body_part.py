@@ -1,4 +1,4 @@
-"""PURE: which part of the body an image shows, from what its attributes say (docs/adr/0026)."""
+"""PURE: part of the body that an image shows, by its attributes (docs/adr/0026)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ _OTHER = frozenset({Part.OTHER})
 
 
 def part_of(attributes: Attributes, policy: EligibilityPolicy, calling_ae_title: str = "") -> Part:
-    """CHEST only if something says so and nothing that is said of the image denies it; OTHER only if Body Part Examined
-    or Anatomic Region Sequence clearly say so and no description of the image names the chest.
+    """Return the part of the body that the attributes state.
 
-    All else is UNKNOWN: nothing said, words that we do not know, the chest together with another part, a contradiction.
-    Study Description counts where nothing is said of the image itself, and a rule of the site where all is silent.
+    CHEST only if an attribute states it and none of the image contradicts it; OTHER only if Body Part Examined or
+    Anatomic Region Sequence clearly state it and no description of the image names the chest. All else is UNKNOWN:
+    nothing stated, unknown words, the chest together with another part, a contradiction. Study Description counts where
+    no attribute of the image itself names a part, and a rule of the site (``policy``) where none does at all.
     """
     known = vocabulary(policy.words)
     examined = [kinds for kinds in (_examined(attributes, known), _coded(attributes)) if kinds]
@@ -29,21 +30,21 @@ def part_of(attributes: Attributes, policy: EligibilityPolicy, calling_ae_title:
     if examined:
         return _confirmed(frozenset().union(*examined), described)
     of_study = _kinds(attributes.study_description, known.described)
-    said = frozenset().union(*described) or of_study
-    if not said and calling_ae_title in policy.chest_ae_titles:
+    stated = frozenset().union(*described) or of_study
+    if not stated and calling_ae_title in policy.chest_ae_titles:
         return Part.CHEST
-    return Part.CHEST if said == _CHEST else Part.UNKNOWN
+    return Part.CHEST if stated == _CHEST else Part.UNKNOWN
 
 
 def names_of_other_parts(attributes: Attributes, policy: EligibilityPolicy) -> list[str]:
-    """The other parts that Body Part Examined and the codes name, in the words of our own list."""
+    """Return the other parts that Body Part Examined and the codes name, in the words of our own list."""
     words, _ = vocabulary(policy.words).examined.read(attributes.body_part_examined)
     named = [*_named(words), *_of_codes([attributes.body_part_examined, *attributes.anatomy_codes])]
     return sorted({each.name for each in named if each.part is Part.OTHER})
 
 
 def _confirmed(examined: Kinds, described: list[Kinds]) -> Part:
-    """What was examined, unless a description of the image contradicts it."""
+    """Return the examined part, UNKNOWN where a description of the image contradicts it."""
     if examined == _CHEST:
         return Part.CHEST if all(Part.CHEST in kinds for kinds in described) else Part.UNKNOWN
     if examined == _OTHER:
@@ -52,7 +53,7 @@ def _confirmed(examined: Kinds, described: list[Kinds]) -> Part:
 
 
 def _examined(attributes: Attributes, known: Vocabulary) -> Kinds:
-    """Body Part Examined (0018,0015); some systems write a code into it."""
+    """Return the parts in Body Part Examined (0018,0015); some systems write a code into it."""
     coded = _of_codes([attributes.body_part_examined])
     return _kinds_of(coded) if coded else _kinds(attributes.body_part_examined, known.examined)
 

@@ -1,4 +1,4 @@
-"""PURE: where in an image the radiograph is: inside the shutter, and inside a border of one grey.
+"""PURE: the part of an image that is the radiograph: inside the shutter, and inside a border of one grey.
 
 A scan, an export or a shutter leaves a frame around the radiograph. It is not anatomy, and a network that was trained
 without it, or with less of it, scores it as if it were (docs/adr/0027).
@@ -7,7 +7,7 @@ without it, or with less of it, scores it as if it were (docs/adr/0027).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -45,22 +45,23 @@ class Rectangle:
     right: int
 
     def of(self, image: npt.NDArray[_Kind]) -> npt.NDArray[_Kind]:
-        """This part of ``image`` (rows, columns), as a view."""
+        """Return this part of ``image`` (rows, columns), as a view."""
         return image[self.top : self.bottom, self.left : self.right]
 
-    def edges(self, image: npt.NDArray[Any]) -> Edges:
-        """Where this part lies in ``image`` (rows, columns)."""
+    def edges(self, image: npt.NDArray[np.generic]) -> Edges:
+        """Return the edges of this part in ``image`` (rows, columns)."""
         rows, columns = image.shape
         return self.top / rows, self.left / columns, self.bottom / rows, self.right / columns
 
 
 def content(pixels: FloatImage, valid: Mask) -> Rectangle:
-    """The part of an image inside padding, shutter and a border of one grey; the whole of an image of one grey.
+    """Return the part of an image inside padding, shutter and a border of one grey; all of an image of one grey.
 
-    ``pixels``: float32 (rows, columns), 0 to 1; ``valid``: bool (rows, columns). First to the smallest rectangle around
-    the valid pixels. Then, from each edge, lines go whose averages over a 64th of their length are within 3 % of the
-    grey scale of the line's median, but for 5 % of them; each line may have a grey of its own, so that frame after
-    frame goes. Air beside the patient that is uniformly black goes, too: black added to it must change nothing.
+    ``pixels``: float32 (rows, columns), 0 to 1; ``valid``: bool (rows, columns). The first step is the smallest
+    rectangle around the valid pixels. Then lines are removed from each edge whose averages over a 64th of their length
+    are within 3 % of the grey scale of the line's median, except for 5 % of them. Each line may have a grey of its own,
+    so that several frames are removed one after the other. Uniformly black air next to the patient is removed, too:
+    black added to it must change nothing.
     """
     rows, columns = pixels.shape
     whole = Rectangle(0, 0, rows, columns)
@@ -76,7 +77,7 @@ def content(pixels: FloatImage, valid: Mask) -> Rectangle:
 
 
 def is_mostly_border(edges: Edges, *, cropped: bool) -> bool:
-    """Whether an image whose content lies within ``edges`` has more border than a model takes."""
+    """Return whether an image whose content lies within ``edges`` has more border than a model takes."""
     rows, columns = edges[2] - edges[0], edges[3] - edges[1]
     return min(rows, columns) < LEAST_SIDE if cropped else rows * columns < 1 - MOST_BORDER
 
@@ -89,7 +90,7 @@ def _around(valid: Mask) -> Rectangle:
 
 
 def _without_border(pixels: FloatImage, mask: Mask | None, part: Rectangle) -> Rectangle | None:
-    """``part`` without the lines of one grey at its edges; None if there are no others."""
+    """Return ``part`` without the lines of one grey at its edges; None if there are no others."""
     inside, known = part.of(pixels), None if mask is None else part.of(mask)
     top = _lines(inside, known)
     if top == len(inside):
@@ -104,7 +105,7 @@ def _without_border(pixels: FloatImage, mask: Mask | None, part: Rectangle) -> R
 
 
 def _lines(lines: FloatImage, known: Mask | None) -> int:
-    """How many of the first of ``lines`` (n, m) are of one grey each; what is not ``known`` (n, m) counts as black."""
+    """Count the first of ``lines`` (n, m) that are of one grey each; pixels not ``known`` (n, m) count as black."""
     for start in range(0, len(lines), _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
         plain = _of_one_grey(lines[some] if known is None else np.where(known[some], lines[some], np.float32(0)))
@@ -120,10 +121,10 @@ def _of_one_grey(lines: FloatImage) -> Mask:
 
 
 def _averages(lines: FloatImage) -> FloatImage:
-    """Of each line (n, m) over its length: float32 (n, 64 or 65).
+    """Return averages of each line (n, m) along its length: float32 (n, 64 or 65).
 
-    Views of a large image are summed where they lie, columns as well as rows: copying and resampling them takes five
-    times as long. What 64 equal pieces leave over is within one more piece, the last.
+    Views of a large image are summed in place, columns as well as rows: copying and resampling them takes five times as
+    long. The remainder of 64 equal pieces is in one more piece, the last.
     """
     count, length = lines.shape
     piece = length // _AVERAGES

@@ -1,4 +1,4 @@
-"""PURE: bytes to a Radiograph, as PS3.3 and PS3.4 say a display must show it, or to a reason why not.
+"""PURE: decoding of bytes to a Radiograph, as PS3.3 and PS3.4 have a display show it, or to a reason why not.
 
 Modality LUT, VOI LUT and the one inversion are computed once for every stored value and then looked up per pixel, which
 is exact and costs one pass over the image.
@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
@@ -49,7 +47,7 @@ from triage.radiograph.jpeg import SOI, decode_jpeg, jpeg_header, jpeg_ls_header
 from triage.radiograph.jpeg2000 import check_jpeg2000
 from triage.radiograph.mask import valid_pixels
 from triage.radiograph.png import SIGNATURE, check_png
-from triage.radiograph.types import Attributes, FloatImage, Radiograph, Rejected
+from triage.radiograph.types import Array, Attributes, FloatImage, Radiograph, Rejected
 from triage.radiograph.undecodable import UndecodableError, check_size
 
 # One decoder for each syntax, so that every installation computes the same pixels. libjpeg-turbo (in simplejpeg and
@@ -74,10 +72,7 @@ _PLUGINS = {
     HTJ2K: "pylibjpeg",
 }
 TRANSFER_SYNTAXES: tuple[str, ...] = tuple(str(uid) for uid in _PLUGINS)
-"""What we can decode, in the order in which we prefer to be sent it: cheapest to decode first, lossy last."""
-
-Array = npt.NDArray[Any]
-
+"""Transfer syntaxes that we decode, in the order of preference: cheapest to decode first, lossy last."""
 
 _AS_SHOWN = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
 
@@ -93,10 +88,10 @@ _MOST_PER_BYTE = 500
 
 @dataclass(frozen=True, eq=False)
 class TabledRadiograph(Radiograph):
-    """A radiograph that still knows its stored values: ``pixels`` is ``table[index]``.
+    """A radiograph with its stored values: ``pixels`` is ``table[index]``.
 
-    ``index``: whole numbers (rows, columns), stored values counted from the lowest possible one; ``table``: float32,
-    the grey of each.
+    ``index``: integers (rows, columns), stored values counted from the lowest possible one; ``table``: float32, the
+    grey of each.
     """
 
     index: Array
@@ -104,21 +99,21 @@ class TabledRadiograph(Radiograph):
 
 
 def open_dicom(data: bytes) -> tuple[FileDataset, Attributes] | Rejected:
-    """The data set of a DICOM file and its attributes, the pixels not yet decoded.
+    """Read the data set of a DICOM file and its attributes, without decoding the pixels.
 
-    Attributes are read whatever happened to the pixels, and of a damaged data set up to the damage, which they name.
+    Attributes are read even if the pixels are damaged, and of a damaged data set up to the damage, which they name.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             dataset, survey = read_data_set(data)
-            if "SOPClassUID" not in dataset:  # whatever bytes are, reading them by force finds elements in them
+            if "SOPClassUID" not in dataset:  # any bytes can be read as some elements
                 return Rejected(Reason.UNDECODABLE, "not a DICOM object")
             syntax = dataset.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)
             attributes = with_damage(read_attributes(dataset, str(syntax)), survey)
             if syntax == DeflatedExplicitVRLittleEndian:
                 attributes = _with_damaged_deflation(attributes, data, survey)
-            if not attributes.sop_class_uid:  # bytes of anything can be read as some elements
+            if not attributes.sop_class_uid:
                 return Rejected(Reason.UNDECODABLE, "not a DICOM object: no SOP Class UID")
             return dataset, attributes
     except MemoryError:  # ours, and not the object's
@@ -128,7 +123,7 @@ def open_dicom(data: bytes) -> tuple[FileDataset, Attributes] | Rejected:
 
 
 def _with_damaged_deflation(attributes: Attributes, data: bytes, survey: Survey | None) -> Attributes:
-    """What stands before the zeros is read; whatever was deflated may be wrong."""
+    """Return the attributes with the damage of a deflated data set in which bytes were zeroed: all are in doubt."""
     if survey is None or not isinstance(survey.source, InflatedSource):
         return attributes
     try:
@@ -139,10 +134,9 @@ def _with_damaged_deflation(attributes: Attributes, data: bytes, survey: Survey 
 
 
 def decode_pixels(dataset: FileDataset, attributes: Attributes) -> Radiograph | Rejected:
-    """The image of an opened data set, if it is whole and the only one.
+    """Decode the image of an opened data set, if it is whole and the only one.
 
-    Rejected with UNDECODABLE for whatever is broken, with MULTI_FRAME for more than one image; never an exception but
-    MemoryError.
+    Rejected with UNDECODABLE for any damage, with MULTI_FRAME for more than one image. Raises MemoryError only.
     """
     if attributes.damage:
         return Rejected(Reason.UNDECODABLE, attributes.damage)
@@ -159,7 +153,7 @@ def decode_pixels(dataset: FileDataset, attributes: Attributes) -> Radiograph | 
 
 
 def decode_picture(data: bytes) -> Radiograph | Rejected:
-    """A PNG or JPEG, 8 or 16 bits, grey or colour, as a display would show it (turned as its EXIF says); no mask.
+    """Decode a PNG or JPEG, 8 or 16 bits, grey or colour, turned as its EXIF states; no mask.
 
     Rejected with UNDECODABLE if it is not whole.
     """
@@ -181,7 +175,7 @@ def decode_picture(data: bytes) -> Radiograph | Rejected:
 
 
 def _jpeg_picture(data: bytes) -> Array:
-    """Grey or BGR. One that carries EXIF is decoded once more, to be turned."""
+    """Decode a JPEG to grey or BGR. One with EXIF is decoded once more, to be turned."""
     pixels, header = decode_jpeg(data, several=True)
     if header.precision != 8:
         raise UndecodableError("a JPEG of more than 8 bits is no picture")
@@ -203,7 +197,7 @@ def _as_opencv_shows(data: bytes) -> Array:
 
 
 def is_picture(data: bytes) -> bool:
-    """Whether the bytes begin like a PNG or a JPEG."""
+    """Return whether the bytes begin like a PNG or a JPEG."""
     return data[:8] == SIGNATURE or data[:3] == b"\xff\xd8\xff"
 
 
@@ -230,7 +224,7 @@ def _decoded(dataset: FileDataset, syntax: UID) -> Radiograph:
 
 
 def _stored_values(dataset: FileDataset, syntax: UID) -> tuple[Array, int]:
-    """Stored pixel values (rows, columns), unused bits cleared, or RGB (rows, columns, 3); and their depth in bits."""
+    """Return stored values (rows, columns), unused bits cleared, or RGB (rows, columns, 3); and their depth in bits."""
     if not 1 < int(dataset.BitsStored) <= int(dataset.BitsAllocated) <= 16:
         raise UndecodableError(f"{dataset.BitsStored} bits stored in {dataset.BitsAllocated} allocated")
     if dataset.get("HighBit") not in (None, dataset.BitsStored - 1):  # as PS3.3 C.7.6.3.1 has it
@@ -245,7 +239,7 @@ def _stored_values(dataset: FileDataset, syntax: UID) -> tuple[Array, int]:
 
 
 def _samples(dataset: FileDataset, syntax: UID) -> tuple[Array, int]:
-    """What the decoder of the syntax makes of a whole image, and the precision that a codestream states, or 0."""
+    """Decode a whole image; return its samples and the precision that a codestream states, or 0."""
     if _PLUGINS[syntax] == _TURBO:
         frame = the_frame(dataset)
         stated = jpeg_header(frame)
@@ -284,7 +278,7 @@ def _check_not_empty(frame: bytes, pixels: int) -> None:
 
 
 def _jpeg_ls(dataset: FileDataset, syntax: UID) -> tuple[Array, int]:
-    """Some writers pad a codestream to an even length before its end marker, where CharLS allows nothing."""
+    """Decode JPEG-LS. Some writers pad a codestream before its end marker, where CharLS allows nothing."""
     frame = the_frame(dataset)
     precision, *stated = jpeg_ls_header(frame)
     _check_stated(dataset, *stated)
@@ -301,14 +295,18 @@ def _jpeg_ls(dataset: FileDataset, syntax: UID) -> tuple[Array, int]:
 
 
 def _by_pydicom(dataset: Dataset, syntax: UID) -> Array:
-    """The samples with their unused bits, which may tell that Bits Stored is wrong."""
-    keep: Any = {"correct_unused_bits": False}  # pydicom's own types do not know it
-    array, _ = get_decoder(syntax).as_array(dataset, index=0, decoding_plugin=_PLUGINS[syntax], **keep)
+    """Decode with pydicom; the unused bits are kept, which may show that Bits Stored is wrong."""
+    array, _ = get_decoder(syntax).as_array(
+        dataset,
+        index=0,
+        decoding_plugin=_PLUGINS[syntax],
+        correct_unused_bits=False,  # type: ignore[arg-type]  # pydicom's types have the options wrong
+    )
     return array
 
 
 def _from_colour(stored: Array, dataset: FileDataset, photometric: str) -> Radiograph:
-    """A grey picture that was stored in colour: its luminance."""
+    """Return the luminance of an image that was stored in colour."""
     if not photometric.startswith(("RGB", "YBR")) or stored.dtype != np.uint8 or stored.shape[2] != 3:
         raise UndecodableError(f"{photometric} with {stored.shape[2]} samples per pixel is not supported")
     grey = cv2.cvtColor(stored, cv2.COLOR_RGB2GRAY)

@@ -1,4 +1,4 @@
-"""PURE: whether a deflated data set (PS3.5 A.5, RFC 1951) has zeros that no deflating wrote; it has no check sum."""
+"""PURE: check of a deflated data set (PS3.5 A.5, RFC 1951) for zeroed bytes; it has no check sum."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _GROUP_LENGTH = 12  # bytes of (0002,0000) itself, which counts from its end
 _RUN = re.compile(rb"\0{64,}")
 _AT_ONCE = 1 << 20  # bytes
 _FEWEST_FOR_EACH = 60
-"""Bytes that a zero byte stands for at least. Zeros are one code over and over: such a code means "258 bytes as
-before", else the encoder would have joined two into one, and takes at most 30 bits of the stream."""
+"""Inflated bytes for each zero byte, at least. Zeros are one code repeated: it has to mean "258 bytes as before", for
+an encoder joins shorter ones, and it takes at most 30 bits of the stream."""
 
 
 def check_deflated(data: bytes, most: int = 1 << 30) -> None:
     """Raise UndecodableError for a Part 10 file of a deflated data set in which bytes were zeroed.
 
-    What is behind the first ``most`` inflated bytes is not looked at.
+    Bytes behind the first ``most`` inflated bytes are not checked.
     """
     unpacking = zlib.decompressobj(-zlib.MAX_WBITS)
     at = _start(data)
@@ -35,7 +35,7 @@ def check_deflated(data: bytes, most: int = 1 << 30) -> None:
 
 
 def _unpacked(unpacking: zlib._Decompress, packed: bytes, most: int) -> int:
-    """How many bytes come of more of a stream; none is kept. Ends beyond ``most``."""
+    """Inflate more of a stream; return the number of bytes, none of which is kept. Ends beyond ``most``."""
     size = made = len(unpacking.decompress(packed, _AT_ONCE))
     while size <= most and (unpacking.unconsumed_tail or made == _AT_ONCE):
         made = len(unpacking.decompress(unpacking.unconsumed_tail, _AT_ONCE))
@@ -44,6 +44,6 @@ def _unpacked(unpacking: zlib._Decompress, packed: bytes, most: int) -> int:
 
 
 def _start(data: bytes) -> int:
-    """Where the deflated part begins: behind the File Meta Information, as its group length says (PS3.10 7.1)."""
+    """Return where the deflated part begins: behind the File Meta Information, by its group length (PS3.10 7.1)."""
     at = _PREAMBLE + 8
     return _PREAMBLE + _GROUP_LENGTH + int.from_bytes(data[at : at + 4], "little")

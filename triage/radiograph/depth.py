@@ -1,31 +1,28 @@
-"""PURE: how many bits a stored value has, where a codestream and Bits Stored do not agree (PS3.5 8.2.1, 8.2.4)."""
+"""PURE: bits of a stored value where a codestream and Bits Stored do not agree (PS3.5 8.2.1, 8.2.4)."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from pydicom.dataset import Dataset
 
+from triage.radiograph.types import Array
 from triage.radiograph.undecodable import UndecodableError
 
-Array = npt.NDArray[Any]
-
-_EVERY = 4  # rows looked at to tell an overlay from pixels
+_EVERY = 4  # of so many rows one is used to distinguish an overlay from pixels
 
 
 def depth_of(dataset: Dataset, precision: int) -> int:
-    """Bits per stored value: Bits Stored, unless the codestream states more. ``precision`` is 0 where there is none.
+    """Return the bits of a stored value: Bits Stored, unless the codestream states more.
 
-    One that states all bits allocated says nothing: such a codestream also carries an overlay in unused bits.
+    ``precision`` is that of the codestream, 0 without one. One of all bits allocated does not count: such a codestream
+    also carries an overlay in unused bits.
     """
     stored, allocated = int(dataset.BitsStored), int(dataset.BitsAllocated)
     return precision if stored < precision < allocated else stored
 
 
 def values_of(array: Array, bits: int, signed: bool, *, overshoots: bool) -> Array:
-    """Samples (rows, columns) as stored values of ``bits``. ``overshoots`` for what a lossy codec has decoded.
+    """Return samples (rows, columns) as stored values of ``bits``. ``overshoots``: a lossy codec has decoded them.
 
     Raises UndecodableError for pixels that need more bits than that.
     """
@@ -33,7 +30,7 @@ def values_of(array: Array, bits: int, signed: bool, *, overshoots: bool) -> Arr
 
 
 def _limited(array: Array, bits: int, signed: bool) -> Array:
-    """Lossy codecs overshoot: what is beyond white is white, and must not come round to black."""
+    """Limit samples of lossy codecs, which overshoot: beyond white is white, and must not wrap to black."""
     lowest = -(1 << (bits - 1)) if signed else 0
     return np.clip(array, lowest, lowest + (1 << bits) - 1) if bits < array.dtype.itemsize * 8 else array
 
@@ -53,5 +50,5 @@ def _without_unused_bits(array: Array, bits: int, signed: bool) -> Array:
 
 
 def _variation(array: Array) -> int:
-    """Sum of the steps along rows. Without an overlay an image varies less; without its own high bits, more."""
+    """Return the sum of the steps along rows. Without an overlay an image varies less; without its high bits, more."""
     return int(np.abs(np.diff(array[::_EVERY].astype(np.int64), axis=1)).sum())

@@ -1,4 +1,4 @@
-"""PURE: a radiograph for a person who looks at it on a page: its values in full depth, and the window it opens with."""
+"""PURE: a radiograph for display on a page: its values in full depth, and the window that it opens with."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _STRAIGHT = 1e-4  # how far a grey scale may be from a straight line between two
 
 
 @dataclass(frozen=True, eq=False)
-class Viewed:
-    """What a page needs to show one image and to window it.
+class DisplayImage:
+    """An image that a page shows and windows.
 
     ``values``: uint16 (rows, columns). A value of ``black`` is shown black and one of ``white`` white, linearly in
-    between; ``white`` may be the lower one. ``valid``: bool (rows, columns), False where there is nothing to see.
+    between; ``white`` may be the lower one. ``valid``: bool (rows, columns), False at padding and outside a shutter.
     """
 
     values: npt.NDArray[np.uint16]
@@ -28,22 +28,22 @@ class Viewed:
     white: float
 
 
-def view(data: bytes) -> Viewed | Rejected:
-    """The image in a DICOM, PNG or JPEG file, decoded as the service decodes it. Never raises for bad bytes.
+def view(data: bytes) -> DisplayImage | Rejected:
+    """Decode the image in a DICOM, PNG or JPEG file as the service does. Never raises for bad bytes.
 
-    It opens as the service sees it. Where that is a linear window, a reader may widen it to all that was stored; a VOI
-    LUT or a sigmoid is applied first, and the window acts on what comes out of it.
+    It opens as the service scores it. If that is a linear window, a reader may widen it to all stored values; a VOI LUT
+    or a sigmoid is applied first, and the window acts on its output.
     """
     radiograph = _decoded(data)
     if isinstance(radiograph, Rejected):
         return radiograph
     if isinstance(radiograph, TabledRadiograph) and (ends := linear_ends(radiograph.table)):
-        return Viewed(radiograph.index.astype(np.uint16), radiograph.valid, *ends)
-    return Viewed(np.rint(radiograph.pixels * 65535).astype(np.uint16), radiograph.valid, 0.0, 65535.0)
+        return DisplayImage(radiograph.index.astype(np.uint16), radiograph.valid, *ends)
+    return DisplayImage(np.rint(radiograph.pixels * 65535).astype(np.uint16), radiograph.valid, 0.0, 65535.0)
 
 
 def greys(data: bytes, longest: int) -> npt.NDArray[np.uint8] | Rejected:
-    """The image as it opens, in 8 bits, ``longest`` pixels on its longer side; black where there is no image."""
+    """Return the image as it opens, in 8 bits, ``longest`` pixels on its longer side; black where it is not valid."""
     radiograph = _decoded(data)
     if isinstance(radiograph, Rejected):
         return radiograph
@@ -55,7 +55,7 @@ def greys(data: bytes, longest: int) -> npt.NDArray[np.uint8] | Rejected:
 
 
 def linear_ends(table: FloatImage) -> tuple[float, float] | None:
-    """Where a grey scale that is a straight line reaches black and white, as positions in ``table``; None if it is not.
+    """Return where a linear grey scale reaches black and white, as positions in ``table``; None if it is not linear.
 
     The line may go up or down, and end outside the table.
     """

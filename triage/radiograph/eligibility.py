@@ -1,4 +1,4 @@
-"""PURE: which objects a frontal chest model may score, from what their attributes say."""
+"""PURE: eligibility of objects for a frontal chest model, by their attributes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.species import is_animal
 from triage.radiograph.types import Attributes, Part, Rejected, View
 from triage.radiograph.view_codes import ANGLED, NO_PLAIN_FRONTAL, PLAIN, VIEW_OF_CODE
-from triage.radiograph.vocabulary import Says, ViewWord, vocabulary
+from triage.radiograph.vocabulary import ViewNote, ViewWord, vocabulary
 from triage.radiograph.words import Lexicon
 
 _READ = {
@@ -23,7 +23,7 @@ _FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"  # Digital X-Ray Image Storage
 
 
 def ineligible(attributes: Attributes, policy: EligibilityPolicy, calling_ae_title: str = "") -> Rejected | None:
-    """Why an object is not for a frontal chest model, before its pixels are looked at; None if it may be.
+    """Return the reason why a frontal chest model may not score an object, by its attributes; None if it may.
 
     An unknown view or body part is no reason here: the image is scored. With an unknown view it is tagged as not
     assessed, with an unknown body part it is never normal.
@@ -31,8 +31,8 @@ def ineligible(attributes: Attributes, policy: EligibilityPolicy, calling_ae_tit
     if attributes.sop_class_uid == _FOR_PROCESSING or attributes.presentation_intent_type == "FOR PROCESSING":
         return Rejected(Reason.FOR_PROCESSING, "an image for processing; its For Presentation twin is read")
     if attributes.sop_class_uid not in _READ or is_another_kind(attributes.modality):
-        what = f"modality {named(attributes.modality)}, SOP class {attributes.sop_class_uid}"
-        return Rejected(Reason.NOT_A_RADIOGRAPH, f"neither CR nor DX: {what}")
+        kind = f"modality {named(attributes.modality)}, SOP class {attributes.sop_class_uid}"
+        return Rejected(Reason.NOT_A_RADIOGRAPH, f"neither CR nor DX: {kind}")
     if "LOCALIZER" in attributes.image_type:
         return Rejected(Reason.LOCALIZER, "Image Type says localizer")
     if part_of(attributes, policy, calling_ae_title) is Part.OTHER:
@@ -48,11 +48,11 @@ def ineligible(attributes: Attributes, policy: EligibilityPolicy, calling_ae_tit
 
 
 def view_of(attributes: Attributes, policy: EligibilityPolicy, calling_ae_title: str = "") -> View:
-    """The view that the attributes give; UNKNOWN for none and where two kinds of evidence contradict each other.
+    """Return the view that the attributes state; UNKNOWN for none and where two attributes contradict each other.
 
-    All kinds are heard: View Code Sequence with its modifiers, View Position, Patient Orientation, how the patient was
-    positioned, the descriptions of protocol, series and processing or else of the study. Only where all are silent a
-    rule of the site counts. So nothing that anything says is a lateral can be a frontal.
+    All are used: View Code Sequence with its modifiers, View Position, Patient Orientation, the position of the
+    patient, the descriptions of protocol, series and processing or else of the study. A rule of the site (``policy``)
+    counts only where none of them states a view. So an image that any of them calls a lateral is no frontal.
     """
     words = vocabulary(policy.words).views
     stated = [view for view in _evidence(attributes, words) if view is not None]
@@ -74,10 +74,10 @@ def _evidence(attributes: Attributes, words: Lexicon[ViewWord]) -> Iterable[View
 
 
 def _coded(attributes: Attributes) -> View | None:
-    """What View Code Sequence says, with its modifiers (PS3.3 C.8.11.5, CID 4010 and 4011).
+    """Return the view in View Code Sequence with its modifiers (PS3.3 C.8.11.5, CID 4010 and 4011).
 
-    A frontal taken of a patient on their side is none. Whether one that is angled shows what a model knows cannot be
-    said: UNKNOWN. A modifier that we do not know may say just that.
+    A frontal of a patient on their side is OTHER. An angled one may not be what a model was trained on: UNKNOWN. So is
+    one with a modifier that we do not know.
     """
     view = _one_of(VIEW_OF_CODE.get(code) for code in attributes.view_codes)
     if modified := _no_plain_frontal(attributes.view_modifiers):
@@ -87,7 +87,7 @@ def _coded(attributes: Attributes) -> View | None:
 
 
 def _positioned(attributes: Attributes) -> View | None:
-    """OTHER where the patient lies on their side, UNKNOWN where they lean back. Else nothing is said.
+    """Return OTHER where the patient lies on their side, UNKNOWN where they lean back, else None.
 
     Patient Position (0018,5100), PS3.3 C.7.3.1.1.2, ends in DR or DL for decubitus right and left.
     """
@@ -96,7 +96,7 @@ def _positioned(attributes: Attributes) -> View | None:
 
 
 def _no_plain_frontal(modifiers: Iterable[str]) -> View | None:
-    """What modifiers make of a frontal: UNKNOWN if it is angled, OTHER if it is none, None if it stays one."""
+    """Return the view of a frontal with modifiers: UNKNOWN if angled, OTHER if no frontal, None if unchanged."""
     no_plain = NO_PLAIN_FRONTAL.intersection(modifiers)
     if not no_plain:
         return None
@@ -109,7 +109,7 @@ def _one_of(views: Iterable[View | None]) -> View | None:
 
 
 def _agreed(stated: list[View]) -> View:
-    """The view that all speak of. UNKNOWN if they speak of several planes, FRONTAL if one says PA and another AP."""
+    """Return the view on which all agree. UNKNOWN for several planes, FRONTAL for PA and AP together."""
     if len({_plane(view) for view in stated}) > 1:
         return View.UNKNOWN
     directions = {view for view in stated if view is not View.FRONTAL}
@@ -124,10 +124,10 @@ _AXES = {"L": "across", "R": "across", "A": "depth", "P": "depth", "H": "along",
 
 
 def _oriented(orientation: tuple[str, ...]) -> View | None:
-    """Patient Orientation (0020,0020): directions of the row and of the column, PS3.3 C.7.6.1.1.1.
+    """Return the view by Patient Orientation (0020,0020), directions of row and column (PS3.3 C.7.6.1.1.1).
 
-    A plane between the axes is oblique. A frontal that does not stand upright in the pixels is nothing that a model
-    knows: UNKNOWN. Left and right may be exchanged.
+    A plane between the axes is oblique. A frontal that is not upright in the pixels is UNKNOWN: no model is trained on
+    it. Left and right may be exchanged.
     """
     if len(orientation) != 2 or not all(orientation) or not set("".join(orientation)) <= _AXES.keys():
         return None
@@ -141,10 +141,10 @@ def _oriented(orientation: tuple[str, ...]) -> View | None:
 
 
 def _described(text: str, words: Lexicon[ViewWord]) -> View | None:
-    """The view that a text names.
+    """Return the view that a text names.
 
-    "PA and lateral" is of several images and says nothing of one. "AP decubitus" may be one or several: UNKNOWN, as is
-    whatever is angled.
+    "PA and lateral" describes several images, and gives no view of one. "AP decubitus" may be one or several: UNKNOWN,
+    as is every angled view.
     """
     named, _ = words.read(text)
     views = [word for word in named if isinstance(word, View)]
@@ -153,11 +153,11 @@ def _described(text: str, words: Lexicon[ViewWord]) -> View | None:
         return View.UNKNOWN
     if View.OTHER in planes:  # a lateral decubitus is no lateral
         return View.OTHER
-    return _agreed(views) if len(planes) == 1 and Says.SEVERAL not in named else None
+    return _agreed(views) if len(planes) == 1 and ViewNote.SEVERAL not in named else None
 
 
 def _stated_position(text: str, words: Lexicon[ViewWord]) -> View | None:
-    """View Position (0018,5101), which is of this image: what it says has to be understood whole to be a frontal."""
+    """Return the view in View Position (0018,5101): it is a frontal only if all of its words are known."""
     named, unknown_words = words.read(text)
     view = _described(text, words)
     if view is not None:

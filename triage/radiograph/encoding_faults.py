@@ -1,4 +1,4 @@
-"""PURE: which faults of a data set forbid to look at its pixels, and what they leave in doubt."""
+"""PURE: faults of a data set that forbid to decode its pixels, and those that put its attributes in doubt."""
 
 from __future__ import annotations
 
@@ -38,13 +38,14 @@ _HARMLESS_BEHIND_THE_PIXELS = frozenset((Kind.NO_ELEMENT, Kind.TOO_MANY))
 
 
 def describes_an_image(tag: int) -> bool:
-    """Whether scoring reads the element: how pixels become an image, and which image it is."""
+    """Return whether scoring depends on the element: grey scale, view, part of the body, age, identity."""
     return tag >> 16 in _GROUPS or tag in _OF_GROUP_0008
 
 
 def with_damage(attributes: Attributes, survey: Survey | None) -> Attributes:
-    """The attributes with what forbids to look at the pixels: an end before the data set's own, or a fault in an
-    element that describes an image.
+    """Return the attributes with the fault that forbids to decode the pixels, if there is one.
+
+    That is an early end of the data set, or a fault in an element that describes an image.
     """
     found = [fault for fault in survey.faults if _forbids(fault, survey)] if survey else []
     if survey is None or not found:

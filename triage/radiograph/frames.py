@@ -1,4 +1,4 @@
-"""PURE: the one image of an object that says it has one; an object that holds more is refused (PS3.5 A.4, 8.2)."""
+"""PURE: the image of an object of one frame; an object that contains more is refused (PS3.5 A.4, 8.2)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydicom.pixels.utils import get_expected_length
 from triage.radiograph.undecodable import SeveralImagesError, UndecodableError
 
 _RLE_HEADER = 64
-_NO_RUN = 128  # the code that stands for nothing
+_NO_RUN = 128  # the code of no bytes
 
 
 def check_one_image(dataset: Dataset) -> None:
@@ -22,7 +22,7 @@ def check_one_image(dataset: Dataset) -> None:
 
 
 def check_native(dataset: Dataset) -> None:
-    """Raise unless native Pixel Data is as long as Rows and Columns say; zeros behind them are padding."""
+    """Raise unless native Pixel Data is as long as Rows and Columns state; zeros behind it are padding."""
     expected, data = get_expected_length(dataset), dataset.PixelData
     if len(data) < expected:
         raise UndecodableError(f"{len(data)} bytes of pixel data cannot be decoded: {expected} are needed")
@@ -33,9 +33,9 @@ def check_native(dataset: Dataset) -> None:
 
 
 def the_frame(dataset: Dataset) -> bytes:
-    """The codestream of the only frame of encapsulated Pixel Data, its fragments joined.
+    """Return the codestream of the only frame of encapsulated Pixel Data, its fragments joined.
 
-    Raises SeveralImagesError if an offset table tells of more frames, UndecodableError for a lost or cut fragment.
+    Raises SeveralImagesError if an offset table has more frames, UndecodableError for a lost or cut fragment.
     """
     data = dataset.PixelData
     if len(parse_basic_offsets(data)) > 1 or len(dataset.get("ExtendedOffsetTable") or b"") > 8:
@@ -48,13 +48,15 @@ def the_frame(dataset: Dataset) -> bytes:
 
 
 def _behind_offsets(data: bytes) -> bytes:
-    """Encapsulated Pixel Data from its first fragment on."""
+    """Return encapsulated Pixel Data from its first fragment on."""
     return data[8 + int.from_bytes(data[4:8], "little") :]
 
 
 def check_rle(dataset: Dataset) -> None:
-    """Raise SeveralImagesError if an offset table or the header of a second fragment tells of more (PS3.5 G.5), and
-    UndecodableError for a segment of more bytes than the image has pixels: two bytes may stand for 128.
+    """Raise unless RLE Pixel Data has one frame of at most one byte for each pixel in a segment.
+
+    SeveralImagesError if an offset table or the header of a second fragment shows another frame (PS3.5 G.5),
+    UndecodableError for a longer segment: two of its bytes may encode 128.
     """
     frame = the_frame(dataset)
     first, *others = generate_fragments(_behind_offsets(dataset.PixelData))
@@ -66,14 +68,14 @@ def check_rle(dataset: Dataset) -> None:
 
 
 def _rle_segments(frame: bytes) -> list[bytes]:
-    """The segments by the header (PS3.5 G.5), of which there are 15 at most; what is wrong there is the decoder's."""
+    """Return the segments by the header (PS3.5 G.5), 15 at most; its other faults are found by the decoder."""
     count, *offsets = struct.unpack("<16L", frame[:_RLE_HEADER].ljust(_RLE_HEADER, b"\0"))
     bounds = [*offsets[:count], len(frame)]
     return [frame[start:end] for start, end in pairwise(bounds)]
 
 
 def _runs_on(segment: bytes, pixels: int) -> bool:
-    """Whether a segment says more than a byte for each pixel (PS3.5 G.3.2), or takes more bytes than any encoder."""
+    """Return whether a segment decodes to more bytes than pixels (PS3.5 G.3.2), or is longer than any encoder's."""
     if len(segment) > 2 * pixels + _RLE_HEADER:
         return True
     at, count, end = 0, 0, len(segment)

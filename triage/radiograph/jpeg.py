@@ -1,9 +1,9 @@
-"""PURE: JPEG (ISO/IEC 10918-1) decoded only if libjpeg has nothing to complain of.
+"""PURE: JPEG (ISO/IEC 10918-1), decoded only if libjpeg gives no warning.
 
-libjpeg fills what is missing with grey, warns and goes on; imagecodecs and OpenCV drop the warning. simplejpeg stops on
-it, but decodes 8 bits only. How many bits a sample has changes nothing in how a scan is read: sizes and bits come from
-the Huffman tables. So for 9 to 16 bits its decoder reads the same scans with the precision of the frame header set to
-8: the pixels are nonsense and dropped, and the verdict on the codestream is libjpeg's own.
+libjpeg fills missing pixels with grey, warns and goes on; imagecodecs and OpenCV drop the warning. simplejpeg stops on
+it, but decodes 8 bits only. The precision of a sample does not change how a scan is read: sizes and bits come from the
+Huffman tables. So for 9 to 16 bits simplejpeg reads the same scans with the precision of the frame header set to 8: the
+pixels are meaningless and dropped, and the check of the codestream is libjpeg's own.
 """
 
 from __future__ import annotations
@@ -11,16 +11,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import imagecodecs
 import numpy as np
-import numpy.typing as npt
 import simplejpeg
 
+from triage.radiograph.types import Array
 from triage.radiograph.undecodable import SeveralImagesError, UndecodableError, check_size
-
-Pixels = npt.NDArray[Any]
 
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
 _SOF = range(0xC0, 0xD0)
@@ -37,10 +34,11 @@ _MOST_BEHIND = 14  # bytes that are not zero behind the end marker: some writers
 
 @dataclass(frozen=True)
 class JpegHeader:
-    """What the markers before the first scan say. ``process`` is the low byte of SOFn; ``precision`` is in bits.
+    """Content of the markers before the first scan. ``process`` is the low byte of SOFn; ``precision`` is in bits.
 
-    ``precision_at`` and ``scan_at`` are where the precision and the first scan's header begin. ``zeros_are_flat``:
-    zero bits may say "no change" for as long as one likes (the codes for no difference and end of block are zeros).
+    ``precision_at`` and ``scan_at`` are the positions of the precision and of the first scan's header.
+    ``zeros_are_flat``: any number of zero bits may mean "no change" (the codes for no difference and end of block are
+    zeros).
     """
 
     process: int
@@ -54,12 +52,12 @@ class JpegHeader:
 
     @property
     def lossless(self) -> bool:
-        """Whether samples are coded as differences from their neighbours (process 14)."""
+        """True if samples are coded as differences from their neighbours (process 14)."""
         return self.process == _LOSSLESS
 
 
 def jpeg_header(codestream: bytes) -> JpegHeader:
-    """Raises UndecodableError for what has no frame header before its first scan, or one that we cannot check."""
+    """Read the header. Raises UndecodableError without one before the first scan, or if we cannot check the rest."""
     zero_symbols: dict[int, int] = {}
     frame: tuple[int, int] | None = None
     for marker, at, length in _segments(codestream):
@@ -72,31 +70,34 @@ def jpeg_header(codestream: bytes) -> JpegHeader:
     raise UndecodableError("the JPEG has no scan")
 
 
-def decode_jpeg(codestream: bytes, *, several: bool = False) -> tuple[Pixels, JpegHeader]:
-    """Samples of an undamaged JPEG: (rows, columns), or RGB (rows, columns, 3); uint8 to 8 bits, uint16 beyond.
+def decode_jpeg(codestream: bytes, *, several: bool = False) -> tuple[Array, JpegHeader]:
+    """Decode an undamaged JPEG to (rows, columns) or RGB (rows, columns, 3); uint8 up to 8 bits, uint16 beyond.
 
-    Raises UndecodableError for damage, SeveralImagesError for a second image behind the first, which ``several`` lets
-    pass: picture files end in previews and the like.
+    ``several`` allows more images behind the first: picture files end in previews and the like.
+
+    Raises:
+        UndecodableError: The codestream is damaged.
+        SeveralImagesError: A second image is behind the first.
     """
     header = jpeg_header(codestream)
     end = _end_of_image(codestream, header.scan_at) if several else _check_ends(codestream, header.scan_at)
     if not header.zeros_are_flat:
         _check_zeros(codestream, header.scan_at, end)
-    strict = _shown_whole(codestream, header, end)
+    strict = _decoded_strictly(codestream, header, end)
     if header.precision == 8 and not header.lossless:
         return strict, header
     try:
-        pixels: Pixels = imagecodecs.jpeg8_decode(codestream)
+        pixels: Array = imagecodecs.jpeg8_decode(codestream)
     except imagecodecs.Jpeg8Error as error:
         raise UndecodableError(f"the JPEG cannot be decoded: {error}") from None
     return pixels, header
 
 
 def jpeg_ls_header(codestream: bytes) -> tuple[int, int, int, int]:
-    """Bits per sample, rows, columns and components of a JPEG-LS codestream (ISO/IEC 14495-1) whose end markers and
-    zeros are those of one image.
+    """Return bits per sample, rows, columns and components of a JPEG-LS codestream (ISO/IEC 14495-1).
 
-    What stands inside is CharLS's to check; it refuses what is too short or too long.
+    Checks that its end markers and its zeros are those of one image. CharLS checks the rest, and refuses a codestream
+    that is too short or too long.
     """
     frame: tuple[int, int, int, int] | None = None
     for marker, at, _ in _segments(codestream):
@@ -110,7 +111,7 @@ def jpeg_ls_header(codestream: bytes) -> tuple[int, int, int, int]:
 
 
 def _segments(codestream: bytes) -> Iterator[tuple[int, int, int]]:
-    """Marker, offset and length of each marker segment up to the first scan header."""
+    """Yield marker, offset and length of each marker segment up to the first scan header."""
     if codestream[:2] != SOI:
         raise UndecodableError("the JPEG does not begin with its marker")
     at = 2
@@ -141,7 +142,7 @@ def _header(codestream: bytes, frame: tuple[int, int] | None, scan_at: int, zero
 
 
 def _zero_symbols(tables: bytes) -> dict[int, int]:
-    """For each Huffman table the symbol whose code is all zeros: the first one."""
+    """Return for each Huffman table the symbol whose code is all zeros: the first one."""
     found, at = {}, 0
     while at + 18 <= len(tables):
         found[tables[at]] = tables[at + 17]
@@ -150,7 +151,7 @@ def _zero_symbols(tables: bytes) -> dict[int, int]:
 
 
 def _end_of_image(codestream: bytes, scan_at: int) -> int:
-    """Where the first end marker is: no entropy-coded bytes are FFD9."""
+    """Return the position of the first end marker: no entropy-coded bytes are FFD9."""
     end = codestream.find(EOI, scan_at)
     if end < 0:
         raise UndecodableError("the compressed image is cut short")
@@ -158,7 +159,7 @@ def _end_of_image(codestream: bytes, scan_at: int) -> int:
 
 
 def _check_ends(codestream: bytes, scan_at: int) -> int:
-    """Where the end marker is, if nothing but padding is behind it."""
+    """Return the position of the end marker; raise if there is more than padding behind it."""
     end = _end_of_image(codestream, scan_at)
     behind = codestream[end + 2 :].rstrip(b"\0")
     if SOI + b"\xff" in behind:
@@ -169,13 +170,13 @@ def _check_ends(codestream: bytes, scan_at: int) -> int:
 
 
 def _check_zeros(codestream: bytes, start: int, end: int) -> None:
-    """Zeroed bytes decode: but to what does not occur in an image."""
+    """Raise UndecodableError for zeroed bytes: they decode, but to pixels that occur in no image."""
     if codestream.find(bytes(LONGEST_ZERO_RUN), start, end) >= 0:
         raise UndecodableError("the JPEG has a run of zero bytes that no encoder writes")
 
 
-def _shown_whole(codestream: bytes, header: JpegHeader, end: int) -> Pixels:
-    """What the strict decoder makes of it. Some writers pad to an even length before the end marker, not behind it."""
+def _decoded_strictly(codestream: bytes, header: JpegHeader, end: int) -> Array:
+    """Decode strictly. Some writers pad to an even length before the end marker, not behind it."""
     try:
         return _strictly(_as_8_bits(codestream, header), header)
     except UndecodableError:
@@ -185,7 +186,7 @@ def _shown_whole(codestream: bytes, header: JpegHeader, end: int) -> Pixels:
 
 
 def _as_8_bits(codestream: bytes, header: JpegHeader) -> bytes:
-    """The same scans under a frame header of 8 bits, and a scan header that means nothing set to what it should be.
+    """Return the same scans under a frame header of 8 bits, and with the parameters that a sequential scan must have.
 
     Sequential scans take no spectral selection (B.2.3, Table B.3); libjpeg warns of a wrong one, and ignores it.
     """
@@ -200,15 +201,15 @@ def _as_8_bits(codestream: bytes, header: JpegHeader) -> bytes:
     return bytes(changed)
 
 
-def _strictly(codestream: bytes, header: JpegHeader) -> Pixels:
-    """What libjpeg decodes, if without a warning; an eighth of it where only the verdict is of interest.
+def _strictly(codestream: bytes, header: JpegHeader) -> Array:
+    """Decode with libjpeg, any warning of which is an error; an eighth of the size where only the check is needed.
 
     A lossless JPEG must not be scaled: libjpeg-turbo 3.1 then writes beyond its rows.
     """
     scale = {"min_height": 1, "min_width": 1, "min_factor": 1} if header.precision > 8 and not header.lossless else {}
     colours = "GRAY" if header.components == 1 else "RGB"
     try:
-        pixels: Pixels = simplejpeg.decode_jpeg(codestream, colours, strict=True, **scale)
+        pixels: Array = simplejpeg.decode_jpeg(codestream, colours, strict=True, **scale)
     except ValueError as error:
         raise UndecodableError(f"the JPEG is damaged: {error}") from None
     return np.ascontiguousarray(pixels[..., 0]) if header.components == 1 else pixels

@@ -1,8 +1,8 @@
-"""PURE: whether a JPEG 2000 codestream (ISO/IEC 15444-1) is whole, as far as its markers and its zeros tell.
+"""PURE: check of a JPEG 2000 codestream (ISO/IEC 15444-1) for completeness, by its markers and its zeros.
 
-Each tile-part says how long it is (A.4.2), so nothing can be missing between two of them unseen. What stands inside
-is arithmetically coded: any bytes decode. Only zeros give themselves away: a packet without data is one zero byte, so
-there cannot be more zeros in a row than packets in a tile, save for a few by chance.
+Each tile-part states its length (A.4.2), so that no bytes can be missing between two of them. Their content is
+arithmetically coded: any bytes decode. Only zeros can be detected: a packet without data is one zero byte, so there are
+not more zeros in a row than packets in a tile, except for a few by chance.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Jpeg2000Header:
 
 
 def check_jpeg2000(data: bytes) -> Jpeg2000Header:
-    """The header of a codestream, bare or in a JP2 file, that is whole; else UndecodableError or SeveralImagesError."""
+    """Return the header of a codestream, bare or in a JP2 file. Raises unless it is whole and the only one."""
     start = data.find(_START)
     if start < 0:
         raise UndecodableError("no JPEG 2000 codestream")
@@ -53,7 +53,7 @@ def check_jpeg2000(data: bytes) -> Jpeg2000Header:
 
 
 def _main_header(codestream: bytes) -> tuple[Jpeg2000Header, int]:
-    """The header and where the first tile-part begins."""
+    """Return the header and the position of the first tile-part."""
     at, size, style = 2, b"", b""
     while (marker := _marker(codestream, at)) != _SOT:
         length = _uint16(codestream, at + 2)
@@ -69,7 +69,7 @@ def _main_header(codestream: bytes) -> tuple[Jpeg2000Header, int]:
 
 
 def _header(size: bytes, style: bytes) -> Jpeg2000Header:
-    """From SIZ (A.5.1) and COD (A.6.1)."""
+    """Return the header from SIZ (A.5.1) and COD (A.6.1)."""
     right, bottom, left, top, tile_width, tile_height, tile_left, tile_top = struct.unpack_from(">8L", size, 2)
     if not tile_width or not tile_height:
         raise UndecodableError("the JPEG 2000 header states tiles without a size")
@@ -83,7 +83,7 @@ def _header(size: bytes, style: bytes) -> Jpeg2000Header:
 
 
 def _packets(style: bytes, width: int, height: int) -> int:
-    """The most packets of one component of a tile of that size: layers times precincts of all resolutions."""
+    """Return the most packets of one component of a tile: layers times precincts of all resolutions."""
     layers = int.from_bytes(style[2:4], "big")
     levels = style[5]
     sizes = style[10:] if style[0] & 1 else bytes([_WHOLE << 4 | _WHOLE]) * (levels + 1)
@@ -97,7 +97,7 @@ def _packets(style: bytes, width: int, height: int) -> int:
 
 
 def _end_of_tile_parts(codestream: bytes, at: int, tiles: int) -> int:
-    """Where the EOC stands, to which the lengths of all tile-parts (Psot) lead."""
+    """Return the position of the EOC, to which the lengths of all tile-parts (Psot) lead."""
     seen: Counter[int] = Counter()
     stated: dict[int, int] = {}
     while _marker(codestream, at) == _SOT:

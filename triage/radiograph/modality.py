@@ -1,4 +1,4 @@
-"""PURE: what Modality (0008,0060) says beside a SOP class of projection radiographs."""
+"""PURE: Modality (0008,0060) of an object whose SOP class is one of projection radiographs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _ANOTHER_KIND = frozenset(
 
 
 def is_another_kind(modality: str) -> bool:
-    """Whether Modality clearly says another kind of image than a radiograph; of several values all must."""
+    """Return whether Modality clearly states another kind of image than a radiograph; of several values all must."""
     kinds = {kind.strip() for kind in modality.split("\\") if kind.strip()}
     return bool(kinds) and kinds <= _ANOTHER_KIND
 
 
 def named(modality: str) -> str:
-    """The modality in a sentence; only a defined term is repeated, for people write names into wrong attributes."""
+    """Return the modality for a sentence; only a defined term is repeated, for people write names there."""
     if modality in _RADIOGRAPH | _ANOTHER_KIND:
         return modality
     return "of no defined term" if modality else "empty"

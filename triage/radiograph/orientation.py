@@ -1,7 +1,7 @@
-"""PURE: whether a chest stands upright, by its pixels: no attribute says so reliably (docs/adr/0028).
+"""PURE: orientation of a chest by its pixels: no attribute states it reliably (docs/adr/0028).
 
-A small network says how upright a thumbnail looks; the four turns of the image are compared with each other.
-``orientation.json`` says how its weights were made and measured.
+A small network scores how upright a thumbnail looks; the four turns of the image are compared with each other.
+``orientation.json`` describes how its weights were made and measured.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from triage.radiograph.thumbnail import FloatImage, ThumbnailNetwork, shipped
 
 @dataclass(frozen=True)
 class Orientation:
-    """How an image is turned: ``shares`` of certainty, which sum to 1, that it has to be turned by 0, 90, 180 and 270
-    degrees to the left (anticlockwise) to stand upright.
+    """Orientation of an image.
 
-    A mirror image stands upright, too: which side is left, pixels do not say.
+    ``shares`` of certainty, which sum to 1, that it has to be turned by 0, 90, 180 and 270 degrees to the left
+    (anticlockwise) to be upright. A mirror image is upright, too: the pixels do not show which side is left.
     """
 
     shares: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
 
     @property
     def is_upright(self) -> bool:
-        """Whether it is certain enough for a model that knows upright images only."""
+        """True if the image is upright with enough certainty for a model trained on upright images only."""
         return self.shares[0] >= LEAST_UPRIGHT
 
     def __str__(self) -> str:
@@ -39,7 +39,7 @@ UPRIGHT = Orientation()
 
 
 def orientation_of(small: FloatImage, network: ThumbnailNetwork | None = None) -> Orientation:
-    """How a radiograph is turned whose thumbnail is ``small``; one without contrast is equally likely all ways."""
+    """Return the orientation of a radiograph from its thumbnail; without contrast all four are equally likely."""
     turns = np.stack([np.rot90(small, turn) for turn in range(4)])
     found = (network or SHIPPED).scores(turns).astype(np.float64)
     shares = np.exp(found - found.max())

@@ -1,4 +1,4 @@
-"""PURE: whether a PNG (ISO/IEC 15948) is whole: the check sums of its chunks and of its compressed pixels."""
+"""PURE: check of a PNG (ISO/IEC 15948): the check sums of its chunks and of its compressed pixels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check_png(data: bytes) -> None:
 
 
 def _most_bytes(header: bytes) -> int:
-    """To which the pixels can unpack; rows of an interlaced image are more, and carry a byte each.
+    """Return the most bytes that the pixels can unpack to; an interlaced image has more rows, with a byte each.
 
     Raises UndecodableError for an image that is larger than any radiograph.
     """
@@ -37,7 +37,7 @@ def _most_bytes(header: bytes) -> int:
 
 
 def _size_unpacked(unpacking: zlib._Decompress, content: bytes, most: int) -> int:
-    """Bytes in a chunk of compressed pixels, none of them kept. UndecodableError for damage, or more than ``most``."""
+    """Return the bytes in a chunk of compressed pixels. Raises UndecodableError for damage, or more than ``most``."""
     size, rest = 0, content
     try:
         while rest and size <= most:
@@ -51,7 +51,7 @@ def _size_unpacked(unpacking: zlib._Decompress, content: bytes, most: int) -> in
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Type and content of each chunk up to IEND."""
+    """Yield type and content of each chunk up to IEND."""
     at, kind = len(SIGNATURE), b""
     while kind != b"IEND":
         if at + 12 > len(data):

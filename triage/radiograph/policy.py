@@ -1,4 +1,4 @@
-"""PURE: what a site states about its images."""
+"""PURE: statements of a site about its images."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from triage.radiograph.vocabulary import SiteWords
 
 @dataclass(frozen=True)
 class EligibilityPolicy:
-    """What a site states: senders and descriptions of frontals, where no attribute gives the view; senders of chests,
-    where nothing names a part of the body; and words of its modalities.
+    """Rules of a site.
+
+    Attributes:
+        frontal_ae_titles: Senders of frontals, for images in which no attribute states the view.
+        frontal_descriptions: Patterns of descriptions of frontals, for the same.
+        chest_ae_titles: Senders of chests, for images in which no attribute names a part of the body.
+        words: Words of its modalities.
     """
 
     frontal_ae_titles: frozenset[str] = frozenset()

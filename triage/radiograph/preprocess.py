@@ -1,4 +1,4 @@
-"""PURE: from a radiograph's pixels to what a model sees. Training, export, validation and the service call this one.
+"""PURE: preprocessing of a radiograph's pixels to a model input, in training, export, validation and service alike.
 
 The parameters travel in the model card. OpenCV's area filter on float32 is deterministic, so that with the same wheels
 on the same architecture the result is bit-identical everywhere.
@@ -25,12 +25,17 @@ _LEAST_CONTRAST = 1e-5  # below one step of 16 bits: what resizing rounds, not i
 
 @dataclass(frozen=True)
 class PreprocessSpec:
-    """How a model wants its images.
+    """Preprocessing of a model. The input is ``(pixels - mean) / deviation`` of the resized, scaled pixels.
 
-    ``size``: rows and columns of the model input. ``fit``: ``stretch`` maps the whole image to the square and gives up
-    its aspect ratio, as the public copies that the models were trained on have done. ``crop``: ``border`` cuts off what
-    lies outside the shutter and a border of one grey before anything else. ``low_percentile`` and ``high_percentile``
-    of the valid pixels, after resizing, become 0 and 1. The input is then ``(pixels - mean) / deviation``.
+    Attributes:
+        size: Rows and columns of the model input.
+        fit: ``stretch`` maps the whole image to the square without its aspect ratio, as in the public copies that the
+            models were trained on.
+        low_percentile: Of the valid pixels after resizing; it becomes 0.
+        high_percentile: Likewise; it becomes 1.
+        mean: Subtracted from the scaled pixels.
+        deviation: Divides them.
+        crop: ``border`` removes all outside the shutter, and a border of one grey, before anything else.
     """
 
     size: int
@@ -55,20 +60,23 @@ class PreprocessSpec:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Self:
-        """The spec in a card; TypeError or ValueError for unknown or wrong keys."""
+        """Return the spec in a card. Raises TypeError or ValueError for unknown or wrong keys."""
         return cls(**record)
 
     def to_record(self) -> dict[str, Any]:
-        """The spec as JSON."""
+        """Return the spec as JSON."""
         return asdict(self)
 
 
 def preprocess(pixels: FloatImage, valid: Mask, spec: PreprocessSpec, part: Rectangle | None = None) -> FloatImage:
-    """The model input of one radiograph, float32 of shape (1, size, size).
+    """Return the model input of one radiograph, float32 (1, size, size). An image without contrast is a constant.
 
-    ``pixels`` is float32 (rows, columns) with dense tissue bright; ``valid`` (rows, columns) is False where there is no
-    image (padding, outside the shutter), which counts in no statistic and becomes the darkest value. An image without
-    contrast becomes a constant. ``part`` is the ``content`` of the image, where it is known already.
+    Args:
+        pixels: float32 (rows, columns), dense tissue bright.
+        valid: bool (rows, columns), False at padding and outside the shutter; such pixels count in no statistic and
+            become the darkest value.
+        spec: The preprocessing of the model.
+        part: The ``content`` of the image, where it is known already.
     """
     levels = normalise(pixels, valid, spec, part)
     model_input: FloatImage = ((levels - np.float32(spec.mean)) / np.float32(spec.deviation))[np.newaxis]
@@ -76,7 +84,7 @@ def preprocess(pixels: FloatImage, valid: Mask, spec: PreprocessSpec, part: Rect
 
 
 def normalise(pixels: FloatImage, valid: Mask, spec: PreprocessSpec, part: Rectangle | None = None) -> FloatImage:
-    """``pixels`` cropped, resized and between 0 and 1, float32 (size, size); what training caches and augments."""
+    """Return ``pixels`` cropped, resized and scaled to 0 to 1, float32 (size, size), as training caches them."""
     if spec.crop == "border":
         part = part or content(pixels, valid)
         pixels, valid = part.of(pixels), part.of(valid)
@@ -100,17 +108,17 @@ def normalise(pixels: FloatImage, valid: Mask, spec: PreprocessSpec, part: Recta
 
 
 def shown_part(spec: PreprocessSpec, edges: Edges) -> Edges:
-    """Which part of an image the model input shows, of an image whose ``content`` lies within ``edges``.
+    """Return the part of an image that the model input shows, if its ``content`` has the edges ``edges``.
 
-    The way back of ``normalise``, for what is found in the input and is to be drawn over the image. ``stretch`` shows
-    all of what is left: without a crop padding and shutter blacken pixels and cut nothing off.
+    The inverse of ``normalise``, to draw over the image what was found in the input. ``stretch`` shows all that is
+    left: without a crop, padding and shutter blacken pixels and remove none.
     """
     assert spec.fit == "stretch"
     return edges if spec.crop == "border" else WHOLE
 
 
 def _resized(image: FloatImage, size: int) -> FloatImage:
-    """Area filter when shrinking, linear when an axis grows."""
+    """Resize with the area filter, or linearly where an axis grows."""
     shrinking = image.shape[0] >= size and image.shape[1] >= size
     flags = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(np.ascontiguousarray(image), (size, size), interpolation=flags), dtype=np.float32)

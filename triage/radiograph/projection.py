@@ -1,9 +1,7 @@
-"""PURE: whether a frontal chest of an adult was taken PA or AP, by its pixels (docs/adr/0031).
+"""PURE: projection, PA or AP, of a frontal chest of an adult by its pixels (docs/adr/0031).
 
-So that a View Position (0018,5101) that is wrong or missing is noticed.
-
-It is asked of upright chests of adults only, decides nothing, and knows no lateral. ``projection.json`` says how its
-weights were made and measured.
+A wrong or missing View Position (0018,5101) is noticed by it. It is applied to upright chests of adults only, decides
+nothing, and was trained on no lateral. ``projection.json`` describes how its weights were made and measured.
 """
 
 from __future__ import annotations
@@ -17,16 +15,16 @@ from triage.radiograph.types import View
 
 
 def ap_share_of(small: FloatImage, network: ThumbnailNetwork | None = None) -> float:
-    """The share of certainty, 0 to 1, that the adult chest with the thumbnail ``small`` was taken AP, and not PA.
+    """Return the share of certainty, 0 to 1, that the adult chest with the thumbnail ``small`` was taken AP, not PA.
 
-    No probability for a site: PA and AP were equally frequent for the network.
+    It is no probability at a site: PA and AP were equally frequent in training.
     """
     score = float((network or SHIPPED).scores(small[np.newaxis])[0])
     return 1 / (1 + math.exp(-score))
 
 
 def contradicts(ap_share: float, stated: View) -> bool:
-    """Whether the pixels are certain enough that a ``stated`` PA is AP, or the other way round."""
+    """Return whether the pixels contradict a ``stated`` PA or AP with enough certainty."""
     certain = {View.PA: ap_share, View.AP: 1 - ap_share}
     return certain.get(stated, 0.0) >= LEAST_CERTAIN
 
@@ -34,4 +32,4 @@ def contradicts(ap_share: float, stated: View) -> bool:
 SHIPPED, _CARD = shipped("projection")
 LEAST_CERTAIN = float(_CARD["least_certain"])
 FROM_YEARS = float(_CARD["from_years"])
-"""Age from which the check is asked: the network learnt of adults only."""
+"""Age from which the check applies: the network was trained on adults only."""

@@ -1,4 +1,4 @@
-"""PURE: whether a patient is an animal, from Patient Species and what only animals have (PS3.3 C.7.1.1)."""
+"""PURE: detection of animals by Patient Species and Patient Breed (PS3.3 C.7.1.1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NOTHING = frozenset(tokens("none unknown na n a other unspecified undefined def
 
 
 def is_animal(species: Iterable[str], breed: Iterable[str]) -> bool:
-    """Whether any text or code speaks of an animal: a species that we do not know to be human, or a breed."""
+    """Return whether a text or code names an animal: a species that is not known to be human, or a breed."""
     return any(_is_animal(text, _HUMAN) for text in species) or any(_is_animal(text, frozenset()) for text in breed)
 
 

@@ -1,9 +1,9 @@
-"""PURE: a small image of a radiograph, and the small networks that say one thing of it.
+"""PURE: a small image of a radiograph, and the small networks that score it.
 
-The orientation check (docs/adr/0028) and the projection check (docs/adr/0031) look at the same one. The weights of
-each lie beside its code and are read when that is imported: they are part of the program, like a table, and sending
-them along with each image to the process that decodes it would cost more than the check. A JSON file beside the weights
-says how they were made and measured.
+The orientation check (docs/adr/0028) and the projection check (docs/adr/0031) use the same one. The weights of each are
+in the folder of its code and are read when that is imported: they are part of the program, like a table, and sending
+them with each image to the process that decodes it would cost more than the check. A JSON file next to the weights
+describes how they were made and measured.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ Mask = npt.NDArray[np.bool_]
 
 THUMBNAIL = PreprocessSpec(size=32, crop="border")
 FLAT = 1e-3
-"""Added to the deviation of a thumbnail's pixels: one without contrast stays one."""
+"""Added to the deviation of a thumbnail's pixels, so that one without contrast keeps none."""
 STRIDE = 2
-"""Of every convolution."""
+"""Stride of every convolution."""
 _SAMPLES = 256
 
 
 def thumbnail(pixels: FloatImage, valid: Mask, part: Rectangle) -> FloatImage:
-    """The ``part`` of a radiograph that is its ``content``, float32 (32, 32) from 0 to 1.
+    """Return the ``part`` of a radiograph that is its ``content``, float32 (32, 32) from 0 to 1.
 
     ``pixels``: float32 (rows, columns), dense tissue bright; ``valid``: bool (rows, columns). Every n-th pixel of a
     large image is enough.
@@ -48,13 +48,13 @@ def thumbnail(pixels: FloatImage, valid: Mask, part: Rectangle) -> FloatImage:
 
 @dataclass(frozen=True, eq=False)
 class Convolution:
-    """``kernel`` float32 (channels, rows, columns, channels out) at every second place, ``shift`` (channels out)."""
+    """One layer: ``kernel`` float32 (channels, rows, columns, channels out), ``shift`` float32 (channels out)."""
 
     kernel: FloatImage
     shift: FloatImage
 
     def of(self, images: FloatImage) -> FloatImage:
-        """From (n, rows, columns, channels) to the same with fewer rows and columns, nothing below 0."""
+        """Apply it to (n, rows, columns, channels); returns fewer rows and columns, no value below 0."""
         windows = sliding_window_view(images, self.kernel.shape[1:3], axis=(1, 2))[:, ::STRIDE, ::STRIDE]
         summed = np.tensordot(windows, self.kernel, 3) + self.shift
         return np.asarray(np.maximum(summed, np.float32(0)), dtype=np.float32)
@@ -62,10 +62,16 @@ class Convolution:
 
 @dataclass(frozen=True, eq=False)
 class ThumbnailNetwork:
-    """``convolutions``, then one hidden layer: ``first`` float32 (inputs, units), ``bias`` (units), ``second`` (units),
-    and a ``constant`` ().
+    """Convolutions and one hidden layer over a thumbnail.
 
-    It sees no brightness and no contrast: the pixels of each thumbnail are brought to mean 0 and deviation 1.
+    The pixels of each thumbnail are standardised to mean 0 and deviation 1: brightness and contrast do not matter.
+
+    Attributes:
+        first: Weights of the hidden layer, float32 (inputs, units).
+        bias: Its bias (units).
+        second: Weights of the output (units).
+        constant: Bias of the output ().
+        convolutions: Applied first, in this order.
     """
 
     first: FloatImage
@@ -75,7 +81,7 @@ class ThumbnailNetwork:
     convolutions: tuple[Convolution, ...] = ()
 
     def scores(self, thumbnails: FloatImage) -> FloatImage:
-        """What it says of each of ``thumbnails`` (n, rows, columns): float32 (n), without a unit."""
+        """Return the score of each of ``thumbnails`` (n, rows, columns): float32 (n), without a unit."""
         seen = _standardised(thumbnails)[..., np.newaxis]
         for convolution in self.convolutions:
             seen = convolution.of(seen)
@@ -83,7 +89,7 @@ class ThumbnailNetwork:
         return np.asarray(hidden @ self.second + self.constant, dtype=np.float32)
 
     def to_bytes(self) -> bytes:
-        """As ``from_bytes`` reads it, in half precision; a constant of 0 is left out."""
+        """Return the network in the form that ``from_bytes`` reads, in half precision; a constant of 0 is left out."""
         arrays = {name: getattr(self, name) for name in _ARRAYS if name != "constant" or self.constant.any()}
         for number, each in enumerate(self.convolutions):
             arrays |= {f"kernel{number}": each.kernel, f"shift{number}": each.shift}
@@ -93,7 +99,7 @@ class ThumbnailNetwork:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ThumbnailNetwork:
-        """The network that ``to_bytes`` wrote."""
+        """Return the network that ``to_bytes`` wrote."""
         with np.load(BytesIO(data)) as stored:
             arrays = {"constant": np.zeros((), np.float32)} | {name: stored[name].astype(np.float32) for name in stored}
         count = sum(name.startswith("kernel") for name in arrays)
@@ -105,7 +111,7 @@ _ARRAYS = ("first", "bias", "second", "constant")
 
 
 def shipped(name: str) -> tuple[ThumbnailNetwork, dict[str, Any]]:
-    """The network ``name`` of this package, and what the JSON file beside it says. ImportError if they do not match."""
+    """Return the network ``name`` of this package and its JSON card. Raises ImportError if they do not match."""
     folder = files("triage.radiograph")
     card: dict[str, Any] = json.loads(folder.joinpath(f"{name}.json").read_bytes())
     weights = folder.joinpath(f"{name}.npz").read_bytes()

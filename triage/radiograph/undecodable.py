@@ -1,23 +1,24 @@
-"""What the readers of pixels raise; ``decode`` makes a Rejected of it."""
+"""Errors of the readers of pixels. ``decode`` turns them into a Rejected."""
 
 from __future__ import annotations
 
 from triage.decision.reasons import Reason
+from triage.errors import TriageError
 
 
-class UndecodableError(Exception):
-    """What is wrong with the pixels, in words that name no value of an attribute."""
+class UndecodableError(TriageError):
+    """The pixels are damaged or not supported. The message contains no value of an attribute."""
 
     reason = Reason.UNDECODABLE
 
 
 class SeveralImagesError(UndecodableError):
-    """An object of one frame that holds more than one image: none of them alone may speak for it."""
+    """An object of one frame contains more than one image: none of them alone represents it."""
 
     reason = Reason.MULTI_FRAME
 
 
-_MOST_PIXELS = 100_000_000  # rows times columns: no radiograph is larger, and memory is not endless
+_MOST_PIXELS = 100_000_000  # rows times columns: no radiograph is larger, and memory is limited
 
 
 def check_size(rows: int, columns: int) -> None:

@@ -1,4 +1,4 @@
-"""The codes that say which view an image shows; the words are in views.toml."""
+"""Codes of views (CID 4010, 4011 and others); the words are in views.toml."""
 
 from __future__ import annotations
 

@@ -1,26 +1,25 @@
-"""PURE: the words and codes of body_parts.toml and views.toml, and those that a site adds.
+"""PURE: words and codes of body_parts.toml and views.toml, and those that a site adds.
 
 Both files are read once, when this module is imported, through importlib.resources; nothing is read later. They are
-data files because the people who know the words of their modalities read and correct them, with language and source
-beside each; constants generated from them would be a second copy that can differ from the first.
+data files because the people who know the words of their modalities read and correct them, with language and source of
+each; constants generated from them would be a second copy that can differ from the first.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any
 
 from triage.radiograph.types import Part, View
 from triage.radiograph.words import Lexicon, lexicon
 
 
-class Says(StrEnum):
-    """What a word says of an image beside a view: that the text is of several images, or nothing."""
+class ViewNote(StrEnum):
+    """Meaning of a word in a text about views that names no view: several images, or nothing."""
 
     SEVERAL = "several"
     NOTHING = "plain"
@@ -28,20 +27,20 @@ class Says(StrEnum):
 
 @dataclass(frozen=True)
 class NamedPart:
-    """A part of the body that a word or code names: its name in our list, and what it is to a chest model."""
+    """A part of the body that a word or code names: its name in our list, and its kind for a chest model."""
 
     name: str
     part: Part
 
 
-ViewWord = View | Says
+ViewWord = View | ViewNote
 PartWord = NamedPart | None
-"""None: a word that a site wants to be ignored."""
+"""None: a word that a site has ignored."""
 
 
 @dataclass(frozen=True)
 class SiteWords:
-    """Words and phrases that a site adds. They go before those of our files."""
+    """Words and phrases that a site adds. They take precedence over those of our files."""
 
     chest: tuple[str, ...] = ()
     other_part: tuple[str, ...] = ()
@@ -52,7 +51,7 @@ class SiteWords:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What the words in texts mean. ``examined`` is for Body Part Examined, ``described`` for descriptions."""
+    """Meanings of words: ``examined`` in Body Part Examined, ``described`` in descriptions, ``views`` in both."""
 
     examined: Lexicon[PartWord]
     described: Lexicon[PartWord]
@@ -61,7 +60,7 @@ class Vocabulary:
 
 @lru_cache(maxsize=8)
 def vocabulary(site: SiteWords) -> Vocabulary:
-    """The words of our files and of a site. They take a tenth of a second to build: each process keeps them."""
+    """Return the words of our files and of a site. Cached in each process: they take a tenth of a second to build."""
     described = lexicon(_described_parts())
     examined = lexicon(_examined_parts(), described)
     return Vocabulary(
@@ -80,10 +79,11 @@ def _site_parts(site: SiteWords) -> Iterator[tuple[str, PartWord]]:
 def _site_views(site: SiteWords) -> Iterator[tuple[str, ViewWord]]:
     yield from ((word, View.LATERAL) for word in site.lateral)
     yield from ((word, View.UNKNOWN) for word in site.doubtful_view)
-    yield from ((word, Says.NOTHING) for word in site.ignored)
+    yield from ((word, ViewNote.NOTHING) for word in site.ignored)
 
 
-Table = Mapping[str, Any]
+Table = Mapping[str, Sequence[str]]
+"""Words by language, and lists of codes; ``is`` is a word itself."""
 
 _IS = {"chest": Part.CHEST, "other": Part.OTHER, "unclear": Part.UNKNOWN}
 _VIEWS: dict[str, ViewWord] = {
@@ -93,8 +93,8 @@ _VIEWS: dict[str, ViewWord] = {
     "lateral": View.LATERAL,
     "other": View.OTHER,
     "doubtful": View.UNKNOWN,
-    "several": Says.SEVERAL,
-    "plain": Says.NOTHING,
+    "several": ViewNote.SEVERAL,
+    "plain": ViewNote.NOTHING,
 }
 _NO_LANGUAGE = frozenset({"is", "codes", "examined"})
 
@@ -108,7 +108,7 @@ _WORDS_OF_VIEWS = _loaded("views.toml")
 
 
 def _named(name: str) -> NamedPart:
-    return NamedPart(name.replace("_", " "), _IS[_PARTS[name]["is"]])
+    return NamedPart(name.replace("_", " "), _IS[str(_PARTS[name]["is"])])
 
 
 PART_OF_CODE: Mapping[str, NamedPart] = {code: _named(name) for name in _PARTS for code in _PARTS[name]["codes"]}
@@ -126,7 +126,7 @@ def _described_parts() -> Iterator[tuple[str, PartWord]]:
 
 
 def _examined_parts() -> Iterator[tuple[str, PartWord]]:
-    """What counts in Body Part Examined only: the words that mean something else in a description."""
+    """Yield words that count in Body Part Examined only: they mean something else in a description."""
     for name, table in _PARTS.items():
         yield from ((word, _named(name)) for word in table.get("examined", ()))
         yield from ((word, _named(name)) for word in table.get("terms", ()) if _ambiguous(word))

@@ -1,11 +1,11 @@
 """PURE: words of many languages in the texts of DICOM attributes, matched by whole tokens and never by substring.
 
 A text is folded (case, width, accents) and cut into tokens: digits, underscores, punctuation and a small letter before
-a capital one part them, so that ``CHEST_PA2``, ``Thorax p.a.`` and ``ThoraxPA`` all have tokens for the view. A run of
-a script that is written without spaces (Han, Kana, Hangul, Thai, Lao, Khmer, Burmese) is one token, in which known
+a capital one separate them, so that ``CHEST_PA2``, ``Thorax p.a.`` and ``ThoraxPA`` all have tokens for the view. A run
+of a script that is written without spaces (Han, Kana, Hangul, Thai, Lao, Khmer, Burmese) is one token, in which known
 words of two characters or more are found from the left, the longest first; one of a single character counts only where
-the whole run is made of known words. So 胸部正面 is the chest from the front, 胸椎 is the spine, and 胸 in a word that
-we do not know is nothing.
+the whole run consists of known words. So 胸部正面 is the chest from the front, 胸椎 is the spine, and 胸 in an unknown
+word has no meaning.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 Phrase = tuple[str, ...]
-"""A row of tokens."""
+"""A sequence of tokens."""
 
 Meaning = TypeVar("Meaning")
 
@@ -25,7 +25,7 @@ Meaning = TypeVar("Meaning")
 _LETTERS = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th", "ħ": "h", "\u0640": None}
 )
-# As they are written where there is no key for them.
+# Their spelling on keyboards without them.
 _WITHOUT_THE_KEY = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
 _ARTICLE = "ال"  # written together with its Arabic noun
 _WITHOUT_SPACES = (
@@ -39,19 +39,19 @@ _PLUS = re.compile(r"[+&]")
 
 
 def fold(text: str) -> str:
-    """``text`` without case, width (NFKC) and accents."""
+    """Return ``text`` without case, width (NFKC) and accents."""
     wide = _HUMP.sub(" ", unicodedata.normalize("NFKC", text)).casefold().translate(_LETTERS)
     bare = "".join(letter for letter in unicodedata.normalize("NFKD", wide) if not unicodedata.combining(letter))
     return unicodedata.normalize("NFC", bare)
 
 
 def tokens(text: str) -> list[str]:
-    """The tokens of a text, folded. A plus sign and an ampersand are the token ``and``."""
+    """Return the tokens of a text, folded. A plus sign and an ampersand are the token ``and``."""
     return _TOKEN.findall(_PLUS.sub(" and ", fold(text)))
 
 
 def spellings(word: str) -> set[Phrase]:
-    """The rows of tokens by which a word or phrase may be written: Schädel as ``schadel`` and ``schaedel``."""
+    """Return the token sequences by which a word or phrase may be written: Schädel as ``schadel`` and ``schaedel``."""
     written = {word.casefold(), word.casefold().translate(_WITHOUT_THE_KEY)}
     phrases = {tuple(tokens(each)) for each in written}
     arabic = {(_ARTICLE + phrase[0], *phrase[1:]) for phrase in phrases if phrase and "\u0600" <= phrase[0] <= "\u06ff"}
@@ -60,13 +60,13 @@ def spellings(word: str) -> set[Phrase]:
 
 @dataclass(frozen=True)
 class Lexicon(Generic[Meaning]):
-    """What phrases mean. Where two begin at one token the longer counts, and its tokens are in no other."""
+    """Phrases and their meanings. Of two that begin at one token the longer counts, and its tokens are in no other."""
 
     phrases: Mapping[Phrase, Meaning]
     longest: int
 
     def read(self, text: str) -> tuple[list[Meaning], list[str]]:
-        """What the phrases in a text mean, in its order, and the tokens that are in none."""
+        """Return the meanings of the phrases in a text, in its order, and the tokens that are in none."""
         found: list[Meaning] = []
         rest: list[str] = []
         words, begin = tokens(text), 0
@@ -93,7 +93,7 @@ class Lexicon(Generic[Meaning]):
                 rest.append(piece)
 
     def _pieces(self, run: str) -> Iterator[str]:
-        """A run of characters cut into known words, the longest first, and the characters between them."""
+        """Yield the known words of a run of characters, the longest first, and the characters between them."""
         begin = 0
         while begin < len(run):
             ends = range(len(run), begin, -1)
@@ -103,9 +103,9 @@ class Lexicon(Generic[Meaning]):
 
 
 def lexicon(entries: Iterable[tuple[str, Meaning]], base: Lexicon[Meaning] | None = None) -> Lexicon[Meaning]:
-    """A lexicon of words and phrases as people write them, and of those of ``base``.
+    """Return a lexicon of words and phrases as people write them, and of those of ``base``.
 
-    Of entries with the same tokens the last counts, and each before those of ``base``.
+    Of entries with the same tokens the last counts, and all take precedence over those of ``base``.
     """
     phrases = dict(base.phrases) if base else {}
     phrases.update((phrase, meaning) for word, meaning in entries for phrase in spellings(word))
