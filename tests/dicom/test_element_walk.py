@@ -1,4 +1,4 @@
-"""No bytes make the walk raise, or go on for ever, and what it says of intact data sets is what pydicom reads."""
+"""No bytes make the walk raise or continue without end, and of intact data sets it reads what pydicom reads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pydicom.uid import (
 from tests.support.dicom_peer import encoded
 from tests.support.faulty_data_sets import Sent, refused, scored, whole
 from triage.dicom.byte_source import MemorySource, OpenFileSource
-from triage.dicom.data_set import read_data_set, read_header, survey
+from triage.dicom.data_set import read_data_set, read_header, survey_file
 from triage.dicom.element_walk import Walk
 from triage.dicom.fault import Fault, Kind
 from triage.dicom.header_scan import read_identity
@@ -103,11 +103,11 @@ def test_a_mutated_file_is_read_up_to_its_fault(case: Mutated) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mended, found = read_data_set(case.file)
-        again = survey(MemorySource(mended.buffer.getvalue()))
+        again = survey_file(MemorySource(mended.buffer.getvalue()))
         header = read_header(BytesIO(case.file))
     assert again is None or not any(fault.ends for fault in again.faults)
     assert "PixelData" not in header
-    if found is not None and found.found is None:
+    if found is not None and found.walked is None:
         walk = found.walk()
         assert len(list(walk.elements())) and walk.orderly and not walk.faults
 
@@ -161,7 +161,7 @@ def test_no_fault_is_found_in_what_pydicom_writes(values: dict[str, Any], syntax
     assert found is not None and found.faults == () and found.orderly
     assert dataset == dcmread(BytesIO(file))
     assert found.data_set(longest=1 << 20) == dataset  # put together by us it is the same
-    assert survey(OpenFileSource(BytesIO(file))) is not None
+    assert survey_file(OpenFileSource(BytesIO(file))) is not None
 
 
 def test_sequences_without_end_are_given_up() -> None:
@@ -213,8 +213,8 @@ def test_a_big_endian_set_whose_beginning_is_lost_is_not_read_as_implicit() -> N
     file = bytearray(FILES[ExplicitVRBigEndian])
     begin = Mutated(bytes(file)).begin
     del file[begin + 4 : begin + 6]  # the first element's VR
-    found = survey(MemorySource(bytes(file)))
+    found = survey_file(MemorySource(bytes(file)))
     assert found is not None and found.faults and not found.implicit
     mended, _ = read_data_set(bytes(file))
-    again = survey(MemorySource(mended.buffer.getvalue()))
+    again = survey_file(MemorySource(mended.buffer.getvalue()))
     assert again is None or not any(fault.ends for fault in again.faults)

@@ -1,4 +1,4 @@
-"""Peers that we call and that answer as they like: no memory and no thread is theirs."""
+"""Peers that we call and that respond without limits: they take neither memory nor a thread."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def peer(behave: Behaviour, *, accepts: bool = True) -> Iterator[RemoteAE]:
 
 
 def accepted(connected: socket.socket) -> bytes:
-    """The acceptance of what is asked for."""
+    """Return the acceptance of all proposed contexts."""
     length = struct.unpack(">BxL", connected.recv(6, socket.MSG_WAITALL))[1]
     request = read_request(connected.recv(length, socket.MSG_WAITALL))
     results = [ContextResult(each.context_id, 0) for each in request.contexts]

@@ -1,4 +1,4 @@
-"""The listener over TLS: DCMTK as the peer, clients with and without certificates, peers that say nothing, renewal."""
+"""The listener over TLS: DCMTK as the peer, clients with and without certificates, silent peers, renewal."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_a_renewed_certificate_serves_without_a_restart(
 
 
 def let_in(port: int, ca: Authority, client: Certificate) -> bool:
-    """Whether a client with this certificate comes to an answered C-ECHO."""
+    """Return whether a client with this certificate gets a response to C-ECHO."""
     return dcmtk(ECHOSCU, port, "+tls", client.key, client.path, "+cf", ca.path).returncode == 0
 
 

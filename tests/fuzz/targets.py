@@ -35,7 +35,7 @@ from tests.support.certificates import authority, client_context
 from tests.support.dicom_peer import DX, a_data_set, associate_rq, command, encoded
 from triage.dicom.association_request import MalformedRequestError, read_request
 from triage.dicom.byte_source import MemorySource
-from triage.dicom.data_set import read_header, survey
+from triage.dicom.data_set import read_header, survey_file
 from triage.dicom.header_scan import read_identity, read_pixel_count
 from triage.dicom.part10 import Receipt, header
 from triage.dicom.tls import ServerTLS
@@ -237,7 +237,7 @@ def header_scan(data: bytes) -> None:
     identity = read_identity(BytesIO(data[1:]), syntax)
     read_pixel_count(BytesIO(data[1:]), syntax)
     file = header(identity.sop_class_uid, identity.sop_instance_uid, syntax, RECEIPT) + data[1:]
-    found = survey(MemorySource(file))
+    found = survey_file(MemorySource(file))
     assert found is None or found.elements is not None
     opened = open_dicom(file)
     if isinstance(opened, Rejected) or not identity.sop_instance_uid:

@@ -1,4 +1,4 @@
-"""How old a patient was at acquisition, and when what is stated is no age."""
+"""Age at acquisition, and stated ages that are not reliable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which part of the body an image shows: the chest, clearly another, or not known."""
+"""Part of the body that an image shows: the chest, clearly another, or not known."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def codes(*values: str) -> Sequence:
 
 
 def attributes_of(**changes: Any) -> Attributes:
-    """As they are read from the bytes of a file in which nothing names a part unless ``changes`` do."""
+    """Return attributes read from the bytes of a file in which nothing names a part unless ``changes`` do."""
     stated = {"SpecificCharacterSet": "ISO_IR 192", "BodyPartExamined": None, **changes}
     if isinstance(stated["BodyPartExamined"], str):  # pydicom writes a CS as it reads it: as ISO 8859-1
         stated["BodyPartExamined"] = stated["BodyPartExamined"].encode().decode("latin-1")
@@ -135,7 +135,7 @@ def test_characters_that_are_not_as_declared_are_unknown_and_scored() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        # Codes, alone and beside Body Part Examined.
+        # Codes, alone and together with Body Part Examined.
         ({"AnatomicRegionSequence": codes("51185008")}, Part.CHEST),
         ({"AnatomicRegionSequence": codes("T-D3000")}, Part.CHEST),
         ({"AnatomicRegionSequence": codes("29836001")}, Part.OTHER),
@@ -170,7 +170,7 @@ def test_characters_that_are_not_as_declared_are_unknown_and_scored() -> None:
         ({"SeriesDescription": "Thoracic spine"}, Part.UNKNOWN),
         ({"SeriesDescription": "Thorax BWS"}, Part.UNKNOWN),
         ({"SeriesDescription": "RIBS"}, Part.UNKNOWN),
-        # Descriptions beside what was examined.
+        # Descriptions together with the examined part.
         ({"BodyPartExamined": "CHEST", "ProtocolName": "Knee AP"}, Part.UNKNOWN),
         ({"BodyPartExamined": "CHEST", "ProtocolName": "RIBS"}, Part.UNKNOWN),
         ({"BodyPartExamined": "CHEST", "ProtocolName": "Chest and ribs"}, Part.CHEST),  # of several images

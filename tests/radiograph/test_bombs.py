@@ -26,7 +26,7 @@ from pydicom.uid import (
 
 from triage.decision.reasons import Reason
 from triage.dicom.byte_source import InflatedSource, MemorySource
-from triage.dicom.data_set import survey
+from triage.dicom.data_set import survey_file
 from triage.radiograph import decode
 from triage.radiograph.decode import decode_pixels, open_dicom
 from triage.radiograph.types import Rejected
@@ -85,7 +85,7 @@ def a_deflate_bomb(rows: int, columns: int, stated_megabytes: int, megabytes: in
 @pytest.mark.parametrize("stated", [300, 2000, 4095])
 def test_a_deflated_data_set_is_inflated_by_what_its_image_needs(stated: int) -> None:
     file = a_deflate_bomb(512, 512, stated, 300)
-    found = survey(MemorySource(file))
+    found = survey_file(MemorySource(file))
     assert found is not None
     assert isinstance(found.source, InflatedSource)
     assert found.source.size() < 3 * MEGABYTE
@@ -134,7 +134,7 @@ def empty_codestream(syntax: str, side: int) -> bytes:
 
 
 def why_undecoded(file: bytes, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Why the image is refused, before any decoder has seen it."""
+    """Return the reason why the image is refused, before any decoder is called."""
     monkeypatch.setattr(decode, "_by_pydicom", _unwanted)
     opened = open_dicom(file)
     assert not isinstance(opened, Rejected)

@@ -1,4 +1,4 @@
-"""Where the radiograph is in an image: inside shutter and border, and nothing of it is lost."""
+"""The radiograph in an image: inside shutter and border, and nothing of it is lost."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_an_image_without_a_border_stays_whole() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.floats(0, 1), st.tuples(*[st.integers(0, 90)] * 4))
 def test_a_border_of_any_grey_changes_nothing_of_what_is_left(grey: float, sides: tuple[int, int, int, int]) -> None:
-    """Black beside black, too: what of the chest itself is one grey has gone with it."""
+    """Black next to black, too: parts of the chest of one grey are removed with it."""
     image = framed(CHEST, grey, sides)
     alone, inside = found(CHEST), found(image)
     assert inside == Rectangle(

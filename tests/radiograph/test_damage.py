@@ -27,7 +27,7 @@ def read(file: bytes) -> Radiograph | Rejected:
 
 
 def scored(file: bytes, encoding: str, kind: str, copies: int) -> list[int]:
-    """Which of the damaged copies of an intact file are decoded; the damage is seeded by encoding, kind and number."""
+    """Return which damaged copies of a file are decoded; the damage is seeded by encoding, kind and number."""
     found = []
     for number in range(copies):
         copy = damaged(file, DAMAGES[kind], Random(f"{encoding}, {kind}, {number}"))

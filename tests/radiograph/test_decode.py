@@ -1,4 +1,4 @@
-"""From bytes to pixels: every transfer syntax that is negotiated, real files, and broken ones."""
+"""Decoding of every transfer syntax that is negotiated, of real files, and of broken ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page shows is what the service sees, with more depth behind it."""
+"""A page shows the image that the service scores, with all stored values."""
 
 from __future__ import annotations
 

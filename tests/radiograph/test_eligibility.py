@@ -1,4 +1,4 @@
-"""What attributes say: which objects are scored, which view they show, and how old the patient is."""
+"""Eligibility, view and age by the attributes of an object."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def codes(*values: str) -> Sequence:
 
 
 def attributes_of(**changes: Any) -> Attributes:
-    """As they are read from the bytes of a file, without any view unless ``changes`` state one."""
+    """Return attributes read from the bytes of a file, without any view unless ``changes`` state one."""
     return opened(as_file(a_dataset(**{"ViewPosition": None, **changes})))[1]
 
 

@@ -147,7 +147,7 @@ def _reason(data: bytes) -> Reason | None:
 
 
 class _Recording(Dataset):
-    """A data set that notes which of its elements somebody asks for."""
+    """A data set that records which of its elements are read."""
 
     asked: set[int]
 

@@ -261,7 +261,7 @@ def test_a_number_that_is_none_never_becomes_a_grey(name: str, text: bytes) -> N
 
 
 def statistics_ignore(outside: npt.NDArray[np.bool_], dataset: Dataset) -> None:
-    """What lies outside is masked, and whatever it holds changes nothing of the rest."""
+    """Pixels outside are masked, and their values change nothing of the rest."""
     found = decoded(dataset)
     assert np.array_equal(found.valid, ~outside)
     other = np.frombuffer(dataset.PixelData, np.uint16).reshape(outside.shape).copy()
@@ -367,7 +367,7 @@ def test_a_shutter_that_says_nothing_or_hides_everything_is_undecodable(changes:
 
 
 def where(inside: Callable[[int, int], bool]) -> npt.NDArray[np.bool_]:
-    """For each pixel of 64 x 64, counted from 1 as shutters count, whether it is inside."""
+    """Return for each pixel of 64 x 64, counted from 1 as shutters count, whether it is inside."""
     return np.array([[inside(row, column) for column in range(1, 65)] for row in range(1, 65)])
 
 

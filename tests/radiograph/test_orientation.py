@@ -1,4 +1,4 @@
-"""Which way up a chest is, by its pixels."""
+"""Orientation of a chest by its pixels."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_no_phrase_means_two_things(tables: dict[str, vocabulary.Table]) -> None
 
 
 def test_no_word_of_a_view_is_one_of_another_part() -> None:
-    """For both are looked for in the same descriptions."""
+    """Both are searched for in the same descriptions."""
     others = set(vocabulary.vocabulary(SiteWords()).described.phrases)
     views = {
         phrase: word for phrase, word in vocabulary.vocabulary(SiteWords()).views.phrases.items() if word in list(View)

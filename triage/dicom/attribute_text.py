@@ -16,7 +16,7 @@ TEXT_VRS = frozenset(
     ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT")
 )
 _PADDING = " \0\t\r\n"
-_ENDS = {0x0A, 0x0C, 0x0D}  # after which ISO 2022 begins anew (PS3.5 6.1.2.5.3)
+_ENDS = {0x0A, 0x0C, 0x0D}  # after which ISO 2022 starts again (PS3.5 6.1.2.5.3)
 
 
 def text_of(dataset: Dataset, keyword: str) -> str:

@@ -64,9 +64,9 @@ class OpenFileSource:
 
     def read(self, at: int, count: int) -> bytes:
         """Return ``count`` bytes from a position on; fewer at the end."""
-        found = at - self.front_at
-        if found >= 0 and found + count <= len(self.front):
-            return self.front[found : found + count]
+        offset = at - self.front_at
+        if offset >= 0 and offset + count <= len(self.front):
+            return self.front[offset : offset + count]
         self._file.seek(at)
         return self._file.read(count)
 

@@ -30,9 +30,9 @@ from triage.dicom.fault import Fault, Kind
 _LARGE = 4096  # bytes of a value that only the decoding of pixels needs
 _FIRST = 0x00040000  # before it are the groups of commands and files
 _MOST_IN_FRONT = 16 << 20
-"""Inflated bytes in which the attributes in front of the pixels have to stand."""
+"""Inflated bytes that must contain the attributes before the pixels."""
 _MOST_BEHIND = 1 << 20
-"""Inflated bytes that may stand behind what an image needs."""
+"""Inflated bytes that may follow those of the image."""
 _LARGEST_IMAGE = 600_000_000
 """Bytes of the largest image that is decoded: 100 megapixels of three samples of two bytes."""
 _IMAGE_SIZE = (0x00280002, 0x00280010, 0x00280011, 0x00280100)  # samples, rows, columns, bits allocated
@@ -52,7 +52,7 @@ class Survey:
         faults: Faults of its encoding.
         orderly: Its tags ascend, so that the attributes of an image stand before its pixels.
         foreign: It has elements of commands or files (PS3.7, PS3.10), which pydicom would obey.
-        found: Its elements, if it has faults.
+        walked: Its elements, if it has faults.
     """
 
     head: bytes
@@ -64,25 +64,25 @@ class Survey:
     faults: tuple[Fault, ...] = ()
     orderly: bool = True
     foreign: bool = False
-    found: tuple[Element, ...] | None = None
+    walked: tuple[Element, ...] | None = None
 
     @cached_property
     def elements(self) -> tuple[Element, ...]:
         """Elements up to the fault that ends the walk."""
-        return tuple(self.walk().elements()) if self.found is None else self.found
+        return tuple(self.walk().elements()) if self.walked is None else self.walked
 
     def walk(self) -> Walk:
         """Return a walk over the data set, from its beginning."""
         return Walk(self.source, self.start, implicit=self.implicit, big_endian=self.big_endian)
 
-    def readable(self) -> Survey:
+    def without_unreadable(self) -> Survey:
         """Return the survey without elements that pydicom cannot read even alone, as a character set with a zero."""
         kept = tuple(each for each in self.elements if self._reads(each))
         lost = tuple(Fault(Kind.UNREADABLE, each.tag) for each in self.elements if each not in kept)
-        return replace(self, found=kept, faults=self.faults + lost)
+        return replace(self, walked=kept, faults=self.faults + lost)
 
     @property
-    def as_it_is(self) -> bool:
+    def is_intact(self) -> bool:
         """True if pydicom reads the file correctly by itself."""
         deflated = self.transfer_syntax_uid == DeflatedExplicitVRLittleEndian
         return not (self.faults or deflated or self.foreign)
@@ -113,7 +113,7 @@ class Survey:
         return True
 
 
-def survey(file: ByteSource) -> Survey | None:
+def survey_file(file: ByteSource) -> Survey | None:
     """Walk over a DICOM file, or a data set without File Meta Information; None if neither begins there."""
     at, syntax = behind_the_head(file)
     first = file.read(at, 8)
@@ -127,13 +127,13 @@ def survey(file: ByteSource) -> Survey | None:
     source, start = file, at
     if syntax == DeflatedExplicitVRLittleEndian:
         source, start = InflatedSource(file, at, _most_inflated(file, at)), 0
-    found = Survey(file.read(0, at), source, start, syntax, implicit, big_endian)
-    walk = found.walk()
+    survey = Survey(file.read(0, at), source, start, syntax, implicit, big_endian)
+    walk = survey.walk()
     foreign = int.from_bytes(first[:2], "big" if big_endian else "little") < _FIRST >> 16
     passes = walk.passes() and not (big_endian and walk.implicit)
     if passes and not foreign and not (isinstance(source, InflatedSource) and not source.whole):
-        return replace(found, implicit=walk.implicit)
-    return _with_faults(found)
+        return replace(survey, implicit=walk.implicit)
+    return _with_faults(survey)
 
 
 def _most_inflated(file: ByteSource, at: int) -> int:
@@ -156,26 +156,26 @@ def _most_inflated(file: ByteSource, at: int) -> int:
     return behind + _MOST_BEHIND + (2 * needed if needed <= _LARGEST_IMAGE else 0)
 
 
-def _with_faults(found: Survey) -> Survey:
-    walk = found.walk()
+def _with_faults(survey: Survey) -> Survey:
+    walk = survey.walk()
     elements, implicit = tuple(walk.elements()), walk.implicit
-    faults = [*walk.faults, *_end_of_inflated(found, elements, walk.faults)]
-    if found.big_endian and implicit:  # no transfer syntax is both (PS3.5 A): what was read so means nothing
+    faults = [*walk.faults, *_end_of_inflated(survey, elements, walk.faults)]
+    if survey.big_endian and implicit:  # no transfer syntax is both (PS3.5 A): the elements read have no meaning
         faults.append(Fault(Kind.UNREADABLE, elements[0].tag if elements else NO_TAG))
         elements, implicit = (), False
     return replace(
-        found,
+        survey,
         implicit=implicit,
         faults=tuple(faults),
         orderly=walk.orderly,
         foreign=any(each.tag < _FIRST for each in elements),
-        found=elements,
+        walked=elements,
     )
 
 
-def _end_of_inflated(found: Survey, elements: Sequence[Element], faults: Iterable[Fault]) -> list[Fault]:
+def _end_of_inflated(survey: Survey, elements: Sequence[Element], faults: Iterable[Fault]) -> list[Fault]:
     """Return the fault of a deflated data set whose stream ends too early, if no other fault ends it."""
-    inflated = isinstance(found.source, InflatedSource) and not found.source.whole
+    inflated = isinstance(survey.source, InflatedSource) and not survey.source.whole
     if not inflated or any(each.ends for each in faults):
         return []
     return [Fault(Kind.CUT, elements[-1].tag if elements else NO_TAG, after=True, ends=True)]
@@ -186,14 +186,14 @@ def read_data_set(data: bytes) -> tuple[FileDataset, Survey | None]:
 
     Raises what pydicom raises for bytes that are no DICOM file.
     """
-    found = survey(MemorySource(data))
-    if found is None:
+    survey = survey_file(MemorySource(data))
+    if survey is None:
         return _read(data), None
     try:
-        return (_read(data) if found.as_it_is else found.data_set()), found
+        return (_read(data) if survey.is_intact else survey.data_set()), survey
     except Exception:  # pydicom raises many kinds, and then has read nothing
-        found = found.readable()
-        return found.data_set(), found
+        survey = survey.without_unreadable()
+        return survey.data_set(), survey
 
 
 def read_header(file: BinaryIO) -> FileDataset:
@@ -201,13 +201,13 @@ def read_header(file: BinaryIO) -> FileDataset:
 
     Raises what pydicom raises for bytes that are no DICOM file.
     """
-    found = survey(OpenFileSource(file))
-    if found is None:
+    survey = survey_file(OpenFileSource(file))
+    if survey is None:
         return _read_header(file)
     try:
-        return _read_header(file) if found.as_it_is and found.orderly else found.data_set(_LARGE)
+        return _read_header(file) if survey.is_intact and survey.orderly else survey.data_set(_LARGE)
     except Exception:  # of many kinds, too
-        return found.readable().data_set(_LARGE)
+        return survey.without_unreadable().data_set(_LARGE)
 
 
 def _read_header(file: BinaryIO) -> FileDataset:

@@ -1,7 +1,7 @@
 """One element of a data set with all that is nested in it: fragments, sequences, items (PS3.5 7.5, A.4).
 
-Faults go into the state of the walk. A fault within a sequence or an item whose length is stated is no fault of what
-follows it.
+Faults go into the state of the walk. After a fault within a sequence or an item whose length is stated, the walk goes
+on behind it.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class ElementReader:
     # Sequences
 
     def _sequence_of_length(self, header: Header, container: Container) -> Element:
-        """Return a sequence of stated length. What is wrong inside is no fault of what follows; the length may be."""
+        """Return a sequence of stated length. Its faults may hide elements behind it: the length may be wrong, too."""
         end = header.value_at + header.length
         if header.vr not in _MAY_BE_SEQUENCE:
             self._state.record(Kind.KIND)
@@ -154,7 +154,7 @@ class ElementReader:
         return self._sequence(header, end, items, whole=len(self._state.faults) == before)
 
     def _sequence_by_vr(self, header: Header, container: Container) -> Element:
-        """Return what is a sequence by its VR and not by the dictionary: it has to be private or unknown there."""
+        """Return a sequence by its VR and not by the dictionary, where it has to be private or unknown."""
         if not header.tag >> 16 & 1 and in_dictionary(header.tag):
             self._state.record(Kind.KIND)
             return header.element(header.value_at + header.length, ElementState.DROPPED)
@@ -242,7 +242,7 @@ class ElementReader:
         return delimiter.at
 
     def _may_be_too_many(self, elements: list[Element]) -> bool:
-        """Return whether some could be those that follow the sequence, in an item whose end is not marked."""
+        """Return whether some may belong behind the sequence, in an item whose end is not marked."""
         return any(each.tag > self._state.current for each in elements)
 
     def _tag_at(self, at: int) -> int:
@@ -255,8 +255,8 @@ class ElementReader:
         if len(head) < HEADER_SIZE:
             return False
         if container.implicit:
-            found, length = self._headers.item(head)
-            return tag < found and in_dictionary(found) and self._lengths.fits(at + 8, length, container.end)
+            next_tag, length = self._headers.item(head)
+            return tag < next_tag and in_dictionary(next_tag) and self._lengths.fits(at + 8, length, container.end)
         return self._lengths.has_vr(head, at, container.end, tag)
 
     # Value representations

@@ -1,7 +1,7 @@
-"""A walk over the elements of a data set that never raises and says what is wrong with it (PS3.5 chapter 7).
+"""A walk over the elements of a data set that never raises and reports the faults (PS3.5 chapter 7).
 
-It reads headers of elements and no values, so that the listener, the worker and the delivery can all afford it, and
-what one of them reads the others read too. Explicit and implicit VR, either byte order.
+It reads headers of elements and no values, so that listener, worker and delivery can all use it, and all read the same
+elements. Explicit and implicit VR, either byte order.
 
 It goes on behind a fault only where the place of the next element is certain: the VR is none, and exactly one reading
 of its length leads to an element (7.1.2, dictionary of PS3.6); a sequence is closed by the wrong delimiter or by none;
@@ -23,7 +23,7 @@ from triage.dicom.walk_state import WalkEndError, WalkState
 class Walk:
     """A walk over a data set from the position ``start``.
 
-    ``implicit`` as negotiated; what the bytes say goes first, for some senders encode other than they negotiated.
+    ``implicit`` as negotiated; the first element decides, for some senders use another encoding than negotiated.
     ``orderly``: the tags of all that has been walked over ascend.
     """
 

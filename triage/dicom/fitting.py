@@ -29,8 +29,8 @@ from triage.dicom.attribute_text import TEXT_VRS, as_text, character_set_of, ite
 from triage.dicom.uid import InvalidUIDError, valid_uid
 from triage.errors import TriageError
 
-NUMBERS = frozenset({"AccessionNumber", *(f"{who}OrderNumberImagingServiceRequest" for who in ("Placer", "Filler"))})
-"""Of several of these the first stands for the order."""
+NUMBERS = frozenset({"AccessionNumber", *(f"{role}OrderNumberImagingServiceRequest" for role in ("Placer", "Filler"))})
+"""Of several values of these the first is used as that of the order."""
 
 _INSIDE: Mapping[str, tuple[str, ...]] = {  # attributes copied from the items of a sequence; the first is required
     "OtherPatientIDsSequence": (
@@ -73,22 +73,22 @@ class _UnfitError(TriageError, ValueError):
 
 def fitted(header: Dataset, keywords: Iterable[str]) -> Fitted:
     """Return those of ``keywords`` that an image has a value for. Never raises for odd values."""
-    found, left_out = Dataset(), []
+    fitting, left_out = Dataset(), []
     with warnings.catch_warnings():  # odd values are expected
         warnings.simplefilter("ignore")
         if terms := _character_set(header):
-            found.SpecificCharacterSet = list(terms)
+            fitting.SpecificCharacterSet = list(terms)
         elif "SpecificCharacterSet" in header and value_of(header, "SpecificCharacterSet") != "":
             left_out.append("SpecificCharacterSet: no defined term")
         for keyword in keywords:
             try:
                 element = _element(header, keyword)
                 if element is not None:
-                    _check_written(found, element)
-                    found.add(element)
+                    _check_written(fitting, element)
+                    fitting.add(element)
             except _UnfitError as error:
                 left_out.append(f"{keyword}: {error}")
-    return Fitted(found, tuple(left_out))
+    return Fitted(fitting, tuple(left_out))
 
 
 def unreadable(header: Dataset, keywords: Iterable[str]) -> tuple[str, ...]:
@@ -252,11 +252,11 @@ def _is_enough(keyword: str, item: Dataset) -> bool:
     return len(item) > 0 if keyword == "IssuerOfAccessionNumberSequence" else _INSIDE[keyword][0] in item
 
 
-def _check_written(found: Dataset, element: DataElement) -> None:
+def _check_written(fitting: Dataset, element: DataElement) -> None:
     """Raise _UnfitError for an element that cannot be written, or would be read back as another value."""
     alone = Dataset()
-    if "SpecificCharacterSet" in found:
-        alone.SpecificCharacterSet = found.SpecificCharacterSet
+    if "SpecificCharacterSet" in fitting:
+        alone.SpecificCharacterSet = fitting.SpecificCharacterSet
     alone.add(element)
     try:
         stream = DicomBytesIO()

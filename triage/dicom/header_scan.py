@@ -39,16 +39,16 @@ def read_identity(data_set: BinaryIO, transfer_syntax_uid: str) -> ScannedIdenti
     the first one counts, here and in the worker.
     """
     source, walk = _walk(data_set, transfer_syntax_uid)
-    found: dict[str, str] = {}
+    uids: dict[str, str] = {}
     dates: list[str] = []
     for tag, _, _, value_at, end, *_ in walk.elements():
-        if tag > _LAST and len(found) == len(_WANTED):
+        if tag > _LAST and len(uids) == len(_WANTED):
             break
         if tag in _WANTED and end - value_at <= 1024:
-            found[_WANTED[tag]] = source.read(value_at, end - value_at).decode("latin-1").strip("\0 ")
+            uids[_WANTED[tag]] = source.read(value_at, end - value_at).decode("latin-1").strip("\0 ")
         elif tag in _DATES and end - value_at <= 64:
             dates.append(source.read(value_at, end - value_at).decode("latin-1").strip("\0 "))
-    return ScannedIdentity(**found, dates=tuple(dates))
+    return ScannedIdentity(**uids, dates=tuple(dates))
 
 
 def read_pixel_count(data_set: BinaryIO, transfer_syntax_uid: str) -> int:

@@ -60,8 +60,8 @@ def qualifier_items(issuer: Issuer) -> list[Dataset]:
 
 def patient_identifiers(header: Dataset) -> tuple[PatientIdentifier, ...]:
     """Return Patient ID (0010,0020) first, then those of Other Patient IDs Sequence (0010,1002)."""
-    found = [PatientIdentifier(text_of(each, "PatientID"), patient_issuer(each)) for each in _patients(header)]
-    return tuple(each for each in found if each.value)
+    identifiers = [PatientIdentifier(text_of(each, "PatientID"), patient_issuer(each)) for each in _patients(header)]
+    return tuple(each for each in identifiers if each.value)
 
 
 def patient_marks(header: Dataset) -> PatientMarks:

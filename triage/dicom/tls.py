@@ -85,8 +85,8 @@ def failure_of(error: OSError) -> TLSFailure:
     if not isinstance(error, ssl.SSLError) or isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return TLSFailure.LOST
     reason = error.reason or ""
-    if found := _REASONS.get(reason):
-        return found
+    if failure := _REASONS.get(reason):
+        return failure
     refused = "ALERT" in reason and any(word in reason for word in ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED"))
     return TLSFailure.REFUSED if refused else TLSFailure.OTHER
 

@@ -32,7 +32,7 @@ class ConnectionLostError(TriageError):
 
 
 class TimedOutError(TriageError):
-    """The peer was silent, or did not finish what it began, for too long."""
+    """The peer sent nothing, or did not finish a PDU, for too long."""
 
 
 class BrokenOffError(TriageError):
@@ -67,7 +67,7 @@ class UpperLayerConnection:
         self._broken_off = False
         self._largest = max_pdu + _TOLERANCE
         self._buffer = memoryview(bytearray(max(_READ_AHEAD, self._largest)))
-        self._start = self._end = 0  # of what was read and not yet taken
+        self._start = self._end = 0  # of the bytes that were read and not yet returned
         sock.setblocking(True)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.set_timeout(timeout_s)

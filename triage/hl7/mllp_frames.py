@@ -65,7 +65,7 @@ class Frames:
     def feed(self, data: bytes) -> list[bytes]:
         """Add received bytes; return the content of the frames that end in them. Raises TooLongError."""
         self._buffer += data
-        found = []
+        frames = []
         while self._at_a_beginning():
             mark = _NEXT.search(self._buffer, max(self._searched, 1))
             if mark is None or mark.start() > self._longest:
@@ -73,11 +73,11 @@ class Frames:
             if mark[0] == START:  # the sender stopped, and began the message again
                 self._drop(mark.start())
             else:
-                found.append(self._cut(mark.start()))
+                frames.append(self._cut(mark.start()))
         if len(self._buffer) > self._longest + _LONGEST_MATCH:
             raise TooLongError(_content(self._buffer[:4096]))
         self._searched = max(len(self._buffer) - _LONGEST_MATCH, 0) if self._begun else 0
-        return found
+        return frames
 
     def end_of_pause(self) -> list[bytes]:
         """Return the frame that ``may_be_whole``, when no byte has come for some time."""

@@ -67,8 +67,8 @@ def _of_codes(codes: Iterable[str]) -> list[NamedPart]:
 
 
 def _kinds(text: str, words: Lexicon[PartWord]) -> Kinds:
-    found, _ = words.read(text)
-    return _kinds_of(_named(found))
+    meanings, _ = words.read(text)
+    return _kinds_of(_named(meanings))
 
 
 def _named(words: Iterable[PartWord]) -> list[NamedPart]:

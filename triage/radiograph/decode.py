@@ -7,83 +7,33 @@ is exact and costs one pass over the image.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from pydicom.dataset import Dataset, FileDataset
-from pydicom.encaps import encapsulate
-from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import (
-    HTJ2K,
-    JPEG2000,
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    HTJ2KLossless,
-    HTJ2KLosslessRPCL,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    RLELossless,
-)
+from pydicom.dataset import FileDataset
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from triage.decision.reasons import Reason
 from triage.dicom.byte_source import InflatedSource
 from triage.dicom.data_set import Survey, read_data_set
 from triage.radiograph.attributes import read_attributes
 from triage.radiograph.deflated import check_deflated
-from triage.radiograph.depth import depth_of, values_of
 from triage.radiograph.encoding_faults import with_damage
-from triage.radiograph.frames import check_native, check_one_image, check_rle, the_frame
+from triage.radiograph.frames import check_one_image
 from triage.radiograph.grayscale import grey_table
-from triage.radiograph.jpeg import SOI, decode_jpeg, jpeg_header, jpeg_ls_header
-from triage.radiograph.jpeg2000 import check_jpeg2000
+from triage.radiograph.jpeg import SOI, decode_jpeg
 from triage.radiograph.mask import valid_pixels
 from triage.radiograph.png import SIGNATURE, check_png
+from triage.radiograph.samples import PLUGINS, stored_values
 from triage.radiograph.types import Array, Attributes, FloatImage, Radiograph, Rejected
 from triage.radiograph.undecodable import UndecodableError, check_size
 
-# One decoder for each syntax, so that every installation computes the same pixels. libjpeg-turbo (in simplejpeg and
-# imagecodecs), CharLS and OpenJPEG are BSD or alike; pydicom's other plugins do not decode 12-bit JPEG, or are GPL.
-_TURBO = "libjpeg-turbo"
-_PLUGINS = {
-    ExplicitVRLittleEndian: "",
-    ImplicitVRLittleEndian: "",
-    ExplicitVRBigEndian: "",
-    DeflatedExplicitVRLittleEndian: "",
-    RLELossless: "pydicom",
-    JPEGLosslessSV1: _TURBO,
-    JPEGLossless: _TURBO,
-    JPEGLSLossless: "pyjpegls",
-    JPEG2000Lossless: "pylibjpeg",
-    HTJ2KLossless: "pylibjpeg",
-    HTJ2KLosslessRPCL: "pylibjpeg",
-    JPEGBaseline8Bit: _TURBO,
-    JPEGExtended12Bit: _TURBO,
-    JPEGLSNearLossless: "pyjpegls",
-    JPEG2000: "pylibjpeg",
-    HTJ2K: "pylibjpeg",
-}
-TRANSFER_SYNTAXES: tuple[str, ...] = tuple(str(uid) for uid in _PLUGINS)
+TRANSFER_SYNTAXES: tuple[str, ...] = tuple(str(uid) for uid in PLUGINS)
 """Transfer syntaxes that we decode, in the order of preference: cheapest to decode first, lossy last."""
 
 _AS_SHOWN = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
-
-_J2K = frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K})
-_JPEG_LS = frozenset({JPEGLSLossless, JPEGLSNearLossless})
-_MAY_BE_LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K})
-_RLE_TOO_LONG = "The decoded RLE segment contains non-conformant padding"
-_END_OF_IMAGE = b"\xff\xd9"
-_LARGE = 4_000_000  # pixels that decode in a moment whatever they hold
-_MOST_PER_BYTE = 500
-"""Pixels for each byte of a codestream. At the strongest lossy compression that is used, 100 to 1, they are 50."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,16 +90,7 @@ def decode_pixels(dataset: FileDataset, attributes: Attributes) -> Radiograph | 
     """
     if attributes.damage:
         return Rejected(Reason.UNDECODABLE, attributes.damage)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return _decoded(dataset, UID(attributes.transfer_syntax_uid))
-    except UndecodableError as error:
-        return Rejected(error.reason, str(error))
-    except MemoryError:  # ours, and not the object's
-        raise
-    except Exception as error:  # decoders raise many kinds for broken bytes
-        return Rejected(Reason.UNDECODABLE, f"pixels cannot be decoded ({type(error).__name__})")
+    return _guarded(lambda: _image(dataset, UID(attributes.transfer_syntax_uid)), "pixels cannot be decoded")
 
 
 def decode_picture(data: bytes) -> Radiograph | Rejected:
@@ -159,14 +100,23 @@ def decode_picture(data: bytes) -> Radiograph | Rejected:
     """
     if not is_picture(data):
         return Rejected(Reason.UNDECODABLE, "neither a PNG nor a JPEG")
+    return _guarded(lambda: _picture(data), "the picture cannot be decoded")
+
+
+def _guarded(decode: Callable[[], Radiograph], failure: str) -> Radiograph | Rejected:
+    """Return what ``decode`` returns, or the reason why it raises. Raises MemoryError only."""
     try:
-        image = _jpeg_picture(data) if data[:2] == SOI else _png_picture(data)
+        return decode()
     except UndecodableError as error:
         return Rejected(error.reason, str(error))
     except MemoryError:  # ours, and not the object's
         raise
     except Exception as error:  # decoders raise many kinds for broken bytes
-        return Rejected(Reason.UNDECODABLE, f"the picture cannot be decoded ({type(error).__name__})")
+        return Rejected(Reason.UNDECODABLE, f"{failure} ({type(error).__name__})")
+
+
+def _picture(data: bytes) -> Radiograph:
+    image = _jpeg_picture(data) if data[:2] == SOI else _png_picture(data)
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     highest = np.float32(255 if image.dtype == np.uint8 else 65535)
@@ -201,15 +151,21 @@ def is_picture(data: bytes) -> bool:
     return data[:8] == SIGNATURE or data[:3] == b"\xff\xd8\xff"
 
 
+def _image(dataset: FileDataset, syntax: UID) -> Radiograph:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _decoded(dataset, syntax)
+
+
 def _decoded(dataset: FileDataset, syntax: UID) -> Radiograph:
     rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
     if "PixelData" not in dataset:
         raise UndecodableError("no Pixel Data")
     check_size(rows, columns)
-    if syntax not in _PLUGINS:
+    if syntax not in PLUGINS:
         raise UndecodableError(f"transfer syntax {syntax.name} is not supported")
     check_one_image(dataset)
-    stored, bits = _stored_values(dataset, syntax)
+    stored, bits = stored_values(dataset, syntax)
     photometric = str(dataset.PhotometricInterpretation)
     if stored.ndim == 3:
         return _from_colour(stored, dataset, photometric)
@@ -221,88 +177,6 @@ def _decoded(dataset: FileDataset, syntax: UID) -> Radiograph:
     table, lowest = grey_table(dataset, stored, valid, bits)
     index = stored.astype(np.int32) - lowest if lowest else stored
     return TabledRadiograph(table[index], valid, index, table)
-
-
-def _stored_values(dataset: FileDataset, syntax: UID) -> tuple[Array, int]:
-    """Return stored values (rows, columns), unused bits cleared, or RGB (rows, columns, 3); and their depth in bits."""
-    if not 1 < int(dataset.BitsStored) <= int(dataset.BitsAllocated) <= 16:
-        raise UndecodableError(f"{dataset.BitsStored} bits stored in {dataset.BitsAllocated} allocated")
-    if dataset.get("HighBit") not in (None, dataset.BitsStored - 1):  # as PS3.3 C.7.6.3.1 has it
-        raise UndecodableError(f"High Bit is {dataset.HighBit} with {dataset.BitsStored} bits stored")
-    array, precision = _samples(dataset, syntax)
-    if array.shape[:2] != (dataset.Rows, dataset.Columns):
-        raise UndecodableError(f"the codestream is {array.shape[:2]}, Rows and Columns say otherwise")
-    bits, signed = depth_of(dataset, precision), bool(dataset.PixelRepresentation)
-    if array.ndim == 3:
-        return array, bits
-    return values_of(array, bits, signed, overshoots=syntax in _MAY_BE_LOSSY and (syntax in _J2K or not signed)), bits
-
-
-def _samples(dataset: FileDataset, syntax: UID) -> tuple[Array, int]:
-    """Decode a whole image; return its samples and the precision that a codestream states, or 0."""
-    if _PLUGINS[syntax] == _TURBO:
-        frame = the_frame(dataset)
-        stated = jpeg_header(frame)
-        _check_stated(dataset, stated.rows, stated.columns, stated.components)
-        array, header = decode_jpeg(frame)
-        signed = dataset.PixelRepresentation and array.ndim == 2
-        return array.view(np.dtype(f"i{array.dtype.itemsize}")) if signed else array, header.precision
-    if syntax in _J2K:
-        frame = the_frame(dataset)
-        codestream = check_jpeg2000(frame)  # before anything in it is believed
-        _check_stated(dataset, codestream.rows, codestream.columns, codestream.components)
-        _check_not_empty(frame, codestream.rows * codestream.columns)
-        return _by_pydicom(dataset, syntax), codestream.precision
-    if syntax in _JPEG_LS:
-        return _jpeg_ls(dataset, syntax)
-    if syntax == RLELossless:
-        check_rle(dataset)
-        warnings.filterwarnings("error", message=_RLE_TOO_LONG)
-    else:
-        check_native(dataset)
-    return _by_pydicom(dataset, syntax), 0
-
-
-def _check_stated(dataset: FileDataset, rows: int, columns: int, components: int) -> None:
-    """Raise UndecodableError unless a codestream is of the size that Rows and Columns say, before it is decoded."""
-    if (rows, columns) != (int(dataset.Rows), int(dataset.Columns)):
-        raise UndecodableError(f"the codestream is {(rows, columns)}, Rows and Columns say otherwise")
-    if components not in (1, 3):
-        raise UndecodableError(f"the codestream has {components} components")
-
-
-def _check_not_empty(frame: bytes, pixels: int) -> None:
-    """Raise UndecodableError for a large image in next to no bytes: it shows nothing, and takes seconds to decode."""
-    if pixels > _LARGE and pixels > _MOST_PER_BYTE * len(frame):
-        raise UndecodableError(f"{pixels} pixels in {len(frame)} bytes: no radiograph is so empty")
-
-
-def _jpeg_ls(dataset: FileDataset, syntax: UID) -> tuple[Array, int]:
-    """Decode JPEG-LS. Some writers pad a codestream before its end marker, where CharLS allows nothing."""
-    frame = the_frame(dataset)
-    precision, *stated = jpeg_ls_header(frame)
-    _check_stated(dataset, *stated)
-    _check_not_empty(frame, int(dataset.Rows) * int(dataset.Columns))
-    try:
-        return _by_pydicom(dataset, syntax), precision
-    except RuntimeError:
-        end = frame.rindex(_END_OF_IMAGE)
-        if frame[end - 1] != 0:
-            raise
-        mended = Dataset(dataset)
-        mended.PixelData = encapsulate([frame[: end - 1] + _END_OF_IMAGE])
-        return _by_pydicom(mended, syntax), precision
-
-
-def _by_pydicom(dataset: Dataset, syntax: UID) -> Array:
-    """Decode with pydicom; the unused bits are kept, which may show that Bits Stored is wrong."""
-    array, _ = get_decoder(syntax).as_array(
-        dataset,
-        index=0,
-        decoding_plugin=_PLUGINS[syntax],
-        correct_unused_bits=False,  # type: ignore[arg-type]  # pydicom's types have the options wrong
-    )
-    return array
 
 
 def _from_colour(stored: Array, dataset: FileDataset, photometric: str) -> Radiograph:

@@ -47,11 +47,11 @@ def with_damage(attributes: Attributes, survey: Survey | None) -> Attributes:
 
     That is an early end of the data set, or a fault in an element that describes an image.
     """
-    found = [fault for fault in survey.faults if _forbids(fault, survey)] if survey else []
-    if survey is None or not found:
+    forbidding = [fault for fault in survey.faults if _forbids(fault, survey)] if survey else []
+    if survey is None or not forbidding:
         return attributes
-    in_the_pixels = survey.orderly and all(each.tag == PIXEL_DATA and not each.after for each in found)
-    return replace(attributes, damage=f"the data set is damaged: {found[0]}", whole=in_the_pixels)
+    in_the_pixels = survey.orderly and all(each.tag == PIXEL_DATA and not each.after for each in forbidding)
+    return replace(attributes, damage=f"the data set is damaged: {forbidding[0]}", whole=in_the_pixels)
 
 
 def _forbids(fault: Fault, survey: Survey) -> bool:

@@ -143,11 +143,11 @@ def _header(codestream: bytes, frame: tuple[int, int] | None, scan_at: int, zero
 
 def _zero_symbols(tables: bytes) -> dict[int, int]:
     """Return for each Huffman table the symbol whose code is all zeros: the first one."""
-    found, at = {}, 0
+    symbols, at = {}, 0
     while at + 18 <= len(tables):
-        found[tables[at]] = tables[at + 17]
+        symbols[tables[at]] = tables[at + 17]
         at += 17 + sum(tables[at + 1 : at + 17])
-    return found
+    return symbols
 
 
 def _end_of_image(codestream: bytes, scan_at: int) -> int:

@@ -41,8 +41,8 @@ UPRIGHT = Orientation()
 def orientation_of(small: FloatImage, network: ThumbnailNetwork | None = None) -> Orientation:
     """Return the orientation of a radiograph from its thumbnail; without contrast all four are equally likely."""
     turns = np.stack([np.rot90(small, turn) for turn in range(4)])
-    found = (network or SHIPPED).scores(turns).astype(np.float64)
-    shares = np.exp(found - found.max())
+    scores = (network or SHIPPED).scores(turns).astype(np.float64)
+    shares = np.exp(scores - scores.max())
     shares /= shares.sum()
     return Orientation((float(shares[0]), float(shares[1]), float(shares[2]), float(shares[3])))
 

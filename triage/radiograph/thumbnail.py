@@ -116,7 +116,7 @@ def shipped(name: str) -> tuple[ThumbnailNetwork, dict[str, Any]]:
     card: dict[str, Any] = json.loads(folder.joinpath(f"{name}.json").read_bytes())
     weights = folder.joinpath(f"{name}.npz").read_bytes()
     if sha256(weights).hexdigest() != card["weights_sha256"]:
-        raise ImportError(f"{name}.npz is not the file that {name}.json describes: install the package anew")
+        raise ImportError(f"{name}.npz is not the file that {name}.json describes: install the package again")
     return ThumbnailNetwork.from_bytes(weights), card
 
 

@@ -67,28 +67,28 @@ class Lexicon(Generic[Meaning]):
 
     def read(self, text: str) -> tuple[list[Meaning], list[str]]:
         """Return the meanings of the phrases in a text, in its order, and the tokens that are in none."""
-        found: list[Meaning] = []
+        meanings: list[Meaning] = []
         rest: list[str] = []
         words, begin = tokens(text), 0
         while begin < len(words):
             length = self._longest(words[begin:])
             if length:
-                found.append(self.phrases[tuple(words[begin : begin + length])])
+                meanings.append(self.phrases[tuple(words[begin : begin + length])])
             else:
-                self._read_unspaced(words[begin], found, rest)
+                self._read_unspaced(words[begin], meanings, rest)
             begin += length or 1
-        return found, rest
+        return meanings, rest
 
     def _longest(self, words: list[str]) -> int:
         most = min(len(words), self.longest)
         return next((count for count in range(most, 0, -1) if tuple(words[:count]) in self.phrases), 0)
 
-    def _read_unspaced(self, token: str, found: list[Meaning], rest: list[str]) -> None:
+    def _read_unspaced(self, token: str, meanings: list[Meaning], rest: list[str]) -> None:
         pieces = list(self._pieces(token)) if _UNSPACED.fullmatch(token) else [token]
         whole = all((piece,) in self.phrases for piece in pieces)
         for piece in pieces:
             if (piece,) in self.phrases and (whole or len(piece) > 1):
-                found.append(self.phrases[(piece,)])
+                meanings.append(self.phrases[(piece,)])
             else:
                 rest.append(piece)
 
