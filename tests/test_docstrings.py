@@ -12,35 +12,33 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = sorted(each for name in ("triage", "training") for each in (ROOT / name).iterdir() if each.is_dir())
 PLACES = [each for each in (*PACKAGES, ROOT / "export") if list(each.rglob("*.py"))]
-OPENERS = set(
-    [
-        "What",
-        "Whether",
-        "Who",
-        "Whose",
-        "Where",
-        "How",
-        "When",
-        "Which",
-        "Why",
-        "Of",
-        "As",
-        "That",
-        "Those",
-        "From",
-        "For",
-        "If",
-        "In",
-        "With",
-        "To",
-        "At",
-        "So",
-        "By",
-        "On",
-        "Until",
-        "Since",
-    ]
-)
+OPENERS = {
+    "What",
+    "Whether",
+    "Who",
+    "Whose",
+    "Where",
+    "How",
+    "When",
+    "Which",
+    "Why",
+    "Of",
+    "As",
+    "That",
+    "Those",
+    "From",
+    "For",
+    "If",
+    "In",
+    "With",
+    "To",
+    "At",
+    "So",
+    "By",
+    "On",
+    "Until",
+    "Since",
+}
 RIDDLES = re.compile(r"\b(nobody|somebody|anybody|whoever|beside|aside)\b", re.IGNORECASE)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from triage.dicom.tls import TLSFailure, ServerTLS, explain, failure_of
+from triage.dicom.tls import ServerTLS, TLSFailure, explain, failure_of
 from triage.errors import cause
 from triage.hl7.mllp_frames import Frames, TooLongError, framed, is_message
 from triage.inbound_reports.receiver import ReportReceiver
@@ -118,9 +118,7 @@ class Sender:
             failed = error if isinstance(error, OSError) else OSError(str(error))
             why = failure_of(failed)
             self._server.no_tls(why)
-            logger.warning(
-                "no TLS with %s: %s", self._address, explain(failed), extra=seldom(f"{self._address} {why}")
-            )
+            logger.warning("no TLS with %s: %s", self._address, explain(failed), extra=seldom(f"{self._address} {why}"))
             raise ConnectionAbortedError("no TLS") from error
         return self._socket
 
@@ -136,7 +134,7 @@ class Sender:
                 frames = self._frames.feed(data) if data else self._frames.end_of_pause()
             except TooLongError as error:
                 why = f"longer than {self._bounds.max_message_bytes} bytes"
-                self._answer(connection, self._server.receiver.refuse(error.begun, why))
+                self._answer(connection, self._server.receiver.refuse(error.beginning, why))
                 return
             self._complain()
             for message in filter(is_message, frames):

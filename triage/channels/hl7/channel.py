@@ -191,7 +191,7 @@ class Exchange:
 
     def _may_be_ours(self, said: Acknowledgement) -> bool:
         """Return whether an answer with a foreign MSA-2 answers our message: no other message waits for an answer."""
-        if said.about in self._sent:
+        if said.control_id in self._sent:
             if said.code not in self._receiver.delivered:
                 logger.warning(
                     "%s: message %s was answered %s after an answer that counted: see answer_counts there",
@@ -213,8 +213,10 @@ class Exchange:
         """Return the result for an answer cut off by time or by the peer. Raises ``error`` if there was none."""
         with suppress(ValueError):
             said = read_acknowledgement(error.partial)  # of a receiver that writes no end of a message
-            if said.about == identifier and not (said.code == "CA" and self._receiver.answer_counts == "application"):
-                return of_acknowledgement(said.code, said.told, self._receiver)
+            if said.control_id == identifier and not (
+                said.code == "CA" and self._receiver.answer_counts == "application"
+            ):
+                return of_acknowledgement(said.code, said.text, self._receiver)
         told = shown(error.partial) or ignored
         if not told:
             raise error
