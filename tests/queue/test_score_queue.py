@@ -13,7 +13,8 @@ from rq.serializers import JSONSerializer
 from tests.support.builders import an_instance
 from tests.support.redis_server import RedisServer
 from tests.support.service import a_chest, receive
-from triage.queue.score_queue import PRIORS, QUEUE, SCORE, ScoreJob, ScoreQueue, connect, job_id
+from triage.queue.rq_adapter import ScoreJob
+from triage.queue.score_queue import PRIORS, QUEUE, SCORE, ScoreQueue, connect, job_id
 from triage.spool.spool import Spool
 
 

@@ -7,17 +7,14 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Protocol, Self, cast
+from typing import Protocol, Self, cast
 
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import ResponseError
-from rq import Queue
-from rq.exceptions import DuplicateJobError
-from rq.job import Job
-from rq.registry import FailedJobRegistry
-from rq.serializers import JSONSerializer
 
+from triage.queue import rq_adapter as rq
+from triage.queue.rq_adapter import DuplicateJobError, Job
 from triage.runtime.key_types import keep, remove_wrong_types
 from triage.spool.instance import ReceivedInstance
 
@@ -37,8 +34,8 @@ _FAILURE_TTL_S = 30 * 24 * 3600
 _FAILURES = "cxr-triage:failures"
 _DEATHS = "cxr-triage:deaths"
 _JOB_ID = re.compile(rb"[A-Za-z0-9_-]{1,512}")
-_WORKER_KEY = re.compile(rb"rq:worker:[\x21-\x7e]{1,512}")
-_WORKER_SETS = ("rq:workers", *(f"rq:workers:{name}" for name in (QUEUE, PRIORS)))
+_WORKER_KEY = re.compile(re.escape(rq.worker_key().encode()) + rb"[\x21-\x7e]{1,512}")
+_WORKER_SETS = rq.worker_sets((QUEUE, PRIORS))
 _JOBS_OF_OURS = "score_"
 _SCANNED_AT_ONCE = 500
 _LARGEST_COUNT = 1000  # of failures and deaths: an object is given up long before
@@ -85,29 +82,10 @@ class PartitionedInstance:
         return cls(partition, ReceivedInstance.from_key(rest))
 
 
-class ScoreJob(Job):
-    """A job as it is read from Redis, whatever somebody wrote there: what cannot be read is refused later.
-
-    Where reading raises, rq ends the worker's loop, and leaves the jobs that were taken with it to the sweep.
-    """
-
-    def restore(self, raw_data: Any) -> None:
-        """Take over the fields of a job's hash."""
-        try:
-            super().restore(raw_data)
-        except Exception:  # the edge: any field may hold anything
-            self.data = b""
-
-
 def job_id(instance: Queued) -> str:
     """A job ID that names the object: rq allows letters, digits, _ and - only, and UIDs have dots."""
     digest = sha256(instance.key.encode()).hexdigest()[:32]
     return f"score_{instance.sop_instance_uid.replace('.', '-')}_{digest}"
-
-
-def queue_of(name: str, client: Redis) -> Queue:
-    """A queue of ours."""
-    return Queue(name, connection=client, serializer=JSONSerializer, job_class=ScoreJob)
 
 
 class ScoreQueue:
@@ -115,8 +93,8 @@ class ScoreQueue:
 
     def __init__(self, client: Redis) -> None:
         self._client = client
-        self._queue = queue_of(QUEUE, client)
-        self._priors = queue_of(PRIORS, client)
+        self._queue = rq.open_queue(QUEUE, client)
+        self._priors = rq.open_queue(PRIORS, client)
 
     def enqueue(self, instance: Queued, prior: bool = False) -> bool:
         """Queue an object; False if a job of it exists already. RedisError leaves it to the sweep.
@@ -151,10 +129,10 @@ class ScoreQueue:
         """Remove an object's job, if there is one, wherever it lies."""
         name = job_id(instance)
         pipeline = self._client.pipeline(transaction=False)
-        pipeline.delete(_key(name))
+        pipeline.delete(rq.job_key(name))
         pipeline.lrem(self._queue.key, 0, name)
         pipeline.lrem(self._priors.key, 0, name)
-        pipeline.zrem(FailedJobRegistry(queue=self._queue).key, name)
+        pipeline.zrem(rq.failed_jobs(self._queue).key, name)
         pipeline.execute()
 
     def end(self, instances: Sequence[Queued]) -> None:
@@ -163,14 +141,14 @@ class ScoreQueue:
             return
         keys = [instance.key for instance in instances]
         pipeline = self._client.pipeline(transaction=False)
-        pipeline.delete(*(_key(job_id(instance)) for instance in instances))
+        pipeline.delete(*(rq.job_key(job_id(instance)) for instance in instances))
         pipeline.hdel(_FAILURES, *keys)
         pipeline.hdel(_DEATHS, *keys)
         pipeline.execute()
 
     def refuse(self, job: Job, why: str) -> None:
         """Put a job that must not run among rq's failed jobs, where `rq info` and dashboards show it."""
-        registry = FailedJobRegistry(queue=self._queue)
+        registry = rq.failed_jobs(self._queue)
         pipeline: Pipeline = self._client.pipeline(transaction=False)
         pipeline.hset(job.key, mapping={"status": "failed", "exc_info": why})
         pipeline.expire(job.key, _FAILURE_TTL_S)
@@ -234,20 +212,19 @@ class ScoreQueue:
 
     def jobs(self) -> Iterator[bytes]:
         """The IDs of all jobs of objects, whether they lie in a queue or not."""
-        start = Job.redis_job_namespace_prefix + _JOBS_OF_OURS
-        for name in self._client.scan_iter(f"{start}*", count=_SCANNED_AT_ONCE):
-            yield name.removeprefix(Job.redis_job_namespace_prefix.encode())
+        for name in self._client.scan_iter(f"{rq.job_key(_JOBS_OF_OURS)}*", count=_SCANNED_AT_ONCE):
+            yield name.removeprefix(rq.job_key().encode())
 
     def remove_jobs(self, ids: Collection[bytes]) -> int:
         """Remove jobs of which there is nothing to do; those that were refused are left for a person to see."""
         pipeline = self._client.pipeline(transaction=False)
         for each in ids:
-            pipeline.hget(Job.redis_job_namespace_prefix.encode() + each, "status")
+            pipeline.hget(rq.job_key().encode() + each, "status")
         answers = zip(ids, pipeline.execute(raise_on_error=False), strict=True)
         gone = [each for each, status in answers if status != b"failed"]
         pipeline = self._client.pipeline(transaction=False)
         for each in gone:
-            pipeline.delete(Job.redis_job_namespace_prefix.encode() + each)
+            pipeline.delete(rq.job_key().encode() + each)
             pipeline.lrem(self._queue.key, 0, each)  # type: ignore[arg-type]
             pipeline.lrem(self._priors.key, 0, each)  # type: ignore[arg-type]
         pipeline.execute()
@@ -258,19 +235,17 @@ class ScoreQueue:
         named = [each.decode() for each in ids if _JOB_ID.fullmatch(each)]
         pipeline = self._client.pipeline(transaction=False)
         for each in named:
-            pipeline.hgetall(_key(each))
+            pipeline.hgetall(rq.job_key(each))
         found: list[Job] = []
         for name, content in zip(named, pipeline.execute(raise_on_error=False), strict=True):
             if isinstance(content, dict) and content:
-                job = ScoreJob(name, connection=self._client, serializer=JSONSerializer)
-                job.restore(content)
-                found.append(job)
+                found.append(rq.read_job(name, content, self._client))
         return found
 
     def is_idle(self, worker: str) -> bool:
         """Whether a worker says that it has nothing in work."""
         try:
-            return self._client.hget(f"rq:worker:{worker}", "state") == b"idle"
+            return self._client.hget(rq.worker_key(worker), "state") == b"idle"
         except ResponseError:
             return False
 
@@ -279,8 +254,8 @@ class ScoreQueue:
 
         rq would take up from them what a dead worker left there. Here the inbox says what is to be done.
         """
-        self._client.delete(self._queue.intermediate_queue_key, self._priors.intermediate_queue_key)
-        FailedJobRegistry(queue=self._queue).cleanup()
+        self._client.delete(*map(rq.intermediate_key, (self._queue.key, self._priors.key)))
+        rq.failed_jobs(self._queue).cleanup()
 
     def wake(self) -> None:
         """Have a worker that waits see the priors, should it have gone to wait while there were some."""
@@ -291,7 +266,7 @@ class ScoreQueue:
         """Whether each object's job is one of the priors', in the queue or in work."""
         pipeline = self._client.pipeline(transaction=False)
         for instance in instances:
-            pipeline.hget(_key(job_id(instance)), "origin")
+            pipeline.hget(rq.job_key(job_id(instance)), "origin")
         return [_text(origin) == PRIORS for origin in pipeline.execute(raise_on_error=False)]
 
     def state(self, instance: Queued) -> tuple[str, str]:
@@ -302,7 +277,7 @@ class ScoreQueue:
         """``state`` of many objects in one round trip."""
         pipeline = self._client.pipeline(transaction=False)
         for instance in instances:
-            pipeline.hmget(_key(job_id(instance)), ["status", "worker_name"])
+            pipeline.hmget(rq.job_key(job_id(instance)), ["status", "worker_name"])
         answers = pipeline.execute(raise_on_error=False)
         pairs = (("", "") if isinstance(each, Exception) else each for each in answers)
         return [(_text(status), _text(worker)) for status, worker in pairs]
@@ -333,10 +308,6 @@ class ScoreQueue:
         return f"{status} by {worker}" if worker and status == "started" else status or "not queued"
 
 
-def _key(name: str) -> str:
-    return f"{Job.redis_job_namespace_prefix}{name}"
-
-
 def _text(value: bytes | str | Exception | None) -> str:
     """A text in Redis, which anybody may have written; empty for none, and for an error in its place."""
     if isinstance(value, bytes):
@@ -352,9 +323,7 @@ def _number(value: bytes | str | None) -> int:
 
 
 _TYPES = {
-    **{f"rq:queue:{name}{end}": "list" for name in (QUEUE, PRIORS) for end in ("", ":intermediate")},
-    **{f"rq:failed:{name}": "zset" for name in (QUEUE, PRIORS)},
-    **dict.fromkeys(("rq:queues", *_WORKER_SETS), "set"),
+    **rq.key_types((QUEUE, PRIORS)),
     **dict.fromkeys((_FAILURES, _DEATHS), "hash"),
 }
 """Keys that every worker uses, and what each holds: ours, and those of rq that are named after our queues."""

@@ -13,15 +13,21 @@ from uuid import uuid4
 
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
-from rq import Queue, SimpleWorker, worker_registration
-from rq.exceptions import StopRequested
-from rq.job import Job, JobStatus
-from rq.serializers import JSONSerializer
-from rq.utils import now
-from rq.worker import WorkerStatus
 
 from triage.metrics.process import Metrics
-from triage.queue.score_queue import FUNCTIONS, PRIORS, QUEUE, PartitionedInstance, ScoreJob, ScoreQueue, queue_of
+from triage.queue.rq_adapter import (
+    WORKER_TTL_S,
+    Job,
+    JobStatus,
+    Queue,
+    RestrictedWorker,
+    StopRequested,
+    WorkerStatus,
+    has_callbacks,
+    open_queue,
+    take_next,
+)
+from triage.queue.score_queue import FUNCTIONS, PRIORS, QUEUE, PartitionedInstance, ScoreQueue
 from triage.runtime.log_context import about
 from triage.runtime.progress import ProgressWatch
 from triage.runtime.stop_signal import StopSignal
@@ -44,20 +50,16 @@ _BATCHES_IN_WORK = 8
 
 _PAUSE_S = 1.0
 _LOOK_S = 0.005
-_WORKER_TTL_S = 45
-"""For rq: an idle worker asks again every 30 s, and a Redis that is silent for 40 s counts as lost."""
 
 Taken = list[tuple[Job, PartitionedInstance]]
 
 
-class BatchWorker(SimpleWorker):
+class BatchWorker(RestrictedWorker):
     """An rq worker that works on many jobs at once, in this process.
 
     While the decode processes open one batch, the batch before it is scored here. rq gives the blocking wait, the
     registration and its heartbeat; see docs/adr/0002 for why the rest is ours.
     """
-
-    max_connection_wait_time = 2.0
 
     def __init__(
         self,
@@ -70,18 +72,11 @@ class BatchWorker(SimpleWorker):
         stop: StopSignal,
         progress: ProgressWatch | None = None,
     ) -> None:
-        self._progress = progress or ProgressWatch("working", _WORKER_TTL_S)
-        queue = queue_of(QUEUE, client)
-        super().__init__(
-            [queue],
-            name=name,
-            connection=client,
-            serializer=JSONSerializer,
-            job_class=ScoreJob,
-            worker_ttl=_WORKER_TTL_S,
-        )
+        self._progress = progress or ProgressWatch("working", WORKER_TTL_S)
+        queue = open_queue(QUEUE, client)
+        super().__init__(name, client, queue)
         self._score_queue = queue
-        self._priors = queue_of(PRIORS, client)
+        self._priors = open_queue(PRIORS, client)
         self._since_priors = 0
         self._jobs = ScoreQueue(client)
         self._scorers = scorers
@@ -90,22 +85,6 @@ class BatchWorker(SimpleWorker):
         self._metrics = metrics
         self._stop = stop
         self._suspects: Taken = []
-
-    # What rq would do, and we must not let it.
-
-    def _install_signal_handlers(self) -> None:
-        """Not rq's: they ask Redis in mid-signal, and end a batch half-way when told to stop twice."""
-
-    def subscribe(self) -> None:
-        """No remote commands through Redis: a worker is told to stop by a signal."""
-
-    def unsubscribe(self) -> None:
-        """See subscribe."""
-
-    def run_maintenance_tasks(self) -> None:
-        """Rq's would import and call the callbacks that abandoned jobs name. Our sweep takes up what was lost."""
-        worker_registration.clean_worker_registry(self._score_queue)
-        self.last_cleaned_at = now()  # type: ignore[assignment]
 
     def dequeue_job_and_maintain_ttl(
         self, timeout: int | None, max_idle_time: int | None = None
@@ -125,9 +104,9 @@ class BatchWorker(SimpleWorker):
             return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
 
     def check_for_suspension(self, burst: bool) -> None:
-        """No `rq suspend`: a key that anybody can write into Redis would stop all scoring, and nothing would say so."""
+        """Send the heartbeat between two jobs; a signal to stop ends it at once."""
         with self._interruptible():
-            self.heartbeat()
+            super().check_for_suspension(burst)
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Tell Redis that we live, between two looks into the queue and after each batch: our sign of progress."""
@@ -212,7 +191,7 @@ class BatchWorker(SimpleWorker):
             return []
         pipeline = self.connection.pipeline(transaction=False)
         for _ in range(count):
-            pipeline.lmove(queue.key, queue.intermediate_queue_key, "LEFT", "RIGHT")
+            take_next(pipeline, queue)
         ids = [each for each in pipeline.execute() if each is not None]
         return self._jobs.fetch(ids)
 
@@ -250,10 +229,9 @@ class BatchWorker(SimpleWorker):
     def _work_of(self, job: Job) -> PartitionedInstance | None:
         """The object that a job names. A job of anything else is refused: nothing that it names is imported."""
         try:
-            callbacks = (job._success_callback_name, job._failure_callback_name, job._stopped_callback_name)
             if job.func_name not in FUNCTIONS:
                 raise ValueError(f"{str(job.func_name)[:200]!r} is not on the closed list of job functions")
-            if any(callbacks) or job.webhooks:
+            if has_callbacks(job):
                 raise ValueError("a job of ours has no callbacks")
             work = PartitionedInstance.from_key(job.args[0])
             if not self._scorers.know(work):
