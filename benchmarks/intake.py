@@ -31,6 +31,7 @@ from service import table
 
 from triage.listener import server as listener
 from triage.listener.settings import ListenerSettings
+from triage.listener.storage import StorageTarget, StorageTargets
 from triage.metrics.process import create
 from triage.spool.spool import Spool
 from triage.spool.usage import HighWater
@@ -79,8 +80,8 @@ def serve_ours(port: int, folder: Path) -> None:
     """Our listener, in a process of its own."""
     spool = Spool.open(folder / "spool")
     settings = ListenerSettings(port=port, max_pdu_bytes=PDU)
-    metrics = create(CollectorRegistry())
-    listener.run(settings, spool, HighWater(1.0, 0), metrics, lambda instance: None, lambda: os.getppid() == 1)
+    targets = StorageTargets(StorageTarget(spool, create(CollectorRegistry())), HighWater(1.0, 0))
+    listener.run(settings, targets, lambda instance: None, lambda: os.getppid() == 1)
 
 
 def serve_pynetdicom(port: int, folder: Path) -> None:

@@ -12,7 +12,6 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -23,10 +22,9 @@ from triage.canary.partition import CANARY, clean, expects, open_partition, regi
 from triage.canary.study import a_canary
 from triage.dicom.association_request import APPLICATION_CONTEXT_NAME, AssociationRequest
 from triage.listener.admission import admission_policy
-from triage.listener.association import CanaryRoute
 from triage.listener.settings import ListenerSettings
+from triage.listener.storage import CanaryRoute, uncounted_target
 from triage.metrics.labels import Rejection
-from triage.metrics.process import create
 from triage.queue.score_queue import PartitionedInstance
 from triage.settings.schema import Settings
 from triage.spool.spool import Spool
@@ -37,9 +35,8 @@ OURS = "CXR_CANARY"
 @contextmanager
 def listening(spool: Spool, **settings: object) -> Iterator[Running]:
     partition = open_partition(spool)
-    canary = CanaryRoute(
-        OURS, CANARY, partition, create(CollectorRegistry()), lambda instance: expects(partition, instance)
-    )
+    target = uncounted_target(partition, CANARY)
+    canary = CanaryRoute.to(OURS, target, lambda instance: expects(partition, instance))
     with running_listener(spool, canary=canary, **settings) as running:
         yield running
 

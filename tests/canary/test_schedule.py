@@ -21,9 +21,8 @@ from triage.canary.stages import EXPECTED
 from triage.channels.sr.settings import SRDestination
 from triage.decision.reasons import Reason
 from triage.dicom.requestor import RemoteAE
-from triage.listener.association import CanaryRoute
+from triage.listener.storage import CanaryRoute, uncounted_target
 from triage.metrics.canary import create_canary
-from triage.metrics.process import create
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 
@@ -47,10 +46,9 @@ def a_route(spool: Spool, port: int, timeout_s: float = 0.5) -> Route:
 @contextmanager
 def listening(spool: Spool, *, knows: bool = True) -> Iterator[Running]:
     partition = open_partition(spool)
-    canary = CanaryRoute(
-        "CXR_CANARY", CANARY, partition, create(CollectorRegistry()), lambda each: expects(partition, each)
-    )
-    with running_listener(spool, canary=canary if knows else None) as running:
+    target = uncounted_target(partition, CANARY)
+    canary = CanaryRoute.to("CXR_CANARY", target, lambda each: expects(partition, each)) if knows else CanaryRoute()
+    with running_listener(spool, canary=canary) as running:
         yield running
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from triage.canary.wiring import at_worker
 from triage.decision.types import Priority, PriorityPolicy, Tag
 from triage.dicom.command_set import C_STORE_RQ, Command
 from triage.listener.c_store_scp import IncomingObject, receipt_now
+from triage.listener.storage import CanaryRoute, uncounted_target
 from triage.model.session import ModelSession
 from triage.queue.score_queue import PartitionedInstance, connect
 from triage.runtime.child_pool import DecodePool
@@ -62,12 +64,12 @@ def stored(spool: Spool, now: float) -> ReceivedInstance:
     register(partition, canary.instance)
     command = Command(C_STORE_RQ, 1, True, DX, canary.instance.sop_instance_uid)
     receipt = receipt_now("CXR_CANARY", "CXR_TRIAGE", "127.0.0.1", EXPLICIT)
-    incoming = IncomingObject(
-        spool, command, receipt, NO_LIMIT, lambda instance: partition if expects(partition, instance) else None
-    )
+    route = CanaryRoute.to("CXR_CANARY", uncounted_target(partition, CANARY), partial(expects, partition))
+    incoming = IncomingObject(spool, command, receipt, NO_LIMIT, route.redirect)
     incoming.write(memoryview(data_set_of(canary.file)))
     done = incoming.finish()
-    assert (done.in_partition, done.instance) == (True, canary.instance)
+    assert done.redirected_to is not None
+    assert (done.redirected_to.partition, done.instance) == (CANARY, canary.instance)
     return canary.instance
 
 

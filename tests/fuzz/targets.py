@@ -47,6 +47,7 @@ from triage.inbound_reports.message import MalformedError, header_of, orders_of
 from triage.listener.admission import AdmissionPolicy
 from triage.listener.association import Association, LocalNode
 from triage.listener.negotiation import accept, supported_contexts
+from triage.listener.storage import StorageTarget, StorageTargets
 from triage.metrics.process import create
 from triage.radiograph.decode import TRANSFER_SYNTAXES, open_dicom
 from triage.radiograph.deflated import check_deflated
@@ -101,20 +102,19 @@ class _Alarm(logging.Handler):
 
 @cache
 def _node() -> LocalNode:
-    logger = logging.getLogger("triage.listener.association")
-    logger.addHandler(_Alarm())
-    logger.propagate = False
+    for name in ("triage.listener.association", "triage.listener.dimse"):
+        logger = logging.getLogger(name)
+        logger.addHandler(_Alarm())
+        logger.propagate = False
     spool = Spool.open(Path(tempfile.mkdtemp(prefix="fuzz-")) / "spool")
     return LocalNode(
-        spool=spool,
+        targets=StorageTargets(StorageTarget(spool, create(CollectorRegistry())), HighWater(1.0, 0)),
         admission=AdmissionPolicy("CXR_TRIAGE"),
         supported=supported_contexts(TRANSFER_SYNTAXES),
-        high_water=HighWater(1.0, 0),
         max_pdu=16384,
         timeout_s=5.0,
-        metrics=create(CollectorRegistry()),
         on_received=lambda instance: None,
-        take_seat=lambda association: None,
+        take_slot=lambda association: None,
     )
 
 
@@ -134,7 +134,8 @@ def upper_layer(data: bytes) -> None:
 
 
 def _cleared() -> None:
-    for folder in (_node().spool.quarantined, _node().spool.inbox, _node().spool.incoming):
+    spool = _node().targets.patients.spool
+    for folder in (spool.quarantined, spool.inbox, spool.incoming):
         for path in folder.iterdir():
             if path.is_file():
                 path.unlink()

@@ -180,6 +180,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 from triage.listener import server as listener
 from triage.listener.settings import ListenerSettings
+from triage.listener.storage import StorageTarget, StorageTargets
 from triage.metrics.process import create
 from triage.runtime.stop_signal import StopSignal
 from triage.spool.spool import Spool
@@ -187,9 +188,9 @@ from triage.spool.usage import HighWater
 root, port, processes = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 stopping = StopSignal()
 listener.run(
-    ListenerSettings(port=port, processes=processes, shutdown_grace_s=20), Spool.open(root), HighWater(1.0, 0),
-    create(CollectorRegistry()), lambda instance: None, lambda: stopping.received,
-    lambda port: print(port, flush=True),
+    ListenerSettings(port=port, processes=processes, shutdown_grace_s=20),
+    StorageTargets(StorageTarget(Spool.open(root), create(CollectorRegistry())), HighWater(1.0, 0)),
+    lambda instance: None, lambda: stopping.received, lambda port: print(port, flush=True),
 )
 """
 

@@ -23,13 +23,14 @@ from pynetdicom.association import Association
 
 from tests.support.wait import wait_for
 from triage.listener import server as listener
-from triage.listener.association import CanaryRoute
 from triage.listener.settings import ListenerSettings
+from triage.listener.storage import CanaryRoute, StorageTarget, StorageTargets, uncounted_target
 from triage.metrics.process import create
 from triage.queue.score_queue import Queued
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.spool.usage import HighWater
+from triage.spool.validation_partition import VALIDATION
 
 DX = DigitalXRayImageStorageForPresentation
 AE_TITLE = "CXR_TRIAGE"
@@ -78,17 +79,14 @@ def running_listener(
     """A listener on a free port of 127.0.0.1, stopped at the end."""
     registry = CollectorRegistry()
     run = Running(spool, registry)
-    arguments = (
-        ListenerSettings(**{"port": 0, "network_timeout_s": 30.0, "shutdown_grace_s": 10.0, **settings}),
-        spool,
+    section = ListenerSettings(**{"port": 0, "network_timeout_s": 30.0, "shutdown_grace_s": 10.0, **settings})
+    targets = StorageTargets(
+        StorageTarget(spool, create(registry)),
         high_water or HighWater(1.0, 0),
-        create(registry),
-        enqueue or run.enqueued.append,
-        run.stop.is_set,
-        run.ports.append,
-        validation,
-        canary,
+        {section.validation_ae_title: uncounted_target(validation, VALIDATION)} if validation else {},
+        canary or CanaryRoute(),
     )
+    arguments = (section, targets, enqueue or run.enqueued.append, run.stop.is_set, run.ports.append)
     thread = threading.Thread(target=listener.run, args=arguments)
     thread.start()
     try:

@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from triage.canary.run import Route
     from triage.decision.types import TriageDecision
     from triage.delivery.deliverer import Deliverer, DestinationLoop
-    from triage.listener.association import CanaryRoute
+    from triage.listener.storage import CanaryRoute
     from triage.scoring.batch import BatchScorer
 
 
 def at_listener(ae_title: str, spool: Spool) -> CanaryRoute:
-    """What the listener has to know."""
-    from triage.listener.association import CanaryRoute
+    """Return the route of the canary's objects in the listener."""
+    from triage.listener.storage import CanaryRoute, uncounted_target
 
     partition = spool.partition(CANARY)
-    return CanaryRoute(ae_title, CANARY, partition, uncounted(), partial(expects, partition))
+    return CanaryRoute.to(ae_title, uncounted_target(partition, CANARY), partial(expects, partition))
 
 
 def at_worker(

@@ -1,4 +1,4 @@
-"""Our own listener as a destination: for the canary, and for commands that send to the service of the settings."""
+"""Our own listener as a destination, for the canary and for commands that send to the service of the settings."""
 
 from __future__ import annotations
 
@@ -29,18 +29,26 @@ def own_listener(
     timeout_s: float = 120.0,
     encrypted: bool = False,
 ) -> RemoteAE:
-    """How the listener of these settings is reached: over TLS if it speaks nothing else, or if ``encrypted``.
+    """Return the listener of these settings as a remote AE, over TLS if it has no other port or if ``encrypted``.
 
-    It proves itself by the very file that it serves, so that no authority and no name is needed. ``certificate`` and
-    its key are ours, for a listener that asks. Raises StartError if it asks and there is none.
+    Args:
+        listener: its settings. Its certificate must be the file named there, so no authority and no name is checked.
+        certificate: our client certificate and its key, for a listener that requires one.
+        calling_ae_title: the AE title that we use.
+        host: another host name or address than that of the settings.
+        timeout_s: the network timeout in seconds.
+        encrypted: use the TLS port.
+
+    Raises:
+        StartError: it requires a client certificate and there is none, or it has no TLS port.
     """
-    where = host or _FROM_HERE.get(listener.host, listener.host)
+    address = host or _FROM_HERE.get(listener.host, listener.host)
     if not (listener.tls_only or encrypted):
-        return RemoteAE(where, listener.port, listener.ae_title, calling_ae_title, timeout_s)
+        return RemoteAE(address, listener.port, listener.ae_title, calling_ae_title, timeout_s)
     if listener.tls_port is None:
         raise StartError("our own listener speaks no TLS: listener.tls_port is not set")
     if listener.tls_client_ca and certificate is None:
         raise StartError(_WITHOUT)
     ours, key = certificate or (None, None)
-    tls = ClientTLS(where, None, ours, key, pinned=listener.tls_certificate, advice=_ADVICE)
-    return RemoteAE(where, listener.tls_port, listener.ae_title, calling_ae_title, timeout_s, tls)
+    tls = ClientTLS(address, None, ours, key, pinned=listener.tls_certificate, advice=_ADVICE)
+    return RemoteAE(address, listener.tls_port, listener.ae_title, calling_ae_title, timeout_s, tls)

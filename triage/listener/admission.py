@@ -1,4 +1,4 @@
-"""Which associations are admitted: called and calling AE titles, and source addresses."""
+"""Admission of associations, by called and calling AE title and by source address."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from triage.metrics.labels import Rejection
 
 
 def admission_policy(settings: ListenerSettings, own_ae_title: str = "") -> AdmissionPolicy:
-    """Who may connect, from the settings, and we ourselves. Raises StartError for an address that is none."""
+    """Return the policy of the settings, which always admits ourselves. Raises StartError for a malformed address."""
     try:
         networks = tuple(ipaddress.ip_network(text, strict=False) for text in settings.source_addresses)
     except ValueError as error:
@@ -36,10 +36,10 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True)
 class AdmissionPolicy:
-    """Who may connect. Empty collections let everybody in.
+    """The peers that may associate. An empty collection admits all.
 
-    What calls itself ``own_ae_title`` and comes from this machine is ourselves: from loopback, or from ``own_address``,
-    the one that we listen on.
+    A peer with the calling AE title ``own_ae_title`` on this machine is ourselves: from a loopback address, or from
+    ``own_address``, the one that we listen on.
     """
 
     ae_title: str
@@ -50,15 +50,15 @@ class AdmissionPolicy:
     own_address: str = ""
 
     def refuses_address(self, peer: str) -> bool:
-        """Whether nobody may associate from the address ``peer``, so that nothing from there need be read.
+        """Return whether no request from the address ``peer`` can be admitted, so that none need be read.
 
-        What calls itself ours may from this machine, and that is known when it has said so.
+        False for this machine's own addresses if we have an AE title of our own: the request decides.
         """
         address = _address(peer)
         return not self._is_in_networks(address) and not (self.own_ae_title and self._is_here(address))
 
     def refusal(self, request: AssociationRequest, peer: str) -> Rejection | None:
-        """Why the peer at address ``peer`` may not associate; None if it may."""
+        """Return why the peer at address ``peer`` may not associate; None if it may."""
         if request.application_context != APPLICATION_CONTEXT_NAME:
             return Rejection.OTHER
         address = _address(peer)

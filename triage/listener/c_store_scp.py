@@ -1,4 +1,4 @@
-"""C-STORE: one object from its first fragment to a status. Invariant 1: 0x0000 only after it is durable."""
+"""C-STORE: one object from its first fragment to its status. Status 0x0000 is returned only once it is durable."""
 
 from __future__ import annotations
 
@@ -13,34 +13,37 @@ from triage.dicom.command_set import CANNOT_UNDERSTAND, DATA_SET_MISMATCH, OUT_O
 from triage.dicom.header_scan import read_identity
 from triage.dicom.part10 import Receipt, header
 from triage.dicom.uid import valid_uid
+from triage.errors import cause
+from triage.listener.storage import Redirect, StorageTarget, no_redirect
 from triage.metrics.labels import StoreOutcome
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.spool.usage import HighWater
 
 _AT_ONCE = 1 << 20  # bytes that are hashed and written at once
-ABOVE_HIGH_WATER = "the spool is above its high-water mark"
+_ABOVE_HIGH_WATER = "the spool is above its high-water mark"
 
 
 @dataclass(frozen=True)
 class StoreResult:
-    """What became of an object: the status to answer and what to say with it, and the instance if it is stored.
+    """The result of a C-STORE: the status and error comment to return, and the instance if it is stored.
 
-    ``in_partition``: it lies in a partition, not in the patients' spool.
+    ``redirected_to``: where it is stored, if not in its sender's target. ``above_high_water``: refused for this reason.
     """
 
     status: int
     outcome: StoreOutcome
     comment: str = ""
     instance: ReceivedInstance | None = None
-    in_partition: bool = False
+    redirected_to: StorageTarget | None = None
+    above_high_water: bool = False
 
 
 class IncomingObject:
     """An object that is being received. ``write`` each fragment, then ``finish``, or ``discard``; none of them raises.
 
-    ``command`` is its C-STORE-RQ, ``receipt`` has the transfer syntax of its presentation context. ``partition_of`` may
-    name another spool, on the same file system, for a content.
+    ``command`` is its C-STORE-RQ, ``receipt`` has the transfer syntax of its presentation context. ``redirect`` may
+    return another target, on the same file system, once the content is known.
     """
 
     def __init__(
@@ -49,11 +52,11 @@ class IncomingObject:
         command: Command,
         receipt: Receipt,
         high_water: HighWater,
-        partition_of: Callable[[ReceivedInstance], Spool | None] = lambda instance: None,
+        redirect: Redirect = no_redirect,
     ) -> None:
         self._spool = spool
         self._command = command
-        self._partition_of = partition_of
+        self._redirect = redirect
         self._syntax = receipt.transfer_syntax_uid
         self._part = spool.new_part()
         self._descriptor = -1
@@ -68,7 +71,7 @@ class IncomingObject:
             self._try(lambda: self._open(receipt, high_water))
 
     def write(self, fragment: memoryview) -> None:
-        """Take a fragment of the data set. After a failure the rest is swallowed: the peer sends it all the same."""
+        """Append a fragment of the data set. After a failure the rest is discarded: the peer sends it all the same."""
         self.size += len(fragment)
         if self._refusal is None:
             self._pending += fragment
@@ -76,19 +79,19 @@ class IncomingObject:
                 self._try(self._flush)
 
     def finish(self) -> StoreResult:
-        """Make the object durable and say what to answer."""
+        """Make the object durable, and return the status to respond with."""
         if self._refusal is None:
             try:
                 return self._settle()
             except OSError as error:
-                self._refuse(_words(error))
+                self._refuse(_out_of_resources(error))
             finally:
                 self.discard()
         assert self._refusal is not None
         return self._refusal
 
     def discard(self) -> None:
-        """Forget what was received; nothing half-written stays."""
+        """Remove what was received; no partial file is left."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -97,7 +100,7 @@ class IncomingObject:
 
     def _open(self, receipt: Receipt, high_water: HighWater) -> None:
         if high_water.reached(self._spool):
-            self._refuse(ABOVE_HIGH_WATER)
+            self._refuse(StoreResult(OUT_OF_RESOURCES, StoreOutcome.REFUSED, _ABOVE_HIGH_WATER, above_high_water=True))
             return
         self._descriptor = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         head = header(self._command.sop_class_uid, self._command.sop_instance_uid, self._syntax, receipt)
@@ -125,10 +128,10 @@ class IncomingObject:
         if (identity.sop_class_uid, identity.sop_instance_uid) != announced:
             return StoreResult(DATA_SET_MISMATCH, StoreOutcome.MISMATCH, "data set and command differ in class or UID")
         instance = ReceivedInstance(identity.study_instance_uid, identity.sop_instance_uid, self._digest.hexdigest())
-        partition = self._partition_of(instance)
-        new = (partition or self._spool).receive(self._part, self._descriptor, instance)
+        target = self._redirect(instance)
+        new = (target.spool if target else self._spool).receive(self._part, self._descriptor, instance)
         outcome = StoreOutcome.STORED if new else StoreOutcome.DUPLICATE
-        return StoreResult(SUCCESS, outcome, instance=instance, in_partition=partition is not None)
+        return StoreResult(SUCCESS, outcome, instance=instance, redirected_to=target)
 
     def _quarantine(self, why: str) -> StoreResult:
         self._spool.quarantine(self._part, why)
@@ -138,23 +141,23 @@ class IncomingObject:
         try:
             step()
         except OSError as error:
-            self._refuse(_words(error))
+            self._refuse(_out_of_resources(error))
 
-    def _refuse(self, why: str) -> None:
-        self._refusal = StoreResult(OUT_OF_RESOURCES, StoreOutcome.REFUSED, why)
+    def _refuse(self, refusal: StoreResult) -> None:
+        self._refusal = refusal
         self.discard()
 
 
 def receipt_now(
     calling_ae_title: str, called_ae_title: str, peer: str, transfer_syntax_uid: str, association: str = ""
 ) -> Receipt:
-    """A receipt of this moment."""
+    """Return the receipt of an object that begins now."""
     return Receipt(time.time(), calling_ae_title, called_ae_title, peer, transfer_syntax_uid, association=association)
 
 
-def _words(error: OSError) -> str:
-    # Without the path: the sender sees this too, and our folders are none of its business.
-    return error.strerror or type(error).__name__
+def _out_of_resources(error: OSError) -> StoreResult:
+    # Without the path: the sender receives this text, and must not learn the names of our folders.
+    return StoreResult(OUT_OF_RESOURCES, StoreOutcome.REFUSED, cause(error))
 
 
 def _write_all(descriptor: int, data: memoryview) -> None:

@@ -1,4 +1,4 @@
-"""Enqueueing of stored objects, in a thread of its own."""
+"""Queueing of stored objects, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from triage.queue.score_queue import Queued
 logger = logging.getLogger(__name__)
 
 
-_UNSENT_AT_MOST = 100_000  # beyond this, new objects wait for the sweep
+_UNSENT_AT_MOST = 100_000  # more objects are left to the sweep
 
 
 @dataclass
 class Enqueuer:
-    """Tells the queue of new objects, from a thread of its own: no trouble there reaches a sender.
+    """Queues new objects in a thread of its own, so that a failure of the queue never reaches a sender.
 
-    What cannot be told is found by the sweep, because it lies in the inbox.
+    An object that cannot be queued is in the inbox, where the sweep finds it.
     """
 
     enqueue: Callable[[Queued], object]
@@ -33,12 +33,12 @@ class Enqueuer:
         self._thread.start()
 
     def put(self, instance: Queued) -> None:
-        """Tell of ``instance`` soon; returns at once."""
+        """Queue ``instance`` soon; returns at once."""
         if self._waiting.qsize() < _UNSENT_AT_MOST:
             self._waiting.put(instance)
 
     def close(self, timeout_s: float = 10.0) -> None:
-        """Tell of what is left, and end."""
+        """Queue the objects that are left, and end the thread."""
         self._waiting.put(None)
         self._thread.join(timeout_s)
 
@@ -46,6 +46,6 @@ class Enqueuer:
         while (instance := self._waiting.get()) is not None:
             try:
                 self.enqueue(instance)
-            except Exception as error:  # the edge: whatever is wrong with the queue, the sweep recovers it
+            except Exception as error:  # the edge: any failure of the queue is left to the sweep
                 self.metrics.enqueue_failures.inc()
                 logger.warning("%s is not queued (%s); the sweep will find it", instance.sop_instance_uid, error)

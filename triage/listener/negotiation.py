@@ -1,4 +1,4 @@
-"""Association negotiation as acceptor: with which presentation contexts, in which roles, and how a no is said."""
+"""Association negotiation as acceptor: presentation contexts, roles and rejections (PS3.8 9.3, PS3.7 annex D)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Negotiated:
-    """The A-ASSOCIATE-AC to send, the accepted contexts by ID, and why others were rejected, by their ID."""
+    """The A-ASSOCIATE-AC to send, the accepted contexts by ID, and the reasons of rejected ones by ID."""
 
     answer: bytes
     contexts: dict[int, Context]
@@ -64,16 +64,16 @@ class Negotiated:
 
 
 def supported_contexts(transfer_syntaxes: Sequence[str]) -> Supported:
-    """Verification, and every standard Storage SOP class in each of ``transfer_syntaxes``.
+    """Return Verification, and every standard Storage SOP class in each of ``transfer_syntaxes``.
 
-    All storage classes, because refusing the context of a structured report can fail a sender's whole study.
+    All storage classes, because rejecting the context of a structured report can fail a sender's whole study.
     """
     storage = [str(cx.abstract_syntax) for cx in AllStoragePresentationContexts]
     return {VERIFICATION: _UNCOMPRESSED, **dict.fromkeys(storage, tuple(transfer_syntaxes))}
 
 
 def accept(request: AssociationRequest, supported: Supported, max_pdu: int) -> Negotiated:
-    """Answer a request whose sender may associate. A context that cannot be used is rejected alone (PS3.8 9.3.3.2)."""
+    """Return the response to an admitted request. A context that cannot be used is rejected alone (PS3.8 9.3.3.2)."""
     roles = {uid: (scu, scp) for uid, scu, scp in request.roles}
     results = {each.context_id: _result(each, supported, roles) for each in request.contexts}
     contexts = {
@@ -81,11 +81,11 @@ def accept(request: AssociationRequest, supported: Supported, max_pdu: int) -> N
         for each in request.contexts
         if results[each.context_id].result == ACCEPTANCE
     }
-    taken = {each.abstract_syntax for each in contexts.values()}
-    # We are an SCP and no SCU: a role that a peer asks for is answered so.
-    answered = [(uid, scu, False) for uid, (scu, _) in sorted(roles.items()) if uid in taken]
-    about_us = IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-    answer = acceptance(request, list(results.values()), answered, max_pdu, about_us)
+    accepted = {each.abstract_syntax for each in contexts.values()}
+    # We are SCP and never SCU: role selection is answered so (PS3.7 D.3.3.4).
+    our_roles = [(uid, scu, False) for uid, (scu, _) in sorted(roles.items()) if uid in accepted]
+    implementation = IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+    answer = acceptance(request, list(results.values()), our_roles, max_pdu, implementation)
     rejected = {number: WHY_REJECTED[each.result] for number, each in results.items() if each.result != ACCEPTANCE}
     return Negotiated(answer, contexts, rejected)
 
@@ -98,15 +98,15 @@ def _result(proposed: ProposedContext, supported: Supported, roles: Mapping[str,
     common = [each for each in syntaxes if each in proposed.transfer_syntaxes]
     if not common:
         return ContextResult(proposed.context_id, NO_TRANSFER_SYNTAX)
-    if not roles.get(proposed.abstract_syntax, (True, False))[0]:  # it would be no SCU: then nobody sends us anything
+    if not roles.get(proposed.abstract_syntax, (True, False))[0]:  # the peer would be no SCU, and could not send to us
         return ContextResult(proposed.context_id, USER_REJECTION)
     return ContextResult(proposed.context_id, ACCEPTANCE, common[0])
 
 
 def _syntaxes(abstract_syntax: str, supported: Supported) -> tuple[str, ...]:
-    """Also for storage classes that pynetdicom does not know, retired ones and newer ones, and for private classes.
+    """Return our transfer syntaxes for a class; also for storage classes that pynetdicom lacks, and for private ones.
 
-    Of a private class we cannot know that it is storage; what is not C-STORE is answered 0x0211.
+    A private class may be no storage class; a request other than C-STORE is answered with status 0x0211.
     """
     if abstract_syntax in supported:
         return supported[abstract_syntax]

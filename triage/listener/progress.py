@@ -1,4 +1,4 @@
-"""Whether a peer gets on with what it sends: the bound on an association that drips."""
+"""The progress of a peer, by which an association that sends almost nothing is ended."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ ENOUGH = 4096
 
 
 class PeerProgress:
-    """When a peer last made progress, in seconds of ``time.monotonic``.
+    """The time of a peer's last progress, in seconds of ``time.monotonic``.
 
-    Progress is a C-STORE request, a piece of its data set, and its end. An echo is none: who only asks whether we are
-    there keeps no other sender out.
+    Progress is a C-STORE request, a part of its data set, and its end. A C-ECHO is none: a peer that only verifies the
+    connection must not keep another sender out.
     """
 
     def __init__(self) -> None:
@@ -23,23 +23,23 @@ class PeerProgress:
         self._waits_for_us = False
 
     def made(self) -> None:
-        """The peer made progress just now."""
+        """Record that the peer made progress just now."""
         self._at = time.monotonic()
         self._bytes = 0
 
     def received(self, count: int) -> None:
-        """``count`` more bytes of a data set have come."""
+        """Record that ``count`` more bytes of a data set were received."""
         self._bytes += count
         if self._bytes >= ENOUGH:
             self.made()
 
     def message_begins(self) -> None:
-        """A message begins, of whatever kind."""
+        """Record that a message of any kind begins."""
         self._message_at = time.monotonic()
 
     @contextmanager
     def waits_for_us(self) -> Iterator[None]:
-        """While we work on what the peer has sent, the silence is ours."""
+        """Count the peer as active while we process what it has sent."""
         self._waits_for_us = True
         try:
             yield
@@ -48,9 +48,9 @@ class PeerProgress:
             self._waits_for_us = False
 
     def idle_s(self, now: float) -> float:
-        """Seconds until ``now`` since the peer made progress; 0 while it waits for us."""
+        """Return the seconds until ``now`` since the peer made progress; 0 while it waits for us."""
         return 0.0 if self._waits_for_us else now - self._at
 
     def message_stalls(self, seconds: float) -> bool:
-        """Whether a message that has begun did not get on for ``seconds``."""
+        """Return whether a message that has begun made no progress for ``seconds``."""
         return time.monotonic() - max(self._at, self._message_at) > seconds

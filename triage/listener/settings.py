@@ -11,7 +11,7 @@ from triage.setting_types import AETitle, Port, Section
 
 
 class ListenerSettings(Section):
-    """The DICOM side: C-ECHO and C-STORE."""
+    """Settings of the DICOM listener: C-ECHO and C-STORE."""
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all IPv4 interfaces.")
     port: Port = Field(11112, description="DICOM port.")
@@ -81,13 +81,13 @@ class ListenerSettings(Section):
     )
 
     @model_validator(mode="after")
-    def _validation_is_nobody_s_pacs(self) -> Self:
+    def _validation_ae_title_is_no_sender(self) -> Self:
         if self.validation_ae_title in self.calling_ae_titles:
             raise ValueError("validation_ae_title must not be one of calling_ae_titles: its images are never listed")
         return self
 
     @model_validator(mode="after")
-    def _tls_is_whole(self) -> Self:
+    def _tls_is_complete(self) -> Self:
         if self.tls_port is not None and not (self.tls_certificate and self.tls_key):
             raise ValueError("tls_port needs tls_certificate and tls_key")
         if self.tls_port is None and (self.tls_only or self.tls_certificate or self.tls_key or self.tls_client_ca):

@@ -27,6 +27,7 @@ def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None
     """Receive objects until SIGTERM."""
     from triage.canary.wiring import at_listener
     from triage.listener import server as listener
+    from triage.listener.storage import StorageTarget, StorageTargets, uncounted_target
     from triage.queue.score_queue import ScoreQueue, connect
     from triage.spool.usage import HighWater
 
@@ -36,10 +37,17 @@ def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None
     introduce("listen", settings, metrics)
     if caution := spool.file_system.caution:
         logger.warning("the spool %s %s (docs/how-to/runbook.md)", spool.root, caution)
-    # A socket for each seat and as many without one, and a file for each object.
+    # A socket for each slot and as many without one, and a file for each object.
     if shortage := shortage_of_descriptors(3 * settings.listener.max_associations, "listener.max_associations"):
         logger.warning(shortage)
     high_water = HighWater(settings.spool.high_water, settings.spool.min_free_bytes)
+    validation = partitions(settings, spool).get(VALIDATION)
+    targets = StorageTargets(
+        StorageTarget(spool, metrics),
+        high_water,
+        {settings.listener.validation_ae_title: uncounted_target(validation, VALIDATION)} if validation else {},
+        at_listener(settings.canary.ae_title, spool),
+    )
     ports: list[int] = []
 
     def ready() -> tuple[bool, str]:
@@ -55,12 +63,8 @@ def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None
         prior = partial(is_prior, spool, after_days=settings.decision.prior_after_days)
         listener.run(
             settings.listener,
-            spool,
-            high_water,
-            metrics,
+            targets,
             lambda each: jobs.enqueue(each, isinstance(each, ReceivedInstance) and prior(each)),
             lambda: stopping.received,
             ports.append,
-            partitions(settings, spool).get(VALIDATION),
-            at_listener(settings.canary.ae_title, spool),
         )

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.dicom_peer import DX, RawPeer, a_data_set, command, running_listener, store
 from tests.support.wait import wait_for
-from triage.listener.seats import IDLE_S, Seats
+from triage.listener.slots import IDLE_S, AssociationSlots
 from triage.metrics.labels import Ending, Rejection
 from triage.spool.spool import Spool
 
@@ -23,8 +23,8 @@ ABORT, REJECT, ACCEPT = 0x07, 0x03, 0x02
 class Visitor:
     address: str
     idle: float = 0.0
-    has_seat: bool = False
-    makes_room: bool = False
+    has_slot: bool = False
+    is_closing: bool = False
     broken_off: bool = False
 
     def idle_s(self, now: float) -> float:
@@ -34,50 +34,50 @@ class Visitor:
         self.broken_off = True
 
 
-def seated(*visitors: Visitor) -> list[Visitor]:
+def with_slots(*visitors: Visitor) -> list[Visitor]:
     for each in visitors:
-        each.has_seat = True
+        each.has_slot = True
     return list(visitors)
 
 
-def test_a_free_seat_is_taken():
-    guest = Visitor("10.0.0.1")
-    assert Seats(1, 1).take(guest, [guest]) is None
-    assert guest.has_seat
+def test_a_free_slot_is_taken():
+    connection = Visitor("10.0.0.1")
+    assert AssociationSlots(1, 1).take(connection, [connection]) is None
+    assert connection.has_slot
 
 
-def test_nobody_who_works_makes_room():
-    busy = seated(Visitor("10.0.0.1", idle=IDLE_S - 1), Visitor("10.0.0.2"))
-    guest = Visitor("10.0.0.3")
-    assert Seats(2, 2).take(guest, [*busy, guest]) is Rejection.TOO_MANY
-    assert not guest.has_seat
+def test_nobody_who_works_is_closing():
+    busy = with_slots(Visitor("10.0.0.1", idle=IDLE_S - 1), Visitor("10.0.0.2"))
+    connection = Visitor("10.0.0.3")
+    assert AssociationSlots(2, 2).take(connection, [*busy, connection]) is Rejection.TOO_MANY
+    assert not connection.has_slot
     assert not any(each.broken_off for each in busy)
 
 
-def test_the_idlest_of_the_busiest_address_makes_room_and_once():
+def test_the_idlest_of_the_busiest_address_is_closing_and_once():
     alone = Visitor("10.0.0.1", idle=500)
     many = [Visitor("10.0.0.2", idle=20), Visitor("10.0.0.2", idle=40), Visitor("10.0.0.2")]
-    seats, present = Seats(4, 4), seated(alone, *many)
+    slots, present = AssociationSlots(4, 4), with_slots(alone, *many)
     first, second = Visitor("10.0.0.3"), Visitor("10.0.0.3")
-    assert seats.take(first, [*present, first]) is None
+    assert slots.take(first, [*present, first]) is None
     assert [each.broken_off for each in present] == [False, False, True, False]
-    assert seats.take(second, [*present, first, second]) is None
+    assert slots.take(second, [*present, first, second]) is None
     assert sum(each.broken_off for each in present) == 2
 
 
-def test_an_address_has_so_many_and_makes_room_for_itself_alone():
-    present = seated(Visitor("10.0.0.1"), Visitor("10.0.0.1"), Visitor("10.0.0.2", idle=500))
-    seats, guest = Seats(5, 2), Visitor("10.0.0.1")
-    assert seats.take(guest, [*present, guest]) is Rejection.TOO_MANY_OF_ADDRESS
+def test_an_address_has_so_many_and_is_closing_for_itself_alone():
+    present = with_slots(Visitor("10.0.0.1"), Visitor("10.0.0.1"), Visitor("10.0.0.2", idle=500))
+    slots, connection = AssociationSlots(5, 2), Visitor("10.0.0.1")
+    assert slots.take(connection, [*present, connection]) is Rejection.TOO_MANY_OF_ADDRESS
     present[1].idle = 30
-    assert seats.take(guest, [*present, guest]) is None
+    assert slots.take(connection, [*present, connection]) is None
     assert [each.broken_off for each in present] == [False, True, False]
 
 
 def test_of_those_who_ask_for_nothing_the_busiest_address_goes():
-    waiting = [Visitor("10.0.0.1"), Visitor("10.0.0.2"), Visitor("10.0.0.2"), *seated(Visitor("10.0.0.2"))]
-    assert Seats(3, 3).superfluous(waiting) is None
-    assert Seats(2, 2).superfluous(waiting) is waiting[1]
+    waiting = [Visitor("10.0.0.1"), Visitor("10.0.0.2"), Visitor("10.0.0.2"), *with_slots(Visitor("10.0.0.2"))]
+    assert AssociationSlots(3, 3).superfluous(waiting) is None
+    assert AssociationSlots(2, 2).superfluous(waiting) is waiting[1]
 
 
 def at(port: int, address: str) -> RawPeer:
@@ -87,13 +87,13 @@ def at(port: int, address: str) -> RawPeer:
 
 
 def test_associations_of_one_byte_keep_no_sender_out(spool: Spool, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("triage.listener.seats.IDLE_S", 0.5)
+    monkeypatch.setattr("triage.listener.slots.IDLE_S", 0.5)
     with running_listener(spool, max_associations=8) as ours, ExitStack() as stack:
         holding = [stack.enter_context(RawPeer(ours.port)) for _ in range(8)]
         for peer in holding:
             assert peer.associate()[0] == ACCEPT
             peer.socket.sendall(b"\x04")
-        wait_for(lambda: _taken(ours.port), "a seat")
+        wait_for(lambda: _taken(ours.port), "a slot")
         assert holding[0].receive()[0] == ABORT
         assert store(ours.port, a_data_set()) == [0x0000]
         assert ours.counted("associations_ended_total", how=Ending.ABORTED_BY_US) >= 1
@@ -104,7 +104,7 @@ def _taken(port: int) -> bool:
         return peer.associate()[0] == ACCEPT
 
 
-def test_one_address_leaves_seats_to_others(spool: Spool):
+def test_one_address_leaves_slots_to_others(spool: Spool):
     with running_listener(spool, max_associations=4, max_associations_per_address=3) as ours, ExitStack() as stack:
         for _ in range(3):
             assert stack.enter_context(at(ours.port, "127.0.0.2")).associate()[0] == ACCEPT
