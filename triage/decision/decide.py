@@ -1,4 +1,4 @@
-"""PURE: what the images of one study say together, as a tag and a priority."""
+"""The decision of a study, its tag and priority, from the assessments of its images. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CLOCKS_DIFFER_S = 60.0
 
 
 def decide(assessments: Sequence[ImageAssessment], policy: PriorityPolicy, now: float) -> TriageDecision:
-    """The study's decision from all its assessments (at least one), in any order.
+    """Return the study's decision from all its assessments (at least one), in any order.
 
     ABNORMAL if any image is; else NOT_ASSESSED if an image that should have been scored was not; else NORMAL if at
     least one frontal was normal; else NOT_ASSESSED. A study whose objects are of different patients is never NORMAL.
@@ -39,7 +39,7 @@ def decide(assessments: Sequence[ImageAssessment], policy: PriorityPolicy, now: 
     highest = max(scores, key=lambda image: image.probability or 0.0, default=None)
     prior = is_prior(current, policy.prior_after_days, now)
     order = order_priority(current, policy.baseline)
-    ordered = [*evidence, *current] if mixed else current  # of the patient of whom something is said
+    ordered = [*evidence, *current] if mixed else current  # the patient of the evidence first
     numbered = next((image for image in ordered if image.accession_number), first)
     return TriageDecision(
         study_instance_uid=first.study_instance_uid,
@@ -60,7 +60,7 @@ def decide(assessments: Sequence[ImageAssessment], policy: PriorityPolicy, now: 
 
 
 def current_assessments(assessments: Iterable[ImageAssessment]) -> list[ImageAssessment]:
-    """Of several contents under one SOP Instance UID the last received, and every earlier one that was abnormal.
+    """Return, for each SOP Instance UID, the content received last, and every earlier one that was abnormal.
 
     A corrected image replaces a broken one, but different pixels under a known UID never lower a study silently.
     """
@@ -88,9 +88,9 @@ def _tag(
 def _of_mixed(
     tag: Tag, evidence: Sequence[ImageAssessment], reasons: tuple[Reason, ...]
 ) -> tuple[Tag, Sequence[ImageAssessment], tuple[Reason, ...]]:
-    """The same of a study of different patients: what was raised stays raised, and nothing is normal."""
-    kept = Tag.NOT_ASSESSED if tag is Tag.NORMAL else tag
-    return kept, evidence, tuple(sorted({*reasons, Reason.PATIENT_MISMATCH}))
+    """Return the tag of a study of different patients: ABNORMAL stays, and NORMAL becomes NOT_ASSESSED."""
+    safe = Tag.NOT_ASSESSED if tag is Tag.NORMAL else tag
+    return safe, evidence, tuple(sorted({*reasons, Reason.PATIENT_MISMATCH}))
 
 
 def _reasons(images: Iterable[ImageAssessment]) -> tuple[Reason, ...]:
@@ -98,7 +98,7 @@ def _reasons(images: Iterable[ImageAssessment]) -> tuple[Reason, ...]:
 
 
 def order_priority(assessments: Iterable[ImageAssessment], baseline: Priority) -> Priority:
-    """The order's own priority: the highest that its images carry in (0040,1003), else ``baseline``."""
+    """Return the order's own priority: the highest that its images have in (0040,1003), else ``baseline``."""
     known = [
         REQUESTED_PROCEDURE_PRIORITY[image.order_priority]
         for image in assessments
@@ -108,7 +108,7 @@ def order_priority(assessments: Iterable[ImageAssessment], baseline: Priority) -
 
 
 def priority_of(tag: Tag, order: Priority, policy: PriorityPolicy) -> Priority:
-    """ABNORMAL raises to HIGH; NORMAL may go to LOW where the site says so; everything else keeps the order's."""
+    """Return HIGH for ABNORMAL, LOW for NORMAL where the policy has it, else the order's priority."""
     if tag is Tag.ABNORMAL:
         return Priority.HIGH
     if tag is Tag.NORMAL and policy.lower_normal and order is not Priority.HIGH:
@@ -117,11 +117,11 @@ def priority_of(tag: Tag, order: Priority, policy: PriorityPolicy) -> Priority:
 
 
 def is_prior(assessments: Sequence[ImageAssessment], after_days: float, now: float = math.inf) -> bool:
-    """Whether every image was taken more than ``after_days`` before it came. An image without a date was not.
+    """Return whether every image was taken more than ``after_days`` before it came. An image without a date was not.
 
-    What is only listed does not count: our own report comes back with the date of its making.
-    A day is granted for time zones: dates in DICOM are the modality's local ones. What came after ``now`` (POSIX
-    seconds) came while the clock was wrong, and is no prior.
+    Objects that are only listed do not count: our own report comes back with its own date. One day is allowed for time
+    zones: dates in DICOM are local to the modality. An image that came after ``now`` (POSIX seconds) came while the
+    clock was wrong, and is no prior.
     """
     images = [image for image in assessments if image.counts]
     return bool(after_days and images) and all(
@@ -131,7 +131,7 @@ def is_prior(assessments: Sequence[ImageAssessment], after_days: float, now: flo
 
 
 def is_old(acquisition_date: str, received_at: float, after_days: float) -> bool:
-    """Whether what was taken on a date (YYYYMMDD) came (POSIX seconds) more than ``after_days`` later."""
+    """Return whether an image taken on a date (YYYYMMDD) came (POSIX seconds) more than ``after_days`` later."""
     try:
         taken = datetime.strptime(acquisition_date, "%Y%m%d").replace(tzinfo=UTC)
     except ValueError:
@@ -140,9 +140,9 @@ def is_old(acquisition_date: str, received_at: float, after_days: float) -> bool
 
 
 def revision(assessments: Iterable[ImageAssessment], policy: PriorityPolicy, *, mixed: bool = False) -> str:
-    """A digest of what the decision rests on; the same inputs give the same revision. ``mixed``: of several patients.
+    """Return a digest of the inputs of the decision. ``mixed``: the objects are of several patients.
 
-    A study of one patient has the revision that it had before patients were compared.
+    A study of one patient has the same revision as in releases that did not compare patients.
     """
     parts = sorted(
         "|".join(

@@ -1,25 +1,25 @@
-"""PURE: identifiers and who issued them. Two hospitals' numbers collide: a number alone names no patient and no order.
+"""Identifiers and their issuers: numbers of two hospitals can be the same, so a number alone names no patient. Pure.
 
 An issuer is HL7's HD (namespace, universal ID, its type): in DICOM Issuer of Patient ID (0010,0021) with its qualifiers
-(0010,0024), and Issuer of Accession Number Sequence (0008,0051); in HL7 CX.4 and EI.2 to EI.4. What one side does not
-state contradicts nothing.
+(0010,0024), and Issuer of Accession Number Sequence (0008,0051); in HL7 CX.4 and EI.2 to EI.4. A part that
+one side does not state contradicts nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import combinations
 from typing import Any, Self
 
 _SEPARATOR = "&"
-_KEPT_CHARACTERS = 16  # of a digest
+_DIGEST_LENGTH = 16  # characters of a digest
 
 
 @dataclass(frozen=True)
 class Issuer:
-    """Who issued an identifier; parts that are not stated are empty."""
+    """The issuer of an identifier; parts that are not stated are empty."""
 
     namespace: str = ""
     universal_id: str = ""
@@ -27,7 +27,7 @@ class Issuer:
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """The issuer that ``str`` made a text of: parts with ``&`` between them, as in HL7. Extra parts are dropped."""
+        """Return the issuer of a text made by ``str``: parts separated by ``&``, as in HL7. Extra parts are dropped."""
         parts = [part.strip() for part in text.split(_SEPARATOR)[:3]]
         return cls(*parts)
 
@@ -39,7 +39,7 @@ class Issuer:
         return bool(self.namespace or self.universal_id)
 
     def contradicts(self, other: Issuer) -> bool:
-        """Whether both are stated and are two: by their universal IDs where both have one, else by their names."""
+        """Return whether both are stated and differ: by their universal IDs where both have one, else by namespace."""
         if self.universal_id and other.universal_id and self._is_comparable(other):
             return self.universal_id.casefold() != other.universal_id.casefold()
         return bool(self.namespace and other.namespace) and self.namespace.casefold() != other.namespace.casefold()
@@ -51,13 +51,13 @@ class Issuer:
 
 @dataclass(frozen=True)
 class PatientIdentifier:
-    """A Patient ID or an Accession Number, and who issued it."""
+    """A Patient ID or an Accession Number, and its issuer."""
 
     value: str
     issuer: Issuer = field(default_factory=Issuer)
 
     def may_be(self, other: PatientIdentifier) -> bool:
-        """Whether both can be one: the same value, in any case, and issuers that do not contradict each other."""
+        """Return whether both can be the same: equal values, in any case, and issuers without contradiction."""
         return bool(self.value) and self._same_value(other) and not self.issuer.contradicts(other.issuer)
 
     def _same_value(self, other: PatientIdentifier) -> bool:
@@ -65,13 +65,13 @@ class PatientIdentifier:
 
 
 def any_may_be(ours: Iterable[PatientIdentifier], theirs: Sequence[PatientIdentifier]) -> bool:
-    """Whether one of our identifiers can be one of theirs; see ``PatientIdentifier.may_be``."""
+    """Return whether one of our identifiers can be one of theirs; see ``PatientIdentifier.may_be``."""
     return any(each.may_be(other) for each in ours for other in theirs)
 
 
 @dataclass(frozen=True)
 class PatientMarks:
-    """What tells the patients of objects apart, as digests: to be compared, and not to be read.
+    """Digests of the identity of an object's patient, to compare patients without storing their names.
 
     ``identifiers``: digest and issuer of Patient ID and of Other Patient IDs. ``birth_date``: a digest, or empty.
     ``names``: for each component group of the name (alphabetic, ideographic, phonetic) the digests of its words.
@@ -82,8 +82,8 @@ class PatientMarks:
     names: tuple[tuple[str, ...], ...] = ()
 
     @classmethod
-    def from_record(cls, record: dict[str, Any]) -> Self:
-        """The marks in a JSON object."""
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """Return the marks in a JSON object."""
         return cls(
             identifiers=tuple((str(value), str(issuer)) for value, issuer in record.get("identifiers", ())),
             birth_date=str(record.get("birth_date", "")),
@@ -92,13 +92,13 @@ class PatientMarks:
 
 
 def mark(text: str) -> str:
-    """A value of a patient as it is compared; empty for an empty one."""
+    """Return the digest of a patient's value, without case and outer spaces; empty for an empty value."""
     value = text.strip().casefold()
-    return sha256(f"cxr-triage patient\n{value}".encode()).hexdigest()[:_KEPT_CHARACTERS] if value else ""
+    return sha256(f"cxr-triage patient\n{value}".encode()).hexdigest()[:_DIGEST_LENGTH] if value else ""
 
 
 def contradiction(patients: Iterable[PatientMarks]) -> str:
-    """The attribute by which objects are of different patients; empty if nothing says that they are."""
+    """Return the attribute by which objects are of different patients; empty if none contradicts."""
     distinct = list(dict.fromkeys(patients))
     return next(filter(None, (_contradiction(*pair) for pair in combinations(distinct, 2))), "")
 
@@ -111,7 +111,7 @@ def _contradiction(one: PatientMarks, other: PatientMarks) -> str:
     if one.birth_date and other.birth_date:
         if one.birth_date != other.birth_date:
             return "Patient's Birth Date"
-        if agree:  # a name is written in many ways, and in characters that nobody declared
+        if agree:  # a name has many spellings, and may have undeclared characters
             return ""
     return "Patient's Name" if _share_no_word(one.names, other.names) else ""
 
@@ -121,6 +121,6 @@ def _identifiers(marks: PatientMarks) -> list[PatientIdentifier]:
 
 
 def _share_no_word(one: Sequence[Sequence[str]], other: Sequence[Sequence[str]]) -> bool:
-    """Of the component groups that both names have, none has a word in common."""
+    """Return whether no component group that both names have has a word in common."""
     both = [(set(ours), set(theirs)) for ours, theirs in zip(one, other, strict=False) if ours and theirs]
     return bool(both) and not any(ours & theirs for ours, theirs in both)

@@ -1,4 +1,4 @@
-"""Assessments and decisions as the JSON objects that lie in the spool and in the index."""
+"""Assessments and decisions as JSON objects, as the spool and the index store them. Pure."""
 
 from __future__ import annotations
 
@@ -13,48 +13,54 @@ from triage.decision.identity import PatientMarks
 from triage.decision.reasons import Reason
 from triage.decision.types import ActivationMap, ImageAssessment, Priority, ShadowScore, Tag, TriageDecision
 
-_YEAR_10000 = 253402300800.0  # in POSIX seconds; no text of ISO 8601 has a later time
-_OLD_SHADOW_SCORES = "beside"  # what releases before 0.2.0 called them; read until 0.3.0
+Record = dict[str, Any]
+"""A JSON object as it is stored; its values are checked by the functions that read it."""
+
+_YEAR_10000 = 253402300800.0  # in POSIX seconds; ISO 8601 has no later time
+_OLD_SHADOW_SCORES = "beside"  # the key of releases before 0.2.0; read until 0.3.0
 _LARGEST_COUNT = 2**53
 _SURROGATES = re.compile("[\ud800-\udfff]")  # half a character: no UTF-8
 
 
-def to_record(value: ImageAssessment | TriageDecision) -> dict[str, Any]:
-    """A JSON object with the fields of ``value``."""
+def to_record(value: ImageAssessment | TriageDecision) -> Record:
+    """Return a JSON object with the fields of ``value``."""
     return asdict(value)
 
 
-def assessment_from(record: dict[str, Any]) -> ImageAssessment:
-    """The assessment in ``record``. Fields that a later release added are passed over."""
+def assessment_from(record: Record) -> ImageAssessment:
+    """Return the assessment in ``record``. Fields that a later release added are ignored.
+
+    Raises ValueError, KeyError or TypeError for a record that no assessment can have.
+    """
     known = _known(ImageAssessment, record)
     known["tag"] = Tag(known["tag"])
     known["reasons"] = tuple(Reason(reason) for reason in known["reasons"])
     shadows = record.get("shadow_scores") or record.get(_OLD_SHADOW_SCORES) or ()
     known["shadow_scores"] = tuple(_shadow_score_from(each) for each in shadows)
-    if (kept := known.get("activation_map")) is not None:
-        known["activation_map"] = _map_from(kept)
+    if (activation_map := known.get("activation_map")) is not None:
+        known["activation_map"] = _map_from(activation_map)
     known["patient"] = PatientMarks.from_record(known.get("patient") or {})
     return ImageAssessment(**known)
 
 
-def _map_from(record: dict[str, Any]) -> ActivationMap:
+def _map_from(record: Record) -> ActivationMap:
     known = _known(ActivationMap, record)
     if (seen := known.get("seen")) is not None:
         known["seen"] = tuple(seen)
     return ActivationMap(**known)
 
 
-def _shadow_score_from(record: dict[str, Any]) -> ShadowScore:
+def _shadow_score_from(record: Record) -> ShadowScore:
     known = _known(ShadowScore, record)
     known["tag"] = Tag(known["tag"])
     known["reasons"] = tuple(Reason(reason) for reason in known["reasons"])
     return ShadowScore(**known)
 
 
-def decision_from(record: dict[str, Any]) -> TriageDecision:
-    """The decision in ``record``. Fields that a later release added are passed over.
+def decision_from(record: Record) -> TriageDecision:
+    """Return the decision in ``record``. Fields that a later release added are ignored.
 
-    Raises ValueError, KeyError or TypeError for what no decision can hold: a text for a time, a number that is none.
+    Raises ValueError, KeyError or TypeError for a record that no decision can have: a text for a time, NaN.
     """
     known = _known(TriageDecision, record)
     known["tag"] = Tag(known["tag"])
@@ -70,33 +76,31 @@ def decision_from(record: dict[str, Any]) -> TriageDecision:
 
 
 @cache
-def _hints(kind: type[TriageDecision]) -> tuple[tuple[str, Any], ...]:
+def _hints(kind: type[TriageDecision]) -> tuple[tuple[str, object], ...]:
     return tuple(get_type_hints(kind).items())
 
 
-def _list(value: Any) -> list[Any]:
+def _list(value: object) -> list[Any]:
     if not isinstance(value, list | tuple):
         raise TypeError("a list is expected")
     return list(value)
 
 
-def _is_a(value: Any, hint: Any) -> bool:
-    """Whether a value is what a field's annotation says, and can be written down as JSON in UTF-8."""
+def _is_a(value: object, hint: object) -> bool:
+    """Return whether a value matches a field's annotation, and can be written as JSON in UTF-8."""
     if get_origin(hint) is UnionType:
         return any(_is_a(value, each) for each in get_args(hint))
     if get_origin(hint) is tuple:
-        return all(_is_a(each, get_args(hint)[0]) for each in value)
+        return isinstance(value, tuple) and all(_is_a(each, get_args(hint)[0]) for each in value)
     if hint is float:
-        return type(value) in (int, float) and abs(value) < math.inf
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
     if hint is int:
-        return type(value) is int and 0 <= value < _LARGEST_COUNT
+        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST_COUNT
     if hint is str:
         return isinstance(value, str) and (value.isascii() or not _SURROGATES.search(value))
     return type(value) is hint  # an enumeration's member, a truth value, None
 
 
-def _known(
-    kind: type[ActivationMap | ImageAssessment | ShadowScore | TriageDecision], record: dict[str, Any]
-) -> dict[str, Any]:
+def _known(kind: type[ActivationMap | ImageAssessment | ShadowScore | TriageDecision], record: Record) -> Record:
     names = {field.name for field in fields(kind)}
     return {name: value for name, value in record.items() if name in names}

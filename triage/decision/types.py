@@ -11,7 +11,7 @@ from triage.decision.reasons import LISTED_NOT_COUNTED, Reason
 
 
 class Tag(StrEnum):
-    """What we say of an image or a study. NORMAL is said only on positive evidence."""
+    """The tag of an image or a study. NORMAL requires positive evidence."""
 
     ABNORMAL = "ABNORMAL"
     NORMAL = "NORMAL"
@@ -41,9 +41,9 @@ REQUESTED_PROCEDURE_PRIORITY = {
 
 @dataclass(frozen=True)
 class ShadowScore:
-    """What a model in shadow made of an image that another one scored: recorded, and looked at by nothing that decides.
+    """The result of a shadow model for an image that another model scored: recorded, and used by no decision.
 
-    ``probability`` is None if it failed. ``seconds`` is how long it took.
+    ``probability`` is None if it failed. ``seconds`` is the duration.
     """
 
     model_id: str
@@ -58,12 +58,12 @@ class ShadowScore:
 
 @dataclass(frozen=True)
 class ActivationMap:
-    """What drew a score to where it is, cell by cell (Zhou et al. 2016): the mean of the values is the logit, but for a
-    constant of the model's. It came out of the very run that gave the probability beside it.
+    """The class activation map of a score (Zhou et al. 2016), from the same run of the model.
 
-    ``values``: float32 little-endian, ``rows`` x ``columns``, in base64. The edges say what the cells cover of the
-    image as it was received, as fractions of its rows and columns; half a cell may be outside. ``seen``: what of that
-    image the model saw, in the same way (top, left, bottom, right): less than all where a border is cut off.
+    The mean of the values is the logit, up to a constant of the model. ``values``: float32 little-endian, ``rows`` x
+    ``columns``, in base64. ``top``, ``left``, ``bottom`` and ``right``: the edges of the cells in the received image,
+    as fractions of its rows and columns; half a cell may be outside. ``seen``: the edges (top, left, bottom, right) of
+    the part that the model saw: less than the image where a border was cut off.
     """
 
     rows: int
@@ -78,18 +78,18 @@ class ActivationMap:
 
 @dataclass(frozen=True)
 class ImageAssessment:
-    """What was found about one received object; written beside it in the spool.
+    """The assessment of one received object; the spool stores it with the object.
 
     ``probability`` is the model's plain score in 0..1, kept whenever the model ran, whatever the tag. Times are POSIX
     seconds. ``stages`` maps a stage's name to its duration in seconds. ``order_priority`` is the raw Requested
     Procedure Priority (0040,1003), empty where the object has none. ``acquisition_date`` is YYYYMMDD, or empty.
-    ``activation_map`` is there where the site keeps maps; where it cannot be, ``no_map`` says why.
-    ``calibrated_probability`` is for the site's ``prevalence``, where it states one; no tag is made of it.
-    ``accession_issuer`` is who issued the accession number (``decision.identity.Issuer`` as a text); ``patient`` tells
-    patients apart.
-    ``ap_share`` is the share of certainty, by the pixels, that an adult's chest was taken AP, and not PA; None where it
-    was not asked. ``view_contradicted``: it was certain enough against the stated ``view``. No tag is made of either.
-    ``association`` names the one that it came over, in the log.
+    ``activation_map`` is set where the site stores maps; ``no_map`` is the reason if there is none.
+    ``calibrated_probability`` is for the site's ``prevalence``, where it states one; no tag depends on it.
+    ``accession_issuer`` is the issuer of the accession number (``decision.identity.Issuer`` as a text); ``patient`` has
+    the digests that patients are compared by.
+    ``ap_share`` is the certainty, by the pixels, that an adult's chest was taken AP and not PA; None where it was not
+    computed. ``view_contradicted``: it contradicts the stated ``view``. No tag depends on either.
+    ``association`` is the name, in the log, of the association that the object came over.
     """
 
     study_instance_uid: str
@@ -130,12 +130,12 @@ class ImageAssessment:
 
     @property
     def counts(self) -> bool:
-        """Whether the study's tag has to take this image into account."""
+        """True if the study's tag depends on this image."""
         return not LISTED_NOT_COUNTED.intersection(self.reasons)
 
     @property
     def projection(self) -> str:
-        """What is stated of the projection, and what the pixels look like, for people; empty if not asked."""
+        """The stated projection and the one by the pixels, as a text for people; empty if not computed."""
         if self.ap_share is None:
             return ""
         looks, certainty = ("AP", self.ap_share) if self.ap_share >= 0.5 else ("PA", 1 - self.ap_share)
@@ -145,7 +145,7 @@ class ImageAssessment:
 
 @dataclass(frozen=True)
 class PriorityPolicy:
-    """How a site turns a tag into a priority.
+    """A site's rules from a tag to a priority.
 
     ``baseline`` is the priority of an order that carries none; ``lower_normal`` lets NORMAL go to LOW. A study whose
     images were all taken more than ``prior_after_days`` before they came is a prior, and raises nothing; 0: none is.
@@ -158,12 +158,12 @@ class PriorityPolicy:
 
 @dataclass(frozen=True)
 class TriageDecision:
-    """The one current result of a study. ``evidence`` are the SOP Instance UIDs that made the tag.
+    """The current result of a study. ``evidence`` has the SOP Instance UIDs that the tag is based on.
 
-    ``prior``: taken long before it came, so that nobody waits for it and it raises nothing. ``calling_ae_title`` is who
-    sent the first of its images. ``accession_issuer`` is that of the accession number, as a text. ``sequence`` counts
-    the decisions of the study, so that the last is known whatever the clock said; 0: made before there was a count.
-    ``silent``: recorded alone: it is neither listed nor delivered.
+    ``prior``: taken long before it came, so that it is not urgent and raises nothing. ``calling_ae_title`` is that of
+    the sender of its first image. ``accession_issuer`` is the issuer of the accession number, as a text. ``sequence``
+    counts the decisions of the study, so that the last is known whatever the clock; 0: made before there was a count.
+    ``silent``: recorded only, and neither listed nor delivered.
     """
 
     study_instance_uid: str
