@@ -24,7 +24,7 @@ from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
 from triage.queue.score_queue import connect
 from triage.runtime.sockets import open_port
-from triage.spool.clock import ClockState, look_at_clocks
+from triage.spool.clock import ClockState, read_clocks
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
 
@@ -174,4 +174,4 @@ def test_a_destination_that_a_clock_a_day_ahead_left_alone_is_tried_when_it_is_r
 
 def steady_for_days() -> str:
     """What the sweep has noted of a clock that has not jumped since the machine was started."""
-    return json.dumps(asdict(ClockState(**asdict(look_at_clocks()), steady_s=3 * DAY)))
+    return json.dumps(asdict(ClockState(**asdict(read_clocks()), steady_s=3 * DAY)))

@@ -21,10 +21,10 @@ from tests.support import power_loss, power_loss_scenario
 from tests.support.power_loss import Disk, Tree
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
-from triage.spool import spool as spool_module
+from triage.spool import files as files_module
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
-from triage.worklist.reader_acts import Act, steps
+from triage.worklist.reader_acts import Act, acts_of
 
 pytestmark = [
     pytest.mark.skipif(not power_loss.STRACE.exists(), reason="recording system calls: apt-get install strace"),
@@ -68,7 +68,7 @@ def check(tree: Tree, told: Told, place: Path) -> None:
         if instance.study_instance_uid not in told.removing:
             assert_result(spool, instance, told, again)
     for uid in told.read:
-        assert [step.act for step in steps(spool, uid)].count(Act.READ) >= 1
+        assert [step.act for step in acts_of(spool, uid)].count(Act.READ) >= 1
     assert set(told.switched) <= spool.model_switches.disabled()
 
 
@@ -127,7 +127,7 @@ def test_nothing_that_was_told_is_lost_whenever_the_power_fails(
         uid = path.parent.name
         ORIGINAL[f"{uid}+{path.stem}"] = path.read_bytes()
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # what comes after is not recorded: it need not last
-    monkeypatch.setattr(spool_module, "sync_file_system", lambda folder: None)
+    monkeypatch.setattr(files_module, "sync_file_system", lambda folder: None)
     disk, told = Disk(root), Told()
     disk.nodes[0].is_folder = True
     seen: set[int] = set()

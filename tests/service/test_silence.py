@@ -12,7 +12,7 @@ from tests.support import audit_schema as schema
 from triage.metrics.process import create
 from triage.service.silence import begin
 from triage.settings.schema import Settings
-from triage.spool.silence import in_words, silent_since
+from triage.spool.silence import silence_text, silent_since
 from triage.spool.spool import Spool
 
 
@@ -31,16 +31,16 @@ def gauges(settings: Settings, spool: Spool) -> tuple[float | None, float | None
 def test_a_worker_writes_down_when_silence_begins_and_ends(spool: Spool, tmp_path: Path) -> None:
     trail = tmp_path / "audit.xml"
     assert gauges(settings(tmp_path, False), spool) == (0, 0)
-    assert (in_words(spool), trail.exists()) == ("", False)
+    assert (silence_text(spool), trail.exists()) == ("", False)
     for _ in range(2):  # of two workers one writes
         on, until = gauges(settings(tmp_path, True), spool)
         since = silent_since(spool)
         assert on == 1 and since is not None and time.time() - 60 < since <= time.time()
         assert until == since + 2 * 24 * 3600
-    assert "silent since 20" in in_words(spool) and "neither listed nor delivered" in in_words(spool)
+    assert "silent since 20" in silence_text(spool) and "neither listed nor delivered" in silence_text(spool)
     assert len(trail.read_text().splitlines()) == 1
     assert gauges(settings(tmp_path, False), spool) == (0, 0)
-    assert in_words(spool) == ""
+    assert silence_text(spool) == ""
     messages = schema.messages(trail)
     assert [schema.kind(each) for each in messages] == ["110131", "110131"]
 

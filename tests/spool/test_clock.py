@@ -68,14 +68,14 @@ def test_a_machine_that_was_switched_off_over_the_weekend_has_a_clock_that_is_be
 def test_what_a_person_says_holds_until_the_next_jump(spool: Spool) -> None:
     now = [START]
     clock = Clock(spool, lambda: now[0])
-    assert not clock.look().is_steady
+    assert not clock.poll().is_steady
     assert clock.trust().is_steady
     now[0] = after(clock.read(), 30.0)
-    assert clock.look().is_steady
+    assert clock.poll().is_steady
     assert not clock.in_doubt()
     now[0] = after(clock.read(), 30.0, set_by=40 * DAY)
     assert clock.in_doubt()
-    assert clock.look().has_jumped
+    assert clock.poll().has_jumped
     assert clock.in_doubt()
     assert clock.trust().is_steady
     assert not clock.in_doubt()
@@ -84,16 +84,16 @@ def test_what_a_person_says_holds_until_the_next_jump(spool: Spool) -> None:
 def test_what_cannot_be_read_counts_as_never_looked_at(spool: Spool) -> None:
     (spool.root / "control" / "clock.json").write_text('{"at": 1')
     assert not Clock(spool).in_doubt()
-    assert not Clock(spool).look().is_steady
+    assert not Clock(spool).poll().is_steady
     assert STEADY_S == DAY
 
 
 @pytest.mark.parametrize("value", ['"x"', "null", "[]", "NaN", "1e999", "true"])
 @pytest.mark.parametrize("name", ["at", "since_boot", "steady_s", "jump_s"])
 def test_a_note_that_no_sweep_wrote_is_none_and_stops_no_sweep(spool: Spool, name: str, value: str) -> None:
-    Clock(spool).look()
+    Clock(spool).poll()
     path = spool.root / "control" / "clock.json"
     noted = {**json.loads(path.read_text()), name: "HERE"}
     path.write_text(json.dumps(noted).replace('"HERE"', value))
     assert Clock(spool).read() is None
-    assert not Clock(spool).look().is_steady
+    assert not Clock(spool).poll().is_steady

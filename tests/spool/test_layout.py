@@ -11,6 +11,7 @@ from tests.support.old_release import unpacked
 from triage.cli import triage as cli
 from triage.errors import EXIT_CANNOT_START
 from triage.spool import layout
+from triage.spool.errors import SpoolError
 from triage.spool.layout import (
     FIRST,
     LAYOUT,
@@ -23,7 +24,8 @@ from triage.spool.layout import (
     layout_of,
     pending,
 )
-from triage.spool.spool import VERSION, Spool, SpoolError
+from triage.spool.opening import VERSION
+from triage.spool.spool import Spool
 
 
 class Killed(BaseException):

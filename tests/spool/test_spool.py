@@ -18,8 +18,9 @@ import pytest
 from tests.support.builders import an_instance
 from triage.dicom.uid import InvalidUIDError, valid_uid
 from triage.runtime.durable import append_durably, held_alone, write_durably
+from triage.spool.errors import SpoolError
 from triage.spool.instance import ReceivedInstance
-from triage.spool.spool import Spool, SpoolError
+from triage.spool.spool import Spool
 
 
 def receive(spool: Spool, instance: ReceivedInstance, content: bytes = b"object") -> bool:

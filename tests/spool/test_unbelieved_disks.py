@@ -15,7 +15,7 @@ from tests.support.builders import an_instance
 from triage.delivery.outbox import Outbox
 from triage.runtime import storage
 from triage.runtime.durable import write_durably
-from triage.spool import spool as spool_module
+from triage.spool import files as files_module
 from triage.spool.spool import Spool
 
 
@@ -55,7 +55,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
             made.whole += 1
 
         monkeypatch.setattr(os, "fsync", fsync)
-        monkeypatch.setattr(spool_module, "sync_file_system", syncfs)
+        monkeypatch.setattr(files_module, "sync_file_system", syncfs)
         yield made
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from triage.spool.clock import ClockState, look_at_clocks
+from triage.spool.clock import ClockState, read_clocks
 from triage.spool.spool import Spool
 
 
 def jumped(spool: Spool) -> None:
     """The sweep has just seen the clock jump back by a day."""
-    state = ClockState(**asdict(look_at_clocks()), jump_s=-24 * 3600.0)
+    state = ClockState(**asdict(read_clocks()), jump_s=-24 * 3600.0)
     (spool.root / "control" / "clock.json").write_text(json.dumps(asdict(state)))

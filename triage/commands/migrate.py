@@ -20,8 +20,9 @@ def migrate(invocation: Invocation, check: bool) -> None:
     there is nothing to do, 1 if there are steps to take, 78 if the spool is of a later release.
     """
     settings = invocation.settings()
-    from triage.spool.layout import LAYOUT, LayoutError, advance, layout_of, pending
-    from triage.spool.spool import SpoolError, check_version
+    from triage.spool.errors import SpoolError
+    from triage.spool.layout import LAYOUT, advance, layout_of, pending
+    from triage.spool.opening import check_version
 
     try:
         roots = _roots(settings)
@@ -29,7 +30,7 @@ def migrate(invocation: Invocation, check: bool) -> None:
         for root in roots:
             check_version(root)
             click.echo(f"{root}: layout {layout_of(root)}, this release writes {LAYOUT}")
-    except (LayoutError, SpoolError) as error:
+    except SpoolError as error:
         raise CannotStart(str(error)) from error
     steps = [step for each in todo.values() for step in each]
     for step in steps:

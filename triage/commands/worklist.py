@@ -18,10 +18,10 @@ def worklist(invocation: Invocation, limit: int, as_json: bool) -> None:
     """
     settings = invocation.settings()
     from triage.commands.output.worklist import print_worklist
-    from triage.spool.silence import in_words
+    from triage.spool.silence import silence_text
     from triage.spool.spool import Spool
 
-    if said := in_words(Spool(settings.spool.path)):
+    if said := silence_text(Spool(settings.spool.path)):
         click.echo(said, err=True)  # the list is shorter than what came, and not for want of studies
     with redis_errors():
         print_worklist(redis_url(settings), settings.redis.timeout_s, settings.worklist.waiting_cap_s, limit, as_json)

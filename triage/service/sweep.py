@@ -31,7 +31,7 @@ from triage.settings.schema import Settings
 from triage.spool.clock import Clock, ClockState, next_state
 from triage.spool.spool import Spool
 from triage.spool.usage import SpoolState
-from triage.spool.validation_partition import FORGET_AFTER_S, VALIDATION, close_partition, forget
+from triage.spool.validation_partition import FORGET_AFTER_S, VALIDATION, close_partition, remove_old_studies
 from triage.worklist.index import Worklist
 from triage.worklist.index_check import IndexCheck
 
@@ -130,7 +130,7 @@ def _looked_at_clock(spool: Spool, memory: SweepMemory) -> bool:
     clock = Clock(spool)
     before = memory.clock or clock.read()
     try:
-        state = clock.look()
+        state = clock.poll()
     except OSError as error:  # a full disk: what is too old is what has to go
         logger.error("sweep: the time cannot be noted (%s)", error.strerror or type(error).__name__)
         state = next_state(before, clock.instant())
@@ -159,7 +159,7 @@ def _forget_validations(spool: Spool, partitions: Mapping[str, Spool]) -> None:
         close_partition(spool)
         return
     try:
-        forget(partitions[VALIDATION], time.time() - FORGET_AFTER_S)
+        remove_old_studies(partitions[VALIDATION], time.time() - FORGET_AFTER_S)
     except OSError as error:
         logger.error("sweep: %s cannot be cleaned: %s", VALIDATION, error.strerror or type(error).__name__)
 

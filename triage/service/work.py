@@ -28,7 +28,7 @@ from triage.service.sweep import SweepMemory, reconcile
 from triage.settings.schema import Settings
 from triage.settings.sections import WorkerSettings
 from triage.spool.clock import Clock
-from triage.spool.silence import in_words
+from triage.spool.silence import silence_text
 from triage.spool.spool import Spool
 from triage.spool.validation_partition import VALIDATION
 from triage.worklist.index import Worklist
@@ -124,7 +124,7 @@ def _ready(
     ready, said = progress.ready()
     if ready and (missing := not_loaded(sessions) - set(shadow)):
         return False, f"{said}, but not with {', '.join(sorted(missing))}, which did not load: see the log"
-    return ready, "; ".join(filter(None, (said, in_words(spool))))
+    return ready, "; ".join(filter(None, (said, silence_text(spool))))
 
 
 def _longest_batch_s(worker: WorkerSettings) -> float:

@@ -1,8 +1,8 @@
-"""Whether this machine's clock may be believed in what cannot be undone: removing studies, taking them off the list.
+"""The check of this machine's clock before what cannot be undone: removing studies, and taking them off the list.
 
-The sweep notes at each look what time it is, in ``control/clock.json``. A step between two looks that the time since
-boot does not explain, or a gap in which nobody looked, is a jump: from then on nothing is removed until the clock has
-been looked at for a day and made no other, or a person has said that it is right. See docs/adr/0040.
+The sweep polls the clock and records the time in ``control/clock.json``. A step between two polls that the time since
+boot does not explain, or a long gap between them, is a jump: nothing is removed until the clock has made no other for a
+day of polls, or a person has confirmed it. See docs/adr/0040.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
+from triage.decision.records import Record
 from triage.spool.spool import Spool
 
 STEADY_S = 24 * 3600.0
-"""For how long the clock has to be steady."""
+"""Seconds for which the clock must be steady."""
 
-_STEP_S = 60.0  # of less than a minute nothing depends that is counted in days
-_GAP_S = 2 * 3600.0  # longer without a look: whether the machine slept or the clock was set cannot be told
-_OFF_S = 4 * 24 * 3600.0  # for so long a machine may be switched off
+_STEP_S = 60.0  # nothing that is counted in days depends on a smaller step
+_GAP_S = 2 * 3600.0  # after a longer gap, a sleeping machine cannot be told from a clock that was set
+_OFF_S = 4 * 24 * 3600.0  # a machine may be switched off for so long
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True)
 class ClockState:
-    """What is known of the clock: ``at``, when it was looked at last, in POSIX seconds and in seconds since ``boot``.
+    """The state of the clock at the last poll: ``at`` in POSIX seconds, ``since_boot`` in seconds since ``boot``.
 
-    ``steady_s``: for how long it has been looked at since it jumped. ``jump_s``: by how much that was; 0 if never.
-    ``trusted``: a person has said since that it is right.
+    ``steady_s``: seconds of polls since the last jump. ``jump_s``: the size of that jump, 0 for none. ``trusted``: a
+    person has confirmed the clock since.
     """
 
     at: float
@@ -43,26 +43,26 @@ class ClockState:
 
     @property
     def is_steady(self) -> bool:
-        """Whether it may be believed in what cannot be undone."""
+        """True if the clock may be relied on for what cannot be undone."""
         return self.trusted or self.steady_s >= STEADY_S
 
     @property
     def has_jumped(self) -> bool:
-        """Whether it jumped, and has not been steady since, and no person said that it is right."""
+        """True if it jumped and has been neither steady nor confirmed by a person since."""
         return bool(self.jump_s) and not self.is_steady
 
 
 @dataclass(frozen=True)
 class Instant:
-    """One look at the clocks: POSIX seconds, seconds since boot (those of sleep too), and which boot it was."""
+    """One reading of the clocks: POSIX seconds, seconds since boot (with those of sleep), and the ID of the boot."""
 
     at: float
     since_boot: float
     boot: str
 
 
-def look_at_clocks() -> Instant:
-    """This moment, by this machine."""
+def read_clocks() -> Instant:
+    """Return this moment by this machine's clocks."""
     try:
         boot = _BOOT_ID.read_text().strip()
     except OSError:
@@ -71,7 +71,7 @@ def look_at_clocks() -> Instant:
 
 
 def next_state(before: ClockState | None, now: Instant) -> ClockState:
-    """PURE: the state after a look."""
+    """Return the state after a poll. Pure."""
     fresh = ClockState(now.at, now.since_boot, now.boot)
     if before is None:
         return fresh
@@ -92,33 +92,33 @@ def _jumped(before: ClockState, now: Instant, step: float) -> bool:
 
 @dataclass(frozen=True)
 class Clock:
-    """The clock of a spool's machine. ``instant`` looks at it."""
+    """The clock of a spool's machine. ``instant`` reads it."""
 
     spool: Spool
-    instant: Callable[[], Instant] = field(default=look_at_clocks)
+    instant: Callable[[], Instant] = field(default=read_clocks)
 
-    def look(self) -> ClockState:
-        """Note what time it is, and return what is known of the clock now. Raises OSError."""
+    def poll(self) -> ClockState:
+        """Record the time, and return the state of the clock now. Raises OSError."""
         state = next_state(self.read(), self.instant())
         self._write(state)
         return state
 
     def read(self) -> ClockState | None:
-        """What the last look found; None if there was none, or if it cannot be read."""
+        """Return the state at the last poll; None if there was none, or if it cannot be read."""
         try:
             return _state(json.loads(self._path.read_bytes()))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
     def trust(self) -> ClockState:
-        """A person says that the clock is right now. Holds until it jumps again. Raises OSError."""
+        """Record that a person confirms the clock, until it jumps again, and return its state. Raises OSError."""
         now = self.instant()
         state = ClockState(now.at, now.since_boot, now.boot, trusted=True)
         self._write(state)
         return state
 
     def in_doubt(self) -> bool:
-        """Whether it has jumped, since the last look or before and not been steady since."""
+        """Return whether it has jumped since the last poll, or before and not been steady since."""
         before = self.read()
         return before is not None and next_state(before, self.instant()).has_jumped
 
@@ -130,10 +130,10 @@ class Clock:
         self.spool.write(self._path, json.dumps(asdict(state)))
 
 
-def _state(record: dict[str, Any]) -> ClockState:
-    """Raises TypeError for what no sweep wrote."""
+def _state(record: Record) -> ClockState:
+    """Return the state in ``record``. Raises TypeError for a record that no sweep wrote."""
     state = ClockState(**record)
     numbers = (state.at, state.since_boot, state.steady_s, state.jump_s)
     if not all(type(each) in (int, float) and abs(each) < math.inf for each in numbers) or state.trusted not in (0, 1):
-        raise TypeError("not what a sweep notes of the clock")
+        raise TypeError("not a record of the clock")
     return state

@@ -13,7 +13,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, order=True)
 class ReceivedInstance:
-    """One received content: which object of which study, and the SHA-256 of its data set as lower-case hex."""
+    """One received content of an object: its UIDs, and the SHA-256 of its data set as lower-case hex."""
 
     study_instance_uid: str
     sop_instance_uid: str
@@ -27,17 +27,17 @@ class ReceivedInstance:
 
     @property
     def key(self) -> str:
-        """The name of this content in the spool, in the queue and in what people type."""
+        """The name of this content in the spool, in the queue and in commands."""
         return f"{self.study_instance_uid}+{self.sop_instance_uid}+{self.content_digest}"
 
     @property
     def filed_name(self) -> str:
-        """The stem of its files inside the study's folder."""
+        """The stem of its file names in the study's folder."""
         return f"{self.sop_instance_uid}+{self.content_digest}"
 
     @classmethod
     def from_key(cls, key: str) -> Self:
-        """The instance that ``key`` names; ValueError if it is not a key."""
+        """Return the instance of ``key``. Raises ValueError for a malformed key."""
         parts = key.split("+")
         if len(parts) != 3:
             raise ValueError(f"not a spool key: {key[:200]!r}")

@@ -1,10 +1,33 @@
-"""The layout of the spool, and the steps from an earlier one to it: docs/adr/0046.
+"""The layout of the spool, and the steps from an earlier layout to it: docs/adr/0046.
 
-    VERSION   the oldest layout that a program must know to work on this spool; another VERSION is refused
-    LAYOUT    the layout that it has; a spool without it is of layout 1, which 0.1 wrote
+Version 1, layout 1:
 
-A change that earlier programs do not mind raises LAYOUT alone, and going back a release is possible. One that they
-would misread raises both, and the earlier release refuses.
+    VERSION                                        "1": the oldest layout that a program must know (spool/layout.py)
+    LAYOUT                                         "1": the layout that it has
+    INSTALLATION                                   a UID of this installation, made when first needed
+    incoming/   <random>.part                      being received; worthless after a crash
+    inbox/      <study>+<sop>+<digest>.dcm         acknowledged and not yet tagged: the work list
+    dead/       <study>+<sop>+<digest>.dcm|.json   given up after the last try; a person can requeue
+    quarantine/ <random>.dcm                       refused as unparsable, kept for inspection
+    studies/<hh>/<study>/                          hh: two hex digits of a hash, to keep folders small
+                  <sop>+<digest>.dcm               a tagged object, byte for byte as received
+                  <sop>+<digest>.json              its assessment
+                  decision.json                    the study's one current result
+                  history.jsonl                    every result the study ever had
+                  workitem.json                    the state of its workitem: worklist/workitem_store.py
+                  reading.jsonl                    the acts of readers: worklist/reader_acts.py
+                  deliveries/                      the objects built from it: delivery/outbox.py
+    marks/ outbox/ undeliverable/                  pending deliveries: delivery/outbox.py
+    reports/    <time>-<hash>.json                 reports that came before their study: inbound_reports/early_store.py
+    control/disabled-models/<name>                 kill switches
+    control/disabled-channels/<name>
+    control/destinations/<name>.json               why nothing is sent there now, and the time of the next try
+    locks/                                         one file for each live worker, held by flock
+    canary/ validation/                            partitions: spools of objects that are no patient's
+
+VERSION is the oldest layout that a program must know to use the spool; a program refuses any other. A change that
+earlier programs can ignore raises LAYOUT alone, and a return to the earlier release is possible. A change that they
+would misread raises both, and the earlier release refuses the spool.
 """
 
 from __future__ import annotations
@@ -15,22 +38,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triage.runtime.durable import write_durably
+from triage.spool.errors import LayoutError
 
 LAYOUT_FILE = "LAYOUT"
 FIRST = 1
-"""Of a spool that does not say."""
-
-
-class LayoutError(Exception):
-    """The layout of a spool cannot be read or must not be used; the message says what to do."""
+"""The layout of a spool without the file LAYOUT, as release 0.1 wrote it."""
 
 
 @dataclass(frozen=True)
 class LayoutStep:
-    """From the layout before to ``to``; ``what`` it does, in words.
+    """A step from the layout before to ``to``. ``what``: a description for people.
 
-    ``run`` is given the spool's folder. It may be killed anywhere and is then run again: done twice it does no more.
-    ``harmless``: processes of this release and the one before may work meanwhile, so that a start does it unasked.
+    ``run`` gets the spool's folder. It may be killed at any point and is then run again, so it must be idempotent.
+    ``harmless``: processes of this release and the one before may run meanwhile, so that a start takes the step.
     """
 
     to: int
@@ -40,13 +60,13 @@ class LayoutStep:
 
 
 STEPS: tuple[LayoutStep, ...] = ()
-"""Every step there is, in their order, each by one. Nothing has changed since 0.1."""
+"""Every step in order, each to the next layout. None since release 0.1."""
 LAYOUT = FIRST
-"""What this program writes: that of the last step."""
+"""The layout that this program writes: that of the last step."""
 
 
 def layout_of(root: Path) -> int:
-    """The layout of the spool at ``root``. Raises LayoutError for one that cannot be told."""
+    """Return the layout of the spool at ``root``. Raises LayoutError if it cannot be read."""
     try:
         text = (root / LAYOUT_FILE).read_text()
     except FileNotFoundError:
@@ -57,20 +77,20 @@ def layout_of(root: Path) -> int:
 
 
 def pending(root: Path, steps: Sequence[LayoutStep] = STEPS) -> list[LayoutStep]:
-    """The steps that the spool lacks; none for one of a later release. Raises LayoutError."""
+    """Return the steps that the spool lacks; none for a spool of a later release. Raises LayoutError."""
     found = layout_of(root)
     return [step for step in steps if step.to > found]
 
 
 def advance(root: Path, todo: Sequence[LayoutStep]) -> None:
-    """Take these steps in their order, noting each when it is done. Raises OSError; then call it again."""
+    """Take these steps in order, and record each when it is done. Raises OSError; then call it again."""
     for step in todo:
         step.run(root)
         write_durably(root / LAYOUT_FILE, f"{step.to}\n")
 
 
 def at_start(root: Path, steps: Sequence[LayoutStep] = STEPS) -> None:
-    """Take the steps that harm nobody. Raises LayoutError, with what to do, if there is another one. Raises OSError."""
+    """Take the harmless steps. Raises LayoutError, with what to do, if another step is needed; OSError."""
     todo = pending(root, steps)
     if heavy := next((step for step in todo if not step.harmless), None):
         raise LayoutError(

@@ -1,4 +1,4 @@
-"""The locks of workers: one file for each live process, held by flock and so given back by the kernel if it dies."""
+"""The locks of workers: one file for each live process, held by flock, so that the kernel releases it if it dies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from triage.runtime.durable import file_lock, is_held
 
-_ONE_OF_A_KIND = ("up", "deliver")  # locks of processes that are no workers
+_OTHER_LOCKS = ("up", "deliver")  # of processes that are no workers
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")
 
 
@@ -21,34 +21,34 @@ class WorkerLocks:
 
     @contextmanager
     def hold(self, worker_name: str) -> Iterator[None]:
-        """Held by a worker for its life; BlockingIOError if another process holds it."""
+        """Hold the lock of a worker, for its life. Raises BlockingIOError if another process holds it."""
         path = self._folder / worker_name
         with file_lock(path, blocking=False):
             try:
                 yield
             finally:
-                path.unlink(missing_ok=True)  # while we hold it: nobody can have taken it meanwhile
+                path.unlink(missing_ok=True)  # while we hold it, so that no other process can
 
     def is_alive(self, worker_name: str) -> bool:
-        """Whether some process holds the worker's lock: true exactly while the process lives.
+        """Return whether a process holds the worker's lock: true exactly while the process lives.
 
-        False for what names no worker: the name may come from Redis, where anybody may have written it.
+        False for a malformed name: it may come from Redis, where other programs can write.
         """
         return _names_a_worker(worker_name) and is_held(self._folder / worker_name)
 
     def has_died(self, worker_name: str) -> bool:
-        """Whether the worker's process ended without giving its lock back: killed, or crashed."""
+        """Return whether the worker's process ended without releasing its lock: killed, or crashed."""
         path = self._folder / worker_name
         return _names_a_worker(worker_name) and path.exists() and not is_held(path)
 
     def count(self) -> tuple[int, int]:
-        """How many workers live, and how many died and have not been forgotten."""
-        names = [path.name for path in self._folder.iterdir() if path.name not in _ONE_OF_A_KIND]
+        """Return the numbers of live workers, and of dead ones whose lock has not been removed."""
+        names = [path.name for path in self._folder.iterdir() if path.name not in _OTHER_LOCKS]
         held = [name for name in names if self.is_alive(name)]
         return len(held), len(names) - len(held)
 
     def remove_old(self, before: float) -> None:
-        """Remove the locks of workers that started before ``before`` (POSIX seconds) and died."""
+        """Remove the locks of dead workers that started before ``before`` (POSIX seconds)."""
         for path in self._folder.iterdir():
             with suppress(FileNotFoundError, BlockingIOError):
                 if path.stat().st_mtime < before:
@@ -57,4 +57,4 @@ class WorkerLocks:
 
 
 def _names_a_worker(name: str) -> bool:
-    return bool(_NAME.fullmatch(name)) and name not in (".", "..", *_ONE_OF_A_KIND)
+    return bool(_NAME.fullmatch(name)) and name not in (".", "..", *_OTHER_LOCKS)

@@ -1,4 +1,4 @@
-"""Who a study is of, from its files in the spool: the only place that has it. Nothing of it leaves the process."""
+"""Patient identity of a study, from its files in the spool. It is never logged, queued or kept elsewhere."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Patient:
 
 
 def patient_of(spool: Spool, study_instance_uid: str) -> Patient:
-    """The patient, from the first image that names one."""
+    """Return the patient of a study, from the first image that names one."""
     known = read_study(spool, study_instance_uid)
     found = [patient_in(image.header) for image in known[1]] if known else []
     return next((each for each in found if each.patient_id or each.name), Patient())
 
 
 def patient_in(header: Dataset) -> Patient:
-    """The patient that an object names."""
+    """Return the patient that an object's attributes name."""
     identifier, issuer, name = (text_of(header, each) for each in ("PatientID", "IssuerOfPatientID", "PatientName"))
     return Patient(identifier, issuer, name, patient_identifiers(header))

@@ -1,4 +1,4 @@
-"""Since when the workers of a spool are silent: ``control/silent.json``, so that every process says the same."""
+"""The silence of a spool's workers, in ``control/silent.json``, so that all processes agree on it (docs/adr/0051)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from triage.spool.spool import Spool
 
 
 def silent_since(spool: Spool) -> float | None:
-    """POSIX seconds since when nothing new is listed or delivered; None where it is. What cannot be read is 0."""
+    """Return since when nothing new is listed or delivered, in POSIX seconds; None if it is, 0 if unreadable."""
     try:
         return float(json.loads(_file(spool).read_bytes())["since"])
     except FileNotFoundError:
@@ -21,12 +21,12 @@ def silent_since(spool: Spool) -> float | None:
         return 0.0
 
 
-def switch(spool: Spool, silent: bool, now: float, note: Callable[[], None] = lambda: None) -> bool:
-    """Have the spool say what a worker's settings say; whether that is new. ``note`` is told first, once."""
+def switch(spool: Spool, silent: bool, now: float, before_change: Callable[[], None] = lambda: None) -> bool:
+    """Write a worker's setting to the spool, and return whether it changed. ``before_change`` is called first, once."""
     with held(spool.root / "control" / "silent.lock"):
         if (silent_since(spool) is not None) == silent:
             return False
-        note()
+        before_change()
         if silent:
             spool.write(_file(spool), json.dumps({"since": now}))
         else:
@@ -35,8 +35,8 @@ def switch(spool: Spool, silent: bool, now: float, note: Callable[[], None] = la
     return True
 
 
-def in_words(spool: Spool) -> str:
-    """What readiness says of it; empty where results are shown."""
+def silence_text(spool: Spool) -> str:
+    """Return the text for readiness; empty where results are shown."""
     since = silent_since(spool)
     if since is None:
         return ""

@@ -1,4 +1,4 @@
-"""The facts of a study, from its files."""
+"""A study's decision, images and attributes, from its files."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from triage.spool.spool import Spool
 
 
 def read_study(spool: Spool, study_instance_uid: str) -> tuple[TriageDecision, tuple[StudyImage, ...]] | None:
-    """The study's decision and its current objects with their attributes; None before the first decision.
+    """Return the study's decision and its current objects with their attributes; None before the first decision.
 
-    Hold the study's lock. An object that cannot be read has the attributes that its assessment kept.
+    Hold the study's lock. An object that cannot be read has the attributes of its assessment.
     """
     record = spool.decision(study_instance_uid)
     if record is None:
@@ -36,16 +36,16 @@ def read_study(spool: Spool, study_instance_uid: str) -> tuple[TriageDecision, t
 
 
 def associations_of(spool: Spool, study_instance_uid: str) -> str:
-    """The associations that the study's objects came over, as the log names them, with spaces between."""
+    """Return the names of the associations that the study's objects came over, as in the log, separated by spaces."""
     try:
         found = {str(each.get("association", "")) for each in spool.assessments(study_instance_uid)}
-    except OSError:  # whoever asks next says so
+    except OSError:  # the next reader reports it
         return ""
     return " ".join(sorted(found - {""}))
 
 
 def _in_order(current: list[ImageAssessment], decision: TriageDecision) -> list[ImageAssessment]:
-    """As they came; where they are of different patients, those first of which the decision speaks.
+    """Return the images by time of receipt; if they are of different patients, the decision's evidence first.
 
     Messages name the patient and the order of the first image.
     """
@@ -56,7 +56,7 @@ def _in_order(current: list[ImageAssessment], decision: TriageDecision) -> list[
 
 def _image(spool: Spool, assessment: ImageAssessment) -> StudyImage:
     header = read_header(spool, assessment)
-    if not assessment.sop_class_uid:  # no worker could open the object: what it is, its own attributes say
+    if not assessment.sop_class_uid:  # no worker could open the object: its own attributes name its class
         known = [text_of(header, keyword) for keyword in ("SOPClassUID", "SeriesInstanceUID")]
         assessment = replace(assessment, sop_class_uid=known[0], series_instance_uid=known[1])
     return StudyImage(assessment, header, spool.find(_instance(assessment)))
@@ -67,9 +67,9 @@ def _instance(assessment: ImageAssessment) -> ReceivedInstance:
 
 
 def read_header(spool: Spool, assessment: ImageAssessment) -> Dataset:
-    """The object's attributes, without pixels; of a damaged object those before the damage."""
+    """Return the object's attributes, without pixels; of a damaged object those before the damage."""
     instance = _instance(assessment)
-    for _ in range(2):  # it may be filed between the look and the reading
+    for _ in range(2):  # it may be filed between ``find`` and ``open``
         path = spool.find(instance)
         try:
             if path is not None:
@@ -84,7 +84,7 @@ def read_header(spool: Spool, assessment: ImageAssessment) -> Dataset:
 
 
 def attributes_known(assessment: ImageAssessment) -> Dataset:
-    """What the assessment kept of an object's attributes: whatever they were, nothing of a patient."""
+    """Return the attributes of an object that its assessment has: none that identifies a patient."""
     header = Dataset()
     header.SOPClassUID = assessment.sop_class_uid
     header.SOPInstanceUID = assessment.sop_instance_uid
@@ -96,10 +96,10 @@ def attributes_known(assessment: ImageAssessment) -> Dataset:
 
 
 def revision(decision: TriageDecision, images: Sequence[StudyImage], encoder: str, before: str) -> str:
-    """32 hex digits that name all that a message rests on.
+    """Return the digest, of 32 hex digits, of everything that a message depends on.
 
-    The decision's own revision has its settings; ``encoder`` the kind and version of the message, ``before`` the
-    revision that it follows.
+    The decision's own revision covers its settings; ``encoder`` is the kind and version of the message, ``before`` the
+    revision of the message that it follows.
     """
     contents = sorted(
         f"{each.sop_instance_uid} {each.content_digest} {each.model_digest or ''}"
@@ -111,7 +111,7 @@ def revision(decision: TriageDecision, images: Sequence[StudyImage], encoder: st
 
 @dataclass(frozen=True, eq=False)
 class StudyImage:
-    """One object of a study: what was found, its attributes without pixels, and where the spool has it."""
+    """One object of a study: its assessment, its attributes without pixels, and its path in the spool."""
 
     assessment: ImageAssessment
     header: Dataset
@@ -119,9 +119,9 @@ class StudyImage:
 
 
 def referenced(image: StudyImage) -> tuple[str, str, str]:
-    """SOP Class, SOP Instance and Series Instance UID by which an object of ours refers to an image.
+    """Return the SOP Class, SOP Instance and Series Instance UID by which our objects refer to an image.
 
-    What is no UID there stands for itself as one of ours, the same each time: a reference needs one.
+    An invalid UID is replaced by one derived from it, always the same: a reference must have one.
     """
     assessment = image.assessment
     return (
@@ -133,7 +133,7 @@ def referenced(image: StudyImage) -> tuple[str, str, str]:
 
 @dataclass(frozen=True)
 class PreviousMessage:
-    """What a destination was told last of a study."""
+    """The last message to a destination about a study."""
 
     revision: str
     tag: str
@@ -142,11 +142,11 @@ class PreviousMessage:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """The facts of one study that a message is built from; at least one image.
+    """The content of one study that a message is built from; at least one image.
 
-    ``number`` counts what this destination is told of the study, from 1. ``revision``: 32 hex digits of the digest of
-    all that the message rests on. ``before`` is what it was told last. ``now`` in POSIX seconds. ``test``: it is no
-    patient's, and the message has to say so.
+    ``number`` counts the messages to this destination about the study, from 1. ``revision``: see ``revision``.
+    ``before`` is the last message. ``now`` in POSIX seconds. ``test``: the study is no patient's, and the message must
+    be marked as a test.
     """
 
     decision: TriageDecision
@@ -159,7 +159,7 @@ class Study:
 
     @property
     def scored(self) -> tuple[StudyImage, ...]:
-        """The images whose probability counts, none of a shadow model."""
+        """The images whose probability counts, without those of a shadow model."""
         return tuple(
             image
             for image in self.images
@@ -168,11 +168,11 @@ class Study:
 
     @property
     def raised(self) -> bool:
-        """Whether it goes to the top of the list: abnormal, and someone waits for it."""
+        """True if the study goes to the top of the list: abnormal, and no prior."""
         return self.decision.tag is Tag.ABNORMAL and not self.decision.prior
 
     @property
     def shadow_only(self) -> bool:
-        """Whether nothing but models in shadow saw it."""
+        """True if only shadow models scored the study."""
         counted = [image.assessment for image in self.images if image.assessment.counts]
         return bool(counted) and all(assessment.shadow for assessment in counted)

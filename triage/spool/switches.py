@@ -1,4 +1,4 @@
-"""Kill switches: one empty file for each model or destination that a person has switched off."""
+"""Kill switches: one empty file for each model or destination that a person has disabled."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class Switches:
-    """The switches in one folder, for every process at once and across restarts; ``write`` makes a file durably."""
+    """The switches in one folder, for every process at once and across restarts; ``write`` writes a file durably."""
 
     def __init__(self, folder: Path, write: Callable[[Path, str], None]) -> None:
         self._folder, self._write = folder, write
 
     def disabled(self) -> frozenset[str]:
-        """Names that are switched off."""
+        """Return the names that are disabled."""
         return frozenset(path.name for path in self._folder.iterdir())
 
     def is_disabled(self, name: str) -> bool:
-        """Whether ``name`` is switched off."""
+        """Return whether ``name`` is disabled."""
         return (self._folder / name).exists()
 
     def set_disabled(self, name: str, disabled: bool) -> None:
-        """Switch ``name`` off or on again. ValueError for a name that must not touch a path."""
+        """Disable or enable ``name``. Raises ValueError for a name that must not be part of a path."""
         if not _NAME.fullmatch(name):
             raise ValueError(f"not a name of a model or a destination: {name[:80]!r}")
         if disabled:

@@ -1,4 +1,4 @@
-"""What all processes share, as it stands now: for the sweep's gauges, the web's status and ``triage explain``."""
+"""The state of the spool now, for the sweep's gauges, the web's status and ``triage explain``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from triage.spool.spool import Spool, SpoolUsage
+from triage.spool.file_system_usage import SpoolUsage
+from triage.spool.spool import Spool
 
 
 @dataclass(frozen=True)
-class Folder:
-    """The objects in one folder of the spool: how many, how large together, the oldest's POSIX time (None: empty)."""
+class FolderUsage:
+    """The objects in one folder of the spool: number, total bytes, and the oldest's POSIX time (None: empty)."""
 
     objects: int
     size_bytes: int
@@ -23,25 +24,28 @@ class Folder:
 class SpoolState:
     """The parts of the spool that should be small, and the file system under it."""
 
-    inbox: Folder
-    dead: Folder
-    quarantine: Folder
+    inbox: FolderUsage
+    dead: FolderUsage
+    quarantine: FolderUsage
     usage: SpoolUsage
 
 
 def read_state(spool: Spool) -> SpoolState:
-    """Look at every object that waits, and at none that is done: the cost does not grow with the studies kept."""
+    """Return the state. Reads no study, so that the cost does not grow with the studies kept."""
     return SpoolState(
-        inbox=_look(spool.inbox), dead=_look(spool.dead), quarantine=_look(spool.quarantined), usage=spool.usage()
+        inbox=_measure(spool.inbox),
+        dead=_measure(spool.dead),
+        quarantine=_measure(spool.quarantined),
+        usage=spool.usage(),
     )
 
 
-def _look(folder: Path) -> Folder:
+def _measure(folder: Path) -> FolderUsage:
     stats = list(_stats(folder))
-    return Folder(
+    return FolderUsage(
         objects=len(stats),
         size_bytes=sum(stat.st_size for stat in stats),
-        # Written once, when it was received; renaming does not touch it.
+        # Written once, when it was received; a rename does not change its time.
         oldest=min((stat.st_mtime for stat in stats), default=None),
     )
 
@@ -59,12 +63,12 @@ def _stats(folder: Path) -> Iterator[os.stat_result]:
 
 @dataclass(frozen=True)
 class HighWater:
-    """When the spool is too full to take more; see the settings of the spool."""
+    """The fill level at which no more objects are received; see the settings of the spool."""
 
     fraction: float
     min_free_bytes: int
 
     def reached(self, spool: Spool) -> bool:
-        """Whether the file system under the spool is too full now."""
+        """Return whether the file system under the spool is too full now."""
         usage = spool.usage()
         return usage.used_fraction > self.fraction or usage.free_bytes < self.min_free_bytes

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from triage.metrics.process import Metrics, create
 from triage.settings.access import AuditSettings, SignInSettings
-from triage.spool.silence import in_words
+from triage.spool.silence import silence_text
 from triage.spool.spool import Spool
 from triage.web import pages
 from triage.web.api import activation_map as maps
@@ -128,7 +128,7 @@ def _monitoring(registry: CollectorRegistry, redis: Redis, spool: Spool) -> list
 
     def ready(request: Request) -> Response:
         if api.redis_answers(redis):
-            return PlainTextResponse("; ".join(filter(None, ("ready", in_words(spool)))) + "\n")
+            return PlainTextResponse("; ".join(filter(None, ("ready", silence_text(spool)))) + "\n")
         return PlainTextResponse("Redis does not answer\n", status_code=503)
 
     async def metrics(request: Request) -> Response:

@@ -26,7 +26,7 @@ def test_labels_on_which_all_readers_agree_are_written_as_a_manifest(
     )
 
     def say(study: str, who: str, label: int | None) -> None:
-        reading.mark(spool, index, study, reading.Act.LABEL, who=who, through="page", now=1.0, label=label)
+        reading.mark(spool, index, study, reading.Marking(reading.Act.LABEL, 1.0, who, reading.Via.PAGE, label))
 
     say(wrong.study_instance_uid, "anna", 1)
     say(wrong.study_instance_uid, "anna", 0)  # thought again

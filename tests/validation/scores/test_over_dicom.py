@@ -38,7 +38,7 @@ from triage.settings.schema import Settings
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.spool.validation_partition import VALIDATION as PARTITION
-from triage.spool.validation_partition import close_partition, forget, open_partition
+from triage.spool.validation_partition import close_partition, open_partition, remove_old_studies
 from triage.validation.cohort.manifest import Row, write_manifest
 from triage.validation.run import FILES_ALONE, ValidationRequest, ValidationResult
 from triage.validation.scores import over_dicom
@@ -312,7 +312,7 @@ def test_patients_go_their_way_beside_it(installed: Installation) -> None:
         assert [each.study_instance_uid for each in Worklist(client).page(None, 10, 2e9).entries] == [uid]
         Worklist(client).remove(uid)
     installed.spool.remove_study(uid)
-    forget(partition, time.time() - 3600)
+    remove_old_studies(partition, time.time() - 3600)
     assert list(partition.study_uids()) == [uid]  # of a run that may go on
     os.utime(partition.study_folder(uid), (time.time() - 2 * DAY,) * 2)
     wait_for(lambda: not list(partition.study_uids()), "the sweep to remove what a killed command left")

@@ -8,7 +8,8 @@ from triage.canary.run import UnderWayError, fly
 from triage.canary.wiring import route_of
 from triage.errors import cause
 from triage.settings.schema import Settings
-from triage.spool.spool import Spool, SpoolError
+from triage.spool.errors import SpoolError
+from triage.spool.spool import Spool
 
 _ROW = "{:<28}{:>7}  {}"
 

@@ -15,7 +15,8 @@ from triage.listener.address import own_listener
 from triage.scoring.predict import Compute
 from triage.service.models import policy_of
 from triage.settings.schema import Settings
-from triage.spool.spool import Spool, SpoolError
+from triage.spool.errors import SpoolError
+from triage.spool.spool import Spool
 from triage.spool.validation_partition import open_partition
 from triage.validation.measures import paper
 from triage.validation.measures.figures import main_bounds

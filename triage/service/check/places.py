@@ -12,22 +12,24 @@ from triage.errors import StartError
 from triage.security.users import Users
 from triage.service.check.finding import CheckResult, failed, ok, warning
 from triage.settings.access import AuditSettings, SignInSettings
-from triage.spool.layout import LayoutError, pending
-from triage.spool.spool import Spool, SpoolError
+from triage.spool.errors import SpoolError
+from triage.spool.layout import pending
+from triage.spool.opening import check_folder
+from triage.spool.spool import Spool
 
 
 def check_spool(root: Path) -> Iterator[CheckResult]:
     """Version, rights, and what the spool lies on."""
     spool = Spool(root)
     try:
-        spool.refuse_what_is_not_ours()
+        check_folder(spool.root)
         if root.is_dir() and any(not step.harmless for step in pending(root)):
             yield failed("spool", f"{root} was left by an earlier release: stop every process, triage backup, migrate")
         folder = spool.incoming if spool.incoming.is_dir() else root
         yield _writable("spool", folder, root)
         if caution := Spool(_existing(root)).file_system.caution:
             yield warning("spool", f"{root} {caution} (docs/how-to/runbook.md, Moving the spool)")
-    except (SpoolError, LayoutError, OSError) as error:
+    except (SpoolError, OSError) as error:
         yield failed("spool", str(error))
 
 

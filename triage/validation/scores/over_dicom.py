@@ -18,7 +18,7 @@ from triage.radiograph.decode import is_picture
 from triage.radiograph.types import View
 from triage.sender.send import SentFile, send, sop_instance_uid
 from triage.spool.spool import Spool
-from triage.spool.validation_partition import forget
+from triage.spool.validation_partition import remove_old_studies
 from triage.validation.cohort.members import Member
 from triage.validation.scores.predictions import Prediction, Scorer, Scoring, prediction
 
@@ -47,11 +47,11 @@ def alone(service: TargetService) -> Iterator[None]:
     """Have the partition for one command, empty before and after. Raises ServiceError if another one runs."""
     try:
         with service.partition.workers.hold(_LOCK):
-            forget(service.partition, math.inf)
+            remove_old_studies(service.partition, math.inf)
             try:
                 yield
             finally:
-                forget(service.partition, math.inf)
+                remove_old_studies(service.partition, math.inf)
     except BlockingIOError as error:
         raise ServiceError("another triage validate --dicom is running on this service") from error
 
