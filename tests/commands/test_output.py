@@ -12,7 +12,7 @@ from tests.support.builders import a_decision, an_instance
 from tests.support.model_folders import write_model
 from tests.support.radiographs import a_dataset, as_file
 from tests.support.redis_server import RedisServer
-from triage.commands.output.dead_letters import show_dead_letters
+from triage.commands.output.dead_letters import show_dead_letters, show_requeued_objects
 from triage.commands.output.explain import print_explanation
 from triage.commands.output.models import show_models
 from triage.commands.output.send import send_with_progress
@@ -20,7 +20,7 @@ from triage.commands.output.worklist import print_worklist
 from triage.decision.records import to_record
 from triage.decision.types import Tag
 from triage.dicom.requestor import RemoteAE
-from triage.operations.dead_letters import DeadDelivery, requeue
+from triage.operations.dead_letters import DeadDelivery, key_from, requeue
 from triage.queue.score_queue import ScoreQueue
 from triage.runtime.release import Running
 from triage.sender.send import SentFile
@@ -48,18 +48,18 @@ def test_requeued_dead_letters_are_in_the_inbox_and_the_queue(
     spool: Spool, redis_server: RedisServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = a_dead_letter(spool), a_dead_letter(spool, "1.2.3.5")
-    requeue(spool, redis_server.url, TIMEOUT_S, [first.key])
-    assert list(spool.waiting()) == [first]
-    requeue(spool, redis_server.url, TIMEOUT_S, None)
-    assert set(spool.waiting()) == {first, second}
-    assert not list(spool.dead_letters())
     with redis_server.client() as client:
+        show_requeued_objects(requeue(spool, client, [first], 0.0))
+        assert list(spool.waiting()) == [first]
+        show_requeued_objects(requeue(spool, client, [second], 0.0))
+        assert set(spool.waiting()) == {first, second}
+        assert not list(spool.dead_letters())
         assert ScoreQueue(client).depth() == 2
-    assert capsys.readouterr().out == "1 queued again\n1 queued again\n"
-    with pytest.raises(FileNotFoundError):
-        requeue(spool, redis_server.url, TIMEOUT_S, [first.key])
+        assert capsys.readouterr().out == "1 queued again\n1 queued again\n"
+        with pytest.raises(FileNotFoundError):
+            requeue(spool, client, [first], 0.0)
     with pytest.raises(ValueError, match="key"):
-        requeue(spool, redis_server.url, TIMEOUT_S, ["no such thing"])
+        key_from("no such thing")
 
 
 def test_without_redis_dead_letters_wait_for_the_sweep(
@@ -67,9 +67,10 @@ def test_without_redis_dead_letters_wait_for_the_sweep(
 ) -> None:
     instance = a_dead_letter(spool)
     redis_server.kill()
-    requeue(spool, redis_server.url, TIMEOUT_S, None)
+    with redis_server.client() as client:
+        show_requeued_objects(requeue(spool, client, [instance], 0.0))
     assert list(spool.waiting()) == [instance]
-    assert "the next sweep" in capsys.readouterr().out
+    assert capsys.readouterr().out.endswith("the next sweep queues them\n")
 
 
 def test_a_study_is_explained_with_and_without_redis(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import click
 
@@ -16,12 +17,18 @@ from triage.commands.base import Invocation, audited, given, open_spool, redis_u
 def dead_letters(invocation: Invocation, keys: tuple[str, ...], requeue_all: bool) -> None:
     """List what was given up after the last try, objects and deliveries, and requeue it."""
     settings = invocation.settings()
-    from triage.commands.output.dead_letters import show_dead_letters
+    from triage.commands.output.dead_letters import (
+        show_dead_letters,
+        show_requeued_deliveries,
+        show_requeued_objects,
+    )
     from triage.delivery.outbox import Outbox
     from triage.delivery.record import study_of_key
-    from triage.operations.dead_letters import dead_letter_rows, requeue, requeue_deliveries
+    from triage.operations.dead_letters import dead_letter_rows, key_from, requeue
+    from triage.queue.score_queue import connect
     from triage.security.audit_message import AuditOutcome
     from triage.security.audit_trail import intend_requeue, note_requeue
+    from triage.spool.instance import ReceivedInstance
 
     spool = open_spool(settings)
     outbox = Outbox(spool)
@@ -34,14 +41,16 @@ def dead_letters(invocation: Invocation, keys: tuple[str, ...], requeue_all: boo
     with audited(settings, "triage dead-letters") as trail:
         if trail:
             intend_requeue(trail, spool, studies)
-    # The key of a delivery begins with its destination and a slash; that of an object has none.
-    deliveries = None if requeue_all else [key for key in keys if "/" in key]
-    objects = None if requeue_all else [key for key in keys if "/" not in key]
     try:
-        if objects is None or objects:
-            requeue(spool, redis_url(settings), settings.redis.timeout_s, objects)
-        if deliveries is None or deliveries:
-            click.echo(f"{requeue_deliveries(outbox, deliveries, time.time())} deliveries are tried again")
+        chosen = [key_from(key) for key in (every if requeue_all else keys)]
+        objects = [key for key in chosen if isinstance(key, ReceivedInstance)]
+        deliveries = [key for key in chosen if not isinstance(key, ReceivedInstance)]
+        with connect(redis_url(settings), settings.redis.timeout_s) as client:
+            again = partial(requeue, spool, client, now=time.time(), skip_superseded=requeue_all)
+            if objects or requeue_all:
+                show_requeued_objects(again(objects))
+            if deliveries or requeue_all:
+                show_requeued_deliveries(again(deliveries))
     except (FileNotFoundError, ValueError) as error:
         with audited(settings, "triage dead-letters", done=True) as trail:
             if trail:  # some may have been

@@ -2,42 +2,81 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis.exceptions import RedisError
+from redis import Redis
 
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState, study_of_key
 from triage.dicom.uid import InvalidUIDError
-from triage.queue.score_queue import ScoreQueue, connect
+from triage.queue.requeue import requeue as queue_again
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 
 
-def requeue(spool: Spool, redis_url: str, timeout_s: float, keys: Sequence[str] | None) -> None:
-    """Take dead letters (all for None) back into the inbox and queue them.
+@dataclass(frozen=True)
+class DeliveryKey:
+    """The key of a dead letter of delivery: its destination, a slash, and its file name."""
 
-    Raises FileNotFoundError for a key of no dead letter and ValueError for what is no key.
+    text: str
+
+
+DeadLetterKey = ReceivedInstance | DeliveryKey
+"""The key of a dead letter, of scoring or of delivery."""
+
+
+def key_from(text: str) -> DeadLetterKey:
+    """Return the key that a person or a program gave. Raises ValueError for a malformed one."""
+    return DeliveryKey(text) if "/" in text else ReceivedInstance.from_key(text)  # an object's key has no slash
+
+
+@dataclass(frozen=True)
+class Requeued:
+    """The result of ``requeue``.
+
+    ``objects`` are in the inbox, and queued unless ``queue_error`` has the error of Redis; ``deliveries`` are due now.
+    ``superseded``: for each delivery that was left out, that a newer result took its place.
     """
-    if keys is None:
-        chosen = [instance for instance, _ in spool.dead_letters()]
-    else:
-        chosen = [ReceivedInstance.from_key(key) for key in keys]
-    for instance in chosen:
-        spool.requeue(instance)
-    try:
-        with connect(redis_url, timeout_s) as client:
-            jobs = ScoreQueue(client)
-            for instance in chosen:
-                jobs.again(instance)
-        told = "queued again"
-    except RedisError as error:
-        told = f"back in the inbox; Redis does not answer ({type(error).__name__}), the next sweep queues them"
-    sys.stdout.write(f"{len(chosen)} {told}\n")
+
+    objects: int = 0
+    deliveries: int = 0
+    queue_error: str = ""
+    superseded: tuple[str, ...] = ()
+
+
+def requeue(
+    spool: Spool, client: Redis, keys: Sequence[DeadLetterKey], now: float, *, skip_superseded: bool = False
+) -> Requeued:
+    """Try dead letters again. The only way to do so, for commands and for the web.
+
+    Args:
+        spool: the spool.
+        client: a client of Redis; an object that cannot be queued is left to the sweep.
+        keys: what to try again.
+        now: POSIX seconds.
+        skip_superseded: leave out deliveries of which a newer result was delivered, instead of raising.
+
+    Raises:
+        FileNotFoundError: a key names no dead letter.
+        ValueError: a newer result took the place of a delivery.
+        OSError: the spool cannot be written.
+    """
+    outbox, superseded, deliveries = Outbox(spool), list[str](), 0
+    objects = [key for key in keys if isinstance(key, ReceivedInstance)]
+    error = queue_again(spool, client, objects) if objects else None
+    for key in keys:
+        if isinstance(key, DeliveryKey):
+            try:
+                outbox.requeue(key.text, now)
+                deliveries += 1
+            except ValueError as refusal:
+                if not skip_superseded:
+                    raise
+                superseded.append(str(refusal))
+    return Requeued(len(objects), deliveries, type(error).__name__ if error else "", tuple(superseded))
 
 
 def drop(outbox: Outbox, name: str, now: float) -> int:
@@ -83,24 +122,3 @@ def _decision(spool: Spool, study_instance_uid: str) -> dict[str, Any]:
         return spool.decision(study_instance_uid) or {}
     except (InvalidUIDError, ValueError):  # a file that is not ours, or half of a decision: shown without
         return {}
-
-
-def requeue_deliveries(outbox: Outbox, keys: Sequence[str] | None, now: float) -> int:
-    """Try dead letters (all for None) again, those of which a newer result was delivered left out.
-
-    Raises FileNotFoundError for a key of none, and ValueError for one that a newer result took the place of.
-    """
-    if keys is not None:
-        for key in keys:
-            outbox.requeue(key, now)
-        return len(keys)
-    count = 0
-    every = [key for name in sorted(outbox.known()) for key, *_ in outbox.dead_letters(name)]
-    for key in every:
-        try:
-            outbox.requeue(key, now)
-        except ValueError as error:
-            sys.stdout.write(f"{error}\n")
-        else:
-            count += 1
-    return count

@@ -1,6 +1,6 @@
 """The functions that a job may name. They are names only: the worker scores in batches and calls none of them.
 
-rq would import and call what a job names; ours never does, so that nobody who can write to Redis can run code here.
+RQ would import and call the function that a job names. Our worker never does, so writing to Redis runs no code here.
 """
 
 

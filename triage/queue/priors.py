@@ -1,7 +1,6 @@
-"""Which received objects somebody waits for, told by the date in their head before they are scored.
+"""Received objects that are priors, by the dates in their attributes, before they are scored.
 
-A prior may wait; should its date mislead us here, it is scored later than it might be, and its study is decided on all
-the same by ``decision.is_prior``.
+A prior may wait. If its date is wrong here, it is only scored later: ``decision.is_prior`` decides on its study.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ _META_AT, _AFTER_GROUP_LENGTH = 132, 144
 
 
 def is_prior(spool: Spool, instance: ReceivedInstance, after_days: float) -> bool:
-    """Whether an object in the inbox was taken more than ``after_days`` before it came; 0: none was.
+    """Return whether an object in the inbox was taken more than ``after_days`` before it came; 0: none was.
 
-    False for one that cannot be read, and for one without a date.
+    False for an unreadable object, and for one without a date.
     """
     if not after_days:
         return False
@@ -36,14 +35,14 @@ def is_prior(spool: Spool, instance: ReceivedInstance, after_days: float) -> boo
             file.seek(_AFTER_GROUP_LENGTH + unpack("<L", head[-4:])[0])
             dates = read_identity(file, receipt.transfer_syntax_uid).dates
         return is_old(latest_date(dates), receipt.received_at or path.stat().st_mtime, after_days)
-    except Exception:  # the edge: whatever the file holds; it is scored in its turn
+    except Exception:  # the edge: the file may hold anything; it is scored as if urgent
         return False
 
 
 def oldest_awaited(
     spool: Spool, is_of_priors: Callable[[Sequence[ReceivedInstance]], list[bool]], at_once: int = 1000
 ) -> float:
-    """When the oldest object came that waits and is no prior, in POSIX seconds; 0 if none waits."""
+    """Return when the oldest object came that waits and is no prior, in POSIX seconds; 0 if none waits."""
     oldest = 0.0
     waiting = spool.waiting()
     while some := list(islice(waiting, at_once)):

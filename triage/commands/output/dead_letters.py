@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from triage.operations.dead_letters import DeadDelivery
+from triage.operations.dead_letters import DeadDelivery, Requeued
 from triage.operations.visible import visible
 from triage.spool.spool import Spool
 
@@ -35,3 +35,17 @@ def _show(when: str, tries: object, why: str, key: str, study: tuple[str, str] |
         sys.stdout.write(f"  {study[0]}, accession number {visible(study[1])}\n")
     # A line of its own, never folded: keys are copied.
     sys.stdout.write(f"  triage dead-letters --requeue {key}\n")
+
+
+def show_requeued_objects(done: Requeued) -> None:
+    """Print how many objects are queued again."""
+    state = "queued again"
+    if done.queue_error:
+        state = f"back in the inbox; Redis does not answer ({done.queue_error}), the next sweep queues them"
+    sys.stdout.write(f"{done.objects} {state}\n")
+
+
+def show_requeued_deliveries(done: Requeued) -> None:
+    """Print how many deliveries are tried again, and why others are not."""
+    sys.stdout.writelines(f"{each}\n" for each in done.superseded)
+    sys.stdout.write(f"{done.deliveries} deliveries are tried again\n")

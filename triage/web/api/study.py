@@ -16,10 +16,10 @@ from starlette.routing import Route
 
 from triage.decision.reasons import Reason
 from triage.decision.types import ImageAssessment
-from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryRecord, DeliveryState, OutgoingObject, study_of_key
 from triage.dicom.attribute_text import text_of
 from triage.dicom.uid import InvalidUIDError
+from triage.operations import dead_letters
 from triage.operations.trace import ObjectTrace, StudyTrace, gather
 from triage.queue.score_queue import ScoreQueue
 from triage.spool.instance import ReceivedInstance
@@ -216,13 +216,5 @@ async def _requeue(sources: Sources, request: Request) -> Response:
 
 
 def requeue(sources: Sources, key: str) -> None:
-    """Try an object or a delivery again. A delivery's key has a slash. FileNotFoundError if it is no dead letter."""
-    if "/" in key:
-        Outbox(sources.spool).requeue(key, sources.now())
-        return
-    instance = ReceivedInstance.from_key(key)
-    sources.spool.requeue(instance)
-    try:
-        ScoreQueue(sources.redis).again(instance)
-    except RedisError:
-        return  # the sweep queues what lies in the inbox
+    """Try an object or a delivery again. Raises FileNotFoundError if it is no dead letter, ValueError if malformed."""
+    dead_letters.requeue(sources.spool, sources.redis, [dead_letters.key_from(key)], sources.now())
