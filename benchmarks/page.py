@@ -162,7 +162,7 @@ def _fill(client: Redis, studies: int) -> int:
     start = time.time() - studies
     for first in range(0, studies, 1000):
         worklist.put_all(decision(number, start) for number in range(first, min(first + 1000, studies)))
-    worklist.mark_built()
+    worklist.end_building(worklist.begin_building())
     return int(client.info("memory")["used_memory"]) - before
 
 

@@ -87,7 +87,7 @@ def listed(folder: Path, studies: int) -> Iterator[Listed]:
         there = Listed(spool, worklist, clock, PatientIndex(spool, worklist, clock))
         for number in range(studies):
             there.add(number)
-        worklist.mark_built()
+        worklist.end_building(worklist.begin_building())
         yield there
 
 

@@ -168,7 +168,7 @@ def at_the_provider(page: Page, name: str) -> None:
 def test_one_signs_in_lands_on_the_study_signs_out_and_is_out_at_both(browser: Browser, house: House, algorithm: str):
     index = Worklist(house.redis.client())
     study = tagged(house.spool, index, 1, Tag.ABNORMAL).study_instance_uid
-    index.mark_built()
+    index.end_building(index.begin_building())
     with house.provider(algorithm=algorithm), house.web(), watched(browser, 1400, 850) as page:
         page.goto(f"{house.page}studies/{study}")
         page.wait_for_url(f"**/triage/sign-in?next=%2Fstudies%2F{study}")

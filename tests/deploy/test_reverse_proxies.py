@@ -32,7 +32,7 @@ Start = Callable[[Path, str, int], AbstractContextManager[None]]
 @pytest.fixture
 def place(redis_server: RedisServer, spool: Spool) -> Iterator[tuple[str, Sources]]:
     with served(redis_server, spool) as (address, sources):
-        sources.worklist.mark_built()
+        sources.worklist.end_building(sources.worklist.begin_building())
         tagged(spool, sources.worklist, 1, Tag.NORMAL)
         yield address, sources
 

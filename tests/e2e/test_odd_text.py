@@ -33,7 +33,7 @@ from triage.security.audit_trail import note_requeue, trail
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.validation.cohort.feedback import export
-from triage.worklist.reader_acts import Act, mark
+from triage.worklist.reader_acts import Act, Marking, Via, mark
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, of what is odd
 TEXTS = (
@@ -134,8 +134,8 @@ def test_it_is_shown_as_text_everywhere(
     accession = stored(spool, an_image(kind))
     with served(redis_server, spool, ups=True) as (address, sources):
         sources.worklist.put_all(decision_from(each) for each in spool.decisions())
-        sources.worklist.mark_built()
-        mark(spool, sources.worklist, STUDY, Act.LABEL, who="ann", through="page", now=1.0, label=1)
+        sources.worklist.end_building(sources.worklist.begin_building())
+        mark(spool, sources.worklist, STUDY, Marking(Act.LABEL, 1.0, "ann", Via.PAGE, 1))
         # Page and JSON: whole, as JSON has it; nothing of it is in the page itself or in a header.
         (entry,) = httpx.get(f"{address}/api/worklist").json()["entries"]
         assert (entry["accession_number"], entry["tag"]) == (accession, "ABNORMAL")

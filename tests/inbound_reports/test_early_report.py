@@ -20,7 +20,7 @@ from triage.dicom.identity import patient_marks
 from triage.inbound_reports.early_report import Arrived, EarlyReport, acquired_at, covers, digest
 from triage.inbound_reports.early_store import FOLDER
 from triage.spool.spool import Spool
-from triage.worklist.reader_acts import EARLY_REPORT, Act, mark, steps
+from triage.worklist.reader_acts import Act, Marking, Via, acts_of, mark
 
 HOUR = 3600.0
 REPORT = EarlyReport("", ("ACC-1",), (digest("P-1", "x"),), at=1000.0, heard_at=1001.0, who="Lee", source="RIS|H|1")
@@ -114,8 +114,9 @@ def test_a_study_that_was_reported_before_it_came_leaves_the_list(redis_server: 
         other = arrive(place, **taken(2 * HOUR, PatientID="P-2"))
         assert place.match() == 1
         assert (place.listed(), place.counted("early")) == ({other}, 1)
-        (step,) = steps(spool, study)
-        assert (step.act, step.who, step.through, step.source) == (Act.READ, "Ann Lee", EARLY_REPORT, "RIS|HOSPITAL|5")
+        (step,) = acts_of(spool, study)
+        assert (step.act, step.who, step.through) == (Act.READ, "Ann Lee", Via.EARLY_REPORT)
+        assert step.source == "RIS|HOSPITAL|5"
         place.index_all()
         assert place.match() == 0
 
@@ -146,7 +147,7 @@ def test_the_report_of_an_older_study_hides_no_new_one(redis_server: RedisServer
         }
         assert place.match() == 0
         assert place.listed() == studies
-        assert all(steps(spool, study) == [] for study in studies)
+        assert all(acts_of(spool, study) == [] for study in studies)
 
 
 def test_where_two_hospitals_gave_both_numbers_a_remembered_report_is_of_neither(
@@ -158,7 +159,7 @@ def test_where_two_hospitals_gave_both_numbers_a_remembered_report_is_of_neither
         assert place.match() == 0
         assert place.listed() == studies
         place.send(report("2", obr22=ago(HOUR)).replace("P-1^^^HOSPITAL^MR", "P-1^^^NORTH^MR"))
-    assert sum(bool(steps(spool, study)) for study in studies) == 1
+    assert sum(bool(acts_of(spool, study)) for study in studies) == 1
 
 
 def test_a_study_instance_uid_is_enough_and_a_reader_has_the_last_word(redis_server: RedisServer, spool: Spool) -> None:
@@ -205,10 +206,10 @@ def test_it_survives_a_restart_and_a_redis_that_is_away(redis_server: RedisServe
         redis_server.start()
         assert place.match() == 0  # the index is not whole
         place.index_all()
-        place.index.mark_built()
+        place.index.end_building()
         assert place.match() == 1
         assert place.listed() == set()
-    assert [each.act for each in steps(spool, study)] == [Act.READ]
+    assert [each.act for each in acts_of(spool, study)] == [Act.READ]
 
 
 def test_it_is_remembered_for_a_bounded_time_and_number(

@@ -20,7 +20,7 @@ from triage.dicom.identity import patient_marks
 from triage.spool.clock import Clock
 from triage.spool.spool import Spool
 from triage.worklist import index_keys as keys
-from triage.worklist.reader_acts import Act, steps
+from triage.worklist.reader_acts import Act, acts_of
 
 
 def of(patient: str, accession: str = "ACC-1", **more: Any) -> dict[str, Any]:
@@ -34,9 +34,9 @@ def test_a_final_report_takes_its_study_off_the_list_and_says_by_whom(redis_serv
         assert (said.code, said.about) == ("AA", "77")
         assert place.listed() == {other}
         assert place.counted("read") == 1
-    (step,) = steps(spool, study)
+    (step,) = acts_of(spool, study)
     assert (step.act, step.who, step.through, step.source) == (Act.READ, "Ann Lee", "report", "RIS|HOSPITAL|77")
-    assert steps(spool, other) == []
+    assert acts_of(spool, other) == []
 
 
 @pytest.mark.parametrize("place_of", [18, 3])
@@ -91,7 +91,7 @@ def test_what_says_nothing_of_a_read_study_changes_nothing(
         for message in NOTHING[outcome]:
             assert place.send(message).code == "AA"
         assert (place.listed(), place.counted(outcome)) == ({study}, len(NOTHING[outcome]))
-    assert steps(spool, study) == []
+    assert acts_of(spool, study) == []
 
 
 @pytest.mark.parametrize("kind", ["ADT^A08", "MDM^T02", "ORU^R40"])
@@ -244,7 +244,7 @@ def test_what_is_in_doubt_is_refused_with_why_and_changes_nothing(
         assert (said.code, said.about) == (code, "1")
         assert said.text and said.segments["ERR"][8] == said.text
         assert (place.listed(), place.counted(outcome)) == ({study}, 1)
-    assert steps(spool, study) == []
+    assert acts_of(spool, study) == []
 
 
 def test_an_accession_number_of_several_patients_is_resolved_by_the_patient_or_not_at_all(
@@ -298,7 +298,7 @@ def test_a_report_that_was_made_before_the_newest_image_leaves_the_study_listed(
     with station(redis_server, spool) as place:
         said = place.send(report("1", obr22=made))
         assert (said.code, place.counted("outdated"), place.listed()) == ("AA", 1, {study})
-        assert [each.act for each in steps(spool, study)] == [Act.OUTDATED]
+        assert [each.act for each in acts_of(spool, study)] == [Act.OUTDATED]
         ahead = time.strftime("%Y%m%d%H%M%S+0000", time.gmtime(time.time() + 3600))
         assert place.send(report("2", obr22=ahead)).code == "AA"
         assert place.listed() == set()
@@ -388,11 +388,11 @@ def test_while_redis_is_away_the_sender_is_told_to_send_it_again_and_then_it_cou
         assert place.counted("failed") == 1
         redis_server.start()
         assert place.send(report("2")).code == "AR"  # started anew: the index is not whole
-        place.index.mark_built()
+        place.index.end_building(place.index.begin_building())
         assert place.send(report("1", uid=study)).code == "AA"
         place.index_all()
         assert place.listed() == set()
-        assert [each.act for each in steps(spool, study)] == [Act.READ]
+        assert [each.act for each in acts_of(spool, study)] == [Act.READ]
 
 
 def test_a_study_that_is_not_tagged_yet_is_asked_for_again(redis_server: RedisServer, spool: Spool) -> None:
@@ -464,7 +464,7 @@ def test_a_study_without_a_patient_id_is_told_by_its_uid_alone(redis_server: Red
 
 
 def read_of(spool: Spool, study: str) -> list[str]:
-    return [each.through for each in steps(spool, study) if each.act is Act.READ]
+    return [each.through for each in acts_of(spool, study) if each.act is Act.READ]
 
 
 @pytest.mark.parametrize(("required", "code"), [(True, "AE"), (False, "AA")])
@@ -489,7 +489,7 @@ def test_while_the_clock_is_in_doubt_no_report_takes_a_study_off_the_list(
         said = place.send(report("1", obr22=made))
         assert (said.code, place.listed(), place.counted("in_doubt")) == ("AA", {study}, 1)
         assert "triage clock" in said.text
-        assert [each.act for each in steps(spool, study)] == [Act.IN_DOUBT]
+        assert [each.act for each in acts_of(spool, study)] == [Act.IN_DOUBT]
         Clock(spool).trust()
         assert place.send(report("2", obr22=made)).code == "AA"
         assert place.listed() == set()

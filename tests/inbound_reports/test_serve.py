@@ -20,7 +20,7 @@ from triage.queue.score_queue import connect
 from triage.service.supervisor import build
 from triage.settings.load import load
 from triage.worklist.index import Worklist
-from triage.worklist.reader_acts import Act, steps
+from triage.worklist.reader_acts import Act, acts_of
 
 
 def test_what_was_acknowledged_is_on_the_disk_whatever_is_killed_then(
@@ -32,7 +32,7 @@ def test_what_was_acknowledged_is_on_the_disk_whatever_is_killed_then(
         study = a_study(running.spool)
         index = Worklist(client)
         index.put_all(decision_from(each) for each in running.spool.decisions())
-        index.mark_built()
+        index.end_building(index.begin_building())
         role = running.start("reports")
         wait_for(lambda: role.said("reports: MLLP on"), "the listener")
         with MLLPClient("127.0.0.1", port) as sender:
@@ -40,7 +40,7 @@ def test_what_was_acknowledged_is_on_the_disk_whatever_is_killed_then(
         counted = httpx.get(f"http://127.0.0.1:{metrics}/metrics", trust_env=False).text
         assert 'cxr_triage_reports_total{outcome="read"} 1.0' in counted
         role.kill()
-        assert [each.act for each in steps(running.spool, study)] == [Act.READ]
+        assert [each.act for each in acts_of(running.spool, study)] == [Act.READ]
         assert index.page(None, 10, 4e9).entries == ()
 
         role = running.start("reports")

@@ -31,7 +31,7 @@ from triage.metrics.reports import create_reports
 from triage.queue.score_queue import connect
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
-from triage.worklist.reader_acts import Act, steps
+from triage.worklist.reader_acts import Act, acts_of
 from triage.worklist.workitem_performer import PERFORMED
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
@@ -79,7 +79,7 @@ def test_what_the_manager_completed_leaves_the_list_and_what_it_canceled_does_no
         assert watcher.poll() == 0
 
     assert listed(index) == [canceled, waits]
-    (step,) = steps(spool, read)
+    (step,) = acts_of(spool, read)
     assert (step.act, step.who, step.through) == (Act.READ, "Lee Ann", "ups")
     assert step.source in manager.workitems
     assert watcher.metrics.workitems_completed.labels("ups")._value.get() == 1
@@ -120,7 +120,7 @@ def test_a_workitem_that_was_finished_before_the_newest_image_leaves_the_study_l
         assert watcher.poll() == 1
 
     assert listed(index) == []
-    assert [each.act for each in steps(spool, study)] == [Act.OUTDATED, Act.READ]
+    assert [each.act for each in acts_of(spool, study)] == [Act.OUTDATED, Act.READ]
 
 
 @pytest.mark.parametrize("final", [True, False])
@@ -142,7 +142,7 @@ def test_a_workitem_that_was_finished_nobody_says_when_is_of_the_images_that_it_
         watcher = looking(spool, index, manager.port)
         assert watcher.poll() == (not final)
     assert listed(index) == ([study] if final else [])
-    assert [step.act for step in steps(spool, study)] == [Act.OUTDATED if final else Act.READ]
+    assert [step.act for step in acts_of(spool, study)] == [Act.OUTDATED if final else Act.READ]
 
 
 def test_no_manager_completes_a_study_of_two_patients(spool: Spool, index: Worklist) -> None:
@@ -157,7 +157,7 @@ def test_no_manager_completes_a_study_of_two_patients(spool: Spool, index: Workl
         watcher = looking(spool, index, manager.port)
         assert (watcher.poll(), watcher.poll()) == (0, 0)
     assert listed(index) == [study]
-    assert [each.act for each in steps(spool, study)] == [Act.IN_DOUBT]
+    assert [each.act for each in acts_of(spool, study)] == [Act.IN_DOUBT]
 
 
 def test_a_manager_that_is_away_or_takes_no_pull_takes_nothing_off_the_list(spool: Spool, index: Worklist) -> None:

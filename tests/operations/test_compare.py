@@ -31,7 +31,7 @@ from triage.spool.spool import DECISION, Spool
 from triage.worklist import index_keys as keys
 from triage.worklist.index import Worklist
 from triage.worklist.index_check import IndexCheck
-from triage.worklist.reader_acts import Act, mark
+from triage.worklist.reader_acts import Act, Marking, Via, mark
 
 NOW = 1e6
 KEYS = [*keys.LISTS.values(), keys.ENTRIES, keys.PLACES, keys.READ, keys.READ_AT, keys.ACCESSIONS]
@@ -63,7 +63,7 @@ class House:
             self._tag(number)
         self.sweep()
         for number in range(3):
-            mark(spool, self.index, f"1.2.{number}", Act.READ, who="a", through="page", now=NOW + number)
+            mark(spool, self.index, f"1.2.{number}", Marking(Act.READ, NOW + number, "a", Via.PAGE))
         self.waiting = [self._arrive(number) for number in range(4)]
         self.sweep()
         assert self.sweep().repaired == 0
@@ -406,7 +406,7 @@ def test_what_a_worker_does_while_strangers_are_looked_for_is_no_repair(
         return found
 
     monkeypatch.setattr(house.client, "execute_command", meanwhile)
-    assert IndexCheck(house.client).remove_strangers(lambda uid: True) == 0
+    assert IndexCheck(house.client).remove_strays(lambda uid: True) == 0
     assert next(turns) > 5
     assert IndexCheck(server.client()).adds_up()
 

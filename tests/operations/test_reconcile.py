@@ -21,7 +21,7 @@ from triage.queue.score_queue import QUEUE, ScoreQueue, job_id
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
-from triage.worklist.reader_acts import Act, steps
+from triage.worklist.reader_acts import Act, acts_of
 
 DAY = 24 * 3600.0
 NOW = 1_000 * DAY
@@ -326,7 +326,7 @@ def test_a_study_leaves_the_list_by_age_and_comes_back_with_a_late_image(broom: 
     assert broom.sweep(expire_after_days=7).expired == 1
     assert broom.sweep(expire_after_days=7).expired == 0
     assert (broom.listed(), broom.index.count()) == (["1.2"], 1)
-    (step,) = steps(broom.spool, "1.1")
+    (step,) = acts_of(broom.spool, "1.1")
     assert (step.act, step.through) == (Act.EXPIRED, "expiry")
     assert broom.registry.get_sample_value("cxr_triage_studies_expired_total") == 1
     broom.index.clear()

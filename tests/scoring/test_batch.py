@@ -200,7 +200,8 @@ def test_what_comes_while_retention_removes_its_study_is_scored_and_counts(
 ) -> None:
     bench.score(a_chest(0))
     uid = bench.only().study_instance_uid
-    reader_acts.mark(bench.spool, Worklist(redis_server.client()), uid, Act.READ, who="a", through="page", now=1.0)
+    marking = reader_acts.Marking(Act.READ, 1.0, "a", reader_acts.Via.PAGE)
+    reader_acts.mark(bench.spool, Worklist(redis_server.client()), uid, marking)
     new = [a_chest(0, view="LL"), a_chest(0, age="003Y")]
     failed: list[Failed] = []
     working = threading.Thread(target=lambda: failed.extend(bench.score(*new)))

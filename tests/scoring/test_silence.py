@@ -28,7 +28,7 @@ from triage.runtime.child_pool import DecodePool
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
 from triage.worklist.index_check import IndexCheck
-from triage.worklist.reader_acts import ReadNotice, notice
+from triage.worklist.reader_acts import ReadNotice, Via, record_notice
 from triage.worklist.workitem_store import Workitems, workitem_uid
 
 __all__ = ["sessions"]  # the fixture
@@ -49,7 +49,7 @@ class Site:
         self.spool, self.client = spool, server.client()
         self.client.flushall()
         self.index, self.jobs = Worklist(self.client), ScoreQueue(self.client)
-        self.index.mark_built()
+        self.index.end_building(self.index.begin_building())
         self.registry = CollectorRegistry()
         self.metrics, self.turns = create(self.registry), ComparisonTurns(at_once=3)
         self._parts = (spool, sessions, pool)
@@ -96,7 +96,8 @@ def test_nothing_of_a_silent_study_is_listed_told_or_shown_and_it_is_recorded(si
     items = Workitems(site.spool, "list", low=False)
     assert items.current(uid) is None and items.get(workitem_uid(uid, 1)) is None
     assert items.change(workitem_uid(uid, 1), lambda state, raised: state) is None
-    notice(site.spool, site.index, uid, ReadNotice(time.time(), "RIS", "report", "1"))  # known by its UID, and noted
+    report = ReadNotice(time.time(), "RIS", Via.REPORT, "1")
+    record_notice(site.spool, site.index, uid, report)  # known by its UID, and recorded
     assert site.listed() == [] and site.sweep().repaired == 0
 
 

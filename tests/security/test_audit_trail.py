@@ -155,7 +155,7 @@ def test_what_cannot_be_written_is_not_shown_and_the_list_still_is(home: House, 
         assert len(ask.get("/api/worklist").json()["entries"]) == 1
         done = ask.post(f"/api/studies/{study.study_instance_uid}/reading", json={"read": True})
         assert (done.status_code, "it is not done" in done.json()["error"]) == (503, True)
-        assert reading.steps(spool, study.study_instance_uid) == []
+        assert reading.acts_of(spool, study.study_instance_uid) == []
         assert home.count("audit_messages", outcome="failed") == 4
         assert ask.post("/api/sign-out", json={}).status_code == 200  # the door itself stays usable
         home.cookie()
@@ -201,7 +201,7 @@ def test_a_workitem_was_completed_by_who_signed_in_whomever_it_names(home: House
     uid = tagged(home.sources.spool, home.sources.worklist, 1).study_instance_uid
     with home.ask(READER) as ann:
         assert complete(ann, workitem_uid(uid, 1), "1.2.3", "Somebody^Else").status_code == 200
-    (step,) = reading.steps(home.sources.spool, uid)
+    (step,) = reading.acts_of(home.sources.spool, uid)
     assert (step.who, step.through) == ("ann", "ups")
 
 
@@ -219,7 +219,7 @@ def test_what_came_of_an_act_that_is_done_keeps_nobody_from_his_answer(home: Hou
     with pytest.MonkeyPatch.context() as patched, home.ask(Cookie=cookie) as ask:
         patched.setattr(reading, "mark", full_then)
         assert ask.post(f"/api/studies/{uid}/reading", json={"read": True}).status_code == 200
-    assert reading.read_step(reading.steps(spool, uid)) is not None
+    assert reading.leaving_act(reading.acts_of(spool, uid)) is not None
     assert [schema.kind(each) for each in schema.messages(home.audit.with_suffix(".kept"))][-1] == "INTENT-READING"
     assert home.count("audit_messages", outcome="failed") == 1
 

@@ -28,7 +28,7 @@ from triage.queue.score_queue import PRIORS, QUEUE, connect
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
-from triage.worklist.reader_acts import steps
+from triage.worklist.reader_acts import acts_of
 
 NEW = ("unannounced", "half-written", "half-filed", "queued", "queued-child", "queued-youth", "early")
 """Studies that nobody was told of yet."""
@@ -247,7 +247,7 @@ def assert_delivered_once(peers: Receivers, pacs: list[bytes], marked: set[str])
 def assert_what_readers_did_counts(found: Found) -> None:
     wait_for(lambda: "early" not in found.listed(), "the report that came before its study")
     assert found.listed() == LISTED
-    acts = {name: [str(each.act) for each in steps(found.old.spool, uid)] for name, uid in found.old.studies.items()}
+    acts = {name: [str(each.act) for each in acts_of(found.old.spool, uid)] for name, uid in found.old.studies.items()}
     assert {name: what for name, what in acts.items() if what} == {
         "expired": ["expired"],
         "read": ["read"],
@@ -300,7 +300,7 @@ def assert_the_workitem_is_completed_by_whom_it_is_claimed(found: Found) -> None
 def assert_a_late_study_was_reported_before_it_came(found: Found) -> None:
     found.service.run("send", found.old.folder / "late.dcm")
     uid = found.old.studies["late"]
-    wait_for(lambda: [str(each.act) for each in steps(found.old.spool, uid)] == ["read"], "the early report")
+    wait_for(lambda: [str(each.act) for each in acts_of(found.old.spool, uid)] == ["read"], "the early report")
     assert found.listed() == LISTED - {"claimed"}
 
 

@@ -29,7 +29,7 @@ from triage.scoring.assess import AssessmentPolicy
 from triage.scoring.batch import BatchScorer
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
-from triage.worklist.reader_acts import Act, mark
+from triage.worklist.reader_acts import Act, Marking, Via, mark
 
 DESTINATION = "pacs"
 METRICS, DELIVERY_METRICS = uncounted(), create_delivery(CollectorRegistry())  # made once: nobody reads them
@@ -125,7 +125,7 @@ def run(root: Path) -> None:
     score(spool, first)
     deliver(spool, lambda study: said("SENT", study))
     one, two = first[0].study_instance_uid, first[2].study_instance_uid
-    mark(spool, Index(), one, Act.READ, who="a", through="page", now=1.0)  # type: ignore[arg-type]
+    mark(spool, Index(), one, Marking(Act.READ, 1.0, "a", Via.PAGE))  # type: ignore[arg-type]
     said("READ", one)
     late = arrive(1, age="060Y")
     scorer(spool).give_up(late, "error", 3)

@@ -92,7 +92,7 @@ def station(redis: RedisServer, spool: Spool, own: Any = frozenset(), **settings
     with connect(redis.url, 5.0) as client:
         index = Worklist(client)
         index.put_all(decision_from(each) for each in spool.decisions())
-        index.mark_built()
+        index.end_building(index.begin_building())
         memory = memory_of(chosen, spool, index, metrics)
         receiver = ReportReceiver(spool, index, report_policy(chosen, own), metrics, memory=memory)
         thread = threading.Thread(

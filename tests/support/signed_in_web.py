@@ -106,5 +106,5 @@ def house(
         address,
         sources,
     ):
-        sources.worklist.mark_built()
+        sources.worklist.end_building(sources.worklist.begin_building())
         yield House(address, sources, registry, folder)

@@ -61,7 +61,7 @@ def index(redis: RedisServer, *decisions) -> None:
     with redis.client() as connection:
         worklist = Worklist(connection)
         worklist.put_all(decisions)
-        worklist.mark_built()
+        worklist.end_building(worklist.begin_building())
 
 
 def studies(page: httpx.Response) -> list[str]:

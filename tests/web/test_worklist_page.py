@@ -37,7 +37,7 @@ def page(browser: Browser) -> Iterator[Page]:
 @pytest.fixture
 def place(redis_server: RedisServer, spool: Spool) -> Iterator[tuple[str, Sources]]:
     with served(redis_server, spool) as (address, sources):
-        sources.worklist.mark_built()
+        sources.worklist.end_building(sources.worklist.begin_building())
         yield address, sources
 
 
@@ -62,7 +62,7 @@ def test_studies_come_live_in_reading_order_and_leave_when_read(page: Page, plac
     page.keyboard.press("r")
     expect(rows).to_have_count(2)
     uid = abnormal.study_instance_uid
-    (step,) = reading.steps(spool, uid)
+    (step,) = reading.acts_of(spool, uid)
     assert (step.act, step.who, step.through, step.revision) == ("read", "local", "page", abnormal.revision)
 
     page.locator("#which").select_option("READ")
@@ -70,7 +70,7 @@ def test_studies_come_live_in_reading_order_and_leave_when_read(page: Page, plac
     page.keyboard.press("Escape")
     page.keyboard.press("r")
     expect(rows).to_have_count(0)
-    assert reading.read_step(reading.steps(spool, uid)) is None
+    assert reading.leaving_act(reading.acts_of(spool, uid)) is None
 
 
 def test_a_row_that_is_pressed_while_the_list_changes_is_the_one_that_opens(page: Page, place: tuple[str, Sources]):
@@ -139,7 +139,7 @@ def test_a_study_is_opened_windowed_disagreed_with_and_read_by_keys_alone(page: 
     page.keyboard.press("d")
     page.keyboard.press("n")
     expect(page.locator("#disagree")).to_have_attribute("aria-pressed", "true")
-    labels = reading.labels(reading.steps(sources.spool, first.study_instance_uid))
+    labels = reading.labels(reading.acts_of(sources.spool, first.study_instance_uid))
     assert {who: step.label for who, step in labels.items()} == {"local": 0}
 
     page.keyboard.press("r")  # and the next one opens
@@ -192,7 +192,7 @@ def test_nonsense_and_other_sites_are_refused(place: tuple[str, Sources]):
         assert ask.get(f"/api/studies/{uid}/images/..%2fdecision.json").status_code in (400, 404)
         assert ask.get("/api/worklist", params={"tag": "BAD"}).status_code == 400
         assert ask.get("/api/worklist", params={"q": "x" * 65}).status_code == 400
-        assert reading.steps(sources.spool, uid) == []
+        assert reading.acts_of(sources.spool, uid) == []
         assert ask.post(target, json={"read": True}).status_code == 200
         assert ask.get("/api/worklist").json()["entries"] == []
 
@@ -210,7 +210,8 @@ def test_a_read_study_comes_back_when_an_image_changes_it_and_after_redis_was_lo
     index = place[1].worklist
     read, changed = (tagged(spool, index, number) for number in (1, 2))
     for each in (read, changed):
-        reading.mark(spool, index, each.study_instance_uid, reading.Act.READ, who="a", through="api", now=2e9)
+        marking = reading.Marking(reading.Act.READ, 2e9, "a", reading.Via.API)
+        reading.mark(spool, index, each.study_instance_uid, marking)
     assert index.page(None, 10, 2e9).entries == ()
     later = replace(changed, revision="d" * 64, tagged_at=changed.tagged_at + 1)
     index.put(later)

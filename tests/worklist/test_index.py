@@ -10,7 +10,8 @@ from tests.support.builders import a_decision
 from tests.support.redis_server import RedisServer
 from triage.decision.types import Priority, TriageDecision
 from triage.worklist import index_keys as keys
-from triage.worklist.index import BadCursorError, Worklist
+from triage.worklist.index import Worklist
+from triage.worklist.page import BadCursorError
 from triage.worklist.search import Search
 
 
@@ -83,7 +84,7 @@ def test_removed_studies_are_gone(index: Worklist) -> None:
 
 
 def test_an_emptied_redis_is_noticed(redis_server: RedisServer, index: Worklist) -> None:
-    index.mark_built()
+    index.end_building(index.begin_building())
     assert index.is_built()
     redis_server.client().flushall()
     assert not index.is_built()

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -138,9 +139,10 @@ class EarlyReportStore:
             and (path, uid, revision) not in self._not_of
         }
         for path, report in sorted(candidates.items(), reverse=True):  # the newest first: a correction
-            said = ReadNotice(report.at, report.who, reading.EARLY_REPORT, report.source)
+            said = ReadNotice(report.at, report.who, reading.Via.EARLY_REPORT, report.source)
             try:
-                step = reading.notice_early(self._spool, self._index, uid, said, lambda: self._covers(report, uid))  # noqa: B023
+                covers = partial(self._covers, report, uid)
+                step = reading.record_early_notice(self._spool, self._index, uid, said, covers)
             except NotTaggedError:  # retention removed it meanwhile
                 return 0
             if step is not None:

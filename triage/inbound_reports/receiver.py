@@ -191,13 +191,13 @@ class ReportReceiver:
         return ReadNotice(
             at=self._said_at(header, order),
             who=order.reporter or " ".join(filter(None, header.sending)) or "report",
-            through="report",
+            through=reading.Via.REPORT,
             source="|".join((*header.sending, header.control_id)),
         )
 
     def _mark(self, header: Header, order: ReportedOrder, found: Match) -> str:
         said = self._said(header, order)
-        acts = [reading.notice(self._spool, self._index, uid, said) for uid in found.studies]
+        acts = [reading.record_notice(self._spool, self._index, uid, said) for uid in found.studies]
         if not any(new for _, new in acts):
             return "repeated"
         self._metrics.studies_reported.inc(sum(new and step.act is Act.READ for step, new in acts))

@@ -92,7 +92,7 @@ class Watcher:
         for study in self.index.arrived_before(self.now() + _AHEAD_S):
             delivered = [each for each in outbox.records(study, self.name) if each.state is DeliveryState.DELIVERED]
             if delivered:
-                noted = {step.source for step in reading.steps(self.spool, study)}
+                noted = {step.source for step in reading.acts_of(self.spool, study)}
                 for workitem in delivered[-1].identity["workitems"].split():
                     if workitem not in noted:
                         yield study, workitem, _told_at(delivered, workitem)
@@ -100,9 +100,9 @@ class Watcher:
     def _completed(self, study: str, workitem: str, found: Dataset, told_at: float) -> bool:
         # Without a time: a late image may have come between the end and our poll, and is unread.
         at = min(ended_at(found) or told_at, self.now())
-        said = ReadNotice(at, performer(found) or self.name, "ups", workitem)
+        said = ReadNotice(at, performer(found) or self.name, reading.Via.UPS, workitem)
         try:
-            step, new = reading.notice(self.spool, self.index, study, said)
+            step, new = reading.record_notice(self.spool, self.index, study, said)
         except NotTaggedError:  # retention removed it meanwhile
             return False
         if new:

@@ -19,7 +19,7 @@ from triage.metrics.process import Metrics
 from triage.spool.spool import DECISION, Spool
 from triage.worklist.index import Worklist
 from triage.worklist.index_check import ExpectedEntry, IndexCheck
-from triage.worklist.reader_acts import read_step, steps
+from triage.worklist.reader_acts import acts_of, leaving_act
 
 logger = logging.getLogger(__name__)
 
@@ -76,13 +76,13 @@ class _Comparison:
         suspects = (names.keys() - indexed) | self._index.doubted() | (self._check.unlisted() if in_doubt else set())
         wanted = [names[each] for each in suspects if each in names]
         if len(wanted) > at_once:
-            self._index.forget_that_it_is_built()
+            self._index.invalidate()
             return self._count("lost", len(wanted))
         turn, ended = self._next(at_once)
         repaired = self._compare(dict.fromkeys([*wanted, *turn]))
         repaired += sum(self._forget(each) for each in islice(indexed - names.keys(), at_once))
         if ended or in_doubt:
-            repaired += self._count("stranger", self._check.remove_strangers(names.__contains__))
+            repaired += self._count("stranger", self._check.remove_strays(names.__contains__))
         if in_doubt and not self._check.adds_up():
             turns.in_vain_until = time.monotonic() + _IN_VAIN_S  # of another release, or in motion: not each time
         return repaired
@@ -129,7 +129,7 @@ class _Comparison:
                 self._turns.silent.add(uid)
                 return None
             self._turns.silent.discard(uid)
-            read = read_step(steps(self._spool, uid))
+            read = leaving_act(acts_of(self._spool, uid))
         except _UNREADABLE:  # the rebuild says so in the log
             return None
         return ExpectedEntry(decision, read.at if read and read.revision == decision.revision else None)

@@ -22,7 +22,7 @@ from triage.queue.score_queue import PartitionedInstance, Queued, ScoreQueue, jo
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
-from triage.worklist.reader_acts import NotTaggedError, expire, read_step, restore, steps
+from triage.worklist.reader_acts import NotTaggedError, acts_of, expire, leaving_act, restore
 
 logger = logging.getLogger(__name__)
 
@@ -323,5 +323,5 @@ def _has_left_the_list(spool: Spool, study_instance_uid: str, decision: dict[str
     """
     if decision.get("silent"):
         return True
-    read = read_step(steps(spool, study_instance_uid))
+    read = leaving_act(acts_of(spool, study_instance_uid))
     return read is not None and read.revision == decision.get("revision")

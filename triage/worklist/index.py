@@ -1,22 +1,17 @@
 """The worklist: an index of decisions in reading order, in Redis, rebuilt from the spool when it is lost.
 
-Reading order: past the waiting cap by arrival, then HIGH, MEDIUM, LOW, each by arrival; never by probability, which is
-not severity. Each priority is a sorted set whose members start with the arrival in microseconds at fixed width, so that
-a page is a range by name: its cost does not grow with the depth of the page or the length of the list.
+Reading order: studies past the waiting cap by arrival, then HIGH, MEDIUM, LOW, each by arrival; never by probability,
+which is not severity. Each priority is a sorted set whose members start with the arrival in microseconds at fixed
+width, so that a page is a range by name: its cost does not grow with the depth of the page or the length of the list.
 
-A study that was read is not listed, until something is known of it that was not known when it was read. A counter of
-changes tells those who watch that there is something to look at.
+A study that was read is not listed until its decision has another revision. A counter of changes is polled by those who
+show the list.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import heapq
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
 from functools import wraps
-from itertools import islice
 from typing import Concatenate, ParamSpec, TypeVar, cast
 from uuid import uuid4
 
@@ -28,24 +23,26 @@ from triage.runtime.key_types import keep, remove_wrong_types
 from triage.worklist import index_keys as keys
 from triage.worklist import index_scripts as scripts
 from triage.worklist.index_keys import microseconds, readable, study_of
+from triage.worklist.page import Page, Position, match, read_cursor, write_cursor
+from triage.worklist.reading_order import ReadingOrder
 from triage.worklist.search import Search
 
 _SCANNED_AT_ONCE = 1000
-_VERSION = 4  # of what the index holds: one that an earlier release built is built anew
+_VERSION = 4  # of the index's content: one that an earlier release built is built anew
 _DOUBTED_AT_MOST = 1000
 _LARGEST_COUNT = 2**62
 
 _Arguments = ParamSpec("_Arguments")
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
-def _mending(
-    method: Callable[Concatenate[Worklist, _Arguments], _Answer],
-) -> Callable[Concatenate[Worklist, _Arguments], _Answer]:
-    """Ask once more after a key of a wrong type was removed: who wrote it stops neither the list nor the scoring."""
+def _repairing(
+    method: Callable[Concatenate[Worklist, _Arguments], _Result],
+) -> Callable[Concatenate[Worklist, _Arguments], _Result]:
+    """Repeat a call after keys of a wrong type were removed: they must stop neither the list nor the scoring."""
 
     @wraps(method)
-    def asked(self: Worklist, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer:
+    def attempt(self: Worklist, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
         try:
             return method(self, *args, **kwargs)
         except ResponseError:
@@ -53,42 +50,15 @@ def _mending(
                 raise
             return method(self, *args, **kwargs)
 
-    return cast("Callable[Concatenate[Worklist, _Arguments], _Answer]", asked)
-
-
-class BadCursorError(ValueError):
-    """A cursor that this worklist did not give."""
-
-
-@dataclass(frozen=True)
-class Page:
-    """Some entries in reading order, and the cursor of the next page (None on the last).
-
-    ``skipped``: places of which the entry is lost or cannot be read, until the sweep has put it right.
-    """
-
-    entries: tuple[TriageDecision, ...]
-    next_cursor: str | None
-    skipped: int = 0
-
-
-@dataclass(frozen=True)
-class _Position:
-    """Where a page starts: behind ``member`` in ``segment`` (0: past the cap, 1..3: by priority).
-
-    ``as_of_us`` stays that of the first page, so that a study does not pass the cap between two pages.
-    """
-
-    as_of_us: int
-    segment: int
-    member: bytes
+    return cast("Callable[Concatenate[Worklist, _Arguments], _Result]", attempt)
 
 
 class Worklist:
-    """The index. ``client`` is a Redis client that returns bytes."""
+    """The index. ``client`` is a Redis client that returns bytes. Methods raise RedisError if it does not respond."""
 
     def __init__(self, client: Redis) -> None:
         self._client = client
+        self._order = ReadingOrder(client)
         self._put = client.register_script(scripts.PUT)
         self._remove = client.register_script(scripts.REMOVE)
         self._read = client.register_script(scripts.READ)
@@ -96,53 +66,53 @@ class Worklist:
         self._finish = client.register_script(scripts.FINISH)
 
     def put(self, decision: TriageDecision) -> None:
-        """Index a study's decision, or move it to its new place."""
+        """Index a study's decision, or move it to its new position."""
         self.put_all([decision])
 
     def put_all(self, decisions: Iterable[TriageDecision]) -> None:
-        """Index many decisions in one round trip; those of silent studies have no place here."""
+        """Index many decisions in one round trip, without those of silent studies."""
         self._put_all([each for each in decisions if not each.silent])
 
-    @_mending
+    @_repairing
     def _put_all(self, decisions: list[TriageDecision]) -> None:
         pipeline = self._client.pipeline(transaction=False)
         for decision in decisions:
             self._put(keys=keys.KEYS, args=keys.arguments(decision), client=pipeline)
         pipeline.execute()
 
-    @_mending
+    @_repairing
     def put_over(self, decision: TriageDecision) -> None:
-        """Index a decision over whatever is there. Hold the study's lock: it has to be the current one."""
+        """Index a decision over any indexed one. Hold the study's lock: it must be the current decision."""
         self._put(keys=keys.KEYS, args=keys.arguments(decision, force=True))
 
     def rehearse(self, decision: TriageDecision) -> None:
-        """List a decision and take it off again, in one step that no reader sees: all that listing needs has to work.
+        """List a decision and remove it again, in one transaction that no reader sees, to test all that listing needs.
 
-        Raises RuntimeError if it was not at its place in between.
+        Raises RuntimeError if it was not at its position in between.
         """
         transaction = self._client.pipeline(transaction=True)
         self._put(keys=keys.KEYS, args=keys.arguments(decision), client=transaction)
         transaction.zscore(keys.LISTS[decision.priority], keys.member(decision))
         transaction.hget(keys.ENTRIES, decision.study_instance_uid)
         self._remove(keys=keys.KEYS, args=[decision.study_instance_uid], client=transaction)
-        _, place, entry, _ = transaction.execute()
-        if place is None or entry is None or readable(entry) != decision:
-            raise RuntimeError("the worklist did not list what was put into it")
+        _, score, entry, _ = transaction.execute()
+        if score is None or entry is None or readable(entry) != decision:
+            raise RuntimeError("the worklist did not list a decision that was put into it")
 
-    @_mending
+    @_repairing
     def remove(self, study_instance_uid: str | bytes) -> None:
-        """Forget a study, if it is there."""
+        """Remove a study, if it is indexed."""
         self._remove(keys=keys.KEYS, args=[study_instance_uid])
 
-    @_mending
+    @_repairing
     def get(self, study_instance_uid: str) -> TriageDecision | None:
-        """A study's indexed decision."""
+        """Return a study's indexed decision; None if there is none or it is unreadable."""
         entry = cast("bytes | None", self._client.hget(keys.ENTRIES, study_instance_uid))
         return readable(entry, study_instance_uid)
 
-    @_mending
+    @_repairing
     def with_accession_number(self, accession_number: str) -> tuple[str, ...]:
-        """The studies with exactly this accession number, read or not."""
+        """Return the studies with exactly this accession number, read or not."""
         if not accession_number or "\n" in accession_number:
             return ()
         start = accession_number.encode("utf-8", "replace") + b"\n"
@@ -151,11 +121,11 @@ class Worklist:
         )
         return tuple(member[len(start) :].decode("utf-8", "replace") for member in found)
 
-    @_mending
+    @_repairing
     def listed(
         self, study_instance_uids: Collection[str], accession_numbers: Collection[str]
     ) -> tuple[TriageDecision, ...]:
-        """The listed studies among those of these UIDs and those with these accession numbers, in three round trips."""
+        """Return the listed studies with one of these UIDs or accession numbers, in three round trips."""
         pipeline = self._client.pipeline(transaction=False)
         starts = [f"{each}\n".encode("utf-8", "replace") for each in accession_numbers if each and "\n" not in each]
         for start in starts:
@@ -166,7 +136,7 @@ class Worklist:
         if not uids:
             return ()
         read = cast("list[bytes | None]", self._client.hmget(keys.READ, uids))
-        entries = map(readable, self._entries(uids), uids)
+        entries = map(readable, self._order.entries(uids), uids)
         return tuple(
             decision
             for decision, revision in zip(entries, read, strict=True)
@@ -174,31 +144,31 @@ class Worklist:
         )
 
     def arrived_before(self, moment: float) -> Iterator[str]:
-        """The listed studies whose first object came before ``moment`` (POSIX seconds), of each priority by arrival."""
+        """Yield the listed studies whose first object came before ``moment`` (POSIX s), of each priority by arrival."""
         for name in keys.LISTS.values():
-            for member in self._range(name, b"-", b"(%016d" % microseconds(moment), -1):
+            for member in self._order.range(name, b"-", b"(%016d" % microseconds(moment), -1):
                 if uid := study_of(member):
                     yield uid
 
-    @_mending
+    @_repairing
     def read(self, study_instance_uid: str, revision: str, at: float) -> None:
-        """Take a study off the list that was read as ``revision`` of its decision; another revision lists it again."""
+        """Remove a study from the list that was read as ``revision`` of its decision; a new revision lists it again."""
         self._read(keys=keys.KEYS, args=[study_instance_uid, revision, repr(at)])
 
-    @_mending
+    @_repairing
     def unread(self, study_instance_uid: str) -> None:
-        """List a study again, at its place."""
+        """List a study again, at its position."""
         self._unread(keys=keys.KEYS, args=[study_instance_uid])
 
-    @_mending
+    @_repairing
     def last_read(self, limit: int) -> tuple[TriageDecision, ...]:
-        """The studies that were read last, the last one first."""
+        """Return the studies that were read last, the last one first."""
         found = cast("list[bytes]", self._client.zrevrange(keys.READ_AT, 0, limit - 1))
         uids = [uid.decode("utf-8", "replace") for uid in found]
-        read = map(readable, self._entries(uids), uids)
+        read = map(readable, self._order.entries(uids), uids)
         return tuple(decision for decision in read if decision is not None)
 
-    @_mending
+    @_repairing
     def page(
         self,
         cursor: str | None,
@@ -208,89 +178,91 @@ class Worklist:
         *,
         search: Search | None = None,
     ) -> Page:
-        """At most ``limit`` entries from ``cursor`` on (None: from the top).
+        """Return at most ``limit`` entries. The list is live: a study raised behind the cursor is on no later page.
 
-        ``now`` in POSIX seconds; a ``waiting_cap_s`` of 0 is no cap. With a ``search`` only what it matches, found by
-        looking through the list. The list is live: a study that is raised behind the cursor appears when one starts
-        over. Raises BadCursorError.
+        Args:
+            cursor: that of the page before; None starts at the top.
+            limit: the number of entries.
+            now: POSIX seconds.
+            waiting_cap_s: seconds after which a study is shown before all others; 0 is no cap.
+            search: return matching entries only, found by reading the list.
+
+        Raises:
+            BadCursorError: ``cursor`` is malformed.
         """
-        position = _read_cursor(cursor) if cursor else _Position(microseconds(now), 0, b"")
+        position = read_cursor(cursor) if cursor else Position(microseconds(now), 0, b"")
         at_once = limit + 1 if search is None else _SCANNED_AT_ONCE
-        found: list[tuple[_Position, TriageDecision]] = []
+        found: list[tuple[Position, TriageDecision]] = []
         skipped: set[str] = set()
         while len(found) <= limit:
-            places = self._places(position, at_once, waiting_cap_s)
-            entries = self._entries([study_of(place.member) for place in places])
-            matching, unread = _matching(zip(places, entries, strict=True), search)
-            found, skipped = found + matching, skipped | unread
-            if len(places) < at_once:
+            positions = self._order.positions(position, at_once, waiting_cap_s)
+            entries = self._order.entries([study_of(each.member) for each in positions])
+            matching, unreadable = match(zip(positions, entries, strict=True), search)
+            found, skipped = found + matching, skipped | unreadable
+            if len(positions) < at_once:
                 break
-            position = places[-1]
-        self._doubt(skipped)
+            position = positions[-1]
+        self._record_unreadable(skipped)
         shown = found[:limit]
         return Page(
             entries=tuple(decision for _, decision in shown),
-            next_cursor=_write_cursor(shown[-1][0]) if len(found) > limit else None,
+            next_cursor=write_cursor(shown[-1][0]) if len(found) > limit else None,
             skipped=len(skipped),
         )
 
-    @_mending
+    @_repairing
     def changes(self) -> int:
-        """A number that is another one after each change."""
+        """Return a number that is another one after each change."""
         count = cast("bytes | None", self._client.get(keys.CHANGES))
         if not _is_number(count):
             self.mend()
             return 0
         return int(count or 0)
 
-    @_mending
+    @_repairing
     def tagged_since(self, moment: float) -> int:
-        """How many studies were tagged since ``moment`` (POSIX seconds), which is at most an hour ago."""
-        return int(self._client.zcount(keys.TAGGED, moment, moment + 3600))  # not what a clock ahead has tagged
+        """Return how many studies were tagged since ``moment`` (POSIX seconds), which is at most an hour ago."""
+        return int(self._client.zcount(keys.TAGGED, moment, moment + 3600))  # without those of a clock that is ahead
 
-    @_mending
+    @_repairing
     def count(self) -> int:
-        """How many studies are listed."""
+        """Return how many studies are listed."""
         return sum(int(self._client.zcard(name)) for name in keys.LISTS.values())
 
-    @_mending
+    @_repairing
     def is_built(self) -> bool:
-        """Whether the index holds every decision: false after Redis lost it, and after Redis was started anew.
+        """Return whether the index holds every decision: false after Redis lost it or was restarted.
 
-        A Redis that comes back from its files, and a replica that took over, may have forgotten the last decisions.
+        A Redis that restarts from its files, or a replica that took over, may lack the last decisions.
         """
         return self._client.get(keys.BUILT) == self._run_id()
 
-    @_mending
+    @_repairing
     def begin_building(self) -> bytes:
-        """Say that every decision of the spool is about to be put, and what was read of them; for ``end_building``."""
+        """Begin to put every decision of the spool, and return the token for ``end_building``."""
         token = uuid4().hex.encode()
         self.mend()
         before = cast("bytes | None", self._client.get(keys.BUILT))
         if before and b" " in before and not before.endswith(f" {_VERSION}".encode()):
-            self.clear()  # what another release wrote
+            self.clear()  # written by another release
         self._client.delete(keys.READ, keys.READ_AT)
         self._client.set(keys.BUILT, token)
         return token
 
-    @_mending
+    @_repairing
     def end_building(self, token: bytes) -> bool:
-        """Say that every decision has been put. False if Redis lost them meanwhile, or another build began."""
+        """Record that every decision has been put. False if Redis lost them meanwhile, or another build began."""
         return bool(self._finish(keys=[keys.BUILT], args=[token, self._run_id()]))
 
-    def mark_built(self) -> None:
-        """Say that there was nothing to put, or that all of it was."""
-        self.end_building(self.begin_building())
-
     def study_uids(self) -> Iterator[str]:
-        """Every study that is listed, in no particular order."""
+        """Yield every listed study, in no particular order."""
         for uid, _ in self._client.hscan_iter(keys.PLACES, count=1000):
             yield uid.decode("utf-8", "replace")
 
     def mend(self) -> tuple[str, ...]:
-        """Remove keys of ours that are of a wrong type or no number; their names. What was in them is built anew."""
+        """Remove our keys that have a wrong type or are no number, and return their names. A rebuild restores them."""
         wrong = remove_wrong_types(self._client, keys.TYPES)
-        keep(self._client, keys.TYPES)  # none of ours ever goes by itself
+        keep(self._client, keys.TYPES)  # none of our keys expires
         if not _is_number(cast("bytes | None", self._client.get(keys.CHANGES))):
             self._client.delete(keys.CHANGES)
             wrong += (keys.CHANGES,)
@@ -299,15 +271,15 @@ class Worklist:
         return wrong
 
     def doubted(self) -> set[bytes]:
-        """The studies of which an entry was lost or could not be read when somebody asked, since this was asked."""
+        """Return the studies whose entry was found lost or unreadable since the last call."""
         found = cast("list[bytes] | None", self._client.spop(keys.DOUBT, _DOUBTED_AT_MOST))
         return set(found or ())
 
-    def forget_that_it_is_built(self) -> None:
-        """Have the index built anew: too much of it is lost."""
+    def invalidate(self) -> None:
+        """Mark the index as not built, so that the sweep rebuilds it: too much of it is lost."""
         self._client.delete(keys.BUILT)
 
-    def _doubt(self, names: Collection[str]) -> None:
+    def _record_unreadable(self, names: Collection[str]) -> None:
         if names and self._client.scard(keys.DOUBT) < _DOUBTED_AT_MOST:
             self._client.sadd(keys.DOUBT, *names)
 
@@ -315,58 +287,8 @@ class Worklist:
         return f"{self._client.info('server')['run_id']} {_VERSION}".encode()
 
     def clear(self) -> None:
-        """Empty the index."""
+        """Remove the whole index."""
         self._client.delete(*keys.KEYS, keys.BUILT)
-
-    def _places(self, position: _Position, limit: int, waiting_cap_s: float) -> list[_Position]:
-        """At most ``limit`` places behind ``position``, in reading order."""
-        as_of = position.as_of_us
-        cutoff = as_of - microseconds(waiting_cap_s) if waiting_cap_s else 0
-        found: list[_Position] = []
-        segment, after = position.segment, position.member
-        while segment <= len(keys.READING_ORDER) and len(found) < limit:
-            members = self._segment(segment, after, cutoff, limit - len(found))
-            found += [_Position(as_of, segment, member) for member in members]
-            segment, after = segment + 1, b""
-        return found
-
-    def _segment(self, segment: int, after: bytes, cutoff: int, limit: int) -> list[bytes]:
-        if segment == 0:
-            if not cutoff:
-                return []
-            lowest = b"(" + after if after else b"-"
-            ranges = [self._range(name, lowest, b"(%016d" % cutoff, limit) for name in keys.LISTS.values()]
-            return list(islice(heapq.merge(*ranges), limit))
-        lowest = b"(" + after if after else b"[%016d" % cutoff
-        return self._range(keys.LISTS[keys.READING_ORDER[segment - 1]], lowest, b"+", limit)
-
-    def _range(self, name: str, lowest: bytes, highest: bytes, limit: int) -> list[bytes]:
-        """Bytes as they are: a stranger's that are no text have to be gone past like any other."""
-        found = self._client.zrange(name, lowest, highest, bylex=True, offset=0, num=limit)
-        return cast("list[bytes]", found)
-
-    def _entries(self, study_instance_uids: list[str]) -> list[bytes | None]:
-        if not study_instance_uids:
-            return []
-        return cast("list[bytes | None]", self._client.hmget(keys.ENTRIES, study_instance_uids))
-
-
-def _matching(
-    found: Iterable[tuple[_Position, bytes | None]], search: Search | None
-) -> tuple[list[tuple[_Position, TriageDecision]], set[str]]:
-    """What is looked for, and the studies whose entries are lost or cannot be read."""
-    matching: dict[str, tuple[_Position, TriageDecision]] = {}
-    skipped: set[str] = set()
-    for place, entry in found:
-        uid = study_of(place.member)
-        if entry is not None and search and not search.may_match(uid, entry):
-            continue
-        decision = readable(entry, uid)
-        if decision is None:
-            skipped.add(uid)
-        elif search is None or search.matches(decision):
-            matching.setdefault(uid, (place, decision))  # one that somebody put into two lists is shown once
-    return list(matching.values()), skipped
 
 
 def _is_number(value: bytes | None) -> bool:
@@ -374,20 +296,3 @@ def _is_number(value: bytes | None) -> bool:
         return abs(int(value or 0)) < _LARGEST_COUNT
     except ValueError:
         return False
-
-
-def _write_cursor(position: _Position) -> str:
-    text = f"{position.as_of_us},{position.segment},{position.member.decode()}"
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> _Position:
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        as_of, segment, member = text.split(",", 2)
-        position = _Position(int(as_of), int(segment), member.encode())
-    except (ValueError, binascii.Error) as error:
-        raise BadCursorError("not a cursor of this worklist: start again without one") from error
-    if not (0 <= position.segment <= len(keys.READING_ORDER) and "|" in member):
-        raise BadCursorError("not a cursor of this worklist: start again without one")
-    return position

@@ -1,7 +1,7 @@
-"""The index against what the files say: what differs, and what is there that belongs to nothing.
+"""The comparison of the index with the files: differing studies, and content of the index that belongs to none.
 
-Redis is a hint. Whatever removes or changes something there (an operator, an eviction, another program, a defect of
-ours) must not hide a study for longer than until the sweep has looked.
+Redis is a hint. A removal or change there (by an operator, an eviction, another program, a defect of ours) must hide a
+study no longer than until the next sweep.
 """
 
 from __future__ import annotations
@@ -22,28 +22,27 @@ _AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class ExpectedEntry:
-    """What the files say of a study: its decision, and when it was read as this decision (POSIX seconds), if it was."""
+    """A study by its files: the decision, and when it was read as this decision (POSIX seconds), if it was."""
 
     decision: TriageDecision
     read_at: float | None = None
 
     @property
     def study_instance_uid(self) -> str:
-        """The study."""
+        """The Study Instance UID."""
         return self.decision.study_instance_uid
 
 
 class IndexCheck:
-    """Looks at the index with the ``client`` of a worklist. Raises RedisError."""
+    """Compares the index, with the ``client`` of a worklist. Methods raise RedisError."""
 
     def __init__(self, client: Redis) -> None:
         self._client = client
 
     def adds_up(self) -> bool:
-        """Whether the numbers in the index agree, at a cost that does not grow with it.
+        """Return whether the counts in the index agree, at a cost that does not grow with it.
 
-        Each study that is known stands in one list or is read, and all scores in the lists are 0: an order by name
-        needs that.
+        Each known study is in one list or is read, and all scores in the lists are 0, as an order by name needs.
         """
         sets = [*keys.LISTS.values(), keys.ACCESSIONS]
         pipeline = self._client.pipeline(transaction=True)
@@ -58,7 +57,7 @@ class IndexCheck:
         return counts[::2] == counts[1::2] and entries == places == listed + read
 
     def differing(self, expected: Sequence[ExpectedEntry]) -> dict[str, str]:
-        """The studies of which the index says something else, each with the key in which the first difference is."""
+        """Return the studies that differ in the index, each with the key of the first difference."""
         if not expected:
             return {}
         uids = [each.study_instance_uid for each in expected]
@@ -72,13 +71,13 @@ class IndexCheck:
         pipeline.zmscore(keys.ACCESSIONS, [keys.accession_entry(each) for each in decisions])
         found = zip(*pipeline.execute(), strict=True)
         differences = (_difference(each, *row) for each, row in zip(expected, found, strict=True))
-        return {uid: where for uid, where in zip(uids, differences, strict=True) if where}
+        return {uid: name for uid, name in zip(uids, differences, strict=True) if name}
 
     def unlisted(self) -> set[bytes]:
-        """The studies that have a place, and neither stand there nor are read. Looks at all places, at no entry."""
-        return {uid for some in _chunks(iter(self._fields(keys.PLACES))) for uid in self._nowhere(some)}
+        """Return the studies with a position that are neither listed there nor read. Reads all positions, no entry."""
+        return {uid for some in _chunks(iter(self._fields(keys.PLACES))) for uid in self._not_at_position(some)}
 
-    def _nowhere(self, uids: Sequence[bytes]) -> list[bytes]:
+    def _not_at_position(self, uids: Sequence[bytes]) -> list[bytes]:
         places = cast("list[bytes | None]", self._client.hmget(keys.PLACES, list(uids)))
         members = [(place or b"").rpartition(b" ")[2] for place in places]
         pipeline = self._client.pipeline(transaction=True)
@@ -89,15 +88,15 @@ class IndexCheck:
         return [uid for uid, scores in rows if sum(each is not None for each in scores) != 1]
 
     def studies(self) -> set[bytes]:
-        """The name of everything that has an entry or a place."""
+        """Return the UID of every study that has an entry or a position."""
         return {each for name in (keys.ENTRIES, keys.PLACES) for each in self._fields(name)}
 
-    def remove_strangers(self, is_known: Callable[[bytes], bool]) -> int:
-        """Remove from the lists, the numbers and the acts what belongs to no place in the index; how much that was.
+    def remove_strays(self, is_known: Callable[[bytes], bool]) -> int:
+        """Remove members of the lists, numbers and acts that belong to no indexed study, and return their count.
 
-        ``is_known`` says whether there is such a study at all.
+        ``is_known`` returns whether a study exists.
         """
-        count = self._strangers_in_lists()
+        count = self._remove_strays_from_lists()
         count += self._remove(keys.READ_AT, self._members(keys.READ_AT), self._unplaced)
         fields = (each for each in self._fields(keys.READ) if not is_known(each))
         for some in _chunks(fields):
@@ -105,15 +104,15 @@ class IndexCheck:
         count += self._remove(keys.ACCESSIONS, self._members(keys.ACCESSIONS), self._wrong_numbers)
         return count
 
-    def _strangers_in_lists(self) -> int:
+    def _remove_strays_from_lists(self) -> int:
         count = 0
         for number, name in enumerate(keys.LISTS.values(), 1):
             count += self._remove(name, self._members(name), partial(self._misplaced, number))
         return count + sum(self._level(name) for name in (*keys.LISTS.values(), keys.ACCESSIONS))
 
     def _level(self, name: str) -> int:
-        """Give every member the score 0; how many had another."""
-        pipeline = self._client.pipeline(transaction=True)  # workers put in more meanwhile
+        """Set the score of every member to 0, and return how many had another."""
+        pipeline = self._client.pipeline(transaction=True)  # workers add members meanwhile
         pipeline.zcard(name)
         pipeline.zcount(name, 0, 0)
         all_of, right = pipeline.execute()
@@ -124,7 +123,7 @@ class IndexCheck:
         return wrong
 
     def _misplaced(self, number: int, members: Sequence[bytes]) -> list[bytes]:
-        """Members of a list that are no places of ours in it."""
+        """Return the members of a list that are no position of a study in it."""
         places = cast("list[bytes | None]", self._client.hmget(keys.PLACES, [keys.study_of(each) for each in members]))
         ends = [f" {number} ".encode() + each for each in members]
         pairs = zip(members, places, ends, strict=True)
@@ -142,9 +141,9 @@ class IndexCheck:
         return [each for each, known in pairs if known is None or keys.accession_entry(known).encode() != each]
 
     def _remove(
-        self, name: str, members: Iterator[bytes], strange: Callable[[Sequence[bytes]], Collection[bytes]]
+        self, name: str, members: Iterator[bytes], strays: Callable[[Sequence[bytes]], Collection[bytes]]
     ) -> int:
-        found = [each for some in _chunks(members) for each in strange(some)]
+        found = [each for some in _chunks(members) for each in strays(some)]
         return sum(int(self._client.zrem(name, *some)) for some in _chunks(iter(found)))
 
     def _members(self, name: str) -> Iterator[bytes]:
@@ -163,7 +162,7 @@ def _difference(
     read_at: float | None,
     *scores: float | None,
 ) -> str:
-    """The key in which the index differs; empty if it does not."""
+    """Return the key in which the index differs; empty if it does not."""
     decision, was_read = expected.decision, expected.read_at is not None
     *listed, accession = scores
     in_list = [each == decision.priority and not was_read for each in keys.LISTS]

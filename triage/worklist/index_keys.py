@@ -1,4 +1,4 @@
-"""PURE: the keys of the worklist's index, and what of a decision stands in each."""
+"""The keys of the worklist's index, and the content of each for a decision. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ READ_AT = "cxr-triage:worklist:read-at"  # study, by when it was read
 TAGGED = "cxr-triage:worklist:tagged"  # study, by when it was tagged: of the last hour
 CHANGES = "cxr-triage:worklist:changes"
 ACCESSIONS = "cxr-triage:worklist:accessions"  # accession number, line break, study
-DOUBT = "cxr-triage:worklist:doubt"  # studies of which somebody met an entry that cannot be read
+DOUBT = "cxr-triage:worklist:doubt"  # studies whose entry was found lost or unreadable
 
 KEYS = [*LISTS.values(), ENTRIES, PLACES, READ, READ_AT, CHANGES, TAGGED, ACCESSIONS]
 TYPES = {
@@ -30,7 +30,7 @@ _NUMBERS = {priority: number for number, priority in enumerate(LISTS, 1)}
 
 
 def arguments(decision: TriageDecision, *, force: bool = False) -> list[str]:
-    """What the scripts are given of a decision, in their order."""
+    """Return the arguments of the scripts for a decision, in their order."""
     return [
         decision.study_instance_uid,
         repr(decision.tagged_at),
@@ -45,28 +45,28 @@ def arguments(decision: TriageDecision, *, force: bool = False) -> list[str]:
 
 
 def member(decision: TriageDecision) -> str:
-    """A study in its list: the arrival first, at fixed width, so that names are in the order of arrival."""
+    """Return a study's member of its list: the arrival first, at fixed width, so that names sort by arrival."""
     return f"{microseconds(decision.received_at):016d}|{decision.study_instance_uid}"
 
 
 def entry(decision: TriageDecision) -> str:
-    """A decision as the index has it."""
+    """Return a decision as the index stores it."""
     return json.dumps(to_record(decision))
 
 
 def place(decision: TriageDecision) -> str:
-    """Where a study stands, and by which decision: its number, when it was made, the list, the name in it."""
+    """Return a study's position and the decision that set it: sequence, time, number of the list, member."""
     number = _NUMBERS[decision.priority]
     return f"{decision.sequence} {decision.tagged_at!r} {number} {member(decision)}"
 
 
 def accession_entry(decision: TriageDecision) -> str:
-    """A study among the accession numbers."""
+    """Return a study's member of the accession numbers."""
     return f"{decision.accession_number}\n{decision.study_instance_uid}"
 
 
 def readable(entry: bytes | None, study_instance_uid: str | None = None) -> TriageDecision | None:
-    """The decision in an entry; None for none, and for what cannot be read or is another study's, whoever wrote it."""
+    """Return the decision in an entry; None for no entry, an unreadable one, and one of another study."""
     try:
         decision = None if entry is None else decision_from(json.loads(entry))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -76,11 +76,11 @@ def readable(entry: bytes | None, study_instance_uid: str | None = None) -> Tria
 
 
 def study_of(member: bytes) -> str:
-    """The study of a member of a list; empty for a member that is none of ours."""
+    """Return the study of a member of a list; empty for a malformed member."""
     arrival, _, uid = member.decode("utf-8", "replace").partition("|")
     return uid if arrival.isascii() and arrival.isdigit() else ""
 
 
 def microseconds(seconds: float) -> int:
-    """POSIX seconds as the lists have them."""
+    """Return POSIX seconds in microseconds, as the lists have them."""
     return round(seconds * 1_000_000)

@@ -1,13 +1,14 @@
-"""What the worklist's index does in one step, as Redis runs it. KEYS are in the order of ``index_keys.KEYS``:
+"""Changes of the worklist's index that Redis runs in one step.
 
+KEYS are in the order of ``index_keys.KEYS``:
 1-3 the lists by priority, 4 entries, 5 places, 6 read, 7 read-at, 8 changes, 9 tagged,
 10 accession numbers. ARGV[1] is the study.
 
-What is found in Redis may have been written by anybody: what cannot be read counts as absent and stops nothing.
+Other programs can write to Redis: unreadable content counts as absent and stops nothing.
 """
 
-# Where a study stands. A place that cannot be read is none, and neither is another study's: what is done with this
-# study moves no other. What such a place left behind is removed by the sweep.
+# The position of a study. An unreadable one, and one of another study, count as none: a change of this study moves no
+# other. What is left of such a position is removed by the sweep.
 _PLACED = """
 local sequence, tagged_at, number, member
 local place = redis.call('HGET', KEYS[5], ARGV[1])
@@ -25,7 +26,7 @@ end
 local entry = readable(redis.call('HGET', KEYS[4], ARGV[1]))
 """
 
-# The accession number of an indexed study is in its entry: what is taken out is what was put in.
+# The accession number of an indexed study is in its entry: the member that was added is removed.
 _FORGET_ACCESSION = """
 if type(entry.accession_number) == 'string' and entry.accession_number ~= '' then
   redis.call('ZREM', KEYS[10], entry.accession_number .. '\\n' .. ARGV[1])
@@ -36,9 +37,9 @@ _OUT_OF_THE_LISTS = """
 if member then for each = 1, 3 do redis.call('ZREM', KEYS[each], member) end end
 """
 
-# Moves a study to its place. A decision older than the one indexed changes nothing, so that a rebuild may run beside
-# the workers; with force it does, for the sweep, which holds the study's lock. Which is older is said by their number
-# and not by a clock, which may have been set back. ARGV: study, tagged_at, number of the list, member, entry, revision,
+# Moves a study to its position. A decision older than the indexed one changes nothing, so that a rebuild may run while
+# the workers run; with force it does, for the sweep, which holds the study's lock. The sequence tells which is older,
+# and not a clock, which may have been set back. ARGV: study, tagged_at, number of the list, member, entry, revision,
 # accession number, sequence, force.
 PUT = f"""
 {_PLACED}
@@ -77,7 +78,7 @@ redis.call('INCR', KEYS[8])
 return 1
 """
 
-# Takes a study off the list, if what was read is what is listed. ARGV: study, revision, read_at.
+# Removes a study from the list, if the revision that was read is the listed one. ARGV: study, revision, read_at.
 READ = f"""
 redis.call('HSET', KEYS[6], ARGV[1], ARGV[2])
 redis.call('INCR', KEYS[8])

@@ -1,14 +1,14 @@
-"""What readers do with a study: read it, and say what it is. A file in the study's folder; the index follows it.
+"""The acts of readers on a study: marked as read, labelled. A file in the study's folder; the index follows it.
 
-``reading.jsonl`` in the study's folder has a line for each act: when, who, through what, and
+``reading.jsonl`` in the study's folder has a line for each act: time, reader, source, and
 
-    read      the study as ``revision`` of its decision has been read: it leaves the list, until a new image changes it
+    read      the study was read as ``revision`` of its decision: it leaves the list, until a new image changes it
     unread    it is listed again
-    label     what the reader says it is, 1 abnormal or 0 normal, beside the ``tag`` that we gave; None takes it back
-    expired   the study was listed for as long as the settings say, and leaves the list like one that was read
-    outdated  a report that came before the newest image: it is noted, and the study stays listed
-    in_doubt  another system called it read while this machine's clock was in doubt, or though its objects are of
-              several patients: it is noted, and the study stays listed until a person marks it
+    label     the reader's own result, 1 abnormal or 0 normal, with the ``tag`` that we gave; None withdraws it
+    expired   the study was listed for as long as the settings allow, and leaves the list like one that was read
+    outdated  a report that came before the newest image: recorded, and the study stays listed
+    in_doubt  another system reported it read while this machine's clock was in doubt, or although its objects are of
+              several patients: recorded, and the study stays listed until a person marks it
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from triage.decision.decide import current_assessments
 from triage.decision.reasons import Reason
-from triage.decision.records import assessment_from
+from triage.decision.records import Record, assessment_from
+from triage.errors import TriageError
 from triage.runtime.durable import append_durably
 from triage.spool.clock import Clock
 from triage.spool.spool import Spool
@@ -33,7 +33,7 @@ FILE = "reading.jsonl"
 
 
 class Act(StrEnum):
-    """What a reader did."""
+    """The kind of an act."""
 
     READ = "read"
     UNREAD = "unread"
@@ -43,18 +43,27 @@ class Act(StrEnum):
     IN_DOUBT = "in_doubt"
 
 
-EARLY_REPORT = "early report"
-"""Through what: a report message that came before the images."""
+class Via(StrEnum):
+    """The way by which an act reached us."""
+
+    PAGE = "page"  # the worklist page
+    API = "api"
+    UPS = "ups"  # a workitem, ours or another manager's
+    REPORT = "report"  # an HL7 report message
+    EARLY_REPORT = "early report"  # one that came before the images
+    EXPIRY = "expiry"  # the settings
+
 
 LEAVING = (Act.READ, Act.EXPIRED)
-"""Acts that take a study off the list."""
+"""Acts that remove a study from the list."""
+_REPORTS = (Via.REPORT, Via.EARLY_REPORT)
 
 
 @dataclass(frozen=True)
 class ReaderAct:
-    """One act. ``at`` in POSIX seconds; ``through`` is what told us: page, api, ups, report, early report, expiry.
+    """One recorded act. ``at`` in POSIX seconds; ``who`` is the reader's name; ``through`` is a ``Via``.
 
-    ``source`` names the message or the workitem that said so, so that it is taken once.
+    ``source`` identifies the message or the workitem, so that a repeated one is recorded once.
     """
 
     act: Act
@@ -68,128 +77,156 @@ class ReaderAct:
 
 
 @dataclass(frozen=True)
-class ReadNotice:
-    """What another system says of a study: that it was read. ``at`` is when, in POSIX seconds; see ``ReaderAct``.
+class Marking:
+    """An act of a person who uses this service. ``at`` in POSIX seconds; ``label`` for ``Act.LABEL``."""
 
-    ``signed_in``: a person says so who is signed in here, and has this list before him.
+    act: Act
+    at: float
+    who: str
+    through: Via
+    label: int | None = None
+
+
+@dataclass(frozen=True)
+class ReadNotice:
+    """A notice of another system that a study was read. ``at`` is when, in POSIX seconds; see ``ReaderAct``.
+
+    ``signed_in``: it comes from a person who is signed in here and sees this list.
     """
 
     at: float
     who: str
-    through: str
+    through: Via
     source: str
     signed_in: bool = False
 
 
-class NotTaggedError(LookupError):
-    """There is no such study, or it has no tag yet."""
+class NotTaggedError(TriageError, LookupError):
+    """There is no study of this UID, or it has no tag yet."""
 
 
-def steps(spool: Spool, study_instance_uid: str) -> list[ReaderAct]:
-    """Every act of every reader, oldest first."""
+def acts_of(spool: Spool, study_instance_uid: str) -> list[ReaderAct]:
+    """Return every act of every reader on a study, oldest first."""
     try:
         lines = _file(spool, study_instance_uid).read_text().splitlines()
     except FileNotFoundError:
         return []
-    return [_step(json.loads(line)) for line in lines if line.endswith("}")]  # a crash may have cut a line
+    return [_act_from(json.loads(line)) for line in lines if line.endswith("}")]  # a crash may have cut a line
 
 
-def read_step(acts: list[ReaderAct]) -> ReaderAct | None:
-    """The act by which the study left the list; None if it did not. Only of the revision that it names."""
+def leaving_act(acts: list[ReaderAct]) -> ReaderAct | None:
+    """Return the act by which the study left the list; None if it did not. It holds for its revision only."""
     last = next((each for each in reversed(acts) if each.act in (*LEAVING, Act.UNREAD)), None)
     return last if last and last.act in LEAVING else None
 
 
 def labels(acts: list[ReaderAct]) -> dict[str, ReaderAct]:
-    """What each reader says of the study, by name."""
+    """Return the last label of each reader, by name, without withdrawn ones."""
     last = {each.who: each for each in acts if each.act is Act.LABEL}
     return {who: each for who, each in last.items() if each.label is not None}
 
 
-def mark(
-    spool: Spool, index: Worklist, study_instance_uid: str, act: Act, *, who: str, through: str, now: float,
-    label: int | None = None,
-) -> ReaderAct:  # fmt: skip
-    """Note an act durably, then take the study off the list or put it back. Raises NotTaggedError, InvalidUIDError.
+def mark(spool: Spool, index: Worklist, study_instance_uid: str, marking: Marking) -> ReaderAct:
+    """Record an act durably, then remove the study from the list or list it again.
 
-    RedisError says that it is noted and the list did not follow: do it again, or wait until the sweep builds it anew.
+    Raises:
+        NotTaggedError: there is no such study, or it has no tag.
+        InvalidUIDError: the UID is malformed.
+        OSError: the act could not be recorded.
+        RedisError: it is recorded, and the list did not follow: repeat it, or wait until the sweep rebuilds the list.
     """
     with _tagged(spool, study_instance_uid) as decision:
-        step = ReaderAct(act, now, who, through, decision["revision"], decision["tag"], label)
-        _note(spool, index, decision, step)
-    return step
+        revision, tag = decision["revision"], decision["tag"]
+        act = ReaderAct(marking.act, marking.at, marking.who, marking.through, revision, tag, marking.label)
+        _record(spool, index, decision, act)
+    return act
 
 
-def notice(spool: Spool, index: Worklist, study_instance_uid: str, said: ReadNotice) -> tuple[ReaderAct, bool]:
-    """Note durably that another system calls the study read, and take it off the list: the act, and whether it is new.
+def record_notice(spool: Spool, index: Worklist, study_instance_uid: str, notice: ReadNotice) -> tuple[ReaderAct, bool]:
+    """Record a notice durably and remove the study from the list; return the act, and whether it is new.
 
-    The same notice twice is one act. What was said before the newest image came takes nothing off the list: whoever
-    read the study had not seen it. Neither does what cannot be judged: when images came while the clock is in doubt, or
-    of whom a study of several patients is. Raises what ``mark`` raises; after RedisError, say it again.
+    A repeated notice is one act. A notice from before the newest image came removes nothing from the list: its reader
+    had not seen that image. Neither does one that cannot be judged: while the clock is in doubt, the time of the images
+    is unknown, and in a study of several patients it is unknown whose images were read. Raises as ``mark`` does; after
+    RedisError, repeat it.
     """
     with _tagged(spool, study_instance_uid) as decision:
-        for known in steps(spool, study_instance_uid):
-            if (_told(known.through), known.source) == (said.through, said.source):
-                if read_step(steps(spool, study_instance_uid)) == known:  # the list may not have followed
-                    _follow(index, decision, known)
+        for known in acts_of(spool, study_instance_uid):
+            if _is_of(known, notice):
+                if leaving_act(acts_of(spool, study_instance_uid)) == known:  # the list may not have followed
+                    _update_index(index, decision, known)
                 return known, False
-        act = _comes_of(spool, decision, said)
-        step = ReaderAct(
-            act, said.at, said.who, said.through, decision["revision"], decision["tag"], source=said.source
-        )  # fmt: skip
-        _note(spool, index, decision, step)
-    return step, True
+        act = _act_of_notice(_judge(spool, decision, notice), decision, notice)
+        _record(spool, index, decision, act)
+    return act, True
 
 
-def notice_early(
-    spool: Spool, index: Worklist, study_instance_uid: str, said: ReadNotice, covers: Callable[[], bool]
+def record_early_notice(
+    spool: Spool, index: Worklist, study_instance_uid: str, notice: ReadNotice, covers: Callable[[], bool]
 ) -> ReaderAct | None:
-    """Note durably that another system called the study read before it came here, and take it off the list.
+    """Record a notice durably that came before the study, and remove the study from the list.
 
-    None, and nothing of it, if ``covers()`` is not so of the study as it is now, which is asked under the study's lock;
-    if a reader has put the study back on the list; or if it is noted of this revision of the decision already. A late
-    image that the report covers too makes it noted anew. Raises what ``mark`` raises; after RedisError, say it again.
+    Returns None and records nothing if ``covers()``, called under the study's lock, is false of the study as it is now;
+    if a reader has listed the study again; or if the notice is recorded for this revision of the decision already. A
+    late image that the report covers too has it recorded anew. Raises as ``mark`` does; after RedisError, repeat it.
     """
     with _tagged(spool, study_instance_uid) as decision:
-        acts = steps(spool, study_instance_uid)
+        acts = acts_of(spool, study_instance_uid)
         for known in acts:
-            if known.act is Act.READ and (known.source, known.revision) == (said.source, decision["revision"]):
-                if read_step(acts) == known:  # the list may not have followed
-                    _follow(index, decision, known)
+            if known.act is Act.READ and (known.source, known.revision) == (notice.source, decision["revision"]):
+                if leaving_act(acts) == known:  # the list may not have followed
+                    _update_index(index, decision, known)
                 return None
         if any(each.act is Act.UNREAD for each in acts) or not covers():
             return None
-        step = ReaderAct(
-            Act.READ, said.at, said.who, said.through, decision["revision"], decision["tag"], source=said.source
-        )  # fmt: skip
-        _note(spool, index, decision, step)
-    return step
+        act = _act_of_notice(Act.READ, decision, notice)
+        _record(spool, index, decision, act)
+    return act
 
 
 def expire(spool: Spool, index: Worklist, study_instance_uid: str, before: float, now: float) -> bool:
-    """Take a study off the list that was tagged last before ``before``; whether it was. Raises what ``mark`` raises."""
+    """Remove a study from the list if it was last tagged before ``before``, and return whether it was.
+
+    Times are POSIX seconds. Raises as ``mark`` does.
+    """
     with _tagged(spool, study_instance_uid) as decision:
         if decision["tagged_at"] >= before:  # a late image: it is listed anew
             return False
-        last = read_step(steps(spool, study_instance_uid))
+        last = leaving_act(acts_of(spool, study_instance_uid))
         if last and last.revision == decision["revision"]:
-            _follow(index, decision, last)
+            _update_index(index, decision, last)
             return False
-        step = ReaderAct(Act.EXPIRED, now, "", "expiry", decision["revision"], decision["tag"])
-        _note(spool, index, decision, step)
+        act = ReaderAct(Act.EXPIRED, now, "", Via.EXPIRY, decision["revision"], decision["tag"])
+        _record(spool, index, decision, act)
     return True
 
 
-def _told(through: str) -> str:
-    """One message is one report, whether the study was here when it came or not."""
-    return "report" if through == EARLY_REPORT else through
+def update_index(index: Worklist, study_instance_uid: str, act: ReaderAct) -> None:
+    """Remove the study from the index's list or list it again, as ``act`` says."""
+    if act.act in LEAVING:
+        index.read(study_instance_uid, act.revision, act.at)
+    elif act.act is Act.UNREAD:
+        index.unread(study_instance_uid)
+
+
+def restore(spool: Spool, index: Worklist, study_instance_uid: str) -> None:
+    """Restore in an index that was lost whether the study was read."""
+    if act := leaving_act(acts_of(spool, study_instance_uid)):
+        update_index(index, study_instance_uid, act)
+
+
+def all_labels(spool: Spool) -> Iterator[tuple[str, ReaderAct]]:
+    """Yield the last label of each reader for each study, with the study's UID. Reads the whole spool."""
+    for path in sorted(spool.studies.glob(f"*/*/{FILE}")):
+        for act in labels(acts_of(spool, path.parent.name)).values():
+            yield path.parent.name, act
 
 
 @contextmanager
-def _tagged(spool: Spool, study_instance_uid: str) -> Iterator[dict[str, Any]]:
-    """The study's lock and decision. Raises NotTaggedError, InvalidUIDError."""
+def _tagged(spool: Spool, study_instance_uid: str) -> Iterator[Record]:
+    """Hold the study's lock, and yield its decision. Raises NotTaggedError, InvalidUIDError."""
     unknown = NotTaggedError(f"no tagged study has the Study Instance UID {study_instance_uid}")
-    if spool.decision(study_instance_uid) is None:  # before a folder is made for its lock
+    if spool.decision(study_instance_uid) is None:  # before its lock creates a folder
         raise unknown
     with spool.study_lock(study_instance_uid):
         decision = spool.decision(study_instance_uid)
@@ -198,57 +235,47 @@ def _tagged(spool: Spool, study_instance_uid: str) -> Iterator[dict[str, Any]]:
         yield decision
 
 
-def _note(spool: Spool, index: Worklist, decision: dict[str, Any], step: ReaderAct) -> None:
+def _record(spool: Spool, index: Worklist, decision: Record, act: ReaderAct) -> None:
     # The line break comes first, so that a line that a crash cut does not spoil the next one.
-    append_durably(_file(spool, decision["study_instance_uid"]), "\n" + json.dumps(asdict(step)))
-    _follow(index, decision, step)
+    append_durably(_file(spool, decision["study_instance_uid"]), "\n" + json.dumps(asdict(act)))
+    _update_index(index, decision, act)
 
 
-def _follow(index: Worklist, decision: dict[str, Any], step: ReaderAct) -> None:
-    """As ``follow``; the index knows nothing of a silent study."""
+def _update_index(index: Worklist, decision: Record, act: ReaderAct) -> None:
+    """Call ``update_index``, except for a silent study, which is not indexed."""
     if not decision.get("silent"):
-        follow(index, decision["study_instance_uid"], step)
+        update_index(index, decision["study_instance_uid"], act)
 
 
-def _comes_of(spool: Spool, decision: dict[str, Any], said: ReadNotice) -> Act:
-    if _newest_image(spool, decision["study_instance_uid"]) > said.at:
+def _is_of(act: ReaderAct, notice: ReadNotice) -> bool:
+    """Return whether ``act`` records this notice. A report is one, whether or not it came before the study."""
+    same_way = act.through == notice.through or (act.through in _REPORTS and notice.through in _REPORTS)
+    return same_way and act.source == notice.source
+
+
+def _act_of_notice(act: Act, decision: Record, notice: ReadNotice) -> ReaderAct:
+    revision, tag = decision["revision"], decision["tag"]
+    return ReaderAct(act, notice.at, notice.who, notice.through, revision, tag, source=notice.source)
+
+
+def _judge(spool: Spool, decision: Record, notice: ReadNotice) -> Act:
+    if _newest_image(spool, decision["study_instance_uid"]) > notice.at:
         return Act.OUTDATED
     several = Reason.PATIENT_MISMATCH in decision.get("reasons", ())
-    if not said.signed_in and (several or Clock(spool).in_doubt()):
+    if not notice.signed_in and (several or Clock(spool).in_doubt()):
         return Act.IN_DOUBT
     return Act.READ
 
 
 def _newest_image(spool: Spool, study_instance_uid: str) -> float:
-    """When the last image that counts came, in POSIX seconds; 0 if none does."""
+    """Return when the last image that counts came, in POSIX seconds; 0 if none counts."""
     images = current_assessments(assessment_from(each) for each in spool.assessments(study_instance_uid))
     return max((image.received_at for image in images if image.counts), default=0.0)
-
-
-def follow(index: Worklist, study_instance_uid: str, step: ReaderAct) -> None:
-    """Have the index say what was done."""
-    if step.act in LEAVING:
-        index.read(study_instance_uid, step.revision, step.at)
-    elif step.act is Act.UNREAD:
-        index.unread(study_instance_uid)
-
-
-def restore(spool: Spool, index: Worklist, study_instance_uid: str) -> None:
-    """Tell an index that was lost whether the study was read."""
-    if step := read_step(steps(spool, study_instance_uid)):
-        follow(index, study_instance_uid, step)
-
-
-def all_labels(spool: Spool) -> Iterator[tuple[str, ReaderAct]]:
-    """What readers said of studies: the study, and the last label of each reader. Looks through the whole spool."""
-    for path in sorted(spool.studies.glob(f"*/*/{FILE}")):
-        for step in labels(steps(spool, path.parent.name)).values():
-            yield path.parent.name, step
 
 
 def _file(spool: Spool, study_instance_uid: str) -> Path:
     return spool.study_folder(study_instance_uid) / FILE
 
 
-def _step(record: dict[str, Any]) -> ReaderAct:
+def _act_from(record: Record) -> ReaderAct:
     return ReaderAct(**{**record, "act": Act(record["act"])})

@@ -1,4 +1,4 @@
-"""PURE: what of the worklist somebody looks for."""
+"""The search of the worklist. Pure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from triage.decision.types import Tag, TriageDecision
 
 @dataclass(frozen=True)
 class Search:
-    """Studies with ``tag`` (None: any) in which ``text`` occurs, in any case: accession number, AE title or UID.
+    """Studies with ``tag`` (None: any) whose accession number, AE title or UID contains ``text``, in any case.
 
-    ``studies``: only those; None for any. ``named``: those that ``text`` stands for whether or not it occurs in them.
+    ``studies``: only these; None for any. ``named``: studies that match ``text`` whether or not they contain it.
     """
 
     tag: Tag | None = None
@@ -21,7 +21,7 @@ class Search:
     named: frozenset[str] = frozenset()
 
     def may_match(self, study_instance_uid: str, entry: bytes) -> bool:
-        """Whether an entry's JSON is worth reading: a look at the bytes costs a tenth of it."""
+        """Return whether an entry's JSON may match: a search of its bytes costs a tenth of parsing them."""
         if self.studies is not None and study_instance_uid not in self.studies:
             return False
         if self.tag and f'"{self.tag}"'.encode() not in entry:
@@ -31,7 +31,7 @@ class Search:
         return not self.text or json.dumps(self.text.lower())[1:-1].encode() in entry.lower()
 
     def matches(self, decision: TriageDecision) -> bool:
-        """Whether it is one of those that are looked for."""
+        """Return whether a decision matches."""
         if self.tag and decision.tag is not self.tag:
             return False
         if decision.study_instance_uid in self.named:

@@ -1,4 +1,4 @@
-"""PURE: a study's Interpretation workitem, a Unified Procedure Step with the attributes of PS3.4 Table CC.2.5-3."""
+"""A study's Interpretation workitem, a Unified Procedure Step with the attributes of PS3.4 Table CC.2.5-3. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from triage.spool.study import Study, StudyImage, referenced
 LABEL = "Chest radiograph interpretation"
 WORKLIST_LABEL = "CXR triage"
 UPS_PUSH = "1.2.840.10008.5.1.4.34.6.1"
-"""The SOP class of every workitem, whichever of the UPS classes it is spoken of under (PS3.4 CC.3.1)."""
+"""The SOP class of every workitem, whichever UPS SOP class was negotiated (PS3.4 CC.3.1)."""
 
 _WORDS = {
     Tag.ABNORMAL: "Triage: abnormal",
@@ -30,7 +30,7 @@ _PATIENT = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate",
 _ORDER_NUMBERS = ("PlacerOrderNumberImagingServiceRequest", "FillerOrderNumberImagingServiceRequest")  # type 3
 _LONGEST_ACCESSION = 16  # of SH
 _AE_TITLE = re.compile(r"[!-\[\]-~](?:[ -\[\]-~]{0,15})")  # PS3.5 6.2: no backslash, no control character
-_EMPTY = (  # type 2 that we know nothing of
+_EMPTY = (  # type 2, unknown to us
     "TransactionUID",
     "AdmissionID",
     "AdmittingDiagnosesDescription",
@@ -49,13 +49,16 @@ _EMPTY_SEQUENCES = (
 
 
 def workitem(study: Study, worklist_label: str, *, low: bool, retrieve_ae_title: str = "") -> Dataset:
-    """The SCHEDULED workitem of a study, without SOP Class and Instance UID. Same facts, same values.
+    """Return the SCHEDULED workitem of a study, without SOP Class and Instance UID; a function of its arguments.
 
-    All attributes that the SCU of N-CREATE has to give (PS3.4 Table CC.2.5-3): type 1 with a value, type 2 empty where
-    nothing is known, no attribute of type 3 without a value. What the manager fills (modification time) is not here.
+    It has all attributes that the SCU of N-CREATE must give (PS3.4 Table CC.2.5-3): type 1 with a value, type 2 empty
+    where unknown, type 3 only with a value; not those that the manager sets (modification time).
 
-    ``low``: say LOW where that is the priority; else MEDIUM. ``retrieve_ae_title``: where the images can be had; empty:
-    where they came from.
+    Args:
+        study: the study, with at least one image.
+        worklist_label: Worklist Label (0074,1202).
+        low: use LOW for that priority; else MEDIUM.
+        retrieve_ae_title: the AE that the images can be retrieved from; empty: the one that sent them.
     """
     made = Dataset()
     _describe_patient(made, study.images[0].header)
@@ -79,31 +82,34 @@ def workitem(study: Study, worklist_label: str, *, low: bool, retrieve_ae_title:
 
 
 def priority_of(priority: Priority, low: bool) -> str:
-    """What a workitem says of a priority."""
+    """Return Scheduled Procedure Step Priority (0074,1200) for a priority."""
     return Priority.MEDIUM if priority is Priority.LOW and not low else priority
 
 
 def date_time(seconds: float) -> str:
-    """POSIX seconds as DICOM's DT, in UTC with its offset."""
+    """Return POSIX seconds as a DT value, in UTC with its offset."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%d%H%M%S+0000")
 
 
 def code(value: str, scheme: str, meaning: str) -> Dataset:
-    """An item of a code sequence."""
+    """Return an item of a code sequence."""
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
     return item
 
 
 def reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
-    """An item of a sequence of references."""
+    """Return an item of a sequence of references."""
     item = Dataset()
     item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class_uid, sop_instance_uid
     return item
 
 
 def left_out(study: Study) -> tuple[str, ...]:
-    """What of the image's attributes a workitem does not have because it is odd, and why; no value is named."""
+    """Return the image's attributes that a workitem lacks because their values do not conform, each with the reason.
+
+    No value is named.
+    """
     odd = fitted(study.images[0].header, (*_PATIENT, *_ORDER_NUMBERS)).left_out
     why = _accession_number(study)[1]
     return (*odd, why) if why else odd
@@ -119,7 +125,7 @@ def _describe_patient(made: Dataset, header: Dataset) -> None:
 
 
 def _inputs(images: Sequence[StudyImage], retrieve_ae_title: str) -> list[Dataset]:
-    """One item for each series (PS3.3 Table 10-3a)."""
+    """Return an item for each series (PS3.3 Table 10-3a)."""
     series: dict[str, dict[str, StudyImage]] = {}
     for image in images:
         _, instance, of_series = referenced(image)
@@ -134,15 +140,16 @@ def _input(series_instance_uid: str, images: Sequence[StudyImage], retrieve_ae_t
     item.StudyInstanceUID = first.study_instance_uid
     item.SeriesInstanceUID = series_instance_uid
     item.ReferencedSOPSequence = [reference(*referenced(image)[:2]) for image in images]
-    if where := retrieve_ae_title or (first.calling_ae_title if _AE_TITLE.fullmatch(first.calling_ae_title) else ""):
+    sender = first.calling_ae_title if _AE_TITLE.fullmatch(first.calling_ae_title) else ""
+    if source := retrieve_ae_title or sender:
         retrieval = Dataset()
-        retrieval.RetrieveAETitle = where
+        retrieval.RetrieveAETitle = source
         item.DICOMRetrievalSequence = [retrieval]
     return item
 
 
 def _request(study: Study) -> Dataset:
-    """The order, as far as the images name it (Referenced Request Sequence): type 2 in any case, type 3 where known."""
+    """Return the order (Referenced Request Sequence) as the images name it: all of type 2, type 3 where known."""
     header = study.images[0].header
     item = Dataset()
     item.StudyInstanceUID = study.decision.study_instance_uid
@@ -160,13 +167,13 @@ def _request(study: Study) -> Dataset:
 
 
 def _accession_number(study: Study) -> tuple[str, str]:
-    """The study's, or why it is left out: a manager knows no images, and a part could be another order's."""
+    """Return the accession number, and if it is left out the reason: a part of it could be another order's number."""
     number = first_number(study.decision.accession_number)
     if len(number) > _LONGEST_ACCESSION:
         return "", "AccessionNumber: too long"
-    said = Dataset()
-    said.SpecificCharacterSet = list(character_set_of(study.images[0].header)) or None
-    said.AccessionNumber = number
-    found = fitted(said, ("AccessionNumber",))
+    stated = Dataset()
+    stated.SpecificCharacterSet = list(character_set_of(study.images[0].header)) or None
+    stated.AccessionNumber = number
+    found = fitted(stated, ("AccessionNumber",))
     odd = [each for each in found.left_out if each.startswith("AccessionNumber")]
     return str(found.attributes.get("AccessionNumber") or ""), "".join(odd)

@@ -1,4 +1,4 @@
-"""PURE: what others may write into a workitem, and what it has to hold before it may end (PS3.4 Table CC.2.5-3)."""
+"""Attributes that other systems may set in a workitem, and those it needs in a final state (PS3.4 Table CC.2.5-3)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pydicom.dataset import Dataset
 
 from triage.worklist.workitem import code, date_time
 
-UPDATED = (  # what a reader's system may set; all else is the study's, and its priority is ours
+UPDATED = (  # a reader's system may set these; all others are the study's, and the priority is ours
     "ScheduledStationNameCodeSequence",
     "ScheduledHumanPerformersSequence",
     "ExpectedCompletionDateTime",
     "ProcedureStepProgressInformationSequence",
     "UnifiedProcedureStepPerformedProcedureSequence",
 )
-KEPT = (  # N-SET 3/1 and 3/2: a manager could let others change it, and we keep ours
+KEPT = (  # N-SET 3/1 and 3/2: a manager may let others change these; we keep ours
     "ScheduledProcedureStepPriority",
     "ProcedureStepLabel",
     "WorklistLabel",
@@ -53,7 +53,7 @@ _UNSPECIFIED = ("110513", "DCM", "Discontinued for unspecified reason")
 
 
 def conforms(given: Dataset) -> bool:
-    """Whether what somebody wants to set has only what may be set, in the form that the dictionary has."""
+    """Return whether a request sets only attributes that it may set, with the VR of the dictionary."""
     if any(keyword in given for keyword in NOT_ALLOWED):
         return False
     elements = [given[keyword] for keyword in UPDATED if keyword in given]
@@ -63,22 +63,22 @@ def conforms(given: Dataset) -> bool:
 
 
 def completed_with(attributes: Dataset) -> bool:
-    """Whether the attributes of code P have values, those that COMPLETED asks for."""
+    """Return whether the attributes of final state code P have values, as COMPLETED requires."""
     performed = attributes.get(_PERFORMED) or []
     return bool(performed) and all(_is_performed(item) for item in performed)
 
 
 def canceled_with(attributes: Dataset) -> bool:
-    """Whether the attributes of code X have values, those that CANCELED asks for; the time is the manager's to add."""
+    """Return whether the attributes of final state code X have values, as CANCELED requires; we add the time."""
     progress = attributes.get(_PROGRESS) or []
     return bool(progress) and _is_coded(progress[0].get("ProcedureStepDiscontinuationReasonCodeSequence"))
 
 
 def with_output(attributes: Dataset) -> Dataset:
-    """With an empty Output Information Sequence where what was performed says nothing of output.
+    """Return ``attributes`` with an empty Output Information Sequence in each performed item that has none.
 
     The sequence is of type 2 in N-SET and of final state code P, "if there are no relevant output objects, then this
-    sequence may have no items". Readers' systems leave it out, and that a radiologist makes no object is the rule.
+    sequence may have no items". Readers' systems leave it out, as a radiologist usually creates no object.
     """
     for item in attributes.get(_PERFORMED) or []:
         if "OutputInformationSequence" not in item:
@@ -87,29 +87,29 @@ def with_output(attributes: Dataset) -> Dataset:
 
 
 def canceled(attributes: Dataset, now: float, request: Dataset | None = None) -> Dataset:
-    """With the time of the cancellation where it has none, and of a ``request`` its reasons and contact.
+    """Return ``attributes`` with the time of cancellation if they have none, and the reasons and contact of a request.
 
-    A request without a reason gets "unspecified" (CID 9300), as PS3.4 CC.2.2.3 has the manager see to the final state.
+    A request without a reason gets "unspecified" (CID 9300): PS3.4 CC.2.2.3 has the manager ensure the final state.
     """
     if not attributes.get(_PROGRESS):
         attributes.ProcedureStepProgressInformationSequence = [Dataset()]
     progress = attributes.ProcedureStepProgressInformationSequence[0]
     if request is not None:
-        _note_request(progress, request)
+        _add_request(progress, request)
     if not progress.get("ProcedureStepCancellationDateTime"):
         progress.ProcedureStepCancellationDateTime = date_time(now)
     return attributes
 
 
-def _note_request(progress: Dataset, request: Dataset) -> None:
-    """What somebody who asks for a cancellation says of it (PS3.4 Table CC.2.2-1)."""
+def _add_request(progress: Dataset, request: Dataset) -> None:
+    """Copy the reasons and contact of a cancellation request (PS3.4 Table CC.2.2-1)."""
     if reason := request.get("ReasonForCancellation"):
         progress.ReasonForCancellation = reason
     codes = request.get("ProcedureStepDiscontinuationReasonCodeSequence")
     progress.ProcedureStepDiscontinuationReasonCodeSequence = codes if _is_coded(codes) else [code(*_UNSPECIFIED)]
-    if where := request.get("ContactURI"):
+    if uri := request.get("ContactURI"):
         contact = Dataset()
-        contact.ContactURI = where
+        contact.ContactURI = uri
         if name := request.get("ContactDisplayName"):
             contact.ContactDisplayName = name
         progress.ProcedureStepCommunicationsURISequence = [contact]
@@ -121,7 +121,7 @@ def _is_performed(item: Dataset) -> bool:
 
 
 def _is_coded(sequence: object) -> bool:
-    """Whether it is a sequence of codes, each with a value and a meaning (PS3.4 Table CC.2.5-2a)."""
+    """Return whether it is a sequence of codes, each with a value and a meaning (PS3.4 Table CC.2.5-2a)."""
     if not sequence or not isinstance(sequence, Iterable):
         return False
     return all(

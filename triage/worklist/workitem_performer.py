@@ -1,6 +1,6 @@
-"""PURE: who finished a workitem, and when, by its Unified Procedure Step Performed Procedure Sequence (0074,1216).
+"""The performer and end of a workitem, from Unified Procedure Step Performed Procedure Sequence (0074,1216). Pure.
 
-What a manager wrote oddly there counts as absent.
+Malformed content there counts as absent.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ PERFORMED = "UnifiedProcedureStepPerformedProcedureSequence"
 
 
 def performer(workitem: Dataset) -> str:
-    """Actual Human Performers Sequence (0040,4035): the name, else the code's meaning; empty if nobody is."""
+    """Return the performer by Actual Human Performers Sequence (0040,4035): name, else code meaning; empty if none."""
     for step in items_of(workitem, PERFORMED):
         for person in items_of(step, "ActualHumanPerformersSequence"):
             codes = items_of(person, "HumanPerformerCodeSequence")
@@ -25,6 +25,6 @@ def performer(workitem: Dataset) -> str:
 
 
 def ended_at(workitem: Dataset) -> float | None:
-    """The last Performed Procedure Step End DateTime (0040,4051) in POSIX seconds; None if there is none."""
+    """Return the last Performed Procedure Step End DateTime (0040,4051) in POSIX seconds; None if there is none."""
     ends = [moment(text_of(step, "PerformedProcedureStepEndDateTime")) for step in items_of(workitem, PERFORMED)]
     return max((each for each in ends if each is not None), default=None)

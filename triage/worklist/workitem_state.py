@@ -1,12 +1,14 @@
-"""PURE: what may become of a workitem, by whom, and what is refused (PS3.4 Table CC.1.1-2, PS3.18 11.6 to 11.8)."""
+"""The states of a workitem, the permitted changes, and the refusals (PS3.4 Table CC.1.1-2, PS3.18 11.6 to 11.8)."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Self
+from typing import Self
 
 from pydicom.dataset import Dataset
 
+from triage.decision.records import Record
+from triage.errors import TriageError
 from triage.worklist.workitem_content import canceled, canceled_with, completed_with, with_output
 
 SCHEDULED, IN_PROGRESS, COMPLETED, CANCELED = "SCHEDULED", "IN PROGRESS", "COMPLETED", "CANCELED"
@@ -20,38 +22,38 @@ _UNCLAIMED = "The target URI did not reference a claimed Workitem."
 
 @dataclass(frozen=True)
 class WorkitemState:
-    """What others have made of a study's workitem. ``attributes``: what they set, as DICOM JSON (PS3.18 annex F).
+    """The state of a study's workitem. ``attributes``: those that other systems set, as DICOM JSON (PS3.18 annex F).
 
-    ``generation`` counts the study's workitems, from 1; ``past`` are those before. ``raised``: whether the study stood
-    on top of the list when this one became final. ``changed_at`` in POSIX seconds.
+    ``generation`` counts the study's workitems, from 1; ``past`` has the earlier ones. ``raised``: the study was at the
+    top of the list when this one became final. ``changed_at`` in POSIX seconds.
     """
 
     generation: int = 1
     state: str = SCHEDULED
     transaction_uid: str = ""
-    attributes: dict[str, Any] = field(default_factory=dict)
+    attributes: Record = field(default_factory=dict)
     raised: bool = False
     changed_at: float = 0.0
-    past: tuple[dict[str, Any], ...] = ()
+    past: tuple[Record, ...] = ()
 
     @classmethod
-    def from_record(cls, record: dict[str, Any]) -> Self:
-        """The state in a JSON object."""
+    def from_record(cls, record: Record) -> Self:
+        """Return the state in a JSON object."""
         return cls(**{**record, "past": tuple(record["past"])})
 
-    def to_record(self) -> dict[str, Any]:
-        """The state as a JSON object."""
+    def to_record(self) -> Record:
+        """Return the state as a JSON object."""
         return asdict(self)
 
     def of_generation(self, number: int) -> WorkitemState:
-        """This workitem, or an earlier one of the study."""
+        """Return the state of this workitem, or of an earlier one of the study."""
         if number == self.generation:
             return self
         return WorkitemState.from_record(self.past[number - 1])
 
 
-class RefusedError(Exception):
-    """Refused: an HTTP ``status`` and the text of the Warning."""
+class RefusedError(TriageError):
+    """A change of a workitem is refused, with an HTTP ``status`` and the text of the Warning header (PS3.18 11)."""
 
     def __init__(self, status: int, warning: str) -> None:
         super().__init__(warning)
@@ -60,17 +62,17 @@ class RefusedError(Exception):
 
 
 def current(state: WorkitemState, raised: bool) -> WorkitemState:
-    """The study's workitem: a new one if the last is final and the study has been raised since."""
+    """Return the study's workitem: a new one if the last is final and the study has been raised since."""
     if state.state not in FINAL or state.raised or not raised:
         return state
     return WorkitemState(state.generation + 1, past=(*state.past, replace(state, past=()).to_record()))
 
 
 def change(state: WorkitemState, wanted: str, transaction_uid: str, now: float, raised: bool) -> WorkitemState:
-    """The workitem in the state ``wanted`` (PS3.4 Table CC.1.1-2). The same object if it is final and in it already.
+    """Return the workitem in the state ``wanted`` (PS3.4 Table CC.1.1-2); the same object if that is its final state.
 
-    What that table answers is said as PS3.18 11.7.3 has it: C301 is 400 with the Warning on the Transaction UID, C300,
-    C302, C303, C304 and C310 are 409, B304 and B306 are the same object.
+    Raises RefusedError with the status of PS3.18 11.7.3 for each code of that table: 400 with the Warning on the
+    Transaction UID for C301; 409 for C300, C302, C303, C304 and C310. B304 and B306 return the same object.
     """
     if not transaction_uid:
         raise RefusedError(400, _MISSING)
@@ -91,22 +93,23 @@ def change(state: WorkitemState, wanted: str, transaction_uid: str, now: float, 
     return _ended_by_owner(state, wanted, now, raised)
 
 
-def update(state: WorkitemState, attributes: dict[str, Any], transaction_uid: str, now: float) -> WorkitemState:
-    """The workitem with ``attributes`` (DICOM JSON) in the place of what it had of them (PS3.4 CC.2.6, PS3.18 11.6)."""
+def update(state: WorkitemState, attributes: Record, transaction_uid: str, now: float) -> WorkitemState:
+    """Return the workitem with ``attributes`` (DICOM JSON) set (PS3.4 CC.2.6, PS3.18 11.6). Raises RefusedError."""
     if state.state in FINAL:
         raise RefusedError(400, _INCONSISTENT_WORKITEM)
     if state.state == SCHEDULED and transaction_uid:
         raise RefusedError(409, _UNCLAIMED)
     if state.state == IN_PROGRESS and transaction_uid != state.transaction_uid:
         raise RefusedError(400, _INCORRECT if transaction_uid else _MISSING)
-    kept = with_output(Dataset.from_json({**state.attributes, **attributes}))
-    return replace(state, attributes=kept.to_json_dict(), changed_at=now)
+    merged = with_output(Dataset.from_json({**state.attributes, **attributes}))
+    return replace(state, attributes=merged.to_json_dict(), changed_at=now)
 
 
 def cancel(state: WorkitemState, request: Dataset, now: float, raised: bool) -> WorkitemState:
-    """The workitem after a request of someone who does not own it (PS3.4 CC.2.2.3), with the reasons in ``request``.
+    """Return the workitem after a cancellation request by another than its owner (PS3.4 CC.2.2.3).
 
-    The same object if it is CANCELED already. One that is IN PROGRESS is refused: we have no way to tell its owner.
+    ``request`` has the reasons. The same object if it is CANCELED already. Raises RefusedError; also if it is
+    IN PROGRESS: we cannot notify its owner.
     """
     if state.state == CANCELED:
         return state
@@ -118,7 +121,7 @@ def cancel(state: WorkitemState, request: Dataset, now: float, raised: bool) -> 
 
 
 def _ended_by_owner(state: WorkitemState, final: str, now: float, raised: bool) -> WorkitemState:
-    """Refused where the final state requirements are not met (PS3.4 CC.2.5.1.1: C304)."""
+    """Return the final state. Raises RefusedError if its requirements are not met (PS3.4 CC.2.5.1.1: C304)."""
     attributes = Dataset.from_json(state.attributes)
     if final == COMPLETED and not completed_with(attributes):
         raise RefusedError(409, _INCONSISTENT)

@@ -1,4 +1,4 @@
-"""The workitem of each study: built from the study's files, with what others made of it in ``workitem.json``."""
+"""The workitem of each study: built from its files, with the state that other systems set in ``workitem.json``."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from triage.worklist.workitem_state import WorkitemState
 _FILE = "workitem.json"
 
 Step = Callable[[WorkitemState, bool], WorkitemState]
-"""From a workitem's state, and whether its study is raised, to the next state."""
+"""Returns the next state for a workitem's state and whether its study is raised; may raise RefusedError."""
 
 
 def workitem_uid(study_instance_uid: str, generation: int) -> str:
-    """The UID of a study's first, second, ... workitem."""
+    """Return the UID of a study's first, second, ... workitem."""
     return uid_of("workitem", study_instance_uid, str(generation))
 
 
 def is_raised(decision: TriageDecision) -> bool:
-    """Whether the study goes to the top of the list."""
+    """Return whether the study goes to the top of the list."""
     return decision.tag is Tag.ABNORMAL and not decision.prior
 
 
 def read_state(spool: Spool, study_instance_uid: str) -> WorkitemState:
-    """What others have made of the study's workitem."""
+    """Return the state of the study's workitem that other systems set."""
     try:
         content = (spool.study_folder(study_instance_uid) / _FILE).read_bytes()
     except FileNotFoundError:
@@ -45,48 +45,51 @@ def read_state(spool: Spool, study_instance_uid: str) -> WorkitemState:
 
 
 class Workitems:
-    """The workitems of a spool. ``low``: say LOW where that is the priority."""
+    """The workitems of a spool. ``low``: use LOW for that priority; see ``workitem``."""
 
     def __init__(self, spool: Spool, worklist_label: str, low: bool, now: Callable[[], float] = time.time) -> None:
         self._spool = spool
         self._label = worklist_label
         self._low = low
         self._now = now
-        self._places: dict[str, tuple[str, int]] = {}
-        self._looking = threading.Lock()
+        self._by_uid: dict[str, tuple[str, int]] = {}
+        self._lock = threading.Lock()
 
     def find(self, uid: str) -> tuple[str, int] | None:
-        """The study and generation of a workitem; None if there is none of that UID.
+        """Return the study and generation of a workitem; None if there is none of that UID.
 
-        UIDs are digests of the study's. A miss looks through the names of all studies.
+        UIDs are digests of the study's. An unknown one costs a listing of all studies.
         """
-        with self._looking:
-            if uid not in self._places:
-                self._places = {
+        with self._lock:
+            if uid not in self._by_uid:
+                self._by_uid = {
                     workitem_uid(study, number): (study, number)
                     for study in self._spool.study_uids()
                     for number in range(1, self._generation(study) + 1)
                 }
-            return self._places.get(uid)
+            return self._by_uid.get(uid)
 
     def current(self, study_instance_uid: str) -> Dataset | None:
-        """The study's workitem; None before its first decision."""
+        """Return the study's workitem; None before its first decision."""
         return self._read(study_instance_uid, None)
 
     def get(self, uid: str) -> Dataset | None:
-        """A workitem."""
-        place = self.find(uid)
-        return None if place is None else self._read(*place)
+        """Return the workitem with this UID; None if there is none."""
+        found = self.find(uid)
+        return None if found is None else self._read(*found)
 
     def change(self, uid: str, step: Step) -> tuple[WorkitemState, WorkitemState] | None:
-        """Take a workitem a step further, durably: before and after. None if there is none. Raises RefusedError."""
-        place = self.find(uid)
-        if place is None or self._spool.decision(place[0]) is None:
+        """Change a workitem durably by ``step``, and return its states before and after; None if there is none.
+
+        Raises RefusedError and OSError.
+        """
+        found = self.find(uid)
+        if found is None or self._spool.decision(found[0]) is None:
             return None
-        study, number = place
+        study, number = found
         with self._spool.study_lock(study):
             record = self._spool.decision(study)
-            if record is None or record.get("silent"):  # retention removed it meanwhile, or it is nobody's to read
+            if record is None or record.get("silent"):  # retention removed it meanwhile, or it is silent
                 return None
             raised = is_raised(decision_from(record))
             newest = workitem_state.current(read_state(self._spool, study), raised)
@@ -94,8 +97,8 @@ class Workitems:
             after = step(before, raised)
             if after is not before:
                 # An earlier workitem is final, and a final one never changes: this is the newest.
-                kept = replace(after, past=newest.past)
-                self._spool.write(self._spool.study_folder(study) / _FILE, json.dumps(kept.to_record()))
+                record = replace(after, past=newest.past).to_record()
+                self._spool.write(self._spool.study_folder(study) / _FILE, json.dumps(record))
         return before, after
 
     def _generation(self, study: str) -> int:
@@ -111,9 +114,9 @@ class Workitems:
             return None
         study = Study(*known, now=self._now())
         newest = workitem_state.current(read_state(self._spool, study_instance_uid), is_raised(study.decision))
-        return self._made(study, newest.of_generation(generation or newest.generation))
+        return self._build(study, newest.of_generation(generation or newest.generation))
 
-    def _made(self, study: Study, state: WorkitemState) -> Dataset:
+    def _build(self, study: Study, state: WorkitemState) -> Dataset:
         decision = study.decision
         made = workitem(study, self._label, low=self._low)
         made.update(Dataset.from_json(state.attributes))

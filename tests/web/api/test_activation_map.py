@@ -58,7 +58,7 @@ def page(browser: Browser) -> Iterator[Page]:
 @pytest.fixture
 def place(redis_server: RedisServer, spool: Spool) -> Iterator[tuple[str, Sources]]:
     with served(redis_server, spool, maps=True) as (address, sources):
-        sources.worklist.mark_built()
+        sources.worklist.end_building(sources.worklist.begin_building())
         yield address, sources
 
 
@@ -168,7 +168,7 @@ def again(spool: Spool, decision: TriageDecision, **changes: Any) -> None:
 
 def test_where_the_site_shows_none_there_is_nothing_of_it(page: Page, redis_server: RedisServer, spool: Spool):
     with served(redis_server, spool) as (address, sources):
-        sources.worklist.mark_built()
+        sources.worklist.end_building(sources.worklist.begin_building())
         decision = mapped(sources)
         opened(page, address, decision)
         page.keyboard.press("m")

@@ -28,7 +28,7 @@ from triage.web.app import client, create_app, known_hosts
 from triage.web.http.serving import server_of
 from triage.web.server import run
 from triage.worklist.index import Worklist
-from triage.worklist.reader_acts import Act, steps
+from triage.worklist.reader_acts import Act, acts_of
 from triage.worklist.workitem import code
 from triage.worklist.workitem_store import Workitems, read_state, workitem_uid
 
@@ -44,7 +44,7 @@ def service(redis: RedisServer, spool: Spool) -> Iterator[httpx.Client]:
     with listening, client(redis.url, 5.0) as connection:
         worklist = Worklist(connection)
         worklist.put_all(decision_from(each) for each in spool.decisions())
-        worklist.mark_built()
+        worklist.end_building(worklist.begin_building())
         sources = Sources(spool, connection, worklist, 0.0, time.time)
         routes = ups.routes(sources, Workitems(spool, "CXR triage", low=False))
         server = server_of(create_app(sources, known_hosts("127.0.0.1"), routes))
@@ -233,9 +233,9 @@ def test_a_study_leaves_the_list_when_its_workitem_is_completed_and_not_when_it_
         found = studies(ask.get("/workitems", params={"ProcedureStepState": "COMPLETED"}))
         assert (found, studies(ask.get("/workitems"))) == ([study], [canceled, dropped])
 
-    (step,) = steps(spool, study)
+    (step,) = acts_of(spool, study)
     assert (step.act, step.who, step.through, step.source) == (Act.READ, "Lee Ann", "ups", uid)
-    assert steps(spool, canceled) == steps(spool, dropped) == []
+    assert acts_of(spool, canceled) == acts_of(spool, dropped) == []
 
 
 def test_a_raise_after_the_end_lists_the_study_again(redis_server: RedisServer, spool: Spool):

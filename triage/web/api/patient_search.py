@@ -19,7 +19,7 @@ from triage.web.api.sources import Sources
 from triage.web.api.worklist import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_TEXT, entry, without_redis
 from triage.web.auth.caller import looks_for
 from triage.web.http.json_body import body
-from triage.worklist.index import BadCursorError
+from triage.worklist.page import BadCursorError
 from triage.worklist.search import Search
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_TEXT)]

@@ -83,13 +83,13 @@ def _detail(sources: Sources, request: Request) -> Response:
     except LookupError as error:
         raise HTTPException(404, str(error)) from error
     header = _header(sources.spool, trace)
-    acts = reading.steps(sources.spool, uid)
+    acts = reading.acts_of(sources.spool, uid)
     return JSONResponse({**described(trace, header, acts, user.name), "maps": maps.offered(sources, trace)})
 
 
 def described(trace: StudyTrace, header: Dataset | None, acts: list[ReaderAct], who: str) -> dict[str, Any]:
     """What the page shows of a study."""
-    read = reading.read_step(acts)
+    read = reading.leaving_act(acts)
     current = trace.decision is not None and read is not None and read.revision == trace.decision.revision
     reasons = [*(trace.decision.reasons if trace.decision else ())]
     reasons += [reason for each in trace.objects if each.assessment for reason in each.assessment.reasons]
@@ -187,11 +187,10 @@ async def _label(sources: Sources, request: Request) -> Response:
 def _act(sources: Sources, request: Request, act: Act, label: int | None) -> Response:
     who, uid = user_of(request).name, request.path_params["study_instance_uid"]
     refuse_silent(sources.spool, request)
-    through = "page" if request.headers.get("x-triage-page") else "api"
+    via = reading.Via.PAGE if request.headers.get("x-triage-page") else reading.Via.API
+    marking = reading.Marking(act, sources.now(), who, via, label)
     try:
-        step = reading.mark(
-            sources.spool, sources.worklist, uid, act, who=who, through=through, now=sources.now(), label=label
-        )
+        step = reading.mark(sources.spool, sources.worklist, uid, marking)
     except InvalidUIDError as error:
         raise HTTPException(400, str(error)) from error
     except NotTaggedError as error:

@@ -24,7 +24,7 @@ from triage.web.api.worklist import BadRequestError
 from triage.web.auth.caller import LOCAL, concerns, user_of
 from triage.web.http.problem import problem
 from triage.worklist import workitem_content, workitem_state
-from triage.worklist.reader_acts import NotTaggedError, ReadNotice, notice
+from triage.worklist.reader_acts import NotTaggedError, ReadNotice, Via, record_notice
 from triage.worklist.workitem_performer import performer
 from triage.worklist.workitem_state import RefusedError, WorkitemState
 from triage.worklist.workitem_store import Workitems
@@ -124,8 +124,8 @@ def _has_been_read(sources: Sources, workitems: Workitems, request: Request, sta
     user = user_of(request)
     who = performer(Dataset.from_json(state.attributes)) if user == LOCAL else user.name
     try:
-        said = ReadNotice(state.changed_at, who or user.name, "ups", uid, signed_in=True)
-        notice(sources.spool, sources.worklist, place[0], said)
+        said = ReadNotice(state.changed_at, who or user.name, Via.UPS, uid, signed_in=True)
+        record_notice(sources.spool, sources.worklist, place[0], said)
     except NotTaggedError:  # retention removed it meanwhile
         return
     except RedisError:

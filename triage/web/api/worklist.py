@@ -23,7 +23,7 @@ from triage.spool.usage import read_state
 from triage.web.api.silence import refuse_silent
 from triage.web.api.sources import Sources
 from triage.web.http.problem import problem
-from triage.worklist.index import BadCursorError
+from triage.worklist.page import BadCursorError
 from triage.worklist.search import Search
 
 DEFAULT_LIMIT = 100
