@@ -97,7 +97,8 @@ index_option = click.option("--index", default=0, hidden=True, help="Which of se
 
 def open_spool(settings: Settings) -> Spool:
     """Open the spool of the settings, made if it is not there. Raises CannotStart."""
-    from triage.spool.spool import Spool, SpoolError
+    from triage.spool.errors import SpoolError
+    from triage.spool.spool import Spool
 
     try:
         return Spool.open(settings.spool.path)

@@ -1,4 +1,4 @@
-"""The closed list of reasons for a tag of an image or a study. Pure."""
+"""The closed list of reasons for a tag of an image or a study, each with its meaning. Pure."""
 
 from enum import Enum, StrEnum
 from typing import Self
@@ -14,29 +14,15 @@ class ReasonGroup(Enum):
 
 
 class Reason(StrEnum):
-    """A reason for a tag. The values are an interface: worklists, metrics and messages have them."""
+    """One reason of a tag. The values are an interface: worklists, metrics and messages carry them.
 
-    # Listed with the study, never counted: a chest model is not expected to read these.
-    NOT_A_RADIOGRAPH = "not_a_radiograph"  # not CR or DX: SC, SR, PR, KO, CT, ...
-    FOR_PROCESSING = "for_processing"  # DX before the vendor's processing; its For Presentation twin is read
-    NOT_CHEST = "not_chest"  # Body Part Examined or the codes clearly say another part
-    NOT_FRONTAL = "not_frontal"  # explicit lateral, oblique or decubitus
-    LOCALIZER = "localizer"
+    Attributes:
+        group: how it bears on the tag.
+        meaning: what it means and what to do, for ``triage explain``, the page and the reference.
+    """
 
-    # Should have been scored and was not.
-    UNDECODABLE = "undecodable"
-    MULTI_FRAME = "multi_frame"
-    VIEW_UNVERIFIED = "view_unverified"
-    BODY_PART_UNVERIFIED = "body_part_unverified"  # a negative of what nothing says is a chest
-    ORIENTATION_UNVERIFIED = "orientation_unverified"  # turned or upside down, by its pixels
-    WIDE_BORDER = "wide_border"  # more of it is border, or outside the shutter, than the model knows
-    AGE_UNKNOWN = "age_unknown"
-    AGE_NOT_COVERED = "age_not_covered"
-    OUT_OF_DISTRIBUTION = "out_of_distribution"
-    MODEL_DISABLED = "model_disabled"
-    MODEL_SHADOW = "model_shadow"
-    NO_MODEL = "no_model"  # no model folder is installed that is for this image
-    WORKER_FAILURE = "worker_failure"
+    group: ReasonGroup
+    meaning: str
 
     def __new__(cls, value: str, group: ReasonGroup = ReasonGroup.NOT_SCORED, meaning: str = "") -> Self:
         """Make the member ``value``. The defaults are for type checkers, which take ``Reason("…")`` for this call."""
@@ -120,7 +106,7 @@ class Reason(StrEnum):
         "age_unknown",
         ReasonGroup.NOT_SCORED,
         "It has neither Patient's Age nor a birth date with a date of acquisition, or what it has cannot be "
-        "the age of a human patient (see the detail beside it), and each model is for an age range. Have the "
+        "the age of a human patient (see the detail), and each model is for an age range. Have the "
         "modality send it; where none is stated, a setting lets the adult model take such patients "
         "(models.adult_when_age_unknown).",
     )
@@ -180,59 +166,5 @@ class Reason(StrEnum):
     )
 
 
-LISTED_NOT_COUNTED = frozenset(
-    {Reason.NOT_A_RADIOGRAPH, Reason.FOR_PROCESSING, Reason.NOT_CHEST, Reason.NOT_FRONTAL, Reason.LOCALIZER}
-)
-"""Reasons of objects that are listed with the study and change no tag."""
-
-
-MEANINGS = {
-    Reason.NOT_A_RADIOGRAPH: "It is not a CR or DX image (a report, a secondary capture, another modality). It is kept "
-    "and listed with the study and changes nothing. Nothing to do.",
-    Reason.FOR_PROCESSING: "It is the raw image before the vendor's processing (Presentation Intent Type FOR "
-    "PROCESSING). Its FOR PRESENTATION twin is the one that is scored: see that the modality sends that one too.",
-    Reason.NOT_CHEST: "Body Part Examined or Anatomic Region Sequence clearly say another part than the chest. Nothing "
-    "to do, unless the modality's protocol is set to the wrong body part.",
-    Reason.NOT_FRONTAL: "Its attributes say lateral, oblique or decubitus. Only frontal images are scored. Nothing to "
-    "do.",
-    Reason.LOCALIZER: "It is a localizer, not a diagnostic image. Nothing to do.",
-    Reason.UNDECODABLE: "Its pixels could not be decoded, or the data set is damaged. See the detail; have it sent "
-    "again, in another transfer syntax if need be, and keep this one for a bug report.",
-    Reason.MULTI_FRAME: "It has several frames, or holds more than one image; the models read single images. It "
-    "has to be read without us.",
-    Reason.VIEW_UNVERIFIED: "Nothing says that it is a plain frontal view, two attributes contradict each other, or it "
-    "is angled (axial, lordotic). If this modality sends frontals only, say so in eligibility.frontal_ae_titles or "
-    "eligibility.frontal_descriptions; if a word was taken for another view, in eligibility.ignored_words.",
-    Reason.BODY_PART_UNVERIFIED: "The model found nothing, but nothing says that it is a chest: Body Part Examined, "
-    "Anatomic Region Sequence and the descriptions are empty, contradict each other, name more than the chest, or use "
-    "words that we do not know. Correct the modality's protocol; or state what your site knows: "
-    "eligibility.chest_words, eligibility.chest_ae_titles. If it is another part, eligibility.other_part_words.",
-    Reason.AGE_UNKNOWN: "It has neither Patient's Age nor a birth date with a date of acquisition, or what it has "
-    "cannot be the age of a human patient (see the detail), and each model is for an age range. Have the "
-    "modality send it; where none is stated, a setting lets the adult model take such patients "
-    "(models.adult_when_age_unknown).",
-    Reason.ORIENTATION_UNVERIFIED: "By its pixels it does not look like a chest that stands upright, so the score is "
-    "not used. Look at the image: if it is turned or upside down, turn it at the modality and send it again. If "
-    "upright images of one modality are refused regularly, report it.",
-    Reason.WIDE_BORDER: "Too much of it is a border of one grey, or lies outside the shutter: the model knows images "
-    "that are filled by the chest. Crop it to the exposed field at the modality and send it again.",
-    Reason.AGE_NOT_COVERED: "No installed model is for a patient of this age. It has to be read without us.",
-    Reason.OUT_OF_DISTRIBUTION: "Its pixels do not look like the images the model was trained on, so the score is not "
-    "used. Look at the image: another body part, an inverted or blank image, or an unusual detector? If good chest "
-    "images of one modality are refused regularly, have the model validated on that modality.",
-    Reason.MODEL_DISABLED: "The model for this patient is switched off. `triage model NAME --enable` switches it on "
-    "for what comes from then on; this image has to be read without us.",
-    Reason.MODEL_SHADOW: "The model for this patient runs in shadow: it scores and records, and changes nothing. Take "
-    "it out of models.shadow when the site has accepted it.",
-    Reason.NO_MODEL: "No usable model is installed. See models.path, and `triage model` for what was found there.",
-    Reason.WORKER_FAILURE: "Scoring failed in every try and the object is a dead letter. See the error below and the "
-    "log of `triage work`; after the cause is gone: `triage dead-letters --requeue KEY`.",
-    Reason.FINDING_NOT_COVERED: "The model found nothing of what it looks for, but it does not look for everything: "
-    "that is not the same as normal. Nothing to do.",
-    Reason.PATIENT_MISMATCH: "Objects of this study name different patients: another Patient ID or issuer of it, "
-    "another birth date, or names without a word in common. Find out whose image it is, correct it in the PACS, and "
-    "have it sent again; until then the study is never normal.",
-    Reason.NO_FRONTAL_IMAGE: "The study has no image for us to score (yet). If it should have a frontal chest image, "
-    "see that the PACS sends it.",
-}
-"""The meaning of each reason, and what to do."""
+LISTED_NOT_COUNTED = frozenset(reason for reason in Reason if reason.group is ReasonGroup.LISTED)
+"""Reasons of objects that are shown with the study and change no tag."""

@@ -118,7 +118,7 @@ class Association:
                 self._end_association(end, self._service)
             elif end.how is not _Rejected.REJECTED:
                 self._end_without_request(end)
-            self._connection.see_off(_CLOSE_WAIT_S)
+            self._connection.close_gracefully(_CLOSE_WAIT_S)
 
     def _end_association(self, end: _End, service: DimseService) -> None:
         self.has_slot = False
