@@ -39,6 +39,8 @@ OPENERS = {
     "Until",
     "Since",
 }
+OLD_KEYS = ("triage/decision/records.py",)
+"""Files that read a stored key of 0.1 with such a word."""
 RIDDLES = re.compile(r"\b(nobody|somebody|anybody|whoever|beside|aside)\b", re.IGNORECASE)
 
 
@@ -68,7 +70,7 @@ def test_no_riddles(place: Path) -> None:
         (f"{path.relative_to(ROOT)}:{number}", line.strip())
         for path in place.rglob("*.py")
         for number, line in enumerate(path.read_text().splitlines(), 1)
-        if RIDDLES.search(line)
+        if RIDDLES.search(line) and str(path.relative_to(ROOT)) not in OLD_KEYS
     ]
     assert lines == []
 

@@ -20,7 +20,7 @@ from triage.dicom.identity import patient_marks
 from triage.inbound_reports.early_report import Arrived, EarlyReport, acquired_at, covers, digest
 from triage.inbound_reports.early_store import FOLDER
 from triage.spool.spool import Spool
-from triage.worklist.reader_acts import Act, Marking, Via, acts_of, mark
+from triage.worklist.reader_acts import Act, Via, acts_of, mark
 
 HOUR = 3600.0
 REPORT = EarlyReport("", ("ACC-1",), (digest("P-1", "x"),), at=1000.0, heard_at=1001.0, who="Lee", source="RIS|H|1")

@@ -66,7 +66,7 @@ def picture_file(content: bytes, asserted: Asserted) -> bytes | Rejected:
 def _file(stored: Pixels, bits: int, asserted: Asserted) -> bytes:
     study = uid_of("array", stored.tobytes())
     dataset = dx_image(stored, bits, DXDescription(study, uid_of(study, "series"), uid_of(study, repr(asserted))))
-    del dataset.AnatomicRegionSequence  # the chest, which nobody may have said
+    del dataset.AnatomicRegionSequence  # the chest, which may not have been asserted
     dataset.BodyPartExamined = asserted.body_part_examined or ""
     dataset.ViewPosition = asserted.view_position or ""
     dataset.PatientAge = asserted.patient_age

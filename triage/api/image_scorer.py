@@ -226,7 +226,7 @@ class ImageScorer:
 
 
 def _of_no_dicom_file(result: ImageScore, asserted: Asserted) -> ImageScore:
-    """Return the result without UIDs, which nobody gave, and with what could be asserted so that it is assessed."""
+    """Return the result without the UIDs of the wrapper, and with what could be asserted so that it is assessed."""
     detail = "; ".join(filter(None, (result.detail, asserted.missing(result.reasons))))
     return replace(result, detail=detail, study_instance_uid="", sop_instance_uid="")
 

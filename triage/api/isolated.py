@@ -1,4 +1,4 @@
-"""Decode in a child process, whoever the caller is.
+"""Decode in a child process, safe for every caller.
 
 ``multiprocessing`` imports the caller's ``__main__`` anew in each child it does not fork: a script without
 ``if __name__ == "__main__"`` would run twice, and a notebook has none. This child is a plain interpreter that knows

@@ -5,7 +5,7 @@ from typing import Self
 
 
 class ReasonGroup(Enum):
-    """How a reason bears on the tag; the value is the heading in the reference of reasons."""
+    """Bearing of a reason on the tag; the value is the heading in the reference of reasons."""
 
     LISTED = "Listed with the study, not counted: no chest model reads these"
     NOT_SCORED = "The image should have been scored and was not"
@@ -63,7 +63,7 @@ class Reason(StrEnum):
     UNDECODABLE = (
         "undecodable",
         ReasonGroup.NOT_SCORED,
-        "Its pixels could not be decoded, or the data set is damaged. See the detail beside it; have it sent "
+        "Its pixels could not be decoded, or the data set is damaged. See the detail; have it sent "
         "again, in another transfer syntax if need be, and keep this one for a bug report.",
     )
     MULTI_FRAME = (

@@ -25,7 +25,7 @@ _GRACE_S = 10.0
 
 @dataclass(frozen=True)
 class Lifecycle:
-    """How the process starts and ends.
+    """Start and end of the process.
 
     Attributes:
         stopping: whether the process is to end.
