@@ -28,7 +28,8 @@ from triage.decision.types import Priority, Tag, TriageDecision
 from triage.service import embedded_redis
 from triage.settings.network import WebSettings
 from triage.spool.spool import Spool
-from triage.web.server import run
+from triage.web.auth.setup import AccessSettings
+from triage.web.server import ListOptions, RedisAddress, run
 from triage.worklist.index import Worklist
 
 PAGE = 10
@@ -81,15 +82,9 @@ def listed(studies: int) -> Iterator[tuple[http.client.HTTPConnection, int]]:
     with redis(folder / "redis") as url, Redis.from_url(url) as client:
         used = _fill(client, studies)
         port = free_ports(1)[0]
-        arguments = {
-            "waiting_cap_s": 0.0,
-            "spool": Spool.open(folder / "spool"),
-            "redis_url": url,
-            "redis_timeout_s": 5.0,
-        }
-        process = multiprocessing.get_context("spawn").Process(
-            target=run, args=(WebSettings(port=port),), kwargs=arguments
-        )
+        spool = Spool.open(folder / "spool")
+        arguments = (WebSettings(port=port), spool, RedisAddress(url, 5.0), ListOptions(), AccessSettings())
+        process = multiprocessing.get_context("spawn").Process(target=run, args=arguments)
         process.start()
         try:
             yield _connected(port), used

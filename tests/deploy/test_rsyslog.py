@@ -12,7 +12,8 @@ from tests.support.audit_repository import RSYSLOGD, Repository, example, rsyslo
 from tests.support.certificates import Authority, authority
 from tests.support.receivers import free_port
 from tests.support.wait import wait_for
-from triage.security.audit_trail import Trail, trail
+from triage.security.audit_message import AuditSource
+from triage.security.audit_trail import AuditTrail, open_trail
 
 HEADER = re.compile(r"<85>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\S+ \S+ cxr-triage - DICOM\+RFC3881 - \ufeff")
 ROTATE_AT = 1 << 16
@@ -24,17 +25,17 @@ def ca(tmp_path: Path) -> Authority:
 
 
 @pytest.fixture
-def written(tmp_path: Path) -> Trail:
-    return trail(tmp_path / "audit/audit.xml", ROTATE_AT, "cxr-triage", "web")
+def written(tmp_path: Path) -> AuditTrail:
+    return open_trail(tmp_path / "audit/audit.xml", ROTATE_AT, AuditSource("cxr-triage", "web"))
 
 
-def lines_of(written: Trail) -> list[str]:
+def lines_of(written: AuditTrail) -> list[str]:
     files = sorted(written.path.parent.glob("audit*.xml"), key=lambda each: each.stat().st_mtime_ns)
     return [line for each in files for line in each.read_text().splitlines()]
 
 
 def test_every_message_arrives_once_whatever_ends_or_moves_aside_meanwhile(
-    tmp_path: Path, ca: Authority, written: Trail
+    tmp_path: Path, ca: Authority, written: AuditTrail
 ) -> None:
     main = example(tmp_path, port := free_port(), ca, written.path.parent)
     repository = Repository(port, ca.certificate("repository", host="DNS:localhost"), ca)
@@ -64,7 +65,7 @@ def test_every_message_arrives_once_whatever_ends_or_moves_aside_meanwhile(
 
 @pytest.mark.parametrize(("strange", "host"), [(True, "localhost"), (False, "elsewhere.example")])
 def test_a_repository_that_is_not_ours_gets_nothing(
-    strange: bool, host: str, tmp_path: Path, ca: Authority, written: Trail
+    strange: bool, host: str, tmp_path: Path, ca: Authority, written: AuditTrail
 ) -> None:
     main = example(tmp_path, port := free_port(), ca, written.path.parent)
     (tmp_path / "other").mkdir()

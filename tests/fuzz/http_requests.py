@@ -23,9 +23,9 @@ from triage.settings.access import AuditSettings, SignInSettings
 from triage.spool.spool import Spool
 from triage.web.api.sources import Sources
 from triage.web.api.ups_rs import routes as workitem_routes
-from triage.web.app import client, create_app
-from triage.web.auth.guard import Entrance
-from triage.web.auth.setup import entrance
+from triage.web.app import Monitoring, RequestPolicy, client, create_app
+from triage.web.auth.guard import AccessControl
+from triage.web.auth.setup import AccessSettings, access_control
 from triage.web.auth.sign_in import Loopback
 from triage.web.http.middleware import LOOPBACK
 from triage.web.http.serving import BoundedServer, server_of
@@ -145,16 +145,17 @@ def _app(folder: Path, proxy: bool) -> ASGIApp:
     metrics = create(registry)
     connection = client(f"unix://{folder}/none.sock", 1.0)
     sources = Sources(spool, connection, Worklist(connection), 0.0, time.time)
-    door = _proxied(folder, spool) if proxy else Entrance(Loopback())
+    access = _proxied(folder, spool) if proxy else AccessControl(Loopback())
     more = workitem_routes(sources, Workitems(spool, "CXR triage", low=False))
-    return create_app(sources, LOOPBACK, more, door=door, registry=registry, metrics=metrics)
+    return create_app(sources, RequestPolicy(LOOPBACK), more, access=access, monitoring=Monitoring(registry, metrics))
 
 
-def _proxied(folder: Path, spool: Spool) -> Entrance:
+def _proxied(folder: Path, spool: Spool) -> AccessControl:
     settings = SignInSettings(
         method="proxy", trusted_proxies=("127.0.0.1",), user_header="x-user", role_header="x-role"
     )
-    return entrance("127.0.0.1", settings, AuditSettings(path=folder / "audit.xml"), spool, create(CollectorRegistry()))
+    access = AccessSettings(settings, AuditSettings(path=folder / "audit.xml"))
+    return access_control("127.0.0.1", access, spool, create(CollectorRegistry()))
 
 
 def requests() -> list[bytes]:

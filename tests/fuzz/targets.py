@@ -60,7 +60,7 @@ from triage.report_labeller.reports import ReportError, read_report_table
 from triage.spool.spool import Spool
 from triage.spool.usage import HighWater
 from triage.validation.cohort.manifest import ManifestError, read_manifest
-from triage.web.api.ups_rs import _data_set
+from triage.web.api.ups_rs import parse_data_set
 from triage.web.api.worklist import BadRequestError
 from triage.worklist import workitem_content, workitem_state
 from triage.worklist.workitem_state import RefusedError, WorkitemState
@@ -329,7 +329,7 @@ def messages() -> list[bytes]:
 def ups_json(data: bytes) -> None:
     """A body is refused in one of two ways, or changes a workitem to one that can be read again."""
     with suppress(BadRequestError, RefusedError):
-        given = Dataset.from_json(_data_set(data, True))
+        given = Dataset.from_json(parse_data_set(data, True))
         workitem_content.conforms(given)
         uid, wanted = str(given.get("TransactionUID") or ""), str(given.get("ProcedureStepState") or "")
         for state in (WorkitemState(), WorkitemState(state=workitem_state.IN_PROGRESS, transaction_uid=uid)):

@@ -129,7 +129,7 @@ def test_a_page_that_is_closed_is_gone_on_with_where_it_was(page: Page, browser:
         expect(page.locator("#place")).to_have_text("Case 2 of 3")
         until_shown(page)
         page.goto("about:blank")
-        wait_for(lambda: read_records(study.answers("anna"))[-1]["kind"] == "looked", "the time of what was left")
+        wait_for(lambda: read_records(study.answers("anna"))[-1].kind == "looked", "the time of what was left")
     with served(study) as address:
         page.goto(link(study, address))
         expect(page.locator("#cover-title")).to_have_text("Welcome back: 1 of 3 cases are read")
@@ -311,7 +311,7 @@ def test_a_pause_hides_the_case_and_stops_the_clock(page: Page, tmp_path: Path):
         wait_for(lambda: read_records(study.answers("anna")), "the answer")
     (record,) = read_records(study.answers("anna"))
     # What passes between two commands of the test counts too, and is less than a minute.
-    assert 7_000 <= record["elapsed_ms"] < 67_000
+    assert 7_000 <= record.elapsed_ms < 67_000
 
 
 CLOCK = """async ([idle, steps]) => {

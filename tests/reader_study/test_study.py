@@ -22,10 +22,10 @@ from tests.support.reader_study import a_study, asking, served, step, write_case
 from triage.cli import triage
 from triage.errors import StartError
 from triage.phantom.chest import PhantomSubject, as_dicom, draw
-from triage.reader_study.answers import AnswerBook, read_progress, read_records
+from triage.reader_study.answers import AnswerLog, read_progress, read_records
 from triage.reader_study.cases import CasesError, find_cases
 from triage.reader_study.labels import consensus, write_labels
-from triage.reader_study.progress import OutOfTurnError, ReaderAnswer, replay
+from triage.reader_study.progress import OutOfTurnError, ReaderAnswer, ReaderRecord, StepKind, replay
 from triage.reader_study.study import StudyError, begin_or_resume, open_study
 from triage.validation.cohort.manifest import read_manifest
 from triage.web.http.static import PAGE_HEADERS
@@ -33,8 +33,12 @@ from triage.web.http.static import PAGE_HEADERS
 TIMES = {"active_ms": 1500, "elapsed_ms": 2000}
 
 
-def book(path: Path, total: int = 3) -> AnswerBook:
-    return AnswerBook(path, total, lambda: "2026-11-25T10:00:00.000+00:00")
+def book(path: Path, total: int = 3) -> AnswerLog:
+    return AnswerLog(path, total, lambda: "2026-11-25T10:00:00.000+00:00")
+
+
+def step_of(kind: StepKind, number: int, answer: ReaderAnswer | None = None) -> ReaderRecord:
+    return ReaderRecord(kind, number, TIMES["active_ms"], TIMES["elapsed_ms"], answer)
 
 
 # Cases and orders.
@@ -68,7 +72,7 @@ def test_a_manifest_brings_its_columns_and_needs_no_labels(tmp_path: Path):
     ("rows", "named"),
     [
         ("image\nabsent.dcm\n", "no file .*absent.dcm"),
-        ("image\ncase0.dcm\ncase0.dcm\n", "there twice"),
+        ("image\ncase0.dcm\ncase0.dcm\n", "listed twice"),
         ("image,age\ncase0.dcm,old\n", "line 2: age 'old'"),
         ("image\n\n", "has no images"),
         ("picture\ncase0.dcm\n", "no column image"),
@@ -129,11 +133,11 @@ def test_a_study_is_refused_with_what_to_do(tmp_path: Path):
 
 def test_answers_are_taken_back_and_times_add_up(tmp_path: Path):
     answers = book(tmp_path / "a.jsonl")
-    answers.add("answer", 0, TIMES, answer="normal")
-    answers.add("answer", 0, TIMES, answer="abnormal")
-    answers.add("answer", 1, TIMES, answer="normal")
-    answers.add("looked", 2, TIMES)
-    answers.add("undo", 2, TIMES)
+    answers.add(step_of(StepKind.ANSWER, 0, ReaderAnswer.NORMAL))
+    answers.add(step_of(StepKind.ANSWER, 0, ReaderAnswer.ABNORMAL))
+    answers.add(step_of(StepKind.ANSWER, 1, ReaderAnswer.NORMAL))
+    answers.add(step_of(StepKind.LOOKED, 2))
+    answers.add(step_of(StepKind.UNDO, 2))
     progress = read_progress(tmp_path / "a.jsonl", 3)
 
     assert progress == answers.progress
@@ -144,31 +148,30 @@ def test_answers_are_taken_back_and_times_add_up(tmp_path: Path):
     assert progress.read[2].active_ms == 3000
 
 
-@pytest.mark.parametrize(
-    ("kind", "number"), [("answer", 2), ("answer", 3), ("answer", -1), ("undo", 0), ("looked", 1), ("peeked", 0)]
-)
+@pytest.mark.parametrize(("kind", "number"), [("answer", 2), ("answer", 3), ("answer", -1), ("undo", 0), ("looked", 1)])
 def test_a_step_out_of_turn_changes_nothing(tmp_path: Path, kind: str, number: int):
     answers = book(tmp_path / "a.jsonl")
     with pytest.raises(OutOfTurnError):
-        answers.add(kind, number, TIMES, answer="normal")
+        answers.add(step_of(StepKind(kind), number, ReaderAnswer.NORMAL))
     assert not (tmp_path / "a.jsonl").exists()
     assert answers.progress.position == 0
 
 
 def test_a_line_that_a_crash_cut_costs_nothing_that_was_said_to_be_saved(tmp_path: Path):
     path = tmp_path / "a.jsonl"
-    book(path).add("answer", 0, TIMES, answer="normal")
+    book(path).add(step_of(StepKind.ANSWER, 0, ReaderAnswer.NORMAL))
     with path.open("a") as file:
         file.write('\n{"kind": "answer", "numb')
     again = book(path)
     assert again.progress.position == 1
-    again.add("answer", 1, TIMES, answer="abnormal")
-    assert [record["answer"] for record in read_records(path)] == ["normal", "abnormal"]
+    again.add(step_of(StepKind.ANSWER, 1, ReaderAnswer.ABNORMAL))
+    assert [record.answer for record in read_records(path)] == ["normal", "abnormal"]
 
 
-def test_records_that_do_not_follow_from_each_other_are_damage(tmp_path: Path):
+@pytest.mark.parametrize("changed", [{"number": 2}, {"kind": "peeked"}, {"answer": "maybe"}, {"active_ms": None}])
+def test_records_that_are_no_steps_of_the_study_are_damage(tmp_path: Path, changed: dict[str, object]):
     path = tmp_path / "a.jsonl"
-    path.write_text(json.dumps({"kind": "answer", "number": 2, "at": "", "answer": "normal", **TIMES}))
+    path.write_text(json.dumps({"kind": "answer", "number": 0, "at": "", "answer": "normal", **TIMES, **changed}))
     with pytest.raises(StartError, match="damaged"):
         read_progress(path, 3)
 
@@ -208,7 +211,7 @@ def test_labels_are_manifests_and_ties_are_said(tmp_path: Path):
     for reader in study.readers:
         answers = book(study.answers(reader))
         for place, case in enumerate(study.order(reader)):
-            answers.add("answer", place, TIMES, answer=said[reader][case])
+            answers.add(step_of(StepKind.ANSWER, place, ReaderAnswer(said[reader][case])))
     summary = write_labels(study)
 
     assert (summary.labelled, dict(summary.unresolved)) == (2, {"tie 1:1": 1})

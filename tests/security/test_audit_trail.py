@@ -18,10 +18,17 @@ from tests.support.signed_in_web import ADMIN, READER, House, house, quick_passw
 from tests.support.worklist_page import tagged
 from tests.web.api.test_ups_rs import complete
 from triage.cli import triage as cli
-from triage.security.audit_message import SCHEME, AuditOutcome, AuditSubject, Who
-from triage.security.audit_trail import Trail, trail
+from triage.security.audit_message import (
+    LOGIN,
+    SCHEME,
+    AuditEvent,
+    AuditSource,
+    AuditSubject,
+    Participant,
+)
+from triage.security.audit_trail import AuditTrail, open_trail
 from triage.spool.spool import Spool
-from triage.web.auth.audit import Openings
+from triage.web.auth.audit import RecentEvents
 from triage.web.auth.route_rules import RULES
 from triage.worklist import reader_acts as reading
 from triage.worklist.workitem_store import workitem_uid
@@ -36,8 +43,8 @@ def of(home: House, event: str) -> list[Element]:
     return [each for each in schema.messages(home.audit) if schema.event(each)[0] == event]
 
 
-def a_trail(folder: Path, rotate_at_bytes: int = 1 << 20) -> Trail:
-    return trail(folder / "audit.xml", rotate_at_bytes, "test", "triage test")
+def a_trail(folder: Path, rotate_at_bytes: int = 1 << 20) -> AuditTrail:
+    return open_trail(folder / "audit.xml", rotate_at_bytes, AuditSource("test", "triage test"))
 
 
 @pytest.fixture
@@ -248,8 +255,8 @@ def test_processes_write_to_one_file_which_moves_aside_when_it_is_large(tmp_path
     trails = [a_trail(tmp_path, rotate_at_bytes=4096) for _ in range(4)]
 
     def write(number: int) -> None:
-        message = trails[number % 4].reporter.accessed(
-            1e9, Who("ann", "::1"), AuditSubject("1.2", "4711"), AuditOutcome.SUCCESS
+        message = trails[number % 4].messages.accessed(
+            AuditEvent(1e9, Participant("ann", "::1")), AuditSubject("1.2", "4711")
         )
         trails[number % 4].write(message)
 
@@ -264,7 +271,7 @@ def test_processes_write_to_one_file_which_moves_aside_when_it_is_large(tmp_path
 def test_a_line_that_a_power_failure_cut_spoils_no_other(tmp_path: Path) -> None:
     (tmp_path / "audit.xml").write_text("<AuditMess")
     written = a_trail(tmp_path)
-    written.write(written.reporter.authentication(1e9, Who("a"), RULES["POST /api/requeue"].act, AuditOutcome.SUCCESS))  # type: ignore[arg-type]
+    written.write(written.messages.authentication(AuditEvent(1e9, Participant("a")), LOGIN))
     cut, whole = (tmp_path / "audit.xml").read_text().splitlines()
     assert cut == "<AuditMess"
     schema.checked(whole)
@@ -272,14 +279,14 @@ def test_a_line_that_a_power_failure_cut_spoils_no_other(tmp_path: Path) -> None
 
 def test_an_opening_lasts_five_minutes() -> None:
     now = [0.0]
-    openings = Openings(lambda: now[0])
-    assert not openings.is_open("a")
-    openings.opened("a")
+    recent = RecentEvents(lambda: now[0])
+    assert not recent.contains("a")
+    recent.add("a")
     now[0] = 299.0
-    assert openings.is_open("a")
-    assert not openings.is_open("b")
+    assert recent.contains("a")
+    assert not recent.contains("b")
     now[0] = 301.0
-    assert not openings.is_open("a")
+    assert not recent.contains("a")
 
 
 def run(folder: Path, spool: Spool, *arguments: str, typed: str = "") -> Result:

@@ -11,10 +11,10 @@ import httpx
 
 from tests.support.wait import wait_for
 from triage.phantom.chest import PhantomSubject, as_dicom, draw
-from triage.reader_study.app import create_app, desks
+from triage.reader_study.app import create_app, sessions
 from triage.reader_study.study import ReaderStudy, begin_or_resume
 from triage.runtime.sockets import listen
-from triage.web.api.images import Pictures
+from triage.web.api.images import PictureCache
 from triage.web.http.serving import server_of
 
 
@@ -36,8 +36,8 @@ def a_study(folder: Path, cases: int = 4, readers: tuple[str, ...] = ("anna", "b
 def served(study: ReaderStudy, idle_seconds: float = 60.0, port: int = 0) -> Iterator[str]:
     """The address of the served study."""
     listening = listen("127.0.0.1", port)
-    pictures = Pictures()
-    app = create_app(desks(study, lambda: "2026-11-25T10:00:00.000+00:00"), pictures, idle_seconds)
+    pictures = PictureCache()
+    app = create_app(sessions(study, lambda: "2026-11-25T10:00:00.000+00:00"), pictures, idle_seconds)
     server = server_of(app)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()

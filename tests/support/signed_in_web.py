@@ -1,4 +1,4 @@
-"""The web process behind a door: users of its own or a reverse proxy, with an audit trail."""
+"""The web process with sign-in: local users or a reverse proxy, and an audit trail."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.support.redis_server import RedisServer
 from tests.support.worklist_page import served
 from triage.metrics.process import create
 from triage.security import passwords
-from triage.security.passwords import Cost, hashed
+from triage.security.passwords import ScryptCost, hash_password
 from triage.settings.access import AuditSettings, SignInSettings
 from triage.settings.oidc import OidcSettings
 from triage.spool.spool import Spool
 from triage.web.api.sources import Sources
 from triage.web.app import known_hosts
-from triage.web.auth.setup import entrance
+from triage.web.auth.setup import AccessSettings, access_control
 
 READER, ADMIN = ("ann", "twelve little radiologists"), ("bob", "one administrator at 3 a.m.")
 COOKIE = "__Host-triage"
@@ -65,17 +65,17 @@ class House:
 @pytest.fixture
 def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     """Today's parameters of scrypt, for the server in this process, are such that a comparison takes no time."""
-    quick = Cost(8, 8, 1)
+    quick = ScryptCost(8, 8, 1)
     monkeypatch.setattr(passwords, "COST", quick)
-    monkeypatch.setattr(passwords, "UNKNOWN", hashed("", quick))
+    monkeypatch.setattr(passwords, "UNKNOWN", hash_password("", quick))
 
 
 @lru_cache
-def _kept(password: str, cost: Cost) -> str:
-    return str(hashed(password, cost))
+def _kept(password: str, cost: ScryptCost) -> str:
+    return str(hash_password(password, cost))
 
 
-def write_users(folder: Path, cost: Cost | None = None) -> Path:
+def write_users(folder: Path, cost: ScryptCost | None = None) -> Path:
     """A file with a reader and an admin."""
     path = folder / "users.json"
     users = [
@@ -99,10 +99,9 @@ def house(
     given = {"method": "users", "users_file": write_users(folder), **sign_in}
     path = folder / "audit" / "audit.xml"
     settings = AuditSettings(**{"path": path, **(audit or {})})
-    door = entrance(
-        "127.0.0.1", SignInSettings(**given), settings, spool, create(registry), oidc=OidcSettings(**(oidc or {}))
-    )
-    with served(redis, spool, known_hosts("127.0.0.1", [called] if called else []), door, ups=True) as (
+    access = AccessSettings(SignInSettings(**given), settings, OidcSettings(**(oidc or {})))
+    control = access_control("127.0.0.1", access, spool, create(registry))
+    with served(redis, spool, known_hosts("127.0.0.1", [called] if called else []), control, ups=True) as (
         address,
         sources,
     ):

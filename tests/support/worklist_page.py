@@ -21,8 +21,8 @@ from triage.runtime.sockets import listen
 from triage.spool.spool import Spool
 from triage.web.api.sources import Sources
 from triage.web.api.ups_rs import routes as workitem_routes
-from triage.web.app import client, create_app
-from triage.web.auth.guard import Entrance
+from triage.web.app import RequestPolicy, client, create_app
+from triage.web.auth.guard import AccessControl
 from triage.web.auth.sign_in import Loopback
 from triage.web.http.middleware import LOOPBACK
 from triage.web.http.serving import server_of
@@ -35,18 +35,18 @@ def served(
     redis: RedisServer,
     spool: Spool,
     hosts: frozenset[str] = LOOPBACK,
-    door: Entrance | None = None,
+    access: AccessControl | None = None,
     ups: bool = False,
     *,
     maps: bool = False,
     names: frozenset[str] = frozenset(),
 ) -> Iterator[tuple[str, Sources]]:
-    """The address of the page, and what it answers from; ``door``: how people come in, ``ups``: with workitems."""
+    """The address of the page and its sources; ``access``: access control, ``ups``: with workitems."""
     listening = listen("127.0.0.1", 0)
     with listening, client(redis.url, 5.0) as connection:
         sources = Sources(spool, connection, Worklist(connection), 0.0, time.time, maps=maps)
         more = workitem_routes(sources, Workitems(spool, "CXR triage", low=False)) if ups else []
-        app = create_app(sources, hosts, more, door=door or Entrance(Loopback()), names=names)
+        app = create_app(sources, RequestPolicy(hosts, names), more, access=access or AccessControl(Loopback()))
         server = server_of(app)
         app.state.ending = lambda: server.should_exit
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -30,10 +30,11 @@ from triage.runtime.sockets import listen
 from triage.settings.network import WebSettings
 from triage.spool.spool import Spool
 from triage.web.api.sources import Sources
-from triage.web.app import client, create_app, known_hosts
+from triage.web.app import RequestPolicy, client, create_app, known_hosts
+from triage.web.auth.setup import AccessSettings
 from triage.web.http.serving import server_of
 from triage.web.http.static import PAGE_HEADERS
-from triage.web.server import run
+from triage.web.server import ListOptions, RedisAddress, run
 from triage.worklist import index_keys as keys
 from triage.worklist.index import Worklist
 
@@ -45,7 +46,7 @@ def web(redis: RedisServer, spool: Spool, waiting_cap_s: float = 0.0, timeout_s:
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     with listening, client(redis.url, timeout_s) as connection:
         sources = Sources(spool, connection, Worklist(connection), waiting_cap_s, time.time)
-        server = server_of(create_app(sources, known_hosts("127.0.0.1")))
+        server = server_of(create_app(sources, RequestPolicy(known_hosts("127.0.0.1"))))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
@@ -325,13 +326,7 @@ def test_a_port_in_use_says_what_to_do(spool: Spool):
     with closing(listen("127.0.0.1", 0)) as first:
         port = first.getsockname()[1]
         with pytest.raises(StartError, match=rf"{port}.*TRIAGE_WEB_PORT"):
-            run(
-                WebSettings(port=port),
-                waiting_cap_s=0,
-                spool=spool,
-                redis_url="unix:///nowhere",
-                redis_timeout_s=1,
-            )
+            run(WebSettings(port=port), spool, RedisAddress("unix:///nowhere", 1), ListOptions(), AccessSettings())
 
 
 _PROCESS = """
@@ -339,10 +334,11 @@ import sys
 from pathlib import Path
 from triage.settings.network import WebSettings
 from triage.spool.spool import Spool
-from triage.web.server import run
+from triage.web.auth.setup import AccessSettings
+from triage.web.server import ListOptions, RedisAddress, run
 port, folder, redis_url = sys.argv[1:]
 spool = Spool.open(Path(folder))
-run(WebSettings(port=int(port)), waiting_cap_s=0, spool=spool, redis_url=redis_url, redis_timeout_s=5)
+run(WebSettings(port=int(port)), spool, RedisAddress(redis_url, 5), ListOptions(), AccessSettings())
 """
 
 

@@ -18,7 +18,7 @@ from triage.settings.load import Loaded, SettingsError, load_located, named_sour
 from triage.settings.schema import Settings
 
 if TYPE_CHECKING:
-    from triage.security.audit_trail import Trail
+    from triage.security.audit_trail import AuditTrail
     from triage.spool.spool import Spool
 
 
@@ -140,7 +140,7 @@ def redis_errors() -> Iterator[None]:
 @contextmanager
 def audited(
     settings: Settings, process: str, undo: Callable[[], object] | None = None, *, done: bool = False
-) -> Iterator[Trail | None]:
+) -> Iterator[AuditTrail | None]:
     """Yield the audit trail, None if there is none.
 
     If it cannot be written, nothing is done; or what was ``done`` is undone by ``undo``, and the error says which.

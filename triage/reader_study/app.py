@@ -1,4 +1,4 @@
-"""The reader study over HTTP. A link's token is all that lets a reader in, and only to his or her own answers."""
+"""The reader study over HTTP. The token of a link admits one reader, to his or her own answers only."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from triage.reader_study.answers import AnswerBook
-from triage.reader_study.progress import OutOfTurnError, ReaderAnswer, ReaderProgress
+from triage.errors import cause
+from triage.reader_study.answers import AnswerLog
+from triage.reader_study.progress import OutOfTurnError, ReaderAnswer, ReaderRecord, StepKind
 from triage.reader_study.study import ReaderStudy
-from triage.web.api.images import Pictures, as_answer
+from triage.web.api.images import PictureCache, UndecodableImage, picture_response
 from triage.web.http import static
 from triage.web.http.middleware import LOOPBACK, KnownHosts, SecurityHeaders
-from triage.web.http.problem import gone
+from triage.web.http.problem import exception_handlers
+from triage.web.http.request_body import read_json
 from triage.web.http.static import PAGE_HEADERS
 
 _PAGE = Path(__file__).parent / "page"
-_LARGEST_BODY = 4096
 _A_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True)
-class Desk:
-    """One reader at work: the images in his or her order, and the answers."""
+class ReaderSession:
+    """One reader: the images in his or her order, and the answers."""
 
     reader: str
     images: tuple[Path, ...]
-    book: AnswerBook
+    answers: AnswerLog
 
 
 class ReaderStep(BaseModel):
-    """What the page sends: the case on the screen, and the time since it last said something about it."""
+    """Body of a step: the case on the screen, and the times since the last step in milliseconds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,51 +50,50 @@ class ReaderStep(BaseModel):
     elapsed_ms: int = Field(ge=0, le=_A_DAY_MS * 31)
     answer: ReaderAnswer | None = None
 
-    @property
-    def times(self) -> dict[str, int]:
-        """As records have them; nobody is active for longer than time passes."""
-        return {"active_ms": min(self.active_ms, self.elapsed_ms), "elapsed_ms": self.elapsed_ms}
+    def record(self, kind: StepKind) -> ReaderRecord:
+        """Return the step as a record; active time is never longer than elapsed time."""
+        return ReaderRecord(kind, self.number, min(self.active_ms, self.elapsed_ms), self.elapsed_ms, self.answer)
 
 
-def desks(study: ReaderStudy, now: Callable[[], str]) -> dict[str, Desk]:
-    """A desk for each reader, by token. Raises StartError for damaged answers."""
+def sessions(study: ReaderStudy, now: Callable[[], str]) -> dict[str, ReaderSession]:
+    """Return the session of each reader, by token. Raises StartError for damaged answers."""
     return {
-        token: Desk(
+        token: ReaderSession(
             reader,
             tuple(study.cases[case].image for case in study.order(reader)),
-            AnswerBook(study.answers(reader), len(study.cases), now),
+            AnswerLog(study.answers(reader), len(study.cases), now),
         )
         for reader, token in study.tokens.items()
     }
 
 
-def create_app(by_token: Mapping[str, Desk], pictures: Pictures, idle_seconds: float) -> Starlette:
-    """The application; time without input beyond ``idle_seconds`` is not counted as reading."""
-    at_desk = partial(_at_desk, by_token)
+def create_app(by_token: Mapping[str, ReaderSession], pictures: PictureCache, idle_seconds: float) -> Starlette:
+    """Create the application; a pause longer than ``idle_seconds`` does not count as reading."""
+    for_reader = partial(_for_reader, by_token)
     return Starlette(
         routes=[
             Route("/", _greet),
             Route("/favicon.ico", _no_icon),
             static.files(_PAGE, static.SHARED),
-            Route("/r/{token}/", at_desk(_page)),
-            Route("/r/{token}/state", at_desk(partial(_state, idle_seconds))),
-            Route("/r/{token}/cases/{number:int}", at_desk(partial(_image, pictures))),
-            Route("/r/{token}/{kind}", at_desk(partial(_step, pictures)), methods=["POST"]),
+            Route("/r/{token}/", for_reader(_page)),
+            Route("/r/{token}/state", for_reader(partial(_state, idle_seconds))),
+            Route("/r/{token}/cases/{number:int}", for_reader(partial(_image, pictures))),
+            Route("/r/{token}/{kind}", for_reader(partial(_step, pictures)), methods=["POST"]),
         ],
         middleware=[Middleware(SecurityHeaders, headers=PAGE_HEADERS), Middleware(KnownHosts, hosts=LOOPBACK)],
-        exception_handlers={HTTPException: _http_error, ClientDisconnect: gone, Exception: _internal_error},
+        exception_handlers=exception_handlers("triage readers", PAGE_HEADERS),
     )
 
 
-Handler = Callable[[Desk, Request], Awaitable[Response]]
+Handler = Callable[[ReaderSession, Request], Awaitable[Response]]
 
 
-def _at_desk(by_token: Mapping[str, Desk], handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+def _for_reader(by_token: Mapping[str, ReaderSession], handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     async def handle(request: Request) -> Response:
-        desk = by_token.get(request.path_params["token"])
-        if desk is None:
+        session = by_token.get(request.path_params["token"])
+        if session is None:
             raise HTTPException(404, "this link is not of this study: ask for yours")
-        return await handler(desk, request)
+        return await handler(session, request)
 
     return handle
 
@@ -104,76 +103,54 @@ async def _greet(request: Request) -> Response:
 
 
 async def _no_icon(request: Request) -> Response:
-    return Response(status_code=204)  # browsers ask, and would log an error
+    return Response(status_code=204)  # browsers request it, and would log an error
 
 
-async def _page(desk: Desk, request: Request) -> Response:
+async def _page(session: ReaderSession, request: Request) -> Response:
     return static.html(_PAGE / "page.html")
 
 
-async def _state(idle_seconds: float, desk: Desk, request: Request) -> Response:
-    return JSONResponse(_shown(desk) | {"reader": desk.reader, "idle_seconds": idle_seconds})
+async def _state(idle_seconds: float, session: ReaderSession, request: Request) -> Response:
+    return JSONResponse(_shown(session) | {"reader": session.reader, "idle_seconds": idle_seconds})
 
 
-async def _image(pictures: Pictures, desk: Desk, request: Request) -> Response:
+async def _image(pictures: PictureCache, session: ReaderSession, request: Request) -> Response:
     number = request.path_params["number"]
-    if not desk.book.progress.may_see(number):
+    if not session.answers.progress.may_see(number):
         raise HTTPException(403, "this case is not yet to be read")
-    found = await run_in_threadpool(pictures.get, desk.images[number])
-    return as_answer(found)
+    found = await run_in_threadpool(pictures.get, session.images[number])
+    return picture_response(found)
 
 
-async def _step(pictures: Pictures, desk: Desk, request: Request) -> Response:
-    kind = request.path_params["kind"]
-    if kind not in ("answer", "undo", "looked"):
-        raise HTTPException(404, "no such step")
-    step = await _body(request)
-    if (kind == "answer") != (step.answer is not None):
+async def _step(pictures: PictureCache, session: ReaderSession, request: Request) -> Response:
+    kind = _kind(request.path_params["kind"])
+    step = await read_json(request, ReaderStep)
+    if (kind is StepKind.ANSWER) != (step.answer is not None):
         raise HTTPException(400, "an answer goes with a step of that kind, and with no other")
-    if step.answer is ReaderAnswer.UNREADABLE and not await _is_unreadable(pictures, desk, step.number):
+    if step.answer is ReaderAnswer.UNREADABLE and not await _is_unreadable(pictures, session, step.number):
         raise HTTPException(400, "this image can be shown: answer normal or abnormal")
-    more = {} if step.answer is None else {"answer": str(step.answer)}
     try:
-        await run_in_threadpool(desk.book.add, kind, step.number, step.times, **more)
+        await run_in_threadpool(session.answers.add, step.record(kind))
     except OutOfTurnError as error:
         raise HTTPException(409, f"{error}: was the study continued in another window? Load this page anew") from error
     except OSError as error:
-        raise HTTPException(507, f"it could not be saved ({error.strerror}): tell who runs the study") from error
-    return JSONResponse(_shown(desk))
+        raise HTTPException(507, f"it could not be saved ({cause(error)}): tell who runs the study") from error
+    return JSONResponse(_shown(session))
 
 
-async def _is_unreadable(pictures: Pictures, desk: Desk, number: int) -> bool:
-    if number >= len(desk.images):
-        return False
-    return isinstance(await run_in_threadpool(pictures.get, desk.images[number]), str)
-
-
-async def _body(request: Request) -> ReaderStep:
-    content = b""
-    async for part in request.stream():
-        content += part
-        if len(content) > _LARGEST_BODY:
-            raise HTTPException(413, "too long")
-    # Other pages cannot send this type here without asking first, and nobody answers them.
-    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
-        raise HTTPException(415, "send application/json")
+def _kind(text: str) -> StepKind:
     try:
-        return ReaderStep.model_validate_json(content)
-    except ValidationError as error:
-        raise HTTPException(400, "not a step: " + "; ".join(problem["msg"] for problem in error.errors())) from error
+        return StepKind(text)
+    except ValueError:
+        raise HTTPException(404, "no such step") from None
 
 
-def _shown(desk: Desk) -> dict[str, Any]:
-    progress: ReaderProgress = desk.book.progress
+async def _is_unreadable(pictures: PictureCache, session: ReaderSession, number: int) -> bool:
+    if number >= len(session.images):
+        return False
+    return isinstance(await run_in_threadpool(pictures.get, session.images[number]), UndecodableImage)
+
+
+def _shown(session: ReaderSession) -> dict[str, object]:
+    progress = session.answers.progress
     return {"total": progress.total, "position": progress.position}
-
-
-def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, status_code=error.status_code, headers=error.headers)
-
-
-def _internal_error(request: Request, error: Exception) -> Response:
-    # That is outside our middleware, so the headers are put on here.
-    error_text = "internal error: see the log of triage readers"
-    return JSONResponse({"error": error_text}, status_code=500, headers=PAGE_HEADERS)

@@ -1,4 +1,4 @@
-"""The cases of a study: which images, and what the labels file will say of them. Readers see none of it."""
+"""The cases of a study: their images, and their columns of the labels file, which readers do not see."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from hashlib import sha256
 from math import isfinite
 from pathlib import Path
-from typing import Any, Self
+from typing import Self, TypedDict
 
 from pydicom import dcmread
 
@@ -22,41 +22,51 @@ from triage.validation.cohort.manifest import COLUMNS
 logger = logging.getLogger(__name__)
 
 _SUFFIXES = frozenset({".dcm", ".dicom", ".png", ".jpg", ".jpeg", ""})
-_ON_THE_WAY = frozenset(
-    {"split", "fold", "view", "age", "sex", "source"}
-)  # columns that go into the labels as they are
+_COPIED_COLUMNS = frozenset({"split", "fold", "view", "age", "sex", "source"})
 
 
 class CasesError(StartError):
-    """Cases that cannot be read; the message names the file and the line."""
+    """Cases cannot be read; the message names the file and the line."""
+
+
+class CaseRecord(TypedDict):
+    """A case as JSON."""
+
+    image: str
+    patient: str
+    columns: dict[str, str]
 
 
 @dataclass(frozen=True)
 class ReaderCase:
-    """One image. ``columns`` are those of its row in the manifest that go into the labels unchanged."""
+    """One image. ``columns`` are those of its row in the manifest that the labels file repeats."""
 
     image: Path
     patient: str
     columns: dict[str, str] = field(default_factory=dict)
 
-    def to_record(self) -> dict[str, Any]:
-        """The case as JSON."""
-        return {**asdict(self), "image": str(self.image)}
+    def to_record(self) -> CaseRecord:
+        """Return the case as JSON."""
+        return {"image": str(self.image), "patient": self.patient, "columns": self.columns}
 
     @classmethod
-    def from_record(cls, record: dict[str, Any]) -> Self:
-        """The inverse of ``to_record``."""
+    def from_record(cls, record: CaseRecord) -> Self:
+        """Return the case in a record of ``to_record``."""
         return cls(Path(record["image"]), record["patient"], dict(record["columns"]))
 
 
 def find_cases(source: Path, salt: str) -> tuple[ReaderCase, ...]:
-    """The cases of a manifest (CSV with a column ``image``), or every DICOM, PNG and JPEG file below a folder.
+    """Return the cases of a manifest, or every DICOM, PNG and JPEG file below a folder.
 
-    A manifest's ``label``, if it has one, becomes the free column ``reference``. Without columns ``patient`` and
-    ``study`` these are digests of the Patient ID (0010,0020) and the Study Instance UID, with ``salt`` so that nobody
-    can find those by trying; without a Patient ID, the patient is one of the file's name. Raises CasesError.
+    A manifest is a CSV file with a column ``image``. Its ``label``, if any, becomes the free column ``reference``.
+    Without columns ``patient`` and ``study`` these are digests of the Patient ID (0010,0020) and the Study Instance
+    UID, with ``salt`` so that they cannot be found by trying values. Without a Patient ID, the patient is a digest of
+    the file name.
+
+    Raises:
+        CasesError: A file or a line cannot be read, or there are no images.
     """
-    cases = _listed(source, salt) if source.is_file() else _below(source, salt)
+    cases = _from_manifest(source, salt) if source.is_file() else _from_folder(source, salt)
     if not cases:
         raise CasesError(f"{source} has no images: give a folder of DICOM, PNG or JPEG files, or a manifest")
     seen: set[Path] = set()
@@ -64,12 +74,12 @@ def find_cases(source: Path, salt: str) -> tuple[ReaderCase, ...]:
         if not case.image.is_file():
             raise CasesError(f"{source}: no file {case.image}")
         if case.image in seen:
-            raise CasesError(f"{source}: {case.image} is there twice")
+            raise CasesError(f"{source}: {case.image} is listed twice")
         seen.add(case.image)
     return tuple(cases)
 
 
-def _listed(manifest: Path, salt: str) -> list[ReaderCase]:
+def _from_manifest(manifest: Path, salt: str) -> list[ReaderCase]:
     try:
         table = parse_table(manifest.read_bytes(), ("image",))
     except OSError as error:
@@ -86,22 +96,22 @@ def _row(manifest: Path, line: int, text: Mapping[str, str], salt: str) -> Reade
         if text.get(column) and not _is_number(text[column]):
             raise CasesError(f"{manifest}, line {line}: {column} {text[column]!r} is not a number")
     image = (manifest.parent / text["image"]).resolve()
-    columns = {name: text[name] for name in text if name in _ON_THE_WAY or name not in COLUMNS}
+    columns = {name: text[name] for name in text if name in _COPIED_COLUMNS or name not in COLUMNS}
     if text.get("label"):
         columns["reference"] = text["label"]
-    said = _said(image, salt)
+    own = _case_of(image, salt)
     if "study" not in columns:
-        columns |= said.columns
-    return ReaderCase(image, text.get("patient") or said.patient, columns)
+        columns |= own.columns
+    return ReaderCase(image, text.get("patient") or own.patient, columns)
 
 
-def _below(folder: Path, salt: str) -> list[ReaderCase]:
+def _from_folder(folder: Path, salt: str) -> list[ReaderCase]:
     every = sorted(_files(folder))
     taken = [path for path in every if path.suffix.lower() in _SUFFIXES]
     if others := Counter(path.suffix.lower() for path in every if path not in taken):
         counted = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
-        logger.warning("%s: files that are no DICOM, PNG or JPEG by name are passed over: %s", folder, counted)
-    return [_said(path.resolve(), salt) for path in taken]
+        logger.warning("%s: files that are no DICOM, PNG or JPEG by name are skipped: %s", folder, counted)
+    return [_case_of(path.resolve(), salt) for path in taken]
 
 
 def _files(folder: Path) -> Iterable[Path]:
@@ -113,14 +123,14 @@ def _files(folder: Path) -> Iterable[Path]:
                 yield path
 
 
-def _said(image: Path, salt: str) -> ReaderCase:
-    """What an image says of itself, as digests."""
+def _case_of(image: Path, salt: str) -> ReaderCase:
+    """Return the case of an image, with digests of its Patient ID and Study Instance UID."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            said = dcmread(image, specific_tags=["PatientID", "StudyInstanceUID"], stop_before_pixels=True)
-        patient, study = str(said.get("PatientID") or ""), str(said.get("StudyInstanceUID") or "")
-    except Exception:  # pydicom raises many kinds for broken bytes and for what is not DICOM; the page will say so
+            dataset = dcmread(image, specific_tags=["PatientID", "StudyInstanceUID"], stop_before_pixels=True)
+        patient, study = str(dataset.get("PatientID") or ""), str(dataset.get("StudyInstanceUID") or "")
+    except Exception:  # pydicom raises many kinds for damaged files and other formats; the page will say so
         patient, study = "", ""
     columns = {"study": _digest(salt, "study", study)} if study else {}
     return ReaderCase(image, "local:" + _digest(salt, "patient", patient or image.name), columns)

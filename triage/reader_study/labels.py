@@ -1,4 +1,4 @@
-"""Labels from readers' answers: one file for each reader, one for all with the majority, one of what is unresolved."""
+"""Labels from readers' answers: a file for each reader, one with the majority, one of unresolved cases."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from triage.runtime.csv_table import written
 from triage.validation.cohort.manifest import COLUMNS, Row, write_manifest
 
 READER = "reader_"
-"""Prefix of a reader's column in the combined file: 1 abnormal, 0 normal, empty for no answer."""
+"""Prefix of a reader's column in the combined file: 1 abnormal, 0 normal, empty without an answer."""
 
 
 @dataclass(frozen=True)
 class Consensus:
-    """What the readers together say of a case: ``label`` None if there is no majority, and ``why`` not."""
+    """Consensus of the readers on a case: ``label`` None without a majority, and ``why``."""
 
     label: int | None
     why: str = ""
@@ -28,7 +28,7 @@ class Consensus:
 
 @dataclass(frozen=True)
 class Summary:
-    """What was written: cases with a majority, and how many without, by why."""
+    """Counts of a written study: cases with a majority, those without by reason, answers by reader."""
 
     labelled: int
     unresolved: Mapping[str, int]
@@ -36,7 +36,7 @@ class Summary:
 
 
 def consensus(answers: Mapping[str, ReaderAnswer | None]) -> Consensus:
-    """The answer of more than half of all the study's readers, whether or not the others have read the case."""
+    """Return the answer of more than half of all readers of the study, whether or not the others have answered."""
     for answer in (ReaderAnswer.ABNORMAL, ReaderAnswer.NORMAL):
         if 2 * sum(given is answer for given in answers.values()) > len(answers):
             return Consensus(answer.label)
@@ -53,7 +53,7 @@ def consensus(answers: Mapping[str, ReaderAnswer | None]) -> Consensus:
 def write_labels(study: ReaderStudy) -> Summary:
     """Write ``labels-<reader>.csv``, ``labels.csv`` and ``unresolved.csv`` into the study's folder.
 
-    The first two are manifests that ``triage validate`` takes; what has no majority is in the third only.
+    The first two are manifests for ``triage validate``. Cases without a majority are in the third only.
     """
     read = {reader: _by_case(study, reader) for reader in study.readers}
     for reader in study.readers:
@@ -78,7 +78,7 @@ def write_labels(study: ReaderStudy) -> Summary:
 
 
 def _by_case(study: ReaderStudy, reader: str) -> dict[int, ReadCase]:
-    """What the reader did, by position in the study's cases."""
+    """Return the reader's cases, by position in the study."""
     order = study.order(reader)
     progress = read_progress(study.answers(reader), len(order))
     return {order[place]: read for place, read in progress.read.items()}

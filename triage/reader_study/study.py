@@ -1,8 +1,8 @@
-"""A study's folder: its cases, its readers and their links. Everything in it is for its owner only.
+"""The folder of a study: its cases, its readers and their links. Only its owner may read it.
 
 study.json              cases, readers with the tokens of their links, and the salt of orders and patients
-answers/<reader>.jsonl  what the reader did, one line each, on the disk before the page says "saved"
-labels-<reader>.csv     made of the answers, as is labels.csv and what is unresolved
+answers/<reader>.jsonl  steps of the reader, one line each, on the disk before the page says "saved"
+labels-<reader>.csv     made from the answers, as are labels.csv and unresolved.csv
 .lock                   held while the study is served
 """
 
@@ -27,12 +27,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 
 
 class StudyError(StartError):
-    """A study that cannot be used as it is; the message says what to do."""
+    """A study cannot be used as it is; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class ReaderStudy:
-    """``tokens``: the secret part of each reader's link, by reader."""
+    """A study. ``tokens``: the secret part of each reader's link, by reader."""
 
     folder: Path
     salt: str
@@ -41,16 +41,16 @@ class ReaderStudy:
 
     @property
     def readers(self) -> tuple[str, ...]:
-        """In the order in which they were named."""
+        """The readers, in the order in which they were added."""
         return tuple(self.tokens)
 
     def answers(self, reader: str) -> Path:
-        """Where the reader's answers lie."""
+        """Return the file of a reader's answers."""
         return self.folder / "answers" / f"{reader}.jsonl"
 
     def order(self, reader: str) -> tuple[int, ...]:
-        """Positions in ``cases`` in the order in which the reader sees them: shuffled, always the same for one name."""
-        # By digest and not by a generator: the same on every machine and with every version of Python.
+        """Return the positions in ``cases`` in the reader's order: shuffled, and always the same for a name."""
+        # By digest and not by a random generator: the same on every machine and with every version of Python.
         return tuple(
             sorted(
                 range(len(self.cases)),
@@ -60,7 +60,7 @@ class ReaderStudy:
 
 
 def open_study(folder: Path) -> ReaderStudy:
-    """The study in ``folder``. Raises StudyError if there is none."""
+    """Read the study in ``folder``. Raises StudyError if there is none."""
     try:
         record = json.loads((folder / _FILE).read_bytes())
     except FileNotFoundError:
@@ -74,9 +74,16 @@ def open_study(folder: Path) -> ReaderStudy:
 
 
 def begin_or_resume(folder: Path, source: Path | None, readers: Iterable[str]) -> ReaderStudy:
-    """The study in ``folder``, begun with the cases of ``source`` if there is none; ``readers`` are added to it.
+    """Return the study in ``folder`` with ``readers`` added; begin it if there is none yet.
 
-    Raises StudyError for other cases than those it was begun with, CasesError for cases that cannot be read.
+    Args:
+        folder: Folder of the study.
+        source: Cases of the study; None to resume it.
+        readers: Names of the readers.
+
+    Raises:
+        StudyError: ``source`` has other cases than the study, or there are no readers.
+        CasesError: The cases cannot be read.
     """
     if (folder / _FILE).exists():
         study = open_study(folder)
@@ -96,7 +103,7 @@ def begin_or_resume(folder: Path, source: Path | None, readers: Iterable[str]) -
         study = ReaderStudy(folder, salt, find_cases(source, salt), {})
     with_all = _with_readers(study, readers)
     if not with_all.tokens:
-        raise StudyError("nobody reads: name the readers with --reader")
+        raise StudyError("there are no readers: name them with --reader")
     _save(with_all)
     return with_all
 
@@ -114,7 +121,7 @@ def _with_readers(study: ReaderStudy, readers: Iterable[str]) -> ReaderStudy:
 
 def _save(study: ReaderStudy) -> None:
     private_folder(study.folder)
-    study.folder.chmod(0o700)  # one reader is not to read the labels of another
+    study.folder.chmod(0o700)  # a reader must not see the labels of another
     (study.folder / "answers").mkdir(mode=0o700, exist_ok=True)
     record = {
         "version": _VERSION,

@@ -1,7 +1,7 @@
-"""Audit messages: what happened, who did it and to what, in the XML of DICOM PS3.15 A.5. Pure.
+"""Audit messages in the XML of DICOM PS3.15 A.5: an event, its participants and its objects. Pure.
 
-A Patient ID is in them, as the standard asks, and a patient's name is not: its element, that the schema asks for, is
-empty. Values that a browser sent are bounded and free of what XML cannot carry.
+A message holds a Patient ID, as the standard requires, and no patient name: the element that the schema requires is
+empty. Values that a browser sent are shortened and stripped of characters that XML cannot carry.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from enum import StrEnum
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 SCHEME = "99CXRTRIAGE"
-"""Our private coding scheme, for what is done to a study; docs/reference/conformance.md lists its codes."""
+"""Private coding scheme of the acts on a study; docs/reference/conformance.md lists its codes."""
 
 UNKNOWN_PATIENT = "<none>"
-"""In the place of a Patient ID that the images do not have, or that cannot be read any more."""
+"""Placeholder for a Patient ID that the images lack, or that can no longer be read."""
 
 _LONGEST = 1024
 _LINE_ENDS = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
@@ -43,19 +43,21 @@ class CodedValue:
 
 
 @dataclass(frozen=True)
-class Who:
-    """A person or program that does something; ``address`` is where from, empty on this machine itself, ``also`` the
-    name that an identity provider has for the person.
+class Participant:
+    """A person or program that takes part in an event (Active Participant, PS3.15 A.5.2).
+
+    ``address`` is the network address, empty on this machine itself. ``alternative_id`` is the subject identifier of an
+    identity provider, empty for none.
     """
 
     name: str
     address: str = ""
-    also: str = ""
+    alternative_id: str = ""
 
 
 @dataclass(frozen=True)
 class AuditSource:
-    """What reports: its name among the site's audit sources, and the name of the process."""
+    """The sender of messages: its name among the audit sources of the site, and the name of the process."""
 
     name: str
     process: str
@@ -63,24 +65,50 @@ class AuditSource:
 
 @dataclass(frozen=True)
 class AuditSubject:
-    """A study, and whose it is."""
+    """A study and its Patient ID, which is empty where it is not known."""
 
     study_instance_uid: str
     patient_id: str = ""
 
 
+@dataclass(frozen=True)
+class AuditEvent:
+    """Time (POSIX seconds), participant and outcome of an event."""
+
+    at: float
+    participant: Participant
+    outcome: AuditOutcome = AuditOutcome.SUCCESS
+
+
+@dataclass(frozen=True)
+class ParticipantObject:
+    """An object of an event (Participant Object, PS3.15 A.5.2): a study, a patient, a query or a URI.
+
+    ``id_type`` says what ``identifier`` is. The schema requires a name or a query: with a ``query`` there is no name.
+    ``details`` are pairs of type and value.
+    """
+
+    id_type: CodedValue
+    identifier: str
+    type_code: str
+    role: str
+    name: str = ""
+    query: str | None = None
+    details: tuple[tuple[str, str], ...] = ()
+
+
 def intent(act: CodedValue) -> CodedValue:
-    """That something is about to be done; another message says what came of it (ADR 36)."""
+    """Return the code of an act that is about to be done; a second message has its outcome (ADR 36)."""
     return CodedValue(f"INTENT-{act.value}", act.scheme, f"About to be done: {act.meaning}")
 
 
 def dcm(value: str, meaning: str) -> CodedValue:
-    """A code of DICOM's own scheme."""
+    """Return a code of the scheme DCM."""
     return CodedValue(value, "DCM", meaning)
 
 
 def rfc3881(value: str, meaning: str) -> CodedValue:
-    """A code of the schema itself, which began as RFC 3881's (A.5.1.2)."""
+    """Return a code of the schema itself, which stems from RFC 3881 (A.5.1.2)."""
     return CodedValue(value, "RFC-3881", meaning)
 
 
@@ -108,139 +136,139 @@ _URI = rfc3881("12", "URI")
 
 
 @dataclass(frozen=True)
-class Reporter:
-    """Makes the messages of one source."""
+class AuditMessages:
+    """Builds the messages of one source; each method returns one message as a line of XML."""
 
     source: AuditSource
 
-    def accessed(
-        self, at: float, who: Who, subject: AuditSubject, outcome: AuditOutcome, act: CodedValue | None = None
-    ) -> str:
-        """A study was looked at (A.5.3.6) or, if ``act`` says so, something was done to it."""
-        message = self._begun(ACCESSED, "R" if act is None else "U", at, outcome, act)
-        _participant(message, who)
-        self._application(message)
-        self._end(message)
-        _study(message, subject)
-        _patient(message, subject.patient_id)
+    def accessed(self, event: AuditEvent, subject: AuditSubject, act: CodedValue | None = None) -> str:
+        """Return the message of a study that was viewed (A.5.3.6) or, with an ``act``, changed."""
+        message = _begin(event, ACCESSED, "R" if act is None else "U", act)
+        _add_participant(message, event.participant)
+        self._add_application(message)
+        self._add_source(message)
+        _add_study(message, subject)
+        _add_patient(message, subject.patient_id)
         return _line(message)
 
-    def query(self, at: float, who: Who, where: str, query: str, outcome: AuditOutcome) -> str:
-        """Something was searched (A.5.3.10); ``where`` and ``query`` are path and query string of the address."""
-        message = self._begun(QUERY, "E", at, outcome)
-        _participant(message, who, _ORIGIN)
-        self._application(message, _DESTINATION)
-        self._end(message)
-        _object(message, _SEARCH_CRITERIA, where, type_code="2", role="3", query=query)
+    def query(self, event: AuditEvent, path: str, query: str) -> str:
+        """Return the message of a search (A.5.3.10), from the path and the query string of its address."""
+        message = _begin(event, QUERY, "E")
+        _add_participant(message, event.participant, _ORIGIN)
+        self._add_application(message, _DESTINATION)
+        self._add_source(message)
+        _add_object(message, ParticipantObject(_SEARCH_CRITERIA, path, "2", "3", query=query))
         return _line(message)
 
-    def authentication(self, at: float, who: Who, what: CodedValue, outcome: AuditOutcome) -> str:
-        """Somebody signed in or out, or tried to (A.5.3.12)."""
-        message = self._begun(AUTHENTICATION, "E", at, outcome, what)
-        _participant(message, who)
-        self._application(message)
-        self._end(message)
+    def authentication(self, event: AuditEvent, kind: CodedValue) -> str:
+        """Return the message of a person who signed in or out, or tried to (A.5.3.12)."""
+        message = _begin(event, AUTHENTICATION, "E", kind)
+        _add_participant(message, event.participant)
+        self._add_application(message)
+        self._add_source(message)
         return _line(message)
 
-    def alert(
-        self, at: float, who: Who, what: CodedValue, outcome: AuditOutcome, uri: str, name: str, description: str
-    ) -> str:
-        """Something that concerns security (A.5.3.11): ``uri`` and ``name`` say what, ``description`` how."""
-        message = self._begun(SECURITY_ALERT, "E", at, outcome, what)
-        _participant(message, who)
-        self._application(message)
-        self._end(message)
-        details = [("Alert Description", description)]
-        _object(message, _URI, uri, type_code="2", role="13", name=name, details=details)
+    def alert(self, event: AuditEvent, kind: CodedValue, uri: str, name: str, description: str) -> str:
+        """Return the message of an event that concerns security (A.5.3.11).
+
+        Args:
+            event: The event.
+            kind: Type of the alert.
+            uri: URI of the object that it concerns.
+            name: Name of that object, empty for none.
+            description: What was done to it.
+        """
+        message = _begin(event, SECURITY_ALERT, "E", kind)
+        _add_participant(message, event.participant)
+        self._add_application(message)
+        self._add_source(message)
+        details = (("Alert Description", description),)
+        _add_object(message, ParticipantObject(_URI, uri, "2", "13", name, details=details))
         return _line(message)
 
     def export(
-        self, at: float, who: Who, uri: str, subjects: Iterable[AuditSubject], kind: CodedValue | None = None
+        self, event: AuditEvent, uri: str, subjects: Iterable[AuditSubject], kind: CodedValue | None = None
     ) -> str:
-        """Data of patients were written to a file (A.5.3.4), or are about to be, as ``kind`` says."""
-        message = self._begun(EXPORT, "R", at, AuditOutcome.SUCCESS, kind)
-        _participant(message, who, _ORIGIN)
-        self._application(message, _ORIGIN)
-        media = _participant(message, Who(uri), _DESTINATION, _MEDIA, requests=False)
-        _coded(SubElement(media, "MediaIdentifier"), "MediaType", _URI_MEDIA)
-        self._end(message)
+        """Return the message of patient data that are written to the file ``uri`` (A.5.3.4)."""
+        message = _begin(event, EXPORT, "R", kind)
+        _add_participant(message, event.participant, _ORIGIN)
+        self._add_application(message, _ORIGIN)
+        media = _add_participant(message, Participant(uri), _DESTINATION, _MEDIA, requests=False)
+        _add_code(SubElement(media, "MediaIdentifier"), "MediaType", _URI_MEDIA)
+        self._add_source(message)
         known = list(subjects)
         for each in known:
-            _study(message, each)
+            _add_study(message, each)
         for patient_id in dict.fromkeys(each.patient_id for each in known):
-            _patient(message, patient_id)
+            _add_patient(message, patient_id)
         return _line(message)
 
-    def activity(self, at: float, what: CodedValue, who: Who) -> str:
-        """A process started or stopped (A.5.3.1)."""
-        message = self._begun(ACTIVITY, "E", at, AuditOutcome.SUCCESS, what)
-        self._application(message)
-        _participant(message, who, dcm("110151", "Application Launcher"))
-        self._end(message)
+    def activity(self, event: AuditEvent, kind: CodedValue) -> str:
+        """Return the message of a process that started or stopped (A.5.3.1)."""
+        message = _begin(event, ACTIVITY, "E", kind)
+        self._add_application(message)
+        _add_participant(message, event.participant, dcm("110151", "Application Launcher"))
+        self._add_source(message)
         return _line(message)
 
-    def _begun(
-        self, event: CodedValue, action: str, at: float, outcome: AuditOutcome, kind: CodedValue | None = None
-    ) -> Element:
-        message = Element("AuditMessage")
-        when = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        attributes = {"EventActionCode": action, "EventDateTime": when, "EventOutcomeIndicator": str(outcome)}
-        identification = SubElement(message, "EventIdentification", attributes)
-        _coded(identification, "EventID", event)
-        if kind is not None:
-            _coded(identification, "EventTypeCode", kind)
-        return message
+    def _add_application(self, message: Element, role: CodedValue = _APPLICATION) -> None:
+        _add_participant(message, Participant(self.source.process), role, requests=False)
 
-    def _application(self, message: Element, role: CodedValue = _APPLICATION) -> None:
-        _participant(message, Who(self.source.process), role, requests=False)
-
-    def _end(self, message: Element) -> None:
-        """What comes after the participants and before the objects."""
+    def _add_source(self, message: Element) -> None:
+        """Add the audit source, which follows the participants and precedes the objects."""
         source = SubElement(message, "AuditSourceIdentification", {"AuditSourceID": _clean(self.source.name)})
         SubElement(source, "AuditSourceTypeCode", {"csd-code": "4"})  # application server process
 
 
-def _participant(message: Element, who: Who, *roles: CodedValue, requests: bool = True) -> Element:
+def _begin(event: AuditEvent, event_id: CodedValue, action: str, kind: CodedValue | None = None) -> Element:
+    message = Element("AuditMessage")
+    when = datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    attributes = {"EventActionCode": action, "EventDateTime": when, "EventOutcomeIndicator": str(event.outcome)}
+    identification = SubElement(message, "EventIdentification", attributes)
+    _add_code(identification, "EventID", event_id)
+    if kind is not None:
+        _add_code(identification, "EventTypeCode", kind)
+    return message
+
+
+def _add_participant(message: Element, who: Participant, *roles: CodedValue, requests: bool = True) -> Element:
     attributes = {"UserID": _clean(who.name), "UserIsRequestor": "true" if requests else "false"}
-    if who.also:
-        attributes["AlternativeUserID"] = _clean(who.also)
+    if who.alternative_id:
+        attributes["AlternativeUserID"] = _clean(who.alternative_id)
     if who.address:
         attributes |= {"NetworkAccessPointID": _clean(who.address), "NetworkAccessPointTypeCode": "2"}  # IP address
     participant = SubElement(message, "ActiveParticipant", attributes)
     for role in roles:
-        _coded(participant, "RoleIDCode", role)
+        _add_code(participant, "RoleIDCode", role)
     return participant
 
 
-def _study(message: Element, subject: AuditSubject) -> None:
-    _object(message, _STUDY_UID, subject.study_instance_uid, type_code="2", role="3")
+def _add_study(message: Element, subject: AuditSubject) -> None:
+    _add_object(message, ParticipantObject(_STUDY_UID, subject.study_instance_uid, "2", "3"))
 
 
-def _patient(message: Element, patient_id: str) -> None:
-    _object(message, _PATIENT_NUMBER, patient_id or UNKNOWN_PATIENT, type_code="1", role="1")
+def _add_patient(message: Element, patient_id: str) -> None:
+    _add_object(message, ParticipantObject(_PATIENT_NUMBER, patient_id or UNKNOWN_PATIENT, "1", "1"))
 
 
-def _object(
-    message: Element, kind: CodedValue, identifier: str, *, type_code: str, role: str, name: str = "",
-    query: str | None = None, details: Iterable[tuple[str, str]] = (),
-) -> None:  # fmt: skip
+def _add_object(message: Element, item: ParticipantObject) -> None:
     attributes = {
-        "ParticipantObjectID": _clean(identifier),
-        "ParticipantObjectTypeCode": type_code,
-        "ParticipantObjectTypeCodeRole": role,
+        "ParticipantObjectID": _clean(item.identifier),
+        "ParticipantObjectTypeCode": item.type_code,
+        "ParticipantObjectTypeCodeRole": item.role,
     }
-    found = SubElement(message, "ParticipantObjectIdentification", attributes)
-    _coded(found, "ParticipantObjectIDTypeCode", kind)
-    # The schema asks for one of the two, and a patient's name is not to be here: it may be empty.
-    if query is None:
-        SubElement(found, "ParticipantObjectName").text = _clean(name)
+    element = SubElement(message, "ParticipantObjectIdentification", attributes)
+    _add_code(element, "ParticipantObjectIDTypeCode", item.id_type)
+    # The schema requires one of the two. A patient's name must not be here, so the name may be empty.
+    if item.query is None:
+        SubElement(element, "ParticipantObjectName").text = _clean(item.name)
     else:
-        SubElement(found, "ParticipantObjectQuery").text = _base64(query)
-    for key, value in details:
-        SubElement(found, "ParticipantObjectDetail", {"type": key, "value": _base64(value)})
+        SubElement(element, "ParticipantObjectQuery").text = _base64(item.query)
+    for key, value in item.details:
+        SubElement(element, "ParticipantObjectDetail", {"type": key, "value": _base64(value)})
 
 
-def _coded(parent: Element, name: str, code: CodedValue) -> None:
+def _add_code(parent: Element, name: str, code: CodedValue) -> None:
     attributes = {"csd-code": code.value, "codeSystemName": code.scheme, "originalText": code.meaning}
     SubElement(parent, name, attributes)
 
@@ -254,7 +282,7 @@ def _clean(text: str) -> str:
 
 
 def _line(message: Element) -> str:
-    # Line breaks in attributes are written as character references, and texts of ours have none. So are those that are
-    # line ends in Unicode alone: a reader of lines may end one there.
+    # Line breaks in attributes are written as character references, and our own texts have none. The same holds for
+    # characters that only Unicode counts as line ends: a program that reads lines may split there.
     text = tostring(message, encoding="unicode").replace("\n", " ")
     return "".join(f"&#{ord(each)};" if each in _LINE_ENDS else each for each in text)

@@ -1,8 +1,8 @@
-"""The audit trail: who looked at which patient's study, and what was done, a line of XML for each event.
+"""The audit trail: views of studies, searches, sign-ins and acts, one line of XML for each event.
 
-It is the one place outside the spool that holds Patient IDs. A line is on the disk before the look that it tells of is
-answered; of an act, one before it is done and one when it is known what came of it (ADR 36). Several processes write to
-one file, which moves aside when it is large and is never removed by us.
+It is the one place outside the spool that holds Patient IDs. The line of a view is on the disk before the view is sent.
+An act has a line before it is done and another with its outcome (ADR 36). Several processes write to one file, which is
+renamed when it is large and is never removed by this program.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from triage.decision.records import assessment_from
 from triage.dicom.attribute_text import text_of
 from triage.dicom.uid import InvalidUIDError
-from triage.errors import StartError
+from triage.errors import StartError, TriageError, cause
 from triage.runtime.durable import append_line, private_folder
 from triage.security.audit_message import (
     CONFIGURED,
@@ -28,12 +28,13 @@ from triage.security.audit_message import (
     START,
     STOP,
     USER_CHANGED,
+    AuditEvent,
+    AuditMessages,
     AuditOutcome,
     AuditSource,
     AuditSubject,
     CodedValue,
-    Reporter,
-    Who,
+    Participant,
     intent,
 )
 from triage.spool.spool import Spool
@@ -45,76 +46,80 @@ REQUEUED = CodedValue("REQUEUE", SCHEME, "A dead letter is tried again")
 EXPORTED = CodedValue("EXPORT", SCHEME, "Labels are written to a file")
 
 
-class AuditError(Exception):
-    """The audit trail could not be written."""
+class AuditError(TriageError):
+    """The audit trail could not be written: make room on its disk, or correct the rights of its folder."""
 
 
 @dataclass(frozen=True)
-class Trail:
-    """Where messages go. ``count`` is told whether each could be written."""
+class AuditTrail:
+    """A file of audit messages. ``count`` is called after each write, with True if it succeeded."""
 
     path: Path
     rotate_at_bytes: int
-    reporter: Reporter
+    messages: AuditMessages
     count: Callable[[bool], None] = lambda written: None
     now: Callable[[], float] = time.time
 
+    def event(self, participant: Participant, outcome: AuditOutcome = AuditOutcome.SUCCESS) -> AuditEvent:
+        """Return an event of this moment."""
+        return AuditEvent(self.now(), participant, outcome)
+
     def write(self, message: str) -> None:
-        """Write a message, durably. Raises AuditError, and says so in the log, without the message."""
+        """Write a message durably. Raises AuditError after an entry in the log that does not hold the message."""
         try:
-            append_line(self.path, message, self.rotate_at_bytes, self._moved_to())
+            append_line(self.path, message, self.rotate_at_bytes, self._rotated_path())
         except OSError as error:
             self.count(False)
-            logger.error("audit: %s cannot be written: %s", self.path, error.strerror or error)
-            raise AuditError(error.strerror or str(error)) from error
+            logger.error("audit: %s cannot be written: %s", self.path, cause(error))
+            raise AuditError(cause(error)) from error
         self.count(True)
 
     def begin(self) -> None:
-        """Note that this process starts. Raises StartError if the trail cannot be written."""
+        """Record that this process starts. Raises StartError if the trail cannot be written."""
         try:
             private_folder(self.path.parent)
             if self.path.exists() and self.path.stat().st_mode & 0o077:
                 raise StartError(f"audit.path: {self.path} can be read by others: chmod 0600 {self.path}")
-            self.write(self.reporter.activity(self.now(), START, operator()))
+            self.write(self.messages.activity(self.event(operator()), START))
         except (OSError, AuditError) as error:
             raise StartError(f"audit.path: {self.path} cannot be written ({error}): nothing may be shown") from error
 
     def end(self) -> None:
-        """Note that this process stops; if that cannot be written, the log says so."""
+        """Record that this process stops; if that fails, the log says so."""
         with suppress(AuditError):
-            self.write(self.reporter.activity(self.now(), STOP, operator()))
+            self.write(self.messages.activity(self.event(operator()), STOP))
 
-    def _moved_to(self) -> Path:
+    def _rotated_path(self) -> Path:
         stamp = datetime.fromtimestamp(self.now(), UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         return self.path.with_name(f"{self.path.stem}-{stamp}{self.path.suffix}")
 
 
-def command_trail(path: Path, rotate_at_bytes: int, source: str, process: str) -> Trail:
-    """A command's trail; its folder is made if need be. Raises AuditError."""
+def command_trail(path: Path, rotate_at_bytes: int, source: str, process: str) -> AuditTrail:
+    """Return the trail of a command, and create its folder if needed. Raises AuditError."""
     try:
         private_folder(path.absolute().parent)
     except OSError as error:
-        raise AuditError(error.strerror or str(error)) from error
-    return trail(path.absolute(), rotate_at_bytes, source, process)
+        raise AuditError(cause(error)) from error
+    return open_trail(path.absolute(), rotate_at_bytes, AuditSource(source, process))
 
 
-def trail(
-    path: Path, rotate_at_bytes: int, source: str, process: str, count: Callable[[bool], None] = lambda written: None
-) -> Trail:
-    """A process's trail."""
-    return Trail(path, rotate_at_bytes, Reporter(AuditSource(source, process)), count)
+def open_trail(
+    path: Path, rotate_at_bytes: int, source: AuditSource, count: Callable[[bool], None] = lambda written: None
+) -> AuditTrail:
+    """Return the trail of a process. Nothing is written yet."""
+    return AuditTrail(path, rotate_at_bytes, AuditMessages(source), count)
 
 
-def operator() -> Who:
-    """Who runs this process, by the operating system's account."""
+def operator() -> Participant:
+    """Return the account of the operating system that runs this process."""
     try:
-        return Who(pwd.getpwuid(os.getuid()).pw_name)
+        return Participant(pwd.getpwuid(os.getuid()).pw_name)
     except KeyError:  # a container's number without a name
-        return Who(f"uid {os.getuid()}")
+        return Participant(f"uid {os.getuid()}")
 
 
 def subject_of(spool: Spool, study_instance_uid: str) -> AuditSubject:
-    """A study with its Patient ID, from the first of its images that has been assessed; empty where there is none."""
+    """Return a study with the Patient ID of its first assessed image that has one; empty if none has."""
     try:
         records = spool.assessments(study_instance_uid)
     except InvalidUIDError:
@@ -126,45 +131,45 @@ def subject_of(spool: Spool, study_instance_uid: str) -> AuditSubject:
     return AuditSubject(study_instance_uid)
 
 
-def note_user(trail: Trail, users_file: Path, name: str, description: str) -> None:
-    """Note that a user was changed, or that it is about to be, as the description says. Raises AuditError."""
+def note_user(trail: AuditTrail, users_file: Path, name: str, description: str) -> None:
+    """Record that a user is or will be changed as ``description`` says. Raises AuditError."""
     uri = users_file.absolute().as_uri()
-    trail.write(
-        trail.reporter.alert(trail.now(), operator(), USER_CHANGED, AuditOutcome.SUCCESS, uri, name, description)
-    )
+    trail.write(trail.messages.alert(trail.event(operator()), USER_CHANGED, uri, name, description))
 
 
-def note_configuration(trail: Trail, setting: str, description: str) -> None:
-    """Note that a setting changes which keeps results from people, or lets them through. Raises AuditError."""
-    what = f"urn:cxr-triage:setting:{setting}"
-    trail.write(
-        trail.reporter.alert(trail.now(), operator(), CONFIGURED, AuditOutcome.SUCCESS, what, setting, description)
-    )
+def note_configuration(trail: AuditTrail, setting: str, description: str) -> None:
+    """Record a change of a setting that withholds results from people or releases them. Raises AuditError."""
+    uri = f"urn:cxr-triage:setting:{setting}"
+    trail.write(trail.messages.alert(trail.event(operator()), CONFIGURED, uri, setting, description))
 
 
-def intend_export(trail: Trail, out: Path) -> None:
-    """Note that labels are about to be written to a file; of which studies is noted then. Raises AuditError."""
-    trail.write(trail.reporter.export(trail.now(), operator(), out.absolute().as_uri(), (), intent(EXPORTED)))
+def intend_export(trail: AuditTrail, out: Path) -> None:
+    """Record that labels will be written to a file; ``note_export`` names the studies. Raises AuditError."""
+    uri = out.absolute().as_uri()
+    trail.write(trail.messages.export(trail.event(operator()), uri, (), intent(EXPORTED)))
 
 
-def note_export(trail: Trail, out: Path, spool: Spool, studies: Iterable[str]) -> None:
-    """Note that labels of studies were written to a file. Raises AuditError."""
+def note_export(trail: AuditTrail, out: Path, spool: Spool, studies: Iterable[str]) -> None:
+    """Record that labels of studies were written to a file. Raises AuditError."""
     subjects = [subject_of(spool, study) for study in studies]
-    trail.write(trail.reporter.export(trail.now(), operator(), out.absolute().as_uri(), subjects))
+    trail.write(trail.messages.export(trail.event(operator()), out.absolute().as_uri(), subjects))
 
 
-def intend_requeue(trail: Trail, spool: Spool, studies: Iterable[str]) -> None:
-    """Note that dead letters of studies are about to be tried again. Raises AuditError."""
-    _note_requeue(trail, spool, studies, intent(REQUEUED), AuditOutcome.SUCCESS)
+def intend_requeue(trail: AuditTrail, spool: Spool, studies: Iterable[str]) -> None:
+    """Record that dead letters of studies will be requeued. Raises AuditError."""
+    _record_requeue(trail, spool, studies, intent(REQUEUED), AuditOutcome.SUCCESS)
 
 
 def note_requeue(
-    trail: Trail, spool: Spool, studies: Iterable[str], outcome: AuditOutcome = AuditOutcome.SUCCESS
+    trail: AuditTrail, spool: Spool, studies: Iterable[str], outcome: AuditOutcome = AuditOutcome.SUCCESS
 ) -> None:
-    """Note that dead letters of studies are tried again, or could not be. Raises AuditError."""
-    _note_requeue(trail, spool, studies, REQUEUED, outcome)
+    """Record that dead letters of studies were requeued, or could not be. Raises AuditError."""
+    _record_requeue(trail, spool, studies, REQUEUED, outcome)
 
 
-def _note_requeue(trail: Trail, spool: Spool, studies: Iterable[str], act: CodedValue, outcome: AuditOutcome) -> None:
+def _record_requeue(
+    trail: AuditTrail, spool: Spool, studies: Iterable[str], act: CodedValue, outcome: AuditOutcome
+) -> None:
     for study in dict.fromkeys(studies):
-        trail.write(trail.reporter.accessed(trail.now(), operator(), subject_of(spool, study), outcome, act))
+        event = trail.event(operator(), outcome)
+        trail.write(trail.messages.accessed(event, subject_of(spool, study), act))

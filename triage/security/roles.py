@@ -1,4 +1,4 @@
-"""What a user may do. Apart from the users themselves: `triage --help` names the roles and needs nothing else."""
+"""Roles of users. A module of its own: `triage --help` names the roles and needs no other code."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What somebody may do."""
+    """The rights of a user."""
 
-    READER = "reader"  # look at studies, mark them as read, say what they are
-    ADMIN = "admin"  # and requeue what was given up
+    READER = "reader"  # view studies, mark them as read, label them
+    ADMIN = "admin"  # also requeue dead letters
 
     def may(self, needed: Role) -> bool:
-        """Whether this role covers another."""
+        """Return True if this role includes ``needed``."""
         return self is Role.ADMIN or needed is Role.READER

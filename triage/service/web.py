@@ -9,18 +9,14 @@ from triage.spool.spool import Spool
 
 def web(settings: Settings, spool: Spool, redis_url: str) -> None:
     """Serve the worklist until SIGTERM."""
-    from triage.web.server import run
+    from triage.web.auth.setup import AccessSettings
+    from triage.web.server import ListOptions, RedisAddress, run
 
     run(
         settings.web,
-        waiting_cap_s=settings.worklist.waiting_cap_s,
-        spool=spool,
-        redis_url=redis_url,
-        redis_timeout_s=settings.redis.timeout_s,
-        low=settings.decision.lower_normal,
-        sign_in=settings.sign_in,
-        audit=settings.audit,
-        oidc=settings.oidc,
-        show_maps=settings.web.activation_map,
-        running=running(settings),
+        spool,
+        RedisAddress(redis_url, settings.redis.timeout_s),
+        ListOptions(settings.worklist.waiting_cap_s, settings.decision.lower_normal),
+        AccessSettings(settings.sign_in, settings.audit, settings.oidc),
+        running(settings),
     )

@@ -1,4 +1,4 @@
-"""What a browser sees: one page, that shows the list, a study or the state of the service by its address."""
+"""The page that a browser shows: by its address the list, a study or the state of the service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PAGE = Path(__file__).parent / "page"
 
 
 def routes() -> list[Route]:
-    """The page's addresses. They hold no data: that comes from the API, to who may see it."""
+    """Return the routes of the page. They hold no data: the API provides that, to callers with access."""
     return [
         Route("/", _page),
         Route("/studies/{study_instance_uid}", _page),
@@ -26,11 +26,11 @@ def routes() -> list[Route]:
 
 
 async def _page(request: Request) -> Response:
-    # Relative addresses, so that it is whole below any path at which a reverse proxy shows it.
+    # Relative addresses, so that the page works below any path of a reverse proxy.
     up = "../" * (request.url.path.count("/") - 1)
     content = Template((_PAGE / "page.html").read_text(encoding="utf-8")).substitute(up=up)
     return Response(content, media_type="text/html")
 
 
 async def _no_icon(request: Request) -> Response:
-    return Response(status_code=204)  # browsers ask, and would log an error
+    return Response(status_code=204)  # browsers request it, and would log an error

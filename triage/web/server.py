@@ -1,98 +1,148 @@
-"""The HTTP server process of the worklist page."""
+"""The server process of the worklist page: start, loop, stop."""
 
 from __future__ import annotations
 
 import logging
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import uvicorn
-from prometheus_client import CollectorRegistry
 
-from triage.metrics.process import create
 from triage.runtime.release import UNKNOWN, Running
 from triage.runtime.sockets import listen
-from triage.settings.access import AuditSettings, SignInSettings
 from triage.settings.network import WebSettings
-from triage.settings.oidc import OidcSettings
 from triage.spool.spool import Spool
-from triage.web.api import ups_rs as ups
+from triage.web.api import ups_rs
 from triage.web.api.sources import Sources
-from triage.web.app import NO_AUDIT, NO_SIGN_IN, Clients, client, create_app, known_hosts
-from triage.web.auth.oidc.setup import NO_OIDC
+from triage.web.app import Monitoring, RequestPolicy, client, create_app, known_hosts
+from triage.web.auth.guard import AccessControl
 from triage.web.auth.proxies import TrustedProxies
-from triage.web.auth.setup import entrance
+from triage.web.auth.setup import AccessSettings, access_control
 from triage.web.http.connection_limits import Limits
 from triage.web.http.middleware import host_name
-from triage.web.http.serving import server_of
+from triage.web.http.serving import BoundedServer, server_of
 from triage.worklist.index import Worklist
 from triage.worklist.workitem_store import Workitems
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class RedisAddress:
+    """URL of Redis, and the time limit of a request in seconds."""
+
+    url: str
+    timeout_s: float
+
+
+@dataclass(frozen=True)
+class ListOptions:
+    """``waiting_cap_s``: limit of the waiting time in seconds, 0 for none; ``low``: workitems may have priority LOW."""
+
+    waiting_cap_s: float = 0.0
+    low: bool = False
+
+
+@dataclass(frozen=True)
+class WebProcess:
+    """A server with the resources that end with it."""
+
+    server: BoundedServer
+    listening: socket.socket
+    sources: Sources
+    access: AccessControl
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> None:
+        """Begin to read the patients of the listed studies."""
+        threading.Thread(target=self.sources.patients.fill, args=(self.stopping,), name="patients", daemon=True).start()
+
+    def loop(self) -> None:
+        """Serve requests until SIGTERM or SIGINT."""
+        with stop_on_signals(self.server):
+            self.server.run(sockets=[self.listening])
+
+    def stop(self) -> None:
+        """End the threads and the child process, and record the end in the audit trail."""
+        self.stopping.set()
+        self.sources.pictures.close()
+        self.access.auditing.end()
+
+
 def run(
     settings: WebSettings,
-    *,
-    waiting_cap_s: float,
     spool: Spool,
-    redis_url: str,
-    redis_timeout_s: float,
-    low: bool = False,
-    sign_in: SignInSettings = NO_SIGN_IN,
-    audit: AuditSettings = NO_AUDIT,
-    oidc: OidcSettings = NO_OIDC,
-    show_maps: bool = False,
+    redis: RedisAddress,
+    options: ListOptions,
+    access: AccessSettings,
     running: Running = UNKNOWN,
 ) -> None:
-    """Serve until SIGTERM or SIGINT. ``low``: workitems may say LOW. ``show_maps``: activation maps too.
+    """Serve the worklist until SIGTERM or SIGINT.
 
-    ``running``: what status and metrics say of this process.
-    Raises StartError if the port cannot be had, or anybody could come in.
+    Args:
+        settings: Settings of the server.
+        spool: The spool.
+        redis: Address of Redis.
+        options: Options of the list.
+        access: Settings of sign-in and audit trail.
+        running: Version and settings of this process, for status and metrics.
+
+    Raises:
+        StartError: The port is not available, or the page would be open to the network.
     """
-    registry = CollectorRegistry()
-    metrics = create(registry)
-    metrics.describe(running.version, running.settings)
+    monitoring = Monitoring.new()
+    monitoring.metrics.describe(running.version, running.settings)
     hosts = known_hosts(settings.host, settings.names)
-    door = entrance(settings.host, sign_in, audit, spool, metrics, oidc=oidc, hosts=hosts)
+    control = access_control(settings.host, access, spool, monitoring.metrics, hosts)
     listening = listen(settings.host, settings.port)
-    with client(redis_url, redis_timeout_s) as redis, listening:
-        sources = Sources(spool, redis, Worklist(redis), waiting_cap_s, time.time, show_maps, running=running)
-        more = ups.routes(sources, Workitems(spool, settings.ups_worklist_label, low)) if settings.ups else []
-        peers = TrustedProxies.of(sign_in.trusted_proxies)
-        app = create_app(
-            sources,
-            hosts,
-            more,
-            door=door,
-            registry=registry,
-            metrics=metrics,
-            names=frozenset(host_name(each) for each in settings.names),
-            clients=Clients(peers, settings.max_connections_per_address),
+    with client(redis.url, redis.timeout_s) as connection, listening:
+        maps = settings.activation_map
+        sources = Sources(
+            spool, connection, Worklist(connection), options.waiting_cap_s, time.time, maps, running=running
         )
-        limits = Limits(settings.max_connections, settings.max_connections_per_address, peers.is_proxys)
-        server = server_of(app, limits)
-        app.state.ending = lambda: server.should_exit  # what streams ends with it, instead of holding it up
+        peers = TrustedProxies.of(access.sign_in.trusted_proxies)
+        server = _server(settings, sources, options, peers, control, monitoring)
         logger.info("web: http://%s:%d, %s", settings.host, listening.getsockname()[1], running)
-        ending = threading.Event()
-        threading.Thread(target=sources.patients.fill, args=(ending,), name="patients", daemon=True).start()
+        process = WebProcess(server, listening, sources, control)
+        process.start()
         try:
-            with ends_quietly(server):
-                server.run(sockets=[listening])
+            process.loop()
         finally:
-            ending.set()
-            sources.pictures.close()
-            if door.auditor is not None:
-                door.auditor.trail.end()
+            process.stop()
         logger.info("web: stopped")
 
 
+def _server(
+    settings: WebSettings,
+    sources: Sources,
+    options: ListOptions,
+    peers: TrustedProxies,
+    access: AccessControl,
+    monitoring: Monitoring,
+) -> BoundedServer:
+    origins = frozenset(host_name(each) for each in settings.names)
+    hosts = known_hosts(settings.host, settings.names)
+    policy = RequestPolicy(hosts, origins, peers, settings.max_connections_per_address)
+    workitems = Workitems(sources.spool, settings.ups_worklist_label, options.low)
+    more = ups_rs.routes(sources, workitems) if settings.ups else []
+    app = create_app(sources, policy, more, access=access, monitoring=monitoring)
+    limits = Limits(settings.max_connections, settings.max_connections_per_address, peers.is_proxy_address)
+    server = server_of(app, limits)
+    app.state.ending = lambda: server.should_exit  # streams end with the server instead of delaying its end
+    return server
+
+
 @contextmanager
-def ends_quietly(server: uvicorn.Server) -> Iterator[None]:
-    """Uvicorn raises the signal that stopped it once more; without a handler the process would die of it."""
+def stop_on_signals(server: uvicorn.Server) -> Iterator[None]:
+    """Stop ``server`` on SIGTERM or SIGINT without ending the process.
+
+    uvicorn raises the signal that stopped it once more, which would end a process without a handler.
+    """
 
     def stop(number: int, frame: object) -> None:
         server.should_exit = True

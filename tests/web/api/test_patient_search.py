@@ -13,7 +13,7 @@ from triage.decision.types import Tag
 from triage.queue.score_queue import connect
 from triage.spool.spool import Spool
 from triage.web.api.patient_index import PatientIndex
-from triage.web.api.patient_match import names, searchable, words
+from triage.web.api.patient_match import matches, searchable, words
 from triage.worklist.index import Worklist
 
 YAMADA = "YAMADA^TAROU=\u5c71\u7530^\u592a\u90ce=\u3084\u307e\u3060^\u305f\u308d\u3046"
@@ -35,12 +35,12 @@ YAMADA = "YAMADA^TAROU=\u5c71\u7530^\u592a\u90ce=\u3084\u307e\u3060^\u305f\u308d
     ],
 )
 def test_a_patient_is_named_by_any_component_of_any_group_and_the_id(text: str, found: bool) -> None:
-    assert names(searchable("P-17", YAMADA), words(text)) is found
+    assert matches(searchable("P-17", YAMADA), words(text)) is found
 
 
 def test_accents_and_case_make_no_difference() -> None:
     who = searchable("", "M\u00fcller-L\u00fcdenscheidt^J\u00f6rg^^Dr.")
-    assert all(names(who, words(text)) for text in ("muller", "M\u00dcLLER", "jorg L\u00fcden", "dr."))
+    assert all(matches(who, words(text)) for text in ("muller", "M\u00dcLLER", "jorg L\u00fcden", "dr."))
 
 
 def test_studies_are_found_in_reading_order_and_the_patient_is_nowhere_else(

@@ -24,9 +24,10 @@ from triage.settings.network import WebSettings
 from triage.spool.spool import Spool
 from triage.web.api import ups_rs as ups
 from triage.web.api.sources import Sources
-from triage.web.app import client, create_app, known_hosts
+from triage.web.app import RequestPolicy, client, create_app, known_hosts
+from triage.web.auth.setup import AccessSettings
 from triage.web.http.serving import server_of
-from triage.web.server import run
+from triage.web.server import ListOptions, RedisAddress, run
 from triage.worklist.index import Worklist
 from triage.worklist.reader_acts import Act, acts_of
 from triage.worklist.workitem import code
@@ -47,7 +48,7 @@ def service(redis: RedisServer, spool: Spool) -> Iterator[httpx.Client]:
         worklist.end_building(worklist.begin_building())
         sources = Sources(spool, connection, worklist, 0.0, time.time)
         routes = ups.routes(sources, Workitems(spool, "CXR triage", low=False))
-        server = server_of(create_app(sources, known_hosts("127.0.0.1"), routes))
+        server = server_of(create_app(sources, RequestPolicy(known_hosts("127.0.0.1")), routes))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
@@ -474,4 +475,4 @@ def test_nonsense_is_a_bad_request(redis_server: RedisServer, spool: Spool, body
 def test_workitems_are_not_served_where_anybody_could_ask_for_them(spool: Spool) -> None:
     settings = WebSettings(host="0.0.0.0", port=0, ups=True)
     with pytest.raises(StartError, match=r"sign_in\.method"):
-        run(settings, waiting_cap_s=0.0, spool=spool, redis_url="unix:///nowhere", redis_timeout_s=1.0)
+        run(settings, spool, RedisAddress("unix:///nowhere", 1.0), ListOptions(), AccessSettings())

@@ -25,15 +25,16 @@ from tests.support.wait import wait_for
 from tests.support.worklist_page import tagged
 from triage.errors import EXIT_CANNOT_START, StartError
 from triage.security import passwords
-from triage.security.passwords import COST, Cost, Hashed
+from triage.security.passwords import COST, PasswordHash, ScryptCost
 from triage.security.users import Role, Users
 from triage.settings.access import SignInSettings
 from triage.settings.network import WebSettings
 from triage.spool.spool import Spool
-from triage.web.app import create_app
+from triage.web.app import RequestPolicy, create_app
 from triage.web.auth.guard import NoRuleError
 from triage.web.auth.route_rules import RULES, Trace
-from triage.web.server import run
+from triage.web.auth.setup import AccessSettings
+from triage.web.server import ListOptions, RedisAddress, run
 
 pytestmark = pytest.mark.usefixtures(quick_passwords.__name__)
 ANY = {"{study_instance_uid}": "1.2.3", "{name}": "1.2+" + "a" * 64, "{workitem}": "1.2.3"}
@@ -55,7 +56,7 @@ def home(redis_server: RedisServer, spool: Spool, tmp_path: Path) -> Iterator[Ho
 def starts(spool: Spool, tmp_path: Path, host: str, **sign_in: object) -> None:
     settings = SignInSettings.model_validate({"users_file": tmp_path / "users.json", **sign_in})
     web = WebSettings(host=host, port=0)
-    run(web, waiting_cap_s=0, spool=spool, redis_url="unix:///nowhere", redis_timeout_s=1, sign_in=settings)
+    run(web, spool, RedisAddress("unix:///nowhere", 1), ListOptions(), AccessSettings(settings))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "triage.hospital.example"])
@@ -88,7 +89,7 @@ def test_a_route_of_which_nobody_has_said_who_may_ask_does_not_start(home: House
         return Response("secret")
 
     with pytest.raises(NoRuleError, match=r"GET /api/secret: say in triage/web/auth/route_rules\.py"):
-        create_app(home.sources, frozenset(), [Route("/api/secret", secret)])
+        create_app(home.sources, RequestPolicy(), [Route("/api/secret", secret)])
 
 
 def test_every_route_but_the_open_ones_asks_who_it_is_and_refuses_the_wrong_role(home: House) -> None:
@@ -114,7 +115,7 @@ def test_everything_that_changes_or_shows_a_study_has_a_rule_that_says_so() -> N
         assert method == "GET" or (rule.needs is not None and rule.act is not None), name
         if re.search(r"\{(study_instance_uid|workitem)\}", path) and path != "/studies/{study_instance_uid}":
             assert rule.needs is not None, name
-            assert rule.act is not None or rule.trace is Trace.LOOK, name
+            assert rule.act is not None or rule.trace is Trace.VIEW, name
 
 
 def test_what_is_open_names_no_patient_and_no_study(home: House) -> None:
@@ -374,11 +375,11 @@ def test_a_password_kept_with_less_is_kept_with_today_s_parameters_and_ends_no_s
     redis_server: RedisServer, spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(passwords, "COST", COST)
-    with house(redis_server, spool, tmp_path, users_file=write_users(tmp_path, Cost(10, 8, 1))) as home:
+    with house(redis_server, spool, tmp_path, users_file=write_users(tmp_path, ScryptCost(10, 8, 1))) as home:
         cookie = home.cookie()
         account = Users(tmp_path / "users.json").find("ann")
         assert account is not None
-        assert Hashed.parse(account.password).cost == COST
+        assert PasswordHash.parse(account.password).cost == COST
         with home.ask(Cookie=cookie) as ask, home.ask(READER) as program:
             assert (ask.get("/api/session").status_code, program.get("/api/session").status_code) == (200, 200)
 

@@ -139,7 +139,7 @@ def test_behind_a_proxy_its_user_is_shown(
         assert "error" in json.loads(page.locator("body").inner_text())
 
 
-def test_over_plain_http_a_browser_says_less_and_signs_in_all_the_same(
+def test_over_plain_http_a_browser_says_less_and_signs_in_total_the_same(
     browser: Browser, redis_server: RedisServer, spool: Spool, tmp_path: Path
 ) -> None:
     # By a name that is not loopback's a browser sends no Sec-Fetch-Site, and keeps no Secure cookie.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import h11
 import pytest
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from tests.support.raw_http import answered, served
-from triage.web.http.problem import gone
+from triage.web.http.problem import exception_handlers
 from triage.web.http.strict_requests import StrictConnection
 
 HOST = b"Host: 127.0.0.1\r\n"
@@ -48,7 +48,7 @@ async def size(request: Request) -> Response:
 def app() -> Starlette:
     return Starlette(
         routes=[Route("/", size, methods=["GET", "POST"]), Route("/hidden", lambda request: PlainTextResponse("seen"))],
-        exception_handlers={ClientDisconnect: gone},
+        exception_handlers=exception_handlers("the test", {}),
     )
 
 

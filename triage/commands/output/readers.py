@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from triage.reader_study.app import Desk, create_app, desks
+from triage.reader_study.app import ReaderSession, create_app, sessions
 from triage.reader_study.labels import Summary, write_labels
 from triage.reader_study.study import LOCK, ReaderStudy, StudyError, begin_or_resume, open_study
 from triage.runtime.durable import held_alone, private_folder
 from triage.runtime.sockets import listen
-from triage.web.api.images import Pictures
+from triage.web.api.images import PictureCache
 from triage.web.http.serving import server_of
-from triage.web.server import ends_quietly
+from triage.web.server import stop_on_signals
 
 logger = logging.getLogger(__name__)
 
@@ -49,24 +49,24 @@ def told(folder: Path, summary: Summary) -> str:
 
 
 def _serve(study: ReaderStudy, port: int, idle_seconds: float) -> None:
-    by_token = desks(study, lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
-    pictures = Pictures()
+    by_token = sessions(study, lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+    pictures = PictureCache()
     with listen("127.0.0.1", port, "choose another --port") as listening:
         server = server_of(create_app(by_token, pictures, idle_seconds))
         sys.stdout.write(_links(study, by_token, listening.getsockname()[1]))
         sys.stdout.flush()
         try:
-            with ends_quietly(server):
+            with stop_on_signals(server):
                 server.run(sockets=[listening])
         finally:
             pictures.close()
 
 
-def _links(study: ReaderStudy, by_token: dict[str, Desk], port: int) -> str:
+def _links(study: ReaderStudy, by_token: dict[str, ReaderSession], port: int) -> str:
     lines = [
         f"{len(study.cases)} cases in {study.folder}; each reader's own link (Ctrl-C ends, and writes the labels):"
     ]
-    for token, desk in by_token.items():
-        read = desk.book.progress.position
-        lines.append(f"  {desk.reader}: http://127.0.0.1:{port}/r/{token}/  ({read} of {len(study.cases)} read)")
+    for token, session in by_token.items():
+        read = session.answers.progress.position
+        lines.append(f"  {session.reader}: http://127.0.0.1:{port}/r/{token}/  ({read} of {len(study.cases)} read)")
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""How people come in to the page; an identity provider is asked for its document and its keys, and signs nobody in."""
+"""Check of the sign-in: an identity provider is asked for its metadata and keys, and no user is signed in."""
 
 from __future__ import annotations
 
@@ -6,33 +6,34 @@ import time
 from collections.abc import Iterator
 
 from triage.errors import StartError
-from triage.metrics.labels import SignInOutcome
 from triage.service.check.finding import CheckResult, failed, ok
 from triage.settings.schema import Settings
 from triage.web.app import known_hosts
 from triage.web.auth.oidc.errors import NotSignedInError
 from triage.web.auth.oidc.users import ProvidedUsers
-from triage.web.auth.setup import refuse_open_door, sign_in_of
+from triage.web.auth.setup import AccessSettings, refuse_open_server, sign_in_of
+from triage.web.auth.sign_in_event import SignInEvent
 
 
 def check_sign_in(settings: Settings) -> Iterator[CheckResult]:
-    """What would keep `web` from starting, or people from signing in."""
+    """Yield what would keep `web` from starting, or users from signing in."""
     host, sign_in = settings.web.host, settings.sign_in
     try:
-        refuse_open_door(host, sign_in)
-        door = sign_in_of(host, sign_in, _nobody_signs_in, settings.oidc, known_hosts(host, settings.web.names))
+        refuse_open_server(host, sign_in)
+        access = AccessSettings(sign_in, settings.audit, settings.oidc)
+        users = sign_in_of(host, access, _no_attempt, known_hosts(host, settings.web.names))
     except StartError as error:
         yield failed("sign-in", str(error))
         return
-    if isinstance(door, ProvidedUsers):
-        yield _asked(door)
+    if isinstance(users, ProvidedUsers):
+        yield _reached(users)
     else:
         yield ok("sign-in", f"by {sign_in.method}" if sign_in.method else "nobody has to: the page is on loopback")
 
 
-def _asked(door: ProvidedUsers) -> CheckResult:
+def _reached(users: ProvidedUsers) -> CheckResult:
     try:
-        hosts = door.provider.reached_at(time.monotonic() + door.timeout_s)
+        hosts = users.provider.reach(time.monotonic() + users.timeout_s)
     except NotSignedInError as error:
         return failed("sign-in", f"{error}. What to do: docs/how-to/runbook.md, Sign-in at an identity provider")
     return ok(
@@ -42,5 +43,5 @@ def _asked(door: ProvidedUsers) -> CheckResult:
     )
 
 
-def _nobody_signs_in(name: str, address: str, became: SignInOutcome, subject: str = "") -> None:
-    """Nobody is asked who he is here."""
+def _no_attempt(event: SignInEvent) -> None:
+    """Record nothing: no user signs in here."""

@@ -1,10 +1,9 @@
-"""The activation map of one score for the page: what drew it, to be laid over the image."""
+"""The activation map of a score, for the page to lay over the image."""
 
 from __future__ import annotations
 
 from base64 import b64encode
 from functools import partial
-from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,17 +19,17 @@ from triage.spool.spool import Spool
 from triage.web.api.silence import refuse_silent
 from triage.web.api.sources import Sources
 
-_LOOK = 64  # rows and columns in which the strongest colour is looked for
+_GRID = 64  # rows and columns on which the strongest colour is computed
 OFF = "activation maps are switched off: web.activation_map in the settings"
 
 
 def route(sources: Sources) -> Route:
-    """The address of a map: below the image that it belongs to, and as open as that."""
+    """Return the route of a map: below its image, with the same access rule."""
     return Route("/api/studies/{study_instance_uid}/images/{name}/map", partial(_map, sources))
 
 
 def offered(sources: Sources, trace: StudyTrace) -> dict[str, str] | None:
-    """By the name of each object why it has no map, empty if it has one; None where the site shows none."""
+    """Return, by object name, why it has no map (empty: it has one); None where maps are switched off."""
     if not sources.maps:
         return None
     return {
@@ -49,14 +48,14 @@ def _map(sources: Sources, request: Request) -> JSONResponse:
         raise HTTPException(400, str(error)) from error
     assessment = _assessment(sources.spool, instance)
     if assessment is None:
-        raise HTTPException(404, "nothing is known of such an object")
+        raise HTTPException(404, "there is no such object")
     if why := why_none(assessment):
         raise HTTPException(404, f"there is no activation map: {why}")
     return JSONResponse(described(assessment))
 
 
-def described(assessment: ImageAssessment) -> dict[str, Any]:
-    """A map with its score, its model and where it lies; ``picture`` is a PNG in base64 that covers the whole image."""
+def described(assessment: ImageAssessment) -> dict[str, object]:
+    """Return a map as JSON, with score, model and place; ``picture`` is a PNG in base64 that covers the whole image."""
     found, probability, point = assessment.activation_map, assessment.probability, assessment.operating_point
     assert found is not None
     assert probability is not None
@@ -66,7 +65,7 @@ def described(assessment: ImageAssessment) -> dict[str, Any]:
         "model_digest": assessment.model_digest,
         "probability": probability,
         "operating_point": point,
-        "strongest": float(strength(found, probability, point, _LOOK, _LOOK).max()),
+        "strongest": float(strength(found, probability, point, _GRID, _GRID).max()),
         "cells": cells_of(found).tolist(),
         "cells_cover": {name: getattr(found, name) for name in ("top", "left", "bottom", "right")},
         "picture": b64encode(as_png(found, probability, point)).decode(),

@@ -1,7 +1,7 @@
-"""Tells pages that the worklist has changed, by server-sent events.
+"""Server-sent events that tell pages of changes of the worklist.
 
-One look at a counter in Redis serves all pages within half a second, so that watching costs the same with one reader
-and with a hundred, and nothing while nobody watches.
+One poll of a counter in Redis serves all pages for half a second, so the cost is the same for one reader and for a
+hundred, and there is none while no page is open.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
@@ -22,77 +23,97 @@ from triage.web.auth.caller import Caller, caller_of
 from triage.web.http.middleware import STREAM
 from triage.worklist.index import Worklist
 
-_LOOK_S = 0.5
+_POLL_S = 0.5
 _HEARTBEAT_S = 15.0
-_WHO_S = 2.0
-_PASSED_ON = {"X-Accel-Buffering": "no"}
-"""nginx keeps an answer back until it has some kilobytes of it, unless it is told not to."""
+_CHECK_CALLER_S = 2.0
+_UNBUFFERED = {"X-Accel-Buffering": "no"}
+"""nginx buffers some kilobytes of a response unless this header forbids it."""
 
 
-class Changes:
-    """The state that pages watch: (changes, studies listed), None while Redis is away."""
+@dataclass(frozen=True)
+class ListState:
+    """Numbers that change with the worklist: changes so far, and studies listed."""
+
+    changes: int
+    listed: int
+
+    def to_json(self) -> str:
+        """Return the data of an event."""
+        return json.dumps({"changes": self.changes, "listed": self.listed})
+
+
+class RedisDown:
+    """The state of the worklist while Redis does not answer."""
+
+    def to_json(self) -> str:
+        """Return the data of an event."""
+        return json.dumps({"redis": "down"})
+
+
+_REDIS_DOWN = RedisDown()
+
+
+class WorklistChanges:
+    """The state of the worklist, polled at most twice a second for all pages."""
 
     def __init__(self, worklist: Worklist) -> None:
         self._worklist = worklist
-        self._looking = asyncio.Lock()
-        self._looked_at = float("-inf")
-        self._state: tuple[int, int] | None = None
+        self._polling = asyncio.Lock()
+        self._polled_at = float("-inf")
+        self._state: ListState | RedisDown = _REDIS_DOWN
 
-    async def state(self) -> tuple[int, int] | None:
-        """What the last look saw, at most half a second ago."""
-        async with self._looking:
-            if time.monotonic() - self._looked_at >= _LOOK_S:
-                self._state = await run_in_threadpool(self._look)
-                self._looked_at = time.monotonic()
+    async def state(self) -> ListState | RedisDown:
+        """Return the state of at most half a second ago."""
+        async with self._polling:
+            if time.monotonic() - self._polled_at >= _POLL_S:
+                self._state = await run_in_threadpool(self._poll)
+                self._polled_at = time.monotonic()
             return self._state
 
-    def _look(self) -> tuple[int, int] | None:
+    def _poll(self) -> ListState | RedisDown:
         try:
-            return self._worklist.changes(), self._worklist.count()
+            return ListState(self._worklist.changes(), self._worklist.count())
         except RedisError:
-            return None
+            return _REDIS_DOWN
 
 
-def route(changes: Changes) -> Route:
-    """The stream's address."""
+def route(changes: WorklistChanges) -> Route:
+    """Return the route of the stream."""
 
     async def stream(request: Request) -> Response:
         ending: Callable[[], bool] = getattr(request.app.state, "ending", lambda: False)
         events = _events(changes, ending, caller_of(request))
-        return StreamingResponse(events, media_type="text/event-stream", headers=_PASSED_ON)
+        return StreamingResponse(events, media_type="text/event-stream", headers=_UNBUFFERED)
 
     return Route(STREAM, stream)
 
 
-async def _events(changes: Changes, ending: Callable[[], bool], caller: Caller) -> AsyncIterator[str]:
-    """An event at once and after each change; in between a sign of life. Ends with the server, the reader, or the
-    reader's session, within two seconds of it.
+async def _events(changes: WorklistChanges, ending: Callable[[], bool], caller: Caller) -> AsyncIterator[str]:
+    """Yield the state, then each change, and heartbeats in between.
+
+    The stream ends with the server, with the connection, and within two seconds of the end of the caller's session.
     """
-    said: tuple[int, int] | str | None = "nothing yet"
-    said_at = 0.0
-    began = asked_at = time.monotonic()
+    sent: ListState | RedisDown | None = None
+    sent_at = 0.0
+    began = checked_at = time.monotonic()
     while not ending() and time.monotonic() - began < caller.stream_s:
-        if time.monotonic() - asked_at > _WHO_S:
-            if not await run_in_threadpool(_may_go_on, caller):
+        if time.monotonic() - checked_at > _CHECK_CALLER_S:
+            if not await run_in_threadpool(_still_valid, caller):
                 yield "event: signed-out\ndata: {}\n\n"
                 return
-            asked_at = time.monotonic()
+            checked_at = time.monotonic()
         state = await changes.state()
-        if state != said:
-            yield f"event: list\ndata: {_data(state)}\n\n"
-            said, said_at = state, time.monotonic()
-        elif time.monotonic() - said_at > _HEARTBEAT_S:
+        if state != sent:
+            yield f"event: list\ndata: {state.to_json()}\n\n"
+            sent, sent_at = state, time.monotonic()
+        elif time.monotonic() - sent_at > _HEARTBEAT_S:
             yield "event: alive\ndata: {}\n\n"
-            said_at = time.monotonic()
-        await asyncio.sleep(_LOOK_S)
+            sent_at = time.monotonic()
+        await asyncio.sleep(_POLL_S)
 
 
-def _may_go_on(caller: Caller) -> bool:
+def _still_valid(caller: Caller) -> bool:
     try:
-        return caller.still()
-    except HTTPException:  # it cannot be known
+        return caller.still_valid()
+    except HTTPException:  # the file of users cannot be read
         return False
-
-
-def _data(state: tuple[int, int] | None) -> str:
-    return json.dumps({"redis": "down"} if state is None else {"changes": state[0], "listed": state[1]})

@@ -1,6 +1,6 @@
-"""Who the listed studies are of, by name and ID: read from the spool, and held in this process alone.
+"""Index of the listed studies by patient name and ID: read from the spool, and held in the memory of this process only.
 
-Not in Redis and not in a file of its own: patient data lies in one place.
+Neither Redis nor a file holds it: patient data lies in one place.
 """
 
 from __future__ import annotations
@@ -14,49 +14,49 @@ from redis.exceptions import RedisError
 
 from triage.spool.patient import patient_of
 from triage.spool.spool import Spool
-from triage.web.api.patient_match import names, searchable, words
+from triage.web.api.patient_match import matches, searchable, words
 from triage.worklist.index import Worklist
 
 logger = logging.getLogger(__name__)
 
 _AT_MOST_S = 2.0
-_AGAIN_AFTER_S = 60.0
+_CHECK_EVERY_S = 60.0
 _PAUSE_S = 0.05
 _WITHOUT_REDIS_S = 5.0
 
 
 class PatientIndex:
-    """A new study is read when somebody looks for a patient; what was read once, again when something happened to it.
+    """Patients of the listed studies.
 
-    The latter is looked at once a minute: it costs a look at every study's folder, and a study hardly ever changes its
-    patient.
+    A new study is read at the next search. Studies read before are checked for changes once a minute: that costs an
+    access to every study's folder, and a study hardly ever changes its patient.
     """
 
     def __init__(self, spool: Spool, index: Worklist, clock: Callable[[], float] = time.monotonic) -> None:
         self._spool = spool
         self._index = index
         self._clock = clock
-        self._known: dict[str, tuple[float, str]] = {}
-        # The index's number of changes when the new studies were read last, and when all were looked at; and when
-        # that was.
-        self._read_at: int | None = None
-        self._looked_at: int | None = None
-        self._looked = -_AGAIN_AFTER_S
+        self._patients: dict[str, tuple[float, str]] = {}
+        # Number of changes of the worklist at the last read of new studies, and at the last check of all; its time.
+        self._read_changes: int | None = None
+        self._checked_changes: int | None = None
+        self._checked_at = -_CHECK_EVERY_S
         self._reading = threading.Lock()
 
     def find(self, text: str, at_most_s: float = _AT_MOST_S) -> tuple[frozenset[str], bool]:
-        """The studies of patients whom ``text`` names, and whether all studies are known: some seconds' reading each
-        time, until they are. Raises RedisError.
+        """Return the studies whose patient matches ``text``, and True if the index is complete.
+
+        Each call reads further studies, for at most ``at_most_s`` seconds. Raises RedisError.
         """
         with self._reading:
             complete = self._catch_up(at_most_s)
-            looked_for = words(text)
-            if not looked_for:
+            wanted = words(text)
+            if not wanted:
                 return frozenset(), complete
-            return frozenset(uid for uid, (_, who) in self._known.items() if names(who, looked_for)), complete
+            return frozenset(uid for uid, (_, patient) in self._patients.items() if matches(patient, wanted)), complete
 
     def fill(self, stopping: threading.Event) -> None:
-        """Read all there is, in small steps between which others may look, until that is done or ``stopping``."""
+        """Read all studies in small steps, between which searches can run, until done or ``stopping``."""
         while not stopping.is_set():
             try:
                 if self.find("", _PAUSE_S)[1]:
@@ -67,27 +67,27 @@ class PatientIndex:
 
     def _catch_up(self, at_most_s: float) -> bool:
         changes, now = self._index.changes(), self._clock()
-        again = changes != self._looked_at and now - self._looked >= _AGAIN_AFTER_S
-        if changes == self._read_at and not again:
+        check = changes != self._checked_changes and now - self._checked_at >= _CHECK_EVERY_S
+        if changes == self._read_changes and not check:
             return True
-        there = set(self._index.study_uids())
-        for uid in self._known.keys() - there:
-            del self._known[uid]
-        if not self._read(there if again else there - self._known.keys(), now + at_most_s):
+        listed = set(self._index.study_uids())
+        for uid in self._patients.keys() - listed:
+            del self._patients[uid]
+        if not self._read(listed if check else listed - self._patients.keys(), now + at_most_s):
             return False
-        self._read_at = changes
-        if again:
-            self._looked_at, self._looked = changes, now
+        self._read_changes = changes
+        if check:
+            self._checked_changes, self._checked_at = changes, now
         return True
 
     def _read(self, studies: set[str], until: float) -> bool:
-        """Read those of which something is new; whether there was time for all."""
+        """Read the changed ones of these studies; return False if the time was too short."""
         for uid in studies:
             touched = self._spool.touched(uid)
-            if uid in self._known and self._known[uid][0] == touched:
+            if uid in self._patients and self._patients[uid][0] == touched:
                 continue
             if self._clock() > until:
                 return False
             patient = patient_of(self._spool, uid)
-            self._known[uid] = (touched, searchable(patient.patient_id, patient.name))
+            self._patients[uid] = (touched, searchable(patient.patient_id, patient.name))
         return True

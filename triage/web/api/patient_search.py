@@ -1,4 +1,4 @@
-"""Search by patient: ``POST /api/search``. What is looked for stands in the body: addresses are logged and kept."""
+"""Search by patient: ``POST /api/search``. The query is in the body, as addresses are logged and stored."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from starlette.routing import Route
 from triage.decision.types import Tag
 from triage.web.api.sources import Sources
 from triage.web.api.worklist import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_TEXT, entry, without_redis
-from triage.web.auth.caller import looks_for
-from triage.web.http.json_body import body
+from triage.web.auth.caller import set_query
+from triage.web.http.request_body import read_json
 from triage.worklist.page import BadCursorError
 from triage.worklist.search import Search
 
@@ -26,8 +26,9 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGES
 
 
 class PatientQuery(BaseModel):
-    """What is looked for: words of a patient's name or ID, or ``text``, which is either those or ``q``; and, if given,
-    ``q`` and ``tag`` as of the list.
+    """Words of a patient's name or ID.
+
+    ``text`` is by_text those or part of an accession number (``q``); ``q`` and ``tag`` filter as on the list.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,22 +48,22 @@ class PatientQuery(BaseModel):
 
 
 def routes(sources: Sources) -> list[Route]:
-    """The address of the search."""
+    """Return the route of the search."""
     return [Route("/api/search", partial(_search, sources), methods=["POST"])]
 
 
 async def _search(sources: Sources, request: Request) -> Response:
-    query = await body(request, PatientQuery)
-    asked = {"patient": query.patient, "text": query.text, "q": query.q, "tag": query.tag or ""}
-    looks_for(request, urlencode({name: value for name, value in asked.items() if value}))
-    return await run_in_threadpool(_found, sources, query)
+    query = await read_json(request, PatientQuery)
+    given = {"patient": query.patient, "text": query.text, "q": query.q, "tag": query.tag or ""}
+    set_query(request, urlencode({name: value for name, value in given.items() if value}))
+    return await run_in_threadpool(_results, sources, query)
 
 
-def _found(sources: Sources, query: PatientQuery) -> Response:
+def _results(sources: Sources, query: PatientQuery) -> Response:
     try:
         studies, known = sources.patients.find(query.patient or query.text)
-        either = Search(query.tag, query.text, named=studies)
-        search = either if query.text else Search(query.tag, query.q, studies)
+        by_text = Search(query.tag, query.text, named=studies)
+        search = by_text if query.text else Search(query.tag, query.q, studies)
         page = sources.worklist.page(query.cursor, query.limit, sources.now(), sources.waiting_cap_s, search=search)
         complete = known and sources.worklist.is_built() and not page.skipped
     except BadCursorError as error:

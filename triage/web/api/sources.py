@@ -1,4 +1,4 @@
-"""What the API reads from: spool, Redis, worklist index."""
+"""The sources of the API: spool, Redis, worklist index."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from redis import Redis
 
 from triage.runtime.release import UNKNOWN, Running
 from triage.spool.spool import Spool
-from triage.web.api.images import Pictures
+from triage.web.api.images import PictureCache
 from triage.web.api.patient_index import PatientIndex
 from triage.worklist.index import Worklist
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where answers come from. ``now`` gives POSIX seconds; a ``waiting_cap_s`` of 0 is no cap; ``maps``: show them."""
+    """Sources of all responses.
+
+    ``now`` returns POSIX seconds. ``waiting_cap_s`` limits the waiting time in seconds, 0 for no limit. ``maps``:
+    activation maps are shown.
+    """
 
     spool: Spool
     redis: Redis
@@ -26,9 +30,9 @@ class Sources:
     now: Callable[[], float]
     maps: bool = False
     running: Running = UNKNOWN
-    pictures: Pictures = field(default_factory=Pictures)
+    pictures: PictureCache = field(default_factory=PictureCache)
 
     @cached_property
     def patients(self) -> PatientIndex:
-        """Who the listed studies are of."""
+        """The index of patients."""
         return PatientIndex(self.spool, self.worklist)

@@ -1,10 +1,10 @@
-"""The state of the service for the page: what waits, what works, what was given up."""
+"""The state of the service for the page: waiting work, workers, destinations and dead letters."""
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
-from typing import Any
 
 from redis.exceptions import RedisError
 from starlette.requests import Request
@@ -23,8 +23,30 @@ from triage.web.auth.caller import Role, user_of
 _DEAD_LETTERS_SHOWN = 100
 
 
+@dataclass(frozen=True)
+class DestinationStatus:
+    """State of a destination in the response. ``why``: its last error, empty if its last attempt succeeded."""
+
+    name: str
+    waiting: int
+    dead: int
+    disabled: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class ListedDeadLetter:
+    """A dead letter in the response. ``destination`` is empty for an object that could not be scored."""
+
+    destination: str
+    key: str
+    at: str | None
+    why: str
+    study_instance_uid: str
+
+
 def routes(sources: Sources) -> list[Route]:
-    """The address of the state."""
+    """Return the route of the state."""
     return [Route("/api/operations", partial(_operations, sources))]
 
 
@@ -45,16 +67,16 @@ def _operations(sources: Sources, request: Request) -> JSONResponse:
             "disabled_models": sorted(spool.model_switches.disabled()),
             "workers": alive,
             "workers_died": died,
-            "destinations": destinations,
-            "dead_letters": _dead_letters(spool, outbox),
-            "dead_letters_total": state.dead.objects + sum(each["dead"] for each in destinations),
+            "destinations": [asdict(each) for each in destinations],
+            "dead_letters": [asdict(each) for each in _dead_letters(spool, outbox)],
+            "dead_letters_total": state.dead.objects + sum(each.dead for each in destinations),
             "may_requeue": user.role is Role.ADMIN,
         }
     )
 
 
-def _from_redis(sources: Sources) -> dict[str, Any]:
-    """What only Redis knows; None for each while it is away."""
+def _from_redis(sources: Sources) -> dict[str, object]:
+    """Return the values that only Redis holds; None for each while it is away."""
     index, now = sources.worklist, sources.now()
     try:
         depths = ScoreQueue(sources.redis).depths()
@@ -71,28 +93,24 @@ def _from_redis(sources: Sources) -> dict[str, Any]:
         return dict.fromkeys([*names, "worklist_complete"])
 
 
-def _destination(outbox: Outbox, name: str) -> dict[str, Any]:
+def _destination(outbox: Outbox, name: str) -> DestinationStatus:
     failures, _, why = outbox.pause(name)
-    return {
-        "name": name,
-        "waiting": len(outbox.waiting(name)) + len(outbox.marked(name)),
-        "dead": outbox.dead_count(name),
-        "disabled": outbox.disabled(name),
-        "why": why if failures else "",
-    }
+    waiting = len(outbox.waiting(name)) + len(outbox.marked(name))
+    return DestinationStatus(name, waiting, outbox.dead_count(name), outbox.disabled(name), why if failures else "")
 
 
-def _dead_letters(spool: Spool, outbox: Outbox) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for instance, note in islice(spool.dead_letters(), _DEAD_LETTERS_SHOWN):
-        at = note.get("buried_at")
-        found.append(_dead("", instance.key, at, note.get("error", ""), instance.study_instance_uid))
+def _dead_letters(spool: Spool, outbox: Outbox) -> list[ListedDeadLetter]:
+    found = [
+        ListedDeadLetter(
+            "", instance.key, _time(record.get("buried_at")), record.get("error", ""), instance.study_instance_uid
+        )
+        for instance, record in islice(spool.dead_letters(), _DEAD_LETTERS_SHOWN)
+    ]
     for name in sorted(outbox.known()):
         for key, at, _, why in islice(outbox.dead_letters(name), _DEAD_LETTERS_SHOWN):
-            found.append(_dead(name, key, at, why, study_of_key(key)))
+            found.append(ListedDeadLetter(name, key, _time(at), why, study_of_key(key)))
     return found
 
 
-def _dead(destination: str, key: str, at: float | None, why: str, study: str) -> dict[str, Any]:
-    when = iso_utc(at) if at else None
-    return {"destination": destination, "key": key, "at": when, "why": why, "study_instance_uid": study}
+def _time(seconds: float | None) -> str | None:
+    return iso_utc(seconds) if seconds else None

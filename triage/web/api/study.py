@@ -1,9 +1,8 @@
-"""One study for the page: what is known of it, its images, and what a reader does with it."""
+"""One study for the page: its results, its images, and the acts of readers."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from pydicom.dataset import Dataset
@@ -16,28 +15,28 @@ from starlette.routing import Route
 
 from triage.decision.reasons import Reason
 from triage.decision.types import ImageAssessment
-from triage.delivery.record import DeliveryRecord, DeliveryState, OutgoingObject, study_of_key
+from triage.delivery.record import DeliveryRecord, DeliveryState, OutgoingObject
 from triage.dicom.attribute_text import text_of
 from triage.dicom.uid import InvalidUIDError
-from triage.operations import dead_letters
+from triage.errors import cause
 from triage.operations.trace import ObjectTrace, StudyTrace, gather
 from triage.queue.score_queue import ScoreQueue
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.spool.study import read_header
 from triage.web.api import activation_map as maps
-from triage.web.api.images import as_answer
+from triage.web.api.images import picture_response
 from triage.web.api.silence import refuse_silent
 from triage.web.api.sources import Sources
 from triage.web.api.worklist import entry, iso_utc
-from triage.web.auth.caller import concerns, user_of
-from triage.web.http.json_body import body
+from triage.web.auth.caller import user_of
+from triage.web.http.request_body import read_json
 from triage.worklist import reader_acts as reading
 from triage.worklist.reader_acts import Act, NotTaggedError, ReaderAct
 
 
 class ReadingState(BaseModel):
-    """Whether the study has been read."""
+    """Body of a request that marks a study as read or unread."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,30 +44,21 @@ class ReadingState(BaseModel):
 
 
 class Label(BaseModel):
-    """What the reader says the study is: 1 abnormal, 0 normal; None takes it back."""
+    """The label that a reader gives a study: True abnormal, False normal, None for no label."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     label: bool | None
 
 
-class Key(BaseModel):
-    """A dead letter, as `triage dead-letters` names it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    key: str
-
-
 def routes(sources: Sources) -> list[Route]:
-    """The addresses of single studies."""
+    """Return the routes of single studies."""
     study = "/api/studies/{study_instance_uid}"
     return [
         Route(study, partial(_detail, sources)),
         Route(f"{study}/images/{{name}}", partial(_image, sources)),
         Route(f"{study}/reading", partial(_mark_read, sources), methods=["POST"]),
         Route(f"{study}/label", partial(_label, sources), methods=["POST"]),
-        Route("/api/requeue", partial(_requeue, sources), methods=["POST"]),
     ]
 
 
@@ -87,13 +77,13 @@ def _detail(sources: Sources, request: Request) -> Response:
     return JSONResponse({**described(trace, header, acts, user.name), "maps": maps.offered(sources, trace)})
 
 
-def described(trace: StudyTrace, header: Dataset | None, acts: list[ReaderAct], who: str) -> dict[str, Any]:
-    """What the page shows of a study."""
+def described(trace: StudyTrace, header: Dataset | None, acts: list[ReaderAct], user: str) -> dict[str, object]:
+    """Return a study as the page shows it to ``user``."""
     read = reading.leaving_act(acts)
     current = trace.decision is not None and read is not None and read.revision == trace.decision.revision
     reasons = [*(trace.decision.reasons if trace.decision else ())]
     reasons += [reason for each in trace.objects if each.assessment for reason in each.assessment.reasons]
-    mine = reading.labels(acts).get(who)
+    own_label = reading.labels(acts).get(user)
     return {
         "study_instance_uid": trace.study_instance_uid,
         "patient": _patient(header),
@@ -104,7 +94,7 @@ def described(trace: StudyTrace, header: Dataset | None, acts: list[ReaderAct], 
         "deliveries": [_delivery(trace.study_instance_uid, each) for each in trace.deliveries],
         "to_be_told": list(trace.to_be_told),
         "read": _step(read) if read and current else None,
-        "label": mine.label if mine else None,
+        "label": own_label.label if own_label else None,
         "acts": [_step(each) for each in reversed(acts)],
     }
 
@@ -115,12 +105,12 @@ def _patient(header: Dataset | None) -> dict[str, str]:
 
 
 def _header(spool: Spool, trace: StudyTrace) -> Dataset | None:
-    """The attributes of the study's first image that has been assessed."""
+    """Return the attributes of the first assessed image of the study."""
     assessed = [each.assessment for each in trace.objects if each.assessment]
     return read_header(spool, assessed[0]) if assessed else None
 
 
-def _object(each: ObjectTrace) -> dict[str, Any]:
+def _object(each: ObjectTrace) -> dict[str, object]:
     return {
         "sop_instance_uid": each.instance.sop_instance_uid,
         "name": each.instance.filed_name,
@@ -138,13 +128,13 @@ _PROJECTION = ("ap_share", "projection", "view_contradicted")
 _NUMBERS = ("age_years", "distance", "distance_limit", "calibrated_probability", "prevalence")
 
 
-def _assessment(image: ImageAssessment) -> dict[str, Any]:
+def _assessment(image: ImageAssessment) -> dict[str, object]:
     names = ("modality", "view", "tag", "probability", "operating_point", "reasons", "detail", "model_id", "shadow")
     more = {"seconds_to_tag": round(image.assessed_at - image.received_at, 3), "counts": image.counts}
     return {name: getattr(image, name) for name in (*names, *_NUMBERS, *_PROJECTION)} | more
 
 
-def _delivery(study_instance_uid: str, record: DeliveryRecord) -> dict[str, Any]:
+def _delivery(study_instance_uid: str, record: DeliveryRecord) -> dict[str, object]:
     item = OutgoingObject(0, 0, record.number, study_instance_uid, record.revision, record.destination)
     return {
         "destination": record.destination,
@@ -157,7 +147,7 @@ def _delivery(study_instance_uid: str, record: DeliveryRecord) -> dict[str, Any]
     }
 
 
-def _step(step: ReaderAct) -> dict[str, Any]:
+def _step(step: ReaderAct) -> dict[str, object]:
     return {"act": step.act, "at": iso_utc(step.at), "who": step.who, "through": step.through, "label": step.label}
 
 
@@ -170,18 +160,18 @@ async def _image(sources: Sources, request: Request) -> Response:
     await run_in_threadpool(refuse_silent, sources.spool, request)
     path = await run_in_threadpool(sources.spool.find, instance)
     if path is None:
-        raise HTTPException(404, "this object is no longer kept")
-    return as_answer(await run_in_threadpool(sources.pictures.get, path))
+        raise HTTPException(404, "this object is no longer stored")
+    return picture_response(await run_in_threadpool(sources.pictures.get, path))
 
 
 async def _mark_read(sources: Sources, request: Request) -> Response:
-    act = Act.READ if (await body(request, ReadingState)).read else Act.UNREAD
+    act = Act.READ if (await read_json(request, ReadingState)).read else Act.UNREAD
     return await run_in_threadpool(_act, sources, request, act, None)
 
 
 async def _label(sources: Sources, request: Request) -> Response:
-    said = (await body(request, Label)).label
-    return await run_in_threadpool(_act, sources, request, Act.LABEL, None if said is None else int(said))
+    label = (await read_json(request, Label)).label
+    return await run_in_threadpool(_act, sources, request, Act.LABEL, None if label is None else int(label))
 
 
 def _act(sources: Sources, request: Request, act: Act, label: int | None) -> Response:
@@ -196,24 +186,7 @@ def _act(sources: Sources, request: Request, act: Act, label: int | None) -> Res
     except NotTaggedError as error:
         raise HTTPException(404, str(error)) from error
     except RedisError as error:
-        raise HTTPException(503, "it is noted, but the list did not follow: Redis does not answer") from error
+        raise HTTPException(503, "it is saved, but the list is not updated: Redis does not answer") from error
     except OSError as error:
-        raise HTTPException(507, f"it could not be saved ({error.strerror}): tell the administrator") from error
+        raise HTTPException(507, f"it could not be saved ({cause(error)}): tell the administrator") from error
     return JSONResponse(_step(step))
-
-
-async def _requeue(sources: Sources, request: Request) -> Response:
-    key = (await body(request, Key)).key
-    await run_in_threadpool(concerns, request, study_of_key(key))
-    try:
-        await run_in_threadpool(requeue, sources, key)
-    except FileNotFoundError as error:
-        raise HTTPException(404, "there is no such dead letter: it may have been requeued already") from error
-    except ValueError as error:
-        raise HTTPException(400, str(error)) from error
-    return JSONResponse({"requeued": key})
-
-
-def requeue(sources: Sources, key: str) -> None:
-    """Try an object or a delivery again. Raises FileNotFoundError if it is no dead letter, ValueError if malformed."""
-    dead_letters.requeue(sources.spool, sources.redis, [dead_letters.key_from(key)], sources.now())

@@ -1,11 +1,10 @@
-"""Searching workitems: which match, in reading order (PS3.18 8.3.4 and 11.9)."""
+"""Search of workitems, in reading order (PS3.18 8.3.4 and 11.9)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from re import fullmatch
-from typing import Any
 
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
@@ -43,7 +42,7 @@ _UIDS = ("SOPInstanceUID", "StudyInstanceUID")
 
 @dataclass(frozen=True)
 class WorkitemQuery:
-    """What is asked for: values by keyword; some of many."""
+    """A query: wanted values by keyword, and the page of results."""
 
     keys: dict[str, str]
     offset: int = 0
@@ -52,7 +51,7 @@ class WorkitemQuery:
 
     @classmethod
     def of(cls, parameters: Iterable[tuple[str, str]]) -> WorkitemQuery:
-        """The query in an address. Raises BadRequestError."""
+        """Parse the query of an address. Raises BadRequestError."""
         keys: dict[str, str] = {}
         numbers = {"offset": 0, "limit": DEFAULT_LIMIT}
         fuzzy = False
@@ -69,7 +68,7 @@ class WorkitemQuery:
 
 
 def search(sources: Sources, workitems: Workitems, query: WorkitemQuery) -> tuple[list[Dataset], list[str]]:
-    """The workitems that match, and what has to be said beside. Order: that of reading, as the worklist has it."""
+    """Return the workitems that match in reading order, and warnings for the client."""
     found: list[Dataset] = []
     warnings = []
     if query.fuzzy:
@@ -83,18 +82,18 @@ def search(sources: Sources, workitems: Workitems, query: WorkitemQuery) -> tupl
             warnings.append(_MORE)
             break
         examined += 1
-        made = workitems.current(uid)
-        if made is None or not matches(made, query.keys):
+        item = workitems.current(uid)
+        if item is None or not matches(item, query.keys):
             continue
         if passed < query.offset:
             passed += 1
         else:
-            found.append(made)
+            found.append(item)
     return found, warnings
 
 
 def matches(workitem: Dataset, keys: dict[str, str]) -> bool:
-    """Whether a workitem has what is asked: wild cards * and ?, lists of UIDs, ranges of times (PS3.4 C.2.2.2)."""
+    """Return True if a workitem matches: wild cards * and ?, lists of UIDs, ranges of times (PS3.4 C.2.2.2)."""
     return all(_matches(key, _value(workitem, key), wanted) for key, wanted in keys.items())
 
 
@@ -118,17 +117,17 @@ def _in_range(value: str, wanted: str) -> bool:
 def _value(workitem: Dataset, key: str) -> str:
     if key == "AccessionNumber":
         return str(workitem.ReferencedRequestSequence[0].AccessionNumber or "")
-    if key == "LocalNamespaceEntityID":  # who issued the accession number
+    if key == "LocalNamespaceEntityID":  # the issuer of the accession number
         issuers = workitem.ReferencedRequestSequence[0].IssuerOfAccessionNumberSequence
         return str(issuers[0].get("LocalNamespaceEntityID", "")) if issuers else ""
-    value: Any = workitem.get(key)
+    value: object = workitem.get(key)
     return "" if value is None else str(value)
 
 
 def _candidates(sources: Sources, workitems: Workitems, query: WorkitemQuery) -> Iterator[str]:
-    """Studies that may match, in reading order: looked up where a UID is asked for, else from the worklist.
+    """Yield studies that may match, in reading order: by UID where the query has one, else from the worklist.
 
-    After those that are listed those that were read, the last first, where the query has keys that may want them.
+    After the listed studies come those that were read, the last first, if the keys of the query may match them.
     """
     if "SOPInstanceUID" in query.keys:
         places = (workitems.find(uid) for uid in query.keys["SOPInstanceUID"].replace("\\", ",").split(",")[:100])
@@ -141,14 +140,14 @@ def _candidates(sources: Sources, workitems: Workitems, query: WorkitemQuery) ->
         cursor = page.next_cursor
         if cursor is None:
             break
-    # Completed, they have left the list. Who asks for what is to be done, or for no more than the list, needs none.
+    # Completed studies have left the list. A query for open workitems, or without keys, needs none of them.
     if query.keys and query.keys.get("ProcedureStepState") not in workitem_state.OPEN:
         read = sources.worklist.last_read(_EXAMINED)
         yield from (each.study_instance_uid for each in read if _may_match(each, query.keys))
 
 
 def _may_match(decision: TriageDecision, keys: dict[str, str]) -> bool:
-    """What the index says already, so that few files are read."""
+    """Return False if the index alone shows that the study does not match, so that few files are read."""
     known = {
         "StudyInstanceUID": decision.study_instance_uid,
         "AccessionNumber": first_number(decision.accession_number)[:16],
@@ -157,7 +156,7 @@ def _may_match(decision: TriageDecision, keys: dict[str, str]) -> bool:
 
 
 def _keyword(name: str) -> str:
-    """The keyword that a key of the query stands for: a keyword, or tags as 8 hex digits."""
+    """Return the keyword of a query key: a keyword, or tags as 8 hexadecimal digits."""
     path = name.removeprefix("0040A370.").removeprefix(_REQUEST)
     path = path.removeprefix("00080051.").removeprefix(_ISSUER)
     keyword = keyword_for_tag(int(path, 16)) if fullmatch("[0-9A-Fa-f]{8}", path) else path

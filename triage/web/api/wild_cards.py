@@ -1,14 +1,15 @@
-"""PURE: wild card matching (PS3.4 C.2.2.2.4), at a cost that whoever asks cannot choose.
+"""Wild card matching (PS3.4 C.2.2.2.4), at a cost that the client cannot inflate. Pure.
 
-Not with a regular expression: on many ``*`` in a row those try every way to share out a value among them.
+No regular expression: with many ``*`` in a row it would try every way to split the value among them.
 """
 
 from __future__ import annotations
 
 
 def matches(value: str, wanted: str) -> bool:
-    """Whether ``value`` is ``wanted``, in which ``*`` is any text and ``?`` any character: in the product of the two
-    lengths at most.
+    """Return True if ``value`` matches ``wanted``, in which ``*`` is any text and ``?`` any character.
+
+    The cost is at most the product of the two lengths.
     """
     at, place, star, tried = 0, 0, -1, 0
     while at < len(value):
@@ -17,7 +18,7 @@ def matches(value: str, wanted: str) -> bool:
             place += 1
         elif place < len(wanted) and wanted[place] in ("?", value[at]):
             at, place = at + 1, place + 1
-        elif star >= 0:  # the last * takes one more; what stood before it was right already
+        elif star >= 0:  # the last * takes one more character; all before it matches already
             tried += 1
             at, place = tried, star + 1
         else:

@@ -1,13 +1,12 @@
 """The JSON API: the worklist in reading order, one study, and the state of the service.
 
-An error is ``{"error": what is wrong and what to do}`` with a fitting status, never a page of HTML.
+An error is ``{"error": text}`` with a fitting status, never a page of HTML.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -18,6 +17,7 @@ from starlette.routing import Route
 from triage.decision.records import decision_from, to_record
 from triage.decision.types import Tag, TriageDecision
 from triage.dicom.uid import InvalidUIDError
+from triage.errors import TriageError
 from triage.spool.silence import silent_since
 from triage.spool.usage import read_state
 from triage.web.api.silence import refuse_silent
@@ -29,15 +29,15 @@ from triage.worklist.search import Search
 DEFAULT_LIMIT = 100
 LARGEST_LIMIT = 500
 LONGEST_TEXT = 64
-USE = "research software, not a medical device; for what the weights may be used stands in each model's card"
+USE = "research software, not a medical device; each model's card says what its weights may be used for"
 
 
-class BadRequestError(ValueError):
-    """A request that a client has to change; the message says how."""
+class BadRequestError(TriageError, ValueError):
+    """A request is not valid; the message says how to correct it."""
 
 
 def routes(sources: Sources) -> list[Route]:
-    """The API's addresses for looking at the list."""
+    """Return the routes of the list."""
     return [
         Route("/api/read", partial(_read, sources)),
         Route("/api/worklist", partial(_page, sources)),
@@ -47,25 +47,25 @@ def routes(sources: Sources) -> list[Route]:
 
 
 def redis_answers(redis: Redis) -> bool:
-    """Whether Redis answers now."""
+    """Return True if Redis answers now."""
     try:
         return bool(redis.ping())
     except RedisError:
         return False
 
 
-def entry(decision: TriageDecision) -> dict[str, Any]:
-    """A study as the API shows it: the decision's fields, times in ISO 8601 UTC."""
+def entry(decision: TriageDecision) -> dict[str, object]:
+    """Return a study as JSON: the fields of the decision, with times in ISO 8601 UTC."""
     times = {"received_at": decision.received_at, "tagged_at": decision.tagged_at}
     return {**to_record(decision), **{name: iso_utc(seconds) for name, seconds in times.items()}}
 
 
 def iso_utc(seconds: float) -> str:
-    """POSIX seconds as ISO 8601 in UTC, to the millisecond."""
+    """Format POSIX seconds as ISO 8601 in UTC, to the millisecond."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-# The handlers are plain functions: Starlette runs each in a thread, where Redis and the disk may be waited for.
+# The handlers are plain functions: Starlette runs each in a thread, which may wait for Redis and the disk.
 
 
 def _page(sources: Sources, request: Request) -> JSONResponse:
@@ -105,7 +105,7 @@ def _read(sources: Sources, request: Request) -> JSONResponse:
 
 
 def _study(sources: Sources, request: Request) -> JSONResponse:
-    # From the spool and not from the index: the file is the truth, and is there when Redis is not.
+    # From the spool and not from the index: the file is authoritative, and is available without Redis.
     uid = request.path_params["study_instance_uid"]
     refuse_silent(sources.spool, request)
     try:
@@ -144,11 +144,11 @@ def _status(sources: Sources, request: Request) -> JSONResponse:
 
 
 def without_redis(error: RedisError) -> JSONResponse:
-    """The answer while Redis is away."""
+    """Return the response while Redis is away."""
     return problem(
         503,
         f"the worklist is not available because Redis does not answer ({type(error).__name__}); nothing is lost, "
-        "and single studies can still be asked for: try again, and see that Redis runs",
+        "and single studies can still be requested: try again, and see that Redis runs",
     )
 
 

@@ -1,4 +1,4 @@
-"""What the audit trail is told of requests, and what is not told twice."""
+"""Records of requests for the audit trail, without repeating those of the last minutes."""
 
 from __future__ import annotations
 
@@ -9,118 +9,90 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from triage.dicom.uid import InvalidUIDError, valid_uid
-from triage.metrics.labels import SignInOutcome
-from triage.security.audit_message import LOGIN, LOGOUT, RESTRICTED, AuditOutcome, CodedValue, Who, intent
-from triage.security.audit_trail import AuditError, Trail, subject_of
+from triage.security.audit_message import RESTRICTED, AuditOutcome, CodedValue, Participant, intent
+from triage.security.audit_trail import AuditTrail, subject_of
 from triage.spool.spool import Spool
 from triage.web.auth.caller import Caller
 
-_ONE_OPENING_S = 300.0
+_REPEATED_WITHIN_S = 300.0
 _REMEMBERED = 10_000
-_OUTCOMES = {
-    SignInOutcome.ACCEPTED: AuditOutcome.SUCCESS,
-    SignInOutcome.REFUSED: AuditOutcome.MINOR_FAILURE,
-    SignInOutcome.THROTTLED: AuditOutcome.SERIOUS_FAILURE,
-    SignInOutcome.UNTRUSTED: AuditOutcome.SERIOUS_FAILURE,
-    SignInOutcome.INVALID: AuditOutcome.SERIOUS_FAILURE,
-    SignInOutcome.FAILED: AuditOutcome.SERIOUS_FAILURE,
-}
 
 
-class Openings:
-    """What was written down lately, in this process: a study that is open is not opened again by each of its images."""
+class RecentEvents:
+    """Events that this process recorded in the last five minutes: the images of an open study need no new record."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._known: OrderedDict[Hashable, float] = OrderedDict()
+        self._recorded: OrderedDict[Hashable, float] = OrderedDict()
         self._lock = threading.Lock()
 
-    def is_open(self, key: Hashable) -> bool:
-        """Whether it was written down less than five minutes ago."""
+    def contains(self, key: Hashable) -> bool:
+        """Return True if the event was added less than five minutes ago."""
         with self._lock:
-            return self._now() < self._known.get(key, float("-inf")) + _ONE_OPENING_S
+            return self._now() < self._recorded.get(key, float("-inf")) + _REPEATED_WITHIN_S
 
-    def opened(self, key: Hashable) -> None:
-        """It is written down now."""
+    def add(self, key: Hashable) -> None:
+        """Add an event that was recorded just now."""
         with self._lock:
-            self._known.pop(key, None)
-            self._known[key] = self._now()
-            while len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
+            self._recorded.pop(key, None)
+            self._recorded[key] = self._now()
+            while len(self._recorded) > _REMEMBERED:
+                self._recorded.popitem(last=False)
 
 
 @dataclass(frozen=True)
-class Auditor:
-    """Writes down what callers do. Everything here waits for the disk, and raises AuditError if that fails."""
+class AuditRecorder:
+    """Writes the requests of callers to the audit trail. Every method waits for the disk and raises AuditError."""
 
-    trail: Trail
+    trail: AuditTrail
     spool: Spool
-    openings: Openings = field(default_factory=Openings)
+    recent: RecentEvents = field(default_factory=RecentEvents)
 
-    def look(self, caller: Caller, study: str, outcome: AuditOutcome) -> None:
-        """A study was opened, or more of one that is open is looked at."""
-        key = ("look", caller.user.name, caller.address, study)
-        if not _is_uid(study) or (outcome is AuditOutcome.SUCCESS and self.openings.is_open(key)):
+    def view(self, caller: Caller, study: str, outcome: AuditOutcome) -> None:
+        """Record the view of a study, once while the study is open."""
+        key = ("view", caller.user.name, caller.address, study)
+        if not _is_uid(study) or (outcome is AuditOutcome.SUCCESS and self.recent.contains(key)):
             return
         self._accessed(caller, study, outcome, None)
         if outcome is AuditOutcome.SUCCESS:
-            self.openings.opened(key)
+            self.recent.add(key)
 
     def intend(self, caller: Caller, study: str, act: CodedValue) -> None:
-        """Something is about to be done to a study."""
+        """Record an act on a study before it is done."""
         if _is_uid(study):
             self._accessed(caller, study, AuditOutcome.SUCCESS, intent(act))
 
     def act(self, caller: Caller, study: str, act: CodedValue, outcome: AuditOutcome) -> None:
-        """Something was done to a study, or could not be done."""
+        """Record the outcome of an act on a study."""
         if _is_uid(study):
             self._accessed(caller, study, outcome, act)
 
     def search(self, caller: Caller, path: str, query: str, outcome: AuditOutcome) -> None:
-        """The list was searched; the page asks again whenever the list changes, and that is one search."""
+        """Record a search, once while the page repeats it after each change of the list."""
         key = ("search", caller.user.name, caller.address, path, query)
-        if outcome is AuditOutcome.SUCCESS and self.openings.is_open(key):
+        if outcome is AuditOutcome.SUCCESS and self.recent.contains(key):
             return
-        self.trail.write(self.trail.reporter.query(self.trail.now(), _who(caller), path, query, outcome))
+        self.trail.write(self.trail.messages.query(self.trail.event(_participant(caller), outcome), path, query))
         if outcome is AuditOutcome.SUCCESS:
-            self.openings.opened(key)
+            self.recent.add(key)
 
     def restricted(self, caller: Caller, method: str, path: str) -> None:
-        """Somebody asked for what his or her role does not allow."""
+        """Record a request that the caller's role does not allow."""
         description = f"{method} needs another role than {caller.user.role}"
-        message = self.trail.reporter.alert(
-            self.trail.now(), _who(caller), RESTRICTED, AuditOutcome.MINOR_FAILURE, path, "", description
-        )
-        self.trail.write(message)
+        event = self.trail.event(_participant(caller), AuditOutcome.MINOR_FAILURE)
+        self.trail.write(self.trail.messages.alert(event, RESTRICTED, path, "", description))
+
+    def authentication(self, who: Participant, kind: CodedValue, outcome: AuditOutcome) -> None:
+        """Record an attempt to sign in, or a sign-out."""
+        self.trail.write(self.trail.messages.authentication(self.trail.event(who, outcome), kind))
 
     def _accessed(self, caller: Caller, study: str, outcome: AuditOutcome, act: CodedValue | None) -> None:
         subject = subject_of(self.spool, study)
-        self.trail.write(self.trail.reporter.accessed(self.trail.now(), _who(caller), subject, outcome, act))
+        self.trail.write(self.trail.messages.accessed(self.trail.event(_participant(caller), outcome), subject, act))
 
 
-def note_attempt(trail: Trail | None, who: Who, became: SignInOutcome) -> None:
-    """Note an attempt to sign in. What cannot be written is in the log and counted, and keeps nobody out: the looks
-    that follow are refused.
-    """
-    if trail is not None:
-        _write(trail, who, LOGIN, _OUTCOMES[became])
-
-
-def note_sign_out(trail: Trail | None, name: str, address: str) -> None:
-    """Note that somebody signed out."""
-    if trail is not None:
-        _write(trail, Who(name, address), LOGOUT, AuditOutcome.SUCCESS)
-
-
-def _write(trail: Trail, who: Who, what: CodedValue, outcome: AuditOutcome) -> None:
-    try:
-        trail.write(trail.reporter.authentication(trail.now(), who, what, outcome))
-    except AuditError:
-        return
-
-
-def _who(caller: Caller) -> Who:
-    return Who(caller.user.name, caller.address)
+def _participant(caller: Caller) -> Participant:
+    return Participant(caller.user.name, caller.address)
 
 
 def _is_uid(study: str) -> bool:

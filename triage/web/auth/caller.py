@@ -1,4 +1,4 @@
-"""Who asks: a name and a role on every request, and who may do what."""
+"""The caller of a request: a user with a role, and the study and query for the audit trail."""
 
 from __future__ import annotations
 
@@ -17,52 +17,54 @@ __all__ = [
     "Caller",
     "Role",
     "User",
-    "admit",
-    "before_an_act",
+    "call_before_act",
     "caller_of",
-    "concerns",
-    "looks_for",
     "query_of",
+    "set_caller",
+    "set_query",
+    "set_study",
     "study_of",
     "user_of",
 ]
 
 _CALLER, _USER, _STUDY, _QUERY = "triage.caller", "triage.user", "triage.study", "triage.query"
-_INTEND = "triage.intend"
+_BEFORE_ACT = "triage.before_act"
 
 
 @dataclass(frozen=True)
 class User:
-    """Somebody who asks."""
+    """Name and role of an authenticated user."""
 
     name: str
     role: Role
 
 
 LOCAL = User("local", Role.ADMIN)
-"""Whoever sits at this machine."""
+"""The user on loopback, who does not sign in."""
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks, and from where. ``still`` is asked while an answer goes on: whether it may. Such an answer ends after
-    ``stream_s`` seconds in any case, and is asked for again.
+    """User and address of a request.
+
+    During a streamed response ``still_valid`` is called: False ends the response. The response ends after ``stream_s``
+    seconds in any case, and the client requests it again.
     """
 
     user: User
     address: str
-    still: Callable[[], bool] = lambda: True
+    still_valid: Callable[[], bool] = lambda: True
     stream_s: float = math.inf
 
 
-def admit(scope: Scope, caller: Caller) -> None:
-    """Put on a request who asks."""
+def set_caller(scope: Scope, caller: Caller) -> None:
+    """Store the caller of a request."""
     scope[_CALLER] = caller
     scope[_USER] = caller.user
 
 
 def caller_of(request: Request) -> Caller:
-    """Who asks; HTTPException 401 where nobody was admitted: the route has no rule that asks who."""
+    """Return the caller. Raises HTTPException 401 on a route whose rule admits requests without one."""
     caller = request.scope.get(_CALLER)
     if caller is None:
         raise HTTPException(401, "sign in first")
@@ -71,37 +73,37 @@ def caller_of(request: Request) -> Caller:
 
 
 def user_of(request: Request) -> User:
-    """Who asks; HTTPException 401 where that is not known."""
+    """Return the user of a request. Raises HTTPException 401 where there is none."""
     return caller_of(request).user
 
 
-def concerns(request: Request, study_instance_uid: str) -> None:
-    """Say which study a request is about, for the audit trail, where the address does not.
+def set_study(request: Request, study_instance_uid: str) -> None:
+    """Name the study of a request for the audit trail, where its address does not.
 
-    Before anything is done to it: what is about to be done is written down here. Waits for the disk, and raises what
-    keeps the trail from being written; nothing may be done then.
+    Call it before anything is done to the study: the intended act is written to the audit trail here. It waits for the
+    disk and raises AuditError if the trail cannot be written; the act must not be done then.
     """
     request.scope[_STUDY] = study_instance_uid
-    intend = request.scope.get(_INTEND)
-    if intend is not None:
-        intend(study_instance_uid)
+    record = request.scope.get(_BEFORE_ACT)
+    if record is not None:
+        record(study_instance_uid)
 
 
-def before_an_act(scope: Scope, intend: Callable[[str], None]) -> None:
-    """Have ``concerns`` tell of the study that a request is to change."""
-    scope[_INTEND] = intend
+def call_before_act(scope: Scope, record: Callable[[str], None]) -> None:
+    """Have ``set_study`` call ``record`` with the study that a request will change."""
+    scope[_BEFORE_ACT] = record
 
 
-def looks_for(request: Request, query: str) -> None:
-    """Say what a request searches for, for the audit trail, where the address does not."""
+def set_query(request: Request, query: str) -> None:
+    """Store the query of a request for the audit trail, where its address does not hold it."""
     request.scope[_QUERY] = query
 
 
 def query_of(scope: Scope) -> str:
-    """What a request that says so searches for; else empty."""
+    """Return the query that ``set_query`` stored; else an empty text."""
     return str(scope.get(_QUERY, ""))
 
 
 def study_of(scope: Scope) -> str:
-    """Which study a request is about; empty for none."""
+    """Return the Study Instance UID of a request; empty for none."""
     return str(scope.get(_STUDY) or scope.get("path_params", {}).get("study_instance_uid", ""))

@@ -1,4 +1,4 @@
-"""Where to go after signing in: a page of ours, and nothing else."""
+"""Safe redirects after signing in: to a page of this service and nowhere else."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ _OWN = re.compile(r"/|/operations|/studies/[0-9.]{1,64}")
 
 
 def own_page(path: str) -> str:
-    """``path``, if it is one of our pages; else the list."""
+    """Return ``path`` if it is a page of this service, else the path of the list."""
     return path if _OWN.fullmatch(path) else "/"

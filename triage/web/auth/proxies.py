@@ -1,4 +1,4 @@
-"""Where a request comes from: whose word on that is believed, and whether others can read what it says."""
+"""Origin of a request: its address and encryption, as trusted reverse proxies report them."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ _LONGEST_CHAIN = 32
 
 @dataclass(frozen=True)
 class TrustedProxies:
-    """``trusted``: networks of reverse proxies. What they say in X-Forwarded-… is believed, and nobody else."""
+    """Networks of reverse proxies whose X-Forwarded headers are believed; those of other clients are not."""
 
     trusted: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
 
     @classmethod
     def of(cls, networks: Iterable[str]) -> Self:
-        """From addresses and networks as the settings have them."""
+        """Parse addresses and networks of the settings."""
         return cls(tuple(ipaddress.ip_network(each, strict=False) for each in networks))
 
     def is_proxy(self, scope: Scope) -> bool:
-        """Whether the other end of the connection itself is a trusted proxy."""
+        """Return True if the peer of the connection is a trusted proxy."""
         peer = _peer(scope)
         return peer is not None and self._trusts(peer)
 
-    def is_proxys(self, address: str) -> bool:
-        """Whether the address is a trusted proxy's."""
+    def is_proxy_address(self, address: str) -> bool:
+        """Return True if ``address`` belongs to a trusted proxy."""
         found = _address(address)
         return found is not None and self._trusts(found)
 
     def address(self, scope: Scope) -> str:
-        """Where the request began: from the right of X-Forwarded-For, the first address that is no trusted proxy's."""
+        """Return the client address: the first from the right of X-Forwarded-For that is no trusted proxy's."""
         found = _peer(scope)
         if found is None:
             return ""
@@ -44,20 +44,20 @@ class TrustedProxies:
         for text in reversed(chain[-_LONGEST_CHAIN:]):
             if not self._trusts(found):
                 break
-            said = _address(text)
-            if said is None:
+            forwarded = _address(text)
+            if forwarded is None:
                 break
-            found = said
+            found = forwarded
         return str(found)
 
     def is_private(self, scope: Scope) -> bool:
-        """Whether nobody on the network can read the request: it came over TLS, or never left this machine."""
+        """Return True if the request came over TLS, or over loopback."""
         peer = _peer(scope)
         if peer is None:
             return False
-        said = Headers(scope=scope).get("x-forwarded-proto", "")
-        if said and self._trusts(peer):
-            return all(each.strip().lower() == "https" for each in said.split(","))
+        forwarded = Headers(scope=scope).get("x-forwarded-proto", "")
+        if forwarded and self._trusts(peer):
+            return all(each.strip().lower() == "https" for each in forwarded.split(","))
         return scope.get("scheme") == "https" or peer.is_loopback
 
     def _trusts(self, address: Address) -> bool:
@@ -70,7 +70,7 @@ def _peer(scope: Scope) -> Address | None:
 
 
 def _address(text: str) -> Address | None:
-    """An IPv4 address in IPv6's clothes is that IPv4 address; None for what is no address."""
+    """Parse an address, an IPv4-mapped IPv6 address as IPv4; None if it is invalid."""
     try:
         found = ipaddress.ip_address(text.strip().partition("%")[0])
     except ValueError:

@@ -1,6 +1,4 @@
-"""Who may ask for what, and what the audit trail hears of it: a line for every route. A route without one is refused
-at start.
-"""
+"""Rules of the routes: the required role and the audit of each. A route without a rule is refused at start."""
 
 from __future__ import annotations
 
@@ -13,16 +11,16 @@ from triage.security.roles import Role
 
 
 class Trace(Enum):
-    """What is written down of a request."""
+    """What the audit trail records of a request."""
 
     NOTHING = auto()
-    LOOK = auto()  # at the study that the address, or the handler by ``concerns``, names
-    SEARCH = auto()  # where there is more in the query string than which part of the list is wanted
+    VIEW = auto()  # of the study that the address, or the handler with ``set_study``, names
+    SEARCH = auto()  # if the query string selects more than a part of the list
 
 
 @dataclass(frozen=True)
 class Rule:
-    """``needs``: the least role; None lets everybody in. What is done to a study has an ``act``."""
+    """Rule of a route. ``needs``: lowest role, None for everybody; ``act``: code of a change of a study."""
 
     needs: Role | None
     trace: Trace = Trace.NOTHING
@@ -30,15 +28,15 @@ class Rule:
 
 
 OPEN = Rule(None)
-"""Pages and files without any data, health, metrics, and the door itself."""
+"""Pages and files without data, health, metrics, and the sign-in itself."""
 
 READ = Rule(Role.READER)
-LOOK = Rule(Role.READER, Trace.LOOK)
+VIEW = Rule(Role.READER, Trace.VIEW)
 SEARCH = Rule(Role.READER, Trace.SEARCH)
 
 
 def act(needs: Role, code: str, meaning: str) -> Rule:
-    """Something is done to a study."""
+    """Return the rule of a route that changes a study."""
     return Rule(needs, act=CodedValue(code, SCHEME, meaning))
 
 
@@ -60,18 +58,18 @@ RULES = {
     "GET /api/worklist": SEARCH,
     "POST /api/search": SEARCH,
     "GET /api/read": READ,
-    "GET /api/worklist/{study_instance_uid}": LOOK,
+    "GET /api/worklist/{study_instance_uid}": VIEW,
     "GET /api/changes": READ,
     "GET /api/status": READ,
     "GET /api/operations": READ,
-    "GET /api/studies/{study_instance_uid}": LOOK,
-    "GET /api/studies/{study_instance_uid}/images/{name}": LOOK,
-    "GET /api/studies/{study_instance_uid}/images/{name}/map": LOOK,
+    "GET /api/studies/{study_instance_uid}": VIEW,
+    "GET /api/studies/{study_instance_uid}/images/{name}": VIEW,
+    "GET /api/studies/{study_instance_uid}/images/{name}/map": VIEW,
     "POST /api/studies/{study_instance_uid}/reading": act(Role.READER, "READING", "Marked as read, or as not read"),
     "POST /api/studies/{study_instance_uid}/label": act(Role.READER, "LABEL", "What a reader says the study is"),
     "POST /api/requeue": Rule(Role.ADMIN, act=REQUEUED),
     "GET /workitems": SEARCH,
-    "GET /workitems/{workitem}": LOOK,
+    "GET /workitems/{workitem}": VIEW,
     "POST /workitems/{workitem}": act(Role.READER, "WORKITEM", "A workitem was updated"),
     "POST /workitems/{workitem}/subscribers/{subscriber:path}": READ,
     "DELETE /workitems/{workitem}/subscribers/{subscriber:path}": READ,
@@ -79,4 +77,4 @@ RULES = {
     "POST /workitems/{workitem}/cancelrequest": act(Role.READER, "WORKITEM-CANCEL", "A workitem was cancelled"),
 }
 PARTS = frozenset({"limit", "cursor", "tag", "offset", "includefield", "fuzzymatching"})
-"""Query parameters that search nobody: which part of the list is wanted, and in what form."""
+"""Query parameters that search for no patient: they select a part of the list and its form."""

@@ -1,4 +1,4 @@
-"""The cookie that has a session's token."""
+"""The cookie that holds the token of a session."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 @dataclass(frozen=True)
 class Cookie:
-    """``base`` is its name, ``same_site`` whether it comes along where another site's page leads here (lax)."""
+    """A cookie. ``same_site`` lax: browsers also send it when a link on another site leads here."""
 
     base: str
     plain_http: bool
@@ -21,20 +21,20 @@ class Cookie:
 
     @property
     def name(self) -> str:
-        """Browsers take one of this prefix only from a secure page, and for that alone (RFC 6265bis)."""
+        """Name with the prefix __Host-, which browsers accept from a secure page only (RFC 6265bis)."""
         return self.base if self.plain_http else f"__Host-{self.base}"
 
     def of(self, scope: Scope) -> str:
-        """What a request has; empty for none."""
+        """Return the value in a request; empty for none."""
         return cookie_parser(Headers(scope=scope).get("cookie", "")).get(self.name, "")
 
-    def put(self, answer: Response, value: str, max_age_s: int | None = None) -> None:
-        """Have the browser keep it: as long as it runs, or ``max_age_s``; 0 removes it."""
-        answer.set_cookie(
+    def put(self, response: Response, value: str, max_age_s: int | None = None) -> None:
+        """Set the cookie: until the browser ends, or for ``max_age_s`` seconds; 0 removes it."""
+        response.set_cookie(
             self.name, value, max_age_s, path="/", secure=not self.plain_http, httponly=True, samesite=self.same_site
         )
 
 
 def session_cookie(plain_http: bool) -> Cookie:
-    """The session's: no page of another site's leads here with it."""
+    """Return the cookie of a session, which browsers do not send when another site links here."""
     return Cookie("triage", plain_http)

@@ -1,7 +1,7 @@
-"""Sessions of people who signed in: a file for each, beside the users', so that a restart ends none.
+"""Sessions of signed-in users: one file for each, so that a restart ends none.
 
-The browser has a random token in a cookie; the file is named by the token's digest, so that whoever reads the folder
-cannot take up a session. Its time of modification is when the person last did something.
+The browser holds a random token in a cookie. The file is named by the digest of the token, so that a person who reads
+the folder cannot take over a session. The modification time of the file is the last activity of the user.
 """
 
 from __future__ import annotations
@@ -20,52 +20,53 @@ from pathlib import Path
 from triage.runtime.durable import private_folder, write_durably
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")  # 256 bits
-_SEEN_EVERY_S = 20.0
-_CLOCK_MAY_GO_BACK_S = 60.0
+_ACTIVITY_STEP_S = 20.0
+_CLOCK_TOLERANCE_S = 60.0
 
 
 @dataclass(frozen=True)
-class Provided:
-    """What an identity provider said of somebody who signed in there."""
+class ProviderSession:
+    """Role and ID token from an identity provider."""
 
     role: str
-    id_token: str  # shown to the provider at signing out, and to nobody else
+    id_token: str  # sent to the provider at sign-out only
 
 
 @dataclass(frozen=True)
 class SignedInSession:
-    """Who signed in, as of which state of his or her account, and when (POSIX seconds). ``provided``: None for users
-    of our own.
+    """User, stamp of the account, and start (POSIX seconds) of a session.
+
+    The ``stamp`` names the state of the account at that time. ``provided`` is None for a local user.
     """
 
     user: str
     stamp: str
     began: float
-    provided: Provided | None = None
+    provided: ProviderSession | None = None
 
 
 @dataclass(frozen=True)
 class Sessions:
-    """The sessions in a folder. Safe to share between threads and processes."""
+    """The sessions in a folder. Safe for threads and processes."""
 
     folder: Path
     idle_s: float
     longest_s: float
     now: Callable[[], float] = field(default=time.time)
 
-    def begin(self, user: str, stamp: str, provided: Provided | None = None) -> str:
-        """A new session; its token, that only the browser has. Raises OSError."""
+    def begin(self, user: str, stamp: str, provided: ProviderSession | None = None) -> str:
+        """Begin a session and return its token, which only the browser may hold. Raises OSError."""
         private_folder(self.folder)
         self._remove_ended()
         token = secrets.token_urlsafe(32)
         path = self._path(token)
-        kept = {"user": user, "stamp": stamp, "began": self.now()}
-        write_durably(path, json.dumps(kept if provided is None else {**kept, "provided": asdict(provided)}))
+        record = {"user": user, "stamp": stamp, "began": self.now()}
+        write_durably(path, json.dumps(record if provided is None else {**record, "provided": asdict(provided)}))
         os.utime(path, (self.now(), self.now()))
         return token
 
     def find(self, token: str, *, active: bool) -> SignedInSession | None:
-        """The session of a token, unless it has ended; ``active``: a person did something now."""
+        """Return the session of a token, or None if it has ended; ``active`` extends it."""
         if not _TOKEN.fullmatch(token):
             return None
         path = self._path(token)
@@ -76,20 +77,20 @@ class Sessions:
         if not self._lasts(session.began, seen, now):
             path.unlink(missing_ok=True)
             return None
-        if active and now - seen > _SEEN_EVERY_S:
+        if active and now - seen > _ACTIVITY_STEP_S:
             with suppress(OSError):  # a full disk must not sign people out, and another process may have ended it
                 os.utime(path, (now, now))
         return session
 
     def end(self, token: str) -> None:
-        """End a session: nobody can take it up again."""
+        """End a session."""
         if _TOKEN.fullmatch(token):
             self._path(token).unlink(missing_ok=True)
 
     def _lasts(self, began: float, seen: float, now: float) -> bool:
         return (
-            began - _CLOCK_MAY_GO_BACK_S <= now < began + self.longest_s
-            and seen - _CLOCK_MAY_GO_BACK_S <= now < seen + self.idle_s
+            began - _CLOCK_TOLERANCE_S <= now < began + self.longest_s
+            and seen - _CLOCK_TOLERANCE_S <= now < seen + self.idle_s
         )
 
     def _remove_ended(self) -> None:
@@ -104,13 +105,13 @@ class Sessions:
 
 
 def _read(path: Path) -> tuple[SignedInSession | None, float]:
-    """The session in a file, and when its person last did something; None for none, and for a file that is damaged."""
+    """Return the session in a file and its last activity; None if the file is missing or damaged."""
     try:
         with path.open("rb") as file:
             seen = os.fstat(file.fileno()).st_mtime
-            kept = json.loads(file.read())
-        provided = kept.pop("provided", None)
-        return SignedInSession(**kept, provided=None if provided is None else Provided(**provided)), seen
+            record = json.loads(file.read())
+        provided = record.pop("provided", None)
+        return SignedInSession(**record, provided=None if provided is None else ProviderSession(**provided)), seen
     except FileNotFoundError:
         return None, 0.0
     except (ValueError, TypeError, AttributeError):

@@ -1,52 +1,74 @@
-"""From the settings to the door: how people come in, and StartError where anybody could."""
+"""Access control from the settings, with a StartError where the page would be open to the network."""
 
 from __future__ import annotations
 
 import logging
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from triage.errors import StartError
 from triage.metrics.labels import SignInOutcome
 from triage.metrics.process import Metrics
-from triage.security.audit_message import Who
-from triage.security.audit_trail import Trail, trail
+from triage.security.audit_message import AuditSource
+from triage.security.audit_trail import AuditTrail, open_trail
 from triage.security.users import Users
 from triage.settings.access import AuditSettings, SignInSettings
 from triage.settings.oidc import OidcSettings
 from triage.spool.spool import Spool
-from triage.web.auth.audit import Auditor, Openings, note_attempt
-from triage.web.auth.guard import Entrance
-from triage.web.auth.oidc.setup import NO_OIDC, provided_users
-from triage.web.auth.password_check import Note
+from triage.web.auth.audit import AuditRecorder, RecentEvents
+from triage.web.auth.auditing import Auditing, NoAuditing, TrailAuditing
+from triage.web.auth.guard import AccessControl
+from triage.web.auth.oidc.setup import provided_users
 from triage.web.auth.proxies import TrustedProxies
+from triage.web.auth.role_mapping import RoleMapping
+from triage.web.auth.session_context import SessionContext
 from triage.web.auth.sessions import Sessions
-from triage.web.auth.sign_in import LocalUsers, Loopback, Proxy, SignIn
+from triage.web.auth.sign_in import LocalUsers, Loopback, NoLocalUsers, ProxyUsers, SignIn
+from triage.web.auth.sign_in_event import SignInEvent, SignInRecorder
 from triage.web.http.middleware import LOOPBACK
 
 logger = logging.getLogger(__name__)
 
 
-def entrance(
-    host: str, sign_in: SignInSettings, audit: AuditSettings, spool: Spool, metrics: Metrics, *,
-    oidc: OidcSettings = NO_OIDC, hosts: frozenset[str] = frozenset(),
-) -> Entrance:  # fmt: skip
-    """How people come in to a service on ``host``, that is called ``hosts`` (empty: anything). Raises StartError if
-    anybody could, or nobody.
+@dataclass(frozen=True)
+class AccessSettings:
+    """Settings of sign-in, audit trail and identity provider."""
+
+    sign_in: SignInSettings = field(default_factory=SignInSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
+    oidc: OidcSettings = field(default_factory=OidcSettings)
+
+    @property
+    def audited(self) -> bool:
+        """Whether requests are written to the audit trail."""
+        return bool(self.sign_in.method) or self.audit.always
+
+
+def access_control(
+    host: str, settings: AccessSettings, spool: Spool, metrics: Metrics, hosts: frozenset[str] = frozenset()
+) -> AccessControl:
+    """Return the access control of a server, and record in the audit trail that it starts.
+
+    Args:
+        host: Address that the server listens on.
+        settings: Settings of sign-in, audit trail and identity provider.
+        spool: Source of the Patient IDs in the audit trail.
+        metrics: Metrics of this process.
+        hosts: Names that the server answers to; empty for any.
+
+    Raises:
+        StartError: The page would be open to the network, or nobody could sign in.
     """
-    refuse_open_door(host, sign_in)
-    written = _trail(audit, metrics) if sign_in.method or audit.always else None
-    if written is not None:
-        written.begin()
-    if sign_in.method:
+    refuse_open_server(host, settings.sign_in)
+    auditing = _auditing(settings, spool, metrics)
+    if settings.sign_in.method:
         for outcome in SignInOutcome:
-            metrics.sign_ins.labels(outcome)  # an alert needs to see it at zero first
-    note = partial(_noted, written, metrics, Openings())
-    auditor = Auditor(written, spool) if written is not None else None
-    return Entrance(sign_in_of(host, sign_in, note, oidc, hosts), auditor, audit.required)
+            metrics.sign_ins.labels(outcome)  # an alert needs each series at zero first
+    return AccessControl(sign_in_of(host, settings, AttemptRecorder(auditing, metrics), hosts), auditing)
 
 
-def refuse_open_door(host: str, sign_in: SignInSettings) -> None:
-    """Raise StartError where anybody on the network could come in."""
+def refuse_open_server(host: str, sign_in: SignInSettings) -> None:
+    """Raise StartError where anybody on the network could open the page."""
     if not sign_in.method and host not in LOOPBACK:
         raise StartError(
             f"web.host {host} lets others in, and nobody has to sign in: set sign_in.method to users (and make them "
@@ -55,76 +77,87 @@ def refuse_open_door(host: str, sign_in: SignInSettings) -> None:
         )
 
 
-def sign_in_of(host: str, settings: SignInSettings, note: Note, oidc: OidcSettings, hosts: frozenset[str]) -> SignIn:
-    """How people say who they are. Asks nobody yet. Raises StartError where nobody could, or for all to read."""
-    peers = TrustedProxies.of(settings.trusted_proxies)
-    if settings.method == "oidc":
-        _not_for_all_to_read(host, settings)
-        local = _local_users(host, settings, peers, note) if oidc.local_users else None
-        return provided_users(settings, oidc, hosts, peers, _sessions(settings), note, local)
-    if settings.method == "users":
-        return _local_users(host, settings, peers, note)
-    if settings.method == "proxy":
-        return Proxy(
+def sign_in_of(host: str, settings: AccessSettings, record: SignInRecorder, hosts: frozenset[str]) -> SignIn:
+    """Return the sign-in method of the settings. Connects to nothing.
+
+    Raises StartError where nobody could sign in, or only over an unencrypted connection.
+    """
+    sign_in = settings.sign_in
+    peers = TrustedProxies.of(sign_in.trusted_proxies)
+    roles = RoleMapping(frozenset(sign_in.reader_roles), frozenset(sign_in.admin_roles))
+    if sign_in.method == "oidc":
+        context = _context(host, sign_in, peers, record)
+        local = _local_users(sign_in, context) if settings.oidc.local_users else NoLocalUsers()
+        return provided_users(settings.oidc, roles, hosts, context, local)
+    if sign_in.method == "users":
+        return _local_users(sign_in, _context(host, sign_in, peers, record))
+    if sign_in.method == "proxy":
+        return ProxyUsers(
             peers,
-            settings.user_header,
-            settings.role_header,
-            frozenset(settings.reader_roles),
-            frozenset(settings.admin_roles),
-            frozenset(settings.admins),
-            note,
-            settings.sign_out_address,
+            sign_in.user_header,
+            sign_in.role_header,
+            roles,
+            frozenset(sign_in.admins),
+            record,
+            sign_in.sign_out_address,
         )
     return Loopback()
 
 
-def _local_users(host: str, settings: SignInSettings, peers: TrustedProxies, note: Note) -> LocalUsers:
-    _not_for_all_to_read(host, settings)
-    users = Users(settings.users_file)
-    users.check()
-    if not users.all():
-        logger.warning("sign-in: there is no user yet, so nobody can sign in: `triage user add NAME --role admin`")
-    return LocalUsers(users, _sessions(settings), peers, note, settings.plain_http)
-
-
-def _sessions(settings: SignInSettings) -> Sessions:
-    folder = settings.users_file.absolute().with_name("sessions")
-    return Sessions(folder, settings.idle_minutes * 60, settings.longest_hours * 3600)
-
-
-def _not_for_all_to_read(host: str, settings: SignInSettings) -> None:
+def _context(host: str, settings: SignInSettings, peers: TrustedProxies, record: SignInRecorder) -> SessionContext:
     if host not in LOOPBACK and not (settings.plain_http or settings.trusted_proxies):
         raise StartError(
             f"on web.host {host} passwords would cross the network for all to read: put a reverse proxy with TLS "
             "before it and name its address in sign_in.trusted_proxies, or set sign_in.plain_http"
         )
+    folder = settings.users_file.absolute().with_name("sessions")
+    sessions = Sessions(folder, settings.idle_minutes * 60, settings.longest_hours * 3600)
+    return SessionContext(sessions, peers, record, settings.plain_http)
 
 
-def _trail(settings: AuditSettings, metrics: Metrics) -> Trail:
+def _local_users(settings: SignInSettings, context: SessionContext) -> LocalUsers:
+    users = Users(settings.users_file)
+    users.check()
+    if not users.all():
+        logger.warning("sign-in: there is no user yet, so nobody can sign in: `triage user add NAME --role admin`")
+    return LocalUsers(users, context)
+
+
+def _auditing(settings: AccessSettings, spool: Spool, metrics: Metrics) -> Auditing:
+    if not settings.audited:
+        return NoAuditing()
     for outcome in ("written", "failed"):
-        metrics.audit_messages.labels(outcome)  # an alert needs to see it at zero first
-    return trail(
-        settings.path.absolute(),
-        settings.rotate_at_bytes,
-        settings.source,
-        "triage web",
-        lambda done: metrics.audit_messages.labels("written" if done else "failed").inc(),
-    )
+        metrics.audit_messages.labels(outcome)  # an alert needs each series at zero first
+    trail = _trail(settings.audit, lambda done: metrics.audit_messages.labels("written" if done else "failed").inc())
+    trail.begin()
+    return TrailAuditing(AuditRecorder(trail, spool), settings.audit.required)
+
+
+def _trail(settings: AuditSettings, count: Callable[[bool], None]) -> AuditTrail:
+    source = AuditSource(settings.source, "triage web")
+    return open_trail(settings.path.absolute(), settings.rotate_at_bytes, source, count)
 
 
 _CHEAP = (SignInOutcome.THROTTLED, SignInOutcome.UNTRUSTED, SignInOutcome.INVALID, SignInOutcome.FAILED)
-"""Attempts that cost whoever makes them nothing: written down once in a while, or they would fill the disk."""
+"""Outcomes that cost the client nothing: recorded once in five minutes, or they would fill the disk."""
 
 
-def _noted(
-    written: Trail | None, metrics: Metrics, told: Openings, name: str, address: str, became: SignInOutcome,
-    subject: str = "",
-) -> None:  # fmt: skip
-    metrics.sign_ins.labels(became).inc()
-    if became in _CHEAP:
-        if told.is_open((address, became)):
-            return
-        told.opened((address, became))
-    if became is not SignInOutcome.ACCEPTED:
-        logger.warning("sign-in: an attempt from %s was %s", address or "an unknown address", became)
-    note_attempt(written, Who(name, address, subject), became)
+@dataclass(frozen=True)
+class AttemptRecorder:
+    """Records attempts to sign in: in a metric, in the log if they failed, and in the audit trail."""
+
+    auditing: Auditing
+    metrics: Metrics
+    recent: RecentEvents = field(default_factory=RecentEvents)
+
+    def __call__(self, event: SignInEvent) -> None:
+        """Record an attempt."""
+        self.metrics.sign_ins.labels(event.outcome).inc()
+        if event.outcome in _CHEAP:
+            key = (event.address, event.outcome)
+            if self.recent.contains(key):
+                return
+            self.recent.add(key)
+        if event.outcome is not SignInOutcome.ACCEPTED:
+            logger.warning("sign-in: an attempt from %s was %s", event.address or "an unknown address", event.outcome)
+        self.auditing.sign_in(event)

@@ -1,4 +1,4 @@
-"""How somebody is known: who is on this machine, whom a reverse proxy names, or a user of our own."""
+"""Sign-in methods: the user of this machine, the user that a reverse proxy names, or a local user."""
 
 from __future__ import annotations
 
@@ -16,68 +16,69 @@ from triage.metrics.labels import SignInOutcome
 from triage.security.roles import Role
 from triage.security.users import Account, Users
 from triage.web.auth.caller import LOCAL, Caller, User
-from triage.web.auth.password_check import Comparer, Note, found
+from triage.web.auth.password_check import Credentials, PasswordVerifier, find_account
 from triage.web.auth.proxies import TrustedProxies
-from triage.web.auth.session_cookie import Cookie, session_cookie
-from triage.web.auth.sessions import Sessions
+from triage.web.auth.role_mapping import RoleMapping
+from triage.web.auth.session_context import SessionContext
+from triage.web.auth.sign_in_event import SignInEvent, SignInRecorder
 
-_PROXY_STREAM_S = 300.0  # then the page asks anew, and the proxy sees whether its session still lasts
+_PROXY_STREAM_S = 300.0  # then the page requests again, and the proxy checks its own session
 _LONGEST_NAME = 64
 
 
 class SignIn(Protocol):
-    """One way to know who asks."""
+    """A method to identify the caller of a request."""
 
     @property
     def page(self) -> str:
-        """Where people sign in; empty where they do not do it here."""
+        """Path of the sign-in page; empty for none."""
         ...
 
     @property
     def sign_out(self) -> str:
-        """Where the page's button leads; empty for none."""
+        """Path or address of the sign-out button; empty for none."""
         ...
 
     async def identify(self, scope: Scope) -> Caller:
-        """Who asks. Raises HTTPException: 401 for nobody, 403 for somebody who is not let in."""
+        """Return the caller. Raises HTTPException: 401 for an unknown caller, 403 for one without access."""
         ...
 
 
 @dataclass(frozen=True)
 class Loopback:
-    """Whoever is on this machine is let in."""
+    """Admits everybody as the local user: for a server on loopback only."""
 
     page = ""
     sign_out = ""
 
     async def identify(self, scope: Scope) -> Caller:
-        """The local user."""
+        """Return the local user."""
         client = scope.get("client")
         return Caller(LOCAL, client[0] if client else "")
 
 
 @dataclass(frozen=True)
-class Proxy:
-    """A reverse proxy has asked who it is, and names the user in a header."""
+class ProxyUsers:
+    """Users whom a trusted reverse proxy has authenticated and names in a header."""
 
     peers: TrustedProxies
     user_header: str
     role_header: str
-    reader_roles: frozenset[str]
-    admin_roles: frozenset[str]
+    roles: RoleMapping
     admins: frozenset[str]
-    note: Note
+    record: SignInRecorder
     sign_out: str = ""
     page: str = ""
 
     async def identify(self, scope: Scope) -> Caller:
-        """The user that the proxy names."""
+        """Return the user that the proxy names."""
         headers = Headers(scope=scope)
         named = headers.getlist(self.user_header)
         address = self.peers.address(scope)
         if not self.peers.is_proxy(scope):
             if named or (self.role_header and self.role_header in headers):
-                await run_in_threadpool(self.note, _text(named[0]) if named else "", address, SignInOutcome.UNTRUSTED)
+                event = SignInEvent(_text(named[0]) if named else "", address, SignInOutcome.UNTRUSTED)
+                await run_in_threadpool(self.record, event)
                 raise HTTPException(403, f"{self.user_header} is taken from the reverse proxy alone")
             raise HTTPException(401, "ask through the reverse proxy, which signs people in")
         if len(named) != 1 or not is_name(name := _text(named[0])):
@@ -88,58 +89,56 @@ class Proxy:
         if not self.role_header:
             return Role.ADMIN if name in self.admins else Role.READER
         given = {each.strip() for value in headers.getlist(self.role_header) for each in _text(value).split(",")}
-        if given & self.admin_roles:
-            return Role.ADMIN
-        if given & self.reader_roles:
-            return Role.READER
-        raise HTTPException(403, f"the reverse proxy gives you no role here in {self.role_header}")
+        role = self.roles.role(given)
+        if role is None:
+            raise HTTPException(403, f"the reverse proxy gives you no role here in {self.role_header}")
+        return role
 
 
 @dataclass(frozen=True)
 class LocalUsers:
-    """Users of our own: people by a session's cookie, programs by HTTP Basic (RFC 7617)."""
+    """Users of the local file: people with a session cookie, programs with HTTP Basic (RFC 7617)."""
 
     users: Users
-    sessions: Sessions
-    peers: TrustedProxies
-    note: Note
-    plain_http: bool = False
+    context: SessionContext
     page: str = "/sign-in"
     sign_out: str = "/api/sign-out"
-    _door: Comparer = field(init=False, repr=False)
+    _verifier: PasswordVerifier = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_door", Comparer(self.users, self.note))
+        object.__setattr__(self, "_verifier", PasswordVerifier(self.users, self.context.record))
 
-    @property
-    def cookie(self) -> Cookie:
-        """The session's."""
-        return session_cookie(self.plain_http)
+    def takes_credentials(self, headers: Headers) -> bool:
+        """Return True if a request has credentials for HTTP authentication."""
+        return "authorization" in headers
 
     async def identify(self, scope: Scope) -> Caller:
-        """The user of a session or of Basic credentials."""
+        """Return the user of a session or of Basic credentials."""
         headers = Headers(scope=scope)
-        if "authorization" in headers:
+        if self.takes_credentials(headers):
             return await self._by_password(scope, headers["authorization"])
-        token = self.cookie.of(scope)
+        token = self.context.cookie.of(scope)
         active = "x-triage-idle" not in headers
         account = await run_in_threadpool(self._by_session, token, active) if token else None
         if account is None:
             raise HTTPException(401, "sign in first", challenge(scope, self.page))
         return Caller(
             User(account.name, account.role),
-            self.peers.address(scope),
-            still=lambda: self._by_session(token, False) is not None,
+            self.context.address(scope),
+            still_valid=lambda: self._by_session(token, False) is not None,
         )
 
     async def password(self, scope: Scope, name: str, password: str) -> Account:
-        """The user of that name and password. Raises HTTPException: 401 if it is wrong, 403 over plain HTTP, 429."""
-        if not (self.plain_http or self.peers.is_private(scope)):
+        """Return the user with that name and password.
+
+        Raises HTTPException: 401 if the password is wrong, 403 over plain HTTP, 429 or 503 if there are too many tries.
+        """
+        if not self.context.is_allowed(scope):
             raise HTTPException(403, "over plain HTTP others can read a password: ask for this page by https")
-        return await self._door.open(name[:_LONGEST_NAME], password, self.peers.address(scope))
+        return await self._verifier.verify(Credentials(name[:_LONGEST_NAME], password, self.context.address(scope)))
 
     def is_signed_in(self, token: str) -> bool:
-        """Whether that session lasts, without taking it up."""
+        """Return True if the session lasts, without extending it."""
         return self._by_session(token, False) is not None
 
     async def _by_password(self, scope: Scope, authorization: str) -> Caller:
@@ -154,23 +153,47 @@ class LocalUsers:
             raise
         return Caller(
             User(account.name, account.role),
-            self.peers.address(scope),
-            still=lambda: (now := found(self.users, account.name)) is not None and now.stamp == account.stamp,
+            self.context.address(scope),
+            still_valid=lambda: (
+                (now := find_account(self.users, account.name)) is not None and now.stamp == account.stamp
+            ),
         )
 
     def _by_session(self, token: str, active: bool) -> Account | None:
-        session = self.sessions.find(token, active=active)
+        session = self.context.sessions.find(token, active=active)
         if session is None or session.provided is not None:
             return None
-        account = found(self.users, session.user)
+        account = find_account(self.users, session.user)
         return account if account is not None and account.stamp == session.stamp else None
 
 
+@dataclass(frozen=True)
+class NoLocalUsers:
+    """Stands for the local users where only users of the identity provider may sign in: it knows none."""
+
+    page: str = "/sign-in"
+    sign_out: str = "/api/sign-out"
+
+    def takes_credentials(self, headers: Headers) -> bool:
+        """Return False: there is no user with a password."""
+        return False
+
+    async def identify(self, scope: Scope) -> Caller:
+        """Raise HTTPException 401, which leads to the sign-in page."""
+        raise HTTPException(401, "sign in first", challenge(scope, self.page, programs=False))
+
+    def is_signed_in(self, token: str) -> bool:
+        """Return False: there is no session of a local user."""
+        return False
+
+
 def challenge(scope: Scope, page: str, programs: bool = True) -> dict[str, str]:
-    """What a 401 asks for: of a browser, whose own dialogue nobody can sign out of, a look at the page; else Basic, if
-    ``programs`` can sign in.
+    """Return the WWW-Authenticate header of a 401.
+
+    A browser is sent to the sign-in page, as its own dialogue has no sign-out; other clients to Basic, unless
+    ``programs`` cannot sign in.
     """
-    browser = Headers(scope=scope).get("user-agent", "").startswith("Mozilla/")  # every browser says so, few programs
+    browser = Headers(scope=scope).get("user-agent", "").startswith("Mozilla/")  # every browser sends it, few programs
     if browser or not programs:
         return {"WWW-Authenticate": f'Form realm="cxr-triage", page="{page}"'}
     return {"WWW-Authenticate": 'Basic realm="cxr-triage", charset="UTF-8"'}
@@ -188,10 +211,10 @@ def _basic(authorization: str) -> tuple[str, str] | None:
 
 
 def _text(header: str) -> str:
-    """A header's value, that proxies write in UTF-8 and Starlette reads as Latin-1."""
+    """Return the value of a header that proxies write in UTF-8 and Starlette decodes as Latin-1."""
     return header.encode("latin-1").decode("utf-8", "replace").strip()
 
 
 def is_name(name: str, longest: int = _LONGEST_NAME) -> bool:
-    """Whether somebody who signs in elsewhere can be called that here."""
+    """Return True if a user who signs in elsewhere may have this name here."""
     return 0 < len(name) <= longest and bool(name.strip()) and name.isprintable() and name != LOCAL.name

@@ -1,4 +1,4 @@
-"""Signing in and out. A form without scripts; a session begins with a cookie that no script can read."""
+"""The sign-in page: a form without scripts, and a session whose cookie no script can read."""
 
 from __future__ import annotations
 
@@ -17,70 +17,67 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from triage.security.audit_trail import Trail
-from triage.web.auth.audit import note_sign_out
+from triage.errors import cause
+from triage.web.auth.auditing import Auditing
 from triage.web.auth.caller import LOCAL, user_of
-from triage.web.auth.oidc.errors import WORDS, NotSignedInError
+from triage.web.auth.oidc.errors import PAGE_MESSAGES, NotSignedInError, SignInProblem
 from triage.web.auth.oidc.pages import SignInRoutes
 from triage.web.auth.oidc.users import ProvidedUsers
 from triage.web.auth.own_page import own_page
 from triage.web.auth.sign_in import LocalUsers, SignIn
+from triage.web.http.request_body import MediaType, read_body
 from triage.web.http.static import PAGE_HEADERS
 
 logger = logging.getLogger(__name__)
 
 _PAGE = Path(__file__).parents[1] / "page" / "sign-in.html"
-_LARGEST_FORM = 4096
+_FORM = MediaType("application/x-www-form-urlencoded", 4096, "send the form of /sign-in; programs use HTTP Basic")
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
-    # With no-referrer a browser hides where the form comes from, and SameOrigin would refuse it.
+    # With no-referrer a browser hides the origin of the form, and SameOrigin would refuse it.
     "Referrer-Policy": "same-origin",
 }
 
 
 @dataclass(frozen=True)
 class SignInForm:
-    """What somebody typed."""
+    """Content of the form; ``next`` is the page to show afterwards."""
 
     name: str = ""
     password: str = ""
     next: str = "/"
 
 
-def routes(sign_in: SignIn, trail: Trail | None) -> list[Route]:
-    """Who is signed in; where people have sessions of ours, the page and the way out too."""
+def routes(sign_in: SignIn, auditing: Auditing) -> list[Route]:
+    """Return the routes of the session, and those of the sign-in page where users have sessions here."""
     found = [Route("/api/session", partial(_session, sign_in))]
     if isinstance(sign_in, LocalUsers | ProvidedUsers):
         found += [
             Route("/sign-in", partial(_show, sign_in), methods=["GET"]),
-            Route("/api/sign-out", partial(_sign_out, sign_in, trail), methods=["POST"]),
+            Route("/api/sign-out", partial(_sign_out, sign_in, auditing), methods=["POST"]),
         ]
     if isinstance(sign_in, ProvidedUsers):
         found += SignInRoutes(sign_in).routes()
-    if local := _local(sign_in):
-        found.append(Route("/sign-in", partial(_sign_in, local, _PageTexts.of(sign_in)), methods=["POST"]))
+    local = sign_in.local if isinstance(sign_in, ProvidedUsers) else sign_in
+    if isinstance(local, LocalUsers):
+        found.append(Route("/sign-in", partial(_sign_in, local, _PageOptions.of(sign_in)), methods=["POST"]))
     return found
 
 
-def _local(sign_in: SignIn) -> LocalUsers | None:
-    """Users of our own, if they may come in."""
-    if isinstance(sign_in, ProvidedUsers):
-        return sign_in.local
-    return sign_in if isinstance(sign_in, LocalUsers) else None
-
-
 @dataclass(frozen=True)
-class _PageTexts:
-    """What the page offers."""
+class _PageOptions:
+    """Options that the page offers."""
 
     passwords: bool
     provider: bool
 
     @classmethod
-    def of(cls, sign_in: SignIn) -> _PageTexts:
-        return cls(_local(sign_in) is not None, isinstance(sign_in, ProvidedUsers))
+    def of(cls, sign_in: SignIn) -> _PageOptions:
+        if isinstance(sign_in, ProvidedUsers):
+            return cls(isinstance(sign_in.local, LocalUsers), True)
+        return cls(isinstance(sign_in, LocalUsers), False)
 
 
 def _session(sign_in: SignIn, request: Request) -> Response:
@@ -90,66 +87,70 @@ def _session(sign_in: SignIn, request: Request) -> Response:
 
 async def _show(sign_in: LocalUsers | ProvidedUsers, request: Request) -> Response:
     form = SignInForm(next=own_page(request.query_params.get("next", "")))
-    if await run_in_threadpool(sign_in.is_signed_in, sign_in.cookie.of(request.scope)):
-        return _to(form.next)
-    wrong = request.query_params.get("wrong", "")
-    return _page(_PageTexts.of(sign_in), form, next((words for each, words in WORDS.items() if each == wrong), ""), 200)
+    if await run_in_threadpool(sign_in.is_signed_in, sign_in.context.cookie.of(request.scope)):
+        return _redirect(form.next)
+    problem = _problem(request)
+    message = "" if problem is None else PAGE_MESSAGES[problem]
+    return _page(_PageOptions.of(sign_in), form, message, 200)
 
 
-async def _sign_in(sign_in: LocalUsers, look: _PageTexts, request: Request) -> Response:
+def _problem(request: Request) -> SignInProblem | None:
+    try:
+        return SignInProblem(request.query_params.get("wrong", ""))
+    except ValueError:
+        return None
+
+
+async def _sign_in(sign_in: LocalUsers, options: _PageOptions, request: Request) -> Response:
     form = await _form(request)
+    cookie, sessions = sign_in.context.cookie, sign_in.context.sessions
     try:
         account = await sign_in.password(request.scope, form.name, form.password)
-        # Not the session that the browser may have had: nobody else can know the token of this one.
-        await run_in_threadpool(sign_in.sessions.end, sign_in.cookie.of(request.scope))
-        token = await run_in_threadpool(sign_in.sessions.begin, account.name, account.stamp)
+        # A new session, not an earlier one of the browser: no one else can know its token.
+        await run_in_threadpool(sessions.end, cookie.of(request.scope))
+        token = await run_in_threadpool(sessions.begin, account.name, account.stamp)
     except HTTPException as error:
-        answer = _page(look, form, f"{error.detail[:1].upper()}{error.detail[1:]}.", error.status_code)
+        response = _page(options, form, f"{error.detail[:1].upper()}{error.detail[1:]}.", error.status_code)
         if wait := (error.headers or {}).get("Retry-After"):
-            answer.headers["Retry-After"] = wait
-        return answer
+            response.headers["Retry-After"] = wait
+        return response
     except OSError as error:
-        return _page(look, form, f"You cannot be signed in ({error.strerror}): tell the administrator.", 507)
-    answer = _to(form.next)
-    sign_in.cookie.put(answer, token)
-    return answer
+        return _page(options, form, f"You cannot be signed in ({cause(error)}): tell the administrator.", 507)
+    response = _redirect(form.next)
+    cookie.put(response, token)
+    return response
 
 
-async def _sign_out(sign_in: LocalUsers | ProvidedUsers, trail: Trail | None, request: Request) -> Response:
-    user, token = user_of(request), sign_in.cookie.of(request.scope)
-    session = await run_in_threadpool(partial(sign_in.sessions.find, token, active=False))
-    await run_in_threadpool(sign_in.sessions.end, token)
-    await run_in_threadpool(note_sign_out, trail, user.name, sign_in.peers.address(request.scope))
+async def _sign_out(sign_in: LocalUsers | ProvidedUsers, auditing: Auditing, request: Request) -> Response:
+    cookie, sessions = sign_in.context.cookie, sign_in.context.sessions
+    user, token = user_of(request), cookie.of(request.scope)
+    session = await run_in_threadpool(partial(sessions.find, token, active=False))
+    await run_in_threadpool(sessions.end, token)
+    await run_in_threadpool(auditing.sign_out, user.name, sign_in.context.address(request.scope))
     leave = ""
     if isinstance(sign_in, ProvidedUsers) and session is not None and session.provided is not None:
-        leave = await _where_to_leave(sign_in, session.provided.id_token, request)
-    answer = JSONResponse({"page": sign_in.page, **({"leave": leave} if leave else {})})
-    sign_in.cookie.put(answer, "", 0)
-    return answer
+        leave = await _sign_out_address(sign_in, session.provided.id_token, request)
+    response = JSONResponse({"page": sign_in.page, **({"leave": leave} if leave else {})})
+    cookie.put(response, "", 0)
+    return response
 
 
-async def _where_to_leave(sign_in: ProvidedUsers, id_token: str, request: Request) -> str:
-    """Where one signs out of the identity provider, too. Our session is over in any case."""
+async def _sign_out_address(sign_in: ProvidedUsers, id_token: str, request: Request) -> str:
+    """Return the address for signing out of the provider, empty for none. The session here has ended already."""
     until = time.monotonic() + sign_in.timeout_s
     try:
-        return await sign_in.errands.run(
-            sign_in.peers.address(request.scope),
-            lambda: sign_in.provider.where_to_leave(id_token, until),
+        return await sign_in.calls.run(
+            sign_in.context.address(request.scope),
+            lambda: sign_in.provider.sign_out_address(id_token, until),
             sign_in.timeout_s,
         )
     except NotSignedInError as error:
-        logger.warning("sign-in: somebody signed out here, and not at the identity provider: %s", error)
+        logger.warning("sign-in: a user signed out here, and not at the identity provider: %s", error)
         return ""
 
 
 async def _form(request: Request) -> SignInForm:
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
-        raise HTTPException(415, "send the form of /sign-in; programs use HTTP Basic")
-    content = b""
-    async for part in request.stream():
-        content += part
-        if len(content) > _LARGEST_FORM:
-            raise HTTPException(413, "too long")
+    content = await read_body(request, _FORM)
     try:
         values = dict(parse_qsl(content.decode(), max_num_fields=8, strict_parsing=True, errors="strict"))
     except ValueError as error:
@@ -159,22 +160,22 @@ async def _form(request: Request) -> SignInForm:
     return SignInForm(values["name"].strip(), values["password"], own_page(values.get("next", "")))
 
 
-def _to(path: str) -> Response:
-    # Relative to the page on which one signs in: a reverse proxy may show all of this below a path of its own.
+def _redirect(path: str) -> Response:
+    # Relative to the sign-in page: a reverse proxy may serve all of this below a path of its own.
     return RedirectResponse(f".{path}", status_code=303)
 
 
-def _page(look: _PageTexts, form: SignInForm, wrong: str, status: int) -> Response:
+def _page(options: _PageOptions, form: SignInForm, message: str, status: int) -> Response:
     content = Template(_PAGE.read_text()).substitute(
         name=html.escape(form.name[:64]),
         next=html.escape(form.next),
-        wrong=html.escape(wrong),
-        hidden="" if wrong else "hidden",
-        elsewhere="" if look.provider else "hidden",
-        here="" if look.passwords else "hidden",
+        wrong=html.escape(message),
+        hidden="" if message else "hidden",
+        elsewhere="" if options.provider else "hidden",
+        here="" if options.passwords else "hidden",
         begin=html.escape(f"sign-in/begin?{urlencode({'next': form.next})}"),
-        elsewhere_focus="autofocus" if look.provider and not form.name else "",
-        name_focus="" if form.name or look.provider else "autofocus",
+        elsewhere_focus="autofocus" if options.provider and not form.name else "",
+        name_focus="" if form.name or options.provider else "autofocus",
         password_focus="autofocus" if form.name else "",
     )
     return Response(content, status, {**PAGE_HEADERS, **_HEADERS}, "text/html")

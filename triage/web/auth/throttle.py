@@ -1,9 +1,10 @@
-"""Slows down who guesses passwords, and locks nobody out for ever.
+"""Limits on guessing passwords that lock no user out permanently.
 
 A user name tried from one address waits longer after each wrong password, up to five minutes. An address that tries
-many names waits up to a minute, but for those who came in from there lately. What is tried from elsewhere does not
-count: a stranger who knows a name cannot keep its owner out, except at the address that both share, and there for no
-longer than he goes on.
+many
+names waits up to a minute, except for users who signed in from it lately. Attempts from other addresses do not count: a
+stranger who knows a name cannot lock out its owner, except at an address that both share, and there only while the
+attempts go on.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ _REMEMBERED = 20_000
 
 @dataclass(frozen=True)
 class Limit:
-    """So many tries without a wait, then waits that double up to the longest."""
+    """Tries without a wait, followed by waits that double up to ``longest_s`` seconds."""
 
     free: int
     longest_s: float
 
     def wait_s(self, tries: int) -> float:
-        """How long to wait after so many wrong tries."""
+        """Return the wait after this many wrong tries, in seconds."""
         return 0.0 if tries < self.free else min(2.0 ** min(tries - self.free, 30), self.longest_s)
 
 
@@ -36,48 +37,48 @@ OF_AN_ADDRESS = Limit(free=30, longest_s=60.0)
 
 
 class Throttle:
-    """What was tried lately, in this process. A try counts as wrong until it is said to be right."""
+    """Recent attempts in this process. An attempt counts as wrong until ``succeeded`` is called."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._tries: OrderedDict[tuple[str, ...], tuple[int, float]] = OrderedDict()
-        self._came_in: OrderedDict[tuple[str, ...], None] = OrderedDict()
+        self._signed_in: OrderedDict[tuple[str, ...], None] = OrderedDict()
 
     def is_known(self, name: str, address: str) -> bool:
-        """Whether that name came in from that address lately, in this process's life."""
-        return _user(name, address) in self._came_in
+        """Return True if the user signed in from that address during the life of this process."""
+        return _user(name, address) in self._signed_in
 
     def tries_of(self, address: str) -> int:
-        """How many wrong tries came from an address lately."""
-        count, last = self._tries.get(_place(address), (0, 0.0))
+        """Return the number of recent wrong tries from an address."""
+        count, last = self._tries.get(_network(address), (0, 0.0))
         return 0 if self._now() - last > _FORGOTTEN_AFTER_S else count
 
     def wait_s(self, name: str, address: str) -> float:
-        """How many seconds are still to be waited before the next try; 0 or less for none. Notes nothing."""
+        """Return the seconds until the next try is allowed; 0 or less for now. Records nothing."""
         own = self._wait_s(_user(name, address), OF_A_USER)
-        return own if self.is_known(name, address) else max(own, self._wait_s(_place(address), OF_AN_ADDRESS))
+        return own if self.is_known(name, address) else max(own, self._wait_s(_network(address), OF_AN_ADDRESS))
 
     def begin(self, name: str, address: str) -> float:
-        """Note a try; or, if it comes too early, note nothing and return the seconds that are still to be waited."""
+        """Record a try and return 0 or less; or, if it is too early, return the seconds left to wait."""
         wait = self.wait_s(name, address)
         if wait <= 0:
             self._count(_user(name, address))
-            self._count(_place(address))
+            self._count(_network(address))
         return wait
 
     def succeeded(self, name: str, address: str) -> None:
-        """The try that began last was right."""
+        """Record that the last try was right."""
         user = _user(name, address)
         self._tries.pop(user, None)
-        self._came_in.pop(user, None)
-        self._came_in[user] = None
-        while len(self._came_in) > _REMEMBERED:
-            self._came_in.popitem(last=False)
-        count, last = self._tries.get(_place(address), (0, 0.0))
+        self._signed_in.pop(user, None)
+        self._signed_in[user] = None
+        while len(self._signed_in) > _REMEMBERED:
+            self._signed_in.popitem(last=False)
+        count, last = self._tries.get(_network(address), (0, 0.0))
         if count > 1:
-            self._tries[_place(address)] = (count - 1, last)
+            self._tries[_network(address)] = (count - 1, last)
         else:
-            self._tries.pop(_place(address), None)
+            self._tries.pop(_network(address), None)
 
     def _wait_s(self, key: tuple[str, ...], limit: Limit) -> float:
         count, last = self._tries.get(key, (0, 0.0))
@@ -93,8 +94,8 @@ class Throttle:
 
 
 def _user(name: str, address: str) -> tuple[str, ...]:
-    return (name.casefold(), *_place(address))
+    return (name.casefold(), *_network(address))
 
 
-def _place(address: str) -> tuple[str, ...]:
+def _network(address: str) -> tuple[str, ...]:
     return (network_of(address),)

@@ -1,25 +1,28 @@
-"""One HTTP connection with a time limit on every wait for its other end."""
+"""One HTTP connection with a time limit on every wait for its peer."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from enum import Enum, auto
 
 import h11
+import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from triage.web.http.connection_limits import Connections
 from triage.web.http.strict_requests import StrictConnection
 
-_LARGEST_HEAD = 16384  # bytes: more headers and longer addresses than any browser or proxy sends
+_LARGEST_HEAD = 16384  # bytes: more than the headers of any browser or proxy
 
 
 @dataclass(frozen=True)
 class Deadlines:
-    """In seconds. ``head_s`` and ``body_s`` are from the first byte (or the connection) to the last of each;
-    ``stalled_s`` is how long the other end may take nothing of an answer.
+    """Time limits in seconds.
+
+    ``head_s`` and ``body_s`` run from the first byte (or the connection) to the last byte of each part; ``stalled_s``
+    limits how long the peer may accept no byte of a response.
     """
 
     head_s: float = 15.0
@@ -27,72 +30,86 @@ class Deadlines:
     stalled_s: float = 60.0
 
 
-class BoundedProtocol(H11Protocol):
-    """uvicorn's, with deadlines on request and answer, and no line of a log for what strangers send.
+class RequestPart(Enum):
+    """The part of a request that a connection waits for."""
 
-    uvicorn has a time limit for the pause between two requests only.
+    NONE = auto()
+    HEAD = auto()
+    BODY = auto()
+
+
+class BoundedProtocol(H11Protocol):
+    """The HTTP protocol of uvicorn with deadlines on requests and responses.
+
+    uvicorn itself only limits the pause between two requests. Malformed requests write nothing to the log.
     """
 
-    def __init__(self, *args: Any, connections: Connections, deadlines: Deadlines, **values: Any) -> None:
-        super().__init__(*args, **values)
+    def __init__(self, server: uvicorn.Server, connections: Connections, deadlines: Deadlines) -> None:
+        super().__init__(server.config, server.server_state, server.lifespan.state)
         self.conn = StrictConnection(_LARGEST_HEAD)
-        self._others = connections
+        self._connections = connections
         self._deadlines = deadlines
         self._waiting: asyncio.TimerHandle | None = None
-        self._waits_for = ""
+        self._waits_for = RequestPart.NONE
         self._stalled: asyncio.TimerHandle | None = None
 
     @property
     def address(self) -> str:
-        """Of the other end."""
+        """Address of the peer."""
         return self.client[0] if self.client else ""
 
     @property
     def waits(self) -> bool:
-        """Whether we owe no answer: nothing is asked yet, or not all of it is here, or all is answered."""
+        """Whether no response is due: no request yet, an incomplete one, or all are answered."""
         return self.cycle is None or self.cycle.response_complete or self.conn.their_state is h11.SEND_BODY
 
     def leave(self) -> None:
-        """Close it now."""
+        """Close the connection now."""
         self.transport.abort()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Admit the connection if the limits allow it, and limit the wait for a request."""
         super().connection_made(transport)
-        if not self._others.admit(self):
+        if not self._connections.admit(self):
             transport.abort()
             return
-        self._wait_for("head", self._deadlines.head_s)
+        self._wait_for(RequestPart.HEAD, self._deadlines.head_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._others.discard(self)
-        self._wait_for("")
+        """Remove the connection and stop its timers."""
+        self._connections.discard(self)
+        self._wait_for(RequestPart.NONE)
         self._no_longer_stalled()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():  # refused, or told to leave: what was read before is nobody's
+        """Read a request, unless the connection is closing."""
+        if self.transport.is_closing():  # refused or closed: bytes that were read before are dropped
             return
         super().data_received(data)
         self._wait_on()
 
     def on_response_complete(self) -> None:
+        """Limit the wait for the next request."""
         super().on_response_complete()
         self._wait_on()
 
     def pause_writing(self) -> None:
+        """Limit the time in which the peer accepts no byte."""
         super().pause_writing()
         self._no_longer_stalled()
         self._stalled = self.loop.call_later(self._deadlines.stalled_s, self.leave)
 
     def resume_writing(self) -> None:
+        """Stop that timer: the peer accepts bytes again."""
         self._no_longer_stalled()
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """Unless an answer is on its way already: then the connection just ends.
+        """Respond with 400, unless a response has begun: then the connection just ends.
 
-        What the application still answers to the request before is heard by nobody, and must not be written behind.
+        A response of the application to an earlier request can no longer be sent and must not be written after it.
         """
         with suppress(h11.LocalProtocolError):
             super().send_400_response(msg)
@@ -102,23 +119,23 @@ class BoundedProtocol(H11Protocol):
             self.cycle.message_event.set()
 
     def _wait_on(self) -> None:
-        """Arm the time limit of what has to come next from the other end."""
+        """Start the time limit of the next part that the peer has to send."""
         state = self.conn.their_state
         if state is h11.SEND_BODY:
-            self._wait_for("body", self._deadlines.body_s)
+            self._wait_for(RequestPart.BODY, self._deadlines.body_s)
         elif state is h11.IDLE and self.conn.trailing_data[0]:
-            self._wait_for("head", self._deadlines.head_s)
-        else:  # a whole request, or a pause between two, which uvicorn bounds itself
-            self._wait_for("")
+            self._wait_for(RequestPart.HEAD, self._deadlines.head_s)
+        else:  # a whole request, or a pause between two, which uvicorn limits itself
+            self._wait_for(RequestPart.NONE)
 
-    def _wait_for(self, what: str, seconds: float = 0.0) -> None:
-        """Once begun, a wait is not begun anew by a further byte."""
-        if what == self._waits_for:
+    def _wait_for(self, part: RequestPart, seconds: float = 0.0) -> None:
+        """Start a time limit; a further byte does not start it again."""
+        if part is self._waits_for:
             return
         if self._waiting is not None:
             self._waiting.cancel()
-        self._waits_for = what
-        self._waiting = self.loop.call_later(seconds, self._too_slow) if what else None
+        self._waits_for = part
+        self._waiting = self.loop.call_later(seconds, self._too_slow) if part is not RequestPart.NONE else None
 
     def _too_slow(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
@@ -132,7 +149,7 @@ class BoundedProtocol(H11Protocol):
             self.transport.write(self.conn.send(head))
 
     def leave_soon(self) -> None:
-        """Close it once what is written has gone out, and in a second in any case."""
+        """Close the connection when all bytes are sent, after a second at the latest."""
         self.transport.close()
         self.loop.call_later(1.0, self.leave)
 

@@ -1,4 +1,4 @@
-"""How many connections may be open, in all and of one address, and which of them goes when there are too many."""
+"""Limits on open connections, in total and per address, and the choice of the one to close."""
 
 from __future__ import annotations
 
@@ -9,32 +9,35 @@ from dataclasses import dataclass
 from typing import Protocol
 
 _OTHER_DESCRIPTORS = 40
-"""Of files, Redis, the decoder's pipes and the process itself, beside those of connections."""
+"""File descriptors for files, Redis, the decoder's pipes and the process itself."""
 
 _FEWEST = 4
 
 
 class LimitedConnection(Protocol):
-    """A connection, as its limits see it."""
+    """A connection, as the limits see it."""
 
     @property
     def address(self) -> str:
-        """Of the other end."""
+        """Address of the peer."""
         ...
 
     @property
     def waits(self) -> bool:
-        """Whether we wait for the other end, and owe it no answer."""
+        """Whether the connection waits for its peer and owes no response."""
         ...
 
     def leave(self) -> None:
-        """Close it now, whatever was on the way."""
+        """Close the connection now."""
         ...
 
 
 @dataclass(frozen=True)
 class Limits:
-    """``connections`` in all, ``of_an_address`` at once; an address that ``is_proxy`` stands for many and has none."""
+    """Limits on open connections: ``connections`` in total, ``of_an_address`` per address.
+
+    An address for which ``is_proxy`` returns True stands for many clients and has no limit.
+    """
 
     connections: int = 500
     of_an_address: int = 100
@@ -42,7 +45,7 @@ class Limits:
 
     @property
     def at_most(self) -> int:
-        """How many there can be: each is a file descriptor, and half of what is left is for the work itself."""
+        """Largest total: each takes a file descriptor, and a part of these is reserved for other use."""
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft == resource.RLIM_INFINITY:
             return self.connections
@@ -52,8 +55,8 @@ class Limits:
 class Connections:
     """The open connections, oldest first.
 
-    Who comes new is let in, and the oldest that we wait for goes: so an address that opens connections and says nothing
-    shuts out itself, and nobody else.
+    A new connection is admitted, and the oldest idle one is closed for it: an address that opens connections and sends
+    nothing blocks only itself.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -64,32 +67,32 @@ class Connections:
     def __len__(self) -> int:
         return len(self._open)
 
-    def admit(self, held: LimitedConnection) -> bool:
-        """Let ``held`` in, if there is room or room can be made."""
-        place = network_of(held.address)
-        own = [each for each in self._open if network_of(each.address) == place]
-        crowded = len(own) >= self._limits.of_an_address and not self._limits.is_proxy(held.address)
+    def admit(self, connection: LimitedConnection) -> bool:
+        """Add a connection if there is room or room can be made; return True if it was added."""
+        network = network_of(connection.address)
+        own = [each for each in self._open if network_of(each.address) == network]
+        crowded = len(own) >= self._limits.of_an_address and not self._limits.is_proxy(connection.address)
         if crowded and not self._close_one_of(own):
             return False
         if len(self._open) >= self._at_most and not self.make_room():
             return False
-        self._open[held] = None
+        self._open[connection] = None
         return True
 
-    def discard(self, held: LimitedConnection) -> None:
-        """It is closed."""
-        self._open.pop(held, None)
+    def discard(self, connection: LimitedConnection) -> None:
+        """Remove a closed connection."""
+        self._open.pop(connection, None)
 
     def make_room(self) -> bool:
-        """Close the oldest connection that we wait for, of the address that has most of them; False: there is none."""
-        by_place: dict[str, list[LimitedConnection]] = {}
+        """Close the oldest idle connection of the address that has most; return False if there is none."""
+        by_network: dict[str, list[LimitedConnection]] = {}
         for each in self._open:
             if each.waits:
-                by_place.setdefault(network_of(each.address), []).append(each)
-        return bool(by_place) and self._close_one_of(max(by_place.values(), key=len))
+                by_network.setdefault(network_of(each.address), []).append(each)
+        return bool(by_network) and self._close_one_of(max(by_network.values(), key=len))
 
-    def _close_one_of(self, some: list[LimitedConnection]) -> bool:
-        oldest = next((each for each in some if each.waits), None)
+    def _close_one_of(self, candidates: list[LimitedConnection]) -> bool:
+        oldest = next((each for each in candidates if each.waits), None)
         if oldest is None:
             return False
         self.discard(oldest)
@@ -98,7 +101,7 @@ class Connections:
 
 
 def network_of(address: str) -> str:
-    """What counts as one address: of IPv6 the /64, as who has one address there has them all."""
+    """Return the key that counts as one address: for IPv6 the /64, all of which a client may own."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

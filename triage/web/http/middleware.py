@@ -1,6 +1,4 @@
-"""Around every request: by what name and from what page it may come, how many of one client, what its answer's headers
-forbid, and how long it took.
-"""
+"""Middleware of every request: host name, origin, limit per client, response headers and metrics."""
 
 from __future__ import annotations
 
@@ -16,14 +14,14 @@ from triage.web.http.connection_limits import network_of
 from triage.web.http.problem import problem
 
 SECURITY_HEADERS = {
-    # Nothing is loaded from anywhere, nothing runs, nobody frames it.
+    # Nothing is loaded, nothing runs, no page may frame it.
     "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # Accession numbers belong in no cache.
+    # No cache may hold accession numbers.
     "Cache-Control": "no-store",
 }
 STREAM = "/api/changes"
@@ -32,12 +30,14 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 @dataclass(frozen=True)
 class SecurityHeaders:
-    """Puts ``headers`` on every answer that does not bring its own; so does an application with pages of its own."""
+    """Adds ``headers`` to each response that does not set them itself."""
 
     app: ASGIApp
     headers: Mapping[str, str] = field(default_factory=lambda: SECURITY_HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request and add the headers to its response."""
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 found = MutableHeaders(scope=message)
@@ -50,44 +50,45 @@ class SecurityHeaders:
 
 @dataclass(frozen=True)
 class KnownHosts:
-    """Answers only requests for the names in ``hosts`` (empty: for all).
+    """Admits only requests to the host names in ``hosts`` (empty: all).
 
-    On loopback nobody has to sign in: without this, a web page on the reader's own machine could have its name resolve
-    to 127.0.0.1 and read the worklist (DNS rebinding).
+    On loopback there is no sign-in: without this check, a web page could have its name resolve to 127.0.0.1 in the
+    browser of a reader and read the worklist (DNS rebinding).
     """
 
     app: ASGIApp
     hosts: frozenset[str]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request, or refuse it with 421."""
         if scope["type"] == "http" and self.hosts and host_name(Headers(scope=scope).get("host", "")) not in self.hosts:
-            answer = problem(421, f"ask for one of {', '.join(sorted(self.hosts))}, or add the name to web.names")
-            await answer(scope, receive, send)
+            response = problem(421, f"ask for one of {', '.join(sorted(self.hosts))}, or add the name to web.names")
+            await response(scope, receive, send)
             return
         await self.app(scope, receive, send)
 
 
 @dataclass(frozen=True)
 class SameOrigin:
-    """Refuses requests that change something and come from another site's page (CSRF).
+    """Refuses requests from the pages of other sites that change something (CSRF).
 
-    Browsers say where such a request comes from: in Sec-Fetch-Site, and where that is not sent (plain HTTP) in Origin.
-    Programs send neither, and no browser gives them its cookies. The name in Origin has to be the one that we were
-    asked by, or one of ``names``, by which people know us where a reverse proxy asks by another. Ports are not
-    compared: proxies drop them from Host.
+    Browsers name the origin of such a request in Sec-Fetch-Site, or in Origin over plain HTTP. Programs send neither,
+    and have no cookies of a browser. The host name in Origin must be that of the request, or one of ``names`` where a
+    reverse proxy requests under another name. Ports are not compared: proxies drop them from Host.
     """
 
     app: ASGIApp
     names: frozenset[str] = frozenset()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request, or refuse it with 403."""
         if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS") and self._is_foreign(scope):
-            answer = problem(
+            response = problem(
                 403,
                 "this came from another site's page and is refused; if that page is this one, add the name in its "
                 "address to web.names, or let the reverse proxy pass the Host header on",
             )
-            await answer(scope, receive, send)
+            await response(scope, receive, send)
             return
         await self.app(scope, receive, send)
 
@@ -104,10 +105,9 @@ class SameOrigin:
 
 @dataclass(frozen=True)
 class RequestsOfOneClient:
-    """Refuses requests of a client beyond ``at_most`` at once; whose they are is what ``address_of`` says.
+    """Refuses requests of a client that already has ``at_most`` in progress.
 
-    Connections are counted where they come from. Behind a reverse proxy all come from there, and its clients are told
-    apart here.
+    The limits on connections cannot tell the clients of a reverse proxy apart. ``address_of`` can, and is used here.
     """
 
     app: ASGIApp
@@ -116,14 +116,15 @@ class RequestsOfOneClient:
     _now: dict[str, int] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request, or refuse it with 429."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         client = network_of(self.address_of(scope))
         if self._now.get(client, 0) >= self.at_most:
-            answer = problem(429, f"more than {self.at_most} requests at once from one address: try again")
-            answer.headers["Retry-After"] = "1"
-            await answer(scope, receive, send)
+            error = f"more than {self.at_most} requests at once from one address: try again"
+            response = problem(429, error, {"Retry-After": "1"})
+            await response(scope, receive, send)
             return
         self._now[client] = self._now.get(client, 0) + 1
         try:
@@ -136,37 +137,38 @@ class RequestsOfOneClient:
 
 @dataclass(frozen=True)
 class RequestMetrics:
-    """Counts and times requests by the pattern of their route, never by the path that was asked."""
+    """Counts and times requests by the pattern of their route, never by the requested path."""
 
     app: ASGIApp
     metrics: Metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request and measure it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
         status = 500
 
-        async def send_and_note(message: Message) -> None:
+        async def send_and_record(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self.app(scope, receive, send_and_note)
+            await self.app(scope, receive, send_and_record)
         finally:
             route = getattr(scope.get("route"), "path", "unmatched")
             self.metrics.http_requests.labels(route, str(status)).inc()
-            if route != STREAM:  # that takes as long as somebody watches
+            if route != STREAM:  # a stream lasts as long as its page is open
                 self.metrics.http_duration.labels(route).observe(time.perf_counter() - started)
 
 
 def host_name(host: str) -> str:
-    """The name in a Host header, lower-case, without port and without the brackets of an IPv6 address."""
+    """Return the name in a Host header: lower case, without port and IPv6 brackets."""
     if host.startswith("["):
         return host[1:].partition("]")[0].lower()
-    if host.count(":") > 1:  # an IPv6 address without brackets, as people write it in settings
+    if host.count(":") > 1:  # an IPv6 address without brackets, as settings may hold it
         return host.lower()
     return host.partition(":")[0].lower()

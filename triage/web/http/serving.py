@@ -1,17 +1,17 @@
-"""An application served on a port that strangers can reach: bounded in connections, and in time."""
+"""HTTP server for ports that strangers can reach: connections and times are limited."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from triage.errors import cause
 from triage.web.http.bounded_protocol import BoundedProtocol, Deadlines
 from triage.web.http.connection_limits import Connections, Limits
 
@@ -22,43 +22,42 @@ _PAUSE_S = 0.1
 
 
 def server_of(app: ASGIApp, limits: Limits | None = None, deadlines: Deadlines | None = None) -> BoundedServer:
-    """A server of ``app``: our logging, no access log (its addresses are UIDs), no Server header."""
-    connections = Connections(limits or Limits())
-    protocol: Any = partial(BoundedProtocol, connections=connections, deadlines=deadlines or Deadlines())
+    """Return a server of ``app``: our logging, no access log (its paths hold UIDs), no Server header."""
     config = uvicorn.Config(
         app,
-        http=protocol,
+        http="h11",
         log_config=None,
         access_log=False,
-        proxy_headers=False,  # whose word is believed is ours to say: triage/web/auth/proxies.py
+        proxy_headers=False,  # which proxies are trusted is decided in triage/web/auth/proxies.py
         server_header=False,
         lifespan="off",
         ws="none",
         timeout_graceful_shutdown=_GRACE_S,
     )
-    return BoundedServer(config, connections)
+    return BoundedServer(config, Connections(limits or Limits()), deadlines or Deadlines())
 
 
 class BoundedServer(uvicorn.Server):
-    """uvicorn's, with a loop of our own that accepts.
+    """The server of uvicorn with its own loop that accepts connections.
 
-    asyncio accepts as many connections at once as the backlog holds, and writes a traceback for each that it has no
-    descriptor for; this takes one after the other, and makes room first.
+    asyncio accepts as many connections at once as the backlog holds, and logs a traceback for each without a
+    descriptor. This loop accepts one at a time, and makes room first.
     """
 
-    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+    def __init__(self, config: uvicorn.Config, connections: Connections, deadlines: Deadlines) -> None:
         super().__init__(config)
-        self._held = connections
+        self._connections = connections
+        self._deadlines = deadlines
         self._accepting: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept at ``sockets``."""
+        """Start to accept connections at ``sockets``."""
         asyncio.get_running_loop().set_exception_handler(_unhandled)
         await super().startup(sockets=[])
         self._accepting = [asyncio.create_task(self._accept_at(port)) for port in sockets or ()]
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept nothing more, and let what was asked be answered."""
+        """Accept no more connections and finish the requests in progress."""
         for each in self._accepting:
             each.cancel()
         await super().shutdown(sockets)
@@ -69,29 +68,25 @@ class BoundedServer(uvicorn.Server):
         while True:
             try:
                 connection, _ = await loop.sock_accept(port)
-            except OSError as error:  # out of descriptors, or the other end is gone already
-                made = self._held.make_room()
-                logger.warning("accept: %s%s", error.strerror, "; an idle connection is closed" if made else "")
+            except OSError as error:  # out of descriptors, or the peer has gone
+                made = self._connections.make_room()
+                logger.warning("accept: %s%s", cause(error), "; an idle connection is closed" if made else "")
                 await asyncio.sleep(_PAUSE_S)
                 continue
             try:
                 await loop.connect_accepted_socket(self._protocol, connection)
-            except OSError:  # the other end is gone meanwhile
+            except OSError:  # the peer has gone
                 with suppress(OSError):
                     connection.close()
 
     def _protocol(self) -> asyncio.Protocol:
-        made = self.config.http_protocol_class
-        protocol: asyncio.Protocol = made(  # type: ignore[call-arg]
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-        )
-        return protocol
+        return BoundedProtocol(self, self._connections, self._deadlines)
 
 
-def _unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What the event loop could hand to nobody. A connection that broke is no news."""
+def _unhandled(loop: asyncio.AbstractEventLoop, context: Mapping[str, object]) -> None:
+    """Log an error that reached the event loop; that of a broken connection only at debug level."""
     error = context.get("exception")
     if isinstance(error, ConnectionError):
         logger.debug("%s (%s)", context["message"], type(error).__name__)
     else:
-        logger.error("%s", context["message"], exc_info=error)
+        logger.error("%s", context["message"], exc_info=error if isinstance(error, Exception) else None)

@@ -13,11 +13,11 @@ from starlette.routing import Route
 from triage.web.http.middleware import SECURITY_HEADERS
 
 SHARED = Path(__file__).parents[1] / "shared"
-"""What pages share: their look, the image on a canvas, what they ask of a server."""
+"""Files that the pages share: style, image canvas, requests to the server."""
 
 PAGE_HEADERS = {
     **SECURITY_HEADERS,
-    # Its own scripts, styles and data; nothing from elsewhere, nothing inline.
+    # Scripts, styles and data of this server only, and nothing inline.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -27,17 +27,17 @@ _KINDS = {".js": "text/javascript", ".css": "text/css"}
 
 
 def files(*folders: Path) -> Route:
-    """The address below which the scripts and styles of ``folders`` are served."""
+    """Return the route that serves the scripts and styles of ``folders``."""
     return Route("/page/{name}", partial(_file, folders))
 
 
 def html(path: Path) -> Response:
-    """A page."""
+    """Return a page from its file."""
     return Response(path.read_bytes(), media_type="text/html")
 
 
 async def _file(folders: tuple[Path, ...], request: Request) -> Response:
-    # A closed list: what lies in the folders, by name.
+    # Only files in the folders, by name: the request never becomes a path.
     found = {path.name: path for folder in folders for path in folder.iterdir() if path.suffix in _KINDS}
     name = request.path_params["name"]
     if name not in found:

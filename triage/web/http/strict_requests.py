@@ -1,38 +1,37 @@
-"""Requests of which two readers could disagree where they end are refused (RFC 9112 sections 2.2, 6.1 and 7.1).
+"""Refuses requests whose end two readers could see at different places (RFC 9112 sections 2.2, 6.1 and 7.1).
 
-h11 takes a bare LF for the end of a line, folded header lines, and Transfer-Encoding beside Content-Length. A proxy
-before us that reads those in another way would pass on one request where we see two (request smuggling).
+h11 accepts a bare LF as a line end, folded header lines, and Transfer-Encoding together with Content-Length. A proxy
+that reads these differently would forward one request where we see two (request smuggling).
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import h11
 
 _LOOSE_LINE_END = re.compile(rb"(?<!\r)\n")
 _FOLDED_LINE = re.compile(rb"\r\n[ \t]")
 _END_OF_HEAD = re.compile(rb"\r\n\r\n")
-_TAIL = 8  # bytes: more than the last chunk and the empty line behind it
+_TAIL = 8  # bytes: more than the last chunk and the empty line after it
 
 
 class StrictConnection(h11.Connection):
-    """h11's side of a server, that raises RemoteProtocolError where h11 alone would guess."""
+    """The server side of h11, which raises RemoteProtocolError where h11 alone would guess."""
 
     def __init__(self, largest_head: int) -> None:
-        """``largest_head`` is in bytes: of request line and headers together."""
+        """Set the largest size of request line and headers together, in bytes."""
         super().__init__(h11.SERVER, largest_head)
         self._tail = b""
         self._chunked = False
 
     def receive_data(self, data: bytes) -> None:
-        """As h11's; the last bytes are kept, to see how a body ended."""
+        """Pass bytes to h11 and remember the last ones, to see how a body ends."""
         super().receive_data(data)
         self._tail = (self._tail + data)[-(_TAIL + len(self.trailing_data[0])) :]
 
-    def next_event(self) -> Any:
-        """The next event. Raises RemoteProtocolError."""
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """Return the next event. Raises RemoteProtocolError."""
         if self.their_state is h11.IDLE:
             check_head(self.trailing_data[0])
         event = super().next_event()
@@ -50,7 +49,7 @@ class StrictConnection(h11.Connection):
 
 
 def check_head(received: bytes) -> None:
-    """Raise RemoteProtocolError if the request line and headers in ``received``, whole or not, have loose line ends."""
+    """Raise RemoteProtocolError for loose line ends in request line and headers, whole or not."""
     end = _END_OF_HEAD.search(received)
     head = received if end is None else received[: end.end()]
     if _LOOSE_LINE_END.search(head):

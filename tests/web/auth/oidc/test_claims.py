@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 
 from triage.security.roles import Role
-from triage.web.auth.oidc.claims import ClaimNames
-from triage.web.auth.oidc.errors import NotSignedInError, Wrong
+from triage.web.auth.oidc.claims import ClaimMapping
+from triage.web.auth.oidc.errors import NotSignedInError, SignInProblem
+from triage.web.auth.role_mapping import RoleMapping
 
 ROLES = frozenset(["radiology"]), frozenset(["pacs-admins"])
 
 
 def read(claims: dict[str, Any], name: str = "name", role: str = "roles") -> tuple[str, Role]:
-    person = ClaimNames(name, role, *ROLES).person({"sub": "1", **claims})
+    person = ClaimMapping(name, role, RoleMapping(*ROLES)).identity({"sub": "1", **claims})
     assert person.subject == "1"
     return person.name, person.role
 
@@ -38,7 +39,7 @@ def test_a_text_or_the_texts_of_a_list_are_roles(roles: Any, role: Role):
 def test_who_has_no_role_is_refused(roles: Any):
     with pytest.raises(NotSignedInError) as refused:
         read({"name": "ann", "roles": roles})
-    assert (refused.value.wrong, refused.value.name, refused.value.subject) == (Wrong.NO_ROLE, "ann", "1")
+    assert (refused.value.problem, refused.value.name, refused.value.subject) == (SignInProblem.NO_ROLE, "ann", "1")
     assert "oidc.role_claim" in str(refused.value)
 
 
@@ -49,7 +50,7 @@ def test_who_has_no_role_is_refused(roles: Any):
 def test_a_name_that_is_none_is_refused(name: Any):
     with pytest.raises(NotSignedInError) as refused:
         read({"name": name, "roles": "radiology"})
-    assert refused.value.wrong is Wrong.NO_NAME
+    assert refused.value.problem is SignInProblem.NO_NAME
 
 
 def test_claims_lie_within_others_or_have_dots_in_their_names():
@@ -63,7 +64,7 @@ def test_claims_lie_within_others_or_have_dots_in_their_names():
 
 def test_all_that_a_role_rests_on_is_in_the_stamp():
     stamps = {
-        ClaimNames(name, role, *roles).stamp(issuer, client)
+        ClaimMapping(name, role, RoleMapping(*roles)).stamp(issuer, client)
         for name, role, roles, issuer, client in (
             ("name", "roles", ROLES, "https://a", "us"),
             ("sub", "roles", ROLES, "https://a", "us"),

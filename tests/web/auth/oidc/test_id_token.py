@@ -17,7 +17,7 @@ from joserfc.jws import JWSRegistry
 from joserfc.registry import HeaderParameter
 
 from tests.support.identity_provider import a_key
-from triage.web.auth.oidc.errors import NotSignedInError, Wrong
+from triage.web.auth.oidc.errors import NotSignedInError, SignInProblem
 from triage.web.auth.oidc.id_token import ExpectedToken, UnknownKeyError, verified
 
 NOW = 1_800_000_000.0
@@ -88,7 +88,7 @@ def test_the_signatures_that_providers_make_are_taken(algorithm: str, make: Call
 def test_a_token_of_somebody_else_or_of_another_time_does_not_hold(changes: dict[str, Any], why: str):
     with pytest.raises(NotSignedInError, match=why) as refused:
         verified(signed(changes), KEYS, EXPECTED)
-    assert refused.value.wrong is Wrong.INVALID
+    assert refused.value.problem is SignInProblem.INVALID
 
 
 def test_clocks_may_differ_by_a_minute():

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from triage.web.auth.oidc.errors import NotSignedInError, Wrong
+from triage.web.auth.oidc.errors import NotSignedInError, SignInProblem
 from triage.web.auth.oidc.metadata import address_of, metadata_of
 
 ISSUER = "https://id.hospital.example/realms/house"
@@ -49,5 +49,5 @@ def test_a_document_names_the_addresses():
 def test_a_document_that_leads_astray_is_not_followed(document: dict[str, Any]):
     with pytest.raises(NotSignedInError) as refused:
         metadata_of({**DOCUMENT, **document}, ISSUER)
-    assert refused.value.wrong is Wrong.UNREACHABLE
+    assert refused.value.problem is SignInProblem.UNREACHABLE
     assert "pa55" not in str(refused.value)

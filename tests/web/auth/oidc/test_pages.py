@@ -24,8 +24,8 @@ from tests.support.wait import wait_for
 from tests.support.worklist_page import tagged
 from triage.errors import StartError
 from triage.spool.spool import Spool
-from triage.web.auth.oidc import kept
-from triage.web.auth.oidc.errors import WORDS, Wrong
+from triage.web.auth.oidc import document_cache
+from triage.web.auth.oidc.errors import PAGE_MESSAGES, SignInProblem
 
 SESSION, ATTEMPT = "__Host-triage", "__Host-triage-attempt"
 ROLES = {"reader_roles": ("radiology",), "admin_roles": ("pacs-admins",)}
@@ -132,14 +132,14 @@ def test_one_is_led_to_pages_of_ours_alone(home: House, provider: IdentityProvid
 def test_an_answer_counts_in_the_browser_that_began_and_once(home: House, provider: IdentityProvider):
     one, other = Visitor(home.address), Visitor(home.address)
     one_back, other_back = (provider.sign_in(each.begin().headers["location"]) for each in (one, other))
-    assert wrong(Visitor(home.address).come_back(one_back)) == Wrong.STALE  # a browser without an attempt
-    assert wrong(one.come_back(other_back)) == Wrong.STALE  # somebody else's answer
-    assert wrong(one.come_back(one_back.replace("state=", "state=x"))) == Wrong.STALE
+    assert wrong(Visitor(home.address).come_back(one_back)) == SignInProblem.STALE  # a browser without an attempt
+    assert wrong(one.come_back(other_back)) == SignInProblem.STALE  # somebody else's answer
+    assert wrong(one.come_back(one_back.replace("state=", "state=x"))) == SignInProblem.STALE
     assert provider.redeemed == []  # no code was shown to the provider
     cookies = dict(one.cookies)
     assert one.come_back(one_back).headers["location"] == "../"
     again = Visitor(home.address, cookies)
-    assert wrong(again.come_back(one_back)) == Wrong.STALE
+    assert wrong(again.come_back(one_back)) == SignInProblem.STALE
     assert len(provider.redeemed) == 1
     assert [each[2] for each in attempts(home)] == ["8", "0"]  # a stranger's many tries are one line
     assert home.count("sign_ins", outcome="invalid") == 4
@@ -149,28 +149,28 @@ def test_a_code_that_the_provider_does_not_know_any_more_signs_nobody_in(home: H
     visitor = Visitor(home.address)
     back = provider.sign_in(visitor.begin().headers["location"])
     provider.codes.clear()
-    assert wrong(visitor.come_back(back)) == Wrong.INVALID
-    assert wrong(visitor.come_back(back)) == Wrong.STALE
+    assert wrong(visitor.come_back(back)) == SignInProblem.INVALID
+    assert wrong(visitor.come_back(back)) == SignInProblem.STALE
 
 
 def test_answers_that_are_none_are_said_in_words(
     home: House, provider: IdentityProvider, caplog: pytest.LogCaptureFixture
 ):
     for more, word in {
-        "&error=access_denied": Wrong.DENIED,
-        "&error=server_error": Wrong.UNREACHABLE,
-        "&error=%3Cscript%3E%0D%0Apatient": Wrong.UNREACHABLE,
-        "&code=": Wrong.INVALID,
-        "&code=a&code=b": Wrong.INVALID,
-        "&code=a&iss=https%3A%2F%2Fevil.example": Wrong.INVALID,
-        f"&code={'a' * 5000}": Wrong.INVALID,
+        "&error=access_denied": SignInProblem.DENIED,
+        "&error=server_error": SignInProblem.UNREACHABLE,
+        "&error=%3Cscript%3E%0D%0Apatient": SignInProblem.UNREACHABLE,
+        "&code=": SignInProblem.INVALID,
+        "&code=a&code=b": SignInProblem.INVALID,
+        "&code=a&iss=https%3A%2F%2Fevil.example": SignInProblem.INVALID,
+        f"&code={'a' * 5000}": SignInProblem.INVALID,
     }.items():
         visitor = Visitor(home.address)
         state = provider.sign_in(visitor.begin().headers["location"]).partition("&state=")[2]
         answer = visitor.come_back(f"{PAGE}sign-in/callback?state={state}{more}")
         assert wrong(answer) == word, more
         page = visitor.ask(answer.headers["location"].removeprefix(".."))
-        assert WORDS[word] in page.text
+        assert PAGE_MESSAGES[word] in page.text
         assert "script" not in page.text
     assert "patient" not in caplog.text
     assert provider.redeemed == []
@@ -189,7 +189,7 @@ def test_an_id_token_that_does_not_hold_signs_nobody_in(home: House, provider: I
         lambda self, claims: None,
     ):
         provider.token = token
-        assert wrong(Visitor(home.address).sign_in(provider)) == Wrong.INVALID
+        assert wrong(Visitor(home.address).sign_in(provider)) == SignInProblem.INVALID
     assert home.sessions == []
     assert attempts(home) == [("", None, "8")]
 
@@ -198,15 +198,15 @@ def test_who_has_no_name_or_no_role_here_is_refused_with_words_and_written_down(
     home: House, provider: IdentityProvider
 ):
     for name, roles, word in (
-        ("ann", ["others"], Wrong.NO_ROLE),
-        ("ann", {"radiology": 1}, Wrong.NO_ROLE),
-        (["ann"], ["radiology"], Wrong.NO_NAME),
+        ("ann", ["others"], SignInProblem.NO_ROLE),
+        ("ann", {"radiology": 1}, SignInProblem.NO_ROLE),
+        (["ann"], ["radiology"], SignInProblem.NO_NAME),
     ):
         provider.claims = {"sub": "248289", "preferred_username": name, "roles": roles}
         visitor = Visitor(home.address)
         answer = visitor.sign_in(provider)
         assert wrong(answer) == word
-        assert WORDS[word] in visitor.ask(answer.headers["location"].removeprefix("..")).text
+        assert PAGE_MESSAGES[word] in visitor.ask(answer.headers["location"].removeprefix("..")).text
         assert visitor.ask("/api/session").status_code == 401
     assert attempts(home) == [("ann", "248289", "4"), ("ann", "248289", "4"), ("", "248289", "4")]
 
@@ -218,9 +218,9 @@ def test_what_the_id_token_lacks_comes_of_userinfo_if_it_is_the_same_person(home
     visitor.sign_in(provider)
     assert visitor.ask("/api/session").json()["user"] == "carol"
     provider.userinfo["sub"] = "2"
-    assert wrong(Visitor(home.address).sign_in(provider)) == Wrong.INVALID
+    assert wrong(Visitor(home.address).sign_in(provider)) == SignInProblem.INVALID
     provider.userinfo = None
-    assert wrong(Visitor(home.address).sign_in(provider)) == Wrong.UNREACHABLE
+    assert wrong(Visitor(home.address).sign_in(provider)) == SignInProblem.UNREACHABLE
 
 
 def test_new_keys_are_asked_for_once_and_not_again_in_the_same_minute(home: House, provider: IdentityProvider):
@@ -233,7 +233,7 @@ def test_new_keys_are_asked_for_once_and_not_again_in_the_same_minute(home: Hous
     assert (provider.asked["/keys"], provider.asked["/.well-known/openid-configuration"]) == (2, 1)
     provider.token = lambda self, claims: self.signed(claims, a_key("three"))
     for _ in range(3):
-        assert wrong(Visitor(home.address).sign_in(provider)) == Wrong.INVALID
+        assert wrong(Visitor(home.address).sign_in(provider)) == SignInProblem.INVALID
     assert provider.asked["/keys"] == 2
 
 
@@ -298,7 +298,7 @@ def test_a_provider_that_hangs_drips_or_floods_keeps_nobody_else_waiting(
         waiting.start()
         assert ann.get("/api/worklist").status_code == 200
         waiting.join()
-        assert wrong(found[0]) == Wrong.UNREACHABLE
+        assert wrong(found[0]) == SignInProblem.UNREACHABLE
         assert home.sessions == []
 
 
@@ -309,7 +309,7 @@ def test_a_discovery_that_hangs_is_given_up_and_not_waited_for_by_everybody(
     with at(provider.issuer, timeout_s=0.5) as home, misled(provider) as mislead:
         mislead(path, hang)
         for _ in range(10):  # once in fact, and then at once
-            assert wrong(Visitor(home.address).begin()) == Wrong.UNREACHABLE
+            assert wrong(Visitor(home.address).begin()) == SignInProblem.UNREACHABLE
         assert provider.asked[path] <= 3
         assert Visitor(home.address).ask("/healthz").status_code == 200
 
@@ -329,7 +329,7 @@ def test_one_address_takes_four_of_the_threads_and_is_told_to_try_again(
         for each in threads:
             each.start()
         wait_for(lambda: provider.asked["/token"] == 4, "four that wait")
-        assert wrong(crowd[4].come_back(backs[4])) == Wrong.CROWDED
+        assert wrong(crowd[4].come_back(backs[4])) == SignInProblem.CROWDED
         other = Visitor(home.address, headers={**headers, "X-Forwarded-For": "192.0.2.2"})
         assert other.begin().headers["location"].startswith(provider.issuer)
     for each in threads:
@@ -339,14 +339,16 @@ def test_one_address_takes_four_of_the_threads_and_is_told_to_try_again(
 def test_a_provider_that_is_down_stops_nothing_and_is_asked_when_it_is_back(
     at: Callable[..., Any], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(kept, "_FAILED_FOR_S", 0.2)
+    monkeypatch.setattr(document_cache, "_RETRY_AFTER_S", 0.2)
     with identity_provider() as gone:
         port = int(gone.issuer.rpartition(":")[2])
     with at(gone.issuer) as home:
         answer = Visitor(home.address).begin()
-        assert wrong(answer) == Wrong.UNREACHABLE
+        assert wrong(answer) == SignInProblem.UNREACHABLE
         assert f"127.0.0.1:{port} did not answer" in caplog.text
-        assert WORDS[Wrong.UNREACHABLE] in Visitor(home.address).ask(answer.headers["location"][2:]).text
+        assert (
+            PAGE_MESSAGES[SignInProblem.UNREACHABLE] in Visitor(home.address).ask(answer.headers["location"][2:]).text
+        )
         assert home.count("sign_ins", outcome="failed") == 1
         with identity_provider(port) as back:
             visitor = Visitor(home.address)
@@ -358,13 +360,13 @@ def test_a_provider_that_is_down_stops_nothing_and_is_asked_when_it_is_back(
 def test_a_document_that_leads_astray_is_not_followed(home: House, provider: IdentityProvider):
     provider.document = {"authorization_endpoint": "http://id.hospital.example/authorize"}
     visitor = Visitor(home.address)
-    assert wrong(visitor.begin()) == Wrong.UNREACHABLE
+    assert wrong(visitor.begin()) == SignInProblem.UNREACHABLE
     assert ATTEMPT not in visitor.cookies
 
 
 def test_a_provider_that_names_itself_in_its_answers_has_to(home: House, provider: IdentityProvider):
     provider.document = {"authorization_response_iss_parameter_supported": True}
-    assert wrong(Visitor(home.address).sign_in(provider)) == Wrong.INVALID
+    assert wrong(Visitor(home.address).sign_in(provider)) == SignInProblem.INVALID
     provider.says_issuer = provider.issuer
     assert Visitor(home.address).sign_in(provider).headers["location"] == "../"
 
@@ -427,8 +429,8 @@ def test_a_session_that_cannot_be_kept_is_none(home: House, provider: IdentityPr
     (home.folder / "sessions").write_text("where the folder should be")
     visitor = Visitor(home.address)
     answer = visitor.sign_in(provider)
-    assert wrong(answer) == Wrong.NOT_KEPT
-    assert WORDS[Wrong.NOT_KEPT] in visitor.ask(answer.headers["location"].removeprefix("..")).text
+    assert wrong(answer) == SignInProblem.NOT_SAVED
+    assert PAGE_MESSAGES[SignInProblem.NOT_SAVED] in visitor.ask(answer.headers["location"].removeprefix("..")).text
     assert attempts(home) == [("ann", "248289", "8")]
 
 
@@ -457,7 +459,7 @@ def test_the_secret_comes_of_a_file_as_it_is_now_in_the_way_that_the_provider_wa
     file = tmp_path / "secret"
     file.write_text("wrong\n")
     with at(provider.issuer, client_secret_file=file) as home:
-        assert wrong(Visitor(home.address).sign_in(provider)) == Wrong.UNREACHABLE
+        assert wrong(Visitor(home.address).sign_in(provider)) == SignInProblem.UNREACHABLE
         assert "invalid_client: see oidc.client_id and client_secret_file" in caplog.text
         file.write_text(f"{SECRET}\n")
         assert Visitor(home.address).sign_in(provider).headers["location"] == "../"
@@ -465,7 +467,7 @@ def test_the_secret_comes_of_a_file_as_it_is_now_in_the_way_that_the_provider_wa
             methods != ["client_secret_post"]
         )
         file.unlink()
-        assert wrong(Visitor(home.address).sign_in(provider)) == Wrong.UNREACHABLE
+        assert wrong(Visitor(home.address).sign_in(provider)) == SignInProblem.UNREACHABLE
         assert "oidc.client_secret_file" in caplog.text
     assert "patient" not in caplog.text
     assert "odd+" not in caplog.text
@@ -482,7 +484,7 @@ def test_over_tls_the_provider_is_checked_against_the_authority_that_is_set(
         with at(provider.issuer, ca_file=ca.path) as home:
             assert Visitor(home.address).sign_in(provider).headers["location"] == "../"
         with at(provider.issuer) as home:
-            assert wrong(Visitor(home.address).begin()) == Wrong.UNREACHABLE
+            assert wrong(Visitor(home.address).begin()) == SignInProblem.UNREACHABLE
             assert "signed by no authority that we were given" in caplog.text
     with pytest.raises(StartError, match=r"oidc\.ca_file"), at(provider.issuer, ca_file=tmp_path / "none.pem"):
         pass
@@ -491,7 +493,7 @@ def test_over_tls_the_provider_is_checked_against_the_authority_that_is_set(
 def test_nobody_signs_in_over_plain_http(at: Callable[..., Any], provider: IdentityProvider):
     with at(provider.issuer, {"trusted_proxies": ("127.0.0.1",)}) as home:
         headers = {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "http"}
-        assert wrong(Visitor(home.address, headers=headers).begin()) == Wrong.PLAIN_HTTP
+        assert wrong(Visitor(home.address, headers=headers).begin()) == SignInProblem.PLAIN_HTTP
         assert provider.asked.total() == 0
 
 

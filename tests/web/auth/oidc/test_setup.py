@@ -15,7 +15,8 @@ from triage.settings.load import SettingsError, load
 from triage.settings.oidc import OidcSettings
 from triage.spool.spool import Spool
 from triage.web.auth.oidc.users import ProvidedUsers
-from triage.web.auth.setup import entrance
+from triage.web.auth.setup import AccessSettings, access_control
+from triage.web.auth.sign_in import NoLocalUsers
 
 WHOLE = {
     "issuer": "https://id.hospital.example/realms/house",
@@ -31,13 +32,13 @@ def start(
     audit = AuditSettings(path=folder / "audit.xml")
     settings, metrics = SignInSettings.model_validate(given), create(CollectorRegistry())
     oidc = OidcSettings.model_validate(WHOLE)
-    return entrance(host, settings, audit, spool, metrics, oidc=oidc, hosts=frozenset(hosts)).sign_in
+    return access_control(host, AccessSettings(settings, audit, oidc), spool, metrics, frozenset(hosts)).sign_in
 
 
 def test_it_starts_without_asking_the_provider(spool: Spool, tmp_path: Path):
     found = start(spool, tmp_path, hosts=("127.0.0.1", "triage.hospital.example"))
     assert isinstance(found, ProvidedUsers)
-    assert found.local is None
+    assert found.local == NoLocalUsers()
 
 
 def test_without_the_extra_one_line_says_what_to_install(spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

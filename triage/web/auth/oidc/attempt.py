@@ -1,7 +1,7 @@
-"""One attempt to sign in. The browser keeps a secret; what others see of the attempt is derived from it.
+"""One attempt to sign in at the provider. The browser holds a secret; all values that others see are derived from it.
 
-So nothing is kept here, and no flood of attempts fills anything. Who sees state, nonce and challenge in an address
-learns neither the secret nor the verifier.
+The server stores nothing, so a flood of attempts fills nothing. State, nonce and challenge in an address reveal neither
+the secret nor the verifier.
 """
 
 from __future__ import annotations
@@ -17,57 +17,57 @@ from urllib.parse import quote, unquote
 
 from triage.web.auth.own_page import own_page
 
-LASTS_S = 600
-"""How long a browser keeps it: to find one's password, and a second factor."""
+LIFETIME_S = 600
+"""Lifetime of the cookie in seconds: time to enter a password and a second factor."""
 
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")  # 256 bits
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """``next`` is the page of ours to go to then."""
+    """Secret of an attempt, and the page ``next`` to show after it."""
 
     secret: str
     next: str = "/"
 
     @classmethod
     def begun(cls, page: str) -> Self:
-        """A new one."""
+        """Begin an attempt."""
         return cls(secrets.token_urlsafe(32), own_page(page))
 
     @classmethod
     def of_cookie(cls, text: str) -> Self | None:
-        """That of a browser; None if it has none."""
+        """Parse the cookie of a browser; None if it is not valid."""
         secret, _, page = text.partition(".")
         return cls(secret, own_page(unquote(page))) if _SECRET.fullmatch(secret) else None
 
     @property
     def cookie(self) -> str:
-        """What the browser keeps."""
+        """Value of the cookie."""
         return f"{self.secret}.{quote(self.next, safe='')}"
 
     @property
     def state(self) -> str:
-        """Comes back with the answer, which it ties to this browser (RFC 6749 10.12)."""
+        """The state parameter, which ties the response to this browser (RFC 6749 10.12)."""
         return self._derived("state")
 
     @property
     def nonce(self) -> str:
-        """Comes back in the ID token, which it ties to this attempt (OpenID Connect Core 3.1.2.1)."""
+        """The nonce, which ties the ID token to this attempt (OpenID Connect Core 3.1.2.1)."""
         return self._derived("nonce")
 
     @property
     def verifier(self) -> str:
-        """Shows that who redeems the code has begun the attempt (RFC 7636 4.1)."""
+        """The code verifier, which proves that the same client began the attempt (RFC 7636 4.1)."""
         return self._derived("verifier")
 
     @property
     def challenge(self) -> str:
-        """Its digest, S256 (RFC 7636 4.2)."""
+        """The code challenge, S256 of the verifier (RFC 7636 4.2)."""
         return _text(sha256(self.verifier.encode()).digest())
 
-    def _derived(self, what: str) -> str:
-        return _text(hmac.digest(self.secret.encode(), what.encode(), sha256))
+    def _derived(self, purpose: str) -> str:
+        return _text(hmac.digest(self.secret.encode(), purpose.encode(), sha256))
 
 
 def _text(content: bytes) -> str:

@@ -1,67 +1,68 @@
-"""Why somebody is not signed in: for the page a word of a closed list, for the log what happened."""
+"""Reasons why a sign-in at the identity provider failed: a code for the page, a message for the log."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
+from triage.errors import TriageError
 from triage.metrics.labels import SignInOutcome
 
 
-class Wrong(StrEnum):
-    """What the page says, as a word in its address."""
+class SignInProblem(StrEnum):
+    """Reason of a failed sign-in, as the query parameter of the sign-in page."""
 
-    STALE = "stale"  # no attempt of this browser, or another one
-    DENIED = "denied"  # the provider says so
-    INVALID = "invalid"  # what came of the provider does not hold
+    STALE = "stale"  # no attempt of this browser, or an older one
+    DENIED = "denied"  # the provider refused
+    INVALID = "invalid"  # the provider's response is not valid
     UNREACHABLE = "unreachable"
     CROWDED = "crowded"
     NO_NAME = "no-name"
     NO_ROLE = "no-role"
-    NOT_KEPT = "not-kept"  # the session could not be written
+    NOT_SAVED = "not-kept"  # the session could not be saved
     PLAIN_HTTP = "plain-http"
 
 
-WORDS = {
-    Wrong.STALE: "This took too long, or began in another window: sign in again.",
-    Wrong.DENIED: "The identity provider did not let you in.",
-    Wrong.INVALID: "What the identity provider answered does not hold, and you are not signed in: tell the "
-    "administrator if it happens again.",
-    Wrong.UNREACHABLE: "The identity provider does not answer as it should: try again, and tell the administrator if "
-    "it goes on.",
-    Wrong.CROWDED: "Too many sign in at once: try again.",
-    Wrong.NO_NAME: "The identity provider does not say your name as it is expected here: tell the administrator.",
-    Wrong.NO_ROLE: "You have no role here: ask the administrator for one.",
-    Wrong.NOT_KEPT: "You cannot be signed in, because your session cannot be kept: tell the administrator.",
-    Wrong.PLAIN_HTTP: "Over plain HTTP others can take up your session: ask for this page by https.",
+PAGE_MESSAGES = {
+    SignInProblem.STALE: "This took too long, or began in another window: sign in again.",
+    SignInProblem.DENIED: "The identity provider did not let you in.",
+    SignInProblem.INVALID: "The response of the identity provider is not valid, and you are not signed in: tell "
+    "the administrator if it happens again.",
+    SignInProblem.UNREACHABLE: "The identity provider does not answer as it should: try again, and tell the "
+    "administrator if it goes on.",
+    SignInProblem.CROWDED: "Too many sign in at once: try again.",
+    SignInProblem.NO_NAME: "The identity provider does not send your name as expected: tell the administrator.",
+    SignInProblem.NO_ROLE: "You have no role here: ask the administrator for one.",
+    SignInProblem.NOT_SAVED: "You cannot be signed in, because your session cannot be saved: tell the administrator.",
+    SignInProblem.PLAIN_HTTP: "Over plain HTTP others can take over your session: ask for this page by https.",
 }
 _OUTCOMES = {
-    Wrong.NO_NAME: SignInOutcome.REFUSED,
-    Wrong.NO_ROLE: SignInOutcome.REFUSED,
-    Wrong.UNREACHABLE: SignInOutcome.FAILED,
-    Wrong.NOT_KEPT: SignInOutcome.FAILED,
-    Wrong.CROWDED: SignInOutcome.THROTTLED,
+    SignInProblem.NO_NAME: SignInOutcome.REFUSED,
+    SignInProblem.NO_ROLE: SignInOutcome.REFUSED,
+    SignInProblem.UNREACHABLE: SignInOutcome.FAILED,
+    SignInProblem.NOT_SAVED: SignInOutcome.FAILED,
+    SignInProblem.CROWDED: SignInOutcome.THROTTLED,
 }
 
 
-class NotSignedInError(Exception):
-    """``wrong`` is for the page; the message is for the log, and has nothing that a stranger wrote."""
+class NotSignedInError(TriageError):
+    """A sign-in failed. ``problem`` is for the page; the message is for the log and quotes no stranger."""
 
-    def __init__(self, wrong: Wrong, message: str, name: str = "", subject: str = "") -> None:
-        """``name`` and ``subject``: who it is, where that was found out."""
+    def __init__(self, problem: SignInProblem, message: str, name: str = "", subject: str = "") -> None:
+        """Set the reason; ``name`` and ``subject`` of the user, where they are known."""
         super().__init__(message)
-        self.wrong, self.name, self.subject = wrong, name, subject
+        self.problem, self.name, self.subject = problem, name, subject
 
     @property
     def outcome(self) -> SignInOutcome:
-        """What the audit trail and the metric say."""
-        return _OUTCOMES.get(self.wrong, SignInOutcome.INVALID)
+        """Outcome for the audit trail and the metric."""
+        return _OUTCOMES.get(self.problem, SignInOutcome.INVALID)
 
 
 def unreachable(message: str) -> NotSignedInError:
-    """The provider did not answer as it should."""
-    return NotSignedInError(Wrong.UNREACHABLE, message)
+    """Return the error of a provider that does not respond as it should."""
+    return NotSignedInError(SignInProblem.UNREACHABLE, message)
 
 
 def invalid(message: str) -> NotSignedInError:
-    """It answered, and the answer does not hold."""
-    return NotSignedInError(Wrong.INVALID, message)
+    """Return the error of a response that is not valid."""
+    return NotSignedInError(SignInProblem.INVALID, message)

@@ -1,6 +1,6 @@
-"""Whether an ID token holds: signature, issuer, audience, times and nonce (OpenID Connect Core 1.0, 3.1.3.7).
+"""Validation of ID tokens: signature, issuer, audience, times and nonce (OpenID Connect Core 1.0, 3.1.3.7).
 
-The one place that uses joserfc, of the extra `oidc`.
+The one module that uses joserfc, of the extra `oidc`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import hmac
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from joserfc import jwk, jws, jwt
 from joserfc.errors import JoseError
 
+from triage.errors import TriageError
 from triage.web.auth.oidc.errors import invalid
 
 _KEY_TYPES = {
@@ -21,20 +21,20 @@ _KEY_TYPES = {
     **dict.fromkeys(("ES256", "ES384", "ES512"), "EC"),
     "Ed25519": "OKP",
 }
-"""Signatures that are taken, with the keys that make them. None that needs no key, or one that both sides have."""
+"""Accepted signature algorithms with their key types: asymmetric ones only."""
 
 _SMALLEST_RSA = 2048  # bits (RFC 7518 3.3)
 _REGISTRY = jws.JWSRegistry(algorithms=list(_KEY_TYPES), strict_check_header=False)  # ignores others (RFC 7515 4)
 _TRIED = 4
 
 
-class UnknownKeyError(Exception):
-    """Signed with a key that is not among those that we know."""
+class UnknownKeyError(TriageError):
+    """The key that signed the token is unknown: fetch the provider's keys again."""
 
 
 @dataclass(frozen=True)
 class ExpectedToken:
-    """Whose token it has to be, and when (POSIX seconds); clocks may differ by ``skew_s``."""
+    """Expected claims of a token, and the time (POSIX seconds); clocks may differ by ``skew_s`` seconds."""
 
     issuer: str
     client_id: str
@@ -43,8 +43,8 @@ class ExpectedToken:
     skew_s: float
 
 
-def verified(token: str, keys: Sequence[Any], expected: ExpectedToken) -> Mapping[str, Any]:
-    """The claims. Raises NotSignedInError for a token that does not hold, UnknownKeyError."""
+def verified(token: str, keys: Sequence[object], expected: ExpectedToken) -> Mapping[str, object]:
+    """Return the claims of a valid token. Raises NotSignedInError for an invalid one, UnknownKeyError."""
     candidates = _candidates(token, keys)
     claims = next((found for each in candidates if (found := _signed(token, each)) is not None), None)
     if claims is None:
@@ -55,16 +55,16 @@ def verified(token: str, keys: Sequence[Any], expected: ExpectedToken) -> Mappin
         raise invalid("the ID token is of another attempt (nonce)")
     subject = claims.get("sub")
     if not isinstance(subject, str) or not 0 < len(subject) <= 255:
-        raise invalid("the ID token does not say whom it is of (sub)")
+        raise invalid("the ID token names no subject (sub)")
     return claims
 
 
-def _candidates(token: str, keys: Sequence[Any]) -> list[Mapping[str, Any]]:
-    """The keys that may have signed it, by the algorithm and key ID that its header names."""
+def _candidates(token: str, keys: Sequence[object]) -> list[Mapping[str, object]]:
+    """Return the keys that fit the algorithm and the key ID in the header of the token."""
     try:
         header = jws.extract_compact(token.encode()).headers()
     except (JoseError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise invalid(f"the ID token is none ({type(error).__name__})") from error
+        raise invalid(f"this is no ID token ({type(error).__name__})") from error
     algorithm, name = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in _KEY_TYPES:
         raise invalid("the ID token is not signed by an asymmetric algorithm that is taken here (alg)")
@@ -84,18 +84,18 @@ def _candidates(token: str, keys: Sequence[Any]) -> list[Mapping[str, Any]]:
     return fitting[:_TRIED]
 
 
-def _signed(token: str, key: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The claims, if that key signed them."""
+def _signed(token: str, key: Mapping[str, object]) -> Mapping[str, object] | None:
+    """Return the claims if ``key`` signed the token, else None."""
     try:
-        found = jwk.import_key(dict(key))
+        found = jwk.import_key(dict(key))  # type: ignore[arg-type]  # any JSON: errors are caught below
         if isinstance(found, jwk.RSAKey) and found.public_key.key_size < _SMALLEST_RSA:
             return None
         return jwt.decode(token, found, registry=_REGISTRY).claims
-    except Exception:  # a key may be any JSON, and what a library makes of that is in no list: it has signed nothing
+    except Exception:  # a key may be any JSON, and the library raises many kinds of errors
         return None
 
 
-def _issued(claims: Mapping[str, Any], expected: ExpectedToken) -> None:
+def _issued(claims: Mapping[str, object], expected: ExpectedToken) -> None:
     if claims.get("iss") != expected.issuer:
         raise invalid("the ID token is another issuer's (iss)")
     audience = claims.get("aud")
@@ -107,10 +107,10 @@ def _issued(claims: Mapping[str, Any], expected: ExpectedToken) -> None:
         raise invalid("the ID token was asked for by another client (azp)")
 
 
-def _timely(claims: Mapping[str, Any], expected: ExpectedToken) -> None:
+def _timely(claims: Mapping[str, object], expected: ExpectedToken) -> None:
     ends, begun = _time(claims, "exp"), _time(claims, "iat")
     if ends is None or begun is None:
-        raise invalid("the ID token does not say from when to when it holds (iat, exp)")
+        raise invalid("the ID token has no times of validity (iat, exp)")
     if expected.now - expected.skew_s >= ends:
         raise invalid(f"the ID token is over since {expected.now - ends:.0f} s: compare the clocks of both machines")
     begins = max(begun, _time(claims, "nbf") or begun)
@@ -118,8 +118,8 @@ def _timely(claims: Mapping[str, Any], expected: ExpectedToken) -> None:
         raise invalid(f"the ID token begins in {begins - expected.now:.0f} s: compare the clocks of both machines")
 
 
-def _time(claims: Mapping[str, Any], name: str) -> float | None:
-    """POSIX seconds; None for what is no number. JSON as Python reads it has NaN, that is never too late."""
+def _time(claims: Mapping[str, object], name: str) -> float | None:
+    """Return a claim in POSIX seconds; None if it is no finite number (Python's JSON reads NaN)."""
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

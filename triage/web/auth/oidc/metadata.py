@@ -1,10 +1,9 @@
-"""What a provider says of itself (OpenID Connect Discovery 1.0)."""
+"""Metadata of a provider (OpenID Connect Discovery 1.0)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 from triage.settings.oidc import safe_address
@@ -13,8 +12,11 @@ from triage.web.auth.oidc.errors import NotSignedInError, unreachable
 
 @dataclass(frozen=True)
 class Metadata:
-    """Addresses, empty where it has none. ``basic``: how it wants the client's secret (else in the form);
-    ``names_itself``: it says in its answers who it is (RFC 9207).
+    """Endpoints of a provider, empty where it has none.
+
+    ``basic``: it takes the client secret by HTTP Basic, else in the form. ``names_itself``: its responses name the
+    issuer
+    (RFC 9207).
     """
 
     authorization: str
@@ -27,17 +29,17 @@ class Metadata:
 
     @property
     def hosts(self) -> list[str]:
-        """Whom we ask, for whoever writes the firewall's rules."""
+        """Hosts that this service connects to, for the rules of a firewall."""
         return sorted({urlsplit(each).netloc for each in (self.token, self.keys, self.userinfo) if each})
 
 
 def address_of(issuer: str) -> str:
-    """Where an issuer's document is (section 4)."""
+    """Return the address of an issuer's metadata (section 4)."""
     return f"{issuer.rstrip('/')}/.well-known/openid-configuration"
 
 
-def metadata_of(document: Mapping[str, Any], issuer: str) -> Metadata:
-    """Raises NotSignedInError for a document of another issuer, or one without what is needed (section 4.3)."""
+def metadata_of(document: Mapping[str, object], issuer: str) -> Metadata:
+    """Parse metadata. Raises NotSignedInError for another issuer or a missing endpoint (section 4.3)."""
     if document.get("issuer") != issuer:
         raise unreachable(f"the document at {address_of(issuer)} is another issuer's: oidc.issuer has to be the same")
     methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
@@ -52,13 +54,13 @@ def metadata_of(document: Mapping[str, Any], issuer: str) -> Metadata:
     )
 
 
-def _needed(document: Mapping[str, Any], name: str) -> str:
+def _needed(document: Mapping[str, object], name: str) -> str:
     if found := _address(document, name):
         return found
     raise unreachable(f"the identity provider's document has no {name}")
 
 
-def _address(document: Mapping[str, Any], name: str) -> str:
+def _address(document: Mapping[str, object], name: str) -> str:
     found = document.get(name)
     try:
         return safe_address(found) if isinstance(found, str) and found else ""

@@ -1,4 +1,4 @@
-"""The identity provider, as we ask it. Everything here waits for it: never on the event loop.
+"""The client of the identity provider. Everything here waits for the provider: never call it on the event loop.
 
 Needs the extra `oidc`.
 """
@@ -12,27 +12,26 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, urlencode
 
 from triage.web.auth.oidc.attempt import Attempt
-from triage.web.auth.oidc.claims import ClaimNames, Person
+from triage.web.auth.oidc.claims import ClaimMapping, ProviderIdentity
+from triage.web.auth.oidc.document_cache import CachedDocument
 from triage.web.auth.oidc.errors import invalid, unreachable
 from triage.web.auth.oidc.id_token import ExpectedToken, UnknownKeyError, verified
-from triage.web.auth.oidc.kept import CachedDocument
 from triage.web.auth.oidc.metadata import Metadata, address_of, metadata_of
-from triage.web.auth.oidc.wire import ProviderResponse, Wire
+from triage.web.auth.oidc.provider_http import ProviderHttp, ProviderResponse
 
 logger = logging.getLogger(__name__)
 
 _ERROR_CODE = re.compile(r"[a-z_]{1,40}")
-_LONGEST_HINT = 4096  # of an address that a browser asks for
+_LONGEST_ID_TOKEN_HINT = 4096  # in an address that a browser requests
 _LARGEST_SECRET = 4096
 
 
 @dataclass(frozen=True)
-class Client:
-    """What the provider knows of us, and we of it."""
+class OidcClient:
+    """Registration of this service at the provider."""
 
     issuer: str
     client_id: str
@@ -43,11 +42,11 @@ class Client:
 
     @property
     def redirect_uri(self) -> str:
-        """Where the provider sends people back to."""
+        """Address that the provider sends browsers back to."""
         return f"{self.page_address}sign-in/callback"
 
     def secret(self) -> str:
-        """As it is in its file now; empty for a public client. Raises OSError, ValueError."""
+        """Read the client secret from its file; empty for a public client. Raises OSError, ValueError."""
         if self.secret_file is None:
             return ""
         with self.secret_file.open("rb") as file:
@@ -58,20 +57,22 @@ class Client:
 
 
 class Provider:
-    """Asked for its document at the first use: where it is down, the service starts all the same."""
+    """The provider. It is contacted at first use: the service starts while the provider is down."""
 
-    def __init__(self, client: Client, reading: ClaimNames, wire: Wire, now: Callable[[], float] = time.time) -> None:
-        self._client, self._reading, self._wire, self._now = client, reading, wire, now
+    def __init__(
+        self, client: OidcClient, claims: ClaimMapping, http: ProviderHttp, now: Callable[[], float] = time.time
+    ) -> None:
+        self._client, self._mapping, self._http, self._now = client, claims, http, now
         self._metadata = CachedDocument(self._fetched_metadata)
         self._keys = CachedDocument(self._fetched_keys)
 
-    def reached_at(self, until: float) -> list[str]:
-        """Its hosts, once its document and its keys were read. Nobody is signed in."""
+    def reach(self, until: float) -> list[str]:
+        """Fetch metadata and keys and return the provider's hosts. Raises NotSignedInError."""
         self._keys.get(until)
         return self._metadata.get(until).hosts
 
-    def where_to(self, attempt: Attempt, until: float) -> str:
-        """The address at which people sign in. Raises NotSignedInError, as all here."""
+    def sign_in_address(self, attempt: Attempt, until: float) -> str:
+        """Return the address at which users sign in. Raises NotSignedInError."""
         return _with_query(
             self._metadata.get(until).authorization,
             {
@@ -86,28 +87,35 @@ class Provider:
             },
         )
 
-    def who(self, code: str, issuer: str | None, attempt: Attempt, until: float) -> tuple[Person, str]:
-        """Who came back with ``code``, and the ID token that says so. ``issuer``: who says that it is its answer."""
+    def redeem(self, code: str, issuer: str | None, attempt: Attempt, until: float) -> tuple[ProviderIdentity, str]:
+        """Redeem ``code`` and return the user with the ID token. Raises NotSignedInError.
+
+        Args:
+            code: Authorization code of the response.
+            issuer: Issuer that the response names (RFC 9207), None for none.
+            attempt: The attempt that the response belongs to.
+            until: Deadline (time.monotonic).
+        """
         metadata = self._metadata.get(until)
         if issuer != self._client.issuer and (issuer is not None or metadata.names_itself):
-            raise invalid("the answer is another issuer's (RFC 9207)")
-        answer = self._redeemed(metadata, code, attempt, until)
-        token = answer.get("id_token")
+            raise invalid("the response is of another issuer (RFC 9207)")
+        tokens = self._redeemed(metadata, code, attempt, until)
+        token = tokens.get("id_token")
         if not isinstance(token, str):
             raise invalid("the identity provider gives no ID token")
-        claims = self._claims(token, attempt, until)
-        if not self._reading.is_whole(claims) and metadata.userinfo:
-            claims = {**self._more(metadata, answer, str(claims["sub"]), until), **claims}
-        return self._reading.person(claims), token
+        claims = self._verified_claims(token, attempt, until)
+        if not self._mapping.is_whole(claims) and metadata.userinfo:
+            claims = {**self._userinfo(metadata, tokens, str(claims["sub"]), until), **claims}
+        return self._mapping.identity(claims), token
 
-    def where_to_leave(self, token: str, until: float) -> str:
-        """The address at which people sign out of the provider, too; empty where it has none."""
+    def sign_out_address(self, token: str, until: float) -> str:
+        """Return the address at which users sign out of the provider; empty if it has none."""
         address = self._metadata.get(until).end_session
-        said = {"client_id": self._client.client_id, "post_logout_redirect_uri": f"{self._client.page_address}sign-in"}
-        hint = {"id_token_hint": token} if 0 < len(token) <= _LONGEST_HINT else {}
-        return _with_query(address, {**hint, **said}) if address else ""
+        query = {"client_id": self._client.client_id, "post_logout_redirect_uri": f"{self._client.page_address}sign-in"}
+        hint = {"id_token_hint": token} if 0 < len(token) <= _LONGEST_ID_TOKEN_HINT else {}
+        return _with_query(address, {**hint, **query}) if address else ""
 
-    def _redeemed(self, metadata: Metadata, code: str, attempt: Attempt, until: float) -> Mapping[str, Any]:
+    def _redeemed(self, metadata: Metadata, code: str, attempt: Attempt, until: float) -> Mapping[str, object]:
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -119,16 +127,16 @@ class Provider:
         if not authorization:
             form["client_id"] = self._client.client_id
             form |= {"client_secret": secret} if secret else {}
-        said = self._wire.ask(metadata.token, until, form=form, authorization=authorization)
-        if said.status == 200 and said.content is not None:
-            return said.content
-        error = _error(said)
-        if said.status == 400 and error == "invalid_grant":
+        response = self._http.send(metadata.token, until, form=form, authorization=authorization)
+        if response.status == 200 and response.content is not None:
+            return response.content
+        error = _error(response)
+        if response.status == 400 and error == "invalid_grant":
             raise invalid("the identity provider does not know the code (invalid_grant): it was used, or is too old")
         hint = ": see oidc.client_id and client_secret_file" if "client" in error else ""
-        raise unreachable(f"the identity provider gave no token: HTTP {said.status}, {error}{hint}")
+        raise unreachable(f"the identity provider gave no token: HTTP {response.status}, {error}{hint}")
 
-    def _claims(self, token: str, attempt: Attempt, until: float) -> Mapping[str, Any]:
+    def _verified_claims(self, token: str, attempt: Attempt, until: float) -> Mapping[str, object]:
         expected = ExpectedToken(
             self._client.issuer, self._client.client_id, attempt.nonce, self._now(), self._client.skew_s
         )
@@ -139,14 +147,16 @@ class Provider:
                 continue
         raise invalid("the ID token is signed with a key that the identity provider does not publish (kid)")
 
-    def _more(self, metadata: Metadata, answer: Mapping[str, Any], subject: str, until: float) -> Mapping[str, Any]:
-        """Claims that are not in the ID token (OpenID Connect Core 5.3): what it says counts for its subject alone."""
-        access = answer.get("access_token")
+    def _userinfo(
+        self, metadata: Metadata, tokens: Mapping[str, object], subject: str, until: float
+    ) -> Mapping[str, object]:
+        """Return further claims (OpenID Connect Core 5.3), which must be of the same subject."""
+        access = tokens.get("access_token")
         if not isinstance(access, str) or not access.isascii() or not access.isprintable():
             return {}
-        found = self._wire.document(metadata.userinfo, until, authorization=f"Bearer {access}")
+        found = self._http.document(metadata.userinfo, until, authorization=f"Bearer {access}")
         if found.get("sub") != subject:
-            raise invalid("what the identity provider says of the user is another's (userinfo, sub)")
+            raise invalid("the userinfo of the identity provider is of another user (sub)")
         return found
 
     def _secret(self) -> str:
@@ -156,19 +166,19 @@ class Provider:
             raise unreachable(f"oidc.client_secret_file: {error}") from error
 
     def _fetched_metadata(self, until: float) -> Metadata:
-        found = metadata_of(self._wire.document(address_of(self._client.issuer), until), self._client.issuer)
-        logger.info("sign-in: the identity provider is asked at %s", ", ".join(found.hosts))
+        found = metadata_of(self._http.document(address_of(self._client.issuer), until), self._client.issuer)
+        logger.info("sign-in: the identity provider is used at %s", ", ".join(found.hosts))
         return found
 
-    def _fetched_keys(self, until: float) -> Sequence[Any]:
-        keys = self._wire.document(self._metadata.get(until).keys, until).get("keys")
+    def _fetched_keys(self, until: float) -> Sequence[object]:
+        keys = self._http.document(self._metadata.get(until).keys, until).get("keys")
         if not isinstance(keys, list):
             raise unreachable("the identity provider publishes no keys (jwks_uri)")
         return keys
 
 
 def _basic(name: str, secret: str) -> str:
-    """RFC 6749 2.3.1: both are form-encoded first."""
+    """Return the header of HTTP Basic, with both parts form-encoded first (RFC 6749 2.3.1)."""
     pair = f"{quote(name, safe='')}:{quote(secret, safe='')}"
     return f"Basic {b64encode(pair.encode()).decode()}"
 
@@ -177,7 +187,7 @@ def _with_query(address: str, values: Mapping[str, str]) -> str:
     return f"{address}{'&' if '?' in address else '?'}{urlencode(values)}"
 
 
-def _error(said: ProviderResponse) -> str:
-    """The code of an error (RFC 6749 5.2), if it looks like one."""
-    code = (said.content or {}).get("error")
+def _error(response: ProviderResponse) -> str:
+    """Return the error code of a response (RFC 6749 5.2), if it has the form of one."""
+    code = (response.content or {}).get("error")
     return code if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else "no error code"

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
+from triage.web.auth.oidc.document_cache import CachedDocument
 from triage.web.auth.oidc.errors import NotSignedInError, unreachable
-from triage.web.auth.oidc.kept import CachedDocument
 
 
 class Clock:

@@ -1,4 +1,4 @@
-"""What the provider is asked: JSON over HTTP, over by a deadline and of bounded size, whatever it does."""
+"""Requests to the provider: JSON over HTTP, with a deadline and a bounded size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from triage.dicom.tls import ClientTLS, explain
@@ -18,24 +17,24 @@ from triage.web.auth.oidc.errors import unreachable
 
 @dataclass(frozen=True)
 class ProviderResponse:
-    """A status, and the JSON object that came with it; None for none."""
+    """Status and JSON object of a response; ``content`` is None if the body is no JSON object."""
 
     status: int
-    content: Mapping[str, Any] | None
+    content: Mapping[str, object] | None
 
 
 @dataclass(frozen=True)
-class Wire:
-    """``ca_file``: authorities that are believed; None: the system's."""
+class ProviderHttp:
+    """Sends requests. ``ca_file``: trusted authorities; None for those of the system."""
 
     ca_file: Path | None = None
 
-    def ask(
+    def send(
         self, url: str, until: float, *, form: Mapping[str, str] | None = None, authorization: str = ""
     ) -> ProviderResponse:
-        """GET, or POST of a form, answered by ``until`` (time.monotonic). Raises NotSignedInError if it is not.
+        """Send a GET, or a POST of ``form``. Redirects are not followed.
 
-        Redirects are not followed: what an address says is to come from there.
+        Raises NotSignedInError without a response by ``until`` (time.monotonic).
         """
         host = urlsplit(url).netloc
         remaining = until - time.monotonic()
@@ -49,20 +48,20 @@ class Wire:
         peer = HttpPeer(url, remaining, self._context(url))
         try:
             body = None if form is None else urlencode(form).encode()
-            answer = peer.ask("GET" if form is None else "POST", body, headers)
+            received = peer.ask("GET" if form is None else "POST", body, headers)
         except PeerError as error:
-            raise unreachable(f"the identity provider at {host} did not answer ({_words(error)})") from error
+            raise unreachable(f"the identity provider at {host} did not answer ({_described(error)})") from error
         finally:
             peer.close()
-        return ProviderResponse(answer.status, _object(answer.body))
+        return ProviderResponse(received.status, _parsed(received.body))
 
-    def document(self, url: str, until: float, *, authorization: str = "") -> Mapping[str, Any]:
-        """A JSON object that is there. Raises NotSignedInError."""
-        said = self.ask(url, until, authorization=authorization)
-        if said.status != 200 or said.content is None:
-            what = "no whole JSON object, or more than 64 KiB" if said.status == 200 else "no document"
-            raise unreachable(f"{_without_query(url)} answered HTTP {said.status}, and {what}")
-        return said.content
+    def document(self, url: str, until: float, *, authorization: str = "") -> Mapping[str, object]:
+        """Return the JSON object at ``url``. Raises NotSignedInError."""
+        response = self.send(url, until, authorization=authorization)
+        if response.status != 200 or response.content is None:
+            found = "no whole JSON object, or more than 64 KiB" if response.status == 200 else "no document"
+            raise unreachable(f"{_without_query(url)} answered HTTP {response.status}, and {found}")
+        return response.content
 
     def _context(self, url: str) -> ssl.SSLContext | None:
         if not url.startswith("https:"):
@@ -73,7 +72,7 @@ class Wire:
             raise unreachable(f"oidc.ca_file cannot be used: {error}") from error
 
 
-def _object(body: bytes) -> Mapping[str, Any] | None:
+def _parsed(body: bytes) -> Mapping[str, object] | None:
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
@@ -81,7 +80,7 @@ def _object(body: bytes) -> Mapping[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _words(error: PeerError) -> str:
+def _described(error: PeerError) -> str:
     cause = error.__cause__
     return explain(cause) if isinstance(cause, ssl.SSLError) else str(error)
 

@@ -1,4 +1,4 @@
-"""What the provider publishes, kept for a while: asked for by one at a time, and not again at once where it failed."""
+"""A document of the provider, cached for a while: fetched by one thread at a time, with a pause after a failure."""
 
 from __future__ import annotations
 
@@ -11,28 +11,32 @@ from triage.web.auth.oidc.errors import NotSignedInError, unreachable
 
 T = TypeVar("T")
 
-_KEPT_S = 3600.0  # a key that was withdrawn is believed no longer than this
+_LIFETIME_S = 3600.0  # a withdrawn key is accepted no longer than this
 _RENEWED_EVERY_S = 60.0
-_FAILED_FOR_S = 5.0
+_RETRY_AFTER_S = 5.0
 
 
 class CachedDocument(Generic[T]):
-    """``fetch`` is given the deadline, and raises NotSignedInError. Safe to share between threads."""
+    """A cached document; ``fetch`` gets the deadline and raises NotSignedInError. Thread-safe."""
 
     def __init__(self, fetch: Callable[[float], T], now: Callable[[], float] = time.monotonic) -> None:
         self._fetch = fetch
         self._now = now
         self._lock = threading.Lock()
         self._value: T | None = None
-        self._at = self._renewed_at = float("-inf")
-        self._failed_at, self._why = float("-inf"), ""
+        self._fetched_at = self._renewed_at = float("-inf")
+        self._failed_at, self._failure = float("-inf"), ""
 
     def get(self, until: float, *, renewed: bool = False) -> T:
-        """The value, by ``until`` (time.monotonic). ``renewed``: a newer one, if none was asked for in this minute."""
+        """Return the document by ``until`` (time.monotonic); ``renewed``: fetch it again, once a minute at most."""
         if not self._lock.acquire(timeout=max(0.0, until - time.monotonic())):
-            raise unreachable("the identity provider did not answer others in time")
+            raise unreachable("the identity provider did not respond to other requests in time")
         try:
-            if self._value is not None and self._now() - self._at < _KEPT_S and not (renewed and self._may_renew()):
+            if (
+                self._value is not None
+                and self._now() - self._fetched_at < _LIFETIME_S
+                and not (renewed and self._may_renew())
+            ):
                 return self._value
             return self._fetched(until)
         finally:
@@ -45,12 +49,12 @@ class CachedDocument(Generic[T]):
         return True
 
     def _fetched(self, until: float) -> T:
-        if self._now() - self._failed_at < _FAILED_FOR_S:
-            raise unreachable(self._why)
+        if self._now() - self._failed_at < _RETRY_AFTER_S:
+            raise unreachable(self._failure)
         try:
             self._value = self._fetch(until)
         except NotSignedInError as error:
-            self._failed_at, self._why = self._now(), str(error)
+            self._failed_at, self._failure = self._now(), str(error)
             raise
-        self._at = self._now()
+        self._fetched_at = self._now()
         return self._value

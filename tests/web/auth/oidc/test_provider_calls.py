@@ -7,21 +7,21 @@ import threading
 
 import pytest
 
-from triage.web.auth.oidc import errands
-from triage.web.auth.oidc.errands import Errands
-from triage.web.auth.oidc.errors import NotSignedInError, Wrong
+from triage.web.auth.oidc import provider_calls
+from triage.web.auth.oidc.errors import NotSignedInError, SignInProblem
+from triage.web.auth.oidc.provider_calls import ProviderCalls
 
 
 def test_a_call_that_never_ends_is_given_up_and_holds_its_seat_until_it_does(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(errands, "_BEYOND_S", 0.0)
+    monkeypatch.setattr(provider_calls, "_GRACE_S", 0.0)
     released = threading.Event()
 
-    async def tried() -> list[Wrong]:
-        few, found = Errands(at_once=2, of_a_place=1), []
+    async def tried() -> list[SignInProblem]:
+        few, found = ProviderCalls(at_once=2, per_address=1), []
         for address in ("192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.3"):
             with pytest.raises(NotSignedInError) as refused:
                 await few.run(address, lambda: released.wait(20), 0.05)
-            found.append(refused.value.wrong)
+            found.append(refused.value.problem)
         released.set()
         while True:  # the threads end a moment later
             try:
@@ -30,7 +30,12 @@ def test_a_call_that_never_ends_is_given_up_and_holds_its_seat_until_it_does(mon
             except NotSignedInError:
                 await asyncio.sleep(0.01)
 
-    assert asyncio.run(tried()) == [Wrong.UNREACHABLE, Wrong.CROWDED, Wrong.UNREACHABLE, Wrong.CROWDED]
+    assert asyncio.run(tried()) == [
+        SignInProblem.UNREACHABLE,
+        SignInProblem.CROWDED,
+        SignInProblem.UNREACHABLE,
+        SignInProblem.CROWDED,
+    ]
 
 
 def test_what_a_call_raises_is_raised_and_frees_the_seat():
@@ -38,7 +43,7 @@ def test_what_a_call_raises_is_raised_and_frees_the_seat():
         raise KeyError("a defect")
 
     async def tried() -> None:
-        few = Errands(at_once=1)
+        few = ProviderCalls(at_once=1)
         for _ in range(3):
             with pytest.raises(KeyError):
                 await few.run("", fail, 10)

@@ -7,21 +7,21 @@ from contextlib import suppress
 
 import pytest
 
-from triage.web.auth.turns import CrowdedError, PasswordTurns
+from triage.web.auth.password_queue import PasswordQueue, QueueFullError
 
 
-async def _held(turns: PasswordTurns, done: list[str], name: str, place: str, rank: int, known: bool = False) -> None:
-    async with turns.turn(place, rank, known=known):
+async def _held(queue: PasswordQueue, done: list[str], name: str, place: str, rank: int, known: bool = False) -> None:
+    async with queue.slot(place, rank, known=known):
         await asyncio.sleep(0)
         done.append(name)
 
 
 def test_who_has_fewest_wrong_tries_is_next():
     async def go() -> list[str]:
-        turns, done = PasswordTurns(), list[str]()
-        tasks = [asyncio.create_task(_held(turns, done, f"guess {n}", f"10.0.0.{n}", rank=5)) for n in range(10)]
+        queue, done = PasswordQueue(), list[str]()
+        tasks = [asyncio.create_task(_held(queue, done, f"guess {n}", f"10.0.0.{n}", rank=5)) for n in range(10)]
         await asyncio.sleep(0)
-        tasks.append(asyncio.create_task(_held(turns, done, "owner", "10.1.1.1", rank=0)))
+        tasks.append(asyncio.create_task(_held(queue, done, "owner", "10.1.1.1", rank=0)))
         await asyncio.gather(*tasks)
         return done
 
@@ -32,13 +32,13 @@ def test_who_has_fewest_wrong_tries_is_next():
 
 def test_one_address_fills_no_room_and_a_full_room_makes_way():
     async def go() -> tuple[list[str], int]:
-        turns, done, crowded = PasswordTurns(of_a_place=2, in_all=4), list[str](), 0
+        queue, done, crowded = PasswordQueue(per_address=2, in_total=4), list[str](), 0
         places = ["10.0.0.1"] * 6 + ["10.0.0.2", "10.0.0.3", "10.0.0.4"]
-        tasks = [asyncio.create_task(_held(turns, done, place, place, rank=3)) for place in places]
+        tasks = [asyncio.create_task(_held(queue, done, place, place, rank=3)) for place in places]
         await asyncio.sleep(0)
-        tasks.append(asyncio.create_task(_held(turns, done, "owner", "10.1.1.1", rank=0)))
+        tasks.append(asyncio.create_task(_held(queue, done, "owner", "10.1.1.1", rank=0)))
         for each in await asyncio.gather(*tasks, return_exceptions=True):
-            crowded += isinstance(each, CrowdedError)
+            crowded += isinstance(each, QueueFullError)
         return done, crowded
 
     done, crowded = asyncio.run(go())
@@ -49,12 +49,12 @@ def test_one_address_fills_no_room_and_a_full_room_makes_way():
 
 def test_who_came_in_from_there_before_waits_beside_those_who_guess_there():
     async def go() -> list[str]:
-        turns, done = PasswordTurns(of_a_place=2), list[str]()
-        tasks = [asyncio.create_task(_held(turns, done, f"guess {n}", "a", rank=9)) for n in range(3)]
+        queue, done = PasswordQueue(per_address=2), list[str]()
+        tasks = [asyncio.create_task(_held(queue, done, f"guess {n}", "a", rank=9)) for n in range(3)]
         await asyncio.sleep(0)
-        with pytest.raises(CrowdedError):
-            await _held(turns, done, "stranger", "a", rank=9)
-        await _held(turns, done, "owner", "a", rank=0, known=True)
+        with pytest.raises(QueueFullError):
+            await _held(queue, done, "stranger", "a", rank=9)
+        await _held(queue, done, "owner", "a", rank=0, known=True)
         await asyncio.gather(*tasks)
         return done
 
@@ -63,15 +63,15 @@ def test_who_came_in_from_there_before_waits_beside_those_who_guess_there():
 
 def test_who_goes_away_while_waiting_keeps_nobody_waiting():
     async def go() -> list[str]:
-        turns, done = PasswordTurns(), list[str]()
-        tasks = [asyncio.create_task(_held(turns, done, str(n), "a", rank=0)) for n in range(4)]
+        queue, done = PasswordQueue(), list[str]()
+        tasks = [asyncio.create_task(_held(queue, done, str(n), "a", rank=0)) for n in range(4)]
         await asyncio.sleep(0)
         tasks[1].cancel()
         tasks[0].cancel()
         with suppress(asyncio.CancelledError):
             await tasks[0]
         await asyncio.gather(*tasks[2:])
-        await _held(turns, done, "last", "a", rank=0)
+        await _held(queue, done, "last", "a", rank=0)
         return done
 
     assert asyncio.run(go()) == ["3", "2", "last"]
@@ -79,18 +79,18 @@ def test_who_goes_away_while_waiting_keeps_nobody_waiting():
 
 def test_of_equals_the_last_is_next_and_nobody_waits_for_ever():
     async def go() -> tuple[list[str], int]:
-        turns, done, crowded = PasswordTurns(longest_s=0.2), list[str](), 0
+        queue, done, crowded = PasswordQueue(timeout_s=0.2), list[str](), 0
 
         async def slow() -> None:
-            async with turns.turn("x", 0):
+            async with queue.slot("x", 0):
                 await asyncio.sleep(0.5)
 
         tasks = [asyncio.create_task(slow())]
         await asyncio.sleep(0)
-        tasks += [asyncio.create_task(_held(turns, done, str(n), f"10.0.0.{n}", rank=0)) for n in range(3)]
+        tasks += [asyncio.create_task(_held(queue, done, str(n), f"10.0.0.{n}", rank=0)) for n in range(3)]
         for each in await asyncio.gather(*tasks, return_exceptions=True):
-            crowded += isinstance(each, CrowdedError)
-        tasks = [asyncio.create_task(_held(turns, done, str(n), f"10.0.0.{n}", rank=0)) for n in range(4)]
+            crowded += isinstance(each, QueueFullError)
+        tasks = [asyncio.create_task(_held(queue, done, str(n), f"10.0.0.{n}", rank=0)) for n in range(4)]
         await asyncio.gather(*tasks)
         return done, crowded
 
