@@ -56,7 +56,7 @@ def state(page: Page) -> dict[str, Any]:
 
 
 def changes(page: Page, act: Any) -> dict[str, tuple[Any, Any]]:
-    """What of the view an action changes."""
+    """Return the parts of the view that an action changes."""
     before = state(page)
     act()
     after = wait_for(lambda: (now := state(page)) != before and now, "the view to change")

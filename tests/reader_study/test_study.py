@@ -76,7 +76,7 @@ def test_a_manifest_brings_its_columns_and_needs_no_labels(tmp_path: Path):
         ("image,age\ncase0.dcm,old\n", "line 2: age 'old'"),
         ("image\n\n", "has no images"),
         ("picture\ncase0.dcm\n", "no column image"),
-        ("image,patient\n,p1\n", "line 2: image is not given"),
+        ("image,patient\n,p1\n", "line 2: the column image is empty"),
     ],
 )
 def test_a_wrong_manifest_is_refused_and_the_line_named(tmp_path: Path, rows: str, named: str):

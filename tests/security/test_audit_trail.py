@@ -1,4 +1,4 @@
-"""The audit trail: what is written of a look, a search, a sign-in and an act, and what happens when it cannot be."""
+"""The audit trail of views, searches, sign-ins and acts, and the behaviour when it cannot be written."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def everything(folder: Path) -> dict[str, bytes]:
 def test_a_workitem_was_completed_by_who_signed_in_whomever_it_names(home: House) -> None:
     uid = tagged(home.sources.spool, home.sources.worklist, 1).study_instance_uid
     with home.ask(READER) as ann:
-        assert complete(ann, workitem_uid(uid, 1), "1.2.3", "Somebody^Else").status_code == 200
+        assert complete(ann, workitem_uid(uid, 1), "1.2.3", "Other^Reader").status_code == 200
     (step,) = reading.acts_of(home.sources.spool, uid)
     assert (step.who, step.through) == ("ann", "ups")
 

@@ -293,7 +293,7 @@ def test_an_identity_provider_is_asked_and_signs_nobody_in(tmp_path: Path) -> No
 def test_what_would_keep_the_page_from_starting_is_found_before_it_is_started(tmp_path: Path) -> None:
     assert only(check_sign_in(settings())).level is OK
     open_to_all = only(check_sign_in(settings(web={"host": "0.0.0.0"})))
-    assert (open_to_all.level, "nobody has to sign in" in open_to_all.said) == (FAILED, True)
+    assert (open_to_all.level, "sign-in is off" in open_to_all.said) == (FAILED, True)
     unread = settings(web={"host": "0.0.0.0"}, sign_in={"method": "users", "users_file": tmp_path / "users.json"})
     assert "sign_in.trusted_proxies" in only(check_sign_in(unread)).said
     assert not list(tmp_path.iterdir())

@@ -61,7 +61,7 @@ def served(
 
 
 def tagged(spool: Spool, index: Worklist, number: int, tag: Tag = Tag.NORMAL, **more: Any) -> TriageDecision:
-    """What ``decided`` makes, and it is listed."""
+    """Make the study of ``decided`` and list it."""
     decision = decided(spool, number, tag, **more)
     index.put(decision)
     return decision

@@ -51,7 +51,7 @@ def test_studies_come_live_in_reading_order_and_leave_when_read(page: Page, plac
     expect(rows).to_have_count(2)
 
     abnormal = tagged(spool, index, 3, Tag.ABNORMAL, age_s=120)
-    expect(rows).to_have_count(3)  # nobody loaded anything anew
+    expect(rows).to_have_count(3)  # without a reload
     expect(rows.nth(0)).to_contain_text("ACC-0003")
     expect(rows.nth(0)).to_contain_text("Abnormal")
     expect(rows.nth(0)).to_contain_text("2 min")
@@ -114,7 +114,7 @@ def test_it_is_searched_and_filtered(page: Page, place: tuple[str, Sources]):
 
 
 def view_state(page: Page) -> dict[str, Any]:
-    """How the image is shown; empty while it is not."""
+    """Return the state of the image view; empty without an image."""
     found: dict[str, Any] = json.loads(page.locator("#image").get_attribute("data-state") or "{}")
     return found
 

@@ -92,7 +92,7 @@ def _for_reader(by_token: Mapping[str, ReaderSession], handler: Handler) -> Call
     async def handle(request: Request) -> Response:
         session = by_token.get(request.path_params["token"])
         if session is None:
-            raise HTTPException(404, "this link is not of this study: ask for yours")
+            raise HTTPException(404, "this link does not belong to this study: request yours from its organiser")
         return await handler(session, request)
 
     return handle
@@ -126,15 +126,15 @@ async def _step(pictures: PictureCache, session: ReaderSession, request: Request
     kind = _kind(request.path_params["kind"])
     step = await read_json(request, ReaderStep)
     if (kind is StepKind.ANSWER) != (step.answer is not None):
-        raise HTTPException(400, "an answer goes with a step of that kind, and with no other")
+        raise HTTPException(400, "an answer belongs to a step of kind answer, and to no other")
     if step.answer is ReaderAnswer.UNREADABLE and not await _is_unreadable(pictures, session, step.number):
         raise HTTPException(400, "this image can be shown: answer normal or abnormal")
     try:
         await run_in_threadpool(session.answers.add, step.record(kind))
     except OutOfTurnError as error:
-        raise HTTPException(409, f"{error}: was the study continued in another window? Load this page anew") from error
+        raise HTTPException(409, f"{error}: was the study continued in another window? Load this page again") from error
     except OSError as error:
-        raise HTTPException(507, f"it could not be saved ({cause(error)}): tell who runs the study") from error
+        raise HTTPException(507, f"it could not be saved ({cause(error)}): tell the organiser of the study") from error
     return JSONResponse(_shown(session))
 
 

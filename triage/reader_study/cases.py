@@ -91,7 +91,7 @@ def _from_manifest(manifest: Path, salt: str) -> list[ReaderCase]:
 
 def _row(manifest: Path, line: int, text: Mapping[str, str], salt: str) -> ReaderCase:
     if not text["image"]:
-        raise CasesError(f"{manifest}, line {line}: image is not given")
+        raise CasesError(f"{manifest}, line {line}: the column image is empty")
     for column in ("fold", "age"):
         if text.get(column) and not _is_number(text[column]):
             raise CasesError(f"{manifest}, line {line}: {column} {text[column]!r} is not a number")

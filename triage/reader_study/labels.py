@@ -81,7 +81,7 @@ def _by_case(study: ReaderStudy, reader: str) -> dict[int, ReadCase]:
     """Return the reader's cases, by position in the study."""
     order = study.order(reader)
     progress = read_progress(study.answers(reader), len(order))
-    return {order[place]: read for place, read in progress.read.items()}
+    return {order[position]: read for position, read in progress.read.items()}
 
 
 def _answer(read: Mapping[int, ReadCase], number: int) -> ReaderAnswer | None:
@@ -89,7 +89,7 @@ def _answer(read: Mapping[int, ReadCase], number: int) -> ReaderAnswer | None:
 
 
 def _of_reader(study: ReaderStudy, reader: str, read: Mapping[int, ReadCase]) -> list[Row]:
-    place = {number: index for index, number in enumerate(study.order(reader))}
+    position = {number: index for index, number in enumerate(study.order(reader))}
     rows = []
     for number, case in enumerate(study.cases):
         one = read.get(number)
@@ -100,7 +100,7 @@ def _of_reader(study: ReaderStudy, reader: str, read: Mapping[int, ReadCase]) ->
             "seconds_with_idle": f"{one.elapsed_ms / 1000:.1f}",
             "answered_at": one.answered_at,
             "answers_given": str(one.answers_given),
-            "place": str(place[number] + 1),
+            "place": str(position[number] + 1),
         }
         rows.append(_row(case, one.answer.label, columns))
     return rows

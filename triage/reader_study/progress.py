@@ -112,7 +112,7 @@ class ReaderProgress:
             StepKind.LOOKED: 0 <= number <= self.position,
         }
         if not in_turn[kind]:
-            raise OutOfTurnError(f"{kind} of case {number + 1} is out of turn: {self.position} are answered")
+            raise OutOfTurnError(f"{kind} of case {number + 1} is not possible: {self.position} cases are answered")
 
     def apply(self, record: ReaderRecord) -> None:
         """Add a record. Raises OutOfTurnError."""

@@ -231,16 +231,19 @@ def _begin(event: AuditEvent, event_id: CodedValue, action: str, kind: CodedValu
     return message
 
 
-def _add_participant(message: Element, who: Participant, *roles: CodedValue, requests: bool = True) -> Element:
-    attributes = {"UserID": _clean(who.name), "UserIsRequestor": "true" if requests else "false"}
-    if who.alternative_id:
-        attributes["AlternativeUserID"] = _clean(who.alternative_id)
-    if who.address:
-        attributes |= {"NetworkAccessPointID": _clean(who.address), "NetworkAccessPointTypeCode": "2"}  # IP address
-    participant = SubElement(message, "ActiveParticipant", attributes)
+def _add_participant(message: Element, participant: Participant, *roles: CodedValue, requests: bool = True) -> Element:
+    attributes = {"UserID": _clean(participant.name), "UserIsRequestor": "true" if requests else "false"}
+    if participant.alternative_id:
+        attributes["AlternativeUserID"] = _clean(participant.alternative_id)
+    if participant.address:
+        attributes |= {
+            "NetworkAccessPointID": _clean(participant.address),
+            "NetworkAccessPointTypeCode": "2",
+        }  # IP address
+    element = SubElement(message, "ActiveParticipant", attributes)
     for role in roles:
-        _add_code(participant, "RoleIDCode", role)
-    return participant
+        _add_code(element, "RoleIDCode", role)
+    return element
 
 
 def _add_study(message: Element, subject: AuditSubject) -> None:

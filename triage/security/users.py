@@ -66,13 +66,15 @@ class Users:
     def add(self, name: str, role: Role, password: str) -> None:
         """Add a user. Raises UserError for a name that is taken or invalid, WeakPasswordError."""
         if not _NAME.fullmatch(name) or name.casefold() in _RESERVED:
-            raise UserError(f"{name[:80]!r} is no name for a user: letters, digits and . _ @ -, at most 64, not local")
+            raise UserError(
+                f"{name[:80]!r} is no user name: use letters, digits and . _ @ -, at most 64 characters, and not local"
+            )
         passwords.check_password(password, name)
         account = Account(name, role, str(passwords.hash_password(password)), _stamp())
 
         def add_to(accounts: dict[str, Account]) -> None:
             if name.casefold() in accounts:
-                raise UserError(f"there is a user {accounts[name.casefold()].name} already")
+                raise UserError(f"the user {accounts[name.casefold()].name} exists already")
             accounts[name.casefold()] = account
 
         self._change(add_to)
@@ -140,7 +142,7 @@ class Users:
         except FileNotFoundError:
             return {}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{self._path} is no file of users as `triage user` writes it ({error!r})") from error
+            raise UserError(f"{self._path} is no file of users of `triage user` ({error!r})") from error
 
 
 def _account(record: Mapping[str, str]) -> Account:
@@ -151,7 +153,7 @@ def _account(record: Mapping[str, str]) -> Account:
 
 def _existing(accounts: dict[str, Account], name: str) -> Account:
     if (account := accounts.get(name.casefold())) is None:
-        raise UserError(f"there is no user {name[:80]!r}: `triage user list` names them")
+        raise UserError(f"there is no user {name[:80]!r}: `triage user list` shows all")
     return account
 
 

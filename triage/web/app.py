@@ -95,13 +95,7 @@ def create_app(
     monitoring = monitoring or Monitoring.new()
     routes = [
         *pages.routes(),
-        *worklist.routes(sources),
-        *study.routes(sources),
-        activation_map.route(sources),
-        *patient_search.routes(sources),
-        *requeue.routes(sources),
-        *status.routes(sources),
-        events.route(events.WorklistChanges(sources.worklist)),
+        *_api_routes(sources),
         *sign_in_page.routes(access.sign_in, access.auditing),
         *_monitoring_routes(monitoring.registry, sources.redis, sources.spool),
         *more,
@@ -133,6 +127,18 @@ def known_hosts(host: str, names: Sequence[str] = ()) -> frozenset[str]:
     The set is empty (any name) if other machines can reach the server and no names are given.
     """
     return LOOPBACK | {host_name(each) for each in (host, *names)} if names or host in LOOPBACK else frozenset()
+
+
+def _api_routes(sources: Sources) -> list[Route]:
+    return [
+        *worklist.routes(sources),
+        *study.routes(sources),
+        activation_map.route(sources),
+        *patient_search.routes(sources),
+        *requeue.routes(sources),
+        *status.routes(sources),
+        events.route(events.WorklistChanges(sources.worklist)),
+    ]
 
 
 def _monitoring_routes(registry: CollectorRegistry, redis: Redis, spool: Spool) -> list[Route]:

@@ -63,11 +63,11 @@ def test_studies_are_found_in_reading_order_and_the_patient_is_nowhere_else(
         assert found(patient="secret-7", tag="NORMAL") == [normal]
         assert found(patient="doe") == [other]
         assert found(patient="roe", q="no such accession number") == []
-        assert found(patient="nobody") == []
+        assert found(patient="unknown") == []
         assert found(text="roe jane") == [abnormal, normal]
         assert found(text=other) == [other]
         assert found(text="roe", tag="NORMAL") == [normal]
-        assert found(text="nobody") == []
+        assert found(text="unknown") == []
         for wrong in (
             {},
             {"patient": " "},

@@ -95,7 +95,7 @@ def cancel(ask: httpx.Client, uid: str, request: Dataset | None = None) -> httpx
 
 
 def performed(transaction: str) -> Dataset:
-    """What a reader's system sets before it completes a workitem."""
+    """Return the data set that a reader's system sends before it completes a workitem."""
     item = Dataset()
     item.PerformedStationNameCodeSequence = [code("ROOM1", "L", "Reading room 1")]
     item.PerformedWorkitemCodeSequence = [code("110005", "DCM", "Interpretation")]
@@ -108,7 +108,7 @@ def performed(transaction: str) -> Dataset:
 
 
 def discontinued(transaction: str) -> Dataset:
-    """What a reader's system sets before it cancels a workitem."""
+    """Return the data set that a reader's system sends before it cancels a workitem."""
     progress = Dataset()
     progress.ProcedureStepDiscontinuationReasonCodeSequence = [
         code("110514", "DCM", "Incorrect worklist entry selected")
@@ -157,7 +157,7 @@ def test_a_search_matches_the_usual_keys(redis_server: RedisServer, spool: Spool
             assert studies(ask.get("/workitems", params={key: value})) == [one], key
         assert studies(ask.get("/workitems", params={"PatientName": "DOE*"})) == [other]
         assert studies(ask.get("/workitems", params={"ProcedureStepState": "SCHEDULED", "offset": 1})) == [other]
-        assert ask.get("/workitems", params={"PatientID": "nobody"}).status_code == 204
+        assert ask.get("/workitems", params={"PatientID": "unknown"}).status_code == 204
         assert studies(ask.get("/workitems", params={"ScheduledProcedureStepStartDateTime": "20200101-"})) == [
             one,
             other,
@@ -453,7 +453,7 @@ def test_a_raise_after_the_end_is_a_new_workitem_and_the_old_one_stays(redis_ser
         assert (found.SOPInstanceUID, found.ProcedureStepState) == (second, "SCHEDULED")
         assert found.ScheduledProcedureStepPriority == "HIGH"
         assert state(ask, second, "IN PROGRESS", "1.2.3").status_code == 200
-        assert state(ask, first, "IN PROGRESS", "1.2.3").status_code == 400, "nobody owns it"
+        assert state(ask, first, "IN PROGRESS", "1.2.3").status_code == 400, "it has no owner"
         assert retrieve(ask, first).ProcedureStepState == "CANCELED"
         assert retrieve(ask, second).ProcedureStepState == "IN PROGRESS"
 

@@ -1,4 +1,4 @@
-"""Wild cards, whatever somebody asks."""
+"""Wild cards, with any pattern a client may send."""
 
 from __future__ import annotations
 

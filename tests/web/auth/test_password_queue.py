@@ -1,4 +1,4 @@
-"""Whose password is compared next, and who is told to come again."""
+"""Order of the queue for passwords, and the attempts that it refuses."""
 
 from __future__ import annotations
 

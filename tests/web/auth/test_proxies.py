@@ -1,4 +1,4 @@
-"""Where a request comes from: only trusted proxies are believed."""
+"""Address of a request: only trusted proxies are believed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def scope(peer: str | None, **headers: str) -> dict[str, Any]:
     ("peer", "forwarded", "address"),
     [
         ("203.0.113.9", "", "203.0.113.9"),
-        ("203.0.113.9", "198.51.100.1", "203.0.113.9"),  # whoever that is, he is no proxy of ours
+        ("203.0.113.9", "198.51.100.1", "203.0.113.9"),  # not a trusted proxy
         ("10.0.0.5", "198.51.100.1", "198.51.100.1"),
         ("10.0.0.5", "evil, 198.51.100.1", "198.51.100.1"),  # what the client itself sent stands further left
         ("10.0.0.5", "1.1.1.1, 198.51.100.1, 192.168.7.9", "198.51.100.1"),
@@ -68,7 +68,7 @@ def test_waits_grow_end_and_are_forgotten() -> None:
         assert throttle.begin("ann", "192.0.2.1") <= 0
     assert waits == sorted(waits)
     assert (waits[0], waits[-1]) == (1.0, 300.0)
-    assert throttle.begin("ann", "192.0.2.2") <= 0  # a stranger elsewhere keeps nobody out
+    assert throttle.begin("ann", "192.0.2.2") <= 0  # attempts from another address lock no user out
     now[0] += 3601
     assert throttle.begin("ann", "192.0.2.1") <= 0
     throttle.succeeded("ann", "192.0.2.1")

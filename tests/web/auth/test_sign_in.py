@@ -1,4 +1,4 @@
-"""Who comes in over HTTP, with what role, and what ends it: over real sockets."""
+"""Access over HTTP, the role of a caller, and the end of a session: over real sockets."""
 
 from __future__ import annotations
 
@@ -88,20 +88,20 @@ def test_a_route_of_which_nobody_has_said_who_may_ask_does_not_start(home: House
     async def secret(request: Request) -> Response:
         return Response("secret")
 
-    with pytest.raises(NoRuleError, match=r"GET /api/secret: say in triage/web/auth/route_rules\.py"):
+    with pytest.raises(NoRuleError, match=r"GET /api/secret: add its access rule to triage/web/auth/route_rules\.py"):
         create_app(home.sources, RequestPolicy(), [Route("/api/secret", secret)])
 
 
 def test_every_route_but_the_open_ones_asks_who_it_is_and_refuses_the_wrong_role(home: House) -> None:
-    with home.ask() as nobody, home.ask(READER) as reader:
+    with home.ask() as anonymous, home.ask(READER) as reader:
         for name, rule in RULES.items():
             method, path = address_of(name)
-            status = nobody.request(method, path).status_code
+            status = anonymous.request(method, path).status_code
             assert (status == 401) == (rule.needs is not None), name
             if rule.needs is Role.ADMIN:
                 refused = reader.request(method, path, json={"key": "1.2"})
                 assert (refused.status_code, refused.json()["error"]) == (403, "this needs the role admin"), name
-        assert nobody.head("/api/worklist").status_code == 401
+        assert anonymous.head("/api/worklist").status_code == 401
 
 
 def test_everything_that_changes_or_shows_a_study_has_a_rule_that_says_so() -> None:
@@ -124,11 +124,11 @@ def test_what_is_open_names_no_patient_and_no_study(home: House) -> None:
         assert (
             reader.get(f"/api/studies/{study.study_instance_uid}").json()["patient"]["PatientName"] == "PHANTOM^CHEST"
         )
-    with home.ask() as nobody:
+    with home.ask() as anonymous:
         for name, rule in RULES.items():
             if rule.needs is None and name.startswith("GET"):
                 path = address_of(name)[1].replace("1.2.3", study.study_instance_uid)
-                text = nobody.get(path).text
+                text = anonymous.get(path).text
                 assert not re.search(f"PHANTOM|{study.study_instance_uid}|{study.accession_number}|ann|bob", text), path
 
 
@@ -140,14 +140,14 @@ def test_requests_of_other_sites_change_nothing_and_sign_nobody_in(home: House) 
             method, path = address_of(name)
             if method != "GET":
                 assert all(ask.request(method, path, headers=each).status_code == 403 for each in foreign), name
-        assert ask.get("/api/session").status_code == 200  # nobody was signed out either
+        assert ask.get("/api/session").status_code == 200  # and no user was signed out
     assert len(home.sessions) == 1
 
 
 def test_a_session_begins_with_the_right_password_and_a_cookie_that_scripts_cannot_read(home: House) -> None:
     with home.ask() as ask:
         wrong = ask.post("/sign-in", data={"name": READER[0], "password": "wrong"})
-        unknown = ask.post("/sign-in", data={"name": "nobody", "password": READER[1]})
+        unknown = ask.post("/sign-in", data={"name": "unknown", "password": READER[1]})
         right = ask.post("/sign-in", data={"name": "ANN", "password": READER[1], "next": "/studies/1.2"})
     assert (wrong.status_code, unknown.status_code) == (401, 401)
     said = [re.search('role="alert" >([^<]+)', each.text) for each in (wrong, unknown)]
@@ -274,7 +274,7 @@ def test_sessions_outlive_the_web_process(redis_server: RedisServer, spool: Spoo
 
 @contextmanager
 def watching(home: House, headers: dict[str, str]) -> Iterator[list[str]]:
-    """What the stream of changes says; the list ends with END when the stream does."""
+    """Collect the events of the stream of changes; the list ends with END when the stream does."""
     said: list[str] = []
 
     def listen() -> None:
@@ -340,7 +340,7 @@ def test_a_crowd_that_guesses_keeps_nobody_else_out(redis_server: RedisServer, s
         address = f"192.0.2.{number % 6}"
         with home.ask(**{"X-Forwarded-Proto": "https", "X-Forwarded-For": address}) as ask:
             while not done.is_set():
-                ask.get("/api/session", auth=(f"nobody-{number}", f"guess {time.monotonic()}"))
+                ask.get("/api/session", auth=(f"unknown-{number}", f"guess {time.monotonic()}"))
 
     with house(redis_server, spool, tmp_path, trusted_proxies=("127.0.0.1",)) as home:
         crowd = [threading.Thread(target=guess, args=(home, number)) for number in range(24)]

@@ -82,7 +82,7 @@ def test_the_page_is_left_when_the_session_ends(page: Page, home: House) -> None
     page.goto(f"{home.address}/sign-in")
     sign_in(page, *READER)
     expect(page.locator("#live")).to_have_text("Live")
-    Users(home.folder / "users.json").remove("ann")  # nobody touches the page
+    Users(home.folder / "users.json").remove("ann")  # without input on the page
     page.wait_for_url("**/sign-in**")
     expect(page.get_by_label("Name")).to_be_visible()
 
@@ -105,7 +105,7 @@ def test_a_page_that_is_left_alone_does_not_keep_its_session_alive(page: Page, h
     # The first time, what the page asked as it was opened may still be on its way.
     wait_for(asks_and_prolongs_nothing, "the page to ask without prolonging the session")
     page.keyboard.press("g")
-    wait_for(lambda: file.stat().st_mtime > old, "the session to be prolonged by what somebody does")
+    wait_for(lambda: file.stat().st_mtime > old, "the session to be prolonged by input")
 
 
 def test_an_admin_is_shown_as_one_and_may_requeue_and_a_reader_may_not(page: Page, home: House) -> None:

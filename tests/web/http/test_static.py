@@ -1,4 +1,4 @@
-"""What pages are made of: all that a page names is served beside it, with the headers of pages, and is in the wheel."""
+"""Files of the pages: all that a page names is served with the headers of pages, and is in the wheel."""
 
 from __future__ import annotations
 
@@ -57,6 +57,6 @@ def test_what_lies_beside_the_code_is_in_the_wheel() -> None:
         for pattern in patterns
         for file in (ROOT / package.replace(".", "/")).glob(pattern)
     }
-    beside = {file for file in (ROOT / "triage").rglob("*") if file.is_file() and file.suffix not in {".py", ".pyc"}}
-    assert beside
-    assert beside <= found
+    present = {file for file in (ROOT / "triage").rglob("*") if file.is_file() and file.suffix not in {".py", ".pyc"}}
+    assert present
+    assert present <= found

@@ -1,4 +1,4 @@
-// How long a reader looks at a case. Time in which nothing was touched for longer than `idleMs`, or in which the page was
+// The reading time of a case. Time without input for longer than `idleMs`, or in which the page was
 // hidden, is not reading: of such a pause only the first `idleMs` count.
 
 export class Clock {
@@ -15,41 +15,41 @@ export class Clock {
     this.#now = now;
   }
 
-  /** Count from now on. */
+  /** Start to count. */
   start() {
     this.#settle();
     this.#running = true;
   }
 
-  /** Count no longer: a pause that the reader asked for, or no case on the screen. */
+  /** Stop to count: the reader paused, or no case is shown. */
   stop() {
     this.#settle();
     this.#running = false;
   }
 
-  /** The reader did something. */
+  /** Record an input. */
   touch() {
     this.#settle();
   }
 
-  /** The page is seen, or not. */
+  /** Record that the page is shown or hidden. */
   show(visible) {
     this.#settle();
     this.#hidden = !visible;
   }
 
-  /** Whether the pause since the last input no longer counts. */
+  /** Return true if the pause since the last input no longer counts. */
   get idle() {
     return this.#running && (this.#hidden || this.#now() - this.#last > this.#idleMs);
   }
 
-  /** Milliseconds since the last `drop`, as the server wants them. */
+  /** Return the milliseconds since the last `drop`, in the form of the server. */
   peek() {
     const { active, elapsed } = this.#counted();
     return { active_ms: Math.round(active), elapsed_ms: Math.round(elapsed) };
   }
 
-  /** Begin again at nothing; what was counted is saved, or of no interest. */
+  /** Reset the counts, which were saved or are not needed. */
   drop() {
     this.#settle();
     this.#active = 0;

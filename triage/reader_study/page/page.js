@@ -1,4 +1,4 @@
-// A reader's way through the cases. What is on the screen is `number`; `answer` is what was said of it and is saved.
+// The reader's path through the cases. `number` is the case on the screen, `answer` its saved answer.
 
 import { Clock } from "./clock.js";
 import { at, element } from "./elements.js";
@@ -64,7 +64,7 @@ async function open() {
 
 async function say(what) {
   if (!shown || (broken && what !== "unreadable") || number >= total) return;
-  // The clock stands once an answer is given, and goes on if the reader thinks again.
+  // The clock stops with an answer, and continues if the reader reconsiders.
   await save("answer", { answer: what });
   answer = what;
   clock.stop();
@@ -126,7 +126,7 @@ function ahead() {
   for (const which of images.keys()) if (Math.abs(which - number) > 1) images.delete(which);
 }
 
-/** One step at a time; what fails is told, and can be tried again. */
+/** Run one step at a time; an error is shown, and the step can be repeated. */
 async function run(doing) {
   if (busy) return;
   busy = true;
@@ -136,7 +136,7 @@ async function run(doing) {
     await doing();
   } catch (error) {
     if (!(error instanceof server.Refused)) throw error;
-    // Where a step was saved and only the image did not come, the image is what to try again.
+    // If the step was saved and only its image failed, repeat the image.
     const retry = shown || !clock ? doing : open;
     again = error.status === 409 ? () => location.reload() : () => run(retry);
     at("again").textContent = error.status === 409 ? "Load anew" : "Try again";
@@ -148,7 +148,7 @@ async function run(doing) {
   }
 }
 
-// What is seen.
+// Display.
 
 function render() {
   const done = number >= total;
@@ -170,7 +170,7 @@ view.onDraw = () => {
   at("image").dataset.state = JSON.stringify(view.state);
 };
 
-// The cover: before the first case, in a pause and after the last. Behind it nothing of a case is seen.
+// The cover: before the first case, in a pause and after the last. It hides the case.
 
 function cover(title, lines, button, keys = true) {
   at("cover-title").textContent = title;
@@ -178,7 +178,7 @@ function cover(title, lines, button, keys = true) {
   at("cover-keys").hidden = !keys;
   at("go").textContent = button;
   if (!at("cover").open) at("cover").showModal();
-  // At the end one Enter too many must not take an answer back.
+  // At the end, one Enter too many must not undo an answer.
   at(number < total ? "go" : "cover-title").focus();
 }
 
@@ -189,7 +189,7 @@ function welcome(idleSeconds) {
     begun ? `Welcome back: ${position} of ${total} cases are read` : `${total} chest radiographs to read`,
     [
       "Read each image by itself and say whether it is normal or abnormal. You see no report, no model and no other " +
-        "reader, and nobody sees what you said until the study is over.",
+        "reader, and your answers are not shown to others until the study is over.",
       "Each answer is saved at once. You can stop at any time and go on later with the same link.",
       `The time for each case is taken. Time in which you touch nothing for more than ${idleSeconds} seconds, pauses and ` +
         "time in other tabs are left out.",
@@ -272,7 +272,7 @@ for (const kind of ["pointermove", "pointerdown", "wheel", "keydown"]) {
 document.addEventListener("visibilitychange", () => clock?.show(!document.hidden));
 setInterval(() => (at("clock").hidden = !clock?.idle), 1000);
 
-// Time on a case that is left without an answer counts too, when the reader comes back to it.
+// Time on a case without an answer counts too when the reader returns to it.
 addEventListener("pagehide", () => {
   if (!shown || answer !== null || number >= total) return;
   const times = clock.peek();

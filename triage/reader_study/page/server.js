@@ -1,4 +1,4 @@
-// What the page asks of the server, relative to the reader's own link.
+// Requests of the page to the server, relative to the reader's own link.
 
 import { asked, picture, posting, refusal } from "./asking.js";
 
@@ -15,12 +15,12 @@ export async function image(number) {
   return picture(await answered(`cases/${number}`));
 }
 
-/** Take a step (answer, undo); what the server answers when it is on the disk. */
+/** Send a step (answer, undo) and return the response, which comes when it is on the disk. */
 export async function step(kind, body) {
   return (await answered(kind, posting(body))).json();
 }
 
-/** Tell the time spent on a case that is being left; the page may be gone before an answer comes. */
+/** Send the time spent on a case that is being left; the page may be closed before the response. */
 export function looked(body) {
   navigator.sendBeacon("looked", new Blob([JSON.stringify(body)], { type: "application/json" }));
 }

@@ -28,7 +28,7 @@ def check_sign_in(settings: Settings) -> Iterator[CheckResult]:
     if isinstance(users, ProvidedUsers):
         yield _reached(users)
     else:
-        yield ok("sign-in", f"by {sign_in.method}" if sign_in.method else "nobody has to: the page is on loopback")
+        yield ok("sign-in", f"by {sign_in.method}" if sign_in.method else "off: the page is on loopback")
 
 
 def _reached(users: ProvidedUsers) -> CheckResult:

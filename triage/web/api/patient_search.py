@@ -43,7 +43,7 @@ class PatientQuery(BaseModel):
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if bool(self.patient) == bool(self.text) or (self.text and self.q):
-            raise ValueError("give patient, with or without q, or text")
+            raise ValueError("send patient, with or without q, or text")
         return self
 
 

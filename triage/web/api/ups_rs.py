@@ -123,19 +123,19 @@ def _change(sources: Sources, workitems: Workitems, request: Request, content: J
 def _mark_read(sources: Sources, workitems: Workitems, request: Request, state: WorkitemState) -> None:
     """Take the study of a completed workitem off the list. A repeated request repeats this."""
     uid = request.path_params["workitem"]
-    place = workitems.find(uid)
-    if place is None:  # does not happen: the workitem was changed just now
+    entry = workitems.find(uid)
+    if entry is None:  # does not happen: the workitem was changed just now
         return
     # The sender of a workitem can write any performer into it; a signed-in user is known.
     user = user_of(request)
     who = performer(Dataset.from_json(state.attributes)) if user == LOCAL else user.name
     try:
         act = ReadNotice(state.changed_at, who or user.name, Via.UPS, uid, signed_in=True)
-        record_notice(sources.spool, sources.worklist, place[0], act)
+        record_notice(sources.spool, sources.worklist, entry[0], act)
     except NotTaggedError:  # retention removed it meanwhile
         return
     except RedisError:
-        logger.warning("study %s was completed as a workitem, and the list is not updated: Redis is away", place[0])
+        logger.warning("study %s was completed as a workitem, and the list is not updated: Redis is away", entry[0])
 
 
 def _cancel(sources: Sources, workitems: Workitems, request: Request, content: JsonObject) -> Response:
@@ -150,8 +150,8 @@ def _cancel(sources: Sources, workitems: Workitems, request: Request, content: J
 def _workitem(workitems: Workitems, request: Request) -> str:
     """Return the UID of the requested workitem, and name its study for the audit trail."""
     uid: str = request.path_params["workitem"]
-    if place := workitems.find(uid):
-        set_study(request, place[0])
+    if entry := workitems.find(uid):
+        set_study(request, entry[0])
     return uid
 
 
@@ -235,4 +235,4 @@ def _unknown() -> Response:
 
 
 def _not_acceptable() -> Response:
-    return problem(406, f"there is {MEDIA_TYPE} only")
+    return problem(406, f"only {MEDIA_TYPE} is available")

@@ -130,8 +130,8 @@ def _candidates(sources: Sources, workitems: Workitems, query: WorkitemQuery) ->
     After the listed studies come those that were read, the last first, if the keys of the query may match them.
     """
     if "SOPInstanceUID" in query.keys:
-        places = (workitems.find(uid) for uid in query.keys["SOPInstanceUID"].replace("\\", ",").split(",")[:100])
-        yield from dict.fromkeys(place[0] for place in places if place is not None)
+        entries = (workitems.find(uid) for uid in query.keys["SOPInstanceUID"].replace("\\", ",").split(",")[:100])
+        yield from dict.fromkeys(entry[0] for entry in entries if entry is not None)
         return
     cursor = None
     while True:
@@ -161,7 +161,7 @@ def _keyword(name: str) -> str:
     path = path.removeprefix("00080051.").removeprefix(_ISSUER)
     keyword = keyword_for_tag(int(path, 16)) if fullmatch("[0-9A-Fa-f]{8}", path) else path
     if keyword not in _KEYS:
-        raise BadRequestError(f"{name[:80]!r} is no key of this worklist; there are {', '.join(_KEYS)}")
+        raise BadRequestError(f"{name[:80]!r} is no key of this worklist; its keys are {', '.join(_KEYS)}")
     return keyword
 
 

@@ -1,4 +1,4 @@
-"""Wild card matching (PS3.4 C.2.2.2.4), at a cost that the client cannot inflate. Pure.
+"""Wild card matching (PS3.4 C.2.2.2.4), value_at a cost that the client cannot inflate. Pure.
 
 No regular expression: with many ``*`` in a row it would try every way to split the value among them.
 """
@@ -11,16 +11,16 @@ def matches(value: str, wanted: str) -> bool:
 
     The cost is at most the product of the two lengths.
     """
-    at, place, star, tried = 0, 0, -1, 0
-    while at < len(value):
-        if place < len(wanted) and wanted[place] == "*":
-            star, tried = place, at
-            place += 1
-        elif place < len(wanted) and wanted[place] in ("?", value[at]):
-            at, place = at + 1, place + 1
+    value_at, pattern_at, star, restart = 0, 0, -1, 0
+    while value_at < len(value):
+        if pattern_at < len(wanted) and wanted[pattern_at] == "*":
+            star, restart = pattern_at, value_at
+            pattern_at += 1
+        elif pattern_at < len(wanted) and wanted[pattern_at] in ("?", value[value_at]):
+            value_at, pattern_at = value_at + 1, pattern_at + 1
         elif star >= 0:  # the last * takes one more character; all before it matches already
-            tried += 1
-            at, place = tried, star + 1
+            restart += 1
+            value_at, pattern_at = restart, star + 1
         else:
             return False
-    return not wanted[place:].strip("*")
+    return not wanted[pattern_at:].strip("*")

@@ -82,9 +82,9 @@ class AuditRecorder:
         event = self.trail.event(_participant(caller), AuditOutcome.MINOR_FAILURE)
         self.trail.write(self.trail.messages.alert(event, RESTRICTED, path, "", description))
 
-    def authentication(self, who: Participant, kind: CodedValue, outcome: AuditOutcome) -> None:
+    def authentication(self, participant: Participant, kind: CodedValue, outcome: AuditOutcome) -> None:
         """Record an attempt to sign in, or a sign-out."""
-        self.trail.write(self.trail.messages.authentication(self.trail.event(who, outcome), kind))
+        self.trail.write(self.trail.messages.authentication(self.trail.event(participant, outcome), kind))
 
     def _accessed(self, caller: Caller, study: str, outcome: AuditOutcome, act: CodedValue | None) -> None:
         subject = subject_of(self.spool, study)

@@ -101,9 +101,9 @@ class TrailAuditing:
 
     def sign_in(self, event: SignInEvent) -> None:
         """Record an attempt to sign in."""
-        who = Participant(event.name, event.address, event.subject)
+        participant = Participant(event.name, event.address, event.subject)
         with suppress(AuditError):
-            self.recorder.authentication(who, LOGIN, _OUTCOMES[event.outcome])
+            self.recorder.authentication(participant, LOGIN, _OUTCOMES[event.outcome])
 
     def sign_out(self, name: str, address: str) -> None:
         """Record a sign-out."""

@@ -42,9 +42,7 @@ def rule_names(route: Route) -> list[str]:
 def _guarded(route: Route, rules: Mapping[str, Rule], access: AccessControl) -> Route:
     names = rule_names(route)
     if not names or not all(name in rules for name in names):
-        raise NoRuleError(
-            f"{' and '.join(names) or route.path}: say in triage/web/auth/route_rules.py who may ask for it"
-        )
+        raise NoRuleError(f"{' and '.join(names) or route.path}: add its access rule to triage/web/auth/route_rules.py")
     by_method = {name.partition(" ")[0]: rules[name] for name in names}
     middleware = [Middleware(Guard, rules=by_method, access=access)]
     return Route(route.path, route.endpoint, methods=route.methods, name=route.name, middleware=middleware)

@@ -58,7 +58,7 @@ class PasswordQueue:
 
     async def _wait(self, address: str, rank: int, known: bool) -> None:
         if self._per_address_count[address] >= self._per_address and not known:
-            raise QueueFullError("too many sign in from your address at once: try again")
+            raise QueueFullError("too many attempts to sign in from your address: try again")
         if len(self._waiting) >= self._in_total:
             self._displace(rank)
         self._number -= 1
@@ -68,7 +68,7 @@ class PasswordQueue:
         try:
             await asyncio.wait_for(waiting.ready, self._timeout_s)
         except TimeoutError:
-            raise QueueFullError("too many sign in at once: try again") from None
+            raise QueueFullError("too many attempts to sign in: try again") from None
         except asyncio.CancelledError:
             if waiting.ready.done() and not waiting.ready.cancelled() and waiting.ready.exception() is None:
                 self._busy = False  # the slot had just been given to this entry
@@ -85,11 +85,11 @@ class PasswordQueue:
     def _displace(self, rank: int) -> None:
         last = max(self._waiting)
         if last.rank < rank:
-            raise QueueFullError("too many sign in at once: try again")
+            raise QueueFullError("too many attempts to sign in: try again")
         self._waiting.remove(last)
         heapq.heapify(self._waiting)
         if not last.ready.done():
-            last.ready.set_exception(QueueFullError("too many sign in at once: try again"))
+            last.ready.set_exception(QueueFullError("too many attempts to sign in: try again"))
 
     def _wake_next(self) -> None:
         while self._waiting:

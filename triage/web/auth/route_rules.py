@@ -11,7 +11,7 @@ from triage.security.roles import Role
 
 
 class Trace(Enum):
-    """What the audit trail records of a request."""
+    """The kind of record that the audit trail gets of a request."""
 
     NOTHING = auto()
     VIEW = auto()  # of the study that the address, or the handler with ``set_study``, names

@@ -40,7 +40,7 @@ class AccessSettings:
 
     @property
     def audited(self) -> bool:
-        """Whether requests are written to the audit trail."""
+        """True if requests are written to the audit trail."""
         return bool(self.sign_in.method) or self.audit.always
 
 
@@ -57,7 +57,7 @@ def access_control(
         hosts: Names that the server answers to; empty for any.
 
     Raises:
-        StartError: The page would be open to the network, or nobody could sign in.
+        StartError: The page would be open to the network, or the settings allow no sign-in.
     """
     refuse_open_server(host, settings.sign_in)
     auditing = _auditing(settings, spool, metrics)
@@ -68,11 +68,11 @@ def access_control(
 
 
 def refuse_open_server(host: str, sign_in: SignInSettings) -> None:
-    """Raise StartError where anybody on the network could open the page."""
+    """Raise StartError where the page would be open to the network."""
     if not sign_in.method and host not in LOOPBACK:
         raise StartError(
-            f"web.host {host} lets others in, and nobody has to sign in: set sign_in.method to users (and make them "
-            "with `triage user add NAME --role reader`), oidc or proxy (docs/how-to/worklist-page.md), or web.host "
+            f"web.host {host} is reachable from the network, and sign-in is off: set sign_in.method to users (and add "
+            "them with `triage user add NAME --role reader`), oidc or proxy (docs/how-to/worklist-page.md), or web.host "
             "to 127.0.0.1"
         )
 
@@ -80,7 +80,7 @@ def refuse_open_server(host: str, sign_in: SignInSettings) -> None:
 def sign_in_of(host: str, settings: AccessSettings, record: SignInRecorder, hosts: frozenset[str]) -> SignIn:
     """Return the sign-in method of the settings. Connects to nothing.
 
-    Raises StartError where nobody could sign in, or only over an unencrypted connection.
+    Raises StartError if the settings allow no sign-in, or only one over an unencrypted connection.
     """
     sign_in = settings.sign_in
     peers = TrustedProxies.of(sign_in.trusted_proxies)
@@ -107,8 +107,8 @@ def sign_in_of(host: str, settings: AccessSettings, record: SignInRecorder, host
 def _context(host: str, settings: SignInSettings, peers: TrustedProxies, record: SignInRecorder) -> SessionContext:
     if host not in LOOPBACK and not (settings.plain_http or settings.trusted_proxies):
         raise StartError(
-            f"on web.host {host} passwords would cross the network for all to read: put a reverse proxy with TLS "
-            "before it and name its address in sign_in.trusted_proxies, or set sign_in.plain_http"
+            f"on web.host {host} passwords would cross the network unencrypted: put a reverse proxy with TLS "
+            "before it and enter its address in sign_in.trusted_proxies, or set sign_in.plain_http"
         )
     folder = settings.users_file.absolute().with_name("sessions")
     sessions = Sessions(folder, settings.idle_minutes * 60, settings.longest_hours * 3600)
@@ -119,7 +119,7 @@ def _local_users(settings: SignInSettings, context: SessionContext) -> LocalUser
     users = Users(settings.users_file)
     users.check()
     if not users.all():
-        logger.warning("sign-in: there is no user yet, so nobody can sign in: `triage user add NAME --role admin`")
+        logger.warning("sign-in: there is no user yet: `triage user add NAME --role admin`")
     return LocalUsers(users, context)
 
 

@@ -79,8 +79,8 @@ class ProxyUsers:
             if named or (self.role_header and self.role_header in headers):
                 event = SignInEvent(_text(named[0]) if named else "", address, SignInOutcome.UNTRUSTED)
                 await run_in_threadpool(self.record, event)
-                raise HTTPException(403, f"{self.user_header} is taken from the reverse proxy alone")
-            raise HTTPException(401, "ask through the reverse proxy, which signs people in")
+                raise HTTPException(403, f"{self.user_header} is accepted from the reverse proxy only")
+            raise HTTPException(401, "use the address of the reverse proxy, which signs users in")
         if len(named) != 1 or not is_name(name := _text(named[0])):
             raise HTTPException(401, f"the reverse proxy names no user in {self.user_header}")
         return Caller(User(name, self._role(headers, name)), address, stream_s=_PROXY_STREAM_S)
@@ -134,7 +134,7 @@ class LocalUsers:
         Raises HTTPException: 401 if the password is wrong, 403 over plain HTTP, 429 or 503 if there are too many tries.
         """
         if not self.context.is_allowed(scope):
-            raise HTTPException(403, "over plain HTTP others can read a password: ask for this page by https")
+            raise HTTPException(403, "over plain HTTP others can read a password: open this page by https")
         return await self._verifier.verify(Credentials(name[:_LONGEST_NAME], password, self.context.address(scope)))
 
     def is_signed_in(self, token: str) -> bool:
@@ -144,7 +144,7 @@ class LocalUsers:
     async def _by_password(self, scope: Scope, authorization: str) -> Caller:
         given = _basic(authorization)
         if given is None:
-            raise HTTPException(401, "only Basic credentials are taken here", challenge(scope, self.page))
+            raise HTTPException(401, "only Basic credentials are accepted here", challenge(scope, self.page))
         try:
             account = await self.password(scope, *given)
         except HTTPException as error:

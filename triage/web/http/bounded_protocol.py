@@ -60,7 +60,7 @@ class BoundedProtocol(H11Protocol):
 
     @property
     def waits(self) -> bool:
-        """Whether no response is due: no request yet, an incomplete one, or all are answered."""
+        """True if no response is due: there is no request, only a part of one, or all are answered."""
         return self.cycle is None or self.cycle.response_complete or self.conn.their_state is h11.SEND_BODY
 
     def leave(self) -> None:

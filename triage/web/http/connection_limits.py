@@ -24,7 +24,7 @@ class LimitedConnection(Protocol):
 
     @property
     def waits(self) -> bool:
-        """Whether the connection waits for its peer and owes no response."""
+        """True if the connection waits for its peer and owes no response."""
         ...
 
     def leave(self) -> None:

@@ -62,7 +62,9 @@ class KnownHosts:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request, or refuse it with 421."""
         if scope["type"] == "http" and self.hosts and host_name(Headers(scope=scope).get("host", "")) not in self.hosts:
-            response = problem(421, f"ask for one of {', '.join(sorted(self.hosts))}, or add the name to web.names")
+            response = problem(
+                421, f"use one of the names {', '.join(sorted(self.hosts))}, or add the name to web.names"
+            )
             await response(scope, receive, send)
             return
         await self.app(scope, receive, send)
@@ -85,8 +87,8 @@ class SameOrigin:
         if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS") and self._is_foreign(scope):
             response = problem(
                 403,
-                "this came from another site's page and is refused; if that page is this one, add the name in its "
-                "address to web.names, or let the reverse proxy pass the Host header on",
+                "this request came from the page of another site and is refused; if it is this page, add the name in "
+                "its address to web.names, or have the reverse proxy pass on the Host header",
             )
             await response(scope, receive, send)
             return

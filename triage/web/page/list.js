@@ -1,4 +1,4 @@
-// The list in reading order. It follows the server; what is selected stays selected wherever it moves.
+// The list in reading order. It follows the server; the selected study stays selected where it moves.
 
 import { at, element, show } from "./elements.js";
 import * as server from "./server.js";
@@ -21,7 +21,7 @@ export class List {
       if (row) this.#choose(row.dataset.uid, true);
     });
     at("more").addEventListener("click", () => this.more());
-    // Times go on while nothing else happens.
+    // Waiting times advance without new data.
     setInterval(() => this.#tick(), 5000);
   }
 
@@ -29,7 +29,7 @@ export class List {
     return this.#selected;
   }
 
-  /** Fetch what is shown anew. */
+  /** Fetch the shown entries again. */
   async refresh() {
     const asking = ++this.#asking;
     const found = await this.#fetched(this.#wanted);
@@ -40,10 +40,10 @@ export class List {
     if (found.complete === false) setTimeout(() => asking === this.#asking && this.again(), 2000);
   }
 
-  /** Called when it is worth asking again, because not all could be searched yet. */
+  /** Called when a search should be repeated, because it could not cover all studies yet. */
   again = () => {};
 
-  /** Other things are looked for: from the top. */
+  /** Start a new search, from the top. */
   restart() {
     this.#wanted = AT_ONCE;
     return this.refresh();
@@ -55,7 +55,7 @@ export class List {
     return this.refresh();
   }
 
-  /** Select the next (1) or the one before (-1); whether there is one. */
+  /** Select the next (1) or previous (-1) study; return true if there is one. */
   move(by) {
     const uids = this.#entries.map((each) => each.study_instance_uid);
     const to = uids.indexOf(this.#selected) + by;
@@ -65,7 +65,7 @@ export class List {
     return true;
   }
 
-  /** The study that comes after `uid` in reading order, or null. */
+  /** Return the study after `uid` in reading order, or null. */
   after(uid) {
     const place = this.#entries.findIndex((each) => each.study_instance_uid === uid);
     return this.#entries[place + 1]?.study_instance_uid ?? null;
@@ -87,7 +87,7 @@ export class List {
     do {
       query.limit = Math.min(wanted - all.entries.length, 500);
       if (all.next_cursor) query.cursor = all.next_cursor;
-      // What is searched for may be a patient's name: it stands in no address.
+      // The query may hold a patient's name, which must be in no address.
       const page = text
         ? await server.post("/api/search", { ...query, text })
         : await server.get(`/api/worklist?${new URLSearchParams(query)}`);
@@ -104,7 +104,7 @@ export class List {
     if (openIt) this.open(uid);
   }
 
-  /** What was selected is gone: to what came after it, which is now where it was. */
+  /** The selected study has left the list: select its successor, which is now in its place. */
   #fall() {
     const rows = [...at("rows").rows].map((row) => row.dataset.uid);
     const there = new Set(this.#entries.map((each) => each.study_instance_uid));
@@ -118,7 +118,7 @@ export class List {
     at("building").hidden = found.complete !== false;
     at("building").textContent = at("search").value.trim()
       ? "Names are still being read: not all studies are searched yet."
-      : "The list is being rebuilt and may not be whole yet.";
+      : "The list is being rebuilt and may not be complete yet.";
     const searching = at("which").value || at("search").value.trim();
     at("empty").hidden = this.#entries.length > 0;
     at("empty").textContent = searching ? "Nothing matches." : "Nothing to read. New studies appear here by themselves.";

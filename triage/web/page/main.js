@@ -1,4 +1,4 @@
-// What is on the screen by the address: the list, a study or the operations. And all keys.
+// The view of the address (the list, a study or the operations), and all keys.
 
 import { at } from "./elements.js";
 import { attach } from "./gestures.js";
@@ -14,7 +14,7 @@ const study = new Study(run);
 let shown = ""; // list, study or operations
 let again = null;
 
-// Doing: what fails is told, and can be tried again.
+// Actions: an error is shown, and the action can be repeated.
 
 async function run(doing) {
   at("trouble").hidden = true;
@@ -35,7 +35,7 @@ function toast(text) {
   toast.timer = setTimeout(() => (at("toast").hidden = true), 6000);
 }
 
-// Where one is.
+// The current view.
 
 function go(path) {
   if (server.place(location.pathname) !== path) history.pushState(null, "", server.here(path));
@@ -59,7 +59,7 @@ async function opened(uid) {
   await Promise.all([study.open(uid), list.refresh().then(() => list.select(uid))]);
 }
 
-// Acts.
+// Acts of the reader.
 
 async function markRead() {
   if (shown === "study") {
@@ -193,8 +193,8 @@ at("map").addEventListener("click", toggleMap);
 attach(at("image"), study.view);
 addEventListener("popstate", show);
 
-// The server tells what has changed, and every 15 s that it is there. What is silent for longer is held up on the way
-// (a proxy that buffers, a connection that nobody closed): then the page says so, connects anew and asks by itself.
+// The server sends changes, and a heartbeat every 15 s. A longer silence means a fault on the way (a proxy that buffers,
+// a connection that was never closed): then the page says so, connects again and polls.
 
 const SILENT_MS = 40_000;
 const ASK_MS = 15_000;
@@ -217,7 +217,7 @@ function watch() {
     redisDown = Boolean(state.redis);
     heard();
     at("listed").textContent = state.redis ? "" : state.listed.toLocaleString();
-    // Many changes at once are one look a second.
+    // Many changes at once cause one request a second.
     due ??= setTimeout(changed, Math.max(0, lastAt + 1000 - Date.now()));
   });
   source.addEventListener("signed-out", () => server.signIn());
@@ -225,7 +225,7 @@ function watch() {
     heardAt = Math.min(heardAt, Date.now() - SILENT_MS);
     answered = false;
     tell();
-    // A stream that is refused is not tried again by itself; this asks who we are, and leads to the sign-in if need be.
+    // The browser does not repeat a refused stream; this requests the session, and leads to the sign-in if it has ended.
     if (source.readyState === EventSource.CLOSED) setTimeout(() => run(session).then(watch), 5000);
   };
 }
@@ -277,7 +277,7 @@ function live(trouble) {
 function changed() {
   due = null;
   lastAt = Date.now();
-  // Whoever reads a study is not disturbed: what is new of it comes with the next look.
+  // An open study is not updated: news of it is shown when it is opened next.
   if (shown === "list") run(() => list.refresh());
   if (shown === "operations") run(() => operations.refresh(run));
 }

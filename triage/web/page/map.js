@@ -1,5 +1,5 @@
-// The activation map over the image: asked for when it is first wanted. It is off whenever a study is opened, so that
-// the image is looked at first.
+// The activation map over the image, requested at first use. It is off whenever a study is opened, so that
+// the image is read first.
 
 import { at } from "./elements.js";
 import * as server from "./server.js";
@@ -26,27 +26,27 @@ export class ActivationMap {
     this.leave();
   }
 
-  /** The image goes from the screen, and its map with it. */
+  /** Remove the map together with the image. */
   leave() {
     this.#wanted = null;
     this.#picture = null;
     this.#tell();
   }
 
-  /** Show the button where the site shows maps (`why` is a string, and empty where there is one). */
+  /** Show the button where the site shows maps (`why` is a string, empty if the image has a map). */
   offer(why) {
     at("map").hidden = typeof why !== "string";
     at("map").title = why ? `No activation map: ${why}` : "Activation map (M)";
     at("map").classList.toggle("none", Boolean(why));
   }
 
-  /** The image is on the screen; if maps are switched on, so is its map. `score` is what the page says of it. */
+  /** The image is on the screen; if maps are switched on, so is its map. `score` is the score on the page. */
   async shown(uid, name, score) {
     this.#wanted = { uid, name };
     return this.#on ? this.#fetch(score).catch((error) => this.#failed(error)) : true;
   }
 
-  /** Switch on or off; false if the score on the page is not that of the map, because it was made anew meanwhile. */
+  /** Switch on or off; false if the score on the page is not that of the map, because the image was scored again. */
   async toggle(score) {
     this.#on = !this.#on;
     if (this.#on && this.#wanted && !this.#picture) return this.#fetch(score).catch((error) => this.#failed(error));

@@ -1,4 +1,4 @@
-// What waits, what works and what was given up.
+// Waiting work, workers, destinations and dead letters.
 
 import { at, element, show } from "./elements.js";
 import * as server from "./server.js";

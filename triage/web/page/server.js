@@ -1,16 +1,16 @@
-// What the page asks of the server.
+// Requests of the page to the server.
 
 import { asked, picture, posting, refusal } from "./asking.js";
 
 export { Refused } from "./asking.js";
 
-// The page may lie below a path of a reverse proxy's. Where is known by where this script came from: BASE/page/server.js.
+// The page may lie below a path of a reverse proxy. The address of this script shows it: BASE/page/server.js.
 const BASE = new URL("..", import.meta.url).pathname;
 
-/** The address of one of our paths. */
+/** Return the address of a path of this service. */
 export const here = (path) => BASE + path.slice(1);
 
-/** Our path of an address, as `here` takes it. */
+/** Return the path of an address: the inverse of `here`. */
 export const place = (pathname) => "/" + pathname.slice(BASE.length);
 
 export async function get(path) {
@@ -31,14 +31,14 @@ for (const kind of ["keydown", "pointerdown", "pointermove", "wheel"]) {
   addEventListener(kind, () => (lastInput = Date.now()), { capture: true, passive: true });
 }
 
-/** To the page on which one signs in; what was on the screen goes. */
+/** Go to the sign-in page and clear the screen. */
 export function signIn(page = "/sign-in") {
   document.body.hidden = true;
   location.replace(`${here(page)}?next=${encodeURIComponent(place(location.pathname))}`);
   return new Promise(() => {});
 }
 
-/** To where one signs out of the identity provider, too. */
+/** Go to the sign-out address of the identity provider. */
 export function leave(address) {
   document.body.hidden = true;
   location.replace(address);
@@ -46,7 +46,7 @@ export function leave(address) {
 }
 
 async function answered(path, options = {}) {
-  // What the page asks by itself keeps no session alive: only what somebody does.
+  // Requests without user input must not extend the session.
   const idle = Date.now() - lastInput > 30_000 ? { "X-Triage-Idle": "1" } : {};
   const headers = { "X-Triage-Page": "1", ...options.headers, ...idle };
   const answer = await asked(here(path), { ...options, headers }, "The server does not answer. What was saved before is not lost.");

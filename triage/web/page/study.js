@@ -1,4 +1,4 @@
-// One study: its image, what is known of it, and what the reader does with it.
+// One study: its image, its results, and the acts of the reader.
 
 import { at, element } from "./elements.js";
 import { ActivationMap } from "./map.js";
@@ -13,7 +13,7 @@ export class Study {
   #shown = null; // the name of the object on the screen
   #asking = 0;
 
-  /** `run` does something that may fail, and tells. */
+  /** `run` runs an action and shows its error. */
   constructor(run) {
     this.run = run;
     this.#view.onDraw = () => {
@@ -42,7 +42,7 @@ export class Study {
     return this.#found;
   }
 
-  /** Show a study from its beginning. */
+  /** Show a study with its first image. */
   async open(uid) {
     this.close();
     await this.refresh(uid);
@@ -62,7 +62,7 @@ export class Study {
     at("image").setAttribute("aria-label", "Radiograph");
   }
 
-  /** Fetch what is known anew; the image stays. */
+  /** Fetch the results again; the image stays. */
   async refresh(uid = this.uid) {
     const asking = ++this.#asking;
     const found = await server.get(`/api/studies/${uid}`);
@@ -109,7 +109,7 @@ export class Study {
     await this.#checked(this.#map.shown(uid, name, this.#score()));
   }
 
-  /** Why the image on the screen has no activation map; empty if it has one, undefined where the site shows none. */
+  /** Return why the image has no activation map; empty if it has one, undefined where the site shows none. */
   get mapMissing() {
     return this.#found?.maps?.[this.#shown];
   }
@@ -126,7 +126,7 @@ export class Study {
     return this.#found.objects.find((each) => each.name === this.#shown)?.assessment;
   }
 
-  /** A map of another score than the page says: it was made anew meanwhile, and the page says it anew. */
+  /** The map is of a newer score than the page shows: fetch the results again. */
   async #checked(laid) {
     if (!(await laid)) await this.refresh();
   }
@@ -140,7 +140,7 @@ export class Study {
     await this.refresh();
   }
 
-  /** What carries the tag first, then what counts, then the rest; each by arrival. */
+  /** Sort the objects: the evidence of the tag, then other scored ones, then the rest; each by arrival. */
   #ordered() {
     const evidence = new Set(this.#found.decision?.evidence ?? []);
     const rank = (each) => (evidence.has(each.sop_instance_uid) ? 0 : each.assessment?.counts ? 1 : 2);

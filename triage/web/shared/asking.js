@@ -1,4 +1,4 @@
-// What a page asks of its server, and what comes back: JSON, an image, or why not.
+// Requests of a page to its server, and their responses: JSON, an image, or an error.
 
 export class Refused extends Error {
   constructor(status, message) {
@@ -7,25 +7,25 @@ export class Refused extends Error {
   }
 }
 
-/** What the server answers, whatever it is. Refused with status 0 and the message `silent` if it does not answer. */
+/** Return the response, of any status. Throws Refused with status 0 and the message `silent` without a response. */
 export function asked(path, options, silent) {
   return fetch(path, options).catch(() => {
     throw new Refused(0, silent);
   });
 }
 
-/** Why the server did not do it, as Refused. */
+/** Return the error of a response as Refused. */
 export async function refusal(answer) {
-  const said = await answer.json().catch(() => ({}));
-  return new Refused(answer.status, said.error || `The server answered ${answer.status}.`);
+  const content = await answer.json().catch(() => ({}));
+  return new Refused(answer.status, content.error || `The server answered ${answer.status}.`);
 }
 
-/** The options of a request that sends `body`. */
+/** Return the options of a request that sends `body` as JSON. */
 export function posting(body) {
   return { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
 }
 
-/** The image that an answer holds: values, mask or null, and what the server says about it. */
+/** Return the image of a response: values, mask or null, and its properties. */
 export async function picture(answer) {
   const about = JSON.parse(answer.headers.get("X-Picture"));
   const content = await answer.arrayBuffer();

@@ -16,7 +16,7 @@ export function element(tag, properties = {}, ...children) {
 
 const newest = new WeakMap();
 
-/** Have `parent` hold what `make` gives. While somebody presses there it waits: a click needs one and the same element. */
+/** Fill `parent` with the elements of `make`, but not during a press there: a click needs the same element twice. */
 export function show(parent, make) {
   newest.set(parent, make);
   const attempt = () => {

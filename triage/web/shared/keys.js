@@ -1,9 +1,9 @@
-// Keys and buttons of the image that mean the same on all pages.
+// Keys and buttons of the image, with the same meaning on all pages.
 
-/** The name of the key that was pressed; letters are small ones. */
+/** Return the name of the pressed key; letters are lower case. */
 export const keyOf = (event) => (event.key.length === 1 ? event.key.toLowerCase() : event.key);
 
-/** What zooms and pans `view`, by key. */
+/** Return the actions that zoom and pan `view`, by key. */
 export const moving = (view) => ({
   "+": () => view.zoomIn(),
   "=": () => view.zoomIn(),
@@ -14,7 +14,7 @@ export const moving = (view) => ({
   ArrowDown: () => view.pan(0, -60),
 });
 
-/** What windows `view`, by key with Shift. */
+/** Return the actions that window `view`, by key with Shift. */
 export const windowing = (view) => ({
   ArrowUp: () => view.rewindow(-0.05, 0),
   ArrowDown: () => view.rewindow(0.05, 0),
@@ -22,7 +22,7 @@ export const windowing = (view) => ({
   ArrowRight: () => view.rewindow(0, 0.05),
 });
 
-/** The buttons of the page that name, in data-do, what `view` is to do. */
+/** Connect the buttons whose data-do names an action of `view`. */
 export function attachButtons(view) {
   for (const button of document.querySelectorAll("[data-do]")) {
     button.addEventListener("click", () => view[button.dataset.do]());

@@ -1,4 +1,4 @@
-// An image at half, a quarter, ... of its size, made when first needed: what is seen small is averaged, not skipped, and
+// An image at half, a quarter, ... of its size, made on demand: a smaller image shows averages, not single pixels, and
 // windowing it costs no more than the screen has pixels.
 
 export class Pyramid {
@@ -8,7 +8,7 @@ export class Pyramid {
     this.#levels = [image];
   }
 
-  /** The smallest level that is no coarser than the screen at `zoom` (screen pixels for one of the image). */
+  /** Return the smallest level that is no coarser than the screen at `zoom` (screen pixels per image pixel). */
   at(zoom) {
     let level = 0;
     while (zoom * 2 ** (level + 1) <= 1 && this.#level(level).columns > 1) level += 1;
@@ -21,7 +21,7 @@ export class Pyramid {
   }
 }
 
-/** Every two by two pixels averaged; those without anything to see count for nothing. */
+/** Return the averages of every two by two pixels; masked pixels are left out. */
 export function halved({ values, mask, rows, columns }) {
   const half = { rows: Math.ceil(rows / 2), columns: Math.ceil(columns / 2) };
   const count = half.rows * half.columns;

@@ -29,7 +29,7 @@ export class View {
     new ResizeObserver(() => this.#resize()).observe(canvas);
   }
 
-  /** Show an image (values, mask or null, rows, columns, black, white) as at first; null shows none. */
+  /** Show an image (values, mask or null, rows, columns, black, white) with its default view; null shows none. */
   show(image) {
     this.#image = image;
     this.#pyramid = image && new Pyramid(image);
@@ -38,7 +38,7 @@ export class View {
     this.#draw();
   }
 
-  /** Lay a picture of the whole image over it, whatever size it has; null takes it away. */
+  /** Overlay a picture of any size on the whole image; null removes it. */
   lay(picture, opacity = 1) {
     this.#overlay = picture && { picture, opacity };
     this.#draw();
@@ -119,7 +119,7 @@ export class View {
     this.#draw();
   }
 
-  /** How the image is shown, for the reader and for tests; empty while there is none. */
+  /** Describe the view, for readers and tests; empty without an image. */
   get state() {
     if (!this.#image) return {};
     return {
@@ -162,7 +162,7 @@ export class View {
     const scale = this.#zoom * level.factor;
     const left = this.#centre.x / level.factor - width / 2 / scale;
     const top = this.#centre.y / level.factor - height / 2 / scale;
-    // A pixel more than is seen on each side, for the interpolation at the edges.
+    // One more pixel on each side, for the interpolation at the edges.
     const part = {
       left: Math.max(Math.floor(left) - 1, 0),
       top: Math.max(Math.floor(top) - 1, 0),
@@ -188,7 +188,7 @@ export class View {
     this.#context.globalAlpha = 1;
   }
 
-  /** Greys of the part that is seen, on a canvas of their own. */
+  /** Draw the greys of the visible part on a separate canvas. */
   #applyWindow(level, part, columns, rows) {
     if (this.#greys.width !== columns || this.#greys.height !== rows) {
       this.#greys.width = columns;
@@ -206,7 +206,7 @@ export class View {
     this.#greysContext.putImageData(this.#pixels, 0, 0);
   }
 
-  /** The colour of every value under the window. */
+  /** Return the colour of every value in the window. */
   #tabled() {
     if (!this.#stale) return this.#table;
     this.#stale = false;

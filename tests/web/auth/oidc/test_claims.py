@@ -1,4 +1,4 @@
-"""Who somebody is, and what he or she may do, by whatever a provider says."""
+"""Name and role of a user from the claims of a provider."""
 
 from __future__ import annotations
 

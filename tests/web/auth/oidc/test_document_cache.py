@@ -1,4 +1,4 @@
-"""What a provider publishes is kept for a while, and asked for by one at a time."""
+"""A document of the provider is cached for a while and fetched by one thread at a time."""
 
 from __future__ import annotations
 

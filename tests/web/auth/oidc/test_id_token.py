@@ -1,4 +1,4 @@
-"""Which ID tokens hold, and which do not."""
+"""ID tokens that are valid, and those that are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a provider says of itself, and what is not believed of it."""
+"""Metadata of a provider, and the parts that are not accepted."""
 
 from __future__ import annotations
 

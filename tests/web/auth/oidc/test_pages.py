@@ -58,7 +58,7 @@ def home(provider: IdentityProvider, at: Callable[..., Any]) -> Iterator[House]:
 
 
 def wrong(answer: Any) -> str:
-    """The word with which somebody is sent back to the page, who then is not signed in."""
+    """The problem with which a browser is sent back to the sign-in page."""
     assert answer.status_code == 303, answer.text
     assert SESSION not in answer.headers.get("set-cookie", "").replace(ATTEMPT, "")
     place, _, query = answer.headers["location"].partition("?wrong=")
@@ -133,7 +133,7 @@ def test_an_answer_counts_in_the_browser_that_began_and_once(home: House, provid
     one, other = Visitor(home.address), Visitor(home.address)
     one_back, other_back = (provider.sign_in(each.begin().headers["location"]) for each in (one, other))
     assert wrong(Visitor(home.address).come_back(one_back)) == SignInProblem.STALE  # a browser without an attempt
-    assert wrong(one.come_back(other_back)) == SignInProblem.STALE  # somebody else's answer
+    assert wrong(one.come_back(other_back)) == SignInProblem.STALE  # the response of another browser
     assert wrong(one.come_back(one_back.replace("state=", "state=x"))) == SignInProblem.STALE
     assert provider.redeemed == []  # no code was shown to the provider
     cookies = dict(one.cookies)

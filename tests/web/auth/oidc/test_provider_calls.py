@@ -1,4 +1,4 @@
-"""Calls that wait for a provider take few threads, and nobody waits for one that never ends."""
+"""Calls of the provider take few threads, and no request waits for one that never ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""With which settings the service starts, and what is said where it does not."""
+"""Settings with which the service starts, and the errors for those with which it does not."""
 
 from __future__ import annotations
 

@@ -27,13 +27,13 @@ PAGE_MESSAGES = {
     SignInProblem.DENIED: "The identity provider did not let you in.",
     SignInProblem.INVALID: "The response of the identity provider is not valid, and you are not signed in: tell "
     "the administrator if it happens again.",
-    SignInProblem.UNREACHABLE: "The identity provider does not answer as it should: try again, and tell the "
+    SignInProblem.UNREACHABLE: "The identity provider is not available: try again, and tell the "
     "administrator if it goes on.",
-    SignInProblem.CROWDED: "Too many sign in at once: try again.",
+    SignInProblem.CROWDED: "Too many attempts to sign in: try again.",
     SignInProblem.NO_NAME: "The identity provider does not send your name as expected: tell the administrator.",
     SignInProblem.NO_ROLE: "You have no role here: ask the administrator for one.",
     SignInProblem.NOT_SAVED: "You cannot be signed in, because your session cannot be saved: tell the administrator.",
-    SignInProblem.PLAIN_HTTP: "Over plain HTTP others can take over your session: ask for this page by https.",
+    SignInProblem.PLAIN_HTTP: "Over plain HTTP others can take over your session: open this page by https.",
 }
 _OUTCOMES = {
     SignInProblem.NO_NAME: SignInOutcome.REFUSED,

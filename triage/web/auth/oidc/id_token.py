@@ -67,7 +67,7 @@ def _candidates(token: str, keys: Sequence[object]) -> list[Mapping[str, object]
         raise invalid(f"this is no ID token ({type(error).__name__})") from error
     algorithm, name = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in _KEY_TYPES:
-        raise invalid("the ID token is not signed by an asymmetric algorithm that is taken here (alg)")
+        raise invalid("the ID token is not signed by an asymmetric algorithm that is accepted here (alg)")
     fitting = [
         each
         for each in keys
@@ -80,7 +80,7 @@ def _candidates(token: str, keys: Sequence[object]) -> list[Mapping[str, object]
     if not fitting:
         raise UnknownKeyError
     if name is None and len(fitting) > 1:
-        raise invalid("the ID token does not say which of several keys signed it (kid)")
+        raise invalid("the ID token does not name which of several keys signed it (kid)")
     return fitting[:_TRIED]
 
 
@@ -97,14 +97,14 @@ def _signed(token: str, key: Mapping[str, object]) -> Mapping[str, object] | Non
 
 def _issued(claims: Mapping[str, object], expected: ExpectedToken) -> None:
     if claims.get("iss") != expected.issuer:
-        raise invalid("the ID token is another issuer's (iss)")
+        raise invalid("the ID token is of another issuer (iss)")
     audience = claims.get("aud")
     audiences = audience if isinstance(audience, list) else [audience]
     if expected.client_id not in audiences:
-        raise invalid("the ID token is made out to another client (aud)")
+        raise invalid("the ID token is for another client (aud)")
     party = claims.get("azp")
     if (len(audiences) > 1 or party is not None) and party != expected.client_id:
-        raise invalid("the ID token was asked for by another client (azp)")
+        raise invalid("the ID token was requested by another client (azp)")
 
 
 def _timely(claims: Mapping[str, object], expected: ExpectedToken) -> None:
@@ -112,7 +112,7 @@ def _timely(claims: Mapping[str, object], expected: ExpectedToken) -> None:
     if ends is None or begun is None:
         raise invalid("the ID token has no times of validity (iat, exp)")
     if expected.now - expected.skew_s >= ends:
-        raise invalid(f"the ID token is over since {expected.now - ends:.0f} s: compare the clocks of both machines")
+        raise invalid(f"the ID token expired {expected.now - ends:.0f} s ago: compare the clocks of both machines")
     begins = max(begun, _time(claims, "nbf") or begun)
     if expected.now + expected.skew_s < begins:
         raise invalid(f"the ID token begins in {begins - expected.now:.0f} s: compare the clocks of both machines")

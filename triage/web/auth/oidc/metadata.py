@@ -41,7 +41,7 @@ def address_of(issuer: str) -> str:
 def metadata_of(document: Mapping[str, object], issuer: str) -> Metadata:
     """Parse metadata. Raises NotSignedInError for another issuer or a missing endpoint (section 4.3)."""
     if document.get("issuer") != issuer:
-        raise unreachable(f"the document at {address_of(issuer)} is another issuer's: oidc.issuer has to be the same")
+        raise unreachable(f"the document at {address_of(issuer)} is of another issuer: oidc.issuer must be the same")
     methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
     return Metadata(
         _needed(document, "authorization_endpoint"),
@@ -57,7 +57,7 @@ def metadata_of(document: Mapping[str, object], issuer: str) -> Metadata:
 def _needed(document: Mapping[str, object], name: str) -> str:
     if found := _address(document, name):
         return found
-    raise unreachable(f"the identity provider's document has no {name}")
+    raise unreachable(f"the metadata of the identity provider has no {name}")
 
 
 def _address(document: Mapping[str, object], name: str) -> str:
@@ -69,4 +69,4 @@ def _address(document: Mapping[str, object], name: str) -> str:
 
 
 def _unsafe(name: str, error: ValueError) -> NotSignedInError:
-    return unreachable(f"the identity provider's document: {name}: {error}")
+    return unreachable(f"the metadata of the identity provider: {name}: {error}")

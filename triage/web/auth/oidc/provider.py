@@ -52,7 +52,7 @@ class OidcClient:
         with self.secret_file.open("rb") as file:
             found = file.read(_LARGEST_SECRET).decode().strip()
         if not found or "\n" in found:
-            raise ValueError(f"{self.secret_file} has to have one line, the secret")
+            raise ValueError(f"{self.secret_file} must hold one line, the secret")
         return found
 
 
@@ -102,7 +102,7 @@ class Provider:
         tokens = self._redeemed(metadata, code, attempt, until)
         token = tokens.get("id_token")
         if not isinstance(token, str):
-            raise invalid("the identity provider gives no ID token")
+            raise invalid("the identity provider sent no ID token")
         claims = self._verified_claims(token, attempt, until)
         if not self._mapping.is_whole(claims) and metadata.userinfo:
             claims = {**self._userinfo(metadata, tokens, str(claims["sub"]), until), **claims}

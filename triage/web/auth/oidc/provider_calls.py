@@ -43,7 +43,7 @@ class ProviderCalls:
     def _acquire(self, network: str) -> None:
         with self._lock:
             if self._running.total() >= self._at_once or self._running[network] >= self._per_address:
-                raise NotSignedInError(SignInProblem.CROWDED, "too many sign in at once")
+                raise NotSignedInError(SignInProblem.CROWDED, "too many attempts to sign in")
             self._running[network] += 1
 
     def _run(self, network: str, call: Callable[[], T], future: Future[T]) -> None:

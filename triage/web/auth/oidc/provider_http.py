@@ -39,7 +39,7 @@ class ProviderHttp:
         host = urlsplit(url).netloc
         remaining = until - time.monotonic()
         if remaining <= 0:
-            raise unreachable(f"the identity provider did not answer in time (before {host} was asked)")
+            raise unreachable(f"the identity provider did not answer in time (before the request to {host})")
         headers = {"Accept": "application/json"}
         if authorization:
             headers["Authorization"] = authorization
@@ -60,7 +60,7 @@ class ProviderHttp:
         response = self.send(url, until, authorization=authorization)
         if response.status != 200 or response.content is None:
             found = "no whole JSON object, or more than 64 KiB" if response.status == 200 else "no document"
-            raise unreachable(f"{_without_query(url)} answered HTTP {response.status}, and {found}")
+            raise unreachable(f"{_without_query(url)} answered HTTP {response.status} with {found}")
         return response.content
 
     def _context(self, url: str) -> ssl.SSLContext | None:

@@ -38,11 +38,13 @@ def provided_users(
         local: Local users who may sign in too.
 
     Raises:
-        StartError: Nobody could sign in with these settings, or the extra `oidc` is not installed.
+        StartError: The settings allow no sign-in, or the extra `oidc` is not installed.
     """
     name = host_name(urlsplit(oidc.page_address).netloc)
     if hosts and name not in hosts:
-        raise StartError(f"oidc.page_address leads people to {name}, by which we do not answer: add it to web.names")
+        raise StartError(
+            f"oidc.page_address leads people to {name}, which is no name of this server: add it to web.names"
+        )
     claims = ClaimMapping(oidc.name_claim, oidc.role_claim, roles)
     stamp = claims.stamp(oidc.issuer, oidc.client_id)
     return ProvidedUsers(_provider(oidc, claims), stamp, context, oidc.timeout_s, local)
