@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from tests.support import audit_schema as schema
 from tests.support.redis_server import RedisServer
 from tests.support.service import a_chest, receive
-from tests.support.signed_in_web import ADMIN, READER, House, house, quick_passwords, write_users
+from tests.support.signed_in_web import ADMIN, READER, SignedInWeb, quick_passwords, signed_in_web, write_users
 from tests.support.worklist_page import tagged
 from tests.web.api.test_ups_rs import complete
 from triage.cli import triage as cli
@@ -38,7 +38,7 @@ ROOT = Path(__file__).parents[2]
 ACCESSED, QUERY, ALERT, AUTHENTICATION, EXPORT = "110103", "110112", "110113", "110114", "110106"
 
 
-def of(home: House, event: str) -> list[Element]:
+def of(home: SignedInWeb, event: str) -> list[Element]:
     """The messages of one event."""
     return [each for each in schema.messages(home.audit) if schema.event(each)[0] == event]
 
@@ -49,11 +49,11 @@ def a_trail(folder: Path, rotate_at_bytes: int = 1 << 20) -> AuditTrail:
 
 @pytest.fixture
 def home(redis_server: RedisServer, spool: Spool, tmp_path: Path):
-    with house(redis_server, spool, tmp_path) as found:
+    with signed_in_web(redis_server, spool, tmp_path) as found:
         yield found
 
 
-def test_a_look_at_a_study_is_written_once_for_an_opening_with_the_patient_s_id(home: House) -> None:
+def test_a_look_at_a_study_is_written_once_for_an_opening_with_the_patient_s_id(home: SignedInWeb) -> None:
     study = tagged(home.sources.spool, home.sources.worklist, 1)
     uid = study.study_instance_uid
     with home.ask(READER) as ann, home.ask(ADMIN) as bob:
@@ -73,7 +73,7 @@ def test_a_look_at_a_study_is_written_once_for_an_opening_with_the_patient_s_id(
     assert home.audit.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_search_is_written_and_the_list_as_it_stands_is_not(home: House) -> None:
+def test_a_search_is_written_and_the_list_as_it_stands_is_not(home: SignedInWeb) -> None:
     with home.ask(READER) as ann:
         for _ in range(2):
             ann.get("/api/worklist", params={"limit": 5, "tag": "NORMAL"})
@@ -86,7 +86,7 @@ def test_a_search_is_written_and_the_list_as_it_stands_is_not(home: House) -> No
     assert (schema.objects(second), schema.query(second)) == ({"10": "/workitems"}, "PatientID=4711&limit=2")
 
 
-def test_a_search_for_a_patient_is_written_though_no_address_says_it(home: House) -> None:
+def test_a_search_for_a_patient_is_written_though_no_address_says_it(home: SignedInWeb) -> None:
     with home.ask(READER) as ann:
         assert ann.post("/api/search", json={"text": "no such patient"}).status_code == 200
         assert ann.post("/api/search", json={"patient": "roe", "tag": "NORMAL"}).status_code == 200
@@ -95,7 +95,7 @@ def test_a_search_for_a_patient_is_written_though_no_address_says_it(home: House
     assert schema.query(second) == "patient=roe&tag=NORMAL"
 
 
-def test_sign_ins_and_outs_are_written_those_that_fail_too(home: House) -> None:
+def test_sign_ins_and_outs_are_written_those_that_fail_too(home: SignedInWeb) -> None:
     cookie = home.cookie()
     with home.ask(Cookie=cookie) as ask:
         ask.post("/sign-in", data={"name": "mallory\u0001\n<x>", "password": "guess"})
@@ -109,7 +109,7 @@ def test_sign_ins_and_outs_are_written_those_that_fail_too(home: House) -> None:
 
 
 def test_a_proxy_s_header_from_elsewhere_is_written(redis_server: RedisServer, spool: Spool, tmp_path: Path) -> None:
-    with house(redis_server, spool, tmp_path, method="proxy", trusted_proxies=("192.0.2.1",)) as home:
+    with signed_in_web(redis_server, spool, tmp_path, method="proxy", trusted_proxies=("192.0.2.1",)) as home:
         with home.ask(X_Remote_User="carol") as ask:
             for _ in range(3):  # once in five minutes, or a stranger could fill the disk
                 ask.get("/api/session")
@@ -117,7 +117,7 @@ def test_a_proxy_s_header_from_elsewhere_is_written(redis_server: RedisServer, s
         assert (schema.event(message)[2], schema.who(message)) == ("8", ("carol", "127.0.0.1"))
 
 
-def test_acts_are_written_with_what_was_done_and_whether_it_could_be(home: House) -> None:
+def test_acts_are_written_with_what_was_done_and_whether_it_could_be(home: SignedInWeb) -> None:
     spool = home.sources.spool
     uid = tagged(spool, home.sources.worklist, 1).study_instance_uid
     dead = receive(spool, a_chest(7))
@@ -148,7 +148,7 @@ def test_acts_are_written_with_what_was_done_and_whether_it_could_be(home: House
     assert (schema.event(refused)[1:], schema.kind(refused), schema.who(refused)[0]) == (("E", "4"), "110132", "ann")
 
 
-def test_what_cannot_be_written_is_not_shown_and_the_list_still_is(home: House, caplog: pytest.LogCaptureFixture):
+def test_what_cannot_be_written_is_not_shown_and_the_list_still_is(home: SignedInWeb, caplog: pytest.LogCaptureFixture):
     spool = home.sources.spool
     study = tagged(spool, home.sources.worklist, 1)
     cookie = home.cookie()
@@ -170,7 +170,7 @@ def test_what_cannot_be_written_is_not_shown_and_the_list_still_is(home: House, 
     assert study.study_instance_uid not in caplog.text
 
 
-def test_nothing_is_done_of_which_it_cannot_be_written_that_it_will_be(home: House) -> None:
+def test_nothing_is_done_of_which_it_cannot_be_written_that_it_will_be(home: SignedInWeb) -> None:
     spool = home.sources.spool
     uid = tagged(spool, home.sources.worklist, 1).study_instance_uid
     dead = receive(spool, a_chest(7))
@@ -204,7 +204,7 @@ def everything(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def test_a_workitem_was_completed_by_who_signed_in_whomever_it_names(home: House) -> None:
+def test_a_workitem_was_completed_by_who_signed_in_whomever_it_names(home: SignedInWeb) -> None:
     uid = tagged(home.sources.spool, home.sources.worklist, 1).study_instance_uid
     with home.ask(READER) as ann:
         assert complete(ann, workitem_uid(uid, 1), "1.2.3", "Other^Reader").status_code == 200
@@ -212,7 +212,7 @@ def test_a_workitem_was_completed_by_who_signed_in_whomever_it_names(home: House
     assert (step.who, step.through) == ("ann", "ups")
 
 
-def test_what_came_of_an_act_that_is_done_keeps_nobody_from_his_answer(home: House) -> None:
+def test_what_came_of_an_act_that_is_done_keeps_nobody_from_his_answer(home: SignedInWeb) -> None:
     spool = home.sources.spool
     uid = tagged(spool, home.sources.worklist, 1).study_instance_uid
     cookie, marked = home.cookie(), reading.mark
@@ -232,7 +232,7 @@ def test_what_came_of_an_act_that_is_done_keeps_nobody_from_his_answer(home: Hou
 
 
 def test_a_site_may_choose_to_show_it_all_the_same(redis_server: RedisServer, spool: Spool, tmp_path: Path) -> None:
-    with house(redis_server, spool, tmp_path, audit={"required": False}) as home, home.ask(READER) as ask:
+    with signed_in_web(redis_server, spool, tmp_path, audit={"required": False}) as home, home.ask(READER) as ask:
         study = tagged(spool, home.sources.worklist, 1)
         home.audit.unlink()
         home.audit.mkdir()
@@ -243,7 +243,10 @@ def test_a_site_may_choose_to_show_it_all_the_same(redis_server: RedisServer, sp
 def test_on_loopback_it_is_written_if_a_site_says_so(redis_server: RedisServer, spool: Spool, tmp_path: Path) -> None:
     study = tagged_alone = None
     for always in (False, True):
-        with house(redis_server, spool, tmp_path, method="", audit={"always": always}) as home, home.ask() as ask:
+        with (
+            signed_in_web(redis_server, spool, tmp_path, method="", audit={"always": always}) as home,
+            home.ask() as ask,
+        ):
             study = study or tagged(spool, home.sources.worklist, 1)
             assert ask.get(f"/api/studies/{study.study_instance_uid}").status_code == 200
             tagged_alone = of(home, ACCESSED)
@@ -311,7 +314,7 @@ def test_users_are_made_and_changed_by_command_and_each_change_is_written(spool:
     assert secret not in file.read_text()
     for arguments, typed, wrong in (
         (("add", "ANN", "--role", "admin"), secret, "already"),
-        (("add", "local", "--role", "reader"), secret, "no name"),
+        (("add", "local", "--role", "reader"), secret, "no user name"),
         (("add", "bob", "--role", "reader"), "short", "12 characters"),
         (("add", "bob", "--role", "reader"), "", "12 characters"),
         (("password", "carol"), secret, "no user"),
@@ -334,7 +337,7 @@ def test_exported_labels_and_requeues_by_command_are_written(
 ) -> None:
     write_users(tmp_path)
     out = tmp_path / "labels.csv"
-    with house(redis_server, spool, tmp_path) as home, home.ask(READER) as ann:
+    with signed_in_web(redis_server, spool, tmp_path) as home, home.ask(READER) as ann:
         uid = tagged(spool, home.sources.worklist, 1).study_instance_uid
         assert ann.post(f"/api/studies/{uid}/label", json={"label": True}).status_code == 200
         done = run(tmp_path, spool, "feedback", "--out", str(out))

@@ -31,8 +31,8 @@ COOKIE = "__Host-triage"
 
 
 @dataclass(frozen=True)
-class House:
-    """What is served, and where things lie."""
+class SignedInWeb:
+    """A served web process, and its folder."""
 
     address: str
     sources: Sources
@@ -52,7 +52,7 @@ class House:
         return httpx.Client(base_url=self.address, auth=credentials, headers=named, trust_env=False, timeout=60)
 
     def cookie(self, name: str = READER[0], password: str = READER[1]) -> str:
-        """The cookie that a browser gets when somebody signs in."""
+        """Return the cookie that a browser gets at sign-in."""
         with self.ask() as ask:
             answer = ask.post("/sign-in", data={"name": name, "password": password, "next": "/"})
         assert answer.status_code == 303, answer.text
@@ -64,7 +64,7 @@ class House:
 
 @pytest.fixture
 def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Today's parameters of scrypt, for the server in this process, are such that a comparison takes no time."""
+    """Use parameters of scrypt with which the server in this process compares passwords in no time."""
     quick = ScryptCost(8, 8, 1)
     monkeypatch.setattr(passwords, "COST", quick)
     monkeypatch.setattr(passwords, "UNKNOWN", hash_password("", quick))
@@ -76,7 +76,7 @@ def _kept(password: str, cost: ScryptCost) -> str:
 
 
 def write_users(folder: Path, cost: ScryptCost | None = None) -> Path:
-    """A file with a reader and an admin."""
+    """Write a file with a reader and an admin."""
     path = folder / "users.json"
     users = [
         {"name": name, "role": role, "password": _kept(password, cost or passwords.COST), "stamp": f"{number}"}
@@ -88,12 +88,13 @@ def write_users(folder: Path, cost: ScryptCost | None = None) -> Path:
 
 
 @contextmanager
-def house(
+def signed_in_web(
     redis: RedisServer, spool: Spool, folder: Path, *, audit: dict[str, Any] | None = None, called: str = "",
     oidc: dict[str, Any] | None = None, **sign_in: Any,
-) -> Iterator[House]:  # fmt: skip
-    """The service with the settings of ``sign_in``; by default with the users of ``write_users``. ``called``: a name
-    that it has beside those of loopback; ``oidc``: settings of an identity provider.
+) -> Iterator[SignedInWeb]:  # fmt: skip
+    """Serve the web process with the settings of ``sign_in``; by default with the users of ``write_users``.
+
+    ``called``: a host name in addition to those of loopback; ``oidc``: settings of an identity provider.
     """
     registry = CollectorRegistry()
     given = {"method": "users", "users_file": write_users(folder), **sign_in}
@@ -106,4 +107,4 @@ def house(
         sources,
     ):
         sources.worklist.end_building(sources.worklist.begin_building())
-        yield House(address, sources, registry, folder)
+        yield SignedInWeb(address, sources, registry, folder)

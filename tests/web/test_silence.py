@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.redis_server import RedisServer
-from tests.support.signed_in_web import ADMIN, READER, house, quick_passwords
+from tests.support.signed_in_web import ADMIN, READER, quick_passwords, signed_in_web
 from tests.support.studies import a_study
 from triage.spool.silence import switch
 from triage.spool.spool import Spool
@@ -30,7 +30,7 @@ def test_a_reader_finds_no_silent_study_and_an_admin_does(redis_server: RedisSer
     of_study = f"/api/studies/{study}"
     looks = [f"/api/worklist/{study}", of_study, f"{of_study}/images/{name}", f"{of_study}/images/{name}/map"]
     acts = [(f"{of_study}/reading", {"read": True}), (f"{of_study}/label", {"label": True})]
-    with house(redis_server, spool, tmp_path) as home, home.ask(READER) as reader, home.ask(ADMIN) as admin:
+    with signed_in_web(redis_server, spool, tmp_path) as home, home.ask(READER) as reader, home.ask(ADMIN) as admin:
         assert [reader.get(each).status_code for each in looks] == [404] * 4
         assert [reader.post(where, json=what).status_code for where, what in acts] == [404] * 2
         assert not (spool.study_folder(study) / "reading.jsonl").exists()
@@ -39,7 +39,7 @@ def test_a_reader_finds_no_silent_study_and_an_admin_does(redis_server: RedisSer
 
 
 def test_readiness_and_status_say_that_it_is_silent(redis_server: RedisServer, spool: Spool, tmp_path: Path) -> None:
-    with house(redis_server, spool, tmp_path) as home, home.ask(READER) as ask:
+    with signed_in_web(redis_server, spool, tmp_path) as home, home.ask(READER) as ask:
         assert (ask.get("/readyz").text, ask.get("/api/status").json()["silent_since"]) == ("ready\n", None)
         switch(spool, True, 0.0)
         assert ask.get("/readyz").text == (

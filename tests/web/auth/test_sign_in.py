@@ -20,7 +20,7 @@ from starlette.routing import Route
 from tests.support import audit_schema as schema
 from tests.support.redis_server import RedisServer
 from tests.support.service import roles
-from tests.support.signed_in_web import ADMIN, COOKIE, READER, House, house, quick_passwords, write_users
+from tests.support.signed_in_web import ADMIN, COOKIE, READER, SignedInWeb, quick_passwords, signed_in_web, write_users
 from tests.support.wait import wait_for
 from tests.support.worklist_page import tagged
 from triage.errors import EXIT_CANNOT_START, StartError
@@ -48,8 +48,8 @@ def address_of(rule: str) -> tuple[str, str]:
 
 
 @pytest.fixture
-def home(redis_server: RedisServer, spool: Spool, tmp_path: Path) -> Iterator[House]:
-    with house(redis_server, spool, tmp_path) as found:
+def home(redis_server: RedisServer, spool: Spool, tmp_path: Path) -> Iterator[SignedInWeb]:
+    with signed_in_web(redis_server, spool, tmp_path) as found:
         yield found
 
 
@@ -80,11 +80,11 @@ def test_a_file_of_users_that_others_can_read_is_refused(spool: Spool, tmp_path:
 
 def test_a_trail_that_cannot_be_written_is_said_at_start(redis_server: RedisServer, spool: Spool, tmp_path: Path):
     (tmp_path / "audit" / "audit.xml").mkdir(parents=True)
-    with pytest.raises(StartError, match=r"audit\.path"), house(redis_server, spool, tmp_path):
+    with pytest.raises(StartError, match=r"audit\.path"), signed_in_web(redis_server, spool, tmp_path):
         pass
 
 
-def test_a_route_of_which_nobody_has_said_who_may_ask_does_not_start(home: House) -> None:
+def test_a_route_of_which_nobody_has_said_who_may_ask_does_not_start(home: SignedInWeb) -> None:
     async def secret(request: Request) -> Response:
         return Response("secret")
 
@@ -92,7 +92,7 @@ def test_a_route_of_which_nobody_has_said_who_may_ask_does_not_start(home: House
         create_app(home.sources, RequestPolicy(), [Route("/api/secret", secret)])
 
 
-def test_every_route_but_the_open_ones_asks_who_it_is_and_refuses_the_wrong_role(home: House) -> None:
+def test_every_route_but_the_open_ones_asks_who_it_is_and_refuses_the_wrong_role(home: SignedInWeb) -> None:
     with home.ask() as anonymous, home.ask(READER) as reader:
         for name, rule in RULES.items():
             method, path = address_of(name)
@@ -118,7 +118,7 @@ def test_everything_that_changes_or_shows_a_study_has_a_rule_that_says_so() -> N
             assert rule.act is not None or rule.trace is Trace.VIEW, name
 
 
-def test_what_is_open_names_no_patient_and_no_study(home: House) -> None:
+def test_what_is_open_names_no_patient_and_no_study(home: SignedInWeb) -> None:
     study = tagged(home.sources.spool, home.sources.worklist, 1)
     with home.ask(READER) as reader:
         assert (
@@ -132,7 +132,7 @@ def test_what_is_open_names_no_patient_and_no_study(home: House) -> None:
                 assert not re.search(f"PHANTOM|{study.study_instance_uid}|{study.accession_number}|ann|bob", text), path
 
 
-def test_requests_of_other_sites_change_nothing_and_sign_nobody_in(home: House) -> None:
+def test_requests_of_other_sites_change_nothing_and_sign_nobody_in(home: SignedInWeb) -> None:
     foreign = {"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://evil.example"}, {"Origin": "null"}
     cookie = home.cookie()
     with home.ask(Cookie=cookie) as ask:
@@ -144,7 +144,7 @@ def test_requests_of_other_sites_change_nothing_and_sign_nobody_in(home: House) 
     assert len(home.sessions) == 1
 
 
-def test_a_session_begins_with_the_right_password_and_a_cookie_that_scripts_cannot_read(home: House) -> None:
+def test_a_session_begins_with_the_right_password_and_a_cookie_that_scripts_cannot_read(home: SignedInWeb) -> None:
     with home.ask() as ask:
         wrong = ask.post("/sign-in", data={"name": READER[0], "password": "wrong"})
         unknown = ask.post("/sign-in", data={"name": "unknown", "password": READER[1]})
@@ -169,7 +169,7 @@ def test_a_session_begins_with_the_right_password_and_a_cookie_that_scripts_cann
 
 
 @pytest.mark.parametrize("next_page", ["//evil.example", "https://evil.example", "/studies/1.2\r\nX: y", "/\\evil"])
-def test_one_is_led_nowhere_else(home: House, next_page: str) -> None:
+def test_one_is_led_nowhere_else(home: SignedInWeb, next_page: str) -> None:
     with home.ask() as ask:
         answer = ask.post("/sign-in", data={"name": READER[0], "password": READER[1], "next": next_page})
         assert answer.headers["location"] == "./"
@@ -177,7 +177,7 @@ def test_one_is_led_nowhere_else(home: House, next_page: str) -> None:
         assert "<script>" not in page.text
 
 
-def test_nonsense_at_the_door_is_refused(home: House) -> None:
+def test_nonsense_at_the_door_is_refused(home: SignedInWeb) -> None:
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     with home.ask() as ask:
         assert ask.post("/sign-in", json={"name": "ann"}).status_code == 415
@@ -194,7 +194,7 @@ def test_nonsense_at_the_door_is_refused(home: House) -> None:
     assert (program.split()[0], browser.split()[0]) == ("Basic", "Form")
 
 
-def test_a_cookie_that_was_tampered_with_is_nobody_s(home: House) -> None:
+def test_a_cookie_that_was_tampered_with_is_nobody_s(home: SignedInWeb) -> None:
     cookie = home.cookie()
     token = cookie.partition("=")[2]
     tampered = [token[:-1] + ("A" if token[-1] != "A" else "B"), token[:-1], token + "A", "", "../" * 14 + "x", "é"]
@@ -211,7 +211,7 @@ def test_a_cookie_that_was_tampered_with_is_nobody_s(home: House) -> None:
         assert ask.get("/api/session").status_code == 401
 
 
-def test_a_session_ends_idle_after_its_longest_time_and_only_what_a_person_does_prolongs_it(home: House) -> None:
+def test_a_session_ends_idle_after_its_longest_time_and_only_what_a_person_does_prolongs_it(home: SignedInWeb) -> None:
     cookie = home.cookie()
     (file,) = home.sessions
     old = time.time() - 29 * 60
@@ -231,7 +231,7 @@ def test_a_session_ends_idle_after_its_longest_time_and_only_what_a_person_does_
         assert ask.get("/api/session").status_code == 401
 
 
-def test_a_session_ends_with_a_new_password_or_role_and_with_the_user(home: House) -> None:
+def test_a_session_ends_with_a_new_password_or_role_and_with_the_user(home: SignedInWeb) -> None:
     users = Users(home.folder / "users.json")
     password = READER[1]
     for change in (
@@ -248,7 +248,7 @@ def test_a_session_ends_with_a_new_password_or_role_and_with_the_user(home: Hous
         assert program.get("/api/session").status_code == 401
 
 
-def test_one_signs_out_and_the_cookie_is_worth_nothing_then(home: House) -> None:
+def test_one_signs_out_and_the_cookie_is_worth_nothing_then(home: SignedInWeb) -> None:
     cookie = home.cookie()
     with home.ask(Cookie=cookie) as ask:
         answer = ask.post("/api/sign-out", json={})
@@ -258,7 +258,7 @@ def test_one_signs_out_and_the_cookie_is_worth_nothing_then(home: House) -> None
     assert home.sessions == []
 
 
-def test_signing_in_ends_the_session_that_the_browser_had(home: House) -> None:
+def test_signing_in_ends_the_session_that_the_browser_had(home: SignedInWeb) -> None:
     cookie = home.cookie()
     with home.ask(Cookie=cookie) as ask:
         assert ask.post("/sign-in", data={"name": ADMIN[0], "password": ADMIN[1]}).status_code == 303
@@ -266,14 +266,14 @@ def test_signing_in_ends_the_session_that_the_browser_had(home: House) -> None:
 
 
 def test_sessions_outlive_the_web_process(redis_server: RedisServer, spool: Spool, tmp_path: Path) -> None:
-    with house(redis_server, spool, tmp_path) as first:
+    with signed_in_web(redis_server, spool, tmp_path) as first:
         cookie = first.cookie()
-    with house(redis_server, spool, tmp_path) as second, second.ask(Cookie=cookie) as ask:
+    with signed_in_web(redis_server, spool, tmp_path) as second, second.ask(Cookie=cookie) as ask:
         assert ask.get("/api/session").status_code == 200
 
 
 @contextmanager
-def watching(home: House, headers: dict[str, str]) -> Iterator[list[str]]:
+def watching(home: SignedInWeb, headers: dict[str, str]) -> Iterator[list[str]]:
     """Collect the events of the stream of changes; the list ends with END when the stream does."""
     said: list[str] = []
 
@@ -291,7 +291,7 @@ def watching(home: House, headers: dict[str, str]) -> Iterator[list[str]]:
         thread.join(60)
 
 
-def test_the_stream_ends_with_the_session(home: House) -> None:
+def test_the_stream_ends_with_the_session(home: SignedInWeb) -> None:
     cookie = home.cookie()
     with watching(home, {"Cookie": cookie}) as said:
         wait_for(lambda: "event: list" in said, "the first event")
@@ -302,7 +302,7 @@ def test_the_stream_ends_with_the_session(home: House) -> None:
     assert said[-2:] == ["event: signed-out", "END"]
 
 
-def test_programs_come_with_basic_and_a_password_is_compared_once(home: House) -> None:
+def test_programs_come_with_basic_and_a_password_is_compared_once(home: SignedInWeb) -> None:
     with home.ask(ADMIN) as program:
         for _ in range(3):
             assert program.get("/workitems").status_code == 204
@@ -316,7 +316,7 @@ def test_who_guesses_is_slowed_down_and_the_owner_comes_in_from_elsewhere(
 ) -> None:
     trusted = {"trusted_proxies": ("127.0.0.1",)}
     https = {"X-Forwarded-Proto": "https"}
-    with house(redis_server, spool, tmp_path, **trusted) as home, home.ask(**https) as ask:
+    with signed_in_web(redis_server, spool, tmp_path, **trusted) as home, home.ask(**https) as ask:
         stranger, owner = {"X-Forwarded-For": "192.0.2.66"}, {"X-Forwarded-For": "192.0.2.1"}
         for _ in range(5):
             assert ask.get("/api/session", auth=("ann", "guess"), headers=stranger).status_code == 401
@@ -336,13 +336,13 @@ def test_who_guesses_is_slowed_down_and_the_owner_comes_in_from_elsewhere(
 def test_a_crowd_that_guesses_keeps_nobody_else_out(redis_server: RedisServer, spool: Spool, tmp_path: Path) -> None:
     done = threading.Event()
 
-    def guess(home: House, number: int) -> None:
+    def guess(home: SignedInWeb, number: int) -> None:
         address = f"192.0.2.{number % 6}"
         with home.ask(**{"X-Forwarded-Proto": "https", "X-Forwarded-For": address}) as ask:
             while not done.is_set():
                 ask.get("/api/session", auth=(f"unknown-{number}", f"guess {time.monotonic()}"))
 
-    with house(redis_server, spool, tmp_path, trusted_proxies=("127.0.0.1",)) as home:
+    with signed_in_web(redis_server, spool, tmp_path, trusted_proxies=("127.0.0.1",)) as home:
         crowd = [threading.Thread(target=guess, args=(home, number)) for number in range(24)]
         for each in crowd:
             each.start()
@@ -360,11 +360,11 @@ def test_over_plain_http_from_elsewhere_no_password_is_taken(
     redis_server: RedisServer, spool: Spool, tmp_path: Path
 ) -> None:
     plain = {"X-Forwarded-Proto": "http"}
-    with house(redis_server, spool, tmp_path, trusted_proxies=("127.0.0.1",)) as home, home.ask(**plain) as ask:
+    with signed_in_web(redis_server, spool, tmp_path, trusted_proxies=("127.0.0.1",)) as home, home.ask(**plain) as ask:
         answer = ask.post("/sign-in", data={"name": READER[0], "password": READER[1]})
         assert (answer.status_code, "by https" in answer.text) == (403, True)
         assert ask.get("/api/session", auth=READER).status_code == 403
-    with house(redis_server, spool, tmp_path, trusted_proxies=("127.0.0.1",), plain_http=True) as home:
+    with signed_in_web(redis_server, spool, tmp_path, trusted_proxies=("127.0.0.1",), plain_http=True) as home:
         cookie = home.cookie()
         assert cookie.startswith("triage=")
         with home.ask(Cookie=cookie) as ask:
@@ -375,7 +375,7 @@ def test_a_password_kept_with_less_is_kept_with_today_s_parameters_and_ends_no_s
     redis_server: RedisServer, spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(passwords, "COST", COST)
-    with house(redis_server, spool, tmp_path, users_file=write_users(tmp_path, ScryptCost(10, 8, 1))) as home:
+    with signed_in_web(redis_server, spool, tmp_path, users_file=write_users(tmp_path, ScryptCost(10, 8, 1))) as home:
         cookie = home.cookie()
         account = Users(tmp_path / "users.json").find("ann")
         assert account is not None
@@ -385,7 +385,7 @@ def test_a_password_kept_with_less_is_kept_with_today_s_parameters_and_ends_no_s
 
 
 def test_a_damaged_file_of_users_lets_nobody_in_and_says_so_in_the_log(
-    home: House, caplog: pytest.LogCaptureFixture
+    home: SignedInWeb, caplog: pytest.LogCaptureFixture
 ) -> None:
     cookie = home.cookie()
     (home.folder / "users.json").write_text("{}")
@@ -400,7 +400,7 @@ PROXY = {"method": "proxy", "user_header": "X-Remote-User"}
 
 def test_a_proxy_s_header_is_believed_from_the_proxy(redis_server: RedisServer, spool: Spool, tmp_path: Path) -> None:
     given = {**PROXY, "trusted_proxies": ("127.0.0.0/8",), "admins": ("carol",), "sign_out_address": "/oauth2/sign_out"}
-    with house(redis_server, spool, tmp_path, **given) as home, home.ask() as ask:
+    with signed_in_web(redis_server, spool, tmp_path, **given) as home, home.ask() as ask:
         reader = ask.get("/api/session", headers={"X-Remote-User": "Dörte".encode()})
         assert reader.json() == {"user": "Dörte", "role": "reader", "local": False, "sign_out": "/oauth2/sign_out"}
         assert ask.get("/api/session", headers={"X-Remote-User": "carol"}).json()["role"] == "admin"
@@ -418,7 +418,7 @@ def test_a_proxy_s_header_from_anybody_else_is_refused(
     redis_server: RedisServer, spool: Spool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     given = {**PROXY, "trusted_proxies": ("192.0.2.1", "2001:db8::/32"), "admins": ("carol",)}
-    with house(redis_server, spool, tmp_path, **given) as home, home.ask() as ask:
+    with signed_in_web(redis_server, spool, tmp_path, **given) as home, home.ask() as ask:
         claimed = {"X-Remote-User": "carol"}
         assert ask.get("/api/session", headers=claimed).status_code == 403
         forwarded = {**claimed, "X-Forwarded-For": "192.0.2.1", "Forwarded": "for=192.0.2.1"}
@@ -432,7 +432,7 @@ def test_a_proxy_s_header_from_anybody_else_is_refused(
 def test_the_proxy_s_roles_decide(redis_server: RedisServer, spool: Spool, tmp_path: Path) -> None:
     roles = {"role_header": "Remote-Groups", "reader_roles": ("radiology",), "admin_roles": ("pacs-admins",)}
     given = {**PROXY, "trusted_proxies": ("127.0.0.1",), **roles}
-    with house(redis_server, spool, tmp_path, **given) as home, home.ask(X_Remote_User="carol") as ask:
+    with signed_in_web(redis_server, spool, tmp_path, **given) as home, home.ask(X_Remote_User="carol") as ask:
 
         def asked(groups: str) -> httpx.Response:
             return ask.get("/api/session", headers={"Remote-Groups": groups})

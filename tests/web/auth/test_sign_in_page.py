@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.support import audit_schema as schema
 from tests.support.browser import chromium, watched
 from tests.support.redis_server import RedisServer
-from tests.support.signed_in_web import ADMIN, READER, House, house, quick_passwords
+from tests.support.signed_in_web import ADMIN, READER, SignedInWeb, quick_passwords, signed_in_web
 from tests.support.wait import wait_for
 from tests.support.worklist_page import tagged
 from triage.decision.types import Tag
@@ -38,8 +38,8 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.fixture
-def home(redis_server: RedisServer, spool: Spool, tmp_path: Path) -> Iterator[House]:
-    with house(redis_server, spool, tmp_path) as found:
+def home(redis_server: RedisServer, spool: Spool, tmp_path: Path) -> Iterator[SignedInWeb]:
+    with signed_in_web(redis_server, spool, tmp_path) as found:
         yield found
 
 
@@ -49,7 +49,7 @@ def sign_in(page: Page, name: str, password: str) -> None:
     page.keyboard.press("Enter")
 
 
-def test_one_signs_in_by_keys_alone_lands_on_the_study_and_signs_out(page: Page, home: House) -> None:
+def test_one_signs_in_by_keys_alone_lands_on_the_study_and_signs_out(page: Page, home: SignedInWeb) -> None:
     study = tagged(home.sources.spool, home.sources.worklist, 1, Tag.ABNORMAL).study_instance_uid
     page.goto(f"{home.address}/studies/{study}")
     page.wait_for_url(f"**/sign-in?next=%2Fstudies%2F{study}")
@@ -78,7 +78,7 @@ def test_one_signs_in_by_keys_alone_lands_on_the_study_and_signs_out(page: Page,
     assert told.count("110114") == 3
 
 
-def test_the_page_is_left_when_the_session_ends(page: Page, home: House) -> None:
+def test_the_page_is_left_when_the_session_ends(page: Page, home: SignedInWeb) -> None:
     page.goto(f"{home.address}/sign-in")
     sign_in(page, *READER)
     expect(page.locator("#live")).to_have_text("Live")
@@ -87,7 +87,7 @@ def test_the_page_is_left_when_the_session_ends(page: Page, home: House) -> None
     expect(page.get_by_label("Name")).to_be_visible()
 
 
-def test_a_page_that_is_left_alone_does_not_keep_its_session_alive(page: Page, home: House) -> None:
+def test_a_page_that_is_left_alone_does_not_keep_its_session_alive(page: Page, home: SignedInWeb) -> None:
     page.goto(f"{home.address}/sign-in")
     sign_in(page, *READER)
     expect(page.locator("#live")).to_have_text("Live")
@@ -108,7 +108,7 @@ def test_a_page_that_is_left_alone_does_not_keep_its_session_alive(page: Page, h
     wait_for(lambda: file.stat().st_mtime > old, "the session to be prolonged by input")
 
 
-def test_an_admin_is_shown_as_one_and_may_requeue_and_a_reader_may_not(page: Page, home: House) -> None:
+def test_an_admin_is_shown_as_one_and_may_requeue_and_a_reader_may_not(page: Page, home: SignedInWeb) -> None:
     from tests.support.service import a_chest, receive
 
     instance = receive(home.sources.spool, a_chest(7))
@@ -130,7 +130,7 @@ def test_behind_a_proxy_its_user_is_shown(
     browser: Browser, redis_server: RedisServer, spool: Spool, tmp_path: Path
 ) -> None:
     given = {"method": "proxy", "trusted_proxies": ("127.0.0.1",), "sign_out_address": "/oauth2/sign_out"}
-    with house(redis_server, spool, tmp_path, **given) as home, watched(browser, 1400, 850) as page:
+    with signed_in_web(redis_server, spool, tmp_path, **given) as home, watched(browser, 1400, 850) as page:
         page.set_extra_http_headers({"X-Remote-User": "carol"})  # as the proxy between would
         page.goto(home.address)
         expect(page.locator("#user")).to_have_text("carol")
@@ -143,7 +143,7 @@ def test_over_plain_http_a_browser_says_less_and_signs_in_total_the_same(
     browser: Browser, redis_server: RedisServer, spool: Spool, tmp_path: Path
 ) -> None:
     # By a name that is not loopback's a browser sends no Sec-Fetch-Site, and keeps no Secure cookie.
-    with house(redis_server, spool, tmp_path, plain_http=True, called="triage.test") as home:
+    with signed_in_web(redis_server, spool, tmp_path, plain_http=True, called="triage.test") as home:
         page = browser.new_page()
         page.goto(home.address.replace("127.0.0.1", "triage.test"))
         page.wait_for_url("http://triage.test*/sign-in**")

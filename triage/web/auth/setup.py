@@ -71,9 +71,9 @@ def refuse_open_server(host: str, sign_in: SignInSettings) -> None:
     """Raise StartError where the page would be open to the network."""
     if not sign_in.method and host not in LOOPBACK:
         raise StartError(
-            f"web.host {host} is reachable from the network, and sign-in is off: set sign_in.method to users (and add "
-            "them with `triage user add NAME --role reader`), oidc or proxy (docs/how-to/worklist-page.md), or web.host "
-            "to 127.0.0.1"
+            f"web.host {host} is reachable from the network, and sign-in is off: set sign_in.method to users (and "
+            "add them with `triage user add NAME --role reader`), oidc or proxy (docs/how-to/worklist-page.md), or "
+            "web.host to 127.0.0.1"
         )
 
 

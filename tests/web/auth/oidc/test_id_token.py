@@ -67,7 +67,7 @@ def test_the_signatures_that_providers_make_are_taken(algorithm: str, make: Call
         ({"aud": {"us": "us"}}, "aud"),
         ({"aud": ["us", "them"]}, "azp"),
         ({"azp": "them"}, "azp"),
-        ({"exp": int(NOW) - 60}, "over since 60 s"),
+        ({"exp": int(NOW) - 60}, "expired 60 s ago"),
         ({"exp": None}, "exp"),
         ({"exp": float("nan")}, "exp"),
         ({"exp": float("inf")}, "exp"),

@@ -19,7 +19,7 @@ from tests.support import audit_schema as schema
 from tests.support.certificates import authority, server_context
 from tests.support.identity_provider import CLIENT, PAGE, SECRET, IdentityProvider, Visitor, a_key, identity_provider
 from tests.support.redis_server import RedisServer
-from tests.support.signed_in_web import READER, House, house, quick_passwords
+from tests.support.signed_in_web import READER, SignedInWeb, quick_passwords, signed_in_web
 from tests.support.wait import wait_for
 from tests.support.worklist_page import tagged
 from triage.errors import StartError
@@ -42,17 +42,17 @@ def at(redis_server: RedisServer, spool: Spool, tmp_path: Path) -> Callable[...,
     """A house whose people sign in at an issuer."""
 
     @contextmanager
-    def served(issuer: str, sign_in: dict[str, Any] | None = None, **oidc: Any) -> Iterator[House]:
+    def served(issuer: str, sign_in: dict[str, Any] | None = None, **oidc: Any) -> Iterator[SignedInWeb]:
         given = {"issuer": issuer, "client_id": CLIENT, "page_address": PAGE, "timeout_s": 10, **oidc}
         settings = {"method": "oidc", **ROLES, **(sign_in or {})}
-        with house(redis_server, spool, tmp_path, oidc=given, **settings) as found:
+        with signed_in_web(redis_server, spool, tmp_path, oidc=given, **settings) as found:
             yield found
 
     return served
 
 
 @pytest.fixture
-def home(provider: IdentityProvider, at: Callable[..., Any]) -> Iterator[House]:
+def home(provider: IdentityProvider, at: Callable[..., Any]) -> Iterator[SignedInWeb]:
     with at(provider.issuer) as found:
         yield found
 
@@ -66,7 +66,7 @@ def wrong(answer: Any) -> str:
     return str(query.partition("&")[0])
 
 
-def attempts(home: House) -> list[tuple[str, str | None, str]]:
+def attempts(home: SignedInWeb) -> list[tuple[str, str | None, str]]:
     """Name, the provider's name, and outcome of what the audit trail has of signing in."""
     found = []
     for each in schema.messages(home.audit):
@@ -76,7 +76,7 @@ def attempts(home: House) -> list[tuple[str, str | None, str]]:
     return found
 
 
-def test_one_signs_in_lands_on_the_study_and_is_in_the_audit_trail(home: House, provider: IdentityProvider):
+def test_one_signs_in_lands_on_the_study_and_is_in_the_audit_trail(home: SignedInWeb, provider: IdentityProvider):
     study = tagged(home.sources.spool, home.sources.worklist, 1).study_instance_uid
     visitor = Visitor(home.address)
     page = visitor.ask(f"/sign-in?next=/studies/{study}")
@@ -104,7 +104,7 @@ def test_one_signs_in_lands_on_the_study_and_is_in_the_audit_trail(home: House, 
     assert file.stat().st_mode & 0o077 == 0
 
 
-def test_an_admin_of_the_provider_is_one_here(home: House, provider: IdentityProvider):
+def test_an_admin_of_the_provider_is_one_here(home: SignedInWeb, provider: IdentityProvider):
     provider.claims["roles"] = ["pacs-admins"]
     visitor = Visitor(home.address)
     visitor.sign_in(provider)
@@ -112,7 +112,7 @@ def test_an_admin_of_the_provider_is_one_here(home: House, provider: IdentityPro
     assert visitor.ask("/api/requeue", "POST", json={"key": "1.2"}).status_code == 400  # none is called so
 
 
-def test_one_is_led_to_pages_of_ours_alone(home: House, provider: IdentityProvider):
+def test_one_is_led_to_pages_of_ours_alone(home: SignedInWeb, provider: IdentityProvider):
     foreign = [
         "https://evil.example/",
         "//evil.example",
@@ -129,7 +129,7 @@ def test_one_is_led_to_pages_of_ours_alone(home: House, provider: IdentityProvid
         assert visitor.come_back(back).headers["location"] == "../"
 
 
-def test_an_answer_counts_in_the_browser_that_began_and_once(home: House, provider: IdentityProvider):
+def test_an_answer_counts_in_the_browser_that_began_and_once(home: SignedInWeb, provider: IdentityProvider):
     one, other = Visitor(home.address), Visitor(home.address)
     one_back, other_back = (provider.sign_in(each.begin().headers["location"]) for each in (one, other))
     assert wrong(Visitor(home.address).come_back(one_back)) == SignInProblem.STALE  # a browser without an attempt
@@ -145,7 +145,7 @@ def test_an_answer_counts_in_the_browser_that_began_and_once(home: House, provid
     assert home.count("sign_ins", outcome="invalid") == 4
 
 
-def test_a_code_that_the_provider_does_not_know_any_more_signs_nobody_in(home: House, provider: IdentityProvider):
+def test_a_code_that_the_provider_does_not_know_any_more_signs_nobody_in(home: SignedInWeb, provider: IdentityProvider):
     visitor = Visitor(home.address)
     back = provider.sign_in(visitor.begin().headers["location"])
     provider.codes.clear()
@@ -154,7 +154,7 @@ def test_a_code_that_the_provider_does_not_know_any_more_signs_nobody_in(home: H
 
 
 def test_answers_that_are_none_are_said_in_words(
-    home: House, provider: IdentityProvider, caplog: pytest.LogCaptureFixture
+    home: SignedInWeb, provider: IdentityProvider, caplog: pytest.LogCaptureFixture
 ):
     for more, word in {
         "&error=access_denied": SignInProblem.DENIED,
@@ -176,13 +176,13 @@ def test_answers_that_are_none_are_said_in_words(
     assert provider.redeemed == []
 
 
-def test_words_of_others_are_not_shown_on_the_page(home: House):
+def test_words_of_others_are_not_shown_on_the_page(home: SignedInWeb):
     page = Visitor(home.address).ask("/sign-in?wrong=Call%20555&next=//evil.example")
     assert "555" not in page.text
     assert 'href="sign-in/begin?next=%2F"' in page.text
 
 
-def test_an_id_token_that_does_not_hold_signs_nobody_in(home: House, provider: IdentityProvider):
+def test_an_id_token_that_does_not_hold_signs_nobody_in(home: SignedInWeb, provider: IdentityProvider):
     for token in (
         lambda self, claims: self.signed({**claims, "nonce": "another"}, self.keys[0]),
         lambda self, claims: "a.b.c",
@@ -195,7 +195,7 @@ def test_an_id_token_that_does_not_hold_signs_nobody_in(home: House, provider: I
 
 
 def test_who_has_no_name_or_no_role_here_is_refused_with_words_and_written_down(
-    home: House, provider: IdentityProvider
+    home: SignedInWeb, provider: IdentityProvider
 ):
     for name, roles, word in (
         ("ann", ["others"], SignInProblem.NO_ROLE),
@@ -211,7 +211,9 @@ def test_who_has_no_name_or_no_role_here_is_refused_with_words_and_written_down(
     assert attempts(home) == [("ann", "248289", "4"), ("ann", "248289", "4"), ("", "248289", "4")]
 
 
-def test_what_the_id_token_lacks_comes_of_userinfo_if_it_is_the_same_person(home: House, provider: IdentityProvider):
+def test_what_the_id_token_lacks_comes_of_userinfo_if_it_is_the_same_person(
+    home: SignedInWeb, provider: IdentityProvider
+):
     provider.claims = {"sub": "1"}
     provider.userinfo = {"sub": "1", "preferred_username": "carol", "roles": "radiology", "iss": "https://evil.example"}
     visitor = Visitor(home.address)
@@ -223,7 +225,7 @@ def test_what_the_id_token_lacks_comes_of_userinfo_if_it_is_the_same_person(home
     assert wrong(Visitor(home.address).sign_in(provider)) == SignInProblem.UNREACHABLE
 
 
-def test_new_keys_are_asked_for_once_and_not_again_in_the_same_minute(home: House, provider: IdentityProvider):
+def test_new_keys_are_asked_for_once_and_not_again_in_the_same_minute(home: SignedInWeb, provider: IdentityProvider):
     Visitor(home.address).sign_in(provider)
     assert provider.asked["/keys"] == 1
     provider.keys = [a_key("two")]
@@ -357,21 +359,21 @@ def test_a_provider_that_is_down_stops_nothing_and_is_asked_when_it_is_back(
             assert visitor.ask("/api/session").status_code == 200
 
 
-def test_a_document_that_leads_astray_is_not_followed(home: House, provider: IdentityProvider):
+def test_a_document_that_leads_astray_is_not_followed(home: SignedInWeb, provider: IdentityProvider):
     provider.document = {"authorization_endpoint": "http://id.hospital.example/authorize"}
     visitor = Visitor(home.address)
     assert wrong(visitor.begin()) == SignInProblem.UNREACHABLE
     assert ATTEMPT not in visitor.cookies
 
 
-def test_a_provider_that_names_itself_in_its_answers_has_to(home: House, provider: IdentityProvider):
+def test_a_provider_that_names_itself_in_its_answers_has_to(home: SignedInWeb, provider: IdentityProvider):
     provider.document = {"authorization_response_iss_parameter_supported": True}
     assert wrong(Visitor(home.address).sign_in(provider)) == SignInProblem.INVALID
     provider.says_issuer = provider.issuer
     assert Visitor(home.address).sign_in(provider).headers["location"] == "../"
 
 
-def test_a_session_ends_when_nobody_does_anything_and_in_any_case(home: House, provider: IdentityProvider):
+def test_a_session_ends_when_nobody_does_anything_and_in_any_case(home: SignedInWeb, provider: IdentityProvider):
     visitor = Visitor(home.address)
     visitor.sign_in(provider)
     (file,) = home.sessions
@@ -410,7 +412,7 @@ def test_a_session_outlives_the_process_and_not_the_settings_that_its_role_rests
         assert Visitor(home.address, visitor.cookies).ask("/api/session").status_code == 401
 
 
-def test_one_signs_out_of_the_provider_too(home: House, provider: IdentityProvider):
+def test_one_signs_out_of_the_provider_too(home: SignedInWeb, provider: IdentityProvider):
     visitor = Visitor(home.address)
     visitor.sign_in(provider)
     said = visitor.ask("/api/sign-out", "POST").json()
@@ -425,7 +427,7 @@ def test_one_signs_out_of_the_provider_too(home: House, provider: IdentityProvid
     assert schema.who(out) == ("ann", "127.0.0.1")
 
 
-def test_a_session_that_cannot_be_kept_is_none(home: House, provider: IdentityProvider):
+def test_a_session_that_cannot_be_kept_is_none(home: SignedInWeb, provider: IdentityProvider):
     (home.folder / "sessions").write_text("where the folder should be")
     visitor = Visitor(home.address)
     answer = visitor.sign_in(provider)
