@@ -93,13 +93,8 @@ def create_app(
         NoRuleError: A route has no access rule.
     """
     monitoring = monitoring or Monitoring.new()
-    routes = [
-        *pages.routes(),
-        *_api_routes(sources),
-        *sign_in_page.routes(access.sign_in, access.auditing),
-        *_monitoring_routes(monitoring.registry, sources.redis, sources.spool),
-        *more,
-    ]
+    fixed = [*pages.routes(), *_api_routes(sources), *sign_in_page.routes(access.sign_in, access.auditing)]
+    routes = [*fixed, *_monitoring_routes(monitoring.registry, sources.redis, sources.spool), *more]
     app = Starlette(
         routes=guarded(routes, RULES, access),
         middleware=[

@@ -101,10 +101,8 @@ def run(
     control = access_control(settings.host, access, spool, monitoring.metrics, hosts)
     listening = listen(settings.host, settings.port)
     with client(redis.url, redis.timeout_s) as connection, listening:
-        maps = settings.activation_map
-        sources = Sources(
-            spool, connection, Worklist(connection), options.waiting_cap_s, time.time, maps, running=running
-        )
+        worklist, maps = Worklist(connection), settings.activation_map
+        sources = Sources(spool, connection, worklist, options.waiting_cap_s, time.time, maps, running)
         peers = TrustedProxies.of(access.sign_in.trusted_proxies)
         server = _server(settings, sources, options, peers, control, monitoring)
         logger.info("web: http://%s:%d, %s", settings.host, listening.getsockname()[1], running)
