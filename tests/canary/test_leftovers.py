@@ -1,4 +1,4 @@
-"""What killed processes leave of a canary: taken up while it flies, removed by the next one, whatever its state."""
+"""Files that killed processes leave of a canary: used while its run goes on, and removed by the next run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ from prometheus_client import CollectorRegistry
 from tests.canary.test_scoring import stored
 from tests.support.redis_server import RedisServer
 from tests.support.studies import a_study
-from triage.canary.partition import CANARY, came_out, clean, last_came_out, open_partition
-from triage.canary.run import Route, fly
-from triage.canary.stages import Facts, NotYet, Stuck, decided, delivered, scored
+from triage.canary.partition import CANARY, last_success, open_partition, record_success, remove_canaries
+from triage.canary.run import CanaryObserver, CanarySetup, run_canary
+from triage.canary.stages import (
+    SentCanary,
+    StageFailedError,
+    StagePendingError,
+    check_decided,
+    check_delivered,
+    check_scored,
+)
 from triage.channels.registry import channel_of
 from triage.channels.sr.settings import SRDestination
 from triage.channels.webhook.settings import WebhookDestination
@@ -37,8 +44,8 @@ def only(spool: Spool, study: str) -> ReceivedInstance:
     return ReceivedInstance(study, found["sop_instance_uid"], found["content_digest"])
 
 
-def facts_of(spool: Spool, instance: ReceivedInstance) -> Facts:
-    return Facts(spool, instance, lambda _: "queued")
+def sent_canary(spool: Spool, instance: ReceivedInstance) -> SentCanary:
+    return SentCanary(spool, instance, lambda _: "queued")
 
 
 def built(partition: Spool, study: str) -> Outbox:
@@ -61,7 +68,7 @@ def everything_that_can_be_left(spool: Spool) -> Spool:
     dead.bury(dead.waiting("pacs")[0], "refused", time.time())  # refused for good
     dead.bury_mark(a_study(partition, "pacs"), "pacs", "cannot be built")
     a_study(partition, "pacs")  # decided, not built
-    dead.set_pause("pacs", 3, 9e9, "nobody answers")
+    dead.set_pause("pacs", 3, 9e9, "no answer")
     partition.new_part().write_bytes(b"half")
     return partition
 
@@ -75,17 +82,17 @@ def left(partition: Spool) -> list[Path]:
 def test_every_state_is_cleaned_and_no_patient_is_touched(spool: Spool) -> None:
     patient = a_study(spool, "pacs")
     partition = everything_that_can_be_left(spool)
-    came_out(partition, 1234.5, 1.0)
+    record_success(partition, 1234.5, 1.0)
     assert {path.parts[0] for path in left(partition)} == {
         *("inbox", "dead", "studies", "outbox", "undeliverable", "marks", "control", "incoming")
     }
-    assert len(clean(partition, time.time() + 2 * 3600)) == 2
+    assert len(remove_canaries(partition, time.time() + 2 * 3600)) == 2
     assert left(partition) == []
     assert list(partition.study_uids()) == []
     assert list(spool.study_uids()) == [patient]
     assert Outbox(spool).to_be_told(patient) == ("pacs",)
-    assert last_came_out(partition) == 1234.5
-    assert clean(partition, time.time() + 25 * 3600) == []
+    assert last_success(partition) == 1234.5
+    assert remove_canaries(partition, time.time() + 25 * 3600) == []
     assert list((partition.root / "registered").iterdir()) == []
 
 
@@ -96,10 +103,10 @@ def test_the_next_flight_forgets_the_jobs_of_those_before(spool: Spool) -> None:
     waiting = {*partition.waiting(), *(instance for instance, _ in partition.dead_letters())}
     forgotten: list[ReceivedInstance] = []
     nowhere = RemoteAE("127.0.0.1", 1, "CXR_TRIAGE", "CXR_CANARY")
-    route = Route(spool, partition, nowhere, (), 1.0, lambda _: "", forgotten.extend)
-    outcome = fly(route, lambda *_: None)
+    setup = CanarySetup(spool, partition, nowhere, (), 1.0, lambda _: "", forgotten.extend)
+    outcome = run_canary(setup, CanaryObserver(lambda _: None))
     assert outcome is not None
-    assert list(outcome.stuck) == ["stored"]
+    assert list(outcome.failed_stages) == ["stored"]
     assert waiting < set(forgotten)
     assert list(partition.study_uids()) == []
 
@@ -128,36 +135,36 @@ def test_the_sweep_queues_again_what_a_dead_worker_or_redis_lost(spool: Spool, r
 def test_what_the_worker_did_not_mark_did_not_come_out(spool: Spool) -> None:
     """A worker that was started before a destination got its canary = true marks nothing, and that is no success."""
     partition = open_partition(spool)
-    facts = facts_of(partition, only(partition, a_study(partition)))
-    with pytest.raises(Stuck, match="start work again"):
-        delivered(facts, PACS, Outbox(spool))
-    shadow = facts_of(partition, only(partition, a_study(partition, shadow=True)))
-    assert delivered(shadow, PACS, Outbox(spool)) == "nothing to say there"
+    sent = sent_canary(partition, only(partition, a_study(partition)))
+    with pytest.raises(StageFailedError, match="start work again"):
+        check_delivered(sent, PACS, Outbox(spool))
+    shadow = sent_canary(partition, only(partition, a_study(partition, shadow=True)))
+    assert check_delivered(shadow, PACS, Outbox(spool)) == "nothing to say there"
 
 
 def test_each_state_of_a_delivery_is_told_from_the_others(spool: Spool) -> None:
     partition, switches = open_partition(spool), Outbox(spool)
     study = a_study(partition, "pacs")
-    facts = facts_of(partition, only(partition, study))
-    with pytest.raises(NotYet, match="does deliver run"):
-        delivered(facts, PACS, switches)
+    sent = sent_canary(partition, only(partition, study))
+    with pytest.raises(StagePendingError, match="does deliver run"):
+        check_delivered(sent, PACS, switches)
     outbox = built(partition, study)
-    with pytest.raises(NotYet, match="waits to be sent"):
-        delivered(facts, PACS, switches)
-    switches.set_pause("pacs", 2, 9e9, "nobody answers at PACS")
-    with pytest.raises(NotYet, match="nobody answers at PACS"):
-        delivered(facts, PACS, switches)
+    with pytest.raises(StagePendingError, match="waits to be sent"):
+        check_delivered(sent, PACS, switches)
+    switches.set_pause("pacs", 2, 9e9, "no answer from PACS")
+    with pytest.raises(StagePendingError, match="no answer from PACS"):
+        check_delivered(sent, PACS, switches)
     again = outbox.postpone(outbox.waiting("pacs")[0], "refused, 0xA700", time.time(), 5.0)
-    with pytest.raises(NotYet, match="0xA700"):
-        delivered(facts, PACS, switches)
+    with pytest.raises(StagePendingError, match="0xA700"):
+        check_delivered(sent, PACS, switches)
     outbox.delivered(again, "stored, 0x0000", time.time())
-    assert delivered(facts, PACS, switches) == "stored, 0x0000"
+    assert check_delivered(sent, PACS, switches) == "stored, 0x0000"
     hook = WebhookDestination(name="hook", url="http://127.0.0.1:1/", secret="sixteen characters")
     outbox.prepare(["hook"])
     outbox.mark(study, "hook")
     outbox.bury_mark(study, "hook", "cannot be built: KeyError")
-    with pytest.raises(Stuck, match="KeyError"):
-        delivered(facts, hook, switches)
+    with pytest.raises(StageFailedError, match="KeyError"):
+        check_delivered(sent, hook, switches)
 
 
 def test_a_score_that_changed_is_no_answer(spool: Spool) -> None:
@@ -165,22 +172,22 @@ def test_a_score_that_changed_is_no_answer(spool: Spool) -> None:
 
     def seen(probability: float, model_digest: str = "b" * 64) -> str:
         study = a_study(partition, tag=Tag.NORMAL, probability=probability, model_digest=model_digest)
-        return scored(facts_of(partition, only(partition, study)))
+        return check_scored(sent_canary(partition, only(partition, study)))
 
     assert seen(0.08) == "NORMAL 0.080 by rsna-adult 1"
     assert seen(0.08001)  # by another processor
     assert seen(0.3, "c" * 64)  # by another model
-    with pytest.raises(Stuck, match=r"rsna-adult 1 scores otherwise than before: 0\.0900, and 0\.0800 first"):
+    with pytest.raises(StageFailedError, match=r"1 scores otherwise than before: 0\.0900, and 0\.0800 first"):
         seen(0.09)
-    clean(partition, time.time())
-    with pytest.raises(Stuck, match="otherwise than before"):
+    remove_canaries(partition, time.time())
+    with pytest.raises(StageFailedError, match="otherwise than before"):
         seen(0.09)
 
 
 def test_a_worker_s_failure_is_no_answer(spool: Spool) -> None:
     canary, partition = stored(spool, time.time()), open_partition(spool)
-    facts = facts_of(partition, canary)
+    sent = sent_canary(partition, canary)
     partition.bury(canary, {"error": "every worker that had it in work died"})
-    for stage in (scored, decided):
-        with pytest.raises(Stuck, match="every worker that had it in work died"):
-            stage(facts)
+    for stage in (check_scored, check_decided):
+        with pytest.raises(StageFailedError, match="every worker that had it in work died"):
+            stage(sent)

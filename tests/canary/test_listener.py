@@ -1,4 +1,4 @@
-"""What the listener takes for a canary, and who may pass as one: nobody but us, and nothing but our own phantom."""
+"""Recognition of canaries by the listener: by our own AE title and by the content of our own phantom only."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pydicom.dataset import Dataset
 
 from tests.support.dicom_peer import Running, running_listener, store
 from tests.support.wait import wait_for
-from triage.canary.partition import CANARY, clean, expects, open_partition, register
-from triage.canary.study import a_canary
+from triage.canary.partition import CANARY, is_registered, open_partition, register, remove_canaries
+from triage.canary.study import make_canary
 from triage.dicom.association_request import APPLICATION_CONTEXT_NAME, AssociationRequest
 from triage.listener.admission import admission_policy
 from triage.listener.settings import ListenerSettings
@@ -36,7 +36,7 @@ OURS = "CXR_CANARY"
 def listening(spool: Spool, **settings: object) -> Iterator[Running]:
     partition = open_partition(spool)
     target = uncounted_target(partition, CANARY)
-    canary = CanaryRoute.to(OURS, target, lambda instance: expects(partition, instance))
+    canary = CanaryRoute.to(OURS, target, lambda instance: is_registered(partition, instance))
     with running_listener(spool, canary=canary, **settings) as running:
         yield running
 
@@ -46,7 +46,7 @@ def as_sent(file: bytes) -> Dataset:
 
 
 def test_only_a_registered_content_from_our_own_title_is_a_canary(spool: Spool) -> None:
-    partition, canary = open_partition(spool), a_canary(spool.installation_uid(), time.time())
+    partition, canary = open_partition(spool), make_canary(spool.installation_uid(), time.time())
     dataset = as_sent(canary.file)
     with listening(spool) as running:
         assert store(running.port, dataset, calling=OURS) == [0x0000]  # before it is registered
@@ -54,7 +54,7 @@ def test_only_a_registered_content_from_our_own_title_is_a_canary(spool: Spool) 
         running.spool.inbox_path(canary.instance).unlink()
 
         register(partition, canary.instance)
-        assert store(running.port, dataset, calling="MY_PACS") == [0x0000]  # somebody else has got hold of it
+        assert store(running.port, dataset, calling="MY_PACS") == [0x0000]  # another peer has a copy of it
         assert running.inbox == [canary.instance]
         running.spool.inbox_path(canary.instance).unlink()
         counted = running.counted("received_bytes_total")
@@ -68,7 +68,7 @@ def test_only_a_registered_content_from_our_own_title_is_a_canary(spool: Spool) 
 
 @pytest.mark.parametrize("changed", [{"PatientName": "DOE^JANE"}, {"PixelData": bytes(2 * 256 * 256)}])
 def test_a_patient_s_image_under_a_canary_s_uids_is_the_patient_s(spool: Spool, changed: dict[str, object]) -> None:
-    partition, canary = open_partition(spool), a_canary(spool.installation_uid(), time.time())
+    partition, canary = open_partition(spool), make_canary(spool.installation_uid(), time.time())
     register(partition, canary.instance)
     patient = as_sent(canary.file)
     for keyword, value in changed.items():
@@ -84,19 +84,19 @@ def test_a_patient_s_image_under_a_canary_s_uids_is_the_patient_s(spool: Spool, 
 
 def test_one_that_arrives_after_it_was_given_up_is_still_no_patient(spool: Spool) -> None:
     partition, now = open_partition(spool), time.time()
-    canary = a_canary(spool.installation_uid(), now)
+    canary = make_canary(spool.installation_uid(), now)
     register(partition, canary.instance)
-    clean(partition, now + 23 * 3600)
+    remove_canaries(partition, now + 23 * 3600)
     with listening(spool) as running:
         assert store(running.port, as_sent(canary.file), calling=OURS) == [0x0000]
     assert (list(spool.waiting()), list(partition.waiting())) == ([], [canary.instance])
-    assert clean(partition, now + 25 * 3600) == [canary.instance]
-    assert not expects(partition, canary.instance)
+    assert remove_canaries(partition, now + 25 * 3600) == [canary.instance]
+    assert not is_registered(partition, canary.instance)
     assert list(partition.waiting()) == []
 
 
 def test_two_canaries_are_two_contents_and_their_uids_are_valid() -> None:
-    first, second = (a_canary("2.25." + "9" * 39, at).instance for at in (1.8e9, 1.8e9 + 1e-3))
+    first, second = (make_canary("2.25." + "9" * 39, at).instance for at in (1.8e9, 1.8e9 + 1e-3))
     assert first.content_digest != second.content_digest
     assert first.study_instance_uid != second.study_instance_uid
 
@@ -104,7 +104,7 @@ def test_two_canaries_are_two_contents_and_their_uids_are_valid() -> None:
 @pytest.mark.skipif(not shutil.which("dciodvfy"), reason="dciodvfy: sudo apt-get install dicom3tools")
 def test_it_is_a_valid_image(tmp_path: Path) -> None:
     file = tmp_path / "canary.dcm"
-    file.write_bytes(a_canary("2.25.1", time.time()).file)
+    file.write_bytes(make_canary("2.25.1", time.time()).file)
     checked = subprocess.run(["/usr/bin/dciodvfy", str(file)], capture_output=True, text=True)
     assert not [line for line in checked.stderr.splitlines() if line.startswith("Error")], checked.stderr
 

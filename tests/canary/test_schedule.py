@@ -14,8 +14,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from tests.support.dicom_peer import Running, running_listener
 from tests.support.receivers import free_port
 from tests.support.wait import wait_for
-from triage.canary.partition import CANARY, came_out, expects, last_came_out, open_partition
-from triage.canary.run import CanaryResult, Route, UnderWayError, fly
+from triage.canary.partition import CANARY, is_registered, last_success, open_partition, record_success
+from triage.canary.run import CanaryObserver, CanaryResult, CanaryRunningError, CanarySetup, run_canary
 from triage.canary.schedule import scheduled
 from triage.canary.stages import EXPECTED
 from triage.channels.sr.settings import SRDestination
@@ -30,16 +30,16 @@ from triage.spool.spool import Spool
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
-def a_route(spool: Spool, port: int, timeout_s: float = 0.5) -> Route:
+def a_setup(spool: Spool, port: int, timeout_s: float = 0.5) -> CanarySetup:
     destination = SRDestination(name="pacs", host="127.0.0.1", port=1, called_ae_title="PACS")
-    return Route(
+    return CanarySetup(
         spool=spool,
         partition=open_partition(spool),
-        address=RemoteAE("127.0.0.1", port, "CXR_TRIAGE", "CXR_CANARY"),
+        listener=RemoteAE("127.0.0.1", port, "CXR_TRIAGE", "CXR_CANARY"),
         destinations=(destination,),
         timeout_s=timeout_s,
-        state=lambda instance: "queued",
-        forget=lambda instances: None,
+        job_status=lambda instance: "queued",
+        remove_jobs=lambda instances: None,
     )
 
 
@@ -47,8 +47,8 @@ def a_route(spool: Spool, port: int, timeout_s: float = 0.5) -> Route:
 def listening(spool: Spool, *, knows: bool = True) -> Iterator[Running]:
     partition = open_partition(spool)
     target = uncounted_target(partition, CANARY)
-    canary = CanaryRoute.to("CXR_CANARY", target, lambda each: expects(partition, each)) if knows else CanaryRoute()
-    with running_listener(spool, canary=canary) as running:
+    route = CanaryRoute.to("CXR_CANARY", target, lambda each: is_registered(partition, each))
+    with running_listener(spool, canary=route if knows else CanaryRoute()) as running:
         yield running
 
 
@@ -57,17 +57,17 @@ def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None
 
 
 def nothing(*_: object) -> None:
-    """Said of a stage."""
+    """Ignore a passed stage."""
 
 
 def test_failures_are_counted_by_stage_and_go_on(spool: Spool) -> None:
     registry = CollectorRegistry()
-    with scheduled(a_route(spool, free_port()), 0.05, create_canary(registry)):
+    with scheduled(a_setup(spool, free_port()), 0.05, create_canary(registry)):
         assert [value(registry, "failures_total", stage=each) for each in ("queued", "delivered:pacs")] == [0, 0]
         wait_for(lambda: (value(registry, "failures_total", stage="stored") or 0) > 0, "a failure")
         assert value(registry, "last_success_timestamp_seconds") == 0
         assert value(registry, "interval_seconds") == 0.05
-        came_out(open_partition(spool), 1234.5, 2.0)  # by hand
+        record_success(open_partition(spool), 1234.5, 2.0)  # by hand
         assert value(registry, "last_success_timestamp_seconds") == 1234.5
 
 
@@ -76,7 +76,7 @@ def test_a_listener_that_takes_it_for_a_patient_gets_no_second_one(
 ) -> None:
     registry = CollectorRegistry()
     with listening(spool, knows=False) as running:
-        with scheduled(a_route(spool, running.port), 0.05, create_canary(registry)):
+        with scheduled(a_setup(spool, running.port), 0.05, create_canary(registry)):
             wait_for(lambda: "no further canary is sent" in caplog.text, "the end of it")
             wait_for(lambda: not any(each.name == "canary" for each in threading.enumerate()), "its thread to end")
         assert len(running.inbox) == 1
@@ -85,19 +85,21 @@ def test_a_listener_that_takes_it_for_a_patient_gets_no_second_one(
 
 
 def test_one_at_a_time_and_none_is_left_when_it_is_told_to_stop(spool: Spool) -> None:
-    flown: list[CanaryResult | None] = []
+    results: list[CanaryResult | None] = []
     with listening(spool) as running:
-        route, stop = a_route(spool, running.port, timeout_s=600.0), threading.Event()
-        thread = threading.Thread(target=lambda: flown.append(fly(route, nothing, stop.is_set)))
+        setup, stop = a_setup(spool, running.port, timeout_s=600.0), threading.Event()
+        thread = threading.Thread(
+            target=lambda: results.append(run_canary(setup, CanaryObserver(nothing, stop.is_set)))
+        )
         thread.start()
-        wait_for(lambda: any(route.partition.waiting()), "it to be stored")
-        with pytest.raises(UnderWayError):
-            fly(route, nothing)
+        wait_for(lambda: any(setup.partition.waiting()), "it to be stored")
+        with pytest.raises(CanaryRunningError):
+            run_canary(setup, CanaryObserver(nothing))
         stop.set()
         thread.join()
-        assert flown == [None]
-        assert list(route.partition.waiting()) == []
-        assert last_came_out(route.partition) == 0
+        assert results == [None]
+        assert list(setup.partition.waiting()) == []
+        assert last_success(setup.partition) == 0
 
 
 def test_each_stage_says_what_is_waited_for(spool: Spool) -> None:
@@ -105,14 +107,14 @@ def test_each_stage_says_what_is_waited_for(spool: Spool) -> None:
         raise RedisConnectionError("refused")
 
     with listening(spool) as running:
-        route = a_route(spool, running.port)
+        setup = a_setup(spool, running.port)
         outcomes = [
-            fly(replace(route, state=away), nothing),
-            fly(replace(route, state=lambda instance: ""), nothing),
-            fly(route, nothing),
+            run_canary(replace(setup, job_status=away), CanaryObserver(nothing)),
+            run_canary(replace(setup, job_status=lambda instance: ""), CanaryObserver(nothing)),
+            run_canary(setup, CanaryObserver(nothing)),
         ]
-    assert [list(each.stuck) for each in outcomes if each] == [["queued"], ["queued"], ["scored"]]
-    said = [next(iter(each.stuck.values())) for each in outcomes if each]
+    assert [list(each.failed_stages) for each in outcomes if each] == [["queued"], ["queued"], ["scored"]]
+    said = [next(iter(each.failed_stages.values())) for each in outcomes if each]
     assert "Redis does not answer" in said[0]
     assert "its job is not in the queue" in said[1]
     assert "no worker has scored it; its job is queued" in said[2]
@@ -123,10 +125,10 @@ def test_a_disk_that_is_full_is_a_failure_and_no_end(spool: Spool, monkeypatch: 
         raise OSError(28, "No space left on device")
 
     registry = CollectorRegistry()
-    route = a_route(spool, free_port())
+    setup = a_setup(spool, free_port())
     spool.installation_uid()
     monkeypatch.setattr(Spool, "write", full)
-    with scheduled(route, 0.05, create_canary(registry)):
+    with scheduled(setup, 0.05, create_canary(registry)):
         wait_for(lambda: (value(registry, "failures_total", stage="stored") or 0) > 1, "a second failure")
 
 

@@ -15,9 +15,9 @@ from tests.support.in_process_worker import Workplace
 from tests.support.model_folders import write_model
 from tests.support.redis_server import RedisServer
 from tests.support.service import NO_LIMIT, a_chest
-from triage.canary.partition import CANARY, clean, expects, open_partition, register
-from triage.canary.study import a_canary
-from triage.canary.wiring import at_worker
+from triage.canary.partition import CANARY, is_registered, open_partition, register, remove_canaries
+from triage.canary.study import make_canary
+from triage.canary.wiring import canary_at_worker
 from triage.decision.types import Priority, PriorityPolicy, Tag
 from triage.dicom.command_set import C_STORE_RQ, Command
 from triage.listener.c_store_scp import IncomingObject, receipt_now
@@ -54,17 +54,17 @@ def place(spool: Spool, redis_server: RedisServer, sessions: dict[str, ModelSess
             where, sessions, DecodeTurns(pool, pool.processes, 4 << 30), AssessmentPolicy(), PriorityPolicy(), *rest
         )  # type: ignore[arg-type]
 
-    made.places = PartitionedScorer(made.scorer, at_worker(scorer_of, spool, made.client, ["pacs"]))
+    made.places = PartitionedScorer(made.scorer, canary_at_worker(scorer_of, spool, made.client, ["pacs"]))
     return made
 
 
 def stored(spool: Spool, now: float) -> ReceivedInstance:
     """A canary that has been received."""
-    partition, canary = open_partition(spool), a_canary(spool.installation_uid(), now)
+    partition, canary = open_partition(spool), make_canary(spool.installation_uid(), now)
     register(partition, canary.instance)
     command = Command(C_STORE_RQ, 1, True, DX, canary.instance.sop_instance_uid)
     receipt = receipt_now("CXR_CANARY", "CXR_TRIAGE", "127.0.0.1", EXPLICIT)
-    route = CanaryRoute.to("CXR_CANARY", uncounted_target(partition, CANARY), partial(expects, partition))
+    route = CanaryRoute.to("CXR_CANARY", uncounted_target(partition, CANARY), partial(is_registered, partition))
     incoming = IncomingObject(spool, command, receipt, NO_LIMIT, route.redirect)
     incoming.write(memoryview(data_set_of(canary.file)))
     done = incoming.finish()
@@ -74,7 +74,7 @@ def stored(spool: Spool, now: float) -> ReceivedInstance:
 
 
 def finished(place: Workplace, canary: ReceivedInstance) -> list[PartitionedInstance]:
-    """What fails of the canary, worked on by itself."""
+    """Score the canary alone and return what failed."""
     ((works, failed),) = place.places.finish(place.places.start([PartitionedInstance(CANARY, canary)])[0])
     assert works == [PartitionedInstance(CANARY, canary)]
     return list(failed)
@@ -97,13 +97,13 @@ def test_patients_and_a_canary_in_one_batch(place: Workplace) -> None:
     assert (place.jobs.depth(), place.client.keys("rq:job:*")) == (0, [])
 
 
-def test_one_that_is_removed_in_mid_work_is_nobody_s_trouble(place: Workplace, spool: Spool) -> None:
+def test_one_that_is_removed_during_work_fails_alone(place: Workplace, spool: Spool) -> None:
     partition, canary = open_partition(spool), stored(spool, time.time())
     patient = place.queued(a_chest(1))[0]
     started, failed = place.places.start([PartitionedInstance(CANARY, canary), PartitionedInstance("", patient)])
     assert (len(started), failed) == (2, {})
     [decoding.result() for _, decoding in started]
-    clean(partition, time.time() + 25 * 3600)  # it is not even remembered any longer
+    remove_canaries(partition, time.time() + 25 * 3600)  # it is not even remembered any longer
     finished = list(place.places.finish(started))
     assert [(works, list(failed)) for works, failed in finished] == [
         ([PartitionedInstance("", patient)], []),
@@ -121,7 +121,7 @@ def test_one_that_cannot_be_scored_is_a_dead_letter_of_its_own(place: Workplace,
     patient = place.queued(a_chest(1))[0]
     path = partition.inbox_path(canary)
     path.unlink()
-    path.mkdir()  # a file that nobody can read
+    path.mkdir()  # a file that cannot be read
     place.jobs.enqueue(PartitionedInstance(CANARY, canary))
     place.work()
     place.work()

@@ -17,7 +17,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.studies import a_radiograph
 from tests.support.wait import wait_for
 from tests.support.whole_service import fetch
-from triage.canary.partition import last_came_out
+from triage.canary.partition import last_success
 from triage.delivery.outbox import Outbox
 from triage.queue.score_queue import ScoreQueue, connect
 from triage.worklist.index import Worklist
@@ -78,7 +78,7 @@ def test_it_comes_out_everywhere_and_says_what_it_is(ours: Site) -> None:
     assert passed(done)[:4] == ["stored", "queued", "scored", "decided"]
     assert set(passed(done)) == ALL
     assert "NORMAL 0.000 by tiny-adult 1" in done.stdout
-    assert last_came_out(ours.partition) > 0
+    assert last_success(ours.partition) > 0
 
     (message,) = ours.ris.received
     assert ours.ris.fields("MSH")[10] == "T"
@@ -150,12 +150,12 @@ def test_receivers_that_refuse_it_are_named_and_no_patient_s_result_is_held_up(o
 
 def test_another_score_of_the_same_model_is_a_failure(ours: Site) -> None:
     assert set(passed(ours.fly())) == ALL
-    scores, before = ours.partition.root / "scores.json", last_came_out(ours.partition)
+    scores, before = ours.partition.root / "scores.json", last_success(ours.partition)
     ((digest, first),) = json.loads(scores.read_text()).items()
     scores.write_text(json.dumps({digest: first + 0.01}))
     failed = stuck(ours.fly())
     assert failed == {"scored": f"tiny-adult 1 scores otherwise than before: {first:.4f}, and {first + 0.01:.4f} first"}
-    assert last_came_out(ours.partition) == before  # and by its age the alert goes off
+    assert last_success(ours.partition) == before  # and by its age the alert goes off
     scores.write_text(json.dumps({"of another model": 0.5}))
     assert set(passed(ours.fly())) == ALL
     assert json.loads(scores.read_text()) == {"of another model": 0.5, digest: first}

@@ -20,7 +20,7 @@ from tests.support.service import Role, Roles, a_chest, assert_one_result_each, 
 from tests.support.small_disk import mounted
 from tests.support.wait import wait_for
 from triage.canary.partition import CANARY as CANARY
-from triage.canary.study import a_canary
+from triage.canary.study import make_canary
 from triage.queue.score_queue import PartitionedInstance, ScoreQueue, connect
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -91,7 +91,7 @@ def running(tmp_path: Path, redis_server: RedisServer, models: Path) -> Iterator
 
 def received(running: Roles) -> Mixed:
     spool = running.spool
-    canary = a_canary(spool.installation_uid(), time.time()).file
+    canary = make_canary(spool.installation_uid(), time.time()).file
     partitions = {
         name: receive(spool.partition(name), file) for name, file in zip(PARTITIONS, (canary, a_chest(9)), strict=True)
     }

@@ -1,1 +1,1 @@
-"""The canary: a generated study that goes the whole way, and is listed and counted nowhere (docs/adr/0021)."""
+"""The canary: a generated study that passes through the whole service, listed and counted nowhere (docs/adr/0021)."""

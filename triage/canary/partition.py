@@ -1,13 +1,13 @@
-"""Where a canary lies on its way: a spool of its own beside the patients', which no list and no count of theirs sees.
+"""The canary's partition: a spool of its own in the spool's folder ``canary``, outside all lists and counts.
 
-It is the folder ``canary`` of the spool, with three things more:
+It holds three things more than a spool:
 
-    registered/<key>    the canaries of the last day, each written before it was sent
-    last.json           when one came out last, and how long it took
-    scores.json         the score that each model gave the phantom first, by the digest of the model
+    registered/<key>    the canaries of the last day, each written before it is sent
+    last.json           time of the last success, and its duration
+    scores.json         the first score that each model gave the phantom, by digest of the model
 
-Only a registered content is put here, and the key has the SHA-256 of the content: whatever a peer calls itself, and
-whatever UIDs it uses, nothing but our own phantom can go this way. All else is a patient's.
+Only a registered content enters this partition, and the key contains the SHA-256 of the content. So nothing but our
+own phantom is taken for a canary, whatever AE title and UIDs a peer uses. Everything else is a patient's object.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 
 CANARY = "canary"
-"""Its folder in the spool, and its name in the queue."""
-_REMEMBERED_S = 24 * 3600.0  # a canary that was given up may still arrive, and must not be taken for a patient then
+"""Name of the partition, in the spool and in the queue."""
+_REGISTERED_S = 24 * 3600.0  # a canary that was given up may still arrive, and must not be taken for a patient's then
 _OLD_PART_S = 3600.0
 
 
 def open_partition(spool: Spool) -> Spool:
-    """The partition beside the patients of ``spool``, made if it is not there. Raises OSError and SpoolError."""
+    """Open the canary's partition of ``spool``, and create it if it is missing. Raises OSError and SpoolError."""
     partition = Spool.open(spool.root / CANARY)
     partition.make_folder(partition.root / "registered")
     return partition
 
 
 def register(partition: Spool, instance: ReceivedInstance) -> None:
-    """Say that this content is about to be sent; durable."""
-    partition.write(_registered(partition, instance), "")
+    """Record that this content is about to be sent; durable."""
+    partition.write(_registration(partition, instance), "")
 
 
-def expects(partition: Spool, instance: ReceivedInstance) -> bool:
-    """Whether an object is a canary: one of ours, by its content."""
-    return _registered(partition, instance).exists()
+def is_registered(partition: Spool, instance: ReceivedInstance) -> bool:
+    """Return whether an object is a canary: one of ours, by its content."""
+    return _registration(partition, instance).exists()
 
 
-def came_out(partition: Spool, at: float, took_s: float) -> None:
-    """Remember when a canary came out last (POSIX seconds), across restarts."""
+def record_success(partition: Spool, at: float, took_s: float) -> None:
+    """Record the last success (POSIX seconds) and its duration, so that they survive a restart."""
     partition.write(partition.root / "last.json", json.dumps({"at": at, "took_s": took_s}))
 
 
-def last_came_out(partition: Spool) -> float:
-    """When a canary came out last, in POSIX seconds; 0 if none ever did."""
+def last_success(partition: Spool) -> float:
+    """Return the time of the last success in POSIX seconds, 0 if there was none."""
     try:
         return float(json.loads((partition.root / "last.json").read_bytes())["at"])
     except (FileNotFoundError, ValueError, KeyError):
@@ -55,7 +55,7 @@ def last_came_out(partition: Spool) -> float:
 
 
 def first_score(partition: Spool, model_digest: str, probability: float) -> float:
-    """What the model gave the phantom when it scored it first, which is now if it never did; remembered for good."""
+    """Return the first score that the model gave the phantom; if there is none yet, record ``probability`` as it."""
     path = partition.root / "scores.json"
     try:
         scores = dict(json.loads(path.read_bytes()))
@@ -66,14 +66,14 @@ def first_score(partition: Spool, model_digest: str, probability: float) -> floa
     return float(scores.get(model_digest, probability))
 
 
-def clean(partition: Spool, now: float) -> list[ReceivedInstance]:
-    """Remove every canary, wherever it is. Returns those of which a job may still be queued.
+def remove_canaries(partition: Spool, now: float) -> list[ReceivedInstance]:
+    """Remove every canary, in whatever state. Return those that may still have a job in the queue.
 
-    Have the partition alone, see ``flight``. Who works on one just then finds it gone, or leaves something that the
-    next cleaning removes.
+    The caller holds the partition's lock (see ``run_canary``). A process that works on a canary at this moment finds
+    it gone, or leaves files that the next call removes.
     """
     root = partition.root
-    # What begins new work goes first.
+    # First the files that would start new work.
     _remove(*root.glob("marks/*/*"), *root.glob("outbox/*/*"), *root.glob("undeliverable/*/*"))
     unfinished = [*partition.waiting(), *(instance for instance, _ in partition.dead_letters())]
     _remove(*root.glob("inbox/*"), *root.glob("dead/*"), *root.glob("control/destinations/*"))
@@ -81,11 +81,11 @@ def clean(partition: Spool, now: float) -> list[ReceivedInstance]:
         with partition.study_lock(uid):
             partition.remove_study(uid)
     partition.remove_old_parts(now - _OLD_PART_S)
-    _remove(*(path for path in root.glob("registered/*") if path.stat().st_mtime < now - _REMEMBERED_S))
+    _remove(*(path for path in root.glob("registered/*") if path.stat().st_mtime < now - _REGISTERED_S))
     return unfinished
 
 
-def _registered(partition: Spool, instance: ReceivedInstance) -> Path:
+def _registration(partition: Spool, instance: ReceivedInstance) -> Path:
     return partition.root / "registered" / instance.key
 
 

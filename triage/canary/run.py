@@ -1,174 +1,194 @@
-"""One canary: sent, watched on its way through the service's files and queue, and removed."""
+"""One canary: sent, followed through the files and the queue of the service, and removed."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from triage.canary import partition as lying
+from triage.canary.partition import open_partition, record_success, register, remove_canaries
 from triage.canary.stages import (
     DECIDED,
     DELIVERED,
     QUEUED,
     SCORED,
     STORED,
-    Facts,
-    NotYet,
-    Stuck,
-    decided,
-    delivered,
-    queued,
-    scored,
+    SentCanary,
+    StageFailedError,
+    StagePendingError,
+    check_decided,
+    check_delivered,
+    check_queued,
+    check_scored,
 )
-from triage.canary.study import CanaryObject, a_canary
+from triage.canary.study import CanaryObject, make_canary
 from triage.channels.settings import Destination
 from triage.delivery.outbox import Outbox
 from triage.dicom.requestor import RemoteAE
+from triage.errors import TriageError
 from triage.sender.send import send
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 
-_LOOK_S = 0.1
-_STRAYED = (
+_POLL_S = 0.1
+_TAKEN_FOR_PATIENT = (
     "the listener took it for a patient's study: listener and canary need the same spool and the same canary.ae_title"
 )
 
 
-class UnderWayError(Exception):
-    """Another canary is on its way through this spool."""
+class CanaryRunningError(TriageError):
+    """Another canary is being sent through this spool; try again when it has ended."""
 
 
 @dataclass(frozen=True)
 class CanaryResult:
-    """What became of a canary. ``stuck``: the stages that it did not pass, with why; none: it came out.
+    """Result of one canary: its duration, and the stages that it did not pass with the reason; none means success.
 
-    ``strayed``: it is among the patients' studies.
+    ``taken_for_patient``: the listener stored it among the patients' studies.
     """
 
     took_s: float
-    stuck: dict[str, str]
-    strayed: bool = False
+    failed_stages: Mapping[str, str]
+    taken_for_patient: bool = False
 
     @property
-    def came_out(self) -> bool:
-        """Whether it is decided, and delivered wherever it should be."""
-        return not self.stuck
+    def succeeded(self) -> bool:
+        """True if it is decided, and delivered to every destination that should get it."""
+        return not self.failed_stages
 
 
 @dataclass(frozen=True)
-class Route:
-    """Where a canary goes. ``spool`` is the patients', whose switches hold for it too.
+class CanarySetup:
+    """Everything that sending a canary needs. ``spool`` is the patients' spool, whose switches hold for it too.
 
-    ``state`` is that of its job in the queue, empty for none; RedisError if Redis is away. ``forget`` removes the job.
+    ``job_status`` returns the status of an object's job in the queue, empty for none, and raises RedisError.
+    ``remove_jobs`` removes the jobs of objects from the queue.
     """
 
     spool: Spool
     partition: Spool
-    address: RemoteAE
+    listener: RemoteAE
     destinations: Sequence[Destination]
     timeout_s: float
-    state: Callable[[ReceivedInstance], str]
-    forget: Callable[[Sequence[ReceivedInstance]], object]
+    job_status: Callable[[ReceivedInstance], str]
+    remove_jobs: Callable[[Sequence[ReceivedInstance]], object]
 
 
-Passed = Callable[[str, float, str], object]
-"""Told of each stage that is passed: its name, seconds since the start, what is to be said of it."""
+@dataclass(frozen=True)
+class PassedStage:
+    """A stage that a canary has passed: its name, seconds since the start, and details for a person."""
 
-Stages = dict[str, Callable[[], str]]
-"""From a stage's name to what says whether it is passed; see ``stages``."""
+    name: str
+    after_s: float
+    detail: str
 
 
-def fly(route: Route, passed: Passed, stopping: Callable[[], bool] = lambda: False) -> CanaryResult | None:
-    """Send a canary and watch it come out; None if ``stopping()`` came first. Nothing of it is left afterwards.
+@dataclass(frozen=True)
+class CanaryObserver:
+    """Callbacks of a run: ``passed`` is called with each passed stage, ``stopping`` ends the run early."""
 
-    Raises UnderWayError, and OSError or SpoolError if its place cannot be used.
+    passed: Callable[[PassedStage], object]
+    stopping: Callable[[], bool] = lambda: False
+
+
+StageChecks = Mapping[str, Callable[[], str]]
+"""Checks of stages by name. A check returns details, or raises StagePendingError or StageFailedError."""
+
+
+class _StoppedError(TriageError):
+    """The caller has ended the run."""
+
+
+def run_canary(setup: CanarySetup, observer: CanaryObserver) -> CanaryResult | None:
+    """Send a canary, follow it to its end and remove all that is left of it; None if the caller ended the run.
+
+    Raises:
+        CanaryRunningError: if another canary is being sent.
+        OSError: if the partition cannot be used.
+        SpoolError: if the partition cannot be used.
     """
-    lying.open_partition(route.spool)  # somebody may have removed it
-    with _alone(route.partition):
-        route.forget(lying.clean(route.partition, time.time()))  # of a flight that was killed
-        canary = a_canary(route.spool.installation_uid(), time.time())
+    open_partition(setup.spool)  # its folder may have been removed
+    with _partition_lock(setup.partition):
+        setup.remove_jobs(remove_canaries(setup.partition, time.time()))  # of a run that was killed
+        canary = make_canary(setup.spool.installation_uid(), time.time())
         try:
-            outcome = _watched(route, canary, passed, stopping)
-        finally:
-            lying.clean(route.partition, time.time())
-            route.forget([canary.instance])
-        if outcome is not None and outcome.came_out:
-            lying.came_out(route.partition, time.time(), outcome.took_s)
-        return outcome
-
-
-def _watched(route: Route, canary: CanaryObject, passed: Passed, stopping: Callable[[], bool]) -> CanaryResult | None:
-    started = time.monotonic()
-    if why := _sent(route, canary):
-        return CanaryResult(time.monotonic() - started, {STORED: why})
-    if route.partition.find(canary.instance) is None:
-        return CanaryResult(time.monotonic() - started, {STORED: _STRAYED}, strayed=True)
-    passed(STORED, time.monotonic() - started, "")
-    for stages in _stages(route, Facts(route.partition, canary.instance, route.state)):
-        stuck = _until(stages, started, route.timeout_s, passed, stopping)
-        if stuck is None:
+            result = _send_and_follow(setup, canary, observer)
+        except _StoppedError:
             return None
-        if stuck:
-            return CanaryResult(time.monotonic() - started, stuck)
+        finally:
+            remove_canaries(setup.partition, time.time())
+            setup.remove_jobs([canary.instance])
+        if result.succeeded:
+            record_success(setup.partition, time.time(), result.took_s)
+        return result
+
+
+def _send_and_follow(setup: CanarySetup, canary: CanaryObject, observer: CanaryObserver) -> CanaryResult:
+    started = time.monotonic()
+    if error := _send(setup, canary):
+        return CanaryResult(time.monotonic() - started, {STORED: error})
+    if setup.partition.find(canary.instance) is None:
+        return CanaryResult(time.monotonic() - started, {STORED: _TAKEN_FOR_PATIENT}, taken_for_patient=True)
+    observer.passed(PassedStage(STORED, time.monotonic() - started, ""))
+    for checks in _stage_checks(setup, SentCanary(setup.partition, canary.instance, setup.job_status)):
+        if failed := _wait_for(checks, started, setup.timeout_s, observer):
+            return CanaryResult(time.monotonic() - started, failed)
     return CanaryResult(time.monotonic() - started, {})
 
 
-def _stages(route: Route, facts: Facts) -> Iterator[Stages]:
-    """One after the other; all deliveries at once."""
-    yield {QUEUED: partial(queued, facts)}
-    yield {SCORED: partial(scored, facts)}
-    yield {DECIDED: partial(decided, facts)}
-    switches = Outbox(route.spool)
-    yield {f"{DELIVERED}:{each.name}": partial(delivered, facts, each, switches) for each in route.destinations}
+def _stage_checks(setup: CanarySetup, sent: SentCanary) -> Iterator[StageChecks]:
+    """Yield the stages one after the other; all deliveries together."""
+    yield {QUEUED: partial(check_queued, sent)}
+    yield {SCORED: partial(check_scored, sent)}
+    yield {DECIDED: partial(check_decided, sent)}
+    switches = Outbox(setup.spool)
+    yield {f"{DELIVERED}:{each.name}": partial(check_delivered, sent, each, switches) for each in setup.destinations}
 
 
-def _until(
-    stages: Stages, started: float, timeout_s: float, passed: Passed, stopping: Callable[[], bool]
-) -> dict[str, str] | None:
-    """Wait until all of ``stages`` are passed. Those that are not, with why; None if told to stop."""
-    ahead, stuck = dict(stages), dict[str, str]()
-    while ahead:
-        if stopping():
-            return None
+def _wait_for(checks: StageChecks, started: float, timeout_s: float, observer: CanaryObserver) -> dict[str, str]:
+    """Wait until all stages are passed. Return those that are not, with the reason. Raises _StoppedError."""
+    pending, failed = dict(checks), dict[str, str]()
+    while pending:
+        if observer.stopping():
+            raise _StoppedError
         late = time.monotonic() - started > timeout_s
-        for name, look in list(ahead.items()):
+        for name, check in list(pending.items()):
             try:
-                said = look()
-            except NotYet as not_yet:
+                detail = check()
+            except StagePendingError as error:
                 if not late:
                     continue
-                stuck[name] = f"not within {timeout_s:.0f} s: {not_yet}"
-            except Stuck as error:
-                stuck[name] = str(error)
+                failed[name] = f"not within {timeout_s:.0f} s: {error}"
+            except StageFailedError as error:
+                failed[name] = str(error)
             else:
-                passed(name, time.monotonic() - started, said)
-            del ahead[name]
-        if ahead:
-            time.sleep(_LOOK_S)
-    return stuck
+                observer.passed(PassedStage(name, time.monotonic() - started, detail))
+            del pending[name]
+        if pending:
+            time.sleep(_POLL_S)
+    return failed
 
 
-def _sent(route: Route, canary: CanaryObject) -> str:
-    """Send it to the listener; why it was not stored, or an empty text."""
-    lying.register(route.partition, canary.instance)
-    file = route.partition.new_part()
+def _send(setup: CanarySetup, canary: CanaryObject) -> str:
+    """Send it to the listener. Return the reason why it was not stored, or an empty text."""
+    register(setup.partition, canary.instance)
+    file = setup.partition.new_part()
     try:
         file.write_bytes(canary.file)
-        (outcome,) = send([file], route.address)
+        (sent,) = send([file], setup.listener)
     finally:
         file.unlink(missing_ok=True)
-    return outcome.error
+    return sent.error
 
 
 @contextmanager
-def _alone(partition: Spool) -> Iterator[None]:
-    """Have the partition alone among all processes: the kernel gives it back if this one is killed."""
+def _partition_lock(partition: Spool) -> Iterator[None]:
+    """Lock the partition against all other processes; the kernel releases the lock if this process is killed."""
     with ExitStack() as stack:
         try:
             stack.enter_context(partition.workers.hold("canary"))
         except BlockingIOError as error:
-            raise UnderWayError("another canary is on its way: try again when it has come out") from error
+            raise CanaryRunningError("another canary is on its way: try again when it has come out") from error
         yield

@@ -1,4 +1,4 @@
-"""Canaries again and again, from a thread of the sweep: metrics say when one came out, and where others stuck."""
+"""Canaries at regular intervals, from a thread of sweep; metrics record the last success and failed stages."""
 
 from __future__ import annotations
 
@@ -8,69 +8,72 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from triage.canary.partition import last_came_out
-from triage.canary.run import CanaryResult, Route, UnderWayError, fly
+from triage.canary.partition import last_success
+from triage.canary.run import CanaryObserver, CanaryResult, CanaryRunningError, CanarySetup, PassedStage, run_canary
 from triage.canary.stages import DELIVERED, STAGES, STORED
+from triage.errors import cause
 from triage.metrics.canary import CanaryMetrics
 
 logger = logging.getLogger(__name__)
 
-_START_S = 60.0  # what starts together with us may take so long
-_END_S = 10.0
+_START_S = 60.0  # services that start together with this process may take so long
+_JOIN_S = 10.0
 
 
 @contextmanager
-def scheduled(route: Route, interval_s: float, metrics: CanaryMetrics) -> Iterator[None]:
-    """While this is open, a canary flies each ``interval_s`` seconds."""
+def scheduled(setup: CanarySetup, interval_s: float, metrics: CanaryMetrics) -> Iterator[None]:
+    """Send a canary every ``interval_s`` seconds while the context is open."""
     metrics.interval.set(interval_s)
-    # From the file, so that it holds across restarts, and for canaries that were sent by hand.
-    metrics.last_success.set_function(lambda: last_came_out(route.partition))
-    for stage in (*STAGES, *(f"{DELIVERED}:{each.name}" for each in route.destinations)):
-        metrics.failures.labels(stage)  # from the start, so that the first one is an increase
-    ended = threading.Event()
-    thread = threading.Thread(target=_serve, args=(route, interval_s, metrics, ended), name="canary", daemon=True)
+    # From the file, so that it survives a restart, and covers canaries that were sent by hand.
+    metrics.last_success.set_function(lambda: last_success(setup.partition))
+    for stage in (*STAGES, *(f"{DELIVERED}:{each.name}" for each in setup.destinations)):
+        metrics.failures.labels(stage)  # from the start, so that the first failure is an increase
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=_run_regularly, args=(setup, interval_s, metrics, stop), name="canary", daemon=True
+    )
     thread.start()
     try:
         yield
     finally:
-        ended.set()
-        thread.join(_END_S)  # what it leaves behind is removed before the next one
+        stop.set()
+        thread.join(_JOIN_S)  # what it leaves behind is removed before the next canary
 
 
-def _serve(route: Route, interval_s: float, metrics: CanaryMetrics, ended: threading.Event) -> None:
+def _run_regularly(setup: CanarySetup, interval_s: float, metrics: CanaryMetrics, stop: threading.Event) -> None:
     wait_s = min(_START_S, interval_s)
-    while not ended.wait(wait_s):
+    while not stop.wait(wait_s):
         began = time.monotonic()
-        outcome = _flown(route, metrics, ended)
-        if outcome is not None and outcome.strayed:
+        result = _run_once(setup, metrics, stop)
+        if result is not None and result.taken_for_patient:
             logger.error("no further canary is sent, so that no more of them are listed: correct it, and start again")
             return
         wait_s = max(interval_s - (time.monotonic() - began), 1.0)
 
 
-def _flown(route: Route, metrics: CanaryMetrics, ended: threading.Event) -> CanaryResult | None:
+def _run_once(setup: CanarySetup, metrics: CanaryMetrics, stop: threading.Event) -> CanaryResult | None:
     try:
-        outcome = fly(route, _note, ended.is_set)
-    except UnderWayError as error:
+        result = run_canary(setup, CanaryObserver(_log_stage, stop.is_set))
+    except CanaryRunningError as error:
         logger.info("%s", error)
         return None
-    except Exception as error:  # the edge: a full disk, or a fault of ours; the sweep goes on, and the alert goes off
-        logger.error("the canary could not be sent: %s", getattr(error, "strerror", None) or type(error).__name__)
+    except Exception as error:  # the edge: a full disk, or a defect; sweep goes on, and the alert fires
+        logger.error("the canary could not be sent: %s", cause(error))
         metrics.failures.labels(STORED).inc()
         return None
-    if outcome is not None:
-        _count(outcome, metrics)
-    return outcome
+    if result is not None:
+        _count(result, metrics)
+    return result
 
 
-def _count(outcome: CanaryResult, metrics: CanaryMetrics) -> None:
-    if outcome.came_out:
-        metrics.duration.observe(outcome.took_s)
-        logger.info("the canary came out after %.1f s", outcome.took_s)
-    for stage, why in outcome.stuck.items():
+def _count(result: CanaryResult, metrics: CanaryMetrics) -> None:
+    if result.succeeded:
+        metrics.duration.observe(result.took_s)
+        logger.info("the canary came out after %.1f s", result.took_s)
+    for stage, reason in result.failed_stages.items():
         metrics.failures.labels(stage).inc()
-        logger.error("the canary did not come out: %s: %s", stage, why)
+        logger.error("the canary did not come out: %s: %s", stage, reason)
 
 
-def _note(stage: str, seconds: float, said: str) -> None:
-    logger.debug("canary: %s after %.1f s: %s", stage, seconds, said)
+def _log_stage(stage: PassedStage) -> None:
+    logger.debug("canary: %s after %.1f s: %s", stage.name, stage.after_s, stage.detail)

@@ -1,4 +1,8 @@
-"""Where a canary is: what its files and its job in the queue say of each stage of the way."""
+"""The stages of a canary, each checked by its files and by its job in the queue.
+
+A check returns details for a person once the stage is passed. It raises StagePendingError while the stage may still
+be passed, and StageFailedError when it will not be.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from triage.channels.settings import Destination
 from triage.decision.reasons import Reason
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
+from triage.errors import TriageError
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.spool.study import Study, read_study
@@ -33,27 +38,27 @@ EXPECTED = frozenset(
         Reason.MODEL_DISABLED,
     }
 )
-"""Reasons why a canary is not assessed that are what the site or its model chose, and no failure of the service's."""
+"""Reasons for NOT_ASSESSED that the site or its model chose, and that are no failure of the service."""
 
-_SAME = 1e-3
-"""Another processor or provider gives scores that differ by 1e-5 (docs/adr/0023). The phantom's pixels never change."""
-
-
-class NotYet(Exception):  # noqa: N818
-    """The stage is not passed; the message says what is waited for."""
+_SCORE_TOLERANCE = 1e-3
+"""Another processor or provider changes a score by 1e-5 (docs/adr/0023). The phantom's pixels never change."""
 
 
-class Stuck(Exception):  # noqa: N818
-    """The stage will not be passed; the message says why."""
+class StagePendingError(TriageError):
+    """The stage is not passed yet; the message names what is missing."""
+
+
+class StageFailedError(TriageError):
+    """The stage will not be passed; the message gives the reason."""
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is known of a canary. ``state`` is that of its job, empty for none; RedisError if Redis is away."""
+class SentCanary:
+    """A canary that the listener has stored. ``job_status`` is empty for no job, and raises RedisError."""
 
     partition: Spool
     instance: ReceivedInstance
-    state: Callable[[ReceivedInstance], str]
+    job_status: Callable[[ReceivedInstance], str]
 
     @property
     def study(self) -> str:
@@ -61,80 +66,85 @@ class Facts:
         return self.instance.study_instance_uid
 
 
-def queued(facts: Facts) -> str:
-    """Its job is or was in the queue."""
-    if facts.partition.assessments(facts.study):
+def check_queued(sent: SentCanary) -> str:
+    """Check that its job is or was in the queue."""
+    if sent.partition.assessments(sent.study):
         return ""
     try:
-        state = facts.state(facts.instance)
+        status = sent.job_status(sent.instance)
     except RedisError as error:
-        raise NotYet("Redis does not answer") from error
-    if not state:
-        raise NotYet("its job is not in the queue: see the log of listen, and whether all use one redis.url")
+        raise StagePendingError("Redis does not answer") from error
+    if not status:
+        raise StagePendingError("its job is not in the queue: see the log of listen, and whether all use one redis.url")
     return ""
 
 
-def scored(facts: Facts) -> str:
-    """A worker has assessed it, or refused it as a model may."""
-    for _, note in facts.partition.dead_letters():
-        raise Stuck(f"the worker gave it up: {note.get('error', 'no reason noted')}")
-    found = facts.partition.assessments(facts.study)
-    if not found:
-        raise NotYet(f"no worker has scored it; its job is {_job(facts)}")
-    (assessment,) = found
-    if wrong := [reason for reason in assessment["reasons"] if reason not in EXPECTED]:
-        raise Stuck(f"not assessed: {', '.join(wrong)} {assessment['detail']}".rstrip())
-    probability = assessment["probability"]
+def check_scored(sent: SentCanary) -> str:
+    """Check that a worker has assessed it, or refused it as a model may."""
+    _check_not_given_up(sent)
+    assessments = sent.partition.assessments(sent.study)
+    if not assessments:
+        raise StagePendingError(f"no worker has scored it; its job is {_job_text(sent)}")
+    (assessment,) = assessments
+    if unexpected := [reason for reason in assessment["reasons"] if reason not in EXPECTED]:
+        raise StageFailedError(f"not assessed: {', '.join(unexpected)} {assessment['detail']}".rstrip())
+    reasons, probability = ", ".join(assessment["reasons"]), assessment["probability"]
     if probability is None:
-        return f"{assessment['tag']} {', '.join(assessment['reasons'])}".rstrip()
-    figures = f" {probability:.3f} by {assessment['model_id']}"
-    first = first_score(facts.partition, str(assessment["model_digest"]), probability)
-    if abs(probability - first) > _SAME:
-        raise Stuck(f"{assessment['model_id']} scores otherwise than before: {probability:.4f}, and {first:.4f} first")
-    return f"{assessment['tag']}{figures} {', '.join(assessment['reasons'])}".rstrip()
+        return f"{assessment['tag']} {reasons}".rstrip()
+    model = assessment["model_id"]
+    first = first_score(sent.partition, str(assessment["model_digest"]), probability)
+    if abs(probability - first) > _SCORE_TOLERANCE:
+        raise StageFailedError(f"{model} scores otherwise than before: {probability:.4f}, and {first:.4f} first")
+    return f"{assessment['tag']} {probability:.3f} by {model} {reasons}".rstrip()
 
 
-def decided(facts: Facts) -> str:
-    """Its study has a decision that was listed, and it has left the inbox."""
-    for _, note in facts.partition.dead_letters():
-        raise Stuck(f"the worker gave it up: {note.get('error', 'no reason noted')}")
-    if facts.partition.decision(facts.study) is None or not facts.partition.filed_path(facts.instance).exists():
-        raise NotYet("its decision did not reach the worklist: see the log of work")
+def check_decided(sent: SentCanary) -> str:
+    """Check that its study has a decision that reached the worklist, and that it has left the inbox."""
+    _check_not_given_up(sent)
+    if sent.partition.decision(sent.study) is None or not sent.partition.filed_path(sent.instance).exists():
+        raise StagePendingError("its decision did not reach the worklist: see the log of work")
     return ""
 
 
-def delivered(facts: Facts, destination: Destination, switches: Outbox) -> str:
-    """The destination has acknowledged its message, or is not to hear of it."""
-    name, outbox = destination.name, Outbox(facts.partition)
+def check_delivered(sent: SentCanary, destination: Destination, switches: Outbox) -> str:
+    """Check that the destination has acknowledged its message, or needs none. ``switches``: the patients' outbox."""
+    name, outbox = destination.name, Outbox(sent.partition)
     if switches.disabled(name):
         return "switched off by hand"
-    if name in outbox.to_be_told(facts.study):  # before the records: a message is built first, and unmarked then
-        raise NotYet("its message is not built: does deliver run, with these settings?")
-    for *_, why in outbox.dead_letters(name):
-        raise Stuck(why)
-    records = outbox.records(facts.study, name)
+    if name in outbox.to_be_told(sent.study):  # before the records: a message is built first, and unmarked then
+        raise StagePendingError("its message is not built: does deliver run, with these settings?")
+    for *_, reason in outbox.dead_letters(name):
+        raise StageFailedError(reason)
+    records = outbox.records(sent.study, name)
     if not records:
-        return _not_wanted(facts, destination)
-    tried = records[-1].tries[-1]["detail"] if records[-1].tries else ""
-    if records[-1].state is DeliveryState.WAITING:
-        raise NotYet(tried or outbox.pause(name)[2] or switches.pause(name)[2] or "its message waits to be sent")
-    if records[-1].state is DeliveryState.DEAD:
-        raise Stuck(tried or "given up")
-    return str(tried or records[-1].state)
+        return _check_nothing_to_deliver(sent, destination)
+    record = records[-1]
+    last_try = str(record.tries[-1]["detail"]) if record.tries else ""
+    if record.state is DeliveryState.WAITING:
+        reason = last_try or outbox.pause(name)[2] or switches.pause(name)[2]
+        raise StagePendingError(reason or "its message waits to be sent")
+    if record.state is DeliveryState.DEAD:
+        raise StageFailedError(last_try or "given up")
+    return last_try or str(record.state)
 
 
-def _not_wanted(facts: Facts, destination: Destination) -> str:
-    """Nothing was built and nothing is to be built: right only if the channel has nothing to say of such a study."""
-    known = read_study(facts.partition, facts.study)
-    if known is not None and channel_of(destination).wants(Study(*known, now=time.time(), test=True)):
-        raise Stuck(
+def _check_not_given_up(sent: SentCanary) -> None:
+    for _, note in sent.partition.dead_letters():
+        raise StageFailedError(f"the worker gave it up: {note.get('error', 'no reason noted')}")
+
+
+def _check_nothing_to_deliver(sent: SentCanary, destination: Destination) -> str:
+    """Check that the channel sends nothing for such a study: no message was built, and none is marked to be built."""
+    study = read_study(sent.partition, sent.study)
+    if study is not None and channel_of(destination).wants(Study(*study, now=time.time(), test=True)):
+        raise StageFailedError(
             "the worker did not mark it: start work again, so that it knows the destination and its canary = true"
         )
     return "nothing to say there"
 
 
-def _job(facts: Facts) -> str:
+def _job_text(sent: SentCanary) -> str:
     try:
-        return facts.state(facts.instance) or "not in the queue"
+        return sent.job_status(sent.instance) or "not in the queue"
     except RedisError:
         return "unknown, for Redis does not answer"

@@ -1,4 +1,4 @@
-"""PURE: the study that a canary is. A chest phantom whose attributes say on every page that it is no patient."""
+"""PURE: the study of a canary: a chest phantom with attributes that mark it as a test wherever it is shown."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from triage.spool.instance import ReceivedInstance
 
 PATIENT_NAME = "CANARY^TRIAGE"
 PATIENT_ID = "CXR-TRIAGE-CANARY"
-_SIZE = 256  # as small as an image can be that a model takes for a chest
+_SIZE = 256  # the smallest image that a model takes for a chest
 _HEIGHT_MM = 400.0
 _SEED = 0
 
 
 @dataclass(frozen=True)
 class CanaryObject:
-    """A DICOM file, and what it will be in the spool."""
+    """One canary: its DICOM file, and its identity in the spool."""
 
     file: bytes
     instance: ReceivedInstance
 
 
-def a_canary(installation_uid: str, now: float) -> CanaryObject:
-    """The canary of a moment (POSIX seconds): one small PA of an adult, taken now.
+def make_canary(installation_uid: str, now: float) -> CanaryObject:
+    """Return the canary of this moment (POSIX seconds): one small PA image of an adult, acquired now.
 
-    Its UIDs lie under the installation's, each moment another, so that no two have the same content, and so that a
-    receiver can tell them from patients' by their root.
+    Its UIDs lie below the installation's and differ from moment to moment. So no two canaries have the same content,
+    and a receiver can tell them from patients' studies by the root of the UID.
     """
     study = f"{installation_uid}.{round(now * 1_000_000)}"
     local = time.localtime(now)
@@ -59,6 +59,6 @@ def a_canary(installation_uid: str, now: float) -> CanaryObject:
 
 
 def _digest_of_data_set(file: bytes) -> str:
-    """As the listener has it: of what follows the File Meta Information (PS3.10 section 7.1)."""
+    """Return the digest as the listener computes it: of all that follows the File Meta Information (PS3.10 7.1)."""
     (length,) = unpack("<L", file[140:144])
     return sha256(file[144 + length :]).hexdigest()

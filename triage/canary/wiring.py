@@ -1,17 +1,17 @@
-"""The canary in each process of the service. What a process needs of it is imported only there."""
+"""The canary's part in each process of the service. Each function imports only what its process needs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import CollectorRegistry
 from redis import Redis
 from redis.exceptions import RedisError
 
-from triage.canary.partition import CANARY, expects
+from triage.canary.partition import CANARY, is_registered
 from triage.delivery.outbox import Outbox
 from triage.metrics.canary import create_canary
 from triage.metrics.delivery import create_delivery
@@ -22,25 +22,41 @@ from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 
 if TYPE_CHECKING:
-    from triage.canary.run import Route
+    from triage.canary.run import CanarySetup
     from triage.decision.types import TriageDecision
     from triage.delivery.deliverer import Deliverer, DestinationLoop
     from triage.listener.storage import CanaryRoute
+    from triage.metrics.process import Metrics
     from triage.scoring.batch import BatchScorer
 
 
-def at_listener(ae_title: str, spool: Spool) -> CanaryRoute:
-    """Return the route of the canary's objects in the listener."""
+class MakeScorer(Protocol):
+    """A function that returns the scorer of a partition."""
+
+    def __call__(
+        self,
+        spool: Spool,
+        metrics: Metrics,
+        index: Callable[[Sequence[TriageDecision]], None],
+        mark: Callable[[str], None],
+        disabled: Callable[[], frozenset[str]],
+        /,
+    ) -> BatchScorer:
+        """Return the scorer of ``spool``, which lists decisions with ``index`` and marks studies with ``mark``."""
+
+
+def canary_at_listener(ae_title: str, spool: Spool) -> CanaryRoute:
+    """Return the listener's route for canaries, into their partition."""
     from triage.listener.storage import CanaryRoute, uncounted_target
 
     partition = spool.partition(CANARY)
-    return CanaryRoute.to(ae_title, uncounted_target(partition, CANARY), partial(expects, partition))
+    return CanaryRoute.to(ae_title, uncounted_target(partition, CANARY), partial(is_registered, partition))
 
 
-def at_worker(
-    scorer_of: Callable[..., BatchScorer], spool: Spool, client: Redis, destinations: Sequence[str]
+def canary_at_worker(
+    make_scorer: MakeScorer, spool: Spool, client: Redis, destinations: Sequence[str]
 ) -> dict[str, BatchScorer]:
-    """What scores a canary, by its place. ``scorer_of`` makes a scorer of a spool, its metrics, index and marks."""
+    """Return the scorer of canaries, by partition. ``destinations`` are the names of those with ``canary = true``."""
     from triage.worklist.index import Worklist
 
     partition, index = spool.partition(CANARY), Worklist(client)
@@ -51,58 +67,58 @@ def at_worker(
             index.rehearse(decision)
 
     def mark(study_instance_uid: str) -> None:
-        outbox.prepare(destinations)  # now, and not at the start: its folder may be removed and made anew
+        outbox.prepare(destinations)  # now, and not at the start: the folder may have been removed and created again
         for name in destinations:
             outbox.mark(study_instance_uid, name)
 
     # The kill switches of models are the patients'.
-    return {CANARY: scorer_of(partition, uncounted(), rehearse, mark, spool.model_switches.disabled)}
+    return {CANARY: make_scorer(partition, uncounted(), rehearse, mark, spool.model_switches.disabled)}
 
 
-def at_deliverer(patients: Deliverer) -> DestinationLoop:
-    """What one destination's thread does, the canary too."""
-    from triage.canary.delivery import CanaryOutbox, WithCanary
+def canary_at_deliverer(patients: Deliverer) -> DestinationLoop:
+    """Return the loop of a destination that delivers canaries too."""
+    from triage.canary.delivery import CanaryOutbox, DeliveryWithCanary
     from triage.delivery.deliverer import Deliverer
 
     partition = patients.spool.partition(CANARY)
-    outbox = CanaryOutbox(partition, patients.outbox)  # the worker makes its folders, with its first mark
+    outbox = CanaryOutbox(partition, patients.outbox)  # the worker creates its folders, with its first mark
     at_once = patients.destination.model_copy(update={"delay_s": 0.0})  # no further image comes
     metrics = create_delivery(CollectorRegistry())
     canary = Deliverer(
         partition, outbox, at_once, patients.channel, metrics, patients.stopping, patients.now, test=True
     )
-    return WithCanary(patients, canary)
+    return DeliveryWithCanary(patients, canary)
 
 
-def route_of(settings: Settings, spool: Spool, redis_url: str) -> Route:
-    """Where a canary goes."""
-    from triage.canary.run import Route
+def canary_setup(settings: Settings, spool: Spool, redis_url: str) -> CanarySetup:
+    """Return everything that sending a canary needs, from the settings."""
+    from triage.canary.run import CanarySetup
     from triage.listener.address import own_listener
 
     canary = settings.canary
     jobs = ScoreQueue(connect(redis_url, settings.redis.timeout_s))
-    return Route(
+    return CanarySetup(
         spool=spool,
         partition=spool.partition(CANARY),
-        address=own_listener(settings.listener, settings.client_certificate, canary.ae_title, host=canary.host),
+        listener=own_listener(settings.listener, settings.client_certificate, canary.ae_title, host=canary.host),
         destinations=settings.channels.with_canary(),
         timeout_s=canary.timeout_s,
-        state=lambda instance: jobs.state(PartitionedInstance(CANARY, instance))[0],
-        forget=partial(_forget, jobs),
+        job_status=lambda instance: jobs.state(PartitionedInstance(CANARY, instance))[0],
+        remove_jobs=partial(_remove_jobs, jobs),
     )
 
 
 def schedule(
     settings: Settings, spool: Spool, redis_url: str, registry: CollectorRegistry
 ) -> AbstractContextManager[None]:
-    """Canaries as often as the settings say, while this is open."""
+    """Send canaries at the interval of the settings while the context is open."""
     from triage.canary.schedule import scheduled
 
-    route = route_of(settings, spool, redis_url)
-    return scheduled(route, settings.canary.interval_minutes * 60, create_canary(registry))
+    setup = canary_setup(settings, spool, redis_url)
+    return scheduled(setup, settings.canary.interval_minutes * 60, create_canary(registry))
 
 
-def _forget(jobs: ScoreQueue, instances: Sequence[ReceivedInstance]) -> None:
-    with suppress(RedisError):  # a worker drops the job of what is gone
+def _remove_jobs(jobs: ScoreQueue, instances: Sequence[ReceivedInstance]) -> None:
+    with suppress(RedisError):  # a worker drops the job of an object that is gone
         for instance in instances:
             jobs.forget(PartitionedInstance(CANARY, instance))

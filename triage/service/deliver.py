@@ -30,7 +30,7 @@ _LONGEST_ROUND_S = 900.0  # a destination that hangs may take its time for each 
 
 def deliver(settings: Settings, spool: Spool) -> None:
     """Hand results over until SIGTERM."""
-    from triage.canary.wiring import at_deliverer
+    from triage.canary.wiring import canary_at_deliverer
     from triage.channels.kind import Surroundings
     from triage.channels.registry import channel_of
     from triage.delivery import deliverer as delivery
@@ -47,7 +47,7 @@ def deliver(settings: Settings, spool: Spool) -> None:
     for each in settings.channels.enabled():
         channel = channel_of(each, Surroundings(device_uid, closing.callback))
         patients = delivery.Deliverer(spool, outbox, each, channel, metrics, lambda: stopping.received)
-        deliverers.append(at_deliverer(patients) if each.canary else patients)
+        deliverers.append(canary_at_deliverer(patients) if each.canary else patients)
     named = ", ".join(each.name for each in deliverers) or "nowhere: no destination is switched on"
     progress = {each.name: ProgressWatch(f"delivering to {each.name}", _LONGEST_ROUND_S) for each in deliverers}
 

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     """Receive objects until SIGTERM."""
-    from triage.canary.wiring import at_listener
+    from triage.canary.wiring import canary_at_listener
     from triage.listener import server as listener
     from triage.listener.storage import StorageTarget, StorageTargets, uncounted_target
     from triage.queue.score_queue import ScoreQueue, connect
@@ -46,7 +46,7 @@ def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None
         StorageTarget(spool, metrics),
         high_water,
         {settings.listener.validation_ae_title: uncounted_target(validation, VALIDATION)} if validation else {},
-        at_listener(settings.canary.ae_title, spool),
+        canary_at_listener(settings.canary.ae_title, spool),
     )
     ports: list[int] = []
 

@@ -44,7 +44,7 @@ _SILENT_S = 120.0
 
 def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     """Score until SIGTERM."""
-    from triage.canary.wiring import at_worker
+    from triage.canary.wiring import canary_at_worker
     from triage.runtime.child_pool import MOST_MEMORY, DecodePool
     from triage.runtime.memory import most_memory
     from triage.runtime.turns import DecodeTurns, children
@@ -97,7 +97,7 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
             silent=settings.decision.silent,
         )
         canary_destinations = tuple(each.name for each in settings.channels.with_canary())
-        canary = at_worker(scorer_of, spool, client, canary_destinations)
+        canary = canary_at_worker(scorer_of, spool, client, canary_destinations)
         scorers = PartitionedScorer(patients, {**canary, **_validation(settings, scorer_of, spool)})
         _describe_models(metrics, settings, sessions, spool)
         logger.info("working with %s", ", ".join(session.card.model_id for session in sessions.values()))

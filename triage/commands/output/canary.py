@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from triage.canary.run import UnderWayError, fly
-from triage.canary.wiring import route_of
+from triage.canary.run import CanaryObserver, CanaryRunningError, PassedStage, run_canary
+from triage.canary.wiring import canary_setup
 from triage.errors import cause
 from triage.settings.schema import Settings
 from triage.spool.errors import SpoolError
@@ -16,24 +16,24 @@ _ROW = "{:<28}{:>7}  {}"
 
 def fly_and_show(settings: Settings, spool: Spool, redis_url: str) -> bool:
     """Send a canary and print each stage that it passes, and those that it does not. Whether it came out."""
-    route = route_of(settings, spool, redis_url)
-    where = f"{route.address.called_ae_title} at {route.address.host}:{route.address.port}"
-    named = ", ".join(each.name for each in route.destinations) or "nowhere: no destination has canary = true"
-    click.echo(f"A canary to {where}, delivered to {named}; {route.timeout_s:.0f} s at most.")
+    setup = canary_setup(settings, spool, redis_url)
+    where = f"{setup.listener.called_ae_title} at {setup.listener.host}:{setup.listener.port}"
+    named = ", ".join(each.name for each in setup.destinations) or "nowhere: no destination has canary = true"
+    click.echo(f"A canary to {where}, delivered to {named}; {setup.timeout_s:.0f} s at most.")
     try:
-        outcome = fly(route, _show)
-    except UnderWayError as error:
+        result = run_canary(setup, CanaryObserver(_show))
+    except CanaryRunningError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(f"the spool cannot be written: {cause(error)}") from error
     except SpoolError as error:
         raise click.ClickException(str(error)) from error
-    assert outcome is not None
-    for stage, why in outcome.stuck.items():
-        click.echo(_ROW.format(stage, "NOT", why))
-    click.echo(f"It {'came out' if outcome.came_out else 'did NOT come out'} after {outcome.took_s:.1f} s.")
-    return outcome.came_out
+    assert result is not None
+    for stage, reason in result.failed_stages.items():
+        click.echo(_ROW.format(stage, "NOT", reason))
+    click.echo(f"It {'came out' if result.succeeded else 'did NOT come out'} after {result.took_s:.1f} s.")
+    return result.succeeded
 
 
-def _show(stage: str, seconds: float, said: str) -> None:
-    click.echo(_ROW.format(stage, f"{seconds:.1f} s", said))
+def _show(stage: PassedStage) -> None:
+    click.echo(_ROW.format(stage.name, f"{stage.after_s:.1f} s", stage.detail))
