@@ -26,7 +26,7 @@ from triage.scoring.assess import AssessmentPolicy, prepare
 from triage.scoring.predict import Compute
 from triage.validation.cohort.manifest import Row, write_manifest
 from triage.validation.cohort.members import open_cohort
-from triage.validation.scores.predictions import Scoring, score
+from triage.validation.scores.predictions import Scoring, score_cohort
 
 BAR = 0.7
 _BATCH = AT_ONCE
@@ -84,7 +84,7 @@ def validated(folder: Path, card: ModelCard, rows: list[Row], out: Path) -> floa
     write_manifest(out / "cohort.csv", rows)
     started = time.perf_counter()
     cohort = open_cohort(out / "cohort.csv")
-    score(cohort.members, Scoring(folder, card, AssessmentPolicy(), Compute()), out / "predictions.csv")
+    score_cohort(cohort.members, Scoring(folder, card, AssessmentPolicy(), Compute()), out / "predictions.csv")
     return time.perf_counter() - started
 
 

@@ -16,7 +16,6 @@ from statsmodels.stats.multitest import multipletests
 from triage.statistics.calibration import brier, brier_and_error_bounds, calibration_error, decision_curve, reliability
 from triage.statistics.intervals import (
     Resampling,
-    agreement,
     auc,
     auc_within,
     delong,
@@ -26,6 +25,7 @@ from triage.statistics.intervals import (
     mcnemar,
     patient_bootstrap,
     percentile_interval,
+    reader_agreement,
     t_test,
     weighted_auc,
     weighted_auc_within,
@@ -280,13 +280,13 @@ def test_kappa_is_scikit_learn_s_and_its_interval_holds_it() -> None:
     rng = np.random.default_rng(5)
     first = rng.integers(0, 2, 400).astype(float)
     second = np.where(rng.random(400) < 0.1, 1 - first, first)
-    found = agreement(first, second)
+    found = reader_agreement(first, second)
     assert found.kappa == pytest.approx(cohen_kappa_score(first, second))
     assert found.agreement == pytest.approx(float((first == second).mean()))
     assert found.kappa_bounds[0] < found.kappa < found.kappa_bounds[1]
-    assert agreement(first, first).kappa == 1
-    assert math.isnan(agreement(np.ones(5), np.ones(5)).kappa)
-    assert agreement(np.ones(4), np.array([1.0, 0.0, 1.0, 0.0])).kappa == 0
+    assert reader_agreement(first, first).kappa == 1
+    assert math.isnan(reader_agreement(np.ones(5), np.ones(5)).kappa)
+    assert reader_agreement(np.ones(4), np.array([1.0, 0.0, 1.0, 0.0])).kappa == 0
 
 
 def test_confusion_figures_are_scikit_learn_s() -> None:

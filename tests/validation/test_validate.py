@@ -23,6 +23,7 @@ from sklearn.metrics import roc_auc_score
 
 from tests.support.model_folders import write_model
 from triage.cli import triage
+from triage.model.card import load_card
 from triage.phantom.chest import PhantomSubject, as_dicom, draw
 from triage.scoring.assess import AssessmentPolicy
 from triage.scoring.predict import Compute, LoadedModels, predict
@@ -136,7 +137,7 @@ def test_a_bar_that_does_not_hold_is_status_1(tmp_path: Path, models: Path, mani
 
 
 def test_a_model_that_refuses_everything_fails(tmp_path: Path, models: Path, images: Path) -> None:
-    """Also the bars that nobody assessed can break: of a hundred refused, no one was called wrongly."""
+    """Also bars that images not assessed can break: of a hundred refused images none was called wrongly."""
     child = tmp_path / "children.csv"
     write_manifest(child, [replace(row, age=4.0) for row in rows(images)])
     wanted = [f"{name}_lower>=0.01" for name in ("auc", "sensitivity", "specificity", "coverage", "accuracy")]
@@ -361,7 +362,7 @@ def test_two_models_readers_and_replicates_side_by_side(
 
 
 def test_sizes_and_architectures_are_drawn_beside_each_other(tmp_path: Path, models: Path, manifest: Path) -> None:
-    """Models by their cards, runs of training by their configuration; scores of nobody knows what have no place."""
+    """Models by their cards, training runs by their configuration; scores of unknown origin are not drawn."""
     assert run(models / "other-adult", manifest, tmp_path / "other").exit_code == 0
     scores = (tmp_path / "other" / "predictions.csv").read_text()
     for name, architecture, size in (("small", "alexnet", 96), ("large", "resnet18-w32", 448)):
@@ -403,7 +404,7 @@ def svg(source: str) -> str:
 
 
 def test_a_manifest_with_readers_columns_and_notes(tmp_path: Path, models: Path, images: Path) -> None:
-    """As ``triage readers labels`` and ``training prepare`` write them."""
+    """A manifest as ``triage readers labels`` and ``training prepare`` write it."""
     told = [replace(row, columns={**row.columns, "reader_B": str(row.label), "readers": "1"}) for row in rows(images)]
     path = tmp_path / "cohort.csv"
     write_manifest(path, told)
@@ -508,8 +509,7 @@ def test_dicom_files_are_assessed_by_their_own_tags(tmp_path: Path, models: Path
 
 def test_the_page_needs_nothing_but_the_record(tmp_path: Path, models: Path, manifest: Path) -> None:
     assert run(models / "tiny-adult", manifest, tmp_path / "out", "--no-images").exit_code == 0
-    card = json.loads((models / "tiny-adult" / "card.json").read_text())
-    page = render(metrics_in(tmp_path / "out"), card)
+    page = render(metrics_in(tmp_path / "out"), load_card(models / "tiny-adult"))
     assert page == (tmp_path / "out" / "report.html").read_text()
 
 

@@ -21,10 +21,10 @@ SECTION = CommandSection.RESEARCH
 @given
 def agreement(invocation: Invocation, data: Path | None, readers: Path | None, out: Path | None) -> None:
     """Recompute from the published lists what Tang et al. report of their labels and readers."""
-    from triage.validation.report.agreement_page import page
+    from triage.validation.report.published_labels_page import published_labels_page
 
     folder = data or invocation.data
     if folder is None:
         raise CannotStart("give --data, or set TRIAGE_DATA to the folder that holds nih-tang-splits")
     with start_errors():
-        write_or_print(page(folder, readers), out)
+        write_or_print(published_labels_page(folder, readers), out)

@@ -1,4 +1,4 @@
-"""Whether a probability of 0.8 means eight in ten: reliability, Brier score, ECE; and whether acting on it helps."""
+"""Calibration of probabilities (reliability, Brier score, expected calibration error) and decision curves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BINNING = f"{BINS} bins of equal width over 0 to 1, weighted by their images"
 
 @dataclass(frozen=True)
 class Bin:
-    """Images whose probability lies in [low, high): their mean probability and the share that is positive."""
+    """Images whose probability lies in [low, high): their number, mean probability and positives."""
 
     low: float
     high: float
@@ -32,7 +32,7 @@ class Bin:
 
 
 def reliability(labels: Floats, probabilities: Floats) -> list[Bin]:
-    """The bins that hold an image; shares with exact intervals."""
+    """Return the bins that hold an image; shares of positives have exact intervals."""
     values, positive = np.asarray(probabilities, dtype=np.float64), np.asarray(labels) > 0.5
     found = []
     for number, chosen in ((n, _bin_of(values) == n) for n in range(BINS)):
@@ -45,18 +45,18 @@ def reliability(labels: Floats, probabilities: Floats) -> list[Bin]:
 
 
 def brier(labels: Floats, probabilities: Floats) -> float:
-    """Mean squared difference of probability and label (Brier 1950): 0 is perfect, 0.25 is a constant 0.5."""
+    """Return the mean squared difference of probability and label (Brier 1950); a constant 0.5 has 0.25."""
     return float(brier_score_loss(np.asarray(labels) > 0.5, probabilities, pos_label=True))
 
 
 def calibration_error(labels: Floats, probabilities: Floats) -> float:
-    """Expected calibration error: mean distance of probability and observed share over the bins of BINNING."""
+    """Return the expected calibration error: mean distance of probability and observed share over the bins."""
     bins = reliability(labels, probabilities)
     return sum(each.n * abs(each.mean_probability - each.observed) for each in bins) / sum(each.n for each in bins)
 
 
 def brier_and_error_bounds(labels: Floats, probabilities: Floats, resampling: Resampling) -> tuple[Bounds, Bounds]:
-    """Bootstrap intervals of the Brier score and of the calibration error."""
+    """Return bootstrap intervals of the Brier score and of the calibration error."""
     values, positive = np.asarray(probabilities, dtype=np.float64), (np.asarray(labels) > 0.5).astype(np.float64)
     inside = (_bin_of(values)[:, np.newaxis] == np.arange(BINS)).astype(np.float64)
     squares = (values - positive) ** 2
@@ -72,7 +72,7 @@ def brier_and_error_bounds(labels: Floats, probabilities: Floats, resampling: Re
 
 @dataclass(frozen=True)
 class NetBenefit:
-    """Net benefit per image at a threshold: of the model, and of raising every image; raising none has 0."""
+    """Net benefit per image at a threshold, of the model and of raising every image; raising none has 0."""
 
     threshold: float
     model: float
@@ -80,7 +80,7 @@ class NetBenefit:
 
 
 def decision_curve(labels: Floats, probabilities: Floats) -> list[NetBenefit]:
-    """Net benefit after Vickers and Elkin 2006: true positives less false ones at the odds of the threshold."""
+    """Return the net benefit after Vickers and Elkin 2006: true positives minus false ones at the threshold's odds."""
     positive, values = np.asarray(labels) > 0.5, np.asarray(probabilities, dtype=np.float64)
     share = float(positive.mean())
     curve = []

@@ -1,6 +1,6 @@
-"""Figures of two-class reading with intervals, each of which says what it covers. Float64 throughout.
+"""Figures of two-class reading with their intervals, in float64.
 
-What SciPy and statsmodels have is taken from them; DeLong's variance and weighted AUCs, which they lack, are here.
+SciPy and statsmodels provide what they have; DeLong's variance and weighted AUCs, which they lack, are here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ NO_BOUNDS: Bounds = (float("nan"), float("nan"))
 
 
 def auc(labels: Floats, scores: Floats) -> float:
-    """Area under the ROC curve: the probability that a positive scores higher than a negative, ties counting half."""
+    """Return the area under the ROC curve: the probability that a positive scores higher than a negative; ties half.
+
+    Raises ValueError with one class only.
+    """
     positive = np.asarray(labels) > 0.5
     count = int(positive.sum())
     if count in (0, len(positive)):
@@ -35,9 +38,9 @@ def auc(labels: Floats, scores: Floats) -> float:
 
 
 def auc_within(labels: Floats, scores: Floats, groups: Sequence[str]) -> float:
-    """The share of pairs of a positive and a negative **of the same group** that are ordered rightly, ties half.
+    """Return the share of correctly ordered pairs of a positive and a negative **of the same group**; ties half.
 
-    A score that only tells the groups apart has 0.5, however much the groups differ in the label. ValueError where no
+    A score that only separates the groups has 0.5, however much the groups differ in the label. Raises ValueError if no
     group has both classes.
     """
     value = float(weighted_auc_within(labels, scores, groups)(np.ones((1, len(scores))))[0])
@@ -49,9 +52,9 @@ def auc_within(labels: Floats, scores: Floats, groups: Sequence[str]) -> float:
 def patient_bootstrap(
     figure: Callable[[npt.NDArray[np.int64]], float], patients: Sequence[str], *, rounds: int = ROUNDS, seed: int = 0
 ) -> Bounds:
-    """95 % percentile interval of ``figure(indices)`` when whole patients are drawn with replacement.
+    """Return the 95 % percentile interval of ``figure(indices)`` when patients are drawn with replacement.
 
-    Rounds in which the figure is not defined (one class only) are drawn again; ValueError if that never ends.
+    Rounds in which the figure is not defined (one class only) are drawn again. Raises ValueError if it hardly ever is.
     """
     low, high = np.percentile(bootstrap_values(figure, patients, rounds=rounds, seed=seed), [2.5, 97.5])
     return float(low), float(high)
@@ -60,7 +63,7 @@ def patient_bootstrap(
 def bootstrap_values(
     figure: Callable[[npt.NDArray[np.int64]], float], patients: Sequence[str], *, rounds: int = ROUNDS, seed: int = 0
 ) -> list[float]:
-    """``figure(indices)`` of each round of a patient-clustered bootstrap."""
+    """Return ``figure(indices)`` for each round of a patient-clustered bootstrap."""
     names = np.asarray(patients)
     groups = [np.flatnonzero(names == name) for name in np.unique(names)]
     rng = np.random.default_rng(seed)
@@ -77,7 +80,7 @@ def bootstrap_values(
 
 
 def exact_interval(successes: int, trials: int, confidence: float = 0.95) -> Bounds:
-    """Clopper-Pearson interval of a proportion."""
+    """Return the Clopper-Pearson interval of a proportion. Raises ValueError for an impossible one."""
     if not 0 <= successes <= trials or trials == 0:
         raise ValueError(f"{successes} of {trials} is no proportion")
     tail = (1 - confidence) / 2
@@ -94,9 +97,9 @@ class DeLong:
     covariance: Doubles
 
     def interval(self, position: int = 0) -> Bounds:
-        """95 % interval of one AUC, normal on the logit scale, so that it stays within 0 and 1 (Pepe 2003, 5.2.5).
+        """Return the 95 % interval of one AUC, normal on the logit scale, so that it lies within 0 and 1 (Pepe 2003).
 
-        A perfect or a perfectly wrong separation has no variance to go by, and no interval.
+        See section 5.2.5. A perfect or perfectly wrong separation has no variance, and so no interval.
         """
         value, variance = float(self.aucs[position]), float(self.covariance[position, position])
         if not 0 < value < 1 or not variance > 0:
@@ -106,7 +109,7 @@ class DeLong:
         return float(low), float(high)
 
     def difference(self) -> tuple[float, Bounds, float]:
-        """First AUC minus second, its 95 % interval, and the two-sided p value that they are equal."""
+        """Return first AUC minus second, its 95 % interval, and the two-sided p value of their equality."""
         found = float(self.aucs[0] - self.aucs[1])
         variance = float(self.covariance[0, 0] + self.covariance[1, 1] - 2 * self.covariance[0, 1])
         if not variance > 0:
@@ -117,11 +120,16 @@ class DeLong:
 
 
 def delong(labels: Floats, *scores: Floats, patients: Sequence[str] | None = None) -> DeLong:
-    """AUCs and their covariance after DeLong et al. 1988, by mid-ranks as Sun and Xu 2014; O(n log n).
+    """Return AUCs and their covariance after DeLong et al. 1988, by mid-ranks as Sun and Xu 2014; O(n log n).
 
-    ``labels`` and each of ``scores`` have shape (n,). Images count as independent, or with ``patients`` (n) those of
-    one patient as one cluster (Obuchowski 1997); a patient may have images of both classes. ValueError with fewer than
-    two images, or patients, of a class: there is no variance of one.
+    Args:
+        labels: Labels (n,).
+        scores: Scores (n,) of each model or reader.
+        patients: Patients (n,) as clusters (Obuchowski 1997), of either or both classes; by default images are
+            independent.
+
+    Raises:
+        ValueError: with fewer than two images, or patients, of a class.
     """
     positive = np.asarray(labels) > 0.5
     many, others = int(positive.sum()), int((~positive).sum())
@@ -142,7 +150,7 @@ def delong(labels: Floats, *scores: Floats, patients: Sequence[str] | None = Non
 def _clustered(
     of_positives: Doubles, of_negatives: Doubles, positive: npt.NDArray[np.bool_], patients: Sequence[str]
 ) -> Doubles:
-    """Covariance (k, k) of AUCs from what each image of a class adds (k, m), (k, n): Obuchowski 1997, formula 3."""
+    """Return the covariance (k, k) of AUCs from placements (k, m) and (k, n) (Obuchowski 1997, formula 3)."""
     unique, member_of = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
     many, others = of_positives.shape[1], of_negatives.shape[1]
     sums, counts = [], []
@@ -161,7 +169,7 @@ def _clustered(
 
 
 def disjoint_pairs(labels: Floats, patients: Sequence[str]) -> int:
-    """How many pairs of a positive and a negative there are, no patient in two of them: independent comparisons."""
+    """Return the largest number of pairs of a positive and a negative with no patient in two pairs."""
     positive = np.asarray(labels) > 0.5
     names = np.asarray(patients, dtype=str)
     ill, well = set(names[positive]), set(names[~positive])
@@ -169,9 +177,9 @@ def disjoint_pairs(labels: Floats, patients: Sequence[str]) -> int:
 
 
 class Resampling:
-    """Patients drawn with replacement, ``rounds`` times, the same draws for every figure: seeded, so that it repeats.
+    """Bootstrap draws of patients, seeded, and the same for every figure.
 
-    An image's weight in a round is how often its patient was drawn. The draws are kept, a byte for each.
+    The weight of an image in a round is the number of times that its patient was drawn. Draws are stored as bytes.
     """
 
     def __init__(self, patients: Sequence[str], rounds: int = ROUNDS, seed: int = 0) -> None:
@@ -184,7 +192,7 @@ class Resampling:
         )
 
     def over(self, figures: Callable[[Doubles], Doubles]) -> Doubles:
-        """``figures``, a function from weights (b, n) to (b, k), over all rounds: (rounds, k)."""
+        """Return ``figures``, a function from weights (b, n) to (b, k), for all rounds: (rounds, k)."""
         return np.concatenate(
             [
                 figures(self._drawn[start:end][:, self._member_of].astype(np.float64))
@@ -198,14 +206,14 @@ def _blocks(rounds: int) -> list[tuple[int, int]]:
 
 
 def _counts(drawn: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.uint8]:
-    """How often each of ``count`` patients is in each row of ``drawn``."""
+    """Return the number of times that each of ``count`` patients is in each row of ``drawn``."""
     offset = np.arange(len(drawn))[:, np.newaxis] * count
     counted = np.bincount((drawn + offset).ravel(), minlength=drawn.shape[0] * count)
     return np.minimum(counted, 255).astype(np.uint8).reshape(len(drawn), count)
 
 
 def percentile_interval(values: Doubles) -> Bounds:
-    """95 % percentile interval of a figure over rounds; none if more than half of the rounds did not define it."""
+    """Return the 95 % percentile interval of a figure over rounds; NaN if most rounds do not define it."""
     defined = values[np.isfinite(values)]
     if len(defined) * 2 < len(values) or not len(defined):
         return NO_BOUNDS
@@ -214,12 +222,12 @@ def percentile_interval(values: Doubles) -> Bounds:
 
 
 def weighted_auc(labels: Floats, scores: Floats) -> Callable[[Doubles], Doubles]:
-    """A function from weights (b, n) to AUCs (b,), NaN where a class has no weight; sorts once."""
+    """Return a function from weights (b, n) to AUCs (b,), NaN where a class has no weight; sorts once."""
     return weighted_auc_within(labels, scores, [""] * len(scores))
 
 
 def weighted_auc_within(labels: Floats, scores: Floats, groups: Sequence[str]) -> Callable[[Doubles], Doubles]:
-    """As ``weighted_auc``, of pairs of one group only: each group counts by its pairs."""
+    """Return a function like that of ``weighted_auc``, for pairs within a group; groups count by their pairs."""
     names = np.asarray(groups, dtype=str)
     members = [np.flatnonzero(names == name) for name in np.unique(names)]
     parts = [(chosen, _ordered(np.asarray(labels)[chosen], np.asarray(scores)[chosen])) for chosen in members]
@@ -234,7 +242,7 @@ def weighted_auc_within(labels: Floats, scores: Floats, groups: Sequence[str]) -
 
 
 def _ordered(labels: Floats, scores: Floats) -> Callable[[Doubles], tuple[Doubles, Doubles]]:
-    """A function from weights (b, n) to the pairs (b,) that are ordered rightly and all pairs (b,)."""
+    """Return a function from weights (b, n) to correctly ordered pairs (b,) and all pairs (b,)."""
     order = np.argsort(scores, kind="stable")
     ranked = np.asarray(scores, dtype=np.float64)[order]
     starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
@@ -251,9 +259,10 @@ def _ordered(labels: Floats, scores: Floats) -> Callable[[Doubles], tuple[Double
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted after Holm 1979, in the given order: each times how many are not smaller, and none below a smaller one.
+    """Return the p values adjusted after Holm 1979, in the given order.
 
-    A NaN stays one and counts as a test.
+    Each is multiplied by the number of tests that are not smaller, and none falls below a smaller one. A NaN remains
+    NaN and counts as a test.
     """
     order = sorted(range(len(p_values)), key=lambda place: (np.isnan(p_values[place]), p_values[place]))
     adjusted, largest = [float("nan")] * len(p_values), 0.0
@@ -265,12 +274,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation, 0 for a single value."""
+    """Return the mean and the sample standard deviation, 0 for a single value."""
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
 def mcnemar(first_right: npt.NDArray[np.bool_], second_right: npt.NDArray[np.bool_]) -> tuple[int, int, float]:
-    """Images only the first and only the second got right, and the exact two-sided p value (McNemar 1947)."""
+    """Return the images that only the first and only the second got right, and the exact p value (McNemar 1947)."""
     first, second = np.asarray(first_right, dtype=bool), np.asarray(second_right, dtype=bool)
     table = [[int((a & b).sum()) for b in (second, ~second)] for a in (first, ~first)]
     p_value = float(_mcnemar(table, exact=True).pvalue)
@@ -278,21 +287,22 @@ def mcnemar(first_right: npt.NDArray[np.bool_], second_right: npt.NDArray[np.boo
 
 
 def t_test(first: Sequence[float], second: Sequence[float]) -> float:
-    """The paper's test: two-sided p value of ``ttest_ind`` over a figure's replicates of two models.
+    """Return the paper's two-sided p value: ``ttest_ind`` over the replicates of a figure of two models.
 
-    It covers the repetition of training, not the drawing of the test images. NaN if neither varies.
+    It covers the repetition of training, not the drawing of the test images. NaN if neither model varies. Raises
+    ValueError with fewer than two replicates.
     """
     if min(len(first), len(second)) < 2:
         raise ValueError("a t-test needs two replicates of each")
     if len(set(first)) == len(set(second)) == 1:
-        return float("nan")  # replicates that do not vary say nothing of what varying them does
+        return float("nan")  # without variation nothing is known of the effect of repetition
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of one set that does not vary
+        warnings.simplefilter("ignore", RuntimeWarning)  # if one set does not vary
         return float(ttest_ind(first, second).pvalue)
 
 
 @dataclass(frozen=True)
-class Agreement:
+class ReaderAgreement:
     """Agreement of two readers on n images: percent with its exact interval, Cohen's kappa with its normal one."""
 
     n: int
@@ -307,14 +317,14 @@ class Agreement:
         return self.agreed / self.n
 
 
-def agreement(first: Floats, second: Floats) -> Agreement:
-    """Percent agreement and Cohen's kappa (Cohen 1960, standard error of Fleiss, Cohen and Everitt 1969)."""
+def reader_agreement(first: Floats, second: Floats) -> ReaderAgreement:
+    """Return percent agreement and Cohen's kappa (Cohen 1960; standard error of Fleiss, Cohen and Everitt 1969)."""
     one, two = np.asarray(first) > 0.5, np.asarray(second) > 0.5
     table = np.array([[(one & two).sum(), (one & ~two).sum()], [(~one & two).sum(), (~one & ~two).sum()]], dtype=float)
     n, agreed = int(table.sum()), int(table[0, 0] + table[1, 1])
-    if len(set(one)) == len(set(two)) == 1:  # no chance-corrected agreement of readers who say the same of every image
-        return Agreement(n, agreed, exact_interval(agreed, n), float("nan"), NO_BOUNDS)
-    with np.errstate(invalid="ignore", divide="ignore"):  # its z value, of a reader who says the same of every image
+    if len(set(one)) == len(set(two)) == 1:  # kappa is undefined if both readers make one call for every image
+        return ReaderAgreement(n, agreed, exact_interval(agreed, n), float("nan"), NO_BOUNDS)
+    with np.errstate(invalid="ignore", divide="ignore"):  # the z value, if one reader makes one call for every image
         found = cohens_kappa(table)
     bounds = (max(float(found.kappa_low), -1.0), min(float(found.kappa_upp), 1.0))
-    return Agreement(n, agreed, exact_interval(agreed, n), float(found.kappa), bounds)
+    return ReaderAgreement(n, agreed, exact_interval(agreed, n), float(found.kappa), bounds)

@@ -1,4 +1,4 @@
-"""How many images a claim needs, and what a cohort can and cannot certify. Exact binomial, one stated bound."""
+"""Sample sizes for a stated bound, and the bounds that a cohort can certify; exact binomial."""
 
 from __future__ import annotations
 
@@ -10,11 +10,18 @@ _MOST = 200_000
 
 
 def positives_needed(bound: float, expected: float, power: float = 0.8) -> int | None:
-    """Fewest positives with which the exact 95 % lower bound of sensitivity reaches ``bound`` with chance ``power``.
+    """Return the fewest positives with which the exact 95 % lower bound of sensitivity reaches ``bound``.
 
-    ``expected`` is the sensitivity that the model is thought to have. None if none up to 200,000 do, or it is not above
-    the bound. The same answer holds for negatives and specificity. From this number on every larger one up to a tenth
-    more has been looked at, for the chance goes up and down with the binomial's steps.
+    The same holds for negatives and specificity. All numbers up to a tenth more are checked too, because the power
+    rises and falls with the steps of the binomial distribution.
+
+    Args:
+        bound: The lower bound to reach.
+        expected: The expected sensitivity.
+        power: The probability of reaching the bound.
+
+    Returns:
+        The number; None if it exceeds 200,000, or if ``expected`` is not above ``bound``.
     """
     if not 0 < bound < expected <= 1:
         return None
@@ -33,7 +40,7 @@ def positives_needed(bound: float, expected: float, power: float = 0.8) -> int |
 
 
 def fewest_for(bound: float) -> int:
-    """Fewest positives that can certify ``bound`` at all: with every one of them found."""
+    """Return the fewest positives that can certify ``bound``, if all of them are found."""
     count = 1
     while exact_interval(count, count)[0] < bound:
         count += 1
@@ -41,12 +48,15 @@ def fewest_for(bound: float) -> int:
 
 
 def most_certifiable(count: int) -> float:
-    """The highest lower bound that ``count`` images of a class can certify: when all of them are right."""
+    """Return the highest lower bound that ``count`` images of a class can certify, if all of them are right."""
     return exact_interval(count, count)[0] if count else 0.0
 
 
 def allowed_misses(count: int, bound: float) -> int | None:
-    """How many of ``count`` may be missed for the exact 95 % lower bound to reach ``bound``; None: not even none."""
+    """Return the number of ``count`` that may be missed if the exact 95 % lower bound is to reach ``bound``.
+
+    None if the bound is not reached without any miss.
+    """
     if not count or exact_interval(count, count)[0] < bound:
         return None
     low, high = 0, count

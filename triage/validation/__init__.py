@@ -1,1 +1,1 @@
-"""Validation: what is claimed of a model, measured on labelled cohorts. Imports no torch."""
+"""Validation of models on labelled cohorts. Imports no torch."""

@@ -1,35 +1,28 @@
-"""One validation run: the request, its folder and its outcome."""
+"""One validation run: the request, its data and its result."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from triage.model.card import ModelCard
 from triage.validation.cohort.members import ValidationCohort
 from triage.validation.measures.cohort_record import ChosenThreshold, Draws
-from triage.validation.scores.predictions import Prediction
+from triage.validation.measures.metrics_record import MetricsRecord
+from triage.validation.scores.predictions import Prediction, Scoring
 from triage.validation.scores.scored import ScoredCohort, ScoredImage
 
 SCHEMA = 1
-
-
-METRICS, REPORT, PREDICTIONS = "metrics.json", "report.html", "predictions.csv"
-
-
-FILES_ALONE = "predictions-of-the-files.csv"
-"""Beside the service's predictions, where both ways are taken."""
-
+METRICS, REPORT = "metrics.json", "report.html"
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many more are done, and of how many."""
+"""Called with the name of the step, the number of items done since the last call, and the total."""
 
 
 @dataclass(frozen=True)
 class ValidationRequest:
-    """What is to be validated, on what, and how; see ``triage validate --help``."""
+    """The options of ``triage validate``; see ``triage validate --help``."""
 
     model: Path
     manifest: Path
@@ -55,21 +48,31 @@ class ValidationRequest:
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """What came out: the record of metrics.json, and whether everything that was asked for holds."""
+    """The record of metrics.json, and whether every requirement holds."""
 
-    metrics: Mapping[str, Any]
+    metrics: MetricsRecord
     passed: bool
 
 
 @dataclass(frozen=True, eq=False)
 class ValidationRun:
-    """Everything that the parts of a validation look at."""
+    """The data of a run that all measurements share."""
 
     request: ValidationRequest
-    card: ModelCard
+    scoring: Scoring
     cohort: ValidationCohort
     predictions: Sequence[Prediction]
     images: Sequence[ScoredImage]
     scored: ScoredCohort
     points: tuple[ChosenThreshold, ...]
     draws: Draws
+
+    @property
+    def card(self) -> ModelCard:
+        """The card of the model."""
+        return self.scoring.card
+
+
+def counter(progress: Progress, step: str, total: int) -> Callable[[int], None]:
+    """Return a function that reports a number of further items of ``step``."""
+    return lambda done: progress(step, done, total)

@@ -16,7 +16,7 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from tests.support.model_folders import write_model
 from triage.cli import triage
-from triage.validation.measures import agreement, paper
+from triage.validation.measures import paper, published_labels
 from triage.validation.measures.cohort_record import Draws
 from triage.validation.measures.paper import PaperCohort, PaperVerdict
 from triage.validation.report.card_page import card_page
@@ -140,7 +140,7 @@ def test_the_paper_s_figures_fit_its_counts_where_they_do() -> None:
 
 
 def test_the_published_cohorts_are_known_by_their_images(triage_data: Path) -> None:
-    for name, file in (("nih-consensus", agreement.CONSENSUS), ("nih-attending", agreement.ATTENDING)):
+    for name, file in (("nih-consensus", published_labels.CONSENSUS), ("nih-attending", published_labels.ATTENDING)):
         lines = [line.split() for line in (triage_data / "nih-tang-splits" / file).read_text().splitlines()]
         images = [(image, int(label)) for image, label in lines]
         assert paper.digest_of(images) == paper.paper_cohort(name).images_sha256
@@ -150,8 +150,8 @@ def test_the_published_cohorts_are_known_by_their_images(triage_data: Path) -> N
 
 
 def test_agreement_of_attending_and_consensus_is_the_paper_s(triage_data: Path) -> None:
-    lists = agreement.read_lists(triage_data)
-    found = agreement.between(lists.attending, lists.consensus)
+    lists = published_labels.read_published_labels(triage_data)
+    found = published_labels.agreement_between(lists.attending, lists.consensus)
     assert (found.n, found.agreed) == (1344, 1322)
     assert round(found.agreement, 4) == 0.9836
     assert round(found.kappa, 4) == 0.9673
@@ -160,17 +160,17 @@ def test_agreement_of_attending_and_consensus_is_the_paper_s(triage_data: Path) 
     assert found.kappa == pytest.approx(cohen_kappa_score(*calls))
     counts = [sum(each.values()) for each in (lists.attending, lists.consensus)]
     assert counts == [667, 653]
-    reader = agreement.as_reader(lists.attending, lists.consensus, Draws(200, 0))
+    reader = published_labels.reader_against(lists.consensus, lists.attending, Draws(200, 0))
     assert reader["sensitivity"].value == pytest.approx(649 / 653)
     assert reader["specificity"].value == pytest.approx(673 / 691)
 
 
 def test_patients_are_apart_and_the_view_alone_separates_the_test(triage_data: Path) -> None:
-    lists = agreement.read_lists(triage_data)
+    lists = published_labels.read_published_labels(triage_data)
     assert [len(each) for each in (lists.train, lists.validation, lists.consensus)] == [8574, 1706, 1344]
-    parts = [agreement.patients(each) for each in (lists.train, lists.validation, lists.consensus)]
+    parts = [published_labels.patients(each) for each in (lists.train, lists.validation, lists.consensus)]
     assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
-    found = agreement.view_alone(lists.consensus, lists.table, Draws(200, 0))
+    found = published_labels.view_auc(lists.consensus, lists.table, Draws(200, 0))
     assert round(found.value, 2) == 0.72
     names = sorted(lists.consensus)
     views = [lists.table[name].view == "AP" for name in names]
@@ -192,14 +192,14 @@ def lists_folder(tmp_path: Path) -> Path:
         part: [f"{start + n:08d}_000.png" for n in range(10)] for part, start in (("a", 0), ("b", 100), ("c", 200))
     }
     for file, part, flipped in (
-        (agreement.TRAIN, "a", 0),
-        (agreement.VALIDATION, "b", 0),
-        (agreement.CONSENSUS, "c", 0),
-        (agreement.ATTENDING, "c", 2),
+        (published_labels.TRAIN, "a", 0),
+        (published_labels.VALIDATION, "b", 0),
+        (published_labels.CONSENSUS, "c", 0),
+        (published_labels.ATTENDING, "c", 2),
     ):
         lines = [f"{name} {n % 2 if n >= flipped else 1 - n % 2}\n" for n, name in enumerate(names[part])]
         (splits / file).write_text("".join(lines))
-    with gzip.open(nih / agreement.NIH_TABLE, "wt") as stream:
+    with gzip.open(nih / published_labels.NIH_TABLE, "wt") as stream:
         stream.write("Image Index,Finding Labels,Patient ID,Patient Age,View Position\n")
         for name in (name for part in names.values() for name in part):
             stream.write(f"{name},No Finding,{int(name[:8])},{40},{'AP' if int(name[7]) % 2 else 'PA'}\n")
@@ -222,7 +222,7 @@ def test_agreement_needs_no_real_data_and_takes_readers(lists_folder: Path, tmp_
 
 
 def test_lists_that_do_not_fit_are_refused(lists_folder: Path) -> None:
-    file = lists_folder / "nih-tang-splits" / agreement.ATTENDING
+    file = lists_folder / "nih-tang-splits" / published_labels.ATTENDING
     file.write_text("elsewhere.png 1\n")
     done = CliRunner().invoke(triage, ["agreement", "--data", str(lists_folder)])
     assert done.exit_code == 78 and "different images" in done.output

@@ -1,4 +1,4 @@
-"""Where validation takes a map to point, and how it draws it: as the service does, by the grid on the card."""
+"""Location and drawing of activation maps in validation: as in the service, by the grid on the card."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from triage.model.card import ActivationGrid
 from triage.model.trial_load import NotLoadedError
 from triage.radiograph.crop import WHOLE
 from triage.validation.report.gallery import _overlaid
-from triage.validation.scores.activation_maps import Box, Maps
+from triage.validation.scores.activation_maps import ActivationMaps, Box
 
 STEP = SIZE / 8
 
@@ -34,7 +34,7 @@ def a_spot(folder: Path, row: int, column: int) -> Path:
     [
         (None, (2.5 / 8, 5.5 / 8)),  # equal tiles
         (STEP / 2, (2.5 / 8, 5.5 / 8)),
-        (0.0, (2 / 8, 5 / 8)),  # a strided network's cells look half a cell higher and further left
+        (0.0, (2 / 8, 5 / 8)),  # a strided network's cells view half a cell higher and further left
     ],
 )
 def test_a_map_points_where_the_card_says_that_its_cells_look(
@@ -44,7 +44,7 @@ def test_a_map_points_where_the_card_says_that_its_cells_look(
         {} if first is None else {"activation_grid": {"first_row": first, "first_column": first, "step": STEP}}
     )
     card = write_model(tmp_path / "models", cam=True, **grid)
-    found = Maps(tmp_path / "models" / card.name, card, threads=1).of(a_spot(tmp_path, row=5, column=2))
+    found = ActivationMaps(tmp_path / "models" / card.name, card, threads=1).view(a_spot(tmp_path, row=5, column=2))
     assert found is not None and found.over_image is not None and found.over_input is not None
     assert peak(found.over_image) == pytest.approx(expected)
     level = cv2.cvtColor(_overlaid(np.zeros((224, 224), dtype=np.uint8), found.over_input), cv2.COLOR_BGR2GRAY)
@@ -72,7 +72,7 @@ def test_a_spot_in_its_box_is_a_hit_by_the_grid_and_none_as_tiles(tmp_path: Path
     }
     for name, grid in grids.items():
         card = write_model(tmp_path / name, cam=True, **grid)
-        found = Maps(tmp_path / name / card.name, card, threads=1).of(image)
+        found = ActivationMaps(tmp_path / name / card.name, card, threads=1).view(image)
         assert found is not None and found.over_image is not None
         hits.append(box.holds(*peak(found.over_image)))
     assert hits == [False, True]
@@ -87,27 +87,27 @@ def test_a_cropped_image_is_pointed_at_where_it_was_and_drawn_as_the_model_sees_
     cv2.imwrite(str(image), wide)
     card = write_model(tmp_path / "models", cam=True)
     cropped = card.model_copy(update={"preprocessing": card.preprocessing.model_copy(update={"crop": "border"})})
-    look = Maps(tmp_path / "models" / card.name, cropped, threads=1).of(image)
-    assert look is not None and look.over_image is not None and look.over_input is not None
-    assert peak(look.over_input) == pytest.approx((2.5 / 8, 5.5 / 8), abs=0.01)
-    assert peak(look.over_image) == pytest.approx(((160 + 50) / 400, (80 + 110) / 320), abs=0.01)
-    brightest = np.unravel_index(int(np.argmax(cv2.blur(look.grey, (8, 8)))), look.grey.shape)
+    view = ActivationMaps(tmp_path / "models" / card.name, cropped, threads=1).view(image)
+    assert view is not None and view.over_image is not None and view.over_input is not None
+    assert peak(view.over_input) == pytest.approx((2.5 / 8, 5.5 / 8), abs=0.01)
+    assert peak(view.over_image) == pytest.approx(((160 + 50) / 400, (80 + 110) / 320), abs=0.01)
+    brightest = np.unravel_index(int(np.argmax(cv2.blur(view.grey, (8, 8)))), view.grey.shape)
     assert brightest == pytest.approx((5.5 / 8 * SIZE, 2.5 / 8 * SIZE), abs=2)
 
 
 def test_a_graph_that_does_not_load_is_refused(tmp_path: Path) -> None:
     card = write_model(tmp_path, "endless", cam=True, endless_load=True)
     with pytest.raises(NotLoadedError, match="endless did not load and run once within 2 s"):
-        Maps(tmp_path / "endless", card, threads=1, load_timeout_s=2.0)
+        ActivationMaps(tmp_path / "endless", card, threads=1, load_timeout_s=2.0)
 
 
 def test_an_image_with_which_the_graph_does_not_end_has_no_map_and_the_next_has_one(tmp_path: Path) -> None:
     card = write_model(tmp_path, cam=True, endless_above=0.5)
-    maps = Maps(tmp_path / card.name, card, threads=1, run_timeout_s=0.5)
+    maps = ActivationMaps(tmp_path / card.name, card, threads=1, run_timeout_s=0.5)
     bright = tmp_path / "bright.png"
     levels = np.full((160, 160), 230, dtype=np.uint8)
     levels[:20] = 0
     cv2.imwrite(str(bright), levels)
-    look, usual = maps.of(bright), maps.of(a_spot(tmp_path, row=5, column=2))
-    assert look is not None and look.over_image is None and look.over_input is None
+    view, usual = maps.view(bright), maps.view(a_spot(tmp_path, row=5, column=2))
+    assert view is not None and view.over_image is None and view.over_input is None
     assert usual is not None and usual.over_image is not None

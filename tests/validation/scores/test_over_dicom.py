@@ -40,10 +40,10 @@ from triage.spool.spool import Spool
 from triage.spool.validation_partition import VALIDATION as PARTITION
 from triage.spool.validation_partition import close_partition, open_partition, remove_old_studies
 from triage.validation.cohort.manifest import Row, write_manifest
-from triage.validation.run import FILES_ALONE, ValidationRequest, ValidationResult
+from triage.validation.run import ValidationRequest, ValidationResult
 from triage.validation.scores import over_dicom
 from triage.validation.scores.over_dicom import ServiceError, TargetService
-from triage.validation.scores.predictions import read_predictions
+from triage.validation.scores.predictions import FILES_ALONE, read_predictions
 from triage.validation.validate import validate
 from triage.worklist.index import Worklist
 
@@ -71,7 +71,7 @@ class Installation:
         return TargetService(RemoteAE("127.0.0.1", self.port, "CXR_TRIAGE", VALIDATION), open_partition(self.spool))
 
     def counters(self) -> dict[str, float]:
-        """What every process counted of objects, by process and name; not connections and the sweep's runs."""
+        """Counters of objects of every process, by process and name; without connections and runs of sweep."""
         found = {}
         for port in self.metrics_ports:
             page = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
@@ -83,7 +83,7 @@ class Installation:
         return {name: value for name, value in found.items() if not any(each in name for each in others)}
 
     def left(self) -> list[object]:
-        """What is among patients, in the place apart, and in Redis."""
+        """Everything left in the patients' spool, in the partition and in Redis."""
         found: list[object] = []
         for spool in (self.spool, open_partition(self.spool)):
             found += [*spool.waiting(), *spool.study_uids(), *spool.dead_letters()]
@@ -91,7 +91,7 @@ class Installation:
             return [*found, *client.scan_iter("rq:job:*"), *Worklist(client).study_uids()]
 
     def nothing_is_left(self) -> bool:
-        """Whether the service is as if nobody had sent anything."""
+        """Return whether the service is in the state before anything was sent."""
         return not self.left()
 
 
@@ -340,7 +340,7 @@ def test_a_job_of_a_place_that_the_worker_does_not_have_is_refused(installed: In
 
 def forget_all(installed: Installation) -> None:
     wait_for(lambda: is_done(open_partition(installed.spool)), "what was sent to be scored")
-    with over_dicom.alone(installed.service):
+    with over_dicom.exclusive_partition(installed.service):
         pass
     wait_for(installed.nothing_is_left, f"an end of {installed.left()}")
 
@@ -352,15 +352,13 @@ def test_two_commands_at_once_and_a_service_that_does_not_answer(spool: Spool, m
     request = ValidationRequest(models / "tiny-adult", path, tmp_path / "out", dicom=True, images=False)
     partition = open_partition(spool)
     with running_listener(spool, validation=partition, validation_ae_title=VALIDATION) as running:
-        service = TargetService(
-            RemoteAE("127.0.0.1", running.port, "CXR_TRIAGE", VALIDATION), partition, patience_s=0.5
-        )
-        with over_dicom.alone(service), pytest.raises(ServiceError, match="another triage validate"):
+        service = TargetService(RemoteAE("127.0.0.1", running.port, "CXR_TRIAGE", VALIDATION), partition, timeout_s=0.5)
+        with over_dicom.exclusive_partition(service), pytest.raises(ServiceError, match="another triage validate"):
             validated(request, service)
         with pytest.raises(ServiceError, match="does a worker run"):
             validated(request, service)
         port = running.port
-        assert {each.partition for each in running.enqueued if isinstance(each, PartitionedInstance)} == {VALIDATION}
+        assert {each.partition for each in running.enqueued if isinstance(each, PartitionedInstance)} == {PARTITION}
     gone = replace(service, destination=replace(service.destination, port=port))
     with pytest.raises(ServiceError, match="cannot connect"):
         validated(request, gone)

@@ -20,6 +20,7 @@ from triage.spool.spool import Spool
 from triage.spool.validation_partition import open_partition
 from triage.validation.measures import paper
 from triage.validation.measures.figures import main_bounds
+from triage.validation.measures.metrics_record import FigureRecord, MetricsRecord
 from triage.validation.run import METRICS, REPORT, ValidationRequest
 from triage.validation.scores.over_dicom import TargetService
 from triage.validation.validate import validate
@@ -63,7 +64,7 @@ def _service(settings: Settings, request: ValidationRequest) -> TargetService:
     return TargetService(own_listener(listener, settings.client_certificate, listener.validation_ae_title), namespace)
 
 
-def _print(metrics: Mapping[str, Any]) -> None:
+def _print(metrics: MetricsRecord) -> None:
     console = Console()
     image, point = metrics["image"], metrics["image"]["points"][0]
     table = Table("per image, worst case", "value", "95 %", title=None)
@@ -74,9 +75,9 @@ def _print(metrics: Mapping[str, Any]) -> None:
     console.print(table)
     for each in metrics["warnings"]:
         console.print(f"[yellow]![/] {escape(each)}", highlight=False)
-    for each in metrics["bars"]:
-        mark = "[green]holds[/]" if each["holds"] else "[bold red]fails[/]"
-        console.print(f"{mark}  {escape(each['bar'])}  (found {_number(each['bound'])})", highlight=False)
+    for bar in metrics["bars"]:
+        mark = "[green]holds[/]" if bar["holds"] else "[bold red]fails[/]"
+        console.print(f"{mark}  {escape(bar['bar'])}  (found {_number(bar['bound'])})", highlight=False)
     if metrics["dicom"]:
         wrong, count = len(metrics["dicom"]["disagreements"]), metrics["dicom"]["images"]
         told = f"[bold red]{wrong} of {count} images[/] differ" if wrong else f"[green]all {count} images agree[/]"
@@ -91,7 +92,7 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
 
-def _bounds(figure: Mapping[str, Any]) -> str:
+def _bounds(figure: FigureRecord) -> str:
     bounds = main_bounds(figure)
     return f"{bounds[0]:.4f} to {bounds[1]:.4f}" if bounds else ""
 

@@ -1,1 +1,1 @@
-"""The cohort that is validated: manifest, provenance, members, feedback of readers."""
+"""The cohort of a validation: manifest, provenance, members, feedback of readers."""

@@ -1,4 +1,4 @@
-"""What radiologists said of studies, as labels that ``triage validate`` takes."""
+"""Radiologists' labels of studies, as a manifest for ``triage validate``."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from triage.worklist.reader_acts import ReaderAct, all_labels
 
 
 @dataclass(frozen=True)
-class Exported:
-    """How many images were written, how many studies had readers who contradict each other, or no image to label.
+class FeedbackExport:
+    """Result of an export: numbers of images written, of studies with contradicting readers, and without an image.
 
-    ``studies`` are those of which images were written.
+    ``studies``: the studies of which images were written.
     """
 
     images: int
@@ -32,26 +32,26 @@ class Exported:
     studies: tuple[str, ...] = ()
 
 
-def export(spool: Spool, out: Path) -> Exported:
-    """Write a row for each image that counts in a study that was labelled, where all its readers say the same.
+def export(spool: Spool, out: Path) -> FeedbackExport:
+    """Write a row for each image that counts in a labelled study, if all its readers agree.
 
-    Patients are named by a digest that only this installation can make again.
+    Patients are named by a digest that only this installation can compute again.
     """
     by_study: dict[str, list[ReaderAct]] = defaultdict(list)
-    for study, step in all_labels(spool):
-        by_study[study].append(step)
-    agreed = {study: said for study, said in by_study.items() if len({step.label for step in said}) == 1}
-    rows = {study: list(_rows(spool, study, said)) for study, said in agreed.items()}
-    write_manifest(out, [row for some in rows.values() for row in some])
-    return Exported(
+    for study, act in all_labels(spool):
+        by_study[study].append(act)
+    agreed = {study: acts for study, acts in by_study.items() if len({act.label for act in acts}) == 1}
+    rows = {study: list(_rows(spool, study, acts)) for study, acts in agreed.items()}
+    write_manifest(out, [row for of_study in rows.values() for row in of_study])
+    return FeedbackExport(
         images=sum(map(len, rows.values())),
         contradicted=len(by_study) - len(agreed),
-        without_image=sum(not some for some in rows.values()),
-        studies=tuple(study for study, some in rows.items() if some),
+        without_image=sum(not of_study for of_study in rows.values()),
+        studies=tuple(study for study, of_study in rows.items() if of_study),
     )
 
 
-def _rows(spool: Spool, study: str, said: list[ReaderAct]) -> Iterator[Row]:
+def _rows(spool: Spool, study: str, acts: list[ReaderAct]) -> Iterator[Row]:
     assessments = [assessment_from(record) for record in spool.assessments(study)]
     for image in current_assessments(assessments):
         instance = ReceivedInstance(study, image.sop_instance_uid, image.content_digest)
@@ -61,7 +61,7 @@ def _rows(spool: Spool, study: str, said: list[ReaderAct]) -> Iterator[Row]:
         header = read_header(spool, image)
         yield Row(
             image=path,
-            label=int(said[0].label or 0),
+            label=int(acts[0].label or 0),
             patient=_patient(spool, text_of(header, "PatientID"), image),
             view=image.view,
             age=image.age_years,
@@ -69,10 +69,10 @@ def _rows(spool: Spool, study: str, said: list[ReaderAct]) -> Iterator[Row]:
             source="feedback",
             columns={
                 "study": study,
-                "tag": said[-1].tag,
+                "tag": acts[-1].tag,
                 "probability": f"{image.probability:.6f}",
                 "model": image.model_id or "",
-                "readers": str(len(said)),
+                "readers": str(len(acts)),
             },
         )
 

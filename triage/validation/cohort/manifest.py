@@ -2,8 +2,8 @@
 
 Columns: ``image`` (path, absolute or relative to the manifest's folder), ``label`` (0 or 1), ``patient``, ``split``,
 ``fold`` (empty or a whole number), ``view`` (PA, AP, ... or empty), ``age`` (years or empty), ``sex`` (M, F or empty),
-``source``; every further column is free and kept as text. What a manifest was made from, and what to mind when
-reading its figures, stands in a JSON file beside it (provenance.py).
+``source``; every further column is free and read as text. The sources of a manifest, and warnings for its reports,
+are in a JSON file next to it (provenance.py).
 
 ``patient`` is unique over cohorts: ``COHORT:IDENTIFIER``. Identifiers of the public cohorts are public and may be
 listed in a model's folder; every other one stays in the manifest.
@@ -28,7 +28,7 @@ REQUIRED = ("image", "label", "patient")
 PUBLIC_COHORTS = ("nih", "rsna", "indiana", "wcmc")
 """Cohorts whose owners publish the patients' identifiers."""
 IMAGES_AS_PATIENTS = ("rsna",)
-"""Cohorts whose identifiers name images: two of them may be of one patient, and nobody can tell."""
+"""Cohorts whose identifiers name images: two of them may belong to one patient, which cannot be known."""
 _OLDEST = 130
 
 
@@ -38,7 +38,7 @@ class ManifestError(StartError):
 
 @dataclass(frozen=True)
 class Row:
-    """One image of a cohort. ``line`` is its line in the file, ``columns`` are the free columns."""
+    """One image of a cohort. ``line``: its line in the file; ``columns``: the free columns."""
 
     image: Path
     label: int
@@ -57,9 +57,9 @@ _YEARS = re.compile(r"[0-9]{1,3}(\.[0-9]*)?")
 
 
 def read_manifest(path: Path) -> list[Row]:
-    """Every row, checked: labels 0 or 1, each image once, its file there, each patient in one split and fold only.
+    """Read and check every row: label 0 or 1, each image once, its file there, each patient in one split and fold only.
 
-    Raises ManifestError for the first thing that is wrong, before any image is opened.
+    Raises ManifestError for the first fault, before any image is opened.
     """
     try:
         table = parse_table(path.read_bytes(), REQUIRED)
@@ -76,7 +76,7 @@ def read_manifest(path: Path) -> list[Row]:
 
 
 def write_manifest(path: Path, rows: Sequence[Row]) -> None:
-    """Write ``rows``; images below or beside the manifest's folder are named relative to it."""
+    """Write ``rows``; images are named relative to the manifest's folder."""
     free = sorted({name for row in rows for name in row.columns})
     folder = path.parent.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def write_manifest(path: Path, rows: Sequence[Row]) -> None:
 
 
 def check_splits(path: Path, rows: Sequence[Row]) -> None:
-    """ManifestError if a patient is in two splits or two folds: then what is measured on one is not independent."""
+    """Raise ManifestError if a patient is in two splits or two folds, which makes them dependent."""
     leak = find_leak(rows)
     if leak is not None:
         first, again = rows[leak.first], rows[leak.again]
@@ -99,7 +99,7 @@ def check_splits(path: Path, rows: Sequence[Row]) -> None:
 
 @dataclass(frozen=True)
 class Leak:
-    """A patient on two sides: ``part`` is split or fold, ``first`` and ``again`` the positions of two of its rows."""
+    """A patient in two splits or folds (``part``): the two values, and the positions of two of its rows."""
 
     part: str
     sides: tuple[object, object]
@@ -107,7 +107,7 @@ class Leak:
     again: int
 
     def message(self, again: str, first: str) -> str:
-        """For the person who has to put it right, with the places of both rows. The patient is not named."""
+        """Return the error message, with the locations of both rows and without the patient's name."""
         return (
             f"{again}: the patient of this row is in {self.part} {self.sides[1]!r} here and in {self.sides[0]!r} in "
             f"{first}; {self.part}s must be by patient"
@@ -115,7 +115,7 @@ class Leak:
 
 
 def find_leak(rows: Sequence[Row]) -> Leak | None:
-    """The first patient that is in two splits or two folds, None if every one is on one side."""
+    """Return the first patient that is in two splits or two folds, None if there is none."""
     split_of: dict[str, int] = {}
     fold_of: dict[str, int] = {}
     for number, row in enumerate(rows):
@@ -130,18 +130,18 @@ def find_leak(rows: Sequence[Row]) -> Leak | None:
 
 
 def public_patients(rows: Iterable[Row]) -> tuple[str, ...]:
-    """The patients of ``rows`` whose identifiers are public, each once, sorted: what a model's folder may list."""
+    """Return the patients of ``rows`` whose identifiers are public, sorted: those that a model's folder may list."""
     found = {row.patient for row in rows}
     return tuple(sorted(patient for patient in found if patient.partition(":")[0] in PUBLIC_COHORTS))
 
 
 def hides_patient(patient: str) -> bool:
-    """Whether a patient of a manifest may be a single image of a patient who is in other rows too."""
+    """Return whether this identifier names an image, so that other rows may be of the same patient."""
     return patient.partition(":")[0] in IMAGES_AS_PATIENTS
 
 
 def check_images(path: Path, rows: Iterable[Row]) -> None:
-    """ManifestError if an image's file is not there, or an image is in two rows."""
+    """Raise ManifestError if an image's file is missing, or an image is in two rows."""
     seen: dict[Path, int] = {}
     for row in rows:
         if not row.image.is_file():
@@ -184,14 +184,14 @@ def _row(path: Path, line: int, text: Mapping[str, str]) -> Row:
 
 
 def _years(text: str) -> float | None:
-    """None where nothing is said; NaN for what is no number."""
+    """Return the age in years, None for an empty cell, NaN for a cell that is no number."""
     if not text:
         return None
     return float(text) if _YEARS.fullmatch(text) else math.nan
 
 
 def image_of(folder: Path, name: str) -> Path:
-    """The file of that name; also where table and disk write one accented letter in two ways (Unicode NFC and NFD)."""
+    """Return the file of that name, also where table and disk differ in Unicode form (NFC and NFD)."""
     image = folder / name
     if not image.exists():
         for form in ("NFC", "NFD"):

@@ -1,4 +1,4 @@
-"""A manifest made ready to be scored: what can be wrong with it is found before the first image is opened."""
+"""The cohort of a manifest, checked before the first image is scored."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
+from triage.errors import cause
 from triage.model.card import ModelCard
 from triage.validation.cohort.manifest import ManifestError, Row, read_manifest
 from triage.validation.cohort.provenance import read_provenance
@@ -18,8 +19,8 @@ from triage.validation.cohort.provenance import read_provenance
 class Member:
     """One image: its name, its row, and the SHA-256 of its bytes.
 
-    The name is its path relative to the manifest, or for images elsewhere to the folder that all of them have in
-    common: what is written beside figures does not say where the data lie.
+    The name is its path relative to the manifest's folder, or, for images elsewhere, to their common folder: reports
+    do not tell where the data lie.
     """
 
     name: str
@@ -29,10 +30,10 @@ class Member:
 
 @dataclass(frozen=True)
 class ValidationCohort:
-    """The images that are validated on. ``duplicates`` counts those whose bytes an earlier one has too.
+    """The images of a validation. ``duplicates``: number of images with the bytes of an earlier one.
 
-    ``title`` and ``notes`` are from the file beside the manifest, if there is one; the notes are what whoever prepared
-    the cohort says must stand beside its figures.
+    ``title`` and ``notes`` are from the provenance file of the manifest, if there is one; the notes are warnings that
+    every report of the cohort has to show.
     """
 
     manifest: Path
@@ -52,10 +53,13 @@ def open_cohort(
     allow_duplicates: bool = False,
     progress: Callable[[int, int], None] = lambda _, __: None,
 ) -> ValidationCohort:
-    """The rows of ``manifest``, or those of one ``split``. Raises ManifestError that names what is wrong.
+    """Open the images of ``manifest``, or of one ``split``.
 
-    Beside what ``read_manifest`` checks: both classes are there, and no two files hold the same bytes (unless allowed,
-    for published cohorts that do; never with contradicting labels).
+    In addition to the checks of ``read_manifest``, both classes must be there, and no two files may hold the same bytes
+    (unless allowed, for published cohorts that have duplicates; never with contradicting labels).
+
+    Raises:
+        ManifestError: naming the first fault.
     """
     every = read_manifest(manifest)
     rows = [row for row in every if not split or row.split == split]
@@ -83,31 +87,32 @@ def open_cohort(
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a model learnt from, as far as its folder says. ``patients``: public identifiers; ``images``: the SHA-256 of
-    each file and public names of pictures; None where the card has no such list.
+class TrainingLists:
+    """The lists of training data in a model folder; None where the card has no such list.
+
+    ``patients``: public identifiers; ``images``: the SHA-256 of each file, and public names of pictures.
     """
 
     patients: frozenset[str] | None
     images: frozenset[str] | None = None
 
     def has_image(self, member: Member) -> bool:
-        """Whether it learnt from this very image, whatever patient the manifest says it is of.
+        """Return whether the model was trained on this very image, whatever its patient in the manifest.
 
-        By the bytes of the file, or by the free column ``picture``, which names what several copies show.
+        Compared by the bytes of the file, or by the free column ``picture``, a name that copies of one picture share.
         """
         return self.images is not None and not self.images.isdisjoint(
             {member.digest, member.row.columns.get("picture")}
         )
 
     def has(self, member: Member) -> bool:
-        """Whether it learnt from this image, or from another one of its patient."""
+        """Return whether the model was trained on this image, or on another one of its patient."""
         return member.row.patient in (self.patients or ()) or self.has_image(member)
 
 
-def trained_on(folder: Path, card: ModelCard) -> Trained:
-    """The lists in a model folder."""
-    return Trained(_list(folder, card.training.patients_file), _list(folder, card.training.images_file))
+def read_training_lists(folder: Path, card: ModelCard) -> TrainingLists:
+    """Read the lists in a model folder."""
+    return TrainingLists(_list(folder, card.training.patients_file), _list(folder, card.training.images_file))
 
 
 def _list(folder: Path, name: str | None) -> frozenset[str] | None:
@@ -119,17 +124,17 @@ def _list(folder: Path, name: str | None) -> frozenset[str] | None:
 
 @dataclass(frozen=True)
 class Overlap:
-    """How many images are of patients who trained the model; ``images`` None where that cannot be told, and why not."""
+    """The number of images of training patients; None, with the reason, where it cannot be known."""
 
     images: int | None
-    why: str = ""
+    reason: str = ""
 
 
-def overlap(members: Sequence[Member], trained: Trained) -> Overlap:
-    """Compare the identifiers of manifest and model, and the bytes of the images.
+def overlap(members: Sequence[Member], trained: TrainingLists) -> Overlap:
+    """Count the images that the model was trained on, by identifiers of patients and bytes of images.
 
-    Two lists that write the patients of one cohort in two ways have none in common, and that says nothing: where no
-    form of identifier (digits apart) is in both, nothing is claimed.
+    Two lists that write the patients of one cohort in different forms have none in common, which shows nothing. So the
+    number is unknown if no form of identifier (with 0 for digits) occurs in both lists of a cohort.
     """
     if trained.patients is None:
         return Overlap(None, "the model's card does not list the patients it was trained on")
@@ -138,19 +143,19 @@ def overlap(members: Sequence[Member], trained: Trained) -> Overlap:
     for cohort in sorted({_cohort_of(patient) for patient in ours} & {_cohort_of(patient) for patient in theirs}):
         forms = [{_form(each) for each in names if _cohort_of(each) == cohort} for names in (ours, theirs)]
         if not forms[0] & forms[1]:
-            why = f"the model's list writes patients of {cohort or 'this cohort'} in another form than the manifest"
-            return Overlap(None, f"{why} ({min(forms[1])} there, {min(forms[0])} here; 0 stands for digits)")
+            reason = f"the model's list writes patients of {cohort or 'this cohort'} in another form than the manifest"
+            return Overlap(None, f"{reason} ({min(forms[1])} there, {min(forms[0])} here; 0 stands for digits)")
     return Overlap(sum(trained.has(member) for member in members))
 
 
-def without(cohort: ValidationCohort, trained: Trained) -> ValidationCohort:
-    """The cohort without images that the model learnt from, and without their patients.
+def exclude_training_patients(cohort: ValidationCohort, trained: TrainingLists) -> ValidationCohort:
+    """Return the cohort without images that the model was trained on, and without other images of their patients.
 
-    ManifestError if that cannot be told, or one class or nothing is left.
+    Raises ManifestError if the overlap is unknown, or if not both classes are left.
     """
     found = overlap(cohort.members, trained)
     if found.images is None:
-        raise ManifestError(f"{cohort.manifest}: training patients cannot be left out: {found.why}")
+        raise ManifestError(f"{cohort.manifest}: training patients cannot be left out: {found.reason}")
     kept = tuple(member for member in cohort.members if not trained.has(member))
     if len({member.row.label for member in kept}) < 2:
         raise ManifestError(f"{cohort.manifest}: without the model's training patients no two classes are left")
@@ -184,7 +189,7 @@ def _digest(row: Row, manifest: Path) -> str:
             while piece := file.read(1 << 20):
                 digest.update(piece)
     except OSError as error:
-        raise ManifestError(f"{manifest}, line {row.line}: {row.image} cannot be read: {error.strerror}") from error
+        raise ManifestError(f"{manifest}, line {row.line}: {row.image} cannot be read: {cause(error)}") from error
     return digest.hexdigest()
 
 

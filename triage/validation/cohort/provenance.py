@@ -1,4 +1,4 @@
-"""The file beside a manifest: from what it was made, what was checked, and what must be said beside its figures."""
+"""The provenance file of a manifest: its sources, the checks that were made, and warnings for every report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _ProvenancePart(BaseModel):
 
 
 class Check(_ProvenancePart):
-    """One thing counted or digested. ``expected`` is absent where nobody published what it should be."""
+    """One count or digest. ``expected`` is absent where no such value is published."""
 
     what: str
     found: str
@@ -25,12 +25,12 @@ class Check(_ProvenancePart):
 
     @property
     def holds(self) -> bool:
-        """Whether it is as published; true where nothing is published."""
+        """True if the value is as published, or none is published."""
         return self.expected is None or self.found == self.expected
 
 
 class Provenance(_ProvenancePart):
-    """``<manifest>.json``. ``partial`` says that files are missing or a check failed, and that somebody allowed it."""
+    """``<manifest>.json``. ``partial``: files were missing or a check failed, and that was allowed by an option."""
 
     cohort: str
     title: str
@@ -50,25 +50,25 @@ class Provenance(_ProvenancePart):
 
 
 def provenance_path(manifest: Path) -> Path:
-    """``nih.csv`` -> ``nih.csv.json``, in the same folder."""
+    """Return the path of the provenance file: ``nih.csv`` -> ``nih.csv.json``, in the same folder."""
     return manifest.with_name(manifest.name + ".json")
 
 
 def manifest_digest(manifest: Path) -> str:
-    """SHA-256 of the manifest's bytes, in hexadecimal."""
+    """Return the SHA-256 of the manifest's bytes, in hexadecimal."""
     return sha256(manifest.read_bytes()).hexdigest()
 
 
 def write_provenance(manifest: Path, provenance: Provenance) -> None:
-    """Write ``provenance`` beside ``manifest``."""
+    """Write ``provenance`` into the folder of ``manifest``."""
     text = json.dumps(provenance.model_dump(), indent=1, ensure_ascii=False)
     provenance_path(manifest).write_text(text + "\n", encoding="utf-8")
 
 
 def read_provenance(manifest: Path) -> Provenance | None:
-    """What stands beside ``manifest``, None where nothing does (a manifest written by hand).
+    """Read the provenance of ``manifest``; None if there is no such file (a manifest written by hand).
 
-    Raises ManifestError if the file is not what we write, or belongs to another state of the manifest.
+    Raises ManifestError if the file has another format, or belongs to another state of the manifest.
     """
     path = provenance_path(manifest)
     if not path.exists():

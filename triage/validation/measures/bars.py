@@ -1,4 +1,4 @@
-"""Bars that a model has to clear: ``auc_lower>=0.95``. They are held on interval bounds, in the worst case."""
+"""Bars that a model has to clear, such as ``auc_lower>=0.95``: limits of interval bounds, in the worst case."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from triage.errors import StartError
+from triage.validation.measures.figures import defined_intervals
+from triage.validation.measures.metrics_record import FigureRecord, GroupRecord, MetricsRecord, PointRecord
 
 _AT_POINT = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "ppv_at_prevalence", "npv_at_prevalence")
 NAMES = ("auc", "coverage", "brier", "ece", *_AT_POINT)
@@ -19,12 +20,12 @@ _FORM = re.compile(
 
 
 class BarError(StartError):
-    """A bar that nothing can be held against; the message says what is wrong with it."""
+    """A bar that cannot be checked; the message says what is wrong with it."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """``[study.]NAME_lower[@POINT][[COLUMN=GROUP]]>=LIMIT``, or ``_upper`` and ``<=`` for what should be small."""
+    """``[study.]NAME_lower[@POINT][[COLUMN=GROUP]]>=LIMIT``, or ``_upper`` and ``<=`` for an upper bound."""
 
     text: str
     name: str
@@ -38,7 +39,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class BarResult:
-    """A bar and the bound that it was held against; None where the cohort does not define it, which fails."""
+    """A bar and the bound that was found; None where the cohort does not define it, which fails."""
 
     bar: Bar
     bound: float | None
@@ -46,7 +47,7 @@ class BarResult:
 
 
 def parse(text: str) -> Bar:
-    """A bar as it is written on the command line. Raises BarError."""
+    """Parse a bar as it is written on the command line. Raises BarError."""
     found = _FORM.fullmatch(text.strip())
     if not found or found["name"] not in NAMES:
         raise BarError(
@@ -72,10 +73,10 @@ def parse(text: str) -> Bar:
     return bar
 
 
-def hold(bar: Bar, metrics: Mapping[str, Any]) -> BarResult:
-    """Hold a bar against measured figures. BarError if they have no such point, column or group."""
+def hold(bar: Bar, metrics: MetricsRecord) -> BarResult:
+    """Check a bar against measured figures. Raises BarError if they have no such point, column or group."""
     figure = _figure(bar, metrics)
-    intervals = [bounds for bounds in figure["intervals"].values() if None not in bounds]
+    intervals = defined_intervals(figure).values()
     if not intervals:
         return BarResult(bar, None, False)
     bound = min(low for low, _ in intervals) if bar.side == "lower" else max(high for _, high in intervals)
@@ -92,24 +93,19 @@ def _check(bar: Bar) -> None:
         raise BarError(f"--require {bar.text}: calibration is per image")
 
 
-def _figure(bar: Bar, metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+def _figure(bar: Bar, metrics: MetricsRecord) -> FigureRecord:
     if bar.column:
         group = _group(bar, metrics["subgroups"])
-        found = group["coverage"] if bar.name == "coverage" else group["worst_case"][bar.name]
-    elif bar.name in ("brier", "ece"):
-        found = metrics["calibration"]["worst_case"][bar.name]
-    else:
-        measured = metrics["study" if bar.study else "image"]
-        if bar.name == "coverage":
-            found = measured["coverage"]
-        elif bar.name == "auc":
-            found = measured["auc"]["worst_case"]
-        else:
-            found = _at_point(bar, measured["points"])
-    return dict(found)
+        return group["coverage"] if bar.name == "coverage" else group["worst_case"][bar.name]
+    if bar.name in ("brier", "ece"):
+        return metrics["calibration"]["worst_case"][bar.name]
+    unit = metrics["study"] if bar.study else metrics["image"]
+    if bar.name == "coverage":
+        return unit["coverage"]
+    return unit["auc"]["worst_case"] if bar.name == "auc" else _at_point(bar, unit["points"])
 
 
-def _group(bar: Bar, subgroups: Mapping[str, Sequence[Mapping[str, Any]]]) -> Mapping[str, Any]:
+def _group(bar: Bar, subgroups: Mapping[str, Sequence[GroupRecord]]) -> GroupRecord:
     for group in subgroups.get(bar.column, ()):
         if group["group"] == bar.group:
             return group
@@ -117,10 +113,10 @@ def _group(bar: Bar, subgroups: Mapping[str, Sequence[Mapping[str, Any]]]) -> Ma
     raise BarError(f"--require {bar.text}: the cohort has no such group, only {known or 'none'}")
 
 
-def _at_point(bar: Bar, points: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+def _at_point(bar: Bar, points: Sequence[PointRecord]) -> FigureRecord:
     for point in points:
         if not bar.point or bar.point == point["name"] or _is_number(bar.point, point["threshold"]):
-            figures: Mapping[str, Mapping[str, Any]] = point["worst_case"]["figures"]
+            figures = point["worst_case"]["figures"]
             if bar.name not in figures:
                 raise BarError(f"--require {bar.text}: give --prevalence")
             return figures[bar.name]

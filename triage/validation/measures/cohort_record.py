@@ -1,12 +1,11 @@
-"""Everything that is measured of one cohort, as the record that metrics.json and the report are made of."""
+"""Measurements of one cohort, as the records of metrics.json."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from sklearn.metrics import roc_curve
@@ -15,17 +14,33 @@ from triage.model.card import ModelCard
 from triage.statistics import calibration
 from triage.statistics.intervals import Resampling, auc
 from triage.statistics.sample_size import allowed_misses, fewest_for, most_certifiable, positives_needed
-from triage.validation.measures.figures import Figure, auc_figure, confusion_figures, number, share_figure
+from triage.validation.measures.figures import Figure, auc_figure, confusion_figures, json_number, share_figure
+from triage.validation.measures.metrics_record import (
+    BinRecord,
+    CalibrationRecord,
+    CohortMeasurements,
+    CountsRecord,
+    Figures,
+    FoldsRecord,
+    HistogramRecord,
+    MeanRecord,
+    NetBenefitRecord,
+    NotAssessedRecord,
+    PointCase,
+    PointRecord,
+    RocPoint,
+    SampleSizeRecord,
+    UnitRecord,
+)
 from triage.validation.scores.predictions import Prediction
 from triage.validation.scores.scored import ScoredCohort, ScoredImage, per_image, per_study
 
 HISTOGRAM_BINS = 20
-CASES = ("assessed", "worst_case")
 
 
 @dataclass(frozen=True)
 class ChosenThreshold:
-    """A threshold, its name, and how it was chosen."""
+    """An operating point: its name, its threshold, and how it was chosen."""
 
     name: str
     threshold: float
@@ -34,7 +49,7 @@ class ChosenThreshold:
 
 @dataclass(frozen=True)
 class MeasureOptions:
-    """How to measure: at which points (the first is the one that is in force), the site's prevalence, the bootstrap."""
+    """Settings of the measurements: operating points (the first is in force), the site's prevalence, the bootstrap."""
 
     points: tuple[ChosenThreshold, ...]
     prevalence: float | None = None
@@ -43,17 +58,18 @@ class MeasureOptions:
 
 
 class Draws:
-    """The bootstrap's draws: made once for each set of patients, for all figures of it."""
+    """Draws of the bootstrap, made once for each set of patients and shared by all its figures."""
 
     def __init__(self, rounds: int, seed: int) -> None:
         self._make = lru_cache(maxsize=4)(lambda patients: Resampling(patients, rounds, seed))
 
     def __call__(self, scored: ScoredCohort) -> Resampling:
+        """Return the draws of the patients of ``scored``."""
         return self._make(tuple(scored.patients))
 
 
-def points_of(card: ModelCard | None, operating_point: float) -> tuple[ChosenThreshold, ...]:
-    """The site's operating point, the paper's 0.5, and those of the card; one of each threshold."""
+def operating_points(card: ModelCard | None, operating_point: float) -> tuple[ChosenThreshold, ...]:
+    """Return the site's operating point, the paper's 0.5 and those of the card, one for each threshold."""
     card_points = card.operating_points if card else ()
     known = [
         ChosenThreshold("site", operating_point, "models.operating_point of the settings"),
@@ -68,16 +84,16 @@ def points_of(card: ModelCard | None, operating_point: float) -> tuple[ChosenThr
     return tuple(found.values())
 
 
-def measured(images: Sequence[ScoredImage], options: MeasureOptions, draws: Draws) -> dict[str, Any]:
-    """Both units, calibration, decision curve, histograms, ROC, and what the cohort can certify."""
+def measure_cohort(images: Sequence[ScoredImage], options: MeasureOptions, draws: Draws) -> CohortMeasurements:
+    """Measure both units, calibration, decision curve, histogram, ROC, and the bounds that the cohort can certify."""
     scored = per_image(images)
-    image = unit(scored, options, draws)
+    image = measure_unit(scored, options, draws)
     single = len({each.study for each in images}) == len(images)
     assessed = scored.only_assessed()
     return {
         "image": image,
-        "study": image if single else unit(per_study(images), options, draws),
-        "roc": roc_of(assessed),
+        "study": image if single else measure_unit(per_study(images), options, draws),
+        "roc": roc_points(assessed),
         "histogram": _histogram(assessed),
         "calibration": _calibration(scored, draws),
         "decision_curve": _decision_curve(assessed),
@@ -85,31 +101,31 @@ def measured(images: Sequence[ScoredImage], options: MeasureOptions, draws: Draw
     }
 
 
-def unit(scored: ScoredCohort, options: MeasureOptions, draws: Draws) -> dict[str, Any]:
-    """Figures per image or per study, over the assessed and in the worst case."""
-    cases = dict(zip(CASES, (scored.only_assessed(), scored.worst_case()), strict=True))
+def measure_unit(scored: ScoredCohort, options: MeasureOptions, draws: Draws) -> UnitRecord:
+    """Measure figures per image or per study, over the assessed and in the worst case."""
+    cases = {"assessed": scored.only_assessed(), "worst_case": scored.worst_case()}
     return {
-        **counts(scored),
+        **count_labels(scored),
         "coverage": share_figure(scored.assessed, scored, draws).record(),
         "auc": {name: auc_figure(case, draws).record() for name, case in cases.items()},
         "points": [_at_point(scored, point, options, draws) for point in options.points],
     }
 
 
-def counts(scored: ScoredCohort) -> dict[str, Any]:
-    """How many there are."""
+def count_labels(scored: ScoredCohort) -> CountsRecord:
+    """Count positives, negatives and patients."""
     positives = int(scored.positive.sum())
     return {
         "n": len(scored),
         "positives": positives,
         "negatives": len(scored) - positives,
         "patients": len(set(scored.patients)),
-        "prevalence": number(positives / len(scored)) if len(scored) else None,
+        "prevalence": json_number(positives / len(scored)) if len(scored) else None,
     }
 
 
-def coverage_reasons(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
-    """Why images were not assessed: how many, of each class, most frequent first."""
+def count_not_assessed(predictions: Sequence[Prediction]) -> list[NotAssessedRecord]:
+    """Count the images that were not assessed by reason and class, most frequent reason first."""
     missing = [each for each in predictions if not each.assessed]
     totals = Counter(reason for each in missing for reason in each.reasons)
     positives = Counter(reason for each in missing if each.label for reason in each.reasons)
@@ -119,26 +135,27 @@ def coverage_reasons(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     ]
 
 
-def over_folds(images: Sequence[ScoredImage], folds: Sequence[int | None], threshold: float) -> dict[str, Any] | None:
-    """The paper's own: mean and standard deviation over folds. None with fewer than two that hold both classes."""
+def fold_figures(images: Sequence[ScoredImage], folds: Sequence[int | None], threshold: float) -> FoldsRecord | None:
+    """Return mean and standard deviation over folds, as in the paper; None unless two folds hold both classes."""
     scored = per_image(images).worst_case()
     known = np.array([-1 if fold is None else fold for fold in folds])
     parts = [scored.where(known == fold) for fold in sorted(set(known[known >= 0].tolist()))]
     parts = [part for part in parts if part.both_classes]
     if len(parts) < 2:
         return None
-    figures = [_plain(part, threshold) for part in parts]
+    aucs = [auc(part.labels, part.scores) for part in parts]
+    sensitivities = [float(part.raised(threshold)[part.positive].mean()) for part in parts]
+    specificities = [float((~part.raised(threshold))[~part.positive].mean()) for part in parts]
     return {
         "folds": len(parts),
-        **{
-            name: {"mean": float(np.mean(values)), "sd": float(np.std(values, ddof=1))}
-            for name, values in ((name, [each[name] for each in figures]) for name in figures[0])
-        },
+        "auc": _mean(aucs),
+        "sensitivity": _mean(sensitivities),
+        "specificity": _mean(specificities),
     }
 
 
-def sample_size(scored: ScoredCohort) -> dict[str, Any]:
-    """How many positives a stated bound needs, and what this cohort can and cannot certify."""
+def sample_size(scored: ScoredCohort) -> SampleSizeRecord:
+    """Return the numbers of positives that stated bounds need, and the bounds that this cohort can certify."""
     positives, negatives = int(scored.positive.sum()), int((~scored.positive).sum())
     bounds = (0.8, 0.85, 0.9, 0.95, 0.98)
     return {
@@ -157,59 +174,71 @@ def sample_size(scored: ScoredCohort) -> dict[str, Any]:
     }
 
 
-def _plain(part: ScoredCohort, threshold: float) -> dict[str, float]:
-    raised, positive = part.raised(threshold), part.positive
+def _mean(values: Sequence[float]) -> MeanRecord:
+    return {"mean": float(np.mean(values)), "sd": float(np.std(values, ddof=1))}
+
+
+def _at_point(scored: ScoredCohort, point: ChosenThreshold, options: MeasureOptions, draws: Draws) -> PointRecord:
+    def case(worst: bool) -> PointCase:
+        table, figures = confusion_figures(scored, point.threshold, draws, worst=worst, prevalence=options.prevalence)
+        return {"confusion": table.record(), "figures": {name: figure.record() for name, figure in figures.items()}}
+
     return {
-        "auc": auc(part.labels, part.scores),
-        "sensitivity": float(raised[positive].mean()),
-        "specificity": float((~raised)[~positive].mean()),
+        "name": point.name,
+        "threshold": point.threshold,
+        "chosen": point.chosen,
+        "assessed": case(worst=False),
+        "worst_case": case(worst=True),
     }
 
 
-def _at_point(scored: ScoredCohort, point: ChosenThreshold, options: MeasureOptions, draws: Draws) -> dict[str, Any]:
-    found: dict[str, Any] = asdict(point)
-    for case in CASES:
-        table, figures = confusion_figures(
-            scored, point.threshold, draws, worst=case == "worst_case", prevalence=options.prevalence
-        )
-        records = {name: figure.record() for name, figure in figures.items()}
-        found[case] = {"confusion": asdict(table), "figures": records}
-    return found
-
-
-def roc_of(assessed: ScoredCohort) -> list[dict[str, float | None]]:
-    """The corners of the ROC curve; empty with one class only."""
+def roc_points(assessed: ScoredCohort) -> list[RocPoint]:
+    """Return the corners of the ROC curve; empty with one class only."""
     if not assessed.both_classes:
         return []
     false_rate, true_rate, thresholds = roc_curve(assessed.labels, assessed.scores)
-    names = ("false_positive_rate", "true_positive_rate", "threshold")
     rows = zip(false_rate.tolist(), true_rate.tolist(), thresholds.tolist(), strict=True)
-    return [dict(zip(names, (fpr, tpr, number(threshold)), strict=True)) for fpr, tpr, threshold in rows]
+    return [
+        {"false_positive_rate": fpr, "true_positive_rate": tpr, "threshold": json_number(threshold)}
+        for fpr, tpr, threshold in rows
+    ]
 
 
-def _histogram(assessed: ScoredCohort) -> dict[str, Any]:
+def _histogram(assessed: ScoredCohort) -> HistogramRecord:
     edges = np.linspace(0, 1, HISTOGRAM_BINS + 1)
-    groups = (("positives", assessed.positive), ("negatives", ~assessed.positive))
     return {
         "edges": edges.round(4).tolist(),
-        **{name: np.histogram(assessed.scores[chosen], edges)[0].tolist() for name, chosen in groups},
+        "positives": np.histogram(assessed.scores[assessed.positive], edges)[0].tolist(),
+        "negatives": np.histogram(assessed.scores[~assessed.positive], edges)[0].tolist(),
     }
 
 
-def _calibration(scored: ScoredCohort, draws: Draws) -> dict[str, Any]:
-    """In the worst case an image that was not assessed had a probability of 1 for the wrong class."""
+def _calibration(scored: ScoredCohort, draws: Draws) -> CalibrationRecord:
+    """Measure the calibration; in the worst case an image not assessed has probability 1 of the wrong class."""
     worst = np.where(scored.assessed, scored.scores, 1 - scored.labels)
     everything = np.ones(len(scored), dtype=bool)
-    cases = (scored.only_assessed(), ScoredCohort(scored.labels, worst, everything, scored.patients))
-    bins = calibration.reliability(cases[0].labels, cases[0].scores)
+    assessed, worst_case = scored.only_assessed(), ScoredCohort(scored.labels, worst, everything, scored.patients)
     return {
         "binning": calibration.BINNING,
-        **{name: _calibration_figures(case, draws) for name, case in zip(CASES, cases, strict=True)},
-        "bins": [{**asdict(each), "bounds": list(each.bounds), "observed": each.observed} for each in bins],
+        "assessed": _calibration_figures(assessed, draws),
+        "worst_case": _calibration_figures(worst_case, draws),
+        "bins": [_bin(each) for each in calibration.reliability(assessed.labels, assessed.scores)],
     }
 
 
-def _calibration_figures(case: ScoredCohort, draws: Draws) -> dict[str, Any]:
+def _bin(found: calibration.Bin) -> BinRecord:
+    return {
+        "low": found.low,
+        "high": found.high,
+        "n": found.n,
+        "mean_probability": found.mean_probability,
+        "positives": found.positives,
+        "bounds": list(found.bounds),
+        "observed": found.observed,
+    }
+
+
+def _calibration_figures(case: ScoredCohort, draws: Draws) -> Figures:
     n = len(case)
     if not n:
         return {name: Figure(float("nan"), 0, {}).record() for name in ("brier", "ece")}
@@ -219,7 +248,8 @@ def _calibration_figures(case: ScoredCohort, draws: Draws) -> dict[str, Any]:
     return {"brier": brier.record(), "ece": error.record()}
 
 
-def _decision_curve(assessed: ScoredCohort) -> list[Mapping[str, float]]:
-    return (
-        [asdict(each) for each in calibration.decision_curve(assessed.labels, assessed.scores)] if len(assessed) else []
-    )
+def _decision_curve(assessed: ScoredCohort) -> list[NetBenefitRecord]:
+    if not len(assessed):
+        return []
+    curve = calibration.decision_curve(assessed.labels, assessed.scores)
+    return [{"threshold": each.threshold, "model": each.model, "raise_all": each.raise_all} for each in curve]

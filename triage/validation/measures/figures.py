@@ -1,11 +1,10 @@
-"""The figures of one cohort or one group of it, each with its intervals, over the assessed and in the worst case."""
+"""Figures of a cohort or of a group of it, each with its intervals, over the assessed and in the worst case."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import ceil, floor
-from typing import Any
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from triage.statistics.intervals import (
     percentile_interval,
     weighted_auc,
 )
+from triage.validation.measures.metrics_record import ConfusionRecord, FigureRecord, ValueRecord
 from triage.validation.scores.scored import Flags, ScoredCohort
 
 METHODS = {
@@ -35,13 +35,13 @@ METHODS = {
     "anything beyond these folds.",
 }
 FEW_PATIENTS = 5
-"""Of a class: with fewer, drawing them anew says next to nothing of how others would score."""
+"""Fewest patients of a class: with fewer, the bootstrap tells next to nothing about other patients."""
 PROPORTIONS = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of n images or studies; NaN where they do not define it. ``intervals`` by the name of their method."""
+    """A figure of n images or studies, NaN where it is not defined, with its intervals by the name of their method."""
 
     value: float
     n: int
@@ -49,40 +49,46 @@ class Figure:
 
     @property
     def lower(self) -> float:
-        """The lowest lower bound of all its intervals, NaN without one: what a bar is held against."""
+        """Lowest lower bound of all its intervals, NaN without one. Bars are held against it."""
         return min((low for low, _ in self._defined), default=float("nan"))
 
     @property
     def upper(self) -> float:
-        """The highest upper bound."""
+        """Highest upper bound of all its intervals, NaN without one."""
         return max((high for _, high in self._defined), default=float("nan"))
 
     @property
     def _defined(self) -> list[Bounds]:
         return [bounds for bounds in self.intervals.values() if all(np.isfinite(bounds))]
 
-    def record(self) -> dict[str, Any]:
-        """As JSON: what is not defined is null."""
-        intervals = {name: [number(low), number(high)] for name, (low, high) in self.intervals.items()}
-        return {"value": number(self.value), "n": self.n, "intervals": intervals}
+    def record(self) -> FigureRecord:
+        """Return the record for metrics.json, with null for what is not defined."""
+        intervals = {name: [json_number(low), json_number(high)] for name, (low, high) in self.intervals.items()}
+        return {"value": json_number(self.value), "n": self.n, "intervals": intervals}
 
 
-def main_bounds(figure: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Of a figure's record the interval to show: the bootstrap's, or that which stands in for it; None without one."""
-    intervals = {name: bounds for name, bounds in figure["intervals"].items() if None not in bounds}
+def main_bounds(figure: ValueRecord) -> Bounds | None:
+    """Return the interval to show: the bootstrap's, or the one that stands in for it; None without any."""
+    intervals = defined_intervals(figure)
     found = intervals.get("pairs") or intervals.get("bootstrap")
     if found and found[0] == found[1]:
         found = intervals.get("exact", found)
-    return (found[0], found[1]) if found else None
+    return found
 
 
-def number(value: float) -> float | None:
-    """NaN and infinity have no JSON."""
+def defined_intervals(figure: ValueRecord) -> dict[str, Bounds]:
+    """Return the intervals whose bounds are both defined, by the name of their method."""
+    pairs = {name: (bounds[0], bounds[1]) for name, bounds in figure["intervals"].items()}
+    return {name: (low, high) for name, (low, high) in pairs.items() if low is not None and high is not None}
+
+
+def json_number(value: float) -> float | None:
+    """Return the number, or None for NaN and infinity, which JSON does not have."""
     return float(value) if np.isfinite(value) else None
 
 
 def auc_figure(scored: ScoredCohort, resampling: Callable[[ScoredCohort], Resampling]) -> Figure:
-    """AUC with the bootstrap's and DeLong's intervals."""
+    """Return the AUC with the bootstrap's and DeLong's intervals."""
     if not scored.both_classes:
         return Figure(float("nan"), len(scored), {})
     figures = weighted_auc(scored.labels, scored.scores)
@@ -99,15 +105,15 @@ def auc_figure(scored: ScoredCohort, resampling: Callable[[ScoredCohort], Resamp
 
 
 def _disjoint_pairs(scored: ScoredCohort) -> int:
-    """How many pairs of a positive and a negative patient there are of whom no two share a patient."""
+    """Return the largest number of pairs of a positive and a negative patient that share no patient; at least 1."""
     names = np.asarray(scored.patients)
-    ill = set(names[scored.positive].tolist())
-    well = set(names[~scored.positive].tolist())
-    return max(min(len(ill - well), len(well - ill)), 1)
+    positive = set(names[scored.positive].tolist())
+    negative = set(names[~scored.positive].tolist())
+    return max(min(len(positive - negative), len(negative - positive)), 1)
 
 
 def share_figure(events: Flags, scored: ScoredCohort, resampling: Callable[[ScoredCohort], Resampling]) -> Figure:
-    """A proportion of all, with the bootstrap's and the exact interval."""
+    """Return a proportion of all, with the bootstrap's and the exact interval."""
     if not len(scored):
         return Figure(float("nan"), 0, {})
     happened = np.asarray(events, dtype=np.float64)
@@ -118,18 +124,22 @@ def share_figure(events: Flags, scored: ScoredCohort, resampling: Callable[[Scor
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts at a threshold."""
+    """Confusion matrix at a threshold."""
 
     tp: int
     fp: int
     tn: int
     fn: int
 
+    def record(self) -> ConfusionRecord:
+        """Return the record for metrics.json."""
+        return {"tp": self.tp, "fp": self.fp, "tn": self.tn, "fn": self.fn}
+
 
 def confusion_columns(scored: ScoredCohort, threshold: float, *, worst: bool) -> Doubles:
-    """Per row (n, 4) whether it is a true positive, false positive, true negative, false negative.
+    """Return an indicator matrix (n, 4): true positive, false positive, true negative, false negative.
 
-    What is neither assessed nor raised is none of these, or in the worst case wrong.
+    A row that is neither assessed nor raised is none of these; with ``worst`` it counts as wrong.
     """
     raised, positive = scored.raised(threshold), scored.positive
     unknown = ~scored.assessed & ~raised
@@ -148,7 +158,7 @@ def confusion_figures(
     worst: bool,
     prevalence: float | None = None,
 ) -> tuple[Confusion, dict[str, Figure]]:
-    """Counts and their ratios with intervals; PPV and NPV also at the site's ``prevalence``."""
+    """Return the confusion matrix and its ratios with intervals; PPV and NPV also at the site's ``prevalence``."""
     columns = confusion_columns(scored, threshold, worst=worst)
     counts = Confusion(*(int(total) for total in columns.sum(0)))
     ratios = _ratios(columns.sum(0)[np.newaxis], prevalence)
@@ -166,7 +176,7 @@ def confusion_figures(
 
 
 def _exact_at_prevalence(counts: Confusion, name: str, prevalence: float) -> Bounds:
-    """The figure's range over the exact bounds of sensitivity and specificity, at 97.5 % each."""
+    """Return the range of PPV or NPV over the exact bounds of sensitivity and specificity, at 97.5 % each."""
     sides = [_proportion(counts, each) for each in ("sensitivity", "specificity")]
     if not all(of for _, of in sides):
         return NO_BOUNDS
@@ -176,16 +186,16 @@ def _exact_at_prevalence(counts: Confusion, name: str, prevalence: float) -> Bou
 
 
 def _predictive(name: str, sensitivity: float, specificity: float, prevalence: float) -> float:
-    """PPV or NPV; both grow with both."""
-    ill, well = prevalence, 1 - prevalence
-    right, wrong = sensitivity * ill, (1 - specificity) * well
-    if name.startswith("npv"):
-        right, wrong = specificity * well, (1 - sensitivity) * ill
+    """Return PPV or NPV; both grow with sensitivity and specificity."""
+    positive, negative = prevalence, 1 - prevalence
+    right, wrong = sensitivity * positive, (1 - specificity) * negative
+    if name == "npv_at_prevalence":
+        right, wrong = specificity * negative, (1 - sensitivity) * positive
     return right / (right + wrong) if right + wrong else float("nan")
 
 
 def _ratios(counts: Doubles, prevalence: float | None) -> dict[str, Doubles]:
-    """Figures (b,) of counts (b, 4); NaN where a denominator is nought."""
+    """Return figures (b,) of counts (b, 4), NaN where a denominator is 0."""
     tp, fp, tn, fn = counts.T
     with np.errstate(invalid="ignore", divide="ignore"):
         found = {
@@ -197,15 +207,19 @@ def _ratios(counts: Doubles, prevalence: float | None) -> dict[str, Doubles]:
             "f1": 2 * tp / (2 * tp + fp + fn),
         }
         if prevalence is not None:
-            ill, well = prevalence, 1 - prevalence
+            positive, negative = prevalence, 1 - prevalence
             sensitivity, specificity = found["sensitivity"], found["specificity"]
-            found["ppv_at_prevalence"] = sensitivity * ill / (sensitivity * ill + (1 - specificity) * well)
-            found["npv_at_prevalence"] = specificity * well / (specificity * well + (1 - sensitivity) * ill)
+            found["ppv_at_prevalence"] = (
+                sensitivity * positive / (sensitivity * positive + (1 - specificity) * negative)
+            )
+            found["npv_at_prevalence"] = (
+                specificity * negative / (specificity * negative + (1 - sensitivity) * positive)
+            )
     return found
 
 
 def _proportion(counts: Confusion, name: str) -> tuple[int, int]:
-    """Successes and trials of a ratio; for what is no proportion all of them."""
+    """Return successes and trials of a ratio; (0, all) for a figure that is no proportion."""
     total = counts.tp + counts.fp + counts.tn + counts.fn
     return {
         "sensitivity": (counts.tp, counts.tp + counts.fn),

@@ -1,4 +1,4 @@
-"""The cohorts of Tang et al. 2020: what the paper reports of them, and whether a model reproduces it."""
+"""The test sets of Tang et al. 2020: the paper's figures, and the comparison of a model with them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from enum import StrEnum
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+from triage.validation.measures.metrics_record import PaperRecord, UnitRecord
 
 MARGINS = {"auc": 0.02, "sensitivity": 0.05, "specificity": 0.05}
 
 
 class PaperVerdict(StrEnum):
-    """What a comparison with the paper comes to."""
+    """Verdict of a comparison with the paper."""
 
     REPRODUCES = "reproduces"
     BETTER = "better"
@@ -25,13 +27,13 @@ class PaperVerdict(StrEnum):
 
     @property
     def passes(self) -> bool:
-        """Whether the exit status is 0."""
+        """True if the exit status is 0."""
         return self in (PaperVerdict.REPRODUCES, PaperVerdict.BETTER)
 
 
 @dataclass(frozen=True)
 class PaperCohort:
-    """What the paper says of one test set. ``figures`` are its points by name; ``others`` its further models."""
+    """The paper's report of one test set. ``figures``: its figures by name; ``others``: its further models."""
 
     name: str
     title: str
@@ -43,12 +45,12 @@ class PaperCohort:
     threshold: float
     figures: Mapping[str, float]
     notes: tuple[str, ...]
-    others: tuple[Mapping[str, Any], ...]
+    others: tuple[Mapping[str, str | float], ...]
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One figure: the paper's point, our value and interval (patient-clustered bootstrap, worst case)."""
+    """One figure: the paper's value, our value and interval (patient-clustered bootstrap, worst case)."""
 
     figure: str
     paper: float
@@ -61,26 +63,26 @@ class Compared:
 
 @dataclass(frozen=True)
 class PaperComparison:
-    """The verdict over all figures, and why nothing can be said where it cannot."""
+    """The verdict over all figures, and the obstacles if they cannot be compared."""
 
     cohort: PaperCohort
     verdict: PaperVerdict
     obstacles: tuple[str, ...]
     compared: tuple[Compared, ...]
 
-    def record(self) -> dict[str, Any]:
-        """As JSON."""
-        return asdict(self)
+    def record(self) -> PaperRecord:
+        """Return the record for metrics.json."""
+        return cast("PaperRecord", asdict(self))
 
 
 def names() -> list[str]:
-    """The cohorts that are known."""
-    return list(_facts())
+    """Return the names of the known cohorts."""
+    return list(_read_paper())
 
 
 def paper_cohort(name: str) -> PaperCohort:
-    """What the paper says of ``name``."""
-    record = _facts()[name]
+    """Return the paper's report of the test set ``name``."""
+    record = _read_paper()[name]
     return PaperCohort(
         name=name,
         title=record["title"],
@@ -97,7 +99,7 @@ def paper_cohort(name: str) -> PaperCohort:
 
 
 def digest_of(images: Iterable[tuple[str, int]]) -> str:
-    """Identifies images and truth: the SHA-256 of the sorted lines of file stem and label."""
+    """Return the SHA-256 of the sorted lines of file stem and label: it identifies images and labels."""
     lines = sorted(f"{Path(name).stem} {label}\n" for name, label in images)
     return sha256("".join(lines).encode()).hexdigest()
 
@@ -105,16 +107,21 @@ def digest_of(images: Iterable[tuple[str, int]]) -> str:
 def compare(
     cohort: PaperCohort,
     images: Sequence[tuple[str, int]],
-    measured: Mapping[str, Any],
+    measured: UnitRecord,
     *,
     trained_on: int | None,
     left_out: int,
     why: str = "",
 ) -> PaperComparison:
-    """Compare ``measured`` (per image) with the paper.
+    """Compare figures per image with the paper.
 
-    ``images`` are names and labels; ``trained_on`` how many of them are of patients who trained the model, None if that
-    is not known, for the reason ``why``; ``left_out`` how many were excluded before.
+    Args:
+        cohort: The paper's report of the test set.
+        images: Names and labels.
+        measured: Figures per image.
+        trained_on: Number of images of patients who trained the model; None if that is not known.
+        left_out: Number of images that were excluded before.
+        why: Reason why ``trained_on`` is not known.
     """
     obstacles = list(_obstacles(cohort, images, trained_on, left_out, why))
     compared = tuple(_figure(cohort, name, measured) for name in cohort.figures)
@@ -124,8 +131,9 @@ def compare(
 
 
 def verdict_of(paper: float, low: float | None, high: float | None, margin: float) -> PaperVerdict:
-    """Of one figure: its interval above ``better_above``, within the margin around the paper's point, wholly below it,
-    or neither.
+    """Return the verdict on one figure by its interval.
+
+    Better: above ``better_above``; reproduced: within the margin around the paper's figure; short: below that margin.
     """
     if low is None or high is None:
         return PaperVerdict.INCONCLUSIVE
@@ -137,10 +145,10 @@ def verdict_of(paper: float, low: float | None, high: float | None, margin: floa
 
 
 def better_above(paper: float, margin: float) -> float:
-    """What a lower bound must exceed to be better: as far above the paper's point in log odds as ``paper - margin`` is
-    below it.
+    """Return the value that a lower bound must exceed to be better than the paper.
 
-    ``paper + margin`` itself lies beyond 1 near 1 (0.9851 + 0.02), where no model could reach it.
+    It is as far above the paper's figure in log odds as ``paper - margin`` is below it: ``paper + margin`` itself may
+    lie beyond 1 (0.9851 + 0.02), where no model could reach it.
     """
     if not margin < paper < 1:
         return min(1.0, paper + margin)
@@ -150,7 +158,7 @@ def better_above(paper: float, margin: float) -> float:
 
 
 def overall(verdicts: Sequence[PaperVerdict]) -> PaperVerdict:
-    """The worst of all; better only if nothing is worse than reproduced."""
+    """Return the worst verdict; better only if none is worse than reproduced."""
     for worst in (PaperVerdict.FALLS_SHORT, PaperVerdict.INCONCLUSIVE, PaperVerdict.BETTER):
         if worst in verdicts:
             return worst
@@ -178,7 +186,7 @@ def _obstacles(
         yield "the paper's text gives no figure for this reference"
 
 
-def _figure(cohort: PaperCohort, name: str, measured: Mapping[str, Any]) -> Compared:
+def _figure(cohort: PaperCohort, name: str, measured: UnitRecord) -> Compared:
     if name == "auc":
         found = measured["auc"]["worst_case"]
     else:
@@ -189,5 +197,5 @@ def _figure(cohort: PaperCohort, name: str, measured: Mapping[str, Any]) -> Comp
     return Compared(name, cohort.figures[name], found["value"], low, high, MARGINS[name], verdict)
 
 
-def _facts() -> dict[str, Any]:
+def _read_paper() -> dict[str, Any]:
     return tomllib.loads((files("triage.validation.measures") / "paper.toml").read_text(encoding="utf-8"))

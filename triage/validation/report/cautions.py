@@ -1,21 +1,22 @@
-"""What a reader of a validation has to know before believing it, in sentences."""
+"""Warnings of a validation, as sentences for its reader."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from triage.model.card import ModelCard
+from triage.validation.measures.figures import defined_intervals
+from triage.validation.measures.metrics_record import MetricsRecord
 
 _FEW_PATIENTS = 30
 
 
-def warnings_of(metrics: Mapping[str, Any], card: ModelCard) -> list[str]:
-    """Sentences, the gravest first."""
+def warnings_of(metrics: MetricsRecord, card: ModelCard) -> list[str]:
+    """Return the warnings, the gravest first."""
     return [*_of_model(metrics, card), *_of_cohort(metrics), *_of_coverage(metrics), *_of_columns(metrics)]
 
 
-def _of_model(metrics: Mapping[str, Any], card: ModelCard) -> Iterator[str]:
+def _of_model(metrics: MetricsRecord, card: ModelCard) -> Iterator[str]:
     if card.demo:
         yield "The model is marked as a demonstration: the service refuses it outside demonstrations."
     if metrics["model"]["scores_given_by"]:
@@ -24,7 +25,7 @@ def _of_model(metrics: Mapping[str, Any], card: ModelCard) -> Iterator[str]:
             "measured is what made them (out of fold: networks that never saw the patient), not the file that ships."
         )
     overlap = metrics["cohort"]["images_of_training_patients"]
-    if overlap and (metrics["pointing_game"] or {}).get("findings"):
+    if overlap and metrics["pointing_game"] and metrics["pointing_game"]["findings"]:
         yield (
             f"The activation maps are of the model file, which was trained on patients of {overlap} of these images: "
             "the pointing game flatters it."
@@ -40,7 +41,7 @@ def _sentence(note: str) -> str:
     return note[:1].upper() + note[1:] + ("" if note.endswith((".", "!", "?")) else ".")
 
 
-def _of_cohort(metrics: Mapping[str, Any]) -> Iterator[str]:
+def _of_cohort(metrics: MetricsRecord) -> Iterator[str]:
     cohort, image = metrics["cohort"], metrics["image"]
     overlap = cohort["images_of_training_patients"]
     if overlap is None:
@@ -61,7 +62,7 @@ def _of_cohort(metrics: Mapping[str, Any]) -> Iterator[str]:
         yield "Patients of ages that the card does not cover were scored too (--any-age); the service assesses none."
 
 
-def _of_coverage(metrics: Mapping[str, Any]) -> Iterator[str]:
+def _of_coverage(metrics: MetricsRecord) -> Iterator[str]:
     image = metrics["image"]
     missing = image["n"] - round((image["coverage"]["value"] or 0) * image["n"])
     if not missing:
@@ -71,19 +72,19 @@ def _of_coverage(metrics: Mapping[str, Any]) -> Iterator[str]:
         "bars are held against those."
     )
     reasons = metrics["not_assessed"]
-    ill, well = (sum(each[name] for each in reasons) for name in ("positives", "negatives"))
-    rates = (ill / max(image["positives"], 1), well / max(image["negatives"], 1))
-    if max(rates) > 2 * min(rates) and ill + well >= 10:
+    positives, negatives = (sum(each["positives"] for each in reasons), sum(each["negatives"] for each in reasons))
+    rates = (positives / max(image["positives"], 1), negatives / max(image["negatives"], 1))
+    if max(rates) > 2 * min(rates) and positives + negatives >= 10:
         yield f"The classes are refused unequally: {rates[0]:.1%} of the positives, {rates[1]:.1%} of the negatives."
 
 
-def _of_columns(metrics: Mapping[str, Any]) -> Iterator[str]:
+def _of_columns(metrics: MetricsRecord) -> Iterator[str]:
     for each in metrics["shortcuts"]:
-        if each["suspicious"]:
-            value = each["auc"]["value"]
+        value = each["auc"]["value"]
+        if each["suspicious"] and value is not None:
             nearly = "is the label, or was made from it" if value > 0.95 else "may be a shortcut for the model"
             yield f"Column {each['column']} alone separates the labels with an AUC of {value:.2f}: it {nearly}."
-    for each in metrics["subgroups"].get("view", ()):
-        intervals = [bounds for bounds in each["worst_case"]["auc"]["intervals"].values() if None not in bounds]
+    for group in metrics["subgroups"].get("view", ()):
+        intervals = defined_intervals(group["worst_case"]["auc"]).values()
         if intervals and min(low for low, _ in intervals) <= 0.5:
-            yield f"Within view {each['group']} the lower bound of the AUC does not clear 0.5: it may be chance."
+            yield f"Within view {group['group']} the lower bound of the AUC does not clear 0.5: it may be chance."

@@ -1,4 +1,4 @@
-"""The most and the least sure of the right and the wrong, with what the model looked at (the paper's Fig. 4)."""
+"""Images with the highest and lowest scores of each kind, with their activation maps (the paper's Fig. 4)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from triage.decision.types import ActivationMap
 from triage.model.activation_map import cells_of, placed
 from triage.validation.cohort.members import Member
-from triage.validation.scores.activation_maps import Maps
+from triage.validation.scores.activation_maps import ActivationMaps
 from triage.validation.scores.scored import ScoredCohort
 
 Picture = npt.NDArray[np.uint8]
@@ -24,7 +24,7 @@ _EACH = 3
 
 @dataclass(frozen=True)
 class GalleryImage:
-    """One image as data URIs; ``overlay`` empty where the model has no map."""
+    """One image as data URIs; ``overlay`` is empty if the model has no map."""
 
     name: str
     score: float
@@ -41,8 +41,8 @@ class Group:
     shown: tuple[GalleryImage, ...]
 
 
-def gallery(scored: ScoredCohort, members: Sequence[Member], threshold: float, maps: Maps) -> list[Group]:
-    """True and false positives and negatives at ``threshold``, at most six of each."""
+def gallery(scored: ScoredCohort, members: Sequence[Member], threshold: float, maps: ActivationMaps) -> list[Group]:
+    """Return true and false positives and negatives at ``threshold``, at most six of each."""
     raised, positive, known = scored.raised(threshold), scored.positive, scored.assessed
     kinds = (
         ("True positives", raised & positive),
@@ -60,18 +60,18 @@ def gallery(scored: ScoredCohort, members: Sequence[Member], threshold: float, m
     return groups
 
 
-def _shown(member: Member, score: float, maps: Maps) -> GalleryImage | None:
-    look = maps.of(member.row.image)
-    if look is None:
+def _shown(member: Member, score: float, maps: ActivationMaps) -> GalleryImage | None:
+    view = maps.view(member.row.image)
+    if view is None:
         return None
-    levels = np.rint(look.grey * 255).astype(np.uint8)
+    levels = np.rint(view.grey * 255).astype(np.uint8)
     small: Picture = np.asarray(cv2.resize(levels, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    overlay = _jpeg(_overlaid(small, look.over_input)) if look.over_input is not None else ""
+    overlay = _jpeg(_overlaid(small, view.over_input)) if view.over_input is not None else ""
     return GalleryImage(member.row.image.name, score, _jpeg(small), overlay)
 
 
 def _overlaid(grey: Picture, activation: ActivationMap) -> Picture:
-    """The map in colour over the radiograph, only where it speaks for the positive class."""
+    """Return the radiograph with the map in colour, where it speaks for the positive class."""
     cells = np.clip(cells_of(activation), 0, None)
     heat = placed(activation, cells / cells.max() if cells.max() > 0 else cells, _SIDE, _SIDE).clip(0, 1)
     colour = cv2.applyColorMap(np.rint(heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO).astype(np.float32)

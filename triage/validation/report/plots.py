@@ -1,9 +1,10 @@
-"""The report's plots, each as an SVG image that stands in the page itself."""
+"""The plots of the report, each as an SVG image in a data URI; empty where there is nothing to draw."""
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from itertools import cycle, pairwise
 from typing import Any
@@ -13,13 +14,21 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from triage.statistics.intervals import Bounds
 from triage.validation.measures.figures import main_bounds
+from triage.validation.measures.metrics_record import (
+    ConfusionRecord,
+    FigureRecord,
+    MetricsRecord,
+    RocPoint,
+    ValueRecord,
+)
 
 matplotlib.use("Agg")
 
-ILL, WELL, LINE, GREY = "#c8553d", "#3d7ea6", "#1b3a4b", "#8a8f94"
-_OTHERS = (WELL, "#7a9e3f", "#8d5a97", "#b98a2f", "#4c8c8a", "#a34a6b")
-_STYLE: Any = {
+POSITIVE, NEGATIVE, LINE, GREY = "#c8553d", "#3d7ea6", "#1b3a4b", "#8a8f94"
+_OTHERS = (NEGATIVE, "#7a9e3f", "#8d5a97", "#b98a2f", "#4c8c8a", "#a34a6b")
+_STYLE: Any = {  # rc_context has a type of its own for the keys
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 9,
@@ -34,8 +43,8 @@ _STYLE: Any = {
 }
 
 
-def roc(metrics: Mapping[str, Any]) -> str:
-    """ROC with the operating points, readers as crosses (the paper's Fig. 1)."""
+def roc(metrics: MetricsRecord) -> str:
+    """Draw the ROC with the operating points, readers as crosses (the paper's Fig. 1)."""
 
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
@@ -50,11 +59,11 @@ def roc(metrics: Mapping[str, Any]) -> str:
             x, y = figures["specificity"]["value"], figures["sensitivity"]["value"]
             if x is not None and y is not None:
                 label = f"at {point['name']} ({point['threshold']:g})"
-                axes.plot(1 - x, y, mark, color=ILL, markersize=6, label=label, clip_on=False)
+                axes.plot(1 - x, y, mark, color=POSITIVE, markersize=6, label=label, clip_on=False)
         for reader, mark in zip(metrics["readers"], cycle("x+1234"), strict=False):
             x, y = reader["specificity"]["value"], reader["sensitivity"]["value"]
             if x is not None and y is not None:
-                axes.plot(1 - x, y, mark, color=WELL, markersize=7, label=reader["name"], clip_on=False)
+                axes.plot(1 - x, y, mark, color=NEGATIVE, markersize=7, label=reader["name"], clip_on=False)
         _labelled(axes, "1 - specificity", "sensitivity", square=True)
         axes.legend(loc="upper left", bbox_to_anchor=(0, -0.14), fontsize=8)
 
@@ -62,32 +71,26 @@ def roc(metrics: Mapping[str, Any]) -> str:
     return _svg(draw, 4.2, 4.2 + 0.17 * entries) if metrics["roc"] else ""
 
 
-def _with_auc(name: str, figure: Mapping[str, Any]) -> str:
+def _with_auc(name: str, figure: FigureRecord) -> str:
     bounds = main_bounds(figure)
     return f"{name}: AUC {figure['value']:.3f}" + (f" ({bounds[0]:.3f} to {bounds[1]:.3f})" if bounds else "")
 
 
-def designs(metrics: Mapping[str, Any]) -> str:
-    """AUC by architecture and image size (the paper's Fig. 2a, with intervals instead of the folds' deviations)."""
-    own = {**metrics["model"], "auc_alone": metrics["image"]["auc"]["assessed"]}
-    known = [
-        each
-        for each in (own, *metrics["versus"])
-        if each.get("architecture") and each.get("size") and each.get("auc_alone", {}).get("value") is not None
-    ]
-    architectures = sorted({each["architecture"] for each in known})
-    sizes = sorted({each["size"] for each in known})
+def designs(metrics: MetricsRecord) -> str:
+    """Draw the AUC by architecture and image size (the paper's Fig. 2a, with intervals instead of deviations)."""
+    known = _designs(metrics)
+    architectures = sorted({each.architecture for each in known})
+    sizes = sorted({each.size for each in known})
 
     def draw(axes: Axes) -> None:
         for number, (size, colour) in enumerate(zip(sizes, cycle((LINE, *_OTHERS)), strict=False)):
             shift = (number - (len(sizes) - 1) / 2) * 0.5 / len(sizes)
-            for each in (one for one in known if one["size"] == size):
-                place, figure = architectures.index(each["architecture"]) + shift, each["auc_alone"]
-                low, high = main_bounds(figure) or (figure["value"], figure["value"])
+            for each in (one for one in known if one.size == size):
+                low, high = each.bounds
                 axes.errorbar(
-                    place,
-                    figure["value"],
-                    [[figure["value"] - low], [high - figure["value"]]],
+                    architectures.index(each.architecture) + shift,
+                    each.auc,
+                    [[each.auc - low], [high - each.auc]],
                     fmt="o",
                     color=colour,
                     capsize=3,
@@ -101,14 +104,44 @@ def designs(metrics: Mapping[str, Any]) -> str:
     return _svg(draw, min(3.2 + 1.1 * len(architectures), 7.5), 3.0) if len(known) > 1 else ""
 
 
-def readers(metrics: Mapping[str, Any]) -> str:
-    """True and false positive rates of the readers and of the model at its points (the paper's Fig. 2b)."""
-    rows = [(f"{metrics['model']['name']} at {each['name']}", each["assessed"]["figures"]) for each in _points(metrics)]
-    rows += [(each["name"], each) for each in metrics["readers"]]
+@dataclass(frozen=True)
+class _DesignAUC:
+    architecture: str
+    size: int
+    auc: float
+    bounds: Bounds
+
+
+def _designs(metrics: MetricsRecord) -> list[_DesignAUC]:
+    """Return the AUC of every model whose architecture and input size are known."""
+    model = metrics["model"]
+    found = [(model["architecture"], model["size"], metrics["image"]["auc"]["assessed"])]
+    found += [
+        (each.get("architecture"), each.get("size"), each["auc_alone"])
+        for each in metrics["versus"]
+        if "auc_alone" in each
+    ]
+    return [
+        _DesignAUC(architecture, size, value, main_bounds(figure) or (value, value))
+        for architecture, size, figure in found
+        if architecture and size and (value := figure["value"]) is not None
+    ]
+
+
+def readers(metrics: MetricsRecord) -> str:
+    """Draw true and false positive rates of the readers and of the model at its points (the paper's Fig. 2b)."""
+    rows = [
+        (f"{metrics['model']['name']} at {each['name']}", each["assessed"]["figures"])
+        for each in metrics["image"]["points"]
+    ]
+    rows += [
+        (each["name"], {"sensitivity": each["sensitivity"], "specificity": each["specificity"]})
+        for each in metrics["readers"]
+    ]
 
     def draw(axes: Axes) -> None:
         for position, (_, figures) in enumerate(reversed(rows)):
-            for name, colour, turned in (("sensitivity", LINE, False), ("specificity", ILL, True)):
+            for name, colour, turned in (("sensitivity", LINE, False), ("specificity", POSITIVE, True)):
                 value, bounds = figures[name]["value"], main_bounds(figures[name])
                 if value is None or bounds is None:
                     continue
@@ -117,7 +150,7 @@ def readers(metrics: Mapping[str, Any]) -> str:
                 axes.plot([low, high], [height, height], color=colour, linewidth=1.4)
                 axes.plot(1 - value if turned else value, height, "o", color=colour, markersize=4)
         axes.plot([], [], "o-", color=LINE, markersize=4, label="true positive rate (sensitivity)")
-        axes.plot([], [], "o-", color=ILL, markersize=4, label="false positive rate (1 - specificity)")
+        axes.plot([], [], "o-", color=POSITIVE, markersize=4, label="false positive rate (1 - specificity)")
         axes.set_yticks(range(len(rows)), [name for name, _ in reversed(rows)])
         axes.set_xlim(-0.01, 1.01)
         axes.set_xlabel("share of the images of the class")
@@ -126,25 +159,20 @@ def readers(metrics: Mapping[str, Any]) -> str:
     return _svg(draw, 6.4, 1.5 + 0.3 * len(rows)) if metrics["readers"] else ""
 
 
-def _points(metrics: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    points: Sequence[Mapping[str, Any]] = metrics["image"]["points"]
-    return points
-
-
-def _rates(curve: Sequence[Mapping[str, float]]) -> tuple[list[float], list[float]]:
+def _rates(curve: Sequence[RocPoint]) -> tuple[list[float], list[float]]:
     return [each["false_positive_rate"] for each in curve], [each["true_positive_rate"] for each in curve]
 
 
-def histogram(metrics: Mapping[str, Any]) -> str:
-    """How the scores of the two classes lie."""
+def histogram(metrics: MetricsRecord) -> str:
+    """Draw the scores of the two classes."""
 
     def draw(axes: Axes) -> None:
         edges = metrics["histogram"]["edges"]
         middle = [(low + high) / 2 for low, high in pairwise(edges)]
         width = (edges[1] - edges[0]) * 0.42
-        for shift, name, colour in ((-0.5, "negatives", WELL), (0.5, "positives", ILL)):
-            counts = metrics["histogram"][name]
-            axes.bar([x + shift * width for x in middle], counts, width, color=colour, label=name)
+        negatives, positives = metrics["histogram"]["negatives"], metrics["histogram"]["positives"]
+        axes.bar([x - 0.5 * width for x in middle], negatives, width, color=NEGATIVE, label="negatives")
+        axes.bar([x + 0.5 * width for x in middle], positives, width, color=POSITIVE, label="positives")
         for point in metrics["image"]["points"]:
             axes.axvline(point["threshold"], color=LINE, linewidth=0.8, linestyle="--")
         axes.set_xlim(0, 1)
@@ -155,8 +183,8 @@ def histogram(metrics: Mapping[str, Any]) -> str:
     return _svg(draw, 4.4, 3.0)
 
 
-def reliability(metrics: Mapping[str, Any]) -> str:
-    """Observed share of positives by predicted probability."""
+def reliability(metrics: MetricsRecord) -> str:
+    """Draw the observed share of positives by predicted probability."""
 
     def draw(axes: Axes) -> None:
         bins = metrics["calibration"]["bins"]
@@ -170,15 +198,15 @@ def reliability(metrics: Mapping[str, Any]) -> str:
     return _svg(draw, 3.2, 3.2) if metrics["calibration"]["bins"] else ""
 
 
-def decision(metrics: Mapping[str, Any]) -> str:
-    """Net benefit by threshold, beside raising all and raising none."""
+def decision(metrics: MetricsRecord) -> str:
+    """Draw the net benefit by threshold, with that of raising all and of raising none."""
 
     def draw(axes: Axes) -> None:
         curve = metrics["decision_curve"]
         thresholds = [each["threshold"] for each in curve]
-        top = max(max(each["model"] for each in curve), metrics["image"]["prevalence"])
+        top = max(max(each["model"] for each in curve), metrics["image"]["prevalence"] or 0.0)
         axes.plot(thresholds, [each["model"] for each in curve], color=LINE, linewidth=1.6, label="model")
-        axes.plot(thresholds, [each["raise_all"] for each in curve], color=ILL, linewidth=1, label="raise all")
+        axes.plot(thresholds, [each["raise_all"] for each in curve], color=POSITIVE, linewidth=1, label="raise all")
         axes.axhline(0, color=GREY, linewidth=1, label="raise none")
         axes.set_xlim(0, 1)
         axes.set_ylim(-0.25 * top, 1.1 * top)
@@ -189,8 +217,8 @@ def decision(metrics: Mapping[str, Any]) -> str:
     return _svg(draw, 4.0, 3.2) if metrics["decision_curve"] else ""
 
 
-def forest(metrics: Mapping[str, Any]) -> str:
-    """AUC of every group with its interval (assessed only), smallest groups too."""
+def forest(metrics: MetricsRecord) -> str:
+    """Draw the AUC of every group with its interval (assessed only)."""
     rows = [
         (f"{column}: {group['group']} (n = {group['n']})", group["assessed"]["auc"])
         for column, groups in metrics["subgroups"].items()
@@ -203,9 +231,9 @@ def forest(metrics: Mapping[str, Any]) -> str:
     return _intervals([("all", whole), *rows], "AUC, images assessed")
 
 
-def models(metrics: Mapping[str, Any]) -> str:
-    """Differences of AUC between this model and those it is compared with."""
-    rows = [
+def models(metrics: MetricsRecord) -> str:
+    """Draw the differences of AUC between this model and the others."""
+    rows: list[tuple[str, ValueRecord]] = [
         (each["name"], {"value": each["auc"]["difference"], "intervals": each["auc"]["intervals"]})
         for each in metrics["versus"]
         if "auc" in each
@@ -213,8 +241,8 @@ def models(metrics: Mapping[str, Any]) -> str:
     return _intervals(rows, "difference of AUC: this model minus the other", zero=True) if rows else ""
 
 
-def confusion(table: Mapping[str, int]) -> str:
-    """A confusion matrix (the paper's Fig. 3a)."""
+def confusion(table: ConfusionRecord) -> str:
+    """Draw a confusion matrix (the paper's Fig. 3a)."""
 
     def draw(axes: Axes) -> None:
         cells = np.array([[table["tn"], table["fp"]], [table["fn"], table["tp"]]], dtype=float)
@@ -231,15 +259,16 @@ def confusion(table: Mapping[str, int]) -> str:
     return _svg(draw, 2.6, 2.3)
 
 
-def _intervals(rows: Sequence[tuple[str, Mapping[str, Any]]], label: str, *, zero: bool = False) -> str:
+def _intervals(rows: Sequence[tuple[str, ValueRecord]], label: str, *, zero: bool = False) -> str:
     def draw(axes: Axes) -> None:
         for position, (_, figure) in enumerate(reversed(rows)):
             if bounds := main_bounds(figure):
                 axes.plot(bounds, [position, position], color=LINE, linewidth=1.4)
-            axes.plot(figure["value"], position, "o", color=ILL, markersize=4)
+            if (value := figure["value"]) is not None:
+                axes.plot(value, position, "o", color=POSITIVE, markersize=4)
         axes.set_yticks(range(len(rows)), [name for name, _ in reversed(rows)])
         axes.set_ylim(-0.6, len(rows) - 0.4)
-        axes.axvline(0 if zero else rows[0][1]["value"], color=GREY, linewidth=0.8, linestyle=":")
+        axes.axvline(0 if zero else rows[0][1]["value"] or 0, color=GREY, linewidth=0.8, linestyle=":")
         axes.set_xlabel(label)
 
     return _svg(draw, 6.4, 0.6 + 0.22 * len(rows))
@@ -255,7 +284,7 @@ def _labelled(axes: Axes, across: str, up: str, *, square: bool) -> None:
 
 
 def _svg(draw: Callable[[Axes], None], width: float, height: float) -> str:
-    """A data URI."""
+    """Return the drawing as a data URI."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure.add_subplot())

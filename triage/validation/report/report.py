@@ -1,18 +1,20 @@
-"""report.html: one file that a physician can read and print."""
+"""report.html: one self-contained page for reading and printing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, StrictUndefined
 
-from triage.validation.measures.figures import main_bounds
+from triage.model.card import ModelCard
+from triage.validation.measures.figures import defined_intervals, main_bounds
+from triage.validation.measures.metrics_record import FigureRecord, MetricsRecord, ValueRecord
 from triage.validation.report import plots
-from triage.validation.report.gallery import gallery
-from triage.validation.scores.activation_maps import Maps
+from triage.validation.report.gallery import Group, gallery
+from triage.validation.scores.activation_maps import ActivationMaps
 
 if TYPE_CHECKING:
     from triage.validation.run import ValidationRun
@@ -41,14 +43,14 @@ REASONS = {
 }
 
 
-def write_report(run: ValidationRun, metrics: Mapping[str, Any], path: Path, maps: Maps) -> None:
+def write_report(run: ValidationRun, metrics: MetricsRecord, path: Path, maps: ActivationMaps) -> None:
     """Write the page; with ``run.request.images`` also radiographs, and maps where the graph has them."""
     shown = gallery(run.scored, run.cohort.members, run.points[0].threshold, maps) if run.request.images else []
-    path.write_text(render(metrics, run.card.model_dump(mode="json"), shown), encoding="utf-8")
+    path.write_text(render(metrics, run.card, shown), encoding="utf-8")
 
 
-def render(metrics: Mapping[str, Any], card: Mapping[str, Any], shown: Any = ()) -> str:
-    """The page from the record of metrics.json, the card, and a gallery."""
+def render(metrics: MetricsRecord, card: ModelCard, shown: Sequence[Group] = ()) -> str:
+    """Return the page for the record of metrics.json, the card, and a gallery."""
     template = (files("triage.validation.report") / "report.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"percent": percent, "decimal": decimal, "interval": interval}
@@ -70,35 +72,35 @@ def render(metrics: Mapping[str, Any], card: Mapping[str, Any], shown: Any = ())
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """0.931 as 93.1 %."""
+    """Format 0.931 as 93.1 %."""
     return "–" if value is None else f"{100 * value:.{digits}f} %"
 
 
 def decimal(value: float | None, digits: int = 3) -> str:
-    """0.9312 as 0.931."""
+    """Format 0.9312 as 0.931."""
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def interval(figure: Mapping[str, Any], method: str = "bootstrap", digits: int = 3) -> str:
-    """The interval of a method in brackets, empty where there is none; for the bootstrap what may stand in for it."""
-    bounds = main_bounds(figure) if method == "bootstrap" else figure["intervals"].get(method)
-    if bounds is None or None in bounds:
+def interval(figure: ValueRecord, method: str = "bootstrap", digits: int = 3) -> str:
+    """Format the interval of a method in brackets, empty without one; for the bootstrap also its substitute."""
+    bounds = main_bounds(figure) if method == "bootstrap" else defined_intervals(figure).get(method)
+    if bounds is None:
         return ""
     return f"({bounds[0]:.{digits}f} to {bounds[1]:.{digits}f})"
 
 
 def p_value(value: float | None) -> str:
-    """With its sign, never as nought."""
+    """Format a p value with its sign, never as 0."""
     if value is None:
         return "p –"
     return f"p = {value:.4f}" if value >= 0.0001 else "p < 0.0001"
 
 
-def of_100(figure: Mapping[str, Any], *, otherwise: bool = False) -> str:
-    """A share as a number of a hundred with its widest interval; ``otherwise`` of its complement."""
+def of_100(figure: FigureRecord, *, otherwise: bool = False) -> str:
+    """Format a share as a number of 100 with its widest interval; with ``otherwise`` that of its complement."""
     if figure["value"] is None:
         return "an unknown number"
-    bounds = [each for each in figure["intervals"].values() if None not in each]
+    bounds = defined_intervals(figure).values()
     low, high = min(each[0] for each in bounds), max(each[1] for each in bounds)
     values = [1 - figure["value"], 1 - high, 1 - low] if otherwise else [figure["value"], low, high]
     return "{:.0f} ({:.0f} to {:.0f})".format(*(100 * value for value in values))

@@ -1,4 +1,4 @@
-"""Activation maps of a graph that gives them, and whether they point at what radiologists have boxed."""
+"""Activation maps of a model, and the pointing game: how often their peaks lie in radiologists' boxes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -29,11 +29,11 @@ NIH_SIDE = 1024.0
 
 @dataclass(frozen=True, eq=False)
 class MapView:
-    """One image as a model sees it, and its map; a high value speaks for the positive class.
+    """The input of a model for one image, and its activation map; high values speak for the positive class.
 
-    ``grey``: the model input, float32 (size, size) from 0 to 1. The map is None where the graph has none,
-    does not end, or gives values that are no numbers: ``over_input`` lies on the model input, ``over_image`` on the
-    image, where the service would show it.
+    ``grey``: the model input, float32 (size, size) from 0 to 1. ``over_input`` lies on the model input, ``over_image``
+    on the image, where the service would show it; both are None if the graph has no map, does not end, or returns
+    values that are no numbers.
     """
 
     grey: FloatImage
@@ -41,8 +41,8 @@ class MapView:
     over_image: ActivationMap | None
 
 
-class Maps:
-    """A model's activation maps; ``there`` is False for a graph without the output ``cam``."""
+class ActivationMaps:
+    """The activation maps of a model; ``available`` is False for a graph without the output ``cam``."""
 
     def __init__(
         self,
@@ -52,37 +52,37 @@ class Maps:
         load_timeout_s: float = LOAD_DEADLINE_S,
         run_timeout_s: float = DEADLINE_S,
     ) -> None:
-        """Raises NotLoadedError for a graph whose loading and first run do not end in ``load_timeout_s`` seconds."""
+        """Load the model. Raises NotLoadedError if loading and first run do not end within ``load_timeout_s``."""
         check_loads(folder, card, "cpu", threads, load_timeout_s)
         self._session = ModelSession(folder, card, threads=threads, maps=True, deadline_s=run_timeout_s)
         self._card = card
-        self.there = self._session.has_map
+        self.available = self._session.has_map
 
-    def of(self, image: Path) -> MapView | None:
-        """What the model sees of a file, and its map; None if there is no model input."""
-        found = prepare(
+    def view(self, image: Path) -> MapView | None:
+        """Return the model input of a file and its map; None if the file gives no model input."""
+        prepared = prepare(
             image.read_bytes(),
             {self._card.name: self._card},
             AssessmentPolicy(),
             model_name=self._card.name,
             pictures=True,
         )
-        if found.model_input is None:
+        if prepared.model_input is None:
             return None
         spec = self._card.preprocessing
-        grey = np.clip(found.model_input[0] * spec.deviation + spec.mean, 0, 1).astype(np.float32)
-        if not self.there:
+        grey = np.clip(prepared.model_input[0] * spec.deviation + spec.mean, 0, 1).astype(np.float32)
+        if not self.available:
             return MapView(grey, None, None)
-        cells = self._cells(found.model_input)
+        cells = self._cells(prepared.model_input)
         if cells is None:
             return MapView(grey, None, None)
         over_input, over_image = (
-            kept(cells, spec.spec(), self._card.activation_grid, edges) for edges in (WHOLE, found.content)
+            kept(cells, spec.spec(), self._card.activation_grid, edges) for edges in (WHOLE, prepared.content)
         )
         return MapView(grey, over_input, over_image)
 
     def _cells(self, model_input: FloatImage) -> FloatImage | None:
-        """None for an image with which the graph does not end."""
+        """Return the map's cells; None for an image with which the graph does not end."""
         try:
             maps = self._session.score(model_input[np.newaxis]).maps
         except NotEndedError:
@@ -92,7 +92,7 @@ class Maps:
 
 @dataclass(frozen=True)
 class Box:
-    """What a radiologist marked, as fractions of the image's width and height."""
+    """A region that a radiologist marked, in fractions of the image's width and height."""
 
     finding: str
     left: float
@@ -101,12 +101,12 @@ class Box:
     height: float
 
     def holds(self, x: float, y: float) -> bool:
-        """Whether the point lies in the box."""
+        """Return whether the point lies in the box."""
         return self.left <= x <= self.left + self.width and self.top <= y <= self.top + self.height
 
 
 def read_boxes(file: Path) -> dict[str, list[Box]]:
-    """NIH's ``BBox_List_2017.csv`` by image stem. Raises PredictionsError."""
+    """Read NIH's ``BBox_List_2017.csv``, by image stem. Raises PredictionsError."""
     boxes: dict[str, list[Box]] = {}
     try:
         with file.open(newline="", encoding="utf-8") as stream:
@@ -118,19 +118,39 @@ def read_boxes(file: Path) -> dict[str, list[Box]]:
     return boxes
 
 
-def pointing_game(maps: Maps, members: Sequence[Member], boxes: Mapping[str, Sequence[Box]]) -> dict[str, Any] | None:
-    """Per finding how often the map's peak lies in a box of it (Zhang et al. 2016), and how often chance would.
+class FindingHits(TypedDict):
+    """Images with a box of one finding whose peak lies in a box, and the share that chance would reach."""
 
-    Chance is the mean share of the image that the boxes cover: a point thrown anywhere. None if no image has a box.
+    finding: str
+    n: int
+    hits: int
+    share: float
+    interval: list[float]
+    chance: float
+
+
+class PointingGame(TypedDict):
+    """The pointing game by finding, or the reason why it could not be played."""
+
+    findings: list[FindingHits]
+    why_not: NotRequired[str]
+
+
+def pointing_game(
+    maps: ActivationMaps, members: Sequence[Member], boxes: Mapping[str, Sequence[Box]]
+) -> PointingGame | None:
+    """Count for each finding how often the map's peak lies in a box of it (Zhang et al. 2016).
+
+    Chance is the mean share of the image that the boxes cover: a random point. None if no image has a box.
     """
     hits: dict[str, list[bool]] = {}
     areas: dict[str, list[float]] = {}
     for member in members:
         marked = boxes.get(Path(member.name).stem, ())
-        look = maps.of(member.row.image) if marked else None
-        if look is None or look.over_image is None:
+        view = maps.view(member.row.image) if marked else None
+        if view is None or view.over_image is None:
             continue
-        x, y = peak(look.over_image)
+        x, y = peak(view.over_image)
         for finding in sorted({box.finding for box in marked}):
             own = [box for box in marked if box.finding == finding]
             for name in (finding, "all"):
@@ -154,7 +174,7 @@ def pointing_game(maps: Maps, members: Sequence[Member], boxes: Mapping[str, Seq
 
 
 def covered(boxes: Sequence[Box]) -> float:
-    """Share of the image inside any of ``boxes``, on a grid of 256 x 256 points."""
+    """Return the share of the image inside any of ``boxes``, on a grid of 256 x 256 points."""
     points = (np.arange(256) + 0.5) / 256
     inside = np.zeros((256, 256), dtype=bool)
     for box in boxes:

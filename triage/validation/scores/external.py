@@ -1,4 +1,4 @@
-"""Scores and calls that others made: another model, readers, or networks that are scored out of fold."""
+"""Scores and calls from files: of another model, of readers, or of networks that were scored out of fold."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from math import exp
 from pathlib import Path
-from typing import Any
 
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
@@ -19,21 +18,23 @@ READER = "reader_"
 
 _VALUES = ("probability", "logit", "label")
 Scores = Mapping[str, float | None]
+Record = Mapping[str, str | float | None]
+"""A row of a CSV file, or an object of a JSON file."""
 
 
 def read_scores(file: Path) -> dict[str, float | None]:
-    """Scores or calls by image name: CSV with ``image`` (or ``file``) and ``probability``, ``logit`` or ``label``.
+    """Read scores or calls by image name: CSV with ``image`` (or ``file``) and ``probability``, ``logit`` or ``label``.
 
-    JSON as training writes it (``oof.json``) is read too. An empty score is None. Raises PredictionsError.
+    Also reads JSON as training writes it (``oof.json``). An empty score is None. Raises PredictionsError.
     """
     return {_image_of(record, file): _value_of(record, file) for record in _records(file)}
 
 
 def read_readers(file: Path) -> dict[str, dict[str, float | None]]:
-    """Calls of several readers, by reader and image: CSV with ``image``, ``reader`` and ``label``, a row for each call.
+    """Read calls by reader and image: CSV with ``image``, ``reader`` and ``label``, a row for each call.
 
-    Or a column ``reader_NAME`` for each, as ``triage readers`` writes them; a file with neither is of one reader, named
-    like the file. Raises PredictionsError.
+    Or with a column ``reader_NAME`` for each reader, as ``triage readers`` writes them; a file with neither holds one
+    reader, named like the file. Raises PredictionsError.
     """
     readers: dict[str, dict[str, float | None]] = {}
     for record in _records(file):
@@ -45,7 +46,7 @@ def read_readers(file: Path) -> dict[str, dict[str, float | None]]:
 
 
 def manifest_readers(members: Sequence[Member], manifest: Path) -> dict[str, dict[str, float | None]]:
-    """Calls in the manifest's own columns ``reader_NAME``. Raises PredictionsError."""
+    """Return the calls in the manifest's own columns ``reader_NAME``. Raises PredictionsError."""
     names = sorted({name for member in members for name in member.row.columns if name.startswith(READER)})
     return {
         name.removeprefix(READER): {
@@ -56,14 +57,14 @@ def manifest_readers(members: Sequence[Member], manifest: Path) -> dict[str, dic
 
 
 def aligned(scores: Scores, members: Sequence[Member], file: Path) -> list[float | None]:
-    """The score of every member, by its name or else its file name alone. Raises PredictionsError if none has one."""
+    """Return the score of every member, by its name or its bare file name. Raises PredictionsError if none has one."""
     by_file: dict[str, float | None] = {}
     repeated = set()
     for name, value in scores.items():
         bare = Path(name).stem
         repeated |= {bare} & by_file.keys()
         by_file[bare] = value
-    found = [_of(member, scores, by_file, repeated) for member in members]
+    found = [_score_of(member, scores, by_file, repeated) for member in members]
     if all(value is None for value in found):
         raise PredictionsError(f"{file} scores none of the cohort's images: is it of another cohort?")
     return found
@@ -72,12 +73,12 @@ def aligned(scores: Scores, members: Sequence[Member], file: Path) -> list[float
 def as_predictions(
     values: Sequence[float | None], members: Sequence[Member], operating_point: float
 ) -> list[Prediction]:
-    """Given probabilities in the form of our own; an image without one is not assessed."""
+    """Return given probabilities as predictions; an image without one is not assessed."""
     return [_prediction(value, member, operating_point) for value, member in zip(values, members, strict=True)]
 
 
 def majority(readers: Mapping[str, Scores]) -> dict[str, float | None]:
-    """The call of most readers of every image; None where as many say one as the other."""
+    """Return the call of the majority of readers for every image; None for a tie."""
     images = sorted({image for calls in readers.values() for image in calls})
     voted: dict[str, float | None] = {}
     for image in images:
@@ -104,28 +105,28 @@ def _prediction(value: float | None, member: Member, operating_point: float) -> 
     )
 
 
-def _of(member: Member, scores: Scores, by_file: Scores, repeated: set[str]) -> float | None:
+def _score_of(member: Member, scores: Scores, by_file: Scores, repeated: set[str]) -> float | None:
     if member.name in scores:
         return scores[member.name]
     bare = Path(member.name).stem
     return None if bare in repeated else by_file.get(bare)
 
 
-def _calls_of(record: Mapping[str, Any], file: Path) -> dict[str, float | None]:
+def _calls_of(record: Record, file: Path) -> dict[str, float | None]:
     wide = [name for name in record if name and name.startswith(READER)]
     if wide:
         return {name.removeprefix(READER): _call_of(record[name], name, file) for name in wide}
-    return {record.get("reader") or file.stem: _call_of(record.get("label"), "label", file)}
+    return {str(record.get("reader") or file.stem): _call_of(record.get("label"), "label", file)}
 
 
-def _call_of(text: str | None, column: str, file: Path) -> float | None:
+def _call_of(text: str | float | None, column: str, file: Path) -> float | None:
     value = _value_of({"label": text}, file)
     if value not in (None, 0.0, 1.0):
         raise PredictionsError(f"{file}: {column} {value:g} is neither 0 nor 1")
     return value
 
 
-def _records(file: Path) -> list[dict[str, Any]]:
+def _records(file: Path) -> list[Record]:
     try:
         if file.suffix == ".json":
             found = json.loads(file.read_text(encoding="utf-8"))
@@ -139,23 +140,24 @@ def _records(file: Path) -> list[dict[str, Any]]:
         raise PredictionsError(f"{file} cannot be read: {error}") from error
 
 
-def _image_of(record: Mapping[str, Any], file: Path) -> str:
+def _image_of(record: Record, file: Path) -> str:
     name = record.get("image") or record.get("file")
     if not name:
         raise PredictionsError(f"{file} needs a column image")
     return Path(str(name)).as_posix()
 
 
-def _value_of(record: Mapping[str, Any], file: Path) -> float | None:
+def _value_of(record: Record, file: Path) -> float | None:
     name = next((name for name in _VALUES if record.get(name) is not None), None)
     if name is None:
         raise PredictionsError(f"{file} needs a column {', '.join(_VALUES[:-1])} or {_VALUES[-1]}")
-    if record[name] == "":
+    cell = record[name]
+    if cell is None or cell == "":
         return None
     try:
-        value = float(record[name])
+        value = float(cell)
     except (TypeError, ValueError):
-        raise PredictionsError(f"{file}: {name} {record[name]!r} is no number") from None
+        raise PredictionsError(f"{file}: {name} {cell!r} is no number") from None
     value = 1 / (1 + exp(-value)) if name == "logit" else value
     if not 0 <= value <= 1:
         raise PredictionsError(f"{file}: {name} {value:g} is not between 0 and 1")

@@ -1,4 +1,4 @@
-"""Other models beside the one that is validated: a model folder, a run of training, or a file of anyone's scores."""
+"""Other models to compare with: a model folder, a training run, or a file of scores."""
 
 from __future__ import annotations
 
@@ -7,38 +7,43 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triage.model.card import CARD, ModelCard, load_card
-from triage.validation.scores.external import read_scores
+from triage.validation.scores.external import Scores, read_scores
 from triage.validation.scores.predictions import PredictionsError
 
 RUN, RUN_SCORES = "run.json", "predictions.csv"
-"""What `python -m training` leaves in a run's folder: its configuration, and its out-of-fold scores."""
+"""Files in the folder of a training run: its configuration, and its out-of-fold scores."""
 
 
 @dataclass(frozen=True)
 class Design:
-    """What a network is: the name of its architecture and the side of its input in pixels, as far as is known."""
+    """The name of a network's architecture and the side of its input in pixels; None where unknown."""
 
     architecture: str | None = None
     size: int | None = None
 
 
 def is_model(path: Path) -> bool:
-    """Whether it is a folder with a card."""
+    """Return whether it is a folder with a card."""
     return (path / CARD).is_file()
 
 
-def check(path: Path) -> None:
-    """Raise StartError for what is neither a model folder nor scores that can be read."""
+def check_usable(path: Path) -> None:
+    """Raise StartError if it is neither a model folder nor scores that can be read."""
     load_card(path.resolve()) if is_model(path) else read_scores(scores_file(path))
 
 
 def scores_file(path: Path) -> Path:
-    """The file itself, or that in a run's folder."""
+    """Return the file itself, or the file of scores in a run's folder."""
     return path / RUN_SCORES if path.is_dir() else path
 
 
+def read_scores_of(path: Path) -> Scores:
+    """Read the scores in a file or a run's folder. Raises PredictionsError."""
+    return read_scores(scores_file(path))
+
+
 def name_of(path: Path) -> str:
-    """A folder's name, a file's without its suffix; of the scores in a run's folder the folder's."""
+    """Return the name of the folder or file without suffix; for the scores in a run's folder the folder's name."""
     whole = path.resolve()
     if whole.name == RUN_SCORES and (whole.parent / RUN).is_file():
         return whole.parent.name
@@ -46,7 +51,7 @@ def name_of(path: Path) -> str:
 
 
 def design_of(path: Path) -> Design:
-    """From the card, or the configuration of the run that made the scores. Raises PredictionsError for a broken one."""
+    """Read the design from the card, or from the configuration of the training run. Raises PredictionsError."""
     if is_model(path):
         return design_in(load_card(path.resolve()))
     run = scores_file(path).parent / RUN
@@ -60,5 +65,5 @@ def design_of(path: Path) -> Design:
 
 
 def design_in(card: ModelCard) -> Design:
-    """The card's architecture up to the first word about it, and the size of its input."""
+    """Return the card's architecture without its comments, and the size of its input."""
     return Design(card.architecture.partition(",")[0].partition(" at ")[0], card.preprocessing.size)

@@ -1,4 +1,4 @@
-"""Scores a cohort through the service's own path and keeps what was scored: a run that was ended goes on there."""
+"""Predictions of a cohort, scored through the service's own code and written as they come: an ended run resumes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from triage.decision.reasons import LISTED_NOT_COUNTED, Reason
 from triage.decision.types import Tag
@@ -24,8 +24,10 @@ from triage.scoring.predict import Compute, LoadedModels, predict
 from triage.validation.cohort.members import Member
 from triage.validation.scores.scored import ScoredImage
 
+PREDICTIONS, FILES_ALONE = "predictions.csv", "predictions-of-the-files.csv"
+"""Names of the files of predictions; the second is for those of the files alone if a service scored the first."""
 COLUMNS = ("image", "digest", "key", "label", "study", "tag", "probability", "reasons", "view", "age_years", "distance")
-_CHUNK = 64  # images between two fsyncs: what a crash costs
+_CHUNK = 64  # images between two fsyncs, which a crash loses at most
 _LATERAL = frozenset({"LL", "RL", "LAT", "LATERAL", "L"})
 
 
@@ -35,7 +37,7 @@ class PredictionsError(StartError):
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the service would say of one image. ``reasons`` are values of ``Reason``."""
+    """The service's result for one image. ``reasons`` are values of ``Reason``."""
 
     image: str
     digest: str
@@ -51,20 +53,20 @@ class Prediction:
 
     @property
     def assessed(self) -> bool:
-        """Whether the model's score stands. A negative that may not be called normal has been assessed all the same."""
+        """True if the model's score is valid; also for a negative that may not be called normal."""
         return self.probability is not None and set(self.reasons) <= {Reason.FINDING_NOT_COVERED}
 
     @property
     def counts(self) -> bool:
-        """Whether its study has to take it into account."""
+        """True if the result of its study depends on it."""
         return not LISTED_NOT_COUNTED.intersection(self.reasons)
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """How a cohort is scored. ``any_age`` lets the model score patients whom its card does not cover.
+    """Settings of scoring a cohort. ``any_age`` lets the model score patients whom its card does not cover.
 
-    ``way`` is ``files``, or ``dicom`` for what a running service scored.
+    ``transport`` is ``files``, or ``dicom`` if a running service scores.
     """
 
     folder: Path
@@ -72,57 +74,57 @@ class Scoring:
     policy: AssessmentPolicy
     compute: Compute
     any_age: bool = False
-    way: str = "files"
+    transport: Literal["files", "dicom"] = "files"
 
     @property
     def key(self) -> str:
-        """A digest of everything beside the image that a prediction rests on."""
+        """Digest of everything except the image that a prediction depends on."""
         policy, compute = self.policy, self.compute
         parts = (
             self.card.model_dump_json(),
             repr((policy.eligibility.frontal_descriptions, policy.eligibility.words)),
             repr((policy.operating_point, policy.registry.adult_when_age_unknown, self.any_age)),
             compute.provider,
-            self.way,
+            self.transport,
         )
         return sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-Scorer = Callable[[Sequence[Member], Scoring], Iterator[Prediction]]
+CohortScorer = Callable[[Sequence[Member], Scoring], Iterator[Prediction]]
 """Scores members in their order, lazily."""
 
 
-def score(
+def score_cohort(
     members: Sequence[Member],
     scoring: Scoring,
     file: Path,
     progress: Callable[[int], None] = lambda _: None,
-    scorer: Scorer | None = None,
+    scorer: CohortScorer | None = None,
 ) -> list[Prediction]:
-    """The prediction of every member, in their order; what ``file`` has already is not scored again.
+    """Return the prediction of every member, in their order; score only those that ``file`` does not have.
 
-    New ones are appended to ``file`` in pieces, each on the disk before the next is begun. Images are in memory a batch
-    at a time. ``scorer`` is ``from_files`` unless given. Raises PredictionsError if ``file`` is of another model or
-    other settings.
+    New predictions are appended to ``file`` in chunks, each durable before the next begins. One batch of images is in
+    memory at a time. ``scorer`` is ``score_files`` by default. Raises PredictionsError if ``file`` belongs to another
+    model or other settings.
     """
     known = _resumed(file, scoring.key)
     missing = [member for member in members if _identity(member) not in known]
     progress(len(members) - len(missing))
-    coming = (scorer or from_files)(missing, scoring)
-    while piece := list(islice(coming, _CHUNK)):
-        append_durably(file, _lines(piece, header=not file.exists()))
-        known.update({(each.image, each.digest, each.label): each for each in piece})
-        progress(len(piece))
-    return [_of_member(known[_identity(member)], member) for member in members]
+    scored = (scorer or score_files)(missing, scoring)
+    while chunk := list(islice(scored, _CHUNK)):
+        append_durably(file, _lines(chunk, header=not file.exists()))
+        known.update({(each.image, each.digest, each.label): each for each in chunk})
+        progress(len(chunk))
+    return [_with_study(known[_identity(member)], member) for member in members]
 
 
-def write(predictions: Sequence[Prediction], file: Path) -> None:
-    """Write predictions that were made elsewhere."""
+def write_predictions(predictions: Sequence[Prediction], file: Path) -> None:
+    """Write predictions that were not made by ``score_cohort``."""
     file.write_text(_lines(predictions, header=True), encoding="utf-8")
 
 
 def read_predictions(file: Path) -> Iterator[Prediction]:
-    """What ``score`` wrote. A last line that a crash cut is left out. Raises PredictionsError."""
+    """Read a file of predictions, without a last line that a crash has cut. Raises PredictionsError."""
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -138,8 +140,8 @@ def read_predictions(file: Path) -> Iterator[Prediction]:
         raise PredictionsError(f"{file}, line {reader.line_num}: not a prediction: {error}") from error
 
 
-def images(predictions: Sequence[Prediction], members: Sequence[Member]) -> list[ScoredImage]:
-    """Predictions with the labels and patients of their cohort."""
+def scored_images(predictions: Sequence[Prediction], members: Sequence[Member]) -> list[ScoredImage]:
+    """Return the predictions with the labels and patients of their cohort."""
     return [
         ScoredImage(
             each.image, each.label, member.row.patient, each.study, each.probability, each.assessed, each.counts
@@ -148,40 +150,40 @@ def images(predictions: Sequence[Prediction], members: Sequence[Member]) -> list
     ]
 
 
-def from_files(members: Sequence[Member], scoring: Scoring) -> Iterator[Prediction]:
-    """Each member scored by the path of ``triage predict``, in this process and its children."""
+def score_files(members: Sequence[Member], scoring: Scoring) -> Iterator[Prediction]:
+    """Score each member with the code of ``triage predict``, in this process and its children."""
     models = LoadedModels(
         {scoring.card.name: scoring.folder}, {scoring.card.name: scoring.card}, forced=scoring.card.name
     )
-    # Validation is no clinical use: it is how one learns whether a model is more than a demonstration.
+    # Validation is no clinical use: it shows whether a model is more than a demonstration.
     policy = replace(scoring.policy, registry=replace(scoring.policy.registry, allow_demo=True, disabled=frozenset()))
     if not members:
         return
     records = predict([member.row.image for member in members], models, policy, scoring.compute)
     for member, record in zip(members, records, strict=True):
-        yield _as_for_a_patient(member, record, scoring)
+        yield _apply_eligibility(member, record, scoring)
 
 
-def _as_for_a_patient(member: Member, record: Mapping[str, Any], scoring: Scoring) -> Prediction:
-    """What a named model does not look at: the age; and of a picture, which has no tags, what the manifest says."""
+def _apply_eligibility(member: Member, record: Mapping[str, Any], scoring: Scoring) -> Prediction:
+    """Check the age, which ``predict`` with a named model ignores; and view and age in the manifest for a picture."""
     is_dicom = record["study_instance_uid"] is not None
     age = record["age_years"] if is_dicom else member.row.age
     view = record["view"] if is_dicom or record["view"] != View.FRONTAL else member.row.view or record["view"]
     refusal = None
     if not is_dicom and member.row.view.upper() in _LATERAL:
         refusal = Reason.NOT_FRONTAL
-    elif not scoring.any_age and _age_would_matter(record, is_dicom=is_dicom):
+    elif not scoring.any_age and _age_is_checked(record, is_dicom=is_dicom):
         refusal = _age_refusal(age, scoring, is_dicom=is_dicom, in_doubt=bool(record["age_doubt"]))
     return prediction(member, scoring, record, view=str(view), age=age, refusal=refusal)
 
 
-def _age_would_matter(record: Mapping[str, Any], *, is_dicom: bool) -> bool:
-    """The service looks at the age of an eligible object, before it decodes the pixels."""
+def _age_is_checked(record: Mapping[str, Any], *, is_dicom: bool) -> bool:
+    """Return whether the service checks the age: of an eligible object, before it decodes the pixels."""
     return record["probability"] is not None or (is_dicom and record["reasons"] == [Reason.UNDECODABLE])
 
 
 def _age_refusal(age: float | None, scoring: Scoring, *, is_dicom: bool, in_doubt: bool) -> Reason | None:
-    """As the service would choose; a picture of unknown age is taken to be of one that the model is for."""
+    """Return the service's refusal for this age; a picture of unknown age counts as covered by the model."""
     if age is None and is_dicom and (in_doubt or not scoring.policy.registry.adult_when_age_unknown):
         return Reason.AGE_UNKNOWN
     known = ADULT_FROM_YEARS if age is None and is_dicom else age
@@ -191,7 +193,7 @@ def _age_refusal(age: float | None, scoring: Scoring, *, is_dicom: bool, in_doub
 def prediction(
     member: Member, scoring: Scoring, record: Mapping[str, Any], *, view: str, age: float | None, refusal: Reason | None
 ) -> Prediction:
-    """A record of the service's, of this member; with a ``refusal`` its score does not stand."""
+    """Return the prediction of a member from a record of the service; with a ``refusal`` its score is dropped."""
     return Prediction(
         image=member.name,
         digest=member.digest,
@@ -207,10 +209,9 @@ def prediction(
     )
 
 
-def _of_member(found: Prediction, member: Member) -> Prediction:
-    """The study that the manifest names goes before the one in the image; an image without either is a study."""
-    study = member.row.columns.get("study") or found.study or member.name
-    return replace(found, study=study)
+def _with_study(found: Prediction, member: Member) -> Prediction:
+    """Return the prediction with its study: that of the manifest, else that of the image, else the image itself."""
+    return replace(found, study=member.row.columns.get("study") or found.study or member.name)
 
 
 def _identity(member: Member) -> tuple[str, str, int]:

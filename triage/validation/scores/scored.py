@@ -1,4 +1,4 @@
-"""What was measured: labels, scores, and what was not assessed, per image or per study."""
+"""Labels and scores of a cohort, per image or per study; some images are not assessed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Flags = npt.NDArray[np.bool_]
 class ScoredCohort:
     """n images or studies: ``labels`` 0 or 1, ``scores`` NaN where there is none, ``assessed``, ``patients``.
 
-    A study of which one image was scored and another was refused has a score and is not assessed: it is raised if the
-    score is high, and otherwise unknown.
+    A study with a scored image and a refused one has a score and is not assessed: it is raised if the score is high,
+    and unknown otherwise.
     """
 
     labels: Doubles
@@ -31,38 +31,38 @@ class ScoredCohort:
 
     @property
     def positive(self) -> Flags:
-        """Where the label is 1."""
+        """True where the label is 1."""
         return np.asarray(self.labels > 0.5)
 
     @property
     def both_classes(self) -> bool:
-        """Whether there is a positive and a negative."""
+        """True if there is a positive and a negative."""
         return bool(self.positive.any() and not self.positive.all())
 
     def where(self, keep: Flags) -> ScoredCohort:
-        """Those for which ``keep`` is true."""
+        """Return those for which ``keep`` is true."""
         chosen = np.flatnonzero(keep)
         names = [self.patients[int(index)] for index in chosen]
         return ScoredCohort(self.labels[chosen], self.scores[chosen], self.assessed[chosen], names)
 
     def only_assessed(self) -> ScoredCohort:
-        """Without what was not assessed."""
+        """Return those that were assessed."""
         return self.where(self.assessed)
 
     def worst_case(self) -> ScoredCohort:
-        """What was not assessed ranks as wrong in either class: a positive below all others, a negative above."""
+        """Return all, with those not assessed ranked as wrong: a positive below all others, a negative above."""
         worst = np.where(self.positive, -np.inf, np.inf)
         scores = np.where(self.assessed, self.scores, worst)
         return ScoredCohort(self.labels, scores, np.ones(len(self), dtype=bool), self.patients)
 
     def raised(self, threshold: float) -> Flags:
-        """Where the score is at or above ``threshold``."""
+        """Return for each whether its score is at or above ``threshold``."""
         return np.asarray(self.scores >= threshold)
 
 
 @dataclass(frozen=True)
 class ScoredImage:
-    """One image of the cohort as it was scored. ``counts`` is whether its study has to take it into account."""
+    """One image of the cohort as it was scored. ``counts``: the result of its study depends on it."""
 
     name: str
     label: int
@@ -74,7 +74,7 @@ class ScoredImage:
 
 
 def per_image(images: Sequence[ScoredImage]) -> ScoredCohort:
-    """Every image for itself. A probability of what was not assessed is no score."""
+    """Return the cohort per image. The probability of an image that was not assessed is no score."""
     return ScoredCohort(
         np.array([float(image.label) for image in images]),
         np.array([_score(image) for image in images]),
@@ -84,7 +84,7 @@ def per_image(images: Sequence[ScoredImage]) -> ScoredCohort:
 
 
 def per_study(images: Sequence[ScoredImage]) -> ScoredCohort:
-    """Every study once (DESIGN: a study): positive if an image of it is, raised if an image is.
+    """Return the cohort per study: positive if one of its images is, raised if one is.
 
     Its score is the highest of its assessed images. It is assessed if each image that counts was, and one does.
     """

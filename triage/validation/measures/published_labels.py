@@ -1,6 +1,7 @@
-"""What can be recomputed today of Tang et al. 2020 from their published lists: agreement, readers, patients, the view.
+"""Statistics of the labels that Tang et al. 2020 published: agreement of readers, patients, and the view alone.
 
-The lists lie in ``nih-tang-splits`` (a line ``NAME LABEL`` for each image, 1 abnormal), NIH's table beside its images.
+The lists lie in ``nih-tang-splits`` (a line ``NAME LABEL`` for each image, 1 abnormal), NIH's table in the folder of
+its images.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from triage.errors import StartError
-from triage.statistics.intervals import Agreement, Doubles, agreement, mean_and_sd
+from triage.statistics.intervals import Doubles, ReaderAgreement, mean_and_sd, reader_agreement
 from triage.validation.measures.cohort_record import Draws
 from triage.validation.measures.figures import Figure, auc_figure, confusion_figures
 from triage.validation.scores.external import Scores
@@ -28,13 +29,13 @@ NIH_TABLE = "Data_Entry_2017_v2020.csv.gz"
 Calls = Mapping[str, float]
 
 
-class ListsError(StartError):
-    """Published lists that are not where they should be, or not what they should be."""
+class PublishedLabelsError(StartError):
+    """A published list that is missing or cannot be used; the message names the file."""
 
 
 @dataclass(frozen=True)
 class NIHLabel:
-    """What NIH's table says of an image."""
+    """A row of NIH's table: attributes of one image."""
 
     patient: str
     age: float
@@ -43,7 +44,7 @@ class NIHLabel:
 
 
 @dataclass(frozen=True)
-class Lists:
+class PublishedLabels:
     """The paper's four lists, labels by image name, and NIH's table for their images."""
 
     train: Calls
@@ -53,33 +54,33 @@ class Lists:
     table: Mapping[str, NIHLabel]
 
 
-def read_lists(data: Path) -> Lists:
-    """The lists below ``data``. Raises ListsError."""
+def read_published_labels(data: Path) -> PublishedLabels:
+    """Read the lists below ``data``. Raises PublishedLabelsError."""
     folder = data / "nih-tang-splits"
     train, validation, attending, consensus = (
         _read_list(folder / name) for name in (TRAIN, VALIDATION, ATTENDING, CONSENSUS)
     )
     if attending.keys() != consensus.keys():
-        raise ListsError(f"{folder}: the two test lists are of different images")
+        raise PublishedLabelsError(f"{folder}: the two test lists are of different images")
     table = _read_table(data / "nih-chestxray14" / NIH_TABLE, {*train, *validation, *consensus})
-    return Lists(train, validation, attending, consensus, table)
+    return PublishedLabels(train, validation, attending, consensus, table)
 
 
 def patients(names: Iterable[str]) -> set[str]:
-    """The patients of NIH images: what stands before the underscore."""
+    """Return the patients of NIH images: the part of the name before the underscore."""
     return {name.split("_")[0] for name in names}
 
 
-def between(first: Scores, second: Scores) -> Agreement:
-    """Agreement of two readers on the images that both read. Raises ListsError if there are none."""
+def agreement_between(first: Scores, second: Scores) -> ReaderAgreement:
+    """Return the agreement of two readers on the images that both read. Raises PublishedLabelsError without any."""
     both = sorted(name for name in first.keys() & second.keys() if first[name] is not None and second[name] is not None)
     if not both:
-        raise ListsError("two readers have no image in common")
-    return agreement(*(np.array([float(calls[name] or 0) for name in both]) for calls in (first, second)))
+        raise PublishedLabelsError("two readers have no image in common")
+    return reader_agreement(*(np.array([float(calls[name] or 0) for name in both]) for calls in (first, second)))
 
 
-def as_reader(calls: Calls, reference: Calls, draws: Draws) -> dict[str, Figure]:
-    """Sensitivity, specificity, PPV, NPV and accuracy of a reader against a reference, by patient."""
+def reader_against(reference: Calls, calls: Calls, draws: Draws) -> dict[str, Figure]:
+    """Return sensitivity, specificity, PPV, NPV and accuracy of a reader's calls against a reference, by patient."""
     names = sorted(reference)
     known = np.ones(len(names), dtype=bool)
     scored = ScoredCohort(
@@ -88,8 +89,8 @@ def as_reader(calls: Calls, reference: Calls, draws: Draws) -> dict[str, Figure]
     return confusion_figures(scored, 0.5, draws, worst=False)[1]
 
 
-def view_alone(reference: Calls, table: Mapping[str, NIHLabel], draws: Draws) -> Figure:
-    """AUC of "AP" as the only predictor of the label: what reading the projection would reach."""
+def view_auc(reference: Calls, table: Mapping[str, NIHLabel], draws: Draws) -> Figure:
+    """Return the AUC of "AP" as the only predictor of the label."""
     names = sorted(reference)
     scores = np.array([float(table[name].view == "AP") for name in names])
     known = np.ones(len(names), dtype=bool)
@@ -99,18 +100,18 @@ def view_alone(reference: Calls, table: Mapping[str, NIHLabel], draws: Draws) ->
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Agreement and kappa over all pairs of readers: mean and standard deviation, as the paper has them."""
+class PairwiseAgreement:
+    """Agreement and kappa over all pairs of readers: mean and standard deviation, as in the paper."""
 
     pairs: int
     agreement: tuple[float, float]
     kappa: tuple[float, float]
 
 
-def over_pairs(readers: Mapping[str, Scores]) -> Pairs:
-    """Over every pair of at least three readers; the standard deviation is that of the sample."""
-    found = [between(readers[one], readers[two]) for one, two in combinations(sorted(readers), 2)]
-    return Pairs(
+def pairwise_agreement(readers: Mapping[str, Scores]) -> PairwiseAgreement:
+    """Return the agreement over every pair of at least three readers; the standard deviation is that of the sample."""
+    found = [agreement_between(readers[one], readers[two]) for one, two in combinations(sorted(readers), 2)]
+    return PairwiseAgreement(
         len(found),
         mean_and_sd([each.agreement for each in found]),
         mean_and_sd([each.kappa for each in found]),
@@ -126,9 +127,9 @@ def _read_list(file: Path) -> dict[str, float]:
         lines = [line.split() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
         found = {name: float(label) for name, label in lines}
     except (OSError, ValueError) as error:
-        raise ListsError(f"{file} is no list of the paper's: {error}") from error
+        raise PublishedLabelsError(f"{file} is no list of the paper's: {error}") from error
     if len(found) != len(lines) or not set(found.values()) <= {0.0, 1.0}:
-        raise ListsError(f"{file}: an image is named twice, or a label is neither 0 nor 1")
+        raise PublishedLabelsError(f"{file}: an image is named twice, or a label is neither 0 nor 1")
     return found
 
 
@@ -143,4 +144,4 @@ def _read_table(file: Path, names: set[str]) -> dict[str, NIHLabel]:
                 if row["Image Index"] in names
             }
     except (OSError, KeyError, ValueError) as error:
-        raise ListsError(f"{file} is not NIH's table: {error}") from error
+        raise PublishedLabelsError(f"{file} is not NIH's table: {error}") from error

@@ -7,14 +7,22 @@ from itertools import combinations
 from pathlib import Path
 
 from triage.statistics.intervals import Bounds
-from triage.validation.measures.agreement import Lists, as_reader, between, over_pairs, patients, read_lists, view_alone
 from triage.validation.measures.cohort_record import Draws
+from triage.validation.measures.published_labels import (
+    PublishedLabels,
+    agreement_between,
+    pairwise_agreement,
+    patients,
+    read_published_labels,
+    reader_against,
+    view_auc,
+)
 from triage.validation.scores.external import Scores, majority, read_readers
 
 
-def page(data: Path, readers_file: Path | None = None, *, rounds: int = 2000, seed: int = 0) -> str:
-    """Everything as a page in Markdown. Raises ListsError and PredictionsError."""
-    lists, draws = read_lists(data), Draws(rounds, seed)
+def published_labels_page(data: Path, readers_file: Path | None = None, *, rounds: int = 2000, seed: int = 0) -> str:
+    """Return all statistics as a page in Markdown. Raises PublishedLabelsError and PredictionsError."""
+    lists, draws = read_published_labels(data), Draws(rounds, seed)
     parts = [_HEAD, *_counts(lists), *_agreements(lists, draws), *_view(lists, draws)]
     if readers_file is not None:
         parts += _readers(read_readers(readers_file), lists)
@@ -29,7 +37,7 @@ Intervals are 95 %: exact binomial for percent agreement, normal with the standa
 """
 
 
-def _counts(lists: Lists) -> list[str]:
+def _counts(lists: PublishedLabels) -> list[str]:
     named = {
         "train": lists.train,
         "validation": lists.validation,
@@ -52,7 +60,7 @@ def _counts(lists: Lists) -> list[str]:
     return rows
 
 
-def _disjoint(lists: Lists) -> str:
+def _disjoint(lists: PublishedLabels) -> str:
     parts = {"train": lists.train, "validation": lists.validation, "test": lists.consensus}
     shared = {
         f"{one} and {two}": len(patients(parts[one]) & patients(parts[two])) for one, two in combinations(parts, 2)
@@ -62,7 +70,7 @@ def _disjoint(lists: Lists) -> str:
     return "Patients in two lists: " + ", ".join(f"{count} in {pair}" for pair, count in shared.items()) + "."
 
 
-def _agreements(lists: Lists, draws: Draws) -> list[str]:
+def _agreements(lists: PublishedLabels, draws: Draws) -> list[str]:
     text = {name: float(lists.table[name].findings != "No Finding") for name in lists.consensus}
     pairs = (
         ("attending and consensus", lists.attending, lists.consensus, "98.36 %, 0.9673"),
@@ -71,13 +79,13 @@ def _agreements(lists: Lists, draws: Draws) -> list[str]:
     )
     rows = ["## Agreement", "", "| of | agreement | Cohen's kappa | the paper |", "|---|---|---|---|"]
     for name, first, second, stated in pairs:
-        found = between(first, second)
+        found = agreement_between(first, second)
         share = f"{found.agreed} of {found.n}, {_percent(found.agreement)} ({_range(found.agreement_bounds, _percent)})"
-        kappa = f"{found.kappa:.4f} ({_range(found.kappa_bounds, _four)})"
+        kappa = f"{found.kappa:.4f} ({_range(found.kappa_bounds, _four_digits)})"
         rows.append(f"| {name} | {share} | {kappa} | {stated} |")
     rows += ["", "## The attending as a reader against the consensus", "", "| figure | value |", "|---|---|"]
-    for name, figure in as_reader(lists.attending, lists.consensus, draws).items():
-        rows.append(f"| {name} | {figure.value:.4f} ({_range(figure.intervals['bootstrap'], _four)}) |")
+    for name, figure in reader_against(lists.consensus, lists.attending, draws).items():
+        rows.append(f"| {name} | {figure.value:.4f} ({_range(figure.intervals['bootstrap'], _four_digits)}) |")
     rows += [
         "",
         "The attending read the patient's history and priors, the consensus one image: who of them is right is open.",
@@ -85,11 +93,11 @@ def _agreements(lists: Lists, draws: Draws) -> list[str]:
     return [*rows, ""]
 
 
-def _view(lists: Lists, draws: Draws) -> list[str]:
+def _view(lists: PublishedLabels, draws: Draws) -> list[str]:
     rows = [
         "## What the view alone reaches",
         "",
-        "AUC of “the image is AP” as the only predictor of “abnormal”: what a model reaches has to be seen beside it.",
+        "AUC of “the image is AP” as the only predictor of “abnormal”: compare the AUC of a model with it.",
         "",
         "| labels | AP | AUC |",
         "|---|---|---|",
@@ -101,13 +109,13 @@ def _view(lists: Lists, draws: Draws) -> list[str]:
     ):
         known = {image: label for image, label in calls.items() if image in lists.table}
         anterior = sum(lists.table[image].view == "AP" for image in known) / len(known)
-        found = view_alone(known, lists.table, draws)
-        bounds = _range(found.intervals["bootstrap"], _four)
+        found = view_auc(known, lists.table, draws)
+        bounds = _range(found.intervals["bootstrap"], _four_digits)
         rows.append(f"| {name} | {_percent(anterior)} | {found.value:.4f} ({bounds}) |")
     return [*rows, ""]
 
 
-def _readers(readers: Mapping[str, Scores], lists: Lists) -> list[str]:
+def _readers(readers: Mapping[str, Scores], lists: PublishedLabels) -> list[str]:
     voted = majority(readers)
     consensus = {Path(name).stem: value for name, value in lists.consensus.items()}
     references: dict[str, Scores] = {"majority of readers": voted, "published consensus": consensus}
@@ -118,10 +126,10 @@ def _readers(readers: Mapping[str, Scores], lists: Lists) -> list[str]:
             others = {Path(image).stem: value for image, value in reference.items()}
             if not stems.keys() & others.keys():
                 continue
-            found = between(stems, others)
+            found = agreement_between(stems, others)
             rows.append(f"| {name} | {title} | {_percent(found.agreement)} of {found.n} | {found.kappa:.4f} |")
     if len(readers) > 2:
-        found_pairs = over_pairs(readers)
+        found_pairs = pairwise_agreement(readers)
         share = f"{_percent(found_pairs.agreement[0])} ± {_percent(found_pairs.agreement[1])}"
         kappa = f"{found_pairs.kappa[0]:.4f} ± {found_pairs.kappa[1]:.4f}"
         rows += ["", f"Over {found_pairs.pairs} pairs of readers: agreement {share}, kappa {kappa} (mean ± SD)."]
@@ -132,7 +140,7 @@ def _percent(value: float) -> str:
     return f"{100 * value:.2f} %"
 
 
-def _four(value: float) -> str:
+def _four_digits(value: float) -> str:
     return f"{value:.4f}"
 
 

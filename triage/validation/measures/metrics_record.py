@@ -1,0 +1,430 @@
+"""The format of metrics.json (``metrics_schema`` 1). A figure that the cohort does not define is null.
+
+Keys by case are ``assessed`` (over the assessed images) and ``worst_case`` (an image that was not assessed is wrong).
+"""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+from triage.validation.scores.activation_maps import PointingGame
+from triage.validation.scores.over_dicom import Disagreement
+
+Interval = list[float | None]
+"""Lower and upper bound."""
+
+
+class ValueRecord(TypedDict):
+    """A value with its intervals by the name of their method."""
+
+    value: float | None
+    intervals: dict[str, Interval]
+
+
+class FigureRecord(ValueRecord):
+    """A figure of n images or studies."""
+
+    n: int
+
+
+Figures = dict[str, FigureRecord]
+"""Figures by name, or one figure by case."""
+
+
+class CountsRecord(TypedDict):
+    """Numbers of images or studies, and of patients."""
+
+    n: int
+    positives: int
+    negatives: int
+    patients: int
+    prevalence: float | None
+
+
+class ConfusionRecord(TypedDict):
+    """A confusion matrix."""
+
+    tp: int
+    fp: int
+    tn: int
+    fn: int
+
+
+class PointCase(TypedDict):
+    """Measurements at an operating point in one case."""
+
+    confusion: ConfusionRecord
+    figures: Figures
+
+
+class PointRecord(TypedDict):
+    """Measurements at one operating point."""
+
+    name: str
+    threshold: float
+    chosen: str
+    assessed: PointCase
+    worst_case: PointCase
+
+
+class UnitRecord(CountsRecord):
+    """Measurements per image or per study. ``auc`` by case."""
+
+    coverage: FigureRecord
+    auc: Figures
+    points: list[PointRecord]
+
+
+class GroupRecord(CountsRecord):
+    """Measurements of one subgroup, at the first operating point."""
+
+    group: str
+    coverage: FigureRecord
+    assessed: Figures
+    worst_case: Figures
+
+
+class RocPoint(TypedDict):
+    """A corner of a ROC curve; the threshold of the first one is null (infinite)."""
+
+    false_positive_rate: float
+    true_positive_rate: float
+    threshold: float | None
+
+
+class HistogramRecord(TypedDict):
+    """Counts of scores in bins between ``edges``."""
+
+    edges: list[float]
+    positives: list[int]
+    negatives: list[int]
+
+
+class BinRecord(TypedDict):
+    """A bin of the reliability diagram."""
+
+    low: float
+    high: float
+    n: int
+    mean_probability: float
+    positives: int
+    bounds: list[float]
+    observed: float
+
+
+class CalibrationRecord(TypedDict):
+    """Brier score and expected calibration error by case, and the reliability diagram."""
+
+    binning: str
+    assessed: Figures
+    worst_case: Figures
+    bins: list[BinRecord]
+
+
+class NetBenefitRecord(TypedDict):
+    """Net benefit per image at a threshold."""
+
+    threshold: float
+    model: float
+    raise_all: float
+
+
+class NeededRecord(TypedDict):
+    """Numbers of images that a lower bound of sensitivity or specificity needs."""
+
+    lower_bound: float
+    fewest_with_all_found: int
+    for_a_true_value_halfway_to_1: int | None
+    misses_allowed_here: int | None
+    false_alarms_allowed_here: int | None
+
+
+class SampleSizeRecord(TypedDict):
+    """Bounds that this cohort can certify."""
+
+    needs: list[NeededRecord]
+    highest_sensitivity_bound_here: float
+    highest_specificity_bound_here: float
+
+
+class CohortMeasurements(TypedDict):
+    """Everything that is measured on the scores of one cohort."""
+
+    image: UnitRecord
+    study: UnitRecord
+    roc: list[RocPoint]
+    histogram: HistogramRecord
+    calibration: CalibrationRecord
+    decision_curve: list[NetBenefitRecord]
+    sample_size: SampleSizeRecord
+
+
+class NotAssessedRecord(TypedDict):
+    """Numbers of images that were not assessed for one reason."""
+
+    reason: str
+    n: int
+    positives: int
+    negatives: int
+
+
+class MeanRecord(TypedDict):
+    """Mean and sample standard deviation."""
+
+    mean: float
+    sd: float
+
+
+class FoldsRecord(TypedDict):
+    """Figures over folds."""
+
+    folds: int
+    auc: MeanRecord
+    sensitivity: MeanRecord
+    specificity: MeanRecord
+
+
+class ShortcutRecord(TypedDict):
+    """The AUC that a column reaches alone."""
+
+    column: str
+    auc: FigureRecord
+    suspicious: bool
+
+
+class ReaderFigures(TypedDict):
+    """Figures of a reader's calls."""
+
+    n: int
+    confusion: ConfusionRecord
+    sensitivity: FigureRecord
+    specificity: FigureRecord
+    ppv: FigureRecord
+    npv: FigureRecord
+    accuracy: FigureRecord
+
+
+class ReaderRecord(ReaderFigures):
+    """A reader and the figures of their calls."""
+
+    name: str
+
+
+class McNemarRecord(TypedDict):
+    """McNemar's exact test."""
+
+    only_first_right: int
+    only_second_right: int
+    p_value: float
+
+
+class PairedPoint(TypedDict):
+    """Two models, or a model and a reader, at one operating point."""
+
+    name: str
+    threshold: float
+    sensitivity_difference: ValueRecord
+    specificity_difference: ValueRecord
+    mcnemar: McNemarRecord
+
+
+class AUCDifference(TypedDict):
+    """Difference of two AUCs on the same images: first minus second."""
+
+    first: float
+    second: float
+    difference: float
+    intervals: dict[str, Interval]
+    delong_p_value: float | None
+
+
+class CombinedRecord(TypedDict):
+    """A model and a reader combined."""
+
+    how: str
+    auc: FigureRecord
+    difference_to_model: AUCDifference
+
+
+class DesignRecord(TypedDict):
+    """Architecture of a network and side of its input in pixels; null where unknown."""
+
+    architecture: str | None
+    size: int | None
+
+
+class VersusRecord(TypedDict):
+    """The model against another model (``auc``, ``roc``) or a reader (``reader``, ``combined``)."""
+
+    name: str
+    n: int
+    not_assessed_by_one: int
+    points: list[PairedPoint]
+    reader: NotRequired[ReaderFigures]
+    combined: NotRequired[CombinedRecord]
+    auc: NotRequired[AUCDifference]
+    auc_alone: NotRequired[FigureRecord]
+    roc: NotRequired[list[RocPoint]]
+    architecture: NotRequired[str | None]
+    size: NotRequired[int | None]
+
+
+class ReplicatesOf(MeanRecord):
+    """A figure over n replicates of one model."""
+
+    n: int
+
+
+class ReplicatesRecord(TypedDict):
+    """Replicates of two models, and the t-test between them."""
+
+    covers: str
+    first: NotRequired[ReplicatesOf]
+    second: NotRequired[ReplicatesOf]
+    p_value: NotRequired[float | None]
+
+
+class ComparedFigure(TypedDict):
+    """One figure of the paper and ours."""
+
+    figure: str
+    paper: float
+    ours: float | None
+    low: float | None
+    high: float | None
+    margin: float
+    verdict: str
+
+
+class PaperCohortRecord(TypedDict):
+    """The paper's report of one test set."""
+
+    name: str
+    title: str
+    source: str
+    model: str
+    positives: int
+    negatives: int
+    images_sha256: str | None
+    threshold: float
+    figures: dict[str, float]
+    notes: list[str]
+    others: list[dict[str, str | float]]
+
+
+class PaperRecord(TypedDict):
+    """Comparison with the paper."""
+
+    cohort: PaperCohortRecord
+    verdict: str
+    obstacles: list[str]
+    compared: list[ComparedFigure]
+    passes: NotRequired[bool]
+
+
+class MadeRecord(TypedDict):
+    """Time and software of the validation."""
+
+    at: str
+    python: str
+    machine: str
+    packages: dict[str, str | None]
+
+
+class TargetRecord(TypedDict):
+    """The model's target, as on its card."""
+
+    finding: str
+    positive_class: str
+    negative_class: str
+    negative_is_normal: bool
+
+
+class ModelRecord(DesignRecord):
+    """The model that was validated."""
+
+    name: str
+    version: str
+    sha256: str
+    demo: bool
+    target: TargetRecord
+    scores_given_by: str | None
+
+
+class CohortRecord(TypedDict):
+    """The cohort that the model was validated on."""
+
+    manifest: str
+    manifest_sha256: str
+    split: str | None
+    images_sha256: str
+    title: str | None
+    notes: list[str]
+    files_with_the_bytes_of_another: int
+    images_of_training_patients: int | None
+    why_not_known: str | None
+    images_of_training_patients_left_out: int
+    training_images: int | None
+
+
+class ThresholdRecord(TypedDict):
+    """An operating point that was measured."""
+
+    name: str
+    threshold: float
+    chosen: str
+
+
+class SettingsRecord(TypedDict):
+    """Options of the validation."""
+
+    prevalence: float | None
+    bootstrap_rounds: int
+    seed: int
+    any_age: bool
+    points: list[ThresholdRecord]
+
+
+class BarRecord(TypedDict):
+    """A required bound, the bound that was found, and whether it holds."""
+
+    bar: str
+    bound: float | None
+    holds: bool
+
+
+class DicomRecord(TypedDict):
+    """Results through a running service against those of the files alone."""
+
+    images: int
+    disagreements: list[Disagreement]
+
+
+class Comparisons(TypedDict):
+    """Comparisons with other models, readers and replicates."""
+
+    versus: list[VersusRecord]
+    readers: list[ReaderRecord]
+    replicates: ReplicatesRecord | None
+
+
+class MetricsRecord(CohortMeasurements, Comparisons):
+    """The whole file."""
+
+    metrics_schema: int
+    made: MadeRecord
+    model: ModelRecord
+    cohort: CohortRecord
+    settings: SettingsRecord
+    interval_methods: dict[str, str]
+    not_assessed: list[NotAssessedRecord]
+    folds: FoldsRecord | None
+    subgroups: dict[str, list[GroupRecord]]
+    columns_of_too_many_values: list[str]
+    shortcuts: list[ShortcutRecord]
+    paper: PaperRecord | None
+    dicom: DicomRecord | None
+    pointing_game: PointingGame | None
+    bars: list[BarRecord]
+    warnings: list[str]
+    passed: bool
