@@ -17,8 +17,9 @@ from service import load, table
 from triage.simulation.arrivals import draw_arrivals
 from triage.simulation.compare import simulate
 from triage.simulation.queues import Discipline, run_queue
-from triage.simulation.readers_on_duty import HOURS, Duty
+from triage.simulation.readers_on_duty import DutyRoster
 from triage.simulation.scenario import STANDARD_POLICIES, Scenario
+from triage.simulation.time_units import HOURS
 
 BAR_S = 60.0
 READERS = 2
@@ -57,7 +58,7 @@ def by_discipline(studies: int) -> list[tuple[str, ...]]:
     for name, (discipline, levels) in orders.items():
         assert discipline.cap == inf or discipline.levels == 3
         started = time.process_time()
-        run_queue(arrived, reading, levels, Duty.constant(READERS), discipline)
+        run_queue(arrived, reading, levels, DutyRoster.constant(READERS), discipline)
         took[name] = (time.process_time() - started) / len(arrived)
     return [(name, f"{each * 1e6:.2f} µs", f"{each / took['FIFO']:.2f}") for name, each in took.items()]
 

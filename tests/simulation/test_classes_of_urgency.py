@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from triage.simulation.arrivals import LogError, read_log
+from triage.simulation.arrivals import ArrivalLogError, read_log
 from triage.simulation.cases import Cases, draw_cases
-from triage.simulation.compare import ScenarioComparison, read, simulate
-from triage.simulation.outcome import groups
+from triage.simulation.compare import ScenarioComparison, simulate, simulate_policy
+from triage.simulation.outcome import study_groups
 from triage.simulation.plots import write_plots
 from triage.simulation.policies import ReadingPolicy
 from triage.simulation.report import as_record, as_text
@@ -72,7 +72,7 @@ def test_groups_are_of_the_truth_and_missed_are_those_put_too_low():
     minutes, measured = np.zeros(12), np.ones(12, dtype=bool)
     cases = Cases(minutes, minutes, every[:, 0], every[:, 1], measured, ("red", "yellow", "green"))
 
-    found = {name: [tuple(pair) for pair in every[mask].tolist()] for name, mask in groups(cases).items()}
+    found = {name: [tuple(pair) for pair in every[mask].tolist()] for name, mask in study_groups(cases).items()}
 
     assert found.pop("all") == [tuple(pair) for pair in every.tolist()]
     assert found.pop("yellow") == [(1, 0), (1, 1), (1, 2), (1, 3)]
@@ -156,7 +156,7 @@ def test_labels_of_a_log_are_names_of_classes(tmp_path: Path):
     assert read_log(path, scenario.labels).urgency.tolist() == [2, -1, 0]
     assert simulate(scenario).counts["green"] >= 2
     path.write_text("arrived,label\n2026-03-02T08:15,1\n2026-03-02T08:16,red\n")
-    with pytest.raises(LogError, match="'1' is not red, yellow, green or empty"):
+    with pytest.raises(ArrivalLogError, match="'1' is not red, yellow, green or empty"):
         read_log(path, scenario.labels)
 
 
@@ -183,7 +183,7 @@ def _waits(cases: Cases, scenario: Scenario) -> np.ndarray:
     levels = np.zeros(len(cases.arrived), dtype=int).tolist()
     discipline = policy.discipline(cases.classes)
     found = run_queue(cases.arrived.tolist(), cases.reading.tolist(), levels, scenario.duty(), discipline)
-    assert read(cases, scenario, policy).counts["all"] == np.count_nonzero(cases.measured)
+    assert simulate_policy(cases, scenario, policy).counts["all"] == np.count_nonzero(cases.measured)
     return np.asarray(found.begun) - cases.arrived
 
 

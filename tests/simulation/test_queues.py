@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triage.simulation.queues import Discipline, Timeline, run_queue
-from triage.simulation.readers_on_duty import HOURS, Duty, by_hour_of_week
+from triage.simulation.readers_on_duty import DutyRoster, by_hour_of_week
+from triage.simulation.time_units import HOURS
 
 REPLICATIONS, STUDIES, WARM_UP = 12, 20_000, 2_000
 STANDARD_ERRORS = 4.5
@@ -35,7 +36,7 @@ def exponential(mean: float) -> Draw:
 def measured(drawn: Drawn, discipline: Discipline, readers: int) -> tuple[np.ndarray, np.ndarray]:
     """Waits and turnarounds."""
     arrived, times, priority = drawn
-    found = run_queue(arrived.tolist(), times.tolist(), priority.tolist(), Duty.constant(readers), discipline)
+    found = run_queue(arrived.tolist(), times.tolist(), priority.tolist(), DutyRoster.constant(readers), discipline)
     return np.asarray(found.begun) - arrived, np.asarray(found.reported) - arrived
 
 
@@ -212,7 +213,7 @@ def test_nothing_is_passed_over_once_it_is_past_the_cap():
     arrived, times, priority = some_studies(4)
     cap = 5.0
     found = run_queue(
-        arrived.tolist(), times.tolist(), priority.tolist(), Duty.constant(1), Discipline(levels=3, cap=cap)
+        arrived.tolist(), times.tolist(), priority.tolist(), DutyRoster.constant(1), Discipline(levels=3, cap=cap)
     )
     begun = np.asarray(found.begun)
     overdue = np.flatnonzero(begun - arrived > cap)
@@ -286,7 +287,7 @@ def test_study_by_study_it_is_what_the_slow_twin_does(
     gaps, times, priority = (list(column) for column in zip(*studies, strict=True))
     arrived = np.cumsum(gaps).tolist()
     discipline = Discipline(levels=3, cap=cap, preemptive=preemptive)
-    quick = run_queue(arrived, times, priority, Duty.constant(readers), discipline)
+    quick = run_queue(arrived, times, priority, DutyRoster.constant(readers), discipline)
     slow = slowly(arrived, times, priority, readers, discipline)
     assert quick.reported == slow.reported
     # Begun and interrupted in the same minute counts as begun here, and there as waiting.
@@ -302,7 +303,7 @@ def test_study_by_study_it_is_what_the_slow_twin_does(
 def test_both_engines_agree_where_there_is_nobody_to_interrupt(seed: int, counts: list[int], cap: float):
     rng = np.random.default_rng(seed)
     arrived, times = np.cumsum(rng.exponential(30, 200)).tolist(), rng.exponential(40, 200).tolist()
-    duty, one_level = Duty([*counts * 7]), [0] * 200
+    duty, one_level = DutyRoster([*counts * 7]), [0] * 200
     engines = [
         run_queue(arrived, times, one_level, duty, Discipline(cap=cap, preemptive=preemptive))
         for preemptive in (False, True)
@@ -312,7 +313,7 @@ def test_both_engines_agree_where_there_is_nobody_to_interrupt(seed: int, counts
 
 @pytest.mark.parametrize("preemptive", [False, True])
 def test_who_is_off_duty_begins_nothing_and_finishes_what_he_has(preemptive: bool):
-    from_eight_to_four = Duty(by_hour_of_week_counts([0] * 8 + [1] * 8 + [0] * 8))
+    from_eight_to_four = DutyRoster(by_hour_of_week_counts([0] * 8 + [1] * 8 + [0] * 8))
     arrived, times = [0.0, 9 * 60.0, 15 * 60 + 50.0, 15 * 60 + 55.0], [5.0, 5.0, 30.0, 5.0]
 
     found = run_queue(arrived, times, [0] * 4, from_eight_to_four, Discipline(preemptive=preemptive))
@@ -322,7 +323,7 @@ def test_who_is_off_duty_begins_nothing_and_finishes_what_he_has(preemptive: boo
 
 
 def test_who_stays_on_to_finish_is_not_interrupted():
-    until_four = Duty(by_hour_of_week_counts([1] * 16 + [0] * 8))
+    until_four = DutyRoster(by_hour_of_week_counts([1] * 16 + [0] * 8))
     arrived, times, priority = [15 * 60 + 50.0, 16 * 60 + 1.0], [30.0, 5.0], [1, 0]
 
     found = run_queue(arrived, times, priority, until_four, Discipline(levels=2, preemptive=True))
@@ -331,7 +332,7 @@ def test_who_stays_on_to_finish_is_not_interrupted():
 
 
 def test_an_interrupted_reading_is_resumed_where_it_was_left():
-    found = run_queue([0.0, 4.0], [10.0, 3.0], [1, 0], Duty.constant(1), Discipline(levels=2, preemptive=True))
+    found = run_queue([0.0, 4.0], [10.0, 3.0], [1, 0], DutyRoster.constant(1), Discipline(levels=2, preemptive=True))
     assert (found.begun, found.reported) == ([0.0, 4.0], [13.0, 7.0])
 
 
@@ -340,12 +341,12 @@ def by_hour_of_week_counts(counts: Sequence[int]) -> list[int]:
 
 
 def test_no_studies_are_no_error():
-    assert run_queue([], [], [], Duty.constant(1), Discipline()) == Timeline([], [])
+    assert run_queue([], [], [], DutyRoster.constant(1), Discipline()) == Timeline([], [])
 
 
 def test_duty_begins_again_on_monday():
-    only_monday_morning = Duty([1, *[0] * (HOURS - 1)])
+    only_monday_morning = DutyRoster([1, *[0] * (HOURS - 1)])
     assert only_monday_morning.next_on(0, 59.0) == 59.0
     assert only_monday_morning.next_on(0, 60.0) == HOURS * 60.0
-    with pytest.raises(ValueError, match="somebody"):
-        Duty([0] * HOURS)
+    with pytest.raises(ValueError, match="one above 0"):
+        DutyRoster([0] * HOURS)

@@ -10,16 +10,16 @@ import pytest
 from click.testing import CliRunner
 
 from triage.cli import triage
-from triage.simulation.arrivals import LogError, draw_arrivals, read_log
+from triage.simulation.arrivals import ArrivalLogError, draw_arrivals, read_log
 from triage.simulation.cases import draw_cases
 from triage.simulation.compare import ScenarioComparison, simulate
 from triage.simulation.operating_point import read_operating_point
 from triage.simulation.outcome import CURVE_EDGES, MEASURES, STATISTICS, estimate
-from triage.simulation.readers_on_duty import HOURS
 from triage.simulation.reading_time import ReadingTime
 from triage.simulation.report import as_record, as_text
 from triage.simulation.scenario import EXAMPLE, Scenario, ScenarioError, read_scenario
 from triage.simulation.student_t import central_limit
+from triage.simulation.time_units import HOURS
 
 ABNORMAL_NORMAL = ("1", "0")  # labels of logs, the more urgent first
 EXPONENTIAL = {"distribution": "exponential", "mean_minutes": 6.0}
@@ -205,17 +205,17 @@ def test_a_log_is_simulated_as_it_is(tmp_path: Path):
     ],
 )
 def test_a_wrong_log_names_the_line(tmp_path: Path, row: str, named: str):
-    with pytest.raises(LogError, match=named):
+    with pytest.raises(ArrivalLogError, match=named):
         read_log(write_log(tmp_path, "2026-03-02T08:15:00,1", row), ABNORMAL_NORMAL)
 
 
 def test_a_log_of_nothing_and_no_log_are_refused(tmp_path: Path):
-    with pytest.raises(LogError, match="fewer than two"):
+    with pytest.raises(ArrivalLogError, match="fewer than two"):
         read_log(write_log(tmp_path, "2026-03-02T08:15:00,1"), ABNORMAL_NORMAL)
-    with pytest.raises(LogError, match="cannot be read"):
+    with pytest.raises(ArrivalLogError, match="cannot be read"):
         read_log(tmp_path / "absent.csv", ABNORMAL_NORMAL)
     (tmp_path / "other.csv").write_text("time\n")
-    with pytest.raises(LogError, match="no column arrived"):
+    with pytest.raises(ArrivalLogError, match="no column arrived"):
         read_log(tmp_path / "other.csv", ABNORMAL_NORMAL)
 
 

@@ -1,4 +1,4 @@
-"""Draws chests: soft shapes laid over each other, in the proportions of a radiograph. No measured image is in it.
+"""Drawings of chests: soft shapes in the proportions of a radiograph, without any measured image.
 
 Coordinates are fractions of the picture's width and height. Greys are opacities: 0 is air, about 1 the densest.
 """
@@ -17,7 +17,7 @@ Grey = npt.NDArray[np.float32]
 Point = tuple[float, float]
 
 CANVAS = 512
-"""Rows and columns of what is drawn; everything is blurred, so more would not be seen."""
+"""Rows and columns of a drawing; everything is blurred, so more would not be visible."""
 
 
 def _outline(text: str) -> tuple[Point, ...]:
@@ -25,7 +25,7 @@ def _outline(text: str) -> tuple[Point, ...]:
     return tuple((float(x), float(y)) for x, y in points)
 
 
-# x from the middle line in what has two sides.
+# x is the distance from the middle line in shapes with two sides.
 _BODY = _outline(
     "0 -.02, .11 -.02, .12 .05, .17 .09, .30 .13, .44 .19, .50 .27, .52 .40, .50 .60, .46 .75, .45 1.30, 0 1.30"
 )
@@ -45,7 +45,7 @@ _LATERAL_LUNG = _outline(".40 .14, .58 .14, .72 .3, .78 .55, .78 .82, .6 .68, .4
 
 @dataclass(frozen=True)
 class Build:
-    """What differs between chests: ``middle`` and ``width`` across, ``depth`` stretches downwards, ``heart`` its width.
+    """Differences between chests: ``middle`` and ``width`` across, ``depth`` downwards, width of the ``heart``.
 
     ``child`` has the trunk of a small child: straight, without the shoulders. ``opacity`` is the density of a
     consolidation in the lung on the picture's left; 0 for none.
@@ -59,12 +59,12 @@ class Build:
     opacity: float = 0.0
 
     def place(self, points: Iterable[Point], side: float = 1.0) -> list[Point]:
-        """Where points lie that are given from the middle line."""
+        """Return the positions of points given by their distance from the middle line."""
         return [(self.middle + side * self.width * x, y * self.depth) for x, y in points]
 
 
 def frontal(build: Build) -> Grey:
-    """A frontal chest, float32 (CANVAS, CANVAS)."""
+    """Draw a frontal chest, float32 (CANVAS, CANVAS)."""
     lungs = _sides(build, _LUNG, 0.010)
     body = np.clip(_sides(build, _CHILD_BODY if build.child else _BODY, 0.015), 0, 1)
     heart = _polygon(build.place(((x * build.heart, y) for x, y in _MEDIASTINUM)), 0.012)
@@ -80,7 +80,7 @@ def frontal(build: Build) -> Grey:
 
 
 def lateral(build: Build) -> Grey:
-    """A chest from the left side, float32 (CANVAS, CANVAS)."""
+    """Draw a chest from the left side, float32 (CANVAS, CANVAS)."""
     image = 0.65 * _polygon(_LATERAL_BODY, 0.02) - 0.35 * _polygon(_LATERAL_LUNG, 0.015)
     image += 0.25 * build.heart * _blob((0.36, 0.55), (0.1, 0.12))
     for number in range(14):
@@ -90,7 +90,7 @@ def lateral(build: Build) -> Grey:
 
 
 def _sides(build: Build, points: Iterable[Point], blur: float) -> Grey:
-    """A shape and its mirror image."""
+    """Draw a shape and its mirror image."""
     known = list(points)
     return np.asarray(
         _polygon(build.place(known), blur) + _polygon(build.place(known, side=-1.0), blur), dtype=np.float32
@@ -104,7 +104,7 @@ def _spine(build: Build) -> Grey:
 
 
 def _ribs(build: Build) -> Grey:
-    """Posterior ribs slope down from the spine; anterior ones, fainter, slope the other way."""
+    """Draw the ribs: posterior ones slope down from the spine; anterior ones, fainter, the other way."""
     image = _empty()
     for number in range(9):
         y = 0.15 + number * 0.066
@@ -126,7 +126,7 @@ def _clavicles(build: Build) -> Grey:
 
 
 def _hila(build: Build) -> Grey:
-    """The vessels at the root of each lung and their branches."""
+    """Draw the vessels at the root of each lung and their branches."""
     image = _empty()
     for side in (-1.0, 1.0):
         for angle in np.linspace(-1.1, 1.4, 9):
@@ -148,7 +148,7 @@ def _pixels(points: Iterable[Point]) -> npt.NDArray[np.int32]:
 
 
 def _polygon(points: Iterable[Point], blur: float) -> Grey:
-    """1 inside, 0 outside; ``blur`` is the deviation of its edge."""
+    """Draw a polygon, 1 inside and 0 outside; ``blur`` is the deviation of its edge."""
     image = _empty()
     cv2.fillPoly(image, [_pixels(points)], 1.0)
     return _blurred(image, blur)
@@ -166,7 +166,7 @@ def _blob(centre: Point, radii: Point) -> Grey:
 
 
 def _ramp(start: float, end: float) -> Grey:
-    """0 above ``start``, 1 below ``end``."""
+    """Draw a vertical ramp, 0 above ``start`` and 1 below ``end``."""
     rows = (np.arange(CANVAS, dtype=np.float32)[:, None] / CANVAS - start) / (end - start)
     return np.asarray(np.broadcast_to(np.clip(rows, 0, 1), (CANVAS, CANVAS)), dtype=np.float32)
 

@@ -1,4 +1,4 @@
-"""Chest phantoms, so that a stranger sees the service run: drawn by code, no patient was ever before a tube."""
+"""Chest phantoms as DICOM images: drawn by code, of no patient."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HEIGHT_MM = 400.0
 
 @dataclass(frozen=True)
 class PhantomSubject:
-    """What the attributes of a phantom say; ``age`` as DICOM writes it, ``study`` names the study it belongs to."""
+    """Attributes of a phantom; ``age`` as in DICOM (AS), ``study`` a name for the study that it belongs to."""
 
     view: str = "PA"
     age: str = "050Y"
@@ -41,10 +41,10 @@ class Sample:
 
 
 def draw(seed: int, *, rows: int = 1024, columns: int = 1024, opacity: bool = False, child: bool = False) -> Pixels:
-    """A frontal chest, uint16 (rows, columns) with 12 bits used, dense tissue bright.
+    """Draw a frontal chest, uint16 (rows, columns) with 12 bits used, dense tissue bright.
 
-    The same arguments draw the same chest. ``opacity`` puts a consolidation into one lung; ``child`` draws the wide
-    chest and heart of a small child.
+    The same arguments draw the same chest. ``opacity`` adds a consolidation to one lung; ``child`` draws the wide chest
+    and heart of a small child.
     """
     rng = np.random.default_rng(seed)
     middle, width, depth = rng.normal((0.5, 1.0, 1.0), (0.01, 0.03, 0.03))
@@ -60,12 +60,12 @@ def draw(seed: int, *, rows: int = 1024, columns: int = 1024, opacity: bool = Fa
 
 
 def draw_lateral(seed: int, *, rows: int = 1024, columns: int = 1024) -> Pixels:
-    """A chest from the side, like ``draw``."""
+    """Draw a lateral chest, like ``draw``."""
     return _exposed(lateral(Build()), rows, columns, np.random.default_rng(seed))
 
 
 def as_dicom(pixels: Pixels, subject: PhantomSubject) -> bytes:
-    """The phantom as a DX file whose attributes say that it is one."""
+    """Return the phantom as a DX file with attributes that mark it as a phantom."""
     study = uid_of("phantom", subject.study or pixels.tobytes())
     description = DXDescription(
         study_instance_uid=study,
@@ -90,7 +90,7 @@ def as_dicom(pixels: Pixels, subject: PhantomSubject) -> bytes:
 
 
 def samples() -> Iterator[Sample]:
-    """The studies that a first run sends: some to score, some to refuse, and one of two images."""
+    """Yield the studies of a first run: some to score, some to refuse, and one of two images."""
     yield _sample("adult", draw(1), PhantomSubject(accession="PHANTOM-1"))
     sick = PhantomSubject(age="067Y", accession="PHANTOM-2", priority="ROUTINE")
     yield _sample("adult with an opacity", draw(2, opacity=True), sick)
@@ -107,7 +107,7 @@ def _sample(name: str, pixels: Pixels, subject: PhantomSubject) -> Sample:
 
 
 def _exposed(image: Grey, rows: int, columns: int, rng: np.random.Generator) -> Pixels:
-    """Stored values of a drawing: resized, with the noise of a detector, 12 bits."""
+    """Return stored values of a drawing: resized, with detector noise, 12 bits."""
     grey = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_CUBIC)
     grey = grey + rng.normal(0, 0.008, (rows, columns)).astype(np.float32)
     highest = (1 << BITS) - 1

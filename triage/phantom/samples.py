@@ -1,4 +1,4 @@
-"""The studies that ``make run`` sends: phantoms drawn by code, or real radiographs where there are some."""
+"""The studies of ``make run``: phantoms drawn by code, or real radiographs if there are any."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PICTURES = 12
 
 @dataclass(frozen=True)
 class SampleFile:
-    """A file to send; ``view`` and ``age`` (years) are what is known of a picture."""
+    """A file to send, with view and age (years) if it is a picture."""
 
     path: Path
     view: str | None = None
@@ -35,9 +35,7 @@ def write_phantoms(folder: Path) -> list[SampleFile]:
 
 
 def real_radiographs(data: Path) -> list[SampleFile]:
-    """Chest radiographs below ``data`` (layout: docs/reference/settings.md): DICOM files, pictures with their view
-    and age.
-    """
+    """Return chest radiographs below ``data``: DICOM files, and pictures with their view and age."""
     files = [SampleFile(path) for path in sorted((data / "dicom" / "cr-dx-chest").glob("*.dcm"))]
     files += islice(_adults(data / "nih-chestxray14"), _PICTURES)
     files += [SampleFile(path) for path in sorted((data / "wcmc-pediatric" / "images" / "test").rglob("*.jpeg"))[:2]]

@@ -1,8 +1,8 @@
 """Normal or abnormal from a report's MeSH encoding, under two definitions that are kept apart.
 
-``strict``: normal is what the indexers encoded as ``normal``, abnormal everything with any finding, devices and healed
-fractures included. ``cardiopulmonary``: as Tang et al. 2020 count, where findings outside heart and lungs (mesh.toml
-lists them) leave a radiograph normal. No label where nobody indexed the report.
+``strict``: normal if the indexers encoded it as ``normal``, abnormal with any finding, including devices and healed
+fractures. ``cardiopulmonary``: as in Tang et al. 2020, findings outside heart and lungs (listed in mesh.toml) leave a
+radiograph normal. A report that was not indexed has no label.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DEFINITIONS = (STRICT, CARDIOPULMONARY)
 
 @dataclass(frozen=True)
 class MeshRules:
-    """mesh.toml, in lower case."""
+    """The rules of mesh.toml, in lower case."""
 
     normal: str
     not_indexed: frozenset[str]
@@ -33,7 +33,7 @@ class MeshRules:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """The rules of a file."""
+        """Read the rules of a file."""
         rules = tomllib.loads(path.read_text(encoding="utf-8"))
         other, placed = rules["other"], rules["placed"]
         headings = (*other["devices"], *other["bones_and_joints"], *other["outside_heart_and_lungs"])
@@ -52,12 +52,12 @@ class MeshRules:
 
 @cache
 def rules() -> MeshRules:
-    """The rules that ship."""
+    """Return the rules of this package."""
     return MeshRules.load(Path(__file__).with_name("mesh.toml"))
 
 
 def label(mesh: Sequence[str], definition: str, using: MeshRules | None = None) -> int | None:
-    """1 abnormal, 0 normal, None where the encoding does not say: not indexed, or an image too poor to read."""
+    """Return 1 for abnormal, 0 for normal, None without a label: not indexed, or an image of poor quality."""
     known = using or rules()
     findings = [_parse(text) for text in mesh]
     seen = [finding for finding in findings if finding[0] not in known.not_indexed | known.not_a_finding]
@@ -70,7 +70,7 @@ def label(mesh: Sequence[str], definition: str, using: MeshRules | None = None) 
 
 
 def is_cardiopulmonary(heading: str, qualifiers: frozenset[str], known: MeshRules) -> bool:
-    """Whether a finding makes a radiograph abnormal under the cardiopulmonary-only definition."""
+    """Return whether a finding makes a radiograph abnormal under the cardiopulmonary definition."""
     if any((heading, qualifier) in known.other_with_qualifier for qualifier in qualifiers):
         return False
     if heading in known.always_abnormal:

@@ -14,7 +14,7 @@ from triage.runtime.csv_table import TableError, identifier_fault, parse_table
 
 ARCHIVE = "NLMCXR_reports.tgz"
 SECTIONS = ("FINDINGS", "IMPRESSION")
-"""What the radiologist saw. The indication names what was suspected and the comparison what was there before."""
+"""Sections with the radiologist's observations; indication and comparison describe suspicions and earlier images."""
 
 
 class ReportError(StartError):
@@ -23,7 +23,7 @@ class ReportError(StartError):
 
 @dataclass(frozen=True)
 class Report:
-    """One report. ``mesh`` are the indexers' findings with their qualifiers, ``text`` by section."""
+    """One report: its identifier, its sections, and the indexers' findings with qualifiers (``mesh``)."""
 
     identifier: str
     findings: str
@@ -32,12 +32,12 @@ class Report:
 
     @property
     def sections(self) -> tuple[tuple[str, str], ...]:
-        """Name and text of the sections that say what was seen."""
+        """Name and text of the sections with observations."""
         return tuple(zip(SECTIONS, (self.findings, self.impression), strict=True))
 
 
 def read_reports(source: Path) -> list[Report]:
-    """Every report of a .tgz, or a folder of them or with it, in the order of their numbers. Raises ReportError."""
+    """Read every report of a .tgz, or of a folder that holds it or XML files, by number. Raises ReportError."""
     reports: dict[str, Report] = {}
     archive = source / ARCHIVE
     for name, data in _files(archive if archive.is_file() else source):
@@ -51,7 +51,7 @@ def read_reports(source: Path) -> list[Report]:
 
 
 def read_report_table(path: Path) -> list[Report]:
-    """Reports of a CSV file with columns ``report`` (an identifier) and ``text``. Raises ReportError naming the row."""
+    """Read the reports of a CSV file with columns ``report`` (identifier) and ``text``. Raises ReportError."""
     reports: dict[str, Report] = {}
     try:
         table = parse_table(path.read_bytes(), ("report", "text"))
@@ -70,7 +70,7 @@ def read_report_table(path: Path) -> list[Report]:
 
 
 def parse_report(name: str, data: bytes) -> Report:
-    """One XML file."""
+    """Parse one XML file. Raises ReportError."""
     try:
         root = ElementTree.fromstring(data)
     except ElementTree.ParseError as error:

@@ -1,14 +1,14 @@
-"""The rules of the text labeller, from rules.toml: words for findings, and words that take a finding back."""
+"""The rules of the text labeller, from rules.toml: words for findings, and words that negate them."""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from triage.errors import StartError
 
@@ -21,7 +21,7 @@ class RulesError(StartError):
 
 @dataclass(frozen=True)
 class AbnormalTerm:
-    """A word or phrase that says something is abnormal. ``kind`` is where: heart and lungs, or other."""
+    """Phrases for one abnormal finding. ``kind``: in heart and lungs, or other."""
 
     name: str
     kind: str
@@ -29,7 +29,7 @@ class AbnormalTerm:
     any_phrase: re.Pattern[str]
 
     def matches(self, text: str) -> Iterator[re.Match[str]]:
-        """Every phrase of it in ``text``; the phrases may overlap."""
+        """Yield every match of a phrase in ``text``; matches may overlap."""
         if self.any_phrase.search(text):
             for phrase in self.phrases:
                 yield from phrase.finditer(text)
@@ -37,7 +37,7 @@ class AbnormalTerm:
 
 @dataclass(frozen=True)
 class Rules:
-    """rules.toml, compiled. ``scope_ends`` are the words at which a negation before a finding stops."""
+    """The compiled rules. ``scope_ends``: words that end the scope of a negation before a finding."""
 
     findings: tuple[AbnormalTerm, ...]
     negated_before: re.Pattern[str]
@@ -49,7 +49,7 @@ class Rules:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """The rules of a file. Raises RulesError."""
+        """Read the rules of a file. Raises RulesError."""
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
             negation = table["negation"]
@@ -68,11 +68,11 @@ class Rules:
 
 @cache
 def rules() -> Rules:
-    """The rules that ship."""
+    """Return the rules of this package."""
     return Rules.load(Path(__file__).with_name("rules.toml"))
 
 
-def _findings(table: Mapping[str, Mapping[str, Any]]) -> Iterable[AbnormalTerm]:
+def _findings(table: Mapping[str, Mapping[str, Sequence[str]]]) -> Iterable[AbnormalTerm]:
     for kind, by_name in table.items():
         if kind not in KINDS:
             raise RulesError(f"finding.{kind}: a finding is one of {', '.join(KINDS)}")
@@ -83,7 +83,7 @@ def _findings(table: Mapping[str, Mapping[str, Any]]) -> Iterable[AbnormalTerm]:
 
 
 def _any_of(entry: str, phrases: Iterable[str]) -> re.Pattern[str]:
-    """Whole words; a blank in a phrase stands for any blanks."""
+    """Compile phrases as whole words; a blank in a phrase matches any white space."""
     try:
         return re.compile(r"\b(?:" + "|".join(phrase.replace(" ", r"\s+") for phrase in phrases) + r")(?!\w)")
     except re.error as error:

@@ -1,1 +1,1 @@
-"""What triage changes for the waiting patient: a simulation of the reading room. No service, no queue, no model."""
+"""A simulation of the reading room: turnaround times with and without triage. It needs no service and no model."""

@@ -1,4 +1,4 @@
-"""Classes of urgency: how common each is, how long it is read, and what the model takes it for."""
+"""Classes of urgency: their prevalence, reading time, and the model's predictions for them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Codes = npt.NDArray[np.int8]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 NOT_ASSESSED = "not assessed"
-_RESERVED = (NOT_ASSESSED, "all")  # names of groups that are no class
-_DUST = 1e-6  # of sums of shares that were typed as decimals
+_RESERVED = (NOT_ASSESSED, "all")  # names of groups of studies that are no class
+_ROUNDING = 1e-6  # of sums of shares that were typed as decimals
 
 
 class Urgency(Section):
-    """A class of urgency, by the truth.
+    """A true class of urgency.
 
-    ``predicted`` is the share of its assessed studies that the model takes for each class, 1 together; a class that is
-    left out has none. ``not_assessed`` is the share of its studies that the model does not assess.
+    ``predicted``: shares of its assessed studies by predicted class, together 1; a class that is left out has 0.
+    ``not_assessed``: share of its studies that the model does not assess.
     """
 
     name: str = Field(min_length=1, max_length=40)
@@ -39,29 +39,29 @@ class Urgency(Section):
 class CaseMix:
     """The classes of a scenario, the most urgent first.
 
-    In arrays a class is its place here; as a prediction, the number of classes stands for NOT_ASSESSED.
+    In arrays a class is its index here; as a prediction, the number of classes stands for NOT_ASSESSED.
     """
 
     classes: tuple[Urgency, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The classes' names, the most urgent first."""
+        """Names of the classes, the most urgent first."""
         return tuple(each.name for each in self.classes)
 
     def draw_classes(self, count: int, rng: np.random.Generator) -> Codes:
-        """The true classes of ``count`` studies."""
+        """Draw the true classes of ``count`` studies."""
         # Without the last sum, which may lie just below 1.
         limits = np.cumsum([each.prevalence for each in self.classes])[:-1]
         return np.asarray(np.searchsorted(limits, rng.random(count), side="right"), dtype=np.int8)
 
     def draw_reading(self, classes: Codes, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-        """Minutes of reading of studies of these true classes."""
+        """Draw the minutes of reading of studies of these true classes."""
         drawn = np.stack([each.reading.draw(len(classes), rng) for each in self.classes])
         return drawn[classes, np.arange(len(classes))]
 
     def draw_predictions(self, classes: Codes, rng: np.random.Generator) -> Codes:
-        """What the model says of studies of these true classes."""
+        """Draw the model's predictions for studies of these true classes."""
         rows = [[each.predicted.get(name, 0.0) for name in self.names] for each in self.classes]
         limits = np.cumsum(rows, axis=1)[:, :-1]
         above = rng.random(len(classes))[:, np.newaxis] >= limits[classes]
@@ -72,7 +72,7 @@ class CaseMix:
 
 
 def check_classes(classes: Sequence[Urgency]) -> None:
-    """Raise ValueError unless the classes are two or more, have names of their own, and all shares add up to 1."""
+    """Raise ValueError unless there are two classes or more, with different names, and all shares add up to 1."""
     names = [each.name for each in classes]
     if not 2 <= len(names) <= 100:
         raise ValueError("give two classes of urgency or more (100 at most)")
@@ -85,6 +85,6 @@ def check_classes(classes: Sequence[Urgency]) -> None:
         _check_sum(f"what {each.name} is predicted to be", list(each.predicted.values()))
 
 
-def _check_sum(what: str, shares: Sequence[float]) -> None:
-    if abs(sum(shares) - 1) > _DUST:
-        raise ValueError(f"{what} must add up to 1, not {sum(shares):g}")
+def _check_sum(description: str, shares: Sequence[float]) -> None:
+    if abs(sum(shares) - 1) > _ROUNDING:
+        raise ValueError(f"{description} must add up to 1, not {sum(shares):g}")

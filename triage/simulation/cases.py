@@ -1,4 +1,4 @@
-"""The studies of one replication: the same for every policy that is compared."""
+"""The studies of one replication, which every policy reads."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from triage.simulation.arrivals import Log, Minutes, draw_arrivals
+from triage.simulation.arrivals import ArrivalLog, draw_arrivals
 from triage.simulation.case_mix import Codes
 from triage.simulation.scenario import Scenario
-
-DAY = 1440.0  # minutes
-WEEK = 7 * DAY
+from triage.simulation.time_units import DAY, WEEK, Minutes
 
 
 @dataclass(frozen=True, eq=False)
 class Cases:
     """Arrays over studies in order of arrival; minutes since a Monday 00:00.
 
-    ``urgency`` is the true class of each as its place among ``classes`` (the most urgent first), ``predicted`` the
-    model's, or their number for NOT_ASSESSED. ``measured`` is False for studies that only warm the queue up or keep it
-    busy behind the measured ones.
+    ``urgency``: the true class of each, as its index among ``classes`` (the most urgent first). ``predicted``: that of
+    the model, or the number of classes for NOT_ASSESSED. ``measured`` is False for studies that only warm up the queue,
+    or keep it busy after the measured ones.
     """
 
     arrived: Minutes
@@ -32,8 +30,8 @@ class Cases:
     classes: tuple[str, ...]
 
 
-def draw_cases(scenario: Scenario, log: Log | None, rng: np.random.Generator) -> Cases:
-    """Arrivals, truth, predictions and reading times. With a log the arrivals are its own, and the truth it knows."""
+def draw_cases(scenario: Scenario, log: ArrivalLog | None, rng: np.random.Generator) -> Cases:
+    """Draw arrivals, true classes, predictions and reading times; a log gives arrivals and known classes."""
     arrived, measured = _arrivals(scenario, log, rng)
     mix = scenario.case_mix
     urgency = mix.draw_classes(len(arrived), rng)
@@ -43,7 +41,9 @@ def draw_cases(scenario: Scenario, log: Log | None, rng: np.random.Generator) ->
     return Cases(arrived, reading, urgency, mix.draw_predictions(urgency, rng), measured, mix.names)
 
 
-def _arrivals(scenario: Scenario, log: Log | None, rng: np.random.Generator) -> tuple[Minutes, npt.NDArray[np.bool_]]:
+def _arrivals(
+    scenario: Scenario, log: ArrivalLog | None, rng: np.random.Generator
+) -> tuple[Minutes, npt.NDArray[np.bool_]]:
     days = scenario.run.warm_up_days
     if log is not None:
         return log.arrived, log.arrived >= log.arrived[0] + (days or 0.0) * DAY

@@ -1,4 +1,4 @@
-"""Runs every policy on the same studies, replication by replication, and compares each with FIFO."""
+"""Simulation of every policy on the same studies, replication by replication, and comparison with FIFO."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from triage.simulation.arrivals import Log, read_log
+from triage.simulation.arrivals import ArrivalLog, read_log
 from triage.simulation.cases import Cases, draw_cases
-from triage.simulation.outcome import MEASURES, STATISTICS, Estimate, PolicyOutcome, Values, estimate, outcome
+from triage.simulation.outcome import MEASURES, STATISTICS, Estimate, PolicyOutcome, Values, estimate, summarize
 from triage.simulation.policies import FIFO, ReadingPolicy
 from triage.simulation.queues import run_queue
 from triage.simulation.scenario import Scenario, ScenarioError
+from triage.simulation.time_units import HOUR, WEEK
 
 
 @dataclass(frozen=True, eq=False)
 class ScenarioComparison:
     """All replications of a scenario.
 
-    ``statistics[policy]`` has the axes replication, measure, group, statistic, in minutes; ``curves[policy][group]`` is
-    the share of studies reported within each of ``CURVE_EDGES``, all replications together; ``counts`` are studies by
-    group over all replications; ``utilisation`` is offered reading time over time on duty.
+    ``statistics[policy]``: minutes, with the axes replication, measure, group, statistic. ``curves[policy][group]``:
+    share of studies reported within each of ``CURVE_EDGES``, all replications together. ``counts``: studies by group
+    over all replications. ``utilisation``: offered reading time over time on duty.
     """
 
     scenario: Scenario
@@ -32,31 +33,33 @@ class ScenarioComparison:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The groups of studies that are reported, in the order of tables."""
+        """Groups of studies, in the order of tables."""
         return tuple(self.counts)
 
     def estimate(self, policy: str, measure: str, group: str, statistic: str) -> Estimate:
-        """Minutes, with a 95 % interval over replications."""
+        """Return minutes, with a 95 % interval over replications."""
         return estimate(self._values(policy, measure, group, statistic))
 
     def versus(self, reference: str, policy: str, measure: str, group: str, statistic: str) -> Estimate:
-        """Minutes more (less: negative) than the policy ``reference``, paired: both read the same studies."""
+        """Return the difference to the policy ``reference`` in minutes, paired: both read the same studies."""
         own = self._values(policy, measure, group, statistic)
         return estimate(own - self._values(reference, measure, group, statistic))
 
     def versus_fifo(self, policy: str, measure: str, group: str, statistic: str) -> Estimate:
-        """Minutes more (less: negative) than FIFO, paired."""
+        """Return the difference to FIFO in minutes, paired."""
         return self.versus(FIFO.name, policy, measure, group, statistic)
 
     def _values(self, policy: str, measure: str, group: str, statistic: str) -> Values:
-        place = MEASURES.index(measure), self.groups.index(group), STATISTICS.index(statistic)
-        return self.statistics[policy][:, *place]
+        position = MEASURES.index(measure), self.groups.index(group), STATISTICS.index(statistic)
+        return self.statistics[policy][:, *position]
 
 
 def simulate(scenario: Scenario, advance: Callable[[], None] = lambda: None) -> ScenarioComparison:
     """Simulate the scenario; the same scenario gives the same figures. ``advance`` is called after each replication.
 
-    Raises ScenarioError where readers cannot keep up with the rates (no queue is then in balance), and LogError.
+    Raises:
+        ScenarioError: if readers cannot keep up with the arrivals (the queue never settles), or no study is measured.
+        ArrivalLogError: if the log of arrivals cannot be used.
     """
     log = None if scenario.arrivals.log is None else read_log(scenario.arrivals.log, scenario.labels)
     utilisation = _utilisation(scenario, log)
@@ -72,7 +75,7 @@ def simulate(scenario: Scenario, advance: Callable[[], None] = lambda: None) -> 
         if not cases.measured.any():
             raise ScenarioError("no study is left to measure: simulate more weeks, or shorten run.warm_up_days")
         for policy in policies:
-            found[policy.name].append(read(cases, scenario, policy))
+            found[policy.name].append(simulate_policy(cases, scenario, policy))
         advance()
     groups = tuple(found[FIFO.name][0].counts)
     return ScenarioComparison(
@@ -84,11 +87,11 @@ def simulate(scenario: Scenario, advance: Callable[[], None] = lambda: None) -> 
     )
 
 
-def read(cases: Cases, scenario: Scenario, policy: ReadingPolicy) -> PolicyOutcome:
-    """What one policy does for the studies of one replication."""
+def simulate_policy(cases: Cases, scenario: Scenario, policy: ReadingPolicy) -> PolicyOutcome:
+    """Read the studies of one replication under one policy."""
     known = cases.urgency if policy.perfect else cases.predicted
     priority = np.asarray(policy.levels(cases.classes), dtype=np.int8)[known]
-    # Lists: the queue takes one element at a time, which is slow on arrays.
+    # As lists: the queue reads single elements, which is slow on arrays.
     timeline = run_queue(
         cases.arrived.tolist(),
         cases.reading.tolist(),
@@ -96,12 +99,12 @@ def read(cases: Cases, scenario: Scenario, policy: ReadingPolicy) -> PolicyOutco
         scenario.duty(),
         policy.discipline(cases.classes),
     )
-    return outcome(cases, timeline)
+    return summarize(cases, timeline)
 
 
-def _utilisation(scenario: Scenario, log: Log | None) -> float:
-    """Minutes of reading that arrive in a minute, over readers on duty."""
-    per_minute = np.mean(scenario.arrivals.by_hour) / 60 if log is None else len(log.arrived) / (log.weeks * 7 * 1440)
+def _utilisation(scenario: Scenario, log: ArrivalLog | None) -> float:
+    """Return the minutes of reading that arrive in a minute, over readers on duty."""
+    per_minute = np.mean(scenario.arrivals.by_hour) / HOUR if log is None else len(log.arrived) / (log.weeks * WEEK)
     classes = scenario.case_mix.classes
     known = np.empty(0, dtype=np.int8) if log is None else log.urgency[log.urgency >= 0]
     counts = np.bincount(known, minlength=len(classes))

@@ -1,10 +1,10 @@
 """The operating point that ``triage validate`` measured, read from its metrics.json.
 
-What is read: of ``study`` (the reading list is one of studies; else of ``image``, else of the whole file) the list
-``points`` (or ``operating_points``; or an object of points by name); of the chosen one ``sensitivity`` and
-``specificity`` of ``assessed.figures`` (or of the point itself), and from ``assessed.confusion`` with ``positives`` and
-``negatives`` how many of each class were not assessed; without those, that from ``coverage``. A figure is a number or
-an object with the number as ``value``.
+Points are the list ``points`` (or ``operating_points``, or an object of points by name) of ``study`` (the reading list
+is one of studies), else of ``image``, else of the whole file. From the chosen point come ``sensitivity`` and
+``specificity`` (of ``assessed.figures``, or of the point itself). The shares that were not assessed come from
+``assessed.confusion`` with ``positives`` and ``negatives``, else from ``coverage``. A figure is a number or an object
+with the number as ``value``.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from triage.simulation.scenario import ScenarioError
 
-Record = Mapping[str, Any]
+Record = Mapping[str, object]
 
 
-def read_operating_point(path: Path, name: str | None) -> dict[str, Any]:
-    """The keys of a scenario's ``model`` for the operating point ``name``, which a point that is alone need not have.
+def read_operating_point(path: Path, name: str | None) -> dict[str, object]:
+    """Return the keys of a scenario's ``model`` for the operating point ``name``; None for the only one in the file.
 
-    Raises ScenarioError for a file without it, naming those that there are.
+    Raises ScenarioError if the file does not have it, naming those that it has.
     """
     try:
         metrics = json.loads(path.read_bytes())
@@ -46,25 +45,25 @@ def read_operating_point(path: Path, name: str | None) -> dict[str, Any]:
     return {**found, **_unassessed(point, unit, metrics), "source": f"{path.name}, operating point {chosen}"}
 
 
-def _unit(metrics: Any) -> Record:
+def _unit(metrics: object) -> Record:
     return _object(_object(metrics).get("study")) or _object(_object(metrics).get("image")) or _object(metrics)
 
 
 def _unassessed(point: Record, unit: Record, metrics: Record) -> dict[str, float | None]:
-    """The share of each class that is in the cohort and not among the assessed; else what the coverage leaves."""
+    """Return the share of each class that was not assessed, by the counts, else by the coverage."""
     counted = _object(_object(point.get("assessed")).get("confusion"))
     totals = [_figure(unit.get(name)) for name in ("positives", "negatives")]
     if all(key in counted for key in ("tp", "fp", "tn", "fn")) and all(totals):
-        assessed = (counted["tp"] + counted["fn"], counted["fp"] + counted["tn"])
-        ill, well = (_share(1 - each / total) for each, total in zip(assessed, totals, strict=True) if total)
-        return {"not_assessed": well, "not_assessed_abnormal": ill}
-    coverages = (_figure(_object(place).get("coverage")) for place in (point, unit, metrics))
+        tp, fp, tn, fn = (_figure(counted[key]) or 0.0 for key in ("tp", "fp", "tn", "fn"))
+        abnormal, normal = (_share(1 - n / total) for n, total in zip((tp + fn, fp + tn), totals, strict=True) if total)
+        return {"not_assessed": normal, "not_assessed_abnormal": abnormal}
+    coverages = (_figure(_object(record).get("coverage")) for record in (point, unit, metrics))
     coverage = next((each for each in coverages if each is not None), 1.0)
     return {"not_assessed": _share(1 - coverage), "not_assessed_abnormal": None}
 
 
 def _share(value: float) -> float:
-    return round(value, 12) + 0.0  # without the dust of a subtraction
+    return round(value, 12) + 0.0  # without the rounding error of a subtraction
 
 
 def _points(unit: Record) -> dict[str, Record]:
@@ -76,7 +75,7 @@ def _points(unit: Record) -> dict[str, Record]:
     return {}
 
 
-def _object(value: Any) -> Record:
+def _object(value: object) -> Record:
     return value if isinstance(value, dict) else {}
 
 
@@ -87,7 +86,7 @@ def _name(point: Record, number: int) -> str:
     return str(number)
 
 
-def _figure(value: Any) -> float | None:
+def _figure(value: object) -> float | None:
     if isinstance(value, dict):
         value = value.get("value")
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

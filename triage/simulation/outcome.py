@@ -1,4 +1,4 @@
-"""What patients got: turnaround by group of studies, and its uncertainty over replications."""
+"""Turnaround times by group of studies, and their uncertainty over replications."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Values = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 MEASURES = ("wait", "report")
-"""Minutes from arrival until the reading begins, and until the report is there."""
+"""Minutes from arrival to the begin of reading, and to the report."""
 STATISTICS = ("mean", "median", "p95", "maximum")
 
 CURVE_EDGES: Values = np.geomspace(0.1, 1e6, 561)
-"""Minutes at which the distribution of turnarounds is kept, for plots: up to some two years."""
+"""Minutes at which the distribution of turnaround times is sampled for plots; up to about two years."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,16 @@ class Estimate:
     upper: float
 
     def scaled(self, minutes: float) -> Estimate:
-        """The same in units of so many minutes."""
+        """Return the estimate in units of so many minutes."""
         return Estimate(self.value / minutes, self.lower / minutes, self.upper / minutes)
 
 
 @dataclass(frozen=True, eq=False)
 class PolicyOutcome:
-    """One replication under one policy.
+    """Turnaround times of one replication under one policy.
 
-    ``statistics[measure, group, statistic]`` in minutes, NaN for a group without a study; ``counts`` by group;
-    ``curves`` by group: studies reported within each of ``CURVE_EDGES``.
+    ``statistics[measure, group, statistic]``: minutes, NaN for a group without a study. ``counts``: studies by group.
+    ``curves``: studies reported within each of ``CURVE_EDGES``, by group.
     """
 
     statistics: Values
@@ -51,21 +51,21 @@ class PolicyOutcome:
     curves: Mapping[str, Values]
 
 
-def outcome(cases: Cases, timeline: Timeline) -> PolicyOutcome:
-    """What the measured studies of one replication got."""
+def summarize(cases: Cases, timeline: Timeline) -> PolicyOutcome:
+    """Return the turnaround times of the measured studies of one replication."""
     report = np.asarray(timeline.reported) - cases.arrived
     durations = {"wait": np.asarray(timeline.begun) - cases.arrived, "report": report}
-    members = {group: mask & cases.measured for group, mask in groups(cases).items()}
+    members = {group: mask & cases.measured for group, mask in study_groups(cases).items()}
     statistics = np.asarray([[_summary(durations[measure][mask]) for mask in members.values()] for measure in MEASURES])
     return PolicyOutcome(
         statistics,
         {group: int(np.count_nonzero(mask)) for group, mask in members.items()},
-        {group: _within(report[mask]) for group, mask in members.items()},
+        {group: _reported_within(report[mask]) for group, mask in members.items()},
     )
 
 
 def estimate(values: Sequence[float] | Values) -> Estimate:
-    """The mean of independent replications and its 95 % interval; replications without the group (NaN) do not count."""
+    """Return the mean of independent replications with its 95 % interval; NaN (no study of the group) is left out."""
     known = np.asarray([value for value in values if isfinite(value)])
     if not len(known):
         return Estimate(nan, nan, nan)
@@ -76,18 +76,18 @@ def estimate(values: Sequence[float] | Values) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
-def groups(cases: Cases) -> dict[str, Mask]:
-    """The groups that are reported, in the order of tables, and which studies belong to each.
+def study_groups(cases: Cases) -> dict[str, Mask]:
+    """Return the groups of studies in the order of tables, each with its members.
 
-    Each class by the truth; NOT_ASSESSED of any class; ``missed`` of each class but the last: predicted less urgent
-    than it is; where more than one class lies below it, also those of them that were taken for the least urgent.
+    The groups are: each true class; NOT_ASSESSED of any class; ``missed`` of each class but the last, predicted less
+    urgent than it is; and, of classes with two or more below them, those predicted to be the least urgent.
     """
     names, predicted = cases.classes, cases.predicted
     least = len(names) - 1
-    of_class = {name: cases.urgency == place for place, name in enumerate(names)}
+    of_class = {name: cases.urgency == index for index, name in enumerate(names)}
     missed = {
-        f"missed {name}": of_class[name] & (predicted > place) & (predicted <= least)
-        for place, name in enumerate(names[:-1])
+        f"missed {name}": of_class[name] & (predicted > index) & (predicted <= least)
+        for index, name in enumerate(names[:-1])
     }
     taken = {f"{name} taken for {names[-1]}": of_class[name] & (predicted == least) for name in names[:-2]}
     everyone = np.ones(len(predicted), dtype=bool)
@@ -101,7 +101,7 @@ def _summary(minutes: Values) -> tuple[float, ...]:
     return float(minutes.mean()), float(median), float(p95), float(minutes.max())
 
 
-def _within(minutes: Values) -> Values:
+def _reported_within(minutes: Values) -> Values:
     bins = np.searchsorted(CURVE_EDGES, minutes, side="left")
     counts = np.bincount(bins, minlength=len(CURVE_EDGES) + 1)[: len(CURVE_EDGES)]
     return np.cumsum(counts).astype(np.float64)

@@ -34,7 +34,7 @@ def write_plots(comparison: ScenarioComparison, folder: Path) -> list[Path]:
 
 
 def _turnaround(comparison: ScenarioComparison) -> Figure:
-    """How many studies are reported within so many minutes, a panel for each group."""
+    """Draw the share of studies reported by time since arrival, a panel for each group."""
     shown, scenario = _shown(comparison), comparison.scenario
     rows = ceil(len(shown) / 2)
     figure = _figure(10, 3.5 * rows)
@@ -60,7 +60,7 @@ def _turnaround(comparison: ScenarioComparison) -> Figure:
 
 
 def _versus_fifo(comparison: ScenarioComparison) -> Figure:
-    """What each policy changes in the mean, the 95th percentile and the maximum, with 95 % intervals."""
+    """Draw the differences of each policy to FIFO in mean, 95th percentile and maximum, with 95 % intervals."""
     policies = [policy for policy in comparison.statistics if policy != FIFO.name]
     shown = _shown(comparison)
     figure = _figure(11, 1.5 + 0.28 * len(shown) * (len(policies) + 1))
@@ -114,7 +114,7 @@ def _row(group: int, number: float, policies: int) -> float:
 
 
 def _reached(curve: Values) -> float:
-    """Minutes within which nearly all are reported, for the end of the axis."""
+    """Return the minutes within which nearly all studies are reported, for the end of the axis."""
     reached = CURVE_EDGES[np.asarray(curve) >= _LAST_SHARE]
     return float(reached[0] if len(reached) else CURVE_EDGES[-1])
 

@@ -1,4 +1,4 @@
-"""What a reading room may do with a prediction: the policies that are compared."""
+"""Reading policies: the order in which studies are read, by their predictions."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from triage.simulation.queues import Discipline
 class ReadingPolicy(Section):
     """The order of reading, by what the model predicts.
 
-    ``fifo`` is by arrival alone. ``priority`` is by predicted class, the most urgent first, and what is not assessed
-    together with the least urgent. ``normals last`` is the same with the least urgent behind what is not assessed.
-    Or lists of names: what is read first, what next, and so on; each class and ``not assessed`` once.
+    ``fifo``: by arrival alone. ``priority``: by predicted class, the most urgent first; studies that are not assessed
+    together with the least urgent. ``normals last``: the same with the least urgent after those not assessed. Or lists
+    of names in the order of reading, with each class and ``not assessed`` once.
 
-    With ``perfect`` the truth stands for the prediction: what a model without an error would bring.
+    With ``perfect`` the true class replaces the prediction, as of a model without errors.
     """
 
     name: str = Field(min_length=1, max_length=40)
@@ -30,7 +30,7 @@ class ReadingPolicy(Section):
     cap_minutes: float | None = Field(None, gt=0)
 
     def levels(self, classes: Sequence[str]) -> tuple[int, ...]:
-        """The priority of each of ``classes`` (the most urgent first), then that of NOT_ASSESSED; 0 is read first.
+        """Return the priority of each of ``classes`` (the most urgent first), then of NOT_ASSESSED; 0 is read first.
 
         Raises ValueError for an order that does not name each of them once.
         """
@@ -48,10 +48,10 @@ class ReadingPolicy(Section):
         return tuple(dict(named)[name] for name in wanted)
 
     def discipline(self, classes: Sequence[str]) -> Discipline:
-        """What the queue does with those priorities."""
+        """Return the queue discipline for these classes."""
         cap = inf if self.cap_minutes is None else self.cap_minutes
         return Discipline(levels=max(self.levels(classes)) + 1, cap=cap, preemptive=self.preemptive)
 
 
 FIFO = ReadingPolicy(name="FIFO", order="fifo")
-"""What every policy is compared with."""
+"""The reference of all comparisons."""

@@ -1,7 +1,7 @@
-"""The reading room as a queue: who is read next, by whom, and until when. PURE, and written for speed.
+"""The reading room as a queue of studies with several readers. PURE, and written for speed.
 
-A million studies must take seconds in plain Python. So a reader is one entry of a heap (when he is free next), the
-studies that wait are one first-in-first-out line for each priority, and everything else is arithmetic.
+A million studies must take seconds in plain Python. So a reader is one entry of a heap (the time when they are free
+next), waiting studies are a first-in-first-out line for each priority, and everything else is arithmetic.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush, heapreplace
 from math import inf
 
-from triage.simulation.readers_on_duty import Duty
+from triage.simulation.readers_on_duty import DutyRoster
 
 Lines = Sequence[deque[int]]
+"""Waiting studies by priority, in order of arrival."""
 
 
 @dataclass(frozen=True)
 class Discipline:
-    """How the next study is chosen.
+    """The rule that selects the next study.
 
-    ``levels`` is how many priorities there are. A study that has waited ``cap`` minutes goes before all others, the
-    oldest first. With ``preemptive`` a study that arrives interrupts the reading of one of lower priority (the latest
-    of the lowest), which is resumed where it was left; one past the cap is not interrupted, nor is a reader who has
-    stayed on after his duty to finish.
+    ``levels``: number of priorities. A study that has waited ``cap`` minutes goes before all others, the oldest first.
+    With ``preemptive`` an arriving study interrupts the reading of one of lower priority (the latest of the lowest),
+    which is resumed later. A study past the cap is not interrupted, nor is a reader who works past the end of duty.
     """
 
     levels: int = 1
@@ -34,31 +34,43 @@ class Discipline:
 
 @dataclass(frozen=True)
 class Timeline:
-    """When the reading of each study began first, and when its report was there; minutes, in order of arrival."""
+    """Times when the reading of each study first began, and of its report; minutes, in order of arrival."""
 
     begun: list[float]
     reported: list[float]
 
 
 def run_queue(
-    arrived: Sequence[float], reading: Sequence[float], priority: Sequence[int], duty: Duty, discipline: Discipline
+    arrived: Sequence[float],
+    reading: Sequence[float],
+    priority: Sequence[int],
+    duty: DutyRoster,
+    discipline: Discipline,
 ) -> Timeline:
-    """Read every study. ``priority`` 0 is read first.
+    """Read every study; within a priority the earlier one first. A reader whose duty ends finishes the current study.
 
-    ``arrived`` is in minutes since a Monday 00:00, ascending and not negative; ``reading`` is in minutes. Within a
-    priority the earlier is read first. A reader whose duty ends finishes the study in hand.
+    Args:
+        arrived: Minutes since a Monday 00:00, ascending and not negative.
+        reading: Minutes of reading.
+        priority: Priorities; 0 is read first.
+        duty: The readers on duty.
+        discipline: The rule that selects the next study.
     """
     if not len(arrived):
         return Timeline([], [])
     if discipline.preemptive:
-        return _Interrupted(arrived, reading, priority, duty, discipline).run()
-    return _uninterrupted(arrived, reading, priority, duty, discipline)
+        return _PreemptiveQueue(arrived, reading, priority, duty, discipline).run()
+    return _run_nonpreemptive(arrived, reading, priority, duty, discipline)
 
 
-def _uninterrupted(
-    arrived: Sequence[float], reading: Sequence[float], priority: Sequence[int], duty: Duty, discipline: Discipline
+def _run_nonpreemptive(
+    arrived: Sequence[float],
+    reading: Sequence[float],
+    priority: Sequence[int],
+    duty: DutyRoster,
+    discipline: Discipline,
 ) -> Timeline:
-    """One turn for each study: the reader who is free first takes the study whose turn it is."""
+    """Read study by study: the reader who is free first takes the next study."""
     count, cap, always, next_on = len(arrived), discipline.cap, duty.always, duty.next_on
     lines: Lines = [deque() for _ in range(discipline.levels)]
     begun, reported = [0.0] * count, [0.0] * count
@@ -71,7 +83,7 @@ def _uninterrupted(
             now = max(now, free_at)
             if not waiting and now < arrived[coming]:
                 now = arrived[coming]
-            # Who has been idle may have gone home meanwhile.
+            # The duty of an idle reader may have ended meanwhile.
             if always or free_at == now or (on := next_on(reader, now)) == now:
                 break
             heapreplace(free, (on, reader))
@@ -88,7 +100,7 @@ def _uninterrupted(
 
 
 def _next_study(lines: Lines, arrived: Sequence[float], overdue: float) -> int:
-    """Take the study whose turn it is: the oldest that arrived by ``overdue``, else the head of the first line."""
+    """Remove and return the next study: the oldest that arrived by ``overdue``, else the head of the first line."""
     if overdue > 0.0:
         oldest = min((line for line in lines if line), key=_head)
         if arrived[oldest[0]] <= overdue:
@@ -96,22 +108,22 @@ def _next_study(lines: Lines, arrived: Sequence[float], overdue: float) -> int:
     for line in lines:
         if line:
             return line.popleft()
-    raise IndexError("nothing waits")
+    raise IndexError("no study waits")
 
 
 def _head(line: deque[int]) -> int:
     return line[0]
 
 
-class _Interrupted:
-    """Event by event: a study arrives, or a reader is free (has finished, or his duty begins)."""
+class _PreemptiveQueue:
+    """A queue with interruptions, run by events: a study arrives, or a reader is free (done, or their duty begins)."""
 
     def __init__(
         self,
         arrived: Sequence[float],
         reading: Sequence[float],
         priority: Sequence[int],
-        duty: Duty,
+        duty: DutyRoster,
         discipline: Discipline,
     ) -> None:
         self._arrived, self._priority, self._duty = arrived, priority, duty
@@ -121,13 +133,14 @@ class _Interrupted:
         self._waiting = 0
         self._begun = [-1.0] * len(arrived)
         self._reported = [0.0] * len(arrived)
-        self._study = [-1] * duty.readers  # what each reader reads
+        self._study = [-1] * duty.readers  # the study that each reader reads
         self._until = [0.0] * duty.readers
-        self._turn = [0] * duty.readers  # an event of an earlier turn of its reader is void
+        self._turn = [0] * duty.readers  # events of an earlier turn of the reader are void
         self._idle: deque[int] = deque()
         self._events: list[tuple[float, int, int]] = []
 
     def run(self) -> Timeline:
+        """Read every study."""
         for reader in range(self._duty.readers):
             heappush(self._events, (self._duty.next_on(reader, self._arrived[0]), reader, 0))
         for study, minute in enumerate(self._arrived):
@@ -156,7 +169,7 @@ class _Interrupted:
             self._idle.append(reader)
 
     def _on_duty(self, reader: int, now: float) -> bool:
-        """Whether the reader is; one who is not comes back when his duty begins."""
+        """Return whether the reader is on duty; if not, add the event of the next begin of duty."""
         on = self._duty.next_on(reader, now)
         if on > now:
             self._turn[reader] += 1
@@ -176,13 +189,13 @@ class _Interrupted:
             return
         interrupted = self._study[reader]
         self._left[interrupted] = self._until[reader] - now
-        # In front: what waits in its line arrived later.
+        # In front: all others in its line arrived later.
         self._lines[self._priority[interrupted]].appendleft(interrupted)
         self._waiting += 1
         self._read(reader, study, now)
 
     def _least_urgent(self, priority: int, now: float) -> int:
-        """The reader to interrupt for a study of ``priority``; -1 for none."""
+        """Return the reader to interrupt for a study of ``priority``, -1 for none."""
         found, worst = -1, (priority, len(self._arrived))
         for reader, study in enumerate(self._study):
             if study < 0 or now - self._arrived[study] >= self._cap:

@@ -1,16 +1,14 @@
-"""How long a reading takes."""
+"""The distribution of reading times."""
 
 from __future__ import annotations
 
 from typing import Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from triage.setting_types import Section
-
-Minutes = npt.NDArray[np.float64]
+from triage.simulation.time_units import Minutes
 
 
 class ReadingTime(Section):
@@ -34,11 +32,11 @@ class ReadingTime(Section):
 
     @property
     def mean(self) -> float:
-        """The expected minutes."""
+        """Expected minutes."""
         return float(np.mean(self.measured_minutes)) if self.measured_minutes else self.mean_minutes
 
     def draw(self, count: int, rng: np.random.Generator) -> Minutes:
-        """``count`` independent reading times."""
+        """Draw ``count`` independent reading times."""
         mean = self.mean_minutes
         if self.distribution == "measured":
             return rng.choice(np.asarray(self.measured_minutes, dtype=np.float64), count)

@@ -1,9 +1,8 @@
-"""What a simulation found, as text for people and as JSON."""
+"""The results of a simulation, as tables and as JSON."""
 
 from __future__ import annotations
 
 from math import isfinite
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -19,8 +18,8 @@ _HEADINGS = {"wait": "until the reading begins", "report": "until the report is 
 _COLUMNS = {"mean": "mean", "median": "median", "p95": "95th percentile", "maximum": "maximum"}
 
 
-def as_record(comparison: ScenarioComparison) -> dict[str, Any]:
-    """Everything as JSON: ``policies`` → group → measure → statistic, in minutes, each with its 95 % interval."""
+def as_record(comparison: ScenarioComparison) -> dict[str, object]:
+    """Return all results for JSON: ``policies`` → group → measure → statistic, in minutes with 95 % intervals."""
     return {
         "schema": SCHEMA,
         "unit": "minutes",
@@ -42,7 +41,7 @@ def as_record(comparison: ScenarioComparison) -> dict[str, Any]:
 
 
 def as_text(comparison: ScenarioComparison) -> str:
-    """The tables for people."""
+    """Return the tables as text."""
     console = Console(width=200, no_color=True, color_system=None)
     with console.capture() as capture:
         console.print(_preamble(comparison), highlight=False, markup=False)
@@ -127,11 +126,13 @@ def _cell(found: Estimate, sign: str = "") -> str:
     return f"{found.value:{sign}.{digits}f}" + (f" ±{half:<5.{digits}f}" if isfinite(half) else "")
 
 
-def _statistic(comparison: ScenarioComparison, policy: str, measure: str, group: str, statistic: str) -> dict[str, Any]:
-    record: dict[str, Any] = _record(comparison.estimate(policy, measure, group, statistic))
-    if policy != FIFO.name:
-        record["versus_fifo"] = _record(comparison.versus_fifo(policy, measure, group, statistic))
-    return record
+def _statistic(
+    comparison: ScenarioComparison, policy: str, measure: str, group: str, statistic: str
+) -> dict[str, object]:
+    record = _record(comparison.estimate(policy, measure, group, statistic))
+    if policy == FIFO.name:
+        return dict(record)
+    return {**record, "versus_fifo": _record(comparison.versus_fifo(policy, measure, group, statistic))}
 
 
 def _record(found: Estimate) -> dict[str, float | None]:

@@ -1,4 +1,4 @@
-"""The reading room to simulate, from a TOML file: arrivals, readers, case mix, what the model says, and policies.
+"""The reading room to simulate, from a TOML file: arrivals, readers, case mix, model and policies.
 
 The case mix is one of two classes (``prevalence``, ``reading``, ``model``) or any number of classes (``urgency``).
 Unknown keys are errors, as in the settings.
@@ -7,8 +7,9 @@ Unknown keys are errors, as in the settings.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -16,8 +17,9 @@ from triage.errors import StartError
 from triage.setting_types import Section
 from triage.simulation.case_mix import CaseMix, Share, Urgency, check_classes
 from triage.simulation.policies import FIFO, ReadingPolicy
-from triage.simulation.readers_on_duty import HOUR, Duty, by_hour_of_week
-from triage.simulation.two_classes import Model, ReadingTimes, two_classes
+from triage.simulation.readers_on_duty import DutyRoster, by_hour_of_week
+from triage.simulation.time_units import DAY, HOUR
+from triage.simulation.two_classes import ReadingTimes, SimulatedModel, two_classes
 
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=1000)]
@@ -28,7 +30,7 @@ class ScenarioError(StartError):
 
 
 class Arrivals(Section):
-    """``per_hour``: 1, 24 or 168 rates; or ``log``: a CSV of real arrivals, relative to the scenario's folder."""
+    """Arrivals: ``per_hour`` (1, 24 or 168 rates), or ``log`` (a CSV of real arrivals, relative to the scenario)."""
 
     per_hour: Rate | tuple[Rate, ...] = ()
     log: Path | None = None
@@ -43,29 +45,29 @@ class Arrivals(Section):
 
     @property
     def by_hour(self) -> list[float]:
-        """The rate in each hour of the week; ValueError for a wrong count."""
+        """Rate in each hour of the week. Raises ValueError for a wrong count."""
         return by_hour_of_week(self.per_hour)
 
 
 class Readers(Section):
-    """``count``: 1, 24 or 168 numbers of readers on duty."""
+    """Readers on duty: 1, 24 or 168 numbers."""
 
     count: Count | tuple[Count, ...] = 1
 
     @model_validator(mode="after")
-    def _somebody(self) -> Self:
+    def _valid_roster(self) -> Self:
         self.duty(opens=0.0)
         return self
 
-    def duty(self, opens: float) -> Duty:
-        """Who is on duty when; nobody before the minute ``opens``."""
-        return Duty([int(count) for count in by_hour_of_week(self.count)], opens)
+    def duty(self, opens: float) -> DutyRoster:
+        """Return the roster; no study is read before the minute ``opens``."""
+        return DutyRoster([int(count) for count in by_hour_of_week(self.count)], opens)
 
 
 class SimulatedPeriod(Section):
-    """How much is simulated. ``warm_up_days`` before (and, with rates, after) the weeks that count are left out.
+    """The simulated period. ``warm_up_days`` before (and, with rates, after) the weeks that count are left out.
 
-    In the first ``backlog_days`` studies arrive and nobody reads.
+    In the first ``backlog_days`` studies arrive and none is read.
     """
 
     weeks: int = Field(8, ge=1, le=10_000)
@@ -81,17 +83,17 @@ STANDARD_POLICIES = (
     ReadingPolicy(name="normals last", order="normals last"),
     ReadingPolicy(name="normals last, capped", order="normals last", cap_minutes=240.0),
 )
-"""What is compared with FIFO unless the scenario says otherwise; its cap is four hours."""
+"""The policies that are compared with FIFO by default; the cap is four hours."""
 
 
 class Scenario(Section):
-    """All that a simulation depends on, and the ``unit`` of its tables and figures."""
+    """All settings of a simulation, and the ``unit`` of its tables and figures."""
 
     arrivals: Arrivals
     readers: Readers = Readers()
     reading: ReadingTimes | None = None
     prevalence: Share | None = None
-    model: Model | None = None
+    model: SimulatedModel | None = None
     urgency: tuple[Urgency, ...] = ()
     run: SimulatedPeriod = SimulatedPeriod()
     policy: tuple[ReadingPolicy, ...] = STANDARD_POLICIES
@@ -133,20 +135,20 @@ class Scenario(Section):
     @property
     def minutes_per_unit(self) -> float:
         """Minutes in a unit of the tables and figures."""
-        return {"minutes": 1.0, "hours": HOUR, "days": 24 * HOUR}[self.unit]
+        return {"minutes": 1.0, "hours": HOUR, "days": DAY}[self.unit]
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What a label in a log of arrivals may be, that of the most urgent class first."""
+        """Allowed labels in a log of arrivals, that of the most urgent class first."""
         return self.case_mix.names if self.urgency else ("1", "0")
 
-    def duty(self) -> Duty:
-        """Who is on duty when."""
-        return self.readers.duty(self.run.backlog_days * 24 * HOUR)
+    def duty(self) -> DutyRoster:
+        """Return the roster; no study is read during the backlog."""
+        return self.readers.duty(self.run.backlog_days * DAY)
 
 
-def read_scenario(path: Path, changes: dict[str, dict[str, Any]]) -> Scenario:
-    """The scenario in a TOML file; ``changes`` (key by section) win over it. Raises ScenarioError."""
+def read_scenario(path: Path, changes: Mapping[str, Mapping[str, object]]) -> Scenario:
+    """Read a scenario from a TOML file; ``changes`` (keys by section) override it. Raises ScenarioError."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -1,4 +1,4 @@
-"""Student's t, so that a simulation needs nothing that the service does not have."""
+"""Student's t distribution, so that a simulation needs no package that the service does not have."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _HALVINGS = 100
 
 
 def central_probability(t: float, degrees: int) -> float:
-    """Probability that a t of so many whole degrees of freedom lies in -t..t (Abramowitz and Stegun 26.7.3, 26.7.4)."""
+    """Return the probability of -t..t for whole degrees of freedom (Abramowitz and Stegun 26.7.3, 26.7.4)."""
     angle = atan(t / sqrt(degrees))
     odd = degrees % 2
     term = cos(angle) if odd else 1.0
@@ -20,7 +20,7 @@ def central_probability(t: float, degrees: int) -> float:
 
 
 def central_limit(probability: float, degrees: int) -> float:
-    """The t of whose distribution ``probability`` lies in -t..t: 0.95 gives what a 95 % interval is made with."""
+    """Return the t for which ``probability`` lies in -t..t; 0.95 gives the factor of a 95 % interval."""
     low, high = 0.0, 1.0
     while central_probability(high, degrees) < probability:
         high *= 2

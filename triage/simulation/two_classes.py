@@ -1,4 +1,4 @@
-"""Abnormal and normal: the case mix of a model with one operating point."""
+"""The case mix of two classes, abnormal and normal, for a model with one operating point."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class ReadingTimes(Section):
     abnormal: ReadingTime | None = None
 
 
-class Model(Section):
+class SimulatedModel(Section):
     """The operating point among assessed studies, and the share of studies that are not assessed.
 
-    ``not_assessed_abnormal`` is that share among abnormal studies, where it differs.
+    ``not_assessed_abnormal``: that share among abnormal studies, if it differs.
     """
 
     sensitivity: Share
@@ -27,8 +27,8 @@ class Model(Section):
     source: str = ""
 
 
-def two_classes(prevalence: float, reading: ReadingTimes, model: Model) -> tuple[Urgency, Urgency]:
-    """The classes abnormal and normal; ``prevalence`` is the share of studies that are abnormal."""
+def two_classes(prevalence: float, reading: ReadingTimes, model: SimulatedModel) -> tuple[Urgency, Urgency]:
+    """Return the classes abnormal and normal; ``prevalence`` is the share of studies that are abnormal."""
     other = model.not_assessed_abnormal
     abnormal = Urgency(
         name="abnormal",
