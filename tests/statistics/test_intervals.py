@@ -25,11 +25,11 @@ from triage.statistics.intervals import (
     mcnemar,
     patient_bootstrap,
     percentile_interval,
-    reader_agreement,
     t_test,
     weighted_auc,
     weighted_auc_within,
 )
+from triage.statistics.reader_agreement import reader_agreement
 from triage.statistics.sample_size import allowed_misses, fewest_for, most_certifiable, positives_needed
 from triage.validation.measures.figures import auc_figure, confusion_figures, main_bounds, share_figure
 from triage.validation.scores.scored import ScoredCohort, ScoredImage, per_image, per_study

@@ -37,7 +37,7 @@ def register(partition: Spool, instance: ReceivedInstance) -> None:
 
 
 def is_registered(partition: Spool, instance: ReceivedInstance) -> bool:
-    """Return whether an object is a canary: one of ours, by its content."""
+    """Return whether an object has the content of a registered canary."""
     return _registration(partition, instance).exists()
 
 

@@ -1,4 +1,4 @@
-"""Normal or abnormal from a report's MeSH encoding, under two definitions that are kept apart.
+"""Normal or abnormal from a report's MeSH encoding, under one of two definitions.
 
 ``strict``: normal if the indexers encoded it as ``normal``, abnormal with any finding, including devices and healed
 fractures. ``cardiopulmonary``: as in Tang et al. 2020, findings outside heart and lungs (listed in mesh.toml) leave a

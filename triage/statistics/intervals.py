@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import beta, norm, rankdata, ttest_ind
 from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
-from statsmodels.stats.inter_rater import cohens_kappa
 
 Floats = npt.NDArray[np.floating]
 Doubles = npt.NDArray[np.float64]
@@ -76,7 +75,7 @@ def bootstrap_values(
             continue
         if len(values) == rounds:
             return values
-    raise ValueError("the figure is hardly ever defined when patients are drawn anew")
+    raise ValueError("the figure is hardly ever defined when patients are resampled")
 
 
 def exact_interval(successes: int, trials: int, confidence: float = 0.95) -> Bounds:
@@ -234,7 +233,7 @@ def weighted_auc_within(labels: Floats, scores: Floats, groups: Sequence[str]) -
 
     def figures(weights: Doubles) -> Doubles:
         found = [ordered(weights[:, chosen]) for chosen, ordered in parts]
-        right, pairs = (np.sum([one[place] for one in found], axis=0) for place in (0, 1))
+        right, pairs = (np.sum([one[column] for one in found], axis=0) for column in (0, 1))
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(right / pairs, dtype=np.float64)
 
@@ -264,12 +263,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     Each is multiplied by the number of tests that are not smaller, and none falls below a smaller one. A NaN remains
     NaN and counts as a test.
     """
-    order = sorted(range(len(p_values)), key=lambda place: (np.isnan(p_values[place]), p_values[place]))
+    order = sorted(range(len(p_values)), key=lambda index: (np.isnan(p_values[index]), p_values[index]))
     adjusted, largest = [float("nan")] * len(p_values), 0.0
-    for rank, place in enumerate(order):
-        if not np.isnan(p_values[place]):
-            largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
-            adjusted[place] = largest
+    for rank, index in enumerate(order):
+        if not np.isnan(p_values[index]):
+            largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+            adjusted[index] = largest
     return adjusted
 
 
@@ -299,32 +298,3 @@ def t_test(first: Sequence[float], second: Sequence[float]) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # if one set does not vary
         return float(ttest_ind(first, second).pvalue)
-
-
-@dataclass(frozen=True)
-class ReaderAgreement:
-    """Agreement of two readers on n images: percent with its exact interval, Cohen's kappa with its normal one."""
-
-    n: int
-    agreed: int
-    agreement_bounds: Bounds
-    kappa: float
-    kappa_bounds: Bounds
-
-    @property
-    def agreement(self) -> float:
-        """Share of images with the same call."""
-        return self.agreed / self.n
-
-
-def reader_agreement(first: Floats, second: Floats) -> ReaderAgreement:
-    """Return percent agreement and Cohen's kappa (Cohen 1960; standard error of Fleiss, Cohen and Everitt 1969)."""
-    one, two = np.asarray(first) > 0.5, np.asarray(second) > 0.5
-    table = np.array([[(one & two).sum(), (one & ~two).sum()], [(~one & two).sum(), (~one & ~two).sum()]], dtype=float)
-    n, agreed = int(table.sum()), int(table[0, 0] + table[1, 1])
-    if len(set(one)) == len(set(two)) == 1:  # kappa is undefined if both readers make one call for every image
-        return ReaderAgreement(n, agreed, exact_interval(agreed, n), float("nan"), NO_BOUNDS)
-    with np.errstate(invalid="ignore", divide="ignore"):  # the z value, if one reader makes one call for every image
-        found = cohens_kappa(table)
-    bounds = (max(float(found.kappa_low), -1.0), min(float(found.kappa_upp), 1.0))
-    return ReaderAgreement(n, agreed, exact_interval(agreed, n), float(found.kappa), bounds)

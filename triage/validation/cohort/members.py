@@ -138,10 +138,12 @@ def overlap(members: Sequence[Member], trained: TrainingLists) -> Overlap:
     """
     if trained.patients is None:
         return Overlap(None, "the model's card does not list the patients it was trained on")
-    ours = {member.row.patient for member in members}
-    theirs = trained.patients
-    for cohort in sorted({_cohort_of(patient) for patient in ours} & {_cohort_of(patient) for patient in theirs}):
-        forms = [{_form(each) for each in names if _cohort_of(each) == cohort} for names in (ours, theirs)]
+    in_cohort = {member.row.patient for member in members}
+    in_training = trained.patients
+    for cohort in sorted(
+        {_cohort_of(patient) for patient in in_cohort} & {_cohort_of(patient) for patient in in_training}
+    ):
+        forms = [{_form(each) for each in names if _cohort_of(each) == cohort} for names in (in_cohort, in_training)]
         if not forms[0] & forms[1]:
             reason = f"the model's list writes patients of {cohort or 'this cohort'} in another form than the manifest"
             return Overlap(None, f"{reason} ({min(forms[1])} there, {min(forms[0])} here; 0 stands for digits)")

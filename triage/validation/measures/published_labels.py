@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from triage.errors import StartError
-from triage.statistics.intervals import Doubles, ReaderAgreement, mean_and_sd, reader_agreement
+from triage.statistics.intervals import Doubles, mean_and_sd
+from triage.statistics.reader_agreement import ReaderAgreement, reader_agreement
 from triage.validation.measures.cohort_record import Draws
 from triage.validation.measures.figures import Figure, auc_figure, confusion_figures
 from triage.validation.scores.external import Scores
@@ -110,11 +111,11 @@ class PairwiseAgreement:
 
 def pairwise_agreement(readers: Mapping[str, Scores]) -> PairwiseAgreement:
     """Return the agreement over every pair of at least three readers; the standard deviation is that of the sample."""
-    found = [agreement_between(readers[one], readers[two]) for one, two in combinations(sorted(readers), 2)]
+    pairs = [agreement_between(readers[one], readers[two]) for one, two in combinations(sorted(readers), 2)]
     return PairwiseAgreement(
-        len(found),
-        mean_and_sd([each.agreement for each in found]),
-        mean_and_sd([each.kappa for each in found]),
+        len(pairs),
+        mean_and_sd([each.agreement for each in pairs]),
+        mean_and_sd([each.kappa for each in pairs]),
     )
 
 
