@@ -1,4 +1,4 @@
-"""From a checkout to what a hospital installs: wheels, a Debian package, a bundle for machines without a network.
+"""Build of the products that a hospital installs: wheels, a Debian package, a bundle for machines without a network.
 
-Not part of any of them.
+This code is part of none of them.
 """

@@ -1,4 +1,4 @@
-"""``python -m release``: builds what is given away. `make dist`, `make deb` and `make bundle` call it."""
+"""Command ``python -m release``: builds the products. `make dist`, `make deb` and `make bundle` call it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ WHEELHOUSE = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("build/wheelhouse"),
     show_default=True,
-    help="Folder of the wheels of others; what it lacks is fetched.",
+    help="Folder of third-party wheels; missing ones are fetched.",
 )
 
 
 class _Group(click.Group):
+    """Commands whose errors are shown as their message alone."""
+
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Raises ClickException with the message of a ReleaseError."""
         try:
             return super().invoke(ctx)
         except ReleaseError as error:
@@ -38,7 +41,7 @@ class _Group(click.Group):
 
 @click.group(cls=_Group, name="python -m release")
 def main() -> None:
-    """Build what a hospital installs."""
+    """Build the products that a hospital installs."""
 
 
 @main.command()
@@ -65,7 +68,7 @@ def deb(out: Path, wheelhouse: Path, version: str) -> None:
     "--pins",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     default=CHECKOUT / "requirements/serve-cpu.txt",
-    help="The packages to bring. [default: requirements/serve-cpu.txt]",
+    help="The packages to include. [default: requirements/serve-cpu.txt]",
 )
 @click.option(
     "--sign-with", "key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="minisign's secret key."
@@ -87,7 +90,7 @@ def bundle(out: Path, wheelhouse: Path, pins: Path, key: Path | None) -> None:
     show_default=True,
 )
 def digests(target: Path) -> None:
-    """Ask the registries for the digests of others' images."""
+    """Ask the registries for the digests of third-party images."""
     for image in write_digests(CHECKOUT, target):
         click.echo(image)
     click.echo(target)

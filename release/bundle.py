@@ -22,9 +22,14 @@ SUMS = "SHA256SUMS"
 
 
 def build_bundle(checkout: Path, out: Path, pins: Path, wheelhouse: Path, key: Path | None) -> Path:
-    """Build it into ``out`` as a tar file: the same bytes from the same files, but for the signature.
+    """Build the bundle into ``out`` as a tar file, and return its path. Raises ReleaseError.
 
-    ``pins`` are the packages to bring, ``key`` minisign's secret key; without one it is not signed.
+    Args:
+        checkout: the git checkout; the same files give the same bytes, but for the signature.
+        out: folder of the tar file.
+        pins: requirements file of the packages to include.
+        wheelhouse: folder of third-party wheels.
+        key: minisign's secret key; None for no signature.
     """
     out.mkdir(parents=True, exist_ok=True)
     when = source_date(checkout)
@@ -70,24 +75,24 @@ def _write(folder: Path, texts: dict[str, str]) -> None:
 
 
 def _licences(folder: Path, contents: list[WheelContents]) -> None:
-    """The texts of every package, and a table of them. Raises ReleaseError for a package without any."""
-    rows = ["| package | version | licence, as its authors say | texts |", "|---|---|---|---|"]
+    """Write the licence texts of every package, and a table of them. Raises ReleaseError for a package without any."""
+    rows = ["| package | version | licence, as its authors state | texts |", "|---|---|---|---|"]
     for wheel in contents:
-        texts = wheel.texts or _told_apart(wheel)
+        texts = wheel.texts or _collected_text(wheel)
         for name, text in texts.items():
             path = folder / wheel.name / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(text)
-        rows.append(f"| {wheel.name} | {wheel.version} | {wheel.licence or 'not said'} | {len(texts)} |")
+        rows.append(f"| {wheel.name} | {wheel.version} | {wheel.licence or 'not stated'} | {len(texts)} |")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "README.md").write_text("\n".join(rows) + "\n")
 
 
-def _told_apart(wheel: WheelContents) -> dict[str, bytes]:
-    """What we found out of a wheel that says under what it is, and brings no text of it."""
+def _collected_text(wheel: WheelContents) -> dict[str, bytes]:
+    """Return the licence text that we keep for a wheel without one. Raises ReleaseError where we keep none."""
     page = Path(__file__).parent / f"licences/{wheel.name}.txt"
     if not page.exists():
-        raise ReleaseError(f"{wheel.file} brings no text of its licence: find it, and write {page}")
+        raise ReleaseError(f"{wheel.file} contains no text of its licence: find it, and write {page}")
     return {page.name: page.read_bytes()}
 
 
@@ -105,7 +110,7 @@ def _sign(sums: Path, key: Path) -> None:
 
 
 def _packed(folder: Path, target: Path, when: int) -> Path:
-    """A tar file of ``folder`` without anything of this machine: sorted, of one time and owner. Wheels are packed."""
+    """Write a tar file of ``folder`` that does not depend on this machine: sorted, with one time and one owner."""
 
     def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
         entry.mtime, entry.uid, entry.gid, entry.uname, entry.gname = when, 0, 0, "root", "root"

@@ -1,4 +1,4 @@
-"""What a shell needs to complete commands and options."""
+"""Shell completion of commands and options."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from click.shell_completion import BashComplete
 
 
 def bash_completion(program: click.Group) -> str:
-    """A file for /usr/share/bash-completion/completions."""
+    """Return a file for /usr/share/bash-completion/completions."""
     completer = BashComplete(program, {}, "triage", "_TRIAGE_COMPLETE")
     return completer.source_template % completer.source_vars()

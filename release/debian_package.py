@@ -1,4 +1,4 @@
-"""The Debian package: an environment with the pinned wheels, units, manual pages, and what dpkg runs."""
+"""The Debian package: an environment with the pinned wheels, units, manual pages, and maintainer scripts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ SHELVES = ("how-to", "explanation", "reference")
 
 
 def build_package(checkout: Path, out: Path, wheelhouse: Path, version: str = "") -> Path:
-    """Build it into ``out``. The wheels of others come from ``wheelhouse``, and are fetched where it lacks one."""
+    """Build the package into ``out``, and return its path. Raises ReleaseError.
+
+    Third-party wheels come from ``wheelhouse``; missing ones are fetched. ``version`` is that of the code by default.
+    """
     if not PYTHON.exists() or not shutil.which("dpkg-buildpackage"):
         raise ReleaseError("a Debian package is built on Debian: apt-get install debhelper dpkg-dev python3-venv")
     out.mkdir(parents=True, exist_ok=True)
@@ -51,7 +54,7 @@ def build_package(checkout: Path, out: Path, wheelhouse: Path, version: str = ""
 
 
 def _environment(stage: Path, pins: Path, wheelhouse: Path, ours: Path) -> None:
-    """An environment as it is to lie in /usr/lib, of the system's own Python."""
+    """Make the environment of /usr/lib with the system's own Python."""
     home = stage / HOME
     _run([str(PYTHON), "-m", "venv", "--without-pip", str(home)])
     pip = [*_PIP[:3], "--python", str(home / "bin/python"), *_PIP[3:]]
@@ -67,7 +70,7 @@ def _environment(stage: Path, pins: Path, wheelhouse: Path, ours: Path) -> None:
     configuration = home / "pyvenv.cfg"
     kept = [line for line in configuration.read_text().splitlines() if not line.startswith("command")]
     configuration.write_text("\n".join(kept) + "\n")
-    # Never checked against the sources, which nobody changes here: the services could not write what is compiled anew.
+    # Never checked against the sources, which do not change here: the services could not write newly compiled files.
     compiler = ["-m", "compileall", "-q", "-s", str(stage), "-p", "/", "--invalidation-mode", "unchecked-hash"]
     subprocess.run([str(home / "bin/python"), *compiler, str(home / "lib")], capture_output=True)
 
@@ -103,7 +106,7 @@ def _files(stage: Path, checkout: Path, version: str, when: int) -> None:
 
 
 def _control(debian: Path, checkout: Path, version: str, when: int) -> None:
-    """debian/: what is written down, and what is known only now."""
+    """Write the folder debian/: the files kept in the repository, and the parts that depend on this build."""
     shutil.copytree(_HERE, debian)
     for name in ("triage.toml", "redis.conf", "triage.sh"):
         (debian / name).unlink()
@@ -127,9 +130,9 @@ def _weights(checkout: Path) -> list[str]:
 
 
 def _python_dependency() -> str:
-    """The environment works with the minor version of Python that it was made with."""
-    said = subprocess.run([PYTHON, "-c", "import sys; print(sys.version_info[1])"], capture_output=True, text=True)
-    minor = int(said.stdout)
+    """Return the dependency on Python: the environment works with the minor version that it was made with."""
+    asked = subprocess.run([PYTHON, "-c", "import sys; print(sys.version_info[1])"], capture_output=True, text=True)
+    minor = int(asked.stdout)
     return f"python3 (>= 3.{minor}), python3 (<< 3.{minor + 1})"
 
 

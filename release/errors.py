@@ -1,5 +1,9 @@
-"""What keeps a release from being built."""
+"""Errors of a build."""
+
+from __future__ import annotations
+
+from triage.errors import TriageError
 
 
-class ReleaseError(Exception):
-    """Something a person has to put right before it can be built; the message says what."""
+class ReleaseError(TriageError):
+    """Raised where a product cannot be built. The message says what to put right."""

@@ -1,4 +1,4 @@
-"""Manual pages from the commands themselves: triage(1), and one for each command."""
+"""Manual pages made from the commands: triage(1), and one for each command."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Settings file, where \\-\\-config does not name one. Each setting has a variable
 
 
 def man_pages(program: click.Group, name: str, version: str, when: int) -> dict[str, str]:
-    """The pages of ``program`` by their file's name; ``when`` is in seconds since 1970."""
+    """Return the pages of ``program`` by file name; ``when`` is in seconds since 1970."""
     day = datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d")
     return {
         f"{'-'.join(names)}.1": _page(command, names, version, day)
@@ -76,7 +76,7 @@ def _text(help: str) -> str:
 
 
 def _safe(text: str) -> str:
-    """Text that troff takes as it is: no command at the start of a line, no hyphen where a minus is meant."""
+    """Return the text escaped for troff: no command at the start of a line, no hyphen where a minus is meant."""
     escaped = (
         text.replace("\\", "\\e").replace("-", "\\-").replace("…", "...").replace("`", "\\(ga").replace("'", "\\(aq")
     )

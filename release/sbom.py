@@ -4,18 +4,39 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 from uuid import NAMESPACE_URL, uuid5
 
 from release.wheel_contents import WheelContents
 from triage.model.card import CARD, ModelCard, load_card
 
 
+class Hash(TypedDict):
+    alg: str
+    content: str
+
+
+Component = TypedDict(
+    "Component",
+    {
+        "type": str,
+        "bom-ref": str,
+        "name": str,
+        "version": str,
+        "description": str,
+        "hashes": list[Hash],
+        "licenses": Sequence[Mapping[str, object]],
+        "purl": NotRequired[str],
+    },
+)
+"""A component of CycloneDX 1.6."""
+
+
 def sbom(version: str, commit: str, when: int, wheels: Iterable[WheelContents], models: Path) -> str:
-    """The document as JSON text; the same for the same contents. ``when`` is in seconds since 1970."""
+    """Return the document as JSON, the same for the same contents. ``when`` is in seconds since 1970."""
     components = [_library(each) for each in wheels]
     components += [_model(load_card(card.parent)) for card in sorted(models.glob(f"*/{CARD}"))]
     digests = "".join(each["hashes"][0]["content"] for each in components)
@@ -40,10 +61,10 @@ def sbom(version: str, commit: str, when: int, wheels: Iterable[WheelContents], 
     return json.dumps(document, indent=1) + "\n"
 
 
-def _library(wheel: WheelContents) -> dict[str, Any]:
+def _library(wheel: WheelContents) -> Component:
     name = re.sub(r"[-_.]+", "-", wheel.name).lower()
     address = f"pkg:pypi/{name}@{wheel.version}"
-    licences: list[dict[str, Any]] = []
+    licences: list[dict[str, object]] = []
     if wheel.licence:
         licences = [{"expression": wheel.licence}] if wheel.is_spdx else [{"license": {"name": wheel.licence}}]
     return {
@@ -58,7 +79,7 @@ def _library(wheel: WheelContents) -> dict[str, Any]:
     }
 
 
-def _model(card: ModelCard) -> dict[str, Any]:
+def _model(card: ModelCard) -> Component:
     weights = card.licence.weights if card.licence else "not known"
     return {
         "type": "machine-learning-model",

@@ -1,4 +1,4 @@
-"""The files that make a service of systemd of the bundle: the Debian package's, and the user without Debian's tools."""
+"""Files of a systemd service for the bundle: those of the Debian package, and the user without Debian's tools."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from release.systemd_units import units
 
 _DEBIAN = Path(__file__).parent / "debian"
 _USER = 'u cxr-triage - "cxr-triage" /var/lib/cxr-triage\n'
-# Destinations have secrets: the settings are readable to the service and to nobody else.
+# Destinations have secrets: the settings are readable to the service alone.
 _MODES = """d /var/lib/cxr-triage 0700 cxr-triage cxr-triage
 z /etc/cxr-triage/triage.toml 0640 root cxr-triage
 """
 
 
 def service_files(version: str, when: int) -> dict[str, str]:
-    """Every file by its name in the bundle's folder ``service``; ``when`` is in seconds since 1970."""
+    """Return every file by its name in the bundle's folder ``service``; ``when`` is in seconds since 1970."""
     from triage.cli import triage
 
     texts = {name: (_DEBIAN / name).read_text() for name in ("triage.toml", "redis.conf", "triage.sh")}

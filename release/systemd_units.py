@@ -1,4 +1,4 @@
-"""The units of systemd: one for everything, and one for each process apart."""
+"""Units of systemd: one for all processes together, and one for each process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PROCESSES = {
     "work": "scores them",
     "sweep": "repairs what a crash left",
     "deliver": "hands results over",
-    "reports": "hears which studies were read",
+    "reports": "receives messages of studies that were read",
     "web": "serves the worklist",
 }
 
@@ -89,19 +89,19 @@ _IP = "AF_UNIX AF_INET AF_INET6"
 
 
 def units() -> dict[str, str]:
-    """Every unit by its file's name."""
-    apart = {f"cxr-triage-{name}.service": _apart(name, what) for name, what in _PROCESSES.items()}
+    """Return every unit by its file name."""
+    apart = {f"cxr-triage-{name}.service": _single(name, task) for name, task in _PROCESSES.items()}
     # reports does not start before a port is set for it: it is enabled by hand.
     wanted = ["cxr-triage-redis.service", *(name for name in apart if "reports" not in name)]
     target = _TARGET.format(all=ALL, wanted=" ".join(wanted))
-    return {ALL: _everything(), APART: target, "cxr-triage-redis.service": _redis(), **apart}
+    return {ALL: _combined(), APART: target, "cxr-triage-redis.service": _redis(), **apart}
 
 
 def _unit(**parts: object) -> str:
     return _UNIT.format(cannot_start=EXIT_CANNOT_START, **parts)
 
 
-def _everything() -> str:
+def _combined() -> str:
     return _unit(
         description="(every process, with a Redis of its own)",
         after="",
@@ -113,9 +113,9 @@ def _everything() -> str:
     )
 
 
-def _apart(name: str, what: str) -> str:
+def _single(name: str, task: str) -> str:
     return _unit(
-        description=f"{name}: {what}",
+        description=f"{name}: {task}",
         after=" cxr-triage-redis.service",
         relations=f"PartOf={APART}\nConflicts={ALL}",
         start=_start(name, name),
@@ -139,6 +139,6 @@ def _redis() -> str:
 
 
 def _start(command: str, process: str) -> str:
-    """Started counts as soon as it says that it is ready; one that waits for its peers is left to it."""
+    """Return the start lines: the unit is started when its process is ready, or after 60 s of waiting for peers."""
     ready = f"ExecStartPost=-{_TRIAGE} healthcheck --process {process} --wait 60"
     return f"ExecStart={_TRIAGE} {command}\n{ready}\n"

@@ -1,4 +1,4 @@
-"""What a wheel says of itself: name, version, licence, and the texts of it that it brings."""
+"""Contents of a wheel: its name, version, licence, and licence texts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from zipfile import ZipFile
 
 _LICENCE_TEXT = re.compile(r"(LICEN[CS]E|COPYING|COPYRIGHT|NOTICE|AUTHORS|THIRD[-_ ]?PARTY)", re.IGNORECASE)
 _NO_TEXT = (".py", ".pyi", ".pyc", ".so", ".json")
-_NOT_SAID = {"", "unknown"}
+_NOT_STATED = {"", "unknown"}
 
 
 @dataclass(frozen=True)
 class WheelContents:
-    """One wheel: ``licence`` is an SPDX expression only where ``is_spdx``, else words of its authors."""
+    """One wheel: ``licence`` is an SPDX expression where ``is_spdx``, else the words of its authors."""
 
     file: str
     name: str
@@ -30,9 +30,9 @@ class WheelContents:
 
 
 def read_wheel(path: Path) -> WheelContents:
-    """Read the wheel at ``path``; ``texts`` are its licence files by their name, less that of its .dist-info folder.
+    """Read the wheel at ``path``; ``texts`` are its licence files by name, without that of its .dist-info folder.
 
-    They lie anywhere in it: those of libraries that a wheel holds are often beside them.
+    They are anywhere in the wheel: those of bundled libraries are often next to the libraries.
     """
     with ZipFile(path) as archive:
         (metadata,) = (name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name))
@@ -46,7 +46,7 @@ def read_wheel(path: Path) -> WheelContents:
         version=str(found["Version"]),
         summary=str(found.get("Summary", "")),
         digest=sha256(path.read_bytes()).hexdigest(),
-        licence=expression or _said(found),
+        licence=expression or _stated(found),
         is_spdx=bool(expression),
         texts=texts,
     )
@@ -56,9 +56,9 @@ def _is_licence(name: str) -> bool:
     return bool(_LICENCE_TEXT.match(PurePosixPath(name).name)) and not name.endswith(("/", *_NO_TEXT))
 
 
-def _said(metadata: Message) -> str:
-    """The licence in the words of the classifiers, else of the old field's first line."""
+def _stated(metadata: Message) -> str:
+    """Return the licence by the classifiers, else by the first line of the old field."""
     classifiers = [str(each) for each in metadata.get_all("Classifier", [])]
     names = [each.split(" :: ")[-1] for each in classifiers if each.startswith("License ::")]
     field = str(metadata.get("License", "")).strip().partition("\n")[0]
-    return " / ".join(names) or ("" if field.lower() in _NOT_SAID else field)
+    return " / ".join(names) or ("" if field.lower() in _NOT_STATED else field)

@@ -1,4 +1,4 @@
-"""A folder of the pinned wheels of others: once it is filled, nothing needs a network."""
+"""A folder of the pinned third-party wheels: once it is filled, no network is needed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from release.errors import ReleaseError
 
 
 def fill_wheelhouse(pins: Path, wheelhouse: Path, pip: list[str]) -> None:
-    """Fetch into ``wheelhouse`` the pinned wheels that it lacks for the Python of ``pip``. Raises ReleaseError."""
+    """Fetch the missing pinned wheels into ``wheelhouse``, for the Python of ``pip``. Raises ReleaseError."""
     wheelhouse.mkdir(parents=True, exist_ok=True)
     wanted = ["download", "--quiet", "--require-hashes", "--only-binary=:all:", "-r", str(pins), "-d", str(wheelhouse)]
     known = ["--no-index", "--find-links", str(wheelhouse)]

@@ -1,4 +1,4 @@
-"""The two wheels, code and models. The same bytes from the same files with the same tools."""
+"""The two wheels, code and models; the same files and tools give the same bytes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ PROJECTS = (".", "models")
 
 
 def build_wheels(checkout: Path, out: Path) -> list[Path]:
-    """Build both into ``out``. Raises ReleaseError with the tail of the builder's words."""
+    """Build both wheels into ``out``, and return their paths. Raises ReleaseError with the builder's last lines."""
     out.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "SOURCE_DATE_EPOCH": str(source_date(checkout)), "PYTHONHASHSEED": "0"}
     with tempfile.TemporaryDirectory() as folder:
-        # Not in the checkout: what an earlier build left in build/ would get into the wheel.
+        # Not in the checkout: remains of an earlier build in build/ would get into the wheel.
         clean_copy(checkout, Path(folder))
         return [_build(Path(folder) / project, out.resolve(), environment) for project in PROJECTS]
 

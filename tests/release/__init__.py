@@ -1,1 +1,1 @@
-"""Tests of what is given away: wheels, the Debian package, the bundle."""
+"""Tests of the products of a release: wheels, the Debian package, the bundle."""

@@ -40,7 +40,7 @@ class Bundle:
 def small_wheel(
     folder: Path, name: str, *metadata: str, licence: str = "{name}-1.0.dist-info/licenses/LICENSE.txt"
 ) -> Path:
-    """A wheel of somebody else: one module and a licence."""
+    """A third-party wheel: one module and a licence."""
     files = {
         f"{name}.py": "",
         f"{name}-1.0.dist-info/METADATA": "\n".join(
@@ -65,14 +65,14 @@ def small_wheel(
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """Built of our own wheels and one small one of somebody else, as fetching the real ones needs a network."""
+    """A bundle of our own wheels and one small third-party one, as fetching the real ones needs a network."""
     if shutil.which("minisign") is None:
         pytest.skip("minisign: sudo apt-get install minisign")
     work = tmp_path_factory.mktemp("bundle")
-    wheel = small_wheel(work / "wheelhouse", "somebody_elses", "License-Expression: MIT")
+    wheel = small_wheel(work / "wheelhouse", "third_party", "License-Expression: MIT")
     small_wheel(work / "wheelhouse", "left_from_before")
     pins = work / "pins.txt"
-    pins.write_text(f"somebody-elses==1.0 \\\n    --hash=sha256:{sha256(wheel.read_bytes()).hexdigest()}\n")
+    pins.write_text(f"third-party==1.0 \\\n    --hash=sha256:{sha256(wheel.read_bytes()).hexdigest()}\n")
     secret, public = work / "key", work / "key.pub"
     subprocess.run(["minisign", "-G", "-W", "-f", "-s", secret, "-p", public], check=True, stdout=subprocess.DEVNULL)
     archive = build_bundle(ROOT, work / "out", pins, work / "wheelhouse", secret)
@@ -111,36 +111,36 @@ def test_the_bill_of_materials_has_every_wheel_and_every_model(bundle: Bundle) -
     assert (bill["bomFormat"], bill["specVersion"], bill["version"]) == ("CycloneDX", "1.6", 1)
     digests = {each["hashes"][0]["content"]: each for each in bill["components"]}
     wheels = [read_wheel(path) for path in (bundle.folder / "wheels").iterdir()]
-    assert {each.name for each in wheels} == {"somebody_elses", "cxr-triage", "cxr-triage-models"}
+    assert {each.name for each in wheels} == {"third_party", "cxr-triage", "cxr-triage-models"}
     cards = [load_card(card.parent) for card in (ROOT / "models").glob(f"*/{CARD}")]
     assert digests.keys() == {each.digest for each in wheels} | {card.model_sha256 for card in cards}
     for card in cards:
         (said,) = digests[card.model_sha256]["licenses"]
         assert card.licence is None or said["license"]["name"] == card.licence.weights
-    (theirs,) = (each for each in bill["components"] if each["name"] == "somebody_elses")
-    assert theirs["purl"] == "pkg:pypi/somebody-elses@1.0"
+    (theirs,) = (each for each in bill["components"] if each["name"] == "third_party")
+    assert theirs["purl"] == "pkg:pypi/third-party@1.0"
     assert theirs["licenses"] == [{"expression": "MIT"}]
     references = [each["bom-ref"] for each in bill["components"]]
     assert len(references) == len(set(references))
 
 
 def test_licences_of_everything_are_there(bundle: Bundle) -> None:
-    assert (bundle.folder / "licences/somebody_elses/licenses/LICENSE.txt").read_text() == "Do what you like."
+    assert (bundle.folder / "licences/third_party/licenses/LICENSE.txt").read_text() == "Do what you like."
     assert (bundle.folder / "LICENSE.models").read_bytes() == (ROOT / "models/LICENSE").read_bytes()
     table = (bundle.folder / "licences/README.md").read_text()
-    assert "| somebody_elses | 1.0 | MIT | 1 |" in table
+    assert "| third_party | 1.0 | MIT | 1 |" in table
 
 
 def test_a_package_without_the_text_of_its_licence_is_not_given_away(tmp_path: Path) -> None:
     def brought(licence: str) -> str:
-        wheel = read_wheel(small_wheel(tmp_path, "somebody_elses", licence=licence))
+        wheel = read_wheel(small_wheel(tmp_path, "third_party", licence=licence))
         _licences(tmp_path / "licences", [wheel])
         return (tmp_path / "licences/README.md").read_text()
 
-    with pytest.raises(ReleaseError, match="brings no text of its licence"):
-        brought("somebody_elses/licence.py")
-    assert "| somebody_elses | 1.0 | not said | 1 |" in brought("somebody_elses/ThirdPartyNotices.txt")
-    assert (tmp_path / "licences/somebody_elses/somebody_elses/ThirdPartyNotices.txt").exists()
+    with pytest.raises(ReleaseError, match="contains no text of its licence"):
+        brought("third_party/licence.py")
+    assert "| third_party | 1.0 | not stated | 1 |" in brought("third_party/ThirdPartyNotices.txt")
+    assert (tmp_path / "licences/third_party/third_party/ThirdPartyNotices.txt").exists()
 
 
 def test_it_installs_with_the_network_off(bundle: Bundle, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_it_installs_with_the_network_off(bundle: Bundle, tmp_path: Path) -> Non
     # The last line asks for the version, which needs packages that this small bundle lacks.
     assert "No module named 'click'" in done.stderr, done.stdout + done.stderr
     (packages,) = target.glob("lib/python3*/site-packages")
-    assert (packages / "somebody_elses.py").exists()
+    assert (packages / "third_party.py").exists()
     (packages / "needed.pth").write_text("\n".join(needed()) + "\n")
     said = subprocess.run(
         [target / "bin/triage", "model"], cwd=tmp_path, env=bare_environment(), capture_output=True, text=True
@@ -271,7 +271,7 @@ def test_it_becomes_a_service_and_keeps_the_settings_of_the_site(bundle: Bundle,
 @pytest.mark.parametrize(
     ("home", "why"),
     [
-        ("/home/somebody/triage", "may not look into"),
+        ("/home/someone/triage", "may not look into"),
         ("/tmp/triage", "may not look into"),
         ("opt/triage", "the whole path"),
         ("/opt/of the house", "letters, digits"),

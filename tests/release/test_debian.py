@@ -1,4 +1,4 @@
-"""What the Debian package is made of, checked without building it (`make acceptance-deb` does that)."""
+"""Parts of the Debian package, checked without building it (`make acceptance-deb` does that)."""
 
 from __future__ import annotations
 

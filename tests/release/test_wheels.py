@@ -59,7 +59,7 @@ def test_the_same_files_give_the_same_bytes(wheels: list[Path], tmp_path: Path) 
 
 
 def demo_environment(folder: Path) -> dict[str, str]:
-    """Ports that nobody has; everything else as it comes."""
+    """Settings with free ports; everything else is the default."""
     first = free_ports(5)
     ports = ("LISTENER_PORT", "WEB_PORT", "LISTENER_METRICS_PORT", "WORKER_METRICS_PORT", "SWEEP_METRICS_PORT")
     return bare_environment(
