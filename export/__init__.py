@@ -1,1 +1,1 @@
-"""From checkpoints to a model folder, through a parity gate."""
+"""Export of checkpoints to a model folder, through a parity gate."""

@@ -1,22 +1,13 @@
-"""``python -m export``: the commands of ``export.cli``, or one line if what they need is not installed."""
+"""``python -m export``: the command of ``export.cli``, or one line where a package is not installed."""
 
 from __future__ import annotations
 
-import sys
-
-from triage.runtime.extras import what_to_install
+from training.program import run_program
 
 
 def main() -> None:
-    """Run it; status 1 with a line where a package of its extras is missing."""
-    try:
-        from export.cli import main as commands
-    except ModuleNotFoundError as error:
-        lacking = what_to_install(error, "python -m export", "cpu,train")
-        if lacking is None:
-            raise
-        sys.exit(lacking)
-    commands()
+    """Run the command."""
+    run_program("python -m export", "export.cli")
 
 
 if __name__ == "__main__":

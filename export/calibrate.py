@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
+from training.runs.scores import sigmoid
 from triage.model.wrapping import Curve
 from triage.statistics.intervals import exact_interval
 
-Floats = npt.NDArray[np.floating[Any]]
+Floats = npt.NDArray[np.floating]
 Method = Literal["platt", "temperature", "none"]
 FEWEST = 10
-"""Images of either class that a calibration needs."""
+"""Least number of images of either class for a calibration."""
 
 
 def fit_curve(labels: Floats, logits: Floats, method: Method) -> Curve | None:
-    """Platt scaling (slope and intercept) or temperature scaling (slope only), by maximum likelihood.
+    """Fit Platt scaling (slope and intercept) or temperature scaling (slope only), by maximum likelihood.
 
-    Platt's (1999) softened targets keep separable classes finite. None with fewer than ten images of a class, and
-    where the scores run against the labels (no positive slope fits).
+    Platt's (1999) softened targets keep separable classes finite. Return None with fewer than ten images of a class,
+    and where the scores run against the labels (no positive slope fits).
     """
     positives, negatives = int((labels > 0.5).sum()), int((labels < 0.5).sum())
     if method == "none" or min(positives, negatives) < FEWEST:
@@ -41,17 +42,17 @@ def fit_curve(labels: Floats, logits: Floats, method: Method) -> Curve | None:
 
 
 def apply(curve: Curve, logits: Floats) -> Floats:
-    """Calibrated probabilities (n,)."""
-    return np.asarray(1 / (1 + np.exp(-np.clip(curve.slope * logits + curve.intercept, -500, 500))))
+    """Return calibrated probabilities (n,)."""
+    return sigmoid(curve.slope * logits + curve.intercept)
 
 
 def brier(labels: Floats, probabilities: Floats) -> float:
-    """Mean squared difference of probability and truth."""
+    """Return the mean squared difference of probability and label (Brier score)."""
     return float(((probabilities - labels) ** 2).mean())
 
 
 def threshold_for(labels: Floats, probabilities: Floats, target_sensitivity: float) -> float | None:
-    """The highest threshold whose sensitivity has an exact 95 % lower bound of at least ``target_sensitivity``.
+    """Return the highest threshold whose sensitivity has an exact 95 % lower bound of at least ``target_sensitivity``.
 
     Rounded down to four digits; None if there are too few positives for any.
     """

@@ -1,4 +1,4 @@
-"""The parts of a card that are measured: thresholds, calibration, figures, and what the training images look like."""
+"""Measured parts of a card: thresholds, calibration, figures, and the distribution of the training images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from triage.validation.cohort.manifest import PUBLIC_COHORTS
 def operating_points(
     judged: HeldOutScores, about: DescriptionFile, *, centred: bool = False
 ) -> tuple[OperatingPoint, ...]:
-    """0.5, and the threshold for the target sensitivity where there are positives enough to certify one.
+    """Return 0.5, and the threshold for the target sensitivity where there are enough positives to certify one.
 
     ``centred``: the scores were moved so that 0.5 is where sensitivity and specificity are equal.
     """
@@ -46,19 +46,19 @@ def operating_points(
     )
 
 
-def _with_reason(how: str, judged: HeldOutScores) -> str:
-    return f"{how}; approximate: {judged.approximate}" if judged.approximate else how
+def _with_reason(text: str, judged: HeldOutScores) -> str:
+    return f"{text}; approximate: {judged.approximate}" if judged.approximate else text
 
 
 def few_positives(points: Sequence[OperatingPoint], about: DescriptionFile) -> list[str]:
-    """The limit to state where no threshold could be certified."""
+    """Return the limit to state where no threshold could be certified."""
     if len(points) > 1:
         return []
     return [f"Too few positives to certify a threshold for a sensitivity of {about.export.target_sensitivity}."]
 
 
 def about_calibration(curve: Curve | None, method: str) -> str:
-    """What the card says of the calibration."""
+    """Return the card's text on the calibration."""
     if curve is None:
         return "none: the probability is the network's plain score"
     return f"{method} scaling, output calibrated_probability; probability is the network's plain score"
@@ -67,7 +67,7 @@ def about_calibration(curve: Curve | None, method: str) -> str:
 def calibration_fit(
     curve: Curve | None, method: calibrate.Method, judged: HeldOutScores, about: DescriptionFile
 ) -> CalibrationFit | None:
-    """The calibration and what it was fitted on."""
+    """Return the calibration and the data of its fit; None without one."""
     if curve is None:
         return None
     scored = judged.scored
@@ -84,8 +84,8 @@ def calibration_fit(
     )
 
 
-def named(points: Sequence[OperatingPoint]) -> dict[str, float]:
-    """Thresholds by what the figures call them."""
+def thresholds_by_name(points: Sequence[OperatingPoint]) -> dict[str, float]:
+    """Return thresholds by their name in the figures."""
     return {f"{point.threshold:g}": point.threshold for point in points}
 
 
@@ -94,9 +94,9 @@ def performances(
     about: DescriptionFile,
     points: Sequence[OperatingPoint],
 ) -> Iterator[Performance]:
-    """On held-out patients: over all and within each view, beside the AUC of the projection alone."""
+    """Yield the figures on held-out patients, over all and within each view, and the AUC of the projection alone."""
     part, scored = about.export, judged.scored
-    thresholds = named(points)
+    thresholds = thresholds_by_name(points)
     how = "; ".join(text for text in (judged.how, judged.approximate, part.how) if text)
     whole = figures.performance(scored, part.validation, part.reference, how, thresholds)
     views = sorted(set(scored.views) - {""})
@@ -115,7 +115,7 @@ def performances(
 
 
 def distribution(chests: Chests) -> Distribution:
-    """How far the training images lie, each from the images of other patients, and the limit that follows."""
+    """Return the distances of training images, each to those of other patients, and the limit by them."""
     distances = out_of_fold(chests.images, [case.patient for case in chests.cases])
     limit = round(float(np.percentile(distances, LIMIT_PERCENTILE)), 4)
     groups = {"all": np.ones(len(chests.cases), dtype=bool)}
@@ -134,12 +134,12 @@ def distribution(chests: Chests) -> Distribution:
 
 
 def public_patients(patients: Sequence[str]) -> list[str]:
-    """Those whose identifiers are public; what a hospital calls its patients stays in its manifest."""
+    """Return the patients whose identifiers are public; those of a hospital stay in its manifest."""
     return [patient for patient in patients if patient.partition(":")[0] in PUBLIC_COHORTS]
 
 
 def architecture(run: TrainingRun, members: Members) -> str:
-    """What computes, and how it was chosen."""
+    """Return the card's text on the architecture and the choice of its members."""
     count, view = len(members.folders), run.config.input
     parts = [f"{run.config.model.architecture} at {view.size} px"]
     parts.append("one network" if count == 1 else f"{count} networks averaged")

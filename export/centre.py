@@ -1,4 +1,4 @@
-"""Where a network's 0.5 lies: training balances classes and smooths labels, so its own is nowhere in particular."""
+"""Centring of a network's 0.5, which has no meaning after training with balanced classes and smoothed labels."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from training.errors import TrainingError
-from training.networks.architectures import Network
+from training.networks.network import Network
 from training.runs.scores import RunScores
 
 
 def equal_point(scored: RunScores) -> float:
-    """The logit from which on sensitivity and specificity differ least; both classes must be there.
+    """Return the logit at which sensitivity and specificity differ least; both classes are needed.
 
-    Of several such points the middle one, and between two scores the middle.
+    Of several such points it is the middle one, and between two scores the middle.
     """
     ends = np.unique(scored.logits)
     points = np.concatenate([[ends[0] - 1], (ends[1:] + ends[:-1]) / 2, [ends[-1] + 1]])
@@ -29,7 +29,7 @@ def equal_point(scored: RunScores) -> float:
 
 
 def lowered(networks: Sequence[Network], output: int, by: float) -> list[Network]:
-    """Copies whose logit of ``output`` is lower by so much. TrainingError where the head has no bias of its own."""
+    """Return copies whose logit of ``output`` is lower by ``by``. Raises TrainingError for a head without a bias."""
     if not all(network.pooled for network in networks):
         raise TrainingError("--centre needs a head that is one linear layer: this network's is not")
     copies = [copy.deepcopy(network) for network in networks]

@@ -1,4 +1,4 @@
-"""``python -m export RUN -o models/NAME``: from a finished run to a model folder."""
+"""Command ``python -m export RUN -o models/NAME``: from a finished run to a model folder."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from typing import Any
 import click
 
 from export.description import read_description
-from export.parity import ParityError
 from export.release import ReleaseOptions, release
-from training.errors import TrainingError
 from training.runs.devices import process
 from training.runs.run import TrainingRun
-from triage.errors import StartError
+from triage.errors import TriageError
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -21,18 +19,18 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command(name="python -m export")
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The model folder, models/NAME.")
-@click.option("--card", type=FILE, help="What no measurement says. [default: export/cards/NAME.toml]")
+@click.option("--card", type=FILE, help="Description of the model. [default: export/cards/NAME.toml]")
 @click.option("--member", help="Ship one fold of a cross-validation: its number, or best (out of fold).")
 @click.option(
     "--judge-by",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="RUN trained on everybody: the cross-validation of the same recipe, which says how good it is.",
+    help="RUN trained on all patients: the cross-validation of the same recipe, by which it is judged.",
 )
 @click.option("--calibrate-on", type=FILE, help="Patients that the run has not seen. [default: what it held out]")
 @click.option("--calibrate-split", "calibrate_splits", multiple=True, help="Only rows of this split of --calibrate-on.")
 @click.option("--calibration", type=click.Choice(["platt", "temperature", "none"]), default="platt", show_default=True)
 @click.option("--centre", is_flag=True, help="Move 0.5 to where held-out sensitivity and specificity are equal.")
-@click.option("--chests", type=FILE, multiple=True, help="More rows that show what a chest looks like.")
+@click.option("--chests", type=FILE, multiple=True, help="More rows of chests, for the distance limit.")
 @click.option("--test", type=FILE, help="A test manifest for the card.")
 @click.option("--test-split", "test_splits", multiple=True, help="Only rows of this split of --test.")
 @click.option("--look-at-test", is_flag=True, help="Score --test; the look is counted in the run.")
@@ -44,7 +42,7 @@ def main(run: Path, out: Path, card: Path | None, **options: Any) -> None:
             written = release(
                 TrainingRun.open(run), read_description(card, out.name), out, ReleaseOptions(**options), here
             )
-    except (ParityError, TrainingError, StartError) as error:
+    except TriageError as error:
         raise click.ClickException(str(error)) from error
     for measured in written.performance:
         for name, figure in measured.figures.items():

@@ -1,10 +1,9 @@
-"""What no measurement can say of a model: whom it is for and where it ends. A TOML file that a person writes."""
+"""Description of a model that no measurement gives: intended use and limits. A TOML file that a person writes."""
 
 from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,7 +18,7 @@ class _DescriptionPart(BaseModel):
 
 
 class DataDescription(_DescriptionPart):
-    """What it was trained on, in words, and by which configuration."""
+    """Training data in words, and the configuration."""
 
     data: tuple[str, ...]
     recipe: str
@@ -37,7 +36,7 @@ class ExportDescription(_DescriptionPart):
 
 
 class DescriptionFile(_DescriptionPart):
-    """The file, whole."""
+    """Content of the file."""
 
     version: str
     limits: tuple[str, ...]
@@ -49,17 +48,16 @@ class DescriptionFile(_DescriptionPart):
 
     @property
     def for_adults(self) -> bool:
-        """Whether an adult may be scored."""
+        """True if the model is for adults too."""
         below = self.intended_use.age_below
         return below is None or below > 18
 
 
 def read_description(path: Path | None, name: str) -> DescriptionFile:
-    """The file at ``path``, or export/cards/NAME.toml. TrainingError that names a wrong key."""
+    """Read the file at ``path``, or export/cards/NAME.toml. Raises TrainingError naming a wrong key."""
     file = path or FOLDER / f"{name}.toml"
     try:
-        record: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
-        return DescriptionFile.model_validate(record)
+        return DescriptionFile.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
     except OSError as error:
         raise TrainingError(
             f"{file} cannot be read: say with --card what a model is for, as {FOLDER / 'nih-adult.toml'} does"

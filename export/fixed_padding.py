@@ -1,9 +1,9 @@
-"""Padding of a known size, in place of padding that every image is measured for.
+"""Padding of a fixed size, in place of padding computed from each image's size.
 
-timm's networks that came from TensorFlow pad each strided convolution by what the image's size asks for ("SAME"). As
-ONNX this is a chain of nodes, a copy of the tensor and, on CPUs, two changes of its layout: a quarter of
-EfficientNet-Lite0's time at 224 px. What ships sees one size only, and ONNX's convolution can pad more behind than
-before, which PyTorch's cannot.
+timm's networks that came from TensorFlow pad each strided convolution by a number that depends on the image's size
+("SAME"). As ONNX this is a chain of nodes, a copy of the tensor and, on CPUs, two changes of its layout: a quarter of
+EfficientNet-Lite0's time at 224 px. The exported graph takes one size only, and ONNX's convolution can pad more behind
+than before, which PyTorch's cannot.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from timm.layers.padding import get_same_padding  # isort: skip
 
 
 def with_fixed_padding(network: nn.Module, image: torch.Tensor) -> nn.Module:
-    """A copy that computes the same, to the bit, on images of the shape of ``image``, and is for no other."""
+    """Return a copy that computes the same, to the bit, on images of the shape of ``image``, and of no other."""
     fixed = copy.deepcopy(network)
     for name, size in _sizes(fixed, image).items():
         convolution = fixed.get_submodule(name)
@@ -33,10 +33,10 @@ def with_fixed_padding(network: nn.Module, image: torch.Tensor) -> nn.Module:
 
 
 def _sizes(network: nn.Module, image: torch.Tensor) -> dict[str, torch.Size]:
-    """By the name of each convolution: rows and columns of what it gets."""
+    """Return rows and columns of the input of each convolution, by its name."""
     sizes: dict[str, torch.Size] = {}
     hooks = [
-        module.register_forward_pre_hook(_noting(name, sizes))
+        module.register_forward_pre_hook(_recording(name, sizes))
         for name, module in network.named_modules()
         if isinstance(module, Conv2dSame)
     ]
@@ -47,15 +47,15 @@ def _sizes(network: nn.Module, image: torch.Tensor) -> dict[str, torch.Size]:
     return sizes
 
 
-def _noting(name: str, sizes: dict[str, torch.Size]) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-    def note(_: nn.Module, arguments: tuple[Any, ...]) -> None:
+def _recording(name: str, sizes: dict[str, torch.Size]) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+    def record(_: nn.Module, arguments: tuple[Any, ...]) -> None:
         sizes[name] = arguments[0].shape[2:]
 
-    return note
+    return record
 
 
 _Pads = tuple[int, int, int, int]
-"""Top, left, bottom, right, as ONNX has them."""
+"""Top, left, bottom, right, in the order of ONNX."""
 
 
 def _pads(convolution: Conv2dSame, size: torch.Size) -> _Pads:
@@ -65,19 +65,19 @@ def _pads(convolution: Conv2dSame, size: torch.Size) -> _Pads:
             size, convolution.kernel_size, convolution.stride, convolution.dilation, strict=True
         )
     )
-    # The odd one goes behind, as TensorFlow has it.
+    # An odd padding has one more behind, as in TensorFlow.
     return rows // 2, columns // 2, rows - rows // 2, columns - columns // 2
 
 
 class _Padded(nn.Module):
-    """A convolution with these paddings."""
+    """A convolution with fixed paddings."""
 
     def __init__(self, convolution: Conv2dSame, pads: _Pads) -> None:
         super().__init__()
         self.convolution, self.pads = convolution, pads
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """As the convolution does for images of the size that it is for."""
+        """Return the convolution of images of the one size."""
         own = self.convolution
         arguments = (image, own.weight, own.bias, self.pads, own.stride, own.dilation, own.groups)
         made: torch.Tensor = _Convolve.apply(*arguments)  # type: ignore[no-untyped-call]
@@ -85,7 +85,7 @@ class _Padded(nn.Module):
 
 
 class _Convolve(torch.autograd.Function):
-    """One node of ONNX. Source of its attributes: onnx/docs/Operators.md, Conv."""
+    """A convolution as one node of ONNX; for its attributes see onnx/docs/Operators.md, Conv."""
 
     @staticmethod
     def forward(

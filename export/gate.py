@@ -1,6 +1,6 @@
-"""The gate between a demonstration and a model that may decide: is it shown to know more than chance?
+"""The gate between a demonstration and a model that may decide: evidence that it is better than chance.
 
-What is asked for was fixed before the next models were judged (docs/adr/0032).
+The criteria were fixed before the next models were judged (docs/adr/0032).
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from training.runs.scores import RunScores
 from triage.validation.cohort.manifest import hides_patient
 
 LEAST_PATIENTS = 30
-"""Of each class, over all and within each view: from there on DeLong's interval covers what it says it does."""
+"""Least number of patients of each class, over all and within each view: from there on DeLong's interval holds."""
 CHANCE = 0.5
 
 
 @dataclass(frozen=True)
 class GateVerdict:
-    """``failures``: why the model is a demonstration, none if it is not. ``notes``: what else a reader must know."""
+    """Verdict: ``failures`` are the reasons for a demonstration, ``notes`` further limits."""
 
     failures: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
     @property
     def demo(self) -> bool:
-        """Whether the model may decide in demonstrations only."""
+        """True if the model may decide in demonstrations only."""
         return bool(self.failures)
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """For the card's limits."""
+        """Lines for the card's limits."""
         return (*(f"Demonstration only: {failure}." for failure in self.failures), *self.notes)
 
 
 def pass_gate(scored: RunScores, about: DescriptionFile) -> GateVerdict:
     """Judge held-out scores: over all, and within each view that the model is for.
 
-    Who is ill is often taken lying, AP: an AUC over all views may be the projection's. A model for children alone whose
-    images state no view at all is judged over all, and its card says so.
+    Ill patients are often imaged lying, AP: an AUC over all views may be the projection's. A model
+    for children alone whose images state no view at all is judged over all, and its card says so.
     """
     failures = list(_failures(scored, "over all"))
     if not about.for_adults and not any(scored.views):

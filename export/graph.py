@@ -1,4 +1,4 @@
-"""What ships, in PyTorch: the reference that the written graph is held against, and the bare networks within it."""
+"""The shipped model in PyTorch, as the reference for the written graph, and its writing as ONNX."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import nn
 from export.fixed_padding import with_fixed_padding
 from training.config import InputConfig
 from training.errors import TrainingError
-from training.networks.architectures import Network
+from training.networks.network import Network
 from training.runs.predict import centre
 from triage.model.card import WEIGHTS
 from triage.model.distribution import CONTRAST_SCALE, LEAST_CONTRAST, Subspace, averaging
@@ -23,13 +23,14 @@ from triage.model.wrapping import OPSET, Curve, NetworkError, Wrapping, wrap
 
 
 class Shipped(nn.Module):
-    """``image`` (n, 1, s, s) as ``preprocess`` makes it, to the outputs that ``names`` lists.
+    """The shipped model: ``image`` (n, 1, s, s) as ``preprocess`` makes it, to the outputs in ``names``.
 
     ``logit``, ``probability`` and ``distance`` are (n,). The logit is the mean over the members and, where the run
     scores so, over the image and its mirror image. ``cam`` (n, h, w), where every member has one, is their mean class
     activation map: its mean plus ``bias`` is the logit. ``calibrated_probability`` (n,) is there where calibrated.
 
-    Nothing of it is written: ``triage.model.wrapping`` builds the graph from the same parts, and parity compares both.
+    This module itself is not exported: ``triage.model.wrapping`` builds the graph from the same parts, and the parity
+    gate compares both.
     """
 
     def __init__(
@@ -51,17 +52,17 @@ class Shipped(nn.Module):
 
     @property
     def names(self) -> list[str]:
-        """Of the outputs, in their order."""
+        """Names of the outputs, in their order."""
         optional = (("cam", self.has_map), ("calibrated_probability", self.curve is not None))
         return ["logit", "probability", "distance", *(name for name, there in optional if there)]
 
     @property
     def bias(self) -> float:
-        """What the mean of ``cam`` lacks to the logit."""
+        """Difference of the logit and the mean of ``cam``."""
         return float(np.mean([network.bias(self.output) for network in self.networks]))
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """See the class."""
+        """Return the outputs; see the class."""
         logit, maps = self._scores(centre(image, self.view.size))
         outputs = [logit, torch.sigmoid(logit), self._distance(image * self.deviation + self.mean_level)]
         if self.has_map:
@@ -71,7 +72,7 @@ class Shipped(nn.Module):
         return tuple(outputs)
 
     def _scores(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean logit (n,) and map (n, h, w); image and mirror image are one batch."""
+        """Return mean logit (n,) and map (n, h, w); image and mirror image are one batch."""
         shown = torch.cat([image, image.flip(3)]) if self.view.flips else image
         logits, maps = [], []
         for network in self.networks:
@@ -105,12 +106,12 @@ class Shipped(nn.Module):
 
 
 def has_map(members: Sequence[Network], view: InputConfig) -> bool:
-    """Whether there is a class activation map of the whole image: linear heads on means, and no crop."""
+    """Return True if there is a class activation map of the whole image: linear heads on means, and no crop."""
     return all(member.pooled for member in members) and view.evaluation == "whole"
 
 
 def about_map(members: Sequence[Network], view: InputConfig) -> str:
-    """What the card says of the map."""
+    """Return the card's text on the activation map."""
     if has_map(members, view):
         return (
             "output cam: class activation map of the whole image, mean over members and mirror images; "
@@ -122,7 +123,7 @@ def about_map(members: Sequence[Network], view: InputConfig) -> str:
 
 
 def write(shipped: Shipped, path: Path) -> None:
-    """Write the graph as ONNX with a dynamic batch. TrainingError for a network that ONNX cannot hold."""
+    """Write the graph as ONNX with a dynamic batch. Raises TrainingError for a network that ONNX cannot represent."""
     view = shipped.view
     wrapping = Wrapping(view.spec(), view.size, view.flips, shipped.subspace, shipped.curve)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -142,14 +143,14 @@ class _Bare(nn.Module):
         self.names = ["logit", "cam"] if shipped.has_map else ["logit"]
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """See the class."""
+        """Return the outputs; see the class."""
         if "cam" in self.names:
             return self.network.with_map(image, self.output)
         return (self.network(image)[:, self.output],)
 
 
 def _as_onnx(bare: _Bare, path: Path) -> onnx.ModelProto:
-    """TrainingError for what ONNX cannot hold. ``path`` is written on the way."""
+    """Return the network as ONNX, by way of a file at ``path``. Raises TrainingError."""
     images = torch.zeros(2, 1, bare.size, bare.size)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations

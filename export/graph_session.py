@@ -1,4 +1,4 @@
-"""Sessions of graphs that the export has just written: one whose loading never ends is no export."""
+"""Sessions of graphs that the export has just written; a graph whose loading does not end is refused."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from triage.model.trial_load import LOAD_DEADLINE_S, NotLoadedError, try_to_load
 
 
 def session_of(weights: Path, seconds: float = LOAD_DEADLINE_S) -> Any:
-    """The session of an ONNX file on the CPU, loaded in a child first (docs/adr/0045).
+    """Open an ONNX file on the CPU, after a trial in a child process (docs/adr/0045).
 
-    Raises TrainingError if that does not end in ``seconds``. A run has no limit: whoever exports looks on.
+    Raises TrainingError if the trial does not end in ``seconds``. Runs of the session have no limit, as the export is
+    attended.
     """
     try:
         try_to_load(weights.name, _open, weights, seconds=seconds)

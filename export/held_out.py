@@ -1,11 +1,10 @@
-"""Which networks of a run ship, and on whom their score may be judged."""
+"""Choice of the networks of a run that ship, and of the patients by whom their scores are judged."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,14 +23,14 @@ from triage.model.distribution import COMPONENTS
 
 BEST = "best"
 
-Floats = npt.NDArray[np.floating[Any]]
+Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOutScores:
     """Scores of images whose patients were not trained on, and the rows of the same images.
 
-    ``approximate`` says why they are not exactly what ships on patients that no member saw; empty where they are.
+    ``approximate`` is the reason why they are not exactly the shipped model on unseen patients; empty where they are.
     """
 
     scored: RunScores
@@ -49,9 +48,9 @@ class Members:
 
 
 def choose_members(run: TrainingRun, wanted: str | None) -> Members:
-    """All networks of a run, or one fold's: ``wanted`` is its number, or ``best``.
+    """Return all networks of a run, or one fold's: ``wanted`` is its number, or ``best``. Raises TrainingError.
 
-    The best fold has the lowest cross-entropy on the patients it did not see; no test set is looked at.
+    The best fold has the lowest cross-entropy on the patients it did not see; no test set is scored.
     """
     if wanted is None:
         count = len(run.members)
@@ -71,9 +70,9 @@ def choose_members(run: TrainingRun, wanted: str | None) -> Members:
 def judge(
     run: TrainingRun, members: Members, process: Process, apart: Path | None, splits: Sequence[str]
 ) -> HeldOutScores:
-    """The scores that thresholds, calibration and figures are taken from.
+    """Return the scores for thresholds, calibration and figures. Raises TrainingError.
 
-    ``apart`` is a manifest of patients that the run has not seen; without it, what the run held out itself.
+    ``apart`` is a manifest of patients that the run has not seen; without it, the run's held-out patients are taken.
     """
     if apart is not None:
         cases = apart_cases(run, apart, splits)
@@ -84,19 +83,22 @@ def judge(
     if len(members.folders) > 1:
         how = "each image scored by the one network that did not see its patient"
         return HeldOutScores(
-            scored, cases, how, "what ships is the mean of all networks, which no patient here can judge"
+            scored,
+            cases,
+            how,
+            "what ships is the mean of all networks, and every patient here is in the training of some of them",
         )
-    return HeldOutScores(scored, cases, "patients that the network did not see", _why_not_exact(run.config))
+    return HeldOutScores(scored, cases, "patients that the network did not see", _reason_not_exact(run.config))
 
 
 def judge_by(run: TrainingRun, folds: TrainingRun) -> HeldOutScores:
-    """Out-of-fold scores of ``folds``, for a ``run`` that trained by the same recipe on all its patients.
+    """Return out-of-fold scores of ``folds``, for a ``run`` that trained by the same recipe on all its patients.
 
-    What the cross-validation measured is the recipe; nobody is left to judge the one network that ships. Raises
+    The cross-validation measures the recipe; no patient is left to judge the one network that ships. Raises
     TrainingError where the two runs are not of one recipe and one set of patients.
     """
     if folds.kind != "cross-validate":
-        raise TrainingError(f"{folds.folder} is no cross-validation: --judge-by is the one of the same recipe")
+        raise TrainingError(f"{folds.folder} is not a cross-validation: give --judge-by the one of the same recipe")
     if folds.config.changed({"data.carve": run.config.data.carve}) != run.config:
         raise TrainingError(f"{folds.folder} and {run.folder} are of different configurations")
     if set(run.training_patients) != set(folds.training_patients):
@@ -105,12 +107,12 @@ def judge_by(run: TrainingRun, folds: TrainingRun) -> HeldOutScores:
         raise TrainingError(f"{folds.folder} and {run.folder} are not means over the same seeds")
     scored = RunScores.read(folds.folder / PREDICTIONS)
     how = "each image scored by a network of the same recipe that did not see its patient"
-    approximate = "what ships is one network that was trained on all of these patients, which nobody here can judge"
+    approximate = "what ships is one network that was trained on all of these patients"
     return HeldOutScores(scored, _cases_of(scored, folds.source.cases()), how, approximate)
 
 
 def _cases_of(scored: RunScores, cases: Sequence[TrainingCase]) -> list[TrainingCase]:
-    """The rows of scored images, in their order."""
+    """Return the rows of scored images, in their order."""
     by_image = {case.image.resolve(): case for case in cases}
     return [by_image[Path(image).resolve()] for image in scored.images]
 
@@ -118,11 +120,11 @@ def _cases_of(scored: RunScores, cases: Sequence[TrainingCase]) -> list[Training
 def _of_one(folder: Path) -> RunScores:
     path = folder / PREDICTIONS
     if not path.exists():
-        raise TrainingError(f"{folder} held nobody out: give patients that it has not seen with --calibrate-on")
+        raise TrainingError(f"{folder} held out no patient: give patients that it has not seen with --calibrate-on")
     return RunScores.read(path)
 
 
-def _why_not_exact(config: Config) -> str:
+def _reason_not_exact(config: Config) -> str:
     schedule = config.schedule
     if schedule.choose == "best" or schedule.stop_after or schedule.shape == "plateau":
         return "the same patients chose the weights or the learning rate"
@@ -130,7 +132,7 @@ def _why_not_exact(config: Config) -> str:
 
 
 def apart_cases(run: TrainingRun, manifest: Path, splits: Sequence[str]) -> list[TrainingCase]:
-    """Rows of a manifest; TrainingError for a patient that the run has seen."""
+    """Return rows of a manifest. Raises TrainingError for a patient that the run has seen."""
     cases = [case for case in RunSources((manifest,)).cases() if not splits or case.split in splits]
     if not cases:
         raise TrainingError(f"{manifest} has no row in {list(splits)}")
@@ -142,7 +144,7 @@ def apart_cases(run: TrainingRun, manifest: Path, splits: Sequence[str]) -> list
 
 @dataclass(frozen=True, eq=False)
 class Chests:
-    """The images by which the graph knows what a chest looks like: rows and cached images (n, s, s)."""
+    """Images of chests for the distance: rows, cached images (n, s, s), and labels (n,)."""
 
     cases: list[TrainingCase]
     images: Bytes
@@ -150,7 +152,7 @@ class Chests:
 
 
 def chests_of(run: TrainingRun, more: Sequence[Path]) -> Chests:
-    """The rows that the run knows the first target of, and all of ``more``, which may be unlabelled for it."""
+    """Return the run's rows with a known first target, and all of ``more``. Raises TrainingError for too few."""
     seen = {*run.training_patients, *run.validation_patients}
     cases = [case for case in run.source.cases() if case.patient in seen]
     labels = target_matrix(cases, run.config.targets)[:, 0]
@@ -158,6 +160,6 @@ def chests_of(run: TrainingRun, more: Sequence[Path]) -> Chests:
     images = {case.image.resolve() for case in known}
     known += [case for case in RunSources(tuple(more)).cases() if case.image.resolve() not in images] if more else []
     if len(known) * 4 // 5 <= COMPONENTS:
-        raise TrainingError(f"{len(known)} images are too few to know what a chest looks like: give more with --chests")
+        raise TrainingError(f"{len(known)} images are too few for the distance of chests: give more with --chests")
     stored = load(known, run.config.input.spec(), run.cache)
     return Chests(known, stored, target_matrix(known, run.config.targets)[:, 0])

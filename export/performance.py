@@ -1,9 +1,8 @@
-"""Measured figures as the card has them."""
+"""Measured figures in the form of the card."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,32 +17,32 @@ NO_INTERVAL = "no interval: the scores do not vary, or a class has one patient"
 BOOTSTRAP = "95 %, patient-clustered bootstrap, 2,000 rounds; covers the drawing of patients, not the training"
 EXACT = "95 %, exact binomial, images taken as independent"
 
-Floats = npt.NDArray[np.floating[Any]]
+Floats = npt.NDArray[np.floating]
 
 
 def performance(
-    scored: RunScores, cohort: str, reference: str, how: str, thresholds: Mapping[str, float]
+    scored: RunScores, cohort: str, reference: str, held_out_how: str, thresholds: Mapping[str, float]
 ) -> Performance:
-    """AUC, and sensitivity and specificity at each named threshold, with intervals; both classes must be there."""
+    """Return AUC, and sensitivity and specificity at each named threshold, with intervals; both classes are needed."""
     figures = {"auc": auc_interval(scored)}
     for name, threshold in thresholds.items():
         figures[f"sensitivity at {name}"] = sensitivity(scored, threshold)
         figures[f"specificity at {name}"] = specificity(scored, threshold)
-    return Performance(cohort=cohort, reference=reference, held_out_how=how, figures=figures)
+    return Performance(cohort=cohort, reference=reference, held_out_how=held_out_how, figures=figures)
 
 
 def has_both_classes(scored: RunScores) -> bool:
-    """Whether an AUC is defined."""
+    """Return True if an AUC is defined."""
     return bool(0 < (scored.labels > 0.5).sum() < len(scored.labels))
 
 
 def auc_interval(scored: RunScores) -> Interval:
-    """AUC with its interval: DeLong's, or an exact one where the classes are wholly apart and nothing varies."""
+    """Return the AUC with DeLong's interval, or an exact one where the classes are wholly apart."""
     return _auc_of(scored, scored.logits)
 
 
 def within_views(scored: RunScores) -> Interval:
-    """AUC over pairs of one view only, so that telling the views apart earns nothing. ValueError without any."""
+    """Return the AUC over pairs of one view only, so that telling views apart earns nothing. Raises ValueError."""
     labels, scores, views = scored.labels, scored.logits, np.asarray(scored.views)
     low, high = patient_bootstrap(
         lambda some: auc_within(labels[some], scores[some], list(views[some])), scored.patients
@@ -52,7 +51,7 @@ def within_views(scored: RunScores) -> Interval:
 
 
 def view_alone(scored: RunScores) -> Interval:
-    """AUC of "AP" as the only predictor: what a model could reach by reading the projection."""
+    """Return the AUC of "AP" as the only predictor: what a model could reach by reading the projection."""
     return _auc_of(scored, np.array([float(view == "AP") for view in scored.views]))
 
 
@@ -72,17 +71,17 @@ def _auc_of(scored: RunScores, scores: Floats) -> Interval:
 
 
 def sensitivity(scored: RunScores, threshold: float) -> Interval:
-    """Share of positives at or above the threshold."""
+    """Return the share of positives at or above the threshold."""
     return share(scored.probabilities[scored.labels > 0.5] >= threshold)
 
 
 def specificity(scored: RunScores, threshold: float) -> Interval:
-    """Share of negatives below the threshold."""
+    """Return the share of negatives below the threshold."""
     return share(scored.probabilities[scored.labels < 0.5] < threshold)
 
 
 def share(events: npt.NDArray[np.bool_]) -> Interval:
-    """A proportion with its exact interval."""
+    """Return a proportion with its exact interval."""
     low, high = exact_interval(int(events.sum()), len(events))
     return _interval(float(events.mean()), low, high, EXACT, len(events))
 

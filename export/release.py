@@ -1,16 +1,16 @@
-"""From a run to a model folder. Nothing is written unless the graph agrees with the network on real images."""
+"""Release of a run as a model folder; nothing is written unless graph and network agree on real images."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from export import calibrate
-from export import card_fields as measured
+from export import card_fields as fields
 from export import performance as figures
 from export.activation_grid import activation_grid
 from export.centre import equal_point, lowered
@@ -26,11 +26,13 @@ from training.errors import TrainingError
 from training.files import digest
 from training.runs.devices import Process
 from training.runs.run import TrainingRun, load_network
-from training.runs.test_set_looks import look, looks_at
+from training.runs.test_set_looks import TestSet, look, looks_at
 from training.runs.training_images import IMAGES, read_images
 from triage.model.card import (
     CARD,
     WEIGHTS,
+    ActivationGrid,
+    Distribution,
     ModelCard,
     OperatingPoint,
     Performance,
@@ -43,14 +45,14 @@ from triage.model.distribution import fit
 
 PATIENTS = "training_patients.txt"
 AS_SHIPPED = "as-shipped.csv"
-"""In the run's folder: held-out scores with 0.5 where the model has it, for ``triage validate --scores``."""
+"""File in the run's folder: held-out scores on the scale of the model, for ``triage validate --scores``."""
 PARITY_IMAGES = 200
 RANGE_IMAGES = 100
 
 
 @dataclass(frozen=True)
 class ReleaseOptions:
-    """What the command line says. See ``python -m export --help``."""
+    """Options of the command line; see ``python -m export --help``."""
 
     member: str | None = None
     judge_by: Path | None = None
@@ -65,81 +67,147 @@ class ReleaseOptions:
     variant: Variant = "fp32"
 
 
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """A run chosen for release, and everything that is measured of it before its graph is written.
+
+    ``lowered_by`` is subtracted from the logit that the network learnt (``--centre``), 0 without.
+    """
+
+    run: TrainingRun
+    about: DescriptionFile
+    options: ReleaseOptions
+    process: Process
+    members: Members
+    judged: HeldOutScores
+    lowered_by: float
+    chests: Chests
+    shipped: Shipped
+    points: tuple[OperatingPoint, ...]
+    distribution: Distribution
+
+    @property
+    def thresholds(self) -> list[float]:
+        """Thresholds of the operating points."""
+        return [point.threshold for point in self.points]
+
+
 def release(
     run: TrainingRun, about: DescriptionFile, folder: Path, options: ReleaseOptions, process: Process
 ) -> ModelCard:
-    """Write the model folder of ``run`` at ``folder``; returns its card. Raises ParityError and TrainingError.
+    """Write the model folder of ``run`` at ``folder`` and return its card.
 
-    A test set is scored only with ``options.look_at_test``, and the look is counted in the run.
+    A test set is scored only with ``options.look_at_test``, and the look is counted in the run. Raises ParityError and
+    TrainingError; nothing is written then.
     """
-    target = _target(run, about)
+    candidate = _measured(run, about, options, process)
+    with _staged(folder) as staging:
+        write(candidate.shipped, staging / WEIGHTS)
+        checked = _check_graph(candidate, staging / WEIGHTS)
+        patients = "".join(f"{patient}\n" for patient in fields.public_patients(run.learnt_from))
+        (staging / PATIENTS).write_text(patients, encoding="utf-8")
+        (staging / IMAGES).write_text("".join(f"{name}\n" for name in read_images(run.folder)), encoding="utf-8")
+        card = _card(candidate, folder.name, staging, checked)
+        (staging / CARD).write_text(json.dumps(card.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
+    return load_card(folder)
+
+
+def _measured(run: TrainingRun, about: DescriptionFile, options: ReleaseOptions, process: Process) -> _Candidate:
+    output = run.config.outputs.index(_target(run, about))
     members = choose_members(run, options.member)
     networks = [load_network(member) for member in members.folders]
+    judged = _judged(run, members, options, process)
+    lowered_by = equal_point(judged.scored) if options.centre else 0.0
+    if options.centre:
+        networks = lowered(networks, output, lowered_by)
+        judged = replace(judged, scored=judged.scored.lowered(lowered_by))
+    judged.scored.write(run.folder / AS_SHIPPED)
+    chests = chests_of(run, options.chests)
+    curve = calibrate.fit_curve(judged.scored.labels, judged.scored.logits, options.calibration)
+    return _Candidate(
+        run=run,
+        about=about,
+        options=options,
+        process=process,
+        members=members,
+        judged=judged,
+        lowered_by=lowered_by,
+        chests=chests,
+        shipped=Shipped(networks, output, fit(chests.images), run.config.input, curve),
+        points=fields.operating_points(judged, about, centred=options.centre),
+        distribution=fields.distribution(chests),
+    )
+
+
+def _judged(run: TrainingRun, members: Members, options: ReleaseOptions, process: Process) -> HeldOutScores:
     if options.judge_by is not None:
         judged = judge_by(run, TrainingRun.open(options.judge_by))
     else:
         judged = judge(run, members, process, options.calibrate_on, options.calibrate_splits)
     if not figures.has_both_classes(judged.scored):
         raise TrainingError(f"{run.folder}: the held-out patients are all of one class, which measures nothing")
-    lower = equal_point(judged.scored) if options.centre else 0.0
-    if options.centre:
-        networks = lowered(networks, run.config.outputs.index(target), lower)
-        judged = replace(judged, scored=judged.scored.lowered(lower))
-    judged.scored.write(run.folder / AS_SHIPPED)
-    chests = chests_of(run, options.chests)
-    curve = calibrate.fit_curve(judged.scored.labels, judged.scored.logits, options.calibration)
-    shipped = Shipped(networks, run.config.outputs.index(target), fit(chests.images), run.config.input, curve)
-    points = measured.operating_points(judged, about, centred=options.centre)
-    distribution = measured.distribution(chests)
-    with _staged(folder) as staging:
-        write(shipped, staging / WEIGHTS)
-        few = chests.images[:: max(len(chests.images) // PARITY_IMAGES, 1)]
-        parity = check_parity(shipped, staging / WEIGHTS, few, [point.threshold for point in points])
-        grid = activation_grid(staging / WEIGHTS, run.config.input.spec().size, flips=run.config.input.flips)
-        notes = [f"graph and network agree within {parity:.1e} on {len(few)} images"]
-        if options.centre:
-            notes.append(f"{-lower:+.4f} is added to the logit that the network learnt: see the first operating point")
-        if options.variant != "fp32":
-            notes.append(_make_variant(staging / WEIGHTS, options, run, chests, judged, points, distribution.limit))
-        verdict = pass_gate(judged.scored, about)
-        tested = _tested(run, members, about, points, options, process, lower)
-        patients = "".join(f"{patient}\n" for patient in measured.public_patients(run.learnt_from))
-        (staging / PATIENTS).write_text(patients, encoding="utf-8")
-        (staging / IMAGES).write_text("".join(f"{name}\n" for name in read_images(run.folder)), encoding="utf-8")
-        card = ModelCard(
-            card_schema=SCHEMA,
-            name=folder.name,
-            version=about.version,
-            model_sha256=digest(staging / WEIGHTS),
-            demo=verdict.demo,
-            architecture=measured.architecture(run, members),
-            preprocessing=Preprocessing(**run.config.input.spec().to_record()),
-            target=about.target,
-            intended_use=about.intended_use,
-            operating_points=points,
-            calibration=measured.about_calibration(curve, options.calibration),
-            calibration_fit=measured.calibration_fit(curve, options.calibration, judged, about),
-            activation_map=about_map(networks, run.config.input),
-            activation_grid=grid,
-            variant=options.variant,
-            distribution=distribution,
-            training=_training(run, about, staging),
-            performance=(*measured.performances(judged, about, points), *tested),
-            limits=(*about.limits, *verdict.lines, *measured.few_positives(points, about), *notes),
-            licence=about.licence,
-        )
-        (staging / CARD).write_text(json.dumps(card.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
-    return load_card(folder)
+    return judged
+
+
+@dataclass(frozen=True)
+class _CheckedGraph:
+    """Places of the activation map of a checked graph, and notes for the card's limits."""
+
+    grid: ActivationGrid | None
+    notes: tuple[str, ...]
+
+
+def _check_graph(candidate: _Candidate, weights: Path) -> _CheckedGraph:
+    """Compare the graph with the network, and replace it by its variant. Raises ParityError."""
+    images, view = candidate.chests.images, candidate.run.config.input
+    few = images[:: max(len(images) // PARITY_IMAGES, 1)]
+    parity = check_parity(candidate.shipped, weights, few, candidate.thresholds)
+    notes = [f"graph and network agree within {parity:.1e} on {len(few)} images"]
+    if candidate.options.centre:
+        moved = f"{-candidate.lowered_by:+.4f} is added to the logit that the network learnt"
+        notes.append(f"{moved}: see the first operating point")
+    grid = activation_grid(weights, view.spec().size, flips=view.flips)
+    if candidate.options.variant != "fp32":
+        notes.append(_make_variant(candidate, weights))
+    return _CheckedGraph(grid, tuple(notes))
+
+
+def _card(candidate: _Candidate, name: str, staging: Path, checked: _CheckedGraph) -> ModelCard:
+    run, about, options = candidate.run, candidate.about, candidate.options
+    view, curve, judged, points = run.config.input, candidate.shipped.curve, candidate.judged, candidate.points
+    verdict = pass_gate(judged.scored, about)
+    return ModelCard(
+        card_schema=SCHEMA,
+        name=name,
+        version=about.version,
+        demo=verdict.demo,
+        architecture=fields.architecture(run, candidate.members),
+        preprocessing=Preprocessing(**view.spec().to_record()),
+        target=about.target,
+        intended_use=about.intended_use,
+        operating_points=points,
+        calibration=fields.about_calibration(curve, options.calibration),
+        calibration_fit=fields.calibration_fit(curve, options.calibration, judged, about),
+        activation_map=about_map(candidate.shipped.networks, view),
+        activation_grid=checked.grid,
+        variant=options.variant,
+        distribution=candidate.distribution,
+        training=_training(run, about, staging),
+        performance=(*fields.performances(judged, about, points), *_tested(candidate)),
+        limits=(*about.limits, *verdict.lines, *fields.few_positives(points, about), *checked.notes),
+        licence=about.licence,
+        model_sha256=digest(staging / WEIGHTS),
+    )
 
 
 @contextmanager
 def _staged(folder: Path) -> Iterator[Path]:
-    """A folder beside ``folder`` that takes its place when all went well, and is removed when not.
+    """Yield a folder next to ``folder`` that takes its place after success, and is removed after an error.
 
-    TrainingError for a folder that holds something else than a model: ``-o models`` would take all of them away.
+    Raises TrainingError for a folder that holds anything but a model: ``-o models`` would replace all models.
     """
     if folder.exists() and not (folder / CARD).exists() and any(folder.iterdir()):
-        raise TrainingError(f"{folder} is there and is no model folder: name a new one, as {folder / 'NAME'}")
+        raise TrainingError(f"{folder} exists and is not a model folder: name a new one, as {folder / 'NAME'}")
     staging, before = (folder.with_name(folder.name + end) for end in (".part", ".before"))
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
@@ -161,47 +229,33 @@ def _target(run: TrainingRun, about: DescriptionFile) -> str:
     return target
 
 
-def _make_variant(
-    weights: Path,
-    options: ReleaseOptions,
-    run: TrainingRun,
-    chests: Chests,
-    judged: HeldOutScores,
-    points: Sequence[OperatingPoint],
-    limit: float,
-) -> str:
-    """Replace the graph by its variant, calibrated on training images and checked on held-out ones."""
+def _make_variant(candidate: _Candidate, weights: Path) -> str:
+    """Replace the graph by its variant, calibrated on training images, and return its difference on held-out ones."""
+    run, chests, cases = candidate.run, candidate.chests, candidate.judged.cases
     spec, trained = run.config.input.spec(), set(run.training_patients)
     places = [place for place, case in enumerate(chests.cases) if case.patient in trained]
-    images = load(judged.cases, spec, run.cache)
+    images = load(cases, spec, run.cache)
+    variant = candidate.options.variant
     before = [run_graph(weights, images, spec, output) for output in ("probability", "distance")]
-    write_variant(weights, options.variant, chests.images[places[:: max(len(places) // RANGE_IMAGES, 1)]], spec)
+    write_variant(weights, variant, chests.images[places[:: max(len(places) // RANGE_IMAGES, 1)]], spec)
     after = [run_graph(weights, images, spec, output) for output in ("probability", "distance")]
-    check_refusals(before[1], after[1], limit)
-    labels = target_matrix(judged.cases, run.config.targets)[:, 0]
-    patients, thresholds = [case.patient for case in judged.cases], [point.threshold for point in points]
-    return f"{options.variant} " + check_variant(before[0], after[0], labels, patients, thresholds)
+    check_refusals(before[1], after[1], candidate.distribution.limit)
+    labels = target_matrix(cases, run.config.targets)[:, 0]
+    patients = [case.patient for case in cases]
+    return f"{variant} " + check_variant(before[0], after[0], labels, patients, candidate.thresholds)
 
 
-def _tested(
-    run: TrainingRun,
-    members: Members,
-    about: DescriptionFile,
-    points: Sequence[OperatingPoint],
-    options: ReleaseOptions,
-    process: Process,
-    lower: float,
-) -> list[Performance]:
+def _tested(candidate: _Candidate) -> list[Performance]:
+    run, about, options = candidate.run, candidate.about, candidate.options
     if options.test is None:
         return []
-    scored = look(
-        run, options.test, options.test_splits, process, allowed=options.look_at_test, members=members.folders
-    )
-    looks = len(looks_at(run.folder))
-    seen = "looked at once, for this release" if looks == 1 else f"looked at {looks} times from this run"
+    test = TestSet(options.test, options.test_splits)
+    scored = look(run, test, candidate.process, allowed=options.look_at_test, members=candidate.members.folders)
+    count = len(looks_at(run.folder))
+    how = "looked at once, for this release" if count == 1 else f"looked at {count} times from this run"
     cohort = about.export.test or options.test.stem
-    named = measured.named(points)
-    return [figures.performance(scored.lowered(lower), cohort, about.export.reference, seen, named)]
+    thresholds = fields.thresholds_by_name(candidate.points)
+    return [figures.performance(scored.lowered(candidate.lowered_by), cohort, about.export.reference, how, thresholds)]
 
 
 def _training(run: TrainingRun, about: DescriptionFile, folder: Path) -> Training:

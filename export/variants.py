@@ -25,10 +25,10 @@ Variant = Literal["fp32", "fp16", "int8"]
 
 
 def write_variant(weights: Path, variant: Variant, images: Bytes, spec: PreprocessSpec) -> None:
-    """Replace the fp32 graph at ``weights``. Inputs and outputs stay float32; so does the computation of the
-    distance, which in fp16 sees an image rounded to half precision.
+    """Replace the fp32 graph at ``weights`` by a variant.
 
-    ``images`` are training images (n, s, s), by which int8 learns the ranges of its activations.
+    Inputs and outputs stay float32, and so does the computation of the distance, whose input fp16 rounds to half
+    precision. ``images`` are training images (n, s, s), by which int8 finds the ranges of its activations.
     """
     if variant == "fp16":
         kept = _only_for_distance(onnx.load(weights))
@@ -58,13 +58,13 @@ class _Images(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has n
         self._batches: Iterator[Any] = iter(batches(images, spec))
 
     def get_next(self) -> dict[str, Any] | None:
-        """The next batch by the name of the input."""
+        """Return the next batch by the name of the input, None at the end."""
         batch = next(self._batches, None)
         return None if batch is None else {"image": batch.numpy()}
 
 
 def _only_for_distance(model: onnx.ModelProto) -> list[str]:
-    """Names of the nodes that ``distance`` needs and ``logit`` does not."""
+    """Return the names of the nodes that ``distance`` needs and ``logit`` does not."""
     return sorted(_needed(model, "distance") - _needed(model, "logit"))
 
 

@@ -1,1 +1,1 @@
-"""From labelled radiographs to checkpoints. Imports triage.radiograph and triage.model, never the other way."""
+"""Training of networks: labelled radiographs in, checkpoints out. It imports triage; triage never imports it."""

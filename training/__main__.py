@@ -1,27 +1,16 @@
-"""``python -m training``: the commands of ``training.cli``, or one line if what they need is not installed."""
+"""``python -m training``: the commands of ``training.cli``, or one line where a package is not installed."""
 
 from __future__ import annotations
 
 import os
-import sys
 
-from triage.runtime.extras import what_to_install
+from training.program import run_program
 
 
 def main() -> None:
-    """Run it; status 1 with a line where a package of its extras is missing.
-
-    What it and its child processes write is for their owner alone: tables, caches and scores name patients.
-    """
+    """Run the commands. Files are readable to their owner alone: tables, caches and scores name patients."""
     os.umask(0o077)
-    try:
-        from training.cli import main as commands
-    except ModuleNotFoundError as error:
-        lacking = what_to_install(error, "python -m training", "cpu,train")
-        if lacking is None:
-            raise
-        sys.exit(lacking)
-    commands()
+    run_program("python -m training", "training.cli")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``python -m training``: from manifests to networks, and what they are worth. A killed run goes on where it was."""
+"""``python -m training``: commands from manifests to networks and their figures. A killed run goes on."""
 
 from __future__ import annotations
 
@@ -9,28 +9,39 @@ from typing import Any
 import click
 
 from training.commands.label_reports import label_reports
-from training.commands.options import FILE, cache_of, device_option, run_options, source_of
+from training.commands.options import FILE, RunOptions, device_option, fold_option, run_options
 from training.commands.orientation import orientation
 from training.commands.prepare import join, prepare
 from training.commands.projection import projection
-from training.commands.shortcuts import shortcuts, split_by_look_command
+from training.commands.shortcuts import shortcuts, split_by_appearance_command
 from training.commands.studies import COMMANDS
-from training.config import load_config
-from training.errors import TrainingError
 from training.runs.cross_validation import cross_validate
 from training.runs.devices import process
 from training.runs.run import TrainingRun
 from training.runs.scores import RunScores, summary
-from training.runs.test_set_looks import look
+from training.runs.test_set_looks import TestSet, look
 from training.runs.train import train
-from triage.errors import StartError
+from triage.errors import TriageError
+
+RENAMED = {"split-by-look": "split-by-appearance"}
+"""Commands under their names before 0.2.0, which are understood until 0.3.0."""
 
 
 class _Group(click.Group):
+    """Commands under present and former names; errors are shown as their message alone."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command by its present name, or by its former one with a warning."""
+        if present := RENAMED.get(cmd_name):
+            click.echo(f"{cmd_name} is called {present} now; the old name goes with 0.3.0", err=True)
+            return super().get_command(ctx, present)
+        return super().get_command(ctx, cmd_name)
+
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Raises ClickException with the message of a TriageError."""
         try:
             return super().invoke(ctx)
-        except (TrainingError, StartError) as error:
+        except TriageError as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -44,49 +55,30 @@ def main() -> None:
 
 @main.command("train")
 @run_options
-def train_command(
-    config: str,
-    manifests: tuple[Path, ...],
-    out: Path,
-    changes: tuple[str, ...],
-    without: Path | None,
-    cache: Path | None,
-    device: str,
-) -> None:
+def train_command(options: RunOptions) -> None:
     """Train one network by CONFIG: a TOML file, or one of training/configs by name."""
-    with process(device) as here:
-        scored = train(load_config(config, changes), source_of(manifests, without), out, cache_of(cache, out), here)
+    with process(options.device) as here:
+        scored = train(options.spec(), here)
         if scored is not None and here.writes:
             _show(scored)
 
 
 @main.command("cross-validate")
 @run_options
-@click.option("--fold", "folds", type=int, multiple=True, help="Only this fold; may be repeated.")
+@fold_option
 @click.option("--test", type=FILE, help="An external test manifest, scored by the mean of the folds' networks.")
 @click.option("--test-split", "splits", multiple=True, help="Only rows of this split of --test.")
 @click.option("--look-at-test", is_flag=True, help="Score --test: looks are counted in the run's folder.")
 def cross_validate_command(
-    config: str,
-    manifests: tuple[Path, ...],
-    out: Path,
-    changes: tuple[str, ...],
-    without: Path | None,
-    cache: Path | None,
-    device: str,
-    folds: tuple[int, ...],
-    test: Path | None,
-    splits: tuple[str, ...],
-    look_at_test: bool,
+    options: RunOptions, folds: tuple[int, ...], test: Path | None, splits: tuple[str, ...], look_at_test: bool
 ) -> None:
     """Train a network for each fold of patients left out; every row is scored out of fold."""
-    source = source_of(manifests, without)
-    with process(device) as here:
-        scored = cross_validate(load_config(config, changes), source, out, cache_of(cache, out), here, folds)
+    with process(options.device) as here:
+        scored = cross_validate(options.spec(), here, folds)
         if here.writes:
             _show(scored)
         if test:
-            found = look(TrainingRun.open(out), test, splits, here, allowed=look_at_test)
+            found = look(TrainingRun.open(options.out), TestSet(test, splits), here, allowed=look_at_test)
             if here.writes:
                 _show(found)
 
@@ -100,12 +92,21 @@ def cross_validate_command(
 def score_command(run: Path, manifest: Path, splits: tuple[str, ...], look_at_test: bool, device: str) -> None:
     """Score a test set by the mean of RUN's networks: a table and figures in RUN."""
     with process(device) as here:
-        scored = look(TrainingRun.open(run), manifest, splits, here, allowed=look_at_test)
+        scored = look(TrainingRun.open(run), TestSet(manifest, splits), here, allowed=look_at_test)
         if here.writes:
             _show(scored)
 
 
-for _command in (prepare, join, label_reports, orientation, projection, shortcuts, split_by_look_command, *COMMANDS):
+for _command in (
+    prepare,
+    join,
+    label_reports,
+    orientation,
+    projection,
+    shortcuts,
+    split_by_appearance_command,
+    *COMMANDS,
+):
     main.add_command(_command)
 
 

@@ -1,14 +1,15 @@
-"""A run's configuration: data in TOML, unknown keys are errors."""
+"""Configuration of a run: data in TOML; unknown keys are errors."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from training.config_keys import Table, in_new_spelling, merged, nested, parse_change, section_in_new_spelling
 from training.errors import TrainingError
 from triage.radiograph.preprocess import PreprocessSpec
 
@@ -20,8 +21,9 @@ class _ConfigPart(BaseModel):
 
 
 class ModelConfig(_ConfigPart):
-    """``weights``: ``scratch``, ``imagenet``, ``file:PATH`` (ImageNet's, local) or ``run:FOLDER`` (an earlier run).
+    """Architecture and first weights of the network.
 
+    ``weights``: ``scratch``, ``imagenet``, ``file:PATH`` (ImageNet's, local) or ``run:FOLDER`` (an earlier run).
     ``head``: ``pool`` replaces the fully connected heads of AlexNet and VGG.
     """
 
@@ -31,7 +33,7 @@ class ModelConfig(_ConfigPart):
 
 
 class InputConfig(_ConfigPart):
-    """Images are cached at ``resize`` pixels; the network sees ``size``.
+    """Image sizes, in pixels of one side: images are cached at ``resize``, the network sees ``size``.
 
     ``evaluation``: ``whole`` scores the whole image at ``size``; ``centre-crop`` cuts ``size`` from the middle of
     ``resize``, as the paper. ``flips``: the score is the mean over the image and its mirror image. ``crop``: ``border``
@@ -47,23 +49,25 @@ class InputConfig(_ConfigPart):
     @model_validator(mode="after")
     def _crop_fits(self) -> InputConfig:
         if self.size > self.resize:
-            raise ValueError(f"a crop of {self.size} does not fit into {self.resize}")
+            raise ValueError(f"a crop of {self.size} px does not fit into {self.resize} px")
         return self
 
     def cached_spec(self) -> PreprocessSpec:
-        """How the images are cached that training cuts its crops from."""
+        """Return the preprocessing of the cached images that training cuts its crops from."""
         return PreprocessSpec(size=self.resize, crop=self.crop)
 
     def spec(self) -> PreprocessSpec:
-        """What the service does before this model."""
+        """Return the preprocessing that the service does before this model."""
         size = self.resize if self.evaluation == "centre-crop" else self.size
         return PreprocessSpec(size=size, crop=self.crop)
 
 
 class LossConfig(_ConfigPart):
-    """``bce``; ``gce`` (generalised cross-entropy, Zhang and Sabuncu 2018, exponent ``q``) and ``bootstrap`` (soft
-    bootstrapping, Reed et al. 2015, share ``beta`` of the label) forgive wrong labels. ``smoothing`` of 0.1 trains
-    towards 0.05 and 0.95.
+    """Loss of a class.
+
+    ``kind``: ``bce`` (binary cross-entropy), ``gce`` (generalised cross-entropy, Zhang and Sabuncu 2018, exponent
+    ``q``) or ``bootstrap`` (soft bootstrapping, Reed et al. 2015, share ``beta`` of the label); the latter two tolerate
+    wrong labels. ``smoothing`` of 0.1 trains towards 0.05 and 0.95.
     """
 
     kind: Literal["bce", "gce", "bootstrap"] = "bce"
@@ -73,13 +77,13 @@ class LossConfig(_ConfigPart):
 
 
 class TargetConfig(_ConfigPart):
-    """One output, from one column of the manifest; where the column is empty the truth is unknown.
+    """One output of the network, from one column of the manifest.
 
-    A class: the column's 0 or 1, or whether it ``equals`` one of the texts, or its ``|``-separated list ``contains``
-    one; nothing is known where it is empty or one of ``unknown``. A ``number``: ``(value - mean) / deviation``.
-    ``source`` limits it to rows of that source. ``teacher`` (``run:FOLDER``, or several) scores the rows of which
-    nothing is known, see training/runs/self_training.py. ``share`` is its share of the loss, ``positive`` the weight
-    of its positives.
+    A class is 1 or 0 as the column says, or 1 if the column ``equals`` one of the texts, or if its ``|``-separated list
+    ``contains`` one. A ``number`` is ``(value - mean) / deviation``. The target is unknown where the column is empty or
+    one of ``unknown``, and in rows of another source than ``source`` where that is given. ``teacher`` (``run:FOLDER``,
+    or several) scores the rows whose target is unknown, see training/runs/self_training.py. ``share`` is the target's
+    share of the loss, ``positive`` the weight of its positives.
     """
 
     column: str = "label"
@@ -102,26 +106,32 @@ class TargetConfig(_ConfigPart):
 
 
 class DataConfig(_ConfigPart):
-    """Which rows train: ``train`` and ``validation`` are values of the column ``split``; no other row is opened.
+    """Rows of the manifests that train and validate, by their column ``split``; rows of other splits are not opened.
 
-    Rows of a split in ``beside`` train too, in every fold of a cross-validation, and are never held out.
+    Rows whose split is in ``never_held_out`` train in every fold of a cross-validation and are never scored.
     If no row is in a validation split, every ``carve``-th patient of ``train`` validates; with ``carve`` 0 none does,
-    and the last weights are kept. ``folds`` is the number of cross-validation's, where the manifest has none of its
-    own. ``repeat`` shows the rows of a source more than once in an epoch. With ``limit``, training sees that many
-    images at most, of patients drawn by the seed; those of a smaller limit are among those of a larger one.
+    and the last weights are kept. ``folds`` is the number of folds of a cross-validation, where the manifest has none
+    of its own. ``repeat`` shows the rows of a source more than once in an epoch. With ``limit``, training sees that
+    many images at most, of patients drawn by the seed; those of a smaller limit are among those of a larger one.
     """
 
     train: tuple[str, ...] = ("train", "")
-    beside: tuple[str, ...] = ()
+    never_held_out: tuple[str, ...] = ()
     validation: tuple[str, ...] = ("val", "validation")
     carve: int = Field(10, ge=0)
     folds: int = Field(7, ge=2)
     repeat: dict[str, int] = {}
     limit: int = Field(0, ge=0)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _former_key(cls, record: object) -> object:
+        # Of the record of a run before 0.2.0: read until 0.3.0, without a warning, as records do not change.
+        return section_in_new_spelling("data", record) if isinstance(record, dict) else record
+
 
 class OptimizerConfig(_ConfigPart):
-    """``clip`` is the largest norm of a step's gradient, 0 for no limit."""
+    """Optimizer and learning rate; ``clip`` is the largest norm of a step's gradient, 0 for no limit."""
 
     name: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = Field(gt=0)
@@ -131,12 +141,13 @@ class OptimizerConfig(_ConfigPart):
 
 
 class ScheduleConfig(_ConfigPart):
-    """``shape`` of the learning rate after a linear ``warmup`` (share of all steps).
+    """Length of the training and the course of its learning rate.
 
-    ``plateau`` multiplies it by ``factor`` when the validation loss has not improved for ``patience`` epochs.
-    ``stop_after`` epochs without improvement training stops, 0 for never. ``choose``: the weights of the ``best``
-    validation loss, or the ``last``. ``averaging`` is the decay of an exponential moving average of the weights, 0 for
-    none. ``least_steps``: few images are shown several times in an epoch, so that all epochs have that many steps.
+    ``shape`` is that of the learning rate after a linear ``warmup`` (share of all steps). ``plateau`` multiplies
+    it by ``factor`` when the validation loss has not improved for ``patience`` epochs. Training stops after
+    ``stop_after`` epochs without improvement, 0 for never. ``choose``: the weights of the ``best`` validation loss, or
+    the ``last``. ``averaging`` is the decay of an exponential moving average of the weights, 0 for none.
+    ``least_steps``: few images are shown several times in an epoch, so that all epochs together have that many steps.
     ``validate_after``: measured after ``each`` epoch, or at the ``end`` only where nothing depends on it.
     """
 
@@ -160,9 +171,9 @@ class ScheduleConfig(_ConfigPart):
 
 
 class AugmentationConfig(_ConfigPart):
-    """Largest changes; see training/data/augmentation.py. All zero: the whole image, as it is.
+    """Largest changes of an image; see training/data/augmentation.py. All zero: the whole image, unchanged.
 
-    Over the last ``fade`` (share of all steps) they shrink to none, so that the network ends on images as the service
+    Over the last ``fade`` (share of all steps) they shrink to zero, so that the network ends on images as the service
     shows them, and 0.5 means there what it meant in training.
     """
 
@@ -186,21 +197,21 @@ class AugmentationConfig(_ConfigPart):
     erase: float = 0.0
 
     def at(self, done: float) -> AugmentationConfig:
-        """When this share of the steps is done."""
+        """Return the changes when the share ``done`` of the steps is done."""
         left = min(1.0, (1 - done) / self.fade) if self.fade else 1.0
         return self.model_copy(update={name: getattr(self, name) * left for name in MAGNITUDES}) if left < 1 else self
 
 
 MAGNITUDES = tuple(name for name in AugmentationConfig.model_fields if name not in ("fade", "mirror", "crop"))
-"""Of the changes that shrink."""
+"""Names of the changes that shrink."""
 
 
 class SelfSupervisionConfig(_ConfigPart):
-    """Self-supervision, see training/networks/self_supervision.py; ``share`` 0 is none. Each image is shown in two
-    variations.
+    """Self-supervision on two variations of each image, see training/networks/self_supervision.py.
 
-    ``width`` numbers of a projection are compared. Without ``labels`` no target is learnt and nobody validates: the run
-    is there to start others from.
+    ``share`` is its share of the loss, 0 for none. ``width`` is the length of the projection that is compared,
+    ``redundancy`` the weight of its redundancy term. Without ``labels`` no target is learnt and no row validates: the
+    run is there to start others from.
     """
 
     share: float = Field(0.0, ge=0)
@@ -216,14 +227,14 @@ class SelfSupervisionConfig(_ConfigPart):
 
 
 class BalanceConfig(_ConfigPart):
-    """Give positives and negatives the same weight, of all images or within each view."""
+    """Equal weight of positives and negatives, over all images or within each view."""
 
     labels: bool = False
     views: bool = False
 
 
 class RuntimeConfig(_ConfigPart):
-    """``precision``: ``bf16`` and ``fp16`` are mixed with fp32. A checkpoint every ``checkpoint_steps`` steps."""
+    """Seed, precision (``bf16`` and ``fp16`` are mixed with fp32) and the number of steps between checkpoints."""
 
     seed: int = 0
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -231,7 +242,7 @@ class RuntimeConfig(_ConfigPart):
 
 
 class Config(_ConfigPart):
-    """One run. ``grid`` and ``ablate`` are read by the commands of these names: dotted keys and their values."""
+    """Configuration of one run; ``grid`` and ``ablate`` (dotted keys and values) are for commands of these names."""
 
     about: str = ""
     model: ModelConfig
@@ -245,81 +256,58 @@ class Config(_ConfigPart):
     agreement: SelfSupervisionConfig = SelfSupervisionConfig()
     balance: BalanceConfig = BalanceConfig()
     runtime: RuntimeConfig = RuntimeConfig()
-    grid: dict[str, tuple[Any, ...]] = {}
-    ablate: dict[str, dict[str, Any]] = {}
+    grid: dict[str, tuple[object, ...]] = {}
+    ablate: dict[str, dict[str, object]] = {}
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names of the network's outputs; the first is the one that is measured."""
         return tuple(self.targets)
 
-    def changed(self, changes: Mapping[str, Any]) -> Config:
-        """The same with other values at dotted keys. TrainingError for a key that is not there."""
-        return _validated(_merged(self.model_dump(), _nested(changes)), "the change " + ", ".join(changes))
+    def changed(self, changes: Table) -> Config:
+        """Return the configuration with other values at dotted keys. Raises TrainingError for an unknown key."""
+        tables = in_new_spelling(nested(changes))
+        return _validated(merged(self.model_dump(), tables), "the change " + ", ".join(changes))
 
 
 def load_config(name: str, changes: Sequence[str] = ()) -> Config:
-    """The configuration ``name``: a TOML file, or one of training/configs by name.
+    """Read the configuration ``name``: a TOML file, or one of training/configs by name.
 
-    ``extends`` in it names the one it changes. ``changes`` are ``dotted.key=value``, the value as TOML or plain text.
-    Raises TrainingError that names a wrong or unknown key.
+    Args:
+        name: path or name; the key ``extends`` in the file names the configuration that it changes.
+        changes: ``dotted.key=value``, the value as TOML or plain text.
+
+    Raises:
+        TrainingError: names a wrong or unknown key.
     """
     record = _read(_find(name, BUILT_IN))
-    return _validated(_merged(record, _nested(dict(_change(text) for text in changes))), name)
+    return _validated(merged(record, in_new_spelling(nested(dict(map(parse_change, changes))))), name)
 
 
-def _find(name: str, beside: Path) -> Path:
-    for path in (Path(name), beside / name, beside / f"{name}.toml", BUILT_IN / f"{name}.toml"):
+def _find(name: str, folder: Path) -> Path:
+    for path in (Path(name), folder / name, folder / f"{name}.toml", BUILT_IN / f"{name}.toml"):
         if path.is_file():
             return path
     known = ", ".join(sorted(path.stem for path in BUILT_IN.glob("*.toml")))
     raise TrainingError(f"no configuration {name!r}: give a TOML file or one of {known}")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, object]:
     try:
-        record = tomllib.loads(path.read_text(encoding="utf-8"))
+        record = in_new_spelling(tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise TrainingError(f"{path}: {error}") from error
     base = record.pop("extends", None)
     if base is None:
         return record
+    found = _read(_find(str(base), path.parent))
     if "targets" in record:
         # Outputs are replaced as a whole: those of the base belong to its own cohort.
-        return _merged({**_read(_find(base, path.parent)), "targets": {}}, record)
-    return _merged(_read(_find(base, path.parent)), record)
+        found = {**found, "targets": {}}
+    return merged(found, record)
 
 
-def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(base)
-    for key, value in changes.items():
-        inner = result.get(key)
-        result[key] = _merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
-    return result
-
-
-def _nested(changes: Mapping[str, Any]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for dotted, value in changes.items():
-        *parents, last = dotted.split(".")
-        inner: dict[str, Any] = {last: value}
-        for parent in reversed(parents):
-            inner = {parent: inner}
-        result = _merged(result, inner)
-    return result
-
-
-def _change(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise TrainingError(f"{text!r} is not dotted.key=value")
-    try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()
-
-
-def _validated(record: Mapping[str, Any], name: str) -> Config:
+def _validated(record: Table, name: str) -> Config:
     try:
         return Config.model_validate(record)
     except ValidationError as error:

@@ -1,11 +1,13 @@
-"""What a person has to put right before training can start or go on."""
+"""Errors of training and export; each message is for the person who runs the command."""
 
 from __future__ import annotations
 
+from triage.errors import TriageError
 
-class TrainingError(Exception):
-    """The message says what is wrong and where: the row, the key or the file."""
+
+class TrainingError(TriageError):
+    """Raised where a run cannot start or go on. The message names the row, the key or the file to put right."""
 
 
 class DivergedError(TrainingError):
-    """The loss is no number any more."""
+    """Raised where the loss or a score is not a finite number: lower ``optimizer.learning_rate``."""

@@ -91,7 +91,7 @@ def test_strides_and_paddings_are_followed_through_branches(tmp_path: Path):
 
 
 def test_of_a_padding_that_differs_before_and_behind_the_mean_counts(tmp_path: Path):
-    """As TensorFlow pads: of a window of 3 with a stride of 2 nothing before and one behind."""
+    """Padding as of TensorFlow: of a window of 3 with a stride of 2 nothing before and one behind."""
     node = helper.make_node("Conv", ["image", "w3"], ["cam"], kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1])
     grid = activation_grid(graph(tmp_path, node), 32, flips=False)
     assert grid == ActivationGrid(first_row=1.0, first_column=1.0, step=2.0)
@@ -118,7 +118,7 @@ def spot(row: float, column: float, size: int) -> np.ndarray:
 
 
 def centroid(found: ActivationMap) -> tuple[float, float]:
-    """Of the strongest cells, as fractions of the image."""
+    """Return the place of the strongest cells, as fractions of the image."""
     cells = cells_of(found)
     cells = np.where(cells > 0.4 * cells.max(), cells, 0)
     down = found.top + (np.arange(found.rows) + 0.5) / found.rows * (found.bottom - found.top)

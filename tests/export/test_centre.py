@@ -1,4 +1,4 @@
-"""Where 0.5 is put."""
+"""Centring of 0.5."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from torch import nn
 
 from export.centre import equal_point, lowered
 from training.errors import TrainingError
-from training.networks.architectures import Network, build
+from training.networks.network import Network
+from training.networks.registry import build
 from training.runs.scores import RunScores
 
 

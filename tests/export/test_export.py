@@ -1,4 +1,4 @@
-"""From a run to a model folder: what the graph computes, what the card says, and what the gates refuse."""
+"""Release of a run as a model folder: outputs of the graph, content of the card, and refusals of the gates."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from export.graph import Shipped
 from export.parity import ParityError, check_parity, check_variant
 from tests.support.cohort_images import TINY, write_cohort
 from training.config import Config, InputConfig
-from training.networks.architectures import build
+from training.networks.registry import build
 from training.runs.cross_validation import cross_validate
 from training.runs.devices import Process
-from training.runs.run import RunSources, TrainingRun
+from training.runs.run import RunSources, RunSpec, TrainingRun
 from training.runs.scores import RunScores
 from training.runs.test_set_looks import looks_at
 from training.runs.train import train
@@ -85,9 +85,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("export")
     cohort = write_cohort(folder, 64, name="nih")
     config = Config.model_validate({**TINY, "schedule": {**TINY["schedule"], "choose": "last", "epochs": 6}})
-    train(config, RunSources((cohort,)), folder / "run", folder / "cache", CPU)
+    train(RunSpec(config, RunSources((cohort,)), folder / "run", folder / "cache"), CPU)
     flips = config.changed({"input.flips": True, "data.folds": 2, "schedule.epochs": 1})
-    cross_validate(flips, RunSources((cohort,)), folder / "cv", folder / "cache", CPU)
+    cross_validate(RunSpec(flips, RunSources((cohort,)), folder / "cv", folder / "cache"), CPU)
     (folder / "card.toml").write_text(CARD)
     write_cohort(folder, 24, name="apart", split="test")
     return Trained(folder, cohort)
@@ -132,7 +132,7 @@ def test_a_folder_of_something_else_is_not_replaced_and_an_earlier_model_is(trai
     models = trained.folder / "models"
     refused = export(trained, "run", "../models")
     assert refused.exit_code == 1
-    assert "is no model folder: name a new one" in refused.output
+    assert "is not a model folder: name a new one" in refused.output
     kept = (models / "again" / CARD_FILE).stat().st_mtime_ns
     assert export(trained, "run", "again").exit_code == 0
     assert (models / "again" / CARD_FILE).stat().st_mtime_ns > kept
@@ -351,8 +351,8 @@ def test_one_network_trained_on_everybody_is_judged_by_the_folds_of_its_recipe(t
     cohort = write_cohort(tmp_path, 64, name="nih")
     config = Config.model_validate({**TINY, "schedule": {**TINY["schedule"], "epochs": 2, "choose": "last"}})
     folds = config.changed({"data.folds": 2})
-    cross_validate(folds, RunSources((cohort,)), tmp_path / "folds", tmp_path / "cache", CPU)
-    train(folds.changed({"data.carve": 0}), RunSources((cohort,)), tmp_path / "all", tmp_path / "cache", CPU)
+    cross_validate(RunSpec(folds, RunSources((cohort,)), tmp_path / "folds", tmp_path / "cache"), CPU)
+    train(RunSpec(folds.changed({"data.carve": 0}), RunSources((cohort,)), tmp_path / "all", tmp_path / "cache"), CPU)
     card = tmp_path / "card.toml"
     card.write_text(CARD)
 
@@ -375,15 +375,17 @@ def test_one_network_trained_on_everybody_is_judged_by_the_folds_of_its_recipe(t
     assert within.value == pytest.approx(auc_within(held_out.labels, held_out.logits, held_out.views), abs=1e-4)
     assert within.low < within.value < within.high or within.value == 1
 
-    train(folds, RunSources((cohort,)), tmp_path / "carved", tmp_path / "cache", CPU)
+    train(RunSpec(folds, RunSources((cohort,)), tmp_path / "carved", tmp_path / "cache"), CPU)
     refused = export("carved", "folds")
     assert refused.exit_code == 1
     assert "not trained on the same patients" in refused.output
     train(
-        config.changed({"data.carve": 0, "schedule.epochs": 1}),
-        RunSources((cohort,)),
-        tmp_path / "other",
-        tmp_path / "cache",
+        RunSpec(
+            config.changed({"data.carve": 0, "schedule.epochs": 1}),
+            RunSources((cohort,)),
+            tmp_path / "other",
+            tmp_path / "cache",
+        ),
         CPU,
     )
     assert "different configurations" in export("other", "folds").output

@@ -13,7 +13,7 @@ from torch import nn
 from export.fixed_padding import with_fixed_padding
 from export.graph import Shipped, write
 from training.config import InputConfig
-from training.networks.architectures import build
+from training.networks.registry import build
 from triage.model.distribution import fit
 from triage.model.onnx_runtime import onnxruntime
 
@@ -55,7 +55,7 @@ def test_what_ships_pads_within_its_convolutions(tmp_path: Path) -> None:
 
 
 def operators_run(folder: Path) -> set[str]:
-    """What ONNX Runtime really runs of model.onnx, by its own profile."""
+    """Return the nodes that ONNX Runtime runs of model.onnx, by its own profile."""
     options = onnxruntime.SessionOptions()
     options.enable_profiling, options.profile_file_prefix = True, str(folder / "profile")
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])

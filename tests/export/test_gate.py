@@ -111,7 +111,7 @@ def test_what_may_be_chance_within_a_view_is_a_demonstration_whatever_the_projec
 
 
 def test_noise_passes_as_rarely_as_the_interval_says() -> None:
-    """Of 200 models that know nothing, as many as 0.025 squared and a little luck: none."""
+    """No random model of 200 passes: the expected number is 200 times 0.025 squared."""
     passed = [
         pass_gate(
             joined(

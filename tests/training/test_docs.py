@@ -26,7 +26,7 @@ def shell_lines(program: str) -> list[list[str]]:
     for line in re.findall(rf"^\s*python -m {program} (.*)$", joined, re.M):
         for _ in range(2):
             line = re.sub(
-                r"\$(small|recipe|curve|short|beside|look|style|own)\b", lambda match: variables[match[1]], line
+                r"\$(small|recipe|curve|short|extra|appearance|style|own)\b", lambda match: variables[match[1]], line
             )
         found.append(shlex.split(line.replace("$net", "resnet18").replace("$seed", "10").replace("$kind", "gce")))
     return found

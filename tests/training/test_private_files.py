@@ -1,4 +1,4 @@
-"""What the commands of training write names patients: nobody but its owner can read it."""
+"""Files of the training commands name patients: only their owner can read them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The subcommands of ``python -m training``."""
+"""Subcommands of ``python -m training``."""

@@ -1,57 +1,70 @@
-"""The command ``compare-curves``."""
+"""Command ``compare-curves``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 
-from training.commands.options import FILE, FOLDER
+from training.commands.options import FILE, NEW_FILE, cache_option, collected
 from training.data.cases import read_cases
 from training.data.images import load
 from training.errors import TrainingError
 from training.files import write_csv
-from training.studies.learning_curves import Look, points_of, table
+from training.studies.learning_curves import AppearanceScores, points_of, table
 from training.studies.plots import curves, save
-from training.studies.shortcuts import look_score, looks
+from training.studies.shortcuts import appearance_score, appearance_statistics
 from triage.radiograph.preprocess import PreprocessSpec
 
-PLOT = click.Path(dir_okay=False, path_type=Path)
+
+@dataclass(frozen=True)
+class CurveOptions:
+    """Options of ``compare-curves``; ``former`` are the manifests given with the option's name before 0.2.0."""
+
+    manifests: tuple[Path, ...]
+    former: tuple[Path, ...]
+    splits: tuple[str, ...]
+    size: int
+    cache: Path
+    out: Path | None
+    plot: Path | None
+
+
+def _warn_of_former_name(_: click.Context, option: click.Parameter, value: tuple[Path, ...]) -> tuple[Path, ...]:
+    if value:
+        click.echo("--look is called --appearance now; the old name goes with 0.3.0", err=True)
+    return value
 
 
 @click.command("compare-curves")
 @click.argument("studies", nargs=-1, required=True, metavar="RECIPE=FOLDER...")
-@click.option("--look", "manifests", type=FILE, multiple=True, help="The rows' manifest: also where the look is alike.")
+@click.option(
+    "--appearance", "manifests", type=FILE, multiple=True, help="The rows' manifest: compare also at equal appearance."
+)
+@click.option("--look", "former", type=FILE, multiple=True, hidden=True, callback=_warn_of_former_name)
 @click.option("--split", "splits", multiple=True, default=("train", "val", ""), show_default=True)
-@click.option("--size", default=160, show_default=True, help="Pixels at which the look is measured.")
-@click.option("--cache", type=FOLDER, default=Path("runs/cache"), show_default=True, help="Decoded images.")
-@click.option("-o", "--out", type=PLOT, help="The table as CSV.")
-@click.option("--plot", type=PLOT, help="The curves, .png, .svg or .pdf.")
-def compare_curves(
-    studies: tuple[str, ...],
-    manifests: tuple[Path, ...],
-    splits: tuple[str, ...],
-    size: int,
-    cache: Path,
-    out: Path | None,
-    plot: Path | None,
-) -> None:
-    """Compare what learning-curve made of several recipes: RECIPE=FOLDER, the first is the reference.
+@click.option("--size", default=160, show_default=True, help="Pixels at which appearance is measured.")
+@cache_option
+@click.option("-o", "--out", type=NEW_FILE, help="The table as CSV.")
+@click.option("--plot", type=NEW_FILE, help="The curves, .png, .svg or .pdf.")
+@collected(CurveOptions)
+def compare_curves(options: CurveOptions, studies: tuple[str, ...]) -> None:
+    """Compare the learning curves of several recipes: RECIPE=FOLDER, the first is the reference.
 
     A recipe that is named twice has the networks of both folders. Differences come with the patient-clustered interval
     on the same images and the paper's t-test over the networks.
     """
     points = [point for name, folders in _by_name(studies).items() for point in points_of(name, folders)]
-    look = _look(manifests, splits, size, cache) if manifests else None
-    rows = table(points, look)
+    appearance = _appearance(options)
+    rows = table(points, appearance)
     click.echo(markdown(rows), nl=False)
-    if out:
-        write_csv(out, _columns(rows), rows)
-    if plot:
-        save(curves(points, look), plot)
+    if options.out:
+        write_csv(options.out, _columns(rows), rows)
+    if options.plot:
+        save(curves(points, appearance), options.plot)
 
 
 def _by_name(studies: Sequence[str]) -> dict[str, list[Path]]:
@@ -64,21 +77,26 @@ def _by_name(studies: Sequence[str]) -> dict[str, list[Path]]:
     return found
 
 
-def _look(manifests: Sequence[Path], splits: Sequence[str], size: int, cache: Path) -> Look:
-    cases = [case for case in read_cases(manifests) if case.split in splits]
-    statistics = looks(load(cases, PreprocessSpec(size=size), cache))
-    scores = look_score(statistics, np.array([float(case.label) for case in cases]), [case.patient for case in cases])
+def _appearance(options: CurveOptions) -> AppearanceScores | None:
+    manifests = [*options.manifests, *options.former]
+    if not manifests:
+        return None
+    cases = [case for case in read_cases(manifests) if case.split in options.splits]
+    statistics = appearance_statistics(load(cases, PreprocessSpec(size=options.size), options.cache))
+    scores = appearance_score(
+        statistics, np.array([float(case.label) for case in cases]), [case.patient for case in cases]
+    )
     return dict(zip((str(case.image.resolve()) for case in cases), scores.tolist(), strict=True))
 
 
-def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """As a table for a page."""
+def markdown(rows: Sequence[Mapping[str, object]]) -> str:
+    """Return the rows as a table in Markdown."""
     columns = _columns(rows)
     lines = [columns, ["---"] * len(columns), *([str(row.get(name, "")) for name in columns] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _columns(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """The row with most columns gives their order."""
+def _columns(rows: Sequence[Mapping[str, object]]) -> list[str]:
+    """Return the columns, in the order of the row with most of them."""
     widest = max(rows, key=len)
     return list(widest)

@@ -1,20 +1,18 @@
-"""Commands that train a configuration in several variants, and those that compare and draw finished runs."""
+"""Commands that train variants of a configuration, and commands that compare and draw finished runs."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
 from training.commands.learning_curves import compare_curves
-from training.commands.options import cache_of, device_option, run_options, source_of
+from training.commands.options import FOLDER, NEW_FILE, RunOptions, device_option, fold_option, run_options
 from training.commands.plans import COMMANDS as PLAN_COMMANDS
-from training.config import Config, load_config
 from training.runs.devices import process
-from training.runs.run import TrainingRun
+from training.runs.run import RunSpec, TrainingRun
 from training.runs.scores import RunScores, summary
 from training.runs.weight_averaging import average
 from training.studies import plots
@@ -22,50 +20,41 @@ from training.studies.compare import folds_of, paired_by_view, predictions_of, r
 from training.studies.experiments import TABLE, Changes, ablations_of, grid_of, run_study, sizes_of
 
 RUN = click.Path(exists=True, path_type=Path)
-PLOT = click.Path(dir_okay=False, path_type=Path)
-
-fold_option = click.option("--fold", "folds", type=int, multiple=True, help="Only this fold; may be repeated.")
 
 
-def _study(config: Config, variants: dict[str, Changes], folds: tuple[int, ...], options: dict[str, Any]) -> None:
-    out: Path = options["out"]
-    with process(options["device"]) as here:
-        source = source_of(options["manifests"], options["without"])
-        run_study(config, variants, source, out, cache_of(options["cache"], out), here, folds)
+def _study(base: RunSpec, variants: dict[str, Changes], folds: tuple[int, ...], device: str) -> None:
+    with process(device) as here:
+        run_study(base, variants, here, folds)
         if here.writes:
-            click.echo((out / TABLE).read_text(encoding="utf-8"), nl=False)
+            click.echo((base.folder / TABLE).read_text(encoding="utf-8"), nl=False)
 
 
 @click.command("grid")
 @run_options
 @fold_option
-def grid(config: str, folds: tuple[int, ...], changes: tuple[str, ...], **options: Any) -> None:
+def grid(options: RunOptions, folds: tuple[int, ...]) -> None:
     """Train every combination of CONFIG's [grid], ordered by the cross-entropy out of fold."""
-    base = load_config(config, changes)
-    _study(base, grid_of(base), folds, options)
+    base = options.spec()
+    _study(base, grid_of(base.config), folds, options.device)
 
 
 @click.command("ablate")
 @run_options
 @fold_option
 @click.option("--only", multiple=True, help="Only this table of [ablate]; may be repeated.")
-def ablate(
-    config: str, folds: tuple[int, ...], only: tuple[str, ...], changes: tuple[str, ...], **options: Any
-) -> None:
+def ablate(options: RunOptions, folds: tuple[int, ...], only: tuple[str, ...]) -> None:
     """Train CONFIG as it is and with each of its [ablate] tables alone, on validation folds."""
-    base = load_config(config, changes)
-    _study(base, ablations_of(base, only), folds, options)
+    base = options.spec()
+    _study(base, ablations_of(base.config, only), folds, options.device)
 
 
 @click.command("learning-curve")
 @run_options
 @fold_option
 @click.option("--images", type=click.IntRange(0), multiple=True, required=True, help="Training images; 0 for all.")
-def learning_curve(
-    config: str, folds: tuple[int, ...], images: tuple[int, ...], changes: tuple[str, ...], **options: Any
-) -> None:
+def learning_curve(options: RunOptions, folds: tuple[int, ...], images: tuple[int, ...]) -> None:
     """Train CONFIG with growing numbers of images; start from another domain with --set model.weights=run:FOLDER."""
-    _study(load_config(config, changes), sizes_of(images), folds, options)
+    _study(options.spec(), sizes_of(images), folds, options.device)
 
 
 @click.command("compare")
@@ -74,15 +63,16 @@ def learning_curve(
 @click.option("--first-too", type=RUN, multiple=True, help="Another training of the first model; may be repeated.")
 @click.option("--second-too", type=RUN, multiple=True, help="Another training of the second model; may be repeated.")
 def compare(first: Path, second: Path, first_too: tuple[Path, ...], second_too: tuple[Path, ...]) -> None:
-    """Compare two runs (or tables of predictions): paired bootstrap by patient, over all and within each view, and the
-    paper's t-test over replicates. Of several trainings of a model the mean of the AUCs is compared.
+    """Compare two runs, or tables of predictions.
 
-    The replicates are the trainings that are named; of a cross-validation alone, its folds.
+    By a paired bootstrap by patient, over all and within each view, and by the paper's t-test over replicates. Of
+    several trainings of a model the mean of the AUCs is compared. The replicates are the trainings that are named; of a
+    cross-validation alone, its folds.
     """
     groups = [
         [predictions_of(path) for path in (one, *more)] for one, more in ((first, first_too), (second, second_too))
     ]
-    record: dict[str, Any] = {"paired": {name: asdict(one) for name, one in paired_by_view(*groups).items()}}
+    record: dict[str, object] = {"paired": {name: asdict(one) for name, one in paired_by_view(*groups).items()}}
     each = [_replicates(group) for group in groups]
     if min(len(group) for group in each) > 1:
         record["replicates"] = asdict(replicates(*each))
@@ -95,7 +85,7 @@ def _replicates(group: list[RunScores]) -> list[RunScores]:
 
 @click.command("average")
 @click.argument("runs", type=click.Path(exists=True, file_okay=False, path_type=Path), nargs=-1, required=True)
-@click.option("-o", "--out", required=True, type=click.Path(file_okay=False, path_type=Path))
+@click.option("-o", "--out", required=True, type=FOLDER)
 @device_option
 def average_command(runs: tuple[Path, ...], out: Path, device: str) -> None:
     """Make one run of RUNS that differ in runtime.seed only: the mean of their weights, scored out of fold."""
@@ -112,10 +102,10 @@ def figures() -> None:
 
 @figures.command("roc")
 @click.argument("runs", type=RUN, nargs=-1, required=True)
-@click.option("-o", "--out", type=PLOT, required=True)
-@click.option("--name", "names", multiple=True, help="Of each run, in their order. [default: its folder's]")
+@click.option("-o", "--out", type=NEW_FILE, required=True)
+@click.option("--name", "names", multiple=True, help="Name of a run, in their order. [default: its folder's]")
 def roc(runs: tuple[Path, ...], out: Path, names: tuple[str, ...]) -> None:
-    """Overlaid ROC curves of RUNS, or of tables of predictions."""
+    """Draw overlaid ROC curves of RUNS, or of tables of predictions."""
     if names and len(names) != len(runs):
         raise click.UsageError(f"{len(names)} names for {len(runs)} runs")
     shown = names or tuple(path.stem for path in runs)
@@ -124,17 +114,17 @@ def roc(runs: tuple[Path, ...], out: Path, names: tuple[str, ...]) -> None:
 
 @figures.command("sizes")
 @click.argument("runs", type=RUN, nargs=-1, required=True)
-@click.option("-o", "--out", type=PLOT, required=True)
+@click.option("-o", "--out", type=NEW_FILE, required=True)
 def sizes(runs: tuple[Path, ...], out: Path) -> None:
-    """AUC of RUNS by architecture and image size."""
+    """Draw the AUC of RUNS by architecture and image size."""
     plots.save(plots.architectures_by_size([plots.measured_run(run) for run in runs]), out)
 
 
 @figures.command("learning-curve")
 @click.argument("runs", type=RUN, nargs=-1, required=True)
-@click.option("-o", "--out", type=PLOT, required=True)
+@click.option("-o", "--out", type=NEW_FILE, required=True)
 def curve(runs: tuple[Path, ...], out: Path) -> None:
-    """AUC over the number of training images of RUNS: the folders that the command learning-curve made."""
+    """Draw the AUC over the number of training images of RUNS, folders of the command learning-curve."""
     plots.save(plots.learning_curve([plots.limited_run(run) for run in runs]), out)
 
 

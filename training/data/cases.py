@@ -1,4 +1,4 @@
-"""Labelled radiographs from manifests: who, which image, what is known of it, and on which side of the split it is."""
+"""Labelled radiographs from manifests: image, patient, label, and side of the split."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ import numpy as np
 
 from training.config import DataConfig
 from training.errors import TrainingError
+from triage.errors import cause
 from triage.runtime.same_bytes import same_bytes
 from triage.validation.cohort.manifest import COLUMNS, ManifestError, Row, read_manifest
 
 SHOWN = 20
-"""So many of what is wrong are named in one message."""
+"""Largest number of faulty rows that one message names."""
 
 
 @dataclass(frozen=True)
 class TrainingCase:
     """One row of a manifest. ``patient`` is unique over cohorts; ``columns`` has every column as text.
 
-    ``origin`` names the row for a person: file and line.
+    ``origin`` names file and line, for messages.
     """
 
     image: Path
@@ -37,14 +38,23 @@ class TrainingCase:
 
     @property
     def picture(self) -> str:
-        """What the image shows, the same for every row that shows it; empty where the manifest does not say."""
+        """Name of the picture, the same for every row that shows it; empty where the manifest has none."""
         return self.columns.get("picture", "")
 
 
-def read_cases(manifests: Sequence[Path], *, without: frozenset[str] = frozenset()) -> list[TrainingCase]:
-    """The rows of all ``manifests``, without the patients ``without``. TrainingError that names a wrong row.
+@dataclass(frozen=True)
+class CaseSplit:
+    """Rows that one network trains on, and rows that validate it; ``fold`` of a cross-validation, -1 without folds."""
 
-    A patient's name that does not say its cohort (``nih:1335``) is unique within its source: ``source:patient``.
+    training: Sequence[TrainingCase]
+    held_out: Sequence[TrainingCase] = ()
+    fold: int = -1
+
+
+def read_cases(manifests: Sequence[Path], *, without: frozenset[str] = frozenset()) -> list[TrainingCase]:
+    """Return the rows of all ``manifests``, without the patients ``without``. Raises TrainingError naming a wrong row.
+
+    A patient's name without a cohort (as in ``nih:1335``) gets its source in front: ``source:patient``.
     """
     cases = []
     for manifest in manifests:
@@ -64,7 +74,7 @@ def read_cases(manifests: Sequence[Path], *, without: frozenset[str] = frozenset
 
 
 def check_labels_agree(cases: Sequence[TrainingCase]) -> None:
-    """TrainingError that names every two rows whose files hold the same bytes, and whose labels differ."""
+    """Raise TrainingError naming each pair of rows whose files hold the same bytes and whose labels differ."""
     _raise_for(_pairs(cases, lambda first, other: first.label != other.label), "under two labels")
 
 
@@ -92,7 +102,7 @@ def _case(row: Row, manifest: Path) -> TrainingCase:
 
 
 def split_cases(cases: Sequence[TrainingCase], data: DataConfig) -> tuple[list[TrainingCase], list[TrainingCase]]:
-    """Training and validation rows; those of any other split are left out. TrainingError for a patient in both."""
+    """Return training and validation rows; other splits are left out. Raises TrainingError for a patient in both."""
     training = [case for case in cases if case.split in data.train]
     validation = [case for case in cases if case.split in data.validation]
     if not training:
@@ -105,22 +115,22 @@ def split_cases(cases: Sequence[TrainingCase], data: DataConfig) -> tuple[list[T
     return training, validation
 
 
-def beside_cases(cases: Sequence[TrainingCase], data: DataConfig) -> list[TrainingCase]:
-    """Rows that are never held out."""
-    return [case for case in cases if case.split in data.beside]
+def never_held_out_cases(cases: Sequence[TrainingCase], data: DataConfig) -> list[TrainingCase]:
+    """Return the rows that train in every fold and are never held out."""
+    return [case for case in cases if case.split in data.never_held_out]
 
 
-def kept_apart(training: Iterable[TrainingCase], held_out: Iterable[TrainingCase]) -> list[TrainingCase]:
-    """``training`` without rows of a patient of ``held_out`` and without those that are the same picture.
+def without_held_out(training: Iterable[TrainingCase], held_out: Iterable[TrainingCase]) -> list[TrainingCase]:
+    """Return ``training`` without the patients and the pictures of ``held_out``.
 
-    The free column ``picture`` names what a row shows where an image is in several cohorts, or in several forms.
+    The free column ``picture`` names a picture that is in several cohorts, or in several forms.
     """
     held = {name for case in held_out for name in (case.patient, case.picture) if name}
     return [case for case in training if case.patient not in held and case.picture not in held]
 
 
 def limited(cases: Sequence[TrainingCase], limit: int, seed: int) -> list[TrainingCase]:
-    """At most ``limit`` rows (0: all), of patients in an order that ``seed`` draws; smaller limits lie in larger."""
+    """Return ``limit`` rows at most (0: all), of patients in an order by ``seed``; smaller limits lie in larger."""
     if not limit or len(cases) <= limit:
         return list(cases)
     patients = sorted({case.patient for case in cases})
@@ -131,12 +141,12 @@ def limited(cases: Sequence[TrainingCase], limit: int, seed: int) -> list[Traini
 
 
 def part_of_patient(patient: str, parts: int) -> int:
-    """A part from 0 to ``parts`` - 1 that depends on the patient alone."""
+    """Return a part from 0 to ``parts`` - 1 that depends on the patient alone."""
     return int(sha256(patient.encode()).hexdigest(), 16) % parts
 
 
 def check_patients_apart(first: Iterable[TrainingCase], second: Iterable[TrainingCase]) -> None:
-    """TrainingError if a patient is on both sides, or an image: two files with the same bytes are one image."""
+    """Raise TrainingError if a patient is on both sides, or an image: two files with the same bytes are one image."""
     first, second = list(first), list(second)
     origins = {case.patient: case.origin for case in first}
     for case in second:
@@ -150,11 +160,11 @@ def check_patients_apart(first: Iterable[TrainingCase], second: Iterable[Trainin
 def _pairs(
     cases: Sequence[TrainingCase], wrong: Callable[[TrainingCase, TrainingCase], bool]
 ) -> list[tuple[TrainingCase, TrainingCase]]:
-    """Two rows of each group of files with the same bytes, the first of it and one that is ``wrong`` beside it."""
+    """Return pairs of rows with the same bytes: the first of each group, and another one that is ``wrong`` with it."""
     try:
         groups = same_bytes([case.image for case in cases])
     except OSError as error:
-        raise TrainingError(f"{error.filename} cannot be read: {error.strerror}") from error
+        raise TrainingError(f"{error.filename} cannot be read: {cause(error)}") from error
     return [
         (cases[group[0]], cases[position])
         for group in groups
@@ -163,16 +173,16 @@ def _pairs(
     ]
 
 
-def _raise_for(pairs: Sequence[tuple[TrainingCase, TrainingCase]], how: str) -> None:
+def _raise_for(pairs: Sequence[tuple[TrainingCase, TrainingCase]], fault: str) -> None:
     if pairs:
         named = "; ".join(f"{first.origin} and {other.origin}" for first, other in pairs[:SHOWN])
         more = f" and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""
-        raise TrainingError(f"{len(pairs)} pairs of files with the same bytes are {how}: {named}{more}")
+        raise TrainingError(f"{len(pairs)} pairs of files with the same bytes are {fault}: {named}{more}")
 
 
 def read_patients(path: Path) -> frozenset[str]:
-    """Patient names, one a line."""
+    """Read patient names, one a line. Raises TrainingError."""
     try:
         return frozenset(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
     except OSError as error:
-        raise TrainingError(f"{path} cannot be read: {error}") from error
+        raise TrainingError(f"{path} cannot be read: {cause(error)}") from error

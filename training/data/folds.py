@@ -1,4 +1,4 @@
-"""Folds of whole patients, alike in label and view."""
+"""Folds of whole patients with the same shares of labels and views."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from training.errors import TrainingError
 
 
 def assign_folds(cases: Sequence[TrainingCase], count: int, seed: int) -> npt.NDArray[np.int64]:
-    """The fold of each row: the manifest's own where every row has one, else ``count`` folds by patient.
+    """Return the fold of each row: the manifest's own where every row has one, else ``count`` folds by patient.
 
-    TrainingError for fewer patients than folds, and for a patient in two of the manifest's folds.
+    Raises TrainingError for fewer patients than folds, and for a patient in two of the manifest's folds.
     """
     if all(case.fold is not None for case in cases):
         return _own(cases)
     patients = {case.patient for case in cases}
     if len(patients) < count:
-        raise TrainingError(f"{len(patients)} patients cannot be {count} folds")
+        raise TrainingError(f"{len(patients)} patients are too few for {count} folds")
     strata = [f"{case.label} {case.view}" for case in cases]
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
     folds = np.zeros(len(cases), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Images as the service would see them: decoded, normalised, resized and cached as bytes in a memory-mapped file."""
+"""Images as the service prepares them: decoded, normalised, resized, and cached in a memory-mapped file."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tqdm import tqdm
 from training.data.cases import SHOWN, TrainingCase
 from training.errors import TrainingError
 from training.files import check_room, part_of, publish, remove_abandoned
+from triage.errors import cause
 from triage.radiograph.decode import decode_picture, decode_pixels, is_picture, open_dicom
 from triage.radiograph.preprocess import PreprocessSpec, normalise
 from triage.radiograph.types import Radiograph, Rejected
@@ -26,11 +27,11 @@ _DECODED_BYTES = 200 << 20  # one large radiograph, as float32 with its copies
 
 
 def load(cases: Sequence[TrainingCase], spec: PreprocessSpec, cache: Path) -> Bytes:
-    """All images as uint8 (n, size, size), read-only and mapped from a file below ``cache``.
+    """Return all images as uint8 (n, size, size), read-only and mapped from a file below ``cache``.
 
-    The file's name is a digest of ``spec`` and of each image's path, size and time of change: what has changed is
-    decoded anew, and a file is there whole or not at all. Raises TrainingError that names the row of an image that
-    cannot be read, or says how much disk is missing.
+    The file's name is a digest of ``spec`` and of each image's path, size and time of change: a changed image is
+    decoded anew. A file is either complete or absent. Raises TrainingError naming the row of an unreadable image, or
+    the missing disk space.
     """
     file = cache / f"{_key(cases, spec)}.npy"
     if not file.exists():
@@ -48,7 +49,7 @@ def _key(cases: Sequence[TrainingCase], spec: PreprocessSpec) -> str:
         try:
             status = case.image.stat()
         except OSError as error:
-            broken.append(f"{case.origin}: {case.image} cannot be read: {error.strerror}")
+            broken.append(f"{case.origin}: {case.image} cannot be read: {cause(error)}")
             continue
         digest.update(f"{case.image.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     raise_for(broken)
@@ -75,7 +76,7 @@ def _decode_all(cases: Sequence[TrainingCase], spec: PreprocessSpec, file: Path)
 
 
 def raise_for(broken: Sequence[str]) -> None:
-    """TrainingError that names all images that cannot be read: who has to see to them does it once."""
+    """Raise TrainingError naming the images that cannot be read, all in one message."""
     if broken:
         more = [f"... and {len(broken) - SHOWN} more"] if len(broken) > SHOWN else []
         count = "an image" if len(broken) == 1 else f"{len(broken)} images"
@@ -83,15 +84,15 @@ def raise_for(broken: Sequence[str]) -> None:
 
 
 def _decoded(cases: Sequence[TrainingCase], spec: PreprocessSpec) -> Iterable[Bytes | TrainingError]:
-    """Decoders let other threads run. No more are at work than memory has room for."""
+    """Yield decoded images or errors. Decoders release the GIL; memory limits the number of threads."""
     room = max(1, psutil.virtual_memory().available // _DECODED_BYTES)
     workers = min(psutil.cpu_count() or 1, room)
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(cases), 16 * workers):
-            yield from pool.map(lambda case: _image_or_why(case, spec), cases[start : start + 16 * workers])
+            yield from pool.map(lambda case: _image_or_error(case, spec), cases[start : start + 16 * workers])
 
 
-def _image_or_why(case: TrainingCase, spec: PreprocessSpec) -> Bytes | TrainingError:
+def _image_or_error(case: TrainingCase, spec: PreprocessSpec) -> Bytes | TrainingError:
     try:
         return read_image(case, spec)
     except TrainingError as error:
@@ -99,18 +100,18 @@ def _image_or_why(case: TrainingCase, spec: PreprocessSpec) -> Bytes | TrainingE
 
 
 def read_image(case: TrainingCase, spec: PreprocessSpec) -> Bytes:
-    """One image, uint8 (size, size). TrainingError that names its row."""
+    """Return one image, uint8 (size, size). Raises TrainingError naming its row."""
     radiograph = radiograph_of(case)
     levels = normalise(radiograph.pixels, radiograph.valid, spec)
     return np.asarray(np.rint(levels * 255), dtype=np.uint8)
 
 
 def radiograph_of(case: TrainingCase) -> Radiograph:
-    """The decoded image of a row. TrainingError that names it."""
+    """Return the decoded image of a row. Raises TrainingError naming the row."""
     try:
         data = case.image.read_bytes()
     except OSError as error:
-        raise TrainingError(f"{case.origin}: {case.image} cannot be read: {error.strerror}") from error
+        raise TrainingError(f"{case.origin}: {case.image} cannot be read: {cause(error)}") from error
     radiograph = _radiograph(data)
     if isinstance(radiograph, Rejected):
         raise TrainingError(f"{case.origin}: {case.image}: {radiograph.detail}")
@@ -125,11 +126,11 @@ def _radiograph(data: bytes) -> Radiograph | Rejected:
 
 
 def to_levels(images: Bytes) -> torch.Tensor:
-    """uint8 (n, s, s) to float32 (n, 1, s, s) between 0 and 1."""
+    """Return float32 (n, 1, s, s) between 0 and 1 of uint8 (n, s, s)."""
     own = images if images.flags.writeable else images.copy()  # torch has no read-only tensors
     return torch.from_numpy(own)[:, None].float() / 255
 
 
 def standardise(levels: torch.Tensor, spec: PreprocessSpec) -> torch.Tensor:
-    """Levels between 0 and 1 to the model input, as ``preprocess`` does."""
+    """Return the model input of levels between 0 and 1, as ``preprocess`` makes it."""
     return ((levels - spec.mean) / spec.deviation).contiguous(memory_format=torch.channels_last)

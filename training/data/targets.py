@@ -1,4 +1,4 @@
-"""What the network is to say of each image, as numbers; and how much each answer counts."""
+"""Targets of the network for each image as numbers, and their weights in the loss."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def target_matrix(cases: Sequence[TrainingCase], targets: Mapping[str, TargetConfig]) -> Floats:
-    """(n, outputs), NaN where nothing is known. TrainingError that names a row whose value fits no target."""
+    """Return (n, outputs), NaN where unknown. Raises TrainingError naming a row whose value does not fit its target."""
     rows = [[_value(case, name, target) for name, target in targets.items()] for case in cases]
     return np.array(rows, dtype=np.float32).reshape(len(cases), len(targets))
 
@@ -46,7 +46,7 @@ def _value(case: TrainingCase, name: str, target: TargetConfig) -> float:
 
 
 def check_learnable(cases: Sequence[TrainingCase], matrix: Floats, targets: Mapping[str, TargetConfig]) -> None:
-    """TrainingError for a class of which only one side occurs, and for a number that is never known."""
+    """Raise TrainingError for a class with one value only, and for a number that is never known."""
     for column, (name, target) in enumerate(targets.items()):
         known = matrix[~np.isnan(matrix[:, column]), column]
         if len(known) == 0:
@@ -58,7 +58,7 @@ def check_learnable(cases: Sequence[TrainingCase], matrix: Floats, targets: Mapp
 def weight_matrix(
     cases: Sequence[TrainingCase], matrix: Floats, targets: Mapping[str, TargetConfig], balance: BalanceConfig
 ) -> Floats:
-    """(n, outputs): each output's share of the loss, its positives' weight, and the balance of the first output."""
+    """Return (n, outputs): share of the loss times weight of positives, and for the first output the balance."""
     shares = np.array([target.share for target in targets.values()], dtype=np.float32)
     weights = np.tile(shares, (len(cases), 1))
     for column, target in enumerate(targets.values()):
@@ -69,9 +69,9 @@ def weight_matrix(
 
 
 def balanced(labels: Floats, views: Sequence[str]) -> Floats:
-    """Weights (n,) of mean 1 over the known labels that give each view the same mass of either label.
+    """Return weights (n,) of mean 1 over the known labels, with equal mass of both labels in each view.
 
-    So the view is no shortcut to the label. A view with one label only keeps weight 1.
+    This keeps the view from being a shortcut to the label. A view with one label only keeps weight 1.
     """
     known = [None if np.isnan(label) else (view, label > 0.5) for view, label in zip(views, labels, strict=True)]
     counts = {cell: known.count(cell) for cell in set(known) if cell is not None}

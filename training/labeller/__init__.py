@@ -1,1 +1,1 @@
-"""The text labeller measured: against MeSH codes, and against a person who read the reports."""
+"""Measurement of the text labeller: against MeSH codes, and against a person who read the reports."""

@@ -1,4 +1,4 @@
-"""Labels of reports as a table: what the rules say, and what a person who read the report corrected."""
+"""Labels of reports as a table: by the rules, and corrected by a person who read the report."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 
+from triage.errors import cause
 from triage.report_labeller.reports import ReportError
 from triage.runtime.csv_table import TableError, parse_table, written
 
 
 @dataclass(frozen=True)
 class CheckedReport:
-    """One report's row. ``label`` and ``mesh`` are 0, 1 or empty; ``corrected`` is for a person to fill in.
+    """Row of one report. ``label`` and ``mesh`` are 0, 1 or empty; ``corrected`` is for a person to fill in.
 
-    ``definition`` says what 1 means.
+    ``definition`` names the meaning of 1.
     """
 
     report: str
@@ -30,30 +31,30 @@ class CheckedReport:
 NAMES = tuple(field.name for field in fields(CheckedReport))
 
 
-def write_answers(path: Path, answers: Iterable[CheckedReport]) -> None:
+def write_labels(path: Path, rows: Iterable[CheckedReport]) -> None:
     """Write a table that a person opens in a spreadsheet and whose column ``corrected`` is read back."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)  # it quotes reports
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(NAMES)
-        writer.writerows(map(written, astuple(answer)) for answer in answers)
+        writer.writerows(map(written, astuple(row)) for row in rows)
 
 
 @dataclass(frozen=True)
 class CheckedReports:
-    """0 or 1 by report, as read back: what the rules said, and what a person corrected."""
+    """Labels 0 or 1 by report, read from a table: those of the rules, and those that a person corrected."""
 
     labels: Mapping[str, int] = field(default_factory=dict)
     corrected: Mapping[str, int] = field(default_factory=dict)
 
-    def before(self, report: str, other: int | None) -> int | None:
-        """A person's label goes before every other one; the rules' only fills in where there is none."""
+    def resolve(self, report: str, other: int | None) -> int | None:
+        """Return the label of ``report``: a person's, else ``other``, else the rules'; None without any."""
         return self.corrected.get(report, self.labels.get(report) if other is None else other)
 
 
-def read_answers(path: Path, definition: str) -> CheckedReports:
-    """A table of write_answers, or one with columns report and corrected.
+def read_labels(path: Path, definition: str) -> CheckedReports:
+    """Read a table of ``write_labels``, or one with columns report and corrected.
 
     Raises ReportError naming the row, and where the table's labels mean something else than ``definition``.
     """
@@ -79,7 +80,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, str]]]:
     try:
         table = parse_table(path.read_bytes(), ("report", "corrected"))
     except OSError as error:
-        raise ReportError(f"{path} cannot be read: {error}") from error
+        raise ReportError(f"{path} cannot be read: {cause(error)}") from error
     except TableError as error:
         raise ReportError(f"{path}: {error}") from error
     for row in table.records:

@@ -11,7 +11,7 @@ Z95 = 1.959963984540054
 
 @dataclass(frozen=True)
 class AgreementCounts:
-    """Counts of the 2 x 2 table; ``both`` is (normal, abnormal) in agreement."""
+    """Counts of the 2 x 2 table of two readers; ``both`` is (normal, abnormal) in agreement."""
 
     n: int
     both: tuple[int, int]
@@ -24,7 +24,7 @@ class AgreementCounts:
 
 
 def agreement(first: Sequence[int], second: Sequence[int]) -> AgreementCounts:
-    """Agreement of two equally long sequences of 0 and 1.
+    """Return the agreement of two equally long sequences of 0 and 1.
 
     Percent agreement has Wilson's interval (1927); kappa (Cohen 1960) has the large-sample one of Fleiss, Cohen and
     Everitt (1969), cut at 1. Raises ValueError where there is nothing to compare or both give one label only.
@@ -55,7 +55,7 @@ def agreement(first: Sequence[int], second: Sequence[int]) -> AgreementCounts:
 def _standard_error(
     p: list[list[float]], rows: list[float], columns: list[float], kappa: float, chance: float, n: int
 ) -> float:
-    """Fleiss, Cohen and Everitt 1969, equation 13."""
+    """Return the standard error of kappa: Fleiss, Cohen and Everitt 1969, equation 13."""
     agreed = sum(p[i][i] * (1 - (rows[i] + columns[i]) * (1 - kappa)) ** 2 for i in (0, 1))
     apart = (1 - kappa) ** 2 * sum(p[i][1 - i] * (columns[i] + rows[1 - i]) ** 2 for i in (0, 1))
     variance = (agreed + apart - (kappa - chance * (1 - kappa)) ** 2) / (n * (1 - chance) ** 2)

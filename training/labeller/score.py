@@ -1,4 +1,4 @@
-"""The text labeller against labels from elsewhere: MeSH codes, or a person who read the reports."""
+"""Agreement of the text labeller with MeSH codes, or with a person who read the reports."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from training.labeller.agreement import AgreementCounts, agreement
-from training.labeller.answers import CheckedReport
+from training.labeller.label_table import CheckedReport
+from training.labeller.reader_agreement import AgreementCounts, agreement
 from triage.report_labeller import mesh
 from triage.report_labeller.reports import Report
 from triage.report_labeller.rules import Rules
@@ -19,15 +19,15 @@ DEFAULT_SEED = 2020
 
 @dataclass(frozen=True)
 class LabelledReport:
-    """A report with both labels: the rules' verdict and MeSH's, either of which may be None."""
+    """Labels of one report: the rules' verdict and MeSH's, either of which may be None."""
 
     report: str
     verdict: ReportLabel
     mesh: int | None
     definition: str
 
-    def answer(self, corrected: int | None = None) -> CheckedReport:
-        """The row of a table of labels; a person's correction stands in its own column."""
+    def row(self, corrected: int | None = None) -> CheckedReport:
+        """Return the row of a table of labels; a person's correction has a column of its own."""
         verdict = self.verdict
         return CheckedReport(
             report=self.report,
@@ -41,13 +41,13 @@ class LabelledReport:
 
 
 def choose_half(reports: Iterable[Report], half: str, seed: int) -> list[Report]:
-    """Every report, or one of two halves drawn by digest: rules are made on ``develop`` and scored on ``held-out``."""
+    """Return every report, or one of two halves by digest: rules are made on ``develop``, scored on ``held-out``."""
     wanted = {"all": (0, 1), "develop": (0,), "held-out": (1,)}[half]
     return [report for report in reports if _side(report.identifier, seed) in wanted]
 
 
 def judge_all(reports: Iterable[Report], definition: str, rules: Rules | None = None) -> list[LabelledReport]:
-    """The rules' and MeSH's labels of every report."""
+    """Return the rules' and MeSH's labels of every report."""
     return [
         LabelledReport(
             report.identifier, judge(report, definition, rules), mesh.label(report.mesh, definition), definition
@@ -57,14 +57,14 @@ def judge_all(reports: Iterable[Report], definition: str, rules: Rules | None = 
 
 
 def disagreements(judged: Iterable[LabelledReport]) -> list[LabelledReport]:
-    """Reports that both label and label differently, and reports that MeSH labels and the rules do not."""
+    """Return the reports that MeSH labels and that the rules label differently or not at all."""
     return [each for each in judged if each.mesh is not None and each.verdict.label != each.mesh]
 
 
 def score(judged: Sequence[LabelledReport], corrections: Mapping[str, int]) -> AgreementCounts | None:
-    """Agreement of the rules (first) with MeSH (second), which a person's correction goes before.
+    """Return the agreement of the rules (first) with MeSH (second); a person's correction replaces MeSH's label.
 
-    None where no report has both labels, or all have one and the same.
+    None where no report has both labels, or all have the same one.
     """
     pairs = [
         (each.verdict.label, reference)

@@ -1,9 +1,9 @@
 """Depthwise convolutions with a backward pass that is fast on CPUs.
 
 oneDNN's gradients of depthwise convolutions are slow in bfloat16 and channels last: that of the input where the stride
-is 2 (forty times its forward pass), that of the weights for kernels of 5 x 5 (sixty times). Both are had otherwise: the
-first as a convolution of stride 1 over the spread-out gradient, the second in float32. The numbers are the same but for
-rounding, and those of the weights are the more exact.
+is 2 (forty times its forward pass), that of the weights for kernels of 5 x 5 (sixty times). Here the first is
+computed as a convolution of stride 1 over the spread-out gradient, the second in float32. The numbers are the same but
+for rounding, and those of the weights are the more exact.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SLOW_KERNEL = 5
 
 
 class _Depthwise(torch.autograd.Function):
-    """``conv2d(images, weight, None, stride, padding, 1, channels)`` of images (n, c, h, w), weight (c, 1, k, k)."""
+    """``conv2d(images, weight, None, stride, padding, 1, channels)``: images (n, c, h, w), weight (c, 1, k, k)."""
 
     @staticmethod
     def forward(ctx: Any, images: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
@@ -75,7 +75,7 @@ def _native(
 
 
 class DepthwiseConv2d(nn.Module):
-    """``convolution`` with the fast backward pass; the same name and values in ``state_dict``.
+    """A depthwise ``convolution`` with the fast backward pass; same names and values in ``state_dict``.
 
     ``same``: padded as TensorFlow does, so that ``ceil(h / stride)`` rows come out, with more below than above.
     """
@@ -87,12 +87,12 @@ class DepthwiseConv2d(nn.Module):
         self.padding = 0 if same else int(convolution.padding[0])
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """(n, c, h, w) to (n, c, h / stride, w / stride)."""
+        """Return (n, c, h / stride, w / stride) of (n, c, h, w)."""
         if self.same:
             height, width = (_missing(size, self.stride, self.weight.shape[-1]) for size in images.shape[2:])
             images = functional.pad(images, (width // 2, width - width // 2, height // 2, height - height // 2))
         weight = self.weight
-        if torch.is_autocast_enabled(images.device.type):  # of functions of our own autocast knows nothing
+        if torch.is_autocast_enabled(images.device.type):  # autocast does not reach functions of our own
             precision = torch.get_autocast_dtype(images.device.type)
             images, weight = images.to(precision), weight.to(precision)
         found: torch.Tensor = _Depthwise.apply(images, weight, self.stride, self.padding)  # type: ignore[no-untyped-call]
@@ -104,7 +104,7 @@ def _missing(size: int, stride: int, kernel: int) -> int:
 
 
 def with_fast_depthwise(network: nn.Module) -> nn.Module:
-    """``network`` itself, with its depthwise convolutions replaced; those that are dilated or have a bias stay."""
+    """Return ``network`` itself, with its depthwise convolutions replaced; those dilated or with a bias stay."""
     for parent in list(network.modules()):
         for name, module in list(parent.named_children()):
             if isinstance(module, nn.Conv2d) and _replaceable(module):

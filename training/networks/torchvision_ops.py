@@ -1,6 +1,6 @@
-"""Import torchvision beside a torch it was not built for.
+"""Import torchvision with a torch that it was not built for.
 
-A CUDA build of torchvision cannot load its compiled operators beside a CPU torch, and its import fails where it
+A CUDA build of torchvision cannot load its compiled operators with a CPU torch, and its import fails where it
 registers shapes for two of them. The networks and their weights need neither: their schemas alone are enough.
 """
 
@@ -15,7 +15,7 @@ _SCHEMAS = {
 
 
 def declare_missing() -> torch.library.Library | None:
-    """Try the import; where operators are missing declare them. The library must be kept while torchvision is used."""
+    """Try the import, and declare missing operators. Keep the returned library as long as torchvision is used."""
     try:
         import torchvision  # noqa: F401
     except RuntimeError:

@@ -1,1 +1,1 @@
-"""From a cohort as its owner publishes it to the one manifest: one file per cohort, found through registry.py."""
+"""Manifests of cohorts, made from the files as their owners publish them; one module each, listed in registry.py."""

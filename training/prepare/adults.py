@@ -1,4 +1,4 @@
-"""Adults apart from minors, where a cohort has both."""
+"""Separation of adults and minors, where a cohort has both."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import replace
 from triage.validation.cohort.manifest import Row
 
 ADULT = 18.0
-"""Years."""
+"""Age in years from which a patient is an adult."""
 NOT_ADULT = "not-adult"
-"""The split of patients who were minors, or of unknown age, in any image: no configuration trains on it."""
+"""Split of patients who were minors, or of unknown age, in any image; no configuration trains on it."""
 
 
 def adults_only(rows: Sequence[Row], ages: str) -> tuple[Row, ...]:
-    """With ``ages`` ``adults``, those not known to be adults in a split of their own, without a fold; else as is.
+    """Return ``rows``; with ``ages`` ``adults``, others are in the split NOT_ADULT, without a fold.
 
-    A patient who grew up between two images is there as a whole: a split holds all of a patient or nothing.
+    All images of a patient are in one split, also where the patient grew up between two images.
     """
     if ages != "adults":
         return tuple(rows)
@@ -25,5 +25,5 @@ def adults_only(rows: Sequence[Row], ages: str) -> tuple[Row, ...]:
 
 
 def is_adult(row: Row) -> bool:
-    """Whether the age is known and 18 years or more."""
+    """Return True if the age is known and 18 years or more."""
     return row.age is not None and row.age >= ADULT

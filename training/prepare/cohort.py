@@ -1,10 +1,11 @@
-"""What preparing a cohort gives back, and what is known of a cohort beforehand."""
+"""Cohorts that can be prepared, and the result of preparing one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Generic, TypeVar
 
 import click
 
@@ -12,18 +13,20 @@ from triage.errors import StartError
 from triage.validation.cohort.manifest import Row
 from triage.validation.cohort.provenance import Check
 
+OptionsT = TypeVar("OptionsT")
+
 
 class PrepareError(StartError):
-    """A cohort that cannot be prepared; the message names the file and the row, and says what to do."""
+    """Raised where a cohort cannot be prepared. The message names the file and the row, and says what to do."""
 
 
 @dataclass(frozen=True)
 class PreparedCohort:
-    """The rows of a cohort and what was found out on the way.
+    """Rows of a prepared cohort, and the checks of its files.
 
-    ``missing`` names the files that the cohort's tables promise and that are not there; ``advice`` says where they
-    come from. ``warnings`` stay with the manifest for good; ``notes`` are the rules and figures behind the labels.
-    ``passed_over``: what was there and is not used, a line for each reason, with how often.
+    ``missing`` names files of the cohort's tables that are absent; ``advice`` says where they come from. ``warnings``
+    stay with the manifest; ``notes`` are the rules and figures behind the labels. ``passed_over`` counts the files that
+    are not used, one line for each reason. ``from_partial``: a manifest that it was made from is partial.
     """
 
     rows: tuple[Row, ...]
@@ -31,13 +34,14 @@ class PreparedCohort:
     missing: tuple[str, ...] = ()
     advice: str = ""
     warnings: tuple[str, ...] = ()
-    notes: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, object] = field(default_factory=dict)
     passed_over: tuple[str, ...] = ()
+    from_partial: bool = False
 
 
 @dataclass(frozen=True)
 class CohortFacts:
-    """A cohort's name, what it is in words, and its owner's terms."""
+    """Name of a cohort, its title, and its owner's terms."""
 
     name: str
     title: str
@@ -45,16 +49,21 @@ class CohortFacts:
 
 
 @dataclass(frozen=True)
-class CohortKind(CohortFacts):
-    """A cohort that can be prepared, and the options that are its own.
+class CohortKind(CohortFacts, Generic[OptionsT]):
+    """A cohort that can be prepared: its function, and its options on the command line.
 
-    ``prepare(source, **options)`` gets the values of ``options`` by name.
+    ``options_type`` holds the values of ``options``, by the names of their parameters.
     """
 
-    prepare: Callable[..., PreparedCohort]
+    prepare: Callable[[Path, OptionsT], PreparedCohort]
+    options_type: type[OptionsT]
     options: tuple[click.Option, ...] = ()
 
+    def prepare_with(self, source: Path, values: Mapping[str, object]) -> PreparedCohort:
+        """Prepare the cohort at ``source`` with the ``values`` of its options. Raises PrepareError."""
+        return self.prepare(source, self.options_type(**values))
 
-def count(what: str, found: int, expected: int | None = None) -> Check:
-    """A Check of a number."""
-    return Check(what=what, found=str(found), expected=None if expected is None else str(expected))
+
+def count(name: str, number: int, expected: int | None = None) -> Check:
+    """Return the check of a number against the published one, where it is known."""
+    return Check(what=name, found=str(number), expected=None if expected is None else str(expected))

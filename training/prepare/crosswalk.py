@@ -1,4 +1,4 @@
-"""Which NIH image each RSNA image is: without that nobody knows which patients the two cohorts share."""
+"""Crosswalk from RSNA's images to NIH's: it tells which patients the two cohorts share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WHERE = (
 
 
 def read_crosswalk(path: Path) -> dict[str, str]:
-    """``nih:NUMBER`` by RSNA's patientId, from RSNA's JSON or a CSV file. Raises PrepareError naming the row."""
+    """Return ``nih:NUMBER`` by RSNA's patientId, from RSNA's JSON or a CSV file. Raises PrepareError naming the row."""
     pairs = _from_json(path) if path.suffix.lower() == ".json" else _from_csv(path)
     found: dict[str, str] = {}
     for where, rsna, image in pairs:
@@ -32,7 +32,7 @@ def read_crosswalk(path: Path) -> dict[str, str]:
 
 
 def translate(patient: str, crosswalk: Mapping[str, str], where: str) -> str:
-    """NIH's patient for ``rsna:...``; any other patient as it is. PrepareError names ``where`` if unknown."""
+    """Return NIH's patient of ``rsna:...``, any other patient unchanged. Raises PrepareError naming ``where``."""
     cohort, _, identifier = patient.partition(":")
     if cohort != "rsna":
         return patient

@@ -1,4 +1,4 @@
-"""Files as cohorts' owners publish them: images somewhere below a folder, tables plain or gzipped."""
+"""Files of cohorts as their owners publish them: images anywhere below a folder, tables plain or gzipped."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from triage.runtime.csv_table import TableError, parse_table
 from triage.validation.cohort.manifest import Row
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm")
-"""Lower case; where an image is there in several forms the first of these is taken."""
+"""Suffixes of images in lower case; of an image in several forms the first of these is used."""
 
 
 @dataclass(frozen=True)
 class TableRow:
-    """One row of a table; ``where`` names file and line for a message."""
+    """One row of a table; ``where`` names file and line, for messages."""
 
     where: str
     values: Mapping[str, str]
@@ -30,17 +30,17 @@ class TableRow:
 
 
 def stem(name: str) -> str:
-    """File name without the suffixes of images: ``1_IM-0001-4001.dcm.png`` -> ``1_IM-0001-4001``."""
+    """Return the file name without the suffixes of images: ``1_IM-0001-4001.dcm.png`` -> ``1_IM-0001-4001``."""
     while name.lower().endswith(IMAGE_SUFFIXES):
         name = name.rpartition(".")[0]
     return name
 
 
 def index_images(folder: Path, key: Callable[[str], str] = stem) -> dict[str, Path]:
-    """Every image file below ``folder`` by ``key`` of its name.
+    """Return every image file below ``folder`` by ``key`` of its name.
 
-    Empty files (a download that broke off) and hidden ones (macOS's ``._`` copies) count as absent. Raises
-    PrepareError when one image is there twice in the same form, as nobody could say which one is meant.
+    Empty files (of interrupted downloads) and hidden ones (macOS's ``._`` copies) count as absent. Raises PrepareError
+    where one image is there twice in the same form: which one is meant cannot be told.
     """
     found: dict[str, Path] = {}
     for path in image_files(folder):
@@ -55,7 +55,7 @@ def index_images(folder: Path, key: Callable[[str], str] = stem) -> dict[str, Pa
 
 
 def image_files(folder: Path) -> Iterator[Path]:
-    """Image files below ``folder`` that are not hidden and not empty, in the order of their names."""
+    """Yield the image files below ``folder`` that are neither hidden nor empty, in the order of their names."""
     for root, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
         for name in sorted(names):
@@ -65,7 +65,7 @@ def image_files(folder: Path) -> Iterator[Path]:
 
 
 def passed_over(folder: Path, taken: Iterable[Path]) -> tuple[str, ...]:
-    """What lies below ``folder`` and is not among ``taken``: how many files, and why, a line for each reason."""
+    """Return a line for each reason why files below ``folder`` are not among ``taken``, with their number."""
     mine, found = set(taken), Counter[str]()
     for path in folder.rglob("*"):
         if path in mine or not path.is_file():
@@ -80,13 +80,18 @@ def passed_over(folder: Path, taken: Iterable[Path]) -> tuple[str, ...]:
             found["empty"] += 1
         else:
             found[f"in {'/'.join(parts[:-1]) or 'the folder itself'}, which is neither normal nor abnormal"] += 1
-    return tuple(f"{count} {'file' if count == 1 else 'files'} {why}" for why, count in sorted(found.items()))
+    return tuple(f"{count} {'file' if count == 1 else 'files'} {reason}" for reason, count in sorted(found.items()))
+
+
+def is_present(path: Path) -> bool:
+    """Return True for a file that is there and not empty."""
+    return path.is_file() and path.stat().st_size > 0
 
 
 def locate(rows: Iterable[Row], files: Mapping[str, Path]) -> tuple[list[Row], list[str]]:
-    """Rows with their image's name in ``files`` replaced by its path, and the names that are not there.
+    """Return rows whose image is in ``files``, with its path, and the names of the other rows' images.
 
-    Splits are drawn before: so they are the same whichever files are there.
+    Call it after the draw of the splits, which then do not depend on the files at hand.
     """
     present, missing = [], []
     for row in rows:
@@ -98,17 +103,17 @@ def locate(rows: Iterable[Row], files: Mapping[str, Path]) -> tuple[list[Row], l
     return present, missing
 
 
-def find_file(folder: Path, *names: str, why: str) -> Path:
-    """The first of ``names`` (each also with .gz) in ``folder``. PrepareError says what it is needed for."""
+def find_file(folder: Path, *names: str, purpose: str) -> Path:
+    """Return the first of ``names`` (each also with .gz) in ``folder``. Raises PrepareError that says its purpose."""
     for name in names:
         for path in (folder / name, folder / f"{name}.gz"):
             if path.is_file():
                 return path
-    raise PrepareError(f"{folder} holds no {' or '.join(names)}: {why}")
+    raise PrepareError(f"{folder} holds no {' or '.join(names)}: {purpose}")
 
 
 def read_text(path: Path) -> str:
-    """The text of a plain or gzipped file."""
+    """Read a plain or gzipped text file. Raises PrepareError."""
     try:
         return _read(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -118,12 +123,12 @@ def read_text(path: Path) -> str:
 def _read(path: Path) -> bytes:
     try:
         return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError) as error:  # gzip says in its text what is wrong with the file
         raise PrepareError(f"{path} cannot be read: {error}") from error
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[TableRow]:
-    """Every row of a CSV file that must have ``columns``."""
+    """Read every row of a CSV file that must have ``columns``. Raises PrepareError."""
     try:
         table = parse_table(_read(path), columns)
     except TableError as error:
@@ -132,12 +137,12 @@ def read_table(path: Path, columns: Sequence[str]) -> list[TableRow]:
 
 
 def digest_of(lines: Iterable[str]) -> str:
-    """SHA-256 over the sorted lines, each ended by a newline: what ``sort | sha256sum`` gives in the C locale."""
+    """Return the SHA-256 of the sorted lines, each with a newline, as ``sort | sha256sum`` in the C locale."""
     return sha256("".join(f"{line}\n" for line in sorted(lines)).encode()).hexdigest()
 
 
 def years(text: str) -> float | None:
-    """An age in years, None where it is absent or no human's (NIH's first table has 411). DICOM's 058Y is read too."""
+    """Return an age in years, None where absent or above 120 (NIH's first table has 411). DICOM's 058Y is read too."""
     digits = text.strip().upper()
     unit = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}.get(digits[-1:])
     try:
@@ -148,6 +153,6 @@ def years(text: str) -> float | None:
 
 
 def sex(text: str) -> str:
-    """M or F; empty for anything else."""
+    """Return M or F; empty for anything else."""
     letter = text.strip().upper()[:1]
     return letter if letter in ("M", "F") else ""

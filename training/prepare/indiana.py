@@ -8,10 +8,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.labeller.answers import CheckedReports, read_answers
+from training.labeller.label_table import CheckedReports, read_labels
 from training.prepare import options, splits
 from training.prepare.cohort import CohortKind, PreparedCohort, PrepareError, count
 from training.prepare.files import digest_of, find_file, index_images, locate, read_table, stem
+from training.prepare.options import DrawOptions
 from triage.report_labeller import mesh
 from triage.report_labeller.reports import ARCHIVE, Report, read_reports
 from triage.validation.cohort.manifest import Row
@@ -19,14 +20,14 @@ from triage.validation.cohort.provenance import Check
 
 REPORTS, IMAGES, FRONTAL = 3955, 7466, 3818
 TEST: dict[Hashable, int] = {0: 216, 1: 216}
-"""The paper tests on 432 frontal images, half of them normal."""
+"""Size of the test set by label: the paper tests on 432 frontal images, half of them normal."""
 TEST_DIGESTS = {
     mesh.STRICT: "6a4a7ecbaa33bfbc82de952ea92aade5f4f98c76d1364f70f7098d5828a2b5f7",
     mesh.CARDIOPULMONARY: "eeec5048d16a90dd44e0dae652554732caf511a52fe48382bb42e2fbf25cb72a",
 }
-"""digest_of the names of the test images that the default seed draws: our published split."""
+"""``digest_of`` the names of the test images that the default seed draws: our published split."""
 PROJECTIONS_DIGEST = "f5c8a35370dd8a943e9f88db5273d17df4c148109588a697e3386bcd5168acd0"
-"""digest_of ``filename projection``."""
+"""``digest_of`` the lines ``filename projection``."""
 VIEW = "view"
 RULES = {
     mesh.STRICT: "normal: the indexers' code `normal`; abnormal: any other finding, devices and healed fractures too",
@@ -37,7 +38,7 @@ RULES = {
     VIEW: "1 lateral, 0 frontal, from the table of projections: for the view classifier",
 }
 UNPUBLISHED = "the paper's 432 test images are unpublished; these are drawn with a seed and are not the paper's"
-NO_PATIENTS = "Open-i publishes no patient identifiers: a report stands for a patient here, which nobody has verified"
+NO_PATIENTS = "Open-i publishes no patient identifiers: a report stands for a patient here, which is not verified"
 OWN_CLASSIFIER = "the paper found 3,813 frontal images with a classifier of its own; the table of projections has 3,818"
 ADVICE = (
     "Unpack NLMCXR_png.tgz or NLMCXR_dcm.tgz of openi.nlm.nih.gov/faq (or the normalised PNG copies that name the "
@@ -53,26 +54,31 @@ class _IndianaImage:
     projection: str
 
 
-def prepare(
-    source: Path,
-    reports: Path | None,
-    labels: str,
-    report_labels: Path | None,
-    validation: float,
-    folds: int,
-    seed: int,
-) -> PreparedCohort:
-    """Frontal rows (all rows for ``view``) labelled from the reports' MeSH codes, the test set drawn by report."""
-    known = {report.identifier: report for report in read_reports(reports or _find_reports(source))}
+@dataclass(frozen=True)
+class IndianaOptions(DrawOptions):
+    """Options of ``prepare indiana``: reports, definition of the label, and labels of reports without codes."""
+
+    reports: Path | None
+    labels: str
+    report_labels: Path | None
+
+
+def prepare(source: Path, chosen: IndianaOptions) -> PreparedCohort:
+    """Return frontal rows (all rows for ``view``) labelled by the reports' MeSH codes. Raises PrepareError.
+
+    The test set is drawn by report.
+    """
+    labels = chosen.labels
+    known = {report.identifier: report for report in read_reports(chosen.reports or _find_reports(source))}
     images = _read_images(source)
-    if report_labels and labels == VIEW:
+    if chosen.report_labels and labels == VIEW:
         raise PrepareError("--report-labels are of reports; the view comes from the table of projections")
-    answers = read_answers(report_labels, labels) if report_labels else CheckedReports()
-    label_of = _view_labels(images) if labels == VIEW else _report_labels(images, known, labels, answers)
-    published = seed == options.DEFAULT_SEED and report_labels is None
+    checked = read_labels(chosen.report_labels, labels) if chosen.report_labels else CheckedReports()
+    label_of = _view_labels(images) if labels == VIEW else _report_labels(images, known, labels, checked)
+    published = chosen.seed == options.DEFAULT_SEED and chosen.report_labels is None
     rows: Sequence[Row] = [_row(image, label_of[image.name], known) for image in images if image.name in label_of]
-    rows = rows if labels == VIEW else splits.hold_out(rows, TEST, seed, "test")
-    rows = splits.assign_folds(splits.carve(rows, validation, seed), folds, seed)
+    rows = rows if labels == VIEW else splits.hold_out(rows, TEST, chosen.seed, "test")
+    rows = splits.assign_folds(splits.carve(rows, chosen.validation, chosen.seed), chosen.folds, chosen.seed)
     present, missing = locate(rows, index_images(source, image_key))
     return PreparedCohort(
         rows=tuple(present),
@@ -85,7 +91,7 @@ def prepare(
 
 
 def image_key(name: str) -> str:
-    """One name for an image however it is published: ``CXR1_1_IM-0001-3001.png`` -> ``1_IM-0001-3001``."""
+    """Return one name for an image of any publication: ``CXR1_1_IM-0001-3001.png`` -> ``1_IM-0001-3001``."""
     return re.sub(r"^CXR(\d+_(?=\d+_IM-))?", "", stem(name))
 
 
@@ -97,7 +103,7 @@ def _find_reports(source: Path) -> Path:
 
 
 def _read_images(source: Path) -> list[_IndianaImage]:
-    path = find_file(source, "indiana_projections.csv", why="it says which images are frontal")
+    path = find_file(source, "indiana_projections.csv", purpose="it says which images are frontal")
     images = {}
     for record in read_table(path, ("uid", "filename", "projection")):
         image = _IndianaImage(record.where, record["uid"], image_key(record["filename"]), record["projection"])
@@ -112,14 +118,14 @@ def _read_images(source: Path) -> list[_IndianaImage]:
 
 
 def _report_labels(
-    images: list[_IndianaImage], reports: Mapping[str, Report], definition: str, answers: CheckedReports
+    images: list[_IndianaImage], reports: Mapping[str, Report], definition: str, checked: CheckedReports
 ) -> dict[str, int]:
-    """Labels of the frontal images: a person's, else MeSH's, else the rules'; without any of them no label."""
+    """Return labels of the frontal images: a person's, else MeSH's, else the rules'; others are left out."""
     found = {}
     for image in images:
         if image.report not in reports:
             raise PrepareError(f"{image.where}: report {image.report} is not among the reports")
-        label = answers.before(image.report, mesh.label(reports[image.report].mesh, definition))
+        label = checked.resolve(image.report, mesh.label(reports[image.report].mesh, definition))
         if image.projection == "Frontal" and label is not None:
             found[image.name] = label
     return found
@@ -176,6 +182,7 @@ COHORT = CohortKind(
     title="Indiana University chest radiographs, Open-i (Demner-Fushman et al. 2016)",
     terms="CC BY-NC-ND 4.0, National Library of Medicine, Open-i; cite Demner-Fushman et al. 2016",
     prepare=prepare,
+    options_type=IndianaOptions,
     options=(
         options.path("--reports", "Folder or .tgz of the reports. Default: found in the source folder."),
         options.choice(

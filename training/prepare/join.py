@@ -1,4 +1,4 @@
-"""Several manifests as one, with shared patients known as such, and no leak between splits."""
+"""Several manifests joined into one: shared patients are recognised, and no patient is in two splits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from triage.validation.cohort.manifest import Row, find_leak, read_manifest
 from triage.validation.cohort.provenance import read_provenance
 
 PRECEDENCE = ("test", "val", "train")
-"""Where a patient is in several splits and may be dropped, the rows of the first of these stay."""
+"""Order of splits: of a patient in several splits, the rows of the first of these stay where others may be dropped."""
 
 ADVICE = {
     "split": ". --drop-leaking keeps the held-out rows of such patients and drops the others",
@@ -24,7 +24,7 @@ SAME = "RSNA's images are NIH's: one radiograph may be in here twice, in two fil
 
 @dataclass(frozen=True)
 class Joined:
-    """The rows of all manifests, how many were dropped for leaking, and the warnings that came with them."""
+    """Rows of all manifests, number of rows dropped for leaking, warnings, and whether a manifest is partial."""
 
     rows: tuple[Row, ...]
     dropped: int
@@ -35,10 +35,18 @@ class Joined:
 def join(
     manifests: Sequence[Path], crosswalk: Mapping[str, str], *, drop_leaking: bool, folds: int, seed: int
 ) -> Joined:
-    """All rows of ``manifests``. RSNA's patients become NIH's by ``crosswalk``; ``folds`` draws new ones over all.
+    """Return all rows of ``manifests``.
 
-    Raises PrepareError where a patient is then in two splits or folds, naming both rows, unless ``drop_leaking``:
-    then the held-out rows stay and the others go. And where RSNA and NIH meet without a crosswalk.
+    Args:
+        manifests: the files to join.
+        crosswalk: NIH's patient by RSNA's patientId; RSNA's patients become NIH's.
+        drop_leaking: of a patient in several splits, keep the held-out rows and drop the others.
+        folds: number of new folds over all rows, 0 for none.
+        seed: seed of the folds.
+
+    Raises:
+        PrepareError: names both rows where a patient is in two splits or folds; also where RSNA and NIH meet without
+            a crosswalk.
     """
     rows: list[Row] = []
     origin: list[str] = []
@@ -64,7 +72,7 @@ def _check_cohorts(rows: Iterable[Row]) -> None:
 
 
 def _held_out_first(rows: Sequence[Row]) -> list[int]:
-    """Positions of the rows that stay when a patient of several splits keeps only the most held-out one."""
+    """Return the positions of the rows that stay where a patient of several splits keeps the most held-out one."""
     splits_of: dict[str, set[str]] = {}
     for row in rows:
         splits_of.setdefault(row.patient, set()).add(row.split)
@@ -76,12 +84,12 @@ def _kept_split(splits: set[str]) -> str:
         return next(iter(splits))
     unknown = splits - set(PRECEDENCE)
     if unknown:
-        raise PrepareError(f"a patient is in splits {sorted(splits)}, and nobody can say which of them is held out")
+        raise PrepareError(f"a patient is in splits {sorted(splits)}, and which of them is held out cannot be told")
     return next(split for split in PRECEDENCE if split in splits)
 
 
 def _inherited(manifests: Iterable[Path]) -> tuple[list[str], bool]:
-    """The warnings of the manifests' own JSON files, and whether one of them is partial."""
+    """Return the warnings of the manifests' JSON files, and whether one of them is partial."""
     known = [(path, provenance) for path in manifests if (provenance := read_provenance(path)) is not None]
     warnings = [f"{path.name}: {text}" for path, provenance in known for text in provenance.warnings]
     return warnings, any(provenance.partial for _, provenance in known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from training.prepare import nih_table, options, splits, tang
@@ -17,10 +18,20 @@ ADVICE = (
 TEXT_VERSUS_LISTS = "the paper's text says 11,596 radiographs; its published lists, which are used here, hold 11,624"
 
 
-def prepare(source: Path, lists: Path | None, test_labels: str, folds: int, seed: int) -> PreparedCohort:
-    """Rows of the lists' images in their published splits; the test's other label set stands in a free column."""
+@dataclass(frozen=True)
+class NIHOptions:
+    """Options of ``prepare nih``; ``test_labels`` names the label set of the test."""
+
+    lists: Path | None
+    test_labels: str
+    seed: int
+    folds: int
+
+
+def prepare(source: Path, chosen: NIHOptions) -> PreparedCohort:
+    """Return rows of the lists' images in their published splits; the test's other label set is in a free column."""
     entries = nih_table.read_entries(source)
-    published = tang.read_lists(lists or source)
+    published = tang.read_lists(chosen.lists or source)
     images = index_images(source)
     rows, missing = [], []
     for name, split in published.split_of().items():
@@ -30,13 +41,13 @@ def prepare(source: Path, lists: Path | None, test_labels: str, folds: int, seed
         if image is None:
             missing.append(name)
         else:
-            rows.append(_row(entries[name], image, split, published, test_labels))
+            rows.append(_row(entries[name], image, split, published, chosen.test_labels))
     checks = [*nih_table.checks(entries), *published.checks()]
     notes = {
         "labels": "train and val: text-mined by the paper's authors; test: the label set named by test_labels",
         "image files": sorted({row.image.suffix for row in rows}),
     }
-    rows_in_folds = splits.assign_folds(rows, folds, seed)
+    rows_in_folds = splits.assign_folds(rows, chosen.folds, chosen.seed)
     return PreparedCohort(rows_in_folds, tuple(checks), tuple(missing), ADVICE, (TEXT_VERSUS_LISTS,), notes)
 
 
@@ -62,6 +73,7 @@ COHORT = CohortKind(
     title="NIH ChestX-ray14, the lists of Tang et al. 2020",
     terms=nih_table.TERMS,
     prepare=prepare,
+    options_type=NIHOptions,
     options=(
         options.folder("--lists", "Folder of the paper's four lists. Default: the source folder."),
         options.choice(

@@ -15,7 +15,7 @@ NAMES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 COLUMNS = ("Image Index", "Finding Labels", "Patient ID", "Patient Age", "Patient Gender", "View Position")
 IMAGES, PATIENTS = 112_120, 30_805
 DIGEST = "9e749a0b70e21f2803b792b4e4d4c2d7bf7560e2c4bd75780a5b83904df79b7a"
-"""digest_of the image names."""
+"""``digest_of`` the image names."""
 
 TERMS = (
     "NIH Clinical Center: free use; cite Wang et al. 2017 (CVPR, ChestX-ray8) and name the NIH Clinical Center as the "
@@ -26,7 +26,7 @@ NO_FINDING = "No Finding"
 
 @dataclass(frozen=True)
 class NIHTableRow:
-    """One image as NIH's table has it."""
+    """One image of NIH's table."""
 
     name: str
     patient: str
@@ -37,13 +37,14 @@ class NIHTableRow:
 
     @property
     def text_label(self) -> int:
-        """1 if a finding was text-mined from the report."""
+        """Label 1 if a finding was text-mined from the report, else 0."""
         return int(self.findings != NO_FINDING)
 
 
 def read_entries(folder: Path) -> dict[str, NIHTableRow]:
-    """The table's rows by image name. Raises PrepareError naming the row."""
-    path = find_file(folder, *NAMES, why="NIH publishes it beside the images, on nihcc.app.box.com/v/ChestXray-NIHCC")
+    """Read the table's rows by image name. Raises PrepareError naming the row."""
+    purpose = "NIH publishes it with the images, on nihcc.app.box.com/v/ChestXray-NIHCC"
+    path = find_file(folder, *NAMES, purpose=purpose)
     entries: dict[str, NIHTableRow] = {}
     for record in read_table(path, COLUMNS):
         entry = _entry(record.where, record.values)
@@ -54,7 +55,7 @@ def read_entries(folder: Path) -> dict[str, NIHTableRow]:
 
 
 def checks(entries: Mapping[str, NIHTableRow]) -> list[Check]:
-    """Counts and digest of the table against NIH's."""
+    """Return the checks of the table's counts and digest against NIH's."""
     patients = len({entry.patient for entry in entries.values()})
     digest = digest_of(entries)
     return [

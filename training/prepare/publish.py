@@ -1,68 +1,85 @@
-"""The last step of preparing: nothing is written unless everything is there, or somebody allowed less."""
+"""The last step of preparing a cohort: the manifest is written if it is complete, or if partial ones are allowed."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from training.prepare.cohort import CohortFacts, PreparedCohort, PrepareError
 from triage.validation.cohort.manifest import Row, check_images, check_splits, public_patients, write_manifest
 from triage.validation.cohort.provenance import Provenance, manifest_digest, provenance_path, write_provenance
 
 SHOWN = 10
-"""So many missing files are named in a message; the manifest's JSON file names a hundred."""
+"""Number of missing files that a message names."""
+RECORDED = 100
+"""Number of missing files that the manifest's JSON file names."""
+
+
+@dataclass(frozen=True)
+class CohortSource:
+    """Origin of a manifest, for its record: the cohort's folder or table, and the options of the command."""
+
+    path: Path
+    options: Mapping[str, object]
 
 
 def finish(
-    about: CohortFacts,
-    prepared: PreparedCohort,
-    source: Path,
-    options: Mapping[str, Any],
-    out: Path,
-    *,
-    allow_partial: bool,
-    made_from_partial: bool = False,
+    about: CohortFacts, prepared: PreparedCohort, source: CohortSource, out: Path, *, allow_partial: bool
 ) -> Provenance:
-    """Write the manifest ``out`` and the JSON file beside it, and return what the latter says.
+    """Write the manifest ``out`` and its JSON file, and return the content of the latter.
 
-    Raises PrepareError where a check fails or files are missing, unless ``allow_partial``; ManifestError where a
-    patient is in two splits or an image in two rows, always.
+    Args:
+        about: name, title and terms of the cohort.
+        prepared: rows and checks.
+        source: the cohort's folder or table, and the options; of paths only the names are recorded.
+        out: the manifest to write.
+        allow_partial: write a manifest although a check fails or files are missing.
+
+    Raises:
+        PrepareError: where a check fails or files are missing, unless ``allow_partial``.
+        ManifestError: where a patient is in two splits or an image in two rows.
     """
     problems = _problems(prepared)
     if problems and not allow_partial:
         raise PrepareError("\n".join([*problems, "", "--allow-partial makes a manifest of what is there and says so"]))
     if not prepared.rows:
-        raise PrepareError("\n".join([f"no image of {about.name} is below {source}", *problems]))
+        raise PrepareError("\n".join([f"no image of {about.name} is below {source.path}", *problems]))
     rows = [replace(row, line=line) for line, row in enumerate(prepared.rows, start=2)]
     check_images(out, rows)
     check_splits(out, rows)
     write_manifest(out, rows)
-    provenance = Provenance(
-        cohort=about.name,
-        title=about.title,
-        terms=about.terms,
-        source=source.name or str(source),
-        options={name: _plain(value) for name, value in sorted(options.items())},
-        counts=counts(rows),
-        patients=len({row.patient for row in rows}),
-        public_patients=len(public_patients(rows)),
-        checked=prepared.checks,
-        partial=bool(problems) or made_from_partial,
-        missing=len(prepared.missing),
-        missing_first=tuple(sorted(prepared.missing)[:100]),
-        warnings=(*(f"partial: {problem}" for problem in problems), *prepared.warnings),
-        notes={**prepared.notes, **({"passed over": list(prepared.passed_over)} if prepared.passed_over else {})},
-        manifest_sha256=manifest_digest(out),
-    )
+    provenance = _provenance(about, prepared, source, rows, manifest_digest(out))
     write_provenance(out, provenance)
     return provenance
 
 
+def _provenance(
+    about: CohortFacts, prepared: PreparedCohort, source: CohortSource, rows: Sequence[Row], digest: str
+) -> Provenance:
+    problems = _problems(prepared)
+    return Provenance(
+        cohort=about.name,
+        title=about.title,
+        terms=about.terms,
+        source=source.path.name or str(source.path),
+        options={name: _plain(value) for name, value in sorted(source.options.items())},
+        counts=counts(rows),
+        patients=len({row.patient for row in rows}),
+        public_patients=len(public_patients(rows)),
+        checked=prepared.checks,
+        partial=bool(problems) or prepared.from_partial,
+        missing=len(prepared.missing),
+        missing_first=tuple(sorted(prepared.missing)[:RECORDED]),
+        warnings=(*(f"partial: {problem}" for problem in problems), *prepared.warnings),
+        notes={**prepared.notes, **({"passed over": list(prepared.passed_over)} if prepared.passed_over else {})},
+        manifest_sha256=digest,
+    )
+
+
 def counts(rows: Iterable[Row]) -> dict[str, dict[str, int]]:
-    """Images by split (``all`` where there is none) and label."""
+    """Return the number of images by split (``all`` where there is none) and label."""
     found: dict[str, Counter[str]] = {}
     for row in rows:
         found.setdefault(row.split or "all", Counter())["abnormal" if row.label else "normal"] += 1
@@ -70,7 +87,7 @@ def counts(rows: Iterable[Row]) -> dict[str, dict[str, int]]:
 
 
 def summary(out: Path, provenance: Provenance) -> str:
-    """What a person reads after preparing."""
+    """Return the text that the command prints after preparing."""
     lines = [f"{out}: {provenance.patients} patients"]
     for split, by_label in provenance.counts.items():
         lines.append(f"  {split}: " + ", ".join(f"{number} {label}" for label, number in by_label.items()))
@@ -79,7 +96,7 @@ def summary(out: Path, provenance: Provenance) -> str:
         lines.append(f"  checked {check.what}: {check.found} ({state})")
     lines += [f"  warning: {warning}" for warning in provenance.warnings]
     lines += [f"  passed over: {each}" for each in provenance.notes.get("passed over", ())]
-    return "\n".join([*lines, f"  terms: {provenance.terms}", f"  written beside it: {provenance_path(out).name}"])
+    return "\n".join([*lines, f"  terms: {provenance.terms}", f"  details in: {provenance_path(out).name}"])
 
 
 def _problems(prepared: PreparedCohort) -> list[str]:
@@ -95,7 +112,7 @@ def _missing(names: Sequence[str], advice: str) -> str:
 
 
 def _plain(value: object) -> object:
-    """An option as JSON; of a path only its name, as a folder's place is nobody else's business."""
+    """Return an option's value as JSON; of a path only its name, as the folders of this machine do not belong there."""
     if isinstance(value, Path):
         return value.name
     return list(value) if isinstance(value, tuple) else value

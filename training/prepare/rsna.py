@@ -19,6 +19,7 @@ from training.prepare import options, splits
 from training.prepare.cohort import CohortKind, PreparedCohort, PrepareError, count
 from training.prepare.crosswalk import WHERE, read_crosswalk, translate
 from training.prepare.files import TableRow, digest_of, find_file, index_images, locate, read_table, sex, years
+from training.prepare.options import DrawOptions
 from triage.validation.cohort.manifest import Row
 from triage.validation.cohort.provenance import Check
 
@@ -29,7 +30,7 @@ COUNTS: dict[str, dict[Hashable, int]] = {
 }
 """Images by class in the training tables of the challenge's two stages. The paper's 25,684 are those of stage 1."""
 TEST: dict[Hashable, int] = {NORMAL: 1532, OPACITY: 1000, OTHER: 2000}
-"""Images of the paper's test set by class."""
+"""Number of images of the paper's test set by class."""
 TASKS: dict[str, dict[Hashable, int]] = {
     "abnormal": {NORMAL: 0, OPACITY: 1, OTHER: 1},
     "opacity": {NORMAL: 0, OPACITY: 1},
@@ -51,44 +52,48 @@ class _RSNAImage:
     boxes: int
 
 
-def prepare(
-    source: Path,
-    task: str,
-    stage: str,
-    crosswalk: Path | None,
-    each_image_a_patient: bool,
-    validation: float,
-    folds: int,
-    seed: int,
-) -> PreparedCohort:
-    """Rows of the task, the test set drawn by patient in the paper's sizes."""
-    if crosswalk is None and not each_image_a_patient:
+@dataclass(frozen=True)
+class RSNAOptions(DrawOptions):
+    """Options of ``prepare rsna``: task, stage of the challenge, and the file that tells NIH's patients."""
+
+    task: str
+    stage: str
+    crosswalk: Path | None
+    each_image_a_patient: bool
+
+
+def prepare(source: Path, chosen: RSNAOptions) -> PreparedCohort:
+    """Return rows of the task, the test set drawn by patient in the paper's sizes. Raises PrepareError."""
+    task, stage, seed = chosen.task, chosen.stage, chosen.seed
+    if chosen.crosswalk is None and not chosen.each_image_a_patient:
         raise PrepareError(
             f"RSNA's images are of NIH's patients, several of one patient among them. Give --crosswalk ({WHERE}), or "
             "--each-image-a-patient to go on without knowing them"
         )
-    patients = read_crosswalk(crosswalk) if crosswalk else {}
+    patients = read_crosswalk(chosen.crosswalk) if chosen.crosswalk else {}
     known = _read_images(source, stage)
     rows: Sequence[Row] = [_row(image, patients) for image in known]
     rows = splits.hold_out(rows, _test_sizes(rows), seed, "test", stratum=_kind)
     rows = [replace(row, label=TASKS[task][_kind(row)]) for row in rows if _kind(row) in TASKS[task]]
-    rows = splits.carve(rows, validation, seed, stratum=_kind)
-    rows = splits.assign_folds(rows, folds, seed, stratum=_kind)
+    rows = splits.carve(rows, chosen.validation, seed, stratum=_kind)
+    rows = splits.assign_folds(rows, chosen.folds, seed, stratum=_kind)
     present, missing = locate(rows, index_images(_image_folder(source, stage)))
     return PreparedCohort(
         rows=tuple(_with_header(row) for row in present),
         checks=(*_class_checks(known, stage), *_test_checks(rows, task)),
         missing=tuple(f"{name}.dcm" for name in missing),
         advice=ADVICE,
-        warnings=(*((NO_CROSSWALK,) if crosswalk is None else ()), *((STAGE_2,) if stage == "2" else ())),
+        warnings=(*((NO_CROSSWALK,) if chosen.crosswalk is None else ()), *((STAGE_2,) if stage == "2" else ())),
         notes={"labels": f"{task}: " + ", ".join(f"{kind} = {label}" for kind, label in TASKS[task].items())},
     )
 
 
 def _read_images(source: Path, stage: str) -> list[_RSNAImage]:
-    why = "it comes with the challenge, kaggle.com/c/rsna-pneumonia-detection-challenge"
-    classes = read_table(find_file(source, f"stage_{stage}_detailed_class_info.csv", why=why), ("patientId", "class"))
-    labels = read_table(find_file(source, f"stage_{stage}_train_labels.csv", why=why), ("patientId", "Target"))
+    purpose = "it comes with the challenge, kaggle.com/c/rsna-pneumonia-detection-challenge"
+    classes = read_table(
+        find_file(source, f"stage_{stage}_detailed_class_info.csv", purpose=purpose), ("patientId", "class")
+    )
+    labels = read_table(find_file(source, f"stage_{stage}_train_labels.csv", purpose=purpose), ("patientId", "Target"))
     boxes: Counter[str] = Counter()
     for record in labels:
         boxes[record["patientId"]] += _target(record)
@@ -117,7 +122,7 @@ def _target(record: TableRow) -> int:
 
 
 def _image_folder(source: Path, stage: str) -> Path:
-    """The stage's own images where it has a folder of them, so that both stages may lie side by side."""
+    """Return the folder of the stage's images where there is one, so that both stages may share a source folder."""
     own = [source / f"stage_{number}_train_images" for number in (stage, "2")]
     return next((folder for folder in own if folder.is_dir()), source)
 
@@ -142,7 +147,7 @@ def _with_header(row: Row) -> Row:
 
 
 def _header(path: Path) -> dict[str, str]:
-    """View, age, sex and patientId from the DICOM file; empty where it is a converted picture."""
+    """Return view, age, sex and patientId of a DICOM file; empty for a converted picture."""
     names = ("PatientID", "PatientAge", "PatientSex", "ViewPosition")
     if path.suffix.lower() != ".dcm":
         return dict.fromkeys(names, "")
@@ -160,7 +165,7 @@ def _kind(row: Row) -> Hashable:
 
 
 def _test_sizes(rows: Sequence[Row]) -> dict[Hashable, int]:
-    """The paper's, or the same shares of what is there, where it is too little for them."""
+    """Return the paper's sizes, or the same shares where there are too few images for them."""
     there = Counter(map(_kind, rows))
     published = COUNTS["1"]
     if all(there[kind] >= number for kind, number in published.items()):
@@ -191,6 +196,7 @@ COHORT = CohortKind(
         "Wang et al. 2017"
     ),
     prepare=prepare,
+    options_type=RSNAOptions,
     options=(
         options.choice("--task", tuple(TASKS), "abnormal", "Normal against everything else, or against lung opacity."),
         options.choice("--stage", ("1", "2"), "2", "Whose tables: stage 1 holds the paper's 25,684 images."),

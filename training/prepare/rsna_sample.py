@@ -1,19 +1,21 @@
 """A sample of the RSNA pneumonia challenge (Shih et al. 2019): whole radiographs, and lung fields cut out of others.
 
 RSNA's ids name images and hide the NIH patient. Where the sample says which NIH image a picture is, patient and picture
-are NIH's, so that cross-validation keeps it apart from itself; of the others nobody knows the patient.
+are NIH's, so that cross-validation keeps it apart from itself; the patients of the others are unknown.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from training.prepare import options, splits
+from training.prepare import options as cli
+from training.prepare import splits
 from training.prepare.adults import adults_only
 from training.prepare.cohort import CohortKind, PreparedCohort, PrepareError, count
-from training.prepare.files import TableRow, find_file, read_table, sex, stem, years
+from training.prepare.files import TableRow, find_file, is_present, read_table, sex, stem, years
 from training.prepare.rsna import COHORT as CHALLENGE
 from training.prepare.rsna import NORMAL, OPACITY, OTHER
 from training.prepare.tang import patient_number
@@ -38,20 +40,36 @@ LUNGS_ONLY = (
 )
 
 
-def prepare(source: Path, kind: str, ages: str, folds: int, seed: int) -> PreparedCohort:
-    """Rows of one kind: ``full`` in split train, ``lungs`` in split lungs. What must not train is in other splits."""
-    records = read_table(find_file(source, "manifest.csv", why="it names the sample's images"), COLUMNS)
+@dataclass(frozen=True)
+class RSNASampleOptions:
+    """Options of ``prepare rsna-sample``: kind of image, ages, and drawn folds."""
+
+    kind: str
+    ages: str
+    folds: int
+    seed: int
+
+
+def prepare(source: Path, options: RSNASampleOptions) -> PreparedCohort:
+    """Return rows of one kind: ``full`` in split train, ``lungs`` in split lungs. Raises PrepareError.
+
+    Rows that must not train are in other splits.
+    """
+    kind = options.kind
+    records = read_table(find_file(source, "manifest.csv", purpose="it names the sample's images"), COLUMNS)
     names = _same_as(records)
     whole = {record["rsna_id"] for record in records if record["kind"] == "full"}
     chosen = [record for record in records if record["kind"] == kind]
-    there = [record for record in chosen if _is_there(source / record["image"])]
+    there = [record for record in chosen if is_present(source / record["image"])]
     rows = [
         _row(record, source, names[record["rsna_id"]], _split(record, names[record["rsna_id"]], whole))
         for record in there
     ]
-    rows = [row if row.split == HELD_BACK else one for row, one in zip(rows, adults_only(rows, ages), strict=True)]
+    adults = adults_only(rows, options.ages)
+    rows = [row if row.split == HELD_BACK else one for row, one in zip(rows, adults, strict=True)]
+    folds = options.folds if kind == "full" else 0
     return PreparedCohort(
-        rows=splits.assign_folds(rows, folds if kind == "full" else 0, seed, stratum=_class_and_view),
+        rows=splits.assign_folds(rows, folds, options.seed, stratum=_class_and_view),
         checks=(count(f"images of kind {kind}", len(chosen), COUNTS[kind]),),
         missing=tuple(record["image"] for record in chosen if record not in there),
         advice="Copy the folder again",
@@ -67,7 +85,7 @@ _SPLITS = {
 
 
 def _same_as(records: Sequence[TableRow]) -> Mapping[str, tuple[str, ...]]:
-    """By RSNA's id, what any of its rows says it is the same picture as; several are separated by semicolons."""
+    """Return by RSNA's id the other names of its picture, from any of its rows; semicolons separate several."""
     found: dict[str, set[str]] = defaultdict(set)
     for record in records:
         found[record["rsna_id"]] |= {name for name in record["same_as"].split(";") if name}
@@ -83,7 +101,7 @@ def _split(record: TableRow, names: Sequence[str], whole: set[str]) -> str:
 
 
 def _nih_image(name: str) -> str | None:
-    """``.../00011241_000.jpg`` -> ``00011241_000``; None for a picture of any other set."""
+    """Return ``00011241_000`` of ``.../00011241_000.jpg``; None for a picture of any other set."""
     image = stem(name.rpartition("/")[2])
     number, _, index = image.partition("_")
     return image if len(number) == 8 and number.isdigit() and index.isdigit() else None
@@ -114,19 +132,16 @@ def _class_and_view(row: Row) -> tuple[str, str]:
     return row.columns["rsna_class"], row.view
 
 
-def _is_there(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0
-
-
 COHORT = CohortKind(
     name="rsna-sample",
     title="A sample of the RSNA pneumonia challenge: whole radiographs and lung fields, with the radiologists' classes",
     terms=CHALLENGE.terms,
     prepare=prepare,
+    options_type=RSNASampleOptions,
     options=(
-        options.choice("--kind", tuple(COUNTS), "full", "Whole radiographs, or lung fields."),
-        options.ages("adults"),
-        options.folds(),
-        options.seed(),
+        cli.choice("--kind", tuple(COUNTS), "full", "Whole radiographs, or lung fields."),
+        cli.ages("adults"),
+        cli.folds(),
+        cli.seed(),
     ),
 )

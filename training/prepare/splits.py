@@ -15,28 +15,28 @@ Stratum = Callable[[Row], Hashable]
 
 
 def by_patient(row: Row) -> str:
-    """The patient of a row."""
+    """Return the patient of a row."""
     return row.patient
 
 
 def by_person(row: Row) -> str:
-    """Whom a row may be of at the widest: WCMC's `patient` is person and subtype, its free column the bare person."""
+    """Return the person of a row: WCMC's free column, as its `patient` is person and subtype; else the patient."""
     person = row.columns.get("person")
     return f"{row.source}:{person}" if person else row.patient
 
 
 def by_label(row: Row) -> Hashable:
-    """The label of a row."""
+    """Return the label of a row."""
     return row.label
 
 
 def by_label_and_view(row: Row) -> Hashable:
-    """Label and view: view is a confounder, so that parts that are compared should agree in it."""
+    """Return label and view: view is a confounder, so parts to be compared need the same shares of views."""
     return row.label, row.view
 
 
 def draw(rows: Iterable[Row], wanted: Mapping[Hashable, int], seed: int, group: Group, stratum: Stratum) -> set[str]:
-    """Whole groups, in a seeded order, each taken if it goes over no stratum's wanted number of images."""
+    """Draw whole groups in a seeded order, each taken unless a stratum would exceed its wanted number of images."""
     sizes: dict[str, Counter[Hashable]] = defaultdict(Counter)
     for row in rows:
         sizes[group(row)][stratum(row)] += 1
@@ -57,9 +57,9 @@ def hold_out(
     group: Group = by_patient,
     stratum: Stratum = by_label,
 ) -> tuple[Row, ...]:
-    """``rows`` with ``wanted`` images of each stratum of split ``train`` moved to ``split``, whole groups only.
+    """Return ``rows`` with ``wanted`` images of each stratum of split ``train`` moved to ``split``, in whole groups.
 
-    Fewer are moved where whole groups do not come out even; that is for the caller to check.
+    Fewer are moved where whole groups do not add up to the number; the caller has to check it.
     """
     taken = draw((row for row in rows if row.split == "train"), wanted, seed, group, stratum)
     return tuple(replace(row, split=split) if row.split == "train" and group(row) in taken else row for row in rows)
@@ -73,7 +73,7 @@ def carve(
     group: Group = by_patient,
     stratum: Stratum = by_label,
 ) -> tuple[Row, ...]:
-    """``rows`` with about ``share`` of each stratum of split ``train`` moved to ``split``, whole groups only."""
+    """Return ``rows`` with about ``share`` of each stratum of split ``train`` moved to ``split``, in whole groups."""
     sizes = Counter(stratum(row) for row in rows if row.split == "train")
     wanted = {part: round(share * number) for part, number in sizes.items()}
     return hold_out(rows, wanted, seed, split, group, stratum)
@@ -82,9 +82,10 @@ def carve(
 def assign_folds(
     rows: Sequence[Row], folds: int, seed: int, group: Group = by_patient, stratum: Stratum = by_label_and_view
 ) -> tuple[Row, ...]:
-    """``rows`` with a fold from 0 to ``folds`` - 1 in those of splits train and val, alike in their strata.
+    """Return ``rows`` with a fold from 0 to ``folds`` - 1 in those of splits train and val, strata spread evenly.
 
-    Whole groups, the largest first, each to the fold that stays most even by it. ``folds`` 0 changes nothing.
+    Whole groups are assigned, the largest first, each to the fold that keeps the folds most even. ``folds`` 0 changes
+    nothing. Raises PrepareError for fewer groups than folds.
     """
     if not folds:
         return tuple(rows)
@@ -103,7 +104,7 @@ def assign_folds(
 
 
 def _cost(filled: Counter[Hashable], added: Counter[Hashable]) -> tuple[int, int]:
-    """How much the fold would hold of what is added, then how full it is: the smallest keeps folds even."""
+    """Return the fold's count of the added strata, then its size: the smallest cost keeps folds even."""
     return sum(filled[part] * number for part, number in added.items()), filled.total()
 
 

@@ -16,7 +16,7 @@ ATTENDING, CONSENSUS = "test_attending_rad.txt", "test_rad_consensus_voted3.txt"
 TEST_LABELS = {"attending": ATTENDING, "consensus": CONSENSUS}
 
 COUNTS = {TRAIN: (4261, 4313), VAL: (849, 857), ATTENDING: (677, 667), CONSENSUS: (691, 653)}
-"""Normal and abnormal images in each list."""
+"""Number of normal and of abnormal images in each list."""
 
 DIGESTS = {
     TRAIN: "c763a9d63b39c10700bd57bed479235f253397785b6b67255aaaf6d81a2d4118",
@@ -24,7 +24,7 @@ DIGESTS = {
     ATTENDING: "80d468e0263baf17194bc7f01715d529b22ca66878ed356f4da0458b6e740579",
     CONSENSUS: "8892dcf3da17f81ef6ad0e749c4eaa52a22f3aa61b8c20590fbffe0272b61c62",
 }
-"""digest_of the lists' lines."""
+"""``digest_of`` the lists' lines."""
 
 WHERE = "give the folder of the lists published with Tang et al. 2020 (doi 10.1038/s41746-020-0273-z) with --lists"
 
@@ -36,16 +36,16 @@ class TangLists:
     lists: Mapping[str, Mapping[str, int]]
 
     def split_of(self) -> dict[str, str]:
-        """train, val or test by image name."""
+        """Return train, val or test by image name."""
         named = (("train", TRAIN), ("val", VAL), ("test", CONSENSUS), ("test", ATTENDING))
         return {name: split for split, file in named for name in self.lists[file]}
 
     def test_patients(self) -> frozenset[str]:
-        """NIH's numbers of the patients of the test list, without leading zeros."""
+        """Return NIH's numbers of the patients of the test list, without leading zeros."""
         return frozenset(patient_number(name) for name in self.lists[CONSENSUS])
 
     def checks(self) -> list[Check]:
-        """Counts and digests of the lists against what was published."""
+        """Return the checks of the lists' counts and digests against the published ones."""
         found = []
         for file, labels in self.lists.items():
             tally = Counter(labels.values())
@@ -57,8 +57,8 @@ class TangLists:
 
 
 def read_lists(folder: Path) -> TangLists:
-    """The four lists. Raises PrepareError for a line that is not ``name label``, and for a patient on two sides."""
-    lists = TangLists({name: _read_list(find_file(folder, name, why=WHERE)) for name in COUNTS})
+    """Read the four lists. Raises PrepareError for a line that is not ``name label``, or a patient on two sides."""
+    lists = TangLists({name: _read_list(find_file(folder, name, purpose=WHERE)) for name in COUNTS})
     if lists.lists[ATTENDING].keys() != lists.lists[CONSENSUS].keys():
         raise PrepareError(f"{folder}: {ATTENDING} and {CONSENSUS} do not name the same images")
     _check_apart(folder, lists)
@@ -66,7 +66,7 @@ def read_lists(folder: Path) -> TangLists:
 
 
 def patient_number(name: str) -> str:
-    """``00011136_001.png`` -> ``11136``."""
+    """Return NIH's patient of an image: ``00011136_001.png`` -> ``11136``."""
     return name.partition("_")[0].lstrip("0")
 
 

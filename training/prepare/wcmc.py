@@ -12,6 +12,7 @@ import cv2
 from training.prepare import options, splits
 from training.prepare.cohort import CohortKind, PreparedCohort, PrepareError, count
 from training.prepare.files import digest_of, image_files
+from training.prepare.options import DrawOptions
 from triage.validation.cohort.manifest import Row
 from triage.validation.cohort.provenance import Check
 
@@ -23,17 +24,19 @@ COUNTS = {
     ("test", 1): 390,
 }
 NAMES_DIGEST = "d1a1abf3d0c83510548bbae18c85b96e667835dbd7a0be4093416607ad4a6838"
-"""digest_of ``train/NORMAL/IM-0115-0001.jpeg``, of the release whose files are named after persons."""
+"""``digest_of`` names like ``train/NORMAL/IM-0115-0001.jpeg``, of the release whose files are named after persons."""
 
 PATIENTS = (
     "`patient` is person and subtype: 170 of the 202 person numbers of the official test also occur in train under "
-    "another subtype, and nobody has published whether they are the same children. Patient independence of the "
-    "official test is not proven; say so beside every figure"
+    "another subtype, and whether they are the same children is not published. Patient independence of the "
+    "official test is not proven; say so with every figure"
 )
 LABEL_MEANING = (
     "normal: children read as normal; abnormal: pneumonia only. A model from it knows nothing of any other finding"
 )
-SQUARE = "every image looked at is square: these are copies that lost the aspect ratio, and a model from them sees that"
+SQUARE = (
+    "every image of a sample is square: these are copies that lost the aspect ratio, and a model from them sees that"
+)
 ADVICE = "Download ChestXRay2017 (doi 10.17632/rscbjbr9sj) and give the folder that holds chest_xray"
 
 _NAMES = (
@@ -41,7 +44,7 @@ _NAMES = (
     re.compile(r"(?P<person>(?:NORMAL2-)?IM-\d+)-\d+(?:-\d+)*"),
     re.compile(r"(?P<kind>BACTERIA|VIRUS|NORMAL)-(?P<person>\d+)-\d+"),
 )
-_LOOKED_AT = 20
+_SAMPLE = 20
 
 
 @dataclass(frozen=True)
@@ -50,17 +53,17 @@ class _Name:
     subtype: str
 
 
-def prepare(source: Path, validation: float, folds: int, seed: int) -> PreparedCohort:
-    """Rows of the official test, and of train and val together, of which validation is carved by bare person."""
+def prepare(source: Path, chosen: DrawOptions) -> PreparedCohort:
+    """Return rows of the official test, and of train and val together, of which validation is carved by person."""
     root = _root(source)
     rows = []
     for official in ("train", "val", "test"):
         for kind, label in LABELS.items():
             rows += [_row(path, official, label) for path in image_files(root / official / kind)]
-    carved = splits.carve(rows, validation, seed, group=splits.by_person)
+    carved = splits.carve(rows, chosen.validation, chosen.seed, group=splits.by_person)
     warnings = (PATIENTS, LABEL_MEANING, *((SQUARE,) if _all_square(rows) else ()))
     return PreparedCohort(
-        rows=splits.assign_folds(carved, folds, seed, group=splits.by_person),
+        rows=splits.assign_folds(carved, chosen.folds, chosen.seed, group=splits.by_person),
         checks=tuple(_checks(root, rows)),
         advice=ADVICE,
         warnings=warnings,
@@ -69,7 +72,7 @@ def prepare(source: Path, validation: float, folds: int, seed: int) -> PreparedC
 
 
 def parse_name(name: str) -> _Name | None:
-    """Person and subtype of a file name of either release; None if it is neither's."""
+    """Return person and subtype of a file name of either release; None for any other name."""
     for pattern in _NAMES:
         match = pattern.fullmatch(Path(name).stem)
         if match:
@@ -102,8 +105,8 @@ def _row(path: Path, official: str, label: int) -> Row:
 
 
 def _all_square(rows: list[Row]) -> bool:
-    step = max(1, len(rows) // _LOOKED_AT)
-    pictures = [cv2.imread(str(row.image), cv2.IMREAD_GRAYSCALE) for row in rows[::step][:_LOOKED_AT]]
+    step = max(1, len(rows) // _SAMPLE)
+    pictures = [cv2.imread(str(row.image), cv2.IMREAD_GRAYSCALE) for row in rows[::step][:_SAMPLE]]
     shapes = [picture.shape for picture in pictures if picture is not None]
     return bool(shapes) and all(height == width for height, width in shapes)
 
@@ -125,5 +128,6 @@ COHORT = CohortKind(
     title="WCMC/Guangzhou pediatric chest radiographs (Kermany et al. 2018), official split",
     terms="CC BY 4.0; cite Kermany et al. 2018 (Cell 172:1122)",
     prepare=prepare,
+    options_type=DrawOptions,
     options=options.drawn(),
 )

@@ -1,1 +1,1 @@
-"""One run from configuration to weights and scores: the training loop, cross-validation, checkpoints."""
+"""One run, from configuration to weights and scores: training loop, cross-validation, checkpoints."""

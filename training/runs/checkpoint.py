@@ -1,11 +1,10 @@
-"""Everything that a training run needs to go on after a kill."""
+"""State of a training run, from which a killed run goes on."""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -30,15 +29,15 @@ class TrainingState:
         self.epoch = 0
         self.step = 0
         self.loss_sum = 0.0
-        self.history: list[dict[str, Any]] = []
+        self.history: list[dict[str, float]] = []
 
     @property
     def scoring(self) -> nn.Module:
-        """The network that is validated and shipped."""
+        """Network that is validated and shipped: the average where weights are averaged."""
         return self.network if self.averaged is None else self.averaged
 
     def save(self, folder: Path) -> None:
-        """Write ``last.pt`` in one step."""
+        """Write ``last.pt``; the file is complete or unchanged."""
         save_tensors(
             folder / LAST,
             {
@@ -55,7 +54,7 @@ class TrainingState:
         )
 
     def resume(self, folder: Path, device: torch.device) -> None:
-        """Go on where ``last.pt`` was written, if there is one."""
+        """Read ``last.pt``, if there is one. Raises TrainingError for a checkpoint of another network."""
         if not (folder / LAST).exists():
             return
         saved = torch.load(folder / LAST, weights_only=True, map_location=device)
@@ -73,18 +72,20 @@ class TrainingState:
 
 
 def checkpoint_bytes(network: nn.Module) -> int:
-    """Of a run's files at their largest: a checkpoint and the one that replaces it, each with weights, their average
-    and two moments; the best weights and their successor, and those that ship.
+    """Return the bytes of a run's files at their largest.
+
+    These are a checkpoint and its successor, each with weights, their average and two moments; the best weights and
+    their successor; and the weights that ship.
     """
     return 4 * (2 * 4 + 3) * sum(weight.numel() for weight in network.parameters())
 
 
-def make_optimizer(network: nn.Module, how: OptimizerConfig) -> torch.optim.Optimizer:
-    """SGD with momentum, or AdamW; fused, which takes half the time of torch's loop over the weights."""
-    parameters, rate, decay = network.parameters(), how.learning_rate, how.weight_decay
-    if how.name == "adamw":
+def make_optimizer(network: nn.Module, options: OptimizerConfig) -> torch.optim.Optimizer:
+    """Return SGD with momentum, or AdamW; fused, which takes half the time of torch's loop over the weights."""
+    parameters, rate, decay = network.parameters(), options.learning_rate, options.weight_decay
+    if options.name == "adamw":
         return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
-    return torch.optim.SGD(parameters, lr=rate, momentum=how.momentum, weight_decay=decay, fused=True)
+    return torch.optim.SGD(parameters, lr=rate, momentum=options.momentum, weight_decay=decay, fused=True)
 
 
 @torch.no_grad()

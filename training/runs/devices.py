@@ -1,4 +1,4 @@
-"""Where training runs: the CPU, one GPU, or one process for each of several GPUs, started by torchrun."""
+"""Devices of a training: the CPU, one GPU, or several GPUs with one process each, started by torchrun."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GIB = 1 << 30
 
 @dataclass(frozen=True)
 class Process:
-    """This process among ``world``; ``rank`` 0 writes the files."""
+    """One process among ``world``; that of ``rank`` 0 writes the files."""
 
     device: torch.device
     rank: int = 0
@@ -25,11 +25,11 @@ class Process:
 
     @property
     def writes(self) -> bool:
-        """Whether this is the process that writes."""
+        """True in the process that writes the files."""
         return self.rank == 0
 
     def mean(self, here: torch.Tensor) -> torch.Tensor:
-        """The mean over all processes of what each has."""
+        """Return the mean of a tensor over all processes."""
         if self.world == 1:
             return here
         total = here.clone()
@@ -37,16 +37,16 @@ class Process:
         return total / self.world
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Wait until every process has come to this line."""
         if self.world > 1:
             distributed.barrier()
 
 
 @contextmanager
 def process(wanted: str = "auto") -> Iterator[Process]:
-    """The device ``wanted`` (``auto``, ``cpu``, ``cuda``), or this process's own GPU under torchrun.
+    """Yield this process on the device ``wanted`` (``auto``, ``cpu``, ``cuda``), under torchrun on its own GPU.
 
-    Convolutions are set to be deterministic. TrainingError where CUDA was asked for and is not there.
+    Convolutions are set to be deterministic. Raises TrainingError where CUDA is wanted and there is no GPU.
     """
     cuda = torch.cuda.is_available()
     if wanted == "cuda" and not cuda:
@@ -68,13 +68,13 @@ def process(wanted: str = "auto") -> Iterator[Process]:
 
 
 def check_precision(precision: str, process: Process) -> None:
-    """TrainingError for half precision where it is no faster and loses small gradients."""
+    """Raise TrainingError for fp16 on a CPU, where it is no faster and loses small gradients."""
     if precision == "fp16" and process.device.type != "cuda":
         raise TrainingError("runtime.precision fp16 needs a GPU: say bf16 or fp32")
 
 
 def check_memory(network: torch.nn.Module, size: int, resize: int, batch_size: int, process: Process) -> None:
-    """TrainingError if a step would not fit, by what one image's activations take; before the first epoch."""
+    """Raise TrainingError if a step would not fit into memory, by the activations of one image."""
     needed = _step_bytes(network, size, resize, -(-batch_size // process.world))
     free = (
         torch.cuda.mem_get_info(process.device)[0]
@@ -89,7 +89,7 @@ def check_memory(network: torch.nn.Module, size: int, resize: int, batch_size: i
 
 
 def _step_bytes(network: torch.nn.Module, size: int, resize: int, images: int) -> int:
-    """Activations are kept for the backward pass; weights come with gradient, two moments and their average."""
+    """Return the bytes of a step: activations of the backward pass; weights, gradient, two moments and average."""
     outputs: list[int] = []
 
     def count(module: torch.nn.Module, inputs: object, output: object) -> None:

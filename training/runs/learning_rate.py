@@ -1,4 +1,4 @@
-"""How fast to learn at each step, and when to stop."""
+"""Learning rate of each step, and early stopping."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from training.config import ScheduleConfig
 
 
 def rate_factor(schedule: ScheduleConfig, step: int, steps: int) -> float:
-    """Share of the learning rate at ``step`` (from 0) of ``steps``: linear warm-up, then constant or half a cosine."""
+    """Return the share of the learning rate at ``step`` (from 0): linear warm-up, then constant or half a cosine."""
     warm = schedule.warmup * steps
     if step < warm:
         return (step + 1) / (warm + 1)
@@ -20,7 +20,7 @@ def rate_factor(schedule: ScheduleConfig, step: int, steps: int) -> float:
 
 @dataclass(frozen=True)
 class LossProgress:
-    """What the validation losses so far mean. ``factor`` is the plateau schedule's share of the learning rate."""
+    """Course of the validation loss. ``factor`` is the plateau schedule's share of the learning rate."""
 
     best: float = math.inf
     since_best: int = 0
@@ -28,7 +28,7 @@ class LossProgress:
     factor: float = 1.0
 
     def after(self, loss: float, schedule: ScheduleConfig) -> LossProgress:
-        """One epoch on. As torch's ReduceLROnPlateau: cut when more than ``patience`` epochs brought nothing."""
+        """Return the progress after one more epoch: cut after more than ``patience`` epochs, as ReduceLROnPlateau."""
         if loss < self.best:
             return replace(self, best=loss, since_best=0, since_cut=0)
         waited = replace(self, since_best=self.since_best + 1, since_cut=self.since_cut + 1)
@@ -37,5 +37,5 @@ class LossProgress:
         return waited
 
     def should_stop(self, schedule: ScheduleConfig) -> bool:
-        """Early stopping."""
+        """Return True if training stops early."""
         return bool(schedule.stop_after) and self.since_best >= schedule.stop_after

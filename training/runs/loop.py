@@ -1,7 +1,7 @@
-"""One training run: epochs of varied batches, with a checkpoint often enough that a kill costs little.
+"""The training loop: epochs of augmented batches, with regular checkpoints.
 
-All chance of a step is drawn from (seed, epoch, step), so that a run that was killed and goes on ends with the same
-weights as one that was not, bit for bit on the same machine.
+The random numbers of a step depend on (seed, epoch, step) alone, so that a run that was killed and goes on ends with
+the same weights as an undisturbed one, bit for bit on the same machine.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,14 +41,31 @@ _PRECISION = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What to learn: cached ``images`` (m, r, r); and for each of n examples its place among them, its targets
-    (n, outputs) with NaN for unknown, and their weights (n, outputs).
+    """Training data: cached ``images`` (m, r, r), and n examples of them.
+
+    ``places`` (n,) are the examples' images, ``targets`` (n, outputs) have NaN for unknown, ``weights`` (n, outputs)
+    are those of the loss.
     """
 
     images: Bytes
     places: Places
     targets: Floats
     weights: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class _Loop:
+    """Fixed values of one training: data, configuration, folder of the run, and this process."""
+
+    task: Task
+    config: Config
+    folder: Path
+    process: Process
+
+    @property
+    def steps(self) -> int:
+        """Steps of one epoch."""
+        return steps_per_epoch(len(self.task.places), self.config.schedule)
 
 
 def fit(
@@ -60,19 +76,20 @@ def fit(
     process: Process,
     validate: Callable[[nn.Module], dict[str, float]] | None = None,
 ) -> nn.Module:
-    """Train ``network`` and return it with the chosen weights. Goes on where ``folder`` was left by a kill.
+    """Train ``network`` and return it with the chosen weights. A killed run in ``folder`` goes on at its checkpoint.
 
     ``validate`` measures after each epoch; its ``validation_loss`` drives the plateau, early stopping and the choice of
     the best weights. Without it the last weights are kept.
     """
     schedule = config.schedule
+    loop = _Loop(task, config, folder, process)
     state = TrainingState(network, config, process.device)
     state.resume(folder, process.device)
     if state.history and process.writes:
         _write_log(folder, state.history)  # a kill may have come between the checkpoint and the log
     while state.epoch < schedule.epochs and not state.progress.should_stop(schedule):
-        _epoch(state, task, config, folder, process)
-        _finish_epoch(state, task, config, folder, process, validate)
+        _epoch(state, loop)
+        _finish_epoch(state, loop, validate)
     chosen = state.scoring
     process.wait()
     if validate and schedule.choose == "best":
@@ -81,7 +98,7 @@ def fit(
 
 
 def steps_per_epoch(examples: int, schedule: ScheduleConfig) -> int:
-    """Whole batches of one epoch; TrainingError if there is none."""
+    """Return the number of whole batches of one epoch. Raises TrainingError if there is none."""
     return _batches_per_pass(examples, schedule) * _passes(examples, schedule)
 
 
@@ -94,19 +111,19 @@ def _batches_per_pass(examples: int, schedule: ScheduleConfig) -> int:
 
 
 def _passes(examples: int, schedule: ScheduleConfig) -> int:
-    """How often an epoch shows each image."""
+    """Return how many times an epoch shows each image."""
     return max(1, math.ceil(schedule.least_steps / (schedule.epochs * _batches_per_pass(examples, schedule))))
 
 
 def _batches(examples: int, schedule: ScheduleConfig, generator: torch.Generator) -> list[Places]:
-    """The examples of each step of an epoch."""
+    """Return the examples of each step of an epoch."""
     whole = _batches_per_pass(examples, schedule) * schedule.batch_size
     orders = [torch.randperm(examples, generator=generator)[:whole] for _ in range(_passes(examples, schedule))]
     return list(torch.cat(orders).view(-1, schedule.batch_size).numpy())
 
 
-def _epoch(state: TrainingState, task: Task, config: Config, folder: Path, process: Process) -> None:
-    runtime, schedule = config.runtime, config.schedule
+def _epoch(state: TrainingState, loop: _Loop) -> None:
+    task, process, runtime, schedule = loop.task, loop.process, loop.config.runtime, loop.config.schedule
     drawn = _batches(len(task.places), schedule, _generator(runtime.seed, state.epoch, 0))
     batches, steps = [batch[process.rank :: process.world] for batch in drawn], len(drawn)
     trained = _wrapped(state.network, process)
@@ -116,14 +133,14 @@ def _epoch(state: TrainingState, task: Task, config: Config, folder: Path, proce
     )
     with bar:
         for chosen, stored in _ahead(task, batches[state.step :]):
-            _step(state, trained, task, chosen, stored, config, process)
+            _step(state, trained, loop, _examples(task, chosen, stored, process.device))
             bar.update()
             if process.writes and state.step < steps and state.step % runtime.checkpoint_steps == 0:
-                state.save(folder)
+                state.save(loop.folder)
 
 
 def _ahead(task: Task, batches: list[Places]) -> Iterator[tuple[Places, Bytes]]:
-    """Each batch with its images, read while the one before is computed."""
+    """Yield each batch with its images, read while the one before is computed."""
     with ThreadPoolExecutor(1) as reader:
         coming = [reader.submit(lambda chosen: task.images[task.places[chosen]], batch) for batch in batches[:1]]
         for number, chosen in enumerate(batches):
@@ -133,49 +150,53 @@ def _ahead(task: Task, batches: list[Places]) -> Iterator[tuple[Places, Bytes]]:
             yield chosen, stored
 
 
-def _step(
-    state: TrainingState,
-    trained: nn.Module,
-    task: Task,
-    chosen: Places,
-    stored: Bytes,
-    config: Config,
-    process: Process,
-) -> None:
-    schedule, device = config.schedule, process.device
-    steps = steps_per_epoch(len(task.places), schedule)
-    done = state.epoch * steps + state.step
+@dataclass(frozen=True, eq=False)
+class _Examples:
+    """Examples of one step on the device: levels (b, 1, r, r) between 0 and 1, targets and weights (b, outputs)."""
+
+    levels: torch.Tensor
+    targets: torch.Tensor
+    weights: torch.Tensor
+
+
+def _examples(task: Task, chosen: Places, stored: Bytes, device: torch.device) -> _Examples:
+    targets, weights = (torch.from_numpy(part[chosen]).to(device) for part in (task.targets, task.weights))
+    return _Examples(to_levels(stored).to(device), targets, weights)
+
+
+def _step(state: TrainingState, trained: nn.Module, loop: _Loop, examples: _Examples) -> None:
+    config, process = loop.config, loop.process
+    done, planned = state.epoch * loop.steps + state.step, config.schedule.epochs * loop.steps
+    rate = config.optimizer.learning_rate * state.progress.factor * rate_factor(config.schedule, done, planned)
     for group in state.optimizer.param_groups:
-        group["lr"] = (
-            config.optimizer.learning_rate
-            * state.progress.factor
-            * rate_factor(schedule, done, schedule.epochs * steps)
-        )
+        group["lr"] = rate
     generator = _generator(config.runtime.seed, state.epoch, 1 + state.step * process.world + process.rank)
     torch.manual_seed(int(torch.randint(1 << 62, (1,), generator=generator)))  # for dropout
-    changes = config.augmentation.at(done / (schedule.epochs * steps))
-    levels = to_levels(stored).to(device)
-    shown = [vary(levels, config.input.size, changes, generator) for _ in range(variations(config))]
-    targets, weights = (torch.from_numpy(part[chosen]).to(device) for part in (task.targets, task.weights))
+    changes = config.augmentation.at(done / planned)
+    shown = [vary(examples.levels, config.input.size, changes, generator) for _ in range(variations(config))]
     precision = _PRECISION.get(config.runtime.precision)
-    with torch.autocast(device.type, precision, enabled=precision is not None):
+    with torch.autocast(process.device.type, precision, enabled=precision is not None):
         outputs = trained(standardise(torch.cat(shown), config.input.spec()))
-    loss = _loss(outputs, targets, weights, process.mean(known_targets(targets)), config)
-    state.optimizer.zero_grad(set_to_none=True)
-    state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-    if config.optimizer.clip:
-        state.scaler.unscale_(state.optimizer)
-        _clip(state.network, config.optimizer.clip)
-    state.scaler.step(state.optimizer)
-    state.scaler.update()
+    loss = _loss(outputs, examples, process.mean(known_targets(examples.targets)), config)
+    _update(state, loss, config.optimizer.clip)
     state.step += 1
     state.loss_sum += loss.item()
     if state.averaged:
-        move_average(state.averaged, state.network, min(schedule.averaging, (done + 1) / (done + 21)))
+        move_average(state.averaged, state.network, min(config.schedule.averaging, (done + 1) / (done + 21)))
+
+
+def _update(state: TrainingState, loss: torch.Tensor, largest_gradient: float) -> None:
+    state.optimizer.zero_grad(set_to_none=True)
+    state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    if largest_gradient:
+        state.scaler.unscale_(state.optimizer)
+        _clip(state.network, largest_gradient)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
 
 
 def _clip(network: nn.Module, largest: float) -> None:
-    """As torch's ``clip_grad_norm_``, which passes over all gradients once more where there is nothing to clip."""
+    """Clip gradients like torch's ``clip_grad_norm_``, without its second pass where there is nothing to clip."""
     weights = [weight for weight in network.parameters() if weight.grad is not None]
     norm = nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
     if norm > largest:
@@ -183,17 +204,17 @@ def _clip(network: nn.Module, largest: float) -> None:
 
 
 def variations(config: Config) -> int:
-    """In how many variations a step shows each image."""
+    """Return the number of variations of each image in a step."""
     return 2 if config.agreement.share else 1
 
 
 def _loss(
     outputs: torch.Tensor | tuple[torch.Tensor, torch.Tensor],
-    targets: torch.Tensor,
-    weights: torch.Tensor,
+    examples: _Examples,
     count: torch.Tensor,
     config: Config,
 ) -> torch.Tensor:
+    targets, weights = examples.targets, examples.weights
     if isinstance(outputs, torch.Tensor):
         return batch_loss(outputs.float(), targets, weights, losses(config), count)
     logits, projections = outputs
@@ -203,22 +224,16 @@ def _loss(
     return unlike + batch_loss(logits.float(), targets.repeat(2, 1), weights.repeat(2, 1), losses(config), 2 * count)
 
 
-def _finish_epoch(
-    state: TrainingState,
-    task: Task,
-    config: Config,
-    folder: Path,
-    process: Process,
-    validate: Callable[[nn.Module], dict[str, float]] | None,
-) -> None:
-    """Measure, keep the best weights, log, and only then move on: a kill in between repeats the measuring."""
-    loss = state.loss_sum / steps_per_epoch(len(task.places), config.schedule)
+def _finish_epoch(state: TrainingState, loop: _Loop, validate: Callable[[nn.Module], dict[str, float]] | None) -> None:
+    """Measure, keep the best weights, log, and only then count the epoch: a kill in between repeats the measuring."""
+    folder, process = loop.folder, loop.process
+    loss = state.loss_sum / loop.steps
     if not np.isfinite(loss):
         raise DivergedError(f"{folder}: the loss of epoch {state.epoch + 1} is {loss}: lower optimizer.learning_rate")
     measured = validate(state.scoring) if validate else {}
     if validate:
         improved = measured["validation_loss"] < state.progress.best
-        state.progress = state.progress.after(measured["validation_loss"], config.schedule)
+        state.progress = state.progress.after(measured["validation_loss"], loop.config.schedule)
         if improved and process.writes:
             save_tensors(folder / BEST, state.scoring.state_dict())
     state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
@@ -229,7 +244,7 @@ def _finish_epoch(
         _write_log(folder, state.history)
 
 
-def _write_log(folder: Path, history: list[dict[str, Any]]) -> None:
+def _write_log(folder: Path, history: list[dict[str, float]]) -> None:
     write_text(folder / LOG, "".join(json.dumps(line) + "\n" for line in history))
 
 
@@ -240,7 +255,7 @@ def _wrapped(network: nn.Module, process: Process) -> nn.Module:
 
 
 def losses(config: Config) -> tuple[LossConfig | None, ...]:
-    """Of each output; None for a number."""
+    """Return the loss of each output; None for a number, whose loss is the squared error."""
     return tuple(None if t.kind == "number" else t.loss or config.loss for t in config.targets.values())
 
 

@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def centre(images: torch.Tensor, size: int) -> torch.Tensor:
-    """The middle ``size`` pixels of (n, 1, s, s)."""
+    """Return the middle ``size`` pixels of images (n, 1, s, s)."""
     if images.shape[-1] == size:
         return images
     start = (images.shape[-1] - size) // 2
@@ -28,7 +28,7 @@ def centre(images: torch.Tensor, size: int) -> torch.Tensor:
 def predict(
     networks: Sequence[nn.Module], images: Bytes, view: InputConfig, process: Process, batch_size: int = 64
 ) -> Floats:
-    """Logits (n, outputs), the mean over ``networks`` and, with ``flips``, over image and mirror image.
+    """Return logits (n, outputs), the mean over ``networks`` and, with ``flips``, over image and mirror image.
 
     ``images`` are cached at ``view.spec()``. Several processes share the work; each gets all the results.
     """
@@ -48,9 +48,9 @@ def predict(
 def _gathered(mine: npt.NDArray[np.int64], pieces: list[Floats], count: int, process: Process) -> Floats:
     parts = [(mine, np.concatenate(pieces) if pieces else None)]
     if process.world > 1:
-        everyone: list[object] = [None] * process.world
-        distributed.all_gather_object(everyone, parts[0])
-        parts = everyone  # type: ignore[assignment]  # what each process sent
+        gathered: list[object] = [None] * process.world
+        distributed.all_gather_object(gathered, parts[0])
+        parts = gathered  # type: ignore[assignment]  # what each process sent
     outputs = next(logits.shape[1] for _, logits in parts if logits is not None)
     result = np.zeros((count, outputs), dtype=np.float32)
     for places, logits in parts:

@@ -1,10 +1,10 @@
-"""A run's folder: what was configured, on what and with what it ran, and its networks."""
+"""Folder of a run: its configuration, sources, environment, and networks."""
 
 from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,7 +17,8 @@ from training.config import Config
 from training.data.cases import TrainingCase, read_cases
 from training.errors import TrainingError
 from training.files import digest, save_tensors, write_json
-from training.networks.architectures import Network, build
+from training.networks.network import Network
+from training.networks.registry import build
 from training.runs.training_images import read_images, write_images
 
 RECORD = "run.json"
@@ -28,17 +29,17 @@ PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "
 
 @dataclass(frozen=True)
 class RunSources:
-    """The manifests of a run and what must not be in it."""
+    """Manifests of a run, and the patients to leave out."""
 
     manifests: tuple[Path, ...]
     without: frozenset[str] = frozenset()
 
     def cases(self) -> list[TrainingCase]:
-        """Every row. Raises TrainingError."""
+        """Return every row. Raises TrainingError."""
         return read_cases(self.manifests, without=self.without)
 
-    def record(self) -> dict[str, Any]:
-        """As JSON, with digests."""
+    def record(self) -> dict[str, object]:
+        """Return the JSON record, with digests of the manifests."""
         return {
             "manifests": [{"path": str(path.resolve()), "sha256": digest(path)} for path in self.manifests],
             "without": sorted(self.without),
@@ -46,8 +47,27 @@ class RunSources:
 
 
 @dataclass(frozen=True)
+class RunSpec:
+    """One run to do: configuration, manifests, its folder, and the folder of decoded images."""
+
+    config: Config
+    source: RunSources
+    folder: Path
+    cache: Path
+
+
+@dataclass(frozen=True)
+class RunCases:
+    """Rows of a run: those that train (in any fold), those that validate, and those that will be scored."""
+
+    training: Sequence[TrainingCase]
+    validation: Sequence[TrainingCase] = ()
+    scored: Sequence[TrainingCase] = ()
+
+
+@dataclass(frozen=True)
 class TrainingRun:
-    """A run's folder, read. ``pretraining_patients`` are those of the runs that it started from."""
+    """A run as its folder records it. ``pretraining_patients`` are those of the runs that it started from."""
 
     folder: Path
     kind: str
@@ -61,7 +81,7 @@ class TrainingRun:
 
     @classmethod
     def open(cls, folder: Path, *, check_manifests: bool = True) -> Self:
-        """Raises TrainingError for a folder that is no run, and for manifests that have changed since."""
+        """Read a run. Raises TrainingError for a folder without a run, and for manifests that have changed since."""
         try:
             record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -84,7 +104,7 @@ class TrainingRun:
 
     @property
     def seen(self) -> frozenset[str]:
-        """Patients who took any part."""
+        """Patients of any part of the run, or of the runs that it started from."""
         return frozenset((*self.training_patients, *self.validation_patients, *self.pretraining_patients))
 
     @property
@@ -99,63 +119,65 @@ class TrainingRun:
         return found or [self.folder]
 
 
-def describe(
-    folder: Path,
-    kind: str,
-    config: Config,
-    source: RunSources,
-    cache: Path,
-    *,
-    training: Sequence[TrainingCase],
-    validation: Sequence[TrainingCase],
-    scored: Sequence[TrainingCase],
-) -> None:
-    """Write run.json and the list of images; TrainingError if the folder is that of another run.
+def describe(run: RunSpec, kind: str, cases: RunCases) -> None:
+    """Write run.json and the list of images, or check that those of the folder are of the same run.
 
-    And for one of ``scored`` that would be scored by a network that started from a run which trained on its patient.
+    Raises TrainingError if the folder is that of another run, and for a row to be scored whose patient is one of those
+    that the earlier run behind the first weights trained on.
     """
-    earlier = pretrained_on(config)
-    for case in scored:
+    earlier = pretrained_on(run.config)
+    for case in cases.scored:
         if case.patient in earlier:
-            raise TrainingError(f"{case.origin}: its patient was trained on in {config.model.weights}")
-    record = {
-        "kind": kind,
-        "config": config.model_dump(mode="json"),
-        "source": source.record(),
-        "cache": str(cache.resolve()),
-        "training_images": len(training),
-        "training_patients": sorted({case.patient for case in training}),
-        "validation_patients": sorted({case.patient for case in validation}),
-        "pretraining_patients": sorted(earlier | (_taught_on(config) if kind == "train" else frozenset())),
-    }
-    path = folder / RECORD
+            raise TrainingError(f"{case.origin}: its patient was trained on in {run.config.model.weights}")
+    record = _record(run, kind, cases, earlier)
+    path = run.folder / RECORD
     if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        found["config"] = _with_newer_keys(found["config"])
-        changed = [key for key in ("kind", "config", "source") if found.get(key) != json.loads(json.dumps(record[key]))]
-        if changed:
-            raise TrainingError(f"{folder} holds a run with another {', '.join(changed)}: give --out another folder")
+        _check_same_run(path, record)
         return
-    write_images(folder, training, _images_before(config))
+    write_images(run.folder, cases.training, _images_before(run.config))
     write_json(path, {**record, "environment": environment()})
 
 
-def _with_newer_keys(config: dict[str, Any]) -> dict[str, Any]:
-    """A recorded configuration with the defaults of keys that came since, so that an earlier run can go on."""
+def _record(run: RunSpec, kind: str, cases: RunCases, earlier: frozenset[str]) -> dict[str, object]:
+    return {
+        "kind": kind,
+        "config": run.config.model_dump(mode="json"),
+        "source": run.source.record(),
+        "cache": str(run.cache.resolve()),
+        "training_images": len(cases.training),
+        "training_patients": sorted({case.patient for case in cases.training}),
+        "validation_patients": sorted({case.patient for case in cases.validation}),
+        "pretraining_patients": sorted(earlier | (_taught_on(run.config) if kind == "train" else frozenset())),
+    }
+
+
+def _check_same_run(path: Path, record: Mapping[str, object]) -> None:
+    found = json.loads(path.read_text(encoding="utf-8"))
+    found["config"] = in_present_form(found["config"])
+    changed = [key for key in ("kind", "config", "source") if found.get(key) != json.loads(json.dumps(record[key]))]
+    if changed:
+        raise TrainingError(f"{path.parent} holds a run with another {', '.join(changed)}: give --out another folder")
+
+
+def in_present_form(config: dict[str, object]) -> dict[str, object]:
+    """Return a recorded configuration with present key names and the defaults of newer keys.
+
+    So a run that an earlier release began can go on, and its finished folds count.
+    """
     try:
         return Config.model_validate(config).model_dump(mode="json")
-    except ValueError:  # a key that is gone: another configuration
+    except ValueError:  # a key that no longer exists: another configuration
         return config
 
 
 def pretrained_on(config: Config) -> frozenset[str]:
-    """Patients of the run that the configuration starts from, and of those that came before it."""
+    """Return the patients of the run that the configuration starts from, and of the runs before it."""
     home = _home_before(config)
     return frozenset(TrainingRun.open(home, check_manifests=False).learnt_from) if home else frozenset()
 
 
 def _taught_on(config: Config) -> frozenset[str]:
-    """Patients of the runs whose scores teach. A fold's teachers saw none of its own: self_training.py."""
+    """Return the patients of the teachers' runs. A fold's teachers saw none of its own: self_training.py."""
     return frozenset(
         patient for home in _teachers(config) for patient in TrainingRun.open(home, check_manifests=False).learnt_from
     )
@@ -172,7 +194,7 @@ def _teachers(config: Config) -> list[Path]:
 
 
 def _home_before(config: Config) -> Path | None:
-    """The folder of the run that the configuration starts from; of a fold, its cross-validation."""
+    """Return the folder of the run that the configuration starts from; of a fold, that of its cross-validation."""
     if not config.model.weights.startswith(EARLIER):
         return None
     folder = Path(config.model.weights.removeprefix(EARLIER))
@@ -180,7 +202,7 @@ def _home_before(config: Config) -> Path | None:
 
 
 def environment() -> dict[str, str]:
-    """Versions of what computes."""
+    """Return the versions of Python and of the packages that compute, the machine and the number of threads."""
     found = {
         "python": platform.python_version(),
         "machine": platform.machine(),
@@ -199,7 +221,7 @@ def _version(name: str) -> str:
 
 
 def save_network(folder: Path, network: nn.Module, config: Config) -> None:
-    """Write the finished network: its presence says that the run is finished."""
+    """Write the finished network; the file marks the run as finished."""
     record = {
         "architecture": config.model.architecture,
         "head": config.model.head,
@@ -210,7 +232,7 @@ def save_network(folder: Path, network: nn.Module, config: Config) -> None:
 
 
 def load_network(folder: Path) -> Network:
-    """The finished network in ``folder``, to be scored with. Raises TrainingError."""
+    """Read the finished network in ``folder``, in evaluation mode. Raises TrainingError."""
     saved = _saved(folder)
     network = build(saved["architecture"], len(saved["outputs"]), head=saved["head"])
     network.load_state_dict(saved["state"])
@@ -219,9 +241,9 @@ def load_network(folder: Path) -> Network:
 
 
 def start_network(config: Config) -> Network:
-    """A network as the configuration has it start.
+    """Return the network with the configuration's first weights. Raises TrainingError.
 
-    From an earlier run (``run:FOLDER``) everything but the head is taken, and the head too where the outputs are the
+    From an earlier run (``run:FOLDER``) all weights but the head are taken, and the head too where the outputs are the
     same.
     """
     model = config.model
@@ -240,7 +262,7 @@ def start_network(config: Config) -> Network:
 
 
 def _is_last_layer(name: str, network: Network) -> bool:
-    """Whether a weight belongs to the last linear layer, the one that names the outputs."""
+    """Return True for a weight of the last linear layer, whose rows are the outputs."""
     last = [key for key, module in network.head.named_modules() if isinstance(module, nn.Linear)][-1]
     return name in {f"head.{last}.weight".replace("..", "."), f"head.{last}.bias".replace("..", ".")}
 

@@ -1,4 +1,4 @@
-"""Scored images of known truth: as a table, and what they say of a model."""
+"""Scores of images with a known label: as a table, and the figures of a model from them."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ COLUMNS = ("image", "patient", "source", "fold", "view", "age", "sex", "label", 
 THRESHOLD = 0.5
 PREDICTIONS = "predictions.csv"
 OUTPUTS = "outputs.csv"
-"""Every output of what validated; of pictures whose public name the manifest gives, and nothing else of them."""
+"""File with every output of the rows that validated, by the public name of the picture alone."""
 _TEXTS = ("images", "patients", "sources", "folds", "views", "ages", "sexes")
 
-Floats = npt.NDArray[np.floating[Any]]
+Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)
 class RunScores:
-    """One entry for each image; ``folds`` is the fold whose network scored it, -1 for none in particular."""
+    """Scores of images, one entry each; ``folds`` is the fold whose network scored it, -1 without folds."""
 
     images: tuple[str, ...]
     patients: tuple[str, ...]
@@ -43,7 +43,7 @@ class RunScores:
 
     @classmethod
     def of(cls, cases: Sequence[TrainingCase], labels: Floats, logits: Floats, fold: int = -1) -> Self:
-        """The images whose label is known."""
+        """Return the scores of the images whose label is known."""
         known = [int(place) for place in np.flatnonzero(~np.isnan(labels))]
         kept = [cases[place] for place in known]
         return cls(
@@ -60,7 +60,7 @@ class RunScores:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """A table that ``write`` wrote. Raises TrainingError."""
+        """Read a table that ``write`` wrote. Raises TrainingError."""
         try:
             with path.open(newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
@@ -77,28 +77,28 @@ class RunScores:
                 np.array([float(logit) for logit in texts["logit"]]),
             )
         except (OSError, KeyError, ValueError) as error:
-            raise TrainingError(f"{path} is no table of predictions: {error}") from error
+            raise TrainingError(f"{path} is not a table of predictions: {error}") from error
 
     @property
     def probabilities(self) -> Floats:
-        """Of the positive class."""
-        return np.asarray(1 / (1 + np.exp(-np.clip(self.logits, -500, 500))))
+        """Probabilities of the positive class (n,)."""
+        return sigmoid(self.logits)
 
     def where(self, keep: Sequence[bool] | npt.NDArray[np.bool_]) -> RunScores:
-        """Those images for which ``keep`` is true."""
+        """Return the images for which ``keep`` is true."""
         return self.take([int(place) for place in np.flatnonzero(np.asarray(keep, dtype=bool))])
 
     def take(self, chosen: Sequence[int]) -> RunScores:
-        """The images at these places, in this order."""
+        """Return the images at these places, in this order."""
         texts: dict[str, Any] = {name: tuple(getattr(self, name)[place] for place in chosen) for name in _TEXTS}
         return RunScores(**texts, labels=self.labels[list(chosen)], logits=self.logits[list(chosen)])
 
     def lowered(self, by: float) -> RunScores:
-        """The same images with logits that are lower by so much."""
+        """Return the same images with logits lower by ``by``."""
         return replace(self, logits=self.logits - by)
 
     def write(self, path: Path) -> None:
-        """As CSV. Logits to nine digits, so that float32 comes back as it was."""
+        """Write the table as CSV. Logits have nine digits, so that float32 is read back unchanged."""
         columns = [getattr(self, name) for name in _TEXTS]
         numbers = zip(self.labels.tolist(), self.logits.tolist(), self.probabilities.tolist(), strict=True)
         rows = [
@@ -108,15 +108,20 @@ class RunScores:
         write_csv(path, COLUMNS, rows)
 
 
+def sigmoid(logits: Floats) -> Floats:
+    """Return probabilities of ``logits``, without overflow."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -500, 500))))
+
+
 def joined(parts: Sequence[RunScores]) -> RunScores:
-    """All images of ``parts``."""
+    """Return all images of ``parts``."""
     texts: dict[str, Any] = {name: tuple(value for part in parts for value in getattr(part, name)) for name in _TEXTS}
     labels, logits = (np.concatenate([getattr(part, name) for part in parts]) for name in ("labels", "logits"))
     return RunScores(**texts, labels=labels, logits=logits)
 
 
 def figures(scored: RunScores, threshold: float = THRESHOLD) -> dict[str, float]:
-    """AUC, cross-entropy, and the paper's proportions at ``threshold``; what is not defined is left out."""
+    """Return AUC, cross-entropy, and the paper's proportions at ``threshold``; undefined figures are left out."""
     positive = scored.labels > 0.5
     called = scored.probabilities >= threshold
     margin = np.where(positive, scored.logits, -scored.logits)
@@ -139,9 +144,9 @@ def figures(scored: RunScores, threshold: float = THRESHOLD) -> dict[str, float]
     return found
 
 
-def summary(scored: RunScores) -> dict[str, Any]:
-    """Figures of all images and of each view, AUC with its patient-clustered interval, beside the AUC of AP alone."""
-    result: dict[str, Any] = {"all": _with_interval(scored)}
+def summary(scored: RunScores) -> dict[str, object]:
+    """Return figures of all images and of each view, AUC with its patient-clustered interval, and AUC of AP alone."""
+    result: dict[str, object] = {"all": _with_interval(scored)}
     views = sorted(set(scored.views) - {""})
     for view in views if len(views) > 1 else ():
         result[view] = _with_interval(scored.where([found == view for found in scored.views]))
@@ -150,8 +155,8 @@ def summary(scored: RunScores) -> dict[str, Any]:
     return result
 
 
-def _with_interval(scored: RunScores) -> dict[str, Any]:
-    found: dict[str, Any] = figures(scored)
+def _with_interval(scored: RunScores) -> dict[str, object]:
+    found: dict[str, object] = {**figures(scored)}
     if "auc" in found:
         try:
             found["auc_ci95"] = patient_bootstrap(
@@ -163,7 +168,7 @@ def _with_interval(scored: RunScores) -> dict[str, Any]:
 
 
 def write_outputs(path: Path, cases: Sequence[TrainingCase], outputs: Sequence[str], logits: Floats, fold: int) -> None:
-    """Logits (n, outputs) to five digits, by picture; rows that name no picture are left out."""
+    """Write logits (n, outputs) with five digits, by picture; rows without a picture are left out."""
     rows = [
         {"picture": case.picture, "fold": fold}
         | {name: f"{logit:.5g}" for name, logit in zip(outputs, of_one.tolist(), strict=True)}

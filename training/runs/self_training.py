@@ -1,18 +1,17 @@
-"""What nobody knows of an image is taken from networks of earlier runs, as a score between 0 and 1.
+"""Unknown targets filled with the scores, between 0 and 1, of teachers: networks of earlier runs.
 
 One teacher is self-training; several, whose logits are averaged, are distilled into one network (Hinton et al. 2015).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from training.config import Config
-from training.data.cases import TrainingCase
+from training.data.cases import CaseSplit
 from training.data.images import Bytes
 from training.errors import TrainingError
 from training.runs.devices import Process
@@ -23,39 +22,32 @@ from training.runs.scores import PREDICTIONS, RunScores
 Floats = npt.NDArray[np.float32]
 
 
-def filled(
-    targets: Floats,
-    images: Bytes,
-    config: Config,
-    held_out: Sequence[TrainingCase],
-    fold: int,
-    process: Process,
-) -> Floats:
-    """``targets`` (n, outputs) of ``images`` (n, s, s); where a target with teachers is unknown, their score.
+def filled(targets: Floats, images: Bytes, config: Config, split: CaseSplit, process: Process) -> Floats:
+    """Return ``targets`` (n, outputs) of ``images`` (n, s, s), unknown ones that have teachers filled by their score.
 
-    In fold ``fold`` of a cross-validation a teacher is that fold's network of its own cross-validation; without folds
-    it is all of them. TrainingError where one saw a patient of ``held_out``: then its scores would tell of those by
-    whom this network is judged.
+    In a fold of a cross-validation a teacher is that fold's network of its own cross-validation; without folds it is
+    the mean of all of them. Raises TrainingError where a teacher trained on a patient that is held out here: its scores
+    would carry information on the patients by whom this network is judged.
     """
     result = targets.copy()
     for column, target in enumerate(config.targets.values()):
         unknown = np.flatnonzero(np.isnan(targets[:, column]))
         if target.teacher and len(unknown):
-            folders = [folder for teacher in target.teacher for folder in _networks_of(teacher, fold, held_out)]
+            folders = [folder for teacher in target.teacher for folder in _networks_of(teacher, split)]
             networks = [load_network(folder).to(process.device) for folder in folders]
             logits = predict(networks, images[unknown], config.input, process)[:, 0]
             result[unknown, column] = 1 / (1 + np.exp(-logits))
     return result
 
 
-def _networks_of(teacher: str, fold: int, held_out: Sequence[TrainingCase]) -> list[Path]:
+def _networks_of(teacher: str, split: CaseSplit) -> list[Path]:
     run = TrainingRun.open(Path(teacher.removeprefix(EARLIER)), check_manifests=False)
     folders, seen = run.members, run.seen
-    if run.kind == "cross-validate" and fold >= 0:
-        folders = [run.folder / f"fold{fold}"]
+    if run.kind == "cross-validate" and split.fold >= 0:
+        folders = [run.folder / f"fold{split.fold}"]
         left_out = frozenset(RunScores.read(folders[0] / PREDICTIONS).patients)
         seen = frozenset(run.pretraining_patients) | (frozenset(run.training_patients) - left_out)
-    for case in held_out:
+    for case in split.held_out:
         if case.patient in seen:
             raise TrainingError(f"{case.origin}: its patient was trained on by the teacher {folders[0]}")
     return folders

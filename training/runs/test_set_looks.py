@@ -1,9 +1,10 @@
-"""Looking at a test set, which is counted."""
+"""Scoring of a test set; each look at it is counted."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,33 +20,39 @@ LOOKS = "looks.jsonl"
 
 
 def looks_at(folder: Path) -> list[dict[str, object]]:
-    """Every time that a test set was scored in this run."""
+    """Return the entries of the log of looks: each time that a test set was scored from this run."""
     path = folder / LOOKS
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
-def look(
-    run: TrainingRun,
-    manifest: Path,
-    splits: Sequence[str],
-    process: Process,
-    *,
-    allowed: bool,
-    members: Sequence[Path] = (),
-) -> RunScores:
-    """Score the rows of ``manifest`` (in ``splits``, or all) by the mean of ``members``, or of all the run's networks.
+@dataclass(frozen=True)
+class TestSet:
+    """Manifest of a test set, and the splits to score (all without any)."""
 
-    Writes ``test-NAME.csv`` and ``.json``. The look is counted in the run's folder before anything is scored. Raises
-    TrainingError unless it is ``allowed``, and for a row whose patient was trained on.
+    __test__ = False  # not a class of tests, whatever pytest reads into its name
+
+    manifest: Path
+    splits: Sequence[str] = ()
+
+
+def look(
+    run: TrainingRun, test: TestSet, process: Process, *, allowed: bool, members: Sequence[Path] = ()
+) -> RunScores:
+    """Score a test set by the mean of ``members``, or of all the run's networks, and count the look.
+
+    Writes ``test-NAME.csv`` and ``.json``. The look is counted in the run's folder before the first image is scored.
+    Raises TrainingError unless it is ``allowed``, and for a row whose patient was trained on.
     """
     if not allowed:
         count = len(looks_at(run.folder))
-        raise TrainingError(f"{manifest} was not scored: say --look-at-test (looked at {count} times from this run)")
-    cases = _test_cases(run, manifest, splits)
-    name = "-".join([manifest.stem, *splits])
+        raise TrainingError(
+            f"{test.manifest} was not scored: say --look-at-test (looked at {count} times from this run)"
+        )
+    cases = _test_cases(run, test)
+    name = "-".join([test.manifest.stem, *test.splits])
     if process.writes:
-        entry = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "manifest": str(manifest)}
-        entry |= {"sha256": digest(manifest), "splits": ",".join(splits), "images": str(len(cases))}
+        entry = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "manifest": str(test.manifest)}
+        entry |= {"sha256": digest(test.manifest), "splits": ",".join(test.splits), "images": str(len(cases))}
         lines = [json.dumps(one) for one in [*looks_at(run.folder), entry]]
         write_text(run.folder / LOOKS, "".join(f"{line}\n" for line in lines))
     chosen = members or run.members
@@ -57,10 +64,10 @@ def look(
     return scored
 
 
-def _test_cases(run: TrainingRun, manifest: Path, splits: Sequence[str]) -> list[TrainingCase]:
-    cases = [case for case in RunSources((manifest,)).cases() if not splits or case.split in splits]
+def _test_cases(run: TrainingRun, test: TestSet) -> list[TrainingCase]:
+    cases = [case for case in RunSources((test.manifest,)).cases() if not test.splits or case.split in test.splits]
     if not cases:
-        raise TrainingError(f"{manifest} has no row in {list(splits)}")
+        raise TrainingError(f"{test.manifest} has no row in {list(test.splits)}")
     for case in cases:
         if case.patient in run.seen:
             raise TrainingError(f"{case.origin}: its patient was trained on in {run.folder}")

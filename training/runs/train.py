@@ -1,9 +1,9 @@
-"""Train one network, on one split."""
+"""Training of one network, on one split."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,15 @@ import torch
 from torch import nn
 
 from training.config import Config
-from training.data.cases import TrainingCase, beside_cases, check_patients_apart, kept_apart, limited, split_cases
+from training.data.cases import (
+    CaseSplit,
+    TrainingCase,
+    check_patients_apart,
+    limited,
+    never_held_out_cases,
+    split_cases,
+    without_held_out,
+)
 from training.data.images import Bytes, load
 from training.data.targets import check_learnable, target_matrix, weight_matrix
 from training.errors import DivergedError, TrainingError
@@ -24,7 +32,7 @@ from training.runs.checkpoint import checkpoint_bytes
 from training.runs.devices import Process, check_memory, check_precision
 from training.runs.loop import Task, fit, steps_per_epoch, variations
 from training.runs.predict import predict
-from training.runs.run import RunSources, TrainingRun
+from training.runs.run import RunCases, RunSpec, TrainingRun
 from training.runs.scores import OUTPUTS, PREDICTIONS, RunScores, figures, summary, write_outputs
 from training.runs.self_training import filled
 
@@ -35,57 +43,52 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Decoded rows: ``large`` to cut training's crops from, ``exact`` as the service would show them to the network."""
+    """Decoded rows: ``large`` to cut training's crops from, ``exact`` as the service prepares them for the network."""
 
     cases: tuple[TrainingCase, ...]
     large: Bytes
     exact: Bytes
 
     def places(self, cases: Sequence[TrainingCase]) -> list[int]:
-        """Where these rows are."""
-        where = {case.image: place for place, case in enumerate(self.cases)}
-        return [where[case.image] for case in cases]
+        """Return the positions of ``cases`` in the pool."""
+        position = {case.image: number for number, case in enumerate(self.cases)}
+        return [position[case.image] for case in cases]
 
 
-def train(config: Config, source: RunSources, folder: Path, cache: Path, process: Process) -> RunScores | None:
-    """Train what ``config`` says into ``folder``; what validates, scored. A killed run goes on where it was."""
-    cases = source.cases()
-    labels = config.agreement.labels
-    training, validation = split_cases(cases, config.data if labels else config.data.model_copy(update={"carve": 0}))
+def train(run: RunSpec, process: Process) -> RunScores | None:
+    """Train one network, and return its scores of the rows that validate; None without any.
+
+    A killed run goes on at its last checkpoint. Raises TrainingError.
+    """
+    data = run.config.data
+    cases = run.source.cases()
+    labels = run.config.agreement.labels
+    training, validation = split_cases(cases, data if labels else data.model_copy(update={"carve": 0}))
     validation = validation if labels else []
-    training = kept_apart([*training, *beside_cases(cases, config.data)], validation)
+    training = without_held_out([*training, *never_held_out_cases(cases, data)], validation)
     if process.writes:
-        runs.describe(
-            folder, "train", config, source, cache, training=training, validation=validation, scored=validation
-        )
-    pool = decode([*training, *validation], config, cache, process)
-    return train_part(config, pool, training, validation, folder, process)
+        runs.describe(run, "train", RunCases(training, validation, scored=validation))
+    pool = decode([*training, *validation], run, process)
+    return train_part(run.config, pool, CaseSplit(training, validation), run.folder, process)
 
 
-def decode(cases: Sequence[TrainingCase], config: Config, cache: Path, process: Process) -> Pool:
-    """Decode every row, or find it decoded; so bad images are found before the first epoch."""
-    for turn in (process.writes, not process.writes):
-        if turn:
-            large, exact = (load(cases, spec, cache) for spec in (config.input.cached_spec(), config.input.spec()))
+def decode(cases: Sequence[TrainingCase], run: RunSpec, process: Process) -> Pool:
+    """Return every row decoded, from the cache where it is there; bad images are found before the first epoch."""
+    view = run.config.input
+    for first in (process.writes, not process.writes):  # the others read what the first has cached
+        if first:
+            large, exact = (load(cases, spec, run.cache) for spec in (view.cached_spec(), view.spec()))
         process.wait()
     return Pool(tuple(cases), large, exact)
 
 
-def train_part(
-    config: Config,
-    pool: Pool,
-    training: Sequence[TrainingCase],
-    validation: Sequence[TrainingCase],
-    folder: Path,
-    process: Process,
-    fold: int = -1,
-) -> RunScores | None:
-    """Train on some rows of ``pool`` and score others, for the first target. None if nothing validates."""
-    check_patients_apart(training, validation)
-    training = limited(training, config.data.limit, config.runtime.seed)
-    held_out = _held_out(config, pool, validation, process, fold)
+def train_part(config: Config, pool: Pool, split: CaseSplit, folder: Path, process: Process) -> RunScores | None:
+    """Train on some rows of ``pool`` and score others, for the first target. Return None if none validates."""
+    check_patients_apart(split.training, split.held_out)
+    split = replace(split, training=limited(split.training, config.data.limit, config.runtime.seed))
+    held_out = _held_out(config, pool, split, process)
     if not (folder / runs.WEIGHTS).exists():
-        task = _task(config, pool, training, validation, fold, process)
+        task = _task(config, pool, split, process)
         network = _trained(config, task, folder, process, held_out)
         if process.writes:
             runs.save_network(folder, network, config)
@@ -96,7 +99,7 @@ def train_part(
     scored = held_out.scored(logits)
     if process.writes:
         scored.write(folder / PREDICTIONS)
-        write_outputs(folder / OUTPUTS, held_out.cases, config.outputs, logits, fold)
+        write_outputs(folder / OUTPUTS, held_out.cases, config.outputs, logits, split.fold)
         write_json(folder / METRICS, summary(scored))
     return scored
 
@@ -118,7 +121,7 @@ def _trained(config: Config, task: Task, folder: Path, process: Process, held_ou
 
 
 def _check_runs(network: nn.Module, config: Config, process: Process) -> None:
-    """Before the first epoch: the network takes images of this size, and a step fits into memory."""
+    """Raise TrainingError unless the network takes images of this size and a step fits into memory."""
     view, batch = config.input, config.schedule.batch_size
     shown = batch * variations(config)
     check_precision(config.runtime.precision, process)
@@ -131,18 +134,11 @@ def _check_runs(network: nn.Module, config: Config, process: Process) -> None:
         raise TrainingError(f"schedule.batch_size {batch} cannot be shared by {process.world} processes")
 
 
-def _task(
-    config: Config,
-    pool: Pool,
-    training: Sequence[TrainingCase],
-    validation: Sequence[TrainingCase],
-    fold: int,
-    process: Process,
-) -> Task:
-    repeated = [case for case in training for _ in range(config.data.repeat.get(case.source, 1))]
+def _task(config: Config, pool: Pool, split: CaseSplit, process: Process) -> Task:
+    repeated = [case for case in split.training for _ in range(config.data.repeat.get(case.source, 1))]
     places = np.array(pool.places(repeated))
     known = target_matrix(repeated, config.targets)
-    targets = filled(known, pool.exact[places], config, validation, fold, process)
+    targets = filled(known, pool.exact[places], config, split, process)
     check_learnable(repeated, targets, config.targets)
     steps_per_epoch(len(repeated), config.schedule)
     weights = weight_matrix(repeated, targets, config.targets, config.balance)
@@ -151,7 +147,7 @@ def _task(
 
 @dataclass(frozen=True, eq=False)
 class _HeldOut:
-    """Rows by which a network is measured: those of which the first target is known."""
+    """Held-out rows by which a network is measured: those whose first target is known."""
 
     cases: tuple[TrainingCase, ...]
     truth: Floats
@@ -161,36 +157,34 @@ class _HeldOut:
     fold: int
 
     def logits(self, network: nn.Module) -> Floats:
-        """Of every output, (n, outputs)."""
+        """Return the logits of every output (n, outputs). Raises DivergedError."""
         logits = predict([network], self.images, self.config.input, self.process)
         if not np.isfinite(logits).all():
-            raise DivergedError("the network's scores are no numbers any more: lower optimizer.learning_rate")
+            raise DivergedError("the network's scores are not finite any more: lower optimizer.learning_rate")
         return logits
 
     def scored(self, logits: Floats) -> RunScores:
-        """By the first output."""
+        """Return the scores of the first output."""
         return RunScores.of(self.cases, self.truth, logits[:, 0], self.fold)
 
     def figures(self, network: nn.Module) -> dict[str, float]:
-        """For the log."""
+        """Return the figures of ``network`` for the log of the run."""
         return {f"validation_{name}": value for name, value in figures(self.scored(self.logits(network))).items()}
 
 
-def _held_out(
-    config: Config, pool: Pool, cases: Sequence[TrainingCase], process: Process, fold: int
-) -> _HeldOut | None:
-    labels = target_matrix(cases, config.targets)[:, 0]
-    known = [case for case, label in zip(cases, labels, strict=True) if not np.isnan(label)]
+def _held_out(config: Config, pool: Pool, split: CaseSplit, process: Process) -> _HeldOut | None:
+    labels = target_matrix(split.held_out, config.targets)[:, 0]
+    known = [case for case, label in zip(split.held_out, labels, strict=True) if not np.isnan(label)]
     if not known:
         return None
     images = pool.exact[pool.places(known)]
-    return _HeldOut(tuple(known), labels[~np.isnan(labels)], images, config, process, fold)
+    return _HeldOut(tuple(known), labels[~np.isnan(labels)], images, config, process, split.fold)
 
 
 def score_cases(
     run: TrainingRun, members: Sequence[Path], cases: Sequence[TrainingCase], process: Process
 ) -> RunScores:
-    """Rows scored by the mean logit of ``members``; the truth is the first target's column, of whatever source."""
+    """Return ``cases`` scored by the mean logit of ``members``; the label is the first target's column."""
     images = load(cases, run.config.input.spec(), run.cache)
     networks = [runs.load_network(member).to(process.device) for member in members]
     logits = predict(networks, images, run.config.input, process)[:, 0]

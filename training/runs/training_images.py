@@ -1,7 +1,7 @@
-"""Which images made a network's weights: the SHA-256 of each file, and the public name of each picture.
+"""List of the images that made a network's weights: the SHA-256 of each file, and the public name of each picture.
 
-Written when a run begins, those of earlier runs that it starts from included, so that nobody measures the network on
-one of them whatever patient it is said to be of.
+It is written when a run begins, and includes the images of the earlier runs that it starts from. So the network is not
+measured on one of them, even where a manifest states another patient.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from pathlib import Path
 from training.data.cases import TrainingCase
 from training.errors import TrainingError
 from training.files import digest, write_text
+from triage.errors import cause
 from triage.validation.cohort.manifest import PUBLIC_COHORTS
 
 IMAGES = "training_images.txt"
 
 
 def write_images(folder: Path, training: Iterable[TrainingCase], earlier: Iterable[str]) -> None:
-    """Write the list of ``training`` and of ``earlier`` runs, one a line. TrainingError for an image that is gone."""
+    """Write the list of ``training`` and of ``earlier`` runs, one a line. Raises TrainingError for a missing image."""
     found = {*earlier}
     for case in training:
         found.add(digest(case.image))
@@ -28,11 +29,11 @@ def write_images(folder: Path, training: Iterable[TrainingCase], earlier: Iterab
 
 
 def read_images(folder: Path) -> tuple[str, ...]:
-    """The list of a run. TrainingError where it has none: run by a release that kept none."""
+    """Read the list of a run. Raises TrainingError where it is missing, as in runs of releases that wrote none."""
     path = folder / IMAGES
     try:
         return tuple(path.read_text(encoding="utf-8").split())
     except OSError as error:
         raise TrainingError(
-            f"{path} cannot be read: {error.strerror}; run the training again, which writes it"
+            f"{path} cannot be read: {cause(error)}; run the training again, which writes it"
         ) from error

@@ -1,27 +1,28 @@
-"""Several trainings on the images that every one of them scored."""
+"""Several trainings, reduced to the images that every one of them scored."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 
 from training.errors import TrainingError
+from triage.statistics.intervals import Floats
 
 
 class _Labelled(Protocol):
     @property
-    def labels(self) -> Any: ...
+    def labels(self) -> Floats: ...
 
-    def take(self, places: Sequence[int], /) -> Any: ...
+    def take(self, places: Sequence[int], /) -> Self: ...
 
 
 T = TypeVar("T", bound=_Labelled)
 
 
 def on_common_images(trainings: Sequence[T], images: Callable[[T], Sequence[Hashable]]) -> list[T]:
-    """All, reduced to the ``images`` that every one scored, in the first one's order.
+    """Return the trainings with the ``images`` that every one scored, in the first one's order.
 
     Raises TrainingError if there are none, or labels differ.
     """

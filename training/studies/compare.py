@@ -1,4 +1,4 @@
-"""Whether one model is better than another: over replicates as the paper, and on the same images."""
+"""Comparison of two models: over replicates as the paper does, and on the same images."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.stats import ttest_ind
 
 from training.errors import TrainingError
 from training.runs.scores import PREDICTIONS, RunScores, figures
 from training.studies.common_images import on_common_images
-from triage.statistics.intervals import auc, bootstrap_values
+from training.studies.p_values import two_sided_p
+from triage.statistics.intervals import Floats, auc, bootstrap_values
+
+Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -48,15 +51,15 @@ class Paired:
 
 
 def predictions_of(path: Path) -> RunScores:
-    """The scores of a run's folder, or of a table. Raises TrainingError."""
+    """Read the scores of a run's folder, or of a table. Raises TrainingError."""
     return RunScores.read(path / PREDICTIONS if path.is_dir() else path)
 
 
 def replicates(first: Sequence[RunScores], second: Sequence[RunScores]) -> Replicates:
-    """``ttest_ind`` over AUCs; TrainingError with fewer than two trainings of either."""
+    """Return ``ttest_ind`` over AUCs. Raises TrainingError with fewer than two trainings of either model."""
     one, two = (tuple(figures(scored)["auc"] for scored in group) for group in (first, second))
     if min(len(one), len(two)) < 2:
-        raise TrainingError("a t-test needs two trainings of either model at least")
+        raise TrainingError("a t-test needs at least two trainings of either model")
     difference = float(np.mean(two) - np.mean(one))
     if float(np.ptp(one)) == float(np.ptp(two)) == 0:  # no spread to test against
         return Replicates(one, two, difference, 0.0 if difference else 1.0)
@@ -66,40 +69,39 @@ def replicates(first: Sequence[RunScores], second: Sequence[RunScores]) -> Repli
 
 
 def folds_of(scored: RunScores) -> list[RunScores]:
-    """A cross-validation as replicates: one for each fold."""
+    """Return a cross-validation as replicates: one for each fold."""
     return [scored.where([fold == number for fold in scored.folds]) for number in sorted(set(scored.folds))]
 
 
 def paired(first: Sequence[RunScores], second: Sequence[RunScores]) -> Paired:
-    """On the images that all trainings of both scored; TrainingError where there are none, or their labels differ."""
+    """Compare on the images that all trainings scored. Raises TrainingError where there are none or labels differ."""
     aligned = on_common_images([*first, *second], lambda scored: scored.images)
     one, two = ([scored.logits for scored in part] for part in (aligned[: len(first)], aligned[len(first) :]))
     labels = aligned[0].labels
     if not 0 < (labels > 0.5).sum() < len(labels):
         raise TrainingError("the images that both scored are all of one class")
 
-    def mean_auc(trainings: Sequence[Any], chosen: Any) -> float:
+    def mean_auc(trainings: Sequence[Floats], chosen: Places) -> float:
         return float(np.mean([auc(labels[chosen], logits[chosen]) for logits in trainings]))
 
-    def difference(chosen: Any) -> float:
+    def difference(chosen: Places) -> float:
         return mean_auc(two, chosen) - mean_auc(one, chosen)
 
-    everybody = np.arange(len(labels))
+    every = np.arange(len(labels))
     values = np.array(bootstrap_values(difference, aligned[0].patients))
     low, high = np.percentile(values, [2.5, 97.5])
-    tail = min(float((values <= 0).mean()), float((values >= 0).mean()))
     return Paired(
         images=len(labels),
-        first=mean_auc(one, everybody),
-        second=mean_auc(two, everybody),
-        difference=difference(everybody),
+        first=mean_auc(one, every),
+        second=mean_auc(two, every),
+        difference=difference(every),
         ci95=(float(low), float(high)),
-        p_value=min(1.0, 2 * max(tail, 1 / len(values))),
+        p_value=two_sided_p(values),
     )
 
 
 def paired_by_view(first: Sequence[RunScores], second: Sequence[RunScores]) -> dict[str, Paired]:
-    """``all`` images, and those of each view that has both classes, where there is more than one view."""
+    """Compare on ``all`` images, and on those of each view with both classes where there is more than one view."""
     found = {"all": paired(first, second)}
     views = sorted(set(first[0].views) - {""})
     for view in views if len(views) > 1 else ():

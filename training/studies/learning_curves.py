@@ -1,7 +1,8 @@
-"""Learning curves beside each other: which recipe makes more of the same few images, and does it read the look?
+"""Comparison of learning curves: which recipe learns more from the same few images, also at equal appearance.
 
-Each network of a study (one for each fold and number of images) saw other patients, so each is measured by its own
-ranking, and the figure of a recipe is the mean over its networks: scores of two networks are never ranked together.
+The networks of a study (one for each fold and number of images) are scored on different patients, so each is measured
+by its own ranking, and the figure of a recipe is the mean over its networks: scores of two networks are never ranked
+together.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +20,14 @@ from training.errors import TrainingError
 from training.runs.run import TrainingRun
 from training.runs.scores import RunScores, figures, joined
 from training.studies.compare import folds_of, predictions_of
+from training.studies.p_values import two_sided_p
 from triage.statistics.intervals import Resampling, mean_and_sd, percentile_interval, t_test, weighted_auc
 
 Doubles = npt.NDArray[np.float64]
-Look = Mapping[str, float]
-"""Of each image, the probability of the positive class that its look alone gives (training/studies/shortcuts.py)."""
+Weighting: TypeAlias = Callable[[RunScores], Doubles]
+"""Weights (n,) of the images of one network's scores."""
+AppearanceScores: TypeAlias = Mapping[str, float]
+"""Probability of the positive class by appearance alone, by image (training/studies/shortcuts.py)."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,12 @@ class Spread:
 
     @property
     def mean(self) -> float:
-        """Over the networks."""
+        """Mean over the networks."""
         return mean_and_sd(self.each)[0]
 
     @property
     def sd(self) -> float:
-        """Over the networks."""
+        """Standard deviation over the networks."""
         return mean_and_sd(self.each)[1]
 
 
@@ -60,7 +64,7 @@ class Difference:
 
 @dataclass(frozen=True, eq=False)
 class CurvePoint:
-    """The networks of one recipe that were trained on ``images`` images, each with what it did not see, scored."""
+    """Networks of one recipe trained on ``images`` images: the scores of each on the images it did not train on."""
 
     recipe: str
     images: int
@@ -68,7 +72,7 @@ class CurvePoint:
 
     @cached_property
     def together(self) -> RunScores:
-        """All that was scored, an image once for each network that scored it."""
+        """Scores of all networks together, an image once for each network that scored it."""
         return joined(self.networks)
 
     @property
@@ -82,9 +86,9 @@ class CurvePoint:
 
 
 def points_of(recipe: str, studies: Sequence[Path]) -> list[CurvePoint]:
-    """What the command learning-curve made in ``studies``, fewest images first; several studies are more networks.
+    """Read the folders of the command learning-curve, fewest images first; several folders are more networks.
 
-    TrainingError for a folder without finished runs.
+    Raises TrainingError for a folder without finished runs.
     """
     found: dict[int, list[RunScores]] = {}
     for study in studies:
@@ -98,8 +102,8 @@ def points_of(recipe: str, studies: Sequence[Path]) -> list[CurvePoint]:
     return [CurvePoint(recipe, images, tuple(networks)) for images, networks in ordered]
 
 
-def mean_auc(point: CurvePoint, weights_of: Callable[[RunScores], Doubles]) -> Callable[[Doubles], Doubles]:
-    """A function from weights (b, n) of ``point.together`` to the mean AUC (b,) of the networks."""
+def mean_auc(point: CurvePoint, weights_of: Weighting) -> Callable[[Doubles], Doubles]:
+    """Return a function from weights (b, n) of ``point.together`` to the mean AUC (b,) of the networks."""
     ends = np.cumsum([len(scored.images) for scored in point.networks])
     parts = [
         (slice(end - len(scored.images), end), weighted_auc(scored.labels, scored.logits), weights_of(scored))
@@ -113,60 +117,62 @@ def mean_auc(point: CurvePoint, weights_of: Callable[[RunScores], Doubles]) -> C
 
 
 def equal_weights(scored: RunScores) -> Doubles:
-    """Every image counts as one."""
+    """Return weight 1 for every image."""
     return np.ones(len(scored.images))
 
 
-def overlap_weights(look: Look) -> Callable[[RunScores], Doubles]:
-    """Each image counts by the chance that its look gives to the other class. TrainingError for an unknown image."""
+def overlap_weights(appearance: AppearanceScores) -> Weighting:
+    """Return weights by the probability of the other class from appearance: overlap weights (Li et al. 2018).
+
+    They raise TrainingError for an image without a score of its appearance.
+    """
 
     def weights(scored: RunScores) -> Doubles:
         try:
-            chance = np.array([look[image] for image in scored.images])
+            chance = np.array([appearance[image] for image in scored.images])
         except KeyError as error:
-            raise TrainingError(f"{error.args[0]} was scored and is in no manifest that was given") from error
+            raise TrainingError(f"{error.args[0]} was scored and is in none of the given manifests") from error
         return np.where(scored.labels > 0.5, 1 - chance, chance)
 
     return weights
 
 
-def spread(point: CurvePoint, weights_of: Callable[[RunScores], Doubles] = equal_weights) -> Spread:
-    """AUC of the networks of ``point``."""
+def spread(point: CurvePoint, weights_of: Weighting = equal_weights) -> Spread:
+    """Return the AUC of the networks of ``point``."""
     each = [weighted_auc(one.labels, one.logits)(weights_of(one)[np.newaxis]) for one in point.networks]
     over = Resampling(point.together.patients).over(mean_auc(point, weights_of))
     return Spread(tuple(float(value[0]) for value in each), percentile_interval(over))
 
 
-def difference(
-    first: CurvePoint, second: CurvePoint, weights_of: Callable[[RunScores], Doubles] = equal_weights
-) -> Difference:
-    """Of ``second`` to ``first``; TrainingError unless both have networks of the same folds and images."""
+def difference(first: CurvePoint, second: CurvePoint, weights_of: Weighting = equal_weights) -> Difference:
+    """Return the difference of ``second`` to ``first``. Raises TrainingError unless folds and images are the same."""
     one, two = first.together, second.together
     if (one.images, one.folds) != (two.images, two.folds):
         raise TrainingError(f"{first.recipe} and {second.recipe} at {first.images} images: not of the same folds")
     figures_of = [mean_auc(point, weights_of) for point in (first, second)]
-    everyone = np.ones((1, len(one.images)))
-    value = float((figures_of[1](everyone) - figures_of[0](everyone))[0])
+    equal = np.ones((1, len(one.images)))
+    value = float((figures_of[1](equal) - figures_of[0](equal))[0])
     over = Resampling(one.patients).over(lambda weights: figures_of[1](weights) - figures_of[0](weights))
-    tail = min(float((over <= 0).mean()), float((over >= 0).mean()))
     aucs = [spread(point, weights_of).each for point in (first, second)]
     replicates = t_test(*aucs) if min(len(group) for group in aucs) > 1 else float("nan")
-    return Difference(value, percentile_interval(over), min(1.0, 2 * max(tail, 1 / len(over))), replicates)
+    return Difference(value, percentile_interval(over), two_sided_p(over), replicates)
 
 
-def table(points: Sequence[CurvePoint], look: Look | None) -> list[dict[str, Any]]:
-    """A row for each point: the recipes in their order at each number of images, the first one as the reference."""
+def table(points: Sequence[CurvePoint], appearance: AppearanceScores | None) -> list[dict[str, object]]:
+    """Return a row for each point: recipes in their order at each number of images, the first is the reference."""
     order = list(dict.fromkeys(point.recipe for point in points))
     ordered = sorted(points, key=lambda point: (point.images or np.inf, order.index(point.recipe)))
     references = {point.images: point for point in ordered if point.recipe == order[0]}
-    return [_row(point, references.get(point.images), look) for point in ordered]
+    return [_row(point, references.get(point.images), appearance) for point in ordered]
 
 
-def _row(point: CurvePoint, reference: CurvePoint | None, look: Look | None) -> dict[str, Any]:
+def _row(point: CurvePoint, reference: CurvePoint | None, appearance: AppearanceScores | None) -> dict[str, object]:
     sensitivity, specificity = point.at_half
-    row: dict[str, Any] = {"training images": point.images or "all", "recipe": point.recipe}
+    row: dict[str, object] = {"training images": point.images or "all", "recipe": point.recipe}
     row |= {"networks": len(point.networks)}
-    weightings = {"AUC": equal_weights} | ({"AUC, look alike": overlap_weights(look)} if look else {})
+    weightings: dict[str, Weighting] = {"AUC": equal_weights}
+    if appearance:
+        weightings["AUC, equal appearance"] = overlap_weights(appearance)
     for name, weights_of in weightings.items():
         own = spread(point, weights_of)
         row[name] = f"{own.mean:.4f}" + (f" ± {own.sd:.4f}" if len(own.each) > 1 else "")
@@ -175,7 +181,9 @@ def _row(point: CurvePoint, reference: CurvePoint | None, look: Look | None) -> 
     return row | {"sensitivity at 0.5": f"{sensitivity:.3f}", "specificity at 0.5": f"{specificity:.3f}"}
 
 
-def _text(found: Difference) -> str:
-    low, high = found.ci95
-    by_patient = f"{found.value:+.4f} ({low:+.4f} to {high:+.4f})"
-    return by_patient if np.isnan(found.p_replicates) else f"{by_patient}, t-test p = {found.p_replicates:.2g}"
+def _text(difference: Difference) -> str:
+    low, high = difference.ci95
+    by_patient = f"{difference.value:+.4f} ({low:+.4f} to {high:+.4f})"
+    return (
+        by_patient if np.isnan(difference.p_replicates) else f"{by_patient}, t-test p = {difference.p_replicates:.2g}"
+    )

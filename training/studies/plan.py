@@ -1,4 +1,4 @@
-"""A plan: runs in a fixed order, each fold of which is trained once, and which of them go on when half are stopped."""
+"""A plan: runs in a fixed order, each fold trained once, and the rule by which half of the runs are stopped."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from training.config_keys import dotted_in_new_spelling
 from training.errors import TrainingError
 
 BUILT_IN = Path(__file__).parent.parent / "plans"
@@ -20,8 +20,9 @@ class _PlanPart(BaseModel):
 
 
 class CohortPlan(_PlanPart):
-    """``prepare``: a cohort's name and options, of the folder ``source`` below the data. With ``keep`` only the splits
-    that it names stay, under the names it gives; patients of ``without`` are left out.
+    """One cohort: ``prepare`` is its name and options, ``source`` its folder below the data.
+
+    With ``keep`` only the splits that it names stay, under the names it gives; patients of ``without`` are left out.
     """
 
     prepare: tuple[str, ...] = Field(min_length=1)
@@ -31,17 +32,22 @@ class CohortPlan(_PlanPart):
 
 
 class RunPlan(_PlanPart):
-    """A configuration, its cohorts and its changes; ``extends`` another run. ``single``: one network, no folds."""
+    """One run: configuration, cohorts and changes; ``extends`` another run. ``single``: one network, no folds."""
 
     extends: str = ""
     config: str = ""
     cohorts: tuple[str, ...] = ()
     single: bool = False
-    set: dict[str, Any] = {}
+    set: dict[str, object] = {}
+
+    @field_validator("set", mode="after")
+    @classmethod
+    def _former_keys(cls, value: dict[str, object]) -> dict[str, object]:
+        return dotted_in_new_spelling(value)
 
 
 class StepPlan(_PlanPart):
-    """``runs``, or the better half of some by what their first folds gave, on ``folds``."""
+    """One step: ``runs``, or the better half of some by their figures on earlier folds, on ``folds``."""
 
     runs: tuple[str, ...] = ()
     better_half_of: tuple[str, ...] = ()
@@ -49,7 +55,7 @@ class StepPlan(_PlanPart):
 
 
 class Plan(_PlanPart):
-    """What to prepare, what to run, and in what order."""
+    """The cohorts to prepare, the runs, and the order of the steps."""
 
     about: str = ""
     cohorts: dict[str, CohortPlan]
@@ -57,7 +63,7 @@ class Plan(_PlanPart):
     steps: tuple[StepPlan, ...]
 
     def resolved(self, name: str) -> RunPlan:
-        """A run with what it extends. TrainingError for a name that is not there."""
+        """Return a run merged with the run that it extends. Raises TrainingError for an unknown name."""
         run = self._run(name)
         if not run.extends:
             return run
@@ -77,14 +83,14 @@ class Plan(_PlanPart):
 
 @dataclass(frozen=True)
 class Job:
-    """One network to train; ``fold`` None for a run without folds."""
+    """One network to train; ``fold`` is None for a run without folds."""
 
     run: str
     fold: int | None
 
 
 def load_plan(name: str) -> Plan:
-    """A TOML file, or one of training/plans by name. TrainingError for what it must not have or lacks."""
+    """Read a TOML file, or one of training/plans by name. Raises TrainingError for unknown or missing keys."""
     found = [path for path in (Path(name), BUILT_IN / f"{name}.toml") if path.is_file()]
     if not found:
         known = ", ".join(sorted(path.stem for path in BUILT_IN.glob("*.toml")))
@@ -102,11 +108,11 @@ def load_plan(name: str) -> Plan:
 def _check_cohorts(plan: Plan, run: RunPlan, name: str) -> None:
     unknown = [cohort for cohort in run.cohorts if cohort not in plan.cohorts]
     if unknown or not run.config or not run.cohorts:
-        what = f"cohort {unknown[0]!r} is not in the plan" if unknown else "it needs config and cohorts"
-        raise TrainingError(f"run {name}: {what}")
+        fault = f"cohort {unknown[0]!r} is not in the plan" if unknown else "it needs config and cohorts"
+        raise TrainingError(f"run {name}: {fault}")
 
 
 def better_half(values: Mapping[str, float]) -> tuple[str, ...]:
-    """The names with the highest values, half of them rounded up, in the order they were given."""
+    """Return the names with the highest values, half of them rounded up, in the given order."""
     kept = sorted(values, key=lambda name: -values[name])[: -(-len(values) // 2)]
     return tuple(name for name in values if name in kept)

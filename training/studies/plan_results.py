@@ -1,4 +1,4 @@
-"""What a plan's runs gave: each by its own ranking, and its difference to the first on the same images."""
+"""Results of a plan's runs: each by its own ranking, and its difference to the first run on the same images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from training.errors import TrainingError
 from training.studies.common_images import on_common_images
-from training.studies.plan_scores import FIRST_OUTPUT, TOGETHER, Doubles, Found, Question, found_of
+from training.studies.p_values import two_sided_p
+from training.studies.plan_scores import FIRST_OUTPUT, TOGETHER, Doubles, OutputScores, Question, scores_of_run
 from training.studies.queue import Queue
 from triage.statistics.intervals import (
     Bounds,
@@ -24,7 +25,7 @@ from triage.statistics.intervals import (
 
 @dataclass(frozen=True)
 class Line:
-    """One run. ``difference`` to the first run on the images that both scored, None for the first itself."""
+    """Result of one run. ``difference`` to the first run is on the images that both scored; None for the first."""
 
     run: str
     folds: tuple[int, ...]
@@ -43,81 +44,79 @@ class Line:
 
 
 def measure(queue: Queue, run: str, folds: Sequence[int]) -> float:
-    """AUC within view, by which half of the runs are stopped; below all others where no training ended."""
-    found = _there(queue, run, folds)
-    return -1.0 if found is None else found.within
+    """Return the AUC within view, by which half of the runs are stopped; -1 where no fold is finished."""
+    outputs = _finished(queue, run, folds)
+    return -1.0 if outputs is None else outputs.within
 
 
 def table(queue: Queue, runs: Sequence[str], tests: int, question: Question = FIRST_OUTPUT) -> list[Line]:
-    """Every run with a finished fold against the first of ``runs``; p values adjusted for ``tests`` at least.
+    """Compare every run that has a finished fold with the first of ``runs``.
 
-    A run may be a mean of several, ``a+b``.
-
-    TrainingError where the first has none.
+    A run may be a mean of several, ``a+b``. P values are adjusted for ``tests`` at least (Holm). Raises TrainingError
+    where the first run has no finished fold.
     """
-    base = found_of(queue, runs[0], None, question)
-    there = [(run, found) for run in runs[1:] if (found := _there(queue, run, None, question)) is not None]
-    lines = [_line(runs[0], base, None), *(_line(run, found, base) for run, found in there)]
+    base = scores_of_run(queue, runs[0], None, question)
+    there = [(run, outputs) for run in runs[1:] if (outputs := _finished(queue, run, None, question)) is not None]
+    lines = [_line(runs[0], base, None), *(_line(run, outputs, base) for run, outputs in there)]
     values = [line.p_value for line in lines[1:]]
     adjusted = holm([*values, *[float("nan")] * max(0, tests - len(values))])
     return [lines[0], *(Line(**{**vars(line), "adjusted": p}) for line, p in zip(lines[1:], adjusted, strict=False))]
 
 
-def _there(
+def _finished(
     queue: Queue, run: str, folds: Sequence[int] | None = None, question: Question = FIRST_OUTPUT
-) -> Found | None:
+) -> OutputScores | None:
     if any(queue.plan.resolved(name).single for name in run.split(TOGETHER)):
         return None
     try:
-        return found_of(queue, run, folds, question)
+        return scores_of_run(queue, run, folds, question)
     except TrainingError:
         return None
 
 
-def _line(run: str, found: Found, base: Found | None) -> Line:
-    called, positive = found.logits >= 0, found.labels > 0.5
+def _line(run: str, outputs: OutputScores, base: OutputScores | None) -> Line:
+    called, positive = outputs.logits >= 0, outputs.labels > 0.5
     alone = Line(
         run=run,
-        folds=tuple(sorted(set(found.folds))),
-        images=len(found.pictures),
-        within=found.within,
-        within_ci95=percentile_interval(_rounds(found, [found.logits])[:, 0]),
-        by_view={view: _auc_of(found, view) for view in sorted(set(found.views))},
-        everything=auc(found.labels, found.logits),
+        folds=tuple(sorted(set(outputs.folds))),
+        images=len(outputs.pictures),
+        within=outputs.within,
+        within_ci95=percentile_interval(_rounds(outputs, [outputs.logits])[:, 0]),
+        by_view={view: _auc_of(outputs, view) for view in sorted(set(outputs.views))},
+        everything=auc(outputs.labels, outputs.logits),
         sensitivity=float(called[positive].mean()),
         specificity=float((~called[~positive]).mean()),
     )
-    return alone if base is None else Line(**{**vars(alone), **_against(base, found)})
+    return alone if base is None else Line(**{**vars(alone), **_against(base, outputs)})
 
 
-def _auc_of(found: Found, view: str) -> float:
-    part = found.take([place for place, one in enumerate(found.views) if one == view])
+def _auc_of(outputs: OutputScores, view: str) -> float:
+    part = outputs.take([place for place, one in enumerate(outputs.views) if one == view])
     return auc(part.labels, part.logits)
 
 
-def _against(base: Found, found: Found) -> dict[str, object]:
-    """On the images that both scored."""
-    other, same = on_common_images([found, base], lambda scored: scored.pictures)
+def _against(base: OutputScores, outputs: OutputScores) -> dict[str, object]:
+    """Return the fields of the difference, on the images that both scored."""
+    other, same = on_common_images([outputs, base], lambda scored: scored.pictures)
     rounds = _rounds(same, [same.logits, other.logits])
     differences = rounds[:, 1] - rounds[:, 0]
-    tail = min(float((differences <= 0).mean()), float((differences >= 0).mean()))
     replicates = [[part.within for part in one.of_folds()] for one in (same, other)]
     return {
         "difference": other.within - same.within,
         "difference_ci95": percentile_interval(differences),
-        "p_value": min(1.0, 2 * max(tail, 1 / len(differences))),
+        "p_value": two_sided_p(differences),
         "t_test": t_test(*replicates) if len(replicates[0]) > 1 else float("nan"),
     }
 
 
-def _rounds(found: Found, scores: Sequence[Doubles]) -> Doubles:
-    """AUC within view of each score, (rounds, scores), whole patients drawn."""
-    figures = [weighted_auc_within(found.labels, one, found.views) for one in scores]
-    return Resampling(found.patients).over(lambda weights: np.stack([one(weights) for one in figures], axis=1))
+def _rounds(outputs: OutputScores, scores: Sequence[Doubles]) -> Doubles:
+    """Return bootstrap rounds of the AUC within view of each score, (rounds, scores), by patient."""
+    figures = [weighted_auc_within(outputs.labels, one, outputs.views) for one in scores]
+    return Resampling(outputs.patients).over(lambda weights: np.stack([one(weights) for one in figures], axis=1))
 
 
 def markdown(lines: Sequence[Line]) -> str:
-    """As a table for docs/results."""
+    """Return the lines as a table in Markdown, for docs/results."""
     views = sorted({view for line in lines for view in line.by_view})
     head = ["run", "folds", "images", "within view", *(f"{view} only" for view in views), "all", "sens., spec. at 0.5"]
     head += ["difference within view", "p, adjusted", "t-test over folds"]

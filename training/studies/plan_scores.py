@@ -1,4 +1,4 @@
-"""What runs of a plan say of the images out of fold: one output, of all images that have an answer or of some."""
+"""Out-of-fold scores of a plan's runs: one output, on all images with a known target or on some."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ TOGETHER = "+"
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """Images of which one output of a run was scored out of fold."""
+class OutputScores:
+    """Out-of-fold scores of one output of a run, one entry for each image."""
 
     pictures: tuple[str, ...]
     patients: tuple[str, ...]
@@ -36,9 +36,9 @@ class Found:
     labels: Doubles
     logits: Doubles
 
-    def take(self, places: Sequence[int]) -> Found:
-        """These images, in this order."""
-        return Found(
+    def take(self, places: Sequence[int]) -> OutputScores:
+        """Return the images at these places, in this order."""
+        return OutputScores(
             tuple(self.pictures[place] for place in places),
             tuple(self.patients[place] for place in places),
             tuple(self.views[place] for place in places),
@@ -52,23 +52,24 @@ class Found:
         """AUC within view."""
         return auc_within(self.labels, self.logits, self.views)
 
-    def of_folds(self) -> list[Found]:
-        """Fold by fold."""
+    def of_folds(self) -> list[OutputScores]:
+        """Return the scores of each fold."""
         numbers = sorted(set(self.folds))
         return [self.take([place for place, fold in enumerate(self.folds) if fold == one]) for one in numbers]
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of the runs. ``output``: the target, the first where it is empty; ``only``: by column of the
-    manifest, the values that an image must have one of.
+    """Output and images to compare runs by.
+
+    ``output`` is the target's name, empty for the first; ``only`` has the values allowed by column of the manifest.
     """
 
     output: str = ""
     only: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def takes(self, case: TrainingCase) -> bool:
-        """Whether the image is asked about. TrainingError for a column that the manifest lacks."""
+        """Return True if the image is to be compared. Raises TrainingError for a column that the manifest lacks."""
         for column in self.only:
             if column not in case.columns:
                 raise TrainingError(f"{case.origin}: no column {column!r}; there are {', '.join(case.columns)}")
@@ -78,17 +79,20 @@ class Question:
 FIRST_OUTPUT = Question()
 
 
-def found_of(queue: Queue, run: str, folds: Sequence[int] | None = None, question: Question = FIRST_OUTPUT) -> Found:
-    """What is there of a run, of all folds or of some; of several, ``a+b``, the mean of the logits of what all scored.
+def scores_of_run(
+    queue: Queue, run: str, folds: Sequence[int] | None = None, question: Question = FIRST_OUTPUT
+) -> OutputScores:
+    """Return the scores of a run, of all folds or of some.
 
-    TrainingError where nothing is.
+    Of several runs, ``a+b``, it is the mean of the logits on the images that all scored. Raises TrainingError where no
+    fold is finished.
     """
-    parts = [_found_of_one(queue, name, folds, question) for name in run.split(TOGETHER)]
+    parts = [_scores_of_run_one(queue, name, folds, question) for name in run.split(TOGETHER)]
     first, *others = on_common_images(parts, lambda found: found.pictures)
     return replace(first, logits=np.mean([part.logits for part in (first, *others)], axis=0))
 
 
-def _found_of_one(queue: Queue, run: str, folds: Sequence[int] | None, question: Question) -> Found:
+def _scores_of_run_one(queue: Queue, run: str, folds: Sequence[int] | None, question: Question) -> OutputScores:
     planned = sorted({fold for step in queue.plan.steps for fold in step.folds}) if folds is None else folds
     paths = [(fold, queue.scores_of(Job(run, fold))) for fold in planned]
     rows = [(fold, row) for fold, path in paths if path is not None for row in _rows(path)]
@@ -112,8 +116,8 @@ def _target(plan: RunPlan, output: str) -> tuple[str, TargetConfig]:
 
 def _found(
     cases: Sequence[TrainingCase], rows: Sequence[tuple[int, Mapping[str, str]]], name: str, target: TargetConfig
-) -> Found:
-    return Found(
+) -> OutputScores:
+    return OutputScores(
         tuple(case.picture for case in cases),
         tuple(case.patient for case in cases),
         tuple(case.view for case in cases),
@@ -124,7 +128,7 @@ def _found(
 
 
 def _known(queue: Queue, plan: RunPlan) -> dict[str, TrainingCase]:
-    """The rows that may be held out, by picture: those of the first cohort."""
+    """Return the rows that may be held out, by picture: those of the first cohort."""
     name = plan.cohorts[0]
     cases = read_cases([prepared(queue, name, queue.plan.cohorts[name])])
     return {case.picture: case for case in cases}

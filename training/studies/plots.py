@@ -1,11 +1,10 @@
-"""Plots of finished runs, for reports. No radiographs."""
+"""Plots of finished runs, for reports; without radiographs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +16,17 @@ from training.files import part_of, publish
 from training.runs.run import TrainingRun
 from training.runs.scores import RunScores, figures
 from training.studies.compare import folds_of, predictions_of
-from training.studies.learning_curves import CurvePoint, Look, equal_weights, overlap_weights, spread
+from training.studies.learning_curves import (
+    AppearanceScores,
+    CurvePoint,
+    Weighting,
+    equal_weights,
+    overlap_weights,
+    spread,
+)
 from triage.statistics.intervals import auc, mean_and_sd, patient_bootstrap
 
-Floats = npt.NDArray[np.floating[Any]]
+Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class MeasuredAUC:
 
 
 def roc_points(labels: Floats, scores: Floats) -> tuple[Floats, Floats]:
-    """1 - specificity and sensitivity (k + 1,) at each of the k distinct scores, from (0, 0) to (1, 1)."""
+    """Return 1 - specificity and sensitivity (k + 1,) at each of the k distinct scores, from (0, 0) to (1, 1)."""
     positive = labels > 0.5
     distinct, place = np.unique(scores, return_inverse=True)
     hits = np.bincount(place, positive, minlength=len(distinct))[::-1].cumsum()
@@ -44,7 +50,7 @@ def roc_points(labels: Floats, scores: Floats) -> tuple[Floats, Floats]:
 
 
 def overlaid_roc(scored: Sequence[tuple[str, RunScores]]) -> Figure:
-    """ROC curves of several models over each other (the paper's Fig. 1), AUC and 95 % interval in the legend."""
+    """Draw ROC curves of several models (the paper's Fig. 1), with AUC and 95 % interval in the legend."""
     figure = Figure(figsize=(5.5, 5.5), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=0.8, linestyle="--")
@@ -59,7 +65,7 @@ def overlaid_roc(scored: Sequence[tuple[str, RunScores]]) -> Figure:
 
 
 def architectures_by_size(measured: Sequence[MeasuredAUC]) -> Figure:
-    """AUC of each architecture at each image size (the paper's Fig. 2), with intervals."""
+    """Draw the AUC of each architecture at each image size (the paper's Fig. 2), with intervals."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     names = sorted({one.architecture for one in measured})
@@ -77,7 +83,7 @@ def architectures_by_size(measured: Sequence[MeasuredAUC]) -> Figure:
 
 
 def learning_curve(points: Sequence[tuple[int, RunScores]]) -> Figure:
-    """AUC over the number of training images: mean over folds, with its standard deviation."""
+    """Draw the AUC over the number of training images: mean over folds, with its standard deviation."""
     figure = Figure(figsize=(5.5, 4), layout="constrained")
     axes = figure.subplots()
     ordered = sorted(points, key=lambda point: point[0])
@@ -89,9 +95,11 @@ def learning_curve(points: Sequence[tuple[int, RunScores]]) -> Figure:
     return figure
 
 
-def curves(points: Sequence[CurvePoint], look: Look | None) -> Figure:
-    """AUC of several recipes over the number of training images, plainly and where the look is alike."""
-    panels = {"AUC": equal_weights} | ({"AUC where the look is alike": overlap_weights(look)} if look else {})
+def curves(points: Sequence[CurvePoint], appearance: AppearanceScores | None) -> Figure:
+    """Draw the AUC of several recipes over the number of training images, also at equal appearance."""
+    panels: dict[str, Weighting] = {"AUC": equal_weights}
+    if appearance:
+        panels["AUC at equal appearance"] = overlap_weights(appearance)
     figure = Figure(figsize=(4.8 * len(panels), 4), layout="constrained")
     for axes, (title, weights_of) in zip(np.ravel(figure.subplots(1, len(panels))), panels.items(), strict=True):
         for name in dict.fromkeys(point.recipe for point in points):
@@ -111,23 +119,23 @@ def curves(points: Sequence[CurvePoint], look: Look | None) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write as PNG, SVG or PDF, by the name."""
+    """Write as PNG, SVG or PDF, by the suffix. Raises TrainingError for any other."""
     kind = path.suffix.removeprefix(".")
     if kind not in ("png", "svg", "pdf"):
-        raise TrainingError(f"{path} is named like no plot: .png, .svg or .pdf")
+        raise TrainingError(f"{path} has no suffix of a plot: .png, .svg or .pdf")
     temporary = part_of(path)
     FigureCanvasAgg(figure).figure.savefig(temporary, format=kind, dpi=150)
     publish(temporary, path)
 
 
 def measured_run(folder: Path) -> MeasuredAUC:
-    """A finished run's architecture, size and AUC."""
+    """Read a finished run's architecture, size and AUC."""
     config = TrainingRun.open(folder).config
     return MeasuredAUC(config.model.architecture, config.input.size, *_auc_of(predictions_of(folder)))
 
 
 def limited_run(folder: Path) -> tuple[int, RunScores]:
-    """A finished run's number of training images in a fold (the mean, where it is not limited), and its scores."""
+    """Read a finished run's number of training images in a fold (the mean, where not limited), and its scores."""
     run, scored = TrainingRun.open(folder), predictions_of(folder)
     folds = max(len(folds_of(scored)), 2)
     return run.config.data.limit or round(run.training_images * (folds - 1) / folds), scored

@@ -1,14 +1,13 @@
-"""The network that tells AP from PA by the pixels: fitted, and measured as the service uses it.
+"""The network that tells AP from PA by the pixels: its fit, and its measurement as the service uses it.
 
-The stated view is learnt, and no reading: AP and ill go together, so every figure is given within the normal and within
-the ill, too.
+The stated view is learnt, and no reading. AP and illness go together, so every figure is also given among the normal
+and among the ill images alone.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,39 +30,39 @@ Mask = npt.NDArray[np.bool_]
 
 VIEWS = ("PA", "AP")
 LIMITS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
-KEPT_APART = frozenset({"test", "held-back"})
+HELD_BACK_SPLITS = frozenset({"test", "held-back"})
 _SMOOTHING = 0.02
 _FEWEST = 20
-"""Images of each kind, for an AUC to be given."""
+"""Least number of images of each kind for an AUC."""
 
 
 def of_known_view(cases: Iterable[TrainingCase]) -> list[TrainingCase]:
-    """The rows with a view to learn, each picture once; splits that are kept apart are left out."""
+    """Return the rows with a view to learn, each picture once; held-back splits are left out."""
     found: dict[str, TrainingCase] = {}
     for case in cases:
-        if case.view in VIEWS and case.split not in KEPT_APART:
+        if case.view in VIEWS and case.split not in HELD_BACK_SPLITS:
             found.setdefault(case.picture or str(case.image), case)
     return list(found.values())
 
 
 def ages(cases: Sequence[TrainingCase]) -> Floats:
-    """Years; NaN where the manifest has none."""
+    """Return the ages in years; NaN where the manifest has none."""
     return np.array([float(case.columns["age"] or "nan") for case in cases])
 
 
-def seen(cases: Sequence[TrainingCase]) -> FloatImage:
-    """The thumbnails of ``cases`` by the service's own functions, float32 (n, 32, 32)."""
-    return np.stack([_seen(case) for case in tqdm(cases, desc="decode", unit="image")])
+def thumbnails_of(cases: Sequence[TrainingCase]) -> FloatImage:
+    """Return the thumbnails of ``cases`` by the service's own functions, float32 (n, 32, 32)."""
+    return np.stack([_thumbnail(case) for case in tqdm(cases, desc="decode", unit="image")])
 
 
-def _seen(case: TrainingCase) -> FloatImage:
+def _thumbnail(case: TrainingCase) -> FloatImage:
     radiograph = radiograph_of(case)
     pixels, valid = radiograph.pixels, radiograph.valid
     return thumbnail(pixels, valid, content(pixels, valid))
 
 
 def fit(images: FloatImage, cases: Sequence[TrainingCase], recipe: Recipe) -> ThumbnailNetwork:
-    """The network for ``images``, float32 (n, 32, 32) from 0 to 1: PA and AP of each source are shown equally often."""
+    """Fit the network on ``images``, float32 (n, 32, 32) from 0 to 1; PA and AP of each source are equally frequent."""
     is_ap = torch.tensor([float(case.view == "AP") for case in cases])
 
     def loss(scorer: ThumbnailScorer, shown: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
@@ -75,21 +74,21 @@ def fit(images: FloatImage, cases: Sequence[TrainingCase], recipe: Recipe) -> Th
 
 
 def ap_shares(images: FloatImage, network: ThumbnailNetwork) -> Floats:
-    """What the service finds of each of ``images`` (n, 32, 32)."""
+    """Return the share of AP (n,) that the service finds for ``images`` (n, 32, 32)."""
     return np.array([ap_share_of(small, network) for small in images])
 
 
-def figures(cases: Sequence[TrainingCase], found: Floats, least: float) -> dict[str, Any]:
-    """How well ``found``, the shares of AP, tell the stated views apart; what a limit flags with exact intervals.
+def figures(cases: Sequence[TrainingCase], shares: Floats, least: float) -> dict[str, object]:
+    """Return figures of the shares of AP ``shares`` against the stated views, with exact intervals.
 
-    ``rightly_stated_flagged``: what contradicts the view that is stated. ``exchanged_noticed``: what would contradict
-    the other one, of those that are PA and AP.
+    ``rightly_stated_flagged`` counts images whose pixels contradict the stated view at the limit ``least``;
+    ``exchanged_noticed`` those that would contradict the other view, if it were stated.
     """
     ap = np.array([case.view == "AP" for case in cases])
-    record: dict[str, Any] = {"images": len(cases), "AP": int(ap.sum())}
+    record: dict[str, object] = {"images": len(cases), "AP": int(ap.sum())}
     if min(ap.sum(), (~ap).sum()) >= _FEWEST:
-        record["auc"] = _auc(ap, found, [case.patient for case in cases])
-    stated = np.where(ap, found, 1 - found)
+        record["auc"] = _auc(ap, shares, [case.patient for case in cases])
+    stated = np.where(ap, shares, 1 - shares)
     record["rightly_stated_flagged"] = share(int((1 - stated >= least).sum()), len(cases))
     noticed = stated >= least
     record["exchanged_noticed"] = share(int(noticed.sum()), len(cases))
@@ -100,32 +99,32 @@ def figures(cases: Sequence[TrainingCase], found: Floats, least: float) -> dict[
     return record
 
 
-def by_limit(cases: Sequence[TrainingCase], found: Floats) -> dict[str, Any]:
-    """What other limits would flag and notice, as shares."""
-    stated = np.where([case.view == "AP" for case in cases], found, 1 - found)
-    record = {}
+def by_limit(cases: Sequence[TrainingCase], shares: Floats) -> dict[str, object]:
+    """Return the shares that other limits would flag and notice."""
+    stated = np.where([case.view == "AP" for case in cases], shares, 1 - shares)
+    record: dict[str, object] = {}
     for limit in LIMITS:
         flagged, noticed = float((1 - stated >= limit).mean()), float((stated >= limit).mean())
         record[str(limit)] = {"rightly_stated_flagged": round(flagged, 4), "exchanged_noticed": round(noticed, 4)}
     return record
 
 
-def tells_the_illness(cases: Sequence[TrainingCase], found: Floats) -> dict[str, Any]:
-    """How well the share of AP tells ill from normal among images of one view: 0.5 where it sees the projection alone.
+def tells_the_illness(cases: Sequence[TrainingCase], shares: Floats) -> dict[str, object]:
+    """Return the AUC of the share of AP for ill against normal, within each view.
 
-    By the radiologists' class, where there is one.
+    It is 0.5 where the network depends on the projection alone. Ill is by the radiologists' class, where there is one.
     """
-    record = {}
+    record: dict[str, object] = {}
     for view in VIEWS:
         here = np.array([case.view == view and bool(case.columns.get("rsna_class")) for case in cases], dtype=bool)
         ill = np.array([case.columns.get("rsna_class") != "Normal" for case in cases])[here]
         if min(ill.sum(), (~ill).sum()) >= _FEWEST:
-            record[view] = _auc(ill, found[here], [case.patient for case, one in zip(cases, here, strict=True) if one])
+            record[view] = _auc(ill, shares[here], [case.patient for case, one in zip(cases, here, strict=True) if one])
     return record
 
 
 def kinds(case: TrainingCase) -> list[str]:
-    """What a row is counted under."""
+    """Return the groups in which a row is counted."""
     cohort = case.source + (f", {part}" if (part := case.columns.get("part")) else "")
     if not (read := case.columns.get("rsna_class")):
         return [cohort, f"{cohort}, {'finding' if case.label else 'no finding'} (text-mined)"]

@@ -1,4 +1,4 @@
-"""Work a plan off: one training at a time, in its order. What is finished is not trained again, here or elsewhere."""
+"""Work off a plan: one training at a time, in its order. Finished folds are not trained again, here or elsewhere."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ PID, STOP, LOG = "pid", "stop", "log"
 
 @dataclass(frozen=True)
 class Queue:
-    """``home`` holds manifests, runs, cache and log; ``data`` the cohorts as their owners publish them; ``kept`` the
-    scores of folds that are finished, on whatever machine they were (see ``harvest``).
+    """Jobs of a plan, and their folders.
+
+    ``home`` holds manifests, runs, cache and log; ``data`` the cohorts as their owners publish them; ``kept`` the
+    scores of finished folds, from any machine (see ``harvest``).
     """
 
     plan: Plan
@@ -35,13 +37,13 @@ class Queue:
     kept: Path
 
     def finished(self, job: Job) -> bool:
-        """Whether the job's scores are here or were kept; of a run without folds, whether its network is here."""
+        """Return True if the job's scores are here or kept; for a run without folds, if its network is here."""
         if job.fold is None:
             return (self.home / "runs" / job.run / WEIGHTS).exists()
         return self.scores_of(job) is not None
 
     def scores_of(self, job: Job) -> Path | None:
-        """Where the scores of one fold are."""
+        """Return the file with the scores of one fold, None without any."""
         places = (
             self.home / "runs" / job.run / f"fold{job.fold}" / OUTPUTS,
             self.kept / job.run / f"fold{job.fold}.csv",
@@ -50,11 +52,11 @@ class Queue:
 
 
 def work(queue: Queue, measure: Callable[[Queue, str, Sequence[int]], float]) -> bool:
-    """Train what is not finished; False if ``home/stop`` ended it before the next job.
+    """Train the unfinished jobs; return False if the file ``home/stop`` ended it before the next job.
 
-    ``measure(queue, run, folds)`` says how good a run is on folds, where half of the runs are stopped. A training that
-    fails does not keep the others from theirs: TrainingError names it at the end, and its output is in ``home/log``.
-    TrainingError at once where another process works here, and where a training is killed.
+    ``measure(queue, run, folds)`` returns the figure by which half of the runs are stopped. A training that fails does
+    not stop the others: a TrainingError names it at the end, and its output is in ``home/log``. Raises TrainingError at
+    once where another process works here, and where a training is killed.
     """
     claim(queue.home)
     folds: set[int] = set()
@@ -84,7 +86,7 @@ def _jobs(plan: Plan, runs: Sequence[str], folds: Sequence[int]) -> list[Job]:
 
 
 def claim(home: Path) -> None:
-    """Write ``home/pid``. TrainingError where another process of this kind is at work."""
+    """Write ``home/pid``. Raises TrainingError where another process works on this home."""
     home.mkdir(parents=True, exist_ok=True)
     path = home / PID
     if path.exists():
@@ -95,7 +97,7 @@ def claim(home: Path) -> None:
 
 
 def train(queue: Queue, job: Job) -> bool:
-    """One network, in a process of its own; False if it failed. TrainingError if it was killed."""
+    """Train one network in a child process; return False if it failed. Raises TrainingError if it was killed."""
     run = queue.plan.resolved(job.run)
     manifests = [prepared(queue, name, queue.plan.cohorts[name]) for name in run.cohorts]
     with (queue.home / LOG).open("ab") as log:
@@ -116,7 +118,7 @@ def train(queue: Queue, job: Job) -> bool:
 
 
 def command(job: Job, run: RunPlan, manifests: Sequence[Path]) -> list[str]:
-    """As a person would give it, in the folder ``home``."""
+    """Return the command line of the job's training, for the folder ``home``."""
     kind, folds = ("train", []) if job.fold is None else ("cross-validate", ["--fold", str(job.fold)])
     named = [part for path in manifests for part in ("--manifest", f"data/{path.name}")]
     changes = [part for key, value in run.set.items() for part in ("--set", f"{key}={json.dumps(value)}")]
@@ -125,7 +127,7 @@ def command(job: Job, run: RunPlan, manifests: Sequence[Path]) -> list[str]:
 
 
 def prepared(queue: Queue, name: str, cohort: CohortPlan) -> Path:
-    """The cohort's manifest, made if it is not there."""
+    """Return the cohort's manifest; it is made if absent. Raises TrainingError."""
     path = queue.home / "data" / f"{name}.csv"
     if path.exists():
         return path
@@ -140,13 +142,13 @@ def prepared(queue: Queue, name: str, cohort: CohortPlan) -> Path:
     if made.returncode:
         raise TrainingError(f"cohort {name}: {made.stderr.strip()}")
     part = path.with_suffix(".part")
-    write_manifest(part, _kept(read_manifest(whole), cohort))
-    part.replace(path)  # so that what is there is whole, whenever this process is killed
+    write_manifest(part, _chosen(read_manifest(whole), cohort))
+    part.replace(path)  # so that the manifest is complete or absent, whenever this process is killed
     return path
 
 
-def _kept(rows: Sequence[Row], cohort: CohortPlan) -> list[Row]:
-    """Of splits that have another name, the folds are not those of what is judged."""
+def _chosen(rows: Sequence[Row], cohort: CohortPlan) -> list[Row]:
+    """Return the rows of the splits that stay, under their new names; renamed splits lose their folds."""
     there = [row for row in rows if row.patient not in cohort.without]
     if not cohort.keep:
         return there
@@ -154,9 +156,9 @@ def _kept(rows: Sequence[Row], cohort: CohortPlan) -> list[Row]:
 
 
 def harvest(queue: Queue) -> list[Path]:
-    """Copy the scores of finished folds, and what they were trained with, to ``kept``: public names of pictures only.
+    """Copy the scores of finished folds, and the records of their runs, to ``kept``; return the new files.
 
-    Returns what is new.
+    They hold public names of pictures only.
     """
     new = []
     for scores in sorted((queue.home / "runs").glob(f"*/fold*/{OUTPUTS}")):
@@ -168,7 +170,7 @@ def harvest(queue: Queue) -> list[Path]:
 
 
 def record_of(run: Path) -> str:
-    """Configuration, versions and number of rows of a run, without any path of this machine."""
+    """Return the configuration, versions and number of rows of a run as JSON, without any path of this machine."""
     record: Mapping[str, Any] = json.loads((run / RECORD).read_text(encoding="utf-8"))
     manifests = [Path(one["path"]).name for one in record["source"]["manifests"]]
     kept = {name: record[name] for name in ("kind", "config", "training_images", "environment")}

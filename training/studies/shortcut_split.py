@@ -1,9 +1,9 @@
-"""A split in which training's shortcut does not hold in validation: by the look of the images, not by a draw.
+"""A split by the appearance of the images, so that training's shortcut does not hold in validation.
 
-A validation part that is drawn at random shares its shortcuts with training, so a network that reads the look does well
-on it. Here validation holds the patients whose images look most like the other class, and training the others, in whom
-the look tells the label even better. How a recipe does here says what it learns when the look is there to be learnt; it
-is harder than another hospital, and its figures are for comparing recipes and nothing else.
+A validation part drawn at random shares its shortcuts with training, so a network that reads appearance does well on
+it. Here validation holds the patients whose images appear most like the other class, and training the others, in whom
+appearance tells the label even better. The figures show what a recipe learns where appearance is easy to learn. The
+split is harder than another hospital; its figures are for comparing recipes only.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,16 +19,16 @@ from training.errors import TrainingError
 from training.prepare.splits import by_person
 from triage.validation.cohort.manifest import Row
 
-Floats = npt.NDArray[np.floating[Any]]
+Floats = npt.NDArray[np.floating]
 
 
-def split_by_look(rows: Sequence[Row], look: Floats, share: float) -> list[Row]:
-    """``rows`` as ``val``, about ``share`` of the images of either label, and ``train``; whole persons, no folds.
+def split_by_appearance(rows: Sequence[Row], appearance: Floats, share: float) -> list[Row]:
+    """Return ``rows`` as ``val``, about ``share`` of the images of either label, and ``train``, by whole persons.
 
-    ``look`` (n,) is the chance of label 1 that the look of each image gives (``shortcuts.look_score``). Raises
-    TrainingError for a share with which one side would be empty of a label.
+    ``appearance`` (n,) is the probability of label 1 by appearance alone (``shortcuts.appearance_score``). Raises
+    TrainingError for a share with which one side would have no image of a label.
     """
-    unlike = np.where([row.label == 1 for row in rows], 1 - look, look)
+    unlike = np.where([row.label == 1 for row in rows], 1 - appearance, appearance)
     places: dict[str, list[int]] = defaultdict(list)
     for place, row in enumerate(rows):
         places[by_person(row)].append(place)

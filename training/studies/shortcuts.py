@@ -1,15 +1,14 @@
-"""What the look of an image tells about its label without any finding: sharpness, exposure, borders.
+"""Shortcuts: how well appearance (sharpness, exposure, borders) tells the label of an image without any finding.
 
-Where these alone predict the label, a network can learn them instead of the finding, do well on held-out images of the
-same cohort, and fail on those of another. The measure is taken on training and validation images, so that no test set
-is needed to see the danger.
+Where appearance alone predicts the label, a network can learn it instead of the finding, do well on held-out images of
+the same cohort, and fail on those of another. It is measured on training and validation images, so no test set is
+needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -21,7 +20,7 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from triage.statistics.intervals import auc
 
 Bytes = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.floating[Any]]
+Floats = npt.NDArray[np.floating]
 
 STATISTICS = (
     "mean",
@@ -40,10 +39,10 @@ _BORDER = 6  # pixels
 
 @dataclass(frozen=True)
 class Matched:
-    """How a model does where the look says nothing.
+    """Figures of a model at equal appearance.
 
-    ``auc`` weights each image by the chance that the look gives to the other class (overlap weights, Li et al. 2018),
-    so that in both classes the look is alike. ``lookalikes`` are the negatives that look more like positives than a
+    ``auc`` weights each image by the probability of the other class by appearance (overlap weights, Li et al. 2018), so
+    that both classes have the same appearance. ``lookalikes`` are the negatives that appear more like positives than a
     quarter of the positives do.
     """
 
@@ -52,12 +51,12 @@ class Matched:
     lookalike_specificity: float
 
 
-def looks(images: Bytes) -> Floats:
-    """The STATISTICS of normalised images (n, s, s), float64 (n, 9)."""
-    return np.array([_look(image.astype(np.float32) / 255) for image in images])
+def appearance_statistics(images: Bytes) -> Floats:
+    """Return the STATISTICS of normalised images (n, s, s), float64 (n, 9)."""
+    return np.array([_statistics(image.astype(np.float32) / 255) for image in images])
 
 
-def _look(image: npt.NDArray[np.float32]) -> list[float]:
+def _statistics(image: npt.NDArray[np.float32]) -> list[float]:
     fine, coarse = (cv2.GaussianBlur(image, (0, 0), sigma) for sigma in (1.0, 2.0))
     sides = np.concatenate([image[:, :_BORDER], image[:, -_BORDER:]], axis=1)
     ends = np.concatenate([image[:_BORDER], image[-_BORDER:]])
@@ -76,13 +75,13 @@ def _look(image: npt.NDArray[np.float32]) -> list[float]:
 
 
 def each_alone(statistics: Floats, labels: Floats) -> dict[str, float]:
-    """AUC of each statistic as the only predictor, whichever way it points: 0.5 to 1."""
+    """Return the AUC of each statistic as the only predictor, in its better direction: 0.5 to 1."""
     found = {name: auc(labels, column) for name, column in zip(STATISTICS, statistics.T, strict=True)}
     return {name: max(value, 1 - value) for name, value in found.items()}
 
 
-def look_score(statistics: Floats, labels: Floats, patients: Sequence[str]) -> Floats:
-    """Probability of the positive class from the look alone, each image by a model that never saw its patient."""
+def appearance_score(statistics: Floats, labels: Floats, patients: Sequence[str]) -> Floats:
+    """Return the probability (n,) of the positive class by appearance alone, out of fold by patient."""
     model = HistGradientBoostingClassifier(max_iter=80, learning_rate=0.1, random_state=0)
     folds = GroupKFold(_FOLDS)
     positive = np.asarray(labels) > 0.5
@@ -90,11 +89,11 @@ def look_score(statistics: Floats, labels: Floats, patients: Sequence[str]) -> F
     return np.asarray(found[:, 1], dtype=np.float64)
 
 
-def matched(labels: Floats, probabilities: Floats, look: Floats, threshold: float = 0.5) -> Matched:
-    """See Matched. ``look`` is that of ``look_score``."""
+def matched(labels: Floats, probabilities: Floats, appearance: Floats, threshold: float = 0.5) -> Matched:
+    """Return the figures at equal appearance; ``appearance`` (n,) is that of ``appearance_score``."""
     positive = np.asarray(labels) > 0.5
-    weights = np.where(positive, 1 - look, look)
-    alike = ~positive & (look > np.percentile(look[positive], 25) if positive.any() else ~positive)
+    weights = np.where(positive, 1 - appearance, appearance)
+    alike = ~positive & (appearance > np.percentile(appearance[positive], 25) if positive.any() else ~positive)
     specificity = float((probabilities[alike] < threshold).mean()) if alike.any() else float("nan")
     weighted = float(roc_auc_score(positive, probabilities, sample_weight=weights))
     return Matched(weighted, int(alike.sum()), specificity)

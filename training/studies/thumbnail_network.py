@@ -1,4 +1,4 @@
-"""Fits the small networks of ``triage.radiograph.thumbnail``: what the orientation and the projection check share."""
+"""Fit of the small networks of ``triage.radiograph.thumbnail``, for the orientation and the projection check."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -28,7 +27,7 @@ CACHED = PreprocessSpec(size=2 * THUMBNAIL.size, crop="border")
 
 @dataclass(frozen=True)
 class Recipe:
-    """``steps`` of AdamW on ``batch`` images each, every group of images as often as another.
+    """Training of a thumbnail network: ``steps`` of AdamW on ``batch`` images each, all groups equally frequent.
 
     ``convolutions``: channels and side of the kernel of each. ``units`` of the one hidden layer behind them.
     """
@@ -44,7 +43,7 @@ class Recipe:
 
 
 class ThumbnailScorer(nn.Module):
-    """As ``ThumbnailNetwork``, from images (n, 1, rows, columns) to scores (n)."""
+    """Torch's form of ``ThumbnailNetwork``: scores (n) of images (n, 1, rows, columns)."""
 
     def __init__(self, recipe: Recipe, constant: bool) -> None:
         super().__init__()
@@ -59,6 +58,7 @@ class ThumbnailScorer(nn.Module):
         self.second = nn.Linear(recipe.units, 1, bias=constant)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return scores (n) of images (n, 1, rows, columns)."""
         centred = images - images.mean((2, 3), keepdim=True)
         seen = centred / (centred.std((2, 3), correction=0, keepdim=True) + FLAT)
         for layer in self.convolutions:
@@ -70,7 +70,7 @@ class ThumbnailScorer(nn.Module):
         return scores
 
     def exported(self) -> ThumbnailNetwork:
-        """As it ships, in half precision: what is measured is what ships."""
+        """Return the network in half precision, as it ships, so that the shipped network is measured."""
         first = self.first.weight.reshape(-1, *self.inputs).permute(2, 3, 1, 0).reshape(-1, len(self.first.bias))
         end = torch.zeros(()) if self.second.bias is None else self.second.bias[0]
         network = ThumbnailNetwork(
@@ -93,11 +93,11 @@ def _array(values: torch.Tensor) -> FloatImage:
 
 
 Loss = Callable[[ThumbnailScorer, torch.Tensor, torch.Tensor], torch.Tensor]
-"""From the network, varied images (n, 1, rows, columns) and their places among all."""
+"""Loss of the network on augmented images (n, 1, rows, columns) with these places among all images."""
 
 
 def thumbnails(images: Bytes) -> FloatImage:
-    """Those of ``images``, uint8 (n, 64, 64), as ``CACHED`` makes them: float32 (n, 32, 32) from 0 to 1."""
+    """Return the thumbnails, float32 (n, 32, 32) from 0 to 1, of ``images``, uint8 (n, 64, 64) by ``CACHED``."""
     blocks = images.reshape(len(images), THUMBNAIL.size, 2, THUMBNAIL.size, 2)
     return np.asarray(blocks.mean(axis=(2, 4), dtype=np.float32) / 255, dtype=np.float32)
 
@@ -105,7 +105,7 @@ def thumbnails(images: Bytes) -> FloatImage:
 def fit(
     images: FloatImage, groups: Sequence[str], recipe: Recipe, loss_of: Loss, *, constant: bool
 ) -> ThumbnailNetwork:
-    """The network for ``images``, float32 (n, 32, 32) from 0 to 1, drawn from their ``groups`` (n) evenly."""
+    """Fit the network on ``images``, float32 (n, 32, 32) from 0 to 1, drawn evenly from their ``groups`` (n)."""
     torch.manual_seed(recipe.seed)
     random = torch.Generator().manual_seed(recipe.seed)
     scorer, drawn = ThumbnailScorer(recipe, constant), _draws(groups, recipe, random)
@@ -122,7 +122,7 @@ def fit(
 
 
 def varied(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-    """``images`` (n, 1, rows, columns) from 0 to 1, a little turned, stretched, shifted, mirrored, darkened, noisy."""
+    """Return ``images`` (n, 1, rows, columns) from 0 to 1, slightly turned, stretched, shifted, mirrored and noisy."""
     count = len(images)
 
     def drawn(most: float) -> torch.Tensor:
@@ -148,18 +148,18 @@ def _draws(groups: Sequence[str], recipe: Recipe, random: torch.Generator) -> It
 
 
 def share(count: int, of: int) -> dict[str, float]:
-    """A count, and its share with the exact interval."""
+    """Return a count, and its share of ``of`` with the exact 95 % interval."""
     low, high = exact_interval(count, of)
     return {"count": count, "share": round(count / of, 5), "low": round(low, 5), "high": round(high, 5)}
 
 
 def sources(cases: Sequence[TrainingCase]) -> dict[str, int]:
-    """How many ``cases`` each source has."""
+    """Return the number of ``cases`` of each source."""
     return {source: sum(case.source == source for case in cases) for source in sorted({case.source for case in cases})}
 
 
-def write(out: Path, name: str, network: ThumbnailNetwork, record: dict[str, Any]) -> None:
-    """The two files that ``triage.radiograph.thumbnail.shipped`` reads, and what was measured for the terminal."""
+def write(out: Path, name: str, network: ThumbnailNetwork, record: dict[str, object]) -> None:
+    """Write the two files that ``triage.radiograph.thumbnail.shipped`` reads, and print what was measured."""
     data = network.to_bytes()
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.npz").write_bytes(data)

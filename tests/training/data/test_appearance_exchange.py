@@ -1,4 +1,4 @@
-"""Images in the look of others: what changes, what stays, and that a look which told the label tells it no more."""
+"""Images in the appearance of others: the changes, and that appearance tells the label no more."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from training.config import AugmentationConfig
-from training.data.appearance_exchange import exchange_looks
+from training.data.appearance_exchange import exchange_appearance
 from training.data.augmentation import vary
-from training.studies.shortcuts import each_alone, looks
+from training.studies.shortcuts import appearance_statistics, each_alone
 
 
 def smooth(count: int, size: int = 64, seed: int = 0) -> torch.Tensor:
@@ -27,7 +27,7 @@ def test_an_image_takes_the_grey_levels_of_the_other():
     dark, light = 0.1 + 0.4 * smooth(1), 0.9 - 0.4 * smooth(1, seed=1)
     pair = torch.cat([dark, light])
 
-    found = exchange_looks(pair, 1.0, of(0))
+    found = exchange_appearance(pair, 1.0, of(0))
 
     for mine, other in ((0, 1), (1, 0)):
         wanted, had, got = (
@@ -43,7 +43,7 @@ def test_an_image_takes_the_sharpness_of_the_other():
     soft = torch.from_numpy(cv2.GaussianBlur(rough[0, 0].numpy(), (0, 0), 1.2))[None, None]
     pair = torch.cat([rough, soft])
 
-    found = exchange_looks(pair, 1.0, of(0))
+    found = exchange_appearance(pair, 1.0, of(0))
 
     def detail(image: torch.Tensor) -> float:
         return float(cv2.Laplacian(image[0].numpy(), cv2.CV_32F).std())
@@ -52,7 +52,7 @@ def test_an_image_takes_the_sharpness_of_the_other():
     assert detail(found[1]) > 1.5 * detail(pair[1])
 
 
-def test_a_look_that_told_the_label_tells_less_of_it():
+def test_an_appearance_that_told_the_label_tells_less_of_it():
     rng = np.random.default_rng(0)
     labels = np.arange(240) % 2
     noise = rng.normal(0, 0.03, (240, 64, 64)).astype(np.float32)
@@ -63,28 +63,28 @@ def test_a_look_that_told_the_label_tells_less_of_it():
     images = torch.from_numpy(levels)[:, None]
 
     def told(shown: torch.Tensor) -> float:
-        return max(each_alone(looks((shown[:, 0].numpy() * 255).astype(np.uint8)), labels).values())
+        return max(each_alone(appearance_statistics((shown[:, 0].numpy() * 255).astype(np.uint8)), labels).values())
 
     assert told(images) > 0.95
-    assert told(exchange_looks(images, 1.0, of(0))) < 0.7
+    assert told(exchange_appearance(images, 1.0, of(0))) < 0.7
 
 
 def test_only_the_share_that_is_asked_for_changes():
     images = smooth(400, 16)
 
-    found = exchange_looks(images, 0.3, of(5))
+    found = exchange_appearance(images, 0.3, of(5))
 
     changed = (found != images).flatten(1).any(1).float().mean()
     assert 0.2 < changed < 0.4
-    assert torch.equal(exchange_looks(images, 0.3, of(5)), found)
-    assert not torch.equal(exchange_looks(images, 0.3, of(6)), found)
+    assert torch.equal(exchange_appearance(images, 0.3, of(5)), found)
+    assert not torch.equal(exchange_appearance(images, 0.3, of(6)), found)
 
 
 @pytest.mark.parametrize("levels", [torch.zeros((3, 1, 16, 16)), torch.ones((3, 1, 16, 16)), smooth(3, 16).round()])
 def test_flat_and_black_and_white_images_stay_finite_and_in_range(levels: torch.Tensor):
     mixed = torch.cat([levels, smooth(3, 16)])
 
-    found = exchange_looks(mixed, 1.0, of(0))
+    found = exchange_appearance(mixed, 1.0, of(0))
 
     assert bool(torch.isfinite(found).all())
     assert 0 <= float(found.min()) <= float(found.max()) <= 1

@@ -22,7 +22,7 @@ from training.data.folds import assign_folds
 from training.data.images import load, read_image
 from training.data.targets import balanced, check_learnable, target_matrix, weight_matrix
 from training.errors import TrainingError
-from training.networks.architectures import build
+from training.networks.registry import build
 from training.runs import devices
 from training.runs.devices import Process, check_memory
 from triage.phantom.chest import PhantomSubject, as_dicom, draw
@@ -186,7 +186,7 @@ def test_folds_are_of_whole_patients_and_alike(tmp_path: Path) -> None:
         labels = [case.label for case, found in zip(cases, folds, strict=True) if found == fold]
         assert 4 <= sum(labels) <= 8
     assert np.array_equal(folds, assign_folds(cases, 7, seed=0))
-    with pytest.raises(TrainingError, match="42 patients cannot be 50 folds"):
+    with pytest.raises(TrainingError, match="42 patients are too few for 50 folds"):
         assign_folds(cases, 50, seed=0)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from training.labeller.agreement import agreement
+from training.labeller.reader_agreement import agreement
 
 
 def _readers(n: int, wrong: float, seed: int) -> tuple[list[int], list[int]]:

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from training.networks.architectures import build
 from training.networks.depthwise import DepthwiseConv2d, with_fast_depthwise
+from training.networks.registry import build
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def one_thread() -> None:
 
 
 def gradients(layer: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What comes out, and the gradients of the images and of the weight."""
+    """Return the output, and the gradients of the images and of the weight."""
     seen = images.clone().requires_grad_()
     out = layer(seen)
     out.backward(torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view(out.shape))

@@ -10,10 +10,10 @@ import torch
 from tests.support.cohort_images import TINY, write_cohort
 from training.config import Config, SelfSupervisionConfig
 from training.errors import TrainingError
-from training.networks.architectures import build
+from training.networks.registry import build
 from training.networks.self_supervision import BarlowTwins, disagreement
 from training.runs.devices import Process
-from training.runs.run import WEIGHTS, RunSources, TrainingRun, load_network, start_network
+from training.runs.run import WEIGHTS, RunSources, RunSpec, TrainingRun, load_network, start_network
 from training.runs.scores import figures
 from training.runs.train import train
 
@@ -54,11 +54,11 @@ def test_evaluated_it_is_the_network_alone() -> None:
 def test_a_run_without_labels_learns_of_images_alone_and_starts_another(tmp_path: Path) -> None:
     manifest = write_cohort(tmp_path, 48)
     source = RunSources((manifest,))
-    assert train(ALONE, source, tmp_path / "alone", tmp_path / "cache", CPU) is None
+    assert train(RunSpec(ALONE, source, tmp_path / "alone", tmp_path / "cache"), CPU) is None
     assert TrainingRun.open(tmp_path / "alone").validation_patients == ()
     flipped = [row.replace(",1,", ",0,", 1) if number % 8 else row for number, row in enumerate(lines(manifest))]
     manifest.write_text("".join(flipped))
-    train(ALONE, source, tmp_path / "blind", tmp_path / "cache", CPU)
+    train(RunSpec(ALONE, source, tmp_path / "blind", tmp_path / "cache"), CPU)
     first, second = (torch.load(tmp_path / name / WEIGHTS, weights_only=True)["state"] for name in ("alone", "blind"))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not any("projection" in name for name in first)
@@ -69,13 +69,13 @@ def test_a_run_without_labels_learns_of_images_alone_and_starts_another(tmp_path
     assert torch.equal(started.trunk[0].weight, learnt.trunk[0].weight)
 
 
-def test_labels_are_learnt_beside(tmp_path: Path) -> None:
+def test_labels_are_learnt_too(tmp_path: Path) -> None:
     both = ALONE.changed({"agreement.labels": True, "agreement.share": 0.1, "schedule.epochs": 6})
-    scored = train(both, RunSources((write_cohort(tmp_path, 96),)), tmp_path / "run", tmp_path / "cache", CPU)
+    scored = train(RunSpec(both, RunSources((write_cohort(tmp_path, 96),)), tmp_path / "run", tmp_path / "cache"), CPU)
     assert scored is not None
     assert figures(scored)["auc"] > 0.9
 
 
 def lines(path: Path) -> list[str]:
-    """With their ends."""
+    """Words with their ends."""
     return path.read_text().splitlines(keepends=True)

@@ -136,7 +136,7 @@ def test_reports_are_read_from_an_archive(source: Path, tmp_path: Path) -> None:
         (["Lung/hyperdistention"], 1, 1),
         (["Nodule/breast"], 1, 0),
         (["Mass/breast"], 1, 1),
-        (["A heading nobody has seen"], 1, 1),
+        (["A heading that is unknown"], 1, 1),
     ],
 )
 def test_the_two_definitions(majors: list[str], strict: int | None, cardiopulmonary: int | None) -> None:

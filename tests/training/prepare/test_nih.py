@@ -1,4 +1,4 @@
-"""NIH ChestX-ray14: the paper's lists joined to NIH's table and to the images, and the sample beside them."""
+"""NIH ChestX-ray14: the paper's lists joined to NIH's table and to the images, and the sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sample of RSNA's challenge: who may train, who is nobody's test, and which pictures are one."""
+"""The sample of RSNA's challenge: rows that may train, rows that are in no test set, and rows of one picture."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_whole_radiographs_of_adults_train(source: Path, tmp_path: Path) -> None
         "a": "train",
         "b": "train",
         "c": "not-adult",
-        "d": "not-adult",  # nobody knows the age
+        "d": "not-adult",  # the age is unknown
         "e": "held-back",  # the picture is in a set that is no part of NIH's
     }
     assert (rows["b"].label, rows["b"].columns["rsna_class"], rows["b"].view) == (1, "Lung Opacity", "AP")

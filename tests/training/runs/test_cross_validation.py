@@ -1,4 +1,4 @@
-"""Cross-validation: nobody is scored by a network that saw them, and folds are not trained twice."""
+"""Cross-validation: no patient is scored by a network that trained on them, and folds are not trained twice."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from training.config import Config
 from training.errors import TrainingError
 from training.runs.cross_validation import cross_validate
 from training.runs.devices import Process
-from training.runs.run import RECORD, WEIGHTS, RunSources, TrainingRun, load_network
+from training.runs.run import RECORD, WEIGHTS, RunSources, RunSpec, TrainingRun, load_network
 from training.runs.scores import PREDICTIONS, RunScores, figures
-from training.runs.test_set_looks import look, looks_at
+from training.runs.test_set_looks import TestSet, look, looks_at
 
 CPU = Process(torch.device("cpu"))
 QUICK = Config.model_validate(TINY).changed({"schedule.epochs": 1})
@@ -30,7 +30,7 @@ def one_thread() -> None:
 
 
 def run_folds(folder: Path, manifest: Path, only: tuple[int, ...] = ()) -> RunScores:
-    return cross_validate(QUICK, RunSources((manifest,)), folder / "cv", folder / "cache", CPU, only)
+    return cross_validate(RunSpec(QUICK, RunSources((manifest,)), folder / "cv", folder / "cache"), CPU, only)
 
 
 def test_every_row_is_scored_once_by_the_fold_that_left_its_patient_out(tmp_path: Path) -> None:
@@ -64,14 +64,14 @@ def test_a_test_set_is_scored_by_the_mean_of_the_folds_and_looks_are_counted(tmp
     test = write_cohort(tmp_path, 12, name="held-out", split="test")
     run = TrainingRun.open(tmp_path / "cv")
     with pytest.raises(TrainingError, match=r"say --look-at-test .looked at 0 times"):
-        look(run, test, (), CPU, allowed=False)
-    scored = look(run, test, ("test",), CPU, allowed=True)
+        look(run, TestSet(test), CPU, allowed=False)
+    scored = look(run, TestSet(test, ("test",)), CPU, allowed=True)
     assert [entry["images"] for entry in looks_at(run.folder)] == ["12"]
-    look(run, test, ("test",), CPU, allowed=True)
+    look(run, TestSet(test, ("test",)), CPU, allowed=True)
     assert json.loads((run.folder / "test-held-out-test.json").read_text())["looks"] == 2
     each = []
     for member in run.members:
-        alone = look(run, test, (), CPU, allowed=True, members=[member])
+        alone = look(run, TestSet(test), CPU, allowed=True, members=[member])
         assert load_network(member).pooled
         each.append(alone.logits)
     assert np.allclose(np.mean(each, 0), scored.logits, atol=1e-5)
@@ -81,7 +81,7 @@ def test_patients_of_the_training_are_no_test(tmp_path: Path) -> None:
     manifest = write_cohort(tmp_path, 48)
     run_folds(tmp_path, manifest)
     with pytest.raises(TrainingError, match=r"line 2: its patient was trained on"):
-        look(TrainingRun.open(tmp_path / "cv"), manifest, (), CPU, allowed=True)
+        look(TrainingRun.open(tmp_path / "cv"), TestSet(manifest), CPU, allowed=True)
     assert looks_at(tmp_path / "cv") == []
 
 
@@ -91,19 +91,19 @@ def test_patients_of_the_run_that_it_started_from_are_neither_test_nor_held_out(
     earlier = f"run:{tmp_path / 'cv' / 'fold0'}"
     later = QUICK.changed({"model.weights": earlier})
     with pytest.raises(TrainingError, match="its patient was trained on in run:"):
-        cross_validate(later, RunSources((manifest,)), tmp_path / "same", tmp_path / "cache", CPU, (0,))
-    cross_validate(later, RunSources((other,)), tmp_path / "later", tmp_path / "cache", CPU, (0,))
+        cross_validate(RunSpec(later, RunSources((manifest,)), tmp_path / "same", tmp_path / "cache"), CPU, (0,))
+    cross_validate(RunSpec(later, RunSources((other,)), tmp_path / "later", tmp_path / "cache"), CPU, (0,))
     run = TrainingRun.open(tmp_path / "later")
     assert {patient.partition(":")[0] for patient in run.learnt_from} == {"cohort", "other"}
     with pytest.raises(TrainingError, match="its patient was trained on"):
-        look(run, manifest, (), CPU, allowed=True)
+        look(run, TestSet(manifest), CPU, allowed=True)
 
 
 def test_another_cohorts_label_is_the_truth_of_a_test(tmp_path: Path) -> None:
     manifest, other = write_cohort(tmp_path, 48), write_cohort(tmp_path, 8, name="other")
     config = QUICK.changed({"targets": {"abnormal": {"source": "cohort"}}})
-    cross_validate(config, RunSources((manifest,)), tmp_path / "cv", tmp_path / "cache", CPU, (0,))
-    assert len(look(TrainingRun.open(tmp_path / "cv"), other, (), CPU, allowed=True).images) == 8
+    cross_validate(RunSpec(config, RunSources((manifest,)), tmp_path / "cv", tmp_path / "cache"), CPU, (0,))
+    assert len(look(TrainingRun.open(tmp_path / "cv"), TestSet(other), CPU, allowed=True).images) == 8
 
 
 def test_a_manifest_that_changed_is_noticed(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from training.data.images import load
 from training.errors import TrainingError
 from training.runs.devices import Process
 from training.runs.predict import predict
-from training.runs.run import RunSources, TrainingRun, load_network
+from training.runs.run import RunSources, RunSpec, TrainingRun, load_network
 from training.runs.scores import RunScores
 from training.runs.train import train
 
@@ -98,7 +98,9 @@ def test_processes_agree_on_their_mean(tmp_path: Path) -> None:
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
     config = Config.model_validate(TINY).changed({"schedule.batch_size": 7})
     with pytest.raises(TrainingError, match="batch_size 7 cannot be shared by 2 processes"):
-        train(config, RunSources((write_cohort(tmp_path, 48),)), tmp_path / "run", tmp_path / "cache", _Alone())
+        train(
+            RunSpec(config, RunSources((write_cohort(tmp_path, 48),)), tmp_path / "run", tmp_path / "cache"), _Alone()
+        )
 
 
 class _Alone(Process):
@@ -108,4 +110,4 @@ class _Alone(Process):
         super().__init__(torch.device("cpu"), 0, 2)
 
     def wait(self) -> None:
-        """For nobody."""
+        """Do not wait."""

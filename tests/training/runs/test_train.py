@@ -31,7 +31,7 @@ from training.runs.checkpoint import LAST, checkpoint_bytes, move_average
 from training.runs.devices import Process
 from training.runs.learning_rate import LossProgress, rate_factor
 from training.runs.loop import BEST, LOG
-from training.runs.run import RECORD, WEIGHTS, RunSources, TrainingRun, load_network, start_network
+from training.runs.run import RECORD, WEIGHTS, RunSources, RunSpec, TrainingRun, load_network, start_network
 from training.runs.scores import OUTPUTS, RunScores, figures
 from training.runs.train import decode, train
 from triage.validation.cohort.manifest import read_manifest, write_manifest
@@ -59,7 +59,9 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
 
 def test_it_learns_and_everything_of_the_run_is_in_its_folder(tmp_path: Path) -> None:
     manifest = write_cohort(tmp_path, 96)
-    scored = train(tiny(schedule__epochs=6), RunSources((manifest,)), tmp_path / "run", tmp_path / "cache", CPU)
+    scored = train(
+        RunSpec(tiny(schedule__epochs=6), RunSources((manifest,)), tmp_path / "run", tmp_path / "cache"), CPU
+    )
     assert scored is not None
     assert figures(scored)["auc"] > 0.9
     record = json.loads((tmp_path / "run" / RECORD).read_text())
@@ -78,7 +80,7 @@ def test_it_learns_and_everything_of_the_run_is_in_its_folder(tmp_path: Path) ->
 def test_the_best_weights_are_those_of_the_lowest_validation_loss(tmp_path: Path) -> None:
     manifest = write_cohort(tmp_path, 48)
     scored = train(
-        tiny(optimizer__learning_rate=0.03), RunSources((manifest,)), tmp_path / "run", tmp_path / "cache", CPU
+        RunSpec(tiny(optimizer__learning_rate=0.03), RunSources((manifest,)), tmp_path / "run", tmp_path / "cache"), CPU
     )
     assert scored is not None
     losses = [json.loads(line)["validation_loss"] for line in (tmp_path / "run" / LOG).read_text().splitlines()]
@@ -88,7 +90,7 @@ def test_the_best_weights_are_those_of_the_lowest_validation_loss(tmp_path: Path
 def test_a_seed_repeats_a_run_and_another_one_does_not(tmp_path: Path) -> None:
     source = RunSources((write_cohort(tmp_path, 32),))
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        train(tiny(schedule__epochs=1, runtime__seed=seed), source, tmp_path / name, tmp_path / "cache", CPU)
+        train(RunSpec(tiny(schedule__epochs=1, runtime__seed=seed), source, tmp_path / name, tmp_path / "cache"), CPU)
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
 
@@ -115,7 +117,7 @@ def write_tiny(folder: Path, **tables: str) -> None:
 
 
 def steps_done(folder: Path) -> int:
-    """As the last checkpoint has it; an epoch is nine steps."""
+    """Return the steps of the last checkpoint; an epoch has nine."""
     if not (folder / LAST).exists():
         return 0
     saved = torch.load(folder / LAST, weights_only=True)
@@ -148,11 +150,11 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(tmp_pat
 
 def test_a_kill_between_the_last_checkpoint_and_the_log_costs_no_line(tmp_path: Path) -> None:
     source, folder = RunSources((write_cohort(tmp_path, 32),)), tmp_path / "run"
-    train(tiny(), source, folder, tmp_path / "cache", CPU)
+    train(RunSpec(tiny(), source, folder, tmp_path / "cache"), CPU)
     whole = (folder / LOG).read_text()
     (folder / WEIGHTS).unlink()
     (folder / LOG).write_text("".join(whole.splitlines(keepends=True)[:-1]))
-    train(tiny(), source, folder, tmp_path / "cache", CPU)
+    train(RunSpec(tiny(), source, folder, tmp_path / "cache"), CPU)
     assert (folder / LOG).read_text() == whole
 
 
@@ -167,40 +169,42 @@ def test_too_little_disk_for_checkpoints_is_an_error_before_the_first_epoch(
         files.shutil, "disk_usage", lambda path: free if path == folder else SimpleNamespace(free=1 << 40)
     )
     with pytest.raises(TrainingError, match=r"run: checkpoints and weights need .* give --out a folder with more room"):
-        train(config, source, folder, tmp_path / "cache", CPU)
+        train(RunSpec(config, source, folder, tmp_path / "cache"), CPU)
     assert not (folder / LOG).exists()
 
 
 def test_mixed_precision_trains(tmp_path: Path) -> None:
     source = RunSources((write_cohort(tmp_path, 32),))
-    train(tiny(schedule__epochs=1, runtime__precision="bf16"), source, tmp_path / "run", tmp_path / "cache", CPU)
+    train(
+        RunSpec(tiny(schedule__epochs=1, runtime__precision="bf16"), source, tmp_path / "run", tmp_path / "cache"), CPU
+    )
     assert all(torch.isfinite(weight).all() for weight in weights(tmp_path / "run").values())
 
 
 def test_a_run_recorded_before_a_key_was_there_goes_on(tmp_path: Path) -> None:
     source, record = RunSources((write_cohort(tmp_path, 32),)), tmp_path / "run" / RECORD
-    train(tiny(schedule__epochs=1), source, tmp_path / "run", tmp_path / "cache", CPU)
+    train(RunSpec(tiny(schedule__epochs=1), source, tmp_path / "run", tmp_path / "cache"), CPU)
     written = json.loads(record.read_text())
     del written["config"]["agreement"]
     record.write_text(json.dumps(written))
-    assert train(tiny(schedule__epochs=1), source, tmp_path / "run", tmp_path / "cache", CPU) is not None
+    assert train(RunSpec(tiny(schedule__epochs=1), source, tmp_path / "run", tmp_path / "cache"), CPU) is not None
     record.write_text(json.dumps({**written, "config": {**written["config"], "gone": 1}}))
     with pytest.raises(TrainingError, match="holds a run with another config"):
-        train(tiny(schedule__epochs=1), source, tmp_path / "run", tmp_path / "cache", CPU)
+        train(RunSpec(tiny(schedule__epochs=1), source, tmp_path / "run", tmp_path / "cache"), CPU)
 
 
 def test_a_folder_of_another_run_is_not_continued(tmp_path: Path) -> None:
     source = RunSources((write_cohort(tmp_path, 32),))
-    train(tiny(schedule__epochs=1), source, tmp_path / "run", tmp_path / "cache", CPU)
+    train(RunSpec(tiny(schedule__epochs=1), source, tmp_path / "run", tmp_path / "cache"), CPU)
     with pytest.raises(TrainingError, match="holds a run with another config"):
-        train(tiny(schedule__epochs=2), source, tmp_path / "run", tmp_path / "cache", CPU)
+        train(RunSpec(tiny(schedule__epochs=2), source, tmp_path / "run", tmp_path / "cache"), CPU)
 
 
 def test_measuring_at_the_end_only_changes_nothing_but_the_log(tmp_path: Path) -> None:
     source, found = RunSources((write_cohort(tmp_path, 32),)), []
     for when in ("each", "end"):
         config = tiny(schedule__epochs=2, schedule__choose="last", schedule__validate_after=when)
-        found.append(train(config, source, tmp_path / when, tmp_path / "cache", CPU))
+        found.append(train(RunSpec(config, source, tmp_path / when, tmp_path / "cache"), CPU))
     assert found[0] is not None and found[1] is not None
     assert np.array_equal(found[0].logits, found[1].logits)
     logged = [json.loads((tmp_path / when / LOG).read_text().splitlines()[-1]) for when in ("each", "end")]
@@ -213,7 +217,7 @@ def test_every_output_of_what_validates_is_kept_by_its_pictures_public_name(tmp_
     named = [replace(row, columns={**row.columns, "picture": f"nih:{number}"}) for number, row in enumerate(rows)]
     write_manifest(manifest, [rows[0], *named[1:]])
     config = tiny(schedule__epochs=1).changed({"targets": {"abnormal": {}, "other": {"column": "other_label"}}})
-    scored = train(config, RunSources((manifest,)), tmp_path / "run", tmp_path / "cache", CPU)
+    scored = train(RunSpec(config, RunSources((manifest,)), tmp_path / "run", tmp_path / "cache"), CPU)
     assert scored is not None
     with (tmp_path / "run" / OUTPUTS).open(newline="") as file:
         kept = list(csv.DictReader(file))
@@ -229,7 +233,7 @@ def test_every_output_of_what_validates_is_kept_by_its_pictures_public_name(tmp_
 def test_early_stopping_ends_a_run_that_does_not_improve(tmp_path: Path) -> None:
     source = RunSources((write_cohort(tmp_path, 48),))
     config = tiny(schedule__epochs=40, schedule__stop_after=1, optimizer__learning_rate=0.05, schedule__averaging=0.0)
-    train(config, source, tmp_path / "run", tmp_path / "cache", CPU)
+    train(RunSpec(config, source, tmp_path / "run", tmp_path / "cache"), CPU)
     lines = (tmp_path / "run" / LOG).read_text().splitlines()
     assert 2 <= len(lines) < 40
     assert (tmp_path / "run" / BEST).exists()
@@ -238,7 +242,7 @@ def test_early_stopping_ends_a_run_that_does_not_improve(tmp_path: Path) -> None
 def test_few_images_are_shown_until_there_are_enough_steps(tmp_path: Path) -> None:
     """38 images in batches of 8 are 4 steps; three epochs of 12 make 36, the first multiple above 30."""
     source = RunSources((write_cohort(tmp_path, 48),))
-    train(tiny(schedule__least_steps=30), source, tmp_path / "run", tmp_path / "cache", CPU)
+    train(RunSpec(tiny(schedule__least_steps=30), source, tmp_path / "run", tmp_path / "cache"), CPU)
     saved = torch.load(tmp_path / "run" / LAST, weights_only=True)
     assert saved["network"]["trunk.1.num_batches_tracked"] == 36
     assert len((tmp_path / "run" / LOG).read_text().splitlines()) == 3
@@ -246,16 +250,16 @@ def test_few_images_are_shown_until_there_are_enough_steps(tmp_path: Path) -> No
 
 def test_a_run_of_before_a_key_was_there_goes_on(tmp_path: Path) -> None:
     source = RunSources((write_cohort(tmp_path, 32),))
-    train(tiny(schedule__epochs=1), source, tmp_path / "run", tmp_path / "cache", CPU)
+    train(RunSpec(tiny(schedule__epochs=1), source, tmp_path / "run", tmp_path / "cache"), CPU)
     record = json.loads((tmp_path / "run" / RECORD).read_text())
     del record["config"]["schedule"]["least_steps"]
     (tmp_path / "run" / RECORD).write_text(json.dumps(record))
-    assert train(tiny(schedule__epochs=1), source, tmp_path / "run", tmp_path / "cache", CPU) is not None
+    assert train(RunSpec(tiny(schedule__epochs=1), source, tmp_path / "run", tmp_path / "cache"), CPU) is not None
 
 
 def test_an_earlier_run_is_where_another_starts(tmp_path: Path) -> None:
     source = RunSources((write_cohort(tmp_path, 32),))
-    train(tiny(schedule__epochs=1), source, tmp_path / "adult", tmp_path / "cache", CPU)
+    train(RunSpec(tiny(schedule__epochs=1), source, tmp_path / "adult", tmp_path / "cache"), CPU)
     adult = weights(tmp_path / "adult")
     again = start_network(tiny(model__weights=f"run:{tmp_path / 'adult'}")).state_dict()
     assert same(again, adult)
@@ -279,7 +283,7 @@ def test_several_outputs_train_together_and_unknown_targets_count_nothing(tmp_pa
     config = Config.model_validate({**TINY, "targets": targets}).changed(
         {"schedule.epochs": 1, "data.repeat": {"second": 2}}
     )
-    scored = train(config, RunSources((first, second)), tmp_path / "run", tmp_path / "cache", CPU)
+    scored = train(RunSpec(config, RunSources((first, second)), tmp_path / "run", tmp_path / "cache"), CPU)
     assert scored is not None
     assert set(scored.sources) == {"first"}
     assert load_network(tmp_path / "run")(torch.zeros(1, 1, 32, 32)).shape == (1, 3)

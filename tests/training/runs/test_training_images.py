@@ -12,7 +12,7 @@ from tests.support.cohort_images import TINY, write_cohort
 from training.config import Config
 from training.data.cases import read_cases
 from training.errors import TrainingError
-from training.runs.run import RunSources, describe
+from training.runs.run import RunCases, RunSources, RunSpec, describe
 from training.runs.training_images import IMAGES, read_images, write_images
 
 
@@ -43,16 +43,7 @@ def test_a_run_lists_the_images_of_the_run_that_it_starts_from(tmp_path: Path) -
         (tmp_path / name).mkdir()
         config = Config.model_validate(TINY).changed({"model.weights": weights})
         cases = read_cases([manifest])
-        describe(
-            tmp_path / name,
-            "train",
-            config,
-            RunSources((manifest,)),
-            tmp_path,
-            training=cases,
-            validation=[],
-            scored=[],
-        )
+        describe(RunSpec(config, RunSources((manifest,)), tmp_path / name, tmp_path), "train", RunCases(cases))
     assert len(set(read_images(tmp_path / "a"))) == 8
     assert set(read_images(tmp_path / "a")) < set(read_images(tmp_path / "b"))
 

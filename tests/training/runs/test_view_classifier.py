@@ -10,7 +10,7 @@ import torch
 
 from training.config import load_config
 from training.runs.devices import Process
-from training.runs.run import RunSources
+from training.runs.run import RunSources, RunSpec
 from training.runs.scores import figures
 from training.runs.train import train
 from triage.phantom.chest import draw, draw_lateral
@@ -33,10 +33,7 @@ def test_frontal_and_lateral_phantoms_are_told_apart(tmp_path: Path) -> None:
     small = ["model.architecture=resnet18-w4", "schedule.batch_size=12", "schedule.epochs=6", "schedule.averaging=0.8"]
     config = load_config("view", small)
     scored = train(
-        config,
-        RunSources((tmp_path / "views.csv",)),
-        tmp_path / "run",
-        tmp_path / "cache",
+        RunSpec(config, RunSources((tmp_path / "views.csv",)), tmp_path / "run", tmp_path / "cache"),
         Process(torch.device("cpu")),
     )
     assert scored is not None

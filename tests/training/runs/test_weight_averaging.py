@@ -16,7 +16,7 @@ from training.config import Config
 from training.errors import TrainingError
 from training.runs.cross_validation import cross_validate
 from training.runs.devices import Process
-from training.runs.run import WEIGHTS, RunSources, TrainingRun
+from training.runs.run import WEIGHTS, RunSources, RunSpec, TrainingRun
 from training.runs.scores import PREDICTIONS, RunScores
 from training.runs.train import train
 from training.runs.weight_averaging import AVERAGE, MEAN_OF_SCORES, average
@@ -34,7 +34,7 @@ def one_thread() -> None:
 def started(tmp_path: Path) -> Config:
     """A configuration that starts from an earlier run; its own folds, so that a seed draws no others."""
     manifest = write_cohort(tmp_path, 16, name="earlier")
-    train(QUICK, RunSources((manifest,)), tmp_path / "earlier", tmp_path / "cache", CPU)
+    train(RunSpec(QUICK, RunSources((manifest,)), tmp_path / "earlier", tmp_path / "cache"), CPU)
     return QUICK.changed({"model.weights": f"run:{tmp_path / 'earlier'}", "data.carve": 0})
 
 
@@ -53,7 +53,7 @@ def folded(folder: Path) -> RunSources:
 def test_each_fold_is_the_mean_of_its_trainings_and_scores_whom_they_held_out(tmp_path: Path, started: Config) -> None:
     source, cache = folded(tmp_path), tmp_path / "cache"
     for seed in (3, 13):
-        cross_validate(started.changed({"runtime.seed": seed}), source, tmp_path / f"cv{seed}", cache, CPU)
+        cross_validate(RunSpec(started.changed({"runtime.seed": seed}), source, tmp_path / f"cv{seed}", cache), CPU)
     out = tmp_path / "mean"
     command = ["average", str(tmp_path / "cv3"), str(tmp_path / "cv13"), "-o", str(out), "--device", "cpu"]
     result = CliRunner().invoke(main, command)
@@ -77,7 +77,7 @@ def test_each_fold_is_the_mean_of_its_trainings_and_scores_whom_they_held_out(tm
 
 
 def train_all(config: Config, seed: int, source: RunSources, folder: Path) -> TrainingRun:
-    train(config.changed({"runtime.seed": seed}), source, folder / f"all{seed}", folder / "cache", CPU)
+    train(RunSpec(config.changed({"runtime.seed": seed}), source, folder / f"all{seed}", folder / "cache"), CPU)
     return TrainingRun.open(folder / f"all{seed}")
 
 

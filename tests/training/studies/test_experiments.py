@@ -18,7 +18,7 @@ from training.config import Config
 from training.data.cases import limited, read_cases
 from training.errors import TrainingError
 from training.runs.devices import Process
-from training.runs.run import WEIGHTS, RunSources
+from training.runs.run import WEIGHTS, RunSources, RunSpec
 from training.runs.scores import RunScores, figures
 from training.studies import plots
 from training.studies.compare import paired, replicates
@@ -60,13 +60,13 @@ def test_a_grid_goes_on_after_one_that_diverges_and_trains_nothing_twice(tmp_pat
     variants = grid_of(QUICK)
     assert len(variants) == 2
     for _ in range(2):
-        run_study(QUICK, variants, source, out, tmp_path / "cache", CPU, [0])
+        run_study(RunSpec(QUICK, source, out, tmp_path / "cache"), variants, CPU, [0])
     rows = table(out / "results.csv")
     assert rows[0]["variant"] == "learning_rate=0.004-smoothing=0.0"
     assert float(rows[0]["loss"]) > 0
     assert rows[1]["images"] == "diverged"
     first = (out / rows[0]["variant"] / "fold0" / WEIGHTS).stat().st_mtime_ns
-    run_study(QUICK, variants, source, out, tmp_path / "cache", CPU, [0])
+    run_study(RunSpec(QUICK, source, out, tmp_path / "cache"), variants, CPU, [0])
     assert (out / rows[0]["variant"] / "fold0" / WEIGHTS).stat().st_mtime_ns == first
 
 
@@ -102,9 +102,9 @@ def test_a_learning_curve_is_over_nested_sets_of_patients(tmp_path: Path) -> Non
     assert limited(cases, 0, seed=5) == cases
     variants = sizes_of([0, 16, 16])
     assert list(variants) == ["images=16", "images=all"]
-    outcomes = run_study(QUICK, variants, RunSources((manifest,)), tmp_path / "curve", tmp_path / "cache", CPU)
+    outcomes = run_study(RunSpec(QUICK, RunSources((manifest,)), tmp_path / "curve", tmp_path / "cache"), variants, CPU)
     assert [len(outcome.scored.images) for outcome in outcomes if outcome.scored] == [48, 48]
-    run_study(QUICK, sizes_of([8]), RunSources((manifest,)), tmp_path / "curve", tmp_path / "cache", CPU)
+    run_study(RunSpec(QUICK, RunSources((manifest,)), tmp_path / "curve", tmp_path / "cache"), sizes_of([8]), CPU)
     assert {row["variant"] for row in table(tmp_path / "curve" / "results.csv")} == {"images=8", *variants}
     plot = tmp_path / "curve.svg"
     runs = [str(tmp_path / "curve" / name) for name in variants]

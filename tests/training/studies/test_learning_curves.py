@@ -1,4 +1,4 @@
-"""Learning curves beside each other: the figure of a recipe is that of its networks, and only equals are compared."""
+"""Learning curves compared: the figure of a recipe is that of its networks, and only equals are compared."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from training.cli import main
 from training.config import Config
 from training.errors import TrainingError
 from training.runs.devices import Process
-from training.runs.run import RunSources
+from training.runs.run import RunSources, RunSpec
 from training.runs.scores import RunScores, figures
 from training.studies.experiments import run_study, sizes_of
 from training.studies.learning_curves import CurvePoint, difference, overlap_weights, points_of, spread
@@ -52,13 +52,15 @@ def test_networks_are_measured_by_their_own_ranking() -> None:
     assert auc(point.together.labels, point.together.logits) < found.mean - 0.1
 
 
-def test_where_the_look_is_alike_is_what_shortcuts_says() -> None:
+def test_figures_at_equal_appearance_are_those_of_shortcuts() -> None:
     point = CurvePoint("plain", 100, (network(0, 2),))
-    look = np.clip(0.3 + 0.4 * LABELS + np.random.default_rng(5).normal(0, 0.1, COUNT), 0.01, 0.99)
-    known = dict(zip(point.networks[0].images, look, strict=True))
+    appearance = np.clip(0.3 + 0.4 * LABELS + np.random.default_rng(5).normal(0, 0.1, COUNT), 0.01, 0.99)
+    known = dict(zip(point.networks[0].images, appearance, strict=True))
     one = point.networks[0]
-    assert spread(point, overlap_weights(known)).mean == pytest.approx(matched(one.labels, one.probabilities, look).auc)
-    with pytest.raises(TrainingError, match=r"0-0\.png was scored and is in no manifest"):
+    assert spread(point, overlap_weights(known)).mean == pytest.approx(
+        matched(one.labels, one.probabilities, appearance).auc
+    )
+    with pytest.raises(TrainingError, match=r"0-0\.png was scored and is in none of the given manifests"):
         overlap_weights({})(one)
 
 
@@ -83,10 +85,19 @@ def test_two_recipes_are_compared_from_their_folders(tmp_path: Path) -> None:
     manifest = write_cohort(tmp_path, 48)
     for name, changes in (("plain", {}), ("smooth", {"loss.smoothing": 0.1})):
         config = QUICK.changed({"data.carve": 4, **changes})
-        run_study(config, sizes_of([8, 16]), RunSources((manifest,)), tmp_path / name, tmp_path / "cache", CPU)
+        run_study(RunSpec(config, RunSources((manifest,)), tmp_path / name, tmp_path / "cache"), sizes_of([8, 16]), CPU)
     assert [point.images for point in points_of("plain", [tmp_path / "plain"])] == [8, 16]
     studies = [f"{name}={tmp_path / name}" for name in ("plain", "smooth")]
-    command = ["compare-curves", *studies, "--look", str(manifest), "--size", "32", "--cache", str(tmp_path / "cache")]
+    command = [
+        "compare-curves",
+        *studies,
+        "--appearance",
+        str(manifest),
+        "--size",
+        "32",
+        "--cache",
+        str(tmp_path / "cache"),
+    ]
     out, plot = tmp_path / "curves.csv", tmp_path / "curves.png"
     done = CliRunner().invoke(main, [*command, "-o", str(out), "--plot", str(plot)])
     assert done.exit_code == 0, done.output
@@ -95,7 +106,7 @@ def test_two_recipes_are_compared_from_their_folders(tmp_path: Path) -> None:
     assert [(row["training images"], row["recipe"], row["networks"]) for row in rows] == [
         (images, recipe, "2") for images in ("8", "16") for recipe in ("plain", "smooth")
     ]
-    assert "t-test p" in rows[1]["AUC, look alike: difference"] and not rows[0]["AUC: difference"]
+    assert "t-test p" in rows[1]["AUC, equal appearance: difference"] and not rows[0]["AUC: difference"]
     assert done.output.count("\n| 8 |") == 2
     assert plot.stat().st_size > 1000
     twice = points_of("both", [tmp_path / "plain", tmp_path / "smooth"])

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from training.cli import main
 from training.data.cases import read_cases
 from training.data.images import load
-from training.studies.orientation import SLANTS, certainties, counted, look
+from training.studies.orientation import SLANTS, certainties, certainties_of_cases, counted
 from training.studies.thumbnail_network import CACHED, share, thumbnails
 from triage.phantom.chest import draw
 from triage.radiograph.thumbnail import ThumbnailNetwork
@@ -48,7 +48,7 @@ def test_phantoms_teach_it_what_is_upright_and_no_label_is_asked(tmp_path: Path)
 
     network = ThumbnailNetwork.from_bytes((tmp_path / "orientation.npz").read_bytes())
     cases = read_cases([held_out])
-    found = look(cases, network)
+    found = certainties_of_cases(cases, network)
     assert (found.argmax(axis=1) == 0).all()
     assert found.sum(axis=1) == pytest.approx(np.ones(12))  # the four turns share one certainty
     cached = certainties(thumbnails(load(cases, CACHED, tmp_path / "c")), network)

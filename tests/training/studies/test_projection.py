@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from training.cli import main
 from training.data.cases import read_cases
-from training.studies.projection import ap_shares, figures, of_known_view, seen, tells_the_illness
+from training.studies.projection import ap_shares, figures, of_known_view, tells_the_illness, thumbnails_of
 from triage.phantom.chest import draw
 from triage.radiograph.thumbnail import ThumbnailNetwork
 from triage.validation.cohort.manifest import Row, write_manifest
@@ -56,7 +56,7 @@ def test_it_learns_the_view_alone_and_says_how_well_by_class_and_age(manifest: P
 
     network = ThumbnailNetwork.from_bytes((tmp_path / "projection.npz").read_bytes())
     cases = of_known_view(read_cases([manifest]))
-    shares = ap_shares(seen(cases), network)
+    shares = ap_shares(thumbnails_of(cases), network)
     assert (shares[1::2] > 0.5).mean() > 0.95 and (shares[::2] < 0.5).mean() > 0.95
 
 

@@ -19,7 +19,7 @@ from training.errors import TrainingError
 from training.studies import queue as queues
 from training.studies.plan import CohortPlan, Job, Plan, RunPlan, StepPlan
 from training.studies.plan_results import markdown, measure, table
-from training.studies.plan_scores import Question, found_of
+from training.studies.plan_scores import Question, scores_of_run
 from training.studies.queue import PID, STOP, Queue, claim, harvest, work
 from triage.validation.cohort.manifest import Row, read_manifest, write_manifest
 
@@ -112,7 +112,7 @@ def test_two_processes_never_work_in_one_folder(queue: Queue) -> None:
     queue.home.joinpath(PID).write_text(f"{os.getppid()}\n")
     with pytest.raises(TrainingError, match=r"works here already: make the file .*stop to end it"):
         claim(queue.home)
-    queue.home.joinpath(PID).write_text("4194304\n")  # nobody's: above the largest that Linux gives
+    queue.home.joinpath(PID).write_text("4194304\n")  # of no process: above the largest that Linux gives
     claim(queue.home)
     assert queue.home.joinpath(PID).read_text() == f"{os.getpid()}\n"
 
@@ -127,7 +127,7 @@ def test_a_training_that_fails_is_named_after_all_others(queue: Queue, trained: 
 def test_a_real_training_is_scored_and_what_a_failed_one_said_is_in_the_log(queue: Queue) -> None:
     assert queues.train(queue, Job("base", 0))
     assert queue.finished(Job("base", 0)) and not queue.finished(Job("base", 1))
-    assert len(found_of(queue, "base").pictures) == 12
+    assert len(scores_of_run(queue, "base").pictures) == 12
     broken = {"broken": RunPlan(config="nothing", cohorts=("drawn",))}
     assert not queues.train(replace(queue, plan=queue.plan.model_copy(update={"runs": broken})), Job("broken", 0))
     assert "no configuration 'nothing'" in (queue.home / "log").read_text()
@@ -167,12 +167,12 @@ def test_the_outcome_compares_on_the_images_that_both_scored(queue: Queue, train
 
 def test_several_runs_are_asked_together_on_the_images_that_all_scored(queue: Queue, trained: list[Job]) -> None:
     work(queue, by_name)
-    base, better, both = (found_of(queue, run) for run in ("base", "better", "better+base"))
+    base, better, both = (scores_of_run(queue, run) for run in ("base", "better", "better+base"))
     order = [better.pictures.index(picture) for picture in base.pictures]
     assert sorted(both.pictures) == sorted(base.pictures)
     means = dict(zip(base.pictures, (base.logits + better.logits[order]) / 2, strict=True))
     assert both.logits == pytest.approx([means[picture] for picture in both.pictures])
-    assert set(found_of(queue, "base+worst").folds) == {0}
+    assert set(scores_of_run(queue, "base+worst").folds) == {0}
     first, mean = table(queue, ("base", "base+better"), 0)
     assert mean.run == "base+better" and mean.within > first.within
 
@@ -180,12 +180,12 @@ def test_several_runs_are_asked_together_on_the_images_that_all_scored(queue: Qu
 def test_only_images_of_a_kind_are_asked_about(queue: Queue, trained: list[Job]) -> None:
     work(queue, by_name)
     asked = Question("abnormal", {"side": frozenset("a")})
-    assert {int(picture[4:]) % 2 for picture in found_of(queue, "base", None, asked).pictures} == {0}
-    assert len(found_of(queue, "base", None, Question(only={"side": frozenset("ab")})).pictures) == 24
+    assert {int(picture[4:]) % 2 for picture in scores_of_run(queue, "base", None, asked).pictures} == {0}
+    assert len(scores_of_run(queue, "base", None, Question(only={"side": frozenset("ab")})).pictures) == 24
     with pytest.raises(TrainingError, match="no column 'other'; there are label"):
-        found_of(queue, "base", None, Question(only={"other": frozenset("a")}))
+        scores_of_run(queue, "base", None, Question(only={"other": frozenset("a")}))
     with pytest.raises(TrainingError, match="no output 'other'; there are"):
-        found_of(queue, "base", None, Question("other"))
+        scores_of_run(queue, "base", None, Question("other"))
 
 
 def test_the_commands(queue: Queue, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the look of an image tells about its label, on drawn cohorts with and without a shortcut."""
+"""Shortcuts by appearance, on drawn cohorts with and without one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.cohort_images import write_cohort
 from training.cli import main
 from training.config import AugmentationConfig
 from training.data.augmentation import vary
-from training.studies.shortcuts import STATISTICS, each_alone, look_score, looks, matched
+from training.studies.shortcuts import STATISTICS, appearance_score, appearance_statistics, each_alone, matched
 
 LABELS = np.arange(120) % 2
 PATIENTS = [f"patient {number // 2}" for number in range(120)]
@@ -31,39 +31,39 @@ def images(sharp: bool) -> np.ndarray:
 
 
 def test_a_label_that_goes_with_sharpness_is_told_by_it():
-    statistics = looks(images(sharp=True))
+    statistics = appearance_statistics(images(sharp=True))
 
     alone = each_alone(statistics, LABELS)
 
     assert alone["detail finer than 1 px"] > 0.99
     assert set(alone) == set(STATISTICS)
-    score = look_score(statistics, LABELS, PATIENTS)
+    score = appearance_score(statistics, LABELS, PATIENTS)
     assert score[LABELS == 1].mean() > 0.9 > 0.1 > score[LABELS == 0].mean()
 
 
 def test_a_label_that_goes_with_nothing_is_told_by_nothing():
-    alone = each_alone(looks(images(sharp=False)), LABELS)
+    alone = each_alone(appearance_statistics(images(sharp=False)), LABELS)
 
     assert max(alone.values()) < 0.75
 
 
-def test_a_model_that_only_reads_the_look_is_found_out():
+def test_a_model_that_only_reads_appearance_is_found_out():
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, 4000)
-    look = np.clip(0.5 + 0.3 * (labels - 0.5) + rng.normal(0, 0.2, 4000), 0.01, 0.99)
+    appearance = np.clip(0.5 + 0.3 * (labels - 0.5) + rng.normal(0, 0.2, 4000), 0.01, 0.99)
     finding = 1 / (1 + np.exp(-(4 * (labels - 0.5) + rng.normal(0, 1, 4000))))
 
-    reads_the_look = matched(labels, look, look)
-    reads_the_finding = matched(labels, finding, look)
+    reads_appearance = matched(labels, appearance, appearance)
+    reads_the_finding = matched(labels, finding, appearance)
 
     assert reads_the_finding.auc > 0.97
-    assert reads_the_finding.auc - reads_the_look.auc > 0.2
-    assert reads_the_finding.lookalike_specificity > 0.9 > reads_the_look.lookalike_specificity
-    assert reads_the_look.lookalikes == reads_the_finding.lookalikes > 0
+    assert reads_the_finding.auc - reads_appearance.auc > 0.2
+    assert reads_the_finding.lookalike_specificity > 0.9 > reads_appearance.lookalike_specificity
+    assert reads_appearance.lookalikes == reads_the_finding.lookalikes > 0
 
 
 @pytest.mark.parametrize("change", ["sharpness", "tone", "shading"])
-def test_style_varies_the_look_and_keeps_levels_in_range(change: str):
+def test_style_varies_appearance_and_keeps_levels_in_range(change: str):
     import torch
 
     levels = torch.rand((16, 1, 32, 32), generator=torch.Generator().manual_seed(0))

@@ -5,11 +5,24 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from training.errors import TrainingError
+from training.networks.network import Network
+from training.networks.registry import SCRATCH, NetworkSpec, architecture_family
+
 BLOCKS = (2, 2, 2, 2)
 
 
+@architecture_family("resnet18-wN", r"resnet18-w(0*[1-9]\d*)")
+def narrow_resnet18(spec: NetworkSpec) -> Network:
+    """Build ResNet-18 with ``parameter`` channels in its first stage. There are no ImageNet weights of it."""
+    if spec.weights != SCRATCH:
+        raise TrainingError(f"there are no ImageNet weights of {spec.name}: weights must be scratch or run:FOLDER")
+    trunk, channels = resnet18_trunk(int(spec.parameter))
+    return Network(trunk, nn.Linear(channels, spec.outputs), pooled=True)
+
+
 def resnet18_trunk(width: int) -> tuple[nn.Sequential, int]:
-    """Grey images (n, 1, s, s) to (n, 8 width, s / 32, s / 32), and 8 width; ``width`` is 64 in the paper."""
+    """Return the trunk, (n, 1, s, s) to (n, 8 width, s / 32, s / 32), and 8 ``width``, which is 64 in the paper."""
     stages: list[nn.Module] = [
         nn.Conv2d(1, width, 7, 2, 3, bias=False),
         nn.BatchNorm2d(width),
@@ -43,5 +56,5 @@ class BasicBlock(nn.Module):
             self.shortcut = nn.Sequential(nn.Conv2d(inward, outward, 1, stride, bias=False), nn.BatchNorm2d(outward))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """(n, inward, s, s) to (n, outward, s / stride, s / stride)."""
+        """Return (n, outward, s / stride, s / stride) of (n, inward, s, s)."""
         return nn.functional.relu(self.second(self.first(images)) + self.shortcut(images))

@@ -1,0 +1,1 @@
+"""One file for each family of architectures; every module here registers itself (training/networks/registry.py)."""
