@@ -1,4 +1,4 @@
-"""Every benchmark after the other, each in a process of its own. Usage: python benchmarks [NAME ...]"""
+"""Run every benchmark, each in a process of its own. Usage: python benchmarks [NAME ...]"""
 
 from __future__ import annotations
 

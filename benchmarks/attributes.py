@@ -1,4 +1,4 @@
-"""What it costs to look for faults in a data set first, beside pydicom alone, in turns. --rounds N, FILE...
+"""Cost of checking a data set for faults, compared with pydicom alone, in turns. --rounds N, FILE...
 
 Milliseconds of the processor. Worker: from bytes to attributes, and the ratio when the pixels are decoded too.
 Delivery: from a file to its attributes without pixels. Without files: a phantom.
@@ -57,7 +57,7 @@ def delivery_now(path: Path) -> None:
 
 
 def in_turns(rounds: int, argument: T, *steps: Callable[[T], None]) -> list[float]:
-    """The median milliseconds of the processor that each step takes; each is the first in its turn."""
+    """Return the median milliseconds of processor time of each step; each step comes first in its turn."""
     taken: dict[Callable[[T], None], list[float]] = {step: [] for step in steps}
     for number in range(rounds):
         first = number % len(steps)
@@ -70,9 +70,9 @@ def in_turns(rounds: int, argument: T, *steps: Callable[[T], None]) -> list[floa
 
 def measured(path: Path, rounds: int) -> tuple[str, ...]:
     before, now, pixels = in_turns(rounds, path.read_bytes(), worker_before, worker_now, worker_with_pixels)
-    told_before, told_now = in_turns(rounds, path, delivery_before, delivery_now)
+    header_before, header_now = in_turns(rounds, path, delivery_before, delivery_now)
     ratio = pixels / (pixels - now + before)
-    return (path.name, *(f"{each:.3f}" for each in (before, now, ratio, told_before, told_now)))
+    return (path.name, *(f"{each:.3f}" for each in (before, now, ratio, header_before, header_now)))
 
 
 def main() -> None:

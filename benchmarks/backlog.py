@@ -2,7 +2,7 @@
 
 The studies are chest phantoms, each with noise of its own. They are put into the inbox as the listener puts them there,
 and then `triage up` is started. The clock starts when the worker says it is ready (its models are loaded and warm) and
-stops when the last study's decision is on the disk and the inbox is empty. Beside it, from the same run: the bare
+stops when the last study's decision is on the disk and the inbox is empty. For comparison, in the same run: the bare
 ONNX Runtime session on as many prepared inputs, and the bare decoding and preprocessing on as many cores.
 """
 
@@ -36,12 +36,12 @@ from triage.spool.spool import Spool
 
 SIDE = 1024
 BAR_S, AIM_S = 50.0, 25.0
-_PATIENCE_S = 900.0
+_TIMEOUT_S = 900.0
 _AGE = 50.0
 
 
 def fill(spool: Spool, studies: int) -> None:
-    """Put so many one-image studies into the inbox."""
+    """Put ``studies`` studies of one image into the inbox."""
     chest = phantom.draw(1, rows=SIDE, columns=SIDE).astype(np.int32)
     rng = np.random.default_rng(1)
     for number in range(studies):
@@ -65,8 +65,8 @@ def fill(spool: Spool, studies: int) -> None:
 
 
 def tags(service: Service, spool: Spool, studies: int) -> float:
-    """Seconds from now until every study is tagged and nothing waits."""
-    began, deadline = time.perf_counter(), time.monotonic() + _PATIENCE_S
+    """Return the seconds from now until every study is tagged and the inbox is empty."""
+    began, deadline = time.perf_counter(), time.monotonic() + _TIMEOUT_S
     while next(iter(spool.waiting()), None) is not None:
         assert service.process is not None
         if service.process.poll() is not None or time.monotonic() > deadline:
@@ -81,14 +81,14 @@ def tags(service: Service, spool: Spool, studies: int) -> float:
 
 
 def bare_session(folder: Path, model_input: FloatImage, studies: int) -> float:
-    """Seconds of ONNX Runtime alone on so many inputs."""
+    """Return the seconds of ONNX Runtime alone on as many inputs."""
     some = min(studies, 256)
     took, _ = bare_loop(folder, np.repeat(model_input[np.newaxis], some, axis=0))
     return took * studies / some
 
 
 def bare_decoding(data: bytes, cards: dict[str, ModelCard], studies: int) -> float:
-    """Seconds of decoding and preprocessing alone on every core."""
+    """Return the seconds of decoding and preprocessing alone on every core."""
     cores = len(os.sched_getaffinity(0))
     with ProcessPoolExecutor(cores) as pool:
         list(pool.map(_decode, [(data, cards, 1)] * cores))
@@ -133,7 +133,7 @@ def main() -> None:
     ]
     print(f"{studies} DX studies of {SIDE}x{SIDE}, model {card.model_id}{load()}")
     print(f"({already} were tagged before every process was ready; the time is scaled to all)")
-    print(table(("what", "seconds", "images/s", "service / this"), rows))
+    print(table(("part", "seconds", "images/s", "service / this"), rows))
     verdict = "met" if whole < BAR_S else "MISSED"
     print(f"bar {BAR_S:.0f} s: {verdict}, {whole / BAR_S:.2f} of it; aim {AIM_S:.0f} s: {whole / AIM_S:.2f} of it")
 

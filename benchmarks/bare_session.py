@@ -1,8 +1,9 @@
-"""The bare ONNX Runtime loop that others are held against: nothing but the session on inputs that lie in memory."""
+"""Bare ONNX Runtime sessions for comparison: the session alone, on inputs in memory."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from triage.model.card import WEIGHTS
@@ -12,8 +13,22 @@ from triage.model.session import FloatArray
 _IN_A_RUN = (1, 4, 16)
 
 
+def one_thread_session(path: Path) -> onnxruntime.InferenceSession:
+    """Open an ONNX file on one thread, as a worker does."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def cpu_seconds(action: Callable[[], object]) -> float:
+    """Return the CPU time of ``action``."""
+    started = time.process_time()
+    action()
+    return time.process_time() - started
+
+
 def bare_loop(folder: Path, inputs: FloatArray) -> tuple[float, int]:
-    """Seconds for all ``inputs`` (n, 1, size, size) on every core, and of how many images in a run: the fastest."""
+    """Return the seconds for all ``inputs`` (n, 1, size, size) on every core, and the fastest batch size."""
     session = onnxruntime.InferenceSession(str(folder / WEIGHTS), providers=["CPUExecutionProvider"])
     outputs = ["probability", "distance"]
     took = []

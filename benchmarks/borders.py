@@ -1,4 +1,4 @@
-"""What a border around real chests does to the models that ship: Usage: TRIAGE_DATA=... python benchmarks/borders.py
+"""Effect of a border around real chests on the shipped models. Usage: TRIAGE_DATA=... python benchmarks/borders.py
 
 Each image gets a border of 5, 10, 15 and 25 % of its own side at each edge, black, white, grey and noisy dark, and is
 preprocessed, scored and concluded upon as the service does. Printed: of the images that were ABNORMAL, how many become
@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -42,7 +41,9 @@ def _adult(row: dict[str, str]) -> bool:
     return bool(row["age"]) and float(row["age"]) >= 18
 
 
-def images(data: Path, folder: str, wanted: Callable[[dict[str, str]], bool], random: Any) -> list[Image]:
+def images(
+    data: Path, folder: str, wanted: Callable[[dict[str, str]], bool], random: np.random.Generator
+) -> list[Image]:
     with (data / folder / "manifest.csv").open(newline="") as table:
         rows = [row for row in csv.DictReader(table) if wanted(row)]
     chosen = sorted(random.permutation(len(rows))[:MOST].tolist())
@@ -50,7 +51,7 @@ def images(data: Path, folder: str, wanted: Callable[[dict[str, str]], bool], ra
     return [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(np.float32) / np.float32(255) for path in paths]
 
 
-def bordered(image: Image, width: float, kind: str, random: Any) -> Image:
+def bordered(image: Image, width: float, kind: str, random: np.random.Generator) -> Image:
     rows, columns = image.shape
     down, across = round(rows * width), round(columns * width)
     shape = (rows + 2 * down, columns + 2 * across)

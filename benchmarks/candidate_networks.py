@@ -1,7 +1,7 @@
-"""Networks that could be released: sessions beside the released adult model's, and training.
+"""Candidates for release: speed of their sessions, compared with the released adult model's, and of training.
 
 One image at a time on one thread as a worker does, in turn in the same process; and steps of training in float32 and
-bfloat16, with the depthwise gradients of PyTorch and with ours. CPU time counts, which others who use the machine
+bfloat16, with the depthwise gradients of PyTorch and with ours. CPU time counts, which other users of the machine
 disturb less. Usage: candidate_networks.py [--help]
 """
 
@@ -10,19 +10,18 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from bare_session import cpu_seconds, one_thread_session
 from service import load, table
 from torch import nn
 
 from export.graph import Shipped, write
 from training.config import load_config
-from training.networks.architectures import build
 from training.networks.depthwise import with_fast_depthwise
+from training.networks.registry import build
 from triage.model.distribution import fit as fit_distribution
 from triage.model.onnx_runtime import onnxruntime
 
@@ -32,40 +31,26 @@ LEAST = 0.6
 BATCH = 32
 
 
-def session(path: Path) -> onnxruntime.InferenceSession:
-    """As a worker opens it, on one thread."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
 def candidate(name: str, size: int, folder: Path) -> tuple[onnxruntime.InferenceSession, float]:
-    """The graph as it would ship, without the mirror image, and its size in MB."""
+    """Return the session of the graph as it would ship, without the mirror image, and its size in MB."""
     view = load_config("rsna-adult").changed({"input": {"size": size, "resize": size}}).input
     images = np.random.default_rng(0).integers(0, 255, (64, size, size), dtype=np.uint8)
     path = folder / f"{name}-{size}.onnx"
     write(Shipped([build(f"timm:tf_efficientnet_{name}", 2).eval()], 0, fit_distribution(images), view), path)
-    return session(path), path.stat().st_size / 1e6
-
-
-def seconds(action: Callable[[], object]) -> float:
-    """CPU time of it."""
-    started = time.process_time()
-    action()
-    return time.process_time() - started
+    return one_thread_session(path), path.stat().st_size / 1e6
 
 
 def sessions(rounds: int, released: Path) -> list[tuple[str, ...]]:
-    """Lines of the first table."""
+    """Return the rows of the first table."""
     with tempfile.TemporaryDirectory() as folder:
         found = {f"{name} {size} px": candidate(name, size, Path(folder)) for name, size in CANDIDATES}
-        found["released"] = (session(released), released.stat().st_size / 1e6)
+        found["released"] = (one_thread_session(released), released.stat().st_size / 1e6)
         taken: dict[str, list[float]] = {name: [] for name in found}
         for _ in range(rounds + 3):  # the first three warm up
             for name, (one, _) in found.items():
                 shape = [1, *one.get_inputs()[0].shape[1:]]
                 image = np.zeros(shape, np.float32) + np.random.default_rng(0).normal(size=shape).astype(np.float32)
-                taken[name].append(seconds(lambda one=one, image=image: one.run(None, {"image": image})))  # type: ignore[misc]
+                taken[name].append(cpu_seconds(lambda one=one, image=image: one.run(None, {"image": image})))  # type: ignore[misc]
     medians = {name: statistics.median(times[3:]) for name, times in taken.items()}
     return [
         (name, f"{found[name][1]:.1f}", f"{median * 1000:.1f}", f"{medians['released'] / median:.2f}")
@@ -74,7 +59,7 @@ def sessions(rounds: int, released: Path) -> list[tuple[str, ...]]:
 
 
 def training(steps: int) -> list[tuple[str, ...]]:
-    """Lines of the second table."""
+    """Return the rows of the second table."""
     rows = []
     for precision in (None, torch.bfloat16):
         for fast in (False, True):
@@ -85,7 +70,7 @@ def training(steps: int) -> list[tuple[str, ...]]:
 
 
 def seconds_of_steps(network: nn.Module, precision: torch.dtype | None, steps: int) -> float:
-    """CPU time of forward, backward and optimizer step at 224 px, after one step to warm up."""
+    """Return the CPU time of forward, backward and optimizer step at 224 px, after one step to warm up."""
     images = torch.randn(BATCH, 1, 224, 224).contiguous(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
 
@@ -97,7 +82,7 @@ def seconds_of_steps(network: nn.Module, precision: torch.dtype | None, steps: i
         optimizer.step()
 
     step()
-    return seconds(lambda: [step() for _ in range(steps)])
+    return cpu_seconds(lambda: [step() for _ in range(steps)])
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 python benchmarks/damage.py scored COPIES [ENCODING ...]    damaged copies that are scored, by encoding and damage
 python benchmarks/damage.py sent COPIES                     the same of real files as their makers encoded them
 python benchmarks/damage.py flipped COPIES [ENCODING ...]   copies with one flipped bit that are scored, and NORMAL
-python benchmarks/damage.py intact                          intact files that are refused, by the words of it
+python benchmarks/damage.py intact                          intact files that are refused, by the reason
 python benchmarks/damage.py speed SIDE [ENCODING ...]       from file to model input without the checks and with
 """
 
@@ -39,7 +39,7 @@ from triage.scoring.assess import AssessmentPolicy, PreparedImage, conclude, pre
 MODEL = Path(__file__).parents[1] / "models" / "rsna-adult"
 SIDE = 400  # pixels: enough for the model, and a thousand copies an encoding in minutes
 RADIOGRAPHS = 12
-_TOO_SMALL = 20_000  # bytes: an image of nothing
+_TOO_SMALL = 20_000  # bytes: a file without an image worth damaging
 COHORTS = ("wcmc-pediatric", "nih-chestxray14", "rsna-pneumonia")
 
 
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 class Scorer:
-    """The shipped model, by the path of the service."""
+    """The shipped model, used as the service uses it."""
 
     def __init__(self) -> None:
         self.card = load_card(MODEL)
@@ -68,7 +68,7 @@ class Scorer:
         return prepare(file, {self.card.name: self.card}, AssessmentPolicy(), model_name=self.card.name, pictures=True)
 
     def tag(self, prepared: PreparedImage) -> Tag:
-        """NOT_ASSESSED if it was refused or is like nothing that the model knows."""
+        """Return the tag: NOT_ASSESSED if the image was refused or is too far from the training images."""
         if prepared.model_input is None:
             return Tag.NOT_ASSESSED
         scores = self._session.score(prepared.model_input[None])
@@ -78,7 +78,7 @@ class Scorer:
 
 
 def radiographs(data: Path, side: int = SIDE) -> Iterator[Pixels]:
-    """Real ones, uint16 (side, side): their 8 bits, and seeded noise in 4 bits below."""
+    """Yield real radiographs, uint16 (side, side): their 8 bits, and seeded noise in 4 bits below."""
     for path in sorted((data / "nih-chestxray14" / "originals").glob("*.png")):
         grey = cv2.resize(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), (side, side), interpolation=cv2.INTER_AREA)
         fine = np.random.default_rng(1).integers(0, 16, grey.shape)
@@ -86,14 +86,14 @@ def radiographs(data: Path, side: int = SIDE) -> Iterator[Pixels]:
 
 
 def abnormal(data: Path, scorer: Scorer) -> list[Pixels]:
-    """Those that the model calls ABNORMAL."""
+    """Return the radiographs that the model calls ABNORMAL."""
     file = ENCODINGS["uncompressed"]
     found = [pixels for pixels in radiographs(data) if scorer.tag(scorer.prepared(file(pixels))) is Tag.ABNORMAL]
     return found[:RADIOGRAPHS]
 
 
 def copies_of(encoding: str, kind: str, images: list[Pixels], copies: int) -> Iterator[bytes]:
-    """Damaged files in the encoding, of one image after the other, seeded by encoding, kind and number."""
+    """Yield damaged files in the encoding, of each image in turn, seeded by encoding, kind and number."""
     files = [ENCODINGS[encoding](pixels) for pixels in images]
     damage = DAMAGES.get(kind, FLIPPED)
     for number in range(copies):
@@ -115,7 +115,7 @@ def count_scored(data: Path, copies: int, encodings: list[str]) -> None:
 
 
 def count_scored_as_sent(data: Path, copies: int) -> None:
-    """The same for real compressed files as their makers encoded them."""
+    """Count damaged copies that are scored, of real compressed files as their makers encoded them."""
     for path in sorted((data / "dicom").rglob("*.dcm")):
         file = path.read_bytes()
         if len(file) < _TOO_SMALL or isinstance(decoded(file), Rejected) or not is_compressed(file):
@@ -148,7 +148,7 @@ def count_flipped(data: Path, copies: int, encodings: list[str]) -> None:
 
 
 def bound(count: int, of: int) -> str:
-    """A proportion with its exact (Clopper-Pearson) 95 % interval, in percent."""
+    """Return a proportion with its exact (Clopper-Pearson) 95 % interval, in percent."""
     low, high = proportion_confint(count, of, method="beta")
     return f"{100 * count / of:.1f} ({100 * low:.2f}-{100 * high:.2f})"
 
@@ -173,16 +173,16 @@ def report(name: str, results: Iterator[object]) -> None:
 
 
 def compare_speed(data: Path, side: int, encodings: list[str]) -> None:
-    """Medians of alternating runs, ms of one core. Without the checks is as before: one decoder for all JPEG."""
+    """Print medians of alternating runs, ms of one core; without the checks one decoder takes all JPEG."""
     scorer = Scorer()
     pixels = next(radiographs(data, side))
     for encoding in encodings:
         file = ENCODINGS[encoding](pixels)
-        ways: dict[bool, list[float]] = {True: [], False: []}
+        taken: dict[bool, list[float]] = {True: [], False: []}
         for _ in range(9):
-            for checked in ways:
-                ways[checked].append(seconds(partial(scorer.prepared, file), checked))
-        after, before = (float(np.median(ways[checked])) for checked in (True, False))
+            for checked in taken:
+                taken[checked].append(seconds(partial(scorer.prepared, file), checked))
+        after, before = (float(np.median(taken[checked])) for checked in (True, False))
         print(f"| {encoding} | {1000 * before:.0f} | {1000 * after:.0f} | {after / before:.2f} |", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""What the rules on body part, view and age leave, score and refuse, on the files that are there.
+"""Results of the rules on body part, view and age on the files at hand: scored, refused, and why.
 
 For every CR and DX object below TRIAGE_DATA (dicom/ and field-cases/): as it is, with Body Part Examined blank, and
 with every text that could name a part blank. Nothing is decoded or scored, so it takes seconds.
@@ -28,15 +28,15 @@ SILENT = {
     "processing_description": "",
     "study_description": "",
 }
-WAYS: dict[str, Callable[[Attributes], Attributes]] = {
+VARIANTS: dict[str, Callable[[Attributes], Attributes]] = {
     "as they are": lambda attributes: attributes,
     "Body Part Examined blank": lambda attributes: replace(attributes, body_part_examined="", anatomy_codes=()),
     "and all descriptions blank": lambda attributes: replace(attributes, **SILENT),
 }
 
 
-def outcome(attributes: Attributes) -> str:
-    """What becomes of an object before its pixels are looked at."""
+def result(attributes: Attributes) -> str:
+    """Return the result of an object before its pixels are read."""
     refusal = ineligible(attributes, SITE)
     if refusal is not None:
         return f"not scored: {refusal.reason}"
@@ -48,7 +48,7 @@ def outcome(attributes: Attributes) -> str:
 
 
 def radiographs(folder: Path) -> Iterator[Attributes]:
-    """The attributes of the CR and DX objects below a folder."""
+    """Yield the attributes of the CR and DX objects below a folder."""
     for path in sorted([*folder.rglob("*.dcm"), *folder.rglob("*.ds")]):
         opened = open_dicom(path.read_bytes())
         if not isinstance(opened, Rejected) and "1.2.840.10008.5.1.4.1.1.1" in opened[1].sop_class_uid:
@@ -61,9 +61,9 @@ def main() -> None:
     data = Path(os.environ["TRIAGE_DATA"])
     for name in ("dicom/cr-dx-chest", "dicom/cr-dx-other", "field-cases"):
         found = list(radiographs(data / name))
-        for way, changed in WAYS.items():
-            counts = Counter(outcome(changed(attributes)) for attributes in found)
-            print(f"{name}, {way} ({len(found)}): {', '.join(f'{n} {what}' for what, n in counts.most_common())}")
+        for variant, changed in VARIANTS.items():
+            counts = Counter(result(changed(attributes)) for attributes in found)
+            print(f"{name}, {variant} ({len(found)}): {', '.join(f'{n} {each}' for each, n in counts.most_common())}")
 
 
 if __name__ == "__main__":

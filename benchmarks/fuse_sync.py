@@ -1,9 +1,9 @@
-"""What comes through a FUSE mount to the file system behind it: counted with strace on bindfs, as root.
+"""System calls that a FUSE mount passes to the file system behind it: counted with strace on bindfs, as root.
 
     python benchmarks/fuse_sync.py
 
-Each row is something that a program waits for on the mount, and the system calls that bindfs made behind it meanwhile.
-The last rows are ours: an object made durable before it is acknowledged, and what a batch writes of it.
+Each row is an operation on the mount, and the system calls that bindfs made behind it meanwhile. The last rows are
+ours: an object made durable before it is acknowledged, and the files that a batch writes of it.
 """
 
 from __future__ import annotations

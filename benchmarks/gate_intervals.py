@@ -1,11 +1,11 @@
-"""How many patients of a class an AUC needs before its interval may be believed: the reason of docs/adr/0032.
+"""Coverage of the interval of an AUC by the number of patients of a class: the reason for docs/adr/0032.
 
     python benchmarks/gate_intervals.py [--rounds 4000]
 
 Scores of 100 positives and n negatives are drawn (seeded) from laws whose AUC is known, each law a shape that the two
 classes may have. Printed is how often DeLong's 95 % interval holds the truth, and how often its lower bound lies above
 it (2.5 % were right). Where the classes are wholly apart the exact interval stands in, as in export/performance.py.
-The last table is of scores that know nothing: how often a lower bound above 0.5 is found, by the bootstrap that the
+The last table is of random scores: how often a lower bound above 0.5 is found, by the bootstrap that the
 gate used before and by what it uses now.
 """
 
@@ -32,7 +32,7 @@ from triage.statistics.intervals import (
 
 Floats = npt.NDArray[np.float64]
 Law = Callable[[np.random.Generator, float, tuple[int, int], tuple[int, int]], tuple[Floats, Floats]]
-"""Scores of positives and of negatives, each (rounds, images), for a true AUC and these two shapes."""
+"""Draw scores of positives and of negatives, each (rounds, images), for a true AUC and these two shapes."""
 
 POSITIVES = 100
 COUNTS = (2, 5, 10, 15, 20, 30, 40, 60)
@@ -41,7 +41,7 @@ LEAST = 30
 
 
 def normal(deviation: float) -> Law:
-    """Positives of deviation 1, negatives of ``deviation``."""
+    """Return normal laws: positives of deviation 1, negatives of ``deviation``."""
 
     def draw(
         rng: np.random.Generator, truth: float, many: tuple[int, int], others: tuple[int, int]
@@ -55,7 +55,7 @@ def normal(deviation: float) -> Law:
 def two_kinds_of_negatives(
     rng: np.random.Generator, truth: float, many: tuple[int, int], others: tuple[int, int]
 ) -> tuple[Floats, Floats]:
-    """Each negative lies below all positives or above all: one patient more or less moves the AUC the farthest."""
+    """Draw negatives that are each below all positives or above all: one patient moves the AUC the farthest."""
     return rng.normal(0, 1, many), np.where(rng.random(others) < truth, -99.0, 99.0) + rng.normal(0, 1, others)
 
 
@@ -68,7 +68,7 @@ LAWS: dict[str, Law] = {
 
 
 def intervals(positives: Floats, negatives: Floats) -> Floats:
-    """(rounds, 2), as export/performance.py has them of one draw; each image is of another patient."""
+    """Return intervals (rounds, 2) as export/performance.py computes them; each image is of another patient."""
     wins = (positives[:, :, np.newaxis] > negatives[:, np.newaxis]).astype(np.float64)
     of_positives, of_negatives = wins.mean(2), wins.mean(1)
     value, pairs = of_positives.mean(1), min(positives.shape[1], negatives.shape[1])
@@ -83,7 +83,7 @@ def intervals(positives: Floats, negatives: Floats) -> Floats:
 
 
 def check(positives: Floats, negatives: Floats, found: Floats) -> None:
-    """That the fast formula here is the one that the gate uses."""
+    """Assert that the fast formula here gives the gate's intervals."""
     labels = np.repeat([1.0, 0.0], [positives.shape[1], negatives.shape[1]])
     for one, other, bounds in zip(positives[:20], negatives[:20], found, strict=False):
         figure = delong(labels, np.concatenate([one, other]))
@@ -92,7 +92,7 @@ def check(positives: Floats, negatives: Floats, found: Floats) -> None:
 
 
 def before(positives: Floats, negatives: Floats) -> Floats:
-    """(rounds, 2), by the patient-clustered bootstrap, of 500 draws."""
+    """Return intervals (rounds, 2) by the patient-clustered bootstrap, of 500 draws."""
     labels = np.repeat([1.0, 0.0], [positives.shape[1], negatives.shape[1]])
     draws = Resampling([str(number) for number in range(len(labels))], 500)
 

@@ -19,13 +19,13 @@ MEMORY_BAR = 1.2e9
 
 
 def family(pid: int) -> list[psutil.Process]:
-    """The process and all its descendants."""
+    """Return the process and all its descendants."""
     root = psutil.Process(pid)
     return [root, *root.children(recursive=True)]
 
 
 def role(process: psutil.Process) -> str:
-    """What a process is, from its command line."""
+    """Return the role of a process, by its command line."""
     words = process.cmdline()
     if "triage.cli" in words:
         return next((word for word in words[words.index("triage.cli") + 1 :] if not word.startswith("-")), "triage")
@@ -33,13 +33,13 @@ def role(process: psutil.Process) -> str:
 
 
 def role_of_parent(process: psutil.Process) -> str:
-    """What the process's parent is."""
+    """Return the role of the process's parent."""
     parent = process.parent()
-    return role(parent) if parent else "nobody"
+    return role(parent) if parent else "no process"
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """User and system time that the process has used."""
+    """Return the user and system time of the process, in seconds."""
     times = process.cpu_times()
     return float(times.user + times.system)
 
@@ -50,7 +50,7 @@ def main() -> None:
     seconds = parser.parse_args().seconds
     with Service() as service:
         assert service.process is not None
-        time.sleep(SETTLE_S)  # what starting left to do
+        time.sleep(SETTLE_S)  # the work that follows a start
         processes = family(service.process.pid)
         before = {process.pid: cpu_seconds(process) for process in processes}
         started = time.monotonic()

@@ -47,7 +47,7 @@ _START_S = 60.0
 
 @dataclass(frozen=True)
 class Receiver:
-    """``command`` is what serves on a port into a folder; ``suffix`` ends the name of each file that arrived."""
+    """A receiver: ``start`` serves on a port into a folder, ``arrived`` counts the objects in the folder."""
 
     name: str
     start: Callable[[int, Path, int], tuple[int, Callable[[], None]]]
@@ -55,7 +55,7 @@ class Receiver:
 
 
 def make_images(folder: Path, count: int) -> list[Path]:
-    """``count`` DX images of one study, 15.5 MB each, different in their pixels."""
+    """Write ``count`` DX images of one study, 15.5 MB each, different in their pixels."""
     random = np.random.default_rng(0)
     study = generate_uid()
     return [_write_image(folder / f"{number:03d}.dcm", study, random) for number in range(count)]
@@ -77,7 +77,7 @@ def _write_image(path: Path, study: str, random: np.random.Generator) -> Path:
 
 
 def serve_ours(port: int, folder: Path) -> None:
-    """Our listener, in a process of its own."""
+    """Serve our listener, in a process of its own."""
     spool = Spool.open(folder / "spool")
     settings = ListenerSettings(port=port, max_pdu_bytes=PDU)
     targets = StorageTargets(StorageTarget(spool, create(CollectorRegistry())), HighWater(1.0, 0))
@@ -85,7 +85,7 @@ def serve_ours(port: int, folder: Path) -> None:
 
 
 def serve_pynetdicom(port: int, folder: Path) -> None:
-    """Stock pynetdicom: the encoded data set, written, fsynced and renamed."""
+    """Serve stock pynetdicom: the encoded data set is written, fsynced and renamed."""
     ae = AE("STOCK")
     ae.maximum_pdu_size = PDU
     for context in AllStoragePresentationContexts:
@@ -108,7 +108,7 @@ def _store(event: evt.Event, folder: Path) -> int:
 
 
 def python_process(serve: Callable[[int, Path], None]) -> Callable[[int, Path, int], tuple[int, Callable[[], None]]]:
-    """Starts ``serve`` in a fresh interpreter, so that its memory is its own."""
+    """Start ``serve`` in a fresh interpreter, so that its memory is its own."""
 
     def start(port: int, folder: Path, associations: int) -> tuple[int, Callable[[], None]]:
         process = multiprocessing.get_context("spawn").Process(target=serve, args=(port, folder), daemon=True)
@@ -120,7 +120,7 @@ def python_process(serve: Callable[[int, Path], None]) -> Callable[[int, Path, i
 
 
 def storescp(port: int, folder: Path, associations: int) -> tuple[int, Callable[[], None]]:
-    """DCMTK's own receiver, bit preserving; with several associations it forks, as it must to serve them at once."""
+    """Start DCMTK's receiver, bit preserving; with several associations it forks, to serve them at once."""
     fork = ["--fork"] if associations > 1 else []
     process = subprocess.Popen(
         ["/usr/bin/storescp", "+B", *fork, "--max-pdu", str(PDU), "-od", str(folder), str(port)],
@@ -131,12 +131,12 @@ def storescp(port: int, folder: Path, associations: int) -> tuple[int, Callable[
 
 
 def in_spool(folder: Path) -> int:
-    """Objects in our spool."""
+    """Return the number of objects in our spool."""
     return sum(1 for _ in Spool.open(folder / "spool").waiting())
 
 
 def as_files(folder: Path) -> int:
-    """Files of the right size."""
+    """Return the number of files of the right size."""
     return sum(1 for path in folder.iterdir() if path.stat().st_size > ROWS * COLUMNS * 2)
 
 
@@ -149,7 +149,7 @@ RECEIVERS = (
 
 @contextmanager
 def running(receiver: Receiver, associations: int) -> Iterator[tuple[int, int, Path]]:
-    """The receiver on a free port with an empty folder: port, process id, folder."""
+    """Run the receiver on a free port with an empty folder; yield port, process id, folder."""
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix="intake-") as name:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -166,12 +166,12 @@ def _wait_for(port: int) -> None:
     deadline = time.monotonic() + _START_S
     while subprocess.run(["/usr/bin/echoscu", "127.0.0.1", str(port)], capture_output=True).returncode:
         if time.monotonic() > deadline:
-            raise SystemExit(f"nothing answers on port {port}")
+            raise SystemExit(f"no response on port {port}")
         time.sleep(0.1)
 
 
 def send(images: list[Path], associations: int, port: int) -> float:
-    """Seconds from the first sender's start to the last one's end; each sender has an association of its own."""
+    """Return the seconds from the first sender's start to the last one's end; each sender has its own association."""
     began = time.perf_counter()
     senders = [
         subprocess.Popen(
@@ -187,9 +187,9 @@ def send(images: list[Path], associations: int, port: int) -> float:
 
 
 def rate(receiver: Receiver, images: list[Path], associations: int) -> float:
-    """Images a second into an empty receiver."""
+    """Return the images per second into an empty receiver."""
     with running(receiver, associations) as (port, _, folder):
-        os.sync()  # what an earlier one left unwritten is not this one's burden
+        os.sync()  # so that the unwritten data of an earlier receiver does not count
         seconds = send(images, associations, port)
         if (arrived := receiver.arrived(folder)) != len(images):
             raise SystemExit(f"{receiver.name}: {arrived} of {len(images)} images arrived")
@@ -197,7 +197,7 @@ def rate(receiver: Receiver, images: list[Path], associations: int) -> float:
 
 
 def peak_memory(images: list[Path]) -> int:
-    """Largest resident memory of our listener, in bytes, while ``MANY`` associations send at once."""
+    """Return the largest resident memory of our listener, in bytes, while ``MANY`` associations send at once."""
     ours = RECEIVERS[0]
     with running(ours, MANY) as (port, pid, folder):
         send(images, MANY, port)
@@ -229,11 +229,11 @@ def main() -> None:
 
 
 def rows(rates: dict[tuple[str, int], list[float]]) -> list[list[str]]:
-    """The table's rows: medians, and ratios to storescp in the same round."""
+    """Return the table's rows: medians, and ratios to storescp in the same round."""
     made = []
     for (name, associations), measured in sorted(rates.items(), key=lambda item: item[0][1]):
-        beside = rates[RECEIVERS[1].name, associations]
-        ratio = median(own / other for own, other in zip(measured, beside, strict=True))
+        reference = rates[RECEIVERS[1].name, associations]
+        ratio = median(own / other for own, other in zip(measured, reference, strict=True))
         bar = BARS[associations]
         verdict = f">= {bar}: {'met' if ratio >= bar else 'MISSED'}" if name == RECEIVERS[0].name else ""
         made.append([name, str(associations), f"{median(measured):.1f}", f"{ratio:.2f}", verdict])

@@ -2,8 +2,8 @@
 
 A study is a 2544x3056 16-bit DX image, sent uncompressed over an association of its own; the next one goes when the
 last is tagged. The clock starts when the sender has handed the last PDU of the data set to the kernel, and stops when
-the API gives the study, and again when the worklist has it. Beside it, from the same run: how long a C-STORE of the
-same bytes takes to be answered, and a bare request to the API.
+the API gives the study, and again when the worklist has it. For comparison, in the same run: the time to the
+response of the C-STORE of the same bytes, and of a bare request to the API.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
 
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
@@ -28,7 +27,7 @@ from service import Service, load, percentile, table
 ROWS, COLUMNS = 3056, 2544
 MEDIAN_BAR_S, P99_BAR_S = 0.4, 1.0
 _POLL_S = 0.005
-_PATIENCE_S = 60.0
+_TIMEOUT_S = 60.0
 
 
 @dataclass
@@ -43,7 +42,7 @@ class Times:
 
 
 def picture() -> bytes:
-    """A grey wedge with something on it: what it shows does not matter here, only that it takes the whole way."""
+    """Return the pixels of a grey wedge with structure and noise; its content does not matter here."""
     rows, columns = np.mgrid[0:ROWS, 0:COLUMNS]
     pixels = 2000 + 800 * np.sin(rows / 300) * np.cos(columns / 250) + columns / 4
     noise = np.random.default_rng(1).normal(0, 20, pixels.shape)
@@ -51,7 +50,7 @@ def picture() -> bytes:
 
 
 def study(pixels: bytes) -> Dataset:
-    """A frontal DX study of nobody, 50 years old, with new UIDs."""
+    """Return a frontal DX study of a fictitious patient, 50 years old, with new UIDs."""
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -75,7 +74,7 @@ def study(pixels: bytes) -> Dataset:
 
 
 def send(dataset: Dataset, port: int, called: str) -> tuple[float, float]:
-    """Send one object; when its last byte had left (perf_counter) and the seconds from then to the answer."""
+    """Send one object; return when its last byte had left (perf_counter) and the seconds from then to the response."""
     sent: list[float] = []
     ae = AE(ae_title="BENCHMARK")
     ae.maximum_pdu_size = 0
@@ -90,30 +89,30 @@ def send(dataset: Dataset, port: int, called: str) -> tuple[float, float]:
     finally:
         association.release()
     if status.get("Status") != 0x0000:
-        raise SystemExit(f"C-STORE was answered {status.get('Status')}")
+        raise SystemExit(f"C-STORE was answered with {status.get('Status')}")
     return last, answered - last
 
 
-def until(condition: Callable[[], bool], what: str) -> float:
-    """perf_counter when ``condition`` first held."""
-    deadline = time.monotonic() + _PATIENCE_S
+def until(condition: Callable[[], bool], event: str) -> float:
+    """Wait for ``condition``, and return perf_counter when it first held."""
+    deadline = time.monotonic() + _TIMEOUT_S
     while not condition():
         if time.monotonic() > deadline:
-            raise SystemExit(f"waited {_PATIENCE_S:.0f} s for {what}")
+            raise SystemExit(f"waited {_TIMEOUT_S:.0f} s for {event}")
         time.sleep(_POLL_S)
     return time.perf_counter()
 
 
-def get(connection: http.client.HTTPConnection, path: str) -> dict[str, Any] | None:
-    """The JSON object at ``path``; None if it is not there."""
+def get(connection: http.client.HTTPConnection, path: str) -> dict[str, object] | None:
+    """Return the JSON object at ``path``; None if it is not there."""
     connection.request("GET", path)
-    answer = connection.getresponse()
-    content = answer.read()
-    return json.loads(content) if answer.status == 200 else None
+    response = connection.getresponse()
+    content = response.read()
+    return json.loads(content) if response.status == 200 else None
 
 
 def measure(service: Service, studies: int) -> Times:
-    """Send so many studies one after another; two more go before and are not counted."""
+    """Send ``studies`` studies one after another; two more go before and are not counted."""
     times = Times()
     pixels = picture()
     connection = http.client.HTTPConnection("127.0.0.1", service.ports.web, timeout=30)
@@ -138,9 +137,9 @@ def measure(service: Service, studies: int) -> Times:
 
 
 def stages(metrics_port: int) -> dict[str, float]:
-    """Mean seconds of each stage, and from receipt to tag, as the worker's metrics have it."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=10) as answer:
-        families = list(text_string_to_metric_families(answer.read().decode()))
+    """Return the mean seconds of each stage, and from receipt to tag, from the worker's metrics."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=10) as response:
+        families = list(text_string_to_metric_families(response.read().decode()))
     names = {"cxr_triage_stage_duration_seconds": "", "cxr_triage_time_to_tag_seconds": "receipt to tag"}
     sums: dict[tuple[str, str], float] = {
         (sample.name.rpartition("_")[2], sample.labels.get("stage", names[family.name])): sample.value
@@ -153,7 +152,7 @@ def stages(metrics_port: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--studies", type=int, default=100, help="at most 450: the worklist is looked at as one page")
+    parser.add_argument("--studies", type=int, default=100, help="at most 450: the worklist is read as one page")
     studies = min(parser.parse_args().studies, 450)
     with Service() as service:
         times = measure(service, studies)

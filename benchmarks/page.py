@@ -43,7 +43,7 @@ _TAGS = (
 
 
 def decision(number: int, start: float) -> TriageDecision:
-    """Study ``number``, received a second after the one before; a quarter of them HIGH."""
+    """Return the decision of study ``number``, received a second after the one before; a quarter are HIGH."""
     priority, tag = _TAGS[number % len(_TAGS)]
     uid = f"1.2.826.0.1.3680043.8.498.{10**20 + number}"
     return TriageDecision(
@@ -63,12 +63,12 @@ def decision(number: int, start: float) -> TriageDecision:
 
 @contextmanager
 def redis(folder: Path) -> Iterator[str]:
-    """The embedded Redis, as `triage up` starts it; its address."""
+    """Run the embedded Redis as `triage up` starts it, and yield its address."""
     socket_path = folder / "redis.sock"
     process = subprocess.Popen(embedded_redis.command(socket_path), stdout=subprocess.DEVNULL)
     url = embedded_redis.embedded_url(socket_path)
     try:
-        _until_it_answers(url)
+        _wait_for_redis(url)
         yield url
     finally:
         process.terminate()
@@ -77,7 +77,7 @@ def redis(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def listed(studies: int) -> Iterator[tuple[http.client.HTTPConnection, int]]:
-    """A connection to a web process whose worklist has so many studies, and what they take in Redis, in bytes."""
+    """Yield a connection to a web process with so many studies in its worklist, and their bytes in Redis."""
     folder = Path(tempfile.mkdtemp(prefix="cxr-bench-"))
     with redis(folder / "redis") as url, Redis.from_url(url) as client:
         used = _fill(client, studies)
@@ -95,21 +95,21 @@ def listed(studies: int) -> Iterator[tuple[http.client.HTTPConnection, int]]:
 
 
 def ask(connection: http.client.HTTPConnection, limit: int, cursor: str | None) -> tuple[float, str | None, int]:
-    """Seconds that a page took, the next cursor, and how many studies it had."""
+    """Return the seconds of a page, the next cursor, and the number of studies."""
     path = f"/api/worklist?limit={limit}" + (f"&cursor={cursor}" if cursor else "")
     started = time.perf_counter()
     connection.request("GET", path)
-    answer = connection.getresponse()
-    content = answer.read()
+    response = connection.getresponse()
+    content = response.read()
     took = time.perf_counter() - started
-    if answer.status != 200:
-        raise SystemExit(f"{path}: {answer.status} {content!r}")
+    if response.status != 200:
+        raise SystemExit(f"{path}: {response.status} {content!r}")
     page = json.loads(content)
     return took, page["next_cursor"], len(page["entries"])
 
 
 def deep_cursor(connection: http.client.HTTPConnection, studies: int) -> str:
-    """The cursor of the last page of ``PAGE`` studies."""
+    """Return the cursor of the last page of ``PAGE`` studies."""
     cursor, seen = None, 0
     while studies - PAGE - seen > 0:
         _, cursor, count = ask(connection, min(500, studies - PAGE - seen), cursor)
@@ -174,7 +174,7 @@ def _connected(port: int) -> http.client.HTTPConnection:
             time.sleep(0.05)
 
 
-def _until_it_answers(url: str) -> None:
+def _wait_for_redis(url: str) -> None:
     deadline = time.monotonic() + 60
     while True:
         try:

@@ -1,7 +1,7 @@
 """The search by patient with few and with many studies listed. Usage: patient_search.py [--studies N] [--folder F]
 
 What is measured is the index of the web process (`triage/web/api/patient_index.py`) over a real spool and Redis: the
-first reading, a search when nothing is new, one after a new study, and the one each minute that looks at every study's
+first reading, a search when nothing is new, one after a new study, and the one each minute that reads every study's
 folder. --folder should be in memory (/dev/shm): the studies are made with all their fsyncs.
 """
 
@@ -37,7 +37,7 @@ _NAMES = ("SMITH^JOHN", "GARCIA^MARIA", "MUELLER^JOERG", "YAMADA^TAROU", "NGUYEN
 
 
 class Clock:
-    """Of the index, so that a minute need not pass."""
+    """Clock of the index that can be set ahead, so that no minute has to pass."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
@@ -56,21 +56,21 @@ class Listed:
     index: PatientIndex
 
     def add(self, number: int) -> None:
-        """A study more, of one of few names and a patient ID of its own."""
-        who = {"PatientName": f"{_NAMES[number % len(_NAMES)]}{number // 100}", "PatientID": f"P{number:07d}"}
-        record = self.spool.decision(a_study(self.spool, attributes=who))
+        """Add a study, with one of few names and a patient ID of its own."""
+        patient = {"PatientName": f"{_NAMES[number % len(_NAMES)]}{number // 100}", "PatientID": f"P{number:07d}"}
+        record = self.spool.decision(a_study(self.spool, attributes=patient))
         assert record is not None
         self.worklist.put(decision_from(record))
 
     def first_reading(self) -> float:
-        """Seconds until all is known."""
+        """Return the seconds until the index is complete."""
         started = time.perf_counter()
         while not self.index.find("")[1]:
             pass
         return time.perf_counter() - started
 
     def search(self, number: int) -> float:
-        """Seconds of a search that finds one study."""
+        """Return the seconds of a search that finds one study."""
         started = time.perf_counter()
         found, complete = self.index.find(f"p{number:07d}")
         took = time.perf_counter() - started
@@ -80,7 +80,7 @@ class Listed:
 
 @contextmanager
 def listed(folder: Path, studies: int) -> Iterator[Listed]:
-    """So many studies in a spool and a Redis of their own."""
+    """Yield a worklist of ``studies`` studies, in a spool and a Redis of their own."""
     spool, clock = Spool.open(folder / "spool"), Clock()
     with redis(folder / "redis") as url, Redis.from_url(url) as client:
         worklist = Worklist(client)
@@ -92,7 +92,7 @@ def listed(folder: Path, studies: int) -> Iterator[Listed]:
 
 
 def measure(there: Listed, studies: int) -> dict[str, float]:
-    """Seconds of each kind of search, by its name."""
+    """Return the seconds of each kind of search, by its name."""
     first = there.first_reading()
     unchanged = [there.search(number) for number in range(ROUNDS)]
 

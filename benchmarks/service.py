@@ -23,7 +23,7 @@ _START_S = 180.0
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the service listens, all on loopback."""
+    """Ports of the service, all on loopback."""
 
     dicom: int
     web: int
@@ -33,7 +33,7 @@ class Ports:
 
 
 class Service:
-    """From ``with`` on every process is up and ready; at its end they are stopped and their files removed."""
+    """Context in which every process is up and ready; at its end they are stopped and their files removed."""
 
     def __init__(self, **settings: str) -> None:
         self._settings = settings
@@ -62,7 +62,7 @@ class Service:
             sys.stderr.write(f"the service's log is in {self.folder}/log\n")
 
     def _environment(self) -> dict[str, str]:
-        # Of our settings only the models are taken from outside: everything else is the default or the benchmark's.
+        # Only the settings of models are taken from the environment: others are defaults or the benchmark's.
         without_ours = {
             name: value
             for name, value in os.environ.items()
@@ -107,25 +107,25 @@ class Service:
 
 
 def table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """A table for a terminal."""
+    """Return a table for a terminal."""
     widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [headings, *rows]]
     return "\n".join(line.rstrip() for line in lines)
 
 
 def percentile(values: list[float], fraction: float) -> float:
-    """The smallest of ``values`` that at least ``fraction`` of them do not exceed."""
+    """Return the smallest of ``values`` that at least ``fraction`` of them do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, max(0, -int(-fraction * len(ordered) // 1) - 1))]
 
 
 def load() -> str:
-    """What a reader has to know of the machine: its cores and its load average of the last minute."""
+    """Return the machine's number of cores and its load average of the last minute, as text."""
     return f"; {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}"
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that were free a moment ago."""
+    """Return loopback ports that were free a moment ago."""
     probes = [socket.socket() for _ in range(count)]
     for probe in probes:
         probe.bind(("127.0.0.1", 0))

@@ -1,7 +1,7 @@
-"""A million studies in one thread: each policy beside FIFO, and the whole of `triage simulate`. Usage: simulate.py
+"""A million studies in one thread: each policy compared with FIFO, and all of `triage simulate`. Usage: simulate.py
 
-Processor time, not the clock: what else the machine does is left out. The bar is a minute for a million studies under
-every policy of the example together, drawing, reading and counting included.
+Processor time is measured, so that other work of the machine does not count. The bar is a minute for a million
+studies under every policy of the example together, drawing, reading and counting included.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ SCENARIO = {
 
 
 def scenario(studies: int) -> Scenario:
-    """About so many studies, in ten replications."""
+    """Return a scenario with about ``studies`` studies, in ten replications."""
     weeks = max(round(studies / 10 / (PER_HOUR * HOURS)), 1)
     return Scenario.model_validate({**SCENARIO, "run": {"replications": 10, "weeks": weeks}})
 
 
 def by_discipline(studies: int) -> list[tuple[str, ...]]:
-    """The queue alone, for each kind of order."""
+    """Return the rows of the queue alone, for each kind of order."""
     rng = np.random.default_rng(1)
     arrived = draw_arrivals([PER_HOUR] * HOURS, max(round(studies / (PER_HOUR * HOURS)), 1), rng).tolist()
     reading = rng.exponential(5.5, len(arrived)).tolist()

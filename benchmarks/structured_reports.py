@@ -1,8 +1,8 @@
-"""Structured reports made and sent, beside a bare loop of highdicom and pynetdicom. --studies N, --folder F
+"""Structured reports made and sent, compared with a bare loop of highdicom and pynetdicom. --studies N, --folder F
 
 Both read the same images' attributes, make one Comprehensive 3D SR for each study and send it over one association to
 the same DCMTK storescp, in turns. The bare loop keeps nothing: no fsync, no receipt, nothing that survives a crash. The
-outbox lies below --folder, because what fsync costs is the disk's.
+outbox is below --folder, because the cost of fsync is that of the disk.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
@@ -39,7 +40,7 @@ ROUNDS = 5
 
 
 def bare(spool: Spool, studies: list[str], port: int) -> None:
-    """A report of each study, sent as soon as it is made."""
+    """Make a report of each study, and send it at once."""
     entity = AE("BARE")
     entity.add_requested_context(Comprehensive3DSRStorage, ExplicitVRLittleEndian)
     association = entity.associate("127.0.0.1", port)
@@ -82,7 +83,7 @@ def bare_report(path: Path) -> sr.Comprehensive3DSR:
 
 
 def ours(spool: Spool, studies: list[str], port: int) -> None:
-    """What the destination's thread does, from marks to receipts."""
+    """Do the work of the destination's thread, from marks to receipts."""
     destination = SRDestination(name="pacs", host="127.0.0.1", port=port, called_ae_title="PACS", delay_s=0.0)
     outbox = Outbox(spool)
     deliverer = Deliverer(
@@ -98,12 +99,12 @@ def ours(spool: Spool, studies: list[str], port: int) -> None:
     assert all(record.state is DeliveryState.DELIVERED for study in studies for record in outbox.records(study))
 
 
-def timed(way: object, folder: Path, count: int, port: int) -> float:
-    """Studies a second."""
+def timed(action: Callable[[Spool, list[str], int], None], folder: Path, count: int, port: int) -> float:
+    """Return the studies per second of ``action``."""
     spool = Spool.open(Path(tempfile.mkdtemp(prefix="cxr-bench-", dir=folder)) / "spool")
     studies = [a_study(spool, "pacs") for _ in range(count)]
     started = time.perf_counter()
-    way(spool, studies, port)  # type: ignore[operator]
+    action(spool, studies, port)
     seconds = time.perf_counter() - started
     shutil.rmtree(spool.root.parent)
     return count / seconds
@@ -119,12 +120,12 @@ def main() -> None:
     scp = subprocess.Popen(["/usr/bin/storescp", "--fork", "-od", str(received), str(port)])
     try:
         time.sleep(1.0)
-        for way in (bare, ours):  # imports and caches
-            timed(way, arguments.folder, 3, port)
-        rates = {way: [] for way in (bare, ours)}
+        for action in (bare, ours):  # imports and caches
+            timed(action, arguments.folder, 3, port)
+        rates = {action: [] for action in (bare, ours)}
         for _ in range(ROUNDS):
-            for way, found in rates.items():
-                found.append(timed(way, arguments.folder, arguments.studies, port))
+            for action, found in rates.items():
+                found.append(timed(action, arguments.folder, arguments.studies, port))
     finally:
         scp.terminate()
         scp.wait()

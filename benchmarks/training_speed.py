@@ -1,4 +1,4 @@
-"""Training throughput beside a bare PyTorch loop, and how long export takes. Usage: training_speed.py [--help]
+"""Training throughput compared with a bare PyTorch loop, and the time of an export. Usage: training_speed.py [--help]
 
 The bare loop does forward, backward and optimizer step on one batch that is in memory already; ours reads cached bytes,
 varies them, averages weights and writes checkpoints besides. Both run in turns in the same process. (Not called
@@ -22,8 +22,8 @@ from torch import nn
 from export.graph import Shipped, write
 from export.parity import check_parity
 from training.config import Config, load_config
-from training.networks.architectures import build
 from training.networks.losses import batch_loss
+from training.networks.registry import build
 from training.runs.checkpoint import make_optimizer
 from training.runs.devices import Process
 from training.runs.loop import Task, fit, losses
@@ -36,7 +36,7 @@ PARITY_IMAGES = 200
 
 @dataclass(frozen=True)
 class Speed:
-    """Images per second, and per second of CPU time, which others who use the machine disturb less."""
+    """Images per second, and per second of CPU time, which other users of the machine disturb less."""
 
     wall: float
     cpu: float
@@ -49,12 +49,12 @@ class Stopwatch:
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
     def speed(self, images: int) -> Speed:
-        """Of so many images until now."""
+        """Return the speed of ``images`` images until now."""
         return Speed(images / (time.perf_counter() - self._wall), images / (time.process_time() - self._cpu))
 
 
 def bare(network: nn.Module, config: Config, steps: int, device: torch.device) -> Speed:
-    """The plainest loop."""
+    """Return the speed of the bare loop."""
     batch, size = config.schedule.batch_size, config.input.size
     images = torch.rand(batch, 1, size, size).to(device).contiguous(memory_format=torch.channels_last)
     targets, weights = torch.ones(batch, 1, device=device), torch.ones(batch, 1, device=device)
@@ -71,7 +71,7 @@ def bare(network: nn.Module, config: Config, steps: int, device: torch.device) -
 
 
 def ours(network: nn.Module, config: Config, steps: int, folder: Path, device: torch.device) -> Speed:
-    """One epoch of the trainer, with its checkpoint."""
+    """Return the speed of one epoch of our loop, with its checkpoint."""
     count, resize = steps * config.schedule.batch_size, config.input.resize
     images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (count, resize, resize))
     images[:] = np.random.default_rng(0).integers(0, 255, images.shape, dtype=np.uint8)
@@ -83,7 +83,7 @@ def ours(network: nn.Module, config: Config, steps: int, folder: Path, device: t
 
 
 def throughput(name: str, arguments: argparse.Namespace, device: torch.device) -> tuple[str, ...]:
-    """One line of the table."""
+    """Return one row of the table."""
     config = load_config(name).changed(
         {
             "model.architecture": arguments.architecture,
@@ -109,7 +109,7 @@ def throughput(name: str, arguments: argparse.Namespace, device: torch.device) -
 
 
 def export_seconds(size: int) -> float:
-    """Writing the graph of a ResNet-18 and the parity gate on 200 images."""
+    """Return the seconds to write the graph of a ResNet-18 and to pass the parity gate on 200 images."""
     view = load_config("modern").changed({"input": {"size": size, "resize": size}}).input
     images = np.random.default_rng(0).integers(0, 255, (PARITY_IMAGES, size, size), dtype=np.uint8)
     shipped = Shipped([build("resnet18", 1).eval()], 0, fit_distribution(images), view)

@@ -1,9 +1,9 @@
-"""``triage validate`` beside the bare ONNX Runtime loop on the same images.
+"""``triage validate`` compared with the bare ONNX Runtime loop on the same images.
 
 Usage: validate.py [--model DIR] [--images N]
 
 The images are 512 px pictures drawn by code. Both run one after the other, on the same threads: first the loop over
-preprocessed tensors in memory (nothing else, as many in a run as are fastest), then the scoring of validate from files
+preprocessed tensors in memory (with the fastest number of images in a run), then the scoring of validate from files
 to predictions.csv (reading, decoding in child processes, preprocessing, session, fsync). The ratio of images per second
 should be at least 0.7. The time in which child processes start is given apart, for a cohort of 10,000 pays it once.
 """
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def drawn(folder: Path, count: int) -> list[Row]:
-    """Different pictures of 512 px, of few chests: drawing one takes longer than decoding it."""
+    """Write different pictures of 512 px, of few chests: drawing one takes longer than decoding it."""
     rng = np.random.default_rng(1)
     chests = [draw(number, rows=512, columns=512) for number in range(8)]
     rows = []
@@ -66,7 +66,7 @@ def drawn(folder: Path, count: int) -> list[Row]:
 
 
 def bare(folder: Path, card: ModelCard, files: list[Path]) -> float:
-    """Seconds of the loop."""
+    """Return the seconds of the bare loop."""
     cards = {card.name: card}
     inputs = [
         prepare(file.read_bytes(), cards, AssessmentPolicy(), model_name=card.name, pictures=True).model_input
@@ -79,7 +79,7 @@ def bare(folder: Path, card: ModelCard, files: list[Path]) -> float:
 
 
 def validated(folder: Path, card: ModelCard, rows: list[Row], out: Path) -> float:
-    """Seconds of validate's scoring, start of the child processes and loading of the model included."""
+    """Return the seconds of validate's scoring, with the start of the child processes and the loading of the model."""
     out.mkdir()
     write_manifest(out / "cohort.csv", rows)
     started = time.perf_counter()

@@ -1,7 +1,7 @@
-"""The graph that ships beside what torch.onnx writes of the same in PyTorch: bytes, time to load, time for an image.
+"""The shipped graph compared with torch.onnx's of the same model: bytes, time to load, time for an image.
 
 Both are run in turn in the same process, one image at a time on one thread as a worker does; CPU time counts, which
-others who use the machine disturb less. Usage: wrapped_graph.py [--help]
+other users of the machine disturb less. Usage: wrapped_graph.py [--help]
 """
 
 from __future__ import annotations
@@ -9,25 +9,24 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from bare_session import cpu_seconds, one_thread_session
 from service import table
 
 from export.graph import Shipped, write
 from training.config import InputConfig
-from training.networks.architectures import build
+from training.networks.registry import build
 from triage.model.distribution import fit
-from triage.model.onnx_runtime import onnxruntime
 from triage.model.wrapping import OPSET, Curve
 
 
 def by_torch(shipped: Shipped, path: Path) -> None:
-    """All of it as torch.onnx writes it."""
+    """Write the whole model with torch.onnx."""
     size = shipped.view.spec().size
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
@@ -43,22 +42,8 @@ def by_torch(shipped: Shipped, path: Path) -> None:
         )
 
 
-def session(path: Path) -> onnxruntime.InferenceSession:
-    """As a worker opens it, on one thread."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def seconds(action: Callable[[], object]) -> float:
-    """CPU time of it."""
-    started = time.process_time()
-    action()
-    return time.process_time() - started
-
-
 def shipped_of(members: int, arguments: argparse.Namespace) -> Shipped:
-    """Untrained networks with all outputs there are."""
+    """Return untrained networks with all outputs."""
     size = arguments.size
     chests = np.random.default_rng(0).integers(0, 256, (64, size, size), dtype=np.uint8)
     networks = [build(arguments.architecture, 1).eval() for _ in range(members)]
@@ -66,25 +51,25 @@ def shipped_of(members: int, arguments: argparse.Namespace) -> Shipped:
 
 
 def written(shipped: Shipped, folder: Path) -> tuple[Path, Path]:
-    """The file by torch.onnx, and ours."""
+    """Write both files, and return their paths: torch.onnx's and ours."""
     by_torch(shipped, folder / "torch.onnx")
     write(shipped, folder / "wrapped.onnx")
     return folder / "torch.onnx", folder / "wrapped.onnx"
 
 
 def in_turn(first: Callable[[], object], second: Callable[[], object], rounds: int) -> list[tuple[float, float]]:
-    """CPU seconds of both, round by round; a round before them warms up."""
-    return [(seconds(first), seconds(second)) for _ in range(rounds + 1)][1:]
+    """Return the CPU seconds of both, round by round, after a round to warm up."""
+    return [(cpu_seconds(first), cpu_seconds(second)) for _ in range(rounds + 1)][1:]
 
 
 def compared(members: int, arguments: argparse.Namespace) -> list[tuple[str, ...]]:
-    """One row for each way to write the graph of ``members`` networks, and one with their ratio."""
+    """Return a row for each writer of the graph of ``members`` networks, and one with their ratio."""
     inputs = np.random.default_rng(1).normal(0, 1, (1, 1, arguments.size, arguments.size)).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
         paths = written(shipped_of(members, arguments), Path(folder))
         sizes = [path.stat().st_size for path in paths]
-        loads = in_turn(lambda: session(paths[0]), lambda: session(paths[1]), arguments.rounds)
-        plain, wrapped = (session(path) for path in paths)
+        loads = in_turn(lambda: one_thread_session(paths[0]), lambda: one_thread_session(paths[1]), arguments.rounds)
+        plain, wrapped = (one_thread_session(path) for path in paths)
     runs = in_turn(
         lambda: [plain.run(None, {"image": inputs}) for _ in range(arguments.images)],
         lambda: [wrapped.run(None, {"image": inputs}) for _ in range(arguments.images)],
@@ -92,14 +77,14 @@ def compared(members: int, arguments: argparse.Namespace) -> list[tuple[str, ...
     )
     outputs = zip(plain.run(None, {"image": inputs}), wrapped.run(None, {"image": inputs}), strict=True)
     farthest = max(float(np.abs(one - other).max()) for one, other in outputs)
-    load, run = ([1000 * statistics.median(took[way] for took in pairs) for way in (0, 1)] for pairs in (loads, runs))
+    load, run = ([1000 * statistics.median(took[at] for took in pairs) for at in (0, 1)] for pairs in (loads, runs))
     ratio_of_load, ratio_of_run = (
         statistics.median(ours / theirs for theirs, ours in pairs) for pairs in (loads, runs)
     )
     return [
         *(
-            (f"{members} by {way}", f"{sizes[at]}", f"{load[at]:.1f}", f"{run[at] / arguments.images:.2f}", "")
-            for at, way in enumerate(("torch.onnx", "wrapping"))
+            (f"{members} by {writer}", f"{sizes[at]}", f"{load[at]:.1f}", f"{run[at] / arguments.images:.2f}", "")
+            for at, writer in enumerate(("torch.onnx", "wrapping"))
         ),
         (
             f"{members}, ratio",
