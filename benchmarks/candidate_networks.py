@@ -20,8 +20,8 @@ from torch import nn
 
 from export.graph import Shipped, write
 from training.config import load_config
+from training.networks.build import build
 from training.networks.depthwise import with_fast_depthwise
-from training.networks.registry import build
 from triage.model.distribution import fit as fit_distribution
 from triage.model.onnx_runtime import onnxruntime
 

@@ -22,8 +22,8 @@ from torch import nn
 from export.graph import Shipped, write
 from export.parity import check_parity
 from training.config import Config, load_config
+from training.networks.build import build
 from training.networks.losses import batch_loss
-from training.networks.registry import build
 from training.runs.checkpoint import make_optimizer
 from training.runs.devices import Process
 from training.runs.loop import Task, fit, losses

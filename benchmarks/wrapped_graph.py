@@ -20,7 +20,7 @@ from service import table
 
 from export.graph import Shipped, write
 from training.config import InputConfig
-from training.networks.registry import build
+from training.networks.build import build
 from triage.model.distribution import fit
 from triage.model.wrapping import OPSET, Curve
 

@@ -9,8 +9,8 @@ from torch import nn
 
 from export.centre import equal_point, lowered
 from training.errors import TrainingError
+from training.networks.build import build
 from training.networks.network import Network
-from training.networks.registry import build
 from training.runs.scores import RunScores
 
 

@@ -22,7 +22,7 @@ from export.graph import Shipped
 from export.parity import ParityError, check_parity, check_variant
 from tests.support.cohort_images import TINY, write_cohort
 from training.config import Config, InputConfig
-from training.networks.registry import build
+from training.networks.build import build
 from training.runs.cross_validation import cross_validate
 from training.runs.devices import Process
 from training.runs.run import RunSources, RunSpec, TrainingRun

@@ -13,7 +13,7 @@ from torch import nn
 from export.fixed_padding import with_fixed_padding
 from export.graph import Shipped, write
 from training.config import InputConfig
-from training.networks.registry import build
+from training.networks.build import build
 from triage.model.distribution import fit
 from triage.model.onnx_runtime import onnxruntime
 

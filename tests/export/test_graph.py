@@ -15,8 +15,8 @@ from torch import nn
 from export.graph import Shipped, write
 from training.config import InputConfig
 from training.errors import TrainingError
+from training.networks.build import build
 from training.networks.network import Network
-from training.networks.registry import build
 from triage.model import wrapping
 from triage.model.distribution import fit
 from triage.model.onnx_runtime import onnxruntime

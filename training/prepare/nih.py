@@ -55,17 +55,7 @@ def _row(entry: NIHTableRow, image: Path, split: str, published: tang.TangLists,
     labels = {name: published.lists[file] for name, file in tang.TEST_LABELS.items()}
     other = {f"label_{name}": str(known[entry.name]) if split == "test" else "" for name, known in labels.items()}
     file = {"train": tang.TRAIN, "val": tang.VAL, "test": tang.TEST_LABELS[test_labels]}[split]
-    return Row(
-        image=image,
-        label=published.lists[file][entry.name],
-        patient=entry.patient,
-        split=split,
-        view=entry.view,
-        age=entry.age,
-        sex=entry.sex,
-        source="nih-chestxray14",
-        columns={"findings": entry.findings, **other},
-    )
+    return entry.row(image, published.lists[file][entry.name], split, other)
 
 
 COHORT = CohortKind(

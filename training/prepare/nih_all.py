@@ -11,7 +11,6 @@ from training.prepare import nih_table, options, splits, tang
 from training.prepare.cohort import CohortKind, PreparedCohort, PrepareError, count
 from training.prepare.files import find_file, index_images, locate, read_text, stem
 from training.prepare.nih import ADVICE
-from training.prepare.nih_table import NIHTableRow
 from training.prepare.options import DrawOptions
 from triage.validation.cohort.manifest import Row
 
@@ -43,7 +42,7 @@ def prepare(source: Path, chosen: NIHAllOptions) -> PreparedCohort:
         raise PrepareError(f"{min(unlisted)} and {len(unlisted) - 1} more of NIH's table are in neither of its lists")
     held_back = frozenset() if chosen.keep_paper_test else tang.read_lists(chosen.lists or source).test_patients()
     kept = [entry for entry in entries.values() if tang.patient_number(entry.name) not in held_back]
-    rows: Sequence[Row] = [_row(entry, split_of[entry.name]) for entry in kept]
+    rows: Sequence[Row] = [entry.row(Path(stem(entry.name)), entry.text_label, split_of[entry.name]) for entry in kept]
     rows = splits.carve(rows, chosen.validation, chosen.seed, stratum=splits.by_label_and_view)
     rows = splits.assign_folds(rows, chosen.folds, chosen.seed)
     present, missing = locate(rows, index_images(source))
@@ -72,20 +71,6 @@ def _read_splits(source: Path) -> dict[str, str]:
             if split_of.setdefault(image, split) != split:
                 raise PrepareError(f"{path}, line {line}: {image} is in the other list too")
     return split_of
-
-
-def _row(entry: NIHTableRow, split: str) -> Row:
-    return Row(
-        image=Path(stem(entry.name)),
-        label=entry.text_label,
-        patient=entry.patient,
-        split=split,
-        view=entry.view,
-        age=entry.age,
-        sex=entry.sex,
-        source="nih-chestxray14",
-        columns={"findings": entry.findings},
-    )
 
 
 COHORT = CohortKind(

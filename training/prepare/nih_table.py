@@ -9,6 +9,7 @@ from pathlib import Path
 from training.prepare.cohort import PrepareError, count
 from training.prepare.files import digest_of, find_file, read_table, sex, years
 from training.prepare.tang import patient_number
+from triage.validation.cohort.manifest import Row
 from triage.validation.cohort.provenance import Check
 
 NAMES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
@@ -39,6 +40,20 @@ class NIHTableRow:
     def text_label(self) -> int:
         """Label 1 if a finding was text-mined from the report, else 0."""
         return int(self.findings != NO_FINDING)
+
+    def row(self, image: Path, label: int, split: str, columns: Mapping[str, str] | None = None) -> Row:
+        """Return the manifest's row of the image, with free ``columns`` in addition to the findings."""
+        return Row(
+            image=image,
+            label=label,
+            patient=self.patient,
+            split=split,
+            view=self.view,
+            age=self.age,
+            sex=self.sex,
+            source="nih-chestxray14",
+            columns={"findings": self.findings, **(columns or {})},
+        )
 
 
 def read_entries(folder: Path) -> dict[str, NIHTableRow]:

@@ -17,8 +17,8 @@ from training.config import Config
 from training.data.cases import TrainingCase, read_cases
 from training.errors import TrainingError
 from training.files import digest, save_tensors, write_json
+from training.networks.build import build
 from training.networks.network import Network
-from training.networks.registry import build
 from training.runs.training_images import read_images, write_images
 
 RECORD = "run.json"

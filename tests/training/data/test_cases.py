@@ -22,7 +22,7 @@ from training.data.folds import assign_folds
 from training.data.images import load, read_image
 from training.data.targets import balanced, check_learnable, target_matrix, weight_matrix
 from training.errors import TrainingError
-from training.networks.registry import build
+from training.networks.build import build
 from training.runs import devices
 from training.runs.devices import Process, check_memory
 from triage.phantom.chest import PhantomSubject, as_dicom, draw

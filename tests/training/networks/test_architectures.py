@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from training.errors import TrainingError
-from training.networks.registry import build, known_architectures
+from training.networks.build import build, known_architectures
 from training.networks.torchvision_ops import models
 
 FIXED = [name for name in known_architectures() if "N" not in name]  # families are tried by an example

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from training.networks.build import build
 from training.networks.depthwise import DepthwiseConv2d, with_fast_depthwise
-from training.networks.registry import build
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,8 @@ from sklearn.datasets import load_sample_image
 
 from training.errors import TrainingError
 from training.networks import imagenet
+from training.networks.build import build
 from training.networks.imagenet import PACKAGES, by_order, input_scale, packaged_state
-from training.networks.registry import build
 from triage.radiograph.preprocess import PreprocessSpec
 
 TENSORS = {"tf_efficientnet_lite0": 247, "tf_efficientnet_lite1": 322, "tf_efficientnet_lite2": 322}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,17 +13,20 @@ from torch import nn
 from training.config import load_config
 from training.errors import TrainingError
 from training.networks import architecture as package
-from training.networks import registry
+from training.networks import build as building
+from training.networks.build import build, known_architectures
 from training.networks.network import Network
-from training.networks.registry import NetworkSpec, architecture, architecture_family, build, known_architectures
+from training.networks.registry import ENTRIES, NetworkSpec, architecture, architecture_family
 from training.runs.run import load_network, save_network, start_network
 
 
 @pytest.fixture(autouse=True)
-def own_entries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The registry as it was, after each test."""
+def own_entries() -> Iterator[None]:
+    """Restore the registry after each test."""
     known_architectures()
-    monkeypatch.setattr(registry, "_entries", list(registry._entries))
+    before = list(ENTRIES)
+    yield
+    ENTRIES[:] = before
 
 
 def linear(spec: NetworkSpec) -> Network:
@@ -52,6 +56,6 @@ def test_a_new_file_in_the_folder_is_all_that_is_needed(tmp_path: Path, monkeypa
         'architecture("from-a-file")(linear)\n'
     )
     monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
-    registry._load_all.cache_clear()
+    building._load_all.cache_clear()
     assert build("from-a-file", 2).head.get_parameter("weight").shape == (2, 4)
     sys.modules.pop(f"{package.__name__}.from_a_file")

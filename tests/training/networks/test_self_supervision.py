@@ -10,7 +10,7 @@ import torch
 from tests.support.cohort_images import TINY, write_cohort
 from training.config import Config, SelfSupervisionConfig
 from training.errors import TrainingError
-from training.networks.registry import build
+from training.networks.build import build
 from training.networks.self_supervision import BarlowTwins, disagreement
 from training.runs.devices import Process
 from training.runs.run import WEIGHTS, RunSources, RunSpec, TrainingRun, load_network, start_network
