@@ -97,12 +97,12 @@ def test_of_a_padding_that_differs_before_and_behind_the_mean_counts(tmp_path: P
     assert grid == ActivationGrid(first_row=1.0, first_column=1.0, step=2.0)
 
 
-def test_what_has_no_map_has_no_grid_and_what_cannot_be_followed_is_refused(tmp_path: Path):
+def test_what_has_no_map_has_no_grid_and_what_cannot_be_derived_is_refused(tmp_path: Path):
     first = window("Conv", "image", "a", 3, 2, 1)
     assert activation_grid(graph(tmp_path, first, output="a"), 32, flips=True) is None
 
     padded = helper.make_node("Pad", ["a", "pads"], ["cam"])
-    with pytest.raises(TrainingError, match="cannot be followed"):
+    with pytest.raises(TrainingError, match="cannot be derived"):
         activation_grid(graph(tmp_path, first, padded), 32, flips=False)
 
     other = helper.make_node("Resize", ["a", "", "scales"], ["b"])

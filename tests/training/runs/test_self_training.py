@@ -57,9 +57,9 @@ def spy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Writes down the images of which each fold's network is made."""
     real = cross_validation.train_part
 
-    def spying(config: Config, pool: Any, training: Any, *more: Any) -> Any:
-        (tmp_path / f"fold{more[-1]}.txt").write_text("\n".join(case.image.stem for case in training))
-        return real(config, pool, training, *more)
+    def spying(config: Config, pool: Any, split: CaseSplit, *more: Any) -> Any:
+        (tmp_path / f"fold{split.fold}.txt").write_text("\n".join(case.image.stem for case in split.training))
+        return real(config, pool, split, *more)
 
     monkeypatch.setattr(cross_validation, "train_part", spying)
     return tmp_path

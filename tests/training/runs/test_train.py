@@ -163,7 +163,7 @@ def test_too_little_disk_for_checkpoints_is_an_error_before_the_first_epoch(
 ) -> None:
     source, folder = RunSources((write_cohort(tmp_path, 32),)), tmp_path / "run"
     config = tiny(schedule__epochs=1)
-    decode(source.cases(), config, tmp_path / "cache", CPU)
+    decode(source.cases(), RunSpec(config, source, folder, tmp_path / "cache"), CPU)
     free = SimpleNamespace(free=checkpoint_bytes(start_network(config)) + (63 << 20))
     monkeypatch.setattr(
         files.shutil, "disk_usage", lambda path: free if path == folder else SimpleNamespace(free=1 << 40)
