@@ -6,13 +6,13 @@ It shows what drew the score, and is no outline of a finding.
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from math import log
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from triage.decision.types import ActivationMap, ImageAssessment
+from triage.model.calibration import logit
 from triage.model.card import ActivationGrid
 from triage.radiograph.crop import Edges
 from triage.radiograph.preprocess import PreprocessSpec, shown_part
@@ -80,7 +80,7 @@ def excess(found: ActivationMap, probability: float, operating_point: float) -> 
     Its mean is how far the image's own score lies above it: a model's constant, which the map lacks, is put in.
     """
     cells = cells_of(found)
-    above = cells - cells.mean() + np.float32(_logit(probability) - _logit(operating_point))
+    above = cells - cells.mean() + np.float32(logit(probability, _SUREST) - logit(operating_point, _SUREST))
     return np.asarray(above, dtype=np.float32)
 
 
@@ -163,8 +163,3 @@ def _seen(found: ActivationMap, rows: int, columns: int) -> npt.NDArray[np.bool_
     down, across = (np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns
     inside = ((down >= top) & (down <= bottom))[:, np.newaxis] & ((across >= left) & (across <= right))
     return np.asarray(inside)
-
-
-def _logit(probability: float) -> float:
-    sure = min(max(probability, _SUREST), 1 - _SUREST)
-    return log(sure / (1 - sure))

@@ -24,9 +24,9 @@ def at_prevalence(probability: float, fit: CalibrationFit, prevalence: float) ->
     """
     if fit.positives is None:
         raise ValueError("the calibration does not say how many of its images were positive")
-    plain = _logit(min(max(probability, _LEAST), 1 - _LEAST))
-    learnt = _logit(fit.positives / fit.images)
-    return _logistic(fit.slope * plain + fit.intercept - learnt + _logit(prevalence))
+    plain = logit(probability, _LEAST)
+    learnt = logit(fit.positives / fit.images)
+    return _logistic(fit.slope * plain + fit.intercept - learnt + logit(prevalence))
 
 
 def check_prevalence(cards: Mapping[str, ModelCard], prevalence: Mapping[str, float]) -> None:
@@ -42,8 +42,10 @@ def check_prevalence(cards: Mapping[str, ModelCard], prevalence: Mapping[str, fl
             )
 
 
-def _logit(probability: float) -> float:
-    return math.log(probability / (1 - probability))
+def logit(probability: float, least: float = 0.0) -> float:
+    """Return the log odds of ``probability``, which is kept ``least`` away from 0 and 1."""
+    inside = min(max(probability, least), 1 - least)
+    return math.log(inside / (1 - inside))
 
 
 def _logistic(value: float) -> float:
