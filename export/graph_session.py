@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ def session_of(weights: Path, seconds: float = LOAD_DEADLINE_S) -> Any:
     attended.
     """
     try:
-        try_to_load(weights.name, _open, weights, seconds=seconds)
+        try_to_load(weights.name, partial(_open, weights), seconds=seconds)
     except NotLoadedError as error:
         raise TrainingError(f"the graph of this network cannot be loaded: {error.why}") from None
     return _open(weights)

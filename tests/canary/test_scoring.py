@@ -25,9 +25,7 @@ from triage.listener.storage import CanaryRoute, uncounted_target
 from triage.model.session import ModelSession
 from triage.queue.score_queue import PartitionedInstance, connect
 from triage.runtime.child_pool import DecodePool
-from triage.runtime.turns import DecodeTurns
-from triage.scoring.assess import AssessmentPolicy
-from triage.scoring.batch import BatchScorer
+from triage.scoring.batch import BatchScorer, DecisionOutputs
 from triage.scoring.partitioned import PartitionedScorer
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -49,10 +47,8 @@ def place(spool: Spool, redis_server: RedisServer, sessions: dict[str, ModelSess
     """A worker that knows the canary."""
     made = Workplace(spool, redis_server, sessions, pool)
 
-    def scorer_of(where: Spool, *rest: object) -> BatchScorer:
-        return BatchScorer(
-            where, sessions, DecodeTurns(pool, pool.processes, 4 << 30), AssessmentPolicy(), PriorityPolicy(), *rest
-        )  # type: ignore[arg-type]
+    def scorer_of(partition: Spool, outputs: DecisionOutputs) -> BatchScorer:
+        return BatchScorer(made.resources, partition, outputs, made.rules)
 
     made.places = PartitionedScorer(made.scorer, canary_at_worker(scorer_of, spool, made.client, ["pacs"]))
     return made

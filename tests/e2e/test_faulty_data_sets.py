@@ -37,9 +37,10 @@ from triage.listener.c_store_scp import IncomingObject, StoreResult, receipt_now
 from triage.metrics.process import create
 from triage.model.session import ModelSession
 from triage.runtime.child_pool import DecodePool
-from triage.runtime.turns import DecodeTurns
+from triage.runtime.decode_scheduler import DecodeScheduler
 from triage.scoring.assess import AssessmentPolicy
-from triage.scoring.batch import BatchScorer
+from triage.scoring.batch import BatchScorer, DecisionOutputs, ScoringResources
+from triage.scoring.study_decisions import DecisionRules
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.spool.study import Study, read_study, revision
@@ -73,14 +74,13 @@ class Way:
 
     def __init__(self, spool: Spool, sessions: dict[str, ModelSession], pool: DecodePool) -> None:
         self.spool, self.pool = spool, pool
+        self.sessions = sessions
+        decoders = DecodeScheduler(pool, pool.processes, 4 << 30)
         self.scorer = BatchScorer(
+            ScoringResources(sessions, decoders, AssessmentPolicy(), spool.model_switches.disabled),
             spool,
-            sessions,
-            DecodeTurns(pool, pool.processes, 4 << 30),
-            AssessmentPolicy(),
-            PriorityPolicy(),
-            create(CollectorRegistry()),
-            lambda decisions: None,
+            DecisionOutputs(create(CollectorRegistry()), lambda decisions: None),
+            DecisionRules(PriorityPolicy()),
         )
 
     def take(self, sent: Sent) -> StoreResult:
@@ -148,7 +148,7 @@ def test_a_damaged_object_keeps_its_order_and_gets_its_report(way: Way, sent: Se
 @pytest.mark.parametrize("sent", SCORED, ids=name)
 def test_an_odd_object_whose_image_is_whole_gets_the_same_score(way: Way, sent: Sent, tmp_path: Path) -> None:
     decision, _ = way.score(sent)
-    intact = Way(Spool.open(tmp_path / "other"), way.scorer._sessions, way.pool)
+    intact = Way(Spool.open(tmp_path / "other"), way.sessions, way.pool)
     same, _ = intact.score(Sent("", whole(sent.transfer_syntax_uid), sent.transfer_syntax_uid, ""))
 
     assert (decision.tag, decision.probability) == (Tag.NORMAL, same.probability)

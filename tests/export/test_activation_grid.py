@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from export.activation_grid import activation_grid
 from training.errors import TrainingError
 from triage.decision.types import ActivationMap
-from triage.model.activation_map import cells_of, kept
+from triage.model.activation_map import cells_of, encode_map
 from triage.model.card import ActivationGrid, load_card
 from triage.model.session import ModelSession
 from triage.phantom.chest import draw
@@ -49,7 +49,7 @@ def test_a_map_changes_where_the_image_was_changed(name: str):
         maps = session.score(((np.clip(images, 0, 1) - spec.mean) / spec.deviation)[:, np.newaxis]).maps
         assert maps is not None
         for place, changed in zip([each for each in places for _ in (1, -1)], maps[1:], strict=True):
-            found = kept(np.abs(changed - maps[0]), spec, card.activation_grid, WHOLE)
+            found = encode_map(np.abs(changed - maps[0]), spec, card.activation_grid, WHOLE)
             assert found is not None
             row, column = centroid(found)
             off.append((row - place[0], column - place[1]))

@@ -17,7 +17,17 @@ from tests.support.model_folders import write_model
 from triage.channels.secondary_capture.image import BAND, drawn, left_of
 from triage.decision.records import assessment_from, to_record
 from triage.decision.types import ActivationMap
-from triage.model.activation_map import MOST_CELLS, as_png, cells_of, coloured, excess, kept, mixed, strength, why_none
+from triage.model.activation_map import (
+    MOST_CELLS,
+    as_png,
+    cells_of,
+    coloured,
+    encode_map,
+    excess,
+    mixed,
+    strength,
+    why_none,
+)
 from triage.model.card import ActivationGrid
 from triage.model.session import ModelSession
 from triage.phantom.chest import PhantomSubject, as_dicom
@@ -67,7 +77,7 @@ def scored(session: ModelSession, content: bytes) -> tuple[ActivationMap, float]
     assert prepared.model_input is not None, prepared.rejected
     scores = session.score(prepared.model_input[np.newaxis])
     assert scores.maps is not None
-    found = kept(scores.maps[0], session.card.preprocessing.spec(), None, prepared.content)
+    found = encode_map(scores.maps[0], session.card.preprocessing.spec(), None, prepared.content)
     assert found is not None
     return found, float(scores.probability[0])
 
@@ -147,7 +157,7 @@ def test_a_map_is_that_of_the_very_score(session: ModelSession):
 
 def test_cells_that_are_no_equal_tiles_lie_where_the_card_says():
     grid = ActivationGrid(first_row=0.5, first_column=16, step=32)
-    found = kept(np.zeros((5, 5), np.float32), PreprocessSpec(160), grid, WHOLE)
+    found = encode_map(np.zeros((5, 5), np.float32), PreprocessSpec(160), grid, WHOLE)
 
     assert found is not None
     assert (found.left, found.right) == (0.0, 1.0)
@@ -161,7 +171,9 @@ def test_a_map_of_a_cropped_image_lies_on_what_was_left_and_nowhere_else():
     inner, corner = (np.full((4, 4), -2, np.float32) for _ in range(2))
     inner[1, 1] = corner[0, 0] = 12
 
-    within, outermost = (kept(cells, PreprocessSpec(64, crop="border"), None, content) for cells in (inner, corner))
+    within, outermost = (
+        encode_map(cells, PreprocessSpec(64, crop="border"), None, content) for cells in (inner, corner)
+    )
 
     assert within is not None
     assert (within.top, within.left, within.bottom, within.right) == within.seen == content
@@ -172,7 +184,7 @@ def test_a_map_of_a_cropped_image_lies_on_what_was_left_and_nowhere_else():
     assert shown[40, 20] > 0.9
     assert shown[:40].max() == shown[:, :20].max() == 0  # the border
     assert strength(replace(outermost, seen=WHOLE), 0.9, 0.5, 160, 160)[30, 10] > 0.9
-    uncropped = kept(inner, PreprocessSpec(64), None, content)
+    uncropped = encode_map(inner, PreprocessSpec(64), None, content)
     assert uncropped is not None
     assert (uncropped.top, uncropped.left, uncropped.bottom, uncropped.right) == uncropped.seen == WHOLE
 
@@ -191,10 +203,10 @@ def test_an_image_in_which_nothing_speaks_for_a_finding_does_not_glow():
 def test_what_is_no_number_is_not_kept_and_what_is_fine_is_averaged():
     broken = np.zeros((5, 5), np.float32)
     broken[2, 2] = np.nan
-    assert kept(broken, SPEC, None, WHOLE) is None
+    assert encode_map(broken, SPEC, None, WHOLE) is None
 
     fine = np.random.default_rng(0).normal(size=(200, 150)).astype(np.float32)
-    found = kept(fine, SPEC, None, WHOLE)
+    found = encode_map(fine, SPEC, None, WHOLE)
     assert found is not None
     assert (found.rows, found.columns) == (MOST_CELLS, MOST_CELLS)
     assert cells_of(found).mean() == pytest.approx(fine.mean(), abs=1e-4)

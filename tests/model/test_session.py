@@ -17,7 +17,7 @@ from triage.decision.types import Tag
 from triage.errors import StartError
 from triage.model.card import WEIGHTS, ModelRefusedError
 from triage.model.onnx_runtime import onnxruntime
-from triage.model.run_deadline import NotEndedError, RunDeadline
+from triage.model.run_deadline import NotEndedError, RunDeadline, RunLimit
 from triage.model.session import ModelSession, ProviderError
 from triage.radiograph.types import Attributes, View
 from triage.scoring.assess import AssessmentPolicy, PreparedImage, conclude
@@ -251,7 +251,7 @@ def test_a_probability_that_is_none_is_no_tag(tmp_path: Path, value: float) -> N
 
 def test_a_run_that_does_not_end_is_stopped_and_the_next_image_is_scored(tmp_path: Path) -> None:
     card = write_model(tmp_path, "tiny", endless_above=1.0)
-    session = ModelSession(tmp_path / "tiny", card, threads=1, deadline_s=0.5)
+    session = ModelSession(tmp_path / "tiny", card, threads=1, limit=RunLimit(0.5))
     session.warm()
     bright, dark = (np.full((1, 1, SIZE, SIZE), level, dtype=np.float32) for level in (2.0, 0.0))
     for _ in range(2):
@@ -263,16 +263,17 @@ def test_a_run_that_does_not_end_is_stopped_and_the_next_image_is_scored(tmp_pat
 def test_a_model_that_never_ends_is_refused_at_the_start(tmp_path: Path) -> None:
     card = write_model(tmp_path, "tiny", endless_above=-1.0)
     with pytest.raises(ModelRefusedError, match="tiny did not end within"):
-        ModelSession(tmp_path / "tiny", card, threads=1, deadline_s=0.3).warm()
+        ModelSession(tmp_path / "tiny", card, threads=1, limit=RunLimit(0.3)).warm()
 
 
 def test_a_run_that_cannot_be_stopped_has_the_process_end() -> None:
-    ended, stuck = threading.Event(), RunDeadline(0.05, lambda: ended.set())
+    ended = threading.Event()
+    stuck = RunDeadline(RunLimit(0.05, ended.set))
     with pytest.raises(NotEndedError), stuck.run():
         assert ended.wait(10)
         raise RuntimeError("what would have ended the run")
 
 
 def test_an_error_of_a_run_is_that_error() -> None:
-    with pytest.raises(RuntimeError, match="broken"), RunDeadline(60.0).run():
+    with pytest.raises(RuntimeError, match="broken"), RunDeadline(RunLimit(60.0)).run():
         raise RuntimeError("broken")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def refuse() -> None:
 
 def test_what_never_returns_is_stopped_in_time() -> None:
     with pytest.raises(NotLoadedError, match=r"^m did not load and run once within 0\.5 s \(worker\.load_timeout_s\)"):
-        try_to_load("m", time.sleep, 10_000, seconds=0.5)
+        try_to_load("m", partial(time.sleep, 10_000), seconds=0.5)
 
 
 def test_what_dies_takes_nobody_with_it() -> None:

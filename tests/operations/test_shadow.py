@@ -26,9 +26,10 @@ from triage.operations import shadow
 from triage.operations.explain import explanation
 from triage.operations.trace import gather
 from triage.runtime.child_pool import DecodePool
-from triage.runtime.turns import DecodeTurns
+from triage.runtime.decode_scheduler import DecodeScheduler
 from triage.scoring.assess import AssessmentPolicy
-from triage.scoring.batch import BatchScorer
+from triage.scoring.batch import BatchScorer, DecisionOutputs, ScoringResources
+from triage.scoring.study_decisions import DecisionRules
 from triage.spool.spool import Spool
 
 
@@ -55,14 +56,13 @@ class Bench:
         self.decisions: list[TriageDecision] = []
         policy = AssessmentPolicy(registry=RegistryPolicy(shadow=frozenset(in_shadow)))
         metrics = create(self.registry)
+        self.sessions = sessions
+        decoders = DecodeScheduler(pool, pool.processes, 4 << 30)
         self.scorer = BatchScorer(
+            ScoringResources(sessions, decoders, policy, spool.model_switches.disabled),
             spool,
-            sessions,
-            DecodeTurns(pool, pool.processes, 4 << 30),
-            policy,
-            PriorityPolicy(),
-            metrics,
-            self.decisions.extend,
+            DecisionOutputs(metrics, self.decisions.extend),
+            DecisionRules(PriorityPolicy()),
         )
 
     def score(self, *files: bytes) -> None:
@@ -101,7 +101,7 @@ def test_it_scores_what_the_model_in_service_scores_and_changes_nothing(
 def test_it_is_explained_beside_the_result(bench: Bench) -> None:
     bench.score(a_chest())
     text = explanation(gather(bench.decisions[0].study_instance_uid, bench.spool), 0.0)
-    assert f"in shadow {bench.scorer._sessions['trial'].card.model_id}: ABNORMAL" in text
+    assert f"in shadow {bench.sessions['trial'].card.model_id}: ABNORMAL" in text
     assert "changes nothing" in text
 
 
@@ -122,7 +122,7 @@ def test_it_is_switched_off_at_once(bench: Bench) -> None:
 
 
 def test_its_failure_costs_nobody(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    with patch.object(bench.scorer._sessions["trial"], "score", side_effect=RuntimeError("no memory for PHANTOM")):
+    with patch.object(bench.sessions["trial"], "score", side_effect=RuntimeError("no memory for PHANTOM")):
         bench.score(a_chest())
     (decision,) = bench.decisions
     assert (decision.tag, decision.reasons) == (Tag.NORMAL, ())

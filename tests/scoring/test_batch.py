@@ -27,16 +27,18 @@ from triage.metrics.process import create
 from triage.model.activation_map import cells_of
 from triage.model.card import CalibrationFit
 from triage.model.registry import RegistryPolicy
+from triage.model.run_deadline import RunLimit
 from triage.model.session import ModelScores, ModelSession
 from triage.operations.explain import explanation
 from triage.operations.reconcile import remove_old
 from triage.operations.trace import gather
 from triage.radiograph import projection
 from triage.runtime.child_pool import DecodePool
-from triage.runtime.turns import DecodeTurns
+from triage.runtime.decode_scheduler import DecodeScheduler
 from triage.scoring import batch
 from triage.scoring.assess import AssessmentPolicy
-from triage.scoring.batch import BatchScorer, Failed, open_file
+from triage.scoring.batch import BatchScorer, DecisionOutputs, FailedInstance, ScoringResources, open_file
+from triage.scoring.study_decisions import DecisionRules
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.worklist import reader_acts
@@ -65,6 +67,11 @@ def changed(file: bytes, **attributes: Any) -> bytes:
     return written.getvalue()
 
 
+def resources(spool: Spool, sessions: dict[str, ModelSession], pool: DecodePool, **policy: Any) -> ScoringResources:
+    decoders = DecodeScheduler(pool, pool.processes, 4 << 30)
+    return ScoringResources(sessions, decoders, AssessmentPolicy(**policy), spool.model_switches.disabled)
+
+
 class Bench:
     """A scorer and all that it wrote."""
 
@@ -76,21 +83,16 @@ class Bench:
         self.indexed: dict[str, TriageDecision] = {}
         self.marked: list[str] = []
         self.scorer = BatchScorer(
+            resources(spool, sessions, pool, **policy),
             spool,
-            sessions,
-            DecodeTurns(pool, pool.processes, 4 << 30),
-            AssessmentPolicy(**policy),
-            PriorityPolicy(),
-            create(self.registry),
-            self._index,
-            mark=self.marked.append,
-            silent=silent,
+            DecisionOutputs(create(self.registry), self._index, self.marked.append),
+            DecisionRules(PriorityPolicy(), silent=silent),
         )
 
-    def score(self, *files: bytes) -> list[Failed]:
+    def score(self, *files: bytes) -> list[FailedInstance]:
         return self.work([receive(self.spool, file) for file in files])
 
-    def work(self, instances: Sequence[ReceivedInstance]) -> list[Failed]:
+    def work(self, instances: Sequence[ReceivedInstance]) -> list[FailedInstance]:
         return self.scorer.finish(self.scorer.start(instances))
 
     def only(self) -> TriageDecision:
@@ -203,7 +205,7 @@ def test_what_comes_while_retention_removes_its_study_is_scored_and_counts(
     marking = reader_acts.Marking(Act.READ, 1.0, "a", reader_acts.Via.PAGE)
     reader_acts.mark(bench.spool, Worklist(redis_server.client()), uid, marking)
     new = [a_chest(0, view="LL"), a_chest(0, age="003Y")]
-    failed: list[Failed] = []
+    failed: list[FailedInstance] = []
     working = threading.Thread(target=lambda: failed.extend(bench.score(*new)))
     asked = threading.Event()
     locked = fcntl.flock
@@ -284,23 +286,29 @@ def test_the_kill_switch_holds_for_what_is_already_decoded(bench: Bench) -> None
 class Touchy:
     """A session that fails whenever an image as bright as ``limit`` is in the batch."""
 
-    def __init__(self, session: ModelSession, limit: float) -> None:
+    limit = math.inf
+
+    def __init__(self, session: ModelSession) -> None:
         self.card = session.card
+        self.provider = session.provider
         self.keeps_maps = session.keeps_maps
         self._session = session
-        self._limit = limit
 
     def score(self, batch: Any) -> ModelScores:
-        if (batch.mean(axis=(1, 2, 3)) >= self._limit).any():
+        if (batch.mean(axis=(1, 2, 3)) >= self.limit).any():
             raise RuntimeError("the accelerator fell over")
         return self._session.score(batch)
 
 
-def test_an_image_that_fails_in_the_session_fails_alone(bench: Bench, sessions: dict[str, ModelSession]) -> None:
+def test_an_image_that_fails_in_the_session_fails_alone(
+    spool: Spool, sessions: dict[str, ModelSession], pool: DecodePool
+) -> None:
+    touchy = Touchy(sessions["tiny-adult"])
+    bench = Bench(spool, {"tiny-adult": touchy}, pool)  # type: ignore[dict-item]
     instances = [receive(bench.spool, a_chest(number)) for number in range(5)]
     started = bench.scorer.start(instances)
     means = [float(decoding.result().prepared.model_input.mean()) for _, decoding in started]
-    bench.scorer._sessions = {"tiny-adult": Touchy(sessions["tiny-adult"], max(means))}
+    touchy.limit = max(means)
 
     (failed,) = bench.scorer.finish(started)
     assert failed.instance == instances[means.index(max(means))]
@@ -315,7 +323,7 @@ def test_what_a_model_never_ends_with_is_given_up_at_once_and_the_rest_is_scored
     adult = write_model(tmp_path, "tiny-adult", bias=-10)
     child = write_model(tmp_path, "tiny-child", age_from=1, age_below=6, endless_above=-99.0)
     sessions = {
-        card.name: ModelSession(tmp_path / card.name, card, threads=1, deadline_s=0.3) for card in (adult, child)
+        card.name: ModelSession(tmp_path / card.name, card, threads=1, limit=RunLimit(0.3)) for card in (adult, child)
     }
     bench = Bench(spool, sessions, pool)
     assert bench.score(*[a_chest(number, age="003Y" if number % 2 else "050Y") for number in range(4)]) == []
@@ -332,7 +340,7 @@ def test_a_model_in_shadow_that_never_ends_costs_nobody(spool: Spool, pool: Deco
     serving = write_model(tmp_path, "tiny-adult", bias=-10)
     trial = write_model(tmp_path, "trial", endless_above=-99.0)
     sessions = {
-        card.name: ModelSession(tmp_path / card.name, card, threads=1, deadline_s=0.3) for card in (serving, trial)
+        card.name: ModelSession(tmp_path / card.name, card, threads=1, limit=RunLimit(0.3)) for card in (serving, trial)
     }
     bench = Bench(spool, sessions, pool, registry=RegistryPolicy(shadow=frozenset({"trial"})))
     assert bench.score(a_chest(1, age="050Y")) == []
@@ -459,9 +467,9 @@ def test_while_the_clock_is_in_doubt_no_study_is_one_that_nobody_waits_for(
 ) -> None:
     doubt = [True]
     indexed: list[TriageDecision] = []
-    policy = PriorityPolicy(prior_after_days=1.0)
-    given = (AssessmentPolicy(), policy, create(CollectorRegistry()), indexed.extend, lambda study: None, None)
-    scorer = BatchScorer(spool, sessions, DecodeTurns(pool, pool.processes, 4 << 30), *given, lambda: doubt[0])
+    rules = DecisionRules(PriorityPolicy(prior_after_days=1.0), clock_in_doubt=lambda: doubt[0])
+    outputs = DecisionOutputs(create(CollectorRegistry()), indexed.extend)
+    scorer = BatchScorer(resources(spool, sessions, pool), spool, outputs, rules)
     for in_doubt in (True, False):
         doubt[0] = in_doubt
         dates = dict.fromkeys(("AcquisitionDate", "ContentDate", "SeriesDate", "StudyDate"), "20200101")

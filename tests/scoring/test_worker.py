@@ -29,7 +29,7 @@ from triage.model.session import ModelSession
 from triage.queue.score_queue import QUEUE, SCORE, job_id
 from triage.runtime.child_pool import DecodePool
 from triage.scoring.batch import open_file
-from triage.scoring.worker import DEATHS_AT_MOST
+from triage.scoring.worker import MAX_DEATHS
 from triage.spool.spool import Spool
 from triage.worklist import index_keys as keys
 
@@ -205,7 +205,7 @@ def test_what_was_in_work_when_a_worker_died_is_worked_on_alone(place: Workplace
 
 def test_an_object_with_which_every_worker_dies_is_given_up(place: Workplace) -> None:
     deadly, innocent = place.queued(a_chest(0), a_chest(1))
-    for _ in range(DEATHS_AT_MOST):
+    for _ in range(MAX_DEATHS):
         place.jobs.count_death(deadly)
     place.work()
     assert place.tags() == {

@@ -15,12 +15,13 @@ from triage.model.session import ModelSession
 from triage.operations.reconcile import sweep
 from triage.queue.score_queue import QUEUE, ScoreQueue, connect
 from triage.runtime.child_pool import DecodePool
+from triage.runtime.decode_scheduler import DecodeScheduler
 from triage.runtime.stop_signal import StopSignal
-from triage.runtime.turns import DecodeTurns
 from triage.scoring.assess import AssessmentPolicy
-from triage.scoring.batch import BatchScorer
+from triage.scoring.batch import BatchScorer, DecisionOutputs, ScoringResources
 from triage.scoring.partitioned import PartitionedScorer
-from triage.scoring.worker import BatchWorker
+from triage.scoring.study_decisions import DecisionRules
+from triage.scoring.worker import BatchWorker, WorkerSetup
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
@@ -38,15 +39,15 @@ class Workplace:
         self.registry = CollectorRegistry()
         self.metrics = create(self.registry)
         self.stop = StopSignal()
-        self.scorer = BatchScorer(
-            spool,
+        self.resources = ScoringResources(
             sessions,
-            DecodeTurns(pool, pool.processes, 4 << 30),
+            DecodeScheduler(pool, pool.processes, 4 << 30),
             AssessmentPolicy(),
-            PriorityPolicy(),
-            self.metrics,
-            lambda all_of: self.index.put_all(all_of),
+            spool.model_switches.disabled,
         )
+        self.rules = DecisionRules(PriorityPolicy())
+        outputs = DecisionOutputs(self.metrics, lambda decisions: self.index.put_all(decisions))
+        self.scorer = BatchScorer(self.resources, spool, outputs, self.rules)
         self.places = PartitionedScorer(self.scorer)
 
     def queued(self, *files: bytes, prior: bool = False) -> list[ReceivedInstance]:
@@ -58,8 +59,8 @@ class Workplace:
     def work(self, batch_size: int = 16, tries: int = 3, name: str = "w") -> None:
         """Work until the queue is empty, in a life of a worker of its own."""
         with self.spool.workers.hold(name):
-            worker = BatchWorker(name, self.client, self.places, batch_size, tries, self.metrics, self.stop)
-            worker.work(burst=True, logging_level="WARNING")
+            setup = WorkerSetup(self.places, batch_size, tries, self.metrics, self.stop)
+            BatchWorker(name, self.client, setup).work(burst=True, logging_level="WARNING")
 
     def sweep(self) -> None:
         sweep(self.spool, self.jobs, self.index, self.metrics, retention_days=0, now=1e9)

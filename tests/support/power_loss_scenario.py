@@ -26,7 +26,8 @@ from triage.metrics.process import uncounted
 from triage.runtime import durable
 from triage.runtime.storage import FileSystem
 from triage.scoring.assess import AssessmentPolicy
-from triage.scoring.batch import BatchScorer
+from triage.scoring.batch import BatchScorer, DecisionOutputs, ScoringResources
+from triage.scoring.study_decisions import DecisionRules
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.worklist.reader_acts import Act, Marking, Via, mark
@@ -58,9 +59,9 @@ class Now:
         return self.call()
 
 
-class Pool:
-    def submit(self, function: Any, *arguments: Any, load: Any) -> Now:
-        return Now(lambda: function(*arguments))
+class Decoders:
+    def submit(self, call: Any, cost: Any) -> Now:
+        return Now(call)
 
 
 class Channel:
@@ -93,8 +94,9 @@ def scorer(spool: Spool) -> BatchScorer:
     """A scorer without a model: every image is not assessed, which is a decision like any other."""
     outbox = Outbox(spool)
     outbox.prepare([DESTINATION])
-    given = (AssessmentPolicy(), PriorityPolicy(), METRICS, lambda decisions: None)
-    return BatchScorer(spool, {}, Pool(), *given, lambda study: outbox.mark(study, DESTINATION))  # type: ignore[arg-type]
+    resources = ScoringResources({}, Decoders(), AssessmentPolicy(), spool.model_switches.disabled)  # type: ignore[arg-type]
+    outputs = DecisionOutputs(METRICS, lambda decisions: None, lambda study: outbox.mark(study, DESTINATION))
+    return BatchScorer(resources, spool, outputs, DecisionRules(PriorityPolicy()))
 
 
 def score(spool: Spool, instances: Sequence[ReceivedInstance]) -> None:

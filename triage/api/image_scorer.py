@@ -20,7 +20,7 @@ from triage.api.isolated import IsolatedDecoding
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.errors import TriageError
-from triage.model.activation_map import kept
+from triage.model.activation_map import encode_map
 from triage.model.card import ModelCard, ModelRefusedError, load_card
 from triage.model.installed import installed, models_folder
 from triage.model.registry import RegistryPolicy, to_be_loaded, usable
@@ -194,7 +194,7 @@ class ImageScorer:
         conclusion = conclude(prepared, card, probability, distance, self._policy)
         found = None
         if scores.maps is not None:
-            found = kept(scores.maps[0], card.preprocessing.spec(), card.activation_grid, prepared.content)
+            found = encode_map(scores.maps[0], card.preprocessing.spec(), card.activation_grid, prepared.content)
         return replace(
             self._known(prepared),
             tag=conclusion.tag,

@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from struct import pack
 
+from pydicom import dcmread
+from pydicom.dataset import FileMetaDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 
@@ -72,20 +75,28 @@ def header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, 
 def read_receipt(path: Path) -> Receipt:
     """Read the receipt in a file's File Meta Information; an empty one where it has none."""
     try:
-        meta = read_file_meta_info(path)
-        record = json.loads(meta.get("PrivateInformation", b"{}").rstrip(b"\0 "))
-        return Receipt(
-            received_at=record.get("received_at"),
-            calling_ae_title=str(record.get("calling_ae_title") or meta.get("SourceApplicationEntityTitle", "")),
-            called_ae_title=str(record.get("called_ae_title", "")),
-            peer=str(record.get("peer", "")),
-            transfer_syntax_uid=str(meta.get("TransferSyntaxUID", "")),
-            sop_class_uid=str(meta.get("MediaStorageSOPClassUID", "")),
-            association=str(record.get("association", "")),
-        )
+        return _receipt(read_file_meta_info(path))
     except (OSError, InvalidDicomError, ValueError, AttributeError) as error:
         logger.warning("%s: no receipt can be read from it: %s", path.name, error)
         return Receipt()
+
+
+def parse_receipt(head: bytes) -> Receipt:
+    """Return the receipt in the bytes before a data set. Raises what pydicom and json raise for other bytes."""
+    return _receipt(dcmread(BytesIO(head), force=True).file_meta)
+
+
+def _receipt(meta: FileMetaDataset) -> Receipt:
+    record = json.loads(meta.get("PrivateInformation", b"{}").rstrip(b"\0 "))
+    return Receipt(
+        received_at=record.get("received_at"),
+        calling_ae_title=str(record.get("calling_ae_title") or meta.get("SourceApplicationEntityTitle", "")),
+        called_ae_title=str(record.get("called_ae_title", "")),
+        peer=str(record.get("peer", "")),
+        transfer_syntax_uid=str(meta.get("TransferSyntaxUID", "")),
+        sop_class_uid=str(meta.get("MediaStorageSOPClassUID", "")),
+        association=str(record.get("association", "")),
+    )
 
 
 def _element(number: int, vr: str, value: bytes) -> bytes:

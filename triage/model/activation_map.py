@@ -43,7 +43,9 @@ def _tabled() -> Picture:
 _TABLE = _tabled()
 
 
-def kept(cells: FloatImage, spec: PreprocessSpec, grid: ActivationGrid | None, content: Edges) -> ActivationMap | None:
+def encode_map(
+    cells: FloatImage, spec: PreprocessSpec, grid: ActivationGrid | None, content: Edges
+) -> ActivationMap | None:
     """What is kept of a map (h, w) that a model of ``spec`` gave; None if a value is no number.
 
     ``grid`` says where its cells lie on the model input, absent: in equal tiles. From there it goes back to where the

@@ -1,51 +1,55 @@
-"""A model loaded on ONNX Runtime: inputs in, probabilities and distances out; an input's scores are always the same."""
+"""A model loaded on ONNX Runtime: inputs in, probabilities and distances out. Equal inputs have equal scores."""
 
 from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from triage.errors import StartError
 from triage.model.card import WEIGHTS, ModelCard, ModelRefusedError
-from triage.model.onnx_runtime import onnxruntime
-from triage.model.run_deadline import DEADLINE_S, NotEndedError, RunDeadline
+from triage.model.onnx_runtime import InferenceSession, onnxruntime
+from triage.model.run_deadline import NotEndedError, RunDeadline, RunLimit
 from triage.model.trial_load import LOAD_DEADLINE_S, NotLoadedError, try_to_load
 
 FloatArray = npt.NDArray[np.float32]
+Provider = Literal["cpu", "cuda"]
 AT_ONCE = 16
-"""Images that are worth having together: what callers collect before they score."""
+"""Images that callers collect before they score."""
 MAP = "cam"
 """The output with the activation maps, (n, h, w) or (n, 1, h, w), of a graph that has one."""
 
 _SCORES = ("probability", "distance")
 
 IMAGES_IN_A_RUN = {"CPUExecutionProvider": 1, "CUDAExecutionProvider": AT_ONCE}
-"""One shape for each provider: kernels are chosen by shape and add in another order, and what an image scores must not
-depend on how many came with it (docs/adr/0023)."""
+"""One shape for each provider: kernels are chosen by shape and add in another order, and the score of an image must not
+depend on the number of images that came with it (docs/adr/0023)."""
 
-_Provider = tuple[str, dict[str, str]]
-_CPU: _Provider = ("CPUExecutionProvider", {})
-# Convolutions are chosen by rule and not by a race that each process runs anew; products are not rounded to 10 bits.
-_CUDA: _Provider = ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"})
-_PROVIDERS: dict[str, list[_Provider]] = {"cpu": [_CPU], "cuda": [_CUDA, _CPU]}
+_ProviderOptions = tuple[str, dict[str, str]]
+_CPU: _ProviderOptions = ("CPUExecutionProvider", {})
+# Convolutions are chosen by rule, not by a benchmark that each process runs anew; products are not rounded to 10 bits.
+_CUDA: _ProviderOptions = ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"})
+_PROVIDERS: dict[Provider, list[_ProviderOptions]] = {"cpu": [_CPU], "cuda": [_CUDA, _CPU]}
+
+
+_DEFAULT_LIMIT = RunLimit()
 
 
 class ProviderError(StartError):
-    """The execution provider that was asked for is not the one that would run."""
+    """The configured execution provider is not the one that would run. Install it, or choose another."""
 
 
 @dataclass(frozen=True)
 class ModelScores:
-    """Per image, float32 (n,): the probability, and the distance from the training images (in units of the card).
+    """Scores of n images, float32 (n,): probability, and distance from the training images in the units of the card.
 
-    ``maps`` (n, h, w): the activation maps of the same run; None for a model without, and where none are asked for.
+    ``maps`` (n, h, w): the activation maps of the same run; None for a model without one, and where maps are off.
     """
 
     probability: FloatArray
@@ -53,26 +57,52 @@ class ModelScores:
     maps: FloatArray | None = None
 
 
+class ScoringSession(Protocol):
+    """A model that scores, or ``NotLoaded`` in its place."""
+
+    @property
+    def card(self) -> ModelCard:
+        """The card of the model."""
+
+    @property
+    def provider(self) -> str:
+        """The execution provider in use."""
+
+    @property
+    def keeps_maps(self) -> bool:
+        """True if activation maps are returned."""
+
+    def score(self, batch: FloatArray) -> ModelScores:
+        """Score inputs of shape (n, 1, size, size)."""
+
+
 class ModelSession:
-    """One model. Keep it: loading and warming cost seconds."""
+    """One model. Reuse it: loading and warming cost seconds."""
 
     def __init__(
         self,
         folder: Path,
         card: ModelCard,
         *,
-        provider: Literal["cpu", "cuda"] = "cpu",
+        provider: Provider = "cpu",
         threads: int = 0,
         maps: bool = False,
-        deadline_s: float = DEADLINE_S,
-        stuck: Callable[[], object] | None = None,
+        limit: RunLimit = _DEFAULT_LIMIT,
     ) -> None:
-        """Load ``folder``'s weights; ``threads`` 0 is one per core; ``maps``: activation maps too.
+        """Load the weights in ``folder``.
 
-        A run (of as many images as the provider takes at once) is stopped after ``deadline_s``; one that cannot be
-        stopped has ``stuck`` called, which has to end the process.
-        Raises ProviderError, and ModelRefusedError for a graph that ONNX Runtime does not load (damaged, or with
-        operators of a domain that it does not know) or that has other inputs and outputs than a model has.
+        Args:
+            folder: The model folder.
+            card: Its card.
+            provider: The execution provider.
+            threads: Threads of one run; 0 is one per core.
+            maps: Return activation maps too.
+            limit: Time limit of one run, of as many images as the provider takes at once.
+
+        Raises:
+            ProviderError: The provider is not there.
+            ModelRefusedError: A graph that ONNX Runtime does not load (damaged, or with operators of a domain that it
+                does not know), or that has other inputs and outputs than a model has.
         """
         self.card = card
         self._size = card.preprocessing.size
@@ -88,12 +118,12 @@ class ModelSession:
                 "with its CUDA libraries (pip install 'cxr-triage[gpu]') and a driver that fits, or set provider = cpu"
             )
         self._at_once = IMAGES_IN_A_RUN[self.provider]
-        self._deadline = RunDeadline(deadline_s, stuck)
+        self._deadline = RunDeadline(limit)
 
     def score(self, batch: FloatArray) -> ModelScores:
-        """Score inputs of shape (n, 1, size, size), n at least 1. An input's scores are its own, to the last bit.
+        """Score inputs of shape (n, 1, size, size), n at least 1. The scores of an input do not depend on the others.
 
-        Raises NotEndedError where the graph does not end in time.
+        Raises NotEndedError if the graph does not end in time.
         """
         if batch.ndim != 4 or batch.shape[1:] != (1, self._size, self._size):
             raise ValueError(f"{self.card.name} takes (n, 1, {self._size}, {self._size}), not {batch.shape}")
@@ -104,7 +134,7 @@ class ModelSession:
     def warm(self) -> None:
         """Run once, so that the first study does not wait.
 
-        Raises NotLoadedError where that does not end in time, ModelRefusedError for a graph that does not run so.
+        Raises NotLoadedError if that does not end in time, and ModelRefusedError for a graph that does not run.
         """
         try:
             self.score(np.zeros((1, 1, self._size, self._size), dtype=np.float32))
@@ -130,7 +160,7 @@ class ModelSession:
 
 
 class NotLoaded:
-    """Stands for a model that could not be loaded and run once: each run of it fails, as one that does not end."""
+    """Placeholder of a model that could not be loaded and run once: each run fails like one that does not end."""
 
     provider = "none"
     keeps_maps = False
@@ -140,26 +170,26 @@ class NotLoaded:
         self.why = why
 
     def score(self, batch: FloatArray) -> ModelScores:
-        """Raises NotEndedError."""
+        """Raise NotEndedError."""
         raise NotEndedError(self.why)
 
 
 def check_loads(
-    folder: Path, card: ModelCard, provider: Literal["cpu", "cuda"], threads: int, seconds: float = LOAD_DEADLINE_S
+    folder: Path, card: ModelCard, provider: Provider, threads: int, seconds: float = LOAD_DEADLINE_S
 ) -> None:
-    """Load ``folder``'s weights in a child and run them once there, with the map where there is one.
+    """Load the weights in ``folder`` in a child and run them once there, with the map if there is one.
 
     Raises NotLoadedError if that does not end in ``seconds``.
     """
-    try_to_load(card.name, _load_and_run, folder, card, provider, threads, seconds=seconds)
+    try_to_load(card.name, partial(_load_and_run, folder, card, provider, threads), seconds=seconds)
 
 
-def _load_and_run(folder: Path, card: ModelCard, provider: Literal["cpu", "cuda"], threads: int) -> None:
-    never = threading.TIMEOUT_MAX  # whoever waits for this process ends it: a run that hangs in one node, too
-    ModelSession(folder, card, provider=provider, threads=threads, maps=True, deadline_s=never).warm()
+def _load_and_run(folder: Path, card: ModelCard, provider: Provider, threads: int) -> None:
+    limit = RunLimit(threading.TIMEOUT_MAX)  # the parent ends this process, even if a run hangs in one node
+    ModelSession(folder, card, provider=provider, threads=threads, maps=True, limit=limit).warm()
 
 
-def _open(weights: Path, provider: Literal["cpu", "cuda"], threads: int) -> Any:
+def _open(weights: Path, provider: Provider, threads: int) -> InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -167,16 +197,18 @@ def _open(weights: Path, provider: Literal["cpu", "cuda"], threads: int) -> Any:
     # Threads that spin while there is no work would make an idle service busy.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of a provider that is not there: the caller looks itself
+        warnings.simplefilter("ignore", UserWarning)  # of a missing provider: the caller checks that
         try:
-            session = onnxruntime.InferenceSession(str(weights), options, providers=_PROVIDERS[provider])
+            session: InferenceSession = onnxruntime.InferenceSession(
+                str(weights), options, providers=_PROVIDERS[provider]
+            )
         except Exception as error:  # the edge: ONNX Runtime's errors have no common class
             raise ModelRefusedError(f"{weights} cannot be loaded: {_first_line(error)}") from error
-    session.disable_fallback()  # an error of the GPU is an error: it must not go on silently on the CPU
+    session.disable_fallback()  # an error of the GPU must not become a silent run on the CPU
     return session
 
 
-def _check_ends(session: Any, card: ModelCard) -> None:
+def _check_ends(session: InferenceSession, card: ModelCard) -> None:
     inputs = [(each.name, each.type) for each in session.get_inputs()]
     if inputs != [("image", "tensor(float)")]:
         raise ModelRefusedError(f"{card.name}: its inputs are {inputs}, not one float image called image")

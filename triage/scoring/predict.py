@@ -1,4 +1,4 @@
-"""Scores files without any service: what ``triage predict`` does, by the path that the service takes."""
+"""Files to records without any service: the work of ``triage predict``, on the path that the service takes."""
 
 from __future__ import annotations
 
@@ -8,26 +8,40 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-import numpy.typing as npt
+from typing import TypedDict
 
 from triage.decision.reasons import Reason
-from triage.decision.types import Tag
+from triage.errors import cause
 from triage.model.card import ModelCard, ModelRefusedError, load_card
 from triage.model.installed import installed
 from triage.model.registry import RegistryPolicy, usable
-from triage.model.run_deadline import NotEndedError
-from triage.model.session import AT_ONCE, ModelSession, check_loads
+from triage.model.session import AT_ONCE, ModelSession, Provider, check_loads
 from triage.model.trial_load import LOAD_DEADLINE_S
 from triage.radiograph.types import Attributes, Rejected, View
 from triage.runtime.child_pool import DecodePool, DecoderDiedError, Decoding
-from triage.scoring.assess import AssessmentPolicy, Conclusion, PreparedImage, conclude, prepare
+from triage.scoring.assess import AssessmentPolicy, PreparedImage, conclude, prepare
+from triage.scoring.inference import BatchInference, FailedImage, ScoredImage
 
 logger = logging.getLogger(__name__)
 
 _CHUNK = AT_ONCE  # inputs in memory: one chunk is scored while the next is decoded
+
+
+class PredictionRecord(TypedDict):
+    """The result of one file, as it is printed in JSON."""
+
+    file: str
+    tag: str
+    probability: float | None
+    reasons: list[str]
+    model_id: str | None
+    shadow: bool
+    view: str
+    age_years: float | None
+    age_doubt: str
+    distance: float | None
+    detail: str
+    study_instance_uid: str | None
 
 
 @dataclass(frozen=True)
@@ -40,24 +54,29 @@ class LoadedModels:
 
     @classmethod
     def installed(cls, models: Path, names: tuple[str, ...] = (), policy: RegistryPolicy | None = None) -> LoadedModels:
-        """Those below ``models`` that the service would load, to be chosen by age. Raises ModelRefusedError."""
+        """Return the models below ``models`` that the service would load, to be chosen by age.
+
+        Raises ModelRefusedError.
+        """
         cards = installed(models, names, policy or RegistryPolicy())
         return cls({name: models / name for name in cards}, cards)
 
     @classmethod
     def only(cls, folder: Path) -> LoadedModels:
-        """The one in ``folder``, for patients of any age. Raises ModelRefusedError."""
+        """Return the model in ``folder``, for patients of any age. Raises ModelRefusedError."""
         card = load_card(folder.resolve())
         return cls({card.name: folder}, {card.name: card}, forced=card.name)
 
 
 @dataclass(frozen=True)
 class Compute:
-    """What to compute with; 0 is one per core. A file whose decoding takes longer than ``decode_timeout_s`` fails,
-    a model that does not load within ``load_timeout_s`` is refused.
+    """Resources to compute with; 0 is one per core.
+
+    A file whose decoding takes longer than ``decode_timeout_s`` fails; a model that does not load within
+    ``load_timeout_s`` is refused.
     """
 
-    provider: Literal["cpu", "cuda"] = "cpu"
+    provider: Provider = "cpu"
     threads: int = 0
     decode_processes: int = 0
     decode_timeout_s: float = 60.0
@@ -66,30 +85,32 @@ class Compute:
 
 def predict(
     files: Sequence[Path], models: LoadedModels, policy: AssessmentPolicy, compute: Compute | None = None
-) -> Iterator[dict[str, Any]]:
-    """One record a file, in the order given: file, tag, probability, reasons, model_id, and what explains them.
+) -> Iterator[PredictionRecord]:
+    """Yield one record for each file, in the order given. Memory does not grow with their number.
 
-    A file that cannot be read is NOT_ASSESSED like one that cannot be decoded; no file ends the others. Memory does not
-    grow with their number. Raises ModelRefusedError for a forced demonstration model where none is allowed, and
-    ProviderError.
+    A file that cannot be read is NOT_ASSESSED like one that cannot be decoded; no file ends the others.
+
+    Raises:
+        ModelRefusedError: A model that cannot be used, or a forced demonstration where none is allowed.
+        ProviderError: The execution provider is not there.
     """
     if models.forced and not usable(models.cards, policy.registry):
         raise ModelRefusedError(f"{models.forced} is marked as a demonstration: models.allow_demo lets it score")
     compute = compute or Compute()
     scorer = FileScorer(models, policy, compute)
     processes = min(compute.decode_processes or os.cpu_count() or 1, len(files), _CHUNK)
-    decoding = _Decoding(models.cards, policy, models.forced)
+    decoding = _FileDecoding(models.cards, policy, models.forced)
     with Decoder(decoding, max(processes, 1), compute.decode_timeout_s) as decoder:
-        coming = decoder.start(files[:_CHUNK])
+        current = decoder.start(files[:_CHUNK])
         for begin in range(0, len(files), _CHUNK):
             following = decoder.start(files[begin + _CHUNK : begin + 2 * _CHUNK])
-            yield from scorer.records(decoder.finish(coming))
-            coming = following
+            yield from scorer.records(decoder.finish(current))
+            current = following
 
 
 @dataclass(frozen=True)
-class _Decoding:
-    """One file up to its model input; goes to the child processes."""
+class _FileDecoding:
+    """Decoding of one file up to its model input; goes to the child processes."""
 
     cards: Mapping[str, ModelCard]
     policy: AssessmentPolicy
@@ -99,18 +120,15 @@ class _Decoding:
         try:
             data = path.read_bytes()
         except OSError as error:
-            return _rejected(Reason.UNDECODABLE, f"cannot be read: {error.strerror or type(error).__name__}")
-        found = prepare(data, self.cards, self.policy, model_name=self.forced, pictures=True)
-        if found.rejected is None and found.model_name in self.policy.registry.disabled:
-            refusal = Rejected(Reason.MODEL_DISABLED, f"{found.model_name} is switched off")
-            return replace(found, rejected=refusal, model_input=None)
-        return found
+            return _rejected(Reason.UNDECODABLE, f"cannot be read: {cause(error)}")
+        prepared = prepare(data, self.cards, self.policy, model_name=self.forced, pictures=True)
+        return replace(prepared, shadow_inputs={})  # a record has no shadow scores
 
 
 class Decoder:
     """Decodes as a worker does, in child processes whose time and memory are bounded.
 
-    Bytes that crash a decoder, or keep it for ever, cost one file its score and nothing else.
+    Bytes that crash a decoder, or that it never ends with, cost one file its score and nothing else.
     """
 
     def __init__(self, decoding: Callable[[Path], PreparedImage], processes: int, timeout_s: float) -> None:
@@ -124,11 +142,11 @@ class Decoder:
         self._pool.close()
 
     def start(self, paths: Sequence[Path]) -> list[tuple[Path, Decoding[PreparedImage]]]:
-        """Begin; ``decoding`` must pickle."""
+        """Begin to decode; ``decoding`` must pickle."""
         return [(path, self._pool.submit(self._decoding, path)) for path in paths]
 
     def finish(self, started: Iterable[tuple[Path, Decoding[PreparedImage]]]) -> list[tuple[Path, PreparedImage]]:
-        """What was begun, in its order."""
+        """Return the prepared images of started files, in their order."""
         return [(path, _result(decoding)) for path, decoding in started]
 
 
@@ -142,91 +160,65 @@ def _result(decoding: Decoding[PreparedImage]) -> PreparedImage:
         return _rejected(Reason.WORKER_FAILURE, "decoding it needs more memory than one file may use")
 
 
-class FileScorer:
-    """Scores chunks; a model is loaded when the first image is for it."""
+class SessionsOnDemand(Mapping[str, ModelSession]):
+    """Sessions by model name; each is loaded when it is first used. Raises ModelRefusedError and ProviderError then."""
 
-    def __init__(self, models: LoadedModels, policy: AssessmentPolicy, compute: Compute) -> None:
+    def __init__(self, models: LoadedModels, compute: Compute) -> None:
         self._models = models
-        self._policy = policy
         self._compute = compute
         self._sessions: dict[str, ModelSession] = {}
 
-    def records(self, chunk: Sequence[tuple[Path, PreparedImage]]) -> Iterator[dict[str, Any]]:
-        scores = self._scores([prepared for _, prepared in chunk])
-        for number, (path, prepared) in enumerate(chunk):
-            yield self._record(path, prepared, scores.get(number))
-
-    def _scores(self, chunk: Sequence[PreparedImage]) -> dict[int, tuple[float, float]]:
-        """Probability and distance by position in ``chunk``, of what has a model input."""
-        found: dict[int, tuple[float, float]] = {}
-        for name in sorted({prepared.model_name for prepared in chunk if prepared.model_input is not None}):
-            inputs = {n: each.model_input for n, each in enumerate(chunk) if each.model_name == name}
-            batch = np.stack([each for each in inputs.values() if each is not None])
-            pairs = _one_by_one(self._session(name), batch)
-            found.update(zip((n for n, each in inputs.items() if each is not None), pairs, strict=True))
-        return found
-
-    def _session(self, name: str) -> ModelSession:
+    def __getitem__(self, name: str) -> ModelSession:
         if name not in self._sessions:
-            models, compute = self._models, self._compute
-            folder, card = models.folders[name], models.cards[name]
+            folder, card, compute = self._models.folders[name], self._models.cards[name], self._compute
             check_loads(folder, card, compute.provider, compute.threads, compute.load_timeout_s)
             self._sessions[name] = ModelSession(folder, card, provider=compute.provider, threads=compute.threads)
         return self._sessions[name]
 
-    def _record(self, path: Path, prepared: PreparedImage, score: tuple[float, float] | None) -> dict[str, Any]:
-        if score is None:
-            refusal = prepared.rejected or Rejected(Reason.NO_MODEL)
-            conclusion = Conclusion(Tag.NOT_ASSESSED, None, (refusal.reason,))
-            return _record(path, prepared, conclusion, model_id=None, distance=None, detail=refusal.detail)
-        card = self._models.cards[prepared.model_name]
-        probability, distance = score
-        conclusion = conclude(prepared, card, probability, distance, self._policy)
-        return _record(path, prepared, conclusion, model_id=card.model_id, distance=distance, detail=conclusion.detail)
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._models.cards)
+
+    def __len__(self) -> int:
+        return len(self._models.cards)
 
 
-def _one_by_one(session: ModelSession, batch: npt.NDArray[np.float32]) -> list[tuple[float, float]]:
-    """Probability and distance of each; together, or where a run does not end alone, and NaN where it still does not.
+class FileScorer:
+    """Scores chunks of prepared files; a model is loaded when the first image is for it."""
 
-    ``conclude`` makes a failure of NaN.
-    """
-    try:
-        scores = session.score(batch)
-    except NotEndedError:
-        if len(batch) == 1:
-            return [(math.nan, math.nan)]
-        return [pair for image in batch for pair in _one_by_one(session, image[np.newaxis])]
-    return list(zip(scores.probability.tolist(), scores.distance.tolist(), strict=True))
+    def __init__(self, models: LoadedModels, policy: AssessmentPolicy, compute: Compute) -> None:
+        self._policy = policy
+        self._inference = BatchInference(SessionsOnDemand(models, compute), policy)
+
+    def records(self, chunk: Sequence[tuple[Path, PreparedImage]]) -> Iterator[PredictionRecord]:
+        """Yield the record of each file, in order."""
+        results = self._inference.run([prepared for _, prepared in chunk], self._policy.registry.disabled)
+        for (path, _), result in zip(chunk, results, strict=True):
+            yield _record(path, self._concluded(result) if isinstance(result, FailedImage) else result)
+
+    def _concluded(self, failed: FailedImage) -> ScoredImage:
+        """Return the conclusion of an image whose run did not end; raise every other error."""
+        if not failed.is_final:
+            raise failed.error
+        conclusion = conclude(failed.prepared, failed.card, math.nan, math.nan, self._policy)
+        return ScoredImage(failed.prepared, conclusion, failed.card)
 
 
-def _record(
-    path: Path,
-    prepared: PreparedImage,
-    conclusion: Conclusion,
-    *,
-    model_id: str | None,
-    distance: float | None,
-    detail: str,
-) -> dict[str, Any]:
+def _record(path: Path, scored: ScoredImage) -> PredictionRecord:
+    prepared, conclusion = scored.prepared, scored.conclusion
     return {
         "file": str(path),
         "tag": str(conclusion.tag),
-        "probability": _finite(conclusion.probability),
+        "probability": conclusion.probability,
         "reasons": [str(reason) for reason in conclusion.reasons],
-        "model_id": model_id,
+        "model_id": scored.card.model_id if scored.card else None,
         "shadow": conclusion.shadow,
         "view": str(prepared.view),
         "age_years": prepared.attributes.age_years,
         "age_doubt": prepared.attributes.age_doubt,
-        "distance": _finite(distance),
-        "detail": detail,
+        "distance": scored.distance,
+        "detail": conclusion.detail,
         "study_instance_uid": prepared.attributes.study_instance_uid or None,
     }
-
-
-def _finite(number: float | None) -> float | None:
-    """Infinity and NaN have no JSON."""
-    return number if number is not None and math.isfinite(number) else None
 
 
 def _rejected(reason: Reason, detail: str) -> PreparedImage:

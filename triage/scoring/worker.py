@@ -8,12 +8,14 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass, field
 from uuid import uuid4
 
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import RedisError, ResponseError
 
+from triage.errors import cause
 from triage.metrics.process import Metrics
 from triage.queue.rq_adapter import (
     WORKER_TTL_S,
@@ -23,83 +25,82 @@ from triage.queue.rq_adapter import (
     RestrictedWorker,
     StopRequested,
     WorkerStatus,
-    has_callbacks,
     open_queue,
-    take_next,
 )
-from triage.queue.score_queue import FUNCTIONS, PRIORS, QUEUE, PartitionedInstance, ScoreQueue
+from triage.queue.score_queue import PRIORS, QUEUE, PartitionedInstance, ScoreQueue
 from triage.runtime.log_context import about
 from triage.runtime.progress import ProgressWatch
 from triage.runtime.stop_signal import StopSignal
+from triage.scoring.job_intake import JobIntake, TakenJobs
 from triage.scoring.partitioned import PartitionedScorer, Started
 from triage.spool.spool import Spool
 
 logger = logging.getLogger(__name__)
 
-DEATHS_AT_MOST = 10
-"""Workers that died with one object in work, until it is given up. From the first on, it is worked on alone."""
+MAX_DEATHS = 10
+"""Workers that may die with one object in work until it is given up. From the first on, it is worked on alone."""
 
 BATCHES_BEFORE_PRIORS = 20
-"""Batches of others, until one of priors has its turn: they wait long, and not for ever."""
+"""Other batches after which one batch of priors is next: priors wait long, and not for ever."""
 
-_ODD_JOBS_AT_MOST = 1000  # in a row; then the worker begins anew, and the sweep looks through the queue
-_PATIENCE_S = 2.0
-"""Seconds that what is decoded waits for the rest of its batch."""
-_BATCHES_IN_WORK = 8
-"""Batches that may be in work, where some of their images take long; more are not taken."""
+_MAX_INVALID_JOBS = 1000  # in a row; then the worker starts anew, and the sweep inspects the queue
+_BATCH_WAIT_S = 2.0
+"""Seconds that decoded images wait for the rest of their batch."""
+_MAX_BATCHES_IN_WORK = 8
+"""Batches that may be in work where some of their images take long; then no more are taken."""
 
 _PAUSE_S = 1.0
-_LOOK_S = 0.005
+_POLL_S = 0.005
 
-Taken = list[tuple[Job, PartitionedInstance]]
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """Everything of a worker that stays while its connection to Redis comes and goes.
+
+    ``tries``: attempts at one object until it is a dead letter.
+    """
+
+    scorers: PartitionedScorer
+    batch_size: int
+    tries: int
+    metrics: Metrics
+    stop: StopSignal
+    progress: ProgressWatch = field(default_factory=lambda: ProgressWatch("working", WORKER_TTL_S))
 
 
 class BatchWorker(RestrictedWorker):
-    """An rq worker that works on many jobs at once, in this process.
+    """An RQ worker that works on many jobs at once, in this process.
 
-    While the decode processes open one batch, the batch before it is scored here. rq gives the blocking wait, the
-    registration and its heartbeat; see docs/adr/0002 for why the rest is ours.
+    While the decode processes open one batch, the batch before it is scored here. RQ provides the blocking wait, the
+    registration and the heartbeat; docs/adr/0002 has the reasons for the rest.
     """
 
-    def __init__(
-        self,
-        name: str,
-        client: Redis,
-        scorers: PartitionedScorer,
-        batch_size: int,
-        tries: int,
-        metrics: Metrics,
-        stop: StopSignal,
-        progress: ProgressWatch | None = None,
-    ) -> None:
-        self._progress = progress or ProgressWatch("working", WORKER_TTL_S)
+    def __init__(self, name: str, client: Redis, setup: WorkerSetup) -> None:
         queue = open_queue(QUEUE, client)
         super().__init__(name, client, queue)
         self._score_queue = queue
         self._priors = open_queue(PRIORS, client)
         self._since_priors = 0
         self._jobs = ScoreQueue(client)
-        self._scorers = scorers
-        self._batch_size = batch_size
-        self._tries = tries
-        self._metrics = metrics
-        self._stop = stop
-        self._suspects: Taken = []
+        self._intake = JobIntake(self._jobs, setup.scorers, setup.metrics)
+        self._setup = setup
+        self._stop = setup.stop
+        self._suspects: TakenJobs = []
 
     def dequeue_job_and_maintain_ttl(
         self, timeout: int | None, max_idle_time: int | None = None
     ) -> tuple[Job, Queue] | None:
-        """Wait for a job. Being told to stop ends the wait at once, and nothing but the wait.
+        """Wait for a job. A signal to stop ends the wait at once, and nothing but the wait.
 
-        What anybody put into the queue that is no job's ID, or no job, is passed over.
+        Entries of the queue that are no job, or no job's ID, are skipped.
         """
         with self._interruptible():
-            for _ in range(_ODD_JOBS_AT_MOST):
+            for _ in range(_MAX_INVALID_JOBS):
                 try:
                     return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
                 except (ResponseError, ValueError) as error:
-                    logger.warning("something in the queue is no job (%s): passed over", type(error).__name__)
-                    self._metrics.jobs_refused.inc()
+                    logger.warning("an entry of the queue is no job (%s): skipped", type(error).__name__)
+                    self._setup.metrics.jobs_refused.inc()
                     self._jobs.mend()
             return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
 
@@ -108,14 +109,14 @@ class BatchWorker(RestrictedWorker):
         with self._interruptible():
             super().check_for_suspension(burst)
 
-    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """Tell Redis that we live, between two looks into the queue and after each batch: our sign of progress."""
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        """Send the heartbeat, between two polls of the queue and after each batch: it shows that work goes on."""
         try:
             super().heartbeat(timeout, pipeline)
         except RedisError as error:
-            self._progress.failed(_without_redis(error))
+            self._setup.progress.failed(_redis_failure(error))
             raise
-        self._progress.made()
+        self._setup.progress.made()
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
@@ -127,43 +128,43 @@ class BatchWorker(RestrictedWorker):
         finally:
             self._stop.interrupt_with(None)
 
-    # The work.
-
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Work until the queue is empty or we are told to stop, beginning with ``job``.
+        """Work until the queue is empty or a signal to stop comes, beginning with ``job``.
 
-        A spool that cannot be written ends this worker, in one line instead of rq's traceback each second; see ``run``.
+        A spool that cannot be written ends this worker, in one line instead of RQ's traceback each second; see ``run``.
         """
         try:
             self._work_from(job)
         except OSError as error:
-            logger.error("the spool cannot be written (%s); trying again", error.strerror or error)
+            logger.error("the spool cannot be written (%s); trying again", cause(error))
             raise StopRequested from error
 
     def _work_from(self, job: Job) -> None:
+        batch_size = self._setup.batch_size
         self.set_state(WorkerStatus.BUSY)
-        current = self._start([job, *self._take(self._score_queue, self._batch_size - 1)]) or self._next()
+        current = self._start([job, *self._intake.take(self._score_queue, batch_size - 1)]) or self._next()
         while current or (self._suspects and not self._stop.received):
-            upcoming = self._ahead() if len(current) < _BATCHES_IN_WORK * self._batch_size else []
+            upcoming = self._ahead() if len(current) < _MAX_BATCHES_IN_WORK * batch_size else []
             if not current:
                 current = self._begin([self._suspects.pop()])
-            ready, slow = settled(current, _PATIENCE_S)
+            ready, slow = split_ready(current, _BATCH_WAIT_S)
             self._finish(ready)
             self.heartbeat()
-            current = [*slow, *(upcoming or (self._next() if len(slow) < self._batch_size else []))]
+            current = [*slow, *(upcoming or (self._next() if len(slow) < batch_size else []))]
         self.set_state(WorkerStatus.IDLE)
 
     def _ahead(self) -> Started:
-        """The batch to open while another is in work. None of priors: what is not one never waits for two batches.
+        """Start the batch to open while another is in work.
 
-        None either while a suspect waits, so that nothing else is in work when its turn comes.
+        It is never one of priors, so that no other object waits for two batches; and there is none while a suspect
+        waits, so that the suspect is in work alone.
         """
         if self._stop.received or self._suspects or self._since_priors >= BATCHES_BEFORE_PRIORS:
             return []
         return self._first_of(self._score_queue)
 
     def _next(self) -> Started:
-        """The batch to begin with nothing else in work: priors when nothing else waits, or when it is their turn."""
+        """Start the next batch with nothing else in work: priors if nothing else waits, or if they are due."""
         queues = [self._score_queue, self._priors]
         if self._since_priors >= BATCHES_BEFORE_PRIORS:
             queues.reverse()
@@ -177,100 +178,71 @@ class BatchWorker(RestrictedWorker):
         return []
 
     def _first_of(self, queue: Queue) -> Started:
-        """A batch of a queue; jobs of which nothing is left to do are passed over."""
-        while jobs := self._take(queue, self._batch_size):
+        """Start a batch of a queue; jobs whose objects are finished are skipped."""
+        while jobs := self._intake.take(queue, self._setup.batch_size):
             started = self._start(jobs)
             if started or self._suspects:
                 self._since_priors += queue is self._score_queue
                 return started
         return []
 
-    def _take(self, queue: Queue, count: int) -> list[Job]:
-        """Up to ``count`` more jobs, without waiting."""
-        if count < 1:
-            return []
-        pipeline = self.connection.pipeline(transaction=False)
-        for _ in range(count):
-            take_next(pipeline, queue)
-        ids = [each for each in pipeline.execute() if each is not None]
-        return self._jobs.fetch(ids)
-
     def _start(self, jobs: Sequence[Job]) -> Started:
-        """Begin with ``jobs``, but for those that were in work when a worker died: each of them comes later, alone."""
-        taken = [(job, work) for job in jobs if (work := self._work_of(job)) is not None]
+        """Start ``jobs``, except those that were in work when a worker died: each of them comes later, alone."""
+        taken = self._intake.accepted(jobs)
         deaths = self._jobs.deaths([work for _, work in taken])
-        fresh: Taken = []
+        fresh: TakenJobs = []
         for (job, work), count in zip(taken, deaths, strict=True):
-            if count >= DEATHS_AT_MOST:
-                self._bury(work, "every worker that had it in work died", count)
+            if count >= MAX_DEATHS:
+                self._give_up(work, "every worker that had it in work died", count)
             elif count:
                 self._suspects.append((job, work))
             else:
                 fresh.append((job, work))
         return self._begin(fresh)
 
-    def _begin(self, taken: Taken) -> Started:
-        """Say in Redis whose they are, and start to decode."""
+    def _begin(self, taken: TakenJobs) -> Started:
+        """Record in Redis that this worker has the jobs, and start to decode."""
         pipeline = self.connection.pipeline(transaction=False)
         for job, work in taken:
             pipeline.hset(job.key, mapping={"status": JobStatus.STARTED.value, "worker_name": self.name})
-            if work.partition:  # counted nowhere
-                continue
-            self._metrics.jobs_taken.labels(PRIORS if job.origin == PRIORS else QUEUE).inc()
+            if not work.partition:
+                self._setup.metrics.jobs_taken.labels(PRIORS if job.origin == PRIORS else QUEUE).inc()
         pipeline.execute()
-        started, failed = self._scorers.start([work for _, work in taken])
+        started, failed = self._setup.scorers.start([work for _, work in taken])
         unfinished = {work for work, _ in started} | failed.keys()
         if done := [work for _, work in taken if work not in unfinished]:
             self._jobs.end(done)
-        for work, why in failed.items():
-            self._again(work, why)
+        for work, error in failed.items():
+            self._retry(work, error)
         return started
 
-    def _work_of(self, job: Job) -> PartitionedInstance | None:
-        """The object that a job names. A job of anything else is refused: nothing that it names is imported."""
-        try:
-            if job.func_name not in FUNCTIONS:
-                raise ValueError(f"{str(job.func_name)[:200]!r} is not on the closed list of job functions")
-            if has_callbacks(job):
-                raise ValueError("a job of ours has no callbacks")
-            work = PartitionedInstance.from_key(job.args[0])
-            if not self._scorers.know(work):
-                raise ValueError(f"nothing is scored in {work.partition[:80]!r} here")
-            return work
-        except Exception as error:  # the edge: whatever somebody wrote into the queue
-            why = f"{type(error).__name__}: {error}"
-            logger.error("refused job %s: %s", job.id, why)
-            self._jobs.refuse(job, why)
-            self._metrics.jobs_refused.inc()
-            return None
-
     def _finish(self, started: Started) -> None:
-        for works, failed in self._scorers.finish(started):
+        for works, failed in self._setup.scorers.finish(started):
             self._jobs.end([work for work in works if work not in failed])
-            for work, why in failed.items():
-                self._again(work, why)
+            for work, error in failed.items():
+                self._retry(work, error)
 
-    def _again(self, work: PartitionedInstance, why: str) -> None:
-        count = self._jobs.count_failure(work)
+    def _retry(self, work: PartitionedInstance, error: str) -> None:
+        count, tries = self._jobs.count_failure(work), self._setup.tries
         with about(study=work.instance.study_instance_uid, object=work.sop_instance_uid):
-            logger.error("%s failed, attempt %d of %d: %s", work.key, count, self._tries, why)
-        if count >= self._tries:
-            self._bury(work, why, count)
+            logger.error("%s failed, attempt %d of %d: %s", work.key, count, tries, error)
+        if count >= tries:
+            self._give_up(work, error, count)
             return
         if not work.partition:
-            self._metrics.retries.inc()
+            self._setup.metrics.retries.inc()
         self._jobs.again(work)
 
-    def _bury(self, work: PartitionedInstance, error: str, tries: int) -> None:
-        self._scorers.give_up(work, error, tries)
+    def _give_up(self, work: PartitionedInstance, error: str, tries: int) -> None:
+        self._setup.scorers.give_up(work, error, tries)
         self._jobs.end([work])
 
 
-def settled(started: Started, patience_s: float) -> tuple[Started, Started]:
-    """What of a batch is decoded, and what takes longer than the rest: that is not waited for, and keeps nobody."""
-    deadline = time.monotonic() + patience_s
-    while time.monotonic() < deadline and not all(turn.is_ready for _, turn in started):
-        time.sleep(_LOOK_S)
+def split_ready(started: Started, wait_s: float) -> tuple[Started, Started]:
+    """Wait for a batch, ``wait_s`` seconds at most, and return its decoded objects and those that take longer."""
+    deadline = time.monotonic() + wait_s
+    while time.monotonic() < deadline and not all(decode.is_ready for _, decode in started):
+        time.sleep(_POLL_S)
     ready = [each for each in started if each[1].is_ready]
     return ready, [each for each in started if each not in ready]
 
@@ -279,39 +251,27 @@ def _stop_waiting() -> None:
     raise StopRequested
 
 
-def _without_redis(error: RedisError) -> str:
+def _redis_failure(error: RedisError) -> str:
     return f"Redis does not answer ({type(error).__name__}): nothing is scored"
 
 
 def worker_name() -> str:
-    """A name of this process alone; also that of its lock in the spool."""
+    """Return a new name that no other worker has; also that of its lock in the spool."""
     return f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
 
 
-def run(
-    spool: Spool,
-    scorers: PartitionedScorer,
-    connect: Callable[[], Redis],
-    sweep: Callable[[], object],
-    stop: StopSignal,
-    *,
-    batch_size: int,
-    tries: int,
-    metrics: Metrics,
-    progress: ProgressWatch,
-) -> None:
-    """Work until ``stop`` is received. After trouble with Redis or the disk the loop begins anew, the models loaded."""
-    while not stop.received:
+def run(spool: Spool, setup: WorkerSetup, connect: Callable[[], Redis], sweep: Callable[[], object]) -> None:
+    """Work until a signal to stop. After an error of Redis or the disk the loop starts anew, the models loaded."""
+    while not setup.stop.received:
         name = worker_name()
         try:
             with spool.workers.hold(name), connect() as client:
-                sweep()  # what a dead worker left is taken up before anything new
-                worker = BatchWorker(name, client, scorers, batch_size, tries, metrics, stop, progress)
-                worker.work(logging_level="WARNING")
+                sweep()  # the objects of a dead worker come before anything new
+                BatchWorker(name, client, setup).work(logging_level="WARNING")
         except RedisError as error:
-            progress.failed(_without_redis(error))
+            setup.progress.failed(_redis_failure(error))
             logger.error("Redis: %s; trying again", error)
         except OSError as error:
-            progress.failed(f"the spool cannot be used ({error.strerror or type(error).__name__}): nothing is scored")
+            setup.progress.failed(f"the spool cannot be used ({cause(error)}): nothing is scored")
             logger.error("spool: %s; trying again", error)
-        stop.wait(_PAUSE_S)
+        setup.stop.wait(_PAUSE_S)

@@ -18,15 +18,16 @@ from triage.spool.spool import Spool
 
 if TYPE_CHECKING:
     from triage.model.card import ModelCard
+    from triage.model.session import ScoringSession
 
 logger = logging.getLogger(__name__)
 
 
-def load_sessions(settings: Settings, stuck: Callable[[], object] | None = None) -> dict[str, Any]:
+def load_sessions(settings: Settings, on_stuck: Callable[[], object] = lambda: None) -> dict[str, ScoringSession]:
     """The models of the settings, loaded and warm. Raises StartError for one that must not be used.
 
     One whose loading or first run does not end is stopped, and a NotLoaded stands for it: the others go on.
-    ``stuck`` is called when a run of one cannot be stopped, and has to end the process.
+    ``on_stuck`` is called when a run of one cannot be stopped, and has to end the process.
     """
     from triage.model.calibration import check_prevalence
     from triage.model.installed import installed, models_folder
@@ -34,10 +35,11 @@ def load_sessions(settings: Settings, stuck: Callable[[], object] | None = None)
     folder = models_folder(settings.models.path)
     cards = installed(folder, settings.models.names, registry_policy(settings.models))
     check_prevalence(cards, settings.models.prevalence_by_name)
-    return {name: _loaded(settings, folder / name, card, stuck) for name, card in cards.items()}
+    return {name: _loaded(settings, folder / name, card, on_stuck) for name, card in cards.items()}
 
 
-def _loaded(settings: Settings, folder: Path, card: ModelCard, stuck: Callable[[], object] | None) -> Any:
+def _loaded(settings: Settings, folder: Path, card: ModelCard, on_stuck: Callable[[], object]) -> ScoringSession:
+    from triage.model.run_deadline import RunLimit
     from triage.model.session import ModelSession, NotLoaded, check_loads
     from triage.model.trial_load import NotLoadedError
 
@@ -50,8 +52,7 @@ def _loaded(settings: Settings, folder: Path, card: ModelCard, stuck: Callable[[
             provider=worker.provider,
             threads=worker.threads,
             maps=settings.keeps_activation_maps,
-            deadline_s=worker.score_timeout_s,
-            stuck=stuck,
+            limit=RunLimit(worker.score_timeout_s, on_stuck),
         )
         session.warm()
         return session
@@ -60,7 +61,7 @@ def _loaded(settings: Settings, folder: Path, card: ModelCard, stuck: Callable[[
         return NotLoaded(card, error.why)
 
 
-def not_loaded(sessions: Mapping[str, Any]) -> frozenset[str]:
+def not_loaded(sessions: Mapping[str, ScoringSession]) -> frozenset[str]:
     """The names of those that could not be loaded."""
     from triage.model.session import NotLoaded
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from triage.service.models import policy_of
 from triage.settings.schema import Settings
 from triage.spool.spool import Spool
 
+if TYPE_CHECKING:
+    from triage.scoring.predict import PredictionRecord
 
-def predictions(settings: Settings, files: list[Path], model: Path | None) -> Iterator[dict[str, Any]]:
+
+def predictions(settings: Settings, files: list[Path], model: Path | None) -> Iterator[PredictionRecord]:
     """One JSON object for each file, in order, as the service would judge it."""
     from triage.model.installed import models_folder
     from triage.scoring.predict import Compute, LoadedModels, predict

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
@@ -34,7 +35,8 @@ from triage.spool.validation_partition import VALIDATION
 from triage.worklist.index import Worklist
 
 if TYPE_CHECKING:
-    from triage.scoring.batch import BatchScorer
+    from triage.model.session import ScoringSession
+    from triage.scoring.batch import BatchScorer, DecisionOutputs
 
 
 logger = logging.getLogger(__name__)
@@ -46,27 +48,28 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     """Score until SIGTERM."""
     from triage.canary.wiring import canary_at_worker
     from triage.runtime.child_pool import MOST_MEMORY, DecodePool
+    from triage.runtime.decode_scheduler import DecodeScheduler, decode_processes
     from triage.runtime.memory import most_memory
-    from triage.runtime.turns import DecodeTurns, children
     from triage.scoring import worker
-    from triage.scoring.batch import BatchScorer
+    from triage.scoring.batch import BatchScorer, DecisionOutputs, ScoringResources
     from triage.scoring.partitioned import PartitionedScorer
+    from triage.scoring.study_decisions import DecisionRules
 
     stopping = StopSignal()
     registry = CollectorRegistry()
     metrics = metric_names.create(registry)
     introduce("work", settings, metrics)
     memory = settings.worker.decode_memory_bytes or most_memory() // 2
-    processes = children(settings.worker.decode_processes)
+    processes = decode_processes(settings.worker.decode_processes)
     pool = DecodePool(processes, settings.worker.decode_timeout_s, min(MOST_MEMORY, memory))
-    turns = DecodeTurns(pool, pool.processes, memory)
+    decoders = DecodeScheduler(pool, pool.processes, memory)
     senders = settings.listener.calling_ae_titles
     metrics.begin_view_checks(senders)
     pool.warm()  # before this process has threads, models and their memory
     policy = policy_of(settings)
     progress = ProgressWatch("working", _longest_batch_s(settings.worker))
     progress.failed("loading the models")
-    sessions: dict[str, Any] = {}
+    sessions: dict[str, ScoringSession] = {}
     with (
         connect(redis_url, settings.redis.timeout_s) as client,
         HealthServer(
@@ -82,19 +85,20 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
         if warning := _when_reachable(lambda: check_server(client, embedded=own), stopping):
             logger.warning(warning)
 
-        def scorer_of(partition: Spool, *rest: Any, silent: bool = False) -> BatchScorer:
-            priorities = priority_policy(settings)
-            return BatchScorer(
-                partition, sessions, turns, policy, priorities, *rest, calling_ae_titles=senders, silent=silent
-            )
+        resources = ScoringResources(sessions, decoders, policy, spool.model_switches.disabled, senders)
+        rules = DecisionRules(priority_policy(settings))
+
+        def scorer_of(partition: Spool, outputs: DecisionOutputs) -> BatchScorer:
+            return BatchScorer(resources, partition, outputs, rules)
 
         silence.begin(settings, spool, metrics)
 
         mark = partial(_mark_all, Outbox(spool), prepare_destinations(settings, spool))
-        patients = scorer_of(
+        patients = BatchScorer(
+            resources,
             spool,
-            *(metrics, Worklist(client).put_all, mark, None, Clock(spool).in_doubt),
-            silent=settings.decision.silent,
+            DecisionOutputs(metrics, Worklist(client).put_all, mark),
+            replace(rules, silent=settings.decision.silent, clock_in_doubt=Clock(spool).in_doubt),
         )
         canary_destinations = tuple(each.name for each in settings.channels.with_canary())
         canary = canary_at_worker(scorer_of, spool, client, canary_destinations)
@@ -102,23 +106,16 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
         _describe_models(metrics, settings, sessions, spool)
         logger.info("working with %s", ", ".join(session.card.model_id for session in sessions.values()))
         reconcile_once = partial(reconcile, settings, spool, redis_url, metrics, SweepMemory())
-        worker.run(
-            spool,
-            scorers,
-            lambda: connect(redis_url, settings.redis.timeout_s),
-            reconcile_once,
-            stopping,
-            batch_size=settings.worker.batch_size,
-            tries=settings.worker.tries,
-            metrics=metrics,
-            progress=progress,
+        setup = worker.WorkerSetup(
+            scorers, settings.worker.batch_size, settings.worker.tries, metrics, stopping, progress
         )
-    turns.close()
+        worker.run(spool, setup, lambda: connect(redis_url, settings.redis.timeout_s), reconcile_once)
+    decoders.close()
     pool.close()
 
 
 def _ready(
-    progress: ProgressWatch, shadow: Collection[str], sessions: Mapping[str, Any], spool: Spool
+    progress: ProgressWatch, shadow: Collection[str], sessions: Mapping[str, ScoringSession], spool: Spool
 ) -> tuple[bool, str]:
     """Not ready either while a model in service could not be loaded: one in shadow decides nothing."""
     ready, said = progress.ready()
@@ -142,14 +139,17 @@ def _end_now() -> None:
     os._exit(os.EX_SOFTWARE)
 
 
-def _validation(settings: Settings, scorer_of: Callable[..., BatchScorer], spool: Spool) -> dict[str, BatchScorer]:
+def _validation(
+    settings: Settings, scorer_of: Callable[[Spool, DecisionOutputs], BatchScorer], spool: Spool
+) -> dict[str, BatchScorer]:
     """What scores what the validation AE title sends, by its partition: told nobody, and counted nowhere."""
     from triage.metrics.process import uncounted
+    from triage.scoring.batch import DecisionOutputs
 
     if not settings.listener.validation_ae_title:
         return {}
-    index, mark = lambda decisions: None, lambda study: None
-    return {VALIDATION: scorer_of(spool.partition(VALIDATION), uncounted(), index, mark, spool.model_switches.disabled)}
+    outputs = DecisionOutputs(uncounted(), index=lambda decisions: None)
+    return {VALIDATION: scorer_of(spool.partition(VALIDATION), outputs)}
 
 
 def _mark_all(outbox: Outbox, destinations: tuple[str, ...], study_instance_uid: str) -> None:
@@ -157,20 +157,22 @@ def _mark_all(outbox: Outbox, destinations: tuple[str, ...], study_instance_uid:
         outbox.mark(study_instance_uid, name)
 
 
-def _when_reachable(check: Any, stopping: StopSignal) -> str:
+def _when_reachable(check: Callable[[], str], stopping: StopSignal) -> str:
     """``check()`` as soon as Redis answers: a worker that starts before its Redis waits for it."""
     from redis.exceptions import RedisError
 
     while not stopping.received:
         try:
-            return str(check())
+            return check()
         except RedisError as error:
             logger.error("Redis does not answer (%s); waiting for it", error)
             stopping.wait(2.0)
     return ""
 
 
-def _describe_models(metrics: Metrics, settings: Settings, sessions: dict[str, Any], spool: Spool) -> None:
+def _describe_models(
+    metrics: Metrics, settings: Settings, sessions: Mapping[str, ScoringSession], spool: Spool
+) -> None:
     for name, session in sessions.items():
         card = session.card
         metrics.model_info.labels(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.support.model_folders import SIZE, write_model
-from triage.model.activation_map import kept, peak
+from triage.model.activation_map import encode_map, peak
 from triage.model.card import ActivationGrid
 from triage.model.trial_load import NotLoadedError
 from triage.radiograph.crop import WHOLE
@@ -57,7 +57,7 @@ def test_a_cell_that_looks_beyond_the_edge_points_at_the_edge(tmp_path: Path) ->
     grid = ActivationGrid(first_row=-5.0, first_column=0.0, step=STEP)
     cells = np.zeros((8, 8), dtype=np.float32)
     cells[0, 0] = 1.0
-    found = kept(cells, card.preprocessing.spec(), grid, WHOLE)
+    found = encode_map(cells, card.preprocessing.spec(), grid, WHOLE)
     assert found is not None
     assert peak(found) == (0.0, 0.0)
 

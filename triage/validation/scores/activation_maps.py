@@ -11,9 +11,9 @@ from typing import NotRequired, TypedDict
 import numpy as np
 
 from triage.decision.types import ActivationMap
-from triage.model.activation_map import kept, peak
+from triage.model.activation_map import encode_map, peak
 from triage.model.card import ModelCard
-from triage.model.run_deadline import DEADLINE_S, NotEndedError
+from triage.model.run_deadline import DEADLINE_S, NotEndedError, RunLimit
 from triage.model.session import ModelSession, check_loads
 from triage.model.trial_load import LOAD_DEADLINE_S
 from triage.radiograph.crop import WHOLE
@@ -54,7 +54,7 @@ class ActivationMaps:
     ) -> None:
         """Load the model. Raises NotLoadedError if loading and first run do not end within ``load_timeout_s``."""
         check_loads(folder, card, "cpu", threads, load_timeout_s)
-        self._session = ModelSession(folder, card, threads=threads, maps=True, deadline_s=run_timeout_s)
+        self._session = ModelSession(folder, card, threads=threads, maps=True, limit=RunLimit(run_timeout_s))
         self._card = card
         self.available = self._session.has_map
 
@@ -77,7 +77,7 @@ class ActivationMaps:
         if cells is None:
             return MapView(grey, None, None)
         over_input, over_image = (
-            kept(cells, spec.spec(), self._card.activation_grid, edges) for edges in (WHOLE, prepared.content)
+            encode_map(cells, spec.spec(), self._card.activation_grid, edges) for edges in (WHOLE, prepared.content)
         )
         return MapView(grey, over_input, over_image)
 

@@ -1,4 +1,4 @@
-"""What decoding will cost, by the header of an object, and what is not waited for."""
+"""The cost of a decoding, estimated from the header of an object, and the objects that a batch does not wait for."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pydicom.uid import (
 
 from tests.support.dicom_peer import DX, a_data_set, encoded
 from triage.dicom.part10 import Receipt, header
-from triage.runtime.turns import HEAVY
-from triage.scoring.load import load_of
-from triage.scoring.worker import settled
+from triage.runtime.decode_scheduler import HEAVY
+from triage.scoring.decode_cost import estimate_cost
+from triage.scoring.worker import split_ready
 from triage.spool.spool import Spool
 
 RECEIPT = Receipt(1.0, "CT7", "CXR_TRIAGE", "10.1.2.3")
@@ -36,37 +36,37 @@ def stored(spool: Spool, syntax: str, rows: int, columns: int) -> bytes:
 @pytest.mark.parametrize(
     "syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
 )
-def test_the_load_is_by_rows_and_columns_in_every_encoding(spool: Spool, syntax: str) -> None:
+def test_the_cost_is_by_rows_and_columns_in_every_encoding(spool: Spool, syntax: str) -> None:
     path = spool.root / "object.dcm"
     path.write_bytes(stored(spool, syntax, 2000, 3000))
-    light = load_of(path)
+    light = estimate_cost(path)
     assert light.sender == "CT7@10.1.2.3"
     assert 100 << 20 < light.memory < HEAVY
     path.write_bytes(stored(spool, syntax, 10_000, 10_000))
-    assert load_of(path).memory > 2 << 30
+    assert estimate_cost(path).memory > 2 << 30
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", bytes(10_000)])
 def test_what_cannot_be_read_costs_little(spool: Spool, content: bytes) -> None:
     path = spool.root / "object.dcm"
     path.write_bytes(content)
-    assert load_of(path).memory < HEAVY
-    assert load_of(spool.root / "gone.dcm").memory < HEAVY
+    assert estimate_cost(path).memory < HEAVY
+    assert estimate_cost(spool.root / "gone.dcm").memory < HEAVY
 
 
 def test_more_pixels_than_are_decoded_cost_nothing(spool: Spool) -> None:
     path = spool.root / "object.dcm"
     path.write_bytes(stored(spool, ExplicitVRLittleEndian, 60_000, 60_000))
-    assert load_of(path).memory < HEAVY
+    assert estimate_cost(path).memory < HEAVY
 
 
 @dataclass(eq=False)
-class ATurn:
+class FakeDecode:
     is_ready: bool
 
 
 def test_what_takes_longer_than_the_rest_of_its_batch_is_not_waited_for() -> None:
-    started = [("slow", ATurn(False)), ("done", ATurn(True))]
-    ready, slow = settled(started, 0.01)  # type: ignore[arg-type]
+    started = [("slow", FakeDecode(False)), ("done", FakeDecode(True))]
+    ready, slow = split_ready(started, 0.01)  # type: ignore[arg-type]
     assert ready == started[1:]
     assert slow == started[:1]

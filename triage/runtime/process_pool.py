@@ -1,0 +1,57 @@
+"""Child processes, and every private part of ``concurrent.futures`` and ``multiprocessing`` that is used for them.
+
+Written against Python 3.11; ``tests/runtime/test_process_pool.py`` fails where a release changes what is used here.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.context import ForkServerContext
+
+_DECODERS = ["triage.scoring.batch"]
+
+
+def forkserver() -> ForkServerContext:
+    """Return the context in which children are started: not by fork, as the parent has threads."""
+    return multiprocessing.get_context("forkserver")
+
+
+def kill_children(pool: ProcessPoolExecutor, *, wait: bool = False) -> None:
+    """Kill every child of ``pool`` at once, and shut it down. Calls that were not finished raise BrokenProcessPool.
+
+    Python 3.14 has ``kill_workers``; before, there is no public way to end a child that hangs.
+    """
+    for process in list((pool._processes or {}).values()):
+        process.kill()
+    pool.shutdown(wait=wait, cancel_futures=True)
+
+
+def start_pool(processes: int, set_up: Callable[[], None]) -> ProcessPoolExecutor:
+    """Return a pool of so many children, each of which runs ``set_up`` first; it must pickle.
+
+    Their server imports the code of the decoders once, and all children share its memory.
+    """
+    context = forkserver()
+    context.set_forkserver_preload(_DECODERS)
+    return ProcessPoolExecutor(processes, context, initializer=set_up)
+
+
+def end_with_parent() -> None:
+    """Have this child killed when its parent ends, even if that is killed.
+
+    Nothing else would end it: it has both ends of the queue that it waits on, and a child of the fork server is no
+    child of the process that asked for it.
+    """
+    threading.Thread(target=_wait_for_parent, name="end with parent", daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,33 @@
+"""The cost of decoding a stored object, estimated from its header."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from triage.dicom.byte_source import OpenFileSource
+from triage.dicom.data_set import behind_the_head
+from triage.dicom.header_scan import read_pixel_count
+from triage.dicom.part10 import parse_receipt
+from triage.runtime.decode_scheduler import DecodeCost
+
+_BYTES_PER_PIXEL = 24
+"""At the peak: the decoder's output (JPEG 2000: 4 and a copy), stored values, their index, grey as float32, masks."""
+_BYTES_PER_FILE_BYTE = 3  # the file, its data set, its pixels
+_BASE_BYTES = 64 << 20
+_MAX_PIXELS = 100_000_000  # larger images are not decoded
+
+
+def estimate_cost(path: Path) -> DecodeCost:
+    """Return the cost of an object in the inbox. An unreadable file costs little: it is not decoded."""
+    try:
+        with path.open("rb") as file:
+            source = OpenFileSource(file)
+            at, syntax = behind_the_head(source)
+            receipt = parse_receipt(source.read(0, at))
+            file.seek(at)
+            pixels = read_pixel_count(file, syntax)
+    except Exception:  # the edge: the file may hold anything; the child reports the error
+        return DecodeCost(_BASE_BYTES)
+    decoded = pixels if pixels <= _MAX_PIXELS else 0
+    memory = _BASE_BYTES + _BYTES_PER_FILE_BYTE * source.size() + _BYTES_PER_PIXEL * decoded
+    return DecodeCost(memory, f"{receipt.calling_ae_title}@{receipt.peer}")

@@ -1,0 +1,104 @@
+"""Decisions of studies, from the assessments in the spool to the record of the decision."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from triage.decision.decide import decide
+from triage.decision.records import assessment_from, to_record
+from triage.decision.silence import is_silent
+from triage.decision.types import ImageAssessment, PriorityPolicy, TriageDecision
+from triage.errors import cause
+from triage.runtime.logs import where_raised
+from triage.spool.spool import Spool
+
+_ERRORS_OF_THE_SPOOL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Errors that every study meets, whichever meets them first."""
+
+
+class StudyErrors:
+    """Errors of a batch that concern one study each, by Study Instance UID. Errors of the whole spool are raised."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self.by_study: dict[str, str] = {}
+
+    @contextmanager
+    def isolate(self, study_instance_uid: str) -> Iterator[None]:
+        """Record an OSError that concerns this study alone; raise every other one."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in _ERRORS_OF_THE_SPOOL or not self._spool.takes_studies():
+                raise
+            self.by_study[study_instance_uid] = f"the study cannot be written: {cause(error)}"
+
+
+@dataclass(frozen=True)
+class DecisionRules:
+    """Rules of the site for its decisions.
+
+    ``silent``: studies that begin now are recorded, and neither listed nor delivered. ``clock_in_doubt``: True after a
+    jump of the clock; then no study counts as a prior.
+    """
+
+    priorities: PriorityPolicy
+    silent: bool = False
+    clock_in_doubt: Callable[[], bool] = lambda: False
+
+
+class StudyDecider:
+    """Decide studies and write their decisions. Each decision of a study has the next number."""
+
+    def __init__(self, spool: Spool, rules: DecisionRules, mark: Callable[[str], None]) -> None:
+        """``mark`` is called with the UID of each study whose decision is to be delivered."""
+        self._spool = spool
+        self._rules = rules
+        self._mark = mark
+
+    def decide_all(self, studies: Iterable[str], errors: StudyErrors) -> dict[str, TriageDecision]:
+        """Return the decisions by study; a study that cannot be decided is in ``errors`` instead."""
+        decisions: dict[str, TriageDecision] = {}
+        for uid in sorted(studies):
+            with errors.isolate(uid):
+                try:
+                    decisions[uid] = self._decide(uid)
+                except (ValueError, KeyError, TypeError) as error:
+                    errors.by_study[uid] = f"the study's records cannot be read: {where_raised(error)}"
+        return decisions
+
+    def _decide(self, study_instance_uid: str) -> TriageDecision:
+        in_doubt = self._rules.clock_in_doubt()
+        priorities = self._rules.priorities
+        if in_doubt:
+            priorities = replace(priorities, prior_after_days=0.0)
+        with self._spool.study_lock(study_instance_uid):
+            images = [assessment_from(record) for record in self._spool.assessments(study_instance_uid)]
+            earlier = self._earlier(study_instance_uid)
+            decision = replace(
+                decide(images, priorities, time.time()),
+                sequence=1 + max((int(each.get("sequence") or 0) for each in earlier), default=0),
+                silent=self._is_silent(earlier, images, in_doubt),
+            )
+            self._spool.write_decision(study_instance_uid, to_record(decision))
+            if not decision.silent:
+                self._mark(study_instance_uid)
+        return decision
+
+    def _earlier(self, study_instance_uid: str) -> Sequence[Mapping[str, Any]]:
+        """Return the study's last decision or, where that is lost, its history. The caller holds the study's lock."""
+        last = self._spool.decision(study_instance_uid)
+        return [last] if last is not None else self._spool.history(study_instance_uid)
+
+    def _is_silent(
+        self, earlier: Sequence[Mapping[str, Any]], images: Sequence[ImageAssessment], in_doubt: bool
+    ) -> bool:
+        before = bool(earlier[-1].get("silent")) if earlier else None
+        tagged_at = float(earlier[-1].get("tagged_at") or 0.0) if earlier else 0.0
+        newest = max(image.received_at for image in images)
+        return is_silent(before, tagged_at, newest, self._rules.silent, clock_in_doubt=in_doubt)
