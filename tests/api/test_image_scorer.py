@@ -56,7 +56,7 @@ def test_the_model_for_the_age_scores_and_no_other(scorer: triage.ImageScorer) -
     assert found[2].reasons == (Reason.AGE_NOT_COVERED,)
     assert [each.activation_map is None for each in found] == [False, True, True]
     assert [each.no_map for each in found] == [
-        "", "tiny-child 1 gave no activation map", "the image was not scored",
+        "", "tiny-child 1 has no activation map", "the image was not scored",
     ]  # fmt: skip
     assert [each.study_instance_uid for each in found] == ["", "", ""]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,15 +19,14 @@ from triage.api.isolated import IsolatedDecoding
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.errors import TriageError
-from triage.model.activation_map import encode_map
 from triage.model.card import ModelCard, ModelRefusedError, load_card
 from triage.model.installed import installed, models_folder
 from triage.model.registry import RegistryPolicy, to_be_loaded, usable
-from triage.model.run_deadline import NotEndedError
-from triage.model.session import ModelScores, ModelSession
+from triage.model.session import ModelSession
 from triage.radiograph.decode import is_picture
 from triage.radiograph.types import Rejected
-from triage.scoring.assess import AssessmentPolicy, PreparedImage, conclude, projection_seen, view_contradicted
+from triage.scoring.assess import AssessmentPolicy, PreparedImage, projection_seen, view_contradicted
+from triage.scoring.inference import BatchInference, FailedImage, ScoredImage
 
 Image = str | os.PathLike[str] | bytes | Pixels
 
@@ -112,7 +110,8 @@ class ImageScorer:
         self._process = os.getpid()
         folders = _by_name(options.folders)
         self._cards = _cards(folders, self._policy.registry)
-        self._sessions = {name: _session(folders[name], card, options) for name, card in self._cards.items()}
+        sessions = {name: _session(folders[name], card, options) for name, card in self._cards.items()}
+        self._inference = BatchInference(sessions, self._policy)
         decoding = ImageDecoding(self._cards, self._policy)
         self._decoding = IsolatedDecoding(decoding) if options.isolated else decoding
 
@@ -174,14 +173,16 @@ class ImageScorer:
         return ImageScorer, (self._options,)
 
     def _result(self, prepared: PreparedImage) -> ImageScore:
-        if prepared.rejected is not None or prepared.model_input is None:
+        (result,) = self._inference.run([prepared])
+        if isinstance(result, FailedImage):
+            if not result.is_final:
+                raise result.error
+            return self._refused(
+                prepared, Rejected(Reason.WORKER_FAILURE, f"the model {result.card.name} {result.error}")
+            )
+        if result.card is None:
             return self._refused(prepared, prepared.rejected or Rejected(Reason.NO_MODEL))
-        session = self._sessions[prepared.model_name]
-        try:
-            scores = session.score(prepared.model_input[np.newaxis])
-        except NotEndedError as error:
-            return self._refused(prepared, Rejected(Reason.WORKER_FAILURE, f"the model {session.card.name} {error}"))
-        return self._scored(prepared, session.card, scores)
+        return self._scored(result, result.card)
 
     def _refused(self, prepared: PreparedImage, rejected: Rejected) -> ImageScore:
         return replace(
@@ -189,25 +190,21 @@ class ImageScorer:
             no_map="the image was not scored",
         )  # fmt: skip
 
-    def _scored(self, prepared: PreparedImage, card: ModelCard, scores: ModelScores) -> ImageScore:
-        probability, distance = float(scores.probability[0]), float(scores.distance[0])
-        conclusion = conclude(prepared, card, probability, distance, self._policy)
-        found = None
-        if scores.maps is not None:
-            found = encode_map(scores.maps[0], card.preprocessing.spec(), card.activation_grid, prepared.content)
+    def _scored(self, scored: ScoredImage, card: ModelCard) -> ImageScore:
+        prepared, conclusion = scored.prepared, scored.conclusion
         return replace(
             self._known(prepared),
             tag=conclusion.tag,
             probability=conclusion.probability,
             reasons=conclusion.reasons,
             detail=conclusion.detail,
-            distance=distance if math.isfinite(distance) else None,
+            distance=scored.distance,
             distance_limit=card.distribution.limit,
             model_id=card.model_id,
             model_digest=card.model_sha256,
             view_contradicted=view_contradicted(prepared, projection_seen(prepared, conclusion)),
-            activation_map=found,
-            no_map="" if found else f"{card.model_id} gave no activation map",
+            activation_map=scored.activation_map,
+            no_map=scored.no_map,
         )
 
     def _known(self, prepared: PreparedImage) -> ImageScore:
