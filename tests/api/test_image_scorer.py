@@ -20,6 +20,7 @@ from tests.support.model_folders import write_model
 from triage.api.asserted import Asserted, ImageInputError
 from triage.decision.reasons import Reason
 from triage.model.card import ModelRefusedError
+from triage.model.run_deadline import RunLimit
 from triage.model.session import ModelSession
 from triage.phantom.chest import BITS, PhantomSubject, as_dicom, draw
 from triage.scoring.assess import prepare
@@ -211,7 +212,7 @@ def test_the_operating_point_is_the_callers(models: Path) -> None:
 
 
 def test_a_run_that_does_not_end_is_not_assessed(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("triage.api.image_scorer.ModelSession", partial(ModelSession, deadline_s=0.3))
+    monkeypatch.setattr("triage.api.image_scorer.ModelSession", partial(ModelSession, limit=RunLimit(0.3)))
     scorer = triage.load_models(models / "tiny-endless", threads=1)
     endless, other = (scorer.score(each, SAID) for each in (BRIGHT, DARK))
     assert (str(endless.tag), endless.probability, endless.reasons) == ("NOT_ASSESSED", None, (Reason.WORKER_FAILURE,))

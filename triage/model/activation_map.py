@@ -1,6 +1,6 @@
-"""PURE: a class activation map (Zhou et al. 2016): what is kept of it, and how it is shown over the radiograph.
+"""PURE: a class activation map (Zhou et al. 2016): its record, and its display over the radiograph.
 
-It shows what drew the score, and is no outline of a finding.
+It shows which regions raised the score, and is no outline of a finding.
 """
 
 from __future__ import annotations
@@ -21,35 +21,38 @@ from triage.radiograph.types import FloatImage
 Picture = npt.NDArray[np.uint8]
 
 MOST_CELLS = 64
-"""Rows and columns of a map that is kept; a finer one is averaged."""
+"""Rows and columns of a recorded map; a finer one is averaged."""
 OPACITY = 0.5
-"""How much of the colour is mixed in where it is strongest, as a picture opens and as it is sent."""
+"""Share of the colour where it is strongest, as the page opens and as the image is sent."""
 FULL = 2.0
-"""Logits above the operating point from which a place may have the strongest colour: odds of 7 to 1."""
+"""Logits above the operating point from which a cell may have the strongest colour: odds of 7 to 1."""
 
 _SIDE = 256
 _SUREST = 1e-6
-_AT = (0.0, 0.5, 1.0)  # pink, orange, yellow: none of them a grey, and lighter the stronger
+_STOPS = (0.0, 0.5, 1.0)  # pink, orange, yellow: none of them a grey, and lighter the stronger
 _COLOURS = ((204.0, 71.0, 120.0), (248.0, 149.0, 64.0), (240.0, 249.0, 33.0))
 
 
-def _tabled() -> Picture:
-    """The colour of each of 256 strengths, RGBA; the square root makes a weak one seen."""
+def _colour_table() -> Picture:
+    """Return the colour of each of 256 strengths, RGBA; the square root makes a weak one visible."""
     levels = np.arange(256) / 255
-    colours = [np.interp(levels, _AT, [colour[channel] for colour in _COLOURS]) for channel in range(3)]
+    colours = [np.interp(levels, _STOPS, [colour[channel] for colour in _COLOURS]) for channel in range(3)]
     return np.asarray(np.rint(np.stack([*colours, 255 * np.sqrt(levels)], axis=-1)), dtype=np.uint8)
 
 
-_TABLE = _tabled()
+_TABLE = _colour_table()
 
 
 def encode_map(
     cells: FloatImage, spec: PreprocessSpec, grid: ActivationGrid | None, content: Edges
 ) -> ActivationMap | None:
-    """What is kept of a map (h, w) that a model of ``spec`` gave; None if a value is no number.
+    """Return the record of a map, None if one of its values is no number.
 
-    ``grid`` says where its cells lie on the model input, absent: in equal tiles. From there it goes back to where the
-    input came from, in an image whose radiograph lies within ``content``.
+    Args:
+        cells: The map of a model, float32 (h, w).
+        spec: The preprocessing of the model.
+        grid: The position of the cells on the model input; absent: equal tiles.
+        content: The part of the image inside shutter and border, from which the model input was made.
     """
     if not np.isfinite(cells).all():
         return None
@@ -71,15 +74,15 @@ def encode_map(
 
 
 def cells_of(found: ActivationMap) -> FloatImage:
-    """The values of a map that was kept, float32 (rows, columns)."""
+    """Return the values of a recorded map, float32 (rows, columns)."""
     cells = np.frombuffer(b64decode(found.values), dtype="<f4").reshape(found.rows, found.columns)
     return np.asarray(cells, dtype=np.float32)
 
 
 def excess(found: ActivationMap, probability: float, operating_point: float) -> FloatImage:
-    """For each cell how far, in logits, it draws the score above the operating point (below: negative).
+    """Return by how many logits each cell raises the score above the operating point (below: negative).
 
-    Its mean is how far the image's own score lies above it: a model's constant, which the map lacks, is put in.
+    The mean is the distance of the image's own score from it: the constant of the model, which the map lacks, is added.
     """
     cells = cells_of(found)
     above = cells - cells.mean() + np.float32(logit(probability, _SUREST) - logit(operating_point, _SUREST))
@@ -87,11 +90,11 @@ def excess(found: ActivationMap, probability: float, operating_point: float) -> 
 
 
 def strength(found: ActivationMap, probability: float, operating_point: float, rows: int, columns: int) -> FloatImage:
-    """How strong the colour is at each pixel of the whole image drawn in ``rows`` x ``columns``: float32, 0 to 1.
+    """Return the strength of the colour at each pixel of the whole image in ``rows`` x ``columns``: float32, 0 to 1.
 
-    None where a place by itself would not reach the operating point, and outside of what the model saw. The strongest
-    place has 1, or less where no place speaks strongly: images can be compared, and one in which nothing was found does
-    not glow.
+    It is 0 in cells that alone would not reach the operating point, and outside of the model input. The strongest cell
+    has 1, or less where no cell is far above the operating point: images can be compared, and one without a finding has
+    little colour.
     """
     above = excess(found, probability, operating_point)
     drawn = placed(found, above, rows, columns) / np.float32(max(FULL, float(above.max())))
@@ -99,14 +102,14 @@ def strength(found: ActivationMap, probability: float, operating_point: float, r
 
 
 def placed(found: ActivationMap, values: FloatImage, rows: int, columns: int) -> FloatImage:
-    """``values`` of the map's cells at each pixel of the whole image drawn in ``rows`` x ``columns``: float32."""
+    """Return ``values`` of the map's cells at each pixel of the whole image in ``rows`` x ``columns``: float32."""
     down = _weights(found.rows, found.top, found.bottom, rows)
     across = _weights(found.columns, found.left, found.right, columns)
     return np.asarray(down @ values @ across.T, dtype=np.float32)
 
 
 def peak(found: ActivationMap) -> tuple[float, float]:
-    """Where the map is highest, as fractions (x, y) of the image: the middle of its cell, or the nearest edge."""
+    """Return the position of the highest cell as fractions (x, y) of the image: its middle, or the nearest edge."""
     row, column = np.unravel_index(int(np.argmax(cells_of(found))), (found.rows, found.columns))
     x = found.left + (float(column) + 0.5) / found.columns * (found.right - found.left)
     y = found.top + (float(row) + 0.5) / found.rows * (found.bottom - found.top)
@@ -114,25 +117,25 @@ def peak(found: ActivationMap) -> tuple[float, float]:
 
 
 def coloured(strengths: FloatImage) -> Picture:
-    """RGBA, uint8 (rows, columns, 4), to be mixed into the image: pink, orange, yellow; transparent at 0."""
+    """Return RGBA, uint8 (rows, columns, 4), to be mixed into the image: pink, orange, yellow; transparent at 0."""
     return _TABLE[np.rint(strengths * 255).astype(np.uint8)]
 
 
 def mixed(grey: Picture, colour: Picture, opacity: float = OPACITY) -> Picture:
-    """RGB, uint8 (rows, columns, 3), of a grey image (rows, columns) under ``colour``, RGBA of the same size."""
+    """Return RGB, uint8 (rows, columns, 3), of a grey image (rows, columns) under ``colour``, RGBA of the same size."""
     share = colour[..., 3:].astype(np.float32) * np.float32(opacity / 255)
     below = grey[..., np.newaxis].astype(np.float32)
     return np.asarray(below + (colour[..., :3] - below) * share + np.float32(0.5), dtype=np.uint8)
 
 
 def as_png(found: ActivationMap, probability: float, operating_point: float) -> bytes:
-    """A small square PNG, RGBA, to be stretched over the whole image."""
+    """Return a small square PNG, RGBA, to be stretched over the whole image."""
     drawn = coloured(strength(found, probability, operating_point, _SIDE, _SIDE))
     return bytes(cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGBA2BGRA))[1].tobytes())
 
 
 def why_none(assessment: ImageAssessment) -> str:
-    """Why there is no map of this score; empty if there is one."""
+    """Return the reason why this score has no map; empty if it has one."""
     if assessment.activation_map is not None and assessment.probability is not None:
         return ""
     if assessment.probability is None:
@@ -153,14 +156,14 @@ def _small(cells: FloatImage) -> FloatImage:
 
 
 def _weights(count: int, first: float, last: float, pixels: int) -> FloatImage:
-    """What each of ``count`` cells between ``first`` and ``last`` gives to each pixel: linear between their middles."""
+    """Return the weight of each of ``count`` cells from ``first`` to ``last`` at each pixel: linear between middles."""
     middles = (np.arange(pixels) + 0.5) / pixels
     at = np.clip((middles - first) / (last - first) * count - 0.5, 0, count - 1)
     return np.asarray(np.maximum(0, 1 - np.abs(at[:, np.newaxis] - np.arange(count))), dtype=np.float32)
 
 
 def _seen(found: ActivationMap, rows: int, columns: int) -> npt.NDArray[np.bool_]:
-    """Which pixels of the whole image drawn in ``rows`` x ``columns`` the model input shows."""
+    """Return a mask of the pixels that the model input shows, of the whole image in ``rows`` x ``columns``."""
     top, left, bottom, right = found.seen
     down, across = (np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns
     inside = ((down >= top) & (down <= bottom))[:, np.newaxis] & ((across >= left) & (across <= right))

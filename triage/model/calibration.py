@@ -1,8 +1,8 @@
-"""PURE: what a score means where another share of the patients is ill than in the cohort it was calibrated on.
+"""PURE: a score at another prevalence than that of the cohort it was calibrated on.
 
-A model learns how often its positives occur. Where that is otherwise, and the images of either class look the same, the
-odds have to be multiplied by the ratio of the two odds (Bayes; Saerens, Latinne and Decaestecker 2002). No tag is made
-of it: the operating point stays one of the plain score.
+A model learns how often its positives occur. At another prevalence, with the same images of either class, the odds have
+to be multiplied by the ratio of the two odds (Bayes; Saerens, Latinne and Decaestecker 2002). No tag depends on it: the
+operating point is one of the plain score.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ _LEAST = 1e-7
 
 
 def at_prevalence(probability: float, fit: CalibrationFit, prevalence: float) -> float:
-    """The calibrated probability of the positive class where it has the ``prevalence`` (both 0 to 1, exclusive).
+    """Return the calibrated probability of the positive class at a ``prevalence`` (both 0 to 1, exclusive).
 
-    ``probability``: the model's plain score. Raises ValueError for a fit that does not say how many of its images were
-    positive.
+    ``probability``: the model's plain score. Raises ValueError for a fit without the number of its positive images.
     """
     if fit.positives is None:
         raise ValueError("the calibration does not say how many of its images were positive")
@@ -30,7 +29,7 @@ def at_prevalence(probability: float, fit: CalibrationFit, prevalence: float) ->
 
 
 def check_prevalence(cards: Mapping[str, ModelCard], prevalence: Mapping[str, float]) -> None:
-    """ModelRefusedError where a site's prevalence cannot be used: of no model, or of one that is not calibrated."""
+    """Raise ModelRefusedError for a prevalence of an unknown model, or of one that is not calibrated."""
     for name in sorted(prevalence):
         if name not in cards:
             raise ModelRefusedError(f"models.prevalence has {name}, and no such model is loaded")

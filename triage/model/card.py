@@ -1,19 +1,17 @@
-"""card.json: what a model is, what it is for, how it did, and where it ends. A card that does not hold is refused."""
+"""card.json: the description, intended use, performance and limits of a model. An invalid card is refused."""
 
 from __future__ import annotations
 
 import json
 import math
-import re
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from triage.errors import StartError
 from triage.model.card_schema import LaterCardError, as_of_now
-from triage.model.onnx_file import NotOnnxError, has_external_data
+from triage.model.folder_check import ModelRefusedError as ModelRefusedError
+from triage.model.folder_check import check_digest, check_list, check_onnx
 from triage.radiograph.preprocess import PreprocessSpec
 from triage.radiograph.types import View
 
@@ -23,16 +21,12 @@ WEIGHTS = "model.onnx"
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-class ModelRefusedError(StartError):
-    """A model folder that must not be used; the message says which and why."""
-
-
 class _CardPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Interval(_CardPart):
-    """A figure with its interval; ``method`` says what the interval covers."""
+    """One figure with its interval; ``method`` names the interval."""
 
     value: float
     low: float
@@ -42,7 +36,7 @@ class Interval(_CardPart):
 
 
 class Preprocessing(_CardPart):
-    """PreprocessSpec as JSON; see triage/radiograph/preprocess.py."""
+    """PreprocessSpec in JSON; see triage/radiograph/preprocess.py."""
 
     size: int
     fit: Literal["stretch"]
@@ -58,12 +52,12 @@ class Preprocessing(_CardPart):
         return self
 
     def spec(self) -> PreprocessSpec:
-        """The spec that the service computes with."""
+        """Return the spec that the service computes with."""
         return PreprocessSpec.from_record(self.model_dump())
 
 
 class CardTarget(_CardPart):
-    """What a high score means, and what a low one does."""
+    """Meaning of a high score, and of a low one."""
 
     finding: str
     positive_class: str
@@ -72,10 +66,10 @@ class CardTarget(_CardPart):
 
 
 class IntendedUse(_CardPart):
-    """Whom and what the model is for; ages in years, ``age_below`` exclusive and absent for no limit.
+    """Images and patients that the model is for; ages in years, ``age_below`` exclusive and absent for no limit.
 
-    ``stations``: the units whose images it is for, by Station Name (0008,1010); none named: those of any.
-    ``orientation``: ``any`` if the model does not mind how the image is turned.
+    ``stations``: the units whose images it is for, by Station Name (0008,1010); empty: any. ``orientation``: ``any`` if
+    images may be turned.
     """
 
     modalities: tuple[str, ...]
@@ -93,7 +87,7 @@ class IntendedUse(_CardPart):
 
 
 class OperatingPoint(_CardPart):
-    """A threshold of the probability, and how it was chosen."""
+    """One threshold of the probability, and how it was chosen."""
 
     name: str
     threshold: Fraction
@@ -104,10 +98,10 @@ class OperatingPoint(_CardPart):
 
 
 class CalibrationFit(_CardPart):
-    """``calibrated_probability`` is the logistic function of slope times logit plus intercept.
+    """Calibration: ``calibrated_probability`` is the logistic function of slope times logit plus intercept.
 
-    ``approximate``: not fitted on exactly the score that ships, on patients that no member saw. Brier scores are of the
-    images it was fitted on, before and after.
+    ``approximate``: not fitted on exactly the released score, on patients that no member was trained on. Brier scores
+    are those of the images it was fitted on, before and after.
     """
 
     method: Literal["platt", "temperature"]
@@ -122,10 +116,10 @@ class CalibrationFit(_CardPart):
 
 
 class ActivationGrid(_CardPart):
-    """Where the cells of the output ``cam`` lie on the model input: where the middles of the first row and of the first
-    column are, and how far it is to the next, in pixels from the input's upper left corner.
+    """Position of the cells of the output ``cam`` on the model input, in pixels from its upper left corner.
 
-    A strided convolution with symmetric padding looks at 0, 32, 64, ..., and not at the middles of equal tiles.
+    ``first_row`` and ``first_column`` are the middles of the first cells, ``step`` is the distance to the next. A
+    strided convolution with symmetric padding is centred on 0, 32, 64, ..., and not on the middles of equal tiles.
     """
 
     first_row: float
@@ -134,7 +128,7 @@ class ActivationGrid(_CardPart):
 
 
 class Distribution(_CardPart):
-    """What the training images look like to the graph's ``distance``, and beyond what it refuses."""
+    """Distance of the training images as the graph measures it, and the limit beyond which images are refused."""
 
     measure: str
     limit: float
@@ -143,8 +137,10 @@ class Distribution(_CardPart):
 
 
 class Training(_CardPart):
-    """What it was trained on, earlier trainings included. Lists beside the card, one a line: ``patients_file`` of
-    public patient identifiers, ``images_file`` of the SHA-256 of image files and of public names of what images show.
+    """Training data, that of earlier trainings included.
+
+    Lists in the same folder, one entry a line: ``patients_file`` of public patient identifiers, ``images_file`` of the
+    SHA-256 of image files and of public names of the radiographs in them.
     """
 
     data: tuple[str, ...]
@@ -166,7 +162,7 @@ class Performance(_CardPart):
 
 
 class Licence(_CardPart):
-    """Under what the weights may be used. ``commercial``: whether what they learnt from lets anybody use them so."""
+    """Licence of the weights. ``commercial``: whether the licences of the training data permit commercial use."""
 
     weights: str
     commercial: bool
@@ -174,7 +170,7 @@ class Licence(_CardPart):
 
 
 class ModelCard(_CardPart):
-    """card.json, whole. ``licence`` is absent in cards of before it was asked for: then nothing is known of it."""
+    """card.json as a whole. ``licence`` is absent in older cards: then it is not known."""
 
     card_schema: Literal[1]
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -199,34 +195,34 @@ class ModelCard(_CardPart):
 
     @property
     def model_id(self) -> str:
-        """Name and version, as results carry it."""
+        """Name and version, as in results."""
         return f"{self.name} {self.version}"
 
     @property
     def covers(self) -> str:
-        """What it is for, in words: finding, ages, views, stations."""
+        """Intended use in words: finding, ages, views, stations."""
         use = self.intended_use
         ages = f"ages {use.age_from:g} " + ("and over" if use.age_below is None else f"to below {use.age_below:g}")
         stations = f"stations {', '.join(use.stations)}" if use.stations else "any station"
         return f"{self.target.finding}; {ages}; {', '.join(use.views)}; {stations}"
 
     def covers_age(self, age_years: float) -> bool:
-        """Whether a patient of this age is one the model is for."""
+        """Return True if the model is for patients of this age."""
         below = self.intended_use.age_below
         return self.intended_use.age_from <= age_years and (below is None or age_years < below)
 
     def covers_view(self, view: View) -> bool:
-        """Whether the model is for this view. A frontal of unknown direction needs a model for both."""
+        """Return True if the model is for this view. A frontal of unknown direction needs a model for both."""
         views = {str(view)} if view is not View.FRONTAL else {str(View.PA), str(View.AP)}
         return views <= set(self.intended_use.views)
 
     def covers_station(self, station_name: str) -> bool:
-        """Whether the model is for images of this station; case and surrounding spaces do not count."""
+        """Return True if the model is for images of this station; case and surrounding spaces do not count."""
         named = {_folded(name) for name in self.intended_use.stations}
         return not named or _folded(station_name) in named
 
     def overlaps(self, other: ModelCard) -> bool:
-        """Whether there may be an image that both are for, whatever they look for on it."""
+        """Return True if some image is within the intended use of both, whatever their findings are."""
         mine, theirs = self.intended_use, other.intended_use
         ends = [use.age_below for use in (mine, theirs) if use.age_below is not None]
         stations = [{_folded(name) for name in use.stations} for use in (mine, theirs)]
@@ -238,7 +234,7 @@ class ModelCard(_CardPart):
 
 
 def load_card(folder: Path) -> ModelCard:
-    """The card of a model folder, checked against the files beside it. Raises ModelRefusedError."""
+    """Read the card of a model folder and check the other files there against it. Raises ModelRefusedError."""
     try:
         record: dict[str, Any] = json.loads((folder / CARD).read_bytes())
     except (OSError, ValueError) as error:
@@ -253,51 +249,20 @@ def load_card(folder: Path) -> ModelCard:
         raise ModelRefusedError(
             f"model folder {folder}: its card is of {card.name!r}; a folder is named like its model"
         )
-    _check_whole(folder / WEIGHTS, _check_digest(folder / WEIGHTS, card.model_sha256))
-    _check_list(folder, "patients_file", card.training.patients_file, card.training.patients_sha256)
-    _check_list(folder, "images_file", card.training.images_file, card.training.images_sha256)
+    check_onnx(folder / WEIGHTS, check_digest(folder / WEIGHTS, card.model_sha256))
+    check_list(folder, "patients_file", card.training.patients_file, card.training.patients_sha256)
+    check_list(folder, "images_file", card.training.images_file, card.training.images_sha256)
     return card
 
 
 def load_cards(models: Path, names: tuple[str, ...] = ()) -> dict[str, ModelCard]:
-    """The cards of the named folders below ``models``, or of all of them, by name. Raises ModelRefusedError."""
+    """Read the cards of the named folders below ``models``, or of all of them, by name. Raises ModelRefusedError."""
     if not models.is_dir():
         raise ModelRefusedError(f"there is no model folder {models}: set models.path")
     chosen = names or tuple(sorted(path.parent.name for path in models.glob(f"*/{CARD}")))
     if not chosen:
         raise ModelRefusedError(f"{models} holds no model: each is a folder with {CARD} and {WEIGHTS}")
     return {name: load_card(models / name) for name in chosen}
-
-
-def _check_list(folder: Path, key: str, name: str | None, expected: str | None) -> None:
-    """ModelRefusedError unless the list that the card names is the one beside it."""
-    if not name:
-        return
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
-        raise ModelRefusedError(f"model folder {folder}: {key} must be a plain file name")
-    _check_digest(folder / name, expected or "")
-
-
-def _check_digest(path: Path, expected: str) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelRefusedError(f"{path} cannot be read: {error}") from error
-    if (found := sha256(content).hexdigest()) != expected:
-        raise ModelRefusedError(f"{path} is not the file that the card describes: sha256 {found}, card {expected}")
-    return content
-
-
-def _check_whole(path: Path, content: bytes) -> None:
-    try:
-        if not has_external_data(content):
-            return
-    except NotOnnxError as error:
-        raise ModelRefusedError(f"{path} is no ONNX file: {error}") from error
-    raise ModelRefusedError(
-        f"{path} has its weights in another file, which no digest of the card covers: save it as one file "
-        "(onnx.save_model with save_as_external_data=False)"
-    )
 
 
 def _folded(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What chests look like: a low-pass subspace of the training images, and how far an image may lie from it.
+"""Distance from the training images: a low-pass subspace of them, and how far an image may be from it.
 
 Every image becomes a thumbnail of 32 x 32 area means, centred and scaled to unit deviation. Training thumbnails span a
 subspace (their first principal components). The distance of an image is the largest of three ratios, about 1 for an
@@ -22,13 +22,13 @@ THUMBNAIL = 32
 COMPONENTS = 32
 LEAST_CONTRAST = 1e-4
 LIMIT_PERCENTILE = 99.0
-# The square of one number has a heavier tail than a sum over many; so scaled, only gross changes of contrast count.
+# The square of one number has a heavier tail than a sum of many; scaled so, only large changes of contrast count.
 CONTRAST_SCALE = 5.0
 
 
 @dataclass(frozen=True, eq=False)
 class Subspace:
-    """``mean`` (p,), ``components`` (k, p), ``variances`` (k,); means of the three terms, and of the log contrast."""
+    """``mean`` (p,), ``components`` (k, p), ``variances`` (k,); the means of the three terms, and of the log contrast."""
 
     mean: Floats
     components: Floats
@@ -40,7 +40,7 @@ class Subspace:
 
 
 def averaging(size: int) -> Floats:
-    """(32, size): each row the weights of one area mean along an axis; a pixel on a border is shared."""
+    """Return (32, size): each row has the weights of one area mean along an axis; a pixel on a border is shared."""
     if size < THUMBNAIL:
         raise ValueError(f"images must have at least {THUMBNAIL} rows, not {size}")
     edges = np.arange(THUMBNAIL + 1)[:, None] * size / THUMBNAIL
@@ -49,7 +49,7 @@ def averaging(size: int) -> Floats:
 
 
 def thumbnails(images: Bytes) -> tuple[Floats, Floats]:
-    """Normalised images (n, s, s) to standardised thumbnails (n, 1024) and log contrasts (n,)."""
+    """Return standardised thumbnails (n, 1024) and log contrasts (n,) of normalised images (n, s, s)."""
     weights = averaging(images.shape[1])
     means = np.array([weights @ image @ weights.T for image in images]).reshape(len(images), -1) / 255
     centred = means - means.mean(1, keepdims=True)
@@ -58,7 +58,7 @@ def thumbnails(images: Bytes) -> tuple[Floats, Floats]:
 
 
 def fit(images: Bytes) -> Subspace:
-    """The subspace of training images (n, s, s), n greater than the number of components."""
+    """Return the subspace of training images (n, s, s), n greater than the number of components."""
     points, contrasts = thumbnails(images)
     mean = points.mean(0)
     _, singular, directions = np.linalg.svd(points - mean, full_matrices=False)
@@ -70,7 +70,7 @@ def fit(images: Bytes) -> Subspace:
 
 
 def distances(subspace: Subspace, images: Bytes) -> Floats:
-    """Distance of each image (n, s, s); the graph that export writes computes the same."""
+    """Return the distance of each image (n, s, s); the exported graph computes the same."""
     points, contrasts = thumbnails(images)
     inside, outside = _terms(points - subspace.mean, subspace.components, subspace.variances)
     contrast = (contrasts - subspace.contrast_mean) ** 2 / subspace.contrast_variance
@@ -79,7 +79,7 @@ def distances(subspace: Subspace, images: Bytes) -> Floats:
 
 
 def out_of_fold(images: Bytes, patients: Sequence[str], folds: int = 5, seed: int = 0) -> Floats:
-    """Each image's distance from the subspace of the other folds' images; folds are of whole patients."""
+    """Return each image's distance from the subspace of the other folds' images; a patient is in one fold."""
     names = np.asarray(patients)
     unique = np.unique(names)
     fold_of = dict(zip(unique, np.random.default_rng(seed).permutation(len(unique)) % folds, strict=True))

@@ -1,4 +1,4 @@
-"""Where the models lie, and which of them every process takes: read, checked, and demonstrations left out."""
+"""Installed models: their folder, and those that every process loads, checked and without demonstrations."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ PACKAGE = "cxr-triage-models"
 
 
 def models_folder(chosen: Path | None) -> Path:
-    """The folder of the model folders: ``chosen``, else that of the checkout, else that of the package.
+    """Return the folder of the model folders: ``chosen``, else that of the checkout, else that of the package.
 
-    For this one release `models` in the current folder goes before both, and is said to.
-
-    Raises ModelRefusedError that says where it looked.
+    Until 0.3.0 `models` in the current folder precedes both, with a warning. Raises ModelRefusedError that lists the
+    folders that were searched.
     """
     if chosen is not None:
         return chosen
@@ -44,7 +43,7 @@ def models_folder(chosen: Path | None) -> Path:
 
 
 def _packaged() -> Path | None:
-    """The folder of the installed package of models. It is looked up, not imported: there is no code in it."""
+    """Return the folder of the installed package of models. It is not imported: there is no code in it."""
     try:
         return Path(str(distribution(PACKAGE).locate_file(PACKAGE.replace("-", "_"))))
     except PackageNotFoundError:
@@ -52,7 +51,7 @@ def _packaged() -> Path | None:
 
 
 def installed(models: Path, names: tuple[str, ...], policy: RegistryPolicy) -> dict[str, ModelCard]:
-    """The cards of the models to load, by name; whatever is left out is logged. Raises ModelRefusedError."""
+    """Return the cards of the models to load, by name; those left out are logged. Raises ModelRefusedError."""
     logger.info("models from %s", models)
     found = load_cards(models, names)
     loaded = to_be_loaded(found, policy, names)

@@ -1,12 +1,14 @@
-"""PURE: what of an ONNX file lies outside it. Reads the protocol buffer alone: no tensor is copied, no code is run.
+"""PURE: external data of an ONNX file. Reads the protocol buffer alone: no tensor is copied, no code is run.
 
 A tensor may name another file for its data (onnx.proto, TensorProto.external_data). The digest in the card is of the
-ONNX file, so that such data could be exchanged and nobody would notice.
+ONNX file alone, so that such data could be exchanged unnoticed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+
+from triage.errors import TriageError
 
 Message = dict[int, str]
 
@@ -27,17 +29,17 @@ _MESSAGES: dict[str, Message] = {
     "SparseTensorProto": {1: "TensorProto", 2: "TensorProto"},
     "TensorProto": {13: "StringStringEntryProto"},
 }
-"""By message the numbers of the fields that hold, or lead to, tensors (onnx.proto, IR version 3 and later)."""
+"""By message, the numbers of the fields that contain, or lead to, tensors (onnx.proto, IR version 3 and later)."""
 _EXTERNAL_DATA, _DATA_LOCATION, _EXTERNAL = 13, 14, 1
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-class NotOnnxError(ValueError):
-    """Bytes that are no ONNX file."""
+class NotOnnxError(TriageError, ValueError):
+    """Bytes that are no ONNX file; the message has the position."""
 
 
 def has_external_data(content: bytes) -> bool:
-    """Whether a tensor of the model, in whatever place of it, has its data in another file. Raises NotOnnxError."""
+    """Return True if any tensor of the model has its data in another file. Raises NotOnnxError."""
     view, waiting, graphs = memoryview(content), [("ModelProto", 0, len(content))], 0
     while waiting:
         kind, start, end = waiting.pop()
@@ -57,7 +59,7 @@ def has_external_data(content: bytes) -> bool:
 
 
 def _fields(view: memoryview, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Field number, wire type, and the value of a varint; of bytes where they begin, and where the field ends."""
+    """Yield field number, wire type, the value of a varint or the start of bytes, and the end of the field."""
     at = start
     while at < end:
         key, at = _varint(view, at, end)

@@ -1,4 +1,4 @@
-"""PURE: which model is for which patient."""
+"""PURE: the choice of the model for an image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ADULT_FROM_YEARS = 18.0
 
 @dataclass(frozen=True)
 class RegistryPolicy:
-    """What the site decided about its models, by model name."""
+    """Decisions of the site about its models, by model name."""
 
     disabled: frozenset[str] = frozenset()
     shadow: frozenset[str] = frozenset()
@@ -24,17 +24,17 @@ class RegistryPolicy:
 
 
 def usable(cards: Mapping[str, ModelCard], policy: RegistryPolicy) -> dict[str, ModelCard]:
-    """The models that may score at all: a demo only where demonstrations are allowed, or in shadow."""
+    """Return the models that may score at all: a demo only if demonstrations are allowed, or in shadow."""
     return {name: card for name, card in cards.items() if policy.allow_demo or not card.demo or name in policy.shadow}
 
 
 def to_be_loaded(
     cards: Mapping[str, ModelCard], policy: RegistryPolicy, named: Sequence[str] = ()
 ) -> dict[str, ModelCard]:
-    """The models to load, of those installed. ``named``: those that the settings name; none: all are wanted.
+    """Return the models to load, of those installed. ``named``: those in the settings; empty: all.
 
-    Raises ModelRefusedError if one that is named cannot be used, if a name in shadow is no model's (the one that was
-    meant would be in service), and if an image could be for two models in service: which one decided would be chance.
+    Raises ModelRefusedError if a named model cannot be used, if a shadow name is no model's (a misspelt model would be
+    in service), and if two models in service may be for the same image: which one decides would be chance.
     """
     found = usable(cards, policy)
     if demos := sorted(set(named) - found.keys()):
@@ -69,11 +69,10 @@ def choose(
     view: View = View.FRONTAL,
     station_name: str = "",
 ) -> ModelCard | Rejected:
-    """The model for an image of a patient of ``age_years``, or why there is none.
+    """Return the model for an image of a patient of ``age_years``, or the reason why there is none.
 
-    A model for the view goes before one that is not (whose score will not count), one in service before one in shadow.
-    Models that ``to_be_loaded`` let pass leave no choice among those in service; among those in shadow, the first by
-    name.
+    A model for the view precedes one that is not (whose score will not count), one in service precedes one in shadow.
+    After ``to_be_loaded`` at most one model in service is left; of those in shadow, the first by name is chosen.
     """
     candidates = usable(cards, policy)
     if age_years is None and not policy.adult_when_age_unknown:
@@ -100,7 +99,7 @@ def shadow_cards(
     chosen: ModelCard,
     station_name: str = "",
 ) -> list[ModelCard]:
-    """The models in shadow that score the same patient beside the ``chosen`` one, by name."""
+    """Return the shadow models that score the same image as the ``chosen`` one, by name."""
     age = ADULT_FROM_YEARS if age_years is None else age_years
     return [
         card

@@ -1,89 +1,35 @@
-"""The graph that ships, built around bare networks: averaging, probability, calibration and distance, without torch.
+"""The released graph, built around bare networks: averaging, probability, calibration and distance, without torch.
 
-A bare network is an ONNX model: an image in, its logit out and, where it has one, its class activation map. This is the
-one module of the package that needs ``onnx`` (extra ``train``); no process of the service loads it.
+A bare network is an ONNX model: an image in, its logit out and, if it has one, its class activation map. This is the
+only module of the package that needs ``onnx`` (extra ``train``); no process of the service loads it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, checker, compose, helper, numpy_helper, parser
 from onnx.shape_inference import InferenceError
 
+from triage.errors import TriageError
 from triage.model.distribution import CONTRAST_SCALE, LEAST_CONTRAST, Subspace, averaging
+from triage.model.wrapping_nodes import CALIBRATED, CROPPED, DISTANCE, MIRRORED, PROBABILITY, UNMIRRORED
 from triage.radiograph.preprocess import PreprocessSpec
 
 OPSET = 18
 IR_VERSION = 8
-"""The first that knows opset 18."""
+"""The first with opset 18."""
 LARGEST = 2**31 - 1
-"""Bytes of one ONNX file. What is larger keeps its weights in files beside it, which no card's digest would cover."""
+"""Bytes of one ONNX file. A larger model has its weights in further files, which no digest of a card covers."""
 
-_Constants = dict[str, npt.NDArray[Any]]
-
-_CROPPED = "middle = Slice(image, crop_start, crop_end, rows_and_columns)"
-_MIRRORED = """
-    mirror_image = Slice({image}, last, before_first, columns, backwards)
-    seen = Concat <axis = 0> ({image}, mirror_image)
-"""
-_UNMIRRORED = {
-    "logit": """
-    {source}_plain, {source}_mirrored = Split <axis = 0, num_outputs = 2> ({source})
-    {source}_sum = Add({source}_plain, {source}_mirrored)
-    {target} = Div({source}_sum, two)
-""",
-    "cam": """
-    {source}_plain, {source}_mirrored = Split <axis = 0, num_outputs = 2> ({source})
-    {source}_turned = Slice({source}_mirrored, last, before_first, map_columns, backwards)
-    {source}_sum = Add({source}_plain, {source}_turned)
-    {target} = Div({source}_sum, two)
-""",
-}
-_PROBABILITY = "probability = Sigmoid(logit)"
-_CALIBRATED = """
-    steepened = Mul(logit, slope)
-    calibrated_logit = Add(steepened, intercept)
-    calibrated_probability = Sigmoid(calibrated_logit)
-"""
-_DISTANCE = """
-    scaled = Mul(image, deviation)
-    levels = Add(scaled, mean_level)
-    plane = Squeeze(levels, axis_1)
-    rows_averaged = MatMul(averaging, plane)
-    areas = MatMul(rows_averaged, averaging_transposed)
-    thumbnail = Flatten(areas)
-    thumbnail_mean = ReduceMean(thumbnail, axis_1)
-    centred = Sub(thumbnail, thumbnail_mean)
-    centred_squared = Mul(centred, centred)
-    variance = ReduceMean(centred_squared, axis_1)
-    root = Sqrt(variance)
-    contrast = Clip(root, least_contrast)
-    standardised = Div(centred, contrast)
-    offset = Sub(standardised, subspace_mean)
-    coordinates = MatMul(offset, components_transposed)
-    coordinates_squared = Mul(coordinates, coordinates)
-    in_deviations = Div(coordinates_squared, variances)
-    inside = ReduceSum(in_deviations, axis_1)
-    offset_squared = Mul(offset, offset)
-    length = ReduceSum(offset_squared, axis_1)
-    length_inside = ReduceSum(coordinates_squared, axis_1)
-    outside = Sub(length, length_inside)
-    log_contrast = Log(contrast)
-    change = Sub(log_contrast, contrast_mean)
-    change_squared = Mul(change, change)
-    terms = Concat <axis = 1> (inside, outside, change_squared)
-    ratios = Div(terms, term_scales)
-    distance = ReduceMax <keepdims = 0> (ratios, axis_1)
-"""
+_Constants = dict[str, npt.NDArray[np.generic]]
 
 
-class NetworkError(ValueError):
-    """A network that cannot be wrapped; the message says why."""
+class NetworkError(TriageError, ValueError):
+    """A network that cannot be wrapped; the message has the reason."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +42,10 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class Wrapping:
-    """What is put around the networks.
+    """Parts of the graph around the networks.
 
-    ``spec``: how the service prepares the image. The networks see its middle ``size`` pixels; with ``flips`` the mirror
-    image too, and the mean of both counts. ``subspace``: what the training images look like.
+    ``spec``: the preprocessing of the service. The input of the networks is the middle ``size`` pixels; with ``flips``
+    the mirror image too, and the mean of both is the result. ``subspace``: that of the training images.
     """
 
     spec: PreprocessSpec
@@ -114,15 +60,15 @@ class Wrapping:
 
     @property
     def cropped(self) -> bool:
-        """Whether the networks see less than the image."""
+        """True if the networks see a part of the image only."""
         return self.size != self.spec.size
 
 
 def wrap(networks: Sequence[ModelProto], wrapping: Wrapping) -> ModelProto:
-    """The graph that ships, of opset 18: ``image`` (n, 1, s, s) float32, as ``preprocess`` makes it, to its outputs.
+    """Return the released graph, of opset 18: its input is ``image`` (n, 1, s, s) float32, as ``preprocess`` makes it.
 
-    Each network has one input (n, 1, size, size) and the outputs ``logit`` (n,) and, where it has one, ``cam``
-    (n, h, w), all float32. The outputs that ship, in their order: ``logit`` (n,), the mean over networks and mirror
+    Each network has one input (n, 1, size, size) and the outputs ``logit`` (n,) and, if it has one, ``cam``
+    (n, h, w), all float32. The released outputs, in their order: ``logit`` (n,), the mean over networks and mirror
     images; ``probability`` (n,), its logistic function; ``distance`` (n,), as ``distribution.distances`` gives it;
     ``cam`` (n, h, w), the mean map, if every network has one and sees the whole image; ``calibrated_probability`` (n,),
     if there is a curve. Raises NetworkError for networks of another form, and for more weights than one file holds.
@@ -133,13 +79,13 @@ def wrap(networks: Sequence[ModelProto], wrapping: Wrapping) -> ModelProto:
     mapped = not wrapping.cropped and all("cam" in _names(network.graph.output) for network in networks)
     graph = GraphProto(name="cxr-triage")
     whole = "middle" if wrapping.cropped else "image"
-    _append(graph, _CROPPED if wrapping.cropped else "")
-    _append(graph, _MIRRORED.format(image=whole) if wrapping.flips else "")
+    _append(graph, CROPPED if wrapping.cropped else "")
+    _append(graph, MIRRORED.format(image=whole) if wrapping.flips else "")
     for number, network in enumerate(networks):
         _append_network(graph, network.graph, f"network{number}_", "seen" if wrapping.flips else whole)
     for output in ("logit", "cam") if mapped else ("logit",):
         _append(graph, _mean(output, len(networks), flips=wrapping.flips))
-    _append(graph, _PROBABILITY + _DISTANCE + (_CALIBRATED if wrapping.curve else ""))
+    _append(graph, PROBABILITY + DISTANCE + (CALIBRATED if wrapping.curve else ""))
     graph.initializer.extend(_used(_constants(wrapping, len(networks)), graph))
     graph.input.append(_floats("image", "n", 1, wrapping.spec.size, wrapping.spec.size))
     graph.output.extend(_outputs(mapped=mapped, calibrated=wrapping.curve is not None))
@@ -147,7 +93,7 @@ def wrap(networks: Sequence[ModelProto], wrapping: Wrapping) -> ModelProto:
 
 
 def _check(network: ModelProto, size: int, name: str) -> None:
-    """NetworkError for a network that ``wrap`` does not take."""
+    """Raise NetworkError for a network that ``wrap`` does not accept."""
     opset = next((each.version for each in network.opset_import if each.domain in ("", "ai.onnx")), None)
     if opset != OPSET:
         raise NetworkError(f"{name} is of opset {opset}, not {OPSET}: onnx.version_converter can convert it")
@@ -197,8 +143,10 @@ def _append_network(graph: GraphProto, network: GraphProto, prefix: str, image: 
 
 
 def _extend(graph: GraphProto, part: GraphProto) -> None:
-    """Add the nodes and weights of ``part``. A node without a name is called by its first output: variants choose by
-    name. Shapes of tensors in between stay behind: with mirror images, what a network calls n is twice the n of ours.
+    """Add the nodes and weights of ``part``. A node without a name is named after its first output.
+
+    Variants choose nodes by name. Shapes of intermediate tensors are left out: with mirror images the n of a network is
+    twice the n of the graph.
     """
     for node in part.node:
         node.name = node.name or node.output[0]
@@ -208,25 +156,25 @@ def _extend(graph: GraphProto, part: GraphProto) -> None:
 
 
 def _mean(output: str, networks: int, *, flips: bool) -> str:
-    """Nodes of the mean of one output over networks and mirror images."""
+    """Return the nodes of the mean of one output over networks and mirror images."""
     source = f"network0_{output}"
     nodes = ""
     if networks > 1:
         parts = ", ".join(f"network{number}_{output}" for number in range(networks))
         source = f"mean_{output}"
         nodes = f"sum_{output} = Sum({parts}) {source} = Div(sum_{output}, networks)"
-    last = _UNMIRRORED[output] if flips else "{target} = Identity({source})"
+    last = UNMIRRORED[output] if flips else "{target} = Identity({source})"
     return nodes + last.format(source=source, target=output)
 
 
 def _constants(wrapping: Wrapping, networks: int) -> _Constants:
-    """All numbers that nodes of ours may name."""
-    return {**_places(wrapping), **_numbers(wrapping, networks), **_of_distance(wrapping)}
+    """Return all constants that the added nodes may name."""
+    return {**_positions(wrapping), **_numbers(wrapping, networks), **_of_distance(wrapping)}
 
 
-def _places(wrapping: Wrapping) -> _Constants:
+def _positions(wrapping: Wrapping) -> _Constants:
     start = (wrapping.spec.size - wrapping.size) // 2
-    places = {
+    positions = {
         "crop_start": [start, start],
         "crop_end": [start + wrapping.size, start + wrapping.size],
         "rows_and_columns": [2, 3],
@@ -237,7 +185,7 @@ def _places(wrapping: Wrapping) -> _Constants:
         "backwards": [-1],
         "axis_1": [1],
     }
-    return {name: np.array(place, dtype=np.int64) for name, place in places.items()}
+    return {name: np.array(position, dtype=np.int64) for name, position in positions.items()}
 
 
 def _numbers(wrapping: Wrapping, networks: int) -> _Constants:
@@ -288,7 +236,7 @@ def _floats(name: str, *shape: int | str) -> ValueInfoProto:
 
 
 def _model(graph: GraphProto, networks: Sequence[ModelProto]) -> ModelProto:
-    """The checked model. NetworkError where the networks' outputs are not of the shapes that are promised."""
+    """Return the checked model. Raises NetworkError if the networks' outputs do not have the stated shapes."""
     opsets = {each.domain: each for network in networks for each in network.opset_import}
     model = helper.make_model(
         graph,

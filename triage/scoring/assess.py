@@ -1,7 +1,7 @@
 """One object from bytes to a tag: the path that the service and ``triage predict`` share. No queue, no spool.
 
-``prepare`` runs where decoding is done (a child process of the worker); what it returns goes to a session in batches;
-``conclude`` makes the tag of the score.
+``prepare`` runs in the process that decodes (a child of the worker); its model input goes to a session in batches;
+``conclude`` makes the tag from the score.
 """
 
 from __future__ import annotations
@@ -28,16 +28,18 @@ from triage.radiograph.thumbnail import thumbnail
 from triage.radiograph.types import Attributes, FloatImage, Part, Radiograph, Rejected, View
 
 _CERTAIN = frozenset({Reason.NOT_A_RADIOGRAPH, Reason.FOR_PROCESSING})
-"""What a damaged data set is listed for and not counted: its SOP class says so, which the sender announced as well."""
+"""Refusals that hold for a damaged data set too: they follow from the SOP class, which the sender announced as well."""
 
 _NO_WHOLE_CHEST = frozenset({Reason.OUT_OF_DISTRIBUTION, Reason.WIDE_BORDER, Reason.WORKER_FAILURE})
-"""Of an image with one of these it is in doubt whether the small image shows what the projection check knows."""
+"""Reasons of images that may not show a whole upright chest, which the projection check was made for."""
 
 
 @dataclass(frozen=True)
 class AssessmentPolicy:
-    """What the site decided: about images, about models, the probability from which an image is abnormal, and by model
-    the share of its patients who are.
+    """Decisions of the site about images and models.
+
+    ``operating_point``: the probability from which an image is abnormal. ``prevalence``: the share of the site's
+    patients who are abnormal, by model name.
     """
 
     eligibility: EligibilityPolicy = field(default_factory=EligibilityPolicy)
@@ -48,12 +50,12 @@ class AssessmentPolicy:
 
 @dataclass(frozen=True, eq=False)
 class PreparedImage:
-    """What is known of an object before it is scored, and its model input unless it is ``rejected``.
+    """One object before it is scored: its attributes, and its model input unless it is ``rejected``.
 
-    ``model_input`` is float32 (1, size, size) for the model ``model_name``; ``beside`` are those of the models in
-    shadow that score the same image, by name. ``content``: what of the image lies inside shutter and border, and
-    ``orientation``: how that part is turned. ``ap_share``: the share of certainty that an adult's upright image was
-    taken AP, and not PA; None where that is not asked. ``stages`` are durations in seconds.
+    ``model_input`` is float32 (1, size, size) for the model ``model_name``; ``shadow_inputs`` are those of the shadow
+    models that score the same image, by name. ``content``: the part of the image inside shutter and border, and
+    ``orientation``: how that part is turned. ``ap_share``: the certainty, 0 to 1, that an adult's upright image was
+    taken AP and not PA; None for other images. ``stages`` are durations in seconds.
     """
 
     attributes: Attributes
@@ -89,10 +91,15 @@ def prepare(
     model_name: str | None = None,
     pictures: bool = False,
 ) -> PreparedImage:
-    """Decode an object, decide which model is for it, and make its model input. Never raises for bad bytes.
+    """Decode an object, choose its model, and make its model input. Never raises for bad bytes.
 
-    ``model_name`` overrides the choice by age. ``pictures`` lets bare PNG and JPEG files in; the caller asserts
-    that they are frontals of the chest.
+    Args:
+        data: The bytes of a DICOM file.
+        cards: The cards of the loaded models by name.
+        policy: Decisions of the site.
+        calling_ae_title: The AE title of the sender, which may vouch for view and body part.
+        model_name: The model to use whatever the age.
+        pictures: Accept bare PNG and JPEG files; the caller asserts that they are frontal images of the chest.
     """
     stages: dict[str, float] = {}
     if pictures and is_picture(data):
@@ -100,6 +107,17 @@ def prepare(
             radiograph = decode_picture(data)
         known = PreparedImage(Attributes(), View.FRONTAL, Part.CHEST, stages=stages)
         return _for_model(radiograph, known, cards, policy, model_name)
+    return _prepare_dicom(data, cards, policy, calling_ae_title, model_name)
+
+
+def _prepare_dicom(
+    data: bytes,
+    cards: Mapping[str, ModelCard],
+    policy: AssessmentPolicy,
+    calling_ae_title: str,
+    model_name: str | None,
+) -> PreparedImage:
+    stages: dict[str, float] = {}
     with _timed(stages, "read"):
         opened = open_dicom(data)
     if isinstance(opened, Rejected):
@@ -110,7 +128,7 @@ def prepare(
     known = PreparedImage(attributes, view, part, stages=stages)
     refusal = ineligible(attributes, policy.eligibility, calling_ae_title)
     if not attributes.whole and (refusal is None or refusal.reason not in _CERTAIN):
-        refusal = Rejected(Reason.UNDECODABLE, attributes.damage)  # a view or a part may be lost, or be wrong
+        refusal = Rejected(Reason.UNDECODABLE, attributes.damage)  # view or body part may be lost or wrong
     if refusal is None and model_name is None:
         chosen = _chosen(known, cards, policy)
         refusal = _age_in_doubt(attributes) or (chosen if isinstance(chosen, Rejected) else None)
@@ -124,11 +142,12 @@ def prepare(
 def conclude(
     prepared: PreparedImage, card: ModelCard, probability: float, distance: float, policy: AssessmentPolicy
 ) -> Conclusion:
-    """The tag of a scored image. ``distance`` is in the units of the card's limit.
+    """Return the tag of a scored image. ``distance`` is in the units of the card's limit.
 
-    What looks like nothing the model was trained on, has more border than it knows, does not stand upright, or is not
-    known to be a view that it is for, is not assessed, however it scored. What nothing says is a chest may be abnormal,
-    and is never normal. NaN and infinity count as far; a probability that is no number is a failure.
+    An image that is unlike the training images, has a wider border than they, does not stand upright, or is not known
+    to be of a view that the model is for, is not assessed, whatever its score. An image that is not known to show a
+    chest may be abnormal, and is never normal. NaN and infinity count as too far; a probability outside 0 to 1 is a
+    failure.
     """
     shadow = card.name in policy.registry.shadow
     if not 0 <= probability <= 1:
@@ -150,20 +169,20 @@ def conclude(
 
 
 def projection_seen(prepared: PreparedImage, conclusion: Conclusion) -> float | None:
-    """The share of AP that the pixels of a scored image say; None where it is in doubt that they show a whole chest.
+    """Return ``ap_share`` of a scored image, None if its reasons leave doubt that it shows a whole upright chest.
 
-    It is for people: nothing decides by it.
+    It is for people: no decision depends on it.
     """
     return None if _NO_WHOLE_CHEST.intersection(conclusion.reasons) else prepared.ap_share
 
 
 def view_contradicted(prepared: PreparedImage, ap_share: float | None) -> bool:
-    """Whether the pixels of what is said to be a chest are certain enough to contradict the stated PA or AP."""
+    """Return True if the pixels of a stated chest contradict the stated PA or AP with enough certainty."""
     return ap_share is not None and prepared.part is Part.CHEST and contradicts(ap_share, prepared.view)
 
 
 def _age_in_doubt(attributes: Attributes) -> Rejected | None:
-    """What is stated and cannot be relied on is no unknown age that a setting gives to the adult model."""
+    """Reject an unreliable stated age. It is not an unknown age, which a setting may give to the adult model."""
     return Rejected(Reason.AGE_UNKNOWN, attributes.age_doubt) if attributes.age_doubt else None
 
 
@@ -212,7 +231,7 @@ def _for_model(
 
 
 def _ap_share(small: FloatImage, orientation: Orientation, attributes: Attributes) -> float | None:
-    """What the pixels say of the projection of an adult's upright chest. An unknown age is an adult's."""
+    """Return the certainty of AP of an adult's upright chest. An unknown age counts as an adult's."""
     age = ADULT_FROM_YEARS if attributes.age_years is None else attributes.age_years
     return ap_share_of(small) if age >= FROM_YEARS and orientation.is_upright else None
 
