@@ -17,7 +17,8 @@ import pytest
 
 from tests.support.builders import an_instance
 from triage.dicom.uid import InvalidUIDError, valid_uid
-from triage.runtime.durable import append_durably, held_alone, write_durably
+from triage.runtime.durable import append_durably, write_durably
+from triage.runtime.file_lock import file_lock
 from triage.spool.errors import SpoolError
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -280,7 +281,7 @@ def test_a_study_that_is_removed_while_its_lock_is_taken_is_locked_all_the_same(
         stack.enter_context(spool.study_lock("1.2.3"))
     with stack:
         assert spool.decision("1.2.3") is None
-        with pytest.raises(BlockingIOError), held_alone(spool.study_folder("1.2.3") / ".lock"):
+        with pytest.raises(BlockingIOError), file_lock(spool.study_folder("1.2.3") / ".lock", blocking=False):
             raise AssertionError("two have the study")
         spool.write_decision("1.2.3", {"tag": "b"})
     assert spool.decision("1.2.3") == {"tag": "b"}
@@ -330,7 +331,11 @@ def test_what_is_written_durably_outside_the_spool_is_whole_and_for_its_owner_on
 
 
 def test_a_file_is_held_by_one_at_a_time(tmp_path: Path) -> None:
-    with held_alone(tmp_path / ".lock"), pytest.raises(BlockingIOError), held_alone(tmp_path / ".lock"):
+    with (
+        file_lock(tmp_path / ".lock", blocking=False),
+        pytest.raises(BlockingIOError),
+        file_lock(tmp_path / ".lock", blocking=False),
+    ):
         pass
-    with held_alone(tmp_path / ".lock"):
+    with file_lock(tmp_path / ".lock", blocking=False):
         pass

@@ -23,12 +23,12 @@ from uuid import uuid4
 from triage.backup.item import BackupItem
 from triage.backup.manifest import FORMAT, BackupError, Manifest, ManifestEntry, read_manifest
 from triage.runtime.durable import (
-    file_lock,
     fsync_folder,
     private_folder,
     rename_file,
     write_durably,
 )
+from triage.runtime.file_lock import single_instance
 from triage.runtime.storage import file_system_of, sync_file_system
 
 _CHUNK = 1 << 20
@@ -84,14 +84,12 @@ class Archive:
         """Hold the folder alone, made if it is not there. Raises BackupError."""
         with in_words(self.root):
             self._prepare()
-        try:
-            with file_lock(self.root / ".lock", blocking=False):
-                for left in self._contents.glob("*.part"):
-                    left.unlink()
-                self._syncs_whole = file_system_of(self.root).syncs_whole
-                yield
-        except BlockingIOError as error:
-            raise BackupError(f"another backup is being written to {self.root}") from error
+        refusal = BackupError(f"another backup is being written to {self.root}")
+        with single_instance(self.root / ".lock", refusal):
+            for left in self._contents.glob("*.part"):
+                left.unlink()
+            self._syncs_whole = file_system_of(self.root).syncs_whole
+            yield
 
     def last(self) -> Manifest | None:
         """The last whole backup, whose contents are then taken for sure; None if there is none that can be read."""

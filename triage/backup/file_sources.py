@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triage.backup.item import BackupItem, Known, file_item, read_item
-from triage.runtime.durable import held
+from triage.runtime.file_lock import file_lock
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class AuditTrailSource:
         """See ``Source``."""
         if not self.file.parent.is_dir():
             return
-        with held(self.file.with_name(f".{self.file.name}.lock")):  # nothing is written or moved aside meanwhile
+        with file_lock(self.file.with_name(f".{self.file.name}.lock")):  # nothing is written or moved aside meanwhile
             aside = sorted(self.file.parent.glob(f"{self.file.stem}-*{self.file.suffix}"))
             items = [file_item(f"{self.place}/audit{each.name.removeprefix(self.file.stem)}", each) for each in aside]
             with suppress(FileNotFoundError):

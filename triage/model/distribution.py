@@ -28,7 +28,7 @@ CONTRAST_SCALE = 5.0
 
 @dataclass(frozen=True, eq=False)
 class Subspace:
-    """``mean`` (p,), ``components`` (k, p), ``variances`` (k,); the means of the three terms, and of the log contrast."""
+    """``mean`` (p,), ``components`` (k, p), ``variances`` (k,); means of the three terms and of the log contrast."""
 
     mean: Floats
     components: Floats

@@ -1,4 +1,4 @@
-"""The accept loop of every port that we serve ourselves: a thread for each connection, until it is told to stop."""
+"""The accept loop of every port of our own protocols: a thread for each connection, until a signal to stop."""
 
 from __future__ import annotations
 
@@ -12,131 +12,134 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from triage.dicom.tls import ServerTLS
+from triage.errors import cause
 from triage.runtime.logs import seldom
 
 logger = logging.getLogger(__name__)
 
-_LOOK_S = 0.5  # until it is seen that the process is to end
-_BREATH_S = 0.05  # without a descriptor left the next attempt fails as well
+_POLL_S = 0.5  # for the end of the process
+_RETRY_S = 0.05  # without a free descriptor the next attempt fails as well
 
 
 @dataclass(frozen=True)
 class ListeningPort:
-    """A listening socket that does not block; ``tls`` is None where nothing is encrypted."""
+    """One listening socket, non-blocking; ``tls`` is None for an unencrypted port."""
 
     port: socket.socket
     tls: ServerTLS | None = None
 
 
-class Conversation(Protocol):
-    """One connection."""
+class ServedConnection(Protocol):
+    """One accepted connection."""
 
     def serve(self) -> None:
-        """Talk until it is over, and close the socket. In a thread of its own; raises nothing."""
+        """Serve it to its end, and close the socket. Called in a thread of its own; raises nothing."""
 
     def break_off(self) -> None:
-        """End every wait of ``serve`` at once; from any thread."""
+        """End every wait of ``serve`` at once; called from any thread."""
 
 
-C = TypeVar("C", bound=Conversation)
+C = TypeVar("C", bound=ServedConnection)
 
 
 class AcceptLoop(Generic[C]):
-    """The open conversations of one process.
+    """The open connections of one process.
 
-    ``begin`` makes one of an accepted socket, its peer's address and the door's TLS; it must not wait for the peer, who
-    has said nothing yet. None: it has closed the socket. ``superfluous`` is asked before, with all that are open in the
-    order in which they came: the one that it names is broken off, so that connections that were left open keep nobody
-    out. ``counted`` is told how many are open, whenever that changes.
+    Args:
+        begin: Makes a connection from an accepted socket, the address of its peer and the TLS of the port. It must not
+            wait for the peer. None: it has closed the socket.
+        choose_surplus: Called first, with the open connections, the oldest first; the one that it returns is ended, so
+            that idle connections leave room for new ones.
+        on_count: Called with the number of open connections whenever that changes.
     """
 
     def __init__(
         self,
         begin: Callable[[socket.socket, str, ServerTLS | None], C | None],
-        superfluous: Callable[[Sequence[C]], C | None] = lambda open_now: None,
-        counted: Callable[[int], object] = lambda count: None,
+        choose_surplus: Callable[[Sequence[C]], C | None] = lambda open_now: None,
+        on_count: Callable[[int], object] = lambda count: None,
     ) -> None:
-        self._begin, self._superfluous, self._counted = begin, superfluous, counted
-        self._conversations: dict[threading.Thread, C] = {}
+        self._begin, self._choose_surplus, self._on_count = begin, choose_surplus, on_count
+        self._connections: dict[threading.Thread, C] = {}
         self._lock = threading.Lock()
 
-    def run(self, doors: Sequence[ListeningPort], stopping: Callable[[], bool]) -> None:
-        """Accept at ``doors`` until ``stopping()``.
+    def run(self, ports: Sequence[ListeningPort], stopping: Callable[[], bool]) -> None:
+        """Accept at ``ports`` until ``stopping()``.
 
-        At last comes what the kernel has accepted for us by then: closing the ports would reset it.
+        Connections that the kernel has accepted by then come last: closing the ports would reset them.
         """
         with selectors.DefaultSelector() as selector:
-            for door in doors:
-                selector.register(door.port, selectors.EVENT_READ, door)
+            for port in ports:
+                selector.register(port.port, selectors.EVENT_READ, port)
             while not stopping():
-                for key, _ in selector.select(_LOOK_S):
+                for key, _ in selector.select(_POLL_S):
                     self._accept(key.data)
-        for door in doors:
-            while self._accept(door):
+        for port in ports:
+            while self._accept(port):
                 continue
 
     def open(self) -> list[C]:
-        """The conversations that go on, the oldest first."""
+        """Return the open connections, the oldest first."""
         with self._lock:
-            return list(self._conversations.values())
+            return list(self._connections.values())
 
     def own(self) -> C:
-        """The conversation whose thread asks."""
+        """Return the connection of the calling thread."""
         with self._lock:
-            return self._conversations[threading.current_thread()]
+            return self._connections[threading.current_thread()]
 
     def join(self, seconds: float) -> None:
-        """Wait until all are over, ``seconds`` at most."""
+        """Wait until all have ended, ``seconds`` at most."""
         deadline = time.monotonic() + seconds
         while self.open() and time.monotonic() < deadline:
             time.sleep(0.02)
 
     def break_off(self) -> None:
-        """End all that go on."""
+        """End all open connections."""
         for each in self.open():
             each.break_off()
 
-    def _accept(self, door: ListeningPort) -> bool:
-        """Take one connection, if one waits."""
+    def _accept(self, port: ListeningPort) -> bool:
+        """Accept one connection, if one waits. Return True if there was one."""
         try:
-            accepted, address = door.port.accept()
-        except BlockingIOError:  # another process, or thread, took what we saw waiting
+            accepted, address = port.port.accept()
+        except BlockingIOError:  # another process or thread has accepted it
             return False
-        except OSError as error:  # out of file descriptors, or the peer is gone already
-            logger.warning("a connection could not be accepted: %s", error.strerror or error, extra=seldom())
-            time.sleep(_BREATH_S)
+        except OSError as error:  # out of file descriptors, or the peer is gone
+            logger.warning("a connection could not be accepted: %s", cause(error), extra=seldom())
+            time.sleep(_RETRY_S)
             return False
-        if surplus := self._superfluous(self.open()):
+        if surplus := self._choose_surplus(self.open()):
             surplus.break_off()
         try:
-            conversation = self._begin(accepted, address[0], door.tls)
-        except Exception as error:  # the edge: a peer that is gone already, or a fault of ours, must not end the loop
+            connection = self._begin(accepted, address[0], port.tls)
+        except Exception as error:  # the edge: a peer that is gone, or a defect, must not end the loop
             logger.warning("the connection of %s was closed: %s", address[0], error, extra=seldom(type(error).__name__))
             accepted.close()
             return True
-        if conversation is not None:
-            self._start(conversation, accepted, address[0])
+        if connection is not None:
+            self._start(connection, accepted, address[0])
         return True
 
-    def _start(self, conversation: C, accepted: socket.socket, address: str) -> None:
-        thread = threading.Thread(target=self._serve, args=(conversation,), name=f"peer {address}", daemon=True)
+    def _start(self, connection: C, accepted: socket.socket, address: str) -> None:
+        thread = threading.Thread(target=self._serve, args=(connection,), name=f"peer {address}", daemon=True)
         with self._lock:
-            self._conversations[thread] = conversation
-            self._counted(len(self._conversations))
+            self._connections[thread] = connection
+            self._on_count(len(self._connections))
         try:
             thread.start()
-        except RuntimeError as error:  # the system lets us have no more threads: this peer has to try again
+        except RuntimeError as error:  # the system permits no more threads: this peer has to try again
             logger.error("the connection of %s was closed: %s", address, error, extra=seldom())
             self._forget(thread)
             accepted.close()
 
-    def _serve(self, conversation: C) -> None:
+    def _serve(self, connection: C) -> None:
         try:
-            conversation.serve()
+            connection.serve()
         finally:
             self._forget(threading.current_thread())
 
     def _forget(self, thread: threading.Thread) -> None:
         with self._lock:
-            self._conversations.pop(thread, None)
-            self._counted(len(self._conversations))
+            self._connections.pop(thread, None)
+            self._on_count(len(self._connections))

@@ -1,4 +1,4 @@
-"""The checkout that the program runs from, if it does."""
+"""The checkout that the program runs from, if there is one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pathlib import Path
 
 
 def checkout() -> Path | None:
-    """Its folder; None where the program is installed."""
+    """Return the folder of the checkout, None if the program is installed."""
     folder = Path(__file__).resolve().parents[2]
     return folder if (folder / "pyproject.toml").is_file() and (folder / "models").is_dir() else None

@@ -1,10 +1,10 @@
 """CSV files read strictly: every row is read as it stands, or the file is refused with the line that is wrong.
 
-Spreadsheets and scripts write CSV in many ways, and Python's ``csv`` takes almost all of them for something: a quote
-that nobody closed swallows rows, a cell too many shifts a row or is dropped. RFC 4180 is what is read here.
+Spreadsheets and scripts write CSV in many ways, and Python's ``csv`` accepts almost all of them: an unclosed quote
+swallows rows, a surplus cell shifts a row or is dropped. Here RFC 4180 is required.
 
-What we write, people open in spreadsheets, which run a cell that begins like a formula: such a text gets an apostrophe
-in front (``written``), which is taken away where we read it again (``plain``).
+Written files are opened in spreadsheets, which run a cell that begins like a formula: such a text gets an apostrophe
+in front (``written``), which is removed when it is read again (``plain``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
+
+from triage.errors import TriageError
+
+T = TypeVar("T")
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _ROUNDED = re.compile(r"[+-]?\d(?:(?:[.,]\d+)?[eE]\+\d{2,3}|[.,]\d+[eE]\d{1,3})")  # the second as Java writes it
@@ -27,13 +31,13 @@ _NOTHING = frozenset({"nan", "none", "null", "na", "n/a", "#n/a", "<na>", "nat"}
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
-class TableError(ValueError):
-    """A table that cannot be read as it stands; the message names the line, and says what to do."""
+class TableError(TriageError, ValueError):
+    """A table that cannot be read as it stands. The message has the line and the remedy."""
 
 
 @dataclass(frozen=True)
 class CSVRow:
-    """One row: its first line in the file, and its cells by column, without blanks around them."""
+    """One row: its first line in the file, and its cells by column, without surrounding blanks."""
 
     line: int
     values: Mapping[str, str]
@@ -41,7 +45,7 @@ class CSVRow:
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of a file, and how many blank lines were passed over."""
+    """The rows of a file, and the number of blank lines that were skipped."""
 
     columns: tuple[str, ...]
     records: tuple[CSVRow, ...]
@@ -49,7 +53,7 @@ class Table:
 
 
 def parse_table(data: bytes, needed: Sequence[str] = ()) -> Table:
-    """The table in the bytes of a CSV file: UTF-8 with or without a BOM, commas, a header that has ``needed``.
+    """Return the table in a CSV file: UTF-8 with or without a BOM, commas, a header with all of ``needed``.
 
     Raises TableError.
     """
@@ -70,38 +74,38 @@ def parse_table(data: bytes, needed: Sequence[str] = ()) -> Table:
     return Table(named, tuple(records), blank)
 
 
-def written(value: Any) -> Any:
-    """A value as it stands in a cell that we write: no text of it is a formula to a spreadsheet."""
+def written(value: T) -> T | str:
+    """Return a value as it is written into a cell, so that a spreadsheet takes no text for a formula."""
     if not isinstance(value, str) or _NUMBER.fullmatch(value) or not _FORMULA.match(value):
         return value
     return f"'{value}"
 
 
 def plain(cell: str) -> str:
-    """The text of a cell that ``written`` made."""
+    """Return the text of a cell that ``written`` made."""
     return cell[1:] if _GUARDED.match(cell) else cell
 
 
 def is_nothing(text: str) -> bool:
-    """Whether a cell is what programs write where there is no value: nan, None, NULL, N/A."""
+    """Return True for the words that programs write if there is no value: nan, None, NULL, N/A."""
     return text.strip().lower() in _NOTHING
 
 
 def is_rounded(text: str) -> bool:
-    """Whether a spreadsheet has made a number in scientific notation, and so another one, of an identifier."""
+    """Return True if a spreadsheet has changed an identifier into a number in scientific notation."""
     return bool(_ROUNDED.fullmatch(text.strip()))
 
 
 def identifier_fault(text: str) -> str:
-    """Why a cell cannot name anybody or anything; empty if it can."""
+    """Return the reason why a cell cannot be an identifier; empty if it can."""
     if not text.strip():
         return "is empty"
     if is_nothing(text):
-        return f"is {text!r}, which names nobody"
+        return f"is {text!r}, which is no identifier"
     if _ERROR.fullmatch(text.strip()):
-        return f"is {text!r}, an error of a spreadsheet, which names nobody"
+        return f"is {text!r}, an error of a spreadsheet, which is no identifier"
     if not text.isprintable() or unicodedata.normalize("NFC", text) != text:
-        return f"is {text!a}, which looks like another one: it has a character that nobody sees, or accents apart"
+        return f"is {text!a}, which looks like another one: it has an invisible character, or separate accents"
     if is_rounded(text):
         return f"is {text!r}: a spreadsheet has rounded it; make that column text, and export the table anew"
     return ""
@@ -122,7 +126,7 @@ def _decoded(data: bytes) -> str:
 
 
 def _rows(text: str, lines: Sequence[str]) -> list[tuple[int, list[str]]]:
-    """Each row with its first line's number. Raises TableError for quotes that do not fit."""
+    """Return each row with the number of its first line. Raises TableError for unpaired quotes."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     rows: list[tuple[int, list[str]]] = []
     while True:
@@ -132,12 +136,12 @@ def _rows(text: str, lines: Sequence[str]) -> list[tuple[int, list[str]]]:
         except StopIteration:
             return rows
         except csv.Error as error:
-            raise TableError(f"line {line}: {_in_words(error)}") from None
+            raise TableError(f"line {line}: {_described(error)}") from None
         _check_swallowed(line, row, lines[line : reader.line_num])
         rows.append((line, row))
 
 
-def _in_words(error: csv.Error) -> str:
+def _described(error: csv.Error) -> str:
     if "larger than field limit" in str(error):
         return "a cell here is too long for a table: a quote that begins in this row may never be closed"
     if "unexpected end of data" in str(error):
@@ -154,7 +158,7 @@ def _check_swallowed(line: int, row: Sequence[str], swallowed: Sequence[str]) ->
 
 
 def _shape(cell: str) -> str:
-    """img/x006.png and img/x7.png are alike: letters and digits count as one each."""
+    """Return the cell with each run of letters or digits as one: img/x006.png and img/x7.png have the same shape."""
     return re.sub(r"[0-9]+", "0", re.sub(r"[^\W\d_]+", "a", cell.strip()))
 
 

@@ -1,4 +1,4 @@
-"""How many files and sockets this process may have open, and whether that is enough."""
+"""The limit of open files and sockets of this process."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import resource
 _ALWAYS = 64  # libraries, Redis, logs, metrics, folders
 
 
-def shortage_of_descriptors(needed: int, what: str) -> str:
-    """Raise our limit to what is ``needed``, as far as the system lets us; what is wrong if that is too little, or "".
+def shortage_of_descriptors(needed: int, setting: str) -> str:
+    """Raise the limit to ``needed`` and a reserve, and return a warning if the system permits too few, else "".
 
-    ``what`` names the setting that needs them.
+    ``setting`` names the setting that needs them.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = needed + _ALWAYS
@@ -21,6 +21,6 @@ def shortage_of_descriptors(needed: int, what: str) -> str:
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return ""
     return (
-        f"this process may open {soft} files and sockets, and {what} may need {wanted}: raise the limit (ulimit -n, "
+        f"this process may open {soft} files and sockets, and {setting} may need {wanted}: raise the limit (ulimit -n, "
         "LimitNOFILE of systemd, --ulimit nofile of Docker); until then connections beyond it wait or are refused"
     )

@@ -1,4 +1,4 @@
-"""Packages of an extra that is not installed, as one line that says what to install."""
+"""Packages of an extra that is not installed: one line with the command that installs it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _EXTRA_OF = {
 
 
 def what_to_install(error: ModuleNotFoundError, program: str, extras: str = "") -> str | None:
-    """What ``program`` lacks and how to install it; None if the missing module is of no extra of ours.
+    """Return the missing package of ``program`` and its installation; None if it is of no extra of this package.
 
-    ``extras`` names what the program needs as a whole, where that is more than the missing package's own.
+    ``extras``: all extras of the program, if it needs more than that of the missing package.
     """
     package = (error.name or "").partition(".")[0]
     if package not in _EXTRA_OF:

@@ -1,4 +1,4 @@
-"""A small HTTP server beside each process's work: /metrics, /healthz, /readyz."""
+"""A small HTTP server in each process: /metrics, /healthz, /readyz."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from typing import Any, Self
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from triage.errors import StartError
+from triage.errors import StartError, cause
 from triage.runtime.http_request import PeerError, ask_once
 
 logger = logging.getLogger(__name__)
 
 Readiness = Callable[[], tuple[bool, str]]
-"""Says whether the process can do its work now, and in words why not. Called on each /readyz, from any thread."""
+"""Returns True if the process can do its work now, and a text. Called on each /readyz, from any thread."""
 
 _TEXT = "text/plain; charset=utf-8"
-_SILENT_CLIENT_S = 10.0
-_LONGEST_S = 20.0  # of a request and its answer together, for a client that sends a byte now and then
-_AT_ONCE = 16
-_ASKED_S = 5.0
-_PAUSE_S = 0.1
+_READ_TIMEOUT_S = 10.0
+_MAX_REQUEST_S = 20.0  # with its response, for a client that sends a byte now and then
+_MAX_CONNECTIONS = 16
+_REQUEST_TIMEOUT_S = 5.0
+_RETRY_S = 0.1
 
 
 class HealthServer:
@@ -42,7 +42,7 @@ class HealthServer:
             self._server = _HealthHTTPServer((host, port), partial(_Handler, registry, ready))
         except OSError as error:
             raise StartError(
-                f"health and metrics: cannot listen on {host}:{port} ({error.strerror}): "
+                f"health and metrics: cannot listen on {host}:{port} ({cause(error)}): "
                 "end what listens there, or set another metrics_port"
             ) from error
         self.port: int = self._server.server_address[1]
@@ -68,52 +68,52 @@ class _HealthHTTPServer(ThreadingHTTPServer):
         self._counting = threading.Lock()
 
     def get_request(self) -> tuple[Any, Any]:
-        """The next connection. Where there is no descriptor for it, the oldest goes, and we do not ask at once."""
+        """Return the next connection. If there is no descriptor for it, end the oldest, and wait a moment."""
         try:
             return super().get_request()
         except OSError:
-            self._break_off(lambda place, began: place == 0)
-            time.sleep(_PAUSE_S)
+            self._break_off(lambda position, began: position == 0)
+            time.sleep(_RETRY_S)
             raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """A thread for it; where there are many, the oldest connection goes."""
+        """Start a thread for the request; if there are too many, end the oldest connection."""
         with self._counting:
             self._began[request] = time.monotonic()
-            too_many = len(self._began) - _AT_ONCE
-        self._break_off(lambda place, began: place < too_many)
+            too_many = len(self._began) - _MAX_CONNECTIONS
+        self._break_off(lambda position, began: position < too_many)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
-        """It is over."""
+        """Forget the connection of a request that has ended."""
         with self._counting:
             self._began.pop(request, None)
         super().shutdown_request(request)
 
     def service_actions(self) -> None:
-        """Asked ten times a second: end what takes too long."""
-        before = time.monotonic() - _LONGEST_S
-        self._break_off(lambda place, began: began < before)
+        """End connections that take too long. Called ten times a second."""
+        before = time.monotonic() - _MAX_REQUEST_S
+        self._break_off(lambda position, began: began < before)
 
-    def _break_off(self, which: Callable[[int, float], bool]) -> None:
+    def _break_off(self, selected: Callable[[int, float], bool]) -> None:
         with self._counting:
-            for place, (connection, began) in enumerate(list(self._began.items())):
-                if which(place, began):
+            for position, (connection, began) in enumerate(list(self._began.items())):
+                if selected(position, began):
                     del self._began[connection]
                     with suppress(OSError):
                         connection.shutdown(socket.SHUT_RDWR)  # its thread wakes, and closes it
 
     def server_bind(self) -> None:
-        """Without HTTPServer's look-up of the name that belongs to the address."""
+        """Bind without HTTPServer's look-up of the name of the address."""
         TCPServer.server_bind(self)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A scraper that hung up is no news; anything else is logged, not printed."""
+        """Log the error, and do not print it: a scraper that hung up is no news."""
         logger.debug("health: a request from %s failed", client_address, exc_info=True)
 
 
 class _Handler(BaseHTTPRequestHandler):
-    timeout = _SILENT_CLIENT_S
+    timeout = _READ_TIMEOUT_S
     disable_nagle_algorithm = True  # headers and body are two writes
 
     def __init__(self, registry: CollectorRegistry, ready: Readiness, *args: Any) -> None:
@@ -122,18 +122,19 @@ class _Handler(BaseHTTPRequestHandler):
         super().__init__(*args)
 
     def do_GET(self) -> None:
+        """Respond to a request."""
         path = self.path.partition("?")[0]
         if path == "/metrics":
-            self._answer(200, CONTENT_TYPE_LATEST, generate_latest(self._registry))
+            self._respond(200, CONTENT_TYPE_LATEST, generate_latest(self._registry))
         elif path == "/healthz":
-            self._answer(200, _TEXT, b"alive\n")
+            self._respond(200, _TEXT, b"alive\n")
         elif path == "/readyz":
             ready, reason = check(self._ready)
-            self._answer(200 if ready else 503, _TEXT, f"{reason}\n".encode())
+            self._respond(200 if ready else 503, _TEXT, f"{reason}\n".encode())
         else:
-            self._answer(404, _TEXT, b"there is /metrics, /healthz and /readyz\n")
+            self._respond(404, _TEXT, b"there is /metrics, /healthz and /readyz\n")
 
-    def _answer(self, status: int, content_type: str, body: bytes) -> None:
+    def _respond(self, status: int, content_type: str, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
@@ -141,22 +142,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Scrapes come every few seconds: they are not worth a line."""
+        """Log nothing: scrapes come every few seconds."""
 
 
 def check(ready: Readiness) -> tuple[bool, str]:
-    """What ``ready`` says; a check that fails is a process that is not ready."""
+    """Return the result of ``ready``; a process whose check fails is not ready."""
     try:
         return ready()
-    except Exception:  # the edge: whatever is wrong, the answer is 503 and the cause is in the log
+    except Exception:  # the edge: any error is a 503, and its cause is in the log
         logger.exception("readiness check failed")
         return False, "the readiness check itself failed: see the log"
 
 
 def is_ready(url: str) -> tuple[bool, str]:
-    """Ask a process's /readyz, and no proxy that the environment names; whether it is ready, and what it said."""
+    """Return True if the process behind the /readyz ``url`` is ready, and its text. Proxies are not used."""
     try:
-        answer = ask_once(url, _ASKED_S)
+        response = ask_once(url, _REQUEST_TIMEOUT_S)
     except PeerError as error:
         return False, f"{url} does not answer: {error}"
-    return answer.status == 200, answer.body.decode(errors="replace").strip()
+    return response.status == 200, response.body.decode(errors="replace").strip()

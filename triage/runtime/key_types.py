@@ -1,16 +1,19 @@
-"""Keys of Redis that are ours and hold what they must not: removed, because every command on one fails.
+"""Our keys in Redis that have a wrong type: they are removed, because every command on one fails.
 
-What is kept in Redis is a hint; the sweep puts back what was in a removed key.
+The contents of Redis are hints; the sweep restores those of a removed key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 
-def remove_wrong_types(client: Any, wanted: Mapping[str, str]) -> tuple[str, ...]:
-    """Delete each key of ``wanted`` that is of another type than its value says; their names. Raises RedisError."""
+def remove_wrong_types(client: Redis, wanted: Mapping[str, str]) -> tuple[str, ...]:
+    """Delete each key of ``wanted`` that has another type than its value, and return their names. Raises RedisError."""
     pipeline = client.pipeline(transaction=False)
     for name in wanted:
         pipeline.type(name)
@@ -21,8 +24,8 @@ def remove_wrong_types(client: Any, wanted: Mapping[str, str]) -> tuple[str, ...
     return wrong
 
 
-def keep(client: Any, names: Iterable[str]) -> int:
-    """Take away when keys are to expire that must not; how many were to. Raises RedisError."""
+def keep(client: Redis, names: Iterable[str]) -> int:
+    """Remove the expiry of keys that must not expire, and return the number that had one. Raises RedisError."""
     pipeline = client.pipeline(transaction=False)
     for name in names:
         pipeline.persist(name)

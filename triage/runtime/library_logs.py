@@ -1,4 +1,4 @@
-"""Libraries whose lines quote values, and so patients and strangers, are kept out of the log and of standard error."""
+"""Log lines of libraries that quote values, and so patient data, are kept out of the log and of standard error."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import TextIO
 
 logger = logging.getLogger(__name__)
 
-_TALKATIVE = ("pydicom", "pynetdicom", "highdicom")
+_QUOTING = ("pydicom", "pynetdicom", "highdicom")
 _NAMED_BY_FILE = ("hl7", ("containers", "util"))  # its loggers have the names of these files
 
 
 def silence_libraries() -> None:
-    """Called once in every process, before it reads anything of a peer's or a patient's."""
-    warnings.showwarning = _note_warning
-    for name in (*_TALKATIVE, *_files(*_NAMED_BY_FILE)):
+    """Silence the libraries. Called once in every process, before it reads data of a peer or a patient."""
+    warnings.showwarning = _log_warning
+    for name in (*_QUOTING, *_files(*_NAMED_BY_FILE)):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _files(package: str, modules: tuple[str, ...]) -> list[str]:
-    """The files of modules, without loading them."""
+    """Return the files of modules, without loading them."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         return []
     return [str(Path(spec.origin).with_name(f"{module}.py")) for module in modules]
 
 
-def _note_warning(
+def _log_warning(
     message: Warning | str,
     category: type[Warning],
     filename: str,
@@ -37,5 +37,5 @@ def _note_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """A warning by its kind and place alone: its text may quote a patient. Nobody but who debugs can act on it."""
+    """Log a warning by its class and place alone, for debugging: its text may quote patient data."""
     logger.debug("%s at %s, line %d", category.__name__, Path(filename).name, lineno)

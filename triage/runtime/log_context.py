@@ -1,6 +1,6 @@
-"""What the lines of a thread are about just now: the association, the study, the object, the delivery.
+"""Fields of the log lines of a thread: association, study, object, delivery.
 
-A line has these fields whoever writes it, a library too. See docs/adr/0049.
+Each line has them, those of libraries too. See docs/adr/0049.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _ABOUT: ContextVar[Mapping[str, str]] = ContextVar("about", default=MappingProxy
 
 @contextmanager
 def about(**fields: str) -> Iterator[None]:
-    """Give the lines that this thread logs meanwhile these fields, beside those that they have already.
+    """Add fields to the log lines of this thread within the context.
 
-    Empty ones are left out. UIDs and names of ours only: nothing of a patient, and nothing as a peer sent it.
+    Empty ones are left out. Only UIDs and our own names: no patient data, and no text of a peer.
     """
     token = _ABOUT.set({**_ABOUT.get(), **{name: value for name, value in fields.items() if value}})
     try:
@@ -28,10 +28,10 @@ def about(**fields: str) -> Iterator[None]:
 
 
 def fields_now() -> Mapping[str, str]:
-    """The fields of this moment."""
+    """Return the current fields."""
     return _ABOUT.get()
 
 
 def new_association() -> str:
-    """A name for an association: 16 hex digits, by which all that came of it is found."""
+    """Return a new name of an association, 16 hex digits, by which its log lines and results are found."""
     return uuid4().hex[:16]

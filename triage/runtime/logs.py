@@ -1,8 +1,8 @@
-"""The log of every process: one form of a line, what strangers send escaped in it, and no line without end.
+"""The log of every process: one form of a line, with text of peers escaped and the number of lines bounded.
 
-A line is for the person who must act. What a peer sends can neither forge a line, nor move the cursor of a terminal,
-nor fill the disk: control characters are escaped, further lines of a traceback are marked, and of a line that comes too
-often some are written and the rest is counted.
+A line is for the person who must act. A peer can neither forge a line, nor move the cursor of a terminal, nor fill the
+disk: control characters are escaped, further lines of a traceback are marked, and of a line that comes too often some
+are written and the others are counted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TextIO
+from typing import Literal, TextIO
 
 from triage.runtime.library_logs import silence_libraries
 from triage.runtime.log_context import fields_now
@@ -40,9 +40,9 @@ _MARKS = frozenset(map(chr, (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *ra
 
 
 def set_up_logs(level: str | int, form: Form = "lines", process: str = "") -> None:
-    """Have this process log to standard error. Called once, before anything of a peer's or a patient's is read.
+    """Log to standard error from here on. Called once, before data of a peer or a patient is read.
 
-    ``process`` is what it calls itself in JSON.
+    ``process`` is the name of the process in JSON.
     """
     handler = LimitedHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(process) if form == "json" else LineFormatter(_FORM))
@@ -54,30 +54,30 @@ def set_up_logs(level: str | int, form: Form = "lines", process: str = "") -> No
 
 
 def form_in_force() -> tuple[Form, str]:
-    """The form and the process's name that logging was set up with, for child processes to log alike."""
+    """Return the form and the process name of the current set-up, for child processes to log alike."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler.formatter, JsonFormatter):
             return "json", handler.formatter.process
     return "lines", ""
 
 
-def seldom(by: str = "") -> dict[str, Any]:
-    """What a line that strangers can cause is logged with (``extra``): one a minute from its place in the code.
+def seldom(by: str = "") -> dict[str, int | str]:
+    """Return the ``extra`` of a line that peers can cause: one a minute is written from its place in the code.
 
-    ``by`` has sources counted apart; where there are more than a thousand, the oldest are forgotten.
+    Sources named by ``by`` are counted separately; of more than a thousand the oldest are forgotten.
     """
     return {"at_most": 1, "source": by}
 
 
 def where_raised(error: BaseException) -> str:
-    """What was raised and where, without its message: what a library says of a data set may quote the patient."""
+    """Return the class and the place of an error, without its message, which may quote patient data."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{where}"
 
 
 def printable(text: str, longest: int = LONGEST) -> str:
-    r"""Text on one line: control characters, ends of lines and marks of direction as ``\\x0a``, ``\\u202e``."""
+    r"""Return text on one line: control characters, ends of lines and marks of direction as ``\\x0a``, ``\\u202e``."""
     cut = text[:longest]
     shown = cut if cut.isprintable() else "".join(_shown(each) for each in cut)
     return shown if len(text) <= longest else f"{shown} ... ({len(text) - longest} more characters)"
@@ -95,26 +95,29 @@ def _shown(character: str) -> str:
 class LineFormatter(logging.Formatter):
     """One record, one line; the lines of a traceback follow behind a bar, so that none of them looks like a record.
 
-    What it is about stands behind the message, unless the message says it.
+    The fields of the log context follow the message, unless they are in it.
     """
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
         message = printable(record.getMessage())
         rest = " ".join(f"{name}={value}" for name, value in _about(record).items() if value not in message)
         message = f"{message} [{rest}]" if rest else message
         safe = logging.makeLogRecord({**record.__dict__, "msg": message, "args": None})
-        safe.exc_text = None  # another handler's
+        safe.exc_text = None  # of another handler
         return super().format(safe)
 
     def formatException(self, ei: object) -> str:  # noqa: N802
-        """Each line of a traceback, escaped and marked."""
+        """Return the lines of a traceback, escaped and marked."""
         lines = super().formatException(ei).splitlines()  # type: ignore[arg-type]
         return "  | " + _FURTHER.join(printable(line) for line in lines)
 
 
 class JsonFormatter(logging.Formatter):
-    """One record, one JSON object on one line, in ASCII (RFC 8259): time (RFC 3339, UTC), level, logger, process, pid,
-    message, what it is about, and the lines of a traceback.
+    """One record, one JSON object on one line, in ASCII (RFC 8259).
+
+    Its keys are time (RFC 3339, UTC), level, logger, process, pid, message, the fields of the log context, and the
+    lines of a traceback.
     """
 
     def __init__(self, process: str) -> None:
@@ -122,8 +125,9 @@ class JsonFormatter(logging.Formatter):
         self.process = process
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        fields: dict[str, Any] = {
+        fields: dict[str, int | str | list[str]] = {
             "time": at,
             "level": record.levelname,
             "logger": record.name,
@@ -155,7 +159,7 @@ _Place = tuple[str, int, str]
 
 
 class LimitedHandler(logging.StreamHandler[TextIO]):
-    """Writes ``MOST_LINES`` from one place in the code in ``WINDOW_S`` seconds; then how many it left out.
+    """Writes ``MOST_LINES`` from one place in the code in ``WINDOW_S`` seconds; then the number of those left out.
 
     A record with ``at_most`` has that limit in place of ``MOST_LINES`` (see ``seldom``).
     """
@@ -182,17 +186,17 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
         super().emit(record)
 
     def close(self) -> None:
-        """Say what was left out, and end."""
+        """Write how many lines were left out, and close."""
         self._close_windows(float("inf"))
         super().close()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Say where a line could not be written; logging's own way would print what it was given, as it is."""
+        """Write which line could not be written. The default would print its arguments unescaped."""
         text = f"a log line of {Path(record.pathname).name}, line {record.lineno}, could not be written"
-        said = logging.LogRecord(record.name, logging.ERROR, record.pathname, record.lineno, text, None, None)
+        record = logging.LogRecord(record.name, logging.ERROR, record.pathname, record.lineno, text, None, None)
         try:
-            self.stream.write(self.format(said) + self.terminator)
-        except (OSError, ValueError):  # nobody reads it
+            self.stream.write(self.format(record) + self.terminator)
+        except (OSError, ValueError):  # standard error is closed
             return
 
     def _close_windows(self, now: float) -> None:
@@ -203,9 +207,9 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
     def _close(self, place: _Place) -> None:
         window = self._windows.pop(place)
         if window.left_out:
-            self._say_left_out(place, window)
+            self._write_left_out(place, window)
 
-    def _say_left_out(self, place: _Place, window: _Window) -> None:
+    def _write_left_out(self, place: _Place, window: _Window) -> None:
         text = (
             f"{window.left_out} more lines like the last one from {Path(place[0]).name}, line {place[1]}, were left out"
         )
@@ -221,7 +225,7 @@ def _log_uncaught(kind: type[BaseException], error: BaseException, trace: Traceb
 
 
 def _log_unraisable(uncaught: sys.UnraisableHookArgs) -> None:
-    """What was raised where nobody can catch it, as when an object is removed. Its message may quote a value."""
+    """Log an error that cannot be caught, as in a destructor. Its message may quote patient data."""
     if uncaught.exc_value is not None:
         logging.getLogger("triage").error("a defect of ours or of a library: %s", where_raised(uncaught.exc_value))
 

@@ -1,4 +1,4 @@
-"""How much memory this process and its children may use: the machine's, or the container's if that is less."""
+"""Memory that this process and its children may use: the machine's, or the container's if that is less."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _GROUPS = Path("/sys/fs/cgroup")
 
 
 def machine_s_memory() -> int:
-    """All that the machine has, in bytes, whatever we may use of it."""
+    """Return the memory of the machine in bytes, whatever part of it this process may use."""
     return int(psutil.virtual_memory().total)
 
 
 def most_memory() -> int:
-    """In bytes."""
+    """Return the bytes that this process may use."""
     limits: list[int] = [machine_s_memory(), *filter(None, map(_number, _limit_files()))]
     for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
         soft, _ = resource.getrlimit(kind)
@@ -34,22 +34,22 @@ def limit_memory(most: int) -> None:
 
 
 def _limit_files() -> Iterator[Path]:
-    """Where the limits of this process's control group stand, of version 2 and 1, and those of a container's root."""
+    """Yield the files of the limits of this process's control group, of version 2 and 1, and of a container's root."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:  # another system
         return
     for line in lines:
         _, kinds, path = line.split(":", 2)
-        for place in (path.strip("/"), ""):
+        for folder in (path.strip("/"), ""):
             if not kinds:
-                yield _GROUPS / place / "memory.max"
+                yield _GROUPS / folder / "memory.max"
             elif "memory" in kinds.split(","):
-                yield _GROUPS / "memory" / place / "memory.limit_in_bytes"
+                yield _GROUPS / "memory" / folder / "memory.limit_in_bytes"
 
 
 def _number(path: Path) -> int | None:
     try:
         return int(path.read_text())
-    except (OSError, ValueError):  # there is none, or it says "max"
+    except (OSError, ValueError):  # there is none, or it is "max"
         return None

@@ -1,4 +1,4 @@
-"""Whether a process gets on with its work: what its /readyz says. A process that only runs is not ready."""
+"""Readiness by progress: a process that runs without progress is not ready."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class ProgressWatch:
     _why: str = ""
 
     def made(self) -> None:
-        """Some work was done, or there was none to do and everything that it needs has answered."""
+        """Record progress: work was done, or there was none and everything that it needs has responded."""
         self._last, self._why = self.clock(), ""
 
     def failed(self, why: str) -> None:
-        """The work cannot go on for now; ``why`` is for people."""
+        """Record that the work cannot go on for now; ``why`` is for people."""
         self._why = why
 
     def ready(self) -> tuple[bool, str]:
-        """Whether the process does its work now, and what it does, or why not."""
+        """Return True if the process does its work now, and its activity, or the reason why not."""
         last = self._last
         if self._why:
             return False, self._why
@@ -42,7 +42,7 @@ class ProgressWatch:
 
 
 def all_ready(parts: Sequence[ProgressWatch]) -> tuple[bool, str]:
-    """Whether all parts of a process are ready; of those that are not, what each says."""
-    said = [each.ready() for each in parts]
-    wrong = [text for ready, text in said if not ready]
-    return not wrong, "; ".join(wrong or [text for _, text in said])
+    """Return True if all parts of a process are ready, and the texts of those that are not, or else of all."""
+    results = [each.ready() for each in parts]
+    wrong = [text for ready, text in results if not ready]
+    return not wrong, "; ".join(wrong or [text for _, text in results])

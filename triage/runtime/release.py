@@ -1,4 +1,4 @@
-"""What runs: the version of the package and the revision of the settings, said alike by whatever says it."""
+"""Version of the package and revision of the settings, in one form wherever they are shown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RELEASE = version("cxr-triage")
 
 @dataclass(frozen=True)
 class Running:
-    """What a process runs. ``settings``: the revision of the settings in force, of no secret; empty if not known."""
+    """Version of a process. ``settings``: the revision of its settings, without secrets; empty if not known."""
 
     settings: str = ""
     version: str = RELEASE
@@ -21,4 +21,4 @@ class Running:
 
 
 UNKNOWN = Running()
-"""With settings of which nobody has said anything."""
+"""Without a revision of settings."""

@@ -1,4 +1,4 @@
-"""Files that hold the same bytes, found without reading all of each."""
+"""Files with the same bytes, found without reading all of each."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _PIECE = 1 << 20
 
 
 def same_bytes(files: Sequence[Path]) -> list[list[int]]:
-    """Groups of positions in ``files`` whose bytes are the same, each in order. Raises OSError.
+    """Return groups of positions in ``files`` whose bytes are the same, each in order. Raises OSError.
 
-    Size, then the first and last 64 KiB, and only where these are the same the whole.
+    Sizes are compared first, then the first and last 64 KiB, and only if these are the same the whole.
     """
     groups = [list(range(len(files)))]
     for measure in (_size, _ends, _whole):

@@ -1,7 +1,7 @@
-"""The file system below a folder: of what type it is, and whether its ``syncfs`` may be believed.
+"""The file system of a folder: its type, and whether its ``syncfs`` is trusted.
 
-``syncfs`` on a FUSE mount returns 0 and tells nobody: the kernel has no message for it. Of the kinds listed here the
-kernel itself writes to the disk, and waits. What is not listed is not believed, and each file is synced by itself.
+``syncfs`` on a FUSE mount returns 0 and has no effect: FUSE has no message for it. On the types listed here the kernel
+itself writes to the disk, and waits. Other types are not trusted, and each file is synced by itself.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ _SYNCED_BY_FILE = {
     0x00C36400: "Ceph",
     0x794C7630: "overlay",
 }
-"""Named for messages; statfs(2) and linux/magic.h. An overlay does what the file system above it does, unseen."""
+"""Named for messages; statfs(2) and linux/magic.h. An overlay hides the file system that it writes to."""
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 
 
 @dataclass(frozen=True)
 class FileSystem:
-    """A file system by its name. ``syncs_whole``: its ``syncfs`` waits until everything is on the disk."""
+    """One file system. ``syncs_whole``: its ``syncfs`` waits until everything is on the disk."""
 
     name: str
     syncs_whole: bool
 
     @property
     def caution(self) -> str:
-        """What whoever keeps results on it has to know; empty if nothing."""
+        """Warning for results that are stored on it; empty if there is none."""
         if self.name in _IN_MEMORY:
             return f"is in memory ({self.name}): a power failure or a restart of the machine loses all of it"
         if self.name == "overlay":
@@ -54,7 +54,7 @@ class FileSystem:
 
 
 def file_system_of(folder: Path) -> FileSystem:
-    """The file system that ``folder`` lies on. Raises OSError."""
+    """Return the file system of ``folder``. Raises OSError."""
     number = file_system_type(folder)
     if number in _SYNCED_WHOLE:
         return FileSystem(_SYNCED_WHOLE[number], syncs_whole=True)
@@ -62,14 +62,14 @@ def file_system_of(folder: Path) -> FileSystem:
 
 
 def file_system_type(folder: Path) -> int:
-    """``f_type`` of statfs(2), which Python's ``os.statvfs`` lacks. Raises OSError."""
-    answer = (ctypes.c_long * 64)()  # f_type is the first word of the structure, which is far smaller
-    _checked(ctypes.CDLL(None, use_errno=True).statfs(os.fsencode(folder), answer), folder)
-    return int(answer[0]) & 0xFFFFFFFF
+    """Return ``f_type`` of statfs(2), which Python's ``os.statvfs`` lacks. Raises OSError."""
+    buffer = (ctypes.c_long * 64)()  # f_type is the first word of the structure, which is far smaller
+    _checked(ctypes.CDLL(None, use_errno=True).statfs(os.fsencode(folder), buffer), folder)
+    return int(buffer[0]) & 0xFFFFFFFF
 
 
 def sync_file_system(folder: Path) -> None:
-    """``syncfs``: wait until everything that was written to the folder's file system is on the disk. Raises OSError."""
+    """Wait until everything that was written to the file system of ``folder`` is on the disk. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         _checked(ctypes.CDLL(None, use_errno=True).syncfs(descriptor), folder)

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from triage.errors import StartError, TriageError
-from triage.runtime.durable import held, private_folder, write_durably
+from triage.runtime.durable import file_lock, private_folder, write_durably
 from triage.security import passwords
 from triage.security.passwords import PasswordHash
 from triage.security.roles import Role
@@ -112,7 +112,7 @@ class Users:
 
     def _change(self, change: Callable[[dict[str, Account]], object]) -> None:
         private_folder(self._path.parent)
-        with held(self._path.with_name(f".{self._path.name}.lock")):
+        with file_lock(self._path.with_name(f".{self._path.name}.lock")):
             accounts = dict(self._read())
             change(accounts)
             users = [asdict(each) for each in accounts.values()]

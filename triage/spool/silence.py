@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from triage.runtime.durable import fsync_folder, held
+from triage.runtime.durable import file_lock, fsync_folder
 from triage.spool.spool import Spool
 
 
@@ -23,7 +23,7 @@ def silent_since(spool: Spool) -> float | None:
 
 def switch(spool: Spool, silent: bool, now: float, before_change: Callable[[], None] = lambda: None) -> bool:
     """Write a worker's setting to the spool, and return whether it changed. ``before_change`` is called first, once."""
-    with held(spool.root / "control" / "silent.lock"):
+    with file_lock(spool.root / "control" / "silent.lock"):
         if (silent_since(spool) is not None) == silent:
             return False
         before_change()

@@ -11,7 +11,8 @@ from pathlib import Path
 from triage.reader_study.app import ReaderSession, create_app, sessions
 from triage.reader_study.labels import Summary, write_labels
 from triage.reader_study.study import LOCK, ReaderStudy, StudyError, begin_or_resume, open_study
-from triage.runtime.durable import held_alone, private_folder
+from triage.runtime.durable import private_folder
+from triage.runtime.file_lock import single_instance
 from triage.runtime.sockets import listen
 from triage.web.api.images import PictureCache
 from triage.web.http.serving import server_of
@@ -25,12 +26,9 @@ def serve(folder: Path, cases: Path | None, readers: Sequence[str], port: int, i
     if cases is None:
         open_study(folder)  # before a folder is made by mistake
     private_folder(folder)
-    try:
-        with held_alone(folder / LOCK):
-            study = begin_or_resume(folder, cases, readers)
-            _serve(study, port, idle_seconds)
-    except BlockingIOError:
-        raise StudyError(f"{folder} is being served already: end that first") from None
+    with single_instance(folder / LOCK, StudyError(f"{folder} is being served already: end that first")):
+        study = begin_or_resume(folder, cases, readers)
+        _serve(study, port, idle_seconds)
     sys.stdout.write(told(folder, write_labels(study)))
 
 
