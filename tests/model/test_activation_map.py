@@ -132,7 +132,7 @@ def expect_at(session: ModelSession, content: bytes, shape: tuple[int, int], cel
 
 
 def expect_strongest(values: np.ndarray, cell: tuple[int, int], share: float = 0.99) -> None:
-    """What is near the highest value lies around the middle of the cell, or between it and the image's edge."""
+    """The colours near the highest value lie around the middle of the cell, or between it and the image's edge."""
     places = np.nonzero(values >= values.max() * share)
     for at, place, pixels in zip(cell, places, values.shape, strict=True):
         middle = (at + 0.5) / CELLS
@@ -244,7 +244,7 @@ def test_a_session_gives_maps_only_where_asked_and_the_graph_has_them(tmp_path: 
         unasked = ModelSession(tmp_path / name, card, threads=1).score(image)
         assert unasked.maps is None
         assert (asked.maps is None) is not cam
-        assert (asked.probability == unasked.probability).all()  # whoever asks for maps gets no other scores
+        assert (asked.probability == unasked.probability).all()  # maps do not change the scores
         if asked.maps is not None:
             assert asked.maps == pytest.approx(image.reshape(3, 8, 8, 8, 8).mean((2, 4)), abs=1e-5)
 

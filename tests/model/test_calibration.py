@@ -37,7 +37,7 @@ def test_odds_are_multiplied_by_the_ratio_of_the_odds() -> None:
 
 
 def test_restated_scores_are_calibrated_among_patients_with_another_prevalence() -> None:
-    """Of 200,000 drawn patients of whom a tenth is ill, for a score that is calibrated where half are."""
+    """200,000 drawn patients of whom a tenth is ill, and a score that is calibrated where half are."""
     rng = np.random.default_rng(0)
     ill = rng.random(200_000) < 0.1
     evidence = rng.normal(np.where(ill, 1.0, -1.0), 1.0)

@@ -1,4 +1,4 @@
-"""What the released models refuse by its pixels, although its attributes say chest, PA and a fitting age."""
+"""Images that the released models refuse by their pixels, although the attributes say chest, PA and a fitting age."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def said_to_be_a_chest(dataset: FileDataset, age: str) -> bytes:
 
 
 def judged(data: bytes, sessions: dict[str, ModelSession]) -> tuple[Tag, tuple[Reason, ...], float | None]:
-    """As the service would."""
+    """Score as the service does."""
     cards = {name: session.card for name, session in sessions.items()}
     prepared = prepare(data, cards, POLICY)
     if prepared.rejected is not None or prepared.model_input is None:

@@ -1,4 +1,4 @@
-"""Which models are loaded, and that for each image at most one of those in service decides."""
+"""The choice of models to load; at most one of those in service decides for each image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the released models' cards claim is what the gate asks for (docs/adr/0032)."""
+"""The claims of the released models' cards are those that the gate requires (docs/adr/0032)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def within(card: ModelCard, view: str) -> Performance | None:
 
 
 def is_shown(found: Performance | None) -> bool:
-    """Whether the figures within a view may be more than chance: images are at least as many as patients."""
+    """Return True if the figures within a view may be more than chance: images are at least as many as patients."""
     if found is None:
         return False
     counts = [figure.n for name, figure in found.figures.items() if name.startswith(("sensitivity", "specificity"))]

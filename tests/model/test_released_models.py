@@ -68,7 +68,7 @@ def test_the_figures_of_adults_are_those_of_the_scores_out_of_fold(
 
 
 def added(card: ModelCard) -> float:
-    """What export put on top of the networks' logits, so that 0.5 lies where the card says."""
+    """Return the shift that export added to the networks' logits, so that 0.5 is at the card's operating point."""
     (text,) = (limit for limit in card.limits if "is added to the logit" in limit)
     return float(text.partition(" ")[0])
 

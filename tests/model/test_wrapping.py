@@ -180,7 +180,7 @@ def test_the_networks_that_were_given_stay_as_they_are() -> None:
 
 
 def test_what_a_network_knows_of_its_own_batch_does_not_hold_in_the_wrapped_graph() -> None:
-    """With mirror images its n is twice ours, and ONNX Runtime would plan memory and complain by it."""
+    """Its n is twice ours with mirror images, and ONNX Runtime would plan memory and complain by it."""
     given = onnx.shape_inference.infer_shapes(Bare(0).model())
     assert any(info.type.tensor_type.shape.dim[0].dim_param == "n" for info in given.graph.value_info)
     assert not wrap([given], around(flips=True)).graph.value_info
@@ -242,7 +242,7 @@ def test_networks_that_do_not_go_together_are_refused() -> None:
         wrap([], around())
     pair = [Bare(0).model(), Bare(1).model()]
     for version, network in enumerate(pair, start=1):
-        network.opset_import.append(onnx.helper.make_opsetid("somebody", version))
+        network.opset_import.append(onnx.helper.make_opsetid("example", version))
     with pytest.raises(NetworkError, match="different versions"):
         wrap(pair, around())
     assert len(wrap(pair[:1], around()).opset_import) == 2

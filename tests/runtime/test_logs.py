@@ -101,7 +101,7 @@ def test_a_place_may_have_a_limit_of_its_own_for_each_source(
 
 def test_sources_without_number_take_no_memory_without_bound(log: logging.Logger) -> None:
     for number in range(5000):
-        log.warning("somebody knocks", extra=seldom(str(number)))
+        log.warning("a peer knocks", extra=seldom(str(number)))
     (handler,) = log.handlers
     assert isinstance(handler, LimitedHandler)
     assert len(handler._windows) <= 1000

@@ -1,4 +1,4 @@
-"""What a folder lies on, as the kernel says it, and whether its syncfs is believed."""
+"""The file system of a folder, as the kernel reports it, and whether its syncfs is trusted."""
 
 from __future__ import annotations
 

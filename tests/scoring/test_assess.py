@@ -61,7 +61,7 @@ def assessed(
     sender: str = "",
     **changes: Any,
 ) -> Conclusion | Rejected:
-    """What becomes of a chest whose attributes are changed so: prepared, scored by its model, concluded."""
+    """Return the conclusion of a chest with changed attributes: prepared, scored by its model, concluded."""
     policy = policy or AssessmentPolicy()
     prepared = prepare(as_file(a_dataset(**changes)), cards, policy, calling_ae_title=sender)
     if prepared.rejected is not None:
@@ -165,7 +165,7 @@ def test_an_unknown_part_may_be_abnormal_and_is_never_normal(
 def test_a_second_chest_is_not_left_out_in_silence(
     folder: Path, cards: dict[str, ModelCard], part: str, age: str, tag: Tag
 ) -> None:
-    """Beside a normal frontal an abnormal one raises the study, and an unknown part keeps it from being NORMAL."""
+    """Next to a normal frontal an abnormal one raises the study, and an unknown part keeps it from being NORMAL."""
     second = assessed(folder, cards, BodyPartExamined=part, PatientAge=age)
     assert isinstance(second, Conclusion)
     first = an_assessment(sop_instance_uid="1.2.3.4.1")

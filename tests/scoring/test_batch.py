@@ -1,4 +1,4 @@
-"""From received files to their studies' decisions, on real ONNX sessions and a real spool; without the queue."""
+"""Received files to decisions of their studies, on real ONNX sessions and a real spool; without the queue."""
 
 from __future__ import annotations
 
@@ -362,7 +362,7 @@ def test_what_a_library_says_of_a_patient_is_not_passed_on(
 
 
 def quote_the_patient(path: Path, *arguments: Any) -> Any:
-    """What open_file does in its child process, with a decoder that quotes the data set."""
+    """Call open_file with a decoder that quotes the data set, as its child process does."""
 
     def prepare(*_: Any, **__: Any) -> Any:
         raise ValueError("PHANTOM^CHEST is no pixel")

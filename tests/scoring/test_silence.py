@@ -56,7 +56,7 @@ class Site:
         self.set_silent(silent)
 
     def set_silent(self, silent: bool) -> None:
-        """As after a start of the worker with this setting."""
+        """Make the worker anew with this setting, as a start does."""
         self.bench = Bench(*self._parts, silent=silent)
 
     def score(self, *files: bytes) -> list[TriageDecision]:
@@ -111,7 +111,7 @@ def test_it_stays_so_whatever_is_lost(site: Site) -> None:
     assert site.sweep().rebuilt and site.listed() == [shown.study_instance_uid]
     site.turns = ComparisonTurns(at_once=3)  # another process
     assert (site.sweep().rebuilt, site.listed()) == (False, [shown.study_instance_uid])
-    site.index.put_over(silent[0])  # whoever writes into Redis
+    site.index.put_over(silent[0])  # an entry that is not ours
     site.sweep()
     assert site.listed() == [shown.study_instance_uid]
 

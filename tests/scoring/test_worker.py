@@ -38,7 +38,7 @@ RAN: list[Any] = []
 
 
 def never(*arguments: Any, **_: Any) -> None:
-    """What must not run, whoever names it."""
+    """Record that it ran, which must not happen, whatever names it."""
     RAN.append(arguments)
 
 
@@ -100,7 +100,7 @@ def test_a_job_whose_object_is_done_is_dropped(place: Workplace) -> None:
 
 
 def foreign_jobs(queue: Queue, key: str) -> list[Job]:
-    """What somebody who can write to Redis might put there."""
+    """Put jobs into the queue that an attacker with access to Redis might write."""
     pickled = Queue(QUEUE, connection=queue.connection, serializer=DefaultSerializer)
     refused = [
         queue.enqueue_call("tests.scoring.test_worker.never", [key], job_id="other-function"),

@@ -53,7 +53,7 @@ def _roots(settings: Settings) -> list[Path]:
 
 
 def _refuse_at_work(settings: Settings) -> None:
-    from triage.runtime.durable import is_held
+    from triage.runtime.file_lock import is_held
     from triage.spool.spool import Spool
 
     locks = settings.spool.path.absolute() / "locks"

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
-from triage.runtime.file_lock import file_lock as file_lock
-from triage.runtime.file_lock import is_held as is_held
+from triage.runtime.file_lock import file_lock
 from triage.runtime.file_lock import private_folder as private_folder
 from triage.runtime.storage import file_system_of
 

@@ -6,13 +6,33 @@ The contents of Redis are hints; the sweep restores those of a removed key.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from redis import Redis
+from typing import Protocol
 
 
-def remove_wrong_types(client: Redis, wanted: Mapping[str, str]) -> tuple[str, ...]:
+class KeyPipeline(Protocol):
+    """A pipeline of Redis, as far as it is used here."""
+
+    def type(self, name: str, /) -> object:
+        """Ask for the type of a key."""
+
+    def persist(self, name: str, /) -> object:
+        """Remove the expiry of a key."""
+
+    def execute(self) -> list[bytes | bool]:
+        """Run the commands, and return their results."""
+
+
+class KeyClient(Protocol):
+    """A client of Redis, as far as it is used here; this room does not import ``redis``."""
+
+    def pipeline(self, transaction: bool) -> KeyPipeline:
+        """Return a new pipeline."""
+
+    def delete(self, *names: str) -> object:
+        """Delete keys."""
+
+
+def remove_wrong_types(client: KeyClient, wanted: Mapping[str, str]) -> tuple[str, ...]:
     """Delete each key of ``wanted`` that has another type than its value, and return their names. Raises RedisError."""
     pipeline = client.pipeline(transaction=False)
     for name in wanted:
@@ -24,7 +44,7 @@ def remove_wrong_types(client: Redis, wanted: Mapping[str, str]) -> tuple[str, .
     return wrong
 
 
-def keep(client: Redis, names: Iterable[str]) -> int:
+def keep(client: KeyClient, names: Iterable[str]) -> int:
     """Remove the expiry of keys that must not expire, and return the number that had one. Raises RedisError."""
     pipeline = client.pipeline(transaction=False)
     for name in names:

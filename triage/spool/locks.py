@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from triage.runtime.durable import file_lock, is_held
+from triage.runtime.file_lock import file_lock, is_held
 
 _OTHER_LOCKS = ("up", "deliver")  # of processes that are no workers
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")

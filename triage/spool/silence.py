@@ -7,7 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from triage.runtime.durable import file_lock, fsync_folder
+from triage.runtime.durable import fsync_folder
+from triage.runtime.file_lock import file_lock
 from triage.spool.spool import Spool
 
 

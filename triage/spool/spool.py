@@ -16,7 +16,8 @@ from uuid import uuid4
 from triage.decision.records import Record
 from triage.dicom.uid import InvalidUIDError, valid_uid
 from triage.errors import cause
-from triage.runtime.durable import file_lock, private_opener, settle_name
+from triage.runtime.durable import private_opener, settle_name
+from triage.runtime.file_lock import file_lock
 from triage.spool.errors import SpoolError
 from triage.spool.file_system_usage import SpoolUsage, usage_of
 from triage.spool.files import SpoolFiles
