@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -236,7 +236,7 @@ class ModelCard(_CardPart):
 def load_card(folder: Path) -> ModelCard:
     """Read the card of a model folder and check the other files there against it. Raises ModelRefusedError."""
     try:
-        record: dict[str, Any] = json.loads((folder / CARD).read_bytes())
+        record: object = json.loads((folder / CARD).read_bytes())
     except (OSError, ValueError) as error:
         raise ModelRefusedError(f"model folder {folder}: {CARD} cannot be read: {error}") from error
     try:

@@ -6,12 +6,12 @@ The service never writes a card: its folder may be read-only, and the signature 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from triage.errors import TriageError
 
 SCHEMA = 1
-Step = Callable[[dict[str, Any]], dict[str, Any]]
+CardRecord = dict[str, object]
+Step = Callable[[CardRecord], CardRecord]
 STEPS: Mapping[int, Step] = {}
 """Conversions to the next version, by the version they start from. There has been one version so far."""
 
@@ -20,7 +20,7 @@ class LaterCardError(TriageError, ValueError):
     """The card was written for a later release. Install that release."""
 
 
-def as_of_now(record: dict[str, Any], steps: Mapping[int, Step] = STEPS, schema: int = SCHEMA) -> dict[str, Any]:
+def as_of_now(record: CardRecord, steps: Mapping[int, Step] = STEPS, schema: int = SCHEMA) -> CardRecord:
     """Return the record of a card in this program's version. Raises LaterCardError."""
     found = record.get("card_schema")
     if not isinstance(found, int):

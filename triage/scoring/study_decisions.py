@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 from triage.decision.decide import decide
-from triage.decision.records import assessment_from, to_record
+from triage.decision.records import Record, assessment_from, to_record
 from triage.decision.silence import is_silent
 from triage.decision.types import ImageAssessment, PriorityPolicy, TriageDecision
 from triage.errors import cause
@@ -90,14 +89,12 @@ class StudyDecider:
                 self._mark(study_instance_uid)
         return decision
 
-    def _earlier(self, study_instance_uid: str) -> Sequence[Mapping[str, Any]]:
+    def _earlier(self, study_instance_uid: str) -> Sequence[Record]:
         """Return the study's last decision or, where that is lost, its history. The caller holds the study's lock."""
         last = self._spool.decision(study_instance_uid)
         return [last] if last is not None else self._spool.history(study_instance_uid)
 
-    def _is_silent(
-        self, earlier: Sequence[Mapping[str, Any]], images: Sequence[ImageAssessment], in_doubt: bool
-    ) -> bool:
+    def _is_silent(self, earlier: Sequence[Record], images: Sequence[ImageAssessment], in_doubt: bool) -> bool:
         before = bool(earlier[-1].get("silent")) if earlier else None
         tagged_at = float(earlier[-1].get("tagged_at") or 0.0) if earlier else 0.0
         newest = max(image.received_at for image in images)
