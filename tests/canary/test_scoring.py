@@ -18,7 +18,7 @@ from tests.support.service import NO_LIMIT, a_chest
 from triage.canary.partition import CANARY, is_registered, open_partition, register, remove_canaries
 from triage.canary.study import make_canary
 from triage.canary.wiring import canary_at_worker
-from triage.decision.types import Priority, PriorityPolicy, Tag
+from triage.decision.types import Priority, Tag
 from triage.dicom.command_set import C_STORE_RQ, Command
 from triage.listener.c_store_scp import IncomingObject, receipt_now
 from triage.listener.storage import CanaryRoute, uncounted_target

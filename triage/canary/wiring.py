@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 from redis import Redis
@@ -26,23 +26,7 @@ if TYPE_CHECKING:
     from triage.decision.types import TriageDecision
     from triage.delivery.deliverer import Deliverer, DestinationLoop
     from triage.listener.storage import CanaryRoute
-    from triage.metrics.process import Metrics
-    from triage.scoring.batch import BatchScorer
-
-
-class MakeScorer(Protocol):
-    """A function that returns the scorer of a partition."""
-
-    def __call__(
-        self,
-        spool: Spool,
-        metrics: Metrics,
-        index: Callable[[Sequence[TriageDecision]], None],
-        mark: Callable[[str], None],
-        disabled: Callable[[], frozenset[str]],
-        /,
-    ) -> BatchScorer:
-        """Return the scorer of ``spool``, which lists decisions with ``index`` and marks studies with ``mark``."""
+    from triage.scoring.batch import BatchScorer, DecisionOutputs
 
 
 def canary_at_listener(ae_title: str, spool: Spool) -> CanaryRoute:
@@ -54,9 +38,13 @@ def canary_at_listener(ae_title: str, spool: Spool) -> CanaryRoute:
 
 
 def canary_at_worker(
-    make_scorer: MakeScorer, spool: Spool, client: Redis, destinations: Sequence[str]
+    make_scorer: Callable[[Spool, DecisionOutputs], BatchScorer],
+    spool: Spool,
+    client: Redis,
+    destinations: Sequence[str],
 ) -> dict[str, BatchScorer]:
     """Return the scorer of canaries, by partition. ``destinations`` are the names of those with ``canary = true``."""
+    from triage.scoring.batch import DecisionOutputs
     from triage.worklist.index import Worklist
 
     partition, index = spool.partition(CANARY), Worklist(client)
@@ -71,8 +59,7 @@ def canary_at_worker(
         for name in destinations:
             outbox.mark(study_instance_uid, name)
 
-    # The kill switches of models are the patients'.
-    return {CANARY: make_scorer(partition, uncounted(), rehearse, mark, spool.model_switches.disabled)}
+    return {CANARY: make_scorer(partition, DecisionOutputs(uncounted(), rehearse, mark))}
 
 
 def canary_at_deliverer(patients: Deliverer) -> DestinationLoop:

@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from triage.errors import StartError, TriageError
-from triage.runtime.durable import file_lock, private_folder, write_durably
+from triage.runtime.durable import private_folder, write_durably
+from triage.runtime.file_lock import file_lock
 from triage.security import passwords
 from triage.security.passwords import PasswordHash
 from triage.security.roles import Role
