@@ -30,7 +30,7 @@ from pydicom.uid import (
 
 from tests.support.dicom_peer import a_data_set, encoded
 from triage.dicom.part10 import Receipt, header
-from triage.radiograph import decode, jpeg
+from triage.radiograph import decode, jpeg, samples
 from triage.radiograph.types import Rejected
 
 SYNTAXES = (
@@ -116,8 +116,8 @@ def decoders_reached(data: bytes) -> int:
 def _opened(file: bytes, decoders: _Decoders) -> int:
     """Open a file, up to the decoder; Rows times Columns."""
     with (
-        patch.object(decode, "_by_pydicom", decoders.pydicom),
-        patch.object(jpeg, "_shown_whole", decoders.turbo),
+        patch.object(samples, "_by_pydicom", decoders.pydicom),
+        patch.object(jpeg, "_decoded_strictly", decoders.turbo),
     ):
         opened = decode.open_dicom(file)
         if isinstance(opened, Rejected):

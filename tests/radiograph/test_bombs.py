@@ -27,7 +27,7 @@ from pydicom.uid import (
 from triage.decision.reasons import Reason
 from triage.dicom.byte_source import InflatedSource, MemorySource
 from triage.dicom.data_set import survey_file
-from triage.radiograph import decode
+from triage.radiograph import samples
 from triage.radiograph.decode import decode_pixels, open_dicom
 from triage.radiograph.types import Rejected
 
@@ -135,7 +135,7 @@ def empty_codestream(syntax: str, side: int) -> bytes:
 
 def why_undecoded(file: bytes, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return the reason why the image is refused, before any decoder is called."""
-    monkeypatch.setattr(decode, "_by_pydicom", _unwanted)
+    monkeypatch.setattr(samples, "_by_pydicom", _unwanted)
     opened = open_dicom(file)
     assert not isinstance(opened, Rejected)
     rejected = decode_pixels(*opened)
@@ -145,7 +145,7 @@ def why_undecoded(file: bytes, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless])
 def test_a_large_image_in_next_to_no_bytes_is_not_decoded(syntax: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode, "_LARGE", 1000)
+    monkeypatch.setattr(samples, "_LARGE", 1000)
     frame = empty_codestream(syntax, 512)
     file = part10(an_image(syntax, 512, 512, PixelData=encapsulate([frame])), syntax)
     assert "so empty" in why_undecoded(file, monkeypatch)
