@@ -92,7 +92,7 @@ def test_benchmarks_and_tests_take_onnx_runtime_silenced() -> None:
         ("triage/spool/usage.py", "from triage.web import app", "imports point down"),
         ("triage/decision/types.py", "if TYPE_CHECKING:\n    from triage.decision.decide import decide", "No circle"),
         ("triage/decision/decide.py", "import redis", "does no I/O"),
-        ("triage/web/app.py", "from rq import Queue", "know RQ"),
+        ("triage/web/app.py", "from rq import Queue", "knows RQ"),
         ("triage/scoring/worker.py", "from triage.validation import validate", "knows no cohort"),
         ("training/config.py", "import export.release", "Training knows no export"),
         ("triage/model/session.py", "import onnx", "statistics alone"),

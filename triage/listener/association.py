@@ -31,7 +31,7 @@ from triage.listener.progress import PeerProgress
 from triage.listener.storage import StorageTargets
 from triage.metrics.labels import Ending, NoRequest, Rejection, bounded
 from triage.metrics.process import Metrics
-from triage.queue.score_queue import Queued
+from triage.queue.names import Queued
 from triage.runtime.log_context import about, new_association
 from triage.runtime.logs import where_raised
 
@@ -73,11 +73,11 @@ class _Rejected(Enum):
 class _End:
     """The end of a connection. ``cause``: the error, for the log; empty where the peer released or aborted."""
 
-    how: Ending | _Rejected
+    kind: Ending | _Rejected
     cause: str = ""
 
     def __str__(self) -> str:
-        return f"{self.how} ({self.cause})" if self.cause else str(self.how)
+        return f"{self.kind} ({self.cause})" if self.cause else str(self.kind)
 
 
 class Association:
@@ -116,16 +116,16 @@ class Association:
             if self._service is not None:
                 self._service.discard()
                 self._end_association(end, self._service)
-            elif end.how is not _Rejected.REJECTED:
+            elif end.kind is not _Rejected.REJECTED:
                 self._end_without_request(end)
             self._connection.close_gracefully(_CLOSE_WAIT_S)
 
     def _end_association(self, end: _End, service: DimseService) -> None:
         self.has_slot = False
-        self._node.metrics.associations_ended.labels(end.how).inc()
+        self._node.metrics.associations_ended.labels(end.kind).inc()
         self._node.metrics.associations_open.dec()
         statuses = ", ".join(f"{count} x 0x{status:04X}" for status, count in service.statuses.items())
-        level = logging.INFO if end.how is Ending.RELEASED else logging.WARNING
+        level = logging.INFO if end.kind is Ending.RELEASED else logging.WARNING
         logger.log(level, "association with %s: %s; C-STORE: %s", self._peer, end, statuses or "none")
 
     def _end_without_request(self, end: _End) -> None:

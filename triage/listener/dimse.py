@@ -28,7 +28,7 @@ from triage.listener.negotiation import Context
 from triage.listener.progress import PeerProgress
 from triage.listener.storage import StorageTargets
 from triage.metrics.labels import StoreOutcome
-from triage.queue.score_queue import Queued
+from triage.queue.names import Queued
 from triage.runtime.log_context import about
 from triage.spool.instance import ReceivedInstance
 

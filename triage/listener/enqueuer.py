@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from triage.metrics.process import Metrics
-from triage.queue.score_queue import Queued
+from triage.queue.names import Queued
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from triage.listener.settings import ListenerSettings
 from triage.listener.slots import AssociationSlots
 from triage.listener.storage import StorageTargets
 from triage.metrics.labels import NoRequest, Rejection
-from triage.queue.score_queue import Queued
+from triage.queue.names import Queued
 from triage.radiograph.decode import TRANSFER_SYNTAXES
 from triage.runtime.accept_loop import AcceptLoop, ListeningPort
 

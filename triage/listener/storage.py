@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from triage.metrics.process import Metrics, uncounted
-from triage.queue.score_queue import PartitionedInstance, Queued
+from triage.queue.names import PartitionedInstance, Queued
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.spool.usage import HighWater
