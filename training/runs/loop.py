@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,13 +141,18 @@ def _epoch(state: TrainingState, loop: _Loop) -> None:
 
 def _ahead(task: Task, batches: list[Places]) -> Iterator[tuple[Places, Bytes]]:
     """Yield each batch with its images, read while the one before is computed."""
+
+    def read(chosen: Places) -> tuple[Places, Bytes]:
+        return chosen, task.images[task.places[chosen]]
+
     with ThreadPoolExecutor(1) as reader:
-        coming = [reader.submit(lambda chosen: task.images[task.places[chosen]], batch) for batch in batches[:1]]
-        for number, chosen in enumerate(batches):
-            stored = coming.pop().result()
-            for following in batches[number + 1 : number + 2]:
-                coming.append(reader.submit(lambda chosen: task.images[task.places[chosen]], following))
-            yield chosen, stored
+        following: Future[tuple[Places, Bytes]] | None = None
+        for batch in batches:
+            current, following = following, reader.submit(read, batch)
+            if current is not None:
+                yield current.result()
+        if following is not None:
+            yield following.result()
 
 
 @dataclass(frozen=True, eq=False)
