@@ -389,4 +389,4 @@ def test_one_network_trained_on_everybody_is_judged_by_the_folds_of_its_recipe(t
         CPU,
     )
     assert "different configurations" in export("other", "folds").output
-    assert "no cross-validation" in export("all", "all").output
+    assert "is not a cross-validation" in export("all", "all").output
