@@ -32,7 +32,7 @@ from service import table
 from triage.listener import server as listener
 from triage.listener.settings import ListenerSettings
 from triage.listener.storage import StorageTarget, StorageTargets
-from triage.metrics.process import create
+from triage.metrics.listener import ListenerMetrics
 from triage.spool.spool import Spool
 from triage.spool.usage import HighWater
 
@@ -80,7 +80,7 @@ def serve_ours(port: int, folder: Path) -> None:
     """Serve our listener, in a process of its own."""
     spool = Spool.open(folder / "spool")
     settings = ListenerSettings(port=port, max_pdu_bytes=PDU)
-    targets = StorageTargets(StorageTarget(spool, create(CollectorRegistry())), HighWater(1.0, 0))
+    targets = StorageTargets(StorageTarget(spool, ListenerMetrics(CollectorRegistry())), HighWater(1.0, 0))
     listener.run(settings, targets, lambda instance: None, lambda: os.getppid() == 1)
 
 

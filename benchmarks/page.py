@@ -26,7 +26,7 @@ from service import free_ports, percentile, table
 
 from triage.decision.types import Priority, Tag, TriageDecision
 from triage.service import embedded_redis
-from triage.settings.network import WebSettings
+from triage.settings.sections.web import WebSettings
 from triage.spool.spool import Spool
 from triage.web.auth.setup import AccessSettings
 from triage.web.server import ListOptions, RedisAddress, run

@@ -33,7 +33,7 @@ from triage.channels.sr.settings import SRDestination
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
-from triage.metrics.delivery import create_delivery
+from triage.metrics.delivery import DeliveryMetrics
 from triage.spool.spool import Spool
 
 ROUNDS = 5
@@ -91,7 +91,7 @@ def ours(spool: Spool, studies: list[str], port: int) -> None:
         outbox,
         destination,
         channel_of(destination),
-        create_delivery(CollectorRegistry()),
+        DeliveryMetrics(CollectorRegistry()),
         now=lambda: time.time() + 1,
     )
     while outbox.marked("pacs") or outbox.waiting("pacs"):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -12,7 +10,7 @@ from pydicom.dataset import Dataset
 from tests.support.builders import a_decision, an_assessment
 from tests.support.hl7_examples import EXAMPLES, example
 from triage.channels.hl7.message import control_id, message
-from triage.conformance import renewed, tables
+from triage.conformance import tables
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.dicom import command_set
@@ -59,21 +57,6 @@ def not_assessed(name: str) -> str:
 
 def test_the_tables_of_the_page_are_those_of_the_code() -> None:
     assert set(re.findall(r"<!-- table: ([a-z-]+) -->", TEXT)) == set(tables())
-    assert renewed(TEXT) == TEXT, "python -m triage.conformance docs/reference/conformance.md"
-
-
-def test_the_command_prints_what_it_puts_into_the_page() -> None:
-    ran = subprocess.run([sys.executable, "-m", "triage.conformance"], capture_output=True, text=True, timeout=120)
-    assert ran.returncode == 0, ran.stderr
-    for name, table in tables().items():
-        assert f"<!-- table: {name} -->\n{table}<!-- end -->" in ran.stdout
-
-
-def test_a_page_of_another_day_is_renewed(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("before\n<!-- table: documents -->\n| old |\n<!-- end -->\nafter\n")
-    subprocess.run([sys.executable, "-m", "triage.conformance", str(page)], check=True, timeout=120)
-    assert page.read_text() == f"before\n<!-- table: documents -->\n{tables()['documents']}<!-- end -->\nafter\n"
 
 
 def test_the_tables_cover_everything_that_is_negotiated_and_answered() -> None:

@@ -10,10 +10,10 @@ import click
 import pytest
 
 from triage.cli import triage as cli
+from triage.settings.fields import destination_type
 from triage.settings.load import NOT_SETTINGS, load, variables
 from triage.settings.schema import Settings
-from triage.settings.sources import destination_type
-from triage.settings.variables import OF_DESTINATIONS, secret_variables
+from triage.settings.sources.variables import OF_DESTINATIONS, secret_variables
 
 ROOT = Path(__file__).parents[1]
 TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]

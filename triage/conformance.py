@@ -1,15 +1,8 @@
-"""The tables of docs/reference/conformance.md, made from what the code negotiates, answers and writes.
-
-python -m triage.conformance                        prints them
-python -m triage.conformance docs/reference/conformance.md    puts them into the page, between their marks
-"""
+"""The tables of docs/reference/conformance.md, generated from the code; ``make reference`` writes them."""
 
 from __future__ import annotations
 
-import re
-import sys
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from pydicom.datadict import dictionary_description, dictionary_VR, keyword_dict
@@ -38,8 +31,6 @@ from triage.settings.schema import Settings
 Row = tuple[str, ...]
 Table = tuple[Row, Sequence[Row]]
 """Headings and rows."""
-
-_MARKED = re.compile(r"(<!-- table: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 _STORE_STATUSES = {
     command_set.SUCCESS: "the object is durable in the spool (fsync), or was there before: duplicates and objects that "
@@ -70,14 +61,8 @@ _DEFINED_TERMS = (
 
 
 def tables() -> dict[str, str]:
-    """Every table by its name, as Markdown."""
+    """Return every table by its name, as Markdown."""
     return {name: _markdown(*table()) for name, table in _TABLES.items()}
-
-
-def renewed(page: str) -> str:
-    """``page`` with each marked table as the code has it now. Raises KeyError for a table that there is not."""
-    made = tables()
-    return _MARKED.sub(lambda found: f"{found[1]}{made[found[2]]}{found[3]}", page)
 
 
 def _markdown(headings: Row, rows: Iterable[Row]) -> str:
@@ -122,7 +107,7 @@ def _known(uid: str) -> str:
 
 
 def _use(sop_class_uid: str) -> str:
-    """What becomes of a frontal chest radiograph in this class: scored, or the reason why it is listed only."""
+    """Return "scored" for a SOP class in which a frontal chest radiograph is, else the reason for which it is not."""
     attributes = Attributes(sop_class_uid=sop_class_uid, body_part_examined="CHEST", view_position="PA")
     refused = ineligible(attributes, EligibilityPolicy())
     return f"listed: `{refused.reason}`" if refused else "scored"
@@ -155,7 +140,7 @@ def _contexts(contexts: Iterable[tuple[str, Iterable[str]]], role: str) -> Table
     return ("abstract syntax", "UID", "transfer syntaxes", "role"), rows
 
 
-def _names(syntaxes: Iterable[Any]) -> str:
+def _names(syntaxes: Iterable[str]) -> str:
     return ", ".join(f"{UID(uid).name} ({uid})" for uid in syntaxes)
 
 
@@ -171,21 +156,22 @@ def _answers() -> Table:
 
 
 def _attributes() -> Table:
-    asked = _Asked()
-    read_attributes(asked)
-    tags = sorted(Tag(keyword_dict[keyword]) for keyword in asked.keywords)
+    recording = _RecordingDataset()
+    read_attributes(recording)
+    tags = sorted(Tag(keyword_dict[keyword]) for keyword in recording.keywords)
     rows = [(dictionary_description(tag), f"({tag.group:04X},{tag.element:04X})", dictionary_VR(tag)) for tag in tags]
     return ("attribute", "tag", "VR"), rows
 
 
-class _Asked(Dataset):
-    """An empty data set that notes which attributes it is asked for."""
+class _RecordingDataset(Dataset):
+    """An empty data set that records the attributes that are read from it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.__dict__["keywords"] = set()
 
     def get(self, key: Any, default: Any = None) -> Any:
+        """Record ``key``, and return ``default``."""
         self.keywords.add(key)
         return default
 
@@ -227,17 +213,3 @@ _TABLES: dict[str, Callable[[], Table]] = {
     "character-sets": _character_sets,
     "storage-classes": _storage,
 }
-
-
-def main(arguments: list[str]) -> None:
-    """Print the tables, or renew the pages that are named."""
-    if not arguments:
-        sys.stdout.write("\n".join(f"<!-- table: {name} -->\n{table}<!-- end -->" for name, table in tables().items()))
-        sys.stdout.write("\n")
-    for name in arguments:
-        page = Path(name)
-        page.write_text(renewed(page.read_text()))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -1,4 +1,4 @@
-"""What the sections of the settings are made of."""
+"""Types of settings, and the base of their sections."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import pytest
 from tests.support.studies import a_study
 from triage.backup.archive import Archive
 from triage.backup.file_sources import AuditTrailSource, FileSource, FolderSource
-from triage.backup.make import Made, make
+from triage.backup.make import MadeBackup, make
 from triage.backup.manifest import BackupError
 from triage.backup.restore import FolderTarget, restore
 from triage.backup.spool_source import SpoolSource
@@ -25,7 +25,7 @@ from triage.spool.spool import Spool
 TRIAGE = Path(sys.executable).parent / "triage"
 
 
-def backed_up(spool: Spool, folder: Path, keep: int = 0) -> Made:
+def backed_up(spool: Spool, folder: Path, keep: int = 0) -> MadeBackup:
     """A second later than the last: names are by the time."""
     last = Archive(folder).last() if folder.exists() else None
     return make([SpoolSource(spool)], Archive(folder), "0", keep, lambda: last.begun + 1 if last else time.time())

@@ -31,7 +31,7 @@ from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
 from triage.dicom.dx_image import part10
-from triage.metrics.delivery import create_delivery
+from triage.metrics.delivery import DeliveryMetrics
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 
@@ -204,7 +204,7 @@ def test_what_is_built_after_the_outbox_was_listed_has_its_message(spool: Spool,
     assert len(delivered_by(Spool.open(tmp_path / "elsewhere" / "spool"))) == 3
 
 
-def test_a_message_that_is_nowhere_is_said(spool: Spool, tmp_path: Path) -> None:
+def test_a_message_that_is_missing_is_reported(spool: Spool, tmp_path: Path) -> None:
     outbox = Outbox(spool)
     outbox.prepare(["pacs"])
     instance = received(spool)
@@ -215,7 +215,7 @@ def test_a_message_that_is_nowhere_is_said(spool: Spool, tmp_path: Path) -> None
     for path in (spool.root / "outbox" / "pacs").iterdir():
         path.unlink()
     (said,) = make([SpoolSource(spool)], Archive(tmp_path / "backups"), "0", 0, time.time).manifest.left_out
-    assert "pacs+0001.json (message): its message is nowhere" in said
+    assert "pacs+0001.json (message): its message is missing" in said
 
 
 def live_on_at_each_look(patch: pytest.MonkeyPatch, world: World) -> None:
@@ -254,7 +254,7 @@ def live_on_at_each_look(patch: pytest.MonkeyPatch, world: World) -> None:
 
 
 def finish(spool: Spool) -> None:
-    """What the worker and a person do: score what waits, try again what is dead."""
+    """Act as the worker and a person: score what waits, try again what is dead."""
     outbox = Outbox(spool)
     for instance, _ in list(spool.dead_letters()):
         spool.requeue(instance)
@@ -267,11 +267,11 @@ def finish(spool: Spool) -> None:
 
 
 def delivered_by(spool: Spool) -> list[bytes]:
-    """What a receiver gets of everything that is due, in ten rounds of delivery."""
+    """Return what a receiver gets in ten rounds of delivery."""
     peer = Peer()
     Outbox(spool).prepare(["pacs"])
     later = time.time() + 3600
-    deliverer = Deliverer(spool, Outbox(spool), PACS, peer, create_delivery(CollectorRegistry()), now=lambda: later)
+    deliverer = Deliverer(spool, Outbox(spool), PACS, peer, DeliveryMetrics(CollectorRegistry()), now=lambda: later)
     for _ in range(3):
         deliverer.round()
     return peer.received

@@ -32,14 +32,14 @@ from triage.channels.webhook.settings import WebhookDestination
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
-from triage.metrics.delivery import create_delivery
+from triage.metrics.delivery import DeliveryMetrics
 from triage.spool.spool import Spool
 
 
 def loop_of(spool: Spool, destination: Destination) -> DeliveryWithCanary:
     outbox = Outbox(spool)
     outbox.prepare([destination.name])
-    metrics = create_delivery(CollectorRegistry())
+    metrics = DeliveryMetrics(CollectorRegistry())
     patients = Deliverer(spool, outbox, destination, channel_of(destination), metrics, now=Clock())
     loop = canary_at_deliverer(patients)
     assert isinstance(loop, DeliveryWithCanary)

@@ -28,9 +28,10 @@ from triage.decision.types import Tag
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.dicom.requestor import RemoteAE
-from triage.metrics.delivery import create_delivery
-from triage.metrics.process import create
-from triage.operations.reconcile import sweep
+from triage.metrics.delivery import DeliveryMetrics
+from triage.metrics.reconcile import ReconcileMetrics
+from triage.operations.reconcile import SharedState, sweep
+from triage.operations.retention import AgeLimits
 from triage.queue.score_queue import PartitionedInstance, ScoreQueue, connect, job_id
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -51,7 +52,7 @@ def sent_canary(spool: Spool, instance: ReceivedInstance) -> SentCanary:
 def built(partition: Spool, study: str) -> Outbox:
     """Have the message of a study built, and not sent."""
     outbox = Outbox(partition)
-    metrics = create_delivery(CollectorRegistry())
+    metrics = DeliveryMetrics(CollectorRegistry())
     Deliverer(partition, outbox, PACS, channel_of(PACS), metrics).build()
     assert outbox.to_be_told(study) == ()
     return outbox
@@ -114,11 +115,11 @@ def test_the_next_flight_forgets_the_jobs_of_those_before(spool: Spool) -> None:
 def test_the_sweep_queues_again_what_a_dead_worker_or_redis_lost(spool: Spool, redis_server: RedisServer) -> None:
     canary = stored(spool, time.time())
     with connect(redis_server.url, 5.0) as client:
-        jobs, metrics = ScoreQueue(client), create(CollectorRegistry())
+        jobs, metrics = ScoreQueue(client), ReconcileMetrics(CollectorRegistry())
         places = {CANARY: open_partition(spool)}
 
         def swept() -> int:
-            done = sweep(spool, jobs, Worklist(client), metrics, retention_days=0, now=1e9, partitions=places)
+            done = sweep(SharedState(spool, jobs, Worklist(client), places), metrics, AgeLimits(now=1e9))
             assert done.requeued == 0  # that counts patients'
             return jobs.depth()
 

@@ -22,7 +22,7 @@ from triage.channels.sr.settings import SRDestination
 from triage.decision.reasons import Reason
 from triage.dicom.requestor import RemoteAE
 from triage.listener.storage import CanaryRoute, uncounted_target
-from triage.metrics.canary import create_canary
+from triage.metrics.canary import CanaryMetrics
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 
@@ -62,7 +62,7 @@ def nothing(*_: object) -> None:
 
 def test_failures_are_counted_by_stage_and_go_on(spool: Spool) -> None:
     registry = CollectorRegistry()
-    with scheduled(a_setup(spool, free_port()), 0.05, create_canary(registry)):
+    with scheduled(a_setup(spool, free_port()), 0.05, CanaryMetrics(registry)):
         assert [value(registry, "failures_total", stage=each) for each in ("queued", "delivered:pacs")] == [0, 0]
         wait_for(lambda: (value(registry, "failures_total", stage="stored") or 0) > 0, "a failure")
         assert value(registry, "last_success_timestamp_seconds") == 0
@@ -76,7 +76,7 @@ def test_a_listener_that_takes_it_for_a_patient_gets_no_second_one(
 ) -> None:
     registry = CollectorRegistry()
     with listening(spool, knows=False) as running:
-        with scheduled(a_setup(spool, running.port), 0.05, create_canary(registry)):
+        with scheduled(a_setup(spool, running.port), 0.05, CanaryMetrics(registry)):
             wait_for(lambda: "no further canary is sent" in caplog.text, "the end of it")
             wait_for(lambda: not any(each.name == "canary" for each in threading.enumerate()), "its thread to end")
         assert len(running.inbox) == 1
@@ -128,7 +128,7 @@ def test_a_disk_that_is_full_is_a_failure_and_no_end(spool: Spool, monkeypatch: 
     setup = a_setup(spool, free_port())
     spool.installation_uid()
     monkeypatch.setattr(Spool, "write", full)
-    with scheduled(setup, 0.05, create_canary(registry)):
+    with scheduled(setup, 0.05, CanaryMetrics(registry)):
         wait_for(lambda: (value(registry, "failures_total", stage="stored") or 0) > 1, "a second failure")
 
 

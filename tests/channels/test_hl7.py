@@ -37,7 +37,7 @@ from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
 from triage.hl7.text import escape, extended_person_name, of_dicom
-from triage.metrics.delivery import create_delivery
+from triage.metrics.delivery import DeliveryMetrics
 from triage.spool.spool import Spool
 
 
@@ -46,7 +46,7 @@ def a_deliverer(spool: Spool, port: int, clock: Any = None, **settings: Any) -> 
     destination = HL7Destination(**{**values, **settings})
     outbox = Outbox(spool)
     outbox.prepare([destination.name])
-    metrics = create_delivery(CollectorRegistry())
+    metrics = DeliveryMetrics(CollectorRegistry())
     return Deliverer(spool, outbox, destination, channel_of(destination), metrics, now=clock or Clock())
 
 

@@ -36,7 +36,7 @@ from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
 from triage.dicom.requestor import RemoteAE
-from triage.metrics.delivery import create_delivery
+from triage.metrics.delivery import DeliveryMetrics
 from triage.spool.spool import Spool
 from triage.spool.study import Study
 
@@ -81,7 +81,7 @@ def a_deliverer(spool: Spool, port: int, clock: Callable[[], float] | None = Non
     assert isinstance(channel, SecondaryCaptureChannel)
     channel = replace(channel, pool=CHANNEL.pool)
     outbox.prepare([destination.name])
-    metrics = create_delivery(CollectorRegistry())
+    metrics = DeliveryMetrics(CollectorRegistry())
     return Deliverer(spool, outbox, destination, channel, metrics, now=clock or Clock())
 
 

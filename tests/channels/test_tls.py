@@ -28,7 +28,7 @@ from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
 from triage.errors import UnreachableError
-from triage.metrics.delivery import create_delivery
+from triage.metrics.delivery import DeliveryMetrics
 from triage.spool.spool import Spool
 
 STORESCP = "/usr/bin/storescp"
@@ -107,7 +107,7 @@ def test_a_report_reaches_dcmtk_over_tls_with_certificates_on_both_sides(spool: 
 def a_deliverer(spool: Spool, to: SRDestination) -> Any:
     outbox = Outbox(spool)
     outbox.prepare([to.name])
-    return Deliverer(spool, outbox, to, channel_of(to), create_delivery(CollectorRegistry()), now=Clock())
+    return Deliverer(spool, outbox, to, channel_of(to), DeliveryMetrics(CollectorRegistry()), now=Clock())
 
 
 def test_what_is_wrong_with_the_peers_certificate_is_said(tmp_path: Path, ca: Authority):

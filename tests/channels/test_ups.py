@@ -20,7 +20,7 @@ from triage.decision.types import PriorityPolicy, Tag
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
-from triage.metrics.delivery import create_delivery
+from triage.metrics.delivery import DeliveryMetrics
 from triage.spool.spool import Spool
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
@@ -80,7 +80,7 @@ def a_deliverer(spool: Spool, port: int, **settings: Any) -> Deliverer:
     destination = UPSDestination(**{**values, **settings})
     outbox = Outbox(spool)
     outbox.prepare([destination.name])
-    metrics = create_delivery(CollectorRegistry())
+    metrics = DeliveryMetrics(CollectorRegistry())
     return Deliverer(spool, outbox, destination, channel_of(destination), metrics, now=Clock())
 
 

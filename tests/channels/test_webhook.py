@@ -33,7 +33,7 @@ from triage.channels.webhook.settings import WebhookDestination
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
-from triage.metrics.delivery import create_delivery
+from triage.metrics.delivery import DeliveryMetrics
 from triage.settings.load import SettingsError, load
 from triage.spool.spool import Spool
 
@@ -87,7 +87,7 @@ def a_deliverer(spool: Spool, port: int, clock: Any = None, **settings: Any) -> 
     destination = WebhookDestination(**{**values, **settings})
     outbox = Outbox(spool)
     outbox.prepare(["hook"])
-    metrics = create_delivery(CollectorRegistry())
+    metrics = DeliveryMetrics(CollectorRegistry())
     return Deliverer(spool, outbox, destination, channel_of(destination), metrics, now=clock or Clock())
 
 

@@ -24,7 +24,7 @@ from triage.operations.dead_letters import DeadDelivery, key_from, requeue
 from triage.queue.score_queue import ScoreQueue
 from triage.runtime.release import Running
 from triage.sender.send import SentFile
-from triage.settings.sections import ModelSettings
+from triage.settings.sections.models import ModelSettings
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist

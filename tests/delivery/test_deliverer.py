@@ -32,7 +32,7 @@ from triage.delivery import deliverer as deliver
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState, study_of_key
-from triage.metrics.delivery import create_delivery
+from triage.metrics.delivery import DeliveryMetrics
 from triage.runtime.library_logs import silence_libraries
 from triage.spool.spool import Spool
 
@@ -59,7 +59,7 @@ def a_deliverer(spool: Spool, port: int, clock: Callable[[], float] | None = Non
     outbox = Outbox(spool)
     outbox.prepare([destination.name])
     return Deliverer(
-        spool, outbox, destination, channel_of(destination), create_delivery(CollectorRegistry()), now=clock or Clock()
+        spool, outbox, destination, channel_of(destination), DeliveryMetrics(CollectorRegistry()), now=clock or Clock()
     )
 
 
@@ -478,7 +478,7 @@ def test_a_destination_that_hangs_holds_up_no_other(spool: Spool):
     study = a_study(spool, "hangs", "pacs")
     stop = threading.Event()
     with silent_port() as port, store_scp() as scp:
-        metrics, outbox = create_delivery(CollectorRegistry()), Outbox(spool)
+        metrics, outbox = DeliveryMetrics(CollectorRegistry()), Outbox(spool)
         deliverers = [
             replace(a_deliverer(spool, to, time.time, name=name, timeout_s=3.0), metrics=metrics)
             for name, to in (("hangs", port), ("pacs", scp.port))

@@ -12,7 +12,7 @@ from tests.support.redis_server import RedisServer
 from triage.decision.records import to_record
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryRecord, DeliveryState, OutgoingObject
-from triage.operations.reconcile import remove_old
+from triage.operations.retention import remove_old
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
 

@@ -1,4 +1,4 @@
-"""What lies in deploy/ and the Dockerfile, checked without building or running a container."""
+"""The files in deploy/ and the Dockerfile, checked without building or running a container."""
 
 from __future__ import annotations
 
@@ -22,12 +22,9 @@ from triage.channels.base import DeliveryStatus
 from triage.cli import triage as cli
 from triage.decision.reasons import LISTED_NOT_COUNTED, Reason
 from triage.delivery.deliverer import UNREACHABLE
-from triage.metrics.canary import create_canary
-from triage.metrics.delivery import create_delivery
 from triage.metrics.labels import Ending, ModelState, NoRequest, Rejection, SignInOutcome, StoreOutcome, ViewCheck
-from triage.metrics.process import create
-from triage.metrics.reports import create_reports
-from triage.metrics.sweep import create_state
+from triage.metrics.reference import GROUPS
+from triage.metrics.registry import MetricGroup
 from triage.service.ready_addresses import ready_addresses
 from triage.settings.load import NOT_SETTINGS, load, variables
 from triage.settings.reference import revision
@@ -53,12 +50,13 @@ def promtool() -> str:
 
 def exported() -> set[str]:
     """Every sample name that our processes export."""
+    groups = {group for of_process in GROUPS.values() for group in of_process}
+    return set().union(*map(exported_by, groups))
+
+
+def exported_by(group: type[MetricGroup]) -> set[str]:
     registry = CollectorRegistry()
-    create(registry)
-    create_state(registry)
-    create_delivery(registry)
-    create_canary(registry)
-    create_reports(registry)
+    group(registry)
     suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}
     families = text_string_to_metric_families(generate_latest(registry).decode())
     return {family.name + suffix for family in families for suffix in suffixes.get(family.type, [""])}
@@ -184,7 +182,7 @@ def test_every_severity_has_a_receiver_and_the_example_is_a_service():
     receivers = {each["name"]: each["webhook_configs"][0]["url"] for each in routing["receivers"]}
     assert receivers.keys() == {rule["labels"]["severity"] for rule in rules() if "alert" in rule}
     assert [(each["receiver"], each["matchers"]) for each in route["routes"]] == [("page", ['severity="page"'])]
-    assert route["receiver"] == "ticket"  # and whatever nobody thought of
+    assert route["receiver"] == "ticket"  # and every other alert
     host, port = COMPOSE["services"]["alert-log"]["command"]
     assert host == "0.0.0.0"
     assert receivers == {name: f"http://alert-log:{port}/{name}" for name in receivers}
@@ -350,7 +348,7 @@ def test_people_may_sign_in_at_an_identity_provider():
 
 
 def ours_of(environment: dict[str, str]) -> dict[str, str]:
-    """The settings of a service, with what compose makes of a variable that nobody has set."""
+    """The settings of a service, with what compose makes of a variable that is not set."""
     return {
         name: re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", text)
         for name, text in environment.items()
@@ -491,7 +489,7 @@ PERMISSIVE = {"valkey/valkey": "BSD-3-Clause", "prom/prometheus": "Apache-2.0", 
 """Images of others, and the licence of what is in them."""
 
 OTHER_TERMS = {"grafana/grafana": "AGPL-3.0"}
-"""Those that are pulled only where somebody asks for their profile."""
+"""The images that are pulled only with their profile."""
 
 
 def test_images_of_others_are_under_permissive_licences_or_asked_for_by_name():

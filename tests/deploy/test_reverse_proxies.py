@@ -118,7 +118,7 @@ def _is_live(page: Page, address: str, sources: Sources, number: int) -> None:
     expect(page.locator("#live")).to_have_text("Live")
     expect(rows).to_have_count(number - 1)
     tagged(sources.spool, sources.worklist, number, Tag.ABNORMAL)
-    expect(rows).to_have_count(number)  # nobody loaded anything anew
+    expect(rows).to_have_count(number)  # without loading the page again
     rows.first.click()
     expect(page.locator("#about")).to_contain_text("ABNORMAL", ignore_case=True)
     assert page.url.startswith(f"{address}studies/")
@@ -133,7 +133,7 @@ def _is_live(page: Page, address: str, sources: Sources, number: int) -> None:
 
 
 def _may_change(base: str, origin: str) -> None:
-    """What a browser over plain HTTP would send: its page's origin."""
+    """Return the origin that a browser over plain HTTP would send."""
     with httpx.Client(trust_env=False, verify=False) as ask:
         answer = ask.post(f"{base}/api/search", json={"text": "x"}, headers={"Origin": origin})
         assert answer.status_code == 200, answer.text

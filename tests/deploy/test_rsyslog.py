@@ -49,7 +49,7 @@ def test_every_message_arrives_once_whatever_ends_or_moves_aside_meanwhile(
             written.write("<AuditMessage>Grüße 胸部</AuditMessage>")
             written.write(f"<AuditMessage>{'x' * 40_000}</AuditMessage>")  # PS3.15 A.6 asks for 32768 octets
             wait_for(all_came, "what was written before", 30.0)
-        for _ in range(30):  # rsyslog is down: the trail grows, moves aside, and grows
+        for _ in range(30):  # rsyslog is down: the trail grows, is rotated, and grows
             written.write(f"<AuditMessage>{'y' * 2000}</AuditMessage>")
     assert len(list(written.path.parent.glob("audit-*.xml"))) == 1
     with rsyslog(main):

@@ -64,5 +64,5 @@ def test_every_anchor_in_the_page_leads_to_a_heading() -> None:
 
 
 def _anchor(heading: str) -> str:
-    """As GitHub makes it: lower case, spaces to hyphens, punctuation away."""
+    """Return the anchor that GitHub makes: lower case, spaces to hyphens, no punctuation."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")

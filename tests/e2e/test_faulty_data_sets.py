@@ -34,7 +34,6 @@ from triage.dicom.command_set import C_STORE_RQ, Command
 from triage.dicom.header_scan import read_identity
 from triage.dicom.requestor import RemoteAE
 from triage.listener.c_store_scp import IncomingObject, StoreResult, receipt_now
-from triage.metrics.process import create
 from triage.model.session import ModelSession
 from triage.runtime.child_pool import DecodePool
 from triage.runtime.decode_scheduler import DecodeScheduler
@@ -79,7 +78,7 @@ class Way:
         self.scorer = BatchScorer(
             ScoringResources(sessions, decoders, AssessmentPolicy(), spool.model_switches.disabled),
             spool,
-            DecisionOutputs(create(CollectorRegistry()), lambda decisions: None),
+            DecisionOutputs(WorkerMetrics(CollectorRegistry()), lambda decisions: None),
             DecisionRules(PriorityPolicy()),
         )
 

@@ -18,8 +18,9 @@ from starlette.types import ASGIApp
 from tests.support.worklist_page import decided
 from triage.decision.types import Tag
 from triage.dicom.uid import uid_of
-from triage.metrics.process import create
-from triage.settings.access import AuditSettings, SignInSettings
+from triage.metrics.web import WebMetrics
+from triage.settings.sections.audit import AuditSettings
+from triage.settings.sections.sign_in import SignInSettings
 from triage.spool.spool import Spool
 from triage.web.api.sources import Sources
 from triage.web.api.ups_rs import routes as workitem_routes
@@ -142,7 +143,7 @@ def _server(proxy: bool) -> BoundedServer:
 def _app(folder: Path, proxy: bool) -> ASGIApp:
     spool, registry = Spool.open(folder / "spool"), CollectorRegistry()
     assert decided(spool, 1, Tag.ABNORMAL).study_instance_uid == STUDY
-    metrics = create(registry)
+    metrics = WebMetrics(registry)
     connection = client(f"unix://{folder}/none.sock", 1.0)
     sources = Sources(spool, connection, Worklist(connection), 0.0, time.time)
     access = _proxied(folder, spool) if proxy else AccessControl(Loopback())
@@ -155,7 +156,7 @@ def _proxied(folder: Path, spool: Spool) -> AccessControl:
         method="proxy", trusted_proxies=("127.0.0.1",), user_header="x-user", role_header="x-role"
     )
     access = AccessSettings(settings, AuditSettings(path=folder / "audit.xml"))
-    return access_control("127.0.0.1", access, spool, create(CollectorRegistry()))
+    return access_control("127.0.0.1", access, spool, WebMetrics())
 
 
 def requests() -> list[bytes]:

@@ -48,7 +48,7 @@ from triage.listener.admission import AdmissionPolicy
 from triage.listener.association import Association, LocalNode
 from triage.listener.negotiation import accept, supported_contexts
 from triage.listener.storage import StorageTarget, StorageTargets
-from triage.metrics.process import create
+from triage.metrics.listener import ListenerMetrics
 from triage.radiograph.decode import TRANSFER_SYNTAXES, open_dicom
 from triage.radiograph.deflated import check_deflated
 from triage.radiograph.jpeg import jpeg_header, jpeg_ls_header
@@ -108,7 +108,7 @@ def _node() -> LocalNode:
         logger.propagate = False
     spool = Spool.open(Path(tempfile.mkdtemp(prefix="fuzz-")) / "spool")
     return LocalNode(
-        targets=StorageTargets(StorageTarget(spool, create(CollectorRegistry())), HighWater(1.0, 0)),
+        targets=StorageTargets(StorageTarget(spool, ListenerMetrics(CollectorRegistry())), HighWater(1.0, 0)),
         admission=AdmissionPolicy("CXR_TRIAGE"),
         supported=supported_contexts(TRANSFER_SYNTAXES),
         max_pdu=16384,

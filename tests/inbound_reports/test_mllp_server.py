@@ -21,9 +21,9 @@ from tests.support.written_log import written_log
 from triage.dicom.tls import TLSFailure
 from triage.errors import StartError
 from triage.inbound_reports.serve import server_tls
-from triage.metrics.process import create
+from triage.metrics.reports import ReportMetrics
 from triage.settings.load import SettingsError, load
-from triage.settings.reports import ReportsSettings
+from triage.settings.sections.reports import ReportsSettings
 from triage.spool.spool import Spool
 
 
@@ -273,7 +273,7 @@ def test_certificate_and_key_may_be_one_file(
 def test_files_that_cannot_be_used_stop_the_start_and_name_the_settings(tmp_path: Path) -> None:
     settings = ReportsSettings(port=1, tls_certificate=str(tmp_path / "missing.pem"))
     with pytest.raises(StartError, match=r"reports\.tls_certificate.*missing\.pem: No such file"):
-        server_tls(settings, create(CollectorRegistry()))
+        server_tls(settings, ReportMetrics(CollectorRegistry()))
 
 
 def test_settings_that_would_let_anybody_take_studies_off_the_list_are_refused(tmp_path: Path) -> None:

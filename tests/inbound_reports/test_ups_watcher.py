@@ -27,7 +27,7 @@ from triage.dicom.identity import patient_marks
 from triage.dicom.requestor import RemoteAE
 from triage.errors import UnreachableError
 from triage.inbound_reports.ups_watcher import Watcher, watchers_of
-from triage.metrics.reports import create_reports
+from triage.metrics.reports import ReportMetrics
 from triage.queue.score_queue import connect
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
@@ -47,7 +47,7 @@ def index(redis_server: RedisServer) -> Iterator[Worklist]:
 def looking(spool: Spool, index: Worklist, port: int) -> Watcher:
     index.put_all(decision_from(each) for each in spool.decisions())
     peer = RemoteAE("127.0.0.1", port, "MANAGER", "CXR_TRIAGE", 5.0)
-    return Watcher("ups", peer, spool, index, create_reports(CollectorRegistry()))
+    return Watcher("ups", peer, spool, index, ReportMetrics(CollectorRegistry()))
 
 
 def listed(index: Worklist) -> list[str]:
@@ -93,7 +93,7 @@ def test_a_manager_that_speaks_tls_is_looked_at_over_tls(spool: Spool, index: Wo
         deliverer.round()
         finish(manager, study)
         assert isinstance(deliverer.destination, UPSDestination)
-        metrics, stopping = create_reports(CollectorRegistry()), lambda: bool(looked)
+        metrics, stopping = ReportMetrics(CollectorRegistry()), lambda: bool(looked)
         (watch,) = watchers_of([deliverer.destination], spool, index, metrics, stopping, looked.append)
         watch()
 

@@ -181,7 +181,7 @@ from prometheus_client import CollectorRegistry
 from triage.listener import server as listener
 from triage.listener.settings import ListenerSettings
 from triage.listener.storage import StorageTarget, StorageTargets
-from triage.metrics.process import create
+from triage.metrics.listener import ListenerMetrics
 from triage.runtime.stop_signal import StopSignal
 from triage.spool.spool import Spool
 from triage.spool.usage import HighWater
@@ -189,7 +189,7 @@ root, port, processes = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 stopping = StopSignal()
 listener.run(
     ListenerSettings(port=port, processes=processes, shutdown_grace_s=20),
-    StorageTargets(StorageTarget(Spool.open(root), create(CollectorRegistry())), HighWater(1.0, 0)),
+    StorageTargets(StorageTarget(Spool.open(root), ListenerMetrics(CollectorRegistry())), HighWater(1.0, 0)),
     lambda instance: None, lambda: stopping.received, lambda port: print(port, flush=True),
 )
 """

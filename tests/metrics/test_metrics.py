@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from dataclasses import fields
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -13,74 +12,81 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.builders import a_decision, an_assessment
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
-from triage.metrics.canary import CanaryMetrics, create_canary
-from triage.metrics.delivery import DeliveryMetrics, create_delivery
 from triage.metrics.labels import ModelState, bounded
-from triage.metrics.process import Metrics, create
-from triage.metrics.reports import ReportMetrics, create_reports
-from triage.metrics.sweep import StateMetrics, create_state
+from triage.metrics.process import ProcessMetrics
+from triage.metrics.reference import GROUPS
+from triage.metrics.registry import MetricGroup, families
+from triage.metrics.worker import WorkerMetrics
+
+ALL = sorted({group for groups in GROUPS.values() for group in groups}, key=lambda group: group.__name__)
 
 
-def families(registry: CollectorRegistry) -> dict[str, str]:
+def exported(registry: CollectorRegistry) -> dict[str, str]:
     """Name to type of what a registry exports, without the client's own ``_created`` series."""
-    exported = text_string_to_metric_families(generate_latest(registry).decode())
-    return {family.name: family.type for family in exported if not family.name.endswith("_created")}
+    found = text_string_to_metric_families(generate_latest(registry).decode())
+    return {family.name: family.type for family in found if not family.name.endswith("_created")}
 
 
-def test_every_name_has_our_prefix_and_a_unit_that_prometheus_expects():
+@pytest.mark.parametrize("group", ALL)
+def test_a_group_exports_exactly_what_it_declares_and_what_every_process_does(group: type[MetricGroup]) -> None:
     registry = CollectorRegistry()
-    create(registry)
-    create_state(registry)
-    create_delivery(registry)
-    create_canary(registry)
-    create_reports(registry)
-    ours = {name: kind for name, kind in families(registry).items() if not name.startswith(("process_", "python_"))}
+    group(registry)
+    ours = {name: kind for name, kind in exported(registry).items() if not name.startswith(("process_", "python_"))}
 
-    kinds = (Metrics, StateMetrics, DeliveryMetrics, CanaryMetrics, ReportMetrics)
-    assert len(ours) == sum(len(fields(each)) for each in kinds)
+    assert ours == {each.name.removesuffix("_total"): each.kind for each in families(group).values()}
+    assert families(ProcessMetrics).items() <= families(group).items() or not issubclass(group, ProcessMetrics)
     assert all(name.startswith("cxr_triage_") for name in ours)
     assert not [name for name in ours if "milli" in name or name.endswith("_ms")]
     assert all(name.endswith(("_seconds", "_size", "_ratio", "_score")) for name in ours if ours[name] == "histogram")
 
 
-def test_prometheus_finds_nothing_to_object_to():
+@pytest.mark.parametrize("group", ALL)
+def test_prometheus_finds_nothing_to_object_to(group: type[MetricGroup]) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool: sudo apt-get install prometheus")
     registry = CollectorRegistry()
-    create_state(registry)
-    delivery = create_delivery(registry)
-    delivery.attempts.labels("pacs", "delivered").inc()
-    delivery.time_to_delivery.labels("pacs").observe(1.0)
-    create_canary(registry).failures.labels("delivered:pacs").inc()
-    metrics = create(registry)
-    metrics.count_assessment(an_assessment(distance=1.0, distance_limit=2.0, stages={"decode": 0.1}))
-    metrics.count_decision(a_decision())
+    metrics = group(registry)
+    for attribute, family in families(group).items():
+        if family.labels:
+            getattr(metrics, attribute).labels(*family.labels)  # a series: without one, nothing is checked
 
     lint = subprocess.run([promtool, "check", "metrics"], input=generate_latest(registry), capture_output=True)
 
     assert (lint.returncode, lint.stdout + lint.stderr) == (0, b"")
 
 
-def test_shared_state_is_exported_by_its_one_writer_only():
-    everybody, sweep = CollectorRegistry(), CollectorRegistry()
-    create(everybody)
-    create_state(sweep)
+def test_only_the_sweep_exports_shared_state_and_each_process_its_own_families() -> None:
+    names = {
+        process: {each.name for group in groups for each in families(group).values()}
+        for process, groups in GROUPS.items()
+    }
+    exporters = {
+        name: {process for process in names if name in names[process]} for name in set().union(*names.values())
+    }
 
-    assert not families(everybody).keys() & families(sweep).keys()
-    assert everybody.get_sample_value("cxr_triage_dead_letters") is None
+    assert exporters["cxr_triage_dead_letters"] == exporters["cxr_triage_spool_free_bytes"] == {"sweep"}
+    assert exporters["cxr_triage_associations_open"] == {"listen"}
+    assert exporters["cxr_triage_sweep_requeued_total"] == {"work", "sweep"}  # a worker sweeps once at its start
+    assert exporters["cxr_triage_build_info"] == set(GROUPS)
+
+
+def test_without_a_registry_nothing_is_exported_and_groups_do_not_meet() -> None:
+    one, other = WorkerMetrics(), WorkerMetrics()
+    one.retries.inc()
+    assert generate_latest(CollectorRegistry()) == b"" and one.retries is not other.retries
 
 
 def test_a_process_says_when_it_started():
     registry = CollectorRegistry()
-    create(registry)
+    WorkerMetrics(registry)
 
     assert registry.get_sample_value("process_start_time_seconds")
 
 
 def test_an_assessment_is_counted_once_in_every_way():
     registry = CollectorRegistry()
-    metrics = create(registry)
+    metrics = WorkerMetrics(registry)
 
     metrics.count_assessment(
         an_assessment(
@@ -116,7 +122,7 @@ def test_a_stated_view_that_was_compared_with_the_pixels_is_counted_by_its_sende
     sender: str, view: str, contradicted: bool, labels: dict[str, str]
 ) -> None:
     registry = CollectorRegistry()
-    metrics, named = create(registry), ["ROOM_1"]
+    metrics, named = WorkerMetrics(registry), ["ROOM_1"]
     metrics.begin_view_checks(named)
     before = view_checks(registry)
     assert before and not any(before.values())  # every series begins at 0, so that its first increase is seen
@@ -137,21 +143,21 @@ def view_checks(registry: CollectorRegistry) -> dict[str, float]:
 
 def test_what_is_only_listed_is_not_counted_among_images_for_us():
     registry = CollectorRegistry()
-    create(registry).count_assessment(an_assessment(tag=Tag.NOT_ASSESSED, reasons=(Reason.NOT_FRONTAL,)))
+    WorkerMetrics(registry).count_assessment(an_assessment(tag=Tag.NOT_ASSESSED, reasons=(Reason.NOT_FRONTAL,)))
 
     assert registry.get_sample_value("cxr_triage_images_total", {"tag": "NOT_ASSESSED", "counted": "false"}) == 1
 
 
 def test_an_image_that_no_model_saw_has_no_score():
     registry = CollectorRegistry()
-    create(registry).count_assessment(an_assessment(probability=None, model_id=None))
+    WorkerMetrics(registry).count_assessment(an_assessment(probability=None, model_id=None))
 
     assert "cxr_triage_score_count" not in generate_latest(registry).decode()
 
 
 def test_a_decision_counts_its_tag_and_reasons():
     registry = CollectorRegistry()
-    create(registry).count_decision(a_decision(tag=Tag.NOT_ASSESSED, reasons=(Reason.NO_FRONTAL_IMAGE,)))
+    WorkerMetrics(registry).count_decision(a_decision(tag=Tag.NOT_ASSESSED, reasons=(Reason.NO_FRONTAL_IMAGE,)))
 
     assert registry.get_sample_value("cxr_triage_study_decisions_total", {"tag": "NOT_ASSESSED"}) == 1
     assert registry.get_sample_value("cxr_triage_study_reasons_total", {"reason": "no_frontal_image"}) == 1
@@ -159,7 +165,7 @@ def test_a_decision_counts_its_tag_and_reasons():
 
 def test_a_model_is_in_one_state():
     registry = CollectorRegistry()
-    metrics = create(registry)
+    metrics = WorkerMetrics(registry)
     states = [ModelState.ENABLED]
     metrics.watch_model_state("rsna-adult", lambda: states[-1])
 

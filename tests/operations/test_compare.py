@@ -22,9 +22,10 @@ from tests.support.builders import a_decision, an_instance
 from tests.support.redis_server import RedisServer
 from triage.decision.records import to_record
 from triage.decision.types import Priority, Tag
-from triage.metrics.process import create
+from triage.metrics.reconcile import ReconcileMetrics
 from triage.operations.compare import ComparisonTurns, compare
-from triage.operations.reconcile import Swept, sweep
+from triage.operations.reconcile import SharedState, SweepResult, sweep
+from triage.operations.retention import AgeLimits
 from triage.queue.score_queue import ScoreQueue, job_id
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import DECISION, Spool
@@ -57,7 +58,7 @@ class House:
         self.client: Redis = server.client()
         self.jobs, self.index = ScoreQueue(self.client), Worklist(self.client)
         self.registry = CollectorRegistry()
-        self.metrics = create(self.registry)
+        self.metrics = ReconcileMetrics(self.registry)
         self.turns = ComparisonTurns()
         for number in range(12):
             self._tag(number)
@@ -84,9 +85,10 @@ class House:
         self.spool.inbox_path(instance).write_bytes(b"object")
         return instance
 
-    def sweep(self) -> Swept:
+    def sweep(self) -> SweepResult:
         comparing = partial(compare, self.spool, self.index, IndexCheck(self.client), self.metrics, self.turns)
-        return sweep(self.spool, self.jobs, self.index, self.metrics, retention_days=0, now=NOW, compare=comparing)
+        state = SharedState(self.spool, self.jobs, self.index)
+        return sweep(state, self.metrics, AgeLimits(now=NOW), compare=comparing)
 
     def picture(self) -> dict[str, Any]:
         """All of the index, and what is queued."""
@@ -241,7 +243,7 @@ def lose_a_job(house: House, rng: random.Random) -> None:
 
 
 def give_a_job_to_nobody(house: House, rng: random.Random) -> None:
-    """To workers that live, by their locks, and are none; to one outside the folder; to what is no name at all."""
+    """Give a job to a name that is no worker: of another lock, outside the folder, or no name at all."""
     name = rng.choice(["up", "deliver", "../VERSION", "..", "\0", "x" * 5000, "gone"])
     job = rng.choice(house.waiting)
     house.client.lrem("rq:queue:score", 0, job_id(job))
@@ -371,7 +373,7 @@ def test_what_was_repaired_is_counted_and_said(house: House, caplog: pytest.LogC
     house.client.rpush("rq:queue:score", b"\xff")
     assert house.sweep().repaired == 2
     assert (house.repairs("places"), house.repairs("id", "queue")) == (1, 1)
-    assert "something else of study 1.2.5 than its files" in caplog.text
+    assert "differed from the files of study 1.2.5" in caplog.text
 
 
 def test_every_study_has_its_turn_where_numbers_and_names_add_up(house: House) -> None:

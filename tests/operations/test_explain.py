@@ -49,7 +49,7 @@ def receive(spool: Spool, instance: ReceivedInstance) -> None:
 
 
 def tag(spool: Spool, instance: ReceivedInstance, **assessment: object) -> None:
-    """What the worker leaves behind: an assessment, a decision, the object filed."""
+    """Write what the worker leaves: an assessment, a decision, the object filed."""
     found = an_assessment(
         sop_instance_uid=instance.sop_instance_uid, content_digest=instance.content_digest, **assessment
     )

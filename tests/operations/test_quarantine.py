@@ -1,4 +1,4 @@
-"""How long what nobody could parse is kept."""
+"""Retention of unparsable objects in quarantine."""
 
 from __future__ import annotations
 

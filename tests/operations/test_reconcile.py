@@ -14,9 +14,10 @@ from tests.support.builders import a_decision, an_instance
 from tests.support.redis_server import RedisServer
 from tests.support.small_disk import mounted
 from triage.decision.records import to_record
-from triage.metrics.process import create
-from triage.operations import reconcile
-from triage.operations.reconcile import Swept, sweep
+from triage.metrics.reconcile import ReconcileMetrics
+from triage.operations import retention
+from triage.operations.reconcile import SharedState, SweepResult, sweep
+from triage.operations.retention import AgeLimits
 from triage.queue.score_queue import QUEUE, ScoreQueue, job_id
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -34,14 +35,13 @@ class Broom:
         self.jobs = ScoreQueue(self.client)
         self.index = Worklist(self.client)
         self.registry = CollectorRegistry()
-        self._metrics = create(self.registry)
+        self._metrics = ReconcileMetrics(self.registry)
 
     def sweep(
         self, retention_days: float = 0, now: float = NOW, expire_after_days: float = 0, clock_is_steady: bool = True
-    ) -> Swept:
-        days = {"retention_days": retention_days, "expire_after_days": expire_after_days}
-        given = {**days, "clock_is_steady": clock_is_steady}
-        return sweep(self.spool, self.jobs, self.index, self._metrics, now=now, **given)  # type: ignore[arg-type]
+    ) -> SweepResult:
+        limits = AgeLimits(now, retention_days, expire_after_days, clock_is_steady)
+        return sweep(SharedState(self.spool, self.jobs, self.index), self._metrics, limits)
 
     def listed(self) -> list[str]:
         return [each.study_instance_uid for each in self.index.page(None, 100, NOW).entries]
@@ -135,7 +135,7 @@ def test_a_file_of_somebody_else_s_stops_nothing(broom: Broom, caplog: pytest.Lo
     (broom.spool.studies / "lost+found").mkdir()
     (broom.spool.studies / "lost+found" / "x").mkdir()
     (broom.spool.studies / "note.txt").touch()
-    assert broom.sweep(retention_days=1) == Swept(requeued=1, rebuilt=True, removed=0)
+    assert broom.sweep(retention_days=1) == SweepResult(requeued=1, rebuilt=True, removed=0)
     assert broom.jobs.waiting_ids() == {job_id(instance)}
     assert "not ours" in caplog.text
 
@@ -158,7 +158,7 @@ def test_a_decision_that_cannot_be_read_hides_no_other(broom: Broom, caplog: pyt
     tagged(broom.spool, "1.2.3", NOW)
     broom.spool.write_decision("1.2.3", {})
     os.utime(broom.spool.study_folder("1.2.3"), (1.0, 1.0))
-    assert broom.sweep(retention_days=30, now=NOW) == Swept(requeued=0, rebuilt=True, removed=0, overdue=1)
+    assert broom.sweep(retention_days=30, now=NOW) == SweepResult(requeued=0, rebuilt=True, removed=0, overdue=1)
     assert list(broom.index.study_uids()) == ["1.2.1"]
     assert "study 1.2.2 cannot be read" in caplog.text
 
@@ -172,7 +172,7 @@ def test_who_read_a_study_hides_no_other_when_it_cannot_be_read(broom: Broom, ca
     (broom.spool.study_folder("1.2.1") / "decision.json").mkdir()
     assert broom.sweep(retention_days=30).rebuilt
     assert sorted(broom.index.study_uids()) == ["1.2.0", "1.2.2"]
-    assert "who read study 1.2.0 cannot be read" in caplog.text
+    assert "the readings of study 1.2.0 cannot be read" in caplog.text
     assert "cannot be read (Is a directory): 1.2.1" in caplog.text
 
 
@@ -271,7 +271,7 @@ def test_what_left_the_list_by_age_as_the_site_has_set_it_is_removed_later(broom
 
 
 def test_a_sweep_removes_so_many_studies_and_no_more(broom: Broom, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconcile, "_REMOVED_AT_ONCE", 2)
+    monkeypatch.setattr(retention, "_REMOVED_AT_ONCE", 2)
     for number in range(5):
         tagged(broom.spool, f"1.2.{number}", NOW - 31 * DAY, read=True)
     assert [broom.sweep(retention_days=30).removed for _ in range(4)] == [2, 2, 1, 0]
@@ -283,7 +283,7 @@ def test_nothing_goes_by_its_age_while_the_clock_is_in_doubt(broom: Broom) -> No
     part = broom.spool.new_part()
     part.touch()
     os.utime(part, (1.0, 1.0))
-    before = Swept(requeued=0, rebuilt=True, removed=0)
+    before = SweepResult(requeued=0, rebuilt=True, removed=0)
     assert broom.sweep(retention_days=30, expire_after_days=7, clock_is_steady=False) == before
     assert part.exists()
     assert broom.listed() == ["1.2.2"]

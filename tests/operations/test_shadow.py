@@ -1,4 +1,4 @@
-"""A model in shadow beside one in service: scored on the same images, recorded, compared, and without any effect."""
+"""A model in shadow next to one in service: scored on the same images, recorded, compared, and without any effect."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from triage.cli import triage
 from triage.decision.reasons import Reason
 from triage.decision.records import assessment_from
 from triage.decision.types import PriorityPolicy, Tag, TriageDecision
-from triage.metrics.process import create
+from triage.metrics.worker import WorkerMetrics
 from triage.model.registry import RegistryPolicy, shadow_cards
 from triage.model.session import ModelSession
 from triage.operations import shadow
@@ -35,7 +35,7 @@ from triage.spool.spool import Spool
 
 @pytest.fixture(scope="module")
 def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSession]:
-    """To the adult model in service everything is normal, to the two on trial everything is abnormal."""
+    """Return an adult model in service that finds everything normal, and two on trial that find all abnormal."""
     folder = tmp_path_factory.mktemp("models")
     cards = [
         write_model(folder, "adult", bias=-10),
@@ -55,7 +55,7 @@ class Bench:
         self.registry = CollectorRegistry()
         self.decisions: list[TriageDecision] = []
         policy = AssessmentPolicy(registry=RegistryPolicy(shadow=frozenset(in_shadow)))
-        metrics = create(self.registry)
+        metrics = WorkerMetrics(self.registry)
         self.sessions = sessions
         decoders = DecodeScheduler(pool, pool.processes, 4 << 30)
         self.scorer = BatchScorer(
@@ -106,7 +106,7 @@ def test_it_is_explained_beside_the_result(bench: Bench) -> None:
 
 
 def test_it_is_for_its_own_ages(bench: Bench) -> None:
-    """A child has no model in service: the one in shadow scores alone, as before, and nothing stands beside it."""
+    """A child has no model in service: the one in shadow scores alone, as before, and there is no second score."""
     bench.score(a_chest(age="003Y"))
     (record,) = bench.spool.assessments(bench.decisions[0].study_instance_uid)
     assert (record["shadow"], record["shadow_scores"]) == (True, [])

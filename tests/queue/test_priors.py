@@ -18,7 +18,8 @@ from tests.support.redis_server import RedisServer
 from tests.support.service import ROLE, Roles, a_chest, assert_one_result_each, is_done, read_bytes, receive, roles
 from tests.support.wait import wait_for
 from triage.model.session import ModelSession
-from triage.operations.reconcile import sweep
+from triage.operations.reconcile import SharedState, sweep
+from triage.operations.retention import AgeLimits
 from triage.queue.priors import is_prior, oldest_awaited
 from triage.queue.score_queue import PRIORS, QUEUE
 from triage.runtime.child_pool import DecodePool
@@ -162,7 +163,7 @@ def test_an_emptied_redis_gives_priors_their_rank_again(place: Workplace) -> Non
     place.jobs.enqueue(priors[0], prior=True)
     place.client.flushall()
     place.jobs.enqueue(fresh)
-    sweep(place.spool, place.jobs, place.index, place.metrics, retention_days=0, now=1e9, prior=prior)
+    sweep(SharedState(place.spool, place.jobs, place.index), place.metrics, AgeLimits(now=1e9), is_prior=prior)
     assert place.jobs.depths() == {QUEUE: 1, PRIORS: 5}
     came = place.spool.inbox_path(fresh).stat().st_mtime
     assert oldest_awaited(place.spool, place.jobs.is_of_priors, at_once=2) == came

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from tests.support.wait import wait_for
 from triage.errors import StartError
-from triage.metrics.process import create
+from triage.metrics.listener import ListenerMetrics
 from triage.runtime.health import HealthServer, is_ready
 
 
@@ -26,7 +26,7 @@ def get(server: HealthServer, path: str) -> httpx.Response:
 
 def test_metrics_are_those_of_the_registry():
     registry = CollectorRegistry()
-    create(registry).associations_open.set(3)
+    ListenerMetrics(registry).associations_open.set(3)
 
     with HealthServer(registry, ready, port=0) as server:
         answer = get(server, "/metrics")

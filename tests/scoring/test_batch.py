@@ -23,14 +23,14 @@ from tests.support.service import a_chest, receive
 from triage.decision.reasons import Reason
 from triage.decision.records import assessment_from
 from triage.decision.types import ImageAssessment, Priority, PriorityPolicy, Tag, TriageDecision
-from triage.metrics.process import create
+from triage.metrics.worker import WorkerMetrics
 from triage.model.activation_map import cells_of
 from triage.model.card import CalibrationFit
 from triage.model.registry import RegistryPolicy
 from triage.model.run_deadline import RunLimit
 from triage.model.session import ModelScores, ModelSession
 from triage.operations.explain import explanation
-from triage.operations.reconcile import remove_old
+from triage.operations.retention import remove_old
 from triage.operations.trace import gather
 from triage.radiograph import projection
 from triage.runtime.child_pool import DecodePool
@@ -85,7 +85,7 @@ class Bench:
         self.scorer = BatchScorer(
             resources(spool, sessions, pool, **policy),
             spool,
-            DecisionOutputs(create(self.registry), self._index, self.marked.append),
+            DecisionOutputs(WorkerMetrics(self.registry), self._index, self.marked.append),
             DecisionRules(PriorityPolicy(), silent=silent),
         )
 
@@ -468,7 +468,7 @@ def test_while_the_clock_is_in_doubt_no_study_is_one_that_nobody_waits_for(
     doubt = [True]
     indexed: list[TriageDecision] = []
     rules = DecisionRules(PriorityPolicy(prior_after_days=1.0), clock_in_doubt=lambda: doubt[0])
-    outputs = DecisionOutputs(create(CollectorRegistry()), indexed.extend)
+    outputs = DecisionOutputs(WorkerMetrics(CollectorRegistry()), indexed.extend)
     scorer = BatchScorer(resources(spool, sessions, pool), spool, outputs, rules)
     for in_doubt in (True, False):
         doubt[0] = in_doubt

@@ -17,11 +17,12 @@ from tests.support.service import a_chest, receive
 from triage.decision.records import decision_from
 from triage.decision.types import Tag, TriageDecision
 from triage.delivery.outbox import Outbox
-from triage.metrics.process import create
+from triage.metrics.worker import WorkerMetrics
 from triage.model.session import ModelSession
 from triage.operations.compare import ComparisonTurns, compare
 from triage.operations.explain import explanation
-from triage.operations.reconcile import Swept, remove_old, sweep
+from triage.operations.reconcile import SharedState, SweepResult, sweep
+from triage.operations.retention import AgeLimits, remove_old
 from triage.operations.trace import gather
 from triage.queue.score_queue import ScoreQueue
 from triage.runtime.child_pool import DecodePool
@@ -51,7 +52,7 @@ class Site:
         self.index, self.jobs = Worklist(self.client), ScoreQueue(self.client)
         self.index.end_building(self.index.begin_building())
         self.registry = CollectorRegistry()
-        self.metrics, self.turns = create(self.registry), ComparisonTurns(at_once=3)
+        self.metrics, self.turns = WorkerMetrics(self.registry), ComparisonTurns(at_once=3)
         self._parts = (spool, sessions, pool)
         self.set_silent(silent)
 
@@ -68,11 +69,10 @@ class Site:
         self.index.put_all(self.bench.indexed.values())
         return [decision_from(self.spool.decision(each.study_instance_uid) or {}) for each in instances]
 
-    def sweep(self) -> Swept:
+    def sweep(self) -> SweepResult:
         comparing = partial(compare, self.spool, self.index, IndexCheck(self.client), self.metrics, self.turns)
-        return sweep(
-            self.spool, self.jobs, self.index, self.metrics, retention_days=0, now=time.time(), compare=comparing
-        )
+        state = SharedState(self.spool, self.jobs, self.index)
+        return sweep(state, self.metrics, AgeLimits(now=time.time()), compare=comparing)
 
     def listed(self) -> list[str]:
         return [each.study_instance_uid for each in self.index.page(None, 100, time.time()).entries]

@@ -116,8 +116,8 @@ def test_a_look_that_breaks_is_a_line_of_its_own() -> None:
 
     finding = only(everything._guarded("disk", look))
     assert finding.level is FAILED
-    assert "ZeroDivisionError in test_check.py" in finding.said
-    assert "a value" not in finding.said
+    assert "ZeroDivisionError in test_check.py" in finding.finding
+    assert "a value" not in finding.finding
 
 
 def test_destinations_that_cannot_be_reached_or_take_nothing_of_ours(ca: Authority) -> None:
@@ -141,14 +141,14 @@ def test_destinations_that_cannot_be_reached_or_take_nothing_of_ours(ca: Authori
                 {"name": "off", "port": 1, "enabled": False, **here},
             ],
         }
-        found = {each.what: each for each in check_destinations(settings(channels=channels).channels)}
+        found = {each.subject: each for each in check_destinations(settings(channels=channels).channels)}
     pacs_, closed, strange, trusted, refused, off = found.values()
-    assert (pacs_.level, "takes no Comprehensive 3D SR Storage" in pacs_.said) == (WARNING, True)
-    assert (closed.level, "cannot connect" in closed.said) == (FAILED, True)
-    assert (strange.level, "no TLS with" in strange.said) == (FAILED, True)
+    assert (pacs_.level, "takes no Comprehensive 3D SR Storage" in pacs_.finding) == (WARNING, True)
+    assert (closed.level, "cannot connect" in closed.finding) == (FAILED, True)
+    assert (strange.level, "no TLS with" in strange.finding) == (FAILED, True)
     assert trusted.level is OK
-    assert (refused.level, "no TLS with" in refused.said) == (FAILED, True)
-    assert (off.level, "not enabled" in off.said) == (OK, True)
+    assert (refused.level, "no TLS with" in refused.finding) == (FAILED, True)
+    assert (off.level, "not enabled" in off.finding) == (OK, True)
 
 
 def test_redis_is_tried_as_a_worker_would(redis_server: RedisServer, tmp_path: Path) -> None:
@@ -159,23 +159,25 @@ def test_redis_is_tried_as_a_worker_would(redis_server: RedisServer, tmp_path: P
     file.write_text("secret\n")
     with redis_server.client() as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
-        assert (found(url=redis_server.url).level, "set it to noeviction" in found(url=redis_server.url).said) == (
+        assert (found(url=redis_server.url).level, "set it to noeviction" in found(url=redis_server.url).finding) == (
             WARNING,
             True,
         )
         client.config_set("maxmemory", "100mb")
         assert found(url=redis_server.url).level is FAILED
         client.config_set("maxmemory-policy", "noeviction")
-        assert found(socket_path=redis_server.socket).said.endswith("maxmemory-policy noeviction")
+        assert found(socket_path=redis_server.socket).finding.endswith("maxmemory-policy noeviction")
         client.config_set("requirepass", "secret")
-        assert "set user and password in redis.url" in found(url=redis_server.url).said
+        assert "set user and password in redis.url" in found(url=redis_server.url).finding
         assert found(url=redis_server.url, password_file=file).level is OK
     assert found(url=redis_server.url, password_file=tmp_path / "none").level is FAILED
-    assert found(socket_path=tmp_path / "r.sock").said.endswith(f"-server, started by triage up on {tmp_path}/r.sock")
+    assert found(socket_path=tmp_path / "r.sock").finding.endswith(
+        f"-server, started by triage up on {tmp_path}/r.sock"
+    )
     assert found("/nowhere", socket_path=tmp_path / "r.sock").level is WARNING
     tmp_path.chmod(0o755)
-    assert "can be entered by others" in found(socket_path=tmp_path / "r.sock").said
-    assert "too long for a Unix socket" in found(socket_path=tmp_path / ("r" * 100)).said
+    assert "can be entered by others" in found(socket_path=tmp_path / "r.sock").finding
+    assert "too long for a Unix socket" in found(socket_path=tmp_path / ("r" * 100)).finding
 
 
 def test_certificates_are_read_with_their_keys_and_their_end(ca: Authority) -> None:
@@ -198,7 +200,7 @@ def test_certificates_are_read_with_their_keys_and_their_end(ca: Authority) -> N
 def test_a_spool_that_could_not_be_opened_or_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def found(root: Path) -> tuple[Level, str]:
         first = next(check_spool(root))
-        return first.level, first.said
+        return first.level, first.finding
 
     assert found(tmp_path / "new/spool") == (OK, f"{tmp_path}/new/spool: will be made in {tmp_path}")
     root = Spool.open(tmp_path / "spool").root
@@ -228,7 +230,7 @@ def test_users_and_audit_trail_where_people_sign_in(tmp_path: Path) -> None:
     assert [each.level for each in check_users(sign_in)] == [OK, WARNING]
     path.write_text("{}")
     path.chmod(0o644)
-    assert "can be read by others" in only(check_users(sign_in)).said
+    assert "can be read by others" in only(check_users(sign_in)).finding
     audit = settings(audit={"path": "/proc/audit/audit.xml"}).audit
     assert [only(check_audit_trail(audit, signed_in)).level for signed_in in (True, False)] == [FAILED, OK]
 
@@ -241,7 +243,7 @@ def test_clock_disk_and_sizing(spool: Spool) -> None:
     ]
     state = ClockState(time.time() + 7200, 1.0, "another boot")
     (spool.root / "control/clock.json").write_text(json.dumps(asdict(state)))
-    assert "triage clock --trust" in next(iter(check_clock(spool.root, lambda: 0))).said
+    assert "triage clock --trust" in next(iter(check_clock(spool.root, lambda: 0))).finding
 
     assert only(check_disk(settings(spool={"path": spool.root / "new", "high_water": 0.000001}).spool)).level is FAILED
     assert only(check_disk(settings(spool={"path": spool.root, "min_free_bytes": 1 << 62}).spool)).level is FAILED
@@ -250,7 +252,7 @@ def test_clock_disk_and_sizing(spool: Spool) -> None:
     levels = [only(check_sizing(ours, memory)).level for memory in (512 << 20, 1 << 30, 16 << 30)]
     assert levels == [FAILED, WARNING, OK]
     of_a_container = only(check_sizing(ours, 512 << 20, machine=16 << 30))
-    assert (of_a_container.level, "limits of their own" in of_a_container.said) == (WARNING, True)
+    assert (of_a_container.level, "limits of their own" in of_a_container.finding) == (WARNING, True)
 
 
 def test_silence_is_said_where_it_is_set() -> None:
@@ -265,7 +267,7 @@ def test_models_that_do_not_load_and_models_that_are_switched_off(tmp_path: Path
     spool.model_switches.set_disabled("tiny-adult", True)
     assert [each.level for each in check_models(ours)] == [WARNING]
     (tmp_path / "models/tiny-adult/model.onnx").write_bytes(b"x")
-    assert "tiny-adult" in only(check_models(ours)).said
+    assert "tiny-adult" in only(check_models(ours)).finding
     assert only(check_models(ours)).level is FAILED
     assert only(check_models(settings(models={"path": tmp_path / "none"}))).level is not OK
 
@@ -279,27 +281,27 @@ def at_a_provider(folder: Path, provider: IdentityProvider, **oidc: object) -> S
 def test_an_identity_provider_is_asked_and_signs_nobody_in(tmp_path: Path) -> None:
     with identity_provider() as provider:
         found = only(check_sign_in(at_a_provider(tmp_path, provider)))
-        assert (found.level, provider.issuer.removeprefix("http://") in found.said) == (OK, True)
+        assert (found.level, provider.issuer.removeprefix("http://") in found.finding) == (OK, True)
         assert (provider.codes, provider.redeemed) == ({}, [])
         provider.document["issuer"] = "https://another.example"
         other = only(check_sign_in(at_a_provider(tmp_path, provider)))
-        assert (other.level, "of another issuer" in other.said) == (FAILED, True)
+        assert (other.level, "of another issuer" in other.finding) == (FAILED, True)
         unread = only(check_sign_in(at_a_provider(tmp_path, provider, client_secret_file=tmp_path / "none")))
-        assert (unread.level, "oidc.client_secret_file" in unread.said) == (FAILED, True)
+        assert (unread.level, "oidc.client_secret_file" in unread.finding) == (FAILED, True)
     gone = only(check_sign_in(at_a_provider(tmp_path, provider)))
-    assert (gone.level, "did not answer" in gone.said) == (FAILED, True)
+    assert (gone.level, "did not answer" in gone.finding) == (FAILED, True)
 
 
 def test_what_would_keep_the_page_from_starting_is_found_before_it_is_started(tmp_path: Path) -> None:
     assert only(check_sign_in(settings())).level is OK
     open_to_all = only(check_sign_in(settings(web={"host": "0.0.0.0"})))
-    assert (open_to_all.level, "sign-in is off" in open_to_all.said) == (FAILED, True)
+    assert (open_to_all.level, "sign-in is off" in open_to_all.finding) == (FAILED, True)
     unread = settings(web={"host": "0.0.0.0"}, sign_in={"method": "users", "users_file": tmp_path / "users.json"})
-    assert "sign_in.trusted_proxies" in only(check_sign_in(unread)).said
+    assert "sign_in.trusted_proxies" in only(check_sign_in(unread)).finding
     assert not list(tmp_path.iterdir())
 
 
-def test_sessions_and_users_beside_an_identity_provider_have_a_place(tmp_path: Path) -> None:
+def test_sessions_and_local_users_of_an_identity_provider_have_a_folder(tmp_path: Path) -> None:
     sign_in = settings(sign_in={"method": "oidc", "users_file": tmp_path / "users.json"}, oidc=WHOLE).sign_in
-    assert [each.what for each in check_users(sign_in)] == ["sessions"]
-    assert [each.level for each in check_users(sign_in, beside_the_provider=True)] == [OK, WARNING]
+    assert [each.subject for each in check_users(sign_in)] == ["sessions"]
+    assert [each.level for each in check_users(sign_in, with_provider=True)] == [OK, WARNING]

@@ -97,7 +97,7 @@ def started(running: Roles, clock: FakeClock, role: str = "sweep") -> Role:
 
 
 def sweeps(running: Roles) -> float:
-    """How many sweeps ended well."""
+    """Return the number of sweeps that ended well."""
     text = fetch(int(running.settings["TRIAGE_SWEEP_METRICS_PORT"]), "/metrics")[1]
     lines = [line for line in text.splitlines() if line.startswith('cxr_triage_sweep_runs_total{outcome="ok"}')]
     return float(lines[0].split()[-1]) if lines else 0.0
@@ -173,5 +173,5 @@ def test_a_destination_that_a_clock_a_day_ahead_left_alone_is_tried_when_it_is_r
 
 
 def steady_for_days() -> str:
-    """What the sweep has noted of a clock that has not jumped since the machine was started."""
+    """Return the record of a clock that has not jumped since the machine was started."""
     return json.dumps(asdict(ClockState(**asdict(read_clocks()), steady_s=3 * DAY)))

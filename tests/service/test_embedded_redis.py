@@ -1,4 +1,4 @@
-"""Which server `triage up` starts as its own."""
+"""The Redis server that `triage up` starts."""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ from tests.support.service import ROLE, Roles, a_chest, assert_one_result_each, 
 from tests.support.wait import wait_for
 from triage.canary.partition import open_partition
 from triage.model.session import ModelSession
-from triage.operations.reconcile import sweep
+from triage.operations.reconcile import SharedState, sweep
+from triage.operations.retention import AgeLimits
 from triage.runtime.child_pool import DecodePool
 from triage.runtime.sockets import open_port
 
@@ -128,7 +129,7 @@ def test_a_listener_that_is_killed_before_the_rename_has_acknowledged_nothing(
     healthy.work()
     assert_one_result_each(running.spool, running.redis_url, [instance])
     later = half.stat().st_mtime + 7200
-    sweep(running.spool, healthy.jobs, healthy.index, healthy.metrics, retention_days=0, now=later)
+    sweep(SharedState(running.spool, healthy.jobs, healthy.index), healthy.metrics, AgeLimits(now=later))
     assert not list(running.spool.incoming.iterdir())
 
 

@@ -1,4 +1,4 @@
-"""A model that never ends to load, beside one that does: the service goes on with the other, and says so."""
+"""A model whose loading never ends, together with one that loads: the service goes on with the other, and says so."""
 
 from __future__ import annotations
 

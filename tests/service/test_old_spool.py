@@ -31,7 +31,7 @@ from triage.worklist.index import Worklist
 from triage.worklist.reader_acts import acts_of
 
 NEW = ("unannounced", "half-written", "half-filed", "queued", "queued-child", "queued-youth", "early")
-"""Studies that nobody was told of yet."""
+"""Studies that no destination has a result of yet."""
 PRIOR = ("prior", "prior-too")
 GIVEN_UP = ("given-up", "given-up-child")
 LISTED = {"delivered", "labelled", "unread", "claimed", "refused", *GIVEN_UP, *PRIOR, *NEW} - {"early"}
@@ -65,7 +65,7 @@ secret = "{secret}"
 
 @dataclass(frozen=True)
 class Receivers:
-    """Where results go: DCMTK's receiver writes into ``pacs`` and ``archive`` what it gets, bit by bit."""
+    """Receivers of results: DCMTK's receiver writes into ``pacs`` and ``archive`` what it gets, bit by bit."""
 
     pacs: Path
     archive: Path
@@ -103,7 +103,7 @@ class Found:
     redis: RedisServer
 
     def ask(self) -> httpx.Client:
-        """As the reader whose session began with the old release."""
+        """Return a client with the session of a reader that began with the old release."""
         address, cookie = f"http://127.0.0.1:{self.service.web_port}", {"Cookie": self.old.about["cookie"]}
         return httpx.Client(base_url=address, headers=cookie, trust_env=False, timeout=60)
 
@@ -235,7 +235,7 @@ def assert_the_switches_hold(found: Found, peers: Receivers, hook: list[bytes]) 
 
 
 def assert_delivered_once(peers: Receivers, pacs: list[bytes], marked: set[str]) -> None:
-    """What was built by the old release goes out as those bytes; what was delivered by it does not go out again."""
+    """Messages that the old release built go out as those bytes; those that it delivered do not go out again."""
     got = peers.reports(peers.pacs)
     assert all(got.count(data_set_of(payload)) == 1 for payload in pacs)
     assert len(got) == len(pacs) + len(NEW) + len(PRIOR)
@@ -327,7 +327,7 @@ def test_the_jobs_of_an_earlier_release_are_run_and_not_refused(old: OldInstalla
 
 
 def samples(port: int) -> dict[tuple[str, tuple[str, ...]], float]:
-    """What a process counted, by name and labels."""
+    """Return what a process counted, by name and labels."""
     text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
     return {
         (each.name.removeprefix("cxr_triage_"), tuple(each.labels.values())): each.value

@@ -24,7 +24,7 @@ PATIENT_S = 120.0
 
 
 class Visitor:
-    """Whoever asks from one address of this machine, over a connection for each request."""
+    """A client at one address of this machine, with a connection for each request."""
 
     def __init__(self, port: int, address: str) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, PATIENT_S, (address, 0))
@@ -60,7 +60,7 @@ def crowd(port: int) -> Iterator[Counter[int]]:
     done, told = threading.Event(), Counter[int]()
 
     def guess(number: int) -> None:
-        name = (READER[0], ADMIN[0], f"nobody-{number}")[number % 3]
+        name = (READER[0], ADMIN[0], f"stranger-{number}")[number % 3]
         for turn in count():
             if done.is_set():
                 return
@@ -94,10 +94,10 @@ def test_sixty_guessers_lock_nobody_out_and_the_page_goes_on(tmp_path: Path) -> 
         cookie = reader.sign_in(*READER)
         with crowd(service.web_port) as told:
             wait_for(lambda: told[401] >= ADDRESSES and told.total() >= GUESSERS, "the crowd to be answered", PATIENT_S)
-            for path in ("/", "/api/worklist", "/api/session"):  # whoever is in works on
+            for path in ("/", "/api/worklist", "/api/session"):  # readers who are signed in work on
                 assert reader.ask("GET", path, Cookie=cookie)[0] == 200
             newcomer = Visitor(service.web_port, "127.0.2.2")
-            own = newcomer.sign_in(*ADMIN)  # for the first time, and from where nobody was before
+            own = newcomer.sign_in(*ADMIN)  # for the first time, and from a new address
             assert newcomer.ask("GET", "/api/worklist", Cookie=own)[0] == 200
             assert Visitor(service.web_port, "127.0.2.3").by_password(*READER) == 200
             for port in service.ports:

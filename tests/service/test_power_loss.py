@@ -34,7 +34,7 @@ pytestmark = [
 
 @dataclass
 class Told:
-    """What peers and people have been told so far."""
+    """Results that peers and people have received so far."""
 
     open: list[str] = field(default_factory=list)
     stored: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What /readyz of real processes says while Redis is dead: a process that cannot work is not ready."""
+"""/readyz of real processes while Redis is dead: a process that cannot work is not ready."""
 
 from __future__ import annotations
 

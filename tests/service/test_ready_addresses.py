@@ -1,4 +1,4 @@
-"""Which ports `triage healthcheck --process` asks."""
+"""Ports that `triage healthcheck --process` asks."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from triage.commands.base import CannotStart, redis_url
 from triage.errors import StartError
 from triage.service.redis_address import address_of
 from triage.settings.load import load
-from triage.settings.sections import RedisSettings
+from triage.settings.sections.redis import RedisSettings
 
 
 def settings(url: str, file: Path) -> RedisSettings:

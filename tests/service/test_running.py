@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from tests.support.redis_server import RedisServer
 from triage.channels.patient_study import SOFTWARE_VERSION
 from triage.cli import triage
-from triage.metrics.process import create
+from triage.metrics.listener import ListenerMetrics
 from triage.runtime.release import Running
 from triage.service.running import introduce, running
 from triage.settings.load import load, load_located
@@ -43,7 +43,7 @@ def test_log_metrics_status_and_command_say_the_same(
     expected = running(settings)
     assert expected == Running(expected.settings, version("cxr-triage")) and expected.version == SOFTWARE_VERSION
     with caplog.at_level(logging.INFO):
-        introduce("listen", settings, create(registry))
+        introduce("listen", settings, ListenerMetrics(registry))
     assert f"listen: cxr-triage {expected.version}, settings {expected.settings}" in caplog.text
     labels = {"version": expected.version, "settings": expected.settings}
     assert registry.get_sample_value("cxr_triage_build_info", labels) == 1

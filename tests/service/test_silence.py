@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.support import audit_schema as schema
-from triage.metrics.process import create
+from triage.metrics.worker import WorkerMetrics
 from triage.service.silence import begin
 from triage.settings.schema import Settings
 from triage.spool.silence import silence_text, silent_since
@@ -23,7 +23,7 @@ def settings(tmp_path: Path, silent: bool) -> Settings:
 
 def gauges(settings: Settings, spool: Spool) -> tuple[float | None, float | None]:
     registry = CollectorRegistry()
-    begin(settings, spool, create(registry))
+    begin(settings, spool, WorkerMetrics(registry))
     names = ("cxr_triage_silent", "cxr_triage_silent_until_timestamp_seconds")
     return registry.get_sample_value(names[0]), registry.get_sample_value(names[1])
 
@@ -50,7 +50,7 @@ def test_a_trail_that_cannot_be_written_stops_no_scoring(
 ) -> None:
     (tmp_path / "audit.xml").mkdir()
     assert gauges(settings(tmp_path, True), spool)[0] == 1
-    assert "write it down by hand" in caplog.text
+    assert "record it by hand" in caplog.text
 
 
 def test_a_mark_that_cannot_be_read_is_silence(spool: Spool) -> None:

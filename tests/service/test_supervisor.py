@@ -23,7 +23,8 @@ from tests.support.wait import wait_for
 from triage.errors import EXIT_CANNOT_START, StartError
 from triage.runtime.sockets import open_port
 from triage.service.embedded_redis import command, embedded_url
-from triage.service.supervisor import Child, only_one
+from triage.service.single_instance import single_instance
+from triage.service.supervisor import Child
 from triage.spool.spool import Spool
 
 
@@ -227,7 +228,7 @@ while True:
 
 
 def _ignores_default(pid: int) -> bool:
-    """Whether the process has a handler of its own for SIGALRM, the second it installs."""
+    """Return whether the process has a handler of its own for SIGALRM, the second it installs."""
     caught = next(
         line.split()[1] for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt")
     )
@@ -235,7 +236,7 @@ def _ignores_default(pid: int) -> bool:
 
 
 def test_only_one_supervisor_holds_a_spool(spool: Spool) -> None:
-    with only_one(spool), pytest.raises(StartError, match="another"), only_one(spool):
+    with single_instance(spool, "up"), pytest.raises(StartError, match="another"), single_instance(spool, "up"):
         pass
-    with only_one(spool):
+    with single_instance(spool, "up"):
         pass

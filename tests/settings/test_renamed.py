@@ -1,4 +1,4 @@
-"""Old spellings: understood with a warning, and never beside the new one."""
+"""Old spellings: understood with a warning, and never together with the new one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where settings come from: files, conf.d, variables, secrets in files, credentials; what is said of a wrong one."""
+"""Sources of settings: files, conf.d, variables, secrets in files, credentials; messages on wrong ones."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from triage.settings.files import settings_file
 from triage.settings.load import Loaded, SettingsError, load, load_located
 from triage.settings.reference import revision
-from triage.settings.toml_lines import key_lines
+from triage.settings.sources.files import settings_file
+from triage.settings.sources.toml_lines import key_lines
 
 SECRET = "0123456789abcdef"
 HOOK = '[[channels.webhook]]\nname = "hook"\nurl = "https://a.example/x"\n'
@@ -156,7 +156,7 @@ def test_secrets_come_from_systemd_s_credentials(tmp_path: Path, main: Path) -> 
 
 
 def found(main: Path | None, here: Path, **environment: str) -> Loaded:
-    return load_located(main, {"HOME": "/home/somebody", **environment}, here)
+    return load_located(main, {"HOME": "/home/reader", **environment}, here)
 
 
 def test_relative_paths_lie_in_the_data_folder_wherever_a_command_is_typed(main: Path, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_the_data_folder_without_a_word_on_it(main: Path, tmp_path: Path, monkey
     monkeypatch.setattr("triage.settings.places.checkout", lambda: tmp_path / "checkout")
     assert found(None, tmp_path).data == tmp_path / "checkout/var"
     monkeypatch.setattr("triage.settings.places.checkout", lambda: None)
-    assert found(None, tmp_path).data == Path("/home/somebody/.local/state/cxr-triage")
+    assert found(None, tmp_path).data == Path("/home/reader/.local/state/cxr-triage")
     assert found(None, tmp_path, XDG_STATE_HOME="/s").data == Path("/s/cxr-triage")
     with pytest.raises(SettingsError, match="absolute"):
         found(None, tmp_path, TRIAGE_DATA_PATH="var")

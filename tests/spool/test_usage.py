@@ -7,7 +7,7 @@ import os
 from prometheus_client import CollectorRegistry
 
 from tests.support.builders import an_instance
-from triage.metrics.sweep import create_state
+from triage.metrics.sweep import SweepMetrics
 from triage.service.sweep import export_state
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -46,7 +46,7 @@ def test_the_gauges_say_the_same(spool: Spool):
     receive(spool, an_instance())
     os.utime(spool.inbox_path(an_instance()), (1000.0, 1000.0))
     registry = CollectorRegistry()
-    export_state(read_state(spool), create_state(registry))
+    export_state(read_state(spool), SweepMetrics(registry))
 
     assert registry.get_sample_value("cxr_triage_inbox_objects") == 1
     assert registry.get_sample_value("cxr_triage_spool_bytes", {"folder": "inbox"}) == 5

@@ -25,7 +25,7 @@ from tests.support.wait import wait_for
 from triage.listener import server as listener
 from triage.listener.settings import ListenerSettings
 from triage.listener.storage import CanaryRoute, StorageTarget, StorageTargets, uncounted_target
-from triage.metrics.process import create
+from triage.metrics.listener import ListenerMetrics
 from triage.queue.score_queue import Queued
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -81,7 +81,7 @@ def running_listener(
     run = Running(spool, registry)
     section = ListenerSettings(**{"port": 0, "network_timeout_s": 30.0, "shutdown_grace_s": 10.0, **settings})
     targets = StorageTargets(
-        StorageTarget(spool, create(registry)),
+        StorageTarget(spool, ListenerMetrics(registry)),
         high_water or HighWater(1.0, 0),
         {section.validation_ae_title: uncounted_target(validation, VALIDATION)} if validation else {},
         canary or CanaryRoute(),

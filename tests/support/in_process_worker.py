@@ -10,9 +10,10 @@ from tests.support.redis_server import RedisServer
 from tests.support.service import receive
 from triage.decision.reasons import Reason
 from triage.decision.types import PriorityPolicy, Tag
-from triage.metrics.process import create
+from triage.metrics.worker import WorkerMetrics
 from triage.model.session import ModelSession
-from triage.operations.reconcile import sweep
+from triage.operations.reconcile import SharedState, sweep
+from triage.operations.retention import AgeLimits
 from triage.queue.score_queue import QUEUE, ScoreQueue, connect
 from triage.runtime.child_pool import DecodePool
 from triage.runtime.decode_scheduler import DecodeScheduler
@@ -37,7 +38,7 @@ class Workplace:
         self.queue = Queue(QUEUE, connection=self.client, serializer=JSONSerializer)
         self.index = Worklist(self.client)
         self.registry = CollectorRegistry()
-        self.metrics = create(self.registry)
+        self.metrics = WorkerMetrics(self.registry)
         self.stop = StopSignal()
         self.resources = ScoringResources(
             sessions,
@@ -63,7 +64,7 @@ class Workplace:
             BatchWorker(name, self.client, setup).work(burst=True, logging_level="WARNING")
 
     def sweep(self) -> None:
-        sweep(self.spool, self.jobs, self.index, self.metrics, retention_days=0, now=1e9)
+        sweep(SharedState(self.spool, self.jobs, self.index), self.metrics, AgeLimits(now=1e9))
 
     def counted(self, name: str) -> float:
         return self.registry.get_sample_value(f"cxr_triage_{name}") or 0.0

@@ -21,8 +21,8 @@ from triage.channels.sr.settings import SRDestination
 from triage.decision.types import PriorityPolicy
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
-from triage.metrics.delivery import create_delivery
-from triage.metrics.process import uncounted
+from triage.metrics.delivery import DeliveryMetrics
+from triage.metrics.worker import WorkerMetrics
 from triage.runtime import durable
 from triage.runtime.storage import FileSystem
 from triage.scoring.assess import AssessmentPolicy
@@ -33,7 +33,7 @@ from triage.spool.spool import Spool
 from triage.worklist.reader_acts import Act, Marking, Via, mark
 
 DESTINATION = "pacs"
-METRICS, DELIVERY_METRICS = uncounted(), create_delivery(CollectorRegistry())  # made once: nobody reads them
+METRICS, DELIVERY_METRICS = WorkerMetrics(), DeliveryMetrics(CollectorRegistry())  # made once: nobody reads them
 
 
 def said(what: str, *names: str) -> None:

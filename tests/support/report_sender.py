@@ -18,12 +18,11 @@ from tests.support.wait import wait_for
 from triage.decision.records import decision_from
 from triage.inbound_reports.early_store import EarlyReportStore
 from triage.inbound_reports.receiver import ReportReceiver
-from triage.inbound_reports.serve import Lifecycle, ReportMetricsOfProcess, run
-from triage.metrics.process import create
-from triage.metrics.reports import create_reports
+from triage.inbound_reports.serve import Lifecycle, run
+from triage.metrics.reports import ReportMetrics
 from triage.queue.score_queue import connect
-from triage.service.reports import memory_of, report_policy
-from triage.settings.reports import ReportsSettings
+from triage.service.reports import early_store, report_policy
+from triage.settings.sections.reports import ReportsSettings
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
 
@@ -85,7 +84,7 @@ class Answer:
 def station(redis: RedisServer, spool: Spool, own: Any = frozenset(), **settings: Any) -> Iterator[Station]:
     """A listener on a free port, with all studies of the spool on the worklist."""
     registry = CollectorRegistry()
-    metrics = create_reports(registry)
+    metrics = ReportMetrics(registry)
     chosen = ReportsSettings(port=free_port(), **settings)
     stop = threading.Event()
     ports: list[int] = []
@@ -93,14 +92,14 @@ def station(redis: RedisServer, spool: Spool, own: Any = frozenset(), **settings
         index = Worklist(client)
         index.put_all(decision_from(each) for each in spool.decisions())
         index.end_building(index.begin_building())
-        memory = memory_of(chosen, spool, index, metrics)
+        memory = early_store(chosen, spool, index, metrics)
         receiver = ReportReceiver(spool, index, report_policy(chosen, own), metrics, memory=memory)
         thread = threading.Thread(
             target=run,
             args=(
                 chosen,
                 receiver,
-                ReportMetricsOfProcess(create(registry), metrics),
+                metrics,
                 [],
                 Lifecycle(stop.is_set, lambda seconds: stop.wait(seconds), listening=ports.append),
             ),

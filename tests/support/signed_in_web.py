@@ -16,11 +16,12 @@ from prometheus_client import CollectorRegistry
 
 from tests.support.redis_server import RedisServer
 from tests.support.worklist_page import served
-from triage.metrics.process import create
+from triage.metrics.web import WebMetrics
 from triage.security import passwords
 from triage.security.passwords import ScryptCost, hash_password
-from triage.settings.access import AuditSettings, SignInSettings
-from triage.settings.oidc import OidcSettings
+from triage.settings.sections.audit import AuditSettings
+from triage.settings.sections.oidc import OidcSettings
+from triage.settings.sections.sign_in import SignInSettings
 from triage.spool.spool import Spool
 from triage.web.api.sources import Sources
 from triage.web.app import known_hosts
@@ -101,7 +102,7 @@ def signed_in_web(
     path = folder / "audit" / "audit.xml"
     settings = AuditSettings(**{"path": path, **(audit or {})})
     access = AccessSettings(SignInSettings(**given), settings, OidcSettings(**(oidc or {})))
-    control = access_control("127.0.0.1", access, spool, create(registry))
+    control = access_control("127.0.0.1", access, spool, WebMetrics(registry))
     with served(redis, spool, known_hosts("127.0.0.1", [called] if called else []), control, ups=True) as (
         address,
         sources,

@@ -27,7 +27,7 @@ from triage.decision.records import to_record
 from triage.decision.types import Priority, Tag
 from triage.errors import StartError
 from triage.runtime.sockets import listen
-from triage.settings.network import WebSettings
+from triage.settings.sections.web import WebSettings
 from triage.spool.spool import Spool
 from triage.web.api.sources import Sources
 from triage.web.app import RequestPolicy, client, create_app, known_hosts
@@ -332,7 +332,7 @@ def test_a_port_in_use_says_what_to_do(spool: Spool):
 _PROCESS = """
 import sys
 from pathlib import Path
-from triage.settings.network import WebSettings
+from triage.settings.sections.web import WebSettings
 from triage.spool.spool import Spool
 from triage.web.auth.setup import AccessSettings
 from triage.web.server import ListOptions, RedisAddress, run

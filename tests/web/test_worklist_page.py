@@ -204,8 +204,8 @@ def test_a_read_study_comes_back_when_an_image_changes_it_and_after_redis_was_lo
 
     from prometheus_client import CollectorRegistry
 
-    from triage.metrics.process import create
-    from triage.operations.reconcile import rebuild
+    from triage.metrics.reconcile import ReconcileMetrics
+    from triage.operations.index_rebuild import rebuild
 
     index = place[1].worklist
     read, changed = (tagged(spool, index, number) for number in (1, 2))
@@ -217,7 +217,7 @@ def test_a_read_study_comes_back_when_an_image_changes_it_and_after_redis_was_lo
     index.put(later)
     assert index.page(None, 10, 2e9).entries == (later,)
     redis_server.client().flushall()
-    rebuild(spool, index, create(CollectorRegistry()))
+    rebuild(spool, index, ReconcileMetrics(CollectorRegistry()))
     assert index.page(None, 10, 2e9).entries == ()  # as the spool has it
     assert {each.study_instance_uid for each in index.last_read(9)} == {
         read.study_instance_uid,

@@ -1,1 +1,1 @@
-"""Backup and restore of all that an installation keeps: docs/adr/0047."""
+"""Backup and restore of all data of an installation: docs/adr/0047."""

@@ -1,4 +1,4 @@
-"""What lies beside the spool: the settings file, the users, the models, the audit trail."""
+"""Sources of a backup next to the spool: settings file, users, models and audit trail."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from triage.runtime.file_lock import file_lock
 
 @dataclass(frozen=True)
 class FileSource:
-    """One file that is replaced whole, under the name ``place``; there may be none."""
+    """One file that is replaced whole, stored as ``place``; it may be missing."""
 
     file: Path
     place: str
 
     def groups(self, known: Known) -> Iterator[Sequence[BackupItem]]:
-        """See ``Source``."""
+        """See ``BackupSource``."""
         with suppress(FileNotFoundError):
             yield (read_item(self.place, self.file, known),)
 
 
 @dataclass(frozen=True)
 class FolderSource:
-    """A folder of files that do not change while they are in use: a model is one group."""
+    """A folder of files that do not change while they are used; a model is one group."""
 
     folder: Path
     place: str
 
     def groups(self, known: Known) -> Iterator[Sequence[BackupItem]]:
-        """See ``Source``."""
+        """See ``BackupSource``."""
         for entry in sorted(self.folder.iterdir()):
             files = [each for each in sorted(entry.rglob("*")) if each.is_file()] if entry.is_dir() else [entry]
             yield [file_item(f"{self.place}/{each.relative_to(self.folder).as_posix()}", each) for each in files]
@@ -41,25 +41,25 @@ class FolderSource:
 
 @dataclass(frozen=True)
 class AuditTrailSource:
-    """The audit trail with what was moved aside. Read last: an act that is in the backup is in its trail."""
+    """The audit trail with its rotated files. Read last: an act that is in the backup is in its trail."""
 
     file: Path
     place: str
 
     def groups(self, known: Known) -> Iterator[Sequence[BackupItem]]:
-        """See ``Source``."""
+        """See ``BackupSource``."""
         if not self.file.parent.is_dir():
             return
         with file_lock(self.file.with_name(f".{self.file.name}.lock")):  # nothing is written or moved aside meanwhile
             aside = sorted(self.file.parent.glob(f"{self.file.stem}-*{self.file.suffix}"))
             items = [file_item(f"{self.place}/audit{each.name.removeprefix(self.file.stem)}", each) for each in aside]
             with suppress(FileNotFoundError):
-                items.append(_as_long_as_now(self.file, f"{self.place}/audit{self.file.suffix}", known))
+                items.append(_present_content(self.file, f"{self.place}/audit{self.file.suffix}", known))
         yield items
 
 
-def _as_long_as_now(file: Path, place: str, known: Known) -> BackupItem:
-    """What is in a file that grows, held open until it is read: it may be moved aside before."""
+def _present_content(file: Path, place: str, known: Known) -> BackupItem:
+    """Return an item of the present content of a growing file, held open: it may be rotated before it is read."""
     status = file.stat()
     if known(place, status.st_size, status.st_mtime_ns):
         return file_item(place, file)

@@ -1,4 +1,4 @@
-"""What a storage hands to a backup and takes back from one: small, so that another storage can bring its own."""
+"""The interface between storages and backups; small, so that another storage can implement it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from triage.errors import cause
+
 Known = Callable[[str, int, int], bool]
-"""Whether the last backup has the content of an identity, by size and time of its last change in nanoseconds."""
+"""Returns whether the last backup has a content, by identity, size, and time of its last change in nanoseconds."""
 
 
 @dataclass(frozen=True)
 class BackupItem:
-    """One file, as it is to be restored. A ``path`` that ends with a slash is a folder, kept for its time and mode.
+    """One file to back up. A ``path`` that ends with a slash is a folder, stored for its time and mode.
 
-    ``identity`` is what it is called wherever it lies; a later item of the same identity takes its place.
-    ``open`` gives at least ``size`` bytes, of which the first ``size`` count. FileNotFoundError: it was removed.
+    ``identity`` names the content wherever its file is moved; a later item of the same identity replaces it.
+    ``open`` returns at least ``size`` bytes, of which the first ``size`` are stored; it raises FileNotFoundError if the
+    file was removed.
     """
 
     path: str
@@ -31,15 +34,15 @@ class BackupItem:
 
     @property
     def name(self) -> str:
-        """The identity, which is the path unless it can move."""
+        """The identity, or the path of a file that never moves."""
         return self.identity or self.path
 
 
 class Readable(Protocol):
-    """A content that is read once."""
+    """Content that is read once."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """The next bytes, at most ``size``; none at the end."""
+        """Return the next bytes, at most ``size``; none at the end."""
         ...
 
 
@@ -47,27 +50,27 @@ class BackupSource(Protocol):
     """A storage that is backed up while it is in use."""
 
     def groups(self, known: Known) -> Iterator[Sequence[BackupItem]]:
-        """Everything, in groups that are consistent in themselves and together are a state to start from.
+        """Yield everything, in groups that are each consistent and together form a state to start from.
 
-        Of a group in which something was removed meanwhile nothing is kept. What is ``known`` need not be read.
+        A group of which a file was removed meanwhile is left out. Content that is ``known`` need not be read.
         """
         ...
 
 
 class RestoreTarget(Protocol):
-    """Where a backup is restored to."""
+    """Target of a restore."""
 
     def put(self, path: str, mode: int, modified_ns: int, content: Readable | None) -> None:
-        """Take back one file, or a folder if there is no content. Folders come after what is in them."""
+        """Restore one file, or a folder if ``content`` is None. Folders come after their files."""
         ...
 
     def finish(self) -> None:
-        """Everything is there and as it was: make it durable, and let it be used."""
+        """Make the restored files durable, and let them be used; called when all are there."""
         ...
 
 
 def file_item(path: str, file: Path, identity: str = "") -> BackupItem:
-    """An item of a file whose content never changes; it is opened when it is read. Raises FileNotFoundError."""
+    """Return an item of a file whose content never changes; opened when it is read. Raises FileNotFoundError."""
     status = file.stat()
     return BackupItem(
         path, status.st_size, stat.S_IMODE(status.st_mode), status.st_mtime_ns, lambda: file.open("rb"), identity
@@ -75,7 +78,7 @@ def file_item(path: str, file: Path, identity: str = "") -> BackupItem:
 
 
 def read_item(path: str, file: Path, known: Known) -> BackupItem:
-    """An item of a file that changes: read now, unless the last backup has it. Raises FileNotFoundError."""
+    """Return an item of a file that changes: read now, unless the last backup has it. Raises FileNotFoundError."""
     with file.open("rb") as opened:
         status = os.fstat(opened.fileno())
         content = b"" if known(path, status.st_size, status.st_mtime_ns) else opened.read(status.st_size)
@@ -83,15 +86,15 @@ def read_item(path: str, file: Path, known: Known) -> BackupItem:
 
 
 def folder_item(path: str, folder: Path) -> BackupItem:
-    """An item of a folder. Raises FileNotFoundError."""
+    """Return an item of a folder. Raises FileNotFoundError."""
     status = folder.stat()
     return BackupItem(path + "/", 0, stat.S_IMODE(status.st_mode), status.st_mtime_ns, BytesIO)
 
 
 def unreadable(path: str, error: Exception) -> BackupItem:
-    """An item that stands for what could not be read, so that the backup says it and goes on with all else."""
+    """Return an item for a file that could not be read: the backup reports it and goes on with the others."""
 
     def opened() -> BinaryIO:
-        raise OSError(getattr(error, "errno", None) or 0, getattr(error, "strerror", None) or type(error).__name__)
+        raise OSError(getattr(error, "errno", None) or 0, cause(error))
 
     return BackupItem(path, -1, 0, 0, opened)

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from triage.backup.archive import Archive
 from triage.backup.item import BackupItem, BackupSource, Known
 from triage.backup.manifest import Manifest, ManifestEntry
+from triage.errors import cause
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Made:
-    """A backup that is whole: its name, what it holds, how many contents were new, and how many others were removed."""
+class MadeBackup:
+    """A whole backup: its name, its manifest, the numbers of new contents and of removed backups."""
 
     name: str
     manifest: Manifest
@@ -23,10 +24,12 @@ class Made:
     removed: int
 
 
-def make(sources: Sequence[BackupSource], archive: Archive, version: str, keep: int, now: Callable[[], float]) -> Made:
-    """Back up ``sources`` in their order; the last ``keep`` backups stay (0: all). ``now`` in POSIX seconds.
+def make(
+    sources: Sequence[BackupSource], archive: Archive, version: str, keep: int, now: Callable[[], float]
+) -> MadeBackup:
+    """Back up ``sources`` in their order, and remove all but the last ``keep`` backups (0: none).
 
-    Raises BackupError.
+    ``now`` returns POSIX seconds. Raises BackupError.
     """
     with archive.writing():
         begun, last = now(), archive.last()
@@ -37,7 +40,7 @@ def make(sources: Sequence[BackupSource], archive: Archive, version: str, keep: 
                 writing.take(group)
         manifest = Manifest(begun, version, tuple(writing.entries.values()), tuple(writing.left_out))
         name = archive.finish(manifest)
-        return Made(name, manifest, archive.copied, archive.prune(keep) if keep else 0)
+        return MadeBackup(name, manifest, archive.copied, archive.prune(keep) if keep else 0)
 
 
 class _Writing:
@@ -50,23 +53,24 @@ class _Writing:
 
     @property
     def known(self) -> Known:
+        """Returns whether the last backup has a content."""
         return lambda name, size, modified_ns: (name, size, modified_ns) in self._before
 
     def take(self, group: Sequence[BackupItem]) -> None:
-        """Keep a group, or nothing of it if something of it was removed meanwhile."""
-        kept = []
+        """Store a group, or nothing of it if one of its files was removed meanwhile."""
+        stored = []
         for item in group:
             try:
-                kept.append(self._kept(item))
+                stored.append(self._store(item))
             except FileNotFoundError:
                 logger.info("%s was removed meanwhile", item.path)
                 return
             except OSError as error:  # of the source: a block that cannot be read costs its own file
-                self.left_out.append(f"{item.path}: {error.strerror or type(error).__name__}")
-                logger.error("%s cannot be read and is not in the backup: %s", item.path, error.strerror)
-        self.entries.update((each.name, each) for each in kept)
+                self.left_out.append(f"{item.path}: {cause(error)}")
+                logger.error("%s cannot be read and is not in the backup: %s", item.path, cause(error))
+        self.entries.update((each.name, each) for each in stored)
 
-    def _kept(self, item: BackupItem) -> ManifestEntry:
+    def _store(self, item: BackupItem) -> ManifestEntry:
         if item.path.endswith("/"):
             return ManifestEntry(item.path, item.name, 0, item.mode, item.modified_ns, "")
         if before := self._before.get((item.name, item.size, item.modified_ns)):

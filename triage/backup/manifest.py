@@ -1,4 +1,4 @@
-"""The list of what one backup holds: lines of JSON, the last of which says how many there are and their SHA-256."""
+"""The manifest of a backup: a line of JSON for each file, and a last line with their number and SHA-256."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from triage.errors import TriageError
+
 FORMAT = 1
 
 
-class BackupError(Exception):
+class BackupError(TriageError):
     """A backup could not be made or used; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class ManifestEntry:
-    """One file of a backup; ``sha256`` of its content, empty for a folder. See ``Item``."""
+    """One file of a backup; ``sha256`` of its content, empty for a folder. See ``BackupItem``."""
 
     path: str
     name: str
@@ -29,13 +31,13 @@ class ManifestEntry:
 
     @property
     def key(self) -> tuple[str, int, int]:
-        """What an unchanged file has in common with this one."""
+        """Identity, size and time of change: equal for an unchanged file."""
         return self.name, self.size, self.modified_ns
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A whole backup. ``begun`` in POSIX seconds: what came later may be missing. ``left_out``: could not be read."""
+    """A whole backup. ``begun`` in POSIX seconds: later data may be missing. ``left_out``: unreadable files."""
 
     begun: float
     version: str
@@ -44,11 +46,11 @@ class Manifest:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many files there are of each kind: by the first two folders of their paths."""
+        """Numbers of files of each kind: by the first two folders of their paths."""
         return counted(each.path for each in self.entries if each.sha256)
 
     def text(self) -> str:
-        """The manifest as its file has it."""
+        """Return the content of the manifest's file."""
         head = {"format": FORMAT, "begun": self.begun, "version": self.version, "left_out": self.left_out}
         body = "\n".join(json.dumps(each) for each in (head, *map(asdict, self.entries)))
         end = {"entries": len(self.entries), "counts": self.counts, "sha256": sha256(body.encode()).hexdigest()}
@@ -75,12 +77,12 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def counted(paths: Iterable[str]) -> dict[str, int]:
-    """The counts of these paths, as a manifest has them."""
+    """Return the number of paths of each kind, as a manifest has them."""
     return dict(sorted(Counter(map(_kind, paths)).items()))
 
 
 def in_words(counts: dict[str, int]) -> Sequence[str]:
-    """A line for each kind."""
+    """Return a line for each kind."""
     return [f"{count:8d}  {kind}" for kind, count in counts.items()]
 
 

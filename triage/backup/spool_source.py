@@ -1,8 +1,8 @@
-"""The spool, read while the service runs, so that what is read is a state that a crash could have left.
+"""The spool as a source of backups: read while the service runs, in a state that a crash could have left.
 
-The order is what makes it so (docs/adr/0047). What was received is looked at before the studies: an object moves from
-the inbox to its study and not back, so that it is met once at least. A study is read under its lock, which who decides,
-marks and builds holds too. Only sending goes on meanwhile: a record is read again until its message is found.
+The order ensures that (docs/adr/0047). Received objects are read before the studies: an object moves from the inbox to
+its study and not back, so that it is found at least once. A study is read under its lock, which the processes that
+decide, mark and build hold too. Only sending goes on meanwhile: a record is read again until its message is found.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 
 _BY_STUDY = ("inbox", "dead", "studies", "marks", "outbox", "undeliverable")
-_WORTHLESS = ("incoming", "locks")  # what is being received, and who lives: of this machine and this moment
+_TRANSIENT = ("incoming", "locks")  # unfinished transfers and living workers, of this machine and this moment
 _PARTITIONS = ("canary", "validation")
-_LOOKS = 20
+_TRIES = 20
 
 
 class SpoolSource:
@@ -33,7 +33,7 @@ class SpoolSource:
         self._deliveries = _DeliveryFiles(spool, place)
 
     def groups(self, known: Known) -> Iterator[Sequence[BackupItem]]:
-        """See ``Source``."""
+        """See ``BackupSource``."""
         yield from self._the_rest(known)
         for name in _PARTITIONS:
             partition = Spool(self._spool.root / name)
@@ -49,19 +49,19 @@ class SpoolSource:
                 yield (unreadable(self._path(self._spool.study_folder(uid)), error),)
 
     def _the_rest(self, known: Known) -> Iterator[Sequence[BackupItem]]:
-        """Switches, the clock, early reports, quarantine, and what a later release puts beside them."""
+        """Yield switches, the clock, early reports, quarantine, and folders of a later release."""
         for entry in sorted(self._spool.root.iterdir()):
-            if entry.name in (*_BY_STUDY, *_WORTHLESS, *_PARTITIONS):
+            if entry.name in (*_BY_STUDY, *_TRANSIENT, *_PARTITIONS):
                 continue
             for file in _files(entry):
                 with suppress(FileNotFoundError):
                     yield (read_item(self._path(file), file, known),)
 
     def _received(self, known: Known) -> Iterator[Sequence[BackupItem]]:
-        """The inbox and the dead letters; whatever leaves them meanwhile is met in its study."""
-        # What is requeued between the first two looks is in the third.
-        looks = (self._spool.waiting(), (instance for instance, _ in self._spool.dead_letters()), self._spool.waiting())
-        for instance in dict.fromkeys(each for look in looks for each in look):
+        """Yield the inbox and the dead letters; an object that leaves them meanwhile is found in its study."""
+        # What is requeued between the first two lists is in the third.
+        lists = (self._spool.waiting(), (instance for instance, _ in self._spool.dead_letters()), self._spool.waiting())
+        for instance in dict.fromkeys(each for objects in lists for each in objects):
             item = self._object(instance)
             if item is None or item.path.startswith(f"{self._place}/studies/"):
                 continue
@@ -76,7 +76,7 @@ class SpoolSource:
         folder = self._spool.study_folder(uid)
         items = [folder_item(self._path(folder), folder)]
         with self._spool.study_lock(uid):
-            # First what is filed: whatever is has its assessment, and is in the decision.
+            # First filed objects: each of them has its assessment, and is in the decision.
             stems = [file.name.removesuffix(".dcm") for file in folder.glob("*.dcm")]
             for file in folder.glob("*.json*"):
                 items.append(read_item(self._path(file), file, known))
@@ -93,17 +93,17 @@ class SpoolSource:
                 yield item
 
     def _object(self, instance: ReceivedInstance) -> BackupItem | None:
-        """Where it is now; its bytes are the same wherever it is when they are read."""
-        for _ in range(_LOOKS):
+        """Return the object at its present place; its bytes are the same wherever it is when they are read."""
+        for _ in range(_TRIES):
             if (found := self._spool.find(instance)) is None:
                 continue
-            with suppress(FileNotFoundError):  # moved between the look and the stat
+            with suppress(FileNotFoundError):  # moved meanwhile
                 item = file_item(self._path(found), found, f"{self._place}: {instance.key}")
                 return BackupItem(**{**item.__dict__, "open": lambda: self._opened(instance)})
         return None
 
     def _opened(self, instance: ReceivedInstance) -> BinaryIO:
-        for _ in range(_LOOKS):
+        for _ in range(_TRIES):
             if found := self._spool.find(instance):
                 with suppress(FileNotFoundError):
                     return found.open("rb")
@@ -114,7 +114,7 @@ class SpoolSource:
 
 
 class _DeliveryFiles:
-    """What destinations are to be told of a study, and were. Hold the study's lock."""
+    """Marks, records and messages of a study's deliveries. The caller holds the study's lock."""
 
     def __init__(self, spool: Spool, place: str) -> None:
         self._spool, self._place = spool, place
@@ -122,26 +122,27 @@ class _DeliveryFiles:
         self._listed: dict[str, dict[tuple[str, int], str]] = {}
 
     def of(self, uid: str, known: Known) -> Iterator[BackupItem]:
+        """Yield all delivery files of the study ``uid``."""
         for destination in sorted(self._outbox.known()):
             yield from self._marks(destination, uid, known)
         folder = self._spool.study_folder(uid) / "deliveries"
         if folder.is_dir():
             for record in sorted(folder.glob("*.json")):
-                yield from self._told(uid, record, known)
+                yield from self._delivery(uid, record, known)
             yield folder_item(self._path(folder), folder)
 
     def _marks(self, destination: str, uid: str, known: Known) -> Iterator[BackupItem]:
         mark = self._spool.root / "marks" / destination / uid
         unbuilt = self._spool.root / "undeliverable" / destination / uid
-        # A mark that was given up becomes the latter, and the latter a mark when it is tried again: so look thrice.
+        # A mark that was given up becomes the latter, and the latter a mark when it is tried again: so three tries.
         for file in (mark, unbuilt, mark):
             with suppress(FileNotFoundError):
                 yield read_item(self._path(file), file, known)
 
-    def _told(self, uid: str, file: Path, known: Known) -> list[BackupItem]:
-        """A record and its message, which may be sent at this moment."""
+    def _delivery(self, uid: str, file: Path, known: Known) -> list[BackupItem]:
+        """Return a record and its message, which may be sent at this moment."""
         found: list[BackupItem] = []
-        for _ in range(_LOOKS):
+        for _ in range(_TRIES):
             before = file.read_bytes()
             record = DeliveryRecord.from_json(before)
             message = self._message(uid, record, file.with_suffix(".sent"), known)
@@ -151,7 +152,7 @@ class _DeliveryFiles:
                 return found
         if message or (self._spool.root / "marks" / record.destination / uid).exists():  # or it is built again
             return found
-        nowhere = OSError(EIO, "its message is nowhere, and no mark has it built again")
+        nowhere = OSError(EIO, "its message is missing, and no mark has it built again")
         return [*found, unreadable(f"{self._path(file)} (message)", nowhere)]
 
     def _message(self, uid: str, record: DeliveryRecord, sent: Path, known: Known) -> list[BackupItem]:
@@ -168,7 +169,7 @@ class _DeliveryFiles:
         return self._anew(uid, record, known)
 
     def _anew(self, uid: str, record: DeliveryRecord, known: Known) -> list[BackupItem]:
-        """It was put off, which changes its name, or built since the folder was listed."""
+        """Return a message that was put off, which changes its name, or built since the folder was listed."""
         self._listed.pop(record.destination, None)
         with suppress(FileNotFoundError):
             if place := self._in_outbox(uid, record):

@@ -13,9 +13,9 @@ from redis.exceptions import RedisError
 
 from triage.canary.partition import CANARY, is_registered
 from triage.delivery.outbox import Outbox
-from triage.metrics.canary import create_canary
-from triage.metrics.delivery import create_delivery
-from triage.metrics.process import uncounted
+from triage.metrics.canary import CanaryMetrics
+from triage.metrics.delivery import DeliveryMetrics
+from triage.metrics.worker import WorkerMetrics
 from triage.queue.score_queue import PartitionedInstance, ScoreQueue, connect
 from triage.settings.schema import Settings
 from triage.spool.instance import ReceivedInstance
@@ -59,7 +59,7 @@ def canary_at_worker(
         for name in destinations:
             outbox.mark(study_instance_uid, name)
 
-    return {CANARY: make_scorer(partition, DecisionOutputs(uncounted(), rehearse, mark))}
+    return {CANARY: make_scorer(partition, DecisionOutputs(WorkerMetrics(), rehearse, mark))}
 
 
 def canary_at_deliverer(patients: Deliverer) -> DestinationLoop:
@@ -70,7 +70,7 @@ def canary_at_deliverer(patients: Deliverer) -> DestinationLoop:
     partition = patients.spool.partition(CANARY)
     outbox = CanaryOutbox(partition, patients.outbox)  # the worker creates its folders, with its first mark
     at_once = patients.destination.model_copy(update={"delay_s": 0.0})  # no further image comes
-    metrics = create_delivery(CollectorRegistry())
+    metrics = DeliveryMetrics()
     canary = Deliverer(
         partition, outbox, at_once, patients.channel, metrics, patients.stopping, patients.now, test=True
     )
@@ -102,7 +102,7 @@ def schedule(
     from triage.canary.schedule import scheduled
 
     setup = canary_setup(settings, spool, redis_url)
-    return scheduled(setup, settings.canary.interval_minutes * 60, create_canary(registry))
+    return scheduled(setup, settings.canary.interval_minutes * 60, CanaryMetrics(registry))
 
 
 def _remove_jobs(jobs: ScoreQueue, instances: Sequence[ReceivedInstance]) -> None:

@@ -15,7 +15,7 @@ from triage.settings.schema import Settings
 if TYPE_CHECKING:
     from triage.backup.archive import Archive
     from triage.backup.item import BackupSource
-    from triage.backup.make import Made
+    from triage.backup.make import MadeBackup
     from triage.settings.load import Loaded
 
 
@@ -43,7 +43,7 @@ def backup(invocation: Invocation, folder: Path, verify: bool, keep: int) -> Non
         raise click.ClickException(str(error)) from error
 
 
-def _make(settings: Settings, files: Sequence[Path], folder: Path, keep: int) -> Made:
+def _make(settings: Settings, files: Sequence[Path], folder: Path, keep: int) -> MadeBackup:
     from importlib.metadata import version
 
     from triage.backup.archive import Archive
@@ -97,7 +97,7 @@ def _files_of(values: object) -> Iterator[str]:
             yield from _files_of(each)
 
 
-def _tell(made: Made, not_in_it: Sequence[str]) -> None:
+def _tell(made: MadeBackup, not_in_it: Sequence[str]) -> None:
     for kind, count in made.manifest.counts.items():
         click.echo(f"{count:8d}  {kind}")
     if not_in_it:

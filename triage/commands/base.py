@@ -13,9 +13,9 @@ import click
 
 from triage.errors import EXIT_CANNOT_START, StartError
 from triage.runtime.logs import form_in_force, set_up_logs
-from triage.settings.files import settings_file, settings_files
 from triage.settings.load import Loaded, SettingsError, load_located, named_source
 from triage.settings.schema import Settings
+from triage.settings.sources.files import settings_file, settings_files
 
 if TYPE_CHECKING:
     from triage.security.audit_trail import AuditTrail

@@ -29,7 +29,7 @@ def check(invocation: Invocation) -> None:
     counts = dict.fromkeys(Level, 0)
     for each in check_everything(loaded, invocation.environment):
         counts[each.level] += 1
-        click.echo(f"{each.level:<8} {each.what}: {visible(each.said)}")
+        click.echo(f"{each.level:<8} {each.subject}: {visible(each.finding)}")
     click.echo(
         f"{counts[Level.FAILED]} failed, {counts[Level.WARNING]} to know of, {counts[Level.OK]} as they should be"
     )

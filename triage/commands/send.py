@@ -45,9 +45,9 @@ def send(
     """
     settings = invocation.settings()
     from triage.commands.output.send import send_with_progress
-    from triage.service.send_target import receiver
+    from triage.service.send_target import TLSOptions, send_target
 
     with start_errors():
-        peer = receiver(settings, address, called_ae, calling_ae, **tls)
+        peer = send_target(settings, address, called_ae, calling_ae, TLSOptions(**tls))
     if not send_with_progress(list(paths), peer, view, age):
         sys.exit(1)

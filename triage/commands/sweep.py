@@ -18,8 +18,12 @@ def sweep(invocation: Invocation, once: bool, index: int) -> None:
     """Reconcile the spool with the queue, retry, and remove what is past its retention."""
     settings = invocation.settings("" if once else "sweep")
     from triage.service.sweep import sweep as run
+    from triage.service.sweep import sweep_once
 
     with start_errors(), redis_errors():
-        if swept := run(settings, open_spool(settings), redis_url(settings), once):
-            built = "rebuilt" if swept.rebuilt else "whole"
-            click.echo(f"{swept.requeued} objects queued again, {swept.removed} studies removed, the index {built}")
+        if not once:
+            run(settings, open_spool(settings), redis_url(settings))
+            return
+        swept = sweep_once(settings, open_spool(settings), redis_url(settings))
+        built = "rebuilt" if swept.rebuilt else "whole"
+        click.echo(f"{swept.requeued} objects queued again, {swept.removed} studies removed, the index {built}")

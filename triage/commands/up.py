@@ -1,4 +1,4 @@
-"""``triage up``: every process of the service on this machine, ``triage.service.supervisor``."""
+"""``triage up``: every process of the service on this machine, ``triage.service.up``."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def up(context: click.Context, invocation: Invocation, print_config: bool, print
         context.invoke(show_settings, print_reference=print_reference)
         return
     settings = invocation.settings("up")
-    from triage.service.supervisor import serve
+    from triage.service.up import up as run
 
     open_spool(settings)
     with start_errors():
-        serve(settings, invocation.config, invocation.environment)
+        run(settings, invocation.config, invocation.environment)

@@ -12,11 +12,11 @@ from triage.dicom.tls import ServerTLS
 from triage.errors import StartError
 from triage.inbound_reports.mllp_server import MessageLimits, MLLPServer, Network
 from triage.inbound_reports.receiver import ReportReceiver
-from triage.metrics.process import Metrics
 from triage.metrics.reports import ReportMetrics
+from triage.metrics.tls import ServerTLSMetrics
 from triage.runtime.accept_loop import AcceptLoop, ListeningPort
 from triage.runtime.sockets import open_port
-from triage.settings.reports import ReportsSettings
+from triage.settings.sections.reports import ReportsSettings
 
 logger = logging.getLogger(__name__)
 
@@ -40,18 +40,10 @@ class Lifecycle:
     listening: Callable[[int], None] = lambda port: None
 
 
-@dataclass(frozen=True)
-class ReportMetricsOfProcess:
-    """Metrics of the process: ``tls`` as every process with a TLS port has them, ``reports`` its own."""
-
-    tls: Metrics
-    reports: ReportMetrics
-
-
 def run(
     settings: ReportsSettings,
     receiver: ReportReceiver,
-    metrics: ReportMetricsOfProcess,
+    metrics: ReportMetrics,
     watchers: Sequence[Callable[[], None]],
     lifecycle: Lifecycle,
 ) -> None:
@@ -73,9 +65,7 @@ def run(
         thread.join(_GRACE_S)
 
 
-def _listen(
-    settings: ReportsSettings, receiver: ReportReceiver, metrics: ReportMetricsOfProcess, lifecycle: Lifecycle
-) -> None:
+def _listen(settings: ReportsSettings, receiver: ReportReceiver, metrics: ReportMetrics, lifecycle: Lifecycle) -> None:
     server = MLLPServer(
         receiver,
         MessageLimits(
@@ -83,11 +73,11 @@ def _listen(
         ),
         _networks(settings.source_addresses),
         lifecycle.stopping,
-        lambda failure: metrics.tls.tls_failures.labels(failure).inc(),
+        lambda failure: metrics.tls_failures.labels(failure).inc(),
     )
-    tls = server_tls(settings, metrics.tls)
+    tls = server_tls(settings, metrics)
     with open_port(settings.host, settings.port, shared=False, setting="reports.port") as port:
-        loop = AcceptLoop(server.begin, server.superfluous, metrics.reports.report_connections.set)
+        loop = AcceptLoop(server.begin, server.superfluous, metrics.report_connections.set)
         lifecycle.listening(int(port.getsockname()[1]))
         lifecycle.started()
         logger.info("reports: MLLP%s on %s:%d", " over TLS" if tls else "", *port.getsockname()[:2])
@@ -103,7 +93,7 @@ def _networks(addresses: Sequence[str]) -> list[Network]:
         raise StartError(f"reports.source_addresses: {error}") from error
 
 
-def server_tls(settings: ReportsSettings, metrics: Metrics) -> ServerTLS | None:
+def server_tls(settings: ReportsSettings, metrics: ServerTLSMetrics) -> ServerTLS | None:
     """TLS as the DICOM port has it, with the same files; None without a certificate. Raises StartError."""
     if not settings.tls_certificate:
         return None

@@ -30,7 +30,7 @@ from triage.listener.negotiation import REJECTIONS, Negotiated, Supported, accep
 from triage.listener.progress import PeerProgress
 from triage.listener.storage import StorageTargets
 from triage.metrics.labels import Ending, NoRequest, Rejection, bounded
-from triage.metrics.process import Metrics
+from triage.metrics.listener import ListenerMetrics
 from triage.queue.names import Queued
 from triage.runtime.log_context import about, new_association
 from triage.runtime.logs import where_raised
@@ -58,7 +58,7 @@ class LocalNode:
     take_slot: Callable[[Association], Rejection | None]
 
     @property
-    def metrics(self) -> Metrics:
+    def metrics(self) -> ListenerMetrics:
         """The metrics that count associations."""
         return self.targets.patients.metrics
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from triage.metrics.process import Metrics
+from triage.metrics.listener import ListenerMetrics
 from triage.queue.names import Queued
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class Enqueuer:
     """
 
     enqueue: Callable[[Queued], object]
-    metrics: Metrics
+    metrics: ListenerMetrics
     _waiting: queue.SimpleQueue[Queued | None] = field(default_factory=queue.SimpleQueue)
 
     def __post_init__(self) -> None:

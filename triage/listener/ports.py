@@ -6,12 +6,12 @@ from contextlib import ExitStack
 
 from triage.dicom.tls import ServerTLS
 from triage.listener.settings import ListenerSettings
-from triage.metrics.process import Metrics
+from triage.metrics.listener import ListenerMetrics
 from triage.runtime.accept_loop import ListeningPort
 from triage.runtime.sockets import open_port
 
 
-def open_ports(settings: ListenerSettings, stack: ExitStack, metrics: Metrics) -> list[ListeningPort]:
+def open_ports(settings: ListenerSettings, stack: ExitStack, metrics: ListenerMetrics) -> list[ListeningPort]:
     """Open the ports of the settings, the plain one first; ``stack`` closes them. Raises StartError."""
     shared = settings.processes > 1
     ports = []

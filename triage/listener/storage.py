@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from triage.metrics.process import Metrics, uncounted
+from triage.metrics.listener import ListenerMetrics
 from triage.queue.names import PartitionedInstance, Queued
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -18,7 +18,7 @@ class StorageTarget:
     """A spool, the metrics that count what comes into it, and the name of its partition (empty: the patients')."""
 
     spool: Spool
-    metrics: Metrics
+    metrics: ListenerMetrics
     partition: str = ""
 
     def queued(self, instance: ReceivedInstance) -> Queued:
@@ -28,7 +28,7 @@ class StorageTarget:
 
 def uncounted_target(spool: Spool, partition: str) -> StorageTarget:
     """Return the target of objects that are no patient's, whose metrics are not exported."""
-    return StorageTarget(spool, uncounted(), partition)
+    return StorageTarget(spool, ListenerMetrics(), partition)
 
 
 Redirect = Callable[[ReceivedInstance], StorageTarget | None]

@@ -1,35 +1,15 @@
-"""Metrics of the canary."""
+"""Metrics of the canary, in the one process that sends it: `triage sweep`, where canary.interval_minutes is set."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-
 from triage.metrics.labels import WAITING_SECONDS
-from triage.metrics.registry import MetricFactory
+from triage.metrics.registry import MetricGroup, counter, gauge, histogram
 
 
-@dataclass(frozen=True)
-class CanaryMetrics:
-    """What the one process that sends canaries sees of them; they are counted nowhere else."""
+class CanaryMetrics(MetricGroup):
+    """Canaries sent; they are counted nowhere else. {stage}: stored, queued, scored, decided, delivered:DESTINATION."""
 
-    last_success: Gauge  # 0 if none ever came out
-    interval: Gauge
-    duration: Histogram
-    failures: Counter  # {stage}: stored, queued, scored, decided, delivered:DESTINATION
-
-
-def create_canary(registry: CollectorRegistry) -> CanaryMetrics:
-    """Register what is known of canaries. For the process that sends them alone, and only where it does."""
-    make = MetricFactory(registry)
-    return CanaryMetrics(
-        last_success=make.gauge(
-            "canary_last_success_timestamp_seconds", "When a canary came out last; 0 if none ever did."
-        ),
-        interval=make.gauge("canary_interval_seconds", "Time between two canaries."),
-        duration=make.histogram(
-            "canary_duration_seconds", "From sending a canary to its last receipt.", WAITING_SECONDS
-        ),
-        failures=make.counter("canary_failures_total", "Canaries that did not come out, by where they stuck.", "stage"),
-    )
+    last_success = gauge("canary_last_success_timestamp_seconds", "When a canary came out last; 0 if none ever did.")
+    interval = gauge("canary_interval_seconds", "Time between two canaries.")
+    duration = histogram("canary_duration_seconds", "From sending a canary to its last receipt.", WAITING_SECONDS)
+    failures = counter("canary_failures_total", "Canaries that did not come out, by where they stuck.", "stage")

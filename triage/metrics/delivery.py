@@ -2,58 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-
 from triage.metrics.labels import WAITING_SECONDS
-from triage.metrics.registry import MetricFactory
+from triage.metrics.process import ProcessMetrics
+from triage.metrics.registry import counter, gauge, histogram
+from triage.metrics.tls import CertificateMetrics
 
 
-@dataclass(frozen=True)
-class DeliveryMetrics:
-    """What the one delivering process does and sees. {destination}: names from the settings only."""
+class DeliveryMetrics(ProcessMetrics, CertificateMetrics):
+    """Messages built and delivered.
 
-    built: Counter  # {destination}
-    repaired: Counter  # {destination}: built without attributes that are odd in the images
-    skipped: Counter  # {destination}: nothing to send of a result, e.g. no activation map
-    attempts: Counter  # {destination, outcome}: delivered, retry, dead, unreachable
-    warnings: Counter  # {destination}: delivered, and the receiver warned
-    build_failures: Counter  # {destination}
-    held: Counter  # {destination}: would have lowered what was delivered as raised
-    time_to_delivery: Histogram  # {destination}
-    waiting: Gauge  # {destination}
-    oldest: Gauge  # {destination}: 0 while nothing waits
-    dead: Gauge  # {destination}
-    up: Gauge  # {destination}: 1 if the last attempt reached it
-    switched_off: Gauge  # {destination}: 1 while its kill switch is on
+    {destination}: names from the settings only. {outcome}: delivered, retry, dead, unreachable.
+    """
 
-
-def create_delivery(registry: CollectorRegistry) -> DeliveryMetrics:
-    """Register what is counted about destinations. For the delivering process alone."""
-    make = MetricFactory(registry)
-    return DeliveryMetrics(
-        built=make.counter("deliveries_built_total", "Messages built.", "destination"),
-        repaired=make.counter(
-            "deliveries_repaired_total", "Messages built without attributes that are odd in the images.", "destination"
-        ),
-        skipped=make.counter("deliveries_skipped_total", "Results of which there is nothing to send.", "destination"),
-        attempts=make.counter("delivery_attempts_total", "Attempts to deliver a message.", "destination", "outcome"),
-        warnings=make.counter("delivery_warnings_total", "Messages that were delivered with a warning.", "destination"),
-        build_failures=make.counter("delivery_build_failures_total", "Messages that cannot be built.", "destination"),
-        held=make.counter(
-            "deliveries_held_total", "Results not sent because they would lower a raised study.", "destination"
-        ),
-        time_to_delivery=make.histogram(
-            "time_to_delivery_seconds", "From a study's decision to the receipt.", WAITING_SECONDS, "destination"
-        ),
-        waiting=make.gauge("deliveries_waiting", "Messages that are built and not acknowledged.", "destination"),
-        oldest=make.gauge(
-            "oldest_undelivered_timestamp_seconds",
-            "Since when the oldest result waits for its delivery; 0 while none waits.",
-            "destination",
-        ),
-        dead=make.gauge("delivery_dead_letters", "Messages that were given up and wait for a person.", "destination"),
-        up=make.gauge("destination_up", "Whether the last attempt reached the destination.", "destination"),
-        switched_off=make.gauge("destination_switched_off", "Whether a person has switched it off.", "destination"),
+    built = counter("deliveries_built_total", "Messages built.", "destination")
+    repaired = counter(
+        "deliveries_repaired_total", "Messages built without attributes that are odd in the images.", "destination"
     )
+    skipped = counter("deliveries_skipped_total", "Results of which there is nothing to send.", "destination")
+    attempts = counter("delivery_attempts_total", "Attempts to deliver a message.", "destination", "outcome")
+    warnings = counter("delivery_warnings_total", "Messages that were delivered with a warning.", "destination")
+    build_failures = counter("delivery_build_failures_total", "Messages that cannot be built.", "destination")
+    held = counter("deliveries_held_total", "Results not sent because they would lower a raised study.", "destination")
+    time_to_delivery = histogram(
+        "time_to_delivery_seconds", "From a study's decision to the receipt.", WAITING_SECONDS, "destination"
+    )
+    waiting = gauge("deliveries_waiting", "Messages that are built and not acknowledged.", "destination")
+    oldest = gauge(
+        "oldest_undelivered_timestamp_seconds",
+        "Since when the oldest result waits for its delivery; 0 while none waits.",
+        "destination",
+    )
+    dead = gauge("delivery_dead_letters", "Messages that were given up and wait for a person.", "destination")
+    up = gauge("destination_up", "Whether the last attempt reached the destination.", "destination")
+    switched_off = gauge("destination_switched_off", "Whether a person has switched it off.", "destination")

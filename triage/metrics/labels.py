@@ -1,4 +1,4 @@
-"""Label values and buckets of the metrics; every label is bounded."""
+"""Label values and buckets of the metrics. Every label is bounded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OTHER = "other"
 
 
 class Rejection(StrEnum):
-    """Why an association was rejected."""
+    """Reasons for which an association is rejected."""
 
     CALLED_AE_TITLE = "called_ae_title"
     CALLING_AE_TITLE = "calling_ae_title"
@@ -24,27 +24,27 @@ class Rejection(StrEnum):
 
 
 class NoRequest(StrEnum):
-    """Why a connection came to no association, although nobody rejected one."""
+    """Reasons for which a connection ended without an association or a rejection."""
 
     MALFORMED = "malformed"  # an A-ASSOCIATE-RQ that cannot be read, or one that is too long
     NOT_DICOM = "not_dicom"  # something else came first
-    SILENT = "silent"  # it did not ask in time
-    MADE_ROOM = "made_room"  # it had not asked yet when others came, or we were stopping
+    SILENT = "silent"  # no request in time
+    MADE_ROOM = "made_room"  # it had sent no request yet when others came, or the listener stopped
     LOST = "lost"  # it was closed or reset in the midst of a request
     FAILED = "failed"  # a defect of ours
 
 
 class ContextRejection(StrEnum):
-    """Why a presentation context was rejected."""
+    """Reasons for which a presentation context is rejected."""
 
-    ABSTRACT_SYNTAX = "abstract_syntax"  # we take no such objects, or none is named
+    ABSTRACT_SYNTAX = "abstract_syntax"  # we accept no such objects, or none is named
     TRANSFER_SYNTAXES = "transfer_syntaxes"  # none that we can decode, or none is named
     MALFORMED = "malformed"  # its identifier is even or another context's, or its items are not whole
     ROLE = "role"  # the peer would not be the one that sends
 
 
 class Ending(StrEnum):
-    """How an accepted association ended."""
+    """Ends of an accepted association."""
 
     RELEASED = "released"
     ABORTED_BY_PEER = "aborted_by_peer"
@@ -54,7 +54,7 @@ class Ending(StrEnum):
 
 
 class StoreOutcome(StrEnum):
-    """What became of an object that a peer sent, with the C-STORE status it was answered."""
+    """Outcomes of an object that a peer sent, with the C-STORE status of the response."""
 
     STORED = "stored"  # 0x0000
     DUPLICATE = "duplicate"  # 0x0000
@@ -65,18 +65,18 @@ class StoreOutcome(StrEnum):
 
 
 class SignInOutcome(StrEnum):
-    """What became of an attempt to come in."""
+    """Outcomes of a sign-in."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"  # wrong password or no such user; no name or no role at the identity provider
     THROTTLED = "throttled"  # too many wrong ones before, or too many at once
-    UNTRUSTED = "untrusted"  # a proxy's header from somebody who is none
-    INVALID = "invalid"  # what came back from the identity provider does not hold, or belongs to no attempt
+    UNTRUSTED = "untrusted"  # a proxy's header from an address that is no trusted proxy
+    INVALID = "invalid"  # the identity provider's response is not valid, or belongs to no attempt
     FAILED = "failed"  # the identity provider did not answer as it should
 
 
 class ViewCheck(StrEnum):
-    """How the stated view of an image stands to what its pixels look like."""
+    """Comparison of the stated view of an image with its pixels."""
 
     AGREED = "agreed"  # or the pixels are not certain enough
     CONTRADICTED = "contradicted"
@@ -84,7 +84,7 @@ class ViewCheck(StrEnum):
 
 
 class ModelState(StrEnum):
-    """Whether a model's scores count."""
+    """States of a model: whether its scores count."""
 
     ENABLED = "enabled"
     SHADOW = "shadow"
@@ -127,9 +127,9 @@ REPORT_OUTCOMES = (
     "refused",  # its sender is not taken here
     "failed",  # Redis or the disk: the sender has to send it again
 )
-"""What came of a report message, for each order that it speaks of."""
+"""Outcomes of a report message, for each order in it."""
 
 
 def bounded(value: str, allowed: Collection[str]) -> str:
-    """``value`` as a label if it is on the closed list ``allowed``, else ``other``."""
+    """Return ``value`` if it is on the closed list ``allowed``, else ``other``."""
     return value if value in allowed else OTHER

@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry
 
 from triage.metrics.labels import REPORT_OUTCOMES
-from triage.metrics.registry import MetricFactory
+from triage.metrics.process import ProcessMetrics
+from triage.metrics.registry import counter, gauge
+from triage.metrics.tls import ServerTLSMetrics
 
 
-@dataclass(frozen=True)
-class ReportMetrics:
-    """What the one process sees that hears of reports. {destination}: names from the settings only."""
+class ReportMetrics(ProcessMetrics, ServerTLSMetrics):
+    """Report messages and completed workitems.
 
-    reports: Counter  # {outcome}: REPORT_OUTCOMES
-    studies_reported: Counter
-    reports_remembered: Gauge
-    report_connections: Gauge
-    workitems_completed: Counter  # {destination}
-    workitem_looks: Counter  # {destination, outcome}: ok, failed
+    {outcome} of reports: REPORT_OUTCOMES; of looks: ok, failed. {destination}: names from the settings only.
+    """
 
-
-def create_reports(registry: CollectorRegistry) -> ReportMetrics:
-    """Register what is counted about reports. For the process alone that hears of them."""
-    make = MetricFactory(registry)
-    metrics = ReportMetrics(
-        reports=make.counter("reports_total", "Orders in report messages, by what came of them.", "outcome"),
-        studies_reported=make.counter(
-            "studies_reported_total", "Studies that left the list because a message said that they were reported."
-        ),
-        reports_remembered=make.gauge("reports_remembered", "Reports that are remembered for studies that may come."),
-        report_connections=make.gauge("report_connections", "Connections of senders of reports that are open now."),
-        workitems_completed=make.counter(
-            "workitems_completed_total", "Workitems of ours that a UPS manager calls completed.", "destination"
-        ),
-        workitem_looks=make.counter(
-            "workitem_looks_total", "Looks at a UPS manager for what was completed.", "destination", "outcome"
-        ),
+    reports = counter("reports_total", "Orders in report messages, by what came of them.", "outcome")
+    studies_reported = counter(
+        "studies_reported_total", "Studies that left the list because a message said that they were reported."
     )
-    for outcome in REPORT_OUTCOMES:  # from the start, so that the first of each is an increase that an alert can see
-        metrics.reports.labels(outcome)
-    return metrics
+    reports_remembered = gauge("reports_remembered", "Reports that are remembered for studies that may come.")
+    report_connections = gauge("report_connections", "Connections of senders of reports that are open now.")
+    workitems_completed = counter(
+        "workitems_completed_total", "Workitems of ours that a UPS manager calls completed.", "destination"
+    )
+    workitem_looks = counter(
+        "workitem_looks_total", "Looks at a UPS manager for what was completed.", "destination", "outcome"
+    )
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        super().__init__(registry)
+        for outcome in REPORT_OUTCOMES:  # from the start: an alert sees the first of each as an increase
+            self.reports.labels(outcome)

@@ -1,8 +1,8 @@
-"""The index in Redis compared with the files, study by study, and put right: Redis is a hint and is never believed.
+"""Compare the worklist's index in Redis with the files, study by study, and correct it: the files are authoritative.
 
-Each sweep looks at the names of all studies, at the numbers in the index, and at the records of some studies in turn:
-so its cost is bounded, and every study has its turn. Where numbers do not add up, it looks for those that are not where
-the index itself says that they are. What is lost in bulk is built anew.
+Each sweep reads the names of all studies, the counts in the index, and the records of a bounded number of studies, in
+turn. Where the counts do not add up, it searches the studies that are not at the place that the index gives. An index
+that lost much is rebuilt.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from triage.decision.records import decision_from
-from triage.metrics.process import Metrics
+from triage.metrics.reconcile import ReconcileMetrics
+from triage.operations.one_study import UNREADABLE
 from triage.spool.spool import DECISION, Spool
 from triage.worklist.index import Worklist
 from triage.worklist.index_check import ExpectedEntry, IndexCheck
@@ -24,34 +25,33 @@ from triage.worklist.reader_acts import acts_of, leaving_act
 logger = logging.getLogger(__name__)
 
 STUDIES_AT_ONCE = 2000
-"""Studies of which a sweep reads the records, in turn: 50,000 have been looked at after 25 sweeps."""
+"""Studies whose records a sweep reads, in turn: 50,000 are compared in 25 sweeps."""
 
 _CHUNK = 500
-_JUST_DECIDED_S = 30.0  # a worker may be about to index it: put in all the same, and not counted
-_IN_VAIN_S = 600.0
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError)
+_JUST_DECIDED_S = 30.0  # a worker may be about to index it: corrected all the same, and not counted
+_RETRY_S = 600.0
 _LONGEST_UID = 64
-_LINES = 20  # of a sweep's log: what else was repaired is counted
+_LINES = 20  # in the log of a sweep: further repairs are only counted
 
 
 @dataclass
 class ComparisonTurns:
-    """Where the comparison stands from sweep to sweep; each process has its own.
+    """Progress of the comparison from sweep to sweep; each process has its own.
 
-    ``rest`` are the studies whose turn has not come. ``in_vain_until``: when it may be looked again for why the numbers
-    do not add up, by the monotonic clock. ``silent``: the studies that have no place in the index.
+    ``rest`` are the studies whose turn has not come. ``search_again_at``: time of the monotonic clock before which the
+    counts are not searched again. ``silent``: the studies that have no place in the index.
     """
 
     at_once: int = STUDIES_AT_ONCE
     rest: Iterator[str] = field(default_factory=lambda: iter(()))
-    in_vain_until: float = 0.0
+    search_again_at: float = 0.0
     silent: set[str] = field(default_factory=set)
 
 
-def compare(spool: Spool, index: Worklist, check: IndexCheck, metrics: Metrics, turns: ComparisonTurns) -> int:
-    """Compare some studies and put them right: how many. What is lost in bulk is left to ``rebuild``, which is told so.
+def compare(spool: Spool, index: Worklist, check: IndexCheck, metrics: ReconcileMetrics, turns: ComparisonTurns) -> int:
+    """Compare some studies, correct them, and return the number of corrections. Raises RedisError.
 
-    Raises RedisError.
+    An index that lost many studies is marked as not built, for ``rebuild``.
     """
     return _Comparison(spool, index, check, metrics, turns).run()
 
@@ -63,7 +63,7 @@ class _Comparison:
     _spool: Spool
     _index: Worklist
     _check: IndexCheck
-    _metrics: Metrics
+    _metrics: ReconcileMetrics
     _turns: ComparisonTurns
     _lines: int = 0
 
@@ -72,7 +72,7 @@ class _Comparison:
         known = {uid.encode(): uid for uid in self._spool.study_uids()}
         indexed = self._check.studies()
         names = self._to_be_listed(known, indexed)
-        in_doubt = time.monotonic() >= turns.in_vain_until and not self._check.adds_up()
+        in_doubt = time.monotonic() >= turns.search_again_at and not self._check.adds_up()
         suspects = (names.keys() - indexed) | self._index.doubted() | (self._check.unlisted() if in_doubt else set())
         wanted = [names[each] for each in suspects if each in names]
         if len(wanted) > at_once:
@@ -84,11 +84,11 @@ class _Comparison:
         if ended or in_doubt:
             repaired += self._count("stranger", self._check.remove_strays(names.__contains__))
         if in_doubt and not self._check.adds_up():
-            turns.in_vain_until = time.monotonic() + _IN_VAIN_S  # of another release, or in motion: not each time
+            turns.search_again_at = time.monotonic() + _RETRY_S  # of another release, or in motion: not each time
         return repaired
 
     def _to_be_listed(self, names: dict[bytes, str], indexed: set[bytes]) -> dict[bytes, str]:
-        """The studies that have a place in the index. Of those that it lacks the record is read once, to know which."""
+        """Return the studies that have a place in the index; the record of each that it lacks is read once."""
         silent = self._turns.silent
         silent &= set(names.values())
         for name in [each for each in silent if each.encode() in indexed]:
@@ -97,12 +97,12 @@ class _Comparison:
         for name in (uid for each, uid in names.items() if each not in indexed and uid not in silent):
             self._expected(name)
             lost += name not in silent
-            if lost > self._turns.at_once:  # all is built anew, whatever the others are
+            if lost > self._turns.at_once:  # the index is rebuilt, whatever the others are
                 break
         return {each: uid for each, uid in names.items() if uid not in silent}
 
     def _next(self, at_once: int) -> tuple[list[str], bool]:
-        """The studies whose turn it is, and whether all have had it."""
+        """Return the studies whose turn it is, and whether all have had it."""
         turn = list(islice(self._turns.rest, at_once))
         ended = len(turn) < at_once
         if ended:
@@ -119,7 +119,7 @@ class _Comparison:
         return count
 
     def _expected(self, uid: str) -> ExpectedEntry | None:
-        """What the index has to say of a study; None where its decision is not there, silent, or of another release."""
+        """Return the entry that the index should have; None without a decision, or for a silent or unreadable one."""
         try:
             record = self._spool.decision(uid)
             if record is None:
@@ -130,13 +130,13 @@ class _Comparison:
                 return None
             self._turns.silent.discard(uid)
             read = leaving_act(acts_of(self._spool, uid))
-        except _UNREADABLE:  # the rebuild says so in the log
+        except UNREADABLE:  # the rebuild logs it
             return None
         return ExpectedEntry(decision, read.at if read and read.revision == decision.revision else None)
 
     def _repair(self, uid: str, where: str) -> int:
-        """Put a study in over what is there, if under its lock, when no worker decides on it, it still differs."""
-        with suppress(*_UNREADABLE), self._spool.study_lock(uid):
+        """Overwrite the entry of a study if it still differs under the study's lock, when no worker decides on it."""
+        with suppress(*UNREADABLE), self._spool.study_lock(uid):
             expected = self._expected(uid)
             if expected is None or not self._check.differing([expected]):
                 return 0
@@ -149,7 +149,7 @@ class _Comparison:
                 self._index.read(uid, expected.decision.revision, expected.read_at)
             if self._is_just_decided(uid):
                 return 0
-            self._say("sweep: the worklist said something else of study %s than its files (%s): put right", uid, where)
+            self._log("sweep: the worklist differed from the files of study %s (%s): corrected", uid, where)
             return self._count(where.rpartition(":")[2].lower(), 1)
         return 0
 
@@ -157,27 +157,27 @@ class _Comparison:
         return 0 <= time.time() - (self._spool.study_folder(uid) / DECISION).stat().st_mtime < _JUST_DECIDED_S
 
     def _forget(self, name: bytes) -> int:
-        """Take out of the index what is in no folder, or silent."""
-        with suppress(*_UNREADABLE):
+        """Remove an entry of the index whose study has no folder, or is silent."""
+        with suppress(*UNREADABLE):
             found = self._spool.decision(name.decode())
             if found is not None and not found.get("silent"):
                 return 0
         self._index.remove(name)
-        self._say("sweep: the worklist had %s, of which there is no file to list: removed", _shown(name))
+        self._log("sweep: the worklist had %s, which no file lists: removed", _shown(name))
         return self._count("stranger", 1)
 
-    def _count(self, what: str, number: int) -> int:
+    def _count(self, difference: str, number: int) -> int:
         if number:
-            self._metrics.index_repairs.labels(what).inc(number)
+            self._metrics.index_repairs.labels(difference).inc(number)
         return number
 
-    def _say(self, text: str, *values: object) -> None:
+    def _log(self, text: str, *values: object) -> None:
         self._lines += 1
         if self._lines <= _LINES:
             logger.warning(text, *values)
 
 
 def _shown(name: bytes) -> str:
-    """What stands in Redis as a study's UID, in a log: anybody may have written it."""
+    """Return an entry's name for the log; it is shown only if it is a UID, as others may have written it."""
     is_uid = len(name) <= _LONGEST_UID and set(name) <= set(b"0123456789.")
     return f"study {name.decode()}" if is_uid else "an entry that is no study's"

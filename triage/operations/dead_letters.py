@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from redis import Redis
 
@@ -80,7 +79,7 @@ def requeue(
 
 
 def drop(outbox: Outbox, name: str, now: float) -> int:
-    """Forget everything that waits or is dead for a destination. Returns how much that was."""
+    """Drop all waiting and dead messages and marks of a destination, and return their number."""
     items = outbox.waiting(name)
     for item in items:
         outbox.remove(item, DeliveryState.DROPPED, "dropped by hand", now)
@@ -95,7 +94,7 @@ def drop(outbox: Outbox, name: str, now: float) -> int:
 
 @dataclass(frozen=True)
 class DeadDelivery:
-    """What a destination did not take: when it was given up, after how many tries, why, and of which study."""
+    """One delivery that was given up: when, after how many tries, why, and of which study."""
 
     when: str
     tries: int
@@ -106,7 +105,7 @@ class DeadDelivery:
 
 
 def dead_letter_rows(outbox: Outbox, spool: Spool) -> list[DeadDelivery]:
-    """Everything that no destination took. ``why`` has what came back from it."""
+    """Return every delivery that was given up; ``why`` has the destination's answer."""
     rows = []
     for name in sorted(outbox.known()):
         for key, at, tries, why in outbox.dead_letters(name):
@@ -117,7 +116,7 @@ def dead_letter_rows(outbox: Outbox, spool: Spool) -> list[DeadDelivery]:
     return rows
 
 
-def _decision(spool: Spool, study_instance_uid: str) -> dict[str, Any]:
+def _decision(spool: Spool, study_instance_uid: str) -> Mapping[str, object]:
     try:
         return spool.decision(study_instance_uid) or {}
     except (InvalidUIDError, ValueError):  # a file that is not ours, or half of a decision: shown without

@@ -1,4 +1,4 @@
-"""PURE: what is known of one study as a page of text, for a PACS administrator at three in the morning."""
+"""PURE: the page of `triage explain`: one study as text, for the person on call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WIDTH = 100
 
 
 def explanation(trace: StudyTrace, now: float, zone: tzinfo | None = None) -> str:
-    """The page. ``now`` in POSIX seconds; times are shown in ``zone`` (None: this machine's)."""
+    """Return the page. ``now`` in POSIX seconds; times are shown in ``zone`` (None: this machine's)."""
     lines = [
         f"Study {trace.study_instance_uid}",
         "",
@@ -31,7 +31,7 @@ def explanation(trace: StudyTrace, now: float, zone: tzinfo | None = None) -> st
         *_titled("History, newest first", _history(trace, zone)),
         *_titled("Models switched off", sorted(trace.disabled_models)),
     ]
-    return "\n".join(map(visible, lines)).rstrip() + "\n"  # what came with the images, or from a peer, is in them
+    return "\n".join(map(visible, lines)).rstrip() + "\n"  # they hold text of images and peers
 
 
 def _titled(title: str, lines: Iterable[str]) -> list[str]:
@@ -57,7 +57,7 @@ def _current(trace: StudyTrace, now: float, zone: tzinfo | None) -> Iterator[str
 
 
 def _meanings(trace: StudyTrace) -> Iterator[str]:
-    """Each reason that occurs, the study's own first."""
+    """Yield the meaning of each reason that occurs, the study's own first."""
     of_study = trace.decision.reasons if trace.decision else ()
     of_objects = [reason for each in trace.objects if each.assessment for reason in each.assessment.reasons]
     for reason in dict.fromkeys([*of_study, *of_objects]):
@@ -71,13 +71,13 @@ def _meanings(trace: StudyTrace) -> Iterator[str]:
         )
     if trace.decision and trace.decision.prior:
         yield from _wrapped(
-            "Prior: its images were taken long before they came (decision.prior_after_days), so nobody waits for it: "
+            "Prior: its images were taken long before they came (decision.prior_after_days), so no reader waits: "
             "it raises nothing, and no HL7 is sent."
         )
 
 
 def _deliveries(trace: StudyTrace, zone: tzinfo | None) -> Iterator[str]:
-    """What each destination was told, and what became of it."""
+    """Yield each delivery and its attempts."""
     for record in trace.deliveries:
         identity = ", ".join(f"{name} {value}" for name, value in record.identity.items() if "class" not in name)
         built = _moment(record.built_at, zone)
@@ -88,7 +88,7 @@ def _deliveries(trace: StudyTrace, zone: tzinfo | None) -> Iterator[str]:
             yield f"  left out, as it is odd in the images: {odd}"
         for attempt in record.tries:
             yield f"  {_moment(attempt['at'], zone)}  {attempt['outcome']}  {attempt['detail']}".rstrip()
-    for name in trace.to_be_told:
+    for name in trace.undecided_destinations:
         yield f"{name}: the present result is still to be looked at"
     if any(record.state is DeliveryState.DEAD for record in trace.deliveries):
         yield "`triage dead-letters` has what was given up, and its keys."
@@ -112,9 +112,9 @@ def _dead_letters(trace: StudyTrace, zone: tzinfo | None) -> Iterator[str]:
         if each.note is None:
             continue
         buried_at = each.note.get("buried_at")
-        when = _moment(buried_at, zone) if buried_at else "at an unknown time"
+        when = _moment(buried_at, zone) if isinstance(buried_at, float | int) and buried_at else "at an unknown time"
         yield f"{each.instance.sop_instance_uid}  given up {when} after {each.note.get('tries', '?')} tries"
-        yield f"  error:  {each.note.get('error', 'not noted')}"
+        yield f"  error:  {each.note.get('error', 'not recorded')}"
         yield f"  again:  triage dead-letters --requeue {each.instance.key}"
 
 
@@ -183,7 +183,7 @@ def _assessed(image: ImageAssessment) -> Iterator[tuple[str, str]]:
 
 
 def _history(trace: StudyTrace, zone: tzinfo | None) -> Iterator[str]:
-    """One line a decision, with what changed since the one before."""
+    """Yield one line for each decision; the first, and those of unchanged inputs, say so."""
     for earlier, later in reversed(list(pairwise([None, *trace.history]))):
         assert later is not None
         line = f"{_moment(later.tagged_at, zone)}  {later.tag}, priority {later.priority}, {_score(later.probability)}"
@@ -224,7 +224,7 @@ def _size(size_bytes: int) -> str:
 
 
 def _wrapped(text: str) -> list[str]:
-    """``text`` in lines for a terminal, all but the first indented."""
+    """Return ``text`` in lines for a terminal, all but the first indented."""
     lines: list[str] = [""]
     for word in text.split():
         if len(lines[-1]) + len(word) >= _WIDTH:

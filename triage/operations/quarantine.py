@@ -1,7 +1,7 @@
-"""What was refused as unparsable is kept for a while, and then removed.
+"""Quarantine: unparsable objects are kept for some days, and then removed.
 
-Twice a day apart it has to be too old: a clock that jumps ahead for an hour removes nothing. What a person wants to
-keep is moved elsewhere.
+An object has to be too old twice, a day apart: a clock that jumps ahead for an hour removes nothing. A person who wants
+to keep one moves it elsewhere.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MARK = ".old"
 
 
 def expire(spool: Spool, after_days: float, now: float) -> int:
-    """Remove objects (and their notes) that came more than ``after_days`` ago; some at once. How many were removed.
+    """Remove objects (and their notes) that came more than ``after_days`` ago, at most 100, and return their number.
 
     ``now`` in POSIX seconds. Raises OSError.
     """

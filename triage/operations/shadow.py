@@ -1,4 +1,4 @@
-"""How models in shadow compare with those in service, on the images that both scored."""
+"""Comparison of models in shadow with those in service, on the images that both scored."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Pair:
 
     @property
     def tags(self) -> tuple[Tag, Tag]:
-        """In service, in shadow."""
+        """The tags in service and in shadow."""
         return self.image.tag, self.shadow.tag
 
 
 @dataclass(frozen=True)
 class ShadowComparison:
-    """How often two models (their ids) gave each pair of tags, in service first."""
+    """Counts of each pair of tags of two models (their ids), in service first."""
 
     model: str
     shadow: str
@@ -53,14 +53,14 @@ class ShadowComparison:
 
 
 def pairs(spool: Spool) -> Iterator[Pair]:
-    """Every current image of the spool that models in shadow scored too. Looks through the whole spool."""
+    """Yield every current image that models in shadow scored too. Reads the whole spool."""
     for study in sorted(spool.study_uids()):
         images = current_assessments([assessment_from(record) for record in spool.assessments(study)])
         yield from (Pair(image, shadow) for image in images for shadow in image.shadow_scores)
 
 
 def compare(found: Iterable[Pair]) -> list[ShadowComparison]:
-    """A comparison for each pair of models, by their ids."""
+    """Return a comparison for each pair of models, by their ids."""
     counts: dict[tuple[str, str], dict[tuple[Tag, Tag], int]] = defaultdict(lambda: defaultdict(int))
     for pair in found:
         counts[pair.image.model_id or "", pair.shadow.model_id][pair.tags] += 1

@@ -1,12 +1,11 @@
-"""Everything that is known of one study, gathered from the spool and the queue for ``triage explain``."""
+"""All records of one study in spool and queue, for ``triage explain`` and the study page."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -22,19 +21,19 @@ from triage.spool.spool import Spool
 logger = logging.getLogger(__name__)
 
 JobState = Callable[[ReceivedInstance], str]
-"""Says in words what the queue knows of an instance's job; may raise RedisError."""
+"""Returns the state of an instance's job in words; may raise RedisError."""
 
 
 @dataclass(frozen=True)
 class ObjectTrace:
-    """One received content. ``path`` is where it lies (None: removed), ``note`` that of a dead letter."""
+    """One received object: ``path`` is its file (None: removed), ``note`` the record of a dead letter."""
 
     instance: ReceivedInstance
     path: Path | None
     size_bytes: int
     receipt: Receipt
     assessment: ImageAssessment | None
-    note: dict[str, Any] | None
+    note: Mapping[str, object] | None
     waiting: bool
     job: str
 
@@ -43,7 +42,7 @@ class ObjectTrace:
 class StudyTrace:
     """One study: its current decision, every earlier one (oldest first), every object, and every delivery.
 
-    ``to_be_told`` are destinations for which its present result is still to be looked at.
+    ``undecided_destinations``: those for which it is not decided yet whether its present result is delivered.
     """
 
     study_instance_uid: str
@@ -52,13 +51,13 @@ class StudyTrace:
     objects: tuple[ObjectTrace, ...]
     disabled_models: frozenset[str] = frozenset()
     deliveries: tuple[DeliveryRecord, ...] = ()
-    to_be_told: tuple[str, ...] = ()
+    undecided_destinations: tuple[str, ...] = ()
 
 
 def gather(study_instance_uid: str, spool: Spool, job_state: JobState | None = None) -> StudyTrace:
-    """All that the spool and the queue know of a study.
+    """Return all records of a study in the spool and the queue.
 
-    Raises InvalidUIDError for what is no UID and LookupError for a study that nothing is known of.
+    Raises InvalidUIDError for a text that is no UID, and LookupError for an unknown study.
     """
     uid = valid_uid(study_instance_uid)
     decision = spool.decision(uid)
@@ -79,7 +78,7 @@ def gather(study_instance_uid: str, spool: Spool, job_state: JobState | None = N
         objects=tuple(sorted(objects, key=lambda each: (each.receipt.received_at or 0.0, each.instance))),
         disabled_models=spool.model_switches.disabled(),
         deliveries=tuple(outbox.records(uid)),
-        to_be_told=outbox.to_be_told(uid),
+        undecided_destinations=outbox.to_be_told(uid),
     )
 
 
@@ -89,7 +88,7 @@ def _assessments(spool: Spool, uid: str) -> Iterator[ImageAssessment]:
 
 
 def _stored(spool: Spool, uid: str) -> Iterator[ReceivedInstance]:
-    """The study's objects in the inbox, among the dead letters and in its folder. A valid UID has no wildcard."""
+    """Yield the study's objects in the inbox, among the dead letters and in its folder; a valid UID has no wildcard."""
     for folder in (spool.inbox, spool.dead):
         for path in folder.glob(f"{uid}+*.dcm"):
             yield ReceivedInstance.from_key(path.name.removesuffix(".dcm"))
@@ -104,7 +103,7 @@ def _object(
     spool: Spool,
     instance: ReceivedInstance,
     assessment: ImageAssessment | None,
-    note: dict[str, Any] | None,
+    note: Mapping[str, object] | None,
     job_state: JobState | None,
 ) -> ObjectTrace:
     path = spool.find(instance)
@@ -123,7 +122,7 @@ def _object(
 
 
 def _receipt_of(assessment: ImageAssessment, receipt: Receipt) -> Receipt:
-    """What the assessment kept of the receipt, for an object whose file is gone or has none."""
+    """Return the receipt as the assessment has it, for an object whose file is gone or has none."""
     return Receipt(
         received_at=assessment.received_at,
         calling_ae_title=receipt.calling_ae_title or assessment.calling_ae_title,

@@ -1,4 +1,4 @@
-"""PURE: text of strangers as a terminal may show it."""
+"""PURE: text of other systems, made safe for a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, what turns the direction o
 
 
 def visible(text: str) -> str:
-    r"""``text`` on one line, with what a terminal would obey instead of show written as \\xdd, \\udddd or \\Udddddddd.
+    r"""Return ``text`` on one line, with control characters written as \\xdd, \\udddd or \\Udddddddd.
 
     General categories of Unicode (UAX 44). Backslashes stay, as the ones between several values of DICOM.
     """

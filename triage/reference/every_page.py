@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from triage import conformance
+from triage.metrics.reference import reference as metrics
 from triage.reference.channels import channels
 from triage.reference.commands import commands
 from triage.reference.reasons import reasons
@@ -14,6 +15,7 @@ _PARTS: Mapping[str, Callable[[], dict[str, str]]] = {
     "channels.md": channels,
     "commands.md": commands,
     "conformance.md": conformance.tables,
+    "metrics.md": lambda: {"metrics": metrics()},
     "reasons.md": reasons,
     "settings.md": lambda: {"settings": reference()},
 }

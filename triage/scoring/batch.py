@@ -19,7 +19,7 @@ from triage.decision.types import ImageAssessment, TriageDecision
 from triage.dicom.data_set import read_header
 from triage.dicom.part10 import Receipt, read_receipt
 from triage.errors import TriageError
-from triage.metrics.process import Metrics
+from triage.metrics.worker import WorkerMetrics
 from triage.model.card import ModelCard
 from triage.model.session import ScoringSession
 from triage.radiograph.attributes import read_attributes
@@ -84,7 +84,7 @@ class DecisionOutputs:
     ``index`` takes the decisions of a batch, ``mark`` the UID of a study whose decision is to be delivered.
     """
 
-    metrics: Metrics
+    metrics: WorkerMetrics
     index: Callable[[Sequence[TriageDecision]], None]
     mark: Callable[[str], None] = lambda study_instance_uid: None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from triage.metrics.process import Metrics
+from triage.metrics.worker import WorkerMetrics
 from triage.queue.rq_adapter import Job, Queue, has_callbacks, take_next
 from triage.queue.score_queue import FUNCTIONS, PartitionedInstance, ScoreQueue
 from triage.scoring.partitioned import PartitionedScorer
@@ -18,7 +18,7 @@ TakenJobs = list[tuple[Job, PartitionedInstance]]
 class JobIntake:
     """Take jobs from a queue, and refuse those that name no object to score."""
 
-    def __init__(self, jobs: ScoreQueue, scorers: PartitionedScorer, metrics: Metrics) -> None:
+    def __init__(self, jobs: ScoreQueue, scorers: PartitionedScorer, metrics: WorkerMetrics) -> None:
         self._jobs = jobs
         self._scorers = scorers
         self._metrics = metrics

@@ -16,7 +16,7 @@ from redis.client import Pipeline
 from redis.exceptions import RedisError, ResponseError
 
 from triage.errors import cause
-from triage.metrics.process import Metrics
+from triage.metrics.worker import WorkerMetrics
 from triage.queue.rq_adapter import (
     WORKER_TTL_S,
     Job,
@@ -63,7 +63,7 @@ class WorkerSetup:
     scorers: PartitionedScorer
     batch_size: int
     tries: int
-    metrics: Metrics
+    metrics: WorkerMetrics
     stop: StopSignal
     progress: ProgressWatch = field(default_factory=lambda: ProgressWatch("working", WORKER_TTL_S))
 

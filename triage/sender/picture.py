@@ -1,4 +1,4 @@
-"""Pictures as DX images: nothing is claimed that nobody said."""
+"""Pictures as DX images, without attributes that the caller did not state."""
 
 from __future__ import annotations
 
@@ -8,22 +8,30 @@ from pydicom.dataset import Dataset
 
 from triage.dicom.dx_image import DXDescription, dx_image
 from triage.dicom.uid import uid_of
+from triage.errors import TriageError
 from triage.radiograph.decode import decode_picture
 from triage.radiograph.types import FloatImage, Rejected
 
 _JPEG = b"\xff\xd8\xff"
 
 
-class PictureError(ValueError):
+class PictureError(TriageError, ValueError):
     """A picture that cannot be wrapped; the message says why."""
 
 
 def wrap(content: bytes, view: str | None = None, age: int | None = None) -> Dataset:
-    """A PNG or JPEG of a chest as a DX image For Presentation, its grey values those that the picture shows.
+    """Return a PNG or JPEG of a chest as a DX image For Presentation with the grey values of the picture.
 
-    ``view`` (PA or AP) and ``age`` (years) are written if given; patient, dates and pixel spacing stay unsaid, although
-    DX wants Imager Pixel Spacing (0018,1164). The same picture with the same ``view`` and ``age`` gets the same UIDs,
-    and the same study whatever is said of it. Raises PictureError.
+    Patient, dates and pixel spacing stay empty, although DX requires Imager Pixel Spacing (0018,1164). The same picture
+    with the same ``view`` and ``age`` gets the same UIDs, and with others the same study.
+
+    Args:
+        content: The file.
+        view: PA or AP. None: not written.
+        age: Patient's Age in years. None: not written.
+
+    Raises:
+        PictureError: The picture cannot be read.
     """
     radiograph = decode_picture(content)
     if isinstance(radiograph, Rejected):
@@ -38,7 +46,7 @@ def wrap(content: bytes, view: str | None = None, age: int | None = None) -> Dat
         age="" if age is None else f"{age:03d}Y",
     )
     dataset = dx_image(stored, bits, description)
-    _say_where_from(dataset, content, stored.nbytes)
+    _describe_origin(dataset, content, stored.nbytes)
     return dataset
 
 
@@ -50,11 +58,11 @@ def stored_values(pixels: FloatImage) -> tuple[npt.NDArray[np.uint8] | npt.NDArr
     return np.rint(pixels * 65535).astype(np.uint16), 16
 
 
-def _say_where_from(dataset: Dataset, content: bytes, stored_bytes: int) -> None:
+def _describe_origin(dataset: Dataset, content: bytes, stored_bytes: int) -> None:
     lossy = content.startswith(_JPEG)
     dataset.ImageType = ["DERIVED", "PRIMARY", ""]
     dataset.DerivationDescription = f"Wrapped from a {'JPEG' if lossy else 'PNG'} picture, grey values unchanged"
-    dataset.BurnedInAnnotation = "YES"  # nobody looked, and that is the careful one of the two values that there are
+    dataset.BurnedInAnnotation = "YES"  # not inspected: the careful one of the two values
     if lossy:
         dataset.LossyImageCompression = "01"
         dataset.LossyImageCompressionRatio = f"{max(stored_bytes / len(content), 1):.3f}"

@@ -1,4 +1,4 @@
-"""Sends files to a DICOM destination: DICOM files as they are, pictures wrapped. What ``triage send`` does."""
+"""Send files to a DICOM destination (C-STORE SCU): DICOM files unchanged, pictures wrapped."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from pynetdicom.presentation import build_context
 from triage.dicom.dx_image import part10
 from triage.dicom.pynetdicom_internals import files_unparsed
 from triage.dicom.requestor import NoAssociationError, RemoteAE, associated, rejects_all_contexts
+from triage.errors import TriageError, cause
 from triage.radiograph.decode import is_picture
 from triage.sender.picture import PictureError, wrap
 
@@ -37,10 +38,10 @@ Pair = tuple[str, str]  # SOP class and transfer syntax
 
 @dataclass(frozen=True)
 class SentFile:
-    """What became of one file. ``status`` is the answer to C-STORE, None where there was none.
+    """Outcome of one file. ``status`` is the C-STORE response, None where there was none.
 
-    ``error`` is empty if, and only if, the destination says that it stored the object. ``reached`` is False where there
-    was no association with it, or where it was lost.
+    ``error`` is empty if, and only if, the destination reported that it stored the object. ``reached`` is False where
+    there was no association, or where it was lost.
     """
 
     path: Path
@@ -60,17 +61,17 @@ class _Outgoing:
     picture: bool
 
 
-class _NotSendableError(ValueError):
+class _NotSendableError(TriageError, ValueError):
     """A file that is neither DICOM nor a picture; the message says so."""
 
 
 def find_files(paths: Iterable[Path]) -> list[Path]:
-    """The files named, and every DICOM, PNG and JPEG file below the folders named, known by their content."""
-    return look_through(paths)[0]
+    """Return the files of ``paths``, and every DICOM, PNG and JPEG file (by content) below its folders."""
+    return sort_files(paths)[0]
 
 
-def look_through(paths: Iterable[Path]) -> tuple[list[Path], Counter[str]]:
-    """What ``find_files`` finds, and why other files below the folders are passed over: how many for each reason."""
+def sort_files(paths: Iterable[Path]) -> tuple[list[Path], Counter[str]]:
+    """Return the files of ``find_files``, and the number of other files below the folders for each reason."""
     found: list[Path] = []
     passed_over: Counter[str] = Counter()
     for path in paths:
@@ -90,10 +91,10 @@ def look_through(paths: Iterable[Path]) -> tuple[list[Path], Counter[str]]:
 def send(
     files: Sequence[Path], destination: RemoteAE, view: str | None = None, age: int | None = None
 ) -> Iterator[SentFile]:
-    """Send ``files``; one outcome each as it is known, files that cannot be sent first. No failure ends the others.
+    """Send ``files``, and yield the outcome of each as it is known; files that cannot be sent come first.
 
-    DICOM files go byte for byte, in their own transfer syntax. Pictures are wrapped (see ``wrap``) with ``view`` and
-    ``age`` (years) if given. An association that is lost is opened again for what is left.
+    DICOM files are sent byte for byte, in their own transfer syntax. Pictures are wrapped (see ``wrap``) with ``view``
+    and ``age`` (years) if given. An association that is lost is opened again for the other files.
     """
     outgoing: list[_Outgoing] = []
     for path in files:
@@ -129,7 +130,7 @@ def _file_meta(path: Path) -> Dataset:
 
 
 def _groups(outgoing: Iterable[_Outgoing]) -> Iterator[list[_Outgoing]]:
-    """Files for one association each: as many as its presentation contexts suffice for."""
+    """Yield the files of one association each: as many as its presentation contexts suffice for."""
     group: list[_Outgoing] = []
     pairs: set[Pair] = set()
     for each in outgoing:
@@ -167,7 +168,7 @@ def _unsent(pending: Iterable[_Outgoing], why: str) -> Iterator[SentFile]:
 def _send_over(
     association: Association, pending: deque[_Outgoing], view: str | None, age: int | None
 ) -> Iterator[SentFile]:
-    """Send what is pending, until the association is lost."""
+    """Send the pending files until the association is lost."""
     message_id = 0
     while pending and association.is_established:
         message_id = message_id % 0xFFFF + 1
@@ -186,26 +187,26 @@ def _send_one(
         if outgoing.picture:
             wrapped = dcmread(BytesIO(part10(wrap(outgoing.path.read_bytes(), view, age))))
             outcome = _named(outcome, wrapped)
-            answer = association.send_c_store(wrapped, message_id)
+            response = association.send_c_store(wrapped, message_id)
         else:
             outcome = _named(outcome, _uids_in(outgoing.path))
-            answer = _send_unchanged(association, outgoing.path, message_id)
+            response = _send_unchanged(association, outgoing.path, message_id)
     except (OSError, PictureError, ValueError, RuntimeError, AttributeError) as error:
         return replace(outcome, error=_words(error))
-    if "Status" not in answer:
+    if "Status" not in response:
         return replace(outcome, error=_LOST, reached=False)
-    status = int(answer.Status)
+    status = int(response.Status)
     return replace(outcome, status=status, error="" if status in _STORED else _refusal(status))
 
 
 def _send_unchanged(association: Association, path: Path, message_id: int) -> Dataset:
-    """The data set's bytes as they are in the file, without being parsed."""
+    """Send the data set as it is in the file, unparsed, and return the response."""
     with files_unparsed():
         return association.send_c_store(path, message_id)
 
 
 def sop_instance_uid(path: Path) -> str:
-    """That of a DICOM file, without reading its pixels; empty if it cannot be read."""
+    """Return the SOP Instance UID of a DICOM file, without reading its pixels; empty if it cannot be read."""
     return str(_uids_in(path).get("SOPInstanceUID", ""))
 
 
@@ -214,7 +215,7 @@ def _uids_in(path: Path) -> Dataset:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return dcmread(path, stop_before_pixels=True, specific_tags=["StudyInstanceUID", "SOPInstanceUID"])
-    except Exception as error:  # pydicom raises many kinds; what we cannot read the destination may still take
+    except Exception as error:  # pydicom raises many kinds; the destination may accept what cannot be read here
         logger.warning("%s: its UIDs cannot be read (%s)", path, type(error).__name__)
         return Dataset()
 
@@ -230,4 +231,4 @@ def _refusal(status: int) -> str:
 
 
 def _words(error: Exception) -> str:
-    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
+    return cause(error) if isinstance(error, OSError) else str(error)

@@ -1,1 +1,1 @@
-"""The processes of the service, one file for each, and ``triage up`` which supervises them."""
+"""The processes of the service: one file for each, and ``triage up``, which supervises them."""

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
-from pathlib import Path
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
-from triage.channels.settings import Destination
 from triage.delivery.outbox import Outbox
-from triage.errors import StartError
-from triage.metrics import process as metric_names
-from triage.metrics.delivery import create_delivery
-from triage.metrics.process import Metrics
-from triage.runtime.health import HealthServer
+from triage.metrics.delivery import DeliveryMetrics
 from triage.runtime.progress import ProgressWatch, all_ready
 from triage.runtime.stop_signal import StopSignal
+from triage.service.destinations import prepare_destinations, watch_destinations
+from triage.service.health import health_server
 from triage.service.running import introduce
+from triage.service.single_instance import single_instance
 from triage.settings.schema import Settings
 from triage.spool.spool import Spool
+
+if TYPE_CHECKING:
+    from triage.delivery.deliverer import DestinationLoop
 
 logger = logging.getLogger(__name__)
 
@@ -29,64 +28,40 @@ _LONGEST_ROUND_S = 900.0  # a destination that hangs may take its time for each 
 
 
 def deliver(settings: Settings, spool: Spool) -> None:
-    """Hand results over until SIGTERM."""
+    """Deliver results until SIGTERM: start, deliver to all destinations in turn, close their connections."""
+    from triage.delivery.deliverer import run
+
+    stopping, registry = StopSignal(), CollectorRegistry()
+    metrics = DeliveryMetrics(registry)
+    introduce("deliver", settings, metrics)
+    watch_destinations(metrics, settings.channels.enabled())
+    prepare_destinations(settings, spool)
+    with ExitStack() as closing:
+        loops = _destination_loops(settings, spool, metrics, stopping, closing)
+        names = ", ".join(each.name for each in loops) or "nowhere: no destination is switched on"
+        progress = {each.name: ProgressWatch(f"delivering to {each.name}", _LONGEST_ROUND_S) for each in loops}
+
+        def ready() -> tuple[bool, str]:
+            return all_ready(list(progress.values())) if progress else (True, f"delivering {names}")
+
+        with single_instance(spool, "deliver"), health_server(registry, ready, settings.deliver):
+            logger.info("delivering to %s", names)
+            run(loops, Outbox(spool), lambda: stopping.received, stopping.wait, settings.deliver.interval_s, progress)
+
+
+def _destination_loops(
+    settings: Settings, spool: Spool, metrics: DeliveryMetrics, stopping: StopSignal, closing: ExitStack
+) -> list[DestinationLoop]:
+    """Return what delivers to each destination; ``closing`` closes their connections at the end."""
     from triage.canary.wiring import canary_at_deliverer
     from triage.channels.kind import Surroundings
     from triage.channels.registry import channel_of
-    from triage.delivery import deliverer as delivery
+    from triage.delivery.deliverer import Deliverer
 
-    stopping = StopSignal()
-    registry = CollectorRegistry()
-    general, metrics = metric_names.create(registry), create_delivery(registry)
-    introduce("deliver", settings, general)
-    _watch_certificates(general, settings.channels.enabled())
     outbox, device_uid = Outbox(spool), spool.installation_uid()
-    prepare_destinations(settings, spool)
-    closing = ExitStack()
-    deliverers: list[delivery.DestinationLoop] = []
+    loops: list[DestinationLoop] = []
     for each in settings.channels.enabled():
         channel = channel_of(each, Surroundings(device_uid, closing.callback))
-        patients = delivery.Deliverer(spool, outbox, each, channel, metrics, lambda: stopping.received)
-        deliverers.append(canary_at_deliverer(patients) if each.canary else patients)
-    named = ", ".join(each.name for each in deliverers) or "nowhere: no destination is switched on"
-    progress = {each.name: ProgressWatch(f"delivering to {each.name}", _LONGEST_ROUND_S) for each in deliverers}
-
-    def ready() -> tuple[bool, str]:
-        return all_ready(list(progress.values())) if progress else (True, f"delivering {named}")
-
-    with (
-        closing,
-        _only_one_deliverer(spool),
-        HealthServer(registry, ready, settings.deliver.metrics_port, settings.deliver.metrics_host),
-    ):
-        logger.info("delivering to %s", named)
-        wait, interval_s = stopping.wait, settings.deliver.interval_s
-        delivery.run(deliverers, outbox, lambda: stopping.received, wait, interval_s, progress)
-
-
-def _watch_certificates(metrics: Metrics, destinations: Iterable[Destination]) -> None:
-    """Export when the certificates expire that we show to destinations."""
-    from triage.dicom.tls import not_after_or_zero
-
-    for each in destinations:
-        certificate: Path | None = getattr(each, "tls_certificate", None)
-        if certificate:
-            watched = partial(not_after_or_zero, certificate)
-            metrics.certificate_not_after.labels(each.name).set_function(watched)
-
-
-def prepare_destinations(settings: Settings, spool: Spool) -> tuple[str, ...]:
-    """The names of the destinations that are switched on; their folders are there."""
-    names = tuple(each.name for each in settings.channels.enabled())
-    Outbox(spool).prepare(names)
-    return names
-
-
-@contextmanager
-def _only_one_deliverer(spool: Spool) -> Iterator[None]:
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(spool.workers.hold("deliver"))
-        except BlockingIOError as error:
-            raise StartError(f"another `triage deliver` runs on the spool {spool.root}: stop it first") from error
-        yield
+        patients = Deliverer(spool, outbox, each, channel, metrics, lambda: stopping.received)
+        loops.append(canary_at_deliverer(patients) if each.canary else patients)
+    return loops

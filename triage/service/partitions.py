@@ -1,4 +1,4 @@
-"""The partitions beside the patients' spool that this service keeps."""
+"""The partitions that this service keeps apart from the patients' spool."""
 
 from __future__ import annotations
 

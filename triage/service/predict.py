@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def predictions(settings: Settings, files: list[Path], model: Path | None) -> Iterator[PredictionRecord]:
-    """One JSON object for each file, in order, as the service would judge it."""
+    """Yield one JSON object for each file, in order, with the result that the service would give."""
     from triage.model.installed import models_folder
     from triage.scoring.predict import Compute, LoadedModels, predict
 

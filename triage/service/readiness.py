@@ -1,4 +1,4 @@
-"""Readiness and metrics ports of the processes."""
+"""Readiness of a process that needs Redis."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from redis.exceptions import RedisError
 
 
 def ready_with_redis(client: Redis, started: Sequence[object], doing: str) -> tuple[bool, str]:
-    """Whether a process has started and Redis answers, without which it can do nothing; what it does, or why not."""
+    """Return whether a process has started and Redis answers, and ``doing`` or why not.
+
+    ``started`` is empty until it has.
+    """
     if not started:
         return False, "starting"
     try:

@@ -1,4 +1,4 @@
-"""Where each process says whether it is ready."""
+"""Addresses of the readiness of each process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ PROCESSES = ("listen", "work", "sweep", "deliver", "reports", "web")
 
 
 def ready_addresses(settings: Settings, process: str | None) -> list[str]:
-    """The addresses of ``/readyz``: of one kind of process, or of all that `triage up` starts. None for port 0."""
+    """Return the addresses of ``/readyz``: of one kind of process, or of all of `triage up`; none for port 0."""
     reports, deliver = settings.reports, settings.deliver
     ports = {
         "listen": (settings.listener.metrics_host, settings.listener.metrics_port, settings.listener.processes),
@@ -24,7 +24,7 @@ def ready_addresses(settings: Settings, process: str | None) -> list[str]:
     }
     wanted = [max(1, count) if name == process else count for name, (_, _, count) in ports.items()]
     return [
-        f"http://{_asked(host)}:{nth_port(first, index)}/readyz"
+        f"http://{_reached(host)}:{nth_port(first, index)}/readyz"
         for (name, (host, first, _)), count in zip(ports.items(), wanted, strict=True)
         if process in (None, name) and first
         for index in range(count)
@@ -32,10 +32,10 @@ def ready_addresses(settings: Settings, process: str | None) -> list[str]:
 
 
 def nth_port(first: int, index: int) -> int:
-    """The port of the process ``index`` of its kind; 0, any port, stays 0."""
+    """Return the port of the process ``index`` of its kind; 0, any port, stays 0."""
     return first + index if first else 0
 
 
-def _asked(host: str) -> str:
-    """Where to ask for what listens on every address."""
+def _reached(host: str) -> str:
+    """Return the address at which a process is reached that listens on ``host``; loopback for every address."""
     return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)

@@ -1,4 +1,4 @@
-"""The address of Redis, with the password that a file holds."""
+"""The address of Redis, with the password of redis.password_file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from triage.errors import StartError
-from triage.settings.sections import RedisSettings
+from triage.settings.errors import SecretFileError
+from triage.settings.secret_file import read_secret
+from triage.settings.sections.redis import RedisSettings
 
 
 def address_of(redis: RedisSettings) -> str:
@@ -15,17 +17,14 @@ def address_of(redis: RedisSettings) -> str:
     Raises StartError if the file cannot be read, or holds no password.
     """
     url = redis.url.get_secret_value()
-    return _with_password(url, _read(redis.password_file)) if url and redis.password_file else url
+    return _with_password(url, _password(redis.password_file)) if url and redis.password_file else url
 
 
-def _read(file: Path) -> str:
+def _password(file: Path) -> str:
     try:
-        password = file.read_text().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StartError(f"redis.password_file cannot be read: {error}") from error
-    if not password:
-        raise StartError(f"redis.password_file {file} is empty: write Redis's password into it")
-    return password
+        return read_secret(file)
+    except SecretFileError as error:
+        raise StartError(f"redis.password_file: {error}") from error
 
 
 def _with_password(url: str, password: str) -> str:

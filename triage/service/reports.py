@@ -1,4 +1,4 @@
-"""`triage reports`: take reports that arrive until SIGTERM."""
+"""`triage reports`: take studies off the list whose reports arrive, until SIGTERM."""
 
 from __future__ import annotations
 
@@ -12,21 +12,47 @@ from triage.errors import StartError
 from triage.inbound_reports.early_store import EarlyReportStore, RetentionLimits
 from triage.inbound_reports.matching import Issuers
 from triage.inbound_reports.receiver import ReportPolicy
-from triage.metrics import process as metric_names
-from triage.metrics.reports import ReportMetrics, create_reports
+from triage.metrics.reports import ReportMetrics
 from triage.queue.score_queue import connect
-from triage.runtime.health import HealthServer
 from triage.runtime.stop_signal import StopSignal
+from triage.service.health import health_server
 from triage.service.readiness import ready_with_redis
 from triage.service.running import introduce
-from triage.settings.reports import ReportsSettings
 from triage.settings.schema import Settings
+from triage.settings.sections.reports import ReportsSettings
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
 
 
+def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
+    """Receive reports until SIGTERM: messages over MLLP, and workitems that were completed."""
+    from triage.inbound_reports.receiver import ReportReceiver
+    from triage.inbound_reports.serve import Lifecycle, run
+    from triage.inbound_reports.ups_watcher import watchers_of
+
+    stopping, registry = StopSignal(), CollectorRegistry()
+    metrics = ReportMetrics(registry)
+    introduce("reports", settings, metrics)
+    hl7 = settings.channels.all_of_type(HL7Destination)
+    own = frozenset((each.sending_application, each.sending_facility) for each in hl7)
+    started: list[bool] = []
+    with connect(redis_url, settings.redis.timeout_s) as client:
+        ready = partial(ready_with_redis, client, started, "receiving reports")
+        with health_server(registry, ready, settings.reports):
+            index = Worklist(client)
+            stop = (lambda: stopping.received, stopping.wait)
+            watchers = watchers_of(settings.channels.of_type(UPSDestination), spool, index, metrics, *stop)
+            if not (settings.reports.port or watchers):
+                raise StartError("there is no source of reports: set reports.port, or look_s of a UPS destination")
+            early = early_store(settings.reports, spool, index, metrics)
+            if early:
+                watchers.append(partial(early.watch, *stop))
+            receiver = ReportReceiver(spool, index, report_policy(settings.reports, own), metrics, memory=early)
+            run(settings.reports, receiver, metrics, watchers, Lifecycle(*stop, lambda: started.append(True)))
+
+
 def report_policy(settings: ReportsSettings, own: frozenset[tuple[str, str]]) -> ReportPolicy:
-    """What the settings say; ``own`` are the sending application and facility of our own messages."""
+    """Return the site's rules for reports; ``own`` are sending application and facility of our own messages."""
     return ReportPolicy(
         result_statuses=settings.result_statuses,
         order_statuses=settings.order_statuses,
@@ -41,10 +67,10 @@ def report_policy(settings: ReportsSettings, own: frozenset[tuple[str, str]]) ->
     )
 
 
-def memory_of(
+def early_store(
     settings: ReportsSettings, spool: Spool, index: Worklist, metrics: ReportMetrics
 ) -> EarlyReportStore | None:
-    """What remembers reports that come before their study; None where none come, or none is to be remembered."""
+    """Return the store of reports that come before their study; None where it is off, or no message is received."""
     if not (settings.port and settings.remember_hours):
         return None
     return EarlyReportStore(
@@ -54,45 +80,3 @@ def memory_of(
         metrics,
         issuers=Issuers.of(settings.same_issuers),
     )
-
-
-def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
-    """Hear which studies were reported until SIGTERM: messages over MLLP, workitems that were completed."""
-    from triage.inbound_reports.receiver import ReportReceiver
-    from triage.inbound_reports.serve import Lifecycle, ReportMetricsOfProcess, run
-    from triage.inbound_reports.ups_watcher import watchers_of
-
-    stopping = StopSignal()
-    registry = CollectorRegistry()
-    general, metrics = metric_names.create(registry), create_reports(registry)
-    introduce("reports", settings, general)
-    own = frozenset(
-        (each.sending_application, each.sending_facility) for each in settings.channels.all_of_type(HL7Destination)
-    )
-    started: list[bool] = []
-    with (
-        connect(redis_url, settings.redis.timeout_s) as client,
-        HealthServer(
-            registry,
-            partial(ready_with_redis, client, started, "hearing of reports"),
-            settings.reports.metrics_port,
-            settings.reports.metrics_host,
-        ),
-    ):
-        index = Worklist(client)
-        watchers = watchers_of(
-            settings.channels.of_type(UPSDestination), spool, index, metrics, lambda: stopping.received, stopping.wait
-        )
-        if not (settings.reports.port or watchers):
-            raise StartError("nothing to hear of reports from: set reports.port, or look_s of a UPS destination")
-        memory = memory_of(settings.reports, spool, index, metrics)
-        if memory:
-            watchers.append(partial(memory.watch, lambda: stopping.received, stopping.wait))
-        receiver = ReportReceiver(spool, index, report_policy(settings.reports, own), metrics, memory=memory)
-        run(
-            settings.reports,
-            receiver,
-            ReportMetricsOfProcess(general, metrics),
-            watchers,
-            Lifecycle(lambda: stopping.received, stopping.wait, lambda: started.append(True)),
-        )

@@ -1,10 +1,10 @@
-"""What a process says of itself when it starts: version and settings, in its log and its metrics."""
+"""Version and settings of a process, in its log and its metrics."""
 
 from __future__ import annotations
 
 import logging
 
-from triage.metrics.process import Metrics
+from triage.metrics.process import ProcessMetrics
 from triage.runtime.release import Running
 from triage.settings.reference import revision
 from triage.settings.schema import Settings
@@ -13,12 +13,12 @@ logger = logging.getLogger(__name__)
 
 
 def running(settings: Settings) -> Running:
-    """What a process with these settings runs."""
+    """Return the version of the program and the revision of these settings."""
     return Running(revision(settings))
 
 
-def introduce(name: str, settings: Settings, metrics: Metrics) -> None:
-    """Say what the process ``name`` runs; the worker names its models itself, once they are loaded."""
-    what = running(settings)
-    logger.info("%s: %s", name, what)
-    metrics.describe(what.version, what.settings)
+def introduce(name: str, settings: Settings, metrics: ProcessMetrics) -> None:
+    """Log and export the version and settings of the process ``name``; the worker adds its models, once loaded."""
+    release = running(settings)
+    logger.info("%s: %s", name, release)
+    metrics.describe(release.version, release.settings)

@@ -1,11 +1,11 @@
-"""Silent installation: what the settings say is written down and into the audit trail when it changes."""
+"""Silent installation: record in spool and audit trail when decision.silent changes."""
 
 from __future__ import annotations
 
 import logging
 import time
 
-from triage.metrics.process import Metrics
+from triage.metrics.worker import WorkerMetrics
 from triage.security.audit_trail import AuditError, command_trail, note_configuration
 from triage.settings.schema import Settings
 from triage.spool.silence import silent_since, switch
@@ -16,10 +16,13 @@ logger = logging.getLogger(__name__)
 _DAY_S = 24 * 3600.0
 
 
-def begin(settings: Settings, spool: Spool, metrics: Metrics) -> None:
-    """Switch silence on or off as the settings say, and export it. A trail that cannot be written stops no scoring."""
+def begin(settings: Settings, spool: Spool, metrics: WorkerMetrics) -> None:
+    """Switch silence on or off as the settings say, and export it.
+
+    An audit trail that cannot be written is logged and stops no scoring.
+    """
     silent = settings.decision.silent
-    if switch(spool, silent, time.time(), lambda: _note(settings, silent)):
+    if switch(spool, silent, time.time(), lambda: _record(settings, silent)):
         logger.warning("decision.silent is now %s: %s", str(silent).lower(), _MEANS[silent])
     since = silent_since(spool)
     metrics.silent.set(since is not None)
@@ -32,7 +35,7 @@ _MEANS = {
 }
 
 
-def _note(settings: Settings, silent: bool) -> None:
+def _record(settings: Settings, silent: bool) -> None:
     audit = settings.audit
     if not (settings.sign_in.method or audit.always):
         return
@@ -40,4 +43,4 @@ def _note(settings: Settings, silent: bool) -> None:
         trail = command_trail(audit.path, audit.rotate_at_bytes, audit.source, "triage work")
         note_configuration(trail, "decision.silent", f"{str(silent).lower()}: {_MEANS[silent]}")
     except AuditError as error:
-        logger.error("audit: that decision.silent changed could not be written (%s): write it down by hand", error)
+        logger.error("audit: that decision.silent changed could not be written (%s): record it by hand", error)

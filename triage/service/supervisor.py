@@ -1,4 +1,4 @@
-"""``triage up``: every process of the service on one machine, watched and restarted."""
+"""The processes of `triage up`: what each is started with, and how they are watched, restarted and stopped."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,11 +19,9 @@ from redis.exceptions import RedisError
 
 from triage.channels.ups.settings import UPSDestination
 from triage.errors import EXIT_CANNOT_START, StartError
-from triage.runtime.stop_signal import StopSignal
 from triage.service import embedded_redis
 from triage.service.redis_address import address_of
 from triage.settings.schema import Settings
-from triage.spool.spool import Spool
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +33,7 @@ _REDIS_START_S = 60.0
 
 @dataclass
 class Child:
-    """One supervised process and when to start it again."""
+    """One supervised process, and when it is started again."""
 
     name: str
     command: list[str]
@@ -48,18 +45,18 @@ class Child:
     ran_before: bool = False
 
     def start(self) -> None:
-        """Start it; it gets SIGTERM from the kernel should we die without a chance to stop it."""
+        """Start it; the kernel sends it SIGTERM if this process dies."""
         self.process = subprocess.Popen(
             self.command,
             env=self.environment,
             stdin=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C reaches us alone: we choose the order in which things stop
+            start_new_session=True,  # Ctrl-C reaches this process alone, which stops the others in order
             preexec_fn=partial(_end_with_parent, os.getpid()),
         )
         self.started_at = time.monotonic()
 
     def watch(self) -> None:
-        """Start it when it is due; note its end. Raises StartError if it says at its first start that it cannot."""
+        """Start it when it is due, and notice its end. Raises StartError if its first start ends with status 78."""
         if self.process is None:
             self._start_if_due()
             return
@@ -69,7 +66,7 @@ class Child:
         self.process = None
         if status == EXIT_CANNOT_START and not self.ran_before:
             raise StartError(f"{self.name} cannot start: see its message above")
-        # Later, whatever keeps it from starting, the others go on: above all, the listener goes on to receive.
+        # After the first start the others go on without it: above all, the listener goes on to receive.
         self._start_later(f"ended with status {status}")
 
     def _start_if_due(self) -> None:
@@ -88,18 +85,20 @@ class Child:
         logger.error("%s %s; starting it again in %.0f s", self.name, why, self.delay_s)
 
     def terminate(self) -> None:
-        """SIGTERM, once: a second one might mean something else."""
+        """Send SIGTERM, once: a second one might mean something else."""
         if self.process is not None:
             self.process.terminate()
 
     def wait(self, grace_s: float) -> None:
-        """Wait for its end; SIGKILL after ``grace_s`` seconds."""
+        """Wait for its end; send SIGKILL after ``grace_s`` seconds."""
         if self.process is None:
             return
         try:
             self.process.wait(grace_s)
         except subprocess.TimeoutExpired:
-            logger.error("%s did not end within %.0f s: killing it; its work is taken up again", self.name, grace_s)
+            logger.error(
+                "%s did not end within %.0f s: killing it; another process takes up its work", self.name, grace_s
+            )
             self.process.kill()
             self.process.wait()
         self.process = None
@@ -107,7 +106,7 @@ class Child:
 
 @dataclass
 class ServiceProcesses:
-    """All processes, in the order in which they start."""
+    """All processes, in the order in which they start: Redis if it is ours, workers, listeners."""
 
     redis: Child | None
     workers: list[Child]
@@ -120,7 +119,7 @@ class ServiceProcesses:
         self.children = [*([self.redis] if self.redis else []), *self.workers, *self.listeners]
 
     def start(self) -> None:
-        """Redis first, and only when it answers the rest."""
+        """Start Redis, and when it answers the rest."""
         if self.redis:
             self.redis.start()
             _wait_for_redis(self.redis_url, self.redis)
@@ -128,12 +127,12 @@ class ServiceProcesses:
             child.start()
 
     def watch(self) -> None:
-        """One look at every process."""
+        """Check every process once."""
         for child in self.children:
             child.watch()
 
     def stop(self) -> None:
-        """Listeners first, so that what they acknowledge last is still queued; Redis last."""
+        """Stop listeners first, so that what they acknowledge last is still queued; Redis last."""
         for group in (self.listeners, self.workers, [self.redis] if self.redis else []):
             for child in group:
                 child.terminate()
@@ -141,29 +140,13 @@ class ServiceProcesses:
                 child.wait(self.grace_s)
 
 
-def serve(settings: Settings, config: Path | None, environment: Mapping[str, str]) -> None:
-    """Run until SIGTERM or SIGINT. Raises StartError if a process cannot start."""
-    stopping = StopSignal()
-    spool = Spool.open(settings.spool.path)
-    with only_one(spool):
-        service = build(settings, config, environment)
-        try:
-            service.start()
-            logger.info("up: DICOM port %d, HTTP port %d", settings.listener.port, settings.web.port)
-            while not stopping.received:
-                service.watch()
-                stopping.wait(0.5)
-        finally:
-            service.stop()
-
-
 def build(settings: Settings, config: Path | None, environment: Mapping[str, str]) -> ServiceProcesses:
-    """The processes that the settings ask for, none of them started."""
+    """Return the processes that the settings ask for, none of them started. Raises StartError."""
     url = address_of(settings.redis)
     embedded = not url
     child_environment = dict(environment)
     if embedded:
-        # Theirs to find out: one that is named they take from the settings themselves, with its password.
+        # Only of the embedded one: processes read a named address from the settings themselves, with its password.
         url = child_environment["TRIAGE_REDIS_URL"] = embedded_redis.embedded_url(settings.redis.socket_path)
     counts = {
         "work": settings.worker.processes,
@@ -191,17 +174,6 @@ def build(settings: Settings, config: Path | None, environment: Mapping[str, str
         redis_url=url,
         grace_s=settings.listener.shutdown_grace_s + 30.0,
     )
-
-
-@contextmanager
-def only_one(spool: Spool) -> Iterator[None]:
-    """Hold the spool as its only ``triage up``; StartError if another one has it."""
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(spool.workers.hold("up"))
-        except BlockingIOError as error:
-            raise StartError(f"another `triage up` runs on the spool {spool.root}: stop it first") from error
-        yield
 
 
 def _command(name: str, index: int, config: Path | None) -> list[str]:

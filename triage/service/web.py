@@ -8,7 +8,7 @@ from triage.spool.spool import Spool
 
 
 def web(settings: Settings, spool: Spool, redis_url: str) -> None:
-    """Serve the worklist until SIGTERM."""
+    """Serve the worklist until SIGTERM; ``triage.web.server`` starts, loops and stops."""
     from triage.web.auth.setup import AccessSettings
     from triage.web.server import ListOptions, RedisAddress, run
 

@@ -1,1 +1,1 @@
-"""Settings: schema, loading, and the generated reference."""
+"""Settings: their schema, the sources that they are read from, and the reference that is generated from them."""

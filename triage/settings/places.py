@@ -1,31 +1,34 @@
-"""Where relative paths of the settings lie: in the data folder, wherever a command is typed."""
+"""Relative paths of the settings: they lie in the data folder, whatever the working directory is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from pydantic import BaseModel
 
 from triage.runtime.checkout import checkout
+from triage.settings.errors import SettingsError
 from triage.settings.schema import Settings
-from triage.settings.sources import SettingsError
+
+M = TypeVar("M", bound=BaseModel)
 
 _BELOW_HERE = {
-    ("spool", "path"): Path("var/spool"),
-    ("redis", "socket_path"): Path("var/redis/redis.sock"),
-    ("sign_in", "users_file"): Path("var/users.json"),
-    ("audit", "path"): Path("var/audit/audit.xml"),
+    "spool.path": Path("var/spool"),
+    "redis.socket_path": Path("var/redis/redis.sock"),
+    "sign_in.users_file": Path("var/users.json"),
+    "audit.path": Path("var/audit/audit.xml"),
 }
-"""Where these lay by default before 0.2, below the folder in which a command was typed."""
+"""Default places of 0.1, below the folder in which a command was typed; read until 0.3.0."""
 
 
 def data_folder(settings: Settings, main: Path | None, environment: Mapping[str, str]) -> Path:
-    """The folder that relative paths lie in.
+    """Return the folder that relative paths lie in.
 
-    data.path; else the folder of an absolute spool.path; else ``var`` beside the settings file, or of the checkout that
-    the program runs from, or the user's state folder (XDG). Raises SettingsError.
+    data.path; else the folder of an absolute spool.path; else ``var`` next to the settings file, or of the checkout
+    that the program runs from, or the user's state folder (XDG). Raises SettingsError.
     """
     chosen = settings.data.path
     if chosen is not None:
@@ -43,40 +46,63 @@ def data_folder(settings: Settings, main: Path | None, environment: Mapping[str,
 
 
 def located(settings: Settings, data: Path, here: Path) -> tuple[Settings, list[str]]:
-    """The settings with absolute paths, and what is still found where it lay before 0.2.
+    """Return the settings with absolute paths, and notes on files that still lie where 0.1 had them.
 
-    That is looked for below ``here`` for this one release, and only where the data folder was not named. Raises
-    SettingsError if there are two spools: the studies of one of them would not be seen.
+    Until 0.3.0 those are looked for below ``here``, and only where the data folder was not named. Raises SettingsError
+    if there are two spools: the studies of one of them would not be seen.
     """
-    notes: list[str] = []
+    places = _Places(data, here, settings.data.path is not None)
+    changed = {
+        name: _located(getattr(settings, name), name, places) for name in type(settings).model_fields if name != "data"
+    }
+    return settings.model_copy(update=changed), places.notes
 
-    def place(section: str, key: str, path: Path, given: bool) -> Path:
-        new = data / path
-        old = here / (path if given else _BELOW_HERE.get((section, key), path))
-        if settings.data.path is not None or path.is_absolute():
+
+def _located(model: M, section: str, places: _Places) -> M:
+    update: dict[str, object] = {}
+    for key in type(model).model_fields:
+        value: object = getattr(model, key)
+        if isinstance(value, Path):
+            update[key] = places.absolute(f"{section}.{key}", value, given=key in model.model_fields_set)
+        elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+            update[key] = tuple(_located(each, f"{section}.{key}", places) for each in value)
+    return model.model_copy(update=update)
+
+
+@dataclass(frozen=True)
+class _Places:
+    """The folders that a relative path may lie in, and notes on what lies in the old one."""
+
+    data: Path
+    here: Path
+    data_is_named: bool
+    notes: list[str] = field(default_factory=list)
+
+    def absolute(self, setting: str, path: Path, *, given: bool) -> Path:
+        """Return where the path of a setting lies; ``given``: it is no default. Raises SettingsError."""
+        new = self.data / path
+        if self.data_is_named or path.is_absolute():
             return new
-        if not _is_there(old, key) or old.resolve() == new.resolve():
+        old = self.here / (path if given else _BELOW_HERE.get(setting, path))
+        if not _exists(old, setting) or old.resolve() == new.resolve():
             return new
-        if _is_there(new, key):
-            notes.append(_both(f"{section}.{key}", old, new))
+        if _exists(new, setting):
+            self.notes.append(_both(setting, old, new))
             return new
-        notes.append(
-            f"{section}.{key} is found in {old}, where the working directory led before; the next release looks in "
+        self.notes.append(
+            f"{setting} is found in {old}, where the working directory led before; the next release looks in "
             f"{new} alone: move it, or name it in the settings"
         )
         return old
 
-    changed = {name: _located(getattr(settings, name), name, place) for name in type(settings).model_fields}
-    return settings.model_copy(update=changed), notes
 
-
-def _is_there(path: Path, key: str) -> bool:
-    """A socket is there only while its server runs: its folder is asked for."""
-    return path.parent.exists() if key == "socket_path" else path.exists()
+def _exists(path: Path, setting: str) -> bool:
+    """Return whether a file is there; of a socket, which exists only while its server runs, its folder."""
+    return path.parent.exists() if setting == "redis.socket_path" else path.exists()
 
 
 def _both(setting: str, old: Path, new: Path) -> str:
-    """What is said where both are there. Raises SettingsError for the spool."""
+    """Return the note on files in both places. Raises SettingsError for two spools."""
     if setting == "spool.path":
         raise SettingsError(
             f"spool.path: there is a spool in {old}, where the working directory led before, and one in {new}: the "
@@ -84,18 +110,3 @@ def _both(setting: str, old: Path, new: Path) -> str:
             "data.path), or move the other away"
         )
     return f"{setting}: {new} is used, and {old} is not any more, where the working directory led before: remove it"
-
-
-def _located(model: Any, section: str, place: Any) -> Any:
-    update: dict[str, Any] = {}
-    for key in type(model).model_fields:
-        value = getattr(model, key)
-        if isinstance(value, Path):
-            update[key] = (
-                value
-                if key == "path" and section == "data"
-                else place(section, key, value, key in model.model_fields_set)
-            )
-        elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
-            update[key] = tuple(_located(each, f"{section}.{key}", place) for each in value)
-    return model.model_copy(update=update)

@@ -1,12 +1,13 @@
 """Old spellings of settings and commands: each works for one release, with a warning, and goes with the next.
 
-Nothing has been renamed since 0.1: whatever it understood is understood.
+Nothing has been renamed since 0.1: all of its spellings are understood.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+
+from triage.errors import TriageError
 
 SETTINGS: Mapping[str, str] = {}
 """Old `section.key` to new `section.key`."""
@@ -14,15 +15,15 @@ COMMANDS: Mapping[str, str] = {}
 """Old command to new command."""
 
 
-class TwiceError(ValueError):
-    """A setting is given in its old and its new spelling; the message names both."""
+class TwiceError(TriageError, ValueError):
+    """A setting is given in its old and its new spelling: the message says which to remove."""
 
 
 def in_new_spelling(
-    values: Mapping[str, Any], warn: Callable[[str], None], renamed: Mapping[str, str] = SETTINGS
-) -> dict[str, Any]:
-    """The tables of a settings file with every old key under its new name. Raises TwiceError."""
-    new = {name: dict(table) if isinstance(table, dict) else table for name, table in values.items()}
+    values: Mapping[str, object], warn: Callable[[str], None], renamed: Mapping[str, str] = SETTINGS
+) -> dict[str, object]:
+    """Return the tables of a settings file with every old key under its new name. Raises TwiceError."""
+    new: dict[str, object] = {name: dict(table) if isinstance(table, dict) else table for name, table in values.items()}
     for old, now in renamed.items():
         section, key = old.split(".")
         to_section, to_key = now.split(".")
@@ -30,6 +31,8 @@ def in_new_spelling(
         if not isinstance(table, dict) or key not in table:
             continue
         target = new.setdefault(to_section, {})
+        if not isinstance(target, dict):
+            continue  # the schema refuses it
         if to_key in target:
             raise TwiceError(f"{old} is the former name of {now}, and both are given: remove {old}")
         target[to_key] = table.pop(key)
@@ -40,7 +43,7 @@ def in_new_spelling(
 
 
 def variable(name: str, warn: Callable[[str], None], renamed: Mapping[str, str] = SETTINGS) -> str:
-    """The present name of an environment variable."""
+    """Return the present name of an environment variable."""
     for old, now in renamed.items():
         if name == _variable(old):
             warn(f"{name} is called {_variable(now)} now; the old name goes with the next release")

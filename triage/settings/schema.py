@@ -2,67 +2,83 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import model_validator
 
 from triage.channels.secondary_capture.settings import SecondaryCaptureDestination
 from triage.listener.settings import ListenerSettings
 from triage.setting_types import Section
-from triage.settings.access import AuditSettings, SignInSettings
-from triage.settings.destinations import ChannelsSettings
-from triage.settings.network import ClientSettings, WebSettings
-from triage.settings.oidc import OidcSettings
-from triage.settings.reports import ReportsSettings
-from triage.settings.sections import (
-    CanarySettings,
-    DataSettings,
-    DecisionSettings,
-    DeliverSettings,
-    EligibilitySettings,
-    LogSettings,
-    ModelSettings,
-    RedisSettings,
-    SpoolSettings,
-    SweepSettings,
-    WorkerSettings,
-    WorklistSettings,
-)
+from triage.settings.sections.audit import AuditSettings
+from triage.settings.sections.canary import CanarySettings
+from triage.settings.sections.channels import ChannelsSettings
+from triage.settings.sections.client import ClientSettings
+from triage.settings.sections.data import DataSettings
+from triage.settings.sections.decision import DecisionSettings
+from triage.settings.sections.deliver import DeliverSettings
+from triage.settings.sections.eligibility import EligibilitySettings
+from triage.settings.sections.log import LogSettings
+from triage.settings.sections.models import ModelSettings
+from triage.settings.sections.oidc import OidcSettings
+from triage.settings.sections.redis import RedisSettings
+from triage.settings.sections.reports import ReportsSettings
+from triage.settings.sections.sign_in import SignInSettings
+from triage.settings.sections.spool import SpoolSettings
+from triage.settings.sections.sweep import SweepSettings
+from triage.settings.sections.web import WebSettings
+from triage.settings.sections.worker import WorkerSettings
+from triage.settings.sections.worklist import WorklistSettings
+
+PROCESSES = ("listen", "work", "sweep", "deliver", "reports", "web")
+"""The processes of the service, in the order of a study's way."""
+
+
+@dataclass(frozen=True)
+class ReadBy:
+    """The processes that read a section, for docs/reference/settings.md; commands may read it too."""
+
+    processes: tuple[str, ...]
+
+
+def read_by(*processes: str) -> ReadBy:
+    """Declare the processes that read a section; tests/settings/test_readers.py compares them with the code."""
+    return ReadBy(processes)
 
 
 class Settings(Section):
-    """Every setting there is."""
+    """All sections of the settings."""
 
-    data: DataSettings = DataSettings()
-    spool: SpoolSettings = SpoolSettings()
-    listener: ListenerSettings = ListenerSettings()
-    client: ClientSettings = ClientSettings()
-    redis: RedisSettings = RedisSettings()
-    worker: WorkerSettings = WorkerSettings()
-    models: ModelSettings = ModelSettings()
-    eligibility: EligibilitySettings = EligibilitySettings()
-    decision: DecisionSettings = DecisionSettings()
-    worklist: WorklistSettings = WorklistSettings()
-    web: WebSettings = WebSettings()
-    canary: CanarySettings = CanarySettings()
-    sign_in: SignInSettings = SignInSettings()
-    oidc: OidcSettings = OidcSettings()
-    audit: AuditSettings = AuditSettings()
-    sweep: SweepSettings = SweepSettings()
-    deliver: DeliverSettings = DeliverSettings()
-    reports: ReportsSettings = ReportsSettings()
-    channels: ChannelsSettings = ChannelsSettings()
-    log: LogSettings = LogSettings()
+    data: Annotated[DataSettings, read_by(*PROCESSES)] = DataSettings()
+    spool: Annotated[SpoolSettings, read_by(*PROCESSES)] = SpoolSettings()
+    listener: Annotated[ListenerSettings, read_by("listen", "work", "sweep")] = ListenerSettings()
+    client: Annotated[ClientSettings, read_by("sweep")] = ClientSettings()
+    redis: Annotated[RedisSettings, read_by("listen", "work", "sweep", "reports", "web")] = RedisSettings()
+    worker: Annotated[WorkerSettings, read_by("work")] = WorkerSettings()
+    models: Annotated[ModelSettings, read_by("work")] = ModelSettings()
+    eligibility: Annotated[EligibilitySettings, read_by("work")] = EligibilitySettings()
+    decision: Annotated[DecisionSettings, read_by("listen", "work", "sweep", "web")] = DecisionSettings()
+    worklist: Annotated[WorklistSettings, read_by("work", "sweep", "web")] = WorklistSettings()
+    web: Annotated[WebSettings, read_by("work", "web")] = WebSettings()
+    canary: Annotated[CanarySettings, read_by("listen", "sweep")] = CanarySettings()
+    sign_in: Annotated[SignInSettings, read_by("work", "web")] = SignInSettings()
+    oidc: Annotated[OidcSettings, read_by("web")] = OidcSettings()
+    audit: Annotated[AuditSettings, read_by("work", "web")] = AuditSettings()
+    sweep: Annotated[SweepSettings, read_by("sweep")] = SweepSettings()
+    deliver: Annotated[DeliverSettings, read_by("deliver")] = DeliverSettings()
+    reports: Annotated[ReportsSettings, read_by("reports")] = ReportsSettings()
+    channels: Annotated[ChannelsSettings, read_by("work", "sweep", "deliver", "reports")] = ChannelsSettings()
+    log: Annotated[LogSettings, read_by(*PROCESSES)] = LogSettings()
 
     @property
     def keeps_activation_maps(self) -> bool:
-        """Whether something shows activation maps, so that workers have to keep them."""
+        """True if the page or a destination shows activation maps, so that workers have to keep them."""
         return self.web.activation_map or bool(self.channels.of_type(SecondaryCaptureDestination))
 
     @property
     def client_certificate(self) -> tuple[Path, Path] | None:
-        """Our certificate and its key, for who asks for one and is no destination; None if there is none."""
+        """Our certificate and its key for peers that request one and are no destination; None if there is none."""
         if self.client.tls_certificate and self.client.tls_key:
             return self.client.tls_certificate, self.client.tls_key
         shown = self.channels.certificates()

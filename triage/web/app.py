@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from triage.metrics.process import Metrics, create
+from triage.metrics.web import WebMetrics
 from triage.spool.silence import silence_text
 from triage.spool.spool import Spool
 from triage.web import pages
@@ -63,13 +63,13 @@ class Monitoring:
     """The metrics of this process, and the registry that /metrics exposes."""
 
     registry: CollectorRegistry
-    metrics: Metrics
+    metrics: WebMetrics
 
     @classmethod
     def new(cls) -> Self:
         """Create the metrics in a registry of their own."""
         registry = CollectorRegistry()
-        return cls(registry, create(registry))
+        return cls(registry, WebMetrics(registry))
 
 
 def create_app(
@@ -87,7 +87,7 @@ def create_app(
         policy: Requests that are admitted.
         more: Optional routes.
         access: Access control. The default admits everybody: serve that on loopback only.
-        monitoring: Metrics; a new set by default.
+        monitoring: WebMetrics; a new set by default.
 
     Raises:
         NoRuleError: A route has no access rule.

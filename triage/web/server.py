@@ -15,7 +15,7 @@ import uvicorn
 
 from triage.runtime.release import UNKNOWN, Running
 from triage.runtime.sockets import listen
-from triage.settings.network import WebSettings
+from triage.settings.sections.web import WebSettings
 from triage.spool.spool import Spool
 from triage.web.api import ups_rs
 from triage.web.api.sources import Sources

@@ -51,7 +51,7 @@ READER, ADMIN = ("ann", "twelve little radiologists"), ("bob", "one administrato
 TRANSACTION = "2.25.20261128"
 DAY = 24 * 3600.0
 TOLD = {"pacs": "waiting", "hook": "waiting", "ris": "delivered"}
-# The host's name is in the names of workers, in locks and in Redis: this machine's is nobody's business.
+# The host's name is in the names of workers, in locks and in Redis: this machine's stays private.
 LAUNCH = (
     f"import runpy, socket, sys; socket.gethostname = lambda: {HOST!r}; name = sys.argv.pop(1); "
     "runpy.run_module(name, run_name='__main__', alter_sys=True)"
@@ -204,7 +204,7 @@ def answers(redis: Redis) -> bool:
 
 @dataclass
 class Studies:
-    """What is sent, by the study's name, which is its accession number too."""
+    """The images that are sent, by the study's name, which is its accession number too."""
 
     made_at: float
     files: dict[str, list[bytes]] = field(default_factory=dict)
@@ -294,7 +294,7 @@ def until_tagged(place: Installation) -> None:
 
 
 def until_told(place: Installation, studies: Studies, told: dict[str, str], *names: str) -> None:
-    """Of each study every destination has what ``told`` says, or is told nothing for now."""
+    """Wait until every destination has the results in ``told`` of each study, or none for now."""
     for name in names:
         uid = studies.uid(name)
         wait_for(lambda uid=uid: states(place, uid) == told, f"what is told of {name}")  # type: ignore[misc]
@@ -404,7 +404,7 @@ def killed_at_work(place: Installation, studies: Studies) -> None:
 
 
 def waiting_in_line(place: Installation, studies: Studies) -> None:
-    """What is queued and nobody has begun, priors behind the others; something unparsable, and half an object."""
+    """Queue objects that no worker begins, priors behind the others; add an unparsable object, and half of one."""
     listening(place)
     stored(place, studies, "queued", "queued-child", "queued-youth", "early", "prior", "prior-too")
     wait_for(lambda: place.redis.llen("rq:queue:score-priors") == 2, "the queue of the priors")
@@ -433,7 +433,7 @@ def queued(redis: Redis) -> int:
 
 
 def contents(place: Installation, studies: Studies, cookie: str) -> dict[str, Any]:
-    """What a reader of the archive has to know, and could not ask it."""
+    """Return what a reader of the archive has to know and cannot find in it."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=RELEASE, check=True, capture_output=True, text=True)
     spool, uids = place.spool, {name: studies.uid(name) for name in studies.files}
     return {

@@ -20,7 +20,7 @@ from triage.decision.records import decision_from
 from triage.decision.types import Tag
 from triage.errors import StartError
 from triage.runtime.sockets import listen
-from triage.settings.network import WebSettings
+from triage.settings.sections.web import WebSettings
 from triage.spool.spool import Spool
 from triage.web.api import ups_rs as ups
 from triage.web.api.sources import Sources

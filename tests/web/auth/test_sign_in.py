@@ -27,8 +27,8 @@ from triage.errors import EXIT_CANNOT_START, StartError
 from triage.security import passwords
 from triage.security.passwords import COST, PasswordHash, ScryptCost
 from triage.security.users import Role, Users
-from triage.settings.access import SignInSettings
-from triage.settings.network import WebSettings
+from triage.settings.sections.sign_in import SignInSettings
+from triage.settings.sections.web import WebSettings
 from triage.spool.spool import Spool
 from triage.web.app import RequestPolicy, create_app
 from triage.web.auth.guard import NoRuleError

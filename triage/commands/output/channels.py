@@ -11,7 +11,7 @@ from triage.commands.output.console import console_for_people
 from triage.delivery.outbox import Outbox
 from triage.errors import StartError, UnreachableError
 from triage.operations.visible import visible
-from triage.settings.destinations import ChannelsSettings
+from triage.settings.sections.channels import ChannelsSettings
 
 
 def show_channels(channels: ChannelsSettings, outbox: Outbox, now: float) -> None:

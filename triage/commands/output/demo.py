@@ -19,7 +19,8 @@ from triage.queue.score_queue import connect
 from triage.runtime.health import is_ready
 from triage.runtime.stop_signal import StopSignal
 from triage.sender.send import SentFile, send
-from triage.service.supervisor import ServiceProcesses, build, only_one
+from triage.service.single_instance import single_instance
+from triage.service.supervisor import ServiceProcesses, build
 from triage.settings.schema import Settings
 from triage.spool.spool import Spool
 from triage.spool.usage import HighWater
@@ -43,7 +44,7 @@ def run(settings: Settings, config: Path | None, environment: Mapping[str, str],
             f"{spool.root} is above its high-water mark, so that no sample would be stored: free some space there, or "
             "see spool.min_free_bytes and spool.high_water"
         )
-    with only_one(spool):
+    with single_instance(spool, "up"):
         service = build(settings, config, {**for_a_demonstration(settings), **environment})
         try:
             service.start()

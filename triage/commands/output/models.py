@@ -12,7 +12,7 @@ from triage.decision.types import Tag
 
 if TYPE_CHECKING:
     from triage.operations.shadow import ShadowComparison
-    from triage.settings.sections import ModelSettings
+    from triage.settings.sections.models import ModelSettings
 
 
 def show_models(models: ModelSettings, disabled: frozenset[str]) -> None:

@@ -21,9 +21,9 @@ def send_with_progress(paths: Sequence[Path], destination: RemoteAE, view: str |
 
     The bar goes to standard error, so that the list of failures can be piped.
     """
-    from triage.sender.send import look_through, send
+    from triage.sender.send import send, sort_files
 
-    files, passed_over = look_through(paths)
+    files, passed_over = sort_files(paths)
     for why, count in sorted(passed_over.items()):
         sys.stderr.write(f"passed over: {count} {'file' if count == 1 else 'files'}, {why}\n")
     failed = 0

@@ -1,1 +1,1 @@
-"""What `triage check` tries before the service is started. Nothing is changed, and nothing of a patient's is sent."""
+"""The checks of `triage check`: they change nothing and send no patient data."""

@@ -1,4 +1,4 @@
-"""Certificates that we show, and lists of revoked ones: whether they can be used, and until when."""
+"""Check our certificates, and lists of revoked ones: can they be used, and until when."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SOON_S = 14 * 86400.0
 
 
 def check_certificates(settings: Settings, now: float) -> Iterator[CheckResult]:
-    """Those of our ports first; ``now`` in POSIX seconds."""
+    """Check the certificates of our ports, then those of our clients; ``now`` in POSIX seconds."""
     listener, reports = settings.listener, settings.reports
     if listener.tls_port is not None and listener.tls_certificate and listener.tls_key:
         files = (listener.tls_certificate, listener.tls_key, listener.tls_client_ca, listener.tls_client_crl)
@@ -26,12 +26,12 @@ def check_certificates(settings: Settings, now: float) -> Iterator[CheckResult]:
     if reports.port and reports.tls_certificate:
         key = reports.tls_key or reports.tls_certificate
         yield from _port("reports", (reports.tls_certificate, key, reports.tls_client_ca, reports.tls_client_crl), now)
-    for what, path in _shown(settings):
-        yield _file(what, path, now)
+    for subject, path in _shown(settings):
+        yield _file(subject, path, now)
 
 
 def _shown(settings: Settings) -> Iterator[tuple[str, Path]]:
-    """What we show as a client. Whether the key fits is seen where it is used."""
+    """Yield the certificates that we show as a client; a key that does not fit fails where it is used."""
     if settings.client.tls_certificate:
         yield "certificate of client", settings.client.tls_certificate
     for each in settings.channels.enabled():
@@ -40,29 +40,28 @@ def _shown(settings: Settings) -> Iterator[tuple[str, Path]]:
 
 
 def _port(section: str, files: tuple[Path, Path, Path | None, Path | None], now: float) -> Iterator[CheckResult]:
-    what = f"certificate of {section}"
+    subject = f"certificate of {section}"
     try:
         tls = ServerTLS(*files, section)
     except StartError as error:
-        yield failed(what, str(error))
+        yield failed(subject, str(error))
         return
-    yield _until(what, files[0], tls.not_after(), now)
+    yield _until(subject, files[0], tls.not_after(), now)
     if files[3] is not None and tls.next_update() != math.inf:
-        said = _until(f"revoked certificates of {section}", files[3], tls.next_update(), now, soon_s=4 * 3600.0)
-        yield said
+        yield _until(f"revoked certificates of {section}", files[3], tls.next_update(), now, soon_s=4 * 3600.0)
 
 
-def _file(what: str, path: Path, now: float) -> CheckResult:
+def _file(subject: str, path: Path, now: float) -> CheckResult:
     try:
-        return _until(what, path, not_after(path), now)
+        return _until(subject, path, not_after(path), now)
     except (OSError, ValueError) as error:
-        return failed(what, str(error))
+        return failed(subject, str(error))
 
 
-def _until(what: str, path: Path, end: float, now: float, soon_s: float = SOON_S) -> CheckResult:
+def _until(subject: str, path: Path, end: float, now: float, soon_s: float = SOON_S) -> CheckResult:
     day = time.strftime("%Y-%m-%d", time.gmtime(end))
     if end <= now:
-        return failed(what, f"{path} expired on {day}: renew it; nothing has to be restarted")
+        return failed(subject, f"{path} expired on {day}: renew it; nothing has to be restarted")
     if end - now < soon_s:
-        return warning(what, f"{path} expires on {day}: renew it; nothing has to be restarted")
-    return ok(what, f"{path} holds until {day}")
+        return warning(subject, f"{path} expires on {day}: renew it; nothing has to be restarted")
+    return ok(subject, f"{path} is valid until {day}")

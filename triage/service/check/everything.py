@@ -1,4 +1,4 @@
-"""All that `triage check` tries, in the order in which a person would mend it."""
+"""Run all checks of `triage check`, in the order in which a person would repair what fails."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from triage.settings.load import Loaded
 
 logger = logging.getLogger(__name__)
 
-Look = Callable[[], Iterable[CheckResult]]
+Check = Callable[[], Iterable[CheckResult]]
 
 
 def check_everything(loaded: Loaded, environment: Mapping[str, str]) -> Iterator[CheckResult]:
-    """What is found, each as soon as it is known."""
+    """Yield each finding as soon as it is known."""
     settings = loaded.settings
     yield ok("settings", f"from {loaded.source}; data in {loaded.data}")
     for note in loaded.notes:
         yield warning("settings", note)
-    looks: dict[str, Look] = {
+    checks: dict[str, Check] = {
         "spool": partial(places.check_spool, settings.spool.path),
         "disk": partial(machine.check_disk, settings.spool),
         "clock": partial(machine.check_clock, settings.spool.path),
@@ -38,14 +38,14 @@ def check_everything(loaded: Loaded, environment: Mapping[str, str]) -> Iterator
         "models": partial(models.check_models, settings),
         "silence": partial(silence.check_silence, settings.decision),
     }
-    for what, look in looks.items():
-        yield from _guarded(what, look)
+    for subject, check in checks.items():
+        yield from _guarded(subject, check)
 
 
-def _guarded(what: str, look: Look) -> Iterator[CheckResult]:
-    """One that cannot be done must not keep the others from being done."""
+def _guarded(subject: str, check: Check) -> Iterator[CheckResult]:
+    """Run one check; an error in it must not end the others."""
     try:
-        yield from look()
+        yield from check()
     except Exception as error:
-        logger.debug("%s", what, exc_info=error)
-        yield failed(what, f"could not be looked at ({where_raised(error)}): report it with log.level = DEBUG")
+        logger.debug("%s", subject, exc_info=error)
+        yield failed(subject, f"could not be checked ({where_raised(error)}): report it with log.level = DEBUG")

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How bad it is."""
+    """Severity of a finding."""
 
     OK = "ok"
     WARNING = "warning"  # it works, and a person should know
@@ -16,23 +16,23 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What was looked at, and what was found: if it is not as it should be, what to do."""
+    """One finding on a subject; where it is no good one, with what to do."""
 
     level: Level
-    what: str
-    said: str
+    subject: str
+    finding: str
 
 
-def ok(what: str, said: str) -> CheckResult:
-    """As it should be."""
-    return CheckResult(Level.OK, what, said)
+def ok(subject: str, finding: str) -> CheckResult:
+    """Return a finding of severity OK."""
+    return CheckResult(Level.OK, subject, finding)
 
 
-def warning(what: str, said: str) -> CheckResult:
-    """It works, and a person should know."""
-    return CheckResult(Level.WARNING, what, said)
+def warning(subject: str, finding: str) -> CheckResult:
+    """Return a finding of severity WARNING: it works, and a person should know."""
+    return CheckResult(Level.WARNING, subject, finding)
 
 
-def failed(what: str, said: str) -> CheckResult:
-    """It does not work as it is set up."""
-    return CheckResult(Level.FAILED, what, said)
+def failed(subject: str, finding: str) -> CheckResult:
+    """Return a finding of severity FAILED: it does not work as it is set up."""
+    return CheckResult(Level.FAILED, subject, finding)

@@ -1,4 +1,4 @@
-"""The folders of spool, users, audit trail and the embedded Redis: are they there, ours, and writable."""
+"""Check the folders of spool, users and audit trail: are they there, ours, and writable."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from triage.errors import StartError
+from triage.errors import StartError, cause
 from triage.security.users import Users
 from triage.service.check.finding import CheckResult, failed, ok, warning
-from triage.settings.access import AuditSettings, SignInSettings
+from triage.settings.sections.audit import AuditSettings
+from triage.settings.sections.sign_in import SignInSettings
 from triage.spool.errors import SpoolError
 from triage.spool.layout import pending
 from triage.spool.opening import check_folder
@@ -19,7 +20,7 @@ from triage.spool.spool import Spool
 
 
 def check_spool(root: Path) -> Iterator[CheckResult]:
-    """Version, rights, and what the spool lies on."""
+    """Check the version and the rights of the spool, and its file system."""
     spool = Spool(root)
     try:
         check_folder(spool.root)
@@ -33,12 +34,12 @@ def check_spool(root: Path) -> Iterator[CheckResult]:
         yield failed("spool", str(error))
 
 
-def check_users(sign_in: SignInSettings, beside_the_provider: bool = False) -> Iterator[CheckResult]:
-    """The file of users, where people sign in with it, and the folder of their sessions, which lie beside it.
+def check_users(sign_in: SignInSettings, with_provider: bool = False) -> Iterator[CheckResult]:
+    """Check the file of users, where people sign in with it, and the folder of their sessions next to it.
 
-    ``beside_the_provider``: users of our own come in where an identity provider signs people in, too.
+    ``with_provider``: local users may sign in although an identity provider is used.
     """
-    if sign_in.method == "oidc" and not beside_the_provider:
+    if sign_in.method == "oidc" and not with_provider:
         yield _writable("sessions", sign_in.users_file.parent, sign_in.users_file.with_name("sessions"))
         return
     if sign_in.method not in ("users", "oidc"):
@@ -52,13 +53,13 @@ def check_users(sign_in: SignInSettings, beside_the_provider: bool = False) -> I
         return
     yield _writable("users", path.parent, path)
     if not count:
-        yield warning("users", f"{path} has no user: nobody can sign in. triage user add NAME --role admin")
+        yield warning("users", f"{path} has no user: no person can sign in. triage user add NAME --role admin")
 
 
 def check_audit_trail(audit: AuditSettings, signed_in: bool) -> Iterator[CheckResult]:
-    """The audit trail's folder, where one is written."""
+    """Check the folder of the audit trail, where one is written."""
     if not (signed_in or audit.always):
-        yield ok("audit trail", "none is written: nobody has to sign in, and audit.always is not set")
+        yield ok("audit trail", "none is written: sign-in is off, and audit.always is not set")
         return
     if audit.path.exists() and not os.access(audit.path, os.W_OK):
         yield failed("audit trail", f"{audit.path} cannot be written to: it has to belong to the service's user")
@@ -66,30 +67,30 @@ def check_audit_trail(audit: AuditSettings, signed_in: bool) -> Iterator[CheckRe
     yield _writable("audit trail", audit.path.parent, audit.path)
 
 
-def _writable(what: str, folder: Path, shown: Path) -> CheckResult:
-    """Whether a file can be made in ``folder``, or where it would be made. Tries it, and leaves nothing."""
+def _writable(subject: str, folder: Path, shown: Path) -> CheckResult:
+    """Check that a file can be made in ``folder``, or in the nearest folder above it, by making one and removing it."""
     there = _existing(folder)
     if not there.is_dir():
-        return failed(what, f"{there} is no folder, and {shown} cannot lie below it: set another path")
+        return failed(subject, f"{there} is no folder, and {shown} cannot lie below it: set another path")
     try:
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
         return failed(
-            what, f"no file can be made in {there}, where {shown} belongs ({error.strerror}): give it to {_name()}"
+            subject, f"no file can be made in {there}, where {shown} belongs ({cause(error)}): give it to {_name()}"
         )
     owner = there.stat().st_uid
     if there == folder and owner != os.geteuid():
         return warning(
-            what,
+            subject,
             f"{folder} belongs to {_name(owner)}, and this is {_name()}: run the check, and every command, as the "
             "service's user",
         )
-    return ok(what, f"{shown}: writable" if there == folder else f"{shown}: will be made in {there}")
+    return ok(subject, f"{shown}: writable" if there == folder else f"{shown}: will be made in {there}")
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or the nearest above it that is there."""
+    """Return the folder, or the nearest existing one above it."""
     return next(each for each in (folder, *folder.absolute().parents) if each.exists())
 
 

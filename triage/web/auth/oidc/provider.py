@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+from triage.settings.secret_file import read_secret
 from triage.web.auth.oidc.attempt import Attempt
 from triage.web.auth.oidc.claims import ClaimMapping, ProviderIdentity
 from triage.web.auth.oidc.document_cache import CachedDocument
@@ -26,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 _ERROR_CODE = re.compile(r"[a-z_]{1,40}")
 _LONGEST_ID_TOKEN_HINT = 4096  # in an address that a browser requests
-_LARGEST_SECRET = 4096
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,7 @@ class OidcClient:
         """Read the client secret from its file; empty for a public client. Raises OSError, ValueError."""
         if self.secret_file is None:
             return ""
-        with self.secret_file.open("rb") as file:
-            found = file.read(_LARGEST_SECRET).decode().strip()
-        if not found or "\n" in found:
-            raise ValueError(f"{self.secret_file} must hold one line, the secret")
-        return found
+        return read_secret(self.secret_file).strip()
 
 
 class Provider:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from triage.dicom.tls import ClientTLS
 from triage.errors import StartError
 from triage.runtime.extras import what_to_install
-from triage.settings.oidc import OidcSettings
+from triage.settings.sections.oidc import OidcSettings
 from triage.web.auth.oidc.claims import ClaimMapping
 from triage.web.auth.oidc.provider_http import ProviderHttp
 from triage.web.auth.oidc.users import ProvidedUsers

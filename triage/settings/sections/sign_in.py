@@ -1,4 +1,4 @@
-"""Settings of who comes in over HTTP, and of what is written down of it."""
+"""Settings of sign-in over HTTP."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$")]
 
 
 class SignInSettings(Section):
-    """Who comes in over HTTP."""
+    """Sign-in of people and programs over HTTP."""
 
     method: Literal["", "users", "proxy", "oidc"] = Field(
         "",
         description="How people sign in: users of our own (`triage user`), a reverse proxy that names them in a "
-        "header, or an identity provider (`oidc`, OpenID Connect). Empty: nobody has to, and web.host must be on "
+        "header, or an identity provider (`oidc`, OpenID Connect). Empty: without sign-in, and web.host must be on "
         "loopback.",
     )
     users_file: Path = Field(
-        Path("users.json"), description="File of the local users, mode 0600; sessions lie beside it."
+        Path("users.json"), description="File of the local users, mode 0600; sessions lie next to it."
     )
     plain_http: bool = Field(
         False,
-        description="Take passwords over plain HTTP from other machines too, and let cookies travel so. Anybody on "
+        description="Take passwords over plain HTTP from other machines too, and send cookies so. Everyone on "
         "the network can read them then.",
     )
     idle_minutes: float = Field(30.0, gt=0, description="Minutes without a person's action until a session ends.")
@@ -53,7 +53,7 @@ class SignInSettings(Section):
     trusted_proxies: tuple[Network, ...] = Field(
         (),
         description="Addresses or networks (CIDR) of reverse proxies: what they say in user_header, role_header, "
-        "X-Forwarded-For and X-Forwarded-Proto is believed, and nobody else. They must set or remove each of them.",
+        "X-Forwarded-For and X-Forwarded-Proto is believed, of no other. They must set or remove each of them.",
     )
     user_header: HeaderName = Field("X-Remote-User", description="Header in which the proxy names the user.")
     role_header: HeaderName | Literal[""] = Field(
@@ -75,27 +75,5 @@ class SignInSettings(Section):
     @model_validator(mode="after")
     def _a_proxy_has_an_address(self) -> Self:
         if self.method == "proxy" and not self.trusted_proxies:
-            raise ValueError("method = proxy needs trusted_proxies: nobody's header would be believed")
+            raise ValueError("method = proxy needs trusted_proxies: without it no header is believed")
         return self
-
-
-class AuditSettings(Section):
-    """The audit trail."""
-
-    always: bool = Field(
-        False, description="Write the audit trail where nobody has to sign in, too. With sign-in it is always written."
-    )
-    path: Path = Field(
-        Path("audit/audit.xml"),
-        description="File of the audit trail, mode 0600: DICOM audit messages (PS3.15 A.5), one a line. It holds "
-        "Patient IDs.",
-    )
-    rotate_at_bytes: int = Field(
-        100 * 1024**2, ge=4096, description="Bytes from which the file moves aside, under the time; none is removed."
-    )
-    required: bool = Field(
-        True,
-        description="Refuse to show a patient's study while the look cannot be written down; false shows it, and the "
-        "alert goes off all the same.",
-    )
-    source: str = Field("cxr-triage", min_length=1, max_length=64, description="Audit Source ID of this installation.")

@@ -1,34 +1,14 @@
-"""Settings of our own DICOM client, and of the web port."""
+"""Settings of the HTTP port."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Self
-
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from triage.setting_types import Port, Section
 
 
-class ClientSettings(Section):
-    """What we show who asks for a certificate, where no destination's settings say so."""
-
-    tls_certificate: Path | None = Field(
-        None,
-        description="Certificate (PEM) of the canary, `triage send` and `triage validate --dicom`, for a listener that "
-        "asks for one (`listener.tls_client_ca`). Empty: that of the DICOM destinations, if they all show the same.",
-    )
-    tls_key: Path | None = Field(None, description="Its private key, without a password (PEM).")
-
-    @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        if bool(self.tls_certificate) != bool(self.tls_key):
-            raise ValueError("tls_certificate and tls_key need each other")
-        return self
-
-
 class WebSettings(Section):
-    """The HTTP side."""
+    """Worklist page and API over HTTP."""
 
     host: str = Field(
         "127.0.0.1",
@@ -38,7 +18,7 @@ class WebSettings(Section):
     names: tuple[str, ...] = Field(
         (),
         description="Names by which people and a reverse proxy ask for us (in the page's address, and in the Host "
-        "header), beside loopback's. Empty: loopback's only on loopback, and any elsewhere. A page whose name is "
+        "header), besides loopback's. Empty: loopback's only on loopback, and any elsewhere. A page whose name is "
         "neither the Host header's nor one of these may change nothing.",
     )
     max_connections: int = Field(

@@ -1,4 +1,4 @@
-"""On which line of a TOML file each key stands, for messages: `tomllib` does not say. See docs/adr/0048.
+"""Line numbers of the keys of a TOML file, for messages: `tomllib` does not give them. See docs/adr/0048.
 
 The text has been parsed before; where a file is written in a way that is not foreseen here (keys in inline tables), the
 line of what surrounds a key is known, and at worst none.
@@ -10,14 +10,14 @@ import re
 from collections.abc import Iterator
 
 KeyPath = tuple[str | int, ...]
-"""A setting's way through tables, and through lists by position: ``("channels", "sr", 0, "port")``."""
+"""Path of a setting through tables, and through lists by position: ``("channels", "sr", 0, "port")``."""
 
 _TOKEN = re.compile(r'"""[\s\S]*?"""|' r"'''[\s\S]*?'''|" r'"(?:\\.|[^"\\\n])*"|' r"'[^'\n]*'|" r"#[^\n]*|[\[\]{}\n]")
 _KEY = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*(\.?)""")
 
 
 def key_lines(text: str) -> dict[KeyPath, int]:
-    """The line, from 1 on, of each table's heading and of each key."""
+    """Return the line, from 1 on, of each table's heading and of each key."""
     found: dict[KeyPath, int] = {}
     counts: dict[KeyPath, int] = {}
     table: KeyPath = ()
@@ -44,7 +44,7 @@ def _heading(statement: str, counts: dict[KeyPath, int]) -> KeyPath:
 
 
 def _keys(text: str) -> list[str]:
-    """A dotted key at the beginning of ``text``."""
+    """Return the parts of the dotted key at the beginning of ``text``."""
     keys, position = [], 0
     while match := _KEY.match(text, position):
         keys.append(next(part for part in match.groups()[:3] if part is not None))
@@ -55,7 +55,7 @@ def _keys(text: str) -> list[str]:
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """The first line of each heading and of each key with its value, which may go over many lines."""
+    """Yield the first line of each heading, and of each key with its value, which may span lines."""
     depth, began, number, begins_at = 0, 0, 1, 1
     for token in (*_TOKEN.finditer(text), None):
         if token is None or (token[0] == "\n" and depth == 0):

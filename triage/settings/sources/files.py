@@ -1,4 +1,4 @@
-"""The settings file: which one it is, and the folder ``conf.d`` beside it."""
+"""The settings file: which one is used, and the folder ``conf.d`` next to it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+from triage.settings.errors import SettingsError
 from triage.settings.renamed import TwiceError, in_new_spelling
-from triage.settings.sources import Gathered, SettingsError
-from triage.settings.toml_lines import key_lines
+from triage.settings.sources.merged import MergedSettings, add_file
+from triage.settings.sources.toml_lines import key_lines
 
 NAME = "triage.toml"
 SYSTEM = Path("/etc/cxr-triage") / NAME
@@ -17,9 +18,10 @@ FOLDER = "conf.d"
 
 
 def settings_file(named: Path | None, environment: Mapping[str, str], here: Path, system: Path = SYSTEM) -> Path | None:
-    """The settings file: the one that is ``named``, or TRIAGE_CONFIG's, or `triage.toml` ``here``, or the system's.
+    """Return the settings file; None if there is none.
 
-    None where there is none of them. Raises SettingsError for one ``here`` that somebody else put there.
+    The first of: ``named``; TRIAGE_CONFIG; `triage.toml` in the folder ``here``; ``system``. Raises SettingsError if
+    the one in ``here`` belongs to another user.
     """
     chosen = named or (Path(environment["TRIAGE_CONFIG"]) if environment.get("TRIAGE_CONFIG") else None)
     if chosen is not None:
@@ -32,7 +34,7 @@ def settings_file(named: Path | None, environment: Mapping[str, str], here: Path
 
 
 def settings_files(main: Path | None) -> list[Path]:
-    """The settings file and those of ``conf.d`` beside it, in the order of their names."""
+    """Return the settings file and those of ``conf.d`` next to it, by name. Raises SettingsError."""
     if main is None:
         return []
     folder = main.parent / FOLDER
@@ -45,12 +47,14 @@ def settings_files(main: Path | None) -> list[Path]:
     return [main, *more]
 
 
-def read_files(files: list[Path], gathered: Gathered) -> None:
-    """Put the settings of ``files`` together. Raises SettingsError that names the file."""
+def read_files(files: list[Path], merged: MergedSettings) -> list[str]:
+    """Add the settings of ``files``. Return notes on old spellings. Raises SettingsError that names the file."""
+    notes: list[str] = []
     for path in files:
         try:
             text = path.read_text(encoding="utf-8")
-            said = in_new_spelling(tomllib.loads(text), gathered.notes.append)
+            tables = in_new_spelling(tomllib.loads(text), notes.append)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TwiceError) as error:
             raise SettingsError(f"settings file {path}: {error}") from error
-        gathered.add(said, key_lines(text), str(path))
+        add_file(merged, tables, key_lines(text), str(path))
+    return notes

@@ -1,4 +1,4 @@
-"""The destinations, ``[[channels.sr]]`` and so on in the settings file; none by default."""
+"""Settings of the destinations, ``[[channels.sr]]`` and so on in the settings file; none by default."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Channels(Section):
         return self
 
     def all(self) -> tuple[Destination, ...]:
-        """Every destination of every kind, switched on or not."""
+        """Return every destination of every kind, enabled or not."""
         return tuple(each for kind in type(self).model_fields for each in getattr(self, kind))
 
     def of_type(self, kind: type[D]) -> tuple[D, ...]:
@@ -37,16 +37,16 @@ class _Channels(Section):
         return tuple(each for each in self.all() if isinstance(each, kind))
 
     def enabled(self) -> tuple[Destination, ...]:
-        """The destinations that exist for the service."""
+        """Return the destinations that are enabled."""
         return tuple(each for each in self.all() if each.enabled)
 
     def certificates(self) -> tuple[tuple[Path, Path], ...]:
-        """The different certificates, with their keys, that destinations are shown."""
+        """Return the different certificates, with their keys, that DICOM destinations are shown."""
         dicom = [each for each in self.enabled() if isinstance(each, DICOMDestination)]
         return tuple(dict.fromkeys((d.tls_certificate, d.tls_key) for d in dicom if d.tls_certificate and d.tls_key))
 
     def with_canary(self) -> tuple[Destination, ...]:
-        """Those that the canary is delivered to."""
+        """Return the enabled destinations that the canary is delivered to."""
         return tuple(each for each in self.enabled() if each.canary)
 
 

@@ -1,4 +1,4 @@
-"""Settings of the identity provider that people sign in at."""
+"""Settings of the identity provider."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _PRINTABLE = re.compile(r"[!-~]{1,2048}")
 
 
 def safe_address(text: str) -> str:
-    """``text``, if others can neither read nor change what is asked there: https, or http on this machine itself.
+    """Return ``text`` if it is an https address, or an http address on this machine.
 
-    Raises ValueError that says what is wrong, and nothing of the text: there may be a password in it.
+    Raises ValueError that names the fault and quotes nothing: there may be a password in the text.
     """
     parts = _parts(text)
     if parts is None or not parts.hostname or parts.scheme not in ("https", "http") or "@" in parts.netloc:
@@ -45,7 +45,7 @@ def _has_a_port(parts: SplitResult) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host's name or address is this machine's own."""
+    """Return whether a host's name or address is this machine's own."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -62,14 +62,14 @@ Place = Annotated[str, AfterValidator(_place)]
 
 
 class OidcSettings(Section):
-    """The identity provider, for sign_in.method = oidc."""
+    """OpenID provider, for sign_in.method = oidc."""
 
     issuer: Place = Field(
         "",
         description="Issuer of the OpenID provider, exactly as its discovery document has it: https, or http on "
         "loopback. The document is looked for below it at the first sign-in.",
     )
-    client_id: str = Field("", max_length=256, description="What the provider calls us.")
+    client_id: str = Field("", max_length=256, description="Identifier of this service at the provider.")
     client_secret_file: Path | None = Field(
         None,
         description="File with the client's secret, one line; read at each sign-in. Empty: a public client, that has "
@@ -121,5 +121,5 @@ class OidcSettings(Section):
 
     @property
     def missing(self) -> list[str]:
-        """The settings without which nobody can sign in, and that are not set."""
+        """The settings that are required and not set."""
         return [f"oidc.{name}" for name in ("issuer", "client_id", "page_address") if not getattr(self, name)]

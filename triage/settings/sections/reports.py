@@ -1,4 +1,4 @@
-"""Where report messages come in, from whom, and what of them counts; nowhere by default."""
+"""Settings of inbound reports: port, senders, and which statuses count; off by default."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class ReportsSettings(Section):
-    """Hearing that a study was reported: then it leaves the list."""
+    """Reports of studies, which then leave the list."""
 
     port: Port = Field(0, description="MLLP port for report messages (HL7 v2 ORU^R01, ORM^O01); 0: none are taken.")
     host: str = Field(
@@ -48,7 +48,7 @@ class ReportsSettings(Section):
     result_statuses: tuple[Literal["P", "R", "F", "C", "A"], ...] = Field(
         ("F", "C"),
         min_length=1,
-        description="OBR-25 of an ORU^R01 that means: this study was read. P only where nobody needs the list for a "
+        description="OBR-25 of an ORU^R01 that means: this study was read. P only where no reader needs the list for a "
         "study with a preliminary report.",
     )
     order_statuses: tuple[Literal["CM", "A"], ...] = Field(
@@ -106,12 +106,12 @@ class ReportsSettings(Section):
     def _is_not_open_to_all(self) -> Self:
         if self.port and self.host not in _LOOPBACK and not (self.source_addresses or self.tls_client_ca):
             raise ValueError(
-                "whoever can connect takes studies off the list: with a host other than loopback name "
+                "every peer that can connect takes studies off the list: with a host other than loopback name "
                 "source_addresses, or tls_client_ca"
             )
         if self.port and self.host not in _LOOPBACK and not (self.sending_applications or self.sending_facilities):
             raise ValueError(
-                "whoever sends a report takes studies off the list: with a host other than loopback name the senders "
+                "every sender takes studies off the list: with a host other than loopback name the senders "
                 "in sending_applications (MSH-3) or sending_facilities (MSH-4)"
             )
         for text in self.same_issuers:

@@ -1,0 +1,117 @@
+"""Remove from spool and worklist what is past the ages that the site has set."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from triage.delivery.outbox import Outbox
+from triage.operations.one_study import one_study
+from triage.spool.spool import Spool
+from triage.worklist.index import Worklist
+from triage.worklist.reader_acts import NotTaggedError, acts_of, expire, leaving_act
+
+_EXPIRED_AT_ONCE = 200
+_REMOVED_AT_ONCE = 200
+_EXAMINED_AT_ONCE = 1000
+_DAY_S = 24 * 3600.0
+_OLD_PART_S = 3600.0  # no association lives that long without progress
+_OLD_LOCK_S = 7 * _DAY_S
+
+
+@dataclass(frozen=True)
+class AgeLimits:
+    """Ages in days from which studies go; 0 days keep everything. ``now`` in POSIX seconds.
+
+    ``retention_days`` removes a study's files, ``expire_after_days`` takes it off the list. Unless
+    ``clock_is_steady`` nothing goes by its age.
+    """
+
+    now: float
+    retention_days: float = 0.0
+    expire_after_days: float = 0.0
+    clock_is_steady: bool = True
+
+
+@dataclass(frozen=True)
+class AgedStudies:
+    """Numbers of studies removed, past their retention and kept, and taken off the list."""
+
+    removed: int = 0
+    overdue: int = 0
+    expired: int = 0
+
+
+def remove_aged(spool: Spool, index: Worklist, limits: AgeLimits) -> AgedStudies:
+    """Remove old studies, unfinished transfers, and locks of workers that ended. Raises RedisError."""
+    if not limits.clock_is_steady:
+        return AgedStudies()
+    removed, overdue, expired = 0, 0, 0
+    if limits.retention_days:
+        removed, overdue = remove_old(spool, index, limits.retention_days, limits.now)
+    if limits.expire_after_days:
+        expired = expire_old(spool, index, limits.expire_after_days, limits.now)
+    spool.remove_old_parts(limits.now - _OLD_PART_S)
+    spool.workers.remove_old(limits.now - _OLD_LOCK_S)
+    return AgedStudies(removed, overdue, expired)
+
+
+def remove_old(spool: Spool, index: Worklist, retention_days: float, now: float) -> tuple[int, int]:
+    """Remove studies that were tagged longer ago than the retention and have left the list.
+
+    A study stays while an object of it waits, is dead or is undelivered. A call removes a bounded number. Return the
+    number removed, and the number as old that is left.
+    """
+    before = now - retention_days * _DAY_S
+    old = [uid for uid in spool.study_uids() if spool.touched(uid) < before]
+    count = 0
+    # A random sample, so that studies that have to stay do not block the others.
+    for uid in random.sample(old, min(len(old), _EXAMINED_AT_ONCE)):
+        with one_study(uid), spool.study_lock(uid):
+            # Only now: what came since the list was made must not go with the old.
+            if _is_finished(spool, uid, before):
+                index.remove(uid)
+                spool.remove_study(uid)
+                count += 1
+        if count >= _REMOVED_AT_ONCE:  # a wrong setting costs so many studies in one sweep, and no more
+            break
+    return count, len(old) - count
+
+
+def expire_old(spool: Spool, index: Worklist, expire_after_days: float, now: float) -> int:
+    """Take off the list, in bounded number, what was last tagged longer ago; a late image renews a study's time.
+
+    Return the number of studies.
+    """
+    before = now - expire_after_days * _DAY_S
+    count = 0
+    for uid in index.arrived_before(before):
+        with one_study(uid), suppress(NotTaggedError):  # retention removed it meanwhile
+            count += expire(spool, index, uid, before, now)
+        if count >= _EXPIRED_AT_ONCE:  # the next sweep goes on: what waits for work must not wait for this
+            break
+    return count
+
+
+def _is_finished(spool: Spool, study_instance_uid: str, before: float) -> bool:
+    decision = spool.decision(study_instance_uid)
+    return (
+        decision is not None
+        and decision.get("tagged_at", before) < before
+        and _has_left_the_list(spool, study_instance_uid, decision)
+        and not spool.is_unfinished(study_instance_uid)
+        and not Outbox(spool).is_undelivered(study_instance_uid)
+    )
+
+
+def _has_left_the_list(spool: Spool, study_instance_uid: str, decision: Mapping[str, object]) -> bool:
+    """Return whether the present revision of the study was read, or expired: no unread result is ever removed.
+
+    A silent study was never on the list.
+    """
+    if decision.get("silent"):
+        return True
+    read = leaving_act(acts_of(spool, study_instance_uid))
+    return read is not None and read.revision == decision.get("revision")

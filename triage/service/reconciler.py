@@ -1,0 +1,80 @@
+"""Reconcile spool, queue and worklist by the settings: in `triage sweep`, and at the start of each worker."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from functools import partial
+
+from triage.errors import cause
+from triage.metrics.reconcile import ReconcileMetrics
+from triage.operations import quarantine
+from triage.operations.compare import ComparisonTurns, compare
+from triage.operations.lost_jobs import JobHoldTimes
+from triage.operations.reconcile import SharedState, SweepResult, sweep
+from triage.operations.retention import AgeLimits
+from triage.queue.priors import is_prior
+from triage.queue.score_queue import ScoreQueue, connect
+from triage.service.clock_watch import ClockWatch
+from triage.service.partitions import partitions
+from triage.settings.schema import Settings
+from triage.spool.spool import Spool
+from triage.spool.validation_partition import FORGET_AFTER_S, VALIDATION, close_partition, remove_old_studies
+from triage.worklist.index import Worklist
+from triage.worklist.index_check import IndexCheck
+
+logger = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """Sweeps of one process, and what it keeps from sweep to sweep."""
+
+    def __init__(self, settings: Settings, spool: Spool, redis_url: str, metrics: ReconcileMetrics) -> None:
+        self._settings, self._spool, self._redis_url, self._metrics = settings, spool, redis_url, metrics
+        self._turns, self._hold_times = ComparisonTurns(), JobHoldTimes()
+        self.clock = ClockWatch(spool)
+
+    def run(self) -> SweepResult:
+        """Sweep once. Raises RedisError if Redis does not answer, OSError if the spool cannot be used."""
+        settings, spool = self._settings, self._spool
+        apart = partitions(settings, spool)
+        limits = AgeLimits(
+            time.time(),
+            settings.spool.retention_days,
+            settings.worklist.expire_after_days,
+            clock_is_steady=self.clock.is_steady(),
+        )
+        if not self.clock.has_jumped:
+            _forget_validations(spool, apart)
+            _expire_quarantine(spool, settings.spool.quarantine_days)
+        with connect(self._redis_url, settings.redis.timeout_s) as client:
+            index = Worklist(client)
+            return sweep(
+                SharedState(spool, ScoreQueue(client), index, apart),
+                self._metrics,
+                limits,
+                is_prior=partial(is_prior, spool, after_days=settings.decision.prior_after_days),
+                compare=partial(compare, spool, index, IndexCheck(client), self._metrics, self._turns),
+                hold_times=self._hold_times,
+            )
+
+
+def _expire_quarantine(spool: Spool, after_days: float) -> None:
+    """Remove old objects from quarantine; an error there must not end the sweep."""
+    try:
+        if after_days:
+            quarantine.expire(spool, after_days, time.time())
+    except OSError as error:
+        logger.error("sweep: quarantine: %s", cause(error))
+
+
+def _forget_validations(spool: Spool, apart: Mapping[str, Spool]) -> None:
+    """Remove what a validation left that was killed; the whole partition where no setting names a sender."""
+    if VALIDATION not in apart:
+        close_partition(spool)
+        return
+    try:
+        remove_old_studies(apart[VALIDATION], time.time() - FORGET_AFTER_S)
+    except OSError as error:
+        logger.error("sweep: %s cannot be cleaned: %s", VALIDATION, cause(error))

@@ -1,0 +1,65 @@
+"""The scorers of one worker: for patients' objects, for the canary's, and for those that are sent to validate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from redis import Redis
+
+from triage.delivery.outbox import Outbox
+from triage.metrics.worker import WorkerMetrics
+from triage.service.destinations import mark_all, prepare_destinations
+from triage.service.models import Sessions, policy_of, priority_policy
+from triage.settings.schema import Settings
+from triage.spool.clock import Clock
+from triage.spool.spool import Spool
+from triage.spool.validation_partition import VALIDATION
+from triage.worklist.index import Worklist
+
+if TYPE_CHECKING:
+    from triage.runtime.decode_scheduler import DecodeScheduler
+    from triage.scoring.batch import BatchScorer, DecisionOutputs, ScoringResources
+    from triage.scoring.partitioned import PartitionedScorer
+
+
+def resources_of(settings: Settings, sessions: Sessions, decoders: DecodeScheduler, spool: Spool) -> ScoringResources:
+    """Return the models and decoders that the scorers of all partitions share; the patients' kill switches hold."""
+    from triage.scoring.batch import ScoringResources
+
+    titles = settings.listener.calling_ae_titles
+    return ScoringResources(sessions, decoders, policy_of(settings), spool.model_switches.disabled, titles)
+
+
+def scorers_of(
+    settings: Settings, resources: ScoringResources, spool: Spool, client: Redis, metrics: WorkerMetrics
+) -> PartitionedScorer:
+    """Return the scorers of all partitions that the settings require."""
+    from triage.canary.wiring import canary_at_worker
+    from triage.scoring.batch import BatchScorer, DecisionOutputs
+    from triage.scoring.partitioned import PartitionedScorer
+    from triage.scoring.study_decisions import DecisionRules
+
+    rules = DecisionRules(priority_policy(settings))
+
+    def scorer_of(partition: Spool, outputs: DecisionOutputs) -> BatchScorer:
+        return BatchScorer(resources, partition, outputs, rules)
+
+    patients = BatchScorer(
+        resources,
+        spool,
+        DecisionOutputs(
+            metrics,
+            Worklist(client).put_all,
+            partial(mark_all, Outbox(spool), prepare_destinations(settings, spool)),
+        ),
+        replace(rules, silent=settings.decision.silent, clock_in_doubt=Clock(spool).in_doubt),
+    )
+    partitions = canary_at_worker(
+        scorer_of, spool, client, tuple(each.name for each in settings.channels.with_canary())
+    )
+    if settings.listener.validation_ae_title:  # not listed, delivered or counted
+        outputs = DecisionOutputs(WorkerMetrics(), index=lambda decisions: None)
+        partitions[VALIDATION] = scorer_of(spool.partition(VALIDATION), outputs)
+    return PartitionedScorer(patients, partitions)

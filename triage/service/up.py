@@ -1,0 +1,35 @@
+"""`triage up`: every process of the service on one machine, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from triage.runtime.stop_signal import StopSignal
+from triage.service.single_instance import single_instance
+from triage.service.supervisor import build
+from triage.settings.schema import Settings
+from triage.spool.spool import Spool
+
+logger = logging.getLogger(__name__)
+
+_LOOK_S = 0.5
+
+
+def up(settings: Settings, config: Path | None, environment: Mapping[str, str]) -> None:
+    """Start all processes, watch them until SIGTERM or SIGINT, and stop them in order.
+
+    Raises StartError if a process cannot start.
+    """
+    stopping = StopSignal()
+    with single_instance(Spool.open(settings.spool.path), "up"):
+        service = build(settings, config, environment)
+        try:
+            service.start()
+            logger.info("up: DICOM port %d, HTTP port %d", settings.listener.port, settings.web.port)
+            while not stopping.received:
+                service.watch()
+                stopping.wait(_LOOK_S)
+        finally:
+            service.stop()

@@ -1,0 +1,1 @@
+"""The sections of the settings: ``[x]`` is in ``x.py``; the listener's is ``triage.listener.settings``."""

@@ -1,0 +1,1 @@
+"""The sources of settings: files, environment variables, files of secrets; and their merge."""
