@@ -142,7 +142,8 @@ def test_destinations_that_cannot_be_reached_or_take_nothing_of_ours(ca: Authori
             ],
         }
         found = {each.subject: each for each in check_destinations(settings(channels=channels).channels)}
-    pacs_, closed, strange, trusted, refused, off = found.values()
+    names = ("pacs", "closed", "strange", "trusted", "asks", "off")
+    pacs_, closed, strange, trusted, refused, off = (found[f"destination {name}"] for name in names)
     assert (pacs_.level, "takes no Comprehensive 3D SR Storage" in pacs_.finding) == (WARNING, True)
     assert (closed.level, "cannot connect" in closed.finding) == (FAILED, True)
     assert (strange.level, "no TLS with" in strange.finding) == (FAILED, True)
