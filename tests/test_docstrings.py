@@ -39,7 +39,7 @@ OPENERS = {
     "Until",
     "Since",
 }
-OLD_KEYS = ("triage/decision/records.py",)
+OLD_KEYS = ("triage/decision/records.py", "training/config_keys.py")
 """Files that read a stored key of 0.1 with such a word."""
 RIDDLES = re.compile(r"\b(nobody|somebody|anybody|whoever|beside|aside)\b", re.IGNORECASE)
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from training.commands.label_reports import label_reports
-from training.commands.options import FILE, RunOptions, device_option, fold_option, run_options
+from training.commands.options import FILE, TrainingRunOptions, device_option, fold_option, run_options
 from training.commands.orientation import orientation
 from training.commands.prepare import join, prepare
 from training.commands.projection import projection
@@ -55,7 +55,7 @@ def main() -> None:
 
 @main.command("train")
 @run_options
-def train_command(options: RunOptions) -> None:
+def train_command(options: TrainingRunOptions) -> None:
     """Train one network by CONFIG: a TOML file, or one of training/configs by name."""
     with process(options.device) as here:
         scored = train(options.spec(), here)
@@ -70,7 +70,7 @@ def train_command(options: RunOptions) -> None:
 @click.option("--test-split", "splits", multiple=True, help="Only rows of this split of --test.")
 @click.option("--look-at-test", is_flag=True, help="Score --test: looks are counted in the run's folder.")
 def cross_validate_command(
-    options: RunOptions, folds: tuple[int, ...], test: Path | None, splits: tuple[str, ...], look_at_test: bool
+    options: TrainingRunOptions, folds: tuple[int, ...], test: Path | None, splits: tuple[str, ...], look_at_test: bool
 ) -> None:
     """Train a network for each fold of patients left out; every row is scored out of fold."""
     with process(options.device) as here:

@@ -22,7 +22,7 @@ from triage.hl7.message_types import ORM
 from triage.hl7.mllp_frames import Frames
 from triage.hl7.text import Encoded, components, escape, fill_segment, segment
 from triage.inbound_reports.acknowledgement import AcknowledgementCode, acknowledgement
-from triage.inbound_reports.message import Header
+from triage.inbound_reports.message import MessageHeader
 from triage.radiograph.attributes import read_attributes
 from triage.spool.study import Study, StudyImage
 
@@ -236,7 +236,9 @@ def test_an_order_sequence_that_is_text_says_nothing():
 @pytest.mark.parametrize("kind", ODD)
 def test_an_acknowledgement_holds_whatever_the_sender_calls_itself(kind: str):
     odd = ODD[kind]
-    header = Header(control_id=odd, sending=(odd, odd), receiving=(odd, odd), kind=f"ORU^{odd}", processing_id=odd)
+    header = MessageHeader(
+        control_id=odd, sending=(odd, odd), receiving=(odd, odd), kind=f"ORU^{odd}", processing_id=odd
+    )
     answer = acknowledgement(header, AcknowledgementCode.ERROR, odd, "1", 1772352906.0)
     parsed = hl7.parse(answer.decode("ascii"))
 

@@ -34,6 +34,7 @@ from triage.dicom.command_set import C_STORE_RQ, Command
 from triage.dicom.header_scan import read_identity
 from triage.dicom.requestor import RemoteAE
 from triage.listener.c_store_scp import IncomingObject, StoreResult, receipt_now
+from triage.metrics.worker import WorkerMetrics
 from triage.model.session import ModelSession
 from triage.runtime.child_pool import DecodePool
 from triage.runtime.decode_scheduler import DecodeScheduler

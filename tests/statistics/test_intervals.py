@@ -32,7 +32,7 @@ from triage.statistics.intervals import (
 from triage.statistics.reader_agreement import reader_agreement
 from triage.statistics.sample_size import allowed_misses, fewest_for, most_certifiable, positives_needed
 from triage.validation.measures.figures import auc_figure, confusion_figures, main_bounds, share_figure
-from triage.validation.scores.scored import ScoredCohort, ScoredImage, per_image, per_study
+from triage.validation.scores.scored import CohortImage, ScoredCohort, per_image, per_study
 
 
 def fixed(seed: int = 1, n: int = 300, ties: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -306,9 +306,9 @@ def test_confusion_figures_are_scikit_learn_s() -> None:
         assert set(figure.intervals) >= {"bootstrap"}
 
 
-def images(*rows: tuple[int, float | None, str]) -> list[ScoredImage]:
+def images(*rows: tuple[int, float | None, str]) -> list[CohortImage]:
     return [
-        ScoredImage(f"{n}", label, study, study, score, score is not None, True)
+        CohortImage(f"{n}", label, study, study, score, score is not None, True)
         for n, (label, score, study) in enumerate(rows)
     ]
 
@@ -369,8 +369,8 @@ def test_a_study_is_raised_by_one_image_and_known_only_if_all_are() -> None:
     counts, _ = confusion_figures(scored, 0.5, every, worst=True)
     assert (counts.tp, counts.fp, counts.tn, counts.fn) == (2, 1, 0, 0)
     listed = [
-        ScoredImage("lateral", 1, "d", "d", None, False, False),
-        ScoredImage("front", 1, "d", "d", 0.7, True, True),
+        CohortImage("lateral", 1, "d", "d", None, False, False),
+        CohortImage("front", 1, "d", "d", 0.7, True, True),
     ]
     assert per_study(listed).assessed.tolist() == [True]
     assert per_study(listed[:1]).assessed.tolist() == [False]

@@ -61,7 +61,7 @@ def collected(kind: type[Any]) -> Callable[[Callable[..., R]], Callable[..., R]]
 
 
 @dataclass(frozen=True)
-class RunOptions:
+class TrainingRunOptions:
     """Options of every command that trains; see ``run_options``."""
 
     config: str
@@ -95,8 +95,8 @@ _RUN_OPTIONS = (
 
 
 def run_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Add the options of a command that trains; its first argument is the ``RunOptions``."""
-    command = collected(RunOptions)(command)
+    """Add the options of a command that trains; its first argument is the ``TrainingRunOptions``."""
+    command = collected(TrainingRunOptions)(command)
     for option in reversed(_RUN_OPTIONS):
         command = option(command)
     return command

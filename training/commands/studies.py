@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from training.commands.learning_curves import compare_curves
-from training.commands.options import FOLDER, NEW_FILE, RunOptions, device_option, fold_option, run_options
+from training.commands.options import FOLDER, NEW_FILE, TrainingRunOptions, device_option, fold_option, run_options
 from training.commands.plans import COMMANDS as PLAN_COMMANDS
 from training.runs.devices import process
 from training.runs.run import RunSpec, TrainingRun
@@ -32,7 +32,7 @@ def _study(base: RunSpec, variants: dict[str, Changes], folds: tuple[int, ...], 
 @click.command("grid")
 @run_options
 @fold_option
-def grid(options: RunOptions, folds: tuple[int, ...]) -> None:
+def grid(options: TrainingRunOptions, folds: tuple[int, ...]) -> None:
     """Train every combination of CONFIG's [grid], ordered by the cross-entropy out of fold."""
     base = options.spec()
     _study(base, grid_of(base.config), folds, options.device)
@@ -42,7 +42,7 @@ def grid(options: RunOptions, folds: tuple[int, ...]) -> None:
 @run_options
 @fold_option
 @click.option("--only", multiple=True, help="Only this table of [ablate]; may be repeated.")
-def ablate(options: RunOptions, folds: tuple[int, ...], only: tuple[str, ...]) -> None:
+def ablate(options: TrainingRunOptions, folds: tuple[int, ...], only: tuple[str, ...]) -> None:
     """Train CONFIG as it is and with each of its [ablate] tables alone, on validation folds."""
     base = options.spec()
     _study(base, ablations_of(base.config, only), folds, options.device)
@@ -52,7 +52,7 @@ def ablate(options: RunOptions, folds: tuple[int, ...], only: tuple[str, ...]) -
 @run_options
 @fold_option
 @click.option("--images", type=click.IntRange(0), multiple=True, required=True, help="Training images; 0 for all.")
-def learning_curve(options: RunOptions, folds: tuple[int, ...], images: tuple[int, ...]) -> None:
+def learning_curve(options: TrainingRunOptions, folds: tuple[int, ...], images: tuple[int, ...]) -> None:
     """Train CONFIG with growing numbers of images; start from another domain with --set model.weights=run:FOLDER."""
     _study(options.spec(), sizes_of(images), folds, options.device)
 

@@ -50,9 +50,9 @@ class AuditTrailSource:
         """See ``BackupSource``."""
         if not self.file.parent.is_dir():
             return
-        with file_lock(self.file.with_name(f".{self.file.name}.lock")):  # nothing is written or moved aside meanwhile
-            aside = sorted(self.file.parent.glob(f"{self.file.stem}-*{self.file.suffix}"))
-            items = [file_item(f"{self.place}/audit{each.name.removeprefix(self.file.stem)}", each) for each in aside]
+        with file_lock(self.file.with_name(f".{self.file.name}.lock")):  # nothing is written or rotated meanwhile
+            rotated = sorted(self.file.parent.glob(f"{self.file.stem}-*{self.file.suffix}"))
+            items = [file_item(f"{self.place}/audit{each.name.removeprefix(self.file.stem)}", each) for each in rotated]
             with suppress(FileNotFoundError):
                 items.append(_present_content(self.file, f"{self.place}/audit{self.file.suffix}", known))
         yield items

@@ -26,17 +26,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--tls-certificate", type=_FILE, help="Ours, if it asks (PEM); default: client.tls_certificate.")
 @click.option("--tls-key", type=_FILE, help="Its key (PEM).")
 @given
-def send(
-    invocation: Invocation,
-    /,
-    paths: tuple[Path, ...],
-    address: str | None,
-    called_ae: str | None,
-    calling_ae: str,
-    view: str | None,
-    age: int | None,
-    **tls: Any,
-) -> None:
+def send(invocation: Invocation, /, paths: tuple[Path, ...], view: str | None, age: int | None, **peer: Any) -> None:
     """Send DICOM, PNG or JPEG files or folders to a DICOM destination.
 
     DICOM files are sent as they are, pictures wrapped as DX (--view and --age, if they are known); folders are
@@ -48,6 +38,7 @@ def send(
     from triage.service.send_target import TLSOptions, send_target
 
     with start_errors():
-        peer = send_target(settings, address, called_ae, calling_ae, TLSOptions(**tls))
-    if not send_with_progress(list(paths), peer, view, age):
+        names = (peer.pop("address"), peer.pop("called_ae"), peer.pop("calling_ae"))
+        destination = send_target(settings, *names, TLSOptions(**peer))
+    if not send_with_progress(list(paths), destination, view, age):
         sys.exit(1)

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from triage.hl7.text import Encoded, components, segment
-from triage.inbound_reports.message import Header
+from triage.inbound_reports.message import MessageHeader
 
 
 class AcknowledgementCode(StrEnum):
@@ -23,7 +23,7 @@ _CONDITION = components(
 )  # table 0357 has none that says more; the text does
 
 
-def acknowledgement(header: Header, code: AcknowledgementCode, text: str, control_id: str, now: float) -> bytes:
+def acknowledgement(header: MessageHeader, code: AcknowledgementCode, text: str, control_id: str, now: float) -> bytes:
     """The answer to the message of ``header``, in ASCII. ``text`` is for people, and names no patient."""
     ends = (*header.receiving, *header.sending)  # the other way round
     event = header.kind.partition("^")[2]

@@ -31,7 +31,7 @@ class MalformedError(TriageError, ValueError):
 
 
 @dataclass(frozen=True)
-class Header:
+class MessageHeader:
     """MSH: who says it, and how it wants to be answered. ``commit_only``: it asks for no more than CA, CE or CR."""
 
     control_id: str = ""
@@ -69,7 +69,7 @@ class ReportedOrder:
         return tuple(each.value for each in self.patients)
 
 
-def header_of(content: bytes) -> Header:
+def header_of(content: bytes) -> MessageHeader:
     """The header of a message, which is ASCII whatever the rest is. Raises MalformedError.
 
     Behind the headers of a batch (FHS, BHS) is the first message's.
@@ -80,7 +80,7 @@ def header_of(content: bytes) -> Header:
         raise MalformedError("no MSH segment at the start")
     msh = _parsed(first)[0]
     accept, application = _value(msh, 15), _value(msh, 16)
-    return Header(
+    return MessageHeader(
         control_id=_value(msh, 10),
         sending=(_value(msh, 3), _value(msh, 4)),
         receiving=(_value(msh, 5), _value(msh, 6)),

@@ -20,7 +20,7 @@ from triage.inbound_reports.acknowledgement import AcknowledgementCode, acknowle
 from triage.inbound_reports.early_report import can_be_remembered
 from triage.inbound_reports.early_store import EarlyReportStore
 from triage.inbound_reports.matching import NONE, DoubtError, Issuers, Match, match
-from triage.inbound_reports.message import KINDS, Header, MalformedError, ReportedOrder, header_of, orders_of
+from triage.inbound_reports.message import KINDS, MalformedError, MessageHeader, ReportedOrder, header_of, orders_of
 from triage.metrics.reports import ReportMetrics
 from triage.spool.clock import Clock
 from triage.spool.patient import Patient, patient_of
@@ -90,7 +90,7 @@ class ReportReceiver:
 
         Returns None for an acknowledgement, which is never answered.
         """
-        header = Header()
+        header = MessageHeader()
         try:
             header = header_of(content)
             if header.kind.startswith("ACK^"):
@@ -121,12 +121,12 @@ class ReportReceiver:
         try:
             header = header_of(content)
         except MalformedError:
-            header = Header()
+            header = MessageHeader()
         self._metrics.reports.labels("malformed").inc()
         logger.warning("report message %s: %s, %s", _shown(header), AcknowledgementCode.ERROR, why)
         return acknowledgement(header, AcknowledgementCode.ERROR, why, uuid4().hex[:20], self._now())
 
-    def _take(self, header: Header, content: bytes) -> _Answer:
+    def _take(self, header: MessageHeader, content: bytes) -> _Answer:
         policy = self._policy
         if not _is_allowed(header.sending, policy):
             return _Answer(
@@ -171,12 +171,12 @@ class ReportReceiver:
         found = match(order, studies, policy.accession_in, policy.issuers, patient_required=policy.patient_required)
         return found, "" if found.studies else "unmatched"
 
-    def _done(self, header: Header, order: ReportedOrder, found: Match, outcome: str) -> str:
+    def _done(self, header: MessageHeader, order: ReportedOrder, found: Match, outcome: str) -> str:
         if outcome == "unmatched":
             return self._remember(header, order)
         return outcome or self._mark(header, order, found)
 
-    def _remember(self, header: Header, order: ReportedOrder) -> str:
+    def _remember(self, header: MessageHeader, order: ReportedOrder) -> str:
         places = [place for place in self._policy.accession_in if place in order.identifiers]
         numbers = [PatientIdentifier(order.identifiers[place], order.issuers.get(place, Issuer())) for place in places]
         if self._memory is None or not can_be_remembered(order, numbers):
@@ -187,7 +187,7 @@ class ReportReceiver:
         self._memory.remember(order.study_instance_uid, dict.fromkeys(numbers), order.patients, said)
         return "remembered"
 
-    def _said(self, header: Header, order: ReportedOrder) -> ReadNotice:
+    def _said(self, header: MessageHeader, order: ReportedOrder) -> ReadNotice:
         return ReadNotice(
             at=self._said_at(header, order),
             who=order.reporter or " ".join(filter(None, header.sending)) or "report",
@@ -195,7 +195,7 @@ class ReportReceiver:
             source="|".join((*header.sending, header.control_id)),
         )
 
-    def _mark(self, header: Header, order: ReportedOrder, found: Match) -> str:
+    def _mark(self, header: MessageHeader, order: ReportedOrder, found: Match) -> str:
         said = self._said(header, order)
         acts = [reading.record_notice(self._spool, self._index, uid, said) for uid in found.studies]
         if not any(new for _, new in acts):
@@ -204,12 +204,12 @@ class ReportReceiver:
         done = {step.act for step, _ in acts}
         return next((outcome for act, outcome in _STAYS.items() if act in done), "read")
 
-    def _said_at(self, header: Header, order: ReportedOrder) -> float:
+    def _said_at(self, header: MessageHeader, order: ReportedOrder) -> float:
         """Return when the report was made, as far as it says: never later than now."""
         said = self._stated_at(header, order)
         return min(said, self._now()) if said is not None else self._now()
 
-    def _stated_at(self, header: Header, order: ReportedOrder) -> float | None:
+    def _stated_at(self, header: MessageHeader, order: ReportedOrder) -> float | None:
         times = {"OBR-22": order.reported_at, "MSH-7": header.sent_at}
         return moment(times.get(self._policy.time_in, ""))
 
@@ -277,7 +277,7 @@ def _is_allowed(sending: tuple[str, str], policy: ReportPolicy) -> bool:
     return all(not allowed or value in allowed for value, allowed in zip(sending, lists, strict=True))
 
 
-def _shown(header: Header) -> str:
+def _shown(header: MessageHeader) -> str:
     """Return sender and control ID of a message for a log line, printable characters only."""
     text = " ".join(filter(None, (*header.sending, header.control_id)))
     return "".join(each for each in text if each.isprintable())[:120] or "(no header)"

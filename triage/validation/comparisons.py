@@ -13,8 +13,8 @@ from triage.validation.cohort.members import Overlap
 from triage.validation.measures import paper
 from triage.validation.measures.metrics_record import (
     Comparisons,
+    NamedReaderFigures,
     PaperRecord,
-    ReaderRecord,
     ReplicatesRecord,
     UnitRecord,
     VersusRecord,
@@ -25,7 +25,7 @@ from triage.validation.scores import other_models as others
 from triage.validation.scores.activation_maps import ActivationMaps, PointingGame, pointing_game, read_boxes
 from triage.validation.scores.external import Scores, aligned, majority, manifest_readers, read_readers
 from triage.validation.scores.predictions import PREDICTIONS, PredictionsError, score_cohort
-from triage.validation.scores.scored import ScoredImage, per_image
+from triage.validation.scores.scored import CohortImage, per_image
 
 
 def compare_with_others(run: ValidationRun, progress: Progress) -> Comparisons:
@@ -71,7 +71,7 @@ def _reader_calls(run: ValidationRun) -> Mapping[str, Values]:
     return {name: aligned(each, members, Path(name)) for name, each in readers.items()}
 
 
-def _reader(name: str, calls: Values, run: ValidationRun) -> ReaderRecord:
+def _reader(name: str, calls: Values, run: ValidationRun) -> NamedReaderFigures:
     rows = [member.row for member in run.cohort.members]
     labels, patients = [row.label for row in rows], [row.patient for row in rows]
     return {"name": name, **reader_figures(calls, labels, patients, run.draws)}
@@ -92,7 +92,7 @@ def _compare_replicates(run: ValidationRun) -> ReplicatesRecord:
     return compare_replicates(aucs(run.request.replicates), aucs(run.request.versus_replicates))
 
 
-def _with_scores(images: Sequence[ScoredImage], values: Values) -> list[ScoredImage]:
+def _with_scores(images: Sequence[CohortImage], values: Values) -> list[CohortImage]:
     return [
         replace(each, probability=value, assessed=value is not None, counts=True)
         for each, value in zip(images, values, strict=True)

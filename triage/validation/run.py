@@ -11,7 +11,7 @@ from triage.validation.cohort.members import ValidationCohort
 from triage.validation.measures.cohort_record import ChosenThreshold, Draws
 from triage.validation.measures.metrics_record import MetricsRecord
 from triage.validation.scores.predictions import Prediction, Scoring
-from triage.validation.scores.scored import ScoredCohort, ScoredImage
+from triage.validation.scores.scored import CohortImage, ScoredCohort
 
 SCHEMA = 1
 METRICS, REPORT = "metrics.json", "report.html"
@@ -62,7 +62,7 @@ class ValidationRun:
     scoring: Scoring
     cohort: ValidationCohort
     predictions: Sequence[Prediction]
-    images: Sequence[ScoredImage]
+    images: Sequence[CohortImage]
     scored: ScoredCohort
     points: tuple[ChosenThreshold, ...]
     draws: Draws

@@ -33,7 +33,7 @@ from triage.validation.measures.metrics_record import (
     UnitRecord,
 )
 from triage.validation.scores.predictions import Prediction
-from triage.validation.scores.scored import ScoredCohort, ScoredImage, per_image, per_study
+from triage.validation.scores.scored import CohortImage, ScoredCohort, per_image, per_study
 
 HISTOGRAM_BINS = 20
 
@@ -84,7 +84,7 @@ def operating_points(card: ModelCard | None, operating_point: float) -> tuple[Ch
     return tuple(found.values())
 
 
-def measure_cohort(images: Sequence[ScoredImage], options: MeasureOptions, draws: Draws) -> CohortMeasurements:
+def measure_cohort(images: Sequence[CohortImage], options: MeasureOptions, draws: Draws) -> CohortMeasurements:
     """Measure both units, calibration, decision curve, histogram, ROC, and the bounds that the cohort can certify."""
     scored = per_image(images)
     image = measure_unit(scored, options, draws)
@@ -135,7 +135,7 @@ def count_not_assessed(predictions: Sequence[Prediction]) -> list[NotAssessedRec
     ]
 
 
-def fold_figures(images: Sequence[ScoredImage], folds: Sequence[int | None], threshold: float) -> FoldsRecord | None:
+def fold_figures(images: Sequence[CohortImage], folds: Sequence[int | None], threshold: float) -> FoldsRecord | None:
     """Return mean and standard deviation over folds, as in the paper; None unless two folds hold both classes."""
     scored = per_image(images).worst_case()
     known = np.array([-1 if fold is None else fold for fold in folds])

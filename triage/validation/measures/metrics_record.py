@@ -204,7 +204,7 @@ class ReaderFigures(TypedDict):
     accuracy: FigureRecord
 
 
-class ReaderRecord(ReaderFigures):
+class NamedReaderFigures(ReaderFigures):
     """A reader and the figures of their calls."""
 
     name: str
@@ -404,7 +404,7 @@ class Comparisons(TypedDict):
     """Comparisons with other models, readers and replicates."""
 
     versus: list[VersusRecord]
-    readers: list[ReaderRecord]
+    readers: list[NamedReaderFigures]
     replicates: ReplicatesRecord | None
 
 

@@ -22,7 +22,7 @@ from triage.runtime.durable import append_durably
 from triage.scoring.assess import AssessmentPolicy
 from triage.scoring.predict import Compute, LoadedModels, predict
 from triage.validation.cohort.members import Member
-from triage.validation.scores.scored import ScoredImage
+from triage.validation.scores.scored import CohortImage
 
 PREDICTIONS, FILES_ALONE = "predictions.csv", "predictions-of-the-files.csv"
 """Names of the files of predictions; the second is for those of the files alone if a service scored the first."""
@@ -140,10 +140,10 @@ def read_predictions(file: Path) -> Iterator[Prediction]:
         raise PredictionsError(f"{file}, line {reader.line_num}: not a prediction: {error}") from error
 
 
-def scored_images(predictions: Sequence[Prediction], members: Sequence[Member]) -> list[ScoredImage]:
+def scored_images(predictions: Sequence[Prediction], members: Sequence[Member]) -> list[CohortImage]:
     """Return the predictions with the labels and patients of their cohort."""
     return [
-        ScoredImage(
+        CohortImage(
             each.image, each.label, member.row.patient, each.study, each.probability, each.assessed, each.counts
         )
         for each, member in zip(predictions, members, strict=True)

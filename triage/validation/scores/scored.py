@@ -61,7 +61,7 @@ class ScoredCohort:
 
 
 @dataclass(frozen=True)
-class ScoredImage:
+class CohortImage:
     """One image of the cohort as it was scored. ``counts``: the result of its study depends on it."""
 
     name: str
@@ -73,7 +73,7 @@ class ScoredImage:
     counts: bool
 
 
-def per_image(images: Sequence[ScoredImage]) -> ScoredCohort:
+def per_image(images: Sequence[CohortImage]) -> ScoredCohort:
     """Return the cohort per image. The probability of an image that was not assessed is no score."""
     return ScoredCohort(
         np.array([float(image.label) for image in images]),
@@ -83,12 +83,12 @@ def per_image(images: Sequence[ScoredImage]) -> ScoredCohort:
     )
 
 
-def per_study(images: Sequence[ScoredImage]) -> ScoredCohort:
+def per_study(images: Sequence[CohortImage]) -> ScoredCohort:
     """Return the cohort per study: positive if one of its images is, raised if one is.
 
     Its score is the highest of its assessed images. It is assessed if each image that counts was, and one does.
     """
-    studies: dict[str, list[ScoredImage]] = {}
+    studies: dict[str, list[CohortImage]] = {}
     for image in images:
         studies.setdefault(image.study, []).append(image)
     groups = list(studies.values())
@@ -101,10 +101,10 @@ def per_study(images: Sequence[ScoredImage]) -> ScoredCohort:
     )
 
 
-def _score(image: ScoredImage) -> float:
+def _score(image: CohortImage) -> float:
     return image.probability if image.assessed and image.probability is not None else float("nan")
 
 
-def _highest(images: Sequence[ScoredImage]) -> float:
+def _highest(images: Sequence[CohortImage]) -> float:
     scores = [score for score in map(_score, images) if score == score]
     return max(scores, default=float("nan"))
