@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from triage.errors import TriageError
+from triage.errors import TriageError, cause
 
 FORMAT = 1
 
@@ -70,7 +70,7 @@ def read_manifest(path: Path) -> Manifest:
         )
         whole = (sha256(body.encode()).hexdigest(), len(entries), manifest.counts)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BackupError(f"{path} is no manifest of a backup ({type(error).__name__})") from error
+        raise BackupError(f"{path} is no manifest of a backup ({cause(error)})") from error
     if whole != (end.get("sha256"), end.get("entries"), end.get("counts")):
         raise BackupError(f"{path} was changed or damaged: take another backup")
     return manifest

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
+from triage.errors import cause
 from triage.spool.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -55,4 +56,4 @@ class DeliveryWithCanary:
             return
         except Exception as error:  # the edge: its partition may be full or broken, and patients' results are due
             self._paused_until = time.monotonic() + _PAUSE_AFTER_ERROR_S
-            logger.error("%s: the canary cannot be delivered: %s", self.name, type(error).__name__)
+            logger.error("%s: the canary cannot be delivered: %s", self.name, cause(error))

@@ -18,7 +18,7 @@ from triage.channels.base import DeliveryStatus, Send, SendResult
 from triage.dicom.pynetdicom_internals import connected_socket
 from triage.dicom.requestor import NoAssociationError, RemoteAE, rejects_all_contexts
 from triage.dicom.requestor import associated as associated_with
-from triage.errors import UnreachableError
+from triage.errors import UnreachableError, cause
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def store(association: Association, payload: bytes, message_id: int) -> SendResu
     try:
         answer = association.send_c_store(dataset, message_id)
     except (RuntimeError, OSError) as error:
-        return SendResult(DeliveryStatus.RETRY, f"the association was lost ({type(error).__name__})", lost=True)
+        return SendResult(DeliveryStatus.RETRY, f"the association was lost ({cause(error)})", lost=True)
     if "Status" not in answer:
         association.abort()
         return SendResult(DeliveryStatus.RETRY, "no answer: the association was lost or the time is up", lost=True)

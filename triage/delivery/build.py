@@ -12,6 +12,7 @@ from triage.channels.base import Built, Channel, NothingToShowError, Skipped
 from triage.decision.types import Tag
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryRecord, DeliveryState, OutgoingObject
+from triage.errors import cause
 from triage.spool.spool import Spool
 from triage.spool.study import PreviousMessage, Study, StudyImage, attributes_known, read_study, revision
 
@@ -173,7 +174,7 @@ def _built(channel: Channel, study: Study) -> Built | Skipped:
         built = channel.build(replace(study, images=tuple(map(_bare, study.images))))
         if isinstance(built, Skipped):
             return built
-        why = f"all that the images say: the message could not be built with it ({type(error).__name__})"
+        why = f"all that the images say: the message could not be built with it ({cause(error)})"
         return replace(built, left_out=(*built.left_out, why))
 
 

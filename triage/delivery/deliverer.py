@@ -8,9 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,9 +17,10 @@ from triage.channels.settings import Destination
 from triage.delivery.build import Builder, BuildResult, build_if_changed
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState, OutgoingObject, milliseconds
-from triage.errors import UnreachableError
+from triage.errors import UnreachableError, cause
 from triage.metrics.delivery import DeliveryMetrics
 from triage.runtime.log_context import about
+from triage.runtime.logs import where_raised
 from triage.runtime.progress import ProgressWatch
 from triage.spool.spool import Spool
 from triage.spool.study import associations_of
@@ -176,7 +175,7 @@ class Deliverer:
                 # Of one study: the others are told all the same, and the alert of what waits too long says that it does
                 logger.error(
                     "%s: what study %s is to be told cannot be read (%s): restore its files from a backup",
-                    *(self.name, study, _in_words(error)),
+                    *(self.name, study, _cause_or_place(error)),
                 )
                 continue
             if state is not DeliveryState.WAITING:
@@ -200,7 +199,7 @@ class Deliverer:
         except UnreachableError:
             raise
         except Exception as error:  # the edge: whatever a peer answers, and whatever a file holds
-            return SendResult(DeliveryStatus.RETRY, f"it could not be sent: {_in_words(error)}", lost=True)
+            return SendResult(DeliveryStatus.RETRY, f"it could not be sent: {_cause_or_place(error)}", lost=True)
 
     def _settle(self, item: OutgoingObject, outcome: SendResult) -> None:
         now = self.now()
@@ -245,8 +244,7 @@ class Deliverer:
 
     def _cannot_build(self, uid: str, error: Exception) -> None:
         """The message of an encoder's error may quote a patient's name, so only its kind and place are kept."""
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        why = f"{type(error).__name__} in {place.name}, line {place.lineno} of {place.filename.rpartition('/')[2]}"
+        why = where_raised(error)
         self.outbox.bury_mark(uid, self.name, f"cannot be built: {why}")
         self.metrics.build_failures.labels(self.name).inc()
         logger.error("%s: the message of study %s cannot be built: %s", self.name, uid, why)
@@ -317,14 +315,11 @@ def _loop(
             deliverer.round()
             progress.made()
         except Exception as error:  # the edge: a full disk, or a fault of ours; the other destinations go on
-            progress.failed(f"{deliverer.name}: {_in_words(error)}")
-            logger.error("%s: %s; trying again", deliverer.name, _in_words(error))
+            progress.failed(f"{deliverer.name}: {_cause_or_place(error)}")
+            logger.error("%s: %s; trying again", deliverer.name, _cause_or_place(error))
             wait(interval_s * 5)
         wait(interval_s)
 
 
-def _in_words(error: Exception) -> str:
-    with suppress(AttributeError):
-        return f"{type(error).__name__}: {error.strerror}"  # type: ignore[attr-defined]
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} in {place.name}, line {place.lineno} of {place.filename.rpartition('/')[2]}"
+def _cause_or_place(error: Exception) -> str:
+    return cause(error) if isinstance(error, OSError) else where_raised(error)

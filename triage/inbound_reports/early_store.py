@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from triage.decision.identity import Issuer, PatientIdentifier
 from triage.decision.reasons import Reason
 from triage.decision.types import TriageDecision
+from triage.errors import cause
 from triage.inbound_reports.early_report import Arrived, EarlyReport, acquired_at, covers, digest, may_be_of_other
 from triage.inbound_reports.matching import NONE, Issuers
 from triage.metrics.reports import ReportMetrics
@@ -127,7 +128,7 @@ class EarlyReportStore:
             except RedisError as error:
                 logger.error("Redis: %s; trying again", error)
             except Exception as error:  # the edge: a full disk, or a fault of ours; the next look comes
-                logger.error("remembered reports: %s; trying again", type(error).__name__)
+                logger.error("remembered reports: %s; trying again", cause(error))
             wait(_POLL_S)
 
     def _apply(self, study: TriageDecision, known: dict[Path, EarlyReport]) -> int:

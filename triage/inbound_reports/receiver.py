@@ -108,7 +108,7 @@ class ReportReceiver:
             text = f"it could not be written ({cause(error)}): send it again"
             heard = _Answer(AcknowledgementCode.REJECTED, text, ("failed",))
         except Exception as error:  # the edge: a fault of ours must not end the connection without an answer
-            logger.error("report message %s: %s", _shown(header), type(error).__name__)
+            logger.error("report message %s: %s", _shown(header), cause(error))
             heard = _Answer(AcknowledgementCode.REJECTED, "an error of the receiver: see its log", ("failed",))
         for outcome in heard.outcomes:
             self._metrics.reports.labels(outcome).inc()

@@ -20,7 +20,7 @@ from triage.channels.ups.settings import UPSDestination
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryRecord, DeliveryState
 from triage.dicom.requestor import RemoteAE
-from triage.errors import UnreachableError
+from triage.errors import UnreachableError, cause
 from triage.metrics.reports import ReportMetrics
 from triage.spool.spool import Spool
 from triage.worklist import reader_acts as reading
@@ -79,7 +79,7 @@ class Watcher:
             except RedisError as error:
                 logger.error("Redis: %s; trying again", error)
             except Exception as error:  # the edge: a full disk, or a fault of ours; the next poll comes
-                logger.error("%s: %s; trying again", self.name, type(error).__name__)
+                logger.error("%s: %s; trying again", self.name, cause(error))
             self.metrics.workitem_looks.labels(self.name, outcome).inc()
             wait(interval_s)
 

@@ -11,6 +11,7 @@ from redis import Redis
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState, study_of_key
 from triage.dicom.uid import InvalidUIDError
+from triage.errors import cause
 from triage.queue.requeue import requeue as queue_again
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -75,7 +76,7 @@ def requeue(
                 if not skip_superseded:
                     raise
                 superseded.append(str(refusal))
-    return Requeued(len(objects), deliveries, type(error).__name__ if error else "", tuple(superseded))
+    return Requeued(len(objects), deliveries, cause(error) if error else "", tuple(superseded))
 
 
 def drop(outbox: Outbox, name: str, now: float) -> int:

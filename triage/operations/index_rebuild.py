@@ -8,6 +8,7 @@ from itertools import islice
 
 from triage.decision.records import decision_from
 from triage.decision.types import TriageDecision
+from triage.errors import cause
 from triage.metrics.reconcile import ReconcileMetrics
 from triage.operations.one_study import UNREADABLE, one_study
 from triage.spool.spool import Spool
@@ -45,7 +46,7 @@ def _restore(spool: Spool, index: Worklist, uid: str) -> None:
     try:
         restore(spool, index, uid)
     except UNREADABLE as error:  # broken, or of another release; it must not hide the other studies
-        logger.error("the readings of study %s cannot be read (%s): it is listed", uid, type(error).__name__)
+        logger.error("the readings of study %s cannot be read (%s): it is listed", uid, cause(error))
 
 
 def _readable(records: Iterable[dict[str, object]]) -> Iterator[TriageDecision]:
@@ -54,4 +55,4 @@ def _readable(records: Iterable[dict[str, object]]) -> Iterator[TriageDecision]:
             yield decision_from(record)
         except UNREADABLE as error:  # of another release; it must not hide the others
             uid = record.get("study_instance_uid")
-            logger.error("the decision of study %s cannot be read (%s): send it again", uid, type(error).__name__)
+            logger.error("the decision of study %s cannot be read (%s): send it again", uid, cause(error))

@@ -15,6 +15,7 @@ from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryRecord
 from triage.dicom.part10 import Receipt, read_receipt
 from triage.dicom.uid import valid_uid
+from triage.errors import cause
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 
@@ -144,4 +145,4 @@ def _job(instance: ReceivedInstance, job_state: JobState | None) -> str:
     try:
         return job_state(instance)
     except RedisError as error:
-        return f"unknown, Redis does not answer ({type(error).__name__})"
+        return f"unknown, Redis does not answer ({cause(error)})"

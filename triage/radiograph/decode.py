@@ -18,6 +18,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEnd
 from triage.decision.reasons import Reason
 from triage.dicom.byte_source import InflatedSource
 from triage.dicom.data_set import Survey, read_data_set
+from triage.errors import cause
 from triage.radiograph.attributes import read_attributes
 from triage.radiograph.deflated import check_deflated
 from triage.radiograph.encoding_faults import with_damage
@@ -69,7 +70,7 @@ def open_dicom(data: bytes) -> tuple[FileDataset, Attributes] | Rejected:
     except MemoryError:  # ours, and not the object's
         raise
     except Exception as error:  # pydicom raises many kinds for broken bytes; all of them mean the same here
-        return Rejected(Reason.UNDECODABLE, f"not readable as DICOM ({type(error).__name__})")
+        return Rejected(Reason.UNDECODABLE, f"not readable as DICOM ({cause(error)})")
 
 
 def _with_damaged_deflation(attributes: Attributes, data: bytes, survey: Survey | None) -> Attributes:
@@ -112,7 +113,7 @@ def _guarded(decode: Callable[[], Radiograph], failure: str) -> Radiograph | Rej
     except MemoryError:  # ours, and not the object's
         raise
     except Exception as error:  # decoders raise many kinds for broken bytes
-        return Rejected(Reason.UNDECODABLE, f"{failure} ({type(error).__name__})")
+        return Rejected(Reason.UNDECODABLE, f"{failure} ({cause(error)})")
 
 
 def _picture(data: bytes) -> Radiograph:

@@ -18,7 +18,7 @@ from triage.decision.records import to_record
 from triage.decision.types import ImageAssessment, TriageDecision
 from triage.dicom.data_set import read_header
 from triage.dicom.part10 import Receipt, read_receipt
-from triage.errors import TriageError
+from triage.errors import TriageError, cause
 from triage.metrics.worker import WorkerMetrics
 from triage.model.card import ModelCard
 from triage.model.session import ScoringSession
@@ -248,7 +248,7 @@ def _header_attributes(path: Path) -> Attributes:
             warnings.simplefilter("ignore")
             return read_attributes(read_header(file))
     except Exception as error:  # the edge: the header may be why it failed
-        logger.warning("%s: no attribute can be read (%s)", path.name, type(error).__name__)
+        logger.warning("%s: no attribute can be read (%s)", path.name, cause(error))
         return Attributes()
 
 

@@ -99,7 +99,7 @@ class BatchWorker(RestrictedWorker):
                 try:
                     return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
                 except (ResponseError, ValueError) as error:
-                    logger.warning("an entry of the queue is no job (%s): skipped", type(error).__name__)
+                    logger.warning("an entry of the queue is no job (%s): skipped", cause(error))
                     self._setup.metrics.jobs_refused.inc()
                     self._jobs.mend()
             return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
@@ -252,7 +252,7 @@ def _stop_waiting() -> None:
 
 
 def _redis_failure(error: RedisError) -> str:
-    return f"Redis does not answer ({type(error).__name__}): nothing is scored"
+    return f"Redis does not answer ({cause(error)}): nothing is scored"
 
 
 def worker_name() -> str:

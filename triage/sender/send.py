@@ -126,7 +126,7 @@ def _file_meta(path: Path) -> Dataset:
             warnings.simplefilter("ignore")
             return read_file_meta_info(path)
     except (InvalidDicomError, ValueError, AttributeError, KeyError, NotImplementedError) as error:
-        raise _NotSendableError(f"its File Meta Information cannot be read ({type(error).__name__})") from error
+        raise _NotSendableError(f"its File Meta Information cannot be read ({cause(error)})") from error
 
 
 def _groups(outgoing: Iterable[_Outgoing]) -> Iterator[list[_Outgoing]]:
@@ -216,7 +216,7 @@ def _uids_in(path: Path) -> Dataset:
             warnings.simplefilter("ignore")
             return dcmread(path, stop_before_pixels=True, specific_tags=["StudyInstanceUID", "SOPInstanceUID"])
     except Exception as error:  # pydicom raises many kinds; the destination may accept what cannot be read here
-        logger.warning("%s: its UIDs cannot be read (%s)", path, type(error).__name__)
+        logger.warning("%s: its UIDs cannot be read (%s)", path, cause(error))
         return Dataset()
 
 

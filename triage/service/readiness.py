@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from redis import Redis
 from redis.exceptions import RedisError
 
+from triage.errors import cause
+
 
 def ready_with_redis(client: Redis, started: Sequence[object], doing: str) -> tuple[bool, str]:
     """Return whether a process has started and Redis answers, and ``doing`` or why not.
@@ -18,5 +20,5 @@ def ready_with_redis(client: Redis, started: Sequence[object], doing: str) -> tu
     try:
         client.ping()
     except RedisError as error:
-        return False, f"Redis does not answer ({type(error).__name__})"
+        return False, f"Redis does not answer ({cause(error)})"
     return True, doing

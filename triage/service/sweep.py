@@ -93,7 +93,7 @@ def _sweep(
         progress.made()
         return oldest
     except RedisError as error:
-        progress.failed(f"Redis does not answer ({type(error).__name__}): nothing is swept")
+        progress.failed(f"Redis does not answer ({cause(error)}): nothing is swept")
         logger.error("sweep: Redis does not answer (%s); trying again", error)
         metrics.redis_up.set(0)
     except OSError as error:

@@ -20,7 +20,7 @@ from triage.channels.base import TEST, Built, DeliveryStatus, Send, SendResult
 from triage.channels.patient_study import encoded
 from triage.dicom.requestor import RemoteAE
 from triage.dicom.uid import uid_of
-from triage.errors import TriageError, UnreachableError
+from triage.errors import TriageError, UnreachableError, cause
 from triage.spool.study import Study
 from triage.worklist.workitem import UPS_PUSH, left_out, priority_of, reference, workitem
 
@@ -236,7 +236,7 @@ def _asked(association: Association, under: str, ask: Callable[[], Any]) -> tupl
     try:
         status, dataset = ask()
     except (RuntimeError, OSError) as error:
-        raise _LostError(f"the association was lost ({type(error).__name__})") from error
+        raise _LostError(f"the association was lost ({cause(error)})") from error
     if "Status" not in status:
         raise _LostError("no answer: the association was lost or the time is up")
     return int(status.Status), dataset

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from triage.decision.records import decision_from, to_record
 from triage.decision.types import Tag, TriageDecision
 from triage.dicom.uid import InvalidUIDError
-from triage.errors import TriageError
+from triage.errors import TriageError, cause
 from triage.spool.silence import silent_since
 from triage.spool.usage import read_state
 from triage.web.api.silence import refuse_silent
@@ -147,7 +147,7 @@ def without_redis(error: RedisError) -> JSONResponse:
     """Return the response while Redis is away."""
     return problem(
         503,
-        f"the worklist is not available because Redis does not answer ({type(error).__name__}); nothing is lost, "
+        f"the worklist is not available because Redis does not answer ({cause(error)}); nothing is lost, "
         "and single studies can still be requested: try again, and see that Redis runs",
     )
 

@@ -87,6 +87,6 @@ def _unhandled(loop: asyncio.AbstractEventLoop, context: Mapping[str, object]) -
     """Log an error that reached the event loop; that of a broken connection only at debug level."""
     error = context.get("exception")
     if isinstance(error, ConnectionError):
-        logger.debug("%s (%s)", context["message"], type(error).__name__)
+        logger.debug("%s (%s)", context["message"], cause(error))
     else:
         logger.error("%s", context["message"], exc_info=error if isinstance(error, Exception) else None)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from joserfc import jwk, jws, jwt
 from joserfc.errors import JoseError
 
-from triage.errors import TriageError
+from triage.errors import TriageError, cause
 from triage.web.auth.oidc.errors import invalid
 
 _KEY_TYPES = {
@@ -64,7 +64,7 @@ def _candidates(token: str, keys: Sequence[object]) -> list[Mapping[str, object]
     try:
         header = jws.extract_compact(token.encode()).headers()
     except (JoseError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise invalid(f"this is no ID token ({type(error).__name__})") from error
+        raise invalid(f"this is no ID token ({cause(error)})") from error
     algorithm, name = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in _KEY_TYPES:
         raise invalid("the ID token is not signed by an asymmetric algorithm that is accepted here (alg)")
