@@ -16,7 +16,7 @@ _SILENT_S = 10.0
 
 
 def lines(who: str, message: Any) -> list[str]:
-    """One line for each alert of a message: to whom, what became of it, which, and what to do."""
+    """One line for each alert of a message: receiver, state, name, and what to do."""
     return [_line(who, alert) for alert in message["alerts"]]
 
 
