@@ -31,7 +31,7 @@ from triage.decision.types import Tag
 from triage.delivery import deliverer as deliver
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import DeliveryState, study_of_key
+from triage.delivery.record import DeliveryState
 from triage.metrics.delivery import DeliveryMetrics
 from triage.runtime.library_logs import silence_libraries
 from triage.spool.spool import Spool
@@ -424,7 +424,7 @@ def test_a_study_that_cannot_be_built_holds_up_no_other(spool: Spool, caplog: An
 
     assert states(deliverer, whole) == [DeliveryState.DELIVERED]
     ((key, *_),) = deliverer.outbox.dead_letters("pacs")
-    assert key == f"pacs/{broken}"
+    assert str(key) == f"pacs/{broken}"
     assert deliverer.metrics.build_failures.labels("pacs")._value.get() == 1
     assert "DOE" not in caplog.text
 
@@ -684,7 +684,7 @@ def test_a_dead_letter_whose_record_cannot_be_read_hides_no_other(spool: Spool):
     (spool.study_folder(broken) / "deliveries" / "pacs+0001.json").write_text("{")
     deliverer.outbox.bury_mark("1.2.3", "pacs", "x")
     (spool.root / "undeliverable" / "pacs" / "1.2.3").write_text("{")
-    told = {study_of_key(key): why for key, _, _, why in deliverer.outbox.dead_letters("pacs")}
+    told = {key.study_instance_uid: why for key, _, _, why in deliverer.outbox.dead_letters("pacs")}
     assert set(told) == {broken, other, "1.2.3"}
     assert told[broken] == "its record cannot be read"
 

@@ -11,7 +11,7 @@ from tests.support.builders import a_decision
 from tests.support.redis_server import RedisServer
 from triage.decision.records import to_record
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import DeliveryRecord, DeliveryState, OutgoingObject
+from triage.delivery.record import DeliveryKey, DeliveryRecord, DeliveryState, OutgoingObject
 from triage.operations.retention import remove_old
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
@@ -98,7 +98,7 @@ def test_a_dead_letter_is_listed_requeued_and_dropped(outbox: Outbox):
 @pytest.mark.parametrize("key", ["", "pacs", "pacs/../x", "nowhere/1.2.3", "pacs/1.2.3", f"pacs/0001+1.2.9+{REVISION}"])
 def test_a_key_of_no_dead_letter_is_refused(outbox: Outbox, key: str):
     with pytest.raises((FileNotFoundError, ValueError)):
-        outbox.requeue(key, 1.0)
+        outbox.requeue(DeliveryKey.from_text(key), 1.0)
 
 
 def test_an_older_result_is_not_requeued_after_a_newer_one_was_delivered(outbox: Outbox):
@@ -116,7 +116,7 @@ def test_a_result_that_cannot_be_built_is_a_dead_letter_too(outbox: Outbox):
 
     assert outbox.marked("pacs") == []
     ((key, _, _, why),) = outbox.dead_letters("pacs")
-    assert (key, why) == (f"pacs/{STUDY}", "cannot be built")
+    assert (str(key), why) == (f"pacs/{STUDY}", "cannot be built")
     outbox.requeue(key, 1.0)
     assert [uid for _, uid in outbox.marked("pacs")] == [STUDY]
 

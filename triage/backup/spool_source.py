@@ -162,7 +162,10 @@ class _DeliveryFiles:
             with suppress(FileNotFoundError):
                 return [file_item(self._path(sent), sent)]
         dead = OutgoingObject(0, 0, record.number, uid, record.revision, record.destination).key
-        for place in (self._in_outbox(uid, record), self._spool.root / "undeliverable" / dead):
+        for place in (
+            self._in_outbox(uid, record),
+            self._spool.root / "undeliverable" / dead.destination / dead.file_name,
+        ):
             with suppress(FileNotFoundError):
                 if place is not None:
                     return [read_item(self._path(place), place, known)]

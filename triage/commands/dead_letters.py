@@ -23,8 +23,7 @@ def dead_letters(invocation: Invocation, keys: tuple[str, ...], requeue_all: boo
         show_requeued_objects,
     )
     from triage.delivery.outbox import Outbox
-    from triage.delivery.record import study_of_key
-    from triage.operations.dead_letters import dead_letter_rows, key_from, requeue
+    from triage.operations.dead_letters import dead_letter_rows, key_from, requeue, study_named_in
     from triage.queue.score_queue import connect
     from triage.security.audit_message import AuditOutcome
     from triage.security.audit_trail import intend_requeue, note_requeue
@@ -37,7 +36,7 @@ def dead_letters(invocation: Invocation, keys: tuple[str, ...], requeue_all: boo
         show_dead_letters(spool, rows)
         return
     every = [*(instance.key for instance, _ in spool.dead_letters()), *(row.key for row in rows)]
-    studies = [study_of_key(key) for key in (every if requeue_all else keys)]
+    studies = [study_named_in(key) for key in (every if requeue_all else keys)]
     with audited(settings, "triage dead-letters") as trail:
         if trail:
             intend_requeue(trail, spool, studies)

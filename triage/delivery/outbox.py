@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from triage.delivery.record import DeliveryRecord, DeliveryState, OutgoingObject, milliseconds
+from triage.delivery.record import DeliveryKey, DeliveryRecord, DeliveryState, OutgoingObject, milliseconds
 from triage.dicom.uid import valid_uid
 from triage.spool.spool import Spool
 from triage.spool.switches import Switches
@@ -113,7 +113,7 @@ class Outbox:
         if state is DeliveryState.DELIVERED:
             self._spool.move(self._path(item), self._sent(item))
         elif state is DeliveryState.DEAD:
-            self._spool.move(self._path(item), self._dead / item.key)
+            self._spool.move(self._path(item), self._dead_path(item.key))
         else:
             self._path(item).unlink(missing_ok=True)
 
@@ -135,7 +135,7 @@ class Outbox:
                 self._settle(
                     older, DeliveryState.SUPERSEDED, DeliveryState.SUPERSEDED, "a newer result was delivered", at
                 )
-                (self._dead / older.key).unlink(missing_ok=True)
+                self._dead_path(older.key).unlink(missing_ok=True)
 
     def postpone(self, item: OutgoingObject, detail: str, at: float, wait_s: float) -> OutgoingObject:
         """Try it again in ``wait_s`` seconds."""
@@ -147,7 +147,7 @@ class Outbox:
     def bury(self, item: OutgoingObject, detail: str, at: float) -> None:
         """Give it up; visible until a person requeues or drops it."""
         self._settle(item, DeliveryState.DEAD, "dead", detail, at)
-        self._spool.move(self._path(item), self._dead / item.key)
+        self._spool.move(self._path(item), self._dead_path(item.key))
 
     def remove(self, item: OutgoingObject, state: DeliveryState, why: str, at: float) -> None:
         """Take what waits out unsent, as superseded or dropped."""
@@ -161,48 +161,48 @@ class Outbox:
 
     # Dead letters.
 
-    def dead_letters(self, destination: str) -> Iterator[tuple[str, float, int, str]]:
+    def dead_letters(self, destination: str) -> Iterator[tuple[DeliveryKey, float, int, str]]:
         """Yield the dead letters: key, POSIX time, tries, why."""
         for path in _entries(self._dead / destination):
-            number, _, rest = path.name.partition("+")
-            if not rest:
-                yield f"{destination}/{path.name}", path.stat().st_mtime, 0, _error_in(path)
+            key = DeliveryKey(destination, path.name)
+            if not key.is_built:
+                yield key, path.stat().st_mtime, 0, _error_in(path)
                 continue
-            study = rest.partition("+")[0]
             try:
-                tries = self._record(study, destination, int(number)).tries
+                number = int(path.name.partition("+")[0])
+                tries = self._record(key.study_instance_uid, destination, number).tries
                 at, why = float(tries[-1]["at"]), str(tries[-1]["detail"])
                 attempts = sum(each["outcome"] in ("retry", "dead") for each in tries)
             except (OSError, ValueError, KeyError, TypeError, IndexError):  # shown all the same, and the others
                 at, attempts, why = path.stat().st_mtime, 0, "its record cannot be read"
-            yield f"{destination}/{path.name}", at, attempts, why
+            yield key, at, attempts, why
 
     def dead_count(self, destination: str) -> int:
         """Return the number of dead letters."""
         return len(_entries(self._dead / destination))
 
-    def requeue(self, key: str, at: float) -> None:
+    def requeue(self, key: DeliveryKey, at: float) -> None:
         """Try a dead letter again. FileNotFoundError if there is none; ValueError if a newer result took its place."""
-        destination, item = self._dead_item(key)
+        item = self._dead_item(key)
         if item is None:
-            study = valid_uid(key.partition("/")[2])
-            self._spool.touch(self._marks / destination / study)
-            (self._dead / destination / study).unlink()
+            study = valid_uid(key.file_name)
+            self._spool.touch(self._marks / key.destination / study)
+            (self._dead / key.destination / study).unlink()
             return
-        last = self.records(item.study_instance_uid, destination)[-1]
+        last = self.records(item.study_instance_uid, key.destination)[-1]
         if last.number != item.number and last.state in (DeliveryState.DELIVERED, DeliveryState.SKIPPED):
             raise ValueError(f"{key}: a newer result of this study is delivered already, or needs no sending; drop it")
         self._settle(item, DeliveryState.WAITING, "requeued", "", at)
-        self._spool.move(self._dead / item.key, self._path(replace(item, due=milliseconds(at), tries=0)))
+        self._spool.move(self._dead_path(item.key), self._path(replace(item, due=milliseconds(at), tries=0)))
 
-    def drop(self, key: str, at: float) -> None:
+    def drop(self, key: DeliveryKey, at: float) -> None:
         """Forget a dead letter. FileNotFoundError if there is none."""
-        destination, item = self._dead_item(key)
+        item = self._dead_item(key)
         if item is None:
-            (self._dead / destination / valid_uid(key.partition("/")[2])).unlink()
+            (self._dead / key.destination / valid_uid(key.file_name)).unlink()
             return
         self._settle(item, DeliveryState.DROPPED, "dropped", "", at)
-        (self._dead / item.key).unlink()
+        self._dead_path(item.key).unlink()
 
     def is_undelivered(self, study_instance_uid: str) -> bool:
         """Return whether a message about the study is still due: retention spares it. Hold its lock."""
@@ -255,16 +255,19 @@ class Outbox:
         self._write_record(item.study_instance_uid, replace(record.tried(outcome, detail, at), state=state))
         return record
 
-    def _dead_item(self, key: str) -> tuple[str, OutgoingObject | None]:
-        destination, _, name = key.partition("/")
-        if destination not in self.known() or "/" in name:
-            raise FileNotFoundError(key)
-        if "+" not in name:
-            return destination, None
-        item = _named(destination, f"0+0+{name}")
-        if not (self._dead / item.key).exists():
-            raise FileNotFoundError(key)
-        return destination, item
+    def _dead_item(self, key: DeliveryKey) -> OutgoingObject | None:
+        """Return the message of a dead letter; None for a study of which none could be built."""
+        if key.destination not in self.known() or "/" in key.file_name:
+            raise FileNotFoundError(str(key))
+        if not key.is_built:
+            return None
+        item = _named(key.destination, f"0+0+{key.file_name}")
+        if not self._dead_path(item.key).exists():
+            raise FileNotFoundError(str(key))
+        return item
+
+    def _dead_path(self, key: DeliveryKey) -> Path:
+        return self._dead / key.destination / key.file_name
 
     def _record(self, study_instance_uid: str, destination: str, number: int) -> DeliveryRecord:
         path = self._records(study_instance_uid) / f"{destination}+{number:04d}.json"

@@ -24,6 +24,40 @@ class DeliveryState(StrEnum):
 
 
 @dataclass(frozen=True, order=True)
+class DeliveryKey:
+    """The key of a dead letter of delivery: its destination and its file name there.
+
+    The file is named by number, study and revision of a message; by the study alone where none could be built.
+    """
+
+    destination: str
+    file_name: str
+
+    def __str__(self) -> str:
+        """Return its text in commands and on the page, with a slash between both."""
+        return f"{self.destination}/{self.file_name}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Return the key of ``text``. Raises ValueError for one without a slash."""
+        destination, slash, file_name = text.partition("/")
+        if not slash:
+            raise ValueError(f"not a key of a delivery: {text[:200]!r}")
+        return cls(destination, file_name)
+
+    @property
+    def study_instance_uid(self) -> str:
+        """The study in its file name, unchecked."""
+        parts = self.file_name.split("+")
+        return parts[1] if len(parts) == 3 else parts[0]
+
+    @property
+    def is_built(self) -> bool:
+        """True for a message, False for a study of which no message could be built."""
+        return "+" in self.file_name
+
+
+@dataclass(frozen=True, order=True)
 class OutgoingObject:
     """One built message. ``due`` in POSIX milliseconds; ``number`` counts the messages about the study."""
 
@@ -45,9 +79,9 @@ class OutgoingObject:
         return f"{self.due:015d}+{self.tries:03d}+{self.number:04d}+{self.study_instance_uid}+{self.revision}"
 
     @property
-    def key(self) -> str:
+    def key(self) -> DeliveryKey:
         """Its name in commands, and its file among the dead letters."""
-        return f"{self.destination}/{self.number:04d}+{self.study_instance_uid}+{self.revision}"
+        return DeliveryKey(self.destination, f"{self.number:04d}+{self.study_instance_uid}+{self.revision}")
 
     @classmethod
     def from_name(cls, destination: str, name: str) -> Self:
@@ -90,14 +124,6 @@ class DeliveryRecord:
         """The record with one more attempt."""
         attempt = {"at": at, "outcome": outcome, "detail": detail[:500]}
         return replace(self, tries=(*self.tries, attempt)[-_TRIES_KEPT:])
-
-
-def study_of_key(key: str) -> str:
-    """Return the study of a dead letter's key, of an object or of a delivery (with a slash); unchecked."""
-    if "/" not in key:
-        return key.partition("+")[0]
-    parts = key.partition("/")[2].split("+")
-    return parts[1] if len(parts) == 3 else parts[0]
 
 
 def milliseconds(seconds: float) -> int:

@@ -9,20 +9,12 @@ from dataclasses import dataclass
 from redis import Redis
 
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import DeliveryState, study_of_key
+from triage.delivery.record import DeliveryKey, DeliveryState
 from triage.dicom.uid import InvalidUIDError
 from triage.errors import cause
 from triage.queue.requeue import requeue as queue_again
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
-
-
-@dataclass(frozen=True)
-class DeliveryKey:
-    """The key of a dead letter of delivery: its destination, a slash, and its file name."""
-
-    text: str
-
 
 DeadLetterKey = ReceivedInstance | DeliveryKey
 """The key of a dead letter, of scoring or of delivery."""
@@ -30,7 +22,15 @@ DeadLetterKey = ReceivedInstance | DeliveryKey
 
 def key_from(text: str) -> DeadLetterKey:
     """Return the key that a person or a program gave. Raises ValueError for a malformed one."""
-    return DeliveryKey(text) if "/" in text else ReceivedInstance.from_key(text)  # an object's key has no slash
+    return DeliveryKey.from_text(text) if "/" in text else ReceivedInstance.from_key(text)  # that one has no slash
+
+
+def study_named_in(text: str) -> str:
+    """Return the study of a key for the audit trail; for a malformed key, its first part as it was given."""
+    try:
+        return key_from(text).study_instance_uid
+    except ValueError:
+        return text.partition("+")[0]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def requeue(
     for key in keys:
         if isinstance(key, DeliveryKey):
             try:
-                outbox.requeue(key.text, now)
+                outbox.requeue(key, now)
                 deliveries += 1
             except ValueError as refusal:
                 if not skip_superseded:
@@ -110,10 +110,10 @@ def dead_letter_rows(outbox: Outbox, spool: Spool) -> list[DeadDelivery]:
     rows = []
     for name in sorted(outbox.known()):
         for key, at, tries, why in outbox.dead_letters(name):
-            decision = _decision(spool, study_of_key(key))
+            decision = _decision(spool, key.study_instance_uid)
             when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
             number, tag = (str(decision.get(field) or "") for field in ("accession_number", "tag"))
-            rows.append(DeadDelivery(when, tries, why, key, number, tag))
+            rows.append(DeadDelivery(when, tries, why, str(key), number, tag))
     return rows
 
 

@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from triage.delivery.record import study_of_key
 from triage.operations import dead_letters
 from triage.web.api.sources import Sources
 from triage.web.auth.caller import set_study
@@ -33,7 +32,7 @@ def routes(sources: Sources) -> list[Route]:
 
 async def _requeue(sources: Sources, request: Request) -> Response:
     key = (await read_json(request, RequeueRequest)).key
-    await run_in_threadpool(set_study, request, study_of_key(key))
+    await run_in_threadpool(set_study, request, dead_letters.study_named_in(key))
     try:
         await run_in_threadpool(requeue, sources, key)
     except FileNotFoundError as error:

@@ -12,7 +12,6 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import study_of_key
 from triage.queue.score_queue import PRIORS, ScoreQueue
 from triage.spool.spool import Spool
 from triage.spool.usage import read_state
@@ -108,7 +107,7 @@ def _dead_letters(spool: Spool, outbox: Outbox) -> list[ListedDeadLetter]:
     ]
     for name in sorted(outbox.known()):
         for key, at, _, why in islice(outbox.dead_letters(name), _DEAD_LETTERS_SHOWN):
-            found.append(ListedDeadLetter(name, key, _time(at), why, study_of_key(key)))
+            found.append(ListedDeadLetter(name, str(key), _time(at), why, key.study_instance_uid))
     return found
 
 
