@@ -100,15 +100,17 @@ def _repair_index(state: SharedState, metrics: ReconcileMetrics, compare: Callab
 
 def remove_wrong_keys(jobs: ScoreQueue, index: Worklist, metrics: ReconcileMetrics) -> int:
     """Remove keys of ours that hold a value of a wrong kind, on which every command fails. Return their number."""
-    wrong = index.mend()
-    broken, ids = jobs.mend()
-    metrics.index_repairs.labels("key").inc(len(wrong))
-    metrics.queue_repairs.labels("key").inc(len(broken.split()))
-    metrics.queue_repairs.labels("id").inc(ids)
-    if wrong or broken or ids:
-        keys = " ".join([*wrong, *broken.split()]) or "none"
-        logger.warning("sweep: removed from Redis: keys of a wrong kind (%s), %d IDs of no job or worker", keys, ids)
-    return len(wrong) + len(broken.split()) + ids
+    of_index, of_queue = index.mend(), jobs.mend()
+    metrics.index_repairs.labels("key").inc(len(of_index))
+    metrics.queue_repairs.labels("key").inc(len(of_queue.keys))
+    metrics.queue_repairs.labels("id").inc(of_queue.ids)
+    keys = (*of_index, *of_queue.keys)
+    if keys or of_queue.ids:
+        logger.warning(
+            "sweep: removed from Redis: keys of a wrong kind (%s), %d IDs of no job or worker",
+            *(" ".join(keys) or "none", of_queue.ids),
+        )
+    return len(keys) + of_queue.ids
 
 
 def _repair_queue(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 from redis import Redis
@@ -28,6 +29,14 @@ _DEATHS = "cxr-triage:deaths"
 _WORKER_KEY = re.compile(re.escape(rq.worker_key().encode()) + rb"[\x21-\x7e]{1,512}")
 _WORKER_SETS = rq.worker_sets((QUEUE, PRIORS))
 _LARGEST_COUNT = 1000  # of failures and deaths: an object is given up long before
+
+
+@dataclass(frozen=True)
+class QueueRepair:
+    """What a repair removed from Redis: keys of a wrong type, and the number of IDs of no job or worker."""
+
+    keys: tuple[str, ...]
+    ids: int
 
 
 def connect(url: str, timeout_s: float) -> Redis:
@@ -134,11 +143,8 @@ class ScoreQueue(JobStates):
             self._client.hdel(_DEATHS, *wrong)  # no object is given up for a number that another program wrote
         return [count if 0 <= count <= _LARGEST_COUNT else 0 for count in counts]
 
-    def mend(self) -> tuple[str, int]:
-        """Remove keys of a wrong type, and malformed IDs of jobs and workers: each would stop a worker.
-
-        Returns the keys, separated by spaces, and the number of IDs.
-        """
+    def mend(self) -> QueueRepair:
+        """Remove keys of a wrong type, and malformed IDs of jobs and workers: each would stop a worker."""
         wrong = remove_wrong_types(self._client, _TYPES)
         keep(self._client, self._queue_keys)
         count = 0
@@ -150,7 +156,7 @@ class ScoreQueue(JobStates):
             for each in cast("set[bytes]", self._client.smembers(name)):
                 if not _WORKER_KEY.fullmatch(each):
                     count += int(self._client.srem(name, each))
-        return " ".join(wrong), count
+        return QueueRepair(wrong, count)
 
     def remove_jobs(self, ids: Collection[bytes]) -> int:
         """Remove jobs of finished objects, and return their number; refused jobs stay, for people to inspect."""
