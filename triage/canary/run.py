@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -110,7 +109,8 @@ def run_canary(setup: CanarySetup, observer: CanaryObserver) -> CanaryResult | N
         SpoolError: if the partition cannot be used.
     """
     open_partition(setup.spool)  # its folder may have been removed
-    with _partition_lock(setup.partition):
+    refusal = CanaryRunningError("another canary is on its way: try again when it has come out")
+    with setup.partition.workers.hold_alone("canary", refusal):
         setup.remove_jobs(remove_canaries(setup.partition, time.time()))  # of a run that was killed
         canary = make_canary(setup.spool.installation_uid(), time.time())
         try:
@@ -181,14 +181,3 @@ def _send(setup: CanarySetup, canary: CanaryObject) -> str:
     finally:
         file.unlink(missing_ok=True)
     return sent.error
-
-
-@contextmanager
-def _partition_lock(partition: Spool) -> Iterator[None]:
-    """Lock the partition against all other processes; the kernel releases the lock if this process is killed."""
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(partition.workers.hold("canary"))
-        except BlockingIOError as error:
-            raise CanaryRunningError("another canary is on its way: try again when it has come out") from error
-        yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from triage.runtime.file_lock import file_lock, is_held
@@ -28,6 +28,16 @@ class WorkerLocks:
                 yield
             finally:
                 path.unlink(missing_ok=True)  # while we hold it, so that no other process can
+
+    @contextmanager
+    def hold_alone(self, name: str, refusal: Exception) -> Iterator[None]:
+        """Hold the lock of a process of which one at most may run. Raises ``refusal`` if another one holds it."""
+        with ExitStack() as stack:  # a BlockingIOError of the caller's own is not taken for that of the lock
+            try:
+                stack.enter_context(self.hold(name))
+            except BlockingIOError as error:
+                raise refusal from error
+            yield
 
     def is_alive(self, worker_name: str) -> bool:
         """Return whether a process holds the worker's lock: true exactly while the process lives.

@@ -49,15 +49,13 @@ class TargetService:
 @contextmanager
 def exclusive_partition(service: TargetService) -> Iterator[None]:
     """Lock the partition for one command, and empty it before and after. Raises ServiceError if another one runs."""
-    try:
-        with service.partition.workers.hold(_LOCK):
+    refusal = ServiceError("another triage validate --dicom is running on this service")
+    with service.partition.workers.hold_alone(_LOCK, refusal):
+        remove_old_studies(service.partition, math.inf)
+        try:
+            yield
+        finally:
             remove_old_studies(service.partition, math.inf)
-            try:
-                yield
-            finally:
-                remove_old_studies(service.partition, math.inf)
-    except BlockingIOError as error:
-        raise ServiceError("another triage validate --dicom is running on this service") from error
 
 
 def check_sendable(members: Sequence[Member]) -> None:
