@@ -15,6 +15,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from triage.channels.base import DeliveryStatus, Send, SendResult
+from triage.dicom.attribute_text import text_of
 from triage.dicom.pynetdicom_internals import connected_socket
 from triage.dicom.requestor import NoAssociationError, RemoteAE, rejects_all_contexts
 from triage.dicom.requestor import associated as associated_with
@@ -68,7 +69,7 @@ def store(association: Association, payload: bytes, message_id: int) -> SendResu
     if "Status" not in answer:
         association.abort()
         return SendResult(DeliveryStatus.RETRY, "no answer: the association was lost or the time is up", lost=True)
-    return of_status(int(answer.Status), str(answer.get("ErrorComment", "")))
+    return of_status(int(answer.Status), text_of(answer, "ErrorComment"))
 
 
 def of_status(status: int, comment: str = "") -> SendResult:

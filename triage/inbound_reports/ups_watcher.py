@@ -19,6 +19,7 @@ from triage.channels.ups.channel import UPS_PULL, look
 from triage.channels.ups.settings import UPSDestination
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryRecord, DeliveryState
+from triage.dicom.attribute_text import text_of
 from triage.dicom.requestor import RemoteAE
 from triage.errors import UnreachableError, cause
 from triage.metrics.reports import ReportMetrics
@@ -63,7 +64,7 @@ class Watcher:
                 if self.stopping():
                     break
                 found = look(association, workitem, _ASKED_FOR)
-                if found is not None and found.get("ProcedureStepState") == COMPLETED:
+                if found is not None and text_of(found, "ProcedureStepState") == COMPLETED:
                     count += self._completed(study, workitem, found, told_at)
         return count
 

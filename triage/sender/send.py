@@ -18,6 +18,7 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
+from triage.dicom.attribute_text import text_of
 from triage.dicom.dx_image import part10
 from triage.dicom.pynetdicom_internals import files_unparsed
 from triage.dicom.requestor import NoAssociationError, RemoteAE, associated, rejects_all_contexts
@@ -114,7 +115,7 @@ def _look(path: Path) -> _Outgoing:
     if start[128:] != b"DICM":
         raise _NotSendableError("neither a DICOM file nor a PNG or JPEG picture")
     meta = _file_meta(path)
-    pair = (str(meta.get("MediaStorageSOPClassUID", "")), str(meta.get("TransferSyntaxUID", "")))
+    pair = (text_of(meta, "MediaStorageSOPClassUID"), text_of(meta, "TransferSyntaxUID"))
     if not all(pair) or pair[0] == _DIRECTORY:
         raise _NotSendableError("a DICOM file whose File Meta Information names no object to store")
     return _Outgoing(path, pair, picture=False)
@@ -207,7 +208,7 @@ def _send_unchanged(association: Association, path: Path, message_id: int) -> Da
 
 def sop_instance_uid(path: Path) -> str:
     """Return the SOP Instance UID of a DICOM file, without reading its pixels; empty if it cannot be read."""
-    return str(_uids_in(path).get("SOPInstanceUID", ""))
+    return text_of(_uids_in(path), "SOPInstanceUID")
 
 
 def _uids_in(path: Path) -> Dataset:
@@ -221,7 +222,7 @@ def _uids_in(path: Path) -> Dataset:
 
 
 def _named(outcome: SentFile, dataset: Dataset) -> SentFile:
-    study, sop = (str(dataset.get(name, "")) for name in ("StudyInstanceUID", "SOPInstanceUID"))
+    study, sop = (text_of(dataset, name) for name in ("StudyInstanceUID", "SOPInstanceUID"))
     return replace(outcome, study_instance_uid=study, sop_instance_uid=sop)
 
 

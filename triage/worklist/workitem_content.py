@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 
+from triage.dicom.attribute_reader import value_of
+from triage.dicom.attribute_text import items_of
 from triage.worklist.workitem import code, date_time
 
 UPDATED = (  # a reader's system may set these; all others are the study's, and the priority is ours
@@ -64,14 +66,14 @@ def conforms(given: Dataset) -> bool:
 
 def completed_with(attributes: Dataset) -> bool:
     """Return whether the attributes of final state code P have values, as COMPLETED requires."""
-    performed = attributes.get(_PERFORMED) or []
+    performed = items_of(attributes, _PERFORMED)
     return bool(performed) and all(_is_performed(item) for item in performed)
 
 
 def canceled_with(attributes: Dataset) -> bool:
     """Return whether the attributes of final state code X have values, as CANCELED requires; we add the time."""
-    progress = attributes.get(_PROGRESS) or []
-    return bool(progress) and _is_coded(progress[0].get("ProcedureStepDiscontinuationReasonCodeSequence"))
+    progress = items_of(attributes, _PROGRESS)
+    return bool(progress) and _is_coded(value_of(progress[0], "ProcedureStepDiscontinuationReasonCodeSequence"))
 
 
 def with_output(attributes: Dataset) -> Dataset:
@@ -80,7 +82,7 @@ def with_output(attributes: Dataset) -> Dataset:
     The sequence is of type 2 in N-SET and of final state code P, "if there are no relevant output objects, then this
     sequence may have no items". Readers' systems leave it out, as a radiologist usually creates no object.
     """
-    for item in attributes.get(_PERFORMED) or []:
+    for item in items_of(attributes, _PERFORMED):
         if "OutputInformationSequence" not in item:
             item.OutputInformationSequence = []
     return attributes
@@ -91,33 +93,33 @@ def canceled(attributes: Dataset, now: float, request: Dataset | None = None) ->
 
     A request without a reason gets "unspecified" (CID 9300): PS3.4 CC.2.2.3 has the manager ensure the final state.
     """
-    if not attributes.get(_PROGRESS):
+    if not items_of(attributes, _PROGRESS):
         attributes.ProcedureStepProgressInformationSequence = [Dataset()]
     progress = attributes.ProcedureStepProgressInformationSequence[0]
     if request is not None:
         _add_request(progress, request)
-    if not progress.get("ProcedureStepCancellationDateTime"):
+    if not value_of(progress, "ProcedureStepCancellationDateTime"):
         progress.ProcedureStepCancellationDateTime = date_time(now)
     return attributes
 
 
 def _add_request(progress: Dataset, request: Dataset) -> None:
     """Copy the reasons and contact of a cancellation request (PS3.4 Table CC.2.2-1)."""
-    if reason := request.get("ReasonForCancellation"):
+    if reason := value_of(request, "ReasonForCancellation"):
         progress.ReasonForCancellation = reason
-    codes = request.get("ProcedureStepDiscontinuationReasonCodeSequence")
+    codes = value_of(request, "ProcedureStepDiscontinuationReasonCodeSequence")
     progress.ProcedureStepDiscontinuationReasonCodeSequence = codes if _is_coded(codes) else [code(*_UNSPECIFIED)]
-    if uri := request.get("ContactURI"):
+    if uri := value_of(request, "ContactURI"):
         contact = Dataset()
         contact.ContactURI = uri
-        if name := request.get("ContactDisplayName"):
+        if name := value_of(request, "ContactDisplayName"):
             contact.ContactDisplayName = name
         progress.ProcedureStepCommunicationsURISequence = [contact]
 
 
 def _is_performed(item: Dataset) -> bool:
-    coded = all(_is_coded(item.get(keyword)) for keyword in _PERFORMED_CODES)
-    return coded and all(item.get(k) for k in _PERFORMED_TIMES) and "OutputInformationSequence" in item
+    coded = all(_is_coded(value_of(item, keyword)) for keyword in _PERFORMED_CODES)
+    return coded and all(value_of(item, k) for k in _PERFORMED_TIMES) and "OutputInformationSequence" in item
 
 
 def _is_coded(sequence: object) -> bool:
@@ -126,10 +128,13 @@ def _is_coded(sequence: object) -> bool:
         return False
     return all(
         isinstance(item, Dataset)
-        and bool(item.get("CodeMeaning"))
+        and bool(value_of(item, "CodeMeaning"))
         and bool(
-            (item.get("CodingSchemeDesignator") and (item.get("CodeValue") or item.get("LongCodeValue")))
-            or item.get("URNCodeValue")
+            (
+                value_of(item, "CodingSchemeDesignator")
+                and (value_of(item, "CodeValue") or value_of(item, "LongCodeValue"))
+            )
+            or value_of(item, "URNCodeValue")
         )
         for item in sequence
     )

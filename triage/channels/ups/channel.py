@@ -18,6 +18,7 @@ from pynetdicom.association import Association
 from triage.channels import c_store_scu as dicom_store
 from triage.channels.base import TEST, Built, DeliveryStatus, Send, SendResult
 from triage.channels.patient_study import encoded
+from triage.dicom.attribute_text import text_of
 from triage.dicom.requestor import RemoteAE
 from triage.dicom.uid import uid_of
 from triage.errors import TriageError, UnreachableError, cause
@@ -187,7 +188,7 @@ def _compare(association: Association, dataset: Dataset, uid: UID) -> SendResult
     status, there = _get(association, UPS_PUSH, uid, list(_COMPARED))
     if status != 0x0000 or there is None:
         return _warned("it has the workitem already, and does not show it, 0x0111")
-    differing = [keyword for keyword in _COMPARED if str(there.get(keyword, "")) != str(dataset.get(keyword) or "")]
+    differing = [keyword for keyword in _COMPARED if text_of(there, keyword) != text_of(dataset, keyword)]
     if differing:
         return _warned(f"it has the workitem already, with another {', '.join(differing)}")
     return SendResult(DeliveryStatus.DELIVERED, "it has the workitem already, the same, 0x0111")
@@ -215,7 +216,7 @@ def _change(association: Association, dataset: Dataset, earlier: str) -> SendRes
 def _owned(association: Association, uid: UID) -> SendResult | None:
     """Someone has claimed it: the radiologist has the study before them. None if it has been finished meanwhile."""
     status, there = _get(association, UPS_PULL, uid, ["ProcedureStepState"])
-    if status == 0x0000 and there is not None and there.get("ProcedureStepState") in ("COMPLETED", "CANCELED"):
+    if status == 0x0000 and there is not None and text_of(there, "ProcedureStepState") in ("COMPLETED", "CANCELED"):
         return None
     return _warned("it is in progress, so the change is recorded here and was not sent, 0xC301")
 

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from triage.dicom.attribute_text import text_of
 from triage.dicom.elements import SEQUENCES, in_dictionary
 from triage.web.api.sources import Sources
 from triage.web.api.ups_rs_search import WorkitemQuery, search
@@ -79,7 +80,7 @@ def _update(sources: Sources, workitems: Workitems, request: Request, content: J
     given = Dataset.from_json(content)
     if not workitem_content.conforms(given):
         return _refusal(400, "The submitted request is inconsistent with the current state of the Workitem.")
-    transaction_uid = str(given.get("TransactionUID") or "") or _transaction_uid(request)
+    transaction_uid = text_of(given, "TransactionUID") or _transaction_uid(request)
     taken = Dataset()
     for keyword in workitem_content.UPDATED:
         if keyword in given:
@@ -108,7 +109,7 @@ def _update_warning(given: Dataset, wanted: JsonObject, after: WorkitemState) ->
 
 def _change(sources: Sources, workitems: Workitems, request: Request, content: JsonObject) -> Response:
     given = Dataset.from_json(content)
-    wanted, transaction_uid = str(given.get("ProcedureStepState") or ""), str(given.get("TransactionUID") or "")
+    wanted, transaction_uid = text_of(given, "ProcedureStepState"), text_of(given, "TransactionUID")
     done = workitems.change(
         _workitem(workitems, request),
         lambda state, raised: workitem_state.change(state, wanted, transaction_uid, sources.now(), raised),
