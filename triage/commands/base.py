@@ -137,25 +137,30 @@ def redis_errors() -> Iterator[None]:
         raise click.ClickException(f"Redis does not answer ({error}): is the service running?") from error
 
 
-@contextmanager
-def audited(
-    settings: Settings, process: str, undo: Callable[[], object] | None = None, *, done: bool = False
-) -> Iterator[AuditTrail | None]:
-    """Yield the audit trail, None if there is none.
+def audit(
+    settings: Settings,
+    process: str,
+    record: Callable[[AuditTrail], object],
+    undo: Callable[[], object] | None = None,
+    *,
+    done: bool = False,
+) -> None:
+    """Call ``record`` with the audit trail, if the settings ask for one.
 
     If it cannot be written, nothing is done; or what was ``done`` is undone by ``undo``, and the error says which.
     """
+    if not (settings.sign_in.method or settings.audit.always):
+        return
     from triage.security.audit_trail import AuditError, command_trail
 
-    audit = settings.audit
+    trail = settings.audit
     try:
-        on = settings.sign_in.method or audit.always
-        yield command_trail(audit.path, audit.rotate_at_bytes, audit.source, process) if on else None
+        record(command_trail(trail.path, trail.rotate_at_bytes, trail.source, process))
     except AuditError as error:
         if undo is not None:
             undo()
         what = "it is done, but that" if done and undo is None else "it is not done, because it"
-        raise click.ClickException(f"{what} could not be written to the audit trail {audit.path}: {error}") from error
+        raise click.ClickException(f"{what} could not be written to the audit trail {trail.path}: {error}") from error
 
 
 def write_or_print(text: str, out: Path | None) -> None:

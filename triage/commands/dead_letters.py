@@ -7,7 +7,7 @@ from functools import partial
 
 import click
 
-from triage.commands.base import Invocation, audited, given, open_spool, redis_url
+from triage.commands.base import Invocation, audit, given, open_spool, redis_url
 
 
 @click.command("dead-letters")
@@ -37,9 +37,7 @@ def dead_letters(invocation: Invocation, keys: tuple[str, ...], requeue_all: boo
         return
     every = [*(instance.key for instance, _ in spool.dead_letters()), *(row.key for row in rows)]
     studies = [study_named_in(key) for key in (every if requeue_all else keys)]
-    with audited(settings, "triage dead-letters") as trail:
-        if trail:
-            intend_requeue(trail, spool, studies)
+    audit(settings, "triage dead-letters", lambda trail: intend_requeue(trail, spool, studies))
     try:
         chosen = [key_from(key) for key in (every if requeue_all else keys)]
         objects = [key for key in chosen if isinstance(key, ReceivedInstance)]
@@ -51,10 +49,7 @@ def dead_letters(invocation: Invocation, keys: tuple[str, ...], requeue_all: boo
             if deliveries or requeue_all:
                 show_requeued_deliveries(again(deliveries))
     except (FileNotFoundError, ValueError) as error:
-        with audited(settings, "triage dead-letters", done=True) as trail:
-            if trail:  # some may have been
-                note_requeue(trail, spool, studies, AuditOutcome.MINOR_FAILURE)
+        failed = AuditOutcome.MINOR_FAILURE  # some may have been requeued
+        audit(settings, "triage dead-letters", lambda trail: note_requeue(trail, spool, studies, failed), done=True)
         raise click.ClickException(f"no such dead letter: {error}") from error
-    with audited(settings, "triage dead-letters", done=True) as trail:
-        if trail:
-            note_requeue(trail, spool, studies)
+    audit(settings, "triage dead-letters", lambda trail: note_requeue(trail, spool, studies), done=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 
 from triage.commands import CommandSection
-from triage.commands.base import Invocation, audited, given, open_spool
+from triage.commands.base import Invocation, audit, given, open_spool
 
 SECTION = CommandSection.RESEARCH
 
@@ -22,13 +23,11 @@ def feedback(invocation: Invocation, out: Path) -> None:
     from triage.validation.cohort.feedback import export
 
     spool = open_spool(settings)
-    with audited(settings, "triage feedback") as trail:
-        if trail:
-            intend_export(trail, out)
+    audit(settings, "triage feedback", lambda trail: intend_export(trail, out))
     done = export(spool, out)
-    with audited(settings, "triage feedback", undo=out.unlink, done=True) as trail:
-        if trail and done.studies:
-            note_export(trail, out, spool, done.studies)
+    if done.studies:
+        noted = partial(note_export, out=out, spool=spool, studies=done.studies)
+        audit(settings, "triage feedback", noted, undo=out.unlink, done=True)
     click.echo(f"{done.images} image{'' if done.images == 1 else 's'} with a label: {out}")
     click.echo(
         f"left out: {done.contradicted} studies with contradicting readers, {done.without_image} without a score"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from threading import Event
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -10,12 +10,9 @@ from redis.exceptions import RedisError
 from triage.errors import cause
 
 
-def ready_with_redis(client: Redis, started: Sequence[object], doing: str) -> tuple[bool, str]:
-    """Return whether a process has started and Redis answers, and ``doing`` or why not.
-
-    ``started`` is empty until it has.
-    """
-    if not started:
+def ready_with_redis(client: Redis, started: Event, doing: str) -> tuple[bool, str]:
+    """Return whether a process has started and Redis answers, and ``doing`` or why not."""
+    if not started.is_set():
         return False, "starting"
     try:
         client.ping()

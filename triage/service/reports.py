@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from threading import Event
 
 from prometheus_client import CollectorRegistry
 
@@ -35,7 +36,7 @@ def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
     introduce("reports", settings, metrics)
     hl7 = settings.channels.all_of_type(HL7Destination)
     own = frozenset((each.sending_application, each.sending_facility) for each in hl7)
-    started: list[bool] = []
+    started = Event()
     with connect(redis_url, settings.redis.timeout_s) as client:
         ready = partial(ready_with_redis, client, started, "receiving reports")
         with health_server(registry, ready, settings.reports):
@@ -48,7 +49,7 @@ def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
             if early:
                 watchers.append(partial(early.watch, *stop))
             receiver = ReportReceiver(spool, index, report_policy(settings.reports, own), metrics, memory=early)
-            run(settings.reports, receiver, metrics, watchers, Lifecycle(*stop, lambda: started.append(True)))
+            run(settings.reports, receiver, metrics, watchers, Lifecycle(*stop, started.set))
 
 
 def report_policy(settings: ReportsSettings, own: frozenset[tuple[str, str]]) -> ReportPolicy:
