@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 
-from triage.errors import cause
 from triage.report_labeller.reports import ReportError
-from triage.runtime.csv_table import TableError, parse_table, written
+from triage.runtime.csv_table import read_table, written
 
 
 @dataclass(frozen=True)
@@ -77,12 +76,7 @@ def read_labels(path: Path, definition: str) -> CheckedReports:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, str]]]:
-    try:
-        table = parse_table(path.read_bytes(), ("report", "corrected"))
-    except OSError as error:
-        raise ReportError(f"{path} cannot be read: {cause(error)}") from error
-    except TableError as error:
-        raise ReportError(f"{path}: {error}") from error
+    table = read_table(path, ("report", "corrected"), refusal=ReportError)
     for row in table.records:
         yield f"{path}, line {row.line}", row.values
 

@@ -16,7 +16,7 @@ from typing import Self, TypedDict
 from pydicom import dcmread
 
 from triage.errors import StartError
-from triage.runtime.csv_table import TableError, parse_table
+from triage.runtime.csv_table import read_table
 from triage.validation.cohort.manifest import COLUMNS
 
 logger = logging.getLogger(__name__)
@@ -80,12 +80,7 @@ def find_cases(source: Path, salt: str) -> tuple[ReaderCase, ...]:
 
 
 def _from_manifest(manifest: Path, salt: str) -> list[ReaderCase]:
-    try:
-        table = parse_table(manifest.read_bytes(), ("image",))
-    except OSError as error:
-        raise CasesError(f"{manifest} cannot be read: {error}") from error
-    except TableError as error:
-        raise CasesError(f"{manifest}: {error}") from error
+    table = read_table(manifest, ("image",), refusal=CasesError)
     return [_row(manifest, record.line, record.values, salt) for record in table.records]
 
 

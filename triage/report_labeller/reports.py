@@ -10,7 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from triage.errors import StartError
-from triage.runtime.csv_table import TableError, identifier_fault, parse_table
+from triage.runtime.csv_table import identifier_fault, read_table
 
 ARCHIVE = "NLMCXR_reports.tgz"
 SECTIONS = ("FINDINGS", "IMPRESSION")
@@ -53,12 +53,7 @@ def read_reports(source: Path) -> list[Report]:
 def read_report_table(path: Path) -> list[Report]:
     """Read the reports of a CSV file with columns ``report`` (identifier) and ``text``. Raises ReportError."""
     reports: dict[str, Report] = {}
-    try:
-        table = parse_table(path.read_bytes(), ("report", "text"))
-    except OSError as error:
-        raise ReportError(f"{path} cannot be read: {error}") from error
-    except TableError as error:
-        raise ReportError(f"{path}: {error}") from error
+    table = read_table(path, ("report", "text"), refusal=ReportError)
     for row in table.records:
         identifier = row.values["report"]
         if fault := identifier_fault(identifier):

@@ -13,11 +13,12 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
-from triage.errors import TriageError
+from triage.errors import TriageError, cause
 
 T = TypeVar("T")
 
@@ -72,6 +73,19 @@ def parse_table(data: bytes, needed: Sequence[str] = ()) -> Table:
         records.append(CSVRow(line, _by_column(line, row, columns)))
     named = tuple(name for name in columns if name)
     return Table(named, tuple(records), blank)
+
+
+def read_table(path: Path, needed: Sequence[str] = (), *, refusal: Callable[[str], Exception] = TableError) -> Table:
+    """Return the table in the CSV file ``path``; see ``parse_table``.
+
+    Raises the error that ``refusal`` makes of a text, if the file cannot be read or is no such table.
+    """
+    try:
+        return parse_table(path.read_bytes(), needed)
+    except OSError as error:
+        raise refusal(f"{path} cannot be read: {cause(error)}") from error
+    except TableError as error:
+        raise refusal(f"{path}: {error}") from error
 
 
 def written(value: T) -> T | str:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from triage.errors import StartError
-from triage.runtime.csv_table import TableError, parse_table
+from triage.runtime.csv_table import read_table
 from triage.simulation.time_units import HOUR, WEEK, Minutes
 
 
@@ -63,13 +63,9 @@ def read_log(path: Path, labels: Sequence[str]) -> ArrivalLog:
     Raises:
         ArrivalLogError: naming the first fault.
     """
+    table = read_table(path, ("arrived",), refusal=ArrivalLogError)
     try:
-        table = parse_table(path.read_bytes(), ("arrived",))
         rows = sorted(_row(path, record.line, record.values, labels) for record in table.records)
-    except OSError as error:
-        raise ArrivalLogError(f"{path} cannot be read: {error}") from error
-    except TableError as error:
-        raise ArrivalLogError(f"{path}: {error}") from error
     except TypeError:
         raise ArrivalLogError(f"{path}: some times have a time zone and some have none") from None
     if len(rows) < 2:

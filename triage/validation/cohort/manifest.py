@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from triage.errors import StartError
-from triage.runtime.csv_table import TableError, identifier_fault, parse_table, written
+from triage.runtime.csv_table import identifier_fault, read_table, written
 
 COLUMNS = ("image", "label", "patient", "split", "fold", "view", "age", "sex", "source")
 REQUIRED = ("image", "label", "patient")
@@ -61,12 +61,7 @@ def read_manifest(path: Path) -> list[Row]:
 
     Raises ManifestError for the first fault, before any image is opened.
     """
-    try:
-        table = parse_table(path.read_bytes(), REQUIRED)
-    except OSError as error:
-        raise ManifestError(f"{path} cannot be read: {error}") from error
-    except TableError as error:
-        raise ManifestError(f"{path}: {error}") from error
+    table = read_table(path, REQUIRED, refusal=ManifestError)
     rows = [_row(path, record.line, record.values) for record in table.records]
     if not rows:
         raise ManifestError(f"{path} has no rows")

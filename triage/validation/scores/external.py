@@ -9,7 +9,7 @@ from pathlib import Path
 
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
-from triage.runtime.csv_table import TableError, parse_table
+from triage.runtime.csv_table import read_table
 from triage.validation.cohort.members import Member
 from triage.validation.scores.predictions import Prediction, PredictionsError
 
@@ -127,17 +127,15 @@ def _call_of(text: str | float | None, column: str, file: Path) -> float | None:
 
 
 def _records(file: Path) -> list[Record]:
+    if file.suffix != ".json":
+        return [dict(each.values) for each in read_table(file, refusal=PredictionsError).records]
     try:
-        if file.suffix == ".json":
-            found = json.loads(file.read_text(encoding="utf-8"))
-            if isinstance(found, list) and all(isinstance(record, dict) for record in found):
-                return found
-            raise PredictionsError(f"{file} is no list of objects")
-        return [dict(each.values) for each in parse_table(file.read_bytes()).records]
-    except TableError as error:
-        raise PredictionsError(f"{file}: {error}") from error
+        found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise PredictionsError(f"{file} cannot be read: {error}") from error
+    if isinstance(found, list) and all(isinstance(record, dict) for record in found):
+        return found
+    raise PredictionsError(f"{file} is no list of objects")
 
 
 def _image_of(record: Record, file: Path) -> str:
