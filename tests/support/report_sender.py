@@ -16,7 +16,7 @@ from tests.support.receivers import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.wait import wait_for
 from triage.decision.records import decision_from
-from triage.inbound_reports.early_store import EarlyReportStore
+from triage.inbound_reports.early_store import EarlyReports
 from triage.inbound_reports.receiver import ReportReceiver
 from triage.inbound_reports.serve import Lifecycle, run
 from triage.metrics.reports import ReportMetrics
@@ -35,11 +35,10 @@ class Station:
     spool: Spool
     index: Worklist
     registry: CollectorRegistry
-    memory: EarlyReportStore | None
+    memory: EarlyReports
 
     def match(self) -> int:
         """What the process does every few seconds: how many studies left the list by remembered reports."""
-        assert self.memory is not None
         return self.memory.match()
 
     def listed(self) -> set[str]:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from redis.exceptions import RedisError
 
@@ -49,6 +49,46 @@ class RetentionLimits:
     at_most: int
 
 
+class EarlyReports(Protocol):
+    """Reports whose study is not here yet."""
+
+    def remember(
+        self,
+        study: str,
+        accession_numbers: Iterable[PatientIdentifier],
+        patients: Iterable[PatientIdentifier],
+        said: ReadNotice,
+    ) -> bool:
+        """Keep a report durably. Return False if none is kept here. Raises OSError."""
+
+    def match(self) -> int:
+        """Take the studies of stored reports off the list and return their number. Raises RedisError, OSError."""
+
+    def watch(self, stopping: Callable[[], bool], wait: Callable[[float], None]) -> None:
+        """Match every few seconds until ``stopping()``."""
+
+
+class NoEarlyReports:
+    """Keeps no report, where ``reports.remember_hours`` is 0."""
+
+    def remember(
+        self,
+        study: str,
+        accession_numbers: Iterable[PatientIdentifier],
+        patients: Iterable[PatientIdentifier],
+        said: ReadNotice,
+    ) -> bool:
+        """Return False: the report is not kept."""
+        return False
+
+    def match(self) -> int:
+        """Return 0: there is nothing to match."""
+        return 0
+
+    def watch(self, stopping: Callable[[], bool], wait: Callable[[float], None]) -> None:
+        """Return at once: there is nothing to match."""
+
+
 class EarlyReportStore:
     """Reports whose study is not here yet. Safe to call from several threads. ``now``: the clock, in POSIX seconds."""
 
@@ -79,8 +119,8 @@ class EarlyReportStore:
         accession_numbers: Iterable[PatientIdentifier],
         patients: Iterable[PatientIdentifier],
         said: ReadNotice,
-    ) -> None:
-        """Keep a report durably. The same message again is one report. Raises OSError."""
+    ) -> bool:
+        """Keep a report durably, and return True. The same message again is one report. Raises OSError."""
         known, numbers = list(patients), list(accession_numbers)
         early = EarlyReport(
             study,
@@ -96,12 +136,13 @@ class EarlyReportStore:
         same = sha256("\n".join((said.source, study, *early.accession_numbers)).encode()).hexdigest()[:32]
         with self._lock:
             if any(path.stem.endswith(same) for path in self._known):
-                return
+                return True
             path = self._folder / f"{round(early.heard_at * 1e6):016d}-{same}.json"
             self._spool.write(path, json.dumps(asdict(early)))
             self._known[path] = early
             self._matched_at = -1
             self._forget()
+        return True
 
     def match(self) -> int:
         """Take the studies of stored reports off the list and return their number. Raises RedisError, OSError."""

@@ -18,7 +18,7 @@ from triage.hl7.message_types import ORM
 from triage.hl7.timestamps import moment
 from triage.inbound_reports.acknowledgement import AcknowledgementCode, acknowledgement
 from triage.inbound_reports.early_report import can_be_remembered
-from triage.inbound_reports.early_store import EarlyReportStore
+from triage.inbound_reports.early_store import EarlyReports
 from triage.inbound_reports.matching import NONE, DoubtError, Issuers, Match, match
 from triage.inbound_reports.message import KINDS, MalformedError, MessageHeader, ReportedOrder, header_of, orders_of
 from triage.metrics.reports import ReportMetrics
@@ -75,8 +75,8 @@ class ReportReceiver:
         index: Worklist,
         policy: ReportPolicy,
         metrics: ReportMetrics,
+        memory: EarlyReports,
         now: Callable[[], float] = time.time,
-        memory: EarlyReportStore | None = None,
     ) -> None:
         self._memory = memory
         self._spool = spool
@@ -179,13 +179,13 @@ class ReportReceiver:
     def _remember(self, header: MessageHeader, order: ReportedOrder) -> str:
         places = [place for place in self._policy.accession_in if place in order.identifiers]
         numbers = [PatientIdentifier(order.identifiers[place], order.issuers.get(place, Issuer())) for place in places]
-        if self._memory is None or not can_be_remembered(order, numbers):
+        if not can_be_remembered(order, numbers):
             return "unmatched"
         if self._stated_at(header, order) is None and Clock(self._spool).in_doubt():  # unknown when it was made
             return "unmatched"
         said = self._said(header, order)
-        self._memory.remember(order.study_instance_uid, dict.fromkeys(numbers), order.patients, said)
-        return "remembered"
+        kept = self._memory.remember(order.study_instance_uid, dict.fromkeys(numbers), order.patients, said)
+        return "remembered" if kept else "unmatched"
 
     def _said(self, header: MessageHeader, order: ReportedOrder) -> ReadNotice:
         return ReadNotice(

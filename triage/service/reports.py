@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from triage.channels.hl7.settings import HL7Destination
 from triage.channels.ups.settings import UPSDestination
 from triage.errors import StartError
-from triage.inbound_reports.early_store import EarlyReportStore, RetentionLimits
+from triage.inbound_reports.early_store import EarlyReports, EarlyReportStore, NoEarlyReports, RetentionLimits
 from triage.inbound_reports.matching import Issuers
 from triage.inbound_reports.receiver import ReportPolicy
 from triage.metrics.reports import ReportMetrics
@@ -46,8 +46,7 @@ def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
             if not (settings.reports.port or watchers):
                 raise StartError("there is no source of reports: set reports.port, or look_s of a UPS destination")
             early = early_store(settings.reports, spool, index, metrics)
-            if early:
-                watchers.append(partial(early.watch, *stop))
+            watchers.append(partial(early.watch, *stop))
             receiver = ReportReceiver(spool, index, report_policy(settings.reports, own), metrics, memory=early)
             run(settings.reports, receiver, metrics, watchers, Lifecycle(*stop, started.set))
 
@@ -68,12 +67,10 @@ def report_policy(settings: ReportsSettings, own: frozenset[tuple[str, str]]) ->
     )
 
 
-def early_store(
-    settings: ReportsSettings, spool: Spool, index: Worklist, metrics: ReportMetrics
-) -> EarlyReportStore | None:
-    """Return the store of reports that come before their study; None where it is off, or no message is received."""
+def early_store(settings: ReportsSettings, spool: Spool, index: Worklist, metrics: ReportMetrics) -> EarlyReports:
+    """Return the store of reports that come before their study; one that keeps none where it is off."""
     if not (settings.port and settings.remember_hours):
-        return None
+        return NoEarlyReports()
     return EarlyReportStore(
         spool,
         index,
