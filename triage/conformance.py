@@ -98,7 +98,7 @@ def _verification() -> Table:
 def _storage() -> Table:
     uids = [uid for uid in supported_contexts(TRANSFER_SYNTAXES) if uid != VERIFICATION]
     rows = [(_known(uid), uid, _use(uid)) for uid in sorted(uids, key=lambda uid: (_use(uid) != "scored", uid))]
-    return ("SOP class", "UID", "what becomes of its objects"), rows
+    return ("SOP class", "UID", "what is done with its objects"), rows
 
 
 def _known(uid: str) -> str:

@@ -1,4 +1,4 @@
-"""Canaries again and again: what metrics say of those that came out, and of those that did not."""
+"""Canaries again and again: what metrics say of those that passed, and of those that failed."""
 
 from __future__ import annotations
 

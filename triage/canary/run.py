@@ -109,7 +109,7 @@ def run_canary(setup: CanarySetup, observer: CanaryObserver) -> CanaryResult | N
         SpoolError: if the partition cannot be used.
     """
     open_partition(setup.spool)  # its folder may have been removed
-    refusal = CanaryRunningError("another canary is on its way: try again when it has come out")
+    refusal = CanaryRunningError("another canary is running: try again when it has ended")
     with setup.partition.workers.hold_alone("canary", refusal):
         setup.remove_jobs(remove_canaries(setup.partition, time.time()))  # of a run that was killed
         canary = make_canary(setup.spool.installation_uid(), time.time())

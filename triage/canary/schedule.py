@@ -69,10 +69,10 @@ def _run_once(setup: CanarySetup, metrics: CanaryMetrics, stop: threading.Event)
 def _count(result: CanaryResult, metrics: CanaryMetrics) -> None:
     if result.succeeded:
         metrics.duration.observe(result.took_s)
-        logger.info("the canary came out after %.1f s", result.took_s)
+        logger.info("the canary passed every stage in %.1f s", result.took_s)
     for stage, reason in result.failed_stages.items():
         metrics.failures.labels(stage).inc()
-        logger.error("the canary did not come out: %s: %s", stage, reason)
+        logger.error("the canary failed: %s: %s", stage, reason)
 
 
 def _log_stage(stage: PassedStage) -> None:

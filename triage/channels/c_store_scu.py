@@ -53,7 +53,7 @@ def associated(peer: RemoteAE, sop_classes: Sequence[str]) -> Iterator[Associati
 
 
 def store(association: Association, payload: bytes, message_id: int) -> SendResult:
-    """Send one DICOM file; what came of it."""
+    """Send one DICOM file, and return the result."""
     dataset = dcmread(BytesIO(payload))
     sop_class = UID(dataset.SOPClassUID)
     if not any(context.abstract_syntax == sop_class for context in association.accepted_contexts):

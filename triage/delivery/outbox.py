@@ -5,7 +5,7 @@
                                           the bytes to send, built once; the name says when it is next tried
     undeliverable/<destination>/<study>+<revision>    given up; a person can requeue it
     undeliverable/<destination>/<study>               a result that could not be built, with the error
-    studies/<hh>/<study>/deliveries/<destination>+<number>.json    the record: what was said, and what became of it
+    studies/<hh>/<study>/deliveries/<destination>+<number>.json    the record: its content and its state
     studies/<hh>/<study>/deliveries/<destination>+<number>.sent    the bytes, once they are acknowledged
 
 A listing of ``outbox/<destination>`` says what is due: no file is opened to find out that nothing is.

@@ -9,7 +9,7 @@ from triage.metrics.registry import MetricGroup, counter, gauge, histogram
 class CanaryMetrics(MetricGroup):
     """Canaries sent; they are counted nowhere else. {stage}: stored, queued, scored, decided, delivered:DESTINATION."""
 
-    last_success = gauge("canary_last_success_timestamp_seconds", "When a canary came out last; 0 if none ever did.")
+    last_success = gauge("canary_last_success_timestamp_seconds", "When a canary last passed every stage; 0: never.")
     interval = gauge("canary_interval_seconds", "Time between two canaries.")
     duration = histogram("canary_duration_seconds", "From sending a canary to its last receipt.", WAITING_SECONDS)
-    failures = counter("canary_failures_total", "Canaries that did not come out, by where they stuck.", "stage")
+    failures = counter("canary_failures_total", "Canaries that failed, by the stage that they did not pass.", "stage")

@@ -16,7 +16,7 @@ class ReportMetrics(ProcessMetrics, ServerTLSMetrics):
     {outcome} of reports: REPORT_OUTCOMES; of looks: ok, failed. {destination}: names from the settings only.
     """
 
-    reports = counter("reports_total", "Orders in report messages, by what came of them.", "outcome")
+    reports = counter("reports_total", "Orders in report messages, by outcome.", "outcome")
     studies_reported = counter(
         "studies_reported_total", "Studies that left the list because a message said that they were reported."
     )

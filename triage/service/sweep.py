@@ -80,7 +80,7 @@ def _sweep(
     spool: Spool,
     redis_url: str,
 ) -> float | None:
-    """Sweep once and export what came of it; after an error the next sweep tries again.
+    """Sweep once and export the result; after an error the next sweep tries again.
 
     Return when the oldest object came that is awaited; None where that is not known: see ``_export_queues``.
     """

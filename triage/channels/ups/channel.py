@@ -141,7 +141,7 @@ class UPSChannel:
 
 
 def send(association: Association, payload: bytes) -> SendResult:
-    """Create the workitem in ``payload``, or change the earlier one that the manager has; what came of it."""
+    """Create the workitem in ``payload``, or change the earlier one that the manager has, and return the result."""
     dataset = dcmread(BytesIO(payload))
     try:
         for earlier in dataset.get("ReplacedProcedureStepSequence", []):

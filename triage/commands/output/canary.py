@@ -14,8 +14,8 @@ from triage.spool.spool import Spool
 _ROW = "{:<28}{:>7}  {}"
 
 
-def fly_and_show(settings: Settings, spool: Spool, redis_url: str) -> bool:
-    """Send a canary and print each stage that it passes, and those that it does not. Whether it came out."""
+def send_and_show(settings: Settings, spool: Spool, redis_url: str) -> bool:
+    """Send a canary, print the stages that it passes and fails, and return whether it passed all."""
     setup = canary_setup(settings, spool, redis_url)
     where = f"{setup.listener.called_ae_title} at {setup.listener.host}:{setup.listener.port}"
     named = ", ".join(each.name for each in setup.destinations) or "nowhere: no destination has canary = true"
@@ -31,7 +31,7 @@ def fly_and_show(settings: Settings, spool: Spool, redis_url: str) -> bool:
     assert result is not None
     for stage, reason in result.failed_stages.items():
         click.echo(_ROW.format(stage, "NOT", reason))
-    click.echo(f"It {'came out' if result.succeeded else 'did NOT come out'} after {result.took_s:.1f} s.")
+    click.echo(f"It {'passed every stage' if result.succeeded else 'did NOT pass every stage'}: {result.took_s:.1f} s.")
     return result.succeeded
 
 

@@ -27,7 +27,7 @@ from triage.validation.validate import validate
 
 
 def run_validation(settings: Settings, options: Mapping[str, Any]) -> bool:
-    """Validate with a progress bar, print what came out; whether it passed. Raises StartError."""
+    """Validate with a progress bar, print the results, and return whether it passed. Raises StartError."""
     request = ValidationRequest(**options)
     if request.paper is not None and request.paper not in paper.names():
         raise StartError(f"--paper {request.paper}: there are {', '.join(paper.names())}")

@@ -16,7 +16,7 @@ class CanarySettings(Section):
         description="Minutes between two canaries: a generated study, sent to our own DICOM port and delivered to "
         "every destination with canary = true, listed and counted nowhere. 0: only when `triage canary` is called.",
     )
-    timeout_s: float = Field(120.0, gt=0, le=3600, description="Seconds in which it has to come out everywhere.")
+    timeout_s: float = Field(120.0, gt=0, le=3600, description="Seconds in which it has to pass every stage.")
     ae_title: AETitle = Field(
         "CXR_CANARY", description="AE title that it calls itself; from this machine it is always let in."
     )
