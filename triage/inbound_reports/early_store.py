@@ -109,7 +109,7 @@ class EarlyReportStore:
         spool.make_folder(self._folder)
         self._lock = threading.Lock()
         self._known = {path: early for path in sorted(self._folder.iterdir()) if (early := _read(path))}
-        self._matched_at = -1  # the worklist's number of changes; another one, or a new report, asks for a look
+        self._matched_at = -1  # the worklist's number of changes; another one, or a new report, asks for a comparison
         self._not_of: set[tuple[Path, str, str]] = set()  # a study as a revision that a report is not of
         self._count()
 
@@ -168,7 +168,7 @@ class EarlyReportStore:
                 self.match()
             except RedisError as error:
                 logger.error("Redis: %s; trying again", error)
-            except Exception as error:  # the edge: a full disk, or a fault of ours; the next look comes
+            except Exception as error:  # the edge: a full disk, or a fault of ours; the next poll comes
                 logger.error("remembered reports: %s; trying again", cause(error))
             wait(_POLL_S)
 

@@ -31,7 +31,7 @@ from triage.worklist.reader_acts import Act, ReadNotice
 
 logger = logging.getLogger(__name__)
 
-_MANY = 3  # studies that one message takes off the list: rare, and worth a look
+_MANY = 3  # studies that one message takes off the list: rare, and logged as a warning
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class ReportReceiver:
             return _Answer(AcknowledgementCode.ACCEPTED, "our own message: nothing was changed", ("own",))
         orders = orders_of(content, header.kind, policy.character_set or header.character_set)
         # All of them are matched before anything is changed: a message is taken whole or not at all.
-        matched = [(order, *self._look(order, header.kind)) for order in orders]
+        matched = [(order, *self._match(order, header.kind)) for order in orders]
         done = [(found, self._done(header, order, found, outcome)) for order, found, outcome in matched]
         many = {uid for found, outcome in done if outcome == "read" for uid in found.studies}
         if len(many) >= _MANY:
@@ -157,7 +157,7 @@ class ReportReceiver:
             AcknowledgementCode.ACCEPTED, "; ".join(_in_words(*each) for each in done), tuple(each for _, each in done)
         )
 
-    def _look(self, order: ReportedOrder, kind: str) -> tuple[Match, str]:
+    def _match(self, order: ReportedOrder, kind: str) -> tuple[Match, str]:
         """Return the studies of an order, and the outcome if nothing is to be done; empty if they are to be marked."""
         statuses = self._policy.order_statuses if kind == ORM else self._policy.result_statuses
         if order.ours:

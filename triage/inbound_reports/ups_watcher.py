@@ -1,6 +1,6 @@
 """Workitems of ours at a foreign UPS manager: which of them were completed, asked for by N-GET under UPS Pull.
 
-What is asked about is read from the receipts of the studies that are listed: nothing is remembered between two looks.
+What is asked about is read from the receipts of the studies that are listed: nothing is remembered between two polls.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from triage.channels import c_store_scu as dicom_store
 from triage.channels.remote_ae import remote_ae_of
-from triage.channels.ups.channel import UPS_PULL, look
+from triage.channels.ups.channel import UPS_PULL, read_workitem
 from triage.channels.ups.settings import UPSDestination
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryRecord, DeliveryState
@@ -63,7 +63,7 @@ class Watcher:
             for study, workitem, told_at in open_now:
                 if self.stopping():
                     break
-                found = look(association, workitem, _ASKED_FOR)
+                found = read_workitem(association, workitem, _ASKED_FOR)
                 if found is not None and text_of(found, "ProcedureStepState") == COMPLETED:
                     count += self._completed(study, workitem, found, told_at)
         return count

@@ -13,7 +13,7 @@ from triage.metrics.tls import ServerTLSMetrics
 class ReportMetrics(ProcessMetrics, ServerTLSMetrics):
     """Report messages and completed workitems.
 
-    {outcome} of reports: REPORT_OUTCOMES; of looks: ok, failed. {destination}: names from the settings only.
+    {outcome} of reports: REPORT_OUTCOMES; of polls: ok, failed. {destination}: names from the settings only.
     """
 
     reports = counter("reports_total", "Orders in report messages, by outcome.", "outcome")

@@ -82,7 +82,7 @@ def sort_files(paths: Iterable[Path]) -> tuple[list[Path], Counter[str]]:
         for file in sorted(path.rglob("*")):
             if file.is_file():
                 try:
-                    _look(file)
+                    _inspect(file)
                     found.append(file)
                 except (OSError, _NotSendableError) as error:
                     passed_over[_words(error)] += 1
@@ -100,14 +100,14 @@ def send(
     outgoing: list[_Outgoing] = []
     for path in files:
         try:
-            outgoing.append(_look(path))
+            outgoing.append(_inspect(path))
         except (OSError, _NotSendableError) as error:
             yield SentFile(path, error=_words(error))
     for group in _groups(outgoing):
         yield from _send_group(deque(group), destination, view, age)
 
 
-def _look(path: Path) -> _Outgoing:
+def _inspect(path: Path) -> _Outgoing:
     with path.open("rb") as file:
         start = file.read(132)
     if is_picture(start):

@@ -157,8 +157,8 @@ def send(association: Association, payload: bytes) -> SendResult:
         return SendResult(DeliveryStatus.DEAD, str(error))
 
 
-def look(association: Association, uid: str, keywords: Sequence[str]) -> Dataset | None:
-    """A workitem's attributes under UPS Pull; None if the manager shows none. Raises UnreachableError."""
+def read_workitem(association: Association, uid: str, keywords: Sequence[str]) -> Dataset | None:
+    """Return a workitem's attributes under UPS Pull; None if the manager shows none. Raises UnreachableError."""
     try:
         status, found = _get(association, UPS_PULL, UID(uid), list(keywords))
     except (_LostError, _RejectedError) as error:

@@ -10,7 +10,7 @@ from triage.setting_types import Port, Section
 class DeliverSettings(Section):
     """Delivery of results; the destinations are in the section ``channels``."""
 
-    interval_s: float = Field(1.0, gt=0, description="Seconds between two looks for what is to be delivered.")
+    interval_s: float = Field(1.0, gt=0, description="Seconds between two checks for results to deliver.")
     metrics_host: str = Field(
         "127.0.0.1", description="Address of the metrics and health port; 0.0.0.0 where Prometheus runs elsewhere."
     )
