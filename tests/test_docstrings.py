@@ -77,3 +77,28 @@ def test_no_riddles(place: Path) -> None:
 
 def test_there_is_something_to_read() -> None:
     assert sum(1 for place in PLACES for path in place.rglob("*.py") for _ in docstrings(path)) > 3000
+
+
+CODE = re.compile(r"`[^`]*`")
+PAGES = [
+    path
+    for pattern in (
+        "*.md",
+        "docs/*.md",
+        "docs/how-to/*.md",
+        "docs/explanation/*.md",
+        "docs/reference/*.md",
+        "deploy/**/*.*",
+        "triage/**/*.html",
+        "triage/**/*.js",
+    )
+    for path in sorted(ROOT.glob(pattern))
+    if path.name != "CHANGELOG.md"
+    and path.suffix in (".md", ".yml", ".yaml", ".toml", ".json", ".conf", ".html", ".js")
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_riddles_in_pages(page: Path) -> None:
+    lines = enumerate(page.read_text(encoding="utf-8").splitlines(), 1)
+    assert [(number, line) for number, line in lines if RIDDLES.search(CODE.sub("", line))] == []

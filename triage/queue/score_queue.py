@@ -33,7 +33,7 @@ _LARGEST_COUNT = 1000  # of failures and deaths: an object is given up long befo
 
 @dataclass(frozen=True)
 class QueueRepair:
-    """What a repair removed from Redis: keys of a wrong type, and the number of IDs of no job or worker."""
+    """Entries that a repair removed from Redis: keys of a wrong type, and the number of IDs of no job or worker."""
 
     keys: tuple[str, ...]
     ids: int
