@@ -40,7 +40,7 @@ from triage.model.card import (
     Training,
     load_card,
 )
-from triage.model.card_schema import SCHEMA
+from triage.model.card_versions import SCHEMA
 from triage.model.distribution import fit
 
 PATIENTS = "training_patients.txt"

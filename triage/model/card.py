@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from triage.model.card_schema import LaterCardError, as_of_now
+from triage.model.card_versions import LaterCardError, as_of_now
 from triage.model.folder_check import ModelRefusedError as ModelRefusedError
 from triage.model.folder_check import check_digest, check_list, check_onnx
 from triage.radiograph.preprocess import PreprocessSpec

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.model_folders import write_model
 from triage.model.card import CARD, ModelRefusedError, load_card
-from triage.model.card_schema import SCHEMA, STEPS, LaterCardError, as_of_now
+from triage.model.card_versions import SCHEMA, STEPS, LaterCardError, as_of_now
 
 
 def test_there_is_a_step_from_every_version() -> None:
