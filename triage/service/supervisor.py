@@ -156,24 +156,24 @@ def build(settings: Settings, config: Path | None, environment: Mapping[str, str
         "reports": int(
             bool(settings.reports.port or any(each.look_s for each in settings.channels.of_type(UPSDestination)))
         ),
-        "listen": settings.listener.processes,
     }
-    children = [
-        Child(f"{name} {index}", _command(name, index, config), child_environment)
-        for name, count in counts.items()
-        for index in range(count)
-    ]
+    listeners = _children("listen", settings.listener.processes, config, child_environment)
+    workers = [child for name, count in counts.items() for child in _children(name, count, config, child_environment)]
     redis = None
     if embedded:
         command = embedded_redis.command(settings.redis.socket_path, environment.get("PATH", os.defpath))
         redis = Child("redis", command, dict(environment))
     return ServiceProcesses(
         redis=redis,
-        workers=[child for child in children if not child.name.startswith("listen")],
-        listeners=[child for child in children if child.name.startswith("listen")],
+        workers=workers,
+        listeners=listeners,
         redis_url=url,
         grace_s=settings.listener.shutdown_grace_s + 30.0,
     )
+
+
+def _children(name: str, count: int, config: Path | None, environment: dict[str, str]) -> list[Child]:
+    return [Child(f"{name} {index}", _command(name, index, config), environment) for index in range(count)]
 
 
 def _command(name: str, index: int, config: Path | None) -> list[str]:
