@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from triage.channels.base import Built, Channel, NothingToShowError, Skipped
+from triage.channels.base import Built, Channel, DeliveryStatus, NothingToShowError, Skipped
 from triage.decision.types import Tag
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryRecord, DeliveryState, OutgoingObject
@@ -118,7 +118,7 @@ def _supersede(
 
 def _left(record: DeliveryRecord) -> bool:
     """Return whether the message may have reached the peer: any attempt may have, even one without an answer."""
-    return any(each["outcome"] == "retry" for each in record.tries)
+    return any(each["outcome"] == DeliveryStatus.RETRY for each in record.tries)
 
 
 def _build(

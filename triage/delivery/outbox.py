@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from triage.channels.base import DeliveryStatus
 from triage.delivery.record import DeliveryKey, DeliveryRecord, DeliveryState, OutgoingObject, milliseconds
 from triage.dicom.uid import valid_uid
 from triage.spool.spool import Spool
@@ -140,13 +141,13 @@ class Outbox:
     def postpone(self, item: OutgoingObject, detail: str, at: float, wait_s: float) -> OutgoingObject:
         """Try it again in ``wait_s`` seconds."""
         later = replace(item, due=milliseconds(at + wait_s), tries=item.tries + 1)
-        self._settle(item, DeliveryState.WAITING, "retry", detail, at)
+        self._settle(item, DeliveryState.WAITING, DeliveryStatus.RETRY, detail, at)
         self._spool.move(self._path(item), self._path(later))
         return later
 
     def bury(self, item: OutgoingObject, detail: str, at: float) -> None:
         """Give it up; visible until a person requeues or drops it."""
-        self._settle(item, DeliveryState.DEAD, "dead", detail, at)
+        self._settle(item, DeliveryState.DEAD, DeliveryStatus.DEAD, detail, at)
         self._spool.move(self._path(item), self._dead_path(item.key))
 
     def remove(self, item: OutgoingObject, state: DeliveryState, why: str, at: float) -> None:
@@ -172,7 +173,7 @@ class Outbox:
                 number = int(path.name.partition("+")[0])
                 tries = self._record(key.study_instance_uid, destination, number).tries
                 at, why = float(tries[-1]["at"]), str(tries[-1]["detail"])
-                attempts = sum(each["outcome"] in ("retry", "dead") for each in tries)
+                attempts = sum(each["outcome"] in (DeliveryStatus.RETRY, DeliveryStatus.DEAD) for each in tries)
             except (OSError, ValueError, KeyError, TypeError, IndexError):  # shown all the same, and the others
                 at, attempts, why = path.stat().st_mtime, 0, "its record cannot be read"
             yield key, at, attempts, why

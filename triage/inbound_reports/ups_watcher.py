@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from triage.channels import c_store_scu as dicom_store
 from triage.channels.remote_ae import remote_ae_of
-from triage.channels.ups.channel import UPS_PULL, read_workitem
+from triage.channels.ups.channel import UPS_PULL, has_changed, read_workitem
 from triage.channels.ups.settings import UPSDestination
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryRecord, DeliveryState
@@ -118,7 +118,7 @@ def _told_at(delivered: Sequence[DeliveryRecord], workitem: str) -> float:
         each.built_at
         for each in delivered
         if (workitems := each.identity["workitems"].split())[0] == workitem
-        or (workitem in workitems and "changed" in each.tries[-1]["detail"])
+        or (workitem in workitems and has_changed(each.tries[-1]["detail"]))
     ]
     return max(of_it, default=0.0)
 

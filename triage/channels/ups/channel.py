@@ -38,6 +38,7 @@ _CHANGED = (  # what we tell of a workitem that is there; all may be set while i
 _IN_THE_COMMAND = ("SOPClassUID", "SOPInstanceUID")
 _COMPARED = ("ScheduledProcedureStepPriority", "StudyInstanceUID", "PatientID")
 _SHOWN = (0x0000, 0x0001, 0x0107)  # without warning, and with those of N-GET: what it has of it is there
+_CHANGED_THERE = "changed"  # in the details of attempts, which are stored: see has_changed
 _DUPLICATE = 0x0111
 _UNKNOWN = (0xC307, 0x0112)
 _FINAL = 0xC300
@@ -166,6 +167,11 @@ def read_workitem(association: Association, uid: str, keywords: Sequence[str]) -
     return found if status in _SHOWN else None
 
 
+def has_changed(detail: str) -> bool:
+    """Return whether an attempt with this detail changed a workitem that was there."""
+    return _CHANGED_THERE in detail
+
+
 class _LostError(TriageError):
     """The association is lost, or the peer does not answer on it."""
 
@@ -210,7 +216,7 @@ def _change(association: Association, dataset: Dataset, earlier: str) -> SendRes
         return None
     if status == _OWNED:
         return _owned(association, uid)
-    return _of_status(status, "changed")
+    return _of_status(status, _CHANGED_THERE)
 
 
 def _owned(association: Association, uid: UID) -> SendResult | None:
