@@ -25,6 +25,7 @@ from triage.decision.types import TriageDecision
 from triage.errors import cause
 from triage.inbound_reports.early_report import Arrived, EarlyReport, acquired_at, covers, digest, may_be_of_other
 from triage.inbound_reports.matching import NONE, Issuers
+from triage.metrics.labels import ReportOutcome
 from triage.metrics.reports import ReportMetrics
 from triage.spool.clock import Clock
 from triage.spool.patient import patient_in
@@ -188,7 +189,7 @@ class EarlyReportStore:
             except NotTaggedError:  # retention removed it meanwhile
                 return 0
             if step is not None:
-                self._metrics.reports.labels("early").inc()
+                self._metrics.reports.labels(ReportOutcome.EARLY).inc()
                 self._metrics.studies_reported.inc()
                 logger.info("study %s was reported before it came here, by message %s", uid, report.source)
                 return 1

@@ -10,13 +10,14 @@ from typing import Protocol, Self
 from triage.decision.identity import Issuer, PatientIdentifier
 from triage.errors import TriageError
 from triage.inbound_reports.message import ReportedOrder
+from triage.metrics.labels import ReportOutcome
 from triage.spool.patient import Patient
 
 
 class DoubtError(TriageError):
     """It is uncertain which study a report is about. ``outcome`` is the cause in metrics, the text that in words."""
 
-    def __init__(self, outcome: str, why: str) -> None:
+    def __init__(self, outcome: ReportOutcome, why: str) -> None:
         super().__init__(why)
         self.outcome = outcome
 
@@ -112,7 +113,8 @@ def match(
             named = [each for each in found if known.patient(each).identifiers] if patient_required else found
             if not named:
                 raise DoubtError(
-                    "no_patient", "the study with this accession number has no Patient ID: a person has to mark it"
+                    ReportOutcome.NO_PATIENT,
+                    "the study with this accession number has no Patient ID: a person has to mark it",
                 )
             return Match(_of_patient(order, named, known, issuers), place)
     return Match()
@@ -127,10 +129,14 @@ def _same_order(order: ReportedOrder, known: Known, uid: str, accession_in: Sequ
     said = [place for place in accession_in if place in order.identifiers]
     same = [place for place in said if order.identifiers[place] in {number, *number.split("\\")}]
     if number and said and not same:
-        raise DoubtError("contradictory", "the Study Instance UID is of a study with another accession number")
+        raise DoubtError(
+            ReportOutcome.CONTRADICTORY, "the Study Instance UID is of a study with another accession number"
+        )
     ours = known.accession_issuer(uid)
     if same and all(issuers.contradict(order.issuers.get(place, Issuer()), ours) for place in same):
-        raise DoubtError("contradictory", "the Study Instance UID is of a study whose number another issuer gave")
+        raise DoubtError(
+            ReportOutcome.CONTRADICTORY, "the Study Instance UID is of a study whose number another issuer gave"
+        )
 
 
 def _of_patient(order: ReportedOrder, studies: Sequence[str], known: Known, issuers: Issuers) -> tuple[str, ...]:
@@ -138,14 +144,16 @@ def _of_patient(order: ReportedOrder, studies: Sequence[str], known: Known, issu
     agreeing = {uid: patient for uid, patient in patients.items() if _agrees(order, patient, issuers)}
     if not agreeing:
         raise DoubtError(
-            "other_patient", "the study that it names is of another patient ID, or issuer, than that of PID-3"
+            ReportOutcome.OTHER_PATIENT,
+            "the study that it names is of another patient ID, or issuer, than that of PID-3",
         )
     if not all(map(known.is_of_one_patient, agreeing)):
         raise DoubtError(
-            "ambiguous", "the study that it names has objects of several patients: a person has to look at them"
+            ReportOutcome.AMBIGUOUS,
+            "the study that it names has objects of several patients: a person has to look at them",
         )
     if len({(patient.patient_id, patient.issuer) for patient in agreeing.values()}) > 1:
-        raise DoubtError("ambiguous", "several patients have studies with this accession number")
+        raise DoubtError(ReportOutcome.AMBIGUOUS, "several patients have studies with this accession number")
     _of_one_hospital(agreeing, known, issuers)
     return tuple(agreeing)
 
@@ -156,7 +164,9 @@ def _of_one_hospital(patients: Mapping[str, Patient], known: Known, issuers: Iss
     identifiers = [patient.identifiers for patient in patients.values() if patient.identifiers]
     two_orders = any(issuers.contradict(*pair) for pair in combinations(numbered, 2))
     if two_orders or not all(_may_be_one(*pair, issuers) for pair in combinations(identifiers, 2)):
-        raise DoubtError("ambiguous", "studies of several issuers have these numbers, and the report names no issuer")
+        raise DoubtError(
+            ReportOutcome.AMBIGUOUS, "studies of several issuers have these numbers, and the report names no issuer"
+        )
 
 
 def _may_be_one(one: Sequence[PatientIdentifier], other: Sequence[PatientIdentifier], issuers: Issuers) -> bool:

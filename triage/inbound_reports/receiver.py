@@ -21,6 +21,7 @@ from triage.inbound_reports.early_report import can_be_remembered
 from triage.inbound_reports.early_store import EarlyReports
 from triage.inbound_reports.matching import NONE, DoubtError, Issuers, Match, match
 from triage.inbound_reports.message import KINDS, MalformedError, MessageHeader, ReportedOrder, header_of, orders_of
+from triage.metrics.labels import ReportOutcome
 from triage.metrics.reports import ReportMetrics
 from triage.spool.clock import Clock
 from triage.spool.patient import Patient, patient_of
@@ -63,7 +64,7 @@ class _Answer:
 
     code: AcknowledgementCode
     text: str
-    outcomes: tuple[str, ...]
+    outcomes: tuple[ReportOutcome, ...]
 
 
 class ReportReceiver:
@@ -97,19 +98,23 @@ class ReportReceiver:
                 return None
             heard = self._take(header, content)
         except MalformedError as error:
-            heard = _Answer(AcknowledgementCode.ERROR, f"not understood: {error}", ("malformed",))
+            heard = _Answer(AcknowledgementCode.ERROR, f"not understood: {error}", (ReportOutcome.MALFORMED,))
         except DoubtError as error:
             heard = _Answer(AcknowledgementCode.ERROR, f"nothing was changed: {error}", (error.outcome,))
         except NotNowError as error:
-            heard = _Answer(AcknowledgementCode.REJECTED, str(error), ("failed",))
+            heard = _Answer(AcknowledgementCode.REJECTED, str(error), (ReportOutcome.FAILED,))
         except RedisError:
-            heard = _Answer(AcknowledgementCode.REJECTED, "the worklist does not answer: send it again", ("failed",))
+            heard = _Answer(
+                AcknowledgementCode.REJECTED, "the worklist does not answer: send it again", (ReportOutcome.FAILED,)
+            )
         except OSError as error:
             text = f"it could not be written ({cause(error)}): send it again"
-            heard = _Answer(AcknowledgementCode.REJECTED, text, ("failed",))
+            heard = _Answer(AcknowledgementCode.REJECTED, text, (ReportOutcome.FAILED,))
         except Exception as error:  # the edge: a fault of ours must not end the connection without an answer
             logger.error("report message %s: %s", _shown(header), cause(error))
-            heard = _Answer(AcknowledgementCode.REJECTED, "an error of the receiver: see its log", ("failed",))
+            heard = _Answer(
+                AcknowledgementCode.REJECTED, "an error of the receiver: see its log", (ReportOutcome.FAILED,)
+            )
         for outcome in heard.outcomes:
             self._metrics.reports.labels(outcome).inc()
         level = logging.INFO if heard.code is AcknowledgementCode.ACCEPTED else logging.WARNING
@@ -122,7 +127,7 @@ class ReportReceiver:
             header = header_of(content)
         except MalformedError:
             header = MessageHeader()
-        self._metrics.reports.labels("malformed").inc()
+        self._metrics.reports.labels(ReportOutcome.MALFORMED).inc()
         logger.warning("report message %s: %s, %s", _shown(header), AcknowledgementCode.ERROR, why)
         return acknowledgement(header, AcknowledgementCode.ERROR, why, uuid4().hex[:20], self._now())
 
@@ -130,7 +135,9 @@ class ReportReceiver:
         policy = self._policy
         if not _is_allowed(header.sending, policy):
             return _Answer(
-                AcknowledgementCode.ERROR, "this sending application or facility is not allowed here", ("refused",)
+                AcknowledgementCode.ERROR,
+                "this sending application or facility is not allowed here",
+                (ReportOutcome.REFUSED,),
             )
         if header.kind == "^":
             raise MalformedError("no message type in MSH-9")
@@ -138,54 +145,58 @@ class ReportReceiver:
             return _Answer(
                 AcknowledgementCode.ACCEPTED,
                 f"only {' and '.join(KINDS)} are read: nothing was changed",
-                ("other_kind",),
+                (ReportOutcome.OTHER_KIND,),
             )
         if not header.control_id:
             raise MalformedError("no message control ID in MSH-10")
         if header.processing_id != "P":
-            return _Answer(AcknowledgementCode.ACCEPTED, "not of production (MSH-11): nothing was changed", ("test",))
+            return _Answer(
+                AcknowledgementCode.ACCEPTED, "not of production (MSH-11): nothing was changed", (ReportOutcome.TEST,)
+            )
         if header.sending in policy.own:
-            return _Answer(AcknowledgementCode.ACCEPTED, "our own message: nothing was changed", ("own",))
+            return _Answer(AcknowledgementCode.ACCEPTED, "our own message: nothing was changed", (ReportOutcome.OWN,))
         orders = orders_of(content, header.kind, policy.character_set or header.character_set)
         # All of them are matched before anything is changed: a message is taken whole or not at all.
         matched = [(order, *self._match(order, header.kind)) for order in orders]
         done = [(found, self._done(header, order, found, outcome)) for order, found, outcome in matched]
-        many = {uid for found, outcome in done if outcome == "read" for uid in found.studies}
+        many = {uid for found, outcome in done if outcome is ReportOutcome.READ for uid in found.studies}
         if len(many) >= _MANY:
             logger.warning("report message %s took %d studies off the list at once", _shown(header), len(many))
         return _Answer(
             AcknowledgementCode.ACCEPTED, "; ".join(_in_words(*each) for each in done), tuple(each for _, each in done)
         )
 
-    def _match(self, order: ReportedOrder, kind: str) -> tuple[Match, str]:
-        """Return the studies of an order, and the outcome if nothing is to be done; empty if they are to be marked."""
+    def _match(self, order: ReportedOrder, kind: str) -> tuple[Match, ReportOutcome | None]:
+        """Return the studies of an order, and the outcome if nothing is to be done; None if they are to be marked."""
         statuses = self._policy.order_statuses if kind == ORM else self._policy.result_statuses
         if order.ours:
-            return Match(), "own"
+            return Match(), ReportOutcome.OWN
         if order.status not in statuses:
-            return Match(), "other_status"
+            return Match(), ReportOutcome.OTHER_STATUS
         if self._policy.patient_required and not order.patients:
-            raise DoubtError("no_patient", "PID-3 says of which patient the report is, and has no ID")
+            raise DoubtError(ReportOutcome.NO_PATIENT, "PID-3 says of which patient the report is, and has no ID")
         studies = _Studies(self._spool, self._index)
         policy = self._policy
         found = match(order, studies, policy.accession_in, policy.issuers, patient_required=policy.patient_required)
-        return found, "" if found.studies else "unmatched"
+        return found, None if found.studies else ReportOutcome.UNMATCHED
 
-    def _done(self, header: MessageHeader, order: ReportedOrder, found: Match, outcome: str) -> str:
-        if outcome == "unmatched":
+    def _done(
+        self, header: MessageHeader, order: ReportedOrder, found: Match, outcome: ReportOutcome | None
+    ) -> ReportOutcome:
+        if outcome is ReportOutcome.UNMATCHED:
             return self._remember(header, order)
         return outcome or self._mark(header, order, found)
 
-    def _remember(self, header: MessageHeader, order: ReportedOrder) -> str:
+    def _remember(self, header: MessageHeader, order: ReportedOrder) -> ReportOutcome:
         places = [place for place in self._policy.accession_in if place in order.identifiers]
         numbers = [PatientIdentifier(order.identifiers[place], order.issuers.get(place, Issuer())) for place in places]
         if not can_be_remembered(order, numbers):
-            return "unmatched"
+            return ReportOutcome.UNMATCHED
         if self._stated_at(header, order) is None and Clock(self._spool).in_doubt():  # unknown when it was made
-            return "unmatched"
+            return ReportOutcome.UNMATCHED
         said = self._said(header, order)
         kept = self._memory.remember(order.study_instance_uid, dict.fromkeys(numbers), order.patients, said)
-        return "remembered" if kept else "unmatched"
+        return ReportOutcome.REMEMBERED if kept else ReportOutcome.UNMATCHED
 
     def _said(self, header: MessageHeader, order: ReportedOrder) -> ReadNotice:
         return ReadNotice(
@@ -195,14 +206,14 @@ class ReportReceiver:
             source="|".join((*header.sending, header.control_id)),
         )
 
-    def _mark(self, header: MessageHeader, order: ReportedOrder, found: Match) -> str:
+    def _mark(self, header: MessageHeader, order: ReportedOrder, found: Match) -> ReportOutcome:
         said = self._said(header, order)
         acts = [reading.record_notice(self._spool, self._index, uid, said) for uid in found.studies]
         if not any(new for _, new in acts):
-            return "repeated"
+            return ReportOutcome.REPEATED
         self._metrics.studies_reported.inc(sum(new and step.act is Act.READ for step, new in acts))
         done = {step.act for step, _ in acts}
-        return next((outcome for act, outcome in _STAYS.items() if act in done), "read")
+        return next((outcome for act, outcome in _STAYS.items() if act in done), ReportOutcome.READ)
 
     def _said_at(self, header: MessageHeader, order: ReportedOrder) -> float:
         """Return when the report was made, as far as it says: never later than now."""
@@ -254,21 +265,21 @@ class _Studies:
         return Reason.PATIENT_MISMATCH not in decision.get("reasons", ())
 
 
-_STAYS = {Act.IN_DOUBT: "in_doubt", Act.OUTDATED: "outdated"}
+_STAYS = {Act.IN_DOUBT: ReportOutcome.IN_DOUBT, Act.OUTDATED: ReportOutcome.OUTDATED}
 
 _WORDS = {
-    "own": "a triage result, no report: nothing was changed",
-    "other_status": "its status does not say that it was reported: nothing was changed",
-    "unmatched": "of no study that is here: nothing was changed",
-    "remembered": "of no study that is here yet: remembered, in case it comes",
-    "repeated": "noted before",
-    "outdated": "noted, but an image came after the report, so it stays listed",
-    "in_doubt": "noted, but the clock of this machine is in doubt, so it stays listed: see triage clock",
-    "read": "read",
+    ReportOutcome.OWN: "a triage result, no report: nothing was changed",
+    ReportOutcome.OTHER_STATUS: "its status does not say that it was reported: nothing was changed",
+    ReportOutcome.UNMATCHED: "of no study that is here: nothing was changed",
+    ReportOutcome.REMEMBERED: "of no study that is here yet: remembered, in case it comes",
+    ReportOutcome.REPEATED: "noted before",
+    ReportOutcome.OUTDATED: "noted, but an image came after the report, so it stays listed",
+    ReportOutcome.IN_DOUBT: "noted, but the clock of this machine is in doubt, so it stays listed: see triage clock",
+    ReportOutcome.READ: "read",
 }
 
 
-def _in_words(found: Match, outcome: str) -> str:
+def _in_words(found: Match, outcome: ReportOutcome) -> str:
     return f"{', '.join(found.studies)} {_WORDS[outcome]}" if found.studies else _WORDS[outcome]
 
 

@@ -107,27 +107,27 @@ DISTANCE_RATIOS = (0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0)
 BATCH_SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
 
-REPORT_OUTCOMES = (
-    "read",  # a study left the list
-    "repeated",  # the same message again
-    "outdated",  # an image came after the report: the study stays
-    "in_doubt",  # the clock jumped, so it cannot be said whether an image came after it: the study stays
-    "unmatched",  # of no study of ours
-    "remembered",  # of no study of ours yet
-    "early",  # a study came that a remembered report is of: it left the list
-    "other_status",  # it does not say that there is a report
-    "own",  # a triage result that came back
-    "test",  # not of production
-    "no_patient",  # it, or the study with its accession number, does not say of which patient it is
-    "ambiguous",
-    "other_patient",
-    "contradictory",
-    "malformed",
-    "other_kind",  # a message that reports nothing, e.g. ADT
-    "refused",  # its sender is not taken here
-    "failed",  # Redis or the disk: the sender has to send it again
-)
-"""Outcomes of a report message, for each order in it."""
+class ReportOutcome(StrEnum):
+    """Outcomes of a report message, for each order in it."""
+
+    READ = "read"  # a study left the list
+    REPEATED = "repeated"  # the same message again
+    OUTDATED = "outdated"  # an image came after the report: the study stays
+    IN_DOUBT = "in_doubt"  # the clock jumped, so it cannot be said whether an image came after it: the study stays
+    UNMATCHED = "unmatched"  # of no study of ours
+    REMEMBERED = "remembered"  # of no study of ours yet
+    EARLY = "early"  # a study came that a remembered report is of: it left the list
+    OTHER_STATUS = "other_status"  # it does not say that there is a report
+    OWN = "own"  # a triage result that came back
+    TEST = "test"  # not of production
+    NO_PATIENT = "no_patient"  # it, or the study with its accession number, does not say of which patient it is
+    AMBIGUOUS = "ambiguous"
+    OTHER_PATIENT = "other_patient"
+    CONTRADICTORY = "contradictory"
+    MALFORMED = "malformed"
+    OTHER_KIND = "other_kind"  # a message that reports nothing, e.g. ADT
+    REFUSED = "refused"  # its sender is not taken here
+    FAILED = "failed"  # Redis or the disk: the sender has to send it again
 
 
 def bounded(value: str, allowed: Collection[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry
 
-from triage.metrics.labels import REPORT_OUTCOMES
+from triage.metrics.labels import ReportOutcome
 from triage.metrics.process import ProcessMetrics
 from triage.metrics.registry import counter, gauge
 from triage.metrics.tls import ServerTLSMetrics
@@ -13,7 +13,7 @@ from triage.metrics.tls import ServerTLSMetrics
 class ReportMetrics(ProcessMetrics, ServerTLSMetrics):
     """Report messages and completed workitems.
 
-    {outcome} of reports: REPORT_OUTCOMES; of polls: ok, failed. {destination}: names from the settings only.
+    {outcome} of reports: ReportOutcome; of polls: ok, failed. {destination}: names from the settings only.
     """
 
     reports = counter("reports_total", "Orders in report messages, by outcome.", "outcome")
@@ -31,5 +31,5 @@ class ReportMetrics(ProcessMetrics, ServerTLSMetrics):
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         super().__init__(registry)
-        for outcome in REPORT_OUTCOMES:  # from the start: an alert sees the first of each as an increase
+        for outcome in ReportOutcome:  # from the start: an alert sees the first of each as an increase
             self.reports.labels(outcome)
