@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
 from triage.errors import TriageError
 from triage.spool.study import Study
@@ -83,7 +83,7 @@ class Channel(Protocol):
     def wants(self, study: Study) -> bool:
         """Return whether this destination gets a message about the study at all."""
 
-    def content(self, study: Study) -> list[Any]:
+    def content(self, study: Study) -> list[object]:
         """Return what the receiver learns, as JSON values: equal content is not sent again."""
 
     def build(self, study: Study) -> Built | Skipped:
@@ -99,7 +99,7 @@ class Channel(Protocol):
         """Try the destination without patient data and return the result, line by line. Raises UnreachableError."""
 
 
-def result(study: Study) -> list[Any]:
+def result(study: Study) -> list[object]:
     """Return tag, probability, reasons and model, for ``Channel.content``."""
     decision = study.decision
     return [decision.tag, decision.probability, list(decision.reasons), decision.model_id, decision.prior]

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
 
 from triage.channels.base import Built, Channel, DeliveryStatus, NothingToShowError, Skipped
 from triage.decision.types import Tag
@@ -122,7 +121,7 @@ def _left(record: DeliveryRecord) -> bool:
 
 
 def _build(
-    builder: Builder, study: Study, content: list[Any], number: int, reached: list[DeliveryRecord]
+    builder: Builder, study: Study, content: list[object], number: int, reached: list[DeliveryRecord]
 ) -> BuildResult:
     # what the receiver has, or gets before this one
     there = [each for each in reached if each.state is not DeliveryState.DEAD]

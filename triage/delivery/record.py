@@ -106,7 +106,7 @@ class DeliveryRecord:
     revision: str
     state: DeliveryState
     tag: str
-    said: list[Any]
+    said: list[object]
     identity: dict[str, str]
     built_at: float
     decided_at: float

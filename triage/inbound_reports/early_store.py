@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from redis.exceptions import RedisError
 
@@ -30,7 +30,7 @@ from triage.metrics.reports import ReportMetrics
 from triage.spool.clock import Clock
 from triage.spool.patient import patient_in
 from triage.spool.spool import Spool
-from triage.spool.study import read_study
+from triage.spool.study import StudyImage, read_study
 from triage.worklist import reader_acts as reading
 from triage.worklist.index import Worklist
 from triage.worklist.reader_acts import NotTaggedError, ReadNotice
@@ -211,7 +211,7 @@ class EarlyReportStore:
             if uid != study.study_instance_uid and (found := read_study(self._spool, uid)) is not None:
                 yield self._arrived(*found)
 
-    def _arrived(self, decision: TriageDecision, images: Iterable[Any]) -> Arrived:
+    def _arrived(self, decision: TriageDecision, images: Iterable[StudyImage]) -> Arrived:
         images = list(images)
         patients = [patient_in(image.header).identifiers for image in images]
         patient = next(filter(None, patients), (PatientIdentifier(""),))[0]

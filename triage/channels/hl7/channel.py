@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
 from pydicom.dataset import Dataset
 
@@ -85,7 +84,7 @@ class HL7Channel:
             return False
         return self.profile.message != ORM or (study.raised and order_of(study).known)
 
-    def content(self, study: Study) -> list[Any]:
+    def content(self, study: Study) -> list[object]:
         """Return what the receiver learns; see ``Channel``."""
         return ["raised"] if self.profile.message == ORM else [*result(study), study.raised]
 

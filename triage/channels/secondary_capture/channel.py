@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pydicom.uid import SecondaryCaptureImageStorage
 
@@ -51,7 +50,7 @@ class SecondaryCaptureChannel:
         """Return whether this destination gets a message about the study; see ``Channel``."""
         return not study.shadow_only
 
-    def content(self, study: Study) -> list[Any]:
+    def content(self, study: Study) -> list[object]:
         """Return what the receiver learns; see ``Channel``."""
         images = sorted(
             [each.sop_instance_uid, each.content_digest, each.probability, each.tag, why_none(each)]

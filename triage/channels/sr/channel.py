@@ -62,7 +62,7 @@ class SRChannel:
         """Return whether this destination gets a message about the study; see ``Channel``."""
         return not study.shadow_only
 
-    def content(self, study: Study) -> list[Any]:
+    def content(self, study: Study) -> list[object]:
         """Return what the receiver learns; see ``Channel``."""
         scores = sorted(
             [each.assessment.sop_instance_uid, each.assessment.content_digest, each.assessment.probability]

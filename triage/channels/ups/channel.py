@@ -100,7 +100,7 @@ class UPSChannel:
         """Return whether this destination gets a message about the study; see ``Channel``."""
         return not study.shadow_only and not study.decision.prior
 
-    def content(self, study: Study) -> list[Any]:
+    def content(self, study: Study) -> list[object]:
         """Return what the receiver learns; see ``Channel``."""
         inputs = sorted({image.assessment.sop_instance_uid for image in study.images})
         return [priority_of(study.decision.priority, self.low), study.decision.tag, inputs]

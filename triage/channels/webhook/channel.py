@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 from triage.channels.base import Built, DeliveryStatus, Send, SendResult, result
@@ -47,7 +46,7 @@ class WebhookChannel:
         """Return whether this destination gets a message about the study; see ``Channel``."""
         return not study.shadow_only
 
-    def content(self, study: Study) -> list[Any]:
+    def content(self, study: Study) -> list[object]:
         """Return what the receiver learns; see ``Channel``."""
         return [*result(study), study.decision.priority]
 
