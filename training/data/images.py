@@ -17,7 +17,7 @@ from training.data.cases import SHOWN, TrainingCase
 from training.errors import TrainingError
 from training.files import check_room, part_of, publish, remove_abandoned
 from triage.errors import cause
-from triage.radiograph.decode import decode_picture, decode_pixels, is_picture, open_dicom
+from triage.radiograph.decode import decode_file
 from triage.radiograph.preprocess import PreprocessSpec, normalise
 from triage.radiograph.types import Radiograph, Rejected
 
@@ -112,17 +112,10 @@ def radiograph_of(case: TrainingCase) -> Radiograph:
         data = case.image.read_bytes()
     except OSError as error:
         raise TrainingError(f"{case.origin}: {case.image} cannot be read: {cause(error)}") from error
-    radiograph = _radiograph(data)
+    radiograph = decode_file(data)
     if isinstance(radiograph, Rejected):
         raise TrainingError(f"{case.origin}: {case.image}: {radiograph.detail}")
     return radiograph
-
-
-def _radiograph(data: bytes) -> Radiograph | Rejected:
-    if is_picture(data):
-        return decode_picture(data)
-    opened = open_dicom(data)
-    return opened if isinstance(opened, Rejected) else decode_pixels(*opened)
 
 
 def to_levels(images: Bytes) -> torch.Tensor:

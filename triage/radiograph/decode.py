@@ -104,6 +104,14 @@ def decode_picture(data: bytes) -> Radiograph | Rejected:
     return _guarded(lambda: _picture(data), "the picture cannot be decoded")
 
 
+def decode_file(data: bytes) -> Radiograph | Rejected:
+    """Decode a file: a PNG or JPEG by ``decode_picture``, any other as DICOM. Raises MemoryError only."""
+    if is_picture(data):
+        return decode_picture(data)
+    opened = open_dicom(data)
+    return opened if isinstance(opened, Rejected) else decode_pixels(*opened)
+
+
 def _guarded(decode: Callable[[], Radiograph], failure: str) -> Radiograph | Rejected:
     """Return what ``decode`` returns, or the reason why it raises. Raises MemoryError only."""
     try:

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from triage.radiograph.decode import TabledRadiograph, decode_picture, decode_pixels, is_picture, open_dicom
-from triage.radiograph.types import FloatImage, Mask, Radiograph, Rejected
+from triage.radiograph.decode import TabledRadiograph, decode_file
+from triage.radiograph.types import FloatImage, Mask, Rejected
 
 _STRAIGHT = 1e-4  # how far a grey scale may be from a straight line between two ends and still be one
 
@@ -34,7 +34,7 @@ def view(data: bytes) -> DisplayImage | Rejected:
     It opens as the service scores it. If that is a linear window, a reader may widen it to all stored values; a VOI LUT
     or a sigmoid is applied first, and the window acts on its output.
     """
-    radiograph = _decoded(data)
+    radiograph = decode_file(data)
     if isinstance(radiograph, Rejected):
         return radiograph
     if isinstance(radiograph, TabledRadiograph) and (ends := linear_ends(radiograph.table)):
@@ -44,7 +44,7 @@ def view(data: bytes) -> DisplayImage | Rejected:
 
 def greys(data: bytes, longest: int) -> npt.NDArray[np.uint8] | Rejected:
     """Return the image as it opens, in 8 bits, ``longest`` pixels on its longer side; black where it is not valid."""
-    radiograph = _decoded(data)
+    radiograph = decode_file(data)
     if isinstance(radiograph, Rejected):
         return radiograph
     shown = np.where(radiograph.valid, radiograph.pixels, np.float32(0))
@@ -70,10 +70,3 @@ def linear_ends(table: FloatImage) -> tuple[float, float] | None:
     white = black + 1 / slope
     line = np.clip((np.arange(len(table)) - black) / (white - black), 0, 1)
     return (black, white) if float(np.abs(line - table).max()) <= _STRAIGHT else None
-
-
-def _decoded(data: bytes) -> Radiograph | Rejected:
-    if is_picture(data):
-        return decode_picture(data)
-    opened = open_dicom(data)
-    return opened if isinstance(opened, Rejected) else decode_pixels(*opened)

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from triage.commands.output.console import progress_bar
 from triage.operations.visible import visible
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ def send_with_progress(paths: Sequence[Path], destination: RemoteAE, view: str |
     for why, count in sorted(passed_over.items()):
         sys.stderr.write(f"passed over: {count} {'file' if count == 1 else 'files'}, {why}\n")
     failed = 0
-    with _progress() as progress:
+    with progress_bar() as progress:
         task = progress.add_task("sending", total=len(files))
         for outcome in send(files, destination, view, age):
             progress.advance(task)
@@ -37,8 +35,3 @@ def send_with_progress(paths: Sequence[Path], destination: RemoteAE, view: str |
                 progress.console.print(told, markup=False, highlight=False, soft_wrap=True)
     sys.stdout.write(f"{len(files) - failed} of {len(files)} files stored\n")
     return bool(files) and not failed
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True))

@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from triage.commands.output.console import progress_bar
 from triage.errors import StartError
 from triage.listener.address import own_listener
 from triage.scoring.predict import Compute
@@ -36,7 +36,7 @@ def run_validation(settings: Settings, options: Mapping[str, Any]) -> bool:
     compute = Compute(
         worker.provider, worker.threads, worker.decode_processes, worker.decode_timeout_s, worker.load_timeout_s
     )
-    with _progress() as bar:
+    with progress_bar() as bar:
         tasks: dict[str, Any] = {}
 
         def progress(what: str, more: int, total: int) -> None:
@@ -95,8 +95,3 @@ def _number(value: float | None) -> str:
 def _bounds(figure: FigureRecord) -> str:
     bounds = main_bounds(figure)
     return f"{bounds[0]:.4f} to {bounds[1]:.4f}" if bounds else ""
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True))
