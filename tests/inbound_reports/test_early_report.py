@@ -20,7 +20,7 @@ from triage.dicom.identity import patient_marks
 from triage.inbound_reports.early_report import Arrived, EarlyReport, acquired_at, covers, digest
 from triage.inbound_reports.early_store import FOLDER
 from triage.spool.spool import Spool
-from triage.worklist.reader_acts import Act, Via, acts_of, mark
+from triage.worklist.reader_acts import Act, Marking, Via, acts_of, mark
 
 HOUR = 3600.0
 REPORT = EarlyReport("", ("ACC-1",), (digest("P-1", "x"),), at=1000.0, heard_at=1001.0, who="Lee", source="RIS|H|1")
@@ -168,7 +168,7 @@ def test_a_study_instance_uid_is_enough_and_a_reader_has_the_last_word(redis_ser
         place.send(report("1", uid=study, accession="", patient=""))
         arrive(place, study, **taken(60))
         assert place.match() == 1
-        mark(spool, place.index, study, Act.UNREAD, who="Kim", through="page", now=time.time())
+        mark(spool, place.index, study, Marking(Act.UNREAD, time.time(), "Kim", Via.PAGE))
         place.index_all()
         assert place.match() == 0
         arrive(place, study, tag=Tag.ABNORMAL, **taken(50))
@@ -205,8 +205,9 @@ def test_it_survives_a_restart_and_a_redis_that_is_away(redis_server: RedisServe
             place.match()
         redis_server.start()
         assert place.match() == 0  # the index is not whole
+        token = place.index.begin_building()
         place.index_all()
-        place.index.end_building()
+        place.index.end_building(token)
         assert place.match() == 1
         assert place.listed() == set()
     assert [each.act for each in acts_of(spool, study)] == [Act.READ]
