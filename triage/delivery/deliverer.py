@@ -266,17 +266,16 @@ def run(
     stopping: Callable[[], bool],
     wait: Callable[[float], None],
     interval_s: float,
-    progress: Mapping[str, ProgressWatch] | None = None,
+    progress: Mapping[str, ProgressWatch],
 ) -> None:
     """Deliver until ``stopping()``. A message being sent then gets some seconds; if it is cut off, it is sent again.
 
-    ``progress`` is updated by each destination's rounds, by its name.
+    ``progress`` has a watch for each destination's name, which its rounds update.
     """
-    progress = progress or {}
     warn_of_strangers(outbox, [each.name for each in deliverers])
     threads = [
         threading.Thread(
-            target=_loop, args=(each, stopping, wait, interval_s, progress.get(each.name)), name=each.name, daemon=True
+            target=_loop, args=(each, stopping, wait, interval_s, progress[each.name]), name=each.name, daemon=True
         )
         for each in deliverers
     ]
@@ -307,9 +306,8 @@ def _loop(
     stopping: Callable[[], bool],
     wait: Callable[[float], None],
     interval_s: float,
-    progress: ProgressWatch | None = None,
+    progress: ProgressWatch,
 ) -> None:
-    progress = progress or ProgressWatch("", 0.0)
     while not stopping():
         try:
             deliverer.round()
