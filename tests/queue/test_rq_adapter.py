@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import inspect
+import logging
 import signal
 from pathlib import Path
 
 import pytest
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from rq import Callback, Queue, SimpleWorker
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
@@ -126,3 +128,21 @@ def test_no_other_file_imports_rq() -> None:
             if any(name.partition(".")[0] == "rq" for name in names):
                 found.add(path.relative_to(Path(triage.__file__).parent).as_posix())
     assert found == {"queue/rq_adapter.py"}
+
+
+def test_an_outage_between_two_jobs_is_one_line_without_a_traceback(
+    client: Redis, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RQ logs it with a traceback, as an unhandled exception, which looks like a defect."""
+    worker = Collector(client)
+    logging.getLogger("rq.worker").propagate = True
+
+    def lost(self: RestrictedWorker, *arguments: object) -> None:
+        raise RedisConnectionError("Connection closed by server.")
+
+    monkeypatch.setattr(Collector, "dequeue_job_and_maintain_ttl", lost)
+    with caplog.at_level(logging.ERROR, "rq.worker"):
+        worker.work(burst=True, logging_level="ERROR")
+    assert [(record.getMessage(), record.exc_info) for record in caplog.records] == [
+        ("Redis: Connection closed by server.; trying again", None)
+    ]

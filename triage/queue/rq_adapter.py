@@ -6,8 +6,11 @@ what is used or overridden here.
 
 from __future__ import annotations
 
+import logging
+
 from redis import Redis
 from redis.client import Pipeline
+from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker, worker_registration
 from rq.exceptions import DuplicateJobError, StopRequested
 from rq.intermediate_queue import IntermediateQueue
@@ -59,6 +62,21 @@ class ScoreJob(Job):
             self.data = b""
 
 
+class _OutageInOneLine(logging.Filter):
+    """Turn RQ's traceback of an error of Redis into one line: an outage is no defect, and the worker tries again."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record of an error of Redis; let every record through."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, RedisError):
+            record.msg, record.args = "Redis: %s; trying again", (error,)
+            record.exc_info = record.exc_text = None
+        return True
+
+
+_OUTAGE_IN_ONE_LINE = _OutageInOneLine()
+
+
 class RestrictedWorker(SimpleWorker):
     """An RQ worker without the features that let anyone who can write to Redis control it or run code in it.
 
@@ -78,6 +96,7 @@ class RestrictedWorker(SimpleWorker):
             worker_ttl=WORKER_TTL_S,
         )
         self._registered_queue = queue
+        self.log.addFilter(_OUTAGE_IN_ONE_LINE)  # the same filter is added once
 
     def _install_signal_handlers(self) -> None:
         """Install none: RQ's query Redis inside a signal handler, and a second signal ends a batch half-way."""
