@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 
 from training.commands.label_reports import label_reports
-from training.commands.options import FILE, TrainingRunOptions, device_option, fold_option, run_options
+from training.commands.options import FILE, MessageCommand, TrainingRunOptions, device_option, fold_option, run_options
 from training.commands.orientation import orientation
 from training.commands.prepare import join, prepare
 from training.commands.projection import projection
@@ -21,13 +20,12 @@ from training.runs.run import TrainingRun
 from training.runs.scores import RunScores, summary
 from training.runs.test_set_looks import TestSet, look
 from training.runs.train import train
-from triage.errors import TriageError
 
 RENAMED = {"split-by-look": "split-by-appearance"}
 """Commands under their names before 0.2.0, which are understood until 0.3.0."""
 
 
-class _Group(click.Group):
+class _TrainingCommands(MessageCommand, click.Group):
     """Commands under present and former names; errors are shown as their message alone."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -37,15 +35,8 @@ class _Group(click.Group):
             return super().get_command(ctx, present)
         return super().get_command(ctx, cmd_name)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. Raises ClickException with the message of a TriageError."""
-        try:
-            return super().invoke(ctx)
-        except TriageError as error:
-            raise click.ClickException(str(error)) from error
 
-
-@click.group(cls=_Group, name="python -m training")
+@click.group(cls=_TrainingCommands, name="python -m training")
 def main() -> None:
     """Train, compare and measure networks for chest radiographs.
 

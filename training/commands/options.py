@@ -35,9 +35,9 @@ cache_option = click.option(
 
 
 class MessageCommand(click.Command):
-    """A command whose errors are shown as their message alone."""
+    """A command, or a group of them, whose errors are shown as their message alone."""
 
-    def invoke(self, ctx: click.Context) -> object:
+    def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Raises ClickException with the message of a TriageError."""
         try:
             return super().invoke(ctx)

@@ -23,10 +23,15 @@ from pathlib import Path
 from triage.channels.base import DeliveryStatus
 from triage.delivery.record import DeliveryKey, DeliveryRecord, DeliveryState, OutgoingObject, milliseconds
 from triage.dicom.uid import valid_uid
+from triage.errors import TriageError
 from triage.spool.spool import Spool
 from triage.spool.switches import Switches
 
 logger = logging.getLogger(__name__)
+
+
+class SupersededError(TriageError, ValueError):
+    """A newer result was delivered in place of a dead letter, or needs no sending: drop the dead letter."""
 
 
 class Outbox:
@@ -183,7 +188,12 @@ class Outbox:
         return len(_entries(self._dead / destination))
 
     def requeue(self, key: DeliveryKey, at: float) -> None:
-        """Try a dead letter again. FileNotFoundError if there is none; ValueError if a newer result took its place."""
+        """Try a dead letter again.
+
+        Raises:
+            FileNotFoundError: there is no such dead letter.
+            SupersededError: a newer result took its place.
+        """
         item = self._dead_item(key)
         if item is None:
             study = valid_uid(key.file_name)
@@ -192,7 +202,9 @@ class Outbox:
             return
         last = self.records(item.study_instance_uid, key.destination)[-1]
         if last.number != item.number and last.state in (DeliveryState.DELIVERED, DeliveryState.SKIPPED):
-            raise ValueError(f"{key}: a newer result of this study is delivered already, or needs no sending; drop it")
+            raise SupersededError(
+                f"{key}: a newer result of this study is delivered already, or needs no sending; drop it"
+            )
         self._settle(item, DeliveryState.WAITING, "requeued", "", at)
         self._spool.move(self._dead_path(item.key), self._path(replace(item, due=milliseconds(at), tries=0)))
 

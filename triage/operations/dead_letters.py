@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from triage.delivery.outbox import Outbox
+from triage.delivery.outbox import Outbox, SupersededError
 from triage.delivery.record import DeliveryKey, DeliveryState
 from triage.dicom.uid import InvalidUIDError
 from triage.errors import cause
@@ -61,7 +61,7 @@ def requeue(
 
     Raises:
         FileNotFoundError: a key names no dead letter.
-        ValueError: a newer result took the place of a delivery.
+        SupersededError: a newer result took the place of a delivery.
         OSError: the spool cannot be written.
     """
     outbox, superseded, deliveries = Outbox(spool), list[str](), 0
@@ -72,7 +72,7 @@ def requeue(
             try:
                 outbox.requeue(key, now)
                 deliveries += 1
-            except ValueError as refusal:
+            except SupersededError as refusal:
                 if not skip_superseded:
                     raise
                 superseded.append(str(refusal))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -49,7 +49,7 @@ def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None
             targets,
             partial(_enqueue, ScoreQueue(client), spool, settings.decision.prior_after_days),
             lambda: stopping.received,
-            state.ports.append,
+            state.set_port,
         )
 
 
@@ -67,18 +67,22 @@ def _storage_targets(settings: Settings, spool: Spool, metrics: ListenerMetrics)
     )
 
 
-@dataclass(frozen=True)
+@dataclass
 class _ListenerState:
-    """Readiness of a listener: its ports, once it listens, and the room that is left."""
+    """Readiness of a listener: its first port, once it listens, and the room that is left."""
 
     spool: Spool
     high_water: HighWater
-    ports: list[int] = field(default_factory=list)
+    port: int | None = None
+
+    def set_port(self, port: int) -> None:
+        """Record that it listens on a port; the first one counts."""
+        self.port = self.port or port
 
     def ready(self) -> tuple[bool, str]:
         if self.high_water.reached(self.spool):
             return False, "the spool is above its high-water mark: C-STORE is answered 0xA700"
-        return bool(self.ports), f"listening on {self.ports[0]}" if self.ports else "not listening yet"
+        return (False, "not listening yet") if self.port is None else (True, f"listening on {self.port}")
 
 
 def _warn_of_limits(settings: Settings, spool: Spool) -> None:
