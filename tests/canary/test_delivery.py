@@ -140,7 +140,7 @@ def test_trouble_in_its_place_holds_up_no_patient_s_result(spool: Spool, caplog:
         a_study(spool, "pacs")
         loop.round()
     assert len(pacs.received) == 2
-    assert caplog.text.count("the canary cannot be delivered: NotADirectoryError") == 1
+    assert caplog.text.count("the canary cannot be delivered: Not a directory") == 1
 
 
 def test_one_that_is_removed_while_it_is_sent_raises_nothing(spool: Spool) -> None:

@@ -34,6 +34,7 @@ from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
 from triage.metrics.delivery import DeliveryMetrics
 from triage.runtime.library_logs import silence_libraries
+from triage.runtime.progress import ProgressWatch
 from triage.spool.spool import Spool
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
@@ -483,7 +484,8 @@ def test_a_destination_that_hangs_holds_up_no_other(spool: Spool):
             replace(a_deliverer(spool, to, time.time, name=name, timeout_s=3.0), metrics=metrics)
             for name, to in (("hangs", port), ("pacs", scp.port))
         ]
-        thread = threading.Thread(target=deliver.run, args=(deliverers, outbox, stop.is_set, stop.wait, 0.05))
+        progress = {each.name: ProgressWatch(each.name, 60.0) for each in deliverers}
+        thread = threading.Thread(target=deliver.run, args=(deliverers, outbox, stop.is_set, stop.wait, 0.05, progress))
         thread.start()
         try:
             wait_for(
