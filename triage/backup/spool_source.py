@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from errno import EIO
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +24,22 @@ _BY_STUDY = ("inbox", "dead", "studies", "marks", "outbox", "undeliverable")
 _TRANSIENT = ("incoming", "locks")  # unfinished transfers and living workers, of this machine and this moment
 _PARTITIONS = ("canary", "validation")
 _TRIES = 20
+
+
+@dataclass(frozen=True)
+class _FoundObject:
+    """A received object, and whether it is filed in its study."""
+
+    item: BackupItem
+    filed: bool
+
+
+@dataclass(frozen=True)
+class _FoundMessage:
+    """The message of a delivery record: one file or none, and whether it waits in the outbox."""
+
+    items: tuple[BackupItem, ...] = ()
+    waits: bool = False
 
 
 class SpoolSource:
@@ -62,10 +79,10 @@ class SpoolSource:
         # What is requeued between the first two lists is in the third.
         lists = (self._spool.waiting(), (instance for instance, _ in self._spool.dead_letters()), self._spool.waiting())
         for instance in dict.fromkeys(each for objects in lists for each in objects):
-            item = self._object(instance)
-            if item is None or item.path.startswith(f"{self._place}/studies/"):
+            found = self._object(instance)
+            if found is None or found.filed:
                 continue
-            yield (item, *self._note(instance.key, known))
+            yield (found.item, *self._note(instance.key, known))
 
     def _note(self, key: str, known: Known) -> Iterator[BackupItem]:
         note = self._spool.dead / f"{key}.json"
@@ -89,17 +106,18 @@ class SpoolSource:
 
     def _image(self, uid: str, stem: str) -> Iterator[BackupItem]:
         with suppress(ValueError):  # not ours
-            if item := self._object(ReceivedInstance.from_key(f"{uid}+{stem}")):
-                yield item
+            if found := self._object(ReceivedInstance.from_key(f"{uid}+{stem}")):
+                yield found.item
 
-    def _object(self, instance: ReceivedInstance) -> BackupItem | None:
+    def _object(self, instance: ReceivedInstance) -> _FoundObject | None:
         """Return the object at its present place; its bytes are the same wherever it is when they are read."""
         for _ in range(_TRIES):
             if (found := self._spool.find(instance)) is None:
                 continue
             with suppress(FileNotFoundError):  # moved meanwhile
                 item = file_item(self._path(found), found, f"{self._place}: {instance.key}")
-                return BackupItem(**{**item.__dict__, "open": lambda: self._opened(instance)})
+                item = BackupItem(**{**item.__dict__, "open": lambda: self._opened(instance)})
+                return _FoundObject(item, found == self._spool.filed_path(instance))
         return None
 
     def _opened(self, instance: ReceivedInstance) -> BinaryIO:
@@ -146,38 +164,36 @@ class _DeliveryFiles:
             before = file.read_bytes()
             record = DeliveryRecord.from_json(before)
             message = self._message(uid, record, file.with_suffix(".sent"), known)
-            found = [read_item(self._path(file), file, known), *message]
-            settled = record.state is not DeliveryState.WAITING or any("/outbox/" in each.path for each in message)
+            found = [read_item(self._path(file), file, known), *message.items]
+            settled = record.state is not DeliveryState.WAITING or message.waits
             if settled and file.read_bytes() == before:
                 return found
-        if message or (self._spool.root / "marks" / record.destination / uid).exists():  # or it is built again
+        if message.items or (self._spool.root / "marks" / record.destination / uid).exists():  # or it is built again
             return found
         nowhere = OSError(EIO, "its message is missing, and no mark has it built again")
         return [*found, unreadable(f"{self._path(file)} (message)", nowhere)]
 
-    def _message(self, uid: str, record: DeliveryRecord, sent: Path, known: Known) -> list[BackupItem]:
+    def _message(self, uid: str, record: DeliveryRecord, sent: Path, known: Known) -> _FoundMessage:
         if record.state not in (DeliveryState.WAITING, DeliveryState.DELIVERED, DeliveryState.DEAD):
-            return []
+            return _FoundMessage()
         if record.state is not DeliveryState.WAITING:
             with suppress(FileNotFoundError):
-                return [file_item(self._path(sent), sent)]
+                return _FoundMessage((file_item(self._path(sent), sent),))
+        if waiting := self._waiting(uid, record, known):
+            return waiting
         dead = OutgoingObject(0, 0, record.number, uid, record.revision, record.destination).key
-        for place in (
-            self._in_outbox(uid, record),
-            self._spool.root / "undeliverable" / dead.destination / dead.file_name,
-        ):
-            with suppress(FileNotFoundError):
-                if place is not None:
-                    return [read_item(self._path(place), place, known)]
-        return self._anew(uid, record, known)
-
-    def _anew(self, uid: str, record: DeliveryRecord, known: Known) -> list[BackupItem]:
-        """Return a message that was put off, which changes its name, or built since the folder was listed."""
-        self._listed.pop(record.destination, None)
+        file = self._spool.root / "undeliverable" / dead.destination / dead.file_name
         with suppress(FileNotFoundError):
-            if place := self._in_outbox(uid, record):
-                return [read_item(self._path(place), place, known)]
-        return []
+            return _FoundMessage((read_item(self._path(file), file, known),))
+        # It was put off, which changes its name, or built since the folder was listed.
+        self._listed.pop(record.destination, None)
+        return self._waiting(uid, record, known) or _FoundMessage()
+
+    def _waiting(self, uid: str, record: DeliveryRecord, known: Known) -> _FoundMessage | None:
+        with suppress(FileNotFoundError):
+            if file := self._in_outbox(uid, record):
+                return _FoundMessage((read_item(self._path(file), file, known),), waits=True)
+        return None
 
     def _in_outbox(self, uid: str, record: DeliveryRecord) -> Path | None:
         destination = record.destination
