@@ -10,12 +10,12 @@ from pydicom.dataset import Dataset
 from tests.support.builders import a_decision, an_assessment
 from tests.support.hl7_examples import EXAMPLES, example
 from triage.channels.hl7.message import control_id, message
-from triage.conformance import tables
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.dicom import command_set
 from triage.listener.negotiation import REJECTIONS
 from triage.radiograph.decode import TRANSFER_SYNTAXES
+from triage.reference.conformance import tables
 from triage.spool.study import Study, StudyImage
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "conformance.md"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -79,11 +79,6 @@ def read_manifest(path: Path) -> Manifest:
 def counted(paths: Iterable[str]) -> dict[str, int]:
     """Return the number of paths of each kind, as a manifest has them."""
     return dict(sorted(Counter(map(_kind, paths)).items()))
-
-
-def in_words(counts: dict[str, int]) -> Sequence[str]:
-    """Return a line for each kind."""
-    return [f"{count:8d}  {kind}" for kind, count in counts.items()]
 
 
 def _kind(path: str) -> str:

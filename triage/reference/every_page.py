@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from triage import conformance
 from triage.metrics.reference import reference as metrics
+from triage.reference import conformance
 from triage.reference.channels import channels
 from triage.reference.commands import commands
 from triage.reference.reasons import reasons

@@ -26,6 +26,7 @@ from triage.radiograph.decode import TRANSFER_SYNTAXES
 from triage.radiograph.eligibility import ineligible
 from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.types import Attributes
+from triage.reference.marked_page import table
 from triage.settings.schema import Settings
 
 Row = tuple[str, ...]
@@ -62,12 +63,7 @@ _DEFINED_TERMS = (
 
 def tables() -> dict[str, str]:
     """Return every table by its name, as Markdown."""
-    return {name: _markdown(*table()) for name, table in _TABLES.items()}
-
-
-def _markdown(headings: Row, rows: Iterable[Row]) -> str:
-    lines = [headings, tuple("---" for _ in headings), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return {name: table(*make()) for name, make in _TABLES.items()}
 
 
 def _implementation() -> Table:
