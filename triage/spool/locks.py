@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from triage.runtime.file_lock import file_lock, is_held
+from triage.runtime.file_lock import file_lock, is_held, single_instance
 
 _OTHER_LOCKS = ("up", "deliver")  # of processes that are no workers
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")
@@ -32,12 +32,12 @@ class WorkerLocks:
     @contextmanager
     def hold_alone(self, name: str, refusal: Exception) -> Iterator[None]:
         """Hold the lock of a process of which one at most may run. Raises ``refusal`` if another one holds it."""
-        with ExitStack() as stack:  # a BlockingIOError of the caller's own is not taken for that of the lock
+        path = self._folder / name
+        with single_instance(path, refusal):
             try:
-                stack.enter_context(self.hold(name))
-            except BlockingIOError as error:
-                raise refusal from error
-            yield
+                yield
+            finally:
+                path.unlink(missing_ok=True)  # as in ``hold``
 
     def is_alive(self, worker_name: str) -> bool:
         """Return whether a process holds the worker's lock: true exactly while the process lives.
