@@ -23,7 +23,8 @@ from triage.radiograph.crop import WHOLE, content
 from triage.radiograph.orientation import UPRIGHT
 from triage.radiograph.preprocess import preprocess
 from triage.radiograph.types import Attributes, View
-from triage.scoring.assess import AssessmentPolicy, PreparedImage, conclude
+from triage.scoring.assess import AssessmentPolicy, PreparedImage
+from triage.scoring.conclude import conclude
 
 Image = npt.NDArray[np.float32]
 
@@ -70,7 +71,7 @@ def tags(session: ModelSession, shown: Iterator[Image], *, checked: bool) -> lis
         edges = content(image, valid).edges(image) if checked else WHOLE
         prepared = PreparedImage(Attributes(), View.FRONTAL, content=edges, orientation=UPRIGHT)
         scores = session.score(model_input[np.newaxis])
-        score = float(scores.probability[0]), float(scores.distance[0])
+        score = scores.probability[0], float(scores.distance[0])
         found.append(str(conclude(prepared, session.card, *score, AssessmentPolicy()).tag))
     return found
 

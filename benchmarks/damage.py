@@ -34,7 +34,8 @@ from triage.model.session import ModelSession
 from triage.radiograph import decode
 from triage.radiograph.jpeg import jpeg_header
 from triage.radiograph.types import Rejected
-from triage.scoring.assess import AssessmentPolicy, PreparedImage, conclude, prepare
+from triage.scoring.assess import AssessmentPolicy, PreparedImage, prepare
+from triage.scoring.conclude import conclude
 
 MODEL = Path(__file__).parents[1] / "models" / "rsna-adult"
 SIDE = 400  # pixels: enough for the model, and a thousand copies an encoding in minutes
@@ -72,9 +73,7 @@ class Scorer:
         if prepared.model_input is None:
             return Tag.NOT_ASSESSED
         scores = self._session.score(prepared.model_input[None])
-        return conclude(
-            prepared, self.card, float(scores.probability[0]), float(scores.distance[0]), AssessmentPolicy()
-        ).tag
+        return conclude(prepared, self.card, scores.probability[0], float(scores.distance[0]), AssessmentPolicy()).tag
 
 
 def radiographs(data: Path, side: int = SIDE) -> Iterator[Pixels]:

@@ -10,7 +10,7 @@ import onnx
 
 from export.graph_session import session_of
 from training.errors import TrainingError
-from triage.model.card import ActivationGrid
+from triage.model.card_finding import ActivationGrid
 from triage.model.session import MAP
 
 _WINDOWS = ("Conv", "MaxPool", "AveragePool")

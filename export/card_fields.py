@@ -11,7 +11,8 @@ from export import performance as figures
 from export.description import DescriptionFile
 from export.held_out import Chests, HeldOutScores, Members
 from training.runs.run import TrainingRun
-from triage.model.card import CalibrationFit, Distribution, OperatingPoint, Performance
+from triage.model.card import Distribution
+from triage.model.card_finding import CalibrationFit, OperatingPoint, Performance
 from triage.model.distribution import COMPONENTS, LIMIT_PERCENTILE, out_of_fold
 from triage.model.wrapping import Curve
 from triage.validation.cohort.manifest import PUBLIC_COHORTS

@@ -49,4 +49,4 @@ def main(run: Path, out: Path, card: Path | None, **options: Any) -> None:
             interval = f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f}), n {figure.n}"
             click.echo(f"{measured.cohort}: {name} {interval}")
     use = "demo" if written.demo else "for use as its card says"
-    click.echo(f"{out}: {use}, distance limit {written.distribution.limit}; {written.activation_map}")
+    click.echo(f"{out}: {use}, distance limit {written.distance_limit}; {written.activation_map}")

@@ -8,7 +8,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from training.errors import TrainingError
-from triage.model.card import CardTarget, IntendedUse, Licence
+from triage.model.card import IntendedUse, Licence
+from triage.model.card_finding import CardTarget
 
 FOLDER = Path(__file__).parent / "cards"
 

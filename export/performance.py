@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.runs.scores import RunScores
-from triage.model.card import Interval, Performance
+from triage.model.card_finding import Interval, Performance
 from triage.statistics.intervals import auc, auc_within, delong, disjoint_pairs, exact_interval, patient_bootstrap
 
 DELONG = "95 %, DeLong, clustered by patient, on the logit scale; covers the drawing of patients, not the training"

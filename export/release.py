@@ -31,15 +31,13 @@ from training.runs.training_images import IMAGES, read_images
 from triage.model.card import (
     CARD,
     WEIGHTS,
-    ActivationGrid,
     Distribution,
     ModelCard,
-    OperatingPoint,
-    Performance,
     Preprocessing,
     Training,
     load_card,
 )
+from triage.model.card_finding import AbnormalRule, ActivationGrid, CardFinding, OperatingPoint, Performance
 from triage.model.card_versions import SCHEMA
 from triage.model.distribution import fit
 
@@ -174,8 +172,8 @@ def _check_graph(candidate: _Candidate, weights: Path) -> _CheckedGraph:
 
 def _card(candidate: _Candidate, name: str, staging: Path, checked: _CheckedGraph) -> ModelCard:
     run, about, options = candidate.run, candidate.about, candidate.options
-    view, curve, judged, points = run.config.input, candidate.shipped.curve, candidate.judged, candidate.points
-    verdict = pass_gate(judged.scored, about)
+    view, points = run.config.input, candidate.points
+    verdict = pass_gate(candidate.judged.scored, about)
     return ModelCard(
         card_schema=SCHEMA,
         name=name,
@@ -183,20 +181,35 @@ def _card(candidate: _Candidate, name: str, staging: Path, checked: _CheckedGrap
         demo=verdict.demo,
         architecture=fields.architecture(run, candidate.members),
         preprocessing=Preprocessing(**view.spec().to_record()),
-        target=about.target,
+        findings=(_finding(candidate, checked),),
+        abnormal=AbnormalRule(negative_is_normal=about.target.negative_is_normal),
         intended_use=about.intended_use,
-        operating_points=points,
-        calibration=fields.about_calibration(curve, options.calibration),
-        calibration_fit=fields.calibration_fit(curve, options.calibration, judged, about),
-        activation_map=about_map(candidate.shipped.networks, view),
-        activation_grid=checked.grid,
         variant=options.variant,
         distribution=candidate.distribution,
         training=_training(run, about, staging),
-        performance=(*fields.performances(judged, about, points), *_tested(candidate)),
         limits=(*about.limits, *verdict.lines, *fields.few_positives(points, about), *checked.notes),
         licence=about.licence,
         model_sha256=digest(staging / WEIGHTS),
+    )
+
+
+def _finding(candidate: _Candidate, checked: _CheckedGraph) -> CardFinding:
+    about, options, judged, points = candidate.about, candidate.options, candidate.judged, candidate.points
+    curve, described = candidate.shipped.curve, about_map(candidate.shipped.networks, candidate.run.config.input)
+    return CardFinding(
+        name="abnormal",
+        title=about.target.finding,
+        column=0,
+        positive_class=about.target.positive_class,
+        negative_class=about.target.negative_class,
+        negative_means="absent" if about.target.negative_is_normal else "undetermined",
+        operating_points=points,
+        calibration=fields.about_calibration(curve, options.calibration),
+        calibration_fit=fields.calibration_fit(curve, options.calibration, judged, about),
+        performance=(*fields.performances(judged, about, points), *_tested(candidate)),
+        activation_map=described,
+        activation_column=0 if described else None,
+        activation_grid=checked.grid,
     )
 
 

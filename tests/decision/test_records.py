@@ -30,6 +30,7 @@ NEVER = {
     "tuple": ["NO_MODEL", {}, None, 7, [None], [["1.2"]], ["\ud800"]],
     "Tag": ["HEALTHY", None, 7, [], {}],
     "Priority": ["STAT", None, 1, [], {}],
+    "Urgency": ["HIGH", None, 7, [], {}],
 }
 KINDS = [
     (field.name, value)

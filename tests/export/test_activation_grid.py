@@ -15,7 +15,8 @@ from export.activation_grid import activation_grid
 from training.errors import TrainingError
 from triage.decision.types import ActivationMap
 from triage.model.activation_map import cells_of, encode_map
-from triage.model.card import ActivationGrid, load_card
+from triage.model.card import load_card
+from triage.model.card_finding import ActivationGrid
 from triage.model.session import ModelSession
 from triage.phantom.chest import draw
 from triage.radiograph.crop import WHOLE

@@ -28,7 +28,7 @@ from triage.model.activation_map import (
     strength,
     why_none,
 )
-from triage.model.card import ActivationGrid
+from triage.model.card_finding import ActivationGrid
 from triage.model.session import ModelSession
 from triage.phantom.chest import PhantomSubject, as_dicom
 from triage.radiograph.crop import WHOLE
@@ -77,9 +77,9 @@ def scored(session: ModelSession, content: bytes) -> tuple[ActivationMap, float]
     assert prepared.model_input is not None, prepared.rejected
     scores = session.score(prepared.model_input[np.newaxis])
     assert scores.maps is not None
-    found = encode_map(scores.maps[0], session.card.preprocessing.spec(), None, prepared.content)
+    found = encode_map(scores.maps[0][0], session.card.preprocessing.spec(), None, prepared.content)
     assert found is not None
-    return found, float(scores.probability[0])
+    return found, float(scores.probability[0][0])
 
 
 INVERSE = {"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": "INVERSE"}
@@ -246,7 +246,7 @@ def test_a_session_gives_maps_only_where_asked_and_the_graph_has_them(tmp_path: 
         assert (asked.maps is None) is not cam
         assert (asked.probability == unasked.probability).all()  # maps do not change the scores
         if asked.maps is not None:
-            assert asked.maps == pytest.approx(image.reshape(3, 8, 8, 8, 8).mean((2, 4)), abs=1e-5)
+            assert asked.maps == pytest.approx(image.reshape(3, 1, 8, 8, 8, 8).mean((3, 5)), abs=1e-5)
 
 
 @pytest.mark.parametrize(

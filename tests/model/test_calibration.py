@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.model_folders import write_model
+from tests.support.model_folders import of_leading, write_model
 from triage.model.calibration import at_prevalence, check_prevalence
-from triage.model.card import CalibrationFit, ModelRefusedError
+from triage.model.card import ModelRefusedError
+from triage.model.card_finding import CalibrationFit
 
 
 def fit(slope: float = 1.0, intercept: float = 0.0, positives: int | None = 50) -> CalibrationFit:
@@ -54,10 +55,10 @@ def test_a_score_without_a_logit_stays_a_probability(score: float) -> None:
 
 def test_a_site_can_only_restate_what_is_calibrated(tmp_path: Path) -> None:
     card = write_model(tmp_path)
-    known = card.model_copy(update={"calibration_fit": fit()})
+    known = of_leading(card, calibration_fit=fit())
     check_prevalence({card.name: known}, {card.name: 0.1})
     with pytest.raises(ModelRefusedError, match="no such model"):
         check_prevalence({card.name: known}, {"another": 0.1})
     for unknown in (None, fit(positives=None)):
         with pytest.raises(ModelRefusedError, match="does not say on how many positive images"):
-            check_prevalence({card.name: card.model_copy(update={"calibration_fit": unknown})}, {card.name: 0.1})
+            check_prevalence({card.name: of_leading(card, calibration_fit=unknown)}, {card.name: 0.1})

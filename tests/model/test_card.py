@@ -57,7 +57,7 @@ def test_other_weights_than_the_card_s_are_refused(folder: Path) -> None:
     ("dotted", "value", "named"),
     [
         ("colour", "red", "colour"),
-        ("target.colour", "red", "target.colour"),
+        ("target.colour", "red", "findings.0.colour"),
         ("preprocessing.crop", True, "preprocessing.crop"),
         ("demo", ..., "demo"),
         ("distribution.limit", ..., "distribution.limit"),
@@ -74,7 +74,11 @@ def test_other_weights_than_the_card_s_are_refused(folder: Path) -> None:
         ("intended_use.age_from", -1, "intended_use.age_from"),
         ("licence", "Apache-2.0", "licence"),
         ("licence", {"weights": "Apache-2.0", "because": ""}, "licence.commercial"),
-        ("operating_points", [{"name": "a", "threshold": 1.5, "chosen": "so"}], "operating_points.0.threshold"),
+        (
+            "operating_points",
+            [{"name": "a", "threshold": 1.5, "chosen": "so"}],
+            "findings.0.operating_points.1.threshold",
+        ),
     ],
 )
 def test_a_card_that_does_not_hold_is_refused_and_the_key_named(

@@ -22,7 +22,8 @@ from triage.model.card import load_cards
 from triage.model.registry import RegistryPolicy
 from triage.model.session import ModelSession
 from triage.radiograph.crop import content
-from triage.scoring.assess import AssessmentPolicy, conclude, prepare
+from triage.scoring.assess import AssessmentPolicy, prepare
+from triage.scoring.conclude import conclude
 
 MODELS = Path(__file__).parents[2] / "models"
 POLICY = AssessmentPolicy(registry=RegistryPolicy(allow_demo=True))
@@ -72,7 +73,7 @@ def judged(data: bytes, sessions: dict[str, ModelSession]) -> tuple[Tag, tuple[R
         return Tag.NOT_ASSESSED, (prepared.rejected.reason,) if prepared.rejected else (), None
     session = sessions[prepared.model_name]
     scores = session.score(prepared.model_input[np.newaxis])
-    found = conclude(prepared, session.card, float(scores.probability[0]), float(scores.distance[0]), POLICY)
+    found = conclude(prepared, session.card, scores.probability[0], float(scores.distance[0]), POLICY)
     return found.tag, found.reasons, found.probability
 
 

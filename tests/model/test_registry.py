@@ -11,8 +11,8 @@ import pytest
 from tests.support.model_folders import write_model
 from tests.support.radiographs import a_dataset, as_file
 from triage.decision.reasons import Reason
-from triage.model.card import ModelCard, ModelRefusedError
-from triage.model.registry import RegistryPolicy, choose, shadow_cards, to_be_loaded
+from triage.model.card import ModelRefusedError
+from triage.model.registry import ChosenModels, RegistryPolicy, choose, shadow_cards, to_be_loaded
 from triage.radiograph.types import Rejected, View
 from triage.scoring.assess import AssessmentPolicy, prepare
 from triage.scoring.predict import LoadedModels
@@ -84,9 +84,10 @@ def test_models_for_different_images_are_in_service_together(
     assert to_be_loaded(cards, PLAIN).keys() == {"a", "b"}
 
 
-def name_of(chosen: ModelCard | Rejected) -> str:
-    assert isinstance(chosen, ModelCard), chosen
-    return chosen.name
+def name_of(chosen: ChosenModels | Rejected) -> str:
+    assert isinstance(chosen, ChosenModels), chosen
+    (card,) = chosen.cards
+    return card.name
 
 
 def test_the_model_for_the_view_scores_an_image(tmp_path: Path) -> None:
@@ -97,7 +98,8 @@ def test_the_model_for_the_view_scores_an_image(tmp_path: Path) -> None:
     assert name_of(choose(cards, 50.0, PLAIN, View.PA)) == "pa"
     assert name_of(choose(cards, 50.0, PLAIN, View.AP)) == "ap"
     unsaid = choose(cards, 50.0, PLAIN, View.FRONTAL)
-    assert isinstance(unsaid, ModelCard) and not unsaid.covers_view(View.FRONTAL)  # its score will not count
+    assert isinstance(unsaid, ChosenModels)
+    assert not unsaid.cards[0].covers_view(View.FRONTAL)  # its score will not count
     off = choose(cards, 50.0, RegistryPolicy(disabled=frozenset({"pa"})), View.PA)
     assert isinstance(off, Rejected) and off.reason is Reason.MODEL_DISABLED  # and not the one for the other view
 
@@ -113,8 +115,8 @@ def test_the_model_for_the_station_scores_an_image_and_no_other_does(tmp_path: P
         assert isinstance(refused, Rejected) and refused.reason is Reason.NO_MODEL
         assert "ROOM" not in refused.detail  # no attribute's value in a reason
     shadow = RegistryPolicy(shadow=frozenset({"two"}))
-    assert shadow_cards(cards, 50.0, shadow, cards["one"], "room 1") == []
-    assert shadow_cards(cards, 50.0, shadow, cards["one"], "room 2") == [cards["two"]]
+    assert shadow_cards(cards, 50.0, shadow, [cards["one"]], "room 1") == []
+    assert shadow_cards(cards, 50.0, shadow, [cards["one"]], "room 2") == [cards["two"]]
 
 
 def test_the_station_name_of_an_object_decides(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from export.gate import CHANCE, LEAST_PATIENTS
-from triage.model.card import CARD, ModelCard, Performance, load_card
+from triage.model.card import CARD, ModelCard, load_card
+from triage.model.card_finding import Performance
 from triage.model.registry import ADULT_FROM_YEARS, RegistryPolicy, to_be_loaded
 
 MODELS = Path(__file__).parents[2] / "models"

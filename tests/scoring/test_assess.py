@@ -17,9 +17,9 @@ from tests.support.model_folders import FARTHEST, write_model
 from tests.support.radiographs import a_dataset, a_picture, as_file
 from triage.decision.decide import decide
 from triage.decision.reasons import Reason
-from triage.decision.types import PriorityPolicy, Tag
+from triage.decision.types import ModelResult, PriorityPolicy, Tag
 from triage.model.card import ModelCard
-from triage.model.registry import RegistryPolicy, choose, usable
+from triage.model.registry import ChosenModels, RegistryPolicy, choose, usable
 from triage.model.session import ModelSession
 from triage.phantom.chest import draw
 from triage.radiograph.orientation import Orientation
@@ -27,15 +27,9 @@ from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.preprocess import preprocess
 from triage.radiograph.types import Attributes, Part, Rejected, View
 from triage.radiograph.vocabulary import SiteWords
-from triage.scoring.assess import (
-    AssessmentPolicy,
-    Conclusion,
-    PreparedImage,
-    conclude,
-    prepare,
-    projection_seen,
-    view_contradicted,
-)
+from triage.scoring.assess import AssessmentPolicy, PreparedImage, prepare, projection_seen, view_contradicted
+from triage.scoring.conclude import Conclusion, combine, conclude
+from triage.scoring.finding_scores import FindingPolicy
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +54,7 @@ def assessed(
     *,
     sender: str = "",
     **changes: Any,
-) -> Conclusion | Rejected:
+) -> ModelResult | Rejected:
     """Return the conclusion of a chest with changed attributes: prepared, scored by its model, concluded."""
     policy = policy or AssessmentPolicy()
     prepared = prepare(as_file(a_dataset(**changes)), cards, policy, calling_ae_title=sender)
@@ -70,7 +64,7 @@ def assessed(
     assert prepared.model_input is not None
     card = cards[prepared.model_name]
     scores = ModelSession(folder / card.name, card, threads=1).score(prepared.model_input[np.newaxis])
-    return conclude(prepared, card, float(scores.probability[0]), float(scores.distance[0]), policy)
+    return conclude(prepared, card, scores.probability[0], float(scores.distance[0]), policy)
 
 
 # The whole way.
@@ -78,7 +72,7 @@ def assessed(
 
 def test_an_adult_s_frontal_is_scored(folder: Path, cards: dict[str, ModelCard]) -> None:
     found = assessed(folder, cards)
-    assert isinstance(found, Conclusion)
+    assert isinstance(found, ModelResult)
     assert (found.tag, found.reasons, found.shadow) == (Tag.NORMAL, (), False)
     assert found.probability is not None and 0 < found.probability < 0.01
 
@@ -105,18 +99,18 @@ def test_the_patient_s_age_chooses_the_model(
     if isinstance(outcome, Reason):
         assert isinstance(found, Rejected) and found.reason is outcome
     else:
-        assert isinstance(found, Conclusion) and (found.tag, found.reasons) == outcome
+        assert isinstance(found, ModelResult) and (found.tag, found.reasons) == outcome
 
 
 def test_a_negative_of_one_finding_keeps_its_probability(folder: Path, cards: dict[str, ModelCard]) -> None:
     found = assessed(folder, cards, PatientAge="003Y")
-    assert isinstance(found, Conclusion) and found.probability is not None
+    assert isinstance(found, ModelResult) and found.probability is not None
 
 
 def test_a_setting_lets_the_adult_model_take_unknown_ages(folder: Path, cards: dict[str, ModelCard]) -> None:
     policy = AssessmentPolicy(registry=RegistryPolicy(adult_when_age_unknown=True))
     found = assessed(folder, cards, policy, PatientAge="")
-    assert isinstance(found, Conclusion) and found.tag is Tag.NORMAL
+    assert isinstance(found, ModelResult) and found.tag is Tag.NORMAL
     children = {name: card for name, card in cards.items() if name != "adult"}
     refused = assessed(folder, children, policy, PatientAge="")
     assert isinstance(refused, Rejected) and refused.reason is Reason.AGE_NOT_COVERED
@@ -128,7 +122,7 @@ def test_an_unknown_view_is_scored_and_not_assessed(
 ) -> None:
     for age in ("050Y", "003D"):  # whatever the score is
         found = assessed(folder, cards, PatientAge=age, **changes)
-        assert isinstance(found, Conclusion)
+        assert isinstance(found, ModelResult)
         assert (found.tag, found.reasons) == (Tag.NOT_ASSESSED, (Reason.VIEW_UNVERIFIED,))
         assert found.probability is not None
 
@@ -152,7 +146,7 @@ def test_an_unknown_part_may_be_abnormal_and_is_never_normal(
 ) -> None:
     negative = assessed(folder, cards, **changes)
     positive = assessed(folder, cards, PatientAge="003D", **changes)
-    assert isinstance(negative, Conclusion) and isinstance(positive, Conclusion)
+    assert isinstance(negative, ModelResult) and isinstance(positive, ModelResult)
     assert (negative.tag, negative.reasons) == (Tag.NOT_ASSESSED, (Reason.BODY_PART_UNVERIFIED,))
     assert negative.probability is not None and negative.probability < 0.01
     assert (positive.tag, positive.reasons) == (Tag.ABNORMAL, ())
@@ -167,7 +161,7 @@ def test_a_second_chest_is_not_left_out_in_silence(
 ) -> None:
     """Next to a normal frontal an abnormal one raises the study, and an unknown part keeps it from being NORMAL."""
     second = assessed(folder, cards, BodyPartExamined=part, PatientAge=age)
-    assert isinstance(second, Conclusion)
+    assert isinstance(second, ModelResult)
     first = an_assessment(sop_instance_uid="1.2.3.4.1")
     both = [first, an_assessment(sop_instance_uid="1.2.3.4.2", tag=second.tag, reasons=second.reasons)]
     chest = part in ("CXR", "THX", "BRUST", "BORST", "TORAX")
@@ -187,7 +181,7 @@ def test_what_says_chest_makes_it_one(
     folder: Path, cards: dict[str, ModelCard], site: EligibilityPolicy, changes: dict[str, Any]
 ) -> None:
     found = assessed(folder, cards, AssessmentPolicy(site), sender="CHESTROOM", **changes)
-    assert isinstance(found, Conclusion) and found.tag is Tag.NORMAL
+    assert isinstance(found, ModelResult) and found.tag is Tag.NORMAL
 
 
 @pytest.mark.parametrize("adult_when_age_unknown", [False, True])
@@ -213,7 +207,7 @@ def test_what_is_stated_and_is_no_age_is_scored_by_no_setting(
 def test_a_rule_of_the_site_makes_it_a_frontal(folder: Path, cards: dict[str, ModelCard]) -> None:
     policy = AssessmentPolicy(EligibilityPolicy(frozenset({"CHESTROOM"})))
     found = assessed(folder, cards, policy, sender="CHESTROOM", ViewPosition=None)
-    assert isinstance(found, Conclusion) and found.tag is Tag.NORMAL
+    assert isinstance(found, ModelResult) and found.tag is Tag.NORMAL
 
 
 @pytest.mark.parametrize("blank", [0, 1000, 4095])
@@ -221,14 +215,14 @@ def test_a_blank_image_is_out_of_distribution(folder: Path, cards: dict[str, Mod
     pixels = np.full((96, 80), blank, dtype=np.uint16)
     for changes in ({}, {"WindowCenter": 2048, "WindowWidth": 4096}):
         found = assessed(folder, cards, pixels=pixels, **changes)
-        assert isinstance(found, Conclusion)
+        assert isinstance(found, ModelResult)
         assert (found.tag, found.reasons) == (Tag.NOT_ASSESSED, (Reason.OUT_OF_DISTRIBUTION,))
         assert found.probability is not None
 
 
 def test_a_shadow_model_scores_and_says_that_it_is_one(folder: Path, cards: dict[str, ModelCard]) -> None:
     found = assessed(folder, cards, AssessmentPolicy(registry=RegistryPolicy(shadow=frozenset({"adult"}))))
-    assert isinstance(found, Conclusion) and found.shadow and found.tag is Tag.NORMAL
+    assert isinstance(found, ModelResult) and found.shadow and found.tag is Tag.NORMAL
 
 
 @pytest.mark.parametrize(
@@ -283,18 +277,18 @@ FRONTAL = PreparedImage(Attributes(), View.PA, Part.CHEST)
 def test_what_is_far_is_refused_whatever_it_scored(
     cards: dict[str, ModelCard], distance: float, probability: float
 ) -> None:
-    found = conclude(FRONTAL, cards["adult"], probability, distance, AssessmentPolicy())
-    assert found == Conclusion(Tag.NOT_ASSESSED, probability, (Reason.OUT_OF_DISTRIBUTION,))
+    found = conclude(FRONTAL, cards["adult"], (probability,), distance, AssessmentPolicy())
+    assert combine([found]) == Conclusion(Tag.NOT_ASSESSED, probability, (Reason.OUT_OF_DISTRIBUTION,))
 
 
 def test_the_limit_itself_is_near(cards: dict[str, ModelCard]) -> None:
-    assert conclude(FRONTAL, cards["adult"], 0.1, FARTHEST, AssessmentPolicy()).tag is Tag.NORMAL
+    assert conclude(FRONTAL, cards["adult"], (0.1,), FARTHEST, AssessmentPolicy()).tag is Tag.NORMAL
 
 
 @pytest.mark.parametrize("probability", [math.nan, math.inf, -0.1, 1.1])
 def test_a_probability_that_is_none_is_a_failure(cards: dict[str, ModelCard], probability: float) -> None:
-    found = conclude(FRONTAL, cards["adult"], probability, 1.0, AssessmentPolicy())
-    assert found == Conclusion(Tag.NOT_ASSESSED, None, (Reason.WORKER_FAILURE,))
+    found = conclude(FRONTAL, cards["adult"], (probability,), 1.0, AssessmentPolicy())
+    assert combine([found]) == Conclusion(Tag.NOT_ASSESSED, None, (Reason.WORKER_FAILURE,))
 
 
 @pytest.mark.parametrize(
@@ -307,7 +301,7 @@ def test_a_probability_that_is_none_is_a_failure(cards: dict[str, ModelCard], pr
     ],
 )
 def test_the_operating_point_itself_is_abnormal(cards: dict[str, ModelCard], probability: float, tag: Tag) -> None:
-    found = conclude(FRONTAL, cards["adult"], probability, 1.0, AssessmentPolicy(operating_point=0.3))
+    found = conclude(FRONTAL, cards["adult"], (probability,), 1.0, AssessmentPolicy(findings=FindingPolicy(0.3)))
     assert (found.tag, found.probability) == (tag, probability)
 
 
@@ -319,7 +313,9 @@ def test_only_a_view_that_the_model_is_for_is_called_anything(
     pa_only = write_model(tmp_path, "pa-only", intended_use=use)
     for card, views in ((cards["adult"], {View.PA, View.AP, View.FRONTAL}), (pa_only, {View.PA})):
         for probability in (0.0, 1.0):
-            found = conclude(PreparedImage(Attributes(), view, Part.CHEST), card, probability, 1.0, AssessmentPolicy())
+            found = conclude(
+                PreparedImage(Attributes(), view, Part.CHEST), card, (probability,), 1.0, AssessmentPolicy()
+            )
             assert (found.tag is not Tag.NOT_ASSESSED) == (view in views)
             assert found.probability == probability
 
@@ -329,13 +325,14 @@ def test_what_has_a_wide_border_is_scored_and_not_assessed_unless_the_card_crops
 ) -> None:
     pixels = np.pad(a_picture(), 12)
     found = assessed(folder, cards, pixels=pixels)
-    assert isinstance(found, Conclusion)
+    assert isinstance(found, ModelResult)
     assert (found.tag, found.reasons) == (Tag.NOT_ASSESSED, (Reason.WIDE_BORDER,))
     assert found.probability is not None
     assert found.detail == "only 80 % of the rows and 77 % of the columns are inside shutter and border"
     cropping = with_crop(cards["adult"])
     prepared = prepare(as_file(a_dataset(pixels)), {"adult": cropping}, AssessmentPolicy())
-    assert conclude(prepared, cropping, 0.1, 1.0, AssessmentPolicy()) == Conclusion(Tag.NORMAL, 0.1, ())
+    found = conclude(prepared, cropping, (0.1,), 1.0, AssessmentPolicy())
+    assert combine([found]) == Conclusion(Tag.NORMAL, 0.1, ())
 
 
 def test_a_shutter_is_a_border_and_a_card_that_crops_sees_the_same_image_with_it(cards: dict[str, ModelCard]) -> None:
@@ -352,7 +349,7 @@ def test_a_shutter_is_a_border_and_a_card_that_crops_sees_the_same_image_with_it
     assert inside.model_input is not None and alone.model_input is not None
     assert np.array_equal(inside.model_input, alone.model_input)
     assert inside.content == (20 / 130, 30 / 120, 116 / 130, 110 / 120) and alone.content == (0, 0, 1, 1)
-    assert conclude(inside, cards["adult"], 0.1, 1.0, AssessmentPolicy()).reasons == (Reason.WIDE_BORDER,)
+    assert conclude(inside, cards["adult"], (0.1,), 1.0, AssessmentPolicy()).reasons == (Reason.WIDE_BORDER,)
 
 
 def test_a_marker_on_black_is_no_radiograph_even_for_a_card_that_crops(cards: dict[str, ModelCard]) -> None:
@@ -360,7 +357,7 @@ def test_a_marker_on_black_is_no_radiograph_even_for_a_card_that_crops(cards: di
     pixels = np.zeros((300, 300), dtype=np.uint16)
     pixels[100:196, 20:100] = a_picture()
     prepared = prepare(as_file(a_dataset(pixels)), cropping, AssessmentPolicy())
-    assert conclude(prepared, cropping["adult"], 0.1, 1.0, AssessmentPolicy()).reasons == (Reason.WIDE_BORDER,)
+    assert conclude(prepared, cropping["adult"], (0.1,), 1.0, AssessmentPolicy()).reasons == (Reason.WIDE_BORDER,)
 
 
 def test_only_a_model_that_does_not_mind_takes_what_is_turned(cards: dict[str, ModelCard]) -> None:
@@ -369,12 +366,12 @@ def test_only_a_model_that_does_not_mind_takes_what_is_turned(cards: dict[str, M
     upright = any_way.model_copy(
         update={"intended_use": any_way.intended_use.model_copy(update={"orientation": "upright"})}
     )
-    assert conclude(turned, any_way, 0.1, 1.0, AssessmentPolicy()).tag is Tag.NORMAL
+    assert conclude(turned, any_way, (0.1,), 1.0, AssessmentPolicy()).tag is Tag.NORMAL
     for probability in (0.0, 1.0):
-        found = conclude(turned, upright, probability, 1.0, AssessmentPolicy())
+        found = conclude(turned, upright, (probability,), 1.0, AssessmentPolicy())
         assert (found.tag, found.reasons) == (Tag.NOT_ASSESSED, (Reason.ORIENTATION_UNVERIFIED,))
         assert found.detail == "it looks as if turned by 90 degrees to the right (0.90 of 1)"
-    assert conclude(FRONTAL, upright, 0.1, 1.0, AssessmentPolicy()).tag is Tag.NORMAL
+    assert conclude(FRONTAL, upright, (0.1,), 1.0, AssessmentPolicy()).tag is Tag.NORMAL
 
 
 def a_standing_chest(**changes: Any) -> bytes:
@@ -404,21 +401,20 @@ def test_no_tag_is_made_of_what_the_pixels_say_of_the_projection(cards: dict[str
         for probability in (0.0, 1.0):
             plain = PreparedImage(Attributes(), view, Part.CHEST)
             asked = replace(plain, ap_share=share)
-            assert conclude(asked, cards["adult"], probability, 1.0, AssessmentPolicy()) == conclude(
-                plain, cards["adult"], probability, 1.0, AssessmentPolicy()
+            assert conclude(asked, cards["adult"], (probability,), 1.0, AssessmentPolicy()) == conclude(
+                plain, cards["adult"], (probability,), 1.0, AssessmentPolicy()
             )
 
 
 def test_a_view_is_contradicted_only_of_what_is_known_to_be_a_chest() -> None:
-    normal = Conclusion(Tag.NORMAL, 0.1, ())
     stated = PreparedImage(Attributes(), View.PA, Part.CHEST, ap_share=1.0)
-    assert projection_seen(stated, normal) == 1.0 and view_contradicted(stated, 1.0)
+    assert projection_seen(stated, ()) == 1.0 and view_contradicted(stated, 1.0)
     assert not view_contradicted(replace(stated, view=View.AP), 1.0)
     assert not view_contradicted(replace(stated, view=View.UNKNOWN), 1.0)
     assert not view_contradicted(replace(stated, part=Part.UNKNOWN), 1.0)
     for reason in (Reason.OUT_OF_DISTRIBUTION, Reason.WIDE_BORDER):
-        assert projection_seen(stated, Conclusion(Tag.NOT_ASSESSED, 0.1, (reason,))) is None
-    assert projection_seen(stated, Conclusion(Tag.NOT_ASSESSED, 0.1, (Reason.BODY_PART_UNVERIFIED,))) == 1.0
+        assert projection_seen(stated, (reason,)) is None
+    assert projection_seen(stated, (Reason.BODY_PART_UNVERIFIED,)) == 1.0
     assert not view_contradicted(stated, None)
 
 
@@ -432,9 +428,9 @@ def with_crop(card: ModelCard) -> ModelCard:
 def test_a_model_in_service_goes_before_one_in_shadow(tmp_path: Path) -> None:
     cards = {name: write_model(tmp_path, name) for name in ("a", "b", "c")}
     chosen = choose(cards, 50.0, RegistryPolicy(shadow=frozenset({"a"})))
-    assert isinstance(chosen, ModelCard) and chosen.name == "b"
+    assert isinstance(chosen, ChosenModels) and [card.name for card in chosen.cards] == ["b"]
     chosen = choose(cards, 50.0, RegistryPolicy(disabled=frozenset({"b", "c"}), shadow=frozenset({"a"})))
-    assert isinstance(chosen, ModelCard) and chosen.name == "a"
+    assert isinstance(chosen, ChosenModels) and [card.name for card in chosen.cards] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -463,4 +459,4 @@ def test_a_demonstration_scores_only_where_allowed(tmp_path: Path) -> None:
     assert usable(cards, RegistryPolicy()) == {}
     refused = choose(cards, 50.0, RegistryPolicy())
     assert isinstance(refused, Rejected) and refused.reason is Reason.NO_MODEL
-    assert choose(cards, 50.0, RegistryPolicy(allow_demo=True)) == cards["demo"]
+    assert choose(cards, 50.0, RegistryPolicy(allow_demo=True)) == ChosenModels((cards["demo"],))

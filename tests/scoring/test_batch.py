@@ -17,7 +17,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydicom import dcmread
 
-from tests.support.model_folders import write_model
+from tests.support.model_folders import of_leading, write_model
 from tests.support.redis_server import RedisServer
 from tests.support.service import a_chest, receive
 from triage.decision.reasons import Reason
@@ -25,7 +25,8 @@ from triage.decision.records import assessment_from
 from triage.decision.types import ImageAssessment, Priority, PriorityPolicy, Tag, TriageDecision
 from triage.metrics.worker import WorkerMetrics
 from triage.model.activation_map import cells_of
-from triage.model.card import CalibrationFit
+from triage.model.card import ModelCard
+from triage.model.card_finding import CalibrationFit
 from triage.model.registry import RegistryPolicy
 from triage.model.run_deadline import RunLimit
 from triage.model.session import ModelScores, ModelSession
@@ -38,6 +39,7 @@ from triage.runtime.decode_scheduler import DecodeScheduler
 from triage.scoring import batch
 from triage.scoring.assess import AssessmentPolicy
 from triage.scoring.batch import BatchScorer, DecisionOutputs, FailedInstance, ScoringResources, open_file
+from triage.scoring.finding_scores import FindingPolicy
 from triage.scoring.study_decisions import DecisionRules
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -117,8 +119,10 @@ def test_a_score_is_restated_for_the_sites_prevalence_and_the_tag_is_not(tmp_pat
         method="platt", slope=1, intercept=0, fitted_on="", images=100, positives=50, approximate=True,
         brier_before=0.2, brier_after=0.2,
     )  # fmt: skip
-    session = ModelSession(tmp_path / "models" / card.name, card.model_copy(update={"calibration_fit": fit}), threads=1)
-    bench = Bench(Spool.open(tmp_path / "spool"), {card.name: session}, pool, prevalence={card.name: 0.02})
+    session = ModelSession(tmp_path / "models" / card.name, of_leading(card, calibration_fit=fit), threads=1)
+    bench = Bench(
+        Spool.open(tmp_path / "spool"), {card.name: session}, pool, findings=FindingPolicy(prevalence={card.name: 0.02})
+    )
     assert not bench.score(a_chest())
     (record,) = bench.spool.assessments(bench.only().study_instance_uid)
     found = assessment_from(record)
@@ -405,6 +409,40 @@ def test_giving_up_what_another_worker_has_done_changes_nothing(bench: Bench) ->
     bench.scorer.give_up(instance, "it died", 3)
     assert bench.only().tag is Tag.NORMAL
     assert not list(bench.spool.dead_letters())
+
+
+def test_what_one_model_found_is_recorded_at_once_and_the_other_model_is_tried_again(
+    spool: Spool, pool: DecodePool, tmp_path: Path
+) -> None:
+    chest = write_model(tmp_path, "chest", bias=10, findings=[{"name": "abnormal"}])
+    lump = write_model(tmp_path, "lump", findings=[{"name": "mass"}])
+    sessions = {"chest": ModelSession(tmp_path / "chest", chest, threads=1), "lump": BrokenSession(lump)}
+    bench = Bench(spool, sessions, pool)  # type: ignore[arg-type]
+    instance = receive(spool, a_chest())
+    (failed,) = bench.work([instance])
+    assert "out of order" in failed.error and spool.waits(instance)
+    assert bench.only().tag is Tag.ABNORMAL
+
+    bench.scorer.give_up(instance, failed.error, 3)
+    decision = bench.only()
+    assert (decision.tag, decision.priority) == (Tag.ABNORMAL, Priority.HIGH)
+    (record,) = spool.assessments(instance.study_instance_uid)
+    results = {each.model_id: each for each in assessment_from(record).results}
+    assert results["lump 1"].reasons == (Reason.WORKER_FAILURE,) and results["chest 1"].tag is Tag.ABNORMAL
+    assert [note["tries"] for _, note in spool.dead_letters()] == [3]
+
+
+class BrokenSession:
+    """A model whose runs fail."""
+
+    provider = "none"
+    keeps_maps = False
+
+    def __init__(self, card: ModelCard) -> None:
+        self.card = card
+
+    def score(self, batch: object) -> ModelScores:
+        raise RuntimeError("out of order")
 
 
 def test_the_map_of_the_very_run_is_kept_beside_its_score(spool: Spool, pool: DecodePool, tmp_path: Path) -> None:

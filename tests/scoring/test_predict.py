@@ -21,7 +21,8 @@ from triage.model.session import ModelSession
 from triage.phantom.chest import PhantomSubject, as_dicom, draw
 from triage.radiograph.types import Attributes, Part, View
 from triage.runtime.child_pool import MOST_MEMORY
-from triage.scoring.assess import AssessmentPolicy, PreparedImage, conclude, prepare
+from triage.scoring.assess import AssessmentPolicy, PreparedImage, prepare
+from triage.scoring.conclude import conclude
 from triage.scoring.predict import Compute, Decoder, LoadedModels, predict
 
 QUICK = Compute(threads=1, decode_processes=1)
@@ -83,7 +84,7 @@ def test_a_score_is_the_service_s_to_the_bit(tmp_path: Path, models: Path, chest
     assert found.model_input is not None
     card = installed.cards[found.model_name]
     scores = ModelSession(models / card.name, card, threads=1).score(found.model_input[np.newaxis])
-    expected = conclude(found, card, float(scores.probability[0]), float(scores.distance[0]), AssessmentPolicy())
+    expected = conclude(found, card, scores.probability[0], float(scores.distance[0]), AssessmentPolicy())
     (record,) = scored([path], installed)
     assert record["probability"] == expected.probability
     assert record["tag"] == expected.tag

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def write_model(
     endless_above: float | None = None,
     endless_load: bool = False,
     endless_node: bool = False,
+    findings: Sequence[dict[str, Any]] = (),
     **changes: Any,
 ) -> ModelCard:
     """Write the model folder ``models/name``; its card. ``changes`` replace top-level values of the card.
@@ -38,16 +40,22 @@ def write_model(
     the input's mean square. ``cam`` adds an activation map: the input averaged over 8 x 8 cells. For an input whose
     mean is above ``endless_above`` the graph never ends. ``endless_load``: its constants take hours to be folded;
     ``endless_node``: one node of each run takes hours, and no flag is looked at meanwhile.
+
+    ``findings``: a card of version 2 with a column for each, whose logit is that of the first plus the entry ``bias``;
+    the rest of an entry replaces keys of the card's finding.
     """
     folder = models / name
     folder.mkdir(parents=True)
-    graph = _graph(size, bias, cam, endless_above)
+    biases = [bias + each.get("bias", 0.0) for each in findings] or [bias]
+    graph = _graph(size, biases, cam, endless_above)
     if endless_load:
         _add_endless_constants(graph)
     if endless_node:
         _add_endless_node(graph)
     onnx.save_model(graph, str(folder / WEIGHTS))
     record = _card(name, size, age_from, age_below, negative_is_normal)
+    if findings:
+        record = _with_findings(record, findings)
     record["model_sha256"] = sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     (folder / CARD).write_text(json.dumps({**record, **changes}))
     return load_card(folder)
@@ -85,21 +93,50 @@ def _add_endless_node(model: onnx.ModelProto) -> None:
         graph.node.insert(at + number, node)
 
 
-def _graph(size: int, bias: float, cam: bool, endless_above: float | None = None) -> onnx.ModelProto:
+def _with_findings(record: dict[str, Any], findings: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    target = record.pop("target")
+    made = [
+        {
+            "title": str(each["name"]),
+            "column": column,
+            "positive_class": "bright",
+            "negative_class": "dark",
+            "operating_points": [{"name": "default", "threshold": 0.5, "chosen": "for tests"}],
+            **{key: value for key, value in each.items() if key != "bias"},
+        }
+        for column, each in enumerate(findings)
+    ]
+    for each in made:
+        if each.get("rule"):
+            each["column"] = None
+    abnormal = {"negative_is_normal": target["negative_is_normal"]}
+    kept = {
+        key: value for key, value in record.items() if key not in ("operating_points", "calibration", "performance")
+    }
+    return {**kept, "card_schema": 2, "findings": made, "abnormal": abnormal}
+
+
+def _graph(size: int, biases: list[float], cam: bool, endless_above: float | None = None) -> onnx.ModelProto:
+    columns = len(biases)
     nodes = [
         *_mean(endless_above),
-        helper.make_node("Add", ["mean", "bias"], ["logit"]),
+        *([helper.make_node("Unsqueeze", ["mean", "last"], ["means"])] if columns > 1 else []),
+        helper.make_node("Add", ["means" if columns > 1 else "mean", "bias"], ["logit"]),
         helper.make_node("Sigmoid", ["logit"], ["probability"]),
         helper.make_node("Mul", ["image", "image"], ["square"]),
         helper.make_node("ReduceMean", ["square", "axes"], ["distance"], keepdims=0),
     ]
     constants = [
         helper.make_tensor("axes", TensorProto.INT64, [3], [1, 2, 3]),
-        helper.make_tensor("bias", TensorProto.FLOAT, [1], [bias]),
+        helper.make_tensor("bias", TensorProto.FLOAT, [columns], biases),
+        helper.make_tensor("last", TensorProto.INT64, [1], [1]),
     ]
     inputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 1, size, size])]
     outputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in ("logit", "probability", "distance")
+        helper.make_tensor_value_info(
+            name, TensorProto.FLOAT, ["n"] if columns == 1 or name == "distance" else ["n", columns]
+        )
+        for name in ("logit", "probability", "distance")
     ]
     if cam:
         cell = [size // 8, size // 8]
@@ -174,3 +211,9 @@ def _card(name: str, size: int, age_from: float, age_below: float | None, negati
         "performance": [],
         "limits": ["for tests"],
     }
+
+
+def of_leading(card: ModelCard, **changes: Any) -> ModelCard:
+    """Return a card of one finding with changes of that finding, unchecked."""
+    (finding,) = card.findings
+    return card.model_copy(update={"findings": (finding.model_copy(update=changes),)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from triage.decision.findings import FindingScore
 from triage.decision.reasons import Reason
 from triage.decision.types import ActivationMap, Tag
 from triage.model.activation_map import cells_of, strength
@@ -20,7 +21,7 @@ class ImageScore:
             are NOT_ASSESSED: then it says nothing of the patient.
         reasons: Why the image is NOT_ASSESSED.
         detail: The same for people, in words; names no patient.
-        operating_point: The probability from which an image is ABNORMAL.
+        operating_point: The probability of the leading finding from which an image is ABNORMAL; None if no model ran.
         distance: How far the image is from the training images, in the units of the card; None if that is no number.
         distance_limit: The distance beyond which an image is not assessed.
         model_id: Name and version of the model that scored; None if none did.
@@ -32,13 +33,14 @@ class ImageScore:
         no_map: Why there is no activation map.
         study_instance_uid: Study Instance UID (0020,000D) of a DICOM object.
         sop_instance_uid: SOP Instance UID (0008,0018) of a DICOM object.
+        findings: Every finding of the models, with its score, its threshold, and whether it counts.
     """
 
     tag: Tag
     probability: float | None
     reasons: tuple[Reason, ...]
     detail: str
-    operating_point: float
+    operating_point: float | None
     distance: float | None = None
     distance_limit: float | None = None
     model_id: str | None = None
@@ -50,6 +52,7 @@ class ImageScore:
     no_map: str = ""
     study_instance_uid: str = ""
     sop_instance_uid: str = ""
+    findings: tuple[FindingScore, ...] = ()
 
     def map_cells(self) -> FloatImage | None:
         """Return the values of the activation map, float32 (rows, columns) in logits; None if there is none."""
@@ -73,6 +76,6 @@ class ImageScore:
             >>> result.map_over(512, 512).shape
             (512, 512)
         """
-        if self.activation_map is None or self.probability is None:
+        if self.activation_map is None or self.probability is None or self.operating_point is None:
             return None
         return strength(self.activation_map, self.probability, self.operating_point, rows, columns)

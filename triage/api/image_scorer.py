@@ -26,6 +26,7 @@ from triage.model.session import ModelSession
 from triage.radiograph.decode import is_picture
 from triage.radiograph.types import Rejected
 from triage.scoring.assess import AssessmentPolicy, PreparedImage, projection_seen, view_contradicted
+from triage.scoring.finding_scores import FindingPolicy
 from triage.scoring.inference import BatchInference, FailedImage, ScoredImage
 
 Image = str | os.PathLike[str] | bytes | Pixels
@@ -42,7 +43,7 @@ class ScorerOptions:
     """The arguments of ``load_models``."""
 
     folders: tuple[Path, ...]
-    operating_point: float
+    operating_point: float | None
     allow_demo: bool
     provider: Literal["cpu", "cuda"]
     threads: int
@@ -52,13 +53,14 @@ class ScorerOptions:
     def policy(self) -> AssessmentPolicy:
         """The policy of a site that states nothing."""
         return AssessmentPolicy(
-            registry=RegistryPolicy(allow_demo=self.allow_demo), operating_point=self.operating_point
+            registry=RegistryPolicy(allow_demo=self.allow_demo),
+            findings=FindingPolicy(operating_point=self.operating_point),
         )
 
 
 def load_models(
     *folders: str | os.PathLike[str],
-    operating_point: float = 0.5,
+    operating_point: float | None = None,
     allow_demo: bool = False,
     provider: Literal["cpu", "cuda"] = "cpu",
     threads: int = 0,
@@ -72,7 +74,8 @@ def load_models(
     Args:
         *folders: Model folders, each with ``model.onnx`` and its ``card.json``. Load only what you trust. None named:
             those of the checkout, or of the installed package ``cxr-triage-models``, without demonstrations.
-        operating_point: The probability from which an image is ABNORMAL, 0 to 1.
+        operating_point: The probability of the leading finding from which an image is ABNORMAL, 0 to 1; None: those of
+            the cards.
         allow_demo: Whether a model that is marked as a demonstration may score.
         provider: What to compute with: ``cpu``, or ``cuda`` with the package ``onnxruntime-gpu``.
         threads: Threads of a model; 0 is one per core.
@@ -90,7 +93,7 @@ def load_models(
         >>> scorer.cards["rsna-adult"].covers
         "not Normal, as RSNA's radiologists class; ages 18 to below 130; PA, AP; any station"
     """
-    if not 0 <= operating_point <= 1:
+    if operating_point is not None and not 0 <= operating_point <= 1:
         raise ImageInputError(f"operating_point must be 0 to 1, not {operating_point}")
     paths = tuple(Path(folder).resolve() for folder in folders) or _installed(allow_demo)
     return ImageScorer(ScorerOptions(paths, operating_point, allow_demo, provider, threads, isolated))
@@ -177,12 +180,14 @@ class ImageScorer:
         if isinstance(result, FailedImage):
             if not result.is_final:
                 raise result.error
+            if result.partial is not None:
+                return self._scored(result.partial)
             return self._refused(
                 prepared, Rejected(Reason.WORKER_FAILURE, f"the model {result.card.name} {result.error}")
             )
         if result.card is None:
             return self._refused(prepared, prepared.rejected or Rejected(Reason.NO_MODEL))
-        return self._scored(result, result.card)
+        return self._scored(result)
 
     def _refused(self, prepared: PreparedImage, rejected: Rejected) -> ImageScore:
         return replace(
@@ -190,21 +195,24 @@ class ImageScorer:
             no_map="the image was not scored",
         )  # fmt: skip
 
-    def _scored(self, scored: ScoredImage, card: ModelCard) -> ImageScore:
-        prepared, conclusion = scored.prepared, scored.conclusion
+    def _scored(self, scored: ScoredImage) -> ImageScore:
+        prepared, conclusion, lead = scored.prepared, scored.conclusion, scored.leading
+        assert lead is not None
         return replace(
             self._known(prepared),
             tag=conclusion.tag,
             probability=conclusion.probability,
             reasons=conclusion.reasons,
             detail=conclusion.detail,
-            distance=scored.distance,
-            distance_limit=card.distribution.limit,
-            model_id=card.model_id,
-            model_digest=card.model_sha256,
-            view_contradicted=view_contradicted(prepared, projection_seen(prepared, conclusion)),
-            activation_map=scored.activation_map,
-            no_map=scored.no_map,
+            operating_point=lead.result.operating_point,
+            distance=lead.result.distance,
+            distance_limit=lead.result.distance_limit,
+            model_id=lead.result.model_id,
+            model_digest=lead.result.model_digest,
+            view_contradicted=view_contradicted(prepared, projection_seen(prepared, conclusion.reasons)),
+            activation_map=lead.activation_map,
+            no_map=lead.no_map,
+            findings=tuple(finding for each in scored.models for finding in each.result.findings),
         )
 
     def _known(self, prepared: PreparedImage) -> ImageScore:
@@ -214,7 +222,7 @@ class ImageScorer:
             probability=None,
             reasons=(),
             detail="",
-            operating_point=self._policy.operating_point,
+            operating_point=self._policy.findings.operating_point,
             view=str(prepared.view),
             age_years=attributes.age_years,
             study_instance_uid=attributes.study_instance_uid,

@@ -9,6 +9,7 @@ from hashlib import sha256
 
 from triage.decision.identity import contradiction
 from triage.decision.reasons import Reason
+from triage.decision.study_findings import study_findings, study_urgency
 from triage.decision.types import (
     READING_RANK,
     REQUESTED_PROCEDURE_PRIORITY,
@@ -18,6 +19,7 @@ from triage.decision.types import (
     Tag,
     TriageDecision,
 )
+from triage.decision.urgency import SHIPPED_TABLE, Urgency
 
 _CLOCKS_DIFFER_S = 60.0
 
@@ -40,6 +42,8 @@ def decide(assessments: Sequence[ImageAssessment], policy: PriorityPolicy, now: 
     prior = is_prior(current, policy.prior_after_days, now)
     order = order_priority(current, policy.baseline)
     ordered = [*evidence, *current] if mixed else current  # the patient of the evidence first
+    findings = study_findings(in_service, policy.urgencies, mixed=mixed)
+    urgency = study_urgency(tag, findings)
     numbered = next((image for image in ordered if image.accession_number), first)
     return TriageDecision(
         study_instance_uid=first.study_instance_uid,
@@ -47,7 +51,7 @@ def decide(assessments: Sequence[ImageAssessment], policy: PriorityPolicy, now: 
         accession_issuer=numbered.accession_issuer,
         tag=tag,
         probability=highest.probability if highest else None,
-        priority=order if prior else priority_of(tag, order, policy),
+        priority=order if prior else priority_of(urgency, order, policy),
         reasons=reasons,
         model_id=highest.model_id if highest else next((i.model_id for i in evidence if i.model_id), None),
         evidence=tuple(sorted({image.sop_instance_uid for image in evidence})),
@@ -56,6 +60,9 @@ def decide(assessments: Sequence[ImageAssessment], policy: PriorityPolicy, now: 
         revision=revision(current, policy, mixed=mixed),
         prior=prior,
         calling_ae_title=first.calling_ae_title,
+        urgency=urgency,
+        findings=findings,
+        order_priority=order,
     )
 
 
@@ -107,11 +114,11 @@ def order_priority(assessments: Iterable[ImageAssessment], baseline: Priority) -
     return min(known, key=READING_RANK.__getitem__, default=baseline)
 
 
-def priority_of(tag: Tag, order: Priority, policy: PriorityPolicy) -> Priority:
-    """Return HIGH for ABNORMAL, LOW for NORMAL where the policy has it, else the order's priority."""
-    if tag is Tag.ABNORMAL:
+def priority_of(urgency: Urgency, order: Priority, policy: PriorityPolicy) -> Priority:
+    """Return HIGH for critical and urgent, LOW for normal where the policy has it, else the order's priority."""
+    if urgency.raises:
         return Priority.HIGH
-    if tag is Tag.NORMAL and policy.lower_normal and order is not Priority.HIGH:
+    if urgency is Urgency.NORMAL and policy.lower_normal and order is not Priority.HIGH:
         return Priority.LOW
     return order
 
@@ -142,7 +149,8 @@ def is_old(acquisition_date: str, received_at: float, after_days: float) -> bool
 def revision(assessments: Iterable[ImageAssessment], policy: PriorityPolicy, *, mixed: bool = False) -> str:
     """Return a digest of the inputs of the decision. ``mixed``: the objects are of several patients.
 
-    A study of one patient has the same revision as in releases that did not compare patients.
+    A study of one patient has the same revision as in releases that did not compare patients, and one of whose images
+    one finding is known, with the shipped table of urgencies, as in releases before findings.
     """
     parts = sorted(
         "|".join(
@@ -153,11 +161,22 @@ def revision(assessments: Iterable[ImageAssessment], policy: PriorityPolicy, *, 
                 repr(image.operating_point),
                 str(image.shadow),
                 image.tag,
+                *_further_findings(image),
             )
         )
         for image in assessments
     )
     settings = [policy.baseline, str(policy.lower_normal), repr(policy.prior_after_days)]
+    if policy.urgencies != SHIPPED_TABLE:
+        settings.append(repr(sorted(policy.urgencies.classes.items())))
     if mixed:
         settings.append(Reason.PATIENT_MISMATCH)
     return sha256("\n".join([*parts, *settings]).encode()).hexdigest()
+
+
+def _further_findings(image: ImageAssessment) -> list[str]:
+    """Return what the decision depends on where an image has more than one finding."""
+    found = [(result.model_digest, finding) for result in image.results for finding in result.findings]
+    if len(found) < 2:
+        return []
+    return [f"{digest}:{each.name}:{each.threshold!r}:{each.positive}" for digest, each in found]

@@ -151,6 +151,18 @@ class Reason(StrEnum):
         "The model found nothing of what it looks for, but it does not look for everything: that is not the "
         "same as normal. Nothing to do.",
     )
+    FINDING_CONTRADICTS = (
+        "finding_contradicts",
+        ReasonGroup.SCORED,
+        "The findings that decide are negative, and another finding of the model, which does not decide, is "
+        "positive. The study is read without a tag; look at the finding.",
+    )
+    NO_DISTRIBUTION = (
+        "no_distribution",
+        ReasonGroup.SCORED,
+        "The model found nothing, but it cannot tell whether an image is like those it was trained on: the site "
+        "installed it without such a check, so that it never says normal.",
+    )
     NO_FRONTAL_IMAGE = (
         "no_frontal_image",
         ReasonGroup.STUDY,

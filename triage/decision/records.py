@@ -9,9 +9,19 @@ from functools import cache
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from triage.decision.findings import FindingCode, FindingScore, FindingState, StudyFinding
 from triage.decision.identity import PatientMarks
 from triage.decision.reasons import Reason
-from triage.decision.types import ActivationMap, ImageAssessment, Priority, ShadowScore, Tag, TriageDecision
+from triage.decision.types import (
+    ActivationMap,
+    ImageAssessment,
+    ModelResult,
+    Priority,
+    ShadowScore,
+    Tag,
+    TriageDecision,
+)
+from triage.decision.urgency import Urgency
 
 Record = dict[str, Any]
 """A JSON object as it is stored; its values are checked by the functions that read it."""
@@ -19,6 +29,12 @@ Record = dict[str, Any]
 _YEAR_10000 = 253402300800.0  # in POSIX seconds; ISO 8601 has no later time
 _OLD_SHADOW_SCORES = "beside"  # the key of releases before 0.2.0; read until 0.3.0
 _LARGEST_COUNT = 2**53
+_URGENCY_BEFORE_FINDINGS = {
+    Tag.ABNORMAL: Urgency.URGENT,
+    Tag.NORMAL: Urgency.NORMAL,
+    Tag.NOT_ASSESSED: Urgency.NOT_ASSESSED,
+}
+"""The urgency of a decision that was recorded before there were urgencies: its priority followed the tag."""
 _SURROGATES = re.compile("[\ud800-\udfff]")  # half a character: no UTF-8
 
 
@@ -40,6 +56,7 @@ def assessment_from(record: Record) -> ImageAssessment:
     if (activation_map := known.get("activation_map")) is not None:
         known["activation_map"] = _map_from(activation_map)
     known["patient"] = PatientMarks.from_record(known.get("patient") or {})
+    known["results"] = tuple(_model_result_from(each) for each in known.get("results") or ())
     return ImageAssessment(**known)
 
 
@@ -57,6 +74,29 @@ def _shadow_score_from(record: Record) -> ShadowScore:
     return ShadowScore(**known)
 
 
+def _model_result_from(record: Record) -> ModelResult:
+    known = _known(ModelResult, record)
+    known["tag"] = Tag(known["tag"])
+    known["reasons"] = tuple(Reason(reason) for reason in known.get("reasons") or ())
+    known["findings"] = tuple(_finding_score_from(each) for each in known.get("findings") or ())
+    return ModelResult(**known)
+
+
+def _finding_score_from(record: Record) -> FindingScore:
+    known = _known(FindingScore, record)
+    known["code"] = _code_from(known.get("code"))
+    return FindingScore(**known)
+
+
+def _code_from(record: Record | None) -> FindingCode | None:
+    if record is None:
+        return None
+    code = FindingCode(**_known(FindingCode, record))
+    if not all(_is_a(text, str) for text in (code.value, code.scheme, code.meaning)):
+        raise ValueError("a code whose parts are no text")
+    return code
+
+
 def decision_from(record: Record) -> TriageDecision:
     """Return the decision in ``record``. Fields that a later release added are ignored.
 
@@ -67,6 +107,10 @@ def decision_from(record: Record) -> TriageDecision:
     known["priority"] = Priority(known["priority"])
     known["reasons"] = tuple(Reason(reason) for reason in _list(known["reasons"]))
     known["evidence"] = tuple(_list(known["evidence"]))
+    known["findings"] = tuple(_study_finding_from(each) for each in _list(known.get("findings", ())))
+    known["urgency"] = Urgency(known.get("urgency", _URGENCY_BEFORE_FINDINGS[known["tag"]]))
+    if (order := known.get("order_priority")) is not None:
+        known["order_priority"] = Priority(order)
     wrong = [name for name, hint in _hints(TriageDecision) if name in known and not _is_a(known[name], hint)]
     decision = TriageDecision(**known)
     times = (decision.received_at, decision.tagged_at)
@@ -75,8 +119,18 @@ def decision_from(record: Record) -> TriageDecision:
     return decision
 
 
+def _study_finding_from(record: Record) -> StudyFinding:
+    known = _known(StudyFinding, record)
+    known["code"] = _code_from(known.get("code"))
+    known["state"], known["urgency"] = FindingState(known["state"]), Urgency(known["urgency"])
+    known["images"] = tuple(_list(known.get("images", ())))
+    if any(name in known and not _is_a(known[name], hint) for name, hint in _hints(StudyFinding)):
+        raise ValueError("a value that no finding has")
+    return StudyFinding(**known)
+
+
 @cache
-def _hints(kind: type[TriageDecision]) -> tuple[tuple[str, object], ...]:
+def _hints(kind: type[StudyFinding | TriageDecision]) -> tuple[tuple[str, object], ...]:
     return tuple(get_type_hints(kind).items())
 
 
@@ -101,6 +155,20 @@ def _is_a(value: object, hint: object) -> bool:
     return type(value) is hint  # an enumeration's member, a truth value, None
 
 
-def _known(kind: type[ActivationMap | ImageAssessment | ShadowScore | TriageDecision], record: Record) -> Record:
+_Recorded = (
+    ActivationMap
+    | FindingCode
+    | FindingScore
+    | ImageAssessment
+    | ModelResult
+    | ShadowScore
+    | StudyFinding
+    | TriageDecision
+)
+
+
+def _known(kind: type[_Recorded], record: Record) -> Record:
+    if not isinstance(record, dict):
+        raise TypeError("an object is expected")
     names = {field.name for field in fields(kind)}
     return {name: value for name, value in record.items() if name in names}

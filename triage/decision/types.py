@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from triage.decision.findings import FindingScore, StudyFinding
 from triage.decision.identity import PatientMarks
 from triage.decision.reasons import LISTED_NOT_COUNTED, Reason
+from triage.decision.urgency import Urgency, UrgencyTable
 
 
 class Tag(StrEnum):
@@ -52,7 +54,7 @@ class ShadowScore:
     probability: float | None
     reasons: tuple[Reason, ...]
     distance: float | None
-    distance_limit: float
+    distance_limit: float | None
     seconds: float
 
 
@@ -76,9 +78,55 @@ class ActivationMap:
     seen: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
 
 
+_STILL_A_SCORE = frozenset({Reason.FINDING_NOT_COVERED, Reason.FINDING_CONTRADICTS})
+"""Reasons of a model's NOT_ASSESSED whose scores are valid all the same."""
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """The result of one model for one image.
+
+    Attributes:
+        model_id: Name and version of the model.
+        model_digest: SHA-256 of its weights.
+        tag: The image's tag by this model alone.
+        probability: The plain score of the finding that leads the card, 0 to 1; None if the model did not run.
+        findings: Every finding of the card, empty if the model did not run.
+        reasons: Reasons of the tag.
+        detail: The same for people.
+        distance: Distance from the training images; None if it is not finite.
+        distance_limit: The limit of the card.
+        operating_point: The threshold of the leading finding.
+        shadow: The model is in shadow.
+    """
+
+    model_id: str
+    model_digest: str
+    tag: Tag
+    probability: float | None
+    findings: tuple[FindingScore, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    detail: str = ""
+    distance: float | None = None
+    distance_limit: float | None = None
+    operating_point: float | None = None
+    calibrated_probability: float | None = None
+    prevalence: float | None = None
+    shadow: bool = False
+
+    @property
+    def assessed(self) -> bool:
+        """True if the scores are valid: the image was one for this model."""
+        return self.tag is not Tag.NOT_ASSESSED or (bool(self.reasons) and set(self.reasons) <= _STILL_A_SCORE)
+
+
 @dataclass(frozen=True)
 class ImageAssessment:
     """The assessment of one received object; the spool stores it with the object.
+
+    ``results``: one for each model that this patient requires; empty in records of releases before findings and for an
+    image that was rejected before any model. The fields of a model at the top level (``probability``, ``model_id`` and
+    others) are those of the result that gave the tag.
 
     ``probability`` is the model's plain score in 0..1, kept whenever the model ran, whatever the tag. Times are POSIX
     seconds. ``stages`` maps a stage's name to its duration in seconds. ``order_priority`` is the raw Requested
@@ -127,6 +175,34 @@ class ImageAssessment:
     ap_share: float | None = None
     view_contradicted: bool = False
     association: str = ""
+    results: tuple[ModelResult, ...] = ()
+
+    @property
+    def model_results(self) -> tuple[ModelResult, ...]:
+        """``results``; of an older record the one that its fields describe, without findings."""
+        if self.results or self.model_id is None:
+            return self.results
+        return (
+            ModelResult(
+                model_id=self.model_id,
+                model_digest=self.model_digest or "",
+                tag=self.tag,
+                probability=self.probability,
+                reasons=self.reasons,
+                detail=self.detail,
+                distance=self.distance,
+                distance_limit=self.distance_limit,
+                operating_point=self.operating_point,
+                calibrated_probability=self.calibrated_probability,
+                prevalence=self.prevalence,
+                shadow=self.shadow,
+            ),
+        )
+
+    @property
+    def findings(self) -> tuple[FindingScore, ...]:
+        """The findings of all models, empty in records of releases before findings."""
+        return tuple(finding for result in self.results for finding in result.findings)
 
     @property
     def counts(self) -> bool:
@@ -145,15 +221,17 @@ class ImageAssessment:
 
 @dataclass(frozen=True)
 class PriorityPolicy:
-    """A site's rules from a tag to a priority.
+    """A site's rules from findings to a priority.
 
-    ``baseline`` is the priority of an order that carries none; ``lower_normal`` lets NORMAL go to LOW. A study whose
+    ``urgencies``: the urgency of each finding. ``baseline`` is the priority of an order that carries none;
+    ``lower_normal`` lets NORMAL go to LOW. A study whose
     images were all taken more than ``prior_after_days`` before they came is a prior, and raises nothing; 0: none is.
     """
 
     baseline: Priority = Priority.MEDIUM
     lower_normal: bool = False
     prior_after_days: float = 0.0
+    urgencies: UrgencyTable = field(default_factory=UrgencyTable)
 
 
 @dataclass(frozen=True)
@@ -164,6 +242,8 @@ class TriageDecision:
     the sender of its first image. ``accession_issuer`` is the issuer of the accession number, as a text. ``sequence``
     counts the decisions of the study, so that the last is known whatever the clock; 0: made before there was a count.
     ``silent``: recorded only, and neither listed nor delivered.
+    ``urgency`` is that of the findings; ``priority`` is the reading priority: the higher of the order's own
+    (``order_priority``) and of what the urgency raises. ``findings`` is empty in records of releases before findings.
     """
 
     study_instance_uid: str
@@ -182,3 +262,11 @@ class TriageDecision:
     accession_issuer: str = ""
     sequence: int = 0
     silent: bool = False
+    urgency: Urgency = Urgency.NOT_ASSESSED
+    findings: tuple[StudyFinding, ...] = ()
+    order_priority: Priority | None = None
+
+    @property
+    def raised(self) -> bool:
+        """True if the study goes to the top of the list: of an urgency that raises, and no prior."""
+        return self.urgency.raises and not self.prior

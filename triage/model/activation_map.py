@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from triage.decision.types import ActivationMap, ImageAssessment
 from triage.model.calibration import logit
-from triage.model.card import ActivationGrid
+from triage.model.card_finding import ActivationGrid
 from triage.radiograph.crop import Edges
 from triage.radiograph.preprocess import PreprocessSpec, shown_part
 from triage.radiograph.types import FloatImage

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from triage.model.card import CalibrationFit, ModelCard, ModelRefusedError
+from triage.model.card import ModelCard, ModelRefusedError
+from triage.model.card_finding import CalibrationFit
 
 _LEAST = 1e-7
 """Beyond this a float32 probability is 0 or 1, and has no logit."""
@@ -25,7 +26,7 @@ def at_prevalence(probability: float, fit: CalibrationFit, prevalence: float) ->
         raise ValueError("the calibration does not say how many of its images were positive")
     plain = logit(probability, _LEAST)
     learnt = logit(fit.positives / fit.images)
-    return _logistic(fit.slope * plain + fit.intercept - learnt + logit(prevalence))
+    return logistic(fit.slope * plain + fit.intercept - learnt + logit(prevalence))
 
 
 def check_prevalence(cards: Mapping[str, ModelCard], prevalence: Mapping[str, float]) -> None:
@@ -47,5 +48,6 @@ def logit(probability: float, least: float = 0.0) -> float:
     return math.log(inside / (1 - inside))
 
 
-def _logistic(value: float) -> float:
+def logistic(value: float) -> float:
+    """Return the logistic function of log odds."""
     return 1 / (1 + math.exp(-value)) if value >= 0 else math.exp(value) / (1 + math.exp(value))

@@ -5,10 +5,22 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from triage.model.card_finding import (
+    AbnormalRule,
+    ActivationGrid,
+    CalibrationFit,
+    CardFinding,
+    CardPart,
+    CardTarget,
+    Interval,
+    OperatingPoint,
+    Performance,
+    check_findings,
+)
 from triage.model.card_versions import LaterCardError, as_of_now
 from triage.model.folder_check import ModelRefusedError as ModelRefusedError
 from triage.model.folder_check import check_digest, check_list, check_onnx
@@ -18,24 +30,8 @@ from triage.radiograph.types import View
 CARD = "card.json"
 WEIGHTS = "model.onnx"
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
-
-class _CardPart(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Interval(_CardPart):
-    """One figure with its interval; ``method`` names the interval."""
-
-    value: float
-    low: float
-    high: float
-    method: str
-    n: int
-
-
-class Preprocessing(_CardPart):
+class Preprocessing(CardPart):
     """PreprocessSpec in JSON; see triage/radiograph/preprocess.py."""
 
     size: int
@@ -56,16 +52,7 @@ class Preprocessing(_CardPart):
         return PreprocessSpec.from_record(self.model_dump())
 
 
-class CardTarget(_CardPart):
-    """Meaning of a high score, and of a low one."""
-
-    finding: str
-    positive_class: str
-    negative_class: str
-    negative_is_normal: bool = Field(description="Whether a negative means 'no abnormality'.")
-
-
-class IntendedUse(_CardPart):
+class IntendedUse(CardPart):
     """Images and patients that the model is for; ages in years, ``age_below`` exclusive and absent for no limit.
 
     ``stations``: the units whose images it is for, by Station Name (0008,1010); empty: any. ``orientation``: ``any`` if
@@ -86,48 +73,7 @@ class IntendedUse(_CardPart):
         return self
 
 
-class OperatingPoint(_CardPart):
-    """One threshold of the probability, and how it was chosen."""
-
-    name: str
-    threshold: Fraction
-    chosen: str
-    sensitivity: Interval | None = None
-    specificity: Interval | None = None
-    approximate: bool = Field(False, description="Not measured on exactly the score that ships, on unseen patients.")
-
-
-class CalibrationFit(_CardPart):
-    """Calibration: ``calibrated_probability`` is the logistic function of slope times logit plus intercept.
-
-    ``approximate``: not fitted on exactly the released score, on patients that no member was trained on. Brier scores
-    are those of the images it was fitted on, before and after.
-    """
-
-    method: Literal["platt", "temperature"]
-    slope: float = Field(gt=0)
-    intercept: float
-    fitted_on: str
-    images: int
-    positives: int | None = None
-    approximate: bool
-    brier_before: float
-    brier_after: float
-
-
-class ActivationGrid(_CardPart):
-    """Position of the cells of the output ``cam`` on the model input, in pixels from its upper left corner.
-
-    ``first_row`` and ``first_column`` are the middles of the first cells, ``step`` is the distance to the next. A
-    strided convolution with symmetric padding is centred on 0, 32, 64, ..., and not on the middles of equal tiles.
-    """
-
-    first_row: float
-    first_column: float
-    step: float = Field(gt=0)
-
-
-class Distribution(_CardPart):
+class Distribution(CardPart):
     """Distance of the training images as the graph measures it, and the limit beyond which images are refused."""
 
     measure: str
@@ -136,7 +82,7 @@ class Distribution(_CardPart):
     refusals: dict[str, Interval]
 
 
-class Training(_CardPart):
+class Training(CardPart):
     """Training data, that of earlier trainings included.
 
     Lists in the same folder, one entry a line: ``patients_file`` of public patient identifiers, ``images_file`` of the
@@ -152,16 +98,7 @@ class Training(_CardPart):
     images_sha256: str | None = None
 
 
-class Performance(_CardPart):
-    """One measurement on held-out images."""
-
-    cohort: str
-    reference: str
-    held_out_how: str
-    figures: dict[str, Interval]
-
-
-class Licence(_CardPart):
+class Licence(CardPart):
     """Licence of the weights. ``commercial``: whether the licences of the training data permit commercial use."""
 
     weights: str
@@ -169,29 +106,88 @@ class Licence(_CardPart):
     because: str
 
 
-class ModelCard(_CardPart):
+class ModelCard(CardPart):
     """card.json as a whole. ``licence`` is absent in older cards: then it is not known."""
 
-    card_schema: Literal[1]
+    card_schema: Literal[2]
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     version: str = Field(pattern=r"^[0-9A-Za-z._-]{1,32}$")
     model_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     demo: bool
     architecture: str
     preprocessing: Preprocessing
-    target: CardTarget
+    findings: tuple[CardFinding, ...] = Field(min_length=1)
+    abnormal: AbnormalRule
     intended_use: IntendedUse
-    operating_points: tuple[OperatingPoint, ...]
-    calibration: str
-    calibration_fit: CalibrationFit | None = None
-    activation_map: str = ""
-    activation_grid: ActivationGrid | None = Field(None, description="Absent: the cells are equal tiles of the input.")
     variant: Literal["fp32", "fp16", "int8"] = "fp32"
-    distribution: Distribution
+    distribution: Distribution | None
+    without_distribution: str = Field("", description="The site's words for installing a model without a distance.")
     training: Training
-    performance: tuple[Performance, ...]
     limits: tuple[str, ...]
     licence: Licence | None = None
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        check_findings(self.findings)
+        if (self.distribution is None) != bool(self.without_distribution.strip()):
+            raise ValueError("a model has either a distribution or, in without_distribution, the reason for none")
+        return self
+
+    @property
+    def leading(self) -> CardFinding:
+        """The first finding that counts: its score is the probability of results that have room for one."""
+        return next(each for each in self.findings if each.counts)
+
+    @property
+    def columns(self) -> int:
+        """Columns of the graph's output ``probability`` that the findings need at least."""
+        return 1 + max(each.column for each in self.findings if each.column is not None)
+
+    @property
+    def target(self) -> CardTarget:
+        """Meaning of the leading finding."""
+        lead = self.leading
+        return CardTarget(
+            finding=lead.title,
+            positive_class=lead.positive_class,
+            negative_class=lead.negative_class,
+            negative_is_normal=self.abnormal.negative_is_normal,
+        )
+
+    @property
+    def operating_points(self) -> tuple[OperatingPoint, ...]:
+        """Operating points of the leading finding."""
+        return self.leading.operating_points
+
+    @property
+    def calibration(self) -> str:
+        """Calibration, in words, of the leading finding."""
+        return self.leading.calibration
+
+    @property
+    def calibration_fit(self) -> CalibrationFit | None:
+        """Fit of the calibration of the leading finding."""
+        return self.leading.calibration_fit
+
+    @property
+    def performance(self) -> tuple[Performance, ...]:
+        """Performance of the leading finding."""
+        return self.leading.performance
+
+    @property
+    def activation_map(self) -> str:
+        """Activation map, in words, of the leading finding."""
+        return self.leading.activation_map
+
+    @property
+    def activation_grid(self) -> ActivationGrid | None:
+        """Position of the cells of the activation map of the leading finding."""
+        return self.leading.activation_grid
+
+    @property
+    def distance_limit(self) -> float | None:
+        """The distance beyond which an image is not assessed; None for a model without a distance."""
+        return None if self.distribution is None else self.distribution.limit
 
     @property
     def model_id(self) -> str:
@@ -204,7 +200,7 @@ class ModelCard(_CardPart):
         use = self.intended_use
         ages = f"ages {use.age_from:g} " + ("and over" if use.age_below is None else f"to below {use.age_below:g}")
         stations = f"stations {', '.join(use.stations)}" if use.stations else "any station"
-        return f"{self.target.finding}; {ages}; {', '.join(use.views)}; {stations}"
+        return f"{', '.join(each.title for each in self.findings)}; {ages}; {', '.join(use.views)}; {stations}"
 
     def covers_age(self, age_years: float) -> bool:
         """Return True if the model is for patients of this age."""
@@ -222,7 +218,9 @@ class ModelCard(_CardPart):
         return not named or _folded(station_name) in named
 
     def overlaps(self, other: ModelCard) -> bool:
-        """Return True if some image is within the intended use of both, whatever their findings are."""
+        """Return True if they have a finding in common for which some image is within the intended use of both."""
+        if not {each.name for each in self.findings} & {each.name for each in other.findings}:
+            return False
         mine, theirs = self.intended_use, other.intended_use
         ends = [use.age_below for use in (mine, theirs) if use.age_below is not None]
         stations = [{_folded(name) for name in use.stations} for use in (mine, theirs)]

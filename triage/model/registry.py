@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 
 from triage.decision.reasons import Reason
@@ -57,9 +57,22 @@ def _check_one_decides(in_service: Sequence[ModelCard]) -> None:
         if first.overlaps(second):
             raise ModelRefusedError(
                 f"{first.name} ({first.covers}) and {second.name} ({second.covers}) are both in service for the same "
-                "images, and one image is scored by one model: leave one out of models.names, or name it in "
-                "models.shadow"
+                "images, and one finding of one image is scored by one model: leave one out of models.names, or name "
+                "it in models.shadow"
             )
+
+
+@dataclass(frozen=True)
+class ChosenModels:
+    """Models for an image: those in service that the patient requires, or one in shadow.
+
+    Attributes:
+        cards: Cards of the models that score, at least one, by name.
+        refused: Required models that must not score, by name, each with the reason.
+    """
+
+    cards: tuple[ModelCard, ...]
+    refused: Mapping[str, Rejected] = field(default_factory=dict)
 
 
 def choose(
@@ -68,11 +81,12 @@ def choose(
     policy: RegistryPolicy,
     view: View = View.FRONTAL,
     station_name: str = "",
-) -> ModelCard | Rejected:
-    """Return the model for an image of a patient of ``age_years``, or the reason why there is none.
+) -> ChosenModels | Rejected:
+    """Return the models for an image of a patient of ``age_years``, or the reason why there is none.
 
-    A model for the view precedes one that is not (whose score will not count), one in service precedes one in shadow.
-    After ``to_be_loaded`` at most one model in service is left; of those in shadow, the first by name is chosen.
+    Each finding that a model in service has for this patient is scored by one model: one for the view precedes one that
+    is not (whose score will not count). A model in shadow is chosen only where none is in service; of several the first
+    by name. After ``to_be_loaded`` no two models in service have a finding of one image in common.
     """
     candidates = usable(cards, policy)
     if age_years is None and not policy.adult_when_age_unknown:
@@ -85,27 +99,51 @@ def choose(
     fitting = [card for card in fitting if card.covers_station(station_name)]
     if not fitting:
         return Rejected(Reason.NO_MODEL, "no installed model is for images of this Station Name")
-    fitting = [card for card in fitting if card.covers_view(view)] or fitting
-    enabled = [card for card in fitting if card.name not in policy.disabled]
-    if not enabled:
-        return Rejected(Reason.MODEL_DISABLED, f"{fitting[0].name} is switched off")
-    return min(enabled, key=lambda card: (card.name in policy.shadow, card.name))
+    in_service = [card for card in fitting if card.name not in policy.shadow]
+    required = _one_for_each_finding(in_service, view)
+    enabled = tuple(card for card in required if card.name not in policy.disabled)
+    if enabled:
+        return ChosenModels(enabled, {card.name: _switched_off(card) for card in required if card not in enabled})
+    in_shadow = [card for card in fitting if card.name in policy.shadow - policy.disabled]
+    if in_shadow:
+        return ChosenModels((_first_for(in_shadow, view),))
+    return _switched_off((*required, *fitting)[0])
+
+
+def _one_for_each_finding(cards: Sequence[ModelCard], view: View) -> list[ModelCard]:
+    """Return the model of each finding, by name."""
+    findings = {finding.name for card in cards for finding in card.findings}
+    chosen = {
+        card.name: card
+        for name in findings
+        for card in [_first_for([each for each in cards if name in {f.name for f in each.findings}], view)]
+    }
+    return [chosen[name] for name in sorted(chosen)]
+
+
+def _first_for(cards: Sequence[ModelCard], view: View) -> ModelCard:
+    """Return the first by name, of those for the view if there is one."""
+    return min(cards, key=lambda card: (not card.covers_view(view), card.name))
+
+
+def _switched_off(card: ModelCard) -> Rejected:
+    return Rejected(Reason.MODEL_DISABLED, f"{card.name} is switched off")
 
 
 def shadow_cards(
     cards: Mapping[str, ModelCard],
     age_years: float | None,
     policy: RegistryPolicy,
-    chosen: ModelCard,
+    chosen: Collection[ModelCard],
     station_name: str = "",
 ) -> list[ModelCard]:
-    """Return the shadow models that score the same image as the ``chosen`` one, by name."""
+    """Return the shadow models that score the same image as the ``chosen`` ones, by name."""
     age = ADULT_FROM_YEARS if age_years is None else age_years
     return [
         card
         for name, card in sorted(usable(cards, policy).items())
         if name in policy.shadow - policy.disabled
-        and card != chosen
+        and card not in chosen
         and card.covers_age(age)
         and card.covers_station(station_name)
     ]

@@ -23,9 +23,9 @@ Provider = Literal["cpu", "cuda"]
 AT_ONCE = 16
 """Images that callers collect before they score."""
 MAP = "cam"
-"""The output with the activation maps, (n, h, w) or (n, 1, h, w), of a graph that has one."""
+"""The output with the activation maps, (n, h, w) or (n, m, h, w), of a graph that has one."""
 
-_SCORES = ("probability", "distance")
+PROBABILITY, DISTANCE = "probability", "distance"
 
 IMAGES_IN_A_RUN = {"CPUExecutionProvider": 1, "CUDAExecutionProvider": AT_ONCE}
 """One shape for each provider: kernels are chosen by shape and add in another order, and the score of an image must not
@@ -47,9 +47,12 @@ class ProviderError(StartError):
 
 @dataclass(frozen=True)
 class ModelScores:
-    """Scores of n images, float32 (n,): probability, and distance from the training images in the units of the card.
+    """Scores of n images, float32.
 
-    ``maps`` (n, h, w): the activation maps of the same run; None for a model without one, and where maps are off.
+    Attributes:
+        probability: (n, k), a column for each output that findings name.
+        distance: (n,), distance from the training images in the units of the card; infinite for a model without one.
+        maps: (n, m, h, w), the activation maps of the same run; None for a model without one, and where maps are off.
     """
 
     probability: FloatArray
@@ -111,7 +114,8 @@ class ModelSession:
         self.provider: str = self._session.get_providers()[0]
         self.keeps_maps = maps
         self.has_map = MAP in [output.name for output in self._session.get_outputs()]
-        self._outputs = [*_SCORES, *([MAP] if maps and self.has_map else [])]
+        self._scores = (PROBABILITY, *((DISTANCE,) if card.distribution else ()))
+        self._outputs = [*self._scores, *([MAP] if maps and self.has_map else [])]
         if self.provider != _PROVIDERS[provider][0][0]:
             raise ProviderError(
                 f"worker.provider is {provider}, but {card.name} would run on {self.provider}: install onnxruntime-gpu "
@@ -128,8 +132,13 @@ class ModelSession:
         if batch.ndim != 4 or batch.shape[1:] != (1, self._size, self._size):
             raise ValueError(f"{self.card.name} takes (n, 1, {self._size}, {self._size}), not {batch.shape}")
         pieces = [self._run(batch[start : start + self._at_once]) for start in range(0, len(batch), self._at_once)]
-        probability, distance, *maps = (np.concatenate(outputs) for outputs in zip(*pieces, strict=True))
-        return ModelScores(probability, distance, maps[0].reshape(len(batch), *maps[0].shape[-2:]) if maps else None)
+        found = dict(zip(self._outputs, map(np.concatenate, zip(*pieces, strict=True)), strict=True))
+        maps = found.get(MAP)
+        return ModelScores(
+            found[PROBABILITY].reshape(len(batch), -1),
+            found.get(DISTANCE, np.full(len(batch), np.inf, dtype=np.float32)),
+            None if maps is None else maps.reshape(len(batch), -1, *maps.shape[-2:]),
+        )
 
     def warm(self) -> None:
         """Run once, so that the first study does not wait.
@@ -151,12 +160,18 @@ class ModelSession:
         padded[:count] = piece
         with self._deadline.run() as options:
             found = self._session.run(self._outputs, {"image": padded}, options)
-        for name, output in zip(_SCORES, found, strict=False):
-            if np.shape(output) != (len(padded),):
+        for name, output in zip(self._scores, found, strict=False):
+            if not self._has_shape(name, np.shape(output)):
                 raise ModelRefusedError(
                     f"{self.card.name}: output {name} has the shape {list(np.shape(output))} for {len(padded)} images"
                 )
         return [np.asarray(output[:count], dtype=np.float32) for output in found]
+
+    def _has_shape(self, output: str, shape: tuple[int, ...]) -> bool:
+        """Return True if an output has a row for each image and, of probabilities, the columns that the card names."""
+        if shape == (self._at_once,):
+            return output == DISTANCE or self.card.columns == 1
+        return output == PROBABILITY and len(shape) == 2 and shape[0] == self._at_once and shape[1] >= self.card.columns
 
 
 class NotLoaded:
@@ -212,7 +227,8 @@ def _check_ends(session: InferenceSession, card: ModelCard) -> None:
     inputs = [(each.name, each.type) for each in session.get_inputs()]
     if inputs != [("image", "tensor(float)")]:
         raise ModelRefusedError(f"{card.name}: its inputs are {inputs}, not one float image called image")
-    missing = sorted(set(_SCORES) - {output.name for output in session.get_outputs()})
+    required = {PROBABILITY, DISTANCE} if card.distribution else {PROBABILITY}
+    missing = sorted(required - {output.name for output in session.get_outputs()})
     if missing:
         raise ModelRefusedError(f"{card.name} has no output {' and no output '.join(missing)}")
 

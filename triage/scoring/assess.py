@@ -1,31 +1,30 @@
 """One object from bytes to a tag: the path that the service and ``triage predict`` share. No queue, no spool.
 
-``prepare`` runs in the process that decodes (a child of the worker); its model input goes to a session in batches;
-``conclude`` makes the tag from the score.
+``prepare`` runs in the process that decodes (a child of the worker); its model inputs go to sessions in batches;
+``conclude`` (conclude.py) makes the tag from the scores.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from triage.decision.reasons import Reason
-from triage.decision.types import Tag
 from triage.model.card import ModelCard
-from triage.model.registry import ADULT_FROM_YEARS, RegistryPolicy, choose, shadow_cards
+from triage.model.registry import ADULT_FROM_YEARS, ChosenModels, RegistryPolicy, choose, shadow_cards
 from triage.radiograph.body_part import part_of
-from triage.radiograph.crop import WHOLE, Edges, content, is_mostly_border
+from triage.radiograph.crop import WHOLE, Edges, Rectangle, content
 from triage.radiograph.decode import decode_picture, decode_pixels, is_picture, open_dicom
 from triage.radiograph.eligibility import ineligible, view_of
 from triage.radiograph.orientation import UPRIGHT, Orientation, orientation_of
 from triage.radiograph.policy import EligibilityPolicy
-from triage.radiograph.preprocess import preprocess
+from triage.radiograph.preprocess import PreprocessSpec, preprocess
 from triage.radiograph.projection import FROM_YEARS, ap_share_of, contradicts
 from triage.radiograph.thumbnail import thumbnail
 from triage.radiograph.types import Attributes, FloatImage, Part, Radiograph, Rejected, View
+from triage.scoring.finding_scores import FindingPolicy
 
 _CERTAIN = frozenset({Reason.NOT_A_RADIOGRAPH, Reason.FOR_PROCESSING})
 """Refusals that hold for a damaged data set too: they follow from the SOP class, which the sender announced as well."""
@@ -36,24 +35,20 @@ _NO_WHOLE_CHEST = frozenset({Reason.OUT_OF_DISTRIBUTION, Reason.WIDE_BORDER, Rea
 
 @dataclass(frozen=True)
 class AssessmentPolicy:
-    """Decisions of the site about images and models.
-
-    ``operating_point``: the probability from which an image is abnormal. ``prevalence``: the share of the site's
-    patients who are abnormal, by model name.
-    """
+    """Decisions of the site about images, models and findings."""
 
     eligibility: EligibilityPolicy = field(default_factory=EligibilityPolicy)
     registry: RegistryPolicy = field(default_factory=RegistryPolicy)
-    operating_point: float = 0.5
-    prevalence: Mapping[str, float] = field(default_factory=dict)
+    findings: FindingPolicy = field(default_factory=FindingPolicy)
 
 
 @dataclass(frozen=True, eq=False)
 class PreparedImage:
     """One object before it is scored: its attributes, and its model input unless it is ``rejected``.
 
-    ``model_input`` is float32 (1, size, size) for the model ``model_name``; ``shadow_inputs`` are those of the shadow
-    models that score the same image, by name. ``content``: the part of the image inside shutter and border, and
+    ``model_inputs`` are float32 (1, size, size), by the names of the models in service that the patient requires, or of
+    one in shadow; ``refused`` are required models that must not score. ``shadow_inputs`` are those of the shadow models
+    that score the same image. ``content``: the part of the image inside shutter and border, and
     ``orientation``: how that part is turned. ``ap_share``: the certainty, 0 to 1, that an adult's upright image was
     taken AP and not PA; None for other images. ``stages`` are durations in seconds.
     """
@@ -62,24 +57,23 @@ class PreparedImage:
     view: View
     part: Part = Part.UNKNOWN
     rejected: Rejected | None = None
-    model_name: str = ""
-    model_input: FloatImage | None = None
+    model_inputs: dict[str, FloatImage] = field(default_factory=dict)
+    refused: dict[str, Rejected] = field(default_factory=dict)
     shadow_inputs: dict[str, FloatImage] = field(default_factory=dict)
     content: Edges = WHOLE
     orientation: Orientation = UPRIGHT
     ap_share: float | None = None
     stages: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def model_name(self) -> str:
+        """The first model by name that scores the image; empty if none does."""
+        return min(self.model_inputs, default="")
 
-@dataclass(frozen=True)
-class Conclusion:
-    """The tag of one image; ``probability`` None only if nothing was scored. ``detail`` is for people."""
-
-    tag: Tag
-    probability: float | None
-    reasons: tuple[Reason, ...]
-    shadow: bool = False
-    detail: str = ""
+    @property
+    def model_input(self) -> FloatImage | None:
+        """The input of that model."""
+        return self.model_inputs.get(self.model_name)
 
 
 def prepare(
@@ -139,41 +133,12 @@ def _prepare_dicom(
     return _for_model(radiograph, known, cards, policy, model_name)
 
 
-def conclude(
-    prepared: PreparedImage, card: ModelCard, probability: float, distance: float, policy: AssessmentPolicy
-) -> Conclusion:
-    """Return the tag of a scored image. ``distance`` is in the units of the card's limit.
-
-    An image that is unlike the training images, has a wider border than they, does not stand upright, or is not known
-    to be of a view that the model is for, is not assessed, whatever its score. An image that is not known to show a
-    chest may be abnormal, and is never normal. NaN and infinity count as too far; a probability outside 0 to 1 is a
-    failure.
-    """
-    shadow = card.name in policy.registry.shadow
-    if not 0 <= probability <= 1:
-        return Conclusion(Tag.NOT_ASSESSED, None, (Reason.WORKER_FAILURE,), shadow)
-    if not (math.isfinite(distance) and distance <= card.distribution.limit):
-        return Conclusion(Tag.NOT_ASSESSED, probability, (Reason.OUT_OF_DISTRIBUTION,), shadow)
-    refusal = _refused_by_layout(prepared, card)
-    if refusal is not None:
-        return Conclusion(Tag.NOT_ASSESSED, probability, (refusal.reason,), shadow, refusal.detail)
-    if not card.covers_view(prepared.view):
-        return Conclusion(Tag.NOT_ASSESSED, probability, (Reason.VIEW_UNVERIFIED,), shadow)
-    if probability >= policy.operating_point:
-        return Conclusion(Tag.ABNORMAL, probability, (), shadow)
-    if prepared.part is not Part.CHEST:
-        return Conclusion(Tag.NOT_ASSESSED, probability, (Reason.BODY_PART_UNVERIFIED,), shadow)
-    if not card.target.negative_is_normal:
-        return Conclusion(Tag.NOT_ASSESSED, probability, (Reason.FINDING_NOT_COVERED,), shadow)
-    return Conclusion(Tag.NORMAL, probability, (), shadow)
-
-
-def projection_seen(prepared: PreparedImage, conclusion: Conclusion) -> float | None:
+def projection_seen(prepared: PreparedImage, reasons: Collection[Reason]) -> float | None:
     """Return ``ap_share`` of a scored image, None if its reasons leave doubt that it shows a whole upright chest.
 
     It is for people: no decision depends on it.
     """
-    return None if _NO_WHOLE_CHEST.intersection(conclusion.reasons) else prepared.ap_share
+    return None if _NO_WHOLE_CHEST.intersection(reasons) else prepared.ap_share
 
 
 def view_contradicted(prepared: PreparedImage, ap_share: float | None) -> bool:
@@ -186,19 +151,9 @@ def _age_in_doubt(attributes: Attributes) -> Rejected | None:
     return Rejected(Reason.AGE_UNKNOWN, attributes.age_doubt) if attributes.age_doubt else None
 
 
-def _chosen(known: PreparedImage, cards: Mapping[str, ModelCard], policy: AssessmentPolicy) -> ModelCard | Rejected:
+def _chosen(known: PreparedImage, cards: Mapping[str, ModelCard], policy: AssessmentPolicy) -> ChosenModels | Rejected:
     attributes = known.attributes
     return choose(cards, attributes.age_years, policy.registry, known.view, attributes.station_name)
-
-
-def _refused_by_layout(prepared: PreparedImage, card: ModelCard) -> Rejected | None:
-    if is_mostly_border(prepared.content, cropped=card.preprocessing.crop == "border"):
-        top, left, bottom, right = prepared.content
-        inside = f"{100 * (bottom - top):.0f} % of the rows and {100 * (right - left):.0f} % of the columns"
-        return Rejected(Reason.WIDE_BORDER, f"only {inside} are inside shutter and border")
-    if card.intended_use.orientation == "upright" and not prepared.orientation.is_upright:
-        return Rejected(Reason.ORIENTATION_UNVERIFIED, str(prepared.orientation))
-    return None
 
 
 def _for_model(
@@ -210,7 +165,7 @@ def _for_model(
 ) -> PreparedImage:
     if isinstance(radiograph, Rejected):
         return replace(known, rejected=radiograph)
-    chosen = cards[model_name] if model_name else _chosen(known, cards, policy)
+    chosen = ChosenModels((cards[model_name],)) if model_name else _chosen(known, cards, policy)
     if isinstance(chosen, Rejected):
         return replace(known, rejected=chosen)
     pixels, valid = radiograph.pixels, radiograph.valid
@@ -219,15 +174,26 @@ def _for_model(
         small = thumbnail(pixels, valid, part)
         orientation = orientation_of(small)
         ap_share = _ap_share(small, orientation, known.attributes)
-        model_input = preprocess(pixels, valid, chosen.preprocessing.spec(), part)
+        inputs = _model_inputs(radiograph, part, chosen.cards)
     known = replace(known, content=part.edges(pixels), orientation=orientation, ap_share=ap_share)
-    known = replace(known, model_name=chosen.name, model_input=model_input)
+    known = replace(known, model_inputs=inputs, refused=dict(chosen.refused))
     if model_name:
         return known
     station = known.attributes.station_name
-    others = shadow_cards(cards, known.attributes.age_years, policy.registry, chosen, station)
-    inputs = {each.name: preprocess(pixels, valid, each.preprocessing.spec(), part) for each in others}
-    return replace(known, shadow_inputs=inputs)
+    others = shadow_cards(cards, known.attributes.age_years, policy.registry, chosen.cards, station)
+    return replace(known, shadow_inputs=_model_inputs(radiograph, part, others))
+
+
+def _model_inputs(radiograph: Radiograph, part: Rectangle, cards: Iterable[ModelCard]) -> dict[str, FloatImage]:
+    """Return the input of each model by name; models of one preprocessing share it."""
+    made: dict[PreprocessSpec, FloatImage] = {}
+    inputs = {}
+    for card in cards:
+        spec = card.preprocessing.spec()
+        if spec not in made:
+            made[spec] = preprocess(radiograph.pixels, radiograph.valid, spec, part)
+        inputs[card.name] = made[spec]
+    return inputs
 
 
 def _ap_share(small: FloatImage, orientation: Orientation, attributes: Attributes) -> float | None:

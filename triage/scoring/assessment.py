@@ -7,38 +7,35 @@ from dataclasses import replace
 
 from triage.decision.types import ImageAssessment
 from triage.dicom.part10 import Receipt
-from triage.model.calibration import at_prevalence
-from triage.model.card import ModelCard
-from triage.scoring.assess import AssessmentPolicy, projection_seen, view_contradicted
+from triage.scoring.assess import projection_seen, view_contradicted
 from triage.scoring.inference import ScoredImage
 from triage.spool.instance import ReceivedInstance
 
 
-def to_assessment(
-    instance: ReceivedInstance, receipt: Receipt, scored: ScoredImage, policy: AssessmentPolicy
-) -> ImageAssessment:
+def to_assessment(instance: ReceivedInstance, receipt: Receipt, scored: ScoredImage) -> ImageAssessment:
     """Return the assessment of a received object."""
     assessment = _described(instance, receipt, scored)
-    if scored.card is None:
+    lead = scored.leading
+    if lead is None:
         return assessment
-    card, conclusion = scored.card, scored.conclusion
-    prevalence = policy.prevalence.get(card.name)
-    ap_share = projection_seen(scored.prepared, conclusion)
+    result = lead.result
+    ap_share = projection_seen(scored.prepared, scored.conclusion.reasons)
     return replace(
         assessment,
-        model_id=card.model_id,
-        model_digest=card.model_sha256,
-        operating_point=policy.operating_point,
-        distance=scored.distance,
-        distance_limit=card.distribution.limit,
-        calibrated_probability=_calibrated(conclusion.probability, card, prevalence),
-        prevalence=prevalence,
+        model_id=result.model_id,
+        model_digest=result.model_digest,
+        operating_point=result.operating_point,
+        distance=result.distance,
+        distance_limit=result.distance_limit,
+        calibrated_probability=result.calibrated_probability,
+        prevalence=result.prevalence,
         ap_share=ap_share,
         view_contradicted=view_contradicted(scored.prepared, ap_share),
         shadow_scores=scored.shadow_scores,
-        activation_map=scored.activation_map,
-        no_map=scored.no_map,
-        stages={**scored.prepared.stages, "infer": scored.seconds},
+        activation_map=lead.activation_map,
+        no_map=lead.no_map,
+        stages={**scored.prepared.stages, "infer": sum(each.seconds for each in scored.models)},
+        results=tuple(each.result for each in scored.models),
     )
 
 
@@ -72,10 +69,3 @@ def _described(instance: ReceivedInstance, receipt: Receipt, scored: ScoredImage
         patient=attributes.patient,
         association=receipt.association,
     )
-
-
-def _calibrated(probability: float | None, card: ModelCard, prevalence: float | None) -> float | None:
-    """Return the probability at the site's prevalence, None where the site states none."""
-    if probability is None or prevalence is None or card.calibration_fit is None:
-        return None
-    return at_prevalence(probability, card.calibration_fit, prevalence)

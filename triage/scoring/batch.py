@@ -135,15 +135,20 @@ class BatchScorer:
         opened, failed = self._opened(started)
         results = self._inference.run([file.prepared for _, file in opened], self._resources.disabled())
         assessments: Assessments = []
+        unfinished: Assessments = []
         endless: list[tuple[ReceivedInstance, FailedImage]] = []
         for (instance, file), result in zip(opened, results, strict=True):
             if not isinstance(result, FailedImage):
-                assessments.append((instance, to_assessment(instance, file.receipt, result, self._resources.policy)))
-            elif result.is_final:
+                assessments.append((instance, to_assessment(instance, file.receipt, result)))
+                continue
+            if result.partial is not None:
+                unfinished.append((instance, to_assessment(instance, file.receipt, result.partial)))
+            if result.is_final:
                 endless.append((instance, result))
             else:
                 failed.append(FailedInstance(instance, f"{type(result.error).__name__}: {result.error}"))
         failed += self._settle(assessments)
+        self._record_unfinished(unfinished)
         for instance, each in endless:
             self.give_up(instance, f"the model {each.card.name} {each.error}", 1)
         return failed
@@ -161,6 +166,19 @@ class BatchScorer:
             self._outputs.metrics.buried.inc()
             logger.error("%s is a dead letter after %d tries: %s", instance.key, tries, error)
 
+    def _record_unfinished(self, assessments: Assessments) -> None:
+        """Record and index what some models found on images that another model has yet to score; they stay queued."""
+        if not assessments:
+            return
+        errors = StudyErrors(self._spool)
+        for instance, assessment in assessments:
+            with errors.isolate(instance.study_instance_uid):
+                self._write(instance, assessment)
+        studies = {instance.study_instance_uid for instance, _ in assessments} - errors.by_study.keys()
+        decisions = self._decider.decide_all(studies, errors)
+        self._spool.sync()
+        self._outputs.index(list(decisions.values()))
+
     def _assess_as_failed(self, instance: ReceivedInstance, path: Path, receipt: Receipt, error: str) -> None:
         rejected = Rejected(Reason.WORKER_FAILURE, error)
         prepared = PreparedImage(_header_attributes(path), View.UNKNOWN, rejected=rejected)
@@ -168,13 +186,24 @@ class BatchScorer:
         assert not isinstance(result, FailedImage)
         errors = StudyErrors(self._spool)
         with errors.isolate(instance.study_instance_uid):
-            self._write(instance, to_assessment(instance, receipt, result, self._resources.policy))
+            if not self._has_results(instance):  # what other models found stays
+                self._write(instance, to_assessment(instance, receipt, result))
         decisions = self._decider.decide_all({instance.study_instance_uid} - errors.by_study.keys(), errors)
         if decisions:
             self._spool.sync()
             self._outputs.index(list(decisions.values()))
         for text in errors.by_study.values():  # the object is given up all the same
             logger.error("%s: the study cannot be decided: %s", instance.study_instance_uid, text)
+
+    def _has_results(self, instance: ReceivedInstance) -> bool:
+        """Return True if a model has scored these bytes, and another one failed."""
+        key = (instance.sop_instance_uid, instance.content_digest)
+        return any(
+            (each.get("sop_instance_uid"), each.get("content_digest")) == key
+            and len(each.get("results") or ()) > 1
+            and Reason.WORKER_FAILURE in {reason for one in each["results"] for reason in one.get("reasons") or ()}
+            for each in self._spool.assessments(instance.study_instance_uid)
+        )
 
     def _policy_now(self) -> AssessmentPolicy:
         policy = self._resources.policy

@@ -11,49 +11,85 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from triage.decision.reasons import Reason
-from triage.decision.types import ActivationMap, ShadowScore, Tag
+from triage.decision.types import ActivationMap, ModelResult, ShadowScore, Tag
+from triage.errors import cause
 from triage.model.activation_map import encode_map
 from triage.model.card import ModelCard
 from triage.model.run_deadline import NotEndedError
 from triage.model.session import ModelScores, ScoringSession
-from triage.radiograph.types import FloatImage, Rejected
+from triage.radiograph.types import Rejected
 from triage.runtime.logs import where_raised
-from triage.scoring.assess import AssessmentPolicy, Conclusion, PreparedImage, conclude
+from triage.scoring.assess import AssessmentPolicy, PreparedImage
+from triage.scoring.conclude import Conclusion, combine, conclude, leading, not_run
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class ScoredImage:
-    """One image and its conclusion.
+class ScoredModel:
+    """The result of one model for one image.
 
-    ``card``: the card of the model that scored it, None for an image that was rejected before. ``distance``: in the
-    units of the card's limit, None if it is not finite. ``activation_map``: from the run that gave the probability;
-    where there is none, ``no_map`` may say why. ``seconds``: the image's share of the run.
+    ``activation_map``: of the leading finding, from the run that gave its score; where there is none, ``no_map`` may
+    say why. ``seconds``: the image's share of the run.
     """
 
-    prepared: PreparedImage
-    conclusion: Conclusion
-    card: ModelCard | None = None
-    distance: float | None = None
+    card: ModelCard
+    result: ModelResult
     activation_map: ActivationMap | None = None
     no_map: str = ""
-    shadow_scores: tuple[ShadowScore, ...] = ()
     seconds: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
+class ScoredImage:
+    """One image and its conclusion. ``models``: one for each that the patient requires; none if it was rejected."""
+
+    prepared: PreparedImage
+    conclusion: Conclusion
+    models: tuple[ScoredModel, ...] = ()
+    shadow_scores: tuple[ShadowScore, ...] = ()
+
+    @property
+    def leading(self) -> ScoredModel | None:
+        """The model that gave the tag, None for an image that was rejected before any model."""
+        if not self.models:
+            return None
+        lead = leading([each.result for each in self.models])
+        return next(each for each in self.models if each.result is lead)
+
+    @property
+    def card(self) -> ModelCard | None:
+        """The card of the leading model."""
+        return self.leading.card if self.leading else None
+
+    @property
+    def distance(self) -> float | None:
+        """Distance by the leading model, None if it is not finite."""
+        return self.leading.result.distance if self.leading else None
+
+
+@dataclass(frozen=True, eq=False)
 class FailedImage:
-    """One image whose run failed although it was alone in it."""
+    """One image of which a model's run failed although it was alone in it.
+
+    ``partial``: the image with the results of the other models and the failure of this one; None without others.
+    """
 
     prepared: PreparedImage
     card: ModelCard
     error: Exception
+    partial: ScoredImage | None = None
 
     @property
     def is_final(self) -> bool:
         """True if another run would take as long and end alike."""
         return isinstance(self.error, NotEndedError)
+
+
+@dataclass(frozen=True, eq=False)
+class _FailedRun:
+    card: ModelCard
+    error: Exception
 
 
 class BatchInference:
@@ -64,8 +100,10 @@ class BatchInference:
         sessions: Mapping[str, ScoringSession],
         policy: AssessmentPolicy,
         observe_batch: Callable[[int], object] = lambda images: None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         """``sessions`` by model name; ``observe_batch`` is called with the number of images of each run."""
+        self._now = now
         self._sessions = sessions
         self._policy = policy
         self._observe_batch = observe_batch
@@ -80,77 +118,93 @@ class BatchInference:
             disabled: Names of models that were switched off since the images were prepared.
         """
         images = [_without_disabled(each, disabled) for each in images]
-        results: dict[int, ScoredImage | FailedImage] = {
-            number: _rejected(image) for number, image in enumerate(images) if image.model_input is None
-        }
-        for name in sorted({image.model_name for image in images if image.model_input is not None}):
-            numbers = [number for number, image in enumerate(images) if image.model_name == name]
-            outcomes = self._run_model(self._sessions[name], [images[number] for number in numbers])
-            results.update(zip(numbers, outcomes, strict=True))
-        return [results[number] for number in range(len(images))]
+        outcomes: list[list[ScoredModel | _FailedRun]] = [[] for _ in images]
+        for name in sorted({name for image in images for name in image.model_inputs}):
+            numbers = [number for number, image in enumerate(images) if name in image.model_inputs]
+            runs = self._run_model(name, [images[number] for number in numbers])
+            for number, outcome in zip(numbers, runs, strict=True):
+                outcomes[number].append(outcome)
+        return [self._assembled(*each) for each in zip(images, outcomes, strict=True)]
 
-    def _run_model(
-        self, session: ScoringSession, batch: Sequence[PreparedImage]
-    ) -> Iterator[ScoredImage | FailedImage]:
+    def _assembled(
+        self, image: PreparedImage, outcomes: Sequence[ScoredModel | _FailedRun]
+    ) -> ScoredImage | FailedImage:
+        """Return the result of an image from the outcomes of its models."""
+        if not outcomes:
+            return _rejected(image)
+        failed = next((each for each in outcomes if isinstance(each, _FailedRun)), None)
+        models = [self._failed(each) if isinstance(each, _FailedRun) else each for each in outcomes]
+        models += [ScoredModel(card, not_run(card, refusal)) for card, refusal in self._refused(image)]
+        if failed is not None and len(models) == 1:
+            return FailedImage(image, failed.card, failed.error)
+        scored = ScoredImage(
+            image,
+            combine([each.result for each in models]),
+            tuple(models),
+            tuple(self._score_in_shadow(image, name) for name in sorted(image.shadow_inputs)),
+        )
+        return scored if failed is None else FailedImage(image, failed.card, failed.error, scored)
+
+    def _refused(self, image: PreparedImage) -> list[tuple[ModelCard, Rejected]]:
+        return [(self._sessions[name].card, refusal) for name, refusal in sorted(image.refused.items())]
+
+    def _failed(self, run: _FailedRun) -> ScoredModel:
+        refusal = Rejected(Reason.WORKER_FAILURE, f"{run.card.name} {cause(run.error)}")
+        return ScoredModel(run.card, not_run(run.card, refusal, shadow=run.card.name in self._policy.registry.shadow))
+
+    def _run_model(self, name: str, batch: Sequence[PreparedImage]) -> Iterator[ScoredModel | _FailedRun]:
         """Score images of one model. Where the run of several fails, each is run alone."""
-        started = time.perf_counter()
+        session, started = self._sessions[name], time.perf_counter()
         try:
-            scores = session.score(np.stack([_input(image) for image in batch]))
+            scores = session.score(np.stack([image.model_inputs[name] for image in batch]))
         except Exception as error:  # the edge: ONNX Runtime's errors have no common class
             if len(batch) == 1:
-                yield FailedImage(batch[0], session.card, error)
+                yield _FailedRun(session.card, error)
                 return
             for image in batch:
-                yield from self._run_model(session, [image])
+                yield from self._run_model(name, [image])
             return
         seconds = (time.perf_counter() - started) / len(batch)
         self._observe_batch(len(batch))
         for position, image in enumerate(batch):
             yield replace(self._scored(session, image, scores, position), seconds=seconds)
 
-    def _scored(self, session: ScoringSession, image: PreparedImage, scores: ModelScores, position: int) -> ScoredImage:
-        probability, distance = _score_at(scores, position)
+    def _scored(self, session: ScoringSession, image: PreparedImage, scores: ModelScores, position: int) -> ScoredModel:
+        columns, distance = scores_at(scores, position)
         activation_map, no_map = _map_at(session, image, scores, position)
-        return ScoredImage(
-            image,
-            conclude(image, session.card, probability, distance, self._policy),
-            session.card,
-            _finite(distance),
-            activation_map,
-            no_map,
-            tuple(self._score_in_shadow(image, name) for name in sorted(image.shadow_inputs)),
-        )
+        result = conclude(image, session.card, columns, distance, self._policy, self._now())
+        return ScoredModel(session.card, result, activation_map, no_map)
 
     def _score_in_shadow(self, image: PreparedImage, name: str) -> ShadowScore:
         """Return the score of a model in shadow. Its failure is recorded in the score, and changes nothing else."""
         session, started = self._sessions[name], time.perf_counter()
         try:
-            probability, distance = _score_at(session.score(image.shadow_inputs[name][np.newaxis]), 0)
+            columns, distance = scores_at(session.score(image.shadow_inputs[name][np.newaxis]), 0)
         except Exception as error:  # the edge: a model on trial
             logger.error("the model %s, in shadow, failed on an image: %s", name, where_raised(error))
-            probability = distance = math.nan
-        conclusion = conclude(image, session.card, probability, distance, self._policy)
+            columns, distance = (), math.nan
+        conclusion = conclude(image, session.card, columns, distance, self._policy, self._now())
         return ShadowScore(
             model_id=session.card.model_id,
             model_digest=session.card.model_sha256,
             tag=conclusion.tag,
             probability=conclusion.probability,
             reasons=conclusion.reasons,
-            distance=_finite(distance),
-            distance_limit=session.card.distribution.limit,
+            distance=conclusion.distance,
+            distance_limit=session.card.distance_limit,
             seconds=time.perf_counter() - started,
         )
 
 
 def _without_disabled(image: PreparedImage, disabled: Collection[str]) -> PreparedImage:
-    """Return the image without the inputs of disabled models, and rejected if its own model is one of them."""
-    if image.model_name in disabled:
-        refusal = Rejected(Reason.MODEL_DISABLED, f"{image.model_name} is switched off")
-        return replace(image, model_name="", model_input=None, shadow_inputs={}, rejected=refusal)
-    if not image.shadow_inputs:
-        return image
-    inputs = {name: values for name, values in image.shadow_inputs.items() if name not in disabled}
-    return replace(image, shadow_inputs=inputs)
+    """Return the image without the inputs of disabled models, and rejected if it has no other."""
+    off = sorted(disabled & image.model_inputs.keys())
+    refused = {name: Rejected(Reason.MODEL_DISABLED, f"{name} is switched off") for name in off}
+    inputs = {name: values for name, values in image.model_inputs.items() if name not in refused}
+    if off and not inputs:
+        return replace(image, model_inputs={}, shadow_inputs={}, rejected=refused[off[0]])
+    shadow_inputs = {name: values for name, values in image.shadow_inputs.items() if name not in disabled}
+    return replace(image, model_inputs=inputs, refused=image.refused | refused, shadow_inputs=shadow_inputs)
 
 
 def _rejected(image: PreparedImage) -> ScoredImage:
@@ -160,13 +214,9 @@ def _rejected(image: PreparedImage) -> ScoredImage:
     )
 
 
-def _input(image: PreparedImage) -> FloatImage:
-    assert image.model_input is not None
-    return image.model_input
-
-
-def _score_at(scores: ModelScores, position: int) -> tuple[float, float]:
-    return float(scores.probability[position]), float(scores.distance[position])
+def scores_at(scores: ModelScores, position: int) -> tuple[tuple[float, ...], float]:
+    """Return the columns of one image, and its distance."""
+    return tuple(map(float, scores.probability[position])), float(scores.distance[position])
 
 
 def _map_at(
@@ -178,10 +228,8 @@ def _map_at(
     if scores.maps is None:
         return None, f"{session.card.model_id} has no activation map"
     card = session.card
-    found = encode_map(scores.maps[position], card.preprocessing.spec(), card.activation_grid, image.content)
+    column = card.leading.activation_column
+    if column is None or column >= len(scores.maps[position]):
+        return None, f"{card.model_id} has no activation map of {card.leading.title}"
+    found = encode_map(scores.maps[position][column], card.preprocessing.spec(), card.activation_grid, image.content)
     return found, "" if found else "the map had values that are no numbers"
-
-
-def _finite(number: float) -> float | None:
-    """Return None for NaN and infinity, which JSON does not have."""
-    return number if math.isfinite(number) else None

@@ -19,8 +19,9 @@ from triage.model.session import AT_ONCE, ModelSession, Provider, check_loads
 from triage.model.trial_load import LOAD_DEADLINE_S
 from triage.radiograph.types import Attributes, Rejected, View
 from triage.runtime.child_pool import DecodePool, DecoderDiedError, Decoding
-from triage.scoring.assess import AssessmentPolicy, PreparedImage, conclude, prepare
-from triage.scoring.inference import BatchInference, FailedImage, ScoredImage
+from triage.scoring.assess import AssessmentPolicy, PreparedImage, prepare
+from triage.scoring.conclude import combine, conclude
+from triage.scoring.inference import BatchInference, FailedImage, ScoredImage, ScoredModel
 
 logger = logging.getLogger(__name__)
 
@@ -199,8 +200,10 @@ class FileScorer:
         """Return the conclusion of an image whose run did not end; raise every other error."""
         if not failed.is_final:
             raise failed.error
-        conclusion = conclude(failed.prepared, failed.card, math.nan, math.nan, self._policy)
-        return ScoredImage(failed.prepared, conclusion, failed.card)
+        if failed.partial is not None:
+            return failed.partial
+        result = conclude(failed.prepared, failed.card, (), math.nan, self._policy)
+        return ScoredImage(failed.prepared, combine([result]), (ScoredModel(failed.card, result),))
 
 
 def _record(path: Path, scored: ScoredImage) -> PredictionRecord:

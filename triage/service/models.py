@@ -12,6 +12,7 @@ from triage.metrics.labels import ModelState
 from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.vocabulary import SiteWords
 from triage.scoring.assess import AssessmentPolicy
+from triage.scoring.finding_scores import FindingPolicy
 from triage.settings.schema import Settings
 from triage.settings.sections.eligibility import EligibilitySettings
 from triage.settings.sections.models import ModelSettings
@@ -43,10 +44,12 @@ def load_sessions(settings: Settings, on_stuck: Callable[[], object] = lambda: N
     """
     from triage.model.calibration import check_prevalence
     from triage.model.installed import installed, models_folder
+    from triage.model.urgencies import check_urgencies, in_service
 
     folder = models_folder(settings.models.path)
     cards = installed(folder, settings.models.names, registry_policy(settings.models))
     check_prevalence(cards, settings.models.prevalence_by_name)
+    check_urgencies(in_service(cards, settings.models.shadow), settings.decision.urgency_table)
     return {name: _load(settings, folder / name, card, on_stuck) for name, card in cards.items()}
 
 
@@ -99,7 +102,9 @@ def registry_policy(settings: ModelSettings) -> RegistryPolicy:
 def priority_policy(settings: Settings) -> PriorityPolicy:
     """Return the site's rules from tag to priority."""
     decision = settings.decision
-    return PriorityPolicy(decision.baseline_priority, decision.lower_normal, decision.prior_after_days)
+    return PriorityPolicy(
+        decision.baseline_priority, decision.lower_normal, decision.prior_after_days, decision.urgency_table
+    )
 
 
 def model_state(name: str, models: ModelSettings, spool: Spool, missing: frozenset[str] = frozenset()) -> ModelState:
@@ -116,8 +121,7 @@ def policy_of(settings: Settings) -> AssessmentPolicy:
     return AssessmentPolicy(
         _eligibility_policy(settings.eligibility),
         registry_policy(settings.models),
-        settings.models.operating_point,
-        settings.models.prevalence_by_name,
+        FindingPolicy(settings.models.operating_point, prevalence=settings.models.prevalence_by_name),
     )
 
 

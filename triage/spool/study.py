@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from triage.decision.decide import current_assessments
 from triage.decision.reasons import Reason
 from triage.decision.records import assessment_from, decision_from
-from triage.decision.types import ImageAssessment, Tag, TriageDecision
+from triage.decision.types import ImageAssessment, TriageDecision
 from triage.dicom.attribute_text import text_of
 from triage.dicom.data_set import read_header as header_of
 from triage.dicom.fitting import fitting_uid
@@ -168,8 +168,8 @@ class Study:
 
     @property
     def raised(self) -> bool:
-        """True if the study goes to the top of the list: abnormal, and no prior."""
-        return self.decision.tag is Tag.ABNORMAL and not self.decision.prior
+        """True if the study goes to the top of the list: of an urgency that raises, and no prior."""
+        return self.decision.raised
 
     @property
     def shadow_only(self) -> bool:

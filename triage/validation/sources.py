@@ -59,7 +59,8 @@ class GivenScores:
     def predict(self, members: Sequence[Member], scoring: Scoring, out: Path, progress: Progress) -> Predicted:
         """Return the given scores as predictions."""
         values = aligned(read_scores_of(self.file), members, self.file)
-        predictions = as_predictions(values, members, scoring.policy.operating_point)
+        point = scoring.policy.findings.operating_point
+        predictions = as_predictions(values, members, scoring.card.leading.threshold if point is None else point)
         write_predictions(predictions, out / PREDICTIONS)
         return Predicted(predictions)
 

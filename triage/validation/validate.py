@@ -61,6 +61,6 @@ def _run(
     request: ValidationRequest, scoring: Scoring, cohort: ValidationCohort, predictions: Sequence[Prediction]
 ) -> ValidationRun:
     images = scored_images(predictions, cohort.members)
-    points = operating_points(scoring.card, scoring.policy.operating_point)
+    points = operating_points(scoring.card, scoring.policy.findings.operating_point)
     draws = Draws(request.rounds, request.seed)
     return ValidationRun(request, scoring, cohort, predictions, images, per_image(images), points, draws)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.model_folders import SIZE, write_model
 from triage.model.activation_map import encode_map, peak
-from triage.model.card import ActivationGrid
+from triage.model.card_finding import ActivationGrid
 from triage.model.trial_load import NotLoadedError
 from triage.radiograph.crop import WHOLE
 from triage.validation.report.gallery import _overlaid

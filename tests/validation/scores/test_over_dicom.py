@@ -33,6 +33,7 @@ from triage.listener.settings import ListenerSettings
 from triage.phantom.chest import PhantomSubject, as_dicom, draw
 from triage.queue.score_queue import PartitionedInstance, ScoreQueue, connect
 from triage.scoring.assess import AssessmentPolicy
+from triage.scoring.finding_scores import FindingPolicy
 from triage.scoring.predict import Compute
 from triage.settings.schema import Settings
 from triage.spool.instance import ReceivedInstance
@@ -199,7 +200,7 @@ def test_an_installation_that_scores_otherwise_is_found_out(
     request = ValidationRequest(
         models / "tiny-adult", cohort(tmp_path), tmp_path / "out", dicom=True, images=False, rounds=100
     )
-    outcome = validated(request, installed.service, AssessmentPolicy(operating_point=0.999))
+    outcome = validated(request, installed.service, AssessmentPolicy(findings=FindingPolicy(0.999)))
     assert outcome.metrics["dicom"]["disagreements"]
     assert not outcome.passed
 

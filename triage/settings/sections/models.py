@@ -27,7 +27,13 @@ class ModelSettings(Section):
         (),
         description="Loaded models that score next to those in service, and change nothing; demonstrations too.",
     )
-    operating_point: float = Field(0.5, gt=0, lt=1, description="Probability from which an image is ABNORMAL.")
+    operating_point: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Probability of the leading finding from which an image is ABNORMAL, for every model. Empty: the "
+        "operating points of the models' cards.",
+    )
     prevalence: tuple[NamedShare, ...] = Field(
         (),
         description="NAME=SHARE of models: which share of its patients is abnormal at your site. Page, API and "

@@ -68,9 +68,14 @@ class Draws:
         return self._make(tuple(scored.patients))
 
 
-def operating_points(card: ModelCard | None, operating_point: float) -> tuple[ChosenThreshold, ...]:
-    """Return the site's operating point, the paper's 0.5 and those of the card, one for each threshold."""
+def operating_points(card: ModelCard | None, operating_point: float | None) -> tuple[ChosenThreshold, ...]:
+    """Return the operating point in force, the paper's 0.5 and those of the card, one for each threshold.
+
+    ``operating_point``: that of the site, None where the card's is in force.
+    """
     card_points = card.operating_points if card else ()
+    if operating_point is None:
+        operating_point = card.leading.threshold if card else 0.5
     known = [
         ChosenThreshold("site", operating_point, "models.operating_point of the settings"),
         ChosenThreshold("0.5", 0.5, "fixed in advance, as Tang et al. 2020"),

@@ -10,7 +10,8 @@ from typing import cast
 
 from jinja2 import Environment, StrictUndefined
 
-from triage.model.card import Interval, ModelCard
+from triage.model.card import ModelCard
+from triage.model.card_finding import Interval
 from triage.validation.measures.figures import main_bounds
 from triage.validation.measures.metrics_record import FigureRecord, GroupRecord, MetricsRecord
 from triage.validation.scores.predictions import PredictionsError

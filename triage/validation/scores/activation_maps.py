@@ -87,7 +87,8 @@ class ActivationMaps:
             maps = self._session.score(model_input[np.newaxis]).maps
         except NotEndedError:
             return None
-        return None if maps is None else maps[0]
+        column = self._card.leading.activation_column
+        return None if maps is None or column is None else maps[0][column]
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ class Scoring:
         parts = (
             self.card.model_dump_json(),
             repr((policy.eligibility.frontal_descriptions, policy.eligibility.words)),
-            repr((policy.operating_point, policy.registry.adult_when_age_unknown, self.any_age)),
+            repr((policy.findings.operating_point, policy.registry.adult_when_age_unknown, self.any_age)),
             compute.provider,
             self.transport,
         )
