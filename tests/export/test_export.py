@@ -334,9 +334,9 @@ def test_a_card_without_the_new_fields_is_still_read(trained: Trained) -> None:
     assert export(trained, "run", "old", "--calibration", "none").exit_code == 0
     folder = trained.folder / "models" / "old"
     record = json.loads((folder / "card.json").read_text())
-    for name in ("calibration_fit", "activation_map", "variant"):
-        del record[name]
-    for point in record["operating_points"]:
+    (finding,) = record["findings"]
+    del record["variant"], finding["calibration_fit"], finding["activation_map"]
+    for point in finding["operating_points"]:
         del point["approximate"]
     (folder / "card.json").write_text(json.dumps(record))
     assert load_card(folder).variant == "fp32"

@@ -29,12 +29,6 @@ Record = dict[str, Any]
 _YEAR_10000 = 253402300800.0  # in POSIX seconds; ISO 8601 has no later time
 _OLD_SHADOW_SCORES = "beside"  # the key of releases before 0.2.0; read until 0.3.0
 _LARGEST_COUNT = 2**53
-_URGENCY_BEFORE_FINDINGS = {
-    Tag.ABNORMAL: Urgency.URGENT,
-    Tag.NORMAL: Urgency.NORMAL,
-    Tag.NOT_ASSESSED: Urgency.NOT_ASSESSED,
-}
-"""The urgency of a decision that was recorded before there were urgencies: its priority followed the tag."""
 _SURROGATES = re.compile("[\ud800-\udfff]")  # half a character: no UTF-8
 
 
@@ -108,7 +102,7 @@ def decision_from(record: Record) -> TriageDecision:
     known["reasons"] = tuple(Reason(reason) for reason in _list(known["reasons"]))
     known["evidence"] = tuple(_list(known["evidence"]))
     known["findings"] = tuple(_study_finding_from(each) for each in _list(known.get("findings", ())))
-    known["urgency"] = Urgency(known.get("urgency", _URGENCY_BEFORE_FINDINGS[known["tag"]]))
+    known["urgency"] = Urgency(known.get("urgency", Urgency.NOT_ASSESSED))
     if (order := known.get("order_priority")) is not None:
         known["order_priority"] = Priority(order)
     wrong = [name for name, hint in _hints(TriageDecision) if name in known and not _is_a(known[name], hint)]

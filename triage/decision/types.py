@@ -9,7 +9,7 @@ from enum import StrEnum
 from triage.decision.findings import FindingScore, StudyFinding
 from triage.decision.identity import PatientMarks
 from triage.decision.reasons import LISTED_NOT_COUNTED, Reason
-from triage.decision.urgency import Urgency, UrgencyTable
+from triage.decision.urgency import OF_POSITIVES, Urgency, UrgencyTable
 
 
 class Tag(StrEnum):
@@ -27,6 +27,12 @@ class Priority(StrEnum):
     MEDIUM = "MEDIUM"
     LOW = "LOW"
 
+
+_URGENCY_OF_TAG = {
+    Tag.ABNORMAL: Urgency.URGENT,
+    Tag.NORMAL: Urgency.NORMAL,
+    Tag.NOT_ASSESSED: Urgency.NOT_ASSESSED,
+}
 
 READING_RANK = {Priority.HIGH: 0, Priority.MEDIUM: 1, Priority.LOW: 2}
 
@@ -265,6 +271,11 @@ class TriageDecision:
     urgency: Urgency = Urgency.NOT_ASSESSED
     findings: tuple[StudyFinding, ...] = ()
     order_priority: Priority | None = None
+
+    def __post_init__(self) -> None:
+        """Let the urgency follow the tag where none that fits it was given: in records before there were urgencies."""
+        if self.tag is not Tag.ABNORMAL or self.urgency not in OF_POSITIVES:
+            object.__setattr__(self, "urgency", _URGENCY_OF_TAG[self.tag])
 
     @property
     def raised(self) -> bool:
