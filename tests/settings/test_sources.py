@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from triage.runtime.toml_lines import key_lines
 from triage.settings.load import Loaded, SettingsError, load, load_located
 from triage.settings.reference import revision
 from triage.settings.sources.files import settings_file
-from triage.settings.sources.toml_lines import key_lines
 
 SECRET = "0123456789abcdef"
 HOOK = '[[channels.webhook]]\nname = "hook"\nurl = "https://a.example/x"\n'

@@ -7,10 +7,10 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+from triage.runtime.toml_lines import key_lines
 from triage.settings.errors import SettingsError
 from triage.settings.renamed import TwiceError, in_new_spelling
 from triage.settings.sources.merged import MergedSettings, add_file
-from triage.settings.sources.toml_lines import key_lines
 
 NAME = "triage.toml"
 SYSTEM = Path("/etc/cxr-triage") / NAME

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from triage.runtime.toml_lines import KeyPath
 from triage.settings.errors import SettingsError
 from triage.settings.fields import CHANNELS, FILE, destination_type, secrets_of, section_type
-from triage.settings.sources.toml_lines import KeyPath
 
 T = TypeVar("T")
 Table = dict[str, object]
