@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
-from math import inf
 
 import numpy as np
 from service import load, table
 
 from triage.simulation.arrivals import draw_arrivals
 from triage.simulation.compare import simulate
-from triage.simulation.queues import Discipline, run_queue
+from triage.simulation.queues import run_queue
 from triage.simulation.readers_on_duty import DutyRoster
 from triage.simulation.scenario import STANDARD_POLICIES, Scenario
 from triage.simulation.time_units import HOURS
+from triage.simulation.waiting_lines import Discipline, WaitingLine
 
 BAR_S = 60.0
 READERS = 2
@@ -46,17 +45,19 @@ def by_discipline(studies: int) -> list[tuple[str, ...]]:
     arrived = draw_arrivals([PER_HOUR] * HOURS, max(round(studies / (PER_HOUR * HOURS)), 1), rng).tolist()
     reading = rng.exponential(5.5, len(arrived)).tolist()
     priority = rng.integers(0, 3, len(arrived)).tolist()
-    plain = Discipline(levels=3)
     orders = {
         "FIFO": (Discipline(), [0] * len(arrived)),
-        "three priorities": (plain, priority),
-        "three priorities, capped": (replace(plain, cap=60.0), priority),
-        "three priorities, preemptive": (replace(plain, preemptive=True), priority),
-        "three priorities, preemptive, capped": (replace(plain, preemptive=True, cap=60.0), priority),
+        "three priorities": (Discipline.by_level(3), priority),
+        "three priorities, capped": (Discipline.by_level(3, cap=60.0), priority),
+        "three priorities, a cap for each": (
+            Discipline((WaitingLine(0, 30.0), WaitingLine(1, 60.0), WaitingLine(2, 120.0))),
+            priority,
+        ),
+        "three priorities, preemptive": (Discipline.by_level(3, preemptive=True), priority),
+        "three priorities, preemptive, capped": (Discipline.by_level(3, cap=60.0, preemptive=True), priority),
     }
     took = {}
     for name, (discipline, levels) in orders.items():
-        assert discipline.cap == inf or discipline.levels == 3
         started = time.process_time()
         run_queue(arrived, reading, levels, DutyRoster.constant(READERS), discipline)
         took[name] = (time.process_time() - started) / len(arrived)

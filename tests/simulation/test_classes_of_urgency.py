@@ -95,7 +95,9 @@ def test_groups_are_of_the_truth_and_missed_are_those_put_too_low():
 def test_an_order_is_of_predicted_classes(order: object, levels: tuple[int, ...]):
     policy = ReadingPolicy.model_validate({"name": "x", "order": order})
     assert policy.levels(("red", "yellow", "green")) == levels
-    assert policy.discipline(("red", "yellow", "green")).levels == max(levels) + 1
+    lines, discipline = policy.waiting(("red", "yellow", "green"))
+    assert tuple(discipline.lines[line].level for line in lines) == levels
+    assert len(discipline.lines) == len(set(levels))
 
 
 @pytest.fixture(scope="module")
@@ -180,9 +182,10 @@ def _waits(cases: Cases, scenario: Scenario) -> np.ndarray:
     from triage.simulation.queues import run_queue
 
     policy = scenario.policy[0]
-    levels = np.zeros(len(cases.arrived), dtype=int).tolist()
-    discipline = policy.discipline(cases.classes)
-    found = run_queue(cases.arrived.tolist(), cases.reading.tolist(), levels, scenario.duty(), discipline)
+    _, discipline = policy.waiting(cases.classes)
+    found = run_queue(
+        cases.arrived.tolist(), cases.reading.tolist(), [0] * len(cases.arrived), scenario.duty(), discipline
+    )
     assert simulate_policy(cases, scenario, policy).counts["all"] == np.count_nonzero(cases.measured)
     return np.asarray(found.begun) - cases.arrived
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +19,8 @@ class Cases:
     """Arrays over studies in order of arrival; minutes since a Monday 00:00.
 
     ``urgency``: the true class of each, as its index among ``classes`` (the most urgent first). ``predicted``: that of
-    the model, or the number of classes for NOT_ASSESSED. ``measured`` is False for studies that only warm up the queue,
-    or keep it busy after the measured ones.
+    the model, or the number of classes for NOT_ASSESSED. ``predicted_at``: the same at further operating points.
+    ``measured`` is False for studies that only warm up the queue, or keep it busy after the measured ones.
     """
 
     arrived: Minutes
@@ -28,6 +29,11 @@ class Cases:
     predicted: Codes
     measured: npt.NDArray[np.bool_]
     classes: tuple[str, ...]
+    predicted_at: Mapping[str, Codes] = field(default_factory=dict)
+
+    def stated(self, point: str | None) -> Codes:
+        """Return the predicted classes at an operating point; None for the first of the scenario."""
+        return self.predicted if point is None else self.predicted_at.get(point, self.predicted)
 
 
 def draw_cases(scenario: Scenario, log: ArrivalLog | None, rng: np.random.Generator) -> Cases:
@@ -38,7 +44,8 @@ def draw_cases(scenario: Scenario, log: ArrivalLog | None, rng: np.random.Genera
     if log is not None:
         urgency = np.where(log.urgency < 0, urgency, log.urgency)
     reading = mix.draw_reading(urgency, rng)
-    return Cases(arrived, reading, urgency, mix.draw_predictions(urgency, rng), measured, mix.names)
+    first, *others = mix.draw_predictions(urgency, rng).items()
+    return Cases(arrived, reading, urgency, first[1], measured, mix.names, dict(others))
 
 
 def _arrivals(

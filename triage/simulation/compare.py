@@ -9,7 +9,16 @@ import numpy as np
 
 from triage.simulation.arrivals import ArrivalLog, read_log
 from triage.simulation.cases import Cases, draw_cases
-from triage.simulation.outcome import MEASURES, STATISTICS, Estimate, PolicyOutcome, Values, estimate, summarize
+from triage.simulation.outcome import (
+    MEASURES,
+    STATISTICS,
+    Estimate,
+    PolicyOutcome,
+    Values,
+    error_groups,
+    estimate,
+    summarize,
+)
 from triage.simulation.policies import FIFO, ReadingPolicy
 from triage.simulation.queues import run_queue
 from triage.simulation.scenario import Scenario, ScenarioError
@@ -22,7 +31,8 @@ class ScenarioComparison:
 
     ``statistics[policy]``: minutes, with the axes replication, measure, group, statistic. ``curves[policy][group]``:
     share of studies reported within each of ``CURVE_EDGES``, all replications together. ``counts``: studies by group
-    over all replications. ``utilisation``: offered reading time over time on duty.
+    over all replications. ``utilisation``: offered reading time over time on duty. ``at_point``: the operating point
+    (None: the first) of a group that is of one point alone.
     """
 
     scenario: Scenario
@@ -30,11 +40,21 @@ class ScenarioComparison:
     counts: Mapping[str, int]
     statistics: Mapping[str, Values]
     curves: Mapping[str, Mapping[str, Values]]
+    at_point: Mapping[str, str | None]
 
     @property
     def groups(self) -> tuple[str, ...]:
         """Groups of studies, in the order of tables."""
         return tuple(self.counts)
+
+    def policies_of(self, group: str) -> list[str]:
+        """Return the policies to show a group under: of what a point misses FIFO, and those that read by that point."""
+        if group not in self.at_point:
+            return list(self.statistics)
+        first = self.scenario.case_mix.confusions[0].point
+        wanted = self.at_point[group] or first
+        own = [policy.name for policy in self.scenario.policy if (policy.point or first) == wanted]
+        return [FIFO.name, *own]
 
     def estimate(self, policy: str, measure: str, group: str, statistic: str) -> Estimate:
         """Return minutes, with a 95 % interval over replications."""
@@ -62,6 +82,8 @@ def simulate(scenario: Scenario, advance: Callable[[], None] = lambda: None) -> 
         ArrivalLogError: if the log of arrivals cannot be used.
     """
     log = None if scenario.arrivals.log is None else read_log(scenario.arrivals.log, scenario.labels)
+    if log is not None and scenario.urgency:
+        _check_arrivals(scenario, log)
     utilisation = _utilisation(scenario, log)
     if log is None and utilisation >= 1:
         raise ScenarioError(
@@ -84,22 +106,41 @@ def simulate(scenario: Scenario, advance: Callable[[], None] = lambda: None) -> 
         {group: sum(one.counts[group] for one in found[FIFO.name]) for group in groups},
         {name: np.stack([one.statistics for one in outcomes]) for name, outcomes in found.items()},
         {name: {group: _curve(outcomes, group) for group in groups} for name, outcomes in found.items()},
+        _groups_of_points(scenario),
     )
 
 
 def simulate_policy(cases: Cases, scenario: Scenario, policy: ReadingPolicy) -> PolicyOutcome:
     """Read the studies of one replication under one policy."""
-    known = cases.urgency if policy.perfect else cases.predicted
-    priority = np.asarray(policy.levels(cases.classes), dtype=np.int8)[known]
+    known = cases.urgency if policy.perfect else cases.stated(policy.point)
+    lines, discipline = policy.waiting(cases.classes)
+    line = np.asarray(lines, dtype=np.int8)[known]
     # As lists: the queue reads single elements, which is slow on arrays.
     timeline = run_queue(
         cases.arrived.tolist(),
         cases.reading.tolist(),
-        priority.tolist(),
+        line.tolist(),
         scenario.duty(),
-        policy.discipline(cases.classes),
+        discipline,
     )
     return summarize(cases, timeline)
+
+
+def _groups_of_points(scenario: Scenario) -> dict[str, str | None]:
+    mix = scenario.case_mix
+    points = (None, *(confusion.point for confusion in mix.confusions[1:]))
+    return {group: point for point in points for group, *_ in error_groups(mix.names, point)}
+
+
+def _check_arrivals(scenario: Scenario, log: ArrivalLog) -> None:
+    """Raise ScenarioError for a class that cannot arrive: no row is of it, and none without a label can be."""
+    unlabelled = bool((log.urgency < 0).any())
+    for index, each in enumerate(scenario.urgency):
+        if not (log.urgency == index).any() and not (unlabelled and each.prevalence):
+            rest = f"and its prevalence is {each.prevalence:g}" if unlabelled else "and every row has another"
+            raise ScenarioError(
+                f"{scenario.arrivals.log}: no study of {each.name} arrives: no row has its label, {rest}"
+            )
 
 
 def _utilisation(scenario: Scenario, log: ArrivalLog | None) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, nan, sqrt
 
@@ -19,7 +19,7 @@ Mask = npt.NDArray[np.bool_]
 
 MEASURES = ("wait", "report")
 """Minutes from arrival to the begin of reading, and to the report."""
-STATISTICS = ("mean", "median", "p95", "maximum")
+STATISTICS = ("mean", "median", "p95", "p99", "maximum")
 
 CURVE_EDGES: Values = np.geomspace(0.1, 1e6, 561)
 """Minutes at which the distribution of turnaround times is sampled for plots; up to about two years."""
@@ -79,26 +79,37 @@ def estimate(values: Sequence[float] | Values) -> Estimate:
 def study_groups(cases: Cases) -> dict[str, Mask]:
     """Return the groups of studies in the order of tables, each with its members.
 
-    The groups are: each true class; NOT_ASSESSED of any class; ``missed`` of each class but the last, predicted less
-    urgent than it is; and, of classes with two or more below them, those predicted to be the least urgent.
+    The groups are: each true class; NOT_ASSESSED of any class; for each operating point its ``error_groups``; all.
     """
-    names, predicted = cases.classes, cases.predicted
-    least = len(names) - 1
-    of_class = {name: cases.urgency == index for index, name in enumerate(names)}
-    missed = {
-        f"missed {name}": of_class[name] & (predicted > index) & (predicted <= least)
-        for index, name in enumerate(names[:-1])
-    }
-    taken = {f"{name} taken for {names[-1]}": of_class[name] & (predicted == least) for name in names[:-2]}
-    everyone = np.ones(len(predicted), dtype=bool)
-    return {**of_class, NOT_ASSESSED: predicted > least, **missed, **taken, "all": everyone}
+    names, least = cases.classes, len(cases.classes) - 1
+    groups = {name: cases.urgency == index for index, name in enumerate(names)}
+    groups[NOT_ASSESSED] = cases.predicted > least
+    for point in (None, *cases.predicted_at):
+        stated = cases.stated(point)
+        for group, index, to_the_least in error_groups(names, point):
+            missed = stated == least if to_the_least else (stated > index) & (stated <= least)
+            groups[group] = (cases.urgency == index) & missed
+    return {**groups, "all": np.ones(len(cases.urgency), dtype=bool)}
+
+
+def error_groups(classes: Sequence[str], point: str | None) -> Iterator[tuple[str, int, bool]]:
+    """Yield the groups of what is missed at an operating point (None: the first), with the index of the true class.
+
+    They are: ``missed`` of each class but the last, predicted less urgent than it is; and, of classes with two or more
+    below them, those predicted to be the least urgent (True).
+    """
+    at = "" if point is None else f" at {point}"
+    for index, name in enumerate(classes[:-1]):
+        yield f"missed {name}{at}", index, False
+    for index, name in enumerate(classes[:-2]):
+        yield f"{name} taken for {classes[-1]}{at}", index, True
 
 
 def _summary(minutes: Values) -> tuple[float, ...]:
     if not len(minutes):
         return (nan,) * len(STATISTICS)
-    median, p95 = np.quantile(minutes, [0.5, 0.95])
-    return float(minutes.mean()), float(median), float(p95), float(minutes.max())
+    median, p95, p99 = np.quantile(minutes, [0.5, 0.95, 0.99])
+    return float(minutes.mean()), float(median), float(p95), float(p99), float(minutes.max())
 
 
 def _reported_within(minutes: Values) -> Values:

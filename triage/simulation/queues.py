@@ -13,23 +13,7 @@ from heapq import heapify, heappop, heappush, heapreplace
 from math import inf
 
 from triage.simulation.readers_on_duty import DutyRoster
-
-Lines = Sequence[deque[int]]
-"""Waiting studies by priority, in order of arrival."""
-
-
-@dataclass(frozen=True)
-class Discipline:
-    """The rule that selects the next study.
-
-    ``levels``: number of priorities. A study that has waited ``cap`` minutes goes before all others, the oldest first.
-    With ``preemptive`` an arriving study interrupts the reading of one of lower priority (the latest of the lowest),
-    which is resumed later. A study past the cap is not interrupted, nor is a reader who works past the end of duty.
-    """
-
-    levels: int = 1
-    cap: float = inf
-    preemptive: bool = False
+from triage.simulation.waiting_lines import Discipline, WaitingStudies
 
 
 @dataclass(frozen=True)
@@ -43,76 +27,58 @@ class Timeline:
 def run_queue(
     arrived: Sequence[float],
     reading: Sequence[float],
-    priority: Sequence[int],
+    line: Sequence[int],
     duty: DutyRoster,
     discipline: Discipline,
 ) -> Timeline:
-    """Read every study; within a priority the earlier one first. A reader whose duty ends finishes the current study.
+    """Read every study; within a line the earlier one first. A reader whose duty ends finishes the current study.
 
     Args:
         arrived: Minutes since a Monday 00:00, ascending and not negative.
         reading: Minutes of reading.
-        priority: Priorities; 0 is read first.
+        line: The line in which each study waits, as its index among those of ``discipline``.
         duty: The readers on duty.
         discipline: The rule that selects the next study.
     """
     if not len(arrived):
         return Timeline([], [])
     if discipline.preemptive:
-        return _PreemptiveQueue(arrived, reading, priority, duty, discipline).run()
-    return _run_nonpreemptive(arrived, reading, priority, duty, discipline)
+        return _PreemptiveQueue(arrived, reading, line, duty, discipline).run()
+    return _run_nonpreemptive(arrived, reading, line, duty, discipline)
 
 
 def _run_nonpreemptive(
     arrived: Sequence[float],
     reading: Sequence[float],
-    priority: Sequence[int],
+    line: Sequence[int],
     duty: DutyRoster,
     discipline: Discipline,
 ) -> Timeline:
     """Read study by study: the reader who is free first takes the next study."""
-    count, cap, always, next_on = len(arrived), discipline.cap, duty.always, duty.next_on
-    lines: Lines = [deque() for _ in range(discipline.levels)]
+    count, always, next_on = len(arrived), duty.always, duty.next_on
+    waiting = WaitingStudies(arrived, discipline)
     begun, reported = [0.0] * count, [0.0] * count
     free = [(next_on(reader, arrived[0]), reader) for reader in range(duty.readers)]
     heapify(free)
-    now, coming, waiting = arrived[0], 0, 0
+    now, coming = arrived[0], 0
     for _ in range(count):
         while True:
             free_at, reader = free[0]
             now = max(now, free_at)
-            if not waiting and now < arrived[coming]:
+            if not waiting.count and now < arrived[coming]:
                 now = arrived[coming]
             # The duty of an idle reader may have ended meanwhile.
             if always or free_at == now or (on := next_on(reader, now)) == now:
                 break
             heapreplace(free, (on, reader))
         while coming < count and arrived[coming] <= now:
-            lines[priority[coming]].append(coming)
+            waiting.add(coming, line[coming])
             coming += 1
-            waiting += 1
-        study = _next_study(lines, arrived, now - cap)
-        waiting -= 1
+        study = waiting.take(now)
         finished = now + reading[study]
         begun[study], reported[study] = now, finished
         heapreplace(free, (finished if always else next_on(reader, finished), reader))
     return Timeline(begun, reported)
-
-
-def _next_study(lines: Lines, arrived: Sequence[float], overdue: float) -> int:
-    """Remove and return the next study: the oldest that arrived by ``overdue``, else the head of the first line."""
-    if overdue > 0.0:
-        oldest = min((line for line in lines if line), key=_head)
-        if arrived[oldest[0]] <= overdue:
-            return oldest.popleft()
-    for line in lines:
-        if line:
-            return line.popleft()
-    raise IndexError("no study waits")
-
-
-def _head(line: deque[int]) -> int:
-    return line[0]
 
 
 class _PreemptiveQueue:
@@ -122,15 +88,15 @@ class _PreemptiveQueue:
         self,
         arrived: Sequence[float],
         reading: Sequence[float],
-        priority: Sequence[int],
+        line: Sequence[int],
         duty: DutyRoster,
         discipline: Discipline,
     ) -> None:
-        self._arrived, self._priority, self._duty = arrived, priority, duty
-        self._cap = discipline.cap
+        self._arrived, self._line, self._duty = arrived, line, duty
+        self._level = [each.level for each in discipline.lines]
+        self._cap = [each.cap for each in discipline.lines]
         self._left = list(reading)  # minutes of reading that each study still needs
-        self._lines: Lines = [deque() for _ in range(discipline.levels)]
-        self._waiting = 0
+        self._waiting = WaitingStudies(arrived, discipline)
         self._begun = [-1.0] * len(arrived)
         self._reported = [0.0] * len(arrived)
         self._study = [-1] * duty.readers  # the study that each reader reads
@@ -162,9 +128,8 @@ class _PreemptiveQueue:
             self._study[reader] = -1
         if not self._on_duty(reader, now):
             return
-        if self._waiting:
-            self._waiting -= 1
-            self._read(reader, _next_study(self._lines, self._arrived, now - self._cap), now)
+        if self._waiting.count:
+            self._read(reader, self._waiting.take(now), now)
         else:
             self._idle.append(reader)
 
@@ -182,25 +147,22 @@ class _PreemptiveQueue:
             if self._on_duty(reader, now):
                 self._read(reader, study, now)
                 return
-        reader = self._least_urgent(self._priority[study], now)
+        reader = self._least_urgent(self._level[self._line[study]], now)
         if reader < 0:
-            self._lines[self._priority[study]].append(study)
-            self._waiting += 1
+            self._waiting.add(study, self._line[study])
             return
         interrupted = self._study[reader]
         self._left[interrupted] = self._until[reader] - now
-        # In front: all others in its line arrived later.
-        self._lines[self._priority[interrupted]].appendleft(interrupted)
-        self._waiting += 1
+        self._waiting.put_back(interrupted, self._line[interrupted])
         self._read(reader, study, now)
 
-    def _least_urgent(self, priority: int, now: float) -> int:
-        """Return the reader to interrupt for a study of ``priority``, -1 for none."""
-        found, worst = -1, (priority, len(self._arrived))
+    def _least_urgent(self, level: int, now: float) -> int:
+        """Return the reader to interrupt for a study of ``level``, -1 for none."""
+        found, worst = -1, (level, len(self._arrived))
         for reader, study in enumerate(self._study):
-            if study < 0 or now - self._arrived[study] >= self._cap:
+            if study < 0 or now - self._arrived[study] >= self._cap[self._line[study]]:
                 continue
-            rank = (self._priority[study], study)
+            rank = (self._level[self._line[study]], study)
             if rank > worst and self._duty.next_on(reader, now) == now:
                 found, worst = reader, rank
         return found

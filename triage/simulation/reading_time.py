@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -15,9 +15,9 @@ class ReadingTime(Section):
     """The distribution of minutes from opening a study to its report."""
 
     distribution: Literal["lognormal", "gamma", "exponential", "constant", "measured"] = "lognormal"
-    mean_minutes: float = Field(0.0, ge=0)
-    sd_minutes: float = Field(0.0, ge=0)
-    measured_minutes: tuple[float, ...] = ()
+    mean_minutes: float = Field(0.0, ge=0, allow_inf_nan=False)
+    sd_minutes: float = Field(0.0, ge=0, allow_inf_nan=False)
+    measured_minutes: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = ()
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

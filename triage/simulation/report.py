@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import asdict
 from math import isfinite
 
 from rich.console import Console
@@ -9,13 +11,21 @@ from rich.table import Table
 
 from triage.simulation.case_mix import Urgency
 from triage.simulation.compare import ScenarioComparison
+from triage.simulation.confusion import ClassFigures, Confusion, figures_by_class
 from triage.simulation.outcome import MEASURES, STATISTICS, Estimate
 from triage.simulation.policies import FIFO
 from triage.simulation.scenario import Scenario
 
 SCHEMA = "cxr-triage simulation 1"
 _HEADINGS = {"wait": "until the reading begins", "report": "until the report is there"}
-_COLUMNS = {"mean": "mean", "median": "median", "p95": "95th percentile", "maximum": "maximum"}
+_COLUMNS = {
+    "mean": "mean",
+    "median": "median",
+    "p95": "95th percentile",
+    "p99": "99th percentile",
+    "maximum": "maximum",
+}
+_FIGURES = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV"}
 
 
 def as_record(comparison: ScenarioComparison) -> dict[str, object]:
@@ -25,6 +35,7 @@ def as_record(comparison: ScenarioComparison) -> dict[str, object]:
         "unit": "minutes",
         "interval": "95 % confidence interval of the mean over replications (Student's t); differences are paired",
         "scenario": comparison.scenario.model_dump(mode="json"),
+        "operating_points": [_point_record(comparison.scenario, each) for each in _confusions(comparison.scenario)],
         "utilisation": comparison.utilisation,
         "studies": dict(comparison.counts),
         "policies": {
@@ -80,21 +91,51 @@ def _preamble(comparison: ScenarioComparison) -> str:
 
 def _case_mix(scenario: Scenario) -> str:
     model = scenario.model
+    points = [line for each in _confusions(scenario) for line in _point(scenario, each)]
     if model is None:
-        return "\n".join(map(_urgency, scenario.urgency))
+        return "\n".join([*map(_urgency, scenario.urgency), *points])
     source = f" ({model.source})" if model.source else ""
-    return (
+    two_classes = (
         f"model: sensitivity {model.sensitivity:g}, specificity {model.specificity:g}, "
         f"not assessed {model.not_assessed:g}{source}; prevalence {scenario.prevalence:g}"
     )
+    return "\n".join([two_classes, *(points if scenario.operating_point else ())])
+
+
+def _confusions(scenario: Scenario) -> tuple[Confusion, ...]:
+    return scenario.case_mix.confusions
+
+
+def _point(scenario: Scenario, confusion: Confusion) -> Iterator[str]:
+    """Yield a line for each class: the figures of stating it at an operating point."""
+    at = f"at {confusion.point}, " if confusion.point else ""
+    for name, figures in _figures(scenario, confusion).items():
+        shown = ((key, value) for key, value in asdict(figures).items() if value is not None)
+        yield f"{at}stated to be {name}: " + ", ".join(f"{_FIGURES[key]} {value:.3f}" for key, value in shown)
+
+
+def _point_record(scenario: Scenario, confusion: Confusion) -> dict[str, object]:
+    names = scenario.case_mix.names
+    matrix = confusion.matrix(names)
+    return {
+        "name": confusion.point,
+        "predicted": {true: dict(zip(names, row, strict=True)) for true, row in zip(names, matrix, strict=True)},
+        "stated": {name: asdict(each) for name, each in _figures(scenario, confusion).items()},
+    }
+
+
+def _figures(scenario: Scenario, confusion: Confusion) -> dict[str, ClassFigures]:
+    mix = scenario.case_mix
+    assessed = [each.prevalence * (1 - each.not_assessed) for each in mix.classes]
+    return dict(zip(mix.names, figures_by_class(confusion.matrix(mix.names), assessed), strict=True))
 
 
 def _urgency(urgency: Urgency) -> str:
+    shares = f"{urgency.name}: prevalence {urgency.prevalence:g}, not assessed {urgency.not_assessed:g}"
+    if not urgency.predicted:
+        return shares
     predicted = ", ".join(f"{name} {share:g}" for name, share in urgency.predicted.items())
-    return (
-        f"{urgency.name}: prevalence {urgency.prevalence:g}, not assessed {urgency.not_assessed:g}; "
-        f"the assessed predicted {predicted}"
-    )
+    return f"{shares}; the assessed predicted {predicted}"
 
 
 def _table(comparison: ScenarioComparison, measure: str) -> Table:
@@ -103,16 +144,17 @@ def _table(comparison: ScenarioComparison, measure: str) -> Table:
     table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="")
     table.add_column("studies")
     table.add_column("policy")
-    for heading in _COLUMNS.values():
+    columns = {each: heading for each, heading in _COLUMNS.items() if each != "p99" or comparison.scenario.urgency}
+    for heading in columns.values():
         table.add_column(heading, justify="right")
     for group in comparison.groups:
         named = f"{group} ({comparison.counts[group]:,})"
-        for policy in comparison.statistics:
-            found = [comparison.estimate(policy, measure, group, each) for each in STATISTICS]
+        for policy in comparison.policies_of(group):
+            found = [comparison.estimate(policy, measure, group, each) for each in columns]
             table.add_row(named, policy, *(_cell(each.scaled(scale)) for each in found))
             named = ""
             if policy != FIFO.name:
-                differences = [comparison.versus_fifo(policy, measure, group, each) for each in STATISTICS]
+                differences = [comparison.versus_fifo(policy, measure, group, each) for each in columns]
                 table.add_row("", "", *(_cell(each.scaled(scale), "+") for each in differences))
         table.add_row()
     return table

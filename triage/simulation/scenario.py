@@ -1,13 +1,14 @@
 """The reading room to simulate, from a TOML file: arrivals, readers, case mix, model and policies.
 
-The case mix is one of two classes (``prevalence``, ``reading``, ``model``) or any number of classes (``urgency``).
+The case mix is one of two classes (``prevalence``, ``reading``, ``model``) or any number of classes (``urgency``), with
+further operating points of the model if there are any (``operating_point``).
 Unknown keys are errors, as in the settings.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -15,9 +16,12 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from triage.errors import StartError
 from triage.setting_types import Section
-from triage.simulation.case_mix import CaseMix, Share, Urgency, check_classes
+from triage.simulation.case_mix import CaseMix, Urgency, case_mix_faults
+from triage.simulation.confusion import OperatingPoint
+from triage.simulation.faults import Fault, below, described, refuse
 from triage.simulation.policies import FIFO, ReadingPolicy
 from triage.simulation.readers_on_duty import DutyRoster, by_hour_of_week
+from triage.simulation.shares import Share
 from triage.simulation.time_units import DAY, HOUR
 from triage.simulation.two_classes import ReadingTimes, SimulatedModel, two_classes
 
@@ -72,7 +76,7 @@ class SimulatedPeriod(Section):
 
     weeks: int = Field(8, ge=1, le=10_000)
     replications: int = Field(20, ge=2, le=10_000)
-    warm_up_days: float | None = Field(None, ge=0)
+    warm_up_days: float | None = Field(None, ge=0, allow_inf_nan=False)
     backlog_days: float = Field(0.0, ge=0, allow_inf_nan=False)
     seed: int = Field(1, ge=0)
 
@@ -95,6 +99,7 @@ class Scenario(Section):
     prevalence: Share | None = None
     model: SimulatedModel | None = None
     urgency: tuple[Urgency, ...] = ()
+    operating_point: tuple[OperatingPoint, ...] = ()
     run: SimulatedPeriod = SimulatedPeriod()
     policy: tuple[ReadingPolicy, ...] = STANDARD_POLICIES
     unit: Literal["minutes", "hours", "days"] = "minutes"
@@ -114,10 +119,19 @@ class Scenario(Section):
             raise ValueError("give prevalence, reading and model, or [[urgency]], and not both")
         if not self.urgency and missing:
             raise ValueError(f"missing: {', '.join(missing)} (or give [[urgency]] for classes of your own)")
-        check_classes(self.case_mix.classes)
-        for policy in self.policy:
-            policy.levels(self.case_mix.names)
+        refuse([*case_mix_faults(self.case_mix), *self._faults_of_arrivals(), *self._faults_of_policies()])
         return self
+
+    def _faults_of_arrivals(self) -> Iterator[Fault]:
+        for place, each in enumerate(self.urgency if self.arrivals.log is None else ()):
+            if not each.prevalence:
+                text = f"no study of {each.name} arrives: its prevalence is 0; give it one, or leave the class out"
+                yield ("urgency", place, "prevalence"), text
+
+    def _faults_of_policies(self) -> Iterator[Fault]:
+        points = [point.name for point in self.operating_point]
+        for place, policy in enumerate(self.policy):
+            yield from below(("policy", place), policy.faults(self.case_mix.names, points))
 
     @model_validator(mode="after")
     def _backlog_of_rates(self) -> Self:
@@ -129,8 +143,8 @@ class Scenario(Section):
     def case_mix(self) -> CaseMix:
         """The classes of urgency, the most urgent first."""
         if self.prevalence is None or self.reading is None or self.model is None:
-            return CaseMix(self.urgency)
-        return CaseMix(two_classes(self.prevalence, self.reading, self.model))
+            return CaseMix(self.urgency, self.operating_point)
+        return CaseMix(two_classes(self.prevalence, self.reading, self.model), self.operating_point)
 
     @property
     def minutes_per_unit(self) -> float:
@@ -150,27 +164,22 @@ class Scenario(Section):
 def read_scenario(path: Path, changes: Mapping[str, Mapping[str, object]]) -> Scenario:
     """Read a scenario from a TOML file; ``changes`` (keys by section) override it. Raises ScenarioError."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        values = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ScenarioError(f"{path} cannot be read: {error}") from error
     for section, keys in changes.items():
-        values[section] = {**values.get(section, {}), **keys}
+        of_file = values.get(section, {})
+        if isinstance(of_file, dict):
+            values[section] = {**of_file, **keys}
     try:
         scenario = Scenario.model_validate(values)
     except ValidationError as error:
-        raise ScenarioError(f"{path} cannot be simulated:\n{_problems(error)}") from error
+        raise ScenarioError(f"{path} cannot be simulated:\n{described(error, text, values, changes)}") from error
     if scenario.arrivals.log is None:
         return scenario
     log = path.parent / scenario.arrivals.log
     return scenario.model_copy(update={"arrivals": Arrivals(log=log)})
-
-
-def _problems(error: ValidationError) -> str:
-    lines = (
-        f"  {'.'.join(str(part) for part in problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}"
-        for problem in error.errors()
-    )
-    return "\n".join(lines)
 
 
 EXAMPLE = """\

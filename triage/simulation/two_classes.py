@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from triage.setting_types import Section
-from triage.simulation.case_mix import Share, Urgency
+from triage.simulation.case_mix import Urgency
 from triage.simulation.reading_time import ReadingTime
+from triage.simulation.shares import Share
 
 
 class ReadingTimes(Section):
