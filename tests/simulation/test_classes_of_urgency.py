@@ -16,7 +16,7 @@ from triage.simulation.outcome import study_groups
 from triage.simulation.plots import write_plots
 from triage.simulation.policies import ReadingPolicy
 from triage.simulation.report import as_record, as_text
-from triage.simulation.scenario import Scenario, read_scenario
+from triage.simulation.scenario import Scenario
 
 READING = {"distribution": "exponential", "mean_minutes": 6.0}
 URGENCY = [
@@ -188,38 +188,3 @@ def _waits(cases: Cases, scenario: Scenario) -> np.ndarray:
     )
     assert simulate_policy(cases, scenario, policy).counts["all"] == np.count_nonzero(cases.measured)
     return np.asarray(found.begun) - cases.arrived
-
-
-def test_the_documentation_shows_what_annarummas_scenario_gives():
-    folder = Path(__file__).parents[2] / "docs"
-    scenario = read_scenario(folder / "simulation" / "annarumma.toml", {})
-    of = {each.name: each for each in scenario.urgency}
-    # What the paper says of normal radiographs, which the assumed shares have to keep.
-    others = [each for each in scenario.urgency if each.name != "normal"]
-    falsely = sum(each.prevalence * each.predicted["normal"] for each in others) / (1 - of["normal"].prevalence)
-    rightly = of["normal"].prevalence * of["normal"].predicted["normal"]
-    assert (of["normal"].predicted["normal"], round(1 - falsely, 3)) == (0.71, 0.95)
-    assert rightly / (rightly + falsely * (1 - of["normal"].prevalence)) == pytest.approx(0.73, abs=0.005)
-
-    shown = (folder / "how-to" / "simulation.md").read_text()
-    found = simulate(scenario)
-    missing = [row for row in _rows(found) if row not in shown]
-    assert not missing, "\n".join(missing)
-    # Waits of months are within the curves, too.
-    assert {curves["normal"][-1] for curves in found.curves.values()} == {1.0}
-
-
-def _rows(comparison: ScenarioComparison) -> list[str]:
-    """The documentation's rows: a group's mean days until the report, and 95th percentiles, by policy."""
-    studies = {group: count for group, count in comparison.counts.items() if count}
-    means = [(f"{group} ({count:,})", group, "mean") for group, count in studies.items()]
-    high = [(f"{group}, 95th percentile", group, "p95") for group in studies]
-    return [
-        f"| {' | '.join([title, *(_days(comparison, policy, *figure) for policy in comparison.statistics)])} |"
-        for title, *figure in means + high
-    ]
-
-
-def _days(comparison: ScenarioComparison, policy: str, group: str, statistic: str) -> str:
-    found = comparison.estimate(policy, "report", group, statistic).scaled(1440)
-    return f"{found.value:.1f} ±{found.upper - found.value:.1f}"

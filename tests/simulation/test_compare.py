@@ -44,7 +44,7 @@ def by_level(per_true_class: np.ndarray) -> np.ndarray:
 
 
 def cobham(first: float, loads: np.ndarray) -> np.ndarray:
-    """Mean wait of each level; ``first``: of one that nobody is before, but for what is read now."""
+    """Mean wait of each level; ``first``: of a class that is read first; the rest of the reading in hand."""
     left = 1 - np.concatenate([[0.0], np.cumsum(loads)])
     return first / left[:-1] / left[1:]
 

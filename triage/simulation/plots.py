@@ -44,7 +44,8 @@ def _turnaround(comparison: ScenarioComparison) -> Figure:
     edges = CURVE_EDGES / scenario.minutes_per_unit
     for axis, group in zip(axes, shown, strict=False):
         for number, (policy, curves) in enumerate(comparison.curves.items()):
-            axis.plot(edges, curves[group], label=policy, color=_colour(number), linestyle=_style(number))
+            if policy in comparison.policies_of(group):
+                axis.plot(edges, curves[group], label=policy, color=_colour(number), linestyle=_style(number))
         axis.set(title=f"{group} ({comparison.counts[group]:,} studies)", xscale="log", xlim=limits)
         axis.set_ylim(0, 1)
         axis.grid(alpha=0.3)
@@ -62,38 +63,47 @@ def _turnaround(comparison: ScenarioComparison) -> Figure:
 def _versus_fifo(comparison: ScenarioComparison) -> Figure:
     """Draw the differences of each policy to FIFO in mean, 95th percentile and maximum, with 95 % intervals."""
     policies = [policy for policy in comparison.statistics if policy != FIFO.name]
-    shown = _shown(comparison)
-    figure = _figure(11, 1.5 + 0.28 * len(shown) * (len(policies) + 1))
+    rows = _rows(comparison)
+    figure = _figure(11, 1.5 + 0.28 * sum(len(own) + 1 for own in rows.values()))
     panels = {"mean": "mean", "p95": "95th percentile", "maximum": "maximum"}
     axes = figure.subplots(1, len(panels), sharey=True)
     for axis, (statistic, title) in zip(axes, panels.items(), strict=True):
         for number, policy in enumerate(policies):
-            _differences(axis, comparison, statistic, policy, number, len(policies))
+            _differences(axis, comparison, statistic, policy, _colour(number + 1))
         axis.axvline(0, color="#555555", linewidth=1)
         axis.set(title=title, xlabel=f"{comparison.scenario.unit} more than FIFO")
         axis.grid(alpha=0.3, axis="x")
-    middle = (len(policies) - 1) / 2
-    axes[0].set_yticks([_row(group, middle, len(policies)) for group in range(len(shown))], shown)
+    axes[0].set_yticks([sum(own.values()) / len(own) for own in rows.values()], list(rows))
     axes[0].invert_yaxis()
     figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, ncols=len(policies), loc="outside lower center")
     figure.suptitle("Report turnaround against FIFO on the same studies (95 % intervals over replications)")
     return figure
 
 
-def _differences(
-    axis: Axes, comparison: ScenarioComparison, statistic: str, policy: str, number: int, policies: int
-) -> None:
+def _rows(comparison: ScenarioComparison) -> dict[str, dict[str, int]]:
+    """Return the height at which each policy of each group is drawn; a row is free after each group."""
+    rows, free = {}, 0
+    for group in _shown(comparison):
+        own = [policy for policy in comparison.policies_of(group) if policy != FIFO.name]
+        if own:
+            rows[group] = {policy: free + place for place, policy in enumerate(own)}
+            free += len(own) + 1
+    return rows
+
+
+def _differences(axis: Axes, comparison: ScenarioComparison, statistic: str, policy: str, colour: str) -> None:
     scale = comparison.scenario.minutes_per_unit
-    found = [comparison.versus_fifo(policy, "report", group, statistic).scaled(scale) for group in _shown(comparison)]
-    known = [(each, row) for row, each in enumerate(found) if isfinite(each.value)]
+    rows = {group: own[policy] for group, own in _rows(comparison).items() if policy in own}
+    found = {group: comparison.versus_fifo(policy, "report", group, statistic).scaled(scale) for group in rows}
+    known = [(each, rows[group]) for group, each in found.items() if isfinite(each.value)]
     axis.errorbar(
         [each.value for each, _ in known],
-        [_row(row, number, policies) for _, row in known],
+        [row for _, row in known],
         xerr=[each.upper - each.value if isfinite(each.upper) else 0.0 for each, _ in known],
         fmt="o",
         markersize=4,
         capsize=2,
-        color=_colour(number + 1),
+        color=colour,
         label=policy,
     )
 
@@ -107,10 +117,6 @@ def _figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
-
-
-def _row(group: int, number: float, policies: int) -> float:
-    return group * (policies + 1) + number
 
 
 def _reached(curve: Values) -> float:

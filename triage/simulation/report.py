@@ -109,7 +109,7 @@ def _confusions(scenario: Scenario) -> tuple[Confusion, ...]:
 def _point(scenario: Scenario, confusion: Confusion) -> Iterator[str]:
     """Yield a line for each class: the figures of stating it at an operating point."""
     at = f"at {confusion.point}, " if confusion.point else ""
-    for name, figures in _figures(scenario, confusion).items():
+    for name, figures in figures_by_stated_class(scenario, confusion).items():
         shown = ((key, value) for key, value in asdict(figures).items() if value is not None)
         yield f"{at}stated to be {name}: " + ", ".join(f"{_FIGURES[key]} {value:.3f}" for key, value in shown)
 
@@ -120,11 +120,12 @@ def _point_record(scenario: Scenario, confusion: Confusion) -> dict[str, object]
     return {
         "name": confusion.point,
         "predicted": {true: dict(zip(names, row, strict=True)) for true, row in zip(names, matrix, strict=True)},
-        "stated": {name: asdict(each) for name, each in _figures(scenario, confusion).items()},
+        "stated": {name: asdict(each) for name, each in figures_by_stated_class(scenario, confusion).items()},
     }
 
 
-def _figures(scenario: Scenario, confusion: Confusion) -> dict[str, ClassFigures]:
+def figures_by_stated_class(scenario: Scenario, confusion: Confusion) -> dict[str, ClassFigures]:
+    """Return the figures of stating each class at an operating point, at the prevalences of the scenario."""
     mix = scenario.case_mix
     assessed = [each.prevalence * (1 - each.not_assessed) for each in mix.classes]
     return dict(zip(mix.names, figures_by_class(confusion.matrix(mix.names), assessed), strict=True))
