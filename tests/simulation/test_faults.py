@@ -168,6 +168,11 @@ def test_of_points_of_one_name_and_of_none_it_is_told(tmp_path: Path):
     assert "operating_point.0: operating point wide: give predicted or detects, and not both" in empty
 
 
+def test_what_is_of_no_key_has_none(tmp_path: Path):
+    told = refused(tmp_path, ("[arrivals]", "prevalence = 0.2\n[arrivals]"))
+    assert told == "  give prevalence, reading and model, or [[urgency]], and not both"
+
+
 def test_what_the_command_line_changed_has_no_line(tmp_path: Path):
     told = refused(tmp_path, run={"weeks": 0})
     assert told.startswith("  run.weeks: Input should be greater")

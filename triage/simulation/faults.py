@@ -39,8 +39,8 @@ def described(error: ValidationError, text: str, values: Mapping[str, object], c
         path = _keys(problem["loc"], values)
         line = None if path and path[0] in changed else _line(path, lines)
         place = "" if line is None else f"line {line}, "
-        key = ".".join(str(part) for part in path)
-        found.append(f"  {place}{key}: {problem['msg'].removeprefix('Value error, ')}")
+        key = f"{'.'.join(map(str, path))}: " if path else ""
+        found.append(f"  {place}{key}{problem['msg'].removeprefix('Value error, ')}")
     return "\n".join(found)
 
 
