@@ -132,6 +132,7 @@ def refused(folder: Path, *changes: tuple[str, str], **run: dict[str, object]) -
         ),
         ("weeks = 1", "weeks = 1\nweks = 2", "  line 39, run.weks: Extra inputs are not permitted"),
         ('name = "urgent"', 'name = "all"', "  line 11, urgency.1.name: classes of urgency need names of their own"),
+        ('name = "urgent"', 'name = "not_assessed"', "  line 11, urgency.1.name: classes of urgency need names"),
         ('name = "urgent"', 'name = "x at y"', "  line 11, urgency.1.name: classes of urgency need names"),
         ("[run]", "[run]\nwarm_up_days = inf", "  line 38, run.warm_up_days: Input should be a finite number"),
         ("[arrivals]\nper_hour = 8.0", "arrivals = 3", "  line 1, arrivals: Input should be a valid dictionary"),

@@ -19,11 +19,11 @@ from triage.simulation.shares import Share, fault_of_sum
 Codes = npt.NDArray[np.int8]
 
 NOT_ASSESSED = "not assessed"
-_RESERVED = (NOT_ASSESSED, "all")  # names of groups of studies that are no class
+_RESERVED = (NOT_ASSESSED, "not_assessed", "all")  # names of groups of studies that are no class
 _OF_GROUPS = (" taken for ", " at ")  # parts of names of groups
 
 
-class Urgency(Section):
+class UrgencyClass(Section):
     """A true class of urgency.
 
     ``predicted``: shares of its assessed studies by predicted class, together 1; a class that is left out has 0. Left
@@ -45,7 +45,7 @@ class CaseMix:
     In arrays a class is its index here; as a prediction, the number of classes stands for NOT_ASSESSED.
     """
 
-    classes: tuple[Urgency, ...]
+    classes: tuple[UrgencyClass, ...]
     operating_points: tuple[OperatingPoint, ...] = ()
 
     @property

@@ -9,7 +9,7 @@ from math import isfinite
 from rich.console import Console
 from rich.table import Table
 
-from triage.simulation.case_mix import Urgency
+from triage.simulation.case_mix import UrgencyClass
 from triage.simulation.compare import ScenarioComparison
 from triage.simulation.confusion import ClassFigures, Confusion, figures_by_class
 from triage.simulation.outcome import MEASURES, STATISTICS, Estimate
@@ -131,7 +131,7 @@ def figures_by_stated_class(scenario: Scenario, confusion: Confusion) -> dict[st
     return dict(zip(mix.names, figures_by_class(confusion.matrix(mix.names), assessed), strict=True))
 
 
-def _urgency(urgency: Urgency) -> str:
+def _urgency(urgency: UrgencyClass) -> str:
     shares = f"{urgency.name}: prevalence {urgency.prevalence:g}, not assessed {urgency.not_assessed:g}"
     if not urgency.predicted:
         return shares

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from triage.errors import StartError
 from triage.setting_types import Section
-from triage.simulation.case_mix import CaseMix, Urgency, case_mix_faults
+from triage.simulation.case_mix import CaseMix, UrgencyClass, case_mix_faults
 from triage.simulation.confusion import OperatingPoint
 from triage.simulation.faults import Fault, below, described, refuse
 from triage.simulation.policies import FIFO, ReadingPolicy
@@ -98,7 +98,7 @@ class Scenario(Section):
     reading: ReadingTimes | None = None
     prevalence: Share | None = None
     model: SimulatedModel | None = None
-    urgency: tuple[Urgency, ...] = ()
+    urgency: tuple[UrgencyClass, ...] = ()
     operating_point: tuple[OperatingPoint, ...] = ()
     run: SimulatedPeriod = SimulatedPeriod()
     policy: tuple[ReadingPolicy, ...] = STANDARD_POLICIES

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from triage.setting_types import Section
-from triage.simulation.case_mix import Urgency
+from triage.simulation.case_mix import UrgencyClass
 from triage.simulation.reading_time import ReadingTime
 from triage.simulation.shares import Share
 
@@ -28,17 +28,17 @@ class SimulatedModel(Section):
     source: str = ""
 
 
-def two_classes(prevalence: float, reading: ReadingTimes, model: SimulatedModel) -> tuple[Urgency, Urgency]:
+def two_classes(prevalence: float, reading: ReadingTimes, model: SimulatedModel) -> tuple[UrgencyClass, UrgencyClass]:
     """Return the classes abnormal and normal; ``prevalence`` is the share of studies that are abnormal."""
     other = model.not_assessed_abnormal
-    abnormal = Urgency(
+    abnormal = UrgencyClass(
         name="abnormal",
         prevalence=prevalence,
         reading=reading.normal if reading.abnormal is None else reading.abnormal,
         predicted={"abnormal": model.sensitivity, "normal": 1.0 - model.sensitivity},
         not_assessed=model.not_assessed if other is None else other,
     )
-    normal = Urgency(
+    normal = UrgencyClass(
         name="normal",
         prevalence=1.0 - prevalence,
         reading=reading.normal,
