@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triage.radiograph.decode import decode_picture
-from triage.radiograph.preprocess import PreprocessSpec, normalise, preprocess
+from triage.radiograph.preprocess import PreprocessSpec, normalise, preprocess, shown_part
 from triage.radiograph.types import Radiograph
 
 SPEC = PreprocessSpec(size=32, mean=0.4, deviation=0.2)
@@ -133,6 +133,74 @@ def test_a_mask_s_edge_is_not_darkened() -> None:
     assert (levels[:15, 11:] == 1).all() and (levels[17:, 11:] == 0).all()
 
 
+def test_a_letterbox_keeps_the_aspect_ratio_between_bars_of_black() -> None:
+    image = an_image(64, 128)
+    spec = PreprocessSpec(size=32, fit="letterbox", levels="full")
+    levels = normalise(image, everything(image), spec)
+    assert levels.shape == (32, 32) and not levels[:8].any() and not levels[24:].any()
+    assert np.array_equal(levels[8:24], cv2.resize(image, (32, 16), interpolation=cv2.INTER_AREA))
+    turned = normalise(image.T, everything(image.T), spec)
+    assert not turned[:, :8].any() and not turned[:, 24:].any() and turned[:, 8:24].any()
+
+
+@pytest.mark.parametrize(("rows", "columns", "part"), [(65, 41, slice(12, 53)), (64, 41, slice(12, 53))])
+def test_a_centre_crop_is_the_middle_square_of_the_shorter_side(rows: int, columns: int, part: slice) -> None:
+    image = an_image(rows, columns)
+    spec = PreprocessSpec(size=16, fit="centre_crop", levels="full")
+    expected = cv2.resize(np.ascontiguousarray(image[part]), (16, 16), interpolation=cv2.INTER_AREA)
+    assert np.array_equal(normalise(image, everything(image), spec), expected)
+    assert np.allclose(normalise(image.T.copy(), everything(image.T), spec), expected.T, atol=1e-5)
+
+
+def test_the_full_grey_scale_is_kept_as_the_file_has_it() -> None:
+    image = (an_image(64, 64) * np.float32(0.5) + np.float32(0.25)).astype(np.float32)
+    levels = normalise(image, everything(image), PreprocessSpec(size=64, levels="full"))
+    assert np.array_equal(levels, image)
+    valid = everything(image)
+    valid[:, :20] = False
+    masked = normalise(image, valid, PreprocessSpec(size=64, levels="full"))
+    assert not masked[:, :20].any() and np.array_equal(masked[:, 20:], image[:, 20:])
+
+
+def test_the_range_of_torchxrayvision_is_a_mean_and_a_deviation() -> None:
+    """Their normalize: (2 * (pixels / maximum) - 1) * 1024, and then cv2's area filter."""
+    image = np.rint(an_image(300, 200) * 255).astype(np.float32)
+    theirs = cv2.resize((2 * (image / 255) - 1) * 1024, (224, 224), interpolation=cv2.INTER_LINEAR)  # it grows across
+    spec = PreprocessSpec(size=224, levels="full", mean=0.5, deviation=1 / 2048)
+    ours = preprocess((image / np.float32(255)).astype(np.float32), everything(image), spec)
+    assert np.abs(ours[0] - theirs).max() < 0.001  # of 2048
+
+
+def test_a_linear_filter_skips_pixels_where_the_area_filter_averages_them() -> None:
+    image = np.zeros((320, 320), dtype=np.float32)
+    image[::10] = 1  # never next to a middle of 10 pixels
+    area, linear = (
+        normalise(image, everything(image), PreprocessSpec(size=32, levels="full", resize=resize))
+        for resize in ("area", "linear")
+    )
+    assert np.allclose(area, 0.1) and not linear.any()
+
+
+@pytest.mark.parametrize("fit", ["stretch", "letterbox", "centre_crop"])
+@pytest.mark.parametrize("crop", ["none", "border"])
+def test_what_is_drawn_over_the_image_lies_where_the_model_saw_it(fit: str, crop: str) -> None:
+    """A bright square in the input, taken back through the shown part, lies over the bright square of the image."""
+    image = np.full((600, 300), 0.2, dtype=np.float32)
+    image[50:550, 30:280] = an_image(500, 250) / 4 + np.float32(0.3)
+    image[250:310, 150:180] = 1
+    spec = PreprocessSpec.from_record({"size": 240, "fit": fit, "crop": crop, "levels": "full"})
+    levels = normalise(image, everything(image), spec)
+    rows, columns = np.nonzero(levels > 0.9)
+    top, left, bottom, right = shown_part(spec, (50 / 600, 30 / 300, 550 / 600, 280 / 300), 600 / 300)
+    found = [
+        (top + (bottom - top) * rows.min() / 240) * 600,
+        (top + (bottom - top) * (rows.max() + 1) / 240) * 600,
+        (left + (right - left) * columns.min() / 240) * 300,
+        (left + (right - left) * (columns.max() + 1) / 240) * 300,
+    ]
+    assert found == pytest.approx([250, 310, 150, 180], abs=3)
+
+
 @pytest.mark.parametrize("grey", [0.0, 0.3, 1.0])
 def test_an_image_without_contrast_is_a_constant(grey: float) -> None:
     image = np.full((50, 50), grey, dtype=np.float32)
@@ -170,6 +238,8 @@ def test_percentiles_of_0_and_100_are_the_range() -> None:
         {"size": 4096},
         {"fit": "crop"},
         {"crop": "centre"},
+        {"levels": "window"},
+        {"resize": "cubic"},
         {"low_percentile": 50, "high_percentile": 50},
         {"high_percentile": 101},
         {"low_percentile": float("nan")},

@@ -24,7 +24,7 @@ from triage.model.card_finding import (
 from triage.model.card_versions import LaterCardError, as_of_now
 from triage.model.folder_check import ModelRefusedError as ModelRefusedError
 from triage.model.folder_check import check_digest, check_list, check_onnx
-from triage.radiograph.preprocess import PreprocessSpec
+from triage.radiograph.preprocess import Fit, Levels, PreprocessSpec, Resize
 from triage.radiograph.types import View
 
 CARD = "card.json"
@@ -35,12 +35,14 @@ class Preprocessing(CardPart):
     """PreprocessSpec in JSON; see triage/radiograph/preprocess.py."""
 
     size: int
-    fit: Literal["stretch"]
+    fit: Fit
     low_percentile: float
     high_percentile: float
     mean: float
     deviation: float
     crop: Literal["none", "border"] = "none"
+    levels: Levels = "percentiles"
+    resize: Resize = "area"
 
     @model_validator(mode="after")
     def _is_a_spec(self) -> Self:
