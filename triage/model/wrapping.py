@@ -1,35 +1,34 @@
 """The released graph, built around bare networks: averaging, probability, calibration and distance, without torch.
 
-A bare network is an ONNX model: an image in, its logit out and, if it has one, its class activation map. This is the
-only module of the package that needs ``onnx`` (extra ``train``); no process of the service loads it.
+A bare network is an ONNX model: an image in, its logit out and, if it has one, its class activation map. The modules
+``wrapping*.py`` alone need ``onnx`` (extras ``train`` and ``import``); no process of the service loads them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, checker, compose, helper, numpy_helper, parser
-from onnx.shape_inference import InferenceError
+from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
-from triage.errors import TriageError
-from triage.model.distribution import CONTRAST_SCALE, LEAST_CONTRAST, Subspace, averaging
+from triage.model.distribution import Subspace
+from triage.model.wrapping_graph import (
+    LARGEST,
+    OPSET,
+    Constants,
+    NetworkError,
+    append,
+    append_network,
+    finished,
+    floats,
+    names,
+    thumbnail_constants,
+    thumbnail_scales,
+    used,
+)
 from triage.model.wrapping_nodes import CALIBRATED, CROPPED, DISTANCE, MIRRORED, PROBABILITY, UNMIRRORED
 from triage.radiograph.preprocess import PreprocessSpec
-
-OPSET = 18
-IR_VERSION = 8
-"""The first with opset 18."""
-LARGEST = 2**31 - 1
-"""Bytes of one ONNX file. A larger model has its weights in further files, which no digest of a card covers."""
-
-_Constants = dict[str, npt.NDArray[np.generic]]
-
-
-class NetworkError(TriageError, ValueError):
-    """A network that cannot be wrapped; the message has the reason."""
 
 
 @dataclass(frozen=True)
@@ -76,20 +75,20 @@ def wrap(networks: Sequence[ModelProto], wrapping: Wrapping) -> ModelProto:
     for number, network in enumerate(networks):
         _check(network, wrapping.size, f"network {number}")
     _check_together(networks)
-    mapped = not wrapping.cropped and all("cam" in _names(network.graph.output) for network in networks)
+    mapped = not wrapping.cropped and all("cam" in names(network.graph.output) for network in networks)
     graph = GraphProto(name="cxr-triage")
     whole = "middle" if wrapping.cropped else "image"
-    _append(graph, CROPPED if wrapping.cropped else "")
-    _append(graph, MIRRORED.format(image=whole) if wrapping.flips else "")
+    append(graph, CROPPED if wrapping.cropped else "")
+    append(graph, MIRRORED.format(image=whole) if wrapping.flips else "")
     for number, network in enumerate(networks):
-        _append_network(graph, network.graph, f"network{number}_", "seen" if wrapping.flips else whole)
+        append_network(graph, network.graph, f"network{number}_", "seen" if wrapping.flips else whole)
     for output in ("logit", "cam") if mapped else ("logit",):
-        _append(graph, _mean(output, len(networks), flips=wrapping.flips))
-    _append(graph, PROBABILITY + DISTANCE + (CALIBRATED if wrapping.curve else ""))
-    graph.initializer.extend(_used(_constants(wrapping, len(networks)), graph))
-    graph.input.append(_floats("image", "n", 1, wrapping.spec.size, wrapping.spec.size))
+        append(graph, _mean(output, len(networks), flips=wrapping.flips))
+    append(graph, PROBABILITY + DISTANCE + (CALIBRATED if wrapping.curve else ""))
+    graph.initializer.extend(used(_constants(wrapping, len(networks)), graph))
+    graph.input.append(floats("image", "n", 1, wrapping.spec.size, wrapping.spec.size))
     graph.output.extend(_outputs(mapped=mapped, calibrated=wrapping.curve is not None))
-    return _model(graph, networks)
+    return finished(graph, networks)
 
 
 def _check(network: ModelProto, size: int, name: str) -> None:
@@ -103,7 +102,7 @@ def _check(network: ModelProto, size: int, name: str) -> None:
     inputs = [each for each in network.graph.input if each.name not in weights]
     if len(inputs) != 1 or not _takes_images(inputs[0], size):
         raise NetworkError(f"{name} must have one input, float32 of shape (n, 1, {size}, {size}) for any n")
-    outputs = _names(network.graph.output)
+    outputs = names(network.graph.output)
     if sorted(outputs) not in (["logit"], ["cam", "logit"]):
         raise NetworkError(f"{name} must have the outputs logit and, if it has a map, cam, not {', '.join(outputs)}")
 
@@ -126,35 +125,6 @@ def _takes_images(declared: ValueInfoProto, size: int) -> bool:
     return tensor.elem_type == TensorProto.FLOAT and fits
 
 
-def _names(declared: Iterable[ValueInfoProto]) -> list[str]:
-    return [each.name for each in declared]
-
-
-def _append(graph: GraphProto, nodes: str) -> None:
-    """Add nodes in ONNX's own notation."""
-    _extend(graph, parser.parse_graph(f"nodes () => () {{ {nodes} }}"))
-
-
-def _append_network(graph: GraphProto, network: GraphProto, prefix: str, image: str) -> None:
-    """Add a network whose input is the tensor ``image``; all other names get the prefix."""
-    weights = {weight.name for weight in network.initializer}
-    (source,) = (name for name in _names(network.input) if name not in weights)
-    _extend(graph, compose.add_prefix_graph(network, prefix, rename_inputs=False, name_map={source: image}))
-
-
-def _extend(graph: GraphProto, part: GraphProto) -> None:
-    """Add the nodes and weights of ``part``. A node without a name is named after its first output.
-
-    Variants choose nodes by name. Shapes of intermediate tensors are left out: with mirror images the n of a network is
-    twice the n of the graph.
-    """
-    for node in part.node:
-        node.name = node.name or node.output[0]
-    graph.node.extend(part.node)
-    graph.initializer.extend(part.initializer)
-    graph.sparse_initializer.extend(part.sparse_initializer)
-
-
 def _mean(output: str, networks: int, *, flips: bool) -> str:
     """Return the nodes of the mean of one output over networks and mirror images."""
     source = f"network0_{output}"
@@ -167,12 +137,16 @@ def _mean(output: str, networks: int, *, flips: bool) -> str:
     return nodes + last.format(source=source, target=output)
 
 
-def _constants(wrapping: Wrapping, networks: int) -> _Constants:
+def _constants(wrapping: Wrapping, networks: int) -> Constants:
     """Return all constants that the added nodes may name."""
-    return {**_positions(wrapping), **_numbers(wrapping, networks), **_of_distance(wrapping)}
+    return {
+        **_positions(wrapping),
+        **_numbers(wrapping, networks),
+        **thumbnail_constants(wrapping.spec, wrapping.subspace),
+    }
 
 
-def _positions(wrapping: Wrapping) -> _Constants:
+def _positions(wrapping: Wrapping) -> Constants:
     start = (wrapping.spec.size - wrapping.size) // 2
     positions = {
         "crop_start": [start, start],
@@ -188,64 +162,21 @@ def _positions(wrapping: Wrapping) -> _Constants:
     return {name: np.array(position, dtype=np.int64) for name, position in positions.items()}
 
 
-def _numbers(wrapping: Wrapping, networks: int) -> _Constants:
+def _numbers(wrapping: Wrapping, networks: int) -> Constants:
     curve = wrapping.curve or Curve(1.0, 0.0)
     numbers = {
         "networks": networks,
         "two": 2,
         "slope": curve.slope,
         "intercept": curve.intercept,
-        "deviation": wrapping.spec.deviation,
-        "mean_level": wrapping.spec.mean,
-        "least_contrast": LEAST_CONTRAST,
-        "contrast_mean": wrapping.subspace.contrast_mean,
+        "term_scales": thumbnail_scales(wrapping.subspace),
     }
     return {name: np.array(number, dtype=np.float32) for name, number in numbers.items()}
 
 
-def _of_distance(wrapping: Wrapping) -> _Constants:
-    subspace, weights = wrapping.subspace, averaging(wrapping.spec.size)
-    arrays = {
-        "averaging": weights,
-        "averaging_transposed": weights.T,
-        "subspace_mean": subspace.mean,
-        "components_transposed": subspace.components.T,
-        "variances": subspace.variances,
-        "term_scales": np.array([subspace.inside, subspace.outside, subspace.contrast_variance * CONTRAST_SCALE]),
-    }
-    return {name: array.astype(np.float32) for name, array in arrays.items()}
-
-
-def _used(constants: _Constants, graph: GraphProto) -> Iterator[TensorProto]:
-    named = {name for node in graph.node for name in node.input}
-    for name, values in constants.items():
-        if name in named:
-            yield numpy_helper.from_array(values, name)
-
-
 def _outputs(*, mapped: bool, calibrated: bool) -> Iterator[ValueInfoProto]:
-    yield from (_floats(name, "n") for name in ("logit", "probability", "distance"))
+    yield from (floats(name, "n") for name in ("logit", "probability", "distance"))
     if mapped:
-        yield _floats("cam", "n", "h", "w")
+        yield floats("cam", "n", "h", "w")
     if calibrated:
-        yield _floats("calibrated_probability", "n")
-
-
-def _floats(name: str, *shape: int | str) -> ValueInfoProto:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-
-
-def _model(graph: GraphProto, networks: Sequence[ModelProto]) -> ModelProto:
-    """Return the checked model. Raises NetworkError if the networks' outputs do not have the stated shapes."""
-    opsets = {each.domain: each for network in networks for each in network.opset_import}
-    model = helper.make_model(
-        graph,
-        producer_name="cxr-triage",
-        opset_imports=list(opsets.values()),
-        ir_version=max(IR_VERSION, *(network.ir_version for network in networks)),
-    )
-    try:
-        checker.check_model(model, full_check=True)
-    except (checker.ValidationError, InferenceError) as error:
-        raise NetworkError(f"the networks cannot be wrapped: {error}") from error
-    return model
+        yield floats("calibrated_probability", "n")

@@ -26,7 +26,7 @@ CALIBRATED = """
     calibrated_logit = Add(steepened, intercept)
     calibrated_probability = Sigmoid(calibrated_logit)
 """
-DISTANCE = """
+THUMBNAIL_TERMS = """
     scaled = Mul(image, deviation)
     levels = Add(scaled, mean_level)
     plane = Squeeze(levels, axis_1)
@@ -52,7 +52,37 @@ DISTANCE = """
     log_contrast = Log(contrast)
     change = Sub(log_contrast, contrast_mean)
     change_squared = Mul(change, change)
-    terms = Concat <axis = 1> (inside, outside, change_squared)
+"""
+FEATURE_TERMS = """
+    feature_offset = Sub(features, feature_mean)
+    feature_coordinates = MatMul(feature_offset, feature_components_transposed)
+    feature_coordinates_squared = Mul(feature_coordinates, feature_coordinates)
+    feature_in_deviations = Div(feature_coordinates_squared, feature_variances)
+    feature_inside = ReduceSum(feature_in_deviations, axis_1)
+    feature_offset_squared = Mul(feature_offset, feature_offset)
+    feature_length = ReduceSum(feature_offset_squared, axis_1)
+    feature_length_inside = ReduceSum(feature_coordinates_squared, axis_1)
+    feature_outside = Sub(feature_length, feature_length_inside)
+"""
+LARGEST_RATIO = """
+    terms = Concat <axis = 1> ({terms})
     ratios = Div(terms, term_scales)
     distance = ReduceMax <keepdims = 0> (ratios, axis_1)
 """
+DISTANCE = THUMBNAIL_TERMS + LARGEST_RATIO.format(terms="inside, outside, change_squared")
+DISTANCE_WITH_FEATURES = (
+    THUMBNAIL_TERMS
+    + FEATURE_TERMS
+    + LARGEST_RATIO.format(terms="inside, outside, change_squared, feature_inside, feature_outside")
+)
+NO_DISTANCE = """
+    nothing = Mul(image, zero)
+    no_plane = Flatten(nothing)
+    distance = ReduceMax <keepdims = 0> (no_plane, axis_1)
+"""
+POOLED = {
+    2: "features = Identity({source})",
+    3: "features = ReduceMean <keepdims = 0> ({source}, axis_1)",
+    4: "features = ReduceMean <keepdims = 0> ({source}, rows_and_columns)",
+}
+"""By the rank of a feature tensor: (n, p); (n, tokens, p); (n, p, rows, columns), the order of ONNX's convolutions."""
