@@ -80,14 +80,19 @@ def distances(subspace: Subspace, images: Bytes) -> Floats:
 
 def out_of_fold(images: Bytes, patients: Sequence[str], folds: int = 5, seed: int = 0) -> Floats:
     """Return each image's distance from the subspace of the other folds' images; a patient is in one fold."""
-    names = np.asarray(patients)
-    unique = np.unique(names)
-    fold_of = dict(zip(unique, np.random.default_rng(seed).permutation(len(unique)) % folds, strict=True))
-    fold = np.array([fold_of[name] for name in names])
+    fold = folds_of(patients, folds, seed)
     result = np.zeros(len(images))
     for number in range(folds):
         result[fold == number] = distances(fit(images[fold != number]), images[fold == number])
     return result
+
+
+def folds_of(patients: Sequence[str], folds: int, seed: int) -> npt.NDArray[np.int64]:
+    """Return the fold of each image, 0 to ``folds`` - 1; a patient is in one fold."""
+    names = np.asarray(patients)
+    unique = np.unique(names)
+    fold_of = dict(zip(unique, np.random.default_rng(seed).permutation(len(unique)) % folds, strict=True))
+    return np.array([fold_of[name] for name in names], dtype=np.int64)
 
 
 def _terms(centred: Floats, components: Floats, variances: Floats) -> tuple[Floats, Floats]:
