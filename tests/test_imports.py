@@ -14,7 +14,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PURE = [*(ROOT / "triage/radiograph").rglob("*.py"), *(ROOT / "triage/decision").rglob("*.py")]
 SERVICE = [path for path in (ROOT / "triage").rglob("*.py") if path.name != "__main__.py"]
-WRAPPING = ROOT / "triage/model/wrapping.py"
+WRAPPING = [*(ROOT / "triage/model").glob("wrapping*.py"), *(ROOT / "triage/model_import").glob("*.py")]
+CHECK = ROOT / "triage/model_import/check.py"
+"""`triage models check` of installed models: the default install has all that it needs."""
 ONNX_RUNTIME = ROOT / "triage/model/onnx_runtime.py"
 SILENCED = 'os.environ["ORT_DISABLE_TELEMETRY"] = "1"'
 LOADING = [ROOT / "triage/model/session.py", ROOT / "export/variants.py"]
@@ -59,8 +61,8 @@ def test_the_package_and_the_listener_wait_for_none_of_the_heavy_libraries() -> 
 
 
 def test_onnx_is_needed_by_the_wrapping_of_networks_alone() -> None:
-    assert "onnx" in loaded_by([WRAPPING])
-    assert "onnx" not in loaded_by([path for path in SERVICE if path != WRAPPING])
+    assert "onnx" in loaded_by([ROOT / "triage/model/wrapping.py"])
+    assert "onnx" not in loaded_by([CHECK, *(path for path in SERVICE if path not in WRAPPING)])
 
 
 def test_only_the_command_line_reads_the_environment() -> None:
@@ -99,7 +101,7 @@ def test_benchmarks_and_tests_take_onnx_runtime_silenced() -> None:
         ("triage/model/session.py", "import onnxruntime", "silences it"),
         ("export/parity.py", "from onnxruntime.quantization import QuantType", "silences it"),
         ("triage/scoring/worker.py", "from triage.model.onnx_runtime import onnxruntime", "use ONNX Runtime"),
-        ("triage/commands/model.py", "from triage.model.wrapping import wrap", "Only export wraps networks"),
+        ("triage/commands/model.py", "from triage.model.wrapping import wrap", "wrap networks"),
     ],
     ids=[
         "a floor up",

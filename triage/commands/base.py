@@ -127,6 +127,17 @@ def start_errors() -> Iterator[None]:
 
 
 @contextmanager
+def plain_start_errors() -> Iterator[None]:
+    """Turn StartError into its text alone, with the same status: of files that no setting names."""
+    try:
+        yield
+    except StartError as error:
+        plain = click.ClickException(str(error))
+        plain.exit_code = EXIT_CANNOT_START
+        raise plain from error
+
+
+@contextmanager
 def redis_errors() -> Iterator[None]:
     """Turn an error of Redis into one line."""
     from redis.exceptions import RedisError

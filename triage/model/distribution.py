@@ -48,7 +48,7 @@ def averaging(size: int) -> Floats:
     return np.asarray(np.diff(covered, axis=0) * THUMBNAIL / size)
 
 
-def thumbnails(images: Bytes) -> tuple[Floats, Floats]:
+def thumbnails(images: Bytes | Floats) -> tuple[Floats, Floats]:
     """Return standardised thumbnails (n, 1024) and log contrasts (n,) of normalised images (n, s, s)."""
     weights = averaging(images.shape[1])
     means = np.array([weights @ image @ weights.T for image in images]).reshape(len(images), -1) / 255
@@ -57,7 +57,7 @@ def thumbnails(images: Bytes) -> tuple[Floats, Floats]:
     return centred / contrast[:, None], np.log(contrast)
 
 
-def fit(images: Bytes) -> Subspace:
+def fit(images: Bytes | Floats) -> Subspace:
     """Return the subspace of training images (n, s, s), n greater than the number of components."""
     points, contrasts = thumbnails(images)
     mean = points.mean(0)
@@ -69,7 +69,7 @@ def fit(images: Bytes) -> Subspace:
     )
 
 
-def distances(subspace: Subspace, images: Bytes) -> Floats:
+def distances(subspace: Subspace, images: Bytes | Floats) -> Floats:
     """Return the distance of each image (n, s, s); the exported graph computes the same."""
     points, contrasts = thumbnails(images)
     inside, outside = _terms(points - subspace.mean, subspace.components, subspace.variances)

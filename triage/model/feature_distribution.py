@@ -41,11 +41,11 @@ class FeatureSubspace:
 class SiteImages:
     """Images that a distance is fitted to.
 
-    ``levels`` (n, s, s), uint8: scaled to 0 to 255; ``features`` (n, p), None for a network without a feature tensor;
-    ``patients`` (n,): whoever is in one fold is in no other.
+    ``levels`` (n, s, s): scaled to 0 to 255, as bytes or not rounded; ``features`` (n, p), None for a network without a
+    feature tensor; ``patients`` (n,): the images of one are in one fold.
     """
 
-    levels: Bytes
+    levels: Bytes | Floats
     features: Floats | None
     patients: Sequence[str]
 

@@ -30,6 +30,8 @@ from triage.model.wrapping_graph import (
 from triage.model.wrapping_nodes import CALIBRATED, CROPPED, DISTANCE, MIRRORED, PROBABILITY, UNMIRRORED
 from triage.radiograph.preprocess import PreprocessSpec
 
+__all__ = ["OPSET", "Curve", "NetworkError", "Wrapping", "wrap"]
+
 
 @dataclass(frozen=True)
 class Curve:

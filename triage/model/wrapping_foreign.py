@@ -24,7 +24,7 @@ from triage.model.wrapping_graph import (
     thumbnail_scales,
     used,
 )
-from triage.model.wrapping_nodes import DISTANCE, DISTANCE_WITH_FEATURES, NO_DISTANCE, POOLED
+from triage.model.wrapping_nodes import DISTANCE, DISTANCE_WITH_FEATURES, POOLED
 from triage.radiograph.preprocess import PreprocessSpec
 
 Layout = Literal["NCHW", "NHWC", "NHW"]
@@ -86,34 +86,34 @@ class FeatureTensor:
 
 @dataclass(frozen=True, eq=False)
 class ForeignWrapping:
-    """Parts of the graph around a foreign network. ``map_output``: its activation maps, (n, h, w) or (n, m, h, w)."""
+    """Parts of the graph around a foreign network. ``map_output``: its activation maps, (n, h, w) or (n, m, h, w).
+
+    ``batch``: the images of one run, where the network takes no other number.
+    """
 
     spec: PreprocessSpec
     input: NetworkInput
     columns: Sequence[OutputColumn]
     features: FeatureTensor | None = None
     map_output: str = ""
+    batch: int | Literal["n"] = "n"
 
 
 def wrap_foreign(network: ModelProto, wrapping: ForeignWrapping, fitted: FittedDistance | None) -> ModelProto:
     """Return the graph that a model folder ships: ``image`` (n, 1, s, s) float32, as ``preprocess`` makes it.
 
-    Outputs: ``probability`` (n, k), a column for each of ``wrapping.columns``; ``distance`` (n,), 0 without ``fitted``;
+    Outputs: ``probability`` (n, k), a column for each of ``wrapping.columns``; ``distance`` (n,), if ``fitted``;
     ``cam``, if the network has maps. Raises NetworkError.
     """
     graph = _scores(network, wrapping)
-    if fitted is None:
-        append(graph, NO_DISTANCE)
-    elif fitted.features is None:
-        append(graph, DISTANCE)
-    else:
-        _append_features(graph, wrapping)
-        append(graph, DISTANCE_WITH_FEATURES)
+    if fitted is not None:
+        if fitted.features is not None:
+            _append_features(graph, wrapping)
+        append(graph, DISTANCE_WITH_FEATURES if fitted.features is not None else DISTANCE)
+        graph.output.append(floats("distance", wrapping.batch))
     if wrapping.map_output:
         _tap(graph, wrapping.map_output, MAP)
-    graph.output.append(floats("distance", "n"))
-    if wrapping.map_output:
-        graph.output.append(_map_declared(network, wrapping.map_output))
+        graph.output.append(_map_declared(network, wrapping))
     return _finished(graph, network, wrapping, fitted)
 
 
@@ -121,7 +121,7 @@ def with_features(network: ModelProto, wrapping: ForeignWrapping) -> ModelProto:
     """Return a graph with ``probability`` and ``features`` (n, p) alone, to fit a distance with."""
     graph = _scores(network, wrapping)
     _append_features(graph, wrapping)
-    graph.output.append(floats(FEATURES, "n", "p"))
+    graph.output.append(floats(FEATURES, wrapping.batch, "p"))
     return _finished(graph, network, wrapping, None)
 
 
@@ -132,8 +132,8 @@ def _scores(network: ModelProto, wrapping: ForeignWrapping) -> GraphProto:
     for number, (output, _) in enumerate(_tensors(wrapping.columns)):
         _tap(graph, output, f"output{number}")
     append(graph, "\n".join(_score_nodes(wrapping.columns)))
-    graph.input.append(floats("image", "n", 1, wrapping.spec.size, wrapping.spec.size))
-    graph.output.append(floats("probability", "n", len(wrapping.columns)))
+    graph.input.append(floats("image", wrapping.batch, 1, wrapping.spec.size, wrapping.spec.size))
+    graph.output.append(floats("probability", wrapping.batch, len(wrapping.columns)))
     return graph
 
 
@@ -225,7 +225,7 @@ def _of_distance(spec: PreprocessSpec, fitted: FittedDistance) -> Constants:
     return {**thumbnail_constants(spec, fitted.thumbnails), **own, "term_scales": np.array(scales, dtype=np.float32)}
 
 
-def _map_declared(network: ModelProto, name: str) -> ValueInfoProto:
-    (declared,) = (each for each in network.graph.output if each.name == name)
-    rank = len(declared.type.tensor_type.shape.dim)
-    return floats(MAP, *("n", "m", "h", "w")[-rank:]) if rank == 4 else floats(MAP, "n", "h", "w")
+def _map_declared(network: ModelProto, wrapping: ForeignWrapping) -> ValueInfoProto:
+    (declared,) = (each for each in network.graph.output if each.name == wrapping.map_output)
+    maps = ("m",) if len(declared.type.tensor_type.shape.dim) == 4 else ()
+    return floats(MAP, wrapping.batch, *maps, "h", "w")

@@ -75,11 +75,6 @@ DISTANCE_WITH_FEATURES = (
     + FEATURE_TERMS
     + LARGEST_RATIO.format(terms="inside, outside, change_squared, feature_inside, feature_outside")
 )
-NO_DISTANCE = """
-    nothing = Mul(image, zero)
-    no_plane = Flatten(nothing)
-    distance = ReduceMax <keepdims = 0> (no_plane, axis_1)
-"""
 POOLED = {
     2: "features = Identity({source})",
     3: "features = ReduceMean <keepdims = 0> ({source}, axis_1)",

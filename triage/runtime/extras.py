@@ -6,7 +6,8 @@ _EXTRA_OF = {
     "onnxruntime": "cpu",
     **dict.fromkeys(("cryptography", "joserfc"), "oidc"),
     **dict.fromkeys(("jinja2", "matplotlib", "scipy", "sklearn", "statsmodels"), "validate"),
-    **dict.fromkeys(("onnx", "timm", "torch", "torchvision", "tqdm"), "train"),
+    "onnx": "import",
+    **dict.fromkeys(("timm", "torch", "torchvision", "tqdm"), "train"),
 }
 
 

@@ -1,0 +1,1 @@
+"""Models that torchxrayvision publishes, from its checkpoint files; the package itself is not needed."""
