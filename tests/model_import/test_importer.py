@@ -12,11 +12,12 @@ import onnx
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.support.foreign_models import SIZE, description, network, write
+from tests.support.foreign_models import description, network, write
 from triage.cli import triage as cli
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.model.card import CARD, WEIGHTS, load_card
+from triage.model.registry import RegistryPolicy
 from triage.model_import import site_images
 from triage.model_import.candidate import ImportRequest
 from triage.model_import.errors import ImportRefusedError
@@ -66,17 +67,11 @@ def test_an_imported_model_scores_and_refuses_what_is_unlike_the_site_s_images(
 
     inverted = 255 - cv2.imread(str(chests / "0.png"), cv2.IMREAD_UNCHANGED)
     assert cv2.imwrite(str(tmp_path / "inverted.png"), inverted)
-    policy = AssessmentPolicy(registry=allowing_demonstrations())
+    policy = AssessmentPolicy(registry=RegistryPolicy(allow_demo=True))
     shown = [chests / "0.png", tmp_path / "inverted.png"]
     chest, other = predict(shown, LoadedModels.only(done.folder), policy, Compute(decode_processes=1))
     assert chest["distance"] is not None and chest["distance"] < card.distribution.limit
     assert other["distance"] is not None and other["distance"] > chest["distance"]
-
-
-def allowing_demonstrations():  # type: ignore[no-untyped-def]
-    from triage.model.registry import RegistryPolicy
-
-    return RegistryPolicy(allow_demo=True)
 
 
 def test_a_model_without_a_distance_is_refused_unless_the_site_says_so_and_then_says_no_normal(
@@ -92,7 +87,7 @@ def test_a_model_without_a_distance_is_refused_unless_the_site_says_so_and_then_
     done = import_model(ImportRequest(graph, described), tmp_path / "models")
     assert done.card.distribution is None and "any image for a chest" in done.card.without_distribution
     assert [each.name for each in onnx.load(done.folder / WEIGHTS).graph.output] == ["probability"]
-    policy = AssessmentPolicy(registry=allowing_demonstrations())
+    policy = AssessmentPolicy(registry=RegistryPolicy(allow_demo=True))
     (found,) = predict([chests / "0.png"], LoadedModels.only(done.folder), policy, Compute(decode_processes=1))
     assert found["tag"] == Tag.NOT_ASSESSED and found["reasons"] == [Reason.NO_DISTRIBUTION]
 
@@ -100,14 +95,15 @@ def test_a_model_without_a_distance_is_refused_unless_the_site_says_so_and_then_
 def test_too_few_images_are_no_distance(tmp_path: Path, chests: Path) -> None:
     graph, described = write(tmp_path, network(), description())
     files = [*files_below([chests])[:3], SiteFile(described)]
-    with pytest.raises(ImportRefusedError, match="3 of the site's images can be used .* left out: undecodable 1"):
+    with pytest.raises(ImportRefusedError, match=r"3 of the site's images can be used .* left out: undecodable 1"):
         import_model(ImportRequest(graph, described, files), tmp_path / "models")
     assert not any((tmp_path / "models").iterdir())
 
 
 def test_a_measured_model_is_no_demonstration(tmp_path: Path) -> None:
     figures = 'figures = { auc = { value = 0.9, low = 0.8, high = 0.95, method = "DeLong", n = 300 } }'
-    stated = f'chosen = "fixed"\nperformance = [{{ cohort = "ours", reference = "CT", held_out_how = "by patient", {figures} }}]'
+    where = 'cohort = "ours", reference = "CT", held_out_how = "by patient"'
+    stated = f'chosen = "fixed"\nperformance = [{{ {where}, {figures} }}]'
     text = description().replace('chosen = "fixed in advance"', stated, 1) + WITHOUT
     graph, described = write(tmp_path, network(), text)
     assert not import_model(ImportRequest(graph, described), tmp_path / "models").card.demo
@@ -171,7 +167,7 @@ def test_the_import_is_in_the_audit_trail_before_it_is_done(tmp_path: Path, monk
     monkeypatch.setenv("TRIAGE_AUDIT_PATH", str(trail))
     said = run("import", graph, "--describe", described, "--models", tmp_path / "models")
     assert said.exit_code == 0, said.output
-    assert "model hospital" in trail.read_text() and SIZE
+    assert "model hospital" in trail.read_text()
     trail.unlink()
     trail.mkdir()
     refused = run("import", graph, "--describe", described, "--models", tmp_path / "models", "--replace")

@@ -18,8 +18,8 @@ from triage.model import distribution
 from triage.model.distribution import COMPONENTS, Bytes, Floats, Subspace
 
 FOLDS = 5
-_LEAST_SHARE = 1e-6
-"""Of the greatest variance: components with less are rounding, and are left out."""
+_LEAST_SHARE = 1e-4
+"""Of the greatest variance: components with less are near the rounding of float32, and are left out."""
 
 
 class FeaturesError(TriageError, ValueError):

@@ -219,6 +219,7 @@ def _of_distance(spec: PreprocessSpec, fitted: FittedDistance) -> Constants:
         scales = [*scales, fitted.features.inside, fitted.features.outside]
         own = {
             "feature_mean": fitted.features.mean.astype(np.float32),
+            "feature_components": fitted.features.components.astype(np.float32),
             "feature_components_transposed": fitted.features.components.T.astype(np.float32),
             "feature_variances": fitted.features.variances.astype(np.float32),
         }

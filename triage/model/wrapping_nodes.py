@@ -59,10 +59,10 @@ FEATURE_TERMS = """
     feature_coordinates_squared = Mul(feature_coordinates, feature_coordinates)
     feature_in_deviations = Div(feature_coordinates_squared, feature_variances)
     feature_inside = ReduceSum(feature_in_deviations, axis_1)
-    feature_offset_squared = Mul(feature_offset, feature_offset)
-    feature_length = ReduceSum(feature_offset_squared, axis_1)
-    feature_length_inside = ReduceSum(feature_coordinates_squared, axis_1)
-    feature_outside = Sub(feature_length, feature_length_inside)
+    feature_projected = MatMul(feature_coordinates, feature_components)
+    feature_residual = Sub(feature_offset, feature_projected)
+    feature_residual_squared = Mul(feature_residual, feature_residual)
+    feature_outside = ReduceSum(feature_residual_squared, axis_1)
 """
 LARGEST_RATIO = """
     terms = Concat <axis = 1> ({terms})

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from triage.phantom.chest import draw
 from triage.radiograph.preprocess import PreprocessSpec, preprocess
 
-PHANTOMS, NOISE = 4, 2
+PHANTOMS, NOISE = 3, 1
 _PIXELS = 512
 
 
