@@ -36,7 +36,7 @@ def candidate(name: str, size: int, folder: Path) -> tuple[onnxruntime.Inference
     view = load_config("rsna-adult").changed({"input": {"size": size, "resize": size}}).input
     images = np.random.default_rng(0).integers(0, 255, (64, size, size), dtype=np.uint8)
     path = folder / f"{name}-{size}.onnx"
-    write(Shipped([build(f"timm:tf_efficientnet_{name}", 2).eval()], 0, fit_distribution(images), view), path)
+    write(Shipped([build(f"timm:tf_efficientnet_{name}", 2).eval()], [0], fit_distribution(images), view), path)
     return one_thread_session(path), path.stat().st_size / 1e6
 
 

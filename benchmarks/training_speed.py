@@ -112,7 +112,7 @@ def export_seconds(size: int) -> float:
     """Return the seconds to write the graph of a ResNet-18 and to pass the parity gate on 200 images."""
     view = load_config("modern").changed({"input": {"size": size, "resize": size}}).input
     images = np.random.default_rng(0).integers(0, 255, (PARITY_IMAGES, size, size), dtype=np.uint8)
-    shipped = Shipped([build("resnet18", 1).eval()], 0, fit_distribution(images), view)
+    shipped = Shipped([build("resnet18", 1).eval()], [0], fit_distribution(images), view)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         write(shipped, Path(folder) / "model.onnx")

@@ -47,7 +47,7 @@ def shipped_of(members: int, arguments: argparse.Namespace) -> Shipped:
     size = arguments.size
     chests = np.random.default_rng(0).integers(0, 256, (64, size, size), dtype=np.uint8)
     networks = [build(arguments.architecture, 1).eval() for _ in range(members)]
-    return Shipped(networks, 0, fit(chests), InputConfig(resize=size, size=size, flips=True), Curve(1.3, -0.2))
+    return Shipped(networks, [0], fit(chests), InputConfig(resize=size, size=size, flips=True), [Curve(1.3, -0.2)])
 
 
 def written(shipped: Shipped, folder: Path) -> tuple[Path, Path]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from training.errors import TrainingError
 from triage.model.card import IntendedUse, Licence
-from triage.model.card_finding import CardTarget
+from triage.model.card_finding import CardCode, FindingName
 
 FOLDER = Path(__file__).parent / "cards"
 
@@ -25,10 +26,28 @@ class DataDescription(_DescriptionPart):
     recipe: str
 
 
-class ExportDescription(_DescriptionPart):
-    """``target`` is the run's first output, for a check. The rest names cohorts and their reference in the card."""
+class FindingDescription(_DescriptionPart):
+    """One output of the run as a finding of the card; ``target`` is the output's name in the run's configuration."""
 
-    target: str = ""
+    target: str
+    name: FindingName
+    title: str
+    code: CardCode | None = None
+    positive_class: str
+    negative_class: str
+    negative_means: Literal["absent", "undetermined"]
+    counts: bool = True
+
+
+class AbnormalDescription(_DescriptionPart):
+    """``negative_is_normal``: negatives of all findings that count mean "no abnormality"."""
+
+    negative_is_normal: bool
+
+
+class ExportDescription(_DescriptionPart):
+    """Names of cohorts and their reference in the card."""
+
     target_sensitivity: float = Field(0.95, gt=0, lt=1)
     validation: str
     reference: str
@@ -41,7 +60,8 @@ class DescriptionFile(_DescriptionPart):
 
     version: str
     limits: tuple[str, ...]
-    target: CardTarget
+    findings: tuple[FindingDescription, ...] = Field(min_length=1)
+    abnormal: AbnormalDescription
     intended_use: IntendedUse
     licence: Licence
     training: DataDescription

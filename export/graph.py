@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import torch
 from torch import nn
@@ -27,19 +28,25 @@ class Shipped(nn.Module):
 
     ``logit``, ``probability`` and ``distance`` are (n,). The logit is the mean over the members and, where the run
     scores so, over the image and its mirror image. ``cam`` (n, h, w), where every member has one, is their mean class
-    activation map: its mean plus ``bias`` is the logit. ``calibrated_probability`` (n,) is there where calibrated.
+    activation map: its mean plus ``bias`` is the logit. ``calibrated_probability`` (n,) is there where calibrated. With
+    k > 1 ``outputs`` of the members all but the distance have an axis more, (n, k) and (n, k, h, w).
 
     This module itself is not exported: ``triage.model.wrapping`` builds the graph from the same parts, and the parity
     gate compares both.
     """
 
     def __init__(
-        self, members: Sequence[Network], output: int, subspace: Subspace, view: InputConfig, curve: Curve | None = None
+        self,
+        members: Sequence[Network],
+        outputs: Sequence[int],
+        subspace: Subspace,
+        view: InputConfig,
+        curves: Sequence[Curve] = (),
     ) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
         self.networks = list(members)
-        self.output, self.view, self.curve, self.subspace = output, view, curve, subspace
+        self.outputs, self.view, self.curves, self.subspace = tuple(outputs), view, tuple(curves), subspace
         spec = view.spec()
         self.deviation, self.mean_level = spec.deviation, spec.mean
         self.has_map = has_map(members, view)
@@ -53,13 +60,13 @@ class Shipped(nn.Module):
     @property
     def names(self) -> list[str]:
         """Names of the outputs, in their order."""
-        optional = (("cam", self.has_map), ("calibrated_probability", self.curve is not None))
+        optional = (("cam", self.has_map), ("calibrated_probability", bool(self.curves)))
         return ["logit", "probability", "distance", *(name for name, there in optional if there)]
 
     @property
-    def bias(self) -> float:
-        """Difference of the logit and the mean of ``cam``."""
-        return float(np.mean([network.bias(self.output) for network in self.networks]))
+    def bias(self) -> npt.NDArray[np.floating]:
+        """Difference of the logits (k,) and the means of ``cam``."""
+        return np.asarray(np.mean([[network.bias(each) for each in self.outputs] for network in self.networks], axis=0))
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the outputs; see the class."""
@@ -67,21 +74,22 @@ class Shipped(nn.Module):
         outputs = [logit, torch.sigmoid(logit), self._distance(image * self.deviation + self.mean_level)]
         if self.has_map:
             outputs.append(maps)
-        if self.curve is not None:
-            outputs.append(torch.sigmoid(logit * self.curve.slope + self.curve.intercept))
+        if self.curves:
+            slopes, intercepts = ([getattr(each, name) for each in self.curves] for name in ("slope", "intercept"))
+            outputs.append(torch.sigmoid(logit * torch.tensor(slopes) + torch.tensor(intercepts)))
         return tuple(outputs)
 
     def _scores(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return mean logit (n,) and map (n, h, w); image and mirror image are one batch."""
+        """Return mean logit (n,) or (n, k) and map (n, h, w) or (n, k, h, w); the mirror image is in the same batch."""
         shown = torch.cat([image, image.flip(3)]) if self.view.flips else image
         logits, maps = [], []
         for network in self.networks:
             if self.has_map:
-                logit, found = network.with_map(shown, self.output)
+                logit, found = with_maps(network, shown, self.outputs)
                 maps.append(self._unmirrored(found))
             else:
-                logit = network(shown)[:, self.output]
-            logits.append(logit.reshape(1 + self.view.flips, -1).mean(0))
+                logit = chosen(network(shown), self.outputs)
+            logits.append(logit.reshape(1 + self.view.flips, -1, *logit.shape[1:]).mean(0))
         logit = torch.stack(logits).mean(0)
         return logit, torch.stack(maps).mean(0) if maps else logit
 
@@ -89,7 +97,7 @@ class Shipped(nn.Module):
         if not self.view.flips:
             return maps
         plain, mirrored = maps.reshape(2, -1, *maps.shape[1:])
-        mean: torch.Tensor = (plain + mirrored.flip(2)) / 2
+        mean: torch.Tensor = (plain + mirrored.flip(-1)) / 2
         return mean
 
     def _distance(self, levels: torch.Tensor) -> torch.Tensor:
@@ -103,6 +111,18 @@ class Shipped(nn.Module):
         change = contrast.log()[:, 0] - self.contrast_mean
         terms = (inside, outside, change * change)
         return torch.stack([term / scale for term, scale in zip(terms, self.scales, strict=True)]).amax(0)
+
+
+def chosen(logits: torch.Tensor, outputs: Sequence[int]) -> torch.Tensor:
+    """Return the columns ``outputs`` of (n, outputs): (n,) of one, (n, k) of several."""
+    return logits[:, outputs[0]] if len(outputs) == 1 else logits[:, list(outputs)]
+
+
+def with_maps(network: Network, images: torch.Tensor, outputs: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return logits and class activation maps of ``outputs``: (n,) and (n, h, w) of one, (n, k) and (n, k, h, w)."""
+    if len(outputs) == 1:
+        return network.with_map(images, outputs[0])
+    return network.with_several_maps(images, list(outputs))
 
 
 def has_map(members: Sequence[Network], view: InputConfig) -> bool:
@@ -125,7 +145,7 @@ def about_map(members: Sequence[Network], view: InputConfig) -> str:
 def write(shipped: Shipped, path: Path) -> None:
     """Write the graph as ONNX with a dynamic batch. Raises TrainingError for a network that ONNX cannot represent."""
     view = shipped.view
-    wrapping = Wrapping(view.spec(), view.size, view.flips, shipped.subspace, shipped.curve)
+    wrapping = Wrapping(view.spec(), view.size, view.flips, shipped.subspace, shipped.curves)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         networks = [_as_onnx(_Bare(network, shipped), Path(folder) / WEIGHTS) for network in shipped.networks]
     try:
@@ -135,18 +155,18 @@ def write(shipped: Shipped, path: Path) -> None:
 
 
 class _Bare(nn.Module):
-    """One member alone: ``image`` (n, 1, size, size) to ``logit`` (n,) and, where the map ships, ``cam`` (n, h, w)."""
+    """One member alone: ``image`` (n, 1, size, size) to ``logit`` and, where the map ships, ``cam``."""
 
     def __init__(self, network: Network, shipped: Shipped) -> None:
         super().__init__()
-        self.network, self.output, self.size = network, shipped.output, shipped.view.size
+        self.network, self.outputs, self.size = network, shipped.outputs, shipped.view.size
         self.names = ["logit", "cam"] if shipped.has_map else ["logit"]
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the outputs; see the class."""
         if "cam" in self.names:
-            return self.network.with_map(image, self.output)
-        return (self.network(image)[:, self.output],)
+            return with_maps(self.network, image, self.outputs)
+        return (chosen(self.network(image), self.outputs),)
 
 
 def _as_onnx(bare: _Bare, path: Path) -> onnx.ModelProto:

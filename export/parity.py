@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from export.graph import Shipped
+from export.graph import Shipped, chosen, with_maps
 from export.graph_session import session_of
 from training.data.images import Bytes, standardise, to_levels
 from training.runs.predict import centre
@@ -41,11 +41,11 @@ def batches(images: Bytes, spec: PreprocessSpec) -> Iterator[torch.Tensor]:
         yield standardise(to_levels(images[start : start + BATCH]), spec).contiguous()
 
 
-def check_parity(shipped: Shipped, weights: Path, images: Bytes, thresholds: Sequence[float]) -> float:
+def check_parity(shipped: Shipped, weights: Path, images: Bytes, thresholds: Sequence[Sequence[float]]) -> float:
     """Return the largest difference of probabilities between PyTorch and ONNX Runtime on real images (n, s, s).
 
-    Raises ParityError beyond 1e-4, for a tag at one of ``thresholds`` that differs farther from it than that, for a
-    distance that differs, and for a map whose mean is not the logit.
+    Raises ParityError beyond 1e-4, for a tag at one of ``thresholds`` (those of each output) that differs farther from
+    it than that, for a distance that differs, and for a map whose mean is not the logit.
     """
     session = session_of(weights)
     worst = 0.0
@@ -53,7 +53,9 @@ def check_parity(shipped: Shipped, weights: Path, images: Bytes, thresholds: Seq
         with torch.no_grad():
             expected = dict(zip(shipped.names, (part.numpy() for part in shipped(batch)), strict=True))
         found = dict(zip(shipped.names, session.run(shipped.names, {"image": batch.numpy()}), strict=True))
-        worst = max(worst, _difference(expected["probability"], found["probability"], thresholds))
+        for column, points in enumerate(thresholds):
+            pair = (_column(outputs["probability"], column) for outputs in (expected, found))
+            worst = max(worst, _difference(*pair, points))
         if "calibrated_probability" in found:
             _difference(expected["calibrated_probability"], found["calibrated_probability"], ())
         if not np.allclose(expected["distance"], found["distance"], rtol=1e-3, atol=1e-3):
@@ -75,8 +77,12 @@ def _difference(expected: Floats, actual: Floats, thresholds: Sequence[float]) -
     return worst
 
 
-def _check_map(outputs: dict[str, Floats], bias: float) -> None:
-    from_map = outputs["cam"].mean((1, 2)) + bias
+def _column(values: Floats, column: int) -> Floats:
+    return values if values.ndim == 1 else np.asarray(values[:, column])
+
+
+def _check_map(outputs: dict[str, Floats], bias: Floats) -> None:
+    from_map = outputs["cam"].mean((-2, -1)) + bias
     if not np.allclose(from_map, outputs["logit"], rtol=1e-3, atol=1e-3):
         raise ParityError("the mean of the activation map plus the bias is not the logit")
 
@@ -89,9 +95,9 @@ def _check_members(shipped: Shipped, images: Bytes) -> None:
     batch = centre(standardise(levels, shipped.view.spec()), shipped.view.size)
     for number, member in enumerate(shipped.networks):
         with torch.no_grad():
-            logits, maps = member.with_map(batch, shipped.output)
-            raw = member(batch)[:, shipped.output]
-        from_map = maps.mean((1, 2)) + member.bias(shipped.output)
+            logits, maps = with_maps(member, batch, shipped.outputs)
+            raw = chosen(member(batch), shipped.outputs)
+        from_map = maps.mean((-2, -1)) + torch.tensor([member.bias(each) for each in shipped.outputs])
         if not (
             torch.allclose(from_map, raw, rtol=1e-3, atol=1e-3) and torch.allclose(logits, raw, rtol=1e-4, atol=1e-4)
         ):

@@ -6,18 +6,25 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from export import calibrate
 from export import card_fields as fields
 from export import performance as figures
 from export.activation_grid import activation_grid
-from export.centre import equal_point, lowered
+from export.centre import lowered
 from export.description import DescriptionFile
+from export.findings import (
+    MeasuredFinding,
+    combined_performance,
+    judged_by_output,
+    measure_finding,
+    outputs_of,
+)
 from export.gate import pass_gate
 from export.graph import Shipped, about_map, write
-from export.held_out import Chests, HeldOutScores, Members, chests_of, choose_members, judge, judge_by
+from export.held_out import Chests, Members, chests_of, choose_members, judge, judge_by
 from export.parity import check_parity, check_refusals, check_variant, run_graph
 from export.variants import Variant, write_variant
 from training.data.images import load
@@ -37,7 +44,7 @@ from triage.model.card import (
     Training,
     load_card,
 )
-from triage.model.card_finding import AbnormalRule, ActivationGrid, CardFinding, OperatingPoint, Performance
+from triage.model.card_finding import AbnormalRule, ActivationGrid, CardFinding, Performance
 from triage.model.card_versions import SCHEMA
 from triage.model.distribution import fit
 
@@ -67,27 +74,22 @@ class ReleaseOptions:
 
 @dataclass(frozen=True, eq=False)
 class _Candidate:
-    """A run chosen for release, and everything that is measured of it before its graph is written.
-
-    ``lowered_by`` is subtracted from the logit that the network learnt (``--centre``), 0 without.
-    """
+    """A run chosen for release, and everything that is measured of it before its graph is written."""
 
     run: TrainingRun
     about: DescriptionFile
     options: ReleaseOptions
     process: Process
     members: Members
-    judged: HeldOutScores
-    lowered_by: float
+    findings: tuple[MeasuredFinding, ...]
     chests: Chests
     shipped: Shipped
-    points: tuple[OperatingPoint, ...]
     distribution: Distribution
 
     @property
-    def thresholds(self) -> list[float]:
-        """Thresholds of the operating points."""
-        return [point.threshold for point in self.points]
+    def leading(self) -> MeasuredFinding:
+        """The first finding, by which the run was chosen."""
+        return self.findings[0]
 
 
 def release(
@@ -111,40 +113,49 @@ def release(
 
 
 def _measured(run: TrainingRun, about: DescriptionFile, options: ReleaseOptions, process: Process) -> _Candidate:
-    output = run.config.outputs.index(_target(run, about))
     members = choose_members(run, options.member)
+    findings = _findings_of(run, about, options, members, process)
     networks = [load_network(member) for member in members.folders]
-    judged = _judged(run, members, options, process)
-    lowered_by = equal_point(judged.scored) if options.centre else 0.0
-    if options.centre:
-        networks = lowered(networks, output, lowered_by)
-        judged = replace(judged, scored=judged.scored.lowered(lowered_by))
-    judged.scored.write(run.folder / AS_SHIPPED)
+    for each in findings if options.centre else ():
+        networks = lowered(networks, each.output, each.lowered_by)
+    findings[0].judged.scored.write(run.folder / AS_SHIPPED)
     chests = chests_of(run, options.chests)
-    curve = calibrate.fit_curve(judged.scored.labels, judged.scored.logits, options.calibration)
+    curves = [each.curve for each in findings if each.curve is not None]
+    curves = curves if len(curves) == len(findings) else []
+    outputs = [each.output for each in findings]
     return _Candidate(
         run=run,
         about=about,
         options=options,
         process=process,
         members=members,
-        judged=judged,
-        lowered_by=lowered_by,
+        findings=tuple(findings),
         chests=chests,
-        shipped=Shipped(networks, output, fit(chests.images), run.config.input, curve),
-        points=fields.operating_points(judged, about, centred=options.centre),
+        shipped=Shipped(networks, outputs, fit(chests.images), run.config.input, curves),
         distribution=fields.distribution(chests),
     )
 
 
-def _judged(run: TrainingRun, members: Members, options: ReleaseOptions, process: Process) -> HeldOutScores:
+def _findings_of(
+    run: TrainingRun, about: DescriptionFile, options: ReleaseOptions, members: Members, process: Process
+) -> list[MeasuredFinding]:
+    """Measure each finding on the held-out patients."""
+    folds = TrainingRun.open(options.judge_by) if options.judge_by else run
+    outputs = outputs_of(run, about)
+    if len(outputs) > 1 and options.calibrate_on:
+        raise TrainingError("--calibrate-on judges one finding: judge several by the folds")
     if options.judge_by is not None:
-        judged = judge_by(run, TrainingRun.open(options.judge_by))
+        first = judge_by(run, folds)
     else:
-        judged = judge(run, members, process, options.calibrate_on, options.calibrate_splits)
-    if not figures.has_both_classes(judged.scored):
-        raise TrainingError(f"{run.folder}: the held-out patients are all of one class, which measures nothing")
-    return judged
+        first = judge(run, members, process, options.calibrate_on, options.calibrate_splits)
+    found = []
+    for finding, output in zip(about.findings, outputs, strict=True):
+        judged = judged_by_output(first, folds, output) if found else first
+        measured = measure_finding(
+            about, finding, output, judged, centre=options.centre, calibration=options.calibration
+        )
+        found.append(measured)
+    return found
 
 
 @dataclass(frozen=True)
@@ -159,10 +170,10 @@ def _check_graph(candidate: _Candidate, weights: Path) -> _CheckedGraph:
     """Compare the graph with the network, and replace it by its variant. Raises ParityError."""
     images, view = candidate.chests.images, candidate.run.config.input
     few = images[:: max(len(images) // PARITY_IMAGES, 1)]
-    parity = check_parity(candidate.shipped, weights, few, candidate.thresholds)
+    parity = check_parity(candidate.shipped, weights, few, [each.thresholds for each in candidate.findings])
     notes = [f"graph and network agree within {parity:.1e} on {len(few)} images"]
-    if candidate.options.centre:
-        moved = f"{-candidate.lowered_by:+.4f} is added to the logit that the network learnt"
+    for each in candidate.findings if candidate.options.centre else ():
+        moved = f"{each.about.name}: {-each.lowered_by:+.4f} is added to the logit that the network learnt"
         notes.append(f"{moved}: see the first operating point")
     grid = activation_grid(weights, view.spec().size, flips=view.flips)
     if candidate.options.variant != "fp32":
@@ -172,8 +183,8 @@ def _check_graph(candidate: _Candidate, weights: Path) -> _CheckedGraph:
 
 def _card(candidate: _Candidate, name: str, staging: Path, checked: _CheckedGraph) -> ModelCard:
     run, about, options = candidate.run, candidate.about, candidate.options
-    view, points = run.config.input, candidate.points
-    verdict = pass_gate(candidate.judged.scored, about)
+    view = run.config.input
+    verdict = pass_gate(candidate.leading.judged.scored, about)
     return ModelCard(
         card_schema=SCHEMA,
         name=name,
@@ -181,36 +192,47 @@ def _card(candidate: _Candidate, name: str, staging: Path, checked: _CheckedGrap
         demo=verdict.demo,
         architecture=fields.architecture(run, candidate.members),
         preprocessing=Preprocessing(**view.spec().to_record()),
-        findings=(_finding(candidate, checked),),
-        abnormal=AbnormalRule(negative_is_normal=about.target.negative_is_normal),
+        findings=tuple(_finding(candidate, each, checked) for each in candidate.findings),
+        abnormal=AbnormalRule(
+            negative_is_normal=about.abnormal.negative_is_normal,
+            performance=combined_performance(candidate.findings, about) if len(candidate.findings) > 1 else (),
+        ),
         intended_use=about.intended_use,
         variant=options.variant,
         distribution=candidate.distribution,
         training=_training(run, about, staging),
-        limits=(*about.limits, *verdict.lines, *fields.few_positives(points, about), *checked.notes),
+        limits=(*about.limits, *verdict.lines, *_few_positives(candidate), *checked.notes),
         licence=about.licence,
         model_sha256=digest(staging / WEIGHTS),
     )
 
 
-def _finding(candidate: _Candidate, checked: _CheckedGraph) -> CardFinding:
-    about, options, judged, points = candidate.about, candidate.options, candidate.judged, candidate.points
-    curve, described = candidate.shipped.curve, about_map(candidate.shipped.networks, candidate.run.config.input)
+def _finding(candidate: _Candidate, finding: MeasuredFinding, checked: _CheckedGraph) -> CardFinding:
+    about, described = finding.about, about_map(candidate.shipped.networks, candidate.run.config.input)
+    column = candidate.findings.index(finding)
+    calibration = candidate.options.calibration
+    tested = _tested(candidate) if column == 0 else []
     return CardFinding(
-        name="abnormal",
-        title=about.target.finding,
-        column=0,
-        positive_class=about.target.positive_class,
-        negative_class=about.target.negative_class,
-        negative_means="absent" if about.target.negative_is_normal else "undetermined",
-        operating_points=points,
-        calibration=fields.about_calibration(curve, options.calibration),
-        calibration_fit=fields.calibration_fit(curve, options.calibration, judged, about),
-        performance=(*fields.performances(judged, about, points), *_tested(candidate)),
+        name=about.name,
+        title=about.title,
+        code=about.code,
+        column=column,
+        positive_class=about.positive_class,
+        negative_class=about.negative_class,
+        negative_means=about.negative_means,
+        counts=about.counts,
+        operating_points=finding.points,
+        calibration=fields.about_calibration(finding.curve, calibration),
+        calibration_fit=fields.calibration_fit(finding.curve, calibration, finding.judged, candidate.about),
+        performance=(*fields.performances(finding.judged, candidate.about, finding.points), *tested),
         activation_map=described,
-        activation_column=0 if described else None,
+        activation_column=column if candidate.shipped.has_map else None,
         activation_grid=checked.grid,
     )
+
+
+def _few_positives(candidate: _Candidate) -> list[str]:
+    return fields.few_positives(candidate.leading.points, candidate.about)
 
 
 @contextmanager
@@ -235,16 +257,9 @@ def _staged(folder: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _target(run: TrainingRun, about: DescriptionFile) -> str:
-    target = about.export.target or run.config.outputs[0]
-    if target != run.config.outputs[0]:
-        raise TrainingError(f"{target!r} is not the first target of {run.folder}, and only that was measured")
-    return target
-
-
 def _make_variant(candidate: _Candidate, weights: Path) -> str:
     """Replace the graph by its variant, calibrated on training images, and return its difference on held-out ones."""
-    run, chests, cases = candidate.run, candidate.chests, candidate.judged.cases
+    run, chests, cases = candidate.run, candidate.chests, candidate.leading.judged.cases
     spec, trained = run.config.input.spec(), set(run.training_patients)
     places = [place for place, case in enumerate(chests.cases) if case.patient in trained]
     images = load(cases, spec, run.cache)
@@ -255,7 +270,8 @@ def _make_variant(candidate: _Candidate, weights: Path) -> str:
     check_refusals(before[1], after[1], candidate.distribution.limit)
     labels = target_matrix(cases, run.config.targets)[:, 0]
     patients = [case.patient for case in cases]
-    return f"{variant} " + check_variant(before[0], after[0], labels, patients, candidate.thresholds)
+    first = [values if values.ndim == 1 else values[:, 0] for values in (before[0], after[0])]
+    return f"{variant} " + check_variant(*first, labels, patients, candidate.leading.thresholds)
 
 
 def _tested(candidate: _Candidate) -> list[Performance]:
@@ -267,8 +283,12 @@ def _tested(candidate: _Candidate) -> list[Performance]:
     count = len(looks_at(run.folder))
     how = "looked at once, for this release" if count == 1 else f"looked at {count} times from this run"
     cohort = about.export.test or options.test.stem
-    thresholds = fields.thresholds_by_name(candidate.points)
-    return [figures.performance(scored.lowered(candidate.lowered_by), cohort, about.export.reference, how, thresholds)]
+    thresholds = fields.thresholds_by_name(candidate.leading.points)
+    return [
+        figures.performance(
+            scored.lowered(candidate.leading.lowered_by), cohort, about.export.reference, how, thresholds
+        )
+    ]
 
 
 def _training(run: TrainingRun, about: DescriptionFile, folder: Path) -> Training:

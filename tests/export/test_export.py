@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from dataclasses import dataclass
@@ -43,10 +44,15 @@ CARD = """
 version = "1"
 limits = ["for tests"]
 
-[target]
-finding = "patch"
+[[findings]]
+target = "abnormal"
+name = "patch"
+title = "patch"
 positive_class = "a patch"
 negative_class = "none"
+negative_means = "absent"
+
+[abnormal]
 negative_is_normal = true
 
 [intended_use]
@@ -240,9 +246,9 @@ def test_a_graph_of_other_weights_fails_parity(trained: Trained) -> None:
     assert export(trained, "run", "parity").exit_code == 0
     view = InputConfig(resize=40, size=32)
     chests = np.random.default_rng(1).integers(0, 255, (64, 32, 32), dtype=np.uint8)
-    other = Shipped([build("resnet18-w4", 1).eval()], 0, fit(chests), view)
+    other = Shipped([build("resnet18-w4", 1).eval()], [0], fit(chests), view)
     with pytest.raises(ParityError):
-        check_parity(other, trained.folder / "models" / "parity" / WEIGHTS, chests, [0.5])
+        check_parity(other, trained.folder / "models" / "parity" / WEIGHTS, chests, [[0.5]])
 
 
 @pytest.mark.parametrize(
@@ -257,9 +263,9 @@ def test_each_kind_of_head_exports_as_pytorch_computes_it(
     torch.manual_seed(0)
     chests = np.random.default_rng(1).integers(0, 255, (48, size, size), dtype=np.uint8)
     view = InputConfig(resize=size, size=size)
-    shipped = Shipped([build(architecture, 1).eval()], 0, fit(chests), view)
+    shipped = Shipped([build(architecture, 1).eval()], [0], fit(chests), view)
     write(shipped, tmp_path / WEIGHTS)
-    assert check_parity(shipped, tmp_path / WEIGHTS, chests[:4], [0.5]) <= 1e-4
+    assert check_parity(shipped, tmp_path / WEIGHTS, chests[:4], [[0.5]]) <= 1e-4
     assert ("cam" in shipped.names) == mapped
 
 
@@ -269,7 +275,7 @@ def test_a_centre_crop_is_cut_in_the_graph(tmp_path: Path) -> None:
     view = InputConfig(resize=48, size=32, evaluation="centre-crop")
     chests = np.random.default_rng(1).integers(0, 255, (48, 48, 48), dtype=np.uint8)
     network = build("resnet18-w4", 1).eval()
-    write(Shipped([network], 0, fit(chests), view), tmp_path / WEIGHTS)
+    write(Shipped([network], [0], fit(chests), view), tmp_path / WEIGHTS)
     whole = images(2, 48)
     border = whole.copy()
     border[..., :8, :] = 5
@@ -340,6 +346,58 @@ def test_a_card_without_the_new_fields_is_still_read(trained: Trained) -> None:
         del point["approximate"]
     (folder / "card.json").write_text(json.dumps(record))
     assert load_card(folder).variant == "fp32"
+
+
+def test_two_outputs_ship_as_two_findings_with_figures_of_their_own_and_of_both_together(tmp_path: Path) -> None:
+    cohort = with_pictures(write_cohort(tmp_path, 64, name="nih"))
+    targets = {"abnormal": {"column": "label"}, "other": {"column": "other_label"}}
+    config = Config.model_validate({**TINY, "targets": targets, "data": {"carve": 4, "folds": 2}})
+    cross_validate(RunSpec(config, RunSources((cohort,)), tmp_path / "cv", tmp_path / "cache"), CPU)
+    card_file = tmp_path / "card.toml"
+    second = """
+[[findings]]
+target = "other"
+name = "parity"
+title = "odd number"
+positive_class = "odd"
+negative_class = "even"
+negative_means = "undetermined"
+
+[abnormal]
+"""
+    card_file.write_text(CARD.replace("[abnormal]\n", second.lstrip()))
+    options = ["--card", str(card_file), "--centre", "--calibration", "none"]
+    result = CliRunner().invoke(main, [str(tmp_path / "cv"), "-o", str(tmp_path / "two"), *options])
+    assert result.exit_code == 0, result.output
+
+    card = load_card(tmp_path / "two")
+    assert [(each.name, each.column, each.counts) for each in card.findings] == [
+        ("patch", 0, True),
+        ("parity", 1, True),
+    ]
+    aucs = [each.performance[0].figures["auc"].value for each in card.findings]
+    assert aucs[0] != aucs[1]  # the second cannot be learnt
+    alone, together = card.leading.operating_points[0], card.abnormal.performance[0].figures
+    assert alone.sensitivity is not None and alone.specificity is not None
+    assert together["sensitivity"].value >= alone.sensitivity.value
+    assert together["specificity"].value < alone.specificity.value
+    scores = ModelSession(tmp_path / "two", card, threads=1, maps=True).score(images(3))
+    assert scores.probability.shape == (3, 2) and scores.maps is not None and scores.maps.shape[:2] == (3, 2)
+
+    card_file.write_text(card_file.read_text().replace('target = "other"', 'target = "none"'))
+    refused = CliRunner().invoke(main, [str(tmp_path / "cv"), "-o", str(tmp_path / "two"), *options])
+    assert refused.exit_code == 1 and "none: " in refused.output
+
+
+def with_pictures(manifest: Path) -> Path:
+    """Name the picture of each row, by which the folds' scores of every output are found again."""
+    with manifest.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with manifest.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0], "picture"])
+        writer.writeheader()
+        writer.writerows({**row, "picture": f"p{number}"} for number, row in enumerate(rows))
+    return manifest
 
 
 def test_the_preprocessing_of_the_card_is_that_of_the_run(trained: Trained) -> None:

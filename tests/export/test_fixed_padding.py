@@ -50,7 +50,7 @@ def test_a_network_of_torchvision_needs_nothing() -> None:
 def test_what_ships_pads_within_its_convolutions(tmp_path: Path) -> None:
     view = InputConfig(resize=64, size=64)
     chests = np.random.default_rng(1).integers(0, 256, (64, 64, 64), dtype=np.uint8)
-    write(Shipped([build(LITE, 2).eval()], 0, fit(chests), view), tmp_path / "model.onnx")
+    write(Shipped([build(LITE, 2).eval()], [0], fit(chests), view), tmp_path / "model.onnx")
     assert "Pad" not in operators_run(tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,12 @@ def member(*, mapped: bool) -> Network:
     return made.eval()
 
 
-def shipped(members: list[Network], view: InputConfig, curve: Curve | None = None, output: int = 1) -> Shipped:
+def shipped(
+    members: list[Network], view: InputConfig, curves: Sequence[Curve] = (), outputs: Sequence[int] = (1,)
+) -> Shipped:
     size = view.spec().size
     chests = np.random.default_rng(1).integers(0, 256, (64, size, size), dtype=np.uint8)
-    return Shipped(members, output, fit(chests), view, curve)
+    return Shipped(members, outputs, fit(chests), view, curves)
 
 
 def computed(module: Shipped, weights: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -55,17 +58,18 @@ def computed(module: Shipped, weights: Path) -> tuple[dict[str, Any], dict[str, 
     return expected, dict(zip(names, session.run(names, {"image": image}), strict=True))
 
 
+@pytest.mark.parametrize("outputs", [(1,), (1, 0)])
 @pytest.mark.parametrize(
     ("count", "mapped", "flips", "evaluation"),
     list(product([1, 3], [True, False], [False, True], ["whole", "centre-crop"])),
 )
 def test_the_written_graph_computes_what_the_members_do(
-    tmp_path: Path, count: int, mapped: bool, flips: bool, evaluation: str
+    tmp_path: Path, count: int, mapped: bool, flips: bool, evaluation: str, outputs: tuple[int, ...]
 ) -> None:
     torch.manual_seed(count)
     view = WHOLE.model_copy(update={"flips": flips, "evaluation": evaluation})
-    curve = Curve(0.7, -0.2) if flips else None
-    module = shipped([member(mapped=mapped) for _ in range(count)], view, curve)
+    curves = [Curve(0.7, -0.2), Curve(1.1, 0.3)][: len(outputs)] if flips else []
+    module = shipped([member(mapped=mapped) for _ in range(count)], view, curves, outputs)
     write(module, tmp_path / "model.onnx")
 
     expected, found = computed(module, tmp_path / "model.onnx")
@@ -73,7 +77,7 @@ def test_the_written_graph_computes_what_the_members_do(
     assert list(found) == module.names
     assert ("cam" in found) == (mapped and evaluation == "whole")
     assert np.ptp(expected["logit"]) > 0.01
-    for name in ("logit", "probability", *(["calibrated_probability"] if curve else [])):
+    for name in ("logit", "probability", *(["calibrated_probability"] if curves else [])):
         assert np.allclose(found[name], expected[name], rtol=1e-5, atol=1e-5), name
     assert np.allclose(found["distance"], expected["distance"], rtol=1e-5)
     if "cam" in found:

@@ -70,8 +70,8 @@ def subspace(size: int = SIZE) -> Subspace:
     return fit(chests(64, size))
 
 
-def around(*, size: int = SIZE, seen: int = SIZE, flips: bool = False, curve: Curve | None = None) -> Wrapping:
-    return Wrapping(PreprocessSpec(size=size, mean=0.4, deviation=0.2), seen, flips, subspace(size), curve)
+def around(*, size: int = SIZE, seen: int = SIZE, flips: bool = False, curves: tuple[Curve, ...] = ()) -> Wrapping:
+    return Wrapping(PreprocessSpec(size=size, mean=0.4, deviation=0.2), seen, flips, subspace(size), curves)
 
 
 def run(model: onnx.ModelProto, images: Floats) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def test_distances_are_those_of_the_distribution_for_chests_and_for_what_is_none
 
 
 def test_calibration_stands_beside_the_plain_probability() -> None:
-    network, settings = Bare(2), around(curve=Curve(1.7, -0.4))
+    network, settings = Bare(2), around(curves=(Curve(1.7, -0.4),))
     images = as_input(chests(3), settings.spec)
 
     found = run(wrap([network.model()], settings), images)
@@ -145,7 +145,7 @@ def test_calibration_stands_beside_the_plain_probability() -> None:
 
 
 def test_outputs_have_their_order_and_any_number_of_images_goes_through() -> None:
-    settings = around(flips=True, curve=Curve(1.0, 0.0))
+    settings = around(flips=True, curves=(Curve(1.0, 0.0),))
     model = wrap([Bare(0).model(), Bare(1).model()], settings)
     order = ["logit", "probability", "distance", "cam", "calibrated_probability"]
     assert [output.name for output in model.graph.output] == order

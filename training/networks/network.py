@@ -40,6 +40,18 @@ class Network(nn.Module):
         logits: torch.Tensor = self.head(self.dropout(features.mean((2, 3))))[:, output]
         return logits, (features * weight[None, :, None, None]).sum(1)
 
+    def with_several_maps(self, images: torch.Tensor, outputs: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the logits (n, k) of several outputs and their class activation maps (n, k, h, w).
+
+        Raises ValueError where the network is not ``pooled``.
+        """
+        if not self.pooled:
+            raise ValueError("this head has no class activation map")
+        features = self.trunk(images)
+        weight: torch.Tensor = self.head.get_parameter("weight")[outputs]
+        logits: torch.Tensor = self.head(self.dropout(features.mean((2, 3))))[:, outputs]
+        return logits, nn.functional.conv2d(features, weight[:, :, None, None])
+
 
 def sum_first_convolution(network: nn.Module, scale: float = 1.0) -> None:
     """Replace the first convolution of a colour network by its sum over the input channels, times ``scale``.

@@ -46,14 +46,15 @@ class Wrapping:
     """Parts of the graph around the networks.
 
     ``spec``: the preprocessing of the service. The input of the networks is the middle ``size`` pixels; with ``flips``
-    the mirror image too, and the mean of both is the result. ``subspace``: that of the training images.
+    the mirror image too, and the mean of both is the result. ``subspace``: that of the training images. ``curves``: the
+    calibration of each output, or none at all.
     """
 
     spec: PreprocessSpec
     size: int
     flips: bool
     subspace: Subspace
-    curve: Curve | None = None
+    curves: tuple[Curve, ...] = ()
 
     def __post_init__(self) -> None:
         if self.size > self.spec.size:
@@ -69,7 +70,8 @@ def wrap(networks: Sequence[ModelProto], wrapping: Wrapping) -> ModelProto:
     """Return the released graph, of opset 18: its input is ``image`` (n, 1, s, s) float32, as ``preprocess`` makes it.
 
     Each network has one input (n, 1, size, size) and the outputs ``logit`` (n,) and, if it has one, ``cam``
-    (n, h, w), all float32. The released outputs, in their order: ``logit`` (n,), the mean over networks and mirror
+    (n, h, w), all float32; with k outputs of a network (n, k) and (n, k, h, w), and all released outputs but
+    ``distance`` likewise. The released outputs, in their order: ``logit`` (n,), the mean over networks and mirror
     images; ``probability`` (n,), its logistic function; ``distance`` (n,), as ``distribution.distances`` gives it;
     ``cam`` (n, h, w), the mean map, if every network has one and sees the whole image; ``calibrated_probability`` (n,),
     if there is a curve. Raises NetworkError for networks of another form, and for more weights than one file holds.
@@ -86,10 +88,10 @@ def wrap(networks: Sequence[ModelProto], wrapping: Wrapping) -> ModelProto:
         append_network(graph, network.graph, f"network{number}_", "seen" if wrapping.flips else whole)
     for output in ("logit", "cam") if mapped else ("logit",):
         append(graph, _mean(output, len(networks), flips=wrapping.flips))
-    append(graph, PROBABILITY + DISTANCE + (CALIBRATED if wrapping.curve else ""))
+    append(graph, PROBABILITY + DISTANCE + (CALIBRATED if wrapping.curves else ""))
     graph.initializer.extend(used(_constants(wrapping, len(networks)), graph))
     graph.input.append(floats("image", "n", 1, wrapping.spec.size, wrapping.spec.size))
-    graph.output.extend(_outputs(mapped=mapped, calibrated=wrapping.curve is not None))
+    graph.output.extend(_outputs(_columns(networks), mapped=mapped, calibrated=bool(wrapping.curves)))
     return finished(graph, networks)
 
 
@@ -155,7 +157,7 @@ def _positions(wrapping: Wrapping) -> Constants:
         "crop_end": [start + wrapping.size, start + wrapping.size],
         "rows_and_columns": [2, 3],
         "columns": [3],
-        "map_columns": [2],
+        "map_columns": [-1],
         "last": [-1],
         "before_first": [np.iinfo(np.int64).min],
         "backwards": [-1],
@@ -165,20 +167,27 @@ def _positions(wrapping: Wrapping) -> Constants:
 
 
 def _numbers(wrapping: Wrapping, networks: int) -> Constants:
-    curve = wrapping.curve or Curve(1.0, 0.0)
+    slopes, intercepts = [each.slope for each in wrapping.curves], [each.intercept for each in wrapping.curves]
     numbers = {
         "networks": networks,
         "two": 2,
-        "slope": curve.slope,
-        "intercept": curve.intercept,
+        "slope": slopes[0] if len(slopes) == 1 else slopes,
+        "intercept": intercepts[0] if len(intercepts) == 1 else intercepts,
         "term_scales": thumbnail_scales(wrapping.subspace),
     }
     return {name: np.array(number, dtype=np.float32) for name, number in numbers.items()}
 
 
-def _outputs(*, mapped: bool, calibrated: bool) -> Iterator[ValueInfoProto]:
-    yield from (floats(name, "n") for name in ("logit", "probability", "distance"))
+def _columns(networks: Sequence[ModelProto]) -> tuple[int, ...]:
+    """Return the shape of the logits of one image: () for one output, (k,) for k."""
+    logit = next(each for each in networks[0].graph.output if each.name == "logit")
+    return tuple(side.dim_value for side in logit.type.tensor_type.shape.dim[1:])
+
+
+def _outputs(columns: tuple[int, ...], *, mapped: bool, calibrated: bool) -> Iterator[ValueInfoProto]:
+    yield from (floats(name, "n", *columns) for name in ("logit", "probability"))
+    yield floats("distance", "n")
     if mapped:
-        yield floats("cam", "n", "h", "w")
+        yield floats("cam", "n", *columns, "h", "w")
     if calibrated:
-        yield floats("calibrated_probability", "n")
+        yield floats("calibrated_probability", "n", *columns)

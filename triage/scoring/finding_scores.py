@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from triage.decision.finding_codes import code_of
 from triage.decision.findings import FindingCode, FindingScore
 from triage.decision.operating_points import ImageFacts, SitePoints
 from triage.model.calibration import at_prevalence, logistic, logit
@@ -83,7 +84,7 @@ def _scored(
     return FindingScore(
         name=finding.name,
         title=finding.title,
-        code=None if code is None else FindingCode(code.value, code.scheme, code.meaning),
+        code=code_of(finding.name, finding.title) if code is None else FindingCode(**code.model_dump()),
         probability=score,
         threshold=threshold,
         positive=score >= threshold,
