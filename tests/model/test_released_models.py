@@ -44,9 +44,23 @@ def test_what_learnt_from_rsnas_labels_is_not_for_commercial_use(cards: dict[str
 def test_the_card_is_what_the_description_says(cards: dict[str, ModelCard]) -> None:
     for name, card in cards.items():
         about = tomllib.loads((ROOT / "export" / "cards" / f"{name}.toml").read_text(encoding="utf-8"))
-        assert card.target.model_dump() == about["target"]
+        for finding, described in zip(card.findings, about["findings"], strict=True):
+            keys = described.keys() - {"target"}
+            assert finding.model_dump(include=keys) == {key: described[key] for key in keys}
+        assert card.abnormal.negative_is_normal == about["abnormal"]["negative_is_normal"]
         assert card.licence is not None and card.licence.model_dump() == about["licence"]
         assert list(card.limits[: len(about["limits"])]) == about["limits"]
+
+
+def test_the_adult_model_has_two_findings_and_says_how_good_they_are_together(cards: dict[str, ModelCard]) -> None:
+    card = cards["rsna-adult"]
+    assert [(each.name, each.counts, each.negative_means) for each in card.findings] == [
+        ("abnormal", True, "absent"), ("lung_opacity", True, "absent"),
+    ]  # fmt: skip
+    (together,) = card.abnormal.performance
+    alone = card.leading.operating_points[0]
+    assert alone.sensitivity is not None and together.figures["sensitivity"].value >= alone.sensitivity.value
+    assert not any(each.measured for each in card.findings), "no finding of ours may be called critical"
 
 
 def test_the_figures_of_adults_are_those_of_the_scores_out_of_fold(

@@ -91,7 +91,7 @@ def load_models(
         >>> import triage
         >>> scorer = triage.load_models("models/rsna-adult", threads=1)
         >>> scorer.cards["rsna-adult"].covers
-        "not Normal, as RSNA's radiologists class; ages 18 to below 130; PA, AP; any station"
+        "not Normal (RSNA's classes), lung opacity (RSNA's classes); ages 18 to below 130; PA, AP; any station"
     """
     if operating_point is not None and not 0 <= operating_point <= 1:
         raise ImageInputError(f"operating_point must be 0 to 1, not {operating_point}")
@@ -145,7 +145,7 @@ class ImageScorer:
             >>> scorer = triage.load_models("models/rsna-adult", threads=1)
             >>> result = scorer.score("chest.dcm")
             >>> str(result.tag), round(result.probability, 2), result.model_id
-            ('NORMAL', 0.14, 'rsna-adult 1')
+            ('NORMAL', 0.14, 'rsna-adult 2')
             >>> result = scorer.score("chest.png", triage.Asserted(view_position="PA"))
             >>> result.reasons, result.detail.split("; ")[1]
             ((<Reason.AGE_UNKNOWN: 'age_unknown'>,), 'nothing was asserted of age_years')
