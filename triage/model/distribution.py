@@ -49,7 +49,7 @@ def averaging(size: int) -> Floats:
 
 
 def thumbnails(images: Bytes | Floats) -> tuple[Floats, Floats]:
-    """Return standardised thumbnails (n, 1024) and log contrasts (n,) of normalised images (n, s, s)."""
+    """Return standardised thumbnails (n, 1024) and log contrasts (n,) of normalised images (n, s, s), 0 to 255."""
     weights = averaging(images.shape[1])
     means = np.array([weights @ image @ weights.T for image in images]).reshape(len(images), -1) / 255
     centred = means - means.mean(1, keepdims=True)

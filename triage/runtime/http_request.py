@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from triage.errors import TriageError
 
-_MAX_BODY = 1 << 16  # bytes; the rest of a response is not needed
+_MAX_BODY = 1 << 16  # bytes; where a status is all that is asked for, the rest of a response is not needed
 
 
 class PeerError(TriageError, OSError):
@@ -35,11 +35,17 @@ class HttpPeer:
     The time limit of ``http.client`` is for each read: a peer that sends a byte now and then never exceeds it.
     """
 
-    def __init__(self, url: str, timeout_s: float, context: ssl.SSLContext | None = None) -> None:
-        """Prepare a connection. ``context`` is for https; by default the system's authorities are trusted."""
+    def __init__(
+        self, url: str, timeout_s: float, context: ssl.SSLContext | None = None, *, most: int = _MAX_BODY
+    ) -> None:
+        """Prepare a connection. ``context`` is for https; by default the system's authorities are trusted.
+
+        ``most``: bytes of a response's body that are read; the rest is cut.
+        """
         parts = urlsplit(url)
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._timeout_s = timeout_s
+        self._most = most
         # http.client forgets the socket of a response that ends with the connection, and reads on from it.
         self._response_socket: socket.socket | None = None
         self._connection: http.client.HTTPConnection
@@ -66,7 +72,7 @@ class HttpPeer:
                 raise TimeoutError
             content = b""
             with suppress(OSError, http.client.HTTPException):
-                content = response.read(_MAX_BODY)
+                content = response.read(self._most)
             if not response.isclosed():  # the rest would be read as the next response
                 self._connection.close()
             return HttpResponse(response.status, content)
