@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from triage.model.known_answers import KnownAnswers, write_known_answers
+from triage.model.known_answers import KnownAnswers
 
 NAME = "chest"
 
@@ -23,15 +22,11 @@ def brightness(images: Any, bias: float = 0.0) -> Any:
     return 1 / (1 + np.exp(-(np.asarray(images, dtype=np.float64).mean(axis=(1, 2, 3)) + bias)))
 
 
-def known(size: int = 64, count: int = 3, bias: float = 0.0) -> KnownAnswers:
-    """Known answers of ``brightness``: grey images, the first dark and the last bright."""
-    levels = np.linspace(-1.5, 1.5, count, dtype=np.float32)[:, None, None, None]
+def known(size: int = 64, count: int = 3, bias: float = 0.0, around: float = 0.0) -> KnownAnswers:
+    """Known answers of ``brightness``: grey images of levels ``around`` one, the first dark and the last bright."""
+    levels = np.linspace(around - 1.5, around + 1.5, count, dtype=np.float32)[:, None, None, None]
     images = np.broadcast_to(levels, (count, 1, size, size)).astype(np.float32)
     return KnownAnswers(images, brightness(images, bias).astype(np.float32)[:, None])
-
-
-def write_known(path: Path, **values: Any) -> None:
-    write_known_answers(path, known(**values))
 
 
 @dataclass

@@ -8,10 +8,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from tests.support.inference_server import known
 from triage.model.card import CARD, WEIGHTS, ModelCard, load_card
+from triage.model.distribution import Subspace
+from triage.model.known_answers import KNOWN_ANSWERS, write_known_answers
+from triage.model.subspace_file import SUBSPACE, write_subspace
 
 SIZE = 64
 FARTHEST = 3.0
@@ -217,3 +222,30 @@ def of_leading(card: ModelCard, **changes: Any) -> ModelCard:
     """Return a card of one finding with changes of that finding, unchecked."""
     (finding,) = card.findings
     return card.model_copy(update={"findings": (finding.model_copy(update=changes),)})
+
+
+def write_remote_model(
+    models: Path, name: str = "far", *, bias: float = 0.0, batch: int = 2, **changes: Any
+) -> ModelCard:
+    """Write the folder of a model that lives at a server: ``brightness`` of inference_server.py with ``bias``.
+
+    No image is far from its training images. ``changes`` are those of ``write_model``.
+    """
+    card = write_model(models, name, bias=bias, **changes)
+    folder = models / name
+    (folder / WEIGHTS).unlink()
+    answers = known(card.preprocessing.size, bias=bias, around=-bias)
+    write_known_answers(folder / KNOWN_ANSWERS, answers)
+    write_subspace(folder / SUBSPACE, _ANYWHERE)
+    record = json.loads((folder / CARD).read_text())
+    record["model_sha256"] = _digest(folder / KNOWN_ANSWERS)
+    record["backend"] = {"kind": "open_inference", "batch": batch, "distance_sha256": _digest(folder / SUBSPACE)}
+    (folder / CARD).write_text(json.dumps(record))
+    return load_card(folder)
+
+
+_ANYWHERE = Subspace(np.zeros(1024), np.eye(1, 1024), np.ones(1), 1e9, 1e9, 0.0, 1e9)
+
+
+def _digest(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()

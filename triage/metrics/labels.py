@@ -90,6 +90,7 @@ class ModelState(StrEnum):
     SHADOW = "shadow"
     DISABLED = "disabled"
     NOT_LOADED = "not_loaded"  # loading it did not end in time
+    OUT = "out"  # it lives at a server, which does not give the known answers
 
 
 FAST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

@@ -26,7 +26,8 @@ class WorkerMetrics(ProcessMetrics, ReconcileMetrics):
 
     {stage}: names chosen by the code, never by data. {counted}: true if the study's tag takes the image into account,
     else false. {model}: a name, without its version. {calling_ae_title}: see ``bounded``. {outcome}: ViewCheck.
-    {queue}: score, score-priors. {state}: ModelState, 1 for the present one.
+    {queue}: score, score-priors. {state}: ModelState, 1 for the present one. {outcome} of known answers: held,
+    differed, failed (no valid answer).
     """
 
     stage_duration = histogram("stage_duration_seconds", "One stage of one image.", FAST_SECONDS, "stage")
@@ -55,6 +56,9 @@ class WorkerMetrics(ProcessMetrics, ReconcileMetrics):
         *("model", "version", "digest", "provider", "configured_provider"),
     )
     model_state = gauge("model_state", "1 for the state that a model is in.", "model", "state")
+    known_answers = counter(
+        "known_answer_checks_total", "Times a model's server was asked for the known answers.", "model", "outcome"
+    )
     silent = gauge("silent", "1 while new studies are recorded alone: neither listed nor delivered.")
     silent_until = gauge(
         "silent_until_timestamp_seconds", "When silence has lasted for as long as the site has set; 0: it is not."

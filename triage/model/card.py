@@ -9,6 +9,7 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from triage.model.backend import Backend, OnnxBackend, OpenInferenceBackend
 from triage.model.card_finding import (
     AbnormalRule,
     ActivationGrid,
@@ -24,6 +25,8 @@ from triage.model.card_finding import (
 from triage.model.card_versions import LaterCardError, as_of_now
 from triage.model.folder_check import ModelRefusedError as ModelRefusedError
 from triage.model.folder_check import check_digest, check_list, check_onnx
+from triage.model.known_answers import KNOWN_ANSWERS
+from triage.model.subspace_file import SUBSPACE
 from triage.radiograph.preprocess import Fit, Levels, PreprocessSpec, Resize
 from triage.radiograph.types import View
 
@@ -122,6 +125,7 @@ class ModelCard(CardPart):
     abnormal: AbnormalRule
     intended_use: IntendedUse
     variant: Literal["fp32", "fp16", "int8"] = "fp32"
+    backend: Backend = OnnxBackend()
     distribution: Distribution | None
     without_distribution: str = Field("", description="The site's words for installing a model without a distance.")
     training: Training
@@ -249,7 +253,12 @@ def load_card(folder: Path) -> ModelCard:
         raise ModelRefusedError(
             f"model folder {folder}: its card is of {card.name!r}; a folder is named like its model"
         )
-    check_onnx(folder / WEIGHTS, check_digest(folder / WEIGHTS, card.model_sha256))
+    if isinstance(card.backend, OpenInferenceBackend):  # its weights are elsewhere
+        check_digest(folder / KNOWN_ANSWERS, card.model_sha256)
+        if card.distribution:
+            check_digest(folder / SUBSPACE, card.backend.distance_sha256 or "")
+    else:
+        check_onnx(folder / WEIGHTS, check_digest(folder / WEIGHTS, card.model_sha256))
     check_list(folder, "patients_file", card.training.patients_file, card.training.patients_sha256)
     check_list(folder, "images_file", card.training.images_file, card.training.images_sha256)
     return card

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from triage.decision.types import PriorityPolicy
 from triage.metrics.labels import ModelState
@@ -16,32 +19,42 @@ from triage.scoring.finding_scores import FindingPolicy
 from triage.settings.schema import Settings
 from triage.settings.sections.eligibility import EligibilitySettings
 from triage.settings.sections.models import ModelSettings
+from triage.settings.sections.open_inference import OpenInferenceSettings
 from triage.spool.spool import Spool
 
 if TYPE_CHECKING:
     from triage.model.card import ModelCard
     from triage.model.registry import RegistryPolicy
+    from triage.model.remote_folder import RemoteAccess
+    from triage.model.remote_session import CheckOutcome
     from triage.model.session import ScoringSession
 
 logger = logging.getLogger(__name__)
 
 
 Sessions = dict[str, "ScoringSession"]
-"""Models by name: a ModelSession, or a NotLoaded in its place."""
+"""Models by name: a ModelSession, or a NotLoaded in its place, or the RemoteSession of one that lives at a server."""
 
 
-def load_sessions(settings: Settings, on_stuck: Callable[[], object] = lambda: None) -> Sessions:
-    """Load and warm the models of the settings.
+def load_sessions(
+    settings: Settings,
+    on_stuck: Callable[[], object] = lambda: None,
+    observe_check: Callable[[str, CheckOutcome], object] = lambda name, outcome: None,
+) -> Sessions:
+    """Load and warm the models of the settings, and ask servers for the known answers of those that live there.
 
-    A model whose loading or first run does not end is stopped and replaced by a NotLoaded; the others go on.
+    A model whose loading or first run does not end is stopped and replaced by a NotLoaded; the others go on. So they do
+    without a server; ``keep_checking`` asks it again.
 
     Args:
         settings: All settings.
         on_stuck: Called when a run cannot be stopped; has to end the process.
+        observe_check: Called with the model's name and the outcome of each check of known answers.
 
     Raises:
         StartError: A model must not be used.
     """
+    from triage.model.backend import OpenInferenceBackend
     from triage.model.calibration import check_prevalence
     from triage.model.installed import installed, models_folder
     from triage.model.urgencies import check_urgencies, in_service
@@ -50,7 +63,51 @@ def load_sessions(settings: Settings, on_stuck: Callable[[], object] = lambda: N
     cards = installed(folder, settings.models.names, registry_policy(settings.models))
     check_prevalence(cards, settings.models.prevalence_by_name)
     check_urgencies(in_service(cards, settings.models.shadow), settings.decision.urgency_table)
-    return {name: _load(settings, folder / name, card, on_stuck) for name, card in cards.items()}
+    return {
+        name: _open_remote(settings, folder / name, card, partial(observe_check, name))
+        if isinstance(card.backend, OpenInferenceBackend)
+        else _load(settings, folder / name, card, on_stuck)
+        for name, card in cards.items()
+    }
+
+
+def remote_access(settings: OpenInferenceSettings) -> dict[str, RemoteAccess]:
+    """Return how to reach the servers of models, by the names of their folders."""
+    from triage.dicom.tls import ClientTLS
+    from triage.model.remote_folder import RemoteAccess
+    from triage.model.remote_session import CheckTimes
+
+    times = CheckTimes(settings.check_interval_s, settings.patience_s)
+    files = (settings.tls_ca_file, settings.tls_certificate, settings.tls_key)
+    return {
+        name: RemoteAccess(
+            address,
+            settings.timeout_s,
+            ClientTLS(urlsplit(address).hostname or "", *files) if address.startswith("https:") else None,
+            times,
+        )
+        for name, address in settings.address_by_name.items()
+    }
+
+
+def keep_checking(sessions: Sessions) -> None:
+    """Ask the servers of models for the known answers from now on, in a thread for each, until the process ends."""
+    from triage.model.remote_session import RemoteSession
+
+    for name, session in sessions.items():
+        if isinstance(session, RemoteSession):
+            watch = partial(session.watch, threading.Event())
+            threading.Thread(target=watch, name=f"known answers of {name}", daemon=True).start()
+
+
+def _open_remote(
+    settings: Settings, folder: Path, card: ModelCard, observe: Callable[[CheckOutcome], object]
+) -> ScoringSession:
+    from triage.model.remote_folder import open_remote
+
+    session = open_remote(folder, card, remote_access(settings.open_inference).get(card.name), observe)
+    session.check()
+    return session
 
 
 def _load(settings: Settings, folder: Path, card: ModelCard, on_stuck: Callable[[], object]) -> ScoringSession:
@@ -76,16 +133,18 @@ def _load(settings: Settings, folder: Path, card: ModelCard, on_stuck: Callable[
         return NotLoaded(card, error.why)
 
 
-def not_loaded(sessions: Sessions) -> frozenset[str]:
-    """Return the names of the models that could not be loaded."""
-    return frozenset(load_failures(sessions))
-
-
 def load_failures(sessions: Sessions) -> dict[str, str]:
-    """Return why models could not be loaded, by their names."""
+    """Return why models could not be loaded, or are out of service at their server, by their names."""
+    return {name: why for name, session in sessions.items() if (why := _why_out(session))}
+
+
+def _why_out(session: ScoringSession) -> str:
+    from triage.model.remote_session import RemoteSession
     from triage.model.session import NotLoaded
 
-    return {name: session.why for name, session in sessions.items() if isinstance(session, NotLoaded)}
+    if isinstance(session, NotLoaded):
+        return session.why
+    return session.why_out if isinstance(session, RemoteSession) else ""
 
 
 def registry_policy(settings: ModelSettings) -> RegistryPolicy:
@@ -107,10 +166,14 @@ def priority_policy(settings: Settings) -> PriorityPolicy:
     )
 
 
-def model_state(name: str, models: ModelSettings, spool: Spool, missing: frozenset[str] = frozenset()) -> ModelState:
-    """Return the present state of the model ``name``; ``missing`` are those that could not be loaded."""
-    if name in missing:
+def model_state(name: str, models: ModelSettings, spool: Spool, session: ScoringSession) -> ModelState:
+    """Return the present state of the model ``name``."""
+    from triage.model.session import NotLoaded
+
+    if isinstance(session, NotLoaded):
         return ModelState.NOT_LOADED
+    if _why_out(session):
+        return ModelState.OUT
     if name in spool.model_switches.disabled():
         return ModelState.DISABLED
     return ModelState.SHADOW if name in models.shadow else ModelState.ENABLED

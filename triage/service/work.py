@@ -20,7 +20,7 @@ from triage.runtime.stop_signal import StopSignal
 from triage.service import silence
 from triage.service.embedded_redis import unix_address
 from triage.service.health import health_server
-from triage.service.models import Sessions, load_sessions, model_state, not_loaded
+from triage.service.models import Sessions, keep_checking, load_failures, load_sessions, model_state
 from triage.service.reconciler import Reconciler
 from triage.service.running import introduce
 from triage.service.scorers import resources_of, scorers_of
@@ -54,7 +54,8 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
         connect(redis_url, settings.redis.timeout_s) as client,
         health_server(registry, ready, settings.worker, index),
     ):
-        sessions |= load_sessions(settings, _end_now)
+        sessions |= load_sessions(settings, _end_now, partial(_count_check, metrics))
+        keep_checking(sessions)
         progress.failed("starting")
         _check_redis(client, redis_url == unix_address(settings.redis.socket_path), stopping)
         silence.begin(settings, spool, metrics)
@@ -87,8 +88,9 @@ def _decoders(settings: WorkerSettings) -> Iterator[DecodeScheduler]:
 def _ready(progress: ProgressWatch, shadow: Collection[str], sessions: Sessions, spool: Spool) -> tuple[bool, str]:
     """Return whether the worker works with every model in service, and why not; one in shadow decides nothing."""
     ready, status = progress.ready()
-    if ready and (missing := not_loaded(sessions) - set(shadow)):
-        return False, f"{status}, but not with {', '.join(sorted(missing))}, which did not load: see the log"
+    if ready and (missing := load_failures(sessions).keys() - set(shadow)):
+        why = "which did not load, or whose server does not give the known answers: see the log"
+        return False, f"{status}, but not with {', '.join(sorted(missing))}, {why}"
     return ready, "; ".join(filter(None, (status, silence_text(spool))))
 
 
@@ -127,12 +129,15 @@ def _when_reachable(check: Callable[[], str], stopping: StopSignal) -> str:
     return ""
 
 
+def _count_check(metrics: WorkerMetrics, name: str, outcome: str) -> None:
+    metrics.known_answers.labels(name, outcome).inc()
+
+
 def _describe_models(metrics: WorkerMetrics, settings: Settings, sessions: Sessions, spool: Spool) -> None:
     """Export and log the models that were loaded."""
-    missing = not_loaded(sessions)
     for name, session in sessions.items():
         card = session.card
         labels = (name, card.version, card.model_sha256, session.provider, settings.worker.provider)
         metrics.model_info.labels(*labels).set(1)
-        metrics.watch_model_state(name, partial(model_state, name, settings.models, spool, missing))
+        metrics.watch_model_state(name, partial(model_state, name, settings.models, spool, session))
     logger.info("working with %s", ", ".join(session.card.model_id for session in sessions.values()))

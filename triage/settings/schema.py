@@ -22,6 +22,7 @@ from triage.settings.sections.eligibility import EligibilitySettings
 from triage.settings.sections.log import LogSettings
 from triage.settings.sections.models import ModelSettings
 from triage.settings.sections.oidc import OidcSettings
+from triage.settings.sections.open_inference import OpenInferenceSettings
 from triage.settings.sections.redis import RedisSettings
 from triage.settings.sections.reports import ReportsSettings
 from triage.settings.sections.sign_in import SignInSettings
@@ -57,6 +58,7 @@ class Settings(Section):
     redis: Annotated[RedisSettings, read_by("listen", "work", "sweep", "reports", "web")] = RedisSettings()
     worker: Annotated[WorkerSettings, read_by("work")] = WorkerSettings()
     models: Annotated[ModelSettings, read_by("work")] = ModelSettings()
+    open_inference: Annotated[OpenInferenceSettings, read_by("work")] = OpenInferenceSettings()
     eligibility: Annotated[EligibilitySettings, read_by("work")] = EligibilitySettings()
     decision: Annotated[DecisionSettings, read_by("listen", "work", "sweep", "web")] = DecisionSettings()
     worklist: Annotated[WorklistSettings, read_by("work", "sweep", "web")] = WorklistSettings()

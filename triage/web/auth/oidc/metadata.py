@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from triage.settings.sections.oidc import safe_address
+from triage.settings.safe_address import safe_address
 from triage.web.auth.oidc.errors import NotSignedInError, unreachable
 
 
