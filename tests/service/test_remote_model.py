@@ -50,7 +50,7 @@ def test_one_that_says_something_else_is_taken_out_and_comes_back(tmp_path: Path
             assert "not with far" in fetch(port, "/readyz")[1]
             assert tag(2) == "NOT_ASSESSED"
             assert tag(3, age="003Y") == "NORMAL"
-            (why,) = dict(running.spool.dead_letters()).values()
+            (why,) = wait_for(lambda: list(dict(running.spool.dead_letters()).values()), "the object to be given up")
             assert "the model far is out of service: its server gives answers that are off by" in json.dumps(why)
             assert 'cxr_triage_model_state{model="far",state="out"} 1.0' in fetch(port, "/metrics")[1]
             server.model = right

@@ -43,7 +43,7 @@ def has_external_data(content: bytes) -> bool:
     view, waiting, graphs = memoryview(content), [("ModelProto", 0, len(content))], 0
     while waiting:
         kind, start, end = waiting.pop()
-        for number, wire, value, last in _fields(view, start, end):
+        for number, wire, value, last in fields(view, start, end):
             if kind == "TensorProto" and number == _EXTERNAL_DATA:
                 return True
             if kind == "TensorProto" and number == _DATA_LOCATION and wire == _VARINT and value == _EXTERNAL:
@@ -58,17 +58,17 @@ def has_external_data(content: bytes) -> bool:
     return False
 
 
-def _fields(view: memoryview, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+def fields(view: memoryview, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
     """Yield field number, wire type, the value of a varint or the start of bytes, and the end of the field."""
     at = start
     while at < end:
-        key, at = _varint(view, at, end)
+        key, at = varint(view, at, end)
         number, wire = key >> 3, key & 7
         value = at
         if wire == _VARINT:
-            value, at = _varint(view, at, end)
+            value, at = varint(view, at, end)
         elif wire == _BYTES:
-            length, value = _varint(view, at, end)
+            length, value = varint(view, at, end)
             at = value + length
         elif wire in (_FIXED64, _FIXED32):
             at += 8 if wire == _FIXED64 else 4
@@ -79,7 +79,8 @@ def _fields(view: memoryview, start: int, end: int) -> Iterator[tuple[int, int, 
         yield number, wire, value, at
 
 
-def _varint(view: memoryview, at: int, end: int) -> tuple[int, int]:
+def varint(view: memoryview, at: int, end: int) -> tuple[int, int]:
+    """Return the number that begins at byte ``at``, and where the next field begins. Raises NotOnnxError."""
     value = 0
     for shift in range(0, 70, 7):
         if at >= end:

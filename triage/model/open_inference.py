@@ -108,13 +108,16 @@ def model_name(address: str) -> str:
 
 
 def _request(images: FloatArray, contract: TensorContract) -> bytes:
-    tensor = {
-        "name": contract.input,
-        "shape": list(images.shape),
-        "datatype": "FP32",
-        "data": images.ravel().tolist(),
-    }
-    return json.dumps({"inputs": [tensor], "outputs": [{"name": contract.output}]}, allow_nan=False).encode()
+    """Return the request in JSON, with numbers of nine digits: each is read as the very float32.
+
+    Written by json.dumps they would be doubles of 17 digits, which takes five times as long.
+    """
+    if not np.isfinite(images).all():
+        raise ValueError("a model input has numbers that are not finite")
+    tensor = {"name": contract.input, "shape": list(images.shape), "datatype": "FP32", "data": []}
+    request = json.dumps({"outputs": [{"name": contract.output}], "inputs": [tensor]})
+    numbers = ",".join(["%.9g"] * images.size) % tuple(images.ravel().tolist())
+    return f"{request.removesuffix(']}]}')}{numbers}]}}]}}".encode()
 
 
 def _refusal(response: HttpResponse) -> InferenceError:
