@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.support.model_folders import write_model
+from tests.support.inference_server import InferenceServer, brightness, images_of, inference_server
+from tests.support.model_folders import write_model, write_remote_model
 from triage.decision.reasons import Reason
 from triage.model.card import ModelRefusedError
 from triage.model.registry import RegistryPolicy
+from triage.model.remote_folder import RemoteAccess
+from triage.model.remote_session import CheckTimes
 from triage.model.session import ModelSession
 from triage.phantom.chest import PhantomSubject, as_dicom, draw
 from triage.radiograph.types import Attributes, Part, View
@@ -26,6 +30,7 @@ from triage.scoring.conclude import conclude
 from triage.scoring.predict import Compute, Decoder, LoadedModels, predict
 
 QUICK = Compute(threads=1, decode_processes=1)
+NO_PATIENCE = CheckTimes(patience_s=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +168,37 @@ def test_a_file_that_ends_keeps_or_fills_its_process_costs_the_others_nothing(od
         refused = [prepared.rejected and prepared.rejected.reason for _, prepared in found]
         assert refused == [None, Reason.WORKER_FAILURE, None]
         assert [prepared.rejected for _, prepared in decoder.finish(decoder.start([Path("c")]))] == [None]
+
+
+def at(server: InferenceServer) -> Compute:
+    return Compute(
+        threads=1, decode_processes=1, servers={"far": RemoteAccess(server.address, 10.0, times=NO_PATIENCE)}
+    )
+
+
+def test_a_model_at_a_server_scores_files_too(tmp_path: Path, chest: np.ndarray[Any, Any]) -> None:
+    write_remote_model(tmp_path / "models", "far", bias=-10)
+    write_model(tmp_path / "same", "far", bias=-10)
+    file = a_file(tmp_path, chest)
+    with inference_server(model=partial(brightness, bias=-10)) as server:
+        (far,) = predict([file], LoadedModels.installed(tmp_path / "models"), AssessmentPolicy(), at(server))
+    (near,) = predict([file], LoadedModels.installed(tmp_path / "same"), AssessmentPolicy(), Compute(threads=1))
+    assert far["tag"] == near["tag"] == "NORMAL"
+    assert far["probability"] == pytest.approx(near["probability"], abs=1e-6)
+
+
+def test_a_file_without_an_answer_is_not_assessed_and_names_the_model(
+    tmp_path: Path, chest: np.ndarray[Any, Any]
+) -> None:
+    write_remote_model(tmp_path / "models", "far", bias=-10)
+    models, file = LoadedModels.installed(tmp_path / "models"), a_file(tmp_path, chest)
+    with inference_server(model=partial(brightness, bias=-10)) as server:
+        server.fault = lambda request: (
+            server.scored(request, data=[float("nan")] * 2) if images_of(request)[0].std() > 0.1 else None
+        )
+        (record,) = predict([file], models, AssessmentPolicy(), at(server))
+    assert (record["tag"], record["reasons"]) == ("NOT_ASSESSED", ["worker_failure"])
+    assert record["detail"] == "the model far 1: its server answers with numbers that are no probabilities (0 to 1)"
+    (record,) = predict([file], models, AssessmentPolicy(), at(server))
+    assert (record["tag"], record["reasons"]) == ("NOT_ASSESSED", ["worker_failure"])
+    assert record["detail"].startswith("far is out of service: its server did not answer")

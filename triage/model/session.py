@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from triage.errors import StartError
+from triage.model.backend import OpenInferenceBackend
 from triage.model.card import WEIGHTS, ModelCard, ModelRefusedError
 from triage.model.onnx_runtime import InferenceSession, onnxruntime
 from triage.model.run_deadline import NotEndedError, RunDeadline, RunLimit
@@ -107,6 +108,8 @@ class ModelSession:
             ModelRefusedError: A graph that ONNX Runtime does not load (damaged, or with operators of a domain that it
                 does not know), or that has other inputs and outputs than a model has.
         """
+        if isinstance(card.backend, OpenInferenceBackend):
+            raise ModelRefusedError(f"{card.name} lives at a server: `triage work` and `triage predict` alone ask it")
         self.card = card
         self._size = card.preprocessing.size
         self._session = _open(folder / WEIGHTS, provider, threads)

@@ -12,7 +12,7 @@ import numpy as np
 
 from triage.decision.reasons import Reason
 from triage.decision.types import ActivationMap, ModelResult, ShadowScore, Tag
-from triage.errors import cause
+from triage.errors import TriageError, cause
 from triage.model.activation_map import encode_map
 from triage.model.card import ModelCard
 from triage.model.run_deadline import NotEndedError
@@ -149,7 +149,7 @@ class BatchInference:
         return [(self._sessions[name].card, refusal) for name, refusal in sorted(image.refused.items())]
 
     def _failed(self, run: _FailedRun) -> ScoredModel:
-        refusal = Rejected(Reason.WORKER_FAILURE, f"{run.card.name} {cause(run.error)}")
+        refusal = Rejected(Reason.WORKER_FAILURE, failure_text(run.card, run.error))
         return ScoredModel(run.card, not_run(run.card, refusal, shadow=run.card.name in self._policy.registry.shadow))
 
     def _run_model(self, name: str, batch: Sequence[PreparedImage]) -> Iterator[ScoredModel | _FailedRun]:
@@ -212,6 +212,12 @@ def _rejected(image: PreparedImage) -> ScoredImage:
     return ScoredImage(
         image, Conclusion(Tag.NOT_ASSESSED, None, (image.rejected.reason,), detail=image.rejected.detail)
     )
+
+
+def failure_text(card: ModelCard, error: Exception) -> str:
+    """Return why a model's run failed: it names the model, and no value of the image."""
+    text = str(error) if isinstance(error, TriageError) else cause(error)
+    return text if card.name in text else f"{card.name} {text}"
 
 
 def scores_at(scores: ModelScores, position: int) -> tuple[tuple[float, ...], float]:

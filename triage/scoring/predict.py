@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypedDict
 
 from triage.decision.reasons import Reason
 from triage.errors import cause
+from triage.model.backend import OpenInferenceBackend
 from triage.model.card import ModelCard, ModelRefusedError, load_card
 from triage.model.installed import installed
+from triage.model.open_inference import InferenceError
 from triage.model.registry import RegistryPolicy, usable
-from triage.model.session import AT_ONCE, ModelSession, Provider, check_loads
+from triage.model.remote_folder import RemoteAccess, open_remote
+from triage.model.session import AT_ONCE, ModelSession, Provider, ScoringSession, check_loads
 from triage.model.trial_load import LOAD_DEADLINE_S
 from triage.radiograph.types import Attributes, Rejected, View
 from triage.runtime.child_pool import DecodePool, DecoderDiedError, Decoding
 from triage.scoring.assess import AssessmentPolicy, PreparedImage, prepare
-from triage.scoring.conclude import combine, conclude
-from triage.scoring.inference import BatchInference, FailedImage, ScoredImage, ScoredModel
+from triage.scoring.conclude import combine, not_run
+from triage.scoring.inference import BatchInference, FailedImage, ScoredImage, ScoredModel, failure_text
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +76,7 @@ class Compute:
     """Resources to compute with; 0 is one per core.
 
     A file whose decoding takes longer than ``decode_timeout_s`` fails; a model that does not load within
-    ``load_timeout_s`` is refused.
+    ``load_timeout_s`` is refused. ``servers`` has how to reach the server of each model that lives at one.
     """
 
     provider: Provider = "cpu"
@@ -82,6 +84,7 @@ class Compute:
     decode_processes: int = 0
     decode_timeout_s: float = 60.0
     load_timeout_s: float = LOAD_DEADLINE_S
+    servers: Mapping[str, RemoteAccess] = field(default_factory=dict)
 
 
 def predict(
@@ -161,20 +164,25 @@ def _result(decoding: Decoding[PreparedImage]) -> PreparedImage:
         return _rejected(Reason.WORKER_FAILURE, "decoding it needs more memory than one file may use")
 
 
-class SessionsOnDemand(Mapping[str, ModelSession]):
+class SessionsOnDemand(Mapping[str, ScoringSession]):
     """Sessions by model name; each is loaded when it is first used. Raises ModelRefusedError and ProviderError then."""
 
     def __init__(self, models: LoadedModels, compute: Compute) -> None:
         self._models = models
         self._compute = compute
-        self._sessions: dict[str, ModelSession] = {}
+        self._sessions: dict[str, ScoringSession] = {}
 
-    def __getitem__(self, name: str) -> ModelSession:
+    def __getitem__(self, name: str) -> ScoringSession:
         if name not in self._sessions:
-            folder, card, compute = self._models.folders[name], self._models.cards[name], self._compute
-            check_loads(folder, card, compute.provider, compute.threads, compute.load_timeout_s)
-            self._sessions[name] = ModelSession(folder, card, provider=compute.provider, threads=compute.threads)
+            self._sessions[name] = self._opened(self._models.folders[name], self._models.cards[name])
         return self._sessions[name]
+
+    def _opened(self, folder: Path, card: ModelCard) -> ScoringSession:
+        compute = self._compute
+        if isinstance(card.backend, OpenInferenceBackend):
+            return open_remote(folder, card, compute.servers.get(card.name))
+        check_loads(folder, card, compute.provider, compute.threads, compute.load_timeout_s)
+        return ModelSession(folder, card, provider=compute.provider, threads=compute.threads)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._models.cards)
@@ -197,12 +205,13 @@ class FileScorer:
             yield _record(path, self._concluded(result) if isinstance(result, FailedImage) else result)
 
     def _concluded(self, failed: FailedImage) -> ScoredImage:
-        """Return the conclusion of an image whose run did not end; raise every other error."""
-        if not failed.is_final:
+        """Return the conclusion of an image whose run did not end or got no answer; raise every other error."""
+        if not failed.is_final and not isinstance(failed.error, InferenceError):
             raise failed.error
         if failed.partial is not None:
             return failed.partial
-        result = conclude(failed.prepared, failed.card, (), math.nan, self._policy)
+        refusal = Rejected(Reason.WORKER_FAILURE, failure_text(failed.card, failed.error))
+        result = not_run(failed.card, refusal, shadow=failed.card.name in self._policy.registry.shadow)
         return ScoredImage(failed.prepared, combine([result]), (ScoredModel(failed.card, result),))
 
 

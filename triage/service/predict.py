@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from triage.service.models import policy_of
+from triage.service.models import policy_of, remote_access
 from triage.settings.schema import Settings
 from triage.spool.spool import Spool
 
@@ -28,7 +28,12 @@ def predictions(settings: Settings, files: list[Path], model: Path | None) -> It
         else LoadedModels.installed(models_folder(ours.path), ours.names, policy.registry)
     )
     compute = Compute(
-        worker.provider, worker.threads, worker.decode_processes, worker.decode_timeout_s, worker.load_timeout_s
+        worker.provider,
+        worker.threads,
+        worker.decode_processes,
+        worker.decode_timeout_s,
+        worker.load_timeout_s,
+        remote_access(settings.open_inference),
     )
     spool = Spool(settings.spool.path)
     if spool.exists():  # a model that a person has switched off scores nothing here either
