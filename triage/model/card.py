@@ -239,6 +239,20 @@ class ModelCard(CardPart):
 
 def load_card(folder: Path) -> ModelCard:
     """Read the card of a model folder and check the other files there against it. Raises ModelRefusedError."""
+    card = read_card(folder)
+    if isinstance(card.backend, OpenInferenceBackend):  # its weights are elsewhere
+        check_digest(folder / KNOWN_ANSWERS, card.model_sha256)
+        if card.distribution:
+            check_digest(folder / SUBSPACE, card.backend.distance_sha256 or "")
+    else:
+        check_onnx(folder / WEIGHTS, check_digest(folder / WEIGHTS, card.model_sha256))
+    check_list(folder, "patients_file", card.training.patients_file, card.training.patients_sha256)
+    check_list(folder, "images_file", card.training.images_file, card.training.images_sha256)
+    return card
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Read the card of a model folder alone. Raises ModelRefusedError."""
     try:
         record: object = json.loads((folder / CARD).read_bytes())
     except (OSError, ValueError) as error:
@@ -253,14 +267,6 @@ def load_card(folder: Path) -> ModelCard:
         raise ModelRefusedError(
             f"model folder {folder}: its card is of {card.name!r}; a folder is named like its model"
         )
-    if isinstance(card.backend, OpenInferenceBackend):  # its weights are elsewhere
-        check_digest(folder / KNOWN_ANSWERS, card.model_sha256)
-        if card.distribution:
-            check_digest(folder / SUBSPACE, card.backend.distance_sha256 or "")
-    else:
-        check_onnx(folder / WEIGHTS, check_digest(folder / WEIGHTS, card.model_sha256))
-    check_list(folder, "patients_file", card.training.patients_file, card.training.patients_sha256)
-    check_list(folder, "images_file", card.training.images_file, card.training.images_sha256)
     return card
 
 

@@ -50,13 +50,15 @@ def open_remote(
             f'["{card.name}=https://HOST:PORT/v2/models/NAME"], or leave it out of models.names'
         )
     path = folder / KNOWN_ANSWERS
-    known = read_known_answers(path, check_digest(path, card.model_sha256), card.preprocessing.size, _columns(card))
+    known = read_known_answers(
+        path, check_digest(path, card.model_sha256), card.preprocessing.size, finding_columns(card)
+    )
     contract = TensorContract(backend.input, backend.output, backend.batch, known.columns)
     client = OpenInferenceClient(access.address, contract, access.timeout_s, access.tls)
     return RemoteSession(card, client, known, _distance(folder, card, backend), access.times, observe)
 
 
-def _columns(card: ModelCard) -> tuple[int, ...]:
+def finding_columns(card: ModelCard) -> tuple[int, ...]:
     """Return the columns of the output that findings use."""
     return tuple(sorted({each.column for each in card.findings if each.column is not None}))
 
