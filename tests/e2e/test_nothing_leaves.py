@@ -41,6 +41,7 @@ ASKS_NOBODY = {
     "channel": [],
     "clock": [],
     "feedback": ["--out", "{folder}/feedback.csv"],
+    "known-answers": ["{folder}/far", "--like", "{model}"],
     "migrate": ["--check"],
     "model": [],
     "predict": ["{image}"],

@@ -13,7 +13,7 @@ SECTION = CommandSection.RESEARCH
 
 
 @click.command("known-answers")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=PATH)
 @click.option("--like", type=PATH, help="Model folder of this machine whose graph the server serves: FOLDER is made.")
 @click.option(
     "--batch", type=click.IntRange(1, 64), default=2, show_default=True, help="With --like: images a request."

@@ -109,7 +109,7 @@ class ModelSession:
                 does not know), or that has other inputs and outputs than a model has.
         """
         if isinstance(card.backend, OpenInferenceBackend):
-            raise ModelRefusedError(f"{card.name} lives at a server: `triage work` and `triage predict` alone ask it")
+            raise ModelRefusedError(f"{card.name} lives at a server, and only models of this machine are loaded here")
         self.card = card
         self._size = card.preprocessing.size
         self._session = _open(folder / WEIGHTS, provider, threads)

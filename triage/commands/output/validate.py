@@ -13,7 +13,7 @@ from triage.commands.output.console import progress_bar
 from triage.errors import StartError
 from triage.listener.address import own_listener
 from triage.scoring.predict import Compute
-from triage.service.models import policy_of
+from triage.service.models import policy_of, remote_access
 from triage.settings.schema import Settings
 from triage.spool.errors import SpoolError
 from triage.spool.spool import Spool
@@ -34,7 +34,12 @@ def run_validation(settings: Settings, options: Mapping[str, Any]) -> bool:
     service = _service(settings, request) if request.dicom else None
     worker = settings.worker
     compute = Compute(
-        worker.provider, worker.threads, worker.decode_processes, worker.decode_timeout_s, worker.load_timeout_s
+        worker.provider,
+        worker.threads,
+        worker.decode_processes,
+        worker.decode_timeout_s,
+        worker.load_timeout_s,
+        remote_access(settings.open_inference),
     )
     with progress_bar() as bar:
         tasks: dict[str, Any] = {}
