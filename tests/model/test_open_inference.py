@@ -7,11 +7,14 @@ import ssl
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.runtime.test_http_request import peer
 from tests.support.certificates import authority
@@ -19,6 +22,7 @@ from tests.support.inference_server import NAME, InferenceServer, images_of, inf
 from tests.support.receivers import free_port
 from triage.dicom.tls import ClientTLS
 from triage.model.open_inference import InferenceError, OpenInferenceClient, TensorContract, model_name
+from triage.runtime.http_request import HttpResponse
 
 SIZE = 8
 CONTRACT = TensorContract("image", "probability", batch=2, columns=1)
@@ -205,3 +209,38 @@ def test_over_tls_the_server_has_to_be_the_one_whose_authority_we_know(tmp_path:
 )
 def test_the_model_in_an_address(address: str, name: str) -> None:
     assert model_name(address) == name
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["probability"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(
+    st.fixed_dictionaries({}, optional={"model_name": JSON, "model_version": JSON, "outputs": JSON}),
+    st.fixed_dictionaries({}, optional={"name": JSON, "datatype": JSON, "shape": JSON, "data": JSON}),
+)
+@settings(max_examples=40)
+def test_whatever_json_comes_it_is_an_error_in_words_or_probabilities(
+    whole: dict[str, Any], output: dict[str, Any]
+) -> None:
+    right = {"name": "probability", "datatype": "FP32", "shape": [2, 1], "data": [0.25, 0.75]}
+    body = json.dumps({"model_name": NAME, "outputs": [{**right, **output}], **whole}).encode()
+    answering = AnsweringClient(f"http://127.0.0.1:9/v2/models/{NAME}", CONTRACT, 1.0, body=body)
+    try:
+        found = answering.infer(IMAGES).probability
+    except InferenceError:
+        return
+    assert found.shape == (2, 1) and found.dtype == np.float32 and ((found >= 0) & (found <= 1)).all()
+
+
+@dataclass(frozen=True)
+class AnsweringClient(OpenInferenceClient):
+    """A client whose server says ``body``."""
+
+    body: bytes = b""
+
+    def _ask(self, body: bytes) -> HttpResponse:
+        return HttpResponse(200, self.body)
