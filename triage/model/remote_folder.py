@@ -24,7 +24,7 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class RemoteAccess:
-    """How the site reaches the server of one model; ``timeout_s`` is for one request."""
+    """Access of the site to the server of one model; ``timeout_s`` is for one request."""
 
     address: str
     timeout_s: float = 10.0
