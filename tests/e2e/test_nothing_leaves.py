@@ -41,7 +41,6 @@ ASKS_NOBODY = {
     "channel": [],
     "clock": [],
     "feedback": ["--out", "{folder}/feedback.csv"],
-    "known-answers": ["{folder}/far", "--like", "{model}"],
     "migrate": ["--check"],
     "model": [],
     "predict": ["{image}"],

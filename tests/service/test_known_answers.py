@@ -1,4 +1,4 @@
-"""`triage known-answers`: a folder for a server, of a graph of this machine or of what the server says."""
+"""`triage models known-answers`: a folder for a server, of a graph of this machine or of what the server says."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def serving(session: ModelSession) -> Iterator[InferenceServer]:
 
 
 def run(*arguments: str, **settings: str) -> str:
-    found = CliRunner().invoke(triage, ["known-answers", *arguments], env=settings)
+    found = CliRunner().invoke(triage, ["models", "known-answers", *arguments], env=settings)
     return found.output if found.exit_code == 0 else f"{found.exit_code}: {found.output}"
 
 
@@ -70,7 +70,9 @@ def test_a_folder_of_this_machine_becomes_one_for_a_server_that_says_the_same(tm
 
 def test_a_graph_whose_distance_cannot_be_read_is_refused(tmp_path: Path) -> None:
     write_model(tmp_path, "near")
-    assert "its graph has no distance that can be read" in run(str(tmp_path / "far"), "--like", str(tmp_path / "near"))
+    assert "its graph has no distance of the image alone" in run(
+        str(tmp_path / "far"), "--like", str(tmp_path / "near")
+    )
     assert not (tmp_path / "far").exists()
 
 

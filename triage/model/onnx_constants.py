@@ -16,15 +16,18 @@ _FLOAT = 1
 
 _OF_DISTANCE = ("subspace_mean", "components_transposed", "variances", "term_scales", "contrast_mean")
 """Constants of the distance in a released graph (wrapping.py)."""
+_TERMS = 3  # inside and outside the subspace, and contrast
 
 
 def subspace_in(content: bytes) -> Subspace | None:
-    """Return the subspace of the training images in a released graph; None for another graph.
+    """Return the subspace of the training images in a released graph.
+
+    None for a graph without one, or whose distance is measured in features of its network, too.
 
     Raises NotOnnxError for bytes that are no ONNX file.
     """
     found = {name: values.astype(np.float64) for name, values in _floats(content, _OF_DISTANCE)}
-    if len(found) < len(_OF_DISTANCE):
+    if len(found) < len(_OF_DISTANCE) or found["term_scales"].size != _TERMS:
         return None
     inside, outside, contrast = found["term_scales"]
     return Subspace(

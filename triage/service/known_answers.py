@@ -52,7 +52,9 @@ def copy_for_server(model: Path, folder: Path, batch: int) -> ModelCard:
     weights = (model / WEIGHTS).read_bytes()
     subspace = subspace_in(weights)
     if card.distribution and subspace is None:
-        raise ModelRefusedError(f"{model}: its graph has no distance that can be read, so it is measured nowhere else")
+        raise ModelRefusedError(
+            f"{model}: its graph has no distance of the image alone, and no other can be measured here"
+        )
     images = known_images(card.preprocessing.spec())
     scores = ModelSession(model, card, threads=1).score(images)
     try:

@@ -1,4 +1,4 @@
-"""``triage known-answers``: the folder of a model that lives at a server."""
+"""``triage models known-answers``: the folder of a model that lives at a server."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from pathlib import Path
 
 import click
 
-from triage.commands import CommandSection
 from triage.commands.base import PATH, Invocation, given, start_errors
-
-SECTION = CommandSection.RESEARCH
 
 
 @click.command("known-answers")
@@ -22,7 +19,7 @@ SECTION = CommandSection.RESEARCH
     "--columns", type=click.IntRange(1), default=1, show_default=True, help="Without --like: columns of the output."
 )
 @given
-def known_answers(invocation: Invocation, folder: Path, like: Path | None, batch: int, columns: int) -> None:
+def command(invocation: Invocation, folder: Path, like: Path | None, batch: int, columns: int) -> None:
     """Write the known answers of FOLDER, whose model lives at a server, and their digest into its card.
 
     They are those of the graph of --like; without it, what the server that open_inference.servers names says now: do
