@@ -138,7 +138,7 @@ def test_those_beside_are_of_the_age_in_shadow_enabled_and_others(sessions: dict
 
     def names(age: float | None, *, disabled: Sequence[str] = (), chosen: str = "adult") -> list[str]:
         policy = RegistryPolicy(frozenset(disabled), frozenset({"trial", "trial-child"}))
-        return [card.name for card in shadow_cards(cards, age, policy, cards[chosen])]
+        return [card.name for card in shadow_cards(cards, age, policy, [cards[chosen]])]
 
     assert names(50.0) == ["trial"]
     assert names(None) == ["trial"]
