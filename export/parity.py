@@ -54,8 +54,8 @@ def check_parity(shipped: Shipped, weights: Path, images: Bytes, thresholds: Seq
             expected = dict(zip(shipped.names, (part.numpy() for part in shipped(batch)), strict=True))
         found = dict(zip(shipped.names, session.run(shipped.names, {"image": batch.numpy()}), strict=True))
         for column, points in enumerate(thresholds):
-            pair = (_column(outputs["probability"], column) for outputs in (expected, found))
-            worst = max(worst, _difference(*pair, points))
+            wanted, given = (_column(outputs["probability"], column) for outputs in (expected, found))
+            worst = max(worst, _difference(wanted, given, points))
         if "calibrated_probability" in found:
             _difference(expected["calibrated_probability"], found["calibrated_probability"], ())
         if not np.allclose(expected["distance"], found["distance"], rtol=1e-3, atol=1e-3):

@@ -148,7 +148,7 @@ def _findings_of(
         first = judge_by(run, folds)
     else:
         first = judge(run, members, process, options.calibrate_on, options.calibrate_splits)
-    found = []
+    found: list[MeasuredFinding] = []
     for finding, output in zip(about.findings, outputs, strict=True):
         judged = judged_by_output(first, folds, output) if found else first
         measured = measure_finding(
@@ -270,8 +270,8 @@ def _make_variant(candidate: _Candidate, weights: Path) -> str:
     check_refusals(before[1], after[1], candidate.distribution.limit)
     labels = target_matrix(cases, run.config.targets)[:, 0]
     patients = [case.patient for case in cases]
-    first = [values if values.ndim == 1 else values[:, 0] for values in (before[0], after[0])]
-    return f"{variant} " + check_variant(*first, labels, patients, candidate.leading.thresholds)
+    reference, changed = (values if values.ndim == 1 else values[:, 0] for values in (before[0], after[0]))
+    return f"{variant} " + check_variant(reference, changed, labels, patients, candidate.leading.thresholds)
 
 
 def _tested(candidate: _Candidate) -> list[Performance]:

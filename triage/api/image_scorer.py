@@ -23,6 +23,7 @@ from triage.model.card import ModelCard, ModelRefusedError, load_card
 from triage.model.installed import installed, models_folder
 from triage.model.registry import RegistryPolicy, to_be_loaded, usable
 from triage.model.session import ModelSession
+from triage.model.versions import name_in
 from triage.radiograph.decode import is_picture
 from triage.radiograph.types import Rejected
 from triage.scoring.assess import AssessmentPolicy, PreparedImage, projection_seen, view_contradicted
@@ -238,11 +239,11 @@ def _of_no_dicom_file(result: ImageScore, asserted: Asserted) -> ImageScore:
 
 def _installed(allow_demo: bool) -> tuple[Path, ...]:
     models = models_folder(None).resolve()
-    return tuple(models / name for name in installed(models, (), RegistryPolicy(allow_demo=allow_demo)))
+    return tuple(installed(models, (), RegistryPolicy(allow_demo=allow_demo)).folders.values())
 
 
 def _by_name(folders: Sequence[Path]) -> dict[str, Path]:
-    found = {folder.name: folder for folder in folders}
+    found = {name_in(folder.name): folder for folder in folders}
     if len(found) < len(folders):
         raise ModelRefusedError("two of the folders are of one name, and a folder is named like its model")
     return found

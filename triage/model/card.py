@@ -263,15 +263,16 @@ def read_card(folder: Path) -> ModelCard:
         raise ModelRefusedError(f"model folder {folder}: {error}") from error
     except ValidationError as error:
         raise ModelRefusedError(f"model folder {folder}: {CARD} does not hold: {_first(error)}") from error
-    if card.name != folder.name:
+    if folder.name not in (card.name, f"{card.name}@{card.version}"):
         raise ModelRefusedError(
-            f"model folder {folder}: its card is of {card.name!r}; a folder is named like its model"
+            f"model folder {folder}: its card is of {card.name!r}, version {card.version}; a folder is named like its "
+            f"model, {card.name} or {card.name}@{card.version}"
         )
     return card
 
 
 def load_cards(models: Path, names: tuple[str, ...] = ()) -> dict[str, ModelCard]:
-    """Read the cards of the named folders below ``models``, or of all of them, by name. Raises ModelRefusedError."""
+    """Read the cards of the named folders below ``models``, or of all of them, by folder. Raises ModelRefusedError."""
     if not models.is_dir():
         raise ModelRefusedError(f"there is no model folder {models}: set models.path")
     chosen = names or tuple(sorted(path.parent.name for path in models.glob(f"*/{CARD}")))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from triage.model.card import CARD, ModelCard, ModelRefusedError, load_cards
-from triage.model.registry import RegistryPolicy, to_be_loaded
+from triage.model.registry import RegistryPolicy, check_one_decides, to_be_loaded_alone
+from triage.model.serving_range import narrow_all
+from triage.model.versions import in_service_by_name
 from triage.runtime.checkout import checkout
 
 logger = logging.getLogger(__name__)
@@ -50,13 +54,28 @@ def _packaged() -> Path | None:
         return None
 
 
-def installed(models: Path, names: tuple[str, ...], policy: RegistryPolicy) -> dict[str, ModelCard]:
-    """Return the cards of the models to load, by name; those left out are logged. Raises ModelRefusedError."""
+@dataclass(frozen=True)
+class InstalledModels:
+    """Models to load: cards and folders by the name that each has in service, NAME, or in shadow, its folder's."""
+
+    cards: Mapping[str, ModelCard]
+    folders: Mapping[str, Path]
+
+
+def installed(models: Path, names: tuple[str, ...], policy: RegistryPolicy) -> InstalledModels:
+    """Return the models to load; those left out are logged. Raises ModelRefusedError."""
     logger.info("models from %s", models)
-    found = load_cards(models, names)
-    loaded = to_be_loaded(found, policy, names)
+    by_folder = load_cards(models, names)
+    chosen = in_service_by_name(by_folder, policy.shadow, policy.history, names)
+    left_out = by_folder.keys() - set(chosen.values())
+    if left_out:
+        logger.info("not in service, as another version is, or retired: %s", ", ".join(sorted(left_out)))
+    found = {name: by_folder[folder].model_copy(update={"name": name}) for name, folder in chosen.items()}
+    kept = [name for name, folder in chosen.items() if folder in names]
+    loaded = narrow_all(to_be_loaded_alone(found, policy, kept), policy.serve, policy.shadow)
+    check_one_decides(loaded, policy.shadow)
     for name in sorted(found.keys() - loaded.keys()):
         logger.warning(
             "%s is marked as a demonstration and scores nothing without models.allow_demo: %s", name, found[name].covers
         )
-    return loaded
+    return InstalledModels(loaded, {name: models / chosen[name] for name in loaded})

@@ -8,6 +8,8 @@ from itertools import combinations
 
 from triage.decision.reasons import Reason
 from triage.model.card import ModelCard, ModelRefusedError
+from triage.model.serving_range import ServingRange
+from triage.model.versions import RegistryHistory
 from triage.radiograph.types import Rejected, View
 
 ADULT_FROM_YEARS = 18.0
@@ -15,12 +17,18 @@ ADULT_FROM_YEARS = 18.0
 
 @dataclass(frozen=True)
 class RegistryPolicy:
-    """Decisions of the site about its models, by model name."""
+    """Decisions of the site about its models, by model name.
+
+    ``serve``: patients, views and stations that a model serves, where the site narrows them. ``history``: the acts of
+    persons on versions.
+    """
 
     disabled: frozenset[str] = frozenset()
     shadow: frozenset[str] = frozenset()
     adult_when_age_unknown: bool = False
     allow_demo: bool = False
+    serve: Mapping[str, ServingRange] = field(default_factory=dict)
+    history: RegistryHistory = field(default_factory=RegistryHistory)
 
 
 def usable(cards: Mapping[str, ModelCard], policy: RegistryPolicy) -> dict[str, ModelCard]:
@@ -34,8 +42,17 @@ def to_be_loaded(
     """Return the models to load, of those installed. ``named``: those in the settings; empty: all.
 
     Raises ModelRefusedError if a named model cannot be used, if a shadow name is no model's (a misspelt model would be
-    in service), and if two models in service may be for the same image: which one decides would be chance.
+    in service), and if two models in service have a finding of one image in common: which one decides would be chance.
     """
+    found = to_be_loaded_alone(cards, policy, named)
+    check_one_decides(found, policy.shadow)
+    return found
+
+
+def to_be_loaded_alone(
+    cards: Mapping[str, ModelCard], policy: RegistryPolicy, named: Sequence[str] = ()
+) -> dict[str, ModelCard]:
+    """Return the models to load, each looked at alone; see ``to_be_loaded``. Raises ModelRefusedError."""
     found = usable(cards, policy)
     if demos := sorted(set(named) - found.keys()):
         raise ModelRefusedError(
@@ -48,17 +65,18 @@ def to_be_loaded(
         raise ModelRefusedError(
             "every model is a demo: set models.allow_demo for a demonstration, or install another model"
         )
-    _check_one_decides([card for name, card in sorted(found.items()) if name not in policy.shadow])
     return found
 
 
-def _check_one_decides(in_service: Sequence[ModelCard]) -> None:
+def check_one_decides(cards: Mapping[str, ModelCard], shadow: Collection[str]) -> None:
+    """Raise ModelRefusedError if two models in service have a finding of one image in common."""
+    in_service = [card for name, card in sorted(cards.items()) if name not in shadow]
     for first, second in combinations(in_service, 2):
         if first.overlaps(second):
             raise ModelRefusedError(
                 f"{first.name} ({first.covers}) and {second.name} ({second.covers}) are both in service for the same "
-                "images, and one finding of one image is scored by one model: leave one out of models.names, or name "
-                "it in models.shadow"
+                "images, and one finding of one image is scored by one model: leave one out of models.names, narrow "
+                "what each serves (models.serve), or name it in models.shadow"
             )
 
 

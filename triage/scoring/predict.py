@@ -61,8 +61,8 @@ class LoadedModels:
 
         Raises ModelRefusedError.
         """
-        cards = installed(models, names, policy or RegistryPolicy())
-        return cls({name: models / name for name in cards}, cards)
+        found = installed(models, names, policy or RegistryPolicy())
+        return cls(found.folders, found.cards)
 
     @classmethod
     def only(cls, folder: Path) -> LoadedModels:

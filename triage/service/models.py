@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from triage.model.remote_folder import RemoteAccess
     from triage.model.remote_session import CheckOutcome
     from triage.model.session import ScoringSession
+    from triage.model.versions import RegistryHistory
 
 logger = logging.getLogger(__name__)
 
@@ -57,16 +58,20 @@ def load_sessions(
     from triage.model.backend import OpenInferenceBackend
     from triage.model.calibration import check_prevalence
     from triage.model.installed import installed, models_folder
+    from triage.model.serving_range import holes
     from triage.model.urgencies import check_urgencies, in_service
 
-    folder = models_folder(settings.models.path)
-    cards = installed(folder, settings.models.names, registry_policy(settings.models))
+    policy = registry_policy(settings.models, registry_history(settings))
+    found = installed(models_folder(settings.models.path), settings.models.names, policy)
+    cards, folders = found.cards, found.folders
+    for hole in holes(in_service(cards, settings.models.shadow)):
+        logger.info("not served: %s", hole)
     check_prevalence(cards, settings.models.prevalence_by_name)
     check_urgencies(in_service(cards, settings.models.shadow), settings.decision.urgency_table)
     return {
-        name: _open_remote(settings, folder / name, card, partial(observe_check, name))
+        name: _open_remote(settings, folders[name], card, partial(observe_check, name))
         if isinstance(card.backend, OpenInferenceBackend)
-        else _load(settings, folder / name, card, on_stuck)
+        else _load(settings, folders[name], card, on_stuck)
         for name, card in cards.items()
     }
 
@@ -147,11 +152,25 @@ def _why_out(session: ScoringSession) -> str:
     return session.why_out if isinstance(session, RemoteSession) else ""
 
 
-def registry_policy(settings: ModelSettings) -> RegistryPolicy:
+def registry_history(settings: Settings) -> RegistryHistory:
+    """Return what persons decided about versions of models; none without a spool. Raises StartError."""
+    from triage.model.registry_file import read_registry
+
+    return read_registry(settings.spool.path)
+
+
+def registry_policy(settings: ModelSettings, history: RegistryHistory | None = None) -> RegistryPolicy:
     """Return the site's rules for its models; the kill switches come from the spool."""
     from triage.model.registry import RegistryPolicy
+    from triage.model.serving_range import ServingRange
+    from triage.model.versions import RegistryHistory
 
     return RegistryPolicy(
+        serve={
+            each.model: ServingRange(each.views, each.stations, each.age_from, each.age_below)
+            for each in settings.serve
+        },
+        history=history or RegistryHistory(),
         shadow=frozenset(settings.shadow),
         adult_when_age_unknown=settings.adult_when_age_unknown,
         allow_demo=settings.allow_demo,
@@ -183,7 +202,7 @@ def policy_of(settings: Settings) -> AssessmentPolicy:
     """Return the site's rules for images, models and the operating point."""
     return AssessmentPolicy(
         _eligibility_policy(settings.eligibility),
-        registry_policy(settings.models),
+        registry_policy(settings.models, registry_history(settings)),
         FindingPolicy(settings.models.operating_point, prevalence=settings.models.prevalence_by_name),
     )
 

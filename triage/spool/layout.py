@@ -21,6 +21,7 @@ Version 1, layout 1:
     reports/    <time>-<hash>.json                 reports that came before their study: inbound_reports/early_store.py
     control/disabled-models/<name>                 kill switches
     control/disabled-channels/<name>
+    control/model-registry.jsonl                   acts of persons on versions of models: model/registry_file.py
     control/destinations/<name>.json               why nothing is sent there now, and the time of the next try
     locks/                                         one file for each live worker, held by flock
     canary/ validation/                            partitions: spools of objects that are no patient's

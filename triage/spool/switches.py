@@ -8,7 +8,7 @@ from pathlib import Path
 
 from triage.runtime.durable import fsync_folder
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,95}")
 
 
 class Switches:

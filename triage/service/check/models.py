@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from triage.errors import StartError
 from triage.model.remote_session import PROVIDER
+from triage.model.serving_range import holes
 from triage.service.check.finding import CheckResult, failed, ok, warning
 from triage.service.models import load_failures, load_sessions
 from triage.settings.schema import Settings
@@ -25,7 +26,10 @@ def check_models(settings: Settings) -> Iterator[CheckResult]:
     for name, session in sessions.items():
         works = "its server gives the known answers" if session.provider == PROVIDER else "loads and runs"
         yield _finding(f"model {name}", works, causes.get(name), name in off)
-    if not any(name not in settings.models.shadow for name in sessions):
+    in_service = [session.card for name, session in sessions.items() if name not in settings.models.shadow]
+    for hole in holes(in_service) if in_service else ():
+        yield ok("models", f"not served: {hole}")
+    if not in_service:
         yield warning("models", "none is in service: every study is NOT_ASSESSED (triage model)")
 
 

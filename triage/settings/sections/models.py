@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from triage.setting_types import NamedShare, Section
+
+
+class ServedPatients(Section):
+    """Patients, views and stations that one model serves; what is left out is as its card says."""
+
+    model: str = Field(description="Name of the model.")
+    views: tuple[Literal["PA", "AP"], ...] = Field((), description="Views; empty: those of the card.")
+    stations: tuple[str, ...] = Field((), description="Station Names (0008,1010); empty: those of the card.")
+    age_from: float | None = Field(None, ge=0, description="Age in years from which.")
+    age_below: float | None = Field(None, gt=0, description="Age in years below which.")
 
 
 class ModelSettings(Section):
@@ -26,6 +37,11 @@ class ModelSettings(Section):
     shadow: tuple[str, ...] = Field(
         (),
         description="Loaded models that score next to those in service, and change nothing; demonstrations too.",
+    )
+    serve: tuple[ServedPatients, ...] = Field(
+        (),
+        description="Which patients, views and stations each model serves, as tables [[models.serve]]; empty: all that "
+        "the cards allow. With one table, every model in service needs one.",
     )
     operating_point: float | None = Field(
         None,
@@ -48,6 +64,14 @@ class ModelSettings(Section):
         False,
         description="Let models marked as demo (not shown to know more than chance) decide. Never in clinical use.",
     )
+
+    @field_validator("serve")
+    @classmethod
+    def _names_each_model_once(cls, tables: tuple[ServedPatients, ...]) -> tuple[ServedPatients, ...]:
+        names = [each.model for each in tables]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)}: two tables, and a model serves what one table says")
+        return tables
 
     @property
     def prevalence_by_name(self) -> dict[str, float]:

@@ -1,0 +1,22 @@
+"""``triage models show``: one model, its findings and figures, and the acts of persons on it."""
+
+from __future__ import annotations
+
+import click
+
+from triage.commands.base import Invocation, given, start_errors
+
+
+@click.command("show")
+@click.argument("folder")
+@given
+def command(invocation: Invocation, folder: str) -> None:
+    """Show the model FOLDER: findings with operating points and figures, intended use, limits, and acts on it."""
+    settings = invocation.settings()
+    from triage.commands.output.models import show_model
+    from triage.model.card import load_card
+    from triage.model.installed import models_folder
+    from triage.service.models import registry_history
+
+    with start_errors():
+        show_model(load_card(models_folder(settings.models.path) / folder), registry_history(settings), folder)
