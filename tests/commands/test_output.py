@@ -20,6 +20,7 @@ from triage.commands.output.worklist import print_worklist
 from triage.decision.records import to_record
 from triage.decision.types import Tag
 from triage.dicom.requestor import RemoteAE
+from triage.model.versions import RegistryHistory
 from triage.operations.dead_letters import DeadDelivery, key_from, requeue
 from triage.queue.score_queue import ScoreQueue
 from triage.runtime.release import Running
@@ -92,14 +93,14 @@ def test_models_are_listed_with_what_keeps_them_from_scoring(
         write_model(tmp_path, name)
     write_model(tmp_path, "shown", demo=True)
     (tmp_path / "broken" / "model.onnx").write_bytes(b"another")
-    show_models(ModelSettings(path=tmp_path, shadow=("shadowed",)), frozenset({"off"}))
+    show_models(ModelSettings(path=tmp_path, shadow=("shadowed",)), frozenset({"off"}), RegistryHistory())
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert rows["here"].split()[-2:] == ["in", "service"]
     assert rows["off"].split()[-2:] == ["switched", "off"]
     assert rows["shadowed"].split()[-2:] == ["in", "shadow"]
     assert "demonstration" in rows["shown"]
     assert "refused" in rows["broken"]
-    show_models(ModelSettings(path=tmp_path / "nowhere"), frozenset())
+    show_models(ModelSettings(path=tmp_path / "nowhere"), frozenset(), RegistryHistory())
     assert "no model" in capsys.readouterr().out
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from triage.commands.base import Invocation, given
-from triage.model.versions import RegistryAct
 
 
 @click.command("promote")
@@ -19,6 +18,7 @@ def command(invocation: Invocation, folder: str, reason: str) -> None:
     what is not there. A version that was retired is taken back.
     """
     from triage.commands.output.models import change_registry
+    from triage.model.versions import RegistryAct
 
     change_registry(invocation.settings(), RegistryAct.PROMOTE, folder, reason)
     click.echo(f"{folder} is in service from the next start of `triage work`, and not before")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from triage.commands.base import Invocation, given
-from triage.model.versions import RegistryAct
 
 
 @click.command("retire")
@@ -18,6 +17,7 @@ def command(invocation: Invocation, folder: str, reason: str) -> None:
     To stop a model at once: `triage models disable NAME`.
     """
     from triage.commands.output.models import change_registry
+    from triage.model.versions import RegistryAct
 
     change_registry(invocation.settings(), RegistryAct.RETIRE, folder, reason)
     click.echo(f"{folder} is loaded no more from the next start of `triage work`; now: `triage models disable`")
