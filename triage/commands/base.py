@@ -132,9 +132,13 @@ def plain_start_errors() -> Iterator[None]:
     try:
         yield
     except StartError as error:
-        plain = click.ClickException(str(error))
-        plain.exit_code = EXIT_CANNOT_START
-        raise plain from error
+        raise _PlainError(str(error)) from error
+
+
+class _PlainError(click.ClickException):
+    """The text of a StartError, without the settings file, which does not name what is wrong."""
+
+    exit_code = EXIT_CANNOT_START
 
 
 @contextmanager
