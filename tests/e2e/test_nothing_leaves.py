@@ -43,6 +43,7 @@ ASKS_NOBODY = {
     "feedback": ["--out", "{folder}/feedback.csv"],
     "migrate": ["--check"],
     "model": [],
+    "models": ["list"],
     "predict": ["{image}"],
     "readers": ["labels", "{folder}"],
     "restore": ["{folder}/backup", "{folder}/restored"],
