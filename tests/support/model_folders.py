@@ -134,7 +134,7 @@ def _graph(size: int, biases: list[float], cam: bool, endless_above: float | Non
     constants = [
         helper.make_tensor("axes", TensorProto.INT64, [3], [1, 2, 3]),
         helper.make_tensor("bias", TensorProto.FLOAT, [columns], biases),
-        helper.make_tensor("last", TensorProto.INT64, [1], [1]),
+        *([helper.make_tensor("last", TensorProto.INT64, [1], [1])] if columns > 1 else []),
     ]
     inputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 1, size, size])]
     outputs = [
