@@ -21,6 +21,7 @@ from triage.decision.types import Tag
 from triage.errors import TriageError
 from triage.model.card import ModelCard, ModelRefusedError, load_card
 from triage.model.installed import installed, models_folder
+from triage.model.points_file import check_points, read_points
 from triage.model.registry import RegistryPolicy, to_be_loaded, usable
 from triage.model.session import ModelSession
 from triage.model.versions import name_in
@@ -29,6 +30,7 @@ from triage.radiograph.types import Rejected
 from triage.scoring.assess import AssessmentPolicy, PreparedImage, projection_seen, view_contradicted
 from triage.scoring.finding_scores import FindingPolicy
 from triage.scoring.inference import BatchInference, FailedImage, ScoredImage
+from triage.scoring.watched_points import WatchedPoints
 
 Image = str | os.PathLike[str] | bytes | Pixels
 
@@ -44,7 +46,7 @@ class ScorerOptions:
     """The arguments of ``load_models``."""
 
     folders: tuple[Path, ...]
-    operating_point: float | None
+    operating_point: float | Path | None
     allow_demo: bool
     provider: Literal["cpu", "cuda"]
     threads: int
@@ -52,16 +54,19 @@ class ScorerOptions:
 
     @property
     def policy(self) -> AssessmentPolicy:
-        """The policy of a site that states nothing."""
+        """The policy of a site that states nothing but its operating points. Raises PointsFileError."""
+        point = self.operating_point
         return AssessmentPolicy(
             registry=RegistryPolicy(allow_demo=self.allow_demo),
-            findings=FindingPolicy(operating_point=self.operating_point),
+            findings=FindingPolicy(points=WatchedPoints(read_points(point).points.points))
+            if isinstance(point, Path)
+            else FindingPolicy(point),
         )
 
 
 def load_models(
     *folders: str | os.PathLike[str],
-    operating_point: float | None = None,
+    operating_point: float | str | os.PathLike[str] | None = None,
     allow_demo: bool = False,
     provider: Literal["cpu", "cuda"] = "cpu",
     threads: int = 0,
@@ -75,8 +80,8 @@ def load_models(
     Args:
         *folders: Model folders, each with ``model.onnx`` and its ``card.json``. Load only what you trust. None named:
             those of the checkout, or of the installed package ``cxr-triage-models``, without demonstrations.
-        operating_point: The probability of the leading finding from which an image is ABNORMAL, 0 to 1; None: those of
-            the cards.
+        operating_point: The probability of the leading finding from which an image is ABNORMAL, 0 to 1; or a file of
+            operating points, as the service's ``models.operating_points``; None: those of the cards.
         allow_demo: Whether a model that is marked as a demonstration may score.
         provider: What to compute with: ``cpu``, or ``cuda`` with the package ``onnxruntime-gpu``.
         threads: Threads of a model; 0 is one per core.
@@ -86,7 +91,7 @@ def load_models(
     Raises:
         ModelRefusedError: A folder without a model that may be used, or two models for the same images.
         ProviderError: ``provider`` is not there.
-        StartError: The child process does not start.
+        StartError: The child process does not start, or the file of operating points cannot be used.
 
     Examples:
         >>> import triage
@@ -94,10 +99,11 @@ def load_models(
         >>> scorer.cards["rsna-adult"].covers
         "not Normal (RSNA's classes), lung opacity (RSNA's classes); ages 18 to below 130; PA, AP; any station"
     """
-    if operating_point is not None and not 0 <= operating_point <= 1:
-        raise ImageInputError(f"operating_point must be 0 to 1, not {operating_point}")
+    point = Path(operating_point) if isinstance(operating_point, str | os.PathLike) else operating_point
+    if isinstance(point, int | float) and not 0 <= point <= 1:
+        raise ImageInputError(f"operating_point must be 0 to 1, not {point}")
     paths = tuple(Path(folder).resolve() for folder in folders) or _installed(allow_demo)
-    return ImageScorer(ScorerOptions(paths, operating_point, allow_demo, provider, threads, isolated))
+    return ImageScorer(ScorerOptions(paths, point, allow_demo, provider, threads, isolated))
 
 
 class ImageScorer:
@@ -114,6 +120,8 @@ class ImageScorer:
         self._process = os.getpid()
         folders = _by_name(options.folders)
         self._cards = _cards(folders, self._policy.registry)
+        if isinstance(options.operating_point, Path):
+            check_points(read_points(options.operating_point), self._cards, options.operating_point)
         sessions = {name: _session(folders[name], card, options) for name, card in self._cards.items()}
         self._inference = BatchInference(sessions, self._policy)
         decoding = ImageDecoding(self._cards, self._policy)

@@ -15,9 +15,11 @@ def explain(invocation: Invocation, study: str) -> None:
     settings = invocation.settings()
     from triage.commands.output.explain import print_explanation
     from triage.dicom.uid import InvalidUIDError
+    from triage.service.operating_points import present_points
     from triage.service.running import running
 
     try:
-        print_explanation(study, open_spool(settings), redis_url(settings), settings.redis.timeout_s, running(settings))
+        spool, address, points = open_spool(settings), redis_url(settings), present_points(settings.models)
+        print_explanation(study, spool, address, settings.redis.timeout_s, running(settings), points)
     except (InvalidUIDError, LookupError) as error:
         raise click.ClickException(str(error)) from error

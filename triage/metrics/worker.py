@@ -26,6 +26,7 @@ class WorkerMetrics(ProcessMetrics, ReconcileMetrics):
 
     {stage}: names chosen by the code, never by data. {counted}: true if the study's tag takes the image into account,
     else false. {model}: a name, without its version. {calling_ae_title}: see ``bounded``. {outcome}: ViewCheck.
+    {finding}, {point}: names in the models' cards and in the site's file of operating points.
     {queue}: score, score-priors. {state}: ModelState, 1 for the present one. {outcome} of known answers: held,
     differed, failed (no valid answer).
     """
@@ -58,6 +59,12 @@ class WorkerMetrics(ProcessMetrics, ReconcileMetrics):
     model_state = gauge("model_state", "1 for the state that a model is in.", "model", "state")
     known_answers = counter(
         "known_answer_checks_total", "Times a model's server was asked for the known answers.", "model", "outcome"
+    )
+    operating_points = gauge("operating_points", "Operating points of the site that are in force or have expired.")
+    point_expires = gauge(
+        "operating_point_expires_timestamp_seconds",
+        "When an operating point of the site expires; from then on the point of its parent is in force.",
+        *("model", "finding", "point"),
     )
     silent = gauge("silent", "1 while new studies are recorded alone: neither listed nor delivered.")
     silent_until = gauge(

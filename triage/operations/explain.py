@@ -11,14 +11,23 @@ from pydicom.uid import UID
 from triage.decision.reasons import Reason
 from triage.decision.types import ImageAssessment, Tag, TriageDecision
 from triage.delivery.record import DeliveryState
+from triage.model.points_file import PointsFile
+from triage.operations.explain_points import points_in_words
 from triage.operations.trace import ObjectTrace, StudyTrace
 from triage.operations.visible import visible
 
 _WIDTH = 100
 
 
-def explanation(trace: StudyTrace, now: float, zone: tzinfo | None = None) -> str:
-    """Return the page. ``now`` in POSIX seconds; times are shown in ``zone`` (None: this machine's)."""
+def explanation(trace: StudyTrace, now: float, zone: tzinfo | None = None, points: PointsFile | None = None) -> str:
+    """Return the page.
+
+    Args:
+        trace: All records of the study.
+        now: POSIX seconds.
+        zone: The zone of the times that are shown; None: this machine's.
+        points: The site's operating points as they are now.
+    """
     lines = [
         f"Study {trace.study_instance_uid}",
         "",
@@ -28,6 +37,7 @@ def explanation(trace: StudyTrace, now: float, zone: tzinfo | None = None) -> st
         *_titled("Waiting", _waiting(trace, now)),
         *_titled("Dead letters", _dead_letters(trace, zone)),
         *_titled(f"Objects ({len(trace.objects)})", _objects(trace, zone)),
+        *_titled("Operating points", points_in_words(trace, points or PointsFile(), now, zone)),
         *_titled("History, newest first", _history(trace, zone)),
         *_titled("Models switched off", sorted(trace.disabled_models)),
     ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypedDict
 
+from triage.decision.findings import FindingScore
 from triage.decision.reasons import Reason
 from triage.errors import cause
 from triage.model.backend import OpenInferenceBackend
@@ -30,6 +31,17 @@ logger = logging.getLogger(__name__)
 _CHUNK = AT_ONCE  # inputs in memory: one chunk is scored while the next is decoded
 
 
+class FindingRecord(TypedDict):
+    """The score of one finding, as it is printed in JSON; ``point`` names a site's operating point."""
+
+    name: str
+    probability: float
+    threshold: float
+    positive: bool
+    counts: bool
+    point: str
+
+
 class PredictionRecord(TypedDict):
     """The result of one file, as it is printed in JSON."""
 
@@ -45,6 +57,8 @@ class PredictionRecord(TypedDict):
     distance: float | None
     detail: str
     study_instance_uid: str | None
+    station_name: str
+    findings: list[FindingRecord]
 
 
 @dataclass(frozen=True)
@@ -230,6 +244,19 @@ def _record(path: Path, scored: ScoredImage) -> PredictionRecord:
         "distance": scored.distance,
         "detail": conclusion.detail,
         "study_instance_uid": prepared.attributes.study_instance_uid or None,
+        "station_name": prepared.attributes.station_name,
+        "findings": [_finding(finding) for each in scored.models for finding in each.result.findings],
+    }
+
+
+def _finding(finding: FindingScore) -> FindingRecord:
+    return {
+        "name": finding.name,
+        "probability": finding.probability,
+        "threshold": finding.threshold,
+        "positive": finding.positive,
+        "counts": finding.counts,
+        "point": finding.point,
     }
 
 

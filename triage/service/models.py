@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.vocabulary import SiteWords
 from triage.scoring.assess import AssessmentPolicy
 from triage.scoring.finding_scores import FindingPolicy
+from triage.service.operating_points import points_file, watched_points
 from triage.settings.schema import Settings
 from triage.settings.sections.eligibility import EligibilitySettings
 from triage.settings.sections.models import ModelSettings
@@ -68,6 +70,7 @@ def load_sessions(
         logger.info("not served: %s", hole)
     check_prevalence(cards, settings.models.prevalence_by_name)
     check_urgencies(in_service(cards, settings.models.shadow), settings.decision.urgency_table)
+    points_file(settings.models, cards)
     return {
         name: _open_remote(settings, folders[name], card, partial(observe_check, name))
         if isinstance(card.backend, OpenInferenceBackend)
@@ -198,12 +201,25 @@ def model_state(name: str, models: ModelSettings, spool: Spool, session: Scoring
     return ModelState.SHADOW if name in models.shadow else ModelState.ENABLED
 
 
-def policy_of(settings: Settings) -> AssessmentPolicy:
-    """Return the site's rules for images, models and the operating point."""
+def policy_of(settings: Settings, cards: Mapping[str, ModelCard], *, every: bool = True) -> AssessmentPolicy:
+    """Return the site's rules for images, models and operating points.
+
+    Args:
+        settings: All settings.
+        cards: The cards of the loaded models by name.
+        every: These are all models of the site, so that an operating point of another one is a mistake.
+
+    Raises:
+        StartError: The file of operating points cannot be used.
+    """
     return AssessmentPolicy(
         _eligibility_policy(settings.eligibility),
         registry_policy(settings.models, registry_history(settings)),
-        FindingPolicy(settings.models.operating_point, prevalence=settings.models.prevalence_by_name),
+        FindingPolicy(
+            settings.models.operating_point,
+            watched_points(points_file(settings.models, cards, every=every), time.time()),
+            settings.models.prevalence_by_name,
+        ),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from triage.service.models import policy_of, remote_access
+from triage.service.models import policy_of, registry_history, registry_policy, remote_access
 from triage.settings.schema import Settings
 from triage.spool.spool import Spool
 
@@ -21,12 +21,12 @@ def predictions(settings: Settings, files: list[Path], model: Path | None) -> It
     from triage.scoring.predict import Compute, LoadedModels, predict
 
     worker, ours = settings.worker, settings.models
-    policy = policy_of(settings)
     models = (
         LoadedModels.only(model)
         if model
-        else LoadedModels.installed(models_folder(ours.path), ours.names, policy.registry)
+        else LoadedModels.installed(models_folder(ours.path), ours.names, registry_policy(ours, registry_history(settings)))
     )
+    policy = policy_of(settings, models.cards, every=model is None)
     compute = Compute(
         worker.provider,
         worker.threads,

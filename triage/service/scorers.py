@@ -29,7 +29,8 @@ def resources_of(settings: Settings, sessions: Sessions, decoders: DecodeSchedul
     from triage.scoring.batch import ScoringResources
 
     titles = settings.listener.calling_ae_titles
-    return ScoringResources(sessions, decoders, policy_of(settings), spool.model_switches.disabled, titles)
+    policy = policy_of(settings, {name: session.card for name, session in sessions.items()})
+    return ScoringResources(sessions, decoders, policy, spool.model_switches.disabled, titles)
 
 
 def scorers_of(

@@ -21,6 +21,7 @@ from triage.service import silence
 from triage.service.embedded_redis import unix_address
 from triage.service.health import health_server
 from triage.service.models import Sessions, keep_checking, load_failures, load_sessions, model_state
+from triage.service.operating_points import export_points
 from triage.service.reconciler import Reconciler
 from triage.service.running import introduce
 from triage.service.scorers import resources_of, scorers_of
@@ -59,8 +60,10 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
         progress.failed("starting")
         _check_redis(client, redis_url == unix_address(settings.redis.socket_path), stopping)
         silence.begin(settings, spool, metrics)
-        scorers = scorers_of(settings, resources_of(settings, sessions, decoders, spool), spool, client, metrics)
+        resources = resources_of(settings, sessions, decoders, spool)
+        scorers = scorers_of(settings, resources, spool, client, metrics)
         _describe_models(metrics, settings, sessions, spool)
+        export_points(metrics, [session.card for session in sessions.values()], resources.policy.findings.points)
         limits = (settings.worker.batch_size, settings.worker.tries)
         setup = worker.WorkerSetup(scorers, *limits, metrics, stopping, progress)
         sweep = Reconciler(settings, spool, redis_url, metrics).run

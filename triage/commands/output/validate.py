@@ -12,6 +12,7 @@ from rich.table import Table
 from triage.commands.output.console import progress_bar
 from triage.errors import StartError
 from triage.listener.address import own_listener
+from triage.model.card import load_card
 from triage.scoring.predict import Compute
 from triage.service.models import policy_of, remote_access
 from triage.settings.schema import Settings
@@ -41,6 +42,8 @@ def run_validation(settings: Settings, options: Mapping[str, Any]) -> bool:
         worker.load_timeout_s,
         remote_access(settings.open_inference),
     )
+    card = load_card(request.model.resolve())
+    policy = policy_of(settings, {card.name: card}, every=False)
     with progress_bar() as bar:
         tasks: dict[str, Any] = {}
 
@@ -49,7 +52,7 @@ def run_validation(settings: Settings, options: Mapping[str, Any]) -> bool:
                 tasks[what] = bar.add_task(what, total=total or None)
             bar.advance(tasks[what], more)
 
-        outcome = validate(request, policy_of(settings), compute, progress, service)
+        outcome = validate(request, policy, compute, progress, service)
     _print(outcome.metrics)
     Console().print(f"{request.out / REPORT}  {request.out / METRICS}", highlight=False)
     return outcome.passed

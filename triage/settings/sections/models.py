@@ -50,6 +50,11 @@ class ModelSettings(Section):
         description="Probability of the leading finding from which an image is ABNORMAL, for every model. Empty: the "
         "operating points of the models' cards.",
     )
+    operating_points: Path | None = Field(
+        None,
+        description="File of the site's operating points by finding, view, age band and station (JSON or TOML), as "
+        "`triage validate --choose` writes it. They precede `operating_point` and the cards.",
+    )
     prevalence: tuple[NamedShare, ...] = Field(
         (),
         description="NAME=SHARE of models: which share of its patients is abnormal at your site. Page, API and "
