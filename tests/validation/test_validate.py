@@ -112,7 +112,7 @@ def test_what_is_measured_is_what_the_service_scores(
     )
     labels, scores = [each.label for each in found], [each.probability for each in found]
     assert metrics["image"]["auc"]["assessed"]["value"] == pytest.approx(roc_auc_score(labels, scores))
-    assert metrics["metrics_schema"] == 1
+    assert metrics["metrics_schema"] == 2
     assert (metrics["image"]["n"], metrics["study"]["n"]) == (2 * PATIENTS, PATIENTS)
     assert set(metrics["subgroups"]) == {"view", "sex", "age", "machine"}
     assert [group["group"] for group in metrics["subgroups"]["view"]] == ["AP", "PA"]

@@ -23,7 +23,15 @@ from triage.validation.measures.versus import Values, compare_replicates, compar
 from triage.validation.run import Progress, ValidationRun, counter
 from triage.validation.scores import other_models as others
 from triage.validation.scores.activation_maps import ActivationMaps, PointingGame, pointing_game, read_boxes
-from triage.validation.scores.external import Scores, aligned, majority, manifest_readers, read_readers
+from triage.validation.scores.external import (
+    Scores,
+    aligned,
+    majority,
+    manifest_finding_readers,
+    manifest_readers,
+    read_finding_readers,
+    read_readers,
+)
 from triage.validation.scores.predictions import PREDICTIONS, PredictionsError, score_cohort
 from triage.validation.scores.scored import CohortImage, per_image
 
@@ -69,6 +77,24 @@ def _reader_calls(run: ValidationRun) -> Mapping[str, Values]:
     if len(readers) > 2:
         readers["majority of readers"] = majority(readers)
     return {name: aligned(each, members, Path(name)) for name, each in readers.items()}
+
+
+def finding_reader_calls(run: ValidationRun) -> dict[str, dict[str, Values]]:
+    """Return the calls of readers by finding and reader, from the manifest and the files of the request.
+
+    Calls without a finding are those of the leading one.
+    """
+    members = run.cohort.members
+    found: dict[str, dict[str, Scores]] = {}
+    given = [manifest_finding_readers(members, run.cohort.manifest)]
+    given += [{"": read_readers(file), **read_finding_readers(file)} for file in run.request.readers]
+    for by_finding in given:
+        for finding, readers in by_finding.items():
+            found.setdefault(finding or run.card.leading.name, {}).update(readers)
+    return {
+        finding: {name: aligned(each, members, Path(name)) for name, each in readers.items()}
+        for finding, readers in found.items()
+    }
 
 
 def _reader(name: str, calls: Values, run: ValidationRun) -> NamedReaderFigures:

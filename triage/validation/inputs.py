@@ -12,7 +12,7 @@ from triage.validation.cohort.members import (
 )
 from triage.validation.run import Progress, ValidationRequest
 from triage.validation.scores.activation_maps import read_boxes
-from triage.validation.scores.external import aligned, read_readers, read_scores
+from triage.validation.scores.external import aligned, read_finding_readers, read_readers, read_scores
 from triage.validation.scores.other_models import (
     check_usable,
     design_of,
@@ -35,6 +35,7 @@ def check_files(request: ValidationRequest) -> None:
     _check_names([name_of(path) for path in request.versus])
     for path in request.readers:
         read_readers(path)
+        read_finding_readers(path)
     if request.boxes:
         read_boxes(request.boxes)
 
@@ -59,8 +60,9 @@ def _check_same_cohort(request: ValidationRequest, cohort: ValidationCohort) -> 
     for path in (*given, *files, *request.replicates, *request.versus_replicates):
         aligned(read_scores_of(path), cohort.members, path)
     for path in request.readers:
-        for name, calls in read_readers(path).items():
-            aligned(calls, cohort.members, path.with_name(f"{path.name}, reader {name}"))
+        for readers in ({"": read_readers(path)} | read_finding_readers(path)).values():
+            for name, calls in readers.items():
+                aligned(calls, cohort.members, path.with_name(f"{path.name}, reader {name}"))
 
 
 def _check_names(names: Sequence[str]) -> None:

@@ -10,8 +10,14 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import cast
 
 from triage.validation.cohort.members import Overlap, TrainingLists, ValidationCohort, overlap
-from triage.validation.comparisons import compare_with_others, compare_with_paper, play_pointing_game
+from triage.validation.comparisons import (
+    compare_with_others,
+    compare_with_paper,
+    finding_reader_calls,
+    play_pointing_game,
+)
 from triage.validation.measures.bars import Bar, hold
+from triage.validation.measures.by_finding import Measuring, measure_findings
 from triage.validation.measures.cohort_record import (
     MeasureOptions,
     count_not_assessed,
@@ -23,13 +29,13 @@ from triage.validation.measures.metrics_record import (
     CohortRecord,
     DicomRecord,
     MadeRecord,
-    MetricsRecord,
     ModelRecord,
     SettingsRecord,
     TargetRecord,
 )
 from triage.validation.measures.paper import digest_of
 from triage.validation.measures.subgroups import group_columns, measure_shortcuts, measure_subgroups
+from triage.validation.measures.whole_record import MetricsRecord
 from triage.validation.report.cautions import warnings_of
 from triage.validation.run import SCHEMA, Progress, ValidationRun
 from triage.validation.scores.activation_maps import ActivationMaps
@@ -79,6 +85,14 @@ def _measure(run: ValidationRun, evidence: Evidence, progress: Progress) -> Metr
         "settings": _settings(run),
         "interval_methods": METHODS,
         **measurements,
+        **measure_findings(
+            run.card,
+            members,
+            run.predictions,
+            finding_reader_calls(run),
+            measurements,
+            Measuring(options, run.draws),
+        ),
         "not_assessed": count_not_assessed(run.predictions),
         "folds": fold_figures(run.images, [member.row.fold for member in members], run.points[0].threshold),
         "subgroups": measure_subgroups(run.scored, columns, options, run.draws),

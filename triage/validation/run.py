@@ -9,11 +9,11 @@ from pathlib import Path
 from triage.model.card import ModelCard
 from triage.validation.cohort.members import ValidationCohort
 from triage.validation.measures.cohort_record import ChosenThreshold, Draws
-from triage.validation.measures.metrics_record import MetricsRecord
+from triage.validation.measures.whole_record import MetricsRecord
 from triage.validation.scores.predictions import Prediction, Scoring
 from triage.validation.scores.scored import CohortImage, ScoredCohort
 
-SCHEMA = 1
+SCHEMA = 2
 METRICS, REPORT = "metrics.json", "report.html"
 
 Progress = Callable[[str, int, int], None]

@@ -60,7 +60,8 @@ class GivenScores:
         """Return the given scores as predictions."""
         values = aligned(read_scores_of(self.file), members, self.file)
         point = scoring.policy.findings.operating_point
-        predictions = as_predictions(values, members, scoring.card.leading.threshold if point is None else point)
+        lead = scoring.card.leading
+        predictions = as_predictions(values, members, lead.threshold if point is None else point, lead.name)
         write_predictions(predictions, out / PREDICTIONS)
         return Predicted(predictions)
 

@@ -21,7 +21,8 @@ from triage.spool.spool import Spool
 from triage.spool.validation_partition import open_partition
 from triage.validation.measures import paper
 from triage.validation.measures.figures import main_bounds
-from triage.validation.measures.metrics_record import FigureRecord, MetricsRecord
+from triage.validation.measures.metrics_record import FigureRecord
+from triage.validation.measures.whole_record import MetricsRecord
 from triage.validation.run import METRICS, REPORT, ValidationRequest
 from triage.validation.scores.over_dicom import TargetService
 from triage.validation.validate import validate
@@ -81,6 +82,8 @@ def _print(metrics: MetricsRecord) -> None:
     for name, figure in figures.items():
         table.add_row(name, _number(figure["value"]), _bounds(figure))
     console.print(table)
+    if len(metrics["findings"]) > 1:
+        console.print(_findings_table(metrics))
     for each in metrics["warnings"]:
         console.print(f"[yellow]![/] {escape(each)}", highlight=False)
     for bar in metrics["bars"]:
@@ -94,6 +97,29 @@ def _print(metrics: MetricsRecord) -> None:
         console.print(f"against {escape(metrics['paper']['cohort']['title'])}: [bold]{metrics['paper']['verdict']}[/]")
         for obstacle in metrics["paper"]["obstacles"]:
             console.print(f"  {obstacle}", highlight=False, markup=False)
+
+
+def _findings_table(metrics: MetricsRecord) -> Table:
+    table = Table("by finding, worst case", "images", "positive", "AUC", "sensitivity", "specificity", title=None)
+    for each in metrics["findings"]:
+        figures = each["in_force"]["image"]["worst_case"]["figures"]
+        cells = (each["image"]["auc"]["worst_case"], figures["sensitivity"], figures["specificity"])
+        counts = (str(each["image"]["n"]), str(each["image"]["positives"]))
+        table.add_row(escape(each["title"]), *counts, *map(_with_bounds, cells))
+    if (macro := metrics["macro_average"]) is not None:
+        means = (macro["worst_case"][name] for name in ("auc", "sensitivity", "specificity"))
+        table.add_row("mean of the findings", "", "", *map(_with_bounds, means))
+    if (combined := metrics["combined"]) is not None:
+        figures = combined["study"]["worst_case"]["figures"]
+        pair = map(_with_bounds, (figures["sensitivity"], figures["specificity"]))
+        table.add_row("any that counts, per study", str(figures["accuracy"]["n"]), "", "", *pair)
+    return table
+
+
+def _with_bounds(figure: FigureRecord) -> str:
+    bounds = main_bounds(figure)
+    told = f" ({bounds[0]:.3f}-{bounds[1]:.3f})" if bounds else ""
+    return "–" if figure["value"] is None else f"{figure['value']:.3f}{told}"
 
 
 def _number(value: float | None) -> str:

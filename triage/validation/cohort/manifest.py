@@ -2,7 +2,8 @@
 
 Columns: ``image`` (path, absolute or relative to the manifest's folder), ``label`` (0 or 1), ``patient``, ``split``,
 ``fold`` (empty or a whole number), ``view`` (PA, AP, ... or empty), ``age`` (years or empty), ``sex`` (M, F or empty),
-``source``; every further column is free and read as text. The sources of a manifest, and warnings for its reports,
+``source``, and ``label:FINDING`` for each finding that was labelled (0, 1, or empty: not labelled); every further
+column is free and read as text. The sources of a manifest, and warnings for its reports,
 are in a JSON file next to it (provenance.py).
 
 ``patient`` is unique over cohorts: ``COHORT:IDENTIFIER``. Identifiers of the public cohorts are public and may be
@@ -29,7 +30,11 @@ PUBLIC_COHORTS = ("nih", "rsna", "indiana", "wcmc")
 """Cohorts whose owners publish the patients' identifiers."""
 IMAGES_AS_PATIENTS = ("rsna",)
 """Cohorts whose identifiers name images: two of them may belong to one patient, which cannot be known."""
+LABEL_OF = "label:"
+"""Prefix of a column that holds the labels of one finding, by its name in the model's card."""
 _OLDEST = 130
+_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
+FINDING_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
 
 class ManifestError(StartError):
@@ -38,7 +43,11 @@ class ManifestError(StartError):
 
 @dataclass(frozen=True)
 class Row:
-    """One image of a cohort. ``line``: its line in the file; ``columns``: the free columns."""
+    """One image of a cohort.
+
+    ``labels``: of findings, by name; a finding that was not labelled has none. ``line``: its line in the file;
+    ``columns``: the free columns.
+    """
 
     image: Path
     label: int
@@ -51,6 +60,12 @@ class Row:
     source: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     line: int = 0
+    labels: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def all_labels(self) -> tuple[int, tuple[tuple[str, int], ...]]:
+        """The label, and those of findings, to be compared."""
+        return self.label, tuple(sorted(self.labels.items()))
 
 
 _YEARS = re.compile(r"[0-9]{1,3}(\.[0-9]*)?")
@@ -62,6 +77,7 @@ def read_manifest(path: Path) -> list[Row]:
     Raises ManifestError for the first fault, before any image is opened.
     """
     table = read_table(path, REQUIRED, refusal=ManifestError)
+    _check_findings(path, table.records[0].values if table.records else {})
     rows = [_row(path, record.line, record.values) for record in table.records]
     if not rows:
         raise ManifestError(f"{path} has no rows")
@@ -73,15 +89,17 @@ def read_manifest(path: Path) -> list[Row]:
 def write_manifest(path: Path, rows: Sequence[Row]) -> None:
     """Write ``rows``; images are named relative to the manifest's folder."""
     free = sorted({name for row in rows for name in row.columns})
+    findings = sorted({name for row in rows for name in row.labels})
     folder = path.parent.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(map(written, [*COLUMNS, *free]))
+        writer.writerow(map(written, [*COLUMNS, *(LABEL_OF + name for name in findings), *free]))
         for row in rows:
             named = os.path.relpath(row.image.resolve(), folder)
             known = (named, row.label, row.patient, row.split, _text(row.fold), row.view, _text(row.age), row.sex)
-            writer.writerow(map(written, [*known, row.source, *(row.columns.get(name, "") for name in free)]))
+            labels = [row.labels.get(name, "") for name in findings]
+            writer.writerow(map(written, [*known, row.source, *labels, *(row.columns.get(name, "") for name in free)]))
 
 
 def check_splits(path: Path, rows: Sequence[Row]) -> None:
@@ -156,8 +174,12 @@ def _row(path: Path, line: int, text: Mapping[str, str]) -> Row:
         raise wrong("image", "given")
     if fault := identifier_fault(text["patient"]):
         raise ManifestError(f"{path}, line {line}: patient {fault}")
-    if text.get("label") not in ("0", "1", "0.0", "1.0"):
+    if text.get("label") not in _LABELS:
         raise wrong("label", "0 or 1")
+    of_findings = {name: value for name, value in text.items() if name.startswith(LABEL_OF) and value != ""}
+    for name, value in of_findings.items():
+        if value not in _LABELS:
+            raise wrong(name, "0 or 1, or empty where it was not labelled")
     if text.get("fold") and not re.fullmatch(r"[0-9]{1,4}(\.0*)?", text["fold"]):
         raise wrong("fold", "a whole number")
     age = _years(text.get("age", ""))
@@ -165,7 +187,7 @@ def _row(path: Path, line: int, text: Mapping[str, str]) -> Row:
         raise wrong("age", f"a number of years from 0 to {_OLDEST}, or empty")
     return Row(
         image=image_of(path.parent, text["image"]),
-        label=int(float(text["label"])),
+        label=_LABELS[text["label"]],
         patient=text["patient"],
         split=text.get("split", ""),
         fold=int(float(text["fold"])) if text.get("fold") else None,
@@ -173,9 +195,20 @@ def _row(path: Path, line: int, text: Mapping[str, str]) -> Row:
         age=age,
         sex=text.get("sex", ""),
         source=text.get("source", ""),
-        columns={name: value for name, value in text.items() if name not in COLUMNS},
+        columns={name: value for name, value in text.items() if name not in COLUMNS and not name.startswith(LABEL_OF)},
         line=line,
+        labels={name.removeprefix(LABEL_OF): _LABELS[value] for name, value in of_findings.items()},
     )
+
+
+def _check_findings(path: Path, columns: Iterable[str]) -> None:
+    """Raise ManifestError for a column ``label:`` of no name that a finding can have."""
+    for name in columns:
+        if name.startswith(LABEL_OF) and not FINDING_NAME.fullmatch(name.removeprefix(LABEL_OF)):
+            raise ManifestError(
+                f"{path}: column {name!r} names no finding: write {LABEL_OF}NAME with a finding's name in the card "
+                "(small letters, digits and _)"
+            )
 
 
 def _years(text: str) -> float | None:

@@ -205,7 +205,7 @@ def _duplicates(manifest: Path, members: Sequence[Member], allowed: bool) -> int
         where = (
             f"{manifest}, line {member.row.line}: {member.row.image} holds the same bytes as line {earlier.row.line}"
         )
-        if earlier.row.label != member.row.label:
+        if earlier.row.all_labels != member.row.all_labels:
             raise ManifestError(f"{where} and another label")
         if not allowed:
             raise ManifestError(f"{where}; --allow-duplicates lets a published cohort that has them through")

@@ -6,15 +6,18 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from triage.errors import StartError
 from triage.validation.measures.figures import defined_intervals
-from triage.validation.measures.metrics_record import FigureRecord, GroupRecord, MetricsRecord, PointRecord
+from triage.validation.measures.finding_records import CallsCase
+from triage.validation.measures.metrics_record import FigureRecord, GroupRecord, PointRecord
+from triage.validation.measures.whole_record import MetricsRecord
 
 _AT_POINT = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "ppv_at_prevalence", "npv_at_prevalence")
 NAMES = ("auc", "coverage", "brier", "ece", *_AT_POINT)
 _FORM = re.compile(
-    r"(?P<study>study\.)?(?P<name>[a-z0-9_]+?)_(?P<side>lower|upper)(?:@(?P<point>[^\[><=]+))?"
+    r"(?:(?P<of>[a-z][a-z0-9_]*):)?(?P<study>study\.)?(?P<name>[a-z0-9_]+?)_(?P<side>lower|upper)(?:@(?P<point>[^\[><=]+))?"
     r"(?:\[(?P<column>[^\]=]+)=(?P<group>[^\]]+)\])?\s*(?P<sign>>=|<=)\s*(?P<limit>-?[0-9.]+(?:e-?[0-9]+)?)"
 )
 
@@ -25,7 +28,11 @@ class BarError(StartError):
 
 @dataclass(frozen=True)
 class Bar:
-    """``[study.]NAME_lower[@POINT][[COLUMN=GROUP]]>=LIMIT``, or ``_upper`` and ``<=`` for an upper bound."""
+    """``[OF:][study.]NAME_lower[@POINT][[COLUMN=GROUP]]>=LIMIT``, or ``_upper`` and ``<=`` for an upper bound.
+
+    ``of``: a finding, by the thresholds in force unless a point is named; ``combined``: the rule of the tag; ``macro``:
+    the mean over findings; empty: the leading finding against ``label``.
+    """
 
     text: str
     name: str
@@ -35,6 +42,7 @@ class Bar:
     point: str = ""
     column: str = ""
     group: str = ""
+    of: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,7 @@ def parse(text: str) -> Bar:
         point=(found["point"] or "").strip(),
         column=found["column"] or "",
         group=found["group"] or "",
+        of=found["of"] or "",
     )
     _check(bar)
     return bar
@@ -89,11 +98,15 @@ def _check(bar: Bar) -> None:
         raise BarError(f"--require {bar.text}: {bar.name} has no operating point")
     if bar.column and (bar.study or bar.point or bar.name not in ("auc", "sensitivity", "specificity", "coverage")):
         raise BarError(f"--require {bar.text}: groups have auc, sensitivity, specificity and coverage, per image")
+    if bar.of and (bar.column or bar.name in ("brier", "ece")):
+        raise BarError(f"--require {bar.text}: a finding has no groups and no calibration here")
     if bar.study and bar.name in ("brier", "ece"):
         raise BarError(f"--require {bar.text}: calibration is per image")
 
 
 def _figure(bar: Bar, metrics: MetricsRecord) -> FigureRecord:
+    if bar.of:
+        return _of_finding(bar, metrics)
     if bar.column:
         group = _group(bar, metrics["subgroups"])
         return group["coverage"] if bar.name == "coverage" else group["worst_case"][bar.name]
@@ -103,6 +116,32 @@ def _figure(bar: Bar, metrics: MetricsRecord) -> FigureRecord:
     if bar.name == "coverage":
         return unit["coverage"]
     return unit["auc"]["worst_case"] if bar.name == "auc" else _at_point(bar, unit["points"])
+
+
+def _of_finding(bar: Bar, metrics: MetricsRecord) -> FigureRecord:
+    """Return the figure of a finding, of the combined rule, or of the macro average. Raises BarError."""
+    unit: Literal["study", "image"] = "study" if bar.study else "image"
+    finding = next((each for each in metrics["findings"] if each["name"] == bar.of), None)
+    if finding is not None:
+        if bar.name == "coverage":
+            return finding[unit]["coverage"]
+        if bar.name == "auc":
+            return finding[unit]["auc"]["worst_case"]
+        return _at_point(bar, finding[unit]["points"]) if bar.point else _named(bar, finding["in_force"][unit])
+    if bar.of == "combined" and metrics["combined"] is not None and not bar.point:
+        return _named(bar, metrics["combined"][unit])
+    macro = metrics["macro_average"]
+    if bar.of == "macro" and macro is not None and not bar.point and not bar.study and bar.name in macro["worst_case"]:
+        return macro["worst_case"][bar.name]
+    known = [*(each["name"] for each in metrics["findings"]), "combined", *(["macro"] if macro else [])]
+    raise BarError(f"--require {bar.text}: there is no such figure; before the colon stands one of {', '.join(known)}")
+
+
+def _named(bar: Bar, case: CallsCase) -> FigureRecord:
+    figures = case["worst_case"]["figures"]
+    if bar.name not in figures:
+        raise BarError(f"--require {bar.text}: there are {', '.join(figures)}; those at a prevalence need --prevalence")
+    return figures[bar.name]
 
 
 def _group(bar: Bar, subgroups: Mapping[str, Sequence[GroupRecord]]) -> GroupRecord:

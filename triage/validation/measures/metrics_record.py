@@ -1,4 +1,4 @@
-"""The format of metrics.json (``metrics_schema`` 1). A figure that the cohort does not define is null.
+"""The format of metrics.json (``metrics_schema`` 2). A figure that the cohort does not define is null.
 
 Keys by case are ``assessed`` (over the assessed images) and ``worst_case`` (an image that was not assessed is wrong).
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import NotRequired, TypedDict
 
-from triage.validation.scores.activation_maps import PointingGame
 from triage.validation.scores.over_dicom import Disagreement
 
 Interval = list[float | None]
@@ -406,25 +405,3 @@ class Comparisons(TypedDict):
     versus: list[VersusRecord]
     readers: list[NamedReaderFigures]
     replicates: ReplicatesRecord | None
-
-
-class MetricsRecord(CohortMeasurements, Comparisons):
-    """The whole file."""
-
-    metrics_schema: int
-    made: MadeRecord
-    model: ModelRecord
-    cohort: CohortRecord
-    settings: SettingsRecord
-    interval_methods: dict[str, str]
-    not_assessed: list[NotAssessedRecord]
-    folds: FoldsRecord | None
-    subgroups: dict[str, list[GroupRecord]]
-    columns_of_too_many_values: list[str]
-    shortcuts: list[ShortcutRecord]
-    paper: PaperRecord | None
-    dicom: DicomRecord | None
-    pointing_game: PointingGame | None
-    bars: list[BarRecord]
-    warnings: list[str]
-    passed: bool

@@ -13,21 +13,34 @@ from jinja2 import Environment, StrictUndefined
 from triage.model.card import ModelCard
 from triage.model.card_finding import Interval
 from triage.validation.measures.figures import main_bounds
-from triage.validation.measures.metrics_record import FigureRecord, GroupRecord, MetricsRecord
+from triage.validation.measures.metrics_record import FigureRecord, GroupRecord
+from triage.validation.measures.whole_record import MetricsRecord
+from triage.validation.run import SCHEMA
 from triage.validation.scores.predictions import PredictionsError
 
 UNKNOWN = "**not known**"
 
 
 def read_metrics(file: Path) -> MetricsRecord:
-    """Read a metrics.json of ``triage validate``. Raises PredictionsError."""
+    """Read a metrics.json of ``triage validate``; one of schema 1 has nothing by finding. Raises PredictionsError."""
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
         if record["metrics_schema"] == 1:
+            return cast("MetricsRecord", {**_NOTHING_BY_FINDING, **record})
+        if record["metrics_schema"] == SCHEMA:
             return cast("MetricsRecord", dict(record))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PredictionsError(f"{file} is no metrics.json: {error}") from error
-    raise PredictionsError(f"{file} has metrics_schema {record['metrics_schema']}; this version reads 1")
+    raise PredictionsError(f"{file} has metrics_schema {record['metrics_schema']}; this version reads 1 and {SCHEMA}")
+
+
+_NOTHING_BY_FINDING: dict[str, object] = {
+    "findings": [],
+    "macro_average": None,
+    "combined": None,
+    "findings_without_labels": [],
+    "labels_without_finding": [],
+}
 
 
 def card_page(card: ModelCard, validations: Sequence[MetricsRecord] = ()) -> str:
@@ -49,7 +62,10 @@ def card_page(card: ModelCard, validations: Sequence[MetricsRecord] = ()) -> str
         use=card.intended_use,
         validations=validations,
         groups=list(_groups(validations)),
-        methods=sorted({figure.method for each in card.performance for figure in each.figures.values()}),
+        by_finding=[each for each in validations if each["macro_average"]],
+        methods=sorted(
+            {figure.method for found in card.findings for each in found.performance for figure in each.figures.values()}
+        ),
         unknown=UNKNOWN,
     )
 

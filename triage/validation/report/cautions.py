@@ -6,14 +6,34 @@ from collections.abc import Iterator
 
 from triage.model.card import ModelCard
 from triage.validation.measures.figures import defined_intervals
-from triage.validation.measures.metrics_record import MetricsRecord
+from triage.validation.measures.whole_record import MetricsRecord
 
 _FEW_PATIENTS = 30
 
 
 def warnings_of(metrics: MetricsRecord, card: ModelCard) -> list[str]:
     """Return the warnings, the gravest first."""
-    return [*_of_model(metrics, card), *_of_cohort(metrics), *_of_coverage(metrics), *_of_columns(metrics)]
+    return [
+        *_of_model(metrics, card),
+        *_of_findings(metrics, card),
+        *_of_cohort(metrics),
+        *_of_coverage(metrics),
+        *_of_columns(metrics),
+    ]
+
+
+def _of_findings(metrics: MetricsRecord, card: ModelCard) -> Iterator[str]:
+    """Yield labels that are not used, findings that are not measured, and a leading finding with two labels."""
+    if strangers := metrics["labels_without_finding"]:
+        yield f"The cohort has labels of {', '.join(strangers)}, and the model has no such finding."
+    if unlabelled := metrics["findings_without_labels"]:
+        yield f"Not measured, as no image is labelled for it: {', '.join(unlabelled)}."
+    lead = next((each for each in metrics["findings"] if each["name"] == card.leading.name), None)
+    if lead is not None and lead["label_column"] != "label":
+        yield (
+            f"Figures without a finding's name are {lead['title']} against the column label; those against "
+            f"{lead['label_column']} are by finding."
+        )
 
 
 def _of_model(metrics: MetricsRecord, card: ModelCard) -> Iterator[str]:

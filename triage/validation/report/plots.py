@@ -19,10 +19,10 @@ from triage.validation.measures.figures import main_bounds
 from triage.validation.measures.metrics_record import (
     ConfusionRecord,
     FigureRecord,
-    MetricsRecord,
     RocPoint,
     ValueRecord,
 )
+from triage.validation.measures.whole_record import MetricsRecord
 
 matplotlib.use("Agg")
 

@@ -11,7 +11,8 @@ from jinja2 import Environment, StrictUndefined
 
 from triage.model.card import ModelCard
 from triage.validation.measures.figures import defined_intervals, main_bounds
-from triage.validation.measures.metrics_record import FigureRecord, MetricsRecord, ValueRecord
+from triage.validation.measures.metrics_record import FigureRecord, ValueRecord
+from triage.validation.measures.whole_record import MetricsRecord
 from triage.validation.report import plots
 from triage.validation.report.gallery import Group, gallery
 from triage.validation.scores.activation_maps import ActivationMaps

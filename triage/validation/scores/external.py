@@ -10,11 +10,14 @@ from pathlib import Path
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.runtime.csv_table import read_table
+from triage.validation.cohort.manifest import FINDING_NAME
 from triage.validation.cohort.members import Member
-from triage.validation.scores.predictions import Prediction, PredictionsError
+from triage.validation.scores.predictions import FoundScore, Prediction, PredictionsError
 
 READER = "reader_"
 """Prefix of a column that holds a reader's calls."""
+OF_FINDING = ":"
+"""What separates a reader's name from the finding that the calls are of."""
 
 _VALUES = ("probability", "logit", "label")
 Scores = Mapping[str, float | None]
@@ -34,26 +37,57 @@ def read_readers(file: Path) -> dict[str, dict[str, float | None]]:
     """Read calls by reader and image: CSV with ``image``, ``reader`` and ``label``, a row for each call.
 
     Or with a column ``reader_NAME`` for each reader, as ``triage readers`` writes them; a file with neither holds one
-    reader, named like the file. Raises PredictionsError.
+    reader, named like the file. Calls of a finding (``read_finding_readers``) are left out. Raises PredictionsError.
     """
-    readers: dict[str, dict[str, float | None]] = {}
+    return _readers_in(file).get("", {})
+
+
+def read_finding_readers(file: Path) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Read calls by finding, reader and image: rows with a column ``finding``, or columns ``reader_NAME:FINDING``.
+
+    Raises PredictionsError.
+    """
+    return {finding: readers for finding, readers in _readers_in(file).items() if finding}
+
+
+def _readers_in(file: Path) -> dict[str, dict[str, dict[str, float | None]]]:
+    found: dict[str, dict[str, dict[str, float | None]]] = {}
     for record in _records(file):
-        for name, value in _calls_of(record, file).items():
-            readers.setdefault(name, {})[_image_of(record, file)] = value
-    if not readers:
+        finding = str(record.get("finding") or "")
+        for column, value in _calls_of(record, file).items():
+            name, of = _reader_and_finding(column)
+            found.setdefault(of or finding, {}).setdefault(name, {})[_image_of(record, file)] = value
+    if not found:
         raise PredictionsError(f"{file} has no rows")
-    return readers
+    return found
+
+
+def _reader_and_finding(text: str) -> tuple[str, str]:
+    """Return reader and finding of ``NAME:FINDING``; no finding where there is none after the last colon."""
+    name, _, finding = text.rpartition(OF_FINDING)
+    return (name, finding) if name and FINDING_NAME.fullmatch(finding) else (text, "")
 
 
 def manifest_readers(members: Sequence[Member], manifest: Path) -> dict[str, dict[str, float | None]]:
     """Return the calls in the manifest's own columns ``reader_NAME``. Raises PredictionsError."""
+    return manifest_finding_readers(members, manifest).get("", {})
+
+
+def manifest_finding_readers(
+    members: Sequence[Member], manifest: Path
+) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Return the calls in columns ``reader_NAME:FINDING`` by finding, empty for ``reader_NAME``.
+
+    Raises PredictionsError.
+    """
     names = sorted({name for member in members for name in member.row.columns if name.startswith(READER)})
-    return {
-        name.removeprefix(READER): {
+    found: dict[str, dict[str, dict[str, float | None]]] = {}
+    for name in names:
+        reader, finding = _reader_and_finding(name.removeprefix(READER))
+        found.setdefault(finding, {})[reader] = {
             member.name: _call_of(member.row.columns.get(name, ""), name, manifest) for member in members
         }
-        for name in names
-    }
+    return found
 
 
 def aligned(scores: Scores, members: Sequence[Member], file: Path) -> list[float | None]:
@@ -71,10 +105,10 @@ def aligned(scores: Scores, members: Sequence[Member], file: Path) -> list[float
 
 
 def as_predictions(
-    values: Sequence[float | None], members: Sequence[Member], operating_point: float
+    values: Sequence[float | None], members: Sequence[Member], operating_point: float, finding: str = ""
 ) -> list[Prediction]:
-    """Return given probabilities as predictions; an image without one is not assessed."""
-    return [_prediction(value, member, operating_point) for value, member in zip(values, members, strict=True)]
+    """Return given probabilities of a ``finding`` as predictions; an image without one is not assessed."""
+    return [_prediction(value, member, operating_point, finding) for value, member in zip(values, members, strict=True)]
 
 
 def majority(readers: Mapping[str, Scores]) -> dict[str, float | None]:
@@ -88,7 +122,7 @@ def majority(readers: Mapping[str, Scores]) -> dict[str, float | None]:
     return voted
 
 
-def _prediction(value: float | None, member: Member, operating_point: float) -> Prediction:
+def _prediction(value: float | None, member: Member, operating_point: float, finding: str) -> Prediction:
     tag = Tag.NOT_ASSESSED if value is None else Tag.ABNORMAL if value >= operating_point else Tag.NORMAL
     return Prediction(
         image=member.name,
@@ -102,6 +136,8 @@ def _prediction(value: float | None, member: Member, operating_point: float) -> 
         view=member.row.view,
         age_years=member.row.age,
         distance=None,
+        station=member.row.columns.get("station", ""),
+        findings=() if value is None else (FoundScore(finding, value, operating_point),),
     )
 
 

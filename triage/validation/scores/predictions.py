@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from triage.decision.reasons import LISTED_NOT_COUNTED, Reason
+from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.errors import StartError
 from triage.model.card import ModelCard
@@ -22,44 +22,22 @@ from triage.runtime.durable import append_durably
 from triage.scoring.assess import AssessmentPolicy
 from triage.scoring.predict import Compute, LoadedModels, predict
 from triage.validation.cohort.members import Member
+from triage.validation.scores.prediction import FoundScore as FoundScore
+from triage.validation.scores.prediction import Prediction as Prediction
 from triage.validation.scores.scored import CohortImage
 
 PREDICTIONS, FILES_ALONE = "predictions.csv", "predictions-of-the-files.csv"
 """Names of the files of predictions; the second is for those of the files alone if a service scored the first."""
-COLUMNS = ("image", "digest", "key", "label", "study", "tag", "probability", "reasons", "view", "age_years", "distance")
+COLUMNS = (
+    *("image", "digest", "key", "label", "study", "tag", "probability", "reasons", "view", "age_years", "distance"),
+    *("station", "findings"),
+)
 _CHUNK = 64  # images between two fsyncs, which a crash loses at most
 _LATERAL = frozenset({"LL", "RL", "LAT", "LATERAL", "L"})
 
 
 class PredictionsError(StartError):
     """A file of predictions that cannot be used; the message says which and why."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The service's result for one image. ``reasons`` are values of ``Reason``."""
-
-    image: str
-    digest: str
-    key: str
-    label: int
-    study: str
-    tag: str
-    probability: float | None
-    reasons: tuple[str, ...]
-    view: str
-    age_years: float | None
-    distance: float | None
-
-    @property
-    def assessed(self) -> bool:
-        """True if the model's score is valid; also for a negative that may not be called normal."""
-        return self.probability is not None and set(self.reasons) <= {Reason.FINDING_NOT_COVERED}
-
-    @property
-    def counts(self) -> bool:
-        """True if the result of its study depends on it."""
-        return not LISTED_NOT_COUNTED.intersection(self.reasons)
 
 
 @dataclass(frozen=True)
@@ -83,7 +61,14 @@ class Scoring:
         parts = (
             self.card.model_dump_json(),
             repr((policy.eligibility.frontal_descriptions, policy.eligibility.words)),
-            repr((policy.findings.operating_point, policy.registry.adult_when_age_unknown, self.any_age)),
+            repr(
+                (
+                    policy.findings.operating_point,
+                    policy.findings.points.points,
+                    policy.registry.adult_when_age_unknown,
+                    self.any_age,
+                )
+            ),
             compute.provider,
             self.transport,
         )
@@ -206,6 +191,20 @@ def prediction(
         view=view,
         age_years=age,
         distance=None if refusal else record["distance"],
+        station=str(record.get("station_name") or member.row.columns.get("station", "")),
+        findings=() if refusal else _findings_of(record, scoring.card),
+    )
+
+
+def _findings_of(record: Mapping[str, Any], card: ModelCard) -> tuple[FoundScore, ...]:
+    """Return the scores of the card's findings: of a printed prediction, or of an assessment in a spool."""
+    names = {each.name for each in card.findings}
+    results = [each for each in record.get("results") or () if each.get("model_digest") == card.model_sha256]
+    found = record.get("findings") or [finding for each in results for finding in each["findings"]]
+    return tuple(
+        FoundScore(each["name"], float(each["probability"]), float(each["threshold"]))
+        for each in found
+        if each["name"] in names
     )
 
 
@@ -244,7 +243,7 @@ def _lines(predictions: Sequence[Prediction], *, header: bool) -> str:
     if header:
         writer.writerow(COLUMNS)
     for each in predictions:
-        record = asdict(each) | {"reasons": "|".join(each.reasons)}
+        record = asdict(each) | {"reasons": "|".join(each.reasons), "findings": "|".join(map(str, each.findings))}
         writer.writerow(["" if record[name] is None else written(record[name]) for name in COLUMNS])
     return text.getvalue()
 
@@ -265,4 +264,6 @@ def _read(record: Mapping[str, str]) -> Prediction:
         view=record["view"],
         age_years=number("age_years"),
         distance=number("distance"),
+        station=record["station"],
+        findings=tuple(map(FoundScore.from_text, record["findings"].split("|"))) if record["findings"] else (),
     )
