@@ -157,7 +157,7 @@ def test_the_command_measures_both_findings_and_the_page_shows_them(
             replace(
                 row,
                 labels={"lung_opacity": row.label, "fracture": 0} if n % 4 else {},
-                columns={"reader_A:lung_opacity": "1"},
+                columns={**row.columns, "reader_A:lung_opacity": "1"},
             )
             for n, row in enumerate(rows(images))
         ],

@@ -40,12 +40,21 @@ SECTION = CommandSection.RESEARCH
 @click.option("--dicom", is_flag=True, help="Send the images through the running service of the settings.")
 @click.option("--rounds", default=2000, show_default=True, help="Rounds of the bootstrap.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
+@click.option("--choose", metavar="RULE", help="Choose operating points by a rule, as sensitivity_lower>=0.95.")
+@click.option("--finding", default="", help="Finding whose points are chosen.  [default: the leading one]")
+@click.option("--by", multiple=True, metavar="STRATUM", help="Points by view, age=FROM,FROM,... or station, too.")
+@click.option(
+    "--check-cohort", type=PATH, help="Other cases that check the points.  [default: two thirds of the patients]"
+)
+@click.option("--points", type=PATH, help="File that the points go to.  [default: operating-points.json in --out]")
+@click.option("--reason", default="", help="Why a station needs a point of its own.")
 @given
 def validate(invocation: Invocation, /, **options: Any) -> None:
     """Measure a model on a labelled cohort, through the service's own path.
 
     Writes metrics.json, report.html and predictions.csv; an ended run goes on where it was. Status 0 only if every bar
-    that was asked for holds, in the worst case and on interval bounds.
+    that was asked for holds, in the worst case and on interval bounds. With --choose, some cases choose operating
+    points and others check them; status 0 only if a point was certified, and written.
     """
     settings = invocation.settings()
     try:

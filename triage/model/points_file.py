@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -61,6 +61,26 @@ def read_points(path: Path) -> PointsFile:
     if faults:
         raise PointsFileError(f"operating points: {path}: {'; '.join(faults)}")
     return PointsFile(tuple(entries))
+
+
+def merged(file: PointsFile, entries: Sequence[PointEntry]) -> PointsFile:
+    """Return the file with new entries, in the place of those of the same model, finding and stratum.
+
+    Raises PointsFileError if they do not go together with the others.
+    """
+    new = {(each.model_sha256, each.finding, _stratum_key(each)) for each in entries}
+    kept = [each for each in file.entries if (each.model_sha256, each.finding, _stratum_key(each)) not in new]
+    together = [*kept, *entries]
+    if faults := [*_clashes(together), *_gaps(together)]:
+        raise PointsFileError(
+            f"operating points: the new points do not go together with those of the file: {'; '.join(faults)}"
+        )
+    return PointsFile(tuple(together))
+
+
+def _stratum_key(entry: PointEntry) -> tuple[str, float, float, str]:
+    stratum = entry.stratum.stratum
+    return stratum.view, stratum.age_from, stratum.age_below, stratum.station.casefold()
 
 
 def write_points(path: Path, file: PointsFile) -> None:

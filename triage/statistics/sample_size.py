@@ -52,17 +52,17 @@ def most_certifiable(count: int) -> float:
     return exact_interval(count, count)[0] if count else 0.0
 
 
-def allowed_misses(count: int, bound: float) -> int | None:
-    """Return the number of ``count`` that may be missed if the exact 95 % lower bound is to reach ``bound``.
+def allowed_misses(count: int, bound: float, confidence: float = 0.95) -> int | None:
+    """Return the number of ``count`` that may be missed if the exact lower bound is to reach ``bound``.
 
     None if the bound is not reached without any miss.
     """
-    if not count or exact_interval(count, count)[0] < bound:
+    if not count or exact_interval(count, count, confidence)[0] < bound:
         return None
     low, high = 0, count
     while low < high:  # the bound falls with every miss
         middle = (low + high + 1) // 2
-        if exact_interval(count - middle, count)[0] >= bound:
+        if exact_interval(count - middle, count, confidence)[0] >= bound:
             low = middle
         else:
             high = middle - 1

@@ -25,6 +25,7 @@ from triage.validation.measures.cohort_record import (
     measure_cohort,
 )
 from triage.validation.measures.figures import METHODS
+from triage.validation.measures.finding_records import SitePointRecord
 from triage.validation.measures.metrics_record import (
     CohortRecord,
     DicomRecord,
@@ -93,6 +94,7 @@ def _measure(run: ValidationRun, evidence: Evidence, progress: Progress) -> Metr
             measurements,
             Measuring(options, run.draws),
         ),
+        "site_points": _site_points(run),
         "not_assessed": count_not_assessed(run.predictions),
         "folds": fold_figures(run.images, [member.row.fold for member in members], run.points[0].threshold),
         "subgroups": measure_subgroups(run.scored, columns, options, run.draws),
@@ -106,6 +108,22 @@ def _measure(run: ValidationRun, evidence: Evidence, progress: Progress) -> Metr
         "warnings": [],
         "passed": False,
     }
+
+
+def _site_points(run: ValidationRun) -> list[SitePointRecord]:
+    digests = {member.digest[:16] for member in run.cohort.members}
+    return [
+        {
+            "name": each.name,
+            "finding": each.finding,
+            "stratum": each.stratum.words,
+            "threshold": each.threshold,
+            "expires": each.expires.isoformat() if each.expires else None,
+            "images_that_chose": len(digests.intersection(chose.images)) if (chose := each.provenance.chosen_on) else 0,
+        }
+        for each in run.request.site_points.entries
+        if each.threshold is not None
+    ]
 
 
 def _made() -> MadeRecord:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from triage.model.card import ModelCard
+from triage.model.points_file import PointsFile
+from triage.validation.choosing.choose import StratumChoice
 from triage.validation.cohort.members import ValidationCohort
 from triage.validation.measures.cohort_record import ChosenThreshold, Draws
 from triage.validation.measures.whole_record import MetricsRecord
@@ -18,6 +20,18 @@ METRICS, REPORT = "metrics.json", "report.html"
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of the step, the number of items done since the last call, and the total."""
+
+
+@dataclass(frozen=True)
+class ChoiceRequest:
+    """The options of ``triage validate --choose``. ``finding`` empty: the leading one; ``who`` chooses."""
+
+    rule: str
+    finding: str = ""
+    by: tuple[str, ...] = ()
+    check_cohort: Path | None = None
+    reason: str = ""
+    who: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,14 +58,17 @@ class ValidationRequest:
     dicom: bool = False
     rounds: int = 2000
     seed: int = 0
+    choice: ChoiceRequest | None = None
+    site_points: PointsFile = field(default_factory=PointsFile)
 
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """The record of metrics.json, and whether every requirement holds."""
+    """The record of metrics.json, whether every requirement holds, and the operating points that were chosen."""
 
     metrics: MetricsRecord
     passed: bool
+    choices: tuple[StratumChoice, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

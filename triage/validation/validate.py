@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from triage.model.card import load_card
 from triage.scoring.assess import AssessmentPolicy
 from triage.scoring.predict import Compute
+from triage.validation.certify import certify, check_choice
 from triage.validation.cohort.members import ValidationCohort, read_training_lists
 from triage.validation.inputs import check_files, read_cohort
 from triage.validation.measures import bars
-from triage.validation.measures.cohort_record import Draws, operating_points
+from triage.validation.measures.cohort_record import ChosenThreshold, Draws, operating_points
 from triage.validation.metrics import Evidence, measure
 from triage.validation.run import METRICS, REPORT, Progress, ValidationRequest, ValidationResult, ValidationRun
 from triage.validation.scores.activation_maps import ActivationMaps
@@ -45,6 +46,7 @@ def validate(
     scoring = Scoring(folder, load_card(folder), policy, compute, request.any_age)
     trained = read_training_lists(folder, scoring.card)
     cohort = read_cohort(request, trained, progress)
+    choice = check_choice(request, scoring.card, cohort, trained)
     source = source_of(request, service)
     source.check(cohort.members)
     request.out.mkdir(parents=True, exist_ok=True)
@@ -54,13 +56,23 @@ def validate(
     metrics = measure(run, Evidence(trained, maps, predicted.dicom, required), progress)
     (request.out / METRICS).write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     write_report(run, metrics, request.out / REPORT, maps)
-    return ValidationResult(metrics, metrics["passed"])
+    choices = tuple(certify(choice, run, progress)) if choice else ()
+    return ValidationResult(metrics, metrics["passed"], choices)
 
 
 def _run(
     request: ValidationRequest, scoring: Scoring, cohort: ValidationCohort, predictions: Sequence[Prediction]
 ) -> ValidationRun:
     images = scored_images(predictions, cohort.members)
-    points = operating_points(scoring.card, scoring.policy.findings.operating_point)
+    points = _points(scoring, predictions)
     draws = Draws(request.rounds, request.seed)
     return ValidationRun(request, scoring, cohort, predictions, images, per_image(images), points, draws)
+
+
+def _points(scoring: Scoring, predictions: Sequence[Prediction]) -> tuple[ChosenThreshold, ...]:
+    """Return the points to measure; the first is the site's, where all images were judged by one threshold of it."""
+    card, of_settings = scoring.card, scoring.policy.findings.operating_point
+    known = {score.threshold for each in predictions if (score := each.score_of(card.leading.name))}
+    if scoring.policy.findings.points.points and len(known) == 1:
+        return operating_points(card, known.pop(), "models.operating_points of the settings")
+    return operating_points(card, of_settings)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from triage.commands.output.choices import POINTS, write_choices
 from triage.commands.output.console import progress_bar
 from triage.errors import StartError
 from triage.listener.address import own_listener
 from triage.model.card import load_card
+from triage.model.points_file import read_points
 from triage.scoring.predict import Compute
+from triage.security.audit_trail import operator
 from triage.service.models import policy_of, remote_access
+from triage.service.operating_points import points_file
 from triage.settings.schema import Settings
 from triage.spool.errors import SpoolError
 from triage.spool.spool import Spool
@@ -23,14 +29,14 @@ from triage.validation.measures import paper
 from triage.validation.measures.figures import main_bounds
 from triage.validation.measures.metrics_record import FigureRecord
 from triage.validation.measures.whole_record import MetricsRecord
-from triage.validation.run import METRICS, REPORT, ValidationRequest
+from triage.validation.run import METRICS, REPORT, ChoiceRequest, ValidationRequest
 from triage.validation.scores.over_dicom import TargetService
 from triage.validation.validate import validate
 
 
 def run_validation(settings: Settings, options: Mapping[str, Any]) -> bool:
     """Validate with a progress bar, print the results, and return whether it passed. Raises StartError."""
-    request = ValidationRequest(**options)
+    request, target = _request(options)
     if request.paper is not None and request.paper not in paper.names():
         raise StartError(f"--paper {request.paper}: there are {', '.join(paper.names())}")
     service = _service(settings, request) if request.dicom else None
@@ -45,6 +51,7 @@ def run_validation(settings: Settings, options: Mapping[str, Any]) -> bool:
     )
     card = load_card(request.model.resolve())
     policy = policy_of(settings, {card.name: card}, every=False)
+    request = replace(request, site_points=points_file(settings.models, {card.name: card}, every=False))
     with progress_bar() as bar:
         tasks: dict[str, Any] = {}
 
@@ -56,7 +63,24 @@ def run_validation(settings: Settings, options: Mapping[str, Any]) -> bool:
         outcome = validate(request, policy, compute, progress, service)
     _print(outcome.metrics)
     Console().print(f"{request.out / REPORT}  {request.out / METRICS}", highlight=False)
-    return outcome.passed
+    written = request.choice is None or write_choices(settings, outcome.choices, target)
+    return outcome.passed and written
+
+
+def _request(options: Mapping[str, Any]) -> tuple[ValidationRequest, Path]:
+    """Return the request, and the file that chosen points go to. Raises StartError."""
+    of_choice = ("choose", "finding", "by", "check_cohort", "points", "reason")
+    rest = {name: value for name, value in options.items() if name not in of_choice}
+    rule, finding, by, check_cohort, points, reason = (options[name] for name in of_choice)
+    target = points or options["out"] / POINTS
+    if rule is None:
+        if given := [name for name in of_choice if options[name]]:
+            raise StartError(f"--{given[0].replace('_', '-')} goes with --choose")
+        return ValidationRequest(**rest), target
+    choice = ChoiceRequest(rule, finding, tuple(by), check_cohort, reason, operator().name)
+    if target.exists():
+        read_points(target)  # before an hour of scoring
+    return ValidationRequest(**rest, choice=choice), target
 
 
 def _service(settings: Settings, request: ValidationRequest) -> TargetService:

@@ -224,7 +224,8 @@ def _macro_figures(
         curves = [curve(each, worst, len(patients)) for each in labelled]
 
         def mean(weights: Doubles, curves: Sequence[Callable[[Doubles], Doubles]] = curves) -> Doubles:
-            return np.stack([each(weights) for each in curves]).mean(0)[:, np.newaxis]
+            total = np.stack([each(weights) for each in curves])
+            return np.asarray(total.mean(0)[:, np.newaxis], dtype=np.float64)
 
         bounds = percentile_interval(resampling.over(mean)[:, 0])
         found[name] = Figure(float(mean(once)[0, 0]), len(labelled), {"bootstrap": bounds})

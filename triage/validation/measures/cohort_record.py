@@ -68,16 +68,18 @@ class Draws:
         return self._make(tuple(scored.patients))
 
 
-def operating_points(card: ModelCard | None, operating_point: float | None) -> tuple[ChosenThreshold, ...]:
+def operating_points(
+    card: ModelCard | None, operating_point: float | None, chosen: str = "models.operating_point of the settings"
+) -> tuple[ChosenThreshold, ...]:
     """Return the operating point in force, the paper's 0.5 and those of the card, one for each threshold.
 
-    ``operating_point``: that of the site, None where the card's is in force.
+    ``operating_point``: that of the site, None where the card's is in force; ``chosen``: how.
     """
     card_points = card.operating_points if card else ()
     if operating_point is None:
         operating_point = card.leading.threshold if card else 0.5
     known = [
-        ChosenThreshold("site", operating_point, "models.operating_point of the settings"),
+        ChosenThreshold("site", operating_point, chosen),
         ChosenThreshold("0.5", 0.5, "fixed in advance, as Tang et al. 2020"),
         *(ChosenThreshold(point.name, point.threshold, point.chosen) for point in card_points),
     ]

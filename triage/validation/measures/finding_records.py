@@ -60,6 +60,20 @@ class CombinationRecord(CallsRecord):
     findings: list[str]
 
 
+class SitePointRecord(TypedDict):
+    """An operating point of the site's file for this model.
+
+    ``images_that_chose``: of this cohort; figures at the point flatter it where there are any.
+    """
+
+    name: str
+    finding: str
+    stratum: str
+    threshold: float
+    expires: str | None
+    images_that_chose: int
+
+
 class FindingsRecord(TypedDict):
     """Everything by finding.
 
@@ -71,3 +85,9 @@ class FindingsRecord(TypedDict):
     combined: CombinationRecord | None
     findings_without_labels: list[str]
     labels_without_finding: list[str]
+
+
+class SitePointsRecord(TypedDict):
+    """Operating points of the site."""
+
+    site_points: list[SitePointRecord]

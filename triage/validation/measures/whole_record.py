@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from triage.validation.measures.finding_records import FindingsRecord
+from triage.validation.measures.finding_records import FindingsRecord, SitePointsRecord
 from triage.validation.measures.metrics_record import (
     BarRecord,
     CohortMeasurements,
@@ -21,7 +21,7 @@ from triage.validation.measures.metrics_record import (
 from triage.validation.scores.activation_maps import PointingGame
 
 
-class MetricsRecord(CohortMeasurements, Comparisons, FindingsRecord):
+class MetricsRecord(CohortMeasurements, Comparisons, FindingsRecord, SitePointsRecord):
     """The whole file."""
 
     metrics_schema: int

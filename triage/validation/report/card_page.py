@@ -40,6 +40,7 @@ _NOTHING_BY_FINDING: dict[str, object] = {
     "combined": None,
     "findings_without_labels": [],
     "labels_without_finding": [],
+    "site_points": [],
 }
 
 

@@ -24,6 +24,12 @@ def warnings_of(metrics: MetricsRecord, card: ModelCard) -> list[str]:
 
 def _of_findings(metrics: MetricsRecord, card: ModelCard) -> Iterator[str]:
     """Yield labels that are not used, findings that are not measured, and a leading finding with two labels."""
+    for point in metrics["site_points"]:
+        if point["images_that_chose"]:
+            yield (
+                f"{point['images_that_chose']} of these images chose the operating point {point['name']} of "
+                f"{point['finding']} ({point['stratum']}): figures at it flatter it."
+            )
     if strangers := metrics["labels_without_finding"]:
         yield f"The cohort has labels of {', '.join(strangers)}, and the model has no such finding."
     if unlabelled := metrics["findings_without_labels"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -11,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+from triage.decision.operating_points import ImageFacts
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.errors import StartError
@@ -159,7 +161,19 @@ def _apply_eligibility(member: Member, record: Mapping[str, Any], scoring: Scori
         refusal = Reason.NOT_FRONTAL
     elif not scoring.any_age and _age_is_checked(record, is_dicom=is_dicom):
         refusal = _age_refusal(age, scoring, is_dicom=is_dicom, in_doubt=bool(record["age_doubt"]))
-    return prediction(member, scoring, record, view=str(view), age=age, refusal=refusal)
+    found = prediction(member, scoring, record, view=str(view), age=age, refusal=refusal)
+    return found if is_dicom else _with_thresholds(found, scoring)
+
+
+def _with_thresholds(found: Prediction, scoring: Scoring) -> Prediction:
+    """Return the prediction of a picture with the thresholds of its row's view, age and station."""
+    facts = ImageFacts(found.view, found.age_years, found.station)
+    points, now = scoring.policy.findings.points, time.time()
+    scores = []
+    for each in found.findings:
+        point = points.point_for(scoring.card.model_sha256, each.name, facts, now)
+        scores.append(each if point is None else replace(each, threshold=point.threshold))
+    return replace(found, findings=tuple(scores))
 
 
 def _age_is_checked(record: Mapping[str, Any], *, is_dicom: bool) -> bool:
