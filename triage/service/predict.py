@@ -24,7 +24,9 @@ def predictions(settings: Settings, files: list[Path], model: Path | None) -> It
     models = (
         LoadedModels.only(model)
         if model
-        else LoadedModels.installed(models_folder(ours.path), ours.names, registry_policy(ours, registry_history(settings)))
+        else LoadedModels.installed(
+            models_folder(ours.path), ours.names, registry_policy(ours, registry_history(settings))
+        )
     )
     policy = policy_of(settings, models.cards, every=model is None)
     compute = Compute(

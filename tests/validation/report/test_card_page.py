@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.model_folders import of_leading
 from triage.model.card import load_card
 from triage.validation.report.card_page import card_page, read_metrics
 
@@ -23,7 +22,8 @@ def test_the_committed_page_is_what_the_command_writes(name: str) -> None:
 
 def test_a_card_without_figures_marks_them_as_not_known() -> None:
     card = load_card(ROOT / "models" / "rsna-adult")
-    bare = of_leading(card, operating_points=(), performance=()).model_copy(update={"licence": None, "demo": True})
+    findings = tuple(each.model_copy(update={"operating_points": (), "performance": ()}) for each in card.findings[:1])
+    bare = card.model_copy(update={"findings": findings, "licence": None, "demo": True})
     page = card_page(bare)
     for heading in ("Partition", "Operating points", "Performance"):
         assert f"## {heading}\n\n- **not known**\n" in page

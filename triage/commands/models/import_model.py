@@ -43,7 +43,7 @@ def command(invocation: Invocation, /, graph: Path, describe: Path, **options: A
         raise CannotStart("into which folder? Give --models, or set models.path")
     with plain_start_errors():
         files, origin = site_files(options["images"], options["cohort"])
-        request = ImportRequest(graph, describe, files, origin, policy_of(settings))
+        request = ImportRequest(graph, describe, files, origin, policy_of(settings, {}, every=False))
         done = import_model(
             request, models, replacing=options["replace"], announce=lambda card: _write_down(settings, card)
         )

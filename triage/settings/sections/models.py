@@ -53,7 +53,7 @@ class ModelSettings(Section):
     operating_points: Path | None = Field(
         None,
         description="File of the site's operating points by finding, view, age band and station (JSON or TOML), as "
-        "`triage validate --choose` writes it. They precede `operating_point` and the cards.",
+        "`triage validate --choose RULE` writes it. They precede `operating_point` and the cards.",
     )
     prevalence: tuple[NamedShare, ...] = Field(
         (),

@@ -25,7 +25,7 @@ LIKELY = 0.9
 
 @dataclass(frozen=True)
 class ChoiceTask:
-    """What is chosen: the rule, the model's finding, by whom and when, and the reason for a station's point."""
+    """The rule of a choice, the model's finding, by whom and when, and the reason for a station's point."""
 
     rule: ChoiceRule
     card: ModelCard

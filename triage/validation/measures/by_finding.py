@@ -183,8 +183,11 @@ def _combined(
     predictions: Sequence[Prediction],
     options: MeasureOptions,
     draws: Draws,
-) -> CombinationRecord:
+) -> CombinationRecord | None:
+    """Measure the rule of the tag; None if the scores of a finding that counts were not given."""
     counting = [each.name for each in card.findings if each.counts]
+    if not set(counting) <= {score.name for found in predictions for score in found.findings}:
+        return None
     images = [
         _image(member, found, member.row.label, _any_positive(found, counting))
         for member, found in zip(members, predictions, strict=True)
