@@ -16,7 +16,9 @@ def test_every_settings_file_is_in_it(found: str, tmp_path: Path, monkeypatch: p
     config, more = tmp_path / "triage.toml", tmp_path / "conf.d/10.toml"
     more.parent.mkdir()
     config.write_text('[data]\npath = "state"\n')
-    more.write_text("[log]\nlevel = 'ERROR'\n")
+    more.write_text("[log]\nlevel = 'ERROR'\n[models]\noperating_points = 'points.toml'\n")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state/points.toml").write_text("points_schema = 1\npoints = []\n")
     Spool.open(tmp_path / "state/spool")
     if found == "variable":
         monkeypatch.setenv("TRIAGE_CONFIG", str(config))
@@ -27,6 +29,7 @@ def test_every_settings_file_is_in_it(found: str, tmp_path: Path, monkeypatch: p
         assert done.exit_code == 0, done.output
     assert (tmp_path / "new/triage.toml").read_text() == config.read_text()
     assert (tmp_path / "new/conf.d/10.toml").read_text() == more.read_text()
+    assert (tmp_path / "new/operating-points.toml").read_text().startswith("points_schema = 1")
 
 
 def test_it_names_the_certificates_keys_and_secrets_that_are_not_in_it(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ from triage.operations.trace import gather
 from triage.runtime.child_pool import DecodePool
 from triage.scoring.finding_scores import FindingPolicy
 from triage.scoring.study_decisions import DecisionRules, StudyDecider, StudyErrors
+from triage.service.check.finding import Level
+from triage.service.check.models import check_models
 from triage.service.models import load_sessions, policy_of
 from triage.service.operating_points import export_points, watched_points
 from triage.settings.load import load
@@ -179,8 +181,12 @@ def test_a_file_that_does_not_hold_ends_the_start(tmp_path: Path, models: Path, 
         load_sessions(settings(tmp_path, models, stranger))
     with pytest.raises(StartError, match="cannot be read"):
         policy_of(settings(tmp_path, models, tmp_path / "nowhere.json"), {card.name: card})
-    found = policy_of(settings(tmp_path, models, points_file(tmp_path, card, site=0.25)), {card.name: card})
+    (told, *_) = check_models(settings(tmp_path, models, stranger))
+    assert told.level is Level.FAILED and "which is not loaded" in told.finding
+    good = settings(tmp_path, models, points_file(tmp_path, card, site=0.25))
+    found = policy_of(good, {card.name: card})
     assert [each.threshold for each in found.findings.points.points] == [0.25]
+    assert "1 in force" in [each.finding for each in check_models(good)]
 
 
 def test_predict_and_the_api_judge_by_the_file(tmp_path: Path, models: Path, card: ModelCard) -> None:

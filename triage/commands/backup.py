@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--keep", type=click.IntRange(min=0), default=0, show_default=True, help="How many to keep; 0: all.")
 @given
 def backup(invocation: Invocation, folder: Path, verify: bool, keep: int) -> None:
-    """Back up spool, users, audit trail, settings file and models into FOLDER, while the service runs.
+    """Back up spool, users, audit trail, settings, models and their operating points into FOLDER, while work goes on.
 
     A further backup into the same FOLDER copies only what is new. FOLDER then holds patients' data: encrypt its
     disk. --keep removes older backups; --verify makes none and checks the last one.
@@ -68,6 +68,8 @@ def _sources(settings: Settings, files: Sequence[Path]) -> list[BackupSource]:
         raise CannotStart(f"{settings.spool.path} is no spool that can be read: nothing to back up")
     sources: list[BackupSource] = [SpoolSource(spool), FileSource(settings.sign_in.users_file, "users.json")]
     sources += [FileSource(each, place) for each, place in zip(files, _places(files), strict=True)]
+    if (points := settings.models.operating_points) is not None:
+        sources.append(FileSource(points, f"operating-points{points.suffix}"))
     try:
         sources.append(FolderSource(models_folder(settings.models.path), "models"))
     except StartError as error:

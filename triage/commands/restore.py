@@ -13,7 +13,8 @@ _NEXT = """\
 {count} files of {when} are in {folder}, each with its digest. Next:
 1. Stop the service everywhere, and see that nothing is started on the old spool again.
 2. Set spool.path = "{folder}/spool", sign_in.users_file = "{folder}/users.json", models.path = "{folder}/models" and
-   audit.path = "{folder}/audit/audit.xml", as far as each was kept; triage.toml there is the settings file as it was.
+   audit.path = "{folder}/audit/audit.xml", as far as each was kept, and models.operating_points, if it was set, to the
+   file operating-points there; triage.toml there is the settings file as it was.
 3. Give the folder to the account of the service (chown -R). A backup has no certificates, keys, files of secrets and
    TRIAGE_ variables: put them in their places. People sign in anew.
 4. Start it on an empty Redis, then: triage healthcheck, triage worklist, triage channel.
