@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from export.description import DescriptionFile, FindingDescription
 from export.held_out import HeldOutScores
 from training.data.targets import target_matrix
 from training.errors import TrainingError
+from training.files import write_csv
 from training.runs.run import TrainingRun
 from training.runs.scores import OUTPUTS, RunScores
 from triage.model.card_finding import OperatingPoint, Performance
@@ -94,6 +96,27 @@ def _logits(folds: TrainingRun, name: str) -> dict[str, float]:
         except (OSError, KeyError, ValueError) as error:
             raise TrainingError(f"{member / OUTPUTS} has no scores of {name}: {error}") from error
     return found
+
+
+def write_as_shipped(findings: Sequence[MeasuredFinding], path: Path) -> None:
+    """Write the held-out scores on the scale of the model: of the leading finding, and a column for each other one.
+
+    ``triage validate --scores`` reads them; an image without a score of a finding has an empty cell.
+    """
+    findings[0].judged.scored.write(path)
+    others = {
+        f"probability:{each.about.name}": dict(
+            zip(each.judged.scored.images, each.judged.scored.probabilities.tolist(), strict=True)
+        )
+        for each in findings[1:]
+    }
+    if not others:
+        return
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row |= {name: f"{found[row['image']]:.6f}" if row["image"] in found else "" for name, found in others.items()}
+    write_csv(path, list(rows[0]), rows)
 
 
 def combined_performance(findings: Sequence[MeasuredFinding], about: DescriptionFile) -> tuple[Performance, ...]:

@@ -21,6 +21,7 @@ from export.findings import (
     judged_by_output,
     measure_finding,
     outputs_of,
+    write_as_shipped,
 )
 from export.gate import pass_gate
 from export.graph import Shipped, about_map, write
@@ -118,7 +119,7 @@ def _measured(run: TrainingRun, about: DescriptionFile, options: ReleaseOptions,
     networks = [load_network(member) for member in members.folders]
     for each in findings if options.centre else ():
         networks = lowered(networks, each.output, each.lowered_by)
-    findings[0].judged.scored.write(run.folder / AS_SHIPPED)
+    write_as_shipped(findings, run.folder / AS_SHIPPED)
     chests = chests_of(run, options.chests)
     curves = [each.curve for each in findings if each.curve is not None]
     curves = curves if len(curves) == len(findings) else []

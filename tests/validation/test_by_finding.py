@@ -14,15 +14,18 @@ from sklearn.metrics import roc_auc_score
 from tests.support.model_folders import write_model
 from tests.validation.test_validate import PATIENTS, images, rows, run
 from triage.model.card import ModelCard
+from triage.scoring.assess import AssessmentPolicy
+from triage.scoring.predict import Compute
 from triage.validation.cohort.manifest import ManifestError, Row, read_manifest, write_manifest
 from triage.validation.cohort.members import Member
 from triage.validation.measures import bars
 from triage.validation.measures.by_finding import Measuring, measure_findings
 from triage.validation.measures.cohort_record import ChosenThreshold, Draws, MeasureOptions, measure_cohort
 from triage.validation.report.card_page import card_page, read_metrics
-from triage.validation.scores.external import read_finding_readers, read_readers
+from triage.validation.scores.external import read_finding_readers, read_finding_scores, read_readers
 from triage.validation.scores.prediction import FoundScore, Prediction
-from triage.validation.scores.predictions import read_predictions, scored_images
+from triage.validation.scores.predictions import Scoring, read_predictions, scored_images
+from triage.validation.sources import GivenScores
 
 __all__ = ["images"]  # the fixture
 ABNORMAL = {"name": "abnormal", "title": "Abnormal", "negative_means": "absent"}
@@ -190,6 +193,19 @@ def test_the_command_measures_both_findings_and_the_page_shows_them(
         "the tag, per study",
     ):
         assert part in card
+
+
+def test_given_scores_may_be_of_several_findings(tmp_path: Path, two: ModelCard) -> None:
+    table = tmp_path / "as-shipped.csv"
+    table.write_text("image,probability,probability:lung_opacity\n0.png,0.9,0.2\n1.png,0.1,\n2.png,,0.7\n")
+    assert read_finding_scores(table) == {"lung_opacity": {"0.png": 0.2, "1.png": None, "2.png": 0.7}}
+    members = [a_member(n, int(n == 0), lung_opacity=0) for n in range(3)]
+    scoring = Scoring(tmp_path, two, AssessmentPolicy(), Compute())
+    found = GivenScores(table).predict(members, scoring, tmp_path, lambda *_: None).predictions
+    assert [[str(each) for each in one.findings] for one in found] == [
+        ["abnormal=0.9@0.5", "lung_opacity=0.2@0.5"], ["abnormal=0.1@0.5"], [],
+    ]  # fmt: skip
+    assert list(read_predictions(tmp_path / "predictions.csv")) == list(found)
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,7 @@ def _row(record: TableRow, source: Path, names: Sequence[str], split: str) -> Ro
             "picture": f"nih:{known}" if known else f"rsna:{record['rsna_id']}",
             "rsna_class": record["rsna_class"],
         },
+        labels={"lung_opacity": int(record["rsna_class"] == OPACITY)},
     )
 
 

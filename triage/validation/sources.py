@@ -10,8 +10,8 @@ from typing import Protocol
 from triage.validation.cohort.members import Member
 from triage.validation.measures.metrics_record import DicomRecord
 from triage.validation.run import Progress, ValidationRequest, counter
-from triage.validation.scores.external import aligned, as_predictions
-from triage.validation.scores.other_models import read_scores_of
+from triage.validation.scores.external import GivenFinding, aligned, as_predictions, read_finding_scores
+from triage.validation.scores.other_models import read_scores_of, scores_file
 from triage.validation.scores.over_dicom import (
     TargetService,
     check_sendable,
@@ -58,10 +58,16 @@ class GivenScores:
 
     def predict(self, members: Sequence[Member], scoring: Scoring, out: Path, progress: Progress) -> Predicted:
         """Return the given scores as predictions."""
+        point, lead = scoring.policy.findings.operating_point, scoring.card.leading
         values = aligned(read_scores_of(self.file), members, self.file)
-        point = scoring.policy.findings.operating_point
-        lead = scoring.card.leading
-        predictions = as_predictions(values, members, lead.threshold if point is None else point, lead.name)
+        given = [GivenFinding(lead.name, values, lead.threshold if point is None else point)]
+        others = read_finding_scores(scores_file(self.file))
+        given += [
+            GivenFinding(each.name, aligned(others[each.name], members, self.file), each.threshold)
+            for each in scoring.card.findings
+            if each is not lead and each.name in others
+        ]
+        predictions = as_predictions(members, given)
         write_predictions(predictions, out / PREDICTIONS)
         return Predicted(predictions)
 

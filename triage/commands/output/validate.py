@@ -124,7 +124,7 @@ def _print(metrics: MetricsRecord) -> None:
 
 
 def _findings_table(metrics: MetricsRecord) -> Table:
-    table = Table("by finding, worst case", "images", "positive", "AUC", "sensitivity", "specificity", title=None)
+    table = Table("by finding, worst case", "n", "pos.", "AUC", "sensitivity", "specificity", title=None)
     for each in metrics["findings"]:
         figures = each["in_force"]["image"]["worst_case"]["figures"]
         cells = (each["image"]["auc"]["worst_case"], figures["sensitivity"], figures["specificity"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import exp
 from pathlib import Path
 
@@ -31,6 +32,21 @@ def read_scores(file: Path) -> dict[str, float | None]:
     Also reads JSON as training writes it (``oof.json``). An empty score is None. Raises PredictionsError.
     """
     return {_image_of(record, file): _value_of(record, file) for record in _records(file)}
+
+
+def read_finding_scores(file: Path) -> dict[str, dict[str, float | None]]:
+    """Read the scores of further findings by name and image, from columns ``probability:FINDING``.
+
+    Raises PredictionsError.
+    """
+    found: dict[str, dict[str, float | None]] = {}
+    for record in _records(file):
+        for column in record:
+            name, _, finding = column.partition(OF_FINDING)
+            if name == "probability" and finding:
+                value = _value_of({"probability": record[column]}, file)
+                found.setdefault(finding, {})[_image_of(record, file)] = value
+    return found
 
 
 def read_readers(file: Path) -> dict[str, dict[str, float | None]]:
@@ -104,11 +120,23 @@ def aligned(scores: Scores, members: Sequence[Member], file: Path) -> list[float
     return found
 
 
-def as_predictions(
-    values: Sequence[float | None], members: Sequence[Member], operating_point: float, finding: str = ""
-) -> list[Prediction]:
-    """Return given probabilities of a ``finding`` as predictions; an image without one is not assessed."""
-    return [_prediction(value, member, operating_point, finding) for value, member in zip(values, members, strict=True)]
+@dataclass(frozen=True)
+class GivenFinding:
+    """The given probabilities of one finding for the members of a cohort, and its threshold."""
+
+    name: str
+    values: Sequence[float | None]
+    threshold: float
+
+    def score(self, number: int) -> FoundScore | None:
+        """Return the score of a member; None without one."""
+        value = self.values[number]
+        return None if value is None else FoundScore(self.name, value, self.threshold)
+
+
+def as_predictions(members: Sequence[Member], given: Sequence[GivenFinding]) -> list[Prediction]:
+    """Return given probabilities as predictions; an image without one of the first finding is not assessed."""
+    return [_prediction(number, member, given) for number, member in enumerate(members)]
 
 
 def majority(readers: Mapping[str, Scores]) -> dict[str, float | None]:
@@ -122,8 +150,10 @@ def majority(readers: Mapping[str, Scores]) -> dict[str, float | None]:
     return voted
 
 
-def _prediction(value: float | None, member: Member, operating_point: float, finding: str) -> Prediction:
-    tag = Tag.NOT_ASSESSED if value is None else Tag.ABNORMAL if value >= operating_point else Tag.NORMAL
+def _prediction(number: int, member: Member, given: Sequence[GivenFinding]) -> Prediction:
+    found = [each.score(number) for each in given]
+    lead = found[0]
+    tag = Tag.NOT_ASSESSED if lead is None else Tag.ABNORMAL if lead.positive else Tag.NORMAL
     return Prediction(
         image=member.name,
         digest=member.digest,
@@ -131,13 +161,13 @@ def _prediction(value: float | None, member: Member, operating_point: float, fin
         label=member.row.label,
         study=member.row.columns.get("study") or member.name,
         tag=str(tag),
-        probability=value,
-        reasons=(str(Reason.NO_MODEL),) if value is None else (),
+        probability=None if lead is None else lead.probability,
+        reasons=(str(Reason.NO_MODEL),) if lead is None else (),
         view=member.row.view,
         age_years=member.row.age,
         distance=None,
         station=member.row.columns.get("station", ""),
-        findings=() if value is None else (FoundScore(finding, value, operating_point),),
+        findings=() if lead is None else tuple(each for each in found if each is not None),
     )
 
 
