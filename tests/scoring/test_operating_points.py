@@ -189,6 +189,22 @@ def test_a_file_that_does_not_hold_ends_the_start(tmp_path: Path, models: Path, 
     assert "1 in force" in [each.finding for each in check_models(good)]
 
 
+def test_points_of_an_installed_model_that_is_not_loaded_wait(tmp_path: Path, models: Path, card: ModelCard) -> None:
+    folder = tmp_path / "models"
+    ours, other = write_model(folder, "tiny-adult"), write_model(folder, "tiny-other", bias=1.0)
+    path = write_file(
+        tmp_path / "points.json",
+        a_point("in force", model_sha256=ours.model_sha256),
+        a_point("waits", model_sha256=other.model_sha256),
+    )
+    both = settings(tmp_path, folder, path)
+    found = policy_of(both, {ours.name: ours})
+    assert [each.name for each in found.findings.points.points] == ["in force"]
+    only = write_file(tmp_path / "other.json", a_point("in force", model_sha256=card.model_sha256), a_point("nowhere"))
+    with pytest.raises(StartError, match="nowhere is of a model"):
+        policy_of(settings(tmp_path, models, only), {card.name: card})
+
+
 def test_predict_and_the_api_judge_by_the_file(tmp_path: Path, models: Path, card: ModelCard) -> None:
     image = tmp_path / "chest.dcm"
     image.write_bytes(a_chest(1))
@@ -205,7 +221,7 @@ def test_predict_and_the_api_judge_by_the_file(tmp_path: Path, models: Path, car
         result = api.load_models(models / "tiny-adult", operating_point=path, threads=1).score(image)
         assert (result.tag, result.findings[0].point, result.operating_point) == (tag, name, threshold)
     stranger = write_file(tmp_path / "points.json", a_point("site"))
-    with pytest.raises(StartError, match="which is not loaded"):
+    with pytest.raises(StartError, match=r"points\.json has none of tiny-adult"):
         api.load_models(models / "tiny-adult", operating_point=str(stranger), threads=1)
 
 

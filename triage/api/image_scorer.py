@@ -21,7 +21,7 @@ from triage.decision.types import Tag
 from triage.errors import TriageError
 from triage.model.card import ModelCard, ModelRefusedError, load_card
 from triage.model.installed import installed, models_folder
-from triage.model.points_file import check_points, read_points
+from triage.model.points_file import PointsFileError, check_points, read_points
 from triage.model.registry import RegistryPolicy, to_be_loaded, usable
 from triage.model.session import ModelSession
 from triage.model.versions import name_in
@@ -121,7 +121,7 @@ class ImageScorer:
         folders = _by_name(options.folders)
         self._cards = _cards(folders, self._policy.registry)
         if isinstance(options.operating_point, Path):
-            check_points(read_points(options.operating_point), self._cards, options.operating_point)
+            _check_points(options.operating_point, self._cards)
         sessions = {name: _session(folders[name], card, options) for name, card in self._cards.items()}
         self._inference = BatchInference(sessions, self._policy)
         decoding = ImageDecoding(self._cards, self._policy)
@@ -284,3 +284,11 @@ def _source(image: Image, asserted: Asserted) -> bytes | Pixels:
     if is_picture(content) and asserted.bits_stored is not None:
         raise ImageInputError("bits_stored is asserted of arrays: a picture says itself how many it has")
     return content
+
+
+def _check_points(path: Path, cards: Mapping[str, ModelCard]) -> None:
+    """Raise PointsFileError unless the file has points of these models that hold; it may have others', too."""
+    found = read_points(path).of_models(card.model_sha256 for card in cards.values())
+    if not found.entries:
+        raise PointsFileError(f"operating points: {path} has none of {', '.join(sorted(cards))}")
+    check_points(found, cards, path)

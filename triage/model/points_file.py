@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 
 from triage.decision.operating_points import SitePoints, Stratum
 from triage.errors import StartError, cause
-from triage.model.card import ModelCard
+from triage.model.card import CARD, ModelCard
 from triage.model.points_entry import PointEntry
 from triage.radiograph.types import View
 from triage.runtime.durable import write_durably
@@ -61,6 +62,15 @@ def read_points(path: Path) -> PointsFile:
     if faults:
         raise PointsFileError(f"operating points: {path}: {'; '.join(faults)}")
     return PointsFile(tuple(entries))
+
+
+def installed_digests(models: Path) -> frozenset[str]:
+    """Return the digests of all models in a folder, in service or not; cards that cannot be read are left out."""
+    found: set[str] = set()
+    for card in models.glob(f"*/{CARD}"):
+        with suppress(OSError, ValueError, AttributeError):
+            found.add(str(json.loads(card.read_bytes()).get("model_sha256")))
+    return frozenset(found)
 
 
 def merged(file: PointsFile, entries: Sequence[PointEntry]) -> PointsFile:

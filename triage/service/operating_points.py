@@ -22,12 +22,14 @@ _CLOCKS_DIFFER = timedelta(days=1)
 
 
 def points_file(models: ModelSettings, cards: Mapping[str, ModelCard], *, every: bool = True) -> PointsFile:
-    """Return the operating points of the settings.
+    """Return the operating points of the loaded models.
+
+    Those of versions that are installed and not loaded wait there; a point of a model that is not installed is refused.
 
     Args:
         models: The settings of the models.
         cards: The cards of the loaded models.
-        every: These are all models of the site: a point of another one is refused, and not left out.
+        every: These are all models that the site loads; else points of other models are left out without a look.
 
     Raises:
         StartError: The file cannot be used.
@@ -36,11 +38,20 @@ def points_file(models: ModelSettings, cards: Mapping[str, ModelCard], *, every:
 
     if models.operating_points is None:
         return PointsFile()
-    found = read_points(models.operating_points)
-    if not every:
-        found = found.of_models(card.model_sha256 for card in cards.values())
-    check_points(found, cards, models.operating_points)
-    return found
+    found, loaded = read_points(models.operating_points), {card.model_sha256 for card in cards.values()}
+    waiting = _installed(models) - loaded if every else {each.model_sha256 for each in found.entries} - loaded
+    if every and (left_out := found.of_models(waiting).entries):
+        logger.info("operating points of models that are not loaded: %s", ", ".join(each.name for each in left_out))
+    used = found.of_models({each.model_sha256 for each in found.entries} - waiting)
+    check_points(used, cards, models.operating_points)
+    return used
+
+
+def _installed(models: ModelSettings) -> frozenset[str]:
+    from triage.model.installed import models_folder
+    from triage.model.points_file import installed_digests
+
+    return installed_digests(models_folder(models.path))
 
 
 def watched_points(file: PointsFile, now: float) -> SitePoints:
