@@ -26,8 +26,8 @@ from triage.model_import.description import (
     UseDescription,
 )
 from triage.model_import.errors import ImportRefusedError, Mistake, Places
+from triage.runtime.toml_lines import KeyPath, key_lines
 from triage.settings.did_you_mean import suggestion
-from triage.settings.sources.toml_lines import KeyPath, key_lines
 
 LARGEST = 2**20
 """Bytes of a description."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triage.errors import StartError
-from triage.settings.sources.toml_lines import KeyPath
+from triage.runtime.toml_lines import KeyPath
 
 
 @dataclass(frozen=True)
