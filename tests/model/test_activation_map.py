@@ -189,6 +189,22 @@ def test_a_map_of_a_cropped_image_lies_on_what_was_left_and_nowhere_else():
     assert (uncropped.top, uncropped.left, uncropped.bottom, uncropped.right) == uncropped.seen == WHOLE
 
 
+@pytest.mark.parametrize(
+    ("fit", "edges", "seen"),
+    [
+        ("letterbox", (0.0, -0.5, 1.0, 1.5), WHOLE),
+        ("centre_crop", (0.25, 0.0, 0.75, 1.0), (0.25, 0.0, 0.75, 1.0)),
+    ],
+)
+def test_a_map_of_an_input_that_is_not_the_stretched_image_lies_where_the_model_saw_it(fit, edges, seen):
+    tall = PreprocessSpec(64, fit=fit)
+    found = encode_map(np.zeros((4, 4), np.float32), tall, None, WHOLE, aspect=2.0)
+
+    assert found is not None
+    assert (found.top, found.left, found.bottom, found.right) == edges
+    assert found.seen == seen
+
+
 def test_an_image_in_which_nothing_speaks_for_a_finding_does_not_glow():
     flat = ActivationMap(1, 1, a_map(1, 1).values)
 

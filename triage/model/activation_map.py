@@ -44,7 +44,7 @@ _TABLE = _colour_table()
 
 
 def encode_map(
-    cells: FloatImage, spec: PreprocessSpec, grid: ActivationGrid | None, content: Edges
+    cells: FloatImage, spec: PreprocessSpec, grid: ActivationGrid | None, content: Edges, aspect: float = 1.0
 ) -> ActivationMap | None:
     """Return the record of a map, None if one of its values is no number.
 
@@ -53,12 +53,13 @@ def encode_map(
         spec: The preprocessing of the model.
         grid: The position of the cells on the model input; absent: equal tiles.
         content: The part of the image inside shutter and border, from which the model input was made.
+        aspect: Rows over columns of the image, for a model whose input is not the whole image stretched.
     """
     if not np.isfinite(cells).all():
         return None
     rows, columns = cells.shape
     inner = (0.0, 0.0, 1.0, 1.0) if grid is None else _edges(grid, rows, columns, spec.size)
-    shown = shown_part(spec, content)
+    shown = shown_part(spec, content, aspect)
     top, left, bottom, right = shown
     small = _small(cells)
     return ActivationMap(
@@ -69,7 +70,7 @@ def encode_map(
         left=left + inner[1] * (right - left),
         bottom=top + inner[2] * (bottom - top),
         right=left + inner[3] * (right - left),
-        seen=shown,
+        seen=(max(shown[0], 0.0), max(shown[1], 0.0), min(shown[2], 1.0), min(shown[3], 1.0)),
     )
 
 

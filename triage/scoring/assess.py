@@ -49,8 +49,9 @@ class PreparedImage:
     ``model_inputs`` are float32 (1, size, size), by the names of the models in service that the patient requires, or of
     one in shadow; ``refused`` are required models that must not score. ``shadow_inputs`` are those of the shadow models
     that score the same image. ``content``: the part of the image inside shutter and border, and
-    ``orientation``: how that part is turned. ``ap_share``: the certainty, 0 to 1, that an adult's upright image was
-    taken AP and not PA; None for other images. ``stages`` are durations in seconds.
+    ``orientation``: how that part is turned. ``aspect``: rows over columns of the image. ``ap_share``: the certainty,
+    0 to 1, that an adult's upright image was taken AP and not PA; None for other images. ``stages`` are durations in
+    seconds.
     """
 
     attributes: Attributes
@@ -62,6 +63,7 @@ class PreparedImage:
     shadow_inputs: dict[str, FloatImage] = field(default_factory=dict)
     content: Edges = WHOLE
     orientation: Orientation = UPRIGHT
+    aspect: float = 1.0
     ap_share: float | None = None
     stages: dict[str, float] = field(default_factory=dict)
 
@@ -176,7 +178,8 @@ def _for_model(
         ap_share = _ap_share(small, orientation, known.attributes)
         inputs = _model_inputs(radiograph, part, chosen.cards)
     known = replace(known, content=part.edges(pixels), orientation=orientation, ap_share=ap_share)
-    known = replace(known, model_inputs=inputs, refused=dict(chosen.refused))
+    aspect = pixels.shape[0] / pixels.shape[1]
+    known = replace(known, model_inputs=inputs, refused=dict(chosen.refused), aspect=aspect)
     if model_name:
         return known
     station = known.attributes.station_name

@@ -237,5 +237,6 @@ def _map_at(
     column = card.leading.activation_column
     if column is None or column >= len(scores.maps[position]):
         return None, f"{card.model_id} has no activation map of {card.leading.title}"
-    found = encode_map(scores.maps[position][column], card.preprocessing.spec(), card.activation_grid, image.content)
+    cells, spec = scores.maps[position][column], card.preprocessing.spec()
+    found = encode_map(cells, spec, card.activation_grid, image.content, image.aspect)
     return found, "" if found else "the map had values that are no numbers"

@@ -17,6 +17,7 @@ from triage.model.run_deadline import DEADLINE_S, NotEndedError, RunLimit
 from triage.model.session import ModelSession, check_loads
 from triage.model.trial_load import LOAD_DEADLINE_S
 from triage.radiograph.crop import WHOLE
+from triage.radiograph.preprocess import PreprocessSpec
 from triage.radiograph.types import FloatImage
 from triage.scoring.assess import AssessmentPolicy, prepare
 from triage.statistics.intervals import exact_interval
@@ -76,10 +77,9 @@ class ActivationMaps:
         cells = self._cells(prepared.model_input)
         if cells is None:
             return MapView(grey, None, None)
-        over_input, over_image = (
-            encode_map(cells, spec.spec(), self._card.activation_grid, edges) for edges in (WHOLE, prepared.content)
-        )
-        return MapView(grey, over_input, over_image)
+        grid = self._card.activation_grid
+        over_input = encode_map(cells, PreprocessSpec(spec.size), grid, WHOLE)
+        return MapView(grey, over_input, encode_map(cells, spec.spec(), grid, prepared.content, prepared.aspect))
 
     def _cells(self, model_input: FloatImage) -> FloatImage | None:
         """Return the map's cells; None for an image with which the graph does not end."""
