@@ -16,6 +16,7 @@ from triage.commands import registered_commands
 from triage.decision.reasons import Reason
 from triage.reference.every_page import pages, parts_of
 from triage.reference.marked_page import names_of, renewed
+from triage.reference.schemas import FILES, schema
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -35,8 +36,13 @@ def test_the_program_renews_every_page(tmp_path: Path) -> None:
         (tmp_path / name).write_text(emptied, encoding="utf-8")
     program = [sys.executable, "-m", "triage.reference", str(tmp_path)]
     subprocess.run(program, check=True, timeout=120)
-    for name in pages():
+    for name in (*pages(), *FILES):
         assert (tmp_path / name).read_text(encoding="utf-8") == (FOLDER / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_published_schema_is_that_of_the_code(name: str) -> None:
+    assert (FOLDER / name).read_text(encoding="utf-8") == schema(name), "run: make reference"
 
 
 def test_a_part_that_is_unknown_is_an_error() -> None:

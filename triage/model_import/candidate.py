@@ -22,7 +22,7 @@ from triage.scoring.assess import AssessmentPolicy
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """What is imported. ``images``: the site's, for the distance; ``origin``: where they are from, in words."""
+    """Files to import. ``images``: the site's, for the distance; ``origin``: where they are from, in words."""
 
     graph: Path
     description: Path

@@ -56,14 +56,14 @@ class InputDescription(DescriptionPart):
     fit: Fit = Field(description="stretch, letterbox (black bars), or centre_crop (the middle of the longer side).")
     resize: Resize = Field("area", description="OpenCV's filter: area averages, linear skips pixels.")
     crop: Literal["none", "border"] = Field("none", description="border: cut off shutter and uniform borders first.")
-    normalisation: Normalisation
+    normalisation: Normalisation = Field(description="Levels, range, mean and deviation by a name, or own.")
     levels: Levels | None = Field(
         None, description="full: the whole grey scale; percentiles: each image between two of its own."
     )
     percentiles: tuple[Finite, Finite] = Field((1.0, 99.0), description="The two, where levels is percentiles.")
-    range: tuple[Finite, Finite] | None = None
-    mean: tuple[Finite, ...] = ()
-    deviation: tuple[Finite, ...] = ()
+    range: tuple[Finite, Finite] | None = Field(None, description="Values of black and of white.")
+    mean: tuple[Finite, ...] = Field((), description="Of those values: one, or one for each channel.")
+    deviation: tuple[Finite, ...] = Field((), description="Likewise.")
 
     @model_validator(mode="after")
     def _is_normalised_once(self) -> Self:
@@ -92,22 +92,24 @@ class FindingDescription(DescriptionPart):
 
     name: str = Field("", pattern=r"^([a-z][a-z0-9_]{0,47})?$", description="Left out: the output is no finding.")
     title: str = Field("", max_length=200, description="Its name for people. Left out: the name.")
-    code: CardCode | None = None
+    code: CardCode | None = Field(None, description="SNOMED CT of PS3.16's context groups, else RadLex.")
     output: str = Field("", description="The graph's output. Left out: its only one.")
     index: int = Field(0, ge=0, description="Column of that output.")
     kind: OutputKind | None = Field(None, description="softmax: logits of classes; score: 0 to 1, and no probability.")
     inverted: bool = Field(False, description="A high value means that the finding is absent.")
-    rule: FindingRule | None = None
-    positive_class: str = ""
-    negative_class: str = ""
-    negative_means: Literal["absent", "undetermined"] = "undetermined"
+    rule: FindingRule | None = Field(None, description="Instead of an output.")
+    positive_class: str = Field("", description="Meaning of a positive, in words. Required of a finding.")
+    negative_class: str = Field("", description="Meaning of a negative. Required of a finding.")
+    negative_means: Literal["absent", "undetermined"] = Field(
+        "undetermined", description="absent: a negative is a statement that reports may make."
+    )
     counts: bool = Field(True, description="A positive makes the study ABNORMAL.")
     threshold: float | None = Field(None, description="From this score on it is positive. nan: none.")
     chosen: str = Field("", description="How the threshold was chosen, on which cases.")
-    sensitivity: Interval | None = None
-    specificity: Interval | None = None
-    calibration: str = "none"
-    performance: tuple[Performance, ...] = ()
+    sensitivity: Interval | None = Field(None, description="At that threshold.")
+    specificity: Interval | None = Field(None, description="At that threshold.")
+    calibration: str = Field("none", description="How the scores were calibrated, in words.")
+    performance: tuple[Performance, ...] = Field((), description="Measurements on held-out images.")
     map: int | None = Field(None, ge=0, description="Its map in [map] output.")
 
     @property
@@ -137,7 +139,7 @@ class AbnormalDescription(DescriptionPart):
     negative_is_normal: bool = Field(
         False, description="All findings that count negative: no abnormality. False: never NORMAL."
     )
-    performance: tuple[Performance, ...] = ()
+    performance: tuple[Performance, ...] = Field((), description="After combination, per study.")
 
 
 class UseDescription(IntendedUse):

@@ -47,7 +47,7 @@ _REQUIRED = ("input", "intended_use", "findings")
 
 @dataclass(frozen=True)
 class DescriptionFile:
-    """What of a description could be read, and its mistakes.
+    """A description as far as it could be read, and its mistakes.
 
     A table with a mistake is a draft: it has those of its values that are right for themselves, so that they can be
     compared with the graph; others are unset. ``findings``: by their position in the file; those that are none, for

@@ -29,7 +29,7 @@ class ImportRefusedError(StartError):
 
 @dataclass(frozen=True)
 class Places:
-    """Where the keys of a description stand."""
+    """The lines of the keys of a description."""
 
     file: Path
     lines: Mapping[KeyPath, int]

@@ -30,7 +30,7 @@ _RANKS_OF_FEATURES = (2, 3, 4)
 
 @dataclass(frozen=True, eq=False)
 class Form:
-    """What follows from a description and its graph.
+    """The wrapping that follows from a description and its graph.
 
     ``columns``: the findings' positions in the description, and their column of ``probability``. ``chosen_features``:
     the feature tensor was not named, but found.

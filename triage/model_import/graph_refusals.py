@@ -1,4 +1,4 @@
-"""What makes a graph refused, whatever is said of it: it would load code or files, never end, or not repeat itself."""
+"""Graphs that are refused, whatever is said of them: they run code, may never end, or do not repeat themselves."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from triage.reference.every_page import pages, parts_of
 from triage.reference.marked_page import renewed
+from triage.reference.schemas import FILES, schema
 
 
 def main(arguments: list[str]) -> None:
@@ -16,6 +17,8 @@ def main(arguments: list[str]) -> None:
     for name in pages():
         page = Path(arguments[0]) / name
         page.write_text(renewed(page.read_text(encoding="utf-8"), parts_of(name)), encoding="utf-8")
+    for name in FILES:
+        (Path(arguments[0]) / name).write_text(schema(name), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -9,12 +9,14 @@ from triage.reference import conformance
 from triage.reference.channels import channels
 from triage.reference.commands import commands
 from triage.reference.reasons import reasons
+from triage.reference.schemas import description_tables
 from triage.settings.reference import reference
 
 _PARTS: Mapping[str, Callable[[], dict[str, str]]] = {
     "channels.md": channels,
     "commands.md": commands,
     "conformance.md": conformance.tables,
+    "model-card.md": description_tables,
     "metrics.md": lambda: {"metrics": metrics()},
     "reasons.md": reasons,
     "settings.md": lambda: {"settings": reference()},
