@@ -88,6 +88,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path: Path) -> Non
         (("channels = 3", "channels = 1"), "three channels"),
         (('normalisation = "imagenet"', 'normalisation = "own"'), "needs levels and range"),
         (('normalisation = "imagenet"', 'normalisation = "imagenet"\nmean = [0.5]'), "set normalisation to own"),
+        (('normalisation = "imagenet"', 'normalisation = "imagenet"\npercentiles = [2, 98]'), "levels are full"),
         (('kind = "logit"', 'kind = "logits"'), "findings[1].kind"),
         (('kind = "logit"\n', ""), "either kind, of an output, or rule"),
         (('kind = "logit"', 'kind = "logit"\nrule = { kind = "any", of = ["mass"] }'), "either kind"),

@@ -19,7 +19,7 @@ from triage.decision.types import Tag
 from triage.model.card import CARD, WEIGHTS, load_card
 from triage.model.registry import RegistryPolicy
 from triage.model_import import site_images
-from triage.model_import.candidate import ImportRequest
+from triage.model_import.candidate import ImportRequest, check_candidate
 from triage.model_import.errors import ImportRefusedError
 from triage.model_import.importer import import_model
 from triage.model_import.site_images import SiteFile, files_below
@@ -119,6 +119,16 @@ def test_a_logit_that_is_called_a_probability_is_found_out(tmp_path: Path, kind:
     graph, described = write(tmp_path, model, text)
     with pytest.raises(ImportRefusedError, match=r"findings\[1\]\.kind: .*" + says):
         import_model(ImportRequest(graph, described), tmp_path / "models")
+
+
+def test_a_probability_that_is_called_a_logit_is_doubted(tmp_path: Path) -> None:
+    model = network()
+    (linear,) = (node for node in model.graph.node if node.op_type == "Gemm")
+    linear.output[0] = "raw"
+    model.graph.node.append(onnx.helper.make_node("Sigmoid", ["raw"], ["scores"]))
+    graph, described = write(tmp_path, model, description())
+    notes = check_candidate(ImportRequest(graph, described)).notes
+    assert any("findings[1].kind: all values" in each and "a probability?" in each for each in notes)
 
 
 def test_a_graph_that_gives_no_numbers_is_refused(tmp_path: Path) -> None:

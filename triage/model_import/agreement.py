@@ -24,6 +24,7 @@ TOLERANCE = 1e-5
 """Of a probability: float32 in another order of additions."""
 IMAGES = 8
 PROBABILITY = "probability"
+_LOGISTIC_OF_0, _LOGISTIC_OF_1 = 0.5, 1 / (1 + np.exp(-1.0))
 
 
 class Reference:
@@ -154,3 +155,11 @@ def score_mistakes(scores: Floats, columns: Sequence[OutputColumn]) -> Iterator[
                 f"column {column.index} of {column.output} gives {values.min():.3g} to {values.max():.3g}, and a "
                 f"{column.kind} is 0 to 1: is it a logit?",
             )
+
+
+def logit_doubts(scores: Floats, columns: Sequence[OutputColumn]) -> Iterator[tuple[int, str]]:
+    """Yield the places of logits whose values were all between 0 and 1, as those of a probability are."""
+    for place, column in enumerate(columns):
+        values = 1 - scores[:, place] if column.inverted else scores[:, place]
+        if column.kind == "logit" and values.min() >= _LOGISTIC_OF_0 and values.max() <= _LOGISTIC_OF_1:
+            yield place, f"all values of column {column.index} of {column.output} were between 0 and 1: a probability?"

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from onnx import ModelProto
 
-from triage.model_import.agreement import agreed_wrapping, score_mistakes
+from triage.model_import.agreement import agreed_wrapping, logit_doubts, score_mistakes
 from triage.model_import.description import Description, DistanceDescription
 from triage.model_import.description_file import DescriptionFile, finding_mistakes, read_description
 from triage.model_import.errors import ImportRefusedError, Mistake
@@ -93,7 +93,8 @@ def _compared(described: DescriptionFile, graph: ForeignGraph, form: Form, reque
     if wrong:
         raise ImportRefusedError(described.places.readable(wrong, request.graph))
     form = replace(form, wrapping=wrapping)
-    return Candidate(described.whole(), graph, form, tuple(_notes(described, graph, form)))
+    doubts = [f"findings[{numbers[place] + 1}].kind: {text}" for place, text in logit_doubts(scores, wrapping.columns)]
+    return Candidate(described.whole(), graph, form, (*_notes(described, graph, form), *doubts))
 
 
 def _notes(described: DescriptionFile, graph: ForeignGraph, form: Form) -> Iterator[str]:

@@ -84,6 +84,9 @@ class InputDescription(DescriptionPart):
             raise ValueError("range must have two different ends")
         if not 0 <= self.percentiles[0] < self.percentiles[1] <= 100:
             raise ValueError("percentiles must be 0 <= low < high <= 100")
+        levels = self.levels or ("percentiles" if self.normalisation == "cxr-triage" else "full")
+        if levels == "full" and "percentiles" in self.model_fields_set:
+            raise ValueError("percentiles are given, and levels are full")
         return self
 
 
