@@ -60,7 +60,8 @@ def _kind(value: dict[str, Any]) -> str:
         return f"as `{value['$ref'].rpartition('/')[2]}` in card.schema.json"
     if value.get("type") == "array":
         return f"list of {_kind(value['items'])}" if "items" in value else "list"
-    return {"string": "text", "boolean": "true or false"}.get(value.get("type", ""), value.get("type", "any"))
+    kind = str(value.get("type", "any"))
+    return {"string": "text", "boolean": "true or false"}.get(kind, kind)
 
 
 def _default(name: str, value: dict[str, Any], record: dict[str, Any]) -> str:
