@@ -22,7 +22,7 @@ from triage.model_import import site_images
 from triage.model_import.candidate import ImportRequest, check_candidate
 from triage.model_import.errors import ImportRefusedError
 from triage.model_import.importer import import_model
-from triage.model_import.site_images import SiteFile, files_below
+from triage.model_import.site_images import SiteFile, files_below, site_files
 from triage.phantom.chest import draw
 from triage.scoring.assess import AssessmentPolicy
 from triage.scoring.predict import Compute, LoadedModels, predict
@@ -98,6 +98,30 @@ def test_too_few_images_are_no_distance(tmp_path: Path, chests: Path) -> None:
     with pytest.raises(ImportRefusedError, match=r"3 of the site's images can be used .* left out: undecodable 1"):
         import_model(ImportRequest(graph, described, files), tmp_path / "models")
     assert not any((tmp_path / "models").iterdir())
+
+
+def test_of_a_cohort_the_images_of_a_model_s_views_and_ages_are_taken(
+    tmp_path: Path, chests: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site_images, "LEAST_IMAGES", ENOUGH - 2)
+    text = description().replace('views = ["PA", "AP"]', 'views = ["PA"]')
+    graph, described = write(tmp_path, network(), text)
+    rows = [
+        f"{path},0,drawn:{path.stem},{'AP' if path.stem == '0' else 'PA'},{9 if path.stem == '1' else 50}"
+        for path in sorted(chests.iterdir())
+    ]
+    (tmp_path / "cohort.csv").write_text("\n".join(["image,label,patient,view,age", *rows]) + "\n")
+    files, origin = site_files((), tmp_path / "cohort.csv")
+    done = import_model(ImportRequest(graph, described, files, origin), tmp_path / "models")
+    (note,) = (each for each in done.notes if each.startswith("distance from"))
+    assert f"{ENOUGH - 2} images of {ENOUGH - 2} patients" in note
+    assert "age_not_covered 1" in note and "view_unverified 1" in note
+    assert done.card.distribution is not None and "of the cohort cohort" in done.card.distribution.chosen
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ImportRefusedError, match="nowhere is not there"):
+        files_below([tmp_path / "nowhere"])
 
 
 def test_a_measured_model_is_no_demonstration(tmp_path: Path) -> None:

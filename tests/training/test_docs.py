@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from export.cli import OF_RUN
 from export.cli import main as export
 from training.cli import main
 from training.config import BUILT_IN, load_config
@@ -58,7 +59,7 @@ def test_every_command_in_the_page_is_one_that_we_have(line: list[str]) -> None:
 
 @pytest.mark.parametrize("line", shell_lines("export"), ids=" ".join)
 def test_every_export_in_the_page_is_one_that_we_have(line: list[str]) -> None:
-    known = {option for parameter in export.params for option in parameter.opts}
+    known = {option for parameter in export.commands[OF_RUN].params for option in parameter.opts}
     assert {word for word in line if word.startswith("-")} <= known
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +76,8 @@ def files_below(paths: Sequence[Path]) -> list[SiteFile]:
     """Return the files that are named, and all below the folders that are. Raises ImportRefusedError."""
     found: list[Path] = []
     for path in paths:
+        if not path.exists():
+            raise ImportRefusedError([f"{path} is not there"])
         try:
             found += sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
         except OSError as error:
@@ -145,6 +147,8 @@ def _not_for(file: SiteFile, image: PreparedImage, card: ModelCard, policy: Asse
         return str(Reason.AGE_NOT_COVERED)
     if file.view and file.view not in card.intended_use.views:
         return str(Reason.VIEW_UNVERIFIED)
+    if image.view is View.FRONTAL and file.view:  # a picture, of which the manifest knows more
+        image = replace(image, view=View(file.view))
     result = conclude(image, card, [0.0] * card.columns, 0.0, policy)
     return "" if _SCORED.issuperset(result.reasons) else str(result.reasons[0])
 
