@@ -185,6 +185,9 @@ def test_import_replace_and_check_by_command(tmp_path: Path) -> None:
     again = run(*arguments)
     assert again.exit_code == 78 and "--replace" in again.output
     described.write_text(described.read_text().replace('version = "1"', 'version = "2"'))
+    apart = run(*arguments, "--side-by-side")
+    assert apart.exit_code == 0 and "promote hospital@2" in apart.output, apart.output
+    assert load_card(tmp_path / "models/hospital@2").version == "2"
     assert run(*arguments, "--replace").exit_code == 0
     assert json.loads((tmp_path / "models/hospital" / CARD).read_text())["version"] == "2"
     good = run("check", tmp_path / "models/hospital")

@@ -37,14 +37,21 @@ class Imported:
 
 
 def import_model(
-    request: ImportRequest, models: Path, *, replacing: bool = False, announce: Callable[[ModelCard], object] = _nothing
+    request: ImportRequest,
+    models: Path,
+    *,
+    replacing: bool = False,
+    side_by_side: bool = False,
+    announce: Callable[[ModelCard], object] = _nothing,
 ) -> Imported:
     """Write the model folder below ``models``. Raises ImportRefusedError with all mistakes.
 
-    ``announce`` is called before the folder gets its place; an error of it ends the import.
+    The folder is NAME, or ``side_by_side`` with another version NAME@VERSION (docs/adr/0066). ``announce`` is called
+    before the folder gets its place; an error of it ends the import.
     """
     candidate = check_candidate(request, for_import=True)
-    name = candidate.described.name
+    described = candidate.described
+    name = f"{described.name}@{described.version}" if side_by_side else described.name
     with staged(models, name, replacing=replacing) as folder:
         distance = _distance(candidate, request)
         fitted, distribution = (distance.fitted, distance.distribution) if distance else (None, None)

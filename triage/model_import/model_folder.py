@@ -24,7 +24,7 @@ def staged(models: Path, name: str, *, replacing: bool) -> Iterator[Path]:
     """
     final = models / name
     if final.exists() and not replacing:
-        raise ImportRefusedError([f"{final} exists: give --replace, or the model another name in its description"])
+        raise ImportRefusedError([f"{final} exists: give --replace, or --side-by-side for another version"])
     try:
         if not models.is_dir():
             models.mkdir(parents=True)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 )
 @click.option("--cohort", type=PATH, help="A manifest of images for the distance.")
 @click.option("--models", type=PATH, help="Folder of the model folders. [default: models.path]")
-@click.option("--replace", is_flag=True, help="Replace the model of this name.")
+@click.option("--replace", is_flag=True, help="Replace the folder of this name.")
+@click.option("--side-by-side", is_flag=True, help="Write NAME@VERSION, next to another version of the model.")
 @given
 def command(invocation: Invocation, /, graph: Path, describe: Path, **options: Any) -> None:
     """Make a model folder of MODEL.onnx, a graph with one image input, as its description says.
@@ -45,7 +46,11 @@ def command(invocation: Invocation, /, graph: Path, describe: Path, **options: A
         files, origin = site_files(options["images"], options["cohort"])
         request = ImportRequest(graph, describe, files, origin, policy_of(settings, {}, every=False))
         done = import_model(
-            request, models, replacing=options["replace"], announce=lambda card: _write_down(settings, card)
+            request,
+            models,
+            replacing=options["replace"],
+            side_by_side=options["side_by_side"],
+            announce=lambda card: _write_down(settings, card),
         )
     show_imported(done)
 

@@ -20,6 +20,10 @@ def show_imported(done: Imported) -> None:
     _show_findings(done.card)
     use = "a demonstration, for use in shadow (models.shadow)" if done.card.demo else "for use as its card says"
     click.echo(f"{done.folder}: {done.card.model_id}, {use}")
+    if done.folder.name != done.card.name:
+        click.echo(
+            f"of several versions the promoted one serves: `triage models promote {done.folder.name} --reason …`"
+        )
     if done.card.distribution is None:
         click.echo("without a distance: it never says normal")
 
