@@ -110,9 +110,9 @@ def test_the_order_is_named_by_placer_and_filler(spool: Spool):
 @pytest.mark.parametrize(
     ("settings", "segment", "number", "value"),
     [
-        ({}, "TQ1", 9, "S^Stat^HL70485"),
-        ({"priority_code": "A"}, "TQ1", 9, "A^ASAP^HL70485"),
-        ({"priority_in": "OBR-27"}, "OBR", 27, "^^^^^S"),
+        ({}, "TQ1", 9, "A^ASAP^HL70485"),
+        ({"priority_code": "S"}, "TQ1", 9, "S^Stat^HL70485"),
+        ({"priority_in": "OBR-27"}, "OBR", 27, "^^^^^A"),
         ({"priority_in": "segment", "priority_segment": "ZPR|{priority}|{accession_number}"}, "ZPR", 2, "ACC-1"),
         ({"accession_in": "OBR-3"}, "OBR", 3, "ACC-1"),
     ],
@@ -136,9 +136,9 @@ def test_an_order_is_changed_only_for_a_raised_study_and_once(spool: Spool):
     assert listener.segments() == ["MSH", "PID", "ORC", "OBR"]
     assert listener.fields("MSH")[8] == "ORM^O01^ORM_O01"
     assert listener.fields("ORC")[1] == "XO"
-    assert listener.fields("ORC")[7] == "^^^^^S"
+    assert listener.fields("ORC")[7] == "^^^^^A"
     assert listener.fields("OBR")[4] == "XRCHEST^Chest PA^L"
-    assert listener.fields("OBR")[27] == "^^^^^S"
+    assert listener.fields("OBR")[27] == "^^^^^A"
 
 
 def test_an_order_that_no_ris_could_find_is_not_changed(spool: Spool):

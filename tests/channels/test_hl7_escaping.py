@@ -175,7 +175,7 @@ def test_the_order_s_own_procedure_comes_back(keyword: str, kind: str):
     if not expected:  # a code of which a part is missing would be another one: our own stands there
         expected = ("CXRTRIAGE", "Chest radiograph triage", "99CXRTRIAGE")[component - 1]
     assert value_of(parsed, name, field, component, part) == expected
-    assert value_of(parsed, "OBR", 27, 6) == "S"
+    assert value_of(parsed, "OBR", 27, 6) == "A"
 
 
 @pytest.mark.filterwarnings("ignore")

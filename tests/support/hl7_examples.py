@@ -5,7 +5,9 @@ from __future__ import annotations
 from pydicom.dataset import Dataset
 
 from tests.support.builders import a_decision, an_assessment
+from tests.support.findings import a_study_finding
 from triage.channels.hl7.message import Profile, control_id, message
+from triage.decision.findings import FindingState
 from triage.decision.types import Priority, Tag
 from triage.hl7.message_types import ORM
 from triage.spool.study import Study, StudyImage
@@ -42,6 +44,11 @@ def example(name: str) -> str:
         probability=0.91,
         accession_number="A-300",
         tagged_at=1772352905.0,
+        model_id="rsna-adult 2",
+        findings=(
+            a_study_finding("abnormal", title="Abnormality"),
+            a_study_finding("effusion", title="Pleural effusion", state=FindingState.ABSENT, probability=0.12),
+        ),
     )
     study = Study(decision, (StudyImage(an_assessment(), header),), now=1772352906.0)
     return (

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from triage.decision.statement import told_findings
 from triage.errors import TriageError
 from triage.spool.study import Study
 
@@ -100,6 +101,7 @@ class Channel(Protocol):
 
 
 def result(study: Study) -> list[object]:
-    """Return tag, probability, reasons and model, for ``Channel.content``."""
+    """Return tag, probability, reasons and model, for ``Channel.content``; and findings, where they say more."""
     decision = study.decision
-    return [decision.tag, decision.probability, list(decision.reasons), decision.model_id, decision.prior]
+    told = [decision.tag, decision.probability, list(decision.reasons), decision.model_id, decision.prior]
+    return [*told, *told_findings(decision)]

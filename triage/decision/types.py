@@ -20,6 +20,10 @@ class Tag(StrEnum):
     NOT_ASSESSED = "NOT_ASSESSED"
 
 
+URGENCY_OF_TAG = {Tag.ABNORMAL: Urgency.URGENT, Tag.NORMAL: Urgency.NORMAL, Tag.NOT_ASSESSED: Urgency.NOT_ASSESSED}
+"""The urgency that a tag alone implies: of decisions recorded before there were urgencies."""
+
+
 class Priority(StrEnum):
     """Scheduled Procedure Step Priority (0074,1200): the three values of the Unified Procedure Step."""
 
@@ -28,11 +32,12 @@ class Priority(StrEnum):
     LOW = "LOW"
 
 
-_URGENCY_OF_TAG = {
+URGENCY_OF_TAG = {
     Tag.ABNORMAL: Urgency.URGENT,
     Tag.NORMAL: Urgency.NORMAL,
     Tag.NOT_ASSESSED: Urgency.NOT_ASSESSED,
 }
+"""The urgency that a tag alone implies: of decisions recorded before there were urgencies."""
 
 READING_RANK = {Priority.HIGH: 0, Priority.MEDIUM: 1, Priority.LOW: 2}
 
@@ -275,7 +280,7 @@ class TriageDecision:
     def __post_init__(self) -> None:
         """Let the urgency follow the tag where none that fits it was given: in records before there were urgencies."""
         if self.tag is not Tag.ABNORMAL or self.urgency not in OF_POSITIVES:
-            object.__setattr__(self, "urgency", _URGENCY_OF_TAG[self.tag])
+            object.__setattr__(self, "urgency", URGENCY_OF_TAG[self.tag])
 
     @property
     def raised(self) -> bool:

@@ -25,10 +25,16 @@ class Urgency(StrEnum):
 OF_POSITIVES = (Urgency.CRITICAL, Urgency.URGENT, Urgency.NONURGENT)
 """The classes that a positive finding may have."""
 
+URGENCY_RANK = {urgency: rank for rank, urgency in enumerate(Urgency)}
+
+
+def lowers(before: Urgency, now: Urgency) -> bool:
+    """Return True if ``now`` takes back a part of what a positive finding of urgency ``before`` raised."""
+    return before in OF_POSITIVES and URGENCY_RANK[now] > URGENCY_RANK[before]
+
+
 EVERY_OTHER = "*"
 """The entry of a table for the findings that it does not name."""
-
-URGENCY_RANK = {urgency: rank for rank, urgency in enumerate(Urgency)}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from triage.channels.base import Built, Channel, DeliveryStatus, NothingToShowError, Skipped
-from triage.decision.types import Tag
+from triage.decision.types import URGENCY_OF_TAG
+from triage.decision.urgency import lowers
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryRecord, DeliveryState, OutgoingObject
 from triage.errors import cause
@@ -94,11 +95,16 @@ def _build_wanted(builder: Builder, study: Study, waiting: Collection[OutgoingOb
     if sent and sent[-1].said == content:
         return BuildResult.NOTHING
     reached = [each for each in records if each.state in _REACHED]
-    if reached and reached[-1].tag == Tag.ABNORMAL and study.decision.tag is not Tag.ABNORMAL:
-        logger.warning("%s: study %s was delivered as abnormal and is not lowered", destination, uid)
+    if reached and lowers(reached[-1].told_urgency, study.decision.urgency):
+        logger.warning("%s: study %s was delivered as %s and is not lowered", destination, uid, _raised(reached[-1]))
         return BuildResult.HELD
     reached = _supersede(outbox, reached, unsent, study.now)
     return _build(builder, study, content, records[-1].number + 1 if records else 1, reached)
+
+
+def _raised(record: DeliveryRecord) -> str:
+    """Return what a message said: the urgency where the tag implies another one."""
+    return record.urgency or record.tag.lower()
 
 
 def _supersede(
@@ -143,6 +149,7 @@ def _build(
         identity={},
         built_at=study.now,
         decided_at=study.decision.tagged_at,
+        urgency="" if study.decision.urgency is URGENCY_OF_TAG[study.decision.tag] else study.decision.urgency,
     )
     uid = study.decision.study_instance_uid
     if isinstance(built, Skipped):

@@ -290,7 +290,7 @@ class Outbox:
         folder = self._records(study_instance_uid)
         self._spool.make_folder(folder)
         path = folder / f"{record.destination}+{record.number:04d}.json"
-        self._spool.write(path, json.dumps(record.__dict__, indent=1))
+        self._spool.write(path, record.to_json())
 
     def _records(self, study_instance_uid: str) -> Path:
         return self._spool.study_folder(study_instance_uid) / "deliveries"

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
 
+from triage.decision.types import URGENCY_OF_TAG, Tag
+from triage.decision.urgency import Urgency
 from triage.dicom.uid import valid_uid
 
 _TRIES_KEPT = 20
@@ -99,6 +101,7 @@ class DeliveryRecord:
         identity: the identifiers by which the receiver knows it: SOP Instance UID, message control ID.
         tries: the last attempts: time, outcome, detail.
         left_out: malformed attributes that the message lacks, and why.
+        urgency: the urgency that was told, where it is another than the tag implies; empty for that of the tag.
     """
 
     destination: str
@@ -112,6 +115,7 @@ class DeliveryRecord:
     decided_at: float
     tries: tuple[dict[str, Any], ...] = ()
     left_out: tuple[str, ...] = ()
+    urgency: str = ""
 
     @classmethod
     def from_json(cls, content: bytes) -> Self:
@@ -119,6 +123,18 @@ class DeliveryRecord:
         values = json.loads(content)
         lists = {"tries": tuple(values["tries"]), "left_out": tuple(values.get("left_out", ()))}
         return cls(**{**values, "state": DeliveryState(values["state"]), **lists})
+
+    def to_json(self) -> str:
+        """Return the record as JSON; earlier releases know no urgency, and read a record without one."""
+        known = dict(self.__dict__)
+        if not self.urgency:
+            del known["urgency"]
+        return json.dumps(known, indent=1)
+
+    @property
+    def told_urgency(self) -> Urgency:
+        """The urgency that the receiver was told, or that the tag implied. Raises ValueError for a foreign one."""
+        return Urgency(self.urgency) if self.urgency else URGENCY_OF_TAG[Tag(self.tag)]
 
     def tried(self, outcome: str, detail: str, at: float) -> Self:
         """The record with one more attempt."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from triage.decision.decide import current_assessments
+from triage.decision.findings import StudyFinding
 from triage.decision.reasons import Reason
 from triage.decision.records import assessment_from, decision_from
 from triage.decision.types import ImageAssessment, TriageDecision
@@ -99,14 +100,18 @@ def revision(decision: TriageDecision, images: Sequence[StudyImage], encoder: st
     """Return the digest, of 32 hex digits, of everything that a message depends on.
 
     The decision's own revision covers its settings; ``encoder`` is the kind and version of the message, ``before`` the
-    revision of the message that it follows.
+    revision of the message that it follows. A study whose record has no findings has the revision of earlier releases.
     """
     contents = sorted(
         f"{each.sop_instance_uid} {each.content_digest} {each.model_digest or ''}"
         for each in (image.assessment for image in images)
     )
     text = "\n".join([decision.study_instance_uid, decision.revision, encoder, before, *contents])
-    return sha256(text.encode()).hexdigest()[:32]
+    return sha256("\n".join([text, *map(_finding, decision.findings)]).encode()).hexdigest()[:32]
+
+
+def _finding(finding: StudyFinding) -> str:
+    return f"finding {finding.name} {finding.state} {finding.urgency} {finding.probability!r} {finding.threshold!r}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +175,14 @@ class Study:
     def raised(self) -> bool:
         """True if the study goes to the top of the list: of an urgency that raises, and no prior."""
         return self.decision.raised
+
+    @property
+    def before_findings(self) -> bool:
+        """True if a release before findings recorded the study: its messages keep their form, to the byte."""
+        assessed = (image.assessment for image in self.images)
+        return not self.decision.findings and (
+            self.decision.order_priority is None or any(each.model_id and not each.results for each in assessed)
+        )
 
     @property
     def shadow_only(self) -> bool:

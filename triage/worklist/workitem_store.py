@@ -11,7 +11,6 @@ from dataclasses import replace
 from pydicom.dataset import Dataset
 
 from triage.decision.records import decision_from
-from triage.decision.types import Tag, TriageDecision
 from triage.dicom.uid import uid_of
 from triage.spool.spool import Spool
 from triage.spool.study import Study, read_study
@@ -28,11 +27,6 @@ Step = Callable[[WorkitemState, bool], WorkitemState]
 def workitem_uid(study_instance_uid: str, generation: int) -> str:
     """Return the UID of a study's first, second, ... workitem."""
     return uid_of("workitem", study_instance_uid, str(generation))
-
-
-def is_raised(decision: TriageDecision) -> bool:
-    """Return whether the study goes to the top of the list."""
-    return decision.tag is Tag.ABNORMAL and not decision.prior
 
 
 def read_state(spool: Spool, study_instance_uid: str) -> WorkitemState:
@@ -91,7 +85,7 @@ class Workitems:
             record = self._spool.decision(study)
             if record is None or record.get("silent"):  # retention removed it meanwhile, or it is silent
                 return None
-            raised = is_raised(decision_from(record))
+            raised = decision_from(record).raised
             newest = workitem_state.current(read_state(self._spool, study), raised)
             before = newest.of_generation(number)
             after = step(before, raised)
@@ -106,14 +100,14 @@ class Workitems:
         if state.state not in workitem_state.FINAL:
             return state.generation
         record = self._spool.decision(study)
-        return workitem_state.current(state, record is not None and is_raised(decision_from(record))).generation
+        return workitem_state.current(state, record is not None and decision_from(record).raised).generation
 
     def _read(self, study_instance_uid: str, generation: int | None) -> Dataset | None:
         known = read_study(self._spool, study_instance_uid)
         if known is None or not known[1] or known[0].silent:
             return None
         study = Study(*known, now=self._now())
-        newest = workitem_state.current(read_state(self._spool, study_instance_uid), is_raised(study.decision))
+        newest = workitem_state.current(read_state(self._spool, study_instance_uid), study.raised)
         return self._build(study, newest.of_generation(generation or newest.generation))
 
     def _build(self, study: Study, state: WorkitemState) -> Dataset:

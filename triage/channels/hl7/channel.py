@@ -13,7 +13,9 @@ from pydicom.dataset import Dataset
 
 from triage.channels.base import Built, DeliveryStatus, Send, SendResult, result
 from triage.channels.hl7.message import Profile, control_id, left_out, message, order_of
+from triage.decision.findings import FindingState, StudyFinding
 from triage.decision.types import ImageAssessment, Priority, Tag, TriageDecision
+from triage.decision.urgency import Urgency
 from triage.dicom.tls import ClientTLS
 from triage.dicom.uid import uid_of
 from triage.errors import UnreachableError
@@ -86,7 +88,10 @@ class HL7Channel:
 
     def content(self, study: Study) -> list[object]:
         """Return what the receiver learns; see ``Channel``."""
-        return ["raised"] if self.profile.message == ORM else [*result(study), study.raised]
+        if self.profile.message != ORM:
+            return [*result(study), study.raised]
+        said_by_code = study.decision.urgency is Urgency.URGENT or bool(self.profile.priority_code)
+        return ["raised"] if said_by_code else ["raised", study.decision.urgency]
 
     def build(self, study: Study) -> Built:
         """Build the message of a revision; see ``Channel``."""
@@ -261,7 +266,11 @@ def _test_study(now: float) -> Study:
         reasons=(),
         model_id="test 0",
     )
-    decision = TriageDecision(
-        uid, "CXR-TRIAGE-TEST", Tag.ABNORMAL, 0.5, Priority.HIGH, (), "test 0", (), now, now, "0" * 64
+    finding = StudyFinding(
+        "test", "Test", None, FindingState.PRESENT, 0.5, 0.5, True, Urgency.URGENT, "test 0", images=(f"{uid}.2"[:64],)
     )
+    decision = TriageDecision(
+        uid, "CXR-TRIAGE-TEST", Tag.ABNORMAL, 0.5, Priority.HIGH, (), "test 0", (), now, now, "0" * 64,
+        urgency=Urgency.URGENT, findings=(finding,), order_priority=Priority.MEDIUM,
+    )  # fmt: skip
     return Study(decision, (StudyImage(assessment, header),), now, revision=f"{int(now * 1000):032X}"[::-1])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from pydicom.dataset import Dataset
 
+from triage.channels.hl7.observations import LONGEST, Observation, notes, observations
+from triage.channels.hl7.priority import named, priority_code
 from triage.decision.accession_number import first_number
 from triage.decision.identity import Issuer
-from triage.decision.types import Tag, TriageDecision
 from triage.dicom.attribute_text import character_set_of, items_of, text_of
 from triage.dicom.fitting import unreadable
 from triage.hl7.message_types import ORM, ORU, SCHEME
@@ -32,12 +32,9 @@ SERVICE = components("CXRTRIAGE", "Chest radiograph triage", SCHEME)
 """OBR-4 of our results: our own code, so that no receiver takes them for the radiologist's."""
 
 _STRUCTURES = {ORU: components("ORU", "R01", "ORU_R01"), ORM: components("ORM", "O01", "ORM_O01")}
-_ABNORMAL_FLAGS = {Tag.ABNORMAL: "A", Tag.NORMAL: "N", Tag.NOT_ASSESSED: ""}
-_PRIORITY_NAMES = {"S": "Stat", "A": "ASAP", "R": "Routine", "P": "Preop", "C": "Callback", "T": "Timing critical"}
 _ORDER_NUMBERS = ("PlacerOrderNumberImagingServiceRequest", "FillerOrderNumberImagingServiceRequest")
 _LONGEST_ACCESSION = 60  # of OBR-18, -19 and -20 (HL7 v2.5.1 section 4.5.3)
 _ENTITY_IDENTIFIERS = (2, 3)  # fields of OBR that are an EI; 18 to 20 are texts, and have no place for an issuer
-_LONGEST = 199  # of EI.1 and of an ST in OBX-5 (appendix 2.A)
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ class Profile:
     result_status: str = "P"
     accession_in: str = "OBR-18"
     priority_in: str = "TQ1-9"
-    priority_code: str = "S"
+    priority_code: str = ""
     priority_segment: str = ""
 
 
@@ -72,17 +69,6 @@ class ImagingOrder:
     def known(self) -> bool:
         """Return whether a RIS can find the order."""
         return bool(self.accession_number or self.placer or self.filler)
-
-
-@dataclass(frozen=True)
-class _Observation:
-    """One OBX: what is said of the study."""
-
-    kind: str
-    identifier: str
-    value: str
-    flag: str = ""
-    sub_id: str = ""
 
 
 @dataclass
@@ -190,48 +176,33 @@ def _patient_identifier(header: Dataset) -> Encoded:
         if universal := text_of(qualifiers, "UniversalEntityID"):
             issuer = [issuer[0], universal, text_of(qualifiers, "UniversalEntityIDType")]
     identifier = text_of(header, "PatientID")
-    if any(len(part) > _LONGEST for part in (identifier, *issuer)):
+    if any(len(part) > LONGEST for part in (identifier, *issuer)):
         return Encoded()
     return components(identifier, "", "", subcomponents(*issuer))
 
 
 def _result(study: Study, order: ImagingOrder, profile: Profile) -> list[Encoded]:
-    """OBR, TQ1 if we raise, and an OBX for each thing that we say."""
+    """OBR with its notes, TQ1 if we raise, and an OBX for each thing that we say."""
     decision = study.decision
     request = _obr(study, order, profile, SERVICE)
     request.values |= {22: _moment(decision.tagged_at), 24: "RAD", 25: profile.result_status}
-    segments = [request.segment()]
-    if study.raised and profile.priority_in == "TQ1-9":
-        timing = _Fields("TQ1", {1: "1", 9: _priority(profile.priority_code)})
+    segments = [request.segment(), *_notes(study)]
+    if study.raised and profile.priority_in in ("TQ1-9", "both"):
+        timing = _Fields("TQ1", {1: "1", 9: named(priority_code(study, profile.priority_code))})
         segments.append(timing.segment())
-    observations = enumerate(_observations(study.decision), 1)
-    return segments + [_obx(number, each, decision.tagged_at, profile) for number, each in observations]
+    numbered = enumerate(observations(decision), 1)
+    return segments + [_obx(number, each, decision.tagged_at, profile) for number, each in numbered]
 
 
-def _observations(decision: TriageDecision) -> Iterator[_Observation]:
-    yield _Observation("CWE", _ours("tag", "Triage tag"), _coded(decision.tag), flag=_ABNORMAL_FLAGS[decision.tag])
-    if decision.probability is not None:
-        yield _Observation("NM", _ours("probability", "Probability of abnormality"), f"{decision.probability:.6g}")
-    for number, reason in enumerate(decision.reasons, 1):
-        yield _Observation("CWE", _ours("reason", "Reason"), _coded(reason), sub_id=str(number))
-    if decision.model_id:
-        yield _Observation("ST", _ours("model", "Model"), escape(decision.model_id, _LONGEST))
-    yield _Observation("ST", components("110180", "Study Instance UID", "DCM"), decision.study_instance_uid)
+def _notes(study: Study) -> list[Encoded]:
+    return [] if study.before_findings else list(notes(study.decision))
 
 
-def _obx(number: int, said: _Observation, at: float, profile: Profile) -> Encoded:
+def _obx(number: int, said: Observation, at: float, profile: Profile) -> Encoded:
     fields = _Fields("OBX")
     fields.values = {1: str(number), 2: said.kind, 3: said.identifier, 4: said.sub_id, 5: said.value, 8: said.flag}
     fields.values |= {11: profile.result_status, 14: _moment(at)}
     return fields.segment()
-
-
-def _ours(code: str, meaning: str) -> Encoded:
-    return components(code, meaning, SCHEME)
-
-
-def _coded(value: str) -> Encoded:
-    return _ours(value, value.replace("_", " ").capitalize())
 
 
 def _order_change(study: Study, order: ImagingOrder, profile: Profile) -> list[Encoded]:
@@ -239,11 +210,12 @@ def _order_change(study: Study, order: ImagingOrder, profile: Profile) -> list[E
 
     ORM^O01 of 2.5.1 has no TQ1: the priority is component 6 of ORC-7, and of OBR-27.
     """
-    timing = "" if profile.priority_in in ("none", "segment") else _timing(profile.priority_code)
+    written = profile.priority_in not in ("none", "segment")
+    timing = _timing(priority_code(study, profile.priority_code)) if written else ""
     control = _Fields("ORC", {1: "XO", 2: order.placer, 3: order.filler, 7: timing, 9: _moment(study.now)})
     request = _obr(study, order, profile, order.procedure or SERVICE)
     request.values[27] = timing
-    return [control.segment(), request.segment()]
+    return [control.segment(), request.segment(), *_notes(study)]
 
 
 def _obr(study: Study, order: ImagingOrder, profile: Profile, service: str) -> _Fields:
@@ -251,8 +223,8 @@ def _obr(study: Study, order: ImagingOrder, profile: Profile, service: str) -> _
     if order.accession_number:
         place = int(profile.accession_in.partition("-")[2])
         fields.values[place] = _with_issuer(order, study) if place in _ENTITY_IDENTIFIERS else order.accession_number
-    if study.raised and profile.priority_in == "OBR-27":
-        fields.values[27] = _timing(profile.priority_code)
+    if study.raised and profile.priority_in in ("OBR-27", "both"):
+        fields.values[27] = _timing(priority_code(study, profile.priority_code))
     return fields
 
 
@@ -261,7 +233,7 @@ def _with_issuer(order: ImagingOrder, study: Study) -> Encoded:
     issuer = Issuer.from_text(study.decision.accession_issuer)
     parts = (issuer.namespace, issuer.universal_id, issuer.universal_id_type)
     decided = first_number(study.decision.accession_number) == order.accession_number
-    known = decided and all(len(part) <= _LONGEST for part in parts)
+    known = decided and all(len(part) <= LONGEST for part in parts)
     return components(order.accession_number, *(parts if known and issuer else ()))
 
 
@@ -269,19 +241,14 @@ def _own_segment(study: Study, order: ImagingOrder, profile: Profile, header: Da
     return fill_segment(
         profile.priority_segment,
         {
-            "priority": profile.priority_code,
+            "priority": priority_code(study, profile.priority_code),
             "accession_number": order.accession_number,
             "placer": order.placer,
             "filler": order.filler,
             "study_instance_uid": study.decision.study_instance_uid,
-            "patient_id": _fitting(text_of(header, "PatientID"), _LONGEST),
+            "patient_id": _fitting(text_of(header, "PatientID"), LONGEST),
         },
     )
-
-
-def _priority(code: str) -> Encoded:
-    name = _PRIORITY_NAMES.get(code)
-    return components(code, name, "HL70485") if name else escape(code)
 
 
 def _timing(code: str) -> Encoded:
@@ -304,8 +271,8 @@ def _procedure(sources: list[Dataset]) -> Encoded:
                 value, meaning, scheme = (
                     text_of(code, name) for name in ("CodeValue", "CodeMeaning", "CodingSchemeDesignator")
                 )
-                if value and len(value) <= _LONGEST and len(scheme) <= _LONGEST:
-                    return components(value, escape(meaning, _LONGEST), scheme)
+                if value and len(value) <= LONGEST and len(scheme) <= LONGEST:
+                    return components(value, escape(meaning, LONGEST), scheme)
     return Encoded()
 
 
@@ -322,7 +289,7 @@ def _is_digits(text: str, count: int) -> bool:
     return len(text) == count and text.isascii() and text.isdigit()
 
 
-def _first(sources: list[Dataset], keyword: str, longest: int = _LONGEST) -> str:
+def _first(sources: list[Dataset], keyword: str, longest: int = LONGEST) -> str:
     """The first number of the first source that has one; empty where it is too long."""
     numbers = (first_number(text_of(source, keyword)) for source in sources)
     return _fitting(next(filter(None, numbers), ""), longest)

@@ -50,10 +50,14 @@ class HL7Destination(Destination):
     accession_in: Literal["OBR-2", "OBR-3", "OBR-18", "OBR-19", "OBR-20"] = Field(
         "OBR-18", description="Where the accession number goes."
     )
-    priority_in: Literal["TQ1-9", "OBR-27", "segment", "none"] = Field(
+    priority_in: Literal["TQ1-9", "OBR-27", "both", "segment", "none"] = Field(
         "TQ1-9", description="Where the priority of a raised study goes; of others nothing is said."
     )
-    priority_code: _HeaderText = Field("S", description="What is said there (table 0485): S, A, R, ...")
+    priority_code: _HeaderText = Field(
+        "",
+        description="What is said there for every raised study. Empty: by its urgency (table 0485), S for critical "
+        "and A for urgent. A code of the table is never below that of the order: it stays S for a STAT order.",
+    )
     priority_segment: str = Field(
         "",
         pattern=r"^(Z[A-Z0-9]{2}\|[^\x00-\x1f]*)?$",
