@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from triage.decision.findings import FindingState, StudyFinding
+from triage.decision.findings import FindingScore, FindingState, StudyFinding
 from triage.decision.types import URGENCY_OF_TAG, TriageDecision
 
 SCOPE = "AI triage, unverified, of the frontal images"
@@ -33,7 +33,7 @@ def looked_for(decision: TriageDecision) -> tuple[str, ...]:
     return tuple(filter(None, sentences))
 
 
-def label(finding: StudyFinding) -> str:
+def label(finding: FindingScore | StudyFinding) -> str:
     """Return the title of a finding, or its name where the title has more than ASCII.
 
     The characters of a message are those of the study, in which a site's title may have no place.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from triage.decision.findings import FindingState, StudyFinding
-from triage.decision.statement import is_plain, label, statement
+from triage.channels.finding_codes import STATES, own_code, stated_code
+from triage.decision.findings import FindingCode, FindingState, StudyFinding
+from triage.decision.statement import statement
 from triage.decision.types import Tag, TriageDecision
 from triage.hl7.message_types import SCHEME
 from triage.hl7.text import Encoded, components, escape, segment
@@ -16,12 +17,6 @@ LONGEST = 199
 
 _ABNORMAL_FLAGS = {Tag.ABNORMAL: "A", Tag.NORMAL: "N", Tag.NOT_ASSESSED: ""}
 _STATE_FLAGS = {FindingState.PRESENT: "A", FindingState.ABSENT: "N"}  # never AA, by which a RIS calls people
-_STATES = {  # SNOMED CT of CID 240 (PS3.16)
-    FindingState.PRESENT: components("52101004", "Present", "SCT"),
-    FindingState.ABSENT: components("272519000", "Absent", "SCT"),
-    FindingState.UNDETERMINED: components("373068000", "Undetermined", "SCT"),
-    FindingState.NOT_ASSESSED: components("not_assessed", "Not assessed", SCHEME),
-}
 
 
 @dataclass(frozen=True)
@@ -59,7 +54,7 @@ def observations(decision: TriageDecision) -> Iterator[Observation]:
 
 def _of_finding(finding: StudyFinding, sub_id: str) -> Iterator[Observation]:
     flag = _STATE_FLAGS.get(finding.state, "")
-    yield Observation("CWE", _named(finding), _STATES[finding.state], flag, sub_id)
+    yield Observation("CWE", _named(finding), components(*_parts(STATES[finding.state])), flag, sub_id)
     if finding.probability is not None:
         score = _ours("finding_score", "Highest score of the finding")
         yield Observation("NM", score, _number(finding.probability), sub_id=sub_id)
@@ -75,11 +70,12 @@ def _of_finding(finding: StudyFinding, sub_id: str) -> Iterator[Observation]:
 
 def _named(finding: StudyFinding) -> Encoded:
     """Return the identifier of a finding: its code, if it has one, and our name of it."""
-    own = (f"finding.{finding.name}", label(finding)[:LONGEST], SCHEME)
-    code = finding.code
-    if code is None or not all(map(is_plain, (code.value, code.scheme, code.meaning))):
-        return components(*own)
-    return components(code.value, code.meaning, code.scheme, *own)
+    codes = filter(None, (stated_code(finding), own_code(finding)))
+    return components(*(part for code in codes for part in _parts(code)))
+
+
+def _parts(code: FindingCode) -> tuple[str, str, str]:
+    return code.value, code.meaning, code.scheme
 
 
 def _ours(code: str, meaning: str) -> Encoded:

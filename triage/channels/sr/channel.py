@@ -28,9 +28,11 @@ from triage.channels.patient_study import (
     local_time,
     of_patient_and_study,
 )
-from triage.channels.sr.content import SCHEME, content, root
+from triage.channels.sr.content import content, root
+from triage.decision.statement import told_findings
 from triage.dicom.requestor import RemoteAE
 from triage.dicom.uid import uid_of
+from triage.hl7.message_types import SCHEME
 from triage.spool.study import Study, StudyImage, referenced
 
 ENCODER_VERSION = "1"
@@ -68,7 +70,7 @@ class SRChannel:
             [each.assessment.sop_instance_uid, each.assessment.content_digest, each.assessment.probability]
             for each in study.scored
         )
-        return [*result(study), scores]
+        return [*result(study), scores, *_finding_scores(study)]
 
     def build(self, study: Study) -> Built:
         """Build the message of a revision; see ``Channel``."""
@@ -95,6 +97,19 @@ class SRChannel:
     @property
     def _sop_class(self) -> str:
         return SOP_CLASSES[list(DOCUMENTS).index(self.document)]
+
+
+def _finding_scores(study: Study) -> list[object]:
+    """Return the scores of findings on each image, where the study has more to tell than its tag."""
+    if not told_findings(study.decision):
+        return []
+    images = (each.assessment for each in study.images if each.assessment.findings)
+    return [
+        sorted(
+            [image.sop_instance_uid, image.content_digest, sorted([f.name, f.probability] for f in image.findings)]
+            for image in images
+        )
+    ]
 
 
 def report(study: Study, document: str, device_uid: str) -> Dataset:

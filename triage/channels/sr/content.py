@@ -6,14 +6,13 @@ from highdicom import sr
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
+from triage.channels.sr.findings import comments, finding_evaluations, finding_groups
 from triage.decision.reasons import Reason
+from triage.decision.statement import SCOPE, looked_for
 from triage.decision.types import Tag
 from triage.dicom.uid import uid_of
+from triage.hl7.message_types import SCHEME
 from triage.spool.study import Study, StudyImage, referenced
-
-SCHEME = "99CXRTRIAGE"
-"""Designator of our private coding scheme; docs/reference/channels.md lists its codes."""
-
 
 _NORMALITY = Code("121402", "DCM", "Normality")
 _TAGS = {
@@ -46,15 +45,27 @@ def content(study: Study, device_uid: str) -> sr.ContentSequence:
     made.append(
         sr.CodeContentItem(codes.DCM.ProcedureReported, _CHEST_RADIOGRAPHY, sr.RelationshipTypeValues.HAS_CONCEPT_MOD)
     )
-    if study.scored:
+    groups = _groups(study)
+    if groups:
         measurements = sr.ContainerContentItem(
             codes.DCM.ImagingMeasurements, relationship_type=sr.RelationshipTypeValues.CONTAINS
         )
-        measurements.ContentSequence = sr.ContentSequence()
-        for number, image in enumerate(study.scored, 1):
-            measurements.ContentSequence.extend(_group(image, number))
+        measurements.ContentSequence = groups
         made.append(measurements)
-    made.append(_evaluations(study.decision.tag, study.decision.reasons))
+    made.append(_evaluations(study))
+    return made
+
+
+def _groups(study: Study) -> sr.ContentSequence:
+    """Return TID 1501 for each scored image, then for each finding of it."""
+    made = sr.ContentSequence()
+    states = {finding.name: finding.state for finding in study.decision.findings}
+    in_service = (each for each in study.images if each.assessment.counts and not each.assessment.shadow)
+    shown = [each for each in in_service if each.assessment.probability is not None or each.assessment.findings]
+    for number, image in enumerate(shown, 1):
+        if image.assessment.probability is not None:
+            made.extend(_group(image, number))
+        made.extend(item for group in finding_groups(image, number, states) for item in group)
     return made
 
 
@@ -100,13 +111,19 @@ def _group(image: StudyImage, number: int) -> sr.MeasurementsAndQualitativeEvalu
     )
 
 
-def _evaluations(tag: Tag, reasons: tuple[Reason, ...]) -> sr.ContainerContentItem:
-    """The study's tag and reasons."""
+def _evaluations(study: Study) -> sr.ContainerContentItem:
+    """The study's tag, reasons and findings, behind what they are; and what was looked for."""
+    decision, told = study.decision, not study.before_findings
     container = sr.ContainerContentItem(_QUALITATIVE_EVALUATIONS, relationship_type=sr.RelationshipTypeValues.CONTAINS)
-    container.ContentSequence = sr.ContentSequence()
-    container.ContentSequence.extend(sr.QualitativeEvaluation(_NORMALITY, _TAGS[tag]))
-    for reason in reasons:
-        container.ContentSequence.extend(sr.QualitativeEvaluation(_REASON, _reason(reason)))
+    made = sr.ContentSequence()
+    made.extend(comments([f"{SCOPE}."] if told else []))
+    made.extend(sr.QualitativeEvaluation(_NORMALITY, _TAGS[decision.tag]))
+    for reason in decision.reasons:
+        made.extend(sr.QualitativeEvaluation(_REASON, _reason(reason)))
+    if told:
+        made.extend(finding_evaluations(decision))
+        made.extend(comments(looked_for(decision)))
+    container.ContentSequence = made
     return container
 
 
