@@ -22,6 +22,7 @@ from pynetdicom.presentation import build_context
 from tests.channels.test_sr import NAMES, facts
 from tests.delivery.test_deliverer import Clock, attempts, states
 from tests.support.builders import a_map
+from tests.support.findings import a_score, scored
 from tests.support.receivers import orthanc, store_scp
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from triage.channels.base import Skipped
@@ -359,3 +360,13 @@ def test_it_is_tried_listed_and_switched_off_by_commands(spool: Spool):
         deliverer.round()
         assert states(deliverer, study) == [DeliveryState.DELIVERED]
     assert "maps 1: ABNORMAL, delivered" in run(spool, scp.port, "explain", study)
+
+
+def test_the_words_name_the_finding_that_the_map_is_of(spool: Spool):
+    findings = (a_score("opacity", 0.91, title="Lung opacity", threshold=0.4), a_score("effusion", 0.97))
+    add_image(spool, a_radiograph("1.2.3"), **scored(*findings), activation_map=MAP)
+    settle(spool, "1.2.3")
+    (made,) = built(facts(spool, "1.2.3"))
+
+    assert "Lung opacity: score 0.910000, positive from 0.4." in made.DerivationDescription
+    assert "probability 0.910000, abnormal from 0.5." in built(facts(spool, mapped(spool)))[0].DerivationDescription

@@ -11,6 +11,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from tests.delivery.test_deliverer import Clock
+from tests.support.findings import CRITICAL_EFFUSION, a_score, scored
 from tests.support.receivers import silent_port
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from tests.support.ups_manager import PULL, PUSH, Manager, ups_manager
@@ -374,3 +375,36 @@ def test_the_bytes_in_the_outbox_are_a_dicom_file(spool: Spool):
 
     assert (dataset.SOPClassUID, dataset.StudyInstanceUID) == (PUSH, study)
     assert dataset.SOPInstanceUID == deliverer.outbox.records(study)[0].identity["workitems"]
+
+
+def test_the_class_and_the_findings_are_in_the_comments_and_a_raise_to_critical_changes_them(spool: Spool):
+    findings = (a_score("fracture", 0.9), a_score("effusion", 0.1))
+    add_image(spool, a_radiograph("1.2.3"), **scored(*findings))
+    settle(spool, "1.2.3", "ups", policy=CRITICAL_EFFUSION)
+    with ups_manager() as manager:
+        deliverer = a_deliverer(spool, manager.port)
+        deliverer.round()
+        first = str(only(manager).CommentsOnTheScheduledProcedureStep)
+        add_image(spool, a_radiograph("1.2.3"), **scored(findings[0], a_score("effusion", 0.9)))
+        settle(spool, "1.2.3", "ups", policy=CRITICAL_EFFUSION)
+        deliverer.round()
+        changed = only(manager)
+
+    assert first == (
+        "AI triage, unverified, of the frontal images. Triage: abnormal. Urgency of findings: urgent. "
+        "Looked for: Fracture (present), Effusion (absent). Nothing else was looked for."
+    )
+    assert manager.asked == ["create", "set"]
+    assert changed.ScheduledProcedureStepPriority == "HIGH"
+    assert "Urgency of findings: critical." in changed.CommentsOnTheScheduledProcedureStep
+    assert changed.ProcedureStepLabel == "Chest radiograph interpretation"
+
+
+@pytest.mark.parametrize(("order", "priority"), [("", "MEDIUM"), ("STAT", "HIGH"), ("LOW", "LOW")])
+def test_a_nonurgent_study_has_the_order_s_priority(spool: Spool, order: str, priority: str):
+    add_image(spool, a_radiograph("1.2.3"), **scored(a_score("nodule", 0.9)), order_priority=order)
+    settle(spool, "1.2.3", "ups", policy=CRITICAL_EFFUSION)
+    with ups_manager() as manager:
+        a_deliverer(spool, manager.port, low=True).round()
+
+    assert only(manager).ScheduledProcedureStepPriority == priority

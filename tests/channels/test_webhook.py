@@ -24,9 +24,10 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from tests.delivery.test_deliverer import Clock, states
 from tests.runtime.test_http_request import peer
 from tests.support.certificates import authority, server_context
+from tests.support.findings import CRITICAL_EFFUSION, a_score, scored
 from tests.support.odd_text import ODD
 from tests.support.receivers import free_port, silent_port
-from tests.support.studies import a_study
+from tests.support.studies import a_radiograph, a_study, add_image, settle
 from triage.channels.registry import channel_of
 from triage.channels.webhook.channel import SIGNATURE
 from triage.channels.webhook.settings import WebhookDestination
@@ -281,3 +282,24 @@ def test_settings_for_half_of_tls_are_refused(settings: dict[str, Any]):
     values = {"name": "hook", "url": "https://a.example", "secret": SECRET}
     with pytest.raises(ValidationError, match="tls_"):
         WebhookDestination(**{**values, **settings})
+
+
+def test_findings_are_posted_behind_what_they_are(spool: Spool):
+    add_image(spool, a_radiograph("1.2.3"), **scored(a_score("effusion", 0.91), a_score("nodule", 0.1)))
+    settle(spool, "1.2.3", "hook", policy=CRITICAL_EFFUSION)
+    with web_server(200) as server:
+        a_deliverer(spool, server.server_address[1]).round()
+    content = json.loads(server.received[0][2])
+
+    names = list(content)
+    assert names.index("scope") < names.index("tag")
+    assert content["scope"] == "AI triage, unverified, of the frontal images"
+    assert (content["urgency"], content["raised"], content["priority"]) == ("critical", True, "HIGH")
+    effusion, nodule = content["findings"]
+    assert (effusion["name"], effusion["state"], effusion["urgency"]) == ("effusion", "present", "critical")
+    assert (effusion["probability"], effusion["threshold"], effusion["code"]["value"]) == (0.91, 0.5, "60046008")
+    assert (nodule["state"], nodule["images"]) == ("absent", [])
+    assert content["looked_for"] == [
+        "Looked for: Effusion (present), Nodule (absent).",
+        "Nothing else was looked for.",
+    ]

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 
 from triage.decision.accession_number import first_number
 from triage.decision.identity import Issuer
+from triage.decision.statement import statement
 from triage.decision.types import Priority, Tag
 from triage.dicom.attribute_text import character_set_of
 from triage.dicom.fitting import fitted
@@ -73,7 +74,7 @@ def workitem(study: Study, worklist_label: str, *, low: bool, retrieve_ae_title:
     made.WorklistLabel = worklist_label
     made.ScheduledProcedureStepStartDateTime = date_time(decision.received_at)
     made.ScheduledWorkitemCodeSequence = [code("110005", "DCM", "Interpretation")]
-    made.CommentsOnTheScheduledProcedureStep = _WORDS[decision.tag]
+    made.CommentsOnTheScheduledProcedureStep = comments_on(study)
     made.InputReadinessState = "READY"
     made.InputInformationSequence = _inputs(study.images, retrieve_ae_title)
     made.StudyInstanceUID = decision.study_instance_uid
@@ -84,6 +85,18 @@ def workitem(study: Study, worklist_label: str, *, low: bool, retrieve_ae_title:
 def priority_of(priority: Priority, low: bool) -> str:
     """Return Scheduled Procedure Step Priority (0074,1200) for a priority."""
     return Priority.MEDIUM if priority is Priority.LOW and not low else priority
+
+
+def comments_on(study: Study) -> str:
+    """Return the text of the result: the tag, and before it what it is, behind it what was looked for.
+
+    The three priorities of a workitem tell critical from urgent no more than the tag does: the text does.
+    """
+    words = _WORDS[study.decision.tag]
+    if study.before_findings:
+        return words
+    scope, *rest = statement(study.decision)
+    return " ".join((scope, f"{words}.", *rest))
 
 
 def date_time(seconds: float) -> str:

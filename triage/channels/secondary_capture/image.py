@@ -15,6 +15,8 @@ from triage.channels.patient_study import (
     local_time,
     of_patient_and_study,
 )
+from triage.decision.findings import FindingScore
+from triage.decision.statement import label
 from triage.decision.types import ImageAssessment
 from triage.dicom.fitting import fitted
 from triage.dicom.uid import uid_of
@@ -29,6 +31,7 @@ BAND = 96
 
 _NARROWEST = 640
 _SERIES_NUMBER = 9102
+_LONGEST_TITLE = 60
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _LINES = ((30, 0.9, 255), (58, 0.5, 200), (82, 0.5, 200))  # baseline, size, grey
 _LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
@@ -61,10 +64,28 @@ def drawn(grey: Picture, assessment: ImageAssessment) -> Picture:
     canvas[:rows, left : left + columns] = over
     shade = "colour: from the operating point up; it shows what drew the score and outlines no finding"
     digest = (assessment.model_digest or "")[:12]
-    model = f"{assessment.model_id}  sha256 {digest}  probability {probability:.3f}, abnormal from {point:.3f}"
+    said = f"{_scored(assessment)} {probability:.3f}, {_from(assessment)} {point:.3f}"
+    model = f"{assessment.model_id}  sha256 {digest}  {said}"
     for (baseline, size, level), text in zip(_LINES, (WARNING, model, shade), strict=True):
         _write(canvas, text, rows + baseline, size, level)
     return canvas
+
+
+def mapped_finding(assessment: ImageAssessment) -> FindingScore | None:
+    """Return the finding that the map and the score are of; None in a record of a release before findings."""
+    results = (each for each in assessment.results if each.model_digest == assessment.model_digest)
+    score = (assessment.probability, assessment.operating_point)
+    found = (finding for result in results for finding in result.findings)
+    return next((each for each in found if (each.probability, each.threshold) == score), None)
+
+
+def _scored(assessment: ImageAssessment) -> str:
+    finding = mapped_finding(assessment)
+    return "probability" if finding is None else f"{label(finding)[:_LONGEST_TITLE]}: score"
+
+
+def _from(assessment: ImageAssessment) -> str:
+    return "abnormal from" if mapped_finding(assessment) is None else "positive from"
 
 
 def left_of(columns: int) -> int:
@@ -114,7 +135,7 @@ def _describe(made: Dataset, image: StudyImage) -> None:
     made.PatientOrientation = taken.get("PatientOrientation") or ""
     made.DerivationDescription = (
         f"Class activation map of {assessment.model_id} (model sha256 {assessment.model_digest}), which outlines no "
-        f"finding, over the windowed image; probability {assessment.probability:.6f}, abnormal from "
+        f"finding, over the windowed image; {_scored(assessment)} {assessment.probability:.6f}, {_from(assessment)} "
         f"{assessment.operating_point}. Not for diagnosis."
     )
     made.DerivationCodeSequence = [_code("113085", "Spatial resampling")]

@@ -18,6 +18,7 @@ from pynetdicom.association import Association
 from triage.channels import c_store_scu as dicom_store
 from triage.channels.base import TEST, Built, DeliveryStatus, Send, SendResult
 from triage.channels.patient_study import encoded
+from triage.decision.statement import told_findings
 from triage.dicom.attribute_text import text_of
 from triage.dicom.requestor import RemoteAE
 from triage.dicom.uid import uid_of
@@ -103,7 +104,8 @@ class UPSChannel:
     def content(self, study: Study) -> list[object]:
         """Return what the receiver learns; see ``Channel``."""
         inputs = sorted({image.assessment.sop_instance_uid for image in study.images})
-        return [priority_of(study.decision.priority, self.low), study.decision.tag, inputs]
+        told = [priority_of(study.decision.priority, self.low), study.decision.tag, inputs]
+        return [*told, *told_findings(study.decision)]
 
     def build(self, study: Study) -> Built:
         """A workitem to create. An update names those that may stand for the study, newest first, as replaced.

@@ -10,10 +10,12 @@ import ssl
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
 from triage.channels.base import Built, DeliveryStatus, Send, SendResult, result
+from triage.decision.statement import SCOPE, looked_for
+from triage.decision.types import TriageDecision
 from triage.dicom.tls import ClientTLS
 from triage.errors import UnreachableError
 from triage.runtime.http_request import HttpPeer, PeerError
@@ -53,10 +55,11 @@ class WebhookChannel:
     def build(self, study: Study) -> Built:
         """Build the message of a revision; see ``Channel``."""
         decision = study.decision
-        content = {
+        content: dict[str, object] = {
             "id": study.revision,
             "number": study.number,
             "replaces": study.before.revision if study.before else None,
+            **({} if study.before_findings else {"scope": SCOPE}),
             "study_instance_uid": decision.study_instance_uid,
             "accession_number": decision.accession_number,
             "accession_issuer": decision.accession_issuer,
@@ -69,6 +72,8 @@ class WebhookChannel:
             "model": decision.model_id,
             "tagged_at": decision.tagged_at,
         }
+        if not study.before_findings:
+            content |= _findings(decision)
         if study.test:
             content["test"] = True
         return Built(json.dumps(content).encode(), {"id": study.revision})
@@ -123,6 +128,15 @@ class WebhookChannel:
             return of_status(peer.ask("POST", payload, headers).status)
         except PeerError as error:
             return SendResult(DeliveryStatus.RETRY, f"no answer ({error})", lost=True)
+
+
+def _findings(decision: TriageDecision) -> dict[str, object]:
+    """Return the urgency, each finding, and sentences that say what was looked for and what was not."""
+    return {
+        "urgency": decision.urgency,
+        "findings": [asdict(each) for each in decision.findings],
+        "looked_for": list(looked_for(decision)),
+    }
 
 
 def sign(secret: bytes, payload: bytes, at: int) -> str:
