@@ -64,6 +64,7 @@ def test_each_finding_and_value_has_an_observation_joined_by_its_sub_id(spool: S
     assert named["2"] == ("finding.nodule^Nodule^99CXRTRIAGE", "272519000^Absent^SCT", "N")
     assert named["3"] == ("finding.fracture^Fracture^99CXRTRIAGE", "373068000^Undetermined^SCT", "")
     assert named["4"] == ("finding.device^Device^99CXRTRIAGE", "52101004^Present^SCT", "A")
+    assert not [line for line in said if line[4] == "4" and line[3].startswith("finding_urgency")]
     assert {line[11] for line in said} == {"P"}
     assert {line[8] for line in segments(spool, study) if line[0] == "OBX"} <= {"", "A", "N"}
     identified = [(line[3], line[4]) for line in segments(spool, study) if line[0] == "OBX"]

@@ -153,7 +153,7 @@ def says_abnormal(channel: str, payload: bytes) -> None:
         assert b"|ABNORMAL^Abnormal^99CXRTRIAGE|" in payload and STUDY.encode() in payload
         assert all(line[3:4] == b"|" for line in payload.rstrip(b"\r").split(b"\r"))
     elif channel == "order":
-        assert b"^^^^^S" in payload
+        assert b"^^^^^A" in payload
     else:
         read = dcmread(BytesIO(payload))
         assert read.StudyInstanceUID == STUDY

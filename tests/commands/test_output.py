@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.builders import a_decision, an_instance
+from tests.support.findings import a_study_finding
 from tests.support.model_folders import write_model
 from tests.support.radiographs import a_dataset, as_file
 from tests.support.redis_server import RedisServer
@@ -17,12 +18,15 @@ from triage.commands.output.explain import print_explanation
 from triage.commands.output.models import show_models
 from triage.commands.output.send import send_with_progress
 from triage.commands.output.worklist import print_worklist
+from triage.decision.findings import FindingState
 from triage.decision.records import to_record
 from triage.decision.types import Tag
+from triage.decision.urgency import Urgency
 from triage.dicom.requestor import RemoteAE
 from triage.model.versions import RegistryHistory
 from triage.operations.dead_letters import DeadDelivery, key_from, requeue
 from triage.queue.score_queue import ScoreQueue
+from triage.runtime.csv_table import parse_table
 from triage.runtime.release import Running
 from triage.sender.send import SentFile
 from triage.settings.sections.models import ModelSettings
@@ -125,10 +129,11 @@ def test_the_worklist_shows_any_accession_number_on_its_study_s_line(
     accession, shown = ODD_ACCESSIONS[kind]
     with redis_server.client() as client:
         Worklist(client).put(a_decision("1.2.3", accession_number=accession, tag=Tag.ABNORMAL))
-    print_worklist(redis_server.url, TIMEOUT_S, 3600.0, 50, as_json=False)
-    heading, row, count = capsys.readouterr().out.splitlines()
+    print_worklist(redis_server.url, TIMEOUT_S, 3600.0, 50)
+    scope, heading, row, count = capsys.readouterr().out.splitlines()
 
-    assert heading.split()[:2] == ["priority", "tag"]
+    assert scope == "AI triage, unverified, of the frontal images"
+    assert heading.split()[:3] == ["priority", "tag", "urgency"]
     assert shown in row
     assert row.rstrip().endswith("1.2.3")
     assert count == "1 of 1 studies"
@@ -141,11 +146,29 @@ def test_the_worklist_as_json_has_any_accession_number_whole(
     accession, _ = ODD_ACCESSIONS[kind]
     with redis_server.client() as client:
         Worklist(client).put(a_decision("1.2.3", accession_number=accession))
-    print_worklist(redis_server.url, TIMEOUT_S, 3600.0, 50, as_json=True)
+    print_worklist(redis_server.url, TIMEOUT_S, 3600.0, 50, "json")
     out = capsys.readouterr().out
 
     assert out.isascii()
     assert [json.loads(line)["accession_number"] for line in out.splitlines()] == [accession]
+
+
+def test_the_worklist_as_csv_has_the_findings_and_no_formula(
+    redis_server: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unknown = a_study_finding("nodule", state=FindingState.NOT_ASSESSED, probability=None, threshold=None)
+    given = {"findings": (a_study_finding(), unknown), "urgency": Urgency.CRITICAL, "accession_number": "=1+1"}
+    with redis_server.client() as client:
+        Worklist(client).put(a_decision(tag=Tag.ABNORMAL, **given))
+    print_worklist(redis_server.url, TIMEOUT_S, 3600.0, 50, "csv")
+    out = capsys.readouterr().out
+    (row,) = parse_table(out.encode()).records
+
+    assert next(iter(row.values)) == "scope"
+    assert ",'=1+1," in out
+    assert (row.values["urgency"], row.values["raised"]) == ("critical", "true")
+    assert row.values["findings"] == "effusion=present nodule=not_assessed"
+    assert (row.values["scores"], row.values["operating_points"]) == ("effusion=0.910000", "effusion=0.5")
 
 
 @pytest.mark.parametrize("kind", ["a terminal's colour", "another line", "right to left", "line ends of Unicode"])

@@ -149,8 +149,8 @@ def test_it_is_shown_as_text_everywhere(
         (workitem,) = httpx.get(f"{address}/workitems", headers={"Accept": "application/dicom+json"}).json()
         assert workitem["0020000D"]["Value"] == [STUDY]
         # Terminal.
-        print_worklist(redis_server.url, 5.0, 3600.0, 50, as_json=False)
-        print_worklist(redis_server.url, 5.0, 3600.0, 50, as_json=True)
+        print_worklist(redis_server.url, 5.0, 3600.0, 50)
+        print_worklist(redis_server.url, 5.0, 3600.0, 50, "json")
         print_explanation(STUDY, spool, redis_server.url, 5.0, Running("5e7"))
         is_plain(capsys.readouterr().out)
     # CSV: a row is a row, and no cell of a stranger's begins a formula.

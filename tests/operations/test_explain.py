@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ImplicitVRLittle
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.support.builders import a_decision, an_assessment, an_instance
+from tests.support.findings import CRITICAL_EFFUSION, a_score, scored
+from tests.support.studies import a_radiograph, add_image, settle
 from triage.decision.reasons import Reason
 from triage.decision.records import to_record
 from triage.decision.types import Tag
@@ -234,3 +237,31 @@ def test_an_unknown_study_and_a_wrong_uid_are_told_apart(spool: Spool):
         gather("1.2.999", spool)
     with pytest.raises(InvalidUIDError):
         gather("../../etc", spool)
+
+
+def test_findings_are_shown_with_score_point_and_urgency_and_what_was_looked_for(spool: Spool) -> None:
+    point = "2026-11 frontal"
+    seen = (a_score("effusion", 0.91, threshold=0.35, point=point), a_score("nodule", 0.8, counts=False))
+    refused = scored(a_score("fracture", 0.97), tag=Tag.NOT_ASSESSED, reasons=(Reason.OUT_OF_DISTRIBUTION,))
+    values = scored(*seen)
+    values["results"] = (*values["results"], *refused["results"])
+    add_image(spool, a_radiograph("1.2.3", RequestedProcedurePriority="STAT"), order_priority="STAT", **values)
+    settle(spool, "1.2.3", policy=CRITICAL_EFFUSION)
+    page = explanation(gather("1.2.3", spool), now=time.time(), zone=UTC)
+    lines = [line.strip() for line in page.splitlines()]
+
+    assert "Urgency    critical" in lines
+    assert "Priority   HIGH (the order's own: HIGH)" in lines
+    found = lines[lines.index("FINDINGS") + 1 :]
+    assert found[0] == "AI triage, unverified, of the frontal images."
+    assert " ".join(found[1:3]) == (
+        "Effusion (effusion): present, critical; 0.9100, positive from 0.35 (operating point 2026-11 frontal of the "
+        "site), by rsna-adult 2"
+    )
+    assert "Nodule (nodule): present, does not count; 0.8000, positive from 0.5" in page
+    assert "Fracture (fracture): not assessed" in page
+    assert "Not assessed: Fracture." in lines
+    assert "Nothing else was looked for." in lines
+    of_image = [line for line in lines if line.startswith("finding ")]
+    assert [line.split()[1] for line in of_image] == ["effusion", "nodule", "fracture"]
+    assert of_image[2].endswith("not used (out_of_distribution); rsna-adult 2")

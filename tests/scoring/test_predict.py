@@ -202,3 +202,14 @@ def test_a_file_without_an_answer_is_not_assessed_and_names_the_model(
     (record,) = predict([file], models, AssessmentPolicy(), at(server))
     assert (record["tag"], record["reasons"]) == ("NOT_ASSESSED", ["worker_failure"])
     assert record["detail"].startswith("far is out of service: its server did not answer")
+
+
+def test_a_record_has_every_finding(tmp_path: Path, chest: np.ndarray[Any, Any]) -> None:
+    findings = [{"name": "abnormal"}, {"name": "opacity", "bias": -3.0, "counts": False}]
+    card = write_model(tmp_path / "models", "two", findings=findings)
+    (record,) = scored([a_file(tmp_path, chest)], LoadedModels.only(tmp_path / "models" / "two"))
+
+    first, second = record["findings"]
+    assert (first["name"], first["probability"], first["assessed"]) == ("abnormal", record["probability"], True)
+    assert (second["name"], second["counts"], second["threshold"]) == ("opacity", False, 0.5)
+    assert {each["model_id"] for each in record["findings"]} == {card.model_id}

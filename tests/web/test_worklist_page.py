@@ -11,10 +11,12 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.browser import watched
+from tests.support.findings import a_score, scored, states
 from tests.support.redis_server import RedisServer
 from tests.support.wait import wait_for
 from tests.support.worklist_page import served, tagged
 from triage.decision.reasons import Reason
+from triage.decision.records import decision_from
 from triage.decision.types import Tag
 from triage.spool.spool import Spool
 from triage.web.api.sources import Sources
@@ -160,6 +162,36 @@ def test_what_the_pixels_say_of_the_projection_stands_beside_the_stated_view(pag
 
     page.goto(f"{address}/studies/{uid}")
     expect(page.get_by_text("stated PA; the pixels look AP (0.98): compare View Position")).to_be_visible()
+
+
+def test_findings_stand_with_state_score_and_point_behind_what_they_are(page: Page, place: tuple[str, Sources]):
+    address, sources = place
+    effusion = a_score("effusion", 0.91, threshold=0.35, point="2026-11")
+    results = scored(effusion, a_score("nodule", 0.1), a_score("device", 0.8, counts=False))["results"]
+    uid = tagged(sources.spool, sources.worklist, 1, Tag.ABNORMAL, results=results).study_instance_uid
+    found = httpx.get(f"{address}/api/studies/{uid}", trust_env=False).json()
+    (entry,) = httpx.get(f"{address}/api/worklist", trust_env=False).json()["entries"]
+    assert next(iter(entry)) == "scope"
+    assert (entry["urgency"], states(decision_from(sources.spool.decision(uid) or {}).findings)) == (
+        "urgent",
+        {each["name"]: each["state"] for each in entry["findings"]},
+    )
+    (of_image,) = found["objects"]
+    assert [each["assessed"] for each in of_image["assessment"]["findings"]] == [True, True, True]
+
+    page.goto(f"{address}/studies/{uid}")
+    expect(page.locator("#scope")).to_have_text("AI triage, unverified, of the frontal images")
+    rows = page.locator("#findings tbody tr")
+    expect(rows).to_have_text(
+        [
+            "Effusionpresent0.9100.350 (2026-11)urgent",
+            "Noduleabsent0.1000.500",
+            "Devicepresent (does not count)0.8000.500",
+        ]
+    )
+    expect(page.locator("#looked-for")).to_have_text(
+        "Looked for: Effusion (present), Nodule (absent), Device (present). Nothing else was looked for."
+    )
 
 
 def test_operations_show_a_dead_letter_that_is_requeued(page: Page, place: tuple[str, Sources]):

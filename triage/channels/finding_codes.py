@@ -13,7 +13,7 @@ STATES = {  # SNOMED CT of CID 240 (PS3.16)
     FindingState.NOT_ASSESSED: FindingCode("not_assessed", SCHEME, "Not assessed"),
 }
 
-_LONGEST_MEANING = 64  # Code Meaning (0008,0104) is LO
+_LONGEST_VALUE, _LONGEST_MEANING = 16, 64  # Code Value (0008,0100) is SH, Code Meaning (0008,0104) LO
 
 
 def own_code(finding: FindingScore | StudyFinding) -> FindingCode:
@@ -24,9 +24,10 @@ def own_code(finding: FindingScore | StudyFinding) -> FindingCode:
 def stated_code(finding: FindingScore | StudyFinding) -> FindingCode | None:
     """Return the card's code of a finding; None if it has none that every message can carry."""
     code = finding.code
-    if code is None or not all(map(is_plain, (code.value, code.scheme, code.meaning))):
+    if code is None or code.scheme == SCHEME or not all(map(is_plain, (code.value, code.scheme, code.meaning))):
         return None
-    return code if code.scheme != SCHEME else None
+    fits = 0 < len(code.value) <= _LONGEST_VALUE and 0 < len(code.meaning) <= _LONGEST_MEANING
+    return code if fits else None
 
 
 def state_on_image(score: FindingScore, *, assessed: bool, of_study: FindingState) -> FindingState:

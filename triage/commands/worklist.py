@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from triage.commands.base import Invocation, given, redis_errors, redis_url
 
+if TYPE_CHECKING:
+    from triage.commands.output.worklist import Form
+
 
 @click.command()
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many studies, from the top.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "form", flag_value="json", help="One JSON object a line.")
+@click.option("--csv", "form", flag_value="csv", help="A table for a spreadsheet, with a header.")
 @given
-def worklist(invocation: Invocation, limit: int, as_json: bool) -> None:
+def worklist(invocation: Invocation, limit: int, form: Form | None) -> None:
     """Print the worklist in reading order.
 
-    --limit prints that many studies from the top, --json one JSON object a line.
+    --limit prints that many studies from the top, --json one JSON object a line, --csv a row for each study.
     """
     settings = invocation.settings()
     from triage.commands.output.worklist import print_worklist
@@ -24,4 +30,6 @@ def worklist(invocation: Invocation, limit: int, as_json: bool) -> None:
     if said := silence_text(Spool(settings.spool.path)):
         click.echo(said, err=True)  # the list is shorter than what came, and not for want of studies
     with redis_errors():
-        print_worklist(redis_url(settings), settings.redis.timeout_s, settings.worklist.waiting_cap_s, limit, as_json)
+        print_worklist(
+            redis_url(settings), settings.redis.timeout_s, settings.worklist.waiting_cap_s, limit, form or "table"
+        )

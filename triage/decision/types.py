@@ -20,10 +20,6 @@ class Tag(StrEnum):
     NOT_ASSESSED = "NOT_ASSESSED"
 
 
-URGENCY_OF_TAG = {Tag.ABNORMAL: Urgency.URGENT, Tag.NORMAL: Urgency.NORMAL, Tag.NOT_ASSESSED: Urgency.NOT_ASSESSED}
-"""The urgency that a tag alone implies: of decisions recorded before there were urgencies."""
-
-
 class Priority(StrEnum):
     """Scheduled Procedure Step Priority (0074,1200): the three values of the Unified Procedure Step."""
 

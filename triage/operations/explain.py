@@ -12,6 +12,7 @@ from triage.decision.reasons import Reason
 from triage.decision.types import ImageAssessment, Tag, TriageDecision
 from triage.delivery.record import DeliveryState
 from triage.model.points_file import PointsFile
+from triage.operations.explain_findings import findings_of_image, findings_of_study
 from triage.operations.explain_points import points_in_words
 from triage.operations.trace import ObjectTrace, StudyTrace
 from triage.operations.visible import visible
@@ -32,6 +33,7 @@ def explanation(trace: StudyTrace, now: float, zone: tzinfo | None = None, point
         f"Study {trace.study_instance_uid}",
         "",
         *_current(trace, now, zone),
+        *_titled("Findings", _findings(trace)),
         *_titled("What it means", _meanings(trace)),
         *_titled("Deliveries", _deliveries(trace, zone)),
         *_titled("Waiting", _waiting(trace, now)),
@@ -55,7 +57,9 @@ def _current(trace: StudyTrace, now: float, zone: tzinfo | None) -> Iterator[str
         yield "Not tagged yet."
         return
     yield f"Tag        {decision.tag.replace('_', ' ')}"
-    yield f"Priority   {decision.priority}"
+    yield f"Urgency    {decision.urgency.replace('_', ' ')}"
+    own = f" (the order's own: {decision.order_priority})" if decision.order_priority else ""
+    yield f"Priority   {decision.priority}{own}"
     yield f"Score      {_score(decision.probability)}" + (f" by {decision.model_id}" if decision.model_id else "")
     issuer = f" (issued by {decision.accession_issuer})" if decision.accession_issuer else ""
     yield f"Accession  {decision.accession_number or '(none)'}{issuer}"
@@ -66,6 +70,11 @@ def _current(trace: StudyTrace, now: float, zone: tzinfo | None) -> Iterator[str
     yield f"Revision   {decision.revision[:16]}"
 
 
+def _findings(trace: StudyTrace) -> Iterator[str]:
+    for line in findings_of_study(trace.decision) if trace.decision else ():
+        yield from _wrapped(line)
+
+
 def _meanings(trace: StudyTrace) -> Iterator[str]:
     """Yield the meaning of each reason that occurs, the study's own first."""
     of_study = trace.decision.reasons if trace.decision else ()
@@ -73,7 +82,9 @@ def _meanings(trace: StudyTrace) -> Iterator[str]:
     for reason in dict.fromkeys([*of_study, *of_objects]):
         yield from _wrapped(f"{reason}: {Reason(reason).meaning}")
     if trace.decision and trace.decision.tag is Tag.ABNORMAL:
-        yield from _wrapped("ABNORMAL: at least one image scored at or above the operating point.")
+        yield from _wrapped(
+            "ABNORMAL: at least one finding that counts is at or above its operating point on an image."
+        )
     if trace.decision and trace.decision.silent:
         yield from _wrapped(
             "Silent: it began while the site had results recorded alone (decision.silent), so it is not listed, raises "
@@ -182,6 +193,7 @@ def _assessed(image: ImageAssessment) -> Iterator[tuple[str, str]]:
             "distance",
             f"{image.distance:.4g} from the training images, {verdict} the limit {image.distance_limit:.4g}",
         )
+    yield from findings_of_image(image)
     if image.model_id:
         yield "model", image.model_id + (f", digest {image.model_digest[:16]}" if image.model_digest else "")
     for other in image.shadow_scores:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TypedDict
 
 from triage.decision.findings import FindingScore
 from triage.decision.reasons import Reason
+from triage.decision.types import ModelResult
 from triage.errors import cause
 from triage.model.backend import OpenInferenceBackend
 from triage.model.card import ModelCard, ModelRefusedError, load_card
@@ -56,6 +57,7 @@ class PredictionRecord(TypedDict):
     age_doubt: str
     distance: float | None
     detail: str
+    findings: list[dict[str, object]]
     study_instance_uid: str | None
     station_name: str
     findings: list[FindingRecord]
@@ -243,6 +245,7 @@ def _record(path: Path, scored: ScoredImage) -> PredictionRecord:
         "age_doubt": prepared.attributes.age_doubt,
         "distance": scored.distance,
         "detail": conclusion.detail,
+        "findings": [_finding(each.result, finding) for each in scored.models for finding in each.result.findings],
         "study_instance_uid": prepared.attributes.study_instance_uid or None,
         "station_name": prepared.attributes.station_name,
         "findings": [_finding(finding) for each in scored.models for finding in each.result.findings],
@@ -258,6 +261,11 @@ def _finding(finding: FindingScore) -> FindingRecord:
         "counts": finding.counts,
         "point": finding.point,
     }
+
+
+def _finding(result: ModelResult, finding: FindingScore) -> dict[str, object]:
+    """Return one finding of one model as JSON; ``assessed`` is false where its score says nothing of the patient."""
+    return {**asdict(finding), "model_id": result.model_id, "assessed": result.assessed}
 
 
 def _rejected(reason: Reason, detail: str) -> PreparedImage:

@@ -8,6 +8,8 @@ from typing import Self
 from pydicom.dataset import Dataset
 
 from triage.decision.records import Record
+from triage.decision.types import TriageDecision
+from triage.decision.urgency import Urgency
 from triage.errors import TriageError
 from triage.worklist.workitem_content import canceled, canceled_with, completed_with, with_output
 
@@ -24,15 +26,15 @@ _UNCLAIMED = "The target URI did not reference a claimed Workitem."
 class WorkitemState:
     """The state of a study's workitem. ``attributes``: those that other systems set, as DICOM JSON (PS3.18 annex F).
 
-    ``generation`` counts the study's workitems, from 1; ``past`` has the earlier ones. ``raised``: the study was at the
-    top of the list when this one became final. ``changed_at`` in POSIX seconds.
+    ``generation`` counts the study's workitems, from 1; ``past`` has the earlier ones. ``raised``: how far the study
+    was raised when this one became final (``raise_level``). ``changed_at`` in POSIX seconds.
     """
 
     generation: int = 1
     state: str = SCHEDULED
     transaction_uid: str = ""
     attributes: Record = field(default_factory=dict)
-    raised: bool = False
+    raised: int = 0
     changed_at: float = 0.0
     past: tuple[Record, ...] = ()
 
@@ -61,14 +63,19 @@ class RefusedError(TriageError):
         self.warning = warning
 
 
-def current(state: WorkitemState, raised: bool) -> WorkitemState:
-    """Return the study's workitem: a new one if the last is final and the study has been raised since."""
-    if state.state not in FINAL or state.raised or not raised:
+def raise_level(decision: TriageDecision) -> int:
+    """Return how far a study is raised: 0 not, 1 urgent, 2 critical. Records of earlier releases have true for 1."""
+    return int(decision.raised) + (decision.raised and decision.urgency is Urgency.CRITICAL)
+
+
+def current(state: WorkitemState, raised: int) -> WorkitemState:
+    """Return the study's workitem: a new one if the last is final and the study has been raised, or further, since."""
+    if state.state not in FINAL or raised <= state.raised:
         return state
     return WorkitemState(state.generation + 1, past=(*state.past, replace(state, past=()).to_record()))
 
 
-def change(state: WorkitemState, wanted: str, transaction_uid: str, now: float, raised: bool) -> WorkitemState:
+def change(state: WorkitemState, wanted: str, transaction_uid: str, now: float, raised: int) -> WorkitemState:
     """Return the workitem in the state ``wanted`` (PS3.4 Table CC.1.1-2); the same object if that is its final state.
 
     Raises RefusedError with the status of PS3.18 11.7.3 for each code of that table: 400 with the Warning on the
@@ -105,7 +112,7 @@ def update(state: WorkitemState, attributes: Record, transaction_uid: str, now: 
     return replace(state, attributes=merged.to_json_dict(), changed_at=now)
 
 
-def cancel(state: WorkitemState, request: Dataset, now: float, raised: bool) -> WorkitemState:
+def cancel(state: WorkitemState, request: Dataset, now: float, raised: int) -> WorkitemState:
     """Return the workitem after a cancellation request by another than its owner (PS3.4 CC.2.2.3).
 
     ``request`` has the reasons. The same object if it is CANCELED already. Raises RefusedError; also if it is
@@ -120,7 +127,7 @@ def cancel(state: WorkitemState, request: Dataset, now: float, raised: bool) -> 
     return _ended(state, CANCELED, canceled(Dataset.from_json(state.attributes), now, request), now, raised)
 
 
-def _ended_by_owner(state: WorkitemState, final: str, now: float, raised: bool) -> WorkitemState:
+def _ended_by_owner(state: WorkitemState, final: str, now: float, raised: int) -> WorkitemState:
     """Return the final state. Raises RefusedError if its requirements are not met (PS3.4 CC.2.5.1.1: C304)."""
     attributes = Dataset.from_json(state.attributes)
     if final == COMPLETED and not completed_with(attributes):
@@ -130,5 +137,5 @@ def _ended_by_owner(state: WorkitemState, final: str, now: float, raised: bool) 
     return _ended(state, final, attributes if final == COMPLETED else canceled(attributes, now), now, raised)
 
 
-def _ended(state: WorkitemState, final: str, attributes: Dataset, now: float, raised: bool) -> WorkitemState:
+def _ended(state: WorkitemState, final: str, attributes: Dataset, now: float, raised: int) -> WorkitemState:
     return replace(state, state=final, attributes=attributes.to_json_dict(), changed_at=now, raised=raised)

@@ -20,8 +20,8 @@ from triage.worklist.workitem_state import WorkitemState
 
 _FILE = "workitem.json"
 
-Step = Callable[[WorkitemState, bool], WorkitemState]
-"""Returns the next state for a workitem's state and whether its study is raised; may raise RefusedError."""
+Step = Callable[[WorkitemState, int], WorkitemState]
+"""Returns the next state for a workitem's state and how far its study is raised; may raise RefusedError."""
 
 
 def workitem_uid(study_instance_uid: str, generation: int) -> str:
@@ -85,7 +85,7 @@ class Workitems:
             record = self._spool.decision(study)
             if record is None or record.get("silent"):  # retention removed it meanwhile, or it is silent
                 return None
-            raised = decision_from(record).raised
+            raised = workitem_state.raise_level(decision_from(record))
             newest = workitem_state.current(read_state(self._spool, study), raised)
             before = newest.of_generation(number)
             after = step(before, raised)
@@ -100,14 +100,16 @@ class Workitems:
         if state.state not in workitem_state.FINAL:
             return state.generation
         record = self._spool.decision(study)
-        return workitem_state.current(state, record is not None and decision_from(record).raised).generation
+        raised = 0 if record is None else workitem_state.raise_level(decision_from(record))
+        return workitem_state.current(state, raised).generation
 
     def _read(self, study_instance_uid: str, generation: int | None) -> Dataset | None:
         known = read_study(self._spool, study_instance_uid)
         if known is None or not known[1] or known[0].silent:
             return None
         study = Study(*known, now=self._now())
-        newest = workitem_state.current(read_state(self._spool, study_instance_uid), study.raised)
+        raised = workitem_state.raise_level(study.decision)
+        newest = workitem_state.current(read_state(self._spool, study_instance_uid), raised)
         return self._build(study, newest.of_generation(generation or newest.generation))
 
     def _build(self, study: Study, state: WorkitemState) -> Dataset:

@@ -61,7 +61,7 @@ def _of_finding(finding: StudyFinding, sub_id: str) -> Iterator[Observation]:
     if finding.threshold is not None:
         point = _ours("finding_operating_point", "Operating point of the finding")
         yield Observation("NM", point, _number(finding.threshold), sub_id=sub_id)
-    if finding.state is FindingState.PRESENT:
+    if finding.state is FindingState.PRESENT and finding.counts:  # another one gives the study no urgency
         urgency = _ours("finding_urgency", "Urgency of the finding")
         yield Observation("CWE", urgency, _coded(finding.urgency), sub_id=sub_id)
     model = _ours("finding_model", "Model of the finding")

@@ -6,13 +6,17 @@ import json
 import sys
 import time
 from collections.abc import Iterable
+from typing import Literal
 
 from redis import Redis
 from rich.table import Table
 from rich.text import Text
 
 from triage.commands.output.console import console_for_people
+from triage.commands.output.worklist_csv import write_csv
+from triage.decision.findings import FindingState
 from triage.decision.records import to_record
+from triage.decision.statement import SCOPE
 from triage.decision.types import Tag, TriageDecision
 from triage.operations.visible import visible
 from triage.worklist.index import Worklist
@@ -21,18 +25,24 @@ _LONGEST = 64
 _STYLES = {Tag.ABNORMAL: "bold red", Tag.NORMAL: "green", Tag.NOT_ASSESSED: "yellow"}
 
 
-def print_worklist(redis_url: str, timeout_s: float, waiting_cap_s: float, limit: int, as_json: bool) -> None:
-    """Print the first ``limit`` studies in reading order, as a table or as JSON lines."""
+Form = Literal["table", "json", "csv"]
+
+
+def print_worklist(redis_url: str, timeout_s: float, waiting_cap_s: float, limit: int, form: Form = "table") -> None:
+    """Print the first ``limit`` studies in reading order, as a table, JSON lines or CSV."""
     with Redis.from_url(redis_url, socket_timeout=timeout_s) as client:
         index = Worklist(client)
         now = time.time()
         page = index.page(None, limit, now, waiting_cap_s)
         total = index.count()
-    if as_json:
+    if form == "json":
         for decision in page.entries:
-            sys.stdout.write(json.dumps(to_record(decision)) + "\n")
+            sys.stdout.write(json.dumps({"scope": SCOPE, **to_record(decision)}) + "\n")
         return
+    if form == "csv":
+        return write_csv(page.entries, sys.stdout)
     console = console_for_people()
+    console.print(SCOPE)
     console.print(worklist_table(page.entries, now))
     console.print(f"{len(page.entries)} of {total} studies")
 
@@ -40,7 +50,7 @@ def print_worklist(redis_url: str, timeout_s: float, waiting_cap_s: float, limit
 def worklist_table(decisions: Iterable[TriageDecision], now: float) -> Table:
     """Studies in the order given, one row each."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("priority", "tag", "probability", "waiting", "accession", "reasons", "study"):
+    for heading in ("priority", "tag", "urgency", "probability", "waiting", "accession", "reasons", "present", "study"):
         table.add_column(heading, overflow="fold")
     for decision in decisions:
         table.add_row(*worklist_row(decision, now))
@@ -53,12 +63,19 @@ def worklist_row(decision: TriageDecision, now: float) -> list[Text]:
     return [
         Text(decision.priority),
         Text(decision.tag, _STYLES[decision.tag]),
+        Text(_urgency(decision)),
         Text(probability),
         Text(_duration(now - decision.received_at)),
         Text(_short(visible(decision.accession_number))),
         Text(", ".join(decision.reasons)),
+        Text(", ".join(each.name for each in decision.findings if each.state is FindingState.PRESENT)),
         Text(visible(decision.study_instance_uid)),
     ]
+
+
+def _urgency(decision: TriageDecision) -> str:
+    """Return the urgency; empty where the tag says the same, as of a study that is not assessed."""
+    return "" if decision.tag is not Tag.ABNORMAL else decision.urgency
 
 
 def _short(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 
 from pydantic import BaseModel, ConfigDict
@@ -13,8 +14,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from triage.decision.findings import FindingScore
 from triage.decision.reasons import Reason
-from triage.decision.types import ImageAssessment
+from triage.decision.statement import looked_for
+from triage.decision.types import ImageAssessment, ModelResult
 from triage.delivery.record import DeliveryRecord, DeliveryState, OutgoingObject
 from triage.dicom.attribute_text import text_of
 from triage.dicom.uid import InvalidUIDError
@@ -88,6 +91,7 @@ def described(trace: StudyTrace, header: Dataset | None, acts: list[ReaderAct], 
         "study_instance_uid": trace.study_instance_uid,
         "patient": _patient(header),
         "decision": entry(trace.decision) if trace.decision else None,
+        "looked_for": looked_for(trace.decision) if trace.decision and trace.decision.findings else [],
         "meanings": {reason: Reason(reason).meaning for reason in dict.fromkeys(reasons)},
         "objects": [_object(each) for each in trace.objects],
         "history": [entry(each) for each in reversed(trace.history)],
@@ -130,8 +134,16 @@ _NUMBERS = ("age_years", "distance", "distance_limit", "calibrated_probability",
 
 def _assessment(image: ImageAssessment) -> dict[str, object]:
     names = ("modality", "view", "tag", "probability", "operating_point", "reasons", "detail", "model_id", "shadow")
-    more = {"seconds_to_tag": round(image.assessed_at - image.received_at, 3), "counts": image.counts}
+    more: dict[str, object] = {
+        "seconds_to_tag": round(image.assessed_at - image.received_at, 3),
+        "counts": image.counts,
+    }
+    more["findings"] = [_finding(result, each) for result in image.results for each in result.findings]
     return {name: getattr(image, name) for name in (*names, *_NUMBERS, *_PROJECTION)} | more
+
+
+def _finding(result: ModelResult, finding: FindingScore) -> dict[str, object]:
+    return {**asdict(finding), "model_id": result.model_id, "assessed": result.assessed}
 
 
 def _delivery(study_instance_uid: str, record: DeliveryRecord) -> dict[str, object]:

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from triage.decision.records import decision_from, to_record
+from triage.decision.statement import SCOPE
 from triage.decision.types import Tag, TriageDecision
 from triage.dicom.uid import InvalidUIDError
 from triage.errors import TriageError, cause
@@ -55,9 +56,9 @@ def redis_answers(redis: Redis) -> bool:
 
 
 def entry(decision: TriageDecision) -> dict[str, object]:
-    """Return a study as JSON: the fields of the decision, with times in ISO 8601 UTC."""
+    """Return a study as JSON: what its values are, and the fields of the decision, with times in ISO 8601 UTC."""
     times = {"received_at": decision.received_at, "tagged_at": decision.tagged_at}
-    return {**to_record(decision), **{name: iso_utc(seconds) for name, seconds in times.items()}}
+    return {"scope": SCOPE, **to_record(decision), **{name: iso_utc(seconds) for name, seconds in times.items()}}
 
 
 def iso_utc(seconds: float) -> str:

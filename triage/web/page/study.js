@@ -169,6 +169,7 @@ export class Study {
     at("disagree").setAttribute("aria-pressed", String(label !== null));
     at("about").replaceChildren(
       this.#head(),
+      ...section("Findings", this.#findings()),
       ...section("What it means", this.#meanings()),
       ...section("Objects", this.#found.objects.map((each) => this.#object(each))),
       ...section("Deliveries", this.#deliveries()),
@@ -188,6 +189,7 @@ export class Study {
       { className: "head" },
       element("h2", { id: "patient" }, name),
       element("p", { className: "quiet" }, facts),
+      decision ? element("p", { className: "quiet", id: "scope" }, decision.scope) : null,
       decision ? this.#result(decision) : element("p", { className: "result" }, "Not tagged yet"),
       read ? element("p", { className: "done" }, `${read.act === "expired" ? "Left the list by age" : `Read by ${read.who}`}, ${moment(read.at)}`) : null,
       element(
@@ -214,6 +216,19 @@ export class Study {
     );
   }
 
+  /** Each finding with its state, and what was looked for; none of a record before findings. */
+  #findings() {
+    const { decision, looked_for: lookedFor } = this.#found;
+    if (!decision?.findings?.length) return [];
+    const names = ["Finding", "State", "Score", "Positive from", "Urgency"];
+    const head = element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, name)));
+    return [
+      element("p", { id: "urgency" }, `Urgency of findings: ${plain(decision.urgency)}.`),
+      element("table", { id: "findings", className: "findings" }, element("thead", {}, head), element("tbody", {}, ...decision.findings.map(finding))),
+      element("p", { className: "quiet", id: "looked-for" }, lookedFor.join(" ")),
+    ];
+  }
+
   #meanings() {
     const { decision, meanings } = this.#found;
     const prior = decision?.prior
@@ -230,6 +245,7 @@ export class Study {
       image ? plain(image.tag).toLowerCase() + (image.shadow ? " (shadow: changes nothing)" : "") : "no result yet",
       score === null ? "" : `probability ${score.toFixed(3)}, abnormal from ${image.operating_point?.toFixed(3)}`,
       image?.prevalence ? `calibrated ${image.calibrated_probability.toFixed(3)} where ${percent(image.prevalence)} of the patients are abnormal` : "",
+      ...(image?.findings ?? []).map(scoreOf),
       image?.detail,
       image?.projection ? image.projection + (image.view_contradicted ? ": compare View Position" : "") : "",
       each.waiting ? `waits; its job: ${each.job}` : "",
@@ -269,6 +285,22 @@ export class Study {
     );
     return element("p", { className: "dead" }, text ? `${text} ` : "", button);
   }
+}
+
+/** A row of the table: a finding of the study. */
+function finding(each) {
+  const score = each.probability === null ? "" : each.probability.toFixed(3);
+  const point = each.threshold === null ? "" : each.threshold.toFixed(3) + (each.point ? ` (${each.point})` : "");
+  const state = plain(each.state) + (each.counts ? "" : " (does not count)");
+  const urgency = each.state === "present" && each.counts ? each.urgency : "";
+  const cells = [state, score, point, urgency].map((text) => element("td", {}, text));
+  return element("tr", { className: each.state }, element("th", { scope: "row", title: each.model_id }, each.title), ...cells);
+}
+
+/** The words for a finding of one image. */
+function scoreOf(each) {
+  const used = each.assessed ? (each.positive ? "positive" : "negative") : "not used";
+  return `${each.title} ${each.probability.toFixed(3)} of ${each.threshold.toFixed(3)}: ${used}`;
 }
 
 function meter(decision, point) {
