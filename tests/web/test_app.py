@@ -126,6 +126,10 @@ def test_an_entry_has_what_the_interface_promises(redis_server: RedisServer, spo
         "revision": "c" * 64,
         "prior": False,
         "calling_ae_title": "",
+        "scope": "AI triage, unverified, of the frontal images",
+        "urgency": "urgent",
+        "findings": [],
+        "order_priority": None,
     }
 
 
