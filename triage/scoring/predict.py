@@ -33,14 +33,23 @@ _CHUNK = AT_ONCE  # inputs in memory: one chunk is scored while the next is deco
 
 
 class FindingRecord(TypedDict):
-    """The score of one finding, as it is printed in JSON; ``point`` names a site's operating point."""
+    """The score of one finding by one model, as it is printed in JSON; ``point`` names a site's operating point.
+
+    ``assessed`` is false where the score says nothing of the patient.
+    """
 
     name: str
+    title: str
+    code: dict[str, str] | None
     probability: float
     threshold: float
     positive: bool
     counts: bool
+    negative_means_absent: bool
     point: str
+    calibrated_probability: float | None
+    model_id: str
+    assessed: bool
 
 
 class PredictionRecord(TypedDict):
@@ -57,7 +66,6 @@ class PredictionRecord(TypedDict):
     age_doubt: str
     distance: float | None
     detail: str
-    findings: list[dict[str, object]]
     study_instance_uid: str | None
     station_name: str
     findings: list[FindingRecord]
@@ -245,27 +253,27 @@ def _record(path: Path, scored: ScoredImage) -> PredictionRecord:
         "age_doubt": prepared.attributes.age_doubt,
         "distance": scored.distance,
         "detail": conclusion.detail,
-        "findings": [_finding(each.result, finding) for each in scored.models for finding in each.result.findings],
         "study_instance_uid": prepared.attributes.study_instance_uid or None,
         "station_name": prepared.attributes.station_name,
-        "findings": [_finding(finding) for each in scored.models for finding in each.result.findings],
+        "findings": [_finding(each.result, finding) for each in scored.models for finding in each.result.findings],
     }
 
 
-def _finding(finding: FindingScore) -> FindingRecord:
+def _finding(result: ModelResult, finding: FindingScore) -> FindingRecord:
     return {
         "name": finding.name,
+        "title": finding.title,
+        "code": asdict(finding.code) if finding.code else None,
         "probability": finding.probability,
         "threshold": finding.threshold,
         "positive": finding.positive,
         "counts": finding.counts,
+        "negative_means_absent": finding.negative_means_absent,
         "point": finding.point,
+        "calibrated_probability": finding.calibrated_probability,
+        "model_id": result.model_id,
+        "assessed": result.assessed,
     }
-
-
-def _finding(result: ModelResult, finding: FindingScore) -> dict[str, object]:
-    """Return one finding of one model as JSON; ``assessed`` is false where its score says nothing of the patient."""
-    return {**asdict(finding), "model_id": result.model_id, "assessed": result.assessed}
 
 
 def _rejected(reason: Reason, detail: str) -> PreparedImage:
