@@ -9,6 +9,7 @@ from hashlib import sha256
 
 from triage.decision.identity import contradiction
 from triage.decision.reasons import Reason
+from triage.decision.rejection import forbids_normal, standing, with_rejections, would_count
 from triage.decision.study_findings import study_findings, study_urgency
 from triage.decision.types import (
     READING_RANK,
@@ -29,19 +30,20 @@ def decide(assessments: Sequence[ImageAssessment], policy: PriorityPolicy, now: 
 
     ABNORMAL if any image is; else NOT_ASSESSED if an image that should have been scored was not; else NORMAL if at
     least one frontal was normal; else NOT_ASSESSED. A study whose objects are of different patients is never NORMAL.
-    ``now`` becomes ``tagged_at``, in POSIX seconds.
+    Images that a rejection note of the study names do not count. ``now`` becomes ``tagged_at``, in POSIX seconds.
     """
     current = current_assessments(assessments)
+    known = standing(current)
     in_service = [image for image in current if image.counts and not image.shadow]
-    shadowed = [image for image in current if image.counts and image.shadow]
-    mixed = bool(contradiction(image.patient for image in current))
-    tag, evidence, reasons = _of_mixed(*_tag(in_service, bool(shadowed))) if mixed else _tag(in_service, bool(shadowed))
+    mixed = bool(contradiction(image.patient for image in known))
+    found = _without_rejected(_tag(in_service, any(image.counts and image.shadow for image in current)), current)
+    tag, evidence, reasons = _of_mixed(*found) if mixed else found
     first = min(assessments, key=lambda image: image.received_at)
     scores = [image for image in evidence if image.probability is not None]
     highest = max(scores, key=lambda image: image.probability or 0.0, default=None)
     prior = is_prior(current, policy.prior_after_days, now)
-    order = order_priority(current, policy.baseline)
-    ordered = [*evidence, *current] if mixed else current  # the patient of the evidence first
+    order = order_priority(known or current, policy.baseline)
+    ordered = [*evidence, *current] if mixed else known or current  # the patient of the evidence first
     findings = study_findings(in_service, policy.urgencies, mixed=mixed)
     urgency = study_urgency(tag, findings)
     numbered = next((image for image in ordered if image.accession_number), first)
@@ -69,18 +71,20 @@ def decide(assessments: Sequence[ImageAssessment], policy: PriorityPolicy, now: 
 def current_assessments(assessments: Iterable[ImageAssessment]) -> list[ImageAssessment]:
     """Return, for each SOP Instance UID, the content received last, and every earlier one that was abnormal.
 
-    A corrected image replaces a broken one, but different pixels under a known UID never lower a study silently.
+    A corrected image replaces a broken one, but different pixels under a known UID never lower a study silently. Images
+    that a rejection note names have the reason ``rejected``.
     """
     last: dict[str, ImageAssessment] = {}
-    ordered = sorted(assessments, key=lambda image: (image.received_at, image.content_digest))
+    ordered = sorted(with_rejections(assessments), key=lambda image: (image.received_at, image.content_digest))
     for image in ordered:
         last[image.sop_instance_uid] = image
     return [i for i in ordered if last[i.sop_instance_uid] is i or (i.tag is Tag.ABNORMAL and not i.shadow)]
 
 
-def _tag(
-    in_service: Sequence[ImageAssessment], any_shadowed: bool
-) -> tuple[Tag, Sequence[ImageAssessment], tuple[Reason, ...]]:
+_Found = tuple[Tag, Sequence[ImageAssessment], tuple[Reason, ...]]
+
+
+def _tag(in_service: Sequence[ImageAssessment], any_shadowed: bool) -> _Found:
     for tag in (Tag.ABNORMAL, Tag.NOT_ASSESSED):
         having = [image for image in in_service if image.tag is tag]
         if having:
@@ -92,9 +96,18 @@ def _tag(
     return Tag.NOT_ASSESSED, (), (Reason.NO_FRONTAL_IMAGE,)
 
 
-def _of_mixed(
-    tag: Tag, evidence: Sequence[ImageAssessment], reasons: tuple[Reason, ...]
-) -> tuple[Tag, Sequence[ImageAssessment], tuple[Reason, ...]]:
+def _without_rejected(found: _Found, current: Sequence[ImageAssessment]) -> _Found:
+    """Return what was found; NOT_ASSESSED if all images are rejected, and in place of NORMAL if one forbids it."""
+    tag, evidence, reasons = found
+    rejected = [image for image in current if would_count(image)]
+    if rejected and reasons == (Reason.NO_FRONTAL_IMAGE,):
+        return Tag.NOT_ASSESSED, (), (Reason.REJECTED,)
+    if tag is Tag.NORMAL and any(map(forbids_normal, rejected)):
+        return Tag.NOT_ASSESSED, evidence, (Reason.REJECTED,)
+    return found
+
+
+def _of_mixed(tag: Tag, evidence: Sequence[ImageAssessment], reasons: tuple[Reason, ...]) -> _Found:
     """Return the tag of a study of different patients: ABNORMAL stays, and NORMAL becomes NOT_ASSESSED."""
     safe = Tag.NOT_ASSESSED if tag is Tag.NORMAL else tag
     return safe, evidence, tuple(sorted({*reasons, Reason.PATIENT_MISMATCH}))
@@ -162,6 +175,7 @@ def revision(assessments: Iterable[ImageAssessment], policy: PriorityPolicy, *, 
                 str(image.shadow),
                 image.tag,
                 *_further_findings(image),
+                *([f"rejected {image.rejected}"] if image.rejected else []),
             )
         )
         for image in assessments

@@ -7,7 +7,7 @@ from typing import Self
 class ReasonGroup(Enum):
     """Bearing of a reason on the tag; the value is the heading in the reference of reasons."""
 
-    LISTED = "Listed with the study, not counted: no chest model reads these"
+    LISTED = "Listed with the study, not counted"
     NOT_SCORED = "The image should have been scored and was not"
     SCORED = "Scored, but the negative cannot be called normal"
     STUDY = "Of the whole study"
@@ -59,6 +59,19 @@ class Reason(StrEnum):
         "localizer",
         ReasonGroup.LISTED,
         "It is a localizer, not a diagnostic image. Nothing to do.",
+    )
+    REJECTED = (
+        "rejected",
+        ReasonGroup.LISTED,
+        "A rejection note (IHE IOCM) names the image: it must not be used, and changes no tag any more; the detail "
+        "has the note and its title. If all images of a study are rejected, or one that was abnormal, the study has to "
+        "be read without us, or is replaced by another.",
+    )
+    REJECTION_NOTE = (
+        "rejection_note",
+        ReasonGroup.LISTED,
+        "It is a rejection note (a Key Object Selection of IHE IOCM). The detail says how many images it takes out of "
+        "the decision, or why it takes out none: then find out who sent it, and whether the images are right.",
     )
     UNDECODABLE = (
         "undecodable",

@@ -12,6 +12,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from triage.decision.findings import FindingCode, FindingScore, FindingState, StudyFinding
 from triage.decision.identity import PatientMarks
 from triage.decision.reasons import Reason
+from triage.decision.rejection_note import RejectionNote
 from triage.decision.types import (
     ActivationMap,
     ImageAssessment,
@@ -51,6 +52,8 @@ def assessment_from(record: Record) -> ImageAssessment:
         known["activation_map"] = _map_from(activation_map)
     known["patient"] = PatientMarks.from_record(known.get("patient") or {})
     known["results"] = tuple(_model_result_from(each) for each in known.get("results") or ())
+    if (note := known.get("rejection")) is not None:
+        known["rejection"] = RejectionNote.from_record(note)
     return ImageAssessment(**known)
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from triage.decision.findings import FindingScore, StudyFinding
 from triage.decision.identity import PatientMarks
 from triage.decision.reasons import LISTED_NOT_COUNTED, Reason
+from triage.decision.rejection_note import RejectionNote
 from triage.decision.urgency import OF_POSITIVES, Urgency, UrgencyTable
 
 
@@ -145,6 +146,8 @@ class ImageAssessment:
     ``ap_share`` is the certainty, by the pixels, that an adult's chest was taken AP and not PA; None where it was not
     computed. ``view_contradicted``: it contradicts the stated ``view``. No tag depends on either.
     ``association`` is the name, in the log, of the association that the object came over.
+    ``rejection`` is the content of a rejection note, None of every other object. ``rejected`` is the code of the title
+    by which a note rejects this image; it is not stored: notes and images come in any order (``decision.rejection``).
     """
 
     study_instance_uid: str
@@ -183,6 +186,8 @@ class ImageAssessment:
     view_contradicted: bool = False
     association: str = ""
     results: tuple[ModelResult, ...] = ()
+    rejection: RejectionNote | None = None
+    rejected: str = ""
 
     @property
     def model_results(self) -> tuple[ModelResult, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from redis.exceptions import RedisError
 
 from triage.decision.records import assessment_from, decision_from
+from triage.decision.rejection import with_rejections
 from triage.decision.types import ImageAssessment, TriageDecision
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryRecord
@@ -84,8 +85,7 @@ def gather(study_instance_uid: str, spool: Spool, job_state: JobState | None = N
 
 
 def _assessments(spool: Spool, uid: str) -> Iterator[ImageAssessment]:
-    for record in spool.assessments(uid):
-        yield assessment_from(record)
+    yield from with_rejections(assessment_from(record) for record in spool.assessments(uid))
 
 
 def _stored(spool: Spool, uid: str) -> Iterator[ReceivedInstance]:

@@ -16,9 +16,11 @@ class EligibilityPolicy:
         frontal_descriptions: Patterns of descriptions of frontals, for the same.
         chest_ae_titles: Senders of chests, for images in which no attribute names a part of the body.
         words: Words of its modalities.
+        rejection_ae_titles: Senders whose rejection notes count; empty: those of every sender do.
     """
 
     frontal_ae_titles: frozenset[str] = frozenset()
     frontal_descriptions: tuple[str, ...] = ()
     chest_ae_titles: frozenset[str] = frozenset()
     words: SiteWords = field(default_factory=SiteWords)
+    rejection_ae_titles: frozenset[str] = frozenset()

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from triage.decision.reasons import Reason
+from triage.decision.rejection_note import RejectionNote
 from triage.model.card import ModelCard
 from triage.model.registry import ADULT_FROM_YEARS, ChosenModels, RegistryPolicy, choose, shadow_cards
 from triage.radiograph.body_part import part_of
@@ -22,6 +23,7 @@ from triage.radiograph.orientation import UPRIGHT, Orientation, orientation_of
 from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.preprocess import PreprocessSpec, preprocess
 from triage.radiograph.projection import FROM_YEARS, ap_share_of, contradicts
+from triage.radiograph.rejection_note import described, rejection_note
 from triage.radiograph.thumbnail import thumbnail
 from triage.radiograph.types import Attributes, FloatImage, Part, Radiograph, Rejected, View
 from triage.scoring.finding_scores import FindingPolicy
@@ -51,7 +53,7 @@ class PreparedImage:
     that score the same image. ``content``: the part of the image inside shutter and border, and
     ``orientation``: how that part is turned. ``aspect``: rows over columns of the image. ``ap_share``: the certainty,
     0 to 1, that an adult's upright image was taken AP and not PA; None for other images. ``stages`` are durations in
-    seconds.
+    seconds. ``rejection`` is the content of a rejection note.
     """
 
     attributes: Attributes
@@ -66,6 +68,7 @@ class PreparedImage:
     aspect: float = 1.0
     ap_share: float | None = None
     stages: dict[str, float] = field(default_factory=dict)
+    rejection: RejectionNote | None = None
 
     @property
     def model_name(self) -> str:
@@ -122,6 +125,8 @@ def _prepare_dicom(
     view = view_of(attributes, policy.eligibility, calling_ae_title)
     part = part_of(attributes, policy.eligibility, calling_ae_title)
     known = PreparedImage(attributes, view, part, stages=stages)
+    if (note := rejection_note(dataset, attributes, policy.eligibility, calling_ae_title)) is not None:
+        return replace(known, rejected=Rejected(Reason.REJECTION_NOTE, described(note)), rejection=note)
     refusal = ineligible(attributes, policy.eligibility, calling_ae_title)
     if not attributes.whole and (refusal is None or refusal.reason not in _CERTAIN):
         refusal = Rejected(Reason.UNDECODABLE, attributes.damage)  # view or body part may be lost or wrong

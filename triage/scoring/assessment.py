@@ -68,4 +68,5 @@ def _described(instance: ReceivedInstance, receipt: Receipt, scored: ScoredImage
         accession_issuer=attributes.accession_issuer,
         patient=attributes.patient,
         association=receipt.association,
+        rejection=prepared.rejection,
     )

@@ -254,6 +254,7 @@ class BatchScorer:
                 failed.append(FailedInstance(instance, errors.by_study[study]))
             else:
                 self._count(instance, assessment)
+                _log_note(instance, assessment)
         return failed
 
     def _count(self, instance: ReceivedInstance, assessment: ImageAssessment) -> None:
@@ -279,6 +280,19 @@ def _header_attributes(path: Path) -> Attributes:
     except Exception as error:  # the edge: the header may be why it failed
         logger.warning("%s: no attribute can be read (%s)", path.name, cause(error))
         return Attributes()
+
+
+def _log_note(instance: ReceivedInstance, assessment: ImageAssessment) -> None:
+    """Log a rejection note: a person has to know of one that counts for nothing."""
+    note = assessment.rejection
+    if note is None:
+        return
+    uid = instance.study_instance_uid
+    with about(association=assessment.association, study=uid, object=instance.sop_instance_uid):
+        if note.refused:
+            logger.warning("%s: %s; see `triage explain %s`", instance.key, assessment.detail, uid)
+        else:
+            logger.info("%s: %s", instance.key, assessment.detail)
 
 
 def _log_decision(decision: TriageDecision, assessments: Iterable[ImageAssessment]) -> None:

@@ -236,4 +236,5 @@ def _eligibility_policy(settings: EligibilitySettings) -> EligibilityPolicy:
         settings.frontal_descriptions,
         frozenset(settings.chest_ae_titles),
         words,
+        frozenset(settings.rejection_ae_titles),
     )

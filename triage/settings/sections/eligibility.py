@@ -40,3 +40,9 @@ class EligibilitySettings(Section):
     ignored_words: tuple[Word, ...] = Field(
         (), description="Words of our lists that mean something else at your site, and are not to be heard."
     )
+    rejection_ae_titles: tuple[AETitle, ...] = Field(
+        (),
+        description="Calling AE titles whose rejection notes (IHE IOCM) count. Where one says that images are wrong "
+        "(113037, 113038), it also corrects what was delivered as raised. Empty: the notes of every sender take images "
+        "out of the decision, and only a person corrects what was delivered as raised.",
+    )
