@@ -7,11 +7,12 @@ from itertools import permutations
 import pytest
 
 from tests.support.builders import an_assessment
+from triage.decision.correction import correction_by_note
 from triage.decision.decide import current_assessments, decide
 from triage.decision.identity import PatientMarks, mark
 from triage.decision.reasons import Reason
 from triage.decision.records import assessment_from, to_record
-from triage.decision.rejection import corrected_by_note, with_rejections
+from triage.decision.rejection import with_rejections
 from triage.decision.rejection_note import EXPIRED, PATIENT_SAFETY, QUALITY, TITLES, WRONG_ENTRY, RejectionNote
 from triage.decision.types import ImageAssessment, Priority, PriorityPolicy, Tag, TriageDecision
 
@@ -124,4 +125,5 @@ def test_rejected_images_are_shown_with_the_note_and_stored_without() -> None:
     ],
 )
 def test_only_a_vouched_for_note_that_an_image_is_wrong_corrects(one: ImageAssessment, corrects: bool) -> None:
-    assert corrected_by_note(with_rejections([image("1", Tag.ABNORMAL), one])) is corrects
+    images = with_rejections([image("1", Tag.ABNORMAL), one])
+    assert (correction_by_note(decided(*images), images) is not None) is corrects

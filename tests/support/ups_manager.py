@@ -68,6 +68,20 @@ class Manager:
         there.update(event.modification_list)
         return 0x0000, None
 
+    def act(self, event: Any) -> tuple[int, Dataset | None]:
+        """Request UPS Cancel (PS3.4 CC.2.2)."""
+        uid = str(event.request.RequestedSOPInstanceUID)
+        self.asked.append("cancel")
+        assert event.request.ActionTypeID == 2
+        if uid not in self.workitems:
+            return 0xC307, None
+        there = self.workitems[uid]
+        if there.ProcedureStepState != "SCHEDULED":
+            return {"CANCELED": 0xB304, "COMPLETED": 0xC311, "IN PROGRESS": 0xC313}[there.ProcedureStepState], None
+        there.ProcedureStepState = "CANCELED"
+        there.update(event.action_information)
+        return 0x0000, None
+
     def get(self, event: Any) -> tuple[int, Dataset | None]:
         self._note(event, "get")
         there = self.workitems.get(str(event.request.RequestedSOPInstanceUID))
@@ -93,6 +107,7 @@ def ups_manager(
     for sop_class in (*sop_classes, Verification):
         entity.add_supported_context(sop_class)
     handlers = [(evt.EVT_N_CREATE, manager.create), (evt.EVT_N_SET, manager.set), (evt.EVT_N_GET, manager.get)]
+    handlers.append((evt.EVT_N_ACTION, manager.act))
     address = ("127.0.0.1", manager.port)
     server = entity.start_server(address, block=False, evt_handlers=handlers, ssl_context=tls)
     try:

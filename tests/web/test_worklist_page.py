@@ -15,9 +15,11 @@ from tests.support.findings import a_score, scored, states
 from tests.support.redis_server import RedisServer
 from tests.support.wait import wait_for
 from tests.support.worklist_page import served, tagged
+from triage.decision.correction import correction_of
 from triage.decision.reasons import Reason
 from triage.decision.records import decision_from
 from triage.decision.types import Tag
+from triage.spool.recall_file import add_correction
 from triage.spool.spool import Spool
 from triage.web.api.sources import Sources
 from triage.worklist import reader_acts as reading
@@ -192,6 +194,22 @@ def test_findings_stand_with_state_score_and_point_behind_what_they_are(page: Pa
     expect(page.locator("#looked-for")).to_have_text(
         "Looked for: Effusion (present), Nodule (absent), Device (present). Nothing else was looked for."
     )
+
+
+def test_who_corrected_when_and_why_stands_with_the_study(page: Page, place: tuple[str, Sources]):
+    address, sources = place
+    decision = tagged(sources.spool, sources.worklist, 1)
+    uid = decision.study_instance_uid
+    with sources.spool.study_lock(uid):
+        add_correction(
+            sources.spool, uid, correction_of(decision, "A. Person", "a <b>bad</b> model", 1_800_000_000.0, {})
+        )
+    (shown,) = httpx.get(f"{address}/api/studies/{uid}", trust_env=False).json()["corrections"]
+    assert shown["by"] == "A. Person"
+
+    page.goto(f"{address}/studies/{uid}")
+    expect(page.locator("#corrected")).to_contain_text("Corrected by A. Person")
+    expect(page.locator("#corrected")).to_contain_text("a <b>bad</b> model")
 
 
 def test_operations_show_a_dead_letter_that_is_requeued(page: Page, place: tuple[str, Sources]):

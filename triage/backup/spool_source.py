@@ -1,8 +1,9 @@
 """The spool as a source of backups: read while the service runs, in a state that a crash could have left.
 
 The order ensures that (docs/adr/0047). Received objects are read before the studies: an object moves from the inbox to
-its study and not back, so that it is found at least once. A study is read under its lock, which the processes that
-decide, mark and build hold too. Only sending goes on meanwhile: a record is read again until its message is found.
+its study, and back by a recall alone, when its assessment names it. So it is found at least once. A study is read under
+its lock, which the processes that decide, mark and build hold too. Only sending goes on meanwhile: a record is read
+again until its message is found.
 """
 
 from __future__ import annotations

@@ -53,11 +53,13 @@ class Built:
         payload: the bytes to send.
         identity: the identifiers by which the receiver knows it (SOP Instance UID, message control ID).
         left_out: attributes of the images that are malformed and therefore not in the message, and why; no value.
+        withdraws: it only takes back what was said of another patient; the result itself follows, in a further message.
     """
 
     payload: bytes
     identity: dict[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    withdraws: bool = False
 
 
 @dataclass(frozen=True)

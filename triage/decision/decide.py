@@ -36,8 +36,7 @@ def decide(assessments: Sequence[ImageAssessment], policy: PriorityPolicy, now: 
     known = standing(current)
     in_service = [image for image in current if image.counts and not image.shadow]
     mixed = bool(contradiction(image.patient for image in known))
-    found = _without_rejected(_tag(in_service, any(image.counts and image.shadow for image in current)), current)
-    tag, evidence, reasons = _of_mixed(*found) if mixed else found
+    tag, evidence, reasons = _found(current, in_service, mixed=mixed)
     first = min(assessments, key=lambda image: image.received_at)
     scores = [image for image in evidence if image.probability is not None]
     highest = max(scores, key=lambda image: image.probability or 0.0, default=None)
@@ -82,6 +81,12 @@ def current_assessments(assessments: Iterable[ImageAssessment]) -> list[ImageAss
 
 
 _Found = tuple[Tag, Sequence[ImageAssessment], tuple[Reason, ...]]
+
+
+def _found(current: Sequence[ImageAssessment], in_service: Sequence[ImageAssessment], *, mixed: bool) -> _Found:
+    found = _tag(in_service, any(image.counts and image.shadow for image in current))
+    found = _without_rejected(found, current)
+    return _of_mixed(*found) if mixed else found
 
 
 def _tag(in_service: Sequence[ImageAssessment], any_shadowed: bool) -> _Found:

@@ -176,6 +176,12 @@ class Reason(StrEnum):
         "The model found nothing, but it cannot tell whether an image is like those it was trained on: the site "
         "installed it without such a check, so that it never says normal.",
     )
+    RECALLED = (
+        "recalled",
+        ReasonGroup.NOT_SCORED,
+        "What a model said of it was recalled (`triage recall`), and the object is no longer kept: it cannot be scored "
+        "again. It has to be read without us; `triage explain` has who recalled it, when and why.",
+    )
     NO_FRONTAL_IMAGE = (
         "no_frontal_image",
         ReasonGroup.STUDY,

@@ -45,11 +45,19 @@ def forbids_normal(image: ImageAssessment) -> bool:
     return would_count(image) and image.tag is Tag.ABNORMAL and not image.shadow and not is_wrong(image)
 
 
-def corrected_by_note(assessments: Iterable[ImageAssessment]) -> bool:
-    """Return True if a sender for which the site vouches rejected an image of the study as wrong."""
-    known = list(assessments)
-    wrong = {image.sop_instance_uid for image in known if is_wrong(image)}
-    return any(each.rejection.vouched_for and _is_note_on(each.rejection, wrong) for each in known if each.rejection)
+def wrong_abnormal(images: Iterable[ImageAssessment]) -> set[str]:
+    """Return the SOP Instance UIDs of abnormal images that were rejected as wrong."""
+    return {
+        image.sop_instance_uid
+        for image in images
+        if is_wrong(image) and would_count(image) and image.tag is Tag.ABNORMAL and not image.shadow
+    }
+
+
+def wrong_notes(images: Iterable[ImageAssessment], rejected: set[str]) -> list[ImageAssessment]:
+    """Return the notes that reject one of these images as wrong, in the order of their UIDs."""
+    found = (image for image in images if _is_note_on(image.rejection, rejected))
+    return sorted(found, key=lambda image: image.sop_instance_uid)
 
 
 def _is_note_on(note: RejectionNote | None, wrong: set[str]) -> bool:

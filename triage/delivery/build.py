@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from triage.channels.base import Built, Channel, DeliveryStatus, NothingToShowError, Skipped
 from triage.decision.types import URGENCY_OF_TAG
 from triage.decision.urgency import lowers
+from triage.delivery.correction import due_correction
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryRecord, DeliveryState, OutgoingObject
 from triage.errors import cause
@@ -33,6 +34,8 @@ class BuildResult(StrEnum):
     NOTHING = "nothing"  # not wanted there, or nothing new
     SKIPPED = "skipped"  # wanted there, and nothing can be made of it: recorded with the reason
     HELD = "held"  # it would lower what was raised
+    WITHDRAWN = "withdrawn"  # what was said of another patient is taken back; the mark stays, for the result itself
+    LATER = "later"  # that is on its way still
 
 
 @dataclass(frozen=True)
@@ -73,14 +76,13 @@ def build_if_changed(
         known = read_study(builder.spool, study_instance_uid)
         built = BuildResult.NOTHING
         if known is not None and known[1] and not known[0].silent:
-            study = Study(*known, now=now, test=builder.test)
-            if builder.channel.wants(study):
-                built = _build_wanted(builder, study, waiting)
-        builder.outbox.unmark(study_instance_uid, builder.destination)
+            built = _build_for(builder, Study(*known, now=now, test=builder.test), waiting)
+        if built not in (BuildResult.WITHDRAWN, BuildResult.LATER):
+            builder.outbox.unmark(study_instance_uid, builder.destination)
         return built
 
 
-def _build_wanted(builder: Builder, study: Study, waiting: Collection[OutgoingObject]) -> BuildResult:
+def _build_for(builder: Builder, study: Study, waiting: Collection[OutgoingObject]) -> BuildResult:
     outbox, destination = builder.outbox, builder.destination
     uid = study.decision.study_instance_uid
     unsent = {each.number: each for each in waiting if each.study_instance_uid == uid}
@@ -90,16 +92,36 @@ def _build_wanted(builder: Builder, study: Study, waiting: Collection[OutgoingOb
         for each in outbox.records(uid, destination)
         if each.state is not DeliveryState.WAITING or each.number in unsent
     ]
+    if any(each.withdraws and each.number in unsent for each in records):
+        return BuildResult.LATER
+    reached = [each for each in records if each.state in _REACHED]
+    there = [each for each in reached if not _never_left(each, unsent)]
     content = builder.channel.content(study)
     sent = [each for each in records if each.state is not DeliveryState.SUPERSEDED]
-    if sent and sent[-1].said == content:
+    told = {each.correction for each in sent if not _never_left(each, unsent)}
+    study = replace(
+        study, correction=due_correction(builder.spool, study, destination, there or reached, told, content)
+    )
+    if study.correction is None and (not builder.channel.wants(study) or (sent and sent[-1].said == content)):
         return BuildResult.NOTHING
-    reached = [each for each in records if each.state in _REACHED]
-    if reached and lowers(reached[-1].told_urgency, study.decision.urgency):
-        logger.warning("%s: study %s was delivered as %s and is not lowered", destination, uid, _raised(reached[-1]))
+    if _is_held(study, reached):
+        logger.warning(
+            "%s: study %s was delivered as %s and is not lowered; if it has to be: triage recall --study %s",
+            *(destination, uid, _raised(reached[-1]), uid),
+        )
         return BuildResult.HELD
     reached = _supersede(outbox, reached, unsent, study.now)
+    if not reached:  # what it corrects was never sent
+        study = replace(study, correction=None)
     return _build(builder, study, content, records[-1].number + 1 if records else 1, reached)
+
+
+def _is_held(study: Study, reached: list[DeliveryRecord]) -> bool:
+    """Return whether a message would lower what was raised further than a person has allowed."""
+    now = study.decision.urgency
+    if study.correction is not None and not lowers(study.correction.urgency, now):
+        return False
+    return bool(reached) and lowers(reached[-1].told_urgency, now)
 
 
 def _raised(record: DeliveryRecord) -> str:
@@ -113,31 +135,23 @@ def _supersede(
     """Remove the messages that wait and were never tried, which the new result replaces. Return the others."""
     kept = []
     for record in reached:
-        item = unsent.get(record.number)
-        if record.state is DeliveryState.WAITING and item is not None and not _left(record):
-            outbox.remove(item, DeliveryState.SUPERSEDED, "a newer result took its place", now)
+        if _never_left(record, unsent):
+            outbox.remove(unsent[record.number], DeliveryState.SUPERSEDED, "a newer result took its place", now)
         else:
             kept.append(record)
     return kept
 
 
-def _left(record: DeliveryRecord) -> bool:
-    """Return whether the message may have reached the peer: any attempt may have, even one without an answer."""
-    return any(each["outcome"] == DeliveryStatus.RETRY for each in record.tries)
+def _never_left(record: DeliveryRecord, unsent: Mapping[int, OutgoingObject]) -> bool:
+    """Return whether the message waits and cannot have reached the peer, as any attempt may have."""
+    left = any(each["outcome"] == DeliveryStatus.RETRY for each in record.tries)
+    return record.state is DeliveryState.WAITING and record.number in unsent and not left
 
 
 def _build(
     builder: Builder, study: Study, content: list[object], number: int, reached: list[DeliveryRecord]
 ) -> BuildResult:
-    # what the receiver has, or gets before this one
-    there = [each for each in reached if each.state is not DeliveryState.DEAD]
-    before = PreviousMessage(there[-1].revision, there[-1].tag, there[-1].identity) if there else None
-    named = replace(
-        study,
-        number=number,
-        revision=revision(study.decision, study.images, builder.channel.encoder, before.revision if before else ""),
-        before=before,
-    )
+    named = _named(builder, study, number, reached)
     built = _built(builder.channel, named)
     record = DeliveryRecord(
         destination=builder.destination,
@@ -150,6 +164,7 @@ def _build(
         built_at=study.now,
         decided_at=study.decision.tagged_at,
         urgency="" if study.decision.urgency is URGENCY_OF_TAG[study.decision.tag] else study.decision.urgency,
+        correction=study.correction.identifier if study.correction else "",
     )
     uid = study.decision.study_instance_uid
     if isinstance(built, Skipped):
@@ -163,8 +178,31 @@ def _build(
             uid,
             "; ".join(built.left_out),
         )
-    builder.outbox.put(uid, replace(record, identity=built.identity, left_out=built.left_out), built.payload)
+    said = [] if built.withdraws else content
+    record = replace(record, identity=built.identity, left_out=built.left_out, said=said)
+    builder.outbox.put(uid, record, built.payload)
+    if built.withdraws:
+        return BuildResult.WITHDRAWN
     return BuildResult.REPAIRED if built.left_out else BuildResult.BUILT
+
+
+def _named(builder: Builder, study: Study, number: int, reached: list[DeliveryRecord]) -> Study:
+    """Return the study with the number and the revision of its message, and the one before it."""
+    # what the receiver has, or gets before this one
+    there = [each for each in reached if each.state is not DeliveryState.DEAD]
+    before = _previous(builder, study, there[-1]) if there else None
+    encoder = builder.channel.encoder
+    if study.correction:
+        encoder = f"{encoder} correction {study.correction.identifier}"
+    name = revision(study.decision, study.images, encoder, before.revision if before else "")
+    return replace(study, number=number, revision=name, before=before)
+
+
+def _previous(builder: Builder, study: Study, last: DeliveryRecord) -> PreviousMessage:
+    """Return the last message; with its bytes if this one corrects it."""
+    uid = study.decision.study_instance_uid
+    payload = builder.outbox.payload_sent(uid, last) if study.correction else b""
+    return PreviousMessage(last.revision, last.tag, last.identity, payload)
 
 
 def _built(channel: Channel, study: Study) -> Built | Skipped:

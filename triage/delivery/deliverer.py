@@ -110,7 +110,7 @@ class Deliverer:
             except Exception as error:  # the edge: whatever one study does to an encoder
                 self._cannot_build(uid, error)
                 continue
-            if built in (BuildResult.BUILT, BuildResult.REPAIRED):
+            if built in (BuildResult.BUILT, BuildResult.REPAIRED, BuildResult.WITHDRAWN):
                 self.metrics.built.labels(self.name).inc()
             if built is BuildResult.REPAIRED:
                 self.metrics.repaired.labels(self.name).inc()

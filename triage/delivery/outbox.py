@@ -103,6 +103,14 @@ class Outbox:
         """Return the messages that wait for a destination, first due first."""
         return sorted(filter(None, (_read(destination, path.name) for path in _entries(self._outbox / destination))))
 
+    def payload_sent(self, study_instance_uid: str, record: DeliveryRecord) -> bytes:
+        """Return the bytes of a message that was sent or is a dead letter; empty where they are not kept."""
+        item = _new(study_instance_uid, record)
+        for path in (self._sent(item), self._dead_path(item.key)):
+            if path.exists():
+                return path.read_bytes()
+        return b""
+
     def payload(self, item: OutgoingObject) -> bytes:
         """The bytes to send."""
         return self._path(item).read_bytes()

@@ -12,6 +12,7 @@ from triage.decision.urgency import Urgency
 from triage.dicom.uid import valid_uid
 
 _TRIES_KEPT = 20
+_NEWER = ("urgency", "correction")
 
 
 class DeliveryState(StrEnum):
@@ -102,6 +103,7 @@ class DeliveryRecord:
         tries: the last attempts: time, outcome, detail.
         left_out: malformed attributes that the message lacks, and why.
         urgency: the urgency that was told, where it is another than the tag implies; empty for that of the tag.
+        correction: the identifier of the act that it corrects earlier messages by; empty for an ordinary result.
     """
 
     destination: str
@@ -116,6 +118,7 @@ class DeliveryRecord:
     tries: tuple[dict[str, Any], ...] = ()
     left_out: tuple[str, ...] = ()
     urgency: str = ""
+    correction: str = ""
 
     @classmethod
     def from_json(cls, content: bytes) -> Self:
@@ -125,11 +128,14 @@ class DeliveryRecord:
         return cls(**{**values, "state": DeliveryState(values["state"]), **lists})
 
     def to_json(self) -> str:
-        """Return the record as JSON; earlier releases know no urgency, and read a record without one."""
-        known = dict(self.__dict__)
-        if not self.urgency:
-            del known["urgency"]
+        """Return the record as JSON; earlier releases know no urgency or correction, and read a record without."""
+        known = {name: value for name, value in self.__dict__.items() if value or name not in _NEWER}
         return json.dumps(known, indent=1)
+
+    @property
+    def withdraws(self) -> bool:
+        """True for a message that only takes back what was said of another patient."""
+        return bool(self.correction) and not self.said
 
     @property
     def told_urgency(self) -> Urgency:

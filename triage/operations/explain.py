@@ -35,6 +35,7 @@ def explanation(trace: StudyTrace, now: float, zone: tzinfo | None = None, point
         *_current(trace, now, zone),
         *_titled("Findings", _findings(trace)),
         *_titled("What it means", _meanings(trace)),
+        *_titled("Corrections, newest first", _corrections(trace, zone)),
         *_titled("Deliveries", _deliveries(trace, zone)),
         *_titled("Waiting", _waiting(trace, now)),
         *_titled("Dead letters", _dead_letters(trace, zone)),
@@ -97,14 +98,20 @@ def _meanings(trace: StudyTrace) -> Iterator[str]:
         )
 
 
+def _corrections(trace: StudyTrace, zone: tzinfo | None) -> Iterator[str]:
+    """Yield who corrected what was said, when and why."""
+    for act in reversed(trace.corrections):
+        account = f" (account {act.account})" if act.account else ""
+        yield from _wrapped(f"{_moment(act.at, zone)}  {act.status} by {act.by}{account}: {act.reason}")
+
+
 def _deliveries(trace: StudyTrace, zone: tzinfo | None) -> Iterator[str]:
     """Yield each delivery and its attempts."""
     for record in trace.deliveries:
         identity = ", ".join(f"{name} {value}" for name, value in record.identity.items() if "class" not in name)
         built = _moment(record.built_at, zone)
-        yield f"{record.destination} {record.number}: {record.tag}, {record.state}, built {built}; {identity}".rstrip(
-            "; "
-        )
+        what = f"{record.tag}, a correction" if record.correction else record.tag
+        yield f"{record.destination} {record.number}: {what}, {record.state}, built {built}; {identity}".rstrip("; ")
         for odd in record.left_out:
             yield f"  left out, as it is odd in the images: {odd}"
         for attempt in record.tries:

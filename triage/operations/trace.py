@@ -9,6 +9,7 @@ from pathlib import Path
 
 from redis.exceptions import RedisError
 
+from triage.decision.correction import Correction
 from triage.decision.records import assessment_from, decision_from
 from triage.decision.rejection import with_rejections
 from triage.decision.types import ImageAssessment, TriageDecision
@@ -18,6 +19,7 @@ from triage.dicom.part10 import Receipt, read_receipt
 from triage.dicom.uid import valid_uid
 from triage.errors import cause
 from triage.spool.instance import ReceivedInstance
+from triage.spool.recall_file import corrections_of
 from triage.spool.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -54,6 +56,7 @@ class StudyTrace:
     disabled_models: frozenset[str] = frozenset()
     deliveries: tuple[DeliveryRecord, ...] = ()
     undecided_destinations: tuple[str, ...] = ()
+    corrections: tuple[Correction, ...] = ()
 
 
 def gather(study_instance_uid: str, spool: Spool, job_state: JobState | None = None) -> StudyTrace:
@@ -81,6 +84,7 @@ def gather(study_instance_uid: str, spool: Spool, job_state: JobState | None = N
         disabled_models=spool.model_switches.disabled(),
         deliveries=tuple(outbox.records(uid)),
         undecided_destinations=outbox.to_be_told(uid),
+        corrections=tuple(corrections_of(spool, uid)),
     )
 
 

@@ -15,6 +15,7 @@ from triage.dicom.header_scan import read_identity
 from triage.dicom.part10 import read_receipt
 from triage.radiograph.attributes import latest_date
 from triage.spool.instance import ReceivedInstance
+from triage.spool.recall_file import was_scored_again
 from triage.spool.spool import Spool
 
 _META_AT, _AFTER_GROUP_LENGTH = 132, 144
@@ -23,8 +24,10 @@ _META_AT, _AFTER_GROUP_LENGTH = 132, 144
 def is_prior(spool: Spool, instance: ReceivedInstance, after_days: float) -> bool:
     """Return whether an object in the inbox was taken more than ``after_days`` before it came; 0: none was.
 
-    False for an unreadable object, and for one without a date.
+    True for one that a recall has scored again. False for an unreadable object, and for one without a date.
     """
+    if was_scored_again(spool, instance):
+        return True
     if not after_days:
         return False
     path = spool.inbox_path(instance)

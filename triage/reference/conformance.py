@@ -25,6 +25,7 @@ from triage.radiograph.attributes import read_attributes
 from triage.radiograph.decode import TRANSFER_SYNTAXES
 from triage.radiograph.eligibility import ineligible
 from triage.radiograph.policy import EligibilityPolicy
+from triage.radiograph.rejection_note import KEY_OBJECT_SELECTION
 from triage.radiograph.types import Attributes
 from triage.reference.marked_page import table
 from triage.settings.schema import Settings
@@ -106,7 +107,8 @@ def _use(sop_class_uid: str) -> str:
     """Return "scored" for a SOP class in which a frontal chest radiograph is, else the reason for which it is not."""
     attributes = Attributes(sop_class_uid=sop_class_uid, body_part_examined="CHEST", view_position="PA")
     refused = ineligible(attributes, EligibilityPolicy())
-    return f"listed: `{refused.reason}`" if refused else "scored"
+    notes = "; rejection notes (IHE IOCM): read" if sop_class_uid == KEY_OBJECT_SELECTION else ""
+    return f"listed: `{refused.reason}`{notes}" if refused else "scored"
 
 
 def _rejections() -> Table:

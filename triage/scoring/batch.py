@@ -31,8 +31,10 @@ from triage.scoring.assess import AssessmentPolicy, PreparedImage, prepare
 from triage.scoring.assessment import to_assessment
 from triage.scoring.decode_cost import estimate_cost
 from triage.scoring.inference import BatchInference, FailedImage
+from triage.scoring.rejection_log import log_note
 from triage.scoring.study_decisions import DecisionRules, StudyDecider, StudyErrors
 from triage.spool.instance import ReceivedInstance
+from triage.spool.recall_file import was_scored_again
 from triage.spool.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -254,7 +256,7 @@ class BatchScorer:
                 failed.append(FailedInstance(instance, errors.by_study[study]))
             else:
                 self._count(instance, assessment)
-                _log_note(instance, assessment)
+                log_note(instance, assessment)
         return failed
 
     def _count(self, instance: ReceivedInstance, assessment: ImageAssessment) -> None:
@@ -263,7 +265,8 @@ class BatchScorer:
         metrics.count_view_check(assessment, self._resources.calling_ae_titles)
         if assessment.view_contradicted:
             logger.info("%s: %s: compare View Position with the image", instance.key, assessment.projection)
-        metrics.time_to_tag.observe(max(time.time() - assessment.received_at, 0.0))
+        if not was_scored_again(self._spool, instance):  # that one came long ago, and was tagged then
+            metrics.time_to_tag.observe(max(time.time() - assessment.received_at, 0.0))
 
     def _write(self, instance: ReceivedInstance, assessment: ImageAssessment) -> None:
         # Retention, which found the study finished before this object came, removes the folder with all files in it.
@@ -280,19 +283,6 @@ def _header_attributes(path: Path) -> Attributes:
     except Exception as error:  # the edge: the header may be why it failed
         logger.warning("%s: no attribute can be read (%s)", path.name, cause(error))
         return Attributes()
-
-
-def _log_note(instance: ReceivedInstance, assessment: ImageAssessment) -> None:
-    """Log a rejection note: a person has to know of one that counts for nothing."""
-    note = assessment.rejection
-    if note is None:
-        return
-    uid = instance.study_instance_uid
-    with about(association=assessment.association, study=uid, object=instance.sop_instance_uid):
-        if note.refused:
-            logger.warning("%s: %s; see `triage explain %s`", instance.key, assessment.detail, uid)
-        else:
-            logger.info("%s: %s", instance.key, assessment.detail)
 
 
 def _log_decision(decision: TriageDecision, assessments: Iterable[ImageAssessment]) -> None:

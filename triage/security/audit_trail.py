@@ -43,6 +43,8 @@ from triage.spool.study import read_header
 logger = logging.getLogger(__name__)
 
 REQUEUED = CodedValue("REQUEUE", SCHEME, "A dead letter is tried again")
+RECALLED = CodedValue("RECALL", SCHEME, "A recalled result is scored again")
+CORRECTED = CodedValue("CORRECT", SCHEME, "What was said of a study is corrected")
 EXPORTED = CodedValue("EXPORT", SCHEME, "Labels are written to a file")
 
 
@@ -165,6 +167,18 @@ def note_requeue(
 ) -> None:
     """Record that dead letters of studies were requeued, or could not be. Raises AuditError."""
     _record_requeue(trail, spool, studies, REQUEUED, outcome)
+
+
+def note_act(
+    trail: AuditTrail,
+    spool: Spool,
+    study: str,
+    act: CodedValue,
+    by: Participant,
+    outcome: AuditOutcome = AuditOutcome.SUCCESS,
+) -> None:
+    """Record an act of a person on one study, or the ``intent`` of it. Raises AuditError."""
+    trail.write(trail.messages.accessed(trail.event(by, outcome), subject_of(spool, study), act))
 
 
 def _record_requeue(

@@ -16,6 +16,7 @@ from triage.settings.schema import Settings
 from triage.spool.clock import Clock
 from triage.spool.spool import Spool
 from triage.spool.validation_partition import VALIDATION
+from triage.worklist.carried_reading import put_with_reading
 from triage.worklist.index import Worklist
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def scorers_of(
         spool,
         DecisionOutputs(
             metrics,
-            Worklist(client).put_all,
+            partial(put_with_reading, spool, Worklist(client)),
             partial(mark_all, Outbox(spool), prepare_destinations(settings, spool)),
         ),
         replace(rules, silent=settings.decision.silent, clock_in_doubt=Clock(spool).in_doubt),

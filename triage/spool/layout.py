@@ -16,6 +16,7 @@ Version 1, layout 1:
                   history.jsonl                    every result the study ever had
                   workitem.json                    the state of its workitem: worklist/workitem_store.py
                   reading.jsonl                    the acts of readers: worklist/reader_acts.py
+                  recall.jsonl                     what was scored again and corrected: spool/recall_file.py
                   deliveries/                      the objects built from it: delivery/outbox.py
     marks/ outbox/ undeliverable/                  pending deliveries: delivery/outbox.py
     reports/    <time>-<hash>.json                 reports that came before their study: inbound_reports/early_store.py

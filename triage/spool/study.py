@@ -10,10 +10,12 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
+from triage.decision.correction import Correction
 from triage.decision.decide import current_assessments
 from triage.decision.findings import StudyFinding
 from triage.decision.reasons import Reason
 from triage.decision.records import assessment_from, decision_from
+from triage.decision.rejection import standing
 from triage.decision.types import ImageAssessment, TriageDecision
 from triage.dicom.attribute_text import text_of
 from triage.dicom.data_set import read_header as header_of
@@ -48,10 +50,11 @@ def associations_of(spool: Spool, study_instance_uid: str) -> str:
 def _in_order(current: list[ImageAssessment], decision: TriageDecision) -> list[ImageAssessment]:
     """Return the images by time of receipt; if they are of different patients, the decision's evidence first.
 
-    Messages name the patient and the order of the first image.
+    Messages name the patient and the order of the first image, which is none that was rejected as wrong.
     """
     if Reason.PATIENT_MISMATCH not in decision.reasons:
-        return current
+        sound = {image.sop_instance_uid for image in standing(current)}
+        return sorted(current, key=lambda image: image.sop_instance_uid not in sound)
     return sorted(current, key=lambda image: image.sop_instance_uid not in decision.evidence)
 
 
@@ -138,11 +141,12 @@ def referenced(image: StudyImage) -> tuple[str, str, str]:
 
 @dataclass(frozen=True)
 class PreviousMessage:
-    """The last message to a destination about a study."""
+    """The last message to a destination about a study; ``payload`` has its bytes where a correction needs them."""
 
     revision: str
     tag: str
     identity: dict[str, str]
+    payload: bytes = b""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +155,7 @@ class Study:
 
     ``number`` counts the messages to this destination about the study, from 1. ``revision``: see ``revision``.
     ``before`` is the last message. ``now`` in POSIX seconds. ``test``: the study is no patient's, and the message must
-    be marked as a test.
+    be marked as a test. ``correction``: the message corrects what was said before, because of this act.
     """
 
     decision: TriageDecision
@@ -161,6 +165,7 @@ class Study:
     revision: str = ""
     before: PreviousMessage | None = None
     test: bool = False
+    correction: Correction | None = None
 
     @property
     def scored(self) -> tuple[StudyImage, ...]:

@@ -93,10 +93,11 @@ def comments_on(study: Study) -> str:
     The three priorities of a workitem tell critical from urgent no more than the tag does: the text does.
     """
     words = _WORDS[study.decision.tag]
+    corrected = (f"{study.correction.sentence}.",) if study.correction else ()
     if study.before_findings:
-        return words
+        return " ".join((*corrected, words))
     scope, *rest = statement(study.decision)
-    return " ".join((scope, f"{words}.", *rest))
+    return " ".join((scope, *corrected, f"{words}.", *rest))
 
 
 def date_time(seconds: float) -> str:

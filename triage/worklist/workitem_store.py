@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 
 from triage.decision.records import decision_from
 from triage.dicom.uid import uid_of
+from triage.spool.recall_file import corrections_of
 from triage.spool.spool import Spool
 from triage.spool.study import Study, read_study
 from triage.worklist import workitem_state
@@ -107,7 +108,8 @@ class Workitems:
         known = read_study(self._spool, study_instance_uid)
         if known is None or not known[1] or known[0].silent:
             return None
-        study = Study(*known, now=self._now())
+        acts = corrections_of(self._spool, study_instance_uid)[-1:]
+        study = Study(*known, now=self._now(), correction=acts[0] if acts else None)
         raised = workitem_state.raise_level(study.decision)
         newest = workitem_state.current(read_state(self._spool, study_instance_uid), raised)
         return self._build(study, newest.of_generation(generation or newest.generation))

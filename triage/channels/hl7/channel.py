@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pydicom.dataset import Dataset
 
 from triage.channels.base import Built, DeliveryStatus, Send, SendResult, result
+from triage.channels.hl7.correction import withdrawal
 from triage.channels.hl7.message import Profile, control_id, left_out, message, order_of
 from triage.decision.findings import FindingState, StudyFinding
 from triage.decision.types import ImageAssessment, Priority, Tag, TriageDecision
@@ -90,6 +91,8 @@ class HL7Channel:
         """Return what the receiver learns; see ``Channel``."""
         if self.profile.message != ORM:
             return [*result(study), study.raised]
+        if not study.raised:  # a correction takes back that it was
+            return ["not raised"]
         said_by_code = study.decision.urgency is Urgency.URGENT or bool(self.profile.priority_code)
         return ["raised"] if said_by_code else ["raised", study.decision.urgency]
 
@@ -100,7 +103,9 @@ class HL7Channel:
             identifier = control_id(study.revision)
             processing_id = self.test_processing_id if study.test else "P"
             content = message(study, self.profile, identifier, processing_id)
-            return Built(content, {"message_control_id": identifier}, left_out(study))
+            taken_back = withdrawal(study, content)
+            identity = {"message_control_id": identifier}
+            return Built(taken_back or content, identity, left_out(study), withdraws=bool(taken_back))
 
     @contextmanager
     def connect(self) -> Iterator[Send]:

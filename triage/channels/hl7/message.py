@@ -7,8 +7,9 @@ from datetime import datetime
 
 from pydicom.dataset import Dataset
 
+from triage.channels.hl7.correction import corrected, correction_notes
 from triage.channels.hl7.observations import LONGEST, Observation, notes, observations
-from triage.channels.hl7.priority import named, priority_code
+from triage.channels.hl7.priority import code_to_tell, named
 from triage.decision.accession_number import first_number
 from triage.decision.identity import Issuer
 from triage.dicom.attribute_text import character_set_of, items_of, text_of
@@ -91,7 +92,7 @@ def message(study: Study, profile: Profile, control_id: str, processing_id: str 
         segments += _order_change(study, order, profile)
     else:
         segments += _result(study, order, profile)
-    if profile.priority_in == "segment" and study.raised:
+    if profile.priority_in == "segment" and code_to_tell(study):
         segments.append(_own_segment(study, order, profile, image.header))
     wanted = profile.character_set or of_dicom(character_set_of(image.header))
     body = "".join(f"{each}\r" for each in segments)
@@ -187,15 +188,17 @@ def _result(study: Study, order: ImagingOrder, profile: Profile) -> list[Encoded
     request = _obr(study, order, profile, SERVICE)
     request.values |= {22: _moment(decision.tagged_at), 24: "RAD", 25: profile.result_status}
     segments = [request.segment(), *_notes(study)]
-    if study.raised and profile.priority_in in ("TQ1-9", "both"):
-        timing = _Fields("TQ1", {1: "1", 9: named(priority_code(study, profile.priority_code))})
+    if (code := code_to_tell(study, profile.priority_code)) and profile.priority_in in ("TQ1-9", "both"):
+        timing = _Fields("TQ1", {1: "1", 9: named(code)})
         segments.append(timing.segment())
     numbered = enumerate(observations(decision), 1)
-    return segments + [_obx(number, each, decision.tagged_at, profile) for number, each in numbered]
+    said = [_obx(number, each, decision.tagged_at, profile) for number, each in numbered]
+    return [*segments, *corrected(said, study)]
 
 
 def _notes(study: Study) -> list[Encoded]:
-    return [] if study.before_findings else list(notes(study.decision))
+    said = [] if study.before_findings else list(notes(study.decision))
+    return [*said, *correction_notes(study, len(said))]
 
 
 def _obx(number: int, said: Observation, at: float, profile: Profile) -> Encoded:
@@ -211,7 +214,7 @@ def _order_change(study: Study, order: ImagingOrder, profile: Profile) -> list[E
     ORM^O01 of 2.5.1 has no TQ1: the priority is component 6 of ORC-7, and of OBR-27.
     """
     written = profile.priority_in not in ("none", "segment")
-    timing = _timing(priority_code(study, profile.priority_code)) if written else ""
+    timing = _timing(code_to_tell(study, profile.priority_code)) if written else ""
     control = _Fields("ORC", {1: "XO", 2: order.placer, 3: order.filler, 7: timing, 9: _moment(study.now)})
     request = _obr(study, order, profile, order.procedure or SERVICE)
     request.values[27] = timing
@@ -223,8 +226,8 @@ def _obr(study: Study, order: ImagingOrder, profile: Profile, service: str) -> _
     if order.accession_number:
         place = int(profile.accession_in.partition("-")[2])
         fields.values[place] = _with_issuer(order, study) if place in _ENTITY_IDENTIFIERS else order.accession_number
-    if study.raised and profile.priority_in in ("OBR-27", "both"):
-        fields.values[27] = _timing(priority_code(study, profile.priority_code))
+    if (code := code_to_tell(study, profile.priority_code)) and profile.priority_in in ("OBR-27", "both"):
+        fields.values[27] = _timing(code)
     return fields
 
 
@@ -241,7 +244,7 @@ def _own_segment(study: Study, order: ImagingOrder, profile: Profile, header: Da
     return fill_segment(
         profile.priority_segment,
         {
-            "priority": priority_code(study, profile.priority_code),
+            "priority": code_to_tell(study, profile.priority_code),
             "accession_number": order.accession_number,
             "placer": order.placer,
             "filler": order.filler,

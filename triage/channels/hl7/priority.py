@@ -24,6 +24,16 @@ def priority_code(study: Study, override: str = "") -> str:
     return own if own and code in _RANK and _RANK[code] > _RANK[own] else code
 
 
+def code_to_tell(study: Study, override: str = "") -> str:
+    """Return the code that a message has: of a raised study, or the order's own where a correction takes that back.
+
+    Empty for every other study: nothing is told of its priority.
+    """
+    if study.raised:
+        return priority_code(study, override)
+    return (_of_order(study) or "R") if study.correction else ""
+
+
 def named(code: str) -> Encoded:
     """Return a code as TQ1-9 (CWE): with its name where table 0485 has it."""
     name = _NAMES.get(code)

@@ -116,6 +116,8 @@ def report(study: Study, document: str, device_uid: str) -> Dataset:
     """The structured report of a study. Same facts, same bytes: its times are those of the assessment."""
     images = _evidence(study)
     assessed_at = max(each.assessment.assessed_at for each in study.images)
+    if study.correction:
+        assessed_at = max(assessed_at, study.correction.at)
     made: Dataset = DOCUMENTS[document](
         evidence=[_reference(image, study) for image in images],
         content=root(),

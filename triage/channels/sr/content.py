@@ -117,6 +117,7 @@ def _evaluations(study: Study) -> sr.ContainerContentItem:
     container = sr.ContainerContentItem(_QUALITATIVE_EVALUATIONS, relationship_type=sr.RelationshipTypeValues.CONTAINS)
     made = sr.ContentSequence()
     made.extend(comments([f"{SCOPE}."] if told else []))
+    made.extend(comments(_correction(study)))
     made.extend(sr.QualitativeEvaluation(_NORMALITY, _TAGS[decision.tag]))
     for reason in decision.reasons:
         made.extend(sr.QualitativeEvaluation(_REASON, _reason(reason)))
@@ -125,6 +126,14 @@ def _evaluations(study: Study) -> sr.ContainerContentItem:
         made.extend(comments(looked_for(decision)))
     container.ContentSequence = made
     return container
+
+
+def _correction(study: Study) -> list[str]:
+    """Return that the earlier report is withdrawn, by whom, when and why."""
+    if study.correction is None or study.before is None:
+        return []
+    withdrawn = study.before.identity.get("sop_instance_uid", "")
+    return [f"{study.correction.sentence}.", *([f"Report {withdrawn} is withdrawn."] if withdrawn else [])]
 
 
 def _reason(reason: Reason) -> Code:

@@ -18,6 +18,7 @@ from pynetdicom.association import Association
 from triage.channels import c_store_scu as dicom_store
 from triage.channels.base import TEST, Built, DeliveryStatus, Send, SendResult
 from triage.channels.patient_study import encoded
+from triage.channels.ups.correction import CANCELLATION, REQUEST_CANCEL, is_cancellation, mark_correction, not_created
 from triage.decision.statement import told_findings
 from triage.dicom.attribute_text import text_of
 from triage.dicom.requestor import RemoteAE
@@ -36,7 +37,7 @@ _CHANGED = (  # what we tell of a workitem that is there; all may be set while i
     "InputReadinessState",
     "InputInformationSequence",
 )
-_IN_THE_COMMAND = ("SOPClassUID", "SOPInstanceUID")
+_NOT_CREATED = ("SOPClassUID", "SOPInstanceUID", *CANCELLATION)
 _COMPARED = ("ScheduledProcedureStepPriority", "StudyInstanceUID", "PatientID")
 _SHOWN = (0x0000, 0x0001, 0x0107)  # without warning, and with those of N-GET: what it has of it is there
 _CHANGED_THERE = "changed"  # in the details of attempts, which are stored: see has_changed
@@ -44,6 +45,8 @@ _DUPLICATE = 0x0111
 _UNKNOWN = (0xC307, 0x0112)
 _FINAL = 0xC300
 _OWNED = 0xC301
+_ENDED = (_FINAL, 0xC311)
+_PERFORMER = (0xC312, 0xC313, 0xC314)  # a reader has it, and is not reached or goes on
 _LATER = (0x0110, 0x0213, 0xA700)  # processing failure, resource limitation, out of resources
 _MEANINGS = {  # PS3.7 annex C and the tables of status values in PS3.4 annex CC
     0x0105: "it knows no such attribute",
@@ -78,6 +81,7 @@ _WARNINGS = {
     0x0001: "it does not support optional attributes",
     0x0107: "an attribute is not in its list",
     0x0116: "a value is out of its range",
+    0xB304: "it was canceled already",
     0xB300: "it made the workitem with modifications",
     0xB305: "it changed values that are not valid",
 }
@@ -122,6 +126,8 @@ class UPSChannel:
         earlier = study.before.identity["workitems"].split() if study.before else []
         if earlier:
             made.ReplacedProcedureStepSequence = [reference(UPS_PUSH, uid) for uid in earlier]
+        if study.correction:
+            mark_correction(made, study)
         return Built(encoded(made), {"workitems": " ".join([str(made.SOPInstanceUID), *earlier])}, left_out(study))
 
     @contextmanager
@@ -146,11 +152,14 @@ class UPSChannel:
 def send(association: Association, payload: bytes) -> SendResult:
     """Create the workitem in ``payload``, or change the earlier one that the manager has, and return the result."""
     dataset = dcmread(BytesIO(payload))
+    change = _cancel if is_cancellation(dataset) else _change
     try:
         for earlier in dataset.get("ReplacedProcedureStepSequence", []):
-            outcome = _change(association, dataset, str(earlier.ReferencedSOPInstanceUID))
+            outcome = change(association, dataset, str(earlier.ReferencedSOPInstanceUID))
             if outcome is not None:
                 return outcome
+        if why := not_created(dataset):
+            return _warned(why)
         return _create(association, dataset)
     except _LostError as error:
         if association.is_established:
@@ -184,7 +193,7 @@ class _RejectedError(TriageError):
 
 def _create(association: Association, dataset: Dataset) -> SendResult:
     uid = UID(str(dataset.SOPInstanceUID))
-    content = Dataset({element.tag: element for element in dataset if element.keyword not in _IN_THE_COMMAND})
+    content = Dataset({element.tag: element for element in dataset if element.keyword not in _NOT_CREATED})
     status = _asked(association, UPS_PUSH, lambda: association.send_n_create(content, UID(UPS_PUSH), uid))[0]
     if status == _DUPLICATE:
         return _compare(association, dataset, uid)
@@ -219,6 +228,22 @@ def _change(association: Association, dataset: Dataset, earlier: str) -> SendRes
     if status == _OWNED:
         return _owned(association, uid)
     return _of_status(status, _CHANGED_THERE)
+
+
+def _cancel(association: Association, dataset: Dataset, earlier: str) -> SendResult | None:
+    """Request the cancellation of a workitem (N-ACTION, PS3.4 CC.2.2). None if the manager does not have it."""
+    uid = UID(earlier)
+    request = Dataset({dataset[keyword].tag: dataset[keyword] for keyword in CANCELLATION if keyword in dataset})
+    status = _asked(
+        association,
+        UPS_PUSH,
+        lambda: association.send_n_action(request, REQUEST_CANCEL, UID(UPS_PUSH), uid),
+    )[0]
+    if status in _UNKNOWN:
+        return None
+    if status in _ENDED or status in _PERFORMER:
+        return _warned(f"it cannot be canceled: {_MEANINGS[status]}; the correction is recorded here, 0x{status:04X}")
+    return _of_status(status, "canceled")
 
 
 def _owned(association: Association, uid: UID) -> SendResult | None:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
 from triage.channels.base import Built, DeliveryStatus, Send, SendResult, result
+from triage.decision.correction import Correction
 from triage.decision.statement import SCOPE, looked_for
 from triage.decision.types import TriageDecision
 from triage.dicom.tls import ClientTLS
@@ -74,6 +75,8 @@ class WebhookChannel:
         }
         if not study.before_findings:
             content |= _findings(decision)
+        if study.correction:
+            content |= {"event": "correction", "correction": _correction(study.correction)}
         if study.test:
             content["test"] = True
         return Built(json.dumps(content).encode(), {"id": study.revision})
@@ -137,6 +140,11 @@ def _findings(decision: TriageDecision) -> dict[str, object]:
         "findings": [asdict(each) for each in decision.findings],
         "looked_for": list(looked_for(decision)),
     }
+
+
+def _correction(act: Correction) -> dict[str, object]:
+    """Return the act by which the earlier messages are corrected; ``status``: corrected, or wrong (disregard them)."""
+    return {"id": act.identifier, "status": act.status, "at": act.at, "by": act.by, "reason": act.reason}
 
 
 def sign(secret: bytes, payload: bytes, at: int) -> str:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from triage.decision.correction import Correction
 from triage.decision.findings import FindingScore
 from triage.decision.reasons import Reason
 from triage.decision.statement import looked_for
@@ -97,6 +98,7 @@ def described(trace: StudyTrace, header: Dataset | None, acts: list[ReaderAct], 
         "history": [entry(each) for each in reversed(trace.history)],
         "deliveries": [_delivery(trace.study_instance_uid, each) for each in trace.deliveries],
         "to_be_told": list(trace.undecided_destinations),
+        "corrections": [_correction(each) for each in reversed(trace.corrections)],
         "read": _step(read) if read and current else None,
         "label": own_label.label if own_label else None,
         "acts": [_step(each) for each in reversed(acts)],
@@ -153,10 +155,15 @@ def _delivery(study_instance_uid: str, record: DeliveryRecord) -> dict[str, obje
         "number": record.number,
         "state": record.state,
         "tag": record.tag,
+        "correction": bool(record.correction),
         "built_at": iso_utc(record.built_at),
         "tries": [{**each, "at": iso_utc(each["at"])} for each in record.tries],
         "dead_letter": item.key if record.state is DeliveryState.DEAD else None,
     }
+
+
+def _correction(act: Correction) -> dict[str, object]:
+    return {"status": act.status, "at": iso_utc(act.at), "by": act.by, "reason": act.reason}
 
 
 def _step(step: ReaderAct) -> dict[str, object]:

@@ -1,5 +1,6 @@
 // One study: its image, its results, and the acts of the reader.
 
+import { corrections, lastCorrection } from "./corrections.js";
 import { at, element } from "./elements.js";
 import { ActivationMap } from "./map.js";
 import * as server from "./server.js";
@@ -172,6 +173,7 @@ export class Study {
       ...section("Findings", this.#findings()),
       ...section("What it means", this.#meanings()),
       ...section("Objects", this.#found.objects.map((each) => this.#object(each))),
+      ...section("Corrections", corrections(this.#found.corrections)),
       ...section("Deliveries", this.#deliveries()),
       ...section("Results, newest first", this.#found.history.map(result)),
       ...section("Readers", this.#found.acts.map(act)),
@@ -191,6 +193,7 @@ export class Study {
       element("p", { className: "quiet" }, facts),
       decision ? element("p", { className: "quiet", id: "scope" }, decision.scope) : null,
       decision ? this.#result(decision) : element("p", { className: "result" }, "Not tagged yet"),
+      lastCorrection(this.#found.corrections),
       read ? element("p", { className: "done" }, `${read.act === "expired" ? "Left the list by age" : `Read by ${read.who}`}, ${moment(read.at)}`) : null,
       element(
         "dl",
@@ -267,7 +270,7 @@ export class Study {
       return element(
         "div",
         { className: `item ${each.state}` },
-        element("p", {}, `${each.destination} ${each.number}: ${each.state}`),
+        element("p", {}, `${each.destination} ${each.number}: ${each.state}${each.correction ? ", a correction" : ""}`),
         last ? element("p", { className: "quiet" }, `${moment(last.at)}: ${[last.outcome, last.detail].filter(Boolean).join(", ")}`) : null,
         each.dead_letter ? this.#dead(each.dead_letter, "") : null,
       );
