@@ -14,6 +14,14 @@ from export.performance import DELONG, NO_INTERVAL, PAIRS, auc_interval
 from training.runs.scores import RunScores
 
 MANY = 60
+FINDING = {
+    "target": "abnormal",
+    "name": "abnormal",
+    "title": "f",
+    "positive_class": "p",
+    "negative_class": "n",
+    "negative_means": "absent",
+}
 
 
 def about(**use: Any) -> DescriptionFile:
@@ -22,7 +30,8 @@ def about(**use: Any) -> DescriptionFile:
         {
             "version": "1",
             "limits": [],
-            "target": {"finding": "f", "positive_class": "p", "negative_class": "n", "negative_is_normal": True},
+            "findings": [FINDING],
+            "abnormal": {"negative_is_normal": True},
             "intended_use": {**whole, **use},
             "licence": {"weights": "w", "commercial": False, "because": "b"},
             "training": {"data": [], "recipe": "r"},
