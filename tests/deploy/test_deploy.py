@@ -132,7 +132,7 @@ def test_the_not_assessed_rate_counts_every_reason_that_is_a_failure():
     (rule,) = (rule for rule in rules() if rule.get("record") == "cxr_triage:not_assessed:ratio_1h")
     counted = set(re.findall(r'reason=~"([^"]+)"', rule["expr"])[0].split("|"))
     chosen = {Reason.FINDING_NOT_COVERED, Reason.MODEL_SHADOW, Reason.NO_FRONTAL_IMAGE, Reason.PATIENT_MISMATCH}
-    chosen |= {Reason.FINDING_CONTRADICTS, Reason.NO_DISTRIBUTION}
+    chosen |= {Reason.FINDING_CONTRADICTS, Reason.NO_DISTRIBUTION, Reason.PLUGIN_ALONE}
     chosen |= {Reason.RECALLED}
 
     assert counted == set(Reason) - LISTED_NOT_COUNTED - chosen

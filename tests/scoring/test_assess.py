@@ -288,7 +288,8 @@ def test_the_limit_itself_is_near(cards: dict[str, ModelCard]) -> None:
 @pytest.mark.parametrize("probability", [math.nan, math.inf, -0.1, 1.1])
 def test_a_probability_that_is_none_is_a_failure(cards: dict[str, ModelCard], probability: float) -> None:
     found = conclude(FRONTAL, cards["adult"], (probability,), 1.0, AssessmentPolicy())
-    assert combine([found]) == Conclusion(Tag.NOT_ASSESSED, None, (Reason.WORKER_FAILURE,))
+    said = "a score is no number from 0 to 1"
+    assert combine([found]) == Conclusion(Tag.NOT_ASSESSED, None, (Reason.WORKER_FAILURE,), detail=said)
 
 
 @pytest.mark.parametrize(

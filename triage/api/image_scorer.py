@@ -30,6 +30,7 @@ from triage.radiograph.types import Rejected
 from triage.scoring.assess import AssessmentPolicy, PreparedImage, projection_seen, view_contradicted
 from triage.scoring.finding_scores import FindingPolicy
 from triage.scoring.inference import BatchInference, FailedImage, ScoredImage
+from triage.scoring.plugin_rules import check_rules
 from triage.scoring.watched_points import WatchedPoints
 
 Image = str | os.PathLike[str] | bytes | Pixels
@@ -261,6 +262,7 @@ def _cards(folders: Mapping[str, Path], policy: RegistryPolicy) -> dict[str, Mod
     cards = {name: load_card(folder) for name, folder in folders.items()}
     if demos := sorted(cards.keys() - usable(cards, policy).keys()):
         raise ModelRefusedError(f"{', '.join(demos)}: marked as a demonstration, which allow_demo=True lets score")
+    check_rules(cards.values(), {})
     return to_be_loaded(cards, policy, tuple(cards))
 
 

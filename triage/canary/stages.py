@@ -32,6 +32,7 @@ EXPECTED = frozenset(
         Reason.OUT_OF_DISTRIBUTION,  # a phantom is no patient: a model may well refuse it
         Reason.ORIENTATION_UNVERIFIED,
         Reason.FINDING_NOT_COVERED,
+        Reason.PLUGIN_ALONE,
         Reason.AGE_NOT_COVERED,
         Reason.NO_MODEL,
         Reason.MODEL_SHADOW,

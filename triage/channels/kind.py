@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from triage.channels.settings import Destination
 
@@ -24,10 +24,12 @@ class Surroundings:
     Attributes:
         device_uid: the UID of this installation, which reports name as the observing device.
         at_end: takes a function to call when the channel is no longer used.
+        plugins: kinds of channels that enabled plug-ins register, by DIST:NAME.
     """
 
     device_uid: str = NO_DEVICE_UID
     at_end: Callable[[Callable[[], None]], object] = lambda close: None
+    plugins: Mapping[str, ChannelKind[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -182,6 +182,12 @@ class Reason(StrEnum):
         "What a model said of it was recalled (`triage recall`), and the object is no longer kept: it cannot be scored "
         "again. It has to be read without us; `triage explain` has who recalled it, when and why.",
     )
+    PLUGIN_ALONE = (
+        "plugin_alone",
+        ReasonGroup.SCORED,
+        "The model found nothing, but a plug-in loads it or makes one of its findings, and that alone never says "
+        "normal: a model without plug-ins has to say so for the same image.",
+    )
     NO_FRONTAL_IMAGE = (
         "no_frontal_image",
         ReasonGroup.STUDY,

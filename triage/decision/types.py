@@ -86,7 +86,7 @@ class ActivationMap:
     seen: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
 
 
-_STILL_A_SCORE = frozenset({Reason.FINDING_NOT_COVERED, Reason.FINDING_CONTRADICTS})
+_STILL_A_SCORE = frozenset({Reason.FINDING_NOT_COVERED, Reason.FINDING_CONTRADICTS, Reason.PLUGIN_ALONE})
 """Reasons of a model's NOT_ASSESSED whose scores are valid all the same."""
 
 

@@ -1,4 +1,4 @@
-"""Places where a model runs, as its card says: in the worker, or at a server."""
+"""Places where a model runs, as its card says: in the worker, at a server, or in a plug-in."""
 
 from __future__ import annotations
 
@@ -30,4 +30,15 @@ class OpenInferenceBackend(CardPart):
     distance_sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$", description="Digest of distance.npz.")
 
 
-Backend = Annotated[OnnxBackend | OpenInferenceBackend, Field(discriminator="kind")]
+class PluginBackend(CardPart):
+    """A model loader of an enabled plug-in (docs/adr/0067); such a model never makes a NORMAL alone.
+
+    ``loader`` is its DIST:NAME. ``weights``: the file in the folder that it loads, with the digest ``model_sha256``.
+    """
+
+    kind: Literal["plugin"]
+    loader: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*:[a-z][a-z0-9_-]{0,47}$", max_length=200)
+    weights: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")
+
+
+Backend = Annotated[OnnxBackend | OpenInferenceBackend | PluginBackend, Field(discriminator="kind")]

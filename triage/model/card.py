@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from triage.model.backend import Backend, OnnxBackend, OpenInferenceBackend
+from triage.model.backend import Backend, OnnxBackend, OpenInferenceBackend, PluginBackend
 from triage.model.card_finding import (
     AbnormalRule,
     ActivationGrid,
@@ -244,6 +244,8 @@ def load_card(folder: Path) -> ModelCard:
         check_digest(folder / KNOWN_ANSWERS, card.model_sha256)
         if card.distribution:
             check_digest(folder / SUBSPACE, card.backend.distance_sha256 or "")
+    elif isinstance(card.backend, PluginBackend):
+        check_digest(folder / card.backend.weights, card.model_sha256)
     else:
         check_onnx(folder / WEIGHTS, check_digest(folder / WEIGHTS, card.model_sha256))
     check_list(folder, "patients_file", card.training.patients_file, card.training.patients_sha256)

@@ -204,3 +204,14 @@ def in_order(findings: Sequence[CardFinding]) -> list[CardFinding]:
         ordered += ready
         waiting = [each for each in waiting if each not in ready]
     return ordered
+
+
+def plugin_rules_of(findings: Sequence[CardFinding]) -> dict[str, frozenset[str]]:
+    """Return the rules of plug-ins that make a finding, by its name: its own, and those of findings that it is of."""
+    found: dict[str, frozenset[str]] = {}
+    for each in in_order(findings):
+        if each.rule is not None:
+            own = {each.rule.plugin} if each.rule.plugin else set()
+            if rules := own.union(*(found.get(name, frozenset()) for name in each.rule.of)):
+                found[each.name] = frozenset(rules)
+    return found

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from triage.errors import StartError
-from triage.model.backend import OpenInferenceBackend
+from triage.model.backend import OnnxBackend
 from triage.model.card import WEIGHTS, ModelCard, ModelRefusedError
 from triage.model.onnx_runtime import InferenceSession, onnxruntime
 from triage.model.run_deadline import NotEndedError, RunDeadline, RunLimit
@@ -108,8 +108,10 @@ class ModelSession:
             ModelRefusedError: A graph that ONNX Runtime does not load (damaged, or with operators of a domain that it
                 does not know), or that has other inputs and outputs than a model has.
         """
-        if isinstance(card.backend, OpenInferenceBackend):
-            raise ModelRefusedError(f"{card.name} lives at a server, and only models of this machine are loaded here")
+        if not isinstance(card.backend, OnnxBackend):
+            raise ModelRefusedError(
+                f"{card.name} lives at a server or is loaded by a plug-in, and only ONNX files are loaded here"
+            )
         self.card = card
         self._size = card.preprocessing.size
         self._session = _open(folder / WEIGHTS, provider, threads)

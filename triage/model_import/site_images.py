@@ -32,7 +32,9 @@ LEAST_IMAGES = 100
 """The limit is the 99th percentile of the distances: of fewer images it is the largest."""
 MOST_BYTES = 2**30
 _DECODE_S = 60.0
-_SCORED = frozenset({Reason.NO_DISTRIBUTION, Reason.FINDING_NOT_COVERED, Reason.FINDING_CONTRADICTS})
+_SCORED = frozenset(
+    {Reason.NO_DISTRIBUTION, Reason.FINDING_NOT_COVERED, Reason.FINDING_CONTRADICTS, Reason.PLUGIN_ALONE}
+)
 """Reasons of images that a model scored, and that only its card keeps from a tag."""
 
 assert LEAST_IMAGES * (FOLDS - 1) // FOLDS > COMPONENTS

@@ -10,7 +10,9 @@ from triage.decision.findings import FindingScore
 from triage.decision.operating_points import ImageFacts
 from triage.decision.reasons import Reason
 from triage.decision.types import ModelResult, Tag
+from triage.model.backend import PluginBackend
 from triage.model.card import ModelCard
+from triage.model.card_finding import plugin_rules_of
 from triage.radiograph.crop import is_mostly_border
 from triage.radiograph.types import Part, Rejected
 from triage.scoring.assess import AssessmentPolicy, PreparedImage
@@ -66,7 +68,7 @@ def conclude(
     facts = ImageFacts(str(prepared.view), prepared.attributes.age_years, prepared.attributes.station_name)
     findings = finding_scores(card, columns, facts, policy.findings, now)
     if findings is None:
-        return replace(result, reasons=(Reason.WORKER_FAILURE,))
+        return replace(result, reasons=(Reason.WORKER_FAILURE,), detail="a score is no number from 0 to 1")
     first = next(each for each in findings if each.name == lead.name)
     tag, refusal = _tag(prepared, card, distance, findings)
     return replace(
@@ -135,7 +137,9 @@ def _detail(results: Sequence[ModelResult], *, name: bool) -> str:
 def _allows_normal(result: ModelResult) -> bool:
     """Return True if another model may call the image normal: this one assessed it and found nothing."""
     return result.tag is Tag.NORMAL or (
-        result.tag is Tag.NOT_ASSESSED and result.reasons == (Reason.FINDING_NOT_COVERED,)
+        result.tag is Tag.NOT_ASSESSED
+        and bool(result.reasons)
+        and set(result.reasons) <= {Reason.FINDING_NOT_COVERED, Reason.PLUGIN_ALONE}
     )
 
 
@@ -174,7 +178,17 @@ def _no_normal(prepared: PreparedImage, card: ModelCard, findings: Sequence[Find
         return Rejected(Reason.NO_DISTRIBUTION, card.without_distribution)
     if not card.abnormal.negative_is_normal:
         return Rejected(Reason.FINDING_NOT_COVERED)
+    if plugins := _behind_negatives(card):
+        return Rejected(Reason.PLUGIN_ALONE, f"the plug-in {', '.join(plugins)}")
     return None
+
+
+def _behind_negatives(card: ModelCard) -> list[str]:
+    """Return the plug-ins that the negatives of a card come from: its loader, and rules of findings that count."""
+    if isinstance(card.backend, PluginBackend):
+        return [card.backend.loader]
+    made = plugin_rules_of(card.findings)
+    return sorted({rule for each in card.findings if each.counts for rule in made.get(each.name, ())})
 
 
 def _refused_by_layout(prepared: PreparedImage, card: ModelCard) -> Rejected | None:

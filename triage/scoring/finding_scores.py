@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from triage.decision.finding_codes import code_of
 from triage.decision.findings import FindingCode, FindingScore
 from triage.decision.operating_points import ImageFacts, SitePoints
+from triage.model.backend import PluginBackend
 from triage.model.calibration import at_prevalence, logistic, logit
 from triage.model.card import ModelCard
-from triage.model.card_finding import CardFinding, FindingRule, in_order
+from triage.model.card_finding import CardFinding, FindingRule, in_order, plugin_rules_of
+from triage.plugins.statement import key_of
 
 _LEAST = 1e-7
 """Beyond this a float32 probability is 0 or 1, and has no logit."""
@@ -28,7 +30,7 @@ class FindingPolicy:
         operating_point: One threshold for the leading finding of every model; None: the cards' own.
         points: The site's operating points, which precede it.
         prevalence: Share of the site's patients who are positive in the leading finding, by model name.
-        rules: Combination rules that the settings name, by their name.
+        rules: Combination rules that the settings name, by DIST:NAME.
     """
 
     operating_point: float | None = None
@@ -73,7 +75,8 @@ def _combined(rule: FindingRule, parts: Sequence[FindingScore], policy: FindingP
     if rule.kind == "logistic":
         logits = [logit(each.probability, _LEAST) for each in parts]
         return logistic(rule.intercept + sum(map(math.prod, zip(rule.weights, logits, strict=True))))
-    return float(policy.rules[rule.plugin]({each.name: each.probability for each in parts}))
+    combine = policy.rules.get(key_of(rule.plugin))
+    return math.nan if combine is None else combine({each.name: each.probability for each in parts})
 
 
 def _scored(
@@ -89,7 +92,7 @@ def _scored(
         threshold=threshold,
         positive=score >= threshold,
         counts=finding.counts,
-        negative_means_absent=finding.negative_means == "absent",
+        negative_means_absent=finding.negative_means == "absent" and not _is_of_plugin(card, finding),
         point=point,
         calibrated_probability=_calibrated(card, finding, score, policy),
     )
@@ -105,6 +108,11 @@ def _threshold(
     if policy.operating_point is not None and finding is card.leading:
         return policy.operating_point, "models.operating_point"
     return finding.threshold, ""
+
+
+def _is_of_plugin(card: ModelCard, finding: CardFinding) -> bool:
+    """Return True if a plug-in says it: its negative alone is then no absence."""
+    return isinstance(card.backend, PluginBackend) or finding.name in plugin_rules_of(card.findings)
 
 
 def _calibrated(card: ModelCard, finding: CardFinding, score: float, policy: FindingPolicy) -> float | None:

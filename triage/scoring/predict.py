@@ -13,19 +13,23 @@ from triage.decision.findings import FindingScore
 from triage.decision.reasons import Reason
 from triage.decision.types import ModelResult
 from triage.errors import cause
-from triage.model.backend import OpenInferenceBackend
+from triage.model.backend import OpenInferenceBackend, PluginBackend
 from triage.model.card import ModelCard, ModelRefusedError, load_card
 from triage.model.installed import installed
 from triage.model.open_inference import InferenceError
+from triage.model.plugin_session import open_plugin_model
 from triage.model.registry import RegistryPolicy, usable
 from triage.model.remote_folder import RemoteAccess, open_remote
 from triage.model.session import AT_ONCE, ModelSession, Provider, ScoringSession, check_loads
 from triage.model.trial_load import LOAD_DEADLINE_S
+from triage.plugins.load import LoadedPlugin
+from triage.plugins.statement import key_of
 from triage.radiograph.types import Attributes, Rejected, View
 from triage.runtime.child_pool import DecodePool, DecoderDiedError, Decoding
 from triage.scoring.assess import AssessmentPolicy, PreparedImage, prepare
 from triage.scoring.conclude import combine, not_run
 from triage.scoring.inference import BatchInference, FailedImage, ScoredImage, ScoredModel, failure_text
+from triage.scoring.plugin_rules import check_rules
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +104,8 @@ class Compute:
     """Resources to compute with; 0 is one per core.
 
     A file whose decoding takes longer than ``decode_timeout_s`` fails; a model that does not load within
-    ``load_timeout_s`` is refused. ``servers`` has how to reach the server of each model that lives at one.
+    ``load_timeout_s`` is refused. ``servers`` has how to reach the server of each model that lives at one, ``loaders``
+    the model loaders of plug-ins by DIST:NAME.
     """
 
     provider: Provider = "cpu"
@@ -109,6 +114,7 @@ class Compute:
     decode_timeout_s: float = 60.0
     load_timeout_s: float = LOAD_DEADLINE_S
     servers: Mapping[str, RemoteAccess] = field(default_factory=dict)
+    loaders: Mapping[str, LoadedPlugin] = field(default_factory=dict)
 
 
 def predict(
@@ -124,6 +130,7 @@ def predict(
     """
     if models.forced and not usable(models.cards, policy.registry):
         raise ModelRefusedError(f"{models.forced} is marked as a demonstration: models.allow_demo lets it score")
+    check_rules(models.cards.values(), policy.findings.rules)
     compute = compute or Compute()
     scorer = FileScorer(models, policy, compute)
     processes = min(compute.decode_processes or os.cpu_count() or 1, len(files), _CHUNK)
@@ -205,6 +212,10 @@ class SessionsOnDemand(Mapping[str, ScoringSession]):
         compute = self._compute
         if isinstance(card.backend, OpenInferenceBackend):
             return open_remote(folder, card, compute.servers.get(card.name))
+        if isinstance(card.backend, PluginBackend):
+            return open_plugin_model(
+                folder, card, compute.loaders.get(key_of(card.backend.loader)), compute.load_timeout_s
+            )
         check_loads(folder, card, compute.provider, compute.threads, compute.load_timeout_s)
         return ModelSession(folder, card, provider=compute.provider, threads=compute.threads)
 

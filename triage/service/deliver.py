@@ -14,6 +14,7 @@ from triage.runtime.progress import ProgressWatch, all_ready
 from triage.runtime.stop_signal import StopSignal
 from triage.service.destinations import prepare_destinations, watch_destinations
 from triage.service.health import health_server
+from triage.service.plugins import announce_plugins, channel_plugins
 from triage.service.running import introduce
 from triage.service.single_instance import single_instance
 from triage.settings.schema import Settings
@@ -34,6 +35,7 @@ def deliver(settings: Settings, spool: Spool) -> None:
     stopping, registry = StopSignal(), CollectorRegistry()
     metrics = DeliveryMetrics(registry)
     introduce("deliver", settings, metrics)
+    announce_plugins("deliver", settings)
     watch_destinations(metrics, settings.channels.enabled())
     prepare_destinations(settings, spool)
     with ExitStack() as closing:
@@ -59,9 +61,10 @@ def _destination_loops(
     from triage.delivery.deliverer import Deliverer
 
     outbox, device_uid = Outbox(spool), spool.installation_uid()
+    plugins = channel_plugins(settings.plugins)
     loops: list[DestinationLoop] = []
     for each in settings.channels.enabled():
-        channel = channel_of(each, Surroundings(device_uid, closing.callback))
+        channel = channel_of(each, Surroundings(device_uid, closing.callback, plugins))
         patients = Deliverer(spool, outbox, each, channel, metrics, lambda: stopping.received)
         loops.append(canary_at_deliverer(patients) if each.canary else patients)
     return loops

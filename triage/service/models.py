@@ -18,6 +18,7 @@ from triage.radiograph.vocabulary import SiteWords
 from triage.scoring.assess import AssessmentPolicy
 from triage.scoring.finding_scores import FindingPolicy
 from triage.service.operating_points import points_file, watched_points
+from triage.service.plugins import model_loaders, rules
 from triage.settings.schema import Settings
 from triage.settings.sections.eligibility import EligibilitySettings
 from triage.settings.sections.models import ModelSettings
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
     from triage.model.registry import RegistryPolicy
     from triage.model.remote_folder import RemoteAccess
     from triage.model.remote_session import CheckOutcome
+    from triage.model.run_deadline import RunLimit
     from triage.model.session import ScoringSession
     from triage.model.versions import RegistryHistory
+    from triage.plugins.load import LoadedPlugin
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +63,10 @@ def load_sessions(
     from triage.model.backend import OpenInferenceBackend
     from triage.model.calibration import check_prevalence
     from triage.model.installed import installed, models_folder
+    from triage.model.run_deadline import RunLimit
     from triage.model.serving_range import holes
     from triage.model.urgencies import check_urgencies, in_service
+    from triage.scoring.plugin_rules import check_rules
 
     policy = registry_policy(settings.models, registry_history(settings))
     found = installed(models_folder(settings.models.path), settings.models.names, policy)
@@ -71,10 +76,12 @@ def load_sessions(
     check_prevalence(cards, settings.models.prevalence_by_name)
     check_urgencies(in_service(cards, settings.models.shadow), settings.decision.urgency_table)
     points_file(settings.models, cards)
+    check_rules(cards.values(), rules(settings.plugins))
+    loaders, limit_s = model_loaders(settings.plugins), settings.worker.score_timeout_s
     return {
         name: _open_remote(settings, folders[name], card, partial(observe_check, name))
         if isinstance(card.backend, OpenInferenceBackend)
-        else _load(settings, folders[name], card, on_stuck)
+        else _or_not_loaded(card, partial(_load, settings, folders[name], card, loaders, RunLimit(limit_s, on_stuck)))
         for name, card in cards.items()
     }
 
@@ -118,24 +125,38 @@ def _open_remote(
     return session
 
 
-def _load(settings: Settings, folder: Path, card: ModelCard, on_stuck: Callable[[], object]) -> ScoringSession:
-    from triage.model.run_deadline import RunLimit
-    from triage.model.session import ModelSession, NotLoaded, check_loads
-    from triage.model.trial_load import NotLoadedError
+def _load(
+    settings: Settings, folder: Path, card: ModelCard, loaders: Mapping[str, LoadedPlugin], limit: RunLimit
+) -> ScoringSession:
+    """Load a model of this machine. Raises NotLoadedError if that does not end."""
+    from triage.model.backend import PluginBackend
+    from triage.model.plugin_session import open_plugin_model
+    from triage.model.session import ModelSession, check_loads
+    from triage.plugins.statement import key_of
 
     worker = settings.worker
+    if isinstance(card.backend, PluginBackend):
+        loader = loaders.get(key_of(card.backend.loader))
+        return open_plugin_model(folder, card, loader, worker.load_timeout_s, limit)
+    check_loads(folder, card, worker.provider, worker.threads, worker.load_timeout_s)
+    session = ModelSession(
+        folder,
+        card,
+        provider=worker.provider,
+        threads=worker.threads,
+        maps=settings.keeps_activation_maps,
+        limit=limit,
+    )
+    session.warm()
+    return session
+
+
+def _or_not_loaded(card: ModelCard, load: Callable[[], ScoringSession]) -> ScoringSession:
+    from triage.model.session import NotLoaded
+    from triage.model.trial_load import NotLoadedError
+
     try:
-        check_loads(folder, card, worker.provider, worker.threads, worker.load_timeout_s)
-        session = ModelSession(
-            folder,
-            card,
-            provider=worker.provider,
-            threads=worker.threads,
-            maps=settings.keeps_activation_maps,
-            limit=RunLimit(worker.score_timeout_s, on_stuck),
-        )
-        session.warm()
-        return session
+        return load()
     except NotLoadedError as error:
         logger.error("the model %s: its images are NOT_ASSESSED until it is repaired and work starts again", error)
         return NotLoaded(card, error.why)
@@ -201,16 +222,23 @@ def model_state(name: str, models: ModelSettings, spool: Spool, session: Scoring
     return ModelState.SHADOW if name in models.shadow else ModelState.ENABLED
 
 
-def policy_of(settings: Settings, cards: Mapping[str, ModelCard], *, every: bool = True) -> AssessmentPolicy:
-    """Return the site's rules for images, models and operating points.
+def policy_of(
+    settings: Settings,
+    cards: Mapping[str, ModelCard],
+    *,
+    every: bool = True,
+    on_stuck: Callable[[], object] = lambda: None,
+) -> AssessmentPolicy:
+    """Return the site's rules for images, models and operating points, with the combination rules of plug-ins.
 
     Args:
         settings: All settings.
         cards: The cards of the loaded models by name.
         every: These are all models of the site, so that an operating point of another one is a mistake.
+        on_stuck: Called if a plug-in's rule does not end.
 
     Raises:
-        StartError: The file of operating points cannot be used.
+        StartError: The file of operating points cannot be used, or a plug-in.
     """
     return AssessmentPolicy(
         _eligibility_policy(settings.eligibility),
@@ -219,6 +247,7 @@ def policy_of(settings: Settings, cards: Mapping[str, ModelCard], *, every: bool
             settings.models.operating_point,
             watched_points(points_file(settings.models, cards, every=every), time.time()),
             settings.models.prevalence_by_name,
+            rules(settings.plugins, on_stuck),
         ),
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from triage.service.models import policy_of, registry_history, registry_policy, remote_access
+from triage.service.plugins import model_loaders
 from triage.settings.schema import Settings
 from triage.spool.spool import Spool
 
@@ -36,6 +37,7 @@ def predictions(settings: Settings, files: list[Path], model: Path | None) -> It
         worker.decode_timeout_s,
         worker.load_timeout_s,
         remote_access(settings.open_inference),
+        model_loaders(settings.plugins),
     )
     spool = Spool(settings.spool.path)
     if spool.exists():  # a model that a person has switched off scores nothing here either

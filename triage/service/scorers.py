@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -25,12 +26,21 @@ if TYPE_CHECKING:
     from triage.scoring.partitioned import PartitionedScorer
 
 
-def resources_of(settings: Settings, sessions: Sessions, decoders: DecodeScheduler, spool: Spool) -> ScoringResources:
-    """Return the models and decoders that the scorers of all partitions share; the patients' kill switches hold."""
+def resources_of(
+    settings: Settings,
+    sessions: Sessions,
+    decoders: DecodeScheduler,
+    spool: Spool,
+    on_stuck: Callable[[], object] = lambda: None,
+) -> ScoringResources:
+    """Return the models and decoders that the scorers of all partitions share; the patients' kill switches hold.
+
+    ``on_stuck`` ends the process where a plug-in's rule does not end. Raises PluginError.
+    """
     from triage.scoring.batch import ScoringResources
 
     titles = settings.listener.calling_ae_titles
-    policy = policy_of(settings, {name: session.card for name, session in sessions.items()})
+    policy = policy_of(settings, {name: session.card for name, session in sessions.items()}, on_stuck=on_stuck)
     return ScoringResources(sessions, decoders, policy, spool.model_switches.disabled, titles)
 
 

@@ -22,6 +22,7 @@ from triage.service.embedded_redis import unix_address
 from triage.service.health import health_server
 from triage.service.models import Sessions, keep_checking, load_failures, load_sessions, model_state
 from triage.service.operating_points import export_points
+from triage.service.plugins import announce_plugins
 from triage.service.reconciler import Reconciler
 from triage.service.running import introduce
 from triage.service.scorers import resources_of, scorers_of
@@ -45,6 +46,7 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     stopping, registry = StopSignal(), CollectorRegistry()
     metrics = WorkerMetrics(registry)
     introduce("work", settings, metrics)
+    announce_plugins("work", settings)
     metrics.begin_view_checks(settings.listener.calling_ae_titles)
     progress = ProgressWatch("working", _longest_batch_s(settings.worker))
     progress.failed("loading the models")
@@ -60,7 +62,7 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
         progress.failed("starting")
         _check_redis(client, redis_url == unix_address(settings.redis.socket_path), stopping)
         silence.begin(settings, spool, metrics)
-        resources = resources_of(settings, sessions, decoders, spool)
+        resources = resources_of(settings, sessions, decoders, spool, _end_now)
         scorers = scorers_of(settings, resources, spool, client, metrics)
         _describe_models(metrics, settings, sessions, spool)
         export_points(metrics, [session.card for session in sessions.values()], resources.policy.findings.points)
@@ -108,7 +110,10 @@ def _end_now() -> None:
 
     The next worker takes up again what was in work, object by object, and gives up after ten deaths.
     """
-    logger.critical("a model does not end and cannot be stopped (worker.score_timeout_s): this worker ends")
+    logger.critical(
+        "a model or a rule does not end and cannot be stopped (worker.score_timeout_s, plugins.rule_timeout_s): this "
+        "worker ends"
+    )
     logging.shutdown()
     os._exit(os.EX_SOFTWARE)
 

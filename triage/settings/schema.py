@@ -23,6 +23,7 @@ from triage.settings.sections.log import LogSettings
 from triage.settings.sections.models import ModelSettings
 from triage.settings.sections.oidc import OidcSettings
 from triage.settings.sections.open_inference import OpenInferenceSettings
+from triage.settings.sections.plugins import PluginSettings
 from triage.settings.sections.redis import RedisSettings
 from triage.settings.sections.reports import ReportsSettings
 from triage.settings.sections.sign_in import SignInSettings
@@ -59,14 +60,15 @@ class Settings(Section):
     worker: Annotated[WorkerSettings, read_by("work")] = WorkerSettings()
     models: Annotated[ModelSettings, read_by("work")] = ModelSettings()
     open_inference: Annotated[OpenInferenceSettings, read_by("work")] = OpenInferenceSettings()
+    plugins: Annotated[PluginSettings, read_by("work", "deliver")] = PluginSettings()
     eligibility: Annotated[EligibilitySettings, read_by("work")] = EligibilitySettings()
     decision: Annotated[DecisionSettings, read_by("listen", "work", "sweep", "web")] = DecisionSettings()
     worklist: Annotated[WorklistSettings, read_by("work", "sweep", "web")] = WorklistSettings()
     web: Annotated[WebSettings, read_by("work", "web")] = WebSettings()
     canary: Annotated[CanarySettings, read_by("listen", "sweep")] = CanarySettings()
-    sign_in: Annotated[SignInSettings, read_by("work", "web")] = SignInSettings()
+    sign_in: Annotated[SignInSettings, read_by("work", "deliver", "web")] = SignInSettings()
     oidc: Annotated[OidcSettings, read_by("web")] = OidcSettings()
-    audit: Annotated[AuditSettings, read_by("work", "web")] = AuditSettings()
+    audit: Annotated[AuditSettings, read_by("work", "deliver", "web")] = AuditSettings()
     sweep: Annotated[SweepSettings, read_by("sweep")] = SweepSettings()
     deliver: Annotated[DeliverSettings, read_by("deliver")] = DeliverSettings()
     reports: Annotated[ReportsSettings, read_by("reports")] = ReportsSettings()

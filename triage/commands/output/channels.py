@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from rich.table import Table
 
+from triage.channels.kind import ChannelKind, Surroundings
 from triage.channels.registry import channel_of
 from triage.commands.output.console import console_for_people
 from triage.delivery.outbox import Outbox
@@ -34,7 +37,7 @@ def show_channels(channels: ChannelsSettings, outbox: Outbox, now: float) -> Non
     console_for_people().print(table if kinds or left else "no destination is configured (docs/reference/channels.md)")
 
 
-def test_destination(channels: ChannelsSettings, name: str) -> bool:
+def test_destination(channels: ChannelsSettings, name: str, plugins: Mapping[str, ChannelKind[Any]]) -> bool:
     """Try a destination and say in words what was found; whether it can be reached. Raises StartError for no name."""
     destination = next((each for each in channels.all() if each.name == name), None)
     if destination is None:
@@ -43,7 +46,7 @@ def test_destination(channels: ChannelsSettings, name: str) -> bool:
     if not destination.enabled:
         sys.stdout.write(f"{name} is not enabled in the settings: nothing is delivered there.\n")
     try:
-        lines = channel_of(destination).check()
+        lines = channel_of(destination, Surroundings(plugins=plugins)).check()
     except UnreachableError as error:
         sys.stdout.write(f"{error}.\nCheck address, port and firewall, and that the other side runs and knows us.\n")
         return False

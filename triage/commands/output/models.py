@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from triage.operations.shadow import ShadowComparison
     from triage.settings.schema import Settings
     from triage.settings.sections.models import ModelSettings
+    from triage.settings.sections.plugins import PluginSettings
 
 
 def show_models(models: ModelSettings, disabled: frozenset[str], history: RegistryHistory) -> None:
@@ -44,11 +45,29 @@ def show_models(models: ModelSettings, disabled: frozenset[str], history: Regist
             continue
         state = _state(name, models, disabled, history, demo=card.demo)
         licence = card.licence.weights if card.licence else "not known"
-        table.add_row(name, card.version, covers, licence, state)
+        table.add_row(name, card.version, covers, licence, state + _with_plugins(card))
     console = console_for_people()
     console.print(f"models in {folder}:" if names else f"no model in {folder}", highlight=False, soft_wrap=True)
     if names:
         console.print(table)
+
+
+def _with_plugins(card: ModelCard) -> str:
+    """Return the plug-ins that a model needs, in words that follow its state."""
+    from triage.model.backend import PluginBackend
+
+    loader = [f"loaded by {card.backend.loader}"] if isinstance(card.backend, PluginBackend) else []
+    rules = sorted({each.rule.plugin for each in card.findings if each.rule and each.rule.plugin})
+    return "".join(f"; {text}" for text in (*loader, *(f"with the rule {rule}" for rule in rules)))
+
+
+def show_plugins(plugins: PluginSettings) -> None:
+    """Print each enabled plug-in with version, digest and place. Raises PluginError for one that may not be used."""
+    from triage.plugins.installed import find_enabled
+
+    console = console_for_people()
+    for each in find_enabled(plugins.statements):
+        console.print(f"plug-in: {each}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _served(card: ModelCard, models: ModelSettings) -> str:

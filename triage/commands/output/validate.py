@@ -21,6 +21,7 @@ from triage.scoring.predict import Compute
 from triage.security.audit_trail import operator
 from triage.service.models import policy_of, remote_access
 from triage.service.operating_points import points_file
+from triage.service.plugins import model_loaders
 from triage.settings.schema import Settings
 from triage.spool.errors import SpoolError
 from triage.spool.spool import Spool
@@ -48,6 +49,7 @@ def run_validation(settings: Settings, options: Mapping[str, Any]) -> bool:
         worker.decode_timeout_s,
         worker.load_timeout_s,
         remote_access(settings.open_inference),
+        model_loaders(settings.plugins),
     )
     card = load_card(request.model.resolve())
     policy = policy_of(settings, {card.name: card}, every=False)

@@ -9,7 +9,17 @@ from functools import partial
 from os import defpath
 
 from triage.runtime.logs import where_raised
-from triage.service.check import certificates, destinations, machine, models, places, redis_server, sign_in, silence
+from triage.service.check import (
+    certificates,
+    destinations,
+    machine,
+    models,
+    places,
+    plugins,
+    redis_server,
+    sign_in,
+    silence,
+)
 from triage.service.check.finding import CheckResult, failed, ok, warning
 from triage.settings.load import Loaded
 
@@ -34,7 +44,8 @@ def check_everything(loaded: Loaded, environment: Mapping[str, str]) -> Iterator
         "audit trail": partial(places.check_audit_trail, settings.audit, bool(settings.sign_in.method)),
         "redis": partial(redis_server.check_redis, settings.redis, environment.get("PATH", defpath)),
         "certificates": partial(certificates.check_certificates, settings, time.time()),
-        "destinations": partial(destinations.check_destinations, settings.channels),
+        "plug-ins": partial(plugins.check_plugins, settings.plugins),
+        "destinations": partial(destinations.check_destinations, settings.channels, settings.plugins),
         "models": partial(models.check_models, settings),
         "silence": partial(silence.check_silence, settings.decision),
     }

@@ -12,6 +12,7 @@ import numpy as np
 
 from triage.decision.types import ActivationMap
 from triage.model.activation_map import encode_map, peak
+from triage.model.backend import OnnxBackend
 from triage.model.card import ModelCard
 from triage.model.run_deadline import DEADLINE_S, NotEndedError, RunLimit
 from triage.model.session import ModelSession, check_loads
@@ -54,10 +55,12 @@ class ActivationMaps:
         run_timeout_s: float = DEADLINE_S,
     ) -> None:
         """Load the model. Raises NotLoadedError if loading and first run do not end within ``load_timeout_s``."""
-        check_loads(folder, card, "cpu", threads, load_timeout_s)
-        self._session = ModelSession(folder, card, threads=threads, maps=True, limit=RunLimit(run_timeout_s))
         self._card = card
-        self.available = self._session.has_map
+        self._session: ModelSession | None = None
+        if isinstance(card.backend, OnnxBackend):
+            check_loads(folder, card, "cpu", threads, load_timeout_s)
+            self._session = ModelSession(folder, card, threads=threads, maps=True, limit=RunLimit(run_timeout_s))
+        self.available = self._session is not None and self._session.has_map
 
     def view(self, image: Path) -> MapView | None:
         """Return the model input of a file and its map; None if the file gives no model input."""
@@ -72,19 +75,19 @@ class ActivationMaps:
             return None
         spec = self._card.preprocessing
         grey = np.clip(prepared.model_input[0] * spec.deviation + spec.mean, 0, 1).astype(np.float32)
-        if not self.available:
+        if self._session is None or not self.available:
             return MapView(grey, None, None)
-        cells = self._cells(prepared.model_input)
+        cells = self._cells(self._session, prepared.model_input)
         if cells is None:
             return MapView(grey, None, None)
         grid = self._card.activation_grid
         over_input = encode_map(cells, PreprocessSpec(spec.size), grid, WHOLE)
         return MapView(grey, over_input, encode_map(cells, spec.spec(), grid, prepared.content, prepared.aspect))
 
-    def _cells(self, model_input: FloatImage) -> FloatImage | None:
+    def _cells(self, session: ModelSession, model_input: FloatImage) -> FloatImage | None:
         """Return the map's cells; None for an image with which the graph does not end."""
         try:
-            maps = self._session.score(model_input[np.newaxis]).maps
+            maps = session.score(model_input[np.newaxis]).maps
         except NotEndedError:
             return None
         column = self._card.leading.activation_column

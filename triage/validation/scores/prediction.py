@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from triage.decision.reasons import LISTED_NOT_COUNTED, Reason
 
-_STILL_A_SCORE = frozenset({Reason.FINDING_NOT_COVERED, Reason.FINDING_CONTRADICTS, Reason.NO_DISTRIBUTION})
+_STILL_A_SCORE = frozenset(
+    {Reason.FINDING_NOT_COVERED, Reason.FINDING_CONTRADICTS, Reason.NO_DISTRIBUTION, Reason.PLUGIN_ALONE}
+)
 """Reasons why a negative may not be called normal, though the scores are valid."""
 
 
