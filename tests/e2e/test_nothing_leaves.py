@@ -46,6 +46,7 @@ ASKS_NOBODY = {
     "models": ["list"],
     "predict": ["{image}"],
     "readers": ["labels", "{folder}"],
+    "recall": ["--study", "1.2.3"],
     "restore": ["{folder}/backup", "{folder}/restored"],
     "settings": [],
     "shadow": [],

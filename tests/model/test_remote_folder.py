@@ -93,5 +93,5 @@ def test_a_model_without_a_distribution_needs_no_distance(tmp_path: Path) -> Non
 
 def test_a_program_of_a_caller_s_own_is_told_that_it_cannot_be_loaded(tmp_path: Path) -> None:
     write_remote_model(tmp_path, "far")
-    with pytest.raises(ModelRefusedError, match="far lives at a server, and only models of this machine"):
+    with pytest.raises(ModelRefusedError, match="far lives at a server or is loaded by a plug-in, and only ONNX files"):
         triage.load_models(tmp_path / "far")
