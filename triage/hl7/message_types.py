@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-SCHEME = "99CXRTRIAGE"
+from triage.decision.finding_codes import PRIVATE_SCHEME
+
+SCHEME = PRIVATE_SCHEME
 
 
 ORU, ORM = "ORU^R01", "ORM^O01"

@@ -43,6 +43,11 @@ class AssessmentPolicy:
     registry: RegistryPolicy = field(default_factory=RegistryPolicy)
     findings: FindingPolicy = field(default_factory=FindingPolicy)
 
+    @property
+    def for_decoding(self) -> AssessmentPolicy:
+        """The part that ``prepare`` reads: it is sent to a decoding process with every object."""
+        return replace(self, findings=FindingPolicy())
+
 
 @dataclass(frozen=True, eq=False)
 class PreparedImage:

@@ -172,7 +172,10 @@ class BatchScorer:
         """Record and index what some models found on images that another model has yet to score; they stay queued."""
         if not assessments:
             return
-        errors = StudyErrors(self._spool)
+        self._write_and_decide(assessments, StudyErrors(self._spool))
+
+    def _write_and_decide(self, assessments: Assessments, errors: StudyErrors) -> dict[str, TriageDecision]:
+        """Write assessments, decide and index their studies, and return the decisions by study."""
         for instance, assessment in assessments:
             with errors.isolate(instance.study_instance_uid):
                 self._write(instance, assessment)
@@ -180,6 +183,7 @@ class BatchScorer:
         decisions = self._decider.decide_all(studies, errors)
         self._spool.sync()
         self._outputs.index(list(decisions.values()))
+        return decisions
 
     def _assess_as_failed(self, instance: ReceivedInstance, path: Path, receipt: Receipt, error: str) -> None:
         rejected = Rejected(Reason.WORKER_FAILURE, error)
@@ -208,7 +212,7 @@ class BatchScorer:
         )
 
     def _policy_now(self) -> AssessmentPolicy:
-        policy = self._resources.policy
+        policy = self._resources.policy.for_decoding
         return replace(policy, registry=replace(policy.registry, disabled=self._resources.disabled()))
 
     def _opened(self, started: StartedFiles) -> tuple[list[tuple[ReceivedInstance, OpenedFile]], list[FailedInstance]]:
@@ -231,13 +235,7 @@ class BatchScorer:
         if not assessments:
             return []
         errors = StudyErrors(self._spool)
-        for instance, assessment in assessments:
-            with errors.isolate(instance.study_instance_uid):
-                self._write(instance, assessment)
-        studies = {instance.study_instance_uid for instance, _ in assessments} - errors.by_study.keys()
-        decisions = self._decider.decide_all(studies, errors)
-        self._spool.sync()
-        self._outputs.index(list(decisions.values()))
+        decisions = self._write_and_decide(assessments, errors)
         failed = self._file(assessments, errors)
         for decision in decisions.values():
             self._outputs.metrics.count_decision(decision)

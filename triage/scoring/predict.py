@@ -134,7 +134,7 @@ def predict(
     compute = compute or Compute()
     scorer = FileScorer(models, policy, compute)
     processes = min(compute.decode_processes or os.cpu_count() or 1, len(files), _CHUNK)
-    decoding = _FileDecoding(models.cards, policy, models.forced)
+    decoding = _FileDecoding(models.cards, policy.for_decoding, models.forced)
     with Decoder(decoding, max(processes, 1), compute.decode_timeout_s) as decoder:
         current = decoder.start(files[:_CHUNK])
         for begin in range(0, len(files), _CHUNK):

@@ -14,7 +14,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-SCHEME = "99CXRTRIAGE"
+from triage.decision.finding_codes import PRIVATE_SCHEME
+
+SCHEME = PRIVATE_SCHEME
 """Private coding scheme of the acts on a study; docs/reference/conformance.md lists its codes."""
 
 UNKNOWN_PATIENT = "<none>"

@@ -242,7 +242,7 @@ def policy_of(
     """
     return AssessmentPolicy(
         _eligibility_policy(settings.eligibility),
-        registry_policy(settings.models, registry_history(settings)),
+        registry_policy(settings.models),
         FindingPolicy(
             settings.models.operating_point,
             watched_points(points_file(settings.models, cards, every=every), time.time()),

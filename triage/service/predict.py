@@ -13,24 +13,15 @@ from triage.settings.schema import Settings
 from triage.spool.spool import Spool
 
 if TYPE_CHECKING:
-    from triage.scoring.predict import PredictionRecord
+    from triage.scoring.predict import Compute, PredictionRecord
 
 
-def predictions(settings: Settings, files: list[Path], model: Path | None) -> Iterator[PredictionRecord]:
-    """Yield one JSON object for each file, in order, with the result that the service would give."""
-    from triage.model.installed import models_folder
-    from triage.scoring.predict import Compute, LoadedModels, predict
+def compute_of(settings: Settings) -> Compute:
+    """Return the resources to score files with, and the ways to models of servers and of plug-ins."""
+    from triage.scoring.predict import Compute
 
-    worker, ours = settings.worker, settings.models
-    models = (
-        LoadedModels.only(model)
-        if model
-        else LoadedModels.installed(
-            models_folder(ours.path), ours.names, registry_policy(ours, registry_history(settings))
-        )
-    )
-    policy = policy_of(settings, models.cards, every=model is None)
-    compute = Compute(
+    worker = settings.worker
+    return Compute(
         worker.provider,
         worker.threads,
         worker.decode_processes,
@@ -39,6 +30,23 @@ def predictions(settings: Settings, files: list[Path], model: Path | None) -> It
         remote_access(settings.open_inference),
         model_loaders(settings.plugins),
     )
+
+
+def predictions(settings: Settings, files: list[Path], model: Path | None) -> Iterator[PredictionRecord]:
+    """Yield one JSON object for each file, in order, with the result that the service would give."""
+    from triage.model.installed import models_folder
+    from triage.scoring.predict import LoadedModels, predict
+
+    ours = settings.models
+    models = (
+        LoadedModels.only(model)
+        if model
+        else LoadedModels.installed(
+            models_folder(ours.path), ours.names, registry_policy(ours, registry_history(settings))
+        )
+    )
+    policy = policy_of(settings, models.cards, every=model is None)
+    compute = compute_of(settings)
     spool = Spool(settings.spool.path)
     if spool.exists():  # a model that a person has switched off scores nothing here either
         policy = replace(policy, registry=replace(policy.registry, disabled=spool.model_switches.disabled()))

@@ -17,11 +17,10 @@ from triage.errors import StartError
 from triage.listener.address import own_listener
 from triage.model.card import load_card
 from triage.model.points_file import read_points
-from triage.scoring.predict import Compute
 from triage.security.audit_trail import operator
-from triage.service.models import policy_of, remote_access
+from triage.service.models import policy_of
 from triage.service.operating_points import points_file
-from triage.service.plugins import model_loaders
+from triage.service.predict import compute_of
 from triage.settings.schema import Settings
 from triage.spool.errors import SpoolError
 from triage.spool.spool import Spool
@@ -41,16 +40,7 @@ def run_validation(settings: Settings, options: Mapping[str, Any]) -> bool:
     if request.paper is not None and request.paper not in paper.names():
         raise StartError(f"--paper {request.paper}: there are {', '.join(paper.names())}")
     service = _service(settings, request) if request.dicom else None
-    worker = settings.worker
-    compute = Compute(
-        worker.provider,
-        worker.threads,
-        worker.decode_processes,
-        worker.decode_timeout_s,
-        worker.load_timeout_s,
-        remote_access(settings.open_inference),
-        model_loaders(settings.plugins),
-    )
+    compute = compute_of(settings)
     card = load_card(request.model.resolve())
     policy = policy_of(settings, {card.name: card}, every=False)
     request = replace(request, site_points=points_file(settings.models, {card.name: card}, every=False))
