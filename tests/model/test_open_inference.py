@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from tests.runtime.test_http_request import peer
 from tests.support.certificates import authority
 from tests.support.inference_server import NAME, InferenceServer, images_of, inference_server
+from tests.support.raw_http import drain_request
 from tests.support.receivers import free_port
 from triage.dicom.tls import ClientTLS
 from triage.model.open_inference import InferenceError, OpenInferenceClient, TensorContract, model_name
@@ -189,7 +190,7 @@ def test_over_tls_the_server_has_to_be_the_one_whose_authority_we_know(tmp_path:
 
     def answer(sock: Any) -> None:
         with context.wrap_socket(sock, server_side=True) as secure:
-            secure.recv(1 << 20)
+            drain_request(secure)
             secure.sendall(b"HTTP/1.1 503 later\r\nContent-Length: 0\r\n\r\n")
 
     with peer(answer) as port:

@@ -124,6 +124,27 @@ def test_who_is_superfluous_is_broken_off_and_the_count_is_told(port: socket.soc
     assert counts[-1] == 0
 
 
+class Slow(Echo):
+    """A connection whose thread has not run again since it was told to end."""
+
+    told = 0
+
+    def break_off(self) -> None:
+        self.told += 1
+
+
+def test_a_connection_that_takes_its_time_to_end_is_not_chosen_twice(port: socket.socket) -> None:
+    loop = AcceptLoop(Slow, lambda open_now: open_now[0] if len(open_now) >= 2 else None)
+    with running(loop, port):
+        peers = [socket.create_connection(port.getsockname(), timeout=30) for _ in range(5)]
+        for each in peers:
+            each.sendall(b"y")
+            assert each.recv(1) == b"y"
+        assert [each.told for each in loop.open()] == [1, 1, 1, 0, 0]
+        for each in peers:
+            each.close()
+
+
 def test_what_the_kernel_has_accepted_by_the_end_is_served(port: socket.socket) -> None:
     with socket.create_connection(port.getsockname(), timeout=30) as early:
         loop = AcceptLoop(Echo)

@@ -34,6 +34,7 @@ from triage.service.check.sign_in import check_sign_in
 from triage.service.check.silence import check_silence
 from triage.settings.schema import Settings
 from triage.spool.clock import ClockState
+from triage.spool.file_system_usage import SpoolUsage
 from triage.spool.layout import LayoutStep
 from triage.spool.spool import Spool
 
@@ -74,6 +75,13 @@ def swallowing() -> Iterator[tuple[int, list[bytes]]]:
         thread.join()
 
 
+@pytest.fixture
+def roomy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is half full, however full that of the tests is."""
+    monkeypatch.setattr(Spool, "usage", lambda self: SpoolUsage(1 << 40, 1 << 39, 1 << 20, 1 << 19))
+
+
+@pytest.mark.usefixtures("roomy")
 def test_everything_is_tried_and_nothing_is_posted_or_changed(tmp_path: Path, redis_server: RedisServer) -> None:
     write_model(tmp_path / "models")
     with store_scp() as pacs, mllp_listener(acknowledging("AA")) as ris, swallowing() as (port, posted):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -55,3 +56,15 @@ def until_end(sock: socket.socket) -> bytes:
     except ConnectionResetError:
         pass
     return received
+
+
+def drain_request(sock: socket.socket) -> None:
+    """Read one request to its end: closing on what is unread would reset the answer on its way."""
+    received = b""
+    while b"\r\n\r\n" not in received and (piece := sock.recv(65536)):
+        received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)^content-length: *(\d+)", head, re.MULTILINE)
+    missing = int(length[1]) - len(body) if length else 0
+    while missing > 0 and (piece := sock.recv(65536)):
+        missing -= len(piece)

@@ -48,8 +48,8 @@ class AcceptLoop(Generic[C]):
     Args:
         begin: Makes a connection from an accepted socket, the address of its peer and the TLS of the port. It must not
             wait for the peer. None: it has closed the socket.
-        choose_surplus: Called first, with the open connections, the oldest first; the one that it returns is ended, so
-            that idle connections leave room for new ones.
+        choose_surplus: Called first, with the open connections, the oldest first and without those that it has already
+            chosen; the one that it returns is ended, so that idle connections leave room for new ones.
         on_count: Called with the number of open connections whenever that changes.
     """
 
@@ -61,6 +61,7 @@ class AcceptLoop(Generic[C]):
     ) -> None:
         self._begin, self._choose_surplus, self._on_count = begin, choose_surplus, on_count
         self._connections: dict[threading.Thread, C] = {}
+        self._ending: list[C] = []  # chosen as surplus; their threads may take a while to end
         self._lock = threading.Lock()
 
     def run(self, ports: Sequence[ListeningPort], stopping: Callable[[], bool]) -> None:
@@ -109,8 +110,7 @@ class AcceptLoop(Generic[C]):
             logger.warning("a connection could not be accepted: %s", cause(error), extra=seldom())
             time.sleep(_RETRY_S)
             return False
-        if surplus := self._choose_surplus(self.open()):
-            surplus.break_off()
+        self._end_surplus()
         try:
             connection = self._begin(accepted, address[0], port.tls)
         except Exception as error:  # the edge: a peer that is gone, or a defect, must not end the loop
@@ -120,6 +120,13 @@ class AcceptLoop(Generic[C]):
         if connection is not None:
             self._start(connection, accepted, address[0])
         return True
+
+    def _end_surplus(self) -> None:
+        open_now = self.open()
+        self._ending = [each for each in self._ending if each in open_now]
+        if surplus := self._choose_surplus([each for each in open_now if each not in self._ending]):
+            self._ending.append(surplus)
+            surplus.break_off()
 
     def _start(self, connection: C, accepted: socket.socket, address: str) -> None:
         thread = threading.Thread(target=self._serve, args=(connection,), name=f"peer {address}", daemon=True)
