@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from triage.commands import CommandSection, registered_commands
-from triage.commands.base import Invocation
-from triage.errors import EXIT_CANNOT_START, StartError, TriageError
-from triage.runtime.extras import what_to_install
+from triage.commands.base import Invocation, run_program
 from triage.settings.renamed import COMMANDS
 
 
@@ -46,7 +43,8 @@ def triage(context: click.Context, config: Path | None) -> None:
 
     Research use; not a medical device.
     """
-    context.obj = Invocation(config, _path("TRIAGE_DATA"), os.environ)
+    # `triage up` runs the commands of its processes with the invocation that it got itself.
+    context.obj = context.obj or Invocation(config, _path("TRIAGE_DATA"), os.environ)
 
 
 def _path(variable: str) -> Path | None:
@@ -59,26 +57,9 @@ for registered in registered_commands():
 
 
 def main() -> None:
-    """Run the ``triage`` script. An error ends it with the cause as the last line.
-
-    Status 78 where a person has to put something right before it can start (a package of an extra is missing, or a
-    ``StartError``), 1 for any other ``TriageError``. Its files are its owner's alone.
-    """
+    """Run the ``triage`` script; see ``run_program``. Its files are its owner's alone."""
     os.umask(0o077)
-    try:
-        triage()
-    except ModuleNotFoundError as error:
-        lacking = what_to_install(error, "this command")
-        if lacking is None:
-            raise
-        _end(lacking, EXIT_CANNOT_START)
-    except TriageError as error:
-        _end(str(error) or type(error).__name__, EXIT_CANNOT_START if isinstance(error, StartError) else 1)
-
-
-def _end(cause: str, status: int) -> None:
-    sys.stderr.write(f"Error: {cause}\n")
-    sys.exit(status)
+    run_program(triage)
 
 
 if __name__ == "__main__":

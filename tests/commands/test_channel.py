@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner, Result
@@ -52,7 +53,7 @@ def test_the_process_that_delivers_is_started_only_where_there_is_something_to_d
     for destinations, started in (([], False), ([destination], True), ([{**destination, "enabled": False}], False)):
         redis = {"url": "unix:///nowhere/redis.sock"}
         settings = Settings.model_validate({"redis": redis, "channels": {"sr": destinations}})
-        assert ("deliver 0" in [child.name for child in build(settings, None, {}).children]) is started
+        assert ("deliver 0" in [child.name for child in build(settings, {}, Mock()).children]) is started
 
 
 def test_the_kill_switch_is_thrown_and_taken_back(spool: Spool):

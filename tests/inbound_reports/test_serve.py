@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 from hl7.client import MLLPClient
@@ -71,5 +72,5 @@ def test_triage_up_runs_it_where_the_settings_ask_for_it(tmp_path: Path) -> None
     ups = '[[channels.ups]]\nname = "ups"\nhost = "127.0.0.1"\nport = 104\ncalled_ae_title = "UPS"\n'
     for text, wanted in {"": False, "[reports]\nport = 2575\n": True, ups: False, ups + "look_s = 60\n": True}.items():
         file.write_text(text)
-        names = {child.name for child in build(load(file, {}), file, {}).children}
+        names = {child.name for child in build(load(file, {}), {}, Mock()).children}
         assert ("reports 0" in names) is wanted, text

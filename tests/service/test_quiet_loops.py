@@ -23,6 +23,8 @@ READY = {
     "web": "web: http",
 }
 WATCHED_S = 4.0
+MOST_WAKE_UPS = 5 * WATCHED_S
+"""Of one process that has nothing to do, all its threads together."""
 MOST_IN_TROUBLE = 3 * WATCHED_S
 """Lines of one process whose Redis is gone: it tries again, and says so, not oftener than some times a second."""
 
@@ -46,6 +48,12 @@ def lines_while_watched(started: dict[str, Role]) -> dict[str, int]:
     return {name: len(role.lines()) - before[name] for name, role in started.items()}
 
 
+def wake_ups(role: Role) -> int:
+    """How often the threads of a process have given up the processor to wait, so far."""
+    texts = [each.read_text() for each in Path(f"/proc/{role.pid}/task").glob("*/status")]
+    return sum(int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for text in texts)
+
+
 def test_a_service_that_waits_is_silent_and_one_in_trouble_does_not_flood_its_log(
     running: Roles, redis_server: RedisServer
 ) -> None:
@@ -53,7 +61,11 @@ def test_a_service_that_waits_is_silent_and_one_in_trouble_does_not_flood_its_lo
     for name, said in READY.items():
         wait_for(lambda name=name, said=said: started[name].said(said), f"{name} to be ready")  # type: ignore[misc]
     lines_while_watched(started)  # what is said of the start
+    before = {name: wake_ups(role) for name, role in started.items()}
     assert lines_while_watched(started) == dict.fromkeys(READY, 0)
+    woken = {name: wake_ups(role) - before[name] for name, role in started.items()}
+    del woken["sweep"]  # which has something to do every second here
+    assert max(woken.values()) <= MOST_WAKE_UPS, woken
 
     redis_server.kill()
     found = lines_while_watched(started)

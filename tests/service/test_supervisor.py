@@ -63,7 +63,7 @@ def children(up: Role) -> dict[str, psutil.Process]:
     found: dict[str, psutil.Process] = {}
     for process in psutil.Process(up.pid).children():
         try:
-            words = process.cmdline()
+            words = [word for word in process.cmdline() if word]
         except psutil.Error:
             continue
         if words:
@@ -157,7 +157,7 @@ def test_settings_with_which_a_process_cannot_start_end_the_service_at_once(runn
 
 
 def a_child(source: str) -> Child:
-    return Child("child", [sys.executable, "-c", source], dict(os.environ))
+    return Child("child", [sys.executable, "-c", source])
 
 
 def watched(child: Child, until: str) -> None:
@@ -201,7 +201,7 @@ def test_what_cannot_start_again_does_not_take_the_others_down() -> None:
 
 
 def test_a_program_that_is_not_there_is_tried_again() -> None:
-    child = Child("child", ["/nowhere/at-all"], {})
+    child = Child("child", ["/nowhere/at-all"])
     child.watch()
     assert child.process is None
     assert child.start_at > time.monotonic()

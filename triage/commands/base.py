@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from triage.errors import EXIT_CANNOT_START, StartError
+from triage.errors import EXIT_CANNOT_START, StartError, TriageError
+from triage.runtime.extras import what_to_install
 from triage.runtime.logs import form_in_force, set_up_logs
 from triage.settings.load import Loaded, SettingsError, load_located, named_source
 from triage.settings.schema import Settings
@@ -84,6 +86,38 @@ class Invocation:
             return named_source(tuple(settings_files(settings_file(self.config, self.environment, Path.cwd()))))
         except (SettingsError, OSError):
             return ""
+
+
+def run_program(program: click.Command, words: list[str] | None = None, invocation: Invocation | None = None) -> None:
+    """Run ``triage`` with ``words`` (None: of the command line). An error ends it with the cause as the last line.
+
+    Status 78 where a person has to put something right before it can start (a package of an extra is missing, or a
+    ``StartError``), 1 for any other ``TriageError``.
+    """
+    try:
+        program(words, obj=invocation)
+    except ModuleNotFoundError as error:
+        lacking = what_to_install(error, "this command")
+        if lacking is None:
+            raise
+        _end(lacking, EXIT_CANNOT_START)
+    except TriageError as error:
+        _end(str(error) or type(error).__name__, EXIT_CANNOT_START if isinstance(error, StartError) else 1)
+
+
+def run_role(context: click.Context, invocation: Invocation) -> Callable[[Mapping[str, str], list[str]], None]:
+    """Return a function that runs another command of the same program with the same settings, in an environment."""
+    program = context.find_root().command
+
+    def run(environment: Mapping[str, str], words: list[str]) -> None:
+        run_program(program, words, replace(invocation, environment=environment))
+
+    return run
+
+
+def _end(cause: str, status: int) -> NoReturn:
+    sys.stderr.write(f"Error: {cause}\n")
+    sys.exit(status)
 
 
 PATH = click.Path(path_type=Path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from triage.commands import CommandSection
-from triage.commands.base import Invocation, given, open_spool, start_errors
+from triage.commands.base import Invocation, given, open_spool, run_role, start_errors
 from triage.commands.settings import settings as show_settings
 
 SECTION = CommandSection.PROCESSES
@@ -26,4 +26,4 @@ def up(context: click.Context, invocation: Invocation, print_config: bool, print
 
     open_spool(settings)
     with start_errors():
-        run(settings, invocation.config, invocation.environment)
+        run(settings, invocation.environment, run_role(context, invocation))

@@ -13,24 +13,30 @@ _MAX_ATTEMPTS = 100
 
 
 @contextmanager
-def file_lock(path: Path, *, blocking: bool = True) -> Iterator[None]:
-    """Hold the lock of the file ``path``, made if it is not there. Not ``blocking``: BlockingIOError if it is held."""
+def file_lock(path: Path, *, blocking: bool = True) -> Iterator[int]:
+    """Hold the lock of the file ``path``, made if it is not there. Not ``blocking``: BlockingIOError if it is held.
+
+    Yields its descriptor, which a forked child has to close: the lock is held until all copies are closed.
+    """
     descriptor = _locked(path, blocking)
     try:
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 
 
 @contextmanager
-def single_instance(path: Path, refusal: Exception) -> Iterator[None]:
-    """Hold the lock of the file ``path`` alone among all processes. Raises ``refusal`` if another process holds it."""
+def single_instance(path: Path, refusal: Exception) -> Iterator[int]:
+    """Hold the lock of the file ``path`` alone among all processes; yields its descriptor, as ``file_lock``.
+
+    Raises ``refusal`` if another process holds it.
+    """
     with ExitStack() as stack:  # a BlockingIOError of the caller's own is not taken for that of the lock
         try:
-            stack.enter_context(file_lock(path, blocking=False))
+            descriptor = stack.enter_context(file_lock(path, blocking=False))
         except BlockingIOError as error:
             raise refusal from error
-        yield
+        yield descriptor
 
 
 def is_held(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import selectors
 import socket
 import threading
 import time
@@ -29,6 +30,7 @@ _MAX_REQUEST_S = 20.0  # with its response, for a client that sends a byte now a
 _MAX_CONNECTIONS = 16
 _REQUEST_TIMEOUT_S = 5.0
 _RETRY_S = 0.1
+_POLL_S = 0.1  # while a connection is open: its time has an end
 
 
 class HealthServer:
@@ -46,7 +48,7 @@ class HealthServer:
                 "end what listens there, or set another metrics_port"
             ) from error
         self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="health", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -54,18 +56,46 @@ class HealthServer:
 
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
-        self._server.server_close()
         self._thread.join()
+        self._server.server_close()
 
 
 class _HealthHTTPServer(ThreadingHTTPServer):
     daemon_threads = True  # a scraper that hangs must not keep a process alive
     request_queue_size = 32
+    timeout = 0  # of handle_request, which is called when a connection waits
 
     def __init__(self, *values: Any) -> None:
-        super().__init__(*values)
         self._began: dict[socket.socket, float] = {}  # oldest first
         self._counting = threading.Lock()
+        self._end, self._ended = socket.socketpair()
+        super().__init__(*values)  # closes what is there if the port is taken
+
+    def serve_forever(self, poll_interval: float = _POLL_S) -> None:
+        """Serve until ``shutdown``.
+
+        The loop of socketserver wakes ten times a second for ever; this one sleeps while no connection is open.
+        """
+        with selectors.DefaultSelector() as selector:
+            for each in (self, self._ended):
+                selector.register(each, selectors.EVENT_READ, each)
+            while True:
+                ready = [key.data for key, _ in selector.select(poll_interval if self._began else None)]
+                if self._ended in ready:
+                    return
+                if ready:
+                    self.handle_request()
+                self.service_actions()
+
+    def shutdown(self) -> None:
+        """End ``serve_forever`` soon."""
+        self._end.send(b"\0")
+
+    def server_close(self) -> None:
+        """Close the port."""
+        super().server_close()
+        self._end.close()
+        self._ended.close()
 
     def get_request(self) -> tuple[Any, Any]:
         """Return the next connection. If there is no descriptor for it, end the oldest, and wait a moment."""
@@ -91,7 +121,7 @@ class _HealthHTTPServer(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def service_actions(self) -> None:
-        """End connections that take too long. Called ten times a second."""
+        """End connections that take too long. Called ten times a second while there is one."""
         before = time.monotonic() - _MAX_REQUEST_S
         self._break_off(lambda position, began: began < before)
 

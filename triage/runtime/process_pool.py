@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.context import ForkServerContext
+from multiprocessing.forkserver import ensure_running
 
 _DECODERS = ["triage.scoring.batch"]
 
@@ -31,14 +32,24 @@ def kill_children(pool: ProcessPoolExecutor, *, wait: bool = False) -> None:
     pool.shutdown(wait=wait, cancel_futures=True)
 
 
+def begin_server() -> None:
+    """Have the server of the children begin to load their code, and return at once."""
+    _context()
+    ensure_running()
+
+
+def _context() -> ForkServerContext:
+    context = forkserver()
+    context.set_forkserver_preload(_DECODERS)
+    return context
+
+
 def start_pool(processes: int, set_up: Callable[[], None]) -> ProcessPoolExecutor:
     """Return a pool of so many children, each of which runs ``set_up`` first; it must pickle.
 
     Their server imports the code of the decoders once, and all children share its memory.
     """
-    context = forkserver()
-    context.set_forkserver_preload(_DECODERS)
-    return ProcessPoolExecutor(processes, context, initializer=set_up)
+    return ProcessPoolExecutor(processes, _context(), initializer=set_up)
 
 
 def end_with_parent() -> None:

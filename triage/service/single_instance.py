@@ -10,8 +10,11 @@ from triage.spool.spool import Spool
 
 
 @contextmanager
-def single_instance(spool: Spool, process: str) -> Iterator[None]:
-    """Hold the spool as its only ``triage PROCESS``. Raises StartError if another one holds it."""
+def single_instance(spool: Spool, process: str) -> Iterator[int]:
+    """Hold the spool as its only ``triage PROCESS``; yields the lock's descriptor.
+
+    Raises StartError if another one holds it.
+    """
     refusal = StartError(f"another `triage {process}` runs on the spool {spool.root}: stop it first")
-    with spool.workers.hold_alone(process, refusal):
-        yield
+    with spool.workers.hold_alone(process, refusal) as descriptor:
+        yield descriptor

@@ -2,33 +2,76 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
+from typing import Protocol
 
 from redis import Redis
 from redis.exceptions import RedisError
 
 from triage.channels.ups.settings import UPSDestination
 from triage.errors import EXIT_CANNOT_START, StartError
+from triage.runtime.forked import end_with_parent, fork, load
 from triage.service import embedded_redis
 from triage.service.redis_address import address_of
 from triage.settings.schema import Settings
 
 logger = logging.getLogger(__name__)
 
-_PR_SET_PDEATHSIG = 1
 _LONGEST_DELAY_S = 30.0
 _CALM_S = 60.0  # a process that ran this long starts again without delay
 _REDIS_START_S = 60.0
+
+_CODE = {
+    "work": ("triage.service.work", "triage.scoring.assess", "triage.canary.wiring"),
+    "sweep": ("triage.service.sweep", "triage.delivery.deliverer"),
+    "web": ("triage.service.web", "triage.web.server"),
+    "listen": ("triage.service.listen", "triage.listener.server"),
+}
+"""The code of each process, loaded here before it is forked, and shared in memory by those that follow (ADR 57).
+
+ONNX Runtime is not in it: it has threads, and a process with threads cannot be forked."""
+
+
+class SupervisedProcess(Protocol):
+    """A started process: ``subprocess.Popen``, or ``ForkedProcess``."""
+
+    @property
+    def pid(self) -> int:
+        """Its process ID."""
+
+    def poll(self) -> int | None:
+        """Return its exit status, negative for a signal; None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return its exit status when it has ended. Raises subprocess.TimeoutExpired after ``timeout`` seconds."""
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+
+
+RunRole = Callable[[Mapping[str, str], list[str]], object]
+"""Runs `triage` with this environment and these words in this process, and ends it by SystemExit."""
+StartRole = Callable[[Mapping[str, str], list[str]], SupervisedProcess]
+"""Starts such a process."""
+
+
+def execute(command: list[str]) -> SupervisedProcess:
+    """Start a program of others; the kernel sends it SIGTERM if this process dies. Raises OSError."""
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C reaches this process alone, which stops the others in order
+        preexec_fn=partial(end_with_parent, os.getpid()),
+    )
 
 
 @dataclass
@@ -37,22 +80,16 @@ class Child:
 
     name: str
     command: list[str]
-    environment: dict[str, str]
-    process: subprocess.Popen[bytes] | None = None
+    begin: Callable[[list[str]], SupervisedProcess] = execute
+    process: SupervisedProcess | None = None
     started_at: float = 0.0
     start_at: float = 0.0
     delay_s: float = 1.0
     ran_before: bool = False
 
     def start(self) -> None:
-        """Start it; the kernel sends it SIGTERM if this process dies."""
-        self.process = subprocess.Popen(
-            self.command,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C reaches this process alone, which stops the others in order
-            preexec_fn=partial(_end_with_parent, os.getpid()),
-        )
+        """Start it; the kernel sends it SIGTERM if this process dies. Raises OSError."""
+        self.process = self.begin(self.command)
         self.started_at = time.monotonic()
 
     def watch(self) -> None:
@@ -122,6 +159,7 @@ class ServiceProcesses:
         """Start Redis, and when it answers the rest."""
         if self.redis:
             self.redis.start()
+            load(_CODE["work"])  # which takes longer than Redis
             _wait_for_redis(self.redis_url, self.redis)
         for child in [*self.workers, *self.listeners]:
             child.start()
@@ -140,8 +178,11 @@ class ServiceProcesses:
                 child.wait(self.grace_s)
 
 
-def build(settings: Settings, config: Path | None, environment: Mapping[str, str]) -> ServiceProcesses:
-    """Return the processes that the settings ask for, none of them started. Raises StartError."""
+def build(settings: Settings, environment: Mapping[str, str], start: StartRole) -> ServiceProcesses:
+    """Return the processes that the settings ask for, none of them started. Raises StartError.
+
+    ``start`` starts a command of `triage` (``forking``) in ``environment``, to which the address of Redis is added.
+    """
     url = address_of(settings.redis)
     embedded = not url
     child_environment = dict(environment)
@@ -157,12 +198,13 @@ def build(settings: Settings, config: Path | None, environment: Mapping[str, str
             bool(settings.reports.port or any(each.look_s for each in settings.channels.of_type(UPSDestination)))
         ),
     }
-    listeners = _children("listen", settings.listener.processes, config, child_environment)
-    workers = [child for name, count in counts.items() for child in _children(name, count, config, child_environment)]
+    children = partial(_children, begin=partial(start, child_environment))
+    listeners = children("listen", settings.listener.processes)
+    workers = [child for name, count in counts.items() for child in children(name, count)]
     redis = None
     if embedded:
         command = embedded_redis.command(settings.redis.socket_path, environment.get("PATH", os.defpath))
-        redis = Child("redis", command, dict(environment))
+        redis = Child("redis", command)
     return ServiceProcesses(
         redis=redis,
         workers=workers,
@@ -172,13 +214,23 @@ def build(settings: Settings, config: Path | None, environment: Mapping[str, str
     )
 
 
-def _children(name: str, count: int, config: Path | None, environment: dict[str, str]) -> list[Child]:
-    return [Child(f"{name} {index}", _command(name, index, config), environment) for index in range(count)]
+def _children(name: str, count: int, begin: Callable[[list[str]], SupervisedProcess]) -> list[Child]:
+    return [Child(f"{name} {index}", [name, "--index", str(index)], begin) for index in range(count)]
 
 
-def _command(name: str, index: int, config: Path | None) -> list[str]:
-    options = ["--config", str(config)] if config else []
-    return [sys.executable, "-m", "triage.cli", *options, name, "--index", str(index)]
+def forking(run_role: RunRole, lock: int) -> StartRole:
+    """Return what starts a command in a forked child.
+
+    Args:
+        run_role: Runs it there.
+        lock: Descriptor of the lock that this process holds and its children must not keep.
+    """
+
+    def start(environment: Mapping[str, str], words: list[str]) -> SupervisedProcess:
+        load(_CODE.get(words[0], ()))
+        return fork(partial(run_role, environment), words, close=(lock,))
+
+    return start
 
 
 def _wait_for_redis(url: str, child: Child) -> None:
@@ -194,9 +246,3 @@ def _wait_for_redis(url: str, child: Child) -> None:
             if time.monotonic() > deadline:
                 raise StartError(f"the embedded Redis does not answer on its socket: {error}") from error
             time.sleep(0.05)
-
-
-def _end_with_parent(parent: int) -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it died before prctl
-        os.kill(os.getpid(), signal.SIGTERM)

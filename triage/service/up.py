@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 
 from triage.runtime.stop_signal import StopSignal
 from triage.service.single_instance import single_instance
-from triage.service.supervisor import build
+from triage.service.supervisor import RunRole, build, forking
 from triage.settings.schema import Settings
 from triage.spool.spool import Spool
 
@@ -17,14 +16,14 @@ logger = logging.getLogger(__name__)
 _LOOK_S = 0.5
 
 
-def up(settings: Settings, config: Path | None, environment: Mapping[str, str]) -> None:
+def up(settings: Settings, environment: Mapping[str, str], run_role: RunRole) -> None:
     """Start all processes, watch them until SIGTERM or SIGINT, and stop them in order.
 
     Raises StartError if a process cannot start.
     """
     stopping = StopSignal()
-    with single_instance(Spool.open(settings.spool.path), "up"):
-        service = build(settings, config, environment)
+    with single_instance(Spool.open(settings.spool.path), "up") as lock:
+        service = build(settings, environment, forking(run_role, lock))
         try:
             service.start()
             logger.info("up: DICOM port %d, HTTP port %d", settings.listener.port, settings.web.port)

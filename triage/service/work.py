@@ -15,6 +15,7 @@ from redis import Redis
 from triage.metrics.worker import WorkerMetrics
 from triage.queue.score_queue import connect
 from triage.queue.server_check import check_server
+from triage.runtime.heap import return_freed_memory
 from triage.runtime.progress import ProgressWatch
 from triage.runtime.stop_signal import StopSignal
 from triage.service import silence
@@ -41,6 +42,9 @@ _SILENT_S = 120.0
 
 def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     """Score until SIGTERM: start the decoders, load the models, work, stop the decoders."""
+    from triage.runtime.process_pool import begin_server
+
+    begin_server()  # it takes as long as ONNX Runtime, which is loaded meanwhile
     from triage.scoring import worker
 
     stopping, registry = StopSignal(), CollectorRegistry()
@@ -59,6 +63,7 @@ def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
     ):
         sessions |= load_sessions(settings, _end_now, partial(_count_check, metrics))
         keep_checking(sessions)
+        return_freed_memory()  # the text of the graphs, and what their optimisation needed
         progress.failed("starting")
         _check_redis(client, redis_url == unix_address(settings.redis.socket_path), stopping)
         silence.begin(settings, spool, metrics)

@@ -30,12 +30,15 @@ class WorkerLocks:
                 path.unlink(missing_ok=True)  # while we hold it, so that no other process can
 
     @contextmanager
-    def hold_alone(self, name: str, refusal: Exception) -> Iterator[None]:
-        """Hold the lock of a process of which one at most may run. Raises ``refusal`` if another one holds it."""
+    def hold_alone(self, name: str, refusal: Exception) -> Iterator[int]:
+        """Hold the lock of a process of which one at most may run; yields its descriptor.
+
+        Raises ``refusal`` if another one holds it.
+        """
         path = self._folder / name
-        with single_instance(path, refusal):
+        with single_instance(path, refusal) as descriptor:
             try:
-                yield
+                yield descriptor
             finally:
                 path.unlink(missing_ok=True)  # as in ``hold``
 

@@ -20,7 +20,7 @@ from triage.runtime.health import is_ready
 from triage.runtime.stop_signal import StopSignal
 from triage.sender.send import SentFile, send
 from triage.service.single_instance import single_instance
-from triage.service.supervisor import ServiceProcesses, build
+from triage.service.supervisor import RunRole, ServiceProcesses, build, forking
 from triage.settings.schema import Settings
 from triage.spool.spool import Spool
 from triage.spool.usage import HighWater
@@ -34,7 +34,7 @@ LOST = 1
 _ROW = "{:<9}{:<14}{:<13}{:<28}{}"
 
 
-def run(settings: Settings, config: Path | None, environment: Mapping[str, str], ends: bool) -> int:
+def run(settings: Settings, environment: Mapping[str, str], run_role: RunRole, ends: bool) -> int:
     """Serve until Ctrl-C, or with ``ends`` until every sample is tagged. Returns the exit status."""
     stopping = StopSignal()
     console = console_for_people()
@@ -44,8 +44,8 @@ def run(settings: Settings, config: Path | None, environment: Mapping[str, str],
             f"{spool.root} is above its high-water mark, so that no sample would be stored: free some space there, or "
             "see spool.min_free_bytes and spool.high_water"
         )
-    with single_instance(spool, "up"):
-        service = build(settings, config, {**for_a_demonstration(settings), **environment})
+    with single_instance(spool, "up") as lock:
+        service = build(settings, {**for_a_demonstration(settings), **environment}, forking(run_role, lock))
         try:
             service.start()
             _wait_until_ready(settings, service, stopping)

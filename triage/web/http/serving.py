@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 _GRACE_S = 10
 _PAUSE_S = 0.1
+_TICK_S = 1.0  # of the header Date, while a connection is open
 
 
 def server_of(app: ASGIApp, limits: Limits | None = None, deadlines: Deadlines | None = None) -> BoundedServer:
@@ -41,14 +42,41 @@ class BoundedServer(uvicorn.Server):
     """The server of uvicorn with its own loop that accepts connections.
 
     asyncio accepts as many connections at once as the backlog holds, and logs a traceback for each without a
-    descriptor. This loop accepts one at a time, and makes room first.
+    descriptor. This loop accepts one at a time, and makes room first. And uvicorn looks ten times a second whether it
+    should end; this server is told, and sleeps while no connection is open.
     """
+
+    _loop: asyncio.AbstractEventLoop | None = None
+    _exits = False
 
     def __init__(self, config: uvicorn.Config, connections: Connections, deadlines: Deadlines) -> None:
         super().__init__(config)
         self._connections = connections
         self._deadlines = deadlines
         self._accepting: list[asyncio.Task[None]] = []
+        self._wake = asyncio.Event()
+
+    @property
+    def should_exit(self) -> bool:
+        """True if the server has to end; may be set from any thread and from the handler of a signal."""
+        return self._exits
+
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        self._exits = value
+        if value and self._loop is not None:
+            with suppress(RuntimeError):  # it has ended
+                self._loop.call_soon_threadsafe(self._wake.set)
+
+    async def main_loop(self) -> None:
+        """Wait for the end, and renew the header Date while a connection is open."""
+        self._loop = asyncio.get_running_loop()
+        while not await self.on_tick(0):
+            self._wake.clear()
+            if self._exits:  # set in between
+                return
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), _TICK_S if self.server_state.connections else None)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept connections at ``sockets``."""
@@ -73,6 +101,8 @@ class BoundedServer(uvicorn.Server):
                 logger.warning("accept: %s%s", cause(error), "; an idle connection is closed" if made else "")
                 await asyncio.sleep(_PAUSE_S)
                 continue
+            self._wake.set()
+            await self.on_tick(0)  # the header Date is as old as the last connection
             try:
                 await loop.connect_accepted_socket(self._protocol, connection)
             except OSError:  # the peer has gone
