@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from threading import Timer
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner
@@ -12,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from triage.cli import triage
 from triage.runtime.health import HealthServer
 from triage.service.ready_addresses import PROCESSES, ready_addresses
+from triage.service.supervisor import build
 from triage.settings.load import load
 from triage.settings.schema import Settings
 
@@ -24,14 +27,26 @@ def test_each_process_is_asked_at_its_own_port() -> None:
 
 
 def test_all_are_those_that_up_starts(tmp_path: Path) -> None:
-    settings = load(
-        None, {"TRIAGE_WORKER_PROCESSES": "2", "TRIAGE_WEB_HOST": "0.0.0.0", "TRIAGE_SIGN_IN_METHOD": "users"}
-    )
+    numbers = {"TRIAGE_LISTENER_PROCESSES": "1", "TRIAGE_WORKER_PROCESSES": "2"}
+    settings = load(None, {**numbers, "TRIAGE_WEB_HOST": "0.0.0.0", "TRIAGE_SIGN_IN_METHOD": "users"})
     asked = ready_addresses(settings, None)
     web = f"http://127.0.0.1:{settings.web.port}/readyz"
     assert [address.rsplit(":", 1)[1].split("/")[0] for address in asked] == ["9110", "9130", "9131", "9150", "8080"]
     assert asked[-1] == web
     assert ready_addresses(load(None, {"TRIAGE_SWEEP_METRICS_PORT": "0"}), "sweep") == []
+
+
+@pytest.mark.parametrize(("cores", "listeners"), [(1, 1), (7, 1), (8, 2), (64, 8)])
+def test_up_starts_listeners_by_the_cores_and_a_listener_by_itself_is_alone(
+    cores: int, listeners: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)))
+    settings = Settings.model_validate({"redis": {"url": "unix:///nowhere/redis.sock"}})
+    started = [child.command for child in build(settings, {}, Mock()).listeners]
+    of = ["--of", str(listeners)] if listeners > 1 else []
+    assert started == [["listen", "--index", str(number), *of] for number in range(listeners)]
+    assert len([each for each in ready_addresses(settings, None) if ":911" in each]) == listeners
+    assert len(ready_addresses(settings, "listen")) == 1
 
 
 @pytest.mark.parametrize(("wait_s", "status"), [("60", 0), ("0", 1)])

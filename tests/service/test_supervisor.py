@@ -67,7 +67,7 @@ def children(up: Role) -> dict[str, psutil.Process]:
         except psutil.Error:
             continue
         if words:
-            found["redis" if "redis" in words[0] else words[-3]] = process
+            found["redis" if "redis" in words[0] else words[1]] = process
     return found
 
 

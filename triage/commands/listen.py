@@ -12,11 +12,12 @@ SECTION = CommandSection.PROCESSES
 
 @click.command()
 @index_option
+@click.option("--of", default=0, hidden=True, help="How many processes of its kind share the port.")
 @given
-def listen(invocation: Invocation, index: int) -> None:
+def listen(invocation: Invocation, index: int, of: int) -> None:
     """Receive radiographs over DICOM (C-ECHO, C-STORE)."""
     settings = invocation.settings("listen")
     from triage.service.listen import listen as run
 
     with start_errors():
-        run(settings, open_spool(settings), redis_url(settings), index)
+        run(settings, open_spool(settings), redis_url(settings), index, of)

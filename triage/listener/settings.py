@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from triage.setting_types import AETitle, Port, Section
+
+_CORES_EACH = 4
+"""Hashing and the copies of the kernel, which run next to each other in one process, take most of a listener's time: on
+two cores a second process gained nothing."""
+_MOST_PROCESSES = 8
 
 
 class ListenerSettings(Section):
@@ -49,7 +55,13 @@ class ListenerSettings(Section):
     source_addresses: tuple[str, ...] = Field(
         (), description="Addresses or networks (CIDR) that may connect; empty lets all in."
     )
-    processes: int = Field(1, ge=1, le=64, description="Listener processes that share the port.")
+    processes: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Listener processes of `triage up` that share the port; 0 is one for every four cores, eight at "
+        "most. A `triage listen` that is started by itself shares it only if this is 2 or more.",
+    )
     max_associations: int = Field(
         50,
         ge=1,
@@ -79,6 +91,11 @@ class ListenerSettings(Section):
     metrics_port: Port = Field(
         9110, description="HTTP port of the first process; each further one takes the next. 0: any."
     )
+
+    @property
+    def process_count(self) -> int:
+        """The listener processes of `triage up`."""
+        return self.processes or min(max(len(os.sched_getaffinity(0)) // _CORES_EACH, 1), _MOST_PROCESSES)
 
     @model_validator(mode="after")
     def _validation_ae_title_is_no_sender(self) -> Self:

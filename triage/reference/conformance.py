@@ -77,7 +77,7 @@ def _implementation() -> Table:
         ("AE title, by default", listener.ae_title),
         ("Port, by default", str(listener.port)),
         ("Maximum PDU length received, by default", f"{listener.max_pdu_bytes} bytes"),
-        ("Associations at once, by default", f"{listener.max_associations} for each of {listener.processes} process"),
+        ("Associations at once, by default", f"{listener.max_associations} for each process"),
         ("Silence until an association is aborted, by default", f"{listener.network_timeout_s:g} s"),
     ]
 

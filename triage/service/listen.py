@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
-    """Receive objects until SIGTERM: start, and serve until the last association has ended or was aborted."""
+def listen(settings: Settings, spool: Spool, redis_url: str, index: int, of: int = 0) -> None:
+    """Receive objects until SIGTERM: start, and serve until the last association has ended or was aborted.
+
+    ``of`` processes share the port; 0: as many as the settings name.
+    """
     from triage.listener import server
     from triage.queue.score_queue import ScoreQueue, connect
 
@@ -45,7 +48,7 @@ def listen(settings: Settings, spool: Spool, redis_url: str, index: int) -> None
         health_server(registry, state.ready, settings.listener, index),
     ):
         server.run(
-            settings.listener,
+            settings.listener.model_copy(update={"processes": of or settings.listener.processes}),
             targets,
             partial(_enqueue, ScoreQueue(client), spool, settings.decision.prior_after_days),
             lambda: stopping.received,

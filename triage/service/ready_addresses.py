@@ -10,8 +10,10 @@ PROCESSES = ("listen", "work", "sweep", "deliver", "reports", "web")
 def ready_addresses(settings: Settings, process: str | None) -> list[str]:
     """Return the addresses of ``/readyz``: of one kind of process, or of all of `triage up`; none for port 0."""
     reports, deliver = settings.reports, settings.deliver
+    # One that is started by itself (a unit, a container) is alone unless the settings name a number.
+    listeners = settings.listener.process_count if process is None else settings.listener.processes
     ports = {
-        "listen": (settings.listener.metrics_host, settings.listener.metrics_port, settings.listener.processes),
+        "listen": (settings.listener.metrics_host, settings.listener.metrics_port, listeners),
         "work": (settings.worker.metrics_host, settings.worker.metrics_port, settings.worker.processes),
         "sweep": (settings.sweep.metrics_host, settings.sweep.metrics_port, 1),
         "deliver": (

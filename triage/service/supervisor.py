@@ -199,7 +199,7 @@ def build(settings: Settings, environment: Mapping[str, str], start: StartRole) 
         ),
     }
     children = partial(_children, begin=partial(start, child_environment))
-    listeners = children("listen", settings.listener.processes)
+    listeners = children("listen", settings.listener.process_count)
     workers = [child for name, count in counts.items() for child in children(name, count)]
     redis = None
     if embedded:
@@ -215,7 +215,8 @@ def build(settings: Settings, environment: Mapping[str, str], start: StartRole) 
 
 
 def _children(name: str, count: int, begin: Callable[[list[str]], SupervisedProcess]) -> list[Child]:
-    return [Child(f"{name} {index}", [name, "--index", str(index)], begin) for index in range(count)]
+    of = ["--of", str(count)] if name == "listen" and count > 1 else []
+    return [Child(f"{name} {index}", [name, "--index", str(index), *of], begin) for index in range(count)]
 
 
 def forking(run_role: RunRole, lock: int) -> StartRole:

@@ -88,7 +88,7 @@ def _samples(environment: Mapping[str, str], folder: Path) -> list[SampleFile]:
 def _wait_until_ready(settings: Settings, service: ServiceProcesses, stopping: StopSignal) -> None:
     """Every process says so on its /readyz; the listener's port counts as the last."""
     addresses = [(settings.web.host, settings.web.port)]
-    roles = ((settings.listener, settings.listener.processes), (settings.worker, settings.worker.processes))
+    roles = ((settings.listener, settings.listener.process_count), (settings.worker, settings.worker.processes))
     for role, count in roles:
         addresses += [(role.metrics_host, role.metrics_port + index) for index in range(count) if role.metrics_port]
     deadline = time.monotonic() + _START_S

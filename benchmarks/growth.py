@@ -1,0 +1,205 @@
+"""Cost against size: 1,000, 10,000 and 100,000 studies kept, and objects waiting. Usage: growth.py [--sizes N ...]
+
+Studies are generated: a folder with its decision, its assessment and a sparse image. Measured are processor seconds of
+this process, which others on the machine disturb least, and of Redis: of a restart (the index is rebuilt), a sweep when
+nothing is new, one after ten new studies, a page of the worklist at its end, and a search by patient when nothing is
+new. With objects in the inbox instead of studies: a sweep over them, and the queueing of all (the first sweep).
+
+Printed with each is the exponent between the smallest and the largest size: 0 does not grow, 1 grows like the number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from math import log
+from pathlib import Path
+from statistics import median
+from struct import pack
+
+import psutil
+from figures import lower, report
+from latency import study
+from page import decision, redis
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+from pydicom.uid import ExplicitVRLittleEndian
+from redis import Redis
+from service import load, table
+
+from triage.decision.records import to_record
+from triage.decision.types import ImageAssessment, Tag
+from triage.dicom.part10 import Receipt, header
+from triage.metrics.reconcile import ReconcileMetrics
+from triage.service.reconciler import Reconciler
+from triage.settings.schema import Settings
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import DECISION, HISTORY, Spool
+from triage.web.api.patient_index import PatientIndex
+from triage.worklist.index import Worklist
+
+SIZES = (1_000, 10_000, 100_000)
+TURNS = 5
+NEW = 10
+_IMAGE_BYTES = 15_500_000  # sparse
+_ASSESSMENT = ImageAssessment(
+    study_instance_uid="",
+    series_instance_uid="1.2",
+    sop_instance_uid="",
+    content_digest="",
+    sop_class_uid="1.2.840.10008.5.1.4.1.1.1.1",
+    accession_number="",
+    modality="DX",
+    view="PA",
+    calling_ae_title="BENCHMARK",
+    received_at=1e9,
+    assessed_at=1e9,
+    tag=Tag.NORMAL,
+    probability=0.5,
+    reasons=(),
+    model_id="rsna-adult 1.0.0",
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A spool, a Redis, and the sweeps of one process."""
+
+    spool: Spool
+    client: Redis
+    reconciler: Reconciler
+    server: psutil.Process
+
+    def cost(self, action: Callable[[], object]) -> float:
+        """Return the processor seconds of ``action``, here and in Redis."""
+        began = time.process_time() + sum(self.server.cpu_times()[:2])
+        action()
+        return time.process_time() + sum(self.server.cpu_times()[:2]) - began
+
+
+@contextmanager
+def place(folder: Path) -> Iterator[Place]:
+    """Yield an empty spool with a Redis of its own."""
+    spool = Spool.open(folder / "spool")
+    with redis(folder / "redis") as url, Redis.from_url(url) as client:
+        settings = Settings.model_validate(
+            {"spool": {"path": str(spool.root), "retention_days": 3650}, "redis": {"url": url}}
+        )
+        server = psutil.Process(int(client.info("server")["process_id"]))
+        yield Place(spool, client, Reconciler(settings, spool, url, ReconcileMetrics()), server)
+
+
+def keep(spool: Spool, number: int, start: float) -> None:
+    """Write the files of a tagged study, without waiting for the disk."""
+    found = replace(decision(number, start), revision=f"{number:064x}")
+    uid = found.study_instance_uid
+    folder = spool.study_folder(uid)
+    folder.mkdir(parents=True)
+    record = json.dumps(to_record(found))
+    (folder / HISTORY).write_text("\n" + record)
+    (folder / DECISION).write_text(record)
+    name = f"{uid}.1+{number:064x}"
+    assessment = replace(
+        _ASSESSMENT, study_instance_uid=uid, sop_instance_uid=f"{uid}.1", content_digest=f"{number:064x}"
+    )
+    (folder / f"{name}.json").write_text(json.dumps(to_record(assessment)))
+    with (folder / f"{name}.dcm").open("wb") as image:
+        image.write(_head())
+        image.truncate(image.tell() + _IMAGE_BYTES)
+
+
+@cache
+def _head() -> bytes:
+    """Return a DICOM file up to its pixels."""
+    dataset = study(b"")
+    dataset.remove_private_tags()
+    del dataset.PixelData
+    stream = DicomBytesIO()
+    stream.is_implicit_VR, stream.is_little_endian = False, True
+    write_dataset(stream, dataset)
+    receipt = Receipt(time.time(), "BENCHMARK", "CXR_TRIAGE", "127.0.0.1", ExplicitVRLittleEndian)
+    head = header(dataset.SOPClassUID, dataset.SOPInstanceUID, ExplicitVRLittleEndian, receipt)
+    return head + stream.getvalue() + pack("<HH2sHL", 0x7FE0, 0x0010, b"OW", 0, _IMAGE_BYTES)
+
+
+def kept(folder: Path, size: int) -> dict[str, float]:
+    """Return the costs with so many studies kept."""
+    with place(folder) as there:
+        start = time.time() - size - 3600
+        for number in range(size):
+            keep(there.spool, number, start)
+        found = {"restart": there.cost(there.reconciler.run)}
+        for _ in range(-(-size // 2000) + 1):  # every study has had its turn once
+            there.reconciler.run()
+        found["sweep"] = median(there.cost(there.reconciler.run) for _ in range(TURNS))
+        index = Worklist(there.client)
+
+        def sweep_with_new(turn: int) -> float:
+            for number in range(size + turn * NEW, size + (turn + 1) * NEW):
+                keep(there.spool, number, start)
+                index.put(replace(decision(number, start), revision=f"{number:064x}"))
+            return there.cost(there.reconciler.run)
+
+        found["sweep, ten new"] = median(map(sweep_with_new, range(TURNS)))
+        cursor, pages = None, 0
+        while (page := index.page(cursor, 500, time.time())).next_cursor is not None and pages < size // 500 - 1:
+            cursor, pages = page.next_cursor, pages + 1
+        found["page"] = there.cost(lambda: [index.page(cursor, 50, time.time()) for _ in range(100)]) / 100
+        patients = PatientIndex(there.spool, index)
+        while not patients.find("")[1]:
+            continue
+        found["search"] = there.cost(lambda: [patients.find("p") for _ in range(TURNS)]) / TURNS
+        return found
+
+
+def waiting(folder: Path, size: int) -> dict[str, float]:
+    """Return the costs with so many objects that wait for a worker."""
+    with place(folder) as there:
+        for number in range(size):
+            instance = ReceivedInstance(f"1.2.{number}", f"1.2.{number}.1", f"{number:064x}")
+            with there.spool.inbox_path(instance).open("wb") as image:
+                image.truncate(_IMAGE_BYTES)
+        found = {"queueing": there.cost(there.reconciler.run)}
+        found["sweep, all waiting"] = median(there.cost(there.reconciler.run) for _ in range(TURNS))
+        return found
+
+
+def exponent(costs: dict[int, float]) -> float:
+    """Return the power of the number with which the cost grows between the two largest sizes."""
+    small, large = sorted(costs)[-2:]
+    return log(max(costs[large], 1e-6) / max(costs[small], 1e-6)) / log(large / small)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    costs: dict[str, dict[int, float]] = {}
+    sizes = sorted(parser.parse_args().sizes)
+    for size in sizes:
+        folder = Path(tempfile.mkdtemp(prefix="cxr-bench-", dir=os.environ.get("BENCH_FOLDER")))
+        try:
+            for name, cost in (kept(folder / "kept", size) | waiting(folder / "waiting", size)).items():
+                costs.setdefault(name, {})[size] = cost
+        finally:
+            shutil.rmtree(folder)
+        print(f"{size}: done", file=sys.stderr, flush=True)
+    rows = [
+        (name, *(f"{1e3 * each[size]:.1f} ms" for size in sizes), f"{exponent(each):.2f}")
+        for name, each in costs.items()
+    ]
+    print(f"processor time, here and in Redis{load()}")
+    print(table(("", *(f"{size:,}" for size in sizes), "exponent"), rows))
+    report(*(lower(f"growth.{name.replace(', ', '_').replace(' ', '_')}", [exponent(costs[name])]) for name in costs))
+
+
+if __name__ == "__main__":
+    main()
