@@ -378,11 +378,61 @@ def test_what_was_repaired_is_counted_and_said(house: House, caplog: pytest.LogC
 
 def test_every_study_has_its_turn_where_numbers_and_names_add_up(house: House) -> None:
     """A wrong value changes no number: it is found when the study's turn has come, and no sweep looks at all."""
-    house.turns.at_once = 5
+    house.turns.in_turn = 5
     entry = json.loads(house.client.hget(keys.ENTRIES, "1.2.5") or b"")
     house.client.hset(keys.ENTRIES, "1.2.5", json.dumps({**entry, "probability": 0.001}))
     assert sum(house.sweep().repaired for _ in range(3)) == 1
     assert house.picture() == house.before
+
+
+def test_a_sweep_reads_the_names_of_the_studies_whose_turn_it_is_and_of_no_others(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def counted(spool: Spool) -> Iterator[str]:
+        for uid in every(spool):
+            read.append(uid)
+            yield uid
+
+    every = Spool.study_uids
+    monkeypatch.setattr(Spool, "study_uids", counted)
+    for parent in house.spool.studies.iterdir():
+        os.utime(parent, (1e9, 1e9))  # long ago: two sweeps in one moment would read it twice
+    house.turns.in_turn = 2
+    for _ in range(3):
+        house.sweep()
+    read.clear()
+    monkeypatch.setattr("triage.spool.study_folders._uids", None)  # no parent is read either
+    house.sweep()
+    assert len(read) == 2
+
+
+@pytest.mark.parametrize("damage", [remove_every_trace_of_a_study, remove_an_entry, remove_a_place, remove_from_a_list])
+def test_what_is_lost_is_found_by_the_next_sweep_whosever_turn_it_is(
+    house: House, damage: Callable[[House, random.Random], None]
+) -> None:
+    for parent in house.spool.studies.iterdir():
+        os.utime(parent, (1e9, 1e9))
+    house.sweep()
+    house.turns.in_turn = 1  # and twelve are kept
+    house.turns.rest = iter(())
+    damage(house, random.Random(1))
+    house.sweep()
+    assert house.picture() == house.before
+
+
+def test_a_study_that_came_or_went_is_no_reason_to_read_the_others(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.sweep()
+    house._tag(12)
+    house.index.remove("1.2.3")
+    house.spool.remove_study("1.2.3")
+    monkeypatch.setattr(IndexCheck, "studies", None)  # all names of the index
+    house.sweep()
+    assert "1.2.12" in house.listed()
+    assert house.sweep().repaired == 0
 
 
 def test_a_decision_that_the_worker_is_about_to_index_is_put_in_and_not_counted(house: House) -> None:

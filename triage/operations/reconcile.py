@@ -14,7 +14,7 @@ from triage.errors import cause
 from triage.metrics.reconcile import ReconcileMetrics
 from triage.operations.index_rebuild import rebuild
 from triage.operations.lost_jobs import JobHoldTimes, LostJobs, remove_dangling
-from triage.operations.retention import AgeLimits, remove_aged
+from triage.operations.retention import AgeLimits, RetentionTurns, remove_aged
 from triage.queue.score_queue import PartitionedInstance, ScoreQueue
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -40,12 +40,14 @@ class SharedState:
     """The files and the Redis data that a sweep compares.
 
     ``partitions`` are the spools of canary and validation by their names in the queue; ``spool`` is the patients'.
+    ``retention``: the progress of the retention from sweep to sweep.
     """
 
     spool: Spool
     jobs: ScoreQueue
     index: Worklist
     partitions: Mapping[str, Spool] = field(default_factory=dict)
+    retention: RetentionTurns = field(default_factory=RetentionTurns)
 
 
 def never_prior(instance: ReceivedInstance) -> bool:
@@ -79,7 +81,7 @@ def sweep(
     started = time.perf_counter()
     repaired, rebuilt = _repair_index(state, metrics, compare)
     requeued, dangling = _repair_queue(state, metrics, is_prior, hold_times or JobHoldTimes())
-    aged = remove_aged(state.spool, state.index, limits)
+    aged = remove_aged(state.spool, state.index, limits, state.retention)
     metrics.studies_removed.inc(aged.removed)
     metrics.studies_expired.inc(aged.expired)
     metrics.sweep_duration.observe(time.perf_counter() - started)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 
 from triage.delivery.outbox import Outbox
 from triage.operations.one_study import one_study
@@ -16,6 +16,7 @@ from triage.worklist.reader_acts import NotTaggedError, acts_of, expire, leaving
 _EXPIRED_AT_ONCE = 200
 _REMOVED_AT_ONCE = 200
 _EXAMINED_AT_ONCE = 1000
+"""Studies whose age a sweep reads, in turn, so that its cost does not grow with the studies kept."""
 _DAY_S = 24 * 3600.0
 _OLD_PART_S = 3600.0  # no association lives that long without progress
 _OLD_LOCK_S = 7 * _DAY_S
@@ -35,6 +36,27 @@ class AgeLimits:
     clock_is_steady: bool = True
 
 
+@dataclass
+class RetentionTurns:
+    """Progress of the retention from sweep to sweep; each process has its own.
+
+    ``rest`` are the studies whose turn has not come, ``counted`` those of this round that are past their age and stay,
+    ``overdue`` all of them in the last whole round.
+    """
+
+    rest: Iterator[str] = field(default_factory=lambda: iter(()))
+    counted: int = 0
+    overdue: int = 0
+
+    def next(self, spool: Spool) -> tuple[list[str], bool]:
+        """Return the studies whose turn it is, and whether all have had theirs then."""
+        turn = list(islice(self.rest, _EXAMINED_AT_ONCE))
+        if not turn:
+            self.rest, self.counted = spool.study_uids(), 0
+            turn = list(islice(self.rest, _EXAMINED_AT_ONCE))
+        return turn, len(turn) < _EXAMINED_AT_ONCE
+
+
 @dataclass(frozen=True)
 class AgedStudies:
     """Numbers of studies removed, past their retention and kept, and taken off the list."""
@@ -44,13 +66,16 @@ class AgedStudies:
     expired: int = 0
 
 
-def remove_aged(spool: Spool, index: Worklist, limits: AgeLimits) -> AgedStudies:
-    """Remove old studies, unfinished transfers, and locks of workers that ended. Raises RedisError."""
+def remove_aged(spool: Spool, index: Worklist, limits: AgeLimits, turns: RetentionTurns | None = None) -> AgedStudies:
+    """Remove old studies, unfinished transfers, and locks of workers that ended. Raises RedisError.
+
+    ``turns`` are those of the sweep before. None: begin anew.
+    """
     if not limits.clock_is_steady:
         return AgedStudies()
     removed, overdue, expired = 0, 0, 0
     if limits.retention_days:
-        removed, overdue = remove_old(spool, index, limits.retention_days, limits.now)
+        removed, overdue = remove_old(spool, index, limits.retention_days, limits.now, turns)
     if limits.expire_after_days:
         expired = expire_old(spool, index, limits.expire_after_days, limits.now)
     spool.remove_old_parts(limits.now - _OLD_PART_S)
@@ -58,17 +83,20 @@ def remove_aged(spool: Spool, index: Worklist, limits: AgeLimits) -> AgedStudies
     return AgedStudies(removed, overdue, expired)
 
 
-def remove_old(spool: Spool, index: Worklist, retention_days: float, now: float) -> tuple[int, int]:
+def remove_old(
+    spool: Spool, index: Worklist, retention_days: float, now: float, turns: RetentionTurns | None = None
+) -> tuple[int, int]:
     """Remove studies that were tagged longer ago than the retention and have left the list.
 
-    A study stays while an object of it waits, is dead or is undelivered. A call removes a bounded number. Return the
-    number removed, and the number as old that is left.
+    A study stays while an object of it waits, is dead or is undelivered. A call looks at a bounded number, in turn, so
+    that studies that have to stay do not block the others, and removes a bounded number. Return the number removed, and
+    the number as old that was left in the last whole round.
     """
-    before = now - retention_days * _DAY_S
-    old = [uid for uid in spool.study_uids() if spool.touched(uid) < before]
+    before, turns = now - retention_days * _DAY_S, turns or RetentionTurns()
+    turn, ended = turns.next(spool)
+    old = [uid for uid in turn if spool.touched(uid) < before]
     count = 0
-    # A random sample, so that studies that have to stay do not block the others.
-    for uid in random.sample(old, min(len(old), _EXAMINED_AT_ONCE)):
+    for uid in old:
         with one_study(uid), spool.study_lock(uid):
             # Only now: what came since the list was made must not go with the old.
             if _is_finished(spool, uid, before):
@@ -77,7 +105,10 @@ def remove_old(spool: Spool, index: Worklist, retention_days: float, now: float)
                 count += 1
         if count >= _REMOVED_AT_ONCE:  # a wrong setting costs so many studies in one sweep, and no more
             break
-    return count, len(old) - count
+    turns.counted += len(old) - count
+    if ended:
+        turns.overdue = turns.counted
+    return count, turns.overdue
 
 
 def expire_old(spool: Spool, index: Worklist, expire_after_days: float, now: float) -> int:

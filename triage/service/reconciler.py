@@ -13,7 +13,7 @@ from triage.operations import quarantine
 from triage.operations.compare import ComparisonTurns, compare
 from triage.operations.lost_jobs import JobHoldTimes
 from triage.operations.reconcile import SharedState, SweepResult, sweep
-from triage.operations.retention import AgeLimits
+from triage.operations.retention import AgeLimits, RetentionTurns
 from triage.queue.priors import is_prior
 from triage.queue.score_queue import ScoreQueue, connect
 from triage.service.clock_watch import ClockWatch
@@ -32,7 +32,7 @@ class Reconciler:
 
     def __init__(self, settings: Settings, spool: Spool, redis_url: str, metrics: ReconcileMetrics) -> None:
         self._settings, self._spool, self._redis_url, self._metrics = settings, spool, redis_url, metrics
-        self._turns, self._hold_times = ComparisonTurns(), JobHoldTimes()
+        self._turns, self._hold_times, self._retention = ComparisonTurns(), JobHoldTimes(), RetentionTurns()
         self.clock = ClockWatch(spool)
 
     def run(self) -> SweepResult:
@@ -51,7 +51,7 @@ class Reconciler:
         with connect(self._redis_url, settings.redis.timeout_s) as client:
             index = Worklist(client)
             return sweep(
-                SharedState(spool, ScoreQueue(client), index, apart),
+                SharedState(spool, ScoreQueue(client), index, apart, self._retention),
                 self._metrics,
                 limits,
                 is_prior=partial(is_prior, spool, after_days=settings.decision.prior_after_days),

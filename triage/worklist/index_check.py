@@ -87,9 +87,28 @@ class IndexCheck:
         rows = zip(uids, zip(*pipeline.execute(), strict=True), strict=True)
         return [uid for uid, scores in rows if sum(each is not None for each in scores) != 1]
 
-    def studies(self) -> set[bytes]:
-        """Return the UID of every study that has an entry or a position."""
-        return {each for name in (keys.ENTRIES, keys.PLACES) for each in self._fields(name)}
+    def size(self) -> int:
+        """Return the number of studies that have both an entry and a position; -1 if the two numbers differ."""
+        entries, places = self._client.hlen(keys.ENTRIES), self._client.hlen(keys.PLACES)
+        return int(entries) if entries == places else -1
+
+    def missing(self, uids: Sequence[str]) -> list[str]:
+        """Return those of ``uids`` that lack an entry or a position."""
+        found: list[str] = []
+        rest = iter(uids)
+        while some := list(islice(rest, _AT_ONCE)):
+            pipeline = self._client.pipeline(transaction=True)
+            for uid in some:
+                pipeline.hexists(keys.ENTRIES, uid)
+                pipeline.hexists(keys.PLACES, uid)
+            replies = pipeline.execute()
+            found += [uid for uid, *both in zip(some, replies[::2], replies[1::2], strict=True) if not all(both)]
+        return found
+
+    def studies(self) -> tuple[set[bytes], set[bytes]]:
+        """Return the UID of every study that has an entry or a position, and of those that lack one of the two."""
+        entries, places = (set(self._fields(name)) for name in (keys.ENTRIES, keys.PLACES))
+        return entries | places, entries ^ places
 
     def remove_strays(self, is_known: Callable[[bytes], bool]) -> int:
         """Remove members of the lists, numbers and acts that belong to no indexed study, and return their count.
