@@ -16,7 +16,7 @@ from pathlib import Path
 import figures
 from service import table
 
-NAMES = ("intake", "latency", "backlog", "idle", "page", "growth", "validate")
+NAMES = ("intake", "latency", "stat_in_backlog", "backlog", "idle", "page", "growth", "validate")
 
 
 def run_all(names: list[str], collected: Path) -> list[str]:

@@ -191,7 +191,7 @@ def main() -> None:
         (name, *(f"{1e3 * each[size]:.1f} ms" for size in sizes), f"{exponent(each):.2f}")
         for name, each in costs.items()
     ]
-    print(f"processor time, here and in Redis{load()}")
+    print(f"processor time, here and in Redis{load()}", flush=True)
     print(table(("", *(f"{size:,}" for size in sizes), "exponent"), rows))
     report(*(lower(f"growth.{name.replace(', ', '_').replace(' ', '_')}", [exponent(costs[name])]) for name in costs))
 

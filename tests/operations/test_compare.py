@@ -41,6 +41,8 @@ QUEUE_KEYS = {
     "rq:queue:score:intermediate": "list",
     "rq:queue:score-priors": "list",
     "rq:queue:score-priors:intermediate": "list",
+    "rq:queue:score-stat": "list",
+    "rq:queue:score-stat:intermediate": "list",
     "rq:failed:score": "zset",
     "rq:queues": "set",
     "rq:workers": "set",

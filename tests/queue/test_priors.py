@@ -21,7 +21,7 @@ from triage.model.session import ModelSession
 from triage.operations.reconcile import SharedState, sweep
 from triage.operations.retention import AgeLimits
 from triage.queue.priors import is_prior, oldest_awaited
-from triage.queue.score_queue import PRIORS, QUEUE
+from triage.queue.score_queue import PRIORS, QUEUE, STAT
 from triage.runtime.child_pool import DecodePool
 from triage.runtime.sockets import open_port
 from triage.scoring.worker import BATCHES_BEFORE_PRIORS
@@ -164,7 +164,7 @@ def test_an_emptied_redis_gives_priors_their_rank_again(place: Workplace) -> Non
     place.client.flushall()
     place.jobs.enqueue(fresh)
     sweep(SharedState(place.spool, place.jobs, place.index), place.metrics, AgeLimits(now=1e9), is_prior=prior)
-    assert place.jobs.depths() == {QUEUE: 1, PRIORS: 5}
+    assert place.jobs.depths() == {QUEUE: 1, PRIORS: 5, STAT: 0}
     came = place.spool.inbox_path(fresh).stat().st_mtime
     assert oldest_awaited(place.spool, place.jobs.is_of_priors, at_once=2) == came
     place.work()
@@ -215,7 +215,7 @@ def test_the_listener_queues_an_old_study_behind_and_an_idle_worker_takes_it_at_
     for number in range(3):
         store(port, read_bytes(old(number)))
     store(port, read_bytes(fresh_one(9)))
-    wait_for(lambda: place.jobs.depths() == {QUEUE: 2, PRIORS: 2}, "four jobs")
+    wait_for(lambda: place.jobs.depths() == {QUEUE: 2, PRIORS: 2, STAT: 0}, "four jobs")
 
     worker = running.start("work")
     wait_for(lambda: is_done(running.spool), "the worker")

@@ -14,7 +14,7 @@ from tests.support.builders import an_instance
 from tests.support.redis_server import RedisServer
 from tests.support.service import a_chest, receive
 from triage.queue.rq_adapter import ScoreJob
-from triage.queue.score_queue import PRIORS, QUEUE, SCORE, ScoreQueue, connect, job_id
+from triage.queue.score_queue import PRIORS, QUEUE, SCORE, STAT, ScoreQueue, connect, job_id
 from triage.spool.spool import Spool
 
 
@@ -98,22 +98,22 @@ def test_a_prior_goes_behind_all_others_and_wakes_a_worker_where_nothing_waits(r
         instances = [an_instance(content=bytes([number])) for number in range(4)]
         for instance in instances[:3]:
             assert jobs.enqueue(instance, prior=True)
-        assert jobs.depths() == {QUEUE: 1, PRIORS: 2}
+        assert jobs.depths() == {QUEUE: 1, PRIORS: 2, STAT: 0}
         assert not jobs.enqueue(instances[1]), "of each object one job, in whichever queue"
         assert jobs.enqueue(instances[3])
-        assert (jobs.depths(), jobs.depth()) == ({QUEUE: 2, PRIORS: 2}, 4)
+        assert (jobs.depths(), jobs.depth()) == ({QUEUE: 2, PRIORS: 2, STAT: 0}, 4)
         assert jobs.waiting_ids() == {job_id(each) for each in instances}
         assert jobs.is_of_priors(instances) == [False, True, True, False]
 
         jobs.again(instances[2])
-        assert jobs.depths() == {QUEUE: 2, PRIORS: 2}
+        assert jobs.depths() == {QUEUE: 2, PRIORS: 2, STAT: 0}
         jobs.again(instances[2], prior=False)
-        assert jobs.depths() == {QUEUE: 3, PRIORS: 1}
+        assert jobs.depths() == {QUEUE: 3, PRIORS: 1, STAT: 0}
         jobs.wake()
-        assert jobs.depths() == {QUEUE: 3, PRIORS: 1}
+        assert jobs.depths() == {QUEUE: 3, PRIORS: 1, STAT: 0}
         client.delete(f"rq:queue:{QUEUE}")
         jobs.wake()
-        assert jobs.depths() == {QUEUE: 1, PRIORS: 0}
+        assert jobs.depths() == {QUEUE: 1, PRIORS: 0, STAT: 0}
 
 
 @pytest.mark.parametrize(

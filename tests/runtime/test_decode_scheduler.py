@@ -80,6 +80,17 @@ def test_a_sender_that_came_later_does_not_wait_for_all_of_another(pool: Pool) -
     assert pool.names[-1] == "second"
 
 
+def test_a_stat_order_is_next_whoever_sent_it(pool: Pool) -> None:
+    scheduled = scheduler(pool, slots=1)
+    for number in range(3):
+        scheduled.submit(partial(str, f"a{number}"), DecodeCost(sender="a"))
+    scheduled.submit(partial(str, "b"), DecodeCost(sender="b"))
+    scheduled.submit(partial(str, "urgent"), DecodeCost(sender="a", stat=True))
+    for number in range(4):
+        pool.begun[number].end()
+    assert pool.names[:3] == ["a0", "urgent", "b"]
+
+
 def test_who_has_taken_much_time_comes_after_who_has_taken_little(pool: Pool) -> None:
     clock = [0.0]
     scheduled = scheduler(pool, slots=1, now=lambda: clock[0])

@@ -310,8 +310,9 @@ def test_nothing_that_anybody_writes_into_redis_stops_the_scoring(place: Workpla
 
 
 KEYS_OF_RQ = (
-    *("rq:workers", "rq:workers:score", "rq:workers:score-priors", "rq:queues", "rq:suspended"),
-    *(f"rq:queue:{name}{end}" for name in ("score", "score-priors") for end in ("", ":intermediate")),
+    *("rq:workers", "rq:workers:score", "rq:workers:score-priors", "rq:workers:score-stat"),
+    *("rq:queues", "rq:suspended"),
+    *(f"rq:queue:{name}{end}" for name in ("score", "score-priors", "score-stat") for end in ("", ":intermediate")),
     *(f"rq:{name}:score" for name in ("wip", "failed", "finished", "canceled", "deferred", "scheduled")),
     *("rq:clean_registries:score", "cxr-triage:failures", "cxr-triage:deaths"),
 )

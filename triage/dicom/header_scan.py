@@ -19,6 +19,7 @@ _DATES = (0x00080020, 0x00080021, 0x00080022, 0x00080023, 0x0008002A)
 """Those of ``attributes.ACQUISITION_DATES``: study, series, acquisition and content date, acquisition date and time."""
 _LAST = 0x0020000D
 _SAMPLES, _ROWS, _COLUMNS = 0x00280002, 0x00280010, 0x00280011
+_ORDER_PRIORITY = 0x00401003
 _MOST_INFLATED = 64 * 1024 * 1024
 
 
@@ -65,6 +66,17 @@ def read_pixel_count(data_set: BinaryIO, transfer_syntax_uid: str) -> int:
         if tag in sizes:
             sizes[tag] = int.from_bytes(source.read(value_at, 2), order)
     return sizes[_ROWS] * sizes[_COLUMNS] * sizes[_SAMPLES]
+
+
+def read_order_priority(data_set: BinaryIO, transfer_syntax_uid: str) -> str:
+    """Read Requested Procedure Priority of the data set at the file's position; empty if absent. Raises OSError."""
+    source, walk = _walk(data_set, transfer_syntax_uid)
+    for tag, _, _, value_at, end, *_ in walk.elements():
+        if tag == _ORDER_PRIORITY and end - value_at <= 64:
+            return source.read(value_at, end - value_at).decode("latin-1").strip("\0 ")
+        if tag > _ORDER_PRIORITY:
+            break
+    return ""
 
 
 def _walk(data_set: BinaryIO, transfer_syntax_uid: str) -> tuple[ByteSource, Walk]:

@@ -12,7 +12,7 @@ class SweepMetrics(ProcessMetrics, CertificateMetrics, ReconcileMetrics):
     """Runs of the sweep, and shared state.
 
     No other process exports the shared state: its zeros would appear next to the true values. {outcome}: ok, failed.
-    {folder}: inbox, dead, quarantine. {queue}: score, score-priors.
+    {folder}: inbox, dead, quarantine. {queue}: score, score-priors, score-stat.
     """
 
     sweep_runs = counter("sweep_runs_total", "Sweeps.", "outcome")

@@ -27,8 +27,8 @@ class WorkerMetrics(ProcessMetrics, ReconcileMetrics):
     {stage}: names chosen by the code, never by data. {counted}: true if the study's tag takes the image into account,
     else false. {model}: a name, without its version. {calling_ae_title}: see ``bounded``. {outcome}: ViewCheck.
     {finding}, {point}: names in the models' cards and in the site's file of operating points.
-    {queue}: score, score-priors. {state}: ModelState, 1 for the present one. {outcome} of known answers: held,
-    differed, failed (no valid answer).
+    {queue}: score, score-priors, score-stat. {state}: ModelState, 1 for the present one. {outcome} of known
+    answers: held, differed, failed (no valid answer).
     """
 
     stage_duration = histogram("stage_duration_seconds", "One stage of one image.", FAST_SECONDS, "stage")

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from triage.metrics.reconcile import ReconcileMetrics
 from triage.queue.score_queue import PartitionedInstance, Queued, ScoreQueue, job_id
+from triage.queue.stat_orders import is_stat
 from triage.spool.instance import ReceivedInstance
 from triage.spool.locks import WorkerLocks
 from triage.spool.spool import Spool
@@ -75,7 +76,7 @@ class LostJobs:
                     continue
                 if reason is LossReason.DEAD_WORKER and self.workers.has_died(worker):
                     self.jobs.count_death(work)
-                self.jobs.again(work, is_prior(work.instance))
+                self.jobs.again(work, is_prior(work.instance), is_stat(spool, work.instance))
                 yield reason
 
     def _reason(self, work: Queued, status: str, worker: str, queued: set[str]) -> LossReason | None:

@@ -9,7 +9,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from triage.queue import rq_adapter as rq
-from triage.queue.names import JOB_PREFIX, PRIORS, QUEUE, Queued, job_id
+from triage.queue.names import JOB_PREFIX, PRIORS, QUEUE, STAT, Queued, job_id
 from triage.queue.rq_adapter import Job
 
 JOB_ID = re.compile(rb"[A-Za-z0-9_-]{1,512}")
@@ -17,13 +17,14 @@ _SCANNED_AT_ONCE = 500
 
 
 class JobStates:
-    """Reads the two queues and their jobs. Methods raise RedisError."""
+    """Reads the queues and their jobs. Methods raise RedisError."""
 
     def __init__(self, client: Redis) -> None:
         self._client = client
         self._queue = rq.open_queue(QUEUE, client)
         self._priors = rq.open_queue(PRIORS, client)
-        self._queue_keys = (self._queue.key, self._priors.key)
+        self._stat = rq.open_queue(STAT, client)
+        self._queue_keys = (self._queue.key, self._priors.key, self._stat.key)
 
     def state(self, instance: Queued) -> tuple[str, str]:
         """Return the status of an object's job and the worker that started it; empty texts for no job."""
@@ -45,10 +46,14 @@ class JobStates:
 
     def is_of_priors(self, instances: Sequence[Queued]) -> list[bool]:
         """Return for each object whether its job is one of the priors', in the queue or in work."""
+        return [origin == PRIORS for origin in self.origins(instances)]
+
+    def origins(self, instances: Sequence[Queued]) -> list[str]:
+        """Return for each object the queue of its job, in the queue or in work; an empty text for no job."""
         pipeline = self._client.pipeline(transaction=False)
         for instance in instances:
             pipeline.hget(rq.job_key(job_id(instance)), "origin")
-        return [_text(origin) == PRIORS for origin in pipeline.execute(raise_on_error=False)]
+        return [_text(origin) for origin in pipeline.execute(raise_on_error=False)]
 
     def fetch(self, ids: Sequence[bytes]) -> list[Job]:
         """Return the jobs of these IDs, without malformed IDs and those of no job."""
@@ -83,7 +88,7 @@ class JobStates:
         pipeline = self._client.pipeline(transaction=False)
         for key in self._queue_keys:
             pipeline.llen(key)
-        return {name: int(depth) for name, depth in zip((QUEUE, PRIORS), pipeline.execute(), strict=True)}
+        return {name: int(depth) for name, depth in zip((QUEUE, PRIORS, STAT), pipeline.execute(), strict=True)}
 
     def is_idle(self, worker: str) -> bool:
         """Return whether a worker reports that it has no job in work."""

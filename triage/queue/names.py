@@ -10,7 +10,9 @@ from triage.spool.instance import ReceivedInstance
 
 QUEUE = "score"
 PRIORS = "score-priors"
-"""The queue of priors, which are not urgent: taken when the other queue is empty, and sometimes before."""
+"""The queue of priors, which are not urgent: taken when the other queues are empty, and sometimes before."""
+STAT = "score-stat"
+"""The queue of STAT orders: taken before the others, and not always."""
 
 # Jobs of an older release may be in Redis: the text stays whatever the module is called.
 SCORE = "triage.jobs.score"

@@ -14,11 +14,22 @@ from redis.exceptions import ResponseError
 
 from triage.queue import rq_adapter as rq
 from triage.queue.job_states import JOB_ID, JobStates
-from triage.queue.names import FUNCTIONS, PRIORS, QUEUE, SCORE, PartitionedInstance, Queued, job_id
+from triage.queue.names import FUNCTIONS, PRIORS, QUEUE, SCORE, STAT, PartitionedInstance, Queued, job_id
 from triage.queue.rq_adapter import DuplicateJobError, Job
 from triage.runtime.key_types import keep, remove_wrong_types
 
-__all__ = ["FUNCTIONS", "PRIORS", "QUEUE", "SCORE", "PartitionedInstance", "Queued", "ScoreQueue", "connect", "job_id"]
+__all__ = [
+    "FUNCTIONS",
+    "PRIORS",
+    "QUEUE",
+    "SCORE",
+    "STAT",
+    "PartitionedInstance",
+    "Queued",
+    "ScoreQueue",
+    "connect",
+    "job_id",
+]
 
 JOB_TIMEOUT_S = 3600
 _WAITING_TTL_S = 7 * 24 * 3600  # then the sweep queues it anew; jobs of removed objects do not accumulate
@@ -27,7 +38,7 @@ _FAILURE_TTL_S = 30 * 24 * 3600
 _FAILURES = "cxr-triage:failures"
 _DEATHS = "cxr-triage:deaths"
 _WORKER_KEY = re.compile(re.escape(rq.worker_key().encode()) + rb"[\x21-\x7e]{1,512}")
-_WORKER_SETS = rq.worker_sets((QUEUE, PRIORS))
+_WORKER_SETS = rq.worker_sets((QUEUE, PRIORS, STAT))
 _LARGEST_COUNT = 1000  # of failures and deaths: an object is given up long before
 
 
@@ -47,13 +58,14 @@ def connect(url: str, timeout_s: float) -> Redis:
 class ScoreQueue(JobStates):
     """The queue of objects to score. Methods raise RedisError."""
 
-    def enqueue(self, instance: Queued, prior: bool = False) -> bool:
+    def enqueue(self, instance: Queued, prior: bool = False, stat: bool = False) -> bool:
         """Queue an object, and return False if it has a job already. After RedisError the sweep queues it.
 
-        A prior goes behind all others. A worker waits for the first queue alone, and polls the second before it waits:
-        so if both are empty, a prior goes into the first, and wakes the worker.
+        A prior goes behind all others, one of a STAT order before them. A worker waits for the first queue alone, and
+        polls the others before it waits: so if all are empty, the object goes into the first, and wakes the worker.
         """
-        queue = self._priors if prior and any(self.depths().values()) else self._queue
+        apart = (prior or stat) and any(self.depths().values())
+        queue = self._queue if not apart else self._priors if prior else self._stat
         try:
             queue.enqueue_call(
                 SCORE,
@@ -68,21 +80,24 @@ class ScoreQueue(JobStates):
             )
         except DuplicateJobError:
             return False
+        if queue is self._stat:
+            self.wake()  # the worker may have begun to wait in between
         return True
 
-    def again(self, instance: Queued, prior: bool | None = None) -> None:
-        """Queue an object anew, whatever the state of its job. ``prior`` None: as its job has it."""
-        known = self.is_of_priors([instance])[0] if prior is None else prior
+    def again(self, instance: Queued, prior: bool | None = None, stat: bool | None = None) -> None:
+        """Queue an object anew, whatever the state of its job. ``prior`` and ``stat`` None: as its job has it."""
+        origin = self.origins([instance])[0]
         self.forget(instance)
-        self.enqueue(instance, known)
+        known = (origin == PRIORS if prior is None else prior, origin == STAT if stat is None else stat)
+        self.enqueue(instance, *known)
 
     def forget(self, instance: Queued) -> None:
         """Remove an object's job, if there is one, in any state."""
         name = job_id(instance)
         pipeline = self._client.pipeline(transaction=False)
         pipeline.delete(rq.job_key(name))
-        pipeline.lrem(self._queue.key, 0, name)
-        pipeline.lrem(self._priors.key, 0, name)
+        for key in self._queue_keys:
+            pipeline.lrem(key, 0, name)
         pipeline.zrem(rq.failed_jobs(self._queue).key, name)
         pipeline.execute()
 
@@ -168,8 +183,8 @@ class ScoreQueue(JobStates):
         pipeline = self._client.pipeline(transaction=False)
         for each in gone:
             pipeline.delete(rq.job_key().encode() + each)
-            pipeline.lrem(self._queue.key, 0, each)  # type: ignore[arg-type]
-            pipeline.lrem(self._priors.key, 0, each)  # type: ignore[arg-type]
+            for key in self._queue_keys:
+                pipeline.lrem(key, 0, each)  # type: ignore[arg-type]
         pipeline.execute()
         return len(gone)
 
@@ -182,9 +197,10 @@ class ScoreQueue(JobStates):
         rq.failed_jobs(self._queue).cleanup()
 
     def wake(self) -> None:
-        """Wake a worker that began to wait while there were priors."""
-        if not self._client.llen(self._queue.key):
-            self._client.lmove(self._priors.key, self._queue.key, "LEFT", "RIGHT")
+        """Wake a worker that began to wait while there was something in the other queues."""
+        for key in (self._stat.key, self._priors.key):
+            if not self._client.llen(self._queue.key):
+                self._client.lmove(key, self._queue.key, "LEFT", "RIGHT")
 
 
 def _number(value: bytes | str | None) -> int:
@@ -195,7 +211,7 @@ def _number(value: bytes | str | None) -> int:
 
 
 _TYPES = {
-    **rq.key_types((QUEUE, PRIORS)),
+    **rq.key_types((QUEUE, PRIORS, STAT)),
     **dict.fromkeys((_FAILURES, _DEATHS), "hash"),
 }
 """The keys that every worker uses, ours and RQ's, each with its type in Redis."""

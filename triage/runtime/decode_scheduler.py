@@ -37,10 +37,14 @@ def decode_processes(configured: int) -> int:
 
 @dataclass(frozen=True)
 class DecodeCost:
-    """Cost of one decoding: an estimate of its ``memory`` in bytes, and the sender of the object."""
+    """Cost of one decoding: an estimate of its ``memory`` in bytes, and the sender of the object.
+
+    ``stat``: it goes before all that is not.
+    """
 
     memory: int = 0
     sender: str = ""
+    stat: bool = False
 
 
 class CallPool(Protocol):
@@ -165,7 +169,7 @@ class DecodeScheduler:
             self._start_next()
 
     def _next(self) -> ScheduledCall | None:
-        """Return the first call of the sender with fewest running, then of the one that has used least time."""
+        """Return a STAT order, else a call of the sender with fewest running, then of the least time used."""
         fitting = [each for each in self._waiting if self._fits(each)]
         passed_over = next(
             (each for each in self._waiting if self.now() - each.submitted_at > _MAX_PASSED_OVER_S), None
@@ -173,7 +177,11 @@ class DecodeScheduler:
         if passed_over is not None and passed_over not in fitting and not self._takes_last_child(passed_over):
             return None
         running = Counter(each.cost.sender for each in self._running)
-        return min(fitting, key=lambda call: (running[call.cost.sender], self._used[call.cost.sender]), default=None)
+        turn = (
+            (not call.cost.stat, running[call.cost.sender], self._used[call.cost.sender], number)
+            for number, call in enumerate(fitting)
+        )
+        return fitting[min(turn)[-1]] if fitting else None
 
     def _fits(self, call: ScheduledCall) -> bool:
         if self._takes_last_child(call):

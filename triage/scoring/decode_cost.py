@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from triage.decision.types import REQUESTED_PROCEDURE_PRIORITY, Priority
 from triage.dicom.byte_source import OpenFileSource
 from triage.dicom.data_set import behind_the_head
-from triage.dicom.header_scan import read_pixel_count
+from triage.dicom.header_scan import read_order_priority, read_pixel_count
 from triage.dicom.part10 import parse_receipt
 from triage.runtime.decode_scheduler import DecodeCost
 
@@ -26,8 +27,11 @@ def estimate_cost(path: Path) -> DecodeCost:
             receipt = parse_receipt(source.read(0, at))
             file.seek(at)
             pixels = read_pixel_count(file, syntax)
+            file.seek(at)
+            said = read_order_priority(file, syntax).upper()
     except Exception:  # the edge: the file may hold anything; the child reports the error
         return DecodeCost(_BASE_BYTES)
     decoded = pixels if pixels <= _MAX_PIXELS else 0
     memory = _BASE_BYTES + _BYTES_PER_FILE_BYTE * source.size() + _BYTES_PER_PIXEL * decoded
-    return DecodeCost(memory, f"{receipt.calling_ae_title}@{receipt.peer}")
+    stat = REQUESTED_PROCEDURE_PRIORITY.get(said) is Priority.HIGH
+    return DecodeCost(memory, f"{receipt.calling_ae_title}@{receipt.peer}", stat)

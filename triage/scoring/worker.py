@@ -27,7 +27,7 @@ from triage.queue.rq_adapter import (
     WorkerStatus,
     open_queue,
 )
-from triage.queue.score_queue import PRIORS, QUEUE, PartitionedInstance, ScoreQueue
+from triage.queue.score_queue import PRIORS, QUEUE, STAT, PartitionedInstance, ScoreQueue
 from triage.runtime.log_context import about
 from triage.runtime.progress import ProgressWatch
 from triage.runtime.stop_signal import StopSignal
@@ -42,6 +42,9 @@ MAX_DEATHS = 10
 
 BATCHES_BEFORE_PRIORS = 20
 """Other batches after which one batch of priors is next: priors wait long, and not for ever."""
+
+STAT_IN_A_ROW = 4
+"""Batches of STAT orders after which another one has its turn, where a sender calls everything STAT."""
 
 _MAX_INVALID_JOBS = 1000  # in a row; then the worker starts anew, and the sweep inspects the queue
 _BATCH_WAIT_S = 2.0
@@ -79,7 +82,7 @@ class BatchWorker(RestrictedWorker):
         queue = open_queue(QUEUE, client)
         super().__init__(name, client, queue)
         self._score_queue = queue
-        self._priors = open_queue(PRIORS, client)
+        self._priors, self._stat = open_queue(PRIORS, client), open_queue(STAT, client)
         self._since_priors = 0
         self._jobs = ScoreQueue(client)
         self._intake = JobIntake(self._jobs, setup.scorers, setup.metrics)
@@ -150,6 +153,7 @@ class BatchWorker(RestrictedWorker):
             ready, slow = split_ready(current, _BATCH_WAIT_S)
             self._finish(ready)
             self.heartbeat()
+            slow += self._finish_stat()
             current = [*slow, *(upcoming or (self._next() if len(slow) < batch_size else []))]
         self.set_state(WorkerStatus.IDLE)
 
@@ -163,11 +167,24 @@ class BatchWorker(RestrictedWorker):
             return []
         return self._first_of(self._score_queue)
 
+    def _finish_stat(self) -> Started:
+        """Score STAT orders before the batch that is being decoded. Return what of it takes longer."""
+        late: Started = []
+        for _ in range(STAT_IN_A_ROW):
+            if self._stop.received or self._suspects or not (started := self._first_of(self._stat)):
+                break
+            ready, slow = split_ready(started, _BATCH_WAIT_S)
+            late += slow
+            self._finish(ready)
+            self.heartbeat()
+        return late
+
     def _next(self) -> Started:
         """Start the next batch with nothing else in work: priors if nothing else waits, or if they are due."""
         queues = [self._score_queue, self._priors]
         if self._since_priors >= BATCHES_BEFORE_PRIORS:
             queues.reverse()
+        queues.append(self._stat)  # the loop has had its turn with it: what came since, if nothing else waits
         for queue in queues:
             if self._stop.received or self._suspects:
                 return []
@@ -206,7 +223,7 @@ class BatchWorker(RestrictedWorker):
         for job, work in taken:
             pipeline.hset(job.key, mapping={"status": JobStatus.STARTED.value, "worker_name": self.name})
             if not work.partition:
-                self._setup.metrics.jobs_taken.labels(PRIORS if job.origin == PRIORS else QUEUE).inc()
+                self._setup.metrics.jobs_taken.labels(job.origin if job.origin in (PRIORS, STAT) else QUEUE).inc()
         pipeline.execute()
         started, failed = self._setup.scorers.start([work for _, work in taken])
         unfinished = {work for work, _ in started} | failed.keys()

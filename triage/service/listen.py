@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from triage.metrics.listener import ListenerMetrics
 from triage.queue.priors import is_prior
+from triage.queue.stat_orders import is_stat
 from triage.runtime.descriptors import shortage_of_descriptors
 from triage.runtime.stop_signal import StopSignal
 from triage.service.health import health_server
@@ -97,6 +98,9 @@ def _warn_of_limits(settings: Settings, spool: Spool) -> None:
 
 
 def _enqueue(jobs: ScoreQueue, spool: Spool, prior_after_days: float, work: Queued) -> None:
-    """Queue received work, behind all other if it is of a prior study; the canary's is never."""
-    prior = isinstance(work, ReceivedInstance) and is_prior(spool, work, after_days=prior_after_days)
-    jobs.enqueue(work, prior)
+    """Queue received work: of a prior study behind all other, of a STAT order before it; the canary has its turn."""
+    if not isinstance(work, ReceivedInstance):
+        jobs.enqueue(work)
+        return
+    prior = is_prior(spool, work, after_days=prior_after_days)
+    jobs.enqueue(work, prior, not prior and any(jobs.depths().values()) and is_stat(spool, work))

@@ -1,0 +1,25 @@
+"""Received objects of a STAT order, by their Requested Procedure Priority, before they are scored.
+
+Where the attribute is wrong or cannot be read, the object has its turn like any other: its order is all that changes.
+"""
+
+from __future__ import annotations
+
+from triage.decision.types import REQUESTED_PROCEDURE_PRIORITY, Priority
+from triage.dicom.byte_source import OpenFileSource
+from triage.dicom.data_set import behind_the_head
+from triage.dicom.header_scan import read_order_priority
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
+
+
+def is_stat(spool: Spool, instance: ReceivedInstance) -> bool:
+    """Return whether an object in the inbox says STAT or HIGH; False for an unreadable object."""
+    try:
+        with spool.inbox_path(instance).open("rb") as file:
+            at, syntax = behind_the_head(OpenFileSource(file))
+            file.seek(at)
+            said = read_order_priority(file, syntax).upper()
+    except Exception:  # the edge: the file may hold anything, or be scored already
+        return False
+    return REQUESTED_PROCEDURE_PRIORITY.get(said) is Priority.HIGH
