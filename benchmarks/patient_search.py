@@ -1,13 +1,15 @@
-"""The search by patient with few and with many studies listed. Usage: patient_search.py [--studies N] [--folder F]
+"""The list with few and many studies: orders, filters, searches. Usage: patient_search.py [--studies N] [--folder F]
 
-What is measured is the index of the web process (`triage/web/api/patient_index.py`) over a real spool and Redis: the
-first reading, a search when nothing is new, one after a new study, and the one each minute that reads every study's
-folder. --folder should be in memory (/dev/shm): the studies are made with all their fsyncs.
+What is measured is the list as the web process reads it (`triage/worklist/indexed_query.py`), over a real spool and
+Redis: the first reading; pages of 100 in reading order, by patient (top and end) and filtered; searches when nothing is
+new, after a new study, and the one each minute that reads every study's folder; and the memory that it takes.
+--folder should be in memory (/dev/shm): the studies are made with all their fsyncs.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import sys
 import tempfile
@@ -27,8 +29,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.support.studies import a_study
 from triage.decision.records import decision_from
 from triage.spool.spool import Spool
-from triage.web.api.patient_index import PatientIndex
 from triage.worklist.index import Worklist
+from triage.worklist.indexed_query import IndexedQuery
+from triage.worklist.list_filter import ListFilter
+from triage.worklist.list_order import Column, Sort
+from triage.worklist.query import ListRequest
 
 FEW = 1000
 ROUNDS = 15
@@ -48,12 +53,12 @@ class Clock:
 
 @dataclass(frozen=True)
 class Listed:
-    """A worklist, its spool, and the index of its patients."""
+    """A worklist, its spool, and the list read from both."""
 
     spool: Spool
     worklist: Worklist
     clock: Clock
-    index: PatientIndex
+    query: IndexedQuery
 
     def add(self, number: int) -> None:
         """Add a study, with one of few names and a patient ID of its own."""
@@ -63,19 +68,35 @@ class Listed:
         self.worklist.put(decision_from(record))
 
     def first_reading(self) -> float:
-        """Return the seconds until the index is complete."""
+        """Return the seconds until all studies are known."""
         started = time.perf_counter()
-        while not self.index.find("")[1]:
+        while not self.query.catch_up(2.0):
             pass
         return time.perf_counter() - started
+
+    def page(self, request: ListRequest) -> float:
+        """Return the seconds of a page."""
+        started = time.perf_counter()
+        page = self.query.page(request, time.time())
+        took = time.perf_counter() - started
+        assert page.complete and len(page.studies) <= request.limit
+        return took
 
     def search(self, number: int) -> float:
         """Return the seconds of a search that finds one study."""
         started = time.perf_counter()
-        found, complete = self.index.find(f"p{number:07d}")
+        page = self.query.page(ListRequest(patient=f"p{number:07d}"), time.time())
         took = time.perf_counter() - started
-        assert complete and len(found) == 1, (complete, len(found))
+        assert page.complete and page.matching == 1, (page.complete, page.matching)
         return took
+
+    def end(self, sort: Sort) -> str:
+        """Return the cursor of the last page of an order."""
+        cursor, last = None, None
+        while cursor is not None or last is None:
+            last = cursor or ""
+            cursor = self.query.page(ListRequest(500, cursor, sort), time.time()).next_cursor
+        return last
 
 
 @contextmanager
@@ -84,7 +105,7 @@ def listed(folder: Path, studies: int) -> Iterator[Listed]:
     spool, clock = Spool.open(folder / "spool"), Clock()
     with redis(folder / "redis") as url, Redis.from_url(url) as client:
         worklist = Worklist(client)
-        there = Listed(spool, worklist, clock, PatientIndex(spool, worklist, clock))
+        there = Listed(spool, worklist, clock, IndexedQuery(worklist, spool, 3600.0, clock))
         for number in range(studies):
             there.add(number)
         worklist.end_building(worklist.begin_building())
@@ -92,9 +113,13 @@ def listed(folder: Path, studies: int) -> Iterator[Listed]:
 
 
 def measure(there: Listed, studies: int) -> dict[str, float]:
-    """Return the seconds of each kind of search, by its name."""
+    """Return the seconds of each kind of page, by its name."""
+    before = memory_kib()
     first = there.first_reading()
-    unchanged = [there.search(number) for number in range(ROUNDS)]
+    print(f"{studies:,} studies: {memory_kib() - before:,} KiB of memory")
+
+    def page(request: ListRequest) -> float:
+        return median(there.page(request) for _ in range(ROUNDS))
 
     def after(prepare: Callable[[int], object]) -> float:
         times = []
@@ -107,12 +132,22 @@ def measure(there: Listed, studies: int) -> dict[str, float]:
         there.add(number + ROUNDS)
         there.clock.ahead += _MINUTE_S
 
+    by_name = Sort(Column.PATIENT_NAME)
     return {
         "first reading, a study": first / studies,
-        "search, nothing new": median(unchanged),
+        "reading order, top": page(ListRequest()),
+        "by patient, top": page(ListRequest(sort=by_name)),
+        "by patient, end": page(ListRequest(100, there.end(by_name), by_name)),
+        "one view, in reading order": page(ListRequest(filter=ListFilter(views=frozenset({"PA"})))),
+        "search, nothing new": median(there.search(number) for number in range(ROUNDS)),
         "search, one study new": after(there.add),
         "search, a minute later": after(minute_later),
     }
+
+
+def memory_kib() -> int:
+    """Return the resident memory of this process in KiB."""
+    return int(re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text())[1])  # type: ignore[index]
 
 
 def main() -> None:

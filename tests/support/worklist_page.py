@@ -40,11 +40,14 @@ def served(
     *,
     maps: bool = False,
     names: frozenset[str] = frozenset(),
+    waiting_cap_s: float = 0.0,
+    patient_names: bool = True,
 ) -> Iterator[tuple[str, Sources]]:
     """The address of the page and its sources; ``access``: access control, ``ups``: with workitems."""
     listening = listen("127.0.0.1", 0)
     with listening, client(redis.url, 5.0) as connection:
-        sources = Sources(spool, connection, Worklist(connection), 0.0, time.time, maps=maps)
+        shown = {"maps": maps, "patient_names": patient_names}
+        sources = Sources(spool, connection, Worklist(connection), waiting_cap_s, time.time, **shown)
         more = workitem_routes(sources, Workitems(spool, "CXR triage", low=False)) if ups else []
         app = create_app(sources, RequestPolicy(hosts, names), more, access=access or AccessControl(Loopback()))
         server = server_of(app)

@@ -83,7 +83,7 @@ def test_a_row_that_is_pressed_while_the_list_changes_is_the_one_that_opens(page
     page.goto(address)
     page.locator("#rows tr").nth(0).hover()
     page.mouse.down()
-    with page.expect_response("**/api/worklist*") as answered:
+    with page.expect_response("**/api/list") as answered:
         tagged(sources.spool, sources.worklist, 2, Tag.ABNORMAL, age_s=120)
     answered.value.finished()
     page.mouse.up()
@@ -113,7 +113,7 @@ def test_it_is_searched_and_filtered(page: Page, place: tuple[str, Sources]):
     page.locator("#search").fill("chest pHant")
     expect(rows).to_have_count(4)
     expect(page.locator("#found")).to_have_text("4 studies")
-    assert f"POST {address}/api/search" in asked
+    assert f"POST {address}/api/list" in asked
     assert not [each for each in asked if "hant" in each]  # a patient's name stands in no address
 
 

@@ -23,6 +23,7 @@ Version 1, layout 1:
     control/disabled-models/<name>                 kill switches
     control/disabled-channels/<name>
     control/model-registry.jsonl                   acts of persons on versions of models: model/registry_file.py
+    preferences/<hash of a user's name>.json       how the user has arranged the list: web/api/preferences.py
     control/destinations/<name>.json               why nothing is sent there now, and the time of the next try
     locks/                                         one file for each live worker, held by flock
     canary/ validation/                            partitions: spools of objects that are no patient's

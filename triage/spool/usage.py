@@ -40,6 +40,11 @@ def read_state(spool: Spool) -> SpoolState:
     )
 
 
+def oldest_waiting(spool: Spool) -> float | None:
+    """Return when the oldest object in the inbox was received, in POSIX seconds; None if none waits."""
+    return _measure(spool.inbox).oldest
+
+
 def _measure(folder: Path) -> FolderUsage:
     stats = list(_stats(folder))
     return FolderUsage(

@@ -21,7 +21,17 @@ from triage.metrics.web import WebMetrics
 from triage.spool.silence import silence_text
 from triage.spool.spool import Spool
 from triage.web import pages
-from triage.web.api import activation_map, events, patient_search, requeue, status, study, worklist
+from triage.web.api import (
+    activation_map,
+    events,
+    patient_search,
+    preferences,
+    requeue,
+    status,
+    study,
+    study_list,
+    worklist,
+)
 from triage.web.api.sources import Sources
 from triage.web.auth import sign_in_page
 from triage.web.auth.guard import AccessControl, guarded
@@ -130,9 +140,11 @@ def _api_routes(sources: Sources) -> list[Route]:
         *study.routes(sources),
         activation_map.route(sources),
         *patient_search.routes(sources),
+        *study_list.routes(sources),
+        *preferences.routes(sources),
         *requeue.routes(sources),
         *status.routes(sources),
-        events.route(events.WorklistChanges(sources.worklist)),
+        events.route(events.WorklistChanges(sources)),
     ]
 
 

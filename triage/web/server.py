@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import uvicorn
 
@@ -60,7 +60,7 @@ class WebProcess:
 
     def start(self) -> None:
         """Begin to read the patients of the listed studies."""
-        threading.Thread(target=self.sources.patients.fill, args=(self.stopping,), name="patients", daemon=True).start()
+        threading.Thread(target=self.sources.query.follow, args=(self.stopping,), name="patients", daemon=True).start()
 
     def loop(self) -> None:
         """Serve requests until SIGTERM or SIGINT."""
@@ -101,8 +101,9 @@ def run(
     control = access_control(settings.host, access, spool, monitoring.metrics, hosts)
     listening = listen(settings.host, settings.port)
     with client(redis.url, redis.timeout_s) as connection, listening:
-        worklist, maps = Worklist(connection), settings.activation_map
-        sources = Sources(spool, connection, worklist, options.waiting_cap_s, time.time, maps, running)
+        worklist = Worklist(connection)
+        sources = Sources(spool, connection, worklist, options.waiting_cap_s, time.time, running=running)
+        sources = replace(sources, maps=settings.activation_map, patient_names=settings.patient_names)
         peers = TrustedProxies.of(access.sign_in.trusted_proxies)
         server = _server(settings, sources, options, peers, control, monitoring)
         logger.info("web: http://%s:%d, %s", settings.host, listening.getsockname()[1], running)

@@ -23,11 +23,10 @@ from triage.runtime.key_types import keep, remove_wrong_types
 from triage.worklist import index_keys as keys
 from triage.worklist import index_scripts as scripts
 from triage.worklist.index_keys import microseconds, readable, study_of
-from triage.worklist.page import Page, Position, match, read_cursor, write_cursor
+from triage.worklist.index_state import IndexState
+from triage.worklist.page import Page, Position, read_cursor, readable_entries, write_cursor
 from triage.worklist.reading_order import ReadingOrder
-from triage.worklist.search import Search
 
-_SCANNED_AT_ONCE = 1000
 _VERSION = 4  # of the index's content: one that an earlier release built is built anew
 _DOUBTED_AT_MOST = 1000
 _LARGEST_COUNT = 2**62
@@ -59,6 +58,7 @@ class Worklist:
     def __init__(self, client: Redis) -> None:
         self._client = client
         self._order = ReadingOrder(client)
+        self.state = IndexState(client)
         self._put = client.register_script(scripts.PUT)
         self._remove = client.register_script(scripts.REMOVE)
         self._read = client.register_script(scripts.READ)
@@ -169,15 +169,7 @@ class Worklist:
         return tuple(decision for decision in read if decision is not None)
 
     @_repairing
-    def page(
-        self,
-        cursor: str | None,
-        limit: int,
-        now: float,
-        waiting_cap_s: float = 0.0,
-        *,
-        search: Search | None = None,
-    ) -> Page:
+    def page(self, cursor: str | None, limit: int, now: float, waiting_cap_s: float = 0.0) -> Page:
         """Return at most ``limit`` entries. The list is live: a study raised behind the cursor is on no later page.
 
         Args:
@@ -185,30 +177,33 @@ class Worklist:
             limit: the number of entries.
             now: POSIX seconds.
             waiting_cap_s: seconds after which a study is shown before all others; 0 is no cap.
-            search: return matching entries only, found by reading the list.
 
         Raises:
             BadCursorError: ``cursor`` is malformed.
         """
         position = read_cursor(cursor) if cursor else Position(microseconds(now), 0, b"")
-        at_once = limit + 1 if search is None else _SCANNED_AT_ONCE
         found: list[tuple[Position, TriageDecision]] = []
         skipped: set[str] = set()
         while len(found) <= limit:
-            positions = self._order.positions(position, at_once, waiting_cap_s)
+            positions = self._order.positions(position, limit + 1, waiting_cap_s)
             entries = self._order.entries([study_of(each.member) for each in positions])
-            matching, unreadable = match(zip(positions, entries, strict=True), search)
-            found, skipped = found + matching, skipped | unreadable
-            if len(positions) < at_once:
+            some, unreadable = readable_entries(zip(positions, entries, strict=True))
+            found, skipped = found + some, skipped | unreadable
+            if len(positions) <= limit:
                 break
             position = positions[-1]
-        self._record_unreadable(skipped)
+        self.doubt(skipped)
         shown = found[:limit]
         return Page(
             entries=tuple(decision for _, decision in shown),
             next_cursor=write_cursor(shown[-1][0]) if len(found) > limit else None,
             skipped=len(skipped),
         )
+
+    @_repairing
+    def listed_entries(self) -> list[tuple[str, bytes | None]]:
+        """Return every listed study with its entry: None for a lost one."""
+        return list(self._order.all_entries())
 
     @_repairing
     def changes(self) -> int:
@@ -279,7 +274,8 @@ class Worklist:
         """Mark the index as not built, so that the sweep rebuilds it: too much of it is lost."""
         self._client.delete(keys.BUILT)
 
-    def _record_unreadable(self, names: Collection[str]) -> None:
+    def doubt(self, names: Collection[str]) -> None:
+        """Have the sweep examine studies whose entry was found lost or unreadable."""
         if names and self._client.scard(keys.DOUBT) < _DOUBTED_AT_MOST:
             self._client.sadd(keys.DOUBT, *names)
 

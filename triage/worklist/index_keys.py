@@ -16,11 +16,12 @@ READ_AT = "cxr-triage:worklist:read-at"  # study, by when it was read
 TAGGED = "cxr-triage:worklist:tagged"  # study, by when it was tagged: of the last hour
 CHANGES = "cxr-triage:worklist:changes"
 ACCESSIONS = "cxr-triage:worklist:accessions"  # accession number, line break, study
+CHANGED = "cxr-triage:worklist:changed"  # study, by the number of its last change: of the last changes
 DOUBT = "cxr-triage:worklist:doubt"  # studies whose entry was found lost or unreadable
 
-KEYS = [*LISTS.values(), ENTRIES, PLACES, READ, READ_AT, CHANGES, TAGGED, ACCESSIONS]
+KEYS = [*LISTS.values(), ENTRIES, PLACES, READ, READ_AT, CHANGES, TAGGED, ACCESSIONS, CHANGED]
 TYPES = {
-    **dict.fromkeys((*LISTS.values(), READ_AT, TAGGED, ACCESSIONS), "zset"),
+    **dict.fromkeys((*LISTS.values(), READ_AT, TAGGED, ACCESSIONS, CHANGED), "zset"),
     **dict.fromkeys((ENTRIES, PLACES, READ), "hash"),
     **dict.fromkeys((BUILT, CHANGES), "string"),
     DOUBT: "set",

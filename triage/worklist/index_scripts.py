@@ -2,7 +2,7 @@
 
 KEYS are in the order of ``index_keys.KEYS``:
 1-3 the lists by priority, 4 entries, 5 places, 6 read, 7 read-at, 8 changes, 9 tagged,
-10 accession numbers. ARGV[1] is the study.
+10 accession numbers, 11 changed studies. ARGV[1] is the study.
 
 Other programs can write to Redis: unreadable content counts as absent and stops nothing.
 """
@@ -37,6 +37,13 @@ _OUT_OF_THE_LISTS = """
 if member then for each = 1, 3 do redis.call('ZREM', KEYS[each], member) end end
 """
 
+# Counts the change, and notes under its number which study changed: those who hold a copy of the list read no other.
+_CHANGED = """
+local count = redis.call('INCR', KEYS[8])
+redis.call('ZADD', KEYS[11], count, ARGV[1])
+redis.call('ZREMRANGEBYRANK', KEYS[11], 0, -10001)
+"""
+
 # Moves a study to its position. A decision older than the indexed one changes nothing, so that a rebuild may run while
 # the workers run; with force it does, for the sweep, which holds the study's lock. The sequence tells which is older,
 # and not a clock, which may have been set back. ARGV: study, tagged_at, number of the list, member, entry, revision,
@@ -60,7 +67,7 @@ if redis.call('HGET', KEYS[6], ARGV[1]) ~= ARGV[6] then
 end
 redis.call('ZADD', KEYS[9], ARGV[2], ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[9], '-inf', tonumber(ARGV[2]) - 3600)
-redis.call('INCR', KEYS[8])
+{_CHANGED}
 return 1
 """
 
@@ -74,14 +81,14 @@ redis.call('ZREM', KEYS[9], ARGV[1])
 {_FORGET_ACCESSION}
 local known = redis.call('HDEL', KEYS[4], ARGV[1]) + redis.call('HDEL', KEYS[5], ARGV[1])
 if known == 0 then return 0 end
-redis.call('INCR', KEYS[8])
+{_CHANGED}
 return 1
 """
 
 # Removes a study from the list, if the revision that was read is the listed one. ARGV: study, revision, read_at.
 READ = f"""
 redis.call('HSET', KEYS[6], ARGV[1], ARGV[2])
-redis.call('INCR', KEYS[8])
+{_CHANGED}
 {_ENTRY}
 if type(entry.revision) == 'string' and entry.revision ~= ARGV[2] then return 0 end
 redis.call('ZADD', KEYS[7], ARGV[3], ARGV[1])
@@ -93,7 +100,7 @@ return 1
 UNREAD = f"""
 redis.call('HDEL', KEYS[6], ARGV[1])
 redis.call('ZREM', KEYS[7], ARGV[1])
-redis.call('INCR', KEYS[8])
+{_CHANGED}
 {_PLACED}
 if not sequence then return 0 end
 return redis.call('ZADD', KEYS[tonumber(number)], 0, member)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from triage.decision.types import TriageDecision
 from triage.errors import TriageError
 from triage.worklist.index_keys import READING_ORDER, readable, study_of
-from triage.worklist.search import Search
 
 
 class BadCursorError(TriageError, ValueError):
@@ -41,20 +40,18 @@ class Position:
     member: bytes
 
 
-def match(
-    found: Iterable[tuple[Position, bytes | None]], search: Search | None
+def readable_entries(
+    found: Iterable[tuple[Position, bytes | None]],
 ) -> tuple[list[tuple[Position, TriageDecision]], set[str]]:
-    """Return the entries that match ``search``, and the studies whose entries are lost or unreadable."""
+    """Return the readable entries, and the studies whose entries are lost or unreadable."""
     matching: dict[str, tuple[Position, TriageDecision]] = {}
     skipped: set[str] = set()
     for position, entry in found:
         uid = study_of(position.member)
-        if entry is not None and search and not search.may_match(uid, entry):
-            continue
         decision = readable(entry, uid)
         if decision is None:
             skipped.add(uid)
-        elif search is None or search.matches(decision):
+        else:
             matching.setdefault(uid, (position, decision))  # a study that is in two lists is shown once
     return list(matching.values()), skipped
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
 from itertools import islice
 from typing import cast
 
@@ -11,6 +12,8 @@ from redis import Redis
 from triage.worklist import index_keys as keys
 from triage.worklist.index_keys import microseconds
 from triage.worklist.page import Position
+
+_AT_ONCE = 1000
 
 
 class ReadingOrder:
@@ -44,6 +47,14 @@ class ReadingOrder:
         if not study_instance_uids:
             return []
         return cast("list[bytes | None]", self._client.hmget(keys.ENTRIES, study_instance_uids))
+
+    def all_entries(self) -> Iterator[tuple[str, bytes | None]]:
+        """Yield every listed study once with its entry, by priority and arrival."""
+        members = [each for name in keys.LISTS.values() for each in self.range(name, b"-", b"+", -1)]
+        uids = list(dict.fromkeys(map(keys.study_of, members)))
+        for start in range(0, len(uids), _AT_ONCE):
+            some = uids[start : start + _AT_ONCE]
+            yield from zip(some, self.entries(some), strict=True)
 
     def _segment(self, segment: int, after: bytes, cutoff: int, limit: int) -> list[bytes]:
         if segment == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from dataclasses import dataclass
 
 import pytest
 
@@ -12,9 +12,10 @@ from tests.web.api.test_ups_rs import service
 from triage.decision.types import Tag
 from triage.queue.score_queue import connect
 from triage.spool.spool import Spool
-from triage.web.api.patient_index import PatientIndex
-from triage.web.api.patient_match import matches, searchable, words
 from triage.worklist.index import Worklist
+from triage.worklist.indexed_query import IndexedQuery
+from triage.worklist.patient_match import matches, searchable, words
+from triage.worklist.query import ListRequest
 
 YAMADA = "YAMADA^TAROU=\u5c71\u7530^\u592a\u90ce=\u3084\u307e\u3060^\u305f\u308d\u3046"
 
@@ -89,37 +90,59 @@ def test_studies_are_found_in_reading_order_and_the_patient_is_nowhere_else(
     assert "secret" not in (metrics + caplog.text + kept).lower()
 
 
+def found_by(query: IndexedQuery, patient: str) -> tuple[set[str], bool]:
+    """Return the studies that a search by patient finds, and whether all were searched."""
+    page = query.page(ListRequest(patient=patient), 2e9)
+    return {each.decision.study_instance_uid for each in page.studies}, page.complete
+
+
 def test_what_cannot_be_read_in_time_is_said_and_read_the_next_time(redis_server: RedisServer, spool: Spool) -> None:
     studies = [a_study(spool) for _ in range(3)]
     with service(redis_server, spool), connect(redis_server.url, 5.0) as client:
-        moments = iter([0.0, 0.0, 9.0, *[10.0] * 4])
-        patients = PatientIndex(spool, Worklist(client), lambda: next(moments))
-        some, complete = patients.find("doe")
-        assert (len(some), complete) == (1, False)
-        assert patients.find("doe") == (frozenset(studies), True)
+        clock = Clock(step=0.9)
+        query = IndexedQuery(Worklist(client), spool, 0.0, clock)
+        some, complete = found_by(query, "doe")
+        assert 0 < len(some) < 3 and not complete
+        clock.step = 0.0
+        assert found_by(query, "doe") == (set(studies), True)
 
 
 def test_all_names_are_read_ahead_in_steps(redis_server: RedisServer, spool: Spool) -> None:
     studies = [a_study(spool) for _ in range(5)]
     with service(redis_server, spool), connect(redis_server.url, 5.0) as client:
-        moments = iter(range(1000))  # there is never time for more than a few
-        patients = PatientIndex(spool, Worklist(client), lambda: next(moments) / 20)
-        patients.fill(threading.Event())
-        assert patients.find("doe", 0.0) == (frozenset(studies), True)
+        query = IndexedQuery(Worklist(client), spool, 0.0, clock := Clock(step=0.02))
+        steps = 0  # there is never time for more than a few
+        while not query.catch_up(0.05):
+            steps += 1
+        assert 0 < steps < 5
+        clock.step = 0.0
+        assert found_by(query, "doe") == (set(studies), True)
 
 
 def test_a_study_whose_patient_comes_late_is_read_again_after_a_minute(redis_server: RedisServer, spool: Spool) -> None:
-    clock = [0.0]
+    clock = Clock()
     with service(redis_server, spool), connect(redis_server.url, 5.0) as client:
         index = Worklist(client)
-        patients = PatientIndex(spool, index, lambda: clock[0])
+        query = IndexedQuery(index, spool, 0.0, clock)
         study = a_study(spool, attributes={"PatientName": "", "PatientID": ""})
         index.put(settle(spool, study))
-        assert patients.find("smith") == (frozenset(), True)
+        assert found_by(query, "smith") == (set(), True)
         new = a_study(spool, attributes={"PatientName": "SMITH^ANN"})
         add_image(spool, a_radiograph(study, PatientName="SMITH^JOHN"))
         index.put(settle(spool, new))
         index.put(settle(spool, study))
-        assert patients.find("smith") == (frozenset({new}), True)
-        clock[0] = 61.0
-        assert patients.find("smith") == (frozenset({new, study}), True)
+        assert found_by(query, "smith") == ({new}, True)
+        clock.now = 61.0
+        assert found_by(query, "smith") == ({new, study}, True)
+
+
+@dataclass
+class Clock:
+    """A clock that advances by ``step`` seconds at each look."""
+
+    now: float = 0.0
+    step: float = 0.0
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now

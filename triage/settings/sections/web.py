@@ -40,6 +40,11 @@ class WebSettings(Section):
         "shows what drew the score and outlines no finding; where localisation is regulated apart from triage, leave "
         "it off.",
     )
+    patient_names: bool = Field(
+        True,
+        description="Show patients' names on the page. False: neither the list nor a study names a patient or a "
+        "referrer there, for screens that others can see; IDs stay, and a search by name still finds.",
+    )
     ups: bool = Field(
         False,
         description="Serve the worklist as UPS-RS workitems at /workitems: it names patients, and lets clients write.",

@@ -19,9 +19,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from triage.web.api.result_watch import ResultWatch, Stopped
+from triage.web.api.sources import Sources
+from triage.web.api.study_list import first_to_read
+from triage.web.api.worklist import iso_utc
 from triage.web.auth.caller import Caller, caller_of
 from triage.web.http.middleware import STREAM
-from triage.worklist.index import Worklist
+from triage.worklist.index_state import FirstToRead
 
 _POLL_S = 0.5
 _HEARTBEAT_S = 15.0
@@ -32,14 +36,20 @@ _UNBUFFERED = {"X-Accel-Buffering": "no"}
 
 @dataclass(frozen=True)
 class ListState:
-    """Numbers that change with the worklist: changes so far, and studies listed."""
+    """Numbers that change with the worklist: changes so far, studies listed, and those of them that come first.
+
+    ``stopped``: no results come although objects wait; see ``ResultWatch``.
+    """
 
     changes: int
     listed: int
+    first: FirstToRead
+    stopped: Stopped | None
 
     def to_json(self) -> str:
         """Return the data of an event."""
-        return json.dumps({"changes": self.changes, "listed": self.listed})
+        numbers = {"changes": self.changes, "listed": self.listed, "first": first_to_read(self.first)}
+        return json.dumps({**numbers, "no_result_since": iso_utc(self.stopped.since) if self.stopped else None})
 
 
 class RedisDown:
@@ -56,8 +66,9 @@ _REDIS_DOWN = RedisDown()
 class WorklistChanges:
     """The state of the worklist, polled at most twice a second for all pages."""
 
-    def __init__(self, worklist: Worklist) -> None:
-        self._worklist = worklist
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._results = ResultWatch(sources)
         self._polling = asyncio.Lock()
         self._polled_at = float("-inf")
         self._state: ListState | RedisDown = _REDIS_DOWN
@@ -71,8 +82,10 @@ class WorklistChanges:
             return self._state
 
     def _poll(self) -> ListState | RedisDown:
+        worklist, cap_s = self._sources.worklist, self._sources.waiting_cap_s
         try:
-            return ListState(self._worklist.changes(), self._worklist.count())
+            first = worklist.state.first_to_read(self._sources.now(), cap_s)
+            return ListState(worklist.changes(), worklist.count(), first, self._results.stopped())
         except RedisError:
             return _REDIS_DOWN
 

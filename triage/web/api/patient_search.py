@@ -19,8 +19,9 @@ from triage.web.api.sources import Sources
 from triage.web.api.worklist import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_TEXT, entry, without_redis
 from triage.web.auth.caller import set_query
 from triage.web.http.request_body import read_json
+from triage.worklist.list_filter import ListFilter
 from triage.worklist.page import BadCursorError
-from triage.worklist.search import Search
+from triage.worklist.query import ListRequest
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_TEXT)]
 
@@ -60,15 +61,13 @@ async def _search(sources: Sources, request: Request) -> Response:
 
 
 def _results(sources: Sources, query: PatientQuery) -> Response:
+    tags = ListFilter(frozenset({query.tag} if query.tag else ()))
     try:
-        studies, known = sources.patients.find(query.patient or query.text)
-        by_text = Search(query.tag, query.text, named=studies)
-        search = by_text if query.text else Search(query.tag, query.q, studies)
-        page = sources.worklist.page(query.cursor, query.limit, sources.now(), sources.waiting_cap_s, search=search)
-        complete = known and sources.worklist.is_built() and not page.skipped
+        request = ListRequest(query.limit, query.cursor, None, tags, query.text, query.patient, query.q)
+        page = sources.query.page(request, sources.now())
     except BadCursorError as error:
         raise HTTPException(400, str(error)) from error
     except RedisError as error:
         return without_redis(error)
-    entries = [entry(decision) for decision in page.entries]
-    return JSONResponse({"entries": entries, "next_cursor": page.next_cursor, "complete": complete})
+    entries = [entry(study.decision) for study in page.studies]
+    return JSONResponse({"entries": entries, "next_cursor": page.next_cursor, "complete": page.complete})

@@ -11,8 +11,8 @@ from redis import Redis
 from triage.runtime.release import UNKNOWN, Running
 from triage.spool.spool import Spool
 from triage.web.api.images import PictureCache
-from triage.web.api.patient_index import PatientIndex
 from triage.worklist.index import Worklist
+from triage.worklist.indexed_query import IndexedQuery
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Sources:
     """Sources of all responses.
 
     ``now`` returns POSIX seconds. ``waiting_cap_s`` limits the waiting time in seconds, 0 for no limit. ``maps``:
-    activation maps are shown.
+    activation maps are shown. ``patient_names``: patients' names are sent to the page.
     """
 
     spool: Spool
@@ -31,8 +31,9 @@ class Sources:
     maps: bool = False
     running: Running = UNKNOWN
     pictures: PictureCache = field(default_factory=PictureCache)
+    patient_names: bool = True
 
     @cached_property
-    def patients(self) -> PatientIndex:
-        """The index of patients."""
-        return PatientIndex(self.spool, self.worklist)
+    def query(self) -> IndexedQuery:
+        """The list, with the patients of its studies."""
+        return IndexedQuery(self.worklist, self.spool, self.waiting_cap_s)

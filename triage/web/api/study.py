@@ -77,6 +77,8 @@ def _detail(sources: Sources, request: Request) -> Response:
     except LookupError as error:
         raise HTTPException(404, str(error)) from error
     header = _header(sources.spool, trace)
+    if header is not None and not sources.patient_names:
+        header.PatientName = ""
     acts = reading.acts_of(sources.spool, uid)
     return JSONResponse({**described(trace, header, acts, user.name), "maps": maps.offered(sources, trace)})
 

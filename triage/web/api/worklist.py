@@ -21,11 +21,13 @@ from triage.dicom.uid import InvalidUIDError
 from triage.errors import TriageError, cause
 from triage.spool.silence import silent_since
 from triage.spool.usage import read_state
+from triage.web.api.result_watch import stopped_by
 from triage.web.api.silence import refuse_silent
 from triage.web.api.sources import Sources
 from triage.web.http.problem import problem
+from triage.worklist.list_filter import ListFilter
 from triage.worklist.page import BadCursorError
-from triage.worklist.search import Search
+from triage.worklist.query import ListRequest
 
 DEFAULT_LIMIT = 100
 LARGEST_LIMIT = 500
@@ -71,25 +73,16 @@ def iso_utc(seconds: float) -> str:
 
 def _page(sources: Sources, request: Request) -> JSONResponse:
     try:
-        limit = _limit(request.query_params.get("limit"))
-        cursor = request.query_params.get("cursor")
-        page = sources.worklist.page(
-            cursor,
-            limit,
-            sources.now(),
-            sources.waiting_cap_s,
-            search=_search(request),
-        )
-        complete = sources.worklist.is_built() and not page.skipped
+        page = sources.query.page(_requested(request), sources.now())
     except (BadRequestError, BadCursorError) as error:
         return problem(400, str(error))
     except RedisError as error:
         return without_redis(error)
     return JSONResponse(
         {
-            "entries": [entry(decision) for decision in page.entries],
+            "entries": [entry(study.decision) for study in page.studies],
             "next_cursor": page.next_cursor,
-            "complete": complete,
+            "complete": page.complete,
         }
     )
 
@@ -122,8 +115,9 @@ def _status(sources: Sources, request: Request) -> JSONResponse:
     state, since = read_state(sources.spool), silent_since(sources.spool)
     try:
         listed, complete = sources.worklist.count(), sources.worklist.is_built()
+        stopped = stopped_by(state.inbox.oldest, sources.worklist.state.last_result_at(), sources.now())
     except RedisError:
-        listed, complete = None, None
+        listed, complete, stopped = None, None, None
     return JSONResponse(
         {
             "use": USE,
@@ -132,6 +126,7 @@ def _status(sources: Sources, request: Request) -> JSONResponse:
             "redis": "down" if listed is None else "up",
             "worklist_studies": listed,
             "worklist_complete": complete,
+            "no_result_since": iso_utc(stopped.since) if stopped else None,
             "inbox_objects": state.inbox.objects,
             "oldest_untagged_received_at": iso_utc(state.inbox.oldest) if state.inbox.oldest else None,
             "dead_letters": state.dead.objects,
@@ -153,13 +148,14 @@ def without_redis(error: RedisError) -> JSONResponse:
     )
 
 
-def _search(request: Request) -> Search | None:
+def _requested(request: Request) -> ListRequest:
+    limit, cursor = _limit(request.query_params.get("limit")), request.query_params.get("cursor")
     text, tag = request.query_params.get("q", "").strip(), request.query_params.get("tag", "")
     if tag and tag not in set(Tag):
         raise BadRequestError(f"tag must be one of {', '.join(Tag)}")
     if len(text) > LONGEST_TEXT:
         raise BadRequestError(f"q must be no longer than {LONGEST_TEXT} characters")
-    return Search(Tag(tag) if tag else None, text) if tag or text else None
+    return ListRequest(limit, cursor, filter=ListFilter(frozenset({Tag(tag)} if tag else ())), number=text)
 
 
 def _limit(text: str | None) -> int:

@@ -1,10 +1,15 @@
-// The list in reading order. It follows the server; the selected study stays selected where it moves.
+// The list. It follows the server; the selected study stays selected where it moves.
 
+import { cell, COLUMNS, defaultColumns, waited } from "./columns.js";
 import { at, element, show } from "./elements.js";
 import * as server from "./server.js";
-import { counted, duration, percent, plain, tag } from "./words.js";
+import { counted } from "./words.js";
 
 const AT_ONCE = 100;
+const NOTHING = { high: 0, past_cap: 0 };
+
+/** True for a study that comes first in reading order. */
+export const isFirst = (each) => each.priority === "HIGH" || Boolean(each.past_cap);
 
 export class List {
   #entries = [];
@@ -12,15 +17,25 @@ export class List {
   #selected = null; // a Study Instance UID
   #wanted = AT_ONCE;
   #asking = 0; // only the last answer counts
+  #adding = false;
+  #made = new Map(); // by study: its row, and what it was made of
+  #head = ""; // the columns of the head
 
-  /** `open` shows a study. */
-  constructor(open) {
+  /** `open` shows a study, `arrangement` has columns, order and filter. */
+  constructor(open, arrangement) {
     this.open = open;
+    this.arrangement = arrangement;
+    this.found = { outside: NOTHING };
     at("rows").addEventListener("click", (event) => {
       const row = event.target.closest("tr");
       if (row) this.#choose(row.dataset.uid, true);
     });
-    at("more").addEventListener("click", () => this.more());
+    at("head").addEventListener("click", (event) => {
+      const button = event.target.closest("button");
+      if (button) this.#sortBy(button.dataset.column);
+    });
+    // Further studies come before the end is in sight.
+    document.addEventListener("scroll", () => this.#isNearEnd() && this.again(() => this.more()), { capture: true, passive: true });
     // Waiting times advance without new data.
     setInterval(() => this.#tick(), 5000);
   }
@@ -29,30 +44,48 @@ export class List {
     return this.#selected;
   }
 
+  get entries() {
+    return this.#entries;
+  }
+
+  /** Called when the shown studies or their number changed. */
+  onShow = () => {};
+
+  /** Called with each answer of the server, and the `query` that it answers. */
+  onFound = () => {};
+
+  /** Called with what is to be done again, or without a reader's act: it may be refused. */
+  again = (doing) => doing();
+
   /** Fetch the shown entries again. */
   async refresh() {
     const asking = ++this.#asking;
     const found = await this.#fetched(this.#wanted);
     if (asking !== this.#asking) return;
+    this.found = found;
     [this.#entries, this.#cursor] = [found.entries, found.next_cursor];
     if (!this.#entries.some((each) => each.study_instance_uid === this.#selected)) this.#fall();
-    this.#render(found);
-    if (found.complete === false) setTimeout(() => asking === this.#asking && this.again(), 2000);
+    this.#render();
+    this.onFound(found);
+    if (found.complete === false) setTimeout(() => asking === this.#asking && this.again(() => this.refresh()), 2000);
   }
 
-  /** Called when a search should be repeated, because it could not cover all studies yet. */
-  again = () => {};
-
-  /** Start a new search, from the top. */
+  /** Start from the top: another search, order or filter. */
   restart() {
     this.#wanted = AT_ONCE;
+    at("list-rows").scrollTop = 0;
     return this.refresh();
   }
 
-  more() {
-    if (!this.#cursor) return;
-    this.#wanted += AT_ONCE;
-    return this.refresh();
+  async more() {
+    if (!this.#cursor || this.#adding) return;
+    this.#adding = true;
+    this.#wanted = this.#entries.length + AT_ONCE;
+    try {
+      await this.refresh();
+    } finally {
+      this.#adding = false;
+    }
   }
 
   /** Select the next (1) or previous (-1) study; return true if there is one. */
@@ -61,11 +94,11 @@ export class List {
     const to = uids.indexOf(this.#selected) + by;
     if (to < 0 || to >= uids.length) return false;
     this.#choose(uids[to], false);
-    if (to > uids.length - 10) this.more();
+    if (to > uids.length - 10) this.again(() => this.more());
     return true;
   }
 
-  /** Return the study after `uid` in reading order, or null. */
+  /** Return the study after `uid` in the order shown, or null. */
   after(uid) {
     const place = this.#entries.findIndex((each) => each.study_instance_uid === uid);
     return this.#entries[place + 1]?.study_instance_uid ?? null;
@@ -75,26 +108,74 @@ export class List {
     this.#selected = uid;
   }
 
+  /** Select the study on top. */
+  selectFirst() {
+    if (this.#entries.length) this.#choose(this.#entries[0].study_instance_uid, false);
+  }
+
   entry(uid) {
     return this.#entries.find((each) => each.study_instance_uid === uid);
   }
 
+  /** Return the entries whose rows are on the screen. */
+  visible() {
+    const box = at("list-rows").getBoundingClientRect();
+    const [top, bottom] = [Math.max(box.top + at("head").offsetHeight, 0), Math.min(box.bottom, innerHeight)];
+    return [...at("rows").rows]
+      .filter((row) => {
+        const { top: upper, bottom: lower } = row.getBoundingClientRect();
+        return lower > top + 4 && upper < bottom - 4;
+      })
+      .map((row) => this.entry(row.dataset.uid))
+      .filter(Boolean);
+  }
+
+  /** Return what is asked of the server, without the page. */
+  get query() {
+    const which = at("which").value;
+    const show = { READ: "read", WAITING: "untagged" }[which] ?? "unread";
+    const { sort, filter } = this.arrangement;
+    return { show, text: at("search").value.trim(), sort: show === "untagged" ? null : sort, filter };
+  }
+
   async #fetched(wanted) {
-    if (at("which").value === "READ") return { ...(await server.get("/api/read?limit=200")), next_cursor: null };
-    const query = at("which").value ? { tag: at("which").value } : {};
-    const text = at("search").value.trim();
-    const all = { entries: [], next_cursor: null, complete: true };
+    const query = this.query;
+    const all = { entries: [], next_cursor: null, complete: true, outside: NOTHING, query };
     do {
-      query.limit = Math.min(wanted - all.entries.length, 500);
-      if (all.next_cursor) query.cursor = all.next_cursor;
-      // The query may hold a patient's name, which must be in no address.
-      const page = text
-        ? await server.post("/api/search", { ...query, text })
-        : await server.get(`/api/worklist?${new URLSearchParams(query)}`);
+      const limit = Math.min(wanted - all.entries.length, 500);
+      // In the body: a search may hold a patient's name, which must be in no address.
+      const page = await this.#page({ ...query, limit, cursor: all.next_cursor });
       all.entries.push(...page.entries);
-      [all.next_cursor, all.complete] = [page.next_cursor, page.complete];
+      Object.assign(all, { ...page, entries: all.entries });
     } while (all.next_cursor && all.entries.length < wanted);
     return all;
+  }
+
+  async #page(query) {
+    try {
+      return await server.post("/api/list", query);
+    } catch (error) {
+      const isPlain = query.show === "unread" && !query.text && !query.sort && !this.arrangement.filters;
+      if (error.status !== 503 || !isPlain) throw error;
+      return this.#withoutPatients(query, error);
+    }
+  }
+
+  /** The look at patients cannot be recorded, so that they are not shown: what must not be taken away is the order. */
+  async #withoutPatients({ limit, cursor }, error) {
+    const query = new URLSearchParams({ limit, ...(cursor ? { cursor } : {}) });
+    const page = await server.get(`/api/worklist?${query}`).catch(() => {
+      throw error;
+    });
+    return { ...page, outside: NOTHING, without: error.message };
+  }
+
+  #sortBy(name) {
+    const column = COLUMNS[name].sort;
+    const { sort } = this.arrangement;
+    if (!column) return this.again(() => this.arrangement.change({ sort: null }));
+    const next = sort?.column !== column ? { column, descending: false } : sort.descending ? null : { column, descending: true };
+    return this.again(() => this.arrangement.change({ sort: next }));
   }
 
   #choose(uid, openIt) {
@@ -112,32 +193,38 @@ export class List {
     this.#selected = later ?? this.#entries[0]?.study_instance_uid ?? null;
   }
 
-  #render(found) {
-    show(at("rows"), () => this.#entries.map((each) => this.#row(each)));
-    at("more").hidden = !this.#cursor;
-    at("building").hidden = found.complete !== false;
-    at("building").textContent = at("search").value.trim()
-      ? "Names are still being read: not all studies are searched yet."
-      : "The list is being rebuilt and may not be complete yet.";
-    const searching = at("which").value || at("search").value.trim();
-    at("empty").hidden = this.#entries.length > 0;
-    at("empty").textContent = searching ? "Nothing matches." : "Nothing to read. New studies appear here by themselves.";
-    at("found").textContent = searching
-      ? `${counted(this.#entries.length, "study", "studies")}${this.#cursor ? " and more" : ""}`
-      : "";
+  #render() {
+    const columns = this.columns;
+    this.#renderHead(columns);
+    const rows = this.#entries.map((each) => this.#row(each, columns));
+    this.#made = new Map(rows.map((row) => [row.dataset.uid, { row, text: row.madeOf }]));
+    show(at("rows"), () => rows);
+    this.#renderWords();
+    requestAnimationFrame(() => this.onShow());
   }
 
-  #row(each) {
-    const cells = [
-      element("td", { className: "priority" }, element("span", { className: each.priority }, each.priority)),
-      element("td", {}, tag(each.tag)),
-      element("td", { className: "number" }, percent(each.probability)),
-      element("td", { className: "number waiting", dataset: { since: each.received_at } }, waited(each.received_at)),
-      element("td", { className: "name" }, each.accession_number || "(none)"),
-      element("td", { className: "name" }, each.calling_ae_title || ""),
-      element("td", { className: "reasons" }, [...(each.prior ? ["prior"] : []), ...each.reasons].map(plain).join(", ")),
-    ];
-    const row = element("tr", { dataset: { uid: each.study_instance_uid } }, ...cells);
+  /** The names of the shown columns. */
+  get columns() {
+    const chosen = this.arrangement.columns ?? defaultColumns(this.#entries);
+    return chosen.filter((name) => COLUMNS[name] && (this.arrangement.namesShown || !["patient_name", "referrer"].includes(name)));
+  }
+
+  #renderHead(columns) {
+    const { sort } = this.arrangement;
+    const head = JSON.stringify([columns, sort]);
+    if (head === this.#head) return;
+    this.#head = head;
+    const focused = at("head").contains(document.activeElement) && document.activeElement.dataset.column;
+    at("head").replaceChildren(element("tr", { role: "row" }, ...columns.map((name) => headCell(name, sort))));
+    if (focused) at("head").querySelector(`[data-column="${focused}"]`)?.focus();
+  }
+
+  #row(each, columns) {
+    const madeOf = JSON.stringify([columns, each]);
+    const known = this.#made.get(each.study_instance_uid);
+    const row = known?.text === madeOf ? known.row : element("tr", { role: "row", dataset: { uid: each.study_instance_uid } }, ...columns.map((name) => cell(name, each)));
+    row.madeOf = madeOf;
+    row.classList.toggle("first", isFirst(each));
     return this.#mark(row);
   }
 
@@ -146,11 +233,41 @@ export class List {
     return row;
   }
 
+  #renderWords() {
+    const { complete, matching, without } = this.found;
+    const { show, text } = this.query;
+    const chosen = text || this.arrangement.filters || show !== "unread";
+    at("building").hidden = complete !== false && !without;
+    at("building").textContent = without
+      ? `Patients are not shown: ${without}`
+      : text || this.arrangement.sort || this.arrangement.filters
+        ? "Names are still being read: not all studies are searched and sorted yet."
+        : "The list is being rebuilt and may not be complete yet.";
+    at("empty").hidden = this.#entries.length > 0;
+    at("empty").textContent = chosen ? "Nothing matches." : "Nothing to read. New studies appear here by themselves.";
+    at("found").textContent = chosen ? counted(matching ?? this.#entries.length, "study", "studies") : "";
+  }
+
+  #isNearEnd() {
+    return this.#cursor && !at("list-view").hidden && at("end").getBoundingClientRect().top < 3 * innerHeight;
+  }
+
   #tick() {
-    for (const cell of at("rows").querySelectorAll(".waiting")) cell.textContent = waited(cell.dataset.since);
+    for (const waiting of at("rows").querySelectorAll(".waiting")) waiting.textContent = waited(waiting.dataset.since);
+    this.onShow();
   }
 }
 
-function waited(since) {
-  return duration((Date.now() - Date.parse(since)) / 1000);
+function headCell(name, sort) {
+  const { title, sort: column, className = "" } = COLUMNS[name];
+  const sorted = column ? sort?.column === column : !sort && name === "priority";
+  const direction = sorted ? (sort?.descending ? "descending" : "ascending") : "none";
+  const sign = sorted && sort ? (sort.descending ? " ↓" : " ↑") : "";
+  const head = element("th", { scope: "col", role: "columnheader", className: className.includes("number") ? "number" : "" });
+  if (!column && name !== "priority") return head.append(title), head;
+  const hint = column ? `Sort by: ${title}` : "Reading order";
+  const text = element("span", { "aria-hidden": "true" }, sign);
+  head.append(element("button", { type: "button", className: "sort", title: hint, dataset: { column: name } }, title, text));
+  head.setAttribute("aria-sort", direction);
+  return head;
 }

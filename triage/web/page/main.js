@@ -1,15 +1,26 @@
 // The view of the address (the list, a study or the operations), and all keys.
 
+import { Arrangement, NO_FILTER } from "./arrangement.js";
 import { at } from "./elements.js";
+import { Filters } from "./filters.js";
 import { attach } from "./gestures.js";
 import { attachButtons, keyOf, moving, windowing } from "./keys.js";
 import { List } from "./list.js";
 import * as operations from "./operations.js";
 import * as server from "./server.js";
+import { Strip } from "./strip.js";
 import { Study } from "./study.js";
 
-const list = new List((uid) => go(`/studies/${uid}`));
-list.again = () => run(() => list.refresh());
+const arrangement = new Arrangement();
+const list = new List((uid) => go(`/studies/${uid}`), arrangement);
+list.again = (doing) => run(doing);
+const filters = new Filters(arrangement, list, run);
+const strip = new Strip(list, () => ({ name: shown, open: study.uid }));
+list.onShow = () => strip.show();
+arrangement.onChange = () => {
+  filters.show();
+  run(() => list.restart());
+};
 const study = new Study(run);
 let shown = ""; // list, study or operations
 let again = null;
@@ -51,7 +62,23 @@ async function show() {
   document.title = { list: "Worklist", study: "Study", operations: "Operations" }[shown] + " · cxr-triage";
   if (!uid) study.close();
   if (uid) list.select(uid);
+  strip.show();
   await run(() => (uid ? opened(uid) : shown === "list" ? list.refresh() : operations.refresh(run)));
+}
+
+/** Lead to the studies that come first: the list as it is for a reader who has arranged nothing. */
+async function showFirst() {
+  at("which").value = "";
+  at("search").value = "";
+  await arrangement.change({ sort: null, filter: NO_FILTER });
+  await go("/");
+  list.selectFirst();
+  at("list-rows").focus();
+}
+
+function showUntagged() {
+  at("which").value = "WAITING";
+  go("/");
 }
 
 async function opened(uid) {
@@ -182,7 +209,9 @@ at("say-cancel").addEventListener("click", () => at("labelling").close());
 at("keys").addEventListener("click", () => at("help").showModal());
 at("help-close").addEventListener("click", () => at("help").close());
 at("again").addEventListener("click", () => again?.());
-at("which").addEventListener("change", () => run(() => list.restart()));
+at("which").addEventListener("change", () => run(() => filters.chooseTag()));
+at("show-first").addEventListener("click", () => run(showFirst));
+at("show-untagged").addEventListener("click", showUntagged);
 at("looking").addEventListener("submit", (event) => event.preventDefault());
 at("search").addEventListener("input", () => {
   clearTimeout(search.timer);
@@ -217,6 +246,7 @@ function watch() {
     redisDown = Boolean(state.redis);
     heard();
     at("listed").textContent = state.redis ? "" : state.listed.toLocaleString();
+    if (!state.redis) strip.tell(state);
     // Many changes at once cause one request a second.
     due ??= setTimeout(changed, Math.max(0, lastAt + 1000 - Date.now()));
   });
@@ -304,6 +334,7 @@ async function session() {
 }
 
 async function signOut(address) {
+  server.session.end();
   if (!address.startsWith("/api/")) return location.assign(address); // the reverse proxy's
   source.close();
   const { page, leave } = await server.post(address, {});
@@ -311,6 +342,19 @@ async function signOut(address) {
   await server.signIn(page);
 }
 
+/** What hides studies to be read first was chosen in this session: that of an earlier one is taken off. */
+async function start() {
+  await run(() => arrangement.load());
+  filters.show();
+  await show();
+}
+
+list.onFound = ({ query, first, outside }) =>
+  run(async () => {
+    strip.tell({ first });
+    if (await arrangement.tried(query, outside)) toast("Your filter of last time hid studies to be read first: it was taken off.");
+  });
+
 run(session);
 watch();
-show();
+start();

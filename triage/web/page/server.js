@@ -26,6 +26,21 @@ export async function image(path) {
   return picture(await answered(path));
 }
 
+/** Marks of this session in this tab; they go when its user signs out or has to sign in again. */
+export const session = {
+  has: (name) => kept((storage) => storage.getItem(name)) !== null,
+  add: (name) => kept((storage) => storage.setItem(name, "1")),
+  end: () => kept((storage) => storage.clear()),
+};
+
+function kept(use) {
+  try {
+    return use(sessionStorage);
+  } catch {
+    return null; // a browser that keeps nothing
+  }
+}
+
 let lastInput = Date.now();
 for (const kind of ["keydown", "pointerdown", "pointermove", "wheel"]) {
   addEventListener(kind, () => (lastInput = Date.now()), { capture: true, passive: true });
@@ -33,6 +48,7 @@ for (const kind of ["keydown", "pointerdown", "pointermove", "wheel"]) {
 
 /** Go to the sign-in page and clear the screen. */
 export function signIn(page = "/sign-in") {
+  session.end();
   document.body.hidden = true;
   location.replace(`${here(page)}?next=${encodeURIComponent(place(location.pathname))}`);
   return new Promise(() => {});
@@ -40,6 +56,7 @@ export function signIn(page = "/sign-in") {
 
 /** Go to the sign-out address of the identity provider. */
 export function leave(address) {
+  session.end();
   document.body.hidden = true;
   location.replace(address);
   return new Promise(() => {});

@@ -25,6 +25,8 @@ def matches(patient: str, wanted: tuple[str, ...]) -> bool:
 
 def plain(text: str) -> str:
     """Return the text case-folded, in half width and without accents: MULLER finds Müller."""
+    if text.isascii():
+        return text.lower()
     apart = unicodedata.normalize("NFKD", text.casefold())
     return unicodedata.normalize(
         "NFC", "".join(each for each in apart if each in _VOICED or not unicodedata.combining(each))

@@ -1,0 +1,90 @@
+"""Every view of the page by the rules of axe-core, in both themes, narrow and wide: tests/acceptance/axe.sh."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.support.browser import PATIENCE_MS
+from tests.support.redis_server import RedisServer
+from tests.support.service import a_chest, receive
+from tests.support.signed_in_web import signed_in_web
+from tests.support.worklist_page import served, tagged
+from triage.decision.reasons import Reason
+from triage.decision.types import Tag
+from triage.spool.spool import Spool
+from triage.web.api.sources import Sources
+
+VIOLATIONS = """() => axe.run().then(({ violations }) => violations.flatMap(({ id, nodes }) =>
+  nodes.map((node) => `${id}: ${node.target}: ${node.any[0]?.message ?? ""}`)))"""
+
+
+def opened_filter(page: Page) -> None:
+    page.locator("#filter").click()
+    page.locator("#age-from").fill("18")
+    page.locator("#order").select_option("age")
+    expect(page.locator("#applied")).to_be_visible()
+
+
+def opened_study(page: Page) -> None:
+    page.locator("#rows tr").first.click()
+    expect(page.locator("#patient")).to_be_visible()
+
+
+VIEWS: dict[str, tuple[str, Callable[[Page], object]]] = {
+    "list": ("", lambda page: expect(page.locator("#stopped")).to_be_visible()),
+    "filtered and sorted": ("", opened_filter),
+    "columns": ("", lambda page: page.locator("#columns").click()),
+    "keys": ("", lambda page: page.locator("#keys").click()),
+    "study": ("", opened_study),
+    "operations": ("operations", lambda page: expect(page.locator(".tile").first).to_be_visible()),
+}
+
+
+def filled(sources: Sources) -> None:
+    """List studies of every tag, one of them past the cap, and leave one without a result for long."""
+    for number, tag in enumerate([*Tag] * 4):
+        reasons = (Reason.AGE_UNKNOWN,) if tag is Tag.NOT_ASSESSED else ()
+        tagged(sources.spool, sources.worklist, number, tag, age_s=600.0 * (number + 1), reasons=reasons)
+    waiting = sources.spool.inbox_path(receive(sources.spool, a_chest(1)))
+    os.utime(waiting, (time.time() - 9000, time.time() - 9000))
+    sources.worklist.end_building(sources.worklist.begin_building())
+
+
+def violations(browser: Browser, address: str, theme: str, width: int, prepare: Callable[[Page], object]) -> list[str]:
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=theme)  # type: ignore[arg-type]
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(address)
+    prepare(page)
+    page.evaluate(Path(os.environ["AXE"]).read_text())
+    found: list[str] = page.evaluate(VIOLATIONS)
+    context.close()
+    return found
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1400])
+def test_no_rule_is_violated_on_any_view(
+    browser: Browser, redis_server: RedisServer, spool: Spool, theme: str, width: int
+) -> None:
+    with served(redis_server, spool, waiting_cap_s=3600.0) as (address, sources):
+        filled(sources)
+        found = {
+            name: violations(browser, f"{address}/{path}", theme, width, prepare)
+            for name, (path, prepare) in VIEWS.items()
+        }
+    assert {name: each for name, each in found.items() if each} == {}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_rule_is_violated_at_the_sign_in(
+    browser: Browser, redis_server: RedisServer, spool: Spool, tmp_path: Path, theme: str
+) -> None:
+    with signed_in_web(redis_server, spool, tmp_path) as web:
+        assert violations(browser, f"{web.address}/sign-in", theme, 360, lambda page: None) == []
