@@ -1,4 +1,4 @@
-"""How each user has arranged the list: ``/api/preferences``. A file for each user in the spool, without patient data.
+"""Preferences of users for the list: ``/api/preferences``. A file for each user in the spool, without patient data.
 
 On the server and not in the browser: readers change workstations, and several share one (docs/adr/0058).
 """
