@@ -27,6 +27,7 @@ VIOLATIONS = """() => axe.run().then(({ violations }) => violations.flatMap(({ i
 def opened_filter(page: Page) -> None:
     page.locator("#filter").click()
     page.locator("#age-from").fill("18")
+    page.locator("#age-from").press("Tab")
     page.locator("#order").select_option("age")
     expect(page.locator("#applied")).to_be_visible()
 

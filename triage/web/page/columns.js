@@ -1,6 +1,6 @@
 // The columns of the list: what each shows of a study, and what the server can sort by.
 //
-// A column for who has the study open comes here: the server adds `open_by`, names of users, to an entry.
+// `open_by`: names of users who have the study open, where the server adds them to an entry.
 
 import { element } from "./elements.js";
 import { ageOf, dateOf, duration, moment, nameOf, percent, plain, shortMoment, tag, ZONE } from "./words.js";
@@ -16,7 +16,7 @@ export const COLUMNS = {
   patient_id: { title: "ID", sort: "patient_id", text: (each) => each.patient_id, className: "name" },
   birth_date: { title: "Born", text: (each) => dateOf(each.birth_date ?? ""), className: "number", unasked: true },
   age: { title: "Age, sex", sort: "age", text: (each) => [ageOf(each.age_years), each.sex].filter(Boolean).join(" ") },
-  study_description: { title: "Study", sort: "study_description", text: (each) => each.study_description, className: "name" },
+  study_description: { title: "Study", sort: "study_description", text: (each) => each.study_description, className: "name", optional: true },
   view: { title: "View", sort: "view", text: (each) => (each.view ?? "").replace("UNKNOWN", "?"), className: "name" },
   waiting: { title: "Waiting since arrival", sort: "arrived", since: (each) => each.received_at, className: "number waiting" },
   waiting_acquired: { title: "Waiting since acquisition", sort: "acquired", since: (each) => each.acquired_at, className: "number waiting", unasked: true },
