@@ -98,7 +98,7 @@ def test_a_page_that_is_left_alone_does_not_keep_its_session_alive(page: Page, h
 
     def asks_and_prolongs_nothing() -> bool:
         os.utime(file, (old, old))
-        with page.expect_response("**/api/worklist**"):
+        with page.expect_response("**/api/list"):
             tagged(home.sources.spool, home.sources.worklist, next(numbers))
         return file.stat().st_mtime == old
 
