@@ -175,6 +175,8 @@ def requests() -> list[bytes]:
         (b"POST", b"/api/studies/" + study + b"/label", b'{"label": true}'),
         (b"POST", b"/api/requeue", b'{"key": "x"}'),
         (b"POST", b"/api/search", b'{"patient": "4711", "q": "", "tag": null, "limit": 5, "cursor": null}'),
+        (b"POST", b"/api/list", b'{"text": "4711", "sort": {"column": "age"}, "filter": {"age_from": 18}}'),
+        (b"POST", b"/api/preferences", b'{"columns": ["tag"], "sort": null, "filter": {"views": ["PA"]}}'),
     ]
     written = [b"\x07" + _request(method, path, body, b"application/json") for method, path, body in bodies]
     state = b'{"00741000": {"vr": "CS", "Value": ["IN PROGRESS"]}, "00081195": {"vr": "UI", "Value": ["1.2"]}}'

@@ -50,11 +50,19 @@ class ReadingOrder:
 
     def all_entries(self) -> Iterator[tuple[str, bytes | None]]:
         """Yield every listed study once with its entry, by priority and arrival."""
-        members = [each for name in keys.LISTS.values() for each in self.range(name, b"-", b"+", -1)]
+        members = [each for name in keys.LISTS.values() for each in self._members(name)]
         uids = list(dict.fromkeys(map(keys.study_of, members)))
         for start in range(0, len(uids), _AT_ONCE):
             some = uids[start : start + _AT_ONCE]
             yield from zip(some, self.entries(some), strict=True)
+
+    def _members(self, name: str) -> Iterator[bytes]:
+        """Yield all members of a list in steps, so that no single answer of Redis holds up the others."""
+        lowest, some = b"-", [b""]
+        while some:
+            some = self.range(name, lowest, b"+", _AT_ONCE)
+            yield from some
+            lowest = b"(" + some[-1] if some else lowest
 
     def _segment(self, segment: int, after: bytes, cutoff: int, limit: int) -> list[bytes]:
         if segment == 0:
