@@ -58,11 +58,14 @@ class ReadingOrder:
 
     def _members(self, name: str) -> Iterator[bytes]:
         """Yield all members of a list in steps, so that no single answer of Redis holds up the others."""
-        lowest, some = b"-", [b""]
-        while some:
-            some = self.range(name, lowest, b"+", _AT_ONCE)
+        some = self.range(name, b"-", b"+", _AT_ONCE)
+        yield from some
+        while len(some) == _AT_ONCE:
+            last = some[-1]
+            some = self.range(name, b"(" + last, b"+", _AT_ONCE)
+            if some and some[-1] <= last:  # scores of another program have taken the order away: the sweep levels them
+                return
             yield from some
-            lowest = b"(" + some[-1] if some else lowest
 
     def _segment(self, segment: int, after: bytes, cutoff: int, limit: int) -> list[bytes]:
         if segment == 0:
