@@ -78,7 +78,7 @@ def test_columns_and_order_are_the_user_s_on_every_workstation(
         other.goto(address)
         expect(other.locator("#rows td.patient").first).to_have_text("ZOE")
         expect(other.get_by_role("columnheader", name="Accession")).to_have_count(0)
-        assert other.locator("#head th").all_inner_texts()[:3] == ["Priority", "Patient ↓", "Tag"]
+        assert other.locator("#head th").all_inner_texts()[:4] == ["Priority", "Urgency", "Patient ↓", "Tag"]
         other.locator("#order").select_option("")
         expect(other.locator("#rows td.patient").first).to_have_text("ZOE")  # the reading order: by arrival
     assert preferences_of(sources.spool, "local").sort is None
