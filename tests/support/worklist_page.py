@@ -19,6 +19,7 @@ from triage.decision.types import PriorityPolicy, Tag, TriageDecision
 from triage.phantom.chest import PhantomSubject, as_dicom, draw
 from triage.runtime.sockets import listen
 from triage.spool.spool import Spool
+from triage.web.api.site_links import SiteLinks
 from triage.web.api.sources import Sources
 from triage.web.api.ups_rs import routes as workitem_routes
 from triage.web.app import RequestPolicy, client, create_app
@@ -42,11 +43,12 @@ def served(
     names: frozenset[str] = frozenset(),
     waiting_cap_s: float = 0.0,
     patient_names: bool = True,
+    links: SiteLinks | None = None,
 ) -> Iterator[tuple[str, Sources]]:
     """The address of the page and its sources; ``access``: access control, ``ups``: with workitems."""
     listening = listen("127.0.0.1", 0)
     with listening, client(redis.url, 5.0) as connection:
-        shown = {"maps": maps, "patient_names": patient_names}
+        shown = {"maps": maps, "patient_names": patient_names, "links": links or SiteLinks()}
         sources = Sources(spool, connection, Worklist(connection), waiting_cap_s, time.time, **shown)
         more = workitem_routes(sources, Workitems(spool, "CXR triage", low=False)) if ups else []
         app = create_app(sources, RequestPolicy(hosts, names), more, access=access or AccessControl(Loopback()))

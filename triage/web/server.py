@@ -18,6 +18,7 @@ from triage.runtime.sockets import listen
 from triage.settings.sections.web import WebSettings
 from triage.spool.spool import Spool
 from triage.web.api import ups_rs
+from triage.web.api.site_links import site_links
 from triage.web.api.sources import Sources
 from triage.web.app import Monitoring, RequestPolicy, client, create_app, known_hosts
 from triage.web.auth.guard import AccessControl
@@ -103,7 +104,8 @@ def run(
     with client(redis.url, redis.timeout_s) as connection, listening:
         worklist = Worklist(connection)
         sources = Sources(spool, connection, worklist, options.waiting_cap_s, time.time, running=running)
-        sources = replace(sources, maps=settings.activation_map, patient_names=settings.patient_names)
+        shown = {"maps": settings.activation_map, "patient_names": settings.patient_names}
+        sources = replace(sources, **shown, links=site_links(settings))
         peers = TrustedProxies.of(access.sign_in.trusted_proxies)
         server = _server(settings, sources, options, peers, control, monitoring)
         logger.info("web: http://%s:%d, %s", settings.host, listening.getsockname()[1], running)

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
 
+from pydantic import AfterValidator, Field
+
+from triage.runtime.address_template import AddressTemplate
 from triage.setting_types import Port, Section
+
+
+def _address(text: str) -> str:
+    if text:
+        AddressTemplate.parse(text)
+    return text
+
+
+_StudyAddress = Annotated[str, AfterValidator(_address)]
 
 
 class WebSettings(Section):
@@ -52,3 +64,9 @@ class WebSettings(Section):
     ups_worklist_label: str = Field(
         "CXR triage", min_length=1, max_length=64, pattern=r"^[ -\[\]-~]+$", description="Worklist Label (0074,1202)."
     )
+    viewer_url: _StudyAddress = Field(
+        "",
+        description="Address of a study in your viewer, for a link in the list and on the study's page: a template "
+        "with {StudyInstanceUID}, {AccessionNumber} or {PatientID}, whose values are percent-encoded. Empty: no link.",
+    )
+    ris_url: _StudyAddress = Field("", description="The same for your RIS.")

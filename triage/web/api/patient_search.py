@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from triage.decision.types import Tag
 from triage.web.api.sources import Sources
-from triage.web.api.worklist import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_TEXT, entry, without_redis
+from triage.web.api.worklist import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_TEXT, listed, without_redis
 from triage.web.auth.caller import set_query
 from triage.web.http.request_body import read_json
 from triage.worklist.list_filter import ListFilter
@@ -69,5 +69,5 @@ def _results(sources: Sources, query: PatientQuery) -> Response:
         raise HTTPException(400, str(error)) from error
     except RedisError as error:
         return without_redis(error)
-    entries = [entry(study.decision) for study in page.studies]
+    entries = [listed(sources, study) for study in page.studies]
     return JSONResponse({"entries": entries, "next_cursor": page.next_cursor, "complete": page.complete})

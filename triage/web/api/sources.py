@@ -11,6 +11,7 @@ from redis import Redis
 from triage.runtime.release import UNKNOWN, Running
 from triage.spool.spool import Spool
 from triage.web.api.images import PictureCache
+from triage.web.api.site_links import SiteLinks
 from triage.worklist.index import Worklist
 from triage.worklist.indexed_query import IndexedQuery
 
@@ -20,7 +21,8 @@ class Sources:
     """Sources of all responses.
 
     ``now`` returns POSIX seconds. ``waiting_cap_s`` limits the waiting time in seconds, 0 for no limit. ``maps``:
-    activation maps are shown. ``patient_names``: patients' names are sent to the page.
+    activation maps are shown. ``links``: the site's viewer and RIS. ``patient_names``: patients' names are sent to the
+    page.
     """
 
     spool: Spool
@@ -30,6 +32,7 @@ class Sources:
     now: Callable[[], float]
     maps: bool = False
     running: Running = UNKNOWN
+    links: SiteLinks = field(default_factory=SiteLinks)
     pictures: PictureCache = field(default_factory=PictureCache)
     patient_names: bool = True
 

@@ -80,7 +80,8 @@ def _detail(sources: Sources, request: Request) -> Response:
     if header is not None and not sources.patient_names:
         header.PatientName = ""
     acts = reading.acts_of(sources.spool, uid)
-    return JSONResponse({**described(trace, header, acts, user.name), "maps": maps.offered(sources, trace)})
+    links = sources.links.of(sources.spool, uid, trace.decision)
+    return JSONResponse({**described(trace, header, acts, user.name), "maps": maps.offered(sources, trace), **links})
 
 
 def described(trace: StudyTrace, header: Dataset | None, acts: list[ReaderAct], user: str) -> dict[str, object]:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from triage.web.api.list_models import ListQuery
 from triage.web.api.sources import Sources
-from triage.web.api.worklist import entry, iso_utc, without_redis
+from triage.web.api.worklist import iso_utc, listed, without_redis
 from triage.web.auth.caller import set_query
 from triage.web.http.request_body import read_json
 from triage.worklist.index_keys import microseconds
@@ -117,7 +117,7 @@ def _request(query: ListQuery) -> ListRequest:
 def _row(sources: Sources, study: ListedStudy, now: float) -> dict[str, object]:
     cutoff = microseconds(now - sources.waiting_cap_s) if sources.waiting_cap_s else 0
     late = {"past_cap": study.is_past_cap(cutoff)}
-    return {**entry(study.decision), **late, **_facts(study.facts, sources.patient_names)}
+    return {**listed(sources, study), **late, **_facts(study.facts, sources.patient_names)}
 
 
 def _untagged_row(sources: Sources, study: UntaggedStudy) -> dict[str, object]:

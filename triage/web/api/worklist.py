@@ -26,6 +26,7 @@ from triage.web.api.silence import refuse_silent
 from triage.web.api.sources import Sources
 from triage.web.http.problem import problem
 from triage.worklist.list_filter import ListFilter
+from triage.worklist.listed_study import ListedStudy
 from triage.worklist.page import BadCursorError
 from triage.worklist.query import ListRequest
 
@@ -63,6 +64,11 @@ def entry(decision: TriageDecision) -> dict[str, object]:
     return {"scope": SCOPE, **to_record(decision), **{name: iso_utc(seconds) for name, seconds in times.items()}}
 
 
+def listed(sources: Sources, study: ListedStudy) -> dict[str, object]:
+    """Return an entry of the list: the study with the site's links to it."""
+    return {**entry(study.decision), **sources.links.of_listed(study)}
+
+
 def iso_utc(seconds: float) -> str:
     """Format POSIX seconds as ISO 8601 in UTC, to the millisecond."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -80,7 +86,7 @@ def _page(sources: Sources, request: Request) -> JSONResponse:
         return without_redis(error)
     return JSONResponse(
         {
-            "entries": [entry(study.decision) for study in page.studies],
+            "entries": [listed(sources, study) for study in page.studies],
             "next_cursor": page.next_cursor,
             "complete": page.complete,
         }
@@ -90,12 +96,12 @@ def _page(sources: Sources, request: Request) -> JSONResponse:
 def _read(sources: Sources, request: Request) -> JSONResponse:
     try:
         limit = _limit(request.query_params.get("limit"))
-        found = sources.worklist.last_read(limit)
+        found = sources.query.last_read(limit)
     except BadRequestError as error:
         return problem(400, str(error))
     except RedisError as error:
         return without_redis(error)
-    return JSONResponse({"entries": [entry(decision) for decision in found]})
+    return JSONResponse({"entries": [listed(sources, study) for study in found]})
 
 
 def _study(sources: Sources, request: Request) -> JSONResponse:

@@ -3,6 +3,7 @@
 // `open_by`: names of users who have the study open, where the server adds them to an entry.
 
 import { element } from "./elements.js";
+import { siteLinks } from "./links.js";
 import { ageOf, dateOf, duration, moment, nameOf, percent, plain, shortMoment, tag, ZONE } from "./words.js";
 
 /** `sort`: the server's name of the order; `optional`: left out of the default columns while no study has a value. */
@@ -24,6 +25,7 @@ export const COLUMNS = {
   location: { title: "Ward", sort: "location", text: (each) => each.location, className: "name", optional: true },
   referrer: { title: "Referrer", sort: "referrer", text: (each) => nameOf(each.referrer ?? ""), className: "name", optional: true },
   accession: { title: "Accession", sort: "accession", text: (each) => each.accession_number || "(none)", className: "name" },
+  links: { title: "Open in", cell: (each) => element("span", {}, ...siteLinks(each.links)), optional: true },
   sender: { title: "From", sort: "sender", text: (each) => each.calling_ae_title, className: "name" },
   probability: { title: "Probability", text: (each) => percent(each.probability), className: "number", unasked: true },
   reasons: { title: "Reasons", text: (each) => [...(each.prior ? ["prior"] : []), ...(each.reasons ?? [])].map(plain).join(", "), className: "reasons" },

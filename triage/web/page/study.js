@@ -2,6 +2,7 @@
 
 import { corrections, lastCorrection } from "./corrections.js";
 import { at, element } from "./elements.js";
+import { siteLinks } from "./links.js";
 import { ActivationMap } from "./map.js";
 import * as server from "./server.js";
 import { View } from "./view.js";
@@ -202,6 +203,7 @@ export class Study {
         ...fact("Study", [patient.StudyDescription, date(patient.StudyDate)].filter(Boolean).join(", ")),
         ...fact("Received", decision && `${moment(decision.received_at)}, ${since(decision.received_at)} ago`),
         ...fact("UID", uid),
+        ...fact("Open in", siteLinks(this.#found.links)),
       ),
     );
   }
@@ -336,7 +338,7 @@ function act(each) {
 }
 
 const section = (title, lines) => (lines.length ? [element("section", {}, element("h3", {}, title), ...lines)] : []);
-const fact = (name, value) => (value ? [element("dt", {}, name), element("dd", {}, value)] : []);
+const fact = (name, value) => (value?.length ? [element("dt", {}, name), element("dd", {}, ...[value].flat())] : []);
 const date = (text) => (/^\d{8}$/.test(text) ? `${text.slice(0, 4)}-${text.slice(4, 6)}-${text.slice(6)}` : text);
 const plainName = (name) => name.split("=")[0].split("^").filter(Boolean).join(", ");
 const since = (iso) => duration((Date.now() - Date.parse(iso)) / 1000);
