@@ -33,6 +33,15 @@ def _named_share(text: str) -> str:
     raise ValueError(f"{text!r} is no NAME=SHARE with a share between 0 and 1, as rsna-adult=0.12")
 
 
+LOOPBACK_NAMES = ("127.0.0.1", "::1", "localhost")
+"""Hosts that are this machine."""
+# The plain addresses of RFC 5321, 4.1.2, and nothing that could be read as two, or as a header.
+MailAddress = Annotated[
+    str,
+    StringConstraints(
+        max_length=254, pattern=r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"
+    ),
+]
 AETitle = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=r"^[^\\\x00-\x1f]*[^\\\x00-\x20]$")]
 Pattern = Annotated[str, StringConstraints(min_length=1), AfterValidator(_regular_expression)]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_word)]

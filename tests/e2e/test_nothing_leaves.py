@@ -44,6 +44,7 @@ ASKS_NOBODY = {
     "migrate": ["--check"],
     "model": [],
     "models": ["list"],
+    "paging": [],
     "predict": ["{image}"],
     "readers": ["labels", "{folder}"],
     "recall": ["--study", "1.2.3"],

@@ -44,11 +44,12 @@ def served(
     waiting_cap_s: float = 0.0,
     patient_names: bool = True,
     links: SiteLinks | None = None,
+    paging: bool = False,
 ) -> Iterator[tuple[str, Sources]]:
     """The address of the page and its sources; ``access``: access control, ``ups``: with workitems."""
     listening = listen("127.0.0.1", 0)
     with listening, client(redis.url, 5.0) as connection:
-        shown = {"maps": maps, "patient_names": patient_names, "links": links or SiteLinks()}
+        shown = {"maps": maps, "patient_names": patient_names, "links": links or SiteLinks(), "paging": paging}
         sources = Sources(spool, connection, Worklist(connection), waiting_cap_s, time.time, **shown)
         more = workitem_routes(sources, Workitems(spool, "CXR triage", low=False)) if ups else []
         app = create_app(sources, RequestPolicy(hosts, names), more, access=access or AccessControl(Loopback()))

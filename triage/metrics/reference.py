@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from triage.metrics.canary import CanaryMetrics
 from triage.metrics.delivery import DeliveryMetrics
 from triage.metrics.listener import ListenerMetrics
+from triage.metrics.paging import PagingMetrics
 from triage.metrics.process import ProcessMetrics
 from triage.metrics.registry import MetricGroup, families
 from triage.metrics.reports import ReportMetrics
@@ -18,11 +19,11 @@ GROUPS: Mapping[str, tuple[type[MetricGroup], ...]] = {
     "listen": (ListenerMetrics,),
     "work": (WorkerMetrics,),
     "sweep": (SweepMetrics, CanaryMetrics),
-    "deliver": (DeliveryMetrics,),
+    "deliver": (DeliveryMetrics, PagingMetrics),
     "reports": (ReportMetrics,),
     "web": (WebMetrics,),
 }
-"""The groups of families that each process may export; those of the canary only where it is sent."""
+"""The groups of families that each process may export; those of the canary and of paging only where they are on."""
 
 
 def reference() -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from triage.errors import TriageError
+from triage.runtime.deadline import broken_off_after
 
 _MAX_BODY = 1 << 16  # bytes; where a status is all that is asked for, the rest of a response is not needed
 
@@ -83,30 +82,12 @@ class HttpPeer:
 
     @contextmanager
     def _over_in_time(self) -> Iterator[Callable[[], bool]]:
-        deadline, over = time.monotonic() + self._timeout_s, threading.Event()
-
-        def late() -> bool:
-            return time.monotonic() >= deadline
-
-        watching = threading.Thread(target=self._break_off, args=(over,), name="http deadline", daemon=True)
-        watching.start()
-        try:
-            yield late
-        except (OSError, UnicodeError, http.client.HTTPException) as error:  # UnicodeError: an impossible host name
-            self._connection.close()
-            raise PeerError("TimeoutError" if late() else type(error).__name__) from error
-        finally:
-            over.set()
-            watching.join()
-
-    def _break_off(self, over: threading.Event) -> None:
-        if over.wait(self._timeout_s):
-            return
-        while not over.wait(0.1):  # a connection may be new
-            for sock in (self._connection.sock, self._response_socket):
-                if sock is not None:
-                    with suppress(OSError):
-                        socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not TLS: another thread uses it
+        with broken_off_after(self._timeout_s, lambda: (self._connection.sock, self._response_socket)) as late:
+            try:
+                yield late
+            except (OSError, UnicodeError, http.client.HTTPException) as error:  # UnicodeError: an impossible host name
+                self._connection.close()
+                raise PeerError("TimeoutError" if late() else type(error).__name__) from error
 
 
 class _Https(http.client.HTTPSConnection):

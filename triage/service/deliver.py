@@ -14,6 +14,7 @@ from triage.runtime.progress import ProgressWatch, all_ready
 from triage.runtime.stop_signal import StopSignal
 from triage.service.destinations import prepare_destinations, watch_destinations
 from triage.service.health import health_server
+from triage.service.paging import pager
 from triage.service.plugins import announce_plugins, channel_plugins
 from triage.service.running import introduce
 from triage.service.single_instance import single_instance
@@ -29,7 +30,10 @@ _LONGEST_ROUND_S = 900.0  # a destination that hangs may take its time for each 
 
 
 def deliver(settings: Settings, spool: Spool) -> None:
-    """Deliver results until SIGTERM: start, deliver to all destinations in turn, close their connections."""
+    """Deliver results until SIGTERM: start, deliver to all destinations in turn, close their connections.
+
+    Where paging is on, it has a thread here too.
+    """
     from triage.delivery.deliverer import run
 
     stopping, registry = StopSignal(), CollectorRegistry()
@@ -40,6 +44,8 @@ def deliver(settings: Settings, spool: Spool) -> None:
     prepare_destinations(settings, spool)
     with ExitStack() as closing:
         loops = _destination_loops(settings, spool, metrics, stopping, closing)
+        if settings.paging.on:
+            loops.append(pager(settings, spool, registry, lambda: stopping.received))
         names = ", ".join(each.name for each in loops) or "nowhere: no destination is switched on"
         progress = {each.name: ProgressWatch(f"delivering to {each.name}", _LONGEST_ROUND_S) for each in loops}
 

@@ -13,6 +13,7 @@ from triage.delivery.outbox import Outbox
 from triage.metrics.worker import WorkerMetrics
 from triage.service.destinations import mark_all, prepare_destinations
 from triage.service.models import Sessions, policy_of, priority_policy
+from triage.service.paging import paging_mark
 from triage.settings.schema import Settings
 from triage.spool.clock import Clock
 from triage.spool.spool import Spool
@@ -64,7 +65,7 @@ def scorers_of(
         DecisionOutputs(
             metrics,
             partial(put_with_reading, spool, Worklist(client)),
-            partial(mark_all, Outbox(spool), prepare_destinations(settings, spool)),
+            _mark(settings, spool),
         ),
         replace(rules, silent=settings.decision.silent, clock_in_doubt=Clock(spool).in_doubt),
     )
@@ -75,3 +76,15 @@ def scorers_of(
         outputs = DecisionOutputs(WorkerMetrics(), index=lambda decisions: None)
         partitions[VALIDATION] = scorer_of(spool.partition(VALIDATION), outputs)
     return PartitionedScorer(patients, partitions)
+
+
+def _mark(settings: Settings, spool: Spool) -> Callable[[str], None]:
+    """Return what marks a decided study: for each destination, and for paging."""
+    deliver = partial(mark_all, Outbox(spool), prepare_destinations(settings, spool))
+    page = paging_mark(settings, spool)
+
+    def mark(study_instance_uid: str) -> None:
+        deliver(study_instance_uid)
+        page(study_instance_uid)
+
+    return mark

@@ -193,7 +193,7 @@ def build(settings: Settings, environment: Mapping[str, str], start: StartRole) 
         "work": settings.worker.processes,
         "sweep": 1,
         "web": 1,
-        "deliver": int(bool(settings.channels.enabled())),
+        "deliver": int(bool(settings.channels.enabled()) or settings.paging.on),
         "reports": int(
             bool(settings.reports.port or any(each.look_s for each in settings.channels.of_type(UPSDestination)))
         ),

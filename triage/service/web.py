@@ -16,7 +16,7 @@ def web(settings: Settings, spool: Spool, redis_url: str) -> None:
         settings.web,
         spool,
         RedisAddress(redis_url, settings.redis.timeout_s),
-        ListOptions(settings.worklist.waiting_cap_s, settings.decision.lower_normal),
+        ListOptions(settings.worklist.waiting_cap_s, settings.decision.lower_normal, settings.paging.on),
         AccessSettings(settings.sign_in, settings.audit, settings.oidc),
         running(settings),
     )

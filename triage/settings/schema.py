@@ -23,10 +23,12 @@ from triage.settings.sections.log import LogSettings
 from triage.settings.sections.models import ModelSettings
 from triage.settings.sections.oidc import OidcSettings
 from triage.settings.sections.open_inference import OpenInferenceSettings
+from triage.settings.sections.paging import PagingSettings
 from triage.settings.sections.plugins import PluginSettings
 from triage.settings.sections.redis import RedisSettings
 from triage.settings.sections.reports import ReportsSettings
 from triage.settings.sections.sign_in import SignInSettings
+from triage.settings.sections.smtp import SmtpSettings
 from triage.settings.sections.spool import SpoolSettings
 from triage.settings.sections.sweep import SweepSettings
 from triage.settings.sections.web import WebSettings
@@ -58,7 +60,7 @@ class Settings(Section):
     client: Annotated[ClientSettings, read_by("sweep")] = ClientSettings()
     redis: Annotated[RedisSettings, read_by("listen", "work", "sweep", "reports", "web")] = RedisSettings()
     worker: Annotated[WorkerSettings, read_by("work")] = WorkerSettings()
-    models: Annotated[ModelSettings, read_by("work")] = ModelSettings()
+    models: Annotated[ModelSettings, read_by("work", "deliver")] = ModelSettings()
     open_inference: Annotated[OpenInferenceSettings, read_by("work")] = OpenInferenceSettings()
     plugins: Annotated[PluginSettings, read_by("work", "deliver")] = PluginSettings()
     eligibility: Annotated[EligibilitySettings, read_by("work")] = EligibilitySettings()
@@ -73,6 +75,8 @@ class Settings(Section):
     deliver: Annotated[DeliverSettings, read_by("deliver")] = DeliverSettings()
     reports: Annotated[ReportsSettings, read_by("reports")] = ReportsSettings()
     channels: Annotated[ChannelsSettings, read_by("work", "sweep", "deliver", "reports")] = ChannelsSettings()
+    paging: Annotated[PagingSettings, read_by("work", "deliver", "web")] = PagingSettings()
+    smtp: Annotated[SmtpSettings, read_by("deliver")] = SmtpSettings()
     log: Annotated[LogSettings, read_by(*PROCESSES)] = LogSettings()
 
     @property
@@ -94,6 +98,12 @@ class Settings(Section):
             raise ValueError(
                 "decision.lower_normal needs worklist.waiting_cap_s: without a cap a LOW study may wait forever"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _mail_has_a_server(self) -> Self:
+        if self.paging.needs_mail and not (self.smtp.host and self.smtp.sender and self.smtp.port):
+            raise ValueError("paging.mail_to needs smtp.host, smtp.port and smtp.sender")
         return self
 
     @model_validator(mode="after")

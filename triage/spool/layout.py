@@ -17,8 +17,11 @@ Version 1, layout 1:
                   workitem.json                    the state of its workitem: worklist/workitem_store.py
                   reading.jsonl                    the acts of readers: worklist/reader_acts.py
                   recall.jsonl                     what was scored again and corrected: spool/recall_file.py
+                  contacts.jsonl                   openings by readers, where paging is on: worklist/contacts.py
+                  pages.jsonl                      pages that were sent about it: paging/store.py
                   deliveries/                      the objects built from it: delivery/outbox.py
     marks/ outbox/ undeliverable/                  pending deliveries: delivery/outbox.py
+    paging/                                        raised studies that are paged: paging/store.py
     reports/    <time>-<hash>.json                 reports that came before their study: inbound_reports/early_store.py
     control/disabled-models/<name>                 kill switches
     control/disabled-channels/<name>

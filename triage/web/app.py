@@ -23,6 +23,8 @@ from triage.spool.spool import Spool
 from triage.web import pages
 from triage.web.api import (
     activation_map,
+    attention,
+    contacts,
     events,
     patient_search,
     preferences,
@@ -144,6 +146,8 @@ def _api_routes(sources: Sources) -> list[Route]:
         *preferences.routes(sources),
         *requeue.routes(sources),
         *status.routes(sources),
+        *attention.routes(sources),
+        *contacts.routes(sources),
         events.route(events.WorklistChanges(sources)),
     ]
 

@@ -43,10 +43,14 @@ class RedisAddress:
 
 @dataclass(frozen=True)
 class ListOptions:
-    """``waiting_cap_s``: limit of the waiting time in seconds, 0 for none; ``low``: workitems may have priority LOW."""
+    """``waiting_cap_s``: limit of the waiting time in seconds, 0 for none; ``low``: workitems may have priority LOW.
+
+    ``paging``: the rota is paged about studies that no reader opens.
+    """
 
     waiting_cap_s: float = 0.0
     low: bool = False
+    paging: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def run(
     with client(redis.url, redis.timeout_s) as connection, listening:
         worklist = Worklist(connection)
         sources = Sources(spool, connection, worklist, options.waiting_cap_s, time.time, running=running)
-        shown = {"maps": settings.activation_map, "patient_names": settings.patient_names}
+        shown = {"maps": settings.activation_map, "patient_names": settings.patient_names, "paging": options.paging}
         sources = replace(sources, **shown, links=site_links(settings))
         peers = TrustedProxies.of(access.sign_in.trusted_proxies)
         server = _server(settings, sources, options, peers, control, monitoring)

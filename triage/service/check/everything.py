@@ -14,6 +14,7 @@ from triage.service.check import (
     destinations,
     machine,
     models,
+    paging,
     places,
     plugins,
     redis_server,
@@ -46,6 +47,7 @@ def check_everything(loaded: Loaded, environment: Mapping[str, str]) -> Iterator
         "certificates": partial(certificates.check_certificates, settings, time.time()),
         "plug-ins": partial(plugins.check_plugins, settings.plugins),
         "destinations": partial(destinations.check_destinations, settings.channels, settings.plugins),
+        "paging": partial(paging.check_paging, settings),
         "models": partial(models.check_models, settings),
         "silence": partial(silence.check_silence, settings.decision),
     }

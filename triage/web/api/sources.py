@@ -21,8 +21,8 @@ class Sources:
     """Sources of all responses.
 
     ``now`` returns POSIX seconds. ``waiting_cap_s`` limits the waiting time in seconds, 0 for no limit. ``maps``:
-    activation maps are shown. ``links``: the site's viewer and RIS. ``patient_names``: patients' names are sent to the
-    page.
+    activation maps are shown. ``links``: the site's viewer and RIS. ``paging``: the rota is paged. ``patient_names``:
+    patients' names are sent to the page.
     """
 
     spool: Spool
@@ -33,6 +33,7 @@ class Sources:
     maps: bool = False
     running: Running = UNKNOWN
     links: SiteLinks = field(default_factory=SiteLinks)
+    paging: bool = False
     pictures: PictureCache = field(default_factory=PictureCache)
     patient_names: bool = True
 

@@ -29,6 +29,7 @@ from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.spool.study import read_header
 from triage.web.api import activation_map as maps
+from triage.web.api import contacts
 from triage.web.api.images import picture_response
 from triage.web.api.silence import refuse_silent
 from triage.web.api.sources import Sources
@@ -76,12 +77,13 @@ def _detail(sources: Sources, request: Request) -> Response:
         raise HTTPException(400, str(error)) from error
     except LookupError as error:
         raise HTTPException(404, str(error)) from error
+    contacts.note_opening(sources, request, trace)
     header = _header(sources.spool, trace)
     if header is not None and not sources.patient_names:
         header.PatientName = ""
     acts = reading.acts_of(sources.spool, uid)
-    links = sources.links.of(sources.spool, uid, trace.decision)
-    return JSONResponse({**described(trace, header, acts, user.name), "maps": maps.offered(sources, trace), **links})
+    more = {**sources.links.of(sources.spool, uid, trace.decision), **contacts.pages_about(sources, uid)}
+    return JSONResponse({**described(trace, header, acts, user.name), "maps": maps.offered(sources, trace), **more})
 
 
 def described(trace: StudyTrace, header: Dataset | None, acts: list[ReaderAct], user: str) -> dict[str, object]:
@@ -203,6 +205,8 @@ def _act(sources: Sources, request: Request, act: Act, label: int | None) -> Res
     marking = reading.Marking(act, sources.now(), who, via, label)
     try:
         step = reading.mark(sources.spool, sources.worklist, uid, marking)
+        if act is Act.UNREAD:
+            contacts.note_put_back(sources, uid)
     except InvalidUIDError as error:
         raise HTTPException(400, str(error)) from error
     except NotTaggedError as error:

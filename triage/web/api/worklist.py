@@ -21,6 +21,7 @@ from triage.dicom.uid import InvalidUIDError
 from triage.errors import TriageError, cause
 from triage.spool.silence import silent_since
 from triage.spool.usage import read_state
+from triage.web.api.paging_state import paging_state
 from triage.web.api.result_watch import stopped_by
 from triage.web.api.silence import refuse_silent
 from triage.web.api.sources import Sources
@@ -133,6 +134,7 @@ def _status(sources: Sources, request: Request) -> JSONResponse:
             "worklist_studies": listed,
             "worklist_complete": complete,
             "no_result_since": iso_utc(stopped.since) if stopped else None,
+            "paging": paging_state(sources),
             "inbox_objects": state.inbox.objects,
             "oldest_untagged_received_at": iso_utc(state.inbox.oldest) if state.inbox.oldest else None,
             "dead_letters": state.dead.objects,

@@ -244,6 +244,7 @@ function watch() {
   source.addEventListener("list", (event) => {
     const state = JSON.parse(event.data);
     redisDown = Boolean(state.redis);
+    dispatchEvent(new CustomEvent("worklist-changed")); // for calls.js
     heard();
     at("listed").textContent = state.redis ? "" : state.listed.toLocaleString();
     if (!state.redis) strip.tell(state);

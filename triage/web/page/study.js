@@ -178,6 +178,7 @@ export class Study {
       ...section("Deliveries", this.#deliveries()),
       ...section("Results, newest first", this.#found.history.map(result)),
       ...section("Readers", this.#found.acts.map(act)),
+      ...section("Pages to the rota", (this.#found.pages ?? []).map((each) => element("p", {}, `${moment(each.at)}  page ${each.number}, ${each.rota} rota`))),
     );
     this.#renderImages();
   }
