@@ -108,8 +108,8 @@ def run(
     with client(redis.url, redis.timeout_s) as connection, listening:
         worklist = Worklist(connection)
         sources = Sources(spool, connection, worklist, options.waiting_cap_s, time.time, running=running)
-        shown = {"maps": settings.activation_map, "patient_names": settings.patient_names, "paging": options.paging}
-        sources = replace(sources, **shown, links=site_links(settings))
+        sources = replace(sources, maps=settings.activation_map, patient_names=settings.patient_names)
+        sources = replace(sources, links=site_links(settings), paging=options.paging)
         peers = TrustedProxies.of(access.sign_in.trusted_proxies)
         server = _server(settings, sources, options, peers, control, monitoring)
         logger.info("web: http://%s:%d, %s", settings.host, listening.getsockname()[1], running)
