@@ -14,6 +14,7 @@ from tests.support.browser import PATIENCE_MS, watched
 from tests.support.redis_server import RedisServer
 from tests.support.service import a_chest, receive
 from tests.support.studies import a_study
+from tests.support.wait import wait_for
 from tests.support.worklist_page import served
 from triage.decision.records import decision_from
 from triage.decision.types import Tag
@@ -73,6 +74,7 @@ def test_columns_and_order_are_the_user_s_on_every_workstation(
     page.get_by_role("button", name="Move Patient before").click()
     page.keyboard.press("Escape")
     expect(page.get_by_role("columnheader", name="Accession")).to_have_count(0)
+    wait_for(lambda: _moved(sources), "the columns to be kept")
 
     with watched(browser, width=1400, height=850) as other:
         other.goto(address)
@@ -81,7 +83,12 @@ def test_columns_and_order_are_the_user_s_on_every_workstation(
         assert other.locator("#head th").all_inner_texts()[:4] == ["Priority", "Urgency", "Patient ↓", "Tag"]
         other.locator("#order").select_option("")
         expect(other.locator("#rows td.patient").first).to_have_text("ZOE")  # the reading order: by arrival
-    assert preferences_of(sources.spool, "local").sort is None
+    wait_for(lambda: preferences_of(sources.spool, "local").sort is None, "the order to be kept")
+
+
+def _moved(sources: Sources) -> bool:
+    columns = preferences_of(sources.spool, "local").columns or []
+    return "accession" not in columns and "tag" in columns and columns.index("patient_name") < columns.index("tag")
 
 
 def test_the_strip_counts_what_is_hidden_leads_to_it_and_the_filter_ends_with_the_session(
