@@ -181,6 +181,25 @@ def test_a_linear_filter_skips_pixels_where_the_area_filter_averages_them() -> N
     assert np.allclose(area, 0.1) and not linear.any()
 
 
+@given(st.integers(16, 700), st.integers(16, 700), st.integers(16, 64))
+@settings(max_examples=60, deadline=None)
+def test_rows_before_columns_is_the_area_filter_but_for_roundings(rows: int, columns: int, size: int) -> None:
+    image = an_image(rows, columns)
+    fast, exact = (
+        normalise(image, everything(image), PreprocessSpec(size=size, levels="full", resize=resize))
+        for resize in ("area_rows", "area")
+    )
+    np.testing.assert_allclose(fast, exact, rtol=0, atol=1e-6)
+
+
+def test_rows_before_columns_keeps_each_row_where_it_was() -> None:
+    image = np.zeros((96, 96), dtype=np.float32)
+    image[41] = 1  # of the rows 38.4 to 41.6, the thirteenth of 30, and of 41.6 to 44.8
+    shown = normalise(image, everything(image), PreprocessSpec(size=30, levels="full", resize="area_rows"))
+    assert np.flatnonzero(shown.any(axis=1)).tolist() == [12, 13]
+    np.testing.assert_allclose(shown[12:14], np.array([[0.6], [0.4]]) / 3.2 * np.ones((1, 30)), rtol=1e-5)
+
+
 @pytest.mark.parametrize("fit", ["stretch", "letterbox", "centre_crop"])
 @pytest.mark.parametrize("crop", ["none", "border"])
 def test_what_is_drawn_over_the_image_lies_where_the_model_saw_it(fit: str, crop: str) -> None:

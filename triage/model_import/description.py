@@ -54,7 +54,7 @@ class InputDescription(DescriptionPart):
         None, ge=SMALLEST, le=GREATEST, description="Rows and columns. Left out: those that the graph states."
     )
     fit: Fit = Field(description="stretch, letterbox (black bars), or centre_crop (the middle of the longer side).")
-    resize: Resize = Field("area", description="OpenCV's filter: area averages, linear skips pixels.")
+    resize: Resize = Field("area", description="area averages, area_rows too and faster, linear skips pixels.")
     crop: Literal["none", "border"] = Field("none", description="border: cut off shutter and uniform borders first.")
     normalisation: Normalisation = Field(description="Levels, range, mean and deviation by a name, or own.")
     levels: Levels | None = Field(

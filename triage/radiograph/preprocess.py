@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from typing import Any, Literal, Self, get_args
 
 import cv2
@@ -20,7 +21,7 @@ FloatImage = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Fit = Literal["stretch", "letterbox", "centre_crop"]
 Levels = Literal["percentiles", "full"]
-Resize = Literal["area", "linear"]
+Resize = Literal["area", "area_rows", "linear"]
 _CHOICES = {"fit": Fit, "crop": Literal["none", "border"], "levels": Levels, "resize": Resize}
 
 _FEWEST_VALID_PIXELS = 16
@@ -43,8 +44,10 @@ class PreprocessSpec:
         crop: ``border`` removes all outside the shutter, and a border of one grey, before anything else.
         levels: ``percentiles`` scales each image by its own greys; ``full`` takes the whole grey scale after the
             transformations of the file: black is 0, white is 1.
-        resize: ``area`` averages, as OpenCV's INTER_AREA, and is linear where an axis grows; ``linear`` is OpenCV's
-            INTER_LINEAR, which skips pixels when it shrinks: for networks that were trained so.
+        resize: ``area`` averages, as OpenCV's INTER_AREA, and is linear where an axis grows. ``area_rows`` is the same
+            average with rows summed before columns: less than half the time, and other roundings (within 2e-7 of the
+            grey scale). ``linear`` is OpenCV's INTER_LINEAR, which skips pixels when it shrinks: for networks that were
+            trained so.
     """
 
     size: int
@@ -171,5 +174,29 @@ def _padded(levels: FloatImage, size: int) -> FloatImage:
 def _resized(image: FloatImage, shape: tuple[int, int], resize: Resize) -> FloatImage:
     """Resize with the area filter, or linearly where an axis grows."""
     shrinking = image.shape[0] >= shape[0] and image.shape[1] >= shape[1]
-    flags = cv2.INTER_AREA if shrinking and resize == "area" else cv2.INTER_LINEAR
+    if resize == "area_rows" and shrinking:
+        image = _fewer_rows(image, shape[0])
+    flags = cv2.INTER_LINEAR if resize == "linear" or not shrinking else cv2.INTER_AREA
     return np.asarray(cv2.resize(np.ascontiguousarray(image), shape[::-1], interpolation=flags), dtype=np.float32)
+
+
+def _fewer_rows(image: FloatImage, rows: int) -> FloatImage:
+    """Average ``image`` (n, columns) over its rows to ``rows``, at most n: the area filter along one axis.
+
+    Whole rows are added one after the other, along which the processor adds several pixels at once; along a row it
+    would add one pixel after the other. No library of linear algebra: its order depends on the processor.
+    """
+    if len(image) == rows:
+        return image
+    height = Fraction(len(image), rows)
+    sums = np.empty((rows, image.shape[1]), dtype=np.float32)
+    for row in range(rows):
+        start, end = row * height, (row + 1) * height
+        first, last = math.ceil(start), math.floor(end)
+        np.add.reduce(image[first:last], axis=0, out=sums[row])
+        if first > start:
+            sums[row] += np.float32(first - start) * image[first - 1]
+        if end > last:
+            sums[row] += np.float32(end - last) * image[last]
+    sums *= np.float32(1 / height)
+    return sums

@@ -146,5 +146,6 @@ def _by_pydicom(dataset: Dataset, syntax: UID) -> Array:
         index=0,
         decoding_plugin=PLUGINS[syntax],
         correct_unused_bits=False,  # type: ignore[arg-type]  # pydicom's types have the options wrong
+        view_only=True,  # type: ignore[arg-type]  # nothing writes to it, and a copy costs as much as reading the file
     )
-    return array
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
