@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Never
 
 import pytest
 from click.testing import CliRunner
@@ -89,7 +90,11 @@ def test_up_starts_what_pages_although_there_is_no_destination(running: Roles) -
     environment = {**running.environment(), "TRIAGE_REDIS_URL": "redis://127.0.0.1:1"}
 
     def started(**more: str) -> set[str]:
-        return {each.name for each in build(load(None, {**environment, **more}), None, {}).workers}
+        return {each.name for each in build(load(None, {**environment, **more}), {}, _not_started).workers}
 
     assert "deliver 0" in started()
     assert "deliver 0" not in started(TRIAGE_PAGING_AFTER_MINUTES="0")
+
+
+def _not_started(environment: Mapping[str, str], arguments: list[str]) -> Never:
+    raise AssertionError(f"{arguments} was started")
