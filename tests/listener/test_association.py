@@ -27,6 +27,7 @@ from pynetdicom.presentation import build_context
 from tests.support.dicom_peer import DX, RawPeer, a_data_set, association, command, encoded, running_listener, store
 from tests.support.wait import wait_for
 from triage.dicom.part10 import read_receipt
+from triage.listener import c_store_scp
 from triage.metrics.labels import Ending, StoreOutcome
 from triage.radiograph.decode import TRANSFER_SYNTAXES
 from triage.spool.spool import Spool
@@ -59,6 +60,21 @@ def test_an_object_is_stored_byte_for_byte_with_its_receipt(spool: Spool):
         )
         wait_for(lambda: ours.enqueued == [instance], "the object to be enqueued")
         assert not ours.parts
+
+
+def test_a_large_object_is_on_its_way_to_the_disk_before_its_end(spool: Spool, monkeypatch: pytest.MonkeyPatch):
+    sent = a_data_set()
+    sent.PixelData = b"\x01\x02" * 2_500_000
+    ranges: list[tuple[int, int]] = []
+    monkeypatch.setattr(c_store_scp, "begin_writing_out", lambda _, start, length: ranges.append((start, length)))
+    with running_listener(spool) as ours:
+        assert store(ours.port, sent) == [0x0000]
+        (instance,) = ours.inbox
+        assert ours.data_set(instance) == encoded(sent)
+        head = spool.inbox_path(instance).stat().st_size - len(encoded(sent))
+    ends = [start + length for start, length in ranges]
+    assert [head, *ends[:-1]] == [start for start, _ in ranges]
+    assert len(ranges) >= 4 and head + 4_000_000 < ends[-1] <= head + len(encoded(sent))
 
 
 @pytest.mark.parametrize("syntax", TRANSFER_SYNTAXES)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.support import fuse_mount, small_disk
 from triage.runtime import storage
-from triage.runtime.storage import FileSystem, file_system_of, file_system_type, sync_file_system
+from triage.runtime.storage import FileSystem, begin_writing_out, file_system_of, file_system_type, sync_file_system
 
 
 def test_a_tmpfs_is_known_as_one_and_cautioned_against(tmp_path: Path) -> None:
@@ -63,3 +64,17 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     for ask in (file_system_type, sync_file_system):
         with pytest.raises(FileNotFoundError):
             ask(tmp_path / "nowhere")
+
+
+def test_writing_out_is_begun_where_the_system_can_and_fails_without_harm(tmp_path: Path) -> None:
+    path = tmp_path / "object"
+    path.write_bytes(b"x" * 8192)
+    with path.open("r+b") as file:
+        assert begin_writing_out(file.fileno(), 0, 8192)
+    assert path.read_bytes() == b"x" * 8192
+    read, write = os.pipe()
+    try:
+        assert not begin_writing_out(write, 0, 8192)
+    finally:
+        os.close(read)
+        os.close(write)

@@ -16,6 +16,7 @@ from triage.dicom.uid import valid_uid
 from triage.errors import cause
 from triage.listener.storage import Redirect, StorageTarget, no_redirect
 from triage.metrics.labels import StoreOutcome
+from triage.runtime.storage import begin_writing_out
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.spool.usage import HighWater
@@ -60,7 +61,7 @@ class IncomingObject:
         self._syntax = receipt.transfer_syntax_uid
         self._part = spool.new_part()
         self._descriptor = -1
-        self._data_set_at = 0
+        self._data_set_at = self._written = 0
         self._digest = hashlib.sha256()
         self._pending = bytearray()
         self._refusal: StoreResult | None = None
@@ -104,12 +105,15 @@ class IncomingObject:
             return
         self._descriptor = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         head = header(self._command.sop_class_uid, self._command.sop_instance_uid, self._syntax, receipt)
-        self._data_set_at = len(head)
+        self._data_set_at = self._written = len(head)
         _write_all(self._descriptor, memoryview(head))
 
     def _flush(self) -> None:
         # Few large steps: each gives up the interpreter's lock and has to get it back from the other associations.
         _write_all(self._descriptor, memoryview(self._pending))
+        if len(self._pending) >= _AT_ONCE:  # the fsync of a large object must not begin with all of it
+            begin_writing_out(self._descriptor, self._written, len(self._pending))
+        self._written += len(self._pending)
         self._digest.update(self._pending)
         self._pending.clear()
 
