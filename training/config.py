@@ -54,12 +54,12 @@ class InputConfig(_ConfigPart):
 
     def cached_spec(self) -> PreprocessSpec:
         """Return the preprocessing of the cached images that training cuts its crops from."""
-        return PreprocessSpec(size=self.resize, crop=self.crop)
+        return PreprocessSpec(size=self.resize, crop=self.crop, resize="area_rows")
 
     def spec(self) -> PreprocessSpec:
         """Return the preprocessing that the service does before this model."""
         size = self.resize if self.evaluation == "centre-crop" else self.size
-        return PreprocessSpec(size=size, crop=self.crop)
+        return PreprocessSpec(size=size, crop=self.crop, resize="area_rows")
 
 
 class LossConfig(_ConfigPart):

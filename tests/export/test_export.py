@@ -402,7 +402,9 @@ def with_pictures(manifest: Path) -> Path:
 
 def test_the_preprocessing_of_the_card_is_that_of_the_run(trained: Trained) -> None:
     assert export(trained, "run", "spec").exit_code == 0
-    assert load_card(trained.folder / "models" / "spec").preprocessing.spec() == PreprocessSpec(size=32)
+    assert load_card(trained.folder / "models" / "spec").preprocessing.spec() == PreprocessSpec(
+        size=32, resize="area_rows"
+    )
 
 
 def test_one_network_trained_on_everybody_is_judged_by_the_folds_of_its_recipe(tmp_path: Path) -> None:
