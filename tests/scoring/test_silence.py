@@ -111,9 +111,11 @@ def test_it_stays_so_whatever_is_lost(site: Site) -> None:
     assert site.sweep().rebuilt and site.listed() == [shown.study_instance_uid]
     site.turns = ComparisonTurns(at_once=3)  # another process
     assert (site.sweep().rebuilt, site.listed()) == (False, [shown.study_instance_uid])
-    site.index.put_over(silent[0])  # an entry that is not ours
-    site.sweep()
-    assert site.listed() == [shown.study_instance_uid]
+    for turns in (site.turns, ComparisonTurns(), ComparisonTurns(at_once=3)):
+        site.turns = turns
+        site.index.put_over(silent[0])  # an entry that is not ours
+        site.sweep()
+        assert site.listed() == [shown.study_instance_uid]
 
 
 def test_an_image_that_comes_after_going_live_lists_its_study_and_an_old_one_does_not(site: Site) -> None:

@@ -99,6 +99,7 @@ class _Comparison:
         turns, count = self._turns, 0
         turns.folders = turns.folders or StudyFolders(self._spool.studies)
         for parent, uids in turns.folders.changed().items():
+            count += self._forget_silent(uids)
             missing = [uid for uid in self._check.missing(uids) if uid not in turns.silent]
             if len(missing) > turns.at_once:  # the index is rebuilt, or all are compared
                 turns.folders.forget()
@@ -165,7 +166,14 @@ class _Comparison:
             expected = [each for uid in some if (each := self._expected(uid)) is not None]
             for uid, where in self._check.differing(expected).items():
                 count += self._repair(uid, where)
+            count += self._forget_silent(some)
         return count
+
+    def _forget_silent(self, uids: Iterable[str]) -> int:
+        """Remove the entries of those studies that have no place in the index, as another program may give them one."""
+        silent = [uid for uid in uids if uid in self._turns.silent]
+        missing = set(self._check.missing(silent))
+        return sum(self._forget(uid.encode()) for uid in silent if uid not in missing)
 
     def _expected(self, uid: str) -> ExpectedEntry | None:
         """Return the entry that the index should have; None without a decision, or for a silent or unreadable one."""
