@@ -181,6 +181,7 @@ def test_nothing_is_done_of_which_it_cannot_be_written_that_it_will_be(home: Sig
     acts: dict[str, tuple[str, str, dict[str, Any]]] = {
         "POST /api/studies/{study_instance_uid}/reading": ("POST", f"/api/studies/{uid}/reading", {"read": True}),
         "POST /api/studies/{study_instance_uid}/label": ("POST", f"/api/studies/{uid}/label", {"label": True}),
+        "POST /api/studies/{study_instance_uid}/acknowledgement": ("POST", f"/api/studies/{uid}/acknowledgement", {}),
         "POST /api/requeue": ("POST", "/api/requeue", {"key": dead.key}),
         "POST /workitems/{workitem}": ("POST", workitem, update),
         "PUT /workitems/{workitem}/state": ("PUT", f"{workitem}/state", claim),
