@@ -72,7 +72,9 @@ def test_studies_come_live_in_reading_order_and_leave_when_read(page: Page, plac
     page.locator("#which").select_option("READ")
     expect(rows).to_have_count(1)
     page.keyboard.press("Escape")
-    page.keyboard.press("r")
+    page.keyboard.press("r")  # R never puts back
+    expect(page.locator("#toast")).to_contain_text("It is read already.")
+    page.keyboard.press("p")
     expect(rows).to_have_count(0)
     assert reading.leaving_act(reading.acts_of(spool, uid)) is None
 

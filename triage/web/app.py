@@ -28,6 +28,8 @@ from triage.web.api import (
     events,
     patient_search,
     preferences,
+    presence,
+    reading,
     requeue,
     status,
     study,
@@ -140,6 +142,8 @@ def _api_routes(sources: Sources) -> list[Route]:
     return [
         *worklist.routes(sources),
         *study.routes(sources),
+        *reading.routes(sources),
+        *presence.routes(sources),
         activation_map.route(sources),
         *patient_search.routes(sources),
         *study_list.routes(sources),

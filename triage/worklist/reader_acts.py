@@ -3,7 +3,7 @@
 ``reading.jsonl`` in the study's folder has a line for each act: time, reader, source, and
 
     read      the study was read as ``revision`` of its decision: it leaves the list, until a new image changes it
-    unread    it is listed again
+    unread    it is listed again; with source "undo X" the reader took back the reading X, and that alone
     label     the reader's own result, 1 abnormal or 0 normal, with the ``tag`` that we gave; None withdraws it
     expired   the study was listed for as long as the settings allow, and leaves the list like one that was read
     outdated  a report that came before the newest image: recorded, and the study stays listed
@@ -16,8 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from triage.decision.decide import current_assessments
@@ -28,81 +27,59 @@ from triage.runtime.durable import append_durably
 from triage.spool.clock import Clock
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
+from triage.worklist.reader_act import (
+    LEAVING,
+    REPORTS,
+    Act,
+    Marking,
+    ReaderAct,
+    ReadNotice,
+    Via,
+    labels,
+    leaving_act,
+    repeated,
+    undoing,
+)
+
+__all__ = [
+    "Act",
+    "Marking",
+    "NoSuchActError",
+    "NotTaggedError",
+    "ReadNotice",
+    "ReaderAct",
+    "ResultChangedError",
+    "Via",
+    "acts_of",
+    "all_labels",
+    "expire",
+    "labels",
+    "leaving_act",
+    "mark",
+    "record_early_notice",
+    "record_notice",
+    "restore",
+    "undo",
+    "update_index",
+]
 
 FILE = "reading.jsonl"
 
 
-class Act(StrEnum):
-    """The kind of an act."""
-
-    READ = "read"
-    UNREAD = "unread"
-    LABEL = "label"
-    EXPIRED = "expired"
-    OUTDATED = "outdated"
-    IN_DOUBT = "in_doubt"
-
-
-class Via(StrEnum):
-    """The way by which an act reached us."""
-
-    PAGE = "page"  # the worklist page
-    API = "api"
-    UPS = "ups"  # a workitem, ours or another manager's
-    REPORT = "report"  # an HL7 report message
-    EARLY_REPORT = "early report"  # one that came before the images
-    EXPIRY = "expiry"  # the settings
-
-
-LEAVING = (Act.READ, Act.EXPIRED)
-"""Acts that remove a study from the list."""
-_REPORTS = (Via.REPORT, Via.EARLY_REPORT)
-
-
-@dataclass(frozen=True)
-class ReaderAct:
-    """One recorded act. ``at`` in POSIX seconds; ``who`` is the reader's name; ``through`` is a ``Via``.
-
-    ``source`` identifies the message or the workitem, so that a repeated one is recorded once.
-    """
-
-    act: Act
-    at: float
-    who: str
-    through: str
-    revision: str
-    tag: str
-    label: int | None = None
-    source: str = ""
-
-
-@dataclass(frozen=True)
-class Marking:
-    """An act of a person who uses this service. ``at`` in POSIX seconds; ``label`` for ``Act.LABEL``."""
-
-    act: Act
-    at: float
-    who: str
-    through: Via
-    label: int | None = None
-
-
-@dataclass(frozen=True)
-class ReadNotice:
-    """A notice of another system that a study was read. ``at`` is when, in POSIX seconds; see ``ReaderAct``.
-
-    ``signed_in``: it comes from a person who is signed in here and sees this list.
-    """
-
-    at: float
-    who: str
-    through: Via
-    source: str
-    signed_in: bool = False
-
-
 class NotTaggedError(TriageError, LookupError):
     """There is no study of this UID, or it has no tag yet."""
+
+
+class NoSuchActError(TriageError, LookupError):
+    """The reader has made no such act on this study, so there is nothing to take back."""
+
+
+class ResultChangedError(TriageError):
+    """The result of the study is another one than the reader was shown; ``decision`` is its record."""
+
+    def __init__(self, decision: Record) -> None:
+        super().__init__("the result has changed since it was shown: look at the new one, and mark it then")
+        self.decision = decision
 
 
 def acts_of(spool: Spool, study_instance_uid: str) -> list[ReaderAct]:
@@ -114,31 +91,42 @@ def acts_of(spool: Spool, study_instance_uid: str) -> list[ReaderAct]:
     return [_act_from(json.loads(line)) for line in lines if line.endswith("}")]  # a crash may have cut a line
 
 
-def leaving_act(acts: list[ReaderAct]) -> ReaderAct | None:
-    """Return the act by which the study left the list; None if it did not. It holds for its revision only."""
-    last = next((each for each in reversed(acts) if each.act in (*LEAVING, Act.UNREAD)), None)
-    return last if last and last.act in LEAVING else None
-
-
-def labels(acts: list[ReaderAct]) -> dict[str, ReaderAct]:
-    """Return the last label of each reader, by name, without withdrawn ones."""
-    last = {each.who: each for each in acts if each.act is Act.LABEL}
-    return {who: each for who, each in last.items() if each.label is not None}
-
-
 def mark(spool: Spool, index: Worklist, study_instance_uid: str, marking: Marking) -> ReaderAct:
-    """Record an act durably, then remove the study from the list or list it again.
+    """Record an act durably, then remove the study from the list or list it again. A repeated press is one act.
 
     Raises:
+        ResultChangedError: the reader was shown another revision than the present one; nothing is recorded.
         NotTaggedError: there is no such study, or it has no tag.
         InvalidUIDError: the UID is malformed.
         OSError: the act could not be recorded.
         RedisError: it is recorded, and the list did not follow: repeat it, or wait until the sweep rebuilds the list.
     """
     with _tagged(spool, study_instance_uid) as decision:
-        revision, tag = decision["revision"], decision["tag"]
-        act = ReaderAct(marking.act, marking.at, marking.who, marking.through, revision, tag, marking.label)
+        if known := repeated(acts_of(spool, study_instance_uid), marking):
+            _follow(spool, index, decision)  # the list may not have followed
+            return known
+        if marking.seen and marking.seen != decision["revision"]:
+            raise ResultChangedError(decision)
+        act = _act_of(marking, decision)
         _record(spool, index, decision, act)
+    return act
+
+
+def undo(spool: Spool, index: Worklist, study_instance_uid: str, marking: Marking) -> ReaderAct:
+    """Take back the reading whose source is that of ``marking``, by the reader who made it, and nothing else.
+
+    The study is listed again unless another reading of its present result holds. Raises NoSuchActError if that reader
+    recorded no such act, and as ``mark`` does.
+    """
+    with _tagged(spool, study_instance_uid) as decision:
+        acts = acts_of(spool, study_instance_uid)
+        if repeated(acts, replace(marking, act=Act.READ)) is None:
+            raise NoSuchActError(f"{marking.who} has not marked study {study_instance_uid} as read by this act")
+        taking_back = replace(marking, act=Act.UNREAD, source=undoing(marking.source))
+        act = repeated(acts, taking_back) or _act_of(taking_back, decision)
+        if act not in acts:
+            _append(spool, decision, act)
+        _follow(spool, index, decision)
     return act
 
 
@@ -235,10 +223,32 @@ def _tagged(spool: Spool, study_instance_uid: str) -> Iterator[Record]:
         yield decision
 
 
+def _act_of(marking: Marking, decision: Record) -> ReaderAct:
+    of_decision = {"revision": decision["revision"], "tag": decision["tag"]}
+    of_reader = {name: getattr(marking, name) for name in ("act", "at", "who", "through", "label", "source")}
+    return ReaderAct(**of_reader, **of_decision)
+
+
 def _record(spool: Spool, index: Worklist, decision: Record, act: ReaderAct) -> None:
+    _append(spool, decision, act)
+    _update_index(index, decision, act)
+
+
+def _append(spool: Spool, decision: Record, act: ReaderAct) -> None:
     # The line break comes first, so that a line that a crash cut does not spoil the next one.
     append_durably(_file(spool, decision["study_instance_uid"]), "\n" + json.dumps(asdict(act)))
-    _update_index(index, decision, act)
+
+
+def _follow(spool: Spool, index: Worklist, decision: Record) -> None:
+    """Have the list say what the acts say of the present result."""
+    uid = decision["study_instance_uid"]
+    last = leaving_act(acts_of(spool, uid))
+    if decision.get("silent"):
+        return
+    if last is not None and last.revision == decision["revision"]:
+        update_index(index, uid, last)
+    else:
+        index.unread(uid)
 
 
 def _update_index(index: Worklist, decision: Record, act: ReaderAct) -> None:
@@ -249,7 +259,7 @@ def _update_index(index: Worklist, decision: Record, act: ReaderAct) -> None:
 
 def _is_of(act: ReaderAct, notice: ReadNotice) -> bool:
     """Return whether ``act`` records this notice. A report is one, whether or not it came before the study."""
-    same_way = act.through == notice.through or (act.through in _REPORTS and notice.through in _REPORTS)
+    same_way = act.through == notice.through or (act.through in REPORTS and notice.through in REPORTS)
     return same_way and act.source == notice.source
 
 

@@ -1,4 +1,4 @@
-"""Server-sent events that tell pages of changes of the worklist.
+"""Server-sent events that tell pages of changes of the worklist, and of the studies that are open.
 
 One poll of a counter in Redis serves all pages for half a second, so the cost is the same for one reader and for a
 hundred, and there is none while no page is open.
@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from triage.web.api.presence import open_now
 from triage.web.api.result_watch import ResultWatch, Stopped
 from triage.web.api.sources import Sources
 from triage.web.api.study_list import first_to_read
@@ -28,6 +29,8 @@ from triage.web.http.middleware import STREAM
 from triage.worklist.index_state import FirstToRead
 
 _POLL_S = 0.5
+_STEP_S = 0.3
+"""Between two looks of a stream: what was opened is told within a second."""
 _HEARTBEAT_S = 15.0
 _CHECK_CALLER_S = 2.0
 _UNBUFFERED = {"X-Accel-Buffering": "no"}
@@ -72,6 +75,8 @@ class WorklistChanges:
         self._polling = asyncio.Lock()
         self._polled_at = float("-inf")
         self._state: ListState | RedisDown = _REDIS_DOWN
+        self._open_at = float("-inf")
+        self._open = json.dumps({"open": None})
 
     async def state(self) -> ListState | RedisDown:
         """Return the state of at most half a second ago."""
@@ -80,6 +85,14 @@ class WorklistChanges:
                 self._state = await run_in_threadpool(self._poll)
                 self._polled_at = time.monotonic()
             return self._state
+
+    async def open(self) -> str:
+        """Return the open studies as the data of an event, of at most a third of a second ago."""
+        async with self._polling:
+            if time.monotonic() - self._open_at >= _STEP_S:
+                found = await run_in_threadpool(open_now, self._sources)
+                self._open, self._open_at = json.dumps({"open": found}), time.monotonic()
+            return self._open
 
     def _poll(self) -> ListState | RedisDown:
         worklist, cap_s = self._sources.worklist, self._sources.waiting_cap_s
@@ -107,6 +120,7 @@ async def _events(changes: WorklistChanges, ending: Callable[[], bool], caller: 
     The stream ends with the server, with the connection, and within two seconds of the end of the caller's session.
     """
     sent: ListState | RedisDown | None = None
+    sent_open = ""
     sent_at = 0.0
     began = checked_at = time.monotonic()
     while not ending() and time.monotonic() - began < caller.stream_s:
@@ -115,6 +129,10 @@ async def _events(changes: WorklistChanges, ending: Callable[[], bool], caller: 
                 yield "event: signed-out\ndata: {}\n\n"
                 return
             checked_at = time.monotonic()
+        opened = await changes.open()
+        if opened != sent_open:
+            yield f"event: presence\ndata: {opened}\n\n"
+            sent_open = opened
         state = await changes.state()
         if state != sent:
             yield f"event: list\ndata: {state.to_json()}\n\n"
@@ -122,7 +140,7 @@ async def _events(changes: WorklistChanges, ending: Callable[[], bool], caller: 
         elif time.monotonic() - sent_at > _HEARTBEAT_S:
             yield "event: alive\ndata: {}\n\n"
             sent_at = time.monotonic()
-        await asyncio.sleep(_POLL_S)
+        await asyncio.sleep(_STEP_S)
 
 
 def _still_valid(caller: Caller) -> bool:

@@ -14,6 +14,7 @@ from triage.web.api.images import PictureCache
 from triage.web.api.site_links import SiteLinks
 from triage.worklist.index import Worklist
 from triage.worklist.indexed_query import IndexedQuery
+from triage.worklist.presence import Presence
 
 
 @dataclass(frozen=True)
@@ -41,3 +42,8 @@ class Sources:
     def query(self) -> IndexedQuery:
         """The list, with the patients of its studies."""
         return IndexedQuery(self.worklist, self.spool, self.waiting_cap_s)
+
+    @cached_property
+    def presence(self) -> Presence:
+        """The studies that are open on pages now."""
+        return Presence(self.redis)

@@ -37,15 +37,8 @@ from triage.web.api.worklist import entry, iso_utc
 from triage.web.auth.caller import user_of
 from triage.web.http.request_body import read_json
 from triage.worklist import reader_acts as reading
+from triage.worklist.reader_act import readers_of
 from triage.worklist.reader_acts import Act, NotTaggedError, ReaderAct
-
-
-class ReadingState(BaseModel):
-    """Body of a request that marks a study as read or unread."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    read: bool
 
 
 class Label(BaseModel):
@@ -62,7 +55,6 @@ def routes(sources: Sources) -> list[Route]:
     return [
         Route(study, partial(_detail, sources)),
         Route(f"{study}/images/{{name}}", partial(_image, sources)),
-        Route(f"{study}/reading", partial(_mark_read, sources), methods=["POST"]),
         Route(f"{study}/label", partial(_label, sources), methods=["POST"]),
     ]
 
@@ -104,9 +96,10 @@ def described(trace: StudyTrace, header: Dataset | None, acts: list[ReaderAct], 
         "deliveries": [_delivery(trace.study_instance_uid, each) for each in trace.deliveries],
         "to_be_told": list(trace.undecided_destinations),
         "corrections": [_correction(each) for each in reversed(trace.corrections)],
-        "read": _step(read) if read and current else None,
+        "read": step_of(read) if read and current else None,
+        "readings": [step_of(each) for each in readers_of(acts, trace.decision.revision if trace.decision else "")],
         "label": own_label.label if own_label else None,
-        "acts": [_step(each) for each in reversed(acts)],
+        "acts": [step_of(each) for each in reversed(acts)],
     }
 
 
@@ -171,7 +164,8 @@ def _correction(act: Correction) -> dict[str, object]:
     return {"status": act.status, "at": iso_utc(act.at), "by": act.by, "reason": act.reason}
 
 
-def _step(step: ReaderAct) -> dict[str, object]:
+def step_of(step: ReaderAct) -> dict[str, object]:
+    """Return an act of a reader as JSON."""
     return {"act": step.act, "at": iso_utc(step.at), "who": step.who, "through": step.through, "label": step.label}
 
 
@@ -188,25 +182,18 @@ async def _image(sources: Sources, request: Request) -> Response:
     return picture_response(await run_in_threadpool(sources.pictures.get, path))
 
 
-async def _mark_read(sources: Sources, request: Request) -> Response:
-    act = Act.READ if (await read_json(request, ReadingState)).read else Act.UNREAD
-    return await run_in_threadpool(_act, sources, request, act, None)
-
-
 async def _label(sources: Sources, request: Request) -> Response:
     label = (await read_json(request, Label)).label
-    return await run_in_threadpool(_act, sources, request, Act.LABEL, None if label is None else int(label))
+    return await run_in_threadpool(_act, sources, request, None if label is None else int(label))
 
 
-def _act(sources: Sources, request: Request, act: Act, label: int | None) -> Response:
+def _act(sources: Sources, request: Request, label: int | None) -> Response:
     who, uid = user_of(request).name, request.path_params["study_instance_uid"]
     refuse_silent(sources.spool, request)
     via = reading.Via.PAGE if request.headers.get("x-triage-page") else reading.Via.API
-    marking = reading.Marking(act, sources.now(), who, via, label)
+    marking = reading.Marking(Act.LABEL, sources.now(), who, via, label)
     try:
         step = reading.mark(sources.spool, sources.worklist, uid, marking)
-        if act is Act.UNREAD:
-            contacts.note_put_back(sources, uid)
     except InvalidUIDError as error:
         raise HTTPException(400, str(error)) from error
     except NotTaggedError as error:
@@ -215,4 +202,4 @@ def _act(sources: Sources, request: Request, act: Act, label: int | None) -> Res
         raise HTTPException(503, "it is saved, but the list is not updated: Redis does not answer") from error
     except OSError as error:
         raise HTTPException(507, f"it could not be saved ({cause(error)}): tell the administrator") from error
-    return JSONResponse(_step(step))
+    return JSONResponse(step_of(step))

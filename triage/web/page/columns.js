@@ -1,18 +1,18 @@
 // The columns of the list: what each shows of a study, and what the server can sort by.
 //
-// `open_by`: names of users who have the study open, where the server adds them to an entry.
+// `open_by`: names of users who have the study open, as presence.js knows them.
 
 import { element } from "./elements.js";
 import { siteLinks } from "./links.js";
 import { ageOf, dateOf, duration, moment, nameOf, percent, plain, shortMoment, tag, ZONE } from "./words.js";
 
-/** `sort`: the server's name of the order; `optional`: left out of the default columns while no study has a value. */
+/** `sort`: the server's name of the order; `optional`: left out of the default columns while no study has a value, `shared`: unless users sign in. */
 export const COLUMNS = {
   priority: { title: "Priority", cell: (each) => priority(each), className: "priority" },
   urgency: { title: "Urgency", sort: "urgency", cell: (each) => urgency(each.urgency), optional: true },
   tag: { title: "Tag", sort: "tag", cell: (each) => (each.tag ? tag(each.tag) : element("span", { className: "quiet" }, "No result yet")) },
   findings: { title: "Findings", text: (each) => (each.findings ?? []).map(finding).filter(Boolean).join(", "), className: "long", optional: true },
-  open_by: { title: "Open at", text: (each) => (each.open_by ?? []).join(", "), className: "name", optional: true },
+  open_by: { title: "Open at", text: (each) => (each.open_by ?? []).join(", "), className: "name", shared: true },
   patient_name: { title: "Patient", sort: "patient_name", text: (each) => nameOf(each.patient_name ?? ""), className: "name patient" },
   patient_id: { title: "ID", sort: "patient_id", text: (each) => each.patient_id, className: "name" },
   birth_date: { title: "Born", text: (each) => dateOf(each.birth_date ?? ""), className: "number", unasked: true },
@@ -32,8 +32,8 @@ export const COLUMNS = {
 };
 
 /** The columns that are shown to a user who chose none. */
-export function defaultColumns(entries) {
-  const shown = ([, column]) => !column.unasked && (!column.optional || entries.some((each) => value(column, each)));
+export function defaultColumns(entries, isShared = false) {
+  const shown = ([, column]) => !column.unasked && (isShared || !column.shared) && (!column.optional || entries.some((each) => value(column, each)));
   return Object.entries(COLUMNS).filter(shown).map(([name]) => name);
 }
 

@@ -51,6 +51,18 @@ export class List {
   /** Called when the shown studies or their number changed. */
   onShow = () => {};
 
+  /** Called when the reader selects a study. */
+  onChoose = () => {};
+
+  /** Called when another study is selected than the reader chose, which has left the list. */
+  onFall = () => {};
+
+  /** Several users sign in. */
+  isShared = false;
+
+  /** Return the names of the users who have a study open. */
+  openBy = () => [];
+
   /** Called with each answer of the server, and the `query` that it answers. */
   onFound = () => {};
 
@@ -179,6 +191,7 @@ export class List {
   }
 
   #choose(uid, openIt) {
+    this.onChoose();
     this.#selected = uid;
     for (const row of at("rows").rows) this.#mark(row);
     at("rows").querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" });
@@ -190,7 +203,9 @@ export class List {
     const rows = [...at("rows").rows].map((row) => row.dataset.uid);
     const there = new Set(this.#entries.map((each) => each.study_instance_uid));
     const later = rows.slice(rows.indexOf(this.#selected) + 1).find((uid) => there.has(uid));
+    const before = this.#selected;
     this.#selected = later ?? this.#entries[0]?.study_instance_uid ?? null;
+    if (before !== null) this.onFall();
   }
 
   #render() {
@@ -205,7 +220,7 @@ export class List {
 
   /** The names of the shown columns. */
   get columns() {
-    const chosen = this.arrangement.columns ?? defaultColumns(this.#entries);
+    const chosen = this.arrangement.columns ?? defaultColumns(this.#entries, this.isShared);
     return chosen.filter((name) => COLUMNS[name] && (this.arrangement.namesShown || !["patient_name", "referrer"].includes(name)));
   }
 
@@ -219,7 +234,13 @@ export class List {
     if (focused) at("head").querySelector(`[data-column="${focused}"]`)?.focus();
   }
 
+  /** Show anew who has the studies open. */
+  showOpen() {
+    if (this.#entries.length) this.#render();
+  }
+
   #row(each, columns) {
+    each.open_by = this.openBy(each.study_instance_uid);
     const madeOf = JSON.stringify([columns, each]);
     const known = this.#made.get(each.study_instance_uid);
     const row = known?.text === madeOf ? known.row : element("tr", { role: "row", dataset: { uid: each.study_instance_uid } }, ...columns.map((name) => cell(name, each)));

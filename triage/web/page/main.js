@@ -7,9 +7,12 @@ import { attach } from "./gestures.js";
 import { attachButtons, keyOf, moving, windowing } from "./keys.js";
 import { List } from "./list.js";
 import * as operations from "./operations.js";
+import { Presence } from "./presence.js";
+import { othersOf, post, Readings, target, TEXTS } from "./reading.js";
 import * as server from "./server.js";
 import { Strip } from "./strip.js";
 import { Study } from "./study.js";
+import { Together } from "./together.js";
 
 const arrangement = new Arrangement();
 const list = new List((uid) => go(`/studies/${uid}`), arrangement);
@@ -22,6 +25,20 @@ arrangement.onChange = () => {
   run(() => list.restart());
 };
 const study = new Study(run);
+const presence = new Presence();
+const readings = new Readings();
+const together = new Together(study, presence, () => run(() => study.refresh()));
+list.openBy = (uid) => presence.at(uid);
+list.onFall = () => readings.led();
+list.onChoose = () => readings.chosen();
+study.onShow = () => {
+  together.shown();
+  if (study.found) readings.shown();
+};
+presence.onChange = () => {
+  together.render();
+  list.showOpen();
+};
 let shown = ""; // list, study or operations
 let again = null;
 
@@ -39,16 +56,37 @@ async function run(doing) {
   }
 }
 
-function toast(text) {
-  at("toast").textContent = text;
+/** Show a message; `undoing` takes back what it tells of, while it is there. */
+function toast(text, undoing = null) {
+  at("toast-text").textContent = text;
   at("toast").hidden = false;
+  at("undo").hidden = !undoing;
+  toast.undoing = undoing;
   clearTimeout(toast.timer);
-  toast.timer = setTimeout(() => (at("toast").hidden = true), 6000);
+  toast.timer = setTimeout(endToast, undoing ? 15_000 : 6000);
+}
+
+function endToast() {
+  at("toast").hidden = true;
+  toast.undoing = null;
+}
+
+function undo() {
+  const { undoing } = toast;
+  if (!undoing) return;
+  endToast();
+  run(undoing);
 }
 
 // The current view.
 
 function go(path) {
+  readings.chosen();
+  return lead(path);
+}
+
+/** Go where the reader did not ask to go. */
+function lead(path) {
   if (server.place(location.pathname) !== path) history.pushState(null, "", server.here(path));
   return show();
 }
@@ -61,6 +99,7 @@ async function show() {
   for (const view of ["list", "operations"]) at(`to-${view}`).setAttribute("aria-current", view === shown ? "page" : "false");
   document.title = { list: "Worklist", study: "Study", operations: "Operations" }[shown] + " · cxr-triage";
   if (!uid) study.close();
+  presence.show(uid ?? null);
   if (uid) list.select(uid);
   strip.show();
   await run(() => (uid ? opened(uid) : shown === "list" ? list.refresh() : operations.refresh(run)));
@@ -88,21 +127,61 @@ async function opened(uid) {
 
 // Acts of the reader.
 
-async function markRead() {
-  if (shown === "study") {
-    if (!study.tagged) return;
-    const [uid, wasRead, next] = [study.uid, study.isRead, list.after(study.uid)];
-    await study.markRead(!wasRead);
-    toast(wasRead ? "Back on the list." : "Marked as read.");
-    if (wasRead) return study.refresh();
-    return next ? go(`/studies/${next}`) : uid === study.uid && go("/");
+/** What a key acts on: the study on the screen, or the selected row, as it is now. Null if there is no result to act on. */
+function present() {
+  if (shown === "study") return study.tagged ? target(study.found.decision) : null;
+  const entry = shown === "list" && list.entry(list.selected);
+  return entry?.revision ? target(entry) : null;
+}
+
+function markRead(event) {
+  const [read, inStudy] = [present(), shown === "study"];
+  if (!read) return list.selected && shown === "list" ? toast(TEXTS.noResult) : undefined;
+  if (readings.isSaving(read.uid)) return undefined; // a double press
+  if (readings.isEarly(event)) return toast(TEXTS.early);
+  const isOwn = together.readings.some((each) => each.who === presence.user);
+  if (inStudy ? isOwn : at("which").value === "READ") return toast(TEXTS.already);
+  return run(() => readings.once(read.uid, () => saveRead(read, inStudy)));
+}
+
+async function saveRead(read, inStudy) {
+  const next = list.after(read.uid);
+  const isShown = () => inStudy && shown === "study" && study.uid === read.uid;
+  try {
+    const saved = await post(read, { read: true, press: read.press, revision: read.revision });
+    const others = othersOf(saved.readings, presence.user);
+    toast(TEXTS.read(read.name) + (others && TEXTS.alsoRead(others)), () => takeBack(read));
+  } catch (error) {
+    if (error.status !== 409) throw error;
+    readings.leads();
+    await (isShown() ? study.refresh() : list.refresh());
+    toast(TEXTS.changed);
+    return readings.led();
   }
-  const uid = list.selected;
-  if (!uid) return;
-  const read = at("which").value !== "READ";
-  await server.post(`/api/studies/${uid}/reading`, { read });
-  toast(read ? "Marked as read. It is under “Read, last first”." : "Back on the list.");
-  await list.refresh();
+  if (!inStudy) return list.refresh();
+  if (!isShown()) return undefined; // the reader has gone elsewhere
+  readings.leads();
+  return lead(next ? `/studies/${next}` : "/");
+}
+
+/** Take back one reading, and no other act: the study may be elsewhere by now, and another one be shown. */
+async function takeBack(read) {
+  const saved = await post(read, { read: false, undoes: read.press });
+  const others = othersOf(saved.readings, presence.user);
+  toast(others ? TEXTS.stays(read.name, others) : TEXTS.undone(read.name));
+  await (study.uid === read.uid ? study.refresh() : list.refresh());
+}
+
+function putBack() {
+  const back = present();
+  if (!back || (shown === "study" ? !together.isRead : at("which").value !== "READ")) return undefined;
+  return run(() =>
+    readings.once(back.uid, async () => {
+      await post(back, { read: false, press: back.press });
+      toast(TEXTS.back(back.name));
+      await (shown === "study" ? study.refresh() : list.refresh());
+    }),
+  );
 }
 
 function disagree() {
@@ -148,7 +227,9 @@ const KEYS = {
   k: () => move(-1),
   Enter: () => shown === "list" && list.selected && go(`/studies/${list.selected}`),
   Escape: () => go("/"),
-  r: () => run(markRead),
+  r: markRead,
+  p: putBack,
+  u: undo,
   d: disagree,
   "/": search,
   "?": () => at("help").showModal(),
@@ -188,7 +269,7 @@ document.addEventListener("keydown", (event) => {
   const act = doing(event);
   if (!act || (event.repeat && !/^(Arrow|[-+=jk,.]$)/.test(event.key))) return;
   event.preventDefault();
-  act();
+  act(event);
 });
 
 // Buttons and links.
@@ -200,7 +281,9 @@ for (const id of ["to-list", "to-operations"]) {
   });
 }
 at("back").addEventListener("click", () => go("/"));
-at("read").addEventListener("click", () => run(markRead));
+at("read").addEventListener("click", markRead);
+at("put-back").addEventListener("click", putBack);
+at("undo").addEventListener("click", undo);
 at("disagree").addEventListener("click", disagree);
 at("say-abnormal").addEventListener("click", () => say(true));
 at("say-normal").addEventListener("click", () => say(false));
@@ -220,7 +303,10 @@ at("search").addEventListener("input", () => {
 attachButtons(study.view);
 at("map").addEventListener("click", toggleMap);
 attach(at("image"), study.view);
-addEventListener("popstate", show);
+addEventListener("popstate", () => {
+  readings.chosen();
+  show();
+});
 
 // The server sends changes, and a heartbeat every 15 s. A longer silence means a fault on the way (a proxy that buffers,
 // a connection that was never closed): then the page says so, connects again and polls.
@@ -241,6 +327,7 @@ function watch() {
   source?.close();
   source = new EventSource(server.here("/api/changes"));
   source.addEventListener("alive", heard);
+  source.addEventListener("presence", (event) => presence.told(JSON.parse(event.data).open));
   source.addEventListener("list", (event) => {
     const state = JSON.parse(event.data);
     redisDown = Boolean(state.redis);
@@ -255,6 +342,7 @@ function watch() {
   source.onerror = () => {
     heardAt = Math.min(heardAt, Date.now() - SILENT_MS);
     answered = false;
+    presence.told(null);
     tell();
     // The browser does not repeat a refused stream; this requests the session, and leads to the sign-in if it has ended.
     if (source.readyState === EventSource.CLOSED) setTimeout(() => run(session).then(watch), 5000);
@@ -262,6 +350,7 @@ function watch() {
 }
 
 function heard() {
+  presence.heard();
   heardAt = listAt = Date.now();
   answered = false;
   tell();
@@ -283,6 +372,7 @@ async function askOurselves() {
     const { redis, worklist_studies: listed } = await server.get("/api/status");
     redisDown = redis !== "up";
     at("listed").textContent = redisDown ? "" : listed.toLocaleString();
+    presence.told((await server.get("/api/open")).open);
     if (shown === "list" && !redisDown) await list.refresh();
     listAt = Date.now();
     answered = true;
@@ -308,7 +398,8 @@ function live(trouble) {
 function changed() {
   due = null;
   lastAt = Date.now();
-  // An open study is not updated: news of it is shown when it is opened next.
+  // The results of an open study stay as they were shown; that there are others is said.
+  if (shown === "study") together.ask();
   if (shown === "list") run(() => list.refresh());
   if (shown === "operations") run(() => operations.refresh(run));
 }
@@ -328,6 +419,9 @@ async function session() {
   await state();
   const found = await server.get("/api/session");
   document.body.dataset.role = found.role;
+  presence.user = found.user;
+  list.isShared = !found.local;
+  presence.onChange();
   at("who").hidden = found.local;
   at("user").textContent = found.role === "admin" ? `${found.user} (admin)` : found.user;
   at("sign-out").hidden = !found.sign_out;
@@ -335,6 +429,7 @@ async function session() {
 }
 
 async function signOut(address) {
+  await presence.leave();
   server.session.end();
   if (!address.startsWith("/api/")) return location.assign(address); // the reverse proxy's
   source.close();

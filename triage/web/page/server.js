@@ -17,8 +17,8 @@ export async function get(path) {
   return (await answered(path)).json();
 }
 
-export async function post(path, body) {
-  return (await answered(path, posting(body))).json();
+export async function post(path, body, options = {}) {
+  return (await answered(path, { ...posting(body), ...options })).json();
 }
 
 /** The image at a path; Refused with status 422 if it cannot be shown. */

@@ -15,6 +15,9 @@ export class Study {
   #shown = null; // the name of the object on the screen
   #asking = 0;
 
+  /** Called when the results on the screen are others, or none. */
+  onShow = () => {};
+
   /** `run` runs an action and shows its error. */
   constructor(run) {
     this.run = run;
@@ -30,10 +33,6 @@ export class Study {
 
   get uid() {
     return this.#found?.study_instance_uid ?? null;
-  }
-
-  get isRead() {
-    return Boolean(this.#found?.read);
   }
 
   get tagged() {
@@ -62,6 +61,7 @@ export class Study {
     at("images").replaceChildren();
     at("broken").hidden = true;
     at("image").setAttribute("aria-label", "Radiograph");
+    this.onShow();
   }
 
   /** Fetch the results again; the image stays. */
@@ -133,10 +133,6 @@ export class Study {
     if (!(await laid)) await this.refresh();
   }
 
-  async markRead(read) {
-    await server.post(`/api/studies/${this.uid}/reading`, { read });
-  }
-
   async say(label) {
     await server.post(`/api/studies/${this.uid}/label`, { label });
     await this.refresh();
@@ -166,7 +162,6 @@ export class Study {
   #render() {
     const { decision, read, label } = this.#found;
     at("read").setAttribute("aria-pressed", String(Boolean(read)));
-    at("read-text").textContent = read ? "Put back" : "Read";
     at("read").disabled = at("disagree").disabled = !decision;
     at("disagree").setAttribute("aria-pressed", String(label !== null));
     at("about").replaceChildren(
@@ -181,6 +176,7 @@ export class Study {
       ...section("Pages to the rota", (this.#found.pages ?? []).map((each) => element("p", {}, `${moment(each.at)}  page ${each.number}, ${each.rota} rota`))),
     );
     this.#renderImages();
+    this.onShow();
   }
 
   #head() {

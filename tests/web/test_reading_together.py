@@ -1,0 +1,204 @@
+"""Two browsers, signed in as two people, at one list: who has what open, and whose key marks which study."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.support.browser import watched
+from tests.support.redis_server import RedisServer
+from tests.support.signed_in_web import ADMIN, READER, SignedInWeb, quick_passwords, signed_in_web
+from tests.support.worklist_page import served, tagged
+from triage.decision.records import to_record
+from triage.decision.types import Tag, TriageDecision
+from triage.spool.spool import Spool
+from triage.web.api.sources import Sources
+from triage.worklist.presence import OpenPage
+from triage.worklist.reader_act import Act, Marking, Via
+from triage.worklist.reader_acts import acts_of, leaving_act, mark
+
+__all__ = ["quick_passwords"]
+HOSTILE = '<img src=x onerror=alert(1)> \u202eעבר\u2066\n"\\'
+
+
+@pytest.fixture
+def home(redis_server: RedisServer, spool: Spool, tmp_path: Path, quick_passwords: None) -> Iterator[SignedInWeb]:
+    with signed_in_web(redis_server, spool, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def people(browser: Browser, home: SignedInWeb) -> Iterator[tuple[Page, Page]]:
+    """The pages of ann, a reader, and bob, an admin."""
+    with ExitStack() as stack:
+        pages = [stack.enter_context(watched(browser, width=1400, height=850)) for _ in range(2)]
+        for page, (name, password) in zip(pages, (READER, ADMIN), strict=True):
+            page.goto(f"{home.address}/sign-in")
+            page.locator("input[name=name]").fill(name)
+            page.locator("input[name=password]").fill(password)
+            page.keyboard.press("Enter")
+            expect(page.locator("#user")).to_contain_text(name)
+        yield pages[0], pages[1]
+
+
+def studies(sources: Sources, count: int = 2) -> list[TriageDecision]:
+    return [
+        tagged(sources.spool, sources.worklist, number, Tag.ABNORMAL, age_s=900.0 - 100 * number)
+        for number in range(count)
+    ]
+
+
+def changed(sources: Sources, study: TriageDecision) -> TriageDecision:
+    """Have the study another result."""
+    later = replace(study, tag=Tag.NORMAL, revision="d" * 64, tagged_at=time.time(), sequence=study.sequence + 1)
+    with sources.spool.study_lock(study.study_instance_uid):
+        sources.spool.write_decision(study.study_instance_uid, to_record(later))
+    sources.worklist.put(later)
+    return later
+
+
+def open_study(page: Page, home: SignedInWeb, study: TriageDecision) -> None:
+    page.goto(f"{home.address}/studies/{study.study_instance_uid}")
+    expect(page.locator("#patient")).to_be_visible()
+
+
+def test_an_open_study_is_shown_to_the_others_until_it_is_left_read_or_closed(
+    people: tuple[Page, Page], home: SignedInWeb
+) -> None:
+    ann, bob = people
+    first, second = studies(home.sources)
+    row = bob.locator(f'#rows tr[data-uid="{first.study_instance_uid}"] td[data-label="Open at"]')
+    bob.goto(home.address)
+    expect(row).to_have_text("")
+    open_study(ann, home, first)
+    expect(row).to_have_text("ann")  # without a reload
+    expect(ann.locator("#together-open")).to_be_hidden()  # her own page
+    open_study(bob, home, first)
+    expect(bob.locator("#together-open")).to_have_text("Also open at ann")
+    expect(ann.locator("#together-open")).to_have_text("Also open at bob")
+
+    bob.keyboard.press("r")
+    expect(bob.locator("#toast")).to_contain_text("Marked as read: ACC-0000.")
+    bob.wait_for_url(f"**/studies/{second.study_instance_uid}")
+    expect(ann.locator("#together-open")).to_be_hidden()
+    expect(ann.locator("#together-read")).to_contain_text("Read by bob, ")
+    bob.locator("#undo").click()  # while another study is shown
+    expect(bob.locator("#toast")).to_contain_text("Taken back: ACC-0000 is on the list again.")
+    expect(ann.locator("#together-read")).to_be_hidden()
+    assert acts_of(home.sources.spool, second.study_instance_uid) == []
+    ann.close()
+    bob.keyboard.press("Escape")
+    expect(bob.locator("#rows tr")).to_have_count(2)
+    expect(row).to_have_text("")
+
+
+def test_r_marks_what_was_shown_once_and_asks_again_where_the_result_has_changed(
+    people: tuple[Page, Page], home: SignedInWeb
+) -> None:
+    ann, _ = people
+    first, second, third = studies(home.sources, 3)
+    open_study(ann, home, first)
+    later = changed(home.sources, first)
+    expect(ann.locator("#together-changed")).to_have_text("The result has changed since it was shown here.")
+    expect(ann.locator("#about .result")).to_contain_text("Abnormal")  # as it was shown
+    ann.keyboard.press("r")
+    expect(ann.locator("#toast")).to_contain_text("Not marked: the result has changed")
+    expect(ann.locator("#about .result")).to_contain_text("Normal")
+    expect(ann.locator("#together-changed")).to_be_hidden()
+    assert acts_of(home.sources.spool, first.study_instance_uid) == []
+    ann.keyboard.press("r")  # it had just come up
+    expect(ann.locator("#toast")).to_contain_text("Press R again")
+    ann.wait_for_timeout(1100)
+    for _ in range(3):
+        ann.keyboard.press("r")  # a press too many meets the next study, or the one before while it is saved
+    ann.wait_for_url(f"**/studies/{second.study_instance_uid}")
+    expect(ann.locator("#patient")).to_be_visible()
+    (act,) = acts_of(home.sources.spool, first.study_instance_uid)
+    assert (act.act, act.who, act.revision) == (Act.READ, "ann", later.revision)
+
+    ann.keyboard.press("Escape")
+    expect(ann.locator("#rows tr")).to_have_count(2)
+    for _ in range(3):
+        ann.keyboard.press("r")
+    expect(ann.locator("#rows tr")).to_have_count(1)
+    left = [leaving_act(acts_of(home.sources.spool, each.study_instance_uid)) for each in (second, third)]
+    assert [each is None for each in left] == [False, True]
+
+
+def test_two_who_press_at_once_have_both_read_it_and_each_undoes_the_own(
+    people: tuple[Page, Page], home: SignedInWeb
+) -> None:
+    ann, bob = people
+    (study,) = studies(home.sources, 1)
+    uid = study.study_instance_uid
+    for page in people:
+        open_study(page, home, study)
+    for page in people:
+        page.locator("#read").dispatch_event("click")
+    for page in people:
+        expect(page.locator("#undo")).to_be_visible()
+    acts = acts_of(home.sources.spool, uid)
+    assert sorted((each.act, each.who) for each in acts) == [(Act.READ, "ann"), (Act.READ, "bob")]
+    bob.keyboard.press("u")
+    expect(bob.locator("#toast")).to_contain_text("Taken back. ACC-0000 stays off the list: read by ann.")
+    ann.keyboard.press("u")
+    expect(ann.locator("#rows tr")).to_have_count(1)
+
+
+def test_names_of_users_are_text_and_without_redis_the_page_says_that_it_does_not_know(
+    people: tuple[Page, Page], home: SignedInWeb, redis_server: RedisServer
+) -> None:
+    ann, bob = people
+    study, _ = studies(home.sources)
+    uid = study.study_instance_uid
+    open_study(ann, home, study)
+    bob.goto(home.address)
+    home.sources.presence.renew(OpenPage("f" * 32, HOSTILE, uid))
+    expect(ann.locator("#together-open bdi")).to_have_text(HOSTILE)
+    expect(bob.locator(f'#rows tr[data-uid="{uid}"] td[data-label="Open at"]')).to_contain_text("<img src=x")
+    mark(home.sources.spool, home.sources.worklist, uid, Marking(Act.READ, time.time(), HOSTILE, Via.API))
+    expect(ann.locator("#together-read")).to_contain_text("Read by <img src=x")
+    assert ann.locator("#together img").count() + bob.locator("#rows img").count() == 0
+
+    redis_server.kill()
+    expect(ann.locator("#together-open")).to_have_text("Who else has it open is not known now.")
+    expect(ann.locator("#about .result")).to_contain_text("Abnormal")
+
+
+def test_a_page_s_heartbeat_is_for_a_study_that_is_there_and_a_press_has_an_identity(
+    redis_server: RedisServer, spool: Spool
+) -> None:
+    with served(redis_server, spool) as (address, sources), httpx.Client(base_url=address, trust_env=False) as ask:
+        (study,) = studies(sources, 1)
+        path = f"/api/studies/{study.study_instance_uid}"
+        beat = {"page": "0" * 32, "open": True}
+        assert ask.post(f"{path}/presence", json=beat).status_code == 200
+        assert ask.get("/api/open").json() == {"open": {study.study_instance_uid: {"local": 1}}}
+        assert ask.post(f"{path}/presence", json={**beat, "open": False}).status_code == 200
+        assert ask.get("/api/open").json() == {"open": {}}
+        assert ask.post(f"{path}/presence", json={**beat, "page": "../x"}).status_code == 400
+        assert ask.post("/api/studies/1.2.999/presence", json=beat).status_code == 404
+        assert ask.post("/api/studies/..x/presence", json=beat).status_code == 400
+
+        press = {"read": True, "press": "p" * 16, "revision": study.revision}
+        stale = {**press, "revision": "0" * 64}
+        assert ask.post(f"{path}/reading", json=stale).status_code == 409
+        answers = [ask.post(f"{path}/reading", json=press).json() for _ in range(2)]
+        assert answers[0] == answers[1]
+        assert len(acts_of(spool, study.study_instance_uid)) == 1
+        undo = {"read": False, "undoes": "p" * 16}
+        assert ask.post(f"{path}/reading", json={**undo, "undoes": "q" * 16}).status_code == 404
+        assert ask.post(f"{path}/reading", json={**undo, "read": True}).status_code == 400
+        assert ask.post(f"{path}/reading", json={**press, "press": "<script>"}).status_code == 400
+        assert ask.post(f"{path}/reading", json=undo).json()["read"] is None
+        assert ask.get(f"{path}/standing").json() == {"revision": study.revision, "readings": [], "read": None}
+        redis_server.kill()
+        assert ask.post(f"{path}/presence", json=beat).status_code == 503
+        assert ask.get("/api/open").json() == {"open": None}
