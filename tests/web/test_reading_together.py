@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.support.browser import watched
 from tests.support.redis_server import RedisServer
 from tests.support.signed_in_web import ADMIN, READER, SignedInWeb, quick_passwords, signed_in_web
+from tests.support.wait import wait_for
 from tests.support.worklist_page import served, tagged
 from triage.decision.records import to_record
 from triage.decision.types import Tag, TriageDecision
@@ -23,6 +24,7 @@ from triage.web.api.sources import Sources
 from triage.worklist.presence import OpenPage
 from triage.worklist.reader_act import Act, Marking, Via
 from triage.worklist.reader_acts import acts_of, leaving_act, mark
+from triage.worklist.shown import ON_STUDY_PAGE, Place, shown_of
 
 __all__ = ["quick_passwords"]
 HOSTILE = '<img src=x onerror=alert(1)> \u202eעבר\u2066\n"\\'
@@ -170,6 +172,36 @@ def test_names_of_users_are_text_and_without_redis_the_page_says_that_it_does_no
     redis_server.kill()
     expect(ann.locator("#together-open")).to_have_text("Who else has it open is not known now.")
     expect(ann.locator("#about .result")).to_contain_text("Abnormal")
+
+
+def test_it_is_recorded_what_was_shown_to_whom(browser: Browser, redis_server: RedisServer, spool: Spool) -> None:
+    with (
+        served(redis_server, spool, maps=True) as (address, sources),
+        httpx.Client(base_url=address, trust_env=False) as ask,
+        watched(browser, width=1400, height=850) as page,
+    ):
+        in_list, opened = studies(sources)
+        uids = [each.study_instance_uid for each in (in_list, opened)]
+        page.goto(address)
+        (row,) = wait_for(lambda: shown_of(spool, uids[0]), "the row to be recorded")
+        assert (row.place, row.who, row.tag, row.read) == (Place.LIST, "local", "ABNORMAL", False)
+        assert {"tag", "urgency", "priority", "order"} <= set(row.visible)
+        page.goto(f"{address}/studies/{uids[1]}")
+        expect(page.locator("#patient")).to_be_visible()
+        *_, look = shown_of(spool, uids[1])
+        assert (look.place, look.visible, look.revision) == (Place.STUDY, ON_STUDY_PAGE, opened.revision)
+
+        before = shown_of(spool, uids[1])
+        ask.get(f"/api/studies/{uids[1]}")  # a program is no reader
+        rows = {"rows": {uids[1]: opened.revision}, "visible": ["tag"]}
+        assert ask.post("/api/shown", json=rows, headers={"X-Triage-Idle": "1"}).json() == {"noted": False}
+        for wrong in ({**rows, "visible": ["name"]}, {**rows, "rows": {"..x": "a"}}, {**rows, "rows": {"1.2": ""}}):
+            assert ask.post("/api/shown", json=wrong).status_code == 400
+        many = {f"1.2.{number}": "a" for number in range(21)}
+        assert ask.post("/api/shown", json={**rows, "rows": many}).status_code == 400
+        assert ask.post("/api/shown", json={**rows, "rows": {"1.2.3": "a"}}).json() == {"noted": True}
+        assert shown_of(spool, uids[1]) == before
+        assert not spool.study_folder("1.2.3").exists()
 
 
 def test_a_page_s_heartbeat_is_for_a_study_that_is_there_and_a_press_has_an_identity(

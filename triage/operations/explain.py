@@ -14,6 +14,7 @@ from triage.delivery.record import DeliveryState
 from triage.model.points_file import PointsFile
 from triage.operations.explain_findings import findings_of_image, findings_of_study
 from triage.operations.explain_points import points_in_words
+from triage.operations.explain_readers import shown_to
 from triage.operations.trace import ObjectTrace, StudyTrace
 from triage.operations.visible import visible
 
@@ -36,6 +37,7 @@ def explanation(trace: StudyTrace, now: float, zone: tzinfo | None = None, point
         *_titled("Findings", _findings(trace)),
         *_titled("What it means", _meanings(trace)),
         *_titled("Corrections, newest first", _corrections(trace, zone)),
+        *_titled("Shown to readers", _shown(trace, zone)),
         *_titled("Deliveries", _deliveries(trace, zone)),
         *_titled("Waiting", _waiting(trace, now)),
         *_titled("Dead letters", _dead_letters(trace, zone)),
@@ -103,6 +105,11 @@ def _corrections(trace: StudyTrace, zone: tzinfo | None) -> Iterator[str]:
     for act in reversed(trace.corrections):
         account = f" (account {act.account})" if act.account else ""
         yield from _wrapped(f"{_moment(act.at, zone)}  {act.status} by {act.by}{account}: {act.reason}")
+
+
+def _shown(trace: StudyTrace, zone: tzinfo | None) -> Iterator[str]:
+    for line in shown_to(trace.shown, lambda at: _moment(at, zone)):
+        yield from _wrapped(line)
 
 
 def _deliveries(trace: StudyTrace, zone: tzinfo | None) -> Iterator[str]:

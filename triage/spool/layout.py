@@ -17,6 +17,7 @@ Version 1, layout 1:
                   workitem.json                    the state of its workitem: worklist/workitem_store.py
                   reading.jsonl                    the acts of readers: worklist/reader_acts.py
                   recall.jsonl                     what was scored again and corrected: spool/recall_file.py
+                  shown.jsonl                      what was shown to whom and when: worklist/shown.py
                   contacts.jsonl                   openings by readers, where paging is on: worklist/contacts.py
                   pages.jsonl                      pages that were sent about it: paging/store.py
                   deliveries/                      the objects built from it: delivery/outbox.py
@@ -27,6 +28,7 @@ Version 1, layout 1:
     control/disabled-channels/<name>
     control/model-registry.jsonl                   acts of persons on versions of models: model/registry_file.py
     preferences/<hash of a user's name>.json       how the user has arranged the list: web/api/preferences.py
+    control/shown-since                            from when on shown.jsonl is kept: worklist/tag_visibility.py
     control/destinations/<name>.json               why nothing is sent there now, and the time of the next try
     locks/                                         one file for each live worker, held by flock
     canary/ validation/                            partitions: spools of objects that are no patient's

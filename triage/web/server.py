@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import uvicorn
 
+from triage.errors import cause
 from triage.runtime.release import UNKNOWN, Running
 from triage.runtime.sockets import listen
 from triage.settings.sections.web import WebSettings
@@ -28,6 +29,7 @@ from triage.web.http.connection_limits import Limits
 from triage.web.http.middleware import host_name
 from triage.web.http.serving import BoundedServer, server_of
 from triage.worklist.index import Worklist
+from triage.worklist.tag_visibility import note_beginning
 from triage.worklist.workitem_store import Workitems
 
 logger = logging.getLogger(__name__)
@@ -64,7 +66,11 @@ class WebProcess:
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
-        """Begin to read the patients of the listed studies."""
+        """Begin to read the patients of the listed studies, and to record what is shown."""
+        try:
+            note_beginning(self.sources.spool, time.time())
+        except OSError as error:  # later figures say "unknown" where they could say "no"
+            logger.error("web: it cannot be noted from when on looks are recorded: %s", cause(error))
         threading.Thread(target=self.sources.query.follow, args=(self.stopping,), name="patients", daemon=True).start()
 
     def loop(self) -> None:

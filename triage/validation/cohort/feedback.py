@@ -17,6 +17,7 @@ from triage.spool.spool import Spool
 from triage.spool.study import read_header
 from triage.validation.cohort.manifest import Row, write_manifest
 from triage.worklist.reader_acts import ReaderAct, all_labels
+from triage.worklist.tag_visibility import visibility_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class FeedbackExport:
 def export(spool: Spool, out: Path) -> FeedbackExport:
     """Write a row for each image that counts in a labelled study, if all its readers agree.
 
-    Patients are named by a digest that only this installation can compute again.
+    Patients are named by a digest that only this installation can compute again. ``tag_visible``: whether the tag was
+    visible to the readers before the study was read; yes, no, or unknown.
     """
     by_study: dict[str, list[ReaderAct]] = defaultdict(list)
     for study, act in all_labels(spool):
@@ -73,6 +75,7 @@ def _rows(spool: Spool, study: str, acts: list[ReaderAct]) -> Iterator[Row]:
                 "probability": f"{image.probability:.6f}",
                 "model": image.model_id or "",
                 "readers": str(len(acts)),
+                "tag_visible": visibility_of(spool, study, {act.who for act in acts}),
             },
         )
 

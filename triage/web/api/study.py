@@ -31,6 +31,7 @@ from triage.spool.study import read_header
 from triage.web.api import activation_map as maps
 from triage.web.api import contacts
 from triage.web.api.images import picture_response
+from triage.web.api.shown import note_study
 from triage.web.api.silence import refuse_silent
 from triage.web.api.sources import Sources
 from triage.web.api.worklist import entry, iso_utc
@@ -70,6 +71,7 @@ def _detail(sources: Sources, request: Request) -> Response:
     except LookupError as error:
         raise HTTPException(404, str(error)) from error
     contacts.note_opening(sources, request, trace)
+    note_study(sources, request, uid)
     header = _header(sources.spool, trace)
     if header is not None and not sources.patient_names:
         header.PatientName = ""

@@ -65,6 +65,7 @@ RULES = {
     "GET /api/worklist/{study_instance_uid}": VIEW,
     "GET /api/changes": READ,
     "GET /api/open": READ,
+    "POST /api/shown": READ,
     "GET /api/status": READ,
     "GET /api/operations": READ,
     "GET /api/attention": READ,

@@ -1,7 +1,7 @@
 // The view of the address (the list, a study or the operations), and all keys.
 
 import { Arrangement, NO_FILTER } from "./arrangement.js";
-import { at } from "./elements.js";
+import { at, element } from "./elements.js";
 import { Filters } from "./filters.js";
 import { attach } from "./gestures.js";
 import { attachButtons, keyOf, moving, windowing } from "./keys.js";
@@ -10,6 +10,7 @@ import * as operations from "./operations.js";
 import { Presence } from "./presence.js";
 import { othersOf, post, Readings, target, TEXTS } from "./reading.js";
 import * as server from "./server.js";
+import { Shown } from "./shown.js";
 import { Strip } from "./strip.js";
 import { Study } from "./study.js";
 import { Together } from "./together.js";
@@ -20,6 +21,7 @@ list.again = (doing) => run(doing);
 const filters = new Filters(arrangement, list, run);
 const strip = new Strip(list, () => ({ name: shown, open: study.uid }));
 list.onShow = () => strip.show();
+new Shown(list, () => shown === "list");
 arrangement.onChange = () => {
   filters.show();
   run(() => list.restart());
@@ -56,11 +58,13 @@ async function run(doing) {
   }
 }
 
+const undoButton = element("button", { type: "button", id: "undo" }, element("kbd", {}, "U"), ` ${TEXTS.undo}`);
+undoButton.addEventListener("click", () => undo());
+
 /** Show a message; `undoing` takes back what it tells of, while it is there. */
 function toast(text, undoing = null) {
-  at("toast-text").textContent = text;
+  at("toast").replaceChildren(text, ...(undoing ? [" ", undoButton] : []));
   at("toast").hidden = false;
-  at("undo").hidden = !undoing;
   toast.undoing = undoing;
   clearTimeout(toast.timer);
   toast.timer = setTimeout(endToast, undoing ? 15_000 : 6000);
@@ -283,7 +287,6 @@ for (const id of ["to-list", "to-operations"]) {
 at("back").addEventListener("click", () => go("/"));
 at("read").addEventListener("click", markRead);
 at("put-back").addEventListener("click", putBack);
-at("undo").addEventListener("click", undo);
 at("disagree").addEventListener("click", disagree);
 at("say-abnormal").addEventListener("click", () => say(true));
 at("say-normal").addEventListener("click", () => say(false));

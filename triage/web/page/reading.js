@@ -12,6 +12,7 @@ export const TEXTS = {
   already: "It is read already. P puts it back on the list.",
   read: (study) => `Marked as read: ${study}.`,
   alsoRead: (names) => ` Read by ${names} too.`,
+  undo: "Undo",
   back: (study) => `Back on the list: ${study}.`,
   undone: (study) => `Taken back: ${study} is on the list again.`,
   stays: (study, names) => `Taken back. ${study} stays off the list: read by ${names}.`,
