@@ -182,6 +182,12 @@ def test_nothing_is_done_of_which_it_cannot_be_written_that_it_will_be(home: Sig
         "POST /api/studies/{study_instance_uid}/reading": ("POST", f"/api/studies/{uid}/reading", {"read": True}),
         "POST /api/studies/{study_instance_uid}/label": ("POST", f"/api/studies/{uid}/label", {"label": True}),
         "POST /api/studies/{study_instance_uid}/acknowledgement": ("POST", f"/api/studies/{uid}/acknowledgement", {}),
+        "POST /api/studies/{study_instance_uid}/claim": ("POST", f"/api/studies/{uid}/claim", {}),
+        "POST /api/studies/{study_instance_uid}/release": (
+            "POST",
+            f"/api/studies/{uid}/release",
+            {"reason": "gone home"},
+        ),
         "POST /api/requeue": ("POST", "/api/requeue", {"key": dead.key}),
         "POST /workitems/{workitem}": ("POST", workitem, update),
         "PUT /workitems/{workitem}/state": ("PUT", f"{workitem}/state", claim),

@@ -50,8 +50,11 @@ def served(
     listening = listen("127.0.0.1", 0)
     with listening, client(redis.url, 5.0) as connection:
         shown = {"maps": maps, "patient_names": patient_names, "links": links or SiteLinks(), "paging": paging}
-        sources = Sources(spool, connection, Worklist(connection), waiting_cap_s, time.time, **shown)
-        more = workitem_routes(sources, Workitems(spool, "CXR triage", low=False)) if ups else []
+        workitems = Workitems(spool, "CXR triage", low=False) if ups else None
+        sources = Sources(
+            spool, connection, Worklist(connection), waiting_cap_s, time.time, workitems=workitems, **shown
+        )
+        more = workitem_routes(sources, workitems) if workitems else []
         app = create_app(sources, RequestPolicy(hosts, names), more, access=access or AccessControl(Loopback()))
         server = server_of(app)
         app.state.ending = lambda: server.should_exit

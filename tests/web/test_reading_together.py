@@ -25,6 +25,7 @@ from triage.worklist.presence import OpenPage
 from triage.worklist.reader_act import Act, Marking, Via
 from triage.worklist.reader_acts import acts_of, leaving_act, mark
 from triage.worklist.shown import ON_STUDY_PAGE, Place, shown_of
+from triage.worklist.workitem_store import read_state, workitem_uid
 
 __all__ = ["quick_passwords"]
 HOSTILE = '<img src=x onerror=alert(1)> \u202eעבר\u2066\n"\\'
@@ -174,6 +175,58 @@ def test_names_of_users_are_text_and_without_redis_the_page_says_that_it_does_no
     expect(ann.locator("#about .result")).to_contain_text("Abnormal")
 
 
+def test_a_claim_is_seen_by_all_ended_by_its_owner_s_reading_or_with_a_reason_and_never_taken_over(
+    people: tuple[Page, Page], home: SignedInWeb
+) -> None:
+    ann, bob = people
+    first, second = studies(home.sources)
+    uid, spool = first.study_instance_uid, home.sources.spool
+    open_study(ann, home, first)
+    bob.goto(home.address)
+    ann.keyboard.press("c")
+    expect(ann.locator("#together-claim")).to_contain_text("Claimed by you, ")
+    claimant = bob.locator(f'#rows tr[data-uid="{uid}"] td[data-label="Claimed by"]')
+    expect(claimant).to_have_text("ann")
+    open_study(bob, home, first)
+    expect(bob.locator("#together-claim")).to_contain_text("Claimed by ann, ")
+    expect(bob.locator("#claim")).to_be_disabled()
+    bob.locator("#release").click()  # an admin
+    bob.locator("#release-reason").fill("she has gone home")
+    bob.keyboard.press("Enter")
+    expect(ann.locator("#together-claim")).to_be_hidden()
+    assert read_state(spool, uid).generation == 2
+
+    ann.locator("#claim").click()
+    expect(bob.locator("#together-claim")).to_contain_text("Claimed by ann, ")
+    ann.keyboard.press("r")
+    ann.wait_for_url(f"**/studies/{second.study_instance_uid}")
+    expect(bob.locator("#together-read")).to_contain_text("Read by ann")
+    expect(bob.locator("#together-claim")).to_be_hidden()
+    assert read_state(spool, uid).state == "COMPLETED"
+    ann.keyboard.press("u")
+    expect(bob.locator("#together-read")).to_be_hidden()
+    state = read_state(spool, uid)
+    assert (state.state, state.generation) == ("SCHEDULED", 3)
+
+    with home.ask(ADMIN, Content_Type="application/dicom+json") as workstation:
+        workitem = workitem_uid(second.study_instance_uid, 1)
+        claim = {"00741000": {"vr": "CS", "Value": ["IN PROGRESS"]}, "00081195": {"vr": "UI", "Value": ["1.2.3"]}}
+        assert workstation.put(f"/workitems/{workitem}/state", json=claim).status_code == 200
+    expect(ann.locator("#together-claim")).to_contain_text("Held by bob, ")
+    expect(ann.locator("#together-claim")).to_contain_text("only that system can end it. The study can be read.")
+    expect(ann.locator("#release")).to_be_hidden()
+    with home.ask(ADMIN) as admin, home.ask(READER) as reader:
+        path = f"/api/studies/{second.study_instance_uid}"
+        assert admin.post(f"{path}/claim", json={}).status_code == 409
+        assert admin.post(f"{path}/release", json={"reason": "an admin"}).status_code == 409
+        assert reader.post(f"{path}/release", json={"reason": " "}).status_code == 400
+        assert reader.post("/api/studies/1.2.99/claim", json={}).status_code == 409
+        assert reader.post("/api/studies/..x/claim", json={}).status_code == 400
+        assert reader.post(f"{path}/reading", json={"read": True}).json()["read"]["who"] == "ann"
+    assert read_state(spool, second.study_instance_uid).state == "IN PROGRESS"
+    assert home.audit.read_text().count("INTENT-RELEASE") >= 1
+
+
 def test_it_is_recorded_what_was_shown_to_whom(browser: Browser, redis_server: RedisServer, spool: Spool) -> None:
     with (
         served(redis_server, spool, maps=True) as (address, sources),
@@ -231,6 +284,7 @@ def test_a_page_s_heartbeat_is_for_a_study_that_is_there_and_a_press_has_an_iden
         assert ask.post(f"{path}/reading", json={**press, "press": "<script>"}).status_code == 400
         assert ask.post(f"{path}/reading", json=undo).json()["read"] is None
         assert ask.get(f"{path}/standing").json() == {"revision": study.revision, "readings": [], "read": None}
+        assert ask.post(f"{path}/claim", json={}).status_code == 404  # workitems are switched off
         redis_server.kill()
         assert ask.post(f"{path}/presence", json=beat).status_code == 503
         assert ask.get("/api/open").json() == {"open": None}

@@ -14,7 +14,7 @@ from triage.delivery.record import DeliveryState
 from triage.model.points_file import PointsFile
 from triage.operations.explain_findings import findings_of_image, findings_of_study
 from triage.operations.explain_points import points_in_words
-from triage.operations.explain_readers import shown_to
+from triage.operations.explain_readers import claim_lines, shown_to
 from triage.operations.trace import ObjectTrace, StudyTrace
 from triage.operations.visible import visible
 
@@ -38,6 +38,7 @@ def explanation(trace: StudyTrace, now: float, zone: tzinfo | None = None, point
         *_titled("What it means", _meanings(trace)),
         *_titled("Corrections, newest first", _corrections(trace, zone)),
         *_titled("Shown to readers", _shown(trace, zone)),
+        *_titled("Claims of the workitem", _claims(trace, zone)),
         *_titled("Deliveries", _deliveries(trace, zone)),
         *_titled("Waiting", _waiting(trace, now)),
         *_titled("Dead letters", _dead_letters(trace, zone)),
@@ -109,6 +110,11 @@ def _corrections(trace: StudyTrace, zone: tzinfo | None) -> Iterator[str]:
 
 def _shown(trace: StudyTrace, zone: tzinfo | None) -> Iterator[str]:
     for line in shown_to(trace.shown, lambda at: _moment(at, zone)):
+        yield from _wrapped(line)
+
+
+def _claims(trace: StudyTrace, zone: tzinfo | None) -> Iterator[str]:
+    for line in claim_lines(trace.claims, lambda at: _moment(at, zone)):
         yield from _wrapped(line)
 
 

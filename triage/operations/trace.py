@@ -21,6 +21,7 @@ from triage.errors import cause
 from triage.spool.instance import ReceivedInstance
 from triage.spool.recall_file import corrections_of
 from triage.spool.spool import Spool
+from triage.worklist.claims import ClaimEntry, claims_of
 from triage.worklist.shown import ShownResult, shown_of
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class StudyTrace:
     """One study: its current decision, every earlier one (oldest first), every object, and every delivery.
 
     ``undecided_destinations``: those for which it is not decided yet whether its present result is delivered.
-    ``shown``: what was shown to whom.
+    ``shown``: what was shown to whom; ``claims``: who claimed its workitem.
     """
 
     study_instance_uid: str
@@ -60,6 +61,7 @@ class StudyTrace:
     undecided_destinations: tuple[str, ...] = ()
     corrections: tuple[Correction, ...] = ()
     shown: tuple[ShownResult, ...] = ()
+    claims: tuple[ClaimEntry, ...] = ()
 
 
 def gather(study_instance_uid: str, spool: Spool, job_state: JobState | None = None) -> StudyTrace:
@@ -89,6 +91,7 @@ def gather(study_instance_uid: str, spool: Spool, job_state: JobState | None = N
         undecided_destinations=outbox.to_be_told(uid),
         corrections=tuple(corrections_of(spool, uid)),
         shown=tuple(shown_of(spool, uid)),
+        claims=tuple(claims_of(spool, uid)),
     )
 
 

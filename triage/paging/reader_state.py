@@ -60,7 +60,7 @@ def _contacts(spool: Spool, study_instance_uid: str) -> Iterator[Contact]:
             yield Contact(act.at, _by(_WORDS[act.act], act.who))
     workitem = read_state(spool, study_instance_uid)
     if workitem.state == IN_PROGRESS:
-        yield Contact(workitem.changed_at, "claimed by a workstation")
+        yield Contact(workitem.changed_at, "its workitem is claimed")
 
 
 def _by(what: str, who: str) -> str:

@@ -45,6 +45,7 @@ logger = logging.getLogger(__name__)
 REQUEUED = CodedValue("REQUEUE", SCHEME, "A dead letter is tried again")
 RECALLED = CodedValue("RECALL", SCHEME, "A recalled result is scored again")
 CORRECTED = CodedValue("CORRECT", SCHEME, "What was said of a study is corrected")
+CLAIM_ENDED = CodedValue("RELEASE", SCHEME, "The claim of a workitem was ended")
 EXPORTED = CodedValue("EXPORT", SCHEME, "Labels are written to a file")
 
 

@@ -17,6 +17,7 @@ Version 1, layout 1:
                   workitem.json                    the state of its workitem: worklist/workitem_store.py
                   reading.jsonl                    the acts of readers: worklist/reader_acts.py
                   recall.jsonl                     what was scored again and corrected: spool/recall_file.py
+                  claims.jsonl                     who claimed its workitem on our page: worklist/claims.py
                   shown.jsonl                      what was shown to whom and when: worklist/shown.py
                   contacts.jsonl                   openings by readers, where paging is on: worklist/contacts.py
                   pages.jsonl                      pages that were sent about it: paging/store.py

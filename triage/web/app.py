@@ -24,6 +24,7 @@ from triage.web import pages
 from triage.web.api import (
     activation_map,
     attention,
+    claims,
     contacts,
     events,
     patient_search,
@@ -144,6 +145,7 @@ def _api_routes(sources: Sources) -> list[Route]:
         *worklist.routes(sources),
         *study.routes(sources),
         *reading.routes(sources),
+        *claims.routes(sources),
         *presence.routes(sources),
         *shown.routes(sources),
         activation_map.route(sources),

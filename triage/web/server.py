@@ -116,8 +116,10 @@ def run(
         sources = Sources(spool, connection, worklist, options.waiting_cap_s, time.time, running=running)
         sources = replace(sources, maps=settings.activation_map, patient_names=settings.patient_names)
         sources = replace(sources, links=site_links(settings), paging=options.paging)
+        if settings.ups:
+            sources = replace(sources, workitems=Workitems(spool, settings.ups_worklist_label, options.low))
         peers = TrustedProxies.of(access.sign_in.trusted_proxies)
-        server = _server(settings, sources, options, peers, control, monitoring)
+        server = _server(settings, sources, peers, control, monitoring)
         logger.info("web: http://%s:%d, %s", settings.host, listening.getsockname()[1], running)
         process = WebProcess(server, listening, sources, control)
         process.start()
@@ -131,7 +133,6 @@ def run(
 def _server(
     settings: WebSettings,
     sources: Sources,
-    options: ListOptions,
     peers: TrustedProxies,
     access: AccessControl,
     monitoring: Monitoring,
@@ -139,8 +140,7 @@ def _server(
     origins = frozenset(host_name(each) for each in settings.names)
     hosts = known_hosts(settings.host, settings.names)
     policy = RequestPolicy(hosts, origins, peers, settings.max_connections_per_address)
-    workitems = Workitems(sources.spool, settings.ups_worklist_label, options.low)
-    more = ups_rs.routes(sources, workitems) if settings.ups else []
+    more = ups_rs.routes(sources, sources.workitems) if sources.workitems else []
     app = create_app(sources, policy, more, access=access, monitoring=monitoring)
     limits = Limits(settings.max_connections, settings.max_connections_per_address, peers.is_proxy_address)
     server = server_of(app, limits)

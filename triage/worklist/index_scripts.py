@@ -106,6 +106,9 @@ if not sequence then return 0 end
 return redis.call('ZADD', KEYS[tonumber(number)], 0, member)
 """
 
+# Tells those who show the list that something else of a study has changed: its workitem.
+TOUCH = _CHANGED
+
 FINISH = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])

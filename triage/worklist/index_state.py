@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 
 from triage.decision.types import Priority
 from triage.worklist import index_keys as keys
+from triage.worklist import index_scripts as scripts
 from triage.worklist.index_keys import microseconds
 
 
@@ -45,6 +46,11 @@ class IndexState:
 
     def __init__(self, client: Redis) -> None:
         self._client = client
+        self._touch = client.register_script(scripts.TOUCH)
+
+    def touch(self, study_instance_uid: str) -> None:
+        """Tell those who show the list that something of a study has changed that is not in the index."""
+        self._touch(keys=keys.KEYS, args=[study_instance_uid])
 
     def first_to_read(self, now: float, waiting_cap_s: float) -> FirstToRead:
         """Return the numbers at ``now`` (POSIX seconds); ``waiting_cap_s``: waiting cap in seconds, 0 for none."""

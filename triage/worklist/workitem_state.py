@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Self
 
@@ -54,6 +55,10 @@ class WorkitemState:
         return WorkitemState.from_record(self.past[number - 1])
 
 
+Step = Callable[[WorkitemState, int], WorkitemState]
+"""Returns the next state for a workitem's state and how far its study is raised; may raise an error instead."""
+
+
 class RefusedError(TriageError):
     """A change of a workitem is refused, with an HTTP ``status`` and the text of the Warning header (PS3.18 11)."""
 
@@ -72,6 +77,11 @@ def current(state: WorkitemState, raised: int) -> WorkitemState:
     """Return the study's workitem: a new one if the last is final and the study has been raised, or further, since."""
     if state.state not in FINAL or raised <= state.raised:
         return state
+    return successor(state)
+
+
+def successor(state: WorkitemState) -> WorkitemState:
+    """Return the workitem that replaces a final one, SCHEDULED."""
     return WorkitemState(state.generation + 1, past=(*state.past, replace(state, past=()).to_record()))
 
 

@@ -16,13 +16,10 @@ from triage.spool.recall_file import corrections_of
 from triage.spool.spool import Spool
 from triage.spool.study import Study, read_study
 from triage.worklist import workitem_state
-from triage.worklist.workitem import UPS_PUSH, date_time, workitem
-from triage.worklist.workitem_state import WorkitemState
+from triage.worklist.workitem import UPS_PUSH, date_time, reference, workitem
+from triage.worklist.workitem_state import Step, WorkitemState
 
 _FILE = "workitem.json"
-
-Step = Callable[[WorkitemState, int], WorkitemState]
-"""Returns the next state for a workitem's state and how far its study is raised; may raise RefusedError."""
 
 
 def workitem_uid(study_instance_uid: str, generation: int) -> str:
@@ -79,20 +76,27 @@ class Workitems:
         Raises RefusedError and OSError.
         """
         found = self.find(uid)
-        if found is None or self._spool.decision(found[0]) is None:
+        return None if found is None else self._change(*found, step)
+
+    def change_newest(self, study_instance_uid: str, step: Step) -> tuple[WorkitemState, WorkitemState] | None:
+        """Change a study's workitem as ``change`` does; ``step`` may return its ``successor``."""
+        return self._change(study_instance_uid, None, step)
+
+    def _change(self, study: str, number: int | None, step: Step) -> tuple[WorkitemState, WorkitemState] | None:
+        if self._spool.decision(study) is None:  # before its lock creates a folder
             return None
-        study, number = found
         with self._spool.study_lock(study):
             record = self._spool.decision(study)
             if record is None or record.get("silent"):  # retention removed it meanwhile, or it is silent
                 return None
             raised = workitem_state.raise_level(decision_from(record))
             newest = workitem_state.current(read_state(self._spool, study), raised)
-            before = newest.of_generation(number)
+            before = newest.of_generation(number or newest.generation)
             after = step(before, raised)
             if after is not before:
                 # An earlier workitem is final, and a final one never changes: this is the newest.
-                record = replace(after, past=newest.past).to_record()
+                kept = after if after.generation > newest.generation else replace(after, past=newest.past)
+                record = kept.to_record()
                 self._spool.write(self._spool.study_folder(study) / _FILE, json.dumps(record))
         return before, after
 
@@ -120,6 +124,9 @@ class Workitems:
         made.update(Dataset.from_json(state.attributes))
         made.SOPClassUID = UPS_PUSH
         made.SOPInstanceUID = workitem_uid(decision.study_instance_uid, state.generation)
+        if state.generation > 1:
+            replaced = workitem_uid(decision.study_instance_uid, state.generation - 1)
+            made.ReplacedProcedureStepSequence = [reference(UPS_PUSH, replaced)]
         made.ProcedureStepState = state.state
         made.ScheduledProcedureStepModificationDateTime = date_time(max(decision.tagged_at, state.changed_at))
         del made.TransactionUID  # its owner's secret (PS3.4 Table CC.2.5-3)

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from triage.dicom.uid import InvalidUIDError
 from triage.errors import cause
-from triage.web.api import contacts
+from triage.web.api import claims, contacts
 from triage.web.api.silence import refuse_silent
 from triage.web.api.sources import Sources
 from triage.web.api.study import step_of
@@ -23,6 +23,7 @@ from triage.web.auth.caller import user_of
 from triage.web.http.problem import problem
 from triage.web.http.request_body import read_json
 from triage.worklist import reader_acts
+from triage.worklist.claims import Person
 from triage.worklist.reader_act import Act, Marking, ReaderAct, Via, leaving_act, readers_of
 from triage.worklist.reader_acts import NoSuchActError, NotTaggedError, ResultChangedError
 
@@ -57,7 +58,8 @@ def _standing(sources: Sources, request: Request) -> Response:
     """Return what an open page must know that changes without it: no word of the result, and none of the patient."""
     refuse_silent(sources.spool, request)
     try:
-        return JSONResponse(Standing.of(sources, request.path_params["study_instance_uid"]).to_json())
+        uid = request.path_params["study_instance_uid"]
+        return JSONResponse({**Standing.of(sources, uid).to_json(), **claims.claim_of(sources, uid)})
     except InvalidUIDError as error:
         raise HTTPException(400, str(error)) from error
 
@@ -98,8 +100,11 @@ def _done(sources: Sources, uid: str, marking: Marking, *, undo: bool) -> dict[s
     record = reader_acts.undo if undo else reader_acts.mark
     act = record(sources.spool, sources.worklist, uid, marking)
     standing = Standing.of(sources, uid)
-    if act.act is Act.UNREAD and not standing.readings:
+    if act.act is Act.READ:
+        claims.note_read(sources, uid, Person(marking.who, marking.at))
+    elif standing.read is None:
         contacts.note_put_back(sources, uid)
+        claims.note_listed(sources, uid)
     return {**step_of(act), "press": marking.source, **standing.to_json()}
 
 

@@ -15,6 +15,7 @@ from triage.web.api.site_links import SiteLinks
 from triage.worklist.index import Worklist
 from triage.worklist.indexed_query import IndexedQuery
 from triage.worklist.presence import Presence
+from triage.worklist.workitem_store import Workitems
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Sources:
 
     ``now`` returns POSIX seconds. ``waiting_cap_s`` limits the waiting time in seconds, 0 for no limit. ``maps``:
     activation maps are shown. ``links``: the site's viewer and RIS. ``paging``: the rota is paged. ``patient_names``:
-    patients' names are sent to the page.
+    patients' names are sent to the page. ``workitems``: those that are served, None where they are switched off.
     """
 
     spool: Spool
@@ -37,6 +38,7 @@ class Sources:
     paging: bool = False
     pictures: PictureCache = field(default_factory=PictureCache)
     patient_names: bool = True
+    workitems: Workitems | None = None
 
     @cached_property
     def query(self) -> IndexedQuery:

@@ -30,6 +30,7 @@ from triage.spool.spool import Spool
 from triage.spool.study import read_header
 from triage.web.api import activation_map as maps
 from triage.web.api import contacts
+from triage.web.api.claims import claim_of
 from triage.web.api.images import picture_response
 from triage.web.api.shown import note_study
 from triage.web.api.silence import refuse_silent
@@ -77,6 +78,7 @@ def _detail(sources: Sources, request: Request) -> Response:
         header.PatientName = ""
     acts = reading.acts_of(sources.spool, uid)
     more = {**sources.links.of(sources.spool, uid, trace.decision), **contacts.pages_about(sources, uid)}
+    more |= claim_of(sources, uid)
     return JSONResponse({**described(trace, header, acts, user.name), "maps": maps.offered(sources, trace), **more})
 
 

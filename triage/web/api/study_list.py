@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from triage.web.api.claims import claim_of
 from triage.web.api.list_models import ListQuery
 from triage.web.api.sources import Sources
 from triage.web.api.worklist import iso_utc, listed, without_redis
@@ -117,7 +118,8 @@ def _request(query: ListQuery) -> ListRequest:
 def _row(sources: Sources, study: ListedStudy, now: float) -> dict[str, object]:
     cutoff = microseconds(now - sources.waiting_cap_s) if sources.waiting_cap_s else 0
     late = {"past_cap": study.is_past_cap(cutoff)}
-    return {**listed(sources, study), **late, **_facts(study.facts, sources.patient_names)}
+    claim = claim_of(sources, study.decision.study_instance_uid)
+    return {**listed(sources, study), **late, **_facts(study.facts, sources.patient_names), **claim}
 
 
 def _untagged_row(sources: Sources, study: UntaggedStudy) -> dict[str, object]:

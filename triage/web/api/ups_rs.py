@@ -19,13 +19,15 @@ from starlette.routing import Route
 
 from triage.dicom.attribute_text import text_of
 from triage.dicom.elements import SEQUENCES, in_dictionary
+from triage.web.api.claims import tell
 from triage.web.api.sources import Sources
 from triage.web.api.ups_rs_search import WorkitemQuery, search
 from triage.web.api.worklist import BadRequestError
-from triage.web.auth.caller import LOCAL, set_study, user_of
+from triage.web.auth.caller import LOCAL, caller_of, set_study, user_of
 from triage.web.http.problem import problem
 from triage.web.http.request_body import MediaType, read_body
 from triage.worklist import workitem_content, workitem_state
+from triage.worklist.claims import Person, note_claim
 from triage.worklist.reader_acts import NotTaggedError, ReadNotice, Via, record_notice
 from triage.worklist.workitem_performer import performer
 from triage.worklist.workitem_state import RefusedError, WorkitemState
@@ -110,15 +112,33 @@ def _update_warning(given: Dataset, wanted: JsonObject, after: WorkitemState) ->
 def _change(sources: Sources, workitems: Workitems, request: Request, content: JsonObject) -> Response:
     given = Dataset.from_json(content)
     wanted, transaction_uid = text_of(given, "ProcedureStepState"), text_of(given, "TransactionUID")
-    done = workitems.change(
-        _workitem(workitems, request),
-        lambda state, raised: workitem_state.change(state, wanted, transaction_uid, sources.now(), raised),
-    )
+    workitem = _workitem(workitems, request)
+
+    def step(state: WorkitemState, raised: int) -> WorkitemState:
+        after = workitem_state.change(state, wanted, transaction_uid, sources.now(), raised)
+        if after.state == workitem_state.IN_PROGRESS and (found := workitems.find(workitem)):
+            system = Person(_system(request), sources.now())
+            note_claim(sources.spool, found[0], workitem, transaction_uid, system)
+        return after
+
+    done = workitems.change(workitem, step)
     if done is None:
         return _unknown()
+    _tell(sources, workitems, workitem)
     if done[1].state == workitem_state.COMPLETED:
         _mark_read(sources, workitems, request, done[1])
     return Response(headers=_unchanged_warning(*done))
+
+
+def _system(request: Request) -> str:
+    """Return what is known of a client: the user that it signs in as, else its address."""
+    caller = caller_of(request)
+    return caller.address if caller.user is LOCAL else caller.user.name
+
+
+def _tell(sources: Sources, workitems: Workitems, workitem: str) -> None:
+    if found := workitems.find(workitem):
+        tell(sources, found[0])
 
 
 def _mark_read(sources: Sources, workitems: Workitems, request: Request, state: WorkitemState) -> None:
@@ -145,7 +165,10 @@ def _cancel(sources: Sources, workitems: Workitems, request: Request, content: J
         _workitem(workitems, request),
         lambda state, raised: workitem_state.cancel(state, given, sources.now(), raised),
     )
-    return _unknown() if done is None else Response(status_code=202, headers=_unchanged_warning(*done))
+    if done is None:
+        return _unknown()
+    _tell(sources, workitems, request.path_params["workitem"])
+    return Response(status_code=202, headers=_unchanged_warning(*done))
 
 
 def _workitem(workitems: Workitems, request: Request) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from triage.security.audit_message import SCHEME, CodedValue
-from triage.security.audit_trail import REQUEUED
+from triage.security.audit_trail import CLAIM_ENDED, REQUEUED
 from triage.security.roles import Role
 
 
@@ -76,6 +76,8 @@ RULES = {
     "POST /api/studies/{study_instance_uid}/reading": act(Role.READER, "READING", "Marked as read, or as not read"),
     "POST /api/studies/{study_instance_uid}/presence": READ,
     "GET /api/studies/{study_instance_uid}/standing": READ,
+    "POST /api/studies/{study_instance_uid}/claim": act(Role.READER, "CLAIM", "The workitem of a study was claimed"),
+    "POST /api/studies/{study_instance_uid}/release": Rule(Role.READER, act=CLAIM_ENDED),
     "POST /api/studies/{study_instance_uid}/label": act(Role.READER, "LABEL", "What a reader says the study is"),
     "POST /api/studies/{study_instance_uid}/acknowledgement": act(Role.READER, "PAGE-ACK", "A page was acknowledged"),
     "POST /api/requeue": Rule(Role.ADMIN, act=REQUEUED),

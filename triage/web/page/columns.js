@@ -2,6 +2,7 @@
 //
 // `open_by`: names of users who have the study open, as presence.js knows them.
 
+import { claimant } from "./claim.js";
 import { element } from "./elements.js";
 import { siteLinks } from "./links.js";
 import { ageOf, dateOf, duration, moment, nameOf, percent, plain, shortMoment, tag, ZONE } from "./words.js";
@@ -13,6 +14,7 @@ export const COLUMNS = {
   tag: { title: "Tag", sort: "tag", cell: (each) => (each.tag ? tag(each.tag) : element("span", { className: "quiet" }, "No result yet")) },
   findings: { title: "Findings", text: (each) => (each.findings ?? []).map(finding).filter(Boolean).join(", "), className: "long", optional: true },
   open_by: { title: "Open at", text: (each) => (each.open_by ?? []).join(", "), className: "name", shared: true },
+  claim: { title: "Claimed by", text: (each) => claimant(each.claim), className: "name", optional: true },
   patient_name: { title: "Patient", sort: "patient_name", text: (each) => nameOf(each.patient_name ?? ""), className: "name patient" },
   patient_id: { title: "ID", sort: "patient_id", text: (each) => each.patient_id, className: "name" },
   birth_date: { title: "Born", text: (each) => dateOf(each.birth_date ?? ""), className: "number", unasked: true },

@@ -1,6 +1,7 @@
 // The view of the address (the list, a study or the operations), and all keys.
 
 import { Arrangement, NO_FILTER } from "./arrangement.js";
+import { Claim } from "./claim.js";
 import { at, element } from "./elements.js";
 import { Filters } from "./filters.js";
 import { attach } from "./gestures.js";
@@ -29,7 +30,8 @@ arrangement.onChange = () => {
 const study = new Study(run);
 const presence = new Presence();
 const readings = new Readings();
-const together = new Together(study, presence, () => run(() => study.refresh()));
+const claim = new Claim(run, presence, () => together.ask());
+const together = new Together(study, presence, claim, () => run(() => study.refresh()));
 list.openBy = (uid) => presence.at(uid);
 list.onFall = () => readings.led();
 list.onChoose = () => readings.chosen();
@@ -233,6 +235,7 @@ const KEYS = {
   Escape: () => go("/"),
   r: markRead,
   p: putBack,
+  c: () => shown === "study" && claim.claim(),
   u: undo,
   d: disagree,
   "/": search,

@@ -18,9 +18,10 @@ export class Together {
   #standing = null;
   #asking = 0;
 
-  /** `study` is the study's view, `presence` who has what open; `refresh` shows the new result. */
-  constructor(study, presence, refresh) {
+  /** `study` is the study's view, `presence` who has what open, `claim` who holds it; `refresh` shows the new result. */
+  constructor(study, presence, claim, refresh) {
     this.study = study;
+    this.claim = claim;
     this.presence = presence;
     at("together-show").textContent = TEXTS.show;
     at("together-show").addEventListener("click", refresh);
@@ -67,6 +68,7 @@ export class Together {
     const changed = Boolean(found && this.#standing && this.#standing.revision !== (found.decision?.revision ?? ""));
     put("together-changed", changed ? [TEXTS.changed] : []);
     at("together-show").hidden = !changed;
+    this.claim.show(uid, this.#standing?.claim, Boolean(found?.decision));
     at("put-back").hidden = !this.#standing?.read;
     at("read").setAttribute("aria-pressed", String(Boolean(this.#standing?.read)));
   }

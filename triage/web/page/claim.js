@@ -1,0 +1,87 @@
+// Claims: a reader claims the workitem of the open study on purpose, and ends the claim by R or with a reason.
+
+import { at, element } from "./elements.js";
+import * as server from "./server.js";
+import { moment } from "./words.js";
+
+const TEXTS = {
+  claim: "Claim",
+  release: "End the claim",
+  mine: (when) => `Claimed by you, ${when}.`,
+  by: (when) => `, ${when}.`,
+  claimed: "Claimed by ",
+  held: "Held by ",
+  system: "another system",
+  stays: (when) => `, ${when}: only that system can end it. The study can be read.`,
+};
+
+export class Claim {
+  #uid = null;
+
+  /** `run` runs an action and shows its error, `presence` knows the user, `changed` is called after an act. */
+  constructor(run, presence, changed) {
+    this.run = run;
+    this.presence = presence;
+    this.changed = changed;
+    at("claim-text").textContent = TEXTS.claim;
+    at("release").textContent = TEXTS.release;
+    at("claim").addEventListener("click", () => this.claim());
+    at("release").addEventListener("click", () => this.#ask());
+    at("release-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#release();
+    });
+    at("release-cancel").addEventListener("click", () => at("releasing").close());
+  }
+
+  claim() {
+    if (at("claim").hidden || at("claim").disabled) return;
+    this.#post(this.#uid, "claim", {});
+  }
+
+  /** Show the claim of a study: null for none, undefined where workitems are off. */
+  show(uid, claim, tagged) {
+    this.#uid = uid;
+    at("claim").hidden = claim === undefined;
+    at("claim").disabled = !tagged || Boolean(claim);
+    const isMine = claim?.via === "page" && claim.by === this.presence.user;
+    at("claim").setAttribute("aria-pressed", String(isMine));
+    const words = claim ? said(claim, isMine) : [];
+    const made = element("p", {}, ...words);
+    if (at("together-claim").innerHTML !== made.innerHTML) at("together-claim").replaceChildren(...made.childNodes);
+    at("together-claim").hidden = !claim;
+    at("release").hidden = !(isMine || (claim?.via === "page" && document.body.dataset.role === "admin"));
+  }
+
+  #ask() {
+    at("releasing").dataset.uid = this.#uid; // of this study, whatever is shown when it is sent
+    at("release-reason").value = "";
+    at("releasing").showModal();
+    at("release-reason").focus();
+  }
+
+  #release() {
+    at("releasing").close();
+    this.#post(at("releasing").dataset.uid, "release", { reason: at("release-reason").value });
+  }
+
+  #post(uid, act, body) {
+    this.run(async () => {
+      try {
+        await server.post(`/api/studies/${uid}/${act}`, body);
+      } finally {
+        await this.changed();
+      }
+    });
+  }
+}
+
+/** The words for a claim in the list. */
+export const claimant = (claim) => (claim ? (claim.via === "page" ? claim.by : `${TEXTS.held.toLowerCase()}${claim.by || TEXTS.system}`) : "");
+
+function said(claim, isMine) {
+  const when = moment(claim.at);
+  if (isMine) return [TEXTS.mine(when)];
+  const name = element("bdi", {}, claim.by || TEXTS.system);
+  return claim.via === "page" ? [TEXTS.claimed, name, TEXTS.by(when)] : [TEXTS.held, name, TEXTS.stays(when)];
+}
