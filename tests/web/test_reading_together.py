@@ -241,7 +241,7 @@ def test_it_is_recorded_what_was_shown_to_whom(browser: Browser, redis_server: R
         assert {"tag", "urgency", "priority", "order"} <= set(row.visible)
         page.goto(f"{address}/studies/{uids[1]}")
         expect(page.locator("#patient")).to_be_visible()
-        *_, look = shown_of(spool, uids[1])
+        look = wait_for(lambda: [each for each in shown_of(spool, uids[1]) if each.place is Place.STUDY], "the look")[0]
         assert (look.place, look.visible, look.revision) == (Place.STUDY, ON_STUDY_PAGE, opened.revision)
 
         before = shown_of(spool, uids[1])

@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from operator import attrgetter
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from redis import Redis
 from redis.exceptions import ResponseError
@@ -48,9 +49,17 @@ if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then
   if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[4]) then forget(redis.call('ZRANGE', KEYS[1], 0, 0)[1]) end
 end
 redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
-redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then redis.call('HSET', KEYS[2], ARGV[1], ARGV[2]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
+"""
+
+
+# ARGV: page, what it shows.
+_LEAVE = """
+if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return end
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('HDEL', KEYS[2], ARGV[1])
 """
 
 
@@ -70,26 +79,26 @@ class Presence:
         self._client = client
         self._lease_s = lease_s
         self._renew = client.register_script(_RENEW)
+        self._leave = client.register_script(_LEAVE)
 
     def renew(self, page: OpenPage) -> None:
         """Begin or renew the lease of a page. One page shows one study: the one before is left.
 
         Beyond the bounds the page whose lease ends first goes, first of the same user.
         """
-        shown = json.dumps({"study": page.study_instance_uid, "user": page.user})
-        begins = json.dumps([page.user])[:-1] + ","
-        arguments = (_key(page), shown, round(self._lease_s * 1000), PAGES_AT_MOST, PAGES_OF_A_USER, begins)
+        arguments = (
+            _key(page),
+            _content(page),
+            round(self._lease_s * 1000),
+            PAGES_AT_MOST,
+            PAGES_OF_A_USER,
+            _begins(page),
+        )
         self._repairing(lambda: self._renew(keys=[LEASES, PAGES], args=list(arguments)))
 
     def leave(self, page: OpenPage) -> None:
         """End the lease of a page, if it still shows that study: leaving may come after the next one was opened."""
-        known = cast("bytes | None", self._repairing(lambda: self._client.hget(PAGES, _key(page))))
-        if known is None or _shown(_key(page).encode(), known) != page:
-            return
-        pipeline = self._client.pipeline(transaction=True)
-        pipeline.zrem(LEASES, _key(page))
-        pipeline.hdel(PAGES, _key(page))
-        pipeline.execute()
+        self._repairing(lambda: self._leave(keys=[LEASES, PAGES], args=[_key(page), _content(page)]))
 
     def now(self) -> list[OpenPage]:
         """Return the pages whose lease lasts, by study, user and page."""
@@ -127,14 +136,23 @@ def by_study(pages: Iterable[OpenPage]) -> dict[str, dict[str, int]]:
 
 
 def _key(page: OpenPage) -> str:
-    """Return the name of a page in Redis: it begins with its user, so that a user ends own leases only."""
-    return json.dumps([page.user, page.page])
+    """Return the name of a page in Redis. It begins with a digest of its user, who ends own leases only."""
+    return _begins(page) + page.page
 
 
-def _shown(key: bytes, shown: bytes) -> OpenPage | None:
+def _begins(page: OpenPage) -> str:
+    return sha256(page.user.encode("utf-8", "surrogatepass")).hexdigest()[:16] + ":"
+
+
+def _content(page: OpenPage) -> str:
+    """Return what Redis holds of a page: told once, and not with each renewal, so that few copies lie in its files."""
+    return json.dumps({"study": page.study_instance_uid, "user": page.user})
+
+
+def _shown(key: bytes, content: bytes) -> OpenPage | None:
     try:
-        user, page = json.loads(key)
-        found = OpenPage(str(page), str(user), str(json.loads(shown)["study"]))
+        found = json.loads(content)
+        page = OpenPage(key.decode().partition(":")[2], str(found["user"]), str(found["study"]))
     except (ValueError, KeyError, TypeError):
         return None
-    return found
+    return page

@@ -16,7 +16,7 @@ from triage.model.activation_map import as_png, cells_of, strength, why_none
 from triage.operations.trace import StudyTrace
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
-from triage.web.api.shown import note_map
+from triage.web.api.shown import map_shown
 from triage.web.api.silence import refuse_silent
 from triage.web.api.sources import Sources
 
@@ -52,8 +52,7 @@ def _map(sources: Sources, request: Request) -> JSONResponse:
         raise HTTPException(404, "there is no such object")
     if why := why_none(assessment):
         raise HTTPException(404, f"there is no activation map: {why}")
-    note_map(sources, request, instance.study_instance_uid)
-    return JSONResponse(described(assessment))
+    return JSONResponse(described(assessment), background=map_shown(sources, request, instance.study_instance_uid))
 
 
 def described(assessment: ImageAssessment) -> dict[str, object]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -41,20 +41,23 @@ def routes(sources: Sources) -> list[Route]:
     return [Route("/api/shown", partial(_rows, sources), methods=["POST"])]
 
 
-def note_study(sources: Sources, request: Request, study_instance_uid: str) -> None:
-    """Note that a user's page shows a study."""
-    _note(sources, request, study_instance_uid, Place.STUDY, ON_STUDY_PAGE)
+def study_shown(sources: Sources, request: Request, study_instance_uid: str, revision: str) -> BackgroundTask | None:
+    """Return what notes, when the response is sent, that a user's page shows a study; None for another client."""
+    return _noting(sources, request, study_instance_uid, Place.STUDY, (ON_STUDY_PAGE, revision))
 
 
-def note_map(sources: Sources, request: Request, study_instance_uid: str) -> None:
-    """Note that a user's page shows an activation map."""
-    _note(sources, request, study_instance_uid, Place.MAP, (Item.MAP,))
+def map_shown(sources: Sources, request: Request, study_instance_uid: str) -> BackgroundTask | None:
+    """Return what notes, when the response is sent, that a user's page shows an activation map; else None."""
+    return _noting(sources, request, study_instance_uid, Place.MAP, ((Item.MAP,), ""))
 
 
-def _note(sources: Sources, request: Request, uid: str, place: Place, visible: Sequence[Item]) -> None:
-    """Record a look of a page; of a program that asks none. The study is shown although it could not be recorded."""
-    if "x-triage-page" in request.headers:
-        _record(sources, uid, Look(place, sources.now(), user_of(request).name, tuple(visible)))
+def _noting(
+    sources: Sources, request: Request, uid: str, place: Place, shown: tuple[tuple[Item, ...], str]
+) -> BackgroundTask | None:
+    """Return what records a look of a page; a program that asks is none. The study waits for no lock and no disk."""
+    if "x-triage-page" not in request.headers:
+        return None
+    return BackgroundTask(_record, sources, uid, Look(place, sources.now(), user_of(request).name, *shown))
 
 
 async def _rows(sources: Sources, request: Request) -> Response:

@@ -32,7 +32,7 @@ from triage.web.api import activation_map as maps
 from triage.web.api import contacts
 from triage.web.api.claims import claim_of
 from triage.web.api.images import picture_response
-from triage.web.api.shown import note_study
+from triage.web.api.shown import study_shown
 from triage.web.api.silence import refuse_silent
 from triage.web.api.sources import Sources
 from triage.web.api.worklist import entry, iso_utc
@@ -72,14 +72,15 @@ def _detail(sources: Sources, request: Request) -> Response:
     except LookupError as error:
         raise HTTPException(404, str(error)) from error
     contacts.note_opening(sources, request, trace)
-    note_study(sources, request, uid)
     header = _header(sources.spool, trace)
     if header is not None and not sources.patient_names:
         header.PatientName = ""
     acts = reading.acts_of(sources.spool, uid)
     more = {**sources.links.of(sources.spool, uid, trace.decision), **contacts.pages_about(sources, uid)}
     more |= claim_of(sources, uid)
-    return JSONResponse({**described(trace, header, acts, user.name), "maps": maps.offered(sources, trace), **more})
+    noting = study_shown(sources, request, uid, trace.decision.revision) if trace.decision else None
+    content = {**described(trace, header, acts, user.name), "maps": maps.offered(sources, trace), **more}
+    return JSONResponse(content, background=noting)
 
 
 def described(trace: StudyTrace, header: Dataset | None, acts: list[ReaderAct], user: str) -> dict[str, object]:

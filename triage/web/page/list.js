@@ -54,7 +54,7 @@ export class List {
   /** Called when the reader selects a study. */
   onChoose = () => {};
 
-  /** Called when another study is selected than the reader chose, which has left the list. */
+  /** Called when another study or another result is selected than the reader chose: that one has left the list. */
   onFall = () => {};
 
   /** Several users sign in. */
@@ -75,7 +75,10 @@ export class List {
     const found = await this.#fetched(this.#wanted);
     if (asking !== this.#asking) return;
     this.found = found;
+    const before = this.entry(this.#selected)?.revision;
     [this.#entries, this.#cursor] = [found.entries, found.next_cursor];
+    const now = this.entry(this.#selected)?.revision;
+    if (before && now && before !== now) this.onFall();
     if (!this.#entries.some((each) => each.study_instance_uid === this.#selected)) this.#fall();
     this.#render();
     this.onFound(found);

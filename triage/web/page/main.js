@@ -37,7 +37,7 @@ list.onFall = () => readings.led();
 list.onChoose = () => readings.chosen();
 study.onShow = () => {
   together.shown();
-  if (study.found) readings.shown();
+  if (study.found) readings.shown(study.uid, study.found.decision?.revision);
 };
 presence.onChange = () => {
   together.render();
@@ -380,6 +380,7 @@ async function askOurselves() {
     at("listed").textContent = redisDown ? "" : listed.toLocaleString();
     presence.told((await server.get("/api/open")).open);
     if (shown === "list" && !redisDown) await list.refresh();
+    if (shown === "study") await together.ask();
     listAt = Date.now();
     answered = true;
   } catch (error) {

@@ -52,6 +52,7 @@ export class Presence {
 
   /** The names of users who have a study open, without this page itself. */
   at(uid) {
+    if (this.user === null) return []; // it is not known yet which of them is this user
     return Object.entries(this.#open?.[uid] ?? {})
       .filter(([user, pages]) => pages > (uid === this.#study && user === this.user ? 1 : 0))
       .map(([user]) => user);

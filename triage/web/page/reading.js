@@ -22,6 +22,7 @@ export class Readings {
   #saving = new Map(); // by study: the act that is being saved, with what follows
   #ledAt = -Infinity;
   #leading = false;
+  #shown = null; // the last result on the study's page
 
   /** The page goes to another study by itself. */
   leads() {
@@ -34,9 +35,11 @@ export class Readings {
     this.#ledAt = performance.now();
   }
 
-  /** The results of a study are shown. */
-  shown() {
-    if (this.#leading) this.led();
+  /** A result is shown, of the study that the reader chose or not. */
+  shown(uid, revision) {
+    const isAnother = this.#shown?.uid === uid && this.#shown.revision !== revision;
+    if (this.#leading || isAnother) this.led();
+    this.#shown = { uid, revision };
   }
 
   /** The reader has chosen what is shown. */

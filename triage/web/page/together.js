@@ -8,7 +8,7 @@ const TEXTS = {
   open: "Also open at ",
   here: "another window",
   unknown: "Who else has it open is not known now.",
-  read: (when) => `, ${when}: read by `,
+  unnamed: "another system",
   readTitle: "Read by ",
   changed: "The result has changed since it was shown here.",
   show: "Show the new result",
@@ -64,7 +64,7 @@ export class Together {
     const others = uid ? this.presence.at(uid).map((name) => this.#name(name)) : [];
     put("together-open", others.length ? [TEXTS.open, ...names(others)] : uid && !this.presence.known ? [TEXTS.unknown] : []);
     const readers = this.readings.filter((each) => each.who !== this.presence.user);
-    put("together-read", readers.flatMap((each, index) => [index ? "; " : TEXTS.readTitle, element("bdi", {}, each.who), `, ${moment(each.at)}`]));
+    put("together-read", readers.flatMap((each, index) => [index ? "; " : TEXTS.readTitle, element("bdi", {}, each.who || TEXTS.unnamed), `, ${moment(each.at)}`]));
     const changed = Boolean(found && this.#standing && this.#standing.revision !== (found.decision?.revision ?? ""));
     put("together-changed", changed ? [TEXTS.changed] : []);
     at("together-show").hidden = !changed;
