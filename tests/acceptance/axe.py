@@ -19,6 +19,7 @@ from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.spool.spool import Spool
 from triage.web.api.sources import Sources
+from triage.worklist.presence import OpenPage
 
 VIOLATIONS = """() => axe.run().then(({ violations }) => violations.flatMap(({ id, nodes }) =>
   nodes.map((node) => `${id}: ${node.target}: ${node.any[0]?.message ?? ""}`)))"""
@@ -37,12 +38,29 @@ def opened_study(page: Page) -> None:
     expect(page.locator("#patient")).to_be_visible()
 
 
+def claimed_study(page: Page) -> None:
+    """A study that others have open and have read, claimed here, with a message that can be undone."""
+    opened_study(page)
+    page.locator("#claim").click()
+    expect(page.locator("#together-claim")).to_be_visible()
+    page.locator("#read").dispatch_event("click")
+    expect(page.locator("#undo")).to_be_visible()
+
+
+def ended_claim(page: Page) -> None:
+    opened_study(page)
+    page.locator("#claim").click()
+    page.locator("#release").click()
+
+
 VIEWS: dict[str, tuple[str, Callable[[Page], object]]] = {
     "list": ("", lambda page: expect(page.locator("#stopped")).to_be_visible()),
     "filtered and sorted": ("", opened_filter),
     "columns": ("", lambda page: page.locator("#columns").click()),
     "keys": ("", lambda page: page.locator("#keys").click()),
     "study": ("", opened_study),
+    "claimed study": ("", claimed_study),
+    "end of a claim": ("", ended_claim),
     "operations": ("operations", lambda page: expect(page.locator(".tile").first).to_be_visible()),
 }
 
@@ -74,8 +92,10 @@ def violations(browser: Browser, address: str, theme: str, width: int, prepare: 
 def test_no_rule_is_violated_on_any_view(
     browser: Browser, redis_server: RedisServer, spool: Spool, theme: str, width: int
 ) -> None:
-    with served(redis_server, spool, waiting_cap_s=3600.0) as (address, sources):
+    with served(redis_server, spool, ups=True, waiting_cap_s=3600.0) as (address, sources):
         filled(sources)
+        for number, each in enumerate(sources.worklist.study_uids()):
+            sources.presence.renew(OpenPage(f"{number:032x}", "another reader", each))
         found = {
             name: violations(browser, f"{address}/{path}", theme, width, prepare)
             for name, (path, prepare) in VIEWS.items()

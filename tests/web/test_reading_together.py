@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -255,6 +256,21 @@ def test_it_is_recorded_what_was_shown_to_whom(browser: Browser, redis_server: R
         assert ask.post("/api/shown", json={**rows, "rows": {"1.2.3": "a"}}).json() == {"noted": True}
         assert shown_of(spool, uids[1]) == before
         assert not spool.study_folder("1.2.3").exists()
+
+
+def test_what_is_open_at_one_web_process_is_told_by_another(redis_server: RedisServer, spool: Spool) -> None:
+    with (
+        served(redis_server, spool) as (address, sources),
+        served(redis_server, spool) as (elsewhere, _),
+        httpx.Client(trust_env=False, timeout=30) as ask,
+    ):
+        (study,) = studies(sources, 1)
+        beat = {"page": "0" * 32, "open": True}
+        with ask.stream("GET", f"{elsewhere}/api/changes") as stream:
+            told = (line.removeprefix("data: ") for line in stream.iter_lines() if line.startswith('data: {"open"'))
+            assert json.loads(next(told)) == {"open": {}}
+            ask.post(f"{address}/api/studies/{study.study_instance_uid}/presence", json=beat)
+            assert json.loads(next(told)) == {"open": {study.study_instance_uid: {"local": 1}}}
 
 
 def test_a_page_s_heartbeat_is_for_a_study_that_is_there_and_a_press_has_an_identity(
