@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -18,13 +19,16 @@ from triage.channels.secondary_capture.image import BAND, drawn, left_of
 from triage.decision.records import assessment_from, to_record
 from triage.decision.types import ActivationMap
 from triage.model.activation_map import (
+    FLOOR,
     MOST_CELLS,
+    MOST_COLOURED,
     as_png,
     cells_of,
     coloured,
     encode_map,
     excess,
     mixed,
+    placed,
     strength,
     why_none,
 )
@@ -205,15 +209,40 @@ def test_a_map_of_an_input_that_is_not_the_stretched_image_lies_where_the_model_
     assert found.seen == seen
 
 
-def test_an_image_in_which_nothing_speaks_for_a_finding_does_not_glow():
-    flat = ActivationMap(1, 1, a_map(1, 1).values)
+def a_spot(height: float) -> ActivationMap:
+    """A map whose middle lies ``height`` logits above the rest."""
+    cells = np.zeros((5, 5), dtype="<f4")
+    cells[2, 2] = height
+    return ActivationMap(5, 5, b64encode(cells.tobytes()).decode())
 
-    assert strength(flat, 0.1, 0.5, 8, 8).max() == 0
-    assert strength(flat, 0.5, 0.5, 8, 8).max() == 0
-    assert 0.1 < strength(flat, 0.6, 0.5, 8, 8).max() < 0.3  # a little above the point: a little colour
-    assert strength(flat, 0.99, 0.5, 8, 8).min() == 1
-    assert strength(flat, 1.0, 0.5, 8, 8).min() == 1  # a logit without end
-    assert strength(flat, 0.0, 0.5, 8, 8).max() == 0
+
+def test_an_image_in_which_nothing_speaks_for_a_finding_does_not_glow():
+    spot = a_spot(0.5)
+
+    assert strength(spot, 0.1, 0.5, 80, 80).max() == 0
+    assert 0.1 < strength(spot, 0.5, 0.5, 80, 80).max() < 0.3  # a little above the point: a little colour
+    assert strength(a_spot(9.0), 0.99, 0.5, 80, 80).max() == pytest.approx(1, abs=0.05)
+    assert strength(a_spot(9.0), 1.0, 0.5, 80, 80).max() == pytest.approx(1, abs=0.05)  # a logit without end
+    assert strength(spot, 0.0, 0.5, 80, 80).max() == 0
+
+
+@pytest.mark.parametrize("probability", [0.5, 0.6, 0.99, 1.0])
+def test_a_map_that_speaks_for_the_whole_chest_has_no_colour(probability: float):
+    assert strength(ActivationMap(1, 1, a_map(1, 1).values), probability, 0.5, 8, 8).max() == 0
+    almost = a_spot(0.05)
+    assert strength(almost, 1.0, 0.5, 80, 80).max() == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_at_most_a_quarter_of_the_image_is_coloured_and_nothing_has_an_edge(seed: int):
+    cells = (4 + np.random.default_rng(seed).normal(size=(7, 7))).astype("<f4")
+    found = ActivationMap(7, 7, b64encode(cells.tobytes()).decode())
+    drawn = strength(found, 0.99, 0.5, 140, 140)
+    above = np.clip(placed(found, excess(found, 0.99, 0.5), 140, 140), 0, None)
+    assert 0 < (drawn > 0).mean() <= MOST_COLOURED
+    assert (drawn[above < FLOOR * above.max()] == 0).all()
+    assert np.abs(np.diff(drawn, axis=0)).max() < 0.2  # a contour would be a step
+    assert drawn.max() == pytest.approx(min(above.max() / 2, 1), abs=0.05)
 
 
 def test_what_is_no_number_is_not_kept_and_what_is_fine_is_averaged():

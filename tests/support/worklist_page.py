@@ -16,6 +16,7 @@ from triage.decision.decide import decide
 from triage.decision.reasons import Reason
 from triage.decision.records import to_record
 from triage.decision.types import PriorityPolicy, Tag, TriageDecision
+from triage.model.card_library import CardLibrary
 from triage.phantom.chest import PhantomSubject, as_dicom, draw
 from triage.runtime.sockets import listen
 from triage.spool.spool import Spool
@@ -45,11 +46,18 @@ def served(
     patient_names: bool = True,
     links: SiteLinks | None = None,
     paging: bool = False,
+    cards: CardLibrary | None = None,
 ) -> Iterator[tuple[str, Sources]]:
     """The address of the page and its sources; ``access``: access control, ``ups``: with workitems."""
     listening = listen("127.0.0.1", 0)
     with listening, client(redis.url, 5.0) as connection:
-        shown = {"maps": maps, "patient_names": patient_names, "links": links or SiteLinks(), "paging": paging}
+        shown: dict[str, Any] = {
+            "maps": maps,
+            "patient_names": patient_names,
+            "links": links or SiteLinks(),
+            "paging": paging,
+        }
+        shown["cards"] = cards or CardLibrary()
         workitems = Workitems(spool, "CXR triage", low=False) if ups else None
         sources = Sources(
             spool, connection, Worklist(connection), waiting_cap_s, time.time, workitems=workitems, **shown

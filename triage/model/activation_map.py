@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from triage.decision.types import ActivationMap, ImageAssessment
 from triage.model.calibration import logit
+from triage.model.card import ModelCard
 from triage.model.card_finding import ActivationGrid
 from triage.radiograph.crop import Edges
 from triage.radiograph.preprocess import PreprocessSpec, shown_part
@@ -27,6 +28,12 @@ OPACITY = 0.5
 FULL = 2.0
 """Logits above the operating point from which a cell may have the strongest colour: odds of 7 to 1."""
 
+FLOOR = 0.5
+"""Share of the strongest place's strength up to which there is no colour."""
+MOST_COLOURED = 0.25
+"""Share of the image that has colour at most."""
+
+_LEAST_RISE = 0.05  # between floor and strongest place, as a share of it: in a flatter map no place stands out
 _SIDE = 256
 _SUREST = 1e-6
 _STOPS = (0.0, 0.5, 1.0)  # pink, orange, yellow: none of them a grey, and lighter the stronger
@@ -34,7 +41,7 @@ _COLOURS = ((204.0, 71.0, 120.0), (248.0, 149.0, 64.0), (240.0, 249.0, 33.0))
 
 
 def _colour_table() -> Picture:
-    """Return the colour of each of 256 strengths, RGBA; the square root makes a weak one visible."""
+    """Return the colour of each of 256 strengths, RGBA, from nothing on without a step."""
     levels = np.arange(256) / 255
     colours = [np.interp(levels, _STOPS, [colour[channel] for colour in _COLOURS]) for channel in range(3)]
     return np.asarray(np.rint(np.stack([*colours, 255 * np.sqrt(levels)], axis=-1)), dtype=np.uint8)
@@ -93,13 +100,25 @@ def excess(found: ActivationMap, probability: float, operating_point: float) -> 
 def strength(found: ActivationMap, probability: float, operating_point: float, rows: int, columns: int) -> FloatImage:
     """Return the strength of the colour at each pixel of the whole image in ``rows`` x ``columns``: float32, 0 to 1.
 
-    It is 0 in cells that alone would not reach the operating point, and outside of the model input. The strongest cell
-    has 1, or less where no cell is far above the operating point: images can be compared, and one without a finding has
-    little colour.
+    It is 0 in cells that alone would not reach the operating point, outside of the model input, below ``FLOOR`` of the
+    strongest place, and in all but the strongest ``MOST_COLOURED`` of the image: a map that speaks for the whole chest
+    has no colour. From there it grows without a step, so that no line surrounds anything. The strongest cell has 1, or
+    less where no cell is far above the operating point: images can be compared, and one without a finding has little
+    colour.
     """
     above = excess(found, probability, operating_point)
     drawn = placed(found, above, rows, columns) / np.float32(max(FULL, float(above.max())))
-    return np.asarray(np.where(_seen(found, rows, columns), np.clip(drawn, 0, 1), 0), dtype=np.float32)
+    seen = _seen(found, rows, columns)
+    return _raised(np.asarray(np.where(seen, np.clip(drawn, 0, 1), 0), dtype=np.float32))
+
+
+def _raised(drawn: FloatImage) -> FloatImage:
+    """Return strengths with 0 up to the floor, and the highest unchanged."""
+    highest = float(drawn.max())
+    floor = max(FLOOR * highest, float(np.quantile(drawn, 1 - MOST_COLOURED)))
+    if highest <= 0 or highest - floor < _LEAST_RISE * highest:
+        return np.zeros_like(drawn)
+    return np.asarray(np.clip((drawn - floor) / (highest - floor), 0, 1) * highest, dtype=np.float32)
 
 
 def placed(found: ActivationMap, values: FloatImage, rows: int, columns: int) -> FloatImage:
@@ -142,6 +161,21 @@ def why_none(assessment: ImageAssessment) -> str:
     if assessment.probability is None:
         return "the image was not scored"
     return assessment.no_map or "the image was scored while maps were switched off"
+
+
+def why_unproven(assessment: ImageAssessment, card: ModelCard | None) -> str:
+    """Return why the map of a score is not shown to readers: its model was not shown to point at the finding.
+
+    ``card`` is that of the model; None if it is not known. Empty if the pointing game in it beats chance by its lower
+    bound, in every cohort.
+    """
+    if card is None:
+        return f"the card of {assessment.model_id} is not installed here, and it is not known where its map points"
+    if not card.leading.pointing_game:
+        return f"no pointing game of {card.model_id} is stated: it was never shown that its map points at anything"
+    if not card.leading.localises:
+        return f"the map of {card.model_id} does not point at {card.leading.title} better than chance"
+    return ""
 
 
 def _edges(grid: ActivationGrid, rows: int, columns: int, size: int) -> tuple[float, float, float, float]:

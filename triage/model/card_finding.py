@@ -36,6 +36,23 @@ class Performance(CardPart):
     figures: dict[str, Interval]
 
 
+class PointingGame(CardPart):
+    """How often the peak of the activation map lies in a box of the finding (Zhang et al. 2016), on held-out images.
+
+    ``chance``: mean share of the image that the boxes cover, which a random point would reach.
+    """
+
+    cohort: str = Field(min_length=1)
+    reference: str = Field(min_length=1, description="Whose boxes.")
+    hits: Interval
+    chance: Fraction
+
+    @property
+    def beats_chance(self) -> bool:
+        """True if the lower bound of the share is above chance."""
+        return self.hits.low > self.chance
+
+
 class OperatingPoint(CardPart):
     """One threshold of the probability, and how it was chosen."""
 
@@ -144,6 +161,14 @@ class CardFinding(CardPart):
     activation_map: str = ""
     activation_column: int | None = Field(None, ge=0, description="Its map in the graph's output cam, if it has one.")
     activation_grid: ActivationGrid | None = Field(None, description="Absent: the cells are equal tiles of the input.")
+    pointing_game: tuple[PointingGame, ...] = Field(
+        (), description="Whether the map points at the finding. The page shows no map without one that beats chance."
+    )
+
+    @property
+    def localises(self) -> bool:
+        """True if the map was shown to point at the finding better than chance, in every cohort that is stated."""
+        return bool(self.pointing_game) and all(each.beats_chance for each in self.pointing_game)
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:

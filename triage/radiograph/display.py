@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from pydicom.dataset import Dataset
 
-from triage.radiograph.decode import TabledRadiograph, decode_file
-from triage.radiograph.types import FloatImage, Mask, Rejected
+from triage.dicom.attribute_text import text_of
+from triage.radiograph.decode import (
+    TabledRadiograph,
+    decode_file,
+    decode_picture,
+    decode_pixels,
+    is_picture,
+    open_dicom,
+)
+from triage.radiograph.ruler import NOT_STATED, Ruler, ruler_of
+from triage.radiograph.types import FloatImage, Mask, Radiograph, Rejected
 
 _STRAIGHT = 1e-4  # how far a grey scale may be from a straight line between two ends and still be one
+_DIRECTION = re.compile(r"(?!.*(?:[AP].*[AP]|[RL].*[RL]|[HF].*[HF]))[APRLHF]{1,3}")
+_AXES = dict(zip("APRLHF", "aarrhh", strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,12 +33,16 @@ class DisplayImage:
 
     ``values``: uint16 (rows, columns). A value of ``black`` is shown black and one of ``white`` white, linearly in
     between; ``white`` may be the lower one. ``valid``: bool (rows, columns), False at padding and outside a shutter.
+    ``ruler``: what a length means. ``orientation``: directions of the patient to the right and to the bottom, as
+    letters of Patient Orientation (0020,0020); empty where it does not state both.
     """
 
     values: npt.NDArray[np.uint16]
     valid: Mask
     black: float
     white: float
+    ruler: Ruler = NOT_STATED
+    orientation: tuple[str, ...] = ()
 
 
 def view(data: bytes) -> DisplayImage | Rejected:
@@ -34,12 +51,29 @@ def view(data: bytes) -> DisplayImage | Rejected:
     It opens as the service scores it. If that is a linear window, a reader may widen it to all stored values; a VOI LUT
     or a sigmoid is applied first, and the window acts on its output.
     """
-    radiograph = decode_file(data)
+    if is_picture(data):
+        radiograph = decode_picture(data)
+        return radiograph if isinstance(radiograph, Rejected) else _shown(radiograph)
+    opened = open_dicom(data)
+    if isinstance(opened, Rejected):
+        return opened
+    radiograph = decode_pixels(*opened)
     if isinstance(radiograph, Rejected):
         return radiograph
+    return replace(_shown(radiograph), ruler=ruler_of(opened[0]), orientation=_orientation(opened[0]))
+
+
+def _shown(radiograph: Radiograph) -> DisplayImage:
     if isinstance(radiograph, TabledRadiograph) and (ends := linear_ends(radiograph.table)):
         return DisplayImage(radiograph.index.astype(np.uint16), radiograph.valid, *ends)
     return DisplayImage(np.rint(radiograph.pixels * 65535).astype(np.uint16), radiograph.valid, 0.0, 65535.0)
+
+
+def _orientation(dataset: Dataset) -> tuple[str, ...]:
+    """Return Patient Orientation (0020,0020) of a person: two directions, each of letters A, P, R, L, H, F."""
+    stated = tuple(part.strip() for part in text_of(dataset, "PatientOrientation").upper().split("\\"))
+    sound = len(stated) == 2 and all(_DIRECTION.fullmatch(part) for part in stated)
+    return stated if sound and _AXES[stated[0][0]] != _AXES[stated[1][0]] else ()
 
 
 def greys(data: bytes, longest: int) -> npt.NDArray[np.uint8] | Rejected:

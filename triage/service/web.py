@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from triage.service.running import running
 from triage.settings.schema import Settings
 from triage.spool.spool import Spool
@@ -9,14 +11,18 @@ from triage.spool.spool import Spool
 
 def web(settings: Settings, spool: Spool, redis_url: str) -> None:
     """Serve the worklist until SIGTERM; ``triage.web.server`` starts, loops and stops."""
+    from triage.model.card_library import CardLibrary
+    from triage.model.installed import models_folder
     from triage.web.auth.setup import AccessSettings
     from triage.web.server import ListOptions, RedisAddress, run
 
+    cards = CardLibrary(partial(models_folder, settings.models.path))
+    worklist, decision = settings.worklist, settings.decision
     run(
         settings.web,
         spool,
         RedisAddress(redis_url, settings.redis.timeout_s),
-        ListOptions(settings.worklist.waiting_cap_s, settings.decision.lower_normal, settings.paging.on),
+        ListOptions(worklist.waiting_cap_s, decision.lower_normal, settings.paging.on, cards),
         AccessSettings(settings.sign_in, settings.audit, settings.oidc),
         running(settings),
     )

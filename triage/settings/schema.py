@@ -60,7 +60,7 @@ class Settings(Section):
     client: Annotated[ClientSettings, read_by("sweep")] = ClientSettings()
     redis: Annotated[RedisSettings, read_by("listen", "work", "sweep", "reports", "web")] = RedisSettings()
     worker: Annotated[WorkerSettings, read_by("work")] = WorkerSettings()
-    models: Annotated[ModelSettings, read_by("work", "deliver")] = ModelSettings()
+    models: Annotated[ModelSettings, read_by("work", "deliver", "web")] = ModelSettings()
     open_inference: Annotated[OpenInferenceSettings, read_by("work")] = OpenInferenceSettings()
     plugins: Annotated[PluginSettings, read_by("work", "deliver")] = PluginSettings()
     eligibility: Annotated[EligibilitySettings, read_by("work")] = EligibilitySettings()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import uvicorn
 
 from triage.errors import cause
+from triage.model.card_library import CardLibrary
 from triage.runtime.release import UNKNOWN, Running
 from triage.runtime.sockets import listen
 from triage.settings.sections.web import WebSettings
@@ -47,12 +48,13 @@ class RedisAddress:
 class ListOptions:
     """``waiting_cap_s``: limit of the waiting time in seconds, 0 for none; ``low``: workitems may have priority LOW.
 
-    ``paging``: the rota is paged about studies that no reader opens.
+    ``paging``: the rota is paged about studies that no reader opens. ``cards``: those of the models.
     """
 
     waiting_cap_s: float = 0.0
     low: bool = False
     paging: bool = False
+    cards: CardLibrary = field(default_factory=CardLibrary)
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,9 @@ class WebProcess:
             note_beginning(self.sources.spool, time.time())
         except OSError as error:  # later figures say "unknown" where they could say "no"
             logger.error("web: it cannot be noted from when on looks are recorded: %s", cause(error))
-        threading.Thread(target=self.sources.query.follow, args=(self.stopping,), name="patients", daemon=True).start()
+        followers = {"patients": self.sources.query.follow, "other studies": self.sources.patients.follow}
+        for name, follow in followers.items():
+            threading.Thread(target=follow, args=(self.stopping,), name=name, daemon=True).start()
 
     def loop(self) -> None:
         """Serve requests until SIGTERM or SIGINT."""
@@ -115,7 +119,7 @@ def run(
         worklist = Worklist(connection)
         sources = Sources(spool, connection, worklist, options.waiting_cap_s, time.time, running=running)
         sources = replace(sources, maps=settings.activation_map, patient_names=settings.patient_names)
-        sources = replace(sources, links=site_links(settings), paging=options.paging)
+        sources = replace(sources, links=site_links(settings), paging=options.paging, cards=options.cards)
         if settings.ups:
             sources = replace(sources, workitems=Workitems(spool, settings.ups_worklist_label, options.low))
         peers = TrustedProxies.of(access.sign_in.trusted_proxies)

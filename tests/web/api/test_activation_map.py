@@ -6,6 +6,7 @@ import json
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,12 +15,16 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support.browser import watched
 from tests.support.builders import a_map
+from tests.support.model_folders import write_model
 from tests.support.redis_server import RedisServer
 from tests.support.wait import wait_for
 from tests.support.worklist_page import served, tagged
 from triage.decision.reasons import Reason
 from triage.decision.records import assessment_from, to_record
 from triage.decision.types import Tag, TriageDecision
+from triage.model.card import ModelCard
+from triage.model.card_finding import PointingGame
+from triage.model.card_library import CardLibrary
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.web.api.sources import Sources
@@ -55,9 +60,32 @@ def page(browser: Browser) -> Iterator[Page]:
         yield opened
 
 
+def a_game(low: float = 0.4, chance: float = 0.1) -> dict[str, Any]:
+    hits = {"value": low + 0.1, "low": low, "high": low + 0.2, "method": "95 %, exact binomial", "n": 80}
+    return {"cohort": "boxes of a test", "reference": "drawn", "hits": hits, "chance": chance}
+
+
+class Library(CardLibrary):
+    """One card stands for every model; ``games`` of its finding."""
+
+    def __init__(self, models: Path, *games: dict[str, Any]) -> None:
+        super().__init__()
+        card = write_model(models, "tiny", cam=True)
+        finding = card.leading.model_copy(update={"pointing_game": tuple(map(PointingGame.model_validate, games))})
+        self.card = card.model_copy(update={"findings": (finding,)})
+
+    def of(self, model_digest: str | None) -> ModelCard:
+        return self.card
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    return Library(tmp_path_factory.mktemp("models"), a_game())
+
+
 @pytest.fixture
-def place(redis_server: RedisServer, spool: Spool) -> Iterator[tuple[str, Sources]]:
-    with served(redis_server, spool, maps=True) as (address, sources):
+def place(redis_server: RedisServer, spool: Spool, library: Library) -> Iterator[tuple[str, Sources]]:
+    with served(redis_server, spool, maps=True, cards=library) as (address, sources):
         sources.worklist.end_building(sources.worklist.begin_building())
         yield address, sources
 
@@ -210,6 +238,33 @@ def test_the_api_gives_the_map_with_its_score_its_model_and_its_place(place: tup
             404,
             "there is no activation map: the image was not scored",
         )
+
+
+@pytest.mark.parametrize(
+    ("games", "why"),
+    [
+        ((), "no pointing game of tiny 1 is stated: it was never shown that its map points at anything"),
+        ((a_game(low=0.1),), "the map of tiny 1 does not point at brightness better than chance"),
+        ((a_game(), a_game(low=0.05)), "the map of tiny 1 does not point at brightness better than chance"),
+    ],
+    ids=["none", "chance", "chance in one cohort"],
+)
+def test_without_evidence_that_it_points_there_is_no_map(
+    redis_server: RedisServer, spool: Spool, tmp_path: Path, games: tuple[dict[str, Any], ...], why: str
+):
+    with served(redis_server, spool, maps=True, cards=Library(tmp_path, *games)) as (address, sources):
+        answer = httpx.get(path_of(address, spool, mapped(sources)), trust_env=False, timeout=60)
+        assert (answer.status_code, answer.json()["error"]) == (404, f"there is no activation map: {why}")
+
+
+def test_without_the_card_of_the_model_there_is_no_map(redis_server: RedisServer, spool: Spool):
+    with served(redis_server, spool, maps=True) as (address, sources):
+        decision = mapped(sources)
+        answer = httpx.get(path_of(address, spool, decision), trust_env=False, timeout=60)
+        assert answer.status_code == 404
+        assert "the card of rsna-adult 1 is not installed here" in answer.json()["error"]
+        study = httpx.get(f"{address}/api/studies/{decision.study_instance_uid}", trust_env=False).json()
+        assert ["is not installed here" in why for why in study["maps"].values()] == [True]
 
 
 def test_it_is_guarded_and_audited_like_the_image():

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from triage.decision.records import assessment_from
 from triage.decision.types import ImageAssessment
-from triage.model.activation_map import as_png, cells_of, strength, why_none
+from triage.model.activation_map import as_png, cells_of, strength, why_none, why_unproven
 from triage.operations.trace import StudyTrace
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -34,9 +34,17 @@ def offered(sources: Sources, trace: StudyTrace) -> dict[str, str] | None:
     if not sources.maps:
         return None
     return {
-        each.instance.filed_name: why_none(each.assessment) if each.assessment else "the image was not scored"
+        each.instance.filed_name: _why_none(sources, each.assessment) if each.assessment else "the image was not scored"
         for each in trace.objects
     }
+
+
+def _why_none(sources: Sources, assessment: ImageAssessment) -> str:
+    """Return why the map of a score is not shown; empty if it is.
+
+    Without the evidence that it points at the finding, a map is none.
+    """
+    return why_none(assessment) or why_unproven(assessment, sources.cards.of(assessment.model_digest))
 
 
 def _map(sources: Sources, request: Request) -> JSONResponse:
@@ -50,7 +58,7 @@ def _map(sources: Sources, request: Request) -> JSONResponse:
     assessment = _assessment(sources.spool, instance)
     if assessment is None:
         raise HTTPException(404, "there is no such object")
-    if why := why_none(assessment):
+    if why := _why_none(sources, assessment):
         raise HTTPException(404, f"there is no activation map: {why}")
     return JSONResponse(described(assessment), background=map_shown(sources, request, instance.study_instance_uid))
 

@@ -8,12 +8,14 @@ from functools import cached_property
 
 from redis import Redis
 
+from triage.model.card_library import CardLibrary
 from triage.runtime.release import UNKNOWN, Running
 from triage.spool.spool import Spool
 from triage.web.api.images import PictureCache
 from triage.web.api.site_links import SiteLinks
 from triage.worklist.index import Worklist
 from triage.worklist.indexed_query import IndexedQuery
+from triage.worklist.patient_index import PatientIndex
 from triage.worklist.presence import Presence
 from triage.worklist.workitem_store import Workitems
 
@@ -25,6 +27,7 @@ class Sources:
     ``now`` returns POSIX seconds. ``waiting_cap_s`` limits the waiting time in seconds, 0 for no limit. ``maps``:
     activation maps are shown. ``links``: the site's viewer and RIS. ``paging``: the rota is paged. ``patient_names``:
     patients' names are sent to the page. ``workitems``: those that are served, None where they are switched off.
+    ``cards``: of the installed models.
     """
 
     spool: Spool
@@ -39,6 +42,12 @@ class Sources:
     pictures: PictureCache = field(default_factory=PictureCache)
     patient_names: bool = True
     workitems: Workitems | None = None
+    cards: CardLibrary = field(default_factory=CardLibrary)
+
+    @cached_property
+    def patients(self) -> PatientIndex:
+        """The studies of the spool by patient."""
+        return PatientIndex(self.spool)
 
     @cached_property
     def query(self) -> IndexedQuery:

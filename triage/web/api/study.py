@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 from pydicom.dataset import Dataset
@@ -31,7 +33,7 @@ from triage.spool.study import read_header
 from triage.web.api import activation_map as maps
 from triage.web.api import contacts
 from triage.web.api.claims import claim_of
-from triage.web.api.images import picture_response
+from triage.web.api.images import Shown, picture_response
 from triage.web.api.shown import study_shown
 from triage.web.api.silence import refuse_silent
 from triage.web.api.sources import Sources
@@ -56,7 +58,8 @@ def routes(sources: Sources) -> list[Route]:
     study = "/api/studies/{study_instance_uid}"
     return [
         Route(study, partial(_detail, sources)),
-        Route(f"{study}/images/{{name}}", partial(_image, sources)),
+        Route(f"{study}/images/{{name}}", partial(_image, sources, sources.pictures.get)),
+        Route(f"{study}/images/{{name}}/preview", partial(_image, sources, sources.pictures.preview)),
         Route(f"{study}/label", partial(_label, sources), methods=["POST"]),
     ]
 
@@ -174,7 +177,7 @@ def step_of(step: ReaderAct) -> dict[str, object]:
     return {"act": step.act, "at": iso_utc(step.at), "who": step.who, "through": step.through, "label": step.label}
 
 
-async def _image(sources: Sources, request: Request) -> Response:
+async def _image(sources: Sources, pictures: Callable[[Path], Shown], request: Request) -> Response:
     uid = request.path_params["study_instance_uid"]
     try:
         instance = ReceivedInstance.from_key(f"{uid}+{request.path_params['name']}")
@@ -184,7 +187,7 @@ async def _image(sources: Sources, request: Request) -> Response:
     path = await run_in_threadpool(sources.spool.find, instance)
     if path is None:
         raise HTTPException(404, "this object is no longer stored")
-    return picture_response(await run_in_threadpool(sources.pictures.get, path))
+    return picture_response(await run_in_threadpool(pictures, path))
 
 
 async def _label(sources: Sources, request: Request) -> Response:
