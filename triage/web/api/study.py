@@ -112,7 +112,7 @@ def described(trace: StudyTrace, header: Dataset | None, acts: list[ReaderAct], 
 
 
 def _patient(header: Dataset | None) -> dict[str, str]:
-    names = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDescription", "StudyDate")
+    names = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "StudyDescription", "StudyDate")
     return {name: "" if header is None else text_of(header, name) for name in names}
 
 
@@ -146,8 +146,16 @@ def _assessment(image: ImageAssessment) -> dict[str, object]:
         "seconds_to_tag": round(image.assessed_at - image.received_at, 3),
         "counts": image.counts,
     }
+    more["models"] = _models(image)
     more["findings"] = [_finding(result, each) for result in image.results for each in result.findings]
     return {name: getattr(image, name) for name in (*names, *_NUMBERS, *_PROJECTION)} | more
+
+
+def _models(image: ImageAssessment) -> list[dict[str, str]]:
+    """Return the models that scored an image, each once, by the digest of its weights."""
+    scored = [(each.model_digest, each.model_id) for each in image.results]
+    known = {digest: name for digest, name in [*scored, (image.model_digest, image.model_id)] if digest and name}
+    return [{"model_id": name, "model_digest": digest} for digest, name in known.items()]
 
 
 def _finding(result: ModelResult, finding: FindingScore) -> dict[str, object]:

@@ -4,8 +4,7 @@ import { Arrangement, NO_FILTER } from "./arrangement.js";
 import { Claim } from "./claim.js";
 import { at, element } from "./elements.js";
 import { Filters } from "./filters.js";
-import { attach } from "./gestures.js";
-import { attachButtons, keyOf, moving, windowing } from "./keys.js";
+import { keyOf } from "./keys.js";
 import { List } from "./list.js";
 import * as operations from "./operations.js";
 import { Presence } from "./presence.js";
@@ -14,6 +13,7 @@ import * as server from "./server.js";
 import { Shown } from "./shown.js";
 import { Strip } from "./strip.js";
 import { Study } from "./study.js";
+import { attachPictureButtons, endRuler, pictureKeys, shiftedKeys } from "./study_keys.js";
 import { Together } from "./together.js";
 
 const arrangement = new Arrangement();
@@ -27,7 +27,8 @@ arrangement.onChange = () => {
   filters.show();
   run(() => list.restart());
 };
-const study = new Study(run);
+const study = new Study(run, (uid) => go(`/studies/${uid}`));
+study.pictures.tell = toast;
 const presence = new Presence();
 const readings = new Readings();
 const claim = new Claim(run, presence, () => together.ask());
@@ -232,7 +233,7 @@ const KEYS = {
   j: () => move(1),
   k: () => move(-1),
   Enter: () => shown === "list" && list.selected && go(`/studies/${list.selected}`),
-  Escape: () => go("/"),
+  Escape: () => (shown === "study" && endRuler(study)) || go("/"),
   r: markRead,
   p: putBack,
   c: () => shown === "study" && claim.claim(),
@@ -244,18 +245,8 @@ const KEYS = {
   o: () => go("/operations"),
 };
 const ON_LIST = { ArrowDown: KEYS.j, ArrowUp: KEYS.k };
-const ON_IMAGE = {
-  n: () => study.nextImage(),
-  ...moving(study.view),
-  f: () => study.view.fit(),
-  0: () => study.view.reset(),
-  1: () => study.view.actual(),
-  i: () => study.view.invert(),
-  m: toggleMap,
-  ",": () => study.fadeMap(-1),
-  ".": () => study.fadeMap(1),
-};
-const SHIFTED = windowing(study.view);
+const ON_IMAGE = pictureKeys(study, toggleMap);
+const SHIFTED = shiftedKeys(study);
 const SAYING = { a: () => say(true), n: () => say(false), u: () => !at("say-nothing").hidden && say(null) };
 
 function doing(event) {
@@ -306,9 +297,7 @@ at("search").addEventListener("input", () => {
   clearTimeout(search.timer);
   search.timer = setTimeout(() => run(() => list.restart()), 250);
 });
-attachButtons(study.view);
-at("map").addEventListener("click", toggleMap);
-attach(at("image"), study.view);
+attachPictureButtons(study, toggleMap, move);
 addEventListener("popstate", () => {
   readings.chosen();
   show();

@@ -3,32 +3,36 @@
 import { corrections, lastCorrection } from "./corrections.js";
 import { at, element } from "./elements.js";
 import { siteLinks } from "./links.js";
-import { ActivationMap } from "./map.js";
+import { modelsOf, notLookedFor } from "./model_figures.js";
+import { OtherStudies } from "./other_studies.js";
+import { Pictures } from "./pictures.js";
 import * as server from "./server.js";
-import { View } from "./view.js";
 import { duration, moment, percent, plain, tag } from "./words.js";
 
 export class Study {
-  #view = new View(at("image"));
-  #map = new ActivationMap(this.#view);
+  #pictures;
+  #others;
   #found = null;
-  #shown = null; // the name of the object on the screen
   #asking = 0;
 
   /** Called when the results on the screen are others, or none. */
   onShow = () => {};
 
-  /** `run` runs an action and shows its error. */
-  constructor(run) {
+  /** `run` runs an action and shows its error; `open` opens a study by its UID. */
+  constructor(run, open) {
     this.run = run;
-    this.#view.onDraw = () => {
-      at("view").textContent = this.#view.text;
-      at("image").dataset.state = JSON.stringify(this.#view.state);
-    };
+    this.#pictures = new Pictures(run, () => this.refresh());
+    this.#others = new OtherStudies(run, open, (study) => run(() => this.#pictures.beside(study)));
+    this.#pictures.prior = () => this.#others.newest;
   }
 
+  get pictures() {
+    return this.#pictures;
+  }
+
+  /** The acts of the view that is chosen. */
   get view() {
-    return this.#view;
+    return this.#pictures.panes.target;
   }
 
   get uid() {
@@ -47,20 +51,17 @@ export class Study {
   async open(uid) {
     this.close();
     await this.refresh(uid);
-    const first = this.#found && this.#ordered()[0];
-    if (first) await this.showImage(first.name);
+    if (!this.#found) return;
+    this.run(() => this.#others.load(uid));
+    await this.#pictures.open();
   }
 
   close() {
     this.#asking++;
     this.#found = null;
-    this.#shown = null;
-    this.#map.switchOff();
-    this.#view.show(null);
+    this.#pictures.close();
+    this.#others.clear();
     at("about").replaceChildren();
-    at("images").replaceChildren();
-    at("broken").hidden = true;
-    at("image").setAttribute("aria-label", "Radiograph");
     this.onShow();
   }
 
@@ -73,90 +74,24 @@ export class Study {
     this.#render();
   }
 
-  nextImage() {
-    const names = this.#ordered().map((each) => each.name);
-    if (names.length > 1) this.run(() => this.showImage(names[(names.indexOf(this.#shown) + 1) % names.length]));
+  /** Show the newest other study next to this one. */
+  showPrior() {
+    const { newest } = this.#others;
+    if (newest) this.run(() => this.#pictures.beside(newest));
+    else this.#pictures.tell("There is no other study of this patient with pictures.");
   }
 
-  async showImage(name) {
-    this.#shown = name;
-    this.#renderImages();
-    this.#map.leave();
-    this.#view.show(null);
-    at("broken").hidden = true;
-    at("waiting").hidden = false;
-    const uid = this.uid;
-    let drawn = false;
-    try {
-      const image = await server.image(`/api/studies/${uid}/images/${name}`);
-      if (this.uid === uid && this.#shown === name) {
-        this.#view.show(image);
-        at("image").setAttribute("aria-label", `Radiograph, ${image.columns} by ${image.rows} pixels`);
-        drawn = true;
-      }
-    } catch (error) {
-      if (error.status !== 422 && error.status !== 404) throw error;
-      if (this.uid === uid && this.#shown === name) {
-        at("broken").textContent = `This object cannot be shown: ${error.message}`;
-        at("broken").hidden = false;
-      }
-    } finally {
-      if (this.uid === uid && this.#shown === name) at("waiting").hidden = true;
-    }
-    if (drawn) await this.#withMap(uid, name);
-  }
-
-  async #withMap(uid, name) {
-    if (this.mapMissing) this.#map.switchOff();
-    await this.#checked(this.#map.shown(uid, name, this.#score()));
-  }
-
-  /** Return why the image has no activation map; empty if it has one, undefined where the site shows none. */
   get mapMissing() {
-    return this.#found?.maps?.[this.#shown];
+    return this.#pictures.mapMissing;
   }
 
-  async toggleMap() {
-    await this.#checked(this.#map.toggle(this.#score()));
-  }
-
-  fadeMap(by) {
-    this.#map.fade(by);
-  }
-
-  #score() {
-    return this.#found.objects.find((each) => each.name === this.#shown)?.assessment;
-  }
-
-  /** The map is of a newer score than the page shows: fetch the results again. */
-  async #checked(laid) {
-    if (!(await laid)) await this.refresh();
+  toggleMap() {
+    return this.#pictures.toggleMap();
   }
 
   async say(label) {
     await server.post(`/api/studies/${this.uid}/label`, { label });
     await this.refresh();
-  }
-
-  /** Sort the objects: the evidence of the tag, then other scored ones, then the rest; each by arrival. */
-  #ordered() {
-    const evidence = new Set(this.#found.decision?.evidence ?? []);
-    const rank = (each) => (evidence.has(each.sop_instance_uid) ? 0 : each.assessment?.counts ? 1 : 2);
-    return [...this.#found.objects].filter((each) => each.kept).sort((a, b) => rank(a) - rank(b));
-  }
-
-  #renderImages() {
-    const objects = this.#ordered();
-    at("images").replaceChildren(
-      ...objects.map((each, index) => {
-        const name = [each.assessment?.modality, each.assessment?.view].filter((word) => word && word !== "UNKNOWN").join(" ");
-        const button = element("button", { type: "button", "aria-pressed": String(each.name === this.#shown) }, name || `Object ${index + 1}`);
-        button.addEventListener("click", () => this.run(() => this.showImage(each.name)));
-        return button;
-      }),
-    );
-    at("images").hidden = objects.length < 2;
-    this.#map.offer(this.mapMissing);
   }
 
   #render() {
@@ -167,6 +102,7 @@ export class Study {
     at("about").replaceChildren(
       this.#head(),
       ...section("Findings", this.#findings()),
+      this.#others.element,
       ...section("What it means", this.#meanings()),
       ...section("Objects", this.#found.objects.map((each) => this.#object(each))),
       ...section("Corrections", corrections(this.#found.corrections)),
@@ -175,7 +111,7 @@ export class Study {
       ...section("Readers", this.#found.acts.map(act)),
       ...section("Pages to the rota", (this.#found.pages ?? []).map((each) => element("p", {}, `${moment(each.at)}  page ${each.number}, ${each.rota} rota`))),
     );
-    this.#renderImages();
+    this.#pictures.found = this.#found;
     this.onShow();
   }
 
@@ -183,7 +119,7 @@ export class Study {
     const { decision, patient, study_instance_uid: uid, read } = this.#found;
     const name = plainName(patient.PatientName) || "Patient unknown";
     const born = patient.PatientBirthDate && `born ${date(patient.PatientBirthDate)}`;
-    const facts = [patient.PatientID && `ID ${patient.PatientID}`, born, patient.PatientSex].filter(Boolean).join(", ");
+    const facts = [identifier(patient), born, patient.PatientSex].filter(Boolean).join(", ");
     return element(
       "div",
       { className: "head" },
@@ -214,14 +150,15 @@ export class Study {
       tag(decision.tag),
       element("span", { className: `priority ${decision.priority}` }, decision.priority),
       decision.probability === null ? null : meter(decision, point),
-      element("p", { className: "quiet" }, decision.model_id ? `Model ${decision.model_id}` : "Not scored"),
+      ...modelsOf(this.#found, this.run),
     );
   }
 
   /** Each finding with its state, and what was looked for; none of a record before findings. */
   #findings() {
     const { decision, looked_for: lookedFor } = this.#found;
-    if (!decision?.findings?.length) return [];
+    if (!decision) return [];
+    if (!decision.findings?.length) return [element("p", { className: "quiet", id: "looked-for" }, notLookedFor(decision))];
     const names = ["Finding", "State", "Score", "Positive from", "Urgency"];
     const head = element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, name)));
     return [
@@ -337,5 +274,6 @@ function act(each) {
 const section = (title, lines) => (lines.length ? [element("section", {}, element("h3", {}, title), ...lines)] : []);
 const fact = (name, value) => (value?.length ? [element("dt", {}, name), element("dd", {}, ...[value].flat())] : []);
 const date = (text) => (/^\d{8}$/.test(text) ? `${text.slice(0, 4)}-${text.slice(4, 6)}-${text.slice(6)}` : text);
+const identifier = ({ PatientID: id, IssuerOfPatientID: issuer }) => id && `ID ${id} (${issuer ? `issuer ${issuer}` : "issuer not stated"})`;
 const plainName = (name) => name.split("=")[0].split("^").filter(Boolean).join(", ");
 const since = (iso) => duration((Date.now() - Date.parse(iso)) / 1000);

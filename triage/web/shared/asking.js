@@ -25,14 +25,21 @@ export function posting(body) {
   return { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
 }
 
-/** Return the image of a response: values, mask or null, and its properties. */
+/** Return the image of a response: its properties, with the rows and columns of the whole image, and its content. */
 export async function picture(answer) {
   const about = JSON.parse(answer.headers.get("X-Picture"));
   const content = await answer.arrayBuffer();
-  const pixels = about.rows * about.columns;
+  const { rows, columns, whole } = about;
+  const pixels = rows * columns;
   return {
     ...about,
-    values: new Uint16Array(content, 0, pixels),
-    mask: about.masked ? new Uint8Array(content, 2 * pixels, pixels) : null,
+    rows: whole[0],
+    columns: whole[1],
+    content: {
+      rows,
+      columns,
+      values: new Uint16Array(content, 0, pixels),
+      mask: about.masked ? new Uint8Array(content, 2 * pixels, pixels) : null,
+    },
   };
 }

@@ -3,14 +3,17 @@
 
 export class Pyramid {
   #levels;
+  #first;
 
-  constructor(image) {
-    this.#levels = [image];
+  /** `content` is the image halved `first` times: a preview is a pyramid without its lowest levels. */
+  constructor(content, first = 0) {
+    this.#levels = [...Array(first).fill(null), content];
+    this.#first = first;
   }
 
   /** Return the smallest level that is no coarser than the screen at `zoom` (screen pixels per image pixel). */
   at(zoom) {
-    let level = 0;
+    let level = this.#first;
     while (zoom * 2 ** (level + 1) <= 1 && this.#level(level).columns > 1) level += 1;
     return { ...this.#level(level), factor: 2 ** level };
   }

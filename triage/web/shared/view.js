@@ -1,26 +1,28 @@
-// One image on a canvas: window, zoom and pan. The values keep their full depth; the window makes greys of them.
+// One image on a canvas: window, zoom, pan and turns. The values keep their full depth; the window makes greys of them.
 
+import { Greys, GreyTable } from "./greys.js";
+import { drawIn, flipped, partIn, rotated, toCanvas, toImage, unturned, upright, zoomedAt } from "./placement.js";
+import { windowOf } from "./presets.js";
 import { Pyramid } from "./pyramid.js";
 
 const LARGEST_ZOOM = 16;
 const SMALLEST_ZOOM = 0.25; // of that which fits the screen
-const BLACK = 0xff000000;
+const MAGNIFIED = 2.5;
+const MAGNIFIER = 120; // its radius, in CSS pixels
 
 export class View {
   #canvas;
   #context;
   #image = null;
   #pyramid = null;
-  #greys = document.createElement("canvas");
-  #greysContext = this.#greys.getContext("2d", { alpha: false });
-  #pixels = null;
-  #table = new Uint32Array(65536);
+  #greys = new Greys();
+  #magnifiedGreys = new Greys();
+  #table = new GreyTable();
   #window = { level: 0.5, width: 1, rising: true };
-  #zoom = 1; // screen pixels for one of the image
-  #centre = { x: 0, y: 0 }; // of the screen, in image pixels
+  #placement = upright();
   #overlay = null; // { picture, opacity }
+  #magnifier = null; // its middle, in canvas pixels
   #fitted = true;
-  #stale = true; // the table is of another window
   #awaited = false;
 
   constructor(canvas) {
@@ -29,13 +31,27 @@ export class View {
     new ResizeObserver(() => this.#resize()).observe(canvas);
   }
 
-  /** Show an image (values, mask or null, rows, columns, black, white) with its default view; null shows none. */
+  /** Show an image (content, rows, columns, black, white) with its default view; null shows none. */
   show(image) {
-    this.#image = image;
-    this.#pyramid = image && new Pyramid(image);
+    this.#hold(image);
     this.#overlay = null;
     this.reset();
     this.#draw();
+  }
+
+  /** Show the same image in more detail; window and view stay. */
+  refine(image) {
+    this.#hold(image);
+    this.#draw();
+  }
+
+  #hold(image) {
+    this.#image = image;
+    this.#pyramid = image && new Pyramid(image.content, image.level);
+  }
+
+  get image() {
+    return this.#image;
   }
 
   /** Overlay a picture of any size on the whole image; null removes it. */
@@ -46,17 +62,23 @@ export class View {
 
   reset() {
     if (!this.#image) return;
-    const { black, white } = this.#image;
-    this.#window = { level: (black + white) / 2, width: Math.abs(white - black), rising: white >= black };
-    this.#stale = true;
+    this.#placement = upright();
+    this.#window.rising = this.#image.white >= this.#image.black;
+    this.preset("opened");
     this.fit();
+  }
+
+  /** Change the window to a preset by name; what is bright stays bright. */
+  preset(name) {
+    if (!this.#image) return;
+    Object.assign(this.#window, windowOf(name, this.#image, this.#pyramid));
+    this.#draw();
   }
 
   fit() {
     if (!this.#image) return;
     this.#fitted = true;
-    this.#zoom = this.#fitting();
-    this.#centre = { x: this.#image.columns / 2, y: this.#image.rows / 2 };
+    this.#placement = { ...this.#placement, zoom: this.#fitting(), centre: { x: this.#image.columns / 2, y: this.#image.rows / 2 } };
     this.#draw();
   }
 
@@ -65,30 +87,25 @@ export class View {
   }
 
   zoomIn() {
-    this.zoomTo(this.#zoom * 1.25);
+    this.zoomTo(this.#placement.zoom * 1.25);
   }
 
   zoomOut() {
-    this.zoomTo(this.#zoom / 1.25);
+    this.zoomTo(this.#placement.zoom / 1.25);
   }
 
   /** Zoom by a factor, keeping the point of the image at (x, y) of the canvas, in CSS pixels, where it is. */
   zoomBy(factor, x, y) {
     const ratio = this.#ratio();
-    this.zoomTo(this.#zoom * factor, {
-      x: x * ratio - this.#canvas.width / 2,
-      y: y * ratio - this.#canvas.height / 2,
-    });
+    this.zoomTo(this.#placement.zoom * factor, { x: x * ratio, y: y * ratio });
   }
 
-  zoomTo(zoom, held = { x: 0, y: 0 }) {
+  zoomTo(zoom, held = { x: this.#canvas.width / 2, y: this.#canvas.height / 2 }) {
     if (!this.#image) return;
-    const before = this.#zoom;
     this.#fitted = false;
     const smallest = Math.min(this.#fitting() * SMALLEST_ZOOM, 1);
-    this.#zoom = Math.min(Math.max(zoom, smallest), Math.max(LARGEST_ZOOM, this.#fitting()));
-    this.#centre.x += held.x / before - held.x / this.#zoom;
-    this.#centre.y += held.y / before - held.y / this.#zoom;
+    const bounded = Math.min(Math.max(zoom, smallest), Math.max(LARGEST_ZOOM, this.#fitting()));
+    this.#placement = zoomedAt(this.#placement, this.#canvas, held, bounded);
     this.#keepInside();
     this.#draw();
   }
@@ -97,9 +114,35 @@ export class View {
   pan(dx, dy) {
     if (!this.#image) return;
     this.#fitted = false;
-    this.#centre.x -= (dx * this.#ratio()) / this.#zoom;
-    this.#centre.y -= (dy * this.#ratio()) / this.#zoom;
+    const scale = this.#ratio() / this.#placement.zoom;
+    const step = unturned(this.#placement, { x: dx * scale, y: dy * scale });
+    const { x, y } = this.#placement.centre;
+    this.#placement = { ...this.#placement, centre: { x: x - step.x, y: y - step.y } };
     this.#keepInside();
+    this.#draw();
+  }
+
+  /** Turn by 90 degrees clockwise. */
+  rotate() {
+    this.#turn(rotated);
+  }
+
+  /** Exchange left and right. */
+  flip() {
+    this.#turn(flipped);
+  }
+
+  #turn(how) {
+    if (!this.#image) return;
+    this.#placement = how(this.#placement);
+    if (this.#fitted) this.fit();
+    this.#draw();
+  }
+
+  /** Magnify around a point of the canvas in CSS pixels, by default its middle; null ends it. */
+  magnify(point) {
+    const ratio = this.#ratio();
+    this.#magnifier = point && { x: point.x * ratio, y: point.y * ratio };
     this.#draw();
   }
 
@@ -109,26 +152,32 @@ export class View {
     const whole = Math.abs(this.#image.white - this.#image.black);
     this.#window.level = Math.min(Math.max(this.#window.level + level * whole, -65535), 131070);
     this.#window.width = Math.min(Math.max(this.#window.width + width * whole, whole / 256, 1), 131070);
-    this.#stale = true;
     this.#draw();
   }
 
   invert() {
     this.#window.rising = !this.#window.rising;
-    this.#stale = true;
     this.#draw();
+  }
+
+  /** Return the point of the image, in its pixels, at a point of the canvas in CSS pixels. */
+  pointAt(x, y) {
+    const ratio = this.#ratio();
+    return toImage(this.#placement, this.#canvas, { x: x * ratio, y: y * ratio });
   }
 
   /** Describe the view, for readers and tests; empty without an image. */
   get state() {
     if (!this.#image) return {};
     return {
-      zoom: this.#zoom,
+      zoom: this.#placement.zoom,
       fitted: this.#fitted,
-      level: this.#window.level,
-      width: this.#window.width,
-      rising: this.#window.rising,
-      centre: { ...this.#centre },
+      ...this.#window,
+      centre: { ...this.#placement.centre },
+      turns: this.#placement.turns,
+      mirrored: this.#placement.mirrored,
+      magnified: this.#magnifier !== null,
+      level_of_detail: this.#image.level,
       overlay: this.#overlay?.opacity ?? null,
     };
   }
@@ -137,11 +186,19 @@ export class View {
     if (!this.#image) return "";
     const { level, width, rising } = this.#window;
     const inverted = rising === this.#image.white >= this.#image.black ? "" : ", inverted";
-    return `Zoom ${Math.round(this.#zoom * 100)} %   Level ${Math.round(level)}   Width ${Math.round(width)}${inverted}`;
+    return `Zoom ${Math.round(this.#placement.zoom * 100)} %   Level ${Math.round(level)}   Width ${Math.round(width)}${inverted}`;
   }
 
   /** Called after each drawing. */
   onDraw = () => {};
+
+  /** Called to draw above the image: `context`, `place` (image point to canvas point) and pixels per CSS pixel. */
+  above = () => {};
+
+  /** Draw again, soon. */
+  redraw() {
+    this.#draw();
+  }
 
   #draw() {
     if (this.#awaited) return;
@@ -155,78 +212,74 @@ export class View {
 
   #paint() {
     const { width, height } = this.#canvas;
+    this.#context.setTransform(1, 0, 0, 1, 0, 0);
     this.#context.fillStyle = "#000";
     this.#context.fillRect(0, 0, width, height);
     if (!this.#image) return;
-    const level = this.#pyramid.at(this.#zoom);
-    const scale = this.#zoom * level.factor;
-    const left = this.#centre.x / level.factor - width / 2 / scale;
-    const top = this.#centre.y / level.factor - height / 2 / scale;
+    this.#paintPart(this.#placement, { left: 0, top: 0, right: width, bottom: height }, this.#greys);
+    if (this.#magnifier) this.#paintMagnifier(this.#magnifier);
+    this.#context.setTransform(1, 0, 0, 1, 0, 0);
+    this.above(this.#context, (point) => toCanvas(this.#placement, this.#canvas, point), this.#ratio());
+  }
+
+  /** Paint the image with a placement, at least in a box of the canvas. */
+  #paintPart(placement, box, greys) {
+    const level = this.#pyramid.at(placement.zoom);
+    const inside = partIn(placement, this.#canvas, box);
     // One more pixel on each side, for the interpolation at the edges.
     const part = {
-      left: Math.max(Math.floor(left) - 1, 0),
-      top: Math.max(Math.floor(top) - 1, 0),
-      right: Math.min(Math.ceil(left + width / scale) + 1, level.columns),
-      bottom: Math.min(Math.ceil(top + height / scale) + 1, level.rows),
+      left: Math.max(Math.floor(inside.left / level.factor) - 1, 0),
+      top: Math.max(Math.floor(inside.top / level.factor) - 1, 0),
+      right: Math.min(Math.ceil(inside.right / level.factor) + 1, level.columns),
+      bottom: Math.min(Math.ceil(inside.bottom / level.factor) + 1, level.rows),
     };
     const [columns, rows] = [part.right - part.left, part.bottom - part.top];
     if (columns <= 0 || rows <= 0) return;
-    this.#applyWindow(level, part, columns, rows);
-    let [x, y] = [(part.left - left) * scale, (part.top - top) * scale];
-    if (scale === 1) [x, y] = [Math.round(x), Math.round(y)]; // pixel on pixel, nothing in between
+    greys.paint(level, part, this.#table.of(this.#window));
     this.#context.imageSmoothingQuality = "high";
-    this.#context.drawImage(this.#greys, 0, 0, columns, rows, x, y, columns * scale, rows * scale);
-    if (this.#overlay) this.#paintOverlay(this.#overlay);
+    drawIn(this.#context, placement, this.#canvas, level.factor);
+    this.#context.drawImage(greys.canvas, 0, 0, columns, rows, part.left, part.top, columns, rows);
+    if (this.#overlay) this.#paintOverlay(placement, this.#overlay);
   }
 
-  #paintOverlay({ picture, opacity }) {
-    const { columns, rows } = this.#image;
-    const left = this.#canvas.width / 2 - this.#centre.x * this.#zoom;
-    const top = this.#canvas.height / 2 - this.#centre.y * this.#zoom;
+  #paintOverlay(placement, { picture, opacity }) {
+    drawIn(this.#context, placement, this.#canvas, 1);
     this.#context.globalAlpha = opacity;
-    this.#context.drawImage(picture, left, top, columns * this.#zoom, rows * this.#zoom);
+    this.#context.drawImage(picture, 0, 0, this.#image.columns, this.#image.rows);
     this.#context.globalAlpha = 1;
   }
 
-  /** Draw the greys of the visible part on a separate canvas. */
-  #applyWindow(level, part, columns, rows) {
-    if (this.#greys.width !== columns || this.#greys.height !== rows) {
-      this.#greys.width = columns;
-      this.#greys.height = rows;
-      this.#pixels = this.#greysContext.createImageData(columns, rows);
-    }
-    const table = this.#tabled();
-    const out = new Uint32Array(this.#pixels.data.buffer);
-    for (let row = 0, at = 0; row < rows; row++) {
-      let from = (part.top + row) * level.columns + part.left;
-      for (let column = 0; column < columns; column++, at++, from++) {
-        out[at] = level.mask && !level.mask[from] ? BLACK : table[level.values[from]];
-      }
-    }
-    this.#greysContext.putImageData(this.#pixels, 0, 0);
-  }
-
-  /** Return the colour of every value in the window. */
-  #tabled() {
-    if (!this.#stale) return this.#table;
-    this.#stale = false;
-    const { level, width, rising } = this.#window;
-    const low = level - width / 2;
-    for (let value = 0; value < 65536; value++) {
-      const grey = Math.min(Math.max((value - low) / width, 0), 1);
-      const byte = Math.round((rising ? grey : 1 - grey) * 255);
-      this.#table[value] = BLACK | (byte << 16) | (byte << 8) | byte;
-    }
-    return this.#table;
+  #paintMagnifier({ x, y }) {
+    const radius = MAGNIFIER * this.#ratio();
+    const context = this.#context;
+    context.save();
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.beginPath();
+    context.arc(x, y, radius, 0, 2 * Math.PI);
+    context.clip();
+    context.fillStyle = "#000";
+    context.fillRect(x - radius, y - radius, 2 * radius, 2 * radius);
+    const placement = zoomedAt(this.#placement, this.#canvas, { x, y }, this.#placement.zoom * MAGNIFIED);
+    this.#paintPart(placement, { left: x - radius, top: y - radius, right: x + radius, bottom: y + radius }, this.#magnifiedGreys);
+    context.restore();
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.strokeStyle = "#7cc4ff";
+    context.lineWidth = this.#ratio();
+    context.beginPath();
+    context.arc(x, y, radius, 0, 2 * Math.PI);
+    context.stroke();
   }
 
   #fitting() {
-    return Math.min(this.#canvas.width / this.#image.columns, this.#canvas.height / this.#image.rows) || 1;
+    const { columns, rows } = this.#image;
+    const [across, down] = this.#placement.turns % 2 ? [rows, columns] : [columns, rows];
+    return Math.min(this.#canvas.width / across, this.#canvas.height / down) || 1;
   }
 
   #keepInside() {
-    this.#centre.x = Math.min(Math.max(this.#centre.x, 0), this.#image.columns);
-    this.#centre.y = Math.min(Math.max(this.#centre.y, 0), this.#image.rows);
+    const { centre } = this.#placement;
+    centre.x = Math.min(Math.max(centre.x, 0), this.#image.columns);
+    centre.y = Math.min(Math.max(centre.y, 0), this.#image.rows);
   }
 
   #ratio() {
