@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,8 @@ from tests.support.signed_in_web import signed_in_web
 from tests.support.worklist_page import served, tagged
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
+from triage.model.card_library import CardLibrary
+from triage.model.installed import models_folder
 from triage.spool.spool import Spool
 from triage.web.api.sources import Sources
 from triage.worklist.presence import OpenPage
@@ -53,6 +57,26 @@ def ended_claim(page: Page) -> None:
     page.locator("#release").click()
 
 
+def two_pictures(page: Page) -> None:
+    """Open a study with everything that can stand on its pictures."""
+    opened_study(page)
+    expect(page.locator(".other-study").first).to_be_visible()
+    page.keyboard.press("e")
+    expect(page.locator("#caption-2")).to_contain_text("Another study")
+    expect(page.locator("#image-2")).to_have_attribute("data-state", re.compile("zoom"))  # it is on the screen
+    for key in "txl":
+        page.keyboard.press(key)
+    expect(page.locator("#turned-2")).to_be_visible()
+    expect(page.locator("#length-2")).to_be_visible()
+
+
+def opened_figures(page: Page) -> None:
+    opened_study(page)
+    page.locator(".figures").first.click()
+    expect(page.locator("#figures")).to_be_visible()
+    expect(page.locator(".figures-table").first).to_be_visible()
+
+
 VIEWS: dict[str, tuple[str, Callable[[Page], object]]] = {
     "list": ("", lambda page: expect(page.locator("#stopped")).to_be_visible()),
     "filtered and sorted": ("", opened_filter),
@@ -61,15 +85,24 @@ VIEWS: dict[str, tuple[str, Callable[[Page], object]]] = {
     "study": ("", opened_study),
     "claimed study": ("", claimed_study),
     "end of a claim": ("", ended_claim),
+    "two pictures": ("", two_pictures),
+    "figures": ("", opened_figures),
     "operations": ("operations", lambda page: expect(page.locator(".tile").first).to_be_visible()),
 }
+
+
+def released(name: str) -> str:
+    """Digest of a released model's weights."""
+    digest: str = json.loads((models_folder(None) / name / "card.json").read_text())["model_sha256"]
+    return digest
 
 
 def filled(sources: Sources) -> None:
     """List studies of every tag, one of them past the cap, and leave one without a result for long."""
     for number, tag in enumerate([*Tag] * 4):
         reasons = (Reason.AGE_UNKNOWN,) if tag is Tag.NOT_ASSESSED else ()
-        tagged(sources.spool, sources.worklist, number, tag, age_s=600.0 * (number + 1), reasons=reasons)
+        model = {"model_id": "rsna-adult 2", "model_digest": released("rsna-adult")}
+        tagged(sources.spool, sources.worklist, number, tag, age_s=600.0 * (number + 1), reasons=reasons, **model)
     waiting = sources.spool.inbox_path(receive(sources.spool, a_chest(1)))
     os.utime(waiting, (time.time() - 9000, time.time() - 9000))
     sources.worklist.end_building(sources.worklist.begin_building())
@@ -92,7 +125,8 @@ def violations(browser: Browser, address: str, theme: str, width: int, prepare: 
 def test_no_rule_is_violated_on_any_view(
     browser: Browser, redis_server: RedisServer, spool: Spool, theme: str, width: int
 ) -> None:
-    with served(redis_server, spool, ups=True, waiting_cap_s=3600.0) as (address, sources):
+    cards = CardLibrary(lambda: models_folder(None))
+    with served(redis_server, spool, ups=True, waiting_cap_s=3600.0, cards=cards) as (address, sources):
         filled(sources)
         for number, each in enumerate(sources.worklist.study_uids()):
             sources.presence.renew(OpenPage(f"{number:032x}", "another reader", each))

@@ -22,7 +22,7 @@ from triage.radiograph.types import Rejected
 from triage.runtime.child_pool import DecodePool, DecoderDiedError
 from triage.spool.study import Study, StudyImage
 
-ENCODER_VERSION = "1"
+ENCODER_VERSION = "2"
 SOP_CLASSES = (str(SecondaryCaptureImageStorage),)
 
 DECODE_TIMEOUT_S = 60.0

@@ -62,7 +62,7 @@ def drawn(grey: Picture, assessment: ImageAssessment) -> Picture:
     canvas = np.zeros((rows + BAND, max(columns, _NARROWEST), 3), dtype=np.uint8)
     left = left_of(columns)
     canvas[:rows, left : left + columns] = over
-    shade = "colour: from the operating point up; it shows what drew the score and outlines no finding"
+    shade = "colour: strongest places above the operating point; it shows what drew the score and outlines no finding"
     digest = (assessment.model_digest or "")[:12]
     said = f"{_scored(assessment)} {probability:.3f}, {_from(assessment)} {point:.3f}"
     model = f"{assessment.model_id}  sha256 {digest}  {said}"

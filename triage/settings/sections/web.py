@@ -48,9 +48,9 @@ class WebSettings(Section):
     port: Port = Field(8080, description="HTTP port of the worklist page, its API, health and metrics.")
     activation_map: bool = Field(
         False,
-        description="Keep the activation map of each score from now on, and offer it over the image on the page. It "
-        "shows what drew the score and outlines no finding; where localisation is regulated apart from triage, leave "
-        "it off.",
+        description="Keep the activation map of each score from now on, and offer it over the image on the page, where "
+        "the model's card states a pointing game that beats chance. It shows what drew the score and outlines no "
+        "finding; where localisation is regulated apart from triage, leave it off.",
     )
     patient_names: bool = Field(
         True,

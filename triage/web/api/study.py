@@ -112,7 +112,15 @@ def described(trace: StudyTrace, header: Dataset | None, acts: list[ReaderAct], 
 
 
 def _patient(header: Dataset | None) -> dict[str, str]:
-    names = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "StudyDescription", "StudyDate")
+    names = (
+        "PatientName",
+        "PatientID",
+        "IssuerOfPatientID",
+        "PatientBirthDate",
+        "PatientSex",
+        "StudyDescription",
+        "StudyDate",
+    )
     return {name: "" if header is None else text_of(header, name) for name in names}
 
 

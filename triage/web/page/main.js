@@ -129,7 +129,10 @@ function showUntagged() {
 
 async function opened(uid) {
   at("image").focus({ preventScroll: true });
-  await Promise.all([study.open(uid), list.refresh().then(() => list.select(uid))]);
+  const opening = study.open(uid);
+  await opening.catch(() => {}); // the list waits for the picture, and comes without one too
+  await list.refresh().then(() => list.select(uid));
+  await opening;
 }
 
 // Acts of the reader.

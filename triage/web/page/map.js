@@ -69,7 +69,7 @@ export class ActivationMap {
     this.#picture = picture;
     at("map-text").textContent =
       `Activation map of ${found.model_id}: what drew the score of ${found.probability.toFixed(3)}. ` +
-      (found.strongest > 0 ? "It outlines no finding, and one may lie where there is no colour." : "No place by itself reaches the operating point.");
+      (found.strongest > 0 ? "It outlines no finding, and one may lie where there is no colour." : "No place reaches the operating point by itself and stands out.");
     this.#lay();
     return found.probability === score.probability && found.model_id === score.model_id;
   }

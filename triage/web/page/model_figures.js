@@ -10,6 +10,7 @@ const TEXTS = {
   before: "The result was made before findings were recorded: what its model looks for stands under Figures.",
   figures: "Figures",
   none: "The card states none.",
+  unknown: "No installed model has these weights: its figures are not known here.",
   absent: "A negative means absent.",
   undetermined: "A negative leaves it open.",
   demo: "A demonstration, which was never shown to know anything.",
@@ -29,16 +30,19 @@ export function modelsOf(found, run) {
   if (!models.size) return [element("p", { className: "quiet" }, found.decision.model_id ? `Model ${found.decision.model_id}` : TEXTS.notScored)];
   return [...models].map(([digest, name]) => {
     const button = element("button", { type: "button", className: "figures", "aria-label": `${TEXTS.figures}: ${name}`, "aria-haspopup": "dialog" }, TEXTS.figures);
-    button.addEventListener("click", () => run(() => showFigures(digest)));
+    button.addEventListener("click", () => run(() => showFigures(name, digest)));
     const revision = element("span", { title: `SHA-256 ${digest}` }, `, revision ${digest.slice(0, 12)} `);
     return element("p", { className: "quiet model" }, `Model ${name}`, revision, button);
   });
 }
 
-async function showFigures(digest) {
-  const card = await server.get(`/api/models/${digest}`);
-  at("figures-title").textContent = `${card.model_id}, revision ${card.model_digest.slice(0, 12)}`;
-  at("figures-text").replaceChildren(...about(card));
+async function showFigures(name, digest) {
+  const card = await server.get(`/api/models/${digest}`).catch((error) => {
+    if (error.status !== 404) throw error;
+    return null;
+  });
+  at("figures-title").textContent = `${name}, revision ${digest.slice(0, 12)}`;
+  at("figures-text").replaceChildren(...(card ? about(card) : [line(TEXTS.unknown)]));
   at("figures").showModal();
 }
 
@@ -87,7 +91,7 @@ function cohort({ cohort: name, reference, held_out_how: how, figures }) {
   const head = ["Figure", "Value", "Interval", "n", "Method"].map((text) => element("th", { scope: "col" }, text));
   const caption = element("caption", {}, `${name}; against: ${reference}; ${how}`);
   const table = element("table", { className: "figures-table" }, caption, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
-  return [element("div", { className: "wide", tabIndex: 0, role: "region", "aria-label": name }, table)];
+  return [element("div", { className: "wide", tabIndex: 0, role: "group", "aria-label": name }, table)];
 }
 
 const line = (text, className = "") => element("p", { className }, text);

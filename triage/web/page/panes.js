@@ -114,6 +114,7 @@ export class Panes {
   /** Switch the ruler of the chosen picture on or off. */
   rule(on = !this.#ruling) {
     this.#ruling = on;
+    if (on) this.magnify(false); // a line over a magnified part would lie elsewhere than it seems
     at("ruler").setAttribute("aria-pressed", String(on));
     this.#rule();
   }
@@ -124,6 +125,7 @@ export class Panes {
 
   magnify(on = !this.#magnifying) {
     this.#magnifying = on;
+    if (on && this.#ruling) this.rule(false);
     at("magnifier").setAttribute("aria-pressed", String(on));
     const { clientWidth, clientHeight } = this.chosen.canvas;
     for (const pane of this.#panes) pane.view.magnify(on && pane === this.chosen ? { x: clientWidth / 2, y: clientHeight / 2 } : null);

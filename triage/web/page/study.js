@@ -52,8 +52,8 @@ export class Study {
     this.close();
     await this.refresh(uid);
     if (!this.#found) return;
-    this.run(() => this.#others.load(uid));
     await this.#pictures.open();
+    if (uid === this.uid) this.run(() => this.#others.load(uid));
   }
 
   close() {
