@@ -37,7 +37,7 @@ class Performance(CardPart):
 
 
 class PointingGame(CardPart):
-    """How often the peak of the activation map lies in a box of the finding (Zhang et al. 2016), on held-out images.
+    """Share of held-out images in which the map's peak lies in a box of the finding (Zhang et al. 2016).
 
     ``chance``: mean share of the image that the boxes cover, which a random point would reach.
     """

@@ -21,7 +21,7 @@ const TEXTS = {
   looking: "Studies are still being read; there may be others.",
   again: "Look again",
   open: "Open",
-  beside: "Next to it",
+  nextTo: "Next to it",
   more: (count) => `${counted(count, "older study", "older studies")} not shown.`,
   reading: "Looking for other studies…",
 };
@@ -31,11 +31,11 @@ export class OtherStudies {
   #asking = 0;
   #found = null;
 
-  /** `run` runs an action and shows its error, `open` opens a study, `beside` shows one next to the picture. */
-  constructor(run, open, beside) {
+  /** `run` runs an action and shows its error, `open` opens a study, `nextTo` shows one next to the picture. */
+  constructor(run, open, nextTo) {
     this.run = run;
     this.open = open;
-    this.beside = beside;
+    this.nextTo = nextTo;
   }
 
   /** The newest study that has pictures; those of the patient for sure come first. Null if there is none. */
@@ -95,7 +95,7 @@ export class OtherStudies {
         "p",
         { className: "answers" },
         this.#button(TEXTS.open, date, () => this.open(each.study_instance_uid)),
-        each.images.length ? this.#button(TEXTS.beside, date, () => this.beside(each)) : null,
+        each.images.length ? this.#button(TEXTS.nextTo, date, () => this.nextTo(each)) : null,
       ),
     );
   }

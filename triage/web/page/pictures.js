@@ -79,7 +79,7 @@ export class Pictures {
   }
 
   /** Show the first picture of another study of the patient next to the one on the screen. */
-  async beside(study) {
+  async nextTo(study) {
     const [image] = study.images;
     if (!image) return;
     this.panes.setTwo(true);
@@ -100,7 +100,7 @@ export class Pictures {
       return this.#run(() => this.show(others[0].name, 1));
     }
     const prior = this.prior();
-    if (prior) return this.#run(() => this.beside(prior));
+    if (prior) return this.#run(() => this.nextTo(prior));
     return this.tell(TEXTS.alone);
   }
 

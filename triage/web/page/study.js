@@ -22,7 +22,7 @@ export class Study {
   constructor(run, open) {
     this.run = run;
     this.#pictures = new Pictures(run, () => this.refresh());
-    this.#others = new OtherStudies(run, open, (study) => run(() => this.#pictures.beside(study)));
+    this.#others = new OtherStudies(run, open, (study) => run(() => this.#pictures.nextTo(study)));
     this.#pictures.prior = () => this.#others.newest;
   }
 
@@ -77,7 +77,7 @@ export class Study {
   /** Show the newest other study next to this one. */
   showPrior() {
     const { newest } = this.#others;
-    if (newest) this.run(() => this.#pictures.beside(newest));
+    if (newest) this.run(() => this.#pictures.nextTo(newest));
     else this.#pictures.tell("There is no other study of this patient with pictures.");
   }
 
